@@ -27,7 +27,7 @@ export interface Fault {
   kind: 'error' | 'hang' | 'memory' | 'prototype';
   /** Faults with the same key are one finding. */
   key: string;
-  /** Description for people: the error with the positions in our code that it passed through. */
+  /** Human-readable description; for an error, its message and the stack frames in our code. */
   detail: string;
 }
 

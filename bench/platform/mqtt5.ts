@@ -154,7 +154,7 @@ async function retain({ port, password }: Target, messages: number): Promise<voi
 /** Maximum duration of a round, ms. */
 const patience = 120_000;
 
-/** The subscribers of one round in their own process, connected but not subscribed yet. */
+/** Starts the subscribers of one round in their own process, connected but not subscribed yet. */
 async function startSubscribers(
   name: string,
   { port, password }: Target,

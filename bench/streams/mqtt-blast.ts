@@ -18,8 +18,8 @@ export interface Blast {
 }
 
 /**
- * A publisher with minimal overhead: all packets are created before the clock starts, and written as fast as the broker accepts them. The
- * returned function resolves when the broker has acknowledged all of them (QoS 1), or when all are written (QoS 0).
+ * Prepares a publisher with minimal overhead: all packets are created before the clock starts, and written as fast as the broker accepts
+ * them. The returned function resolves when the broker has acknowledged all of them (QoS 1), or when all are written (QoS 0).
  */
 export async function prepareBlast(blast: Blast): Promise<() => Promise<void>> {
   const { port, topic, topics = 1, payloads, qos, version = 4, retain = false, login } = blast;

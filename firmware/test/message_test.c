@@ -190,7 +190,8 @@ static void test_queue(checks *c) {
   check_at(c, "queue", "empty at the end", 4, aiot_queue_run(&queue, &mqtt) && queue.waiting + queue.sent == 0);
   check_equal(c, "each once", 0, (int64_t)(3 + kept), broker.taken);
   check_at(c, "queue", "the newest last", 5, strcmp(broker.last, "j") == 0);
-  /* A message that was passed to the port is not counted as lost, even if it is still in the queue. */
+  /* Dropping a message that was already passed to the port does not count as a loss, because the port keeps it until it
+     is acknowledged. */
   broker.acknowledged = 0;
   uint32_t before = queue.dropped;
   aiot_queue_push(&queue, "t", "x", 1, false);

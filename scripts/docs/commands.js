@@ -10,7 +10,7 @@ import { sourcesIn } from '../imports.js';
  */
 
 /**
- * All commands of src/commands. TypeScript must be loadable: under vitest, or after tsx is registered.
+ * Loads all commands of src/commands. TypeScript must be loadable: under vitest, or after tsx is registered.
  * @param {string} root
  * @returns {Promise<CommandFile[]>}
  */

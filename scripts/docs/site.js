@@ -16,7 +16,7 @@ const kinds = [
 ];
 
 /**
- * The documents as a site of plain files: each page of docs/ and the files that it links to, including sources.
+ * Creates the documents as a site of plain files: each page of docs/ and the files that it links to, including sources.
  * @param {string} root
  * @param {string} style of the reports
  * @returns {{ files: Map<string, string | Buffer>, dead: string[] }} path on the site → content; links that lead nowhere, `PAGE: LINK`

@@ -11,7 +11,7 @@ const edges = [
 ];
 
 /**
- * The table as C text.
+ * Writes the table as C text.
  * @param {() => number} random in [0, 1)
  */
 export function writeTable(random) {

@@ -36,7 +36,7 @@ describe('the client', () => {
     await client.close();
   });
 
-  it('reports an unreachable platform if a recording is cut off', async () => {
+  it('reports an unreachable platform if the connection is cut during a download', async () => {
     await withCutPlatform(async (client) => {
       await expect(client.datasets.csv('imu', 'motor-1', 'walking1')).rejects.toMatchObject({
         code: 'AIOT_PLATFORM_UNREACHABLE',
@@ -45,7 +45,7 @@ describe('the client', () => {
     });
   });
 
-  it('trusts only the configured CA, and reports any other as untrusted', async () => {
+  it('trusts only the configured CA, and reports others as untrusted', async () => {
     const own = await testPlatform();
     const folder = await mkdtemp(join(tmpdir(), 'aiot-foreign-'));
     folders.push(folder);

@@ -77,7 +77,7 @@ describe('aiot model push FILE', () => {
     expect(pushed).toMatchObject({ name: 'tiny', version: 1, digest: digestOf(tinyBundle()), sameAs: null });
   });
 
-  it('stores identical content once for all of its versions', async () => {
+  it('stores identical content of several versions only once', async () => {
     const pushed = await ok(pushResultSchema, ['model', 'push', bundle]);
     expect(pushed).toMatchObject({ version: 2, digest: digestOf(tinyBundle()), sameAs: 1 });
     expect(await blobs()).toHaveLength(1);
@@ -275,7 +275,7 @@ describe('aiot model verify', () => {
 });
 
 describe('aiot model lineage', () => {
-  it('goes back to the devices that made the recordings, and invents none', async () => {
+  it('lists exactly the devices that made the recordings', async () => {
     const why = await ok(whySchema, ['model', 'lineage', 'tiny@1']);
     expect(why.devices).toEqual([
       { name: 'wrist-1', recordings: ['a', 'b'], state: null },

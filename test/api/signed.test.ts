@@ -83,7 +83,7 @@ describe('a signed bundle', () => {
     ]);
   });
 
-  it('is rejected with any one of its bytes changed, and the file of that byte is named', () => {
+  it('is rejected if any byte is changed, and the error names the file', () => {
     const named = members();
     const wrong: string[] = [];
     for (let at = 0; at < signed.length; at++) {
@@ -117,7 +117,7 @@ describe('a signed bundle', () => {
     expect(message).toContain('tiny.aiot: ');
   });
 
-  it('is rejected if another key signed it, and that key is named', () => {
+  it('is rejected if it was signed with another key, and the error names the key', () => {
     const stranger = generateKeyPair().privatePem;
     const forged = packSigned(content, signManifest(manifestOf(content, options), stranger));
     const { code, message } = refusal(forged);
@@ -125,7 +125,7 @@ describe('a signed bundle', () => {
     expect(message).toContain(Object.keys(trustRootOf(publicKeyOf(stranger)).keys)[0]!.slice(0, 12));
   });
 
-  it('is rejected if other content was put under a valid signature', () => {
+  it('is rejected if its content was replaced under a valid signature', () => {
     const other = tinyBundle('tiny', 1);
     const swappedIn = packSigned(other, signManifest(manifestOf(content, options), privatePem));
     expect(refusal(swappedIn)).toMatchObject({
@@ -134,7 +134,7 @@ describe('a signed bundle', () => {
     });
   });
 
-  it('is rejected if its manifest describes a model other than that of its files', () => {
+  it('is rejected if its manifest describes a different model', () => {
     const manifest = manifestOf(content, options);
     manifest.model!.labels = { walking: ['running'] };
     expect(refusal(packSigned(content, signManifest(manifest, privatePem)))).toMatchObject({
@@ -156,7 +156,7 @@ function swapped(): Uint8Array {
 }
 
 describe('a bundle on disk', () => {
-  it('is verified as a file and as a folder of its files', async () => {
+  it('is verified both as a file and as an unpacked folder', async () => {
     const file = join(folder, 'tiny.aiot');
     await writeFile(file, signed);
     const verified = await verifyFile(file, trust, 0);

@@ -62,7 +62,7 @@ describe('a malicious platform that requests a new signature', () => {
   it.each<[string, () => Envelope]>([
     ['a manifest signed with a stolen, replaced key', () => evil(thief)],
     ['a manifest with a borrowed signature', borrowed],
-  ])('cannot get %s signed unless the check is off', async (_, made) => {
+  ])('cannot get %s signed unless the check is disabled', async (_, made) => {
     const refused = {
       code: 'AIOT_SIGNATURE_INVALID',
       next: expect.stringContaining('aiot model sign tiny@1'),
@@ -96,7 +96,7 @@ describe('a malicious platform that requests a new signature', () => {
     expect(published).toMatchObject([{ ...asked, artifacts: peekManifest(genuine).artifacts }]);
   });
 
-  it('gets the content of other signers signed only after the user confirms its digest and signers', async () => {
+  it('gets content from other signers signed only after the user confirms its digest and signers', async () => {
     const { client, published } = liar(evil(thief));
     const seen: unknown[] = [];
     const sign = (yes: boolean) =>

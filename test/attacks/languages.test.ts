@@ -61,7 +61,7 @@ describe('Telegram', () => {
 });
 
 describe('SQL', () => {
-  it('treats each text as a value, and none as a pattern', async () => {
+  it('treats every text as a value and never as a pattern', async () => {
     const store = await openStore(join(dir, 'state.db'));
     try {
       const all = [

@@ -146,7 +146,7 @@ describeReal('native', 'root and timestamp attacks on the firmware core', () => 
       });
     });
 
-    it('remembers across restarts which timestamp it has seen', async () => {
+    it('remembers the newest timestamp across restarts', async () => {
       const next = made(2, operator(), { sequence: 6 });
       const older = stamp([next.envelope], { version: 4 });
       expect(await attempt(folder, world({ made: next, timestamp: older }))).toMatchObject({
@@ -159,14 +159,14 @@ describeReal('native', 'root and timestamp attacks on the firmware core', () => 
       });
     });
 
-    it('follows a new signing key, and restarts its counter under it', async () => {
+    it('accepts a new signing key, and restarts its counter for that key', async () => {
       const next = made(3, fresh, { sequence: 3 });
       const timestamp = stamp([next.envelope], { version: 7, root: { ...stampRoot, version: 3 } });
       const reported = await attempt(folder, world({ made: next, roots: [second(), third()], timestamp }));
       expect(reported).toMatchObject({ state: 'COMMITTED', floor: 0, model: { sequence: 3 } });
     });
 
-    it('no longer accepts updates signed with the old key or by a thief', async () => {
+    it('rejects updates signed with the old key or a thief’s key', async () => {
       for (const key of [operator(), thief]) {
         const stolen = made(4, key, { sequence: 9 });
         // The root chain is withheld because the device has already followed it.

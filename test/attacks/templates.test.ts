@@ -169,7 +169,7 @@ describe('a shell', () => {
       expect(wordsOf(`a ${shellWord(text)} b`), text).toEqual(['a', text, 'b']);
   });
 
-  it('gets the install commands of a service with the folder as one word', async () => {
+  it('receives the folder as one word in a service’s install commands', async () => {
     for (const text of texts) {
       const up = { host: '127.0.0.1', httpPort: 1, mqttPort: 2 } as never;
       const unitDir = join(dir, text.replaceAll('/', '_'));
@@ -226,7 +226,7 @@ describe('a systemd unit', () => {
   it.each([
     ['a loop', loop],
     ['the platform', platform],
-  ])('gains no lines and no specifiers from hostile text: %s', (_, write) => {
+  ])('contains no additional lines or specifiers from hostile text: %s', (_, write) => {
     const usual = keys(write('x'));
     for (const text of lines) {
       const unit = write(text);

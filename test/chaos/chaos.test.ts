@@ -62,7 +62,7 @@ describe('the plan of a run', () => {
     expect(planOf(2)).not.toEqual(planOf(1));
   });
 
-  it('covers every scenario in turn, and eventually every fault of each', () => {
+  it('covers every scenario in turn, and eventually each of its faults', () => {
     const names = scenarios.map((_, i) => scenarioOf(scenarios, 3, i + 1).name);
     expect(names.toSorted()).toEqual(scenarios.map(({ name }) => name).toSorted());
     for (const scenario of scenarios) {
@@ -76,7 +76,7 @@ describe('the plan of a run', () => {
     }
   });
 
-  it('has as many faults, and as late, as a scenario requires', () => {
+  it('has the number and timing of faults that a scenario specifies', () => {
     const several = scenarios.find(({ name }) => name === 'delivery')!;
     const rounds = Array.from({ length: 300 }, (_, round) => faultsOf(several, seedOf(1, round), here));
     expect([...new Set(rounds.map(({ length }) => length))].toSorted()).toEqual([2, 3, 4, 5]);

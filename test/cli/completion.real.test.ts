@@ -84,7 +84,7 @@ describeReal('fish', 'completion in fish', () => {
     ['aiot device show mo', ['motor-1']],
     ['aiot device list --context factory --selector fa', ['fan-1']],
     ['aiot model train --report zs', ['zsh']],
-  ])('offers for %s: %j', (line, expected) => {
+  ])('completes %s with %j', (line, expected) => {
     const { stdout, stderr } = run('fish', ['--no-config', '-c', `source ./fish; complete -C '${line}'`]);
     expect(stderr).toBe('');
     const offered = stdout.split('\n').filter((each) => each !== '');

@@ -97,7 +97,7 @@ describe('aiot completion', () => {
     [['aiot', 'flash', 'ro'], ['rows of mine.csv']],
     [['aiot', 'stream', 'route', 'test', 'ro'], ['rows of mine.csv']],
     [['aiot', 'nonsense', 'x'], []],
-  ])('offers for %j: %j', (words, expected) => {
+  ])('completes %j with %j', (words, expected) => {
     expect(offered(...words).sort()).toEqual([...expected].sort());
   });
 

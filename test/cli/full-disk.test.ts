@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { root } from '../support/cli.js';
 
 describe.runIf(existsSync('/dev/full'))('stderr on a full disk', () => {
-  it('loses its output without changing the exit code', () => {
+  it('loses output without changing the exit code', () => {
     const full = openSync('/dev/full', 'w');
     try {
       const args = [join(root, 'bin', 'run.js'), 'error', 'no-such-code'];

@@ -115,7 +115,7 @@ describe('the note about offline devices', () => {
       noteOf({ of: 2 }),
       '2 of 2 devices are offline (pump-1, pump-2); wave 1 waits until 08:40:00 UTC (--deadline 10m)',
     ],
-  ])('reports the wait of %s', (_, text, expected) => {
+  ])('reports how long the rollout waits for %s', (_, text, expected) => {
     expect(text).toBe(expected);
   });
 });

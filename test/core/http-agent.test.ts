@@ -17,7 +17,7 @@ async function answering(answer: (socket: Socket) => void) {
   return { url: `http://127.0.0.1:${port}/`, close: () => server.close() };
 }
 
-/** The bytes of a response that is read only after it has arrived completely. */
+/** Reads a response only after it has arrived completely, and returns its bytes. */
 async function readLate(answer: (socket: Socket) => void): Promise<number> {
   const server = await answering(answer);
   const agent = await httpAgent();

@@ -102,7 +102,7 @@ describe('aiot.yaml', () => {
     ['name: watch', 'name: &a [*a]', 'aiot.yaml:1:11: *a: used inside its own anchor'],
     ['name: watch', bomb, 'aiot.yaml:2:8: its aliases (*) expand to more values than allowed'],
     [good, `${good}---\n${good}`, 'aiot.yaml:14:1: not valid YAML: expected one document, got another "---"'],
-  ])('is rejected with the problem and its place if %s is replaced with %s', (from, to, message) => {
+  ])('is rejected with the problem and its location if %s is replaced with %s', (from, to, message) => {
     expect(() => parseProject(good.replace(from, to), 'aiot.yaml')).toThrow(message);
   });
 });

@@ -34,8 +34,7 @@ describeReal('recordings', 'the HAR recordings', () => {
     // It takes less than a second alone, but the suite shares the cores.
     expect(performance.now() - started).toBeLessThan(6000);
     expect(data.recordings.reduce((sum, r) => sum + r.columns[0]!.length, 0)).toBe(521_639);
-    // During the first recordings on stairs, the phone was carried in another position. During two recordings of sitting, somebody bumped
-    // it.
+    // In the first recordings on stairs, the phone was carried in another position. In sitting4, somebody bumped it twice.
     expect(told(data)).toEqual([
       'warning swapped 1',
       'warning swapped 1',

@@ -41,7 +41,7 @@ describe('the physical motor model', () => {
     expect(outerRaceHz(1)).toBeCloseTo(2.574, 3);
   });
 
-  it('heats a blocked rotor far above a turning one', () => {
+  it('heats up far more with a blocked rotor than with a turning one', () => {
     expect(endRise(runningCurrent(0.5))).toBeLessThan(25);
     expect(endRise(motor.current.blocked)).toBeGreaterThan(75);
   });

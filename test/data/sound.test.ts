@@ -54,7 +54,7 @@ describe('resampling a whole recording', () => {
     for (const value of column!.subarray(200, -200)) expect(Math.abs(value)).toBeLessThan(1e-4);
   });
 
-  it('keeps a constant, and the samples of an equal rate', () => {
+  it('keeps a constant signal, and leaves samples at the target rate unchanged', () => {
     const flat = new Float64Array(1000).fill(0.25);
     for (const value of resampled([flat], 8000, 16_000)[0]!) expect(value).toBeCloseTo(0.25, 14);
     expect(resampled([flat], 8000, 8000)).toEqual([flat]);

@@ -16,7 +16,7 @@ model:
   labels: { rest: [sitting, lying], walk: [walking] }
 `;
 
-/** A project in a temporary folder. */
+/** Creates a project in a temporary folder. */
 export async function makeProject(text = yaml): Promise<{ project: Project; clean: () => Promise<void> }> {
   const dir = await mkdtemp(join(tmpdir(), 'aiot-data-'));
   const file = join(dir, 'aiot.yaml');

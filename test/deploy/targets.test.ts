@@ -39,7 +39,7 @@ describe('the targets of aiot deploy render', () => {
     }
   });
 
-  it('give the guide its ports, and Kafka a port for each broker', async () => {
+  it('expose the ports of the guide’s services, and one Kafka port per broker', async () => {
     await renderDeployment({ target: 'k3s', out: dir, project: join(root, 'templates/motor-watch') });
     const guide = named(await objects('base/platform.yaml'), 'Service', 'platform-guide');
     expect(guide.spec.ports.map(({ nodePort }: { nodePort: number }) => nodePort)).toEqual([

@@ -65,7 +65,7 @@ describeReal('native', 'a native device after a key rotation', () => {
     return (await rolloutEnd(client, id)).devices[0];
   }
 
-  it('accepts the new signing key without reprovisioning, whether set up before or after the key split', async () => {
+  it('accepts the new signing key without reprovisioning, whether it was set up before or after the keys were separated', async () => {
     await withClient('local', async (client) => {
       await start(client, 'before');
       const committed = { state: 'committed', error: null };

@@ -104,7 +104,7 @@ describeReal('native', 'the native virtual device on a platform', () => {
     );
   });
 
-  it('signs the version that it runs, and again after the whole soak', async () => {
+  it('signs the version that it runs, and signs it again at the end of the soak', async () => {
     const { device } = await start('native-signs');
     expect(await rollOut(motionBundle(1), device.name, { soakMs: 1000 })).toMatchObject({
       ...{ state: 'committed', times: { healthy: expect.any(Number) } },

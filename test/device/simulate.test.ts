@@ -77,7 +77,7 @@ describe('device simulate', () => {
     });
   });
 
-  it('repeats a recording as a new take', async () => {
+  it('stores a repeated recording as a new one', async () => {
     const { stdout } = await runCli([
       ...[
         'device',
@@ -130,7 +130,7 @@ describe('device simulate', () => {
     expect(existsSync(join(own.folder, 'none'))).toBe(false);
   });
 
-  it('runs a device only once at a time, and takes over from a crashed process', async () => {
+  it('runs one process per device, and takes over from a crashed one', async () => {
     const note = join(dir, 'device.pid');
     const release = await takeLock(join(dir, 'device.lock'));
     const busy = await runCli(['device', 'simulate', dir, '--for', '50ms', '--json']);

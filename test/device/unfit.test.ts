@@ -99,7 +99,7 @@ describe('a simulated device whose model does not fit its source', () => {
     60_000,
   );
 
-  it('sends a recording once after an update to a model that fits, and fails if its time ends without one', async () => {
+  it('sends a recording once after an update to a model that fits, and fails if it times out without one', async () => {
     const device = await started('once', { recording: csv });
     const first = device.run();
     const unfit = await rollOut('once', others);

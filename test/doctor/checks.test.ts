@@ -39,7 +39,7 @@ describe('the Node check', () => {
 });
 
 describe('the clock check', () => {
-  it('fails in 1970, where boards without a battery start', () => {
+  it('fails in 1970, the start time of boards without a battery', () => {
     expect(checkClock(1000)).toMatchObject({
       status: 'fail',
       detail: '1970-01-01T00:00:01.000Z is in the past',

@@ -38,7 +38,7 @@ describe('a monitor on a simulated chip', () => {
       onEvent: (event) => event.event === 'line' && texts.push(event.text),
     });
     expect(untouched).toBe(0);
-    // The first words of the ROM indicate a reset.
+    // The ROM's boot message shows that the board was reset.
     expect(texts.join('\n')).toMatch(/rst:0x/);
   });
 });

@@ -8,7 +8,7 @@ import { describeReal } from '../support/real.js';
 import { judgeEmulated } from './emulated.js';
 
 /** Runs the tests of qemu.real.test.ts with a substitute for the emulator with the real mask ROMs. */
-describeReal('espflash', 'a substitute for the emulator', () => {
+describeReal('espflash', 'esptool, espflash and aiot on a simulated chip in place of the emulator', () => {
   let folder = '';
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'aiot-pretended-'));

@@ -29,7 +29,7 @@ describe('the simulated traffic of a rollout', () => {
     }
   });
 
-  it('respects the rate limit, and makes up for one second of a pause at most', () => {
+  it('respects the rate limit, and makes up for at most one second of a pause', () => {
     expect(first.peak.offers).toBeLessThanOrEqual(41);
     expect(first.offersInMinute).toBeLessThanOrEqual(1200 + 21);
     expect(first.peak.messagesUp).toBeLessThan(first.peak.offers * 20);

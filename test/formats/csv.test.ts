@@ -201,7 +201,7 @@ describe('numbers in CSV', () => {
     fc.tuple(fc.integer(), fc.integer({ min: -30, max: 30 })).map(([m, e]) => `${m}e${e}`),
   );
 
-  it('are parsed as by Number(), whatever their length', () => {
+  it('are parsed like Number() at any length', () => {
     fc.assert(
       fc.property(fc.array(text, { minLength: 1, maxLength: 20 }), (cells) => {
         const got = parse(`x\n${cells.join('\n')}\n`).data[0]!;

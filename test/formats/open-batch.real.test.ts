@@ -5,7 +5,7 @@ import { openBatchFile } from '../support/open-batch.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
-describeReal('litert', 'a file with an open batch in LiteRT', () => {
+describeReal('litert', 'a file with a dynamic batch size in LiteRT', () => {
   it('produces the same output before and after it is rewritten', () => {
     const file = openBatchFile();
     const input = Float32Array.from({ length: 24 }, (_, i) => Math.sin(i));

@@ -4,7 +4,7 @@ import { sliceAxes } from '../../src/lib/formats/tflite/shapes.js';
 import { motorFile } from '../support/motor-files.js';
 import { openBatchFile } from '../support/open-batch.js';
 
-describe('a file with an open batch', () => {
+describe('a file with a dynamic batch size', () => {
   it('is read with a fixed batch and folded shape arithmetic, and reports the folding', () => {
     const { graph, notes } = importTflite(openBatchFile());
     expect(notes).toEqual(['3 operators that only computed shapes became constants']);
@@ -16,7 +16,7 @@ describe('a file with an open batch', () => {
   describe('from TensorFlow’s converter', () => {
     it('reports the input and its fixed batch', () => {
       expect(importTflite(motorFile('f32.tflite')).notes).toEqual([
-        'input serving_default_input_layer:0 has the open shape [-1,4]: its batch is fixed to 1',
+        'input serving_default_input_layer:0 has the dynamic shape [-1,4]: its batch is fixed to 1',
       ]);
     });
   });

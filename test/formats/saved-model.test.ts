@@ -10,7 +10,7 @@ import { quantizedOf } from '../support/architectures.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { FloatNetwork } from '../support/float-network.js';
 
-/** The graph that our own SavedModel reader returns; it contains no variables to restore. */
+/** Reads a graph with our own SavedModel reader; it contains no variables to restore. */
 function readBack(bytes: Uint8Array): Graph {
   const { layers: _, ...graph } = followSignature(readGraphDef(bytes), (name) => {
     throw new Error(`a variable: ${name}`);

@@ -35,7 +35,7 @@ it.each([
   expect(touchedBy(text)).toBeUndefined();
 });
 
-it('a test’s transitive imports decide, too, whether it shares a process', async () => {
+it('a test’s transitive imports also determine whether it shares a process', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-together-'));
   try {
     const file = join(folder, 'a.test.ts');

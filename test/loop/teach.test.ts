@@ -208,7 +208,7 @@ describe('a teacher', () => {
 });
 
 describe('a mark', () => {
-  it('covers the last samples in order, and none from before a gap', () => {
+  it('covers the latest samples in order, and none from before a gap', () => {
     const ring = createRing(1, 5);
     const push = (values: number[], lost = 0) =>
       ring.push({

@@ -72,7 +72,7 @@ describe('hysteresis', () => {
 });
 
 describe('a minimum duration', () => {
-  it('keeps a class for that long, measured by sample times', () => {
+  it('keeps a class for at least that long in sample time', () => {
     expect(votes('none', 'rest walk walk walk rest', 3000)).toEqual(['rest', 'rest', 'rest', 'walk', 'walk']);
   });
 

@@ -54,7 +54,7 @@ describe('a bundle', () => {
     expect(info.gates).toEqual(evaluated.gates);
   });
 
-  it('is not built from metrics that do not match its model', async () => {
+  it('cannot be built with metrics that do not match its model', async () => {
     const { buildFiles } = await import('../../src/lib/model/files.js');
     const file = buildFiles(project).evaluation;
     const evaluation = await readFile(file, 'utf8');

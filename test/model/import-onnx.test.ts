@@ -251,7 +251,7 @@ describe('importing an ONNX file', () => {
       /operator set 9, expected 11 to 23; export it with opset_version 17/,
     ],
     [
-      'an open size besides the batch',
+      'a dynamic dimension besides the batch',
       { ...relu, inputs: { x: ['N', 'time'] } },
       'AIOT_LAYER_UNSUPPORTED',
       /the input x: its shape is Nxtime; specify it with --input x:1xSIZE/,
@@ -363,7 +363,7 @@ describe('importing an ONNX file', () => {
     expect(graph.operators).toHaveLength(10_000);
   });
 
-  it('reads 2,000 mutated files, or rejects each with a code', { timeout: 60_000 }, async () => {
+  it('reads or rejects each of 2,000 mutated files with a code', { timeout: 60_000 }, async () => {
     const whole = onnxFile(smallCnn());
     const random = seededRandom(3);
     let refused = 0;

@@ -117,7 +117,7 @@ describe('the kernel cost table', () => {
     },
   );
 
-  it('predicts about the measured 9.67 ms for MLPerf’s autoencoder on a Cortex-M4', () => {
+  it('predicts a latency close to the measured 9.67 ms for MLPerf’s autoencoder on a Cortex-M4', () => {
     const sizes = [640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640];
     const graph = mlp(seededRandom(1), sizes);
     const cycles = layerCycles(graph, 'm4').reduce((sum, layer) => sum + layer.cycles, 0);

@@ -33,7 +33,7 @@ describe('files from TensorFlow’s converter, for the same model and rows', () 
         const input = Float32Array.from(test.flatMap((row) => [...row]));
         const [mine, other] = runInPython('litert', [
           { graph: ours, input, real: true },
-          // Their file has an open batch; reading and writing it here sets the batch to 1.
+          // Their file has a dynamic batch dimension; reading and writing it here sets the batch to 1.
           { graph: writeTflite(readTflite(peer)), input, real: true },
         ]).map(({ output }) =>
           [...new Float32Array(output.slice().buffer)].map((p, row) => (p >= 0.5 ? 1 : 0) === labels[row]),

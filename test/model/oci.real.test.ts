@@ -23,7 +23,7 @@ interface OciRegistryServer {
   stop(): Promise<void>;
 }
 
-/** The Distribution project's registry on a folder, without TLS on the loopback. */
+/** Starts the Distribution project's registry on a folder, without TLS on the loopback. */
 async function startOciRegistry({ login = false } = {}): Promise<OciRegistryServer> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-oci-'));
   const host = `127.0.0.1:${await freePort()}`;

@@ -135,7 +135,7 @@ describe('a training run', () => {
     expect(await readdir(project.dir)).not.toContain('build');
   });
 
-  it('is interrupted by Ctrl-C, with the model so far', async () => {
+  it('is interrupted by Ctrl-C, and keeps the current model', async () => {
     const project = await toyProject();
     const stop = new AbortController();
     const training = train(project, {
@@ -291,7 +291,7 @@ describe('aiot model runs best', () => {
     return result.code === 0 ? bestRunSchema.parse(result.json) : result.json;
   };
 
-  it('selects the highest accuracy or the lowest loss, and lists runs that are as good', async () => {
+  it('selects the highest accuracy or the lowest loss, and lists equally good runs', async () => {
     const project = await toyProject();
     const runs = await runsWith(project, [
       valAccuracy(0.9, [0.85, 0.95]),

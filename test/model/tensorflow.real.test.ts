@@ -103,7 +103,7 @@ describeReal('tensorflow', 'files from TensorFlow’s converter, for the same we
   }, 600_000);
 
   it.each(Object.keys(networks).flatMap((name) => quantizeModes.map((mode) => [name, mode] as const)))(
-    '%s in %s: ours is not significantly less accurate, and at most 2 %% larger',
+    '%s in %s: aiot’s file is not significantly less accurate, and at most 2 %% larger',
     (name, mode) => {
       const { data } = networks[name]!;
       const size = data.train.x.length / data.train.y.length;

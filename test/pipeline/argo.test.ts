@@ -115,7 +115,7 @@ describe('aiot pipeline run --engine argo', () => {
     expect(submitted()).toBe(2);
   });
 
-  it('follows a run through cut streams, and creates one workflow even if a response is lost', async () => {
+  it('follows a run despite dropped connections, and creates one workflow even if a response is lost', async () => {
     await open();
     argo.cutAfter = 2;
     argo.fail('/submit', 'no answer');

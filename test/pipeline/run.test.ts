@@ -122,7 +122,7 @@ pipeline:
   expect(record.steps[0]!.attempts).toBe(1);
 });
 
-it('a pipeline retries a failed step with growing delays, and reports its output', async () => {
+it('a pipeline retries a failed step with increasing delays, and reports its output', async () => {
   const dir = await projectOf({
     'try.sh': 'echo x >> "$1"; echo "try $(wc -l < "$1")" >&2; [ "$(wc -l < "$1")" = 3 ]\n',
     'aiot.yaml': '',

@@ -76,7 +76,7 @@ describe('aiot user', () => {
     expect(await refusal(argv)).toMatchObject({ code, exit });
   });
 
-  it('is not alone in enforcing the minimum token lifetime; the platform does too, for other clients', async () => {
+  it('relies on the platform, too, to enforce the minimum token lifetime for other clients', async () => {
     const made = withClient(undefined, (client) =>
       client.tokens.create({ name: 'x', role: 'ci', validMs: 5000 }),
     );

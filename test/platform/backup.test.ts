@@ -104,7 +104,7 @@ describe('a backup of a running platform', () => {
     });
   });
 
-  it('is rejected over HTTP with a short passphrase, and the error contains the field', async () => {
+  it('is rejected over HTTP with a short passphrase, and the error names the field', async () => {
     const body = JSON.stringify({ passphrase: 'short' });
     const answer = await ask(own, '/api/v1/backups', { method: 'POST', body });
     expect(answer.status).toBe(400);

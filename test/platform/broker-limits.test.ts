@@ -45,7 +45,7 @@ async function metric(name: string): Promise<number> {
 }
 
 describe('the bytes queued for all offline sessions', () => {
-  it('have a limit: offline sessions keep their newest message, and publishers get a success', async () => {
+  it('are limited: offline sessions keep their newest message, and publishers get a success', async () => {
     await start({ brokerLimits: { queuesBytes: 20_000 } });
     const watcher = await bystander();
     for (const version of [4, 5]) {
@@ -83,7 +83,7 @@ describe('the bytes queued for all offline sessions', () => {
 });
 
 describe('the length of a topic filter', () => {
-  it('has a limit: SUBACK has 0x8F in MQTT 5 and 128 in 3.1.1, and the connection continues', async () => {
+  it('is limited: SUBACK has 0x8F in MQTT 5 and 128 in 3.1.1, and the connection continues', async () => {
     await start({ brokerLimits: { filterLength: 20 } });
     const watcher = await bystander();
     const [fits, long] = ['f'.repeat(20), 'f'.repeat(21)];
@@ -99,7 +99,7 @@ describe('the length of a topic filter', () => {
 });
 
 describe('the levels of a topic', () => {
-  it('have a limit: PUBACK has 0x90 in MQTT 5, 3.1.1 connections end, and filters are refused', async () => {
+  it('are limited: PUBACK has 0x90 in MQTT 5, 3.1.1 connections end, and filters are refused', async () => {
     await start({ brokerLimits: { topicLevels: 5 } });
     const watcher = await bystander();
     const [fits, deep] = ['a/b/c/d/e', 'a/b/c/d/e/f'];
@@ -125,7 +125,7 @@ describe('the levels of a topic', () => {
     await watcher.isServed();
   });
 
-  it('have a limit in wills too', async () => {
+  it('are also limited in wills', async () => {
     await start({ brokerLimits: { topicLevels: 5 } });
     const will = { topic: 'a/b/c/d/e/f', payload: Buffer.from('x'), qos: 0, retain: false };
     const { connack } = await connectFive(own, { will });
@@ -180,7 +180,7 @@ describe('the sessions of a user', () => {
     return { raw, code: returnCode, isPresent: sessionPresent };
   };
 
-  it('have a limit: the session that has been offline longest ends, and its client starts a new one', async () => {
+  it('are limited: the session that has been offline longest ends, and its client starts a new one', async () => {
     await start({ brokerLimits: { sessionsPerUser: 3 } });
     const watcher = await bystander();
     for (const [version, clientId] of [
@@ -224,7 +224,7 @@ describe('the sessions of a user', () => {
 });
 
 describe('topic aliases', () => {
-  it('have a limit, which CONNACK announces: MQTT 5 clients beyond it are disconnected with 0x94', async () => {
+  it('are limited, as CONNACK announces: MQTT 5 clients beyond the limit are disconnected with 0x94', async () => {
     await start({ brokerLimits: { topicAliases: 2 } });
     const watcher = await bystander();
     const { raw, connack } = await connectFive(own, { properties: { topicAliasMaximum: 5 } });
@@ -298,7 +298,7 @@ describe('the publish rate', () => {
     expect(await metric('aiot_mqtt_dropped_total')).toBe(0);
   });
 
-  it('is not regained by reconnecting', async () => {
+  it('is not reset by reconnecting', async () => {
     await start({ brokerLimits: { publishRateOfUser: 50, publishBurst: 50 } });
     const reader = await connectFour(own, { clientId: 'reader' });
     await subscribed(reader, { topic: 'flood' });
@@ -310,7 +310,7 @@ describe('the publish rate', () => {
     expect(await flood(second, reader, 30)).toBeGreaterThan(300);
   });
 
-  it('of a device is its own, whatever its number of connections', async () => {
+  it('is limited per device, across all of its connections', async () => {
     await start({ brokerLimits: { publishRateOfDevice: 100, publishBurst: 10 } });
     const out = `${own.folder}/dev`;
     await provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out });
@@ -345,7 +345,7 @@ describe('the publish rate', () => {
     expect([isBehind(session(false)), isBehind(session(true))]).toEqual([true, false]);
   });
 
-  it('ends with the connection: a client that leaves while it is slowed down is gone at once', async () => {
+  it('does not delay the disconnection of a client that is slowed down', async () => {
     await start({ brokerLimits: { publishRateOfUser: 1, publishBurst: 1 } });
     const raw = await connectFour(own, { clientId: 'fast' });
     for (let n = 0; n < 50; n++) raw.say(publish({ topic: 'flood' }));
@@ -378,7 +378,7 @@ describe('the publish rate', () => {
     now = 10_000;
     expect(rate.pauseMs()).toBe(0);
     expect(Array.from({ length: 6 }, () => rate.count())).toEqual([0, 0, 0, 0, 0, 100]);
-    // Boards of one address share a rate; a client that is connected is not forgotten.
+    // Boards at one IP address share a rate; a client that is connected is not forgotten.
     const board = rates.enter('board', client);
     expect(rates.enter('board', { ...client, key: 'board:other' })).toBe(board);
     rates.sweep();

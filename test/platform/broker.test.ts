@@ -116,7 +116,7 @@ describe('a device', () => {
     await expect.poll(async () => (await own.client.devices.get('dev-b')).online).toBe(false);
   });
 
-  it('is represented by its will when its connection is lost', async () => {
+  it('publishes its will when its connection is lost', async () => {
     const watcher = await operator();
     const heard = new Promise<string>((resolve) =>
       watcher.on('message', (_, payload) => resolve(String(payload))),

@@ -53,7 +53,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** The result checked against its schema; the exit code is 0. */
+/** Runs a command, expects exit code 0, and parses its result with the schema. */
 async function ok<T>(schema: ZodType<T>, argv: string[]): Promise<T> {
   const { code, json, stdout, stderr } = await runCli([...argv, '--json']);
   expect(code, stdout + stderr).toBe(0);

@@ -226,7 +226,7 @@ describe('the guide’s device registry', () => {
     expect((await form('/provisionDevice', `device_id=${'1'.repeat(20_000)}`)).status).toBe(413);
   });
 
-  it('reads the id from the query or from a multipart form too', async () => {
+  it('also reads the id from the query or a multipart form', async () => {
     expect((await form('/confirmActivation?device_id=14333616', '')).text).toBe('TRUE');
     const body = '--b\r\nContent-Disposition: form-data; name="device_id"\r\n\r\n14333616\r\n--b--\r\n';
     const headers = { 'content-type': 'multipart/form-data; boundary=b' };

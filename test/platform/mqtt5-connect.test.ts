@@ -40,15 +40,18 @@ describe('CONNACK of MQTT 5', () => {
     [16, ['receiveMaximum', 'maximumPacketSize', 'topicAliasMaximum']],
     [15, ['receiveMaximum', 'maximumPacketSize']],
     [12, ['receiveMaximum']],
-  ])('has as many limits as the client accepts in a packet of %d bytes', async (size, names) => {
-    await start();
-    const { raw, connack } = await connectFive(own, { properties: { maximumPacketSize: size } });
-    expect(connack.reasonCode).toBe(0);
-    expect(Object.keys(connack.properties ?? {}).sort()).toEqual([...names].sort());
-    raw.socket.destroy();
-  });
+  ])(
+    'includes as many limits as fit in the client’s maximum packet size of %d bytes',
+    async (size, names) => {
+      await start();
+      const { raw, connack } = await connectFive(own, { properties: { maximumPacketSize: size } });
+      expect(connack.reasonCode).toBe(0);
+      expect(Object.keys(connack.properties ?? {}).sort()).toEqual([...names].sort());
+      raw.socket.destroy();
+    },
+  );
 
-  it('rejects a client that does not accept a packet with the necessary properties', async () => {
+  it('rejects a client whose maximum packet size is too small for the required properties', async () => {
     await start();
     for (const more of [{ properties: { maximumPacketSize: 7 } }, { clientId: '', size: 40 }]) {
       const maximumPacketSize = 'size' in more ? more.size : 7;
@@ -60,7 +63,7 @@ describe('CONNACK of MQTT 5', () => {
     }
   });
 
-  it('is not sent to a client that does not accept five bytes', async () => {
+  it('is not sent to a client that accepts less than five bytes', async () => {
     await start();
     const raw = await rawMqtt(url(), { version: 5 });
     const who = { username: 'u', password: Buffer.from(own.token) };
@@ -69,7 +72,7 @@ describe('CONNACK of MQTT 5', () => {
     expect(raw.packets).toEqual([]);
   });
 
-  it('has no reason string that the client does not accept', async () => {
+  it('omits the reason string if it exceeds the client’s maximum packet size', async () => {
     await start();
     // A will with an empty topic is refused before the client is known.
     const connack = async (maximumPacketSize: number) => {
@@ -251,7 +254,7 @@ describe('DISCONNECT from the broker', () => {
     ['an UNSUBSCRIBE with an empty filter', Buffer.from([0xa2, 5, 0, 1, 0, 0, 0]), 0x82],
     ['an unknown reason in an acknowledgment', Buffer.from([0x40, 3, 0, 1, 0x55]), 0x82],
     ['an unknown reason in DISCONNECT', Buffer.from([0xe0, 1, 0x8b]), 0x82],
-  ])('says why it ends a connection: %s', async (_, bytes, reasonCode) => {
+  ])('reports why the connection ends: %s', async (_, bytes, reasonCode) => {
     await start();
     const { raw } = await connectFive(own);
     raw.say(bytes);

@@ -87,14 +87,14 @@ const servers = () => {
     return recordings.map(({ samples, duplicates, missing }) => ({ samples, duplicates, missing }));
   };
 
-  it('store the messages of a device once, and both return all of them', async () => {
+  it('store each message of a device once, and both return all messages', async () => {
     await say(0, 40);
     const all = [{ samples: 40, duplicates: 0, missing: 0 }];
     await expect.poll(() => stored(0).catch(() => []), { timeout: 10_000 }).toEqual(all);
     expect(await stored(1)).toEqual(all);
   });
 
-  it('share models, whichever received them', async () => {
+  it('share models, whichever replica received them', async () => {
     const { name, version } = await pushTiny(clients[0]!, key);
     const fetched = await fetchModel(clients[1]!, { name, version }, null);
     expect(fetched.card.version).toBe(version);
@@ -112,7 +112,7 @@ const servers = () => {
     }
   });
 
-  it('reject an upload that began on the other one with that reason, and share the finished blob', async () => {
+  it('reject an upload that began on the other replica with that reason, and share the finished blob', async () => {
     const content = randomBytes(9 * 1024 ** 2);
     const [first, other] = platforms.map((platform) => platform?.urls.http ?? '');
     const call = async (url: string, method: 'POST' | 'HEAD' | 'PATCH', headers = {}, body?: Buffer) => {
@@ -141,7 +141,7 @@ const servers = () => {
     expect((await (await clients[1]!.blobs.get(digestOf(content))).bytes()).equals(content)).toBe(true);
   });
 
-  it('share the guide’s uploads through PostgreSQL and S3, whichever receives them', async () => {
+  it('share the guide’s uploads through PostgreSQL and S3, whichever replica receives them', async () => {
     const at = (index: number) => platforms[index]!.urls.guide!;
     const form = formOf('2022-05-06-20:36:12-motor.tflite', 'TFL');
     const put = await ask(at(0).models, '/uploadQuantizedModel', { method: 'POST', ca, ...form });

@@ -95,7 +95,7 @@ describeReal('postgres', 'two platforms on one database', () => {
     await expect(again).rejects.toThrow();
   });
 
-  it('advance a shared rollout whichever a device reports to, and still enforce its deadline', async () => {
+  it('advance a shared rollout whichever replica a device reports to, and still enforce its deadline', async () => {
     const names = ['at-a', 'at-b', 'silent'];
     for (const name of names)
       await provisionDevice({ client: a(), name, type: 'virtual', out: identity(name) });

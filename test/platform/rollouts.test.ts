@@ -134,7 +134,7 @@ describe('a rollout', () => {
     });
   });
 
-  it('ends partly done when a device rolls back, and withdraws the offer to that device', async () => {
+  it('ends as partially completed when a device rolls back, and withdraws the offer to that device', async () => {
     const { id } = await start('all', second);
     await a().heard(2);
     await b().heard(2);

@@ -169,7 +169,7 @@ describe('a rollout with a shadow', () => {
     await ok(rolloutSchema, ['rollout', 'abort', rollout.id]);
   });
 
-  it('fails a device that commits a version it was to run as a shadow', async () => {
+  it('counts a device as failed if it commits a version that it should only run as a shadow', async () => {
     const liar = await fakeDevice(own.mqtts, join(own.folder, 'liar'), 'liar');
     await liar.report('IDLE', { features: ['shadow'] });
     const { id } = await ok(rolloutSchema, start('motion@1', 'name=liar', '--max-failures', '100%'));

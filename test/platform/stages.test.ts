@@ -103,7 +103,7 @@ describe('a version', () => {
     expect(await own.client.models.next('other')).toMatchObject({ version: 3 });
   });
 
-  it('loses its blob at the start after an interrupted removal, unless another version uses it', async () => {
+  it('loses its blob at the next start after an interrupted removal, unless another version uses it', async () => {
     const kept = await pushTiny(own.client, own.key, { name: 'kept', seed: 7 });
     const lost = digestOf(tinyBundle('lost', 8));
     await own.client.blobs.put(lost, tinyBundle('lost', 8));

@@ -64,7 +64,7 @@ describe.each([
   ['four hosts', 4],
   ['as many hosts as connections', 9000],
 ])('25,000 silent and 2,000 slow connections from %s', (_, hosts) => {
-  it('leave devices and operators working, with less than 500 MiB of memory', async () => {
+  it('do not disrupt devices and operators, and take less than 500 MiB of memory', async () => {
     // No single process may hold all connections, so three processes open silent ones and two open slow ones.
     expect(await descriptorLimit()).toBeGreaterThan(10_000);
     comes('http', 'silent', 9000, 0, hosts);

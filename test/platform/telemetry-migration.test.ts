@@ -99,7 +99,7 @@ describe('a journal of an earlier version', () => {
     await telemetry.close();
   });
 
-  it('is followed from a reader’s position in it, without gaps', async () => {
+  it('is followed from a reader’s position without gaps', async () => {
     await segment(
       '00000001.log',
       upTo(100).map((seq) => entry(seq)),

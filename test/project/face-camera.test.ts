@@ -26,7 +26,7 @@ afterAll(async () => {
 });
 
 describe('the face camera', () => {
-  it('has pictures in which exactly the drawn faces are detected', async () => {
+  it('includes pictures in which exactly the drawn faces are detected', async () => {
     const names = (await readdir(join(dir, 'pictures'))).sort();
     const found = await findFaces(names.map((name) => join(dir, 'pictures', name)));
     expect(found.pictures.map(({ faces }) => faces.length)).toEqual([...drawnFaces]);

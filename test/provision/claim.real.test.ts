@@ -49,7 +49,7 @@ describeReal('curl', 'a device with only openssl and curl', () => {
     expect(rotated.device.next).not.toBeNull();
   });
 
-  it('is confirmed like the guide’s firmware', async () => {
+  it('is confirmed through the guide’s activation endpoint', async () => {
     const confirm = `${own.guide?.devices}/confirmActivation`;
     expect(await curl('-d', 'device_id=39169', confirm)).toBe('TRUE');
     expect(await curl('-d', 'device_id=39170', confirm)).toBe('FALSE');

@@ -47,7 +47,7 @@ describe('a claim', () => {
       expect(await readFile(at('gateway', file), 'utf8')).not.toContain(token);
   });
 
-  it('is valid for one key, and again for that key if the response was lost', async () => {
+  it('is valid for one key, which can use it again if the response was lost', async () => {
     const { token } = await claim('once');
     const anybody = createClient({ url: own.url, ca });
     const csr = async () => await certificateRequest(generateKeyPair().privatePem, 'any');
@@ -210,7 +210,7 @@ describe('the certificate of a device', () => {
     expect(stdout).toContain(`${second.fingerprint.slice(0, 16)}… (created, not used yet)`);
   });
 
-  it('is useless after revocation, which activate and verify report', async () => {
+  it('is invalid after revocation, as activate and verify report', async () => {
     await provision('gone');
     await ok(devicesChangedSchema, ['device', 'revoke', '--yes', 'gone']);
     expect(await refusal(['device', 'activate', at('gone')])).toMatchObject({
@@ -224,7 +224,7 @@ describe('the certificate of a device', () => {
     expect((await runCli(['device', 'verify', 'gone'])).stdout).toContain('gone is revoked');
   });
 
-  it('can be rotated by a device only for itself, and not replaced', async () => {
+  it('can be rotated only by the device itself, which cannot replace it', async () => {
     await provision('self');
     const device = await asDevice(at('self'));
     const csr = await certificateRequest(generateKeyPair().privatePem, 'self');

@@ -37,7 +37,7 @@ beforeAll(async () => {
 afterAll(() => own.stop());
 
 describe('a device that is provisioned again', () => {
-  it('can use its folder, get a new key, or have another name', async () => {
+  it('can reuse its folder, get a new key, or get another name', async () => {
     await made('bench-1', 'bench-1');
     const key = await readFile(at('bench-1/device.key'), 'utf8');
     const error = await refused(argv('bench-1', 'bench-1'));
@@ -77,7 +77,7 @@ describe('a device that is provisioned again', () => {
     expect(existsSync(at('elsewhere/nvs.bin'))).toBe(true);
   });
 
-  it('reports a folder whose device is no longer the one on the platform', async () => {
+  it('is rejected if the folder’s identity is not the one registered on the platform', async () => {
     const { id } = await made('bench-3', 'bench-3');
     const revoked = await runCli(['device', 'revoke', 'bench-3', '--yes']);
     expect(revoked.code, revoked.stderr).toBe(0);

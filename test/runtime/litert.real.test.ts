@@ -59,7 +59,7 @@ describeReal('litert', 'files written by aiot, in Google’s native LiteRT', () 
 
   // Operators that can differ: floating point in FC, single-precision ratios, a different exponential.
   const wideSteps = ['FULLY_CONNECTED', 'LEAKY_RELU', 'RELU', 'SOFTMAX', 'MUL'];
-  // LiteRT has no int16 kernel of SQUARED_DIFFERENCE.
+  // LiteRT has no int16 kernel for SQUARED_DIFFERENCE.
   const wide = operators.filter((op) => hasKernel(op, 'int16') && op !== 'SQUARED_DIFFERENCE');
   const wideAnswersTo = inOneProcess(
     wide,

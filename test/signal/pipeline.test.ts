@@ -63,7 +63,7 @@ describe('the signal pipeline', () => {
     );
   });
 
-  it('starts afresh after a reset', () => {
+  it('starts over after a reset', () => {
     const pipeline = createPipeline(base);
     const columns = [1, 2, 3].map((k) => Float64Array.from({ length: 130 }, (_, i) => Math.sin(i * k)));
     for (let i = 0; i < 57; i++) pipeline.push([9, i, -i]);
@@ -108,7 +108,7 @@ describe('the signal pipeline', () => {
     expect([...window!]).toEqual([0, 6.5, 25, 56.5, 100]);
   });
 
-  it('shows no ramp at the start of a constant signal', () => {
+  it('produces no ramp at the start of a constant signal', () => {
     const spec = { ...base, fields: ['a'], features: 'raw' as const };
     const [window] = windowFeatures(spec, [new Float64Array(60).fill(9.81)]);
     for (const value of window!) expect(value).toBeCloseTo(9.81, 6);

@@ -23,7 +23,7 @@ const { createAccount, createOperator, createUser } = createRequire(
 
 const seedOf = (pair: Pair) => Buffer.from(pair.getSeed()).toString();
 
-/** An NKey: its public key for the server's configuration, its seed for the client. */
+/** Creates an NKey: its public key for the server's configuration, its seed for the client. */
 function makeNkey(): { publicKey: string; seed: string } {
   const pair = createUser();
   return { publicKey: pair.getPublicKey(), seed: seedOf(pair) };

@@ -79,7 +79,7 @@ describe('payloads without their messages', () => {
     );
   });
 
-  it('are not used for anything but a simple filter', async () => {
+  it('are used only for simple filters', async () => {
     for (const options of [
       { where: '$topic = "a"' },
       { where: 'a.b > 1' },

@@ -83,7 +83,7 @@ const errors = {
 } as const;
 
 /**
- * The subset of an Argo server's REST API that one pipeline run uses. Submitted workflows really run: each step
+ * Starts a server with the subset of Argo's REST API that one pipeline run uses. Submitted workflows really run: each step
  * executes the container's command in its own folder.
  */
 export async function startArgo(options: ArgoServerOptions): Promise<ArgoServer> {

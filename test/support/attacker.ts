@@ -89,7 +89,7 @@ export function forged(bytes: Uint8Array, key: string, changes: Partial<Unsigned
 }
 
 /**
- * A registry, a virtual device that belongs to it, and an attacker between the two who has the platform's TLS key and
+ * Opens a lab: a registry, a virtual device that belongs to it, and an attacker between the two who has the platform's TLS key and
  * its operator's token.
  */
 export async function openLab() {

@@ -10,7 +10,7 @@ export interface TestBroker {
   close(): Promise<void>;
 }
 
-/** An in-process MQTT broker on a free loopback port; it uses TLS if options for it are given. */
+/** Starts an in-process MQTT broker on a free loopback port; it uses TLS if options for it are given. */
 export async function startBroker(
   options: { port?: number; tls?: TlsOptions; prepare?: (aedes: Aedes) => void } = {},
 ): Promise<TestBroker> {

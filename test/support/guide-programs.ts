@@ -72,7 +72,7 @@ export interface GuideServices {
   stop(): Promise<void>;
 }
 
-/** The guide's three HTTP services, served by the guide's own library on three consecutive ports. */
+/** Starts the guide's three HTTP services, served by the guide's own library on three consecutive ports. */
 export async function startGuideServices(): Promise<GuideServices> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-guide-services-'));
   const certificates = await makeCertificates();

@@ -39,7 +39,7 @@ export function kafkaJars(version: KafkaVersion): string {
   return join(root, '.venv', 'kafka', version, 'lib');
 }
 
-/** A real Kafka broker: one KRaft node on free ports with its own folder. Ready in about three seconds. */
+/** Starts a real Kafka broker: one KRaft node on free ports with its own folder. Ready in about three seconds. */
 export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroker> {
   const { version = '4.1.0' } = options;
   const folder = await mkdtemp(join(tmpdir(), 'aiot-kafka-'));

@@ -13,7 +13,7 @@ export interface Mosquitto {
   stop(): Promise<void>;
 }
 
-/** A real Mosquitto on a free port, in its own folder, with default settings plus the given ones. */
+/** Starts a real Mosquitto on a free port, in its own folder, with default settings plus the given ones. */
 export async function startMosquitto(options: { settings?: readonly string[] } = {}): Promise<Mosquitto> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-mosquitto-'));
   // Mosquitto started as root switches to a separate user, which must be able to write its database here.

@@ -6,7 +6,7 @@ import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { GraphBuilder } from './graph-builder.js';
 
 /**
- * A file in the converter's format for an open batch: x [1, 4, 6] → SHAPE → STRIDED_SLICE → PACK → the shape of a
+ * Creates a file in the converter's format for a dynamic batch size: x [1, 4, 6] → SHAPE → STRIDED_SLICE → PACK → the shape of a
  * RESHAPE to [1, 24], then RELU.
  */
 export function openBatchFile(): Uint8Array {

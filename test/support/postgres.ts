@@ -29,7 +29,7 @@ export interface Postgres {
 
 export const password = 'a-password-of-tests';
 
-/** A real PostgreSQL server on a free loopback port, with its files in a separate folder. */
+/** Starts a real PostgreSQL server on a free loopback port, with its files in a separate folder. */
 export async function startPostgres(settings: readonly string[] = []): Promise<Postgres> {
   const bin = await postgresPrograms();
   const folder = await mkdtemp(join(tmpdir(), 'aiot-postgres-'));

@@ -11,7 +11,7 @@ export interface Picture {
   pixels: Uint8Array;
 }
 
-/** The text of the QR code in a part of a picture, read by jsQR; null if none is found. */
+/** Reads the text of the QR code in a part of a picture, read by jsQR; null if none is found. */
 export function readQr(
   picture: Picture,
   left = 0,
@@ -29,7 +29,7 @@ export function readQr(
   return jsqr(rgba, width, height)?.data ?? null;
 }
 
-/** A binary PGM file (P5) as written by mutool. */
+/** Reads a binary PGM file (P5) as written by mutool. */
 export function readPgm(bytes: Buffer): Picture {
   const head = /^P5\n(?:#[^\n]*\n)*(\d+) (\d+)\n255\n/.exec(bytes.subarray(0, 200).toString('latin1'));
   if (!head) throw new Error('no PGM file');

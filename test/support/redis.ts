@@ -16,7 +16,7 @@ export interface Redis {
   stop(): Promise<void>;
 }
 
-/** A real redis-server on a free loopback port. @param flags additional configuration @param cliFlags for redis-cli */
+/** Starts a real redis-server on a free loopback port. @param flags additional configuration @param cliFlags for redis-cli */
 export async function startRedis(
   flags: readonly string[] = [],
   cliFlags: readonly string[] = [],

@@ -38,7 +38,7 @@ export interface ImageOptions {
   sha256?: string;
 }
 
-/** A .swu file: a cpio archive of its description, the description's signature, and the payload. */
+/** Creates a .swu file: a cpio archive of its description, the description's signature, and the payload. */
 export async function makeImage({ folder, payload, target, signer, hardware = '1.0', sha256 }: ImageOptions) {
   const digest = sha256 ?? createHash('sha256').update(payload).digest('hex');
   const description = `software = { version = "1.0.0"; hardware-compatibility: [ "${hardware}" ];

@@ -31,7 +31,7 @@ describeReal('chromium', 'problems on the overview page', () => {
     return client.rollouts.start({ ...request, policy: { ...request.policy, maxFailures } });
   }
 
-  it('lists nothing while all is well, and does not count devices that have never connected', async () => {
+  it('lists nothing if there are no problems, and ignores devices that have never connected', async () => {
     await own.platform.client.devices.simulate({
       type: 'virtual',
       devices: [{ name: 'in-the-box', digest: '0'.repeat(64) }],

@@ -154,7 +154,7 @@ describe('the live connection', () => {
     ).toMatchObject({ status: 403 });
   });
 
-  it('treats other upgrade requests as before', async () => {
+  it('does not affect other upgrade requests', async () => {
     const get = await request(`${origin()}/healthz`, { dispatcher: agent, headers: {} });
     expect(get.statusCode).toBe(200);
     await get.body.dump();
@@ -210,7 +210,7 @@ describe('the live connection', () => {
     expect(page.messages()).toHaveLength(7);
   });
 
-  it('shows a user only what its scopes allow', async () => {
+  it('shows users only the messages that their scopes allow', async () => {
     const { token } = await tokenWith(['stream:hall/#', 'devices:read']);
     const page = await openPage({ cookie: await logIn(token), origin: origin() });
     const client = await connectFour(own);

@@ -32,7 +32,7 @@ describeReal('chromium', 'the live tail', () => {
         ),
       );
 
-  it('shows a message published by MQTT at once, over a WebSocket and without EventSource', async () => {
+  it('immediately shows a message published over MQTT, using a WebSocket and no EventSource', async () => {
     const { page, context, troubles } = await own.open('#/');
     const sockets: string[] = [];
     const streams: string[] = [];
@@ -88,7 +88,7 @@ describeReal('chromium', 'the live tail', () => {
     await context.close();
   });
 
-  it('has the permissions of the user: a token for some topics shows only these', async () => {
+  it('shows only the topics that the user’s token allows', async () => {
     const made = await own.platform.client.tokens.create({
       ...{ name: 'hall', role: 'viewer', scopes: ['stream:hall/#', 'platform:read', 'devices:read'] },
     });
@@ -107,7 +107,7 @@ describeReal('chromium', 'the live tail', () => {
     await context.close();
   });
 
-  it('shows why it is interrupted, retries with growing delays, and continues by itself', async () => {
+  it('shows why it was interrupted, retries with increasing delays, and continues automatically', async () => {
     const { page, context } = await own.open('#/messages?filter=hall/%23');
     await page.getByText('live', { exact: true }).waitFor();
     const { httpPort, mqttPort } = portsOf(own);

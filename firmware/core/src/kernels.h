@@ -5,7 +5,7 @@
 #include "network.h"
 
 /*
- * The kernel of an operator; NULL = it is not supported. Used by network_read.c. The functions below are used only by the table
+ * The kernel for an operator; NULL = it is not supported. Used by network_read.c. The functions below are used only by the table
  * in kernels.c.
  */
 const aiot_kernel *aiot_kernel_of(int32_t code);

@@ -10,7 +10,7 @@ import { openModelProject } from '../../lib/model/material.js';
 export default class ModelImport extends AiotCommand {
   static override summary = 'Import a trained model as a float .tflite file.';
   static override description =
-    'Reads TensorFlow.js layers models (model.json), Keras files (.keras, .h5), ONNX files (.onnx) and float .tflite files. It also reads SavedModels if @tensorflow/tfjs-node is installed. Batch norms are folded, activations are fused, and an open batch dimension is set to 1. With --project, the model becomes the project’s, and is evaluated on the validation set; otherwise the result is a file.';
+    'Reads TensorFlow.js layers models (model.json), Keras files (.keras, .h5), ONNX files (.onnx) and float .tflite files. It also reads SavedModels if @tensorflow/tfjs-node is installed. Batch norms are folded, activations are fused, and a dynamic batch dimension is set to 1. With --project, the model becomes the project’s, and is evaluated on the validation set; otherwise the result is a file.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> gestures.keras',
     '<%= config.bin %> <%= command.id %> web/model.json --name gestures --out gestures.tflite',

@@ -53,7 +53,10 @@ export function showError(error: unknown, style: ErrorStyle): void {
   process.exitCode = shown.exit;
 }
 
-/** An error as text for a terminal. Lines after the first are indented, so that quoted text cannot look like another error or a result. */
+/**
+ * Renders an error as text for a terminal. Lines after the first are indented, so that quoted text cannot look like another error or a
+ * result.
+ */
 export function renderError(error: AiotError): string {
   const [message, advice] = [error.message, error.next].map((text) => text.replaceAll('\n', '\n  '));
   const shown = `${red('✗')} ${bold(`${error.code}:`)} ${message}\n  ${dim('Try:')} ${advice}\n`;

@@ -416,7 +416,6 @@ const classes = new Map<string, ToolClass>(
   ),
 );
 
-/** All commands that are classified. */
 export const classified: readonly string[] = [...classes.keys()];
 
 /** The class of a command, by its words. Unclassified commands are never called. */

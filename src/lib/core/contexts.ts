@@ -45,7 +45,7 @@ function contextsFile(folder: string): string {
   return join(folder, 'contexts.json');
 }
 
-/** The user's contexts; an empty set if there are none yet. @throws AIOT_FILE_MALFORMED */
+/** Reads the user's contexts; an empty set if there are none yet. @throws AIOT_FILE_MALFORMED */
 export async function readContexts(folder = configFolder()): Promise<Contexts> {
   const path = contextsFile(folder);
   const value = (await unless('AIOT_FILE_NOT_FOUND', readJson(path))) ?? { contexts: {} };
@@ -192,7 +192,7 @@ function showContext(name: string, context: PlatformContext, current: boolean): 
   return { name, kind, url, mqtt, ca, token: token !== undefined, current };
 }
 
-/** All contexts, sorted by name. @throws AIOT_FILE_MALFORMED */
+/** Lists all contexts, sorted by name. @throws AIOT_FILE_MALFORMED */
 export async function listContexts(folder?: string): Promise<ShownContext[]> {
   const { current, contexts } = await readContexts(folder);
   return Object.entries(contexts)

@@ -60,7 +60,7 @@ export function signBytes(privatePem: string, bytes: Uint8Array): string {
   return sign('sha256', bytes, createPrivateKey(privatePem)).toString('base64');
 }
 
-/** Whether a signature is valid for an ECDSA P-256 key. Malformed keys and signatures give false, not an error. */
+/** Checks whether a signature is valid for an ECDSA P-256 key. Malformed keys and signatures give false, not an error. */
 export function verifyBytes(publicKeyBase64: string, bytes: Uint8Array, signatureBase64: string): boolean {
   try {
     const key: KeyObject = createPublicKey({

@@ -40,7 +40,7 @@ export function parseDuration(text: string): number {
   return Math.round(ms);
 }
 
-/** The inverse of `parseDuration`, in the largest unit that leaves no fraction: 10000 becomes `10s`. */
+/** Formats a duration, as the inverse of `parseDuration`, in the largest unit that leaves no fraction: 10000 becomes `10s`. */
 export function formatDuration(ms: number): string {
   const [unit, factor] = Object.entries(unitsMs).findLast(([, each]) => ms >= each && ms % each === 0) ?? [
     'ms',
@@ -79,8 +79,8 @@ const longestMs = 9 * 366 * 24 * 3_600_000;
 export type Cron = (after: number) => number | null;
 
 /**
- * A pattern in the form of crontab(5): minute, hour, day of the month, month, day of the week; `*`, lists, ranges, steps and names. If both
- * days are limited, either one is sufficient.
+ * Parses a pattern in the form of crontab(5): minute, hour, day of the month, month, day of the week; `*`, lists, ranges, steps and names.
+ * If both days are limited, either one is sufficient.
  * @throws AIOT_USAGE
  */
 export function parseCron(pattern: string): Cron {

@@ -2,7 +2,7 @@ import { gaussian, type Random, seededRandom } from '../core/numbers.js';
 import type { Recording } from './types.js';
 
 /**
- * One take of one simulated motor; its ID is the state and the seed (`bearing3`). The same seed gives the same motor and the same samples.
+ * Simulates one take of one motor; its ID is the state and the seed (`bearing3`). The same seed gives the same motor and the same samples.
  */
 export function simulateMotor(options: {
   state: MotorState;

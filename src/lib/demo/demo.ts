@@ -30,7 +30,7 @@ export interface Demo {
   close(): Promise<void>;
 }
 
-/** The main use case, from a sensor stream to predictions on devices, as a list of steps that call the library's modules. */
+/** Creates the main use case, from a sensor stream to predictions on devices, as a list of steps that call the library's modules. */
 export function createDemo(options: DemoOptions): Demo {
   // Each step sets its members before a later one reads them.
   const work = { options, started: performance.now(), devices: [], closers: [] } as unknown as DemoWork;

@@ -45,8 +45,8 @@ interface SimulateKitOptions {
 }
 
 /**
- * A board of the IoT kit as a broker sees it. It uses MQTT 3.1, its MAC address as client id and user, a dummy password, QoS 0, and a NUL
- * at the end of each payload. It runs until `count` loops are done, its time is up, or the signal is aborted.
+ * Simulates a board of the IoT kit as a broker sees it. It uses MQTT 3.1, its MAC address as client id and user, a dummy password, QoS 0,
+ * and a NUL at the end of each payload. It runs until `count` loops are done, its time is up, or the signal is aborted.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function simulateKit(options: SimulateKitOptions): Promise<void> {

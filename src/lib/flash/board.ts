@@ -198,8 +198,8 @@ export const boardErasedSchema = z.object({
 export type BoardErased = z.infer<typeof boardErasedSchema>;
 
 /**
- * Erases a board's flash, or whole sectors of it. On a chip with secure boot or flash encryption, the bootloader cannot be rewritten over
- * the cable, so a request to erase it is rejected.
+ * Erases a board's flash, or whole sectors of it. On a chip with secure boot, flash encryption or secure download mode, the bootloader
+ * cannot be rewritten over the cable. A request to erase it is therefore rejected unless `force` is set.
  * @throws AIOT_FLASH_REFUSED, AIOT_USAGE, AIOT_FLASH_WRITE, AIOT_CHIP_*, AIOT_SERIAL_*
  */
 export async function eraseBoard(
@@ -267,7 +267,8 @@ function checkPlace({ place, length }: PlaceWords): void {
 }
 
 /**
- * The range on this board. @throws AIOT_USAGE for a label that is not in the board's table, AIOT_FLASH_READ if the flash size is unknown
+ * Finds the range on this board. @throws AIOT_USAGE for a label that is not in the board's table, AIOT_FLASH_READ if the flash size is
+ * unknown
  */
 async function findPlace(
   loader: Loader,

@@ -55,8 +55,8 @@ export function mostFrequent(labels: Iterable<string>): string | null {
 }
 
 /**
- * The most frequent class of the last `size` windows, or of fewer at the beginning. A tie for first place has no result, as in the original
- * motion system, which did not forward ties.
+ * Creates a vote for the most frequent class of the last `size` windows, or of fewer at the beginning. A tie for first place has no result,
+ * as in the original motion system, which did not forward ties.
  */
 function createMajority(size: number): LoopVote {
   const last: string[] = [];

@@ -26,8 +26,8 @@ export interface Material {
 }
 
 /**
- * The project in DIR. A folder without aiot.yaml is accepted too if rows of a table are used: `data` is a file, or the folder contains a
- * training on a table. All settings then have their defaults.
+ * Opens the project in DIR. A folder without aiot.yaml is accepted too if rows of a table are used: `data` is a file, or the folder
+ * contains a training on a table. All settings then have their defaults.
  * @throws AIOT_FILE_NOT_FOUND (`data`), AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID
  */
 export async function openModelProject(dir: string, data?: string): Promise<Project> {

@@ -159,7 +159,7 @@ type Entry = z.output<typeof entrySchema>;
 /** A cached "nothing to do" expires after this time, ms, because there may be devices by then. */
 const skippedForMs = 5 * 60_000;
 
-/** The cached entry for a key; null if there is none, or it has expired. */
+/** Reads the cached entry for a key; null if there is none, or it has expired. */
 export async function readEntry(folder: string, key: string, now: number): Promise<Entry | null> {
   const file = entryFile(folder, key);
   const read = entrySchema.safeParse(await unless('AIOT_FILE_NOT_FOUND', readJson(file)).catch(() => null));

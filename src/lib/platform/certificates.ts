@@ -44,9 +44,9 @@ interface TlsParts {
 const lookEvery = 5000;
 
 /**
- * The certificates of all listeners. The platform's own is renewed 30 days before it expires, a provided one is reloaded when its file
- * changes; listeners switch over without closing. Clients that trust only the platform's CA continue to work. The provided certificate is
- * presented to clients that request one of its names (SNI), and by the listeners for third-party clients.
+ * Opens the certificates of all listeners. The platform's own is renewed 30 days before it expires, a provided one is reloaded when its
+ * file changes; listeners switch over without closing. Clients that trust only the platform's CA continue to work. The provided certificate
+ * is presented to clients that request one of its names (SNI), and by the listeners for third-party clients.
  * @throws AIOT_CERTIFICATE_UNFIT, AIOT_FILE_NOT_FOUND
  */
 export async function openTls(parts: TlsParts) {

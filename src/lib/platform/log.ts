@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 
-/** A logger that passes NDJSON lines to `write`; without `write` it is silent. */
+/** Creates a logger that passes NDJSON lines to `write`; without `write` it is silent. */
 export async function createLog(write?: (line: string) => void): Promise<Logger> {
   const { pino } = await import('pino');
   if (!write) return pino({ level: 'silent' });

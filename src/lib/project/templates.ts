@@ -9,7 +9,7 @@ export interface Template {
   dir: string;
 }
 
-/** The projects that `aiot init` can copy: the folders in templates/ that contain an aiot.yaml, sorted by name. */
+/** Finds the projects that `aiot init` can copy: the folders in templates/ that contain an aiot.yaml, sorted by name. */
 export async function findTemplates(root: string = packageRoot()): Promise<Template[]> {
   const folder = join(root, 'templates');
   const names = (await readdir(folder)).sort();

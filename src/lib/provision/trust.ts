@@ -26,8 +26,9 @@ export const trustChangeSchema = z.object({
   /** Version of the new root. */
   version: z.int(),
   expires: z.int(),
-  /** Ids of keys that were added, and of keys that are no longer trusted. */
+  /** Ids of the keys that were added. */
   added: z.array(z.string()),
+  /** Ids of the keys that are no longer trusted. */
   removed: z.array(z.string()),
   /** Paths of the private key files that were written. */
   files: z.array(z.string()),
@@ -164,7 +165,7 @@ async function othersOf({ role, targetsKeys = [], threshold }: Rotation): Promis
   return readPublicKeys(targetsKeys);
 }
 
-/** The role of a key. The key is specified by its id or by at least the first 8 digits of it. @throws AIOT_TRUST_KEY_UNKNOWN */
+/** Finds the role of a key. The key is specified by its id or by at least the first 8 digits of it. @throws AIOT_TRUST_KEY_UNKNOWN */
 export async function findKey(
   client: TrustContext['client'],
   wanted: string,

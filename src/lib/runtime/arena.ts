@@ -62,7 +62,7 @@ function preparingBytes(graph: Graph, pieces: readonly ArenaPiece[]): number {
 
 /** Memory that is allocated temporarily while an operator is prepared, bytes. */
 function temporaryBytes({ tensors }: Graph, operator: Operator): number {
-  // The kernel of PACK prepares nothing, so the number of inputs does not matter.
+  // The kernel for PACK prepares nothing, so the number of inputs does not matter.
   if (operator.op === 'PACK') return 144;
   const used = [...operator.inputs, ...operator.outputs].filter((index) => index !== -1);
   const structures = used.map((index) => {
@@ -93,8 +93,9 @@ interface ArenaPiece {
   operator?: number;
   /** Size in bytes, a multiple of 16. */
   bytes: number;
-  /** First and last time at which it is in use. */
+  /** First time at which it is in use. */
   first: number;
+  /** Last time at which it is in use. */
   last: number;
   /** Offset from the start of the arena, bytes. */
   offset: number;

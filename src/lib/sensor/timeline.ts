@@ -20,8 +20,9 @@ interface Counted {
 interface Placed {
   /** ms since 1970. */
   times: Float64Array;
-  /** Times of the first and the last sample by the steady clock. */
+  /** Time of the first sample by the steady clock. */
   firstMs: number;
+  /** Time of the last sample by the steady clock. */
   lastMs: number;
   /** Number of samples that are missing before the first. */
   lost: number;

@@ -90,7 +90,7 @@ export async function login({ url, credentials, attempt }: LoginOptions): Promis
   };
 }
 
-/** The stored credentials, by endpoint. @throws AIOT_FILE_MALFORMED */
+/** Lists the stored credentials, by endpoint. @throws AIOT_FILE_MALFORMED */
 export async function listLogins(): Promise<Login> {
   const all = Object.entries(await readCredentials()).sort(([a], [b]) => a.localeCompare(b));
   return {
@@ -144,7 +144,7 @@ function pathIn(folder: string): string {
   return join(folder, 'credentials.json');
 }
 
-/** The stored credentials; empty if nothing is stored yet. @throws AIOT_FILE_MALFORMED, without quoting the contents */
+/** Reads the stored credentials; empty if nothing is stored yet. @throws AIOT_FILE_MALFORMED, without quoting the contents */
 async function readCredentials(folder = configFolder()): Promise<Kept> {
   const path = pathIn(folder);
   const value = (await unless('AIOT_FILE_NOT_FOUND', readJson(path))) ?? { endpoints: {} };

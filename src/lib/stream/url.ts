@@ -28,7 +28,7 @@ const foreignQuery = new Set(['http', 'https']);
 /**
  * Parses `scheme://[user:password@]host[:port]/path[?name=value&…]`. This is not a WHATWG URL: the path is a topic or a key in its
  * broker's notation. `#` does not start a fragment (MQTT filters contain it), and `>`, `+`, `{n}` are taken literally. Escapes such as
- * `%23` are decoded; a `?` in a topic is written `%3F`.
+ * `%23` are decoded; a `?` in a topic is written `%3F`. For http and https, whose query belongs to the server, settings follow a `#` instead.
  * @throws AIOT_STREAM_URL, without the URL, which may contain a password
  */
 export function parseStreamUrl(url: string): StreamUrl {
@@ -97,7 +97,7 @@ export const queryCount = z
   .transform(Number);
 
 /**
- * The validated settings of a URL's query. Settings that are not in `shape` are rejected.
+ * Reads and validates the settings in a URL's query. Settings that are not in `shape` are rejected.
  * @throws AIOT_STREAM_URL naming the parameter and the valid ones
  */
 export function readQuery<Shape extends z.ZodRawShape>(

@@ -14,11 +14,14 @@ describe('leaving a chip', () => {
     ['soft-reset', 'esp32c3', true],
     ['no-reset', 'esp32', true],
     ['watchdog-reset', 'esp32', true],
-  ])('reports whether the program runs after %s on an %s (stub %s)', async (after: AfterMode, name, stub) => {
-    const { chip, loader } = await board({ chip: name }, { stub, after });
-    const told = startsProgram(loader, after);
-    await loader.end();
-    await chip.settled();
-    expect(told).toBe(chip.state !== 'rom' && chip.state !== 'stub');
-  });
+  ])(
+    'reports whether the program runs after %s on an %s (stub: %s)',
+    async (after: AfterMode, name, stub) => {
+      const { chip, loader } = await board({ chip: name }, { stub, after });
+      const told = startsProgram(loader, after);
+      await loader.end();
+      await chip.settled();
+      expect(told).toBe(chip.state !== 'rom' && chip.state !== 'stub');
+    },
+  );
 });

@@ -83,7 +83,7 @@ describe('the stub', () => {
   it.each([
     ['version 2', 0x400a902c, 'c000', 'stub'],
     ['the older version', 0x400be658, 'c800', 'rom'],
-  ])('%s: answers END with bytes missing, and a request to restart', async (_, entry, missing, after) => {
+  ])('%s: responds to a premature END, and to a restart request', async (_, entry, missing, after) => {
     const { chip, host } = make();
     await host.startStub(entry);
     await host.ask(request(op.flashBegin, [0x1000, 1, 0x4000, 0]));

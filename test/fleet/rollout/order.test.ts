@@ -33,7 +33,7 @@ describe('the order of a rollout’s devices', () => {
     expect(inRolloutOrder(names, [release], new Set(names))).toEqual(order);
   });
 
-  it('fits into one bit for each device of a plan', () => {
+  it('takes one bit per device in a plan', () => {
     const device = fc.record({ name: fc.string(), away: fc.boolean() });
     fc.assert(
       fc.property(fc.uniqueArray(device, { selector: ({ name }) => name }), (devices) => {

@@ -418,7 +418,7 @@ describe('a rollout under random events', () => {
     }
   });
 
-  it('ends if its devices do what is requested, whatever happened before', () => {
+  it('ends once its devices do what is requested, whatever happened before', () => {
     always((run) => {
       oblige(run);
       expect(rolloutHasEnded(run.state.head), run.state.head.state).toBe(true);

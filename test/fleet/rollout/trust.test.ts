@@ -80,7 +80,7 @@ describe('untrustworthy devices', () => {
     expect(one.state.head.state).toBe('rolledBack');
   });
 
-  it('do not outweigh all the others with the number of windows that they claim', () => {
+  it('cannot outweigh the others by claiming many windows', () => {
     const one = rollout({ shadow: { ms: 1000, minWindows: 10, maxDisagreement: '10%' } });
     one.at(1, { type: 'tick' });
     const said = [measured(1e15, 0), measured(20, 15), measured(20, 15)];
@@ -90,7 +90,7 @@ describe('untrustworthy devices', () => {
     expect(one.state.head.state).toBe('paused');
   });
 
-  it('do not fill the rollout with labels of their own', () => {
+  it('cannot flood the rollout with invented labels', () => {
     const one = rollout({ shadow: { ms: 1000, minWindows: 1000, maxDisagreement: '10%' } });
     one.at(1, { type: 'tick' });
     const labels = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`l${i}`, 1]));

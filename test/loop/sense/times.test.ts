@@ -121,7 +121,7 @@ describe('a clock change at the sender', () => {
     ['while its rate is being measured', 5, false],
     ['while its rate is being measured, with numbered messages', 5, true],
     ['later, with numbered messages', 3000, true],
-  ])('costs a window, but does not stop the loop: %s', async (_, at, sure) => {
+  ])('loses one window, but does not stop the loop: %s', async (_, at, sure) => {
     // If unnumbered samples are set back in time, they cannot be distinguished from duplicates.
     const back = sure ? [-700, -60_000] : [];
     for (const jumpMs of [700, 60_000, 2 * 365 * 86_400_000, ...back]) {
@@ -243,25 +243,28 @@ describe('clock changes', () => {
     ['back by three hours', -3 * 3_600_000],
     ['back by a second', -1000],
     ['ahead by a year', 365 * 86_400_000],
-  ])('count nothing as lost, and keep times rising, when the sender’s clock is set %s', async (_, by) => {
-    const { clock, state } = handClock();
-    const all = batchesAt(100, 20);
-    function* batches() {
-      for (const [i, batch] of all.entries()) {
-        state.steady += 200;
-        if (i >= 50) batch.times = batch.times.map((t) => t + by);
-        yield batch;
+  ])(
+    'cause no lost samples and no decreasing timestamps when the sender’s clock is set %s',
+    async (_, by) => {
+      const { clock, state } = handClock();
+      const all = batchesAt(100, 20);
+      function* batches() {
+        for (const [i, batch] of all.entries()) {
+          state.steady += 200;
+          if (i >= 50) batch.times = batch.times.map((t) => t + by);
+          yield batch;
+        }
       }
-    }
-    const { sensing, told } = fakeSensing({ batches: batches(), clock });
-    const { times, lost } = await allOf(sensing);
-    expect(sensing.rates().lost).toBe(0);
-    expect(lost.length).toBe(1);
-    expect(times.length).toBeGreaterThan(1880);
-    for (let i = 1; i < times.length; i++) expect(times[i]!).toBeGreaterThan(times[i - 1]!);
-    expect(told.map(([kind]) => kind).filter((kind) => kind !== 'skipped')).toEqual(['jump']);
-    expect(sensing.rates().rateHz).toBeCloseTo(100, 3);
-  });
+      const { sensing, told } = fakeSensing({ batches: batches(), clock });
+      const { times, lost } = await allOf(sensing);
+      expect(sensing.rates().lost).toBe(0);
+      expect(lost.length).toBe(1);
+      expect(times.length).toBeGreaterThan(1880);
+      for (let i = 1; i < times.length; i++) expect(times[i]!).toBeGreaterThan(times[i - 1]!);
+      expect(told.map(([kind]) => kind).filter((kind) => kind !== 'skipped')).toEqual(['jump']);
+      expect(sensing.rates().rateHz).toBeCloseTo(100, 3);
+    },
+  );
 
   it('count as a gap if as much time passed on this machine', async () => {
     const { clock, state } = handClock();
@@ -325,7 +328,7 @@ describe('clock changes', () => {
     expect(Math.abs(times.at(-1)! - clock.now())).toBeLessThan(1);
   });
 
-  it('on this machine are reported and applied to arrival times, which keep rising', async () => {
+  it('on this machine are reported and applied to arrival times, which keep increasing', async () => {
     const { clock, state } = handClock();
     function* batches() {
       for (let i = 0; i < 200; i++) {

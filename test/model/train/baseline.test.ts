@@ -201,7 +201,7 @@ describe('the choice between a network and a linear model', () => {
 });
 
 describe('training on a small table', () => {
-  it('ends by training on all but the test rows, and reports the metrics from before', async () => {
+  it('finally trains on all rows except the test rows, and reports the earlier metrics', async () => {
     const { result, training } = await trained(clouds(150, 1));
     const { train, validation } = result.windows;
     expect(result.refitted).toBe(train + validation);
@@ -211,7 +211,7 @@ describe('training on a small table', () => {
     expect((await trained(clouds(150, 1))).result.digest).toBe(result.digest);
   });
 
-  it('is more accurate on unseen rows than without the validation rows', async () => {
+  it('is more accurate on unseen rows than training without the validation rows', async () => {
     const seeds = [1, 2, 3, 4, 5, 6];
     const { learn } = await import('../../../src/lib/model/train/learn.js');
     const accuracies = { all: 0, some: 0 };

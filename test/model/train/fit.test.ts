@@ -141,7 +141,7 @@ describe('training', () => {
     expect(history.length - bestEpoch).toBe(3);
   });
 
-  it('weights rare classes as much as frequent ones, unless disabled', async () => {
+  it('gives rare classes as much weight as frequent ones, unless disabled', async () => {
     const random = seededRandom(4);
     // One row in ten belongs to the second class, which is one deviation away from the first.
     const classes = Int32Array.from({ length: 500 }, (_, i) => (i % 10 === 0 ? 1 : 0));

@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => victim?.stop());
 
 describe('a platform with the guide’s services, killed during uploads in pieces, jobs and backups', () => {
-  it('keeps everything that it acknowledged, intact and once, after each start', {
+  it('keeps all acknowledged data intact and without duplicates after each restart', {
     timeout: 60_000 + rounds * 30_000,
   }, async () => {
     const random = seededRandom(Number(process.env.AIOT_SEED ?? 2));

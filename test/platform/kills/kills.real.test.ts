@@ -13,8 +13,8 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => victim?.stop());
 
-describe('a platform killed at any moment, under load', () => {
-  it('keeps everything that it acknowledged, intact and once, after each start', {
+describe('a platform killed at any moment under load', () => {
+  it('keeps all acknowledged data intact and without duplicates after each restart', {
     timeout: rounds * 30_000,
   }, async () => {
     const random = seededRandom(Number(process.env.AIOT_SEED ?? 1));

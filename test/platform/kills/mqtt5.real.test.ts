@@ -12,7 +12,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => victim?.stop());
 
-describe('a platform killed at any moment, under load of MQTT 5', () => {
+describe('a platform killed at any moment under MQTT 5 load', () => {
   it('keeps acknowledged messages with their properties, expiry and shared subscriptions, and sessions until they expire', {
     timeout: rounds * 30_000,
   }, async () => {

@@ -54,7 +54,7 @@ describeReal('nats', 'a platform killed while it relays to NATS', () => {
     await nats?.stop();
   });
 
-  it('delivers everything that it acknowledged, and every event, in order', { timeout }, async () => {
+  it('delivers all acknowledged messages and all events in order', { timeout }, async () => {
     const owed = new Set<number>();
     await killUnder(victim, [telemetryLoad(1), stateLoad(), relayedLoad(owed)], moments);
     const behind = async () => {
@@ -102,7 +102,7 @@ describeReal('kafka', 'a platform killed while it relays the guide’s data to K
     await kafka?.stop();
   });
 
-  it('delivers everything that it acknowledged', { timeout }, async () => {
+  it('delivers all acknowledged data', { timeout }, async () => {
     const owed = new Set<number>();
     const load = guideDataLoad((value) => owed.add(value));
     // The rows are read from Kafka here; the load's own check of files runs in doors.real.test.ts.

@@ -35,7 +35,7 @@ const fault = fc.oneof(
 );
 
 describe('The FIFO under random faults', () => {
-  it('delivers only whole samples, in order and with rising times, and counts the rest as lost', async () => {
+  it('delivers only whole samples, in order and with increasing times, and counts the rest as lost', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fault, { minLength: 1, maxLength: 12 }),

@@ -96,7 +96,7 @@ describe('The LIS3MDL on a bus', () => {
     expect(source.faults.overruns).toBe(1);
   });
 
-  it('joins the LSM6DS3TR-C in one record per sample, with the newest magnetic field', async () => {
+  it('is combined with the LSM6DS3TR-C in one record per sample, with the newest magnetic field', async () => {
     const clock = testClock();
     const signal: Signal = (seconds, world) => {
       world.ax = world.mx = 0.9 * Math.sin(2 * Math.PI * 0.2 * seconds);

@@ -89,7 +89,7 @@ describe('an Industrial I/O device without a buffer', () => {
     await expect(iterator.next()).rejects.toMatchObject({ code: 'AIOT_SENSOR_LOST' });
   });
 
-  it('explains what a buffer would need if one is requested', async () => {
+  it('rejects mode=buffer, and the error explains what a buffer needs', async () => {
     tree = await iioTree(root, adxl345);
     await expect(openIio('iio://adxl345?mode=buffer', tree)).rejects.toMatchObject({
       code: 'AIOT_SENSOR_FAILED',

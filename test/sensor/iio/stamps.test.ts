@@ -35,7 +35,7 @@ describe('kernel timestamps', () => {
     expect(place(false, 520, 530)).toEqual({ times: [3_600_010, 3_600_020], lost: 0, stepMs: 3_600_000 });
   });
 
-  it('keep rising when the local clock is set back', () => {
+  it('keep increasing when the local clock is set back', () => {
     const { clock, place } = stamper(false);
     place(false, 500, 510);
     clock.pass(20);

@@ -131,7 +131,7 @@ describe('The machine’s clock', () => {
     expect(wall.follow()).toEqual({ offsetMs: before - 20, stepMs: 0 });
   });
 
-  it('leaves sample times rising and evenly spaced when it is set back by an hour', () => {
+  it('leaves sample times increasing and evenly spaced when it is set back by an hour', () => {
     const clock = testClock();
     const timeline = new Timeline(100, clock);
     const times: number[] = [];
@@ -146,7 +146,7 @@ describe('The machine’s clock', () => {
     expect(Math.max(...distances.slice(500))).toBeLessThan(10.2);
   });
 
-  it('can be the only clock: its jumps lose no samples, and times keep rising', () => {
+  it('can be the only clock: its jumps lose no samples, and times keep increasing', () => {
     const clock = testClock();
     const { monotonic: _, ...only } = clock;
     for (const jumpMs of [40_000, -40_000]) {

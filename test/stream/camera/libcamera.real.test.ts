@@ -73,7 +73,7 @@ describeReal('ffmpeg', 'a Raspberry Pi camera', () => {
     process.env.PATH = `${dir}:${path}`;
   });
 
-  it('delivers JPEG files through the program name of older systems', async () => {
+  it('delivers JPEG files with libcamera-vid, the program of older systems', async () => {
     await pretend('libcamera-vid');
     const message = await firstFrame('camera:libcamera?size=128x96&fps=20');
     expect(message).toMatchObject({ topic: 'camera', source: 'camera:libcamera' });

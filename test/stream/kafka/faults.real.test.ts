@@ -56,7 +56,7 @@ describeReal('kafka', 'a Kafka broker killed under load', () => {
   }, 120_000);
   afterAll(() => broker?.stop());
 
-  it('has every message once and in order, and the reader continues', async () => {
+  it('stores every message once and in order, and the reader continues', async () => {
     await broker.createTopic('killed');
     const states: string[] = [];
     const reader = await openSource(`kafka://${broker.address}/killed?from=beginning`, {

@@ -269,7 +269,7 @@ describeReal('kafka', 'a Kafka stream with a real broker', () => {
     });
   });
 
-  it('limits the memory use of a reader while its messages are not taken', async () => {
+  it('limits the memory use of a reader while its messages are not read', async () => {
     await broker.createTopic('flood', 1);
     const sink = await openSink(`${url}/flood`);
     const payload = Buffer.alloc(100_000, 1);

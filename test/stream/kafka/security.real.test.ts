@@ -113,7 +113,7 @@ describeReal('kafka', 'Kafka with authentication', () => {
     },
   );
 
-  it('is not trusted with a certificate of an unknown CA, and the error suggests --ca', async () => {
+  it('is rejected if its certificate is from an unknown CA, and the error suggests --ca', async () => {
     await expect(openSource(`kafkas://${broker.listeners.SSL}/t`, client)).rejects.toMatchObject({
       code: 'AIOT_BROKER_UNREACHABLE',
       retryable: false,

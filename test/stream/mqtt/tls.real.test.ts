@@ -61,7 +61,7 @@ describeReal('openssl', 'certificates for brokers', () => {
       await sink.close();
     }, 20_000);
 
-    it('is not trusted with a wrong CA, and the error suggests --ca', async () => {
+    it('is rejected if the wrong CA is configured, and the error suggests --ca', async () => {
       await expect(openSource(url, await identity('client', 'other'))).rejects.toMatchObject({
         code: 'AIOT_BROKER_UNREACHABLE',
         retryable: false,

@@ -374,7 +374,7 @@ describe('headers of MQTT messages', () => {
     });
   });
 
-  it('are shown by tail, to people and with --json', async () => {
+  it('are shown by tail, as text and with --json', async () => {
     const { url, of } = await broker5();
     const shown = async (...words: string[]) => {
       const before = of('subscribe').length;

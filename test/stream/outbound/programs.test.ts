@@ -162,7 +162,7 @@ describe.each([1, 2] as const)('a GPIO line, set by gpioset of libgpiod %d', (ve
     if (version === 2) expect((await log()).trim().split('\n').at(-1)).toBe('end 17=0');
   });
 
-  it('is taken again if gpioset is killed', async () => {
+  it('is claimed again if gpioset is killed', async () => {
     const sink = await openSink('gpio://gpiochip0/4?on=walking&active=low');
     await sink.write([text('walking')]);
     expect((await log()).trim().split('\n').at(-1)).toBe('gpiochip0 4=1 low');
@@ -178,7 +178,7 @@ describe.each([1, 2] as const)('a GPIO line, set by gpioset of libgpiod %d', (ve
     await sink.close();
   });
 
-  it('reports why it cannot be taken', async () => {
+  it('reports why it cannot be claimed', async () => {
     await expect(openSink('gpio://gpiochip9/17')).rejects.toMatchObject({
       code: 'AIOT_PROGRAM_FAILED',
       retryable: true,

@@ -187,7 +187,7 @@ describeReal('redis', 'Redis with TLS and a password', () => {
     await expect(wrong).rejects.not.toThrow('wr0ng');
   });
 
-  it('is not trusted without its CA', async () => {
+  it('is rejected if its CA is not configured', async () => {
     await expect(open(':s3cret@', { ca: undefined })).rejects.toMatchObject({
       code: 'AIOT_BROKER_UNREACHABLE',
       retryable: false,

@@ -9,7 +9,7 @@ export interface Heard {
   body: Buffer;
 }
 
-/** An HTTP server that responds as a test specifies; `heard` contains each request. */
+/** Starts an HTTP server that responds as a test specifies; `heard` contains each request. */
 export async function startHttp(answer: (heard: Heard, response: ServerResponse, number: number) => void) {
   const heard: Heard[] = [];
   const server = createServer((request, response) => {
@@ -41,7 +41,7 @@ export async function startHttp(answer: (heard: Heard, response: ServerResponse,
   };
 }
 
-/** A TCP server that passes each connection to `onConnection`, on the given port or a free one. */
+/** Starts a TCP server that passes each connection to `onConnection`, on the given port or a free one. */
 export async function startTcp(onConnection: (socket: Socket) => void, port = 0) {
   const open = new Set<Socket>();
   const server = createTcpServer((socket) => {

@@ -79,7 +79,7 @@ describeReal('kafka', 'headers of a bridge between MQTT 5 and Kafka', () => {
   }, 60_000);
   afterAll(() => kafka?.stop());
 
-  it('survive the way to Kafka and back, and another Kafka client reads them', {
+  it('survive a round trip through Kafka, and another Kafka client can read them', {
     timeout: 60_000,
   }, async () => {
     await kafka.createTopic('there');
@@ -119,7 +119,7 @@ describeReal('nats', 'headers of a bridge between MQTT 5 and NATS', () => {
     stops.push(() => manager.streams.delete('PLANT'));
   });
 
-  it('that JetStream obeys are renamed: an MQTT client cannot have a message discarded', async () => {
+  it('that JetStream interprets are renamed, so an MQTT client cannot make it discard messages', async () => {
     const judge = await natsClient(server);
     stops.push(() => judge.close());
     const manager = await judge.jetstreamManager();
@@ -144,7 +144,7 @@ describeReal('nats', 'headers of a bridge between MQTT 5 and NATS', () => {
     expect(stored.header.get('Original-nats-rollup')).toBe('all');
   });
 
-  it('survive the way to JetStream and back, and another NATS client reads them', async () => {
+  it('survive a round trip through JetStream, and another NATS client can read them', async () => {
     const judge = await natsClient(server);
     stops.push(() => judge.close());
     const heard = judge.subscribe('plant.there', { max: 1 });

@@ -99,7 +99,7 @@ const stored = async ({ sink }: Awaited<ReturnType<typeof bridge>>): Promise<Out
 describe.each(Object.keys(wires))('headers of a bridge between the platform’s broker and %s', (far) => {
   const scheme = far.slice(0, far.indexOf(':'));
 
-  it('are the same there, and again on the way back', async () => {
+  it('are the same at the destination, and again after the way back', async () => {
     const arrived = await openSource(`${mqtt}/${scheme}/back?version=5`);
     stops.push(() => arrived.close());
     const there = await bridge(`${mqtt}/${scheme}/there?version=5`, `${far}/there`);
@@ -114,7 +114,7 @@ describe.each(Object.keys(wires))('headers of a bridge between the platform’s 
     expect(String(value?.message.payload)).toBe('{"t":21.5}');
   });
 
-  it('keep the message expiry that is left', async () => {
+  it('keep the remaining message expiry', async () => {
     const there = await bridge(`${mqtt}/${scheme}/expiry?version=5`, `${far}/there`);
     await publish(`${scheme}/expiry`, [['mqtt-message-expiry-interval', '3600']]);
     const [header] = (await wires[far]!(await stored(there))) ?? [];
@@ -124,7 +124,7 @@ describe.each(Object.keys(wires))('headers of a bridge between the platform’s 
   });
 });
 
-describe('headers that JetStream obeys', () => {
+describe('headers that JetStream interprets', () => {
   const commands: Header[] = [
     ['Nats-Msg-Id', 'same'],
     ['nats-rollup', 'all'],

@@ -262,7 +262,7 @@ test('a spool loses nothing on disk when killed with kill -9 during writes', asy
   expect(await takeAll(await start(1e9, 'wait', path), 7)).toEqual(numbers(0, next));
 }, 60_000);
 
-test('a spool returns payloads and headers that are not valid text', async () => {
+test('a spool preserves payloads and headers that are not valid text', async () => {
   const spool = await start();
   await spool.append([
     {

@@ -37,19 +37,21 @@ export const storedRecordingSchema = z.object({
   parts: z.array(labelSpanSchema),
   rateHz: z.number(),
   ...counts,
-  /** Times of the first and the newest message, by the device's clock if messages have a time. */
+  /** Time of the first message, by the device's clock if messages have a time. */
   startedAt: time.nullable(),
+  /** Time of the newest message, by the device's clock if messages have a time. */
   endedAt: time.nullable(),
   /** Number of messages that never arrived, according to the sequence numbers. */
   missing: z.int(),
-  /**
-   * Numbers of messages that arrived after a newer one, that arrived more than a minute late, and whose time was at least a minute ahead.
-   */
+  /** Number of messages that arrived after a newer one. */
   outOfOrder: z.int(),
+  /** Number of messages that arrived more than a minute late. */
   late: z.int(),
+  /** Number of messages whose time was at least a minute ahead. */
   future: z.int(),
-  /** Arrival of the first and the last message, by the platform's clock. */
+  /** Arrival of the first message, by the platform's clock. */
   firstAt: time.nullable(),
+  /** Arrival of the last message, by the platform's clock. */
   lastAt: time.nullable(),
 });
 export type StoredRecording = z.output<typeof storedRecordingSchema>;
@@ -110,8 +112,9 @@ const labelShape = {
   recording: name,
   /** The label; null removes it. */
   label: z.string().min(1).max(256).nullable(),
-  /** Start and end of the part to label, ms since 1970; given together. Without them, the label is for the whole recording. */
+  /** Start of the part to label, ms since 1970; requires `to`. Without both, the label is for the whole recording. */
   from: z.number().optional(),
+  /** End of the part to label, ms since 1970; requires `from`. */
   to: z.number().optional(),
 };
 const spansFit = ({ from, to }: { from?: number | undefined; to?: number | undefined }) =>

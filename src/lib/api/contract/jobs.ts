@@ -207,7 +207,6 @@ export const pipelines = {
     result: pipelinesSchema,
     list: 'pipelines',
   }),
-  /** Returns runs, newest first. */
   list: endpoint('GET /pipelines/:project/runs', {
     summary: 'Runs of a project’s pipeline, newest first',
     params: z.object({ project }),

@@ -268,8 +268,8 @@ export function savedBy(devices: Iterable<{ delta?: DeltaReport | undefined }>):
 /** GET /rollouts/{id}: desired and actual state. */
 export const rolloutStatusSchema = rolloutSchema.extend({
   /**
-   * Releases of the last kind that the devices report, most frequent first. An entry without a name counts devices without a release or a
-   * report.
+   * Releases that the devices report, of the same kind as the rollout's last release; most frequent first. The entry without a name counts
+   * devices that report none.
    */
   runs: z.array(z.object({ name: name.nullable(), version: z.int().nullable(), devices: count })),
   saved: savedSchema,
@@ -305,8 +305,9 @@ export const rolloutPlanSchema = z.object({
         /** Digest of the release that these devices run. */
         base: z.string(),
         devices: count,
-        /** Sizes of the patch and of the whole release. */
+        /** Size of the patch. */
         bytes: count,
+        /** Size of the whole release. */
         of: count,
       }),
     )

@@ -75,7 +75,7 @@ export const upFlags = {
   }),
   'new-token': Flags.boolean({ summary: 'Create an additional operator token.', env: 'AIOT_NEW_TOKEN' }),
   'no-token': Flags.boolean({
-    summary: 'Do not create a token, even on the first start; use it if the output is logged.',
+    summary: 'Do not create a token, even on the first start. Use this flag if the output is logged.',
     env: 'AIOT_NO_TOKEN',
     exclusive: ['new-token'],
   }),

@@ -39,7 +39,7 @@ export function deployNotes(tell: (line: string) => void): Omit<FollowRolloutOpt
   };
 }
 
-/** A table of rollouts. Below it are the reasons of those that did not finish as planned. */
+/** Formats rollouts as a table, followed by the reasons why some did not finish as planned. */
 export function rolloutsTable(rollouts: Rollout[]): string {
   const lines = rollouts.map((rollout) => {
     const { id, releases, created } = rollout;

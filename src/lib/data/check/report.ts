@@ -55,7 +55,7 @@ export const checkReportSchema = z.object({
 
 export type CheckReport = z.output<typeof checkReportSchema>;
 
-/** The first few IDs, and the number of the remaining ones. */
+/** Lists the first few IDs, and the number of the remaining ones. */
 export function listIds(ids: string[], most = 6): string {
   if (ids.length <= most) return ids.join(', ');
   return `${ids.slice(0, most - 1).join(', ')} and ${ids.length - most + 1} more`;

@@ -102,8 +102,8 @@ const askEveryMs = 3000;
 const alertAbove = 0.5;
 
 /**
- * A board that uses the guide's topics and payloads. It publishes nothing until `/confirmActivation` returns TRUE, and loads the model
- * that a `download-model` message requests. Its servo follows the model's prediction without any other program.
+ * Simulates a board that uses the guide's topics and payloads. It publishes nothing until `/confirmActivation` returns TRUE, and loads the
+ * model that a `download-model` message requests. Its servo follows the model's prediction without any other program.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function simulateGuideBoard(options: SimulateGuideOptions): Promise<void> {

@@ -79,7 +79,7 @@ export function isProtocolTopic(topic: string): boolean {
   return topic.startsWith(`${root}/`);
 }
 
-/** The parts of a protocol topic, or null for any other topic. */
+/** Parses a protocol topic; null for any other topic. */
 export function parseTopic(topic: string): TopicParts | null {
   const [a, b, device, channel, stream, ...rest] = topic.split('/');
   if (`${a}/${b}` !== root || !device || !channel || rest.length > 0) return null;

@@ -54,7 +54,7 @@ export function commit(state: UpdateMachine): UpdateStep {
 }
 
 /**
- * The state after power-on, from the contents of the flash.
+ * Determines the state after power-on from the contents of the flash.
  * @param damaged slots whose bytes no longer match their recorded digest. A damaged active slot is replaced by the previous
  * version if that still exists and is not below the floor; otherwise the device runs without a model.
  */

@@ -46,8 +46,9 @@ export interface Delta {
   base: SlotIndex;
   /** Size of the base. */
   baseBytes: number;
-  /** Digest and size of the patch. */
+  /** Digest of the patch. */
   digest: string;
+  /** Size of the patch. */
   bytes: number;
 }
 

@@ -36,7 +36,7 @@ interface FlashOptions {
   onOperation?: (kind: 'write' | 'erase', offset: number, length: number) => void;
 }
 
-/** A simulated flash. @throws AIOT_FILE_NOT_WRITABLE, AIOT_FILE_MALFORMED (a file of another size) */
+/** Creates a simulated flash. @throws AIOT_FILE_NOT_WRITABLE, AIOT_FILE_MALFORMED (a file of another size) */
 export function createFlash(options: FlashOptions): Flash {
   const { bytes, file, onOperation } = options;
   const sectorBytes = options.sectorBytes ?? 4096;

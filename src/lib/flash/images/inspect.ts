@@ -32,9 +32,11 @@ const usageSchema = z.object({
       part: z.enum(['text', 'data', 'bss']),
     }),
   ),
-  /** Sizes as counted by binutils' `size`. */
+  /** Bytes of read-only sections, as counted by binutils' `size`. */
   text: z.int(),
+  /** Bytes of initialized data. */
   data: z.int(),
+  /** Bytes of zero-initialized data. */
   bss: z.int(),
 });
 

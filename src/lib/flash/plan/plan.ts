@@ -463,7 +463,7 @@ const romProbeBytes = 128;
 
 const rowBytes = 32;
 
-/** The board's own table; null if there is none or it is damaged. @throws errors of reading the flash */
+/** Reads the board's own table; null if there is none or it is damaged. @throws errors of reading the flash */
 export async function readBoardTable(loader: Pick<Loader, 'read' | 'stub'>): Promise<PartitionTable | null> {
   const pieceBytes = loader.stub ? probeBytes : romProbeBytes;
   let bytes = await loader.read(partitionTableOffset, pieceBytes);

@@ -83,7 +83,7 @@ export interface PortSystem {
   holders(path: string): Promise<Holder[] | null>;
 }
 
-/** The serial ports of this machine, those that may have a board first. Opens none of them. */
+/** Lists the serial ports of this machine, those that may have a board first. Opens none of them. */
 export async function listPorts(system: PortSystem = thisSystem): Promise<PortInfo[]> {
   const ports = await Promise.all((await system.list()).map((port) => describePort(port, system)));
   const order = new Intl.Collator('en', { numeric: true });

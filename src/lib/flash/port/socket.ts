@@ -6,7 +6,7 @@ import { type LineListener, LineListeners, lineLost, type SerialLine } from './l
 const connectTimeoutMs = 5000;
 
 /**
- * A raw TCP socket as a serial line (`socket://host:port`, as in pyserial). It transfers only bytes: the peer controls the speed, and
+ * Opens a raw TCP socket as a serial line (`socket://host:port`, as in pyserial). It transfers only bytes: the peer controls the speed, and
  * there are no DTR and RTS.
  * @throws AIOT_SERIAL_NOT_FOUND if nothing listens there
  */

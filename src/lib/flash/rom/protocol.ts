@@ -86,7 +86,7 @@ const ESCAPE = 0xdb;
 const ESCAPED_END = 0xdc;
 const ESCAPED_ESCAPE = 0xdd;
 
-/** The bytes on the wire for one frame, including both delimiters. */
+/** Encodes one frame as the bytes on the wire, including both delimiters. */
 export function encodeSlip(frame: Uint8Array): Uint8Array {
   const out = new Uint8Array(frame.length * 2 + 2);
   let at = 0;

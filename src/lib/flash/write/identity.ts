@@ -110,7 +110,7 @@ interface FoundIdentities {
 }
 
 /**
- * The identities in a folder: that of the folder itself, or those of its subfolders, by name.
+ * Reads the identities in a folder: that of the folder itself, or those of its subfolders, by name.
  * @throws the errors of `readIdentity`; AIOT_FILE_NOT_FOUND if there are none
  */
 export async function readIdentities(folder: string): Promise<FoundIdentities> {

@@ -161,7 +161,7 @@ interface Abbreviation {
 /** Forms that need special treatment when entries are read. */
 export const forms = { address: 1, sectionReference: 16, implicitConstant: 33, listIndex: 35 } as const;
 
-/** One table of .debug_abbrev, by code. Source: DWARF 5, 7.5.3. @throws AIOT_IMAGE_MALFORMED */
+/** Reads one table of .debug_abbrev, by code. Source: DWARF 5, 7.5.3. @throws AIOT_IMAGE_MALFORMED */
 function readAbbreviations(data: DebugData, offset: number): Map<number, Abbreviation> {
   const found = new Map<number, Abbreviation>();
   const cursor = new Cursor(data, offset);

@@ -92,7 +92,7 @@ export function readElf(bytes: Uint8Array, what = 'ELF file'): ElfFile {
   };
 }
 
-/** The first section with this name, or undefined. */
+/** Finds the first section with this name, or undefined. */
 export function findSection(elf: ElfFile, name: string): ElfSection | undefined {
   return elf.sections.find((section) => section.name === name);
 }
@@ -207,7 +207,7 @@ export function stringAt(strings: Uint8Array, offset: number): string | null {
 /** Values of e_machine for devices that are computers. Source: System V ABI, and its supplements. */
 const programMachines: Record<number, string> = { 40: 'arm', 62: 'x86-64', 183: 'aarch64', 243: 'riscv' };
 
-/** The machine that a Linux program is for (ELF, executable or position-independent); null if the file is no such program. */
+/** Reads the machine that a Linux program is for (ELF, executable or position-independent); null if the file is no such program. */
 export function readProgram(bytes: Uint8Array): string | null {
   if (bytes.length < 52) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -29,9 +29,11 @@ export interface ElfUsage {
   symbols: boolean;
   /** Sections that occupy memory, by address. */
   sections: { name: string; address: number; bytes: number; part: 'text' | 'data' | 'bss' }[];
-  /** Sizes as counted by binutils' `size`: read-only, initialized and zero-initialized data. */
+  /** Size of read-only sections, as counted by binutils' `size`. */
   text: number;
+  /** Size of initialized data. */
   data: number;
+  /** Size of zero-initialized data. */
   bss: number;
   /** Memory used by the program. Code that runs from RAM counts in both; a placeholder counts in neither. */
   memory: { flash: number; ram: number };

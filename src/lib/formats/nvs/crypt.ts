@@ -46,7 +46,7 @@ export function writeNvsKeys(keys: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** The 64 bytes of keys in an nvs_keys partition. @throws AIOT_FILE_MALFORMED */
+/** Reads the 64 bytes of keys in an nvs_keys partition. @throws AIOT_FILE_MALFORMED */
 export function readNvsKeys(bytes: Uint8Array): Uint8Array {
   const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   if (data.length < nvsKeyBytes + 4) {

@@ -15,7 +15,7 @@ interface Chain {
 }
 
 /**
- * Replaces the operators that TensorFlow's converter writes for a dilated convolution with an open batch (SPACE_TO_BATCH_ND, the
+ * Replaces the operators that TensorFlow's converter writes for a dilated convolution with a dynamic batch dimension (SPACE_TO_BATCH_ND, the
  * convolution, BATCH_TO_SPACE_ND) by one dilated convolution. The shapes between them are wrong in such a file, because it stores a batch
  * of 1. Chains whose paddings match neither SAME nor VALID are kept.
  * @param outputs the network's outputs

@@ -28,7 +28,7 @@ const slots = {
 /** Number of NormalizationOptions in the schema's union ProcessUnitOptions. */
 const normalizationOptions = 1;
 
-/** The bytes of a TFLITE_METADATA entry for tflite-support and Android's ML binding. */
+/** Writes the bytes of a TFLITE_METADATA entry for tflite-support and Android's ML binding. */
 export function writeMetadata(metadata: ModelMetadata): Uint8Array {
   const builder = new Builder(1024);
   const tensor = (name: string, description: string | undefined, units: number[]) => {

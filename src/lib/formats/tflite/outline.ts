@@ -16,7 +16,7 @@ export interface OutlinedTensor {
   name: string;
   type: string;
   shape: number[];
-  /** The shape, with −1 for each open dimension; null if it has none. */
+  /** The shape signature, with −1 for each dynamic dimension; null if the file has none. */
   signature: number[] | null;
   /** Size of its elements, bytes; null if the size is not fixed. */
   bytes: number | null;
@@ -48,8 +48,9 @@ export interface Outline {
   operators: OutlinedOperator[];
   inputs: number[];
   outputs: number[];
-  /** Names of the file's signatures and metadata entries. */
+  /** Names of the file's signatures. */
   signatures: string[];
+  /** Names of the file's metadata entries. */
   metadata: string[];
 }
 

@@ -178,13 +178,13 @@ function signedTensors(
   return { tensors: signed, changed };
 }
 
-/** Describes the open dimensions of an input in a sentence; empty if it has none. */
+/** Describes the dynamic dimensions of an input in a sentence; empty if it has none. */
 function openDimensions(table: Table, { name, shape }: Tensor): string[] {
   const signature = table.int32s(slots.tensor.signature);
   const open = signature.flatMap((size, axis) => (size === -1 ? [axis] : []));
   if (open.length === 0) return [];
   const what = open.length === 1 && open[0] === 0 ? 'its batch is fixed to 1' : `it is fixed to [${shape}]`;
-  return [`input ${name} has the open shape [${signature}]: ${what}`];
+  return [`input ${name} has the dynamic shape [${signature}]: ${what}`];
 }
 
 function readOperator(

@@ -12,7 +12,7 @@ interface Folded {
 }
 
 /**
- * Evaluates the shape arithmetic of a file. A file with an open batch has chains of int32 operators, such as SHAPE → STRIDED_SLICE → PACK,
+ * Evaluates the shape arithmetic of a file. A file with a dynamic batch has chains of int32 operators, such as SHAPE → STRIDED_SLICE → PACK,
  * before its RESHAPEs. With a batch of 1, their results are constants. Shapes that depend on them are corrected as well.
  * @param isOpen whether a tensor has open dimensions
  * @throws AIOT_TFLITE_UNSUPPORTED for a shape operator on activations
@@ -133,8 +133,8 @@ function valuesOf(operator: Operator | ShapeOperator, tensors: readonly Tensor[]
 }
 
 /**
- * The shape of an operator's output, derived from those of its inputs. A file stores 1 for each open dimension, which is wrong after a
- * RESHAPE that turns the steps of an open batch into rows. Undefined for operators that keep an open batch as the first dimension,
+ * The shape of an operator's output, derived from those of its inputs. A file stores 1 for each dynamic dimension, which is wrong after a
+ * RESHAPE that turns the steps of a dynamic batch into rows. Undefined for operators that keep a dynamic batch as the first dimension,
  * because their stored shape is correct.
  */
 function inferredShape(operator: Operator, tensors: readonly Tensor[]): number[] | undefined {
@@ -271,7 +271,7 @@ export function sliceAxes(
 }
 
 /**
- * Operators that are replaced while a file is read: those that compute shapes for an open batch become constants, and a TILE becomes
+ * Operators that are replaced while a file is read: those that compute shapes for a dynamic batch become constants, and a TILE becomes
  * CONCATENATIONs.
  */
 export type ShapeOperatorName = 'SHAPE' | 'REDUCE_PROD' | 'TILE';

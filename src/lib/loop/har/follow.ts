@@ -37,8 +37,8 @@ async function* settled(
 const sequenceOf = ({ message }: Delivery) => Number(message.position);
 
 /**
- * A subject's messages in batches until the stage ends, across server outages. At the end, unacknowledged messages are immediately released
- * for the next reader. `onOpen` is called whenever reading starts, including after a reconnect.
+ * Reads a subject's messages in batches until the stage ends, across server outages. At the end, unacknowledged messages are immediately
+ * released for the next reader. `onOpen` is called whenever reading starts, including after a reconnect.
  */
 export async function* follow(
   stage: Stage,

@@ -66,7 +66,7 @@ export async function opened<T>(stage: Stage, what: string, open: () => Promise<
   }
 }
 
-/** The reason of an error as one line for people. */
+/** An error's message, for log lines. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -30,7 +30,7 @@ const runtime = 'tfjs-tflite-node';
 const plugin = 'coral-tflite-delegate';
 
 /**
- * A bundle's model on a Coral Edge TPU, through the npm packages tfjs-tflite-node and coral-tflite-delegate (versions 0.0.2 and
+ * Opens a bundle's model on a Coral Edge TPU, through the npm packages tfjs-tflite-node and coral-tflite-delegate (versions 0.0.2 and
  * 0.0.1 have this interface).
  * @throws AIOT_BACKEND_MISSING (a package, or libedgetpu or the stick itself), AIOT_MODEL_UNFIT, AIOT_PROGRAM_NOT_FOUND,
  * AIOT_EDGETPU_FAILED

@@ -32,7 +32,7 @@ export async function openModel(options: ModelOptions): Promise<ModelKeeper> {
   return await keepPlatformModel(reference, settings, contract);
 }
 
-/** The first model available: built in the project, in production on the current platform, or trained into the cache. */
+/** Opens the first model available: built in the project, in production on the current platform, or trained into the cache. */
 async function openOfProject(settings: Settings, contract: Contract | null): Promise<ModelKeeper> {
   const { project, simulate } = settings;
   if (!project) {

@@ -187,7 +187,7 @@ async function checkGpio(url: string, shown: string): Promise<CheckLine[]> {
   }
 }
 
-/** Whether this user may read and write a device; undefined if the device does not exist, which other checks report more clearly. */
+/** Checks whether this user may read and write a device; undefined if the device does not exist, which other checks report more clearly. */
 export async function checkDevice(node: string, groups = '/etc/group'): Promise<CheckLine | undefined> {
   try {
     await access(node, constants.R_OK | constants.W_OK);

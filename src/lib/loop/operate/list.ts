@@ -41,8 +41,8 @@ export interface ListOptions {
 const staleMs = 35_000;
 
 /**
- * The loops of this user and those run by systemd on this machine, by name. If both have a loop of the same name, the one that wrote its
- * state last is listed.
+ * Lists the loops of this user and those run by systemd on this machine, by name. If both have a loop of the same name, the one that wrote
+ * its state last is listed.
  * @throws AIOT_NOT_FOUND if there is none, or none of that name
  */
 export async function listLoops(options: ListOptions = {}): Promise<ListedLoops> {

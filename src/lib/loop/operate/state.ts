@@ -43,7 +43,7 @@ export async function writeStatus(file: string, status: LoopStatus): Promise<voi
   }
 }
 
-/** The state, and the time at which it was written (ms since 1970); undefined if it is missing or invalid. */
+/** Reads the state, and the time at which it was written (ms since 1970); undefined if it is missing or invalid. */
 export async function readStatus(
   file: string,
 ): Promise<{ status: LoopStatus; writtenAt: number } | undefined> {

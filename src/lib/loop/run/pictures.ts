@@ -21,9 +21,9 @@ import { createHistogram, rssMb } from './tally.js';
 const again = '1h';
 
 /**
- * A loop for pictures: passes each frame of a camera through a processor (`loop.through`) and sends the results to the outputs. Frames that
- * arrive while another is being processed are skipped and counted as lost. The summary counts frames as samples and windows, and faces as
- * predictions.
+ * Runs a loop for pictures: passes each frame of a camera through a processor (`loop.through`) and sends the results to the outputs. Frames
+ * that arrive while another is being processed are skipped and counted as lost. The summary counts frames as samples and windows, and faces
+ * as predictions.
  * @throws AIOT_USAGE (no camera), AIOT_CAMERA_FAILED, AIOT_CAMERA_FFMPEG, AIOT_STREAM_URL, and the errors of opening outputs
  */
 export async function runPictures(

@@ -27,7 +27,7 @@ interface Simulated {
 }
 
 /**
- * A simulated sensor for the project: a motion sensor, simulated down to its registers, that replays the project's recordings; the
+ * Opens a simulated sensor for the project: a motion sensor, simulated down to its registers, that replays the project's recordings; the
  * simulated motor; or the recordings themselves.
  * @throws AIOT_DATA_EMPTY and the other errors of opening the recordings
  */
@@ -192,8 +192,9 @@ function axesFor(fields: readonly SampleField[]): (keyof World)[] | null {
 }
 
 /**
- * An LSM6DS3TR-C (with an LIS3MDL if there is a magnetic field) on the simulated bus. Its registers contain the values of the recordings,
- * and its rate is off by up to two percent, as in real chips. @param recordings if there are none, the sensor hangs on a thread and sways
+ * Simulates an LSM6DS3TR-C (with an LIS3MDL if there is a magnetic field) on the simulated bus. Its registers contain the values of the
+ * recordings, and its rate is off by up to two percent, as in real chips. @param recordings if there are none, the sensor hangs on a thread
+ * and sways
  */
 async function simulateImu(options: {
   fields: readonly SampleField[];

@@ -241,7 +241,8 @@ export function createMeasure(timing: Timing): Measure {
 }
 
 /**
- * A clock that advances only while all tasks that use it are asleep. Hours pass in seconds, with events in the same order as in real time.
+ * Creates a clock that advances only while all tasks that use it are asleep. Hours pass in seconds, with events in the same order as in
+ * real time.
  */
 export function createVirtualClock(startMs = 0): Clock {
   let now = startMs;
@@ -293,7 +294,7 @@ export function createVirtualClock(startMs = 0): Clock {
   };
 }
 
-/** The same clock, running `speed` times as fast from now on. */
+/** Creates a copy of the clock that runs `speed` times as fast from now on. */
 export function createScaledClock(clock: Clock, speed: number): Clock {
   const start = clock.now();
   return {

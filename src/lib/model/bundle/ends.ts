@@ -26,7 +26,7 @@ export function endOf(graph: Graph, side: 'inputs' | 'outputs'): End {
   return { type, scale, zeroPoint: quantization?.zeroPoint[0] ?? 0, shape };
 }
 
-/** A network's data type. For decision trees, and without weights, it is the type of the input. */
+/** A network's data type. Networks without weights, such as decision trees, have the type of their input. */
 export function modeOf(graph: Graph): NetworkMode {
   const precision = precisionOf(graph);
   if (precision === 'forest') return 'float32';

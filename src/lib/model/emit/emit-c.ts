@@ -46,8 +46,8 @@ import {
 } from './weightless-operators.js';
 
 /**
- * A network as a C11 function with no dependencies: `model.c` and `model.h` in the folder `out`, and `golden.json` with inputs and exact outputs.
- * Bit-identical to TFLite's reference kernels.
+ * Emits a network as a C11 function with no dependencies: `model.c` and `model.h` in the folder `out`, and `golden.json` with inputs and
+ * exact outputs. Bit-identical to TFLite's reference kernels.
  * @throws AIOT_QUANTIZE_UNFIT for anything that is not int8 throughout
  */
 export function emitC(options: EmitOptions): Map<string, string> {

@@ -7,7 +7,7 @@ import { byteLines, cFloat, cName, cText } from './c-text.js';
 import type { EmitOptions } from './emit.js';
 
 /**
- * A header and a source file for TFLite Micro. They contain the model's bytes in flash (aligned to 16, as its kernels require), the
+ * Emits a header and a source file for TFLite Micro. They contain the model's bytes in flash (aligned to 16, as its kernels require), the
  * operators to register, and the arena. They also give sizes and quantization of input and output, and names of the classes.
  * @throws AIOT_QUANTIZE_UNFIT for float16 and dynamic range, which TFLite Micro rejects
  */

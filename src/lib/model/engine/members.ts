@@ -48,7 +48,7 @@ function mean(all: Float32Array[]): Float32Array {
   return out;
 }
 
-/** The members' arrays concatenated. */
+/** Concatenates the members' arrays. */
 function joinStates(states: EngineState[]): EngineState {
   const joined = (part: Exclude<keyof EngineState, 'steps'>) => {
     const size = states[0]![part].length;

@@ -136,8 +136,9 @@ export const evaluateResultSchema = z.object({
   model: z.string(),
   /** The quantized network's file in build/. */
   network: z.string(),
-  /** Digests of the quantized network and of the test data. */
+  /** Digest of the quantized network. */
   digest: z.string(),
+  /** Digest of the test data. */
   datasetDigest: z.string(),
   precision: z.string(),
   /** The counted unit: windows of recordings, or rows of a table. */

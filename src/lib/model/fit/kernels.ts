@@ -121,7 +121,7 @@ const espS3: KernelCosts = {
   sources: ['espNn', 'espPerson'],
 };
 
-/** Ratios between kernels of ESP-NN's C versions, from its README for the ESP32-S3; 1 = a wide convolution. */
+/** Relative costs of ESP-NN's kernels in plain C, from its README for the ESP32-S3; 1 = a wide convolution. */
 const plainC = {
   convolution: 1,
   thinConvolution: 2_106_801 / 110_592 / (4_642_259 / 409_600),

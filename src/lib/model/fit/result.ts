@@ -2,9 +2,11 @@ import * as z from 'zod';
 import { refusalSchema } from '../evaluate/result.js';
 
 const resource = z.object({
-  /** Bytes needed, bytes available, and whether it fits. */
+  /** Bytes needed. */
   need: z.int(),
+  /** Bytes available. */
   have: z.int(),
+  /** Whether the network fits. */
   fits: z.boolean(),
 });
 

@@ -64,7 +64,7 @@ export interface ImportOptions {
   /** Whether the network expects the project's inputs unchanged, or standardized by the training set. */
   inputs?: 'raw' | 'standardized';
   force?: boolean;
-  /** For an ONNX file: `NAME:1x3x96x96` sets an open shape, `NAME=16000` makes an input constant. */
+  /** For an ONNX file: `NAME:1x3x96x96` sets a dynamic shape, `NAME=16000` makes an input constant. */
   input?: readonly string[];
   /** For an ONNX file with several outputs: the one to import. */
   output?: string;

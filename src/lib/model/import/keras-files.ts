@@ -7,7 +7,7 @@ import { type KerasModel, namedWeights, type Weight, type WeightSource } from '.
 export type { Group } from 'jsfive';
 
 /**
- * A .keras file of Keras 3: a zip with config.json, metadata.json and model.weights.h5. The weights are in groups numbered by class
+ * Reads a .keras file of Keras 3: a zip with config.json, metadata.json and model.weights.h5. The weights are in groups numbered by class
  * (`layers/dense_1/vars/0`), in the order in which Keras creates them; the group's attribute `name` is the layer's own name.
  * @throws AIOT_FILE_MALFORMED
  */
@@ -56,8 +56,8 @@ function layerGroup(group: Group, name: string, path: readonly string[]): Group 
 }
 
 /**
- * A whole model in one HDF5 file, as Keras 2 wrote it and Keras 3 still does (.h5). The configuration is an attribute; the weights are
- * under their names in `model_weights`.
+ * Reads a whole model in one HDF5 file, as Keras 2 wrote it and Keras 3 still does (.h5). The configuration is an attribute; the weights
+ * are under their names in `model_weights`.
  * @throws AIOT_FILE_MALFORMED
  */
 export async function readKerasH5(bytes: Uint8Array): Promise<KerasModel> {
@@ -81,7 +81,7 @@ export async function readKerasH5(bytes: Uint8Array): Promise<KerasModel> {
   };
 }
 
-/** An HDF5 file, opened in memory. @throws AIOT_FILE_MALFORMED */
+/** Opens an HDF5 file in memory. @throws AIOT_FILE_MALFORMED */
 async function openHdf5(bytes: Uint8Array): Promise<File> {
   const hdf5 = await import('jsfive');
   return guarded('it cannot be read as HDF5', () => {

@@ -29,8 +29,8 @@ const widths: Readonly<Record<string, number>> = {
 };
 
 /**
- * A layers model of TensorFlow.js: model.json with the topology and the list of weights, and the shards beside it. Weights quantized by its converter
- * are converted back to float32.
+ * Reads a layers model of TensorFlow.js: model.json with the topology and the list of weights, and the shards beside it. Weights quantized
+ * by its converter are converted back to float32.
  * @throws AIOT_FILE_MALFORMED, AIOT_FILE_NOT_FOUND, AIOT_LAYER_UNSUPPORTED for a graph model
  */
 export async function readTfjs(file: string): Promise<KerasModel> {

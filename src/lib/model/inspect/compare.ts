@@ -178,7 +178,7 @@ interface Opened {
 type GetVersion = (reference: string) => Promise<Uint8Array>;
 
 /**
- * A .tflite or .aiot file, the quantized network in a project's build, or a version on the platform.
+ * Opens a .tflite or .aiot file, the quantized network in a project's build, or a version on the platform.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_MODEL_NOT_BUILT, and any error of `getVersion`
  */
 async function openSide(path: string, getVersion?: GetVersion): Promise<Opened> {

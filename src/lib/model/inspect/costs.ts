@@ -74,7 +74,7 @@ export function graphMacs(graph: Graph): number {
 }
 
 /**
- * Number of trained values: constants of operators that have weights, each counted once, also if they are read through a DEQUANTIZE (float16).
+ * Number of trained values: constants of operators that have weights, each counted once, even if they are read through a DEQUANTIZE (float16).
  */
 export function parameterCount(
   operators: readonly { op: string; inputs: readonly number[]; outputs: readonly number[] }[],

@@ -59,7 +59,7 @@ export async function saveExplanation(project: Project, explanation: Explanation
   await writeJsonAtomic(fileOf(project), { spec: 'aiot-explanation/1', ...explanation });
 }
 
-/** The explanation in build/; null if there is none, or none that this version can read. */
+/** Reads the explanation in build/; null if there is none, or none that this version can read. */
 export async function readExplanation(project: Project): Promise<Explanation | null> {
   const found = await unless('AIOT_FILE_NOT_FOUND', readJson(fileOf(project)));
   const read = savedSchema.safeParse(found);

@@ -17,8 +17,9 @@ const end = z.object({
 export const inspectionSchema = z.object({
   file: z.string(),
   kind: z.enum(['tflite', 'aiot']),
-  /** Bytes of the file; for a bundle `networkBytes` is the network alone. */
+  /** Bytes of the whole file. */
   bytes: z.int(),
+  /** Bytes of the network alone; for a bundle, less than `bytes`. */
   networkBytes: z.int(),
   digest: z.string(),
   description: z.string(),

@@ -10,9 +10,9 @@ import { type NetworkSpec, outputSize } from './layers.js';
 const leak = 0.1;
 
 /**
- * An untrained network as a trainable graph. Its weights depend only on `seed`. The input is [1, features], or an image. Windows [samples,
- * fields] are [1, 1, samples, fields], so that convolutions over time are CONV_2D of height 1 and no RESHAPE copies the input. A batch
- * norm directly after a layer is applied to that layer's sums, before its activation, so that it can be folded into the layer. Dense
+ * Builds an untrained network as a trainable graph. Its weights depend only on `seed`. The input is [1, features], or an image. Windows
+ * [samples, fields] are [1, 1, samples, fields], so that convolutions over time are CONV_2D of height 1 and no RESHAPE copies the input. A
+ * batch norm directly after a layer is applied to that layer's sums, before its activation, so that it can be folded into the layer. Dense
  * layers flatten their input.
  * @throws AIOT_MODEL_UNFIT naming the layer that does not fit its input
  */

@@ -99,7 +99,7 @@ export const guidePulledSchema = guideModelSchema.extend({
 
 type GuidePulled = z.output<typeof guidePulledSchema>;
 
-/** The models of an installation of the guide, oldest first. @throws any client error */
+/** Lists the models of an installation of the guide, oldest first. @throws any client error */
 export function listGuideModels(context: PlatformContext): Promise<GuideModel[]> {
   return withGuide(context, modelsOf);
 }

@@ -117,7 +117,7 @@ function described(text: string) {
   return { mediaType: manifestType, digest: digestOf(bytes), size: bytes.length };
 }
 
-/** The command-line form: a version or file, and its destination. @throws as `signedModel` and `pushToOci` */
+/** Pushes a version or file, as the command line names it, to its destination. @throws as `signedModel` and `pushToOci` */
 export async function pushVersionToOci(typed: {
   what: string;
   to: string;

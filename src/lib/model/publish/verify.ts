@@ -136,7 +136,7 @@ async function verifyFolder(
   return { verified, unsigned };
 }
 
-/** The result for a verified bundle. @throws AIOT_GOLDEN_MISMATCH */
+/** Creates the result for a verified bundle. @throws AIOT_GOLDEN_MISMATCH */
 function verifyResult(what: string, verified: Verified, now: number): VerifyResult {
   const { manifest, keyids, bundle, content, members } = verified;
   const { name, version, sequence, issued, expires, artifacts } = manifest;

@@ -38,8 +38,8 @@ interface LabelledRows {
 
 /**
  * Rows of a table with their labels: several outputs are classes, one is a probability.
- * @throws AIOT_QUANTIZE_UNFIT for a network that predicts a value; AIOT_LABELS_UNFIT, also if the classes are unnamed, there is a limit, and another
- * order fits far better
+ * @throws AIOT_QUANTIZE_UNFIT for a network that predicts a value; AIOT_LABELS_UNFIT for labels that do not match the classes, and for unnamed
+ * classes with a limit if another order fits far better
  */
 export function evaluationOfTable(
   graph: Graph,

@@ -36,8 +36,9 @@ export const trainingRunSchema = z.object({
   model: z.string(),
   /** Id that the trials of one search share; null for a training. */
   search: z.string().nullable(),
-  /** Times in ms since 1970. */
+  /** Start, ms since 1970. */
   started: z.number(),
+  /** End, ms since 1970; null if the run has not ended. */
   ended: z.number().nullable(),
   /** Settings that determine the model, by their path in aiot.yaml, including overrides from the command line. */
   params: z.record(z.string(), parameterSchema),
@@ -131,7 +132,7 @@ async function readRun(dir: string, run: string): Promise<TrainingRun> {
   return lost ? { ...record, state: 'unfinished' } : record;
 }
 
-/** All runs of a project, oldest first. @throws AIOT_FILE_NOT_FOUND (no such folder), AIOT_FILE_MALFORMED */
+/** Reads all runs of a project, oldest first. @throws AIOT_FILE_NOT_FOUND (no such folder), AIOT_FILE_MALFORMED */
 export async function readTrainingRuns(dir: string): Promise<TrainingRun[]> {
   await requireFolder(dir);
   const records: TrainingRun[] = [];

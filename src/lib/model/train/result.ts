@@ -23,7 +23,7 @@ export const baselineSchema = z.object({
   testRmse: z.number().nullable().optional(),
 });
 
-/** How to measure: K parts, each tested once; or each recording, device or group is a fold. */
+/** Cross-validation to run: K folds, or one fold per recording (per group, for a table) or per device. */
 export type FoldsAsked = { folds: number } | { leaveOneOut: 'recording' | 'device' };
 
 const figures = {
@@ -180,8 +180,9 @@ const candidateSchema = z.object({
   /** Its 95 % interval (Student's t). */
   interval: z.tuple([z.number(), z.number()]).nullable(),
   accuracy: nullable,
-  /** Arena and file size of the int8 network. */
+  /** Arena of the int8 network. */
   arenaBytes: z.int().nullable(),
+  /** File size of the int8 network. */
   bytes: z.int().nullable(),
   macs: z.int().nullable(),
   /** Predicted latency on the chip of the search. */

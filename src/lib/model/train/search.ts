@@ -48,7 +48,7 @@ const patience = 50;
 
 /**
  * Tries randomly drawn networks and signal parts (seeded), each by inner folds over the training and validation sets: the test set is never used.
- * Writes build/search.json, also if `signal` stopped it, with the candidates tried until then.
+ * Writes build/search.json even if `signal` stopped it, with the candidates tried until then.
  * @throws AIOT_USAGE (no classes or values to predict), AIOT_INTERRUPTED, and any error of training
  */
 export async function searchProject(options: SearchOptions): Promise<SearchFile> {

@@ -51,8 +51,9 @@ export const stepRecordSchema = z.object({
   /** Reason why the step failed, was not run, or had nothing to do. */
   reason: z.string().nullable(),
   error: z.object({ code: z.string(), message: z.string(), next: z.string().optional() }).nullable(),
-  /** Start and end, ms since 1970. */
+  /** Start, ms since 1970. */
   started: z.number().nullable(),
+  /** End, ms since 1970. */
   ended: z.number().nullable(),
   /** Cache key of the step. */
   key: z.string().nullable(),
@@ -194,7 +195,7 @@ export async function nextRunId(folders: PipelineFolders, clock: Clock): Promise
 }
 
 /**
- * A run of the history, by its id or a prefix of it. Default: the last run.
+ * Finds a run of the history, by its id or a prefix of it. Default: the last run.
  * @throws AIOT_NOT_FOUND
  */
 export async function findRun(folders: PipelineFolders, wanted?: string): Promise<RunRecord> {

@@ -32,7 +32,7 @@ export interface BrokerLimits {
   unstoredMessages: number;
   unstoredBytes: number;
   /**
-   * Messages per second that a device, one client of a user, and the boards of one address may publish; 0 = no limit. `publishBurst`: how
+   * Messages per second that a device, one client of a user, and all boards at one IP address may publish; 0 = no limit. `publishBurst`: how
    * many they may publish at once after a pause. Beyond that, the broker reads from the client only at this rate.
    */
   publishRateOfDevice: number;

@@ -23,10 +23,13 @@ export interface BrokerFigures {
   expired: number;
   /** Connections closed by a timeout: no CONNECT, no packet within the keep-alive time, or output that the client does not read. */
   timedOut: number;
-  /** Packets and bytes of the sockets, both directions. */
+  /** Packets received. */
   packetsIn: number;
+  /** Packets sent. */
   packetsOut: number;
+  /** Bytes received. */
   bytesIn: number;
+  /** Bytes sent. */
   bytesOut: number;
   payloadIn: number;
   payloadOut: number;

@@ -160,7 +160,7 @@ const partingReasons = new Set([
   ...[0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99],
 ]);
 
-/** A DISCONNECT: its reason, and the session expiry that it changes to, seconds. @throws ProtocolError */
+/** Reads a DISCONNECT: its reason, and the session expiry that it changes to, seconds. @throws ProtocolError */
 export function readDisconnect(
   { buffer, from, to }: Frames,
   level: MqttVersion,
@@ -179,7 +179,7 @@ export function readDisconnect(
 const receiptReasons = new Set([0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99]);
 const releaseReasons = new Set([0x00, 0x92]);
 
-/** The reason code of an acknowledgment; 0 when it has none. @throws ProtocolError */
+/** Reads the reason code of an acknowledgment; 0 when it has none. @throws ProtocolError */
 export function readAckReason({ buffer, from, to }: Frames, isRelease: boolean): number {
   if (to - from === 2) return 0;
   const reason = buffer[from + 2]!;

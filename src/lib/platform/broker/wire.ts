@@ -92,9 +92,11 @@ export interface ConnectPacket {
   password: Buffer | null;
   /** How long the session outlives the connection, seconds; Infinity = as long as the broker permits. */
   sessionExpirySeconds: number;
-  /** Limits of the client: unacknowledged messages, bytes of a packet, and topic aliases. */
+  /** Unacknowledged messages that the client accepts. */
   receiveMaximum: number;
+  /** Bytes of a packet that the client accepts. */
   maximumPacketSize: number;
+  /** Topic aliases that the client accepts. */
   topicAliasMaximum: number;
   /** Whether acknowledgments may carry reason strings. */
   requestProblem: boolean;
@@ -133,7 +135,7 @@ export function topicOf(topic: string): string {
   return topic;
 }
 
-/** The id of PUBACK, PUBREC, PUBREL and PUBCOMP. @throws ProtocolError */
+/** Reads the id of PUBACK, PUBREC, PUBREL and PUBCOMP. @throws ProtocolError */
 export function readAck({ buffer, from, to }: Frames, level: MqttVersion): number {
   const length = to - from;
   if (length < 2 || (length > 2 && level < 5))

@@ -38,9 +38,9 @@ const spoolBytes = 512 * 1024 ** 2;
 const ingestName = 'guide ingest';
 
 /**
- * The guide's bridge and ingest: data from MQTT to Kafka and to files, control messages from Kafka to MQTT. Without Kafka, data is written
- * to files at once, and only our own control messages are sent. Acknowledged data is on disk. Resolves when data is accepted, with a function
- * that stops bridge and ingest.
+ * Starts the guide's bridge and ingest: data from MQTT to Kafka and to files, control messages from Kafka to MQTT. Without Kafka, data is
+ * written to files at once, and only our own control messages are sent. Acknowledged data is on disk. Resolves when data is accepted, with
+ * a function that stops bridge and ingest.
  * @throws AIOT_USAGE, AIOT_STREAM_URL, AIOT_SPOOL_BUSY
  */
 export async function startRelay(
@@ -223,7 +223,7 @@ function sayerTo(url: string, signal: AbortSignal): (message: Buffer) => Promise
   };
 }
 
-/** A bell that wakes a waiting worker. If none is waiting, the next wait returns immediately. */
+/** Creates a bell that wakes a waiting worker. If none is waiting, the next wait returns immediately. */
 function createBell() {
   let rung = false;
   let wake: (() => void) | undefined;

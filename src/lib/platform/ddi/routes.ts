@@ -264,8 +264,8 @@ export interface PlainDdi {
 }
 
 /**
- * The device API for clients without TLS: the same routes on another listener. `stop` accepts no more connections; requests in progress are drained
- * with the app's, which then closes the rest. @throws AIOT_PORT_IN_USE
+ * Opens the device API for clients without TLS: the same routes on another listener. `stop` accepts no more connections; requests in
+ * progress are drained with the app's, which then closes the rest. @throws AIOT_PORT_IN_USE
  */
 export async function openPlainDdi(
   app: FastifyInstance,

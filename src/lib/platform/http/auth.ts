@@ -266,7 +266,7 @@ export async function limitRates(
 ): Promise<CountStranger> {
   const { default: rateLimit } = await import('@fastify/rate-limit');
   app.addHook('onRequest', async (request, reply) => {
-    // Only public routes that are not reads could be used to guess secrets.
+    // Among public routes, only those that write accept a secret, such as a claim or a login code, that could be guessed.
     if (
       accessOf<'controllers'>(request.routeOptions.config, request.method) !== 'everybody' ||
       request.method === 'GET'

@@ -34,7 +34,7 @@ const once = new Set([
   ],
 ]);
 
-/** Limits on the cost of a connection before authentication: Node's own limits, and the number of connections. */
+/** Limits the number of connections, and the resources that each can use before authentication. */
 export function limitServer(server: Server, connections: number): void {
   server.maxConnections = connections;
   // Node drops headers beyond its count silently: allowing one more reveals that there were too many.

@@ -38,7 +38,7 @@ export function lineOf(record: JournalRecord): Buffer {
 }
 
 /**
- * The record of a line without its newline; null when it is damaged.
+ * Parses the record of a line without its newline; null when it is damaged.
  * @param checked false = a line of a version 1 journal, which is only the JSON of an entry
  */
 export function parseLine(line: Buffer, checked: boolean): JournalRecord | Removal | null {
@@ -72,7 +72,9 @@ export function segmentPath(folder: string, { segment, generation, checked }: Se
   return join(folder, `${number}${generation === 0 ? '' : `.${generation}`}.log`);
 }
 
-/** The segments of a folder in ascending order, each in its newest generation. A generation gets its name only once it is complete. */
+/**
+ * Lists the segments of a folder in ascending order, each in its newest generation. A generation gets its name only once it is complete.
+ */
 export async function listSegments(folder: string): Promise<SegmentFile[]> {
   const rank = ({ generation, checked }: SegmentFile) => (checked ? generation + 1 : 0);
   const newest = new Map<number, SegmentFile>();

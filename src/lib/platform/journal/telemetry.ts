@@ -32,7 +32,7 @@ interface TelemetryFigures {
 /** Storage of devices' messages, in tables of SQLite or PostgreSQL. The same tests cover both. */
 export interface Telemetry {
   /**
-   * Resolves when the entry is durable, also if it already was.
+   * Resolves when the entry is durable, even if it already was.
    * @throws AIOT_MESSAGE_MALFORMED, AIOT_DISK_FULL
    */
   append(entry: Entry): Promise<void>;

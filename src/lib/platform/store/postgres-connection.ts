@@ -54,8 +54,8 @@ const durably = `SELECT set_config('synchronous_commit', 'on', false) WHERE curr
 export type Guard = () => void;
 
 /**
- * A connection pool for kysely, with errors that a caller can act on. After a failure other than a server response a connection is discarded, because
- * its state is unknown.
+ * Opens a connection pool for kysely, with errors that a caller can act on. After a failure other than a server response a connection is
+ * discarded, because its state is unknown.
  */
 export async function openPool(address: Address, max: number, guard: Guard = () => {}) {
   const { default: pg } = await import('pg');

@@ -14,9 +14,11 @@ const madeSchema = z.object({
   file: z.string(),
   kind: inspectedSchema.shape.kind,
   bytes: z.int(),
-  /** Sizes in bytes, as counted by binutils' `size`; null = the file has no sections. */
+  /** Bytes of read-only sections, as counted by binutils' `size`; null = the file has no sections. */
   text: z.int().nullable(),
+  /** Bytes of initialized data; null as in `text`. */
   data: z.int().nullable(),
+  /** Bytes of zero-initialized data; null as in `text`. */
   bss: z.int().nullable(),
 });
 

@@ -100,7 +100,7 @@ export function floatBilinear(node: Node<OperatorOptions['RESIZE_BILINEAR']>): (
   });
 }
 
-/** Positions along an axis in steps of 1/1024, as in the int8 kernel of RESIZE_BILINEAR. */
+/** Positions along an axis in steps of 1/1024, as in the int8 kernel for RESIZE_BILINEAR. */
 export function bilinearPlaces(
   size: number,
   count: number,

@@ -258,7 +258,7 @@ const kernels: {
   ADD: { ...integer(sum(1)), 'float32 float32': binary((a, b) => a + b) },
   SUB: { ...integer(sum(-1)), 'float32 float32': binary((a, b) => a - b) },
   MUL: { ...integer(product), 'float32 float32': binary((a, b) => a * b) },
-  // The int8 kernel of TFLite Micro shifts by more than 31 bits at usual scales, which is undefined behavior in C.
+  // TFLite Micro's int8 kernel shifts by more than 31 bits at usual scales, which is undefined behavior in C.
   DIV: { 'float32 float32': binary((a, b) => a / b) },
   MAXIMUM: moving(elementwise.choice((a, b) => !(a > b))),
   MINIMUM: moving(elementwise.choice((a, b) => !(a < b))),

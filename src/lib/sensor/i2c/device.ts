@@ -109,8 +109,9 @@ export interface Timed {
   count: number;
   lost: number;
   stepMs: number;
-  /** Times of the first and the last sample by the steady clock. */
+  /** Time of the first sample by the steady clock. */
   firstMs: number;
+  /** Time of the last sample by the steady clock. */
   lastMs: number;
 }
 

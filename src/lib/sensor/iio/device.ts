@@ -23,7 +23,7 @@ export interface IioDevice {
   buffered: boolean;
 }
 
-/** The Industrial I/O devices of this machine; none if the kernel does not support them. */
+/** Lists the Industrial I/O devices of this machine; none if the kernel does not support them. */
 export async function listIio({ sysfs = '/sys', dev = '/dev' }: SystemRoots = {}): Promise<IioDevice[]> {
   const root = join(sysfs, 'bus', 'iio', 'devices');
   const ids = (await namesIn(root)).filter((name) => /^iio:device\d+$/.test(name));
@@ -72,7 +72,7 @@ export async function scanFolders(folder: string): Promise<{ buffer: string; sca
   return old ? { buffer: join(folder, 'buffer'), scan: join(folder, 'scan_elements') } : undefined;
 }
 
-/** Text of an attribute, trimmed; undefined if it does not exist. @throws AIOT_SENSOR_DENIED, AIOT_SENSOR_LOST */
+/** Reads the text of an attribute, trimmed; undefined if it does not exist. @throws AIOT_SENSOR_DENIED, AIOT_SENSOR_LOST */
 export async function readAttribute(path: string): Promise<string | undefined> {
   try {
     return (await readFile(path, 'utf8')).trim();

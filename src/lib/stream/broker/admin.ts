@@ -21,8 +21,9 @@ export interface TopicState {
   messages?: number;
   bytes?: number;
   partitions?: number;
-  /** Messages and bytes per second, measured while listening. */
+  /** Messages per second, measured while listening. */
   rate?: number;
+  /** Bytes per second, measured while listening. */
   byteRate?: number;
   /** Arrival time of the last message, ms since 1970. */
   last?: number;
@@ -33,8 +34,9 @@ export interface LagState {
   group: string;
   topic: string;
   partition?: number;
-  /** Offsets: `position` is the next message that the group reads, `end` the next one that the broker writes. */
+  /** Offset of the next message that the group reads. */
   position: number;
+  /** Offset of the next message that the broker writes. */
   end: number;
   lag: number;
   /** Number of messages that were delivered and are not acknowledged yet (JetStream). */

@@ -16,8 +16,9 @@ export const topicsSchema = z.object({
       messages: optionalCount,
       bytes: optionalCount,
       partitions: optionalCount,
-      /** Messages and bytes per second, measured while listening. */
+      /** Messages per second, measured while listening. */
       rate: optionalCount,
+      /** Bytes per second, measured while listening. */
       byteRate: optionalCount,
       /** Arrival time of the last message, ms since 1970. */
       last: optionalCount,
@@ -36,8 +37,9 @@ export const lagSchema = z.object({
       group: z.string(),
       topic: z.string(),
       partition: optionalCount,
-      /** Offsets: `position` is the next message that the group reads, `end` the next one that the broker writes. */
+      /** Offset of the next message that the group reads. */
       position: z.number(),
+      /** Offset of the next message that the broker writes. */
       end: z.number(),
       lag: z.number(),
       /** Number of messages that were delivered and are not acknowledged yet (JetStream). */

@@ -29,7 +29,7 @@ const mostOut = 4;
 const [firstWait, longestWait] = [500, 15_000];
 
 /**
- * The frames of a camera, read by ffmpeg or libcamera in a child process. The reader always gets the newest frame: frames that
+ * Streams the frames of a camera, read by ffmpeg or libcamera in a child process. The reader always gets the newest frame: frames that
  * arrive while it is busy are dropped and counted, regardless of `overflow`, because a camera cannot wait. A camera that was
  * unplugged or has stopped delivering is reopened.
  * @throws AIOT_STREAM_URL, AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA, AIOT_CAMERA_FAILED (the first frame did not arrive)
@@ -81,7 +81,7 @@ export async function openCameraSource(url: StreamUrl, options: StreamOptions): 
   };
 }
 
-/** A promise that is settled from outside; its rejection may be unhandled. */
+/** Creates a promise that is settled from outside; its rejection may be unhandled. */
 function createGate() {
   let open = () => {};
   let fail = (_error: unknown) => {};

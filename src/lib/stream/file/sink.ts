@@ -116,7 +116,7 @@ function encoderOf({ path, format, fields, header }: FileSettings): Encoder {
 }
 
 /**
- * A file for each message, containing its payload unchanged: `face{n}.png` continues after the highest existing number.
+ * Writes a file for each message, containing its payload unchanged: `face{n}.png` continues after the highest existing number.
  * @throws AIOT_STREAM_URL, AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
 async function openEachSink(url: StreamUrl): Promise<Sink> {

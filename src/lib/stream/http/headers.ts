@@ -72,7 +72,7 @@ export function newWebhookId(): string {
 }
 
 /**
- * Whether one of the signatures was made with the secret: Standard Webhooks, or GitHub's `X-Hub-Signature-256` (`sha256=` + hex
+ * Checks whether one of the signatures was made with the secret: Standard Webhooks, or GitHub's `X-Hub-Signature-256` (`sha256=` + hex
  * over the body alone).
  */
 export function checkSignature(

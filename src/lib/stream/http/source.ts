@@ -9,9 +9,9 @@ import { checkSignature, equal, incomingHeaders } from './headers.js';
 import { httpSourceSettings } from './settings.js';
 
 /**
- * A server for webhooks. A body POSTed (or PUT) to the path, or below it if it ends with `/`, becomes a message. The sender gets 200 once
- * it is acked, and 503 with Retry-After otherwise. With a secret, unsigned requests are rejected (401); with a token or a password, so are
- * requests without it. TLS requires a certificate and its key. If a CA is given too, clients need a certificate.
+ * Opens a server for webhooks. A body POSTed (or PUT) to the path, or below it if it ends with `/`, becomes a message. The sender gets 200
+ * once it is acked, and 503 with Retry-After otherwise. With a secret, unsigned requests are rejected (401); with a token or a password, so
+ * are requests without it. TLS requires a certificate and its key. If a CA is given too, clients need a certificate.
  * @throws AIOT_STREAM_URL, AIOT_PORT_IN_USE
  */
 export async function openHttpSource(url: StreamUrl, options: StreamOptions): Promise<Source> {

@@ -54,7 +54,7 @@ export async function kafkaClient(settings: KafkaSettings) {
 }
 
 /**
- * A connected cluster.
+ * Connects to a cluster.
  * @throws AIOT_BROKER_UNREACHABLE (retryable), AIOT_BROKER_REFUSED
  */
 export async function connectCluster(

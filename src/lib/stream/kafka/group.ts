@@ -16,8 +16,8 @@ const commitEveryMs = 200;
 const heartbeatMs = 2000;
 
 /**
- * A member of a consumer group. Acked messages are committed in order, after at most `commitEveryMs`, and never beyond an unacked one.
- * After a rebalance, uncommitted messages are redelivered, and earlier acks have no effect.
+ * Opens a member of a consumer group. Acked messages are committed in order, after at most `commitEveryMs`, and never beyond an unacked
+ * one. After a rebalance, uncommitted messages are redelivered, and earlier acks have no effect.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_TOPIC_NOT_FOUND
  */
 export async function openKafkaGroup(
@@ -93,7 +93,7 @@ interface Assigned {
   nacked?: number;
 }
 
-/** A member's deliveries, and its commits. */
+/** Creates a member, which tracks its deliveries and commits. */
 function createMember(consumer: Consumer, handover: Handover, endpoint: string) {
   /** Replaced with each generation: acks of an older one refer to partitions that may now belong to another member. */
   let partitions = new Map<string, Assigned>();

@@ -339,7 +339,7 @@ function recordsIn(fetched: FetchedPartition): number {
 const chunk = 1000;
 
 /**
- * The messages of a fetched partition from `offset` on, decoded as they are read. Batches arrive whole, so they may contain
+ * Decodes the messages of a fetched partition from `offset` on, as they are read. Batches arrive whole, so they may contain
  * earlier ones. @throws AIOT_STREAM_DECODE
  */
 export function decodeFetched(

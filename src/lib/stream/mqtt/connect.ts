@@ -57,7 +57,7 @@ export async function connectBroker(
 }
 
 /**
- * A client whose messages go to `handlers`: MQTT 5, or 3.1.1 if the broker does not support 5, unless the settings name a
+ * Connects a client whose messages go to `handlers`: MQTT 5, or 3.1.1 if the broker does not support 5, unless the settings name a
  * version. Reconnecting keeps the version.
  * @throws as connectBroker; AIOT_BROKER_REFUSED also for a version, or for settings that need MQTT 5
  */

@@ -256,7 +256,7 @@ interface Pending {
   drop(batch: Batch): void;
 }
 
-/** A queue with an index of its first item, because an array's `shift` moves all following items. */
+/** Creates a queue with an index of its first item, because an array's `shift` moves all following items. */
 function createPending(): Pending {
   let items: Item[] = [];
   let next = 0;

@@ -185,7 +185,7 @@ const ids = {
 
 const largestText = 65_535;
 
-/** The properties in `buffer[from .. to)` as headers, in order. @throws ProtocolError if they are malformed */
+/** Decodes the properties in `buffer[from .. to)` as headers, in order. @throws ProtocolError if they are malformed */
 export function decodeProperties(buffer: Buffer, from: number, to: number): Header[] {
   const headers: Header[] = [];
   let at = from;

@@ -25,7 +25,7 @@ const invalidPacketAdvice =
   'Find the publisher, and delete the message if it is retained; until then it may break each new connection.';
 
 /**
- * A subscription, at QoS 1 by default. A message is acknowledged to the broker once its delivery is acked, and any number may be
+ * Opens a subscription, at QoS 1 by default. A message is acknowledged to the broker once its delivery is acked, and any number may be
  * in flight. If the queue is full, messages are dropped, counted and acknowledged; with `overflow: 'wait'` the connection is not
  * read until there is room.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
@@ -179,7 +179,7 @@ interface Suback {
   properties?: { reasonString?: string };
 }
 
-/** The reason of a SUBACK that rejects the filter (sections 3.9.2.1 and 3.9.3). */
+/** Returns the reason if the SUBACK rejects the filter (sections 3.9.2.1 and 3.9.3). */
 function refusedReason({ granted, properties }: Suback): Reason | undefined {
   const code = Array.isArray(granted) ? granted.find((one) => one >= 128) : undefined;
   const text = properties?.reasonString;
@@ -210,9 +210,9 @@ interface Held {
 }
 
 /**
- * The packet handlers of a subscription. When a delivery is acked, a PUBACK is sent at QoS 1 and a PUBREC at QoS 2 (MQTT 5, section 4.3.3).
- * At QoS 2, a message that arrives again before its PUBREL is not delivered again. When a session is resumed on a new connection, the
- * broker resends unacknowledged messages under the same ids (section 4.4). Those that the reader still holds are not delivered twice,
+ * Creates the packet handlers of a subscription. When a delivery is acked, a PUBACK is sent at QoS 1 and a PUBREC at QoS 2 (MQTT 5, section
+ * 4.3.3). At QoS 2, a message that arrives again before its PUBREL is not delivered again. When a session is resumed on a new connection,
+ * the broker resends unacknowledged messages under the same ids (section 4.4). Those that the reader still holds are not delivered twice,
  * and are acknowledged over the new connection.
  */
 function createReceiver(options: ReceiverOptions): PacketHandlers {

@@ -17,7 +17,7 @@ import { connectNats, type NatsClient, natsError } from './connect.js';
 import { checkFilter, matches, natsSettings } from './settings.js';
 import { apiCode, consumerMissing, managerOf, streamMissing, streamsOf } from './stream.js';
 
-/** A NATS server's information about itself. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
+/** Opens access to a NATS server's information about itself. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
 export async function openNatsAdmin(url: StreamUrl, options: StreamOptions): Promise<StreamAdmin> {
   const { endpoint } = url;
   const settings = natsSettings(url, options);

@@ -19,7 +19,7 @@ export interface NatsClient {
 }
 
 /**
- * A connection that is restored indefinitely; only the first attempt can fail.
+ * Opens a connection that is restored indefinitely; only the first attempt can fail.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function connectNats(

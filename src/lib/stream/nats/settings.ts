@@ -96,7 +96,7 @@ export function checkFilter(subject: string, endpoint: string): string {
   );
 }
 
-/** A subject for publishing: without wildcards. @throws AIOT_STREAM_URL */
+/** Checks a subject for publishing, which has no wildcards. @throws AIOT_STREAM_URL */
 export function checkSubject(subject: string, endpoint: string): string {
   if (/^[^\s.]+(\.[^\s.]+)*$/.test(subject) && !/(^|\.)[*>](\.|$)/.test(subject)) return subject;
   throw new AiotError(

@@ -31,7 +31,7 @@ export async function managerOf(client: NatsClient, endpoint: string): Promise<J
   }
 }
 
-/** The stream of this name, or else the one that stores the subject. @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_* */
+/** Finds the stream of this name, or else the one that stores the subject. @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_* */
 export async function findStream(
   manager: JetStreamManager,
   wanted: { stream: string | undefined; subject: string },

@@ -16,8 +16,8 @@ interface EachOptions {
 }
 
 /**
- * A sink for destinations that accept one message at a time. If a message fails, the sink waits for the messages in flight and sends no
- * others. It remembers delivered messages, so that writing the same objects again does not send them twice.
+ * Creates a sink for destinations that accept one message at a time. If a message fails, the sink waits for the messages in flight and
+ * sends no others. It remembers delivered messages, so that writing the same objects again does not send them twice.
  */
 export function createEachSink(options: EachOptions): Sink {
   const { endpoint, send, groupOf = () => '', parallel = 1 } = options;

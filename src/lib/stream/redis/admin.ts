@@ -6,7 +6,10 @@ import { connectRedis, type RedisClient, redisSettings } from './client.js';
 /** Maximum number of keys examined; a database may have millions. */
 const mostKeys = 10_000;
 
-/** A Redis server's information about itself, and its keys. @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
+/**
+ * Opens access to a Redis server's information about itself, and to its keys.
+ * @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
+ */
 export async function openRedisAdmin(url: StreamUrl, options: StreamOptions): Promise<StreamAdmin> {
   const { key } = redisSettings(url, options);
   const client = await connectRedis(url, options);

@@ -206,7 +206,7 @@ interface WriterOptions {
 /** Writes to one sink until it has the messages. One call at a time. */
 interface Writer {
   /**
-   * Resolves once the sink is open; with `goOn`, also if the sink is currently unreachable.
+   * Resolves once the sink is open; with `goOn`, even if the sink is currently unreachable.
    * @throws permanent errors, such as a wrong address
    */
   ready(goOn: boolean): Promise<void>;

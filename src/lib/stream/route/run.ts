@@ -295,7 +295,7 @@ interface InletOptions {
 
 /** Reads from one source. Retries opening until the source is reachable, and reopens it if it fails. */
 interface Inlet {
-  /** Resolves once the source is open. @throws permanent errors, such as a wrong address; the reason of `stop` */
+  /** Resolves once the source is open. @throws permanent errors, such as a wrong address; the abort reason of `stop` */
   ready(): Promise<void>;
   /**
    * Resolves once the source has no more messages, or at `stop`. The source stays open, so that messages in flight can be acknowledged.

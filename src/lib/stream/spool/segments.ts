@@ -26,7 +26,7 @@ export function segmentName(id: number, count?: number): string {
 }
 
 /**
- * The files in a spool's folder, oldest first. A file that was being written during a crash is verified, truncated after its last
+ * Finds the files in a spool's folder, oldest first. A file that was being written during a crash is verified, truncated after its last
  * whole record (the rest was never acknowledged), and closed.
  */
 export async function findSegments(folder: string): Promise<{ segments: Segment[]; damaged: number }> {
@@ -171,7 +171,7 @@ type ReadRecord =
   /** The checksum does not match, or the data is not a record. `bytes` is the length given in its header. */
   | { kind: 'damaged'; bytes: number };
 
-/** The record that begins at `offset`. */
+/** Decodes the record that begins at `offset`. */
 export function decodeRecord(bytes: Buffer, offset: number): ReadRecord {
   if (bytes.length - offset < headBytes) return { kind: 'short', needed: headBytes };
   const length = bytes.readUInt32LE(offset);

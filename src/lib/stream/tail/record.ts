@@ -20,8 +20,9 @@ export const recordedSchema = z.object({
   messages: z.int(),
   /** Number of messages dropped because they arrived faster than the disk accepted them; 0 unless dropping was allowed. */
   dropped: z.int(),
-  /** Times of the first and the last message, ms since 1970; absent if there were no messages. */
+  /** Time of the first message, ms since 1970; absent if there were no messages. */
   first: z.number().optional(),
+  /** Time of the last message, ms since 1970; absent if there were no messages. */
   last: z.number().optional(),
 });
 

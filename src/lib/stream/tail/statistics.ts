@@ -17,8 +17,9 @@ export const streamStatisticsSchema = z.object({
   seconds: z.number(),
   messages: z.int(),
   bytes: z.int(),
-  /** Messages and bytes per second. */
+  /** Messages per second. */
   rate: z.number(),
+  /** Bytes per second. */
   byteRate: z.number(),
   /** Number of messages dropped because they arrived too fast. */
   dropped: z.int(),

@@ -428,7 +428,7 @@ interface Ending {
 const longestQuote = 200;
 
 /**
- * The result, or the error, for the reason why `tail` ended. If an expected message did not arrive, the last other message is shown.
+ * Converts the reason why `tail` ended into its result or an error. If an expected message did not arrive, also shows the last other message.
  * @throws AIOT_TIMEOUT, AIOT_INTERRUPTED, AIOT_STREAM_EXPECTED, AIOT_STREAM_NEVER
  */
 async function endOf(

@@ -117,7 +117,7 @@ async function loadWasm(tf: Core, url: string): Promise<void> {
 
 const nodePackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
 
-/** The GPU variant of tfjs-node if one is installed and loads, otherwise tfjs-node. */
+/** Loads the GPU variant of tfjs-node if one is installed and loads, otherwise tfjs-node. */
 async function loadNode(places: readonly string[]): Promise<TensorFlow> {
   // TensorFlow's library prints processor details directly, bypassing our own streams; only its errors are allowed.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';

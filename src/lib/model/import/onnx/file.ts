@@ -42,7 +42,7 @@ export interface OnnxNode {
   attributes: readonly OnnxAttribute[];
 }
 
-/** A size, the name of an open size, or neither. */
+/** A size, the name of a dynamic size, or neither. */
 export interface OnnxDimension {
   size: number | undefined;
   parameter: string;
@@ -162,7 +162,7 @@ const none: readonly never[] = Object.freeze([]);
 const defaults: Readonly<Record<string, unknown>> = { integer: 0, float: 0, text: '' };
 
 /**
- * The model in an .onnx file, without the data that it keeps in other files.
+ * Reads the model in an .onnx file, without the data that it keeps in other files.
  * @throws AIOT_FILE_MALFORMED with the byte offset
  */
 export async function readOnnxFile(bytes: Uint8Array): Promise<OnnxModel> {
@@ -283,7 +283,7 @@ class ModelReader {
   }
 }
 
-/** The list in a field, which is created at its first element. */
+/** Returns the list in a field, which is created at its first element. */
 function listOf(out: Record<string, unknown>, name: string): unknown[] {
   if (out[name] !== none) return out[name] as unknown[];
   const list: unknown[] = [];

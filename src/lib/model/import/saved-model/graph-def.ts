@@ -26,8 +26,8 @@ export interface SavedGraph {
 }
 
 /**
- * The meta graph `serve` of saved_model.pb and its signature `serving_default`. Field numbers: tensorflow/core/protobuf/saved_model.proto,
- * meta_graph.proto, and framework/graph.proto, function.proto, node_def.proto.
+ * Reads the meta graph `serve` of saved_model.pb and its signature `serving_default`. Field numbers:
+ * tensorflow/core/protobuf/saved_model.proto, meta_graph.proto, and framework/graph.proto, function.proto, node_def.proto.
  * @throws AIOT_FILE_MALFORMED, AIOT_LAYER_UNSUPPORTED for more than one input or output
  */
 export function readGraphDef(bytes: Uint8Array): SavedGraph {

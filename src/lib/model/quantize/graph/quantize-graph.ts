@@ -141,7 +141,7 @@ function kindsOf(
   return operators.map(({ op }, at) => {
     const kind = apart?.get(at) ?? integer;
     if (kind === 'float32' || hasKernel(op, kind)) return kind;
-    notes.push(`operator ${at} (${op}) stays float32: TFLite Micro has no ${kind} kernel of it`);
+    notes.push(`operator ${at} (${op}) stays float32: TFLite Micro has no ${kind} kernel for it`);
     return 'float32';
   });
 }
@@ -156,8 +156,8 @@ function noiseOf(
 }
 
 /**
- * The float32 network in the form that quantization needs: float16 constants as float32, batch norms and activations folded, one input and one
- * output. The given graph is left unchanged.
+ * Converts the float32 network into the form that quantization needs: float16 constants as float32, batch norms and activations folded, one
+ * input and one output. The given graph is left unchanged.
  * @throws AIOT_QUANTIZE_UNFIT for a network that is already quantized, has several inputs or outputs, an operator without a rule, or non-finite
  * weights
  */

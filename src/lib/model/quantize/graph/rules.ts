@@ -2,7 +2,7 @@ import type { Operator, OperatorName, Quantization } from '../../../formats/tfli
 import { fixedScale, rowOf } from '../../../formats/tflite/operators.js';
 import type { Kind } from '../types.js';
 
-/** Output scale of an operator on integers: its own (also if the inputs are converted to it), a fixed one, its input's, or none. */
+/** Output scale of an operator on integers: its own (even if the inputs are converted to it), a fixed one, its input's, or none. */
 export function outputRule(op: OperatorName): 'own' | 'fixed' | 'input' | undefined {
   const { scale } = rowOf(op);
   if (scale === 'joined') return 'own';
