@@ -481,7 +481,7 @@ const request: Statement[] = [
     async check(lab) {
       const peer = await lab.connect({ properties: [['requestProblem', 0]] });
       await peer.subscribe([
-        ['a/#/b', 0],
+        ['/'.repeat(300), 0],
         [lab.name(), 0],
       ]);
       await peer.unsubscribe('not subscribed');
