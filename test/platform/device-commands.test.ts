@@ -114,7 +114,7 @@ describe('devices matched by a selector', () => {
       ['m-3 changed', 'young refused'],
     ]);
     const shown = await runCli(['device', 'resume', '--selector', 'name in (m-3, young)']);
-    expect([shown.code, shown.stdout]).toEqual([3, expect.stringContaining('1 device resumed, 1 refused.')]);
+    expect([shown.code, shown.stdout]).toEqual([3, expect.stringContaining('1 device resumed, 1 rejected.')]);
     expect(shown.stdout.split('\n')[1]).toMatch(
       /^young +pi +registered +the event "resume" does not apply to a device that is registered/,
     );

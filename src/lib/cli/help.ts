@@ -97,7 +97,8 @@ class AiotCommandHelp extends CommandHelp {
     }
     const { GLOBAL: common = [], '': main = [], ...groups } = Object.fromEntries(byGroup);
     const entries = (flags: [string, Flag][]) => this.list(flagEntries(flags.sort(byImportance)));
-    const env = 'You can also set any flag with an environment variable, such as AIOT_DRY_RUN for --dry-run.';
+    const env =
+      'You can also set any flag with an environment variable, such as AIOT_QUIET=true for --quiet.';
     return [
       ...[['', main] as const, ...Object.entries(groups)]
         .filter(([, flags]) => flags.length > 0)

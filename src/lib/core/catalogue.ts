@@ -1421,7 +1421,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'A .tflite file uses an operator, a data type or an option that aiot does not support.',
-    next: 'Use dense, convolution and pooling layers, a fixed batch size of 1, and float32 or full int8.',
+    next: "To see the file's operators and types, run `aiot model inspect FILE`. For the supported ones, see docs/reference/tflite-operators.md. The batch size must be 1.",
   },
   AIOT_TIMEOUT: {
     exit: 124,
@@ -1566,7 +1566,7 @@ export const catalogue = {
     family: 'user',
     about:
       'A manifest is not the one that the device expected, or not the one that was requested for signing.',
-    next: 'Start the rollout again. If the error persists, check what the platform serves.',
+    next: 'Start the rollout again. If the error persists, push the release again.',
   },
   AIOT_UPDATE_SEQUENCE: {
     exit: 5,
@@ -1614,8 +1614,12 @@ export const catalogue = {
   AIOT_VERSION_CONFLICT: {
     exit: 1,
     family: 'user',
-    about: 'The version or sequence is not the next one: another user pushed first.',
+    about:
+      'The version or sequence is not the next one: another user pushed first. Or a DDI client asked for automatic confirmation, which is always on.',
     next: 'Push again to get the next version.',
+    subjects: {
+      confirmation: 'No action is needed: updates are always confirmed automatically.',
+    },
   },
   AIOT_WEBHOOK_TARGET: {
     exit: 2,

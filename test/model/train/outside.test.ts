@@ -128,7 +128,7 @@ describe('an external training program', () => {
       'leaves no file',
       '',
       'AIOT_TRAINING_COMMAND',
-      /program \S+ \S+train\.mjs ended well and left no model\.tflite in the folder it was given/,
+      /program \S+ \S+train\.mjs succeeded but wrote no model\.tflite to the given folder/,
     ],
     [
       'leaves an invalid model',

@@ -239,7 +239,7 @@ model: { labels: { good: [0], bad: [1] } }
     const yaml = 'name: pumps\nmodel: { kind: cnn1d, layers: [8, 16] }\n';
     const { result, training } = await trained(rowsCsv(), yaml);
     expect(training.network).toMatchObject({ kind: 'mlp', inputShape: [2] });
-    expect(result.notes.join()).toContain('model.kind cnn1d goes over raw windows');
+    expect(result.notes.join()).toContain('model.kind cnn1d needs raw windows');
     await expect(trained(rowsCsv(), yaml, { kind: 'cnn1d' })).rejects.toMatchObject({
       code: 'AIOT_MODEL_UNFIT',
     });

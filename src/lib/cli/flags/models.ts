@@ -86,7 +86,8 @@ export const trainingFlags = {
     env: 'AIOT_OUTPUT',
   }),
   split: Flags.option({ options: ['recording', 'device', 'time', 'window'] as const })({
-    summary: 'Unit that is never divided between sets; window leaks, and requires --force.',
+    summary:
+      'Unit that is never divided between sets. The value window leaks test data into training, so it requires --force.',
     env: 'AIOT_SPLIT',
   }),
   backend: Flags.option({ options: ['auto', 'node', 'wasm', 'cpu'] as const })({

@@ -67,8 +67,8 @@ export function changedText(result: DevicesChanged): string {
   const same = matched - changed - refused;
   const counts = [
     `${plural(changed, 'device')} ${dryRun ? 'would be ' : ''}${what}`,
-    ...(same > 0 ? [`${same} as it should be already`] : []),
-    ...(refused > 0 ? [yellow(`${refused} refused`)] : []),
+    ...(same > 0 ? [`${same} unchanged`] : []),
+    ...(refused > 0 ? [yellow(`${refused} rejected`)] : []),
   ].join(', ');
   if (selector === null && devices[0]) return sentence(devices[0], what, dryRun);
   const first = dryRun ? devices : [...devices].sort((a, b) => rank(a) - rank(b)).slice(0, shown);

@@ -170,7 +170,7 @@ export function searchText(result: SearchFile): string {
     const marks = [
       ...(i === best ? [green('best')] : []),
       ...(i === 0 ? ['aiot.yaml'] : []),
-      ...(own.refused.length ? [red('refused')] : []),
+      ...(own.refused.length ? [red('rejected')] : []),
     ];
     return [
       `${kind} ${layers.join('-')}`,

@@ -93,7 +93,7 @@ export class Refusal extends Error {
     /** Whether the chip does not support the request. */
     readonly unsupported: boolean,
   ) {
-    super(`request ${hex(op)} refused with ${hex(status)}`);
+    super(`request ${hex(op)} rejected with ${hex(status)}`);
     this.name = 'Refusal';
   }
 }

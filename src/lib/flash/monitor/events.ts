@@ -43,7 +43,9 @@ export const monitorEventSchema = z.discriminatedUnion('event', [
     elfMatches: z
       .boolean()
       .nullable()
-      .describe('Whether --elf matches the program on the board; null if the board has not reported it.'),
+      .describe(
+        'Whether the SHA-256 of the --elf file is the one that the board reported; null if the board reported none.',
+      ),
   }),
   z.object({
     event: z.literal('ended'),

@@ -63,7 +63,7 @@ async function leftBy(program: string, file: string): Promise<Uint8Array> {
     return await readBytes(file);
   } catch (error) {
     if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
-    const what = `the training program ${program} ended well and left no ${basename(file)} in the folder it was given`;
+    const what = `the training program ${program} succeeded but wrote no ${basename(file)} to the given folder`;
     throw new AiotError('AIOT_TRAINING_COMMAND', what, { cause: error });
   }
 }

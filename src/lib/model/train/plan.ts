@@ -187,6 +187,6 @@ function fitting(
       },
     );
   }
-  notes.push(`model.kind ${kind} goes over raw windows, and rows have none: a mlp instead`);
+  notes.push(`model.kind ${kind} needs raw windows, which rows do not have; training an mlp instead`);
   return { kind: 'mlp' as const, layers: undefined };
 }

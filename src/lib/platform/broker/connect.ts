@@ -150,7 +150,7 @@ async function settle(
   const session = old ?? new Session(key, expiryMs > 0, expiryMs);
   if (!old && session.persistent && !makeRoom(core, identity, `${owner}:`)) {
     core.figures.refused++;
-    core.log.warn({ client: key }, 'refused a session: its owner has too many that are connected');
+    core.log.warn({ client: key }, 'rejected a session: its owner has too many connected sessions');
     return reasonCode.quotaExceeded;
   }
   state.sessions.set(key, session);

@@ -191,7 +191,7 @@ export function tellBroker(out: Exposition, { figures, depths }: Pick<Broker, 'f
   out.counter('aiot_mqtt_sent_bytes_total', 'Bytes sent.', figures.bytesOut);
   out.counter('aiot_mqtt_dropped_total', 'Messages dropped because a queue was full.', figures.dropped);
   out.counter('aiot_mqtt_malformed_total', 'Messages that could not be read.', figures.malformed);
-  out.counter('aiot_mqtt_refused_total', 'Connections and topics refused.', figures.refused);
+  out.counter('aiot_mqtt_refused_total', 'Connections and topics rejected.', figures.refused);
   out.counter('aiot_mqtt_timed_out_total', 'Connections closed after a timeout.', figures.timedOut);
   out.gauge(
     'aiot_mqtt_throttled_clients',

@@ -104,7 +104,9 @@ export const ddiRoutes =
       answer(request, reply, confirmationBody()),
     );
     app.post<{ Params: Path }>('/confirmationBase/activateAutoConfirm', options, async () => {
-      throw new AiotError('AIOT_VERSION_CONFLICT', 'updates are already confirmed automatically');
+      throw new AiotError('AIOT_VERSION_CONFLICT', 'updates are already confirmed automatically', {
+        subject: 'confirmation',
+      });
     });
     app.post<{ Params: Path }>('/confirmationBase/deactivateAutoConfirm', options, async () => {
       throw new AiotError('AIOT_NOT_ALLOWED', 'rollouts are approved on the platform, not by a device');
