@@ -36,12 +36,12 @@ typedef struct {
 } row;
 
 static const row rows[] = {
-    {"raw", {3, {"x", "y", "z"}, 100, 0, 100, 128, 128, "raw", 0, NULL}},
-    {"raw, low-pass, resampled", {3, {"x", "y", "z"}, 100, 12, 50, 128, 128, "raw", 0, NULL}},
-    {"spectral", {4, {"current", "temperature", "vibration", "sound"}, 200, 0, 200, 400, 400, "spectral", 0, NULL}},
-    {"motion", {3, {"x", "y", "z"}, 100, 12, 50, 250, 250, "motion", 0, NULL}},
-    {"har", {3, {"x", "y", "z"}, 100, 0, 100, 500, 500, "har", 0, NULL}},
-    {"har, length 3 * 167", {3, {"x", "y", "z"}, 100, 0, 100, 501, 501, "har", 0, NULL}},
+    {"raw", {3, {"x", "y", "z"}, 100, 0, 100, 128, 128, "raw", 0, NULL, {0}}},
+    {"raw, low-pass, resampled", {3, {"x", "y", "z"}, 100, 12, 50, 128, 128, "raw", 0, NULL, {0}}},
+    {"spectral", {4, {"current", "temperature", "vibration", "sound"}, 200, 0, 200, 400, 400, "spectral", 0, NULL, {0}}},
+    {"motion", {3, {"x", "y", "z"}, 100, 12, 50, 250, 250, "motion", 0, NULL, {0}}},
+    {"har", {3, {"x", "y", "z"}, 100, 0, 100, 500, 500, "har", 0, NULL, {0}}},
+    {"har, length 3 * 167", {3, {"x", "y", "z"}, 100, 0, 100, 501, 501, "har", 0, NULL, {0}}},
 };
 
 static uint8_t memory[256 * 1024];

@@ -28,6 +28,9 @@ static aiot_signal_spec signal_of(void) {
   spec.resample_hz = AIOT_RESAMPLE_HZ;
   spec.window_samples = AIOT_WINDOW_SAMPLES;
   spec.stride_samples = AIOT_STRIDE_SAMPLES;
+#ifdef AIOT_MEL
+  spec.mel = (aiot_mel_spec)AIOT_MEL;
+#endif
   return spec;
 }
 

@@ -102,6 +102,41 @@ static void test_features(checks *c) {
   printf("%zu features, %zu differ, by a part of %.2g at most; %zu bytes of memory at most\n", values, differing, relative, most);
 }
 
+static void test_mel_refusals(checks *c) {
+  const aiot_signal_spec good = {.fields = 1, .field = {"sound"}, .rate_hz = 8000, .resample_hz = 8000, .window_samples = 400,
+                                 .stride_samples = 160, .set = "mfcc", .mel = {160, 80, 256, 20, 20, 4000, 13}};
+  enum { CASES = 16 };
+  aiot_signal_spec bad[CASES];
+  for (size_t i = 0; i < CASES; i++) bad[i] = good;
+  bad[0].fields = 2;
+  bad[1].mel.frame = 401;
+  bad[2].mel.frame = 1;
+  bad[3].mel.hop = 0;
+  bad[4].mel.fft = 159;
+  bad[5].mel.fft = SIZE_MAX;
+  bad[6].mel.bands = 0;
+  bad[7].mel.bands = AIOT_MEL_BANDS_MAX + 1;
+  bad[8].stride_samples = 170;
+  bad[9].mel.low_hz = NAN;
+  bad[10].mel.low_hz = 4000;
+  bad[11].mel.high_hz = 4001;
+  bad[12].mel.high_hz = INFINITY;
+  bad[13].mel.coefficients = 21;
+  bad[14].mel.coefficients = 0;
+  /* Bands narrower than a bin. */
+  bad[15].mel.bands = 200;
+  for (size_t i = 0; i < CASES; i++) {
+    aiot_arena arena;
+    aiot_arena_init(&arena, memory, sizeof(memory));
+    aiot_features *features;
+    check_equal(c, "mel settings refused", i, AIOT_MODEL_UNSUPPORTED, aiot_features_open(&bad[i], &arena, &features));
+  }
+  aiot_arena arena;
+  aiot_arena_init(&arena, memory, sizeof(memory));
+  aiot_features *features;
+  check_equal(c, "mel settings taken", 0, AIOT_OK, aiot_features_open(&good, &arena, &features));
+}
+
 /* Tests values that a signal part in a file may have, and memory of every size. */
 static void test_refusals(checks *c) {
   const aiot_signal_spec good = feature_rows[0].spec;
@@ -124,6 +159,7 @@ static void test_refusals(checks *c) {
     aiot_features *features;
     check_equal(c, "refused", i, AIOT_MODEL_UNSUPPORTED, aiot_features_open(&bad[i], &arena, &features));
   }
+  test_mel_refusals(c);
   const char *unknown[] = {"x[0]", "acc_mpf"};
   aiot_signal_spec named = good;
   named.set = NULL;

@@ -63,14 +63,27 @@ function computed(signal, { spec, from = 0, count }, piece) {
 /** Every feature set, with realistic and with degenerate signals. */
 function casesOf({ featureNames }) {
   const of = (piece, features, window, stride, more = {}) => {
-    const { rate = 100, lowpass = null, resample = rate, fields = ['x', 'y', 'z'], from, count } = more;
+    const { rate = 100, lowpass = null, resample = rate, fields = ['x', 'y', 'z'], from, count, mel } = more;
     const signal = { fields, rateHz: rate, lowpassHz: lowpass, resampleHz: resample };
     return {
       piece,
       from,
       count,
-      spec: { ...signal, windowSamples: window, strideSamples: stride, features },
+      spec: { ...signal, windowSamples: window, strideSamples: stride, features, ...(mel && { mel }) },
     };
+  };
+  const sound = (piece, window, stride, [frame, hop, fft], bands, hz, coefficients = null, more = {}) => {
+    const mel = {
+      frameSamples: frame,
+      hopSamples: hop,
+      fftSamples: fft,
+      bands,
+      lowHz: hz[0],
+      highHz: hz[1],
+      coefficients,
+    };
+    const set = coefficients === null ? 'logmel' : 'mfcc';
+    return of(piece, set, window, stride, { rate: 8000, fields: ['sound'], mel, ...more });
   };
   const motor = { rate: 200, fields: ['current', 'vibration'] };
   const har = featureNames(of('walking', 'har', 500, 500).spec);
@@ -116,6 +129,14 @@ function casesOf({ featureNames }) {
       fields: ['acc_x', 'acc_y', 'acc_z'],
     }),
     of('motor', ['vibration_rms', 'current[3]'], 10, 10, { ...motor, count: 20 }),
+    // Overlapping frames and windows, windows without a common frame, frames and windows with gaps, and an FFT as a convolution.
+    sound('sound', 400, 160, [120, 80, 128], 12, [20, 4000]),
+    sound('sound', 415, 80, [160, 80, 256], 10, [0, 3999], 7),
+    sound('sound', 300, 280, [230, 40, 256], 8, [100, 3000], 8),
+    sound('sound', 200, 350, [64, 64, 100], 9, [300, 3400]),
+    sound('sound', 500, 300, [50, 100, 134], 5, [0, 1000], 3, { lowpass: 1800, resample: 7000.5 }),
+    sound('hush', 200, 100, [100, 50, 128], 6, [20, 4000]),
+    sound('loud', 200, 100, [100, 50, 128], 6, [20, 4000], 6),
   ];
 }
 
@@ -148,6 +169,16 @@ function madePieces(random) {
     denormal: three((i, axis) => 5e-324 * ((i * (axis + 3)) % 17)),
     silence: three((_, axis) => (axis === 0 ? -0 : 0)),
     huge: three((i, axis) => ((i * 7 + axis) % 5) * 1e80),
+    sound: Array.from({ length: 1200 }, (_, i) => [
+      Math.round(
+        4000 * Math.sin(0.11 * i + 0.0004 * i * i) +
+          9000 * Math.sin(0.9 * i) * (i % 300 < 120) +
+          900 * (((i * 7919) % 1000) / 1000 - 0.5),
+      ) /
+        2 ** 15,
+    ]),
+    hush: Array.from({ length: 300 }, (_, i) => [i % 2 ? 0 : -0]),
+    loud: Array.from({ length: 300 }, (_, i) => [((i * 7) % 5) * 1e80]),
   };
 }
 
@@ -170,8 +201,16 @@ function rowOf({ piece, spec, from, samples, rows }, i) {
   const set = listed ? `NULL, ${spec.features.length}, names_${i}` : `"${spec.features}", 0, NULL`;
   const fields = spec.fields.map((field) => `"${field}"`).join(', ');
   const numbers = [spec.rateHz, spec.lowpassHz ?? 0, spec.resampleHz].map(double).join(', ');
-  const signal = `{${spec.fields.length}, {${fields}}, ${numbers}, ${spec.windowSamples}, ${spec.strideSamples}, ${set}}`;
+  const signal = `{${spec.fields.length}, {${fields}}, ${numbers}, ${spec.windowSamples}, ${spec.strideSamples}, ${set}, ${melOf(spec)}}`;
   return `    {"${piece}", ${signal}, piece_${piece} + ${from * spec.fields.length}, ${samples}, expected_${i}, ${rows.length}, ${rows[0].length}},`;
+}
+
+/** An aiot_mel_spec. */
+function melOf({ mel }) {
+  if (!mel) return '{0, 0, 0, 0, 0.0, 0.0, 0}';
+  const { frameSamples, hopSamples, fftSamples, bands, lowHz, highHz, coefficients } = mel;
+  const sizes = [frameSamples, hopSamples, fftSamples, bands].join(', ');
+  return `{${sizes}, ${double(lowHz)}, ${double(highHz)}, ${coefficients ?? 0}}`;
 }
 
 function wrapped(literals) {

@@ -184,6 +184,11 @@ export const parts = {
     ready: () => isMade('kafka/4.1.0/.stamp') && isMade('kafka/3.9.1/.stamp') && onPath('java'),
   },
   kcat: { for: "librdkafka's command", mb: 0, apt: ['kcat'], ready: () => onPath('kcat') },
+  librosa: {
+    for: 'librosa, whose mel spectrograms and cepstral coefficients are the reference for ours',
+    mb: 500,
+    ...environment('librosa', ['librosa==0.11.0']),
+  },
   litert: {
     for: "Google's LiteRT",
     mb: 163,

@@ -141,6 +141,27 @@ function recipes(): Recipe[] {
       golden: [0, 320, 640],
       trees: 'boosting',
     },
+    {
+      name: 'words',
+      signal: {
+        ...{ fields: ['sound'], rateHz: 200, lowpassHz: null, resampleHz: 200 },
+        ...{ windowSamples: 105, strideSamples: 40, features: 'mfcc' },
+        mel: {
+          frameSamples: 20,
+          hopSamples: 10,
+          fftSamples: 32,
+          bands: 6,
+          lowHz: 5,
+          highHz: 100,
+          coefficients: 5,
+        },
+      },
+      answer: { kind: 'classes' },
+      classes: ['yes', 'no'],
+      vote: 'majority:2',
+      stream: motor.map(([, vibration]) => [vibration!]),
+      golden: [0, 300],
+    },
   ];
 }
 

@@ -70,6 +70,7 @@ export function python(
     | 'esptool'
     | 'guide'
     | 'har'
+    | 'librosa'
     | 'litert'
     | 'mqtt-python'
     | 'onnx'

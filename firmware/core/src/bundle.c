@@ -101,7 +101,7 @@ static void read_feature_names(reading *r, aiot_json *json) {
 }
 
 static void read_feature_set(reading *r, aiot_json *json) {
-  static const char *const sets[] = {"raw", "motion", "har", "spectral"};
+  static const char *const sets[] = {"raw", "motion", "har", "spectral", "logmel", "mfcc"};
   char name[AIOT_NAME_BYTES];
   aiot_signal_spec *signal = &r->bundle->signal;
   signal->set = NULL;
@@ -124,6 +124,38 @@ static size_t read_count(aiot_json *json) {
   const int64_t value = aiot_json_integer(json);
   if (value < 1 || value > INT32_MAX) json->failed = true;
   return json->failed ? 0 : (size_t)value;
+}
+
+static void read_mel(aiot_mel_spec *mel, aiot_json *json) {
+  unsigned seen = 0;
+  aiot_json_enter(json, '{');
+  while (aiot_json_key(json)) {
+    if (aiot_json_is(json, "frameSamples")) {
+      mel->frame = read_count(json);
+      seen |= 1;
+    } else if (aiot_json_is(json, "hopSamples")) {
+      mel->hop = read_count(json);
+      seen |= 2;
+    } else if (aiot_json_is(json, "fftSamples")) {
+      mel->fft = read_count(json);
+      seen |= 4;
+    } else if (aiot_json_is(json, "bands")) {
+      mel->bands = read_count(json);
+      seen |= 8;
+    } else if (aiot_json_is(json, "lowHz")) {
+      mel->low_hz = aiot_json_number(json);
+      seen |= 16;
+    } else if (aiot_json_is(json, "highHz")) {
+      mel->high_hz = read_positive(json);
+      seen |= 32;
+    } else if (aiot_json_is(json, "coefficients")) {
+      mel->coefficients = aiot_json_null(json) ? 0 : read_count(json);
+      seen |= 64;
+    } else {
+      aiot_json_skip(json);
+    }
+  }
+  if (seen != 127) json->failed = true;
 }
 
 static void read_signal(reading *r, aiot_json *json) {
@@ -153,6 +185,8 @@ static void read_signal(reading *r, aiot_json *json) {
       if (aiot_json_peek(json) == '[') read_feature_names(r, json);
       else read_feature_set(r, json);
       seen |= 64;
+    } else if (aiot_json_is(json, "mel")) {
+      read_mel(&signal->mel, json);
     } else {
       aiot_json_skip(json);
     }

@@ -552,13 +552,13 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'The feature set cannot be computed from these fields, this rate or this window.',
-    next: 'Change signal.features or signal.window in aiot.yaml. For the requirements of each set, see docs/reference/project.md.',
+    next: 'Change signal.features, signal.mel or signal.window in aiot.yaml. For the requirements of each set, see docs/reference/project.md.',
   },
   AIOT_FEATURE_UNKNOWN: {
     exit: 2,
     family: 'user',
     about: 'signal.features names an unknown feature.',
-    next: 'Use raw, motion, spectral, har, or names of features from those sets.',
+    next: 'Use raw, motion, spectral, har, logmel, mfcc, or names of features from the first four.',
   },
   AIOT_FILE_IS_INPUT: {
     exit: 2,

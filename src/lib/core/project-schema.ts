@@ -40,7 +40,25 @@ const stream = z.strictObject({
 });
 
 /** Names of feature sets; see the signal module. */
-export const featureSetNames = ['raw', 'motion', 'har', 'spectral'] as const;
+export const featureSetNames = ['raw', 'motion', 'har', 'spectral', 'logmel', 'mfcc'] as const;
+
+/** Frames, bands and coefficients of the sets `logmel` and `mfcc`. */
+const mel = z.strictObject({
+  /** Number of samples in one frame, after resampling; absent = those of 30 ms. */
+  frame: z.int().min(2).max(16_384).optional(),
+  /** Number of samples between the starts of two frames; absent = those of 20 ms. */
+  hop: z.int().min(1).max(16_384).optional(),
+  /** Length of the Fourier transform; absent = the power of two from the frame up. */
+  fft: z.int().min(2).max(16_384).optional(),
+  /** Number of mel bands; absent = 40. */
+  bands: z.int().min(1).max(256).optional(),
+  /** Lowest frequency, Hz; absent = 20. */
+  low: z.number().min(0).optional(),
+  /** Highest frequency, Hz; absent = half the rate after resampling. */
+  high: positive.optional(),
+  /** mfcc: number of coefficients; absent = 13. */
+  coefficients: z.int().min(1).max(256).optional(),
+});
 
 const signal = z.strictObject({
   /** Rate at which samples arrive, Hz. */
@@ -54,6 +72,7 @@ const signal = z.strictObject({
   /** Number of samples between the starts of two windows. */
   stride: windowLength,
   features: z.union([z.enum(featureSetNames), z.array(z.string()).min(1)]).default('raw'),
+  mel: mel.optional(),
 });
 
 /** Classes, each with the recorded labels that count as this class. */

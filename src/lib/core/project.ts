@@ -86,6 +86,12 @@ function checkSignal({ signal }: ProjectConfig): Problem[] {
       message: `expected at most the rate (${rate} Hz); got ${resample}`,
     });
   }
+  if (signal.mel && signal.features !== 'logmel' && signal.features !== 'mfcc') {
+    problems.push({
+      path: ['signal', 'mel'],
+      message: `expected signal.features: logmel or mfcc with these settings; got ${show(signal.features)}`,
+    });
+  }
   return problems;
 }
 

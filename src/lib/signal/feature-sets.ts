@@ -1,10 +1,11 @@
 import { AiotError } from '../core/errors.js';
 import { createBandPower, emptyMoments, momentsOf } from './bands.js';
 import { harSet, harWindow } from './har.js';
+import { melMisfit, melSet } from './mel.js';
 import type { SignalSpec } from './spec.js';
 
 /** A set of features of one window, created once for a spec, with its own tables and work space. */
-interface FeatureSet {
+export interface FeatureSet {
   names: string[];
   /**
    * @param window one column per field, each of `windowSamples` samples; left unchanged
@@ -23,6 +24,7 @@ export function featureSetOf(spec: SignalSpec): FeatureSet {
   const { features } = spec;
   if (features === 'raw') return rawSet(spec);
   if (Array.isArray(features)) return picked(spec, features);
+  if (features === 'logmel' || features === 'mfcc') return soundSet(features, spec);
   return makeSet(features, spec);
 }
 
@@ -32,6 +34,19 @@ function makeSet(name: string, spec: SignalSpec): FeatureSet {
   const problem = misfit(name, spec);
   if (problem) throw new AiotError('AIOT_FEATURE_UNFIT', `the feature set "${name}" ${problem}`);
   return maker(spec);
+}
+
+function soundSet(name: 'logmel' | 'mfcc', spec: SignalSpec): FeatureSet {
+  const { mel } = spec;
+  if (!mel || (mel.coefficients === null) !== (name === 'logmel')) {
+    throw new AiotError(
+      'AIOT_FEATURE_UNFIT',
+      `the feature set "${name}" expects its own settings in signal.mel`,
+    );
+  }
+  const problem = melMisfit(spec, mel);
+  if (problem) throw new AiotError('AIOT_FEATURE_UNFIT', `the feature set "${name}" ${problem}`);
+  return melSet(spec, mel);
 }
 
 function misfit(name: string, { fields, windowSamples }: SignalSpec): string | null {

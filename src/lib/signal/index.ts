@@ -5,10 +5,12 @@
 export { createBandLimited, resampled } from './band-limited.js';
 export { createComplexFourier } from './fourier.js';
 export { createLowpass } from './lowpass.js';
+export type { MelSpec } from './mel.js';
 export { conditioned, createPipeline, featureRows, windowCount, windowFeatures } from './pipeline.js';
 export {
   featureNames,
   inputShape,
+  melSpecOf,
   quantizeInput,
   type SignalSpec,
   type Standardization,

@@ -1,6 +1,7 @@
 import { roundHalfAway } from '../core/numbers.js';
 import type { ProjectConfig } from '../core/project-schema.js';
 import { featureSetOf } from './feature-sets.js';
+import { frameCount, frameValues, type MelSpec } from './mel.js';
 
 /**
  * The signal part of the contract, as contained in a bundle. It defines how samples become one model input: by low-pass, resampling,
@@ -20,7 +21,9 @@ export interface SignalSpec {
   /** Samples after resampling from one window's start to the next. */
   strideSamples: number;
   /** A named set, or names from the sets. */
-  features: 'raw' | 'motion' | 'har' | 'spectral' | string[];
+  features: 'raw' | 'motion' | 'har' | 'spectral' | 'logmel' | 'mfcc' | string[];
+  /** For `logmel` and `mfcc` only. */
+  mel?: MelSpec;
 }
 
 /** Per input of the network: standardized = (feature − mean) / deviation. */
@@ -44,8 +47,29 @@ export function signalSpecOf(config: ProjectConfig): SignalSpec {
     strideSamples: stride,
     features,
   };
+  if (features === 'logmel' || features === 'mfcc')
+    spec.mel = melSpecOf(features, config.signal.mel, spec.resampleHz);
   featureSetOf(spec);
   return spec;
+}
+
+/** The mel spectrogram's settings, including defaults, for this rate after resampling. */
+export function melSpecOf(
+  features: 'logmel' | 'mfcc',
+  settings: ProjectConfig['signal']['mel'],
+  rateHz: number,
+): MelSpec {
+  const mel = settings ?? {};
+  const frameSamples = mel.frame ?? Math.max(2, Math.round(0.03 * rateHz));
+  return {
+    frameSamples,
+    hopSamples: mel.hop ?? Math.max(1, Math.round(0.02 * rateHz)),
+    fftSamples: mel.fft ?? 2 ** Math.ceil(Math.log2(frameSamples)),
+    bands: mel.bands ?? 40,
+    lowHz: mel.low ?? 20,
+    highHz: mel.high ?? rateHz / 2,
+    coefficients: features === 'mfcc' ? (mel.coefficients ?? 13) : null,
+  };
 }
 
 /** One name per input of the network, in order; raw inputs are called `field[sample]`. */
@@ -53,9 +77,13 @@ export function featureNames(spec: SignalSpec): string[] {
   return featureSetOf(spec).names;
 }
 
-/** Shape of one model input without the batch: raw = [window, fields], flattened sample after sample; sets = [n]. */
+/**
+ * Shape of one model input without the batch: raw = [window, fields], flattened sample after sample; logmel and mfcc = [frames, bands or
+ * coefficients]; other sets = [n].
+ */
 export function inputShape(spec: SignalSpec): number[] {
   if (spec.features === 'raw') return [spec.windowSamples, spec.fields.length];
+  if (spec.mel) return [frameCount(spec, spec.mel), frameValues(spec.mel)];
   return [featureSetOf(spec).names.length];
 }
 

@@ -25,6 +25,19 @@ typedef struct {
   size_t bytes;
 } aiot_span;
 
+#define AIOT_MEL_BANDS_MAX 256
+
+/* A mel spectrogram (src/lib/signal/mel.ts): samples of a frame, of a hop, and of the transform; coefficients = 0 for `logmel`. */
+typedef struct {
+  size_t frame;
+  size_t hop;
+  size_t fft;
+  size_t bands;
+  double low_hz;
+  double high_hz;
+  size_t coefficients;
+} aiot_mel_spec;
+
 /* The signal part: low-pass, resampling, window, features (src/lib/signal/spec.ts). */
 typedef struct {
   size_t fields;
@@ -35,10 +48,12 @@ typedef struct {
   double resample_hz;
   size_t window_samples;
   size_t stride_samples;
-  /* `raw`, `motion`, `har` or `spectral`; NULL = the features listed in `feature`. */
+  /* `raw`, `motion`, `har`, `spectral`, `logmel` or `mfcc`; NULL = the features listed in `feature`. */
   const char *set;
   size_t features;
   const char **feature;
+  /* For `logmel` and `mfcc`. */
+  aiot_mel_spec mel;
 } aiot_signal_spec;
 
 typedef struct {

@@ -4,6 +4,7 @@
 
 #include "aiot/pipeline.h"
 #include "lowpass.h"
+#include "mel.h"
 #include "resample.h"
 #include "room.h"
 #include "select.h"
@@ -18,8 +19,9 @@ struct aiot_features {
   aiot_resampler resampler;
   /* The last filtered sample. */
   double *previous;
-  /* The window, field after field. */
+  /* The window, field after field; NULL with `mel`, which stores less. */
   double *window;
+  aiot_mel *mel;
   size_t filled;
   /* Number of samples to skip before the next window. It is above 0 only if the stride is longer than the window. */
   size_t skip;
@@ -54,8 +56,14 @@ aiot_code aiot_features_open(const aiot_signal_spec *spec, aiot_arena *arena, ai
     if (!own->filtered) return AIOT_MEMORY_SHORT;
   }
   own->previous = aiot_doubles(arena, own->fields);
+  if (!own->previous) return AIOT_MEMORY_SHORT;
+  if (aiot_mel_wanted(spec)) {
+    const aiot_code opened = aiot_mel_open(spec, arena, &own->mel);
+    if (opened == AIOT_OK) *out = own;
+    return opened;
+  }
   own->window = aiot_doubles(arena, own->fields * own->window_samples);
-  if (!own->previous || !own->window) return AIOT_MEMORY_SHORT;
+  if (!own->window) return AIOT_MEMORY_SHORT;
   const aiot_code code = aiot_selection_open(&own->selection, spec, arena);
   if (code != AIOT_OK) return code;
   own->out = aiot_room(arena, own->selection.count, sizeof(float));
@@ -64,7 +72,9 @@ aiot_code aiot_features_open(const aiot_signal_spec *spec, aiot_arena *arena, ai
   return AIOT_OK;
 }
 
-size_t aiot_features_count(const aiot_features *features) { return features->selection.count; }
+size_t aiot_features_count(const aiot_features *features) {
+  return features->mel ? aiot_mel_count(features->mel) : features->selection.count;
+}
 
 /* Advances the window by the stride. */
 static void advance(aiot_features *own) {
@@ -72,10 +82,20 @@ static void advance(aiot_features *own) {
   if (stride >= n) {
     own->filled = 0;
     own->skip = stride - n;
+    if (own->mel) aiot_mel_restart(own->mel);
+    return;
+  }
+  own->filled = n - stride;
+  if (own->mel) {
+    aiot_mel_advance(own->mel, stride);
     return;
   }
   for (size_t f = 0; f < own->fields; f++) memmove(own->window + f * n, own->window + f * n + stride, (n - stride) * sizeof(double));
-  own->filled = n - stride;
+}
+
+static void take(aiot_features *own, size_t field, double value) {
+  if (own->mel) aiot_mel_add(own->mel, value);
+  else own->window[field * own->window_samples + own->filled] = value;
 }
 
 const float *aiot_features_push(aiot_features *own, const double *sample) {
@@ -83,7 +103,7 @@ const float *aiot_features_push(aiot_features *own, const double *sample) {
   const bool keep = output && own->skip == 0;
   for (size_t f = 0; f < own->fields; f++) {
     const double current = own->filters ? aiot_lowpass_step(&own->lowpass, &own->filtered[f], sample[f]) : sample[f];
-    if (keep) own->window[f * own->window_samples + own->filled] = aiot_resampler_value(&own->resampler, own->previous[f], current);
+    if (keep) take(own, f, aiot_resampler_value(&own->resampler, own->previous[f], current));
     own->previous[f] = current;
   }
   if (!output) return NULL;
@@ -92,9 +112,9 @@ const float *aiot_features_push(aiot_features *own, const double *sample) {
     return NULL;
   }
   if (++own->filled < own->window_samples) return NULL;
-  aiot_selection_compute(&own->selection, own->window, own->out);
+  if (!own->mel) aiot_selection_compute(&own->selection, own->window, own->out);
   advance(own);
-  return own->out;
+  return own->mel ? aiot_mel_values(own->mel) : own->out;
 }
 
 void aiot_features_reset(aiot_features *own) {
@@ -103,4 +123,5 @@ void aiot_features_reset(aiot_features *own) {
   own->resampler.outputs = 0;
   own->filled = 0;
   own->skip = 0;
+  if (own->mel) aiot_mel_restart(own->mel);
 }

@@ -3,7 +3,8 @@ import { AiotError } from '../../core/errors.js';
 import { refuseInputs, writeFileAtomic } from '../../core/files.js';
 import { dictionary } from '../../core/names.js';
 import type { Project } from '../../core/project.js';
-import { featureNames, type SignalSpec, signalSpecOf } from '../../signal/spec.js';
+import { featureSetNames } from '../../core/project-schema.js';
+import { featureNames, melSpecOf, type SignalSpec, signalSpecOf } from '../../signal/spec.js';
 import { openDataset } from '../dataset/open.js';
 import { type LabelFrom, openLoose } from '../tables/loose-recordings.js';
 import type { Dataset, Recording } from '../types.js';
@@ -17,7 +18,7 @@ interface FeaturesOptions {
   project?: Project;
   /** A folder of recordings instead of the project's own. */
   data?: string;
-  /** `raw`, `motion`, `spectral`, `har`, or names of features from those sets. */
+  /** A set's name, or names of features from those sets. */
   set?: string;
   /** Sampling rate, Hz. */
   rateHz?: number;
@@ -199,6 +200,11 @@ function specOf(options: FeaturesOptions, dataset: Dataset): SignalSpec {
   if (lowpassHz !== null && lowpassHz >= rateHz / 2) {
     throw unfit('--lowpass', `below half the rate, ${rateHz / 2} Hz`, lowpassHz);
   }
+  const features = set === undefined ? (own?.features ?? 'motion') : featuresOf(set);
+  const mel =
+    features === 'logmel' || features === 'mfcc'
+      ? melSpecOf(features, project?.config.signal.mel, resampleHz)
+      : undefined;
   const spec: SignalSpec = {
     fields: own?.fields.every((field) => dataset.fields.includes(field)) ? own.fields : dataset.fields,
     rateHz,
@@ -206,7 +212,8 @@ function specOf(options: FeaturesOptions, dataset: Dataset): SignalSpec {
     resampleHz,
     windowSamples,
     strideSamples: stride ?? (window === undefined ? own?.strideSamples : undefined) ?? windowSamples,
-    features: set === undefined ? (own?.features ?? 'motion') : featuresOf(set),
+    features,
+    ...(mel && { mel }),
   };
   featureNames(spec);
   return spec;
@@ -216,16 +223,14 @@ function unfit(flag: string, expected: string, got: number): AiotError {
   return new AiotError('AIOT_USAGE', `${flag}: expected ${expected}; got ${got}`);
 }
 
-const sets = ['raw', 'motion', 'spectral', 'har'] as const;
-
 function featuresOf(set: string): SignalSpec['features'] {
-  const named = sets.find((name) => name === set);
+  const named = featureSetNames.find((name) => name === set);
   if (named) return named;
   const names = set.split(',').map((name) => name.trim());
   if (names.length === 1 && !/[_[]/.test(set)) {
     throw new AiotError(
       'AIOT_FEATURE_UNKNOWN',
-      `--set: expected ${sets.join(', ')}, or names of features; got "${set}"`,
+      `--set: expected ${featureSetNames.join(', ')}, or names of features; got "${set}"`,
     );
   }
   return names;

@@ -204,7 +204,21 @@ function partsOf(split: TrainingFile['split']): Map<string, RecordingPart> {
  */
 function goldenOf(graph: Graph, info: BundleInfo, built: Built): GoldenVector[] {
   const takes = built.rows ? takesOfRows(info, built) : takesOfRecordings(info, built);
-  return takes.map((take) => goldenVector(graph, info, take));
+  return takes.map((take, i) =>
+    goldenVector(graph, info, isLong(info.signal) && i > 0 ? withoutSamples(take, info.signal) : take),
+  );
+}
+
+/** A longer window, such as one second of sound, has one golden vector per class, and only the first of them contains its samples. */
+const longWindow = 4096;
+
+function isLong({ windowSamples, fields }: SignalSpec): boolean {
+  return windowSamples * fields.length > longWindow;
+}
+
+function withoutSamples({ recording, samples, features }: Take, signal: SignalSpec): Take {
+  const own = features ?? oneWindow(signal, samples);
+  return own ? { recording, samples: [], features: own } : { recording, samples };
 }
 
 function takesOfRecordings(info: BundleInfo, { training, dataset }: Built): Take[] {
@@ -213,7 +227,7 @@ function takesOfRecordings(info: BundleInfo, { training, dataset }: Built): Take
   // With a split by window, every recording was partly used for training.
   const recordings = heldOut.length > 0 ? heldOut : dataset.recordings;
   if (info.classes.length === 0) {
-    const chosen = chooseGolden(recordings, info, 2 * vectorsPerClass);
+    const chosen = chooseGolden(recordings, info, 2 * vectorsOf(info));
     if (chosen.length === 0) throw unfit('no held-out recording is as long as one window');
     return chosen;
   }
@@ -226,7 +240,7 @@ function takesOfRecordings(info: BundleInfo, { training, dataset }: Built): Take
   });
   if (takes.length > 0 && info.answer.kind === 'reconstruction') return takes;
   // A model that learns the normal state may have no other recordings and no labels.
-  if (info.answer.kind === 'reconstruction') return chooseGolden(recordings, info, 2 * vectorsPerClass);
+  if (info.answer.kind === 'reconstruction') return chooseGolden(recordings, info, 2 * vectorsOf(info));
   if (missing[0]) throw unfit(`class ${missing[0]} has no held-out recording as long as one window`);
   return takes;
 }
@@ -263,6 +277,10 @@ function heldOutRows(built: Built, groups: number, byClass: boolean) {
 
 const vectorsPerClass = 3;
 
+function vectorsOf({ signal }: Pick<BundleInfo, 'signal'>): number {
+  return isLong(signal) ? 1 : vectorsPerClass;
+}
+
 /** Offsets tried in each recording. */
 const offsetsPerRecording = 4;
 
@@ -282,7 +300,7 @@ interface Ready {
  * Excerpts of one window from held-out recordings of one class, from different recordings first. Inputs that are not near a rounding step
  * are preferred, because a chip computing in single precision produces the same bytes.
  */
-function chooseGolden(recordings: Recording[], parts: Ready, wanted = vectorsPerClass): Take[] {
+function chooseGolden(recordings: Recording[], parts: Ready, wanted = vectorsOf(parts)): Take[] {
   const count = samplesOfOneWindow(parts.signal);
   const clear: Take[] = [];
   const others: Take[] = [];

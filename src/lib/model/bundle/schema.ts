@@ -36,6 +36,17 @@ export const bundleInfoSchema = z.object({
     windowSamples: z.int().min(1),
     strideSamples: z.int().min(1),
     features: z.union([z.enum(featureSetNames), z.array(z.string())]),
+    mel: z
+      .object({
+        frameSamples: z.int().min(2),
+        hopSamples: z.int().min(1),
+        fftSamples: z.int().min(2),
+        bands: z.int().min(1),
+        lowHz: z.number().min(0),
+        highHz: z.number().positive(),
+        coefficients: z.int().min(1).nullable(),
+      })
+      .optional(),
   }),
   standardization: z.object({ mean: numbers, deviation: numbers }),
   classes: z.array(z.string()),

@@ -154,9 +154,10 @@ function tampered(message: string, cause?: unknown): AiotError {
 export function interfaceOf({ info, model }: Bundle | NetworkBundle): number {
   if (hasForest(readTflite(model))) return firmwareInterfaces.forests;
   if (info.kind === 'network') return firmwareInterfaces.anyAnswer;
-  const { quantization, input, output, answer } = info;
+  const { quantization, input, output, answer, signal } = info;
   const plain = quantization.mode === 'int8' && [input, output].every(({ type }) => type === 'int8');
-  return plain && answer.kind === 'classes' ? firmwareInterfaces.int8Classes : firmwareInterfaces.anyAnswer;
+  const simple = plain && answer.kind === 'classes' && !signal.mel;
+  return simple ? firmwareInterfaces.int8Classes : firmwareInterfaces.anyAnswer;
 }
 
 /** The files of a bundle's content, with their checksums. */

@@ -3,7 +3,7 @@ import { seededRandom, shuffled } from '../../core/numbers.js';
 import { missingLabels, openTable } from '../../data/tables/table.js';
 import type { Graph } from '../../formats/tflite/graph.js';
 import { importTflite } from '../../formats/tflite/read.js';
-import { featureNames, type SignalSpec } from '../../signal/spec.js';
+import { featureNames, inputShape, type SignalSpec } from '../../signal/spec.js';
 import { readBuilt } from '../build-folder.js';
 import { mapLabels, valuesOfLabels } from '../evaluate/labels.js';
 import { sharesOf } from '../evaluate/metrics.js';
@@ -324,9 +324,14 @@ interface Layout {
   window: { fields: string[]; samples: number; rateHz: number | null } | null;
 }
 
-/** Meaning of a project's inputs: raw windows by field and time, or features by name. */
+/** Meaning of a project's inputs: raw windows by field and time, spectrograms by band and time, or features by name. */
 function layoutOfSignal(signal: SignalSpec, names: readonly string[]): Layout {
-  const { fields, windowSamples, resampleHz } = signal;
+  const { fields, windowSamples, resampleHz, mel } = signal;
+  if (mel) {
+    const [frames = 1, bands = 1] = inputShape(signal);
+    const named = names.slice(0, bands).map((name) => name.replace(/\[0\]$/, ''));
+    return layoutOfWindow(named, frames, resampleHz / mel.hopSamples);
+  }
   if (signal.features !== 'raw' || windowSamples === 1) return layoutOfColumns(names);
   return layoutOfWindow([...fields], windowSamples, resampleHz);
 }

@@ -56,6 +56,7 @@ export function planTraining(project: Project, { rows }: Material, chosen?: Netw
   const classes = classesFor(output, labels);
   requireClasses(project, output, classes, rows);
   const raw = signal.features === 'raw' && own;
+  const overTime = own && (raw || signal.mel !== undefined);
   if (raw && model.train.augment.rotation > 0 && signal.fields.length < 3) {
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
@@ -63,21 +64,29 @@ export function planTraining(project: Project, { rows }: Material, chosen?: Netw
       { next: 'Remove rotation from model.train.augment in aiot.yaml.' },
     );
   }
-  const { kind, layers } = fitting(model, raw, chosen, notes);
-  const shape = inputShape(signal);
-  const flat = kind === 'mlp' || kind === 'autoencoder' || !raw;
-  const size = flat ? [shape.reduce((a, b) => a * b, 1)] : shape;
+  const { kind, layers } = fitting(model, { raw, overTime }, chosen, notes);
+  const size = networkInput(kind, signal, overTime);
   const network: NetworkSpec = {
     kind,
     inputShape: size,
     layers: layersOf(kind, layers, size),
     output: outputOf(output, classes.names.length),
   };
-  const noise = rows ? 0 : raw ? 0.1 : 0.5;
+  const noise = rows ? 0 : overTime ? 0.1 : 0.5;
   const asked = layers !== undefined || chosen !== undefined || model.train.members > 1;
   const alone = rows?.table.groups === null && model.split !== 'time';
   const linear = !rows || asked || kind !== 'mlp' ? null : alone ? 'folds' : 'validation';
-  return { network, classes, signal, windows: raw, rows: rows !== null, linear, noise, notes };
+  return { network, classes, signal, windows: overTime, rows: rows !== null, linear, noise, notes };
+}
+
+/**
+ * Shape of one example as the network sees it: numbers for dense layers, [time, fields] for convolutions over time. A mel spectrogram is an
+ * image, [frames, bands, 1], except for cnn1d.
+ */
+function networkInput(kind: NetworkKind, signal: SignalSpec, overTime: boolean): number[] {
+  const shape = inputShape(signal);
+  if (kind === 'mlp' || kind === 'autoencoder' || !overTime) return [shape.reduce((a, b) => a * b, 1)];
+  return signal.mel && kind !== 'cnn1d' ? [...shape, 1] : shape;
 }
 
 /** An autoencoder always outputs its reconstruction. */
@@ -171,19 +180,19 @@ function fittingForest({ kind, layers, train }: ProjectConfig['model'], raw: boo
 /** Convolutions run over time; if the inputs are separate numbers, dense layers of the default sizes are used instead. */
 function fitting(
   model: ProjectConfig['model'],
-  raw: boolean,
+  { raw, overTime }: { raw: boolean; overTime: boolean },
   chosen: NetworkKind | undefined,
   notes: string[],
 ) {
   const { kind, layers } = model;
   if (kind === 'forest') return fittingForest(model, raw);
-  if (raw || (kind !== 'cnn1d' && kind !== 'ds-cnn')) return { kind, layers };
+  if (overTime || (kind !== 'cnn1d' && kind !== 'ds-cnn')) return { kind, layers };
   if (chosen === kind) {
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
-      `a ${kind} needs raw windows, but here each input is a single number`,
+      `a ${kind} needs raw windows or a mel spectrogram, but here each input is a single number`,
       {
-        next: 'Set signal.features: raw in aiot.yaml, or use --kind mlp.',
+        next: 'Set signal.features: raw (or logmel, for sound) in aiot.yaml, or use --kind mlp.',
       },
     );
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../../core/files.js';
 import type { ProjectConfig } from '../../core/project-schema.js';
 import { defaultTable } from '../../provision/device-image.js';
+import type { MelSpec } from '../../signal/mel.js';
 import { featureNames, type SignalSpec, signalSpecOf } from '../../signal/spec.js';
 import { misfitOf, sensorOf } from './sensors.js';
 
@@ -125,10 +126,11 @@ ${parts.filter((part) => part !== null).join('\n')}
 }
 
 function signalLines(spec: SignalSpec): (string | null)[] {
-  const { features, windowSamples, fields } = spec;
+  const { features, windowSamples, fields, mel } = spec;
   const raw = features === 'raw';
   const own = raw ? [] : featureNames(spec);
-  const listed = own.length <= mostNames ? own : [];
+  // A spectrogram is only computed as a whole.
+  const listed = own.length <= mostNames && !mel ? own : [];
   return [
     '',
     '/* Sampling rate, corner of the low-pass filter (0 = none), rate after resampling; window length and stride in samples. */',
@@ -140,11 +142,19 @@ function signalLines(spec: SignalSpec): (string | null)[] {
     '',
     '/* The features of a window: the name of a set, or the names of single features. */',
     ...(Array.isArray(features) ? [] : [define('AIOT_FEATURE_SET', cString(features))]),
+    ...(mel ? melLines(mel) : []),
     define('AIOT_FEATURES', raw ? windowSamples * fields.length : own.length),
     ...(listed.length === 0
       ? []
       : [define('AIOT_FEATURE_NAMES', 1), names('aiot_feature_names', 'AIOT_FEATURES', listed)]),
   ];
+}
+
+/** The values of aiot_mel_spec, in its order. */
+function melLines(mel: MelSpec): string[] {
+  const { frameSamples, hopSamples, fftSamples, bands, lowHz, highHz, coefficients } = mel;
+  const sizes = [frameSamples, hopSamples, fftSamples, bands].join(', ');
+  return [define('AIOT_MEL', `{${sizes}, ${real(lowHz)}, ${real(highHz)}, ${coefficients ?? 0}}`)];
 }
 
 function define(name: string, value: string | number): string {

@@ -1,4 +1,4 @@
-import { type Standardization, standardize } from '../../../signal/spec.js';
+import { inputShape, type Standardization, standardize } from '../../../signal/spec.js';
 import type { Plan } from '../plan.js';
 import type { Lesson } from '../types.js';
 
@@ -6,8 +6,8 @@ import type { Lesson } from '../types.js';
 const relativeFloor = 1e-6;
 
 /**
- * Mean and population deviation per input over the training windows. With `fields` (raw windows, [sample][field]), all samples of a field
- * share one mean and deviation, repeated per input. Statistics of individual inputs would depend on where a window starts. A constant
+ * Mean and population deviation per input over the training windows. With `fields` (windows over time, [sample][field]), all samples of a
+ * field share one mean and deviation, repeated per input. Statistics of individual inputs would depend on where a window starts. A constant
  * feature gets deviation 1, so that it becomes 0 instead of noise.
  */
 export function fitStandardization({ inputs, inputSize }: Lesson, fields?: number): Standardization {
@@ -53,7 +53,7 @@ export function standardizeInPlace({ inputs, inputSize }: Lesson, by: Standardiz
  * column's mean is within 0.25 of 0 and its deviation between 0.5 and 2.
  */
 export function standardizationFor(train: Lesson, { windows, rows, signal }: Plan): Standardization {
-  const fitted = fitStandardization(train, windows ? signal.fields.length : undefined);
+  const fitted = fitStandardization(train, windows ? inputShape(signal)[1] : undefined);
   if (!rows) return fitted;
   const ready =
     fitted.mean.every((mean) => Math.abs(mean) <= 0.25) &&

@@ -1,5 +1,5 @@
 import type { ProjectConfig } from '../../../core/project-schema.js';
-import type { Standardization } from '../../../signal/spec.js';
+import { inputShape, type Standardization } from '../../../signal/spec.js';
 import type { Backend } from '../../engine/types.js';
 import { standardizationFor, standardizeInPlace } from '../examples/standardize.js';
 import type { Plan } from '../plan.js';
@@ -51,7 +51,7 @@ export async function fitLesson(
   const standardization = standardizationFor(training, plan);
   const target = targetScale(training.values);
   const own = partOf(training, standardization, target);
-  const fields = signal.fields.length;
+  const fields = inputShape(signal)[1] ?? 1;
   const window = windows ? { samples: inputSize / fields, fields } : null;
   const augmentation = { ...train.augment, noise: train.augment.noise ?? noise };
   const fitted = await fitter({

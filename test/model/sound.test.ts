@@ -1,0 +1,137 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
+import { loadProject, type Project } from '../../src/lib/core/project.js';
+import { openDataset } from '../../src/lib/data/dataset/open.js';
+import { writeWav } from '../../src/lib/formats/wav.js';
+import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
+import { checkGolden } from '../../src/lib/model/bundle/golden.js';
+import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
+import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
+import { readTraining } from '../../src/lib/model/files.js';
+import { runCli } from '../support/cli.js';
+import { temporaryFolder } from './support.js';
+
+const yaml = `name: sounds
+stream: { topic: sound, fields: { sound: { unit: FS, range: [-1, 1] } } }
+signal: { rate: 8000, window: 4800, stride: 1600, features: logmel, mel: { bands: 16, low: 100 } }
+model:
+  kind: ds-cnn
+  layers: [8, 12]
+  labels: { whistle: [whistle], buzz: [buzz] }
+  train: { epochs: 15, batch: 8, seed: 4, learningRate: 0.01 }
+  accept: { macroF1: 0.9, drop: 0.05, bytes: 60KiB }
+`;
+
+/** 0.8 s of a gliding whistle, or of a buzz with many harmonics, at a pitch of its own, in noise. */
+function sound(label: string, take: number, rateHz: number): Float64Array {
+  const random = seededRandom(100 * take + label.length);
+  const pitch = label === 'whistle' ? 900 + 900 * random() : 90 + 60 * random();
+  let phase = 0;
+  return Float64Array.from({ length: 0.8 * rateHz }, (_, i) => {
+    phase += (2 * Math.PI * pitch * (1 + (0.3 * i) / rateHz)) / rateHz;
+    const buzz = [1, 2, 3, 4, 5, 6, 8, 11, 15].reduce((sum, k) => sum + Math.sin(k * phase), 0);
+    return (label === 'whistle' ? 0.3 * Math.sin(phase) : 0.05 * buzz) + 0.01 * gaussian(random);
+  });
+}
+
+let project: Project;
+beforeAll(async () => {
+  const dir = await temporaryFolder();
+  await writeFile(join(dir, 'aiot.yaml'), yaml);
+  await mkdir(join(dir, 'data'));
+  for (const label of ['whistle', 'buzz']) {
+    for (let take = 1; take <= 10; take++) {
+      const rateHz = take % 2 ? 8000 : 16_000;
+      const bytes = writeWav({ rateHz, channels: [sound(label, take, rateHz)] });
+      await writeFile(join(dir, 'data', `${label}${take}.wav`), bytes);
+    }
+  }
+  project = await loadProject(dir);
+});
+
+describe('a model of mel features', () => {
+  it('is trained on WAV files, quantized, evaluated and bundled, and predicts in a loop', async () => {
+    const at = ['--project', project.dir];
+    expect((await runCli(['model', 'train', ...at, '--json'])).code).toBe(0);
+    const training = await readTraining(project);
+    expect(training.network.inputShape).toEqual([29, 16, 1]);
+    // All frames of a band share their statistics.
+    const { mean } = training.standardization;
+    expect(new Set(mean).size).toBe(16);
+    expect(mean[0]).toBe(mean[28 * 16]);
+    expect((await runCli(['model', 'quantize', ...at, '--json'])).code).toBe(0);
+    const evaluated = await runCli(['model', 'evaluate', ...at, '--json']);
+    expect(evaluated.json).toMatchObject({ passed: true });
+
+    const { file, bundle } = await bundleProject({ project });
+    expect(bundle.info.signal.mel).toMatchObject({ frameSamples: 240, hopSamples: 160, fftSamples: 256 });
+    expect(interfaceOf(bundle)).toBe(2);
+    // A window of 4800 samples is long: only one vector contains them.
+    expect(bundle.golden.map(({ samples }) => samples.length)).toEqual([4800, 0]);
+    expect(checkGolden(bundle)).toMatchObject({ vectors: 2, passed: 2 });
+
+    const fresh = sound('whistle', 77, 8000);
+    await writeFile(join(project.dir, 'new.wav'), writeWav({ rateHz: 8000, channels: [fresh] }));
+    const out = join(project.dir, 'out.ndjson');
+    const looped = await runCli([
+      ...['loop', 'run', ...at, '--model', file, '--sensor', 'file:new.wav?speed=max', '--vote', 'none'],
+      ...['--send', 'always', '--out', `file:${out}`, '--json'],
+    ]);
+    expect(looped.code, looped.stderr).toBe(0);
+    expect(looped.json).toMatchObject({ samples: 6400, lost: 0, windows: 2, predictions: 2 });
+    const predictor = createPredictor(bundle);
+    const labels = [...fresh]
+      .map((value) => predictor.push([Math.round(value * 2 ** 15) / 2 ** 15])?.label)
+      .filter((label) => label != null);
+    const sent = (await readFile(out, 'utf8')).trim().split('\n');
+    expect(sent.map((line) => JSON.parse(line).payload.label)).toEqual(labels);
+    expect(labels[0]).toBe('whistle');
+  });
+
+  it('is explained by the bands of its spectrogram', async () => {
+    const { json, code } = await runCli(['model', 'explain', '--project', project.dir, '--json']);
+    expect(code).toBe(0);
+    expect(JSON.stringify(json)).toContain('sound_mel0');
+  });
+
+  it('has its features as a table, also with the defaults of another set', async () => {
+    const table = await runCli([
+      'data',
+      'features',
+      '--project',
+      project.dir,
+      '--json',
+      '--out',
+      join(project.dir, 'f.csv'),
+    ]);
+    expect(table.json).toMatchObject({ set: 'logmel', rows: 40 });
+    expect(table.json.columns).toHaveLength(29 * 16);
+    const file = join(project.dir, 'data', 'whistle1.wav');
+    const args = ['--set', 'mfcc', '--window', '4800', '--stride', '4800'];
+    const cepstral = await runCli([
+      'data',
+      'features',
+      file,
+      ...args,
+      '--json',
+      '--out',
+      join(project.dir, 'c.csv'),
+    ]);
+    expect(cepstral.json).toMatchObject({ set: 'mfcc', rows: 1, rateHz: 8000 });
+    expect(cepstral.json.columns).toHaveLength(29 * 13);
+  });
+
+  it('learns with convolutions over time and dense layers, too', async () => {
+    for (const [kind, shape] of [
+      ['cnn1d', [29, 16]],
+      ['mlp', [29 * 16]],
+    ] as const) {
+      const { code } = await runCli(['model', 'train', '--project', project.dir, '--kind', kind, '--json']);
+      expect(code).toBe(0);
+      expect((await readTraining(project)).network.inputShape).toEqual(shape);
+    }
+    expect((await openDataset(project)).recordings).toHaveLength(20);
+  });
+});
