@@ -23,7 +23,7 @@ RUN tar --extract --gzip --file /tmp/aiot.tgz --strip-components 1 --directory /
 
 FROM ${RUN}
 LABEL org.opencontainers.image.title="aiot" \
-  org.opencontainers.image.description="From sensor stream to a model on a chip, and a whole fleet kept right" \
+  org.opencontainers.image.description="From sensor streams to models on microcontrollers, and a fleet that stays up to date" \
   org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=install --chown=0:0 /app /app
 # New volumes take their owner from here.

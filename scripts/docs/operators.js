@@ -56,7 +56,7 @@ assigns their initial values. SVDF and UNIDIRECTIONAL_SEQUENCE_LSTM keep their s
 | golden vectors | before each vector |
 | \`--emit c\` | at the start and after \`model_reset()\` |
 
-\`evaluate\` and \`compare\` need \`--runtime device\` for such a model, because LiteRT cannot reset variables. \`aiot model quantize\` refuses it.
+\`evaluate\` and \`compare\` need \`--runtime device\` for such a model, because LiteRT cannot reset variables. \`aiot model quantize\` rejects it.
 
 A recurrent layer of Keras that is not stateful starts each window with zeros, but its converted operator continues from the state of the previous window. Reset the session before each
 window of such a model.
