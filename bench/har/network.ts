@@ -86,7 +86,7 @@ export function predict(
 ): Int32Array {
   const { inputs, inputSize } = material;
   const interpreter = createInterpreter(graph);
-  const { scale = [], zeroPoint = [] } = interpreter.inputTensor.quantization ?? {};
+  const { scale = [], zeroPoint = [] } = interpreter.inputTensors[0]!.quantization ?? {};
   const quantization = { scale: scale[0]!, zeroPoint: zeroPoint[0]! };
   return Int32Array.from(places, (place) => {
     const features = inputs.subarray(place * inputSize, (place + 1) * inputSize);

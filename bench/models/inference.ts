@@ -22,7 +22,7 @@ export async function inference(bench: Bench): Promise<Figure[]> {
     const bytes = writeTflite(make());
     const interpreter = createInterpreter(make());
     const input = Int8Array.from(
-      { length: interpreter.inputTensor.shape.reduce((a, b) => a * b, 1) },
+      { length: interpreter.inputTensors[0]!.shape.reduce((a, b) => a * b, 1) },
       (_, i) => (i * 37) % 200,
     );
     const [model, given] = [join(folder, `${name}.tflite`), join(folder, `${name}.input`)];

@@ -89,7 +89,7 @@ function nameless(graph) {
 
 function vectorsOf(graph, createInterpreter, random) {
   const interpreter = createInterpreter(graph);
-  const size = interpreter.inputTensor.shape.reduce((all, one) => all * one, 1);
+  const size = interpreter.inputTensors[0].shape.reduce((all, one) => all * one, 1);
   const input = Int8Array.from({ length: size * runs }, () => Math.floor(random() * 256) - 128);
   const output = Array.from({ length: runs }, (_, run) => [
     ...interpreter.invoke(input.subarray(run * size, (run + 1) * size)),

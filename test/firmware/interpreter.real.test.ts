@@ -32,7 +32,7 @@ const isInt8 = ({ tensors, inputs, outputs }: Graph) =>
 
 function answersOf(graph: Graph, input: Int8Array): Int8Array {
   const interpreter = createInterpreter(graph);
-  const size = elementCount(interpreter.inputTensor.shape);
+  const size = elementCount(interpreter.inputTensors[0]!.shape);
   const all: number[] = [];
   for (let at = 0; at < input.length; at += size)
     all.push(...interpreter.invoke(input.subarray(at, at + size)));

@@ -1,10 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import { elementCount, type Graph, type OperatorName } from '../../src/lib/formats/tflite/graph.js';
+import type { Graph, OperatorName } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
-import { architectures, quantizedOf } from '../support/architectures.js';
+import { architectures, inputSize, quantizedOf, severalEnds } from '../support/architectures.js';
 import { runEmittedC } from '../support/emitted-c.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
@@ -13,7 +13,7 @@ import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
-const makers = { ...architectures, ...engineKinds };
+const makers = { ...architectures, ...severalEnds, ...engineKinds };
 const [files, networks, runs] = long ? [60, 12, 500] : [2, 1, 100];
 const bounded = { timeout: long ? 1_200_000 : 60_000 };
 
@@ -51,7 +51,7 @@ const operatorJobs = (): Job[] =>
 
 function answersOf({ graph, input }: Job): Int8Array {
   const interpreter = createInterpreter(graph);
-  const size = elementCount(interpreter.inputTensor.shape);
+  const size = inputSize(graph);
   const all: number[] = [];
   for (let at = 0; at < input.length; at += size)
     all.push(...interpreter.invoke(input.subarray(at, at + size)));

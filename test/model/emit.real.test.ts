@@ -117,7 +117,7 @@ describeReal('tflm', 'emitted arrays and mixed-precision models in TFLite Micro'
 
   function answersTo(graph: Graph, input: Int8Array): Int8Array {
     const interpreter = createInterpreter(graph);
-    const size = elementCount(interpreter.inputTensor.shape);
+    const size = elementCount(interpreter.inputTensors[0]!.shape);
     const all: number[] = [];
     for (let at = 0; at < input.length; at += size)
       all.push(...interpreter.invoke(input.subarray(at, at + size)));

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -115,6 +115,8 @@ function smallCnnByHand(
   );
 }
 
+const relu: OnnxText = { inputs: { x: [1, 4] }, outputs: ['y'], nodes: [node('Relu', 'x', 'y')] };
+
 describe('importing an ONNX file', () => {
   it('stores images channels last without moving elements, and reorders the weights after a Flatten', async () => {
     const model = smallCnn();
@@ -122,7 +124,7 @@ describe('importing an ONNX file', () => {
     expect([format, writer]).toEqual(['onnx', 'test']);
     expect(graph.operators.map(({ op }) => op)).toEqual(['CONV_2D', 'FULLY_CONNECTED']);
     expect(graph.tensors[graph.inputs[0]!]!.shape).toEqual([1, 3, 3, 2]);
-    expect(axes).toEqual({ input: [0, 2, 3, 1], output: undefined });
+    expect(axes).toEqual({ inputs: [[0, 2, 3, 1]], outputs: [undefined] });
     expect(notes).toEqual(['The input x has its channels last: its axes are 0, 2, 3, 1 of the original.']);
     const input = Float32Array.from({ length: 18 }, (_, i) => Math.sin(i));
     const expected = smallCnnByHand(model, (c, row, column) => input[(row * 3 + column) * 2 + c]!);
@@ -212,9 +214,95 @@ describe('importing an ONNX file', () => {
     };
     const { notes } = await imported(model);
     expect(notes).toEqual([
-      'The scales of 1 quantized activations were left out: aiot model quantize determines its own from data.',
+      'The scales of 1 quantized activations were left out: aiot model quantize determines its own from data, and --keep-scales keeps them.',
     ]);
     expect(await outputs(model, [1, 10])).toEqual([2 - 30]);
+  });
+
+  it('keeps the integers and scales of a quantized file with --keep-scales', async () => {
+    const model: OnnxText = {
+      inputs: { x: [1, 2] },
+      outputs: ['y'],
+      nodes: [
+        node('QuantizeLinear', 'x s z', 'q'),
+        node('DequantizeLinear', 'q s z', 'd'),
+        node('DequantizeLinear', 'wq ws', 'w'),
+        node('MatMul', 'd w', 'm'),
+        node('QuantizeLinear', 'm t zt', 'p'),
+        node('DequantizeLinear', 'p t zt', 'y'),
+      ],
+      constants: {
+        s: { shape: [], values: [0.125] },
+        z: { shape: [], values: [3], type: 'int8' },
+        t: { shape: [], values: [0.25] },
+        zt: { shape: [], values: [-5], type: 'int8' },
+        ws: { shape: [], values: [0.5] },
+        wq: { shape: [2, 2], values: [4, -6, 1, 3], type: 'int8' },
+      },
+    };
+    const out = join(folder, 'kept.tflite');
+    const { code, json } = await runCli([
+      'model',
+      'import',
+      save(model),
+      '--keep-scales',
+      '--out',
+      out,
+      '--json',
+    ]);
+    expect({ code, json }).toMatchObject({ code: 0, json: { notes: [], operators: ['FULLY_CONNECTED'] } });
+    const graph = readTflite(readFileSync(out));
+    const [x, w, y] = [graph.inputs[0]!, graph.operators[0]!.inputs[1]!, graph.outputs[0]!].map(
+      (index) => graph.tensors[index]!,
+    );
+    expect([x!.quantization, y!.quantization]).toEqual([
+      { scale: [0.125], zeroPoint: [3], axis: 0 },
+      { scale: [0.25], zeroPoint: [-5], axis: 0 },
+    ]);
+    // One column of the file's weights per row, in steps that all of them are multiples of.
+    const real = Array.from(w!.data as Int8Array, (q, i) => q * w!.quantization!.scale[i >> 1]!);
+    real.forEach((value, i) => {
+      expect(value).toBeCloseTo([2, 0.5, -3, 1.5][i]!, 6);
+    });
+    // x = [1.25, −0.5] is 2·1.25 − 0.5·0.5 = 2.25 and −3·1.25 − 1.5·0.5 = −4.5: 9 and −18 steps.
+    expect([...createInterpreter(graph).invoke(Int8Array.of(13, -1))]).toEqual([4, -23]);
+  });
+
+  it('refuses to keep scales that a file does not have', async () => {
+    const { code, stderr } = await runCli(['model', 'import', save(relu), '--keep-scales', '--out', folder]);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain('AIOT_QUANTIZE_UNFIT');
+    expect(stderr).toContain('without --keep-scales');
+  });
+
+  it('imports several inputs and outputs in the order of the file, or the chosen outputs', async () => {
+    const model: OnnxText = {
+      inputs: { b: [1, 2], a: [1, 2] },
+      outputs: ['sum', 'same', 'b'],
+      nodes: [node('Sub', 'a b', 'd'), node('Relu', 'd', 'sum'), node('Identity', 'sum', 'same')],
+    };
+    const run = async (options: Partial<OnnxOptions> = {}) => {
+      const { graph, notes } = await imported(model, options);
+      const interpreter = createInterpreter(graph);
+      const names = (tensors: readonly { name: string }[]) => tensors.map(({ name }) => name).join(' ');
+      const outputs = interpreter.run([Float32Array.of(1, 5), Float32Array.of(4, 3)]);
+      const values = outputs.map((output) => [...output]);
+      return { names: [names(interpreter.inputTensors), names(interpreter.outputTensors)], values, notes };
+    };
+    const all = await run();
+    expect(all.names).toEqual(['b a', 'sum same b']);
+    expect(all.values).toEqual([
+      [3, 0],
+      [3, 0],
+      [1, 5],
+    ]);
+    expect(all.notes).toEqual([
+      'The model has 2 inputs and 3 outputs. A bundle needs one of each: fix inputs with --input NAME=VALUE, and choose an output with --output NAME.',
+    ]);
+    expect((await run({ outputs: ['same'] })).values).toEqual([[3, 0]]);
+    await expect(imported(model, { outputs: ['other'] })).rejects.toThrow(
+      'the model has no output other; its outputs are sum, same, b',
+    );
   });
 
   it('writes NAME.tflite into a folder, and prints the inputs, outputs, operators and folded nodes', async () => {
@@ -235,8 +323,6 @@ describe('importing an ONNX file', () => {
     expect(readTflite(await readFile(join(out, `${name}.tflite`))).operators.length).toBe(2);
   });
 
-  const relu: OnnxText = { inputs: { x: [1, 4] }, outputs: ['y'], nodes: [node('Relu', 'x', 'y')] };
-
   it.each<[string, OnnxText | Uint8Array, string, RegExp]>([
     [
       'an operator that is not supported',
@@ -255,12 +341,6 @@ describe('importing an ONNX file', () => {
       { ...relu, inputs: { x: ['N', 'time'] } },
       'AIOT_LAYER_UNSUPPORTED',
       /the input x: its shape is Nxtime; specify it with --input x:1xSIZE/,
-    ],
-    [
-      'two inputs',
-      { ...relu, inputs: { x: [1], z: [1] }, nodes: [node('Add', 'x z', 'y')] },
-      'AIOT_LAYER_UNSUPPORTED',
-      /it has 2 inputs \(x, z\); fix the values of all but one with --input NAME=VALUE/,
     ],
     [
       'nodes that depend on each other',

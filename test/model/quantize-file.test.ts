@@ -10,6 +10,7 @@ import { importTflite, readTflite } from '../../src/lib/formats/tflite/read.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { type QuantizeResult, quantizeResultSchema } from '../../src/lib/model/quantize/result.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { inputSize, severalEnds } from '../support/architectures.js';
 import { runCli } from '../support/cli.js';
 import { FloatNetwork } from '../support/float-network.js';
 import { temporaryFolder } from './support.js';
@@ -93,6 +94,86 @@ describe('aiot model quantize FILE', () => {
     const { graph, metadata } = importTflite(readFileSync(out));
     expect(graph.signature).toEqual({ inputs: ['sensors'], outputs: ['scores'] });
     expect(Buffer.from(metadata!).toString('latin1')).toContain('with metadata');
+  });
+
+  describe('with several inputs and outputs', () => {
+    const write = async (make: (typeof severalEnds)[keyof typeof severalEnds], columns?: number) => {
+      const graph = make(seededRandom(2));
+      const path = join(folder, 'ends.tflite');
+      await writeFile(path, writeTflite(graph));
+      const random = seededRandom(3);
+      const width = columns ?? inputSize(graph);
+      const lines = Array.from({ length: 60 }, (_, row) =>
+        [...Array.from({ length: width }, () => gaussian(random).toFixed(3)), row % 2].join(','),
+      );
+      const rows = join(folder, 'ends.csv');
+      const head = [...Array.from({ length: width }, (_, i) => `c${i}`), 'label'].join(',');
+      await writeFile(rows, [head, ...lines].join('\n'));
+      return { path, rows, graph };
+    };
+
+    it.each(['int8', 'int16x8'] as const)('divides the columns over the inputs in %s', async (mode) => {
+      const { path, rows, graph } = await write(severalEnds.twoInputs);
+      const out = join(folder, 'ends.out.tflite');
+      const argv = ['model', 'quantize', path, '--data', rows, '--mode', mode, '--out', out, '--json'];
+      const { code, json } = await runCli(argv);
+      expect(code).toBe(0);
+      const [first = 0] = graph.inputs.map((index) => graph.tensors[index]!.shape[1]!);
+      const result = quantizeResultSchema.parse(json);
+      expect(result.notes[0]).toMatch(
+        new RegExp(
+          `^the columns are divided over the inputs: \\S+ reads columns 1 to ${first}, \\S+ reads columns ${first + 1} to ${inputSize(graph)}$`,
+        ),
+      );
+      expect([result.inputs.length, result.outputs.length]).toEqual([2, 1]);
+      expect(result.sqnrDb).toBeGreaterThan(mode === 'int8' ? 20 : 45);
+      for (const runtime of ['device', 'litert']) {
+        const evaluated = await runCli([
+          'model',
+          'evaluate',
+          out,
+          '--data',
+          rows,
+          '--runtime',
+          runtime,
+          '--json',
+        ]);
+        expect(evaluated.code).toBe(0);
+      }
+    });
+
+    it('reports the noise of the noisiest output, and writes C with a pointer for each', async () => {
+      const { path, rows, graph } = await write(severalEnds.twoHeads);
+      const out = join(folder, 'ends-c');
+      const argv = ['model', 'quantize', path, '--data', rows, '--emit', 'c', '--out', out, '--json'];
+      const { code, json } = await runCli(argv);
+      expect(code).toBe(0);
+      const { layers, sqnrDb } = quantizeResultSchema.parse(json);
+      const names = graph.outputs.map((index) => graph.tensors[index]!.name);
+      const noise = layers.filter(({ tensor }) => names.includes(tensor)).map((layer) => layer.sqnrDb!);
+      expect(noise).toHaveLength(2);
+      expect(sqnrDb).toBe(Math.min(...noise));
+      const header = readFileSync(join(out, 'model.h'), 'utf8');
+      expect(header).toContain('void model_run(const int8_t *input, int8_t *output0, int8_t *output1);');
+      expect(header).toContain('#define MODEL_OUTPUT1_COUNT 2\n');
+      const golden = JSON.parse(readFileSync(join(out, 'golden.json'), 'utf8'));
+      expect(golden.vectors[0].outputs.map(({ length }: number[]) => length)).toEqual([4, 2]);
+    });
+
+    it('names the columns of each input if a file has others, and rejects labels of several outputs', async () => {
+      const few = await write(severalEnds.twoInputs, 3);
+      const wrong = await runCli(['model', 'quantize', few.path, '--data', few.rows]);
+      expect(wrong.code).not.toBe(0);
+      expect(wrong.stderr.replace(/\s+/g, ' ')).toMatch(
+        /in order \(the columns are divided over the inputs: \S+ reads/,
+      );
+      const { path, rows } = await write(severalEnds.innerOutput);
+      const labelled = await runCli(['model', 'quantize', path, '--data', rows, '--max-loss', '1']);
+      expect(labelled.stderr).toContain('labels belong to one output, but this model has 3');
+      const evaluated = await runCli(['model', 'evaluate', path, '--data', rows]);
+      expect(evaluated.stderr).toContain('AIOT_TFLITE_UNSUPPORTED');
+      expect(evaluated.stderr).toContain('--output NAME');
+    });
   });
 
   it('needs no rows if nothing is calibrated, and then measures nothing', async () => {

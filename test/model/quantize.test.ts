@@ -44,7 +44,7 @@ describe('quantization to int8', () => {
     const reference = createInterpreter(float);
     const device = createInterpreter(int8);
     const litert = await openLiteRt(writeTflite(int8));
-    const { scale = [], zeroPoint = [] } = device.inputTensor.quantization ?? {};
+    const { scale = [], zeroPoint = [] } = device.inputTensors[0]!.quantization ?? {};
     for (const input of inputsOf(size, 100, 2)) {
       const expected = Float32Array.from(reference.invoke(input));
       const q = Int8Array.from(input, (x) =>

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
+import type { Graph } from '../../src/lib/formats/tflite/graph.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
-import { architectures, quantizedOf } from '../support/architectures.js';
+import { architectures, inputSize, quantizedOf, severalEnds } from '../support/architectures.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
 import { withInt16Activations } from '../support/int16x8.js';
@@ -10,7 +10,7 @@ import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
 /** Models built by hand, and those that aiot.yaml describes. */
-const makers = { ...architectures, ...engineKinds };
+const makers = { ...architectures, ...severalEnds, ...engineKinds };
 
 /**
  * Number of models of each kind, and of inputs for each. For int8, the short form already covers the full claim: 40
@@ -68,7 +68,7 @@ function outputsOnDevice({
   input: ReturnType<typeof chanceInputs>;
 }): Int8Array {
   const interpreter = createInterpreter(graph);
-  const size = elementCount(interpreter.inputTensor.shape);
+  const size = inputSize(graph);
   const outputs: number[] = [];
   for (let start = 0; start < input.length; start += size)
     outputs.push(...interpreter.invoke(input.subarray(start, start + size)));

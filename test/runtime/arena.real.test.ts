@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import type { Graph, OperatorName } from '../../src/lib/formats/tflite/graph.js';
 import { arenaBytes, planArena } from '../../src/lib/runtime/arena.js';
-import { architectures, quantizedOf } from '../support/architectures.js';
+import { architectures, quantizedOf, severalEnds } from '../support/architectures.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
 import { withInt16Activations } from '../support/int16x8.js';
@@ -11,7 +11,7 @@ import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
 /** Models built by hand, and those that aiot.yaml describes. */
-const makers = { ...architectures, ...engineKinds };
+const makers = { ...architectures, ...severalEnds, ...engineKinds };
 
 interface Arena {
   /** Sizes as TFLite Micro reports them. */

@@ -5,6 +5,7 @@ import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { arenaBytes, planArena } from '../../src/lib/runtime/arena.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { floatView } from '../../src/lib/runtime/litert.js';
+import { FloatNetwork } from '../support/float-network.js';
 import { GraphBuilder } from '../support/graph-builder.js';
 import { motorFile, motorRows } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
@@ -22,7 +23,7 @@ describe('models from TensorFlow’s converter', () => {
 
   it('int8 stays within six steps of LiteRT’s floating-point rounding, and mostly matches exactly', () => {
     const interpreter = createInterpreter(readTflite(motorFile('int8.tflite')));
-    const { scale, zeroPoint } = interpreter.inputTensor.quantization!;
+    const { scale, zeroPoint } = interpreter.inputTensors[0]!.quantization!;
     const rows = motorRows('int8.litert.pred.csv');
     const steps = rows.map(({ x, y }) => {
       const q = Int8Array.from(x, (value) =>
@@ -126,11 +127,18 @@ describe('an interpreter', () => {
       '5 inputs do not divide into rows of 4',
     ],
     [
-      'a second input',
+      'an input that is listed twice',
       (g) => {
         g.inputs.push(0);
       },
-      'a model with 2 inputs (expected one)',
+      'tensor 0 is an input of the model twice',
+    ],
+    [
+      'no input',
+      (g) => {
+        g.inputs = [];
+      },
+      'its input, tensor 0, is not produced by an earlier operator',
     ],
   ])('rejects a model with %s', (_name, change, reason) => {
     const graph = structuredClone(mlp(seededRandom(1), [4, 6, 3]));
@@ -146,6 +154,68 @@ describe('an interpreter', () => {
     const [x, y] = [b.activation([1, 512]), b.activation([1, 512], 1 / 256, -128)];
     b.op({ op: 'SOFTMAX', inputs: [x], outputs: [y], options: { beta: 1 } });
     expect(() => createInterpreter(b.graph(x, y))).toThrow('a softmax over 512 classes (at most 511)');
+  });
+});
+
+describe('several inputs and outputs', () => {
+  /** Joins its second input, a, and its first, b. */
+  const joining = () => {
+    const n = new FloatNetwork(seededRandom(3));
+    const [a, b] = [n.float([1, 2]), n.float([1, 3])];
+    const joined = n.concatenation([a, b], 1);
+    return n.graph([b, a], [joined, n.unary(joined, 'RELU')]);
+  };
+
+  it('are arrays of their own, or consecutive parts of one', () => {
+    const interpreter = createInterpreter(joining());
+    expect(interpreter.inputTensors.map(({ shape }) => shape)).toEqual([
+      [1, 3],
+      [1, 2],
+    ]);
+    const [joined, positive] = interpreter.run([Float32Array.of(1, -2, 3), Float32Array.of(-4, 5)]);
+    expect([...joined!]).toEqual([-4, 5, 1, -2, 3]);
+    expect([...positive!]).toEqual([0, 5, 1, 0, 3]);
+    expect([...interpreter.invoke(Float32Array.of(1, 2, 3, -4, -5))]).toEqual([
+      -4, -5, 1, 2, 3, 0, 0, 1, 2, 3,
+    ]);
+  });
+
+  it('are reported to the caller, inputs first', () => {
+    const graph = joining();
+    const seen: number[] = [];
+    createInterpreter(graph).invoke(new Float32Array(5), (index) => seen.push(index));
+    expect(seen).toEqual([...graph.inputs, ...graph.outputs]);
+  });
+
+  it('may have different types, but not in one array', () => {
+    const graph = joining();
+    const [first = -1] = graph.inputs;
+    const quantization = { scale: [0.5], zeroPoint: [0], axis: 0 };
+    const inner = graph.tensors.push({ ...graph.tensors[first]!, name: 'inner' }) - 1;
+    graph.tensors[first] = { ...graph.tensors[first]!, type: 'int8', quantization };
+    graph.operators.unshift({ op: 'DEQUANTIZE', inputs: [first], outputs: [inner], options: {} });
+    graph.operators[1]!.inputs = graph.operators[1]!.inputs.map((at) => (at === first ? inner : at));
+    const interpreter = createInterpreter(graph);
+    const [joined] = interpreter.run([Int8Array.of(2, 4, 6), Float32Array.of(7, 8)]);
+    expect([...joined!]).toEqual([7, 8, 1, 2, 3]);
+    expect(() => interpreter.invoke(new Float32Array(5))).toThrow('one array for inputs of several types');
+  });
+
+  it.each<[string, Float32Array[], string]>([
+    ['missing', [new Float32Array(3)], 'expected 2 inputs (t1, t0), got 1'],
+    [
+      'too short',
+      [new Float32Array(3), new Float32Array(1)],
+      'expected 2 values of float32 [1,2], got 1 in Float32Array',
+    ],
+  ])('are rejected if one is %s', (_, inputs, message) => {
+    const graph = joining();
+    graph.tensors.forEach((tensor, index) => {
+      tensor.name = `t${index}`;
+    });
+    expect(() => createInterpreter(graph).run(inputs)).toThrow(
+      expect.objectContaining({ code: 'AIOT_TFLITE_INPUT', message }),
+    );
   });
 });
 
@@ -170,7 +240,7 @@ describe('the float view of an int8 model', () => {
   it('quantizes inputs and returns real outputs', () => {
     const graph = mlp(seededRandom(1), [4, 6, 3]);
     const [inner, view] = [createInterpreter(graph), createInterpreter(floatView(graph))];
-    const { scale, zeroPoint } = inner.inputTensor.quantization!;
+    const { scale, zeroPoint } = inner.inputTensors[0]!.quantization!;
     const q = Int8Array.of(-100, 3, 55, 127);
     const probabilities = view.invoke(Float32Array.from(q, (value) => (value - zeroPoint[0]!) * scale[0]!));
     expect([...probabilities]).toEqual([...inner.invoke(q)].map((value) => (value + 128) / 256));

@@ -3,8 +3,8 @@ import { seededRandom } from '../../src/lib/core/numbers.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
-import { floatView, openLiteRt } from '../../src/lib/runtime/litert.js';
-import { architectures } from '../support/architectures.js';
+import { floatView, openLiteRt, openLiteRtSession } from '../../src/lib/runtime/litert.js';
+import { architectures, severalEnds } from '../support/architectures.js';
 import { motorFile, motorRows } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
@@ -40,7 +40,7 @@ describe('LiteRT on files from TensorFlow’s converter', () => {
 });
 
 describe('LiteRT', () => {
-  it.each(Object.entries(architectures))(
+  it.each(Object.entries({ ...architectures, twoInputs: severalEnds.twoInputs }))(
     'runs float models of kind %s like the interpreter',
     async (_, make) => {
       for (let seed = 20; seed < 24; seed++) {
@@ -59,6 +59,24 @@ describe('LiteRT', () => {
       }
     },
   );
+
+  it('runs several inputs and outputs in the order of the file', async () => {
+    for (const make of Object.values(severalEnds)) {
+      const graph = make(seededRandom(5));
+      const [session, interpreter] = [await openLiteRtSession(writeTflite(graph)), createInterpreter(graph)];
+      const random = seededRandom(6);
+      const input = Float32Array.from({ length: session.inputs }, () => random() * 6 - 3);
+      const got = session.run(input);
+      expect(got.map(({ length }) => length)).toEqual(session.outputs);
+      const want = interpreter.invoke(input);
+      got
+        .flatMap((output) => [...output])
+        .forEach((value, index) => {
+          expect(value).toBeCloseTo(want[index]!, 5);
+        });
+      session.close();
+    }
+  });
 
   it('loads every operator that aiot writes, except those whose state is a variable tensor', async () => {
     const random = seededRandom(8);

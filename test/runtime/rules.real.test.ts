@@ -66,9 +66,11 @@ function oursOf(file: Uint8Array, input: Int8Array): Int8Array | null | undefine
     // Our tools remove operators that only compute shapes, so devices never get them.
     if (notes.some((note) => note.includes('became constants'))) return undefined;
     const interpreter = createInterpreter(graph);
-    const { inputTensor, outputTensor } = interpreter;
-    if (inputTensor.type !== 'int8' || outputTensor.type !== 'int8') return undefined;
-    const size = elementCount(inputTensor.shape);
+    const { inputTensors, outputTensors } = interpreter;
+    // Devices run bundles only, whose models have one of each.
+    if (inputTensors.length > 1 || outputTensors.length > 1) return undefined;
+    if (inputTensors[0]!.type !== 'int8' || outputTensors[0]!.type !== 'int8') return undefined;
+    const size = elementCount(inputTensors[0]!.shape);
     const all: number[] = [];
     for (let at = 0; at + size <= input.length; at += size)
       all.push(...interpreter.invoke(input.subarray(at, at + size)));

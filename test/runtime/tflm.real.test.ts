@@ -20,8 +20,8 @@ function chanceInput(graph: Graph, random: Random, runs: number): Int8Array {
 
 function deviceOutput(graph: Graph, input: Int8Array): Int8Array {
   const interpreter = createInterpreter(graph);
-  const size = elementCount(interpreter.inputTensor.shape);
-  const outputs = new Int8Array((input.length / size) * elementCount(interpreter.outputTensor.shape));
+  const size = elementCount(interpreter.inputTensors[0]!.shape);
+  const outputs = new Int8Array((input.length / size) * elementCount(interpreter.outputTensors[0]!.shape));
   for (let at = 0, to = 0; at < input.length; at += size) {
     const output = interpreter.invoke(input.subarray(at, at + size));
     outputs.set(output, to);

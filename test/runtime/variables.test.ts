@@ -38,7 +38,7 @@ const steps = (graph: Graph, ...values: number[]) => {
   const interpreter = createInterpreter(graph);
   return values.map((value) => {
     if (Number.isNaN(value)) interpreter.reset();
-    const input = interpreter.inputTensor.type === 'int8' ? Int8Array.of(value) : Float32Array.of(value);
+    const input = interpreter.inputTensors[0]!.type === 'int8' ? Int8Array.of(value) : Float32Array.of(value);
     return Number.isNaN(value) ? 'reset' : interpreter.invoke(input)[0];
   });
 };

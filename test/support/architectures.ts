@@ -103,6 +103,34 @@ export const architectures = {
   }),
 } satisfies Record<string, (random: Random) => Graph>;
 
+/** Models with several inputs or outputs, by kind. They run everywhere except on devices, whose bundles have one of each. */
+export const severalEnds = {
+  twoHeads: (random: Random): Graph => {
+    // Separable convolutions with a class and a position as outputs, as detectors have.
+    const n = new Network(random);
+    const x = n.float([1, n.integer(6, 9), n.integer(6, 9), n.integer(1, 3)]);
+    let y = n.convolution(x, n.integer(4, 6), { filter: [3, 3], stride: [2, 2], padding: 'same' }, 'relu6');
+    y = n.depthwise(y, 1, { filter: [3, 3], padding: 'same' }, 'relu6');
+    y = n.convolution(y, n.integer(4, 8), { filter: [1, 1] }, 'relu6');
+    return n.graph(x, [n.softmax(n.dense(n.overImage(y), 4)), n.dense(n.flat(y), 2)]);
+  },
+  twoInputs: (random: Random): Graph => {
+    const n = new Network(random);
+    const [window, features] = [n.float([1, n.integer(6, 9), 3]), n.float([1, n.integer(2, 6)])];
+    const image = n.reshape(window, [1, 1, n.shape(window)[1]!, 3]);
+    const steps = n.convolution(image, n.integer(3, 6), { filter: [1, 3] }, 'relu');
+    const joined = n.concatenation([n.overImage(steps), n.dense(features, 4, 'relu')], 1);
+    return n.graph([features, window], n.unary(n.dense(joined, 1), 'LOGISTIC'));
+  },
+  innerOutput: (random: Random): Graph => {
+    // Two inputs and three outputs, one of which other operators also read, and one has another shape of it.
+    const n = new Network(random);
+    const [a, b] = [n.float([1, 6]), n.float([1, 6])];
+    const sum = n.binary('ADD', n.dense(a, 6, 'relu'), n.dense(b, 6));
+    return n.graph([b, a], [n.softmax(n.dense(sum, 3)), sum, n.reshape(sum, [1, 2, 3])]);
+  },
+} satisfies Record<string, (random: Random) => Graph>;
+
 /**
  * A model of this kind with weights from this seed, quantized to int8 on Gaussian inputs and read back from its file.
  */
@@ -114,7 +142,7 @@ export function quantized(kind: keyof typeof architectures, seed: number): Graph
 export function quantizedOf(make: (random: Random) => Graph, seed: number): Graph {
   const random = seededRandom(seed);
   const float = make(random);
-  const size = elementCount(float.tensors[0]!.shape);
+  const size = inputSize(float);
   const representative = Array.from({ length: 40 }, () =>
     Float32Array.from({ length: size }, () => gaussian(random)),
   );
@@ -150,4 +178,9 @@ function activated(n: FloatNetwork, x: number): number {
   const how = n.pick('RELU', 'RELU6', 'TANH', 'LOGISTIC', 'LEAKY_RELU', 'none');
   if (how === 'none') return x;
   return how === 'LEAKY_RELU' ? n.leakyRelu(x, 0.1) : n.unary(x, how);
+}
+
+/** Number of values in one run: of all inputs, one after another. */
+export function inputSize({ inputs, tensors }: Graph): number {
+  return inputs.reduce((sum, index) => sum + elementCount(tensors[index]!.shape), 0);
 }

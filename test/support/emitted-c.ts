@@ -2,13 +2,13 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Graph, hasState } from '../../src/lib/formats/tflite/graph.js';
+import { elementCount, type Graph, hasState } from '../../src/lib/formats/tflite/graph.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { emitted } from '../../src/lib/model/emit/emit.js';
 
 export interface Job {
   graph: Graph;
-  /** Inputs of any number of consecutive runs. */
+  /** Values of all inputs, of any number of consecutive runs. */
   input: Int8Array;
 }
 
@@ -56,16 +56,32 @@ function compile(args: string[]): void {
 }
 
 function mainText(jobs: Job[], folder: string): string {
-  const size = (graph: Graph, index = -1) => graph.tensors[index]!.shape.reduce((all, one) => all * one, 1);
+  /** Places of the ends in one array, and the size of all. */
+  const placesOf = ({ tensors }: Graph, indices: readonly number[]) => {
+    let size = 0;
+    const places = indices.map((index) => {
+      size += elementCount(tensors[index]!.shape);
+      return size - elementCount(tensors[index]!.shape);
+    });
+    return { places, size };
+  };
+  const calls = jobs.map(({ graph }, index) => {
+    const [taken, given] = [placesOf(graph, graph.inputs), placesOf(graph, graph.outputs)];
+    const parameters = [...taken.places.map(() => 'const int8_t *'), ...given.places.map(() => 'int8_t *')];
+    const values = [...taken.places.map((at) => `from + ${at}`), ...given.places.map((at) => `to + ${at}`)];
+    return `void run${index}(${parameters.join(', ')});
+void reset${index}(void);
+static void call${index}(const int8_t *from, int8_t *to) { run${index}(${values.join(', ')}); }`;
+  });
   const runs = jobs.map(({ graph }, index) => {
-    const [taken, given] = [size(graph, graph.inputs[0]), size(graph, graph.outputs[0])];
+    const [taken, given] = [placesOf(graph, graph.inputs).size, placesOf(graph, graph.outputs).size];
     // Variables of a first run are gone after a reset.
-    const reset = hasState(graph) ? `  run${index}(input, output);\n  reset${index}();\n` : '';
-    return `${reset}  run(run${index}, ${taken}, ${given}, "${join(folder, String(index))}");`;
+    const reset = hasState(graph) ? `  call${index}(input, output);\n  reset${index}();\n` : '';
+    return `${reset}  run(call${index}, ${taken}, ${given}, "${join(folder, String(index))}");`;
   });
   return `#include <stdint.h>
 #include <stdio.h>
-${jobs.map((_, index) => `void run${index}(const int8_t *input, int8_t *output);\nvoid reset${index}(void);`).join('\n')}
+${calls.join('\n')}
 static int8_t input[1 << 20], output[1 << 20];
 static void run(void (*model)(const int8_t *, int8_t *), size_t taken, size_t given, const char *folder) {
   char path[4096];

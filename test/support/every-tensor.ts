@@ -2,6 +2,7 @@ import type { Random } from '../../src/lib/core/numbers.js';
 import { elementBytes, elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { inputSize } from './architectures.js';
 import { runInPython } from './tflite.js';
 
 /** AIOT_LONG=1 runs the full comparison (2,000 inputs per model, minutes); otherwise a sample of it runs. */
@@ -12,11 +13,11 @@ type Inputs = Int8Array | Int16Array | Float32Array;
 
 /**
  * `runs` consecutive random inputs: half of them over the whole integer range, half near the middle, like real values;
- * float32 inputs are within ±3.
+ * float32 inputs are within ±3. All inputs of the graph have one type.
  */
 export function chanceInputs(graph: Graph, random: Random, runs: number): Inputs {
-  const { shape, type } = graph.tensors[graph.inputs[0]!]!;
-  const [size, half] = [elementCount(shape), type === 'int16' ? 32768 : 128];
+  const { type } = graph.tensors[graph.inputs[0]!]!;
+  const [size, half] = [inputSize(graph), type === 'int16' ? 32768 : 128];
   const value = (_: unknown, at: number) => {
     const wide = Math.floor(at / size) % 2 === 0;
     return Math.floor(((wide ? random() : (random() + random() + random()) / 3) * 2 - 1) * half);
@@ -31,7 +32,8 @@ export function chanceInputs(graph: Graph, random: Random, runs: number): Inputs
 export function tensorsInTflm(jobs: { graph: Graph; input: Inputs }[]): Buffer[] {
   const exposed = jobs.map(({ graph, input }) => {
     const outputs = graph.operators.flatMap((operator) => operator.outputs);
-    return { graph: writeTflite({ ...graph, outputs }), input, outputs: outputs.length };
+    const file = writeTflite({ ...graph, outputs });
+    return { graph: file, input, inputs: graph.inputs.length, outputs: outputs.length };
   });
   return runInPython('tflm', exposed).map(({ output }) => Buffer.from(output.buffer));
 }
@@ -39,14 +41,14 @@ export function tensorsInTflm(jobs: { graph: Graph; input: Inputs }[]): Buffer[]
 /** The same bytes from the device interpreter. */
 export function tensorsOnDevice({ graph, input }: { graph: Graph; input: Inputs }): Buffer {
   const interpreter = createInterpreter(graph);
-  const size = elementCount(interpreter.inputTensor.shape);
+  const size = inputSize(graph);
   const made = graph.operators.flatMap((operator) => operator.outputs.map((index) => graph.tensors[index]!));
   const bytes = made.reduce((sum, { type, shape }) => sum + elementBytes(type) * elementCount(shape), 0);
   const all = Buffer.alloc((bytes * input.length) / size);
   let at = 0;
   for (let start = 0; start < input.length; start += size)
     interpreter.invoke(input.subarray(start, start + size), (index, values) => {
-      if (index === graph.inputs[0]) return;
+      if (graph.inputs.includes(index)) return;
       all.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), at);
       at += values.byteLength;
     });

@@ -119,8 +119,10 @@ export class GraphBuilder {
     this.operators.push(operator);
     return operator.outputs[0]!;
   }
-  graph(input: number, output: number): Graph {
+  /** The graph with one input and one output, or with lists of them. */
+  graph(input: number | number[], output: number | number[]): Graph {
     const { tensors, operators } = this;
-    return { name: 'main', description: 'test', tensors, operators, inputs: [input], outputs: [output] };
+    const [inputs, outputs] = [[input].flat(), [output].flat()];
+    return { name: 'main', description: 'test', tensors, operators, inputs, outputs };
   }
 }

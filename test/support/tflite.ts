@@ -13,8 +13,8 @@ interface Ran<Report> {
 }
 
 /**
- * Runs int8 models in a third party's runtime, all in one Python process. `input` and the output contain any number of
- * consecutive runs.
+ * Runs models in a third party's runtime, all in one Python process. `input` and the output contain any number of
+ * consecutive runs, in each of them the values of all inputs or outputs, one after another.
  */
 export function runInPython<Report>(
   environment: 'litert' | 'tflm',
@@ -32,7 +32,9 @@ export function runInPython<Report>(
       ) as Record<'model' | 'input' | 'output', string>;
       writeFileSync(paths.model, graph instanceof Uint8Array ? graph : writeTflite(graph));
       writeFileSync(paths.input, new Uint8Array(input.buffer, input.byteOffset, input.byteLength));
-      return { ...paths, ...options };
+      const counts =
+        graph instanceof Uint8Array ? {} : { inputs: graph.inputs.length, outputs: graph.outputs.length };
+      return { ...paths, ...counts, ...options };
     });
     const listFile = join(folder, 'jobs.json');
     writeFileSync(listFile, JSON.stringify(list));

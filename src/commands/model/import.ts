@@ -1,6 +1,7 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { modelFlags } from '../../lib/cli/flags/models.js';
+import { endPairs } from '../../lib/cli/render/inspection.js';
 import { facts, next, shownPath } from '../../lib/cli/render/text.js';
 import { percent, size } from '../../lib/core/figures.js';
 import { shellWord } from '../../lib/core/text.js';
@@ -15,6 +16,7 @@ export default class ModelImport extends AiotCommand {
     '<%= config.bin %> <%= command.id %> gestures.keras',
     '<%= config.bin %> <%= command.id %> web/model.json --name gestures --out gestures.tflite',
     '<%= config.bin %> <%= command.id %> detector.onnx --input images:1x3x96x96',
+    '<%= config.bin %> <%= command.id %> quantized.onnx --keep-scales',
     '<%= config.bin %> <%= command.id %> trained.h5 --project motor-watch --inputs standardized --classes idle,on,fault',
   ];
   static override args = {
@@ -58,9 +60,15 @@ export default class ModelImport extends AiotCommand {
       multiple: true,
     }),
     output: Flags.string({
-      summary: 'Output to import if an ONNX file has several.',
+      summary: 'Output of an ONNX file to import [default: all float outputs]. Can be repeated.',
       env: 'AIOT_OUTPUT',
       helpValue: 'NAME',
+      multiple: true,
+    }),
+    'keep-scales': Flags.boolean({
+      summary: 'Keep the integers of a quantized ONNX file, and write an int8 file.',
+      env: 'AIOT_KEEP_SCALES',
+      exclusive: ['project'],
     }),
     force: Flags.boolean({
       summary: 'Continue even if the split leaks.',
@@ -72,24 +80,28 @@ export default class ModelImport extends AiotCommand {
 
   async run() {
     const { args, flags } = await this.input(ModelImport);
-    const { project: folder, ...rest } = flags;
+    const { project: folder, 'keep-scales': keepScales, ...rest } = flags;
     const project = folder === undefined ? undefined : await openModelProject(folder, flags.data);
     const options: ImportOptions = {
       ...rest,
+      keepScales,
       classes: flags.classes?.split(','),
       from: args.from,
       project,
       signal: this.signal,
     };
     const result = await importModel(options);
-    const { validation, input, output } = result;
+    const { validation, inputs, outputs } = result;
     this.print(
       facts([
-        ['Model', `${result.name}, ${size(result.bytes)} float, ${result.parameters} parameters`],
+        [
+          'Model',
+          `${result.name}, ${size(result.bytes)} ${keepScales ? 'int8' : 'float'}, ${result.parameters} parameters`,
+        ],
         ['From', `${result.writer} (${result.format}), ${result.layers} layers`],
         ['Operators', result.ops.join(' ')],
-        ['Input', `${input.name} [${input.shape.join(', ')}]`],
-        ['Output', `${output.name} [${output.shape.join(', ')}]`],
+        ...endPairs('Input', inputs),
+        ...endPairs('Output', outputs),
         ...(validation?.accuracy == null
           ? []
           : [
@@ -101,7 +113,7 @@ export default class ModelImport extends AiotCommand {
     );
     const file = shellWord(shownPath(result.file));
     const more = project ? `--project ${shellWord(folder!)}` : `${file} --data rows.csv`;
-    this.print(next(`aiot model quantize ${more}`));
+    this.print(next(keepScales ? `aiot model inspect ${file}` : `aiot model quantize ${more}`));
     return result;
   }
 }

@@ -9,10 +9,13 @@ import { writeTflite } from '../formats/tflite/write.js';
 
 /** A network opened in LiteRT. */
 interface LiteRtModel {
-  /** Number of elements of the input, and of the output. */
+  /** Elements of all inputs, and of the output. */
   readonly inputs: number;
   readonly outputs: number;
-  /** Predicts from real values. Returns a new array each time. @throws AIOT_TFLITE_INPUT, AIOT_LITERT_FAILED */
+  /**
+   * Real values of all inputs in, one input after another; real values out, a new array each time.
+   * @throws AIOT_TFLITE_INPUT, AIOT_LITERT_FAILED
+   */
   predict(input: Float32Array): Float32Array;
   /** Releases its memory. */
   close(): void;
@@ -28,21 +31,25 @@ export async function openLiteRt(bytes: Uint8Array): Promise<LiteRtModel> {
   // Parsing the file first protects the native code from damaged files. Writing it again replaces a variable batch size by a fixed one.
   const graph = floatView(readTflite(bytes));
   const ends = [...graph.inputs, ...graph.outputs];
-  if (ends.length !== 2 || ends.some((index) => graph.tensors[index]!.type !== 'float32'))
+  if (graph.outputs.length !== 1 || ends.some((index) => graph.tensors[index]!.type !== 'float32'))
     throw new AiotError(
       'AIOT_TFLITE_UNSUPPORTED',
-      'expected one input and one output of float32, int16 or int8',
+      'expected inputs and one output of float32, int16 or int8',
     );
   const { inputs, outputs, run, close } = await openLiteRtSession(writeTflite(graph));
   return { inputs, outputs: outputs[0]!, predict: (input) => run(input)[0]!, close };
 }
 
-/** A compiled file with float32 tensors: one input, any number of outputs. */
+/** A file of float32 tensors, compiled: any number of inputs and outputs. */
 export interface LiteRtSession {
-  /** Number of elements of the input, and of each output in the order of the file. */
+  /** Elements of all inputs, and of each output in the file's order. */
   readonly inputs: number;
   readonly outputs: readonly number[];
-  /** Returns a new array for each output. @throws AIOT_TFLITE_INPUT, AIOT_LITERT_FAILED */
+  /**
+   * @param input values of all inputs, one input after another
+   * @returns a new array for each output
+   * @throws AIOT_TFLITE_INPUT, AIOT_LITERT_FAILED
+   */
   run(input: Float32Array): Float32Array[];
   /** Releases its memory. */
   close(): void;
@@ -72,18 +79,15 @@ export async function openLiteRtSession(file: Uint8Array): Promise<LiteRtSession
       webNNOptions: {},
     };
     const compiled = owned(undo, await wasm.compileModel(environment, model, options as never));
-    const type = owned(undo, model.getInputTensorType(0, 0));
-    const buffer = owned(
-      undo,
-      wasm.LiteRtTensorBuffer.createManaged(
-        environment,
-        wasm.LiteRtTensorBufferType.HOST_MEMORY,
-        type,
-        type.bytes(),
-      ),
-    );
-    const inputs = type.bytes() / 4;
-    const names = owned(undo, owned(undo, model.getSignature(0)).outputNames());
+    const signature = owned(undo, model.getSignature(0));
+    const given = Array.from({ length: owned(undo, signature.inputNames()).size() }, (_, index) => {
+      const type = owned(undo, model.getInputTensorType(0, index));
+      const memory = wasm.LiteRtTensorBufferType.HOST_MEMORY;
+      const buffer = wasm.LiteRtTensorBuffer.createManaged(environment, memory, type, type.bytes());
+      return { buffer: owned(undo, buffer), size: type.bytes() / 4 };
+    });
+    const inputs = given.reduce((sum, { size }) => sum + size, 0);
+    const names = owned(undo, signature.outputNames());
     return {
       inputs,
       outputs: Array.from(
@@ -94,11 +98,18 @@ export async function openLiteRtSession(file: Uint8Array): Promise<LiteRtSession
       run: (input) => {
         if (undo.length === 0) throw new AiotError('AIOT_LITERT_FAILED', 'the model is closed');
         checkInput(input, inputs);
-        const at = buffer.lock(wasm.LiteRtTensorBufferLockMode.WRITE);
-        // The heap may have been reallocated since the last run, so the view is created again each time.
-        wasm.HEAPU8.set(new Uint8Array(input.buffer, input.byteOffset, input.byteLength), at);
-        buffer.unlock();
-        const results = compiled.run(0, [buffer]);
+        let start = input.byteOffset;
+        for (const { buffer, size } of given) {
+          const at = buffer.lock(wasm.LiteRtTensorBufferLockMode.WRITE);
+          // The heap may have moved since the last run, so its view is recreated each time.
+          wasm.HEAPU8.set(new Uint8Array(input.buffer, start, 4 * size), at);
+          buffer.unlock();
+          start += 4 * size;
+        }
+        const results = compiled.run(
+          0,
+          given.map(({ buffer }) => buffer),
+        );
         if (results instanceof Promise) throw new AiotError('AIOT_BUG', 'LiteRT ran asynchronously');
         return takeOutputs(module, results);
       },

@@ -1,6 +1,7 @@
-"""Runs .tflite files in Google's LiteRT. argv[1]: a JSON list of jobs {model, input, output, reference, real}.
+"""Runs .tflite files in Google's LiteRT. argv[1]: a JSON list of jobs {model, input, output, outputs, reference, real}.
 
-`input` contains raw elements for any number of runs, and `output` gets the raw elements of each. `reference` selects the
+`input` contains raw elements for any number of runs, of all inputs in order. `output` gets the raw elements of each run, of the first
+`outputs` outputs in order (default: one). `reference` selects the
 reference kernels instead of the default (XNNPACK) ones. `real`: input and output are float32, whatever types the model
 uses. Prints a JSON list, one {signatures} for each job.
 """
@@ -16,17 +17,22 @@ def run(job):
     kernels = OpResolverType.BUILTIN_REF if job.get("reference") else OpResolverType.AUTO
     interpreter = Interpreter(model_path=job["model"], experimental_op_resolver_type=kernels)
     interpreter.allocate_tensors()
-    given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    given, made = interpreter.get_input_details(), interpreter.get_output_details()[: job.get("outputs", 1)]
     real = job.get("real")
-    values = numpy.fromfile(job["input"], dtype="float32" if real else given["dtype"]).reshape([-1, *given["shape"]])
-    if real:
-        values = from_real(values, given["dtype"], given["quantization_parameters"])
+    values = numpy.fromfile(job["input"], dtype="float32" if real else given[0]["dtype"])
+    ends = numpy.cumsum([int(numpy.prod(each["shape"])) for each in given])
+    parts = []
+    for each, part in zip(given, numpy.split(values.reshape([-1, ends[-1]]), ends[:-1], axis=1)):
+        part = numpy.ascontiguousarray(part).reshape([-1, *each["shape"]])
+        parts.append(from_real(part, each["dtype"], each["quantization_parameters"]) if real else part)
     with open(job["output"], "wb") as file:
-        for value in values:
-            interpreter.set_tensor(given["index"], value)
+        for run in range(len(values) // ends[-1]):
+            for each, part in zip(given, parts):
+                interpreter.set_tensor(each["index"], part[run])
             interpreter.invoke()
-            output = interpreter.get_tensor(made["index"])
-            file.write((to_real(output, made["quantization_parameters"]) if real else output).tobytes())
+            for each in made:
+                output = interpreter.get_tensor(each["index"])
+                file.write((to_real(output, each["quantization_parameters"]) if real else output).tobytes())
     return {"signatures": interpreter.get_signature_list()}
 
 

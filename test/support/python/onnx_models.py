@@ -4,6 +4,9 @@ onnx_models.py nodes FOLDER: the tests of operators that the onnx package carrie
 stays an input, and the others become initializers, as exporters write them. index.json lists their names with their operators.
 onnx_models.py networks FOLDER: networks in the ways of PyTorch's exporters, and scikit-learn's estimators by skl2onnx.
 onnx_models.py keras FOLDER LIBRARIES: Keras' models by tf2onnx, in TensorFlow's environment; LIBRARIES is the folder of the onnx package.
+onnx_models.py ends FOLDER: networks with several inputs and outputs.
+onnx_models.py quantized FOLDER LIBRARIES: networks quantized by ONNX Runtime's static quantization, in the formats QDQ and QOperator;
+LIBRARIES is the folder of the ml_dtypes package, which it imports.
 onnx_models.py answers FOLDER: adds ONNX Runtime's outputs to the models that `keras` wrote.
 """
 import glob
@@ -15,7 +18,7 @@ import numpy as np
 
 kind, folder = sys.argv[1:3]
 os.makedirs(folder, exist_ok=True)
-if kind == "keras":
+if kind in ("keras", "quantized"):
     sys.path.append(sys.argv[3])
 import onnx
 from onnx import helper as h
@@ -50,6 +53,75 @@ def save(name, model, inputs, output=None, values=None):
         "outputs": [numbers(y) for y in answers],
         "values": values or {},
         **({"output": chosen} if output or len(ends) > 1 else {}),
+    }
+    with open(f"{folder}/{name}.json", "w") as file:
+        json.dump(about, file)
+    return name
+
+
+def numbers_of(array):
+    return [float(value) for value in np.asarray(array, dtype=float).ravel()]
+
+
+def save_ends(name, model, rows=4):
+    """Writes a model with several inputs or outputs, and the outputs of ONNX Runtime for random inputs."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    about = {"rows": []}
+    for _ in range(rows):
+        given = {i.name: random.normal(size=[d if isinstance(d, int) else 1 for d in i.shape]).astype(np.float32) for i in session.get_inputs()}
+        ends = lambda values: [{"name": key, "shape": list(value.shape), "values": numbers_of(value)} for key, value in values]
+        names = [o.name for o in session.get_outputs()]
+        about["rows"].append({"inputs": ends(given.items()), "outputs": ends(zip(names, session.run(names, given)))})
+    onnx.save(model, f"{folder}/{name}.onnx")
+    with open(f"{folder}/{name}.json", "w") as file:
+        json.dump(about, file)
+    return name
+
+
+def save_quantized(name, net, per_channel, activations, operators=False, rows=60):
+    """Quantizes a network with ONNX Runtime, and writes its outputs for random inputs, with the output's scale."""
+    import onnxruntime
+    from onnxruntime import quantization as q
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(q.CalibrationDataReader):
+        def __init__(self):
+            self.rows = iter([random.normal(size=[1, *net.shape[1:]]).astype(np.float32) for _ in range(40)])
+
+        def get_next(self):
+            row = next(self.rows, None)
+            return None if row is None else {"x": row}
+
+    float_path, ready, out = (f"{folder}/{name}.{end}" for end in ("float.onnx", "ready.onnx", "onnx"))
+    onnx.save(net.model(), float_path)
+    quant_pre_process(float_path, ready, skip_symbolic_shape=True)
+    q.quantize_static(
+        ready,
+        out,
+        Reader(),
+        quant_format=q.QuantFormat.QOperator if operators else q.QuantFormat.QDQ,
+        per_channel=per_channel,
+        activation_type=q.QuantType.QUInt8 if activations == "uint8" else q.QuantType.QInt8,
+        weight_type=q.QuantType.QInt8,
+    )
+    # Without this option, sums of products saturate at 16 bits on processors without VNNI, up to 29 steps beside the real result.
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    session = onnxruntime.InferenceSession(out, options, providers=["CPUExecutionProvider"])
+    inputs = [random.normal(size=[1, *net.shape[1:]]).astype(np.float32) for _ in range(rows)]
+    answers = [session.run(None, {"x": x})[0] for x in inputs]
+    model = onnx.load(out)
+    constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    last = [node for node in model.graph.node if node.op_type == "DequantizeLinear"][-1]
+    about = {
+        "shape": list(inputs[0].shape),
+        "inputs": [numbers_of(x) for x in inputs],
+        "outputShape": list(answers[0].shape),
+        "outputs": [numbers_of(y) for y in answers],
+        "scale": float(constants[last.input[1]]),
+        "values": {},
     }
     with open(f"{folder}/{name}.json", "w") as file:
         json.dump(about, file)
@@ -116,9 +188,12 @@ class Net:
         positive = lambda: self.constant(random.uniform(0.5, 2, channels).astype(np.float32))
         return self.add("BatchNormalization", self.last, positive(), self.weight(channels), self.weight(channels), positive())
 
-    def model(self):
-        end = h.make_tensor_value_info(self.last, onnx.TensorProto.FLOAT, None)
-        graph = h.make_graph(self.nodes, "main_graph", [self.input], [end], self.weights)
+    def model(self, inputs=(), outputs=()):
+        """@param inputs further ones, with their shapes @param outputs instead of the last value"""
+        value = lambda name, shape=None: h.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        ends = [value(name) for name in outputs or [self.last]]
+        starts = [self.input, *(value(name, shape) for name, shape in inputs)]
+        graph = h.make_graph(self.nodes, "main_graph", starts, ends, self.weights)
         return h.make_model(graph, opset_imports=[h.make_opsetid("", self.opset)], producer_name="pytorch", ir_version=8)
 
     def save(self, name):
@@ -207,6 +282,88 @@ def torch_networks():
     yield n.save("shape-arithmetic")
 
 
+def several_ends():
+    n = Net([1, 3, 12, 12])
+    n.conv(8, 3, (3, 3), pads=[1, 1, 1, 1], strides=[2, 2]), n.norm(8), n.add("Relu")
+    trunk = n.add("Clip", n.conv(8, 8, (3, 3), pads=[1, 1, 1, 1], group=8), n.constant(np.float32(0)), n.constant(np.float32(6)))
+    n.add("GlobalAveragePool"), n.add("Flatten"), n.dense(4, 8)
+    scores = n.add("Softmax", axis=1)
+    boxes = n.conv(4, 8, (1, 1), x=trunk)
+    yield save_ends("two-heads", n.model(outputs=[scores, boxes]))
+    n = Net([1, 2, 10])
+    n.conv(4, 2, (3,)), n.add("Relu"), n.add("Flatten")
+    n.add("Concat", n.last, "features", axis=1), n.dense(3, 4 * 8 + 5)
+    yield save_ends("two-inputs", n.model([("features", [1, 5])]))
+    n = Net([1, 6])
+    n.dense(6, 6)
+    total = n.add("Add", n.last, "b")
+    last = n.add("Sigmoid", n.add("Sub", total, "a"))
+    yield save_ends("three-inputs", n.model([("b", [1, 6]), ("a", [1, 6])], [last, total, "x"]))
+    n = Net([5, 1, 4], batch=5)
+    made = n.add("LSTM", "x", n.weight(1, 24, 4), n.weight(1, 24, 6), n.weight(1, 48), "", "h", "c", hidden_size=6, outputs=3)
+    yield save_ends("lstm-states", n.model([("h", [1, 1, 6]), ("c", [1, 1, 6])], made))
+
+
+def quantized_networks():
+    def mlp():
+        n = Net([1, 10])
+        n.dense(16, 10), n.add("Relu"), n.dense(12, 16), n.add("Relu"), n.dense(3, 12)
+        return n
+
+    def classes():
+        n = Net([1, 10])
+        n.dense(16, 10), n.add("Tanh"), n.dense(4, 16), n.add("Softmax", axis=1)
+        return n
+
+    def cnn():
+        n = Net([1, 3, 12, 12])
+        n.conv(8, 3, (3, 3), pads=[1, 1, 1, 1], strides=[2, 2]), n.norm(8), n.add("Relu")
+        n.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2]), n.conv(6, 8, (3, 3), pads=[1, 1, 1, 1]), n.add("Relu")
+        n.add("Flatten"), n.dense(5, 54)
+        return n
+
+    def mobile():
+        n = Net([1, 3, 12, 12])
+        n.conv(8, 3, (3, 3), pads=[1, 1, 1, 1], strides=[2, 2]), n.norm(8), n.add("Relu")
+        n.conv(8, 8, (3, 3), pads=[1, 1, 1, 1], group=8), n.norm(8), n.add("Relu")
+        n.conv(12, 8, (1, 1)), n.add("GlobalAveragePool"), n.add("Flatten"), n.dense(4, 12)
+        return n
+
+    def residual():
+        n = Net([1, 3, 8, 8])
+        a = n.add("Relu", n.conv(6, 3, (3, 3), pads=[1, 1, 1, 1]))
+        n.conv(6, 6, (3, 3), pads=[1, 1, 1, 1]), n.add("Add", n.last, a), n.add("Relu")
+        n.add("Flatten"), n.dense(3, 384)
+        return n
+
+    def joined():
+        n = Net([1, 3, 8, 8])
+        a, b = n.add("Relu", n.conv(4, 3, (1, 1), x="x")), n.conv(4, 3, (3, 3), x="x", pads=[1, 1, 1, 1])
+        n.add("Concat", a, b, axis=1), n.conv(2, 8, (1, 1)), n.add("Sigmoid")
+        return n
+
+    def conv1d():
+        n = Net([1, 3, 24])
+        n.conv(8, 3, (5,), pads=[2, 2]), n.norm(8), n.add("Relu"), n.add("MaxPool", kernel_shape=[2], strides=[2])
+        n.conv(4, 8, (3,), pads=[1, 1]), n.add("Relu"), n.add("Flatten"), n.dense(3, 48)
+        return n
+
+    def gated():
+        n = Net([1, 12])
+        a = n.dense(8, 12)
+        n.add("Mul", a, n.add("Sigmoid", a)), n.add("MatMul", n.last, n.weight(8, 4)), n.add("Add", n.last, n.weight(4))
+        return n
+
+    makers = [mlp, classes, cnn, mobile, residual, joined, conv1d, gated]
+    for make in makers:
+        for per_channel in (False, True):
+            for activations in ("uint8", "int8"):
+                kind = "channels" if per_channel else "tensor"
+                yield save_quantized(f"{make.__name__}-{kind}-{activations}", make(), per_channel, activations)
+    for make in (mlp, cnn, conv1d):
+        yield save_quantized(f"{make.__name__}-operators", make(), False, "uint8", operators=True)
+
+
 def estimators():
     from skl2onnx import to_onnx
     from sklearn.datasets import load_iris
@@ -288,6 +445,8 @@ def silero():
 made = {
     "nodes": nodes,
     "networks": lambda: [*torch_networks(), *estimators()],
+    "ends": lambda: list(several_ends()),
+    "quantized": lambda: list(quantized_networks()),
     "keras": keras_models,
     "answers": answers,
     "silero": silero,

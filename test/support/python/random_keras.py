@@ -1,6 +1,8 @@
-"""Makes random Keras networks and converts them to .tflite files. argv: a folder, the number of networks, `float32` or `int8`.
+"""Makes random Keras networks and converts them to .tflite files.
 
-Writes INDEX.tflite, and INDEX.txt with the classes of its layers. `int8` uses TensorFlow's full-integer quantization with random rows.
+argv: a folder, the number of networks, `float32`, `int8` or `int16x8`, and optionally `several` for networks with two inputs, two outputs or
+both. Writes INDEX.tflite, and INDEX.txt with the classes of its layers. `int8` and `int16x8` use TensorFlow's full-integer quantization with
+random rows. Networks that TensorFlow's converter rejects are replaced by further ones.
 """
 import os
 import random
@@ -114,23 +116,64 @@ def network(rng):
     return keras.Model(inputs, layers.Dense(rng.randint(1, 5), activation=rng.choice(["softmax", "sigmoid", None]))(x))
 
 
-def main(folder, count, kind):
-    for index in range(count):
-        rng = random.Random(1000 * (kind == "int8") + index)
+def several(rng):
+    """A network with two inputs, two outputs or both: a trunk like MobileNet's or over time steps, features beside it, and heads."""
+    two_inputs, two_outputs = rng.choice([(True, False), (False, True), (True, True)])
+    inputs = [keras.Input(rng.choice([(8, 8, 3), (12, 4)]))]
+    x = inputs[0]
+    if len(x.shape) == 4:
+        x = layers.Conv2D(4, 3, strides=2, padding="same", activation="relu6")(x)
+        x = layers.ReLU(6)(layers.BatchNormalization()(layers.DepthwiseConv2D(3, padding="same")(x)))
+    for _ in range(rng.randint(1, 3)):
+        x = {2: on_sequences, 3: on_images}[len(x.shape) - 1](rng, x)
+    trunk = x
+    x = layers.Flatten()(x) if len(x.shape) == 3 else layers.GlobalAveragePooling2D()(x)
+    if two_inputs:
+        inputs.append(keras.Input((rng.randint(3, 8),)))
+        x = layers.Concatenate()([x, on_vectors(rng, inputs[1])])
+    outputs = [layers.Dense(rng.randint(2, 5), activation=rng.choice(["softmax", "sigmoid"]))(x)]
+    if two_outputs:
+        filters = rng.randint(2, 4)
+        dense = lambda: layers.Dense(2)(x)
+        head = lambda: layers.Conv2D(filters, 1)(trunk) if len(trunk.shape) == 4 else layers.Conv1D(filters, 1)(trunk)
+        outputs.append(rng.choice([dense, head])())
+    return keras.Model(inputs, outputs)
+
+
+INTEGERS = {
+    "int8": (1000, tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8, tensorflow.int8),
+    "int16x8": (2000, tensorflow.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8, tensorflow.int16),
+}
+
+
+def main(folder, count, kind, make):
+    made = 0
+    for index in range(5 * count):
+        if made == count:
+            break
+        rng = random.Random(INTEGERS[kind][0] + index if kind in INTEGERS else index)
         keras.utils.set_random_seed(index)
-        model = network(rng)
+        model = make(rng)
         converter = tensorflow.lite.TFLiteConverter.from_keras_model(model)
-        if kind == "int8":
-            rows = numpy.random.default_rng(index).normal(size=(40, *model.input_shape[1:])).astype("float32")
+        if kind in INTEGERS:
+            _, operators, io = INTEGERS[kind]
+            chance = numpy.random.default_rng(index)
+            rows = [[chance.normal(size=(1, *one.shape[1:])).astype("float32") for one in model.inputs] for _ in range(40)]
             converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: ([row[None]] for row in rows)
-            converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = converter.inference_output_type = tensorflow.int8
-        with open(os.path.join(folder, f"{index}.tflite"), "wb") as file:
-            file.write(converter.convert())
-        with open(os.path.join(folder, f"{index}.txt"), "w", encoding="utf-8") as file:
+            converter.representative_dataset = lambda: iter(rows)
+            converter.target_spec.supported_ops = [operators]
+            converter.inference_input_type = converter.inference_output_type = io
+        try:
+            converted = converter.convert()
+        except Exception as error:
+            sys.stderr.write(f"network {index} is not converted: {str(error)[:200]}\n")
+            continue
+        with open(os.path.join(folder, f"{made}.tflite"), "wb") as file:
+            file.write(converted)
+        with open(os.path.join(folder, f"{made}.txt"), "w", encoding="utf-8") as file:
             file.write(" ".join(type(layer).__name__ for layer in model.layers))
+        made += 1
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], several if sys.argv[4:] == ["several"] else network)

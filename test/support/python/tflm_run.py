@@ -1,7 +1,7 @@
-"""Runs .tflite files in TFLite Micro. argv[1]: a JSON list of jobs {model, input, output, outputs, real, smallest, arenas}.
+"""Runs .tflite files in TFLite Micro. argv[1]: a JSON list of jobs {model, input, output, inputs, outputs, real, smallest, arenas}.
 
-`input` contains raw elements for any number of runs, and `output` gets the raw elements of each: of the first output, or of the
-first `outputs` outputs in order. `real`: input and output are float32, whatever types the model uses.
+`input` contains raw elements for any number of runs, of the first `inputs` inputs in order (default: one). `output` gets the raw elements
+of each run, of the first `outputs` outputs in order (default: one). `real`: input and output are float32, whatever types the model uses.
 Prints a JSON list with {head, tail, smallest, works} for each job: the arena as TFLite Micro reports it, (on request) the
 smallest that works, and whether each of `arenas` works; or {refused}, the reason why it rejected the model. `guarded`: each
 job runs in a separate process, and the result is only {} or {refused}.
@@ -65,19 +65,22 @@ def run(job):
     except Exception as error:
         open(job["output"], "wb").close()
         return {"refused": str(error)}
-    details = interpreter.get_input_details(0)
+    details = [interpreter.get_input_details(index) for index in range(job.get("inputs", 1))]
     real = job.get("real")
-    values = numpy.fromfile(job["input"], dtype="float32" if real else details["dtype"])
-    size = int(numpy.prod(details["shape"]))
+    values = numpy.fromfile(job["input"], dtype="float32" if real else details[0]["dtype"])
+    ends = numpy.cumsum([int(numpy.prod(each["shape"])) for each in details])
+    size = int(ends[-1])
     if job.get("guarded"):
         # A mutated model may have inputs of another size: runs as many as the data contains.
         values = values[: len(values) // size * size]
-    values = values.reshape([-1, *details["shape"]])
-    if real:
-        values = from_real(values, details["dtype"], details["quantization_parameters"])
+    parts = []
+    for each, part in zip(details, numpy.split(values.reshape([-1, size]), ends[:-1], axis=1)):
+        part = numpy.ascontiguousarray(part).reshape([-1, *each["shape"]])
+        parts.append(from_real(part, each["dtype"], each["quantization_parameters"]) if real else part)
     with open(job["output"], "wb") as file:
-        for value in values:
-            interpreter.set_input(value, 0)
+        for run in range(len(values) // size):
+            for index, part in enumerate(parts):
+                interpreter.set_input(part[run], index)
             interpreter.invoke()
             for index in range(job.get("outputs", 1)):
                 output = interpreter.get_output(index)

@@ -104,6 +104,17 @@ const bases = {
   transferred: 'derived from another chip: a rough estimate',
 } as const;
 
+/** Lines about the inputs or outputs of an imported model, numbered if there are several. */
+export function endPairs(
+  title: string,
+  ends: readonly { name: string; shape: readonly number[] }[],
+): [string, string][] {
+  return ends.map(({ name, shape }, at) => [
+    ends.length === 1 ? title : `${title} ${at + 1}`,
+    `${name} [${shape.join(', ')}]`,
+  ]);
+}
+
 /**
  * Whether the model fits on chips: verdicts, the layers for a single chip or the table of all chips, predicted and measured values, and
  * their source.

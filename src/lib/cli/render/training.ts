@@ -195,7 +195,7 @@ export function searchText(result: SearchFile): string {
 
 /** Result of a quantization: size, noise, each activation, the attempted modes, and the loss of accuracy. */
 export function quantizationText(result: QuantizeResult): string {
-  const { layers, notes, emitted, input } = result;
+  const { layers, notes, emitted, inputs } = result;
   const lines = table(
     ['operator', 'tensor', 'type', 'range by', 'scale', 'zero', 'SQNR dB'],
     layers.map(({ op, tensor, type, calibration, scale, zeroPoint, sqnrDb }) => [
@@ -221,8 +221,12 @@ export function quantizationText(result: QuantizeResult): string {
     told.push(['Rows', 'standardized with the mean and deviation in the file']);
   if (result.sqnrDb !== null)
     told.push(['Output', `${result.sqnrDb.toFixed(1)} dB signal to quantization noise`]);
-  if (input !== null)
-    told.push(['Input', `${result.io}, scale ${input.scale.toPrecision(5)}, zero point ${input.zeroPoint}`]);
+  for (const [at, input] of inputs.entries()) {
+    if (input === null) continue;
+    const { scale, zeroPoint } = input;
+    const title = inputs.length === 1 ? 'Input' : `Input ${at + 1}`;
+    told.push([title, `${result.io}, scale ${scale.toPrecision(5)}, zero point ${zeroPoint}`]);
+  }
   if (result.arenaBytes !== null) {
     told.push([
       'Arena',

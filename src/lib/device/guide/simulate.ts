@@ -229,10 +229,10 @@ interface GuideNetwork {
 export function openGuideNetwork(name: string, bytes: Uint8Array): GuideNetwork {
   const graph = readTflite(bytes);
   const interpreter = createInterpreter(floatView(graph));
-  const [inputs, outputs] = [interpreter.inputTensor, interpreter.outputTensor].map(({ shape }) =>
-    elementCount(shape),
+  const [inputs = '', outputs = ''] = [interpreter.inputTensors, interpreter.outputTensors].map((tensors) =>
+    tensors.map(({ shape }) => elementCount(shape)).join(' + '),
   );
-  if (inputs !== guideFields.length || outputs !== 1) {
+  if (inputs !== String(guideFields.length) || outputs !== '1') {
     const message = `${name}: expected ${guideFields.length} values in and 1 out, got ${inputs} and ${outputs}`;
     throw new AiotError('AIOT_MODEL_UNFIT', message);
   }

@@ -15,7 +15,9 @@ export function endOf(graph: Graph, side: 'inputs' | 'outputs'): End {
   const tensor = graph.tensors[index ?? -1];
   const what = side.slice(0, -1);
   if (!tensor || others.length > 0) {
-    throw unfit(`expected a model with one ${what}, got ${graph[side].length}`);
+    throw unfit(`expected a model with one ${what}, got ${graph[side].length}`, {
+      next: `A bundle, and so a device, has one ${what}: join several in the model, or run it as C code with aiot model quantize FILE --emit c.`,
+    });
   }
   const { type, shape, quantization } = tensor;
   if (type === 'float32') return { type, scale: 1, zeroPoint: 0, shape };

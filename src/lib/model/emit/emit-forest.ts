@@ -36,6 +36,13 @@ const shapes: readonly Operator['op'][] = ['RESHAPE', 'EXPAND_DIMS', 'SQUEEZE'];
 
 function woodOf(graph: Graph): Wood {
   createInterpreter(graph);
+  const { inputs, outputs } = graph;
+  if (inputs.length > 1 || outputs.length > 1)
+    throw new AiotError(
+      'AIOT_QUANTIZE_UNFIT',
+      `--emit c supports decision trees with one input and one output, got ${inputs.length} and ${outputs.length}`,
+      { next: 'Import one output with --output NAME, and join the inputs before the export.' },
+    );
   const refuse = (at: number) =>
     new AiotError(
       'AIOT_QUANTIZE_UNFIT',

@@ -22,7 +22,7 @@ export interface Piece {
   op: string;
   /** Tensors that it reads as `x`, `x2` and `x3`. */
   inputs: number[];
-  /** The tensor that it writes as `y`. */
+  /** The tensor that it writes as `y`; −1 − k for a copy to output k of the network. */
   output: number;
   /** Bytes that it needs as `patch` while it runs. */
   scratch: number;

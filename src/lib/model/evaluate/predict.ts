@@ -12,7 +12,7 @@ export type Runtime = 'litert' | 'device';
 
 /** A network with any type of input and output, ready for rows of real values. */
 export interface RunningNetwork {
-  /** Number of values per row, in and out. */
+  /** Number of values per row: of all inputs, one input after another, and of the output. */
   inputs: number;
   outputs: number;
   /** The tensor that the outputs are read from, with its scale if it is quantized. */
@@ -30,15 +30,14 @@ export interface RunningNetwork {
 /**
  * Opens a .tflite file in one of the two runtimes. Decision trees always run in the interpreter, because LiteRT does not support their
  * operator.
- * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED (dynamic range or float16 on a device; several inputs; variables in LiteRT, which
+ * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED (dynamic range or float16 on a device; several outputs; variables in LiteRT, which
  * cannot reset them), AIOT_LITERT_FAILED
  */
 export async function openNetwork(bytes: Uint8Array, runtime: Runtime): Promise<RunningNetwork> {
   const graph = readTflite(bytes);
-  const input = single(graph, graph.inputs, 'input');
-  const outputTensor = single(graph, graph.outputs, 'output');
+  const outputTensor = singleOutput(graph);
   const common = {
-    inputs: elementCount(input.shape),
+    inputs: graph.inputs.reduce((sum, index) => sum + elementCount(graph.tensors[index]!.shape), 0),
     outputs: elementCount(outputTensor.shape),
     outputTensor,
     graph,
@@ -99,15 +98,16 @@ function noNumber({ graph }: RunningNetwork, where: string, got: number): AiotEr
   return new AiotError('AIOT_MODEL_UNFIT', what, { next });
 }
 
-function single(graph: Graph, indices: readonly number[], what: string): Tensor {
-  const [first = -1] = indices;
-  const tensor = graph.tensors[first];
-  if (tensor && indices.length === 1) return tensor;
+function singleOutput({ outputs, tensors }: Graph): Tensor {
+  const [first = -1] = outputs;
+  const tensor = tensors[first];
+  if (tensor && outputs.length === 1) return tensor;
+  const names = outputs.map((index) => tensors[index]!.name).join(', ');
   throw new AiotError(
     'AIOT_TFLITE_UNSUPPORTED',
-    `a model with ${indices.length} ${what} tensors (expected one)`,
+    `a model with ${outputs.length} output tensors (${names}), expected one`,
     {
-      next: `Export the model with one ${what}: join several with CONCATENATION.`,
+      next: 'Export the model with one output: import an ONNX file with --output NAME, or join the outputs with CONCATENATION.',
     },
   );
 }

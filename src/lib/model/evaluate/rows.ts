@@ -26,15 +26,20 @@ export function rowsFor(
   return { inputs: out, standardized: true, warnings: [] };
 }
 
-/** @throws AIOT_DATA_COLUMNS if the table does not have one column per input */
-export function requireColumns(table: Table, file: string, inputs: number): void {
+/**
+ * @param order a sentence about the order of the columns, for the error
+ * @throws AIOT_DATA_COLUMNS if the table does not have one column per input
+ */
+export function requireColumns(table: Table, file: string, inputs: number, order?: string): void {
   if (table.columns.length !== inputs) {
     const listed = table.columns.slice(0, 6).join(', ') + (table.columns.length > 6 ? ', …' : '');
     const text = table.labels === null ? '; none of them is the label column' : ' beside the label';
     throw new AiotError(
       'AIOT_DATA_COLUMNS',
       `${file}: expected ${inputs} columns, one per model input, got ${table.columns.length} (${listed})${text}`,
-      { next: 'Provide one column per input, in order. Specify the label column with --label NAME.' },
+      {
+        next: `Provide one column per input, in order${order === undefined ? '' : ` (${order})`}. Specify the label column with --label NAME.`,
+      },
     );
   }
 }

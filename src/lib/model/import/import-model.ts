@@ -5,6 +5,7 @@ import { AiotError } from '../../core/errors.js';
 import { refuseInputs, writeFileAtomic } from '../../core/files.js';
 import { namePattern } from '../../core/names.js';
 import type { Project } from '../../core/project.js';
+import type { Graph } from '../../formats/tflite/graph.js';
 import { writeTflite } from '../../formats/tflite/write.js';
 import { buildFiles } from '../files.js';
 import { brokenConstant, simplifyGraph } from '../network/simplify.js';
@@ -33,14 +34,15 @@ export const importResultSchema = z.object({
   operators: z.array(z.string()),
   /** Nodes of an ONNX file that were computed during the import; 0 for other formats. */
   folded: z.int(),
+  /** The first input and the first output. */
   input: end,
   output: end,
-  /** `input` and `output` as lists. */
+  /** All inputs and outputs, in the order of the .tflite file. */
   inputs: z.array(end),
   outputs: z.array(end),
   parameters: z.int(),
   bytes: z.int(),
-  /** The float32 .tflite file. */
+  /** The .tflite file: float32, or int8 if a quantized file's scales were kept. */
   file: z.string(),
   /** Metrics on the project's validation set; null without a project. */
   validation: z.object({ examples: z.int(), loss: z.number(), accuracy: z.number().nullable() }).nullable(),
@@ -66,14 +68,17 @@ export interface ImportOptions {
   force?: boolean;
   /** For an ONNX file: `NAME:1x3x96x96` sets a dynamic shape, `NAME=16000` makes an input constant. */
   input?: readonly string[];
-  /** For an ONNX file with several outputs: the one to import. */
-  output?: string;
+  /** For an ONNX file with several outputs: those to import, in this order. */
+  output?: readonly string[];
+  /** For a quantized ONNX file: keep its integers, and write an int8 file. */
+  keepScales?: boolean;
   signal?: AbortSignal;
 }
 
 /**
- * Reads a network that was trained elsewhere and writes it as a simplified float32 .tflite file.
- * @throws AIOT_USAGE (an invalid name), AIOT_FILE_IS_INPUT, AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_FILE_*, AIOT_BACKEND_MISSING; with a project
+ * Reads a network that was trained elsewhere and writes it as a simplified float32 .tflite file, or with the integers of a quantized ONNX
+ * file.
+ * @throws AIOT_USAGE (an invalid name), AIOT_QUANTIZE_UNFIT (scales to keep, but the file has none), AIOT_FILE_IS_INPUT, AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_FILE_*, AIOT_BACKEND_MISSING; with a project
  * any error of `trainProject`
  */
 export async function importModel(options: ImportOptions): Promise<ImportResult> {
@@ -86,11 +91,17 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
   const imported = await readSource(from, onnxOptions(options));
   const broken = brokenConstant(imported.graph);
   if (broken !== undefined) throw malformed(`${from}: ${broken}, so its outputs would be invalid`);
-  const graph = simplifyGraph({ ...imported.graph, description: name });
-  const [input, output] = [graph.inputs[0]!, graph.outputs[0]!].map((index) => graph.tensors[index]!);
+  const notes = [...imported.notes];
+  const named = { ...imported.graph, description: name };
+  let graph: Graph;
+  if (options.keepScales) {
+    const { quantizeAsGiven, spreadScales } = await import('../quantize/graph/given-scales.js');
+    const quantized = quantizeAsGiven(simplifyGraph(spreadScales(named)));
+    graph = quantized.graph;
+    notes.push(...quantized.notes);
+  } else graph = simplifyGraph(named);
   const bytes = writeTflite(graph);
   let validation: ImportResult['validation'] = null;
-  const notes = [...imported.notes];
   if (project) {
     const { adoptNetwork } = await import('./adopt.js');
     const adopted = await adoptNetwork(graph, project, options);
@@ -100,10 +111,12 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
   }
   if (!project || options.out !== undefined) await writeFileAtomic(file, bytes);
   const { axes } = imported;
-  const ends = {
-    input: { name: input!.name, shape: input!.shape, ...(axes?.input && { axes: axes.input }) },
-    output: { name: output!.name, shape: output!.shape, ...(axes?.output && { axes: axes.output }) },
-  };
+  const ends = (indices: readonly number[], orders: readonly (number[] | undefined)[] = []) =>
+    indices.map((index, place) => {
+      const { name: own, shape } = graph.tensors[index]!;
+      return { name: own, shape, ...(orders[place] && { axes: orders[place] }) };
+    });
+  const [inputs, outputs] = [ends(graph.inputs, axes?.inputs), ends(graph.outputs, axes?.outputs)];
   return {
     name,
     format: imported.format,
@@ -112,12 +125,12 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
     ops: graph.operators.map(({ op }) => op),
     operators: graph.operators.map(({ op }) => op),
     folded: imported.folded ?? 0,
-    input: ends.input,
-    output: ends.output,
-    inputs: [ends.input],
-    outputs: [ends.output],
+    input: inputs[0]!,
+    output: outputs[0]!,
+    inputs,
+    outputs,
     parameters: graph.tensors.reduce(
-      (sum, { data }) => sum + (data instanceof Float32Array ? data.length : 0),
+      (sum, { data }) => sum + (data instanceof Float32Array || data instanceof Int8Array ? data.length : 0),
       0,
     ),
     bytes: bytes.length,
@@ -138,7 +151,7 @@ async function outFile(out: string | undefined, name: string): Promise<string | 
 }
 
 /** Reads `NAME:1x3x96x96` and `NAME=VALUE`; a name may contain colons. @throws AIOT_USAGE */
-function onnxOptions({ input = [], output }: ImportOptions): OnnxOptions {
+function onnxOptions({ input = [], output: outputs, keepScales }: ImportOptions): OnnxOptions {
   const shapes = new Map<string, number[]>();
   const values = new Map<string, number>();
   for (const text of input) {
@@ -164,7 +177,7 @@ function onnxOptions({ input = [], output }: ImportOptions): OnnxOptions {
         },
       );
   }
-  return { shapes, values, output };
+  return { shapes, values, outputs, keepScales };
 }
 
 /** The name becomes a file name. @throws AIOT_USAGE */

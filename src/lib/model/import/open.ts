@@ -121,6 +121,6 @@ export interface Imported {
   notes: string[];
   /** Nodes of an ONNX file that were computed while reading. */
   folded?: number;
-  /** Original axes of an ONNX file's input and output, where they were reordered. */
-  axes?: { input: number[] | undefined; output: number[] | undefined };
+  /** Original axes of an ONNX file's inputs and outputs, where they were reordered. */
+  axes?: { inputs: (number[] | undefined)[]; outputs: (number[] | undefined)[] };
 }

@@ -336,8 +336,9 @@ function layoutOfSignal(signal: SignalSpec, names: readonly string[]): Layout {
   return layoutOfWindow([...fields], windowSamples, resampleHz);
 }
 
-/** Meaning of a file's inputs: an input of rank 3 or more is a window [.., time, field], one of rank 2 is features. */
+/** Meaning of a file's inputs: a single input of rank 3 or more is a window [.., time, field], all others are features. */
 function layoutOfFile(graph: Graph, columns: readonly string[]): Layout {
+  if (graph.inputs.length > 1) return layoutOfColumns(columns);
   const { shape } = graph.tensors[graph.inputs[0]!]!;
   const fields = shape.at(-1) ?? 1;
   if (shape.length < 3 || columns.length === fields) return layoutOfColumns(columns);

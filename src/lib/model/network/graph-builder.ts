@@ -163,9 +163,11 @@ export class TrainableBuilder {
     return y;
   }
 
-  graph(input: number, output: number): Graph {
+  /** The graph with one input and one output, or with lists of them. */
+  graph(input: number | readonly number[], output: number | readonly number[]): Graph {
     const { tensors, operators } = this;
-    return { name: 'main', description: '', tensors, operators, inputs: [input], outputs: [output] };
+    const [inputs, outputs] = [[input].flat(), [output].flat()];
+    return { name: 'main', description: '', tensors, operators, inputs, outputs };
   }
 }
 

@@ -328,8 +328,8 @@ function mergeReshapes(draft: Draft, node: Node): boolean {
   const { shape } = draft.tensors[output]!;
   const maker = draft.makerOf(input);
   if (draft.tensors[input]!.shape.join() === shape.join()) {
-    // A network whose output is its input retains its operator.
-    if (draft.isOutput(output) && !maker) return false;
+    // A network whose output is its input, or another output, retains its operator.
+    if (draft.isOutput(output) && (!maker || draft.isOutput(input))) return false;
     draft.redirect(output, input);
     return true;
   }
@@ -356,8 +356,9 @@ function sinkReshape(draft: Draft, node: Node): boolean {
   const { operator } = node;
   if (!unary.includes(operator.op) && !binary.includes(operator.op)) return false;
   const output = operator.outputs[0]!;
-  const { name, shape, type } = draft.tensors[output]!;
-  if (type !== 'float32') return false;
+  const tensor = draft.tensors[output]!;
+  const { name, shape } = tensor;
+  if (tensor.type !== 'float32') return false;
   const moving = operator.inputs.flatMap((index, place) => {
     const maker = draft.makerOf(index)?.operator;
     return maker && isShapeOnly(maker) ? [{ place, index, from: maker.inputs[0]! }] : [];
@@ -367,7 +368,7 @@ function sinkReshape(draft: Draft, node: Node): boolean {
   const inputs = operator.inputs.map(
     (index, place) => moving.find((move) => move.place === place)?.from ?? index,
   );
-  const inner = draft.tensor({ name: `${name}/inner`, shape: draft.tensors[first.from]!.shape, type });
+  const inner = draft.tensor({ ...tensor, name: `${name}/inner`, shape: draft.tensors[first.from]!.shape });
   draft.replace(node, { ...operator, inputs, outputs: [inner] } as Operator);
   draft.insertAfter(node, reshape(inner, output, shape));
   return true;

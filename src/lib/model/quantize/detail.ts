@@ -40,9 +40,9 @@ export interface QuantizeDetail {
   rows: number;
   spreads: Spread[];
   weights: WeightLoss[];
-  /** Share of the rows for which both predict the same class; null if the network has one output. */
+  /** Share of the rows for which both predict the same class, for each output of several values; null if there is none. */
   agreement: number | null;
-  /** Mean absolute error of the outputs. */
+  /** Mean absolute error of all values of the outputs. */
   meanError: number;
 }
 
@@ -70,18 +70,22 @@ export function detailOf(compared: Compared, rows: readonly Float32Array[]): Qua
     const limits = type === 'int8' ? [-128, 127] : type === 'int16' ? [-32768, 32767] : null;
     spread.range = limits && [(limits[0]! - zero) * scale, (limits[1]! - zero) * scale];
   }
-  const output = found.find(({ index }) => index === against.outputs[0]);
+  const outputs = found.filter(({ index }) => against.outputs.includes(index));
+  const values = outputs.reduce((sum, { a }) => sum + a.length, 0);
   let [same, error] = [0, 0];
   for (const row of some) {
     float.run(row);
     other.run(row);
     for (const one of found) count(one);
-    if (output === undefined) continue;
-    const real = Array.from(output.b, (q) => (Number(q) - output.zero) * output.scale);
-    same += Number(largest(output.a) === largest(real));
-    error += real.reduce((sum, value, i) => sum + Math.abs(value - Number(output.a[i])), 0) / real.length;
+    let alike = true;
+    for (const { a, b, zero, scale } of outputs) {
+      const real = Array.from(b, (q) => (Number(q) - zero) * scale);
+      alike &&= largest(a) === largest(real);
+      error += real.reduce((sum, value, i) => sum + Math.abs(value - Number(a[i])), 0) / values;
+    }
+    same += Number(alike);
   }
-  const classes = elementCount(against.tensors[against.outputs[0]!]!.shape);
+  const classes = Math.max(...against.outputs.map((index) => elementCount(against.tensors[index]!.shape)));
   return {
     rows: some.length,
     spreads: found.map(({ spread, a }) => shares(spread, a.length * some.length)),

@@ -38,13 +38,19 @@ interface LabelledRows {
 
 /**
  * Rows of a table with their labels: several outputs are classes, one is a probability.
- * @throws AIOT_QUANTIZE_UNFIT for a network that predicts a value; AIOT_LABELS_UNFIT for labels that do not match the classes, and for unnamed
- * classes with a limit if another order fits far better
+ * @throws AIOT_QUANTIZE_UNFIT for a network that predicts a value or has several outputs; AIOT_LABELS_UNFIT for labels that do not match the
+ * classes, and for unnamed classes with a limit if another order fits far better
  */
 export function evaluationOfTable(
   graph: Graph,
   { rows, labels, groups, names, limited }: LabelledRows,
 ): { evaluation: Evaluation; notes: string[] } {
+  if (graph.outputs.length > 1)
+    throw new AiotError(
+      'AIOT_QUANTIZE_UNFIT',
+      `labels belong to one output, but this model has ${graph.outputs.length}`,
+      { next: 'Omit --label, --max-loss and --evaluate: sqnrDb shows how close the outputs are.' },
+    );
   const kind = outputKindOf(graph, labels);
   if (kind !== 'classes' && kind !== 'probability') throw noAnswer(kind);
   const count = kind === 'classes' ? elementCount(graph.tensors[graph.outputs[0]!]!.shape) : 2;

@@ -176,7 +176,7 @@ function withConstants(graph: Graph, trained: Graph, places: ReadonlyMap<number,
 
 /** The network's outputs before a closing SOFTMAX or LOGISTIC, row by row. */
 function beforeEnding(graph: Graph, rows: readonly Float32Array[]): Float32Array[] {
-  const watched = decisive(graph);
+  const [watched = -1] = decisive(graph);
   const operators = graph.operators.filter(({ inputs }) => !inputs.includes(watched));
   const runner = createRunner({ ...graph, operators, outputs: [watched] });
   return rows.map((row) => runner.run(row).slice());

@@ -222,7 +222,7 @@ async function materialOf(
   if (data === undefined) return withoutRows(options);
   const table = await tableOf(data, label, graph, metadata);
   const { rows, note } = affordableRows(graph, table.rows);
-  const told = [...(note === null ? [] : [note]), ...table.warnings];
+  const told = [...(note === null ? [] : [note]), ...dividedColumns(graph), ...table.warnings];
   const { standardized } = table;
   if (label === undefined && maxLoss === null && evaluate === undefined)
     return { rows, evaluation: null, lesson: { rows, evaluation: null }, told, standardized };
@@ -260,10 +260,23 @@ const none: Material['lesson'] = { rows: [], evaluation: null };
 async function tableOf(file: string, label: string | undefined, graph: Graph, metadata: Uint8Array | null) {
   const table = parseTable(await readBytes(file), file, { label });
   if (label !== undefined && table.labels === null) throw missingLabels(file, label, table.columns);
-  const size = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
-  requireColumns(table, file, size);
+  const size = graph.inputs.reduce((sum, index) => sum + elementCount(graph.tensors[index]!.shape), 0);
+  requireColumns(table, file, size, dividedColumns(graph)[0]);
   const { inputs, standardized, warnings } = rowsTaken(table.inputs, size, metadata);
   return { table, rows: rowsOf(inputs, size), standardized, warnings };
+}
+
+/** A sentence that states which columns each of several inputs reads; none for one input. */
+function dividedColumns({ inputs, tensors }: Graph): string[] {
+  if (inputs.length === 1) return [];
+  let end = 0;
+  const ranges = inputs.map((index) => {
+    const { name, shape } = tensors[index]!;
+    const first = end + 1;
+    end += elementCount(shape);
+    return `${name} reads ${first === end ? `column ${end}` : `columns ${first} to ${end}`}`;
+  });
+  return [`the columns are divided over the inputs: ${ranges.join(', ')}`];
 }
 
 function labelled(
@@ -392,6 +405,8 @@ export function outcomeOf(
     sqnrDb: report.sqnrDb,
     input: end(graph.inputs[0]),
     output: end(graph.outputs[0]),
+    inputs: graph.inputs.map(end),
+    outputs: graph.outputs.map(end),
     layers: report.layers,
     steps,
     loss,

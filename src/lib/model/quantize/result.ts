@@ -2,8 +2,8 @@ import * as z from 'zod';
 import { quantizeModes } from '../../core/project-schema.js';
 
 const kind = z.enum(['int8', 'int16', 'float32']);
-/** Scale and zero point of the network's input or output; null if it is float32. */
-const ends = z.object({ scale: z.number(), zeroPoint: z.int() }).nullable();
+/** Scale and zero point of an input or output of the network; null if it is float32. */
+const end = z.object({ scale: z.number(), zeroPoint: z.int() }).nullable();
 
 /** One tensor of the float network and its quantized form. */
 const layerSchema = z.object({
@@ -77,10 +77,17 @@ export const quantizeResultSchema = z.object({
   windows: z.int(),
   /** Whether rows were standardized with the mean and deviation that the file contains. */
   standardized: z.boolean(),
-  /** Output signal-to-noise ratio against the float model, in dB, capped at 150; null without representative rows. */
+  /**
+   * Output signal-to-noise ratio against the float model, in dB, capped at 150; null without representative rows. With several outputs, the
+   * lowest of theirs.
+   */
   sqnrDb: z.number().nullable(),
-  input: ends,
-  output: ends,
+  /** The first input and the first output. */
+  input: end,
+  output: end,
+  /** All inputs and outputs, in the order of the file. */
+  inputs: z.array(end),
+  outputs: z.array(end),
   /** Every activation with its type, range and noise, in the order of the float network. */
   layers: z.array(layerSchema),
   /** Attempts to meet --max-loss, in order; the last one was written. */

@@ -44,6 +44,7 @@ import {
   type InterpreterOptions,
   type Kernel,
   Node,
+  type OnTensor,
   type Operand,
   type Values,
 } from './node.js';
@@ -63,8 +64,7 @@ interface Step {
 export function createInterpreter(graph: Graph, options: InterpreterOptions = {}): Interpreter {
   checkGraph(graph);
   checkQuantization(graph);
-  const [inputIndex, outputIndex] = [single(graph.inputs, 'input'), single(graph.outputs, 'output')];
-  checkEnds(graph, inputIndex, outputIndex);
+  checkEnds(graph);
   const tensors: (Values | undefined)[] = graph.tensors.map(({ data }) =>
     data instanceof Int8Array ||
     data instanceof Int16Array ||
@@ -84,10 +84,12 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
     for (const { values, initial } of states) values.set(initial);
   };
   reset();
-  const inputTensor = graph.tensors[inputIndex]!;
-  const outputTensor = graph.tensors[outputIndex]!;
-  const input = valuesFor(inputTensor, 'the input');
-  tensors[inputIndex] = input;
+  const inputTensors = graph.inputs.map((index) => graph.tensors[index]!);
+  const outputTensors = graph.outputs.map((index) => graph.tensors[index]!);
+  const given = inputArrays(inputTensors);
+  graph.inputs.forEach((index, place) => {
+    tensors[index] = given.each[place]!;
+  });
   const steps: Step[] = [];
   const constant = new Set<number>(graph.tensors.flatMap(({ data }, index) => (data ? [index] : [])));
   for (const [index, operator] of graph.operators.entries()) {
@@ -98,26 +100,84 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
       for (const output of step.outputs) constant.add(output);
     } else steps.push(step);
   }
-  const output = tensors[outputIndex]!;
-  if (output instanceof Int32Array || output instanceof Uint8Array)
-    throw unsupported(`an output of ${outputTensor.type}`);
+  const made = graph.outputs.map((index): Activations => {
+    const output = tensors[index]!;
+    if (output instanceof Int32Array || output instanceof Uint8Array)
+      throw unsupported(`an output of ${graph.tensors[index]!.type}`);
+    return output;
+  });
+  const collected = collector(made);
+  const execute = (onTensor: OnTensor | undefined) => {
+    if (onTensor !== undefined) for (const index of graph.inputs) onTensor(index, tensors[index]!);
+    for (let i = 0; i < steps.length; i++) {
+      const step = steps[i]!;
+      step.run();
+      if (onTensor !== undefined) for (const output of step.outputs) onTensor(output, tensors[output]!);
+    }
+  };
   return {
     graph,
-    inputTensor,
-    outputTensor,
+    inputTensors,
+    outputTensors,
     tensors,
     reset,
     invoke: (values, onTensor) => {
-      checkInput(values, input, inputTensor);
-      input.set(values);
-      onTensor?.(inputIndex, input);
-      for (let i = 0; i < steps.length; i++) {
-        const step = steps[i]!;
-        step.run();
-        if (onTensor !== undefined) for (const output of step.outputs) onTensor(output, tensors[output]!);
-      }
-      return output;
+      if (given.whole === undefined) throw unsupported('one array for inputs of several types');
+      checkInput(values, given.whole, inputTensors);
+      given.whole.set(values);
+      execute(onTensor);
+      return collected();
     },
+    run: (inputs, onTensor) => {
+      if (inputs.length !== given.each.length)
+        throw new AiotError(
+          'AIOT_TFLITE_INPUT',
+          `expected ${given.each.length} inputs (${inputTensors.map(({ name }) => name).join(', ')}), got ${inputs.length}`,
+        );
+      inputs.forEach((values, place) => {
+        checkInput(values, given.each[place]!, [inputTensors[place]!]);
+        given.each[place]!.set(values);
+      });
+      execute(onTensor);
+      return made;
+    },
+  };
+}
+
+/** Memory of the inputs. If they have one type, they are consecutive parts of one array, `whole`. */
+function inputArrays(inputs: readonly Tensor[]): { each: Activations[]; whole: Activations | undefined } {
+  const [first] = inputs;
+  if (inputs.some(({ type }) => type !== first!.type))
+    return { each: inputs.map((tensor) => valuesFor(tensor, `the input ${tensor.name}`)), whole: undefined };
+  const sizes = inputs.map(({ shape }) => elementCount(shape));
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  const whole = valuesFor({ ...first!, shape: [total] }, 'the input');
+  let end = 0;
+  const each = sizes.map((size) => {
+    end += size;
+    return whole.subarray(end - size, end);
+  });
+  return { each, whole };
+}
+
+/** Returns a function that copies all outputs into one array; the only output of a network is returned itself. */
+function collector(outputs: readonly Activations[]): () => Activations {
+  const [first] = outputs;
+  if (outputs.length === 1) return () => first!;
+  const kind = Object.getPrototypeOf(first);
+  if (outputs.some((output) => Object.getPrototypeOf(output) !== kind))
+    return () => {
+      throw unsupported('one array for outputs of several types');
+    };
+  const total = outputs.reduce((sum, { length }) => sum + length, 0);
+  const whole = new (first!.constructor as new (length: number) => Activations)(total);
+  return () => {
+    let at = 0;
+    for (const output of outputs) {
+      whole.set(output, at);
+      at += output.length;
+    }
+    return whole;
   };
 }
 
@@ -154,18 +214,24 @@ function planStep(
  * Rejects models with more dimensions than a device supports, and inputs or outputs that are not activations
  * (docs/reference/tflite-rules.md).
  */
-function checkEnds({ tensors }: Graph, input: number, output: number): void {
+function checkEnds({ tensors, inputs, outputs }: Graph): void {
   const wide = tensors.findIndex(({ shape }) => shape.length > largestRank);
   if (wide >= 0)
     throw unsupported(`tensor ${wide}: ${tensors[wide]!.shape.length} dimensions (at most ${largestRank})`);
   if (tensors.length > largestTensorCount)
     throw unsupported(`a model of ${tensors.length} tensors (at most ${largestTensorCount})`);
-  for (const [end, index] of [
-    ['input', input],
-    ['output', output],
-  ] as const)
-    if (tensors[index]?.data !== undefined)
-      throw new AiotError('AIOT_TFLITE_MALFORMED', `the ${end}, tensor ${index}, is a constant`);
+  for (const [end, indices] of [
+    ['input', inputs],
+    ['output', outputs],
+  ] as const) {
+    if (indices.length === 0) throw unsupported(`a model without ${end}s`);
+    for (const [place, index] of indices.entries()) {
+      if (tensors[index]?.data !== undefined)
+        throw new AiotError('AIOT_TFLITE_MALFORMED', `the ${end}, tensor ${index}, is a constant`);
+      if (end === 'input' && indices.indexOf(index) !== place)
+        throw new AiotError('AIOT_TFLITE_MALFORMED', `tensor ${index} is an input of the model twice`);
+    }
+  }
 }
 
 const largestRank = 6;
@@ -186,21 +252,18 @@ function valuesFor({ type, shape }: Tensor, where: string): Activations {
   throw unsupported(`${where}: activations of ${type} (known: float32, int16, int8)`);
 }
 
-function single(indices: readonly number[], what: string): number {
-  if (indices.length !== 1) throw unsupported(`a model with ${indices.length} ${what}s (expected one)`);
-  return indices[0]!;
-}
-
 function unsupported(what: string): AiotError {
   return new AiotError('AIOT_TFLITE_UNSUPPORTED', what);
 }
 
-function checkInput(values: Values, input: Values, { type, shape }: Tensor): void {
+/** @param tensors the inputs whose values `input` holds, one after another */
+function checkInput(values: Values, input: Values, tensors: readonly Tensor[]): void {
   if (values.length !== input.length || Object.getPrototypeOf(values) !== Object.getPrototypeOf(input)) {
     const got = `${values.length} in ${Object.prototype.toString.call(values).slice(8, -1)}`;
+    const shapes = tensors.map(({ shape }) => `[${shape}]`).join(' and ');
     throw new AiotError(
       'AIOT_TFLITE_INPUT',
-      `expected ${input.length} values of ${type} [${shape}], got ${got}`,
+      `expected ${input.length} values of ${tensors[0]!.type} ${shapes}, got ${got}`,
     );
   }
   if (!(values instanceof Float32Array)) return;

@@ -21,19 +21,28 @@ export interface InterpreterOptions {
 /** Values of a network's input or output. */
 export type Activations = Int8Array | Int16Array | Float32Array;
 
-/** A network that is ready to run, with one input and one output. Its variables keep their values between runs. */
+/** A network that is ready to run. Its variables keep their values between runs. */
 export interface Interpreter<Data extends Activations = Activations> {
   readonly graph: Graph;
-  readonly inputTensor: Tensor;
-  readonly outputTensor: Tensor;
+  /** Inputs and outputs in the order of the file; most networks have one of each. */
+  readonly inputTensors: readonly Tensor[];
+  readonly outputTensors: readonly Tensor[];
   /** Values by tensor index; undefined for tensors that no operator uses. The next run overwrites them. */
   readonly tensors: readonly (Values | undefined)[];
   /**
    * Runs the network once. It allocates nothing: the returned array is the interpreter's own, and the next run overwrites it. To keep it,
    * copy it (`.slice()`).
-   * @throws AIOT_TFLITE_INPUT when `input` has another length or type than the input tensor, or is not finite
+   * @param input values of all inputs, one input after another
+   * @returns values of all outputs, one output after another
+   * @throws AIOT_TFLITE_INPUT when `input` has another length or type than the input tensors, or is not finite; AIOT_TFLITE_UNSUPPORTED if
+   * the inputs, or the outputs, have several types: use `run`
    */
   invoke(input: Data, onTensor?: OnTensor): Data;
+  /**
+   * Like `invoke`, with an array for each input and each output, which may have different types.
+   * @throws AIOT_TFLITE_INPUT
+   */
+  run(inputs: readonly Activations[], onTensor?: OnTensor): readonly Activations[];
   /** Resets variables to their initial values, so that the next input is the first of a new recording. */
   reset(): void;
 }

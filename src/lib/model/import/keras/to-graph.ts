@@ -11,25 +11,39 @@ import { GraphMaker } from './maker.js';
 export function kerasToGraph({ model, weights }: KerasModel): Graph & { layers: number } {
   const walk = new ModelWalk(new GraphMaker(), weights);
   const outputs = walk.model(model, [], undefined);
-  const [output] = outputs;
-  if (output === undefined || outputs.length !== 1 || walk.inputs.length !== 1)
-    throw unsupported(
-      'the model',
-      `it has ${walk.inputs.length} inputs and ${outputs.length} outputs`,
-      'one of each is supported',
-    );
-  return { ...walk.maker.graph(walk.inputs[0]!, output), layers: walk.layers };
+  const inputs = walk.ordered();
+  if (outputs.length === 0 || inputs.length === 0)
+    throw malformed(`the model has ${inputs.length} inputs and ${outputs.length} outputs`);
+  const taken = new Set(inputs);
+  const ends = outputs.map((output) => {
+    // An operator copies an input that is returned, and an output that is listed twice.
+    const shape = walk.maker.shape(output);
+    const own = taken.has(output)
+      ? walk.maker.op('RESHAPE', [output, walk.maker.integers(shape)], shape, { newShape: shape })
+      : output;
+    taken.add(own);
+    return own;
+  });
+  return { ...walk.maker.graph(inputs, ends), layers: walk.layers };
 }
 
 class ModelWalk {
-  /** Inputs and outputs of the whole network. */
-  readonly inputs: number[] = [];
+  /** Inputs of the whole network, in the order of their first use. */
+  private readonly inputs: { name: string; tensor: number }[] = [];
+  /** Names of the inputs in the order that the model lists them. */
+  private listed: readonly string[] = [];
   layers = 0;
 
   constructor(
     readonly maker: GraphMaker,
     private readonly weights: WeightSource,
   ) {}
+
+  /** Tensors of the inputs that are used, in the order that the model lists them. */
+  ordered(): number[] {
+    const place = ({ name }: { name: string }) => this.listed.indexOf(name);
+    return [...this.inputs].sort((a, b) => place(a) - place(b)).map(({ tensor }) => tensor);
+  }
 
   /** @param given the arguments of an inner model @returns its outputs */
   model(model: LayerJson, path: string[], given: number[] | undefined): number[] {
@@ -57,7 +71,7 @@ class ModelWalk {
         return;
       }
       x ??= this.input(shapeOf(layer) ?? model.config.build_input_shape, 'input');
-      x = this.call(layer, index, [x], path);
+      x = this.call(layer, index, [x], path)[0]!;
     });
     if (x === undefined) throw malformed('the model has no layers');
     return x;
@@ -71,9 +85,18 @@ class ModelWalk {
   ): number[] {
     const index = new Map(layers.map((layer, place) => [nameOf(layer), place]));
     const begins = endsOf(model.config.input_layers).map(({ layer }) => layer);
-    const made = new Map<string, number>();
+    if (given === undefined) this.listed = begins;
+    const made = new Map<string, number[]>();
     const running = new Set<string>();
-    const result = ({ layer: name, call }: Source): number => {
+    const result = ({ layer: name, call, output }: Source): number => {
+      const found = resultsOf(name, call)[output];
+      if (found !== undefined) return found;
+      throw unsupported(
+        `layer ${index.get(name)} (${[...path, name].join('/')})`,
+        `its output ${output} is used, but only the first is supported`,
+      );
+    };
+    const resultsOf = (name: string, call: number): number[] => {
       const key = `${name} ${call}`;
       const known = made.get(key);
       if (known !== undefined) return known;
@@ -86,7 +109,7 @@ class ModelWalk {
       running.add(key);
       const y =
         layer.class_name === 'InputLayer'
-          ? (given?.[begins.indexOf(name)] ?? this.input(shapeOf(layer), name))
+          ? [given?.[begins.indexOf(name)] ?? this.input(shapeOf(layer), name)]
           : this.call(layer, place, (callsOf(layer)[call] ?? []).map(result), path);
       made.set(key, y);
       return y;
@@ -94,26 +117,28 @@ class ModelWalk {
     return endsOf(model.config.output_layers).map(result);
   }
 
-  private call(layer: LayerJson, index: number, inputs: number[], path: string[]): number {
+  /** @returns the layer's outputs: those of an inner model, or one */
+  private call(layer: LayerJson, index: number, inputs: number[], path: string[]): number[] {
     const name = nameOf(layer);
     const kind = layer.class_name;
     const where = `layer ${index} (${[...path, name].join('/')}, ${kind})`;
     if (inputs.length === 0) throw malformed(`${where}: it is called without an input`);
     if (kind === 'Sequential' || kind === 'Functional' || kind === 'Model')
-      return this.model(layer, [...path, name], inputs)[0]!;
+      return this.model(layer, [...path, name], inputs);
     const make = Object.hasOwn(layerMakers, kind) ? layerMakers[kind] : undefined;
     if (make === undefined) {
       const instead = Object.hasOwn(replacements, kind) ? replacements[kind] : undefined;
       throw unsupported(where, `${kind} is not supported`, instead);
     }
     this.layers += 1;
-    return make({
+    const y = make({
       maker: this.maker,
       inputs,
       name,
       settings: new LayerSettings(layer.config, where),
       weights: (...roles) => this.weights.of([...path, name], roles),
     });
+    return [y];
   }
 
   /** @param shape with the batch in front, as in Keras */
@@ -127,7 +152,7 @@ class ModelWalk {
         'save the model with fixed sizes',
       );
     const x = this.maker.activation(name, [1, ...sizes]);
-    this.inputs.push(x);
+    this.inputs.push({ name, tensor: x });
     return x;
   }
 }
@@ -152,8 +177,9 @@ function requireLayer(layer: unknown, index: number): void {
 /** One output of one call of a layer. */
 interface Source {
   layer: string;
-  /** Index of the layer's call, from 0. */
+  /** Index of the layer's call, and of the output of that call, from 0. */
   call: number;
+  output: number;
 }
 
 function nameOf(layer: LayerJson): string {
@@ -169,16 +195,20 @@ function callsOf({ inbound_nodes: nodes }: LayerJson): Source[][] {
   return nodes.map((node) => (Array.isArray(node) ? node.flatMap(fromList) : tensorsIn(node)));
 }
 
-/** `input_layers` or `output_layers` of a model: one source, or a list of them. */
+/** `input_layers` or `output_layers` of a model: one source, or a list or an object of them. */
 function endsOf(given: unknown): Source[] {
+  if (typeof given === 'object' && given !== null && !Array.isArray(given))
+    return Object.values(given).flatMap(endsOf);
   if (!Array.isArray(given)) throw malformed('the model does not define its inputs and outputs');
   return typeof given[0] === 'string' ? fromList(given) : given.flatMap(fromList);
 }
 
 function fromList(given: unknown): Source[] {
   if (!Array.isArray(given)) return [];
-  const [layer, call] = given;
-  return typeof layer === 'string' ? [{ layer, call: Number(call ?? 0) }] : given.flatMap(fromList);
+  const [layer, call, output] = given;
+  return typeof layer === 'string'
+    ? [{ layer, call: Number(call ?? 0), output: Number(output ?? 0) }]
+    : given.flatMap(fromList);
 }
 
 function tensorsIn(value: unknown): Source[] {

@@ -136,7 +136,7 @@ function matrixOf({ where }: NodeCall, w: Constant): Constant {
   throw unsupported(where, `a constant of shape [${w.shape.join(', ')}] is not a matrix`, 'use one matrix');
 }
 
-const gemm: Lower = (call) => {
+export const gemm: Lower = (call) => {
   const { attributes, maker } = call;
   const [alpha, beta] = [attributes.float('alpha', 1), attributes.float('beta', 1)];
   const side = (place: number, flag: string): Value => {

@@ -1,7 +1,7 @@
 import { elementCount, type Operator } from '../../../formats/tflite/graph.js';
 import { operatorRows } from '../../../formats/tflite/operators.js';
 import type { Options } from '../../network/graph-builder.js';
-import { unsupported } from '../errors.js';
+import { malformed, unsupported } from '../errors.js';
 import { GraphMaker } from '../keras/maker.js';
 import { type Constant, requireShape } from './constants.js';
 import { type FoldBudget, permuted, strides } from './fold.js';
@@ -40,12 +40,39 @@ export class OnnxMaker extends GraphMaker {
   /**
    * @param mostNumbers maximum number of elements in all constants of the network
    * @param budget limits the constants that are computed during the import
+   * @param keepsScales whether tensors get the scales that a quantized file has
    */
   constructor(
     private readonly mostNumbers: number,
     readonly budget: FoldBudget,
+    private readonly keepsScales = false,
   ) {
     super();
+  }
+
+  /**
+   * Records the scale of a quantized activation as the `quantization` of its float32 tensor, if the file's scales are to be kept.
+   * @throws AIOT_LAYER_UNSUPPORTED for other integers than int8 and uint8, and for an activation with two scales
+   */
+  noteScale(x: Activation, scale: Constant, zero: Constant | undefined): void {
+    if (!this.keepsScales) return;
+    if (x.before !== undefined) {
+      this.noteScale(x.before, scale, zero);
+      return;
+    }
+    const next = 'import it without --keep-scales, and quantize it with aiot model quantize';
+    const type = zero?.type ?? 'uint8';
+    if ((type !== 'int8' && type !== 'uint8') || scale.data.length !== 1)
+      throw unsupported(this.where, `it quantizes to ${type} with ${scale.data.length} scales`, next);
+    const step = Math.fround(scale.data[0]!);
+    // uint8 values become int8 ones that are 128 lower.
+    const zeroPoint = (zero?.data[0] ?? 0) - (type === 'uint8' ? 128 : 0);
+    if (!(step > 0 && Number.isFinite(step))) throw malformed(`${this.where}: its scale is ${step}`);
+    const tensor = this.tensors[x.tensor]!;
+    const known = tensor.quantization;
+    if (known !== undefined && (known.scale[0] !== step || known.zeroPoint[0] !== zeroPoint))
+      throw unsupported(this.where, 'its input is quantized with two scales', next);
+    this.tensors[x.tensor] = { ...tensor, quantization: { scale: [step], zeroPoint: [zeroPoint], axis: 0 } };
   }
 
   /** Counts elements before they are created, because one constant of the file can become any number of others. @throws AIOT_LAYER_UNSUPPORTED */

@@ -1,8 +1,9 @@
+import { unsupported } from '../errors.js';
 import type { Lower } from './call.js';
 import { NodeCall } from './call.js';
 import { type Constant, constantOf } from './constants.js';
 import { fold } from './fold.js';
-import { product } from './linear.js';
+import { gemm, product } from './linear.js';
 import type { Activation, OnnxMaker } from './maker.js';
 import { unary } from './pointwise.js';
 import { convolution, isNonNegative } from './windows.js';
@@ -11,12 +12,14 @@ import { convolution, isNonNegative } from './windows.js';
 const leastOf: Readonly<Record<string, number>> = { int8: -128, uint8: 0, int16: -32_768, uint16: 0 };
 
 /**
- * Keeps the real values, because `aiot model quantize` determines its own scales. Quantizers remove a Relu if the integer range starts at 0
- * and so cuts off negative values; that Relu is restored here.
+ * Keeps the real values, because `aiot model quantize` determines its own scales, unless those of the file are to be kept. Quantizers remove
+ * a Relu if the integer range starts at 0 and so cuts off negative values; that Relu is restored here.
  */
 const quantize: Lower = (call) => {
   const zero = call.optional(2, 'zero point');
-  return clampedAt(call.maker, call.x(), zero);
+  const y = clampedAt(call.maker, call.x(), zero);
+  call.maker.noteScale(y, call.constant(1, 'scale'), zero);
+  return y;
 };
 
 function clampedAt(maker: OnnxMaker, x: Activation, zero: Constant | undefined): Activation {
@@ -31,6 +34,18 @@ const dequantize: Lower = (call) => {
   call.constant(1, 'scale');
   return call.x();
 };
+
+/**
+ * An operator on integers: its input and its output have scales.
+ * @param place position of the output's scale, before its zero point @param y makes the output from the input
+ */
+function onIntegers(call: NodeCall, place: number, y: () => Activation): Activation {
+  call.maker.noteScale(call.x(), call.constant(1, 'input scale'), call.optional(2, 'zero point'));
+  const zero = call.optional(place + 1, 'zero point');
+  const output = clampedAt(call.maker, y(), zero);
+  call.maker.noteScale(output, call.constant(place, 'output scale'), zero);
+  return output;
+}
 
 /** Constants of a node as real numbers. @param places positions of the integers, their scale and their zero point */
 function real(call: NodeCall, [x, scale, zero]: [number, number, number], axis: number): Constant {
@@ -59,24 +74,38 @@ function real(call: NodeCall, [x, scale, zero]: [number, number, number], axis: 
  * of x and the weights.
  */
 const quantizedConvolution: Lower = (call) => {
-  const weights = real(call, [3, 4, 5], 0);
-  const [inputScale, scale] = [call.constant(1, 'input scale'), call.constant(4, 'scale')];
-  const bias = call.optional(8, 'bias');
-  const realBias =
+  const inner = withInputs(call, [call.x(), real(call, [3, 4, 5], 0), realBias(call, 8)]);
+  return onIntegers(call, 6, () => convolution(inner) as Activation);
+};
+
+/** An int32 bias in steps of the input's and the weights' scales, as real numbers. */
+function realBias(call: NodeCall, place: number, factor = 1): Constant | undefined {
+  const [input, scale] = [call.constant(1, 'input scale'), call.constant(4, 'scale')];
+  const bias = call.optional(place, 'bias');
+  const stepOf = (k: number) => input.data[0]! * scale.data[scale.data.length === 1 ? 0 : k]! * factor;
+  return (
     bias &&
     constantOf(
       'float32',
       bias.shape,
-      bias.data.map((value, k) => value * inputScale.data[0]! * scale.data[scale.data.length === 1 ? 0 : k]!),
-    );
-  const inner = withInputs(call, [call.x(), weights, realBias]);
-  return clampedAt(call.maker, convolution(inner) as Activation, call.optional(7, 'zero point'));
+      bias.data.map((value, k) => value * stepOf(k)),
+    )
+  );
+}
+
+/** ONNX Runtime's Gemm on integers: like a convolution, but with the bias before the output's scale, and real outputs without one. */
+const quantizedGemm: Lower = (call) => {
+  if (call.optional(7, 'output scale') === undefined)
+    throw unsupported(call.where, 'its output has no scale', 'quantize in the format QDQ');
+  const isTransposed = call.attributes.integer('transB', 0) !== 0;
+  const alpha = call.attributes.float('alpha', 1);
+  const weights = real(call, [3, 4, 5], isTransposed ? 0 : 1);
+  const inner = withInputs(call, [call.x(), weights, realBias(call, 6, alpha)]);
+  return onIntegers(call, 7, () => gemm(inner) as Activation);
 };
 
-const quantizedProduct: Lower = (call) => {
-  const y = product(call, call.x(), real(call, [3, 4, 5], 1));
-  return clampedAt(call.maker, y, call.optional(7, 'zero point'));
-};
+const quantizedProduct: Lower = (call) =>
+  onIntegers(call, 6, () => product(call, call.x(), real(call, [3, 4, 5], 1)));
 
 function withInputs(call: NodeCall, inputs: NodeCall['inputs']): NodeCall {
   return new NodeCall(
@@ -96,4 +125,5 @@ export const quantizedRows: Readonly<Record<string, Lower>> = {
   QLinearConv: quantizedConvolution,
   QLinearMatMul: quantizedProduct,
   QuantizeLinear: quantize,
+  'com.microsoft:QGemm': quantizedGemm,
 };

@@ -39,8 +39,10 @@ export interface OnnxOptions {
   shapes: ReadonlyMap<string, readonly number[]>;
   /** Values of inputs that become constants. */
   values: ReadonlyMap<string, number>;
-  /** The output to import if there are several. */
-  output?: string | undefined;
+  /** The outputs to import, in this order; by default all float outputs. */
+  outputs?: readonly string[] | undefined;
+  /** Whether the tensors of a quantized file get its scales, as `quantization` of float32 activations. */
+  keepScales?: boolean | undefined;
 }
 
 export interface OnnxImport {
@@ -50,8 +52,8 @@ export interface OnnxImport {
   layers: number;
   /** Number of nodes that were computed during the import. */
   folded: number;
-  /** For an input or output whose axes were reordered: the original axis that each of its axes corresponds to. */
-  axes: { input: number[] | undefined; output: number[] | undefined };
+  /** For each input and output: the original axis that each of its axes holds; undefined if their order is unchanged. */
+  axes: { inputs: (number[] | undefined)[]; outputs: (number[] | undefined)[] };
   notes: string[];
 }
 
@@ -92,8 +94,8 @@ const mostInlined = 100_000;
 const opsets = { oldest: 11, newest: 23 };
 
 /**
- * Converts a model to a float32 graph with one input and one output. Constants and shapes are computed, images are stored channels last,
- * and nodes that the output does not need are omitted.
+ * Converts a model to a float32 graph. Constants and shapes are computed, images are stored channels last, and nodes that the outputs do
+ * not need are omitted. So are inputs that they do not need.
  * @throws AIOT_LAYER_UNSUPPORTED naming the node, AIOT_FILE_MALFORMED
  */
 export function onnxToGraph(model: OnnxModel, options: OnnxOptions): OnnxImport {
@@ -152,8 +154,8 @@ class ModelWalk {
   private readonly declared = new Map<string, OnnxValue>();
   private readonly notes: string[] = [];
   private removedScales = 0;
-  /** The output that is imported. */
-  private wanted = '';
+  /** The outputs that are imported. */
+  private wanted: readonly string[] = [];
   private layers = 0;
   private folded = 0;
 
@@ -177,7 +179,7 @@ class ModelWalk {
     this.functions = new Map(model.functions.map((each) => [`${each.domain}:${each.name}`, each]));
     const stored = tensorsIn(this.graph).reduce((sum, tensor) => sum + sizeOfTensor(tensor), 0);
     this.budget = new FoldBudget(leastNumbers + 4 * stored);
-    this.maker = new OnnxMaker(leastNumbers + stored, this.budget);
+    this.maker = new OnnxMaker(leastNumbers + stored, this.budget, options.keepScales);
   }
 
   run(): OnnxImport {
@@ -186,35 +188,42 @@ class ModelWalk {
     const stored = new Set(graph.initializers.map(({ name }) => name));
     for (const value of graph.inputs) if (!stored.has(value.name)) this.declared.set(value.name, value);
     this.requireKnownNames();
-    const output = this.chosenOutput(scope);
-    this.wanted = output;
-    this.resolve(scope, [output]);
-    const y = scope.find(output)!;
-    const [input] = this.inputs;
-    if (this.inputs.length > 1)
-      throw unsupported(
-        'the model',
-        `it has ${this.inputs.length} inputs (${this.inputs.map(({ name }) => name).join(', ')})`,
-        'fix the values of all but one with --input NAME=VALUE',
-      );
-    if (input === undefined || y.kind === 'constant')
-      throw unsupported('the model', `its output ${output} does not depend on an input`);
-    const end = this.delivered(y, input.value);
+    this.wanted = this.chosenOutputs(scope);
+    this.resolve(scope, this.wanted);
+    // In the order of the file, not in that of their first use.
+    const places = new Map([...this.declared.keys()].map((name, place) => [name, place]));
+    const inputs = this.inputs.sort((a, b) => places.get(a.name)! - places.get(b.name)!);
+    const outputs = this.wanted.map((name) => {
+      const y = scope.find(name)!;
+      if (inputs.length === 0 || y.kind === 'constant')
+        throw unsupported('the model', `its output ${name} does not depend on an input`);
+      return y;
+    });
+    const ends: Activation[] = [];
+    for (const y of outputs) ends.push(this.delivered(y, ends));
     const tensors = maker.tensors;
-    tensors[end.tensor] = { ...tensors[end.tensor]!, name: output };
-    const built = withoutDead({ ...maker.graph(input.value.tensor, end.tensor) });
-    const axes = { input: reordered(input.value), output: reordered(end) };
-    for (const [kind, name, order] of [
-      ['input', input.name, axes.input],
-      ['output', output, axes.output],
+    ends.forEach(({ tensor }, place) => {
+      tensors[tensor] = { ...tensors[tensor]!, name: this.wanted[place]! };
+    });
+    const tensorsOf = (values: readonly Activation[]) => values.map(({ tensor }) => tensor);
+    const built = withoutDead(maker.graph(tensorsOf(inputs.map(({ value }) => value)), tensorsOf(ends)));
+    const axes = { inputs: inputs.map(({ value }) => reordered(value)), outputs: ends.map(reordered) };
+    for (const [kind, names, orders] of [
+      ['input', inputs.map(({ name }) => name), axes.inputs],
+      ['output', this.wanted, axes.outputs],
     ] as const)
-      if (order)
-        notes.push(
-          `The ${kind} ${name} has its channels last: its axes are ${order.join(', ')} of the original.`,
-        );
-    if (this.removedScales > 0)
+      for (const [place, order] of orders.entries())
+        if (order)
+          notes.push(
+            `The ${kind} ${names[place]} has its channels last: its axes are ${order.join(', ')} of the original.`,
+          );
+    if (inputs.length > 1 || ends.length > 1)
       notes.push(
-        `The scales of ${this.removedScales} quantized activations were left out: aiot model quantize determines its own from data.`,
+        `The model has ${inputs.length} inputs and ${ends.length} outputs. A bundle needs one of each: fix inputs with --input NAME=VALUE, and choose an output with --output NAME.`,
+      );
+    if (this.removedScales > 0 && !this.options.keepScales)
+      notes.push(
+        `The scales of ${this.removedScales} quantized activations were left out: aiot model quantize determines its own from data, and --keep-scales keeps them.`,
       );
     const { producer, producerVersion } = this.model;
     return {
@@ -239,36 +248,29 @@ class ModelWalk {
     }
   }
 
-  private chosenOutput(scope: Scope): string {
+  private chosenOutputs(scope: Scope): string[] {
     const { outputs } = this.graph;
     const names = outputs.map(({ name }) => name);
-    const wanted = this.options.output;
-    if (wanted !== undefined) {
-      if (names.includes(wanted)) return wanted;
+    const wanted = [...new Set(this.options.outputs)];
+    const unknown = wanted.find((name) => !names.includes(name));
+    if (unknown !== undefined)
       throw unsupported(
         '--output',
-        `the model has no output ${wanted}`,
+        `the model has no output ${unknown}`,
         `its outputs are ${names.join(', ')}`,
       );
-    }
+    if (wanted.length > 0) return wanted;
     const real = outputs.filter(({ name, type }) => {
       const element = type?.tensor?.element;
       if (element === undefined) return scope.makers.get(name)?.node.op === 'ZipMap' || type === undefined;
       return element === 1 || element === 10 || element === 11;
     });
-    const [first] = real;
-    if (first === undefined)
+    if (real.length === 0)
       throw unsupported('the model', `no output of ${names.join(', ') || 'none'} is a float tensor`);
-    if (real.length > 1)
-      throw unsupported(
-        'the model',
-        `it has ${real.length} outputs (${real.map(({ name }) => name).join(', ')})`,
-        `choose one with --output ${first.name}`,
-      );
-    for (const { name } of outputs)
-      if (name !== first.name)
-        this.notes.push(`The output ${name} was left out: its elements are not float numbers.`);
-    return first.name;
+    for (const output of outputs)
+      if (!real.includes(output))
+        this.notes.push(`The output ${output.name} was left out: its elements are not float numbers.`);
+    return [...new Set(real.map(({ name }) => name))];
   }
 
   /** Adds everything that these names depend on. Without recursion, because a file may chain any number of nodes. */
@@ -380,13 +382,13 @@ class ModelWalk {
     const made = [lower(call)].flat();
     if (made.every(({ kind }) => kind === 'constant')) this.folded += 1;
     else this.layers += 1;
-    if (op === 'QuantizeLinear' || op.startsWith('QLinear')) this.removedScales += 1;
+    if (op === 'QuantizeLinear' || op === 'QGemm' || op.startsWith('QLinear')) this.removedScales += 1;
     return made;
   }
 
   private names: Set<string> | undefined;
   private readNames(): Set<string> {
-    this.names ??= new Set([...namesRead(this.graph.nodes), this.wanted]);
+    this.names ??= new Set([...namesRead(this.graph.nodes), ...this.wanted]);
     return this.names;
   }
 
@@ -527,18 +529,22 @@ class ModelWalk {
     return readers;
   }
 
-  /** The output as stored in the .tflite file: images channels last if the input is, everything else as in the model. */
-  private delivered(value: Activation, input: Activation): Activation {
+  /**
+   * An output as stored in the .tflite file: images channels last if an input is, everything else as in the model.
+   * @param others outputs before it
+   */
+  private delivered(value: Activation, others: readonly Activation[]): Activation {
     const { maker } = this;
     maker.where = 'the output';
     const y = maker.settled(value);
+    const inputs = this.inputs.map((input) => input.value);
+    const taken = [...inputs, ...others].map(({ tensor }) => tensor);
     const channelsLast = [0, ...identity(y.shape.length).slice(2), 1];
-    const stays =
-      reordered(input) !== undefined && y.shape.length > 2 && y.order.join() === channelsLast.join();
-    const isOwn = y.tensor !== input.tensor;
-    const end = stays && isOwn && reordered(y) ? y : maker.arranged(y, identity(y.shape.length));
-    if (end.tensor !== input.tensor) return end;
-    // Even a model that only returns its input needs an operator.
+    const stays = inputs.some(reordered) && y.shape.length > 2 && y.order.join() === channelsLast.join();
+    const isInput = inputs.some(({ tensor }) => tensor === y.tensor);
+    const end = stays && !isInput && reordered(y) ? y : maker.arranged(y, identity(y.shape.length));
+    if (!taken.includes(end.tensor)) return end;
+    // An operator copies an input that is returned, and an output with the values of another one.
     const options = { newShape: end.shape };
     return maker.plain(
       maker.op('RESHAPE', [end.tensor, maker.integers(end.shape)], end.shape, options),

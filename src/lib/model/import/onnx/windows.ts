@@ -326,10 +326,22 @@ export function sliced(
 /** Operators whose results are never negative: zeros around them do not change a maximum. */
 const nonNegative = new Set(['RELU', 'RELU6', 'LOGISTIC', 'SOFTMAX']);
 
+/** Operators whose results are not negative if their input is not. */
+const passing = new Set(['MAX_POOL_2D', 'AVERAGE_POOL_2D', 'RESHAPE', 'TRANSPOSE']);
+
+/** Maximum number of operators to look through: there are few between a Relu and a quantization. */
+const mostPassed = 4;
+
 /** Whether an operator ensures that no element is negative. */
 export function isNonNegative(maker: OnnxMaker, { tensor }: Activation): boolean {
-  const source = maker.operators.findLast(({ outputs }) => outputs.includes(tensor));
-  return source !== undefined && nonNegative.has(source.op);
+  let at = tensor;
+  for (let passed = 0; passed <= mostPassed; passed++) {
+    const source = maker.operators.findLast(({ outputs }) => outputs.includes(at));
+    if (source === undefined || !passing.has(source.op))
+      return source !== undefined && nonNegative.has(source.op);
+    at = source.inputs[0]!;
+  }
+  return false;
 }
 
 const maxPool: Lower = (call) => {

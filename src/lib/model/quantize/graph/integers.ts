@@ -4,6 +4,7 @@ import type { Kind } from '../types.js';
 import { unfit } from './calibrate.js';
 import {
   activationQuantization,
+  gridScales,
   quantizeLayer,
   quantizeValues,
   quantizeWide,
@@ -17,8 +18,10 @@ import { channelAxis, fixedOutput, outputRule, weightPlaces } from './rules.js';
 interface IntegerPlan {
   /** Kind of each operator of the float graph. */
   kinds: readonly Kind[];
-  /** Kind of the network's input and output. */
+  /** Kind of the network's inputs and outputs. */
   io: Kind;
+  /** Called with the name of weights that were not quantized before, if the others keep the scales that they had. */
+  onNewScales?: (weights: string) => void;
 }
 
 interface IntegerGraph {
@@ -31,7 +34,7 @@ interface IntegerGraph {
  * Converts a float32 network to integers: per-channel symmetric int8 weights; int8 activations with zero points and int32 biases, or int16
  * activations with int64 biases. Operators of other kinds are placed between QUANTIZE and DEQUANTIZE. Rules: those of TensorFlow 2.18's
  * converter, without its calibration defect for elementwise operators. The given graph is left unchanged.
- * @param ranges by tensor
+ * @param ranges by tensor; a tensor whose range has a `given` scale gets exactly that one
  * @throws AIOT_QUANTIZE_UNFIT
  */
 export function toIntegers(
@@ -39,8 +42,12 @@ export function toIntegers(
   ranges: ReadonlyMap<number, Range>,
   plan: IntegerPlan,
 ): IntegerGraph {
-  const united = uniteRanges(graph, ranges, ({ op }) => outputRule(op) === 'own');
-  const twins = new Twins(graph, united);
+  const united = uniteRanges(
+    graph,
+    ranges,
+    ({ op, outputs }) => outputRule(op) === 'own' && ranges.get(outputs[0] ?? -1)?.given === undefined,
+  );
+  const twins = new Twins(graph, united, plan.onNewScales);
   const inputs = graph.inputs.map((index) => twins.make(index, plan.io));
   graph.operators.forEach((operator, at) => {
     addOperator(twins, operator, plan.kinds[at]!);
@@ -97,6 +104,7 @@ function addInteger(twins: Twins, operator: Operator, kind: Kind): void {
     inputs[layer[1]] = bias;
   }
   twins.operators.push({ ...operator, inputs, outputs, options: optionsFor(operator, kind) } as Operator);
+  for (const index of operator.outputs) twins.rescale(index, kind);
 }
 
 function outputQuantization(twins: Twins, operator: Operator, kind: Kind, inputs: number[]): Quantization {
@@ -173,7 +181,12 @@ function addWeights(
   const channels = weights.shape[axis]!;
   const block = axis === 3 ? 1 : weights.data.length / channels;
   const biases = bias?.data instanceof Float32Array ? bias.data : new Float32Array(channels);
-  const layer = quantizeLayer(weights.data, biases, channels, block, axis, inputScale);
+  let scales: number[] | undefined;
+  if (twins.onNewScales !== undefined) {
+    scales = gridScales(weights.data, channels, block);
+    if (scales === undefined) twins.onNewScales(weights.name);
+  }
+  const layer = quantizeLayer(weights.data, biases, channels, block, axis, inputScale, scales);
   const place = twins.add({
     ...weights,
     type: 'int8',
@@ -230,6 +243,7 @@ class Twins {
   constructor(
     readonly graph: Graph,
     readonly ranges: ReadonlyMap<number, Range>,
+    readonly onNewScales: IntegerPlan['onNewScales'],
   ) {}
 
   /** A tensor for an operator's output that corresponds to float tensor `index`. */
@@ -269,6 +283,21 @@ class Twins {
     return place;
   }
 
+  /** Converts an output to its given scale, if its operator could not produce it. */
+  rescale(index: number, kind: Kind): void {
+    const kinds = this.#made.get(index);
+    const made = kinds?.get(kind);
+    const given = kind === 'int8' ? this.ranges.get(index)?.given : undefined;
+    if (made === undefined || given === undefined) return;
+    const { name, shape, type, quantization } = this.tensors[made]!;
+    const isSame =
+      quantization?.scale[0] === given.scale[0] && quantization?.zeroPoint[0] === given.zeroPoint[0];
+    if (type !== 'int8' || isSame) return;
+    const place = this.add({ name: `${name}/rescaled`, shape, type, quantization: given });
+    this.operators.push({ op: 'QUANTIZE', inputs: [made], outputs: [place], options: {} });
+    kinds!.set(kind, place);
+  }
+
   /** Tensors of the float graph with their replacements here. */
   *native(): Iterable<[float: number, place: number]> {
     for (const [index, kinds] of this.#made) {
@@ -306,7 +335,8 @@ class Twins {
     const range = this.ranges.get(index);
     if (range === undefined)
       throw unfit(`no values were observed for tensor ${this.graph.tensors[index]?.name}`);
-    return kind === 'int16' ? wideQuantization(range) : activationQuantization(range);
+    if (kind === 'int16') return wideQuantization(range);
+    return range.given ?? activationQuantization(range);
   }
 
   #constantOf(index: number, kind: Kind, given?: Quantization): number {

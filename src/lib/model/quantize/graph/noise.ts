@@ -45,33 +45,40 @@ export function measureNoise(
   return new Map(pairs.map(({ index, signal, noise }) => [index, decibels(signal, noise)]));
 }
 
-/** Stores the float network's values of one tensor, to compare many quantized networks with it. */
+/**
+ * Stores the float network's values of some tensors, to compare many quantized networks with it.
+ * @returns the mean of their signal-to-noise ratios, in decibels
+ */
 export function measureAgainst(
   float: Graph,
-  index: number,
+  indices: readonly number[],
   rows: readonly Float32Array[],
 ): (quantized: Graph, twins: ReadonlyMap<number, number>) => number {
   const reference = createRunner(float);
   const wanted = rows.map((row) => {
     reference.run(row);
-    return Float32Array.from(reference.tensors[index]!);
+    return indices.map((index) => Float32Array.from(reference.tensors[index]!));
   });
   return (quantized, twins) => {
     const other = createRunner(quantized);
-    const place = twins.get(index)!;
-    const values = other.tensors[place]!;
-    const { scale: [scale = 1] = [], zeroPoint: [zero = 0] = [] } =
-      quantized.tensors[place]!.quantization ?? {};
-    let [signal, noise] = [0, 0];
+    const watched = indices.map((index) => {
+      const place = twins.get(index)!;
+      const { scale: [scale = 1] = [], zeroPoint: [zero = 0] = [] } =
+        quantized.tensors[place]!.quantization ?? {};
+      return { values: other.tensors[place]!, scale, zero, signal: 0, noise: 0 };
+    });
     rows.forEach((row, at) => {
       other.run(row);
-      const want = wanted[at]!;
-      for (let i = 0; i < want.length; i++) {
-        signal += want[i]! ** 2;
-        noise += (want[i]! - (values[i]! - zero) * scale) ** 2;
-      }
+      watched.forEach((one, k) => {
+        const want = wanted[at]![k]!;
+        const { values, scale, zero } = one;
+        for (let i = 0; i < want.length; i++) {
+          one.signal += want[i]! ** 2;
+          one.noise += (want[i]! - (values[i]! - zero) * scale) ** 2;
+        }
+      });
     });
-    return decibels(signal, noise);
+    return watched.reduce((sum, { signal, noise }) => sum + decibels(signal, noise), 0) / watched.length;
   };
 }
 

@@ -5,6 +5,8 @@ import type { Quantization } from '../../../formats/tflite/graph.js';
 export interface Range {
   low: number;
   high: number;
+  /** Scale and zero point that an int8 activation has instead of those of its range: another program chose them. */
+  given?: Quantization;
 }
 
 function clamp(x: number, low: number, high: number): number {
@@ -87,6 +89,7 @@ const deadChannel = 5e-7;
  * units, that channel's s_w is enlarged.
  * @param weights channel `c` of element `i` is `i / block mod channels` (block = elements between two channels)
  * @param axis dimension of the channels
+ * @param scales s_w of each channel, if another program chose it
  */
 export function quantizeLayer(
   weights: Float32Array,
@@ -95,8 +98,9 @@ export function quantizeLayer(
   block: number,
   axis: number,
   inputScale: number,
+  scales: readonly number[] = channelScales(weights, channels, block),
 ): QuantizedLayer {
-  const scale = channelScales(weights, channels, block).map((plain, c) => {
+  const scale = scales.map((plain, c) => {
     const b = Math.abs(bias[c]!);
     return b / (inputScale * plain) > biasLimit ? Math.fround(b / (inputScale * biasLimit)) : plain;
   });
@@ -124,6 +128,35 @@ export function channelScales(weights: Float32Array, channels: number, block: nu
     largest[c] = most;
   }
   return Array.from(largest, (most) => Math.fround((most || deadChannel) / 127));
+}
+
+/** Largest distance of a weight from a whole number of steps, in steps: single precision moves it less. */
+const onGrid = 1e-3;
+
+/**
+ * Scales of weights that were quantized before, so that each is a whole number of steps from −127 to 127. One scale for all channels if
+ * possible, otherwise one for each. Layout as in `quantizeLayer`.
+ * @returns undefined if there are none, for example because the zero point was not 0
+ */
+export function gridScales(weights: Float32Array, channels: number, block: number): number[] | undefined {
+  const whole = gridScale(weights);
+  if (whole !== undefined) return new Array<number>(channels).fill(whole);
+  const own = Array.from({ length: channels }, (_, c) =>
+    gridScale(weights.filter((_, i) => Math.floor(i / block) % channels === c)),
+  );
+  return own.every((scale) => scale !== undefined) ? (own as number[]) : undefined;
+}
+
+/** The largest magnitude divided by the greatest number of steps, at most 127, of which all values are multiples. */
+function gridScale(values: Float32Array): number | undefined {
+  const most = values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+  if (most === 0) return Math.fround(deadChannel / 127);
+  for (let steps = 127; steps > 0; steps--) {
+    const scale = most / steps;
+    if (values.every((value) => Math.abs(value / scale - Math.round(value / scale)) < onGrid))
+      return Math.fround(scale);
+  }
+  return undefined;
 }
 
 /** q = round(w / s_w[c]), in [−127, 127]. */

@@ -72,9 +72,8 @@ export function quantizePrepared(
   const noise = measured && rows.length > 0 ? noiseOf(base ?? reference, graph, twins, rows) : undefined;
   if (noise !== undefined && base !== undefined) {
     // Inner tensors are compared with those after equalization, the output with the original one.
-    const [output = -1] = prepared.outputs;
-    const ends = new Map([[output, twins.get(output)!]]);
-    noise.set(output, noiseOf(reference, graph, ends, rows).get(output)!);
+    const ends = new Map(prepared.outputs.map((output) => [output, twins.get(output)!]));
+    for (const [output, decibels] of noiseOf(reference, graph, ends, rows)) noise.set(output, decibels);
   }
   const io = graph.tensors[graph.inputs[0]!]!.type as Kind;
   const report = reportOf(prepared, graph, twins, methods, noise);
@@ -156,10 +155,10 @@ function noiseOf(
 }
 
 /**
- * Converts the float32 network into the form that quantization needs: float16 constants as float32, batch norms and activations folded, one
- * input and one output. The given graph is left unchanged.
- * @throws AIOT_QUANTIZE_UNFIT for a network that is already quantized, has several inputs or outputs, an operator without a rule, or non-finite
- * weights
+ * Converts the float32 network into the form that quantization needs: float16 constants as float32, batch norms and activations folded,
+ * inputs and outputs of float32. The given graph is left unchanged.
+ * @throws AIOT_QUANTIZE_UNFIT for a network that is already quantized, has an input or output of another type, an operator without a rule, or
+ * non-finite weights
  */
 export function prepareGraph(graph: Graph): Graph {
   const float = withFloatConstants(graph);
@@ -173,9 +172,11 @@ export function prepareGraph(graph: Graph): Graph {
     ['output', float.outputs],
   ];
   for (const [what, indices] of ends) {
-    if (indices.length !== 1) throw unfit(`expected one ${what}, got ${indices.length}`);
-    const { name, type } = float.tensors[indices[0]!]!;
-    if (type !== 'float32') throw unfit(`expected an ${what} of float32, got ${type} (${name})`);
+    if (indices.length === 0) throw unfit(`expected an ${what}, got none`);
+    for (const index of indices) {
+      const { name, type } = float.tensors[index]!;
+      if (type !== 'float32') throw unfit(`expected an ${what} of float32, got ${type} (${name})`);
+    }
   }
   if (hasState(float)) throw unfit('expected a model without variables: their ranges cannot be observed');
   const broken = brokenConstant(float);
@@ -272,7 +273,8 @@ function toDynamic(graph: Graph, taken: (operator: Operator, at: number) => bool
 }
 
 /**
- * Reports each activation of the float network: its type, scale, range method and noise after quantization.
+ * Reports each activation of the float network: its type, scale, range method and noise after quantization. The noise of the network is that
+ * of its noisiest output.
  * @param twins its tensors → those of the quantized network
  */
 function reportOf(
@@ -296,8 +298,9 @@ function reportOf(
   };
   const made = ({ op, outputs }: Operator) =>
     outputs.map((index) => line(op, index, outputRule(op) === 'own'));
+  const ofOutputs = float.outputs.flatMap((index) => noise?.get(index) ?? []);
   return {
-    sqnrDb: rounded(noise?.get(float.outputs[0]!)),
+    sqnrDb: ofOutputs.length === 0 ? null : rounded(Math.min(...ofOutputs)),
     layers: [...float.inputs.map((index) => line('input', index, true)), ...float.operators.flatMap(made)],
   };
 }

@@ -85,10 +85,12 @@ function candidatesOf(graph: Graph, seen: ReadonlyMap<number, Seen>, kinds: read
     .sort((a, b) => a.share - b.share);
 }
 
-/** The decisive tensor: the input of a closing SOFTMAX or LOGISTIC, otherwise the output. */
-export function decisive({ operators, outputs }: Graph): number {
-  const last = operators.find((operator) => operator.outputs.includes(outputs[0]!));
-  return last?.op === 'SOFTMAX' || last?.op === 'LOGISTIC' ? last.inputs[0]! : outputs[0]!;
+/** The decisive tensor of each output: the input of a closing SOFTMAX or LOGISTIC, otherwise the output. */
+export function decisive({ operators, outputs }: Graph): number[] {
+  return outputs.map((output) => {
+    const last = operators.find((operator) => operator.outputs.includes(output));
+    return last?.op === 'SOFTMAX' || last?.op === 'LOGISTIC' ? last.inputs[0]! : output;
+  });
 }
 
 /** Share of the values that a percentile range excludes at each end. */
