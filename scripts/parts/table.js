@@ -186,7 +186,7 @@ export const parts = {
   kcat: { for: "librdkafka's command", mb: 0, apt: ['kcat'], ready: () => onPath('kcat') },
   librosa: {
     for: 'librosa, whose mel spectrograms and cepstral coefficients are the reference for ours',
-    mb: 500,
+    mb: 527,
     ...environment('librosa', ['librosa==0.11.0']),
   },
   litert: {
