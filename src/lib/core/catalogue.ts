@@ -32,7 +32,7 @@ export const catalogue = {
   AIOT_ALREADY_EXISTS: {
     exit: 2,
     family: 'user',
-    about: 'The name is already in use. The existing item was not changed or overwritten.',
+    about: 'The name, folder or board is already in use. The existing item was not changed or overwritten.',
     next: 'Choose another name, or remove the existing item.',
     subjects: {
       context:
@@ -87,7 +87,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The optional packages for TensorFlow.js (--backend cpu, wasm or node) or for a Coral Edge TPU (--delegate coral) are missing or cannot be loaded.',
+      'The optional packages for TensorFlow.js (--backend, SavedModel import) or for a Coral Edge TPU are missing or cannot be loaded, or the Edge TPU does not respond.',
     next: 'Install the packages named in the message; or omit --backend or --delegate to use the built-in engine, which needs none.',
   },
   AIOT_BACKUP_DAMAGED: {
@@ -113,7 +113,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about:
-      'A device does not match its birth certificate, the signed record of its provisioning: the board, its certificate or its flash contents differ.',
+      'A device does not match the records of its provisioning: the board, its certificate or its flash contents differ.',
     next: 'If you replaced the board on purpose, run `aiot device replace NAME`. If not, revoke its access with `aiot device revoke NAME`.',
   },
   AIOT_BIRTH_MISSING: {
@@ -141,13 +141,14 @@ export const catalogue = {
     exit: 5,
     family: 'outside',
     about:
-      "The broker rejected this client's credentials or MQTT version, or does not allow it to publish or subscribe to the topic.",
+      'A broker or server rejected this client: its credentials, certificate or protocol version are not accepted, or it may not use the topic.',
     next: 'Check the certificate, token or password, and check that this client is allowed to use the topic.',
   },
   AIOT_BROKER_UNREACHABLE: {
     exit: 1,
     family: 'outside',
-    about: 'The message broker did not respond, or its TLS certificate is not signed by a trusted CA.',
+    about:
+      'The message broker did not respond, closed the connection or is temporarily unavailable, or its TLS certificate is not trusted.',
     next: "Check the URL and that the broker is running. For a private CA, add --ca FILE. For the platform's own broker, run `aiot status`.",
   },
   AIOT_BUG: {
@@ -159,21 +160,22 @@ export const catalogue = {
   AIOT_BUNDLE_MALFORMED: {
     exit: 2,
     family: 'user',
-    about: 'A model bundle (.aiot) is damaged, incomplete, or in a version that this aiot does not support.',
+    about:
+      'A file is not a model bundle (.aiot), or the bundle is damaged, incomplete, or in a version that this aiot does not support.',
     next: 'Create it again with `aiot model push`, or download it again with `aiot model pull NAME@VERSION --out DIR`. For a newer bundle version, use a newer aiot.',
   },
   AIOT_BUNDLE_TAMPERED: {
     exit: 6,
     family: 'user',
     about:
-      'A file in a signed bundle does not match its signature: it was modified or damaged after signing.',
+      'A file of a signed bundle is missing, was modified or damaged after signing, or belongs to another version.',
     next: 'Do not use the bundle. Download it again with `aiot model pull NAME@VERSION --out DIR`.',
   },
   AIOT_CAMERA_FAILED: {
     exit: 1,
     family: 'outside',
     about:
-      'The camera returned no image: it is missing, in use by another program, or does not support the requested size or format.',
+      'The camera returns no images: it is missing, in use by another program, or does not support the requested size or format.',
     next: 'Check that the camera is connected and that no other program uses it. List its formats with `v4l2-ctl --list-formats-ext`, then select one, such as ?size=640x480&input=yuyv422.',
   },
   AIOT_CAMERA_FFMPEG: {
@@ -232,7 +234,7 @@ export const catalogue = {
   AIOT_CHIP_CRASHED: {
     exit: 1,
     family: 'outside',
-    about: "The chip's bootloader crashed, or the chip was reset during the operation.",
+    about: 'The chip or its bootloader crashed, or the chip was reset during the operation.',
     next: 'Repeat the command. If it crashes again, try --no-stub or a lower --baud.',
   },
   AIOT_CHIP_DEAF: {
@@ -244,7 +246,8 @@ export const catalogue = {
   AIOT_CHIP_GARBLED: {
     exit: 1,
     family: 'outside',
-    about: "The chip's response is unreadable: it is noise or text at a different baud rate.",
+    about:
+      "The received data is not the chip's response: it is noise, text at a different baud rate, or an echo of the sent data.",
     next: 'Repeat with --baud 115200. Check the cable, the ground wire and, on older boards, whether the crystal is 26 MHz.',
   },
   AIOT_CHIP_LOCKED: {
@@ -293,8 +296,8 @@ export const catalogue = {
   AIOT_COMMAND_FAILED: {
     exit: 1,
     family: 'outside',
-    about: 'A device failed to run a command.',
-    next: "To see whether the device is online, run `aiot device show NAME`. The message contains the device's error.",
+    about: 'A device failed to run a command, or did not respond in time.',
+    next: 'To see whether the device is online, run `aiot device show NAME`. If the device reported an error, the message contains it.',
   },
   AIOT_COMMAND_UNKNOWN: {
     exit: 2,
@@ -305,7 +308,8 @@ export const catalogue = {
   AIOT_CONFIG_MALFORMED: {
     exit: 2,
     family: 'user',
-    about: 'The device configuration is invalid: a field is unknown, has the wrong type, or is out of range.',
+    about:
+      'The device configuration is invalid: it is not valid JSON or is too long; or a field is unknown, has the wrong type, or is out of range.',
     next: 'Correct the configuration and push it again. For the fields, see docs/reference/protocol.md#configuration.',
   },
   AIOT_CONFIG_UNFIT: {
@@ -318,13 +322,15 @@ export const catalogue = {
   AIOT_CONTEXT_KIND: {
     exit: 2,
     family: 'user',
-    about: 'This kind of context does not support the command.',
+    about:
+      'The selected context does not support the command, because of its kind or because its platform lacks the service.',
     next: 'To see the kind of each context, run `aiot context list`. Choose another context with --context NAME.',
   },
   AIOT_CONTEXT_NOT_FOUND: {
     exit: 4,
     family: 'user',
-    about: 'No context has this name, or no platform has been selected yet.',
+    about:
+      'No context has this name, no platform has been selected yet, or the context has no broker address.',
     next: 'To start a platform on this machine, run `aiot up`. To use another one, run `aiot context add NAME --url URL`.',
   },
   AIOT_CSR_INVALID: {
@@ -337,47 +343,48 @@ export const catalogue = {
   AIOT_CSV_COLUMNS: {
     exit: 2,
     family: 'user',
-    about: "The header of a CSV file does not contain the expected columns, such as the stream's fields.",
-    next: 'Correct the first line of the file. For the recordings of a project, the columns are stream.fields in aiot.yaml.',
+    about:
+      'The columns of a table are not the expected ones: some are missing, unnamed, repeated, not numeric, or too many.',
+    next: 'Use a table with the expected columns, or correct its first line. For the recordings of a project, the columns are stream.fields in aiot.yaml.',
   },
   AIOT_CSV_EMPTY: {
     exit: 2,
     family: 'user',
-    about: 'A CSV file has a header but no data rows.',
+    about: 'A file contains no rows or samples.',
     next: 'Add rows to the file, or use another file.',
   },
   AIOT_DATABASE_REFUSED: {
     exit: 5,
     family: 'outside',
     about:
-      'The database rejected the connection or is unusable: wrong password, name or version, missing privileges, or keys sealed with another secret.',
+      "The database rejected the connection or is unusable: wrong password, name, version or secret, missing privileges, or another platform's data.",
     next: 'Check the URL in --database, and fix the problem that the message names.',
   },
   AIOT_DATABASE_UNREACHABLE: {
     exit: 1,
     family: 'outside',
     about:
-      'The database did not respond, or the connection was lost. Acknowledged data is stored; you can safely repeat other requests.',
+      'The database is temporarily unavailable: it does not respond, is locked or being checked, or another process changed it. Acknowledged data is stored; you can safely repeat other requests.',
     next: 'Check that the database is running and that --database is correct, then try again.',
   },
   AIOT_DATA_CHANGED: {
     exit: 2,
     family: 'user',
     about:
-      'The CSV files in a data folder do not match its dataset.json, or a table changed while it was being read.',
+      'The files in a data folder do not match its dataset.json, or a table changed while it was being read.',
     next: 'Restore the files, or remove dataset.json and import the recordings again.',
   },
   AIOT_DATA_COLUMNS: {
     exit: 2,
     family: 'user',
     about:
-      'Recordings lack the fields declared for the stream, or a table lacks a column for each model input or the label column.',
+      'Recordings do not have the fields declared for the stream, or a table does not have one column for each model input and one for the label.',
     next: "Compare dataset.json with stream.fields in aiot.yaml, or the table's header with the model's inputs. Name the label column with --label NAME.",
   },
   AIOT_DATA_EMPTY: {
     exit: 2,
     family: 'user',
-    about: 'There are no recordings to process.',
+    about: 'There are no recordings, labels, samples or complete windows to process.',
     next: 'Import recordings with `aiot data import FOLDER`, or record some with `aiot data record --label LABEL`.',
   },
   AIOT_DATA_LEAK: {
@@ -390,7 +397,8 @@ export const catalogue = {
   AIOT_DATA_NO_DEVICE: {
     exit: 2,
     family: 'user',
-    about: 'model.split is "device", but a recording does not name the device that made it.',
+    about:
+      'The data is to be divided by device (model.split), but a recording does not name the device that made it.',
     next: 'Add the device to the recording in dataset.json, or set model.split to recording. To import new recordings with a device, use `aiot data import --device NAME`.',
   },
   AIOT_DATA_NO_TIME: {
@@ -402,7 +410,7 @@ export const catalogue = {
   AIOT_DATA_ONE_CLASS: {
     exit: 2,
     family: 'user',
-    about: 'All recordings belong to one class. Classification needs at least two.',
+    about: 'All recordings or rows belong to one class. At least two classes are needed.',
     next: 'Record the other classes in model.labels too.',
   },
   AIOT_DATA_RATE: {
@@ -414,8 +422,9 @@ export const catalogue = {
   AIOT_DATA_TOO_FEW: {
     exit: 2,
     family: 'user',
-    about: 'A class has too few independent recordings for training, validation and test sets.',
-    next: 'Record at least three takes of each class. Parts of one take are nearly identical and count as one.',
+    about:
+      'There are too few independent recordings, devices or rows to divide them into separate parts for training and testing.',
+    next: 'Record at least three takes of each class (with a split by device, on three devices). Parts of one take are nearly identical and count as one.',
   },
   AIOT_DDI_FAILED: {
     exit: 1,
@@ -435,7 +444,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'A delta patch is malformed or does not match its digest. The device downloads the full release instead.',
+      'A delta patch is malformed, too large, or does not match its digest. The device downloads the full release instead.',
     next: 'No action is needed. If this happens repeatedly, check proxies and other systems between the device and the platform.',
   },
   AIOT_DELTA_RESULT: {
@@ -455,13 +464,13 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'A program that installs the deployment or reads its status failed, or is not installed on this machine.',
+      'A program that installs the deployment or reads its status failed, returned no valid output, or is not installed on this machine.',
     next: 'List the commands with `aiot deploy apply --dry-run`, and check that kubectl, docker or systemctl is on the PATH.',
   },
   AIOT_DEPLOY_NOTHING: {
     exit: 4,
     family: 'user',
-    about: 'The folder contains no files rendered by aiot deploy.',
+    about: 'The folder contains no files rendered by aiot deploy, or its secrets have not been created yet.',
     next: 'Render the files with `aiot deploy render --target TARGET --out DIR`.',
   },
   AIOT_DEPLOY_UNFIT: {
@@ -473,20 +482,21 @@ export const catalogue = {
   AIOT_DEPLOY_VALUES: {
     exit: 2,
     family: 'user',
-    about: 'deploy.yaml contains an unknown field or an invalid value.',
+    about: 'deploy.yaml has a syntax error, an unknown field or an invalid value.',
     next: 'Correct the file at the line and column given. For the fields, see docs/reference/deploy-yaml.md.',
   },
   AIOT_DEVICE_BUSY: {
     exit: 1,
     family: 'user',
-    about: 'The virtual device in this folder is already running. Two processes must not write to one flash.',
+    about:
+      'The virtual device in this folder is already running, or this machine is running as many native devices as it may.',
     next: 'Stop the other process, or provision another device.',
   },
   AIOT_DEVICE_CHANGED: {
     exit: 1,
     family: 'user',
     about:
-      'The device was changed by another user at the same time, and your change was not made. Credentials issued by the other change remain valid.',
+      'Another user or command changed the device at the same time, and your change was not made. Credentials issued by the other change remain valid.',
     next: 'Look at the device with `aiot device show NAME`, then repeat the command if the change is still needed.',
   },
   AIOT_DEVICE_NO_MODEL: {
@@ -505,7 +515,7 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about:
-      'Another simulated fleet already uses these device names. Starting this one would revoke its devices’ credentials.',
+      'Another simulated fleet already uses these device names. Starting this fleet would revoke the credentials of the running one.',
     next: 'Choose other names, such as --template "press-####", or stop the other fleet.',
   },
   AIOT_DEVICE_STATE: {
@@ -531,8 +541,8 @@ export const catalogue = {
   AIOT_DISK_FULL: {
     exit: 1,
     family: 'outside',
-    about: 'The disk is full, on the platform or where the command writes its output.',
-    next: 'Free some disk space and repeat the command. No partial files were left.',
+    about: 'The disk is full or a quota is used up, on the platform or where the command writes its output.',
+    next: 'Free some disk space and repeat the command.',
   },
   AIOT_EDGETPU_FAILED: {
     exit: 1,
@@ -545,19 +555,19 @@ export const catalogue = {
     exit: 4,
     family: 'user',
     about:
-      'The requested events have been deleted because they are too old. Changes recorded in them can no longer be read.',
+      'The requested events do not exist: they were deleted because they are too old, or their ID is from another platform.',
     next: 'Read the current state, then continue from the oldest remaining event: `aiot events tail --from 0`.',
   },
   AIOT_FEATURE_UNFIT: {
     exit: 2,
     family: 'user',
     about: 'The feature set cannot be computed from these fields, this rate or this window.',
-    next: 'Change signal.features, signal.mel or signal.window in aiot.yaml. For the requirements of each set, see docs/reference/project.md.',
+    next: 'Change signal.features, signal.mel or signal.window in aiot.yaml (or --set or --window). For the requirements of each set, see docs/reference/project.md.',
   },
   AIOT_FEATURE_UNKNOWN: {
     exit: 2,
     family: 'user',
-    about: 'signal.features names an unknown feature.',
+    about: 'signal.features or --set names an unknown feature.',
     next: 'Use raw, motion, spectral, har, logmel, mfcc, or names of features from the first four.',
   },
   AIOT_FILE_IS_INPUT: {
@@ -569,8 +579,9 @@ export const catalogue = {
   AIOT_FILE_MALFORMED: {
     exit: 2,
     family: 'user',
-    about: 'A file is damaged, truncated, or not in the expected format. The message gives the position.',
-    next: 'Correct the file at that position, or create it again.',
+    about:
+      'A file or a part of the flash is damaged, truncated, not in the expected format, or lacks a required part.',
+    next: 'Correct the part that the message names, or create the file again.',
     subjects: {
       csv: 'Correct or remove that line. Every row must have all cells, and every number must be finite and in decimal notation.',
       nvs: 'Create the NVS partition again with `aiot firmware nvs create IN.csv OUT.bin --size 0x6000`.',
@@ -592,21 +603,22 @@ export const catalogue = {
   AIOT_FILE_NOT_READABLE: {
     exit: 1,
     family: 'outside',
-    about: 'A file could not be read: permission is denied, or the path is a folder or not a regular file.',
-    next: 'Check the path and its permissions.',
+    about:
+      'A file could not be read: permission is denied, it is not of a supported type, or too many files are open.',
+    next: 'Check the path, its permissions and the type of the file.',
   },
   AIOT_FILE_NOT_WRITABLE: {
     exit: 1,
     family: 'outside',
     about:
-      'A file could not be written: permission is denied, the disk is full, or part of the path is not a folder.',
-    next: 'Check the permissions and the free disk space, or choose another folder. No partial files were left.',
+      'A file could not be written or removed: permission is denied, the disk fails, the path is invalid, or the file already exists or is in use.',
+    next: 'Check the path, its permissions and the disk, or choose another folder.',
   },
   AIOT_FIRMWARE_BUILD: {
     exit: 1,
     family: 'outside',
     about:
-      "Building the project's firmware failed in the compiler, CMake, PlatformIO or ESP-IDF, or produced no output.",
+      "Building or testing the project's firmware failed in the compiler, CMake, CTest, PlatformIO or ESP-IDF, timed out, or produced no output.",
     next: 'Fix the first error in the message. If the message names a log file, it contains the full output.',
   },
   AIOT_FIRMWARE_MISSING: {
@@ -625,19 +637,21 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      'The board has no partition table, or its table has no second app slot, model slot or NVS partition.',
+      'The board has no partition table, or lacks a second app slot, a model slot, an NVS partition or an entry in it.',
     next: 'Create a partition table: `aiot firmware partitions create IN.csv table.bin`. Then write it with `aiot flash table.bin@0x8000`.',
   },
   AIOT_FLASH_READ: {
     exit: 1,
     family: 'outside',
-    about: 'The chip could not read its flash, or the data was corrupted during transfer.',
+    about:
+      'The chip could not read its flash, does not report its size, or the data was corrupted during transfer.',
     next: 'Repeat the command with a lower --baud. Check with `aiot board info` that the range is within the flash.',
   },
   AIOT_FLASH_REFUSED: {
     exit: 6,
     family: 'user',
-    about: 'Writing this image would leave the board unable to boot. Nothing was written.',
+    about:
+      'The operation is unsafe: the board could fail to boot or lose its identity, or the image does not fit this chip or board. Nothing was written.',
     next: 'Fix the problem that the message names. To write anyway, add --force, which lists the checks it overrides.',
   },
   AIOT_FLASH_UNHEALTHY: {
@@ -656,20 +670,20 @@ export const catalogue = {
   AIOT_FLASH_WRITE: {
     exit: 1,
     family: 'outside',
-    about: 'The chip could not write or erase its flash.',
+    about: 'The chip could not write or erase its flash, or does not report its size.',
     next: 'Check the power supply. The flash may be write-protected or worn out.',
   },
   AIOT_FOLDER_NOT_EMPTY: {
     exit: 2,
     family: 'user',
-    about: 'The output folder is not empty. Nothing was written.',
+    about: 'The output folder, database or bucket is not empty, or the path is a file. Nothing was written.',
     next: 'Specify a new or empty folder.',
   },
   AIOT_GATE_FAILED: {
     exit: 6,
     family: 'user',
     about:
-      'The model misses a limit of model.accept in aiot.yaml, or has not completed the steps that its next stage requires.',
+      "The model misses a limit (model.accept, --gate or the chip's memory), or has not completed the steps that its next stage requires.",
     next: 'Record more or better labeled data and train again. To complete a missing step, follow the message. Change model.accept only if the limit itself is wrong.',
   },
   AIOT_GOLDEN_MISMATCH: {
@@ -707,7 +721,8 @@ export const catalogue = {
   AIOT_I2C_MISSING: {
     exit: 4,
     family: 'outside',
-    about: 'This I²C bus does not exist on this machine: it is disabled or has a different number.',
+    about:
+      'This I²C bus does not exist on this machine: it is disabled, was disconnected, or has a different number.',
     next: 'Enable it with `sudo raspi-config nonint do_i2c 0`. To list the buses, run `ls /dev/i2c-*`.',
   },
   AIOT_I2C_NACK: {
@@ -732,7 +747,8 @@ export const catalogue = {
   AIOT_IDEMPOTENCY_REUSED: {
     exit: 2,
     family: 'user',
-    about: 'The Idempotency-Key was already used by a different request.',
+    about:
+      'The Idempotency-Key was already used: by a different request, or by one that is still in progress or whose response is lost.',
     next: 'Send a new key with each new request. Reuse a key only to repeat an identical request.',
   },
   AIOT_IMAGE_MALFORMED: {
@@ -745,7 +761,7 @@ export const catalogue = {
   AIOT_INTERRUPTED: {
     exit: 130,
     family: 'user',
-    about: 'The command was stopped by Ctrl-C or SIGTERM.',
+    about: 'The command or run was canceled: by Ctrl-C, by SIGTERM, or because a question was not confirmed.',
     next: 'Run it again at any time; everything it started has been stopped.',
   },
   AIOT_JOB_ENDED: {
@@ -789,7 +805,8 @@ export const catalogue = {
   AIOT_LITERT_FAILED: {
     exit: 1,
     family: 'outside',
-    about: "LiteRT, Google's interpreter for .tflite files, could not be loaded or rejected the model.",
+    about:
+      "LiteRT, Google's interpreter for .tflite files, could not be loaded, rejected the model or returned no output; or the face detector's model is unusable.",
     next: "To see whether LiteRT loads, run `aiot doctor`. To see the model's operators and types, run `aiot model inspect FILE`.",
   },
   AIOT_LOOP_RUNNING: {
@@ -802,14 +819,15 @@ export const catalogue = {
   AIOT_LOOP_STAGE: {
     exit: 2,
     family: 'user',
-    about: 'A stage of the motion system (aiot loop run --stage) cannot process its input.',
+    about:
+      'A stage of the motion system (aiot loop run --stage) does not support this sensor, destination or set of fields.',
     next: "For each stage's inputs and outputs, see docs/how-to/motion-over-nats.md.",
   },
   AIOT_MANIFEST_MALFORMED: {
     exit: 2,
     family: 'user',
-    about: 'A signed manifest is malformed.',
-    next: 'Push the model again with this version of aiot.',
+    about: 'A signed document (manifest, trust root, timestamp or birth certificate) is malformed.',
+    next: 'Create or push it again with this version of aiot.',
   },
   AIOT_MEMORY_SHORT: {
     exit: 5,
@@ -821,7 +839,7 @@ export const catalogue = {
   AIOT_MESSAGE_MALFORMED: {
     exit: 1,
     family: 'outside',
-    about: 'A message of the device protocol is malformed.',
+    about: 'A message of the device protocol is malformed or exceeds a limit of the protocol.',
     next: 'Compare the payload with docs/reference/protocol.md.',
   },
   AIOT_MODEL_IN_USE: {
@@ -846,15 +864,16 @@ export const catalogue = {
   AIOT_MODEL_STALE: {
     exit: 6,
     family: 'user',
-    about: 'The metrics belong to a different model, dataset or aiot.yaml than the current build folder.',
+    about:
+      'The metrics, checkpoint or lesson belong to a different model, dataset or aiot.yaml than the current one.',
     next: 'Run `aiot model train`, `aiot model quantize` and `aiot model evaluate` again, in this order.',
   },
   AIOT_MODEL_UNFIT: {
     exit: 2,
     family: 'user',
     about:
-      'The model described in aiot.yaml cannot be built, or the command does not support this kind of model.',
-    next: 'Check model.kind, model.layers and signal.features in aiot.yaml. For their values, see docs/reference/project.md.',
+      'The model cannot be built from aiot.yaml, or does not suit the command, the device, the sensor or the project.',
+    next: 'Use a model of the kind that the message requires. For a project, check model.kind, model.layers and signal.features in aiot.yaml (see docs/reference/project.md).',
   },
   AIOT_MODEL_UNTRUSTED: {
     exit: 5,
@@ -880,7 +899,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'A required native package (serialport, sharp or libsql) cannot be loaded: it was not installed, or was not built for this system or Node version.',
-    next: 'Reinstall without --omit=optional on Linux with glibc (x64 or arm64), macOS or Windows. For a remote port: --port rfc2217://HOST:PORT',
+    next: 'Reinstall without --omit=optional on Linux with glibc (x64 or arm64), macOS or Windows. To use a board without serialport, connect to a remote port with `--port rfc2217://HOST:PORT`.',
   },
   AIOT_NATIVE_PROGRAM: {
     exit: 2,
@@ -891,14 +910,14 @@ export const catalogue = {
   AIOT_NOT_ALLOWED: {
     exit: 5,
     family: 'user',
-    about: 'Your credentials do not permit this operation.',
-    next: 'Use a token with the required role and scope. To see the role and scopes of your tokens, run `aiot token list`.',
+    about: 'The credentials used do not permit this operation, or the device is suspended or revoked.',
+    next: 'Use a token with the required role and scope. To see the role and scopes of your tokens, run `aiot token list`. For a device, run `aiot device show NAME`.',
   },
   AIOT_NOT_FOUND: {
     exit: 4,
     family: 'user',
-    about: 'No item with this name exists.',
-    next: 'Check the name. The list command of each topic, such as `aiot device list`, shows the existing names.',
+    about: 'No such item exists.',
+    next: 'Check the name or ID. The list command of each topic, such as `aiot device list`, shows the existing ones.',
     subjects: {
       login: 'To see the endpoints with stored credentials, run `aiot stream login`.',
       loop: 'To see the loops that have run here, as this user or as a service, run `aiot loop status`.',
@@ -918,7 +937,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The OCI registry rejected the request or requires credentials, or the artifact at that location is not an aiot model.',
+      'The OCI registry rejected the request, requires credentials or is not supported, or the artifact at that location is not an aiot model.',
     next: 'Log in with docker login, podman login or oras login. Check the repository and the tag: oci://HOST/REPOSITORY:TAG',
   },
   AIOT_OCI_UNREACHABLE: {
@@ -936,13 +955,13 @@ export const catalogue = {
   AIOT_PIPELINE_STEP: {
     exit: 1,
     family: 'outside',
-    about: 'A pipeline step failed, as did its retries. The outputs of earlier steps are kept.',
+    about: 'A pipeline step failed, including any retries. The outputs of earlier steps are kept.',
     next: "To see the step's output, run `aiot pipeline status --step NAME`. To continue from that step, run `aiot pipeline resume`.",
   },
   AIOT_PLATFORM_FAILED: {
     exit: 1,
     family: 'outside',
-    about: 'The platform could not start, or reported an internal error.',
+    about: 'The platform could not start, reported an internal error, or sent an invalid response.',
     next: "On the platform's machine, read its log with `aiot platform logs`. A platform that runs in the foreground logs to its terminal.",
   },
   AIOT_PLATFORM_NOT_RUNNING: {
@@ -960,13 +979,14 @@ export const catalogue = {
   AIOT_PLATFORM_UNREACHABLE: {
     exit: 1,
     family: 'outside',
-    about: 'The platform did not respond.',
+    about: 'The platform did not respond, is stopping, or closed the connection.',
     next: 'Start it with `aiot up`. To see which platform is selected, run `aiot context list`.',
   },
   AIOT_PLATFORM_UNTRUSTED: {
     exit: 5,
     family: 'outside',
-    about: "The server's certificate was not issued by the CA that this context trusts.",
+    about:
+      "The server's TLS certificate is not trusted: it is from an unknown CA, expired, for another host name, or not the one with the expected fingerprint.",
     next: 'Check the address. To trust another CA, run `aiot context add NAME --url URL --ca FILE --replace`.',
   },
   AIOT_PORT_IN_USE: {
@@ -978,14 +998,14 @@ export const catalogue = {
   AIOT_PRECONDITION_FAILED: {
     exit: 6,
     family: 'user',
-    about: 'The resource was changed by another user since you read it.',
+    about: 'The resource was changed since you read it.',
     next: 'Read it again, review the differences, and send your change with the new ETag in If-Match.',
   },
   AIOT_PROGRAM_FAILED: {
     exit: 1,
     family: 'outside',
     about:
-      'A program started by aiot (a native device, an exec: target, or gpioset for gpio:) exited unexpectedly or timed out.',
+      'A program started by aiot (a native device, an exec: target, gpioset, npm or journalctl) could not be started, exited unexpectedly or timed out.',
     next: 'To see its full output, run the program by hand as the same user. The message contains the last output.',
   },
   AIOT_PROGRAM_NOT_FOUND: {
@@ -997,8 +1017,8 @@ export const catalogue = {
   AIOT_PROJECT_INVALID: {
     exit: 2,
     family: 'user',
-    about: 'aiot.yaml contains an invalid value.',
-    next: 'Correct the line given. For the fields, see docs/reference/project.md.',
+    about: 'aiot.yaml has a syntax error, an unknown field or an invalid value.',
+    next: 'Correct the line shown in the message. For the fields, see docs/reference/project.md.',
   },
   AIOT_PROJECT_NOT_FOUND: {
     exit: 4,
@@ -1009,13 +1029,15 @@ export const catalogue = {
   AIOT_PROOF_INVALID: {
     exit: 5,
     family: 'outside',
-    about: "A device's proof of update is not signed by the key in the device's certificate.",
+    about:
+      "A device's proof of update is malformed, or is not signed by the key in the device's current certificate.",
     next: 'Inspect the device with `aiot device show NAME`: it may be impersonated. Then run `aiot device rotate NAME` or `aiot device revoke NAME`.',
   },
   AIOT_PROOF_MISMATCH: {
     exit: 5,
     family: 'outside',
-    about: 'The update that a device signed differs from the update that it reported or was offered.',
+    about:
+      'The update that a device signed differs from the update that it reported or was offered, or failed its test vectors.',
     next: 'Check its log with `aiot device logs NAME`, then run `aiot rollout retry ID`. If this happens again, revoke the device.',
   },
   AIOT_PROOF_MISSING: {
@@ -1046,31 +1068,35 @@ export const catalogue = {
   AIOT_QUANTIZE_UNFIT: {
     exit: 2,
     family: 'user',
-    about: 'The model contains an operator, a data type or a value that cannot be quantized to int8.',
-    next: 'Remove or replace the operator, data type or value named in the message; or use the float model written by `aiot model train`.',
+    about:
+      'The model, or the combination of options, does not allow this quantization or this output format.',
+    next: 'Change the option, operator or value named in the message. For a model that is already quantized, use the float model written by `aiot model train`.',
   },
   AIOT_RATE_LIMITED: {
     exit: 1,
     family: 'outside',
-    about: 'This address or token sent more requests than the platform allows.',
+    about:
+      "A client exceeded a limit of the platform: the rate of requests, the number of unfinished uploads, or the number of a device's attributes.",
     next: 'Wait, then try again. The response header Retry-After gives the time in seconds.',
   },
   AIOT_RECORDING_UNFIT: {
     exit: 2,
     family: 'user',
-    about: "A recording does not have the fields or the rate that the device's model expects.",
+    about:
+      "A recording does not have the fields or the rate that the device's model expects, or two compared models expect different ones.",
     next: "Record with the fields and the rate in the project's aiot.yaml.",
   },
   AIOT_REQUEST_INVALID: {
     exit: 2,
     family: 'user',
-    about: 'A request to the platform contains an invalid value.',
+    about:
+      'A request to the platform contains an invalid value, exceeds a limit, or is not possible in the current state.',
     next: 'Correct the field named in the message (see /openapi.json on the platform). If an aiot command sent the request, install the same version of aiot on both machines.',
   },
   AIOT_REQUEST_TOO_LARGE: {
     exit: 2,
     family: 'user',
-    about: "The request, or a part of it, exceeds the platform's size limit.",
+    about: "The request, or a part of it, exceeds the platform's size limit or its announced size.",
     next: 'Send less data in one request. For the limits of HTTP requests and uploads, see docs/background/security.md; for MQTT, docs/reference/mqtt-broker.md.',
   },
   AIOT_ROLLOUT_ABORTED: {
@@ -1094,7 +1120,7 @@ export const catalogue = {
   AIOT_ROLLOUT_EMPTY: {
     exit: 4,
     family: 'user',
-    about: 'No device that can run this model matches the selector.',
+    about: 'No device that can run this release matches the selector.',
     next: 'To see the devices and their types, run `aiot device list`.',
   },
   AIOT_ROLLOUT_FAILED: {
@@ -1107,8 +1133,8 @@ export const catalogue = {
     exit: 6,
     family: 'outside',
     about:
-      'More devices in a wave failed than the rollout allows, so it was paused. No more devices start to update.',
-    next: 'To see the failed devices and the reasons, run `aiot rollout show ID`. Then resume, roll back or abort the rollout.',
+      'More devices in a wave failed than the rollout allows, so it was paused or rolled back. No more devices start to update.',
+    next: 'To see the failed devices and the reasons, run `aiot rollout show ID`. Then resume, roll back or abort a paused rollout.',
   },
   AIOT_ROLLOUT_MISREPORTED: {
     exit: 1,
@@ -1151,13 +1177,14 @@ export const catalogue = {
     exit: 6,
     family: 'outside',
     about:
-      'A new model did not perform well enough against the current one, or was not measured, so the rollout was paused.',
-    next: 'To see the results, run `aiot rollout show ID`. Then retry, resume (accept the result) or abort.',
+      'A new model did not perform well enough against the current one, or was not measured, so the rollout was paused or rolled back.',
+    next: 'To see the results, run `aiot rollout show ID`. Then retry, resume (accept the result) or abort a paused rollout.',
   },
   AIOT_ROLLOUT_SILENT: {
     exit: 6,
     family: 'outside',
-    about: 'Devices of a wave committed the release and then went offline, so the rollout was paused.',
+    about:
+      'Devices of a wave committed the release and then went offline, so the rollout was paused or rolled back.',
     next: 'Inspect one of them with `aiot device show NAME` before you resume the rollout.',
   },
   AIOT_ROLLOUT_STATE: {
@@ -1170,8 +1197,8 @@ export const catalogue = {
     exit: 6,
     family: 'outside',
     about:
-      'Too few devices of a wave committed the release for the next wave to open, so the rollout was paused.',
-    next: 'To see the failed devices and the reasons, run `aiot rollout show ID`. Then resume, retry or abort.',
+      'Too few devices of a wave committed the release for the next wave to open, so the rollout was paused or rolled back.',
+    next: 'To see the failed devices and the reasons, run `aiot rollout show ID`. Then resume, retry or abort a paused rollout.',
   },
   AIOT_ROLLOUT_SUPERSEDED: {
     exit: 1,
@@ -1183,8 +1210,8 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      'A routes file or a bridge command contains an unknown field, an invalid value, or a variable without a value.',
-    next: 'Correct the field named in the message. For all fields, see docs/reference/routes-yaml.md.',
+      'A routes file or a bridge command has a syntax error, an unknown field or route, an invalid value, or a variable without a value.',
+    next: 'Correct the part named in the message. For all fields, see docs/reference/routes-yaml.md.',
   },
   AIOT_ROUTE_MESSAGE: {
     exit: 1,
@@ -1214,7 +1241,8 @@ export const catalogue = {
   AIOT_SENSOR_FAILED: {
     exit: 1,
     family: 'outside',
-    about: 'A sensor is not working: it fails its self-test, rejects a setting, or sends implausible data.',
+    about:
+      'A sensor is not working: it does not respond, fails its self-test, rejects a setting, or sends implausible data.',
     next: 'Check its wiring, its power and the settings in its URL. To test each step, run `aiot loop check`.',
   },
   AIOT_SENSOR_IDENTITY: {
@@ -1256,7 +1284,7 @@ export const catalogue = {
   AIOT_SENSOR_URL: {
     exit: 2,
     family: 'user',
-    about: 'A sensor URL is malformed, or contains a setting that this sensor does not support.',
+    about: 'A sensor URL is malformed or ambiguous, or contains a setting that this sensor does not support.',
     next: 'Use a URL such as i2c://1/lsm6ds3tr-c?rate=104, iio://lsm6dsox_accel or alsa://default?rate=16000.',
   },
   AIOT_SERIAL_AMBIGUOUS: {
@@ -1306,20 +1334,21 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about:
-      'A manifest does not have enough valid signatures by keys in the trust root, or it cannot be re-signed because your key never signed it.',
+      'A release is unsigned, does not have enough valid signatures by keys in the trust root, or cannot be re-signed because your key never signed it.',
     next: 'Push the release again, or sign it with `aiot model sign NAME@VERSION`. If you have no signing key of this platform, ask the original signer.',
   },
   AIOT_SPOOL_BUSY: {
     exit: 1,
     family: 'user',
-    about: 'Another process is using this spool.',
-    next: 'Stop the other aiot process, or give this route its own spool folder.',
+    about: 'Another process is using this spool (a folder of undelivered messages).',
+    next: 'Stop the other aiot process, or use another spool folder (for a loop, another --name).',
   },
   AIOT_STREAM_DECODE: {
     exit: 1,
     family: 'outside',
-    about: 'A payload is not in the format selected for decoding.',
-    next: 'Look at the payload with `aiot stream tail URL --format hex`, then choose a matching --decode.',
+    about:
+      'A payload is not in the format selected for decoding, or a Kafka batch is damaged or cannot be decompressed.',
+    next: 'Look at the payload with `aiot stream tail URL --format hex`, then choose a matching --decode. For a Kafka batch, check the producer and its compression.',
   },
   AIOT_STREAM_EVALUATION: {
     exit: 1,
@@ -1337,14 +1366,15 @@ export const catalogue = {
   AIOT_STREAM_EXPRESSION: {
     exit: 2,
     family: 'user',
-    about: 'The expression is not valid JSONata.',
+    about: 'The expression, or one in a template, is not valid JSONata.',
     next: 'Write an expression such as --where \'temperature > 80 and $topic = "plant/1"\'. For the language, see https://docs.jsonata.org.',
   },
   AIOT_STREAM_MESSAGE_REFUSED: {
     exit: 1,
     family: 'outside',
-    about: 'The broker rejected a message: it is too large, or its key is missing or not allowed.',
-    next: 'Make the message smaller, or set its key with --message-key. To change the settings of the topic (such as max.message.bytes), use `aiot stream create FILE`.',
+    about:
+      'The destination rejected a message: its size, topic, key, headers, line ends or type are not allowed.',
+    next: 'Change the message as the error states, or set its key with --message-key. To change the settings of a Kafka topic (such as max.message.bytes), use `aiot stream create FILE`.',
   },
   AIOT_STREAM_NEVER: {
     exit: 6,
@@ -1363,25 +1393,26 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The destination of a stream (HTTP, S3, TCP, Telegram) rejected a message. If the rejection is temporary, the message is kept and retried.',
+      'The peer of a stream (HTTP, S3, TCP, Telegram) rejected a request or a message. If the rejection is temporary, the message is kept and retried.',
     next: "Correct the message according to the reply in the error. The route's onError setting handles permanently rejected messages.",
   },
   AIOT_STREAM_SCHEME: {
     exit: 2,
     family: 'user',
-    about: 'The scheme of a stream URL is unknown, or not supported in this direction.',
+    about: 'The scheme of a stream URL is unknown, or does not support this operation.',
     next: 'For the schemes and what each supports, see docs/reference/stream-addresses.md.',
   },
   AIOT_STREAM_SPEC_INVALID: {
     exit: 2,
     family: 'user',
-    about: 'A file for aiot stream create is invalid, or requests a feature that the broker lacks.',
-    next: 'Correct the positions given. For an example for each broker, see docs/how-to/brokers.md.',
+    about:
+      'A file for aiot stream create has a syntax error, an unknown field or an invalid value, or requests a feature that the broker lacks.',
+    next: 'Correct the part that the message names. For an example for each broker, see docs/how-to/brokers.md.',
   },
   AIOT_STREAM_TOPIC_NOT_FOUND: {
     exit: 4,
     family: 'outside',
-    about: 'The topic does not exist, and the broker does not create topics for consumers.',
+    about: 'The topic, stream or consumer does not exist, and the broker does not create it for consumers.',
     next: 'List the topics with `aiot stream list`, or create the topic with `aiot stream create`.',
   },
   AIOT_STREAM_UNFIT: {
@@ -1395,14 +1426,15 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The peer of a stream (HTTP, S3, TCP, Telegram) does not respond, or its TLS certificate is not signed by a trusted CA.',
+      'The peer of a stream (HTTP, S3, TCP, Telegram) did not respond or closed the connection, or its TLS certificate is not signed by a trusted CA.',
     next: 'Check the address and that the service is running. To trust another CA, add --ca FILE.',
   },
   AIOT_STREAM_URL: {
     exit: 2,
     family: 'user',
-    about: 'A stream URL does not have the form that its scheme requires.',
-    next: 'Use a URL such as mqtt://HOST:PORT/TOPIC, aiot:///TOPIC or file:///PATH, or stdin: for standard input.',
+    about:
+      'A stream URL does not have the form that its scheme requires, or names something that does not exist or cannot be used.',
+    next: 'Correct the part that the message names. For the URLs of each scheme, see docs/reference/stream-addresses.md.',
   },
   AIOT_TFLITE_INPUT: {
     exit: 2,
@@ -1420,7 +1452,8 @@ export const catalogue = {
   AIOT_TFLITE_UNSUPPORTED: {
     exit: 2,
     family: 'user',
-    about: 'A .tflite file uses an operator, a data type or an option that aiot does not support.',
+    about:
+      'A .tflite model uses an operator, a data type, an option or a number of inputs or outputs that aiot, LiteRT or TFLite Micro does not support.',
     next: "To see the file's operators and types, run `aiot model inspect FILE`. For the supported ones, see docs/reference/tflite-operators.md. The batch size must be 1.",
   },
   AIOT_TIMEOUT: {
@@ -1451,13 +1484,14 @@ export const catalogue = {
   AIOT_TOKEN_INVALID: {
     exit: 5,
     family: 'user',
-    about: 'The token is missing, invalid or expired.',
+    about: 'The token, login link or device certificate is missing, invalid, expired or already used.',
     next: "Ask an operator for a new token (`aiot token create NAME --role ROLE`). On the platform's machine, you can also stop it with `aiot down` and start it with `aiot up --new-token`.",
   },
   AIOT_TRAINING_COMMAND: {
     exit: 1,
     family: 'outside',
-    about: 'The program in model.train.command failed or could not be started.',
+    about:
+      'The program in model.train.command failed, could not be started, or did not write its output files.',
     next: 'Run the program by hand. For its inputs and expected outputs, see docs/reference/project.md.',
   },
   AIOT_TRAINING_DATA_UNFIT: {
@@ -1476,13 +1510,15 @@ export const catalogue = {
   AIOT_TRAINING_ENDED: {
     exit: 1,
     family: 'outside',
-    about: 'The training process ended before it finished: it was killed or ran out of memory.',
+    about:
+      'The training process could not be started, or ended before it finished: it was killed or ran out of memory.',
     next: 'Check the free memory (`free -m`), or train on another machine and use the resulting file with --model FILE.',
   },
   AIOT_TRUST_CONFLICT: {
     exit: 1,
     family: 'user',
-    about: 'The platform already has a trust root with this version or a higher one.',
+    about:
+      "The change does not fit the platform's trust root: its version is not newer, it is not signed by root keys, or the keys are already (or not yet) separated.",
     next: 'Use the signing key that was registered first. To see the newest root and its keys, run `aiot trust status`.',
   },
   AIOT_TRUST_KEY_UNKNOWN: {
@@ -1495,7 +1531,8 @@ export const catalogue = {
   AIOT_TRUST_MISSING: {
     exit: 4,
     family: 'user',
-    about: 'The platform has no trust root yet, or none was given, so nothing can be signed or verified.',
+    about:
+      'The platform or the board has no trust root yet, or none was given, so nothing can be signed or verified.',
     next: "On the platform's machine, as the user who signs, stop the platform with `aiot down` and start it with `aiot up --new-token`. This registers your signing key as the trust root.",
   },
   AIOT_TRUST_ROOT_BEHIND: {
@@ -1521,14 +1558,15 @@ export const catalogue = {
   AIOT_TRUST_VERSION: {
     exit: 1,
     family: 'user',
-    about: 'Trust root versions must be consecutive, and this one does not follow the newest.',
+    about:
+      'Trust root versions must be consecutive, but this one does not follow the newest, or too many are missing between them.',
     next: 'Repeat the command, which creates the next version from the newest root. To see the newest version, run `aiot trust status`.',
   },
   AIOT_UPDATE_DEVICE_TYPE: {
     exit: 5,
     family: 'user',
-    about: 'A manifest is not intended for this device type.',
-    next: 'Push the model again with --types, including this type.',
+    about: 'A release is not intended for this type of device, or for its update client.',
+    next: 'Push the release again with --types, including this type. Update clients such as SWUpdate accept firmware only.',
   },
   AIOT_UPDATE_DOWNLOAD: {
     exit: 1,
@@ -1539,14 +1577,14 @@ export const catalogue = {
   AIOT_UPDATE_EXPIRED: {
     exit: 5,
     family: 'user',
-    about: 'A manifest had expired when the device received it.',
+    about: 'A manifest has expired, so its release is no longer accepted.',
     next: 'Push or deploy the version again; it is then signed again with a new expiry.',
   },
   AIOT_UPDATE_FLOOR: {
     exit: 5,
     family: 'user',
     about:
-      "A manifest's sequence is below the minimum that the device has committed to, so the device always rejects it.",
+      "A manifest's sequence is below the minimum that the device has committed to, or below the minimum that the manifest itself sets.",
     next: 'Deploy the version again, for example with `aiot model deploy`, which signs an older version anew.',
   },
   AIOT_UPDATE_HEARTBEAT: {
@@ -1558,14 +1596,15 @@ export const catalogue = {
   AIOT_UPDATE_INTERFACE: {
     exit: 5,
     family: 'user',
-    about: "The device's firmware cannot run a model of this type or with this kind of output.",
+    about:
+      "The device's firmware does not support this kind of update, or a model of this type or with this kind of output.",
     next: "Quantize the model to int8, deploy it to devices with newer firmware, or update the device's firmware first.",
   },
   AIOT_UPDATE_MISMATCH: {
     exit: 5,
     family: 'user',
     about:
-      'A manifest is not the one that the device expected, or not the one that was requested for signing.',
+      'A manifest is not the one that was expected or requested, or does not describe exactly one artifact.',
     next: 'Start the rollout again. If the error persists, push the release again.',
   },
   AIOT_UPDATE_SEQUENCE: {
@@ -1577,13 +1616,14 @@ export const catalogue = {
   AIOT_UPDATE_SIZE: {
     exit: 5,
     family: 'user',
-    about: "A bundle is larger than the device's slot, or its size differs from that in its manifest.",
+    about: "A bundle is empty, larger than the device's slot, or differs in size from its manifest.",
     next: 'Make the bundle smaller, or push it again.',
   },
   AIOT_UPDATE_TRIAL: {
     exit: 1,
     family: 'outside',
-    about: 'A device restarted repeatedly while testing a new version and rolled back.',
+    about:
+      'A device restarted repeatedly while testing a new version, or the version failed its self-test, so the device rolled back.',
     next: "Check the device's log with `aiot device logs NAME`: the model may need more memory than the device has.",
   },
   AIOT_UPDATE_UNPUBLISHED: {
@@ -1608,7 +1648,7 @@ export const catalogue = {
   AIOT_USAGE: {
     exit: 2,
     family: 'user',
-    about: 'The command line has an unknown, missing or malformed argument or flag.',
+    about: 'A command, argument, flag or answer is unknown, missing, malformed or not possible here.',
     next: 'To see the arguments and flags, add --help.',
   },
   AIOT_VERSION_CONFLICT: {

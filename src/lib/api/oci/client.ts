@@ -172,6 +172,9 @@ export class OciRepository {
         cause: error,
         endpoint: url.origin,
         retryable: true,
+        ...(isUntrusted(code) && {
+          next: 'Check the address. To trust the CA of the registry, set NODE_EXTRA_CA_CERTS to its file.',
+        }),
       });
     }
   }

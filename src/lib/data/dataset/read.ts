@@ -42,6 +42,7 @@ export async function recordingFilesIn(folder: string): Promise<string[]> {
     if (before !== undefined) {
       throw new AiotError('AIOT_ALREADY_EXISTS', `${before} and ${file} are two recordings of one name`, {
         subject: 'recording',
+        next: 'Rename one of the files.',
       });
     }
     seen.set(idOfFile(file), file);

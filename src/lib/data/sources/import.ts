@@ -142,7 +142,9 @@ async function findRecordings(options: ImportOptions, expected: Expected): Promi
       ? await readFrom(from as string, expected, signal)
       : await fetchFrom(stream, expected, signal);
   if (found.length > 0) return found;
-  throw new AiotError('AIOT_DATA_EMPTY', `no CSV or WAV files in ${from}`);
+  throw new AiotError('AIOT_DATA_EMPTY', `no CSV or WAV files in ${from}`, {
+    next: 'Specify a folder that contains CSV or WAV recordings.',
+  });
 }
 
 async function fetchFrom(

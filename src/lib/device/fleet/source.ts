@@ -116,7 +116,9 @@ async function compared(activeBytes: Uint8Array, candidateBytes: Uint8Array): Pr
   const { fields, rateHz } = candidate;
   if (active.fields.join() !== fields.join() || active.rateHz !== rateHz) {
     const message = `expected ${active.fields.join(', ')} as the model in use takes, got ${fields.join(', ')}`;
-    throw new AiotError('AIOT_RECORDING_UNFIT', message);
+    throw new AiotError('AIOT_RECORDING_UNFIT', message, {
+      next: 'Push a model that was trained with the same fields and rate.',
+    });
   }
   const shadow = new Shadow(active, candidate);
   for (const { samples } of unpackBundle(candidateBytes).golden) {

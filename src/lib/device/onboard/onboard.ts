@@ -215,6 +215,9 @@ function requireOpen({ security }: ChipInfo): void {
     throw new AiotError(
       'AIOT_CHIP_LOCKED',
       'the chip is in secure download mode: its flash cannot be verified',
+      {
+        next: 'Let the board claim its own certificate. Create the claim with `aiot device claim NAME --type TYPE --out claim.json`.',
+      },
     );
   }
   if (!security.flashEncryption) return;

@@ -122,6 +122,7 @@ export function pullFromGuide(
     if (Buffer.from(bytes.subarray(4, 8)).toString('latin1') !== 'TFL3')
       throw new AiotError('AIOT_PLATFORM_FAILED', `${model.url} is not a TensorFlow Lite model`, {
         endpoint: model.url,
+        next: 'Pull another version, or push a .tflite file again with `aiot model push FILE`.',
       });
     const file = join(out, model.name);
     const digest = digestOf(bytes);
@@ -129,6 +130,7 @@ export function pullFromGuide(
     if (before !== null && before !== digest)
       throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${file} already exists with different contents`, {
         endpoint: file,
+        next: 'Choose another folder with --out, or move the file.',
       });
     if (before === null) await writeFileAtomic(file, bytes);
     return { ...model, file, bytes: bytes.length, digest, unchanged: before !== null };

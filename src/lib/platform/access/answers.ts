@@ -85,6 +85,7 @@ export class Answers {
       throw new AiotError('AIOT_IDEMPOTENCY_REUSED', 'the same request is still being processed', {
         cause: error,
         retryable: true,
+        next: 'Wait, then repeat the request with the same key to get its response.',
       });
     }
   }

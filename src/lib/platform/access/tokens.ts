@@ -120,6 +120,7 @@ export class Tokens {
       throw new AiotError(
         'AIOT_NOT_ALLOWED',
         `${owner} has the role ${user.role}, which is lower than ${role}`,
+        { next: `Use --role ${user.role}, or name a user with a higher role.` },
       );
     }
     const { name, scopes = null, validMs } = request;

@@ -338,7 +338,12 @@ async function* untilAborted(
   const iterator = source[Symbol.asyncIterator]();
   let stop = () => {};
   const stopped = new Promise<never>((_, reject) => {
-    stop = () => reject(new AiotError('AIOT_REQUEST_INVALID', 'another client is continuing this upload'));
+    stop = () =>
+      reject(
+        new AiotError('AIOT_REQUEST_INVALID', 'another client is continuing this upload', {
+          next: 'Wait until it ends, then get the current offset with HEAD.',
+        }),
+      );
   });
   stopped.catch(() => {});
   const leave = onAbort(signal, stop);

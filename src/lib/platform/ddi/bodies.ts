@@ -73,7 +73,9 @@ export function parseAttributes(text: string): Attributes {
   const entries = Object.entries(data);
   if (entries.length === 0) throw invalid('data: expected at least one attribute');
   if (entries.length > mostAttributes) {
-    throw new AiotError('AIOT_RATE_LIMITED', `data: expected at most ${mostAttributes} attributes`);
+    throw new AiotError('AIOT_RATE_LIMITED', `data: expected at most ${mostAttributes} attributes`, {
+      next: 'Send fewer attributes.',
+    });
   }
   const wrong = entries.find(([, value]) => typeof value !== 'string');
   if (wrong) throw invalid('data: expected string values only');

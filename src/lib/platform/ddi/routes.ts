@@ -109,7 +109,9 @@ export const ddiRoutes =
       });
     });
     app.post<{ Params: Path }>('/confirmationBase/deactivateAutoConfirm', options, async () => {
-      throw new AiotError('AIOT_NOT_ALLOWED', 'rollouts are approved on the platform, not by a device');
+      throw new AiotError('AIOT_NOT_ALLOWED', 'rollouts are approved on the platform, not by a device', {
+        next: 'To require approval of a rollout, start it with `aiot rollout start --approval`.',
+      });
     });
 
     app.get<{ Params: Path }>('/softwaremodules/:module/artifacts', options, async (request, reply) => {

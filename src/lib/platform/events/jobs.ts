@@ -90,10 +90,9 @@ export class Jobs {
   async cancel(id: string, who: string): Promise<Job> {
     const row = await this.open(id);
     if (row.kind === 'rollout') {
-      throw new AiotError(
-        'AIOT_REQUEST_INVALID',
-        'a rollout cannot be canceled: start another one for its devices',
-      );
+      throw new AiotError('AIOT_REQUEST_INVALID', 'a rollout cannot be canceled as a job', {
+        next: 'Abort it with `aiot rollout abort ID`, or start another one for its devices.',
+      });
     }
     if (row.cancelled !== null) return jobOf(row);
     const at = this.parts.now();

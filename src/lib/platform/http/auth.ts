@@ -225,6 +225,7 @@ export async function webIdentityOf(request: FastifyRequest, parts: Parts): Prom
     throw new AiotError(
       'AIOT_NOT_ALLOWED',
       'headers: x-aiot-csrf: expected the value from GET /api/v1/session',
+      { next: 'Get the value with GET /api/v1/session, then send it in this header.' },
     );
   }
   return parts.logins.identify(secret);

@@ -110,6 +110,7 @@ async function saveHead(store: Store, head: RolloutHead): Promise<void> {
     `${head.id} was changed by another process at the same time`,
     {
       retryable: true,
+      next: 'Repeat the command.',
     },
   );
 }

@@ -94,6 +94,7 @@ export async function openChecked(
     const reason = systemCode(error) ?? 'unknown error';
     throw new AiotError('AIOT_FILE_MALFORMED', `cannot open the database ${path} (${reason})`, {
       cause: error,
+      next: repairNext,
     });
   }
 }

@@ -98,7 +98,9 @@ export async function runTool(
     throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `${program} ${reason}`, { cause, next });
   });
   if (timedOut)
-    throw new AiotError('AIOT_FIRMWARE_BUILD', `${program} did not finish within ${timeoutMs / 1000} s`);
+    throw new AiotError('AIOT_FIRMWARE_BUILD', `${program} did not finish within ${timeoutMs / 1000} s`, {
+      next: `Run ${program} by hand to see where it stops.`,
+    });
   return { code: code ?? 1, said };
 }
 

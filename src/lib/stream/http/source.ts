@@ -34,7 +34,7 @@ export async function openHttpSource(url: StreamUrl, options: StreamOptions): Pr
     throw new AiotError(
       systemCode(error) === 'EADDRINUSE' ? 'AIOT_PORT_IN_USE' : 'AIOT_STREAM_URL',
       `${url.endpoint}: cannot listen on this address (${systemCode(error)})`,
-      { cause: error },
+      { cause: error, next: 'Use a free port, and an address of this machine such as 0.0.0.0.' },
     );
   }
   server.on('error', (error) => queue.end(error));

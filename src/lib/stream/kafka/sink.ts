@@ -121,6 +121,7 @@ export class KafkaProducer {
           throw new AiotError(
             'AIOT_STREAM_URL',
             `${this.endpoint}: ${topic} has partitions 0 to ${length - 1}, but no ${this.settings.partition}`,
+            { next: 'Choose one of these partitions, or omit the partition.' },
           );
         }
         return length;

@@ -66,6 +66,7 @@ async function partitionsOf(
       throw new AiotError(
         'AIOT_STREAM_URL',
         `${endpoint}: ${topic} has partitions 0 to ${partitions.length - 1}, but no ${only}`,
+        { next: 'Choose one of these partitions, or omit the partition.' },
       );
     }
     return {
