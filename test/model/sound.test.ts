@@ -106,8 +106,7 @@ describe('a model of mel features', () => {
       '--out',
       join(project.dir, 'f.csv'),
     ]);
-    expect(table.json).toMatchObject({ set: 'logmel', rows: 40 });
-    expect(table.json.columns).toHaveLength(29 * 16);
+    expect(table.json).toMatchObject({ set: 'logmel', rows: 40, columns: { length: 29 * 16 } });
     const file = join(project.dir, 'data', 'whistle1.wav');
     const args = ['--set', 'mfcc', '--window', '4800', '--stride', '4800'];
     const cepstral = await runCli([
@@ -119,8 +118,7 @@ describe('a model of mel features', () => {
       '--out',
       join(project.dir, 'c.csv'),
     ]);
-    expect(cepstral.json).toMatchObject({ set: 'mfcc', rows: 1, rateHz: 8000 });
-    expect(cepstral.json.columns).toHaveLength(29 * 13);
+    expect(cepstral.json).toMatchObject({ set: 'mfcc', rows: 1, rateHz: 8000, columns: { length: 29 * 13 } });
   });
 
   it('learns with convolutions over time and dense layers, too', async () => {
