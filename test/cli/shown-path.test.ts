@@ -21,7 +21,7 @@ describe('a path in output', () => {
   it('is relative for every file of a quantization in the working directory', () => {
     const result: QuantizeResult = {
       ...{ model: 'm', mode: 'int8', io: 'int8', floatBytes: 4, bytes: 1, digest: '', ops: [], layers: [] },
-      ...{ windows: 0, standardized: false, sqnrDb: null, input: null, output: null, arenaBytes: null },
+      ...{ windows: 0, standardized: false, sqnrDb: null, inputs: [], outputs: [], arenaBytes: null },
       ...{ loss: null, steps: [], notes: [], data: null },
       file: resolve('build/m.int8.tflite'),
       emitted: ['build/m.cc', join(resolve('build'), 'm.h'), '/elsewhere/m.c'],
