@@ -16,7 +16,7 @@ export function epoch() {
   return stdout?.trim() || String(Math.floor(Date.now() / 1000));
 }
 
-/** Packs a folder as NAME/… into a .tar.xz, without owners and times. */
+/** Packs a folder as NAME/… into a .tar.xz. Owners and times are fixed, so the same sources give the same bytes. */
 export function tar(folder, name, file, fast) {
   must(
     'tar',

@@ -9,7 +9,7 @@ const pair = (first: string, second: string) => z.object({ [first]: z.string(), 
 export default class Examples extends AiotCommand {
   static override summary = 'Show example commands for a broker or a task.';
   static override description =
-    'Brokers: kafka, mqtt, nats, serial, http, s3. Tools and tasks: esptool, tflite, fleet, pipeline, platform; for tools and tasks, each command is shown below the one that it replaces.';
+    'Brokers: kafka, mqtt, nats, serial, http, s3. Tools and tasks: esptool, tflite, fleet, pipeline, platform. Each command is shown below its task or below the command that it replaces.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> kafka',
     '<%= config.bin %> <%= command.id %> esptool',

@@ -175,7 +175,7 @@ it('no source except core/issues.ts shows Zod’s own messages', async () => {
   expect(found).toEqual([]);
 });
 
-it('an error that a schema throws is worded in the same way', () => {
+it('a thrown schema error names the field and the expected value', () => {
   const { error } = z.object({ validMs: z.int().min(60_000) }).safeParse({ validMs: 1 });
   expect(asAiotError(error)).toMatchObject({
     code: 'AIOT_BUG',

@@ -119,7 +119,7 @@ static double read_positive(aiot_json *json) {
   return value;
 }
 
-/* Reads a whole number of at least 1 that is small enough for that many elements to fit into memory. */
+/* Reads an integer from 1 to INT32_MAX. */
 static size_t read_count(aiot_json *json) {
   const int64_t value = aiot_json_integer(json);
   if (value < 1 || value > INT32_MAX) json->failed = true;

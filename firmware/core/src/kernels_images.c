@@ -101,7 +101,7 @@ aiot_code aiot_prepare_resize(const aiot_operator *operator) {
 }
 
 typedef struct {
-  /* The index over batches, and the positions of both inputs for it. */
+  /* Sizes of the batch dimensions, and the strides of both inputs along them (0 = repeated). */
   aiot_extent batches;
   aiot_places first, second;
   int32_t rows, columns, depth;

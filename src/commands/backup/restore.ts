@@ -11,7 +11,7 @@ import { platformFolder } from '../../lib/platform/up/options.js';
 export default class BackupRestore extends AiotCommand {
   static override summary = 'Restore a platform from a backup into an empty folder.';
   static override description =
-    'The restore is all or nothing: every byte is checked before anything is written, and existing data is never changed. Devices and tokens keep their access. With --database or --blobs, data is restored into an empty PostgreSQL database or bucket. The backup can come from any engine.';
+    'The restore is all or nothing: every byte is checked before anything is written, and existing data is never changed. Devices and tokens keep their access. With --database or --blobs, data is restored into an empty PostgreSQL database or bucket. The backup can come from a platform with any database or blob store.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> platform.tar --data ./platform',
     '<%= config.bin %> <%= command.id %> platform.tar --check --json',

@@ -489,8 +489,8 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about:
-      'The virtual device in this folder is already running, or this machine is running as many native devices as it may.',
-    next: 'Stop the other process, or provision another device.',
+      'The virtual device in this folder is already running, or the maximum number of native devices (100) is running on this machine.',
+    next: 'Stop the other process.',
   },
   AIOT_DEVICE_CHANGED: {
     exit: 1,
@@ -637,7 +637,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      'The board has no partition table, or lacks a second app slot, a model slot, an NVS partition or an entry in it.',
+      'The board has no partition table, its table lacks a second app slot, two model slots or an NVS partition, or NVS lacks a required entry.',
     next: 'Create a partition table: `aiot firmware partitions create IN.csv table.bin`. Then write it with `aiot flash table.bin@0x8000`.',
   },
   AIOT_FLASH_READ: {

@@ -260,7 +260,7 @@ function letHeapGrow(): void {
 const lookMs = 200;
 
 /**
- * Rate in messages per second from which the heap may grow. After the rate falls, the heap may still grow for `quietMs`, because traffic
+ * Messages per second at or above which the heap may grow. After the rate falls, the heap may still grow for `quietMs`, because traffic
  * usually resumes soon.
  */
 const busyRate = 500;

@@ -32,9 +32,9 @@ interface SimulateKitOptions {
   to: string;
   /** Iterations of the kit's loop per second; the real kit takes 1.5 s for one. */
   rateHz?: number;
-  /** Number of loops after which the board ends. */
+  /** Number of loops after which the board stops. */
   count?: number;
-  /** Time after which the board ends, ms. */
+  /** Time after which the board stops, ms. */
   forMs?: number;
   seed: number;
   /** MAC address, which the board uses as client id and user. */

@@ -12,7 +12,7 @@ export interface Sound {
 /** Format tags of WAVE_FORMAT_PCM and WAVE_FORMAT_EXTENSIBLE (RFC 2361; Microsoft's mmreg.h). */
 const [pcm, extensible] = [1, 0xfffe];
 
-/** Declared sizes from here on mean that the writing program could not know the size, as in a pipe. */
+/** A declared size of at least this value means that the size was unknown when the header was written, as in a pipe. */
 const unknownSize = 0x7fff_0000;
 
 /** Full scale of a 16-bit sample. */

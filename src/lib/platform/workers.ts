@@ -74,7 +74,7 @@ async function keepRunning(
 /** Maximum share of time spent on a periodic task. A long task, for example for a large fleet, therefore runs less often. */
 const mostShare = 0.1;
 
-/** Calls `task` periodically until the signal ends; less often if the task is slow. */
+/** Calls `task` periodically until the signal is aborted; less often if the task is slow. */
 export async function every(
   periodMs: number,
   signal: AbortSignal,

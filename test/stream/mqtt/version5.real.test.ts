@@ -78,9 +78,9 @@ describeReal('mosquitto', 'MQTT 5 with a real Mosquitto', () => {
   });
 
   it.each([
-    ['a session that has not expired', 60, ['0', '1', 'end']],
-    ['no session after its expiry', 1, ['end']],
-  ])('keeps messages in %s', { timeout: 20_000 }, async (_, seconds, expected) => {
+    ['keeps messages until the session expires', 60, ['0', '1', 'end']],
+    ['discards messages after the session has expired', 1, ['end']],
+  ])('%s', { timeout: 20_000 }, async (_, seconds, expected) => {
     const { url } = await mosquitto();
     const place = `${url}/t?clientId=b1&clean=false&expiry=${seconds}`;
     await (await openSource(place)).close();

@@ -1,4 +1,4 @@
-/* Smooths the classes of successive windows: src/lib/model/bundle/predictor.ts. */
+/* Smooths the classes of successive windows, as in src/lib/model/bundle/predictor.ts. */
 #ifndef AIOT_PREDICT_VOTE_H
 #define AIOT_PREDICT_VOTE_H
 

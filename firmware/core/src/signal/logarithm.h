@@ -1,4 +1,4 @@
-/* Logarithm and exponential function: src/lib/signal/logarithm.ts, bit-exact on every machine. */
+/* Logarithm and exponential function, as in src/lib/signal/logarithm.ts, bit-exact on every machine. */
 #ifndef AIOT_SIGNAL_LOGARITHM_H
 #define AIOT_SIGNAL_LOGARITHM_H
 

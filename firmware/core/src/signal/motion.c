@@ -1,4 +1,4 @@
-/* 36 features of a three-axis accelerometer that do not depend on how it is worn: src/lib/signal/feature-sets.ts. */
+/* 36 features of a three-axis accelerometer that do not depend on how it is worn, as in src/lib/signal/feature-sets.ts. */
 #include <math.h>
 
 #include "bands.h"

@@ -1,4 +1,4 @@
-/* Ten features per field that are common in machine monitoring: src/lib/signal/feature-sets.ts. */
+/* Ten features per field that are common in machine monitoring, as in src/lib/signal/feature-sets.ts. */
 #include <math.h>
 
 #include "bands.h"

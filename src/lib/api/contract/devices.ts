@@ -14,7 +14,6 @@ import {
 import { pageQuerySchema, pageSchema } from '../page.js';
 import { endpoint } from './endpoint.js';
 
-/** Names of tags and groups, and values of tags. */
 export const tagName = z
   .string()
   .regex(/^[A-Za-z][A-Za-z0-9_.-]{0,62}$/, 'expected a letter, then letters, digits, _ . -');

@@ -130,8 +130,8 @@ export function jensenShannon(base: ArrayLike<number>, now: ArrayLike<number>): 
 }
 
 /**
- * Pearson's χ² for two rows of shares with the given (effective) counts, and its degrees of freedom: the number of bins present on either
- * side, minus one.
+ * Pearson's χ² for two binned distributions with the given (effective) sample sizes, and its degrees of freedom: the number of bins that
+ * are not empty on both sides, minus one.
  */
 export function homogeneity(
   base: ArrayLike<number>,

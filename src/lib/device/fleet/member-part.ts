@@ -9,7 +9,7 @@ import { configFlashBytes, defaultSlotBytes } from '../virtual/types.js';
 import type { FaultKind } from './network.js';
 import type { FleetSource, Program } from './source.js';
 
-/** Functions of the device that the update of one kind needs. */
+/** The parts of a device that an update of one kind (model, firmware or configuration) uses. */
 export interface PartPorts {
   readonly shared: { blanks: Record<Kind, UpdateMachine>; source: FleetSource; now: () => number };
   readonly fault: FaultKind | undefined;

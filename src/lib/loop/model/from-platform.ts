@@ -74,7 +74,7 @@ async function firstModel(
   try {
     const now = newest(platform, settings, contract);
     if (platform.history.length === 0) return await now;
-    // A late response is picked up by the watch.
+    // If this request fails after the timeout, the error is ignored: the watch asks the platform again.
     now.catch(() => {});
     const timeout = settings.clock.sleep(patienceMs, late.signal).then((): never => {
       throw new AiotError(

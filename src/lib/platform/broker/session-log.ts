@@ -273,8 +273,8 @@ const receiver = z.tuple([z.string(), z.union([z.literal(1), z.literal(2)]), z.n
 /** A line of the session log. `BrokerState.apply` implements the effect of each. */
 const recordSchema = z.discriminatedUnion('k', [
   /**
-   * A session exists; `off`: since when the client is disconnected, `x`: how long the session outlives that, ms (absent = the limit). `sent`: packet
-   * ids of the messages that were sent and not acknowledged until then; absent while the client is connected.
+   * A session exists. `off`: when the client disconnected; null while it is connected. `x`: how long the session is kept after that, ms (absent =
+   * the limit). `sent`: packet ids of the messages that were sent but not acknowledged by then; absent while the client is connected.
    */
   z.object({
     ...{ k: z.literal('session'), s: z.string(), off: z.number().nullable(), x: z.number().optional() },

@@ -166,7 +166,7 @@ export async function spoolAll(source: Source, spool: Spool, log: Logger, onMore
   }
 }
 
-/** Sends spooled messages until the signal ends; Kafka may be unreachable for any length of time. */
+/** Sends spooled messages until the signal is aborted; Kafka may be unreachable for any length of time. */
 export async function sendAll(
   { url, spool, log, more }: { url: string; spool: Spool; log: Logger; more: () => Promise<void> },
   signal: AbortSignal,

@@ -207,7 +207,7 @@ async function announceAll(
   }
 }
 
-/** Publishes on a topic of Kafka. The connection stays open until the signal ends. */
+/** Publishes on a topic of Kafka. The connection stays open until the signal is aborted. */
 function sayerTo(url: string, signal: AbortSignal): (message: Buffer) => Promise<void> {
   let sink: Sink | undefined;
   onAbort(signal, () => void sink?.close().catch(() => {}));
@@ -232,7 +232,7 @@ function createBell() {
       rung = true;
       wake?.();
     },
-    /** Resolves when rung, after `mostMs`, or when the signal ends. */
+    /** Resolves when rung, after `mostMs`, or when the signal is aborted. */
     async wait(signal: AbortSignal, mostMs = 5000): Promise<void> {
       if (!rung && !signal.aborted) {
         const over = new AbortController();

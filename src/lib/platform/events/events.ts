@@ -269,7 +269,7 @@ export class EventFeed {
   };
 
   /**
-   * Yields pages of existing and then new events after an id, until the signal ends. A page may be empty if no event matches the filter.
+   * Yields pages of existing and then new events after an id, until the signal is aborted. A page may be empty if no event matches the filter.
    * @throws AIOT_EVENTS_GONE when the next events were deleted
    */
   async *follow(after: number, signal: AbortSignal, filter: EventFilter = {}): AsyncGenerator<Page> {

@@ -9,7 +9,7 @@ export interface Cursor<Position> {
 /** One log that is forwarded to one destination. */
 interface Lane<Page, Position extends string | number> {
   cursor: Cursor<Position>;
-  /** Yields entries after a position, first the existing and then new ones, until the signal ends. */
+  /** Yields entries after a position, first the existing and then new ones, until the signal is aborted. */
   source(after: Position | null, signal: AbortSignal): AsyncIterable<Page>;
   /**
    * Delivers a page in order; each delivered step moves the position. False = the rest cannot be delivered, or not by this process: the position then
@@ -52,7 +52,7 @@ export async function sendOn<Page, Position extends string | number>(
 }
 
 /**
- * Runs a task until it completes or the signal ends; after a failure it is retried, with doubling pauses.
+ * Runs a task until it completes or the signal is aborted; after a failure it is retried, with doubling pauses.
  * @param failed is called with each failure; true = the next pause is the shortest again
  */
 export async function untilDone(

@@ -173,7 +173,7 @@ export class Relay implements Worker {
   }
 }
 
-/** Resolves shortly after the signal ends. */
+/** Resolves shortly after the signal is aborted. */
 async function farewell(signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => onAbort(signal, resolve));
   await delay(farewellMs, undefined, { ref: false });
@@ -236,7 +236,7 @@ class Lane {
 
   constructor(private readonly options: LaneOptions) {}
 
-  /** Runs until the signal ends. @throws errors of the sink, except for messages that it rejects permanently */
+  /** Runs until the signal is aborted. @throws errors of the sink, except for messages that it rejects permanently */
   async run(sink: Sink, signal: AbortSignal): Promise<void> {
     const { source, cursor } = this.options;
     const deliver = async (items: readonly Item[], arrived: (position: string) => void) => {

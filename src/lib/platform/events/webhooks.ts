@@ -294,7 +294,7 @@ export class WebhookSender implements Worker {
 
   constructor(private readonly parts: SenderParts) {}
 
-  /** Runs until the signal ends. Webhooks that are added, changed or removed in the meantime are detected by their events. */
+  /** Runs until the signal is aborted. Webhooks that are added, changed or removed in the meantime are detected by their events. */
   async run(signal: AbortSignal): Promise<void> {
     const { store, events } = this.parts;
     const running = new Map<string, { updated: number; stop: AbortController; done: Promise<void> }>();
@@ -337,7 +337,7 @@ export class WebhookSender implements Worker {
     );
   }
 
-  /** Runs until the signal ends, or the webhook is disabled after failures. */
+  /** Runs until the signal is aborted, or the webhook is disabled after failures. */
   private async sendAll(row: WebhookRow, signal: AbortSignal): Promise<void> {
     const { store, events } = this.parts;
     const types = JSON.parse(row.types) as string[];

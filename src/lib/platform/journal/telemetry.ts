@@ -94,7 +94,7 @@ export interface JournalReader {
   /** Position after the last entry. */
   end(): Promise<string>;
   /**
-   * Yields entries after a position (null = the oldest available), first existing and then new ones, until the signal ends. A batch has at least one
+   * Yields entries after a position (null = the oldest available), first existing and then new ones, until the signal is aborted. A batch has at least one
    * entry. Duplicates are left out.
    */
   from(position: string | null, signal: AbortSignal): AsyncIterable<readonly PlacedEntry[]>;
