@@ -6,7 +6,7 @@ import { Readable, Writable } from 'node:stream';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Worker } from 'node:worker_threads';
-import { AiotError } from './errors.js';
+import { AiotError, systemCode } from './errors.js';
 import { onAbort } from './tasks.js';
 
 export type { ChildProcess };
@@ -387,7 +387,8 @@ function isThere(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    // Another user's process may not be signaled.
+    return systemCode(error) === 'EPERM';
   }
 }

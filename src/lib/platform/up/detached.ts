@@ -8,10 +8,10 @@ import { platformFolderOfCa, readContexts } from '../../core/contexts.js';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { makeFolder } from '../../core/files.js';
 import { packageRoot } from '../../core/folders.js';
-import { type ChildProcess, startProgram } from '../../core/process.js';
+import { type ChildProcess, isAlive, startProgram } from '../../core/process.js';
 import { onAbort } from '../../core/tasks.js';
 import { type Clock, systemClock } from '../../core/time.js';
-import { isAlive, runningPlatform } from '../running.js';
+import { runningPlatform } from '../running.js';
 import { argumentsOf, platformFolder, type UpOptions, type UpResult, upResultSchema } from './options.js';
 
 /**
@@ -129,7 +129,7 @@ export async function down(options: DownOptions): Promise<DownResult> {
   const { pid } = running;
   const deadline = clock.now() + timeoutMs;
   process.kill(pid, 'SIGTERM');
-  while (await isAlive(pid)) {
+  while (await isAlive(running)) {
     if (clock.now() > deadline) {
       throw new AiotError('AIOT_TIMEOUT', `the platform (pid ${pid}) did not stop within ${timeoutMs} ms`, {
         next: `Inspect it, or run kill -9 ${pid}. Acknowledged data is not lost.`,
