@@ -89,7 +89,7 @@ its tree; the index −1 − k stands for leaf k. Sums have at most 24 bits, so 
 | int8, int16 | TensorFlow Lite Micro from PyPI, on random shapes, scales and options | the same bits |
 | float32 | the same | the same bits for operators with a fixed order of roundings; otherwise within 2·10⁻⁵ of the largest value, because sums or exponentials are rounded differently |
 | \`--emit c\`, firmware | the interpreter and TensorFlow Lite Micro | the same bits |
-| FOREST | ONNX Runtime, on models of scikit-learn and on every mode of a branch; C code and firmware: the interpreter | outputs within 10⁻⁵ of the largest value, the same classes; C code and firmware: the same bits |
+| FOREST | ONNX Runtime, on scikit-learn models and on every branch mode; C code and firmware: the interpreter | outputs within 10⁻⁵ of the largest value, the same classes; C code and firmware: the same bits |
 | variables | TensorFlow Lite Micro, on four streaming wake-word models from PyPI over 300 steps, and on random models | the same bits in every tensor |
 
 The tests are \`test/runtime/tflm.real.test.ts\`, \`int16.real.test.ts\`, \`float.real.test.ts\` and \`wake-words.real.test.ts\` beside it, \`test/model/emit-c.real.test.ts\` and \`test/firmware/interpreter.real.test.ts\`.
