@@ -34,7 +34,7 @@ export interface Built extends Trained {
 }
 
 /**
- * Reads the files of `model train` in build/, and the data that it trained on.
+ * Reads the files that `model train` wrote to build/, and its training data.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE
  */
 export async function readTrained(project: Project, source: DataSource): Promise<Trained> {

@@ -22,7 +22,7 @@ export function buildFiles(project: Project) {
   return {
     folder: build,
     float: join(build, 'model.float.tflite'),
-    /** The network before it was also trained on the validation rows; present if `training.chosen` is. */
+    /** The network before its final training, which includes the validation rows; present if `training.chosen` is. */
     chosen: join(build, 'model.validated.tflite'),
     training: join(build, 'training.json'),
     checkpoint: join(build, 'checkpoint.json'),
@@ -91,7 +91,7 @@ async function readChecked<T>(file: string, schema: ZodType<T>, step: string): P
   });
 }
 
-/** The next step for a missing or damaged file of a project. */
+/** The next step to suggest if a project's file is missing or damaged. */
 function madeBy(step: string): string {
   return `Create it with \`aiot model ${step}\`.`;
 }
@@ -125,7 +125,7 @@ const output = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('reconstruction') }),
 ]);
 
-/** build/training.json. This program writes these files, but people and other versions may edit files in a project. */
+/** build/training.json. Validated on reading, because people may edit the file and other versions of aiot may have written it. */
 const trainingFileSchema = z.object({
   spec: z.literal('aiot-training/2'),
   model: z.string(),

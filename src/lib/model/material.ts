@@ -9,7 +9,7 @@ import type { TableShape } from '../formats/csv/table.js';
 import { readTraining } from './files.js';
 import type { TrainingFile } from './train/types.js';
 
-/** Rows of a file, each of them one example. */
+/** The rows of a table file; each row is one example. */
 export interface Rows {
   table: TableFile;
   /** Absolute path. */

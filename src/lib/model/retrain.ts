@@ -213,10 +213,10 @@ export function labelledWindows(info: BundleInfo, recording: Recording): Labelle
   }));
 }
 
-/** Minimum share of a class's weight for windows labeled on the device. */
+/** Minimum share of a class's weight that goes to the windows labeled on the device. */
 const taughtShare = 1 / 3;
 
-/** Weight of each window: all classes weigh the same, so that teaching one does not make the others rarer. */
+/** Weight of each window. Classes have equal total weight, so that teaching one class does not bias predictions against the others. */
 function weightsOf(old: readonly LabelledWindow[], taught: readonly LabelledWindow[]): Float64Array {
   const count = new Map<number, [number, number]>();
   for (const [side, windows] of [old, taught].entries()) {
@@ -241,7 +241,7 @@ type Dense = Extract<Operator, { op: 'FULLY_CONNECTED' }>;
 
 /** The last layer of a classifier as real values: scores = softmax or sigmoid of weights · hidden + bias. */
 interface LastLayer {
-  /** Index among the operators. */
+  /** Index in `graph.operators`. */
   at: number;
   outputs: number;
   inputs: number;
@@ -302,7 +302,7 @@ function createHidden(graph: Graph, info: BundleInfo): (features: ArrayLike<numb
 }
 
 /**
- * The graph with other weights in its last layer, in the layer's original data type.
+ * The graph with the new weights in its last layer, in the layer's original data type.
  * @param range smallest and largest output of the new layer, before softmax or sigmoid
  */
 function withLastLayer(graph: Graph, layer: LastLayer, range: readonly [number, number]): Graph {
@@ -439,7 +439,7 @@ function gradientAt(
   }
 }
 
-/** Replaces the outputs for one example by the error of each class: its predicted share minus its true share. */
+/** Replaces the outputs for one example with the error of each class: its predicted share minus its true share. */
 function softmaxError(z: Float64Array, truth: number): Float64Array {
   const most = z.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   let sum = 0;
@@ -474,7 +474,7 @@ function curvature({ values, weights: counts }: Hidden, inputs: number, biasOnly
     if (largest === 0) return 1;
     vector = next.map((value) => value / largest);
   }
-  // Twelve iterations reach the eigenvalue to within a few percent, from below: the factor is 0.6 instead of 0.5 so that this remains an upper bound.
+  // Twelve iterations underestimate the eigenvalue by a few percent; the factor 0.6 instead of 0.5 keeps the result an upper bound.
   return 0.6 * largest;
 }
 

@@ -18,7 +18,7 @@ const comparedWindows = 64;
 /** Maximum number of training windows that new windows are compared with, sampled evenly. */
 const knownWindows = 2000;
 
-/** Share of the training windows that are closer to another training recording than `far`. */
+/** The quantile that defines `far` among the training windows' distances to other training recordings. */
 const usual = 0.95;
 
 const share = z.number().min(0).max(1);
@@ -34,9 +34,12 @@ const suggestionSchema = z.object({
   score: share,
   /** Mean entropy of the predictions, as a share of its maximum; null if the model does not predict classes. */
   uncertainty: share.nullable(),
-  /** Share of the windows that are farther from every training window than 95 % of the training windows are from other recordings. */
+  /**
+   * Share of the windows whose distance to the nearest training window exceeds the 95th percentile of distances between training
+   * recordings.
+   */
   novelty: share,
-  /** Median distance of its windows to the nearest training window, as a multiple of that 95 % distance. */
+  /** Median distance of its windows to the nearest training window, as a multiple of that percentile. */
   distance: z.number().min(0),
   /** The most frequent prediction, and its share of the windows; null if the model does not predict classes. */
   predicted: z.object({ class: z.string(), share }).nullable(),
@@ -127,7 +130,7 @@ interface View {
     Suggestion,
     'id' | 'device' | 'startedAt' | 'samples' | 'windows' | 'uncertainty' | 'predicted'
   >;
-  /** Places of at most `comparedWindows` windows in the space where windows are compared. */
+  /** Coordinates of at most `comparedWindows` windows in the space in which windows are compared. */
   windows: Float32Array[];
 }
 
@@ -217,7 +220,7 @@ function usable(view: (recording: Recording) => View, recording: Candidate): Vie
 
 interface Known {
   windows: Float32Array[];
-  /** Distance to the nearest window of another training recording that 95 % of the training windows stay below. */
+  /** 95th percentile of the training windows' distances to the nearest window of another training recording. */
   far: number;
 }
 
@@ -257,7 +260,7 @@ function noveltyOf(
   windows: readonly Float32Array[],
   { windows: known, far }: Known,
 ): Pick<Suggestion, 'novelty' | 'distance'> {
-  // Constant training data has a distance of 0.
+  // `far` is 0 if the training data is constant.
   const ratios = windows
     .map((place) => nearest(place, known) / Math.max(far, Number.EPSILON))
     .sort((a, b) => a - b);
@@ -301,7 +304,7 @@ function ranked(found: readonly Viewed[], far: number, limit: number): Suggestio
   return chosen;
 }
 
-/** Distance to the nearest of these places, per dimension (root of the mean squared difference). */
+/** Distance to the nearest of the other points, per dimension (root of the mean squared difference). */
 function nearest(place: Float32Array, places: readonly Float32Array[]): number {
   let best = Number.POSITIVE_INFINITY;
   for (const other of places) {

@@ -116,7 +116,7 @@ export function createBandLimited(options: BandLimitedOptions): BandLimited {
 
 /**
  * Resamples a whole recording. The first output is at the first sample, the last one at or before the last sample; beyond both ends the
- * signal is continued by its end values.
+ * signal is extended with its end values.
  * @param columns one per field, all of the same length; left unchanged, and returned if the rates are equal
  */
 export function resampled(columns: Float64Array[], inputHz: number, outputHz: number): Float64Array[] {

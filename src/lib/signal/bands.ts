@@ -59,7 +59,7 @@ export function createBandPower(
   return result;
 }
 
-/** Moments of one signal. `variance` and what follows from it are of the population (1/n). */
+/** Moments of one signal. `variance` and the values derived from it are population statistics (1/n). */
 interface Moments {
   mean: number;
   variance: number;

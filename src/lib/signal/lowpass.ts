@@ -27,7 +27,7 @@ export function butterworthSections(cornerHz: number, rateHz: number): Section[]
 }
 
 export interface Lowpass {
-  /** One sample in, one out. The first sample after a reset sets the filter to its steady state: no ramp appears. */
+  /** One sample in, one out. The first sample after a reset sets the filter to its steady state, so that no ramp appears. */
   step(x: number): number;
   reset(): void;
 }

@@ -10,7 +10,7 @@ export interface MelSpec {
   frameSamples: number;
   /** Samples from one frame's start to the next. */
   hopSamples: number;
-  /** Length of the transform: frames are followed by zeros. */
+  /** Length of the transform, to which frames are padded with zeros. */
   fftSamples: number;
   bands: number;
   /** Edges of the lowest and the highest band, Hz. */

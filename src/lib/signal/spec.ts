@@ -16,9 +16,9 @@ export interface SignalSpec {
   lowpassHz: number | null;
   /** Hz after resampling. */
   resampleHz: number;
-  /** Samples after resampling in one window. */
+  /** Samples in one window, after resampling. */
   windowSamples: number;
-  /** Samples after resampling from one window's start to the next. */
+  /** Samples from the start of one window to the start of the next, after resampling. */
   strideSamples: number;
   /** A named set, or names from the sets. */
   features: 'raw' | 'motion' | 'har' | 'spectral' | 'logmel' | 'mfcc' | string[];

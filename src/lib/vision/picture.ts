@@ -106,7 +106,7 @@ export function letterbox(picture: Picture, region: Region, size: number, into: 
   return { size, scale, padX, padY };
 }
 
-/** For each pixel along one axis of the square, the two pixels of the picture between which it is, and its position between them. */
+/** For each pixel along one axis of the square, the two pixels of the picture on either side of it, and its position between them. */
 function samples(size: number, pad: number, scale: number, offset: number, length: number) {
   const low = new Int32Array(size);
   const high = new Int32Array(size);

@@ -41,7 +41,7 @@ interface RuleInput {
   spec: SignalSpec;
   split: Split | undefined;
   ranges: Ranges;
-  /** A label's class; undefined = each label is one. */
+  /** Class of each label; undefined = each label is its own class. */
   classOf: Map<string, string> | undefined;
   loose: boolean;
   /** Recordings whose deviation from their peers was already explained by a finding. Reporting the deviation again would only repeat it. */

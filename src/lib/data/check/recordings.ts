@@ -47,7 +47,7 @@ export function checkRecordings(dataset: Dataset, spec: SignalSpec, loose = fals
 
 /**
  * Finds classes with far less data than others.
- * @param classOf a label's class; absent = each label is one
+ * @param classOf class of each label; absent = each label is its own class
  */
 export function checkBalance(dataset: Dataset, classOf?: Map<string, string>): Finding[] {
   const samples = new Map<string, number>();
@@ -217,7 +217,7 @@ function outside(
   ];
 }
 
-/** Replaces every non-numeric sample by the previous one, for the checks that need numbers. */
+/** Replaces every non-numeric sample with the previous one, for the checks that need numbers. */
 export function withNumbersAlone(dataset: Dataset): Dataset {
   const broken = dataset.recordings.some(({ columns }) =>
     columns.some((column) => column.some((value) => !Number.isFinite(value))),

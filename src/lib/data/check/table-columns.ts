@@ -182,7 +182,7 @@ const leastOutliers = 2;
 /** Minimum number of repetitions for an extreme value to be a code for missing values. */
 const leastRepeats = 4;
 
-/** A code must also be at least half this many times as frequent as the average of the other values. */
+/** Minimum frequency of a code, relative to half the average frequency of the other values. */
 const timesOthers = 10;
 
 /**

@@ -80,7 +80,7 @@ export async function readLoose(file: string, expected: Expected): Promise<Recor
   return {
     ...common,
     columns,
-    // The header of a WAV file holds whole rates only.
+    // The header of a WAV file can hold only whole rates.
     ...(Number.isInteger(rateHz) && { format: 'wav' }),
     ...(originalHz !== rateHz && { originalHz }),
   };
@@ -88,7 +88,7 @@ export async function readLoose(file: string, expected: Expected): Promise<Recor
 
 /**
  * The channels of a WAV file as the columns of these fields, at this rate: 16-bit values from −1 to 1. A single field is the mean of all
- * channels; otherwise each field is the channel in its place.
+ * channels; otherwise each field is the channel at its position.
  * @param expected.rateHz null = the file's
  * @throws AIOT_FILE_MALFORMED, AIOT_DATA_COLUMNS (another number of channels)
  */

@@ -27,7 +27,7 @@ interface CompareOptions {
   windows?: readonly number[] | null;
 }
 
-/** Compares rows of NOW with a base, except for the limits (gates). NOW's values are released column by column. */
+/** Compares rows of NOW with a base; limits (gates) are checked separately. NOW's values are released column by column. */
 export function compareSides(
   base: Side,
   nowRows: Rows,

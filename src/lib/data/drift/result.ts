@@ -14,7 +14,7 @@ export const reasons = [
   'stuck',
   /** A category that the base does not have. */
   'category',
-  /** Numbers became text, or text numbers. */
+  /** Numbers became text, or text became numbers. */
   'type',
 ] as const;
 export type Reason = (typeof reasons)[number];
@@ -61,10 +61,10 @@ const featureDriftSchema = z.object({
   ks: z.number().nullable(),
   /** p-value of `ks` under the assumption that rows are independent. */
   ksP: z.number().nullable(),
-  /** First Wasserstein distance, in the column's unit; and in deviations of the base (null: the base does not move). */
+  /** First Wasserstein distance, in the column's unit; and in standard deviations of the base (null if the base is constant). */
   wasserstein: z.number().nullable(),
   wassersteinScaled: z.number().nullable(),
-  /** Shift of the mean, in deviations of the base, and deviation as a multiple of the base's. */
+  /** Shift of the mean, in standard deviations of the base; and the standard deviation, as a multiple of the base's. */
   shift: z.number().nullable(),
   spread: z.number().nullable(),
   /** p-value of the change, based on effective sample sizes. Corrected for the several tests of this column, but not across columns. */

@@ -95,7 +95,7 @@ export function trainDiscriminant(
   };
 }
 
-/** Replaces the lower triangle of a symmetric matrix by the lower triangle L for which L·Lᵀ is that matrix. */
+/** Replaces the lower triangle of a symmetric matrix with the lower triangle L for which L·Lᵀ is that matrix. */
 function cholesky(a: Float64Array, size: number): void {
   for (let i = 0; i < size; i++) {
     for (let j = 0; j <= i; j++) {

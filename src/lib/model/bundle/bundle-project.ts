@@ -348,7 +348,7 @@ function samplesOfOneWindow(signal: SignalSpec): number {
   return count;
 }
 
-/** An excerpt of a recording, rounded to six significant digits. This exceeds any sensor's precision, and keeps the bundle small. */
+/** An excerpt of a recording, rounded to six significant digits. This is more precise than any sensor, and keeps the bundle small. */
 function slice(recording: Recording, signal: SignalSpec, offset: number, count: number): number[][] {
   const columns = columnsFor(recording, signal);
   return Array.from({ length: count }, (_, i) =>
@@ -368,15 +368,15 @@ function isClear(features: ArrayLike<number> | null, { standardization, input }:
   return true;
 }
 
-/** Multiply-add budget: the interpreter needs about a second for it. */
+/** Budget in multiply-adds, which take the interpreter about a second. */
 const budget = 2e8;
 
 /** Relative tolerance of a metric for different orders of summation. */
 const tolerance = 1e-4;
 
 /**
- * Recomputes the metrics of the quantized network on the data they were measured on, because a file claiming passed gates is easily forged. If
- * recomputing all would take too long, only a part is checked, which must be consistent with the whole.
+ * Recomputes the metrics of the quantized network on the data they were measured on, because a file claiming passed gates is easily forged.
+ * If recomputing all of them would take too long, only some rows are checked, and the recorded metrics must be consistent with them.
  * @throws AIOT_MODEL_STALE if they are not this network's metrics
  */
 function requireFigures(built: Built, info: BundleInfo): void {

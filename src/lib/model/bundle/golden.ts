@@ -62,7 +62,7 @@ export function goldenVector(graph: Graph, parts: Parts, take: Take): GoldenVect
 /**
  * Runs every golden vector from its samples to the prediction, as a device does in its trial. Integer inputs and outputs must be exactly equal, and
  * the prediction must be the same. A bundle without vectors is untested, so callers must require `passed > 0`.
- * @param runs computes the network instead of the interpreter; its integers may differ by up to `steps`, but its predictions must not differ
+ * @param runs runs the network in place of the interpreter; its integers may differ by up to `steps`, but its predictions must not differ
  */
 export function checkGolden(
   { info, model, golden }: Bundle,

@@ -220,7 +220,7 @@ function read<T>(run: () => T, what: string): T {
 
 const signatures = z.array(z.object({ keyid: z.string() }));
 
-/** Summary of a bundle, after every byte of it was checked; `keyids` signed it, but the owners of those keys are not checked. */
+/** Checks every byte of a bundle and summarizes it. `keyids` lists the keys that signed it; whether they are trusted is not checked. */
 export function describeBundle(bytes: Uint8Array) {
   const { info, model } = unpackAny(bytes);
   return {

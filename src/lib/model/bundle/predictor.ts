@@ -40,7 +40,7 @@ export interface Predictor {
 
 /**
  * Prepares a bundle to run as on a device: pipeline, quantization and the bit-exact interpreter.
- * @param runs computes the network instead of the interpreter: an accelerator
+ * @param runs runs the network in place of the interpreter, for example on an accelerator
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED
  */
 export function createPredictor({ info, model }: Bundle, runs?: Invoker): Predictor {

@@ -162,7 +162,7 @@ interface End {
   tensor: Tensor;
 }
 
-/** The inputs and outputs in the order of the file; only if there are several are they numbered, from 0 as in TFLite. */
+/** The inputs and outputs in the order of the file. If there are several, they are numbered from 0, as in TFLite. */
 function endsOf({ tensors, inputs, outputs }: Graph): { inputs: End[]; outputs: End[] } {
   const named = (indices: readonly number[], name: string) =>
     indices.map((index, place): End => {
@@ -235,7 +235,7 @@ function callText({ inputs, output, scratch, op }: Piece, index: number, memory:
   return `layer${index}(${given.join(', ')});\nMODEL_LAYER_DONE(${index}, "${op}");`;
 }
 
-/** Number of typical rows and of random values among the golden inputs. Between them are both ends of the range and the zero point. */
+/** Number of typical and of random rows among the golden inputs. Rows of both ends of the range and of the zero point come between them. */
 const counts = { rows: 16, chance: 8 } as const;
 
 /** Inputs and the exact outputs of any correct implementation, as JSON (format: see docs/reference/quantization.md). */
@@ -302,7 +302,7 @@ interface Memory {
   bytes: number;
   /** C expression for a tensor's location. */
   place(tensor: number): string;
-  /** C expression for a piece's own memory. */
+  /** C expression for a piece's scratch memory. */
   patch(piece: number): string;
 }
 
@@ -467,7 +467,7 @@ static inline int32_t hyperbolic(int32_t v) {
 }`,
 };
 
-/** The helpers' functions, ordered so that each precedes its callers. */
+/** C code of the helpers, ordered so that each function precedes its callers. */
 function helperTexts(used: ReadonlySet<Helper>): string[] {
   const order: Helper[] = [
     'wide',

@@ -72,7 +72,7 @@ export function scaleOf({ quantization }: Tensor): { scale: number; zeroPoint: n
   return { scale: quantization!.scale[0]!, zeroPoint: quantization!.zeroPoint[0]! };
 }
 
-/** Smallest and largest int8 of an output with a fused activation, in single precision like the reference kernels. */
+/** Smallest and largest int8 value of an output with a fused activation, in single precision like the reference kernels. */
 export function rangeOf(output: Tensor, activation: Activation): { low: number; high: number } {
   const { scale, zeroPoint } = scaleOf(output);
   const quantized = (real: number) => zeroPoint + roundHalfAway(Math.fround(real / scale));
@@ -155,8 +155,8 @@ export interface Finish {
 export const wholeOutputs = (count: number) => (count <= 4 ? count : Math.ceil(count / 8) * 8);
 
 /**
- * Ratios of all output channels as tables, or as literals if all are equal. The input's zero point is folded into the bias, so that Σ w·(x
- * − z) becomes Σ w·x.
+ * Scale ratios of the output channels: as tables, or as literals if all are equal. The input's zero point is folded into the bias, so that
+ * Σ w·(x − z) becomes Σ w·x.
  * @param channelOf the output channel of each weight
  * @throws AIOT_QUANTIZE_UNFIT if a sum could exceed int32
  */

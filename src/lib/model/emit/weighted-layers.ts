@@ -257,7 +257,7 @@ ${indent(eachRow === '' ? over : `${eachRow}\n${over}`)}
 /** Maximum number of cells of a line or an image that a function widens on its stack: 32 KiB. */
 const longestLine = 16384;
 
-/** Widens a whole line of the image, including its padding, before its windows, if windows are parts of one line. */
+/** Widens a whole line of the image, including its padding, before processing its windows, if each window is part of one line. */
 function widenedLine(
   { rows, columns, channels, taken }: Window,
   whole: number,
@@ -286,7 +286,7 @@ const wide *const p = MODEL_WIDE ? (const void *)(strip + column * ${columns.str
   };
 }
 
-/** Widens the whole image, including its padding, before its windows. @param slack cells read beyond the last window */
+/** Widens the whole image, including its padding, before processing its windows. @param slack cells read beyond the last window */
 function widenedImage(
   { rows, columns, channels }: Window,
   slack: number,
@@ -395,7 +395,7 @@ function turnedText(site: Site, finish: Finish, { length, outputs }: Rows): stri
 ${outputsText(site, finish, finish.sums, rows, (i) => `v${i}`)}`;
 }
 
-/** A loop over outputs that adds a product of each row of weights. */
+/** A loop over outputs; each one sums the products of all rows of weights. */
 function outputsText(
   site: Site,
   finish: Finish,

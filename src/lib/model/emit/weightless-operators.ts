@@ -518,7 +518,7 @@ export function nearest(site: SiteOf<'RESIZE_NEAREST_NEIGHBOR'>): Piece {
   });
 }
 
-/** RESIZE_BILINEAR: tables of two neighbors and the distance from the first in 1/1024 for each row and column. */
+/** RESIZE_BILINEAR: for each row and column, tables of both neighbors and of the distance from the first, in units of 1/1024. */
 export function bilinear(site: SiteOf<'RESIZE_BILINEAR'>): Piece {
   const { batches, channels, input, output } = resizeOf(nodeAt(site.graph, site.at));
   const axes = [0, 1].map((axis) => bilinearPlaces(input[axis]!, output[axis]!, site.options));

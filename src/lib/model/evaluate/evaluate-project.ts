@@ -180,7 +180,7 @@ interface BuiltOutputs {
 }
 
 /**
- * Runs the float and the quantized network on LiteRT, and the quantized one as a device does, from features on, in chunks.
+ * Runs both networks on LiteRT, in chunks. If a device can run the quantized one, it is also run as on a device, starting from features.
  * @throws any error of `predictRows` and of the chunks
  */
 async function runBuilt(
@@ -282,7 +282,7 @@ function worstWindows(
   });
 }
 
-/** Name of a row of the test set, from its position in the file. @param row of the part, from 1 */
+/** Name of a row of the test set, from its position in the file. @param row number of the row in the test set, from 1 */
 function rowName({ training: { source } }: Built, row: number): string {
   const parts = source.kind === 'table' ? source.parts : '';
   let place = -1;

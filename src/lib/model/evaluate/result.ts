@@ -30,7 +30,7 @@ export type OutputKind = z.output<typeof outputKindSchema>;
 
 const figure = z.number().nullable();
 
-/** Parts that all evaluations' results share. */
+/** Parts that the results of all evaluations share. */
 const intervalSchema = z.tuple([z.number(), z.number()]);
 
 const intervalsSchema = z.object({

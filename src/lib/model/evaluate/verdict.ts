@@ -61,7 +61,7 @@ function judgeClasses({ kind, outputs, width, truth, threshold, ...rest }: Answe
   );
 }
 
-/** Each row's mean squared error is its score: the larger, the more likely the second class, the anomaly. */
+/** Each row's mean squared error is its score: the larger it is, the more likely is the second class, the anomaly. */
 function judgeReconstruction({ outputs, inputs, width, truth, threshold, ...rest }: Answers): Verdict {
   const errors =
     inputs === null

@@ -86,7 +86,7 @@ interface KernelCosts {
   /** Fixed cost of every operator: its call and preparation. */
   call: number;
   basis: Basis;
-  /** Factors of the prediction between which the actual value is expected. */
+  /** The actual value is expected between these multiples of the prediction. */
   spread: [low: number, high: number];
   sources: readonly SourceName[];
 }

@@ -23,7 +23,7 @@ import { arenaOf, graphMacs, parameterCount, precisionOf } from './costs.js';
 import { type ModelFile, modelFileOf, readModelFile } from './model-file.js';
 
 interface CompareOptions {
-  /** Files (.tflite, .aiot), folders of projects whose builds to use, or versions (`har@3`) if `getVersion` is given. */
+  /** Files (.tflite, .aiot), folders of projects whose builds are used, or versions (`har@3`) if `getVersion` is given. */
   a: string;
   b: string;
   /** A CSV file; absent = the test set if one of the two is a project, otherwise no data. */

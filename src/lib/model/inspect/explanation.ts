@@ -15,7 +15,7 @@ export const explanationSchema = z.object({
   /** Rows or windows used for the explanation. */
   n: z.int(),
   seed: z.int(),
-  /** The metric that importance is measured in, and its unmodified value. */
+  /** The metric that importance is measured in, and its value on the unmodified rows. */
   metric: z.enum(['macroF1', 'auc', 'mae']),
   base: z.number(),
   /** Deterioration of the metric if a feature's values are permuted among the rows; the largest first. */

@@ -83,7 +83,7 @@ function graphOf(bytes: Uint8Array, outline: Outline): { graph: Graph | null; no
         graph: null,
         notes: [`aiot itself cannot run it, and its arena is not known: ${error.message}`],
       };
-    // A contradiction between several tables has no single offset: point to the operators' tables.
+    // A contradiction between several tables has no single offset, so the first operator's table is named.
     const at = outline.operators[0]?.at ?? 0;
     const place = error.message.startsWith('byte') ? '' : `from byte ${at}, `;
     throw error.reworded(place + error.message, { cause: error });

@@ -235,12 +235,13 @@ function unfit(message: string, next?: string): AiotError {
   return new AiotError('AIOT_MODEL_UNFIT', message, next === undefined ? {} : { next });
 }
 
-/** Deviation of a standard normal distribution truncated at ±2. */
+/** Standard deviation of a standard normal distribution truncated at ±2. */
 const truncatedDeviation = 0.87962566103423978;
 
 /**
- * Initial weights of layers, each from a separate random stream, so that a change in one layer does not affect the others' weights. He-normal: normal
- * distribution truncated at two deviations, variance 2 / fan-in (He et al., 2015, arXiv:1502.01852, section 2.2).
+ * Initial weights of layers, each from a separate random stream, so that a change in one layer does not affect the others' weights.
+ * He-normal: normal distribution truncated at two standard deviations, variance 2 / fan-in (He et al., 2015, arXiv:1502.01852, section
+ * 2.2).
  */
 class InitialWeights {
   private layer = 0;

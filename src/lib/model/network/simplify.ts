@@ -42,7 +42,7 @@ interface Node {
   operator: Operator;
   next: Node | undefined;
   live: boolean;
-  /** For each rewrite, whether the operator waits for it. */
+  /** For each rewrite, whether the operator is queued for it. */
   waits: boolean[];
 }
 
@@ -138,7 +138,7 @@ class Draft {
     this.detach(node, old);
   }
 
-  /** Removes an operator whose outputs another one computes now. */
+  /** Removes an operator whose outputs are now computed by another one. */
   remove(node: Node): void {
     node.live = false;
     this.detach(node, node.operator);

@@ -31,12 +31,12 @@ export const guidePushedSchema = z.object({
   /** Its name on the server. */
   name: z.string(),
   url: z.string(),
-  /** Size of the uploaded file, which has float inputs and outputs and is at least as long as the firmware reads. */
+  /** Size of the uploaded file, which has float inputs and outputs, and at least the length that the firmware reads. */
   bytes: z.int(),
   digest: z.string(),
   /** Message on MQTT's or Kafka's control-message topic that makes its boards fetch it. */
   message: z.string(),
-  /** Whether the guide's firmware reads all of it: it reads a fixed number of bytes of any model. */
+  /** Whether the guide's firmware reads all of it: it reads a fixed number of bytes of every model. */
   whole: z.boolean(),
 });
 
@@ -166,8 +166,8 @@ type Model = Pick<Bundle, 'info' | 'model'> | Pick<NetworkBundle, 'info' | 'mode
 
 /**
  * A network in the form that the guide's firmware and its Coral step accept: a .tflite of schema version 3 with raw readings as input.
- * Float inputs and outputs surround the same integer network. The file is no shorter than the firmware reads. Trailing zeros are not part
- * of the FlatBuffer, and TFLite readers ignore them.
+ * Float inputs and outputs surround the same integer network. The file is padded with zeros to the length that the firmware reads; TFLite
+ * readers ignore bytes after the FlatBuffer.
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED
  */
 export function guideNetwork(model: Model): Uint8Array {

@@ -112,7 +112,7 @@ async function fillFolder(out: string, files: Member[]): Promise<void> {
   }
 }
 
-/** The registry client's calls that fetching a version needs. */
+/** The registry client's calls needed to fetch a version. */
 export type FetchClient = {
   blobs: Pick<RegistryClient['blobs'], 'get'>;
   manifests: Pick<RegistryClient['manifests'], 'get'>;

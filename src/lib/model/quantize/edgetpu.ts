@@ -66,7 +66,7 @@ export async function compileEdgeTpu(
   }
 }
 
-/** Reads the network compiled from this one in that file; null = missing, changed, or compiled from another network. */
+/** Reads the Edge TPU network beside `file`; null = missing, changed, or compiled from a network other than `from`. */
 export async function readEdgeTpu(file: string, from: string): Promise<Uint8Array | null> {
   const read = edgeTpuSchema.safeParse(await readJson(recordOf(file)).catch(() => null));
   if (!read.success || read.data.from !== from) return null;

@@ -26,7 +26,8 @@ interface FoldsOptions extends Omit<TrainOptions, 'folds'> {
 }
 
 /**
- * Cross-validation: leaves each part out once, trains on the others (a fifth of which chooses the epoch), and tests on it. Writes build/folds.json.
+ * Cross-validation: leaves each part out once, trains on the others (a fifth of which chooses the epoch), and tests on the part left out.
+ * Writes build/folds.json.
  * @throws any error of training; the abort reason of `signal`, in which case nothing is written
  */
 export async function foldsOf(asked: FoldsAsked, options: FoldsOptions): Promise<FoldsFile> {
@@ -192,8 +193,8 @@ export interface Unit {
 }
 
 /**
- * Examples that stay on one side. These are the examples of one recording (with its copies), of one device, or of one group of a table, or
- * equal rows of a table without groups. By window, each example is on its own.
+ * Units of examples that a split must not separate. These are the examples of one recording (with its copies), of one device, or of one
+ * group of a table, or equal rows of a table without groups. By window, each example is on its own.
  * @throws AIOT_DATA_NO_DEVICE, AIOT_USAGE (rows without groups, each of which would be a separate fold)
  */
 export function unitsIn(

@@ -67,7 +67,7 @@ export function nearestPlaces(
   });
 }
 
-/** Two neighboring input positions between which an output position is, and its distance from the first. */
+/** The two input positions on either side of an output position, and its distance from the first. */
 interface Between {
   low: number;
   high: number;

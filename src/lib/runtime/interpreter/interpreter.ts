@@ -58,8 +58,8 @@ interface Step {
 /**
  * Prepares a model for running; memory, multipliers and tables are created only here. Operators on int8 and int16 use the integer
  * arithmetic of TFLite Micro's reference kernels, bit for bit. Those on float32 use ordinary floating point.
- * @throws AIOT_TFLITE_MALFORMED when shapes, scales or types contradict each other, AIOT_TFLITE_UNSUPPORTED for a use without a kernel
- * (dynamic range)
+ * @throws AIOT_TFLITE_MALFORMED when shapes, scales or types contradict each other, AIOT_TFLITE_UNSUPPORTED for types that an operator has
+ * no kernel for, as in dynamic range
  */
 export function createInterpreter(graph: Graph, options: InterpreterOptions = {}): Interpreter {
   checkGraph(graph);

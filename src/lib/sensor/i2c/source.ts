@@ -17,7 +17,7 @@ export interface I2cSource extends SampleSource {
   /** Problems that do not prevent reading. */
   readonly cautions: readonly string[];
   readonly connected: boolean;
-  /** Why it is not connected. */
+  /** Reason why it is disconnected; null if it is connected. */
   readonly trouble: AiotError | null;
 }
 

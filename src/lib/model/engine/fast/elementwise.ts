@@ -81,8 +81,8 @@ type Add = Extract<Operator, { op: 'ADD' }>;
 
 /**
  * Combines the MUL and ADD of a batch norm: y = γ(x − μ)/√(σ² + ε) + β. In training, mean and variance are the batch's, and also update
- * `note.mean` and `note.variance`; otherwise those are used. Source: Ioffe and Szegedy, 2015, arXiv:1502.03167, section 3. Numbers per
- * channel are computed here, everything over the batch by kernels.
+ * `note.mean` and `note.variance`; otherwise those are used. Source: Ioffe and Szegedy, 2015, arXiv:1502.03167, section 3. Per-channel
+ * numbers are computed here; kernels compute everything that covers the whole batch.
  */
 export function batchNorm(plan: Planner, note: BatchNorm, gamma: Slot, beta: Slot): TrainNode {
   const multiply = plan.graph.operators[note.multiply]!;

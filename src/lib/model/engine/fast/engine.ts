@@ -146,7 +146,7 @@ interface Machine {
   input: Slot;
   output: Slot;
   forward(run: Omit<Run, 'kernels'>): void;
-  /** Propagates the output's gradient, which the caller has stored after `clear`, to all others. */
+  /** Propagates the output's gradient, which the caller has stored after `clear`, to all other tensors. */
   backward(run: Omit<Run, 'kernels'>): void;
   clear(): void;
 }

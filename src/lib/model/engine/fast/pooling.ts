@@ -166,7 +166,7 @@ function targets(shape: readonly number[], axes: readonly number[]): Int32Array 
 
 type Sum = Extract<Operator, { op: 'ADD' | 'SUB' | 'MUL' }>;
 
-/** ADD, SUB and MUL of two tensors of an example, or of one and a constant; shapes broadcast. */
+/** ADD, SUB and MUL of two tensors of an example, or of a tensor and a constant, with broadcasting. */
 export function sum(plan: Planner, operator: Sum): TrainNode {
   const [a, b] = [plan.input(operator, 0), plan.input(operator, 1)];
   const y = plan.output(operator);

@@ -184,7 +184,7 @@ function joined(tensors: readonly Tensor[]): Float32Array {
   return all;
 }
 
-/** [rows]: each loss as defined in types.ts. */
+/** Loss of each row, [rows], as defined in types.ts. */
 function rowLoss(tf: Core, loss: Loss, z: Tensor, t: Tensor): Tensor {
   switch (loss) {
     case 'classes':

@@ -268,7 +268,7 @@ function sum(
   [a, b]: [Tensor, Tensor],
 ): Tensor {
   const rank = shape(operator.outputs[0]!).length;
-  // Shapes are aligned at their last axis; the rows stay in front.
+  // Shapes are aligned at their last axis; the row axis stays first.
   const aligned = (x: Tensor, index: number) => {
     const own = shape(index);
     if (x.shape.length === own.length) return x;

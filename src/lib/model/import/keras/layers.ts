@@ -23,7 +23,7 @@ const activation: LayerMaker = ({ maker, inputs, settings }) =>
 /** Layers that do nothing outside training. */
 const nothing: LayerMaker = ({ inputs }) => inputs[0]!;
 
-/** Add, Subtract and Multiply of two or more. */
+/** Add, Subtract and Multiply of two or more inputs. */
 const combined =
   (op: 'ADD' | 'SUB' | 'MUL'): LayerMaker =>
   ({ maker, inputs }) =>

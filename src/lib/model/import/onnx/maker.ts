@@ -199,7 +199,7 @@ export class OnnxMaker extends GraphMaker {
     return this.arranged(x, [0, ...identity(x.shape.length).slice(2), 1]);
   }
 
-  /** The value, stored in its shape if that has not been done yet. */
+  /** The value, which is first stored in its own shape if necessary. */
   settled(x: Activation): Activation {
     if (x.before === undefined) return x;
     return this.plain(this.reshape(this.inFileOrder(x.before), x.shape));
@@ -304,8 +304,8 @@ export function fileIndexes({ shape, order }: Activation): Int32Array {
 }
 
 /**
- * The order of the stored axes after a change of shape that moves no element, or undefined if elements must move. Axes are matched in groups
- * of equal products, such as [6, 4] with [2, 3, 4]: each group must be stored in one piece.
+ * The order of the stored axes after a change of shape that moves no element, or undefined if elements must move. Axes are matched in
+ * groups of equal products, such as [6, 4] with [2, 3, 4]: each group must be stored contiguously.
  */
 function orderAfter({ shape: from, order }: Activation, to: readonly number[]): number[] | undefined {
   const groups: { old: number[]; made: number[] }[] = [];
@@ -335,7 +335,7 @@ function orderAfter({ shape: from, order }: Activation, to: readonly number[]): 
     out.push(...group.made);
     at += group.old.length;
   }
-  // An axis of 1 is stored before the axis that follows it in the file.
+  // An axis of length 1 is stored before the axis that follows it in the file.
   for (let axis = to.length - 1; axis >= 0; axis--) {
     if (to[axis] !== 1) continue;
     const next = out.indexOf(axis + 1);

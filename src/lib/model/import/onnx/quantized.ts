@@ -12,8 +12,8 @@ import { convolution, isNonNegative } from './windows.js';
 const leastOf: Readonly<Record<string, number>> = { int8: -128, uint8: 0, int16: -32_768, uint16: 0 };
 
 /**
- * Keeps the real values, because `aiot model quantize` determines its own scales, unless those of the file are to be kept. Quantizers remove
- * a Relu if the integer range starts at 0 and so cuts off negative values; that Relu is restored here.
+ * Keeps the real values, because `aiot model quantize` determines its own scales unless the file's are to be kept. Quantizers remove a Relu
+ * if the integer range starts at 0 and so cuts off negative values; that Relu is restored here.
  */
 const quantize: Lower = (call) => {
   const zero = call.optional(2, 'zero point');

@@ -52,7 +52,7 @@ export interface OnnxImport {
   layers: number;
   /** Number of nodes that were computed during the import. */
   folded: number;
-  /** For each input and output: the original axis that each of its axes holds; undefined if their order is unchanged. */
+  /** For each input and output, the original axis that each of its axes corresponds to; undefined if the order is unchanged. */
   axes: { inputs: (number[] | undefined)[]; outputs: (number[] | undefined)[] };
   notes: string[];
 }
@@ -94,8 +94,8 @@ const mostInlined = 100_000;
 const opsets = { oldest: 11, newest: 23 };
 
 /**
- * Converts a model to a float32 graph. Constants and shapes are computed, images are stored channels last, and nodes that the outputs do
- * not need are omitted. So are inputs that they do not need.
+ * Converts a model to a float32 graph. Constants and shapes are computed, images are stored channels last, and nodes and inputs that the
+ * outputs do not need are omitted.
  * @throws AIOT_LAYER_UNSUPPORTED naming the node, AIOT_FILE_MALFORMED
  */
 export function onnxToGraph(model: OnnxModel, options: OnnxOptions): OnnxImport {
@@ -337,7 +337,7 @@ class ModelWalk {
     });
   }
 
-  /** Names a tensor that this node created after the node's output. */
+  /** Gives a tensor that this node created the name of the node's output. */
   private rename(tensor: number, name: string, since: number): void {
     const { tensors, operators } = this.maker;
     if (operators.slice(since).some(({ outputs }) => outputs.includes(tensor)))

@@ -297,7 +297,7 @@ function zerosBetween(maker: OnnxMaker, tensor: number, [strideH, strideW]: Pair
   return x;
 }
 
-/** Removes rows and columns where a padding is negative. */
+/** Removes rows and columns where the padding is negative. */
 function trimmed(maker: OnnxMaker, tensor: number, pads: [Pair, Pair]): number {
   const cuts = pads.map(([before, after]) => [Math.max(0, -before), Math.max(0, -after)] as Pair);
   if (cuts.flat().every((cut) => cut === 0)) return tensor;

@@ -55,7 +55,7 @@ function noiseTable(): Float32Array {
   return table;
 }
 
-/** Excerpts of the table from random positions, short enough that two rows rarely share one. */
+/** Adds excerpts of the table, from random positions; they are short enough that two rows rarely share one. */
 function addNoise(own: Float32Array, size: number, values: Float32Array, random: Random): void {
   let at = 0;
   for (let i = 0; i < own.length; i++) {

@@ -115,7 +115,7 @@ export function answersOf(
   }
 }
 
-/** The reconstruction error that this share of the rows is below. */
+/** The reconstruction error below which this share of the rows lies. */
 export function errorQuantile(
   outputs: Float32Array,
   inputs: Float32Array,
