@@ -1,5 +1,5 @@
-// `npm run bench`: builds the clone if necessary, then runs the benchmarks in this process, so that ending it also ends its child
-// processes.
+// `npm run bench`: builds the clone if necessary, then runs the benchmarks in this process, so that ending this process also ends
+// their child processes.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 

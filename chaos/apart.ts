@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 
-/** Mounts and processes in private namespaces, which end with their first process. */
+/** Private mount and PID namespaces, which end with their first process. */
 const namespaces = ['-m', '-p', '-f', '--mount-proc', '--kill-child'];
 
 /**

@@ -16,7 +16,7 @@ const told = new Set([
 /** Time within which a load must stop after `signal` is aborted, ms. */
 const endMs = 30_000;
 
-/** Runs the loads until `signal` is aborted; each is restarted whenever its connection is lost. */
+/** Runs the loads until `signal` is aborted; a load that loses its connection is restarted. */
 export async function keepGoing(
   loads: readonly Load[],
   platform: Operated,

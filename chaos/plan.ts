@@ -26,7 +26,7 @@ export function scenarioOf(scenarios: readonly Scenario[], seed: number, round: 
   return found;
 }
 
-/** The faults of a round, in the order in which they begin: they depend only on the round's seed. */
+/** The faults of a round, ordered by start time. They depend only on the round's seed. */
 export function faultsOf(scenario: Scenario, roundSeed: number, has: (part: Part) => boolean): Fault[] {
   const random = seededRandom(roundSeed);
   const draw = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;

@@ -13,7 +13,7 @@ import { shimOf } from './faults/shim.js';
 import { Program } from './process.js';
 import type { Round, Target } from './types.js';
 
-/** Time in which a platform must respond again, ms, on a busy machine. */
+/** Time limit for a platform to respond again on a busy machine, ms. */
 const backMs = 45_000;
 const diskMegabytes = 256;
 
@@ -21,7 +21,7 @@ const diskMegabytes = 256;
 export interface ChaosPlatform extends Operated {
   program: Program;
   data: string;
-  /** Environment of the user who started it. */
+  /** Environment of the operator's commands. */
   env: NodeJS.ProcessEnv;
   targets: Record<'platform' | 'disk' | 'network', Target>;
   /** Resolves when the platform is ready; rejects if it is not ready in time. */
@@ -93,7 +93,7 @@ export async function startChaosPlatform(round: Round, args: readonly string[] =
   };
 }
 
-/** The first line of the base64 in a PEM file, which does not occur in output by coincidence. */
+/** The first base64 line of a PEM file, which cannot occur in output by coincidence. */
 function body(pem: string): string {
   return pem.split('\n')[1] ?? pem;
 }
@@ -127,7 +127,7 @@ interface Said {
 }
 
 /**
- * Returns the program's first output, which it prints once it is up. A database that is still recovering from the previous round may
+ * Returns the first output, which the program prints once it is up. A database that is still recovering from the previous round may
  * terminate the first connections.
  */
 async function started(program: Program): Promise<Said> {

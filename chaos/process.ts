@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const documented = new Set([0, 1, 2, 3, 4, 5, 6, 124, 130]);
 /** Delay between an exit and the next start, as with a service manager. */
 const restartMs = 150;
-/** Time in which SIGTERM must end a process; a platform gives requests 6 s. */
+/** Time limit for a process to end after SIGTERM, ms; a platform gives pending requests 6 s. */
 const stopMs = 15_000;
 
 export interface ProgramOptions {
@@ -20,12 +20,12 @@ export interface ProgramOptions {
   cwd?: string;
   /** Exit codes after SIGTERM. */
   stopped: readonly number[];
-  /** Whether it is restarted after every exit, as by a service manager, or only until it has exited with 0. */
+  /** Whether to restart it after every exit, like a service manager, or only until it exits with 0. */
   again: 'always' | 'until done';
   report: Report;
 }
 
-/** The built `aiot` as the leader of its own process group, supervised as by a service manager. */
+/** The built `aiot` as the leader of its own process group, restarted as by a service manager. */
 export class Program {
   private child: ChildProcess | undefined;
   private wanted = false;
@@ -36,7 +36,7 @@ export class Program {
   private hold: Promise<void> = Promise.resolve();
   /** Number of starts. */
   starts = 0;
-  /** Times at which its processes ended, ms since 1970. */
+  /** Times at which its processes ended, ms since the epoch. */
   readonly ends: number[] = [];
   /** Whether its memory is currently limited; any exit is acceptable then. */
   starved = false;
@@ -94,7 +94,7 @@ export class Program {
     if (this.child && this.runs(this.child)) this.child.kill(signal);
   }
 
-  /** Prevents a start of the program until the given promise settles. */
+  /** Keeps the program from being started until the given promise settles. */
   held(body: Promise<void>): Promise<void> {
     this.hold = body.catch(() => {});
     return body;

@@ -14,7 +14,7 @@ import type { ChaosPlatform } from './platform.js';
 import { Program } from './process.js';
 import type { Round } from './types.js';
 
-/** Time in which a repeated push must succeed, ms. */
+/** Time limit for a repeated push to succeed, ms. */
 const pushedMs = 60_000;
 const model = 'pushed';
 
@@ -24,14 +24,15 @@ interface Push {
 }
 
 /**
- * Runs `aiot model push` with one bundle after another. Each push is repeated until it succeeds, because the pusher may also be killed.
+ * Runs `aiot model push` with one bundle after another. Each push is repeated until it succeeds, because the pushing process may be
+ * killed too.
  */
 export interface Pusher {
   program: Program;
   /** Acknowledged versions. */
   pushed: readonly Push[];
   run(signal: AbortSignal): Promise<void>;
-  /** Throws for acknowledged versions that are missing, and for incomplete versions. */
+  /** Throws if an acknowledged version is missing, or if a version is incomplete. */
   verify(): Promise<void>;
 }
 
@@ -48,7 +49,7 @@ export function modelPusher(round: Round, own: ChaosPlatform): Pusher {
     report,
   });
   const pushed: Push[] = [];
-  /** Digest of a bundle → number of processes that have tried to push it. */
+  /** Bundle digest → number of processes that have tried to push it. */
   const tries = new Map<string, number>();
   return {
     program,
@@ -92,7 +93,7 @@ export function modelPusher(round: Round, own: ChaosPlatform): Pusher {
   };
 }
 
-/** Uploads blobs in chunks with the registry's own client, which resumes automatically after the platform was killed. */
+/** Uploads blobs in chunks with the registry's own client, which resumes automatically after the platform has been killed. */
 export function largeUploadLoad(most: number): Load {
   const stored = new Set<string>();
   let count = 0;
@@ -154,7 +155,7 @@ export function datasetPushLoad(recordings: number): Load {
   };
 }
 
-/** Throws unless all recordings have the label of the same push: the last acknowledged one or a later one. */
+/** @throws unless all recordings have the label of the same push: the last acknowledged one or a later one */
 export function isWhole(
   labels: readonly (string | null)[],
   { recordings, last }: { recordings: number; last: number },

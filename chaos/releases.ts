@@ -5,7 +5,7 @@ import type { Operated } from '../test/platform/kills/harness.js';
 import { pushTiny } from '../test/support/bundle.js';
 import type { Report } from './types.js';
 
-/** Time in which a rollout to available devices ends, ms, once all faults are over. */
+/** Time limit for a rollout to online devices once all faults are over, ms. */
 const endMs = 60_000;
 /** Errors after which it is unknown whether a request was carried out, so the result is looked up. */
 const unsure = new Set([
@@ -23,7 +23,7 @@ export interface Started {
   selector: string;
 }
 
-/** Repeats a request until there is a response; an error other than a connection failure is a violation. */
+/** Repeats a request until it gets a response. An error other than a connection failure is a violation. */
 export async function insist<T>(
   what: string,
   ask: () => Promise<T>,
@@ -67,9 +67,7 @@ export async function rollOut(
   return { id, version, selector };
 }
 
-/**
- * Waits until the rollout has ended, or has been paused. Reports lost progress, because a rollout must continue and never start again.
- */
+/** Waits until the rollout has ended or been paused. Reports lost progress, because a rollout must continue and never start over. */
 export async function settled({ client }: Operated, { id }: Started, report: Report): Promise<RolloutStatus> {
   let shown = 0;
   const look = async () => {

@@ -20,7 +20,7 @@ export interface RoundOptions {
   shim: string | undefined;
   servers: Servers;
   parts: ReadonlySet<Part>;
-  /** Whether to violate an invariant before the check, to test the harness. */
+  /** Whether to violate an invariant before the check, as a test of the harness. */
   sabotage?: boolean;
 }
 
@@ -30,7 +30,10 @@ export interface RoundResult {
   violations: Violation[];
 }
 
-/** Starts a world, loads it, applies the faults, waits for its recovery, checks everything, and ends it. */
+/**
+ * Starts a world, puts it under load, applies the faults, waits for recovery, checks everything, and stops
+ * it.
+ */
 export async function runRound(options: RoundOptions): Promise<RoundResult> {
   const { round, seed, scenario, servers, parts, shim, sabotage = false } = options;
   const violations: Violation[] = [];
@@ -66,7 +69,7 @@ async function underLoad(world: World, faults: readonly Fault[], report: Report)
   // The rejection is handled when the load is awaited at its end.
   loading.catch(() => {});
   await delay(calmMs);
-  // Faults of one target are sequential, those of different targets concurrent.
+  // Faults are sequential within a target, and concurrent across targets.
   const turns = new Map<string, Promise<void>>();
   await Promise.all(
     faults.map(async ({ target, kind, atMs, forMs }) => {

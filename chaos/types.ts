@@ -70,7 +70,7 @@ export interface World {
   load(signal: AbortSignal): Promise<void>;
   /** Resolves when the whole system works again; rejects if that takes too long. */
   recover(): Promise<void>;
-  /** Reports acknowledged data that is missing. Called while everything is running. */
+  /** Reports acknowledged data that is missing. Called while everything is still running. */
   check(): Promise<void>;
   /** Ends all processes as an operator does, and reports exit codes and leftovers. */
   stop(): Promise<void>;

@@ -13,9 +13,9 @@ const bucket = Uint8Array.from({ length: 256 }, (_, n) =>
 );
 
 /**
- * Mutates examples of a target, retains inputs that reached new branches, and mutates those, until the time or the number of inputs is
- * used up. The start time, length and bytes of the current input are stored in `running`, so that the supervisor can identify an input
- * that hangs.
+ * Mutates examples of a target, retains inputs that reached new branches, and mutates those, until the time limit or the maximum
+ * number of inputs is reached. The start time, length and bytes of the current input are stored in `running`, so that the supervisor
+ * can identify an input that hangs.
  */
 export async function fuzzed(
   target: Target,
@@ -43,7 +43,7 @@ export async function fuzzed(
     inputs++;
     if (isNew(seen)) kept.push(input);
     if (fault === null || found.has(fault.key)) return;
-    // The fault must occur again, because slowness caused by a busy machine does not. Garbage is collected first; if it were collected
+    // The fault must be reproducible; slowness caused by a busy machine is not. Garbage is collected first; if it were collected
     // during the run, it would hide the input's memory use.
     const shows = async (less: Buffer) => {
       // Collected twice, because buffers are freed only after the first collection.
@@ -60,7 +60,7 @@ export async function fuzzed(
   if (kept.length === 0) kept.push(Buffer.alloc(0));
   const end = performance.now() + seconds * 1000;
   while (inputs < most && performance.now() < end) {
-    // Half of the picks come from the newest quarter of the retained inputs.
+    // Half of the time, picks from the newest quarter of the retained inputs.
     const pick = () =>
       kept[
         mutator.below(2) === 0

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Fault, Finding, Order, Report, TargetRun } from './types.js';
 
-/** An input that takes this long is considered hung. An endless loop cannot report itself. */
+/** An input that takes this long, ms, counts as a hang, because an endless loop cannot report itself. */
 const hangMs = 5000;
 const largest = 4 * 1024 * 1024;
 
@@ -62,7 +62,7 @@ export class Fuzzer {
       if (!('input' in told)) throw new Error(`a worker said ${told.told}`);
       const { input } = told;
       const again = await this.replayed(order.target, input);
-      // A lost worker is restarted until a fault can be reproduced, so one run cannot restart workers endlessly.
+      // Workers are restarted only for reproducible faults, so one run cannot restart them endlessly.
       if (again.fault !== null) findings.push({ ...fault, target: order.target, input });
       if (again.fault !== null || performance.now() > end) return { run, findings };
     }

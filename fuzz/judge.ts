@@ -3,7 +3,7 @@ import { AiotError } from '../src/lib/core/errors.js';
 import type { Fault, Target } from './types.js';
 
 const MiB = 1024 * 1024;
-/** Maximum number of values in a result that are examined. */
+/** Maximum number of values that are examined in a result. */
 const mostLooked = 2000;
 
 const plain = [Object.prototype, Array.prototype, Function.prototype];
@@ -11,8 +11,8 @@ const own = () => plain.map((one) => Reflect.ownKeys(one).length).join();
 const untouched = own();
 
 /**
- * Runs a target on an input, and returns the problems. There are none if it returned normally or rejected the input with one of our
- * codes.
+ * Runs a target on an input, and returns the problems. There are none if the target returned normally or rejected the input with
+ * one of our error codes.
  */
 export async function tried(target: Target, input: Buffer): Promise<{ fault: Fault | null; said: string }> {
   const given = Buffer.from(input);

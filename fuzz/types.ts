@@ -4,11 +4,11 @@ export interface Target {
   name: string;
   /** Valid or almost valid examples, which are mutated. */
   seeds: () => Seed[] | Promise<Seed[]>;
-  /** Reads one input: its result is examined, and its errors are checked. */
+  /** Reads one input. Its result and its errors are checked. */
   run: (input: Buffer) => unknown;
   /** Words of this format, inserted into inputs in addition to the general ones. */
   words?: readonly string[];
-  /** Corrects checksums, so that damage gets past them; applied to half of the inputs. */
+  /** Corrects checksums, so that damaged inputs pass them; applied to half of the inputs. */
   mend?: (input: Buffer) => Buffer;
   /** Names of error classes that the target's callers expect, in addition to errors with our codes. */
   throws?: readonly string[];

@@ -1,6 +1,6 @@
 // Compiles src/ to dist/ and writes oclif's manifest, without which each start would read every command file. Each source becomes a module
-// in dist/.modules, which the tests import. dist/ itself has one file per command and per module of src/lib, and shared chunks, because
-// finding, reading and compiling some hundred separate modules took most of the time of a short command.
+// in dist/.modules, which the tests import. dist/ itself has one file per command and per module of src/lib, and shared chunks, because a
+// short command spent most of its time finding, reading and compiling several hundred separate modules.
 import {
   copyFileSync,
   existsSync,
@@ -31,7 +31,7 @@ const sources = readdirSync('src', { recursive: true })
   .filter((path) => path.endsWith('.ts'));
 // esbuild only removes the types. `npm run types` checks them, which takes ten times as long.
 await build({
-  // By default, esbuild uses the folder in which it was loaded.
+  // By default, esbuild uses the folder from which it was loaded.
   absWorkingDir: root,
   entryPoints: sources.map((path) => join('src', path)),
   outdir: join(made, 'dist/.modules'),
@@ -52,7 +52,7 @@ await build({
   // Names of chunks depend on the paths of their modules, which must not depend on the private folder's name.
   absWorkingDir: made,
   entryPoints: entries(),
-  // At the same depth as the modules, so that paths relative to a module are also valid from here.
+  // At the same depth as the modules, so that paths relative to a module remain valid.
   outdir: 'dist',
   outbase: 'dist/.modules',
   chunkNames: 'lib/shared/[name]-[hash]',
@@ -80,7 +80,7 @@ function entries() {
 }
 
 /**
- * Creates oclif's manifest. oclif fails if a command does not load, but not if it finds too few commands, so they are compared with the
+ * Creates oclif's manifest. oclif fails if a command does not load, but not if it misses commands, so the result is compared with the
  * files.
  */
 async function commandManifest() {
@@ -97,7 +97,7 @@ async function commandManifest() {
     throw new Error(
       `The build has ${commands.length} of ${files.length} commands; missing: ${missing.slice(0, 3).join(', ')}. Nothing was replaced.`,
     );
-  // oclif's manifest would also contain the result schemas, which are not used. They were three quarters of the data that each start
+  // oclif's manifest would also contain the result schemas, which are not used. They made up three quarters of the data that each start
   // parses.
   for (const command of commands) delete command.result;
   return manifest;

@@ -27,7 +27,8 @@ export function sourcesIn(root, folder) {
 }
 
 /**
- * Paths in packages that a file resolves (`createRequire(…).resolve('NAME/FILE')`). These are data that it reads, not code that it runs.
+ * Files in packages whose path a file resolves (`createRequire(…).resolve('NAME/FILE')`). It reads them as data rather than running
+ * them.
  * @param {string} root
  * @param {string} file relative to the root
  * @returns {string[]}
@@ -58,7 +59,7 @@ function entry(from, specifier, kind) {
 }
 
 /**
- * All packages that are loaded together with a file, with the path from the file to each.
+ * All packages that are loaded when a file is imported, with the import path to each.
  * @param {string} root
  * @param {string} file
  * @param {Map<string, Import[]>} read imports of each file: share it between calls, so that each file is read once

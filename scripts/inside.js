@@ -8,8 +8,8 @@ export const joined = ['preact', '@preact/signals', '@preact/signals-core', 'upl
 
 /**
  * Copied to dist/vendor by scripts/vendor.js. `@litertjs/core` has four builds of a WebAssembly file; src/lib/runtime/litert.ts loads the
- * one that works on every version of Node. `@mediapipe/face_detection` has 12 MB of code besides the three networks that src/lib/vision
- * runs.
+ * one that works on every version of Node. `@mediapipe/face_detection` has 12 MB of code in addition to the three networks that
+ * src/lib/vision runs.
  */
 export const vendored = {
   '@litertjs/core': ['wasm/litert_wasm_compat_internal.js', 'wasm/litert_wasm_compat_internal.wasm'],

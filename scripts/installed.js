@@ -20,7 +20,7 @@ import { join } from 'node:path';
  */
 export function installed(root) {
   const folder = join(root, 'node_modules');
-  // Also true for a dangling link, whose folder may be on a disk that is not mounted.
+  // Also true for a dangling link, whose target may be on a disk that is not mounted.
   const foreign = lstatSync(folder, { throwIfNoEntry: false })?.isSymbolicLink() === true;
   const wanted = packagesIn(join(root, 'package-lock.json'));
   const found = packagesIn(join(folder, '.package-lock.json'));

@@ -1,6 +1,6 @@
 /**
- * `npm run test:long`: runs the first ring's property tests with their full number of runs. These are the files that import
- * `test/support/property.ts`.
+ * `npm run test:long`: runs the first ring's property tests, which are the files that import `test/support/property.ts`,
+ * with their full number of runs.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';

@@ -78,7 +78,7 @@ function isPublic(root, from, to, module) {
   const index = module === '' ? join('src', 'index.ts') : join('src', 'lib', module, 'index.ts');
   if (to === index) return true;
   const given = namesFrom(root, index, to);
-  // The names used from a dynamic import are unknown, so the index must re-export the file.
+  // The names used from a dynamic import are unknown, so the index must re-export the whole file.
   return (
     given.has('*') || (given.size > 0 && [...namesFrom(root, from, to)].every((name) => given.has(name)))
   );

@@ -1,8 +1,6 @@
-// Installs the third-party parts that the second ring of tests uses, on Debian:
-//   npm run parts                    all of them
-//   npm run parts -- kafka flash     parts by name, or all that a folder of test/ needs
-//   npm run parts -- --list          purpose and size of each, and whether it is installed
-// Installed parts are skipped, so a second run does nothing. Without root, the packages of apt are only listed, and the other parts are
+// Installs the third-party parts that the second ring of tests uses, on Debian: npm run parts all of them npm run parts -- kafka flash
+// parts by name, or all that a folder of test/ needs npm run parts -- --list purpose and size of each, and whether it is installed
+// Installed parts are skipped, so a second run does nothing. Without root, apt packages are only listed, and the other parts are
 // installed.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// Finds regular expressions in src and web that need more time than the square of a text's length, because with such an expression, a
+// Finds regular expressions in src and web whose time grows faster than the square of the text's length. With such an expression, a
 // single request could stall the platform. Run by `npm run lint`. Prints each expression with a text that takes too long, and exits 1 if
 // there are any.
 import { readdirSync, readFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ export function slowPatterns(folders) {
 }
 
 /**
- * The regular expressions with repetitions, and the first place of each.
+ * Regular expressions with repetitions, and where each first occurs.
  * @param {string} folder
  * @returns {Map<string, string>}
  */
@@ -76,7 +76,7 @@ export function stuckAt(pattern) {
 }
 
 /**
- * Texts to repeat for measuring how the time grows: the characters and words in the pattern, alone and in pairs.
+ * Texts to repeat when measuring how the time grows: characters and words of the pattern, alone and in pairs.
  * @param {string} source
  */
 function repeatsOf(source) {
@@ -89,7 +89,7 @@ function repeatsOf(source) {
   return [...all, ...words, ...pairs].slice(0, 60);
 }
 
-/** The beginning of a pattern that is the same for all matching texts. */
+/** The literal beginning of a pattern, which all matching texts share. */
 function beginningOf(source) {
   const [, plain = ''] = /^\^?((?:[a-z<"'`: -]|\\[^a-z\d])+)(?![+*?{])/i.exec(source) ?? [];
   return plain.replace(/\\(.)/g, '$1');

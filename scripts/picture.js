@@ -22,7 +22,7 @@ function record() {
     mkdirSync(installed);
     symlinkSync(join(root, 'bin', 'run.js'), join(installed, 'aiot'));
     env.PATH = `${installed}:${env.PATH}`;
-    // Runs in a folder of its own, because paths outside the working directory are shown in full.
+    // Runs in its own folder, because paths outside the working directory are shown in full.
     const cwd = join(home, 'work');
     mkdirSync(cwd);
     const child = spawn(process.execPath, [join(installed, 'aiot'), ...args], { env, cwd });

@@ -39,7 +39,7 @@ function chained(sentence) {
 }
 
 /**
- * Sentences of a paragraph, or parts of a list with middle dots. Code counts as one word. A semicolon or a colon does not end a sentence.
+ * Sentences of a paragraph, or items separated by middle dots. Code counts as one word. A semicolon or a colon does not end a sentence.
  * @param {string} text
  */
 export function sentencesOf(text) {

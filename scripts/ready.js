@@ -17,7 +17,7 @@ if (major < 20 || (major === 20 && minor < 19)) {
 }
 
 /**
- * Runs a program with its output on stderr, where it explains failures. The program shares the turn, because it may outlive this process.
+ * Runs a program with its output on stderr, where people see its errors. The program shares the turn, because it may outlive this process.
  */
 function run(turn, program, args) {
   return new Promise((resolve) => {

@@ -38,7 +38,7 @@ function aside(line) {
   beside.push(spawn(process.execPath, [program, ...line.split(' ')], { cwd: home, env, stdio: 'ignore' }));
 }
 
-/** Generates a quarter of an hour of activity of a motor, its models and two fleets within one minute. */
+/** Generates 15 minutes of activity of a motor, its models and two fleets within one minute. */
 async function live() {
   await aiot('init pump --template motor-watch');
   await aiot('up --detach --http-port 0 --mqtt-port 0');

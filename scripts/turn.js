@@ -16,9 +16,9 @@ export function workFolder(root) {
  * Waits until no other process has the turn, then takes it until this process ends. If the parent process has the turn, this process shares
  * it.
  *
- * The lock is a folder with an empty file for each process that shares it, named after its process ID. A process takes the lock by renaming
- * a prepared folder to the lock's name, which fails while the lock contains a file. A dead process's file is removed by its name, so this
- * can never remove the file of a process that has taken the lock in the meantime.
+ * The lock is a folder with one empty file for each process that shares it, named after the process ID. A process takes the lock by
+ * renaming a prepared folder to the lock's name, which fails while the lock contains a file. A dead process's file is removed by its name,
+ * so this can never remove the file of a process that has taken the lock in the meantime.
  * @param {string} root folder of the clone
  * @param {{ waitMs?: number }} [options]
  * @returns {Promise<{ join(pid: number): void, leave(pid: number): void }>} `join` shares the turn with a child process, which keeps it

@@ -5,7 +5,7 @@ import { vendored } from './inside.js';
 
 /**
  * Writes the contents of dist/vendor: the files that aiot reads from larger packages, and their licenses. WebAssembly is compressed to a
- * third of its size, which takes half a second here; decompression on loading takes 30 ms.
+ * third of its size, which takes half a second; decompression at load time takes 30 ms.
  * @param {string} root folder of the checkout
  * @param {string} out folder to create
  */

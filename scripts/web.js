@@ -56,7 +56,7 @@ async function buildWeb(out) {
   writeFileSync(join(out, 'assets', 'licences.txt'), licences());
 }
 
-/** Preload links for a script's imports, so that browsers load them with the script, instead of after parsing it. */
+/** Preload links for a script's imports, so that browsers load them together with the script instead of after parsing it. */
 function preloads(outputs, script) {
   const found = new Set();
   const add = (path) => {
@@ -72,7 +72,7 @@ function preloads(outputs, script) {
     .join('\n    ');
 }
 
-/** Licenses of the packages whose code is in the files. */
+/** Licenses of the packages whose code is bundled. */
 function licences() {
   const texts = joined.map((name) => {
     const { version } = JSON.parse(readFileSync(join('node_modules', name, 'package.json'), 'utf8'));

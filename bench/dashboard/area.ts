@@ -31,7 +31,7 @@ interface Stage {
   client: ReturnType<typeof createClient>;
 }
 
-/** Runs a case with a platform that has a trust root, and a browser. */
+/** Runs a case with a browser and a platform that has a trust root. */
 function on(run: (stage: Stage) => Promise<Figure[]>) {
   return async (bench: Bench): Promise<Figure[]> => {
     const folder = bench.folder();
@@ -114,7 +114,7 @@ async function loaded(page: Page, url: string): Promise<number> {
   return (performance.now() - began) / 1000;
 }
 
-/** Loads a list of many devices, and scrolls it from the top to the end. */
+/** Loads a long device list and scrolls through it. */
 async function fleet(stage: Stage): Promise<Figure[]> {
   const { bench, client, platform } = stage;
   const sizes = bench.quick ? [200, 2000] : [100, 1000, 10_000];
@@ -155,7 +155,7 @@ async function live(stage: Stage): Promise<Figure[]> {
     const page = await loggedIn(stage);
     await page.goto(`${platform.urls.http}/#/devices/bench-live`);
     await page.getByRole('heading', { name: 'imu' }).waitFor();
-    // By then a complete plot has been drawn.
+    // Long enough for a complete plot.
     await page.waitForTimeout(bench.quick ? 4000 : 11_000);
     const frames = await framesOf(page, '', bench);
     await page.context().close();
@@ -196,7 +196,7 @@ const series = 10;
 const rateHz = 100;
 const batch = 10;
 
-/** A device that sends until the returned function is called. */
+/** Sends telemetry as a device until the returned function is called. */
 async function sendSeries(
   { client, mqtts, folder }: { client: RegistryClient; mqtts: string; folder: string },
   name: string,
@@ -228,9 +228,9 @@ async function sendSeries(
   };
 }
 
-// Baseline: a page from nginx with as many bytes as the dashboard, whose script only creates a heading.
+// Baseline: a page served by nginx, as large as the dashboard, whose script only creates a heading.
 
-/** @param bytes size of the script, which is padded with a comment @param pki folder of the platform's certificate */
+/** @param bytes size to which the script is padded with a comment @param pki folder of the platform's certificate */
 async function startStaticPage(folder: string, pki: string, bytes: number) {
   const nginx = await startNginx(folder, pki, Buffer.alloc(0));
   const www = join(folder, 'www');

@@ -17,7 +17,7 @@ export const area: Area = {
   },
 };
 
-/** Compares two files. Both sides must give the same results for every column, to within 1e-9. */
+/** Compares two files. Both programs must agree on every column to within 1e-9. */
 function compare(bench: Bench): Figure[] {
   const rows = bench.quick ? 100_000 : 1_000_000;
   const folder = bench.folder();
@@ -59,7 +59,7 @@ function linear(bench: Bench): Figure[] {
   return [growth('drift, rows', 1.1, points, 'processor s')];
 }
 
-/** Compares a file with a reference that was saved earlier. */
+/** Compares a file with a saved reference. */
 function reference(bench: Bench): Figure[] {
   const rows = bench.quick ? 100_000 : 1_000_000;
   const folder = bench.folder();
@@ -73,7 +73,7 @@ function reference(bench: Bench): Figure[] {
 
 const drift = (base: string, now: string) => used(aiot('data', 'drift', base, now));
 
-/** The first metric of a column in which the two differ, as a sentence. */
+/** Describes the first metric on which the two programs differ. */
 function difference(ours: string, theirs: string): string | null {
   const features = new Map(
     (JSON.parse(ours) as { features: Record<string, number>[] }).features.map((one) => [one.name, one]),

@@ -7,7 +7,7 @@ import { type MotorState, simulateMotor } from '../../src/lib/data/motor.js';
 import type { Rows } from '../../src/lib/data/tables/rows.js';
 import type { NumberColumn, TextColumn } from '../../src/lib/formats/csv/cells.js';
 
-/** Columns by name, and the recording of each row. */
+/** Columns by name, and the recording that each row belongs to. */
 export interface Sample {
   columns: Record<string, Float64Array>;
   takes: Int32Array | null;
@@ -93,8 +93,8 @@ export function motors(
 }
 
 /**
- * Two halves, each this many seconds long, of columns at 200 rows per second. The columns drift slowly but are stationary in the long
- * run; their noise is a third of their amplitude.
+ * Two halves, each this many seconds long, of columns at 200 rows per second. The columns wander slowly but are stationary in the
+ * long run. Their noise is a third of their amplitude.
  */
 export function wanderers(seed: number, seconds: number): [Sample, Sample] {
   const random = seededRandom(seed);
@@ -181,7 +181,7 @@ export interface Case {
   name: string;
   /** The column to change; null = drift in any column counts. */
   column: string | null;
-  /** Returns the change for a repetition. */
+  /** Returns the change to apply in a repetition. */
   change: ((repeat: number) => Change) | null;
 }
 
@@ -241,7 +241,7 @@ export interface Rate {
   wrong: number;
 }
 
-/** Detection rate of each change. @param pairOf reference and current data without change, by repetition */
+/** Measures the detection rate of each change. @param pairOf reference and current data without change, by repetition */
 export function ratesOf(
   cases: Case[],
   repeats: number,

@@ -60,7 +60,7 @@ function instructions(bench: Bench): Figure[] {
   });
 }
 
-/** Both sides run the same file and inputs in one process, and the fastest of many rounds counts. Three such processes are run. */
+/** Both sides run the same model on the same inputs in one process, and the fastest of many rounds counts. Repeated in three processes. */
 function inference(bench: Bench): Figure[] {
   process.chdir(root);
   const folder = bench.folder();
@@ -132,7 +132,7 @@ function instructionsByLayer(firmware: string, folder: string): Layer[] {
     ],
     { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 },
   );
-  // The emulator prints the program's output to stderr if that is not a terminal.
+  // The emulator writes the program's output to stderr if stderr is not a terminal.
   const said = `${stdout}${stderr}`;
   return [...said.matchAll(/^(\w+), layer (\d+) \((.*)\): (\d+) instructions/gm)].map(
     ([, network, layer, op, count]) => ({
@@ -157,8 +157,8 @@ interface Times {
 }
 
 /**
- * Gives all rows of a FULLY_CONNECTED layer the same scale, because version 2.9 of the library does not support per-row scales, and treats
- * their ratio as 0.
+ * Gives all rows of a FULLY_CONNECTED layer the same scale. Version 2.9 of the library does not support per-row scales and treats their
+ * ratio as 0.
  */
 function perTensor(graph: Graph): Graph {
   for (const { op, inputs } of graph.operators) {
@@ -180,7 +180,7 @@ function perTensor(graph: Graph): Graph {
   return graph;
 }
 
-/** Times both sides on one model at the compiler's `level`, in three processes, each of which takes the minimum of this many rounds. */
+/** Times both sides on one model at this optimization level, in three processes. Each takes the minimum of this many rounds. */
 function timesOf(
   network: Graph,
   folder: string,

@@ -1,5 +1,5 @@
-// Cost of a window of features in the firmware's C code: instructions on the C3's instruction set, and time on this machine compared with
-// the TypeScript implementation.
+// Cost of computing one window's features in the firmware's C code: instruction count on the ESP32-C3, and time on this machine compared
+// with TypeScript.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,12 +18,12 @@ interface FeatureCost {
   bytes: number;
   /** Instructions retired on RV32IMC for one window, including filtering and resampling of its samples; null without the tools. */
   instructions: number | null;
-  /** Time for one window in the fastest round, in C and in TypeScript, µs. */
+  /** Time per window in the fastest round, in C and in TypeScript, µs. */
   hostUs: number;
   typescriptUs: number;
 }
 
-/** Limits: instructions per window for computing the features, and the ratio of the time in C to that in TypeScript on this machine. */
+/** Limits: instructions per window, and the ratio of C's time to TypeScript's on this machine. */
 const limits: Record<string, { instructions: number; ratio: number }> = {
   raw: { instructions: 400_000, ratio: 1 },
   'raw, low-pass, resampled': { instructions: 3_200_000, ratio: 1 },
@@ -37,7 +37,9 @@ const core = join(root, 'firmware', 'core');
 const flags = ['-std=c11', '-ffp-contract=off', '-Wall', '-Wextra', '-Werror', '-I', join(core, 'include')];
 const region = { flash: 0x80000000, flash_size: 0x400000, ram: 0x80400000, ram_size: 0x400000 };
 
-/** Builds `feature_cost.c` for RV32 and for this machine, and runs both. @param rounds on this machine, of which the fastest counts */
+/**
+ * Builds `feature_cost.c` for RV32 and for this machine, and runs both. @param rounds number of rounds on this machine; the fastest counts
+ */
 function featureCosts(rounds: number): FeatureCost[] {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-features-'));
   try {
@@ -147,9 +149,7 @@ function onRv32(folder: string): Row[] | null {
   return rowsOf(`${stdout}${stderr}`);
 }
 
-/**
- * Computes the same windows of the same samples. The rounds take at least half a second, because V8 compiles only code that runs often.
- */
+/** Computes the features of the same windows. The rounds take at least half a second, because V8 compiles only code that runs often. */
 function typescriptUs(set: string, fields: number, window: number, rounds: number): number {
   const filtered = set === 'motion' || set.includes('low-pass');
   const rateHz = set === 'spectral' ? 200 : 100;

@@ -17,9 +17,11 @@ export const networks = {
   motor: { make: fixture('motor'), runs: 4000 },
   /** A small CNN over time. */
   waves: { make: fixture('waves'), runs: 500 },
-  /** Activities from 500 samples of three axes; 0.8 million multiply-adds. */
+  /** Activity recognition from 500 samples of three axes; 0.8 million multiply-adds. */
   har: { make: () => overTime(500), runs: 20 },
-  /** Keywords from 49 spectra of 10 bands: a depthwise separable CNN with 2.7 million multiply-adds, as large as MLPerf Tiny's model. */
+  /**
+   * Keyword spotting from 49 spectra of 10 bands: a depthwise separable CNN with 2.7 million multiply-adds, like MLPerf Tiny's model.
+   */
   keywords: { make: () => quantizedOf(keywords, 1), runs: 5 },
 } satisfies Record<string, { make: () => Graph; runs: number }>;
 

@@ -44,7 +44,7 @@ export function coreSizes(firmware: string, folder: string, target: 'rv32' | 'ho
   return sizesOf(execFileSync(size!, ['-t', ...objects], { encoding: 'utf8' }));
 }
 
-/** The last row printed by `size -t`. */
+/** Parses the totals, which `size -t` prints last. */
 function sizesOf(said: string): Sizes {
   const [text, data, bss] = said.trim().split('\n').at(-1)!.trim().split(/\s+/).map(Number);
   return { text: text!, data: data!, bss: bss! };

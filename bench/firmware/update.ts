@@ -20,7 +20,7 @@ export interface UpdateTimes {
   downloadSeconds: number;
 }
 
-/** Times a number of updates, each with a different program of 1 MiB, which is the native device's program with padding. */
+/** Times a number of updates. Each installs a different 1 MiB image: the native device's program with padding. */
 export async function updateTimes(rounds: number): Promise<UpdateTimes[]> {
   const program = await nativeProgram();
   const own = await testPlatform();
@@ -46,7 +46,7 @@ export async function updateTimes(rounds: number): Promise<UpdateTimes[]> {
   }
 }
 
-/** Pads the program to exactly 1 MiB; loaders only read the parts described in its headers. */
+/** Pads the program to exactly 1 MiB; loaders read only the parts that its headers describe. */
 async function padded(program: string, path: string, round: number): Promise<string> {
   const bytes = await readFile(program);
   await writeFile(path, Buffer.concat([bytes, Buffer.alloc(mebibyte - bytes.length, round + 1)]));

@@ -17,7 +17,7 @@ export const area: Area = {
     write: { ...esptool, run: withImage(blank) },
     espflash: { peer: 'espflash', needs: [parts.espflash], run: withImage(besideEspflash) },
     software: { ...esptool, run: withImage(software) },
-    // At least three rounds, because a second attempt to connect would double the time of such a short run.
+    // At least three rounds, because one retried connection would double the time of such a short run.
     unchanged: { ...esptool, run: withImage(unchanged, 3) },
     eight: { run: withImage(eight) },
     growth: { run: growing },

@@ -1,5 +1,5 @@
 // Simulated boards in a separate process: `tsx bench/flash/boards.ts CHIP COUNT TIMING`. Prints the ports as one line of JSON. Each line
-// on stdin names a file and an offset; the response is a line that lists which boards contain the file there. The boards are then reset
+// on stdin names a file and an offset; the response line lists the boards that have the file at that offset. The boards are then reset
 // to their ROM loader, and erased if requested.
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';

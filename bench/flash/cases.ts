@@ -25,7 +25,7 @@ export async function blank(image: string, rounds: number): Promise<Figure[]> {
 
 /**
  * Writes a blank chip, compared with espflash from crates.io, which also verifies by MD5 after writing. The chip is an ESP32-C3, because
- * espflash sends an ESP32 two unsupported commands, and waits 3 s for each.
+ * espflash sends an ESP32 two commands that it does not support, and waits 3 s for each.
  */
 export async function besideEspflash(image: string, rounds: number): Promise<Figure[]> {
   const board = 'esp32c3';
@@ -61,7 +61,7 @@ export async function unchanged(image: string, rounds: number): Promise<Figure[]
   ];
 }
 
-/** Time per board when eight are written at once, relative to a single board. */
+/** Time per board when eight boards are written concurrently, relative to a single board. */
 export async function eight(image: string, rounds: number): Promise<Figure[]> {
   const tray = await openTray(chip, 8, 'uart');
   try {
@@ -86,7 +86,7 @@ export async function eight(image: string, rounds: number): Promise<Figure[]> {
   }
 }
 
-/** CPU time of the tool itself by image size; the line and the flash are instantaneous. */
+/** CPU time of the tool itself by image size, with an instantaneous line and flash. */
 export async function growing(bench: Bench): Promise<Figure[]> {
   const folder = bench.folder();
   const tray = await openTray(chip, 1, 'instant');
@@ -137,7 +137,7 @@ async function parallel(image: string, ports: string[]): Promise<number[]> {
 interface Way {
   /** Whether each run starts with a blank chip; otherwise the chip has the image of the previous run. */
   blank: boolean;
-  /** The peer's command line. */
+  /** The peer's command line for a port. */
   theirs: (port: string) => CommandLine | Promise<CommandLine>;
   /** Default: an ESP32. */
   board?: string;
@@ -145,7 +145,7 @@ interface Way {
   connects?: boolean;
 }
 
-/** Number of attempts, because a tool may give the chip too little time to respond. */
+/** A tool may give the chip too little time to respond, so a failed run is repeated. */
 const attempts = 3;
 
 /** Alternates our tool and a peer on the same board. If there are several rounds, an additional warm-up round is not counted. */
@@ -214,10 +214,10 @@ function esptoolOf(image: string, ...options: string[]): (port: string) => Comma
   return (port) => [esptool, '--port', port, ...common(), 'write-flash', ...options, place, image];
 }
 
-// Access to the process with the simulated boards.
+// The process that simulates the boards.
 
 interface Tray {
-  /** Ptys, one per board. */
+  /** Paths of the ptys, one per board. */
   ports: string[];
   /**
    * Returns for each board whether its flash contained the file. Afterwards all boards are in their ROM loader, and blank if requested.
@@ -226,7 +226,7 @@ interface Tray {
   close(): Promise<void>;
 }
 
-/** Runs the boards in a separate process, so that their CPU time is not counted as the tools'. */
+/** Runs the boards in a separate process, so that their CPU time is not attributed to the tools. */
 async function openTray(chip: string, count: number, timing: 'instant' | 'uart'): Promise<Tray> {
   const script = join(root, 'bench', 'flash', 'boards.ts');
   const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', script, chip, `${count}`, timing], {

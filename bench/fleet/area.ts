@@ -1,5 +1,5 @@
 // Fleets of simulated devices, each with a TCP connection to a platform in another process, a tenth of them with certificates. Cases: a
-// rollout in five waves, a rollout that stops itself, simultaneous downloads of one blob, and queries on many stored devices.
+// rollout in five waves, a rollout that pauses itself, simultaneous downloads of one blob, and queries over many stored devices.
 import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { parts, versionOf } from '../harness/parts.js';

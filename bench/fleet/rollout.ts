@@ -14,7 +14,7 @@ import { startFleetProcess } from './fleet.js';
 export interface RolloutFigures {
   devices: number;
   mutual: number;
-  /** Seconds until all devices are registered, until all are connected, and from the start to the end of the rollout. */
+  /** Seconds until all devices are registered and until all are connected, and the duration of the rollout. */
   enlist: number;
   connect: number;
   seconds: number;
@@ -25,10 +25,10 @@ export interface RolloutFigures {
   /** Peak resident memory, MB, and CPU seconds during the rollout. */
   memory: { platform: number; fleet: number };
   cpu: { platform: number; fleet: number };
-  /** Devices that report the new version at the end, and devices that were disconnected. */
+  /** Devices that report the new version at the end, and devices that lost their connection. */
   running: number;
   lost: number;
-  /** Devices rigged to fail, all of them in wave two. */
+  /** Number of devices rigged to fail, all in wave two. */
   rigged: number;
 }
 
@@ -50,7 +50,7 @@ export async function rolloutFigures(options: {
     token: platform.token,
   });
   try {
-    // On its first start, the platform created the operator's key beside the context.
+    // On its first start, the platform saved the operator's key next to the context.
     process.env.AIOT_CONFIG_DIR = join(folder, 'config');
     const key = await operatorKey((await contextFor()).name);
     const signed = { name: 'tiny', issued: Date.now(), expires: null, deviceTypes: ['esp32'] };

@@ -1,5 +1,5 @@
-// The platform's response time with many stored devices, three of four in one rollout, for the queries of `aiot rollout show` and
-// `aiot device list --selector`.
+// The platform's response time for the queries of `aiot rollout show` and `aiot device list --selector`. Many devices are stored,
+// and three in four are part of one rollout.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createClient } from '../../src/lib/api/client.js';
@@ -22,7 +22,7 @@ export interface StoredFigures {
   devices: number;
   /** Number of devices in the rollout. */
   members: number;
-  /** Seconds until the rollout has started. */
+  /** Time to start the rollout, s. */
   start: number;
   figures: StoredFigure[];
 }
@@ -55,7 +55,7 @@ export async function storedFigures(folder: string, devices: number): Promise<St
   try {
     for (const selector of selectors)
       await measure(`device list, ${selector}`, 20, () => client.devices.list(selector));
-    // On its first start, the platform created the operator's key beside the context.
+    // On its first start, the platform saved the operator's key next to the context.
     process.env.AIOT_CONFIG_DIR = join(folder, 'config');
     const key = await operatorKey((await contextFor()).name);
     const signed = { name: 'tiny', issued: Date.now(), expires: null, deviceTypes: ['esp32'] };

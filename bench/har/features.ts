@@ -11,7 +11,7 @@ type Signal = ProjectConfig['signal'];
 /** The signal settings for the feature set `har`, whose wavelets of six levels need windows of 5 s at 100 Hz. */
 const harSignal = { resample: 100, window: 500, stride: 250, features: 'har' } satisfies Partial<Signal>;
 
-/** Feature sets to compare: the template's own, `spectral` whole and without the features in question, and `har`. */
+/** Feature sets to compare: the template's own, all of `spectral`, `spectral` without the features in question, and `har`. */
 function variants(signal: Signal, project: Project): Record<string, Signal> {
   const spectral = { ...signal, features: 'spectral' as const };
   const names = featureNames(signalSpecOf({ ...project.config, signal: spectral }));

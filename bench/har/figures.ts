@@ -4,7 +4,7 @@ import { classFigures, confusionOf, macroF1Of } from '../../src/lib/model/evalua
 import type { ClassFigures } from '../../src/lib/model/evaluate/result.js';
 import type { Material } from './material.js';
 
-/** Metrics over windows that are each predicted once, by a model that was not trained on their recording. */
+/** Metrics over windows, each predicted once by a model that was not trained on the window's recording. */
 export interface Score {
   windows: number;
   recordings: number;

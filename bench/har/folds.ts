@@ -7,7 +7,7 @@ export type Fold = string[];
 /**
  * Divides the recordings into `count` folds. Copies stay together. The recordings of each label are distributed in random order, so that
  * all folds have about the same number of each label.
- * @param within only these recordings
+ * @param within limits the folds to these recordings
  */
 export function foldsOf(units: Material['units'], count: number, seed: number, within?: Set<string>): Fold[] {
   const random = seededRandom(seed);

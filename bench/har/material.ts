@@ -21,7 +21,7 @@ export interface Material {
   /** [windows × features], one window every `denseStride` samples. */
   inputs: Float32Array;
   inputSize: number;
-  /** For each window, its recording, its class, and its first sample. */
+  /** For each window: recording, class, and index of the first sample. */
   recordings: string[];
   truth: Int32Array;
   starts: Int32Array;
@@ -71,12 +71,12 @@ export function openRecordings(project: Project, folder: string): Promise<Datase
   return openDataset(project, folder);
 }
 
-/** Rate of a slower sensor, Hz. The recorder read it 100 times per second, so that rows were repeated. */
+/** Rate of a slower sensor, Hz. The recorder reads it 100 times per second, so rows repeat. */
 const heldHz = 52;
 
 /**
- * The same recordings, but as if the sensor had been slower than its recorder on stairs as well: values at `heldHz` are repeated to reach
- * the row rate. This misleads a model that recognizes stairs by the absence of repeated rows, but not one that recognizes them by motion.
+ * The same recordings, as if the sensor had been slower than the recorder on stairs too: readings at `heldHz` are repeated to reach the
+ * row rate. This misleads a model that recognizes stairs by the absence of repeated rows, but not one that recognizes them by motion.
  */
 export function withHeldStairs(dataset: Dataset): Dataset {
   const held = (recording: Recording): Recording => {
@@ -103,7 +103,7 @@ function unitsOf(dataset: Dataset): Material['units'] {
   return units;
 }
 
-/** Indices of these recordings' windows that start at multiples of `stride` samples. */
+/** Indices of the windows of these recordings that start at multiples of `stride` samples. */
 export function placesOf(material: Material, ids: Iterable<string>, stride: number): number[] {
   const wanted = new Set(ids);
   const places: number[] = [];

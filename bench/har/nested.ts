@@ -32,7 +32,7 @@ export interface NestedOptions {
   given?: (left: string[]) => Recipe;
   members?: number;
   seed?: number;
-  /** The same windows of modified recordings. They are also predicted, but never used for training or selection. */
+  /** The same windows of modified recordings, used for prediction but never for training or selection. */
   control?: Material;
   onFold?: (fold: OuterFold, at: number) => void;
 }
@@ -101,7 +101,7 @@ async function compare(
   return figures;
 }
 
-/** Returns the recipe that was selected without a recording's fold. A split that holds out a single recording may use it. */
+/** Returns a lookup of the recipe that was selected without a recording's fold. A split that holds out only that recording may use it. */
 export function choicesOf(folds: OuterFold[]): (left: string[]) => Recipe {
   return (left) => {
     const fold = folds.find((own) => left.every((id) => own.left.includes(id)));

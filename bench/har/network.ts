@@ -20,7 +20,7 @@ export interface DeviceNetwork {
 }
 
 export interface TrainingPlaces {
-  /** Training windows. */
+  /** Indices of the training windows. */
   places: number[];
   members: number;
   seed: number;
@@ -75,10 +75,7 @@ export async function trainInt8(
   return { graph, standardization, bytes: writeTflite(graph).length };
 }
 
-/**
- * Classes that a device would predict for the windows at these indices, using the bit-exact interpreter from features to the largest
- * output.
- */
+/** Predicts these windows as a device would, with the bit-exact interpreter. */
 export function predict(
   material: Material,
   { graph, standardization }: DeviceNetwork,

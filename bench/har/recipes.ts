@@ -1,6 +1,5 @@
 /** Training parameters that can be selected; all others are the project's. */
 export interface Recipe {
-  /** Display name. */
   name: string;
   /** Units of the hidden layers of one member. */
   layers: number[];

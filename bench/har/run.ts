@@ -1,7 +1,7 @@
 /**
- * Accuracy of activity recognition on the motion recordings, measured without leakage: `npx tsx bench/har/run.ts`. Takes minutes.
- * `--only=five,one,four,window,features,template` runs some parts (`template` runs only if it is named), `--data=FOLDER` uses other
- * recordings, and `--out=FILE` saves all results as JSON.
+ * Accuracy of activity recognition on the motion recordings, measured without leakage: `npx tsx bench/har/run.ts`. Takes several
+ * minutes. `--only=five,one,four,window,features,template` runs some parts (`template` runs only if it is named), `--data=FOLDER`
+ * uses other recordings, and `--out=FILE` saves all results as JSON.
  */
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -55,7 +55,7 @@ async function run(
 
 if (wants('five') || wants('one')) {
   const folds = await run('by recording, five folds', three, fiveFolds(three), { control: held });
-  // The recipe used for a recording is the one that was selected without that recording's whole fold.
+  // Each recording uses the recipe that was selected without that recording's entire fold.
   const given = choicesOf(folds);
   if (wants('one')) await run('by recording, leave-one-out', three, leaveOneOut(three.units), { given });
 }

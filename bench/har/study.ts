@@ -16,7 +16,7 @@ import { type NestedOptions, nested, type OuterFold } from './nested.js';
 import { predict, trainInt8 } from './network.js';
 import { members, type Recipe } from './recipes.js';
 
-/** Seed for dividing recordings into the five outer folds. It was fixed before anything was measured. */
+/** Seed for dividing recordings into the five outer folds. Fixed before anything was measured. */
 export const outerSeed = 2024;
 
 export const fourClasses = {
@@ -32,7 +32,7 @@ export interface Part {
   scores: Scores;
   /** Size of the largest int8 file of all folds, bytes; null if not relevant. */
   bytes: number | null;
-  /** How often each recipe was chosen. */
+  /** Number of folds for which each recipe was selected. */
   chosen: Record<string, number>;
 }
 
@@ -40,10 +40,10 @@ export interface Materials {
   project: Project;
   three: Material;
   four: Material;
-  /** The three classes with held stairs: see `withHeldStairs`. */
+  /** The three classes with repeated rows on stairs; see `withHeldStairs`. */
   held: Material;
   vote: string;
-  /** Findings of `data check` for a split by window. */
+  /** Findings of `aiot data check` for a split by window. */
   windowFindings: { kind: string; severity: string; message: string }[];
 }
 
@@ -113,8 +113,8 @@ export function fiveFolds({ units }: Material): Fold[] {
 }
 
 /**
- * Splits by window, a wrong method, to measure how much it overestimates the accuracy. The recipe's windows are divided into folds at
- * random, so each held-out window has neighbors in the training set that share most of its samples.
+ * Splits by window, which is methodologically wrong, to measure how much it overestimates the accuracy. The recipe's windows are
+ * divided into folds at random, so each held-out window has neighbors in the training set that share most of its samples.
  * @returns indices of the windows that a device predicts, in time order within a recording, and the predictions
  */
 async function splitByWindow(

@@ -2,7 +2,7 @@ import type { Score } from './figures.js';
 import type { OuterFold } from './nested.js';
 import type { Part } from './study.js';
 
-/** Rows of a Markdown table. */
+/** Formats the study's rows as a Markdown table. */
 export function table(parts: Part[]): string {
   const lines = [
     '| split | windows | macro-F1 by window | smoothed macro-F1 | int8 bytes |',

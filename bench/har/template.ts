@@ -7,7 +7,7 @@ import { evaluateProject } from '../../src/lib/model/evaluate/evaluate-project.j
 import { quantizeProject } from '../../src/lib/model/quantize/quantize-project.js';
 import { trainProject } from '../../src/lib/model/train/train-project.js';
 
-/** Results of one random split, by the same steps as `aiot model train`, `quantize` and `evaluate`. */
+/** Results of one random split, produced by the same steps as `aiot model train`, `quantize` and `evaluate`. */
 export interface Draw {
   seed: number;
   int8: number;
@@ -60,7 +60,7 @@ export async function drawTemplate(
   }
 }
 
-/** Throws if a metric is missing that every classifier has. */
+/** @throws if the metric, which every classifier has, is missing */
 function figure(value: number | undefined): number {
   if (value === undefined) throw new Error('expected a macro-F1');
   return value;

@@ -10,7 +10,7 @@ export interface Bench {
 }
 
 export interface Case {
-  /** Name of the peer, for `--list`. */
+  /** Peer's name, shown by `--list`. */
   peer?: string;
   needs?: readonly Part[];
   run(bench: Bench): Figure[] | Promise<Figure[]>;
@@ -21,7 +21,10 @@ export interface Area {
   cases: Record<string, Case>;
 }
 
-/** The areas, each with its time limits in minutes for quick and full runs, after which the area is ended. */
+/**
+ * The areas, each with its time limits for quick and full runs, in minutes. An area that exceeds its limit is
+ * ended.
+ */
 export const areas = {
   start: { minutes: [1, 5], load: () => import('../start/area.js') },
   models: { minutes: [4, 30], load: () => import('../models/area.js') },

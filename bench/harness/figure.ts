@@ -1,6 +1,6 @@
 // Figures of a benchmark case, from alternating rounds of aiot and a peer, and their comparison with a goal.
 
-/** One figure of a case, with its rounds as measured. */
+/** One figure of a case, with the measurement of each round. */
 export interface Figure {
   name: string;
   /** Unit of `ours` and of the peer: `s`, `ms`, `/s`, `MB`, `bytes` …; `power` is the exponent of a growth. */
@@ -8,15 +8,15 @@ export interface Figure {
   /** Which direction is better; lower by default. */
   better?: 'lower' | 'higher';
   ours: number | readonly number[];
-  /** Rounds of the peer. Each was measured next to one of ours. */
+  /** Rounds of the peer, each measured directly before or after one of ours. */
   peer?: { name: string; version?: string; rounds: readonly number[] };
   /** Limit for ours / peer, or for ours if there is no peer. */
   goal: number;
-  /** Factor by which a quick run may miss the goal; 1 for a value that is the same on every machine. */
+  /** Factor by which a quick run may miss the goal; 1 for figures that are the same on every machine. */
   slack?: number;
   /** Additional observations. */
   note?: string;
-  /** Reason to fail regardless of the figure: data was lost, or results differ. */
+  /** Reason to fail regardless of the figure, such as lost data or differing results. */
   fails?: string;
 }
 
@@ -85,7 +85,7 @@ export function unmeasured(
 }
 
 /**
- * Growth of cost with the amount of work: the slope of log cost over log size, by least squares. 1 is linear.
+ * Exponent with which cost grows with the amount of work: the slope of log cost over log size, by least squares. 1 is linear.
  * @param points at least two sizes
  */
 export function exponent(points: readonly { size: number; cost: number }[]): number {
@@ -97,8 +97,8 @@ export function exponent(points: readonly { size: number; cost: number }[]): num
 }
 
 /**
- * Growth of the cost with the amount of work, as one figure. It is measured at the initial amount, at 10 times and, in a full run, at 100
- * times that. @param goal limit of the exponent
+ * Growth of the cost with the amount of work, as one figure. Measured at the initial amount, at 10 times that and, in a full run, at 100
+ * times. @param goal limit of the exponent
  */
 export function growth(
   what: string,

@@ -21,7 +21,7 @@ const wanted = await chosen(values.only);
 if (values.list) await list();
 else await run();
 
-/** Areas in order, each with the requested cases. */
+/** Requested areas in order, each with its requested cases. */
 async function chosen(only: string | undefined): Promise<{ name: AreaName; only?: string[] }[]> {
   if (only === undefined) return Object.keys(areas).map((name) => ({ name: name as AreaName }));
   const all = new Map<AreaName, string[]>();
@@ -52,7 +52,7 @@ async function run(): Promise<void> {
   // Child processes and the folder are removed however this process ends.
   const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-'));
   tidyAtEnd(folder);
-  // Grants other users permission to traverse the folder, because programs that run as another user must reach the areas' folders in it.
+  // Programs that run as another user must be able to traverse the folder to reach the areas' folders.
   chmodSync(folder, 0o711);
   const facts = machine();
   const started = performance.now();
@@ -122,7 +122,7 @@ async function runArea(
   const timer = setTimeout(() => {
     late = true;
     if (child.pid === undefined) return;
-    // The process is stopped first, so that it starts nothing more while its child processes are ended.
+    // Suspended first, so that it cannot start new child processes while they are being ended.
     child.kill('SIGSTOP');
     endDescendants(child.pid);
     child.kill('SIGKILL');

@@ -1,5 +1,5 @@
 // One area in a separate process: `node --import tsx one.ts AREA FOLDER [--quick] [--only CASE,CASE]`. Results are sent to the parent as
-// messages; the output is for people. If the parent ends, this process also ends, with all its child processes.
+// IPC messages; stdout and stderr are for people. If the parent ends, this process also ends, with all its child processes.
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -30,7 +30,7 @@ const bench: Bench = {
   },
 };
 const { area } = await areas[name as AreaName].load();
-// Waits for each message to be sent, because a process that exits immediately may lose some.
+// Each message is awaited, because a process that exits immediately may lose some.
 const told: Promise<void>[] = [];
 await runCases({ name, area, only: values.only?.split(',') }, bench, (result) => {
   told.push(new Promise((resolve) => process.send?.(result, undefined, undefined, () => resolve())));

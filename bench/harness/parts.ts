@@ -23,7 +23,7 @@ const program = (name: string, debian: string): Part => ({
     spawnSync('sh', ['-c', `command -v ${name}`], { env: { ...process.env, PATH: systemPath } }).status === 0,
 });
 
-/** A file in .venv that `npm run parts` installs. */
+/** A part that `npm run parts` installs as a file in .venv. */
 const made = (name: string, path: string, part: string): Part => ({
   name,
   install: `npm run parts -- ${part}`,
@@ -70,7 +70,7 @@ export function versionOf(command: string, ...args: string[]): string | undefine
   return /\d+\.\d+(\.\d+)?/.exec(`${stdout}${stderr}`)?.[0];
 }
 
-/** Versions of packages in one of our Python environments, `name version, name version`. */
+/** Versions of packages in one of our Python environments, as `name version, name version`. */
 export function pythonVersions(environment: string, ...names: string[]): string | undefined {
   const ask =
     'import sys\nfrom importlib.metadata import version\nprint(", ".join(f"{n} {version(n)}" for n in sys.argv[1:]))';

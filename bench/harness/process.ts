@@ -1,4 +1,4 @@
-// Programs as whole processes: their duration from start to exit, and their resource usage.
+// Runs programs as whole processes, and measures the time from start to exit and their resource usage.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
@@ -9,7 +9,7 @@ export const root = join(import.meta.dirname, '..', '..');
 /** A program with its arguments. */
 export type CommandLine = [program: string, ...args: string[]];
 
-/** The command line of the installed aiot. */
+/** The command line of the built aiot. */
 export const aiot = (...args: string[]): CommandLine => [
   process.execPath,
   join(root, 'bin', 'run.js'),
@@ -17,7 +17,7 @@ export const aiot = (...args: string[]): CommandLine => [
   '--json',
 ];
 
-/** Runs a program to its end; returns its stdout, and seconds from start to exit. @throws if its exit code is not 0 */
+/** Runs a program until it exits; returns its stdout, and the seconds from start to exit. @throws if its exit code is not 0 */
 export function timed([program, ...args]: CommandLine, env: NodeJS.ProcessEnv = {}) {
   const start = performance.now();
   const { status, stdout, stderr, error } = spawnSync(program, args, {
@@ -45,13 +45,13 @@ export function inTurn(ours: CommandLine, theirs: CommandLine, rounds: number) {
 
 export interface Used {
   seconds: number;
-  /** CPU seconds, user and system, of the process and the children that it waited for. */
+  /** CPU time of the process and the children that it waited for, user and system, s. */
   cpu: number;
   peakMb: number;
   stdout: string;
 }
 
-/** Runs a program to its end; returns its resource usage as counted by the kernel. @throws if its exit code is not 0 */
+/** Runs a program until it exits; returns its resource usage as counted by the kernel. @throws if its exit code is not 0 */
 export function used(command: CommandLine, env: NodeJS.ProcessEnv = {}): Used {
   const reader =
     'import resource,subprocess,sys\nr=subprocess.run(sys.argv[1:])\nu=resource.getrusage(resource.RUSAGE_CHILDREN)\nprint(u.ru_maxrss,u.ru_utime+u.ru_stime,file=sys.stderr)\nsys.exit(r.returncode)';
@@ -68,7 +68,7 @@ export function used(command: CommandLine, env: NodeJS.ProcessEnv = {}): Used {
   return { seconds, cpu, stdout, peakMb: kilobytes / 1024 };
 }
 
-/** CPU time of a running process so far, user and system, s (proc_pid_stat(5); 100 ticks per second on Linux). */
+/** CPU time that a running process has used, user and system, s (proc_pid_stat(5); 100 ticks per second on Linux). */
 export function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

@@ -60,7 +60,7 @@ function amount(value: number, unit: string): string {
   return `${digits(value)}${unit === '/s' ? '' : ' '}${unit}`;
 }
 
-/** Formats three significant digits; values of 100 or more are rounded to whole numbers. */
+/** Formats a number to three significant digits, or to a whole number from 100. */
 function digits(value: number): string {
   if (value === 0) return '0';
   if (Math.abs(value) >= 100) return Math.round(value).toLocaleString('en');

@@ -32,7 +32,7 @@ export function tidyAtEnd(folder: string): void {
     endDescendants();
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   });
-  // Not `once`, because a second signal would end the process during the cleanup.
+  // Not `once`, because a second signal would then end the process during the cleanup.
   for (const [signal, code] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],

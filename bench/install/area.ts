@@ -1,6 +1,6 @@
-// Cost of an installation: the package, its dependencies, and, in a full run, an installation from the registry. The peer is Node-RED, a
-// program for the same audience in the same registry. Both are installed alternately, into empty folders with empty caches and without
-// install scripts.
+// Cost of an installation: the package, its dependencies, and, in a full run, an installation from the registry. The peer is Node-RED,
+// which has the same audience and is in the same registry. Both are installed alternately, into empty folders with empty caches and
+// without install scripts.
 import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -95,7 +95,7 @@ function install(folder: string, what: string, name: string): Installed {
   return { seconds, bytes: bytesIn(modules, true), packages: Object.keys(packages).length, version };
 }
 
-/** Bytes of the files in a folder. @param nested whether to include nested packages, which the lock file also lists separately */
+/** Bytes of the files in a folder. @param nested whether to include nested packages; the lock file also lists them separately */
 function bytesIn(folder: string, nested: boolean): number {
   return readdirSync(folder, { withFileTypes: true }).reduce((sum, entry) => {
     const path = join(folder, entry.name);

@@ -1,5 +1,6 @@
-// The loop, with the template har-imu at 100 Hz and a prediction every 0.2 s: latency and cost, on a full core and on a quarter of one.
-// Also runs a week of a simulated sensor, and a fast sensor. The features are compared with the original's extractor in `models`.
+// The loop, with the template har-imu at 100 Hz and a prediction every 0.2 s: latency and CPU and memory use, on a full core and on a
+// quarter of one. Also runs a week of a simulated sensor, and a fast sensor. The features are compared with the original's extractor in
+// `models`.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import type { Area, Bench } from '../harness/area.js';
@@ -15,7 +16,7 @@ export const area: Area = {
 
 const unitless = { unit: 'samples', goal: 0 } as const;
 
-/** Time from a window's last sample to the delivery of its prediction to the outputs, and the cost of the process. */
+/** Time from a window's last sample to the delivery of its prediction to the outputs, and the CPU time and memory of the process. */
 async function live(bench: Bench): Promise<Figure[]> {
   const figures: Figure[] = [];
   for (const inputs of bench.quick ? (['motion'] as const) : (['motion', 'raw'] as const)) {

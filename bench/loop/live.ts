@@ -4,22 +4,22 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { aiot, cpuSeconds, mostMemoryOf, root } from '../harness/process.js';
 
-/** Cost and latency of a whole process of `aiot loop run`. */
+/** Latency, CPU share and memory of an `aiot loop run` process. */
 export interface Live {
   p50: number;
   p99: number;
   lost: number;
   windows: number;
-  /** Share of one core that was used, between the end of the startup and the start of the shutdown. */
+  /** Share of one core that was used between startup and shutdown. */
   cpu: number;
   /** Peak memory, MB. */
   memory: number;
 }
 
 /**
- * Runs the loop on the simulated sensor, at 100 Hz in real time.
- * @param share share of a core that it may use; 1 = no limit
- * @param startSeconds time at the start that is not measured, because code is loaded and compiled then
+ * Runs the loop on the simulated sensor in real time, at 100 Hz.
+ * @param share fraction of a core that it may use; 1 = no limit
+ * @param startSeconds startup time to exclude, during which code is loaded and compiled
  */
 export async function runLive(
   project: string,
@@ -71,7 +71,7 @@ export async function runLive(
 
 const periodUs = 100_000;
 
-/** Creates a control group that the kernel limits to a share of one core. @throws without permission to create one */
+/** Creates a control group that is limited to a share of one core. @throws without permission to create one */
 function limited(share: number): { take(pid: number): void; remove(): void } {
   const [folder, v2] = groupsFolder();
   const group = `${folder}/aiot-bench-${process.pid}`;
@@ -88,7 +88,7 @@ function limited(share: number): { take(pid: number): void; remove(): void } {
   };
 }
 
-/** Folder of control groups, and whether they are of version 2. */
+/** Folder of the cgroup hierarchy, and whether it is cgroup v2. */
 function groupsFolder(): [string, boolean] {
   const mounts = readFileSync('/proc/mounts', 'utf8')
     .split('\n')

@@ -5,12 +5,12 @@ import { aiot, root, timed } from '../harness/process.js';
 /** Inputs of the model: the raw window, or features of it. */
 export type Inputs = 'raw' | 'motion';
 
-/** Samples at 50 Hz between two predictions. It is small, so that half a minute contains enough predictions for a 99th percentile. */
+/** Samples at 50 Hz between two predictions. Small enough that half a minute yields sufficient predictions for a 99th percentile. */
 const stride = 10;
 
 /**
- * Creates the template har-imu with these inputs and a prediction every 0.2 s. Its model is trained into the cache. Returns the project's
- * folder.
+ * Creates a project from the template har-imu with these inputs and a prediction every 0.2 s, and trains its model, which is cached.
+ * Returns the project's folder.
  */
 export function makeProject(folder: string, inputs: Inputs): string {
   const dir = join(folder, inputs);

@@ -26,7 +26,7 @@ console.log(JSON.stringify({ samples, lost, gaps, windows, seconds, memory }));
 process.exit(0);
 
 /**
- * Opens a sensor that ends after HOURS of sensor time.
+ * Opens a sensor whose stream ends after HOURS of sensor time.
  * @param {Record<string, unknown>} options
  */
 async function openSome(options) {

@@ -37,7 +37,7 @@ export function writeMotorRows(file: string, rows: number, standardized: boolean
   writeFileSync(file, `current,temperature,vibration,sound,label\n${lines.join('\n')}\n`);
 }
 
-/** Creates a project folder with this aiot.yaml, and with recordings if given. */
+/** Creates a project folder with this aiot.yaml and, if given, these recordings. */
 export function writeProject(folder: string, yaml: string, recordings?: string): string {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'aiot.yaml'), yaml);
@@ -58,7 +58,7 @@ model:
   split: window
 `;
 
-/** @param model lines of the section `model` */
+/** @param model lines of the `model` section */
 export const motionYaml = (model: string, features = 'raw', lowpass = '') => `name: motion
 stream:
   topic: motion

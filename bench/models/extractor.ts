@@ -1,5 +1,5 @@
-// The 115 features of the original system, from windows to the text sent to its predictor: ours compared with a peer that uses the
-// original's libraries on the same windows.
+// Computing the 115 features of the original system, from windows to the text sent to its predictor. The peer uses the original's
+// libraries on the same windows.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { encodeFrame } from '../../src/lib/loop/har/windows.js';
@@ -23,7 +23,7 @@ export function features(bench: Bench): Figure[] {
     .slice(1)
     .map((line) => line.split(',').map(Number));
   const compared = [500, 501].flatMap((samples) => compare(folder, rows, samples));
-  // V8 has already compiled the code during the comparison, so compilation no longer counts.
+  // V8 compiled the code during the comparison, so compile time no longer counts.
   const points = (bench.quick ? [100, 1000] : [100, 1000, 10_000]).map((size) => {
     const { user, system } = process.cpuUsage();
     ours(rows, 500, size);
@@ -39,7 +39,7 @@ function compare(folder: string, rows: readonly number[][], samples: number): Fi
   writeFileSync(file, Float64Array.from(rows.slice(0, windows * samples).flat()));
   const python = join(root, '.venv', 'har', 'bin', 'python');
   const script = join(root, 'bench', 'models', 'peers', 'extractor.py');
-  // The peer reports the CPU time of its thread, because a busy machine would interrupt its long windows. Our windows are too short for
+  // The peer reports the CPU time of its thread, because a busy machine would preempt its long computations. Ours are too short for
   // that.
   const { stdout } = timed([python, script, file, `${windows}`, `${samples}`], { OPENBLAS_NUM_THREADS: '1' });
   const peer = JSON.parse(stdout) as { ms: number[]; names: string[]; features: number[] };

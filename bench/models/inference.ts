@@ -62,7 +62,7 @@ export async function inference(bench: Bench): Promise<Figure[]> {
   return [...figures, growth('device interpreter, samples of a window', 1.1, points, 'µs')];
 }
 
-/** Mean time of a run in each round, µs. The rounds begin after V8 has compiled the code. */
+/** Mean time of a run in each round, µs. The rounds start after V8 has compiled the code. */
 function means(run: () => unknown, runs: number, rounds: number): number[] {
   const until = performance.now() + 500;
   while (performance.now() < until) run();

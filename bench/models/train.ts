@@ -1,4 +1,4 @@
-// Training and quantizing as whole processes, compared with scripts that a Keras user would write and that do only these steps.
+// Training and quantizing as whole processes, compared with the scripts that a Keras user would write for only these steps.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bench } from '../harness/area.js';
@@ -56,7 +56,7 @@ export function quantize(bench: Bench): Figure[] {
   ];
 }
 
-/** Trains on 3,000 of 5,000 rows (60 %). The peer gets the same numbers of rows for training and for selecting the epoch. */
+/** Trains on 3,000 of 5,000 rows (60 %). The peer gets as many rows for training and for selecting the epoch. */
 export function trainRows(bench: Bench): Figure[] {
   const folder = bench.folder();
   const rows = join(folder, 'rows.csv');

@@ -1,6 +1,6 @@
-// `aiot pipeline run` as a process: the default pipeline on 3,000 rows of 4 fields, in a first run and in a rerun, and the growth of time
-// and memory with the number of rows. There is no peer that trains, quantizes, evaluates, pushes and rolls out; steps that have a peer
-// are in `models`.
+// `aiot pipeline run` as a process: a first run and a rerun of the default pipeline on 3,000 rows of 4 fields, and the growth of time and
+// memory with the number of rows. There is no peer that trains, quantizes, evaluates, pushes and rolls out; steps that have a peer are in
+// `models`.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -74,8 +74,8 @@ function grow(bench: Bench): Figure[] {
       1.05,
       runs.map(({ rows, result }) => ({ size: rows, cost: result.seconds })),
     ),
-    // A table in memory would take more than 200 bytes per row. In a quick run with fewer rows, garbage adds more bytes per row, hence
-    // the slack.
+    // A table in memory would take more than 200 bytes per row. With the fewer rows of a quick run, garbage adds more bytes per row,
+    // hence the slack.
     ...steps.map((step) => ({
       ...{ name: `memory of ${step}, per additional row`, unit: 'bytes', goal: 100, slack: 8 },
       ours: Math.max(0, bytesOf(last, step) - bytesOf(first, step)) / (last.rows - first.rows),
@@ -87,7 +87,7 @@ function grow(bench: Bench): Figure[] {
   ];
 }
 
-/** Creates a project with a table. The table's contents depend only on the number of rows. */
+/** Creates a project with a table whose contents depend only on the number of rows. */
 function project(folder: string, name: string, rows: number, epochs: number): string {
   const dir = join(folder, name);
   mkdirSync(dir, { recursive: true });
@@ -112,10 +112,10 @@ function project(folder: string, name: string, rows: number, epochs: number): st
   return dir;
 }
 
-/** Runs the pipeline as a user would. `runner`: peak memory of the pipeline process itself, bytes. */
+/** Runs the pipeline as a user would. `runner` is the peak memory of the pipeline process itself, in bytes. */
 function run(folder: string, dir: string): { seconds: number; result: Result; runner: number } {
   const started = performance.now();
-  // The shell polls the process's peak memory until it has ended.
+  // The shell polls the peak memory of the process until it ends.
   const watch =
     '"$@" & pid=$!; peak=0; while kill -0 $pid 2>/dev/null; do now=$(sed -n "s/^VmHWM:[^0-9]*\\([0-9]*\\).*/\\1/p" /proc/$pid/status 2>/dev/null); [ -n "$now" ] && peak=$now; sleep 0.05; done; wait $pid; echo "$peak" >&2';
   const command = aiot('pipeline', 'run', '--project', dir, '--quiet');

@@ -1,5 +1,5 @@
 // The API with 100,000 stored devices: time to read a device, list a page and match a selector over persistent TLS connections, and the
-// memory that the devices take. There is no peer with the same API, so the figures are compared only with limits.
+// memory that the devices use. No peer has the same API, so the figures are only compared with limits.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
@@ -10,7 +10,7 @@ import { nameOf, seed } from './seed.js';
 export interface ApiFigure {
   what: string;
   requests: number;
-  /** Time from the request to the last byte, as a client sees it, ms. */
+  /** Time from the request to the last byte as measured by a client, ms. */
   p50: number;
   p99: number;
 }
@@ -22,7 +22,7 @@ export interface ApiFigures {
   memory: { empty: number; full: number };
 }
 
-/** Limit for the 99th percentile of reading a device, ms. People do not notice a delay this short. */
+/** Limit for the 99th percentile of the time to read a device, ms. People do not notice such a short delay. */
 export const longestRead = 25;
 
 export async function apiFigures(options: {

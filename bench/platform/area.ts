@@ -30,7 +30,7 @@ export const area: Area = {
   },
 };
 
-/** Rate of messages stored on disk. Each message is acknowledged after it has been synced. */
+/** Rate of durable messages. Each is acknowledged after it has been synced to disk. */
 async function ingest(bench: Bench): Promise<Figure[]> {
   const [messages, rounds] = bench.quick ? [20_000, 2] : [400_000, 3];
   const ours = await startIngest(bench.folder());
@@ -100,7 +100,7 @@ async function downloads(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-/** Memory with clients that send a request and then do not read the response. */
+/** Memory use while clients that sent a request do not read the response. */
 async function slow(bench: Bench): Promise<Figure[]> {
   const figures = await slowFigures(() => bench.folder(), bench.quick ? 200 : 1000);
   return figures.map(({ what, clients, before, memory }) => ({

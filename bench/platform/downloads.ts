@@ -1,5 +1,5 @@
-// Downloads of a blob of 1 MiB over TLS: the platform compared with nginx, with the same certificate and the same client, which reuses its
-// connections and, like a fleet, sends several requests at a time.
+// Downloads of a 1 MiB blob over TLS, from the platform and from nginx with the same certificate. The client reuses its connections and,
+// like a fleet, sends several requests at a time.
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -58,7 +58,7 @@ export async function downloadFigure(options: {
   return { rates, cpu };
 }
 
-/** Mean seconds per download, for growing blob sizes. */
+/** Mean seconds per download for each blob size. */
 export async function downloadGrowth(folder: string, sizes: readonly number[], downloads: number) {
   const platform = await startPlatformProcess(folder);
   const ca = readFileSync(platform.ca, 'utf8');

@@ -1,5 +1,5 @@
-// Idle connections: the number of clients that a platform supports, and the memory per client. Each client connects, makes two
-// subscriptions and then stays silent. Over TLS, it presents a device's certificate.
+// Idle connections: how many clients a platform supports, and the memory per client. Each client connects, subscribes twice
+// and then stays idle. Over TLS, it presents a device's certificate.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
@@ -14,7 +14,7 @@ import { type PlatformProcess, startPlatformProcess } from './process.js';
 export interface IdleFigure {
   what: string;
   clients: number;
-  /** Memory of the platform's process with all clients, MB, and per client, kB. */
+  /** Memory of the platform's process with all clients connected, MB; and memory per client, kB. */
   memory: number;
   each: number;
   /** Time until all clients were connected and subscribed, s. */
@@ -27,7 +27,7 @@ export interface IdleFigure {
 const devices = 50;
 const atOnce = 50;
 
-/** 10,000 clients without TLS, and 5,000 with certificates; a tenth of these numbers in the short form. */
+/** 10,000 clients without TLS, and 5,000 with certificates; a tenth of each if `short`. */
 export async function idleFigures(folder: () => string, short = false): Promise<IdleFigure[]> {
   const share = short ? 10 : 1;
   const plain = await measure(
@@ -110,7 +110,7 @@ async function identities({ urls, ca, token }: PlatformProcess) {
       'virtual',
       await certificateRequest(key, name),
     );
-    // The CA is omitted, because OpenSSL would send it along with the certificate, which a board does not do.
+    // The CA is omitted, because OpenSSL would send it along with the certificate, unlike a board.
     all.push({ name, secureContext: createSecureContext({ key, cert: certificate }) });
   }
   await client.close();

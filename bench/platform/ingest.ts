@@ -1,6 +1,6 @@
 // Ingest to disk: durable messages per second, for the store alone and through the broker (QoS 1, mutual TLS, several devices; each
-// PUBACK follows the sync of its message's batch). Also the cost of storing data of many devices: memory, startup after SIGKILL, and
-// reading one device's hour.
+// PUBACK follows the sync of its message's batch). Also the cost of storing the data of many devices: memory, startup time after
+// SIGKILL, and the time to read one hour of one device.
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { connect as connectTls } from 'node:tls';
@@ -13,7 +13,7 @@ import { certificateRequest } from '../../src/lib/provision/certificates.js';
 import { encodePublish } from '../../src/lib/stream/mqtt/packets.js';
 import { type PlatformProcess, startPlatformProcess } from './process.js';
 
-/** A durable message store: messages of a device, each acknowledged after its sync. */
+/** A durable message store, which acknowledges each message after it has been synced. */
 export interface Ingest {
   /** Messages per second; each round has its own recording. */
   rate(messages: number, payloadOf: PayloadOf, recording: string): Promise<number>;
@@ -23,11 +23,11 @@ export interface Ingest {
 export type PayloadOf = (seq: number, recording: string) => string;
 
 export const devices = 8;
-/** Maximum unacknowledged messages of a device. */
+/** Maximum number of unacknowledged messages per device. */
 export const onTheWay = 2000;
 const killed: Telemetry[] = [];
 
-/** Stores messages through a platform's broker, by MQTT at QoS 1 over mutual TLS. */
+/** Stores messages through a platform's broker, over MQTT at QoS 1 with mutual TLS. */
 export async function startIngest(folder: string): Promise<Ingest> {
   const platform = await startPlatformProcess(folder);
   const open = await publishers(platform);
@@ -44,15 +44,15 @@ export interface StorageFigures {
   devices: number;
   messages: number;
   samples: number;
-  /** Resident memory of this process before, and its peak while storing, MB. */
+  /** Resident memory of this process before storing, and its peak while storing, MB. */
   memory: { before: number; most: number };
   /** Startup time with telemetry left behind by SIGKILL, seconds. */
   start: number;
-  /** Time to read one device's hour, seconds; and its number of entries. */
+  /** Time to read one hour of one device, seconds; and the number of entries in it. */
   hour: { seconds: number; entries: number };
 }
 
-/** Telemetry of many devices that send in turn, 100 samples per message; ten million samples in the short form. */
+/** Telemetry of many devices that send in turn, 100 samples per message; ten million samples if `short`. */
 export async function storageFigures(folder: string, short = false): Promise<StorageFigures> {
   const [count, perDevice] = short ? [1000, 100] : [10_000, 100];
   await mkdir(folder, { recursive: true });
@@ -69,7 +69,8 @@ export async function storageFigures(folder: string, short = false): Promise<Sto
       most = Math.max(most, process.memoryUsage.rss() / 1e6);
     }
   }
-  // The store is left open, as after SIGKILL. A reference is kept, because garbage collection of its open file would print a warning.
+  // The store is left open, as after SIGKILL. A reference is kept, because Node prints a warning when it garbage-collects an open
+  // file.
   killed.push(telemetry);
   const began = performance.now();
   const again = await openTelemetry({ folder, now: Date.now });

@@ -1,6 +1,6 @@
 // MQTT 5 and durable sessions in the broker, compared with Mosquitto: the same clients, in alternating rounds. The subscriber is
-// mosquitto_sub. For a session, several members of a shared subscription, or many retained messages at once, it is one process with plain
-// sockets (subscribers.ts).
+// mosquitto_sub. For durable sessions, shared subscriptions and bursts of retained messages, it is one process with plain sockets
+// (subscribers.ts).
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -23,7 +23,7 @@ const nameOf = { 4: '3.1.1', 5: '5' } as const;
 export async function mqtt5(bench: Bench): Promise<Figure[]> {
   const [messages, rounds] = bench.quick ? [10_000, 2] : [100_000, 5];
   const platform = await startPlatformProcess(bench.folder());
-  // Mosquitto has as many messages in flight as the platform accepts, and a session database, which it writes at exit, not before each
+  // Mosquitto may have as many messages in flight as the platform accepts. It writes its session database at exit, not before each
   // acknowledgment.
   const mosquitto = await startMosquitto({ settings: ['max_inflight_messages 1000', 'persistence true'] });
   const targets = {
@@ -99,7 +99,7 @@ interface Through {
   persistent?: boolean;
 }
 
-/** Seconds from the first published message until the subscribers have received all of them together. */
+/** Seconds from the first published message until the subscribers together have received all messages. */
 async function through(
   name: string,
   target: Target,
@@ -121,7 +121,7 @@ async function through(
   return seconds;
 }
 
-/** Seconds from the request of a new subscriber until it has received all retained messages. */
+/** Seconds from a new subscriber's SUBSCRIBE until it has received all retained messages. */
 async function newcomer(
   name: string,
   target: Target,
@@ -154,7 +154,7 @@ async function retain({ port, password }: Target, messages: number): Promise<voi
 /** Maximum duration of a round, ms. */
 const patience = 120_000;
 
-/** Starts the subscribers of one round in their own process, connected but not subscribed yet. */
+/** Starts the subscribers of one round in a separate process; they are connected, but not yet subscribed. */
 async function startSubscribers(
   name: string,
   { port, password }: Target,

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../../test/support/free-port.js';
 
-/** Debian's nginx with one worker, as a child process, with the platform's certificate. */
+/** Starts Debian's nginx with one worker and the platform's certificate, as a child process. */
 export async function startNginx(folder: string, pki: string, content: Buffer) {
   mkdirSync(join(folder, 'www'), { recursive: true });
   writeFileSync(join(folder, 'www', 'blob'), content);

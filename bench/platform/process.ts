@@ -14,7 +14,7 @@ export interface PlatformProcess {
   stop(): Promise<void>;
 }
 
-/** Starts the built program's `aiot up` on free ports, in a folder of its own. */
+/** Starts the built program's `aiot up` on free ports, in its own folder. */
 export async function startPlatformProcess(
   folder: string,
   args: readonly string[] = [],

@@ -1,5 +1,5 @@
-// The usual alternative for storing messages: Redis streams, with the file synced before each response (appendfsync always). There are as
-// many clients and unacknowledged messages as with our publishers, but no TLS.
+// The usual alternative for storing messages: Redis streams, with the file synced before each response (appendfsync always). The numbers
+// of clients and unacknowledged messages equal those of our publishers, but there is no TLS.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { startRedis } from '../../test/support/redis.js';

@@ -2,7 +2,7 @@ import { openStore } from '../../src/lib/platform/store/database.js';
 
 export const nameOf = (i: number) => `device-${String(i).padStart(6, '0')}`;
 
-/** Inserts active devices directly into the database, because the cost of provisioning is not measured here. Three of four are ESP32s. */
+/** Inserts active devices directly into the database, because the cost of provisioning is not measured here. Three in four are ESP32s. */
 export async function seed(path: string, count: number): Promise<void> {
   const store = await openStore(path);
   const rows = Array.from({ length: count }, (_, i) => {

@@ -1,4 +1,4 @@
-// Downloads by clients that do not read: the platform's memory per client while its response waits.
+// Downloads by clients that do not read: the platform's memory per client while the response is pending.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -12,12 +12,12 @@ import { startPlatformProcess } from './process.js';
 export interface SlowFigure {
   what: string;
   clients: number;
-  /** Memory of the platform's process before the clients connected and with all of them, MB. */
+  /** Memory of the platform's process before the clients connect and with all of them connected, MB. */
   before: number;
   memory: number;
 }
 
-/** Memory with clients that have sent a request and read the first bytes of the response, and then read nothing more. */
+/** Measures memory with clients that send a request, read the first bytes of the response, and then stop reading. */
 export async function slowFigures(folder: () => string, clients: number): Promise<SlowFigure[]> {
   const figures: SlowFigure[] = [];
   for (const [what, bytes] of [

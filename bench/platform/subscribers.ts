@@ -1,6 +1,6 @@
-// Subscribers with minimal overhead, in a separate process: node --import tsx subscribers.ts OPTIONS, as JSON. Prints `connected`,
-// subscribes when it reads a line, prints `subscribed`, and prints `done` when all members together have received `messages`. Then it
-// disconnects.
+// Subscribers with minimal overhead, in a separate process: `node --import tsx subscribers.ts OPTIONS`, where OPTIONS is JSON. Prints
+// `connected`, subscribes when it reads a line, prints `subscribed`, and prints `done` when all members together have received
+// `messages`. Then it disconnects.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { Frames, packetType, writeAck } from '../../src/lib/stream/mqtt/packets.js';

@@ -35,7 +35,7 @@ async function rollout({ quick }: Bench): Promise<Figure[]> {
   ];
 }
 
-/** The cost per device must not grow with their number. */
+/** The cost per device must not grow with the number of devices. */
 function engine({ quick }: Bench): Figure[] {
   const sizes = quick ? [2000, 20_000] : [10_000, 100_000, 1_000_000];
   const all = sizes.map((size) => ({ size, ...engineFigures(size, Math.max(50, size / 5000)) }));

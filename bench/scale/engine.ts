@@ -8,7 +8,7 @@ import { startRollout } from '../../src/lib/fleet/rollout/waves.js';
 
 export interface EngineFigures {
   devices: number;
-  /** Memory for the rollout's state at the start and once all devices have committed, bytes per device. */
+  /** Memory of the rollout's state at the start and after all devices have committed, bytes per device. */
   memory: { start: number; end: number };
   /** CPU time from the first offer to the last commit, µs per device. */
   cpu: number;

@@ -8,7 +8,9 @@ import { type Counts, type ScaleFigures, simulate } from './simulate.js';
 import { envelopeBytes, proofBytes } from './sizes.js';
 
 const blobBytes = 153_600;
-/** Messages per second that one platform handled in the rollout of docs/background/benchmarks.md. */
+/**
+ * Messages per second that one platform handled in the rollout described in docs/background/benchmarks.md.
+ */
 const onePlatform = 5200;
 
 /** @param rate offers per minute */

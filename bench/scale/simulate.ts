@@ -16,11 +16,11 @@ export interface ScaleOptions {
   devices: number;
   policy: RolloutPolicyInput;
   network: RehearsedNetwork;
-  /** Sizes of the artifact, its signed manifest, and a device's signature. */
+  /** Sizes of the artifact, its signed manifest, and a device's signature, in bytes. */
   bytes: { blob: number; manifest: number; proof: number };
 }
 
-/** Counters for each second. */
+/** Names of the counters that are kept for each second. */
 export const counted = [
   'offers',
   'messagesDown',
@@ -81,10 +81,10 @@ export function simulate({ devices, policy, network, bytes }: ScaleOptions): Sca
 }
 
 class Tally implements RehearsalObserver {
-  /** Counters by second of the rollout. */
+  /** Counters for each second of the rollout. */
   private readonly seconds: Counts[] = [];
   private readonly told = new Map<string, { wish: string; payload: number }>();
-  /** The last record of each device, as the platform stores it. A report that changes nothing in it is not an event. */
+  /** The latest record of each device, as stored by the platform. A report that changes nothing in it is not an event. */
   private readonly records = new Map<string, DeviceRecord>();
   private head: RolloutHead | undefined;
   private wrong = 0;
@@ -99,8 +99,8 @@ class Tally implements RehearsalObserver {
     const events = movedEvents(before, step, 'platform').length;
     this.head = step.head;
     if (step.changed.length === 0 && events === 0) return;
-    // One row each for the rollout, its job, each changed device and each event of the rollout; two for each desired state: the state and
-    // its event.
+    // One row each for the rollout, its job, each changed device and each rollout event. Each desired state takes two: the state and its
+    // event.
     now.rows += 2 + step.changed.length + events + 2 * step.wishes.length;
     const waves = new Map(step.changed.map(({ name, wave }) => [name, wave]));
     for (const wish of step.wishes)
@@ -121,7 +121,7 @@ class Tally implements RehearsalObserver {
 
   reported(at: number, device: string, _kind: string, said: Reported): void {
     const now = this.at(at);
-    // A model update. The device has firmware of its own kind.
+    // A model update; the device reports the firmware that it runs.
     const reported: Reported = { ...said, type: 'esp32', firmware: { name: 'aiot-core', version: '1.0.0' } };
     const proof = reported.state === 'COMMITTED' ? this.bytes.proof : 0;
     this.publish(now, 'Up', topicOf(device, 'reported'), encodeMessage(reported).length + proof);
@@ -139,7 +139,7 @@ class Tally implements RehearsalObserver {
     now.bytesUp += up;
     now.bytesDown += down;
     const wish = this.told.get(device);
-    // The device disconnected a while ago, which its will message reports.
+    // The device disconnected a while ago, as its will message reports.
     for (const presence of ['device.disconnect', 'device.connect'] as const) {
       const record = this.record(device);
       const { changes, told } = ofSightings([{ name: device, presence }], { find: () => record }, at);

@@ -1,4 +1,5 @@
-// Size of each message on the wire, computed by our own code for MQTT 3.1.1 at QoS 1, with proofs by real keys and a signed envelope.
+// Size of each message on the wire, computed by our own code for MQTT 3.1.1 at QoS 1. Proofs are made with real keys, and the
+// envelope is signed.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -41,7 +42,7 @@ export function connectBytes(device: string): { up: number; down: number } {
   };
 }
 
-/** Number of bytes that encode the remaining length of a packet (MQTT 3.1.1, 2.2.3). */
+/** Number of bytes in the remaining-length field of a packet (MQTT 3.1.1, 2.2.3). */
 function lengthBytes(rest: number): number {
   return rest < 128 ? 1 : rest < 16_384 ? 2 : 3;
 }
@@ -66,7 +67,7 @@ export async function proofBytes(device: string): Promise<number> {
   }
 }
 
-/** Size of the envelope with the smallest model's signed manifest, bytes. */
+/** Size of the envelope that contains the signed manifest of the smallest model, bytes. */
 export function envelopeBytes(): number {
   const manifest = manifestOf(tinyBundle(), {
     ...{ name: 'tiny', version: 2, sequence: 7, issued: 1_760_000_000_000, expires: null },

@@ -15,7 +15,7 @@ const programs = {
 
 export type Program = keyof typeof programs;
 
-/** ms from start to exit of each, alternating, for a number of rounds; a warm-up round for the disk cache is not counted. */
+/** Time from start to exit of each program in alternating rounds, ms. A warm-up round for the disk cache is not counted. */
 export function startTimes(rounds: number): Record<Program, number[]> {
   const times: Record<Program, number[]> = { node: [], version: [], bareHelp: [], help: [], frontPage: [] };
   for (let round = 0; round <= rounds; round++) {

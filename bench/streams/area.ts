@@ -1,5 +1,5 @@
-// Compares streams with the usual tools, on brokers that are started here. Whole processes run alternately, and are timed from the first
-// message to the last. Messages are in the format of the guide, 127 bytes each. The peers evaluate no expressions, even where aiot does.
+// Compares streams with the usual tools, on brokers started here. Whole processes run alternately, and are timed from the first message
+// to the last. Messages are in the format of the guide, 127 bytes each. The peers evaluate no expressions, even where aiot does.
 import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { type Part, parts, versionOf } from '../harness/parts.js';
@@ -22,7 +22,7 @@ export const area: Area = {
     kafka: beside(
       'kcat',
       [...kafka, parts.kcat],
-      // With fewer messages, all would be read while our code is still being compiled.
+      // With fewer messages, all would be read while V8 is still compiling our code.
       (options) => kafkaFigures({ ...options, messages: 100_000, rounds: Math.max(3, options.rounds) }),
       () => versionOf('kcat', '-V'),
     ),
@@ -73,7 +73,7 @@ async function route(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-/** A camera with 10 pictures a second at 640 × 480. */
+/** A camera with 10 frames per second at 640 × 480. */
 async function faces({ quick }: Bench): Promise<Figure[]> {
   const all = await facesShares({ quick, rounds: quick ? 2 : 5 });
   return all.map(({ to, shares }) => ({
@@ -83,8 +83,8 @@ async function faces({ quick }: Bench): Promise<Figure[]> {
 }
 
 /**
- * Cost for a growing number of messages: `stream tail` from Mosquitto at QoS 1, a bridge at QoS 1, and a route with expressions. For the
- * route, CPU time is measured, because it writes a small number of messages all at once.
+ * Growth of the cost with the number of messages: `stream tail` from Mosquitto at QoS 1, a bridge at QoS 1, and a route with
+ * expressions. For the route, CPU time is measured, because it writes a small number of messages in a single batch.
  */
 async function growing({ quick }: Bench): Promise<Figure[]> {
   const costs: [what: string, unit: string, costOf: (size: number) => Promise<number>][] = [

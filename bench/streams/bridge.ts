@@ -24,8 +24,8 @@ interface Run {
 }
 
 /**
- * Compares the bridges at QoS 0 and 1 (only at 1 in the short form). The guide's bridge uses QoS 0 by default, but is measured at QoS 1
- * as well.
+ * Compares the bridges at QoS 0 and 1 (only at 1 in a quick run). The guide's bridge uses QoS 0 by default, but is measured at QoS 1 as
+ * well.
  */
 export async function bridgeFigures(options: {
   messages: number;
@@ -54,7 +54,7 @@ export async function bridgeFigures(options: {
   }
 }
 
-/** Seconds that our bridge takes for a number of messages at QoS 1, from the first one published to the last one in the log. */
+/** Time that our bridge takes at QoS 1, from the first message published to the last one in the log, s. */
 export async function bridgeSeconds(messages: number): Promise<number> {
   const kafka = await startKafka();
   try {
@@ -117,7 +117,7 @@ function runOwn(kafka: Kafka, what: What): Promise<Run> {
   });
 }
 
-/** Runs a bridge from a broker to a topic of its own. */
+/** Runs a bridge from a broker to a new topic. */
 async function runOne(kafka: Kafka, what: What, start: (place: Place) => ChildProcess): Promise<Run> {
   const mosquitto = await startMosquitto();
   await kafka.createTopic(what.topic);
@@ -160,7 +160,9 @@ async function run(
   return { seconds, cpu, memory, lost, twice };
 }
 
-/** The two bridges report their subscription in different ways, so messages of a different length are published until one arrives. */
+/**
+ * The two bridges report their subscription in different ways, so probe messages of a different length are published until one arrives.
+ */
 async function subscribed(bridge: ChildProcess, port: number, topic: string, address: string): Promise<void> {
   for (let tries = 0; tries < 200; tries++) {
     if (bridge.exitCode !== null) throw new Error(`the bridge exited with ${bridge.exitCode}`);

@@ -6,7 +6,7 @@ import { median } from '../harness/figure.js';
 export interface Consumed {
   /** Time from the first byte to the last, s. */
   seconds: number;
-  /** CPU time of its process over its whole life, s. */
+  /** CPU time of the process over its lifetime, s. */
   cpu: number;
   bytes: number;
 }
@@ -19,7 +19,7 @@ export interface Consumer {
   kill(): void;
 }
 
-/** Clock ticks a second in /proc/PID/stat (sysconf _SC_CLK_TCK, which is 100 on Linux). */
+/** Clock ticks per second in /proc/PID/stat (sysconf _SC_CLK_TCK, which is 100 on Linux). */
 const ticks = 100;
 
 /** Starts a program that prints messages, and times its output from the first byte to the last of `expectedBytes`. */

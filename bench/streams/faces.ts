@@ -1,5 +1,5 @@
-// Cost of face detection: a camera with 10 pictures per second, 640 × 480, through the detector to a file and to Mosquitto. Measures the
-// CPU time of our process without its ffmpeg, after the startup, as a share of one core.
+// Cost of face detection: a camera with 10 frames per second, 640 × 480, through the detector to a file and to Mosquitto. Measures the
+// CPU time of our process after startup, without its ffmpeg, as a share of one core.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, writeFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ export interface FacesShare {
   shares: number[];
 }
 
-/** @throws if the route ends on its own, for example without ffmpeg or the picture */
+/** @throws if the route ends on its own, for example because ffmpeg or the picture is missing */
 export async function facesShares(options: { rounds: number; quick: boolean }): Promise<FacesShare[]> {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-faces-'));
   const broker = await startMosquitto();

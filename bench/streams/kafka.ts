@@ -48,7 +48,7 @@ async function compare(
   const kcat = ['-b', address, '-C', '-t', topic, '-o', 'beginning', '-c', count, '-q'];
   const ours: Consumed[] = [];
   const theirs: Consumed[] = [];
-  // The first pair of runs warms up the broker, which compiles its code while it runs.
+  // The first pair of runs warms up the broker's JIT compiler.
   for (let round = 0; round <= rounds; round++) {
     const pair = [
       await startConsumer('kcat', kcat, expected).done,

@@ -6,7 +6,7 @@ import { encodePublish, Frames, packetType } from '../../src/lib/stream/mqtt/pac
 export interface Blast {
   port: number;
   topic: string;
-  /** Number of topics that are used, each one level below `topic`; 1 = only `topic` itself. */
+  /** Number of topics, each one level below `topic`; 1 = only `topic` itself. */
   topics?: number;
   payloads: readonly Uint8Array[];
   qos: 0 | 1;
@@ -61,7 +61,7 @@ interface Introduction {
   login?: { username: string; password: string } | undefined;
 }
 
-/** CONNECT with the keep-alive off (section 3.1). In MQTT 5, a session that is not clean outlives its connection for an hour. */
+/** CONNECT with keep-alive disabled (section 3.1). In MQTT 5, a session that is not clean outlives its connection for an hour. */
 export function connectPacket({ id, version, clean, login }: Introduction): Buffer {
   const user = login ? [text(login.username), text(login.password)] : [];
   const flags = (login ? 0xc0 : 0) | (clean ? 2 : 0);
@@ -72,7 +72,7 @@ export function connectPacket({ id, version, clean, login }: Introduction): Buff
   return Buffer.concat([Buffer.from([0x10, body.length]), body]);
 }
 
-/** The number of unacknowledged messages that the broker accepts, from its CONNACK of MQTT 5 (section 3.2.2.3.3). */
+/** The number of unacknowledged messages that the broker accepts, from its MQTT 5 CONNACK (section 3.2.2.3.3). */
 function receiveMaximumOf(connack: Buffer): number {
   let maximum = 65_535;
   const parser = mqttPacket.parser({ protocolVersion: 5 });

@@ -12,7 +12,7 @@ import { type Consumed, cpuNote, startConsumer } from './consumer.js';
 import { guideMessages } from './guide.js';
 import { prepareBlast } from './mqtt-blast.js';
 
-/** Compared values of each round. */
+/** Rates of both programs in each round. */
 export interface Compared {
   what: string;
   /** Messages per second. */
@@ -26,7 +26,7 @@ export interface Compared {
 
 interface Broker {
   port: number;
-  /** Resolves when one more client has subscribed since the last call. */
+  /** Resolves when another client has subscribed since the last call. */
   subscribed(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -129,7 +129,7 @@ async function startMosquitto(): Promise<Broker> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-bench-mosquitto-'));
   const port = await freePort();
   const config = join(folder, 'mosquitto.conf');
-  // Mosquitto runs without its limits, because by default it drops messages that a subscriber does not accept immediately.
+  // Mosquitto's queue limits are disabled, because by default it drops messages that a subscriber does not accept immediately.
   const lines = [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'max_queued_messages 0'];
   await writeFile(config, [...lines, 'log_dest stderr', 'log_type subscribe', ''].join('\n'));
   const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };

@@ -1,4 +1,4 @@
-// The read loop from the nats package's documentation, made as fast as possible: an ordered consumer, and large writes of many payloads.
+// The read loop from the nats package's documentation, optimized for speed: an ordered consumer, and large writes of many payloads.
 //
 //   node bench/streams/nats-reader.mjs PORT STREAM COUNT
 import { connect } from 'nats';

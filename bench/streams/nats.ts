@@ -53,7 +53,7 @@ async function compare(
   return { what, least, ours: rates(ours), theirs: rates(theirs), note: cpuNote(ours, theirs) };
 }
 
-/** @returns the number of bytes that a reader prints, including line ends */
+/** @returns the number of bytes that a reader prints, including line endings */
 async function fill(port: number, count: number): Promise<number> {
   const nc = await connect({ servers: `127.0.0.1:${port}` });
   const manager = await nc.jetstreamManager();

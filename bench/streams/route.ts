@@ -68,7 +68,7 @@ async function runOnce(address: string, topic: string, messages: number, fields:
     to: `kafka://${address}/${topic}`,
     ...fields,
   };
-  // A JSON text is valid YAML.
+  // JSON is valid YAML.
   writeFileSync(file, JSON.stringify({ routes: { [topic]: route } }));
   const child = spawn(
     process.execPath,

@@ -13,7 +13,7 @@ export interface Disk extends Target {
 
 const mebibyte = 1 << 20;
 
-/** Mounts the file system. It is made read-only while `program`, which uses it, is stopped, because open files would prevent that. */
+/** Mounts the file system. `program`, which uses it, is stopped to make it read-only, because open files would prevent that. */
 export function mountDisk(folder: string, megabytes: number, program: () => Program): Disk {
   mkdirSync(folder, { recursive: true });
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', folder]);
@@ -48,7 +48,7 @@ function fill(file: string): void {
       try {
         for (;;) if (writeSync(handle, block) < size) break;
       } catch {
-        // No block of this size fits any more, so a smaller one is tried.
+        // No block of this size fits anymore, so a smaller one is tried.
       }
     }
   } finally {

@@ -71,7 +71,9 @@ export async function openLink(to: number): Promise<Link> {
   };
 }
 
-/** Forwards one direction of a connection. A truncated connection ends in the middle of a chunk. */
+/**
+ * Forwards one direction of a connection. In mode `truncate`, the connection ends in the middle of a chunk.
+ */
 function carry(from: Socket, to: Socket, mode: () => Mode): void {
   let late: Promise<void> | undefined;
   from.on('data', (bytes) => {

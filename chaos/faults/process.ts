@@ -31,7 +31,7 @@ export function signals(program: Program): Target {
   };
 }
 
-/** Allows no more files or sockets than are currently open, until the limit is restored. */
+/** Prevents the program from opening more files or sockets until the limit is restored. */
 export function handles(program: Program): Target {
   return {
     async handles(forMs) {
@@ -51,7 +51,9 @@ export function handles(program: Program): Target {
   };
 }
 
-/** Allows hardly any more address space than is in use, until the limit is restored: allocations fail, or the program ends. */
+/**
+ * Limits the address space to little more than is in use, until the limit is restored. Allocations fail, or the program ends.
+ */
 export function memory(program: Program): Target {
   return {
     async memory(forMs) {
@@ -75,7 +77,7 @@ export function memory(program: Program): Target {
   };
 }
 
-/** If the process has ended in the meantime, the error contains prlimit's message. */
+/** If the process has already ended, the error contains prlimit's message. */
 function prlimit(pid: number, limit: string): void {
   execFileSync('prlimit', ['--pid', String(pid), limit], { stdio: 'pipe' });
 }

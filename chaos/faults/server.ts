@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Target } from '../types.js';
 
-/** A third-party server: killed and restarted, immediately or after a while. */
+/** Faults of a third-party server: it is killed, and restarted immediately or after a while. */
 export function serverFaults(server: { end(): Promise<void>; start(): Promise<void> }): Target {
   const away = async (forMs: number) => {
     await server.end();

@@ -19,7 +19,7 @@ export interface Shim extends Target {
   env: NodeJS.ProcessEnv;
 }
 
-/** @param library result of buildShim @param jumpS how far the clock jumps, s */
+/** @param library result of buildShim @param jumpS size of the clock jump, s */
 export function shimOf(library: string, folder: string, jumpS: number): Shim {
   const file = join(folder, 'shim.control');
   writeFileSync(file, Buffer.alloc(16));

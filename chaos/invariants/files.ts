@@ -4,10 +4,10 @@ import Database from 'libsql';
 import { sha256Hex } from '../../src/lib/core/crypto.js';
 import type { Report } from '../types.js';
 
-/** Names of files that are not complete yet. */
+/** Names of incomplete files. */
 const unfinished = /\.(?:tmp|torn)$|\.\d+\.part$/;
 
-/** Reports partial files left in a folder where no process is running any more, and blobs that do not match their digest. */
+/** Reports blobs that do not match their digest, and partial files left in a folder that no process uses anymore. */
 export function halves(folder: string, report: Report): void {
   for (const file of filesIn(folder)) {
     const name = relative(folder, file);

@@ -4,7 +4,7 @@ import type { Report } from '../types.js';
 const token = /aiot_[A-Za-z0-9_-]{43}/;
 /** Output that indicates a bug: the code AIOT_BUG, a stack trace, or an uncaught error. */
 const bug = /AIOT_BUG|^\s+at .*\(?(?:file|node):|[Uu]nhandled|Uncaught/m;
-/** Node's own message if it has no file descriptor left to open the program's first file. None of our code has been loaded then. */
+/** Node's own message if no file descriptor is left to open the program's first file. None of our code is loaded at that point. */
 const nothingLoaded =
   /^Error: EMFILE: too many open files, open '[^'\n]*\/bin\/run\.js'\n(?:\s+at [^\n]*\(?node:[^\n]*\n)+/gm;
 

@@ -12,7 +12,7 @@ import { halves } from '../invariants/files.js';
 import { Program } from '../process.js';
 import type { FaultKind, Round, Scenario, Target, World } from '../types.js';
 
-/** Time in which all acknowledged messages must have reached the destination, ms, once all faults are over. */
+/** Time limit for all acknowledged messages to reach the destination once all faults are over, ms. */
 const arriveMs = 60_000;
 const perSecond = 400;
 const ofBridge = [

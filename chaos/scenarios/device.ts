@@ -96,14 +96,14 @@ async function deviceWorld(round: Round): Promise<World> {
     acknowledged: () => committed,
     printed: () => own.program.printed() + program.printed(),
     secrets: own.secrets,
-    // At the last start, the flash is reset to its state before the last release, which is then offered again.
+    // Before the last start, the flash is reset to its state before the last release, which is then offered again.
     async sabotage() {
       forgetful = true;
     },
   };
 }
 
-/** The version that a virtual device printed at its last boot. The platform may still have an earlier report for a while. */
+/** The version that a virtual device printed at its last boot. The platform may have an earlier report for a while. */
 function booted(printed: string): number | undefined {
   const line = printed.split('\n').findLast((one) => one.includes('"event":"booted"'));
   return line === undefined ? undefined : JSON.parse(line).model?.version;

@@ -14,9 +14,9 @@ import type { Round, Scenario, World } from '../types.js';
 import { toNats } from './bridge.js';
 
 const link = ['delay', 'cut', 'reset', 'truncate', 'blackhole'] as const;
-/** Interval between samples, ms. For this model, each sample is a window. */
+/** Interval between samples, ms. This model treats each sample as a window. */
 const everyMs = 10;
-/** Predictions from this long before an exit may not have reached the disk yet, ms. */
+/** Predictions made within this time before an exit may not have reached the disk, ms. */
 const youngMs = 2000;
 const backMs = 45_000;
 const arriveMs = 60_000;
@@ -78,9 +78,9 @@ async function loopWorld(round: Round): Promise<World> {
   /** Predictions in the file that must also be in NATS: all except the newest before each exit. */
   const owed = () => {
     const sizeAt = (time: number) => sizes.findLast(({ at }) => at <= time)?.bytes ?? 0;
-    // While the disk accepts nothing, predictions are in memory, and are lost with the process.
+    // While the disk rejects writes, predictions are kept in memory, and are lost with the process.
     const from = diskFailed && own.ends.length > 0 ? sizeAt(own.ends.at(-1) ?? 0) : 0;
-    // The first size check after its exit includes its last write; the one before may be outdated if this process was not scheduled.
+    // The first size taken after its exit includes its last write; the one before may be stale if this process was not scheduled.
     const sizeAfter = (time: number) => sizes.find(({ at }) => at >= time)?.bytes ?? size();
     const young = own.ends.map((end) => [sizeAt(end - youngMs), sizeAfter(end)] as const);
     let offset = 0;
@@ -147,7 +147,7 @@ async function loopWorld(round: Round): Promise<World> {
   };
 }
 
-/** Identifies a prediction in NATS or in the file, where a message is stored with its topic. */
+/** Identifies a prediction in NATS or in the file; the file stores each message with its topic. */
 function answerOf(text: string): string {
   const message = JSON.parse(text) as { payload?: Answer } & Answer;
   const { t, window } = message.payload ?? message;
@@ -156,7 +156,7 @@ function answerOf(text: string): string {
 
 async function say(port: number, topic: string, messages: number): Promise<void> {
   const client = mqtt.connect(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 50 });
-  // The broker may be down. No prediction is expected for samples that it did not receive.
+  // The broker may be down. No predictions are expected for samples that it did not receive.
   client.on('error', () => {});
   for (let i = 0; i < messages; i++, await delay(everyMs))
     client.publish(topic, JSON.stringify({ x: i % 7, y: i % 5 }));

@@ -12,7 +12,7 @@ import { Program } from '../process.js';
 import type { Round, Scenario, World } from '../types.js';
 
 const stepMs = 300;
-/** Time in which a run ends once all faults are over, ms. */
+/** Time limit for a run to end once all faults are over, ms. */
 const endMs = 45_000;
 
 /** A pipeline of four steps, run repeatedly on changing input, by a runner that is restarted after each failure. */
@@ -78,7 +78,7 @@ async function pipelineWorld(round: Round): Promise<World> {
           try {
             writeFileSync(join(dir, 'seed.txt'), String(++input));
           } catch {
-            // There is no space at the moment, so the same input is tried again.
+            // The disk is full at the moment, so the same input is tried again.
             input--;
           }
           runner.start();

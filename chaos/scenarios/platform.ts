@@ -32,7 +32,7 @@ export async function platformWorld(round: Round, args: readonly string[] = []):
     ...[telemetryLoad(2), retainedLoad(), sessionLoad(1), sessionLoad(2), blobLoad(), modelLoad()],
     ...[labelLoad(), states, eventLoad(states.acknowledged)],
   ];
-  // The order of operations within a load may differ each time; the set of loads is determined by the round.
+  // The order of operations within a load may vary; the seed of the round determines which loads run.
   const random = seededRandom(Math.floor(round.random() * 2 ** 32));
   const loads = all.filter(({ name }) => name === 'telemetry' || name === 'states' || random() < 0.7);
   for (const load of loads) await load.prepare?.(own);

@@ -86,7 +86,7 @@ async function rolloutWorld(round: Round): Promise<World> {
     acknowledged: () => ended.length + halted.length,
     printed: () => [own.program, ...fleets].map((program) => program.printed()).join(''),
     secrets: own.secrets,
-    // From now on, the fleet that accepts everything fails on each release.
+    // From now on, every device of the fleet that accepts everything fails each release.
     async sabotage() {
       await fleets[0].stop();
       const failing = fleetOf('good', '--fail-rate', '100%');
@@ -96,7 +96,10 @@ async function rolloutWorld(round: Round): Promise<World> {
   };
 }
 
-/** Checks that a rollout whose first wave failed has stopped, and that no other device got the offer. */
+/**
+ * Reports a rollout that continued after its first wave failed, and devices that were offered the release
+ * nevertheless.
+ */
 async function isHalted(own: ChaosPlatform, one: Started, report: Round['report']): Promise<void> {
   const { state, waves } = await settled(own, one, report);
   if (state !== 'paused')

@@ -1,17 +1,20 @@
-/** A measurement, and its time since the beginning. */
+/** A measurement, and the time since the start of the run. */
 export interface Sample {
   atMs: number;
   value: number;
 }
 
-/** Growth over the second half that is not a leak: a share of the value at half time, or an absolute amount, whichever is larger. */
+/**
+ * Growth over the second half that does not count as a leak: a share of the value at half time or an absolute amount, whichever is
+ * larger.
+ */
 export interface Tolerance {
   share: number;
   atLeast: number;
 }
 
 export interface Course {
-  /** Slope of the straight line fitted to the second half. */
+  /** Slope of a line fitted to the second half. */
   half: number;
   end: number;
   flat: boolean;

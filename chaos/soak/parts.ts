@@ -13,7 +13,7 @@ import { Program } from '../process.js';
 import type { Servers } from '../servers.js';
 import type { Report, Round } from '../types.js';
 
-/** Load: `messages` telemetry messages per second from all devices together, and `runs` of the pipeline in total. */
+/** Load: telemetry messages per second from all devices together (`messages`), and pipeline runs in total (`runs`). */
 export interface Amount {
   devices: number;
   forMs: number;
@@ -25,7 +25,10 @@ export interface Soaked {
   programs: { readonly name: string; readonly pid: number | undefined; readonly starts: number }[];
   /** Generates load until `signal` is aborted. */
   load(signal: AbortSignal): Promise<void>;
-  /** Latencies since the last call, ms: from a message to its PUBACK, to NATS behind the bridge, to the loop's prediction there. */
+  /**
+   * Latencies since the last call, ms: from a message to its PUBACK, to its arrival in NATS through the bridge, and to the arrival
+   * there of the loop's prediction.
+   */
   latencies(): Record<string, number[]>;
   acknowledged(): number;
   /** Folder below which everything is written. */
@@ -63,7 +66,7 @@ export async function startAll(
     max_msgs: 10_000,
   });
   const latencies = { PUBACK: [] as number[], bridge: [] as number[], loop: [] as number[] };
-  // Messages and predictions contain the time of day of their creation.
+  // Messages and predictions contain the wall-clock time of their creation.
   const timed = (
     subject: string,
     to: number[],
@@ -84,7 +87,7 @@ export async function startAll(
     return started;
   };
   const [source, sink] = [`mqtt://127.0.0.1:${broker.port}`, `nats://127.0.0.1:${nats.port}`];
-  // The short history soon reaches its limit; until then, each run's record adds a few files.
+  // A short history, which soon reaches its limit; until then, each run adds a few files.
   const watched = `  on: { control: ${source}/control }\n  keep: { runs: 5 }\n`;
   const mill = projectIn(join(folder, 'mill'), millFiles(join(folder, 'ran'), watched));
   const axis = '{ unit: g, range: [-8, 8] }';
@@ -155,7 +158,7 @@ model: { labels: { resting: [sit, stand], walking: [walking] } }
   };
 }
 
-/** Calls `body` every `ms`, several times in a row if the timer was late. */
+/** Calls `body` every `ms` milliseconds, several times in a row if the timer was late. */
 async function paced(ms: number, signal: AbortSignal, body: (n: number) => void): Promise<void> {
   const began = performance.now();
   for (let n = 0; !signal.aborted; await delay(Math.max(5, ms), undefined, { signal }).catch(() => {}))

@@ -36,7 +36,7 @@ else process.exitCode = await run();
 
 async function run(): Promise<number> {
   const forMs = parseDuration(values.for);
-  // A program is still warming up in its first minute, so runs shorter than ten minutes have a larger tolerance.
+  // A program warms up during its first minutes, so runs shorter than ten minutes have a larger tolerance.
   const short = forMs < 600_000;
   const tolerances: Record<string, Tolerance> = {
     memory: { share: short ? 0.5 : 0.1, atLeast: short ? 64 : 16 },
@@ -111,7 +111,7 @@ async function watch(soaked: Soaked, forMs: number): Promise<Map<string, Sample[
   return samples;
 }
 
-/** A process that leaks 100 MB and 10 files per second. */
+/** Starts a process that leaks 100 MB and 10 file handles per second. */
 function leaking(folder: string): Soaked {
   const code = `const keep = []; setInterval(() => {
     keep.push(Buffer.alloc(1e7, 1), require('node:fs').openSync('/dev/null'));

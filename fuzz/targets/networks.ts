@@ -22,8 +22,8 @@ import {
 import { mendedOnnx } from '../mend.js';
 import type { Seed, Target } from '../types.js';
 
-// The targets read, simplify and write networks as `aiot model import` does. An input may take 2 s and 300 MiB, of which the process
-// itself needs 64.
+// The targets read, simplify and write networks as `aiot model import` does. An input may take 2 s and 300 MiB, including the 64 MiB
+// that the process itself needs.
 const limits = { timeMs: 2000, memoryMiB: 236, longest: 16_384 };
 
 /** A model for each operator of the runtime and each tensor type. */
@@ -178,12 +178,12 @@ function onnxModels(): OnnxText[] {
   ];
 }
 
-/** Value in the file outside the model's folder. It must not appear in any imported model. */
+/** Value in the file outside the model's folder; must not appear in any imported model. */
 const secret = 5.031_25;
 
 let folder: string | undefined;
 
-/** The path of a model beside data files, links, and a file outside its folder. */
+/** Returns the path for a model, in a folder with data files and links; another file is outside the folder. */
 function modelPath(): string {
   if (folder === undefined) {
     const outer = mkdtempSync(join(tmpdir(), 'aiot-fuzz-onnx-'));

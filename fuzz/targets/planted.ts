@@ -1,6 +1,6 @@
 import type { Target } from '../types.js';
 
-/** Targets with one planted fault each, which show that faults are found. They run only if they are requested by name. */
+/** Targets with one planted fault each, which prove that the fuzzer finds faults. They run only if requested by name. */
 export const planted: readonly Target[] = [
   {
     name: 'planted/error',

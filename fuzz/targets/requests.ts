@@ -110,7 +110,9 @@ async function asked(method: string, path: string, headers: Record<string, strin
   });
 }
 
-/** HTTP requests to the platform: each must get a response, and errors must be the client's fault and have a code. */
+/**
+ * HTTP requests to the platform: each must get a response, and every error must be a client error (4xx) with a code.
+ */
 export const http: readonly Target[] = [
   {
     name: 'platform/http',

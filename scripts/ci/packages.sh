@@ -42,7 +42,7 @@ echo "packages: $(basename "$deb")"
 root=$work/root
 mkdir -p "$root/var/lib/dpkg"/{info,updates,triggers}
 touch "$root/var/lib/dpkg/status" "$root/var/lib/dpkg/available"
-# The root is otherwise empty: the package's dependencies are installed on this machine, not in it. Syncing is unnecessary for a test.
+# The root is otherwise empty: the package's dependencies are installed on the machine, not in the root. A test needs no syncing.
 forced=(--force-depends --force-not-root --force-unsafe-io --force-script-chrootless)
 dpkg --root="$root" "${forced[@]}" --log="$work/dpkg.log" --install "$deb" >"$work/dpkg" 2>&1 || { cat "$work/dpkg"; exit 1; }
 [[ $(dpkg-query --admindir="$root/var/lib/dpkg" --showformat='${Status}' --show aiot) == 'install ok installed' ]]

@@ -16,7 +16,7 @@ fail() {
   exit 1
 }
 
-# The user's files are not used, except for npm's registry settings, and npm's cache, which saves time.
+# The user's files are not used, except npm's registry settings and, to save time, npm's cache.
 export HOME="$work/home" XDG_CONFIG_HOME="$work/home/c" XDG_DATA_HOME="$work/home/d" XDG_CACHE_HOME="$work/home/x"
 export npm_config_cache="$cache" npm_config_update_notifier=false
 bare() { PATH="$work/prefix/bin:$work/path" "$@"; }

@@ -4,12 +4,14 @@ passed=0
 failed=0
 failures=()
 
-# step NAME COMMAND…: runs the command, prints its duration and counts it. A failure does not end the run, so that all are found at once.
+# step NAME COMMAND…: runs the command, prints its duration and counts it. A failure does not end the run, so that one run finds all
+# failures.
 step() {
   local name=$1 start=$SECONDS log="$work/step-$((passed + failed)).log" printer result=0
   shift
   echo "── $name"
-  # Not a pipe, so that the command runs in this shell, which keeps its variables. Processes that it leaves behind do not delay the end.
+  # Not a pipe, so that the command runs in this shell, which keeps its variables. Processes that the command leaves behind do not
+  # delay the end.
   exec 3> >(exec tee "$log")
   printer=$!
   "$@" >&3 2>&1 3>&- || result=$?

@@ -25,8 +25,8 @@ const allowed = new Set([
   ],
 ]);
 /**
- * Other licenses, accepted for packages that were reviewed: libvips is linked dynamically and can be replaced, and jsfive, by NIST, is in
- * the public domain.
+ * Other licenses, accepted for packages that were reviewed: libvips is linked dynamically and can be replaced, and jsfive, written at
+ * NIST, is in the public domain.
  */
 const exceptions = [
   { name: /^@img\/sharp-/, licence: 'LGPL-3.0-or-later' },

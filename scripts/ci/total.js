@@ -5,7 +5,7 @@ import { relative } from 'node:path';
 
 const [passed = '0', failed = '0', ...files] = process.argv.slice(2);
 
-/** A file that did not load has no failed tests, so it counts as one failure itself. */
+/** A file that failed to load has no failed tests, so it counts as one failure. */
 function count(path) {
   const { testResults } = JSON.parse(readFileSync(path, 'utf8'));
   const tests = testResults.flatMap(({ assertionResults }) => assertionResults);

@@ -1,6 +1,7 @@
 // Runs the steps of the Dockerfile without a container engine: node scripts/dockerfile/run.js [--tarball FILE]. Each stage is a separate
 // root with this machine's /usr in place of its base image. The last one contains only Node and libraries, like distroless, and runs as
-// its USER. With --tarball the first stage is skipped: FILE is its result. Needs root, or sudo, and scripts/parts/dockerfile.sh.
+// its USER. With --tarball, the first stage is skipped and FILE is used as its result. Needs root, or sudo, and
+// scripts/parts/dockerfile.sh.
 import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
@@ -162,6 +163,6 @@ try {
   await tryOut(roots.get(''), image);
 } finally {
   for (const each of mounted.reverse()) spawnSync('umount', ['--recursive', '--lazy', each]);
-  // Nothing of this machine is mounted below it any more; if something were, rm would not cross into it.
+  // Nothing of this machine is mounted below it anymore; if anything were, `--one-file-system` keeps rm out of it.
   spawnSync('rm', ['-rf', '--one-file-system', work]);
 }

@@ -83,12 +83,12 @@ function scoreOf({ title, path }, [place, heading, text], words) {
     if (inTitle + inHeading + inText === 0) return 0;
     score += 8 * inTitle + 6 * inHeading + inText;
   }
-  // Guides are preferred to generated reference pages, and the top of a page to its sections.
+  // Prefers guides to generated reference pages, and the top of a page to its sections.
   const kind = /^(?:start|how-to)\//.test(path) ? 1.3 : /^reference\/(?:cli|api|errors)/.test(path) ? 0.8 : 1;
   return score * kind + (place === '' ? 0.5 : 0);
 }
 
-/** How a text contains a word: 0 = absent, 1 = at the start of a word, 2 = as a word. */
+/** How well a text matches a word: 0 = not at all, 1 = at the start of a word, 2 = as a whole word. */
 function matchOf(text, word) {
   const lower = text.toLowerCase();
   let best = 0;

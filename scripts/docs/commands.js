@@ -4,7 +4,7 @@ import { sourcesIn } from '../imports.js';
 
 /**
  * @typedef {object} CommandFile
- * @property {string} id words of the command, separated by a space
+ * @property {string} id words of the command, separated by spaces
  * @property {string} file relative to the root
  * @property {any} command its class
  */
@@ -25,7 +25,7 @@ export async function loadCommands(root) {
         .join(' ')
         .replace(/ index$/, '');
       for (const [, flag] of flagsOf(command)) {
-        // oclif's help shows this text instead of the value.
+        // oclif's help shows this text instead of the default value.
         const shown =
           typeof flag.defaultHelp === 'function' && (await flag.defaultHelp({ options: flag, flags: {} }));
         if (shown) flag.shownDefault = shown;
@@ -36,7 +36,7 @@ export async function loadCommands(root) {
 }
 
 /**
- * Flags of a command, including those of every command, by name.
+ * Flags of a command by name, including those that all commands share.
  * @param {any} command
  * @returns {[string, any][]}
  */

@@ -42,7 +42,7 @@ export function generateDocs({
     );
   }
   for (const [name, message] of Object.entries(protocol)) {
-    // The schema is for senders, for whom fields with a default are optional.
+    // The schema is for senders, which may omit fields that have a default.
     const schema = { ...toJsonSchema(message, { io: 'input' }), title: `aiot protocol v1: ${name}` };
     pages.set(`docs/reference/schemas/protocol/${name}.json`, `${JSON.stringify(schema, null, 2)}\n`);
   }

@@ -6,7 +6,7 @@ const load = createRequire(import.meta.url);
 const hljs = load('highlight.js/lib/core');
 const languageOf = (name) => load(`highlight.js/lib/languages/${name}`);
 
-/** Bash with additional highlighting of programs and flags, because most blocks are command lines. */
+/** Bash with extra highlighting of programs and flags, because most blocks are command lines. */
 function shell(library) {
   const language = languageOf('bash')(library);
   const own = [

@@ -1,5 +1,5 @@
-// Converts Markdown, as used in these documents, to HTML: headings, paragraphs, lists of one level, tables, code, quotes; within a line
-// code, bold, italic, links, images. Anything else is rejected rather than rendered incorrectly.
+// Converts Markdown, as used in these documents, to HTML: headings, paragraphs, single-level lists, tables, code, quotes; inline code,
+// bold, italic, links, images. Anything else is rejected rather than rendered incorrectly.
 
 const entities = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
 
@@ -112,7 +112,7 @@ function list(lines, link, highlight) {
     if (/^\s+(?:[-*]|\d+\.) /.test(lines[0] ?? '')) throw new Error(`nested list: ${lines[0]}`);
     const code = /^\s+```/.test(lines[0] ?? '') ? fence(lines, highlight) : '';
     items.push(`<li>${inline(parts.join('\n'), link)}${code}</li>`);
-    // Items may be separated by blank lines.
+    // Blank lines may separate items.
     if (lines[0] === '' && mark.test(lines[1] ?? '')) lines.shift();
   }
   return ordered ? `<ol>${items.join('\n')}</ol>` : `<ul>${items.join('\n')}</ul>`;

@@ -16,12 +16,12 @@ export function projectSchemaText({ schema, page }) {
   return `${JSON.stringify(titled, null, 2)}\n`;
 }
 
-/** The part of a schema named by a path of docs/reference/project.md; `*` is any name. */
+/** The part of a schema at a path as written in docs/reference/project.md; `*` is any name. */
 function at(schema, path) {
   let part = schema;
   for (const name of path) part = name === '*' ? part?.additionalProperties : part?.properties?.[name];
   return part;
 }
 
-/** Removes links, which do not work in an editor, and code marks. */
+/** Removes links, which do not work in an editor, and backticks. */
 const plain = (text) => text.replaceAll(/\[([^\]]+)\]\([^)]*\)/g, '$1').replaceAll('`', '');

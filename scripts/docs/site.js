@@ -16,10 +16,10 @@ const kinds = [
 ];
 
 /**
- * Creates the documents as a site of plain files: each page of docs/ and the files that it links to, including sources.
+ * Creates a static site of the documents: each page of docs/ and the files that it links to, including sources.
  * @param {string} root
  * @param {string} style of the reports
- * @returns {{ files: Map<string, string | Buffer>, dead: string[] }} path on the site → content; links that lead nowhere, `PAGE: LINK`
+ * @returns {{ files: Map<string, string | Buffer>, dead: string[] }} path on the site → content; dead links, as `PAGE: LINK`
  */
 export function makeSite(root, style) {
   const files = new Map([['site.css', `${style}${siteStyle}`]]);

@@ -92,7 +92,7 @@ ${networks}`;
 
 const runs = 8;
 
-/** Networks of each form, and the TypeScript implementation's predictions for some readings. */
+/** Networks of each shape, and the TypeScript implementation's predictions for some readings. */
 async function networkTables(random) {
   const { FloatNetwork } = await import('../../test/support/float-network.ts');
   const { quantizeGraph } = await import('../../src/lib/model/quantize/graph/quantize-graph.ts');
@@ -110,7 +110,7 @@ async function networkTables(random) {
     options: { activation: 'none', keepNumDims: false },
   });
   const float = network.graph(input, network.unary(sum, 'LOGISTIC'));
-  /** A network of the same form whose last bias makes the prediction constant. */
+  /** A network of the same shape, whose last bias makes the prediction constant. */
   const saying = (value) => ({
     ...float,
     tensors: float.tensors.map((t, i) => (i === bias ? { ...t, data: Float32Array.of(value) } : t)),

@@ -1,4 +1,5 @@
-// Writes firmware/test/json.inc: numbers, strings and whole texts as read by JavaScript, which the firmware's reader must match.
+// Writes firmware/test/json.inc: numbers, strings and whole documents as JavaScript parses them, which the firmware's parser
+// must match.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { register } from 'tsx/esm/api';
@@ -34,7 +35,7 @@ const numberTexts = (random) => {
   const some = (n, make) => {
     for (let i = 0; i < n; i++) made.push(make(i));
   };
-  // Random bits that form a number, as written by JavaScript and with more digits than needed.
+  // Doubles from random bits, as JavaScript writes them and with more digits than necessary.
   const anyDouble = () => {
     const view = new DataView(new ArrayBuffer(8));
     do {
@@ -50,7 +51,7 @@ const numberTexts = (random) => {
   some(300, () => `${integer(2) ? '-' : ''}${digits(1 + integer(25))}e${integer(660) - 340}`);
   some(200, () => `${digits(1 + integer(20))}.${digits(1 + integer(30))}E+${integer(280)}`);
   some(150, () => `0.${'0'.repeat(integer(330))}${digits(1 + integer(20))}`);
-  // Exactly halfway between two doubles, just below and just above, where rounding decides.
+  // Values exactly halfway between two doubles, just below and just above, to test rounding.
   some(40, () => {
     const middle = 2n * (2n ** 52n + BigInt(integer(2 ** 52))) + 1n;
     return String(middle << BigInt(integer(80)));
@@ -144,7 +145,7 @@ function bits(value) {
   return `0x${view.getBigUint64(0).toString(16).padStart(16, '0')}u`;
 }
 
-/** A C string with octal escapes of three digits, so that a following digit is not taken as part of an escape. */
+/** A C string with three-digit octal escapes, so that a following digit does not become part of an escape. */
 function quoted(text) {
   const plain = (c) => c >= ' ' && c <= '~' && c !== '"' && c !== '\\' && c !== '?';
   const octal = (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`;

@@ -47,7 +47,7 @@ ${rows.join('\n')}
 `;
 }
 
-/** The cases of the rules as C text: the bases' files, and the bytes that each case changes in one of them. */
+/** The cases of the rules as C text: the base files, and the bytes that each case changes in one of them. */
 export function ruleTables({ files, cases }) {
   const names = Object.keys(files);
   const arrays = names.map((name) => `static const uint8_t rule_${name}[] = {\n${wrapped(files[name])}\n};`);
@@ -67,7 +67,7 @@ ${rows.join('\n')}
 `;
 }
 
-/** A list with a network, or an empty one if the random sizes leave no room for a window. */
+/** A list with one network; empty if the random sizes leave no room for a window. */
 function possible(make) {
   try {
     return [make()];
@@ -153,7 +153,7 @@ export function emittedNetworks({ FloatNetwork, engineKinds }) {
   };
 }
 
-/** The TypeScript modules needed by both generators. */
+/** The TypeScript modules that both generators need. */
 export async function golden() {
   const [formats, runtime, core, emit, architectures, kinds, float, rules] = await Promise.all([
     import('../../src/lib/formats/index.ts'),

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { register } from 'tsx/esm/api';
 
-/** Pieces of the har template's recordings (source: templates/har-imu/README.md), by first sample and length. */
+/** Excerpts from the har template's recordings (source: templates/har-imu/README.md), by first sample and length. */
 const recorded = {
   walking: ['walking1', 1000, 1000],
   lying: ['lying2', 400, 520],
@@ -153,7 +153,7 @@ function readPieces() {
   );
 }
 
-/** Signals that a motor's sensors could give, and degenerate signals: flat, extreme, or with too few peaks. */
+/** Signals that a motor's sensors could produce, and degenerate signals: flat, extreme, or with too few peaks. */
 function madePieces(random) {
   const digits = (x) => Number(x.toPrecision(6));
   const three = (make) => Array.from({ length: 448 }, (_, i) => [0, 1, 2].map((axis) => make(i, axis)));

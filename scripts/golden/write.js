@@ -1,4 +1,4 @@
-// Writes firmware/test/write.inc: numbers as written by JavaScript, which the firmware's writer must match.
+// Writes firmware/test/write.inc: numbers as JavaScript writes them, which the firmware's writer must match.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { register } from 'tsx/esm/api';

@@ -44,7 +44,7 @@ def crd(path, out):
 def events(path, out):
     """Writes schemas of Argo Events' resources, whose CRDs do not describe `spec`. The file allows unknown fields; they are rejected here."""
     definitions = json.loads(path.read_text())["definitions"]
-    # A receiver has no URL of its own. Argo's generator marks the field as required by mistake.
+    # A receiver has no URL of its own; Argo's generator marks the field as required by mistake.
     receiver = definitions[f"{EVENTS}.WebhookEventSource"]
     receiver["required"] = [name for name in receiver.get("required", []) if name != "url"]
     for schema in definitions.values():

@@ -233,5 +233,5 @@ const term = (head, body) => `.TP\n${head}\n${body}\n`;
 const bold = (words) => `\\fB${text(words)}\\fR`;
 const italic = (words) => `\\fI${text(words)}\\fR`;
 
-/** An example, whose lines are not changed, so that they can be copied. */
+/** An example, whose lines are kept unchanged so that they can be copied. */
 const example = (lines) => `.RS 4\n.nf\n${lines.map((line) => guarded(text(line))).join('\n')}\n.fi\n.RE\n`;

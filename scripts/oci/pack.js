@@ -1,7 +1,7 @@
 // Packs folders into an OCI image layout (image-spec 1.1: image-layout, config, manifest, index), without a container engine or a network:
-//   node scripts/oci/pack.js --out LAYOUT --name NAME:TAG --arch amd64 --layer FOLDER=/PATH … [--base LAYOUT]
-// The same folders give the same bytes: sorted names, no times, no owners, gzip without a name. Another call with a different --arch adds
-// that image to the layout's index.
+// node scripts/oci/pack.js --out LAYOUT --name NAME:TAG --arch amd64 --layer FOLDER=/PATH … [--base LAYOUT] The same folders give the same
+// bytes: names are sorted, and there are no timestamps, owners or gzip file names. Another call with a different --arch adds that image to
+// the layout's index.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

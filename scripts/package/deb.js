@@ -87,7 +87,7 @@ export async function unitText(app) {
   });
 }
 
-/** Debian's machine-readable form 1.0. */
+/** Debian's machine-readable copyright format 1.0. */
 const copyright = `Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: aiot
 Comment: The npm packages in /usr/lib/aiot/node_modules include their licenses.

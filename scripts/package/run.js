@@ -38,7 +38,7 @@ try {
   const archive = join(out, `${name}.tar.xz`);
   tar(root, name, archive, fast);
   const deb = await debianPackage({ root, work, out, version, arch, maintainer: values.maintainer, fast });
-  // A list of contents for auditors: the npm packages, including those for other systems.
+  // A bill of materials for auditors: the npm packages, including those for other systems.
   writeFileSync(join(out, `aiot-${version}.cdx.json`), `${JSON.stringify(billOfMaterials(), null, 2)}\n`);
   const made = { name, files, bytes, archive: statSync(archive).size, deb: statSync(deb).size };
   console.log(JSON.stringify(made));

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds .venv/dockerfile/bin/dockerfile-check from BuildKit's Go modules (scripts/dockerfile). It makes the checks of `docker build --check`
-# without Docker. Needs Go 1.25 or newer, and takes a minute; a second run does nothing. DOCKERFILE_CHECK_BUILT=FILE installs that program
-# instead of building it.
+# Builds .venv/dockerfile/bin/dockerfile-check from BuildKit's Go modules (scripts/dockerfile). It runs the checks of `docker build
+# --check` without Docker. Needs Go 1.25 or newer, and takes a minute; a second run does nothing. DOCKERFILE_CHECK_BUILT=FILE installs that
+# program instead of building it.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/dockerfile

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Downloads Apache Kafka's jars from Maven Central to .venv/kafka/VERSION/lib, for the second ring of tests and bench/streams. Needs Java 17
-# or newer and Maven. 4.1.0 is the current version; 3.9.1 is the last one to which old clients, such as the guide's, can write. A second run
-# does nothing.
+# Downloads Apache Kafka's jars from Maven Central to .venv/kafka/VERSION/lib, for the second ring of tests and bench/streams. Needs Java
+# 17 or newer and Maven. 4.1.0 is the current version; 3.9.1 is the last one that accepts writes from old clients, such as the guide's. A
+# second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
 for version in 4.1.0 3.9.1; do

@@ -10,13 +10,13 @@ const made = join(root, '.venv');
 
 /**
  * @typedef {object} Part
- * @property {string} for its use in tests
+ * @property {string} for what the tests use it for
  * @property {number} mb disk space in MiB on x64 Debian 12, of a folder in .venv or of the named Debian packages without their
  * dependencies; 0 = less than 0.5
  * @property {string[]} [apt] Debian packages
  * @property {string[]} [python] requirements of a virtual environment in .venv/NAME; options of pip precede the requirements that they
  * apply to
- * @property {string} [script] builds it, in scripts/parts; does nothing if everything is there
+ * @property {string} [script] script in scripts/parts that builds it; does nothing if it is already built
  * @property {string[]} [after] parts required to build it
  * @property {() => boolean} ready whether it can be used
  * @property {string} [elsewhere] reason why this script does not install it
@@ -35,7 +35,7 @@ const isMade = (path) => existsSync(join(made, path));
 /** @param {string} command @param {string[]} args */
 const works = (command, args) => spawnSync(command, args).status === 0;
 
-/** Options of `unshare` for private mounts: as root directly, otherwise as root of a user namespace. */
+/** Options of `unshare` for private mounts: directly if run by root, otherwise in a user namespace. */
 const privateMounts = () => (process.getuid?.() === 0 && works('unshare', ['-m', 'true']) ? ['-m'] : ['-rm']);
 
 /**
@@ -489,8 +489,8 @@ function pythonVersion() {
 }
 
 /**
- * The folders of test/ whose tests need each part, found by `describeReal('NAME'`.
- * @returns {Map<string, Set<string>>} by the name of the part
+ * The folders of test/ whose tests need each part, found by their calls of `describeReal('NAME', …)`.
+ * @returns {Map<string, Set<string>>} part name → folders
  */
 export function usersOfParts() {
   /** @type {Map<string, Set<string>>} */

@@ -8,7 +8,7 @@ const shownSchema = z.object({
   code: z.string(),
   about: z.string(),
   next: z.string(),
-  /** Next steps by the kind of thing that the error is about (the error's `subject`). */
+  /** Next steps by the kind of object that the error concerns (its `subject`). */
   subjects: z.record(z.string(), z.string()).optional(),
   exit: z.int(),
   family: z.enum(['user', 'outside', 'bug']),

@@ -74,7 +74,10 @@ export default class Init extends AiotCommand {
     return made;
   }
 
-  /** Determines the basis of the project from the flags. If they do not give one, asks the user on the terminal. */
+  /**
+   * Determines from the flags what the project is based on. If they do not specify it, asks the user on the
+   * terminal.
+   */
   private async beginning(
     dir: string,
     flags: Interfaces.InferredFlags<typeof Init.flags>,

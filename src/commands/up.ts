@@ -26,7 +26,8 @@ export default class Up extends AiotCommand {
   static override result = upResultSchema;
 
   async run(): Promise<UpResult | undefined> {
-    // V8 never returns the heap space that it reserves while the platform loads, so the young heap is limited from the start.
+    // V8 never releases the heap space that it reserves while the platform loads, so the young generation is limited from the
+    // start.
     keepYoungHeapSmall();
     const input = await this.input(Up);
     const { flags } = input;
@@ -52,7 +53,7 @@ export default class Up extends AiotCommand {
     return undefined;
   }
 
-  /** Prints a line of the platform's log: readable on a terminal, JSON elsewhere and with --json. */
+  /** Prints a line of the platform's log: as text on a terminal, as JSON elsewhere or with --json. */
   private logged(line: string, form: 'text' | 'json' | undefined): void {
     const forPeople = (form ?? (process.stderr.isTTY && !this.jsonEnabled() ? 'text' : 'json')) === 'text';
     this.note(forPeople ? logText(logLineOf(line)) : line);

@@ -59,7 +59,7 @@ export default class ContextAdd extends AiotCommand {
   async run() {
     const { args, flags } = await this.input(ContextAdd);
     const { kind, url, mqtt, ca, fingerprint, use, replace } = flags;
-    // The token in the environment belongs to a platform, and not to an installation of the guide's services.
+    // The token in the environment is for a platform, not for an installation of the guide's services.
     const told = kind === 'platform' || flags['token-file'] !== undefined;
     const token = told ? await readSecret(flags['token-file'], 'AIOT_TOKEN') : undefined;
     const context = await checkContext({ kind, url, mqtt, ca: ca && resolve(ca), fingerprint, token });

@@ -93,7 +93,8 @@ export default class DataFeatures extends AiotCommand {
       this.print(next(`aiot model train --data ${out}${again(input, 'project')}`));
       return result;
     }
-    // The table contains empty cells, which readers of rows reject, so the next command leaves out incomplete rows.
+    // The table contains empty cells, which other commands reject, so the suggested next command omits incomplete
+    // rows.
     const files = words.map((word) => ` ${shellWord(word)}`).join('');
     const same = again(
       input,

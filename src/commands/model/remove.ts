@@ -20,7 +20,7 @@ export default class ModelRemove extends PlatformCommand {
 
   async run() {
     const input = await this.input(ModelRemove);
-    // The command requires a version number, so that a push in the meantime cannot change which version is removed.
+    // A version number is required, so that a concurrent push cannot change which version is removed.
     const { name, version } = parseVersion(input.args.model);
     return this.ask(
       input,

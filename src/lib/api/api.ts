@@ -6,8 +6,8 @@ import { pageQuerySchema, pageSchema } from './page.js';
 import { relayStatusSchema } from './relay-api.js';
 
 /**
- * Bodies of the platform's API, /api/v1: the server validates and documents with these schemas, the client parses with them. Times are
- * milliseconds since 1970. Errors are problems (RFC 9457; problem.ts) with a suitable HTTP status.
+ * Request and response bodies of the platform's API, /api/v1. The server validates and documents with these schemas; the client parses
+ * with them. Times are in milliseconds since 1970. Errors are problems (RFC 9457; problem.ts) with a suitable HTTP status.
  */
 
 /** Output of a failed command with --json. */
@@ -61,10 +61,10 @@ export const blobSchema = z.object({ digest, bytes: z.int() });
 /** POST /devices/{name}/state: a revoked device cannot be restored. */
 export const deviceActionSchema = z.strictObject({ action: z.enum(['suspend', 'resume', 'revoke']) });
 
-/** GET and PUT /trust. Any operator token may set the first trust root. Later ones must have a higher version. */
+/** GET and PUT /trust. Any operator token may set the first trust root. Later roots must have a higher version. */
 export const trustSchema = trustRootSchema;
 
-/** Stages of a version. A version begins as dev; one version of a name is in production. */
+/** Stages of a version. Each begins as dev, and at most one version of a name is in production. */
 export const stages = ['dev', 'staging', 'production'] as const;
 export type Stage = (typeof stages)[number];
 
@@ -76,7 +76,8 @@ export const stageRequestSchema = z.strictObject({
 export type StageRequest = z.output<typeof stageRequestSchema>;
 
 /**
- * DELETE /models/{name}/versions/{version}. `blobRemoved`: whether the content was deleted too. It is kept if anything else refers to it.
+ * DELETE /models/{name}/versions/{version}. `blobRemoved`: whether the content was deleted too. The content is kept if anything else
+ * refers to it.
  */
 export const removedModelSchema = z.object({
   name,
@@ -110,7 +111,7 @@ export const nextVersionSchema = z.object({ version: z.int(), sequence: z.int() 
 /** POST /models/{name}/versions. The bundle's blob must exist; the platform derives the version's description from its bundle.json. */
 export const pushRequestSchema = z.strictObject({ envelope: envelopeSchema });
 
-/** Metrics of one model on recordings that were not used for its training. Metrics that do not apply to its kind of output are absent. */
+/** Metrics of one model on recordings that were not used to train it. Metrics that do not apply to its kind of output are absent. */
 export const figuresSchema = z.looseObject({
   windows: z.int(),
   accuracy: z.number().optional(),
@@ -170,7 +171,7 @@ export const modelVersionSchema = z.object({
   bytes: z.int(),
   pushed: time,
   stage: z.enum(stages),
-  /** `network`: only a .tflite file, which devices cannot run. `upload`: not examined yet. */
+  /** `network`: a .tflite file without a bundle, which devices cannot run. `upload`: not examined yet. */
   kind: z.enum(['model', 'network', 'upload']),
   /** The kind of the model's output; null = unknown. */
   answer: z.looseObject({ kind: z.string() }).nullable(),
@@ -178,7 +179,7 @@ export const modelVersionSchema = z.object({
   mode: z.string(),
   classes: z.array(z.string()),
   arenaBytes: z.int().nullable(),
-  /** Metrics of the float model and of the quantized one (`int8`, whatever its data type); null = never evaluated. */
+  /** Metrics of the float model and of the quantized one (always named `int8`, whatever its data type); null = never evaluated. */
   metrics: z
     .object({
       float: figuresSchema,
@@ -208,14 +209,14 @@ export const modelSummarySchema = z.object({
 });
 export type ModelSummary = z.output<typeof modelSummarySchema>;
 
-/** POST /manifests: stores a newly signed manifest, with a higher sequence, for an existing version, for a rollback. */
+/** POST /manifests: stores a newly signed manifest with a higher sequence for an existing version, as a rollback needs. */
 export const manifestRequestSchema = z.strictObject({ envelope: envelopeSchema });
 
 /** GET /models/{name}/versions/{version}/live: compares the devices' predictions with the labels of their recordings. */
 export const liveSchema = z.object({
-  /** Number of predictions whose recording has a label of a known class. */
+  /** Number of predictions whose recording is labeled with a known class. */
   windows: z.int(),
-  /** Number of predictions without a label. */
+  /** Number of predictions whose recording has no label. */
   unlabelled: z.int(),
   accuracy: z.number(),
   macroF1: z.number(),

@@ -15,7 +15,7 @@ export interface BlobDownload {
   from: number;
   /** The bytes as a stream. A broken connection is AIOT_PLATFORM_UNREACHABLE; call again with `from` to resume. */
   body: AsyncIterable<Uint8Array>;
-  /** Collects the rest. A whole blob (from 0) is checked against its digest. @throws AIOT_DIGEST_MISMATCH */
+  /** Collects the remaining bytes. A whole blob (from 0) is checked against its digest. @throws AIOT_DIGEST_MISMATCH */
   bytes(): Promise<Buffer>;
 }
 
@@ -67,7 +67,7 @@ export function blobCalls(transport: Transport) {
 
 /** Size of the pieces in which larger blobs are uploaded, bytes. A broken connection loses at most one piece. */
 export const pieceBytes = 8 * 1024 ** 2;
-/** Number of attempts without progress, with doubling delays: a minute in total. */
+/** Number of attempts without progress, with doubling delays of one minute in total. */
 const attempts = 7;
 const firstWaitMs = 500;
 
@@ -140,8 +140,8 @@ async function send(transport: Transport, path: string, offset: number, piece: U
 }
 
 /**
- * Whether a retry may succeed: after a broken connection, a wrong offset, or corruption in transit, or if the platform no longer knows the
- * upload.
+ * Whether a retry may succeed: after a broken connection, a wrong offset, corruption in transit, or an upload that the platform no longer
+ * knows.
  */
 function mayPass(error: unknown): boolean {
   if (!(error instanceof AiotError)) return false;

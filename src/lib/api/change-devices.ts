@@ -18,7 +18,7 @@ export const devicesChangedSchema = z.object({
   matched: z.int(),
   /**
    * Number of devices that were changed, and number of devices that rejected the change. Devices that were already in the requested state
-   * are in neither.
+   * count as neither.
    */
   changed: z.int(),
   refused: z.int(),

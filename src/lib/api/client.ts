@@ -69,7 +69,7 @@ export function createClient(options: ClientOptions) {
       watch: (id: string, options: WatchOptions = {}) => watchRollout(transport, id, options),
     },
     datasets: datasetCalls(transport),
-    /** The newest hundred changes, optionally only those of one subject. */
+    /** The newest hundred entries, optionally only those for one subject. */
     audit: { list: (subject?: string) => audit.list({ subject, limit: 100 }) },
     events: {
       /** Events, oldest first. @throws AIOT_EVENTS_GONE when `from` is older than the oldest available event */
@@ -114,7 +114,7 @@ function tokenCalls(transport: Transport) {
   };
 }
 
-/** Streams the platform's backup, a tar archive whose last entry shows that it is complete. */
+/** Streams the platform's backup: a tar archive whose last entry marks it as complete. */
 async function backUp(
   transport: Transport,
   passphrase: string,
@@ -168,7 +168,7 @@ function datasetCalls(transport: Transport) {
   };
 }
 
-/** The summary in a trailer; null if there is none, because the platform's version is older. */
+/** The summary in a trailer; null if there is none because the platform is older. */
 function summaryIn(trailer: string | undefined): ExportSummary | null {
   if (trailer === undefined) return null;
   try {

@@ -36,7 +36,7 @@ export const conditionSchema = z.object({
   memoryBytes: z.int(),
   /** Expiry times of the certificates, ms since 1970. */
   certificates: z.object({ ca: time, server: time }),
-  /** Number of events that a webhook or the relay has not delivered yet, by name. Names without such events are absent. */
+  /** Number of undelivered events, by name of the webhook or relay. Those without undelivered events are absent. */
   lag: z.record(z.string(), z.int()),
 });
 export type Condition = z.output<typeof conditionSchema>;

@@ -11,7 +11,7 @@ import { createClient, type RegistryClient } from './client.js';
 import { createGuideClient, type GuideClient } from './guide/client.js';
 import type { Advice } from './transport.js';
 
-/** The context of this name, or the current one. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_USAGE (AIOT_URL) */
+/** The context with this name, or the current one. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_USAGE (AIOT_URL) */
 export async function contextFor(name?: string): Promise<ChosenContext> {
   const chosen = await chosenContext(name);
   if (chosen) return chosen;
@@ -98,7 +98,7 @@ export async function tryToken({ url, ca, token }: PlatformContext): Promise<voi
   }
 }
 
-/** Reads a context's CA. @throws AIOT_FILE_NOT_FOUND, which names the variable or the context that refers to the file */
+/** Reads a context's CA. AIOT_FILE_NOT_FOUND, which names the variable or the context that refers to the file */
 async function readCa(ca: string, { name, from }: ChosenContext): Promise<string> {
   const isVariable = from === 'environment' && process.env.AIOT_CA === ca;
   return await readText(ca).catch((error: unknown) => {
@@ -116,7 +116,7 @@ async function readCa(ca: string, { name, from }: ChosenContext): Promise<string
   });
 }
 
-/** Next steps for errors, which depend on where the address came from: AIOT_URL and its companions, or a context. */
+/** Next steps for errors. They depend on whether the address came from AIOT_URL and its companions or from a context. */
 export function adviceFor(context: ChosenContext): Advice {
   const { name, token, from } = context;
   const isTokenVariable = token !== undefined && process.env.AIOT_TOKEN === token;
@@ -135,7 +135,7 @@ export function adviceFor(context: ChosenContext): Advice {
   return advice;
 }
 
-/** Advice for an unreachable platform: which one was used, how to start it if it is on this machine, and how to choose another. */
+/** Next step if the platform is unreachable: how to start it if it is on this machine, or how to choose another. */
 function adviceWhenUnreachable({ name, ca, from, others }: ChosenContext): string {
   const isVariable = from === 'environment';
   const asked = isVariable ? 'AIOT_URL names this platform' : `The context ${name} names this platform`;

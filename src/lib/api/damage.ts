@@ -3,7 +3,7 @@ import { plural } from '../core/figures.js';
 import { time } from './fields.js';
 import { pageSchema } from './page.js';
 
-/** Unreadable telemetry, as far as it can be determined. Times are in ISO 8601. */
+/** The known extent of unreadable telemetry. Times are in ISO 8601. */
 export const lostSchema = z.object({
   stream: z.string().optional(),
   device: z.string().optional(),
@@ -26,7 +26,10 @@ export const damageSchema = z.object({
   /** Whether it can be restored from other files in the folder, or from a backup. */
   repairable: z.boolean(),
   found: time,
-  /** Time of an operator's acknowledgment, and the operator's name; null = `aiot status` still shows a warning. */
+  /**
+   * Time of an operator's acknowledgment, and the operator's name; null = not acknowledged, so `aiot status` shows
+   * a warning.
+   */
   acknowledged: time.nullable(),
   who: z.string().nullable(),
 });
@@ -40,7 +43,7 @@ export const acknowledgeRequestSchema = z.strictObject({
 export const acknowledgedSchema = z.object({ acknowledged: z.array(damageSchema) });
 export type Acknowledged = z.output<typeof acknowledgedSchema>;
 
-/** Text such as `500 rows of motion from motor-1 between … and …`, with the parts that are known. */
+/** Text such as `500 rows of motion from motor-1 between … and …`, containing only the known parts. */
 export function lostText({ stream, device, from, to, rows }: LostTelemetry): string {
   const what = rows === undefined ? 'rows' : plural(rows, 'row');
   const whose = `${stream === undefined ? '' : ` of ${stream}`}${device === undefined ? '' : ` from ${device}`}`;

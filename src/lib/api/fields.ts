@@ -30,7 +30,7 @@ export const deviceSchema = z.object({
   created: time,
   online: z.boolean(),
   lastSeen: time.nullable(),
-  /** The active model, as last reported. */
+  /** The active model, as last reported by the device. */
   model: z.object({ name, version: z.int(), sequence: z.int(), digest }).nullable(),
   /** Version of the firmware, as last reported. */
   firmware: z.string().nullable(),
@@ -39,7 +39,7 @@ export const deviceSchema = z.object({
   tags: z.record(z.string(), z.string()),
   /** Names of the groups, sorted. */
   groups: z.array(z.string()),
-  /** Increases with each change except the device's own reports; used as the ETag. */
+  /** Increases with each change, except by the device's own reports; used as the ETag. */
   revision: z.int(),
 });
 export type DeviceInfo = z.output<typeof deviceSchema>;

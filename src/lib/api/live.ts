@@ -32,7 +32,7 @@ export interface LiveMessage {
   encoding: 'json' | 'utf8' | 'base64';
   headers?: ([string, string] | [string, string, 'utf8' | 'base64'])[];
   qos?: 0 | 1 | 2;
-  /** Whether this is a retained message, published before the subscription. */
+  /** Whether this is a retained message that was published before the subscription. */
   retain?: boolean;
   /** Length of the whole payload, and whether only its beginning is here. */
   bytes: number;
@@ -48,7 +48,7 @@ export type LiveNews =
   | { id: number; event: PlatformEvent }
   | { id: number; channel: LiveChannel; deviceMessage: DeviceMessage }
   | { id: number; message: LiveMessage }
-  /** Number of messages that were omitted because they arrived faster than they can be shown or sent. */
+  /** Number of messages that were dropped because they arrived faster than they can be shown or sent. */
   | { id: number; missed: number }
   /** The subscription was rejected, or has ended. */
   | { id: number; error: { code: string; detail: string; next?: string } };

@@ -5,7 +5,7 @@ import { AiotError } from '../core/errors.js';
 const usual = 100;
 const most = 1000;
 
-/** Query of every list: at most `limit` entries, which follow the one with the key `after` (the `next` of the previous page). */
+/** Query of every list: at most `limit` entries after the one with the key `after`, which is the `next` of the previous page. */
 export const pageQuerySchema = z.object({
   limit: z.coerce.number().int().min(1).max(most).default(usual),
   after: z.string().min(1).max(512).optional(),

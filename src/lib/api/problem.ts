@@ -15,7 +15,7 @@ export const problemSchema = z.object({
   status: z.int(),
   detail: z.string(),
   code: z.string(),
-  /** The kind of object concerned, if one code covers several kinds. */
+  /** The kind of object that the error concerns, if the code covers several kinds. */
   subject: z.string().optional(),
   next: z.string().optional(),
 });
@@ -39,7 +39,7 @@ export function errorOfProblem(
 }
 
 /**
- * Title of a problem: the first sentence of its text in the catalogue. It is the same for all problems of a type, as RFC 9457, 3.1.4
+ * Title of a problem: the first sentence of its text in the catalogue. All problems of a type have the same title, as RFC 9457, 3.1.4
  * requires.
  */
 function titleOf(code: ErrorCode): string {

@@ -34,8 +34,8 @@ export async function isSignedEnough(client: TrustReader, envelope: Envelope): P
 }
 
 /**
- * Adds this user's signature to a manifest, and returns the result if it has enough signatures. If others must sign too, it is written to a
- * file in the user's config folder, which is to be passed on, and nothing is published.
+ * Adds this user's signature to a manifest, and returns the result if it has enough signatures. If others must sign too, writes the
+ * manifest to a file in the user's config folder for the next signer, and publishes nothing.
  * @throws AIOT_SIGNATURES_MISSING
  */
 export async function signedRelease(
@@ -45,7 +45,7 @@ export async function signedRelease(
 ): Promise<Envelope> {
   const envelope = signManifest(manifest, privatePem);
   const { signed, wanted, keyids } = await signaturesOf(client, envelope);
-  // If no signature is valid, this user's key is not trusted, and the platform reports that when it rejects the manifest.
+  // No valid signature means that this user's key is not trusted. The platform reports that when it rejects the manifest.
   if (signed === 0 || signed >= wanted) return envelope;
   const { name, version } = manifest;
   const file = await leave(envelope, keyids);
@@ -57,7 +57,7 @@ export async function signedRelease(
 }
 
 /**
- * Writes a manifest that lacks signatures to a file, whose name contains the release, the keys that may sign it, and the payload's digest.
+ * Writes a manifest that lacks signatures to a file. Its name contains the release, the keys that may sign it, and the payload's digest.
  */
 async function leave(envelope: Envelope, keyids: readonly string[]): Promise<string> {
   const { kind, name, version, sequence } = peekManifest(envelope);

@@ -2,15 +2,15 @@ import { canonicalJson, digestOf } from '../core/crypto.js';
 import { unless } from '../core/errors.js';
 import { type DataStores, withStores } from './context.js';
 
-/** Data that may be stored on a platform: recordings of a stream; at an installation of the guide, rows with or without a label. */
+/** Selects stored data: recordings of a stream on a platform, or rows with or without a label at an installation of the guide. */
 export interface StoredData {
   stream: string;
   labelled: boolean;
 }
 
 /**
- * A digest of the stored data that changes whenever a recording, a label or a file is added, removed or extended. While it is unchanged,
- * data need not be fetched again.
+ * A digest that changes whenever a recording, a label or a file is added, removed or extended. As long as it is unchanged, the data need
+ * not be fetched again.
  * @throws as `withStores`, and errors of the calls
  */
 export function storedState(context: string, what: StoredData): Promise<string> {

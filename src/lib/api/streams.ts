@@ -9,7 +9,7 @@ import { type RolloutNews, rolloutHasEnded, rolloutNewsSchema } from './rollouts
 import type { Transport } from './transport.js';
 
 export interface EventsQuery extends EventFilter {
-  /** Id of the last known event. Later ones follow. 0 = begin with the oldest available event. */
+  /** Id of the last known event; later ones follow. 0 = begin with the oldest available event. */
   from?: number | 'now' | undefined;
   /** Number of newest events to start with, instead of an id. */
   newest?: number | undefined;
@@ -160,7 +160,7 @@ export async function* watchRollout(
   }
 }
 
-/** One server-sent event. `id` is the position after the event. Without data, it only reports the position. */
+/** One server-sent event. `id` is the position after the event. An event without data only reports the position. */
 export interface SentEvent {
   id: string | null;
   data: string | null;

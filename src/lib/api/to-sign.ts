@@ -29,14 +29,16 @@ export const toSignSchema = z.object({
   signers: z.array(
     z.object({
       keyid: z.string(),
-      /** Whether it is valid and made by a key of the platform's newest trust root. Other signatures cannot be verified. */
+      /**
+       * Whether the signature is valid and was made with a key in the platform's newest trust root. Other signatures cannot be verified.
+       */
       counts: z.boolean(),
     }),
   ),
 });
 export type ToSign = z.output<typeof toSignSchema>;
 
-/** Shows the user the content to be signed. False means that it must not be signed. */
+/** Shows the user the content to be signed. Returns whether to sign it. */
 export type Agree = (what: ToSign) => Promise<boolean>;
 
 export type LookingClient = TrustReader & { blobs: Pick<RegistryClient['blobs'], 'get'> };

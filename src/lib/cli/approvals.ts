@@ -71,7 +71,10 @@ export async function approve(asked: Asked, now = Date.now()): Promise<{ token: 
   return { token, until };
 }
 
-/** Uses up a token, even if the call is a different one. Returns whether the token was valid for exactly this call. */
+/**
+ * Consumes a token, even if it was issued for a different call. Returns whether the token was valid for exactly this
+ * call.
+ */
 export async function redeem(
   token: string,
   { argv, folder: cwd }: { argv: readonly string[]; folder: string },
@@ -82,7 +85,7 @@ export async function redeem(
   const known = fileSchema.safeParse(await unless('AIOT_FILE_NOT_FOUND', readJson(fileOf(id)))).data;
   if (!known?.token || !timingSafeEqual(Buffer.from(known.token), Buffer.from(digest(token)))) return false;
   const used = `${fileOf(id)}.used`;
-  // Renaming the file succeeds for only one of two concurrent uses.
+  // Of two concurrent uses, only one succeeds in renaming the file.
   const mine = await rename(fileOf(id), used).then(
     () => true,
     () => false,

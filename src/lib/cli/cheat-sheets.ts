@@ -1,6 +1,6 @@
 import { cheatSheets as brokers, type CheatSheet } from '../stream/cheat-sheets.js';
 
-/** Sheets for tools other than brokers: their familiar command lines, and the equivalents in aiot. */
+/** Sheets for tools other than brokers: their usual command lines, and the equivalents in aiot. */
 const tools = {
   esptool: {
     title: 'esptool, espflash, idf.py',

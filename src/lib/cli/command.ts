@@ -45,7 +45,7 @@ export abstract class AiotCommand extends Command {
   private outputClosed = false;
   private running: Progress | undefined;
 
-  /** Aborted by Ctrl-C and SIGTERM, and when the reader of stdout closes it. Long work then stops and cleans up. */
+  /** Aborted by Ctrl-C and SIGTERM, and when the reader of stdout closes it. Long-running work then stops and cleans up. */
   get signal(): AbortSignal {
     return this.interrupted.signal;
   }
@@ -75,7 +75,7 @@ export abstract class AiotCommand extends Command {
     return switchedOn('quiet', this.argv);
   }
 
-  /** Prints the result for people on stdout; nothing under --json. Text from other sources is made safe for the terminal. */
+  /** Prints the result for people on stdout; nothing under --json. Text from other sources is sanitized for the terminal. */
   protected print(text: string): void {
     this.running?.end();
     if (!this.jsonEnabled())
@@ -104,7 +104,7 @@ export abstract class AiotCommand extends Command {
 
   /**
    * Shows the progress of long work: pass `this.progress().update` to lib's callback. A spinner or bar on a terminal, after 600 ms at the
-   * earliest; plain lines elsewhere; nothing under --quiet. Ends automatically with the command.
+   * earliest; plain lines elsewhere; nothing under --quiet. It ends automatically with the command.
    */
   protected progress(): Progress {
     this.running ??= createProgress({ tty: drawsOver(process.stderr), quiet: this.quiet });
@@ -180,8 +180,8 @@ export abstract class AiotCommand extends Command {
   }
 
   /**
-   * Asks for confirmation before the loss of data that cannot be restored. The question names the data.
-   * @throws AIOT_USAGE if there is no terminal, AIOT_INTERRUPTED if the answer is not yes: nothing was done
+   * Asks for confirmation before data is lost that cannot be restored. The question names the data.
+   * @throws AIOT_USAGE if there is no terminal, AIOT_INTERRUPTED if the answer is not yes, before anything was changed
    */
   protected async agreeToLose(question: string, yes: boolean): Promise<void> {
     if (!(await this.agreed(question, yes)))
@@ -242,7 +242,7 @@ export abstract class AiotCommand extends Command {
   }
 }
 
-/** A controller without Node's leak warning, because long work may attach more than ten listeners to its signal. */
+/** A controller without Node's leak warning, because long-running work may attach more than ten listeners to its signal. */
 function stopper(): AbortController {
   const controller = new AbortController();
   setMaxListeners(0, controller.signal);

@@ -4,8 +4,8 @@ import { pageQuerySchema, pageSchema } from '../page.js';
 import { endpoint } from './endpoint.js';
 
 /**
- * Roles of users and tokens, each with more rights than the previous one. A viewer reads; a ci also uploads, pushes, and starts rollouts
- * and jobs; an operator may do everything.
+ * Roles of users and tokens, each with more rights than the previous one. `viewer` only reads; `ci` also uploads, pushes, and starts
+ * rollouts and jobs; `operator` may do everything.
  */
 export const roles = ['viewer', 'ci', 'operator'] as const;
 export type Role = (typeof roles)[number];
@@ -14,7 +14,7 @@ export function atLeast(role: Role, wanted: Role): boolean {
   return roles.indexOf(role) >= roles.indexOf(wanted);
 }
 
-/** Nouns of scopes and the actions on each: an action includes all actions before it. */
+/** Nouns of scopes and the actions on each. An action includes the ones listed before it. */
 export const scopeNouns = {
   devices: ['read', 'write'],
   models: ['read', 'push', 'write'],
@@ -33,7 +33,7 @@ export const scopeNouns = {
 } as const satisfies Record<string, readonly string[]>;
 export type ScopeNoun = keyof typeof scopeNouns;
 
-/** `models:push`, `devices:read`, …, or `stream:FILTER` for topics of MQTT. */
+/** `models:push`, `devices:read`, …, or `stream:FILTER` for MQTT topics. */
 export const scopeSchema = z
   .string()
   .max(256)
@@ -50,7 +50,7 @@ export function isScope(text: string): boolean {
   return actions.includes(action);
 }
 
-/** Whether one scope includes everything that another allows. The actions of a noun are in ascending order. */
+/** Whether one scope includes everything that another allows. */
 export function scopeCovers(scope: string, wanted: string): boolean {
   if (scope === wanted) return true;
   const [noun = '', action = ''] = scope.split(':');
@@ -68,12 +68,12 @@ function isFilter(text: string): boolean {
     .every((level, i, all) => (level === '#' ? i === all.length - 1 : level === '+' || !/[+#]/.test(level)));
 }
 
-/** Users, without their tokens: GET /users → {users, next}. */
+/** A user, without its tokens. GET /users → {users, next} */
 export const userSchema = z.object({
   name,
   role: z.enum(roles),
   created: time,
-  /** Time since which all of the user's tokens are invalid, because the user is disabled; null = enabled. */
+  /** Time at which the user was disabled, which invalidated all of the user's tokens; null = enabled. */
   disabled: time.nullable(),
   /** Number of valid tokens. */
   tokens: z.int(),
@@ -105,7 +105,7 @@ export const tokenStates = ['valid', 'expired', 'revoked', 'disabled'] as const;
 /** A token without its secret: GET /tokens → {tokens, next}. */
 export const tokenSchema = z.object({
   id: z.string(),
-  /** Purpose, in the words of its creator. */
+  /** Purpose, as described by the creator. */
   name: z.string(),
   /** Owner of the token; null = an operator token without an owner. */
   owner: name.nullable(),
@@ -145,12 +145,12 @@ export type MadeToken = z.output<typeof madeTokenSchema>;
 
 export const longestGraceMs = 7 * day;
 
-/** POST /tokens/{id}/rotate. `graceMs`: time for which the previous secret stays valid, ms. */
+/** POST /tokens/{id}/rotate. `graceMs`: how long the previous secret stays valid, ms. */
 export const rotateTokenSchema = z.strictObject({ graceMs: z.int().min(0).max(longestGraceMs).default(0) });
 
-/** POST /session/links: a link to the dashboard, which logs in the first person who opens it. */
+/** POST /session/links: a dashboard link that logs in the first person who opens it. */
 export const loginLinkSchema = z.object({
-  /** URL with the code, which can be used once. */
+  /** URL with a single-use code. */
   url: z.string(),
   expires: time,
 });
@@ -197,7 +197,7 @@ export const tokens = {
     access,
     result: tokenSchema,
   }),
-  /** Only this response contains the secret. Users can grant at most their own rights. */
+  /** Only this response contains the secret. Users cannot grant more than their own rights. */
   create: endpoint('POST /tokens', {
     summary: 'Create a token; only this response contains its secret',
     access,

@@ -13,7 +13,7 @@ import {
   queryOf,
 } from './endpoint.js';
 
-/** The values of a path's parameters, in order. */
+/** Types of a path's parameters, in order. */
 type PathArguments<Names extends readonly string[], Params> = {
   [I in keyof Names]: Names[I] extends keyof Params ? Extract<Params[Names[I]], string | number> : string;
 };

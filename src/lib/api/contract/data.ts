@@ -152,7 +152,7 @@ export const exportTrailer = 'aiot-export';
 export const exportSummarySchema = z.object({
   /** Number of rows in the file; 0 if they are not counted. */
   rows: z.int(),
-  /** Stored rows that cannot be read: their number, the first few places, and the number of further places. */
+  /** Stored rows that cannot be read: their number, the first few damaged places, and the number of further places. */
   damaged: z.object({ rows: z.int(), places: z.array(lostSchema), more: z.int() }),
 });
 export type ExportSummary = z.output<typeof exportSummarySchema>;
@@ -173,7 +173,7 @@ export const removedRecordingsSchema = z.object({
   ),
   /** Number of recordings that were not removed, because a label protects them. */
   kept: z.int(),
-  /** Size of the removed recordings, and the disk space already freed, in bytes (null = the database frees it itself, later). */
+  /** Size of the removed recordings, and the disk space already freed, in bytes (null = the database frees it later). */
   bytes: z.int(),
   freed: z.int().nullable(),
   dryRun: z.boolean(),
@@ -182,7 +182,7 @@ export type RemovedRecordings = z.output<typeof removedRecordingsSchema>;
 
 /** GET /retention → {policies}, PUT and DELETE /retention/{stream}. A limit of null = no limit. */
 export const retentionRequestSchema = z.strictObject({
-  /** Time after a recording's last message at which the recording is removed, in days. */
+  /** Days after its last message at which a recording is removed. */
   days: z.number().positive().max(36_500).nullable(),
   /** Maximum size of the stream; the oldest recordings are removed first. */
   bytes: z.int().positive().nullable(),
@@ -272,7 +272,7 @@ export const retention = {
     body: retentionRequestSchema,
     result: retentionSchema,
   }),
-  /** Ends the removal of data by age or size. */
+  /** Removes the policy, so that data is no longer removed by age or size. */
   remove: endpoint('DELETE /retention/:stream', {
     summary: 'Keep telemetry of a stream forever',
     params,

@@ -59,7 +59,7 @@ export type DeviceChange = z.output<typeof deviceChangeSchema>;
 export const deviceChangeRequestSchema = z.strictObject({
   change: deviceChangeSchema,
   names: z.array(name).min(1).max(mostChanges),
-  /** Whether only to return the planned changes. */
+  /** Whether only to return the planned changes, without applying them. */
   dryRun: z.boolean().default(false),
 });
 
@@ -115,14 +115,12 @@ export const deviceHistorySchema = pageSchema('entries', deviceHistoryEntrySchem
 
 /** Bodies of requests that create and change devices' identities, below /api/v1. Private keys always stay with the caller. */
 const csr = z.string().max(8192);
-/**
- * Fingerprint of the device's newest certificate as the caller knows it, null = none. If it has changed since, the request changes nothing.
- */
+/** Fingerprint of the device's newest certificate known to the caller; null = none. If a newer one exists, the request changes nothing. */
 const latest = z.string().nullable().optional();
 export type Latest = z.output<typeof latest>;
 
 /**
- * POST /devices/{name}/certificate, by an operator or the device itself. With `now`, the previous certificate becomes invalid at once,
+ * POST /devices/{name}/certificate, by an operator or the device itself. With `now`, the previous certificate becomes invalid at once;
  * otherwise at the first use of the new one.
  */
 export const certificateRequestSchema = z.strictObject({ csr, now: z.boolean().default(false), latest });
@@ -306,7 +304,7 @@ export const devices = {
   }),
 };
 
-/** How devices obtain certificates, and their signed birth certificates. Private keys stay with the caller. */
+/** Issuing of device certificates, and signed birth certificates. Private keys stay with the caller. */
 export const enrolment = {
   /** Registers a device and signs its certificate request (PEM). */
   provision: endpoint('POST /devices', {
@@ -343,7 +341,7 @@ export const enrolment = {
     location: ({ device }) => ['devices', device.name],
     errors: ['AIOT_DEVICE_CHANGED', 'AIOT_CSR_INVALID'],
   }),
-  /** Called by a device itself, to report that it is in operation. */
+  /** Called by a device to report that it is in operation. */
   activate: endpoint('POST /activation', {
     summary: 'Activate a device',
     access: 'devices',

@@ -20,7 +20,7 @@ interface Details<
   body?: Body;
   /** Schema of the JSON response; absent = see `sends`. */
   result?: Result;
-  /** Kind of response instead of JSON, or as an alternative to it; absent = a file. */
+  /** Kind of response instead of JSON or as an alternative to it; absent = a file. */
   sends?: 'events' | 'nothing';
   /** Status of a success without a body. The default is 200, or 201 with `location`. */
   status?: 204;
@@ -61,9 +61,8 @@ export interface Endpoint<
   /** Method and path below /api/v1: `GET /devices/:name`. */
   route: Route;
   /**
-   * Path below /api/v1 of the created resource. The response has the status 201 and this path as its Location (RFC 9110, 15.3.2). If the
-   * response is a certificate or a secret, which cannot be retrieved later, it is the device's path. `header`: the handler sets the header
-   * itself.
+   * Path below /api/v1 of the created resource. The response has the status 201 and this path as its Location (RFC 9110, 15.3.2). For a
+   * certificate or a secret, which cannot be retrieved later, it is the device's path. `header`: the handler sets the header itself.
    */
   location?: 'header' | ((result: never) => readonly (string | number)[]);
 }
@@ -75,8 +74,8 @@ export interface Endpoint<
 export type Access = 'everybody' | 'devices' | Role;
 
 /**
- * Roles that may call an endpoint: by default viewers for reads, operators for everything else. `Own`: other values that a caller of this
- * function uses.
+ * Roles that may call an endpoint: by default viewers for reads, operators for everything else. `Own`: additional values that the caller of
+ * this function supports.
  */
 export function accessOf<Own extends string = never>(
   { access }: { access?: Access | Own | undefined },

@@ -3,7 +3,6 @@ import { eventPageSchema, eventQuerySchema } from '../events/api.js';
 import { endpoint } from './endpoint.js';
 
 export const events = {
-  /** Returns events, oldest first. */
   page: endpoint('GET /events', {
     summary: 'Changes in order: server-sent events, or a page with Accept: application/json',
     query: eventQuerySchema,

@@ -22,7 +22,7 @@ export const jobSchema = z.object({
   ended: time.nullable(),
   /** Time of the job's last report. */
   updated: time,
-  /** Current step, and progress out of the total; null = the total is unknown. */
+  /** Current step, and progress as `done` of `total`; null = unknown. */
   step: z.string().nullable(),
   done: count,
   total: count.nullable(),

@@ -28,7 +28,7 @@ export const damage = {
 export const shortestPassphrase = 12;
 
 export const backups = {
-  /** Streams the platform's backup, a tar archive whose last entry shows that it is complete. */
+  /** Streams the platform's backup: a tar archive whose last entry marks it as complete. */
   create: endpoint('POST /backups', {
     summary: 'Create a backup and return it as one tar file',
     description:

@@ -18,7 +18,7 @@ export const firmwareVersionSchema = z.object({
   digest,
   bytes: z.int(),
   pushed: time,
-  /** The chip for which the image was built, according to its header; null = a program for a computer. */
+  /** The chip that the image was built for, according to its header; null = a program for a computer. */
   chip: z.enum(chipNames).nullable(),
   deviceTypes: z.array(z.string()),
   /** Format of a bundle for an update client; absent = a chip's image, or a program for a computer. */
@@ -76,7 +76,7 @@ export const trustChainSchema = z.object({
   version: z.int().nullable(),
   /** The newest root; null = the trust root is a plain list of keys, without roles. */
   root: envelopeSchema.nullable(),
-  /** Keys with which the platform can sign timestamps, newest last. */
+  /** Keys that the platform can sign timestamps with, newest last. */
   timestampKeys: z.array(publicKeySchema),
 });
 export type TrustChain = z.output<typeof trustChainSchema>;
@@ -84,7 +84,7 @@ export type TrustChain = z.output<typeof trustChainSchema>;
 const number = z.coerce.number().int().min(1);
 const params = z.object({ name: z.string(), version: number });
 
-/** The sequence of the requested manifest, instead of the newest: rollouts continue with the manifest with which they began. */
+/** The sequence of the requested manifest; absent = the newest. Rollouts use the manifest that they began with. */
 const manifestQuerySchema = z.object({ sequence: number.optional() });
 
 /** Endpoints for a kind of release that has a single blob per version. `one` and `all` are the kind's names in summaries. */

@@ -8,7 +8,7 @@ const types = z.array(eventTypeSchema).min(1).max(50);
 const url = z.string().max(2000);
 
 /**
- * POST /webhooks → {webhook, secret}. Each future event of these types is sent to the URL by a POST, signed according to Standard Webhooks.
+ * POST /webhooks → {webhook, secret}. Each future event of these types is sent to the URL by POST, signed according to Standard Webhooks.
  * With `allowPrivate` the target may be this machine or in a private network, and may use plain HTTP.
  */
 export const newWebhookSchema = z.strictObject({
@@ -35,7 +35,7 @@ export const webhookSchema = z.object({
   allowPrivate: z.boolean(),
   enabled: z.boolean(),
   created: time,
-  /** Id of the last event that was sent or skipped; all earlier ones were, too. */
+  /** Id of the last event that was sent or skipped, as were all earlier ones. */
   position: z.int(),
   /** Number of events of any type after that position. */
   behind: z.int(),
@@ -96,7 +96,7 @@ export const webhooks = {
     result: webhookSchema,
     errors: ['AIOT_WEBHOOK_TARGET'],
   }),
-  /** Replaces the secret. For a day, events are signed with the previous one, too. */
+  /** Replaces the secret. For a day, events are also signed with the previous one. */
   rotate: endpoint('POST /webhooks/:id/secret', {
     summary: 'Replace a webhook’s secret; the new one is shown only once',
     access,

@@ -9,9 +9,9 @@ export const eventSchema = z.object({
   at: time,
   /** Noun and verb, such as `device.provision`. */
   type: z.string(),
-  /** Subject of the change: the name of a device, `har@3`, the id of a rollout. */
+  /** Subject of the change, such as the name of a device, `har@3`, or the id of a rollout. */
   subject: z.string(),
-  /** Originator: a user, `device motor-1`, `platform`. */
+  /** Originator, such as a user, `device motor-1` or `platform`. */
   who: z.string(),
   data: z.record(z.string(), z.unknown()),
 });

@@ -6,11 +6,11 @@ import type { EventsQuery } from '../streams.js';
 import type { EventFilter, EventPage, PlatformEvent } from './api.js';
 
 export interface TailOptions extends EventFilter {
-  /** Id of the last known event. Later ones are shown. Absent = begin with some of the newest. */
+  /** Id of the last known event; later ones are shown. Absent = begin with some of the newest events. */
   from?: number | 'now' | undefined;
   /** Number of events after which the output ends. */
   count?: number | undefined;
-  /** Whether to continue with future events. Otherwise the output ends at the end of the log, unless `count` is set. */
+  /** Whether to wait for future events. If not, the output ends at the end of the log, unless `count` is set. */
   follow: boolean;
   timeoutMs?: number | undefined;
   signal?: AbortSignal;

@@ -19,7 +19,7 @@ export interface GuideClient {
   download(name: string): Promise<Uint8Array>;
   /** The available quantized models, oldest first. */
   models(): Promise<GuideListing['files']>;
-  /** Available training data: labeled rows, or those that the ingest service wrote, which have no label. */
+  /** Available training data: labeled rows, or unlabeled rows written by the ingest service. */
   listing(labelled: boolean): Promise<GuideListing>;
   /** Downloads a file of the listing, up to 256 MiB. @throws AIOT_PLATFORM_FAILED, AIOT_PLATFORM_UNREACHABLE */
   rows(url: string): Promise<Uint8Array>;
@@ -117,7 +117,7 @@ export function createGuideClient({ url, ...trust }: GuideTrust & { url: string 
     async listing(labelled) {
       let empty: GuideListing | undefined;
       const path = labelled ? '/normalized_training_data/' : '/';
-      // Each service responds with content at its root, but only one of them lists data files there.
+      // Each service returns content at its root, but only one of them lists data files there.
       const found = await first(path, async (url, answer) => {
         const html = Buffer.from(await bounded(answer, mostListingBytes)).toString('utf8');
         const listing = listingIn(url, html, String(answer.headers['last-modified'] ?? ''));

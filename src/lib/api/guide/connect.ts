@@ -7,7 +7,8 @@ import { httpAgent } from '../../core/http-agent.js';
 /** Trust settings for an installation of the guide. */
 export interface GuideTrust {
   /**
-   * PEM of the CA, or of the server's own certificate. In the second case only that certificate is accepted, whatever names it contains.
+   * PEM of the CA, or of the server's own certificate. If it is the server's certificate, only that is accepted, whatever names it
+   * contains.
    */
   ca?: string | undefined;
   /** SHA-256 of the server certificate's DER, 64 hex digits. Only that certificate is accepted. */
@@ -15,7 +16,8 @@ export interface GuideTrust {
 }
 
 /**
- * Creates connections to one installation. Its certificate is always verified: by the CA and the name, or by comparison with a known one.
+ * Creates connections to one installation. Its certificate is always verified: by its CA and name, or by comparison with a known
+ * certificate.
  */
 export async function guideAgent({ ca, fingerprint }: GuideTrust): Promise<Agent> {
   const common = { timeout: 10_000 };

@@ -16,7 +16,8 @@ export const guideProvisionedSchema = z.object({
 export type GuideProvisioned = z.output<typeof guideProvisionedSchema>;
 
 /**
- * Registers a board with an installation of the guide, and then queries the installation as the board will.
+ * Registers a board with an installation of the guide, and then checks with the same query that the board
+ * will send.
  * @throws AIOT_USAGE without a chip id or MAC, and errors of the client
  */
 export async function provisionAtGuide(

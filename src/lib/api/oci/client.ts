@@ -24,7 +24,9 @@ interface Call {
   most?: number;
 }
 
-/** Maximum size of a manifest. It is the size that registries must accept (OCI Distribution Specification 1.1, "Pushing manifests"). */
+/**
+ * Maximum size of a manifest. Registries must accept manifests up to this size (OCI Distribution Specification 1.1, "Pushing manifests").
+ */
 const largestManifest = 4 * 1024 ** 2;
 const mostRedirects = 5;
 
@@ -33,7 +35,7 @@ export class OciRepository {
   private authorization: string | undefined;
   private agent: Promise<Agent> | undefined;
 
-  /** @param plainHttp connects without TLS; connections to loopback addresses never use TLS, as in other clients */
+  /** @param plainHttp whether to connect without TLS; as in other clients, connections to loopback addresses never use it */
   constructor(
     private readonly reference: OciReference,
     private readonly plainHttp = false,
@@ -155,7 +157,7 @@ export class OciRepository {
   ): Promise<Answer> {
     const { request } = await import('undici');
     this.agent ??= httpAgent({ connections: 4, connect: { timeout: 10_000 } });
-    // A registry's token is not sent to the storage to which it redirects.
+    // A registry's token must not be sent to the storage that the registry redirects to.
     const own = url.host === this.reference.host && this.authorization !== undefined;
     try {
       const answer = await request(url, {

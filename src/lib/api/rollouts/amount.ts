@@ -9,7 +9,7 @@ export const amountSchema = z
   );
 export type Amount = z.output<typeof amountSchema>;
 
-/** Converts an amount to a number out of `total`, not rounded. */
+/** Converts an amount to a number out of `total`, without rounding. */
 export function shareOf(amount: Amount, total: number): number {
   if (typeof amount === 'number') return amount;
   // Computed in whole thousandths of a percent, so that 7% of 100 is 7 instead of 7.000000000000001.

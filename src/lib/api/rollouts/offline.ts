@@ -15,7 +15,7 @@ export const offlineDevicesSchema = z.object({
 });
 export type OfflineDevices = z.output<typeof offlineDevicesSchema>;
 
-/** The client calls with which these devices are found. */
+/** The client calls that find these devices. */
 type OfflineClient = {
   devices: Pick<RegistryClient['devices'], 'list'>;
   rollouts: Pick<RegistryClient['rollouts'], 'devices'>;
@@ -59,7 +59,7 @@ function untilOf(offered: readonly RolloutDeviceInfo[], { policy, releases }: Ro
   return offered.reduce((latest, device) => Math.max(latest, offerOf(device) + limitMs), 0);
 }
 
-/** How long after its offer an offline device is waited for, ms. */
+/** How long the rollout waits for an offline device after its offer, ms. */
 export function offlineLimitMs({ deadlineMs, offlineMs }: Rollout['policy']): number {
   return offlineMs ?? deadlineMs;
 }

@@ -17,7 +17,7 @@ export interface ReleaseOptions {
   unchecked?: ReadonlySet<ReleaseCheck>;
 }
 
-/** Checks that can be skipped. `own`: whether the user's own key has signed the manifest that is to be signed again. */
+/** Checks that can be skipped. `own`: the user's own key must have signed the manifest that is to be signed again. */
 export type ReleaseCheck = 'own';
 
 export interface Version {
@@ -109,7 +109,7 @@ async function signAnew(
 ): Promise<number> {
   const privatePem = await signingKey();
   if (!unchecked?.has('own')) requireOwn(envelope, manifest, privatePem);
-  // The new manifest is valid for as long as the original one was.
+  // The new manifest has the same validity period as the original.
   const expires = manifest.expires === null ? null : now + (manifest.expires - manifest.issued);
   const signed = await signedRelease(client, { ...manifest, sequence, issued: now, expires }, privatePem);
   return (await calls.sign(manifest.name, manifest.version, signed)).sequence;

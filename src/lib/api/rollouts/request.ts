@@ -21,7 +21,7 @@ export interface WhatToRollOut extends ReleaseOptions {
   model?: string | undefined;
   firmware?: string | undefined;
   configuration?: string | undefined;
-  /** Version to which the last of these releases is rolled back. */
+  /** Version that the last of these releases is rolled back to. */
   rollbackTo?: string | undefined;
   selector?: string | undefined;
   policy: RolloutPolicyInput;

@@ -97,7 +97,7 @@ export const rolloutPolicySchema = z.strictObject({
   maxFailures: amountSchema.default('5%'),
   /** Minimum number of a wave's devices that must commit before the next wave opens. */
   minSuccess: amountSchema.default('50%'),
-  /** Time for which a wave must stay healthy before the next one opens, ms. */
+  /** How long a wave must stay healthy before the next one opens, ms. */
   soakMs: z.int().min(0).max(rolloutTimesMs.soak.max).default(0),
   /** Action when a limit is exceeded: no further devices start, or all devices also return to the previous release. */
   onFailure: z.enum(['pause', 'rollback']).default('pause'),
@@ -105,9 +105,9 @@ export const rolloutPolicySchema = z.strictObject({
   attempts: z.int().min(1).max(10).default(1),
   /** Delay before the second offer, ms; it doubles before each further offer. */
   backoffMs: z.int().min(0).max(rolloutTimesMs.backoff.max).default(60_000),
-  /** Time after its offer at which an online device that has not finished counts as failed, ms. */
+  /** How long after its offer an online device that has not finished counts as failed, ms. */
   deadlineMs: z.int().min(rolloutTimesMs.deadline.min).default(600_000),
-  /** Time after its offer at which an offline device counts as missed, ms; null = the deadline. */
+  /** How long after its offer an offline device counts as missed, ms; null = same as the deadline. */
   offlineMs: z.int().min(rolloutTimesMs.offline.min).max(rolloutTimesMs.offline.max).nullable().default(null),
   /** Maximum number of offers per minute. */
   perMinute: z.int().min(1).nullable().default(null),
@@ -136,7 +136,7 @@ export const rolloutRequestSchema = z.strictObject({
   policy: rolloutPolicySchema.prefault({}),
   /** Digest of the devices in a plan. The start is rejected if the selector now matches other devices. */
   expected: z.string().optional(),
-  /** Marks the devices that were offline when the plan was made, which come last. One bit each, in the order of their names. */
+  /** One bit per device, in the order of their names: whether it was offline when the plan was made. Such devices come last. */
   offlineBits: z.base64().optional(),
 });
 export type RolloutRequest = z.input<typeof rolloutRequestSchema>;
@@ -152,7 +152,7 @@ export const deviceTimesSchema = z.object({
   booted: time.optional(),
   golden: time.optional(),
   committed: time.optional(),
-  /** The device was online and running the release at the end of its wave's soak time. */
+  /** Set if the device was online and running the release at the end of its wave's soak time. */
   healthy: time.optional(),
 });
 export type DeviceTimes = z.output<typeof deviceTimesSchema>;
@@ -166,8 +166,8 @@ export const deviceProofSchema = z.object({
   /** Arrival time of the proof. */
   at: time,
   /**
-   * Contents of the device's statement: results of the golden vectors during the trial, time for which the release has run without a
-   * restart (s), and the device's current time.
+   * Contents of the device's statement: results of the golden vectors during the trial, how long the release has run without a restart (s),
+   * and the device's current time.
    */
   golden: z.object({ vectors: z.int(), passed: z.int() }).nullable(),
   healthyS: z.int().nullable(),
@@ -180,7 +180,7 @@ export const deviceProofSchema = z.object({
   refused: reasonSchema.nullable(),
 });
 export type DeviceProof = z.output<typeof deviceProofSchema>;
-/** How a device received a release: as a patch of a given size, or as a whole, and the reason. */
+/** How a device received a release: as a patch of the given size, or as a whole for the given reason. */
 export const deltaReportSchema = z.object({
   bytes: z.int().min(0),
   of: z.int().min(0),
@@ -246,8 +246,8 @@ export const rolloutSchema = z.object({
 export type Rollout = z.output<typeof rolloutSchema>;
 
 /**
- * Number of devices that received the last release as a delta, number that were offered a delta but downloaded the whole release, and bytes
- * saved.
+ * Number of devices that received the last release as a delta, number of devices that were offered a delta but downloaded the whole
+ * release, and bytes saved.
  */
 export const savedSchema = z.object({ byDelta: count, fellBack: count, bytes: count });
 export type Saved = z.output<typeof savedSchema>;
@@ -295,7 +295,7 @@ export const rolloutPlanSchema = z.object({
   /** Names of devices that are offline. */
   offline: z.array(name),
   /**
-   * Patches that save more than half of the download, and the number of devices that run their base. Patches are not signed, because
+   * Patches that save more than half of the download, each with the number of devices that run its base. Patches are not signed, because
    * devices verify the result.
    */
   deltas: z

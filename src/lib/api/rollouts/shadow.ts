@@ -12,7 +12,7 @@ export const rolloutTimesMs = {
   shadow: { min: 1000, max: 90 * day },
 };
 
-/** Limits that a candidate must meet in each wave while it runs in addition to the current model. If it meets them, the wave opens. */
+/** Limits that a candidate must meet in each wave while it runs alongside the current model. If it meets them, the wave opens. */
 export const shadowPolicySchema = z.strictObject({
   /** Duration of the shadow, ms. */
   ms: z.int().min(rolloutTimesMs.shadow.min).max(rolloutTimesMs.shadow.max),
@@ -20,7 +20,7 @@ export const shadowPolicySchema = z.strictObject({
   minWindows: z.int().min(1).default(20),
   /** Maximum number or share of these windows in which the predictions differ. */
   maxDisagreement: amountSchema.default('5%'),
-  /** Maximum ratio of the candidate's 95th percentile of latency to that of the current model. */
+  /** Maximum ratio of the candidate's 95th-percentile latency to that of the current model. */
   maxLatency: z.number().positive().default(1.5),
   /** Maximum memory of the candidate's tensors, bytes; null = no limit. */
   maxHeapBytes: z.int().min(1).nullable().default(null),

@@ -12,7 +12,7 @@ export function stateWords(state: string): string {
   return state.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 
-/** Text for a step of an update. At the step `golden`, the device has run the model's golden vectors. */
+/** Text for a step of an update. In the step `golden`, the device runs the model's golden vectors. */
 export function stepWord(step: string): string {
   return step === 'golden' ? 'tested' : step;
 }

@@ -10,7 +10,7 @@ ${cases('_aiot_value', values, wanted)}
 ${main}`;
 }
 
-/** A shell function that completes its argument. It returns the words in REPLY, or the kind of value in KIND. */
+/** A shell function that maps its argument to the possible words, in REPLY, or to the kind of value, in KIND. */
 function cases<Value>(name: string, table: Map<string, Value>, line: (value: Value) => string): string {
   const lines = [...table].map(([key, value]) => `  ${shPattern(key)}) ${line(value)} ;;\n`);
   return `${name}() {\n  REPLY='' KIND=words\n  case $1 in\n${lines.join('')}  *) return 1 ;;\n  esac\n}\n`;

@@ -1,6 +1,6 @@
 import type { RolloutReport } from '../report.js';
 
-/** Maximum number of points drawn. More could not be distinguished. */
+/** Maximum number of points drawn; more would be indistinguishable. */
 const most = 300;
 const lost = new Set(['failed', 'rolledBack', 'missed']);
 
