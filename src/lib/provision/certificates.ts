@@ -201,13 +201,11 @@ async function loadX509(): Promise<X509> {
   return import('@peculiar/x509');
 }
 
-/** Imports a signing key from PKCS#8 PEM. */
 async function importSigningKey(privatePem: string): Promise<webcrypto.CryptoKey> {
   const der = Buffer.from(privatePem.replace(/-----[^-]+-----|\s/g, ''), 'base64');
   return webcrypto.subtle.importKey('pkcs8', der, ecdsa, true, ['sign']);
 }
 
-/** Imports a key pair from PKCS#8 PEM. */
 async function importKeyPair(privatePem: string): Promise<CryptoKeyPair> {
   const privateKey = await importSigningKey(privatePem);
   const { d: _, key_ops: __, ...jwk } = await webcrypto.subtle.exportKey('jwk', privateKey);

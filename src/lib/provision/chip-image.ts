@@ -74,7 +74,6 @@ export const imageNames = { nvs: 'nvs.bin', partitions: 'partitions.bin', keys: 
 /** All files in a chip's folder. The NVS image is the only one that contains the private key. */
 export const chipFiles = [...Object.values(imageNames), 'device.crt', 'device.json'] as const;
 
-/** A part of an image with its name. */
 interface NamedPart extends ImagePart {
   name: keyof typeof imageNames;
 }

@@ -31,7 +31,7 @@ export interface Wifi {
 /** Flash size of common boards, bytes. */
 export const usualFlashBytes = 4 * 1024 ** 2;
 
-/** The chip that the device type is; null = the type is not a chip. */
+/** The chip that a device type names; null if the type is not a chip. */
 export function chipOfType(type: string): ChipName | null {
   return chipNames.find((name) => name === type) ?? null;
 }

@@ -18,7 +18,6 @@ import { checkTables } from './tables.js';
 interface PathCheckOptions {
   /** A folder of recordings (of a project or in train/validation/test), a CSV file of rows, or a folder with train.csv and test.csv. */
   path: string;
-  /** Sampling rate, Hz. */
   rateHz?: number;
   labelFrom?: LabelFrom;
   /** Window length, samples. */
@@ -81,7 +80,6 @@ function partTables(folder: string, names: string[]): { file: string; part: Part
 interface LooseCheckOptions {
   /** Folder of recordings; subfolders named train, validation and test are a split to check. */
   folder: string;
-  /** Sampling rate, Hz. */
   rateHz?: number;
   labelFrom?: LabelFrom;
   /** Samples per window; absent = only recordings much shorter than the others are too short. */

@@ -9,7 +9,6 @@ const recordingEntry = z.strictObject({
   id: z.string().regex(namePattern),
   label: z.string().nullable(),
   device: z.string().nullable(),
-  /** Sampling rate, Hz. */
   rateHz: z.number().positive(),
   /** Time of the first sample, ms since 1970. */
   startedAt: z.number().nullable(),

@@ -12,7 +12,6 @@ import { type Listing, type ListingEntry, listingFile, recordingFile } from './l
 /** Requirements for recordings. */
 export interface Expected {
   fields: string[];
-  /** Sampling rate, Hz. */
   rateHz: number;
   /** Known labels, for recognizing a label in a file's name. */
   labels: string[];

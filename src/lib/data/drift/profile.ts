@@ -83,7 +83,7 @@ function orderOf(take: TextColumn | null): Uint32Array | null {
   return order;
 }
 
-/** The rows of the sample. */
+/** Indices of the sampled rows. */
 function samplePlaces(rows: number, order: Uint32Array | null): Uint32Array {
   const size = Math.min(rows, sampleRows);
   return Uint32Array.from({ length: size }, (_, i) => {

@@ -20,7 +20,6 @@ interface FeaturesOptions {
   data?: string;
   /** A set's name, or names of features from those sets. */
   set?: string;
-  /** Sampling rate, Hz. */
   rateHz?: number;
   lowpassHz?: number;
   /** Rate after resampling, Hz. */

@@ -172,7 +172,7 @@ interface Background {
 
 /**
  * @param work runs once at a time; it ends when nothing is left, or when aborted, and does not throw
- * @param isLeft whether more arrived while it was ending: it is started again in that case
+ * @param isLeft whether more work arrived while it was ending, in which case it is started again
  */
 export function createBackground(clock: Clock, work: () => Promise<void>, isLeft: () => boolean): Background {
   const ending = new AbortController();

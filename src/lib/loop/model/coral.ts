@@ -8,7 +8,7 @@ import { buildFiles } from '../../model/files.js';
 import { compileEdgeTpu, readEdgeTpu } from '../../model/quantize/edgetpu.js';
 import type { Settings } from './options.js';
 
-/** The used parts of the two packages, which have no types unless they are installed. */
+/** The parts of the two packages that are used here. Their types exist only if the packages are installed. */
 interface Runner {
   getInputs(): { data(): ArrayBufferView }[];
   getOutputs(): { data(): ArrayBufferView }[];

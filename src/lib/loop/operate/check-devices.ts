@@ -16,7 +16,7 @@ import { parseAddress } from '../sense/address.js';
 import { type MeasuredSensor, measureSensor } from '../sense/open.js';
 import type { SensingOptions } from '../sense/types.js';
 
-/** Minimum relative deviation of a measured rate from the contract's that is reported. Chips' own clocks are some percent off. */
+/** Minimum relative deviation from the contract's rate for a measured rate to be reported. Chips' own clocks are some percent off. */
 const usualScatter = 0.1;
 
 /** Checks access to a local sensor: the permission and, for chips, the bus, the addresses and the self-tests. */

@@ -54,7 +54,7 @@ export async function openLine(options: LineOptions): Promise<Line> {
   /** Numbers of messages sent, and of messages dropped in memory. Spools count the messages that they drop. */
   const counts = { sent: 0, dropped: 0 };
   let refusal: string | undefined;
-  /** Why there is no spool. It is reported only once. */
+  /** Reason why there is no spool; reported only once. */
   let diskTrouble: string | undefined;
   const telling = createTelling(shown, onEvent);
   let waiting: OutgoingMessage[] = [];

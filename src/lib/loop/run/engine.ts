@@ -20,7 +20,7 @@ const longestTurnMs = 20;
  */
 const mostAhead = 1000;
 
-/** If `mostAhead` predictions take less time than this, ms, the source is a fast replay. It is also the maximum wait for its outputs. */
+/** If `mostAhead` predictions take less time than this, ms, the source is a fast replay. This is also the maximum wait for the outputs. */
 const hurryMs = 5000;
 
 /** An observer, such as a recorder, a teacher or a screen. It must be fast, and must not throw. */

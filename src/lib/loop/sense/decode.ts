@@ -111,7 +111,7 @@ export interface Rows {
   device: string | null;
 }
 
-/** Why a message is not a sample. */
+/** Reason why a message is not a sample. */
 interface NoRows {
   why: string;
   /** Whether the message is an incomplete sample, rather than another kind of message. */

@@ -22,7 +22,6 @@ const motorSeconds = 60;
 interface Simulated {
   source: RawSource;
   fields: FieldSettings;
-  /** The clock of the simulation. */
   clock: MachineParts['clock'];
 }
 

@@ -202,7 +202,6 @@ const cortexM0: KernelCosts = {
   sources: ['m0Timing'],
 };
 
-/** All kernels, slower by `factor`. */
 function slower(costs: KernelCosts, factor: number, spread: KernelCosts['spread']): KernelCosts {
   const { basis: _, spread: __, sources, ...cycles } = costs;
   const scaled = Object.fromEntries(Object.entries(cycles).map(([name, value]) => [name, value * factor]));

@@ -90,12 +90,10 @@ async function openHdf5(bytes: Uint8Array): Promise<File> {
   });
 }
 
-/** A group or dataset by its name, or undefined. */
 function childOf(group: Group, name: string): Group | Dataset | undefined {
   return keysOf(group).includes(name) ? nodeOf(group, name) : undefined;
 }
 
-/** The names in a group. */
 function keysOf(group: Group): string[] {
   return guarded('its groups cannot be read', () => group.keys);
 }

@@ -6,7 +6,6 @@ const quantization = z
   .nullable();
 
 const end = z.object({
-  /** Index of the tensor. */
   index: z.int(),
   name: z.string(),
   type: z.string(),

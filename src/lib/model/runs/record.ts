@@ -10,7 +10,6 @@ import { isAlive } from '../../core/process.js';
 /** `unfinished`: the process was killed before it could record the end. */
 export const runStates = ['running', 'done', 'interrupted', 'failed', 'unfinished'] as const;
 
-/** A metric of a run. */
 const metricSchema = z.object({
   value: z.number(),
   /** 95 % interval; null if unknown. */
@@ -32,7 +31,6 @@ export const trainingRunSchema = z.object({
   /** `trial`: a candidate of a search, measured by inner folds; its model is not kept. */
   kind: z.enum(['training', 'trial']),
   state: z.enum(runStates),
-  /** Name of the model. */
   model: z.string(),
   /** Id that the trials of one search share; null for a training. */
   search: z.string().nullable(),

@@ -70,7 +70,6 @@ export const foldsFileSchema = z.object({
 export type FoldsFile = z.output<typeof foldsFileSchema>;
 
 export const trainResultSchema = z.object({
-  /** Name of the model. */
   model: z.string(),
   /** The network's kind of prediction. */
   output: z.enum(['classes', 'probability', 'value', 'reconstruction']),

@@ -81,7 +81,6 @@ export async function runOnArgo(options: RunOnArgoOptions): Promise<RunRecord> {
 
 interface ResumeOnArgoOptions extends Watching {
   dir: string;
-  /** Id of the run. */
   run: string;
   token?: string | undefined;
 }

@@ -69,7 +69,6 @@ export interface PipelineStep {
 }
 
 export interface PipelinePlan {
-  /** Name of the project. */
   project: string;
   /** The steps, each after all of its dependencies. */
   steps: PipelineStep[];

@@ -47,7 +47,7 @@ export interface ChildEnd {
   peakBytes: number | null;
 }
 
-/** The command that starts this program in its current form: the build, or the sources through the development entry. */
+/** The command that starts this program in its current form: the build, or the sources through the development entry point. */
 export function selfCommand(): string[] {
   const sources = import.meta.url.endsWith('.ts');
   return [process.execPath, join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js')];

@@ -8,7 +8,6 @@ import { chipDrivers } from './chips/chips.js';
 import { openBus, openI2c, readPlace } from './open.js';
 import type { I2cSource } from './source.js';
 
-/** One check of the probe. */
 interface ProbeStep {
   step: 'url' | 'bus' | 'chip' | 'self-test' | 'rate';
   /** `caution`: it works, but with a problem. */

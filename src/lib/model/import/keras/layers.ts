@@ -2,7 +2,6 @@ import { malformed, unsupported } from '../errors.js';
 import type { LayerSettings, Weight } from './config.js';
 import { type GraphMaker, transposed } from './maker.js';
 
-/** One call of a layer. */
 interface LayerCall {
   maker: GraphMaker;
   /** The tensors it is called with. */

@@ -156,7 +156,6 @@ export class OnnxMaker extends GraphMaker {
     return this.stored(tensor, shape, identity(shape.length));
   }
 
-  /** Shape in which a value is stored. */
   storedShape({ shape, order }: Pick<Activation, 'shape' | 'order'>): number[] {
     return order.map((axis) => shape[axis]!);
   }
