@@ -45,7 +45,7 @@ static aiot_span model_in(const char *folder, const char *name) {
   return bundle.model;
 }
 
-/* Runs rows that take different ways through the trees; no sum exceeds 24 bits. */
+/* Runs rows that take different paths through the trees; no sum exceeds 24 bits. */
 static bool runs(const aiot_forest *forest) {
   static const float values[] = {0.0f, -0.0f, 1.0f, -1.0f, 3.4e38f, -3.4e38f, 1e-45f, -1e-45f};
   static float features[FEATURES_MAX];
@@ -74,7 +74,7 @@ static void test_damage(checks *c, aiot_span model) {
       refused += code != AIOT_OK;
       accepted += code == AIOT_OK;
       check_at(c, "a flipped bit", "code", at, code == AIOT_OK || code == AIOT_BUNDLE_MALFORMED || code == AIOT_MODEL_UNSUPPORTED);
-      /* Another number of features is another row; the runner compares it with the signal part. */
+      /* A changed number of features only changes the length of a row here; the runner compares it with the signal part. */
       if (code == AIOT_OK && forest.inputs <= FEATURES_MAX) check_at(c, "a flipped bit", "it runs", at, runs(&forest));
       copy[at] = (uint8_t)(copy[at] ^ 1u << bit);
     }

@@ -16,7 +16,7 @@ bool aiot_esp32_adc_open(const int *pins, size_t channels, uint32_t hz);
 bool aiot_esp32_adc_window(uint16_t *values, size_t samples, bool *gap);
 void aiot_esp32_adc_close(void);
 
-/* Converts counts to calibrated volts; and volts per count around the middle of the range. */
+/* Converts counts to calibrated volts. The slope is in volts per count, around the middle of the range. */
 double aiot_esp32_adc_volts(double counts);
 double aiot_esp32_adc_slope(void);
 

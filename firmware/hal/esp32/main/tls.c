@@ -1,8 +1,8 @@
 /*
  * Each TLS client of this program requests records of at most 4 KiB (RFC 6066, max_fragment_length), because the buffers
  * configured in sdkconfig.defaults are no larger. It also ignores certificate dates until the clock is set, because no
- * certificate is valid in 1970. esp-tls has no setting for either, so the linker replaces mbedTLS's function by this one, which
- * calls it (main/CMakeLists.txt). Arduino's libraries have buffers of 16 KiB.
+ * certificate is valid in 1970. esp-tls has no setting for either, so the linker replaces mbedTLS's function with this one, which
+ * calls the original (main/CMakeLists.txt). Arduino's libraries have buffers of 16 KiB.
  */
 #ifndef ARDUINO
 #include <mbedtls/ssl.h>

@@ -79,7 +79,7 @@ function datasetDigest(fields: string[], rateHz: number, recordings: Recording[]
   hash.update(canonicalJson({ fields, rateHz }));
   for (const { id, label, columns } of recordings) {
     hash.update(canonicalJson({ id, label, samples: columns[0]?.length ?? 0 }));
-    // Typed arrays have the machine's byte order, which is little-endian on every Node platform except s390x.
+    // Typed arrays have the machine's byte order, which is little-endian on every Node platform except s390x and AIX.
     for (const { buffer, byteOffset, byteLength } of columns) {
       hash.update(new Uint8Array(buffer, byteOffset, byteLength));
     }
