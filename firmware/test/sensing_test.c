@@ -1,4 +1,4 @@
-/* Tests the guide's sensors and actuator, for which the defects of its firmware are fixed. */
+/* Tests the guide's sensors and actuator, without the defects of its firmware. */
 #include "aiot/rule.h"
 #include "aiot/sensing.h"
 #include "aiot/window.h"

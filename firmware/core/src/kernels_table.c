@@ -32,7 +32,7 @@ typedef struct {
   int32_t six;
 } table_function;
 
-/* Number of bits by which RSQRT keeps its intermediate value above 1. */
+/* Number of fraction bits of the intermediate value of RSQRT. */
 enum { RSQRT_BITS = 20 };
 
 static int32_t rsqrt_of(const table_function *function, int32_t q) {

@@ -262,7 +262,7 @@ export interface TeachEvent {
   text: string;
 }
 
-/** A key of the keyboard, and the label that it marks. */
+/** A keyboard key, and the label that it marks. */
 export interface TeachKey {
   key: string;
   label: string;

@@ -88,7 +88,7 @@ typedef struct {
   bool constant;
 } axis;
 
-/* The signal without its mean. It is all 0 for a constant signal, of which only rounding errors would remain. */
+/* The signal without its mean. It is all 0 for a constant signal, because only rounding errors would remain. */
 static void centre(const double *signal, size_t n, const axis *of, double *out) {
   for (size_t i = 0; i < n; i++) out[i] = of->constant ? 0 : signal[i] - of->mean;
 }

@@ -108,7 +108,7 @@ static void begin(aiot_update *u, const aiot_desired *desired) {
   u->activity = AIOT_DOES_WAIT_FOR_LINE;
 }
 
-/* Handles the withdrawal of the desired release: a download is canceled, but a trial runs to its end. */
+/* Handles the withdrawal of the desired release: a download is canceled, but a trial runs to completion. */
 static void withdraw(aiot_update *u) {
   u->has_pending = false;
   if (u->phase != AIOT_PHASE_DOWNLOADING && u->phase != AIOT_PHASE_VERIFYING) return;

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 
-/** Why a column counts as drifted. */
+/** Reasons why a column counts as drifted. */
 export const reasons = [
   /** The distribution differs: by the Kolmogorov–Smirnov statistic or by χ² over the bins. */
   'distribution',

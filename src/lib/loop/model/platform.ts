@@ -30,7 +30,7 @@ export interface Signed {
 /** Device types that include loops. */
 const ownTypes: readonly string[] = ['pi', 'linux', 'virtual'];
 
-/** A reference to a model on a platform, with the part of the cache for it. */
+/** A reference to a model on a platform, with its part of the cache. */
 export class PlatformModel {
   private readonly store: BundleStore;
   readonly refusals: Refusals;

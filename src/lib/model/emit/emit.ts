@@ -34,7 +34,7 @@ export function emitted(kind: Emit, options: EmitOptions): Map<string, string> {
 }
 
 /**
- * Resolves the network's output path, and the base name of its source. For C, `out` is the folder of both, in which the network is
+ * Resolves the network's output path, and the base name of its source. For C, `out` is the folder for both, and the network is named
  * model.tflite.
  * @param usual the network's file and the folder for C if no `out` is given
  */

@@ -30,7 +30,7 @@ export interface RunStart {
   project: Project;
   material: Material;
   division: Division;
-  /** null for a candidate for which no plan can be made. */
+  /** null for a candidate that cannot be planned. */
   plan: Plan | null;
   leaks: string[];
   /** Id that the trials of one search share; absent for a training. */

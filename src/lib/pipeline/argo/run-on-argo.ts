@@ -46,8 +46,8 @@ export interface RunOnArgoOptions extends Watching {
 }
 
 /**
- * Runs a project's pipeline on a cluster: submits its WorkflowTemplate to Argo's server and follows the workflow to its end. The record has
- * the same form as for a local run. If the signal aborts the call, the workflow continues, and `resumeOnArgo` can follow it again.
+ * Runs a project's pipeline on a cluster: submits its WorkflowTemplate to Argo's server and follows the workflow until it ends. The record
+ * has the same form as for a local run. If the signal aborts the call, the workflow continues, and `resumeOnArgo` can follow it again.
  * @throws AIOT_PROJECT_*, AIOT_PIPELINE_BUSY, AIOT_ARGO_*
  */
 export async function runOnArgo(options: RunOnArgoOptions): Promise<RunRecord> {

@@ -66,7 +66,7 @@ export function stepEnvironment(mark: string, more: Record<string, string>): Nod
   return { ...Object.fromEntries(own), ...more, [markVariable]: mark, NO_COLOR: '1' };
 }
 
-/** Runs a program to its end, as the leader of its own process group. A timeout or an abort ends the whole group. */
+/** Runs a program to completion, as the leader of its own process group. A timeout or an abort ends the whole group. */
 export async function runChild(options: ChildOptions): Promise<ChildEnd> {
   const { command, folder, env, timeoutMs, signal, self, onStart, onLine } = options;
   const [program = '', ...args] = command[0] === 'aiot' ? [...self, ...command.slice(1)] : command;

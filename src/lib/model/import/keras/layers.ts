@@ -4,7 +4,7 @@ import { type GraphMaker, transposed } from './maker.js';
 
 interface LayerCall {
   maker: GraphMaker;
-  /** The tensors it is called with. */
+  /** Its input tensors. */
   inputs: number[];
   settings: LayerSettings;
   /** The layer's own name. */

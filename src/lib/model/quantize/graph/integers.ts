@@ -230,8 +230,8 @@ function uniteRanges(
 }
 
 /**
- * The graph under construction. Each activation of the float graph has a twin of the kind that its operator produces. Operators of other
- * kinds that read it get further ones, by QUANTIZE or DEQUANTIZE.
+ * The graph under construction. Each activation of the float graph has a twin of the kind that its operator produces. Readers of another
+ * kind get additional twins, made by QUANTIZE or DEQUANTIZE.
  */
 class Twins {
   readonly tensors: Tensor[] = [];
