@@ -20,7 +20,7 @@ interface Asked {
   };
   given: (flag: string) => boolean;
   /**
-   * Describes the permanent loss to confirm, for `motor-1` or `3 devices`. If it is set, even a change of a single named device must be
+   * Describes the permanent loss to confirm, given `motor-1` or `3 devices`. If set, even a change to a single named device must be
    * confirmed.
    */
   loses?: (who: string) => string;

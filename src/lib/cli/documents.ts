@@ -76,8 +76,8 @@ export function documentNamed(name: string, pages = documentList()): DocumentSec
 }
 
 /**
- * Sections that contain all of the words: first those with the words in the heading, then by the frequency of the whole words relative to
- * the section's length.
+ * Sections that contain all of the words. Sections with the words in the heading come first; the others are sorted by how often the words
+ * occur relative to the section's length.
  */
 export function findInDocuments(words: string, pages = documentList()): DocumentSection[] {
   const wanted = wordsOf(words);
@@ -89,10 +89,10 @@ export function findInDocuments(words: string, pages = documentList()): Document
     .map(({ hit }) => hit);
 }
 
-/** Reference pages that contain almost every word. They rank lower for that reason. */
+/** Reference pages that contain almost every word, and therefore rank lower. */
 const listings: ReadonlySet<string> = new Set(['benchmarks', 'dependencies', 'errors', 'reliability']);
 
-/** Number of lines that cost a section one point of its rank. */
+/** Number of lines that lower a section's rank by one point. */
 const linesPerMention = 20;
 
 function weightOf({ page, heading, text }: DocumentSection, words: readonly string[]): number {
@@ -126,7 +126,7 @@ function weightOf({ page, heading, text }: DocumentSection, words: readonly stri
   );
 }
 
-/** A section as an argument for `documentNamed`: a single shell word. */
+/** The argument of `documentNamed` for a section, as a single shell word. */
 export function placeOf({ page, heading }: DocumentSection): string {
   const words = heading.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
   return `${page}#${words.join('-')}`;
@@ -174,7 +174,7 @@ function section({ page, text }: DocumentPage, heading: string, line: number, en
   return { page, heading, line: line + 1, text: text.split('\n').slice(line, end).join('\n').trimEnd() };
 }
 
-/** Lines wider than this are hard to read. */
+/** Maximum width, because longer lines are hard to read. */
 const widest = 100;
 
 /**
@@ -225,7 +225,7 @@ function paragraph(lines: string[], columns: number): string[] {
   );
 }
 
-/** A table as text: aligned if all rows fit. Otherwise each row becomes a paragraph, so that nothing is cut. */
+/** A table as text: aligned if all rows fit. Otherwise each row becomes a paragraph, so that nothing is cut off. */
 function tableText(lines: string[], columns: number): string[] {
   const rows = lines.filter((_, i) => i !== 1).map((line) => cellsOf(line).map(inline));
   const widths = rows[0]!.map((_, c) => Math.max(...rows.map((row) => width(row[c] ?? ''))));

@@ -8,8 +8,8 @@ import { adviceAsTyped, forProject } from './invocation.js';
 import { bold, dim, forTerminal, lineWidth, red, wrappedLines } from './render/text.js';
 
 /**
- * Converts any error. oclif's errors are usage errors, and some system errors are failures of the machine. All others are bugs of this
- * program.
+ * Converts any error. oclif's errors become usage errors, and some system errors become failures of the machine. All others are bugs in
+ * this program.
  */
 export function asAiotError(error: unknown): AiotError {
   if (error instanceof AiotError) {
@@ -44,7 +44,7 @@ export interface ErrorStyle {
 export function showError(error: unknown, style: ErrorStyle): void {
   const known = asAiotError(error);
   const advice = forProject(known.next, style.argv ?? []);
-  // With --json, suggested commands begin with `aiot`, under which other programs find it.
+  // With --json, suggested commands begin with `aiot`, the name by which other programs start it.
   const next = style.json ? advice : adviceAsTyped(advice);
   const shown = next === known.next ? known : known.reworded(known.message, { ...known, next });
   if (style.json) process.stdout.write(`${jsonLine({ error: shown.toJSON() })}\n`);
@@ -133,7 +133,7 @@ function usageError(error: ParserError): AiotError {
   const refusal = new AiotError('AIOT_USAGE', sentences(said, flags), { cause: error });
   const unasked = 'yes' in flags && !error.parse?.output?.flags?.yes && !process.stdin.isTTY;
   if (!unasked || !refusal.message.includes('expected --')) return refusal;
-  // Otherwise the user would not learn that --yes is needed before fixing everything else.
+  // Without this, the user would learn that --yes is needed only after fixing everything else.
   return new AiotError('AIOT_USAGE', refusal.message, {
     next: `${refusal.next} Also add --yes, because there is no terminal for the confirmation.`,
     cause: error,
@@ -192,7 +192,7 @@ function inOurWords(message: string): string {
   return found ? withSuggestion(message.replace(found[0], found[1])) : message;
 }
 
-/** Adds the value that was probably meant to a sentence that rejects a value. */
+/** Adds a suggestion to a sentence that rejects a value: the value that was probably meant. */
 function withSuggestion(sentence: string): string {
   const [, values = '', got = ''] = /expected one of (.+); got "([^"]*)"$/.exec(sentence) ?? [];
   return sentence + didYouMean(got, values.split(', '));

@@ -5,7 +5,8 @@ type Flag = Command.Flag.Any & { helpValue?: unknown; options?: readonly string[
 type Entry = [label: string, text: string];
 
 /**
- * Maximum width of labels in a column. The text of a wider label begins on the next line, so that one long name does not narrow all texts.
+ * Maximum width of labels in a column. The text of a wider label begins on the next line, so that one long name does not narrow the text
+ * column.
  */
 const widestLabel = 24;
 
@@ -138,7 +139,7 @@ function placeholderOf(name: string, { type, helpValue, multiple, options }: Fla
   return ` ${value}${multiple ? '...' : ''}`;
 }
 
-/** The values of a flag as a placeholder, such as `pause|rollback`, if they are few and short. */
+/** The values of a flag as a placeholder, such as `pause|rollback`; only if they are few and short. */
 function choiceOf(options: readonly string[] | undefined): string | undefined {
   const choice = options?.join('|') ?? '';
   return choice !== '' && choice.length <= 16 ? choice : undefined;
@@ -195,8 +196,8 @@ function commandLines(line: string, columns: number): string {
 const formerTopics: Readonly<Record<string, string>> = { ota: 'rollout' };
 
 /**
- * oclif's help with pages of our own: a front page of one screen, one line for each command of a topic, examples before flags.
- * Imports only oclif, which is already loaded, because help must be fast.
+ * oclif's help with pages of our own: a front page of one screen, one line for each command of a topic, examples before flags. Help must be
+ * fast, so this file imports only oclif, which is already loaded.
  */
 export default class AiotHelp extends Help {
   protected override CommandHelpClass = AiotCommandHelp;
@@ -205,7 +206,7 @@ export default class AiotHelp extends Help {
     this.log(frontPage(this.config.bin, this.opts.maxWidth));
   }
 
-  /** Shows help, which can be requested anywhere in a command line, and for any name of a command. */
+  /** Shows help. It can be requested anywhere on the command line, and by any name or alias of a command. */
   override async showHelp(argv: string[]): Promise<void> {
     const end = argv.indexOf('--');
     const words = argv
@@ -292,7 +293,7 @@ const aliasesOf = ({
 /** One line of the front page: commands or topics, and their purpose. */
 export type FrontLine = readonly [names: string, purpose: string];
 
-/** The front page, in the order of a newcomer's first steps. Every command and topic is in one of the lines. */
+/** The front page, in the order of a newcomer's first steps. Each command and topic appears on one of the lines. */
 export const frontGroups: readonly (readonly [title: string, lines: readonly FrontLine[]])[] = [
   [
     'Start',

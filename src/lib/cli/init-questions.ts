@@ -24,7 +24,7 @@ const subjects = {
 
 /**
  * Asks about the new project: its subject and its name. If the user has data, it also asks for its location, its labels and the target
- * chip, and for the sampling rate only if the data does not reveal it.
+ * chip, and for the sampling rate if the data does not reveal it.
  */
 export async function askForProject(
   asker: Asker,
@@ -95,7 +95,7 @@ async function askForLabels(asker: Asker, survey: Survey, say: (text: string) =>
   });
 }
 
-/** Reports a problem with the data at the question about its location, and asks again. */
+/** Inspects the data. If there is a problem with it, reports that and asks for its location again. */
 async function surveyed(options: Parameters<typeof surveyData>[0]): Promise<Judged<Survey>> {
   try {
     return { value: await surveyData(options) };

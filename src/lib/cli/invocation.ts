@@ -61,8 +61,8 @@ function isExecutable(file: string): boolean {
 }
 
 /**
- * The words with which npx runs this program: the package name as it was given to npx, or `aiot` if a project has installed the package.
- * Null = npx does not find it.
+ * The words that run this program through npx: the package name as given to npx, or `aiot` if a project has installed the package. null =
+ * npx does not find it.
  */
 function npxWords(own: string, cwd: string): string | null {
   const [, cached] = /^(.*[\\/]_npx[\\/][^\\/]+)[\\/]node_modules[\\/]/.exec(own) ?? [];
@@ -76,7 +76,7 @@ function npxWords(own: string, cwd: string): string | null {
   }
 }
 
-/** The package name that was given to npx, which npm stores in its folder. */
+/** The package name that was given to npx; npm stores it in its folder. */
 function namedForNpx(folder: string): string | null {
   try {
     const { _npx } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
@@ -103,7 +103,7 @@ function ownName(): string {
   return name;
 }
 
-/** Replaces `aiot` in a suggested command by the words that the user has to type. */
+/** Replaces `aiot` in a suggested command with the words that the user must type. */
 export function asTyped(command: string, program = ownName()): string {
   return command.replace(/^aiot(?= |$)/, () => program);
 }
@@ -133,7 +133,7 @@ export function again({ flags, given }: Typed, ...names: string[]): string {
     .join('');
 }
 
-/** Matches suggested commands that work on the current project. Commands with a file or a project of their own do not match. */
+/** Matches suggested commands that work on the current project. Commands that specify a file or a project do not match. */
 const projectStep =
   /\baiot model (?:train|quantize|evaluate|push)(?=$|`| &&| --(?!project\b)|[,.;](?:\s|$))/g;
 

@@ -22,12 +22,12 @@ export async function junitReport(file: string | undefined, command: string): Pr
     writeFileAtomic(file, junitXml(`aiot ${command}`, cases, (performance.now() - start) / 1000));
 }
 
-/** Exit codes that mean that the check itself failed: a gate, and a timeout. Other errors are unrelated to the checked subject. */
+/** Exit codes that mean that the check itself failed: a gate or a timeout. Other errors say nothing about the subject of the check. */
 const saidNo = new Set([6, 124]);
 
 /**
  * Runs one check that throws if it fails, such as `stream tail --expect`. The error is recorded as a failure and rethrown.
- * @param name undefined: there is nothing to check, so --junit is rejected
+ * @param name name of the test case; undefined = there is nothing to check, so --junit is rejected
  * @throws AIOT_USAGE, AIOT_FILE_NOT_WRITABLE, and the errors of the check
  */
 export async function junitOf<Value>(

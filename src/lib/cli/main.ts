@@ -4,8 +4,8 @@ import { switchedOn } from './switches.js';
 
 /**
  * Runs one command line. The base class of commands shows a command's errors. Failures before there is a command (such as an unknown
- * command) are shown here in the same form. Only the modules that --help needs are loaded at once; the core module, with its schemas, is
- * loaded only after a failure.
+ * command) are shown here in the same form. Only the modules that --help needs are loaded immediately; the core module, with its
+ * schemas, is loaded only after a failure.
  *
  * @param program URL of a file of this package, or oclif's options if commands are not read from dist/
  */
@@ -47,7 +47,7 @@ function listenToOutput(): void {
   });
 }
 
-/** Whether only a topic is named, such as `stream`: oclif prints its help, which is not JSON. */
+/** Whether the command line names only a topic, such as `stream`. oclif would print its help, which is not JSON. */
 function isTopic(argv: string[], config: Config): boolean {
   if (argv.includes('--help') || argv.includes('-h')) return false;
   const id = argv.filter((word) => !word.startsWith('-')).join(':');
@@ -88,7 +88,7 @@ async function fail(error: unknown, argv: string[], config: Config | undefined):
   );
 }
 
-/** All names of commands, with the current name of each, because former names still work. */
+/** Maps all names of commands, including former names, which still work, to the current names. */
 function namesOf(config: Config): Map<string, string> {
   const spaced = (id: string) => id.replaceAll(':', ' ');
   const own = config.commands.filter(

@@ -102,7 +102,7 @@ class Server {
       return { code: invalidRequest, why: 'expected one request per line' };
     const { id, method, params = {} } = message;
     if (typeof method !== 'string') {
-      // A message with a result or an error is a response. This side sends no requests, so the message is ignored.
+      // A message with a result or an error is a response. This server sends no requests, so the message is ignored.
       if ('result' in message || 'error' in message) return undefined;
       return { id, code: invalidRequest, why: 'expected a method' };
     }
@@ -299,7 +299,7 @@ function inputOf(command: Command.Loadable, flags: readonly string[], kind: Tool
   const properties: Record<string, object> = {};
   for (const [i, [name, { description, options }]] of args.entries()) {
     const word = { ...one(description), ...(options ? { enum: options } : {}) };
-    // If the command accepts any number of words, its last argument gets all remaining ones.
+    // If the command accepts any number of words, its last argument takes all remaining ones.
     const isLast = i === args.length - 1;
     properties[name] = command.strict === false && isLast ? { type: 'array', items: word } : word;
   }
@@ -354,7 +354,7 @@ function wordsOf({ id, flags, command, kind }: Callable, given: Record<string, u
     ...id.split(' '),
     '--json',
     '--quiet',
-    // An approval also confirms the command's own question.
+    // An approval also answers the command's confirmation question.
     ...(kind === 'write' && 'yes' in command.flags ? ['--yes'] : []),
     ...named.sort(),
     ...(words.length > 0 ? ['--', ...words] : []),
@@ -435,7 +435,7 @@ const withheld: ReadonlySet<string> = new Set([
   'show-secrets',
 ]);
 
-/** Maximum size of a response, bytes: as much as a model can read. */
+/** Maximum size of a response, bytes; a language model cannot read more. */
 export const mostBytes = 262_144;
 
 /** Delay between SIGTERM and SIGKILL, ms. */
@@ -459,7 +459,7 @@ export async function runCommand(
   { root, folder, timeoutMs, signal }: CallOptions,
 ): Promise<Called> {
   const env = { ...process.env };
-  // Otherwise an environment variable could set a flag that is withheld.
+  // Otherwise an environment variable could set a withheld flag.
   if (kind === 'read') for (const name of withheld) delete env[command.flags[name]?.env ?? ''];
   const tooLong = new AbortController();
   let bytes = 0;

@@ -19,7 +19,7 @@ export abstract class PlatformCommand extends AiotCommand {
   /**
    * @param call sends the request
    * @param text formats the response for people
-   * @param then suggested next commands, without the context; none if nothing follows
+   * @param then suggested next commands, without the --context flag; none if nothing follows
    */
   protected async ask<T>(
     input: PlatformInput,

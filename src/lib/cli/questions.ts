@@ -18,7 +18,7 @@ interface Question<T> {
 export interface Asker {
   /**
    * Asks the question, and repeats it with the reason until the answer is valid.
-   * @throws AIOT_INTERRUPTED at Ctrl-C, AIOT_USAGE if the terminal is closed before that
+   * @throws AIOT_INTERRUPTED at Ctrl-C, AIOT_USAGE if the terminal is closed before a valid answer
    */
   ask<T>(question: Question<T>): Promise<T>;
   close(): void;
@@ -93,7 +93,7 @@ export async function confirm(
   }
 }
 
-/** The error for a question that cannot be asked. `dryRun`: whether the command has --dry-run. */
+/** The error if a question cannot be asked. `dryRun`: whether the command has --dry-run. */
 export function needsYes(question: string, dryRun: boolean): AiotError {
   const look = dryRun ? 'Check the changes with --dry-run, then repeat' : 'Repeat';
   return new AiotError('AIOT_USAGE', `expected --yes: ${question}`, {

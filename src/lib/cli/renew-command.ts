@@ -13,7 +13,7 @@ import { again } from './invocation.js';
 import { afterProvisioning, provisionedText, provisionWarnings } from './render/provisioned.js';
 import { next } from './render/text.js';
 
-/** Folder of the device's identity, if it is not on a board. */
+/** Folder with the device's identity, if that is not on a board. */
 export const identityFolder = Flags.string({
   char: 'o',
   summary: 'Folder of the device’s identity or images; its files are overwritten.',

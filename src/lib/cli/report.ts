@@ -38,7 +38,7 @@ export async function reportFile({ report, open }: ReportAsked, name: string): P
 /** Programs that open a file with the user's default application; null = there is no desktop. */
 function openerOf(platform: NodeJS.Platform, env: NodeJS.ProcessEnv): [string, ...string[]] | null {
   if (platform === 'darwin') return ['open'];
-  // `start` cannot be used, because it is part of the shell, which would interpret an & in the path.
+  // `start` cannot be used, because it is a shell built-in, and the shell would interpret an & in the path.
   if (platform === 'win32') return ['explorer.exe'];
   // Without a display, xdg-open would start a text browser in this terminal.
   return env.DISPLAY || env.WAYLAND_DISPLAY ? ['xdg-open'] : null;

@@ -9,7 +9,7 @@ import { onAbort } from '../core/tasks.js';
 /**
  * Reads a secret from a file, from stdin (`-`) or from the environment. The command line is not an option, because it ends up in shell
  * history and process listings.
- * @returns the single line without its line end; undefined if neither file nor variable is given
+ * @returns the single line without its line ending; undefined if neither file nor variable is given
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (not one line), AIOT_USAGE (stdin is a terminal)
  */
 export async function readSecret(
@@ -57,7 +57,7 @@ export const passphraseFile = Flags.string({
 
 /**
  * Reads a passphrase from a file, from stdin (`-`), from AIOT_BACKUP_PASSPHRASE, or from the terminal. The command line is not an option,
- * because it ends up in shell history and process listings. Only the line end is removed.
+ * because it ends up in shell history and process listings. Only the line ending is removed.
  * @param twice for a new passphrase, which is typed twice to detect typos
  * @throws AIOT_USAGE (no terminal, or the two differ), AIOT_FILE_NOT_FOUND, AIOT_INTERRUPTED
  */

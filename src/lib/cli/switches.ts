@@ -1,5 +1,5 @@
 /**
- * Global switches that must be known before the command line is parsed: if JSON was requested, a parse error is shown as JSON too. Imports
+ * Global switches that must be known before the command line is parsed, so that with --json a parse error is also printed as JSON. Imports
  * nothing, because main.ts needs it before it shows --help.
  */
 

@@ -1,12 +1,12 @@
 import type { FileHandle } from 'node:fs/promises';
 
-// Shared by every append-only log: whole blocks, one sync for everything that arrived in the meantime, and a file that is unchanged after a
-// failed write. Each log has its own framing and checksums, because these formats are already in use: NDJSON with a CRC-32 per line (MQTT
-// sessions), binary records (spools). Files that users name (stream/file/sink.ts) may be pipes, which cannot be written at an offset or
-// truncated, so the system appends to them.
+// Shared by every append-only log: appends whole blocks, syncs once for everything that arrived in the meantime, and leaves the file
+// unchanged if a write fails. Each log has its own framing and checksums, because these formats are already in use: NDJSON with a CRC-32
+// per line (MQTT sessions), binary records (spools). Files that users name (stream/file/sink.ts) may be pipes, which cannot be written at
+// an offset or truncated, so the system appends to them.
 
 /**
- * Makes a file's data durable. It is a port so that a test can verify that nothing is acknowledged while a sync blocks or after it fails.
+ * Makes a file's data durable. Passed in, so that a test can verify that nothing is acknowledged while a sync blocks or after it fails.
  * Killing a process does not reveal a missing sync, because the kernel still has the data.
  */
 export type Sync = (file: Pick<FileHandle, 'datasync'>) => Promise<void>;
@@ -86,7 +86,7 @@ export class GroupCommit<T> {
     }
   }
 
-  /** Runs a task while nothing is being written; items that arrive during the task wait. */
+  /** Runs a task while nothing is being written; items that arrive meanwhile wait. */
   async alone(task: () => Promise<void>): Promise<void> {
     while (this.running !== undefined) await this.running;
     const done = Promise.resolve().then(task);

@@ -1,6 +1,6 @@
 /**
  * Every error that users can see, sorted by code. `aiot error CODE` prints an entry; docs/reference/errors.md is generated from it.
- * family: `user` = invalid input, `outside` = something this program communicates with failed, `bug` = our own fault.
+ * Families: `user` = invalid input, `outside` = something that this program communicates with failed, `bug` = a bug in this program.
  */
 export interface CatalogueEntry {
   /** Exit code: 1 failed · 2 usage · 3 partly failed · 4 not found · 5 not allowed · 6 a check or gate failed · 124 timed out · 130 interrupted. */
@@ -10,7 +10,7 @@ export interface CatalogueEntry {
   about: string;
   /** The next step, as a command or a sentence. */
   next: string;
-  /** The kinds of items that this error can concern, if each has its own next step. */
+  /** Next steps by the kind of object that the error concerns, if they differ. */
   subjects?: Readonly<Record<string, string>>;
 }
 

@@ -14,7 +14,7 @@ export const contextKinds = ['platform', 'architects-guide'] as const;
 
 export type ContextKind = (typeof contextKinds)[number];
 
-/** A platform, and the settings with which this user connects to it. */
+/** A platform, and this user's settings for connecting to it. */
 export const contextSchema = z.strictObject({
   /** Kind of the context; absent = a platform of this project. */
   kind: z.enum(contextKinds).optional(),
@@ -22,7 +22,7 @@ export const contextSchema = z.strictObject({
   url: z.url(),
   /** mqtts URL of the broker. */
   mqtt: z.url().optional(),
-  /** mqtt URL of its plaintext listener, if `aiot up --plain` provides one. */
+  /** mqtt URL of the broker's plaintext listener, if `aiot up --plain` provides one. */
   plain: z.url().optional(),
   /** PEM file of the CA that signed the server's certificate. */
   ca: z.string().optional(),
@@ -65,12 +65,12 @@ export async function writeContexts(contexts: Contexts, folder = configFolder())
 /** Environment variables that describe a platform without a context. */
 const variables = ['AIOT_URL', 'AIOT_TOKEN', 'AIOT_CA', 'AIOT_MQTT'] as const;
 
-/** A platform that commands talk to. */
+/** The platform that a command uses. */
 export interface ChosenContext extends PlatformContext {
   /** Name of the context; a platform given by AIOT_URL is named after its host, such as `lab.example-8443`. */
   name: string;
   kind: ContextKind;
-  /** How it was chosen: by name (the caller or AIOT_CONTEXT), by AIOT_URL, or as the current context. */
+  /** How it was chosen: by name (from the caller or AIOT_CONTEXT), by AIOT_URL, or as the current context. */
   from: 'name' | 'environment' | 'current';
   /** Names of the user's other contexts. */
   others: string[];
@@ -91,7 +91,7 @@ export async function chosenContext(
   const names = Object.keys(contexts);
   const othersOf = (chosen: string) => names.filter((other) => other !== chosen);
   const unnamed = contextOfEnvironment(contexts, env);
-  // Callers may pass on the name that this function returned earlier, so the name of the environment's platform selects it again.
+  // Callers may pass a name that this function returned earlier, so the name of the environment's platform selects it again.
   if (unnamed && (name ?? unnamed.name) === unnamed.name)
     return { ...unnamed, from: 'environment', others: othersOf(unnamed.name) };
   const wanted = name ?? current;
@@ -164,8 +164,8 @@ function platformUrl(text: string, protocol: 'https:' | 'mqtts:', source?: strin
 }
 
 /**
- * Data folder of a platform on this machine, found by its CA file, which `aiot up` stores as pki/ca.crt in it. Undefined for a CA that was
- * copied from another machine.
+ * Data folder of a platform on this machine, derived from the path of its CA file, which `aiot up` stores there as pki/ca.crt. Undefined
+ * for a CA that was copied from another machine.
  */
 export function platformFolderOfCa(ca: string | undefined): string | undefined {
   return ca?.match(/^(.+)[/\\]pki[/\\]ca\.crt$/)?.[1];
@@ -201,9 +201,9 @@ export async function listContexts(folder?: string): Promise<ShownContext[]> {
 }
 
 export interface AddOptions {
-  /** Make it the current context even if there is already one. The first context always becomes current. */
+  /** Whether to make it current even if another context is. The first context always becomes current. */
   use?: boolean;
-  /** Overwrite a context of the same name. */
+  /** Whether to overwrite a context of the same name. */
   replace?: boolean;
   folder?: string;
 }
@@ -248,8 +248,8 @@ export async function useContext(name: string, folder?: string): Promise<ShownCo
 }
 
 /**
- * Deletes a context and its token. If it was the current one, no context is current afterwards, because the next command's platform cannot
- * be guessed. Returns the name of the current context. @throws AIOT_CONTEXT_NOT_FOUND
+ * Deletes a context and its token. If it was the current one, no context is current afterwards, because the platform for the next command
+ * cannot be guessed. Returns the name of the current context. @throws AIOT_CONTEXT_NOT_FOUND
  */
 export async function removeContext(name: string, folder?: string): Promise<string | null> {
   return editing(folder, async () => {
@@ -280,7 +280,7 @@ function known(contexts: Contexts['contexts'], name: string): PlatformContext {
 }
 
 /**
- * Checks a context as a person typed it before anything is written: https and mqtts URLs without credentials, and a CA file that contains a
+ * Checks a context that a person typed before anything is written: https and mqtts URLs without credentials, and a CA file that contains a
  * certificate.
  * @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
@@ -312,7 +312,7 @@ export async function checkContext(typed: {
   };
 }
 
-/** Requires the fields by which this kind of context identifies its server. @throws AIOT_USAGE */
+/** Requires the fields that this kind of context identifies its server by. @throws AIOT_USAGE */
 function checkKind(
   kind: ContextKind,
   typed: { mqtt?: string | undefined; token?: string | undefined; fingerprint?: string | undefined },

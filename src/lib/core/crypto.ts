@@ -37,8 +37,8 @@ export function publicKeyOf(privatePem: string): string {
 }
 
 /**
- * The same form of the public key in a PEM text, which may be a public key (SPKI) or a private one (PKCS#8). For anything else it throws a
- * TypeError or the error of node:crypto.
+ * The same form, of the public key in a PEM text, which may contain a public key (SPKI) or a private one (PKCS#8). @throws TypeError or
+ * an error of node:crypto for anything else
  */
 export function publicKeyIn(pem: string): string {
   const key = createPublicKey(pem);
@@ -60,7 +60,7 @@ export function signBytes(privatePem: string, bytes: Uint8Array): string {
   return sign('sha256', bytes, createPrivateKey(privatePem)).toString('base64');
 }
 
-/** Checks whether a signature is valid for an ECDSA P-256 key. Malformed keys and signatures give false, not an error. */
+/** Checks whether a signature is valid for an ECDSA P-256 key. Malformed keys and signatures yield false, not an error. */
 export function verifyBytes(publicKeyBase64: string, bytes: Uint8Array, signatureBase64: string): boolean {
   try {
     const key: KeyObject = createPublicKey({
@@ -76,8 +76,8 @@ export function verifyBytes(publicKeyBase64: string, bytes: Uint8Array, signatur
 }
 
 /**
- * JSON with sorted keys and no spaces. Equal values give equal text, so their digests can be compared.
- * Throws TypeError on numbers that JSON cannot represent (NaN, infinities).
+ * JSON with sorted keys and no spaces. Equal values yield equal text, so their digests can be compared. Throws TypeError on numbers that
+ * JSON cannot represent (NaN, infinities).
  */
 export function canonicalJson(value: unknown): string {
   if (typeof value === 'number' && !Number.isFinite(value))

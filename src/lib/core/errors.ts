@@ -3,16 +3,22 @@ import { type CatalogueEntry, catalogue, type ErrorCode } from './catalogue.js';
 export interface ErrorDetails {
   /** Overrides the catalogue's next step if a better one is known. */
   next?: string;
-  /** The kind of thing that the error is about, if the code covers several: a device, a run, a CSV file. One of the catalogue's `subjects`. */
+  /**
+   * The kind of object that the error concerns, if the code covers several, such as a device, a run or a CSV file. One of the catalogue's
+   * `subjects`.
+   */
   subject?: string | undefined;
-  /** Address of the peer, for errors of the outside world: a URL, host:port, or file. Never includes credentials. */
+  /** Address of the peer, for errors in the `outside` family: a URL, host:port, or file. Never includes credentials. */
   endpoint?: string;
-  /** Whether the same call may succeed later. */
+  /** Whether the same call may succeed if it is retried later. */
   retryable?: boolean;
   cause?: unknown;
 }
 
-/** The one error type that commands show. `message` is one sentence that states the problem and names the thing with the problem. */
+/**
+ * The one error type that commands show. `message` is one sentence that states the problem and names the file, field or object that has
+ * it.
+ */
 export class AiotError extends Error {
   readonly code: ErrorCode;
   readonly exit: CatalogueEntry['exit'];
@@ -35,7 +41,7 @@ export class AiotError extends Error {
     this.retryable = details.retryable ?? false;
   }
 
-  /** The same error with another message, for example by a caller that knows which file it is about. */
+  /** Returns the same error with another message, for example if the caller knows which file it concerns. */
   reworded(message: string, details: ErrorDetails = {}): AiotError {
     return new AiotError(this.code, message, { subject: this.subject, cause: this, ...details });
   }
@@ -47,7 +53,7 @@ export class AiotError extends Error {
 }
 
 /**
- * Returns a factory for errors of one code, for a file that rejects its input for many reasons: `const unfit =
+ * Returns a factory for errors of one code, for a source file that rejects its input for many reasons: `const unfit =
  * errorMaker('AIOT_MODEL_UNFIT')`, then `throw unfit('its last layer has no weights')`.
  * @param about prefix of each message
  */
@@ -61,7 +67,7 @@ export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** Names of OpenSSL's verification errors as Node gives them (node:tls, "X509 certificate error codes"), and Node's own. */
+/** Node's names for OpenSSL's verification errors (node:tls, "X509 certificate error codes"), and Node's own errors. */
 const untrusted = /^ERR_TLS_|CERT|SELF_SIGNED|ISSUER|UNABLE_TO_VERIFY/;
 
 /** Whether a system error code means that the peer's certificate cannot be trusted. */
@@ -98,7 +104,7 @@ const exitMeanings: Record<ExitCode, { about: string; next: string }> = {
   130: { about: 'Interrupted by Ctrl-C or SIGTERM.', next: 'Run the command again.' },
 };
 
-/** Explains an exit code of this program, and lists the errors that end with it. @throws AIOT_USAGE */
+/** Explains an exit code of this program, and lists the errors that cause it. @throws AIOT_USAGE */
 export function explainExit(exit: number): {
   exit: number;
   about: string;
@@ -130,7 +136,7 @@ export function explainCode(code: string): CatalogueEntry & { code: ErrorCode } 
   });
 }
 
-/** Whether an error has this code and, if one is given, this subject. */
+/** Whether an error has this code and, if given, this subject. */
 export function hasCode(error: unknown, code: ErrorCode, subject?: string): error is AiotError {
   return (
     error instanceof AiotError && error.code === code && (subject === undefined || error.subject === subject)

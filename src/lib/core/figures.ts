@@ -13,7 +13,7 @@ export function percent(share: number, digits = 1): string {
   return `${(share * 100).toFixed(digits)} %`;
 }
 
-/** A share measured on cases that were sampled in groups, such as windows of recordings. */
+/** A share measured on cases that were sampled in groups, such as windows from the same recording. */
 export interface MeasuredShare {
   share: number;
   cases: number;
@@ -58,7 +58,7 @@ export function foldsText(of: FoldsFigures, unit: MeasuredShare['unit']): string
   return `${parts.join(', ')}; ${plural(folds, 'fold')}, float`;
 }
 
-/** A size: 1536 becomes `1.5 KiB`. File and memory sizes have this format on the terminal, in the dashboard and in reports. */
+/** A size: 1536 becomes `1.5 KiB`. The format for file and memory sizes on the terminal, in the dashboard and in reports. */
 export function size(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`;
   const units = ['KiB', 'MiB', 'GiB', 'TiB'];

@@ -91,7 +91,10 @@ export async function removeLeftovers(folder: string): Promise<void> {
 const isFull = (code: string | undefined) =>
   code === 'ENOSPC' || code === 'EDQUOT' || code?.startsWith('SQLITE_FULL') === true;
 
-/** Whether an operation failed because the disk is full. SQLite does not give this reason if it cannot create its shared memory in a folder. */
+/**
+ * Whether an operation failed because the disk is full. SQLite does not report this reason if it cannot create its shared memory file in a
+ * folder.
+ */
 export function isForWantOfRoom(error: unknown, folder: string): boolean {
   const code = systemCode(error);
   if (isFull(code) || !code?.startsWith('SQLITE_IOERR')) return isFull(code);
@@ -113,8 +116,8 @@ export function unwritable(path: string, error: unknown, doing = 'write'): AiotE
 }
 
 /**
- * The error for a failure of the machine, such as a failing disk or too few file handles, wherever in the code it occurs. Undefined for any
- * other error, which the caller reports as a bug.
+ * The error for a failure of the machine, such as a failing disk or too few file handles, wherever in the code it occurs. Undefined for
+ * other errors, which the caller reports as bugs.
  */
 export function machineFailure(error: unknown): AiotError | undefined {
   const code = systemCode(error);
@@ -131,7 +134,7 @@ export function machineFailure(error: unknown): AiotError | undefined {
 }
 
 /**
- * Reports early the errors that `writeFileAtomic` would otherwise report after long work. It leaves nothing behind.
+ * Reports errors early that `writeFileAtomic` would otherwise report only after long work. Leaves nothing behind.
  * @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
 export async function requireWritable(path: string): Promise<void> {
@@ -206,7 +209,7 @@ export async function writeJsonAtomic(path: string, value: unknown, mode = 0o644
   await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`, mode);
 }
 
-/** Reasons why a file cannot be read, in words. Rarer reasons are given as the system's code. */
+/** Reasons why a file cannot be read, in words. For rarer reasons, the system's code is shown. */
 const obstacles: Record<string, string> = {
   EACCES: 'no permission to read it',
   EISDIR: 'it is a folder',
@@ -214,7 +217,7 @@ const obstacles: Record<string, string> = {
   ERR_FS_FILE_TOO_LARGE: 'it has more than 2 GiB',
 };
 
-/** Codes for a path at which there is no file. */
+/** Codes that mean that there is no file at a path. */
 const nowhere = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG']);
 
 /** @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE (a folder, a device such as /dev/zero, a silent pipe, or no permission to read) */
@@ -256,7 +259,7 @@ async function readPipe(path: string): Promise<Buffer> {
         if (systemCode(error) !== 'EAGAIN') throw error;
         return null;
       });
-      // A pipe without data may still get a writer, unless it has already sent something.
+      // A pipe at its end may still get a writer, unless data has already arrived.
       if (got?.bytesRead === 0 && (chunks.length > 0 || performance.now() > giveUp)) break;
       if (got !== null && got.bytesRead > 0) chunks.push(got.buffer.subarray(0, got.bytesRead));
       else await new Promise((resolve) => setTimeout(resolve, pipePauseMs));
@@ -323,7 +326,7 @@ export async function refuseInputs(
   }
 }
 
-/** If the target is an existing CSV file in an input folder, a description of it, such as `a.csv in data`. */
+/** Describes the target, such as `a.csv in data`, if it is an existing CSV file in an input folder. */
 async function folderOf(target: string, inputs: ReadonlyMap<string, string>): Promise<string | undefined> {
   if (extname(target) !== '.csv' || !(await stat(target).catch(() => null))?.isFile()) return undefined;
   for (const [folder, input] of inputs) {

@@ -42,8 +42,8 @@ export function aiotVersion(): string {
 }
 
 /**
- * The package's own folder: the nearest parent with aiot's package.json. It works from src, from dist and when
- * installed; the result is cached.
+ * The package's own folder: the nearest parent with aiot's package.json. Works from src, from dist and in an installed package;
+ * the result is cached.
  */
 export function packageRoot(from?: string): string {
   if (from !== undefined) return above(from);
@@ -69,7 +69,7 @@ function nameOfPackage(folder: string): unknown {
 
 /**
  * Reads a file of another package that is bundled with this one in dist/vendor, where scripts/vendor.js writes it with each build.
- * @param name its name in dist/vendor; a name that ends with `.gz` is decompressed
+ * @param name name of the file in dist/vendor; a name that ends with `.gz` is decompressed
  * @throws as `readBytes`; an error of zlib if the file is damaged
  */
 export async function vendoredFile(name: string): Promise<Uint8Array> {

@@ -2,8 +2,8 @@ import type { Socket } from 'node:net';
 import type { Agent } from 'undici';
 
 /**
- * An agent for HTTP requests that avoids a fault of undici 7. If a server closes the connection while the last piece of its response is
- * still unread, undici fails an assertion and terminates the process (nodejs/undici#5360). The fix in undici 8 needs Node 22. Like the fix,
+ * An agent for HTTP requests that avoids a fault of undici 7. If a server closes the connection before the last piece of its response has
+ * been read, an assertion fails in undici and terminates the process (nodejs/undici#5360). The fix in undici 8 needs Node 22. Like the fix,
  * this agent defers the end of such a connection.
  */
 export async function httpAgent(options: Agent.Options = {}): Promise<Agent> {
@@ -23,7 +23,7 @@ export async function httpAgent(options: Agent.Options = {}): Promise<Agent> {
 }
 
 /**
- * Defers the end of a connection while undici's parser is paused, because the parser would throw. When it resumes, the parser reads the
+ * Defers the end of a connection while undici's parser is paused, because the parser would throw. When the parser resumes, it reads the
  * socket, and the end is reported to it again. A connection that was reset has no more data, so its response fails.
  */
 function holdEnd(socket: Socket): void {

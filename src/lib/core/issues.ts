@@ -52,8 +52,8 @@ function problemsIn(issue: Issue, { value, schema }: Checked): Problem[] {
 }
 
 /**
- * Whether an issue has Zod's default message rather than a custom one of the schema. An `invalid_type` message is matched by pattern: it
- * ends with the received type, and the issue no longer contains the value.
+ * Whether an issue has Zod's default message rather than a custom one of the schema. An `invalid_type` message is matched by pattern,
+ * because it ends with the received type, and the issue no longer contains the value.
  */
 function isZods(issue: Issue): boolean {
   if (issue.code === 'invalid_type') return /^Invalid input: expected \w+, received /.test(issue.message);
@@ -188,7 +188,7 @@ function unionOf(issue: Extract<Issue, { code: 'invalid_union' }>): string {
   return [...new Set(each)].join(', or ').replaceAll(', or expected ', ', or ') || 'not a valid value';
 }
 
-/** A word as it is; any other value as JSON. */
+/** A word unchanged; any other value as JSON. */
 function word(value: unknown): string {
   if (typeof value === 'string' && /^[\w.+/:@-]+$/.test(value)) return value;
   return typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? String(value));
@@ -263,7 +263,7 @@ function unwrapped(schema: z.core.$ZodType): z.core.$ZodType {
   return inner ? unwrapped(inner) : schema;
 }
 
-/** A value as messages show it: on one line and shortened. */
+/** A value as shown in messages: on one line and shortened. */
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing';
   // JSON cannot represent .nan, .inf or a bigint.

@@ -8,8 +8,8 @@ import { nativePart } from './process.js';
 /**
  * Acquires a lock for this process. Returns a function that releases it, or null if another process still holds it after `waitMs`. It is
  * the operating system's lock on a file (SQLite's exclusive transaction), so it ends with the process, even after a crash. Stale locks
- * cannot exist, so there is no cleanup in which two processes could both acquire it. The file may be next to keys, so only its owner can
- * read it (0600).
+ * cannot exist, so no cleanup is needed, during which two processes could both acquire the lock. The file may be next to keys, so only its
+ * owner can read it (0600).
  * @throws AIOT_FILE_NOT_WRITABLE
  */
 export async function takeLock(path: string, waitMs = 0): Promise<(() => void) | null> {
@@ -21,7 +21,8 @@ export async function takeLock(path: string, waitMs = 0): Promise<(() => void) |
       lock = new Database(path, { timeout: 0 });
       lock.exec('BEGIN EXCLUSIVE');
       const taken = lock;
-      // SQLite creates the file with mode 0644. The mode is changed by path, because closing a second handle of the file would release the lock.
+      // SQLite creates the file with mode 0644. The mode is changed by path, because closing a second handle to the file would release the
+      // lock.
       await chmod(path, 0o600);
       return () => taken.close();
     } catch (error) {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
 
-/** Form of the names that people give to devices, models, datasets and contexts. They appear in topics, paths and URLs. */
+/** Pattern of the names that people give to devices, models, datasets and contexts. They appear in topics, paths and URLs. */
 export const namePattern = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$/;
 
 /** A new id: `prefix_` and 26 characters. Ten of them encode the time, so that ids sort by creation, and 16 are random (80 bits). */
@@ -25,7 +25,7 @@ export function timeOfId(id: string): number {
 
 /**
  * An empty record for keys from outside, such as names chosen by users. It inherits nothing, so `constructor` and `__proto__` are ordinary
- * keys. With a plain object, such keys would find or change inherited members, or store nothing.
+ * keys. In a plain object, such keys would read or change inherited members, or store nothing.
  */
 export function dictionary<Value>(): Record<string, Value> {
   return Object.create(null) as Record<string, Value>;

@@ -19,7 +19,7 @@ export function gaussian(random: Random): number {
   return Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * random());
 }
 
-/** The numbers below `count` in the order that `shuffled` would give, in four bytes each. */
+/** The integers from 0 to `count` − 1 in the order that `shuffled` would produce, in four bytes each. */
 export function shuffledNumbers(count: number, random: Random): Uint32Array {
   const out = new Uint32Array(count);
   for (let i = 0; i < count; i++) out[i] = i;
@@ -43,8 +43,8 @@ export function shuffled<T>(items: readonly T[], random: Random): T[] {
 }
 
 /**
- * Rounds to the nearest integer, with halves away from zero, like C's round() and TensorFlow Lite's TfLiteRound. It does not use floor(x +
- * 0.5), which is wrong for the number just below one half. It never returns −0, which no integer type can represent.
+ * Rounds to the nearest integer, with halves away from zero, like C's round() and TensorFlow Lite's TfLiteRound. Does not use floor(x +
+ * 0.5), which is wrong for the number just below one half. Never returns −0, which no integer type can represent.
  */
 export function roundHalfAway(x: number): number {
   const whole = Math.trunc(x) + 0;
@@ -52,7 +52,10 @@ export function roundHalfAway(x: number): number {
   return x < 0 ? whole - 1 : whole + 1;
 }
 
-/** Quantile of ascending values, interpolated linearly between the two nearest (numpy's default; Hyndman and Fan's type 7). 0 without values. */
+/**
+ * Quantile of ascending values, interpolated linearly between the two nearest (numpy's default; Hyndman and Fan's type 7). 0 if there are
+ * no values.
+ */
 export function quantile(sorted: ArrayLike<number>, share: number): number {
   const at = share * (sorted.length - 1);
   const low = Math.floor(at);

@@ -42,7 +42,7 @@ export interface RunOptions {
   input?: Uint8Array;
   /** Streams to read; the others are discarded. Default both. */
   reads?: readonly ('stdout' | 'stderr')[];
-  /** Maximum output retained for each stream, keeping its end; default a million characters, 0 = none. */
+  /** Maximum number of characters retained from the end of each stream; default a million, 0 = none. */
   mostOutput?: number;
   onOutput?: (text: string, from: 'stdout' | 'stderr') => void;
   timeoutMs?: number;
@@ -51,7 +51,7 @@ export interface RunOptions {
   group?: boolean;
   /** Time between SIGTERM and SIGKILL, ms; default 5000. */
   graceMs?: number;
-  /** How long to wait for output after the program's exit, ms; default 2000. Its children may keep the stream open forever. */
+  /** How long to wait for output after the program's exit, ms; default 2000. Its children may keep the streams open forever. */
   outputMs?: number;
 }
 
@@ -61,15 +61,15 @@ export interface ProgramEnd {
   endedBy: NodeJS.Signals | null;
   /** Whether the program did not end within `timeoutMs` and was terminated. */
   timedOut: boolean;
-  /** Whether `signal` was aborted while the program ran, so that it was asked to end. It may still have ended with a code of its own. */
+  /** Whether `signal` was aborted while the program ran, so that it was asked to end. It may nevertheless have exited with its own code. */
   aborted: boolean;
   stdout: string;
   stderr: string;
 }
 
 /**
- * Runs a program to its end. The caller evaluates the exit code. At the timeout, or when `signal` is aborted, the program is terminated and
- * its end is awaited.
+ * Runs a program until it ends. The caller evaluates the exit code. At the timeout, or when `signal` is aborted, the program is terminated
+ * and its end is awaited.
  * @throws the system's error if it cannot be started; the signal's reason once an aborted program has ended
  */
 export async function runProgram(
@@ -130,7 +130,7 @@ export async function endOfProgram(
   };
   let late: NodeJS.Timeout | undefined;
   child.once('exit', () => {
-    // The program has ended on its own. It must not be stopped or count as late while its last output is awaited.
+    // The program has ended on its own. It must not be stopped, or count as timed out, while its last output is awaited.
     stopWatching();
     late = setTimeout(() => {
       child.stdout?.destroy();
@@ -185,8 +185,8 @@ export function lastOutput(output: Readable, most: number): () => string {
 
 /**
  * Node's `spawn`, with failures to start always reported as events. Without a free file handle, Node creates no stdio streams and reports
- * the failure only later. For other reasons (arguments too long, no memory) it throws. Here a program that could not be started always
- * emits `error`, then `close`. Its output streams have ended, and its input is discarded.
+ * the failure only later; for other reasons (arguments too long, no memory) it throws. With this function, a program that could not be
+ * started always emits `error`, then `close`. Its output streams have ended, and its input is discarded.
  */
 export const startProgram = ((program: string, args: readonly string[], options: SpawnOptions) => {
   const child = started(program, args, options);
@@ -203,7 +203,7 @@ function started(program: string, args: readonly string[], options: SpawnOptions
   try {
     return spawn(program, args, options);
   } catch (error) {
-    // A program with a zero byte in its name is the caller's mistake, not the system's.
+    // A NUL byte in the program's name is the caller's mistake, not the system's.
     if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
     const child = new ChildProcess();
     process.nextTick(() => {
@@ -216,8 +216,8 @@ function started(program: string, args: readonly string[], options: SpawnOptions
 
 /**
  * Keeps V8's space for new objects at its present size until `letYoungHeapGrow` is called. V8 doubles that space, up to two halves of 16
- * MB, if many objects are created at once and retained, as while a program loads. V8 never releases it, which wastes 10 MB in a process
- * that does little.
+ * MB, if many objects are created at once and retained, as happens while a program loads. V8 never releases it, which wastes 10 MB in a
+ * process that does little.
  */
 export function keepYoungHeapSmall(): void {
   youngHeapGrows = false;
@@ -270,10 +270,10 @@ const quietMs = 10 * 60_000;
 const quietGrowth = 50;
 
 /**
- * Fits V8's heap to the traffic of a process that runs for months. Objects of connections live for days: a small heap that is collected
- * often contains little garbage beside them. Objects of messages live for milliseconds: with a large young generation most of them die in
- * it, instead of being copied. After the start, and when the traffic has ended, the remaining garbage is collected, because a quiet heap
- * would otherwise stay as large as it is.
+ * Fits V8's heap to the traffic of a process that runs for months. Objects that belong to connections live for days; a small heap that is
+ * collected often contains little garbage beside them. Objects that belong to messages live for milliseconds; with a large young
+ * generation, most of them die there instead of being copied. After the start, and when the traffic has ended, the remaining garbage is
+ * collected, because an idle heap would otherwise never shrink.
  * @param received number of messages received so far
  * @returns a function that stops it
  */
@@ -283,7 +283,7 @@ export function fitHeap(received: () => number): () => void {
   let traffic: 'unknown' | 'busy' | 'quiet' = 'unknown';
   let busyAt = 0;
   const look = () => {
-    // Timers fire late on a busy machine. Divided by the nominal interval, the count would overstate the rate.
+    // Timers fire late on a busy machine, so dividing the count by the nominal interval would overstate the rate.
     const now = performance.now();
     const rate = ((received() - before) * 1000) / Math.max(now - lookedAt, 1);
     before = received();
@@ -306,10 +306,7 @@ export function fitHeap(received: () => number): () => void {
 
 let resident = 0;
 
-/**
- * Memory of this process, bytes. The system provides it through a file, for which there may be no free handle. In that case, the result is
- * the last known value.
- */
+/** Resident memory of this process, bytes. Reading it needs a file handle; if none is free, the result is the last known value. */
 export function residentBytes(): number {
   try {
     resident = process.memoryUsage.rss();
@@ -321,7 +318,7 @@ export function residentBytes(): number {
 
 /**
  * Returns memory that was needed only at startup (a bundle's files, a dataset) to the system. Do not call it before many operations run
- * concurrently: V8 then allows itself a larger heap, 15 MB more for a bridge.
+ * concurrently, because V8 then allows itself a larger heap: 15 MB more for a bridge.
  */
 export function collectGarbage(): void {
   setFlagsFromString('--expose-gc');
@@ -388,7 +385,7 @@ function isThere(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // Another user's process may not be signaled.
+    // Signaling another user's process is not permitted.
     return systemCode(error) === 'EPERM';
   }
 }

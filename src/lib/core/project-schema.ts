@@ -6,13 +6,13 @@ import { parseCron } from './time.js';
 const name = z.string().regex(namePattern, 'letters, digits, dot, dash or underscore, at most 64');
 const positive = z.number().positive();
 
-/** Number of samples: more than a day at 10 Hz, and still small enough to be allocated. */
+/** Number of samples. The limit is more than a day at 10 Hz, and still small enough to be allocated. */
 const windowLength = z.int().min(1).max(1_000_000);
 
 /** The name of a class or a recorded label; it is printed and used in file names. */
 const word = z.string().regex(/^[^\p{Cc}]{1,64}$/u, 'expected 1 to 64 characters without control characters');
 
-/** A recorded label. In tables it is often a number, which YAML reads as a number too. */
+/** A recorded label. In tables it is often a number, which YAML also parses as a number. */
 const label = z.union([word, z.number().transform(String)]);
 
 const field = z.strictObject({
@@ -44,11 +44,11 @@ export const featureSetNames = ['raw', 'motion', 'har', 'spectral', 'logmel', 'm
 
 /** Frames, bands and coefficients of the sets `logmel` and `mfcc`. */
 const mel = z.strictObject({
-  /** Number of samples in one frame, after resampling; absent = those of 30 ms. */
+  /** Number of samples in one frame, after resampling; absent = 30 ms. */
   frame: z.int().min(2).max(16_384).optional(),
-  /** Number of samples between the starts of two frames; absent = those of 20 ms. */
+  /** Number of samples between the starts of two frames; absent = 20 ms. */
   hop: z.int().min(1).max(16_384).optional(),
-  /** Length of the Fourier transform; absent = the power of two from the frame up. */
+  /** Length of the Fourier transform; absent = the smallest power of two that is at least as long as the frame. */
   fft: z.int().min(2).max(16_384).optional(),
   /** Number of mel bands; absent = 40. */
   bands: z.int().min(1).max(256).optional(),
@@ -86,7 +86,7 @@ const pair = z.union([size, z.tuple([size, size])]);
 const activation = z.enum(['none', 'relu', 'relu6', 'leaky-relu', 'tanh', 'sigmoid']);
 const padding = z.enum(['same', 'valid']);
 
-/** One layer of `model.layers`, if layers are given one by one. The output layer follows from `model.output`. */
+/** One layer of `model.layers`, if the layers are listed individually. The output layer follows from `model.output`. */
 export const layerSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('dense'), units: size, activation: activation.default('relu') }),
   z.strictObject({
@@ -117,7 +117,7 @@ export const layerSchema = z.discriminatedUnion('type', [
 
 export type LayerConfig = z.output<typeof layerSchema>;
 
-/** Augmentations of raw training windows, drawn again in each epoch. Each value sets a strength; 0 = off. */
+/** Augmentations of raw training windows, redrawn in each epoch. Each value sets a strength; 0 = off. */
 const augment = z.strictObject({
   /** Maximum rotation about a random axis, degrees. Groups of three fields (x, y, z) are rotated. */
   rotation: z.number().min(0).max(180).default(0),
@@ -167,7 +167,7 @@ const train = z.strictObject({
   stride: windowLength.optional(),
   /** Training ends after this number of epochs without a lower validation loss; absent = all epochs are run. */
   patience: z.int().min(1).optional(),
-  /** Whether rare classes count as much as frequent ones. */
+  /** Whether rare classes are weighted so that they count as much as frequent ones. */
   classWeights: z.enum(['balanced', 'none']).default('balanced'),
   augment: augment.prefault({}),
   forest: forest.prefault({}),
@@ -206,10 +206,10 @@ const accept = z.strictObject({
   accuracy: z.number().min(0).max(1).optional(),
   /** Minimum area under the ROC curve. */
   auc: z.number().min(0).max(1).optional(),
-  /** Maximum root mean squared error, in the unit of the value. */
+  /** Maximum root mean squared error, in the unit of the predicted value. */
   rmse: positive.optional(),
   mae: positive.optional(),
-  /** Maximum loss of macro-F1 from float to int8, 0..1. */
+  /** Maximum drop in macro-F1 from float to int8, 0 to 1. */
   drop: z.number().min(0).max(1).optional(),
   /** Maximum size of the arena: a number of bytes, or `32KiB`. */
   arena: z
@@ -241,7 +241,7 @@ const model = z.strictObject({
   name: name.optional(),
   table: table.optional(),
   kind: z.enum(['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'forest', 'layers']).default('mlp'),
-  /** Units of the hidden layers (mlp, autoencoder), filters of the convolutions (cnn1d, ds-cnn), or layers one by one. */
+  /** Units of the hidden layers (mlp, autoencoder), filters of the convolutions (cnn1d, ds-cnn), or a list of layers. */
   layers: z.union([z.array(size).min(1).max(16), z.array(layerSchema).min(1).max(64)]).optional(),
   /** Kind of the model's output; that of an autoencoder is always its reconstruction error. */
   output: z.enum(['classes', 'probability', 'value']).default('classes'),
@@ -270,7 +270,7 @@ const up = z.strictObject({
       port: z.int().min(0).max(65_535).default(1883),
       /** Address to listen on; absent = the address of `aiot up --host`. */
       host: z.string().min(1).optional(),
-      /** Must be set explicitly to state that credentials are not checked: anyone who reaches the port is accepted. */
+      /** Must be set explicitly, to acknowledge that credentials are not checked: anyone who can reach the port is accepted. */
       password: z.literal('any', {
         error: "expected the word any, because the boards' passwords are not checked",
       }),
@@ -308,7 +308,7 @@ const loop = z.strictObject({
     .string()
     .regex(/^(none|majority:[1-9]\d?|hysteresis(:0?\.\d+)?)$/, '"none", "majority:N" or "hysteresis:SHARE"')
     .optional(),
-  /** Minimum time for which a smoothed class is kept, such as 5s. */
+  /** Minimum time that a smoothed class is held, such as 5s. */
   hold: z.string().min(1).optional(),
   /** How pictures are processed, for a loop on pictures instead of samples. */
   through: z.enum(['faces']).optional(),
@@ -321,7 +321,7 @@ const loop = z.strictObject({
 
 /** Firmware of the project's own: `aiot firmware init`. */
 const firmware = z.strictObject({
-  /** Version that a device reports until an update sets another one. */
+  /** Version that a device reports until an update changes it. */
   version: z
     .string()
     .regex(/^[0-9A-Za-z][0-9A-Za-z.+-]{0,31}$/, 'expected a version such as 0.1.0, at most 32 characters')
@@ -339,7 +339,7 @@ const firmware = z.strictObject({
 /** Names of steps and of their outputs; they become folder names, and template names on a cluster. */
 const stepName = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'expected lowercase letters, digits and dashes');
 
-/** A path relative to the folder in which a step runs. */
+/** A path relative to the folder that a step runs in. */
 const inside = z
   .string()
   .regex(/^(?!\/)(?!(?:.*\/)?\.\.?(?:\/|$))[^\\\p{Cc}]{1,200}$/u, "expected a path within the step's folder");
@@ -348,11 +348,11 @@ const span = z.string().regex(/^\d+(\.\d+)?\s*(ms|s|m|h|d)$/, 'expected a time s
 
 /** A step: one of the default pipeline's steps with other settings, or a custom program. */
 const step = z.strictObject({
-  /** A program with its arguments, run in a folder of its own; `${name}` is replaced by a value of `params`. */
+  /** A program with its arguments, run in its own folder; `${name}` is replaced by a value of `params`. */
   run: z.array(z.string().min(1)).min(1).optional(),
   /** Inputs: a path in the step's folder, and the `STEP.OUTPUT`, file or folder of the project that is placed there. */
   in: z.record(inside, z.string().min(1)).optional(),
-  /** Outputs: a name, and the file or folder that the step leaves in its folder. */
+  /** Outputs: a name, and the file or folder that the step creates in its folder. */
   out: z.record(stepName, inside).optional(),
   /** Outputs to copy after a successful run: the name of an output, and its destination in the project. */
   publish: z.record(stepName, inside).optional(),
@@ -388,8 +388,8 @@ const stepsField = z.unknown().transform((value, context) => {
   // The value is returned in its original form, so that a parsed value can be parsed again.
   if (read.success) return read.data as StepsConfig;
   for (const issue of read.error.issues) {
-    // An issue of a union lists its options one by one. Only the option with problems in the step's fields is reported; that `false` is
-    // allowed too would not help.
+    // The issue for a union lists each of its options. Only the option with problems in the step's fields is reported; mentioning that
+    // `false` is allowed too would not help.
     const inner = issue.code === 'invalid_union' ? issue.errors.find((each) => each.some(isDeep)) : undefined;
     const found = inner ? inner.map((each) => ({ ...each, path: [...issue.path, ...each.path] })) : [issue];
     context.issues.push(...found.map((each) => ({ ...each, input: value }) as never));
@@ -472,7 +472,7 @@ function isDeep({ path, code }: { path: PropertyKey[]; code: string }): boolean 
   return path.length > 0 || code === 'unrecognized_keys';
 }
 
-/** Replaces empty entries such as `train:` by entries without fields, which change nothing. */
+/** Replaces empty entries such as `train:` with entries without fields, which change nothing. */
 function named(value: unknown): unknown {
   if (value === null || typeof value !== 'object') return value;
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, each ?? {}]));
@@ -491,7 +491,10 @@ export type TriggerConfig = z.output<typeof triggers>;
 
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 
-/** JSON Schema (draft 7) of aiot.yaml, with which editors validate each field on its own. Checks across fields (`crossChecks`) are not included. */
+/**
+ * JSON Schema (draft 7) of aiot.yaml, which editors use to validate each field individually. Checks across fields (`crossChecks`) are not
+ * included.
+ */
 export function projectJsonSchema(): JsonSchema {
   return z.toJSONSchema(projectSchema, {
     io: 'input',

@@ -31,7 +31,10 @@ export async function loadProject(dir: string): Promise<Project> {
   return { dir: folder, file, config: parseProject(bytes.toString('utf8'), file) };
 }
 
-/** The project of a folder without aiot.yaml: all settings have their defaults, and the name is the folder's. Its `file` does not exist. */
+/**
+ * The project for a folder without aiot.yaml: all settings have their defaults, and its name is that of the folder. Its `file` does not
+ * exist.
+ */
 export function defaultProject(dir: string): Project {
   const folder = resolve(dir);
   const name = basename(folder)
@@ -151,7 +154,7 @@ function checkModel({ model, signal }: ProjectConfig): Problem[] {
 
 type Model = ProjectConfig['model'];
 
-/** Fields of `model`, `model.train` and `signal` that are overridden for one run. */
+/** Fields of `model`, `model.train` and `signal` to override for one run. */
 export interface Overrides {
   model?: Partial<Pick<Model, 'kind' | 'layers' | 'output' | 'split'>>;
   train?: Partial<Model['train']>;
@@ -187,7 +190,7 @@ export function overrideProject(
   return { ...project, config: parsed.data };
 }
 
-/** The same object without undefined members, which would hide the values of the file. */
+/** The same object without undefined members, which would hide the file's values. */
 function given<T extends object>(values: T): Partial<T> {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
@@ -201,7 +204,7 @@ export interface ProjectSetting {
   line: number | null;
 }
 
-/** All values of a project, each with the line on which it is written. @throws as `readText` */
+/** All values of a project, each with its line in aiot.yaml. @throws as `readText` */
 export async function projectSettings(project: Project): Promise<ProjectSetting[]> {
   const lines = new LineCounter();
   const text = await readText(project.file);

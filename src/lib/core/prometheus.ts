@@ -1,6 +1,6 @@
 export type Labels = Readonly<Record<string, string>>;
 
-/** Builds a text in Prometheus' format 0.0.4, one family after another. Names end with their unit; counters end with `_total`. */
+/** Builds a text in Prometheus' format 0.0.4, family by family. Names end with their unit; counters end with `_total`. */
 export class Exposition {
   private readonly lines: string[] = [];
 
@@ -54,7 +54,7 @@ function labelValue(text: string): string {
   return text.replace(/[\\"\n]/g, (char) => (char === '\n' ? '\\n' : `\\${char}`));
 }
 
-/** Upper bounds of the buckets of durations, s. */
+/** Upper bounds of the buckets for durations, s. */
 const secondsBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
 
 export class Histogram {

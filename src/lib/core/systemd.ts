@@ -16,8 +16,8 @@ export function unitWord(text: string): string {
 export const unitValue = (text: string) => text.replaceAll('%', '%%').replaceAll(/[\r\n]/g, ' ');
 
 /**
- * Escapes a folder that is taken literally. If its path ends with `\` or a space, a `/` is appended. Otherwise the `\` would continue on
- * the next line, and the space would be lost.
+ * Escapes a folder that is taken literally. If its path ends with `\` or a space, a `/` is appended. Otherwise the `\` would continue the
+ * value on the next line, and the space would be lost.
  */
 export const unitFolder = (path: string) => unitValue(path).replace(/[\\\s]$/, '$&/');
 
@@ -27,7 +27,7 @@ export const unitFolder = (path: string) => unitValue(path).replace(/[\\\s]$/, '
  */
 export const unitFile = (path: string) => unitValue(path).replaceAll(/[\\*?[\]]/g, '\\$&');
 
-/** Quotes a word if necessary; specifiers are unchanged. */
+/** Quotes a word if necessary; specifiers are left unchanged. */
 export function unitQuoted(text: string): string {
   if (/^[\w@%+=:,./$-]+$/.test(text)) return text;
   return `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
@@ -62,7 +62,7 @@ export function packagesOf(root: string): string {
 /**
  * Sandboxing settings for a service (systemd.exec(5)): no capabilities, a read-only system, and only the required paths below home folders.
  * Without MemoryDenyWriteExecute, because V8 generates machine code.
- * @param reads readable paths below a home @param writes writable paths below a home
+ * @param reads readable paths below a home folder @param writes writable paths below a home folder
  * @param devices usable devices in /dev; none = none @param kernelFiles whether it writes below /sys
  */
 export function confined({
@@ -194,7 +194,7 @@ export function platformUnit(options: PlatformUnitOptions): string {
 }
 
 /**
- * The user that a service runs as, and the home folder whose configuration it reads. For `dynamic` that is the caller's home.
+ * The user that a service runs as, and the home folder whose configuration it reads. For `dynamic`, it is the caller's home folder.
  * @param asked a name, `dynamic`, or undefined: the caller, or `dynamic` if the caller is root
  * @returns an undefined user if systemd is to allocate one
  * @throws AIOT_USAGE if there is no such user
@@ -262,7 +262,7 @@ export function notifierFor(
     watchdogMs: watched && microseconds > 0 ? microseconds / 1000 : undefined,
     notify: async (...lines) => {
       const own = { PATH: env.PATH, NOTIFY_SOCKET: socket };
-      // A failure only means that systemd does not get the state, which must not stop us.
+      // A failure only means that systemd does not receive the state; the service continues.
       await runProgram(program, lines, { reads: [], env: own, timeoutMs: 10_000 }).catch(() => {});
     },
   };

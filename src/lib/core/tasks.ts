@@ -1,6 +1,6 @@
 /**
- * Calls `listener` once when `signal` is aborted. If it is aborted already, the listener is called soon; a plain listener would never be
- * called. Returns a function that removes the listener, for signals that outlive many listeners. Does nothing without a signal.
+ * Calls `listener` once when `signal` is aborted. If it is already aborted, the listener is called asynchronously; a plain listener would
+ * never be called. Returns a function that removes the listener, for signals that outlive many listeners. Does nothing without a signal.
  */
 export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
   if (!signal) return () => {};
@@ -33,8 +33,8 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
 
 /**
  * A signal that aborts with `signal`, or after `ms`, whichever comes first; undefined `ms` sets no limit. `AbortSignal.any` with an
- * `AbortSignal.timeout` would be equivalent. But Node 20 garbage-collects that timeout if nothing else refers to it, and it never fires.
- * The timer does not keep the process alive.
+ * `AbortSignal.timeout` would be equivalent. However, Node 20 garbage-collects that timeout if nothing else refers to it, so it never
+ * fires. The timer does not keep the process alive.
  */
 export function timeLimit(ms: number | undefined, signal?: AbortSignal): AbortSignal {
   return startLimit(ms, signal).signal;
@@ -79,7 +79,7 @@ function startLimit(ms: number | undefined, signal?: AbortSignal): { signal: Abo
 
 /**
  * Runs `work` for the items in order, `jobs` at a time. When the signal is aborted, or a call has thrown, no more are started, and those in
- * progress are awaited. So nothing continues in the background. `work` has to handle expected failures itself.
+ * progress are awaited. Nothing continues in the background. `work` must handle expected failures itself.
  * @returns the results in the order of the items, without those that were not started @throws the first error thrown by `work`
  */
 export async function inParallel<T, R>(

@@ -1,6 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 
-/** The candidate that needs the fewest edits to become `word`; undefined if it needs more than a typo would, or more than `most`. */
+/**
+ * The candidate that needs the fewest edits to become `word`; undefined if it needs more edits than a typo would, or more than `most`.
+ */
 export function nearest(
   word: string,
   candidates: readonly string[],
@@ -46,10 +48,10 @@ function distance(a: string, b: string): number {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern must match control characters
 const unprintable = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-/** Unsafe characters that JSON.stringify does not escape. U+009B begins terminal commands, as ESC [ does. */
+/** Unsafe characters that JSON.stringify does not escape. U+009B begins terminal commands, like ESC [. */
 const unprintableInJson = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-/** Text made safe for a terminal: control characters become \n, \xNN or \u{NNNN}. */
+/** Makes text safe for a terminal: control characters become \n, \xNN or \u{NNNN}. */
 export function printable(text: string): string {
   return text.replace(unprintable, (char) => {
     const code = char.charCodeAt(0);
@@ -59,7 +61,7 @@ export function printable(text: string): string {
   });
 }
 
-/** Lines made safe for a terminal. Line feeds and tabs are preserved, and CR LF becomes a line feed. */
+/** Makes lines safe for a terminal. Line feeds and tabs are preserved, and CR LF becomes a line feed. */
 export function printableLines(text: string): string {
   return text
     .replaceAll('\r\n', '\n')
@@ -92,15 +94,15 @@ export function jsonLine(value: unknown): string {
   return printableJson(JSON.stringify(value));
 }
 
-/** JSON text made safe for a terminal. Unsafe characters can only be within its strings, so escaping them does not change its value. */
+/** Makes JSON text safe for a terminal. Unsafe characters can occur only in its strings, so escaping them does not change its value. */
 export function printableJson(json: string): string {
   return json.replace(unprintableInJson, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** Words that need no quotes. A backslash is part of Windows paths; in other shells it is an escape. */
+/** Words that need no quotes. On Windows, a backslash is part of a path; in other shells, it is an escape. */
 const plain = process.platform === 'win32' ? /^[\w@%+=:,./\\-]+$/ : /^[\w@%+=:,./-]+$/;
 
-/** A shell word: quoted unless it only contains characters of a plain path. */
+/** A shell word, quoted unless it contains only characters of a plain path. */
 export function shellWord(text: string): string {
   if (plain.test(text)) return text;
   // Double quotes work in every shell, but a POSIX shell still interprets these characters within them.

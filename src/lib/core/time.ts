@@ -3,11 +3,11 @@ import { AiotError } from './errors.js';
 
 export { backOffMs, withJitter } from './back-off.js';
 
-/** Time as a port, so that state machines and retries can be tested without waiting. */
+/** An injectable clock, so that state machines and retries can be tested without waiting. */
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number;
-  /** Milliseconds since an arbitrary start, unaffected by changes of the machine's clock. Absent if `now` itself never jumps. */
+  /** Milliseconds since an arbitrary start, unaffected by changes to the machine's clock. Absent if `now` itself never jumps. */
   monotonic?(): number;
   /** Resolves after `ms`, or rejects with the signal's reason if it is aborted first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
@@ -27,8 +27,8 @@ const unitsMs: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_00
 const weekMs = 604_800_000;
 
 /**
- * Converts a duration such as `500ms`, `30s`, `1.5m`, `2h`, `7d` or `2w` to milliseconds. A bare number is rejected, because its unit is
- * ambiguous.
+ * Converts a duration such as `500ms`, `30s`, `1.5m`, `2h`, `7d` or `2w` to milliseconds. A bare number is rejected, because its unit
+ * would be ambiguous.
  * @throws AIOT_USAGE
  */
 export function parseDuration(text: string): number {
@@ -49,7 +49,7 @@ export function formatDuration(ms: number): string {
   return `${ms / factor}${unit}`;
 }
 
-/** The five fields of crontab(5), with names for the values of two of them. */
+/** The five fields of crontab(5), two of which accept names. */
 const fields = [
   { name: 'minute', from: 0, to: 59, names: [] },
   { name: 'hour', from: 0, to: 23, names: [] },
@@ -80,7 +80,7 @@ export type Cron = (after: number) => number | null;
 
 /**
  * Parses a pattern in the form of crontab(5): minute, hour, day of the month, month, day of the week; `*`, lists, ranges, steps and names.
- * If both days are limited, either one is sufficient.
+ * If both day fields are restricted, a match of either one is sufficient.
  * @throws AIOT_USAGE
  */
 export function parseCron(pattern: string): Cron {
@@ -106,7 +106,7 @@ export function parseCron(pattern: string): Cron {
     const at = new Date(after);
     at.setSeconds(0, 0);
     at.setMinutes(at.getMinutes() + 1);
-    // The time advances to the beginning of the next month, day or hour, because local clocks move forwards and back at times.
+    // The search advances to the beginning of the next month, day or hour, because local clocks move forward and back at times.
     while (at.getTime() - after < longestMs) {
       if (!months.has(at.getMonth() + 1)) {
         at.setMonth(at.getMonth() + 1, 1);

@@ -37,8 +37,8 @@ export function parseYaml<Schema extends z.ZodType>(
   const lines = new LineCounter();
   const deep = tooDeepYaml(text);
   if (deep !== null) throw new AiotError(code, `${file}:${deep}:1: nested deeper than ${deepestYaml} levels`);
-  // The parser's warnings quote the file, which may contain secrets, on stderr, regardless of --json and --quiet. Relevant problems are
-  // rejected below.
+  // The parser prints warnings on stderr, regardless of --json and --quiet, and they quote the file, which may contain secrets. Relevant
+  // problems are rejected below.
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, logLevel: 'error' });
   const at = (offset: number, reason: string) => {
     const { line, col } = lines.linePos(offset);
@@ -67,8 +67,8 @@ function reasonOf({ code, message }: YAMLParseError): string {
 }
 
 /**
- * The document as plain values. Constructs that a parser accepts and no file needs are rejected with their position. Examples are an alias
- * without an anchor, recursive or millions of aliases, and the name `__proto__`, which objects do not store.
+ * The document as plain values. Constructs that the parser accepts but no file needs are rejected with their position. Examples are an
+ * alias without an anchor, recursive aliases, millions of aliases, and the name `__proto__`, which objects do not store.
  */
 function plain(document: Document, refuse: (offset: number, reason: string) => AiotError): unknown {
   let aliasAt: number | undefined;
@@ -117,7 +117,7 @@ function offsetOf(document: Document, path: PropertyKey[]): number {
   return offset;
 }
 
-/** Maximum nesting depth. None of our files comes close to it, and a recursive parser can handle it. */
+/** Maximum nesting depth. None of our files comes close, and a recursive parser can handle it. */
 export const deepestYaml = 200;
 
 /**

@@ -32,7 +32,7 @@ export interface Demo {
 
 /** Creates the main use case, from a sensor stream to predictions on devices, as a list of steps that call the library's modules. */
 export function createDemo(options: DemoOptions): Demo {
-  // Each step sets its members before a later one reads them.
+  // Each member is set by a step before later steps read it.
   const work = { options, started: performance.now(), devices: [], closers: [] } as unknown as DemoWork;
   const steps = [
     platformStep(work),
@@ -146,7 +146,7 @@ function foldsOf({ folds, windows, groups, accuracy, interval, macroF1, voted }:
   };
 }
 
-/** Ends everything in reverse order. A failure does not prevent the rest from being ended. */
+/** Closes everything in reverse order. A failure does not keep the rest from being closed. */
 async function closeAll(work: DemoWork): Promise<void> {
   for (const close of work.closers.splice(0).reverse()) await close().catch(() => {});
 }
@@ -207,7 +207,7 @@ export const demoResultSchema = z.object({
     arenaBytes: z.int(),
   }),
   rollout: z.object({ devices: z.int(), committed: z.int(), rolledBack: z.int(), seconds: z.number() }),
-  /** The devices' predictions on held-out recordings, as counted by the platform. */
+  /** The devices' predictions on held-out recordings, as scored by the platform. */
   live: z.object({
     windows: z.int(),
     accuracy: share,

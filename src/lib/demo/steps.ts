@@ -30,7 +30,7 @@ import { provisionDevice } from '../provision/provision.js';
 import { signalSpecOf } from '../signal/spec.js';
 import { type DemoStep, type DemoWork, readOriginals, score } from './work.js';
 
-/** Starts a platform with the template's project, but without its recordings, because the data is to arrive over the network. */
+/** Starts a platform with the template's project, but without its recordings, because the data must arrive over the network. */
 export function platformStep(work: DemoWork): DemoStep {
   return {
     title: 'Start a platform: API, MQTT broker, database, file store and CA',
@@ -87,7 +87,7 @@ export function provisionStep(work: DemoWork): DemoStep {
   };
 }
 
-/** Replays every recording on the device to which it is assigned. The operator then labels it. */
+/** Replays every recording on its assigned device. The operator then labels it. */
 async function replayAll(
   work: DemoWork,
   recordings: Recording[],
@@ -125,7 +125,7 @@ async function replayAll(
   );
 }
 
-/** Distributes the items to `count` groups in turn. If the list is sorted, each group then gets items from all parts of it. */
+/** Deals the items out to `count` groups in turn, so that each group gets items from all parts of a sorted list. */
 function shares<T>(items: readonly T[], count: number): T[][] {
   return Array.from({ length: count }, (_, hand) => items.filter((_item, i) => i % count === hand));
 }

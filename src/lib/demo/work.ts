@@ -32,7 +32,7 @@ export interface DemoOptions {
 /** State that the steps share. Each step sets its members, which later steps read. */
 export interface DemoWork {
   options: DemoOptions;
-  /** Value of performance.now() at the start. */
+  /** Start time, from performance.now(). */
   started: number;
   project: Project;
   platform: Platform;

@@ -27,14 +27,14 @@ interface ApplyOptions {
   /** Asks the user to confirm the planned steps, before anything is run. */
   confirmed: (planned: Applied) => Promise<boolean>;
   signal?: AbortSignal;
-  /** Called before each program, with its purpose. */
+  /** Called before each program is run, with its purpose. */
   onStep?: (about: string) => void;
   onLine?: (line: string) => void;
 }
 
 /**
- * Applies a rendering with the matching program: kubectl, docker compose, systemctl. The folder is checked first. If it contains an error,
- * or a secret has not been created, nothing is run.
+ * Applies a rendering with the matching program: kubectl, docker compose, systemctl. The folder is checked first. If the check finds an
+ * error, or a secret has not been created, nothing is run.
  * @throws AIOT_DEPLOY_NOTHING, AIOT_DEPLOY_UNFIT, AIOT_DEPLOY_FAILED, AIOT_USAGE, AIOT_INTERRUPTED
  */
 export async function applyDeployment(options: ApplyOptions): Promise<Applied> {

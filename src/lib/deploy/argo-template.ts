@@ -161,7 +161,7 @@ const projectKey = ({ project }: PipelinePlan, path: string) => `pipeline/${proj
 
 const keptKey = ({ project }: PipelinePlan, name: string) => `pipeline/${project}/kept/${name}`;
 
-/** Path of the output to keep. The step has the output as an input, under the input's name. */
+/** Path of the output to keep. The output is an input of the step, and has the input's name there. */
 function pathOfKept({ inputs }: PipelineStep, keep: PipelineStep['keeps'][number]): string {
   const input = inputs.find(
     ({ from }) => from.kind === 'output' && from.step === keep.step && from.output === keep.output,
@@ -169,7 +169,7 @@ function pathOfKept({ inputs }: PipelineStep, keep: PipelineStep['keeps'][number
   return `${work}/${input?.name ?? keep.output}`;
 }
 
-/** Inputs that the step needs. If one is missing, the step is skipped, with the reason to report. */
+/** Inputs that the step needs, each with the reason to report if it is missing, in which case the step is skipped. */
 function neededBy({ inputs }: PipelineStep) {
   return inputs.flatMap(({ name, from }) => {
     if (from.kind === 'kept') return [{ path: name, why: from.missing }];
@@ -178,7 +178,7 @@ function neededBy({ inputs }: PipelineStep) {
   });
 }
 
-/** The retry strategy of a step. A gate that was not passed (6) and a usage error (2) are not retried. */
+/** The retry strategy of a step. A failed gate (6) and a usage error (2) are not retried. */
 function retryOf({ retries, waitMs }: PipelineStep) {
   if (retries === 0) return null;
   return {

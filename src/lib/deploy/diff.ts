@@ -78,8 +78,8 @@ function linesOf(text: string): string[] {
 }
 
 /**
- * Compares two texts by the longest common subsequence of the lines between their common prefix and suffix. It is quadratic, which is
- * acceptable for files of a few hundred lines.
+ * Compares two texts by the longest common subsequence of the lines between their common prefix and suffix. Quadratic, which is acceptable
+ * for files of a few hundred lines.
  */
 function compared(before: string[], after: string[]): Line[] {
   let start = 0;

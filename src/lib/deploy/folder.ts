@@ -5,7 +5,7 @@ import { unless } from '../core/errors.js';
 import { readBytes, writeTogether } from '../core/files.js';
 import type { RenderedFile } from './types.js';
 
-/** File beside the rendered files that records their digests. It reveals later edits. */
+/** File next to the rendered files that records their digests, which reveal later edits. */
 const recordFile = '.aiot-deploy.json';
 
 const recordSchema = z.object({
@@ -25,7 +25,7 @@ export interface Compared {
   did: FileState;
 }
 
-/** Determines the effect of writing on each file, in order. Files that only an earlier rendering of the target created come last. */
+/** Determines how writing would affect each file, in order. Files that only an earlier rendering of the target created come last. */
 export async function compareWith(
   dir: string,
   target: string,

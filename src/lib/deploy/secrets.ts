@@ -10,7 +10,7 @@ const own: Readonly<Record<string, string>> = {
   AWS_SECRET_ACCESS_KEY: 'OBJECTS_PASSWORD',
 };
 
-/** A Kubernetes Secret, or the files that a service gets from Compose. It has the name of its component. */
+/** A Kubernetes Secret, or the files that a service gets from Compose. Named after its component. */
 export interface NamedSecret {
   name: string;
   form: SecretFile['form'];
@@ -20,8 +20,8 @@ export interface NamedSecret {
 const made = (name: string): SecretSource => ({ made: name });
 
 /**
- * The secrets of an installation, by component. Not included are those of Kafka's users, which Kafka's operator creates, and certificates,
- * which cert-manager creates.
+ * The secrets of an installation, by component. Excludes those of Kafka's users, which Kafka's operator creates, and certificates, which
+ * cert-manager creates.
  */
 export function secretsOf(values: Values): NamedSecret[] {
   const { platform, database, objects, broker, kafka, nats, redis, argo, services } = values;
@@ -92,9 +92,9 @@ const sourceOf = (key: string): SecretSource => {
 export type SecretSource =
   /** A random value under this name. It is generated once, and is the same wherever the name is used. */
   | { made: string }
-  /** A literal text that is not secret itself, but part of a secret. */
+  /** Literal text that is not itself secret, but part of a secret. */
   | { text: string }
-  /** A value that the user provides in this variable of the script. */
+  /** A value that the user passes to the script in this variable. */
   | { asked: string }
   /** Several concatenated parts, such as an address that contains a password. */
   | { parts: readonly SecretSource[] };

@@ -21,15 +21,15 @@ export type Scope = Readonly<Record<string, unknown>>;
 const named = /<[\w.-]+>/;
 
 /**
- * Fills a YAML template with values. They are inserted as data instead of text, so that no value can change the structure:
+ * Fills a YAML template with values. Values are inserted as data rather than text, so that none can change the structure:
  *
  * - `<a.b>` alone is replaced by that value; `null` omits the entry. In quotes or surrounded by text, the value becomes text.
  * - `$when: a.b` in a map omits the map if the value is false, null or empty. `$when: !a.b` inverts the condition.
  * - `$each: a.b` in an item, an entry or a document repeats it for each element, as `<item>`. Elements of a map are `<item.key>` and
  * `<item.value>`.
  *
- * Comments are preserved. The output is also safe for YAML 1.1 parsers such as Kubernetes': texts that they would read as another type are
- * quoted.
+ * Comments are preserved. The output is also safe for YAML 1.1 parsers such as Kubernetes': strings that they would read as another type
+ * are quoted.
  * @throws Error for an unknown name, which is a fault of the template
  */
 export function fillTemplate(text: string, scope: Scope): string {
@@ -50,7 +50,7 @@ export function fillTemplate(text: string, scope: Scope): string {
   return filled.join('---\n');
 }
 
-/** The comments above a document. They include those before a directive at the start, which is removed. */
+/** The comments above a document, including those before a leading directive, which is removed. */
 function leadOf({ commentBefore, contents }: Document): string | null {
   const [first] = isMap(contents) ? contents.items : [];
   const own = first && isDirective(first) ? (first.key as Scalar).commentBefore : undefined;
@@ -165,7 +165,7 @@ function withComments<Made extends Node>(made: Made, { comment, commentBefore, s
 /**
  * Fills a text template, such as a README or a script, with values: `<a.b>` is replaced by that value. Directives are on lines of their
  * own. Lines between `<when a.b>` (or `<when !a.b>`) and `<end>` are included if the condition is true. Lines between `<each a.b>` and
- * `<end>` are repeated for each item, as `<item>`. Values are inserted unchanged, so scripts must only get validated names.
+ * `<end>` are repeated for each element, as `<item>`. Values are inserted unchanged, so scripts must be given only validated names.
  * @throws Error for an unknown name, or a directive without an end, which are faults of the template
  */
 export function fillText(text: string, scope: Scope): string {

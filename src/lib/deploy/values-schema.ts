@@ -37,7 +37,7 @@ const image = z
     'expected a tag or a digest, and not "latest"',
   );
 
-/** Images of the components, which may be from other registries. */
+/** Images of the components, which may come from other registries. */
 const images = z
   .strictObject({
     database: image.default('docker.io/library/postgres:17.6'),
@@ -87,7 +87,7 @@ const objects = z.strictObject({
       'expected a bucket name of 3 to 63 lowercase letters, digits and dashes',
     )
     .default('aiot'),
-  /** URL of an external S3 service. If it is given, no S3 service is installed. */
+  /** URL of an external S3 service. If given, no S3 service is installed. */
   endpoint: z
     .url({ protocol: /^https?$/, error: 'expected an address such as https://s3.example' })
     .optional(),
@@ -108,7 +108,7 @@ const broker = z.strictObject({
 
 const kafkaTopic = z.strictObject({
   name: z.string().regex(/^[\w.-]{1,249}$/, 'expected letters, digits, dots, dashes and underscores'),
-  /** Number of partitions. The guide's clients read only partition 0. Messages are in order only within a partition. */
+  /** Number of partitions. The guide's clients read only partition 0, and messages are ordered only within a partition. */
   partitions: z.int().min(1).max(1000).default(1),
 });
 
@@ -119,7 +119,7 @@ const host = z
   .regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, 'expected a host name or an address');
 
 const kafka = z.strictObject({
-  /** Number of brokers. Three brokers tolerate the loss of one. Two would not. */
+  /** Number of brokers. Three tolerate the loss of one; two would not. */
   brokers: z.union([z.literal(1), z.literal(3)]).default(1),
   size: bytes.default('10Gi'),
   /** Storage class. Kafka replicates data itself, so use local-path, or another class without replication. */
@@ -144,7 +144,7 @@ const kafka = z.strictObject({
     z.strictObject({
       bootstrap: nodePort.default(32199),
       brokers: z.array(nodePort).default([32200, 32201, 32202]),
-      /** The host to which clients are directed; absent = the node's own address. */
+      /** The host that clients are directed to; absent = the node's own address. */
       host: host.optional(),
     }),
   ).prefault({}),
@@ -191,7 +191,7 @@ const service = z.strictObject({
   /** Arguments of `aiot`. */
   run: z.array(word).min(1),
   env: z.record(variable, z.union([word, z.number().transform(String)])).default({}),
-  /** Names of variables whose values are secrets. */
+  /** Names of variables whose values come from secrets. */
   secrets: z.array(variable).default([]),
   /** Whether the service uses the platform. If so, it gets a context as a secret. */
   context: z.boolean().default(false),
@@ -219,9 +219,9 @@ const service = z.strictObject({
   /** Port of the health page /healthz. */
   health: port.optional(),
   nodeSelector: z.record(nodeKey, word).default({}),
-  /** Other services to which it connects, each as NAME:PORT. */
+  /** Other services that it connects to, each as NAME:PORT. */
   talksTo: z.array(z.string().regex(/^[a-z0-9-]+:\d{1,5}$/, 'expected SERVICE:PORT')).default([]),
-  /** Ports of external addresses to which it may connect. */
+  /** Ports that it may connect to outside the cluster. */
   outside: z.array(port).default([]),
   resources: resources({ cpu: '100m', memory: '192Mi', limit: '512Mi' }),
 });
@@ -275,7 +275,7 @@ const nodes = z.strictObject({
   registry: z
     .strictObject({ host: z.string().regex(/^[\w.-]+:\d+$/), ca: z.string().startsWith('/').optional() })
     .optional(),
-  /** Addresses from which operators may connect to port 6443 and by SSH. */
+  /** Addresses that operators may connect from, to port 6443 and by SSH. */
   operators: z
     .array(z.string().regex(/^[\d.]+(\/\d{1,2})?$|^[0-9a-f:]+(\/\d{1,3})?$/i))
     .default(['192.168.0.0/16']),
@@ -311,7 +311,7 @@ const cloudInit = z.strictObject({
   acme: orNone(z.strictObject({ email: z.email() })).default(false),
 });
 
-/** Settings of systemd units; `package` is the folder into which npm installs aiot. */
+/** Settings of systemd units; `package` is the folder that npm installs aiot into. */
 const systemd = z.strictObject({
   node: z.string().startsWith('/').default('/usr/bin/node'),
   package: z.string().startsWith('/').default('/usr/lib/node_modules/aiot'),
@@ -337,8 +337,8 @@ const argocd = z.strictObject({
 });
 
 /**
- * Schema of deploy.yaml, which contains all settings that differ between installations. Missing values are derived from aiot.yaml, or have
- * the defaults given here.
+ * Schema of deploy.yaml, which contains all settings that differ between installations. Missing values are derived from aiot.yaml, or get
+ * the defaults below.
  */
 export const valuesSchema = z.strictObject({
   name: label.optional(),

@@ -7,7 +7,7 @@ import type { Project } from '../core/project.js';
 import { parseYaml } from '../core/yaml.js';
 import { type Given, type ServiceValues, valuesSchema } from './values-schema.js';
 
-/** Default name of the values file, which is beside aiot.yaml. */
+/** Default name of the values file, next to aiot.yaml. */
 const valuesFile = 'deploy.yaml';
 
 interface ValuesOptions {
@@ -127,7 +127,10 @@ function serviceProblems({ services, accelerators }: Given): Problem[] {
   ]);
 }
 
-/** Problems with secret values that everyone could read. `$(NAME)` is allowed if the name is listed under secrets. */
+/**
+ * Problems with secrets in plain values, which everyone could read. `$(NAME)` is allowed if the name is listed under
+ * secrets.
+ */
 function secretProblems(
   path: PropertyKey[],
   key: string,

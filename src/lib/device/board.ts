@@ -6,7 +6,8 @@ import { describeGuideEvent, type GuideEvent, guideEventSchema } from './guide/s
 import { describeKitEvent, type KitEvent, kitEventSchema, simulateKit } from './kit.js';
 
 /**
- * Boards with their own topics and payloads, which need no identity. A level 2 board runs a second model on the readings of other boards.
+ * Boards with their own topics and payloads, which need no device identity. A level 2 board runs a second model on the readings of other
+ * boards.
  */
 export const simulatedBoards = ['iot-kit', 'architects-guide', 'architects-guide-level-2'] as const;
 

@@ -14,7 +14,7 @@ export const kitEventSchema = z.discriminatedUnion('event', [
     topic: z.string(),
     payload: z.string(),
   }),
-  /** A command for its actuators: a servo's position, 0 to 1. */
+  /** A command for the board's actuators; a servo's position is 0 to 1. */
   z.object({
     event: z.literal('actor'),
     t: z.number(),
@@ -107,7 +107,7 @@ interface KitMessage {
   text: string;
 }
 
-/** Loads of the machine that the kit's board is mounted on. The name of the load is the class in the board's readings. */
+/** Loads of the machine that the board is mounted on. The name of the load is the class label in the board's readings. */
 const loads = [
   { name: 'low', celsius: 24, humidity: 46 },
   { name: 'middle', celsius: 30, humidity: 40 },
@@ -120,9 +120,9 @@ const readingsPerLoad = 20;
 const eventEvery = 7;
 
 /**
- * Endless messages, one loop at a time. Each loop has a reading, and occasionally a magnet at the Hall sensor, the button, a card or the
- * encoder. Temperature and humidity follow the load with a delay, so that a model can learn from them. The same seed gives the same
- * messages.
+ * Yields messages endlessly, one loop at a time. Each loop has a reading, and occasionally an event of the Hall sensor, the button, the
+ * card reader or the encoder. Temperature and humidity follow the load with a delay, so that a model can learn from them. The same seed
+ * yields the same messages.
  */
 export function* kitMessages(seed: number): Generator<KitMessage[]> {
   const random = seededRandom(seed);

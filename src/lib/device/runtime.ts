@@ -1,19 +1,18 @@
 import type { Predictor } from '../model/bundle/predictor.js';
 import type { SignalSpec } from '../signal/spec.js';
 
-/** A bundle in use. */
 export interface LoadedModel {
   /** Fields of one sample, in order. */
   fields: string[];
   /** Input sample rate, Hz; null = each sample is predicted individually, at any rate. */
   rateHz: number | null;
   classes: string[];
-  /** Memory for its tensors. */
+  /** Memory for the model's tensors, bytes. */
   arenaBytes: number;
   createPredictor(): Pick<Predictor, 'push' | 'reset'>;
 }
 
-/** A device's operations on bundles, as an interface for which tests can substitute their own. */
+/** A device's operations on bundles, as an interface that tests can replace. */
 export interface ModelRuntime {
   /** @throws AIOT_BUNDLE_MALFORMED */
   load(bundle: Uint8Array): Promise<LoadedModel>;

@@ -20,7 +20,7 @@ import { configFlashBytes, defaultSlotBytes, type VirtualDevice } from './virtua
 export interface SimulateOptions {
   /** Folder written by `aiot device provision`, which also contains the device's flash. */
   identityDir: string;
-  /** A CSV file to replay, or a motor to simulate. With neither, the device only handles updates and commands. */
+  /** A CSV file to replay. Without it and without a motor to simulate, the device only handles updates and commands. */
   recording?: string;
   motor?: MotorState;
   /** Samples per second. The defaults are those of the templates: 100 for a recording and 200 for a motor. */
@@ -34,7 +34,7 @@ export interface SimulateOptions {
   predict: boolean;
   /** Whether to replay the recording again when it ends, under a new name. */
   loop: boolean;
-  /** Time after which the device ends, counted from when it is online, ms. */
+  /** How long the device runs after it has come online, ms. */
   forMs?: number;
   seed: number;
   /** Whether to run the firmware's core as a separate program instead of the device in this process. */
@@ -76,7 +76,7 @@ export async function simulateDevice(options: SimulateOptions): Promise<void> {
   }
 }
 
-/** A native device checks in its own process whether its model fits, so it has no `unfit`. */
+/** A native device has no `unfit`, because its own process checks whether its model fits. */
 type Simulated = Pick<VirtualDevice, 'name' | 'connect' | 'replay' | 'sense'> &
   Partial<Pick<VirtualDevice, 'unfit'>> & { readonly reported: Reported | null };
 

@@ -121,7 +121,7 @@ const spansFit = ({ from, to }: { from?: number | undefined; to?: number | undef
   (from === undefined) === (to === undefined) && (from === undefined || from < (to ?? from));
 const spanRule = { error: 'expected both from and to, with from before to', path: ['from'] };
 
-/** POST /labels: sets an operator's label of a recording. The latest label counts. */
+/** POST /labels: sets an operator's label on a recording. The latest label applies. */
 export const labelRequestSchema = z.strictObject({ stream: name, ...labelShape }).refine(spansFit, spanRule);
 export type LabelRequest = z.output<typeof labelRequestSchema>;
 
@@ -247,7 +247,7 @@ export const datasets = {
 };
 
 export const labels = {
-  /** Labels a recording. The latest label counts. */
+  /** Labels a recording. The latest label applies. */
   post: endpoint('POST /labels', {
     summary: 'Label a recording',
     access: 'ci',

@@ -16,7 +16,10 @@ function cases<Value>(name: string, table: Map<string, Value>, line: (value: Val
   return `function ${name}\n  switch "$argv[1]"\n${lines.join('')}    case '*'\n      return 1\n  end\nend\n`;
 }
 
-/** Quoted, because `*` is a pattern in fish even in quotes. It occurs only in keys for all commands. */
+/**
+ * Quoted. In fish's `case`, `*` is a wildcard even in quotes; only keys that apply to all commands contain
+ * it.
+ */
 const pattern = (key: string) => fishQuoted(key);
 
 function described(candidates: Candidate[]): string {

@@ -49,7 +49,8 @@ export function namesFolder(context: string): string {
 }
 
 /**
- * Writes the names of a platform's resources to the cache, for completion. Lists that the token may not read stay unchanged.
+ * Writes the names of a platform's resources to the cache, for completion. Lists that the token has no permission to read
+ * stay unchanged.
  * @returns the number of names by kind
  * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_PLATFORM_UNREACHABLE if no list could be read
  */

@@ -17,7 +17,10 @@ export interface CompletionTable {
   flags: Map<string, Candidate[]>;
   /** Arguments of commands, if they can be completed. */
   args: Map<string, Wanted>;
-  /** Values of flags, by `COMMAND --flag`, or by `* --flag` if the flag means the same everywhere. Only flags with a value are included. */
+  /**
+   * Values of flags, by `COMMAND --flag`, or by `* --flag` if the flag has the same values everywhere. Only flags that take a value are
+   * included.
+   */
   values: Map<string, Wanted>;
 }
 
@@ -61,8 +64,8 @@ const creates = /:(?:add|claim|create|provision|simulate|start)$/;
 const takesFile = /^(FILE|PATH|PORT$)/;
 
 /**
- * @param commands all commands in oclif's form; none of them is loaded
- * @param named values that are listed in the program itself, by the id of a command with an argument, or by command and flag, as in `init
+ * @param commands all commands in oclif's form, none of which needs to be loaded
+ * @param named values that the program itself defines, by the id of a command with an argument, or by command and flag, as in `init
  * --template`
  */
 export function completionTable(
@@ -138,7 +141,7 @@ function wantedArgument({ id, args }: Command.Loadable): Wanted {
   return { kind: first && files.has(first.name) ? 'files' : 'other' };
 }
 
-/** Combines the values of flags. A flag that has the same values in all commands is listed once. */
+/** Combines the values of flags. A flag that has the same values in all commands gets a single entry. */
 function joinValues(into: CompletionTable['values'], all: readonly [string, string, Wanted][]): void {
   const byWord = new Map<string, [string, Wanted][]>();
   for (const [command, word, wanted] of all) {
@@ -161,5 +164,5 @@ export const fishQuoted = (text: string) => `'${text.replaceAll('\\', '\\\\').re
 export const shPattern = (key: string) =>
   key.startsWith('* ') ? `*${shQuoted(key.slice(1))}` : shQuoted(key);
 
-/** A text on one line, because a summary may have several. */
+/** The text on a single line; a summary may span several. */
 export const oneLine = (text: string) => text.replaceAll(/\s+/g, ' ').trim();

@@ -25,7 +25,7 @@ const afterModes: readonly AfterMode[] = [
   'no-reset-stub',
 ];
 
-/** Flags of commands that communicate with a chip's loader. */
+/** Flags for commands that communicate with a chip's bootloader. */
 export const flashFlags = {
   chip: Flags.option({ options: chips, default: 'auto' as const })({
     summary: 'Required chip; auto accepts any.',
@@ -69,7 +69,7 @@ interface LoaderGiven {
   after: LoaderOptions['after'];
 }
 
-/** Converts these flags to options of the loader. */
+/** Converts these flags to loader options. */
 export function loaderOptions(
   { chip, baud, before, after, ...flags }: LoaderGiven,
   signal: AbortSignal,
@@ -183,7 +183,7 @@ export const writeFlags = {
   }),
 };
 
-/** Converts the flags to options of the loader, and shows its progress in the command's progress line. */
+/** Converts the flags to loader options, and shows the loader's progress in the command's progress line. */
 export function boardLoader(
   flags: Parameters<typeof loaderOptions>[0],
   signal: AbortSignal,
@@ -260,7 +260,7 @@ export function imageAsked(flags: ImageGiven): ImageRequest {
   };
 }
 
-/** A flash address as a flag: `0x10000`, `65536`, `64K`; the command gets bytes. */
+/** A flash address as a flag: `0x10000`, `65536`, `64K`; the command receives bytes. */
 export const flashOffset = Flags.custom<number>({
   parse: async (text, _context, { name }) => {
     const offset = offsetOf(text);
@@ -273,7 +273,7 @@ export const flashOffset = Flags.custom<number>({
   helpValue: 'OFFSET',
 });
 
-/** A chip revision as a flag, such as `1.3`; the command gets major · 100 + minor, as in image headers. */
+/** A chip revision as a flag, such as `1.3`; the command receives major · 100 + minor, as in image headers. */
 export const revision = Flags.custom<number>({
   parse: async (text, _context, { name }) => {
     const [, major, minor] = /^(\d{1,3})\.(\d{1,2})$/.exec(text) ?? [];
@@ -304,7 +304,7 @@ export const firmwareFlags = {
   }),
 };
 
-/** A current such as `30A` or `2.5A`; the command gets A. */
+/** A current as a flag, such as `30A` or `2.5A`; the command receives amperes. */
 const current = Flags.custom<number>({
   parse: async (text, _context, { name }) => {
     const [, number] = /^(\d+(?:\.\d+)?) ?A$/.exec(text) ?? [];
@@ -314,7 +314,7 @@ const current = Flags.custom<number>({
   helpValue: 'AMPERES',
 });
 
-/** Two voltages such as `0.15-2.45`. */
+/** A voltage range as a flag, such as `0.15-2.45`; the command receives volts. */
 const volts = Flags.custom<{ low: number; high: number }>({
   parse: async (text, _context, { name }) => {
     const [, low, high] = /^(\d+(?:\.\d+)?) ?- ?(\d+(?:\.\d+)?) ?V?$/.exec(text) ?? [];

@@ -173,7 +173,7 @@ export const rowsFlags = {
   }),
 };
 
-/** The list given by --columns. */
+/** The column names in --columns. */
 export function columnList(text: string | undefined): string[] | undefined {
   return text
     ?.split(',')

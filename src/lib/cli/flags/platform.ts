@@ -202,7 +202,7 @@ function portsOf(text: string): [number, number, number, number] {
   return [mqtt ?? 0, devices ?? 0, models ?? 0, datasets ?? 0];
 }
 
-/** Permissions of a user or a token. */
+/** Role of a user or a token. */
 export const roleFlag = Flags.option({
   options: roles,
   summary:

@@ -79,7 +79,7 @@ export const runFlags = {
     env: 'AIOT_TEACH_FROM',
     helpValue: 'URL',
   }),
-  // The options are repeated here, because the loop module, which defines them, should not be loaded by every command.
+  // The options are repeated here, so that not every command loads the loop module, which defines them.
   stage: Flags.option({ options: ['sense', 'extract', 'predict', 'output'] as const })({
     summary: 'Run one stage of the motion system over NATS; see docs/how-to/motion-over-nats.md.',
     env: 'AIOT_STAGE',

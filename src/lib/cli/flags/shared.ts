@@ -10,8 +10,8 @@ type Bounds = {
 };
 
 /**
- * A duration as a flag, such as `500ms`, `30s`, `5m`, `2h`; the command gets milliseconds. A bare number is rejected, because its unit is
- * ambiguous. If `min` and `max` are set to the platform's limits, the error names the flag.
+ * A duration as a flag, such as `500ms`, `30s`, `5m`, `2h`; the command receives milliseconds. A bare number is rejected, because its
+ * unit would be ambiguous. With `min` and `max` set to the platform's limits, an error names the flag.
  */
 export const duration = Flags.custom<number, Bounds>({
   parse: async (text, _, bounds) => within(text, parseDuration(text), bounds),
@@ -169,8 +169,8 @@ export const pageFlags = {
 };
 
 /**
- * A point in time as a flag, such as 2026-11-20, 2026-11-20T10:36:38Z, or milliseconds since 1970. The command gets milliseconds since
- * 1970.
+ * A point in time as a flag, such as 2026-11-20, 2026-11-20T10:36:38Z, or milliseconds since 1970. The command receives milliseconds
+ * since 1970.
  */
 export const instant = Flags.custom<number>({
   helpValue: 'TIME',
@@ -211,7 +211,7 @@ export const setFlag = Flags.string({
 });
 
 /**
- * `NAME=VALUE` texts as a record; if a name occurs twice, the last value counts.
+ * Converts `NAME=VALUE` strings to a record; if a name occurs twice, the last value applies.
  * @throws AIOT_USAGE, which never quotes a value, because it may be a secret
  */
 export function variablesOf(texts: readonly string[] = []): Record<string, string> {

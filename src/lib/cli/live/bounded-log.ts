@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 
-/** Limit of log lines waiting for a slow reader, bytes. */
+/** Maximum size of the log lines waiting for a slow reader, bytes. */
 const largestBacklog = 1024 ** 2;
 
 /**
@@ -31,7 +31,7 @@ export function boundedLog(
 
 /** After `patienceMs`, discards unread output on stdout and stderr, which would keep the process alive. */
 export function endUnread(patienceMs = 1000): void {
-  // If there is no unread output, the process has already ended, because the timer does not keep it alive.
+  // The timer does not keep the process alive, so it fires only if there is unread output.
   const giveUp = () => {
     for (const stream of [process.stdout, process.stderr]) {
       if (!(stream instanceof Socket)) continue;

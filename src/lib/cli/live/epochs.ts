@@ -2,7 +2,7 @@ import type { EpochFigures } from '../../model/train/types.js';
 import { epochText } from '../render/training.js';
 import type { ProgressState } from './progress.js';
 
-/** Destination of epochs: JSON for programs, progress for people. */
+/** Outputs for epochs: JSON events for programs, a progress line for people. */
 interface EpochWatch {
   event: (value: object) => void;
   update: (state: ProgressState) => void;
@@ -10,7 +10,7 @@ interface EpochWatch {
   now?: () => number;
 }
 
-/** Receives finished epochs, and reports them with the estimated remaining time. */
+/** Returns a function that reports each finished epoch with the estimated remaining time. */
 export function watchEpochs({ event, update, now = () => performance.now() }: EpochWatch) {
   /** The first epoch after the start, which is not necessarily epoch 1. It is excluded from the pace, because it includes loading. */
   let first: { epoch: number; at: number } | undefined;

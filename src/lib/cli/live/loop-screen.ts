@@ -20,7 +20,7 @@ const frameMs = 200;
 /** Time span of the plot, s. */
 const plotSeconds = 10;
 
-/** Maximum number of plotted fields. More would not fit on the screen. */
+/** Maximum number of plotted fields; more would not fit on the screen. */
 const mostSeries = 4;
 
 const ctrlC = '\x03';

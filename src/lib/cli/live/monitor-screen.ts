@@ -12,7 +12,7 @@ interface MonitorScreenOptions {
   plot: boolean;
   /** Whether to show raw bytes instead of lines. */
   raw: boolean;
-  /** Bytes sent for the Return key. */
+  /** Line ending that is sent for the Return key. */
   eol: string;
   /** A terminal for typing, or a stream that is forwarded unchanged; null = no input. */
   stdin: ReadStream | null;
@@ -20,7 +20,7 @@ interface MonitorScreenOptions {
   note: (text: string) => void;
 }
 
-/** The display of a monitor: lines and notes, a plot at the end, keys. */
+/** The display of a monitor: lines, notes, a plot below them, and key commands. */
 export class MonitorScreen {
   private readonly plot: LivePlot | null;
   private readonly typed: Typed | null = null;
@@ -164,7 +164,7 @@ const actions: ReadonlyMap<number, KeyAction> = new Map([
 const keysHelp =
   'Ctrl-] quit · Ctrl-T r reset the board · Ctrl-T b start the loader · Ctrl-T Ctrl-T send Ctrl-T';
 
-/** Separates typed bytes into forwarded ones and commands; remembers a trailing Ctrl-T for the next bytes. */
+/** Separates typed bytes into commands and bytes to forward. Remembers a trailing Ctrl-T for the next bytes. */
 export class KeyReader {
   private afterMenu = false;
 

@@ -15,7 +15,7 @@ type Look = Required<Pick<RunPipelineOptions, 'signal' | 'onChange' | 'onLine'>>
 
 /** Base of the commands that execute the steps of a pipeline run. */
 export abstract class RunCommand extends AiotCommand {
-  /** @param run executes the steps with an engine, and reports its progress to the given object */
+  /** @param run executes the steps with an engine, and reports progress to the given object */
   protected async takeThrough(input: Typed, run: (look: Look) => Promise<RunRecord>): Promise<RunResult> {
     const screen = this.runTable();
     const record = await run({
@@ -41,7 +41,7 @@ export abstract class RunCommand extends AiotCommand {
   private runTable(): RunTable {
     if (this.quiet || this.jsonEnabled()) return { changed: () => {}, said: () => {} };
     if (!drawsOver(process.stderr)) return plainLines();
-    // The list is cleared at the end if the result is printed on the same terminal, because it repeats everything.
+    // The list is cleared at the end if the result, which repeats all of it, is printed on the same terminal.
     return liveTable(this.steps({ keep: process.stdout.isTTY !== true }));
   }
 }

@@ -9,7 +9,7 @@ export interface ProgressState {
   text: string;
   done?: number;
   total?: number;
-  /** For a list of steps: the step in progress, and metrics that change while it runs. By default the text is the name of the step. */
+  /** For a list of steps: the step in progress, and metrics that change while it runs. Defaults to a step named after the text. */
   step?: { name: string; figures?: string };
   /** For a list of steps: returns all of its lines, given how many fit. Called for each frame. */
   lines?: (room: number) => readonly StepLine[];
@@ -73,7 +73,7 @@ function live(write: (text: string) => void, now: () => number): Progress {
     write(`${picture.away()}${eraseShown()}${text}`);
     shown = text;
   };
-  // Erases the live line, which occupies several rows after the terminal has become narrower.
+  // Erases the live line, which spans several rows if the terminal has become narrower.
   const eraseShown = () => {
     const above = Math.ceil(shown.length / room()) - 1;
     const erased = shown === '' ? '' : `${'\u001b[2K\u001b[1A'.repeat(Math.max(0, above))}${eraseLine}`;
@@ -106,7 +106,7 @@ export function barOf({ done, total }: Pick<ProgressState, 'done' | 'total'>, ce
   return `${bar(share, cells)} ${String(Math.round(share * 100)).padStart(3)} %`;
 }
 
-/** A count for which no total is known. Plain lines omit it, because it changes too often. */
+/** A count without a known total. Plain lines omit it, because it changes too often. */
 function countOf({ done, total }: ProgressState): string {
   return done === undefined || total ? '' : `: ${thousands(done)}`;
 }

@@ -8,7 +8,7 @@ export class Redraw {
   /** @param columns current width of the terminal */
   constructor(private readonly columns: () => number) {}
 
-  /** Text that replaces the previous lines by these, in a single write to avoid flicker. */
+  /** Returns text that replaces the previous lines with these, in a single write to avoid flicker. */
   over(lines: readonly string[]): string {
     const up = this.up();
     this.lines = lines;

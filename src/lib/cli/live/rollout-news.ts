@@ -8,7 +8,7 @@ import { sparkline } from '../render/chart.js';
 import { bold, clipped, cyan, day, dim, green, minute, red, timeOfDay } from '../render/text.js';
 import type { ProgressState } from './progress.js';
 
-/** Number of recent intervals for which commits are drawn, and their length, ms. */
+/** Number of recent intervals whose commits are drawn, and their length, ms. */
 const [stretches, stretchMs] = [24, 1000];
 
 const barCells = 24;
@@ -47,7 +47,7 @@ export function rolloutNews(now: () => number = Date.now): (rollout: Rollout) =>
 const named = 3;
 
 /**
- * Describes the offline devices that a rollout waits for, until when it waits, and how to omit such devices.
+ * Describes the offline devices that a rollout waits for, how long it waits, and how to leave such devices out.
  * @param now ms since 1970
  */
 export function offlineNote(
@@ -60,7 +60,7 @@ export function offlineNote(
   const which = `${names.length} of ${plural(of, 'device')} ${are} offline (${names.slice(0, named).join(', ')}${more})`;
   const flag = policy.offlineMs === null ? '--deadline' : '--offline-deadline';
   const limit = formatDuration(offlineLimitMs(policy));
-  // A wave that has passed no longer waits for devices, but the rollout ends only after all of them.
+  // A wave that has passed no longer waits for devices, but the rollout ends only after all devices have ended.
   const waiting = waves[wave]?.state === 'passed' ? 'the rollout' : `wave ${wave + 1}`;
   const wait =
     until === null
@@ -77,8 +77,8 @@ function clock(at: number, now: number): string {
 }
 
 /**
- * A wave as a bar. Full cells are committed devices, half cells devices in progress, crossed cells lost ones. The characters differ, for
- * readers without colors.
+ * A wave as a bar. Full cells are committed devices, half cells devices in progress, crossed cells lost ones. The characters also
+ * differ, for readers without colors.
  */
 function waveLine(wave: Rollout['waves'][number], number: number): string {
   const lost = wave.failed + wave.rolledBack + wave.missed;

@@ -7,14 +7,14 @@ import { barOf, type Progress, type ProgressState, stateOf } from './progress.js
 export interface Step {
   title: string;
   /**
-   * Executes the step. Each call of `report` replaces the metrics that are shown beside the title. At the end, the returned text remains
-   * there, or else the last report. It must respect the signal, and clean up what it started.
+   * Executes the step. Each call of `report` replaces the metrics that are shown beside the title. At the end, the returned text or else
+   * the last report remains there. The step must respect the signal and clean up what it started.
    */
   run(report: (figures: string) => void, signal: AbortSignal): Promise<string | undefined>;
 }
 
 interface StepOptions {
-  /** Whether stdout is reserved for a result in JSON. Steps are always shown on stderr, but in that case not as a live list. */
+  /** Whether stdout is reserved for a result in JSON. Steps are always shown on stderr, but if so, not as a live list. */
   json: boolean;
   /** Whether nothing is shown. */
   quiet: boolean;
@@ -273,7 +273,7 @@ async function stepRenderer(lines: StepSource) {
       return [stepLine(mark, title)];
     }
   }
-  // The list shows progress, so it belongs on stderr, which is passed to listr2 in place of stdout.
+  // The list shows progress, so it belongs on stderr. listr2 therefore gets stderr in place of stdout.
   const processOutput = new ProcessOutput(process.stderr, process.stderr);
   const logger = new ListrLogger<never>({ useIcons: true, processOutput });
   await read();

@@ -108,7 +108,7 @@ function payloadText(shown: Shown): string {
   return printablePayload(length === 0 ? bytes : bytes.subarray(0, length));
 }
 
-/** Number of recent seconds whose rates are drawn. */
+/** Number of recent seconds for which rates are drawn. */
 const paceRoom = 24;
 
 /** Messages per second, as a number and as a row of bars of the recent values. */
@@ -188,7 +188,7 @@ async function plotView(
   };
 }
 
-/** Width of a thumbnail in characters, and pixels of its longer side. */
+/** Width of a thumbnail in characters, which is also its longer side in pixels. */
 const columns = 48;
 
 /** A picture as a few lines of a terminal; empty if it is not a picture, or there are no colors. */

@@ -10,7 +10,10 @@ export interface Series {
   values: readonly number[];
 }
 
-/** Bits of the 2 × 4 dots of a Braille character, from the top, left and right. Source: Unicode, U+2800. */
+/**
+ * Bits of the 2 × 4 dots of a Braille character: one row after another from the top, each with its left and right dot. Source: Unicode,
+ * U+2800.
+ */
 const dots = [
   [0x01, 0x08],
   [0x02, 0x10],
@@ -157,7 +160,7 @@ export function arenaChart({ arena, arenaBytes, tensors, operators }: Inspection
 }
 
 /**
- * The parts of the arena's size, as a sum. Preparation needs temporary memory. Only the part of it that exceeds the later activations
+ * The parts of the arena's size, as a sum. Preparation needs temporary memory, of which only the part that exceeds the later activations
  * counts.
  */
 function sumText({ head, tail, smallest }: NonNullable<Inspection['arena']>, whole: number): string {
@@ -168,7 +171,7 @@ function sumText({ head, tail, smallest }: NonNullable<Inspection['arena']>, who
   return `arena ${thousands(whole)} bytes = ${parts.join(' + ')} + ${thousands(whole - smallest)} of margin (3 %, in steps of 16)`;
 }
 
-/** Labels of the chart's first and last column: 0 = the inputs, then the operators from 1. */
+/** Labels of the chart's first and last columns: 0 = the inputs, then the operators from 1. */
 function ruler(columns: number, steps: number): string {
   const end = String(steps - 1);
   return columns < 2 + end.length ? '0'.padEnd(columns) : `0${' '.repeat(columns - 1 - end.length)}${end}`;

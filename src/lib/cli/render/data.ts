@@ -14,7 +14,7 @@ const marks = { error: () => red('✗'), warning: () => yellow('!'), info: () =>
 /** Maximum number of files listed per finding, unless all are requested. */
 const mostFiles = 6;
 
-/** Findings of a check, worst first, with problem, fix, and affected files. */
+/** Findings of a check, worst first, each with its problem, fix and affected files. */
 export function checkText(report: CheckReport, { all = false } = {}): string {
   const { findings } = report;
   const lines = [headOf(report), ...splitOf(report)];
@@ -399,7 +399,7 @@ export function extractedText({ out, kind, rows, recordings, source }: Extracted
   return `${out}: ${of} of ${sources[source]}`;
 }
 
-/** Texts about omitted data; none if all data was used. */
+/** Notes about omitted data; none if all data was used. */
 export function leftOutTexts({ unlabelled, malformed }: Extracted): string[] {
   return [
     ...(unlabelled > 0 ? [`Left out ${plural(unlabelled, 'recording')} without a label`] : []),

@@ -158,7 +158,7 @@ function worstRowsTable({ worst, output }: FileEvaluation): string {
 interface Judged {
   classes: string[];
   perClass: { class: string; support: number; precision: number; recall: number; f1: number }[];
-  /** Number of cases by [true class][predicted class]. */
+  /** Number of examples by [true class][predicted class]. */
   confusion: number[][];
 }
 
@@ -177,7 +177,7 @@ function classTable({ perClass, classes, confusion }: Judged, unit: string): str
   );
 }
 
-/** Metrics for which lower is better. The list is repeated here, because loading the model module would slow down every start. */
+/** Metrics for which lower is better. Repeated here, because loading the model module would slow down every start. */
 const atMost: readonly Gate['name'][] = ['mae', 'rmse', 'calibrationError', 'drop', 'arena', 'bytes'];
 
 /** One line per gate: whether it passed, the measured value, and the limit. */

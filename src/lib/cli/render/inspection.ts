@@ -116,8 +116,8 @@ export function endPairs(
 }
 
 /**
- * Whether the model fits on chips: verdicts, the layers for a single chip or the table of all chips, predicted and measured values, and
- * their source.
+ * Whether the model fits on chips: verdicts, the layers for a single chip or a table of all chips, predicted and measured values, and
+ * their sources.
  */
 export function fitText(result: Fit): string {
   const lead = facts([

@@ -31,14 +31,14 @@ interface LoopView {
   answer: Answer | null;
   /** Time at which the current smoothed class began, ms since 1970. */
   since: number | null;
-  /** Histogram of latencies, in equal parts of the logarithmic range `spreadMs`. */
+  /** Histogram of latencies, with bins of equal width on a logarithmic scale over `spreadMs`. */
   spread: readonly number[];
 }
 
 /** Range of the histogram in a view, ms. */
 export const spreadMs = [0.1, 1000] as const;
 
-/** Number of parts of the histogram, one character each. */
+/** Number of bins of the histogram, one character each. */
 export const spreadParts = 24;
 
 /** Maximum number of classes with a bar. Those with the highest shares are shown. */
@@ -137,7 +137,7 @@ export function answerLine({ t, label, voted, value, scores, latencyMs }: Answer
   return `${dim(timeOfDay(t))}  ${bold(what)}${share}  ${dim(`${figure(latencyMs)} ms`)}`;
 }
 
-/** Summary of a finished loop, or of a stage of the motion system. */
+/** Summary of a finished loop, or of a finished stage of the motion system. */
 export function loopText(result: LoopResult | StageResult): string {
   if ('stage' in result) {
     const { stage, endpoint, taken, published, windows, lost, refused } = result;

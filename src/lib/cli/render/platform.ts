@@ -31,7 +31,7 @@ import {
   yellow,
 } from './text.js';
 
-/** Commands that create a context for a running platform. A restart alone would not create another token, so `--new-token` is needed. */
+/** Commands that create a context for a running platform. A restart alone does not create another token, so `--new-token` is needed. */
 export function platformNext(at: string, detach = false): string {
   return `aiot down${at} && aiot up${at} --new-token${detach ? ' --detach' : ''}`;
 }
@@ -275,7 +275,7 @@ export function eventText({ id, at, type, subject, who, data }: PlatformEvent): 
   const kind = oneLine(type).padEnd(17);
   const of = oneLine(subject);
   const by = oneLine(`by ${who}${told.length > 0 ? `  ${told.join(' ')}` : ''}`);
-  // The subject is shown in full; the user and the data are cut to the remaining width.
+  // The subject is shown in full; the user and the data are truncated to the remaining width.
   const room = lineWidth() - [number, when, kind, of].join('  ').length - 2;
   const rest = room < 4 ? '' : `  ${dim(cut(by, room))}`;
   return `${dim(number)}  ${dim(when)}  ${cyan(kind)}  ${bold(of)}${rest}`;
@@ -351,7 +351,7 @@ export function jobText(job: Job): string {
   return `${bold(id)}\n${facts(lines)}`;
 }
 
-/** A job's state as a stage of long work. */
+/** A job's state as a stage for the progress display. */
 export function jobNews({ kind, state, step, done, total }: Job): ProgressState {
   const text = step ?? `${kind} is ${state}`;
   return total === null ? { text } : { text, done, total };

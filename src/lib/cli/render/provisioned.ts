@@ -41,7 +41,7 @@ function wifiFact(wifi: NonNullable<ProvisionedDevice['wifi']> | null): [string,
   return ['Wi-Fi', `${wifi.ssid}${wifi.open ? ` ${yellow('(open network: no password was given)')}` : ''}`];
 }
 
-/** Warnings about possibly unintended results. They are also printed on stderr if the result is JSON. */
+/** Warnings about possibly unintended results. With --json, they are printed on stderr too. */
 export function provisionWarnings(result: ProvisionedDevice | Onboarded | FleetResult): string[] {
   const devices: ProvisionedDevice[] = 'devices' in result ? result.devices : [result];
   const open = devices.filter(({ wifi }) => wifi?.open).map(({ name }) => name);

@@ -23,7 +23,7 @@ export function deployedText({ id, devices }: { id: string; devices: RolloutDevi
   return `${bold(id)}\n${devicesTable(devices)}`;
 }
 
-/** Notes for a user who waits for a rollout: the start of each wave, and each step of each device, once. */
+/** Notes for a user who waits for a rollout: the start of each wave and each step of each device, reported once. */
 export function deployNotes(tell: (line: string) => void): Omit<FollowRolloutOptions, 'client' | 'signal'> {
   const told = new Map<string, string>();
   return {
@@ -185,7 +185,10 @@ function msText(ms: number): string {
   return String(Number(ms.toPrecision(2)));
 }
 
-/** How often each model predicted each class: `CLASS CURRENT → CANDIDATE`. The candidate runs as a shadow. */
+/**
+ * How often the current model and the candidate, which runs as a shadow, predicted each class: `CLASS CURRENT →
+ * CANDIDATE`.
+ */
 function answersText(active: Record<string, number>, candidate: Record<string, number>): string {
   const labels = [...new Set([...Object.keys(active), ...Object.keys(candidate)])].sort();
   return labels.map((label) => `${label} ${active[label] ?? 0} → ${candidate[label] ?? 0}`).join(', ');

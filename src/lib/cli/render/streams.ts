@@ -98,7 +98,7 @@ export function loginsText({ endpoints }: Login): string {
   );
 }
 
-/** A cheat sheet as text. Commands are on lines of their own, so that they can be copied. */
+/** A cheat sheet as text. Each command has its own line, so that it can be copied. */
 export function cheatText({ title, about, lines, settings, mark = '?' }: CheatSheet): string {
   const commands = lines.map(([what, command]) => `${dim(`# ${what}`)}\n${command}`);
   const pairs = settings.map(([setting, meaning]): [string, string] => [setting, meaning]);
@@ -142,7 +142,7 @@ function precise(value: number): string {
   return String(Number(value.toPrecision(6)));
 }
 
-/** Counts messages that lose their headers; `text` is the warning, if there are any. */
+/** Counts messages that lose their headers, and returns a warning if there are any. */
 export function headerLoss(): { add(messages: number): void; readonly text: string | undefined } {
   let count = 0;
   return {

@@ -20,8 +20,8 @@ export async function useColor(wanted: boolean): Promise<void> {
 export const colored = (): boolean => chalk !== undefined;
 
 /**
- * Random numbers that mark our color switches and that other processes do not know. Text from a device may contain color switches too, but
- * only our own may take effect. The numbers have four digits each, as parsers of such sequences expect, and terminals ignore them.
+ * Random numbers that mark our own color switches and that other processes do not know. Text from a device may contain color switches too,
+ * but must not take effect. The numbers have at most four digits, as parsers of such sequences expect, and terminals ignore them.
  */
 const ours = Array.from({ length: 3 }, () => randomInt(2000, 9999)).join(';');
 const escapeByte = '\u001b';
@@ -37,7 +37,7 @@ type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
 type Paint = (text: string) => string;
 
-/** Applies chalk's style. The text may only contain our own switches, and the codes that chalk adds are converted to them. */
+/** Applies chalk's style. The text may contain only our own switches; the codes that chalk adds are converted to such switches. */
 const paint =
   (style: Style): Paint =>
   (text) =>
@@ -55,7 +55,7 @@ export const yellow = paint('yellow');
 export const cyan = paint('cyan');
 
 /**
- * The text as it is printed: our styles in the form for terminals. Anything else that would move the cursor, or hide or reverse text, is
+ * The text as printed: our styles are converted for terminals, and anything else that would move the cursor, or hide or reverse text, is
  * escaped.
  */
 export function forTerminal(text: string): string {
@@ -78,7 +78,9 @@ export function drawsOver(stream: { isTTY?: boolean }): boolean {
   return stream.isTTY === true && process.env.TERM !== 'dumb';
 }
 
-/** Line width of results: COLUMNS, or the terminal's width. Otherwise unlimited, so that programs and files get complete lines. */
+/**
+ * Line width of results: COLUMNS, or the terminal's width. Without either it is unlimited, so that programs and files get complete lines.
+ */
 export function lineWidth(stream: Pick<NodeJS.WriteStream, 'isTTY' | 'columns'> = process.stdout): number {
   const told = Number(process.env.COLUMNS);
   if (told > 0) return told;
@@ -92,7 +94,7 @@ export function cut(text: string, most: number): string {
 
 const isDate = /^\d{4}-\d\d-\d\d/;
 
-/** Whether a text is a command. A command stays on one line, because it could not be copied if it were wrapped. */
+/** Whether a text is a command. Commands stay on one line, because a wrapped command could not be copied. */
 const isCommand =
   /^\s*(?:\$ |Next: |Try: |# )?(?:[A-Z_]+=\S+ |\S+ \| )*(?:aiot|npx \S+|(?:node )?(?:\S*|"[^"]*)\brun\.js"?) /;
 
@@ -126,9 +128,9 @@ function fitted(wanted: number[], least: number[], room: number): number[] | nul
 }
 
 /**
- * Columns aligned by their widest cell; numbers (given as numbers) are right-aligned. If the line is too narrow, texts are wrapped between
- * words, except in the first column, which names the row's subject, and in times. If that is insufficient, each row becomes a block of its
- * fields. Nothing is cut. An empty table is reported as empty.
+ * Columns aligned by their widest cell; numbers (given as numbers) are right-aligned. If the line is too narrow, text is wrapped between
+ * words, except times and the first column, which names the row's subject. If that is insufficient, each row becomes a block of its
+ * fields. Nothing is cut off. An empty table is replaced by a text.
  * @param notes a text below each row, as wide as the line; null = none
  */
 export function table(

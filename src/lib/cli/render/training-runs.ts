@@ -3,7 +3,7 @@ import { type BestRun, mainMetric, networkOf, type RunsComparison } from '../../
 import type { Metric, ShownRun, TrainingRun } from '../../model/runs/record.js';
 import { bold, facts, green, minute, red, shownPath, table, yellow } from './text.js';
 
-/** Length of a short id: the prefix, the time and two random characters. In practice it is unique. */
+/** Length of a short id: the prefix, the time and two random characters. Unique in practice. */
 const shortLength = 'tr_'.length + 12;
 
 const shortId = (run: string) => run.slice(0, shortLength);
@@ -15,7 +15,7 @@ function stateText(state: TrainingRun['state']): string {
 
 const number = (value: number) => (Number.isInteger(value) ? String(value) : value.toPrecision(4));
 
-/** Such as `0.9731 (95 %: 0.9212–0.9931)`. */
+/** Formats a metric, such as `0.9731 (95 %: 0.9212–0.9931)`. */
 function metricText({ value, interval }: Metric): string {
   return interval ? `${number(value)} (95 %: ${number(interval[0])}–${number(interval[1])})` : number(value);
 }

@@ -50,8 +50,8 @@ function fittedPair({ choice, backend, epochs, seconds, metrics }: TrainResult):
 }
 
 /**
- * Advice if the baseline is better than the trained network; null if it is not, or if the baseline was considered in the choice of the
- * model.
+ * Advice if the baseline is better than the trained network; null if it is not, or if the baseline was a candidate when the model was
+ * chosen.
  */
 function linearAdvice({ baseline, choice, metrics, split }: TrainResult): string | null {
   if (!baseline || choice) return null;
@@ -73,7 +73,7 @@ function answerText({ output, classes }: TrainResult): string {
   return output === 'value' ? 'a value' : `the distance of an input from ${classes[0]}`;
 }
 
-/** The roles of a table's columns, so that users notice an unintended one. */
+/** The roles of a table's columns, so that users notice unintended ones. */
 function inputPairs({ inputs }: TrainResult): [string, string][] {
   if (inputs === null) return [];
   const shown = inputs.slice(0, 8).join(', ');
@@ -101,7 +101,10 @@ function figurePairs({ metrics, threshold, output, windows, split }: TrainResult
   return pairs;
 }
 
-/** The metric of a linear model on the same examples, which of the two was selected, and whether it was trained on them afterwards. */
+/**
+ * The metric of a linear model on the same examples, which of the two models was selected, and whether it was then retrained on these
+ * examples too.
+ */
 function baselinePairs({ baseline, choice, refitted }: TrainResult): [string, string][] {
   const { valAccuracy = null, valRmse = null } = baseline ?? {};
   const pairs: [string, string][] = [];
@@ -115,7 +118,7 @@ function baselinePairs({ baseline, choice, refitted }: TrainResult): [string, st
   return pairs;
 }
 
-/** The comparison behind a choice: `the linear model: 98.5 % of 133 rows in 5 folds, with hidden layers 96.2 %`. */
+/** The comparison that decided the choice: `the linear model: 98.5 % of 133 rows in 5 folds, with hidden layers 96.2 %`. */
 function choiceText({ kept, folds, rows, network, linear }: NonNullable<TrainResult['choice']>): string {
   const shown = ({ accuracy, loss }: typeof linear) =>
     accuracy === null ? `loss ${loss.toPrecision(3)}` : percent(accuracy);

@@ -195,7 +195,7 @@ export function pushedText(
   ]);
 }
 
-/** The sequence number of a signed release, which increases with each release of a platform. */
+/** The sequence number of a signed release; it increases with each release on a platform. */
 function releaseText(sequence: number): string {
   return `as release number ${sequence}`;
 }

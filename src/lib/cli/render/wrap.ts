@@ -5,12 +5,10 @@ export function width(text: string): number {
   return stripVTControlCharacters(text).length;
 }
 
-/** Length from which a word may be broken after punctuation. */
+/** Minimum length of words that may be broken after punctuation. */
 const longestWord = 24;
 
-/**
- * Whether a word is a link. A link that contains a line break can be neither clicked nor copied; a link that the terminal itself wraps can.
- */
+/** Whether a word is a link. A link with a line break can be neither clicked nor copied, unlike one that the terminal itself wraps. */
 const isLink = /^[a-z][a-z0-9+.-]*:\/\/\S/;
 
 /**

@@ -39,7 +39,7 @@ const rules: readonly ((folder: DeployFolder) => Finding[])[] = [
 ];
 
 /**
- * Checks a folder of deployment files for a cluster, a Docker host or a VM. It finds problems that would otherwise occur only after
+ * Checks a folder of deployment files for a cluster, a Docker host or a VM. Finds problems that would otherwise occur only after
  * deployment. The files may be rendered or written by hand.
  * @throws AIOT_DEPLOY_NOTHING, AIOT_FILE_NOT_FOUND
  */

@@ -160,7 +160,7 @@ const known = new Set(
   ).split(' '),
 );
 
-/** Findings about user data that cloud-init silently ignores. */
+/** Findings about user data that cloud-init would silently ignore. */
 export function cloudInitFindings({ objects, texts }: DeployFolder): Finding[] {
   return objects
     .filter(({ file }) => /(^|\/)user-data(\.ya?ml)?$/.test(file))

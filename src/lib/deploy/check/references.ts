@@ -18,9 +18,9 @@ const knownClasses = ['local-path', 'longhorn'];
 /** Annotation that lists objects that are created by hand: names of Secrets, or KIND/NAME, separated by commas. */
 const byHand = 'aiot/made-by-hand';
 
-/** Findings about references to missing objects, which make a pod wait forever, or leave a service without a backend. */
+/** Findings about references to missing objects. They make a pod wait forever, or leave a service without a backend. */
 export function referenceFindings({ objects }: DeployFolder): Finding[] {
-  // A compose.yaml, a user-data file and configurations of nodes contain no such references.
+  // compose.yaml, user-data files and node configurations contain no such references.
   if (!objects.some(({ kind }) => kind !== '' && kind !== 'Kustomization')) return [];
   const known = namesOf(objects);
   return objects.flatMap((object) => [

@@ -2,7 +2,7 @@ import { fillTemplate, templateText } from '../template.js';
 import type { DeployTarget, RenderedFile, RenderInput } from '../types.js';
 import { nothing } from '../values.js';
 
-/** Configures Argo CD to sync the cluster with the k3s rendering in a repository. */
+/** Configures Argo CD to sync the cluster with a k3s rendering in a repository. */
 export const argocdTarget: DeployTarget = {
   name: 'argocd',
   about: 'An Argo CD Application for a k3s rendering in a repository.',

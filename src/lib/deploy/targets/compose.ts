@@ -12,7 +12,7 @@ import { type ServiceValues, valuesSchema } from '../values-schema.js';
 import { bucketUrl } from './k3s-environment.js';
 import { mosquittoAlone, mosquittoFiles } from './mosquitto.js';
 
-/** One machine with Docker, or any Docker context. It runs the platform with its components, and the project's processes. */
+/** One machine with Docker, or any Docker context, that runs the platform with its components, and the project's processes. */
 export const composeTarget: DeployTarget = {
   name: 'compose',
   about: 'One machine with Docker: platform, PostgreSQL, S3, NATS, Redis (compose.yaml).',
@@ -67,7 +67,7 @@ function projectFiles({ values, files }: RenderInput): RenderedFile[] {
 /** A size in Compose's notation, such as `10g` for `10Gi`. */
 const size = (quantity: string) => quantity.replace('i', '').toLowerCase();
 
-/** A health check as a program for `node -e`. It exits with 0 if the condition is true, and otherwise with 1. */
+/** A health check as a program for `node -e`. It exits with 0 if the condition is true, otherwise with 1. */
 const code = (good: string) => `process.exitCode=${good}?0:1`;
 
 const failed = "on('error',()=>{process.exitCode=1})";

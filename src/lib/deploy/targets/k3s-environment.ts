@@ -58,7 +58,7 @@ export function platformVariables(values: Values, bootstrap: string | null): Var
     said('AIOT_HOST', '0.0.0.0'),
     said('AIOT_PUBLIC', hosts.join(',')),
     said('AIOT_HTTP_PORT', 8443),
-    // The port to which devices connect: that of the platform's broker, or that of the external broker.
+    // The port that devices connect to: the platform broker's, or the external broker's.
     said('AIOT_MQTT_PORT', broker ? platform.mqttPort : 8883),
     said('AIOT_CERT', '/tls/tls.crt'),
     said('AIOT_KEY', '/tls/tls.key'),
@@ -87,8 +87,8 @@ export function platformVariables(values: Values, bootstrap: string | null): Var
 }
 
 /**
- * A pod's security context, which is slightly stricter than Pod Security's `restricted` profile. User IDs are numeric, because the kubelet
- * cannot look up names.
+ * A pod's security context, slightly stricter than Pod Security's `restricted` profile. User IDs are numeric, because the kubelet cannot
+ * look up names.
  */
 const pod = (user: number) => ({
   runAsNonRoot: true,
@@ -114,7 +114,7 @@ export const secure = {
   /** User ids in the images of PostgreSQL and Mosquitto. */
   database: pod(999),
   broker: pod(1883),
-  /** There is no user ID here, because the operator's images set a user that is not root. */
+  /** No user ID is set, because the operator's images set a user other than root. */
   strimziPod: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
   strimzi: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
 };

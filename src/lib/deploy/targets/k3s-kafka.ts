@@ -15,8 +15,8 @@ export const bootstrapOf = ({ kafka, namespace }: Values) =>
   kafka ? `${cluster}-kafka-bootstrap.${namespace}.svc:9092` : null;
 
 /**
- * Values for Kafka. The guide's clients have neither a certificate nor a password. With them, Kafka requires neither, and only network
- * policies restrict access. Otherwise every client is a user with the permissions listed here.
+ * Values for Kafka. The guide's clients have neither a certificate nor a password. If they are supported, Kafka requires neither, and
+ * only network policies restrict access. Otherwise every client is a user with the permissions listed here.
  */
 export function kafkaScope(values: Values) {
   const { kafka } = values;
@@ -90,7 +90,7 @@ function usersOf({ services, argo, kafka }: Values) {
   return [
     {
       name: 'kafka-platform',
-      // The platform looks up the topics of its relay, and creates those that are missing.
+      // The platform looks up the topics of its relay, and creates missing ones.
       acls: [
         ...all(['Read', 'Write', 'Create', 'Describe', 'DescribeConfigs']),
         on('group', '*', ['Read']),

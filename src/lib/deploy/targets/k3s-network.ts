@@ -32,8 +32,8 @@ const to = (selector: Selector, ...at: number[]) => ({
 const anybody = (...at: number[]) => ({ ports: ports(...at) });
 
 /**
- * The broker's port for programs in the cluster. If there is a platform, it is the port described in docs/reference/mosquitto, otherwise
- * the standard port.
+ * The broker's port for programs in the cluster. With a platform, it is the port described in docs/reference/mosquitto; otherwise the
+ * standard port.
  */
 export const brokerPort = ({ platform }: Values) => (platform ? 1884 : 1883);
 
@@ -47,7 +47,7 @@ const partPorts: Readonly<Record<string, number>> = {
   platform: 8443,
 };
 
-/** Port of the Kubernetes API on the server nodes, to which the API's Service forwards connections. */
+/** Port of the Kubernetes API on the server nodes; the API's Service forwards connections to it. */
 const apiServer = 6443;
 
 /** Network policies that list the allowed connections. Everything else is denied. */
@@ -99,7 +99,7 @@ function platformPolicies(values: Values): Policy[] {
         ...stateEgress(values),
         ...(broker ? [to(named('broker'), 1884)] : []),
         ...(kafka ? [to(strimzi, 9092)] : []),
-        // Destinations of webhooks: addresses on the internet, but not those of the cluster or the local network.
+        // Destinations of webhooks: addresses on the internet, except those of the cluster and the local network.
         {
           to: [
             {
@@ -116,7 +116,7 @@ function platformPolicies(values: Values): Policy[] {
   ];
 }
 
-/** Selectors of the services that declare a connection to a component. */
+/** Selectors of the services that declare a connection to this component. */
 function talkingTo({ services }: Values, part: string): Selector[] {
   return Object.entries(services)
     .filter(([, { talksTo }]) => talksTo.some((target) => target.startsWith(`${part}:`)))

@@ -83,7 +83,7 @@ function variablesOf(
           secret('AIOT_PASSWORD', `kafka-${name}`, 'password'),
         ]
       : []),
-    // These variables come last, because they may refer to earlier ones as $(NAME).
+    // These come last, because they may refer to earlier variables as $(NAME).
     ...Object.entries(env).map(([key, value]) => said(key, value)),
   ];
 }

@@ -1,7 +1,9 @@
 import { templateText } from '../template.js';
 import type { Values } from '../values.js';
 
-/** Whether Mosquitto runs without a platform, and passwords are its only access control. With a platform, the platform controls access. */
+/**
+ * Whether Mosquitto runs without a platform, so that passwords are its only access control. With a platform, the platform controls access.
+ */
 export const mosquittoAlone = ({ platform, broker }: Values) => platform === false && broker !== false;
 
 /** Mosquitto's configuration and startup files, in one folder. */

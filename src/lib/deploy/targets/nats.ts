@@ -118,5 +118,5 @@ function plain(name: string, value: string | number | undefined): string[] {
   return value === undefined || value === 0 ? [] : [`    ${name}: ${value}`];
 }
 
-/** A text in quotes, because some YAML parsers read a bare `y` as true, and because `*` and `>` have special meanings. */
+/** A quoted string, because some YAML parsers read a bare `y` as true, and because `*` and `>` have special meanings. */
 const quoted = (text: string) => JSON.stringify(text);

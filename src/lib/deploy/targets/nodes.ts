@@ -15,7 +15,7 @@ export const nodesTarget: DeployTarget = {
   about:
     'The machines of a K3s cluster: each node’s configuration, Raspberry Pi flags, firewall and registry.',
   next: 'less README.md',
-  // The same components as in the cluster that runs on these machines.
+  // The components of the cluster that runs on these machines.
   usual: k3sTarget.usual,
   render({ values }: RenderInput): RenderedFile[] {
     const { list, registry } = values.nodes;
@@ -82,7 +82,7 @@ function configOf(node: Node, values: Values): string {
     'tls-san': [...new Set([...servers.map(addressOf), ...values.hosts])],
     'write-kubeconfig-mode': '0600',
     'secrets-encryption': true,
-    // Traffic between nodes is encrypted, because it contains passwords of PostgreSQL, S3 and MQTT.
+    // Traffic between nodes is encrypted, because it contains passwords for PostgreSQL, S3 and MQTT.
     'flannel-backend': 'wireguard-native',
   };
   const about =
@@ -94,7 +94,7 @@ function configOf(node: Node, values: Values): string {
 
 const listed = (key: string, values: string[]) => (values.length === 0 ? {} : { [key]: values });
 
-/** K3s's registries.yaml. Only the registry's own address is listed, so images of other registries are not requested from it. */
+/** K3s's registries.yaml. Only the registry's own address is listed, so images from other registries are not requested from it. */
 function registriesOf({ host, ca }: NonNullable<Values['nodes']['registry']>): string {
   return yaml(
     {

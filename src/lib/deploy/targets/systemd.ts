@@ -5,9 +5,7 @@ import { fillText, templateText } from '../template.js';
 import type { DeployTarget, RenderedFile, RenderInput } from '../types.js';
 import { nothing, type Values } from '../values.js';
 
-/**
- * Units for a machine without containers. They are those that `platform service install` and `loop install` would write on that machine.
- */
+/** Units for a machine without containers: the ones that `platform service install` and `loop install` would write on that machine. */
 export const systemdTarget: DeployTarget = {
   name: 'systemd',
   about: 'Units for a machine without containers: the platform, and the project’s processes.',
@@ -63,7 +61,8 @@ function readme(values: Values): string {
 const tlsFiles = { cert: '/etc/aiot/tls/tls.crt', key: '/etc/aiot/tls/tls.key' };
 
 /**
- * The unit that `aiot platform service install` would write on that machine. `tls`: whether the platform uses a certificate of another CA.
+ * The unit that `aiot platform service install` would write on that machine. `tls`: whether the platform uses a certificate from another
+ * CA.
  */
 export function platformService(values: Values, tls: boolean): string {
   const { platform, hosts, systemd } = values;

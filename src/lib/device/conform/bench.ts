@@ -26,7 +26,7 @@ export class NotHeld extends Error {}
 /** The check does not apply to this device, or cannot be run here. */
 export class NotLooked extends Error {}
 
-/** Environment of a check: a connected device, and an operator's access to it. */
+/** Environment of a check: an online device, and an operator's access to it. */
 export interface Bench {
   device: DeviceInfo;
   /** The device's twin when the conformance run started. */
@@ -44,7 +44,7 @@ export interface Bench {
   ask(command: string, more?: object): Promise<Reply>;
   /** The next matching message since `from` (an earlier value of `listener.seen.length`). @throws NotHeld */
   hear(what: string, fits: (seen: Seen) => boolean, from: number, withinMs?: number): Promise<Seen>;
-  /** Sends a desired release under a rollout of its own. Returns the report that ends that rollout. @throws NotHeld */
+  /** Sends a desired release under its own rollout id. Returns the report that ends that rollout. @throws NotHeld */
   wish(wish: Partial<Desired>): Promise<Reported>;
 }
 

@@ -48,7 +48,7 @@ export interface ConformOptions {
   model?: string | undefined;
   /** Minimum time to listen for messages that the device sends on its own, ms. */
   forMs: number;
-  /** Maximum time for a restart or an update to finish, ms. */
+  /** Maximum duration of a restart or an update, ms. */
   patienceMs: number;
   signal?: AbortSignal | undefined;
   /** Called when a check begins; `done` of `total` checks have finished. */
@@ -86,7 +86,7 @@ async function oneDevice(client: RegistryClient, selector: string): Promise<stri
   throw new AiotError('AIOT_USAGE', `--selector: expected one device, got ${more.length + 1}: ${selector}`);
 }
 
-/** Like `conformDevice`, but with an existing registry client and with the broker's connection options. */
+/** Like `conformDevice`, but with an existing client and the broker's connection options. */
 export async function conformWith(
   client: RegistryClient,
   broker: ListenOptions,
@@ -145,7 +145,7 @@ async function requireReady(client: RegistryClient, name: string): Promise<void>
     );
 }
 
-/** The rollout that the device has not finished yet, or null. */
+/** The rollout that the device has not finished yet; null = none. */
 function unended({ desired, reported }: DeviceTwin): string | null {
   const { rollout } = (desired ?? {}) as Partial<Desired>;
   if (rollout === undefined) return null;
@@ -168,7 +168,7 @@ async function putBack(bench: Bench): Promise<void> {
   }
 }
 
-/** Checks that make the device do something, in execution order. */
+/** Checks that make the device act, in execution order. */
 export const activeChecks: readonly Check[] = [
   ...retainedChecks,
   ...commandChecks,

@@ -54,7 +54,7 @@ export const messageChecks: Check[] = [
   },
 ];
 
-/** Waits until `forMs` have passed since `startedAt`, so that even a device that rarely sends has sent messages to examine. */
+/** Waits until `forMs` have passed since `startedAt`, so that even a device that sends rarely has sent messages to examine. */
 export async function listenOn(bench: Bench, startedAt: number, forMs: number): Promise<void> {
   const left = startedAt + forMs - Date.now();
   if (left > 0) await systemClock.sleep(left, bench.signal);
@@ -95,8 +95,8 @@ function lengthsOf(fields: [string, unknown][]): string {
 }
 
 /**
- * Requires that each number is one more than the last of its series, or repeats an earlier one (unacknowledged messages are sent again).
- * If a series was already running, it begins with its first received message. @throws NotHeld
+ * Requires each number to be one more than the last in its series, or to repeat an earlier one, because unacknowledged messages are
+ * resent. A series that is already running begins with its first received message. @throws NotHeld
  */
 function checkCounting(messages: readonly Seen[], seriesOf: (seen: Seen) => string): void {
   const last = new Map<string, number>();

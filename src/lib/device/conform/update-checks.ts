@@ -131,7 +131,7 @@ export const manifestChecks: Check[] = [
       const [release] = await releases(bench);
       if (!release) throw new NotLooked('the registry contains no model: aiot model push');
       const { name, version, sequence } = release;
-      // A valid manifest that is announced with another version. A device that does not compare the versions would accept it.
+      // A valid manifest, announced with another version. A device that does not compare the versions would accept it.
       await refuses(bench, { ...at(release), name, sequence, version: version + 1 }, 'AIOT_UPDATE_MISMATCH');
     },
   },

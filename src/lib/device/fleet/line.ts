@@ -19,7 +19,7 @@ export interface Door {
   localAddress?: string | undefined;
   /** Secret for the login; absent = the certificate in `secure` identifies the device. */
   secret?: string | undefined;
-  /** For a device with a certificate: signs the proofs of its updates. */
+  /** For a device with a certificate: the key that signs the proofs of its updates. */
   signer?: Signer | undefined;
 }
 
@@ -119,8 +119,8 @@ export class Line implements Packets {
 }
 
 /**
- * The last will of a device. The packets below are only those parts of MQTT 3.1.1 that a fleet needs, so that a connection takes little
- * more memory than its socket.
+ * The last will of a device. The packets below implement only the parts of MQTT 3.1.1 that a fleet needs, so that a connection takes
+ * little more memory than its socket.
  */
 interface Will {
   topic: string;

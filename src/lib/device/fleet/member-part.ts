@@ -34,7 +34,7 @@ export class Part {
   private got = '';
   /** The report whose acknowledgment ends the trial: its packet id, and the attempt that it belongs to. */
   private heartbeat: { attempt: number; id: number } | null = null;
-  /** The desired release into whose firmware the device restarted. */
+  /** The desired release whose firmware the device restarted into. */
   private entered: string | null = null;
   private isOver = false;
 
@@ -185,10 +185,13 @@ export class Part {
 
 export type Kind = Desired['kind'];
 
-/** Size of one slot, bytes. For firmware, it is the size of the largest ESP32 flash. */
+/** Size of one slot, bytes. A firmware slot is as large as the largest ESP32 flash. */
 const slotBytes = { model: defaultSlotBytes, firmware: 16 * 1024 ** 2, config: configFlashBytes / 4 };
 
-/** The machines of a factory-new device, one per kind. All devices of a fleet share these objects until their own state changes. */
+/**
+ * The update machines of a factory-new device, one per kind. All devices of a fleet share these objects until their own state
+ * changes.
+ */
 export function blankMachines(type: string): Record<Kind, UpdateMachine> {
   const { interface: needed, modes, features, firmware } = ownFirmware;
   const blank = (kind: Kind) => {

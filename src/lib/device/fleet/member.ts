@@ -90,7 +90,9 @@ export class Member implements PartPorts {
     return this.known(kind)?.state ?? this.shared.blanks[kind];
   }
 
-  /** Resolves with null when the device is connected, or with the error of a rejected attempt. In that case, the device keeps trying. */
+  /**
+   * Resolves with null when the device is connected, or with the error of a rejected attempt. After an error, the device keeps trying.
+   */
   connect(): Promise<Error | null> {
     this.wanted = true;
     if (this.fault === 'offline') return Promise.resolve(null);
@@ -212,7 +214,7 @@ export class Member implements PartPorts {
     return isRigged(this.shared.network, this.index);
   }
 
-  /** Reports the state of this kind's update. All later reports are about this kind until another one is passed. */
+  /** Reports the state of this kind's update. Later reports concern the same kind until this is called with another one. */
   tell(kind: Kind): number {
     // Nothing is reported during a boot, and the reported kind stays the same.
     if (this.off) return 0;

@@ -45,8 +45,8 @@ export function delayOf(
 }
 
 /**
- * Delivers messages of one connection after their delays, in the order in which they were sent: a delayed message holds back those after
- * it. Timers of a busy process can be late, so each timer delivers the first waiting message, even if it was set for another one.
+ * Delivers messages of one connection after their delays, in the order in which they were sent: a delayed message holds back later ones.
+ * Timers of a busy process can be late, so each timer delivers the first waiting message, even if it was set for another one.
  * @param delay delivery time of the next message, ms
  */
 export function arrivals(delay: () => number): (deliver: () => void) => void {
@@ -97,7 +97,7 @@ export function parseClock(text: string): number {
 }
 
 /**
- * A pseudo-random number in [0, 1) determined by seed and place, and independent of the order of calls. A run of ten thousand devices is
+ * A pseudo-random number in [0, 1) determined by seed and place, and independent of the order of calls. A run with ten thousand devices is
  * therefore reproducible despite varying network timing.
  */
 export function chanceOf(seed: number, ...place: number[]): number {

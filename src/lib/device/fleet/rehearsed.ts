@@ -15,7 +15,7 @@ export interface RehearsedNetwork extends Network {
   bytesPerSecond: number;
 }
 
-/** Environment of a rehearsed device. Simulated time advances once all work at the current time is done. */
+/** Environment of a rehearsed device. Simulated time advances after all work at the current time is done. */
 export interface RehearsedWorld {
   network: RehearsedNetwork;
   /** ms since 1970 */
@@ -50,13 +50,13 @@ const trialMs = 2000;
 const vectors = 3;
 
 /**
- * A device of a rehearsal. It has the virtual device's update state machines, one per kind, and randomly generated network, flash and
- * power events.
+ * A device of a rehearsal. It uses the virtual device's update state machines, one per kind, and randomly generated network, flash
+ * and power events.
  */
 export class RehearsedDevice {
   online = true;
   private readonly parts = new Map<Kind, UpdateMachine>();
-  /** The desired release into whose firmware the device was restarted. */
+  /** The desired release whose firmware the device was restarted into. */
   private entered: string | null = null;
   /** The desired release that the broker retains and delivers on connection; undefined = no new one. */
   private wish: Desired | null | undefined;

@@ -55,7 +55,7 @@ export const fleetEventSchema = z.discriminatedUnion('event', [
     event: z.literal('enlisted'),
     t,
     devices: count,
-    /** Number of devices that are new to the platform. */
+    /** Number of devices that were newly registered. */
     made: count,
     /** Number of devices by login: with a certificate, with a secret over TLS, and with a secret at the plain listener. */
     mutual: count,
@@ -98,7 +98,7 @@ function summaryText(summary: Summary): string {
     Object.entries(counts)
       .map(([what, many]) => `${many} ${what}`)
       .join(', ');
-  /** Firmware and configurations are shown only if at least one device has another than the original. */
+  /** Firmware and configurations are shown only if at least one device does not have the original. */
   const besides = (what: string, counts: Record<string, number>) =>
     counts.none === devices ? '' : `; ${what} ${counted(counts)}`;
   const more = `${besides('firmware', firmware)}${besides('configuration', configs)}`;
@@ -122,7 +122,7 @@ export interface FleetOptions {
   download: Download;
   /** Whether to revoke and remove the devices at the end. */
   cleanUp: boolean;
-  /** Time after which the fleet ends, counted from when it is connected, ms. */
+  /** How long the fleet runs after it has connected, ms. */
   forMs?: number | undefined;
   signal?: AbortSignal | undefined;
   onEvent: (event: FleetEvent) => void;
@@ -250,7 +250,7 @@ function teller(
   };
   return {
     summary,
-    /** Emits a summary if something has changed, and every `silenceMs` if nothing has. */
+    /** Emits a summary if something has changed, or every `silenceMs` if nothing has. */
     look(onEvent: (event: FleetEvent) => void) {
       const now = summary();
       const what = JSON.stringify([now.online, now.states, now.models, now.firmware, now.configs]);
@@ -334,8 +334,8 @@ const asked = 8;
 const addresses = 5;
 
 /**
- * Time for which devices that are still online are retried, ms. After a fleet has ended, its devices count as online until the platform
- * notices that they have disconnected.
+ * How long to retry devices that are still online, ms. After a fleet ends, its devices count as online until the platform notices that
+ * they have disconnected.
  */
 const leavingMs = 5000;
 
@@ -423,7 +423,7 @@ function addressOf(host: string, index: number): Pick<Door, 'localAddress'> {
   return { localAddress: `127.0.0.${1 + (index % addresses)}` };
 }
 
-/** Names and tags of a fleet's devices. */
+/** Pattern for the names of a fleet's devices, and their tags. */
 interface FleetTemplate {
   nameOf(index: number): string;
   tags: Record<string, string>;

@@ -12,7 +12,7 @@ import type { SlotContent } from '../update/record.js';
 import type { BundleSource } from '../update/types.js';
 import { tryConfig } from '../virtual/firmware.js';
 
-/** How often a release is downloaded: once for all devices of the process, or by each of them. */
+/** How often a release is downloaded: once for all devices in the process, or by each of them. */
 export type Download = 'once' | 'all';
 
 /** Maximum number of concurrent downloads. */
@@ -22,15 +22,15 @@ const atOnce = 64;
 export type Program = Pick<NonNullable<Reported['firmware']>, 'name' | 'version'>;
 
 export interface FleetSource {
-  /** Verifies the signatures, once per path. @throws AIOT_SIGNATURE_INVALID, AIOT_UPDATE_DOWNLOAD */
+  /** Downloads a manifest and verifies its signatures, once per path. @throws AIOT_SIGNATURE_INVALID, AIOT_UPDATE_DOWNLOAD */
   manifest(path: string): Promise<Manifest>;
   /** Resolves when the download is complete, with the digest of the received bytes. */
   blob(digest: string): Promise<{ digest: string; bytes: number }>;
-  /** Runs the golden vectors once per digest, because the same bytes give the same result on every device. */
+  /** Runs the golden vectors once per digest, because the same bytes yield the same result on every device. */
   golden(digest: string): Promise<{ vectors: number; passed: number }>;
   /** Name and version of a program, from its image or, if that contains none, from its release. */
   program(content: SlotContent): Promise<Program>;
-  /** Checks a configuration against the model in use, once for each pair of them. @throws AIOT_CONFIG_MALFORMED, AIOT_CONFIG_UNFIT */
+  /** Checks a configuration against the model in use, once for each combination. @throws AIOT_CONFIG_MALFORMED, AIOT_CONFIG_UNFIT */
   configure(digest: string, model: string | null): Promise<void>;
   /** Runs both models over the windows of the candidate's golden vectors, once for each pair of models. */
   shadow(active: string, candidate: string): Promise<ShadowFigures>;

@@ -23,7 +23,7 @@ export interface GuideBoardOptions
   onBuild?: () => void;
 }
 
-/** Addresses of the guide's services in a context, and how to verify them. */
+/** Addresses of a context's guide services, and how to verify them. */
 export interface GuidePlaces {
   /** The broker: `mqtt://HOST:PORT`. */
   mqtt: string;

@@ -7,7 +7,7 @@ export const guideTopics = {
   level2: 'motor-failure-alert-level2-inference',
 } as const;
 
-/** A reading, in the order of the guide's model inputs. Units: A, °C, and the guide's units for vibration and sound. */
+/** A reading, with fields in the order of the guide's model inputs. Units: A, °C, and the guide's own units for vibration and sound. */
 export interface GuideReading {
   current: number;
   temperature: number;
@@ -67,7 +67,7 @@ export function readSensorMessage(payload: Uint8Array): { id: string; reading: G
   return { id, reading: { current, temperature, vibration, sound } };
 }
 
-/** Parses a control message; null if a board must ignore it: too long, not JSON, or without a command and a text payload. */
+/** Parses a control message; null if a board must ignore it because it is too long, not JSON, or lacks a command or a text payload. */
 export function readControl(payload: Uint8Array): { command: string; payload: string } | null {
   const value = objectOf(payload);
   if (typeof value?.command !== 'string' || typeof value.payload !== 'string') return null;

@@ -98,12 +98,12 @@ export interface SimulateGuideOptions {
 /** Interval between requests to the registry, ms, as in the guide's firmware. */
 const askEveryMs = 3000;
 
-/** Level 2 publishes predictions above this. The guide's bands are 0.5 for a possible and 0.8 for an immediate failure. */
+/** Level 2 publishes predictions above this. The guide's thresholds are 0.5 for a possible failure and 0.8 for an immediate one. */
 const alertAbove = 0.5;
 
 /**
  * Simulates a board that uses the guide's topics and payloads. It publishes nothing until `/confirmActivation` returns TRUE, and loads the
- * model that a `download-model` message requests. Its servo follows the model's prediction without any other program.
+ * model that a `download-model` message requests. Its servo follows the model's prediction without the help of another program.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function simulateGuideBoard(options: SimulateGuideOptions): Promise<void> {
@@ -177,7 +177,7 @@ interface Work {
   end: AbortSignal;
 }
 
-/** Polls the registry until it answers TRUE; false if the time is up first. An unreachable registry is polled again as well. */
+/** Polls the registry until it answers TRUE; false if the time is up first. Polling continues while the registry is unreachable. */
 async function activated(id: string, services: GuideServices, { clock, emit, end }: Work): Promise<boolean> {
   while (!end.aborted) {
     if (await services.confirmed(id).catch(() => false)) {
@@ -251,7 +251,7 @@ export function openGuideNetwork(name: string, bytes: Uint8Array): GuideNetwork 
 interface RuleSpec {
   onAbove: number;
   offBelow: number;
-  /** Minimum time in each state, ms. */
+  /** Minimum duration of each state, ms. */
   leastMs: number;
   /** Switches off after this time without a prediction, ms. */
   lossMs: number;
@@ -265,7 +265,7 @@ interface Rule {
   step(answer: number | null, nowMs: number): boolean;
 }
 
-/** The rule is initially off. This initial state has no minimum duration, so that it reacts to a first fault at once. */
+/** The rule is initially off, without a minimum duration, so that it reacts to a first fault immediately. */
 export function createRule(spec: RuleSpec = usualRule): Rule {
   let on = false;
   let since = Number.NEGATIVE_INFINITY;

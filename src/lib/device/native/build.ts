@@ -23,8 +23,8 @@ export type NativeProgram =
   | 'aiot-device-deaf';
 
 /**
- * Returns the native virtual device as a program for this machine. CMake builds it from the firmware's sources if they have changed; it
- * is cached for the user. `onBuild` is called before the compiler runs, which takes some seconds.
+ * Returns the native virtual device as a program for this machine. CMake builds it from the firmware's sources if they have changed.
+ * The result is cached for the user. `onBuild` is called before the compiler runs, which takes several seconds.
  * @throws AIOT_PROGRAM_NOT_FOUND (no CMake, compiler or library), AIOT_NATIVE_BUILD
  */
 export async function nativeProgram(
@@ -80,7 +80,7 @@ export async function programAt(file: string): Promise<string> {
   return resolve(file);
 }
 
-/** Hash of everything that the program is built from, including its reported version. */
+/** Hash of everything that the program is built from, including the version that it reports. */
 async function sumOf(sources: string): Promise<string> {
   const hash = createHash('sha256').update(aiotVersion());
   const files = await filesIn(sources).catch(() => {
@@ -105,7 +105,7 @@ async function filesIn(sources: string): Promise<string[]> {
   return found.sort();
 }
 
-/** Removes programs of other sources that have not been built recently. */
+/** Removes programs that were built from other sources and not recently. */
 async function forgetOthers(folder: string): Promise<void> {
   const all = join(cacheFolder(), 'native');
   for (const name of await readdir(all)) {

@@ -45,8 +45,8 @@ const rows = 50;
 type Sent = Extract<DeviceEvent, { event: 'sent' }>;
 
 /**
- * Creates a device that runs the firmware's core as a program on this machine. Its interface is that of the TypeScript virtual device:
- * same identity, same flash, same events. `connect` starts it. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, and the errors of
+ * Creates a device that runs the firmware's core as a program on this machine. It has the same interface, identity, flash and events
+ * as the TypeScript virtual device. `connect` starts it. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, and the errors of
  * `nativeProgram`
  */
 export async function createNativeDevice(options: NativeDeviceOptions): Promise<NativeDevice> {

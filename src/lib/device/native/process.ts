@@ -7,7 +7,7 @@ import { parsedJson } from '../../core/text.js';
 /** Maximum time for a clean exit before the device is killed, ms. */
 const goodbyeMs = 5000;
 
-/** A running native device. It is a separate process, which ends with this one. */
+/** A running native device: a separate process that ends with this one. */
 export interface NativeProcess {
   readonly pid: number;
   /**

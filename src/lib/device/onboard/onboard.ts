@@ -54,12 +54,12 @@ export type Onboarded = z.output<typeof onboardedSchema>;
 interface OnboardOptions extends Pick<MakeOptions, 'client' | 'name' | 'out' | 'privatePem' | 'now'> {
   /** Chooses the enrolment for the connected board. `held`: the current contents of its NVS. */
   how: (chip: ChipInfo, held: () => Promise<OldNvs | null>) => Enrolment | Promise<Enrolment>;
-  /** Rejects a board because of its NVS, before the platform is contacted or anything is written. Called only if the NVS is kept. */
+  /** May reject a board because of its NVS, before the platform is contacted or anything is written. Called only if the NVS is kept. */
   requireOld?: (old: OldNvs) => void;
   image: CommonImage;
   port: string;
   loader: LoaderOptions;
-  /** Opens the board. Tests replace it. */
+  /** Opens the board; replaced in tests. */
   open?: (port: string, options: LoaderOptions) => Promise<Loader>;
   /** Called with a human-readable description of each stage. */
   onStage?: (text: string) => void;
@@ -136,7 +136,7 @@ async function make(loader: Loader, options: OnboardOptions) {
   return { device, regions, program };
 }
 
-/** Checks that the keys of an encrypted NVS stay where they are, because a rotation does not rewrite them. @throws AIOT_FILE_MALFORMED */
+/** Checks that the keys of an encrypted NVS stay in place, because a rotation does not rewrite them. @throws AIOT_FILE_MALFORMED */
 function requireKeysStay(before: PartitionTable, next: PartitionTable): void {
   const [from, to] = [partitionOf(before, 'nvs_keys'), partitionOf(next, 'nvs_keys')];
   if (!from || to?.offset === from.offset) return;
@@ -163,7 +163,7 @@ async function imageOn(loader: Loader, asked: CommonImage, how: Enrolment) {
       { subject: 'nvs', next: 'Set it up as a new board with `aiot device replace NAME --port PORT`.' },
     );
   }
-  // The original bytes are used, because a table may contain rows that CSV cannot express, or lack a checksum.
+  // The original bytes are used, because the table may contain rows that CSV cannot express, or lack a checksum.
   const table = asked.table ?? own?.bytes ?? null;
   const flashBytes = loader.chip.flash.bytes ?? asked.flashBytes;
   const replaced = own === null && there ? there.table : null;

@@ -122,7 +122,7 @@ async function alone<T>(context: string, task: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The type of the device on a board. A type that is the name of a chip must match the board's chip. @throws AIOT_CHIP_MISMATCH */
+/** The device type for a board. If the type is a chip's name, it must match the board's chip. @throws AIOT_CHIP_MISMATCH */
 function typeOn({ chip, mac }: ChipInfo, type: string | undefined): string {
   if (type === undefined || (chipOfType(type) ?? chip) === chip) return type ?? chip;
   throw new AiotError('AIOT_CHIP_MISMATCH', `expected a board of type ${type}, got an ${chip} (${mac})`, {

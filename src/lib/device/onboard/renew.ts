@@ -28,7 +28,7 @@ interface RenewRequest {
   client: RegistryClient;
   name: string;
   kind: 'rotate' | 'replace';
-  /** For a rotation: whether the current certificate is revoked at once, not at the first use of the new one. */
+  /** For a rotation: whether the current certificate is revoked at once instead of at the first use of the new one. */
   now: boolean;
   chip: ChipName | undefined;
   out: string | undefined;
@@ -131,7 +131,7 @@ function isOf({ name, id }: DeviceInfo, old: OldNvs | null): boolean {
   }
 }
 
-/** The chip of the device in the folder. The folder of another device is rejected. */
+/** The chip of the device whose folder this is. The folder of another device is rejected. */
 async function chipIn(
   folder: string,
   { name, id }: DeviceInfo,
@@ -172,8 +172,8 @@ async function oldIn(folder: string, name: string) {
 }
 
 /**
- * The partition table that the folder's image was made for. The board uses it, and it determines the offset of NVS, which may differ in
- * the default table for new boards. It was checked against the flash size when the image was made.
+ * The partition table that the folder's image was made for. The board uses this table, and its NVS offset may differ from that in the
+ * default table for new boards. It was checked against the flash size when the image was made.
  */
 async function tableIn(
   folder: string,
@@ -186,7 +186,7 @@ async function tableIn(
   return { table, flashBytes: Math.max(flashBytes, ...ends) };
 }
 
-/** Time during which another user's change to a device is not overridden, ms. */
+/** How long another user's change to a device is protected, ms. */
 const settleMs = 120_000;
 
 interface Change {
@@ -197,8 +197,8 @@ interface Change {
 
 /**
  * Rejects a request that would invalidate a recent, unused certificate of another user. If two users rotated or replaced the device into
- * different folders at about the same time, each would believe that theirs is valid. Two cases may be repeated at once: a rotation into
- * the folder that contains the certificate, and an interrupted rotation, which has no birth certificate yet.
+ * different folders at about the same time, each would believe that their certificate is valid. Two cases may be repeated at once: a
+ * rotation into the folder that contains the certificate, and an interrupted rotation, which has no birth certificate yet.
  * @throws AIOT_DEVICE_CHANGED
  */
 async function requireSettled(
@@ -232,7 +232,7 @@ async function requireSettled(
   );
 }
 
-/** Whether the device was replaced. A replaced device has a new id; the first id starts with the time of registration. */
+/** Whether the device was replaced. Replacing a device changes its id; the first id starts with the time of registration. */
 function wasReplaced({ id, created }: DeviceInfo): boolean {
   const timePart = 'dev_'.length + 10;
   return id.slice(0, timePart) !== newId('dev', created).slice(0, timePart);

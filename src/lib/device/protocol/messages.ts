@@ -22,7 +22,7 @@ export const updateKinds = ['model', 'firmware', 'config'] as const;
 export const telemetrySchema = z.looseObject({
   /**
    * Sequence number from 0, incremented per message within one recording of a stream or, without a recording, within the stream since the
-   * device's start. It reveals gaps and repeats. A recording that is sent again has the same numbers.
+   * device's start. It reveals gaps and repeats. A recording that is resent has the same numbers.
    */
   seq: z.int().min(0).optional(),
   /** Time of the first sample; absent = time of arrival. */
@@ -70,7 +70,7 @@ export const desiredSchema = z.looseObject({
   sequence: z.int().min(1),
   /** Path of the signed manifest on the platform's API. */
   manifest: z.string().regex(/^\//),
-  /** Time that the release must run, ms, before a device with a signing key reports once more; absent = not required. */
+  /** How long the release must run before a device with a signing key reports once more, ms; absent = not required. */
   soakMs: z.int().min(1).optional(),
   /** A patch from another release to this one; devices without that release download the whole artifact. */
   delta: z
@@ -165,7 +165,7 @@ export const reportedSchema = z.looseObject({
       release: runningSchema.nullable().optional(),
     })
     .optional(),
-  /** The kind of update that `state` refers to; absent = a model. */
+  /** The kind of update that `state` refers to; absent = `model`. */
   kind: z.enum(updateKinds).optional(),
   state: z.enum(updateStates),
   /** The rollout that `state` refers to. */
@@ -174,7 +174,7 @@ export const reportedSchema = z.looseObject({
   model: runningSchema.nullable(),
   /** The active configuration; null = the default one. Absent if it cannot be configured over the air. */
   config: runningSchema.nullable().optional(),
-  /** Releases with a lower sequence are never accepted. */
+  /** Lowest accepted sequence; releases below it are never accepted. */
   floor: z.int().min(0),
   download: z.object({ bytes: z.int().min(0), total: z.int().min(0) }).nullable(),
   /** How the last update was transferred if a delta was offered; otherwise absent. */
@@ -191,7 +191,7 @@ export const reportedSchema = z.looseObject({
   golden: z.object({ vectors: z.int().min(0), passed: z.int().min(0) }).nullable(),
   /** Why it was rolled back or rejected. */
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
-  /** Heap of a small board, bytes: free, the largest free block, and the minimum that was free since its start. */
+  /** Heap of a small board, bytes: free, the largest free block, and the least free since its start. */
   heap: z.object({ free: z.int().min(0), largest: z.int().min(0), least: z.int().min(0) }).optional(),
   /** Additional capabilities. Readers ignore words that they do not know. */
   features: z.array(z.string().max(64)).max(32).optional(),

@@ -17,7 +17,7 @@ export const proofSchema = z.looseObject({
   release: runningSchema,
   /** Result of the release's trial; null if there was none since the device started. */
   golden: z.object({ vectors: z.int().min(0), passed: z.int().min(0) }).nullable(),
-  /** Time that this release has run without a restart, s. */
+  /** How long this release has run without a restart, s. */
   healthyS: z.int().min(0),
   /** Time on the device's clock; 0 = no clock. */
   t: z.int().min(0),
@@ -52,7 +52,7 @@ function derOf(pem: string): string {
 }
 
 /**
- * Verifies the proof in a report. `fingerprints`: those of the device's current certificates.
+ * Verifies the proof in a report. `fingerprints` are those of the device's current certificates.
  * @throws AIOT_PROOF_INVALID if the signer is not this device, AIOT_PROOF_MISMATCH if it contradicts the report
  */
 export function checkProof(

@@ -39,7 +39,7 @@ interface Answering {
   shadow?: (() => ShadowRun | null) | undefined;
   /** Whether to wait for a model that fits the sensor, instead of throwing at the start if there is none. */
   waits: boolean;
-  /** Called for each model that comes into use, with the reason why it does not fit the sensor; null = it fits. */
+  /** Called for each model that comes into use, with the reason if it does not fit the sensor; null = it fits. */
   onModel?: ((unfit: string | null) => void) | undefined;
 }
 
@@ -76,7 +76,7 @@ export function createAnswerer(
   };
 }
 
-/** Feeds each sample to both models of a shadow from its start on. Errors of the shadow are reported and have no other effect. */
+/** From the start of a shadow, feeds each sample to both models. Errors of the shadow are reported and have no other effect. */
 function createOnlooker(sensor: Sensor, beside: () => ShadowRun | null): (sample: ArrayLike<number>) => void {
   let run: ShadowRun | null = null;
   let pushers: ReturnType<typeof createPusher>[] = [];

@@ -38,7 +38,7 @@ interface FeedPorts {
   model(): ActiveModel | null;
   /** The shadow currently running. */
   shadow?(): ShadowRun | null;
-  /** Called for each model that comes into use, with the reason why it does not fit the sensor; null = it fits. */
+  /** Called for each model that comes into use, with the reason if it does not fit the sensor; null = it fits. */
   onModel?(unfit: string | null): void;
   /** The configuration currently in use. */
   config(): DeviceConfig;
@@ -50,8 +50,8 @@ interface FeedPorts {
 const inFlightLimit = 16;
 
 /**
- * Sends a sensor's samples as telemetry in columns of about a second each, and the model's prediction for each window. Resolves
- * when the sensor has ended and the broker has acknowledged everything.
+ * Sends a sensor's samples as telemetry, in column batches of about one second each, and the model's prediction for each window.
+ * Resolves when the sensor has ended and the broker has acknowledged everything.
  * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT before anything is sent, unless it waits; the signal's reason; errors of the broker
  */
 export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPorts): Promise<FeedResult> {
@@ -107,7 +107,7 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
     for (const sample of sensor.samples()) {
       if (speed !== 'max') {
         const due = started + (read * 1000) / (sensor.rateHz * speed);
-        // Shorter waits are skipped, because timers have no finer resolution. Later samples make up for the difference.
+        // Waits of up to 10 ms are skipped, because timers are too coarse. Later samples make up for the difference.
         if (due - clock.now() > 10) await clock.sleep(due - clock.now(), signal).catch(() => {});
       }
       if (signal?.aborted && options.endless) break;
@@ -185,7 +185,7 @@ interface InFlight {
   add(send: () => Promise<void>): Promise<void>;
   /** Resolves when all publishes are acknowledged. */
   drained(): Promise<void>;
-  /** Removes the listener from the signal, because the signal may outlive many of these objects. */
+  /** Removes the listener from the signal, which may outlive many of these objects. */
   end(): void;
 }
 

@@ -12,7 +12,7 @@ export interface Sensor {
   /** Fields of one sample, in order. */
   fields: string[];
   rateHz: number;
-  /** Starts at the first sample on each call; endless for a live sensor. */
+  /** Each call starts at the first sample. Endless for a live sensor. */
   samples(): Iterable<ArrayLike<number>>;
 }
 
@@ -28,7 +28,7 @@ export function checkSensor({ fields, rateHz }: Sensor, recordingId: string, str
   if (taken) throw unfit(`a field cannot be named ${taken}, which is reserved in telemetry messages`);
 }
 
-/** A sensor that plays back a recording. The whole recording is checked before the first sample is sent. @throws AIOT_RECORDING_UNFIT */
+/** A sensor that replays a recording. The whole recording is checked before the first sample is sent. @throws AIOT_RECORDING_UNFIT */
 export function recordingSensor(recording: Recording): Sensor {
   const { id, fields, rateHz, columns } = recording;
   const count = columns[0]?.length ?? 0;
@@ -49,7 +49,7 @@ export function recordingSensor(recording: Recording): Sensor {
   };
 }
 
-/** A simulated shaded-pole motor in this state. The same seed gives the same samples. */
+/** A simulated shaded-pole motor in this state. The same seed yields the same samples. */
 export function motorSensor(options: { state: MotorState; rateHz: number; seed: number }): Sensor {
   const { state, rateHz, seed } = options;
   return {

@@ -9,13 +9,13 @@ const kept = 1000;
 const tolerance = 0.05;
 
 /**
- * Compares two models over the same windows. Both begin with the same sample, so their windows are identical if their signal processing
+ * Compares two models over the same windows. Both start with the same sample, so their windows are identical if their signal processing
  * is. The device's own predictions are not affected.
  */
 export class Shadow {
   private readonly sides: { active: Side; candidate: Side };
   private readonly counts = { windows: 0, disagreements: 0 };
-  /** The candidate's prediction that has no counterpart yet. */
+  /** A prediction of the candidate that has no counterpart yet. */
   private waiting: Prediction | null = null;
 
   constructor(

@@ -5,10 +5,10 @@ import type { DeviceStore } from '../virtual/store.js';
 import type { SlotIndex } from './record.js';
 import type { BundleSource } from './types.js';
 
-/** Number of consecutive attempts without progress after which a download fails. The waits between them grow from 200 ms to 5 s. */
+/** A download fails after this many consecutive attempts without progress. The waits between attempts grow from 200 ms to 5 s. */
 const attempts = 6;
 
-/** An attempt that receives fewer bytes than this counts as one without progress. */
+/** An attempt that receives fewer bytes than this counts as having made no progress. */
 const attemptBytes = 512;
 /** Minimum rate, below which a connection is closed. Otherwise, a platform that sends single bytes could prolong an update for hours. */
 const [paceMs, paceBytes] = [60_000, 4096];
