@@ -61,8 +61,8 @@ async function checkContext(
             message: String(error),
             next: 'Run the command again with --debug and report the output.',
           };
-    // An unreachable platform is not a fault of this machine, but an untrusted certificate is. Platforms that are not current do not affect
-    // the main use case.
+    // An unreachable platform is not this machine's fault, but an untrusted certificate is. Platforms other than the current one do not
+    // affect the main use case.
     const status = current && code !== 'AIOT_PLATFORM_UNREACHABLE' ? fail : warn;
     return [status(check, message, adviceFor(context)[code] ?? next)];
   }
@@ -108,7 +108,7 @@ interface Probe {
 }
 
 /**
- * Sends one HTTPS request to /healthz, with a verified certificate. It ends within `timeoutMs` in any case.
+ * Sends one HTTPS request to /healthz, with a verified certificate. Always ends within `timeoutMs`.
  * @throws AIOT_PLATFORM_UNREACHABLE, AIOT_PLATFORM_UNTRUSTED
  */
 function probe(url: string, ca: string | undefined, timeoutMs: number, signal: AbortSignal): Promise<Probe> {

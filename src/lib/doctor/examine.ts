@@ -134,7 +134,7 @@ async function openToOthers(folder: string): Promise<string[]> {
 
 const mebi = 1024 ** 2;
 
-/** Checks the free space in the platform's data folder. A demo needs some tens of MiB, and a busy platform much more. */
+/** Checks the free space in the platform's data folder. A demo needs tens of MiB, and a busy platform much more. */
 async function checkDisk(folder: string): Promise<Finding> {
   const at = await existing(folder);
   const { bavail, bsize } = await statfs(at);
@@ -156,7 +156,7 @@ async function existing(path: string): Promise<string> {
 /** Date on which this check was written. A correct clock cannot show an earlier time. */
 const earliest = Date.parse('2026-11-01T00:00:00Z');
 
-/** Checks the clock. Certificates and manifests contain dates, so all of them would be rejected if the clock started in 1970. */
+/** Checks the clock. Certificates and manifests contain dates, so all would be rejected if the clock started in 1970. */
 export function checkClock(now: number): Finding {
   const detail = new Date(now).toISOString();
   return now >= earliest

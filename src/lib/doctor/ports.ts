@@ -10,7 +10,7 @@ export async function checkPort(check: string, port: number, flag: string): Prom
   if (refused !== 'EADDRINUSE') return warn(check, `${port} is not usable (${refused})`, `aiot up ${flag} 0`);
   const owner = await ownerOf(port);
   const detail = `${port} is in use${owner ? ` by ${owner.name}, pid ${owner.pid}` : ''}`;
-  // If the port is used by a platform of aiot, that is not a problem.
+  // A port in use by one of aiot's own platforms is not a problem.
   if (owner?.aiot) return ok(check, detail);
   return warn(check, detail, `To use any free port, run \`aiot up ${flag} 0\`.`);
 }

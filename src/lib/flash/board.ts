@@ -9,7 +9,7 @@ import { md5Of, offsetOf, piecesOf, resolvePlace } from './plan/pieces.js';
 import { readBoardTable } from './plan/plan.js';
 import { choosePort } from './port/list.js';
 
-/** Opens a board. Tests replace it. */
+/** Opens a board; replaced in tests. */
 export type OpenBoard = (port: string, options: LoaderOptions) => Promise<Loader>;
 
 export interface BoardAt {
@@ -199,7 +199,7 @@ export type BoardErased = z.infer<typeof boardErasedSchema>;
 
 /**
  * Erases a board's flash, or whole sectors of it. On a chip with secure boot, flash encryption or secure download mode, the bootloader
- * cannot be rewritten over the cable. A request to erase it is therefore rejected unless `force` is set.
+ * cannot be rewritten over the cable, so erasing it requires `force`.
  * @throws AIOT_FLASH_REFUSED, AIOT_USAGE, AIOT_FLASH_WRITE, AIOT_CHIP_*, AIOT_SERIAL_*
  */
 export async function eraseBoard(

@@ -65,7 +65,7 @@ function whatBootModeSays({ line, heard, reset }: ConnectFacts): AiotError | nul
   return new AiotError('AIOT_CHIP_BOOT_MODE', message, at);
 }
 
-/** The error for a problem that the chip itself reported, at any stage of the work; null if it reported none. */
+/** The error for a problem that the chip itself reported, at any stage; null if it reported none. */
 function whatChipSays(address: string, heard: Uint8Array): AiotError | null {
   const boot: BootText = readBootText(heard);
   const at = { endpoint: address, retryable: true };
@@ -100,7 +100,7 @@ interface WorkFacts {
   restarted?: boolean;
 }
 
-/** Error numbers with which the ROM and the stub report corrupted data. */
+/** Error numbers that the ROM and the stub use for corrupted data. */
 const corrupted = new Set([0x05, 0x07, 0x0b, 0x0c, 0xc0, 0xc1, 0xc2, 0xc6, 0xc7, 0xc8, 0xc9]);
 
 const notRead = new Set([0x09, 0x0a]);
@@ -167,7 +167,7 @@ export interface BootText {
   flashEmpty: boolean;
 }
 
-/** Parses boot text. Source: the texts of the mask ROMs (ESP32, C3, S3) and of ESP-IDF's panic handler. */
+/** Parses boot text. Source: the output of the mask ROMs (ESP32, C3, S3) and of ESP-IDF's panic handler. */
 export function readBootText(bytes: Uint8Array): BootText {
   const text = Buffer.from(bytes).toString('latin1');
   const starts = [...text.matchAll(/rst:0x([0-9a-f]+) \((\w+)\)/gi)];
@@ -190,7 +190,9 @@ export function readBootText(bytes: Uint8Array): BootText {
 
 const isDownload = (name: string) => /DOWNLOAD|UART\d?_BOOT/.test(name);
 
-/** Whether the bytes are text, that is, nearly all of them are printable. Noise or a wrong speed produces other bytes. */
+/**
+ * Whether the bytes are text, which means that nearly all of them are printable. Noise or a wrong speed produces other bytes.
+ */
 export function isReadable(bytes: Uint8Array): boolean {
   if (bytes.length < 4) return false;
   let printable = 0;

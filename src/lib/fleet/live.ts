@@ -67,7 +67,7 @@ export function liveFigures(
   };
 }
 
-/** Adds the predictions to a row. Returns the number of predictions of a class that the model does not have. */
+/** Adds the predictions to a row. Returns the number of those whose class the model does not have. */
 function fill(row: number[] | undefined, classes: string[], answers: Record<string, number>): number {
   let unknown = 0;
   for (const [label, n] of Object.entries(answers)) {
@@ -78,7 +78,9 @@ function fill(row: number[] | undefined, classes: string[], answers: Record<stri
   return unknown;
 }
 
-/** Predictions of a class that the model does not have count as wrong: they are in `windows`, but not in the confusion matrix. */
+/**
+ * Predictions of a class that the model does not have count as wrong: `windows` includes them, but the confusion matrix does not.
+ */
 function scores(confusion: number[][], windows: number): { accuracy: number; macroF1: number } {
   const right = sum(confusion.map((row, i) => row[i] ?? 0));
   return { accuracy: windows === 0 ? 0 : right / windows, macroF1: macroF1Of(confusion) };
@@ -86,7 +88,9 @@ function scores(confusion: number[][], windows: number): { accuracy: number; mac
 
 const growth = Math.log(1.02);
 
-/** Assigns a latency to a logarithmic bucket of 2 %, from one microsecond up, so that the number of buckets stays small. */
+/**
+ * Assigns a latency to a logarithmic bucket, 2 % wide and starting at one microsecond, so that the number of buckets stays small.
+ */
 function bucketOf(ms: number): number {
   return Math.ceil(Math.log(Math.max(ms, 0.001)) / growth);
 }
@@ -104,7 +108,7 @@ function quantile(buckets: Record<number, number>, share: number): number {
   return 0;
 }
 
-/** Adds one. Inherited members must not be read as counts, because a device may be named `constructor`. */
+/** Adds one. A device may be named `constructor`, so inherited members must not be read as counts. */
 function increment(counts: Record<string, number>, key: string | number): void {
   counts[key] = (Object.hasOwn(counts, key) ? (counts[key] ?? 0) : 0) + 1;
 }

@@ -48,10 +48,10 @@ export interface RehearseOptions extends Omit<RehearsalOptions, 'outageAt' | 'ob
   onRun?: (done: number) => Promise<void> | void;
 }
 
-/** The outage begins at a random time within this period after the start, ms. */
+/** The outage begins at a random time within this period after the rollout's start, ms. */
 const outageWithinMs = 600_000;
 
-/** Rehearses a plan this many times, each time with different random events. The same seed gives the same results. */
+/** Rehearses a plan several times, each time with different random events. The same seed yields the same results. */
 export async function rehearseAll(plan: RolloutPlan, options: RehearseOptions): Promise<Rehearsals> {
   const { runs, network, bytes, outageMs, onRun } = options;
   const all: Rehearsal[] = [];
@@ -111,7 +111,7 @@ export interface RehearsalObserver extends RehearsedTraffic {
 
 /** Result of one rehearsal. */
 export interface Rehearsal {
-  /** `unended`: not finished after a month. */
+  /** `unended`: not finished after a month of simulated time. */
   state: RolloutPhase | 'unended';
   /** Code of the reason why the rollout stopped; null if it did not stop. */
   code: string | null;
@@ -223,7 +223,7 @@ class Run {
     for (const wish of step.wishes) this.devices.get(wish.device)?.hear(desiredOf(wish));
   }
 
-  /** Connects or disconnects devices. Each second it updates a different sixtieth of them, because real devices are not synchronized. */
+  /** Connects or disconnects devices: each second a different sixtieth of them, because real devices are not synchronized. */
   private weather(second: number): void {
     if (this.options.network.offline === 0) return;
     if (!this.brokerAway) this.connectSome(Math.floor(second / 60), second % 60, 60);

@@ -51,8 +51,7 @@ export function parseSelector(text: string, now: number): Test {
 }
 
 /**
- * If a selector is only a list of names, requires that each device exists, so that a mistyped name does not just make the selection
- * smaller.
+ * If a selector is only a list of names, requires each device to exist, so that a mistyped name does not merely shrink the selection.
  * @param names of all devices
  * @throws AIOT_NOT_FOUND with the nearest name, AIOT_SELECTOR_INVALID
  */
@@ -344,7 +343,7 @@ class Reader {
   }
 }
 
-/** Whether a word is a device name. Keys and keywords must be quoted, so that a forgotten operator is still reported. */
+/** Whether a word is a device name. Names that are keys or keywords must be quoted, so that a forgotten operator is still reported. */
 function isName({ kind, text }: Word): boolean {
   if (kind === 'quoted') return true;
   return kind === 'word' && !Object.hasOwn(keys, text) && !keywords.has(text.toLowerCase());

@@ -11,13 +11,13 @@ export interface Member {
 
 const block = 512;
 
-/** Record size of ustar: the archive is padded with zeros to a multiple of it. */
+/** Record size of ustar; archives are padded with zeros to a multiple of it. */
 const record = 20 * block;
 
 /** The field of a header with the size of the member, in octal digits. */
 const sizeField = { at: 124, digits: 11 };
 
-/** Writes a ustar archive without times, owners or random values, so that equal members in equal order give equal bytes. */
+/** Writes a ustar archive without times, owners or random values, so that equal members in the same order yield equal bytes. */
 export function writeArchive(members: readonly Member[]): Uint8Array<ArrayBuffer> {
   const tar = createTar(
     // nanotar writes the whole underlying buffer of a view, which for a Buffer may be a shared pool.
@@ -70,7 +70,7 @@ export function readArchive(bytes: Uint8Array, names: readonly string[], what = 
   return members;
 }
 
-/** Name of the first file in an archive. It is not verified, so use it only to recognize the kind of an archive. */
+/** Name of the first file in an archive. Not verified, so use it only to recognize the kind of an archive. */
 export function firstName(bytes: Uint8Array): string {
   const end = bytes.subarray(0, 100).indexOf(0);
   return new TextDecoder('latin1').decode(bytes.subarray(0, end < 0 ? 100 : end));

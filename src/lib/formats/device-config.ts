@@ -16,7 +16,7 @@ const threshold = z.number().min(-1e9).max(1e9);
 export const deviceConfigSchema = z
   .strictObject({
     spec: z.literal('aiot-config/1'),
-    /** Rate of the samples that are used. Each is the mean of those measured in its period. Absent = every sample of the sensor. */
+    /** Sample rate to use, Hz; each sample is the mean of those measured in its period. Absent = every sample of the sensor. */
     sampleHz: z.number().min(0.001).max(1e6).optional(),
     telemetry: z
       .strictObject({
@@ -45,7 +45,7 @@ export const deviceConfigSchema = z
         offBelow: threshold.default(0.7),
         minOnMs: ms.default(5000),
         minOffMs: ms.default(5000),
-        /** Time without a prediction after which the actuator moves to its fail-safe position, ms. */
+        /** How long without a prediction until the actuator moves to its fail-safe position, ms. */
         lossMs: ms.min(100).default(30_000),
         safeOn: z.boolean().default(false),
       })

@@ -100,7 +100,7 @@ export async function retrying<T>(
   }
 }
 
-/** The error for a slow download. It is not retryable, because another attempt would take as long. The received bytes are kept. */
+/** The error for a slow download. Not retryable, because another attempt would take as long. The received bytes are kept. */
 function tooSlow(expected: string): AiotError {
   return new AiotError('AIOT_UPDATE_DOWNLOAD', `expected ${expected}`);
 }

@@ -89,17 +89,15 @@ function takeManifest(state: UpdateMachine, event: Extract<JobEvent, { type: 'ma
 }
 
 /**
- * Resets the counters when the keys are replaced. An attacker with the old keys may have raised them, and nothing that these keys signed
- * is still valid.
+ * Resets the counters when the keys are replaced. An attacker with the old keys may have raised the counters, and nothing that those
+ * keys signed is still valid.
  */
 function inEpoch(record: DeviceRecord, epoch: number): DeviceRecord {
   if (epoch <= (record.epoch ?? 0)) return record;
   return { ...record, epoch, floor: 0, sequence: 0, newestSigned: 0 };
 }
 
-/**
- * Handles the digest that was read back from the slot. Only if it is correct does the record state that the slot contains this version.
- */
+/** Handles the digest of the bytes read back from the slot. Only if it is correct is the slot recorded as containing this version. */
 export function verified(state: UpdateMachine, digest: string): UpdateStep {
   const { job, attempt } = state;
   const artifact = job?.manifest?.artifacts[0];
@@ -128,7 +126,7 @@ export function verified(state: UpdateMachine, digest: string): UpdateStep {
 
 type Artifact = Manifest['artifacts'][number];
 
-/** The patch of a job that uses a delta; null if it uses none. */
+/** The patch of the job's delta; null if the job uses none. */
 function deltaOf({ job, record }: UpdateMachine): Delta | null {
   const offer = job?.desired?.delta;
   const content = record.active === null ? null : record.slots[record.active];
@@ -196,8 +194,8 @@ function deltaFailed(
 /**
  * Decides whether a device may accept a manifest whose signatures are valid. Returns the first failed check in the order of
  * docs/reference/protocol.md, or null if the manifest is accepted.
- * @param now ms since 1970, or null without a clock. The newest signed time seen is used if it is later, because a clock behind it is
- *   wrong.
+ * @param now ms since 1970, or null without a clock. If the newest signed time seen is later, it is used instead, because a clock
+ * behind it is wrong.
  */
 export function judgeManifest(
   manifest: Manifest,
@@ -280,7 +278,7 @@ function inability({ kind, interface: needed, model }: Manifest, traits: DeviceT
     return `expected a model for firmware of interface ${traits.interface} at most, got one for ${needed}`;
   }
   const mode = model?.quantization.mode;
-  // Decision trees need their interface only; their mode is the type of their input and output.
+  // Decision trees need only their interface; their mode is the type of their input and output.
   if (needed === firmwareInterfaces.forests && mode === 'float32') return null;
   if (mode === undefined || traits.modes.includes(mode)) return null;
   return `expected a network of ${traits.modes.join(', ')}, got ${mode}`;

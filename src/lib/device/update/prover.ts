@@ -12,7 +12,7 @@ interface ProverPorts {
   report(): void;
 }
 
-/** Signs a device's reports of its commits, and reports again when the release has run for as long as the desired release requires. */
+/** Signs a device's commit reports, and reports again when the release has run for the required time. */
 export class Prover {
   private readonly since = new Map<Desired['kind'], number>();
   private wished: Desired | null = null;

@@ -28,14 +28,14 @@ export type Refusal = z.output<typeof refusalSchema>;
 
 /**
  * All data that survives a power cut. It is written as one record (see virtual/store.ts). `floor`, `sequence` and `newestSigned` never
- * decrease, except that they are reset when all keys that sign releases are replaced.
+ * decrease, but are reset when all keys that sign releases are replaced.
  */
 export const deviceRecordSchema = z.object({
   /** Releases with a lower sequence are not accepted. */
   floor: z.int(),
   /** Sequence of the last committed manifest. */
   sequence: z.int(),
-  /** The newest `issued` time of a manifest with a valid signature, ms since 1970. It works as a clock that cannot be set back. */
+  /** The newest `issued` time of a manifest with a valid signature, ms since 1970. It serves as a clock that cannot be set back. */
   newestSigned: z.int(),
   /**
    * Version of the root whose keys signed the manifests behind the three values above. A root that replaces those keys resets the values.
@@ -55,7 +55,7 @@ export const deviceRecordSchema = z.object({
       shadow: z.literal(true).optional(),
     })
     .nullable(),
-  /** Result of the last update. It prevents a finished rollout from being started again. */
+  /** Result of the last update. Prevents a finished rollout from being started again. */
   last: z
     .object({
       rollout: z.string(),
@@ -102,7 +102,9 @@ interface UpdateMachines {
   firmware?: UpdateMachine;
 }
 
-/** The `reported` message of a device that updates several kinds. It is about the kind `speaks`. @param t ms since 1970 */
+/**
+ * The `reported` message of a device that updates several kinds. Its update state is that of the kind `speaks`. @param t ms since 1970
+ */
 export function reportOfAll(
   { model, config, firmware }: UpdateMachines,
   speaks: Desired['kind'],

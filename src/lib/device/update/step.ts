@@ -145,12 +145,12 @@ function withoutShadow(record: DeviceRecord): DeviceRecord {
   return { ...record, slots: withSlot(record.slots, record.trial.slot, null), trial: null };
 }
 
-/** Maximum number of power cuts during a trial. Then it is given up, because the model may be what crashes the device. */
+/** Maximum number of power cuts during a trial. After that, the trial is abandoned, because the model may be what crashes the device. */
 const maxTrials = 3;
 
 /**
  * Starts a trial. The attempt is counted in flash first, so that a crash during the trial is detected at the next boot.
- * @param entered whether the device was restarted into the firmware; the trial was then counted before the restart
+ * @param entered whether the device was restarted into the firmware, in which case the trial was counted before the restart
  */
 function beginTrial(state: UpdateMachine, entered = false): UpdateStep {
   const { trial } = state.record;

@@ -34,7 +34,7 @@ interface UpdateJob {
   rollout: string;
   /** The desired release; null if the job was found in the flash after a reboot. */
   desired: Desired | null;
-  /** The manifest, once its signatures and its fitness for this device are verified; null before that. */
+  /** The manifest, once its signatures and its suitability for this device are verified; null before that. */
   manifest: Manifest | null;
   slot: SlotIndex;
   /** Whether the slot is built from the active slot's content with the offered patch; false = the artifact is downloaded whole. */
@@ -76,7 +76,7 @@ export interface UpdateMachine {
 export type UpdateEvent =
   | { type: 'desired'; desired: Desired }
   | { type: 'withdrawn' }
-  /** The signatures of `manifest` are valid. `now` in ms since 1970, or null without a clock. */
+  /** The signatures of `manifest` are valid. `now` is in ms since 1970, or null without a clock. */
   | {
       type: 'manifest';
       attempt: number;
@@ -137,7 +137,7 @@ export interface UpdateStep {
 }
 
 /**
- * Checks that a device makes before it accepts an update, by the name with which tests disable them. An attack that is rejected must
+ * Names of the checks that a device makes before it accepts an update; tests use them to disable checks. A rejected attack must
  * succeed once its check is disabled; otherwise the test does not show that this check rejects it.
  */
 const updateChecks = [
@@ -193,7 +193,7 @@ export interface UpdatePorts {
   /** Keeps the trust root up to date; absent = it does not change. */
   keeper?: TrustKeeper | undefined;
   source: BundleSource;
-  /** Runs the trial of a slot's content. For a configuration, the numbers are placeholders. */
+  /** Runs the trial of a slot's content. For a configuration, the returned numbers are placeholders. */
   runtime: Pick<ModelRuntime, 'checkGolden'>;
   report(reported: Reported): void;
   /** Resolves once the broker has acknowledged this report. */

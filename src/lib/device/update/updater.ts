@@ -147,7 +147,7 @@ interface JobPorts extends UpdatePorts {
 /** Maximum time to wait for the broker's acknowledgment during a trial, ms. */
 const heartbeatTimeoutMs = 60_000;
 
-/** The error code for a failed job whose error has none. */
+/** Error codes for failed jobs whose error has none. */
 const failureCodes = {
   fetchManifest: 'AIOT_UPDATE_DOWNLOAD',
   fetchBundle: 'AIOT_UPDATE_DOWNLOAD',
@@ -223,7 +223,7 @@ async function byDelta(attempt: number, made: Promise<number>, signal: AbortSign
   }
 }
 
-/** Updates the trust first, then fetches the manifest and checks it against the trust root and the timestamp. */
+/** Updates the trust root and the timestamp, then fetches the manifest and checks it against both. */
 async function fetchManifest(path: string, ports: JobPorts, signal: AbortSignal) {
   const { clock, keeper, source, traits } = ports;
   const refreshed = keeper && (await retrying(clock, signal, () => keeper.refresh(signal)));
@@ -246,7 +246,7 @@ function signedManifest(envelope: unknown, trust: TrustRoot, { traits: { uncheck
   return verifyManifest(envelope, { ...trust, roles: { release: { ...release, threshold: 1 } } });
 }
 
-/** Number of patch bytes that are decoded at once. It is small, because even a few bytes can expand to many. */
+/** Number of patch bytes to decode at once; small, because even a few bytes can expand to many. */
 const pieceBytes = 512;
 
 interface DeltaJob extends Omit<DownloadJob, 'anyLength'> {
@@ -255,7 +255,7 @@ interface DeltaJob extends Omit<DownloadJob, 'anyLength'> {
 
 /**
  * Builds a slot's content from the active slot with a patch, while the patch is downloaded. A broken connection is resumed. After a power
- * cut the patch is read from the start, because the decoder's state is lost, but data that is already in the slot is not rewritten.
+ * cut, the decoder's state is lost, so the patch is read from the start; data that is already in the slot is not rewritten.
  * @returns the number of bytes in the slot @throws AIOT_DELTA_MALFORMED, AIOT_UPDATE_DOWNLOAD, PowerCut
  */
 async function deltaToSlot(job: DeltaJob, ports: DownloadPorts, signal: AbortSignal): Promise<number> {

@@ -26,7 +26,7 @@ import {
   type VirtualDeviceOptions,
 } from './types.js';
 
-/** Interval at which an online device checks the platform's timestamp, and timeout of each check, ms. */
+/** How often an online device checks the platform's timestamp, and the timeout of each check, ms. */
 const lookEveryMs = 3600_000;
 
 const lookTimeoutMs = 60_000;
@@ -45,7 +45,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
   const configFlash = options.configFlash ?? createFlash({ bytes: configFlashBytes });
   let dead: { error: unknown } | null = null;
   const lost = deferred<never>();
-  // Prevents an unhandled rejection if no caller waits for `lost`; the next call throws the error.
+  // Prevents an unhandled rejection if no caller awaits `lost`; the next call throws the error.
   lost.promise.catch(() => {});
   let reports: NodeJS.Timeout | undefined;
   let looks: NodeJS.Timeout | undefined;
@@ -93,7 +93,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
       hardware.log('warn', error instanceof Error ? error.message : String(error), error);
     });
   };
-  /** Applies a configuration. A new keep-alive interval needs a new connection. Until it is established, messages wait. */
+  /** Applies a configuration. A new keep-alive interval needs a new connection. Messages wait until it is established. */
   const configured = async ({ report, mqtt }: DeviceConfig) => {
     clearInterval(reports);
     if (report.intervalMs > 0)
@@ -284,7 +284,7 @@ interface CommandOptions {
   now: () => number;
 }
 
-/** Number of command ids remembered, so that a repeated command is carried out once. */
+/** Number of command ids to remember, so that a repeated command is carried out only once. */
 const remembered = 256;
 
 /**

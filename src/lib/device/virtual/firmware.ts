@@ -33,7 +33,7 @@ export interface Hardware {
   /** Store of configurations, separate from the store of models. */
   configStore: DeviceStore;
   source: BundleSource;
-  /** Keeps the trust up to date; absent if the device trusts no keys, or gets its updates from elsewhere. */
+  /** Keeps the trust root up to date; absent if the device trusts no keys, or gets its updates from elsewhere. */
   keeper: TrustKeeper | undefined;
   runtime: ModelRuntime;
   radio: Radio;
@@ -67,7 +67,7 @@ export interface Firmware {
   /** Handles the platform's desired release; null = withdrawn. */
   desire(desired: Desired | null): void;
   readonly config: DeviceConfig;
-  /** The device's report. It is about the most recent kind of update. */
+  /** The device's report. Its update state is that of the most recently updated kind. */
   readonly reported: Reported;
   /** Reports again, as after a reconnect. */
   report(): void;
@@ -208,9 +208,7 @@ export function codeOf(error: unknown): { code?: ErrorCode } {
   return error instanceof AiotError ? { code: error.code } : {};
 }
 
-/**
- * Interval of shadow reports, ms, if the device received the desired release before it started and therefore does not have its interval.
- */
+/** Interval of shadow reports, ms, for a shadow from before the device started, whose requested interval is no longer known. */
 const usualMs = 10_000;
 
 /** The shadow of a device and its reports. */
@@ -257,7 +255,9 @@ interface ConfiguredUse {
   model: Pick<LoadedModel, 'rateHz'> | null;
 }
 
-/** Reads a configuration and checks it against sensor and model, as far as they are known. @throws AIOT_CONFIG_MALFORMED, AIOT_CONFIG_UNFIT */
+/**
+ * Reads a configuration and checks it against the sensor and the model, if they are known. @throws AIOT_CONFIG_MALFORMED, AIOT_CONFIG_UNFIT
+ */
 export function tryConfig(bytes: Uint8Array, { take, model }: ConfiguredUse): DeviceConfig {
   const config = readDeviceConfig(bytes, 'the configuration');
   const unfit = (message: string) => new AiotError('AIOT_CONFIG_UNFIT', `sampleHz: ${message}`);
@@ -273,7 +273,7 @@ export function tryConfig(bytes: Uint8Array, { take, model }: ConfiguredUse): De
   throw unfit(`expected ${needed} Hz as required by the active model, got ${rate}`);
 }
 
-/** The configuration in a slot. If it cannot be read, reports the error and returns the default one. */
+/** The configuration in a slot. If it cannot be read, the error is reported and the default one returned. */
 function configIn(bytes: Uint8Array | null, tell: (error: unknown) => void): DeviceConfig {
   if (bytes === null) return defaultDeviceConfig;
   try {

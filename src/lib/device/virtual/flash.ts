@@ -32,7 +32,7 @@ interface FlashOptions {
   sectorBytes?: number;
   /** File for the contents; absent = in memory. */
   file?: string;
-  /** Called before each write and erase, for tests that look for critical bytes. */
+  /** Called before each write and erase, for tests that search for critical bytes. */
   onOperation?: (kind: 'write' | 'erase', offset: number, length: number) => void;
 }
 

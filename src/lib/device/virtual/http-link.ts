@@ -14,7 +14,9 @@ const silenceMs = 20_000;
 /** Maximum time from the first byte of a manifest, root or timestamp to its last one, ms. */
 const documentMs = 60_000;
 
-/** The device's own certificate. If many devices are simulated at once, the token of the user who simulates them. */
+/**
+ * Credentials: the device's own certificate or, if many devices are simulated at once, the token of the user who simulates them.
+ */
 type Identity =
   | DeviceIdentity
   | { urls: Pick<DeviceIdentity['urls'], 'http'>; ca: string | undefined; token: string | undefined };
@@ -114,14 +116,17 @@ export function createHttpSource(
   };
 }
 
-/** Number of received bytes to skip because they are before `from`. A server may start earlier than requested, but never later. */
+/**
+ * Number of received bytes to skip because they are before `from`. A server may start before the requested offset, but not after
+ * it.
+ */
 function checkRange(header: string | string[] | undefined, from: number): number {
   const start = Number(/^bytes (\d+)-/.exec(String(header))?.[1] ?? Number.NaN);
   if (start <= from) return from - start;
   throw new AiotError('AIOT_UPDATE_DOWNLOAD', `expected bytes from ${from} on, got "${header}"`);
 }
 
-/** Thrown if the platform does not have a document. It is a separate class, because older platforms lack some documents. */
+/** Thrown if the platform does not have a document. A separate class, because older platforms lack some documents. */
 class NotThere extends AiotError {
   constructor(message: string, endpoint: string) {
     super('AIOT_UPDATE_DOWNLOAD', message, { endpoint });

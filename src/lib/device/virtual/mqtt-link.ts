@@ -117,7 +117,7 @@ export interface Radio {
   readonly link: DeviceLink | null;
   /** Waits for the connection, then for the PUBACK. */
   publish: Publish;
-  /** Sends a message that matters only now: without a connection it is dropped silently. */
+  /** Sends a message that matters only now. Without a connection, it is dropped silently. */
   tell(channel: DeviceChannel, message: object, options?: { retain?: boolean }): void;
   attach(link: DeviceLink): void;
   /** Called when the connection is closed; another one may follow. */

@@ -22,8 +22,8 @@ export interface DeviceStore {
   readSlot(slot: SlotIndex, bytes: number, from?: number): Uint8Array;
   hashSlot(slot: SlotIndex, bytes: number): string;
   /**
-   * Prepares a slot that contains a part of `bytes` for the rest: erases the last sector that was started, and returns the offset at
-   * which to resume.
+   * Prepares a slot that contains part of `bytes` bytes for the rest: erases the last sector that was started, and returns the offset to
+   * resume at.
    */
   resumeSlot(slot: SlotIndex, bytes: number): number;
   /** Slots whose bytes do not match the digest in their record. */

@@ -47,7 +47,7 @@ export interface TrustKeeper {
 interface KeeperOptions {
   /** The trust root as provisioned. */
   trust: TrustRoot;
-  /** The root that the trust came from, if any. */
+  /** The signed root that contains these keys, if any. */
   root?: Envelope | undefined;
   memory: TrustMemory;
   source: TrustSource;
@@ -58,14 +58,14 @@ interface KeeperOptions {
 /** Maximum number of roots processed per refresh, so that an attacker cannot keep the device busy with endless roots. */
 const mostRoots = 64;
 
-/** Keeps a device's trust up to date by TUF's rules: processes the roots in sequence, then the timestamp. */
+/** Keeps a device's trust up to date according to TUF's rules: processes the roots in sequence, then the timestamp. */
 export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
   const { memory, source, clock, unchecked } = options;
   const checked = (check: UpdateCheck) => !unchecked.has(check);
   const first: HeldRoot = options.root ? rootIn(options.root) : heldTrust(options.trust);
   let state: TrustState = memory.read() ?? blankTrust;
   let tail: Promise<unknown> = Promise.resolve();
-  /** Uses the newer of two roots, because a newly provisioned identity may contain a newer root than the stored state. */
+  /** Uses the newer of two roots, because a reprovisioned identity may contain a newer root than the stored state. */
   const held = (): HeldRoot => (state.root && state.root.version >= first.version ? state.root : first);
   const keep = async (next: TrustState) => {
     await memory.write(next);
@@ -152,11 +152,11 @@ export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
 
 /** The stored trust state of a device. */
 const trustStateSchema = z.object({
-  /** The newest root that was verified; null = there is only the provisioned trust. */
+  /** The newest verified root; null = only the provisioned trust exists. */
   root: rootSchema.nullable(),
   /** Version and time of issue (ms since 1970) of the newest timestamp seen. The device's clock is never behind that time. */
   timestamp: z.object({ version: z.int(), issued: z.int() }),
-  /** Version of the root that last replaced all keys that sign releases. Sequence numbers start again then. */
+  /** Version of the root that last replaced all keys that sign releases. A new epoch restarts the sequence numbers. */
   epoch: z.int(),
 });
 

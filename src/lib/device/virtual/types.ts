@@ -56,7 +56,10 @@ export interface ReplayOptions {
   telemetry?: boolean;
   /** Default: the recording's id. */
   recordingId?: string;
-  /** Whether to predict nothing until an update installs a model that fits, instead of failing at the start. `sense` always waits. */
+  /**
+   * Whether to wait without predicting until an update installs a model that fits, instead of failing at the start. `sense` always
+   * waits.
+   */
   waits?: boolean;
   signal?: AbortSignal;
 }
@@ -76,7 +79,7 @@ export interface VirtualDevice {
   replay(recording: Recording, options: ReplayOptions): Promise<FeedResult>;
   /** Reads the sensor until the signal is aborted, then resolves. */
   sense(options: ReplayOptions & { signal: AbortSignal }): Promise<FeedResult>;
-  /** The reason why the active model cannot predict on such samples, which is also logged once; null = it can, or there is no model. */
+  /** Why the active model cannot predict on such samples; null = it can, or there is no model. The reason is also logged once. */
   unfit(source: SampleForm): string | null;
   /** Resolves when no update is under way. */
   settled(): Promise<void>;

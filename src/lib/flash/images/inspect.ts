@@ -57,7 +57,7 @@ export const inspectedSchema = z.object({
   bytes: z.int(),
   /** SHA-256 of the whole file, 64 hex digits. */
   sha256: z.string(),
-  /** Memory use: occupied flash, and RAM as far as the file shows it (for an image, without zero-initialized data). */
+  /** Memory use: occupied flash, and RAM as far as the file reveals it (for an image, without zero-initialized data). */
   use: z.object({ flash: z.int(), ram: z.int() }).nullable(),
   /** Signatures of the file; null = the file is not signed. */
   signed: z
@@ -147,7 +147,7 @@ function tellImage(region: ByteRegion, format: FileFormat, file: string): Told {
   };
 }
 
-/** Identifies the contents of a HEX or UF2 file, in which addresses are given: a single image or a whole flash. */
+/** Identifies the contents of a HEX or UF2 file, which includes addresses: a single image or a whole flash. */
 function tellRegions(regions: readonly ByteRegion[], format: FileFormat, file: string): Told {
   const [only, ...more] = regions;
   if (only !== undefined && more.length === 0 && only.data[0] === 0xe9 && !isFlash(only.data))
@@ -173,8 +173,8 @@ async function tellBundle(bytes: Uint8Array): Promise<Told> {
 }
 
 /**
- * Whether this is a whole flash: there is a partition table at the usual offset. Without one, the start has no image, but a usual offset
- * of a bootloader or an app has one.
+ * Whether this is a whole flash: it has a partition table at the usual offset or, without one, no image at its start but one at a usual
+ * offset of a bootloader or an app.
  */
 function isFlash(bytes: Uint8Array): boolean {
   if (looksLikeTable(bytes.subarray(partitionTableOffset))) return true;
@@ -252,7 +252,7 @@ function nvsIn(data: Uint8Array) {
 
 /**
  * The part for a file that contains only otadata, such as the erased `ota_data_initial.bin` from an ESP-IDF build. Null for any other
- * file. Such a file does not show the number of slots.
+ * file. Such a file does not reveal the number of slots.
  */
 function otadataPart(data: Uint8Array): FlashPart | null {
   if (data.length !== otadataBytes) return null;
@@ -290,7 +290,7 @@ function tried(
   }
 }
 
-/** The regions' contents from an offset on; empty if no region covers it. */
+/** The contents of the region that covers an offset, from there on; empty if none does. */
 function bytesAt(regions: readonly ByteRegion[], offset: number, length?: number): Uint8Array {
   const holder = regions.find(({ offset: start, data }) => start <= offset && offset < start + data.length);
   if (holder === undefined) return new Uint8Array(0);
@@ -298,14 +298,14 @@ function bytesAt(regions: readonly ByteRegion[], offset: number, length?: number
   return holder.data.subarray(from, length === undefined ? undefined : from + length);
 }
 
-/** Pads a table to its full length, because in a file it may end after its last row. */
+/** Pads a table to its full length, because a file may end after the last row. */
 function padded(bytes: Uint8Array): Uint8Array {
   const whole = new Uint8Array(partitionTableBytes).fill(0xff);
   whole.set(bytes);
   return whole;
 }
 
-/** A signature after an ESP32 app: its kind, and whether the hash in it is that of the image. The key is not checked. */
+/** A signature after an ESP32 app: its kind, and whether the hash in it matches the image. The key is not checked. */
 interface ImageSignature {
   scheme: 'secure-boot-v1' | 'secure-boot-v2';
   /** A version 2 signature contains the SHA-256 of the signed data. A version 1 signature cannot be checked without the key. */

@@ -19,7 +19,7 @@ export const nvsMadeSchema = z.object({
   version,
   namespaces: z.int(),
   entries: z.int(),
-  /** Number of pages (4096 bytes each) that are used, and of all pages. */
+  /** Number of used pages and of all pages (4096 bytes each). */
   pages: z.object({ used: z.int(), total: z.int() }),
   encrypted: z.boolean(),
   /** File of the nvs_keys partition that was created as well; null = not encrypted. */

@@ -50,7 +50,7 @@ export type Partitions = z.output<typeof partitionsSchema>;
 export interface CreatePartitionsOptions {
   csv: string;
   out: string;
-  /** Offset for the table itself (default 0x8000). */
+  /** Flash offset of the table itself (default 0x8000). */
   tableOffset?: number;
   flashBytes?: number;
   md5: boolean;
@@ -125,7 +125,7 @@ function described(
 /** The app slot that a board starts. */
 export const otadataSchema = z.object({
   file: z.string(),
-  /** Number of app slots with which otadata was decoded. */
+  /** Number of app slots that was assumed for decoding. */
   slots: z.int(),
   /** Number of the active slot, from 0. Null = otadata selects none, so the factory app is started, or slot 0 if there is none. */
   active: z.int().nullable(),

@@ -57,7 +57,7 @@ export function block(payload: Uint8Array, sequence: number): Uint8Array {
   return data;
 }
 
-/** Limits for requests that a chip answers at once and that may be repeated. A lost answer then takes only a second. */
+/** Limits for requests that a chip answers at once and that may be repeated. A lost answer costs only a second. */
 export const quick = { timeoutMs: 1000, tries: 4 } as const;
 
 /** Timeout for an operation on this many bytes of flash, ms: at least 3 s. */
@@ -66,7 +66,7 @@ export function flashTimeMs(bytes: number, secondsPerMB: number): number {
 }
 
 interface Answer {
-  /** Value in the answer: the result of READ_REG. For every other ROM request, it is a stale value. */
+  /** Value in the answer: the result of READ_REG; stale for every other ROM request. */
   value: number;
   /** The answer's data, without the status. */
   data: Uint8Array;
@@ -78,7 +78,7 @@ interface Question {
   checksum?: number;
   /** Possible lengths of the answer's data before its status (default none). */
   expect?: readonly number[];
-  /** Time for the chip's work, ms; the transmission time is added. */
+  /** Time that the chip needs for the work, ms; the transmission time is added. */
   timeoutMs?: number;
   /** Number of attempts if the answer is lost or damaged. More than one is allowed only if repeating the request is harmless. */
   tries?: number;
@@ -100,7 +100,7 @@ export class Refusal extends Error {
 
 const invalidMessage = 0x05;
 
-/** Status numbers that may mean that the packet was damaged on the way. Repeating the request may then help. */
+/** Status numbers that may mean that the packet was damaged in transit, so that repeating the request may help. */
 const damaged = new Set([invalidMessage, 0x07, 0xc0, 0xc1, 0xc3]);
 
 const notImplemented = new Set([0xc3, 0xff]);
@@ -160,8 +160,8 @@ export class Exchange {
   }
 
   /**
-   * Sends greetings until one is answered, and discards everything that is still in transit. Afterwards, no answer to an earlier request
-   * can arrive.
+   * Sends greetings until one is answered, and discards everything still in transit. Afterwards, no answer to an earlier request can
+   * arrive.
    * @returns which loader answered, or null if none did
    */
   async comeIntoStep({ times, timeoutMs } = greetings): Promise<'rom' | 'stub' | null> {
@@ -170,7 +170,7 @@ export class Exchange {
       const by = await sync(wire, timeoutMs);
       if (!by) continue;
       await wire.drain(50, 3000);
-      // If the answers may all belong to earlier greetings, a long silence shows that no more are in transit.
+      // If all answers may belong to earlier greetings, a long silence shows that no more are in transit.
       if (wire.greetingsOwed >= answersOfOne * (i + 1)) await this.silence();
       this.unsure = false;
       return by;
@@ -179,7 +179,7 @@ export class Exchange {
     return null;
   }
 
-  /** Called for an answer, or another packet, that shows that all earlier requests have been answered. */
+  /** Called when an answer or another packet shows that all earlier requests have been answered. */
   inStep(): void {
     this.unsure = false;
     this.wire.greetingsOwed = Math.min(this.wire.greetingsOwed, answersOfOne * this.probed);

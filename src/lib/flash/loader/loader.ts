@@ -164,7 +164,7 @@ async function eraseAll(session: Session, progress: (done: number) => void): Pro
   }
 }
 
-/** Interval between reports of elapsed time, ms. It is short enough to show progress, and long enough for log lines. */
+/** Interval between reports of elapsed time, ms. Short enough to show progress, and long enough not to flood a log. */
 const everyMs = 3000;
 
 /** Runs `work`, and reports the elapsed seconds every few seconds. */
@@ -238,7 +238,7 @@ const watchdogs = {
 
 const watchdogKey = 0x50d8_3aa1;
 
-/** Whether the program starts after the session has ended in this way. */
+/** Whether the program starts if the session ends in this way. */
 export function startsProgram(
   { chip, stub, canReset }: Pick<Loader, 'chip' | 'stub' | 'canReset'>,
   after: AfterMode,

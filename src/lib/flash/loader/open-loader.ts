@@ -12,8 +12,8 @@ import type { BeforeMode, ChipInfo, Loader, LoaderOptions } from './types.js';
 import { NoAnswer, Wire } from './wire.js';
 
 /**
- * Connects to the chip on a line, identifies it, and starts the flasher stub unless that is disabled. The speed is raised when there is
- * much to send or to read. On failure, the line is closed.
+ * Connects to the chip on a line, identifies it, and starts the flasher stub unless that is disabled. The speed is raised only when there
+ * is much to send or to read. On failure, the line is closed.
  * @throws AIOT_CHIP_*, AIOT_SERIAL_LOST, the signal's reason
  */
 export async function openLoader(line: SerialLine, options: LoaderOptions): Promise<Loader> {
@@ -111,7 +111,7 @@ async function makeEsptool(exchange: Exchange): Promise<Esptool> {
       return value | 0;
     }
 
-    /** Called only by esptool-js's writeReg. Repeating it is safe, because a register may be written twice. */
+    /** Called only by esptool-js's writeReg. Repetition is safe, because a register may be written twice. */
     override async checkCommand(what = '', code: number | null = null, data = new Uint8Array(0), sum = 0) {
       if (code !== op.writeReg)
         throw new Error(`${what}: request ${hex(code ?? 0)} is not possible without the stub`);
@@ -159,8 +159,8 @@ interface Identity {
 const magicAddress = 0x4000_1000;
 
 /**
- * Identifies the chip. Two kinds do not report their number and are recognized by a magic word. The word is read first, so that an ESP32
- * does not get an unknown request, which it would answer eight times.
+ * Identifies the chip. Two kinds do not report their number and are recognized by a magic word. The word is read first, so that an ESP32 is
+ * not sent an unknown request, which it would answer eight times.
  * @throws AIOT_CHIP_UNKNOWN, AIOT_CHIP_MISMATCH
  */
 async function identify(exchange: Exchange, expected: ChipName | 'auto'): Promise<Identity> {
@@ -362,7 +362,7 @@ async function startStub(exchange: Exchange, esptool: Esptool): Promise<boolean>
       return true;
     } catch (error) {
       if (left === 0 || !(error instanceof NoAnswer || error instanceof Refusal)) throw error;
-      // The lost packet may have been the last one, after which the stub is already running.
+      // The lost packet may have been the last one, in which case the stub is already running.
       await exchange.wire.drain(100, 500);
       if ((await exchange.comeIntoStep()) === 'stub') return true;
       await exchange.wire.drain(100, 500);
@@ -459,8 +459,8 @@ const confirmMs = 1000;
 
 /**
  * Brings the chip into its loader and greets it. If the line has no DTR and RTS (a bare pty, a socket) or the user disabled the reset, it
- * only sends greetings. The chip must then already be in the loader, or the user must hold BOOT and press RESET. A chip that an earlier
- * session left at another speed is detected as well.
+ * only sends greetings. The chip must then already be in the loader, or the user must hold BOOT and press RESET. Also detects a chip that
+ * an earlier session left at another speed.
  * @returns which loader answers: the ROM, or a stub left by an earlier session
  * @throws AIOT_CHIP_* with the detected reason, AIOT_SERIAL_LOST
  */
@@ -493,7 +493,7 @@ export async function connect(
     heard[where] = Buffer.concat([heard[where], wire.stray]);
   }
   if (line.baud !== romBaud) await line.setBaud(romBaud);
-  // Output at the chip's own speed is readable; at another speed it is noise.
+  // Output received at the chip's own speed is readable; at another speed it is noise.
   const told = heard.atRomBaud.length > 0 ? heard.atRomBaud : heard.elsewhere;
   throw await whyNotConnected({ line, heard: told, echoed: wire.echoed, reset: resets.length > 0 });
 }

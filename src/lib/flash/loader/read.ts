@@ -58,8 +58,8 @@ function changed({ wire: { line } }: Session, offset: number, length: number): A
 type Progress = (done: number) => void;
 
 /**
- * Reads with a stub. It sends blocks of 4096 bytes, and after each waits for the number of bytes received. At the end, it sends an MD5 of
- * all blocks. No other request is possible meanwhile, so a lost block ends the stream.
+ * Reads with a stub, which sends blocks of 4096 bytes. After each, it waits to be told the number of bytes received; at the end, it sends
+ * an MD5 of all blocks. No other request is possible meanwhile, so a lost block ends the stream.
  */
 async function readByStub({ exchange, wire }: Session, offset: number, into: Uint8Array, progress: Progress) {
   await exchange.ask({ op: op.readFlash, data: words(offset, into.length, sectorBytes, 1) });
@@ -69,7 +69,7 @@ async function readByStub({ exchange, wire }: Session, offset: number, into: Uin
   while (done < into.length) {
     const packet = await wire.read(waitMs);
     const wanted = Math.min(sectorBytes, into.length - done);
-    // A block of another length has lost bytes, so the position of the following blocks is unknown.
+    // A block of another length lost bytes, so the position of the following blocks is unknown.
     if (packet.length !== wanted) throw new NoAnswer(waitMs, packet.length);
     into.set(packet, done);
     hash.update(packet);
@@ -121,7 +121,7 @@ export async function matches(session: Session, offset: number, data: Uint8Array
 
 async function has(session: Session, offset: number, edge: Uint8Array): Promise<boolean> {
   if (edge.length === 0) return true;
-  // Reads the whole word that contains the bytes, because some loaders cannot read less.
+  // Reads whole words, because some loaders cannot read less.
   const start = offset - (offset % 4);
   const there = await readFlash(session, start, 4);
   return Buffer.from(edge).equals(there.subarray(offset - start, offset - start + edge.length));

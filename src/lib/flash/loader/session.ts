@@ -26,14 +26,14 @@ export interface Session {
   /** Whether the line has DTR and RTS, which can start the chip's program. */
   canReset: boolean;
   options: LoaderOptions;
-  /** Raises the speed to the requested one when it is first called. @throws AIOT_SERIAL_BAUD */
+  /** Raises the speed to the requested one on the first call. @throws AIOT_SERIAL_BAUD */
   raiseSpeed(): Promise<void>;
 }
 
-/** Maximum number of bytes for which staying at the ROM's speed is faster than changing the speed twice. */
+/** Up to this many bytes, staying at the ROM's speed is faster than changing the speed twice. */
 const bulkBytes = 2048;
 
-/** Raises the speed if this many bytes justify it. Comparing an image that is already in flash needs only the ROM's speed. */
+/** Raises the speed if this many bytes justify it. Comparing an image that is already in flash does not. */
 export async function prepareFor(session: Session, bytes: number): Promise<void> {
   if (bytes > bulkBytes) await session.raiseSpeed();
 }
@@ -124,7 +124,7 @@ export async function changeBaud(
     // In this request, a ROM expects 0 as the old speed; a stub expects the actual speed.
     await exchange.ask({ op: op.changeBaud, data: words(asked, to.stub ? from : 0) });
   } catch (error) {
-    // If the answer was lost, greetings show the speed that the chip uses now.
+    // If the answer was lost, greetings reveal the speed that the chip uses now.
     if (!(error instanceof NoAnswer || error instanceof Refusal)) throw error;
   }
   const greeted = () => exchange.comeIntoStep({ times: 3, timeoutMs: 500 });

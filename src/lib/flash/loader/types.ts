@@ -60,8 +60,8 @@ export interface Loader {
   readonly chip: ChipInfo;
   readonly stub: boolean;
   /**
-   * Current speed, bits per second. It is the ROM's speed until there is much to send or to read, and remains so if chip and adapter
-   * support no other.
+   * Current speed, bits per second: the ROM's speed until there is much to send or to read, or always if the chip and the adapter support
+   * no other.
    */
   readonly baud: number;
   /** Whether `end` can start the program, which is not possible if the line has no DTR and RTS. Otherwise, the user must press RESET. */
@@ -95,7 +95,7 @@ export interface WriteOptions {
 export interface LoaderOptions {
   /** Expected chip; `auto` accepts any. The loader throws AIOT_CHIP_MISMATCH for another one. */
   chip: ChipName | 'auto';
-  /** Speed to which the loader switches after connecting at 115200. */
+  /** Speed that the loader switches to after connecting at 115200. */
   baud: number;
   stub: boolean;
   before: BeforeMode;

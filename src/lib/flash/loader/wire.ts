@@ -15,7 +15,7 @@ export class NoAnswer extends Error {
   }
 }
 
-/** Number of bytes outside of packets that are kept. It is enough for the boot text of several starts. */
+/** Number of bytes outside of packets that are kept; enough for the boot text of several starts. */
 const rememberedBytes = 16_384;
 
 /**
@@ -24,7 +24,7 @@ const rememberedBytes = 16_384;
  */
 const firstBytes = 4096;
 
-/** Maximum time that the system may take to accept a block, in addition to its transmission time; ms. */
+/** Time that the system may take to accept a block, in addition to its transmission time, ms. */
 const writeGraceMs = 10_000;
 
 /** The request that greets a loader. */
@@ -86,7 +86,7 @@ export class Wire {
     onAbort(signal, aborted);
   }
 
-  /** Time of the wire's clock in ms, for measuring durations only. */
+  /** Time on the wire's clock in ms, for measuring durations only. */
   now(): number {
     return this.clock.monotonic?.() ?? this.clock.now();
   }
@@ -217,7 +217,7 @@ const ESC = 0xdb;
 const ESC_END = 0xdc;
 const ESC_ESC = 0xdd;
 
-/** Maximum length of a frame, bytes. No loader sends longer frames; anything longer is text without the end of a frame. */
+/** Maximum length of a frame, bytes. No loader sends longer frames; anything longer is text without a frame's end. */
 const longestFrame = 0x1_0000;
 
 /** Encodes a packet for the wire: SLIP (RFC 1055), with a delimiter before and after. */
@@ -238,8 +238,8 @@ export function slipFrame(packet: Uint8Array): Uint8Array {
 }
 
 /**
- * Splits incoming bytes into frames and other bytes (boot text, noise). There are no empty frames: two delimiters in a row start a frame,
- * so that the reader resynchronizes after lost bytes.
+ * Splits incoming bytes into frames and other bytes (boot text, noise). Frames are never empty: two delimiters in a row start a frame, so
+ * that the reader resynchronizes after lost bytes.
  */
 export class SlipReader {
   private parts: Uint8Array[] | null = null;

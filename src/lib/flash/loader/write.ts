@@ -58,8 +58,8 @@ async function writeRegion(session: Session, region: Region, options: WriteOptio
 }
 
 /**
- * Whether the data is already in flash. The first sector is compared first, because hashing much flash is slow and usually it already
- * differs.
+ * Whether the data is already in flash. The first sector is compared first, because hashing much flash is slow and the first sector
+ * usually already differs.
  */
 async function isThere(session: Session, offset: number, data: Uint8Array): Promise<boolean> {
   const head = data.subarray(0, sectorBytes);
@@ -151,7 +151,7 @@ const writeSecondsPerMB = 40;
 
 const triesOfBlock = 4;
 
-/** Blocks that are sent as one sequence of begin, data and end requests. */
+/** Blocks to send as one sequence of begin, data and end requests. */
 interface Transfer {
   begin: number;
   data: number;
@@ -165,8 +165,8 @@ interface Transfer {
 }
 
 /**
- * Sends data to flash, starting at a sector boundary, compressed if requested and shorter. Throws at the first packet that cannot be
- * repaired. `written` has then reported the amount that the chip accepted.
+ * Sends data to flash, starting at a sector boundary, compressed if requested and shorter. Throws at the first unrecoverable packet,
+ * after `written` has reported the amount that the chip accepted.
  */
 async function send(
   session: Session,
@@ -276,7 +276,7 @@ function deflated(data: Uint8Array): Promise<Uint8Array> {
   return made;
 }
 
-/** Number of inflated bytes after each block. The chip writes that many, which determines the timeout. */
+/** Number of inflated bytes after each block. The chip writes that many bytes, which determines the timeout. */
 async function inflatedAfter(blocks: readonly Uint8Array[]): Promise<number[]> {
   const inflate = createInflate();
   let total = 0;

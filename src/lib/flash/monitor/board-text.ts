@@ -152,7 +152,7 @@ export function numbersOf(line: string): Record<string, number> | null {
   return text.startsWith('{') ? ofJson(text) : (all(text, pair) ?? all(text, plain));
 }
 
-/** Matches the pattern repeatedly from the start. Null unless the whole text matches. */
+/** Matches the pattern repeatedly from the start; null unless the whole text matches. */
 function all(text: string, form: RegExp): Record<string, number> | null {
   const values = dictionary<number>();
   let count = 0;

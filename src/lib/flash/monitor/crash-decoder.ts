@@ -37,10 +37,10 @@ function place(found: { function: string | null; file: string | null; line: numb
     : { function: null, file: null, line: null };
 }
 
-/** Flag of the parts of an ELF file that a chip executes (SHF_EXECINSTR). */
+/** Flag of ELF sections that contain code (SHF_EXECINSTR). */
 const executable = 0x4;
 
-/** Determines which addresses can be code of a program. */
+/** Determines which addresses can be in a program's code. */
 class ProgramCode {
   readonly elf: ElfFile;
   private readonly ranges: { start: number; end: number; bytes: Uint8Array }[];

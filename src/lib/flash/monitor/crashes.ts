@@ -6,7 +6,7 @@ interface CrashAddress {
 
 /** Information from one or more lines of a crash. */
 export interface CrashPart {
-  /** Cause of the crash, such as `Core  0 panic'ed (LoadProhibited)`; null if that line has not arrived. */
+  /** Cause of the crash, such as `Core 0 panic'ed (LoadProhibited)`; null if that line has not arrived. */
   reason: string | null;
   addresses: CrashAddress[];
   /** Start of the SHA-256 of the program's ELF file, as printed by ESP-IDF; null if it has not been printed yet. */

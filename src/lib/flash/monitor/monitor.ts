@@ -28,7 +28,7 @@ export interface MonitorOptions {
   forMs?: number | undefined;
   /** Whether not to wait for the port, neither initially nor after it is lost. */
   once?: boolean;
-  /** Filters. Shown are lines that match `filter`, do not match `exclude`, and have at least this level. */
+  /** Filters. Lines are shown if they match `filter`, do not match `exclude`, and have at least this level. */
   filter?: RegExp | undefined;
   exclude?: RegExp | undefined;
   level?: Level | undefined;
@@ -38,7 +38,7 @@ export interface MonitorOptions {
   values?: boolean;
   /** File that records all bytes or, if its name ends with `.jsonl`, all events. */
   record?: string | undefined;
-  /** Texts that are sent once the board is connected, each as a line. */
+  /** Lines of text to send once the board is connected. */
   send?: readonly string[] | undefined;
   /** Input that is forwarded to the board. It may end at any time. */
   input?: AsyncIterable<Uint8Array> | undefined;
@@ -89,7 +89,7 @@ export interface MonitorControl {
   reset(mode: 'hard-reset' | 'download'): Promise<boolean>;
 }
 
-/** One run of the monitor, which can use several lines one after the other. */
+/** One run of the monitor, which may use several serial lines in turn. */
 class MonitorRun {
   recorder: Recorder | undefined;
   private readonly stop = new AbortController();
@@ -135,14 +135,14 @@ class MonitorRun {
     } finally {
       for (const timer of timers) clearTimeout(timer);
       leave();
-      // The end of the input is not awaited, because an input that waits for a key does not end by itself.
+      // Not awaited, because an input that waits for a key does not end on its own.
       void input?.return?.();
     }
     return this.conclude();
   }
 
   quit(): void {
-    // If the monitor waits for a certain line, quitting before it arrives counts as an interruption.
+    // If the monitor waits for a matching line, quitting before it arrives counts as an interruption.
     this.finish(this.options.until ? { why: 'interrupted' } : { why: 'quit', matched: null });
   }
 
@@ -206,7 +206,7 @@ class MonitorRun {
       const begun = this.connections === 1 ? this.begin() : Promise.resolve();
       return await untilAborted(Promise.race([begun.then(() => closed), closed]), this.stop.signal);
     } catch (error) {
-      // If the line is lost while something is sent, its listener reports the loss as well, and one report is enough.
+      // If the line is lost while sending, its listener reports the loss too, and one report is enough.
       if (this.ending || error instanceof AiotError) return this.ending ? null : (error as Error);
       throw error;
     } finally {
@@ -294,7 +294,7 @@ interface OpeningsOptions {
 
 const pollMs = 250;
 
-/** Time after a loss during which another program may still have the returning port open, or its permissions may not be set yet; ms. */
+/** How long after a loss another program may have the returned port open, or its permissions may not be set yet, ms. */
 const settlingMs = 5000;
 
 /**
@@ -421,7 +421,7 @@ function late({ options, waitingFor, bytes, lines, last }: Heard): AiotError {
   );
 }
 
-/** Whether more than a tenth of the line is unreadable. */
+/** Whether more than a tenth of the line's characters are unreadable. */
 function isNoise(line: string): boolean {
   const odd = [...line].filter(
     (character) => character === '\ufffd' || (character > '~' && character < '\u00a0'),
@@ -457,8 +457,8 @@ async function waitingText(path: string): Promise<WaitingText> {
 }
 
 /**
- * Whether a process has a pty's master open. The creator of a pty often keeps both ends open but reads only the master, so it does not
- * count as a reader.
+ * Whether a process has a pty's master open. A pty's creator often keeps both ends open but reads only the master, so it does not count
+ * as a reader.
  */
 async function madePty(pid: number): Promise<boolean> {
   const files = await readdir(`/proc/${pid}/fd`).catch(() => []);
@@ -470,7 +470,7 @@ async function madePty(pid: number): Promise<boolean> {
 async function readAll(file: FileHandle): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   const buffer = new Uint8Array(4096);
-  // The limit is sufficient, because the kernel buffers only some kilobytes. If the program sends continuously, further data is read
+  // The limit is sufficient, because the kernel buffers only a few kilobytes. If the program sends continuously, further data is read
   // later.
   while (parts.length < 64) {
     const { bytesRead } = await file.read(buffer, 0, buffer.length).catch(() => ({ bytesRead: 0 }));

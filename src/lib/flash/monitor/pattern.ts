@@ -2,14 +2,14 @@ import { createContext, Script } from 'node:vm';
 import { AiotError } from '../../core/errors.js';
 
 /**
- * Maximum time for matching a text with a pattern, ms. Without it, a pattern such as `(a+)+$` could take forever on a text that nearly
- * matches.
+ * Maximum time for matching a text against a pattern, ms. Without it, a pattern such as `(a+)+$` could take forever on a text that
+ * nearly matches.
  */
 const longestMs = 500;
 
 const look = new Script('pattern.exec(text)');
 
-/** A regular expression with a time limit. The limit takes 0.1 ms per line. */
+/** A regular expression with a time limit, which costs 0.1 ms per line. */
 class BoundedPattern extends RegExp {
   private readonly box = createContext({ pattern: new RegExp(this.source, this.flags), text: '' });
 

@@ -46,7 +46,7 @@ async function piecesOfWord(word: string): Promise<Piece[]> {
 
 /** The images of a build in a firmware folder. */
 interface FirmwareImages {
-  /** The file or folder that lists them. */
+  /** The file that lists them, or the folder that contains them. */
   from: string;
   pieces: Piece[];
 }
@@ -214,7 +214,7 @@ export function parsePlaced(text: string): { file: string; place: number | strin
   });
 }
 
-/** The offset of a place on this chip with this table. @throws AIOT_USAGE for a label that is not in the table */
+/** Resolves a place to an offset on this chip with this table. @throws AIOT_USAGE for a label that is not in the table */
 export function resolvePlace(place: number | string, chip: ChipName, known: KnownTable | null): number {
   if (typeof place === 'number') return place;
   if (place === 'bootloader') return espChips[chip].bootloaderOffset;
@@ -234,10 +234,10 @@ export function sectorOf(offset: number): number {
   return offset - (offset % sectorBytes);
 }
 
-/** Description of bytes that are to be flashed. Damaged images are also described, because they too are meant for a certain chip. */
+/** Description of bytes to be flashed. Damaged images are described too, because they are also meant for a certain chip. */
 export interface Looks {
   chip: ChipName;
-  /** Kind of image. `image` is neither an app nor a bootloader, such as a bare program in the bootloader's place. */
+  /** Kind of image. `image` is neither an app nor a bootloader, such as a bare program at the bootloader's offset. */
   kind: 'app' | 'bootloader' | 'image';
   /** Flash size according to the header, bytes; null = an unknown code. */
   flashBytes: number | null;
@@ -277,7 +277,7 @@ function kindOf(view: DataView, segments: number, chip: ChipName): Looks['kind']
   if (view.byteLength >= first + 4 && view.getUint32(first, true) === appMagic) return 'app';
   let at = headerBytes;
   for (let i = 0; i < segments && at + 8 <= view.byteLength; i++) {
-    // A ROM loads only into RAM, so segments that are mapped from flash need a bootloader.
+    // A ROM loads segments only into RAM, so segments that are mapped from flash need a bootloader.
     if (isMapped(chip, view.getUint32(at, true))) return 'app';
     at += 8 + view.getUint32(at + 4, true);
   }
@@ -301,7 +301,7 @@ const beginnings: readonly [FileFormat, readonly number[]][] = [
 function formatOf(bytes: Uint8Array): FileFormat {
   const found = beginnings.find(([, start]) => start.every((byte, index) => bytes[index] === byte));
   if (found !== undefined) return found[0];
-  // A colon alone is not sufficient; in a HEX file, ten digits follow it.
+  // A colon alone is not sufficient; in a HEX file, ten hex digits follow it.
   return /^:[0-9a-f]{10}/i.test(Buffer.from(bytes.subarray(0, 11)).toString('latin1')) ? 'hex' : 'raw';
 }
 

@@ -237,7 +237,7 @@ function placeObjections(region: Region, board: Board, known: KnownTable | null)
     return [['flash-end', `${end} (${size(flashBytes)})`]];
   }
   if (!known) return told;
-  // A region that starts at the table's offset is meant to be the table. If it contains other bytes, there is a warning.
+  // A region that starts at the table's offset is meant to be the table; `warnings` reports it if it contains anything else.
   if (region.offset !== partitionTableOffset && coversTable(region)) {
     // A merged image contains its own table, which determines the places of its parts.
     if (bringsTable(region)) return told;
@@ -291,7 +291,7 @@ function lockObjections(region: Region, { chip, security }: Board): Told[] {
 
 const nvsSubtype = partitionSubtypes[partitionTypes.data]?.nvs;
 
-/** Warnings about these regions. The user may have intended what they report. */
+/** Warnings about these regions, which the user may have intended. */
 function warnings(regions: readonly Region[], board: Board, known: KnownTable | null): string[] {
   return regions.flatMap((region) => [
     ...contentWarnings(region, board, known),
@@ -337,7 +337,7 @@ function appWarnings({ name, offset }: Region, known: KnownTable | null): string
 }
 
 /**
- * Warns about a region that overlaps NVS, which contains the device's identity and Wi-Fi settings. A merged image does so too, because it
+ * Warns about a region that overlaps NVS, which contains the device's identity and Wi-Fi settings. A merged image overlaps it because it
  * also fills the gaps between its parts.
  */
 function lossWarnings(region: Region, known: KnownTable | null): string[] {
@@ -353,14 +353,14 @@ function lossWarnings(region: Region, known: KnownTable | null): string[] {
   return [`${region.name} overlaps NVS (${lost.label}): the board's stored data will be lost`];
 }
 
-/** One write operation. It consists of whole regions and the gaps between them within shared sectors. */
+/** One write operation: whole regions, and the gaps between them within shared sectors. */
 export interface Stretch extends Region {
   /** The regions that it contains. */
   parts: Region[];
 }
 
 /**
- * Sorts regions and joins those that share a sector, because erasing the sector for the second one would delete the end of the first.
+ * Sorts regions and joins those that share a sector, because erasing the sector for the second would delete the end of the first.
  * @throws AIOT_USAGE for overlapping or empty regions
  */
 export function joinSectors(regions: readonly Region[]): Stretch[] {
@@ -456,7 +456,7 @@ export function tableInForce(
 const probeBytes = 512;
 
 /**
- * Number of bytes that are read at a time without a stub, because a ROM reads 64 bytes per request. Most tables end in the second 64
+ * Number of bytes that are read at a time without a stub, because a ROM reads 64 bytes per request. Most tables end within the second 64
  * bytes, and the first 64 show whether the board is blank.
  */
 const romProbeBytes = 128;

@@ -2,7 +2,7 @@ import type { ChipName } from '../../formats/esp-image/chips.js';
 import type { Partition, PartitionTable } from '../../formats/partitions.js';
 import type { ChipInfo, Region } from '../loader/types.js';
 
-/** Bytes to write and their place: an offset, or a name for which the chip and the partition table determine the offset. */
+/** Bytes to write and their place: an offset, or a name whose offset the chip and the partition table determine. */
 export interface Piece {
   /** Display name: the file's name. */
   name: string;
@@ -25,7 +25,10 @@ export interface Board {
   security: ChipInfo['security'];
 }
 
-/** Changes to a bootloader's header. `undefined` and `keep` leave a field unchanged; the size `detect` means the board's flash size. */
+/**
+ * Changes to a bootloader's header. `undefined` and `keep` leave a field unchanged; the size `detect` stands for the board's flash
+ * size.
+ */
 export interface HeaderChanges {
   mode?: string | undefined;
   size?: string | undefined;
@@ -55,7 +58,7 @@ export interface Objection {
   message: string;
 }
 
-/** A device whose identity is in an NVS that the new table does not contain at that place. */
+/** A device whose identity is in an NVS partition that the new table moves or removes. */
 export interface StrandedIdentity {
   device: string;
   from: Pick<Partition, 'offset' | 'size'>;

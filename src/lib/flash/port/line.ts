@@ -1,13 +1,13 @@
 import { AiotError } from '../../core/errors.js';
 
-/** USB identity of a port, as far as the system reports it. */
+/** USB identity of a port, if the system reports it. */
 export interface UsbIdentity {
   vendorId: number;
   productId: number;
   serialNumber: string | null;
 }
 
-/** States of DTR and RTS that a program sets. True = asserted, which pulls the line low. */
+/** DTR and RTS as set by a program; true = asserted, which pulls the line low. */
 export interface ControlLines {
   dtr: boolean;
   rts: boolean;
@@ -47,7 +47,7 @@ export interface SerialLine {
 }
 
 /**
- * Size of the buffer while there is no listener, bytes. It is limited, because a board that sends continuously must not fill the memory.
+ * Size of the buffer while there is no listener, bytes. Limited, because a board that sends continuously must not exhaust the memory.
  */
 const keptBytes = 1 << 20;
 

@@ -136,7 +136,7 @@ async function groupOf(path: string): Promise<string | null> {
 
 interface Adapter {
   name: string;
-  /** Chips that implement this USB device themselves; empty for an adapter chip, which may be connected to any chip. */
+  /** Chips that implement this USB device themselves; empty for an adapter, which may be connected to any chip. */
   chips: ChipName[];
 }
 
@@ -178,7 +178,7 @@ const adapters: Record<string, Adapter> = {
 function adapterOf(usb: ListedPort['usb']): Adapter | null {
   if (!usb) return null;
   const known = adapters[`${usb.vendorId}:${usb.productId}`];
-  // Espressif assigns product ids under its vendor id to manufacturers of boards whose chip is a USB device itself.
+  // Under its vendor id, Espressif assigns product ids to manufacturers of boards whose chip is itself the USB device.
   return (
     known ?? (usb.vendorId === espressif ? { name: 'Espressif USB', chips: ['esp32s2', 'esp32s3'] } : null)
   );
@@ -201,7 +201,7 @@ export function listedPorts(entries: readonly SerialportEntry[]): ListedPort[] {
   return entries.filter(({ path }) => !isInternal(path)).map(fromEntry);
 }
 
-/** macOS's own consoles, at which there is no board. */
+/** macOS's own ports, which never have a board. */
 const isInternal = (path: string) => /\/(cu|tty)\.(debug-console|wlan-debug)$/.test(path);
 
 function fromEntry(entry: SerialportEntry): ListedPort {
@@ -255,8 +255,8 @@ const serial =
   /^(ttyUSB|ttyACM|ttyXRUSB|ttyWCHUSB|ttyCH343USB|ttyAMA|ttyS|ttyO|ttymxc|ttyTHS|ttyHS|ttySAC|ttyPS|rfcomm)\d+$/;
 
 /**
- * Lists the serial ports in /sys/class/tty, so that no udev is needed and it works in a container. `root` is for tests. Source: kernel,
- * Documentation/ABI/stable/sysfs-bus-usb and testing/sysfs-tty (`type`: 0 = no such port).
+ * Lists the serial ports in /sys/class/tty, which works without udev, and therefore also in a container. `root` is for tests. Source:
+ * kernel, Documentation/ABI/stable/sysfs-bus-usb and testing/sysfs-tty (`type`: 0 = no such port).
  */
 export async function linuxPorts(root = '/'): Promise<ListedPort[]> {
   const tty = join(root, 'sys/class/tty');
@@ -358,9 +358,9 @@ interface Holder {
 }
 
 /**
- * Other programs that have this port open, as far as permissions allow: Linux's /proc shows those of the current user (for root: all). If
- * some of them have locked it, only those are returned. Empty on other systems. Source: proc(5): /proc/PID/fd, /proc/PID/comm,
- * /proc/locks.
+ * Other programs that have this port open, as far as permissions allow: Linux's /proc shows those of the current user, or all of them to
+ * root. If any of them have locked the port, only those are returned. Empty on other systems. Source: proc(5): /proc/PID/fd,
+ * /proc/PID/comm, /proc/locks.
  */
 export async function holdersOf(path: string): Promise<Holder[]> {
   if (process.platform !== 'linux') return [];

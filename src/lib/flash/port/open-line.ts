@@ -88,7 +88,7 @@ async function opened(path: string, baud: number): Promise<SerialPort> {
   try {
     return await open(baud);
   } catch (cause) {
-    // The library describes reasons only in sentences. Opening the port at another speed shows whether the speed was the cause.
+    // The library gives reasons only in prose. Opening the port at another speed shows whether the speed was the cause.
     const usual = await open(115_200).catch(() => null);
     if (usual) await closed(usual);
     throw await whyNotOpened(path, { baud, baudRefused: usual !== null, cause });
@@ -107,7 +107,7 @@ function closed(port: SerialPort): Promise<void> {
   });
 }
 
-/** Time of silence after which the line is checked for existence, ms. */
+/** How long the line may be silent before its existence is checked, ms. */
 const lookMs = 1000;
 
 class LocalLine implements SerialLine {
@@ -173,9 +173,9 @@ class LocalLine implements SerialLine {
   }
 
   /**
-   * Keeps the poller waiting for both directions. When it is asked to wait for reading, the binding's poller stops waiting for writing
-   * (in bindings-cpp 13, Poller::poll passes only the new event to uv_poll_start). A block larger than the system's buffer would then
-   * wait for the chip, and the chip for the block.
+   * Keeps the poller waiting for both directions. When asked to wait for reading, the binding's poller stops waiting for writing (in
+   * bindings-cpp 13, Poller::poll passes only the new event to uv_poll_start). A block larger than the system's buffer would then wait
+   * for the chip, and the chip for the block.
    */
   private pollBoth(): void {
     const { port: binding, isOpen } = this.port;
@@ -257,7 +257,7 @@ async function whyNotOpened(
   });
 }
 
-/** Result of opening the port directly: an error code, ENOTTY, or null if it succeeds. */
+/** Opens the port directly. Returns null on success, otherwise the error code, such as ENOTTY. */
 async function codeOfOpening(path: string): Promise<string | null> {
   if (process.platform === 'win32') return null;
   try {

@@ -63,7 +63,7 @@ class Rfc2217Line implements SerialLine {
   private readonly reader = new TelnetReader();
   private readonly negotiation = new Negotiation(clientOptions);
   private readonly pending = new PendingAnswers(answerMs);
-  /** State of DTR and RTS at the board. If a property is missing, its state is unknown. */
+  /** State of DTR and RTS at the board; a missing property is unknown. */
   private lines: Partial<ControlLines> = {};
   private failure: Error | undefined;
   /** Text received before the server agreed to RFC 2217: a greeting, or the reason for a refusal. Null once it has agreed. */
@@ -100,7 +100,7 @@ class Rfc2217Line implements SerialLine {
     if (!this.negotiation.has(option.COM_PORT)) throw this.refusal();
     this.greeting = null;
     const settings = Object.entries(format).map(([code, value]) => this.message(Number(code), [value]));
-    // Servers that do not store the state do not answer. In that case, both lines are set when first needed.
+    // Servers that do not store the state do not answer. Both lines are then set when first needed.
     const controls = [control.FLOW_NONE, control.ASK_DTR, control.ASK_RTS];
     const questions = controls.map((value) => this.message(command.SET_CONTROL, [value]));
     this.socket.write(Buffer.concat([...settings, ...questions]));
@@ -206,7 +206,7 @@ interface Waiter {
   reject(error: Error): void;
 }
 
-/** Commands that wait for their answers, which arrive in the order of the commands. */
+/** Commands awaiting their answers, which arrive in the order of the commands. */
 class PendingAnswers {
   private readonly waiters = new Map<number, Waiter[]>();
 

@@ -27,7 +27,7 @@ export interface ServePortOptions extends ServeLineOptions {
   path: string;
   /** Speed of the line while no client is connected, and for raw clients; bits per second. */
   baud: number;
-  /** Stops the server when it is aborted. */
+  /** Stops the server when aborted. */
   signal: AbortSignal;
 }
 
@@ -69,7 +69,7 @@ export interface ServedLine {
 }
 
 /**
- * Shares a serial line over TCP, by RFC 2217 or raw, with one client at a time; a second client gets a message and is disconnected. The
+ * Shares a serial line over TCP, by RFC 2217 or raw, with one client at a time; a second client is sent a message and disconnected. The
  * line is opened at once, so that errors are reported immediately. It stays open between clients, because opening a port can reset a
  * board. After a loss, the next client reopens it. Clients have full control of the board, because this protocol has no password.
  * @throws the errors of `open`, AIOT_PORT_IN_USE
@@ -286,7 +286,7 @@ class Session {
         for (const event of events) await this.take(event);
       }
     } catch (error) {
-      // An abrupt disconnection counts as a normal end. Only an error of the line is reported.
+      // An abrupt disconnection counts as a normal end. Only an error on the line is reported.
       if (!this.socket.destroyed) this.totals.lineError ??= error as Error;
     }
   }

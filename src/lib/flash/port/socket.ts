@@ -27,7 +27,7 @@ export async function connected(socket: Socket, address: string, signal?: AbortS
     await once(socket, 'connect', { signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
   } catch (cause) {
     socket.destroy();
-    // An aborted connection attempt may still fail after the `once` handler has been removed.
+    // An aborted connection attempt may emit an error after the `once` handler has been removed.
     socket.on('error', () => {});
     signal?.throwIfAborted();
     const why = timeout.aborted ? 'no response within 5 s' : (systemCode(cause) ?? 'no connection');

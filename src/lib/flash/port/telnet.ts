@@ -64,9 +64,7 @@ export type TelnetEvent =
   /** A subnegotiation. `bytes` are unescaped, without the option byte. */
   | { kind: 'sub'; option: number; bytes: Uint8Array };
 
-/**
- * Maximum length of a subnegotiation, bytes. Those of RFC 2217 are shorter. The rest is dropped, so that no peer can exhaust the memory.
- */
+/** Maximum length of a subnegotiation, bytes. RFC 2217's are shorter. The rest is dropped, so that no peer can exhaust the memory. */
 const longestSub = 1024;
 
 /**
@@ -188,7 +186,7 @@ export class Negotiation {
     return Buffer.concat(said);
   }
 
-  /** Whether the peer has agreed to an option on either side: with DO for our side, or with WILL for its own. */
+  /** Whether the peer has agreed to an option: with DO for our side, or with WILL for its own. */
   has(wanted: number): boolean {
     return this.granted.has(wanted);
   }
@@ -281,7 +279,7 @@ export function toBigEndian(value: number): Uint8Array {
   return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
 }
 
-/** The number in the first four bytes. One server (sredird) sends more bytes. */
+/** The number in the first four bytes; one server (sredird) sends more. */
 export function fromBigEndian(bytes: Iterable<number>): number {
   const [a = 0, b = 0, c = 0, d = 0] = bytes;
   return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;

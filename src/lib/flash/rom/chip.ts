@@ -37,8 +37,8 @@ export interface SimulatedChipOptions {
   seed?: number;
   security?: Partial<ChipSecurity>;
   /**
-   * Initial boot mode. In `download`, the default, the BOOT button is held until DTR or RTS are used for the first time. `uart` is a chip
-   * strapped for the UART only, as in emulators.
+   * Initial boot mode. In `download`, the default, the BOOT button is held until DTR or RTS is first used. `uart` is a chip strapped for
+   * the UART only, as in emulators.
    */
   boot?: BootMode;
   timing?: ChipTiming;
@@ -52,7 +52,7 @@ export interface SimulatedChipOptions {
   uartClockHz?: number;
   /** Strapping pins that the boot text contains (default: the usual pins of the mode). */
   strap?: number;
-  /** Values of words that differ from those of an ordinary board, by address: fuses, calibration. */
+  /** Words that differ from those of an ordinary board, such as fuses and calibration values, by address. */
   words?: Readonly<Record<number, number>>;
 }
 
@@ -60,7 +60,7 @@ const romBaud = 115_200;
 
 const crystalHz = 40_000_000;
 
-/** Time from the release of RTS until the boot pin is sampled, ms. It results from the capacitor at EN. */
+/** Time from the release of RTS until the boot pin is sampled, ms. Caused by the capacitor at EN. */
 const enableRiseMs = 2;
 
 /**
@@ -73,7 +73,7 @@ export class SimulatedChip {
   readonly flash: NorFlash;
   readonly faults: FaultBox;
   readonly security: ChipSecurity;
-  /** The current speed of the chip's UART, and the clock from which it is derived. */
+  /** The current speed of the chip's UART, and the clock that it is derived from. */
   readonly uart: { baud: number; clockHz: number };
   private readonly registers: Registers;
   private readonly wire: Wire;
@@ -389,7 +389,7 @@ interface RunningOptions {
   restart(): void;
 }
 
-/** The program that runs on a chip, from the time at which the ROM first reads the flash until a reset. */
+/** The program that runs on a chip, from the ROM's first read of the flash until a reset. */
 class Running {
   private readonly abort = new AbortController();
   private listener: ((bytes: Uint8Array) => void) | null = null;
@@ -490,8 +490,8 @@ class Listeners<T> {
 }
 
 /**
- * Timing of a chip. `instant`: no time passes. `uart`: bytes take as long as the UART's speed requires, and flash operations as long as a
- * flash chip takes.
+ * Timing of a chip. `instant`: no time passes. `uart`: bytes take as long as at the UART's speed, and flash operations as long as on a
+ * flash chip.
  */
 export type ChipTiming = 'instant' | 'uart';
 

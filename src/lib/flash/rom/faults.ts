@@ -19,7 +19,7 @@ export type Fault = Trigger &
     | { kind: 'unplugged' }
     /** SYNC is answered this many times instead of 8. */
     | { kind: 'stuck-sync'; answers?: number }
-    /** The board sends nothing, not even boot text, as without power or with wrong pins. */
+    /** The board sends nothing, not even boot text, as if it had no power or were wired to the wrong pins. */
     | { kind: 'silent' }
     /** The board sends, but does not receive. */
     | { kind: 'deaf' }
@@ -39,7 +39,7 @@ export type Fault = Trigger &
     | { kind: 'no-ohai' }
     /** Programming does not change the flash. */
     | { kind: 'stuck-flash' }
-    /** The digest of a region, or that after a read, is wrong. */
+    /** The digest of a region, or the one after a read, is wrong. */
     | { kind: 'wrong-md5' }
     /** The second half of a READ_FLASH frame is missing. */
     | { kind: 'short-read' }

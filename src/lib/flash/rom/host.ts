@@ -5,7 +5,7 @@ import type { Registers } from './registers.js';
 
 export type StubKind = 'v2' | 'legacy';
 
-/** Functions of the chip that the ROM loader and the stub use to answer on the serial line. */
+/** Functions of the chip that the ROM loader and the stub use to communicate on the serial line. */
 export interface LoaderHost {
   readonly identity: ChipIdentity;
   readonly security: ChipSecurity;

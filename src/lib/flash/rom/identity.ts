@@ -15,7 +15,7 @@ export interface SpiLayout {
   userAtRest: number;
 }
 
-/** Output and registers of one kind of chip's ROM, as far as a host can observe them. */
+/** Output and registers of one chip type's ROM, as far as a host can observe them. */
 export interface ChipIdentity {
   name: SimulatedChipName;
   /** Word at 40001000, which identifies an ESP32 to hosts. Other chips identify themselves in their security information. */
@@ -146,7 +146,10 @@ export const identities: Record<SimulatedChipName, ChipIdentity> = {
 export interface ChipSecurity {
   secureBoot: boolean;
   flashEncryption: boolean;
-  /** Whether download mode accepts only commands that write flash, and so allows no register access, no stub and no reading. */
+  /**
+   * Whether download mode accepts only commands that write flash, and therefore allows no register access, no stub and no
+   * reading.
+   */
   secureDownload: boolean;
   /** Whether download mode is disabled. */
   downloadDisabled: boolean;
@@ -163,7 +166,7 @@ export const openChip: ChipSecurity = {
 export type EfuseWords = Map<number, number>;
 
 /**
- * The words for a chip of revision v3.1 (ESP32), v0.4 (C3) or v0.2 (S3) with this address and security.
+ * The words for a chip with this MAC and these security fuses, of revision v3.1 (ESP32), v0.4 (C3) or v0.2 (S3).
  * @param mac six bytes, the factory base address
  */
 export function efuseWords(identity: ChipIdentity, mac: Uint8Array, security: ChipSecurity): EfuseWords {
@@ -190,7 +193,8 @@ function esp32Words(put: Put, { high, low, security }: Burnt): void {
   put(0x08, high | (macCrc(high, low) << 16));
   // Package 1 (D0WD), 240 MHz, revision bits 0, 1 and 2: major 3.
   put(0x0c, (1 << 9) | (1 << 15));
-  // The measured frequency of the 8 MHz clock. With the RTC's calibration word, it results in a crystal of exactly 40 MHz.
+  // The measured frequency of the 8 MHz clock. Together with the RTC's calibration word, it yields a crystal frequency of
+  // exactly 40 MHz.
   put(0x10, 0x50);
   put(0x14, (1 << 20) | (1 << 24));
   put(0x18, (security.secureBoot ? 1 << 5 : 0) | (security.secureDownload ? 1 << 2 : 0));

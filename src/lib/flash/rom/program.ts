@@ -12,7 +12,7 @@ import type { NorFlash } from './flash-memory.js';
 import type { ChipIdentity, ResetCause } from './identity.js';
 import { wordAt } from './protocol.js';
 
-/** Functions for a program on the chip. All of them end when the signal is aborted, which happens when the chip is reset. */
+/** Functions for a program on the chip. All of them end when the signal is aborted by a reset of the chip. */
 export interface ProgramBoard {
   readonly identity: ChipIdentity;
   readonly flash: NorFlash;
@@ -76,7 +76,7 @@ const otaSlots = 0x10;
 /**
  * The default program in flash. It simulates the second-stage bootloader, which finds an app by the partition table and otadata, and
  * prints the bootloader's output and the app's name and version. Without a partition table the image counts as a standalone program.
- * Source of the texts: ESP-IDF, bootloader_utility.c and app_init.c.
+ * Source of the output: ESP-IDF, bootloader_utility.c and app_init.c.
  */
 export const secondStage: ChipProgram = async (board) => {
   const table = tableOf(board);
@@ -150,7 +150,7 @@ export function bootText(identity: ChipIdentity, cause: ResetCause, mode: BootMo
   return `${identity.banner}${line}${waits ?? ''}`;
 }
 
-/** The ROM's output after a crash: the start of its register dump, by which a crash is recognized. */
+/** The ROM's output after a crash: the start of its register dump, which identifies a crash. */
 export function panicText(identity: ChipIdentity, cause = 'Load access fault'): string {
   const registers =
     identity.name === 'esp32c3'

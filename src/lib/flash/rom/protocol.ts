@@ -107,7 +107,7 @@ interface SlipFrame {
   end: number;
 }
 
-/** Handling of `DB xx` if xx is neither DC nor DD: the ROM keeps xx, the stub drops the frame. */
+/** How `DB xx` is handled if xx is neither DC nor DD: the ROM keeps xx, the stub drops the frame. */
 type BadEscape = 'keep' | 'drop';
 
 /**

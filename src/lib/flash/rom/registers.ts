@@ -90,7 +90,7 @@ const sfdpHeader = Uint8Array.of(
   0xff,
 );
 
-/** The flash chip, as the SPI controller accesses it. */
+/** The flash chip, as accessed by the SPI controller. */
 interface FlashPart {
   flash: NorFlash;
   /** JEDEC id: manufacturer, type, capacity as a power of two. */

@@ -17,7 +17,7 @@ const syncAnswers = 8;
 const kept: RomOutcome = { keepsError: true };
 const failed = (error: number, data = 0): RomOutcome => ({ error, data });
 
-/** Entry points of esptool's older stub, which espflash 4.4 still includes, on ESP32, S3 and C3. They were measured. */
+/** Entry points of esptool's older stub, which espflash 4.4 still includes, on ESP32, S3 and C3. Determined by measurement. */
 const legacyEntries = [0x400be658, 0x40378c94, 0x403806d2];
 
 /** ROM commands that do not access the flash. */
@@ -151,7 +151,7 @@ interface RomOutcome {
 
 type RomCommand = (rom: RomState, size: number) => Promise<RomOutcome> | RomOutcome;
 
-/** State that the ROM loader keeps between requests. It keeps more than it should, and hosts have to handle that. */
+/** State that the ROM loader keeps between requests. It keeps more than it should, which hosts must handle. */
 class RomState {
   /** Buffer for requests. After a short request, it still contains the rest of an earlier one. */
   readonly request = new Uint8Array(bufferBytes);
@@ -181,7 +181,7 @@ class RomState {
     this.answer.set(data, headerBytes);
   }
 
-  /** The payload of a data command, or the reason for its rejection. A block with a wrong checksum is counted as well. */
+  /** The payload of a data command, or the reason for its rejection. A block with a wrong checksum counts too. */
   block(size: number): { payload: Uint8Array } | RomOutcome {
     const payload = this.request.subarray(headerBytes + blockHeaderBytes, headerBytes + size);
     const due = this.word(0) === size - blockHeaderBytes && this.word(1) === this.sequence;

@@ -30,7 +30,7 @@ export type ServeChipHow =
 
 /**
  * Makes a simulated chip available to other programs as a serial port. Port 0 chooses a free one. DTR, RTS and the speed reach the chip
- * only by RFC 2217.
+ * only over RFC 2217.
  * @throws AIOT_SERIAL_NOT_FOUND (no socat), AIOT_PORT_IN_USE
  */
 export async function serveChip(chip: SimulatedChip, how: ServeChipHow): Promise<ServedChip> {
@@ -135,7 +135,7 @@ class SimulatedLine implements SerialLine {
 const backlogBytes = 1 << 20;
 
 /**
- * Serves a chip at `socket://host:port`. Only bytes are transferred: both ends are assumed to have the same speed, and DTR and RTS do not
+ * Serves a chip at `socket://HOST:PORT`. Only bytes are transferred: both ends are assumed to have the same speed, and DTR and RTS do not
  * reach the chip. Only the newest client stays connected.
  * @throws AIOT_PORT_IN_USE
  */

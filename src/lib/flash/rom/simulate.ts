@@ -28,7 +28,7 @@ export interface SimulateChipOptions {
   /** Address to listen on: `pty`, `socket://HOST:PORT` or `rfc2217://HOST:PORT`. Port 0 chooses a free one. */
   listen: string;
   boot: BootMode;
-  /** Flash file. It is read if it exists, and written at the end. */
+  /** File with the contents of the flash: read if it exists, and written at the end. */
   flashFile?: string | undefined;
   /** Faults as on the control channel, such as `noise rate=0.001`, and fuses, such as `secure-boot`. */
   faults: readonly string[];

@@ -14,7 +14,7 @@ import {
 
 const syncAnswers = 8;
 
-/** Range of plugin commands. A stub without plugins rejects them with an error of its own. */
+/** Range of plugin commands. A stub without plugins rejects them with a separate error. */
 const firstPlugin = 0xd4;
 
 const lastPlugin = 0xde;
@@ -58,7 +58,7 @@ class ReadStream {
     private readonly part: { offset: number; length: number; block: number },
   ) {}
 
-  /** Sends the next block. Returns false when the stream is finished, that is, when everything has been sent, including the MD5. */
+  /** Sends the next block. Returns false when the stream is finished, which means that everything has been sent, including the MD5. */
   sendBlock(): boolean {
     const { offset, length, block } = this.part;
     const from = offset + this.sent;
@@ -76,7 +76,8 @@ class ReadStream {
   }
 
   /**
-   * Handles the host's acknowledgment, which is its byte count. Returns false when the stream has ended, also because of a wrong count.
+   * Handles the host's acknowledgment, which is the number of bytes received. Returns false when the stream has ended, even if because
+   * of a wrong count.
    */
   acknowledge(frame: Uint8Array): boolean {
     return frame.length === 4 && wordAt(frame, 0) === this.sent && this.sendBlock();

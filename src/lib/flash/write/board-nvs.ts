@@ -139,7 +139,7 @@ export function changedPages(nvs: BoardNvs, changes: readonly NumberChange[]): C
   return [...pages].map((page) => ({ wanted: region(whole, page), now: region(nvs.bytes, page) }));
 }
 
-/** Offset of the state map in a page. It has two bits per entry. */
+/** Offset of the state map in a page, which has two bits per entry. */
 const mapOffset = 32;
 
 /** Offset of the number in an entry. */
@@ -154,8 +154,8 @@ interface NumberChange {
 }
 
 /**
- * A copy of a plain NVS partition in which a number is changed in place; no entry is moved, and no other page is used. Null if there is
- * no such number. Source: ESP-IDF, "Non-Volatile Storage Library", Structure of entry.
+ * A copy of an unencrypted NVS partition in which a number is changed in place; no entry is moved, and no other page is used. Null if
+ * there is no such number. Source: ESP-IDF, "Non-Volatile Storage Library", Structure of entry.
  * @returns the copy, and the entry's offset in the partition
  */
 function withNumber(
@@ -182,7 +182,7 @@ interface Found {
   name: string;
   /** Code of the number's type, as in `nvsNumbers`. */
   code: number;
-  /** Lowest byte of the value. For the index of a namespace, it is the whole value. */
+  /** Lowest byte of the value; for the index of a namespace, the whole value. */
   first: number;
 }
 
@@ -267,7 +267,7 @@ export async function requireModelAccepted(
   });
 }
 
-/** The numbers in NVS that a commit raises on the device itself. Numbers that its NVS does not contain are omitted. */
+/** The numbers in NVS that the device itself would raise on a commit. Numbers that its NVS does not contain are omitted. */
 export function committedNumbers(nvs: BoardNvs, manifest: Manifest): NumberChange[] {
   return (['sequence', 'floor'] as const).flatMap((key) => {
     const before = nvsValue(nvs, 'u64', update, key);
@@ -279,8 +279,8 @@ export function committedNumbers(nvs: BoardNvs, manifest: Manifest): NumberChang
 }
 
 /**
- * Checks a version from the registry against the trust root and the type in the board's identity, if it has one. Firmware may also be
- * released for a chip instead of a type.
+ * Checks a registry version against the trust root and the type in the board's identity, if it has one. Firmware may also be released
+ * for a chip instead of a type.
  * @param nvs null = no identity on the board @returns the objections that `force` overrides
  * @throws AIOT_SIGNATURE_INVALID, AIOT_UPDATE_DEVICE_TYPE
  */
@@ -292,7 +292,7 @@ export function requireFirmwareAccepted(
   if (!nvs || type === null) return [];
   const trust = boardTrust(nvs);
   try {
-    // The signature was checked against the platform's trust when the version was fetched.
+    // The signature was checked against the platform's trust root when the version was fetched.
     const manifest = trust ? verifyManifest(envelope, trust) : peekManifest(envelope);
     requireType(name, manifest, [type, chip]);
     return [];

@@ -46,7 +46,7 @@ export interface FlashJob {
 export interface FlashBoardOptions extends BoardAt {
   /** Called once the chip is identified. */
   connected?: (chip: ChipInfo) => void;
-  /** Called once it is known which device's identity the board gets. */
+  /** Called once it is known which device's identity the board will get. */
   named?: (device: string) => void;
   /** Called for actions that only the user can do: RESET, BOOT. */
   ask?: ((text: string) => void) | undefined;
@@ -173,8 +173,8 @@ async function existingIdentity(loader: Pick<Loader, 'chip' | 'read' | 'stub'>):
 }
 
 /**
- * The identity that a board would no longer find, because the new table puts NVS at another offset. Null if no table is written, NVS
- * stays at its offset, or NVS is written as well.
+ * The identity that the board's program would no longer find, because the new table puts NVS at another offset. Null if no table is
+ * written, NVS stays at its offset, or NVS is written as well.
  */
 async function strandedIdentity(
   loader: Pick<Loader, 'chip' | 'read' | 'stub'>,
@@ -197,12 +197,12 @@ async function strandedIdentity(
   return device === null ? null : { device, from, to: to ?? null };
 }
 
-/** Size of an entry of otadata, bytes. It is at the start of its sector. */
+/** Size of an otadata entry, bytes, which is at the start of its sector. */
 const entryBytes = 32;
 
 /**
- * Warns if an app is written to a slot that the board does not start. After an update, a board runs the other slot, so the new app would
- * not run. Null if the slot is started, or if otadata is written as well.
+ * Warns if an app is written to a slot that the board does not start, so that the new app would not run. This happens after an update,
+ * when the board runs the other slot. Null if the slot is started, or if otadata is written as well.
  */
 async function unstartedSlotWarning(
   loader: Loader,
@@ -233,8 +233,8 @@ async function unstartedSlotWarning(
 const headBytes = 64;
 
 /**
- * State of the program on the board after these regions were or will be written. An image without an app descriptor at the bootloader's
- * offset counts as a program.
+ * State of the program on the board after these regions are written. An image without an app descriptor at the bootloader's offset
+ * counts as a program.
  */
 export async function programOn(
   loader: Loader,
@@ -274,7 +274,7 @@ export function versionsOf(regions: readonly Region[]): string[] {
   });
 }
 
-/** The description of an app. For a damaged image it is also null, because other code decides whether such an image may be written. */
+/** The description of an app; null also for a damaged image, because other code decides whether such an image may be written. */
 function described(data: Uint8Array, name: string) {
   try {
     return readEspImage(data, name).app;
@@ -331,7 +331,7 @@ async function writeWhole(
   );
 }
 
-/** Compares each region again after the last one was written. @throws AIOT_FLASH_VERIFY */
+/** Compares each region again after the last one has been written. @throws AIOT_FLASH_VERIFY */
 async function compare(loader: Loader, regions: readonly Region[]): Promise<void> {
   for (const region of regions) {
     if (!(await loader.matches(region))) throw notWritten(region);

@@ -155,7 +155,7 @@ export type SlotOptions = JudgeOptions;
 interface SlotWritten {
   flashed: Omit<Flashed, 'port' | 'seconds' | 'switched'>;
   slots: AppSlots;
-  /** Label of the slot that is started at present. */
+  /** Label of the slot that is currently started. */
   slot: string;
   otadata: Uint8Array;
   canReset: boolean;
@@ -186,7 +186,7 @@ export async function flashSlot(job: SlotJob, options: SlotOptions): Promise<Fla
 async function writeSlot(loader: Loader, job: SlotJob, options: SlotOptions): Promise<SlotWritten> {
   const { image, slot: wanted, verify, force } = job;
   const table = await requireTable(loader);
-  // A pending switch is settled before the current selection is read, because that selection determines the next slot.
+  // A pending switch is settled before the current selection, which determines the next slot, is read.
   const settled = await settlePendingSwitch(loader, 'app');
   const slots = await readAppSlots(loader, table);
   if (image === null) return await startOnly(loader, { slots, wanted, force, settled }, options);
@@ -330,8 +330,8 @@ interface Written {
 
 /**
  * Writes a signed bundle to the model slot that is not in use, after the checks that the board itself would make. The bundle must be
- * signed by a key in the board's trust root, made for the board's type, and newer than its current release. Then the slot is recorded in
- * NVS, and the release is recorded as committed. If a watch finds the board unhealthy, everything is restored.
+ * signed by a key in the board's trust root, made for the board's type, and newer than its current release. Afterwards, the slot is
+ * recorded in NVS, and the release is recorded as committed. If a watch finds the board unhealthy, everything is restored.
  * @throws AIOT_FLASH_NO_SLOT, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_…, AIOT_UPDATE_… before anything is written
  */
 export async function flashModel(job: ModelJob, options: SlotOptions): Promise<Flashed> {
@@ -419,8 +419,8 @@ function modelSlots(table: PartitionTable): [Partition, Partition] {
 }
 
 /**
- * Writes pages of NVS. Their sectors contain a part of the identity, so they are verified, and the loader rewrites them after noise on
- * the line.
+ * Writes pages of NVS. Their sectors contain part of the identity, so they are verified, and the loader rewrites them after noise on the
+ * line.
  */
 async function writePages(loader: Loader, pages: readonly Region[]): Promise<void> {
   await loader.write(pages, { skipEqual: true });

@@ -22,7 +22,7 @@ export interface DeviceIdentity {
   chip: ChipName | null;
   /** MAC of the board it was made for; null = any. */
   mac: string | null;
-  /** MAC of the board to which it was written; null = none is known on this machine. */
+  /** MAC of the board that it was written to; null = none is known on this machine. */
   writtenTo: string | null;
   /** NVS, partition table and, if encrypted, the keys. */
   pieces: Piece[];
@@ -178,19 +178,19 @@ export function assignIdentities(
   };
 }
 
-/** File next to an identity that contains the MAC of the board to which it was written. */
+/** File next to an identity that contains the MAC of the board that it was written to. */
 const boardFile = (folder: string) => join(folder, 'board.json');
 
 const boardFileSchema = z.object({ mac: z.string() });
 
-/** MAC of the board to which an identity was written; null = none according to its folder. */
+/** MAC of the board that an identity was written to; null = none according to its folder. */
 async function recordedBoard(folder: string): Promise<string | null> {
   const parsed = boardFileSchema.safeParse(await readJson(boardFile(folder)).catch(ignoreUnreadable));
   return parsed.success ? parsed.data.mac : null;
 }
 
 /**
- * Records the board of an identity before the identity is written, because a board that fails halfway may already contain its key.
+ * Records the board of an identity before the identity is written, because a board that fails halfway may already contain the key.
  * @returns a warning if the folder is not writable; null = recorded
  */
 export async function recordBoard(folder: string, mac: string): Promise<string | null> {

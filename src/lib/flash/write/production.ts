@@ -299,11 +299,11 @@ function moment(time: string): string {
 interface Yield {
   /** Boards with a known MAC. */
   boards: number;
-  /** Boards whose last row is successful. */
+  /** Boards whose last row is a success. */
   well: number;
-  /** Boards whose first row was successful at the first attempt. */
+  /** Boards whose first row is a success at the first attempt. */
   firstPass: number;
-  /** Number of rows of ports at which no board answered. */
+  /** Number of rows for ports where no board answered. */
   silent: number;
   /** Error codes of all failed rows, most frequent first. */
   failures: { code: string; rows: number; example: string }[];

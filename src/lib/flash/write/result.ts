@@ -11,7 +11,7 @@ export const writtenRegionSchema = z.object({
   bytes: z.int(),
   /** Whether the flash already had these bytes. */
   skipped: z.boolean(),
-  /** Number of bytes written. It is smaller if only changed sectors were written, and 0 if the region was skipped. */
+  /** Number of bytes written: fewer if only changed sectors were written, and 0 if the region was skipped. */
   written: z.int(),
   /** MD5 of the region's data, 32 hex digits. */
   md5: z.string(),
@@ -20,7 +20,7 @@ export type WrittenRegion = z.output<typeof writtenRegionSchema>;
 
 export const objectionSchema = z.object({ rule: z.enum(rules), region: z.string(), message: z.string() });
 
-/** The new app or model slot. */
+/** The switch to another app or model slot. */
 export const switchedSchema = z.object({
   /** Label of the partition. */
   slot: z.string(),
@@ -48,11 +48,11 @@ export const flashedSchema = z.object({
   regions: z.array(writtenRegionSchema),
   /** Whether every region was compared with the flash by MD5, which is not possible on a chip in secure download mode. */
   verified: z.boolean(),
-  /** Whether the program was started. Otherwise (no DTR and RTS, or disabled) the user must press RESET. */
+  /** Whether the program was started. If not (no DTR and RTS, or disabled), the user must press RESET. */
   restarted: z.boolean(),
-  /** Whether a program was written, the existing one is unchanged, or the chip has none; null = that could not be read. */
+  /** Whether a program was written, the existing one is unchanged, or the chip has none; null = could not be read. */
   program: z.enum(['written', 'unchanged', 'none']).nullable(),
-  /** Duration from the opening of the port, s. */
+  /** Time since the port was opened, s. */
   seconds: z.number(),
   /** Name of the device whose identity was written; null = none. */
   device: z.string().nullable(),
@@ -88,7 +88,7 @@ export const boardOutcomeSchema = z.object({
   chip: z.string().nullable(),
   /** The device whose identity it got, or was meant to get. */
   device: z.string().nullable(),
-  /** Result for the board; null = not written. There is also an error if the board was written but is unhealthy. */
+  /** Result for the board; null = not written. If the board was written but is unhealthy, there is an error as well. */
   board: flashedSchema.nullable(),
   error: z
     .object({ code: z.string() as z.ZodType<ErrorCode>, message: z.string(), next: z.string() })

@@ -232,7 +232,7 @@ export interface FlashBoardsOptions {
   /** Number of further attempts per port after errors that may be temporary. */
   retries: number;
   loader: Omit<LoaderOptions, 'progress'>;
-  /** Flashes one board. It is called again for a retry. */
+  /** Flashes one board; called again for a retry. */
   flash: (how: FlashBoardOptions) => Promise<Flashed>;
   row?: (row: BoardRow) => void;
   ask?: (text: string) => void;
@@ -250,8 +250,8 @@ interface OnePort extends Omit<FlashBoardsOptions, 'ports' | 'jobs'> {
 const pauseMs = 500;
 
 /**
- * Flashes boards in parallel. A failure does not stop the others. An aborted signal does, and ports that were not started are reported as
- * stopped.
+ * Flashes boards in parallel. A failure does not stop the others, but an aborted signal does; ports that were not started are then
+ * reported as stopped.
  */
 export async function flashBoards(options: FlashBoardsOptions): Promise<Boards> {
   const started = performance.now();
@@ -351,7 +351,7 @@ function requireOwnMac(port: string, mac: string, portOf: Map<string, string> | 
   portOf?.set(mac, port);
 }
 
-/** Whether another attempt may succeed, as after a bad cable, noise or a hung chip. A rejection would only happen again. */
+/** Whether another attempt may succeed, for example after a loose cable, noise or a hung chip. A rejection would only be repeated. */
 function mayHelp(error: AiotError): boolean {
   return error.family === 'outside' && error.code !== 'AIOT_INTERRUPTED' && error.exit !== 5;
 }
@@ -361,12 +361,12 @@ export interface BoardRow {
   port: string;
   mac: string | null;
   chip: string | null;
-  /** Name of the device whose identity the board gets. */
+  /** Name of the device whose identity the board receives. */
   device: string | null;
   /** Current stage of the board. `again`: it failed and is retried. */
   stage: Stage | 'waiting' | 'again' | 'done' | 'failed';
   region: string | null;
-  /** Text that shows progress in a stage without a byte count. */
+  /** Text that shows progress in a stage that has no byte count. */
   note: string | null;
   /** Number of bytes that are done in this stage. */
   done: number;

@@ -90,8 +90,8 @@ const pendingSwitchSchema = z.object({
 });
 
 /**
- * A selection of another slot that is still being watched, or that was unhealthy and could not be restored. It is stored on this machine
- * by the board's MAC, because otadata does not show whether a slot has ever worked, and the next update would overwrite the working slot.
+ * A selection of another slot that is still being watched, or that was unhealthy and could not be restored. Stored on this machine under
+ * the board's MAC, because otadata does not show whether a slot has ever worked, and the next update would overwrite the working slot.
  */
 type PendingSwitch = z.output<typeof pendingSwitchSchema>;
 
@@ -102,7 +102,7 @@ type Who = { mac: string; kind: SwitchKind };
 const pendingSwitchFile = ({ mac, kind }: Who) =>
   join(dataFolder(), 'unproven', `${mac.replaceAll(':', '')}-${kind}.json`);
 
-/** Records a pending switch if possible. If the folder is not writable, that must not prevent an update. */
+/** Records a pending switch if possible. An unwritable folder must not prevent an update. */
 export async function recordPendingSwitch(who: Who, { choice, ...rest }: PendingSwitch): Promise<void> {
   const text = (data: Uint8Array) => Buffer.from(data).toString('base64');
   const sectors = choice.map(({ before, now, ...place }) => ({
@@ -180,7 +180,7 @@ interface WatchOptions {
   pattern: RegExp | null;
   clock: Clock;
   signal?: AbortSignal | undefined;
-  /** Resets the board, whose boot text is then evaluated. Called once the watch is listening. */
+  /** Resets the board. Called once the watch, which evaluates the boot text, is listening. */
   restart?: () => Promise<unknown>;
 }
 
@@ -215,7 +215,7 @@ async function watchLine(line: SerialLine, options: WatchOptions): Promise<Verdi
         throw reason;
       },
     );
-    // The promise that loses the race may be rejected later. Without this, nothing would handle the rejection.
+    // The promise that loses the race may be rejected later, which nothing else would handle.
     told.catch(() => {});
     timed.catch(() => {});
     await restart?.();
@@ -275,8 +275,8 @@ export function watchHealth(pattern: RegExp | null): HealthWatch {
     feed(text) {
       heard ||= text !== '';
       const all = tail + text;
-      // Only complete lines are examined, so that a banner or pattern of which only one half has arrived is examined again together with
-      // its other half. If the rest grows too long, its start counts as a line.
+      // Only complete lines are examined, so that a banner or pattern split across chunks is examined as a whole. If the unfinished line
+      // grows too long, its start counts as a line.
       const end = Math.max(all.lastIndexOf('\n') + 1, all.length - longestTail);
       const lines = all.slice(0, end);
       tail = all.slice(end);

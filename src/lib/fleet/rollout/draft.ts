@@ -16,7 +16,7 @@ export class Draft {
   readonly head: RolloutHead;
   private readonly before: DeviceTable;
   private readonly changed = new Map<string, RolloutDevice>();
-  /** Indices of the blocks that contain changed devices: their summaries are out of date. */
+  /** Indices of the blocks that contain changed devices, whose summaries are out of date. */
   private readonly touched = new Set<number>();
   private readonly wishes = new Map<string, Wish>();
 
@@ -75,7 +75,7 @@ export class Draft {
       // A newly offered release needs a new proof; a rollback keeps the previous one.
       ...(state === 'offered' ? { proof: null } : {}),
       ...(state === 'restoring' && device.holds ? { holds: false } : {}),
-      // The measurements are kept after a shadow, because they are still reported to the operator.
+      // Measurements are kept after a shadow, because they are still shown to the operator.
       ...(asShadow ? { asShadow, shadow: null } : device.asShadow ? { asShadow: false } : {}),
     });
     const { soakMs, shadow } = this.head.policy;
@@ -89,7 +89,7 @@ export class Draft {
     });
   }
 
-  /** Recalls the offer: the device keeps its current release, and does not start the update later on its own. */
+  /** Recalls the offer, so that the device keeps its current release and does not start the update on its own later. */
   withdraw({ name, offer }: RolloutDevice): void {
     this.wishes.set(name, { device: name, wish: wishOf(this.head.id, offer), release: null });
   }
@@ -111,8 +111,8 @@ export class Draft {
 }
 
 /**
- * The name under which a release is offered to a device. A device starts each name only once, so each offer needs a new one. The first is
- * the rollout's id; later ones append a dot and the number of the offer.
+ * The name under which a release is offered to a device. A device starts each name only once, so each offer needs a new one: first the
+ * rollout's id, then the id with a dot and the offer's number.
  */
 export function wishOf(rollout: string, offer: number): string {
   return offer === 1 ? rollout : `${rollout}.${offer}`;

@@ -5,7 +5,7 @@ import { judgeShadow, passShadow } from './shadow.js';
 import type { RolloutDevice, RolloutWave } from './types.js';
 import { failures, isEnd, underWay, unended } from './waves.js';
 
-/** Time after the soak until an offline device counts as silent, ms. It is longer than a reconnection takes. */
+/** How long after the soak an offline device counts as silent, ms; longer than a reconnection takes. */
 const awayMs = 120_000;
 
 /** Stops the rollout if an open wave exceeds its failure limit. */
@@ -26,7 +26,7 @@ export function checkFailures(draft: Draft): void {
   }
 }
 
-/** Whether the wave has ended well enough for the next one: no device is still updating, and enough have committed. */
+/** Whether the wave has progressed far enough for the next one: no device is still updating, and enough have committed. */
 export function hasSettled(draft: Draft, index: number): boolean {
   const wave = draft.wave(index);
   if (wave.counts.pending > 0 || underWay(wave) > 0) return false;
@@ -77,7 +77,10 @@ export function passes(draft: Draft, index: number): boolean {
   return false;
 }
 
-/** Marks the committed devices that are online as healthy. Returns the number of those that have not been online since the soak ended. */
+/**
+ * Marks the committed devices that are online as healthy. Returns the number of committed devices that have not been online since the
+ * soak ended.
+ */
 function markHealthy(draft: Draft, index: number): number {
   let silent = 0;
   for (const device of draft.devicesOf(index)) {
@@ -104,7 +107,7 @@ function stop(draft: Draft, index: number, code: string, message: string): void 
   }
 }
 
-/** Recalls the desired release from all unfinished devices. Devices that have not started change to the state `to` at once. */
+/** Recalls the desired release from all unfinished devices. Devices that have not started enter the state `to` at once. */
 export function recall(draft: Draft, to: 'pending' | 'withdrawn'): void {
   for (const device of draft.devicesUpTo(draft.head.waves.length - 1)) recallOne(draft, device, to);
 }

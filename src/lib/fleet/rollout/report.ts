@@ -29,8 +29,8 @@ function withDelta(draft: Draft, device: RolloutDevice, { delta }: UpdateReport)
 }
 
 /**
- * Whether a report counts. No report counts once the device's commit or rollback has been recorded. Before that, a commit always counts,
- * because the device then runs the release. Other reports count only for unfinished devices.
+ * Whether a report counts. None does once the device's commit or rollback has been recorded. Before that, a commit always counts, because
+ * it means that the device runs the release. Other reports count only for unfinished devices.
  */
 function listens({ state }: RolloutDevice, step: string): boolean {
   if (state === 'committed' || state === 'rolledBack' || state === 'restored') return false;
@@ -125,12 +125,13 @@ function ended(
   error: RolloutReason | null,
   refusedRecall = false,
 ): void {
-  // The reported attempt has already ended. A duplicate or late report is not another failure, and does not postpone the retry.
+  // The reported attempt has already ended. A duplicate or late report does not count as another failure, and does not postpone the
+  // retry.
   if (device.state === 'pending') {
     if (state === 'rolledBack' && device.holds) draft.change(device, { holds: false });
     return;
   }
-  // If the device gave up the attempt because of a recall, that is not a failure of the release.
+  // If the device abandoned the attempt because of a recall, the release has not failed.
   if (device.state === 'recalled' && !refusedRecall) {
     draft.change(device, { state: recalledTo(draft), step, error });
     return;
@@ -142,7 +143,10 @@ function ended(
   });
 }
 
-/** Records that the device rejected the update or failed to install it. It gets another offer later, unless this was the last attempt. */
+/**
+ * Records that the device rejected the update or failed to install it. The device gets another offer later, unless this was the last
+ * attempt.
+ */
 export function fail(
   draft: Draft,
   device: RolloutDevice,
@@ -232,7 +236,7 @@ function isWell(proof: DeviceProof | null | undefined, soakMs: number): boolean 
   return proof?.state === 'proven' && soakMs > 0 && (proof.healthyS ?? 0) >= Math.floor(soakMs / 1000);
 }
 
-/** Whether a device with a signed commit may still sign that it was healthy for this wave's whole soak. */
+/** Whether any device with a signed commit may still sign that it was healthy for the wave's entire soak. */
 export function awaitsProof(draft: Draft, wave: number): boolean {
   const { soakMs } = draft.head.policy;
   const { settled } = draft.wave(wave);

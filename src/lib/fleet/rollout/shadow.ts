@@ -45,7 +45,7 @@ export function judgeShadow(draft: Draft, index: number): 'passed' | { stop: str
   return { stop: `expected at least ${policy.minWindows} windows, got ${got}: too few to compare` };
 }
 
-/** Marks a wave's shadow as passed. The devices that run it become due for an offer that they may commit. */
+/** Marks a wave's shadow as passed. The devices that run it become due for an offer of the release itself. */
 export function passShadow(draft: Draft, index: number): void {
   const wave = draft.wave(index);
   Object.assign(wave, { state: 'open', shadow: { ...wave.shadow, passed: true } });
@@ -82,7 +82,7 @@ const mostLabels = 64;
 /** The weight of one device is capped at this many times the median number of windows. */
 const mostTimesMedian = 10;
 
-/** Caps the weight of a device that reports very many windows, so that it cannot outvote the others. Its values are scaled down. */
+/** Scales down the values of devices that report very many windows, so that they cannot outvote the others. */
 function bounded(all: readonly ShadowFigures[]): ShadowFigures[] {
   const sorted = all.map(({ windows }) => windows).sort((a, b) => a - b);
   const most = mostTimesMedian * (sorted[Math.floor((sorted.length - 1) / 2)] ?? 0);

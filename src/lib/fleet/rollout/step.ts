@@ -77,7 +77,7 @@ function passDeadlines(draft: Draft): void {
 
 function passDeadline(draft: Draft, device: RolloutDevice): void {
   const { deadlineMs, offlineMs } = draft.head.policy;
-  // Devices in a shadow have no deadline of their own; their shadow ends with its wave.
+  // Devices in a shadow have no deadline of their own, because the shadow ends with its wave.
   if (device.state === 'shadowing' || device.state === 'pending') return;
   if (isEnd(device.state) || device.offered === null) return;
   const waited = draft.at - device.offered;
@@ -142,7 +142,7 @@ function hasPassed(draft: Draft): boolean {
   wave.settled ??= draft.at;
   if (wave.state === 'open') wave.state = 'soaking';
   if (draft.at < wave.settled + head.policy.soakMs || awaitsProof(draft, head.wave)) return false;
-  // If the last wave needs no soak, it is not judged here: the rollout's final state already includes its result.
+  // If the last wave needs no soak, it is not judged here, because the rollout's final state already includes its result.
   const over = isLast(draft) && unended(wave) === 0 && head.policy.soakMs === 0;
   if (!over && !passes(draft, head.wave)) return false;
   Object.assign(wave, { state: 'passed', ended: draft.at });
@@ -301,8 +301,8 @@ function isDue({ at, world }: Draft, { name, state, retryAt }: RolloutDevice, as
 }
 
 /**
- * Maximum unused capacity that is carried over, in ms of the offer rate. The rest is lost, so that the next wave does not start with a
- * burst of offers.
+ * Maximum unused capacity that is carried over, in ms of the offer rate. More is not carried over, so that the next wave does not
+ * start with a burst of offers.
  */
 const savedMs = 1000;
 
@@ -327,7 +327,7 @@ const minutesOf = (clock: string) => Number(clock.slice(0, 2)) * 60 + Number(clo
 const clocks = new Map<string, Intl.DateTimeFormat>();
 
 /**
- * Whether a device may start now. The window is in the zone's local time, so a nightly window keeps its hours when daylight saving
+ * Whether a device may start now. The window is in the zone's local time, so a nightly window keeps its hours across daylight-saving
  * changes.
  */
 export function windowIsOpen(window: MaintenanceWindow | null, at: number): boolean {
@@ -337,7 +337,7 @@ export function windowIsOpen(window: MaintenanceWindow | null, at: number): bool
   const on = (index: number) => !window.days || window.days.includes(days[(index + 7) % 7]!);
   if (from === to) return on(day);
   if (from < to) return minute >= from && minute < to && on(day);
-  // After midnight, the window belongs to the day on which it opened.
+  // After midnight, the window belongs to the day it opened on.
   return minute >= from ? on(day) : minute < to && on(day - 1);
 }
 

@@ -1,7 +1,9 @@
 import type { RolloutDevice } from './types.js';
 import { isEnd } from './waves.js';
 
-/** Devices per block. A change copies one block and the list of blocks, 3,907 for a million devices. Both copies cost about the same. */
+/**
+ * Devices per block. A change copies one block and the list of blocks (3,907 for a million devices); both copies cost about the same.
+ */
 const blockSize = 256;
 
 /** Consecutive devices of one wave, with a summary that shows whether any of them needs attention. */
@@ -19,11 +21,11 @@ export interface Block {
 
 /**
  * The devices of a rollout by name, in wave order. Immutable: `with` returns a new table that shares all unchanged blocks. The cost of a
- * step therefore depends on the number of changes, not on the number of devices.
+ * step therefore depends on the number of changes rather than the number of devices.
  */
 export class DeviceTable implements ReadonlyMap<string, RolloutDevice> {
   /**
-   * @param places index of the block and position in it, as one number
+   * @param places for each name, the index of the block and the position in it, as one number
    * @param ends index after the last block of each wave
    */
   private constructor(

@@ -66,7 +66,7 @@ export interface RolloutWave {
 /** A rollout without its devices. */
 export interface RolloutHead {
   id: string;
-  /** Releases that each device installs one after another. */
+  /** Releases that each device installs, in order. */
   releases: Release[];
   /** The release for a rollback. It is signed when the rollout is started, because only the operator has the key. */
   rollback: Release | null;
@@ -146,9 +146,9 @@ export interface Wish {
   /** Name of the desired release on the device: `rollout` in protocol v1. */
   wish: string;
   release: Release | null;
-  /** Time that the device must run without problems before it reports again, ms. */
+  /** How long the device must run without problems before it reports again, ms. */
   soakMs?: number;
-  /** A patch from the device's current release. It is absent until the desired release is stored. */
+  /** A patch from the device's current release; absent until the desired release is stored. */
   delta?: Desired['delta'];
   /** Runs the release alongside the active one, without committing it, and reports at this interval. */
   shadow?: { everyMs: number };
@@ -167,7 +167,7 @@ export interface RolloutStore {
   insert(rollout: RolloutState, who: string): Promise<void>;
   /**
    * Resolves when the step and the new desired releases are on disk. Devices may be notified only after that. The new revision is one
-   * above that of `before`. If two saves have the same `before`, the later one is rejected.
+   * higher than that of `before`. If two saves have the same `before`, the later one is rejected.
    * @returns the desired releases in force; a recall is omitted if the device has received another desired release since then
    */
   save(before: RolloutState, step: RolloutStep, who: string): Promise<Wish[]>;

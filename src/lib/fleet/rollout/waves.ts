@@ -72,7 +72,7 @@ export function inRolloutOrder(
 
 /**
  * Encodes which of these devices are offline, as base64: one bit for each name in sorted order, starting with the lowest bit of the first
- * byte. A plan stores the result, so that starting it gives the same waves even if devices have gone online or offline since.
+ * byte. A plan stores the result, so that starting it yields the same waves even if devices have gone online or offline since.
  */
 export function packOffline(names: readonly string[], offline: ReadonlySet<string>): string {
   const bits = Buffer.alloc(Math.ceil(names.length / 8));
@@ -87,8 +87,8 @@ export function unpackOffline(names: readonly string[], packed: string): Set<str
 }
 
 /**
- * Splits names, in order, into waves. Each amount is the total size of the waves up to that one. Empty waves are
- * omitted, and the last wave takes the rest.
+ * Splits names, in order, into waves. Each amount is the cumulative size of the waves up to that one. Empty waves are omitted, and the
+ * last wave takes the rest.
  */
 export function splitIntoWaves(names: readonly string[], amounts: readonly Amount[]): string[][] {
   const waves: string[][] = [];

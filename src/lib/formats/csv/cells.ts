@@ -33,7 +33,7 @@ export interface TextColumn {
 
 export type Column = NumberColumn | TextColumn;
 
-/** Maximum number of distinct words per column, more than any category has. All further words get the same code. */
+/** Maximum number of distinct words per column, more than any category needs. All further words get the same code. */
 export const mostWords = 10_000;
 
 /** Words for a missing number, in lower case. */
@@ -180,7 +180,7 @@ interface NumberReader {
  * digits divided by a power of ten up to 10²², as nearly all are. The rest is passed to Number().
  */
 export function createNumberReader(bytes: Uint8Array): NumberReader {
-  // The bytes as a string, created for the first number that must be passed to Number(). Slicing a string costs less than decoding bytes.
+  // The bytes as a string, created once a number must be passed to Number(). Slicing a string is faster than decoding bytes.
   let text: string | undefined;
   const slow = (from: number, to: number) => {
     text ??= Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
@@ -257,7 +257,7 @@ function productError(a: number, b: number, product: number): number {
   return al * bl - (product - ah * bh - al * bh - ah * bl);
 }
 
-/** (a·scale + b) / divisor, rounded once, in double-double precision. NaN if it is too close to the middle of two doubles to decide. */
+/** (a·scale + b) / divisor, rounded once, in double-double precision. NaN if it is too close to halfway between two doubles to decide. */
 function quotient(a: number, scale: number, b: number, divisor: number): number {
   const product = a * scale;
   const rest = productError(a, scale, product) + b;

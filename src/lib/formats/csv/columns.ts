@@ -28,7 +28,7 @@ const tens = Float64Array.from({ length: 23 }, (_, i) => Number(`1e${i}`));
 /** A whole number with this many digits is exact in a double. */
 const exactDigits = 15;
 
-/** Number of rows from which it is determined whether a column contains numbers or words. */
+/** Number of rows used to determine whether a column contains numbers or words. */
 const sampleRows = 2000;
 
 /** Reads the rows of a CSV file into columns. No object is created per row, and numeric cells are not converted to strings. */
@@ -65,7 +65,7 @@ export function createColumnsReader(
   return {
     lines(bytes) {
       requireText(bytes, file, line);
-      // The reader's slow path decodes all bytes that the reader was created with, so it gets only this chunk.
+      // The reader's slow path decodes all bytes that it was created with, so it gets only this chunk.
       read = createNumberReader(bytes).read;
       let at = 0;
       if (header === null) {
@@ -203,7 +203,7 @@ function stopOf(bytes: Uint8Array, from: number, to: number): number {
   return to > from && bytes[to] === newline && bytes[to - 1] === carriageReturn ? to - 1 : to;
 }
 
-/** Estimated number of rows in the whole file. It is slightly larger than the first lines suggest. */
+/** Estimated number of rows in the whole file, slightly higher than the first lines suggest. */
 function roomFor(bytes: Uint8Array, start: number, expected: number): number {
   let lines = 0;
   for (let at = bytes.indexOf(newline, start); at >= 0; at = bytes.indexOf(newline, at + 1)) lines++;
@@ -256,7 +256,7 @@ const mostBad = 5;
 
 /** A column while its rows are read. */
 interface ColumnStore {
-  /** The use may still change to words while the column has only missing cells. */
+  /** The use may change to words as long as the column has only missing cells. */
   use: ColumnUse;
   values: Float64Array;
   /** Allocates memory for this many rows. */

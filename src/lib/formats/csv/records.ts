@@ -39,7 +39,7 @@ function linesIn(text: string, from: number, to: number): number {
   return lines;
 }
 
-/** Reads the record at an offset. `next`: offset of the line ending after it. */
+/** Reads the record at an offset. `next` is the offset of the line ending after it. */
 function recordAt(text: string, from: number, place: string): { cells: string[]; next: number } {
   const cells: string[] = [];
   for (let at = from; ; at++) {

@@ -14,14 +14,14 @@ export interface Table {
   labels: string[] | null;
   /**
    * The group of each row, such as a recording or a device. Rows of one group are not independent, so they stay on one side of a split.
-   * It is read from the first of the columns `group`, `recording` and `device` that exists; null if none does.
+   * Read from the first existing column of `group`, `recording` and `device`; null if there is none.
    */
   groups: string[] | null;
   /** `sha256:…` of the file's bytes. */
   digest: string;
 }
 
-/** Columns that are not inputs but contain a row's group. */
+/** Columns that contain a row's group, and are not inputs. */
 const groupColumns = ['group', 'recording', 'device'];
 
 /** The role of each column in a file of rows. */

@@ -7,7 +7,7 @@ const malformed = errorMaker('AIOT_DELTA_MALFORMED', 'the patch cannot be applie
 /** Reads a range of the base. */
 export type ReadBase = (offset: number, bytes: number) => Uint8Array;
 
-/** The largest window for which devices have memory, in bits. */
+/** The largest window that devices have memory for, in bits. */
 const maxWindow = 11;
 
 /** Number of base bytes read at once. */
@@ -25,7 +25,7 @@ type Stage =
   | 'step'
   | 'end';
 
-/** Applies a patch while it arrives (see createDelta). Only its window and one chunk of the output are in memory. */
+/** Applies a patch as it arrives (see createDelta). Only the window and one chunk of the output are in memory. */
 export class DeltaDecoder {
   private stage: Stage = 'type';
   private unshrink: Unshrink | null = null;
@@ -127,7 +127,7 @@ export class DeltaDecoder {
     if (--this.left === 0) this.stage = then;
   }
 
-  /** Adds a byte to a number; returns whether the number, `number.value`, is complete. */
+  /** Adds a byte to `number`; returns whether `number.value` is complete. */
   private numberEnds(byte: number): boolean {
     const { number } = this;
     if (number.scale === 0) {

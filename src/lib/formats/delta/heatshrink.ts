@@ -11,7 +11,7 @@ export interface Heatshrink {
   lookahead: number;
 }
 
-/** For each byte, the longest match that starts there and repeats earlier bytes: its length and its distance back. */
+/** For each byte, the longest match with earlier bytes that starts there: its length and its distance back. */
 export interface Matches {
   lengths: Uint16Array;
   distances: Uint16Array;
@@ -56,7 +56,7 @@ export function heatshrink(
 const most = 128;
 const looks = 256;
 
-/** No new search is made while more bytes than this remain of a match. */
+/** While more bytes than this remain of a match, no new search is made. */
 const enough = 8;
 
 /** Number of bytes after which to yield to other tasks. */

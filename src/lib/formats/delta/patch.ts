@@ -4,7 +4,7 @@ import { type Steps, suffixArray } from './suffixes.js';
 /** The first byte of a patch: sequential format (high half 0), compressed with heatshrink (low half 4). */
 export const sequentialHeatshrink = 4;
 
-/** Window sizes that are tried; the smallest patch is used. Devices have memory for the largest window, 2 KiB. */
+/** Window sizes to try; the smallest patch is used. Devices have memory for the largest window, 2 KiB. */
 const shapes: readonly Heatshrink[] = [
   { window: 8, lookahead: 7 },
   { window: 10, lookahead: 7 },
@@ -80,14 +80,14 @@ interface Piece {
   extra: number;
 }
 
-/** A match at another place in the base is used only if it is this many bytes better than the current place. */
+/** A match elsewhere in the base is used only if it is this many bytes better than the current one. */
 const better = 8;
 
 /** Number of byte comparisons after which to yield to other tasks. */
 const standstill = 1 << 20;
 
 /**
- * A run of equal bytes has a long match at each offset, and searching for all of them would take quadratic time. After more than
+ * In a run of equal bytes, each offset has a long match, and searching for all of them would take quadratic time. After more than
  * `patience` consecutive matches that are longer than `long` but not better, an eighth of each further match is skipped.
  */
 const [patience, long] = [16, 256];
@@ -136,7 +136,7 @@ function* differences(base: Uint8Array, next: Uint8Array): Steps<Piece[]> {
 type Place = Pick<Piece, 'at' | 'from'>;
 
 /**
- * Extends the match at the last place forwards and the one at the next place backwards. Where they overlap, each byte is assigned to the
+ * Extends the match at the last place forward and the one at the next place backward. Where they overlap, each byte is assigned to the
  * better match.
  */
 function extended(base: Uint8Array, next: Uint8Array, last: Place, end: Place) {

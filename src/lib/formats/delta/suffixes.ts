@@ -1,7 +1,7 @@
 /**
- * The suffix array of bytes: the start of each suffix, in sorted order. It uses induced sorting (Nong, Zhang and Chan, "Two Efficient
- * Algorithms for Linear Time Suffix Array Construction", 2011). It takes linear time and, in addition to the array, four and a half bytes
- * of memory per byte. It is a generator, so that other tasks can run in between.
+ * The suffix array of bytes: the start of each suffix, in sorted order. Uses induced sorting (Nong, Zhang and Chan, "Two Efficient
+ * Algorithms for Linear Time Suffix Array Construction", 2011). Takes linear time and, in addition to the array, 4.5 bytes of memory per
+ * byte. A generator, so that other tasks can run in between.
  */
 export function* suffixArray(text: Uint8Array): Steps<Int32Array> {
   return yield* sorted(text, 256);

@@ -11,7 +11,7 @@ export interface CompilationUnit {
   data: DebugData;
   abbreviations: Map<number, Abbreviation>;
   context: FormContext;
-  /** Base address of range lists. */
+  /** Base address for range lists. */
   low: number;
   ranges: AddressRange[];
   /** The compiler's working directory; empty if not recorded. */
@@ -158,7 +158,7 @@ interface Abbreviation {
   attributes: { name: number; form: number; constant: number | null }[];
 }
 
-/** Forms that need special treatment when entries are read. */
+/** Forms that need special treatment. */
 export const forms = { address: 1, sectionReference: 16, implicitConstant: 33, listIndex: 35 } as const;
 
 /** Reads one table of .debug_abbrev, by code. Source: DWARF 5, 7.5.3. @throws AIOT_IMAGE_MALFORMED */
@@ -412,10 +412,7 @@ export class Cursor {
   }
 }
 
-/**
- * A string in .debug_str or .debug_line_str. If its offset is invalid, it is empty, because a missing name is no reason to reject the
- * file.
- */
+/** A string in .debug_str or .debug_line_str; empty if its offset is invalid, because a missing name is no reason to reject the file. */
 function debugString(strings: DebugData | null, offset: number): string {
   return strings === null ? '' : (stringAt(strings.bytes, offset) ?? '');
 }

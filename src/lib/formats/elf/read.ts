@@ -24,7 +24,7 @@ export const sectionTypes = {
 
 const compressedFlag = 0x800;
 
-/** Limit for inflating a compressed section. */
+/** Maximum inflated size of a compressed section, bytes. */
 const maximumInflated = 0x10000000;
 
 export interface ElfSection {
@@ -59,7 +59,7 @@ export interface ElfFile {
 }
 
 /**
- * Reads the headers, and checks that everything to which they refer is inside the file.
+ * Reads the headers, and checks that everything they refer to is inside the file.
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function readElf(bytes: Uint8Array, what = 'ELF file'): ElfFile {
@@ -207,14 +207,14 @@ export function stringAt(strings: Uint8Array, offset: number): string | null {
 /** Values of e_machine for devices that are computers. Source: System V ABI, and its supplements. */
 const programMachines: Record<number, string> = { 40: 'arm', 62: 'x86-64', 183: 'aarch64', 243: 'riscv' };
 
-/** Reads the machine that a Linux program is for (ELF, executable or position-independent); null if the file is no such program. */
+/** The machine that a Linux program is for (ELF, executable or position-independent); null for any other file. */
 export function readProgram(bytes: Uint8Array): string | null {
   if (bytes.length < 52) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const [magic, little] = [view.getUint32(0), bytes[5] === 1];
   if (magic !== 0x7f454c46 || !little) return null;
   const [type, machine] = [view.getUint16(16, true), view.getUint16(18, true)];
-  // Only ET_EXEC and ET_DYN are programs. A 32-bit RISC-V program is for a chip, and is distributed as an image.
+  // Only ET_EXEC and ET_DYN are programs. A 32-bit RISC-V program is for a chip, which gets it as an image.
   if ((type !== 2 && type !== 3) || (machine === 243 && bytes[4] === 1)) return null;
   return programMachines[machine] ?? null;
 }

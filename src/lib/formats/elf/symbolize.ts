@@ -103,7 +103,7 @@ interface Entry {
 const tags = { inlined: 0x1d, subprogram: 0x2e } as const;
 const attributes = { name: 3, origin: 49, specification: 71, linkage: 110 } as const;
 
-/** A chain of origins has two or three entries. In a damaged file, it could be a cycle. */
+/** Maximum length of a chain of origins. Normally it has two or three entries; in a damaged file, it could be a cycle. */
 const longestChain = 8;
 
 /**
@@ -189,7 +189,7 @@ class DebugFunctions {
     return target === undefined ? null : this.nameOf(target, left - 1);
   }
 
-  /** An entry of another unit, to which a function refers that link-time optimization has moved. */
+  /** An entry of another unit, which a function refers to if link-time optimization has moved it. */
   private elsewhere(offset: number): Entry | undefined {
     const unit = this.units.find(({ start, end }) => start <= offset && offset < end);
     if (unit === undefined || this.read.has(unit)) return undefined;

@@ -35,7 +35,7 @@ export interface ElfUsage {
   data: number;
   /** Size of zero-initialized data. */
   bss: number;
-  /** Memory used by the program. Code that runs from RAM counts in both; a placeholder counts in neither. */
+  /** Memory used by the program. Code that runs from RAM counts as both; a placeholder counts as neither. */
   memory: { flash: number; ram: number };
 }
 
@@ -95,7 +95,7 @@ function partOf(flags: number, type: number): 'text' | 'data' | 'bss' {
   return type === nobits ? 'bss' : 'data';
 }
 
-/** Returns a reader of 64-bit values as numbers, because addresses above 2^53 do not occur here. */
+/** Returns a function that reads 64-bit values as numbers; addresses above 2^53 do not occur here. */
 function wide(view: DataView): (at: number) => number {
   return (at) => Number(view.getBigUint64(at, true));
 }

@@ -79,7 +79,7 @@ export function frequencyCode(chip: ChipName, name: FlashFrequency): number | nu
   return frequencies[chip][name] ?? null;
 }
 
-/** The fastest speed that the value can mean; null if the chip does not have the value. */
+/** The fastest speed that the value can stand for; null if the chip does not define the value. */
 export function frequencyName(chip: ChipName, code: number): FlashFrequency | null {
   return frequenciesOf(chip).find((name) => frequencies[chip][name] === code) ?? null;
 }

@@ -31,7 +31,7 @@ export interface ImageSegment {
   memory: MemoryType[];
 }
 
-/** Contents of an image. Only `readEspImage` creates it, so its checksum and hash are valid. */
+/** Contents of an image. Created only by `readEspImage`, so its checksum and hash are valid. */
 export interface EspImage {
   chip: ChipName;
   /**
