@@ -18,7 +18,10 @@ interface BarChart {
   full?: number;
 }
 
-/** A bar chart with one bar per row. It is a table, so that text has the page's size, and screen readers read each name and value. */
+/**
+ * A bar chart with one bar per row. It is a table, so that text has the page's font size, and screen readers read each name and
+ * value.
+ */
 export function barChart({ title, note, bars, full }: BarChart): Html {
   const most = full ?? Math.max(...bars.map(({ value, deviation = 0 }) => value + deviation), 1e-300);
   const share = (value: number) => `${(Math.min(1, Math.max(0, value / most)) * 100).toFixed(1)}%`;
@@ -138,7 +141,7 @@ export function lineChart(chart: LineChart): Html {
   return html`<figure><figcaption>${title}${legend(keys)}</figcaption><svg viewBox="0 0 ${width} ${lineChartHeight}" role="img" aria-label="${title} by ${by}">${grid}${columns}${marked}${lines}</svg></figure>`;
 }
 
-/** At most six labels out of 1, 2, 3, …, including the first and the last. */
+/** At most six of the labels 1, 2, 3, …, including the first and the last. */
 function wholeTicks(count: number): number[] {
   if (count <= 6) return Array.from({ length: count }, (_, i) => i + 1);
   const step = [2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2500].find((s) => count / s <= 5) ?? count;
@@ -179,7 +182,7 @@ const histogramMargin = { left: 14, right: 14, top: 10, bottom: 26 };
 
 /** A distribution as a stepped area, with another one as a line on top. */
 export function histogram({ from, to, area, line, unit, marks = [], spoken }: Histogram): Html {
-  // Both distributions have the same scale, which ends at the larger maximum.
+  // Both distributions share a scale, which ends at the larger maximum.
   const top = Math.max(...area, ...(line ?? []), 1e-12);
   const count = area.length;
   const x = (i: number) =>
@@ -212,7 +215,7 @@ export function histogram({ from, to, area, line, unit, marks = [], spoken }: Hi
 export interface ParallelChart {
   title: string;
   note?: string;
-  /** Position of each line on the axis, from 0 (bottom) to 1 (top); null = the line has no value and skips the axis. */
+  /** Position of each line on this axis, from 0 (bottom) to 1 (top); null = the line has no value and skips the axis. */
   axes: readonly {
     name: string;
     places: readonly (number | null)[];

@@ -80,7 +80,10 @@ ${sections.flatMap((section) => (section === null ? [] : [section, '\n']))}<foot
 `.text;
 }
 
-/** The style sheet of reports: light and dark by the user's setting, also for paper and phones. */
+/**
+ * The style sheet of reports: light or dark according to the user's setting, and also suited to paper and
+ * phones.
+ */
 export const reportStyle = `
 :root{color-scheme:light dark;--ground:#fbfaf8;--card:#fff;--ink:#1c1e21;--soft:#666a70;--rule:#e3e1dc;--blue:#2b6cb0;
 --orange:#c2601c;--good:#2f7d4f;--bad:#b3372f;--warn:#9a6b00;--strong:#fff}

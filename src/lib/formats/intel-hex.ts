@@ -195,7 +195,7 @@ const digits = Int8Array.from({ length: 256 }, (_, code) => {
   return Number.isNaN(value) ? -1 : value;
 });
 
-/** Outside of the loops above, so that no closure is created for each of up to a hundred thousand records. */
+/** A separate function, so that the loops above create no closure for each of up to a hundred thousand records. */
 function refused(what: string, offset: number, line: number, reason: string): AiotError {
   return malformed(what, offset, `line ${line}: ${reason}`);
 }

@@ -2,7 +2,7 @@ import { xmlText } from '../core/text.js';
 
 /** Result of one check. */
 export interface JunitCase {
-  /** Its group: a route, a section, a file. */
+  /** The group that it belongs to: a route, a section, a file. */
   className: string;
   name: string;
   /** Why it failed; absent = it passed. */
@@ -13,7 +13,7 @@ export interface JunitCase {
 
 /**
  * A report for CI systems: the common subset of JUnit XML as used by Ant, Maven Surefire, Jenkins and GitLab. There is no standard, but
- * one of them requires each of the attributes.
+ * each of the attributes is required by one of them.
  * @param seconds total duration
  */
 export function junitXml(name: string, cases: readonly JunitCase[], seconds: number): string {

@@ -25,7 +25,7 @@ export interface OtadataEntry {
   /** Incremented with every switch. The slot is (sequence - 1) modulo the number of slots. */
   sequence: number;
   state: OtaState;
-  /** Whether the bootloader would accept it: valid CRC, and neither invalid nor aborted. */
+  /** Whether the bootloader would accept it: its CRC is valid, and its state is neither invalid nor aborted. */
   usable: boolean;
 }
 
@@ -33,8 +33,8 @@ export interface Otadata {
   /** One entry per sector; null = blank. */
   entries: [OtadataEntry | null, OtadataEntry | null];
   /**
-   * The slot that the bootloader starts if there are `count` app slots. null = none is selected, so that it starts the factory app, or
-   * slot 0 if there is none.
+   * The slot that the bootloader starts if there are `count` app slots. null = none is selected, so it starts the factory app or,
+   * without one, slot 0.
    */
   active(count: number): number | null;
 }
@@ -128,7 +128,7 @@ export function firstOtadata(slot: number, count: number, state: OtaState = 'und
   return bytes;
 }
 
-/** Sequence numbers of the two sectors; 0 for a sector that is unusable. */
+/** Sequence numbers of the two sectors; 0 for an unusable one. */
 function usableSequences(bytes: Uint8Array): [number, number] {
   const blank = blankOtadata().subarray(otadataSector);
   const sectors = [bytes.subarray(0, otadataSector), bytes.subarray(otadataSector)];

@@ -30,7 +30,7 @@ export const partitionTableBytes = 0xc00;
 /** Maximum number of partitions. There is space for 96 rows, but the last one is for the MD5. */
 export const maxPartitions = 95;
 
-/** Flash is erased in sectors of this size. An app is mapped in cache pages. */
+/** Flash is erased in sectors of this size; apps are mapped in cache pages. */
 export const sectorBytes = 0x1000;
 
 export const appAlignment = 0x10000;
@@ -95,7 +95,7 @@ export interface PartitionsCsvOptions {
 
 /**
  * Parses a partition table from text: `name, type, subtype, offset, size, flags`. If the offset is empty, the row follows the previous
- * one, aligned. K and M mean KiB and MiB. A negative size is the offset up to which the partition extends. Flags are `encrypted` and
+ * one, aligned. K and M mean KiB and MiB. A negative size is the offset that the partition extends to. Flags are `encrypted` and
  * `readonly`, separated by a colon. Source: ESP-IDF, "Partition Tables", Creating Custom Tables.
  * @throws AIOT_FILE_MALFORMED with the file, and the line if a single row is wrong
  */
@@ -345,7 +345,7 @@ export function checkPartitions(
   if (problem !== undefined) throw new AiotError('AIOT_FILE_MALFORMED', problem, { subject: 'partitions' });
 }
 
-/** All problems for which `checkPartitions` would reject a table, as sentences. */
+/** All problems that `checkPartitions` would reject a table for, as sentences. */
 export function partitionProblems(
   table: PartitionTable,
   flashBytes: number | null = null,

@@ -15,7 +15,7 @@ const producer = 27;
 
 /**
  * Writes a model as saved_model.pb (protobuf/saved_model.proto, meta_graph.proto) with the tag `serve`. Its signature `serving_default`
- * has named inputs and outputs of float32 in the graph's shapes, including batch 1. Weights are constants: there are no variables, and
+ * has named inputs and outputs of float32 in the graph's shapes, including batch 1. Weights are constants, so there are no variables, and
  * TensorFlow needs no folder for them. A quantized model is written with the real values of its integers.
  * @throws AIOT_TFLITE_UNSUPPORTED for computed weights, operators that TensorFlow lacks, and inputs or outputs that are not float32
  */
@@ -133,7 +133,7 @@ const binary =
   (use: NodeWriter<'ADD' | 'SUB' | 'MUL' | 'DIV'>): string =>
     use.activated(use.node(op, [use.input(0), use.input(1)]), use.options.activation);
 
-/** An operation of two inputs without a fused activation. */
+/** An operation with two inputs and no fused activation. */
 const pair =
   (op: string) =>
   (use: NodeWriter): string =>
@@ -249,7 +249,7 @@ const operations: { readonly [Name in RealOperatorName]: Write<Name> } = {
     return use.activated(joined, use.options.activation);
   },
   PAD: (use) => use.node('Pad', [use.input(0), use.input(1)]),
-  // TFLite accepts one-element lists for scalars as well, here and in SPLIT.
+  // TFLite also accepts one-element lists for scalars, here and in SPLIT.
   PADV2: (use) => use.node('PadV2', [use.input(0), use.input(1), use.constant('value', [], use.weights(2))]),
   TRANSPOSE: (use) => use.node('Transpose', [use.input(0), use.input(1)]),
   SPLIT: (use) => {
@@ -353,7 +353,7 @@ interface Window {
   strideW: number;
 }
 
-/** Attributes of all operations that move a window over an image. */
+/** Attributes shared by all operations that move a window over an image. */
 function windowOf({ padding, strideH, strideW }: Window) {
   return {
     padding: attribute.text(padding.toUpperCase()),
@@ -436,7 +436,7 @@ function transposedConvolution(use: NodeWriter<'TRANSPOSE_CONV'>): string {
   return use.ending(y, 3, use.options.activation);
 }
 
-/** A stride that works for both axes. On an axis with one output step, any stride that gives one step works. */
+/** A stride that works for both axes. On an axis with one output step, any stride that yields one step works. */
 function commonStride(use: NodeWriter<'DEPTHWISE_CONV_2D'>, filter: [number, number]): number | undefined {
   const { strideH, strideW, padding } = use.options;
   const own = [strideH, strideW];
@@ -500,7 +500,7 @@ class NodeWriter<Name extends OperatorName = OperatorName> {
     return this.typed(op, inputs, { T: attribute.type('float32'), ...attributes });
   }
 
-  /** Adds a node whose types are not only in the attribute T. */
+  /** Adds a node that has type attributes other than T. */
   typed(op: string, inputs: readonly string[], attributes: Attributes): string {
     return this.writer.nodes.node(op, `${this.scope}/${op}`, inputs, attributes);
   }
@@ -591,7 +591,7 @@ function shapeProto(sizes: readonly number[]): Uint8Array {
   return message(...sizes.map((size) => bytes(2, integer(1, size))));
 }
 
-/** Wire types of Protocol Buffers (protobuf.dev, "Encoding"). A message is the sequence of its fields. */
+/** Wire types of Protocol Buffers (protobuf.dev, "Encoding"). A message is encoded as the sequence of its fields. */
 
 const [varintType, lengthType, fixed32Type] = [0, 2, 5];
 

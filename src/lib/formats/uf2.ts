@@ -14,8 +14,8 @@ export interface Uf2Options {
 }
 
 /**
- * Parses UF2 into its chip (null if the file contains none) and its regions of bytes, with adjacent ones joined. Its MD5s are checked. A
- * file for another manufacturer's chip is rejected.
+ * Parses UF2 into its chip (null if the file contains none) and its regions of bytes, with adjacent ones joined. Its MD5s are checked.
+ * Rejects a file for another manufacturer's chip.
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function readUf2(
@@ -106,7 +106,7 @@ interface Uf2Block {
   address: number;
   payload: Uint8Array;
   number: number;
-  /** Number of blocks in the block's file. A UF2 may consist of several files, one after the other. */
+  /** Number of blocks in the block's file. A UF2 may consist of several concatenated files. */
   count: number;
   /** Family id of the chip; null if the block contains none. */
   family: number | null;
@@ -166,8 +166,7 @@ function writeBlock(block: Uf2Block, md5: boolean): Uint8Array {
   const words = [magics.first, magics.second, set, address, payload.length, number, count, block.family ?? 0];
   for (const [index, word] of words.entries()) view.setUint32(index * 4, word, true);
   bytes.set(payload, dataAt);
-  // The MD5 directly follows the payload, as in the manufacturer's tools. According to the specification, it would be at the end of the
-  // block.
+  // The MD5 directly follows the payload, as in the manufacturer's tools. The specification puts it at the end of the block.
   if (md5) bytes.set(md5Part(address, payload), dataAt + payload.length);
   view.setUint32(508, magics.last, true);
   return bytes;

@@ -5,7 +5,7 @@ import { roundHalfAway } from '../core/numbers.js';
 export interface Sound {
   /** Samples per second of each channel, Hz. */
   rateHz: number;
-  /** One column per channel, all of the same length: multiples of 2⁻¹⁵ from −1 to below 1 (full scale). */
+  /** One column per channel, all of the same length: multiples of 2⁻¹⁵, from −1 up to but not including 1 (full scale). */
   channels: Float64Array[];
 }
 
@@ -96,7 +96,7 @@ function malformed(file: string, at: number, problem: string): AiotError {
   return new AiotError('AIOT_FILE_MALFORMED', `${file}: byte ${at}: ${problem}`, { subject: 'wav' });
 }
 
-/** The nearest value of a 16-bit sample, from −1 to below 1; halves are rounded away from zero. */
+/** The nearest value of a 16-bit sample, from −1 up to but not including 1; halves are rounded away from zero. */
 export function pcm16(value: number): number {
   return Math.max(-scale, Math.min(scale - 1, roundHalfAway(value * scale))) / scale;
 }

@@ -5,7 +5,7 @@ import type { Member } from './archive.js';
 const [endSignature, entrySignature, localSignature] = [0x06054b50, 0x02014b50, 0x04034b50];
 const [endBytes, entryBytes, localBytes] = [22, 46, 30];
 
-/** Maximum total of unpacked bytes. It is more than any model that fits a microcontroller, and small enough for memory. */
+/** Maximum total of unpacked bytes: more than any model for a microcontroller needs, and small enough for memory. */
 const largestTotal = 1 << 29;
 
 /** A file in the archive, according to the directory. */
@@ -25,8 +25,8 @@ interface Entry {
 
 /**
  * Reads files of a zip archive by name; they may be stored or deflated (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4). Only requested files
- * are unpacked. Zip64, encryption and other methods are rejected. Entries that share bytes are also rejected, because a small archive
- * could unpack to any size with them.
+ * are unpacked. Zip64, encryption and other methods are rejected. Entries that share bytes are also rejected, because with them a small
+ * archive could unpack to any size.
  * @param wanted names; those missing from the archive are omitted
  * @throws AIOT_FILE_MALFORMED with the offset
  */
@@ -95,7 +95,7 @@ function requireApart(entries: readonly Entry[]): void {
   });
 }
 
-/** The end record is at the end, before a comment of up to 64 KB. */
+/** Finds the end record. It is at the end, followed only by a comment of up to 64 KB. */
 function findEnd(view: DataView): number {
   const first = Math.max(0, view.byteLength - endBytes - 0xffff);
   for (let at = view.byteLength - endBytes; at >= first; at--) {
@@ -128,12 +128,12 @@ function malformed(offset: number, what: string, cause?: unknown): AiotError {
 /** Flag of names in UTF-8 (APPNOTE 4.4.4, bit 11). */
 const utf8Names = 1 << 11;
 
-/** Version 2.0 introduced folders. No newer features are used. */
+/** Version needed to extract: 2.0 introduced folders, and no newer features are used. */
 const version = 20;
 
 /**
- * Writes a zip archive of uncompressed files (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4). Equal files and an equal time give equal bytes.
- * The files must have less than 4 GiB in total, and there must be fewer than 65,536.
+ * Writes a zip archive of uncompressed files (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4). Equal files and an equal time yield equal
+ * bytes. There must be fewer than 65,536 files, with less than 4 GiB in total.
  * @param modified ms since 1970, for all files; zip represents even seconds from 1980 on
  */
 export function writeZip(members: readonly Member[], modified: number): Uint8Array {

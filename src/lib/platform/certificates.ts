@@ -20,7 +20,7 @@ interface Following {
   setSecureContext(options: SecureContextOptions): void;
 }
 
-/** Certificate of a TLS listener. Each listener passes itself to `follow` and switches to the next certificate when there is one. */
+/** Certificate of a TLS listener. Each listener passes itself to `follow`, and switches to each new certificate. */
 export interface TlsOptions {
   key: string;
   cert: string;
@@ -32,7 +32,7 @@ export interface TlsOptions {
 
 interface TlsParts {
   authority: Authority;
-  /** Names and addresses under which the server is reached. */
+  /** Names and addresses that clients reach the server by. */
   hosts: string[];
   /** PEM files of a certificate by another CA, with its chain, and of its key. */
   given?: { cert: string; key: string } | undefined;
@@ -46,7 +46,7 @@ const lookEvery = 5000;
 /**
  * Opens the certificates of all listeners. The platform's own is renewed 30 days before it expires, a provided one is reloaded when its
  * file changes; listeners switch over without closing. Clients that trust only the platform's CA continue to work. The provided certificate
- * is presented to clients that request one of its names (SNI), and by the listeners for third-party clients.
+ * is presented to clients that request one of its names (SNI), and to all clients on the listeners for third-party clients.
  * @throws AIOT_CERTIFICATE_UNFIT, AIOT_FILE_NOT_FOUND
  */
 export async function openTls(parts: TlsParts) {
@@ -78,7 +78,7 @@ export async function openTls(parts: TlsParts) {
         failed = '';
       },
       (error: Error) => {
-        // Logged once per reason: a certificate that is being written is invalid for a moment, and the previous one remains in use.
+        // Logged once per reason, because a certificate that is being written is briefly invalid, while the previous one remains in use.
         if (error.message !== failed)
           log.error({ err: error }, 'could not change the certificate; the previous one stays in use');
         failed = error.message;
@@ -106,7 +106,7 @@ async function changed({ cert, key }: { cert: string; key: string }): Promise<st
   return times.join();
 }
 
-/** Reads a certificate and its key, and checks that they are fit for a server. */
+/** Reads a certificate and its key, and checks that a server can use them. */
 async function readGiven(files: { cert: string; key: string }, now: number) {
   const [cert, key] = [await readText(files.cert), await readText(files.key)];
   const unfit = (why: string, cause?: unknown) => new AiotError('AIOT_CERTIFICATE_UNFIT', why, { cause });
@@ -146,7 +146,7 @@ interface PkiOptions {
   now: () => number;
   /** Whether the platform was used before: its authority must then exist. */
   inUse: boolean;
-  /** Secret that seals the CA's key in a database shared by processes; by default the one in the file `secret` of the folder. */
+  /** Secret that seals the CA's key in a database shared by processes; by default the one in the folder's file `secret`. */
   secret?: string | undefined;
   /** Encrypts the CA's key in the folder. */
   passphrase?: string | undefined;

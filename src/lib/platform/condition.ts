@@ -35,7 +35,7 @@ type Warning = Condition['warnings'][number];
 /** Thresholds of warnings: remaining validity of a certificate, ms, and free disk space, bytes. */
 const soonMs = 30 * 86_400_000;
 const littleBytes = 512 * 1024 ** 2;
-/** A reader that lags behind by more events than this is reported as a warning. */
+/** A warning is reported for a reader that lags behind by more than this many events. */
 const muchLag = 10_000;
 
 /** Status of the platform: whether it can work, its storage, and warnings. */

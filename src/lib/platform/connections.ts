@@ -3,11 +3,11 @@ import type { Server, Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { type AddressLimits, Admission, visitorOf } from './broker/limits.js';
 
-/** Limits for all connections of this process together. Each is documented in docs/background/security.md. */
+/** Limits for all of this process's connections together. Each is documented in docs/background/security.md. */
 export interface ConnectionLimits {
-  /** Maximum number of open connections; the remaining file descriptors of the process are for files. */
+  /** Maximum number of open connections; the process's remaining file descriptors are for files. */
   open: number;
-  /** Maximum number of connections without a complete TLS hello, including those that wait for a place after it. */
+  /** Maximum number of connections without a complete TLS hello, including those waiting for a place after it. */
   strangers: number;
   /** Maximum number of connections in TLS whose client is not authenticated yet. */
   unproven: number;
@@ -39,7 +39,7 @@ export function limitsFor(descriptors: number): ConnectionLimits {
 
 /** Number of descriptors that this process may have open. Node raises its soft limit to the hard one at startup. */
 export async function descriptorLimit(): Promise<number> {
-  // Linux provides the limit in a file; elsewhere it is read from a diagnostic report, which is slower.
+  // On Linux, the limit is in a file; elsewhere it is read from a diagnostic report, which is slower.
   const limits = await readFile('/proc/self/limits', 'utf8').catch(() => '');
   const listed = /^Max open files\s+(\d+|unlimited)/m.exec(limits)?.[1];
   const soft =
@@ -64,7 +64,7 @@ interface Entry {
   stage: Stage;
   /** Time at which the connection reached its present stage, ms. */
   since: number;
-  /** Time by which the connection must have a place, ms. */
+  /** Time by which the connection must have got a place, ms. */
   deadline: number;
   /** Bytes of an incomplete hello; null = none. */
   hello: Buffer | null;
@@ -88,7 +88,7 @@ const nothing = () => {};
 /**
  * Every connection of the platform's listeners, from accept to close. TLS, which needs 50 KB and more, starts only with a complete hello
  * and a free place; until then, a connection uses only its socket. When all places are taken, the address with the most connections loses
- * its oldest one. A host with thousands of connections therefore does not block others.
+ * its oldest one. A host with thousands of connections therefore cannot block others.
  */
 export class Connections {
   private readonly byKey = new Map<string, Entry>();
@@ -128,7 +128,7 @@ export class Connections {
     });
   }
 
-  /** Counts a socket without TLS, before anything else is done with it. Returns false if there was no room; the socket is then closed. */
+  /** Counts a socket without TLS before it is used. Returns false if there was no room; the socket is then closed. */
   admit(socket: Socket): boolean {
     return this.enter(socket, 'unproven', 0, nothing) !== null;
   }
@@ -199,7 +199,7 @@ export class Connections {
   private makeRoom(visitor: string): boolean {
     if (this.byKey.size < this.limits.open) return true;
     for (const crowd of [this.silent, this.waiting, this.unproven]) {
-      // A newcomer cannot displace connections of its own address that are already in TLS.
+      // A new connection cannot displace connections of its own address that are already in TLS.
       if (crowd.size === 0 || (crowd === this.unproven && crowd.busiest() === visitor)) continue;
       this.evict(crowd);
       return true;
@@ -241,7 +241,7 @@ export class Connections {
 
   /** Starts TLS for waiting connections while there are places: addresses take turns, each with its oldest first. */
   private takeTurns(): void {
-    // Freeing a place in here calls this method again.
+    // Freeing a place below calls this method again.
     if (this.turning) return;
     this.turning = true;
     const { waiting, unproven, limits } = this;
@@ -259,7 +259,7 @@ export class Connections {
       }
       this.move(next, 'unproven');
       const { begin } = next;
-      // `begin` refers to the hello, which would otherwise stay in memory until the connection closes.
+      // `begin` refers to the hello, which it would keep in memory until the connection closes.
       next.begin = nothing;
       begin();
     }

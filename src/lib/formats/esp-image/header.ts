@@ -15,7 +15,7 @@ export const maximumSegments = 16;
 
 export const hashBytes = 32;
 
-/** Means that there is no write-protect pin. Any other value would make the ROM configure one. */
+/** Value for no write-protect pin. Any other value would make the ROM configure one. */
 export const writeProtectDisabled = 0xee;
 
 /** esp_image_header_t (ESP-IDF, esp_app_format.h), 24 bytes. */

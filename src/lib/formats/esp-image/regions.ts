@@ -7,7 +7,7 @@ export interface ByteRegion {
   data: Uint8Array;
 }
 
-/** Sorts regions by offset and joins adjacent ones. They must not overlap (`firstOverlap`). */
+/** Sorts regions by offset and joins adjacent ones. They must not overlap (see `firstOverlap`). */
 export function joinRegions(regions: readonly ByteRegion[]): ByteRegion[] {
   const groups: ByteRegion[][] = [];
   let end = -1;
@@ -46,7 +46,8 @@ const largestFlash = 0x800_0000;
 
 /**
  * Merges regions into one file that is to be written at `start`. Gaps are filled with 0xFF, as in erased flash.
- * @throws AIOT_USAGE if there are none, if they overlap, or if one begins before `start` or exceeds the flash or the maximum flash size
+ * @throws AIOT_USAGE if there are none, if they overlap, or if one begins before `start` or ends beyond the flash or the maximum flash
+ * size
  */
 export function mergeImages(
   regions: readonly (ByteRegion & { name?: string })[],

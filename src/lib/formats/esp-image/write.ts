@@ -30,7 +30,7 @@ import { readAppDescription, readEspImage } from './read.js';
 export interface ElfImageOptions {
   chip: ChipName;
   /**
-   * Flash mode, size and speed. The default is qio, 1MB and half the chip's fastest speed, with which every board boots; `aiot flash`
+   * Flash mode, size and speed. The default, with which every board boots, is qio, 1MB and half the chip's fastest speed; `aiot flash`
    * sets the board's own.
    */
   mode?: FlashMode;
@@ -39,7 +39,7 @@ export interface ElfImageOptions {
   /** Supported chip revisions, as major · 100 + minor. By default (0 and 65535), any revision. */
   minRevision?: number;
   maxRevision?: number;
-  /** Page size of the flash cache, bytes; default: that in the application description or, if there is none, the chip's default. */
+  /** Page size of the flash cache, bytes; default: from the application description or, without one, the chip's default. */
   pageBytes?: number;
   /** Whether to append a SHA-256 (default true). */
   hash?: boolean;
@@ -91,7 +91,7 @@ export function imageOfElf(bytes: Uint8Array, options: ElfImageOptions, what = '
     writeInterleaved(writer, chip, layout, page);
     if (options.securePad !== undefined) {
       const taken = writer.length + segmentHeaderBytes + 16 + afterChecksum[options.securePad];
-      // The checksum is in the last byte of a row of 16. Adding a whole row gives the exact size, because the padding ends at a row
+      // The checksum is in the last byte of a row of 16. Adding a whole row yields the exact size, because the padding ends at a row
       // boundary.
       writer.segment(padding((page - (taken % page)) % page));
     }
@@ -157,8 +157,8 @@ function pageOf(elf: ElfFile, { chip, pageBytes }: ElfImageOptions): number {
   const app = readAppDescription(sectionData(elf, section));
   if (app === null) return standard;
   if (app.pageBytes !== null) return requirePage(chip, app.pageBytes);
-  // Old builds do not contain the page size. It is then derived from the description, which directly follows the image header and the
-  // segment header in a page.
+  // Old builds do not contain the page size. It is then derived from the position of the description, which directly follows the image
+  // header and the segment header in a page.
   const descending = pages.toSorted((a, b) => b - a);
   return descending.find((page) => (section.address - 32) % page === 0) ?? standard;
 }
@@ -197,7 +197,7 @@ interface Layout {
   flash: Piece[];
 }
 
-/** Sorts both kinds by address. The description of an application or bootloader comes first, where its readers expect it. */
+/** Sorts both kinds by address. The description of an application or bootloader comes first, where readers expect it. */
 function layoutOf(chip: ChipName, pieces: readonly Piece[]): Layout {
   const sorted = pieces.toSorted((a, b) => a.address - b.address);
   const first = (list: Piece[], name: string) => {
@@ -276,7 +276,7 @@ function padding(length: number): Piece {
 }
 
 /**
- * Size of a filling segment after which the next segment starts at the offset that its page requires; null if no filling is needed. It
+ * Size of the filler segment with which the next segment starts at the offset that its page requires; null if no filler is needed. It
  * may be a page longer than necessary, because esptool computes it this way, and images must be identical.
  */
 function gapBefore(length: number, segment: Piece, page: number): number | null {
@@ -336,8 +336,8 @@ function piecesOf(elf: ElfFile, useSegments: boolean): Piece[] {
 }
 
 /**
- * Joins each piece with the next one in the list if the next one begins where it ends, in the same memory. With `fill`, a gap that is
- * only alignment is filled first.
+ * Joins each piece with the next one in the list if the next one begins where it ends, in the same memory. With `fill`, a gap due only
+ * to alignment is filled first.
  */
 function joinAdjacent(chip: ChipName, pieces: readonly Piece[], fill: boolean): Piece[] {
   const joined: Piece[] = [];

@@ -28,8 +28,8 @@ export const birthChipSchema = z.strictObject({
 export type BirthChip = z.output<typeof birthChipSchema>;
 
 /**
- * A device's birth certificate: the written data, the device, the operator, and the time. The operator signs it like a release. It is
- * stored in the registry and checked by `aiot device verify`. Times are milliseconds since 1970.
+ * A device's birth certificate: the written data, the device, the operator, and the time. The operator signs it like a release. The
+ * registry stores it, and `aiot device verify` checks it. Times are milliseconds since 1970.
  */
 export const birthSchema = z.strictObject({
   spec: z.literal('aiot-birth/1'),

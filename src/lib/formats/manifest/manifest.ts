@@ -17,19 +17,19 @@ const anything = z.record(z.string(), z.unknown());
 export const networkModes = ['float32', 'float16', 'dynamic', 'int8', 'int16x8', 'mixed'] as const;
 
 /**
- * Interface 1: the firmware runs only int8 networks that predict classes. Interface 2: it runs any kind of prediction, and the data types that it
- * declares. Interface 3: it also runs decision trees.
+ * Interface 1: the firmware runs only int8 networks that predict classes. Interface 2: it runs models with any kind of prediction, and the
+ * data types that it declares. Interface 3: it also runs decision trees.
  */
 export const firmwareInterfaces = { int8Classes: 1, anyAnswer: 2, forests: 3 } as const;
 
 const digest = z.string().regex(digestPattern);
 
 /**
- * The description of a model in its manifest, so that the signature covers it as well. Recordings, standardization and
- * golden vectors are in the files, which are signed by their hashes.
+ * The description of a model in its manifest, so that the signature covers it too. Recordings, standardization and golden vectors are in
+ * the files, whose hashes are signed.
  */
 export const modelPartSchema = z.strictObject({
-  /** `network`: only a .tflite file, without signal processing. Devices cannot run it. */
+  /** `network`: only a .tflite file, without signal processing, which devices cannot run. */
   kind: z.enum(['model', 'network']),
   /** Signal processing from samples to inputs; null = unknown. */
   signal: anything.nullable(),
@@ -40,7 +40,7 @@ export const modelPartSchema = z.strictObject({
   quantization: z.strictObject({ mode: z.enum(networkModes), input: z.string(), output: z.string() }),
   /** Metrics on data not used for training, with their intervals; null = never evaluated. */
   metrics: anything.nullable(),
-  /** The limits that it has passed. */
+  /** The limits that the model has passed. */
   gates: z.array(anything),
   /** Digest of the evaluation that determined these metrics. */
   evaluation: digest.nullable(),
@@ -81,11 +81,11 @@ export const manifestSchema = z.strictObject({
   interface: z.int().min(1).default(1),
   /** Description of a model; absent for other kinds. */
   model: modelPartSchema.optional(),
-  /** The files in the artifact with their hashes, which show the file that a changed byte belongs to. */
+  /** The files in the artifact with their hashes, which reveal the file that a changed byte belongs to. */
   files: z.array(bundleFileSchema).optional(),
 });
 
-/** The input to signing. */
+/** The manifest as passed to `signManifest`. */
 export type UnsignedManifest = z.input<typeof manifestSchema>;
 
 export type Manifest = z.output<typeof manifestSchema>;

@@ -31,7 +31,7 @@ export const rootSchema = z.strictObject({
 
 export type Root = z.output<typeof rootSchema>;
 
-/** The current basis of trust: a root, or the bare trust root that preceded all roots. */
+/** The current basis of trust: a root, or the bare trust root from before the first root. */
 export interface HeldRoot {
   version: number;
   /** Expiry, ms since 1970; null = never. */
@@ -59,7 +59,7 @@ export function cosign(envelope: Envelope, privatePem: string): Envelope {
   return { payload: envelope.payload, signatures: [...others, { keyid, sig }] };
 }
 
-/** Rules of the chain that are checked: all of them, except in attack tests. */
+/** Rules of the chain to check: all of them, except in attack tests. */
 interface RootRules {
   signatures: boolean;
   version: boolean;
@@ -67,7 +67,7 @@ interface RootRules {
 
 /**
  * Verifies the root after `held` by TUF's rules: enough signatures by the keys of the held root and by its own, and the next version
- * number. Expiry is not checked, because there may be expired roots on the way to the newest one.
+ * number. Expiry is not checked, because roots between the held one and the newest may have expired.
  * @throws AIOT_MANIFEST_MALFORMED, AIOT_TRUST_SIGNATURES, AIOT_TRUST_VERSION
  */
 export function nextRoot(
@@ -87,10 +87,7 @@ export function nextRoot(
   );
 }
 
-/**
- * Reads a root that was verified before, from an identity or the platform's own store. @throws AIOT_MANIFEST_MALFORMED,
- * AIOT_TRUST_SIGNATURES
- */
+/** Reads a previously verified root from an identity or the platform's own store. @throws AIOT_MANIFEST_MALFORMED, AIOT_TRUST_SIGNATURES */
 export function rootIn(value: unknown): Root {
   const envelope = envelopeOf(value, 'root');
   const root = parsed(envelope, rootSchema, 'root');
@@ -156,11 +153,11 @@ const digest = z.string().regex(digestPattern);
 
 /**
  * A statement about the newest releases. The platform signs it with its own key, and it is valid for a short time. An attacker who
- * withholds newer releases from a device must also withhold the statement, and then the last one expires. Times are ms since 1970.
+ * withholds newer releases from a device must also withhold newer statements, and the last one then expires. Times are ms since 1970.
  */
 export const timestampSchema = z.strictObject({
   spec: z.literal('aiot-timestamp/1'),
-  /** Version, which strictly increases. */
+  /** Strictly increases. */
   version: z.int().min(1),
   issued: z.int(),
   expires: z.int(),

@@ -15,7 +15,7 @@ import {
 /** Size of the two AES-256 keys for data and tweak, bytes. */
 export const nvsKeyBytes = 64;
 
-/** Size of the nvs_keys partition, bytes. It contains the keys, their CRC, and 0xff. */
+/** Size of the nvs_keys partition, bytes. It contains the keys and their CRC, padded with 0xff. */
 export const nvsKeysPartitionBytes = 4096;
 
 /**
@@ -93,7 +93,7 @@ function malformed(at: number, what: string): AiotError {
 }
 
 /**
- * The keys with which an NVS is encrypted; null if it is not encrypted. Keys of an earlier, encrypted NVS may remain, so an NVS that is
+ * The keys that an NVS is encrypted with; null if it is not encrypted. Keys of an earlier, encrypted NVS may remain, so an NVS that is
  * readable without keys counts as not encrypted.
  * @param keys the nvs_keys partition, or its first page; null = there is none
  * @throws AIOT_FILE_MALFORMED for damaged keys of an NVS that is unreadable without them

@@ -95,7 +95,7 @@ async function readNamed(path: string, readFile: (path: string) => Promise<Uint8
   }
 }
 
-/** Writes values as CSV for `parseNvsCsv`, with blobs in base64. When it is read, `\r\n` and `\r` in strings become `\n`. */
+/** Writes values as CSV for `parseNvsCsv`, with blobs in base64. When the CSV is read, `\r\n` and `\r` in strings become `\n`. */
 export function writeNvsCsv({ namespaces, entries }: Pick<NvsContents, 'namespaces' | 'entries'>): string {
   const rows = namespaces.flatMap((namespace) => [
     [namespace, 'namespace', '', ''],

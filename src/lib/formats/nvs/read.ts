@@ -57,7 +57,7 @@ export function readNvs(bytes: Uint8Array, { salvage = false } = {}): NvsContent
   };
 }
 
-/** Checks the pages together: sequence numbers are unique, a page is active, and it is the newest one. */
+/** Checks the pages together: sequence numbers must be unique, and the newest page must be the active one. */
 function pagesTogether(read: readonly ReadPage[]): NvsProblem[] {
   const used = read.filter(({ page }) => page.sequence !== null);
   const newest = Math.max(...used.map(({ page }) => page.sequence!));
@@ -101,7 +101,7 @@ interface ReadValues {
 }
 
 /**
- * Reads the values of entries, the oldest page first, so that the newer of two duplicates is used. A namespace's name may come after its
+ * Reads the values of entries, the oldest page first, so that the newer of two duplicates wins. A namespace's name may come after its
  * entries.
  */
 function readValues(raw: readonly RawEntry[]): ReadValues {
@@ -132,7 +132,7 @@ function readValues(raw: readonly RawEntry[]): ReadValues {
       );
     const value = entryValue(entry, namespace, parts, used, say);
     if (value === null) continue;
-    // Drivers look up a key together with its type, so two types are two values.
+    // Drivers look up a key together with its type, so entries of two types are two values.
     const name = `${namespace} ${entry.key} ${value.type}`;
     if (values.has(name)) say(entry, `${namespace}.${entry.key} is there twice; the later counts`);
     values.set(name, value);
@@ -166,8 +166,8 @@ type Say = (entry: RawEntry, reason: string, at?: number) => void;
 const numberTypes = Object.entries(nvsNumbers) as [NvsNumberType, (typeof nvsNumbers)[NvsNumberType]][];
 
 /**
- * Reads the value that starts at an entry; returns null if it is damaged. `parts`: the available chunks of a blob, by count and first
- * number. Chunks that are used are added to `used`.
+ * Reads the value that starts at an entry; returns null if it is damaged. `parts` has the available chunks of a blob, by count and
+ * first number. Used chunks are added to `used`.
  */
 function entryValue(
   entry: RawEntry,

@@ -70,7 +70,7 @@ export interface NvsPage {
   /** Offset in the partition. */
   offset: number;
   state: NvsPageState;
-  /** Incremented with each page that is started; null = the page is empty or damaged. */
+  /** Increases with each new page; null = the page is empty or damaged. */
   sequence: number | null;
   version: NvsVersion | null;
   /** Number of 32-byte entries that are in use, erased, and never written. */

@@ -105,7 +105,7 @@ function single(pages: NvsPages, namespace: number, type: number, key: string, d
 
 /**
  * Writes a string or a version 1 blob, which must be on one page. The page's last entry stays free, except for a string that needs a
- * whole page. Drivers can write such a string; ESP-IDF's generator cannot.
+ * whole page. Drivers can write such a string, but ESP-IDF's generator cannot.
  */
 function whole(pages: NvsPages, namespace: number, type: number, key: string, data: Uint8Array): void {
   const span = 1 + Math.ceil(data.length / nvsEntryBytes);
@@ -114,7 +114,7 @@ function whole(pages: NvsPages, namespace: number, type: number, key: string, da
   pages.write({ namespace, type, span, chunk: noChunk, key, data: sizeAndCrc(data) }, data);
 }
 
-/** Writes a version 2 blob: as much as fits on this page and the rest on the next ones, followed by an index. */
+/** Writes a version 2 blob: as much as fits on this page, the rest on the next ones, and then an index. */
 function chunks(pages: NvsPages, namespace: number, key: string, data: Uint8Array): void {
   if (pages.room < 1) pages.open();
   let count = 0;

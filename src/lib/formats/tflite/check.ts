@@ -94,14 +94,14 @@ function checkTensor(tensor: Tensor, index: number): void {
   const { scale, zeroPoint, axis } = quantization;
   if (scale.length === 0 || scale.length !== zeroPoint.length)
     throw malformed(where, `${scale.length} scales but ${zeroPoint.length} zero points`);
-  // Files store scales in single precision, so a number with more digits would change when written.
+  // Files store scales in single precision, so a more precise number would change when written.
   const long = scale.find((value) => Math.fround(value) !== value);
   if (long !== undefined) throw malformed(where, `expected a float32 scale (Math.fround), got ${long}`);
   if (scale.length > 1 && shape[axis] !== scale.length)
     throw malformed(where, `${scale.length} scales for dimension ${axis} of [${shape}]`);
 }
 
-/** Operators whose scales TFLite Micro compares itself, and exactly. */
+/** Operators whose scales TFLite Micro itself compares, exactly. */
 const exactScale: readonly OperatorName[] = ['CONCATENATION', 'REDUCE_MAX', 'REDUCE_MIN'];
 
 const weighted: readonly OperatorName[] = [
@@ -112,8 +112,8 @@ const weighted: readonly OperatorName[] = [
 ];
 
 /**
- * Rejects integer operators with invalid scales that TFLite Micro would not detect, so that it would compute wrong results. TFLite
- * Micro's Prepare functions check other scales. Source: quantization specification of TFLite.
+ * Rejects integer operators with invalid scales that TFLite Micro would not detect, so that it would compute wrong results. All other
+ * scales are checked by TFLite Micro's Prepare functions. Source: quantization specification of TFLite.
  * @throws AIOT_TFLITE_MALFORMED
  */
 export function checkQuantization({ tensors, operators }: Graph): void {

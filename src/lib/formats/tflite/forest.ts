@@ -9,11 +9,11 @@ import { elementCount, type Graph, type Operator, type Tensor } from './graph.js
  *   sums of floating-point numbers, these sums are exact and do not depend on the order. Each is also exact as a float32, so decisions by
  *   the integer and by the float32 agree.
  *
- * The operator's inputs are x float32 [1, features], nodes int32 [nodes, 4], leaves int32 [leaves, outputs] with the scale, roots int32 [trees]
- * and base int32 [outputs]. The base is added to the sums of the leaves. The four values of a node are a feature, a threshold, the next node
- * if x ≤ threshold, and the next node if not. A reference to a node is its index; −1 − k refers to leaf k. The trees are stored one after the
- * other, and a node refers only to later nodes of its tree. Therefore every walk ends, and the firmware can check that without memory. The output
- * is float32 [1, outputs].
+ * The operator's inputs are x float32 [1, features], nodes int32 [nodes, 4], leaves int32 [leaves, outputs] with the scale, roots int32
+ * [trees] and base int32 [outputs]. The base is added to the sums of the leaves. The four values of a node are a feature, a threshold, the
+ * next node if x ≤ threshold, and the next node if not. A reference to a node is its index; −1 − k refers to leaf k. The trees are stored
+ * one after another, and a node refers only to later nodes of its tree. Therefore every walk ends, which the firmware can check without
+ * extra memory. The output is float32 [1, outputs].
  */
 export interface Forest {
   /** Number of features and of outputs. */
@@ -25,13 +25,11 @@ export interface Forest {
   leaves: Int32Array;
   roots: Int32Array;
   base: Int32Array;
-  /** Real value of one integer step of the leaves and the base. It is a power of two. */
+  /** Real value of one integer step of the leaves and the base; a power of two. */
   scale: number;
 }
 
-/**
- * One tree with real leaves. References are as in `Forest`, but they refer to nodes and leaves of this tree, which may be in any order.
- */
+/** One tree with real leaves. References are as in `Forest`, but to nodes and leaves of this tree, which may be in any order. */
 export interface RealTree {
   feature: ArrayLike<number>;
   /** `orderKey` of each node's threshold. */

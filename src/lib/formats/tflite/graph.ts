@@ -26,7 +26,7 @@ export interface Tensor {
   /** All dimensions are positive; [] is a scalar. */
   shape: number[];
   type: TensorType;
-  /** Data of a constant, row-major; absent for other tensors. float16 is stored as raw 16-bit words, bool as bytes 0 and 1. */
+  /** Data of a constant, row-major; absent for other tensors. float16 is stored as raw 16-bit words, bool as bytes of 0 and 1. */
   data?: TensorData;
   /**
    * Values of a variable before the first run and after a reset; absent for other tensors. A variable keeps its value between runs. It is
@@ -62,7 +62,7 @@ export interface OperatorOptions {
     keepNumDims: boolean;
     /** Whether float activations are quantized at run time with a zero point; only in dynamic-range files. */
     asymmetricQuantizeInputs?: boolean;
-    /** Type of the bias, only in int16 files. It is int64, even if there is no bias. */
+    /** Type of the bias, only in int16 files: int64, even if there is no bias. */
     quantizedBiasType?: TensorType;
   };
   CONV_2D: {

@@ -52,8 +52,8 @@ export function versionOf(operator: Operator, tensors: readonly Tensor[]): numbe
 }
 
 /**
- * Positions of an operator's inputs that are activations (or constants in their place), not weights, axes or shapes.
- * The first of them determines the kernel's type.
+ * Positions of an operator's inputs that are activations (or constants in their place) rather than weights, axes or shapes. The first of
+ * them determines the kernel's type.
  */
 export function activationPlaces({ op, inputs }: Operator): readonly number[] {
   const places = rowOf(op).activations ?? [0];

@@ -42,7 +42,10 @@ export interface OutlinedOperator {
 /** Description of any .tflite file, including unknown operators. */
 export interface Outline {
   description: string;
-  /** Number of subgraphs. A file with control flow has more than one; all other members describe the first. */
+  /**
+   * Number of subgraphs. A file with control flow has more than one; all other members of the outline describe
+   * the first.
+   */
   subgraphs: number;
   tensors: OutlinedTensor[];
   operators: OutlinedOperator[];
@@ -140,7 +143,7 @@ function operatorIn(table: Table, index: number, codes: readonly Table[], tensor
   const code = codes[number];
   if (code === undefined)
     throw malformed(where, `operator code ${number} does not exist (${codes.length} codes)`);
-  // Files from before 2020 have only the one-byte field. In newer files, larger codes are in the other field.
+  // Files from before 2020 have only the one-byte field. In newer files, the other field has the larger codes.
   const builtin = Math.max(code.int8(slots.operatorCode.oldCode, 0), code.int32(slots.operatorCode.code, 0));
   const custom = code.text(slots.operatorCode.customCode);
   return {

@@ -43,7 +43,7 @@ export function readTflite(bytes: Uint8Array): Graph {
 }
 
 /**
- * Reads a .tflite file. Open dimensions (a batch of −1) get the value of the stored shape, 1, and the operators that compute with them
+ * Reads a .tflite file. Open dimensions (a batch of −1) are fixed to 1, as in the stored shape, and the operators that compute with them
  * become constants. `notes` describes each of these changes in a sentence. Calibration ranges are dropped. Constants are copied from
  * `bytes`. `metadata`: the file's TFLite metadata (a separate FlatBuffer), or null.
  * @throws AIOT_TFLITE_MALFORMED with the place and the reason, AIOT_TFLITE_UNSUPPORTED with the operator or tensor
@@ -206,7 +206,7 @@ function readOperator(
     throw malformed(where, `expected options of type ${row.optionsType}, got ${optionsType}`);
   const options: Record<string, unknown> = {};
   const stored = optionsType === 0 ? undefined : table.table(slots.operator.options, `options of ${where}`);
-  // An operator without an options table has only default options, as with an empty table.
+  // An operator without an options table has default options only, as with an empty table.
   for (const field of row.fields) {
     const value = field.read(stored ?? emptyTable, where);
     if (field.name !== null && value !== undefined) options[field.name] = value;
@@ -241,7 +241,7 @@ function indices(table: Table, slot: number, tensors: number, least: number, whe
   return list;
 }
 
-/** Maximum number of elements in a tensor. More indicate a damaged file, not a model for a device. */
+/** Maximum number of elements in a tensor. More than that indicates a damaged file, not a model for a device. */
 const largestTensor = 2 ** 24;
 
 const largestRank = 8;
@@ -299,7 +299,7 @@ function readQuantization(table: Table, shape: number[], where: string): Quantiz
   const scale = table.float32s(slots.quantization.scale);
   const zeroPoint = table.int64s(slots.quantization.zeroPoint).map(Number);
   if (scale.length === 0 && zeroPoint.length === 0) return undefined;
-  // The axis of a vector is 0. TensorFlow 1 instead writes the axis of the weights for their bias, which is 3 in a depthwise layer.
+  // The axis of a vector is 0. For a bias, however, TensorFlow 1 writes the axis of the weights, which is 3 in a depthwise layer.
   const axis = shape.length === 1 ? 0 : table.int32(slots.quantization.axis, 0);
   if (scale.length !== zeroPoint.length)
     throw malformed(where, `${scale.length} scales but ${zeroPoint.length} zero points`);

@@ -17,7 +17,7 @@ export function withRealValues(graph: Graph): Graph {
   return { ...rest, tensors: tensors.map(realTensor), operators: kept, inputs, outputs: outputs.map(source) };
 }
 
-/** A quantized tensor converted to float32; any other tensor is returned unchanged. */
+/** Converts a quantized tensor to float32; returns any other tensor unchanged. */
 export function realTensor(tensor: Tensor): Tensor {
   const { name, shape, type, quantization } = tensor;
   const data = tensor.data ?? tensor.variable;

@@ -41,7 +41,7 @@ export const slots = {
   tensorMap: { name: 0, tensor: 1 },
 } as const;
 
-/** Number of slots that the schema has for each table that is written. */
+/** Number of slots in the schema for each table that is written. */
 export const slotCounts = {
   model: 8,
   operatorCode: 4,
@@ -58,7 +58,7 @@ export const slotCounts = {
 export const paddings = ['same', 'valid'] as const;
 export const activations = ['none', 'relu', 'relu_n1_to_1', 'relu6'] as const;
 
-/** Value of the one-byte operator code field for all codes that do not fit into it. They are in the other field. */
+/** Value of the one-byte operator code field for all codes that do not fit into it. Those are in the other field. */
 export const largestOldCode = 127;
 
 /** BuiltinOperator of the public TFLite schema: names in numerical order, from 0. */
@@ -133,7 +133,7 @@ export function tensorTypeName(code: number): { name: string; bytes: number | nu
 export class CheckedBuffer {
   readonly data: ByteBuffer;
   /**
-   * Remaining number of vector bytes that may be read. It is limited, because a file can refer to one vector many times and so request
+   * Remaining number of vector bytes that may be read. Limited, because a file can refer to one vector many times and thereby request
    * terabytes.
    */
   #budget: number;
@@ -240,7 +240,9 @@ export class Table {
     return at === 0 ? undefined : new Table(this.file, this.file.follow(at, what), what);
   }
 
-  /** Start and number of a vector's elements of `size` bytes, all inside the file. The number is 0 if the field is absent. */
+  /**
+   * Start of a vector and the number of its elements, of `size` bytes each, all inside the file. The number is 0 if the field is absent.
+   */
   #vector(slot: number, size: number): { start: number; count: number } {
     const at = this.#field(slot, 4);
     if (at === 0) return { start: 0, count: 0 };

@@ -135,7 +135,7 @@ function valuesOf(operator: Operator | ShapeOperator, tensors: readonly Tensor[]
 /**
  * The shape of an operator's output, derived from those of its inputs. A file stores 1 for each dynamic dimension, which is wrong after a
  * RESHAPE that turns the steps of a dynamic batch into rows. Undefined for operators that keep a dynamic batch as the first dimension,
- * because their stored shape is correct.
+ * whose stored shape is correct.
  */
 function inferredShape(operator: Operator, tensors: readonly Tensor[]): number[] | undefined {
   const { op, inputs, options } = operator;
@@ -211,7 +211,7 @@ function windowShape(
   ];
 }
 
-/** The shape in which the one −1 is replaced by the actual size. */
+/** The shape with its −1, if any, replaced by the actual size. */
 function resolved(shape: readonly number[], count: number): number[] | undefined {
   const known = shape.reduce((product, size) => (size === -1 ? product : product * size), 1);
   return shape.map((size) => (size === -1 ? count / known : size));
@@ -239,8 +239,8 @@ export interface SliceAxis {
 /**
  * The elements that a STRIDED_SLICE selects from a tensor of this shape, per axis: Python's x[begin:end:stride], where a mask bit omits a
  * bound (TensorFlow's documentation of tf.strided_slice). Axes beyond the vectors' length are selected completely.
- * @returns undefined if a stride is 0 or beyond ±2^30, or if a shrunk axis has a negative stride or no such element; TensorFlow selects
- *   no element then
+ * @returns undefined if a stride is 0 or beyond ±2^30, or if a shrunk axis has a negative stride or no such element; in these cases
+ * TensorFlow selects no element
  */
 export function sliceAxes(
   shape: readonly number[],

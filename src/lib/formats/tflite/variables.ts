@@ -18,7 +18,7 @@ export interface ResourceOperator {
   options: Record<string, unknown>;
 }
 
-/** These operators are written only together with READ_VARIABLE, which determines the minimum runtime version. */
+/** Written only together with READ_VARIABLE, which determines the minimum runtime version. */
 export const resourceRows: Readonly<Record<ResourceOperatorName, ReadRow>> = {
   CALL_ONCE: {
     code: 129,
@@ -234,7 +234,7 @@ export function withHandles(graph: Graph): WrittenGraph[] {
 }
 
 function uniqueName(name: string, index: number, names: Set<string>): string {
-  // A variable needs a name, which a tensor does not.
+  // A variable needs a name, unlike a tensor.
   const own = name === '' ? 'variable' : name;
   const unique = names.has(own) ? `${own}/${index}` : own;
   names.add(unique);

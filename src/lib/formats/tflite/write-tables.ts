@@ -128,7 +128,7 @@ export function fileRowOf(op: FileOperator['op']): ReadRow {
 export function operatorTable(builder: Builder, operator: FileOperator, code: number): number {
   const row = fileRowOf(operator.op);
   const padded = [...operator.inputs, ...new Array(3).fill(-1)];
-  // A fully connected layer without bias is written with three inputs, the last one −1, as the converter writes it.
+  // A fully connected layer without bias is written with three inputs, the last one −1, as by the converter.
   const inputs = int32Vector(
     builder,
     operator.op === 'FULLY_CONNECTED' ? padded.slice(0, 3) : operator.inputs,

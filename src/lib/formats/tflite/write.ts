@@ -24,9 +24,9 @@ export interface WriteOptions {
 }
 
 /**
- * Writes a .tflite file. Equal graphs give equal bytes. Constants are aligned to 16 bytes, as required by the schema and vector kernels.
- * The only signature, `serving_default`, contains the names of inputs and outputs. A convolution without bias gets zeros, because LiteRT
- * rejects it otherwise.
+ * Writes a .tflite file. Equal graphs yield equal bytes. Constants are aligned to 16 bytes, as required by the schema and vector
+ * kernels. The only signature, `serving_default`, contains the names of inputs and outputs. A convolution without bias gets one of
+ * zeros, because LiteRT would reject it otherwise.
  * @throws AIOT_TFLITE_MALFORMED if the graph is inconsistent, or has scales that kernels would ignore
  */
 export function writeTflite(graph: Graph, { metadata }: WriteOptions = {}): Uint8Array {
@@ -72,7 +72,7 @@ export function writeTflite(graph: Graph, { metadata }: WriteOptions = {}): Uint
   return builder.asUint8Array().slice();
 }
 
-/** Operators in order of first use, with the version that is written: the highest that any use needs. */
+/** Operators in order of first use, each with the version to write: the highest that any use needs. */
 export function operatorVersions(graph: Graph): Map<Operator['op'], number> {
   const codes = new Map<Operator['op'], number>();
   for (const operator of graph.operators) {

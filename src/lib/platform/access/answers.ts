@@ -3,7 +3,7 @@ import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:cr
 import { AiotError } from '../../core/errors.js';
 import { isUniqueViolation, type Store } from '../store/database.js';
 
-/** How long a response is stored for replays of its request, ms. */
+/** How long a response is stored for repeated requests, ms. */
 const kept = 86_400_000;
 
 /** A request with an Idempotency-Key that is still being processed. */
@@ -12,7 +12,7 @@ export interface Pending {
   key: string;
   /** Digest of the request. */
   request: string;
-  /** Token that was presented; it seals the response. Null = the response contains no secret. */
+  /** The presented token, which seals the response; null = the response contains no secret. */
   secret: string | null;
 }
 
@@ -26,8 +26,8 @@ interface Answer {
 }
 
 /**
- * Responses to requests with an Idempotency-Key. Completion is recorded in the transaction of the change itself (through its event), and
- * the response is stored afterwards. A process that dies between the two therefore does not repeat the change. A response may contain a
+ * Responses to requests with an Idempotency-Key. Completion is recorded in the transaction of the change itself (through its event); the
+ * response is stored afterwards. If the process dies between the two, the change is therefore not repeated. A response may contain a
  * secret, so it is sealed with the requester's token.
  */
 export class Answers {
@@ -40,7 +40,10 @@ export class Answers {
     private readonly now: () => number,
   ) {}
 
-  /** Waits for a request with the same key and returns its response. If this request must be processed, returns a function to call when done. */
+  /**
+   * Waits for a request with the same key, if any, and returns its response. If this request itself must be processed, returns a function
+   * to call when done.
+   */
   async begin(pending: Pending): Promise<Answer | (() => void)> {
     const id = `${pending.who}\n${pending.key}`;
     for (let before = this.turns.get(id); before; before = this.turns.get(id)) await before;
@@ -63,7 +66,7 @@ export class Answers {
     }
   }
 
-  /** Runs a request's handler. `note` attributes the changes made in it to this request. */
+  /** Runs a request's handler. `note` attributes changes made in it to this request. */
   during(pending: Pending, run: () => void): void {
     this.working.run({ ...pending, noted: false }, run);
   }

@@ -14,10 +14,10 @@ const cost = { N: 2 ** 14, r: 8, p: 1 };
 
 const keyBytes = 32;
 
-/** 24 bytes encode to 32 base64 characters; some clients accept no longer passwords. */
+/** 24 bytes encode to 32 base64 characters; some clients do not accept longer passwords. */
 const secretBytes = 24;
 
-/** Wrong secrets allowed per minute: from one address for one device, and from one address for any device. */
+/** Wrong secrets allowed per minute from one address: for a single device, and for all devices together. */
 const mostWrong = { device: 5, address: 20 };
 
 const minuteMs = 60_000;
@@ -34,8 +34,8 @@ export interface DeviceSecrets {
   /** Removes the secret. Returns whether there was one. @throws AIOT_NOT_FOUND */
   remove(device: string, who: string): Promise<boolean>;
   /**
-   * Whether this is the secret of a device that may connect. Wrong secrets are limited per address. `secure`: whether the secret arrived
-   * over TLS. Without TLS, only simulated devices are accepted.
+   * Whether this is the secret of a device that may connect. Wrong attempts are limited per address. `secure`: whether the secret arrived
+   * over TLS; without TLS, only simulated devices are accepted.
    */
   isRight(device: string, secret: string, address: string, secure: boolean): Promise<boolean>;
 }
@@ -56,7 +56,8 @@ interface SecretParts {
 
 export function secretsIn({ store, devices, events, now }: SecretParts): DeviceSecrets {
   /**
-   * Cache of verified secrets: hash in the database → MAC of the secret under a key of this process. Reconnecting devices need no scrypt.
+   * Cache of verified secrets: hash in the database → MAC of the secret under a key of this process. With it, reconnecting devices need no
+   * scrypt.
    */
   const known = new Map<string, Buffer>();
   const key = randomBytes(32);
@@ -176,12 +177,12 @@ function createTurns() {
   };
 }
 
-/** Rejected credentials of one kind allowed per address in a window, and the window's length, ms. */
+/** Number of rejected credentials of one kind allowed per address in a window, and the window's length, ms. */
 const usual = 20;
 
 const window = 60_000;
 
-/** Keys remembered per kind; beyond this, the key that has been idle longest is dropped. */
+/** Maximum number of keys remembered per kind; beyond this, the key that has been idle longest is dropped. */
 const mostKeys = 10_000;
 
 /** Failed attempts by key, each within a window that begins with the first. */
@@ -213,9 +214,9 @@ class Budget {
 }
 
 /**
- * Limits clients that present wrong credentials too often. Each kind has its own budget: a board with a wrong password does not prevent
- * others behind its address from claiming a certificate. Valid tokens are always accepted: 256 random bits cannot be guessed, however many
- * attempts are made.
+ * Limits clients that present wrong credentials too often. Each kind has its own budget, so that a board with a wrong password does not
+ * prevent others at the same address from claiming a certificate. Valid tokens are always accepted, because 256 random bits cannot be
+ * guessed.
  */
 export class Failures {
   /** Failures with tokens over HTTP, by address. */
@@ -233,7 +234,7 @@ export class Failures {
     this.byAddress = new Budget(now, 5 * most);
   }
 
-  /** Records a wrong password over MQTT; `name` is the name it was presented with. */
+  /** Records a wrong password over MQTT; `name` is the device or user name that it was presented with. */
   noteMqtt(address: string, name: string): void {
     this.byName.note(nameKey(address, name));
     this.byAddress.note(address);
@@ -245,7 +246,7 @@ export class Failures {
   }
 }
 
-/** Truncates the name: device and user names are never longer than 64 characters, and input from strangers is not stored in full. */
+/** Truncates the name, because device and user names never exceed 64 characters, and input from strangers is not stored in full. */
 function nameKey(address: string, name: string): string {
   return `${address} ${name.slice(0, 64)}`;
 }

@@ -52,7 +52,7 @@ export class Tokens {
     if (!tokenPattern.test(token)) return null;
     const digest = sha256Hex(token);
     const found = await selectTokens(this.parts.store).where('tokens.digest', '=', digest).executeTakeFirst();
-    // The database found it by its digest; a constant-time comparison avoids leaking the match through timing.
+    // The database looks up tokens by digest; the additional comparison in constant time avoids leaking the match through timing.
     if (!found || !timingSafeEqual(Buffer.from(found.digest), Buffer.from(digest))) return null;
     return this.good(found);
   }
@@ -77,7 +77,7 @@ export class Tokens {
     return new Set(good.map(({ id }) => id));
   }
 
-  /** Sorted by id. `owner`: only that owner's tokens (null = tokens without an owner); everyone's when absent. */
+  /** Lists tokens, sorted by id: with `owner`, only that owner's (null = tokens without an owner); otherwise everyone's. */
   async list({ limit, after }: PageQuery, owner?: string | null) {
     const rows = await selectTokens(this.parts.store)
       .$if(after !== undefined, (query) => query.where('tokens.id', '>', after ?? ''))
@@ -148,7 +148,7 @@ export class Tokens {
   }
 
   /**
-   * Issues a new secret with the same rights and lifetime; the previous one ends at once, or after `graceMs`.
+   * Issues a new secret with the same rights and lifetime; the previous one becomes invalid at once, or after `graceMs`.
    * @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED, AIOT_REQUEST_INVALID for a token that is no longer valid
    */
   async rotate(id: string, graceMs: number, by: Grantor): Promise<MadeToken> {
@@ -174,7 +174,7 @@ export class Tokens {
     return { ...(await this.get(row.id)), token: secret };
   }
 
-  /** Returns a token that the requester may change: any for operators, only their own for others. */
+  /** Returns a token that the requester may change: operators any token, others only their own. */
   private async theirs(id: string, by: Grantor): Promise<Token> {
     const token = await this.get(id);
     const mine = (await this.get(by.token)).owner;
@@ -201,7 +201,7 @@ export class Tokens {
       .set({ lastUsed: at })
       .where('id', '=', id)
       .execute();
-    // A use that cannot be recorded now is recorded next time.
+    // If a use cannot be recorded now, the next one is.
     noting.catch(() => this.noted.delete(id));
   }
 }
@@ -217,8 +217,8 @@ interface Right {
 }
 
 /**
- * A user cannot grant, revoke or change more than they have. The role is at most theirs, the scopes are within theirs, and other users'
- * tokens are reserved for operators. `own`: the owner of the grantor's token.
+ * A user cannot grant, revoke or change more rights than they have: neither a higher role nor wider scopes. Other users' tokens are
+ * reserved for operators. `own` is the owner of the grantor's token.
  * @throws AIOT_NOT_ALLOWED
  */
 function checkGrant(by: Grantor, right: Right, own: string | null): void {
@@ -275,7 +275,7 @@ function selectTokens(store: Store) {
 
 type TokenRow = Awaited<ReturnType<ReturnType<typeof selectTokens>['executeTakeFirstOrThrow']>>;
 
-/** A token without its secret, with its current role: never more than its owner's. */
+/** A token without its secret, with its current role, which never exceeds the owner's. */
 function tokenShown(row: TokenRow, now: number): Token {
   const { id, name, owner, created, expires, lastUsed, ownerRole } = row;
   const role = row.role as Role;
@@ -293,7 +293,7 @@ function stateOf(row: TokenRow, now: number): Token['state'] {
   return gone ? 'disabled' : 'valid';
 }
 
-/** Name under which a token's changes are recorded; it does not reveal the token. */
+/** Name that a token's changes are recorded under; does not reveal the token. */
 function nameOf(owner: string | null, id: string): string {
   return owner === null ? `operator ${id.slice('tok_'.length)}` : `user ${owner} ${id}`;
 }

@@ -21,7 +21,7 @@ interface UserParts {
 export class Users {
   constructor(private readonly parts: UserParts) {}
 
-  /** Sorted by name. */
+  /** Lists users, sorted by name. */
   async list({ limit, after }: PageQuery): Promise<{ users: User[]; next: string | null }> {
     const rows = await this.select()
       .$if(after !== undefined, (query) => query.where('users.name', '>', after ?? ''))
@@ -159,7 +159,7 @@ interface LoginParts {
   now: () => number;
 }
 
-/** A dashboard user: has exactly the rights of the token that opened the session. */
+/** A dashboard user, with exactly the rights of the token that opened the session. */
 export interface WebIdentity {
   user: UserIdentity;
   expires: number;
@@ -213,7 +213,7 @@ export class Logins {
     await this.tell('session.end', by);
   }
 
-  /** Redeems a code. If several requests do this at once, only the one that deletes the row gets the identity. */
+  /** Redeems a code. Of several concurrent requests, only the one that deletes the row gets the identity. */
   private async redeem(code: string): Promise<UserIdentity | null> {
     if (!secretPattern.test(code)) return null;
     const row = await this.parts.store
@@ -254,19 +254,19 @@ export function loginUrl(http: string, code: string): string {
 }
 
 /**
- * The token that the dashboard's pages send with each change. Another site can make the browser send the session cookie, but does not know this
- * token.
+ * The token that the dashboard's pages send with each change. Another site can make the browser send the session cookie, but cannot know
+ * this token.
  */
 export function csrfOf(secret: string): string {
   return createHash('sha256').update(`csrf ${secret}`).digest('base64url');
 }
 
-/** How often open sessions are checked against their tokens, ms: catches tokens that expired or were revoked by another process. */
+/** How often open sessions are checked against their tokens, ms, to detect tokens that have expired or were revoked by another process. */
 const sweepEvery = 2000;
 
 /**
- * Connections and requests opened with a token; they end with it. A token's revocation in this process takes effect at once. Its expiry, or
- * its revocation by another replica, takes effect within two seconds.
+ * Connections and requests opened with a token, which end with it. A token's revocation in this process takes effect at once. Its expiry,
+ * or its revocation by another replica, takes effect within two seconds.
  */
 export class Sessions {
   private readonly open = new Map<string, Set<() => void>>();

@@ -47,7 +47,7 @@ interface BackupParts {
   now: () => number;
 }
 
-/** An entry of the tar, and where its content is now. */
+/** A tar entry, and where its content is now. */
 interface Staged {
   name: string;
   path: string;
@@ -62,7 +62,7 @@ export class Backups {
 
   private constructor(private readonly parts: BackupParts) {}
 
-  /** Deletes leftovers of a killed process: the folder belongs to this process alone. */
+  /** Deletes leftovers of a killed process, because the folder belongs to this process alone. */
   static async open(parts: BackupParts): Promise<Backups> {
     await rm(join(parts.dataDir, folderName), { recursive: true, force: true });
     return new Backups(parts);
@@ -75,7 +75,7 @@ export class Backups {
    */
   async create(passphrase: string): Promise<{ pack: Readable; head: BackupHead }> {
     checkPassphrase(passphrase);
-    // Checked only for new backups: an old backup with such a passphrase can still be restored.
+    // Checked only for new backups, so that an old backup with such a passphrase can still be restored.
     if (passphrase.trim() === '')
       throw new AiotError('AIOT_USAGE', 'expected a passphrase that does not consist only of spaces');
     const scrypt = newScrypt();
@@ -106,7 +106,7 @@ export class Backups {
     const folder = join(base, randomBytes(6).toString('hex'));
     await mkdir(join(folder, 'open'), { recursive: true, mode: 0o700 });
     try {
-      // No blob is deleted between the lookup of references to it and its lease.
+      // Keeps blobs from being deleted between the lookup of references and the lease.
       const { rows, blobs, referred } = await turns.of('models')(() =>
         turns.of('firmware')(() => this.tables(folder)),
       );
@@ -153,7 +153,7 @@ export class Backups {
     if (found.length > 0) throw damagedDatabase(database, found);
   }
 
-  /** `referred`: blobs that something refers to; the others are uploads that nothing refers to yet. */
+  /** `referred` are the blobs that something refers to; the others are uploads that nothing refers to yet. */
   private async tables(
     folder: string,
   ): Promise<{ rows: BackupManifest['rows']; blobs: string[]; referred: ReadonlySet<string> }> {
@@ -237,7 +237,7 @@ export class Backups {
         continue;
       }
       if (await this.isDamaged(digest)) {
-        // Damaged blobs are left out too: a copy would look like an intact one.
+        // Damaged blobs are left out too, because a copy would look intact.
         damaged.push(digest);
         continue;
       }

@@ -32,7 +32,7 @@ function memoryOf({ N, r, p }: { N: number; r: number; p: number }): number {
   return 128 * r * (N + p + 2);
 }
 
-/** Limit on scrypt memory, bytes: a backup made by someone else cannot exhaust the machine's memory. */
+/** Limit on scrypt memory, bytes, so that a backup made by someone else cannot exhaust the machine's memory. */
 const mostMemory = 2 ** 30;
 
 export const headSchema = z.object({
@@ -43,7 +43,7 @@ export const headSchema = z.object({
   schema: z.int().min(1),
   /** ms since 1970 */
   created: z.int(),
-  /** RFC 7914: parameters for deriving the two keys from the passphrase. */
+  /** Parameters for deriving the two keys from the passphrase (RFC 7914). */
   scrypt: z
     .object({
       salt: z.string(),
@@ -65,7 +65,7 @@ export type BackupHead = z.output<typeof headSchema>;
 const manifestSchema = z.object({
   format: z.literal(format),
   entries: z.array(z.object({ name: z.string(), bytes: z.int(), digest: z.string() })),
-  /** Rows of each table. */
+  /** Number of rows in each table. */
   rows: z.record(z.string(), z.int()),
   /** Digests of referenced blobs that did not exist when the backup was made. */
   missing: z.array(z.string()).default([]),
@@ -186,12 +186,12 @@ export interface ReadBackup {
   keys: Keys;
 }
 
-/** Limit for texts that are read into memory, bytes. */
+/** Maximum size of text entries that are read into memory, bytes. */
 const largestText = 256 * 1024 ** 2;
 
 /**
  * Reads a backup to its end and checks every byte: each entry against the manifest, the manifest against the passphrase.
- * @param folder to which the entries are extracted; null = they are only checked
+ * @param folder folder to extract the entries to; null = they are only checked
  * @throws AIOT_FILE_NOT_FOUND, AIOT_BACKUP_MALFORMED, AIOT_BACKUP_PASSPHRASE, AIOT_DISK_FULL
  */
 export async function readBackup(

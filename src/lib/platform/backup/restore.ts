@@ -30,7 +30,7 @@ export interface SaveOptions {
   /** Created by this call; an existing file is never overwritten. */
   file: string;
   passphrase: string;
-  /** Whether to keep a backup even if damaged content is missing from it. */
+  /** Whether to keep a backup that lacks damaged content. */
   allowDamaged?: boolean;
   signal?: AbortSignal;
 }
@@ -119,8 +119,8 @@ export interface RestoreOptions {
 }
 
 /**
- * Restores a platform from a backup into an empty folder, and into an empty database and bucket if named: all or nothing. Every byte is checked
- * before anything is put in place.
+ * Restores a platform from a backup into an empty folder and, if named, into an empty database and bucket: all or nothing. Every byte is
+ * checked before anything is put in place.
  * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_BACKUP_MALFORMED, AIOT_BACKUP_PASSPHRASE, AIOT_FILE_NOT_FOUND, AIOT_DISK_FULL
  */
 export async function restoreBackup({

@@ -27,10 +27,10 @@ export const sealedTables: ReadonlySet<string> = new Set([
   'webhooks',
 ]);
 
-/** Rows read or written at a time. */
+/** Number of rows read or written at a time. */
 const pageRows = 500;
 
-/** All tables of the schema, in an order in which both engines can fill them. */
+/** All tables of the schema, in an order that both engines can fill them in. */
 export async function tablesOf(schema = migrations.length): Promise<Table[]> {
   const { default: Database } = await nativePart('libsql', () => import('libsql'));
   const database = new Database(':memory:');
@@ -74,7 +74,7 @@ export async function writeTable(store: Store, table: Table, path: string): Prom
   const out = createWriteStream(path, { mode: 0o600 });
   let count = 0;
   for await (const rows of rowsOf(store, table)) {
-    // The sealed CA is in the backup as a file. `logFiles` describes the logs at a different moment from the backup.
+    // The sealed CA is in the backup as a file. `logFiles` describes the logs at a different time than the backup.
     const kept = rows.filter(
       ({ key }) => table.name !== 'logFiles' && (table.name !== 'meta' || key !== 'pki'),
     );
@@ -138,7 +138,7 @@ async function opened(folder: string, { name }: Table, keys: Keys): Promise<stri
 
 /**
  * Copies all rows of a SQLite database into an empty PostgreSQL database, all or nothing.
- * @param put called when all rows are copied and nothing is committed yet: an error it throws rolls everything back
+ * @param put called after all rows are copied and before the commit; if it throws, everything is rolled back
  * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_DATABASE_UNREACHABLE, AIOT_DATABASE_REFUSED
  */
 export async function fillPostgres(url: string, from: string, put: () => Promise<void>): Promise<void> {
@@ -162,7 +162,7 @@ export async function fillPostgres(url: string, from: string, put: () => Promise
   }
 }
 
-/** Sets a table's id sequence to the highest id: inserting rows with explicit ids does not advance it. */
+/** Sets a table's id sequence to the highest id, because inserting rows with explicit ids does not advance it. */
 async function drawAbove(store: Store, { name }: Table): Promise<void> {
   const { sql } = await import('kysely');
   const found = sql<{ drawn: string | null }>`SELECT pg_get_serial_sequence(${`"${name}"`}, 'id') AS "drawn"`;
@@ -173,7 +173,10 @@ async function drawAbove(store: Store, { name }: Table): Promise<void> {
   );
 }
 
-/** Empties the telemetry tables after a failed restore: they are not part of the transaction, and were empty before it. */
+/**
+ * Empties the telemetry tables after a failed restore, because they are not part of the transaction and were empty before
+ * it.
+ */
 async function clearTelemetry(store: Store): Promise<void> {
   const { sql } = await import('kysely');
   const clear = sql`TRUNCATE "telemetryTakes", "telemetryStreams", "telemetryLive" CASCADE`;

@@ -12,7 +12,8 @@ import { BlobBlocks, BlobMemory, BlobReading, closeBlob, openBlob, openRegular, 
 import { type BlobStore, damagedBlob, hexOf, noSuchBlob } from './store.js';
 
 /**
- * Opens the folder, or the bucket of `s3://BUCKET[/PREFIX]?endpoint=…&region=…`, in which case the folder contains uploads in progress.
+ * Opens the folder, or the bucket of `s3://BUCKET[/PREFIX]?endpoint=…&region=…`, in which case the folder contains only uploads in
+ * progress.
  * @throws AIOT_USAGE (another scheme), AIOT_STREAM_URL, AIOT_BLOBS_UNAVAILABLE
  */
 export async function openBlobs(folder: string, sync?: Sync, url?: string): Promise<BlobStore> {
@@ -68,7 +69,7 @@ async function openFolder(folder: string, sync: Sync = dataSync): Promise<BlobSt
     },
     async size(digest) {
       const found = await stat(pathOf(digest)).catch(absent);
-      // A file deleted or changed outside the platform invalidates the cached copy.
+      // If the file was deleted or changed outside the platform, the cached copy is invalid.
       memory.keepOnly(digest, found && stampOf(found));
       return found?.size ?? null;
     },

@@ -4,10 +4,10 @@ import { type BlobStore, hexOf } from './store.js';
 /** How long an unreferenced blob is retained for its uploader, ms. */
 export const leaseMs = 24 * 3600 * 1000;
 
-/** Digests per statement, which keeps it below the database's limit on parameters. */
+/** Number of digests per statement, which keeps it below the database's parameter limit. */
 const rowsAtOnce = 500;
 
-/** Leases protect new uploads: a blob that nothing refers to is not deleted before its lease expires. */
+/** Leases protect new uploads: an unreferenced blob is not deleted before its lease expires. */
 export interface Leases {
   /** Starts or renews leases. */
   take(...digests: string[]): Promise<void>;
@@ -42,7 +42,7 @@ export async function releaseLeases(digests: readonly string[], transaction: Sto
   await transaction.deleteFrom('blobLeases').where('digest', 'in', digests).execute();
 }
 
-/** Wraps a store so that every put begins with a lease: a sweep between the put and the reference to it finds the lease. */
+/** Wraps a store so that every put begins with a lease, which protects the blob from a sweep until it is referenced. */
 export function leased(blobs: BlobStore, leases: Leases): BlobStore {
   return {
     ...blobs,

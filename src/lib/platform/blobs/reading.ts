@@ -8,8 +8,8 @@ import { hasCode } from '../../core/errors.js';
 import { type BlobRange, damagedBlob } from './store.js';
 
 /**
- * Bytes per piece delivered from memory; files are delivered block by block. Each slow reader's connection buffers unread data twice, plain
- * and encrypted, so larger pieces would take more memory with little benefit.
+ * Piece size for delivery from memory, bytes; files are delivered block by block. Each slow reader's connection buffers unread data twice,
+ * plain and encrypted, so larger pieces would take more memory with little benefit.
  */
 const fromMemory = 32 * 1024;
 
@@ -152,7 +152,7 @@ export async function closeBlob(blob: Held | OpenFile): Promise<void> {
   else blob.release();
 }
 
-/** Identifies a version of a blob's file: the stamp differs once the file is replaced or modified. */
+/** Identifies a version of a blob's file; the stamp changes when the file is replaced or modified. */
 export function stampOf({ ino, mtimeMs, size }: { ino: number; mtimeMs: number; size: number }): string {
   return `${ino} ${mtimeMs} ${size}`;
 }
@@ -168,7 +168,7 @@ async function wholeOf(file: FileHandle, digest: string): Promise<Buffer> {
 /** Bytes of a block: the unit of reading, checking and delivery. */
 const blockBytes = 48 * 1024;
 
-/** Blocks read at a time while a whole file is checked, and the total number of checksums cached (for 48 GiB). */
+/** Number of blocks to read at a time while a whole file is checked, and maximum number of cached checksums (for 48 GiB). */
 const blocksAtOnce = 16;
 
 const mostSums = 2 ** 20;
@@ -180,10 +180,10 @@ interface CheckedFile {
   bytes: number;
 }
 
-/** Called after each piece with its size in bytes; the reader waits for the returned promise, which throttles it. */
+/** Called after each piece with its size in bytes; throttles the reader, which waits for the returned promise. */
 export type Pace = (bytes: number) => Promise<void> | undefined;
 
-/** Time for which a file found damaged is not read again, ms. A modified file is read at once. */
+/** How long a file found damaged is not read again, ms. A modified file is read at once. */
 const damagedMs = 60_000;
 
 interface Table {
@@ -265,15 +265,18 @@ async function sumsOf(
   return sums;
 }
 
-/** Bytes of all blobs cached in memory, and of the largest of them: a fleet requests the same blob at the same time. */
+/**
+ * Maximum size of all blobs cached in memory, and of a single one, bytes. They are cached because a fleet requests the same blob at the
+ * same time.
+ */
 const mostBytes = 16 * 1024 ** 2;
 
 const largestKept = 4 * 1024 ** 2;
 
-/** Longest time that a blob without readers stays cached, ms. */
+/** How long a blob without readers stays cached, ms. */
 const keptMs = 30_000;
 
-/** A blob in memory. Its bytes count towards the limit until it is released, even if it was removed meanwhile. */
+/** A blob in memory. Its bytes count toward the limit until it is released, even if it was removed meanwhile. */
 interface Held {
   content: Buffer;
   release(): void;
@@ -281,10 +284,10 @@ interface Held {
 
 interface Entry {
   bytes: number;
-  /** Stamp of the file from which it was read. */
+  /** Stamp of the file that it was read from. */
   stamp: string;
   readers: number;
-  /** Whether the blob was removed, and is retained only for its current readers. */
+  /** Whether the blob was removed and is retained only for current readers. */
   gone: boolean;
   content: Buffer | Promise<Buffer>;
 }
@@ -303,7 +306,7 @@ export class BlobMemory {
     private readonly quietMs = keptMs,
   ) {}
 
-  /** Drops the cached blob if its file was replaced or modified since. @param stamp of the present file; null = there is no file */
+  /** Drops the cached blob if its file was replaced or modified since. @param stamp stamp of the present file; null = there is no file */
   keepOnly(digest: string, stamp: string | null): void {
     const entry = this.entries.get(digest);
     if (entry && entry.stamp !== stamp) this.forget(digest);
@@ -319,7 +322,7 @@ export class BlobMemory {
   /**
    * Reads a blob once for all concurrent callers; null = it cannot be cached at present.
    * @param opened `removals` before its file was opened
-   * @param stamp of its file; `keepOnly` compares it with later stamps
+   * @param stamp stamp of its file; `keepOnly` compares it with later stamps
    * @throws as `read` does
    */
   async load(

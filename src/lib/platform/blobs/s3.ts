@@ -12,8 +12,8 @@ import { type BlobRange, type BlobStore, damagedBlob, hexOf, noSuchBlob } from '
 const partBytes = 8 * 1024 ** 2;
 
 /**
- * One object per blob, `PREFIX/sha256/abcd…`. Uploads wait in a local file until their digest is verified; a blob is acknowledged once S3 has
- * confirmed that it is stored completely. S3's ETag is not trusted as evidence of the contents: every complete read is checked.
+ * One object per blob, `PREFIX/sha256/abcd…`. Uploads are held in a local file until their digest is verified. A blob is acknowledged once
+ * S3 has confirmed that it is stored completely. S3's ETag is not trusted as evidence of the contents: every complete read is checked.
  * @throws AIOT_STREAM_URL, AIOT_BLOBS_UNAVAILABLE
  */
 export async function openS3(url: string, spool: string): Promise<BlobStore> {
@@ -52,7 +52,7 @@ export async function openS3(url: string, spool: string): Promise<BlobStore> {
       for await (const chunk of read(bucket, keyOf(digest), digest)) chunks.push(chunk);
       return Buffer.concat(chunks);
     },
-    // Nothing to do: reads are checked during delivery, and the last bytes are sent only after the check.
+    // Nothing to do, because reads are checked during delivery, and the last bytes are sent only after the check.
     ready: async (digest) => void hexOf(digest),
     async verify(digest, pace) {
       let bytes = 0;
@@ -118,7 +118,7 @@ async function* partsOf(path: string): AsyncGenerator<Buffer> {
 async function isWhole(bucket: Bucket, key: string, digest: string): Promise<boolean> {
   try {
     for await (const _ of read(bucket, key, digest)) {
-      // Read only to compute its digest.
+      // The stream is consumed only to compute its digest.
     }
     return true;
   } catch (error) {
@@ -127,7 +127,7 @@ async function isWhole(bucket: Bucket, key: string, digest: string): Promise<boo
   }
 }
 
-/** The last bytes are sent only once all bytes are verified: a reader of the whole blob cannot mistake other bytes for it. */
+/** The last bytes are sent only once all bytes are verified, so that a reader of the whole blob cannot mistake other bytes for it. */
 async function* read(bucket: Bucket, key: string, digest: string, range?: BlobRange): AsyncGenerator<Buffer> {
   const { body, bytes } = await told(() => bucket.large.open(key, range)).catch((error: unknown) => {
     throw isMissing(error) ? noSuchBlob(digest) : error;

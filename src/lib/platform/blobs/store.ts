@@ -3,7 +3,7 @@ import { digestPattern } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import type { Pace } from './reading.js';
 
-/** Content-addressed: a blob exists whole, under its digest, or not at all. */
+/** Content-addressed store: a blob exists complete, under its digest, or not at all. */
 export interface BlobStore {
   /** Stores a stream and resolves when it is durable. @throws AIOT_DIGEST_MISMATCH, AIOT_DISK_FULL, AIOT_REQUEST_INVALID */
   put(digest: string, source: AsyncIterable<Uint8Array>): Promise<StoredBlob>;
@@ -12,8 +12,8 @@ export interface BlobStore {
   /** Size in bytes, or null. */
   size(digest: string): Promise<number | null>;
   /**
-   * `first` and `last` are inclusive offsets. Altered bytes are not delivered: the stream ends with AIOT_BLOB_DAMAGED before them. A range of an S3
-   * object is delivered as S3 returns it.
+   * `first` and `last` are inclusive offsets. Altered bytes are never delivered; the stream ends with AIOT_BLOB_DAMAGED before them. A
+   * range of an S3 object is delivered as S3 returns it.
    */
   stream(digest: string, range?: BlobRange): Readable;
   /** Returns the whole blob, checked against its digest. @throws AIOT_NOT_FOUND, AIOT_BLOB_DAMAGED */
@@ -22,7 +22,7 @@ export interface BlobStore {
   ready(digest: string): Promise<void>;
   /** Reads the whole blob again, ignoring caches, and resolves with its size in bytes. @throws AIOT_NOT_FOUND, AIOT_BLOB_DAMAGED */
   verify(digest: string, pace?: Pace): Promise<number>;
-  /** Succeeds if the blob does not exist. Current readers can read it to its end. */
+  /** Removes a blob; succeeds even if it does not exist. Current readers can read it to its end. */
   remove(digest: string): Promise<void>;
   /** All blobs, in no particular order. */
   list(): AsyncIterable<ListedBlob>;
@@ -60,9 +60,9 @@ export function damagedBlob(digest: string, how: string, cause?: unknown): AiotE
 }
 
 /**
- * Parses one range of a Range header (RFC 9110, 14.1.2) into inclusive offsets. Null = send everything: the header is missing or malformed,
- * or has another unit or several ranges. According to the RFC, a server may ignore all of these. `unsatisfiable`: the range begins beyond
- * the end.
+ * Parses one range of a Range header (RFC 9110, 14.1.2) into inclusive offsets. Null means to send everything, because the header is
+ * missing or malformed, or has another unit or several ranges; the RFC allows servers to ignore all of these. `unsatisfiable`: the range
+ * begins beyond the end.
  */
 export function parseRange(
   header: string | undefined,

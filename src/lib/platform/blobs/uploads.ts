@@ -12,10 +12,10 @@ import { onAbort } from '../../core/tasks.js';
 import { storageError } from '../errors.js';
 import { type BlobStore, hexOf } from './store.js';
 
-/** An upload without activity is abandoned after this, ms. */
+/** How long until an upload without activity counts as abandoned, ms. */
 export const uploadMs = 24 * 3600 * 1000;
 
-/** Unfinished uploads allowed per user. */
+/** Maximum number of unfinished uploads per user. */
 const mostOpen = 64;
 
 const noteSchema = z.object({
@@ -44,7 +44,7 @@ interface Parts {
   blobs: BlobStore;
   now: () => number;
   sync?: Sync | undefined;
-  /** Whether other processes serve the same platform: an upload may have been started in one of them. */
+  /** Whether other processes serve the same platform, in which case an upload may have been started in one of them. */
   shared?: boolean;
 }
 
@@ -57,7 +57,7 @@ export class Uploads {
   private readonly writing = new Map<string, { stop: () => void; ended: Promise<unknown> }>();
   /** Complete uploads that are being stored as blobs. */
   private readonly finishing = new Map<string, Promise<Upload>>();
-  /** Sizes synced by this process: bytes written by an earlier process may be only in the system's memory. */
+  /** Sizes synced by this process. Bytes written by an earlier process may be only in the system's memory. */
   private readonly synced = new Map<string, number>();
 
   private constructor(private readonly parts: Parts) {}
@@ -143,7 +143,7 @@ export class Uploads {
     }
   }
 
-  /** Aborts a running append: a client that asks for the offset has lost that connection. */
+  /** Aborts a running append, because a client that asks for the offset has lost that connection. */
   async interrupt(id: string): Promise<void> {
     const before = this.writing.get(id);
     before?.stop();
@@ -157,7 +157,7 @@ export class Uploads {
     await this.forget(id);
   }
 
-  /** Deletes abandoned uploads. Returns how many. */
+  /** Deletes abandoned uploads. Returns their number. */
   async sweep(): Promise<number> {
     const names = await readdir(this.parts.folder);
     const ids = new Set(names.flatMap((name) => /^(.+)\.(?:part|json)$/.exec(name)?.[1] ?? []));

@@ -42,7 +42,7 @@ interface BrokerParts {
   secrets?: DeviceSecrets;
   /** Limits clients that present wrong credentials too often; shared with HTTP. */
   failures?: Failures;
-  /** Closes connections opened with a token when it is revoked. */
+  /** Closes connections when the token that opened them is revoked. */
   sessions: Sessions;
   /** Stores a message; the publisher gets its PUBACK when this resolves. */
   ingest: (topic: string, payload: Buffer) => Promise<void>;
@@ -74,7 +74,8 @@ interface Arrival {
 /** The broker for MQTT 5, 3.1.1 and 3.1. Its listeners are separate and pass their sockets to `enter` and `handle`. */
 export interface Broker {
   /**
-   * Counts a socket on arrival, before TLS: a stalled handshake counts too. False: its address has too many connections, and the socket was closed.
+   * Counts a socket on arrival, before TLS, so that a stalled handshake counts too. Returns false if its address has too many connections,
+   * and the socket was closed.
    */
   enter(socket: Socket): boolean;
   /** @param door permissions of boards; set only by the board listener, which admits every client */
@@ -82,13 +83,13 @@ export interface Broker {
   publish(packet: Partial<BrokerMessage> & { topic: string; payload: Buffer }): Promise<void>;
   /** For routes in this process. */
   streams: LocalStreams;
-  /** Passes messages of clients and of the platform to users who watch a topic. */
+  /** Passes messages from clients and from the platform to users who watch a topic. */
   tail: Tail;
   /** Ends all connections of a device; if it is no longer allowed to connect, its queued messages are discarded too. */
   disconnect(device: string): void;
   /** Closes the connections whose identity matches. */
   disconnectWho(is: (identity: Identity) => boolean): void;
-  /** Ends all connections because the platform stops; MQTT 5 clients get the reason. */
+  /** Ends all connections because the platform is stopping; MQTT 5 clients are sent the reason. */
   endConnections(): Promise<void>;
   figures: BrokerFigures;
   /** Current queue depths; null with an external broker. */
@@ -157,7 +158,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
     offer: (message, done) => streams.offer(message as Offered, done),
     connected(connection) {
       track('connected', connection);
-      // The device may have been revoked while it was connecting: `disconnect` did not see this connection yet.
+      // The device may have been revoked while it was connecting, when `disconnect` could not see this connection yet.
       const { identity } = connection;
       if (identity?.kind === 'device' && !devices.mayConnect(identity.name)) connection.cutOff();
       // The connection ends with its token.
@@ -228,7 +229,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
       }
       for (const session of [...state.sessions.values()]) {
         if (!session.key.startsWith(`device:${device}:`)) continue;
-        // Like the wills of the device's connections, this will is dropped.
+        // This will is dropped, like the wills of the device's connections.
         void endWill(core, session.key, 'dropped');
         router.end(session);
       }
@@ -260,7 +261,7 @@ export interface Core {
   rates: PublishRates;
   /** The connection of each session, by session key. */
   byKey: Map<string, Connection>;
-  /** By session key: the last CONNECT in progress. CONNECTs for the same key are processed one after another. */
+  /** The last CONNECT in progress, by session key. CONNECTs for the same key are processed one after another. */
   turns: Map<string, Promise<unknown>>;
   /** Wall clock in ms since 1970, and a monotonic clock in ms. */
   now: () => number;
@@ -316,7 +317,7 @@ function sweepSessions(core: Core): void {
   for (const session of state.sessions.values()) {
     const { offlineSince } = session;
     if (offlineSince === null) continue;
-    // If the clock was set back, the offline time restarts now.
+    // If the clock was set back, the offline period restarts now.
     if (offlineSince > now) session.offlineSince = now;
     if (!session.hasEnded(now)) continue;
     figures.expired++;

@@ -22,11 +22,11 @@ interface Admitted {
   properties: IConnackPacket['properties'];
 }
 
-/** Owner of a client id: a session cannot be taken over by another identity with the same client id. */
+/** Owner of a client id, so that no other identity with the same client id can take over the session. */
 function ownerOf(identity: Identity): string {
   if (identity.kind === 'device') return `device:${identity.name}`;
   if (identity.kind === 'board') return 'board';
-  // A user's sessions are shared by all of its tokens. A token without an owner has sessions of its own.
+  // A user's sessions are shared by all of the user's tokens. A token without an owner has its own sessions.
   return identity.name.split(' ', 2).join(' ');
 }
 
@@ -47,7 +47,7 @@ export async function admit(
   const { level, clean, clientId, will } = connect;
   if (level === 0) return reasonCode.unsupportedVersion;
   if (core.unavailable()) return reasonCode.serverUnavailable;
-  // MQTT 3.1 has no empty ids; in practice its limit of 23 characters is ignored. In MQTT 5 the broker assigns an id to any session.
+  // MQTT 3.1 has no empty ids; its limit of 23 characters is ignored in practice. In MQTT 5, the broker assigns an id to any session.
   if (clientId === '' && level < 5 && (!clean || level === 3)) return reasonCode.clientIdentifierNotValid;
   if (clientId.length > core.limits.clientIdLength) return reasonCode.clientIdentifierNotValid;
   if (connect.authenticationMethod !== null) return reasonCode.badAuthenticationMethod;
@@ -94,7 +94,7 @@ function keepAliveOf({ keepAliveSeconds: most }: BrokerLimits, { level, keepAliv
   return keepAliveSeconds === 0 ? most : Math.min(most, keepAliveSeconds);
 }
 
-/** Maximum bytes of a packet besides its payload: topic and properties. */
+/** Maximum size of a packet without its payload (topic and properties), bytes. */
 export const packetOverhead = 64 * 1024;
 
 /** Settings and limits of the broker (MQTT 5, section 3.2.2.3). */
@@ -109,7 +109,7 @@ function settingsFor(
     ...(expirySeconds !== connect.sessionExpirySeconds && { sessionExpiryInterval: expirySeconds }),
     ...(assigned !== undefined && { assignedClientIdentifier: assigned }),
     ...(keepAliveSeconds !== connect.keepAliveSeconds && { serverKeepAlive: keepAliveSeconds }),
-    // Features that are available need not be announced.
+    // Available features need not be announced.
     receiveMaximum: limits.incoming,
     maximumPacketSize: limits.payloadBytes + packetOverhead,
     topicAliasMaximum: limits.topicAliases,
@@ -121,7 +121,7 @@ export function sessionExpiryOf({ sessionExpiryMs }: BrokerLimits, seconds: numb
   return Math.min(seconds * 1000, sessionExpiryMs);
 }
 
-/** A client that connects. `takesOver`: whether an open connection of the same client was closed for it. */
+/** A connecting client. `takesOver`: whether an open connection of the same client was closed for it. */
 interface Client {
   identity: Identity;
   key: string;
@@ -142,7 +142,7 @@ async function settle(
   if (!hasEnded && !(connect.clean && takesOver)) await endPendingWill(core, key);
   if (old && (connect.clean || hasEnded)) {
     await endSession(core, old);
-    // `endSession` logs this without waiting. It is repeated here so that it is on disk before the CONNACK is sent.
+    // `endSession` logs this without waiting. It is logged again here so that it is on disk before the CONNACK is sent.
     if (old.persistent) records.push({ k: 'end', s: key });
     old = undefined;
   }

@@ -44,7 +44,7 @@ import {
   topicOf,
 } from './wire.js';
 
-/** Shared no-op: a socket's error is followed by its close event. */
+/** Shared no-op for socket errors, each of which is followed by a close event. */
 const nothing = () => {};
 
 /** How long a client has to read the DISCONNECT before its connection is closed, ms. */
@@ -70,13 +70,13 @@ export class Connection {
   private level: MqttVersion = 4;
   /** Whether acknowledgments may carry reason strings. */
   private requestProblem = true;
-  /** Identifies this client as the publisher of its QoS 0 and 1 messages; created with the first. */
+  /** Identifies this client as the publisher of its QoS 0 and 1 messages; created with the first of them. */
   private origin: Origin | null = null;
-  /** Topics by the alias that the client assigned to them; created with the first. */
+  /** Topics by the alias that the client assigned to them; created with the first alias. */
   private aliases: Map<number, string> | null = null;
   /** Number of the client's QoS 1 messages that are not acknowledged yet. */
   private unacknowledged = 0;
-  /** Whether reading is paused because too much of the client's data is in flight, or a subscriber is behind. */
+  /** Whether reading is paused, because too much of the client's data is in flight or a subscriber is behind. */
   private paused = false;
   private waits = false;
   /** Publish rate of this client; null = no limit. The timer runs while reading is paused because of it. */
@@ -84,7 +84,7 @@ export class Connection {
   private throttle: { timer: NodeJS.Timeout; begun: number } | null = null;
   /** A SUBSCRIBE or UNSUBSCRIBE that waits until the messages before it are routed; null = none. */
   private request: (() => void) | null = null;
-  /** The outlet's byte count when last checked, and since when it has not changed. */
+  /** The outlet's byte count at the last check, and the time since which it has not changed. */
   private taken = 0;
   private stalledAt = 0;
   private gone: Promise<void> | null = null;
@@ -100,7 +100,7 @@ export class Connection {
     socket.on('data', (chunk: Buffer) => this.read(chunk));
     socket.on('error', nothing);
     socket.on('close', () => {
-      // Reads data that the client sent before it closed: messages that will not be resent, and a DISCONNECT that cancels its will.
+      // Reads what the client sent before it closed: messages that will not be resent, and a DISCONNECT that cancels its will.
       if (this.paused) {
         this.runRequest();
         this.read(null);
@@ -131,7 +131,10 @@ export class Connection {
     void this.leave();
   }
 
-  /** Closes this connection because another one took over the session, or the broker stops. Resolves when its will is published. */
+  /**
+   * Closes this connection because another one took over the session, or because the broker is stopping. Resolves when its will is
+   * published.
+   */
   async leaveFor(reason: number): Promise<void> {
     if (!this.closed) this.part(reason);
     await this.leave();
@@ -207,7 +210,7 @@ export class Connection {
     this.handle();
     if (this.closed || this.phase !== 'ready') return false;
     if (this.inbox?.full) this.hold();
-    // After the socket has closed, at most one chunk is left, which is read regardless of messages in flight.
+    // After the socket has closed, at most one chunk remains, which is read regardless of messages in flight.
     return !this.paused || this.socket.closed;
   }
 
@@ -494,7 +497,7 @@ export class Connection {
       complete();
       return;
     }
-    // From now on the client may reuse the id for another message: its release must be on disk.
+    // From now on the client may reuse the id for another message, so its release must be on disk.
     core.sessionLog().commit({ k: 'release', s: session.key, id }, (error) => {
       if (error) this.fail(error);
       else complete();
@@ -529,8 +532,8 @@ export class Connection {
   /**
    * Pauses reading, because the client publishes faster than its limit. TCP flow control then slows the client in every version of MQTT,
    * and no message is lost. Rejecting messages would lose them: MQTT 3 and QoS 0 have no negative acknowledgment, and clients do not repeat
-   * a message that MQTT 5 rejects with 0x97. Publishers meanwhile do not wait for this client as a subscriber, because its acknowledgments
-   * are not read.
+   * a message that MQTT 5 rejects with 0x97. In the meantime, publishers do not wait for this client as a subscriber, because its
+   * acknowledgments are not read.
    */
   private slowDown(pauseMs: number): void {
     const { core, outlet, rate } = this;
@@ -559,8 +562,8 @@ export class Connection {
 
   /**
    * Handles a request after the client's earlier messages, so that a new subscription gets a message retained just before it. Most clients
-   * have none in flight then. Nothing more is read until the request is handled. If the connection is already closed, the request is
-   * handled at once.
+   * have none in flight at that point. Nothing more is read until the request is handled. If the connection is already closed, the request
+   * is handled at once.
    */
   private inTurn(request: () => void): void {
     if (this.inbox?.unrouted && !this.socket.closed) {
@@ -603,7 +606,7 @@ export class Connection {
       if (silentMs > limits.connectMs) this.expire('no CONNECT in time');
       return;
     }
-    // The flag stays set between the short pauses of a client that keeps publishing too fast.
+    // The flag stays set between the short pauses if a client keeps publishing too fast.
     this.outlet.throttled = this.throttle !== null;
     // While reading is paused, nothing can be received.
     if (this.paused) this.heard = elapsed;
@@ -620,7 +623,7 @@ export class Connection {
     }
   }
 
-  /** Closes the connection once pending output is written. */
+  /** Closes the connection once pending output has been written. */
   private finish(): void {
     this.outlet.end(this.core.limits.stalledMs);
     void this.leave();
@@ -663,7 +666,7 @@ function rateOf({ rates }: Core, { identity, session, entrance }: Connection): P
   return rates.enter(kind, { device, key: session!.key, address: entrance.address });
 }
 
-/** A client with more pending output than this does not get the reason for the disconnect, because it is not reading. */
+/** A client with more pending output than this is not sent the reason for the disconnect, because it is not reading. */
 const partingBytes = 64 * 1024;
 
 /** Reason codes that exist for DISCONNECT but not for CONNACK (MQTT 5, table 2-6). */

@@ -19,7 +19,7 @@ interface BrokerFilesOptions {
   /** As in PlatformOptions. */
   secret?: string | undefined;
   caPassphrase?: string | undefined;
-  /** A folder of this process alone; by default one in the user's data directory. */
+  /** A folder used only by this process; by default one in the user's data directory. */
   data?: string | undefined;
   log?: (line: string) => void;
 }
@@ -68,7 +68,7 @@ export async function keepBrokerFiles(options: BrokerFilesOptions) {
       certify().catch((err: unknown) => log.error({ err }, "could not renew the broker's certificate"));
     }, renewMs);
     parts.atEnd(() => clearInterval(timer));
-    // Written last: when this file exists, the others do too.
+    // Written last, so that when this file exists, the others do too.
     const revoked = await parts.start(
       keepRevocationList({
         ...{ file: join(dir, 'devices.crl'), store, devices, authority, now, log },

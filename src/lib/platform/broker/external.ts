@@ -18,23 +18,23 @@ import { tailOf } from './tail.js';
 export interface ExternalParts {
   /** mqtt(s)://HOST:PORT; credentials are in the URL, or stored by `aiot stream login`. */
   url: string;
-  /** Id of the platform, the same for all of its processes: the broker has one session for all of them. */
+  /** Id of the platform, the same for all of its processes, because the broker has one session for all of them. */
   platform: string;
   /** Decides which process has that session. */
   leader: Leader;
   devices: Devices;
-  /** Called when a device may no longer connect, or not with its current credentials; updates the revocation list for the broker. */
+  /** Called when a device may no longer connect, or no longer with its current credentials; updates the revocation list for the broker. */
   cutOff: () => void;
   ingest: (topic: string, payload: Buffer) => Promise<void>;
   log: Logger;
 }
 
-/** Delay before a message that could not be stored is tried again, ms. */
+/** Delay before storing a message is retried, ms. */
 const againMs = 1000;
 
 /**
- * Devices' messages. One process receives them, through a session that its successor takes over unchanged. With `$share`, messages
- * assigned to a process would stay with its session when it ends, and more would be added to it.
+ * Devices' messages. One process receives them, through a session that its successor takes over unchanged. With `$share`, messages assigned
+ * to a process would stay in its session when it ends, and more would be added.
  */
 const everything = 'aiot/v1/#';
 

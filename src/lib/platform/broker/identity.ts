@@ -21,12 +21,12 @@ export type Identity =
 /** A client with a token. */
 export interface UserIdentity {
   kind: 'user';
-  /** As in events: `operator ab12…`, `user alice tok_ab12…`. It does not reveal the token. */
+  /** Name as in events: `operator ab12…`, `user alice tok_ab12…`. Does not reveal the token. */
   name: string;
   role: Role;
   /** Scopes that restrict the token (`models:push`, `stream:lab/#`); null = everything the role allows. */
   scopes: readonly string[] | null;
-  /** The token's id: sessions end with their token. */
+  /** The token's id, because sessions end with their token. */
   token: string;
 }
 
@@ -36,7 +36,7 @@ export interface BoardDoor {
   subscribe: readonly string[];
 }
 
-/** Connection from which a client's identity is determined. */
+/** The connection that a client's identity is determined from. */
 export interface Entrance {
   door?: BoardDoor | undefined;
   /** Whether the connection uses TLS. `peer`: the certificate that the client presented; see `peerOf`. */
@@ -53,7 +53,7 @@ export interface Entrance {
  */
 export function peerOf(socket: unknown): { fingerprint: string } | 'refused' | null {
   const tls = socket as Partial<TLSSocket>;
-  // `getPeerCertificate` is not used: it creates a key object that OpenSSL then keeps with the certificate, 2 kB per connection.
+  // `getPeerCertificate` is not used, because it creates a key object that OpenSSL keeps with the certificate, 2 kB per connection.
   const certificate = tls.getPeerX509Certificate?.();
   if (!certificate) return null;
   return tls.authorized === true ? { fingerprint: sha256Hex(certificate.raw) } : 'refused';
@@ -92,7 +92,7 @@ export async function identify(
 ): Promise<Identity | 'credentials' | 'notAuthorized'> {
   const refuse = <T>(what: string, code: T) => {
     figures.refused++;
-    // Repeated attempts must not fill the log.
+    // Repeated attempts must not flood the log.
     const often = failures?.oftenMqtt(address, username ?? clientId) ?? false;
     log[often ? 'debug' : 'warn']({ client: clientId, user: username, address }, what);
     return code;
@@ -116,8 +116,8 @@ export async function identify(
 }
 
 /**
- * Whether an identity may publish. Devices publish on their own channels only, and boards on their listener's topics. Operators may use
- * every topic except the broker's own, `ci` all but protocol v1's, and viewers none. The `stream:` scopes of a token restrict this
+ * Whether an identity may publish. Devices publish only on their own channels, and boards only on their listener's topics. Operators may
+ * use every topic except the broker's own, `ci` all but protocol v1's, and viewers none. The `stream:` scopes of a token restrict this
  * further.
  */
 export function mayPublish(identity: Identity, topic: string): boolean {

@@ -5,22 +5,22 @@ export interface BrokerLimits {
   strangerBytes: number;
   clientIdLength: number;
   subscriptions: number;
-  /** Longest filter, characters. */
+  /** Maximum length of a filter, characters. */
   filterLength: number;
-  /** Maximum levels of a topic or filter: each costs memory and time with every message. */
+  /** Maximum number of levels in a topic or filter, because each costs memory and time for every message. */
   topicLevels: number;
-  /** Maximum of a client's QoS 2 messages that are not released. For MQTT 5: of all its messages that are not acknowledged. */
+  /** Maximum number of a client's unreleased QoS 2 messages; for MQTT 5, of all its unacknowledged messages. */
   incoming: number;
-  /** Topic aliases of a client, in each direction. */
+  /** Maximum number of topic aliases of a client in each direction. */
   topicAliases: number;
-  /** Longest keep-alive interval of MQTT 5 clients, seconds: a longer one is shortened. 0 = no limit. */
+  /** Longest keep-alive interval of MQTT 5 clients, seconds; longer ones are shortened. 0 = no limit. */
   keepAliveSeconds: number;
-  /** Messages queued for one session: beyond this the oldest is dropped. */
+  /** Maximum number of messages queued for one session; beyond this, the oldest is dropped. */
   queueMessages: number;
   queueBytes: number;
-  /** Bytes queued for all offline sessions together. */
+  /** Maximum number of bytes queued for all offline sessions together. */
   queuesBytes: number;
-  /** Persistent sessions of one device, of one user, and of all boards together. */
+  /** Maximum number of persistent sessions of one device, of one user, and of all boards together. */
   sessionsPerDevice: number;
   sessionsPerUser: number;
   sessionsOfBoards: number;
@@ -28,12 +28,12 @@ export interface BrokerLimits {
   sessionExpiryMs: number;
   retainedMessages: number;
   retainedBytes: number;
-  /** Unstored messages and bytes of a publisher; beyond these, reading from it pauses. */
+  /** Maximum number of a publisher's unstored messages, and of their bytes; beyond these, reading from it pauses. */
   unstoredMessages: number;
   unstoredBytes: number;
   /**
-   * Messages per second that a device, one client of a user, and all boards at one IP address may publish; 0 = no limit. `publishBurst`: how
-   * many they may publish at once after a pause. Beyond that, the broker reads from the client only at this rate.
+   * Messages per second that a device, one client of a user, and all boards at one IP address may publish; 0 = no limit. `publishBurst`:
+   * how many they may publish at once after a pause. Beyond that, the broker reads from the client only at the given rate.
    */
   publishRateOfDevice: number;
   publishRateOfUser: number;
@@ -44,7 +44,7 @@ export interface BrokerLimits {
   /** Timeouts for a socket without a CONNECT and for one that does not read, ms. */
   connectMs: number;
   stalledMs: number;
-  /** Connections of one address: at a time, burst of new ones, and new ones per second. */
+  /** Limits on the connections of one address: open at a time, burst of new ones, and new ones per second. */
   connectionsPerAddress: number;
   burstPerAddress: number;
   ratePerAddress: number;
@@ -109,7 +109,7 @@ function refill(account: Credit, rate: number, burst: number, now: number): void
 }
 
 /**
- * Address under which connections are counted. An IPv4 address mapped to IPv6 (RFC 4291, 2.5.5.2) counts as the IPv4 address. For IPv6,
+ * The address that connections are counted under. An IPv4 address mapped to IPv6 (RFC 4291, 2.5.5.2) counts as the IPv4 address. For IPv6,
  * only the first 64 bits count, because a client can choose the rest.
  */
 export function visitorOf(address: string): string {
@@ -137,7 +137,7 @@ export class Admission {
     private readonly elapsed: () => number,
   ) {}
 
-  /** Whether another connection of this address is accepted; then `leave` must follow. */
+  /** Whether another connection of this address is accepted; if so, `leave` must follow. */
   enter(address: string): boolean {
     const { connectionsPerAddress, burstPerAddress, ratePerAddress } = this.limits;
     const now = this.elapsed();
@@ -168,7 +168,7 @@ export class Admission {
 }
 
 /**
- * Longest and shortest pause in reading from a client that publishes faster than its limit, ms. Timers are too imprecise for shorter
+ * Longest and shortest pause in reading from a client that publishes faster than its limit, ms. Timers are too imprecise for even shorter
  * pauses.
  */
 const longestPauseMs = 1000;

@@ -25,7 +25,7 @@ type DoorOptions = Pick<PlatformOptions, 'engines' | 'mqttPort' | 'names' | 'pla
 export async function openDoors(broker: Broker, options: DoorOptions): Promise<Doors> {
   const { engines, host, names = [], mqttPort, plain, boards, wsPort, tls, connections } = options;
   if (engines?.broker !== undefined) {
-    // If the platform has a configured name, devices reach the broker by that name, not by the address at which the platform reaches it.
+    // If the platform has a configured name, devices reach the broker by that name, not by the platform's own address for it.
     const mqtts =
       names.length > 0 ? `mqtts://${reachableHost(host, names)}:${mqttPort}` : shownUrl(engines.broker);
     return { urls: { mqtts }, listening: () => true, close: async () => {} };
@@ -46,7 +46,7 @@ interface ListenerOptions {
   port: number;
   tls: TlsOptions;
   connections: Connections;
-  /** Without TLS, on loopback: the token would be readable on any other network. */
+  /** Without TLS, and only on loopback, because the token would be readable on any other network. */
   plain?: { port: number } | undefined;
   /** Without TLS and without a password, for boards that support neither. */
   boards?: BoardListener | undefined;
@@ -96,8 +96,8 @@ async function startListeners(broker: Broker, options: ListenerOptions): Promise
       {
         ...{ ...options.tls, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
         handshakeTimeout: broker.limits.connectMs,
-        // Device connections are long-lived. TLS session tickets contain the client's certificate, and each connection would need 11 kB of
-        // buffers that are never freed.
+        // Device connections are long-lived. TLS session tickets contain the client's certificate, and would take 11 kB of buffers per
+        // connection that are never freed.
         secureOptions: constants.SSL_OP_NO_TICKET,
       },
       (socket) => broker.handle(socket, undefined, known(socket)),
@@ -135,7 +135,7 @@ async function startListeners(broker: Broker, options: ListenerOptions): Promise
 /** According to MQTT 3.1.1, section 6, the subprotocol is `mqtt`; clients of 3.1 request `mqttv3.1`. */
 const subprotocols = ['mqtt', 'mqttv3.1'];
 
-/** Twice the largest chunk of a TLS socket, for data in flight when it was paused. */
+/** Twice the largest chunk of a TLS socket, for data in flight when reading pauses. */
 const chunkBytes = 128 * 1024;
 
 /** Creates a listener for MQTT in binary WebSocket frames, with the TLS options of the MQTT listener. The caller starts it. */
@@ -157,9 +157,9 @@ async function webSocketServer(
       answer.writeHead(426, { connection: 'close', upgrade: 'websocket' }).end();
     },
   );
-  // Headers are limited by total size; beyond a count, Node drops headers silently.
+  // Headers are limited by their total size. With a limit on their number, Node would silently drop the rest.
   server.maxHeadersCount = 0;
-  // Compressed frames could be decompression bombs, and compression would hardly shorten telemetry.
+  // Compressed frames could be decompression bombs, and compression would hardly shrink telemetry.
   const sockets: WebSocketServer = new WebSocketServer({
     server,
     perMessageDeflate: false,
@@ -167,7 +167,7 @@ async function webSocketServer(
     handleProtocols: (offered) => subprotocols.find((name) => offered.has(name)) ?? false,
   });
   sockets.on('connection', (socket, request) => {
-    // An invalid frame is a socket error, even while the socket is being closed; unhandled, it would end the process.
+    // An invalid frame causes a socket error, even while the socket is being closed; unhandled, it would end the process.
     socket.on('error', () => socket.terminate());
     if (!subprotocols.includes(socket.protocol)) {
       socket.close(1002, 'expected the subprotocol mqtt');
@@ -177,7 +177,7 @@ async function webSocketServer(
       if (!isBinary) socket.terminate();
     });
     const below: Socket = request.socket;
-    // Frames are delivered only when complete: unidentified clients must not send long ones.
+    // Frames are delivered only when complete, so unidentified clients must not send long ones.
     let left = limits.strangerBytes + chunkBytes;
     const count = ({ length }: Buffer) => {
       left -= length;

@@ -4,7 +4,7 @@ import type { Broker, Core } from './broker.js';
 
 /** Broker metrics for $SYS and /metrics. */
 export interface BrokerFigures {
-  /** PUBLISH packets received and accepted, and sent. */
+  /** PUBLISH packets that were received and accepted, and that were sent. */
   received: number;
   sent: number;
   /** Payloads that do not conform to the protocol. */
@@ -16,7 +16,10 @@ export interface BrokerFigures {
   clients: number;
   /** Maximum number of concurrent clients. */
   clientsMost: number;
-  /** Clients from which reading is paused because they publish faster than their limit, and the total duration of such pauses, ms. */
+  /**
+   * Clients that are currently read more slowly because they publish faster than their limit, and the total duration of such pauses,
+   * ms.
+   */
   throttled: number;
   throttledMs: number;
   /** Expired sessions. */
@@ -42,15 +45,15 @@ export interface BrokerFigures {
 export interface BrokerDepths {
   sessions: number;
   sessionsConnected: number;
-  /** Messages queued for sessions, and their bytes as of the last sweep. */
+  /** Number of messages queued for sessions, and their size at the last sweep, bytes. */
   queuedMessages: number;
   queuedBytes: number;
   retainedMessages: number;
   retainedBytes: number;
-  /** Subscriptions of all sessions, and those of them that are shared. */
+  /** Number of subscriptions of all sessions, and of the shared ones among them. */
   subscriptions: number;
   sharedSubscriptions: number;
-  /** Session log records that wait to be written to disk. */
+  /** Number of session log records waiting to be written to disk. */
   logBacklog: number;
 }
 
@@ -119,7 +122,7 @@ function figuresOf(core: Core, uptimeMs: number): Record<string, string | number
 
 const minutes = [1, 5, 15] as const;
 
-/** Counters by the name of their rates. */
+/** Counters, named after their rates. */
 const countersOf = (figures: BrokerFigures): [string, number][] => [
   ['messages/received', figures.packetsIn],
   ['messages/sent', figures.packetsOut],

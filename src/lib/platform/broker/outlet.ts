@@ -4,7 +4,7 @@ import type { Core } from './broker.js';
 import type { Link, Outgoing, Session } from './sessions.js';
 import { ack, type BrokerMessage, type ConnectPacket, encodeDelivery, type Qos } from './wire.js';
 
-/** Bytes that may be pending in a socket before messages are kept in the session's queue. */
+/** Bytes that may be pending in a socket before messages are held in the session's queue. */
 const roomyBytes = 1024 ** 2;
 
 /** A client's limits for the messages that it receives, from CONNECT. */
@@ -23,7 +23,7 @@ export class Outlet implements Link {
   throttled = false;
   /** Aliases of topics; created when the client accepts any. */
   private aliases: Map<string, number> | null = null;
-  /** Bytes accepted by the system. */
+  /** Bytes accepted by the operating system. */
   taken = 0;
   /** Called when the socket can accept more again. */
   onRoom: (() => void) | null = null;
@@ -143,7 +143,8 @@ export class Outlet implements Link {
   }
 
   /**
-   * Closes the socket when pending output is written, or after `patienceMs`: a client that does not read would otherwise keep it open.
+   * Closes the socket when pending output has been written, or after `patienceMs`, because a client that does not read would otherwise keep
+   * it open.
    * @param lingers waits for the client to close its side first, so that packets that it sends meanwhile do not reset the connection
    */
   end(patienceMs: number, lingers = false): void {
@@ -173,7 +174,7 @@ export class Outlet implements Link {
 
 const lookMs = 500;
 
-/** Queue length at which publishers to a connected client are paused, and the length at which they resume. */
+/** Queue length at which publishers to a connected client are paused, and length at which they resume. */
 const behindMessages = 1000;
 
 const caughtUpMessages = 500;

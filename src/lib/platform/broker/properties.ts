@@ -55,7 +55,7 @@ const forwarded: readonly number[] = [
   property.userProperty,
 ];
 
-/** Properties that each packet of a client may have (table 2-4). */
+/** Properties allowed in each packet that clients send (table 2-4). */
 const allowed = {
   connect: new Set<number>([
     ...[property.sessionExpiryInterval, property.authenticationMethod, property.authenticationData],

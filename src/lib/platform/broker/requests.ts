@@ -32,10 +32,10 @@ import {
 // By default, mqtt-packet creates 65,536 buffers with the first packet, one for each packet identifier, which take over 8 MB.
 writeToStream.cacheNumbers = false;
 
-/** Largest SUBSCRIBE or similar packet, bytes: mqtt-packet needs a few microseconds per filter, during which other clients wait. */
+/** Largest SUBSCRIBE or similar packet, bytes. mqtt-packet needs a few microseconds per filter, during which other clients wait. */
 const largestRequest = 256 * 1024;
 
-/** Largest value of a four byte integer; as a session expiry interval it means never. */
+/** Largest four-byte integer; as a session expiry interval, it means never. */
 const never = 0xffff_ffff;
 
 /** Receive Maximum of a client that does not specify one (MQTT 5, section 3.1.2.11.3). */
@@ -78,7 +78,7 @@ const unread: ConnectPacket = {
   ...{ maximumPacketSize: Number.POSITIVE_INFINITY, requestProblem: true, authenticationMethod: null },
 };
 
-/** The settings in CONNECT's properties, with the defaults of absent ones (MQTT 5, section 3.1.2.11). */
+/** The settings in CONNECT's properties, with defaults for absent ones (MQTT 5, section 3.1.2.11). */
 function settingsOf({ values }: Properties): Partial<ConnectPacket> {
   const numberOf = (id: number, absent: number) => Number(values.get(id) ?? absent);
   const expiry = numberOf(property.sessionExpiryInterval, 0);
@@ -149,7 +149,7 @@ export function readUnsubscribe(frames: Frames, level: MqttVersion): { id: numbe
   return { id, filters };
 }
 
-/** An invalid filter is a protocol violation, which ends the connection (MQTT 5, 4.13.1; 3.1.1, 4.8). @throws ProtocolError */
+/** Rejects an invalid filter, which is a protocol violation and ends the connection (MQTT 5, 4.13.1; 3.1.1, 4.8). @throws ProtocolError */
 function checkFilter(filter: string): void {
   if (filter === '') throw protocolError('an empty topic filter');
   if (!isSubscription(filter)) throw protocolError('an invalid topic filter');
@@ -205,9 +205,9 @@ function parse<C extends 'connect' | 'subscribe' | 'unsubscribe'>(
 ): { packet: Extract<Packet, { cmd: C }>; properties: Properties[] } {
   const { buffer, start, from, to } = frames;
   if (to - from > largestRequest) throw new ProtocolError('a packet is too long', { reason: 0x95 });
-  // A copy: retained parts must not keep the whole incoming chunk alive.
+  // Copied, because retained parts must not keep the whole incoming chunk alive.
   const bytes = Buffer.from(buffer.subarray(start, to));
-  // MQTT 3.1 sets DUP on requests that are sent again.
+  // MQTT 3.1 sets DUP on resent requests.
   if (level === 3) bytes[0]! &= 0xf7;
   const reader = parser({ protocolVersion: level });
   const inside = reader as unknown as ParserInside;

@@ -6,7 +6,7 @@ import { type BrokerMessage, hasExpired, weightOf } from './wire.js';
 export class Retained {
   private readonly byTopic = new Map<string, BrokerMessage>();
   bytes = 0;
-  /** Messages retained by clients: the platform's own do not count against the limit. */
+  /** Messages retained by clients; the platform's own do not count against the limit. */
   private readonly theirs = { messages: 0, bytes: 0 };
 
   constructor(
@@ -47,7 +47,7 @@ export class Retained {
     return after <= this.limits.bytes && (before !== undefined || messages < this.limits.messages);
   }
 
-  /** An empty payload deletes the retained message (MQTT 3.1.1, 3.3.1.3). */
+  /** Retains a message. An empty payload deletes the topic's retained message (MQTT 3.1.1, 3.3.1.3). */
   set(message: BrokerMessage): void {
     const { topic, payload, qos, properties, expiresAt } = message;
     const before = this.byTopic.get(topic);
@@ -83,7 +83,10 @@ export class Retained {
     for (const [topic, message] of this.byTopic) yield fits(topic) ? this.current(message) : null;
   }
 
-  /** Messages that the log must store: desired and reported are in the database, and $SYS is regenerated. */
+  /**
+   * Messages that the log must store. Excludes desired and reported, which are in the database, and $SYS,
+   * which is regenerated.
+   */
   *logged(): Generator<BrokerMessage> {
     for (const message of this.byTopic.values()) if (isLogged(message.topic)) yield message;
   }

@@ -18,11 +18,11 @@ interface Slot {
   bytes: number;
   /** Acknowledges the message to its publisher once it is stored. `matched`: whether it had a subscriber. */
   acknowledge: ((matched: boolean) => void) | null;
-  /** Whether a reader in this process delays the message; later messages then do not wait for it. */
+  /** Whether a reader in this process is delaying the message, so that later messages do not wait for it. */
   loose?: boolean;
 }
 
-/** Message streams are not retained, because memory would grow. */
+/** Message streams are not retained, because they would use more and more memory. */
 const streamed = /\/(telemetry|inference|reply|log)(\/|$)/;
 
 /**
@@ -99,13 +99,13 @@ export class Inbox {
     if (this.broken) return;
     this.broken = true;
     this.connection.fail(error);
-    // Stored messages are delivered: if their publisher does not return, they will not be sent again.
+    // Stored messages are delivered anyway, because they will not be resent if their publisher does not return.
     for (const slot of this.slots) if (slot.accepted) this.core.router.deliver(slot.accepted);
     this.slots.clear();
   }
 }
 
-/** Permanent errors: resending the message would not help. */
+/** Permanent errors, for which resending the message would not help. */
 const unstorable = new Set<string>(['AIOT_MESSAGE_MALFORMED', 'AIOT_NOT_FOUND']);
 
 interface StoringParts {
@@ -136,7 +136,7 @@ export async function storeMessage(
 
 interface RouterParts {
   state: BrokerState;
-  /** A function, because the log is created after the state that it restores. */
+  /** A function, because the log is opened only after the state that it restores has been created. */
   sessionLog: () => SessionLog;
   limits: BrokerLimits;
   log: Logger;
@@ -145,7 +145,7 @@ interface RouterParts {
 /** A message that may be acknowledged: everything that must outlive this process is on disk. */
 interface Accepted {
   message: BrokerMessage;
-  /** Its number in the log; 0 = it is not in the log. */
+  /** Its number in the log; 0 = not in the log. */
   number: number;
   /** Session key of its publisher; null = the platform. */
   origin: string | null;
@@ -161,11 +161,11 @@ interface Plan {
   session: Session;
   /** Packet id of the message in the session; 0 = the session is not in the log. */
   id: number;
-  /** The session under which the log records the message, if that is another one. */
+  /** The session that the log records the message under, if it is a different one. */
   home?: Session | undefined;
 }
 
-/** Plans of one message, in the order of its receivers. They are looked up in that order. */
+/** Plans of one message, in the order of its receivers, which is also the order of lookups. */
 class Plans {
   private readonly all: Plan[] = [];
   private next = 0;
@@ -227,7 +227,7 @@ export class Router {
     return this.parts.state.subscriptions.share(name);
   }
 
-  /** Calls `done` when the message may be acknowledged; at once when nothing must be stored. */
+  /** Calls `done` when the message may be acknowledged: immediately if nothing must be stored. */
   accept(message: BrokerMessage, origin: Origin | null, done: Done): void {
     const { state, limits, log } = this.parts;
     let { retain } = message;
@@ -312,7 +312,7 @@ export class Router {
     return { plans, to, copied };
   }
 
-  /** Delivers an accepted message to all subscribers. Returns one of them that is behind, if any. */
+  /** Delivers an accepted message to all subscribers. Returns a subscriber that is behind, if any. */
   deliver(accepted: Accepted): Session | null {
     const { message, number, origin, plans } = accepted;
     const { state } = this.parts;
@@ -345,7 +345,7 @@ export class Router {
     return behind;
   }
 
-  /** Hands a message to one member: to the planned one, unless the session of that member has ended since. */
+  /** Hands a message to one member: the planned one, unless that member's session has ended since. */
   private deliverShared(share: Share<Session>, copies: Copies, plan: Plan | undefined): Session | null {
     const { message, plain, number } = copies;
     const isThere = plan !== undefined && share.members.has(plan.session);
@@ -369,7 +369,7 @@ export class Router {
     return session;
   }
 
-  /** The session under which the log records a planned message, so that another session can take the record over; undefined = none. */
+  /** The session that the log records a planned message under, so that another session can take over the record; undefined = none. */
   private holder(plan: Plan | undefined): Session | undefined {
     const session = plan && (plan.home ?? (plan.id > 0 ? plan.session : undefined));
     return session && this.parts.state.sessions.get(session.key) === session ? session : undefined;
@@ -421,7 +421,7 @@ export class Router {
     this.parts.sessionLog().append(record);
   }
 
-  /** Ends a session: shared messages pass to other members, everything else queued for it is deleted. */
+  /** Ends a session: its shared messages pass to other members, and everything else queued for it is deleted. */
   end(session: Session): void {
     const { state, sessionLog } = this.parts;
     redistribute(this, session, true);
@@ -482,7 +482,7 @@ function ownedCopy({ topic, payload, qos, properties, expiresAt }: BrokerMessage
 
 /**
  * Stores and delivers a will or a message of the platform. Resolves with a subscriber that is behind, or null.
- * @param key key of the session whose will it is
+ * @param key key of the session that the will belongs to
  */
 export function send(
   { router }: Core,

@@ -15,7 +15,7 @@ import type { BrokerMessage, Grant, Qos } from './wire.js';
 interface LogOptions {
   folder: string;
   sync?: Sync | undefined;
-  /** The complete current state: a new file begins with it. Each function makes one record of it, possibly after later changes. */
+  /** The complete current state, which a new file begins with. Each function creates one record, possibly after later changes. */
   snapshot: () => Iterable<() => LogRecord>;
   /** Minimum size at which the file is compacted, bytes. */
   compactBytes?: number;
@@ -28,13 +28,13 @@ interface LogOptions {
 
 type Done = (error: unknown) => void;
 
-/** Records written in one batch. `done` is called when they are on disk; absent if no caller waits. */
+/** Records written together. `done` is called when they are on disk; absent if no caller is waiting. */
 interface Commit {
   records: readonly LogRecord[];
   done?: Done;
 }
 
-/** A record without a waiting caller is written within this time, ms. */
+/** Time within which a record without a waiting caller is written, ms. */
 const lazyMs = 100;
 
 const chunkBytes = 1024 ** 2;
@@ -50,7 +50,7 @@ export class SessionLog {
   private readonly commits = new GroupCommit<Commit>((batch) => this.write(batch));
   private readonly lines = new Lines();
   private timer: NodeJS.Timeout | undefined;
-  /** Whether a write has failed; memory is then ahead of the file until the file is rewritten. */
+  /** Whether a write has failed, so that memory is ahead of the file until the file is rewritten. */
   private behind = false;
   private closed = false;
   /** CRC-32 of the file, and how many of its bytes are known to be on disk. */
@@ -84,7 +84,7 @@ export class SessionLog {
     return { log, damaged };
   }
 
-  /** Reports content missing since the last note, and notes the current state. */
+  /** Reports content that has been lost since the last note, and notes the current state. */
   private async compare(now: Parameters<typeof logFindings>[0]): Promise<void> {
     const { ledger, counts, damage } = this.options;
     const notes = (await ledger?.load()) ?? [];
@@ -136,7 +136,7 @@ export class SessionLog {
     }, lazyMs);
   }
 
-  /** Adds a record to the one before it: acknowledgments arrive many at a time. Returns whether it could. */
+  /** Merges a record into the previous one, because many acknowledgments arrive at a time. Returns whether it could. */
   private joins(record: LogRecord): boolean {
     const last = this.commits.waiting.at(-1);
     if (record.k !== 'done' || !last || last.done) return false;
@@ -247,7 +247,7 @@ export class SessionLog {
 
 const qos = z.union([z.literal(0), z.literal(1), z.literal(2)]);
 
-/** Topic, payload in base64, QoS, retained; forwarded properties in base64, and when it expires, ms since 1970. */
+/** Topic, payload in base64, QoS, retain flag, forwarded properties in base64, and expiry time, ms since 1970. */
 const message = z.tuple([
   z.string(),
   z.base64(),
@@ -260,7 +260,7 @@ const message = z.tuple([
 /** Filter, QoS; No Local (1) and Retain As Published (2) as bits, and the subscription identifier. */
 const subscription = z.tuple([z.string(), qos, z.number().optional(), z.number().optional()]);
 
-/** Differences of one receiver's copy: its shared subscription, its subscription identifiers, and its retain flag. */
+/** Properties of one receiver's copy that differ: its shared subscription, its subscription identifiers, and its retain flag. */
 const copy = z.object({
   g: z.string().optional(),
   i: z.array(z.number()).optional(),
@@ -273,8 +273,8 @@ const receiver = z.tuple([z.string(), z.union([z.literal(1), z.literal(2)]), z.n
 /** A line of the session log. `BrokerState.apply` implements the effect of each. */
 const recordSchema = z.discriminatedUnion('k', [
   /**
-   * A session exists. `off`: when the client disconnected; null while it is connected. `x`: how long the session is kept after that, ms (absent =
-   * the limit). `sent`: packet ids of the messages that were sent but not acknowledged by then; absent while the client is connected.
+   * A session exists. `off`: when the client disconnected; null while it is connected. `x`: how long the session is kept after that, ms
+   * (absent = the limit). `sent`: packet ids of messages sent but not acknowledged at that time; absent while the client is connected.
    */
   z.object({
     ...{ k: z.literal('session'), s: z.string(), off: z.number().nullable(), x: z.number().optional() },
@@ -284,8 +284,8 @@ const recordSchema = z.discriminatedUnion('k', [
   z.object({ k: z.literal('sub'), s: z.string(), f: z.array(subscription) }),
   z.object({ k: z.literal('unsub'), s: z.string(), f: z.array(z.string()) }),
   /**
-   * Message `n` for the sessions in `to`. `r`: it is also the topic's retained message. `from`: the session and the packet id with which it
-   * was received with QoS 2.
+   * Message `n` for the sessions in `to`. `r`: it is also the topic's retained message. `from`: the session and packet id that it was
+   * received under with QoS 2.
    */
   z.object({
     k: z.literal('message'),
@@ -297,7 +297,7 @@ const recordSchema = z.discriminatedUnion('k', [
     /** The message was sent to the client, or the client has received it and must release its packet id. */
     state: z.enum(['sent', 'released']).optional(),
   }),
-  /** The session has finished with message `n` and those in `more`. `g`: only with the copies of that shared subscription. */
+  /** The session has finished with message `n` and those in `more`; with `g`, only with the copies of that shared subscription. */
   z.object({
     ...{ k: z.literal('done'), s: z.string(), n: z.number(), g: z.string().optional() },
     more: z.array(z.number()).optional(),
@@ -359,7 +359,7 @@ const keptBytes = chunkBytes;
 /** Lines of records in one reusable buffer. A line is JSON, whose last member is the CRC-32 of the rest. */
 class Lines {
   private buffer = Buffer.alloc(0);
-  /** Number of lines, and their length. */
+  /** Number of lines, and their total length in bytes. */
   count = 0;
   bytes = 0;
 
@@ -423,7 +423,7 @@ function hexOf(sum: number): string {
 export interface BrokerCounts {
   retained: number;
   sessions: number;
-  /** Names of the first `mostNoted`: `retained message TOPIC`, `session CLIENT`. */
+  /** Names of the first `mostNoted` items: `retained message TOPIC`, `session CLIENT`. */
   names: string[];
 }
 
@@ -470,7 +470,7 @@ function logFindings(
   };
   if (note && note.bytes > 0) {
     if (number === null || number < note.number) return found(note.number, 'is gone');
-    // A newer file began with the complete state; the platform was killed before it was noted.
+    // A newer file had begun with the complete state, and the platform was killed before it was noted.
     if (number === note.number && bytes.length < note.bytes) return found(number, 'is shorter than it was');
   }
   if (damaged > 0) return found(number ?? 1, `holds ${plural(damaged, 'damaged line')}`);
@@ -499,7 +499,7 @@ export async function verifyBrokerLog(
   { store }: { store?: Store | undefined } = {},
 ): Promise<Finding[]> {
   const folder = join(dataDir, 'broker');
-  // Read the notes before the log: everything that they record is on disk by then.
+  // The notes are read before the log, so that everything they record is already in it.
   const notes = store ? await ledgerIn<BrokerCounts>(store, 'broker').load() : [];
   const newest = (await logFiles(folder)).at(-1);
   const bytes = newest ? await readFile(join(folder, newest)) : Buffer.alloc(0);

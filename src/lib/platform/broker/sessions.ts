@@ -18,7 +18,7 @@ export interface Will {
   message: BrokerMessage;
   device: string | null;
   token: string | null;
-  /** How long the will waits after the client has disconnected, and the lifetime of its message once published, both in seconds. */
+  /** How long the will is delayed after the client has disconnected, and the lifetime of its message once published, both in seconds. */
   delaySeconds: number;
   expirySeconds: number | undefined;
   /** When the will is due, ms since 1970; null while the client is connected. */
@@ -47,7 +47,7 @@ export class BrokerState {
   constructor(
     readonly subscriptions: Subscriptions<Session>,
     readonly retained: Retained,
-    /** How long a session outlives its connection if its record does not state a time, ms. */
+    /** How long a session outlives its connection if its record does not specify a time, ms. */
     private readonly usualExpiryMs: number,
   ) {}
 
@@ -56,7 +56,7 @@ export class BrokerState {
     this.subscriptions.add(filter, session, grant);
   }
 
-  /** Returns whether there was such a subscription. */
+  /** Removes a subscription. Returns whether it existed. */
   unsubscribe(session: Session, filter: string): boolean {
     if (!session.subscriptions.delete(filter)) return false;
     this.subscriptions.remove(filter, session);
@@ -146,13 +146,13 @@ export class BrokerState {
     const [key, qos, id, copy] = to;
     const session = this.sessions.get(key);
     if (!session) return;
-    // A record with id 0 was for the client of another member of a shared subscription.
+    // A record with id 0 was for another member of a shared subscription.
     const unknown = session.mayHaveSent && id > 0 ? 'restored' : 'waiting';
     const state = logged === 'sent' ? 'again' : (logged ?? unknown);
     session.restore({ number: n, message, qos, id, state, ids: copy?.i ?? null, share: copy?.g });
   }
 
-  /** Numbers of retained messages and of sessions, with the names of the first ones of each. */
+  /** Numbers of retained messages and of sessions, each with the names of the first ones. */
   counts(): BrokerCounts {
     const counts: BrokerCounts = { retained: 0, sessions: 0, names: [] };
     for (const { topic } of this.retained.logged()) {
@@ -164,7 +164,7 @@ export class BrokerState {
     return counts;
   }
 
-  /** The current state, as functions that create one record each: encoding all messages at once would block other clients. */
+  /** The current state, as functions that create one record each, because encoding all messages at once would block other clients. */
   *snapshot(): Generator<() => LogRecord> {
     const { number: n } = this;
     yield () => ({ k: 'message', n, m: ['', '', 0, false], to: [] });
@@ -205,7 +205,7 @@ function always(record: LogRecord): () => LogRecord {
 export function loggedReceiver(session: Session, entry: Omit<Outgoing, 'message' | 'state'>): LoggedReceiver {
   const { qos, id, ids, share, home } = entry;
   const copy = { ...(share === undefined ? {} : { g: share }), ...(ids === null ? {} : { i: [...ids] }) };
-  // That session has a packet id of its own, so this one's is not recorded.
+  // That session has its own packet ids, so this one's is not recorded.
   const place = home ? ([home.key, qos, 0] as const) : ([session.key, qos, id] as const);
   return share === undefined && ids === null ? [...place] : [...place, copy];
 }
@@ -231,7 +231,7 @@ export interface Link {
   readonly roomy: boolean;
   /** Whether the client's acknowledgments are read late, because it publishes faster than its limit. */
   readonly throttled: boolean;
-  /** Number of bytes that wait in the socket. */
+  /** Number of bytes waiting in the socket. */
   readonly waiting: number;
   /** Number of bytes accepted so far. */
   readonly taken: number;
@@ -245,15 +245,15 @@ export interface Outgoing {
   qos: 1 | 2;
   id: number;
   /**
-   * `again`: it was sent on an earlier connection. `restored`: it is from the log, and may have been sent. `released`: the client has it (PUBREC), and
-   * must release its id.
+   * `again`: it was sent on an earlier connection. `restored`: it is from the log, and may have been sent. `released`: the client has
+   * received it (PUBREC), and must release its id.
    */
   state: 'waiting' | 'sent' | 'again' | 'restored' | 'released';
   /** Identifiers of the matching subscriptions; null = none. */
   ids: readonly number[] | null;
   /** Name of the shared subscription that it came through. */
   share?: string | undefined;
-  /** The session under which the log records it, if not this one: a member of the same shared subscription that outlives this session. */
+  /** The session that the log records it under, if not this one: a member of the same shared subscription that outlives this session. */
   home?: Session | undefined;
 }
 
@@ -262,7 +262,9 @@ const largestWindow = 100;
 
 const largestId = 65_535;
 
-/** Client state that survives between connections (MQTT 5 and 3.1.1, section 4.1). A session that ends with its connection is not in the log. */
+/**
+ * Client state that survives between connections (MQTT 5 and 3.1.1, section 4.1). Sessions that end with their connection are not logged.
+ */
 export class Session {
   readonly subscriptions = new Map<string, Grant>();
   /** Messages for the client by packet id, in order. */
@@ -279,7 +281,7 @@ export class Session {
   readonly incoming = new Map<number, boolean>();
   link: Link | null = null;
   bytes = 0;
-  /** Number that increases with each acknowledgment. */
+  /** Increases with each acknowledgment. */
   progress = 0;
   /** Retained messages for its new subscriptions; null when all are sent. */
   retainedFeed: RetainedFeed | null = null;
@@ -287,9 +289,9 @@ export class Session {
   readonly waiters = new Set<() => void>();
   /** Whether publishers have waited long enough for this session; they do not wait again until it has caught up. */
   lagging = false;
-  /** Time since which its client is disconnected, ms since 1970; null while connected. */
+  /** When its client disconnected, ms since 1970; null while connected. */
   offlineSince: number | null = null;
-  /** While the log is replayed: whether its messages may have been sent, because their client was connected. */
+  /** During log replay: whether its messages may have been sent, because the client was connected. */
   mayHaveSent = true;
 
   constructor(
@@ -303,7 +305,7 @@ export class Session {
     return this.outgoing.size;
   }
 
-  /** Whether a message would be sent at once. */
+  /** Whether a new message would be sent immediately. */
   get hasRoom(): boolean {
     return this.link?.roomy === true && this.inFlight + this.unsent.length - this.next < this.window;
   }
@@ -376,7 +378,7 @@ export class Session {
   dropOldest(): Outgoing | null {
     for (let at = this.next; at < this.unsent.length; at++) {
       const entry = this.unsent[at]!;
-      // A QoS 2 message that was sent before is kept, because the client may know its id.
+      // A QoS 2 message that was already sent is kept, because the client may know its id.
       if (entry.state === 'sent' || (entry.state !== 'waiting' && entry.qos === 2)) continue;
       if (this.outgoing.get(entry.id) !== entry) continue;
       this.unsent.splice(at, 1);
@@ -493,7 +495,7 @@ export class Session {
     this.remove(entry);
   }
 
-  /** Removes a message regardless of its state: used when an earlier run's log is replayed. */
+  /** Removes a message regardless of its state, for replaying an earlier run's log. */
   forget(number: number, share?: string): Outgoing | undefined {
     const entry = this.numbered(number, share);
     if (entry) this.remove(entry);
@@ -512,7 +514,7 @@ export class Session {
     return undefined;
   }
 
-  /** Frees the content of a message that the client has received: only the id is still needed. */
+  /** Frees the content of a message that the client has received, because only the id is still needed. */
   private release(entry: Outgoing): void {
     const { qos, retain } = entry.message;
     this.bytes -= weightOf(entry.message);

@@ -3,8 +3,8 @@ import type { Outgoing, Session } from './sessions.js';
 import type { Share } from './topics.js';
 import type { Qos } from './wire.js';
 
-// Shared subscriptions (MQTT 5, section 4.8.2). Each message goes to one member. Members that can receive it at once take turns; if none can, the one
-// with the shortest queue gets it. When a member disconnects, its unacknowledged messages pass to another.
+// Shared subscriptions (MQTT 5, section 4.8.2). Each message goes to one member. Members that can receive it immediately take turns; if
+// none can, the one with the shortest queue gets it. When a member disconnects, its unacknowledged messages pass to another.
 
 type Member = Share<Session>;
 
@@ -30,10 +30,7 @@ export function nextMember(share: Member, qos: Qos): Session | null {
   return shortest;
 }
 
-/**
- * A member under whose session the log can record a message, if the message's receiver has a session that is not in the log. Undefined =
- * there is none.
- */
+/** A member whose session the log can record a message under, if the receiver's own session is not in the log; undefined = none. */
 export function homeOf({ members }: Member, except: Session | null, qos: Qos): Session | undefined {
   for (const [session, grant] of members) {
     if (session !== except && session.persistent && Math.min(grant.qos, qos) > 0) return session;
@@ -42,8 +39,8 @@ export function homeOf({ members }: Member, except: Session | null, qos: Qos): S
 }
 
 /**
- * Passes a session's shared messages to connected members. If its client has disconnected, these are the unacknowledged ones; if it has unsubscribed,
- * the unsent ones. QoS 2 messages that were sent stay, because their client may have them (section 4.8.2).
+ * Passes a session's shared messages to connected members. If its client has disconnected, these are the unacknowledged ones; if it has
+ * unsubscribed, the unsent ones. QoS 2 messages that were sent stay, because the client may have received them (section 4.8.2).
  * @param toOffline also considers members without a connected client, because the session ends or has lost the right to the messages
  * @param only the shared subscriptions whose messages are passed on; all when absent
  */
@@ -109,7 +106,7 @@ function move(
   session.pump();
 }
 
-/** Moves log records from a session that ends to another member, if members that are not in the log still have to receive the messages. */
+/** Moves log records from an ending session to another member, if members that are not in the log must still receive the messages. */
 export function findNewHomes(router: Router, ended: Session): void {
   for (const name of ended.shares()) {
     const share = router.share(name);

@@ -15,7 +15,7 @@ import {
   type SubscribeRequest,
 } from './wire.js';
 
-/** Retained messages examined before yielding to other work. */
+/** Number of retained messages to examine before yielding to other work. */
 const stride = 10_000;
 
 /** Acknowledges a SUBSCRIBE once the subscriptions are on disk, then sends retained messages. */
@@ -87,10 +87,12 @@ function reasonToRefuse(
   return maySubscribe(identity!, filterWithin(filter)) ? 0 : reasonCode.notAuthorized;
 }
 
-/** Number of unacknowledged messages at which sending of retained messages pauses, for sessions that end with their connection. */
+/** Number of unacknowledged messages at which the sending of retained messages pauses, for sessions that end with their connection. */
 const queuedMost = 500;
 
-/** Bytes pending in the socket at which sending of retained messages pauses. Below the limit at which publishers wait for the client. */
+/**
+ * Bytes pending in the socket at which the sending of retained messages pauses; below the limit at which publishers wait for the client.
+ */
 const pendingMost = 512 * 1024;
 
 /**
@@ -98,7 +100,7 @@ const pendingMost = 512 * 1024;
  * reconnects, sending continues.
  */
 export class RetainedFeed {
-  /** Filters still to be processed. A filter that is requested again meanwhile is processed once. */
+  /** Filters still to be processed. A filter that is requested again in the meantime is processed once. */
   private readonly requests = new Map<string, SubscribeRequest>();
   private current: { request: SubscribeRequest; messages: Iterator<BrokerMessage | null> } | null = null;
   private isBusy = false;
@@ -134,7 +136,7 @@ export class RetainedFeed {
     });
   };
 
-  /** Sends messages, up to a stride. Returns whether none is left. */
+  /** Sends messages, up to a stride. Returns whether none are left. */
   private sendSome(): boolean {
     for (let count = 0; count < stride && this.hasRoom(); count++) {
       this.current ??= this.nextRequest();

@@ -6,22 +6,22 @@ import type { Core } from './broker.js';
 import { type Link, Session } from './sessions.js';
 import type { BrokerMessage } from './wire.js';
 
-/** Called with each message. It must not wait for anything: publishers do not wait for it. */
+/** Called with each message. Must not block, because publishers do not wait for it. */
 type Take = (message: Message) => void;
 
 /** Called if an external broker ends the subscription. */
 type Ended = (error: unknown) => void;
 
 /**
- * Follows a filter: its retained messages first, then new ones. It may be any filter except a shared subscription; the caller checks the
- * permission. Returns a function that ends it.
+ * Follows a filter: its retained messages first, then new ones. Any filter is allowed except a shared subscription; the caller checks
+ * permissions. Returns a function that ends it.
  */
 export type Tail = (filter: string, take: Take, ended: Ended) => Promise<() => Promise<void>>;
 
 /** Maximum number of retained messages that a tail begins with; users would not read more. */
 const mostRetained = 200;
 
-/** Retained messages examined before yielding to other work. */
+/** Number of retained messages to examine before yielding to other work. */
 const stride = 10_000;
 
 /** Tails of the embedded broker: subscriptions with QoS 0 in a session without a connection. */
@@ -29,7 +29,7 @@ export function tailIn(core: Pick<Core, 'state' | 'now' | 'log'>): Tail {
   const { state, log } = core;
   return async (filter, take) => {
     const session = new Session(`tail:${randomUUID()}`, false, 0);
-    // This runs within the delivery to all subscribers, which an error must not end.
+    // Runs within the delivery to all subscribers, which an error must not end.
     const passOn = (message: BrokerMessage) => {
       try {
         take(shown(message, core.now()));
@@ -51,7 +51,7 @@ export function tailIn(core: Pick<Core, 'state' | 'now' | 'log'>): Tail {
   };
 }
 
-/** Tails of an external broker: each is a client of it. `closed` is called with each that has ended. */
+/** Tails of an external broker, of which each is a client. `closed` is called with each one that has ended. */
 export function tailOf(streams: Pick<LocalStreams, 'openSource'>, closed: (source: Source) => void): Tail {
   return async (filter, take, ended) => {
     const source = await streams.openSource(filter, { queue: mostRetained, overflow: 'drop' });

@@ -74,12 +74,12 @@ export function sharedFilter(filter: string): { group: string; filter: string } 
 
 const sharedPrefix = '$share/';
 
-/** The filter whose messages a subscription receives: permissions apply to this one. */
+/** The filter whose messages a subscription receives, which permissions apply to. */
 export function filterWithin(filter: string): string {
   return sharedFilter(filter)?.filter ?? filter;
 }
 
-/** Whether a text is a valid filter or shared subscription, whose group has a name without wildcards. */
+/** Whether a text is a valid filter, or a valid shared subscription, whose group name contains no wildcards. */
 export function isSubscription(text: string): boolean {
   if (!text.startsWith(sharedPrefix)) return isFilter(text);
   const shared = sharedFilter(text);
@@ -128,19 +128,19 @@ interface Node<T> extends Place<T> {
   children: Map<string, Node<T>>;
 }
 
-/** Topics whose receivers are cached. */
+/** Number of topics whose receivers are cached. */
 const remembered = 1000;
 
 /**
- * Subscriptions by filter. Filters without wildcards, which are most, are looked up directly; the others are in a tree of their levels. The receivers
- * of a topic are cached until a subscription changes.
+ * Subscriptions by filter. Filters without wildcards, which are the majority, are looked up directly; the others are in a tree of their
+ * levels. The receivers of a topic are cached until a subscription changes.
  */
 export class Subscriptions<T> {
   private readonly exact = new Map<string, Place<T>>();
   private readonly root: Node<T> = newNode();
   private readonly known = new Map<string, Receivers<T>>();
   count = 0;
-  /** How many of them are shared. */
+  /** Number of shared subscriptions among them. */
   sharedCount = 0;
 
   /** Adds a subscription or changes its options. */
@@ -248,7 +248,7 @@ export class Subscriptions<T> {
     const one = hidden ? undefined : node.children.get('+');
     if (one) this.walk(one, levels, depth + 1, take);
     const same = node.children.get(levels[depth]!);
-    // A topic level is never a wildcard: such topics are rejected on arrival.
+    // A topic level is never a wildcard, because such topics are rejected on arrival.
     if (same) this.walk(same, levels, depth + 1, take);
   }
 

@@ -14,8 +14,8 @@ import type { BrokerMessage } from './wire.js';
 // Wills (MQTT 5 and 3.1.1, section 3.1.2.5), and the presence of devices, which usually report going offline by a will.
 
 /**
- * Called when the client of a session has disconnected. Its will is published now, or when the delay is over or the session ends, whichever is first
- * (MQTT 5, section 3.1.3.2.2). Resolves when a will that is published now is stored.
+ * Called when the client of a session has disconnected. Its will is published now, or when the delay is over or the session ends, whichever
+ * comes first (MQTT 5, section 3.1.3.2.2). If it is published now, resolves once it is stored.
  */
 export async function beginWill(core: Core, session: Session, isDropped: boolean): Promise<void> {
   const { key, expiryMs } = session;
@@ -34,7 +34,7 @@ export async function beginWill(core: Core, session: Session, isDropped: boolean
 export async function endPendingWill(core: Core, key: string): Promise<void> {
   const dueAt = core.state.wills.get(key)?.dueAt ?? null;
   if (dueAt === null) return;
-  // A will whose delay is over may wait for the next sweep.
+  // A will whose delay is over may still be waiting for the next sweep.
   await endWill(core, key, dueAt > core.now() ? 'dropped' : 'told');
 }
 
@@ -48,7 +48,7 @@ export async function endWill(core: Core, key: string, how: 'told' | 'dropped'):
     if (how === 'told' && !isOutdated(core, will) && (await mayBePublished(core, key, will)))
       await tell(core, key, messageOf(will, core.now()));
   } catch (error) {
-    // The rights of its author could not be checked. The next sweep tries again.
+    // The author's rights could not be checked. The next sweep tries again.
     if (!wills.has(key)) wills.set(key, { ...will, dueAt: core.now() });
     throw error;
   }
@@ -59,7 +59,7 @@ export async function endWill(core: Core, key: string, how: 'told' | 'dropped'):
 /** Checks the rights of a will's author at publication, because they may have ended while the will was pending. */
 async function mayBePublished(core: Core, key: string, will: Will): Promise<boolean> {
   const { topic } = will.message;
-  // A connection's identity was checked for as long as it was open, so a will without delay needs no check.
+  // A connection's identity was checked for as long as it was open, so a will without a delay needs no check.
   if (will.dueAt === null || (await core.mayStillPublish(will, topic))) return true;
   core.figures.refused++;
   core.log.warn({ client: key, topic }, 'dropped a will whose author has lost its rights');
@@ -105,7 +105,7 @@ function isOutdated({ isOnline }: Core, { device, message }: Will): boolean {
   return device !== null && parseTopic(message.topic)?.channel === 'presence' && isOnline(device);
 }
 
-/** Replaces the retained online message of a device that is offline and had no will by an offline message. */
+/** Replaces the retained online message of a device that is offline and had no will with an offline message. */
 export async function settlePresence(core: Core, device: string): Promise<void> {
   const topic = topicOf(device, 'presence');
   const kept = core.state.retained.get(topic);
@@ -122,7 +122,7 @@ function saysOnline(topic: string, payload: Buffer): boolean {
   }
 }
 
-/** After a start no client is connected: clients that were connected when the platform was killed disconnected unexpectedly. */
+/** After a start, no client is connected: clients that were connected when the platform was killed count as unexpectedly disconnected. */
 export async function settleAll(core: Core): Promise<void> {
   const { state, router } = core;
   for (const session of [...state.sessions.values()]) if (session.expiryMs === 0) router.end(session);

@@ -59,7 +59,7 @@ export function protocolError(message: string): ProtocolError {
 
 export type Qos = 0 | 1 | 2;
 
-/** A message as the broker forwards it; `retain` as it will be sent. */
+/** A message as the broker forwards it; `retain` is the flag as it will be sent. */
 export interface BrokerMessage {
   topic: string;
   payload: Buffer;
@@ -81,7 +81,7 @@ export function weightOf({ topic, payload, properties }: BrokerMessage): number 
 }
 
 export interface ConnectPacket {
-  /** 3 = MQTT 3.1, 4 = 3.1.1, 5 = 5, 0 = another version, for which the rest of the packet is not read. */
+  /** 3 = MQTT 3.1, 4 = 3.1.1, 5 = 5; 0 = another version, in which case the rest of the packet is not read. */
   level: 0 | MqttVersion;
   /** Whether an existing session is discarded. */
   clean: boolean;
@@ -92,11 +92,11 @@ export interface ConnectPacket {
   password: Buffer | null;
   /** How long the session outlives the connection, seconds; Infinity = as long as the broker permits. */
   sessionExpirySeconds: number;
-  /** Unacknowledged messages that the client accepts. */
+  /** Maximum number of unacknowledged messages that the client accepts. */
   receiveMaximum: number;
-  /** Bytes of a packet that the client accepts. */
+  /** Maximum size of a packet that the client accepts, bytes. */
   maximumPacketSize: number;
-  /** Topic aliases that the client accepts. */
+  /** Maximum number of topic aliases that the client accepts. */
   topicAliasMaximum: number;
   /** Whether acknowledgments may carry reason strings. */
   requestProblem: boolean;
@@ -146,8 +146,8 @@ export function readAck({ buffer, from, to }: Frames, level: MqttVersion): numbe
 }
 
 /**
- * Checks the lower four bits of the first byte (MQTT 3.1.1, 2.2.2): 0010 for PUBREL, SUBSCRIBE and UNSUBSCRIBE, 0 for all others but PUBLISH. Clients
- * of MQTT 3.1 may set DUP among them. @throws ProtocolError
+ * Checks the lower four bits of the first byte (MQTT 3.1.1, 2.2.2): 0010 for PUBREL, SUBSCRIBE and UNSUBSCRIBE, 0 for all others but
+ * PUBLISH. MQTT 3.1 clients may also set DUP. @throws ProtocolError
  */
 export function checkFlags(head: number, level: MqttVersion): void {
   const type = head >> 4;

@@ -182,17 +182,17 @@ export function isFileName(name: string): boolean {
   );
 }
 
-/** Bytes that unauthenticated clients may store by default. */
+/** Default limit on the bytes that unauthenticated clients may store. */
 export const usualQuota = 10 * 1024 ** 3;
 
-/** Minimum size counted for a file, bytes: its name, version and event are stored as well. */
+/** Minimum size counted for a file, bytes, because its name, version and event are stored too. */
 const leastFile = 64 * 1024;
 
 /** Room for one file being uploaded. */
 export interface Room {
-  /** Call before writing this many more bytes. @throws AIOT_GUIDE_FULL */
+  /** Must be called before writing this many more bytes. @throws AIOT_GUIDE_FULL */
   take(bytes: number): void;
-  /** Must be called in every case, once the file is stored or deleted. */
+  /** Must always be called, once the file is stored or deleted. */
   end(): void;
 }
 
@@ -201,7 +201,7 @@ export interface Room {
  * them, and the output of the ingest. Signed versions belong to the registry and are not counted.
  */
 export class Quota {
-  /** Bytes at the last count, plus later additions. */
+  /** Bytes in use at the last count, plus later additions. */
   private used = 0;
   private underWay = 0;
 

@@ -9,10 +9,10 @@ import type { TlsOptions } from '../certificates.js';
 import type { Connections } from '../connections.js';
 import { bodyIsComing, closeServer, Drain } from '../listen.js';
 
-/** Time a connection has for its first byte, ms. */
+/** How long a connection may take to send its first byte, ms. */
 const greetingMs = 10_000;
 
-/** Prefixes by which Go recognizes a client that speaks HTTP without TLS: the first five bytes of a request. */
+/** Prefixes that Go recognizes HTTP without TLS by: the first five bytes of a request. */
 const plainRequests = new Set(['GET /', 'HEAD ', 'POST ', 'PUT /', 'OPTIO']);
 
 const plainAnswer = 'HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n';
@@ -25,7 +25,7 @@ export interface GuideServer {
 }
 
 /**
- * Creates an HTTPS server with HTTP/1.1 only, because microcontrollers support nothing else; clients without TLS get a plain text error, as
+ * Creates an HTTPS server with HTTP/1.1 only, because microcontrollers support nothing else. Clients without TLS get a plain-text error, as
  * from Go's server. Slow clients are disconnected.
  */
 export function createGuideServer(
@@ -47,7 +47,7 @@ export function createGuideServer(
     },
     listener,
   );
-  // Headers are limited by total size; beyond a count, Node drops headers silently.
+  // Headers are limited by their total size. With a limit on their number, Node would silently drop the rest.
   https.maxHeadersCount = 0;
   tls.follow(https);
   const drain = new Drain();
@@ -59,7 +59,7 @@ export function createGuideServer(
   https.emit('listening');
   const server = createServer((socket) => {
     if (!connections.admit(socket)) return;
-    // Clients are not authenticated here, and this listener has its own limit.
+    // Clients are not authenticated here; this listener has its own limit.
     connections.known(socket);
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
@@ -105,7 +105,8 @@ export interface ServedFile {
 }
 
 /**
- * Serves a clean path as Go's http.FileServer does: folders end in a slash and files do not, else a redirect follows. Any method is treated as GET.
+ * Serves a clean path as Go's http.FileServer does: folders end in a slash and files do not; otherwise it redirects. Any method is treated
+ * as GET.
  */
 export async function serve(
   request: IncomingMessage,
@@ -186,7 +187,7 @@ export function answer(
   headers: Record<string, string> = {},
 ): void {
   const bytes = Buffer.from(body);
-  // A body still being received would have to be read to its end before the connection could be reused.
+  // A body that is still arriving would have to be read to its end before the connection could be reused.
   const rest: Record<string, string> = bodyIsComing(response.req) ? { connection: 'close' } : {};
   response.writeHead(status, { ...headers, ...rest, 'content-length': String(bytes.length) });
   response.end(response.req.method === 'HEAD' ? undefined : bytes);

@@ -26,7 +26,7 @@ export interface KafkaAddress {
   topic: (name: string) => string;
 }
 
-/** How long a write is retried. Retries have the same sequence numbers, so that data already stored is not written twice. */
+/** How long a write is retried. Retries use the same sequence numbers, so that data is not stored twice. */
 const patience = '24h';
 
 /** Address of the relay's Kafka. @throws AIOT_USAGE for another engine, AIOT_STREAM_URL */
@@ -67,7 +67,7 @@ export async function ensureTopics(address: KafkaAddress, signal: AbortSignal): 
 }
 
 /**
- * Reads a topic from the position of the previous process. The first time, it begins with messages written since the platform was first
+ * Reads a topic from the position of the previous process. On first use, it begins with messages written since the platform was first
  * configured to read the topic; older messages are never read. `take` records the position through `store`, in the transaction of its own
  * changes.
  */
@@ -128,7 +128,10 @@ async function followOnce(
   }
 }
 
-/** Position in a topic. Its starting time is recorded at the very first start, so that messages sent before Kafka is reachable are read later. */
+/**
+ * Position in a topic. The starting time is recorded at the very first start, so that messages sent before Kafka is reachable are read
+ * later.
+ */
 export async function positionOf(store: Store, topic: string, now: number) {
   await store
     .insertInto('guidePositions')
@@ -142,7 +145,7 @@ function stand(store: Store, topic: string, next: number): Promise<unknown> {
   return store.updateTable('guidePositions').set({ next }).where('topic', '=', topic).execute();
 }
 
-/** Limits of one write. */
+/** Maximum number of messages and bytes in one write. */
 const [most, mostBytes] = [1000, 768 * 1024];
 
 const closeMs = 500;
@@ -212,7 +215,7 @@ export async function sendAll(
   }
 }
 
-/** Waits for `task`, but at most this long, ms, because a destination may never respond. */
+/** Waits at most this long, ms, for `task`, because a destination may never respond. */
 export async function atMost(ms: number, task: Promise<unknown> | undefined): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const over = new Promise<void>((resolve) => {

@@ -22,13 +22,13 @@ interface Parts {
   now: () => number;
   /** Called when there is a file that has not been announced. */
   onFile: () => void;
-  /** Called when a file could not be written; its rows are on disk, and the write is retried when more rows arrive. */
+  /** Called when a file could not be written. Its rows are in the database, and the write is retried when more rows arrive. */
   onFailed: (error: unknown) => void;
   /** Called with the number of messages that were not rows. */
   onSkipped: (count: number) => void;
 }
 
-/** Rows per INSERT: SQLite allows 32,766 variables per statement, and PostgreSQL twice as many. */
+/** Number of rows per INSERT. SQLite allows 32,766 variables per statement, and PostgreSQL twice as many. */
 const rowsAtOnce = 1000;
 
 /** Collects rows until they fill a file of raw training data. Collected rows are in the database, so a restart continues with them. */
@@ -60,7 +60,7 @@ export class Ingest {
         await along?.(transaction);
       });
       this.waiting += lines.length;
-      // The rows are already stored. If a file error failed this call, the sender would send them again.
+      // The rows are already stored. If a file error made this call fail, the sender would resend them.
       if (this.waiting >= this.parts.maxRows) await this.flush().catch(onFailed);
     });
   }
@@ -104,7 +104,7 @@ export class Ingest {
     onFile();
   }
 
-  /** A free time for the name of a new file: the present, or the first later millisecond without a file. */
+  /** A free time for the name of a new file: now, or the first later millisecond without a file. */
   private async freeTime(): Promise<number> {
     let at = Math.max(this.parts.now(), this.newest + 1);
     while (await this.parts.files.find(rawFolder, rawName(at))) at++;
@@ -128,8 +128,9 @@ const csvHeader = 'deviceID,timeStamp,current,temperature,vibration,sound';
 const fields = ['current', 'temperature', 'vibration', 'sound'] as const;
 
 /**
- * Formats a message of the guide's firmware as a line of its raw training data, without a newline. A missing field is 0.0, and a missing time is the
- * time of the reading. Returns null if it is not a JSON object with a device id, or could not be one line of six columns.
+ * Formats a message of the guide's firmware as a line of its raw training data, without a newline. A missing field is 0.0, and a missing
+ * time is the time of the reading. Returns null if it is not a JSON object with a device id, or cannot be written as one line of six
+ * columns.
  * @param at ms since 1970
  */
 export function csvLine(payload: Uint8Array, at: number): string | null {

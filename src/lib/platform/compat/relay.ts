@@ -23,24 +23,24 @@ import type { GuideParts } from './start.js';
 
 interface RelayOptions {
   dataDir: string;
-  /** Rows in one file; 0 = another program writes the data to files. */
+  /** Number of rows in one file; 0 = another program writes the data to files. */
   maxRows: number;
-  /** kafka://…; absent = MQTT alone. */
+  /** kafka://…; absent = MQTT only. */
   events: string | undefined;
 }
 
 /** How long a start waits for Kafka's topics, ms. Then it continues without them. */
 const patienceMs = 5000;
 
-/** Maximum bytes of data spooled for Kafka; beyond it, publishers wait. */
+/** Maximum size of data spooled for Kafka, bytes; beyond this, publishers wait. */
 const spoolBytes = 512 * 1024 ** 2;
 
 const ingestName = 'guide ingest';
 
 /**
- * Starts the guide's bridge and ingest: data from MQTT to Kafka and to files, control messages from Kafka to MQTT. Without Kafka, data is
- * written to files at once, and only our own control messages are sent. Acknowledged data is on disk. Resolves when data is accepted, with
- * a function that stops bridge and ingest.
+ * Starts the guide's bridge and ingest: data from MQTT to Kafka and to files, control messages from Kafka to MQTT. Without Kafka, data
+ * goes directly to files, and only our own control messages are sent. Acknowledged data is on disk. Resolves once data is accepted, with a
+ * function that stops the bridge and the ingest.
  * @throws AIOT_USAGE, AIOT_STREAM_URL, AIOT_SPOOL_BUSY
  */
 export async function startRelay(
@@ -153,7 +153,7 @@ async function startSending(own: Common & { path: string; source: () => Promise<
   };
 }
 
-/** Used without Kafka: writes messages to files through the database. */
+/** Writes messages to files through the database; used without Kafka. */
 async function startCollecting(source: Source, ingest: Ingest, { log, now }: GuideParts) {
   let failing = false;
   const collecting = (async () => {

@@ -149,8 +149,8 @@ interface Parts {
 }
 
 /**
- * The guide's device registry on top of ours: its ids are our devices' chip ids. Clients are not authenticated: a device provisioned here
- * is registered without a certificate and gets no permissions. The registration only makes its firmware start working.
+ * The guide's device registry on top of ours: its ids are the chip ids of our devices. Clients are not authenticated: a device provisioned
+ * here is registered without a certificate and gets no permissions. The registration only makes its firmware start working.
  */
 export class GuideDevices {
   constructor(private readonly parts: Parts) {}
@@ -169,7 +169,7 @@ export class GuideDevices {
     return id !== '' && this.parts.devices.knows(id);
   }
 
-  /** An existing device is left unchanged: a device suspended or revoked by an operator cannot be restored here. */
+  /** Registers a device. An existing device is left unchanged, so that one suspended or revoked by an operator cannot be restored here. */
   async provision(id: string): Promise<Provisioned> {
     if (!/^[\x21-\x7e]{1,64}$/.test(id)) return 'malformed';
     const { devices, enrolment } = this.parts;
@@ -212,7 +212,7 @@ type Target =
 
 /**
  * Parses a request target as Go's ServeMux does: it is decoded, then cleaned of `//`, `.` and `..`. An unclean path is redirected to the
- * clean one, which the guide's clients follow. Paths never reach a file system: they are looked up among names.
+ * clean one, which the guide's clients follow. Paths never reach a file system, because they are only looked up among names.
  */
 function targetOf(url: string): Target {
   const own = url.replace(/^https?:\/\/[^/?#]*/i, '');
@@ -246,8 +246,8 @@ function cleaned(path: string): string {
 const largestForm = 16 * 1024;
 
 /**
- * Returns a field as Go's Request.FormValue does: from a form, urlencoded or multipart, before the query; empty when absent. Null: the form is too
- * long or was cut off.
+ * Returns a field as Go's Request.FormValue does: from a form, urlencoded or multipart, before the query; empty when absent. Null if the
+ * form is too long or was cut off.
  */
 async function formValue(
   request: IncomingMessage,
@@ -265,7 +265,7 @@ async function inForm(body: Buffer, type: string, field: string): Promise<string
     return new URLSearchParams(body.toString('utf8')).get(field);
   }
   if (!/^multipart\/form-data\b/i.test(type)) return null;
-  // The form is small and complete by now.
+  // The form is small, and complete at this point.
   const form = await new Response(new Uint8Array(body), { headers: { 'content-type': type } })
     .formData()
     .catch(() => null);

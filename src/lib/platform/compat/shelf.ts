@@ -24,8 +24,8 @@ interface Version {
 }
 
 /**
- * Adds the registry's signed versions to the guide's files, in formats that its clients support: the model under quantized/, the training
- * under full/. Updated whenever one of these folders is requested.
+ * Adds the registry's signed versions to the guide's files, in formats that its clients support: the model under quantized/, the full
+ * training result under full/. Updated whenever one of these folders is requested.
  */
 export class Shelf {
   /** `name@version` of versions that cannot be converted to these formats. */
@@ -51,7 +51,7 @@ export class Shelf {
       const training = trainingZip(bundle, guideSavedModel(bundle), pushed);
       const time = await this.freeTime(pushed);
       const common = { modified: pushed, model: name, version };
-      // Written second: its presence means that both exist.
+      // Written second, so that its presence means that both exist.
       await this.put(
         { folder: 'full', name: `${time}-model.zip`, type: 'application/zip', ...common },
         training,
@@ -119,9 +119,10 @@ export class Shelf {
 }
 
 /**
- * A training in the format of the guide's full/: a zip with a folder that contains a SavedModel. The guide uses the folder of the first
- * file as the model. The model is in floating point; the weights of a quantized model are dequantized, because a bundle contains no others.
- * The bundle's own parts are in assets.extra, which TensorFlow ignores; that copy of the model still expects standardized inputs.
+ * A training result in the format of the guide's full/: a zip with a folder that contains a SavedModel. The guide uses the folder of the
+ * first file as the model. The model is in floating point; the weights of a quantized model are dequantized, because a bundle contains no
+ * others. The bundle's own parts are in assets.extra, which TensorFlow ignores; the copy of the model there still expects standardized
+ * inputs.
  * @param savedModel the output of `guideSavedModel`
  * @param modified ms since 1970
  */

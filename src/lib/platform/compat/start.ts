@@ -40,9 +40,9 @@ export interface GuideOptions {
   host: string;
   /** MQTT, device registry, model registry, training datastore; 0 = any free port. */
   ports: readonly [number, number, number, number];
-  /** Whether /deleteAllData works. */
+  /** Whether /deleteAllData is enabled. */
   deleteAll: boolean;
-  /** Rows in one file of raw training data; 0 = another program makes the files. */
+  /** Number of rows in one file of raw training data; 0 = another program writes the files. */
   maxRows: number;
   /** Total bytes that its clients may store. */
   quota?: number | undefined;
@@ -76,8 +76,8 @@ interface Guide {
 export const guidePorts = [30_005, 30_006, 30_007, 30_008] as const;
 
 /**
- * Starts replacements for the services of "The Architect's Guide to the AIoT". Its registries and datastore run on top of ours, its MQTT
- * broker is one of our listeners, and its bridge and ingest are included.
+ * Starts replacements for the services of "The Architect's Guide to the AIoT". The registries and the datastore run on top of ours, the
+ * MQTT broker is one of our listeners, and the bridge and the ingest are included.
  * @throws AIOT_PORT_IN_USE, AIOT_STREAM_SCHEME, AIOT_STREAM_URL
  */
 export async function startGuide(options: GuideOptions, parts: GuideParts): Promise<Guide> {
@@ -176,9 +176,9 @@ interface Parts {
 }
 
 /**
- * Implements /deleteAllData. In the model registry it deletes everything uploaded there, with the versions created from it. In the
- * datastore it deletes the files; in the device registry nothing, as in the original. A signed version belongs to the registry and stays:
- * unauthenticated clients cannot delete it.
+ * Implements /deleteAllData. In the model registry, it deletes everything uploaded there, with the versions created from it; in the
+ * datastore, the files; in the device registry, nothing, as in the original. Signed versions belong to the registry and stay, because
+ * unauthenticated clients must not delete them.
  */
 function deleteAllOf({ files, models, removal }: Parts): (service: GuideService) => Promise<void> {
   const untrusted = async ({ model, version }: GuideFile) => {

@@ -31,8 +31,8 @@ export interface Receiver {
 const text = 'text/plain; charset=utf-8';
 
 /**
- * Accepts multipart uploads and streams them to disk. The file is the first part with a file name in the field `file`, as for Go's Request.FormFile.
- * Responds 200 without a body once the file is durable; a malformed form gets 400, where the guide's servers crashed.
+ * Accepts multipart uploads and streams them to disk. The file is the first part with a file name in the field `file`, as for Go's
+ * Request.FormFile. Responds with 200 and no body once the file is durable; a malformed form gets 400, where the guide's servers crash.
  */
 export async function createReceiver(uploads: Uploads, failed: (error: unknown) => void): Promise<Receiver> {
   const { default: fastify } = await import('fastify');
@@ -46,7 +46,7 @@ export async function createReceiver(uploads: Uploads, failed: (error: unknown) 
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   app.setErrorHandler(async (error, request, reply) => {
     const status = statusFor(error);
-    // A full store is not a platform failure, and logging it would let clients fill the log.
+    // A full store is not a platform failure, and logging it would let clients flood the log.
     if (status >= 500 && !hasCode(error, 'AIOT_GUIDE_FULL')) failed(error);
     if (bodyIsComing(request.raw)) reply.header('connection', 'close');
     reply.header('x-content-type-options', 'nosniff');
@@ -110,7 +110,7 @@ interface Staged {
   type: string;
   /** Stores the file as a blob; resolves when it is durable. */
   keep(blobs: BlobStore): Promise<void>;
-  /** Must be called in every case, once the file is stored or rejected. */
+  /** Must always be called, once the file is stored or rejected. */
   discard(): Promise<void>;
 }
 
@@ -192,8 +192,8 @@ export class Uploads {
   }
 
   /**
-   * Resolves when the file and its record are durable; a model's version is recorded in the same transaction. Sending the same file again creates no
-   * new version, because a client that lost the response retries.
+   * Resolves when the file and its record are durable; a model's version is recorded in the same transaction. Sending the same file again
+   * creates no new version, because clients that lost the response retry.
    */
   keep(folder: GuideFolder, staged: Staged & { name: string }): Promise<void> {
     const { files, blobs, models, inTurn, now } = this.parts;

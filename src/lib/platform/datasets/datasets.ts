@@ -36,7 +36,7 @@ export interface Datasets {
     query: PageQuery & { device?: string | undefined; label?: string | undefined },
   ): Promise<DatasetListing>;
   /**
-   * Requires that telemetry of the stream, or an inference, has arrived for each recording.
+   * Requires that telemetry of the stream or an inference has arrived for each recording.
    * @throws AIOT_NOT_FOUND for the first recording without either
    */
   requireRecordings(
@@ -75,7 +75,7 @@ const nothing: RecordingLabels = { label: null, parts: [] };
 /** Maximum number of places named in a summary, which is sent in an HTTP trailer. */
 const mostPlaces = 20;
 
-/** Recordings processed at a time. */
+/** Number of recordings processed at a time. */
 const together = 500;
 
 export function datasetsOf(
@@ -119,7 +119,7 @@ export function datasetsOf(
       );
       const unrecorded = some.filter((_, at) => !takes[at]);
       if (unrecorded.length === 0) continue;
-      // A device that runs inference does not have to send the telemetry as well.
+      // A device that runs inference need not send the telemetry as well.
       const predicted = await telemetry.predicted(unrecorded.map(cursorOf));
       const unknown = unrecorded.find((one) => !predicted.has(cursorOf(one)));
       if (!unknown) continue;
@@ -153,7 +153,8 @@ export function datasetsOf(
     return { ...totals, labels: Object.fromEntries(counts) };
   };
   /**
-   * Summarizes what an export could not read. Known losses that the read did not encounter are included, because a rebuilt index does not list them.
+   * Summarizes what an export could not read. Includes known losses that the read did not encounter, because a rebuilt index does not list
+   * them.
    */
   const summaryOf = async (
     stream: string,
@@ -309,7 +310,7 @@ function shown(take: Take, { label, parts }: RecordingLabels): StoredRecording {
   };
 }
 
-/** Whether the lost telemetry may fall within the request. */
+/** Whether the lost telemetry may be among the requested samples. */
 function reaches({ device, from, to }: LostTelemetry, query: SampleQuery): boolean {
   if (device !== undefined && query.device !== undefined && device !== query.device) return false;
   const before = to !== undefined && query.from !== undefined && Date.parse(to) < query.from;

@@ -56,7 +56,7 @@ export function samplesOf(key: TakeKey, entry: Entry, filter: SampleFilter): Sam
   return { device, recording, seq: typeof seq === 'number' ? seq : null, t, label, columns };
 }
 
-/** RFC 4180 with LF; `t` in ms since 1970; numbers round-trip exactly; empty = no value. */
+/** CSV (RFC 4180) with LF line endings; `t` in ms since 1970; numbers round-trip exactly; empty = no value. */
 export async function* csvExport(
   fields: readonly string[],
   batches: AsyncIterable<Samples>,
@@ -77,7 +77,7 @@ export async function* csvExport(
   yield* out.end();
 }
 
-/** One JSON object per sample. Fields without a value are left out. */
+/** NDJSON with one object per sample. Fields without a value are left out. */
 export async function* ndjsonExport(
   fields: readonly string[],
   batches: AsyncIterable<Samples>,
@@ -121,12 +121,12 @@ function quoted(text: string): string {
 /** Maximum number of rows in a row group, which is held in memory. */
 const groupRows = 65_536;
 
-/** Maximum number of values in a row group: a group with many columns has fewer rows. */
+/** Maximum number of values in a row group, so that a group with many columns has fewer rows. */
 const groupValues = 1_048_576;
 
 /**
- * Apache Parquet, Snappy: device, recording and label as strings, seq as INT64, t as TIMESTAMP (UTC, µs; Parquet's logical types, "Timestamp"), the
- * stream's fields as DOUBLE. Written row group by row group, so memory does not grow with the export.
+ * Apache Parquet, Snappy: device, recording and label as strings, seq as INT64, t as TIMESTAMP (UTC, µs; Parquet's logical types,
+ * "Timestamp"), the stream's fields as DOUBLE. Written one row group at a time, so memory use does not grow with the export.
  */
 export async function* parquetExport(
   fields: readonly string[],
@@ -247,8 +247,8 @@ const pauseSteps = 10;
 
 /**
  * Reduces samples for a plot in one pass. If they are few enough, the samples are unchanged. Otherwise each time interval yields two rows,
- * with the minimum and maximum of each field in order of arrival. No peak is lost, and memory does not grow with the recording: intervals
- * at least double in length when there are too many.
+ * with the minimum and maximum of each field in order of arrival. No peak is lost, and memory use does not grow with the recording,
+ * because intervals at least double in length when there are too many.
  * @param most maximum number of rows, not counting those of pauses
  */
 export async function pointsOf(
@@ -258,7 +258,7 @@ export async function pointsOf(
 ): Promise<Pick<RecordingPoints, 'samples' | 'reduced' | 't' | 'columns'>> {
   let samples = 0;
   let buckets = new Map<number, Bucket>();
-  /** ms; null: each sample has its own bucket. */
+  /** Bucket width, ms; null = each sample has its own bucket. */
   let width: number | null = null;
   let origin = 0;
   let near: { key: number; bucket: Bucket } | undefined;

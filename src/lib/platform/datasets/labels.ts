@@ -4,7 +4,7 @@ import type { Store } from '../store/database.js';
 
 type NewLabel = LabelsRequest['labels'][number];
 
-/** Labels of one recording: of the whole, and of parts. Where two parts overlap, the later label counts. */
+/** Labels of one recording as a whole, and of parts of it. Where two parts overlap, the later label applies. */
 export interface RecordingLabels {
   label: string | null;
   parts: LabelSpan[];
@@ -16,7 +16,7 @@ interface Labelled {
   recording: string;
 }
 
-/** Labels given by operators; the latest counts, and all are stored as long as the recording. */
+/** Labels set by operators. The latest applies, and all are stored as long as the recording. */
 export interface Labels {
   /** Adds all of the labels, or none. */
   give(stream: string, labels: readonly NewLabel[], who: string): Promise<void>;
@@ -24,14 +24,14 @@ export interface Labels {
   ofStream(stream: string): Promise<Map<string, string>>;
   /** Labels of whole recordings in all streams; needed because an inference does not name its source stream. */
   all(): Promise<Map<string, string>>;
-  /** `device/recording` → its labels, for recordings of the stream that have any. */
+  /** `device/recording` → labels, for recordings of the stream that have any. */
   ofDevices(stream: string, devices: readonly string[]): Promise<Map<string, RecordingLabels>>;
   history(stream: string, device: string, recording: string): Promise<RecordingShown['history']>;
-  /** Deletes all labels of a removed recording: a new one under its name is a different recording. */
+  /** Deletes all labels of a removed recording, because a new one under its name is a different recording. */
   forget(of: Labelled, transaction: Store): Promise<void>;
 }
 
-/** Rows written per statement. */
+/** Number of rows written per statement. */
 const together = 500;
 
 export function labelsIn(store: Store, now: () => number, events: Events): Labels {

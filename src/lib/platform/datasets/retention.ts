@@ -27,7 +27,9 @@ const together = 1000;
 /** A block is rewritten automatically only when this share of it is dead. */
 const worthIt = 0.25;
 
-/** Retention policies of recordings, and their removal. Labeled (protected) recordings are removed only on explicit request. */
+/**
+ * Retention policies, and the removal of recordings. Labeled recordings are protected, and removed only on explicit request.
+ */
 export class RetentionService {
   constructor(private readonly parts: RetentionParts) {}
 
@@ -73,7 +75,7 @@ export class RetentionService {
     });
   }
 
-  /** Applies the policies of one stream or of all. @param explicit frees the space immediately, at any cost */
+  /** Applies the policies of one stream or of all. @param explicit whether to free the space immediately, at any cost */
   async run(
     { stream, dryRun = false }: { stream?: string | undefined; dryRun?: boolean },
     who: string,
@@ -186,7 +188,7 @@ export class RetentionService {
     if (dryRun) return { ...told, freed: 0 };
     for (let i = 0; i < gone.length; i += together) {
       const some = gone.slice(i, i + together);
-      // Recorded first: if this is interrupted, the next run completes the recorded removals.
+      // Recorded first, so that after an interruption the next run completes the recorded removals.
       await store.transaction().execute(async (transaction) => {
         for (const { stream, device, recording, samples, bytes } of some) {
           const subject = `${stream}/${device}/${recording}`;

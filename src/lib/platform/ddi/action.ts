@@ -1,7 +1,7 @@
 import type { UpdateState } from '../../device/protocol/messages.js';
 import type { Feedback } from './bodies.js';
 
-/** The release to install, as the client sees it. */
+/** The release to install, as presented to the client. */
 export interface ActionRelease {
   name: string;
   version: number;
@@ -17,7 +17,7 @@ export type ActionState = 'open' | 'cancelling' | 'finished' | 'failed' | 'cance
 
 /** A desired state as an action of the DDI API. */
 export interface Action {
-  /** Id that begins at 1001 and fits 31 bits: clients store it in an int, and one client loses its first digit. */
+  /** Id from 1001 that fits into 31 bits, because clients store it in an int, and one client loses its first digit. */
   id: number;
   /** Id of the device. */
   device: string;
@@ -48,7 +48,9 @@ export interface Outcome {
 }
 
 const mostMessages = 50;
-/** A client that downloads the whole file this often without reporting cannot use it: some never report a wrong hash. */
+/**
+ * A client that downloads the whole file this often without reporting is assumed to be unable to use it; some never report a wrong hash.
+ */
 const mostDownloads = 10;
 /**
  * A client that has polled this often, and for this long (ms), without confirming a cancellation is assumed to be unable to. RAUC's client polls
@@ -61,7 +63,7 @@ export function isOver({ state }: Action): boolean {
   return state !== 'open' && state !== 'cancelling';
 }
 
-/** Outcome of feedback on a deployment, for an action that has not ended. */
+/** Outcome of feedback on the deployment of an action that has not ended. */
 export function afterFeedback(
   action: Action,
   { execution, finished, details }: Feedback,
@@ -73,7 +75,7 @@ export function afterFeedback(
       execution === 'downloaded' ? 'VERIFYING' : execution === 'rejected' ? action.step : 'DOWNLOADING';
     return begun(heard, step);
   }
-  // A client that closes an action without installing it, as SWUpdate does when told to skip, has not succeeded.
+  // A client that closes an action without installing it, as SWUpdate does if instructed to skip it, has not succeeded.
   const skipped = details.some((detail) => /^skipped update/i.test(detail));
   if (finished !== 'failure' && !skipped) {
     return { action: ended(heard, 'finished', at), report: { state: 'COMMITTED', error: null } };
@@ -138,7 +140,7 @@ function ended(action: Action, state: ActionState, at: number): Action {
 
 const steps: readonly UpdateState[] = ['IDLE', 'DOWNLOADING', 'VERIFYING'];
 
-/** Progress only moves forward: clients report it in any order. */
+/** Progress only moves forward, because clients report it in any order. */
 function begun(action: Action, step: UpdateState): Outcome {
   if (steps.indexOf(step) <= steps.indexOf(action.step)) return { action, report: null };
   return { action: { ...action, seen: true, step }, report: { state: step, error: null } };

@@ -17,13 +17,13 @@ export interface Feedback {
   details: string[];
 }
 
-/** Limits on stored feedback: number of messages, and characters of one. */
+/** Limits on stored feedback: number of messages, and characters per message. */
 const mostDetails = 48;
 
 const longestDetail = 500;
 const deepest = 32;
 
-/** Attributes allowed per device; the rest of its tags are for its operator. */
+/** Maximum number of attributes per device; the remaining tags are for its operator. */
 const mostAttributes = 48;
 
 /** @throws AIOT_REQUEST_INVALID */
@@ -122,9 +122,9 @@ function invalid(message: string): AiotError {
   return new AiotError('AIOT_REQUEST_INVALID', message);
 }
 
-/** URLs of a device's resources: clients follow these links unchanged. */
+/** URLs of a device's resources, which clients follow unchanged. */
 export function linksOf(origin: string, device: string) {
-  // One client searches for the tenant in capitals and writes it in lower case itself.
+  // One client searches for the tenant in capitals, but itself writes it in lower case.
   const base = `${origin}/DEFAULT/controller/v1/${encodeURIComponent(device)}`;
   const link = (path: string) => ({ href: `${base}/${path}` });
   return {
@@ -147,7 +147,7 @@ export function pollBody(links: Links, pollMs: number, { open, installed, wantsA
   };
 }
 
-/** `history`: number of newest messages to include; −1 = all. */
+/** @param history number of newest messages to include; −1 = all */
 export function deploymentBody(links: Links, action: Action, hashes: FileHashes | null, history: number) {
   const { id, release, messages } = action;
   const said = history < 0 ? messages : messages.slice(-history);
@@ -197,7 +197,7 @@ function statusOf({ state, seen, step }: Action): string {
   return step === 'IDLE' ? (seen ? 'RETRIEVED' : 'RUNNING') : step === 'VERIFYING' ? 'DOWNLOADED' : 'RUNNING';
 }
 
-/** Formats a duration as `HH:MM:SS`, always eight characters. It is never zero, because one client would then poll once a second. */
+/** Formats a duration as `HH:MM:SS`, always eight characters. Never zero, because one client would then poll once per second. */
 function clock(ms: number): string {
   const seconds = Math.min(86_399, Math.max(1, Math.round(ms / 1000)));
   const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];

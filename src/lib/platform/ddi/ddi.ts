@@ -59,8 +59,8 @@ const endings = { swu: 'swu', raucb: 'raucb', mcuboot: 'bin' } as const;
 
 /**
  * The platform's side of the Direct Device Integration API. A device's desired state is an action that its client requests. The client's
- * feedback is reported to the rollout in the form of a protocol v1 report. The rollout is updated first, then the action is saved. If this
- * is interrupted, the client repeats its feedback, and a rollout tolerates a duplicate report.
+ * feedback is reported to the rollout in the form of a protocol v1 report. The rollout is updated first, then the action is saved. If the
+ * process is interrupted in between, the client repeats its feedback, and a rollout tolerates a duplicate report.
  */
 export class Ddi {
   private readonly actions: Actions;
@@ -108,7 +108,7 @@ export class Ddi {
     });
   }
 
-  /** @throws AIOT_NOT_FOUND for an action that is not to be installed now */
+  /** Returns the action to install. @throws AIOT_NOT_FOUND for an action that is not to be installed now */
   look(name: string, id: number): Promise<Action> {
     return this.inTurn(async () => {
       const device = this.parts.devices.record(name);
@@ -215,7 +215,7 @@ export class Ddi {
     );
   }
 
-  /** Brings the device's action into line with its latest desired state and returns it; null = the device has nothing to do. */
+  /** Updates the device's action to match its latest desired state and returns it; null = the device has nothing to do. */
   private async settle(device: DeviceRecord): Promise<Action | null> {
     const { desired, now } = this.parts;
     const wish = await desired.get(device.name);
@@ -252,7 +252,7 @@ export class Ddi {
     if (report) await this.report(device, action, report);
     if (action !== before) await this.actions.save(action);
     if (!isOver(action)) return action;
-    // The device may run another release now, whose attributes differ, so they are requested again.
+    // The device may now run another release with other attributes, so they are requested again.
     if (action.state !== 'failed') await this.actions.want(device.id, true);
     return null;
   }
@@ -305,7 +305,7 @@ function noAction(name: string, id: number): AiotError {
   return new AiotError('AIOT_NOT_FOUND', `${name} has no action ${id}`);
 }
 
-/** First id: a client that loses the first digit of an id then sends a number that is not in use. */
+/** First id, so high that a client that loses an id's first digit sends a number that is not in use. */
 const firstId = 1001;
 
 /** Stores actions. */
@@ -342,7 +342,7 @@ class Actions {
     return rows.map(actionOf).find(({ release }) => release?.sequence === sequence) ?? null;
   }
 
-  /** Call only from a task passed to `inTurn`: the action gets the id after the highest one. */
+  /** Adds an action with the id after the highest one. Call only from a task passed to `inTurn`. */
   async insert(action: Omit<Action, 'id'>): Promise<Action> {
     const { last } = await this.store
       .selectFrom('ddiActions')
@@ -358,7 +358,7 @@ class Actions {
     await this.store.updateTable('ddiActions').set(row).where('id', '=', id).execute();
   }
 
-  /** Whether a device's attributes are requested: initially, and when they may have changed. */
+  /** Whether to request a device's attributes: initially, and when they may have changed. */
   async wants(device: string): Promise<boolean> {
     const row = await this.store
       .selectFrom('ddiDevices')

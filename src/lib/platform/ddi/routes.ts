@@ -42,8 +42,8 @@ const config = { access: 'controllers' } as const;
 const options = { config, schema: { hide: true } };
 
 /**
- * hawkBit's Direct Device Integration API at /default/controller/v1/{controllerId}. Every success is a plain 200 with a length: some clients support
- * nothing else. Bodies are read as text, because not all clients send valid JSON.
+ * hawkBit's Direct Device Integration API at /default/controller/v1/{controllerId}. Every success is a plain 200 with a Content-Length,
+ * because some clients support nothing else. Bodies are read as text, because not all clients send valid JSON.
  */
 export const ddiRoutes =
   (parts: ApiParts): FastifyPluginAsync =>
@@ -201,14 +201,14 @@ function guardControllers(app: FastifyInstance, parts: Parts): void {
 async function isLetIn(request: FastifyRequest, controller: string, parts: Parts): Promise<boolean> {
   const { ddi, devices, secrets, tokens } = parts;
   const device = certifiedDevice(request.raw.socket, devices);
-  // As on every other listener, only the certificate counts: a token beside it cannot act for another device.
+  // As on every other listener, only the certificate counts, so a token sent with it cannot act for another device.
   if (device !== null) return device !== 'refused' && device.name === controller;
   const { authorization = '' } = request.headers;
   const [, scheme, token = ''] =
     /^(TargetToken|GatewayToken) ([\x21-\x7e]{1,128})$/.exec(authorization) ?? [];
   if (scheme === 'TargetToken') return secrets.isRight(controller, token, request.ip, true);
   if (scheme !== 'GatewayToken') return false;
-  // An unrestricted token should not be on a device, so it is not accepted here.
+  // An unrestricted token does not belong on a device, so it is not accepted here.
   if (!(await tokens.identify(token))?.scopes?.includes(gatewayScope)) return false;
   await ddi.admit(controller);
   return true;
@@ -261,15 +261,15 @@ export function refuseOthersInPlain(app: FastifyInstance): void {
 
 export interface PlainDdi {
   port: number;
-  /** Accepts no further connections. */
+  /** Stops accepting connections. */
   stop(): void;
   /** Closes open connections. */
   cut(): void;
 }
 
 /**
- * Opens the device API for clients without TLS: the same routes on another listener. `stop` accepts no more connections; requests in
- * progress are drained with the app's, which then closes the rest. @throws AIOT_PORT_IN_USE
+ * Opens the device API for clients without TLS: the same routes on another listener. `stop` ends the acceptance of connections. Requests in
+ * progress are drained along with the app's, and `cut` closes the rest. @throws AIOT_PORT_IN_USE
  */
 export async function openPlainDdi(
   app: FastifyInstance,

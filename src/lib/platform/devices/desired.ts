@@ -39,7 +39,7 @@ export class DesiredStates {
   }
 
   /**
-   * Writes desired states within a transaction; a desired state is not withdrawn if the device already has a newer one.
+   * Writes desired states within a transaction; a withdrawal is ignored if the device already has a newer desired state.
    * @returns the states that took effect: pass them to `tell` once the transaction is committed
    */
   async write(wishes: readonly Wish[], store: Store): Promise<Wish[]> {
@@ -91,7 +91,7 @@ export class DesiredStates {
     const follow = changes.followDevices();
     const inTurn = serially();
     const catchUp = () => inTurn(() => follow((names) => this.catchUp(names)));
-    // A failed read is ignored: the next change triggers another, which includes the missed changes.
+    // A failed read is ignored, because the next change triggers another, which includes the missed changes.
     return changes.on('devices', () => void catchUp().catch(() => {}));
   }
 
@@ -146,7 +146,7 @@ async function wishOf(store: Store, device: string): Promise<string | undefined>
 /** API path segment for each kind's registry. */
 const nouns = { firmware: 'firmware', config: 'configs' };
 
-/** Message with a device's desired state; null = nothing. */
+/** Message with a device's desired state; null = none. */
 export function desiredOf({ wish, release, soakMs, shadow, delta }: Wish): Desired | null {
   if (release === null) return null;
   const { kind, name, version, sequence } = release;
@@ -158,7 +158,7 @@ export function desiredOf({ wish, release, soakMs, shadow, delta }: Wish): Desir
   return { rollout: wish, kind, name, version, sequence, manifest, ...asked };
 }
 
-/** Digests of a release that devices run and of the one that they should run. */
+/** Digests of the release that devices run and of the one that they should run. */
 export interface DeltaPair {
   base: string;
   target: string;
@@ -177,19 +177,19 @@ interface Parts {
   now: () => number;
 }
 
-/** Larger releases get no patches: making one takes about 13 bytes of memory per byte of release. */
+/** Maximum size of releases that get patches, bytes, because making one takes about 13 bytes of memory per byte of release. */
 const largest = 4 * 1024 * 1024;
 
-/** Maximum time for which making a patch blocks other work, ms. */
+/** How long making a patch may block other work, ms. */
 const sliceMs = 10;
 
 /**
- * How long the start of a rollout and a plan wait for their patches, ms. Devices that are offered the release before its patch exists download it
- * whole.
+ * How long the start of a rollout and a plan wait for their patches, ms. Devices that are offered the release before its patch exists
+ * download the whole release.
  */
 export const patienceMs = { start: 3000, plan: 15_000 };
 
-/** Number of bases per release for which patches are made: those that most devices run. */
+/** Number of bases per release that patches are made for: those that most devices run. */
 export const mostBases = 8;
 
 /** Patches between releases: made when a rollout is planned or started, from the releases its devices run. */
@@ -201,7 +201,7 @@ export class Deltas {
 
   /** Returns the patches that save more than half the size. Waits at most `waitMs` for those not made yet; the others are made in the background. */
   async ready(pairs: readonly DeltaPair[], waitMs: number): Promise<MadeDelta[]> {
-    // A failed patch must not delay the rollout: the whole release can be downloaded.
+    // A failed patch must not delay the rollout, because the whole release can be downloaded instead.
     const made = Promise.allSettled(pairs.map((pair) => this.inTurn(() => this.make(pair))));
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
@@ -266,7 +266,7 @@ export class Deltas {
     });
   }
 
-  /** Makes a patch in slices, between which other work can proceed: megabytes take seconds. null = aborted. */
+  /** Makes a patch in slices between which other work can proceed, because megabytes take seconds. null = aborted. */
   private async inSlices(base: Uint8Array, target: Uint8Array): Promise<Uint8Array | null> {
     const steps = createDeltaInSteps(base, target);
     for (let since = performance.now(); !this.closed; ) {

@@ -32,8 +32,8 @@ import {
 export type { DeviceRecord, DeviceUpdate, NewDevice } from './records.js';
 
 /**
- * The registered devices. Every connection and message looks them up, so they are cached in memory: reads come from memory, and writes are
- * on disk before the call resolves.
+ * The registered devices. Every connection and message looks them up, so reads come from memory; writes are on disk before the call
+ * resolves.
  */
 export class Devices {
   private readonly memory = new DeviceMemory();
@@ -41,7 +41,7 @@ export class Devices {
   private readonly connections = new Map<string, number>();
   /** Time until which a polling device counts as online, ms since 1970. */
   private readonly expected = new Map<string, number>();
-  /** Serializes code that reads and then changes devices: it sees all earlier changes by others. */
+  /** Serializes code that reads and then changes devices, so that it sees all earlier changes by others. */
   readonly inTurn: Turn;
   /** Runs reads of the database one after another, so that a later read is applied later. */
   private readonly following = serially();
@@ -74,7 +74,7 @@ export class Devices {
     changes: Changes = noChanges,
   ): Promise<Devices> {
     const devices = new Devices(store, now, events, turns, changes);
-    // Subscribed before the read: changes in between are read again.
+    // Subscribed before the read, so that changes in between are read again.
     await devices.changed(async () => {});
     for (const device of await readDevices(store)) devices.memory.remember(device);
     return devices;
@@ -105,8 +105,8 @@ export class Devices {
   }
 
   /**
-   * Registers a device. Call only from a task passed to `inTurn`. Returns whether the name belonged to a revoked device, whose name may be
-   * reused.
+   * Registers a device. Call only from a task passed to `inTurn`. Returns whether the name belonged to a revoked device, in which case it
+   * may be reused.
    * @param along further writes in the same transaction
    * @throws AIOT_ALREADY_EXISTS (the name, or the board)
    */
@@ -181,7 +181,7 @@ export class Devices {
     return this.memory.records();
   }
 
-  /** Registers a listener for each change of a device's report, called once the report is on disk. */
+  /** Registers a listener for changes to devices' reports; it is called once the report is on disk. */
   onReported(listener: OnReported): void {
     this.memory.onReported(listener);
   }
@@ -262,7 +262,10 @@ export class Devices {
     this.memory.remember(device);
   }
 
-  /** Adds a certificate beside the current one, which ends when the new one is used. Call only from a task passed to `inTurn`. */
+  /**
+   * Adds a certificate alongside the current one, which becomes invalid when the new one is first used. Call only from a task passed to
+   * `inTurn`.
+   */
   async offer(
     device: DeviceRecord,
     next: { fingerprint: string; expires: number },
@@ -312,7 +315,7 @@ export class Devices {
     if (this.memory.find(name)) await this.seen(name, left === 0 ? 'device.disconnect' : undefined);
   }
 
-  /** Resolves when the report is on disk. */
+  /** Stores a report; resolves once it is on disk. */
   async report(name: string, reported: Reported): Promise<void> {
     this.record(name);
     await this.reports({ name, reported });
@@ -425,8 +428,8 @@ export function ofSightings(all: readonly Sighting[], known: Known, lastSeen: nu
 }
 
 /**
- * News in a report: the running model, the firmware, the update's step or its error. Null if none of these has changed: progress within a step, and a
- * repeated report, are not events.
+ * News in a report: the running model, the firmware, the update's step or its error. Null if none of these has changed, because progress
+ * within a step and repeated reports are not events.
  */
 function reportChange(before: Reported | null, now: Reported): Record<string, unknown> | null {
   const [old, told] = [before && newsOf(before), newsOf(now)];
@@ -442,7 +445,10 @@ function named(running: Reported['model']): { name: string; version: number; seq
   return running && { name: running.name, version: running.version, sequence: running.sequence };
 }
 
-/** A device as selectors see it. Values are looked up when needed: a view is created for many devices, and few of its values are used. */
+/**
+ * A device as seen by selectors. Values are looked up on demand, because views are created for many devices, and few of their values are
+ * used.
+ */
 class DeviceView implements Selectable {
   constructor(
     private readonly device: DeviceRecord,

@@ -48,7 +48,7 @@ interface Asked {
 }
 
 interface Rotation extends Asked {
-  /** Whether the certificate in use becomes invalid at once. */
+  /** Whether the current certificate becomes invalid at once. */
   now: boolean;
 }
 
@@ -156,7 +156,7 @@ export class Enrolment {
     });
   }
 
-  /** Ends the previous certificate, because the one issued by `rotate` is installed. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID */
+  /** Invalidates the previous certificate, because the one issued by `rotate` is installed. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID */
   settle(name: string, fingerprint: string, who: string): Promise<DeviceInfo> {
     const { devices, events } = this.parts;
     return devices.inTurn(async () => {
@@ -211,7 +211,7 @@ export class Enrolment {
 
 /**
  * Rejects a request based on an outdated certificate. Otherwise, one of two concurrent changes to a device would void the certificate just
- * issued by the other.
+ * issued by the other one.
  * @throws AIOT_DEVICE_CHANGED
  */
 function requireLatest(device: DeviceRecord, latest: Asked['latest'], what: 'rotated' | 'replaced'): void {
@@ -233,7 +233,7 @@ interface ClaimParts {
 
 /**
  * One-time tokens for a device's first certificate: 256 random bits, of which only the digest is stored. Anyone who presents one gets a
- * certificate for their key. The response may be lost, so the same key gets the same certificate again.
+ * certificate for their key. Because the response may be lost, the same key gets the same certificate again.
  */
 export class Claims {
   constructor(private readonly parts: ClaimParts) {}
@@ -262,8 +262,8 @@ export class Claims {
   }
 
   /**
-   * Issues the first certificate of a registered device. Any other way to issue one (another claim, `rotate`, `replace`), and `revoke`, voids the
-   * device's open claims. A rejected claim is not used up.
+   * Issues the first certificate of a registered device. Any other way of issuing one (another claim, `rotate`, `replace`), as well as
+   * `revoke`, voids the device's open claims. A rejected claim is not used up.
    * @throws AIOT_CLAIM_INVALID, AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board belongs to another device)
    */
   async redeem(token: string, csr: string, mac: string | undefined): Promise<Enrolled> {
@@ -311,7 +311,7 @@ interface BirthParts {
   now: () => number;
 }
 
-/** Devices' birth certificates, as signed by their operators. All are stored; the newest of a device counts. */
+/** Devices' birth certificates, as signed by their operators. All are stored; a device's newest one applies. */
 export class Births {
   constructor(private readonly parts: BirthParts) {}
 

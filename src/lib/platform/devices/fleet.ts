@@ -32,7 +32,7 @@ interface Planned {
   event?: NewEvent;
 }
 
-/** Devices per transaction, and devices examined before yielding to other work. */
+/** Number of devices per transaction, and number examined before yielding to other work. */
 const batch = 100;
 
 const glance = 2000;
@@ -52,7 +52,7 @@ export class Fleet {
     requireListedNames(selector, () => all.map(({ name }) => name));
     const found: string[] = [];
     for (let i = after === undefined ? 0 : firstBehind(all, after); i < all.length; i++) {
-      // A selector with few matches examines all devices: let other requests proceed.
+      // A selector with few matches examines all devices, so other requests are given a turn.
       if (i % glance === glance - 1) await breath();
       const device = all[i]!;
       if (!matches(devices.selectable(device))) continue;
@@ -135,8 +135,8 @@ export class Fleet {
   }
 
   /**
-   * Ends connections, and deletes stored data of a removed name. Also called if the change was stored before, because that attempt may have been
-   * interrupted.
+   * Ends connections, and deletes stored data of a removed name. Also called if the change was already stored earlier, because that attempt
+   * may have been interrupted.
    */
   private async tell({ name, outcome, after }: ChangedDevice, { action }: DeviceChange): Promise<void> {
     if (outcome === 'refused') return;
@@ -168,7 +168,7 @@ export class Fleet {
   }
 }
 
-/** A tag of null is deleted; groups are replaced. */
+/** Converts a patch to changes: a tag of null is deleted, and groups are replaced. */
 function changesOf({ tags = {}, groups }: DevicePatch, device: DeviceRecord): DeviceChange[] {
   const changes: DeviceChange[] = [];
   const entries = Object.entries(tags);

@@ -71,7 +71,7 @@ const move = (
 
 const inBlocks: SharedRow['version'] = (use) => (use.inputs[0]?.shape.length === 4 ? byType(2)(use) : 3);
 
-/** Either option of a resize needs version 3. The options of files with a lower version are read in the same way. */
+/** Either option of a resize needs version 3. Options are read in the same way from files with a lower version. */
 const resized: SharedRow['version'] = (use) => (use.inputs[0]?.type === 'int16' ? 4 : 3);
 
 const pad = (

@@ -53,7 +53,7 @@ export interface Row<Name extends OperatorName> {
   /** For each version, the first TensorFlow release that includes it. */
   since: Readonly<Record<number, string>>;
   /**
-   * Positions of the inputs that are activations (or constants in their place), not weights, axes or shapes. The first of them
+   * Positions of the inputs that are activations (or constants in their place) rather than weights, axes or shapes. The first of them
    * determines the kernel's type. The default is the first input.
    */
   activations?: readonly number[] | 'all';
@@ -64,12 +64,12 @@ export interface Row<Name extends OperatorName> {
   scale?: 'own' | 'input' | 'joined' | FixedScale;
   /** Type of the output if it differs from that of the activations. */
   yields?: 'bool' | 'int32';
-  /** Shape of the output: that of the first input, or that of both inputs broadcast. Absent if the shape also depends on other things. */
+  /** Shape of the output: that of the first input, or that of both inputs broadcast. Absent if the shape depends on anything else. */
   shape?: 'first' | 'broadcast';
   cost: Cost;
   /**
    * TFLite Micro's method that registers the kernel (micro_mutable_op_resolver.h). `data` and `options` are the bytes that the kernel
-   * takes for them in the tail of the arena, measured with the 64-bit Python runtime.
+   * allocates for its data and options in the arena's tail, measured with the 64-bit Python runtime.
    */
   micro: { register: string; data: number; options: number };
 }
