@@ -53,7 +53,7 @@ export function statusOf({ code }: Pick<AiotError, 'code'>): number {
   return statuses[code] ?? 400;
 }
 
-/** Errors reported when a folder cannot be written, or when a process may not open another file. */
+/** Errors reported when a folder is not writable, or when the process may not open another file. */
 const unwritable = new Set(['EROFS', 'EACCES', 'EPERM', 'EIO', 'EMFILE', 'ENFILE']);
 
 /** Converts a failure of the disk or the database into an error that a caller can act on; other errors are unchanged. */
@@ -77,7 +77,7 @@ function fullDisk(error: unknown): AiotError {
   });
 }
 
-/** Same as `storageError`, for errors while the platform opens its folder. A damaged database is then reported as an error of that folder. */
+/** Same as `storageError`, for errors while the platform opens its folder. A damaged database is reported as an error of that folder. */
 export function openingError(error: unknown, folder: string): unknown {
   const told = storageError(error);
   const code = systemCode(told);

@@ -33,7 +33,7 @@ const journalled = {
 
 /**
  * Stores one message of a device and resolves when it is durable; messages on other topics are not stored.
- * @throws AIOT_MESSAGE_MALFORMED for a payload that violates the protocol: it can never be stored
+ * @throws AIOT_MESSAGE_MALFORMED for a payload that violates the protocol, and therefore can never be stored
  */
 export async function ingest(parts: IngestParts, topic: string, payload: Buffer): Promise<void> {
   const at = parts.now();
@@ -66,7 +66,7 @@ export async function ingest(parts: IngestParts, topic: string, payload: Buffer)
   }
 }
 
-/** Checks that names can be used in paths and URLs, and that columns have matching lengths. */
+/** Checks that names are usable in paths and URLs, and that columns have equal lengths. */
 function checkTelemetry(
   { device, stream = '' }: TopicParts,
   topic: string,
@@ -91,8 +91,8 @@ function checkTelemetry(
 }
 
 /**
- * Records an event once per stream when its first telemetry arrives: a new dataset. Called for each message; for a known stream it is only
- * a set lookup. Telemetry and state are stored separately: after a crash in between, the stream's next message records the event.
+ * Records an event once per stream when its first telemetry arrives: a new dataset. Called for each message; for a known stream, it is
+ * only a set lookup. Telemetry and state are stored separately, so after a crash in between, the stream's next message records the event.
  */
 export function datasetsSeen(
   store: Store,

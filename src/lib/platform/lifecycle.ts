@@ -1,4 +1,4 @@
-/** Parts that have started; they are ended in reverse order. */
+/** Parts that have started, which are ended in reverse order. */
 export class Lifecycle {
   private readonly ends: (() => unknown)[] = [];
 

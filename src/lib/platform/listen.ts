@@ -47,7 +47,7 @@ export async function closeServer(server: Server, sockets: Iterable<{ destroy():
 
 const everywhere = new Set(['0.0.0.0', '::']);
 
-/** Names and addresses for the server's certificate: the bound address, and additional ones by which the server is reached. */
+/** Names and addresses for the server's certificate: the bound address, and others that clients reach the server by. */
 export function certifiedHosts(host: string, names: readonly string[] = []): string[] {
   const local = ['localhost', '127.0.0.1', '::1'];
   const own = everywhere.has(host) ? [hostname(), ...addresses()] : [host];
@@ -55,7 +55,7 @@ export function certifiedHosts(host: string, names: readonly string[] = []): str
 }
 
 /**
- * Host for URLs: the first configured name, else the bound address. For a wildcard address, which clients cannot connect to, it is this
+ * Host for URLs: the first configured name, or else the bound address. For a wildcard address, which clients cannot connect to, it is this
  * machine's first address.
  */
 export function reachableHost(host: string, [first]: readonly string[] = []): string {
@@ -72,7 +72,7 @@ function addresses(): string[] {
     .map(({ address }) => address);
 }
 
-/** Default time that responses in progress may take to end at shutdown, ms. Twice this time is less than `aiot down` waits. */
+/** Default time that responses in progress may take to end at shutdown, ms. Twice this is less than `aiot down` waits. */
 const usualDrainMs = 6000;
 
 /** A server's responses in progress, awaited at shutdown. */
@@ -102,8 +102,8 @@ export class Drain {
 }
 
 /**
- * Whether part of a request's body is still to come: a response that does not wait for it must close the connection. Without a body, Node marks a
- * request complete only after it has been handed over.
+ * Whether part of a request's body is still to come, in which case a response that does not wait for it must close the connection. Node
+ * marks a request without a body as complete only after passing it on.
  */
 export function bodyIsComing({ complete, headers }: IncomingMessage): boolean {
   const announced = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
@@ -114,7 +114,7 @@ const tasks = new WeakMap<ServerResponse, Set<() => void>>();
 
 /**
  * Calls `task` once when the response is closed, whether it was sent completely or not. All tasks of a response share one listener.
- * Fastify and Node add up to seven of their own to a response whose stream fails, and Node warns of a leak at eleven.
+ * Fastify and Node add up to seven of their own to a response whose stream fails, and at eleven, Node warns of a leak.
  */
 export function whenClosed(response: ServerResponse, task: () => void): void {
   const known = tasks.get(response);

@@ -7,7 +7,7 @@ const countBounds = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 4000];
 /** Called after a group commit with the number of records that became durable and the duration. */
 export type NoteCommit = (records: number, seconds: number) => void;
 
-/** Disk metrics: the duration of a sync, and how many records share one. */
+/** Disk metrics: the duration of a sync, and the number of records that share one. */
 export class DiskFigures {
   private readonly syncs = new Map<string, Histogram>();
   private readonly sizes = new Map<string, Histogram>();

@@ -21,7 +21,7 @@ export interface Engines {
   database?: string | undefined;
   /** s3://BUCKET[/PREFIX]?endpoint=…&region=… */
   blobs?: string | undefined;
-  /** kafka://… or nats://…: telemetry and state events are forwarded there. */
+  /** kafka://… or nats://…: destination for telemetry and state events. */
   events?: string | undefined;
   /** mqtt://… or mqtts://…: the broker that devices connect to. */
   broker?: string | undefined;
@@ -32,7 +32,10 @@ export interface PlatformOptions {
   dataDir: string;
   /** Address to bind; loopback by default. */
   host?: string;
-  /** Names and addresses by which clients reach the platform, for example through a proxy. The first is used in URLs; the certificate covers all. */
+  /**
+   * Names and addresses that clients reach the platform by, for example through a proxy. The first is used in URLs; the certificate covers
+   * all.
+   */
   names?: readonly string[] | undefined;
   /** 0 = any free port. */
   httpPort: number;
@@ -41,34 +44,37 @@ export interface PlatformOptions {
   plain?: { port: number };
   /** A listener for boards that support neither TLS nor passwords, and the permissions of those boards. */
   boards?: BoardListener;
-  /** Readers in this process that will open later (name → filter): their messages are queued from the start. */
+  /** Readers in this process that will open later (name → filter), whose messages are queued from the start. */
   readers?: Readonly<Record<string, string>>;
   compat?: readonly Compatibility[];
   /** Engines to use instead of the embedded ones. */
   engines?: Engines;
   /** Seals the CA's key in a database shared by several processes; generated if absent. */
   secret?: string | undefined;
-  /** Other ports of `--compat architects-guide`: MQTT, device registry, model registry, training datastore. 0 = any free port. */
+  /**
+   * Ports for `--compat architects-guide` instead of the guide's own: MQTT, device registry, model registry, training datastore. 0 = any
+   * free port.
+   */
   compatPorts?: readonly [number, number, number, number];
-  /** Rows of telemetry in one file of the guide's ingest; 0 = another program does the ingest instead of the platform. */
+  /** Number of rows of telemetry in one file of the guide's ingest; 0 = another program does the ingest instead of the platform. */
   compatMaxRows?: number;
   /** Total bytes that the guide's unauthenticated clients may store. */
   compatQuota?: number | undefined;
-  /** Whether the guide's /deleteAllData endpoint, which needs no authentication, works. */
+  /** Whether to enable the guide's /deleteAllData endpoint, which needs no authentication. */
   compatDeleteAll?: boolean;
-  /** The Direct Device Integration API without TLS, 0 = any free port; none when absent. */
+  /** Port of the Direct Device Integration API without TLS; 0 = any free port, absent = none. */
   ddiPort?: number | undefined;
   /** Polling interval of Direct Device Integration API clients, ms; five minutes when absent. */
   ddiPollMs?: number | undefined;
-  /** MQTT over WebSocket (wss), 0 = any free port; none when absent. */
+  /** Port of MQTT over WebSocket (wss); 0 = any free port, absent = none. */
   wsPort?: number;
   /** PEM files of a server certificate from another CA and of its key. */
   serverCertificate?: { cert: string; key: string };
   /** Encrypts the CA's stored key (AIOT_CA_PASSPHRASE). */
   caPassphrase?: string | undefined;
-  /** Issues an additional operator token. */
+  /** Whether to issue an additional operator token. */
   newToken?: boolean;
-  /** Issues no token, not even at the first start: for output that is kept in a log. */
+  /** Whether to issue no token, not even at the first start, because the output is kept in a log. */
   noToken?: boolean | undefined;
   /** Overrides the requests per minute allowed for one token or address. */
   rates?: Partial<Rates>;
@@ -97,7 +103,7 @@ export interface Platform {
   token?: string;
   /** Number of messages received so far. */
   figures: Pick<BrokerFigures, 'received'>;
-  /** The broker's messages, for routes in this process. */
+  /** Access to the broker's messages, for routes in this process. */
   streams: Pick<LocalStreams, 'openSource' | 'openSink' | 'expect'>;
   /** Creates a link that logs one browser into the dashboard with this token's rights; null for an invalid token. */
   loginLink(token: string): Promise<string | null>;

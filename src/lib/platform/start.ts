@@ -43,8 +43,8 @@ import { ledgerIn, ledgerWhenSound } from './verify/ledger.js';
 import { startWorkers, type Worker, WorkerStates } from './workers.js';
 
 /**
- * Starts the platform: locks its folder, opens its state, and listens. Shared by `aiot up` and the demo. On failure everything already opened is
- * closed again.
+ * Starts the platform: locks its folder, opens its state, and listens. Shared by `aiot up` and the demo. On failure, everything already
+ * opened is closed again.
  * @throws AIOT_PLATFORM_RUNNING, AIOT_PORT_IN_USE, AIOT_DISK_FULL, AIOT_FILE_NOT_WRITABLE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
@@ -72,7 +72,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       },
     };
   } catch (error) {
-    // The cause of the failed start also explains errors while closing.
+    // Ignored, because the cause of the failed start also explains errors while closing.
     await end().catch(() => {});
     throw openingError(error, options.dataDir);
   }
@@ -168,14 +168,17 @@ const platformParts = new PartTable<Ground>()
   .part('mqtt', startMqtt, close)
   .part('note', noteStart, call)
 
-  // The token is issued last. If a later part failed, the token would never be shown, but would prevent a new one from being issued.
+  // The token is issued last. If a later part failed, the token would never be shown, but would keep a new one from being issued.
   .part('token', firstToken);
 
 /** Files that a start creates before anything else: its locks and its log. */
 const lockFiles = ['lock', 'lock-journal'];
 const startFiles = new Set([...lockFiles, 'platform.log']);
 
-/** Locks the data folder for this process. If a first start fails, everything it created is removed, because its token was never shown. */
+/**
+ * Locks the data folder for this process. If the first start fails, everything that it created is removed, because its token was never
+ * shown.
+ */
 async function takeFolder(dataDir: string): Promise<{ keep(): void; leave(): Promise<void> }> {
   const contents = async () => (await readdir(dataDir)).filter((name) => !startFiles.has(name));
   // An empty folder may be a mount point, or have particular permissions.
@@ -281,7 +284,7 @@ function isGuide({ compat }: PlatformOptions): boolean {
   return compat?.includes('architects-guide') ?? false;
 }
 
-/** Destination to which events are forwarded. With the guide's services there is none, because `events` is then the URL of their Kafka. */
+/** Destination for events. With the guide's services there is none, because `events` is the URL of their Kafka. */
 function relayOf(options: PlatformOptions): string | undefined {
   return isGuide(options) ? undefined : options.engines?.events;
 }
@@ -435,7 +438,7 @@ async function startMqtt({ options, host, urls, later, broker, ...more }: WithAp
   return doors;
 }
 
-/** Records in the folder which process runs it; the returned function removes the record. */
+/** Records in the folder which process runs the platform; the returned function removes the record. */
 async function noteStart({
   options: { dataDir },
   urls,

@@ -191,11 +191,11 @@ const stateParts = new PartTable<Ground>()
     return Backups.open({ dataDir, database, store, turns, blobs, leases, damages, telemetry, now });
   });
 
-/** Throws if the previous database is lost, instead of creating a new one: that would contain none of the devices, models and tokens. */
+/** Throws if the previous database is lost. A new one would contain none of the devices, models and tokens. */
 async function prepareFolder({ root, database, log }: Ground): Promise<void> {
   if (database !== null && existsSync(join(root, 'pki', 'ca.crt')) && !existsSync(database))
     throw lostDatabase(database);
-  // The folder is locked: no other process writes there.
+  // The folder is locked, so no other process writes to it.
   for (const folder of [root, join(root, 'pki')]) await removeLeftovers(folder);
   await makePrivate(root, database, log);
 }
@@ -211,8 +211,8 @@ function lostDatabase(database: string): AiotError {
 }
 
 /**
- * Opens the CA. The order of writes shows whether a database was lost: `meta` records that the database is in use before the server certificate is
- * created.
+ * Opens the CA. The order of writes reveals whether a database was lost: `meta` records that the database is in use before the server
+ * certificate is created.
  */
 async function openAuthority({ root, database, engine, store, now, secret, caPassphrase }: WithStore) {
   const folder = join(root, 'pki');
@@ -283,7 +283,7 @@ function releaseParts({
   return { store, blobs, trust, events, turns: engine.turns, now };
 }
 
-/** Folders closed to other users. `pki` is not among them: its key files are private, and the CA certificate is public. */
+/** Folders closed to other users. `pki` is not, because its key files are private anyway, and the CA certificate is public. */
 const folders = ['broker', 'blobs'];
 
 /**

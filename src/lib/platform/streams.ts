@@ -13,9 +13,9 @@ import { decodeProperties, encodeProperties } from '../stream/mqtt/packets.js';
 import { createQueue } from '../stream/queue.js';
 import { topicMatcher } from './broker/topics.js';
 
-/** Readers and writers in the broker's own process: no socket, no second copy, and the publisher's PUBACK waits for readers. */
+/** Readers and writers in the broker's own process. There is no socket and no second copy, and a publisher's PUBACK waits for readers. */
 export interface LocalStreams {
-  /** Messages published on a filter. A message that the reader does not ack is not acknowledged to its publisher either. */
+  /** Messages published on a filter. Until the reader acks a message, it is not acknowledged to its publisher either. */
   openSource(filter: string, options?: LocalSourceOptions): Promise<Source>;
   /**
    * Publishes to readers here first, then to the broker's subscribers. A message without a topic goes to `topic`; `options` supplies its missing QoS
@@ -23,8 +23,8 @@ export interface LocalStreams {
    */
   openSink(topic: string, options?: { qos?: 0 | 1 | 2; retain?: boolean }): Promise<Sink>;
   /**
-   * Offers a message to the readers here; `done` is called when all have it, or at once without readers. Called with clients' messages before they
-   * are acknowledged.
+   * Offers a message to the readers here; `done` is called when all have it, or at once if there are none. Called with clients' messages
+   * before they are acknowledged.
    */
   offer(message: Offered, done: Done): void;
   /**
@@ -212,7 +212,10 @@ export interface Offered {
   expiresAt?: number | undefined;
 }
 
-/** Headers as the properties of a message. The Message Expiry Interval becomes `expiresAt`: it counts down, so it cannot be forwarded unchanged. */
+/**
+ * Headers as the properties of a message. The Message Expiry Interval becomes `expiresAt`, because it counts down and cannot be forwarded
+ * unchanged.
+ */
 function propertiesOf(headers: OutgoingMessage['headers']) {
   if (!headers?.length) return {};
   const isExpiry = ([name, value]: Header) =>
@@ -260,7 +263,7 @@ class Held {
   }
 }
 
-/** One reader's delivery: it is settled once. */
+/** One reader's delivery, which is settled only once. */
 class HeldDelivery implements Delivery {
   private told = false;
 
@@ -297,8 +300,8 @@ interface Taker {
 }
 
 /**
- * Offers one message to several readers, whose deliveries share it. `done` is called once: when every reader has acked, or with an error when the
- * first one nacks.
+ * Offers one message to several readers, whose deliveries share it. `done` is called once: when all readers have acked, or with an error
+ * when the first one nacks.
  */
 function offerTo(
   takers: readonly Taker[],

@@ -7,7 +7,7 @@ import { untilDone } from './events/outbox.js';
 /** Background work that only one process of a platform does at a time. */
 export interface Worker {
   name: string;
-  /** Works until the signal is aborted, and then resolves within a second. An error is logged, and the worker is restarted. */
+  /** Works until the signal is aborted, then resolves within a second. An error is logged, and the worker is restarted. */
   run(signal: AbortSignal): Promise<void>;
 }
 
@@ -24,7 +24,7 @@ export class WorkerStates {
     this.failed.set(worker, { code: codeOf(error), at: performance.now() });
   }
 
-  /** Worker → error code of its last failure. A worker without a failure for twice the longest pause counts as healthy. */
+  /** Worker → error code of its last failure. A worker that has not failed for twice the longest pause counts as healthy. */
   troubles(): Map<string, string> {
     const since = performance.now() - 2 * pauses.longestPauseMs;
     return new Map(
@@ -71,7 +71,7 @@ async function keepRunning(
   });
 }
 
-/** Maximum share of time spent on a periodic task. A long task, for example for a large fleet, therefore runs less often. */
+/** Maximum share of time spent on a periodic task, so that a long task, for example for a large fleet, runs less often. */
 const mostShare = 0.1;
 
 /** Calls `task` periodically until the signal is aborted; less often if the task is slow. */
@@ -91,8 +91,8 @@ export async function every(
 /** Decides which of several processes does work that only one may do. */
 export interface Leader {
   /**
-   * Runs `work` whenever this process leads. `signal` is aborted when it no longer does: work then has a second to end before another process starts
-   * it. Returns a function that ends the campaign and resolves when the work has ended.
+   * Runs `work` whenever this process leads. `signal` is aborted when it no longer does; `work` then has a second to end before another
+   * process starts it. Returns a function that ends the campaign and resolves when the work has ended.
    * @param role each has its own leader; a process has one campaign for each
    */
   campaign(work: (signal: AbortSignal) => Promise<void>, role?: string): () => Promise<void>;
@@ -107,7 +107,7 @@ export interface Campaign {
   error: string | null;
 }
 
-/** For a single process: it always leads. */
+/** For a single process, which always leads. */
 export const alwaysLeader: Leader = {
   roles: () => [{ role: 'platform', leads: true, error: null }],
   campaign(work) {

@@ -190,12 +190,12 @@ function changed(device: DeviceRecord, after: Changeable): Partial<DeviceRecord>
   };
 }
 
-/** SQLite calls block this thread: without a pause, nothing else would run until all devices are processed. */
+/** Pauses, because SQLite calls block this thread, and nothing else would run until all devices are processed. */
 function breath(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Index of the first device whose name comes after this one. */
+/** Index of the first device whose name comes after `after`. */
 function firstBehind(devices: readonly DeviceRecord[], after: string): number {
   let low = 0;
   let high = devices.length;

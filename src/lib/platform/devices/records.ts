@@ -105,7 +105,7 @@ export class DeviceMemory {
       if (before && !now) this.forget(before);
       if (!now) continue;
       const same = before?.id === now.id;
-      // Ignores a record that was read before this process's last change was visible.
+      // Ignores a record that was read before this process's last change became visible.
       if (same && now.revision < before.revision) continue;
       if (before) this.forgetCertificates(before);
       if (same) this.assign(before, now);
@@ -130,7 +130,10 @@ function endsConnections(before: DeviceRecord, now: DeviceRecord): boolean {
   );
 }
 
-/** Suggests `rotate` for a computer, which can get a new key. A chip's key is in its image or on its board, so the board is replaced instead. */
+/**
+ * Suggests `rotate` for a computer, which can get a new key. A chip's key is in its image or on its board, so `replace` is suggested
+ * instead.
+ */
 function nameTaken({ name, type }: DeviceRecord): AiotError {
   const renew = chipOfType(type) === null ? 'rotate' : 'replace';
   return new AiotError('AIOT_ALREADY_EXISTS', `the device ${name} is already registered`, {
@@ -160,7 +163,7 @@ export interface DeviceRecord {
   /** Fingerprint of the current certificate; null = the device has no certificate yet. */
   fingerprint: string | null;
   expires: number | null;
-  /** A certificate that was issued to the device but not used yet. */
+  /** Fingerprint of a certificate that was issued to the device but has not been used yet. */
   nextFingerprint: string | null;
   nextExpires: number | null;
   mac: string | null;
@@ -187,7 +190,7 @@ export interface DeviceUpdate {
   change: Partial<DeviceRecord> | null;
 }
 
-/** Columns that a device reports or that are observed: changing them is not a change made by a user. */
+/** Columns that are reported by a device or observed; changes to them are not made by a user. */
 const told: ReadonlySet<string> = new Set(['reported', 'lastSeen'] satisfies (keyof DeviceRecord)[]);
 
 /** Reads devices from the database: all, or those with these names. */
@@ -237,7 +240,7 @@ export function raised({ device, change }: DeviceUpdate): DeviceUpdate {
   return { device, change: change && { ...change, ...(made ? { revision: device.revision + 1 } : {}) } };
 }
 
-/** Call in a transaction: a change of null removes the device. @throws AIOT_DEVICE_CHANGED */
+/** Writes changes; null removes the device. Call in a transaction. @throws AIOT_DEVICE_CHANGED */
 export async function writeDevices(store: Store, changes: readonly DeviceUpdate[]): Promise<void> {
   for (const { device, change } of changes) {
     if (change === null) {
@@ -269,8 +272,8 @@ function columnsOf({ reported, tags, groups, ...columns }: Partial<DeviceRecord>
 }
 
 /**
- * Error for a change of a device that was changed since it was read. Changes run in turn, so this means that the turn was lost with the database
- * connection.
+ * Error for a change of a device that was changed since it was read. Changes are serialized, so this means that the turn was lost with the
+ * database connection.
  */
 function changedMeanwhile(name: string): AiotError {
   return new AiotError('AIOT_DEVICE_CHANGED', `${name} was changed by another user at the same time`, {

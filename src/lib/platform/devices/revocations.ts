@@ -17,7 +17,7 @@ export async function noteCertificate(
 interface Parts {
   /** Path of the list, which is replaced atomically. */
   file: string;
-  /** Whether a broker reads the list. If not, it is written only once, so that a broker set up later can start. */
+  /** Whether a broker reads the list. If not, it is written once, so that a broker set up later can start. */
   follow: boolean;
   store: Store;
   devices: Devices;
@@ -28,12 +28,12 @@ interface Parts {
 }
 
 /**
- * Minimum interval between two lists, ms. OpenSSL distinguishes lists by their time in whole seconds, and of two with the same time it uses the one
- * read first.
+ * Minimum interval between two lists, ms. OpenSSL distinguishes lists by their time in whole seconds, and uses the first read of two with
+ * the same time.
  */
 const leastMs = 1000;
 
-/** Interval at which changes by other processes and expired certificates are noticed, ms. */
+/** How often to check for changes by other processes and for expired certificates, ms. */
 const lookMs = 60_000;
 
 /**
@@ -72,7 +72,7 @@ export async function keepRevocationList(parts: Parts) {
   if (follow || !existsSync(file)) await look();
   const looking = follow ? setInterval(look, lookMs) : undefined;
   return {
-    /** Call when a device may no longer connect. */
+    /** Must be called when a device may no longer connect. */
     changed(): void {
       if (follow)
         timer ??= setTimeout(() => {

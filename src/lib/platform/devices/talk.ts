@@ -54,7 +54,7 @@ export function liveHub(reader: JournalReader, log: Logger): LiveHub {
       .finally(() => {
         if (reading !== controller) return;
         reading = undefined;
-        // After a failure, reading starts again if there are listeners left.
+        // After a failure, reading restarts if there are listeners left.
         if (!controller.signal.aborted && listeners.size > 0)
           setTimeout(() => reading ?? begin(), 1000).unref();
       });
@@ -83,7 +83,7 @@ export function liveHub(reader: JournalReader, log: Logger): LiveHub {
   };
 }
 
-/** How long a device may take to respond, ms: after that it must ignore the command. */
+/** How long a device may take to respond, ms; after that, it must ignore the command. */
 const patienceMs = 10_000;
 
 interface Parts {
@@ -143,7 +143,7 @@ const usualSpanMs = 3600_000;
 /** Number of a device's newest recordings that are searched. */
 const mostTakes = 20;
 
-/** The newest messages of one channel of a device, oldest first. For telemetry, the messages of all its streams. */
+/** The newest messages of one channel of a device, oldest first. For telemetry, these are the messages of all its streams. */
 export async function deviceMessages(
   telemetry: Telemetry,
   device: string,
@@ -161,7 +161,7 @@ export async function deviceMessages(
   const found: DeviceMessage[] = [];
   for (const take of recent) {
     const own: DeviceMessage[] = [];
-    // The device's clock may be behind: an hour more is read, and then filtered by arrival time.
+    // The device's clock may be behind, so an additional hour is read, and then filtered by arrival time.
     for await (const { at, stream, payload } of telemetry.read(take, { from: from - usualSpanMs })) {
       if (at < from) continue;
       own.push({ at, ...(stream ? { stream } : {}), payload });

@@ -12,21 +12,21 @@ import type { Schema } from '../store/schema.js';
 /** A change of the platform's state. Its type and the format of its data are defined in `eventTypes`, from which docs and filters are generated. */
 export interface NewEvent {
   type: EventType;
-  /** Subject of the change: `har@3`, the name of a device, … */
+  /** Subject of the change, such as `har@3` or the name of a device. */
   subject: string;
-  /** Originator: a user, `device motor-1`, `platform`. */
+  /** Originator, such as a user, `device motor-1` or `platform`. */
   who: string;
   data?: Record<string, unknown>;
 }
 
-/** Rows per statement. */
+/** Number of rows per statement. */
 const atOnce = 100;
 
 /** The log of all changes, in order, with increasing ids: the source of audit, feed, relay and webhooks. Append-only. */
 export interface Events {
   /**
-   * Records an event in the caller's transaction, so that a change and its event are committed together. Ids increase in commit order: SQLite has one
-   * writer, and with PostgreSQL appenders wait for earlier ones (store/postgres-schema.ts).
+   * Records an event in the caller's transaction, so that a change and its event are committed together. Ids increase in commit order,
+   * because SQLite has one writer, and with PostgreSQL each appender waits for earlier ones (store/postgres-schema.ts).
    */
   record(event: NewEvent, transaction?: Store): Promise<void>;
   /** Records several events in order. */
@@ -80,7 +80,7 @@ export function eventsIn(
   };
 }
 
-/** Name of the cursor that stores up to which id events were deleted. */
+/** Name of the cursor that stores the id that events were deleted up to. */
 export const prunedCursor = 'pruned';
 
 /** Extent of the log: ids above `pruned` up to `latest`. Both are 0 in a new log. */
@@ -220,32 +220,32 @@ function wanted(
 }
 
 /**
- * Whether a text begins with `start`. LIKE is not used: `_`, which names may contain, is its wildcard, and SQLite's LIKE ignores case. Lengths are in
- * code points.
+ * Whether a text begins with `start`. LIKE is not used, because `_`, which names may contain, is its wildcard, and SQLite's LIKE ignores
+ * case. Lengths are in code points.
  */
 function begins(is: ExpressionBuilder<Schema, 'events'>, column: 'type' | 'subject', start: string) {
   const head = is.fn<string>('substr', [column, is.val(1), is.val([...start].length)]);
   return is(head, '=', start);
 }
 
-/** Newest events cached in memory for listeners. */
+/** Number of newest events cached in memory for listeners. */
 const remembered = 4096;
 
-/** Events per read of the database. */
+/** Number of events per database read. */
 const batch = 1000;
 
-/** How soon events without a notification are noticed, ms. */
+/** How often to check for events without a notification, ms. */
 const lookEveryMs = 500;
 
-/** Events, and the id up to which the log was searched for them. */
+/** Events, and the id that the log was searched up to. */
 export interface Page {
   events: PlatformEvent[];
   last: number;
 }
 
 /**
- * The log as it grows. One reader of the database serves all listeners: new events are read once and cached for a while. Listeners that are
- * far behind read their own pages. Without listeners nothing is read.
+ * Follows the log as it grows. One database reader serves all listeners: new events are read once and cached for a while. Listeners that
+ * are far behind read their own pages. Without listeners, nothing is read.
  */
 export class EventFeed {
   private readonly listeners = new Set<() => void>();
@@ -263,7 +263,7 @@ export class EventFeed {
     private readonly changes: Changes,
   ) {}
 
-  /** Call when events were recorded, even if their transaction has not ended yet. */
+  /** Must be called when events have been recorded, even if their transaction has not ended yet. */
   readonly poke = (): void => {
     if (this.listeners.size > 0) setImmediate(() => void this.read());
   };
@@ -348,7 +348,7 @@ export class EventFeed {
       const events = this.ring.slice(firstBehind(this.ring, after)).filter(isWanted);
       return { events, last: Math.max(after, this.tail) };
     }
-    // The extent is read first: events that arrive meanwhile are in the next page.
+    // The extent is read first, so that events that arrive meanwhile are in the next page.
     const { latest, pruned } = await extentOf(this.store);
     if (after < pruned) throw eventsGone(after, pruned);
     const events = await eventsAfter(this.store, { ...filter, after, limit: batch });
@@ -364,7 +364,7 @@ export class EventFeed {
     this.reading = this.readOn().finally(() => {
       this.reading = undefined;
     });
-    // If the database cannot be read now, it is queried again soon.
+    // If the database cannot be read now, it is soon queried again.
     await this.reading.catch(() => {});
   }
 

@@ -77,7 +77,7 @@ interface JobWork<Request> {
 
 /** A kind of job that the platform runs itself. */
 export interface JobKind<Request = Record<string, unknown>> {
-  /** Name of the kind: noun and verb. */
+  /** Name of the kind, a noun and a verb. */
   name: string;
   about: string;
   request: ZodType<Request>;
@@ -99,7 +99,8 @@ interface Parts {
 }
 
 /**
- * Stores samples as a blob. They are written to a file first, because the blob's name is the digest of them all.
+ * Stores samples as a blob. They are written to a file first, because the blob's name is the digest of the whole
+ * content.
  * @throws AIOT_NOT_FOUND (the stream)
  */
 async function exportToBlob(

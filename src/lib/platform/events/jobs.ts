@@ -105,7 +105,7 @@ export class Jobs {
         .where('id', '=', id)
         .where('state', '=', row.state)
         .executeTakeFirst();
-      // The job's state has changed since it was read. A repeated request will see the new state.
+      // The job's state has changed since it was read. A repeated request sees the new state.
       if (numUpdatedRows === 0n) throw ended(row);
       if (queued) await this.tellEnd({ ...row, ...set }, who, store);
     });
@@ -132,7 +132,7 @@ export class Jobs {
     return this.get(id);
   }
 
-  /** Called by the runner of the job. A job that has already ended is unchanged. */
+  /** Called by the runner of the job. A job that has already ended stays unchanged. */
   async end(
     row: JobRow,
     { state, result, error }: { state: JobState; result: unknown; error: Job['error'] },
@@ -274,10 +274,10 @@ export class JobRunner implements Worker {
     // Stops the periodic check even if `run` fails; otherwise `finally` would wait for it forever.
     const ending = new AbortController();
     const watch = every(lookEveryMs, AbortSignal.any([signal, ending.signal]), () =>
-      // Not awaited: if the database cannot be read now, the next check queries it again.
+      // Not awaited. If the database cannot be read now, the next check queries it again.
       this.giveUpLost().catch((err) => log.error({ err }, 'could not look for lost jobs')),
     );
-    // Runs in turn: two concurrent checks would start one job too many.
+    // Serialized, because two concurrent checks would start one job too many.
     const inTurn = serially();
     const begin = (): Promise<void> => inTurn(beginSome);
     const beginSome = async () => {

@@ -9,14 +9,14 @@ export interface Cursor<Position> {
 /** One log that is forwarded to one destination. */
 interface Lane<Page, Position extends string | number> {
   cursor: Cursor<Position>;
-  /** Yields entries after a position, first the existing and then new ones, until the signal is aborted. */
+  /** Yields entries after a position, first existing and then new ones, until the signal is aborted. */
   source(after: Position | null, signal: AbortSignal): AsyncIterable<Page>;
   /**
-   * Delivers a page in order; each delivered step moves the position. False = the rest cannot be delivered, or not by this process: the position then
-   * stays before it.
+   * Delivers a page in order; each delivered step moves the position. False = the rest cannot be delivered, or not by this process, and the
+   * position stays before it.
    */
   deliver(page: Page, arrived: (position: Position) => void): Promise<boolean>;
-  /** Interval at which the position is saved, ms: entries sent since the last save are sent again after a crash. */
+  /** Interval at which the position is saved, ms. After a crash, entries sent since the last save are resent. */
   saveEveryMs: number;
 }
 
@@ -53,7 +53,7 @@ export async function sendOn<Page, Position extends string | number>(
 
 /**
  * Runs a task until it completes or the signal is aborted; after a failure it is retried, with doubling pauses.
- * @param failed is called with each failure; true = the next pause is the shortest again
+ * @param failed called with each failure; returns true to reset the next pause to the shortest
  */
 export async function untilDone(
   task: () => Promise<void>,

@@ -7,7 +7,7 @@ import { cursorName } from './webhooks.js';
 export interface PruneParts {
   store: Store;
   events: Events;
-  /** Id up to which the relay has forwarded events; null = there is no relay. */
+  /** Id that the relay has forwarded events up to; null = there is no relay. */
   relayed: () => Promise<number | null>;
   /** ms since 1970 */
   now: () => number;
@@ -21,12 +21,12 @@ export interface Kept {
 const usuallyKept: Kept = { forMs: 90 * 86_400_000, events: 1_000_000 };
 
 const periodMs = 600_000;
-/** Events per transaction; other requests are served between two transactions. */
+/** Number of events per transaction; other requests are served between transactions. */
 const together = 5000;
 
 /**
- * Deletes old events, except those that a webhook or the relay has yet to send, and old jobs with them. The position is recorded, so that a reader
- * behind it gets an error.
+ * Deletes old events, except those that a webhook or the relay has yet to send, and also old jobs. The position is recorded, so that a
+ * reader behind it gets an error.
  * @returns the number of deleted events
  */
 export async function pruneEvents(parts: PruneParts, kept: Kept = usuallyKept): Promise<{ events: number }> {
@@ -64,7 +64,7 @@ export async function pruneEvents(parts: PruneParts, kept: Kept = usuallyKept): 
   return { events: gone };
 }
 
-/** Id up to which events may be deleted. */
+/** Id that events may be deleted up to. */
 async function limitOf({ store, relayed, now }: PruneParts, kept: Kept): Promise<number> {
   const young = await store
     .selectFrom('events')

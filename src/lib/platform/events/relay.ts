@@ -39,15 +39,15 @@ interface RelayFigures {
 const connectTimeoutMs = 5000;
 const pauses = { firstPauseMs: 250, longestPauseMs: 5000 };
 
-/** How long shutdown waits for writes in progress, ms. Sending them again later does no harm. */
+/** How long shutdown waits for writes in progress, ms. Resending them later does no harm. */
 const farewellMs = 700;
 
 /** JetStream's stream for both topics, unless another stream already contains them. */
 const streamName = 'AIOT';
 
 /**
- * Forwards telemetry and events to Kafka or NATS JetStream, at least once and in order for each device and subject. Both are read from their stores:
- * an unreachable destination delays nothing else, and nothing waits for it in memory.
+ * Forwards telemetry and events to Kafka or NATS JetStream, at least once and in order for each device and subject. Both are read from
+ * their stores, so an unreachable destination delays nothing else, and nothing accumulates in memory.
  */
 export class Relay implements Worker {
   readonly name = 'relay';
@@ -91,7 +91,7 @@ export class Relay implements Worker {
     };
   }
 
-  /** Id up to which events are known to be delivered; 0 = none. */
+  /** Id that events are known to be delivered up to; 0 = none. */
   async position(): Promise<number> {
     const { endpoint } = this.figures;
     return Number((await cursorIn(this.parts.store, endpoint, 'events').read()) ?? 0);
@@ -217,7 +217,7 @@ interface LaneFigures {
 }
 
 interface LaneOptions {
-  /** Yields entries after a position, first the existing and then new ones. */
+  /** Yields entries after a position, first existing and then new ones. */
   source: (position: string | null, signal: AbortSignal) => AsyncIterable<readonly Item[]>;
   cursor: Cursor<string>;
   onRefused: (error: unknown, id: string) => void;
@@ -295,7 +295,7 @@ function* partsOf(items: readonly Item[]): Generator<Item[]> {
   if (part.length > 0) yield part;
 }
 
-/** Stored position of a lane. @param endpoint of the destination, without credentials: a new endpoint starts from the beginning */
+/** Stored position of a lane. @param endpoint address of the destination, without credentials; a new one starts from the beginning */
 function cursorIn(store: Store, endpoint: string, lane: string): Cursor<string> {
   const key = `relay:${lane}:${sha256Hex(endpoint).slice(0, 16)}`;
   return {
@@ -331,7 +331,7 @@ function eventItem(event: PlatformEvent, platform: string): Item {
   return { message, position: String(id), at };
 }
 
-/** Telemetry only: devices' replies and logs are not forwarded to other systems. */
+/** Telemetry only, because devices' replies and logs are not forwarded to other systems. */
 function telemetryItem({ entry, position }: PlacedEntry, platform: string): Item {
   const { at, device, channel, repeat } = entry;
   const wanted = channel === 'telemetry' && !repeat;
@@ -341,7 +341,7 @@ function telemetryItem({ entry, position }: PlacedEntry, platform: string): Item
   return { message, position, at };
 }
 
-/** A message sent twice has the same id: JetStream drops the duplicate, and Kafka consumers can. */
+/** A message that is sent twice has the same id, so JetStream drops the duplicate, and Kafka consumers can. */
 function messageOf(topic: string, key: string, value: object, time: number, id: string): OutgoingMessage {
   const headers: Header[] = [
     ['content-type', 'application/json'],

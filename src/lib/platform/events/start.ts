@@ -27,11 +27,11 @@ interface EventParts {
   log: Logger;
   /** ms since 1970 */
   now: () => number;
-  /** kafka://… or nats://…, to which events and telemetry are forwarded. */
+  /** Destination for events and telemetry: kafka://… or nats://…. */
   relayTo: string | undefined;
 }
 
-/** Starts the consumers of events: the relay, webhooks and jobs, with their workers. @throws AIOT_USAGE, AIOT_STREAM_URL (the relay's) */
+/** Starts the relay, webhooks and jobs, with their workers. @throws AIOT_USAGE, AIOT_STREAM_URL (the relay's) */
 export async function openEvents(parts: EventParts) {
   const { store, events, telemetry, log, now, relayTo } = parts;
   const platform = await platformId(store);

@@ -29,8 +29,8 @@ export type Resolve = (
 ) => Promise<{ address: string; family: number }[]>;
 
 /**
- * A lookup function for the connection. The connection uses exactly the addresses that were checked, which defeats names whose address changes
- * between two lookups (DNS rebinding).
+ * A lookup function for the connection. The connection uses exactly the addresses that were checked, which defeats names whose address
+ * changes between lookups (DNS rebinding).
  * @throws AIOT_WEBHOOK_TARGET (to the callback) if one of its addresses is not public
  */
 export function lookupFor(allowPrivate: boolean, resolve: Resolve = lookupAll): LookupFunction {
@@ -132,7 +132,7 @@ export const specialRanges: Readonly<Record<'ipv4' | 'ipv6', readonly string[]>>
   ],
 };
 
-/** IPv6 addresses that a host or a NAT64 gateway translates to the IPv4 address in their last 32 bits: that address is checked. */
+/** IPv6 addresses that a host or a NAT64 gateway translates to the IPv4 address in their last 32 bits; that address is checked instead. */
 const embedding = [
   '::ffff:0:0/96', // IPv4-mapped (RFC 4291)
   '64:ff9b::/96', // NAT64, the well-known prefix (RFC 6052)

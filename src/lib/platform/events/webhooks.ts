@@ -33,7 +33,7 @@ interface Parts {
   now: () => number;
 }
 
-/** How long the previous secret also signs after a rotation, ms. */
+/** How long after a rotation the previous secret also signs, ms. */
 const graceMs = 86_400_000;
 
 const most = 100;
@@ -228,7 +228,7 @@ function urlHidden({ url }: WebhookChange): { url?: string } {
 
 type WebhookRow = Schema['webhooks'];
 
-/** Name of a webhook's cursor, which stores the id up to which events were sent to it. */
+/** Name of a webhook's cursor, which stores the id that events were sent up to. */
 export function cursorName(id: string): string {
   return `webhook:${id}`;
 }
@@ -237,7 +237,7 @@ async function savePosition(store: Store, id: string, position: number): Promise
   await store
     .insertInto('cursors')
     .values({ name: cursorName(id), position })
-    // Keeps the later position if another one was saved meanwhile.
+    // Keeps the later position if another was saved meanwhile.
     .onConflict((conflict) =>
       conflict.column('name').doUpdateSet({ position }).where('cursors.position', '<', position),
     )
@@ -260,7 +260,7 @@ function webhookOf(row: WebhookRow, position: number, latest: number): Webhook {
   };
 }
 
-/** The part of a webhook's URL that may be displayed: the path may contain a secret. */
+/** The part of a webhook's URL that may be displayed; the path may contain a secret. */
 function originOf(url: string): string {
   return new URL(url).origin;
 }
@@ -365,7 +365,10 @@ export class WebhookSender implements Worker {
     );
   }
 
-  /** Sends an event, retrying until it is delivered. False = it cannot be delivered, or not by this process; the position then stays before it. */
+  /**
+   * Sends an event, retrying until it is delivered. False = it cannot be delivered, or not by this process, and the position stays before
+   * it.
+   */
   private async sendOne(row: WebhookRow, event: PlatformEvent, signal: AbortSignal): Promise<boolean> {
     const { now, platform, send = deliver } = this.parts;
     for (;;) {
@@ -402,7 +405,7 @@ export class WebhookSender implements Worker {
     Object.assign(row, clear);
   }
 
-  /** Records a failed delivery. Returns whether the webhook is disabled now. */
+  /** Records a failed delivery. Returns whether the webhook is now disabled. */
   private async failed(row: WebhookRow, { error, waitMs, gone }: Outcome): Promise<boolean> {
     const { store, events, now, log } = this.parts;
     this.figures.failed++;
@@ -528,8 +531,8 @@ const waits = [5, 30, 120, 300, 900, 1800, 3600, 7200, 14_400].map((seconds) => 
 export const givesUpAfterMs = 5 * 86_400_000;
 
 /**
- * Delay after a number of consecutive failures, ms. It is shortened at random by up to a quarter, so that webhooks that failed together do not retry
- * together.
+ * Delay after a number of consecutive failures, ms. Randomly shortened by up to a quarter, so that webhooks that failed together do not
+ * retry together.
  * @param wanted delay requested by the target; limited to the longest delay
  */
 export function waitAfter(failures: number, wanted = 0, random: () => number = Math.random): number {

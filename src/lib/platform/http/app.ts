@@ -33,13 +33,13 @@ import { configRoutes, firmwareRoutes, trustRoutes } from './routes/releases.js'
 import { rolloutRoutes } from './routes/rollouts.js';
 import { webRoutes } from './routes/web.js';
 
-/** Maximum open connections: each takes about 50 KB with TLS. */
+/** Maximum number of open connections, each of which takes about 50 KB with TLS. */
 const mostConnections = 20_000;
 
 /** Time limit of the TLS handshake, ms. */
 const handshakeTimeout = 10_000;
 
-/** Creates the HTTPS API, which describes itself at /openapi.json. Not listening yet. */
+/** Creates the HTTPS API, which describes itself at /openapi.json. It is not listening yet. */
 export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<FastifyInstance> {
   const { default: fastify } = await import('fastify');
   const { serializerCompiler, validatorCompiler } = await import('fastify-type-provider-zod');

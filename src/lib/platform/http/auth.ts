@@ -15,7 +15,7 @@ export type Access = ApiAccess | 'controllers';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Roles that may call the route; when absent: viewers may call reads, operators everything else. */
+    /** Roles that may call the route; if absent, viewers may call reads, and operators everything else. */
     access?: Access;
     /** Scope that a restricted token needs for the route (`models:push`), or one of several; derived from the path when absent. */
     scope?: string | readonly string[];
@@ -93,8 +93,8 @@ function refusedCredentials({ raw }: FastifyRequest): string {
 }
 
 /**
- * Ends a response in progress when its token ends. A response that has not begun is sent first: it may be the response to the revocation
- * itself.
+ * Ends a response in progress when its token ends. A response that has not begun is sent first, because it may be the response to the
+ * revocation itself.
  */
 function cut(reply: FastifyReply): void {
   if (reply.raw.headersSent) reply.raw.destroy();
@@ -125,7 +125,7 @@ function refusalOf(
 
 type DeviceIdentity = Extract<Identity, { kind: 'device' }>;
 
-/** If a client certificate is presented, only that counts: a token or cookie does not help if the certificate is rejected. */
+/** If a client certificate is presented, only that counts; a token or cookie does not help if the certificate is rejected. */
 async function identify(
   request: FastifyRequest,
   parts: Pick<ApiParts, 'tokens' | 'logins' | 'ca' | 'devices'>,
@@ -154,7 +154,7 @@ const nouns: Record<string, ScopeNoun> = {
   ...{ users: 'users', tokens: 'users' },
 };
 
-/** Paths that every token may read, however restricted: without them a client could not identify the platform. */
+/** Paths that every token may read, however restricted, because without them a client could not identify the platform. */
 const common = new Set(['status', 'trust']);
 
 /** Path that needs no scope, because a session has no more rights than the token that opens it. */
@@ -213,8 +213,8 @@ export function webSecretOf({ headers }: FastifyRequest, { ca }: Parts): string 
 }
 
 /**
- * The user logged in to the requesting browser; null = none. Changes must prove that they come from our page: the browser adds the cookie
- * to requests of other pages on this host as well. @throws AIOT_NOT_ALLOWED
+ * The user logged in to the requesting browser; null = none. Changes must prove that they come from our page, because the browser also adds
+ * the cookie to requests from other pages on this host. @throws AIOT_NOT_ALLOWED
  */
 export async function webIdentityOf(request: FastifyRequest, parts: Parts): Promise<WebIdentity | null> {
   const secret = webSecretOf(request, parts);
@@ -241,7 +241,7 @@ export function setWebSession(
   reply.header('set-cookie', `${cookieName(ca)}=${value}; Path=/; Secure; HttpOnly; SameSite=Strict`);
 }
 
-/** Maximum numbers of requests per minute. */
+/** Maximum number of requests per minute. */
 export interface Rates {
   /** Per token, or per device. */
   known: number;
@@ -257,8 +257,8 @@ export const usualRates: Rates = { known: 60_000, anonymous: 1200, failures: 20 
 type CountStranger = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
 
 /**
- * Limits the request rate of a token, device or address. Requests to /healthz and /readyz are not counted. Returns the function with which the guard
- * counts requests that it rejects for missing credentials, which never reach the general count.
+ * Limits the request rate of a token, device or address. Requests to /healthz and /readyz are not counted. Returns the function that the
+ * guard uses to count requests that it rejects for missing credentials, which never reach the general count.
  */
 export async function limitRates(
   app: FastifyInstance,
@@ -267,7 +267,7 @@ export async function limitRates(
 ): Promise<CountStranger> {
   const { default: rateLimit } = await import('@fastify/rate-limit');
   app.addHook('onRequest', async (request, reply) => {
-    // Among public routes, only those that write accept a secret, such as a claim or a login code, that could be guessed.
+    // Of the public routes, only those that write accept a secret that could be guessed, such as a claim or a login code.
     if (
       accessOf<'controllers'>(request.routeOptions.config, request.method) !== 'everybody' ||
       request.method === 'GET'

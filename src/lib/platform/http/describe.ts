@@ -111,7 +111,7 @@ function described(schema: Described, route: DescribedRoute): Described {
   };
 }
 
-/** Adds server-sent events, beside the JSON that some routes return on request. */
+/** Adds server-sent events to the JSON that some routes return on request. */
 function streamed({ response }: Described): Record<string, unknown> {
   const page = response?.['200'];
   return {
@@ -135,7 +135,10 @@ function securityOf(access: Access): Record<string, string[]>[] {
   return access === 'devices' ? [{ token: [] }, { certificate: [] }] : [{ token: [] }];
 }
 
-/** Statuses of a route besides success: those of HTTP, of the platform as a whole, and its own errors. */
+/**
+ * Statuses of a route other than success: HTTP's, those of the platform as a whole, and those of the route's
+ * own errors.
+ */
 function statusesOf(schema: Described, { method, access, errors, statuses }: DescribedRoute): number[] {
   const reads = method === 'GET' || method === 'HEAD';
   return [

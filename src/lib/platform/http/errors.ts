@@ -25,7 +25,7 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
     const { told, status } = toldOf(storageError(error), request);
     if (status >= 500)
       log.error({ err: error, method: request.method, url: request.routeOptions.url }, told.message);
-    // The rest of the body is not read, so nothing after it on this connection could be read either.
+    // The rest of the body is not read, so nothing after it on this connection can be read either.
     if (bodyIsComing(request.raw)) reply.header('connection', 'close');
     if (status === 401) reply.header('www-authenticate', 'Bearer realm="aiot"');
     return sendProblem(reply, told, status);
@@ -100,7 +100,9 @@ function toldOf(error: unknown, request?: FastifyRequest): { told: AiotError; st
   return { told: failed, status: 500 };
 }
 
-/** Describes the first problem that a route's schema found. It is converted back to the Zod issue that the type provider received. */
+/**
+ * Describes the first problem that a route's schema found. The problem is converted back to the Zod issue that the type provider received.
+ */
 function validationText(
   [first]: NonNullable<FastifyError['validation']>,
   part: string,
@@ -151,8 +153,8 @@ interface Path {
 }
 
 /**
- * Records the routes as they are registered. Returns the methods of a path; none = there is no such path. A path belongs to the route with the most
- * specific pattern: `/devices/actions` is not `/devices/:name`.
+ * Records the routes as they are registered. Returns the methods of a path; none = there is no such path. A path belongs to the route with
+ * the most specific pattern, so `/devices/actions` does not match `/devices/:name`.
  */
 function noteRoutes(app: FastifyInstance): (path: string) => string[] {
   const paths = new Map<string, Path>();

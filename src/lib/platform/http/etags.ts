@@ -26,7 +26,10 @@ export function giveRevision(reply: FastifyReply, revision: number): void {
   reply.header('etag', `"r${revision}"`);
 }
 
-/** Checks a change's If-Match header against the resource's revision; without the header, any revision fits. @throws AIOT_PRECONDITION_FAILED */
+/**
+ * Checks a change's If-Match header against the resource's revision; without the header, any revision is accepted. @throws
+ * AIOT_PRECONDITION_FAILED
+ */
 export function checkRevision({ headers }: FastifyRequest, revision: number): void {
   const wanted = listed(headers['if-match']);
   if (wanted.length === 0 || wanted.includes('*')) return;
@@ -48,7 +51,7 @@ function listed(header: string | undefined): string[] {
 
 interface SentBlob {
   digest: string;
-  /** Strong entity tag: the bytes under it never change. */
+  /** Strong entity tag, because the bytes never change. */
   etag: string;
   /** Called before the blob is sent from the beginning. */
   whole?: () => Promise<void>;

@@ -14,7 +14,7 @@ export const longestTarget = 8192;
 /** Maximum number of request headers. */
 const mostHeaders = 100;
 
-/** Maximum nesting depth of objects and lists: none of our bodies exceeds 12. */
+/** Maximum nesting depth of objects and lists; none of our bodies exceeds 12. */
 export const deepest = 32;
 
 /** Time limits, ms: for receiving a body that is parsed, and for a pause in one that is streamed. */
@@ -37,7 +37,7 @@ const once = new Set([
 /** Limits the number of connections, and the resources that each can use before authentication. */
 export function limitServer(server: Server, connections: number): void {
   server.maxConnections = connections;
-  // Node drops headers beyond its count silently: allowing one more reveals that there were too many.
+  // Node silently drops headers beyond this number; allowing one more reveals that there were too many.
   server.maxHeadersCount = mostHeaders + 1;
   server.headersTimeout = 15_000;
   // Node's timeout for whole requests would end a large upload too; bodies have their own timeouts below.
@@ -56,16 +56,16 @@ export function limitRequests(app: FastifyInstance, { bodyMs, pauseMs } = usualT
     const text = String(body);
     if (depthOf(text) > deepest)
       return done(invalid(`body: expected at most ${deepest} levels of lists and objects`));
-    // The databases store no NUL in text.
+    // The databases cannot store NUL in text.
     if (text.includes('\\u0000')) return done(invalid('body: expected text without NUL characters'));
     void parse(request, text, done);
   });
   app.addHook('onRequest', async (request, reply) => {
     checkHead(request);
     const { socket } = request.raw;
-    // A body streamed to disk may last long, but not pause for long.
+    // A body streamed to disk may take long, but must not pause for long.
     if (/^application\/(offset\+)?octet-stream\b/i.test(request.headers['content-type'] ?? '')) {
-      // A connection may carry many such requests: each removes its listener. Node resets the timeout for the next one.
+      // A connection may carry many such requests, so each removes its listener. Node resets the timeout for the next one.
       const cut = () => socket.destroy();
       socket.setTimeout(pauseMs, cut);
       whenClosed(reply.raw, () => socket.off('timeout', cut));
@@ -98,7 +98,7 @@ function checkHead({ raw, url }: FastifyRequest): void {
   }
 }
 
-/** Levels of nesting of a JSON text, without parsing it. */
+/** Nesting depth of a JSON text, determined without parsing it. */
 export function depthOf(text: string): number {
   let [depth, deepest, inText] = [0, 0, false];
   for (let i = 0; i < text.length; i++) {

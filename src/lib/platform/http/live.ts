@@ -30,22 +30,22 @@ const longestRequest = 16 * 1024;
 const mostSubscriptions = 50;
 const mostConnections = 50;
 
-/** Requests of a connection that wait for earlier ones: beyond this, it is closed. */
+/** Maximum number of requests on a connection that wait for earlier ones; beyond this, it is closed. */
 const mostWaiting = 100;
 
-/** Maximum messages that a subscription shows per second, and at once after a pause; faster output would be unreadable. */
+/** Maximum number of messages that a subscription shows per second, and at once after a pause; faster output would be unreadable. */
 const messagesPerSecond = 200;
 const messagesAtOnce = 400;
 
 /** Longest payload that is sent whole, bytes; of a longer one, only the beginning is sent. */
 const longestPayload = 16 * 1024;
 
-/** With this many bytes pending in a connection, messages are left out and counted. */
+/** With this many bytes pending on a connection, messages are left out and counted. */
 const pendingBytes = 1024 ** 2;
 
 const tickMs = 1000;
 
-/** How long a page may take to answer the close frame when the platform stops, ms. */
+/** How long a page may take to answer the close frame at shutdown, ms. */
 const partingMs = 1000;
 
 type Parts = Pick<
@@ -102,8 +102,8 @@ export function liveRoute(parts: Parts): FastifyPluginAsync {
 }
 
 /**
- * Hands upgrade requests to the routes, so that each of their checks applies. Without this, Node would treat them as ordinary requests. Returns the
- * bytes that followed each request's head.
+ * Passes upgrade requests to the routes, so that all of the routes' checks apply. Without this, Node would treat them as ordinary requests.
+ * Returns the bytes that followed each request's head.
  */
 function routeUpgrades(app: FastifyInstance): WeakMap<IncomingMessage, Buffer> {
   const heads = new WeakMap<IncomingMessage, Buffer>();
@@ -137,7 +137,7 @@ function webSockets(): Promise<import('ws').WebSocketServer> {
 
 /**
  * Rejects requests from pages of other origins. WebSockets are not subject to the same-origin policy, and browsers also send the session
- * cookie to other ports and subdomains of this host. Behind a proxy, the host is the one that it forwards. @throws AIOT_NOT_ALLOWED
+ * cookie to other ports and subdomains of this host. Behind a proxy, the host is taken from the forwarded request. @throws AIOT_NOT_ALLOWED
  */
 function checkOrigin({ headers }: FastifyRequest, url: string): void {
   const { origin, host, authorization } = headers;
@@ -183,7 +183,7 @@ class LiveConnection {
     });
   }
 
-  /** Closes the connection because the platform stops. */
+  /** Closes the connection because the platform is stopping. */
   async leave(): Promise<void> {
     const { socket } = this;
     if (socket.readyState === socket.CLOSED) return;
@@ -198,7 +198,7 @@ class LiveConnection {
     this.socket.close(liveCloseCodes.sessionEnded, 'the session has ended');
   }
 
-  /** Carries out requests one after another, in order of arrival. */
+  /** Processes requests one after another, in order of arrival. */
   private read(data: Buffer, isBinary: boolean): void {
     const request = isBinary ? null : requestIn(data);
     if (request === null || ++this.waiting > mostWaiting) {
@@ -241,7 +241,7 @@ class LiveConnection {
     void this.send({ id, error: { code, detail, ...(next && { next }) } });
   }
 
-  /** Sends events at the page's pace; none is left out. */
+  /** Sends events at the page's pace, leaving none out. */
   private async followEvents(id: number, signal: AbortSignal): Promise<void> {
     this.requireScope('events:read');
     const { events, store } = this.parts;
@@ -339,7 +339,7 @@ class LiveConnection {
     this.sinceBeatMs += tickMs;
     if (this.sinceBeatMs < (this.parts.liveBeatMs ?? liveBeatMs)) return;
     this.sinceBeatMs = 0;
-    // A page that does not respond to a ping is gone or no longer reads.
+    // A page that does not respond to a ping is gone, or no longer reading.
     if (!this.isAlive) {
       this.socket.terminate();
       return;
@@ -350,7 +350,7 @@ class LiveConnection {
     void this.checkSession();
   }
 
-  /** The session may have expired, or ended in another tab or replica; its token is watched separately. */
+  /** Ends the connection if the session has expired or was ended in another tab or replica; its token is watched separately. */
   private async checkSession(): Promise<void> {
     if (this.secret === '') return;
     try {

@@ -56,7 +56,9 @@ function tellConnections(out: Exposition, connections: Connections): void {
   out.counter('aiot_connections_dropped_total', 'Connections closed because a limit was reached.', dropped);
 }
 
-/** States with a count of zero are included: a series that appears and disappears cannot be monitored. */
+/**
+ * States with a count of zero are included, because a series that appears and disappears cannot be monitored.
+ */
 async function tellStates(
   out: Exposition,
   store: Store,
@@ -85,7 +87,7 @@ export class HttpFigures {
   private readonly series = new Map<string, [Labels, Histogram]>();
   private open = 0;
 
-  /** Call before the routes are registered. */
+  /** Must be called before the routes are registered. */
   watch(app: FastifyInstance): void {
     app.addHook('onRequest', async (_request, reply) => {
       this.open++;
@@ -94,7 +96,7 @@ export class HttpFigures {
       });
     });
     app.addHook('onResponse', async (request, reply) => {
-      // The route's pattern, not the path: requests for random paths must not create series.
+      // The route's pattern, not the path, because requests for random paths must not create series.
       const route = request.routeOptions.url ?? 'none';
       this.note({ method: request.method, route, status: `${reply.statusCode}` }, reply.elapsedTime / 1000);
     });

@@ -3,14 +3,17 @@ import { AiotError } from '../../core/errors.js';
 
 /** A device message and its arrival time. */
 export const entrySchema = z.object({
-  /** ms since 1970 by the platform's clock. It can decrease when the clock is set back; the order of the journal does not change. */
+  /**
+   * Arrival time by the platform's clock, ms since 1970. It can decrease if the clock is set back; the order of the journal does not
+   * change.
+   */
   at: z.number(),
   device: z.string(),
   channel: z.enum(['telemetry', 'inference', 'reply', 'log']),
-  /** Only telemetry has one. */
+  /** Only for telemetry. */
   stream: z.string().optional(),
   payload: z.record(z.string(), z.unknown()),
-  /** Marks a duplicate: only its arrival is recorded, without its data. */
+  /** Marks a duplicate, of which only the arrival is recorded, not the data. */
   repeat: z.literal(true).optional(),
 });
 

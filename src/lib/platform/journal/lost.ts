@@ -2,7 +2,7 @@ import type { Finding } from '../verify/damage.js';
 import type { Entry, TakeKey } from './entry.js';
 import { fieldsOf, type Take } from './takes.js';
 
-/** Messages of one device and stream: number, rows, and times (ms since 1970). */
+/** Messages of one device and stream: their number, rows, and times (ms since 1970). */
 export interface Tally {
   stream: string | null;
   device: string | null;
@@ -12,7 +12,7 @@ export interface Tally {
   to: number;
 }
 
-/** Number of devices and streams counted separately; beyond it, only streams are. */
+/** Maximum number of devices and streams counted separately; beyond this, only streams are. */
 const mostApart = 500;
 
 /** Messages by device and stream. */
@@ -87,7 +87,7 @@ export function tallyOfTake({ channel, stream, device, messages, samples, starte
   };
 }
 
-/** Returns messages in `before` that are missing in `after`, by stream and device. */
+/** Returns the messages in `before` that are missing in `after`, by stream and device. */
 export function lessBy(before: readonly Tally[], after: readonly Tally[]): Tally[] {
   const left = new Map(after.map((tally) => [`${tally.stream}/${tally.device}`, tally]));
   const less: Tally[] = [];
@@ -95,7 +95,7 @@ export function lessBy(before: readonly Tally[], after: readonly Tally[]): Tally
     const still = left.get(`${tally.stream}/${tally.device}`);
     const messages = tally.messages - (still?.messages ?? 0);
     if (messages <= 0) continue;
-    // Logs are in time order: entries lost at the end are later than the remaining ones.
+    // Logs are in time order, so entries lost at the end are later than the remaining ones.
     const from = still === undefined ? tally.from : Math.min(still.to, tally.to);
     less.push({ ...tally, messages, rows: Math.max(0, tally.rows - (still?.rows ?? 0)), from });
   }

@@ -18,7 +18,7 @@ import {
 /** Interval of polling for new messages of other replicas, ms. */
 const pauseMs = 250;
 
-/** Opens telemetry in PostgreSQL: replicas of the platform share it and have no state of their own. */
+/** Opens telemetry in PostgreSQL, which replicas of the platform share, so that they have no state of their own. */
 export async function openPostgres(url: string, onCommit?: NoteCommit): Promise<TableTelemetry> {
   const tables = new PostgresTables(await openPool(await addressOf(url), 4));
   await tables.make();
@@ -80,8 +80,8 @@ class PostgresTables implements Tables {
   }
 
   /**
-   * Yields messages in the order of their transactions. A message is read once no earlier transaction can still commit (PostgreSQL, 9.27.10,
-   * pg_snapshot_xmin). A position is `TRANSACTION:ID`.
+   * Yields messages in the order of their transactions. A message is read only once no earlier transaction can still commit (PostgreSQL,
+   * 9.27.10, pg_snapshot_xmin). A position is `TRANSACTION:ID`.
    */
   async after(position: string | null, limit: number, all = false): Promise<PlacedRow[]> {
     const rows = await this.rows<Omit<PlacedRow, 'position'> & { written: string; id: number }>(
@@ -153,7 +153,7 @@ function parsed(position: string): [written: string, id: number] {
   );
 }
 
-/** Key of the lock under which tables are created, the same in all processes. */
+/** Key of the lock for creating tables, the same in all processes. */
 const making = 0x61696f74;
 
 /** Text is sorted by bytes, as in SQLite. Each message stores its transaction, which determines the order for readers. */
@@ -165,7 +165,7 @@ const tables = `${schemaOf({
   CREATE INDEX IF NOT EXISTS "telemetryByWriting" ON "telemetryMessages" ("written", "id");
 `;
 
-/** Messages of earlier versions had a text as their key, and no checksum. */
+/** In earlier versions, messages had a text key and no checksum. */
 const changes = `
   ALTER TABLE "telemetryMessages" ADD COLUMN "moment" DOUBLE PRECISION;
   ALTER TABLE "telemetryMessages" ADD COLUMN "samples" BIGINT NOT NULL DEFAULT 1;

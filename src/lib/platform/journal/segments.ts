@@ -10,7 +10,7 @@ import type { Prepared, TableTelemetry, Transaction } from './tables.js';
 
 // Segments of lines: the form of telemetry in backups, and of the journal that earlier versions kept in the data folder.
 
-/** A removed recording: all of its entries before this line are void. */
+/** A removed recording, all of whose entries before this line are void. */
 interface Removal {
   at: number;
   removed: TakeKey;
@@ -48,7 +48,7 @@ export function parseLine(line: Buffer, checked: boolean): JournalRecord | Remov
     const json = line.subarray(prefix);
     if (line[prefix - 1] !== 32 || !/^[0-9a-f]{8}$/.test(line.toString('latin1', 0, prefix - 1))) return null;
     if (crc32(json) !== Number.parseInt(line.toString('latin1', 0, prefix - 1), 16)) return null;
-    // A matching checksum proves that this is the record that was written and validated then: it is not validated again.
+    // A matching checksum proves that this is the record that was validated and written, so it is not validated again.
     const value = JSON.parse(json.toString('utf8')) as JournalRecord | Removal;
     if ('payload' in value) return value;
     return (recordSchema.safeParse(value).data ?? null) as Removal | null;
@@ -57,7 +57,7 @@ export function parseLine(line: Buffer, checked: boolean): JournalRecord | Remov
   }
 }
 
-/** A segment's file. Each removal of recordings rewrote it as the next generation. */
+/** A segment's file, which each removal of recordings rewrote as the next generation. */
 export interface SegmentFile {
   segment: number;
   generation: number;
@@ -94,7 +94,7 @@ interface DamagedLine {
   bytes: Buffer;
 }
 
-/** Maximum bytes of a damaged line that are examined, because a segment without newlines is a single line. */
+/** Maximum number of bytes of a damaged line to examine, because a segment without newlines is a single line. */
 const mostSalvaged = 1 << 20;
 
 /**
@@ -139,7 +139,7 @@ async function* linesFrom(path: string, offset: number): AsyncGenerator<Buffer> 
   }
 }
 
-/** Size at which a backup's segment is complete, bytes. */
+/** Size at which a segment of a backup is complete, bytes. */
 const segmentBytes = 64 * 1024 ** 2;
 
 /** Writes telemetry as segments. @param batches as returned by `Telemetry.stored` */
@@ -187,7 +187,7 @@ interface ReplayOptions {
   onProgress?: (file: SegmentFile) => void;
 }
 
-/** Messages stored per transaction. */
+/** Number of messages stored per transaction. */
 const atOnce = 4096;
 
 /** Stores the segments of a folder, in order. @returns findings of damaged and missing lines */

@@ -37,11 +37,11 @@ export interface TelemetryOptions {
   folder: string;
   now: () => number;
   log?: Pick<Logger, 'error' | 'info' | 'warn'> | undefined;
-  /** The state database's record of what is stored; without it, losses of whole rows go unnoticed. */
+  /** The state database's record of the contents; without it, losses of whole rows go unnoticed. */
   ledger?: Ledger<Tally[]> | undefined;
-  /** Called with damage, once for findings made together. */
+  /** Called with damage; findings made together are passed in one call. */
   damage?: ((findings: readonly Finding[]) => Promise<void>) | undefined;
-  /** Makes a commit durable. In place of a file it gets an object whose `datasync` commits the transaction. */
+  /** Makes a commit durable. Instead of a file, it gets an object whose `datasync` commits the transaction. */
   sync?: Sync | undefined;
   onCommit?: NoteCommit | undefined;
 }
@@ -56,7 +56,7 @@ export async function openTelemetry(options: TelemetryOptions, database?: string
   return openPostgres(database, options.onCommit);
 }
 
-/** A file up to this size is checked before it is used; a larger one in the background. */
+/** A file up to this size, bytes, is checked before use; a larger one is checked in the background. */
 const checkedAtOnceBytes = 64 * 1024 ** 2;
 
 async function openSqlite(options: TelemetryOptions): Promise<TableTelemetry> {
@@ -99,8 +99,8 @@ async function openSqlite(options: TelemetryOptions): Promise<TableTelemetry> {
 }
 
 /**
- * Whether this row of the ledger is for telemetry.db; segments of the journal have numbers from 1. Its `bytes` is the last id, its `digest` the
- * store's name.
+ * Whether this row of the ledger is for telemetry.db, in which case `bytes` is the last id and `digest` the store's name; journal segments
+ * have numbers from 1.
  */
 export function isNote({ number }: Pick<LogFile<unknown>, 'number'>): boolean {
   return number === 0;
@@ -121,7 +121,7 @@ export class SqliteTables implements Tables {
   private readonly inTurn = serially();
   private tallies = new Tallies();
   private lastId = 0;
-  /** The last committed id: readers see no later rows. */
+  /** The last committed id; readers do not see later rows. */
   private committed = 0;
   private name = '';
   private wake = () => {};
@@ -208,7 +208,7 @@ export class SqliteTables implements Tables {
     this.name = (await this.meta('store')) ?? '';
     if (this.name === '') {
       this.name = randomUUID();
-      // Ids continue above those of a lost file, because readers may have stored positions there.
+      // Ids continue above those of a lost file, because readers may have stored positions in it.
       this.lastId = Math.max(this.lastId, noted?.bytes ?? 0);
       await this.transaction(async (sql) => {
         await this.setMeta(sql, 'store', this.name);
@@ -218,13 +218,16 @@ export class SqliteTables implements Tables {
     this.committed = this.lastId;
   }
 
-  /** Rows that the ledger lists but this file lacks, by stream and device. @param look compares them even if the ledger's last id is present */
+  /**
+   * Rows that the ledger lists but this file lacks, by stream and device. @param look whether to compare them even if the ledger's last id
+   * is present
+   */
   async lostSince(noted: LogFile<Tally[]>, look: boolean): Promise<Tally[]> {
     if (!look && noted.digest === this.name && this.lastId >= noted.bytes) return [];
     return lessBy(noted.counts, (await this.stock()).all());
   }
 
-  /** Starts recording in the ledger what is stored. */
+  /** Starts recording contents in the ledger. */
   async begin(): Promise<void> {
     const { ledger } = this.options;
     if (!ledger) return;
@@ -385,8 +388,8 @@ export class SqliteTables implements Tables {
   }
 
   /**
-   * The id at a position. For a position in the journal of earlier versions it may be too low: readers then get some messages twice, but none is
-   * skipped.
+   * The id at a position. For a position in the journal of earlier versions, it may be too low, so that readers get some messages twice but
+   * miss none.
    */
   private async idOf(position: string | null): Promise<number> {
     if (position === null) return 0;
@@ -509,7 +512,7 @@ export class SqliteTables implements Tables {
   }
 }
 
-/** STRICT makes a check find values whose type differs from that of their column. */
+/** STRICT lets a check find values whose type differs from their column's. */
 const schema = schemaOf({
   ...{
     id: 'INTEGER PRIMARY KEY',
@@ -575,7 +578,7 @@ export async function checked(path: string): Promise<string | null> {
 }
 
 /**
- * Runs SQLite's own check of pages, rows and keys. @param counts also compares counts with the rows
+ * Runs SQLite's own check of pages, rows and keys. @param counts whether to compare counts with the rows too
  * @returns the first problem, or null
  */
 async function problemIn(thread: DatabaseThread, counts = false): Promise<string | null> {
@@ -628,7 +631,7 @@ async function rebuild(path: string, noted: LogFile<Tally[]> | null): Promise<vo
   await finishRebuild(path);
 }
 
-/** Completes an interrupted rebuild: the new file is complete if the damaged one has been moved away. */
+/** Completes an interrupted rebuild, whose new file is complete if the damaged one has been moved away. */
 async function finishRebuild(path: string): Promise<void> {
   if ((await sizeOf(path)) > 0 || (await sizeOf(`${path}.new`)) === 0) return;
   for (const end of ['-wal', '-shm']) await rm(path + end, { force: true });

@@ -74,14 +74,14 @@ export interface Transaction {
 export interface Tables {
   /** True if this process is the only writer: rows of streams and recordings can then be cached between commits. */
   readonly alone: boolean;
-  /** Maximum rows of one INSERT. */
+  /** Maximum number of rows per INSERT. */
   readonly together: number;
   /** SQL that reads a text column, which may contain damaged bytes. */
   text(column: string): string;
   rows<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
-  /** Same as `rows`, between transactions on the connection that writes. A process that only writes then needs no second connection. */
+  /** Same as `rows`, but between transactions on the writing connection, so that a process that only writes needs no second connection. */
   current<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
-  /** Runs one transaction at a time. It is durable when this resolves. */
+  /** Runs one transaction at a time; durable when this resolves. */
   transaction<T>(task: (sql: Transaction) => Promise<T>): Promise<T>;
   /** Position after everything that was committed. */
   end(): Promise<string>;
@@ -150,7 +150,7 @@ function rowOf(row: TakeRow): Row {
   return { id: Number(row.id), take: takeOfRow(row), named: isNamed(row) };
 }
 
-/** Maximum number of messages in a transaction and in a read, and of cached recordings. */
+/** Maximum number of messages in a transaction, messages in a read, and cached recordings. */
 const [mostTogether, page, mostRemembered] = [4096, 500, 20_000];
 
 /** Maximum time span of a message, ms. Queries look back this far for batches that extend into their range, so a longer batch may be missed. */
@@ -160,7 +160,7 @@ interface TableOptions {
   onCommit?: NoteCommit | undefined;
   /** Called with findings about damaged rows, once per device and stream. */
   damage?: ((findings: readonly Finding[]) => Promise<void>) | undefined;
-  /** Called with an error that occurs while damage is examined. */
+  /** Called with an error that occurs during the examination of damage. */
   failed?: (error: unknown) => void;
 }
 
@@ -174,7 +174,7 @@ export class TableTelemetry implements Telemetry {
   private waiting: Waiting[] = [];
   private flushing: Promise<void> | undefined;
   private closed = false;
-  /** Examinations of damage, by channel, stream and device: each is examined once. */
+  /** Examinations of damage, by channel, stream and device, each of which is examined once. */
   private readonly looked = new Map<string, Promise<void>>();
   private damage = 0;
 
@@ -235,7 +235,10 @@ export class TableTelemetry implements Telemetry {
     return row && row.counts !== '{}' ? takeOfRow(row) : null;
   }
 
-  /** Yields messages in order of arrival if that is the recording's order. Otherwise they are sorted by number in a named recording, else by time. */
+  /**
+   * Yields messages in order of arrival if that is the recording's order. Otherwise, sorts them by number in a named recording, or by time
+   * in any other.
+   */
   async *read(
     key: TakeKey,
     { from = -Infinity, to = Infinity }: Span = {},

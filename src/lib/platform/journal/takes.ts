@@ -4,7 +4,7 @@ import type { Entry, TakeKey } from './entry.js';
 /** Statistics of one recording of one device in one stream. Times are ms since 1970. */
 export interface Take extends TakeKey {
   rateHz: number;
-  /** Stored messages, and their samples and bytes. */
+  /** Number of stored messages, of their samples, and of their bytes. */
   messages: number;
   samples: number;
   bytes: number;
@@ -14,15 +14,15 @@ export interface Take extends TakeKey {
   /** Arrival of the first and the last message, by the platform's clock. */
   firstAt: number | null;
   lastAt: number | null;
-  /** Duplicate messages, which were dropped. */
+  /** Number of duplicate messages, which were dropped. */
   duplicates: number;
-  /** Messages that arrived after one with a higher number (or a later time, if they have none). */
+  /** Number of messages that arrived after one with a higher number (or a later time, if they have none). */
   outOfOrder: number;
-  /** Messages that arrived more than `lateMs` after their time. */
+  /** Number of messages that arrived more than `lateMs` after their time. */
   late: number;
-  /** Messages with a time more than `futureMs` ahead of the platform's clock. */
+  /** Number of messages with a time more than `futureMs` ahead of the platform's clock. */
   future: number;
-  /** Numbered messages; the lowest, the highest and the newest of these numbers. */
+  /** Number of numbered messages, and the lowest, the highest and the newest of their numbers. */
   numbered: number;
   minSeq: number | null;
   maxSeq: number | null;
@@ -31,9 +31,9 @@ export interface Take extends TakeKey {
   gaps: number;
 }
 
-/** Delay after which a message counts as late; ms. */
+/** Delay after which a message counts as late, ms. */
 const lateMs = 60_000;
-/** How far ahead a device's clock must be to count as wrong; ms. */
+/** How far ahead a device's clock must be to count as wrong, ms. */
 const futureMs = 60_000;
 
 const dayMs = 86_400_000;
@@ -54,7 +54,7 @@ const fieldName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const knownFields = new WeakMap<object, [string, number[]][]>();
 const knownKeys = new WeakMap<object, TakeKey>();
 
-/** The fields of a message: numbers, and arrays of numbers; members of other types are stored, but are not data. */
+/** The fields of a message: numbers, and arrays of numbers; members of other types are stored, but do not count as data. */
 export function fieldsOf(payload: Record<string, unknown>): [string, number[]][] {
   const known = knownFields.get(payload);
   if (known) return known;
@@ -106,7 +106,7 @@ function dayOf(t: number): string {
   return newestDay.name;
 }
 
-/** Whether numbers alone identify the messages of this recording: after a restart, a device uses a new recording. */
+/** Whether numbers alone identify the messages of this recording, because a device starts a new one after a restart. */
 export function isNamed({ channel, recording }: TakeKey): boolean {
   return (
     channel === 'telemetry' && !(recording.startsWith('day-') && /^day-\d{4,6}-\d\d-\d\d$/.test(recording))
@@ -165,7 +165,10 @@ function samplesOf(payload: Record<string, unknown>): number {
   return fieldsOf(payload)[0]?.[1].length ?? 0;
 }
 
-/** Numbers that never arrived: for a named recording those between the lowest and the highest; else those skipped since the device's last start. */
+/**
+ * Number of messages that never arrived: in a named recording, those between the lowest and the highest number; otherwise those skipped
+ * since the device's last start.
+ */
 export function missingIn(take: Take): number {
   if (take.minSeq === null || take.maxSeq === null) return 0;
   if (!isNamed(take)) return take.gaps;

@@ -6,9 +6,9 @@ import type { StreamTotals } from './totals.js';
 
 export type { StreamTotals } from './totals.js';
 
-/** Recordings of one stream, by device and name, after `after` (the key of the previous page's last one). */
+/** Selects recordings of one stream, by device and name, after `after` (the key of the previous page's last one). */
 export interface TakeQuery {
-  /** Telemetry when absent; other channels have the stream ''. */
+  /** Absent = telemetry; other channels have the stream ''. */
   channel?: Entry['channel'] | undefined;
   stream: string;
   device?: string | undefined;
@@ -23,7 +23,7 @@ export interface Span {
 }
 
 interface TelemetryFigures {
-  /** Damaged rows found since the platform was started. */
+  /** Number of damaged rows found since the platform was started. */
   damaged: number;
   /** Bytes on disk; null if the engine does not report it. */
   bytes: number | null;
@@ -36,7 +36,7 @@ export interface Telemetry {
    * @throws AIOT_MESSAGE_MALFORMED, AIOT_DISK_FULL
    */
   append(entry: Entry): Promise<void>;
-  /** Entries waiting to be written. */
+  /** Number of entries waiting to be written. */
   readonly backlog: number;
   /** Streams with telemetry after `after`, by name. */
   streams(page: { after?: string | undefined; limit: number }): Promise<StreamTotals[]>;
@@ -44,20 +44,20 @@ export interface Telemetry {
   takes(query: TakeQuery): Promise<Take[]>;
   take(key: TakeKey): Promise<Take | null>;
   /**
-   * The recording's messages that overlap the time span, sorted by number in a named recording, else by time.
-   * @param lost is called with each damaged message, which is skipped
+   * The recording's messages that overlap the time span, sorted by number in a named recording, otherwise by time.
+   * @param lost called with each damaged message, which is skipped
    */
   read(key: TakeKey, span?: Span, lost?: (message: LostMessage) => void): AsyncGenerator<Entry>;
   /** Resolves when all damage found by reads has been examined and recorded. */
   settled(): Promise<void>;
   /** Counts of a model's predictions. */
   live(name: string, version: number): Promise<LiveCounts>;
-  /** The recordings among these (keys by `cursorOf`) for which any model has sent predictions; a prediction does not name a stream. */
+  /** The recordings among these (keys of `cursorOf`) that any model has sent predictions for; a prediction does not name a stream. */
   predicted(recordings: readonly string[]): Promise<Set<string>>;
   /** Deletes recordings durably; a device may start them again. */
   remove(keys: readonly TakeKey[]): Promise<void>;
   /**
-   * Reclaims the space of removed entries, and returns how much (null = unknown).
+   * Reclaims the space of removed entries, and returns its size (null = unknown).
    * @param share of a block that must be unused before it is rewritten; 0 = any
    */
   reclaim(share: number): Promise<{ bytes: number | null }>;

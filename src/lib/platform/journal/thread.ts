@@ -7,7 +7,7 @@ import { withYoungHeapKept } from '../../core/process.js';
 export interface Step {
   sql: string;
   values?: readonly unknown[];
-  /** The rows it returns (default), the number of rows it changed, or nothing, for several statements without parameters. */
+  /** What to return: the rows (default), the number of changed rows, or nothing, as required for several statements without parameters. */
   want?: 'rows' | 'changes' | 'nothing';
   /** Number of values per row. The thread computes the CRC-32 of the last value in each row, and inserts it before that value. */
   checksums?: number;
@@ -47,7 +47,7 @@ export class DatabaseThread {
 
   /**
    * The thread starts with the first request, because a start takes 50 ms of CPU time, and many connections are never used. If the file
-   * cannot be opened, the first request fails with the reason. @param readOnly rejects every write
+   * cannot be opened, the first request fails with the reason. @param readOnly whether to reject every write
    */
   static open(path: string, { readOnly = false } = {}): DatabaseThread {
     return new DatabaseThread(path, readOnly);
@@ -88,7 +88,7 @@ export class DatabaseThread {
     return rows as Row[];
   }
 
-  /** @param last statements run before an open connection is closed; their errors are ignored */
+  /** @param last statements to run before an open connection is closed; their errors are ignored */
   async close(...last: string[]): Promise<void> {
     for (const sql of this.started ? last : []) await this.run([{ sql, want: 'rows' }]).catch(() => {});
     this.ended ??= new Error('it is closed');
@@ -116,7 +116,7 @@ function failed(cause: Error): AiotError {
   });
 }
 
-/** Maximum number of cached prepared statements: each batch length needs its own statement. */
+/** Maximum number of cached prepared statements; each batch length needs its own. */
 const mostPrepared = 300;
 
 const program = `

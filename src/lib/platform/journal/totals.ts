@@ -14,7 +14,7 @@ export interface StreamTotals {
   duplicates: number;
 }
 
-/** Fields allowed per stream: a table with more columns is not a useful dataset. */
+/** Maximum number of fields per stream; a table with more columns is not a useful dataset. */
 export const mostFields = 1024;
 
 export function emptyStream(name: string): StreamTotals {
@@ -88,7 +88,7 @@ export function liveCountsOf(rows: Iterable<LiveRow>): LiveCounts {
   return counts;
 }
 
-/** A device may be named `constructor`: inherited members must not be read as counts. */
+/** A device may be named `constructor`, so inherited members must not be read as counts. */
 function add(counts: Record<string, number>, key: string, n: number): void {
   counts[key] = (Object.hasOwn(counts, key) ? (counts[key] ?? 0) : 0) + n;
 }

@@ -15,13 +15,13 @@ export interface VerifyOptions {
   store?: Store | undefined;
   /** Stops the check before the next page. */
   signal?: AbortSignal | undefined;
-  /** Called between two pages: a check of a running platform waits here. */
+  /** Called between pages, to pause the check of a running platform. */
   pause?: (() => Promise<void>) | undefined;
 }
 
 /**
- * Checks telemetry.db: its pages by SQLite's own check (in a thread), the checksum of each row, and the number of rows of each recording. Everything
- * is also compared with the state database. Nothing is written, so the check can run beside a platform.
+ * Checks telemetry.db: its pages by SQLite's own check (in a thread), the checksum of each row, and the number of rows of each recording.
+ * Everything is also compared with the state database. Nothing is written, so the check can run alongside a platform.
  * @param dataDir the data folder
  */
 export async function verifyTelemetry(dataDir: string, options: VerifyOptions = {}): Promise<Finding[]> {
@@ -62,7 +62,7 @@ async function lostIn(
 ): Promise<{ broken: Tallies; missing: Tallies }> {
   const [broken, missing] = [new Tallies(), new Tallies()];
   const takes = await takesIn(tables);
-  // Reads the rows after the counts, so that all counted rows are included.
+  // The rows are read after the counts, so that all counted rows are included.
   await tables.refresh();
   const there = new Map<number, { messages: number; samples: number }>();
   for (let after: string | null = null; !signal?.aborted; ) {
@@ -112,8 +112,8 @@ function whose({ channel, stream, device }: Take): Pick<Tally, 'stream' | 'devic
 }
 
 /**
- * Restores damaged or missing rows from a backup. A database with damaged pages is rebuilt first. Call it only if no platform uses the
- * folder.
+ * Restores damaged or missing rows from a backup. A database with damaged pages is rebuilt first. Must be called only if no platform uses
+ * the folder.
  * @param from the folder with the backup's telemetry
  * @param findings of `verifyTelemetry`
  */

@@ -21,8 +21,8 @@ import {
 type ModelRow = VersionRow & { stage: string; removed: number | null; origin: string | null };
 
 /**
- * The registry of models. A version's manifests are identified by sequence alone, which increases over all models. A version may be
- * uploaded without a signature, has a stage, and may be removed (`stages.ts`).
+ * The registry of models. A version's manifests are identified by their sequence alone, which increases over all models. A version may
+ * be uploaded without a signature, has a stage, and may be removed (`stages.ts`).
  */
 export class Models extends ReleaseService<ModelRow, ModelVersion> {
   constructor(parts: ReleaseParts) {
@@ -135,7 +135,7 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
     return content;
   }
 
-  /** For an unsigned version, the manifest may cover a bundle around the uploaded file, which then becomes its content. */
+  /** For an unsigned version, the manifest may cover a bundle that contains the uploaded file, and which then becomes the content. */
   protected async resigned(manifest: Manifest, row: ModelRow): Promise<SignedBundle | null> {
     const { name, version, trusted, origin, digest } = this.cardOf(row);
     if (trusted) {
@@ -162,7 +162,7 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
     return row !== undefined && isSamePayload(row.envelope, envelope);
   }
 
-  /** Always false: each manifest has its own sequence, so a repeated one is rejected by the check of its sequence. */
+  /** Always false, because each manifest has its own sequence, and a repeated one fails the sequence check. */
   protected isSigned(): boolean {
     return false;
   }
@@ -220,7 +220,7 @@ function manifestRow(
   return { sequence, name, version, envelope: JSON.stringify(envelope) };
 }
 
-/** Card of an unsigned version: its content has not been examined. */
+/** Card of an unsigned version, whose content has not been examined. */
 const uploadInfo = { kind: 'upload' } as const;
 
 type Info = BundleInfo | NetworkInfo | typeof uploadInfo;
@@ -259,7 +259,7 @@ interface SignedBundle {
 }
 
 /**
- * The bundle of a manifest, which is its first artifact. Every artifact's blob must exist with the signed size.
+ * The bundle in a manifest, which is its first artifact. Every artifact's blob must exist and have the signed size.
  * @returns also the digest of its model file
  * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED, AIOT_REQUEST_INVALID
  */

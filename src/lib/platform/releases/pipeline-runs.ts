@@ -20,11 +20,11 @@ interface Parts {
   now: () => number;
 }
 
-/** Runs as reported by pipeline runners: stored for display only; nothing else depends on them. */
+/** Runs as reported by pipeline runners, stored only for display. */
 export class PipelineRuns {
   constructor(private readonly parts: Parts) {}
 
-  /** Stores the current state of a run. Each change of a step is an event. */
+  /** Stores the current state of a run. Each change of a step is recorded as an event. */
   async tell(project: string, run: string, told: ToldRun, who: string): Promise<PipelineRun> {
     const { store, events, now } = this.parts;
     const whole: PipelineRun = { ...told, project, run, told: now() };

@@ -28,7 +28,9 @@ export interface ReleaseParts {
 interface ReleaseKind {
   kind: Manifest['kind'];
   table: 'models' | 'firmware' | 'configs';
-  /** Name of the turn. Firmware and configurations share one, so that orphan checks and backups wait for a single turn. */
+  /**
+   * Name of the kind's turn (see `Turns`). Firmware and configurations share one, so that orphan checks and backups need only one for both.
+   */
   turn: 'models' | 'firmware';
   /** `firmware` or `configuration`, for errors. */
   noun: string;
@@ -64,13 +66,13 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
   protected abstract cardOf(row: Row): Card;
   /** Returns the manifest's content, which must exist and be of this kind. */
   protected abstract content(manifest: Manifest): Promise<Content>;
-  /** Checks that the manifest may be signed for a version. Returns the content that replaces the version's; null = it stays. */
+  /** Checks that the manifest may be signed for a version. Returns the content that replaces the version's; null = it stays the same. */
   protected abstract resigned(manifest: Manifest, row: Row): Promise<Content | null>;
   /** Whether the manifest was already pushed with the same payload. */
   protected abstract isPushed(manifest: Manifest, envelope: Envelope): Promise<boolean>;
   protected abstract isSigned(row: Row, envelope: Envelope): boolean;
   protected abstract insert(row: VersionRow, envelope: Envelope, transaction: Store): Promise<void>;
-  /** Stores the new envelope beside, or in place of, the previous one. */
+  /** Stores the new envelope in addition to, or in place of, the previous one. */
   protected abstract replace(
     before: Row,
     set: Partial<VersionRow> & { sequence: number },
@@ -122,7 +124,7 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
 
   /**
    * Stores a version's re-signed manifest, with the next sequence. Rollouts in progress continue with the manifest they began with.
-   * @param of the version that is signed again; the one named by the manifest when absent
+   * @param of the version to sign again; absent = the one named in the manifest
    * @throws AIOT_NOT_FOUND, AIOT_SIGNATURE_INVALID, AIOT_VERSION_CONFLICT, AIOT_REQUEST_INVALID, AIOT_DIGEST_MISMATCH, AIOT_BUNDLE_MALFORMED
    */
   protected signAnew(envelope: Envelope, who: string, of?: { name: string; version: number }): Promise<Card> {
@@ -220,7 +222,7 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
     return this.present(this.parts.store.selectFrom(this.table));
   }
 
-  /** Leaves out removed versions. Only models can be removed: their rows stay, so that no number is reused. */
+  /** Leaves out removed versions. Only models can be removed; their rows stay, so that no number is reused. */
   private present<Query>(query: Query): Query {
     if (this.of.table !== 'models') return query;
     return (query as { where(column: string, is: 'is', value: null): Query }).where('removed', 'is', null);
@@ -307,7 +309,7 @@ type BlobCard<Info> = Pick<ReleaseRow, 'name' | 'version' | 'sequence' | 'digest
   deviceTypes: string[];
 } & Info;
 
-/** Releases of one blob each: a version's row has its newest envelope, and earlier ones are stored separately. */
+/** Releases of one blob each. A version's row has its newest envelope; earlier ones are stored separately. */
 export class Releases<Info extends object> extends ReleaseService<ReleaseRow, BlobCard<Info>> {
   /** @param read decodes a version's content, and throws if it is not of this kind */
   constructor(

@@ -110,7 +110,10 @@ export class Planner {
     return { request, devices: ordered, offline, current, deltas };
   }
 
-  /** Devices that count as offline. A start from a plan uses the plan's, so that the order stays the same if devices have come or gone since. */
+  /**
+   * Devices that count as offline. A start from a plan uses those of the plan, so that the order stays the same even if devices have gone
+   * online or offline since.
+   */
   private offlineOf(names: readonly string[], { expected, offlineBits }: Request): ReadonlySet<string> {
     if (expected !== undefined && offlineBits !== undefined) return unpackOffline(names, offlineBits);
     return new Set(names.filter((name) => !this.parts.devices.online(name)));
@@ -128,7 +131,10 @@ export class Planner {
     }
   }
 
-  /** Requires a shadow that lasts at least one window of the model; a shorter one would measure nothing. @throws AIOT_REQUEST_INVALID */
+  /**
+   * Requires a shadow that lasts at least one window of the model, because a shorter one would measure nothing. @throws
+   * AIOT_REQUEST_INVALID
+   */
   private async requireWholeWindow({ releases, policy }: Request): Promise<void> {
     const [release] = releases;
     if (policy.shadow === null || release === undefined) return;
@@ -199,7 +205,7 @@ export class Planner {
   }
 }
 
-/** @throws AIOT_REQUEST_INVALID if the release cannot run beside another */
+/** @throws AIOT_REQUEST_INVALID if the release cannot run alongside another */
 function requireShadowable({ releases, policy }: Request): void {
   const [only, ...others] = releases;
   if (policy.shadow === null || (only?.kind === 'model' && others.length === 0)) return;
@@ -223,7 +229,7 @@ interface ProofParts {
   configs: Pick<Configs, 'manifest'>;
 }
 
-/** Number of cached releases: most proofs of one rollout are for the same few releases. */
+/** Maximum number of cached releases; most proofs in one rollout are for the same few releases. */
 const kept = 64;
 
 /** A release as identified in both proofs and manifests. */
@@ -272,7 +278,7 @@ export class Proofs {
     return asked;
   }
 
-  /** Reads the manifest without verifying it again: it was verified on push, and its signer may have been replaced since. */
+  /** Reads the manifest without verifying it again, because it was verified on push, and its signer may have been replaced since. */
   private async read({ kind, name, version, sequence }: Release): Promise<Running | null> {
     const { models, firmware, configs } = this.parts;
     const releases = kind === 'firmware' ? firmware : configs;

@@ -15,10 +15,10 @@ import type { Events, NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
 
-/** Maximum values per statement and rows per page, and the final states of a rollout. */
+/** Number of rows per statement, and the final states of a rollout. */
 const [atOnce, ended] = [100, ['done', 'partly', 'failed', 'rolledBack', 'aborted']];
 
-/** Rollouts in the database: each save is one transaction, with its events and the devices' new desired states. */
+/** Rollouts in the database. Each save is one transaction that includes the events and the devices' new desired states. */
 export function rolloutStoreIn(store: Store, events: Events, desired: DesiredStates): RolloutStore {
   const read = async (row: Schema['rollouts'], known?: RolloutState) =>
     stateOf(row, await devicesOf(store, row.id, known?.head.revision), known);
@@ -133,7 +133,7 @@ async function saveDevices(store: Store, head: RolloutHead, devices: RolloutDevi
   }
 }
 
-/** Devices in rollout order. @param since only those changed after this revision of the rollout */
+/** Devices in rollout order. @param since limits the result to those changed after this revision of the rollout */
 async function devicesOf(store: Store, rollout: string, since?: number): Promise<RolloutDevice[]> {
   const rows = await store
     .selectFrom('rolloutDevices')
@@ -163,7 +163,7 @@ function headRow(head: RolloutHead): Schema['rollouts'] {
   return { id, state, created, ended, revision, head: JSON.stringify(rest) };
 }
 
-/** @param devices all of them, if available: a rollout from before waves existed stores no counts */
+/** @param devices all devices, if available; a rollout from before waves existed stores no counts */
 function headOf(row: Schema['rollouts'], devices: readonly RolloutDevice[] = []): RolloutHead {
   const { head: json, ...columns } = row;
   const kept = JSON.parse(json) as Omit<RolloutHead, keyof typeof columns> | OldHead;
@@ -209,7 +209,7 @@ function releaseRows({ id, releases, rollback }: RolloutHead): Schema['rolloutRe
   return [...rows, { rollout: id, place: -1, kind, name, version }];
 }
 
-/** @param place in the order of the rollout: written only with the first save */
+/** @param place position in the rollout's order, written only on the first save */
 function deviceRow(
   { id, revision }: RolloutHead,
   device: RolloutDevice,
@@ -299,7 +299,7 @@ async function saveRolloutJob(store: Store, head: RolloutHead, who: string): Pro
     .execute();
 }
 
-/** State in the terms of jobs. */
+/** The job state that corresponds to the rollout's state. */
 function jobState(head: RolloutHead): 'running' | 'done' | 'failed' {
   if (!rolloutHasEnded(head)) return 'running';
   return head.state === 'done' ? 'done' : 'failed';

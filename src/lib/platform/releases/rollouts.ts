@@ -63,16 +63,16 @@ interface Waiting {
 const tickMs = 250;
 
 /**
- * How long after a restart of the platform a rollout waits for devices that were online before, ms. They reconnect at different times, with growing
- * delays.
+ * How long after a restart of the platform a rollout waits for devices that were online before, ms. Devices reconnect at different times,
+ * with growing delays.
  */
 const returnMs = 30_000;
 
 /**
  * Runs rollouts. Events go through the fleet's state machine. The next state and the devices' new desired states are saved in one
- * transaction; then the broker publishes them. After a restart the broker receives the database's state, so no device is skipped or updated
- * twice, wherever a step was interrupted. Each step starts from the database's state, because a device may report to any of the processes
- * that share the database.
+ * transaction; then the broker publishes them. After a restart, the broker receives the database's state, so no device is skipped or
+ * updated twice, wherever a step was interrupted. Each step starts from the database's state, because a device may report to any of the
+ * processes that share the database.
  */
 export class Rollouts {
   private readonly running = new Map<string, RolloutState>();
@@ -83,7 +83,7 @@ export class Rollouts {
   private readonly planner: Planner;
   private readonly proofs: Proofs;
   private readonly figures: RolloutFigures;
-  /** Reports received while a step was being saved: the next step processes all of them. */
+  /** Reports received while a step was being saved, all of which the next step processes. */
   private waiting: Waiting[] = [];
   private pumping = false;
 
@@ -95,7 +95,7 @@ export class Rollouts {
     this.proofs = new Proofs(parts);
   }
 
-  /** Loads running rollouts, whichever process has advanced them. Call it in turn, or while no other process is running. */
+  /** Loads running rollouts, whichever process has advanced them. Must be called in turn, or while no other process is running. */
   async load(): Promise<void> {
     this.loaded ??= this.parts.now();
     const states = await this.parts.store.running(this.running);
@@ -232,7 +232,7 @@ export class Rollouts {
     });
   }
 
-  /** Advances time: waves open, deadlines and windows end. */
+  /** Advances time, so that waves open, and deadlines and windows end. */
   async tick(): Promise<void> {
     if (this.running.size === 0 && !this.parts.changes.shared) return;
     await this.inTurn(async () => {
@@ -330,7 +330,7 @@ function changedSince(state: RolloutState, before: RolloutState | undefined): Ro
   return [...state.devices.values()].filter((device) => before?.devices.get(device.name) !== device);
 }
 
-/** Whether there is anything to save: a step that changes only the available offers is not saved. */
+/** Whether there is anything to save; a step that changes only the available offers is not saved. */
 function isNews({ head: before }: RolloutState, { head, changed }: RolloutStep): boolean {
   if (changed.length > 0) return true;
   const told = ({ budget: _, ...rest }: typeof head) => JSON.stringify(rest);
@@ -343,13 +343,13 @@ function notFound(id: string): AiotError {
   });
 }
 
-/** Number of entries cached: an observer requests the same rollout repeatedly. */
+/** Maximum number of cached entries; an observer requests the same rollout repeatedly. */
 const mostKept = 4;
 
 type Runs = RolloutStatus['runs'];
 
 interface Known {
-  /** Revision of the rollout for which the statistics were counted. */
+  /** Revision of the rollout that the statistics were counted for. */
   revision: number;
   kind: RolloutHead['releases'][number]['kind'];
   /** Names of its devices. */
@@ -380,7 +380,7 @@ export class RolloutFigures {
     });
   }
 
-  /** @param running its state if it is running */
+  /** @param running state of the rollout, if it is running */
   async of(head: RolloutHead, running: RolloutState | undefined): Promise<{ runs: Runs; saved: Saved }> {
     let known = this.known.get(head.id);
     if (known?.revision !== head.revision) {
@@ -415,7 +415,7 @@ export class RolloutFigures {
   }
 }
 
-/** A fleet runs few releases: searching a list is faster than building a key of name and version. */
+/** A fleet runs few releases, so searching a list is faster than building a key from name and version. */
 function count(runs: Runs, kind: Known['kind'], reported: Reported | null, by: 1 | -1): void {
   const { name = null, version = null } = (reported && runningOf(kind, reported)) ?? {};
   const entry = runs.find((each) => each.version === version && each.name === name);

@@ -23,7 +23,7 @@ interface StageParts {
 /**
  * Moves a version from dev to staging to production, or back. Promotion is one stage at a time, and each stage has its gate. Staging
  * requires the evaluation to meet its limits; production requires a rollout that succeeded on every device. A reason can replace a gate,
- * and is recorded. Only one version of a name is in production: the previous one returns to staging.
+ * and is recorded. Only one version of a name is in production; the previous one returns to staging.
  */
 export class Stages {
   constructor(private readonly parts: StageParts) {}
@@ -45,7 +45,7 @@ export class Stages {
       }
       const refusal = steps > 0 ? await this.refusal(card, to) : null;
       if (refusal && reason === undefined) throw refusal;
-      // Read before the transaction: there is one connection, and a separate query inside would wait for it forever.
+      // Read before the transaction, because there is only one connection, and a separate query inside would wait for it forever.
       const before = to === 'production' ? await this.inProduction(name) : [];
       await store.transaction().execute(async (transaction) => {
         const put = (of: number, stage: Stage) =>
@@ -107,8 +107,8 @@ export class Stages {
 }
 
 /**
- * Reason why the signed evaluation does not allow promotion, or null. An evaluation without limits proves nothing, so it does not allow it
- * either.
+ * Reason why the signed evaluation does not allow promotion, or null. An evaluation without limits proves nothing, so it does not allow
+ * promotion either.
  */
 function evaluation({ name, version, kind, gates }: ModelVersion): { message: string; next: string } | null {
   const next = 'Set limits in model.accept, then evaluate and push again; or give a reason: --reason TEXT';
@@ -141,13 +141,13 @@ interface RemovalParts {
   now: () => number;
 }
 
-/** Removes versions, and then the blobs that are no longer referenced. */
+/** Removes versions, and then blobs that are no longer referenced. */
 export class Removal {
   constructor(private readonly parts: RemovalParts) {}
 
   /**
-   * Removes a version permanently; its number is never reused. The database is changed first: `sweep` completes an interrupted removal at the next
-   * start.
+   * Removes a version permanently; its number is never reused. The database is changed first, so that `sweep` can complete an interrupted
+   * removal at the next start.
    * @throws AIOT_NOT_FOUND, AIOT_MODEL_IN_USE
    */
   remove(name: string, version: number, who: string): Promise<RemovedModel> {

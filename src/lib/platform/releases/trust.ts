@@ -28,7 +28,8 @@ import type { Turns } from '../store/engine.js';
 export interface Trust {
   get(): Promise<TrustRoot | null>;
   /**
-   * Sets the trust root. The first one is accepted; a later one must have a higher version. None is accepted once there is a chain of roots.
+   * Sets the trust root. Any first one is accepted; a later one must have a higher version. Once there is a chain of roots, none is
+   * accepted.
    * @throws AIOT_TRUST_CONFLICT, AIOT_REQUEST_INVALID
    */
   put(trust: TrustRoot, who: string): Promise<TrustRoot>;
@@ -94,7 +95,7 @@ function isKey(id: string, publicKey: string | undefined): boolean {
   }
 }
 
-/** Validity of a timestamp, and the age at which another is signed without changes, ms. */
+/** Validity of a timestamp, and the age at which it is re-signed even without changes, ms. */
 const validMs = 24 * 3600_000;
 
 const freshMs = 3600_000;
@@ -128,7 +129,7 @@ export class Roots {
     return { version: trust?.version ?? null, root, timestampKeys };
   }
 
-  /** The root from which a device's trust is derived, if there is one. */
+  /** The root that devices' trust is derived from, if there is one. */
   async newest(): Promise<Envelope | null> {
     return (await this.chain()).root;
   }
@@ -161,7 +162,7 @@ export class Roots {
     });
   }
 
-  /** Creates another timestamp key: it is used once a root lists it. */
+  /** Creates another timestamp key, which is used once a root lists it. */
   newKey(who: string): Promise<PublicKey> {
     const { store, turns, events } = this.parts;
     return turns.of('trust')(async () => {
@@ -221,7 +222,7 @@ export class Roots {
     );
   }
 
-  /** Requires that this platform has enough of the root's timestamp keys: otherwise devices would reject its timestamps. */
+  /** Requires that this platform has enough of the root's timestamp keys, because devices would otherwise reject its timestamps. */
   private async requireOwnKeys({ roles: { timestamp } }: Root): Promise<void> {
     const own = (await this.keys()).filter((key) => timestamp.keyids.includes(publicOf(key).keyid));
     if (own.length >= timestamp.threshold) return;
@@ -290,7 +291,7 @@ async function newestOf(store: Store): Promise<Newest> {
   return newest;
 }
 
-/** The newest manifest of each name; if there are too many names, of those released most recently. */
+/** The newest manifest of each name or, if there are too many names, of the most recently released ones. */
 async function newestReleases(store: Store): Promise<Timestamp['releases']> {
   const releases: Timestamp['releases'] = [];
   for (const kind of kinds) {

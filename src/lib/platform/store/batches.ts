@@ -1,16 +1,16 @@
 import { setImmediate } from 'node:timers/promises';
 
 /**
- * Lets the event loop read pending data of all sockets. SQLite's commits block it: without this, a writer that continues at once would commit single
- * messages.
+ * Lets the event loop read pending data of all sockets. Because SQLite's commits block the loop, a writer that continues at once would
+ * otherwise commit single messages.
  */
 export async function gather(): Promise<void> {
   await setImmediate();
 }
 
 /**
- * Collects items while the previous batch is being written: one commit, and so one disk sync, for all of them. A caller's promise resolves when its
- * item is on disk; if a batch fails, it fails for all of its items.
+ * Collects items while the previous batch is being written, so that one commit, and therefore one disk sync, covers all of them. A caller's
+ * promise resolves when its item is on disk; if a batch fails, it fails for all of its items.
  */
 export function inBatches<T>(most: number, write: (items: T[]) => Promise<void>): (item: T) => Promise<void> {
   let waiting: { item: T; resolve: () => void; reject: (error: unknown) => void }[] = [];

@@ -9,7 +9,7 @@ import type { Schema } from './schema.js';
 
 export type Store = Kysely<Schema>;
 
-/** Maximum wait for another program's lock on the file, ms. Kept short, because the wait blocks the whole process. */
+/** Maximum wait for another program's lock on the file, ms. Short, because the wait blocks the whole process. */
 const busyMs = 1000;
 
 /** Size in bytes above which a database is checked in the background while it is read. */
@@ -18,7 +18,7 @@ const checkedFirst = 1024 ** 3;
 /** Whether the database's pages are intact. A large database is read-only until that is known. */
 export class Soundness {
   private waiting: Promise<boolean> | null = null;
-  /** AIOT_FILE_MALFORMED once damage was found: the database is read-only from then on. */
+  /** AIOT_FILE_MALFORMED once damage has been found, which makes the database read-only. */
   damage: AiotError | null = null;
 
   /** Whether the check is still running. */
@@ -26,7 +26,7 @@ export class Soundness {
     return this.waiting !== null;
   }
 
-  /** Resolves when the check ends, with whether the database is sound. */
+  /** Resolves when the check has ended, with whether the database is sound. */
   async known(): Promise<boolean> {
     return this.waiting ?? this.damage === null;
   }
@@ -47,9 +47,9 @@ export async function openStore(path: string): Promise<Store> {
 
 /**
  * Opens (or creates) the state: SQLite in WAL mode, in which each commit is synced to disk before it returns. libsql implements
- * better-sqlite3's API, so kysely's own dialect works with it. It is synchronous, and a commit blocks for one fsync. An existing database
- * is checked at once. If it is larger than `atOnce` bytes and needs no migration, it is checked in the background, and writes are rejected
- * until then.
+ * better-sqlite3's API, so kysely's own dialect works with it. libsql is synchronous, and a commit blocks for one fsync. An existing
+ * database is checked at once. If it is larger than `atOnce` bytes and needs no migration, it is checked in the background, and writes are
+ * rejected until then.
  * @throws AIOT_FILE_MALFORMED if the file is not a database, is damaged, or is from a newer aiot; AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
 export async function openChecked(
@@ -167,7 +167,7 @@ function closeLog(database: Database): void {
   try {
     database.exec('PRAGMA journal_mode=DELETE;');
   } catch {
-    // Another program reads the database, or the disk is full. The log stays, and is read at the next start.
+    // Another program reads the database, or the disk is full. The log stays and is read at the next start.
   }
 }
 
@@ -186,13 +186,14 @@ function migrate(database: Database, path: string): void {
   }
   if (done === migrations.length) return;
   const steps = migrations.slice(done).join(';\n');
-  // All migrations in one transaction: separate ones would each wait for the disk. If the start is interrupted, the old schema remains.
+  // All migrations are in one transaction, because separate ones would each wait for the disk. If the start is interrupted, the old schema
+  // remains.
   database.exec(`BEGIN IMMEDIATE; ${steps}; PRAGMA user_version = ${migrations.length}; COMMIT;`);
 }
 
 /**
  * Converts an SQLite error (sqlite.org/rescode.html) into one that a caller can act on; other errors are unchanged.
- * @param opening whether the file is being opened: damage is then an error in the caller's input; later it is a failure of the platform
+ * @param opening whether the file is being opened; if so, damage is an error in the caller's input, otherwise a failure of the platform
  */
 export function sqliteError(error: unknown, path: string, opening = false): unknown {
   const code = systemCode(error);
@@ -288,7 +289,7 @@ export function quickCheckApart(path: string): RunningCheck {
 }
 
 /**
- * Runs `read` on a snapshot: all of its queries see the same state of the database, whatever is written meanwhile.
+ * Runs `read` on a snapshot, so that all of its queries see the same state of the database, whatever is written meanwhile.
  * @param file of SQLite; null = the store is PostgreSQL's
  */
 export async function snapshot<T>(
@@ -300,7 +301,7 @@ export async function snapshot<T>(
     const transaction = store.transaction().setIsolationLevel('repeatable read');
     return transaction.execute(read);
   }
-  // A separate connection: in WAL mode a read transaction sees the state committed at its first read (wal.html, 2.2).
+  // Uses a separate connection. In WAL mode, a read transaction sees the state committed at its first read (wal.html, 2.2).
   const { default: Database } = await nativePart('libsql', () => import('libsql'));
   const { Kysely, SqliteDialect } = await import('kysely');
   const database = new Database(file);

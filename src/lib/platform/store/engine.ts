@@ -19,7 +19,7 @@ export interface Engine {
 export async function whenSound({ soundness }: Engine, task: () => Promise<unknown>): Promise<void> {
   if (soundness.damage !== null) return;
   if (!soundness.pending) await task();
-  // An error is ignored: the work is repeated at the next start, and hourly.
+  // Errors are ignored, because the work is repeated at the next start, and hourly.
   else void soundness.known().then((sound) => (sound ? task().catch(() => {}) : undefined));
 }
 
@@ -49,7 +49,7 @@ export async function openEngine(file: string, url?: string, checkAtOnce?: numbe
 export type Changed = 'devices' | 'events' | 'rollouts';
 
 export interface Changes {
-  /** Whether other processes write to this database: caches must follow their changes. */
+  /** Whether other processes write to this database, so that caches must follow their changes. */
   shared: boolean;
   /**
    * Calls the listener soon after any process, including this one, has changed data of this kind. Never calls it if there are no other processes.
@@ -58,8 +58,8 @@ export interface Changes {
   on(what: Changed, listener: () => void): () => void;
   /**
    * Returns a function that calls `take` with the names of the devices that any process has changed since its last call. No committed
-   * change is missed, but a name may be repeated. That a device was seen is not a change. If `take` fails, the names are passed again the
-   * next time.
+   * change is missed, but a name may be repeated. A device having been seen does not count as a change. If `take` fails, the names are
+   * passed again the next time.
    */
   followDevices(): FollowDevices;
 }
@@ -73,7 +73,7 @@ export const noChanges: Changes = {
   followDevices: () => async () => {},
 };
 
-/** Runs tasks one after another: for checks and writes that belong together. */
+/** Runs tasks one after another, for checks and writes that belong together. */
 export type Turn = <T>(task: () => Promise<T>) => Promise<T>;
 
 /**

@@ -1,4 +1,4 @@
-/** Users and tokens with roles, tags and groups, the event log with its readers, jobs. */
+/** Users and tokens with roles, tags and groups, the event log with its readers, and jobs. */
 const platform = `
   CREATE TABLE users (
     name TEXT PRIMARY KEY, role TEXT NOT NULL, created INTEGER NOT NULL, disabled INTEGER
@@ -145,8 +145,8 @@ const rolloutWaves = `
 
 /**
  * Clients of the Direct Device Integration API. `device` is a device's id, so that a re-created device starts without history. An action is
- * a desired release under the client's number for it; `data` is JSON with the fields of ddi/action.ts. `wants`: 1 = the client's attributes
- * are requested.
+ * a desired release under the number that the client knows it by; `data` is JSON with the fields of ddi/action.ts. `wants`: 1 = the
+ * client's attributes are requested.
  */
 const ddi = `
   CREATE TABLE ddiActions (
@@ -156,7 +156,7 @@ const ddi = `
   CREATE TABLE ddiDevices (device TEXT PRIMARY KEY, wants INTEGER NOT NULL) STRICT;
 `;
 
-/** Patches between blobs, by their digests. `digest` null = the patch would save less than half, and is not tried again. */
+/** Patches between blobs, by their digests. If `digest` is null, the patch would save less than half, and is not made again. */
 const deltas = `
   CREATE TABLE deltas (
     base TEXT NOT NULL, target TEXT NOT NULL, digest TEXT, bytes INTEGER NOT NULL, made INTEGER NOT NULL,
@@ -164,7 +164,7 @@ const deltas = `
   ) STRICT;
 `;
 
-/** An index for listing failed and missed devices out of a hundred thousand: `aiot rollout show` queries them by state. */
+/** An index for finding failed and missed devices among a hundred thousand; `aiot rollout show` queries them by state. */
 const rolloutStates = `
   CREATE INDEX rolloutDevicesByState ON rolloutDevices (rollout, state, device);
 `;
@@ -176,7 +176,7 @@ const logins = `
   ) STRICT;
 `;
 
-/** Runs of projects' pipelines, as reported by their runners. `summary` and `data` are JSON: the summary for lists, and the whole. */
+/** Runs of projects' pipelines, as reported by their runners. `summary` and `data` are JSON: the summary for lists, and the whole run. */
 const pipelineRuns = `
   CREATE TABLE pipelineRuns (
     project TEXT NOT NULL, run TEXT NOT NULL, state TEXT NOT NULL, told INTEGER NOT NULL, summary TEXT NOT NULL,
@@ -199,7 +199,10 @@ const damage = `
   ) STRICT;
 `;
 
-/** Migrations in order; each is applied once, completely. `user_version` counts those applied. Never change a released migration: add another. */
+/**
+ * Migrations in order; each is applied once, completely. `user_version` counts those applied. Never change a released migration; add
+ * another.
+ */
 export const migrations: string[] = [
   `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;

@@ -17,14 +17,14 @@ export async function addressOf(url: string): Promise<Address> {
   const { default: pg } = await import('pg');
   const parsed = URL.canParse(url) ? new URL(url) : null;
   if (!parsed || !/^postgres(?:ql)?:$/.test(parsed.protocol)) {
-    // The invalid value is not shown: it may contain a password.
+    // The invalid value is not shown, because it may contain a password.
     throw new AiotError(
       'AIOT_USAGE',
       'expected --database in the form postgres://USER:PASSWORD@HOST:PORT/NAME',
     );
   }
   const shown = `postgres://${parsed.host || parsed.searchParams.get('host') || 'localhost'}${parsed.pathname}`;
-  // Types that are read as numbers: int8, and numeric, which PostgreSQL uses for sums of integers. Counts and times fit a double.
+  // Types to parse as numbers: int8, and numeric, which PostgreSQL uses for sums of integers. Counts and times fit into a double.
   const numbers = new Set([20, 1700]);
   return {
     shown,
@@ -33,7 +33,7 @@ export async function addressOf(url: string): Promise<Address> {
       application_name: 'aiot',
       connectionTimeoutMillis: connectMs,
       statement_timeout: statementMs,
-      // Longer than the server's timeout, whose error is more specific; it ends the wait for an unresponsive server.
+      // Longer than the server's timeout, whose error is more specific; ends the wait for an unresponsive server.
       query_timeout: statementMs + 5_000,
       lock_timeout: lockMs,
       idle_in_transaction_session_timeout: idleMs,
@@ -54,8 +54,8 @@ const durably = `SELECT set_config('synchronous_commit', 'on', false) WHERE curr
 export type Guard = () => void;
 
 /**
- * Opens a connection pool for kysely, with errors that a caller can act on. After a failure other than a server response a connection is
- * discarded, because its state is unknown.
+ * Opens a connection pool for kysely, with errors that a caller can act on. After a failure other than a server response, the connection
+ * is discarded, because its state is unknown.
  */
 export async function openPool(address: Address, max: number, guard: Guard = () => {}) {
   const { default: pg } = await import('pg');
@@ -157,11 +157,12 @@ const passingCodes = new Set(['40001', '40P01', '55P03', '25006', '25P03']);
 /** Wrong password, database name, or privilege. */
 const refusing = /^(?:28|3D|42501)/;
 
-/** SQLSTATEs for text with a zero byte. */
+/** SQLSTATEs for text that contains a NUL byte. */
 const unstorable = new Set(['22021', '22P05']);
 
 /**
- * Converts a `pg` error into one that a caller can act on: `endpoint` is displayed, and contains no password. Other errors are unchanged.
+ * Converts a `pg` error into one that a caller can act on. `endpoint` is displayed, so it must not contain a password. Other errors are
+ * unchanged.
  */
 export function databaseError(error: unknown, endpoint: string): unknown {
   if (error instanceof AiotError || !(error instanceof Error)) return error;

@@ -25,7 +25,7 @@ import {
 import { lockClass, lockKey, migrate, requireKnown } from './postgres-schema.js';
 import type { Schema } from './schema.js';
 
-/** Maximum concurrent statements. */
+/** Maximum number of concurrent statements. */
 const connections = 10;
 
 /**
@@ -73,8 +73,8 @@ interface Held {
 }
 
 /**
- * Turns across all processes: a session's advisory lock, held while the task runs. If that session is lost, and the lock with it, `guard`
- * rejects further statements of the task.
+ * Turns across all processes. Each is a session's advisory lock, held while the task runs. If that session is lost, and the lock with it,
+ * `guard` rejects further statements of the task.
  */
 async function postgresTurns(address: Address): Promise<{
   turns: Turns;
@@ -138,8 +138,8 @@ const all: readonly Changed[] = ['devices', 'events', 'rollouts'];
 const [againMs, aliveEveryMs, aliveWithinMs] = [250, 2_000, 2_000];
 
 /**
- * Receives changes through LISTEN, on a dedicated connection that is re-established when lost. To make up for missed notifications, everything is
- * then reported as changed.
+ * Receives changes through LISTEN, on a dedicated connection that is re-established when lost. After that, everything is reported as
+ * changed, to make up for missed notifications.
  */
 function postgresChanges(
   address: Address,
@@ -230,12 +230,12 @@ function deviceChangesIn(store: Store): FollowDevices {
 /** Interval of attempts to become leader and of checks, and time limit for a response, ms. */
 const [everyMs, withinMs] = [1_000, 2_000];
 
-/** Time for the previous leader to end its work, ms: its lock may have been lost before it noticed. */
+/** How long the previous leader has to end its work, ms, because it may have lost its lock without noticing. */
 const graceMs = 1_000;
 
 /**
  * The leader holds an advisory lock on a dedicated session. It queries that session every second and stops work if there is no response.
- * The server ends an unreachable session within 4 s of that (its TCP keepalive, set here), and then the next process gets the lock.
+ * Within 4 s, the server ends an unreachable session (by its TCP keepalive, set here), and the next process gets the lock.
  */
 function postgresLeader(address: Address): Leader {
   const campaigns: Campaign[] = [];
@@ -262,7 +262,7 @@ function postgresLeader(address: Address): Leader {
   };
 }
 
-/** Uses one connection until it ends: waits for the lock, and works while holding it. */
+/** Uses one connection until it ends: waits for the lock, then works while holding it. */
 async function once(
   address: Address,
   campaign: Campaign,

@@ -18,29 +18,32 @@ export interface ReleaseRow {
 /** The tables of the platform's state. Times are milliseconds since 1970; columns that contain JSON are marked. */
 export interface Schema {
   meta: { key: string; value: string };
-  /** People and machines; each has tokens. `disabled`: time since which all of them are invalid; null = enabled. */
+  /** People and machines; each has tokens. `disabled`: when all of them became invalid; null = enabled. */
   users: { name: string; role: string; created: number; disabled: number | null };
   tokens: {
     id: string;
     /** SHA-256 of the token, which itself is not stored. */
     digest: string;
-    /** Purpose, in the words of its creator. */
+    /** Purpose, as described by the creator. */
     name: string;
     /** Owner of the token; null = an operator token issued by the platform itself, and tokens created with it. */
     owner: string | null;
     role: string;
-    /** JSON: the scopes to which the token is restricted; null = everything the role allows. */
+    /** JSON: the scopes that the token is restricted to; null = everything the role allows. */
     scopes: string | null;
     created: number;
     expires: number;
     lastUsed: number | null;
     revoked: number | null;
   };
-  /** Login links to the dashboard, and their sessions, by the SHA-256 of their secret; `token`: the id of the token they act for. */
+  /**
+   * Login links to the dashboard, and their sessions, by the SHA-256 of their secret; `token`: the id of the token that they act
+   * for.
+   */
   logins: { digest: string; kind: 'link' | 'session'; token: string; created: number; expires: number };
   /** Runs of pipelines, as reported by their runners. `summary` and `data` are JSON: the summary for lists, and the whole run. */
   pipelineRuns: { project: string; run: string; state: string; told: number; summary: string; data: string };
-  /** Responses to requests with an Idempotency-Key, for replays. */
+  /** Responses to requests with an Idempotency-Key, for repeats. */
   answers: { who: string; key: string; request: string; status: number; body: string; created: number };
   devices: {
     name: string;
@@ -57,7 +60,7 @@ export interface Schema {
     desired: string | null;
     mac: string | null;
     chipId: string | null;
-    /** A certificate that was issued and not used yet. */
+    /** A certificate that was issued but has not been used yet. */
     nextFingerprint: string | null;
     nextExpires: number | null;
     /** JSON: tag → value. */
@@ -122,7 +125,7 @@ export interface Schema {
     /** JSON: further properties of the rollout as a whole. */
     head: string;
   };
-  /** Releases of a rollout, in the order in which devices install them; place −1 is the rollback release. */
+  /** Releases of a rollout, in the order of installation; place −1 is the rollback release. */
   rolloutReleases: { rollout: string; place: number; kind: string; name: string; version: number };
   rolloutDevices: {
     rollout: string;
@@ -178,12 +181,12 @@ export interface Schema {
     failures: number;
     retryAt: number | null;
     error: string | null;
-    /** Time since which deliveries have failed; null = the last one succeeded. */
+    /** When deliveries began to fail; null = the last one succeeded. */
     failingSince: number | null;
     updated: number;
     /** Whether the target may be in a private network or on this machine. */
     allowPrivate: number;
-    /** The previous secret, with which events are also signed for a while after a rotation. */
+    /** The previous secret, which also signs events for a while after a rotation. */
     secretBefore: string | null;
     secretBeforeUntil: number | null;
   };
@@ -197,7 +200,7 @@ export interface Schema {
     started: number | null;
     ended: number | null;
     updated: number;
-    /** Current step, and progress out of the total. */
+    /** Current step, and progress as `done` of `total`. */
     step: string | null;
     done: number;
     total: number | null;
@@ -210,7 +213,7 @@ export interface Schema {
     /** Time of the cancellation request. */
     cancelled: number | null;
   };
-  /** Patches from one blob to another; `digest` null = it would save less than half. `bytes`: size of the patch. */
+  /** Patches from one blob to another; if `digest` is null, it would save less than half. `bytes`: size of the patch. */
   deltas: { base: string; target: string; digest: string | null; bytes: number; made: number };
   /** Actions for clients of the Direct Device Integration API, by the device's id. */
   ddiActions: {
@@ -228,7 +231,7 @@ export interface Schema {
   ddiDevices: { device: string; wants: number };
   /** Certificates issued to devices; readers ignore expired ones. */
   certificates: { serial: string; fingerprint: string; device: string; expires: number };
-  /** Unreferenced blobs to delete: an interrupted removal is completed at the next start. */
+  /** Unreferenced blobs to delete, so that an interrupted removal is completed at the next start. */
   doomedBlobs: { digest: string };
   /** Uploaded blobs that nothing refers to yet. Until their lease expires they are not orphans. */
   blobLeases: { digest: string; until: number };
@@ -273,7 +276,7 @@ interface LogFileRow {
   bytes: number;
   /** CRC-32 of these bytes. */
   crc: number;
-  /** SHA-256 in hex; null while it is written to. */
+  /** SHA-256 in hex; null while the file is being written to. */
   digest: string | null;
   /** JSON */
   counts: string;

@@ -15,8 +15,8 @@ import { runningPlatform } from '../running.js';
 import { argumentsOf, platformFolder, type UpOptions, type UpResult, upResultSchema } from './options.js';
 
 /**
- * Starts `aiot up` as a separate process that outlives this one, and resolves when it is ready, with its JSON output. It logs to platform.log in its
- * folder.
+ * Starts `aiot up` as a separate process that outlives this one, and logs to platform.log in its folder. Resolves when it is ready, with
+ * its JSON output.
  * @throws AIOT_FILE_NOT_WRITABLE (the log), the cause of a failed start, or AIOT_PLATFORM_FAILED
  */
 export async function upDetached(options: UpOptions, signal?: AbortSignal): Promise<UpResult> {
@@ -54,7 +54,7 @@ export async function upDetached(options: UpOptions, signal?: AbortSignal): Prom
   }
 }
 
-/** The running program: the build, or the sources through the development entry. */
+/** Entry point of the running program: the build's, or the development entry for the sources. */
 function entry(): string {
   const sources = import.meta.url.endsWith('.ts');
   return join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js');
@@ -70,7 +70,7 @@ function enginesOf({ engines }: UpOptions): Record<string, string | undefined> {
   };
 }
 
-/** The child's first line of output; empty when it ends without any. */
+/** The child's first line of output; empty if it ends without any. */
 async function firstLine(child: ChildProcess): Promise<string> {
   const started = new Promise<never>((_, reject) =>
     child.once('error', (cause) => {

@@ -11,7 +11,10 @@ import { argumentsOf, platformFolder, type UpOptions } from './options.js';
 
 interface InstallPlatformOptions {
   up: UpOptions;
-  /** User that the service runs as; `dynamic` = allocated by systemd. Default: the caller, or `dynamic` for root. */
+  /**
+   * User that the service runs as; `dynamic` = allocated by systemd. Default: the caller, or `dynamic` if that is
+   * root.
+   */
   user?: string | undefined;
   memory: string;
   /** Folder for the unit; default: systemd's own. */
@@ -25,7 +28,7 @@ export const installedPlatformSchema = z.object({
   user: z.string(),
   /** Folder of the platform. */
   data: z.string(),
-  /** Folder in which the first start stores the operator's token and key. */
+  /** Folder that the first start stores the operator's token and key in. */
   config: z.string(),
   written: z.boolean(),
   unit: z.string(),

@@ -27,7 +27,7 @@ interface LogOptions {
   data?: string | undefined;
   /** Whether to continue with new lines. */
   follow: boolean;
-  /** Older lines are omitted, ms since 1970. */
+  /** Start time, ms since 1970; older lines are omitted. */
   since?: number | undefined;
   /** Number of last lines to yield; all lines when absent. */
   last?: number | undefined;
@@ -86,7 +86,7 @@ async function* grown(path: string, from: number, signal: AbortSignal): AsyncGen
   }
 }
 
-/** `journalctl -o cat` prints the lines as they were written. */
+/** Yields lines from `journalctl -o cat`, which prints them unchanged. */
 async function* journalLines(since: number, follow: boolean, signal: AbortSignal): AsyncGenerator<string> {
   const from = `--since=@${Math.floor(since / 1000)}`;
   const words = [
@@ -157,7 +157,7 @@ function noLog(path: string): AiotError {
   });
 }
 
-/** A log of this size is rotated, bytes. Together with the previous log, at most twice as much space is used. */
+/** Size at which the log is rotated, bytes. Together with the previous log, at most twice as much space is used. */
 const largestLog = 16 * 1024 ** 2;
 
 const periodMs = 5000;
@@ -166,8 +166,8 @@ const periodMs = 5000;
 export const olderLog = (path: string) => `${path}.1`;
 
 /**
- * Keeps the log to which stderr is redirected from filling the disk: a log that is too large is copied and truncated. Only this process writes to it,
- * and synchronously, so nothing is lost in between. Returns a function that ends the checks.
+ * Keeps the log that stderr is redirected to from filling the disk: a log that is too large is copied and truncated. Only this process
+ * writes to it, and synchronously, so nothing is lost in between. Returns a function that ends the checks.
  */
 export function boundLog(path: string | undefined, largest = largestLog): () => void {
   if (path === undefined) return () => {};

@@ -40,7 +40,7 @@ export interface UpOptions {
   /** Set when a project is started with the platform; see PlatformOptions. */
   boards?: PlatformOptions['boards'];
   readers?: PlatformOptions['readers'];
-  /** Project that the process in the background starts too. */
+  /** Project that the background process starts too. */
   project?:
     | { dir: string; set: Readonly<Record<string, string>>; boardPort?: number | undefined }
     | undefined;
@@ -51,7 +51,7 @@ export const upResultSchema = z.object({
   urls: platformUrlsSchema,
   /** PEM file of the CA. */
   ca: z.string(),
-  /** Operator token; only if it was issued now. */
+  /** Operator token; only if one was issued at this start. */
   token: z.string().optional(),
   /** The context for this platform; absent when there is none. */
   context: z.string().optional(),

@@ -26,8 +26,8 @@ export interface UpPlatform {
 
 /** Starts a platform in this process and creates a context for it. @throws as startPlatform, AIOT_ALREADY_EXISTS */
 export async function up(options: UpOptions, log?: (line: string) => void): Promise<UpPlatform> {
-  // Locked until the context is saved under the chosen name. Two concurrent starts would otherwise choose the same name, and one signing key would be
-  // overwritten.
+  // Locked until the context is saved under the chosen name, because two concurrent starts could otherwise choose the same name and
+  // overwrite a signing key.
   return withLock(join(configFolder(), 'up.lock'), 60_000, () => upAlone(options, log));
 }
 
@@ -119,7 +119,7 @@ async function contextNameFor(dataDir: string, wanted?: string): Promise<string>
   if (own !== undefined && (wanted === undefined || wanted === own)) return own;
   const free = (name: string) => {
     const there = Object.hasOwn(contexts, name) ? contexts[name] : undefined;
-    // A platform whose CA file is gone was deleted: its name may be reused.
+    // A platform whose CA file is gone was deleted, so its name may be reused.
     return !there || name === own || (there.ca !== undefined && !existsSync(there.ca));
   };
   if (wanted === undefined) {
@@ -135,9 +135,9 @@ async function contextNameFor(dataDir: string, wanted?: string): Promise<string>
 }
 
 /**
- * Saves the running platform in this user's contexts. With a new token, the signing key (created if missing) becomes the trust root unless there is
- * one. Without a token, the context's URLs are updated. In both cases it becomes the current context, because the commands that follow are meant for
- * the platform just started.
+ * Saves the running platform in this user's contexts. With a new token, the signing key (created if missing) becomes the trust root unless
+ * there is one. Without a token, the context's URLs are updated. In both cases, it becomes the current context, because the commands that
+ * follow are meant for the platform just started.
  * @returns the context's name, and the previous current one; nothing if the user has no context for it and there is no token to create one with
  */
 async function rememberPlatform(
@@ -165,7 +165,7 @@ async function rememberPlatform(
   };
 }
 
-/** The context whose CA is this file, or else one with the same certificate: a platform restored elsewhere is the same platform. */
+/** The context whose CA is this file, or else one with the same certificate, because a platform restored elsewhere is still the same. */
 async function contextOf(contexts: Record<string, PlatformContext>, ca: string): Promise<string | undefined> {
   const names = Object.keys(contexts);
   const here = names.find((name) => contexts[name]?.ca === ca);
@@ -194,8 +194,8 @@ function isManaged(environment: Readonly<Record<string, string | undefined>> = p
 }
 
 /**
- * If systemd started this process, reports that the platform is ready, and then that it is alive: the watchdog detects a blocked event loop. It does
- * not react to an unavailable database, because a restart would not help.
+ * If systemd started this process, reports that the platform is ready, and then that it is alive, so that the watchdog detects a blocked
+ * event loop. An unavailable database does not affect this, because a restart would not help.
  * @returns a function that reports that the platform is stopping
  */
 async function tellManager(

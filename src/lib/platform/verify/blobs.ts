@@ -21,7 +21,7 @@ interface BlobReport {
 const twoDigits = /^[0-9a-f]{2}$/;
 const digits = /^[0-9a-f]{64}$/;
 
-/** Reads each blob of a data folder and checks it against its digest. Read-only; works beside a running platform. */
+/** Reads each blob of a data folder and checks it against its digest. Read-only; works while a platform is running. */
 export async function verifyBlobs(data: string, progress: (bytes: number) => void): Promise<BlobReport> {
   const report: BlobReport = { findings: [], blobs: 0, bytes: 0, there: new Map() };
   const folder = join(data, 'blobs', 'sha256');
@@ -122,7 +122,7 @@ export async function repairBlob(data: string, digest: string, from: string | nu
   return true;
 }
 
-/** Moves a damaged blob that nothing refers to, or an unrecorded one, to `damaged/`. */
+/** Moves an unreferenced damaged blob, or an unrecorded one, to `damaged/`. */
 export async function setAside(data: string, digest: string): Promise<void> {
   const hex = digest.slice('sha256:'.length);
   const aside = join(data, 'damaged', hex);

@@ -17,7 +17,7 @@ interface Parts {
   log: Pick<Logger, 'error'>;
 }
 
-/** Places listed in an event, and findings listed in status and metrics. */
+/** Maximum number of places listed in an event, and of findings listed in status and metrics. */
 const [mostPlaces, mostListed] = [50, 100];
 
 /**
@@ -29,7 +29,7 @@ export class Damages {
 
   constructor(private readonly parts: Parts) {}
 
-  /** Records findings. They replace earlier ones of the same part, place, stream and device. Never throws, so that a check continues. */
+  /** Records findings, which replace earlier ones for the same part, place, stream and device. Never throws, so that a check continues. */
   async note(findings: readonly Finding[]): Promise<void> {
     if (findings.length === 0) return;
     try {
@@ -132,7 +132,7 @@ export class Damages {
     );
   }
 
-  /** Unacknowledged findings, and the number of rows lost by each. */
+  /** Writes metrics of unacknowledged findings, and of the number of rows that each lost. */
   async tell(out: Exposition): Promise<void> {
     const open = await this.open();
     const counts = new Map<string, number>();
@@ -205,7 +205,7 @@ function byPart<T extends { part: string }>(all: readonly T[]): Map<string, T[]>
   return parts;
 }
 
-/** Id of damage: the same for findings of the same part, place, stream and device. */
+/** Id of the damage, which is the same for findings with the same part, place, stream and device. */
 function idOf({ part, place, lost }: Finding): string {
   const text = JSON.stringify([part, place, lost?.stream ?? null, lost?.device ?? null]);
   return createHash('sha256').update(text).digest('hex').slice(0, 12);
@@ -226,8 +226,8 @@ export type Finding = {
   /** The file in the data folder, or the name of the object. */
   place: string;
   problem: string;
-  /** Telemetry that can no longer be read: times in ISO 8601, as far as they are known. */
+  /** Telemetry that can no longer be read, as far as known; times are in ISO 8601. */
   lost?: { stream?: string; device?: string; from?: string; to?: string; rows?: number };
-  /** Whether the part can be restored from other files of the folder or from a backup. */
+  /** Whether the part can be restored from other files in the folder or from a backup. */
   repairable: boolean;
 };

@@ -13,8 +13,8 @@ type Database = InstanceType<typeof import('libsql')>;
 const mostProblems = 100;
 
 /**
- * Problems that SQLite finds in state.db: page structure, indexes that differ from their tables, dangling references. Read-only; works beside a
- * running platform.
+ * Problems that SQLite finds in state.db: page structure, indexes that differ from their tables, dangling references. Read-only; works
+ * while a platform is running.
  */
 export async function verifyDatabase(file: string): Promise<Finding[]> {
   const found = (problem: string): Finding => ({
@@ -40,16 +40,16 @@ export async function verifyDatabase(file: string): Promise<Finding[]> {
   });
 }
 
-/** Result of a database repair. `from`: rows that only the backup still had, by table. */
+/** Result of a database repair. `from`: number of rows that only the backup still had, by table. */
 interface RepairedDatabase {
   how: 'rebuilt' | 'merged' | 'replaced';
   from: Record<string, number>;
-  /** Path of the damaged file, which is unchanged. */
+  /** Path of the damaged file, which stays unchanged. */
   aside: string;
 }
 
 /**
- * Replaces a damaged database with a sound one, and stores the damaged one beside it. If all rows can be read, nothing is taken from the
+ * Replaces a damaged database with a sound one, and keeps the damaged one next to it. If all rows can be read, nothing is taken from the
  * backup. If some cannot, the backup's tables fill in missing rows by key. If no table can be read, or the result is inconsistent, the
  * backup's database is used.
  * @param backup a database of the backup's tables, of this schema; null = there is none
@@ -129,7 +129,7 @@ function readable(
   put: (row: Record<string, unknown>) => number,
 ): boolean {
   let whole = true;
-  // Reads the table first, then its key from either end: each order may reach rows that another does not.
+  // Reads the table first, then by its key from either end, because each order may reach rows that another does not.
   for (const end of ['NOT INDEXED', `ORDER BY ${order}`, `ORDER BY ${order} DESC`, 'ORDER BY rowid DESC']) {
     try {
       for (const row of damaged.prepare(`SELECT * FROM "${name}" ${end}`).iterate()) {

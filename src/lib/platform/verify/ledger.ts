@@ -8,13 +8,13 @@ export interface LogFile<Counts> {
   bytes: number;
   /** CRC-32 of these bytes. */
   crc: number;
-  /** SHA-256 in hex of a file that gets no more lines; null while it is written to. */
+  /** SHA-256 in hex of a file that gets no more lines; null while it is being written to. */
   digest: string | null;
   counts: Counts;
 }
 
 /**
- * The state database's record of a log's files, which reveals losses that the log itself cannot. Written after the log and never before it, so it
+ * The state database's record of a log's files, which reveals losses that the log itself cannot. Written after the log, never before, so it
  * records only durable data.
  */
 export interface Ledger<Counts> {
@@ -24,7 +24,7 @@ export interface Ledger<Counts> {
   forget(files: readonly Pick<LogFile<Counts>, 'number' | 'generation'>[]): Promise<void>;
 }
 
-/** Interval between two records of a file being written, ms: losses in this interval after SIGKILL go unnoticed. */
+/** Interval between records of a file that is being written, ms. After SIGKILL, losses within this interval go unnoticed. */
 export const noteEveryMs = 5000;
 
 export function ledgerIn<Counts>(store: Store, log: 'journal' | 'broker'): Ledger<Counts> {
@@ -64,7 +64,7 @@ export function ledgerIn<Counts>(store: Store, log: 'journal' | 'broker'): Ledge
   };
 }
 
-/** Same as the given ledger, but writes wait, in order, until the database is known to be sound. If it is damaged, nothing more is recorded. */
+/** The same ledger, but writes wait, in order, until the database is known to be sound. If it is damaged, nothing more is recorded. */
 export function ledgerWhenSound<Counts>(ledger: Ledger<Counts>, soundness: Soundness): Ledger<Counts> {
   let before: Promise<unknown> | null = null;
   const write = async (task: () => Promise<void>): Promise<void> => {

@@ -10,10 +10,10 @@ import { quickCheckApart, type Store } from '../store/database.js';
 import type { Worker } from '../workers.js';
 import type { Damages } from './damage.js';
 
-/** Maximum bytes read per second: an eighth of an SD card's throughput. */
+/** Maximum read rate, bytes per second: an eighth of an SD card's throughput. */
 const rate = 8 * 1024 ** 2;
 
-/** Time from the end of one scrub to the start of the next, and interval of the checks for whether one is due, ms. */
+/** Time from the end of one scrub to the start of the next, and how often to check whether one is due, ms. */
 const periodMs = 24 * 3600 * 1000;
 
 const lookMs = 60_000;
@@ -44,13 +44,13 @@ interface ScrubParts {
   log: Logger;
   /** ms since 1970 */
   now: () => number;
-  /** Bytes per second; a default when absent. */
+  /** Maximum read rate, bytes per second; absent = a default. */
   rate?: number | undefined;
 }
 
 /**
- * Reads all stored data once a day, slowly, so that damage is found while a backup still has the affected data. Its last report is stored in the
- * database.
+ * Slowly reads all stored data once a day, so that damage is found while a backup still has the affected data. Its last report is stored in
+ * the database.
  */
 export class Scrub {
   private constructor(
@@ -176,7 +176,7 @@ async function checkDatabase(file: string, signal: AbortSignal): Promise<string[
 export class BlobHealth {
   private readonly found = new Map<string, number>();
 
-  /** @param told called once for each damaged blob found (`damaged`), and when it is intact again or gone */
+  /** @param told called once for each damaged blob found (`damaged`), and again when it is intact or gone */
   constructor(
     private readonly now: () => number,
     private readonly told: (digest: string, is: 'damaged' | 'whole') => void = () => {},
@@ -193,7 +193,7 @@ export class BlobHealth {
     this.told(digest, 'damaged');
   }
 
-  /** Clears a mark: the blob was uploaded again, was removed, or was read completely and is intact. */
+  /** Clears the mark of a blob that was uploaded again, was removed, or was read completely and is intact. */
   clear(digest: string): void {
     if (this.found.delete(digest)) this.told(digest, 'whole');
   }

@@ -66,7 +66,7 @@ export interface VerifyOptions {
   repair: boolean;
   /** A backup to repair from, and its passphrase. */
   backup?: { file: string; passphrase: string } | undefined;
-  /** Opens a CA key that is encrypted. */
+  /** Passphrase of an encrypted CA key. */
   caPassphrase?: string | undefined;
   /** ms since 1970 */
   now?: number;
@@ -75,8 +75,8 @@ export interface VerifyOptions {
 }
 
 /**
- * Checks everything that a platform stores in its folder, and repairs damage where possible without touching intact data. A check can run beside the
- * platform; for a repair the platform must be stopped.
+ * Checks everything that a platform stores in its folder, and repairs damage where possible without touching intact data. A check can run
+ * while the platform is running; for a repair, the platform must be stopped.
  * @throws AIOT_FILE_NOT_FOUND (no data folder), AIOT_PLATFORM_RUNNING (repair), AIOT_BACKUP_MALFORMED, AIOT_BACKUP_PASSPHRASE, AIOT_DISK_FULL
  */
 export async function verifyPlatform(options: VerifyOptions): Promise<Verified> {
@@ -162,7 +162,7 @@ async function look(data: string, running: boolean, options: VerifyOptions): Pro
   }
 }
 
-/** The state as a store: read-only beside a running platform, or null if it is of another version. */
+/** The state as a store; read-only while a platform is running, and null if it is from another version. */
 async function storeOf(file: string, repair: boolean): Promise<Store | null> {
   if (repair) return openStore(file);
   const { default: Database } = await nativePart('libsql', () => import('libsql'));
@@ -175,7 +175,7 @@ async function storeOf(file: string, repair: boolean): Promise<Store | null> {
   return null;
 }
 
-/** Telemetry and the broker's log: checked first, then repaired, so that repairs can be reported. */
+/** Checks telemetry and the broker's log first, then repairs them, so that repairs can be reported. */
 async function verifyTelemetry(
   data: string,
   { store, repair, backup }: { store: Store | null; repair: boolean; backup: BackupCopy },
@@ -208,7 +208,7 @@ async function forget(store: Store, now: number, findings: Verified['findings'])
   events.feed.close();
 }
 
-/** A backup, unpacked beside the folder being repaired when it is first needed. */
+/** A backup, unpacked on first use next to the folder being repaired. */
 class BackupCopy {
   private unpacked: Promise<{ folder: string; made: string; schema: number; database: string }> | null = null;
   private when = '';
@@ -226,7 +226,7 @@ class BackupCopy {
     return this.when;
   }
 
-  /** Folder with the backup's entries, keys decrypted; null = there is no backup. */
+  /** Folder with the backup's entries and decrypted keys; null = there is no backup. */
   async folder(): Promise<string | null> {
     return (await this.unpack())?.folder ?? null;
   }
@@ -271,7 +271,7 @@ const needed = ['pki/ca.crt', 'pki/ca.key'];
 
 /**
  * Checks that keys match their certificates, and that other users of the machine have no access.
- * @param passphrase of a CA key that is encrypted; without it such a key is not examined
+ * @param passphrase passphrase of an encrypted CA key; without it, such a key is not examined
  */
 async function verifyKeys(data: string, passphrase: string | undefined): Promise<Finding[]> {
   const findings: Finding[] = [];
@@ -343,7 +343,7 @@ function signed(server: X509Certificate, ca: X509Certificate): boolean {
 
 /**
  * Removes other users' access, or restores the file from the backup.
- * @param from a folder with the backup's pki, opened; null = there is no backup
+ * @param from folder with the backup's pki, decrypted; null = there is no backup
  */
 async function repairKey(data: string, { place, problem }: Finding, from: string | null): Promise<boolean> {
   const path = join(data, place);

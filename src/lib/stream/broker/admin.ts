@@ -1,4 +1,4 @@
-/** Access to a broker's information and topics; the basis of `stream list`, `lag`, `check` and `create`. */
+/** Administrative access to a broker and its topics; the basis of `stream list`, `lag`, `check` and `create`. */
 export interface StreamAdmin {
   /** Address of the broker, without credentials. */
   readonly endpoint: string;
@@ -39,7 +39,7 @@ export interface LagState {
   /** Offset of the next message that the broker writes. */
   end: number;
   lag: number;
-  /** Number of messages that were delivered and are not acknowledged yet (JetStream). */
+  /** Number of messages that were delivered but not acknowledged yet (JetStream). */
   pending?: number;
   members?: number;
 }

@@ -8,11 +8,11 @@ import { openSink, openSource } from '../open.js';
 import { parseStreamUrl, type StreamUrl } from '../url.js';
 
 interface BenchOptions extends StreamOptions {
-  /** Address of the broker. If the address contains no topic, the benchmark uses a topic of its own. */
+  /** Address of the broker. If the address contains no topic, the benchmark uses its own. */
   url: string;
   /** Number of messages; default 10 000. */
   count?: number;
-  /** Bytes of each payload; default 150. */
+  /** Size of each payload, bytes; default 150. */
   size?: number;
   /** Messages per second; 0 = as fast as possible. */
   rate?: number;
@@ -46,7 +46,7 @@ export const benchSchema = z.object({
 
 export type Bench = z.output<typeof benchSchema>;
 
-/** Longest wait for the first message that the reader receives, ms. */
+/** How long to wait for the reader's first message, ms. */
 const waitMs = 10_000;
 
 const silenceMs = 3000;
@@ -58,7 +58,7 @@ const writesUnderWay = 20;
 
 /**
  * Publishes to a broker, reads the messages back in the same process, and measures throughput, latency, loss and order.
- * @throws AIOT_USAGE, AIOT_TIMEOUT (nothing is received at all), AIOT_INTERRUPTED and the errors of opening and writing
+ * @throws AIOT_USAGE, AIOT_TIMEOUT (nothing was received), AIOT_INTERRUPTED, and the errors of opening and writing
  */
 export async function benchStream(options: BenchOptions): Promise<Bench> {
   const { count = 10_000, size = 150, signal } = options;
@@ -109,7 +109,7 @@ function rates(messages: number, bytes: number, seconds: number) {
   return { rate, byteRate: rate * bytes };
 }
 
-/** Rejects a URL that sets the client id: the reader and the publisher would share it and disconnect each other. */
+/** Rejects a URL that sets the client id, because the reader and the publisher would share it and disconnect each other. */
 function refuseOwnSession(url: StreamUrl): void {
   if (url.query.clientId === undefined) return;
   throw new AiotError(
@@ -286,7 +286,7 @@ function percentile(sorted: ArrayLike<number>, share: number): number {
   return sorted[rank - 1]!;
 }
 
-/** A message of a measurement. It is JSON, which every tool can read, padded to the requested size. */
+/** A message of a measurement: JSON, which every tool can read, padded to the requested size. */
 interface Probe {
   run: string;
   /** Number of the message; -1 for a probe that only tests whether the reader is subscribed. */

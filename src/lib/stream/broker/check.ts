@@ -12,7 +12,7 @@ import type { CheckResult } from './admin.js';
 
 export const checkedSchema = z.object({
   endpoint: z.string(),
-  /** Whether nothing failed. A missing capability of the broker is not a failure. */
+  /** Whether nothing failed. A missing capability of the broker does not count as a failure. */
   ok: z.boolean(),
   results: z.array(
     z.object({
@@ -195,7 +195,7 @@ function settled(
 const connectTimeoutMs = 10_000;
 
 /**
- * Tests whether a destination accepts these credentials, by opening its status interface.
+ * Tests whether a destination accepts these credentials by opening its administrative interface.
  * @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE, AIOT_STREAM_SCHEME (it has no such interface)
  */
 export async function tryCredentials(url: string, credentials: StreamCredentials): Promise<void> {

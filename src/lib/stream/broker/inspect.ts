@@ -42,7 +42,7 @@ export const lagSchema = z.object({
       /** Offset of the next message that the broker writes. */
       end: z.number(),
       lag: z.number(),
-      /** Number of messages that were delivered and are not acknowledged yet (JetStream). */
+      /** Number of messages that were delivered but not acknowledged yet (JetStream). */
       pending: optionalCount,
       members: optionalCount,
     }),
@@ -52,7 +52,7 @@ export const lagSchema = z.object({
 export type Lag = z.output<typeof lagSchema>;
 
 /**
- * Lists a broker's topics: those that the broker itself lists, and those heard within `listenMs`.
+ * Lists a broker's topics: those that the broker itself lists, and those that messages arrive on within `listenMs`.
  * @throws AIOT_STREAM_SCHEME, AIOT_BROKER_*
  */
 export async function listTopics(

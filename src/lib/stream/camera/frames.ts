@@ -1,4 +1,4 @@
-/** Cuts a stream of bytes into whole frames. A frame is a copy, which stays unchanged until its memory is returned. */
+/** Cuts a stream of bytes into whole frames. Each frame is a copy, which stays unchanged until its memory is returned. */
 export interface FrameCutter {
   push(chunk: Buffer): void;
   /** Number of bytes discarded because they belonged to no frame, or to a truncated one. */
@@ -12,8 +12,8 @@ export interface FramePool {
 }
 
 /**
- * Ten RGB pictures of 640 × 480 per second are 9 MB/s. Allocating that much makes the garbage collector mark the whole heap more than once
- * a second, which takes a fifth as long as face detection.
+ * Creates a pool. Ten RGB pictures of 640 × 480 per second are 9 MB/s. Allocating that much makes the garbage collector mark the whole
+ * heap more than once per second, which takes a fifth as long as face detection.
  * @param most maximum number of frames to keep
  */
 export function createFramePool(most: number): FramePool {
@@ -65,7 +65,7 @@ const longest = 16 * 1024 * 1024;
  */
 export function jpegFrames(onFrame: (frame: Buffer) => void): FrameCutter {
   let held: Buffer = Buffer.alloc(0);
-  /** Position in `held`: everything before it has been parsed. */
+  /** Position in `held`, before which everything has been parsed. */
   let at = 0;
   let state: 'seek' | 'header' | 'scan' = 'seek';
   let skipped = 0;

@@ -26,7 +26,7 @@ export const eventRoutes: Routes =
           );
           return reply;
         }
-        // The extent is read first: events that arrive meanwhile are in the next page.
+        // The extent is read first, so that events that arrive meanwhile are in the next page.
         const { latest } = await extentOf(store);
         const most = limit ?? usualPage;
         const found = await eventsAfter(store, { after, limit: most + 1, types, subject });
@@ -43,7 +43,7 @@ function wantsPage({ headers }: FastifyRequest): boolean {
   return accept.includes('application/json') && !accept.includes('text/event-stream');
 }
 
-/** A reconnecting client sends its position, which overrides the original start. @throws AIOT_REQUEST_INVALID */
+/** The position in a reconnecting client's header, which overrides the original start. @throws AIOT_REQUEST_INVALID */
 function lastEventOf({ headers }: FastifyRequest): { after?: number } {
   const id = headers['last-event-id'];
   if (id === undefined || id === '') return {};
@@ -76,22 +76,22 @@ export const auditRoutes: Routes =
 /** Interval of the comments that keep a connection alive and report how far the log was searched, ms. */
 const heartbeatMs = 15_000;
 
-/** A client that reads nothing for this long, ms, is disconnected. It can reconnect and continue from its position. */
+/** How long a client may read nothing before it is disconnected, ms. It can reconnect and continue from its position. */
 const drainPatienceMs = 30_000;
 
 /** Reconnection delay for a client that lost its connection, ms. */
 const retryMs = 2000;
 
 interface StreamOptions extends EventFilter {
-  /** Id after which the stream begins. */
+  /** Id that the stream begins after. */
   after: number;
   /** Number of events after which the stream ends. */
   limit?: number | undefined;
 }
 
 /**
- * Sends the log as server-sent events, at the client's pace (HTML standard, 9.2). Nothing is buffered for a slow client: further events are read from
- * the log only when it is ready.
+ * Sends the log as server-sent events, at the client's pace (HTML standard, 9.2). Nothing is buffered for a slow client; further events are
+ * read from the log only when it is ready.
  */
 async function streamEvents(
   feed: EventFeed,

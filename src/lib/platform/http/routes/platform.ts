@@ -11,7 +11,7 @@ import { type HttpFigures, metricsOf } from '../metrics.js';
 import type { ApiParts, Routes } from '../parts.js';
 import { serve } from '../serve.js';
 
-/** /healthz, /readyz, /metrics (Prometheus's text format 0.0.4) and /openapi.json: outside /api/v1. */
+/** Routes outside /api/v1: /healthz, /readyz, /metrics (Prometheus's text format 0.0.4) and /openapi.json. */
 export const healthRoutes =
   (http: HttpFigures): Routes =>
   (parts) =>
@@ -76,8 +76,9 @@ type Parts = Pick<
 type Looks = Record<string, () => Promise<string | null>>;
 
 /**
- * Whether requests can be served now. Each part is tested without changing it. If a part in `needed` fails, no requests should be sent to this
- * process. Parts in `following` are only reported: while Kafka, for example, is unavailable, another process would do no better.
+ * Whether requests can be served now. Each part is tested without changing it. If a part in `needed` fails, no requests should be sent to
+ * this process. Parts in `following` are only reported, because while Kafka, for example, is unavailable, another process would fare no
+ * better.
  */
 async function readinessOf(parts: Parts): Promise<Readiness> {
   const [needed, following] = await Promise.all([lookAt(neededOf(parts)), lookAt(followingOf(parts))]);
