@@ -180,7 +180,7 @@ const http: CheatSheet = {
     ['store a Bearer token', 'aiot stream login https://hooks.example --token-file - --untried'],
     ['check the server and its certificate', 'aiot stream check https://hooks.example'],
   ],
-  // In an http address, the part after `?` belongs to the server.
+  // In an HTTP address, the part after `?` is for the server.
   mark: '#',
   settings: [
     ['secret=KEY', 'sign requests, reject unsigned ones (Standard Webhooks); or AIOT_STREAM_SECRET'],
@@ -220,7 +220,9 @@ const s3: CheatSheet = {
   ],
 };
 
-/** Sheets by the NAME of `aiot examples NAME`. docs/reference/stream-examples.md is generated from this table too. */
+/**
+ * Sheets by the NAME in `aiot examples NAME`. docs/reference/stream-examples.md is also generated from this table.
+ */
 export const cheatSheets = { kafka, mqtt, nats, serial, http, s3 } satisfies Record<string, CheatSheet>;
 
 /** All sheets as Markdown, for docs/reference/stream-examples.md. */

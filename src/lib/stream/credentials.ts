@@ -18,8 +18,8 @@ export function saysWho(url: StreamUrl, given: StreamCredentials): boolean {
 }
 
 /**
- * The options plus the credentials stored by `aiot stream login` for this peer. All of them apply if neither URL nor options contain
- * credentials; otherwise only the CA, if none is given.
+ * The options plus the credentials stored by `aiot stream login` for this peer. All of them apply if neither the URL nor the options
+ * contain credentials; otherwise only the CA does, if none is given.
  * @throws AIOT_FILE_MALFORMED
  */
 export async function withKeptCredentials(url: StreamUrl, options: StreamOptions): Promise<StreamOptions> {
@@ -34,7 +34,7 @@ export async function withKeptCredentials(url: StreamUrl, options: StreamOptions
 }
 
 const keptSchema = z.object({
-  /** Endpoint such as `kafka://host:9092`. Its credentials are used for every topic there. */
+  /** Endpoint such as `kafka://host:9092`; its credentials are used for all of its topics. */
   endpoint: z.string(),
   /** Names of the stored credentials; never their values. */
   kept: z.array(z.string()),
@@ -51,7 +51,7 @@ export type Login = z.output<typeof loginSchema>;
 interface LoginOptions {
   url: string;
   credentials: StreamCredentials;
-  /** Tests the credentials with the peer. If it throws, nothing is stored; if it is absent, the credentials are stored untested. */
+  /** Tests the credentials with the peer. If it throws, nothing is stored; if absent, the credentials are stored untested. */
   attempt?: (url: string, credentials: StreamCredentials) => Promise<void>;
 }
 
@@ -187,8 +187,8 @@ const ports: Record<string, number> = {
 };
 
 /**
- * The names under which a peer's credentials are stored, such as `mqtt://host:1883`, one for each of its hosts. The scheme is
- * part of the name, so that a password stored for an encrypted connection is never sent over a plain one.
+ * The names that a peer's credentials are stored under, such as `mqtt://host:1883`, one for each of its hosts. The scheme is part of
+ * the name, so that a password stored for an encrypted connection is never sent over a plain one.
  */
 export function credentialNames({ scheme, host }: Pick<StreamUrl, 'scheme' | 'host'>): string[] {
   const port = ports[scheme];
@@ -211,7 +211,7 @@ interface CredentialFiles {
 
 /**
  * Reads PEM files, and a NATS credentials file.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_USAGE (a certificate without a key or the reverse)
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_USAGE (a certificate without a key, or vice versa)
  */
 export async function credentialsFrom(
   files: CredentialFiles,
@@ -231,7 +231,7 @@ const checked = {
   ca: certificate,
   cert: certificate,
   key: (text: string, path: string) => pem(text, path, 'an unencrypted private key', createPrivateKey),
-  // The file has the form that nsc writes: the JWT between two lines of dashes, then the seed of its key.
+  // The file has nsc's format: the JWT between two lines of dashes, then the seed of its key.
   creds(text: string, path: string): string {
     if (/BEGIN NATS USER JWT[\s\S]*BEGIN USER NKEY SEED/.test(text)) return text;
     throw new AiotError('AIOT_FILE_MALFORMED', `${path}: expected a NATS user's JWT and NKey seed`);

@@ -2,18 +2,18 @@ import { isUtf8 } from 'node:buffer';
 import type { Header } from './message.js';
 
 // Brokers differ in what a header may contain. Kafka carries bytes, an MQTT 5 user property is text without control characters, and a NATS
-// header is one line of text. Values that do not fit are carried as base64 under a marked name, so that any number of bridges can
-// restore them.
+// header is one line of text. Values that do not fit are carried as base64 under a marked name, so that they can be restored after any
+// number of bridges.
 
 /** Suffix of the name of a header whose value is base64. */
 const bytesMark = ';base64';
 
-/** A value as text if its bytes are UTF-8, so that it is the same whichever broker carried it. */
+/** A value as text if its bytes are UTF-8, so that it is the same regardless of the broker that carried it. */
 export function headerValue(bytes: Uint8Array): string | Uint8Array {
   return isUtf8(bytes) ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString() : bytes;
 }
 
-/** Whether a text can be the value of a header in the broker's format. */
+/** Returns whether a text can be a header value in the broker's format. */
 type Fits = (text: string) => boolean;
 
 /** A header name with its values. */
@@ -22,7 +22,7 @@ type Named<Value> = readonly [name: string, values: readonly Value[]];
 /**
  * Returns the values of a name as text. If a value does not fit, or could be mistaken for a marked one, all values become base64 under
  * `NAME;base64`. Marking all of them keeps their order at brokers that group values by name. The inverse of `unmarked`.
- * @param force mark the values even if they fit
+ * @param force whether to mark the values even if they fit
  */
 export function marked([name, values]: Named<Header[1]>, fits: Fits, force = false): Named<string> {
   const known = values.map((value) => (typeof value === 'string' ? value : headerValue(value)));

@@ -48,7 +48,7 @@ function deliveries(
     const time = times[sample]!;
     const record: Record<string, number> = { t: Math.round(time * 1000) / 1000 };
     fields.forEach(({ name }, index) => {
-      // Nine digits are enough: a sample is a count times a sensitivity, and further digits are rounding noise.
+      // Nine digits are enough, because a sample is a count times a sensitivity, and further digits are rounding noise.
       record[name] = Number(values[sample * size + index]!.toPrecision(9));
     });
     const payload = Buffer.from(JSON.stringify(record));

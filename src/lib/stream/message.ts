@@ -18,7 +18,7 @@ export const mqttHeaders = {
   payloadFormatIndicator: 'mqtt-payload-format-indicator',
 } as const;
 
-/** Header with a message's deduplication key, written by routes with `exactlyOnce` and read back by them in `Sink.recent`. */
+/** Header with a message's deduplication key. Routes with `exactlyOnce` write it, and read it back through `Sink.recent`. */
 export const dedupeHeader = 'aiot-dedupe';
 
 /** One message of any broker or file. */
@@ -35,7 +35,7 @@ export interface Message {
   tombstone?: true;
   qos?: 0 | 1 | 2;
   retain?: boolean;
-  /** Position in the message's log, from which reading can resume: `PARTITION:OFFSET` in Kafka, the sequence in JetStream. */
+  /** Position in the message's log that reading can resume from: `PARTITION:OFFSET` in Kafka, the sequence in JetStream. */
   position?: string;
   /** Origin of the message: an endpoint without credentials. */
   source: string;
@@ -44,9 +44,9 @@ export interface Message {
 /** A message that its source retains until its outcome is known. Exactly one of `ack` and `nack` is called, once. */
 export interface Delivery {
   readonly message: Message;
-  /** The message is stored at its destination: the source may discard it, and a camera reuses the payload's memory. */
+  /** The message is stored at its destination. The source may discard it, and a camera reuses the payload's memory. */
   ack(): void;
-  /** The message was not stored: the source may send it again. */
+  /** The message was not stored. The source may resend it. */
   nack(): void;
 }
 
@@ -57,10 +57,10 @@ export interface Delivery {
 export interface Source extends AsyncIterable<readonly Delivery[]> {
   /** Address of the source, without credentials. */
   readonly endpoint: string;
-  /** Messages dropped because the reader was too slow; none with `overflow: 'wait'`. */
+  /** Number of messages dropped because the reader was too slow; 0 with `overflow: 'wait'`. */
   readonly dropped: number;
   /**
-   * Yields only the payloads, which takes a tenth of the time. For readers that need no other fields and no acknowledgment. Absent if the
+   * Yields only the payloads, which takes a tenth of the time, for readers that need neither other fields nor acknowledgment. Absent if the
    * source does not support it.
    */
   payloads?(): AsyncIterable<Payloads>;
@@ -80,7 +80,7 @@ export interface Payloads {
 export type OutgoingMessage = Pick<Message, 'topic' | 'payload'> &
   Partial<Pick<Message, 'qos' | 'retain' | 'time' | 'key' | 'headers' | 'tombstone'>> & {
     /**
-     * When the message expires, ms since 1970: set by routes from `mqttHeaders.messageExpiryInterval`, because the message may wait before
+     * When the message expires, ms since 1970. Routes set it from `mqttHeaders.messageExpiryInterval`, because the message may wait before
      * it is written. Sinks get the header with the remaining seconds instead.
      */
     expires?: number;
@@ -93,7 +93,7 @@ export interface Sink {
   /**
    * Resolves once the peer has stored all messages (PUBACK, JetStream's ack, Kafka's acks=all, the disk's sync). A message without a topic
    * is sent to the URL's topic. Several writes may be in progress; their order is preserved. If it rejects, any of the messages may have
-   * arrived: writing them again may duplicate some but loses none.
+   * arrived; rewriting them may duplicate some but loses none.
    */
   write(messages: readonly OutgoingMessage[]): Promise<void>;
   /**
@@ -125,27 +125,30 @@ export interface StreamCredentials {
   creds?: string;
   /** NKey seed (`SU…`). */
   nkey?: string;
-  /** Session token of S3, besides username (access key) and password (secret key). */
+  /** Session token of S3, in addition to username (access key) and password (secret key). */
   session?: string;
   /** Region of the S3 service. */
   region?: string;
 }
 
-/** Options for opening a stream besides its URL. A setting in the URL's query (`?qos=1&clientId=b1`) takes precedence. */
+/** Options for opening a stream, in addition to its URL. A setting in the URL's query (`?qos=1&clientId=b1`) takes precedence. */
 export interface StreamOptions extends StreamCredentials {
-  /** Longest wait for the first connection, ms; default 10 000. */
+  /** How long to wait for the first connection, ms; default 10 000. */
   connectTimeoutMs?: number;
-  /** Messages queued for a reader that is slower than its source; default 10 000. Their bytes are bounded too: see queue.ts. */
+  /**
+   * Maximum number of messages queued for a reader that is slower than its source; default 10 000. Their total size is limited too; see
+   * queue.ts.
+   */
   queue?: number;
   /** Handling of a message for which there is no room. `drop` (the default) drops and counts it; `wait` holds up the sender. */
   overflow?: 'drop' | 'wait';
   /** Start position in a log: `beginning`, `latest`, an offset or sequence, or a time. Default: latest, or the group's position. */
   from?: 'beginning' | 'latest' | number | { time: number };
-  /** If set, the source ends at the end that the log had on opening, instead of waiting for more messages (Kafka). */
+  /** If set, the source ends where the log ended when it was opened, instead of waiting for more messages (Kafka). */
   until?: 'end';
   /** Consumer group (Kafka), queue group (NATS) or shared subscription (MQTT). Each message goes to one member. */
   group?: string;
-  /** JetStream: name of the stream, if it cannot be found by the subject. */
+  /** JetStream: name of the stream, if the subject is not sufficient to find it. */
   stream?: string;
   durable?: string;
   /** QoS of the MQTT subscription, or of published messages; default 1. */
@@ -167,7 +170,7 @@ export interface StreamOptions extends StreamCredentials {
   onReply?: (reply: Uint8Array, message: OutgoingMessage) => void;
   /** Called when the connection is lost, with the reason if it is known, and when it is restored. */
   onState?: (state: 'connected' | 'disconnected', error?: AiotError) => void;
-  /** Called once with a sentence about a setting that the peer has limited, such as the lifetime of an MQTT session. */
+  /** Called once with a sentence about a setting that the peer has limited, such as an MQTT session's lifetime. */
   onNotice?: (notice: string) => void;
   signal?: AbortSignal;
 }

@@ -120,7 +120,7 @@ export function jpegFrames(onFrame: (frame: Buffer) => void): FrameCutter {
       return true;
     },
   };
-  /** Discards the first two bytes and searches for the next frame, because the data was not a JPEG after all. */
+  /** Discards the first two bytes and searches for the next frame, because the data turned out not to be a JPEG. */
   const again = () => {
     drop(2);
     state = 'seek';
@@ -144,8 +144,8 @@ const startOfImage = Buffer.from([0xff, 0xd8, 0xff]);
 const isAlone = (marker: number) => marker === 0x01 || (marker >= 0xd0 && marker <= 0xd7);
 
 /**
- * Converts planar YUV 4:2:0 (all Y, then U, then V, each of the latter two covering four pixels) to RGB, three bytes per pixel.
- * Uses the limited range and the matrix of ITU-R BT.601, which libcamera outputs below 720 lines; coefficients are scaled by 2^16.
+ * Converts planar YUV 4:2:0 (all Y, then all U, then all V, where each U and V covers four pixels) to RGB, three bytes per pixel. Uses
+ * the limited range and the matrix of ITU-R BT.601, which libcamera outputs below 720 lines; coefficients are scaled by 2^16.
  * @param width even @param height even
  */
 export function rgbOfYuv420(frame: Uint8Array, width: number, height: number): Buffer {

@@ -37,7 +37,7 @@ const size = z
 const settings = {
   fps: fps.prefault('10'),
   size: size.prefault('640x480'),
-  /** jpeg = compressed, for brokers and files; rgb = raw pixels, for processing in this process. */
+  /** jpeg = compressed, for brokers and files; rgb = raw pixels, for use within this process. */
   format: z.enum(['jpeg', 'rgb']).default('jpeg'),
   /** The device's native pixel format, by V4L2's name. */
   input: z
@@ -123,7 +123,7 @@ function kindOf(place: string): 'device' | 'picture' | 'file' | 'network' | 'lav
   if (/^[a-z0-9_]{2,}:./i.test(place)) return 'format';
   if (place === '')
     throw new AiotError('AIOT_STREAM_URL', 'expected a camera, such as camera:///dev/video0, got none');
-  // A missing file may be a camera that is not plugged in yet.
+  // A missing file may be a camera that has not been plugged in yet.
   const found = statSync(place, { throwIfNoEntry: false });
   if (!found?.isFile()) return 'device';
   return /\.(jpe?g|png|webp|bmp)$/i.test(place) ? 'picture' : 'file';
@@ -143,7 +143,8 @@ function topicOf(place: string): string {
 export const libcameraPrograms = ['rpicam-vid', 'libcamera-vid'] as const;
 
 /**
- * RGB widths must be multiples of this number of pixels. At other widths libcamera pads the rows, and the padding's size is not reported.
+ * RGB widths must be multiples of this number of pixels. At other widths, libcamera pads the rows without reporting the size of the
+ * padding.
  */
 const rowStep = 64;
 
@@ -157,7 +158,7 @@ interface LibcameraFrames {
 /**
  * Arguments of rpicam-vid for endless frames on its stdout: consecutive JPEGs, or YUV 4:2:0 planes, which are converted to RGB
  * here.
- * @param camera its number, as listed by `rpicam-hello --list-cameras`
+ * @param camera number of the camera, as listed by `rpicam-hello --list-cameras`
  * @throws AIOT_STREAM_URL
  */
 function libcameraArgs(camera: string, { fps, width, height, format }: LibcameraFrames): string[] {
@@ -190,7 +191,7 @@ export const frameHeaders = {
 /** Content type of raw pixels: rows from the top, red, green, blue, one byte each. */
 export const rawRgb = 'image/x-rgb24';
 
-/** One frame as a message: its format, its size and its number since the camera was opened are in the headers. */
+/** One frame as a message: the headers contain its format, its size, and its number since the camera was opened. */
 export function frameMessage(input: CameraInput, payload: Buffer, frame: number): Message {
   const facts = input.format === 'rgb' ? input : pictureFacts(payload);
   return {

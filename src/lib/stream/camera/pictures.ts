@@ -21,8 +21,8 @@ const isPicture = (name: string) => /\.(jpe?g|png|webp|gif|bmp|tiff?|avif)$/i.te
 const mostOut = 16;
 
 /**
- * Streams the pictures of a folder in the order of their names (`face2` before `face10`): each file unchanged, with its name as the
- * topic. Files are read only on demand, so no picture is dropped.
+ * Streams the pictures of a folder in the order of their names (`face2` before `face10`). Each file is sent unchanged, with its
+ * name as the topic. Files are read only on demand, so no picture is dropped.
  * @throws AIOT_STREAM_URL, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE (a folder without pictures)
  */
 export async function openPicturesSource(url: StreamUrl): Promise<Source> {

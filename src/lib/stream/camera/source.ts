@@ -25,13 +25,13 @@ import {
 /** Maximum number of unacknowledged frames: one being processed, and up to three on their way to a broker. */
 const mostOut = 4;
 
-/** Delays before a lost camera is opened again, ms: the first, and the longest. */
+/** First and longest delay before a lost camera is reopened, ms. */
 const [firstWait, longestWait] = [500, 15_000];
 
 /**
- * Streams the frames of a camera, read by ffmpeg or libcamera in a child process. The reader always gets the newest frame: frames that
- * arrive while it is busy are dropped and counted, regardless of `overflow`, because a camera cannot wait. A camera that was
- * unplugged or has stopped delivering is reopened.
+ * Streams the frames of a camera, read by ffmpeg or libcamera in a child process. The reader always gets the newest frame. Frames that
+ * arrive while it is busy are dropped and counted, regardless of `overflow`, because a camera cannot wait. A camera that was unplugged
+ * or has stopped delivering is reopened.
  * @throws AIOT_STREAM_URL, AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA, AIOT_CAMERA_FAILED (the first frame did not arrive)
  */
 export async function openCameraSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
@@ -153,7 +153,7 @@ function failed({ endpoint }: CameraInput, reason: string): AiotError {
 }
 
 /**
- * Keeps the newest message of a camera until it is read. A newer message replaces one that was not read in time, and the number of
+ * Holds the newest message of a camera until it is read. A newer message replaces one that was not read in time, and the number of
  * unacknowledged messages is limited. A slow reader therefore gets recent frames at a lower rate, never old ones.
  */
 interface Newest extends AsyncIterable<readonly Delivery[]> {
@@ -165,7 +165,7 @@ interface Newest extends AsyncIterable<readonly Delivery[]> {
 
 /**
  * @param limit maximum number of deliveries that are neither acked nor nacked
- * @param onFree called with each message that is acked or dropped unread: its payload is no longer in use
+ * @param onFree called with each message that is acked or dropped unread, whose payload is no longer in use
  */
 export function createNewest(limit: number, onFree: (message: Message) => void = () => {}): Newest {
   let newest: Message | undefined;
@@ -231,7 +231,7 @@ const mostSaid = 2_000;
 /**
  * Runs the first of these programs that is installed, and cuts its output into frames until it ends or `signal` is aborted. The
  * program never outlives this call.
- * @param frames number of frames so far; if it stays the same for `stallMs`, the program is ended
+ * @param frames returns the number of frames so far; if it stays the same for `stallMs`, the program is ended
  * @throws AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA if none of them is installed
  */
 export async function runCamera(

@@ -46,7 +46,7 @@ export async function avroDecoder({ schema }: DecoderOptions): Promise<(bytes: B
         try {
           return read(bytes.subarray(confluentHeader));
         } catch {
-          // The caller reports the error of the whole payload instead.
+          // The caller reports the error for the whole payload instead.
         }
       }
       throw undecoded('Avro with this schema', error instanceof Error ? error.message : String(error), error);
@@ -115,7 +115,7 @@ function skipFor(type: Type): Skip {
     case 'int':
     case 'long':
     case 'enum':
-    // The 64-bit type defined above.
+    // The 64-bit type from above.
     case 'abstract:long':
       return (reading) => void long(reading);
     case 'float':
@@ -158,8 +158,8 @@ function skipFor(type: Type): Skip {
 }
 
 /**
- * Skips blocks of items: each starts with its item count, followed by the block's size in bytes if the count is negative; an
- * empty block ends them.
+ * Skips blocks of items. Each starts with its item count, followed by the block's size in bytes if the count is negative; an empty block
+ * ends the sequence.
  */
 function blocks(item: Skip): Skip {
   return (reading) => {
@@ -179,7 +179,7 @@ function over(reading: Reading, bytes: number): void {
   if (bytes < 0 || reading.at > reading.bytes.length) throw new Error('the data ends too early');
 }
 
-/** A zigzag number of up to ten bytes: exact below 2^53, which exceeds any accepted count. */
+/** Reads a zigzag number of up to ten bytes, exact below 2^53, which exceeds any accepted count. */
 function long(reading: Reading): number {
   let [value, unit] = [0, 1];
   for (let more = true; more; unit *= 128) {

@@ -14,9 +14,9 @@ import {
 } from './values.js';
 
 /**
- * Returns the decoder of this name, with its library and schema loaded.
- * `auto`: JSON, else text without trailing NULs, else bytes. `text`: any payload as UTF-8. `bytes`: a Buffer. `image`: its format
- * and size (ImageInfo). All other decoders return values that JSON can represent (`plain` in values.ts).
+ * Returns the decoder of this name, with its library and schema loaded. `auto`: JSON, or else text without trailing NULs, or else
+ * bytes. `text`: any payload as UTF-8. `bytes`: a Buffer. `image`: its format and size (ImageInfo). All other decoders return
+ * values that JSON can represent (`plain` in values.ts).
  * @throws AIOT_USAGE (a schema is missing, or not applicable), AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the schema)
  */
 export async function decoderFor(name: DecoderName = 'auto', options: DecoderOptions = {}): Promise<Decoder> {
@@ -76,7 +76,7 @@ function memoised(decode: (payload: Buffer, message: Message) => unknown): Decod
   };
 }
 
-/** Unsigned and negative numbers of any size, as bytes. RFC 8949, section 3.4.3. */
+/** Decoders of unsigned and negative numbers of any size, stored as bytes. RFC 8949, section 3.4.3. */
 const bignums: Record<number, TagDecoder> = {
   2: (decode) => bytesToNumber(decode()),
   3: (decode) => -1n - bytesToNumber(decode()),
@@ -85,7 +85,7 @@ const bignums: Record<number, TagDecoder> = {
 /** CBOR (RFC 8949): one item per payload. An unknown tag is replaced by its content. */
 async function cborDecoder(): Promise<(bytes: Buffer) => unknown> {
   const { decode } = await import('cborg');
-  // cborg rejects every tag for which it is given no decoder, and hundreds of tags are registered.
+  // cborg rejects every tag that it has no decoder for, and hundreds of tags are registered.
   const tags = new Proxy(bignums, {
     get: (known, tag) => known[Number(String(tag))] ?? ((content: TagDecodeControl) => content()),
   });
@@ -124,7 +124,7 @@ interface ImageInfo extends PictureFacts {
   bytes: number;
 }
 
-/** Properties of a picture, from its header alone: nothing is decompressed. @throws AIOT_STREAM_DECODE */
+/** Properties of a picture, from its header alone, without decompression. @throws AIOT_STREAM_DECODE */
 export function decodeImage(bytes: Buffer): ImageInfo {
   const found = pictureFacts(bytes);
   if (found) return { ...found, bytes: bytes.length };

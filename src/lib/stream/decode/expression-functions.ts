@@ -8,7 +8,7 @@ interface Known {
   call: (scope: Scope, ...given: unknown[]) => unknown;
 }
 
-/** Wraps a function of a text, so that it returns undefined if the text is missing. Arguments of other types are left to the library. */
+/** Wraps a string function so that it returns undefined if the string is missing. Arguments of other types are left to the library. */
 const ofText =
   (compute: (text: string, ...rest: string[]) => unknown) =>
   (_scope: Scope, text: unknown, ...rest: unknown[]) => {
@@ -52,7 +52,7 @@ function round(_scope: Scope, value: unknown, places?: unknown): unknown {
   return (places ? shift(result, -places) : result) + 0;
 }
 
-/** Moves the decimal point in the number's text, because multiplying would introduce errors. */
+/** Moves the decimal point in the number's text, because multiplication would introduce rounding errors. */
 function shift(value: number, places: number): number {
   const [digits, exponent = '0'] = value.toString().split('e');
   return Number(`${digits}e${Number(exponent) + places}`);
@@ -82,7 +82,7 @@ const now = (scope: Scope): number => {
   return scope.now;
 };
 
-/** Thrown for values that only the library can evaluate or reject: the library then evaluates the whole expression for this message. */
+/** Thrown for values that only the library can evaluate or reject. The library then evaluates the whole expression for this message. */
 export const bail = Symbol('left to the library');
 
 export const functions: Readonly<Record<string, Known>> = {
@@ -164,7 +164,7 @@ const comparing =
     const other = typeof right;
     if (kind === other && (kind === 'number' || kind === 'string'))
       return compare(left as number, right as number);
-    // The types of both sides are checked first, because an object is an error even if the other side is missing.
+    // The types of both sides are checked first, because an object causes an error even if the other side is missing.
     for (const each of [kind, other])
       if (each !== 'undefined' && each !== 'number' && each !== 'string') throw bail;
     if (kind === 'undefined' || other === 'undefined') return undefined;
@@ -212,7 +212,7 @@ export interface Scope {
 /** A compiled part of an expression, evaluated with `input` as its context (`$`). @throws `bail` */
 export type Evaluate = (input: unknown, scope: Scope) => unknown;
 
-/** A node of the library's syntax tree, with the fields that its types omit. */
+/** A node of the library's syntax tree, with the fields that the library's types omit. */
 export type Node = Omit<jsonata.ExprNode, 'type' | 'lhs' | 'rhs' | 'value'> & {
   type: string;
   value?: unknown;

@@ -17,9 +17,9 @@ import {
 import type { Decoder } from './values.js';
 
 /**
- * Compiles an expression for repeated evaluation. Common forms become closures, about a hundred times as fast as the library: paths,
- * comparisons, and/or, arithmetic, literals, constructors, `&`, conditions, and the functions of expression-functions.ts. The library
- * evaluates everything else, and values that only it handles or rejects.
+ * Compiles an expression for repeated evaluation. Common forms become closures, which are about a hundred times as fast as the library:
+ * paths, comparisons, and/or, arithmetic, literals, constructors, `&`, conditions, and the functions of expression-functions.ts. The
+ * library evaluates everything else, including values that only it handles or rejects.
  * @throws AIOT_STREAM_EXPRESSION with the position if it is not JSONata
  */
 export function compileExpression(text: string): Expression {
@@ -60,8 +60,8 @@ export interface Expression {
   /** Whether it is one of the common forms, which are evaluated synchronously; others are evaluated by the library and return promises. */
   readonly simple: boolean;
   /**
-   * Names of the payload's top-level fields, if the expression reads nothing else: a payload reduced to these fields gives the same
-   * result. Undefined if it reads anything else.
+   * Names of the payload's top-level fields that the expression reads; a payload reduced to these fields gives the same result. Undefined
+   * if it reads anything else.
    */
   readonly reads?: readonly string[];
   /**
@@ -72,14 +72,14 @@ export interface Expression {
   evaluate(message: Message, decode: Decoder): unknown | Promise<unknown>;
 }
 
-/** Fields allowed on a node of a simple form; any other (grouping, ordering, tuples) changes its meaning. */
+/** Fields allowed on a node of a simple form; any other (grouping, ordering, tuples) would change its meaning. */
 const known = new Set(
   'type value position lhs rhs steps expressions expression condition then else arguments procedure predicate'.split(
     ' ',
   ),
 );
 
-/** The node as a closure, or undefined if it contains something that only the library handles. */
+/** Compiles a node to a closure; undefined if it contains something that only the library handles. */
 function compileNode(node: Node): Evaluate | undefined {
   try {
     return compiled(node);
@@ -169,7 +169,7 @@ function name(wanted: string): Evaluate {
   };
 }
 
-/** The index in a predicate such as `[2]` or `[-1]`. Any other predicate is a condition for each item, and left to the library. */
+/** The index in a predicate such as `[2]` or `[-1]`. Any other predicate is a condition on each item, and left to the library. */
 function indexOf(expr: Node): number {
   return expr.type === 'number' && typeof expr.value === 'number' ? Math.floor(expr.value) : giveUp();
 }
@@ -220,7 +220,7 @@ function array(expressions: Node[]): Evaluate {
 
 function object(pairs: [Node, Node][]): Evaluate {
   const names = pairs.map(([key]) => (key.type === 'string' ? String(key.value) : giveUp()));
-  // A duplicate name is an error; the library rejects the first two of these names, and the third is special in JavaScript.
+  // Names that are left to the library. The library rejects the first two, and the third is special in JavaScript.
   const refused = ['_jsonata_lambda', '_jsonata_function', '__proto__'];
   if (new Set([...names, ...refused]).size < names.length + refused.length) giveUp();
   const values = pairs.map(([, value]) => compiled(value));
@@ -241,7 +241,7 @@ function condition(node: Node): Evaluate {
   return (input, scope) => (truth(asked(input, scope)) ? then(input, scope) : otherwise(input, scope));
 }
 
-/** Compiles an expression in parentheses. Several expressions there may define variables, and are left to the library. */
+/** Compiles an expression in parentheses. Several expressions in parentheses may define variables, so they are left to the library. */
 function block({ expressions = [] }: Node): Evaluate {
   return expressions.length === 1 ? compiled(expressions[0] as Node) : giveUp();
 }
@@ -306,7 +306,7 @@ export async function evaluateByLibrary(
 
 /**
  * Names of the root fields that an expression reads. Undefined if it contains anything but comparisons, arithmetic and `and`/`or` of fields
- * and constants. Call it only for nodes that compileNode can compile.
+ * and constants. Must be called only for nodes that compileNode can compile.
  */
 function fieldsRead(node: Node): readonly string[] | undefined {
   const names = new Set<string>();

@@ -33,14 +33,14 @@ export interface DecoderOptions {
 /** First bytes of a JSON text, including whitespace: `{ [ " - digit t f n`. Other payloads are not parsed. */
 const jsonStart = new Set([...'{["-0123456789tfn \t\r\n'].map((char) => char.charCodeAt(0)));
 
-/** Length without trailing NUL bytes: the boards of the IoT kit send C strings with their terminator. */
+/** Length without trailing NUL bytes, because the boards of the IoT kit send C strings with their terminator. */
 export function lengthWithoutNuls(bytes: Uint8Array): number {
   let length = bytes.length;
   while (length > 0 && bytes[length - 1] === 0) length--;
   return length;
 }
 
-/** Decodes JSON, else text without trailing NULs if it is UTF-8, else bytes. Undefined for an empty payload. */
+/** Decodes JSON, or else text without trailing NULs if it is UTF-8, or else bytes. Undefined for an empty payload. */
 export function decodeAuto(bytes: Buffer): unknown {
   const length = lengthWithoutNuls(bytes);
   if (length === 0) return bytes.length === 0 ? undefined : bytes;
@@ -48,7 +48,7 @@ export function decodeAuto(bytes: Buffer): unknown {
   const text = bytes.toString('utf8', 0, length);
   try {
     const value: unknown = JSON.parse(text);
-    // An invalid UTF-8 byte has become U+FFFD, which is allowed in a JSON string: then the payload was not JSON.
+    // An invalid UTF-8 byte becomes U+FFFD, which a JSON string may contain, but the payload was not JSON.
     return text.includes('\uFFFD') && !isUtf8(bytes) ? bytes : value;
   } catch {
     return decodeText(bytes, length);
@@ -75,8 +75,8 @@ export function undecoded(format: string, detail: string, cause?: unknown): Aiot
 }
 
 /**
- * Converts a decoded value to one that JSON can represent, so that expressions and all output formats handle it like JSON. Bytes become
- * base64 (as in Protobuf's JSON form), integers beyond 2^53 become decimal text, maps become objects, and dates ISO text.
+ * Converts a decoded value to one that JSON can represent, so that expressions and all output formats can handle it like JSON. Bytes
+ * become base64 (as in Protobuf's JSON form), integers beyond 2^53 become decimal text, maps become objects, and dates ISO text.
  */
 export function plain(value: unknown): unknown {
   if (typeof value === 'bigint') return wholeNumber(value);

@@ -6,15 +6,15 @@ import { type Cell, ownCell, payloadRow, type Row, unfit } from './rows.js';
 /** Converts messages to lines, for one file after another. */
 export interface Encoder {
   /**
-   * The beginning of the file, such as a CSV header; '' if the format has none. It is known once `encode` has seen a message or `resume`
-   * was called.
+   * The beginning of the file, such as a CSV header; '' if the format has none. Known once `encode` has seen a message or `resume` has
+   * been called.
    */
   head(): string;
   /** Resumes a file with this beginning. @throws AIOT_CSV_COLUMNS if its columns differ */
   resume(firstRecord: string): void;
   /**
-   * Converts each message to one or several lines, and determines whether these need a new file with a new head. Converts either all
-   * messages or none.
+   * Converts each message to one or more lines, and determines whether these need a new file with a new head. Converts either all messages
+   * or none.
    * @param mayWiden whether a new file may be started for them
    * @throws AIOT_STREAM_UNFIT
    */
@@ -110,7 +110,7 @@ function widerColumns(
   return wide === columns ? undefined : wide;
 }
 
-/** A cell in the form of RFC 4180: quoted if it contains a comma, a quote or a line end, or would be read as a comment. */
+/** A cell according to RFC 4180: quoted if it contains a comma, a quote or a line ending, or would be read as a comment. */
 function csvCell(cell: Cell): string {
   if (cell === undefined) return '';
   const text = String(cell);
@@ -122,8 +122,8 @@ export function csvLine(cells: readonly Cell[]): string {
 }
 
 /**
- * The line of one message in a file with these columns. Comma-separated text is unchanged: `26.10` does not become `26.1`.
- * @param selected whether the columns were selected: then other members are omitted; otherwise they are rejected
+ * The line of one message in a file with these columns. Comma-separated text is left unchanged: `26.10` does not become `26.1`.
+ * @param selected whether the columns were selected, so that other members are omitted instead of rejected
  * @throws AIOT_STREAM_UNFIT
  */
 function csvRow(

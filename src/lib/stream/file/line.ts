@@ -29,7 +29,7 @@ export const messageLineSchema = z.object({
 
 type MessageLine = z.output<typeof messageLineSchema>;
 
-/** @param exact whether the payload must be restorable byte for byte: JSON that we would format differently then stays text */
+/** @param exact whether the payload must be restorable byte for byte, so that JSON that we would format differently stays text */
 export function toLine(message: Message, { exact = false } = {}): MessageLine {
   const { topic, time, key, headers, tombstone, qos, retain } = message;
   return {

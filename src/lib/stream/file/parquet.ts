@@ -7,7 +7,7 @@ import { replaceWith } from './gzip.js';
 import { fromLine } from './line.js';
 import { type Cell, ownCell, payloadRow, type Row, readRecords } from './rows.js';
 
-/** Rows per row group, which limits memory use. */
+/** Number of rows per row group, which limits memory use. */
 const groupRows = 20_000;
 
 /**
@@ -75,7 +75,7 @@ async function* storedRows(
 }
 
 /**
- * Splits a payload into cells. If that fails, it is written whole to the column `$payload`, because every acknowledged message must be
+ * Splits a payload into cells. If that fails, the whole payload goes to the column `$payload`, because every acknowledged message must be
  * stored.
  */
 function rowOf(message: Message, names: readonly string[] | undefined): Row {
@@ -123,8 +123,8 @@ function chosenColumn(field: string, where: string): { name: string; type?: Colu
 }
 
 /**
- * The type of a column without a declared one. Numbers are doubles even if all are whole, so that the next file of the same
- * readings has the same type.
+ * The type of a column that declares none. Numbers are doubles even if all are whole, so that the next file of the same readings has the
+ * same type.
  */
 function typeOf(kinds: ReadonlySet<string>): ColumnType {
   if (kinds.size !== 1) return 'string';

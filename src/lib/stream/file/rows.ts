@@ -107,7 +107,7 @@ const plainNumber = /^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$/;
 function cellValue(cell: string): string | number | boolean | undefined {
   if (cell === '') return undefined;
   if (cell === 'true' || cell === 'false') return cell === 'true';
-  // Sixteen or more digits may be an id that a double would change.
+  // Sixteen or more digits may be an id, which a double would change.
   if (plainNumber.test(cell) && cell.replace(/\D/g, '').length < 16) return Number(cell);
   return cell;
 }
@@ -150,7 +150,7 @@ export function createRowReader(
   };
 }
 
-/** Rejects the name `__proto__`: an object cannot have such a property, so the column would be lost. @throws AIOT_CSV_COLUMNS */
+/** Rejects the name `__proto__`, because an object cannot have such a property, so the column would be lost. @throws AIOT_CSV_COLUMNS */
 function requireKept(names: readonly string[], place: string): void {
   if (!names.includes('__proto__')) return;
   throw new AiotError('AIOT_CSV_COLUMNS', `${place}: __proto__ cannot be used as a name`, {
@@ -179,13 +179,13 @@ export interface TextRecord {
   line: number;
 }
 
-/** Maximum length of a record, characters. A longer one indicates another kind of file or an unclosed quote. */
+/** Maximum length of a record, characters. A longer one indicates another type of file or an unclosed quote. */
 const longest = 64 * 1024 * 1024;
 
 /**
- * Cuts UTF-8 text into lines without their ends (`\n` or `\r\n`); yields the records of each chunk together. A byte order mark is
+ * Splits UTF-8 text into lines without their endings (`\n` or `\r\n`); yields the records of each chunk together. A byte order mark is
  * removed.
- * @param quotes whether a line end between two `"` is part of its record (RFC 4180, 2.6)
+ * @param quotes whether a line ending between two `"` is part of its record (RFC 4180, 2.6)
  * @throws AIOT_FILE_MALFORMED (a record of more than 64 Mi characters), and the errors of reading
  */
 export async function* readRecords(

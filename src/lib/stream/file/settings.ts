@@ -89,7 +89,7 @@ export function filePathOf(url: StreamUrl): string {
   throw new AiotError('AIOT_STREAM_URL', 'expected file:///PATH or file:PATH');
 }
 
-/** The format that belongs to the file name's extension; message lines for an unknown one. A final `.gz` is ignored. */
+/** The format for a file name's extension; message lines if it is unknown. A final `.gz` is ignored. */
 export function formatOfPath(path: string): FileFormat {
   const name = path.toLowerCase().replace(/\.gz$/, '');
   if (name.endsWith('.csv')) return 'csv';

@@ -15,8 +15,8 @@ type Finish = (lines: string, finished: string) => Promise<void>;
 
 /**
  * Writes messages to files. NDJSON, CSV and plain lines grow in place. With `rotateSize`, `rotateTime` or `rotateCount`, and always for
- * Parquet or `.gz`, lines are collected in a hidden file next to the target and renamed when it is finished. Lines collected by a killed
- * process are continued by the next one. A path with placeholders (`face{n}.png`) is a file for each message. `write` resolves once
+ * Parquet or `.gz`, lines are collected in a hidden file next to the target and renamed when it is finished. The next process continues
+ * lines collected by a killed one. A path with placeholders (`face{n}.png`) yields a file for each message. `write` resolves once
  * everything is on disk; writes that arrive during a sync share the next one.
  * @throws AIOT_STREAM_URL, AIOT_FILE_NOT_WRITABLE; while writing also AIOT_STREAM_UNFIT, AIOT_DISK_FULL
  */
@@ -141,7 +141,7 @@ async function openEachSink(url: StreamUrl): Promise<Sink> {
   };
 }
 
-/** The highest number among the files below the common prefix's folder; -1 if there are none. */
+/** The highest number among the files in the common prefix's folder and below; -1 if there are none. */
 async function highestIn(prefix: string, numberIn: (name: string) => number | undefined): Promise<number> {
   const folder = prefix.endsWith('/') ? prefix : dirname(prefix === '' ? '.' : prefix);
   const absolute = prefix.startsWith('/');
@@ -177,9 +177,9 @@ export function createLinesSink(parts: {
   encoder: Encoder;
   /** Opens the current file, or a new one once the last is finished. */
   open: () => Promise<AppendFile>;
-  /** The file, if it is already open. It is then closed at the end even if nothing was written. */
+  /** The file, if it is already open. If so, it is closed at the end even if nothing was written. */
   file?: AppendFile;
-  /** How lines become finished files; absent = all lines are appended to a single file. */
+  /** How lines become finished files; absent = all lines are appended to one file. */
   pieces?: Pieces;
 }): Sink {
   const { endpoint, encoder, open, pieces } = parts;
@@ -322,7 +322,7 @@ async function openAppend(path: string, encoder: Encoder): Promise<AppendFile> {
   let since = Date.now();
   try {
     const found = await file.stat();
-    // A pipe and /dev/stdout have no size and no end, and cannot be synced.
+    // Pipes and /dev/stdout have no size and no end, and cannot be synced.
     if (found.isFile() && found.size > 0) {
       bytes = await cutTornLine(file, path, found.size);
       since = found.birthtimeMs || since;
@@ -386,8 +386,8 @@ async function firstRecord(file: FileHandle, bytes: number): Promise<string> {
 }
 
 /**
- * Returns the position at which to resume a file: after its last whole line. A partial line left by a crash is moved to
- * `PATH.torn`: it was never acknowledged, but it may have been written by hand, so it is not discarded.
+ * Returns the position at which to resume a file: after its last whole line. A partial line left by a crash was never acknowledged, but
+ * may also have been written by hand, so it is moved to `PATH.torn` rather than discarded.
  * @returns the file's new length, bytes @throws AIOT_FILE_MALFORMED if it has no lines at all
  */
 async function cutTornLine(file: FileHandle, path: string, bytes: number): Promise<number> {

@@ -19,8 +19,8 @@ export function hasPlaceholder(text: string): boolean {
 }
 
 /**
- * `{n}`: counts from 0, `{n:6}` with leading zeros. `{topic}`: including its slashes. `{key}`: as text. `{time}`: in UTC, as
- * `20261120T183005123Z`, or `{time:YYYY/MM/DD/HH}` with YYYY MM DD HH mm ss SSS. `{id}`: always unique.
+ * `{n}`: a count from 0, `{n:6}` with leading zeros. `{topic}`: the topic, including its slashes. `{key}`: the key as text.
+ * `{time}`: in UTC, as `20261120T183005123Z`, or `{time:YYYY/MM/DD/HH}` with YYYY MM DD HH mm ss SSS. `{id}`: always unique.
  * Text from a message cannot escape from the folder: the path segments `..` and `.`, and control characters, become `_`.
  * @throws AIOT_STREAM_URL for an unknown placeholder
  */

@@ -3,7 +3,10 @@ import type { IncomingMessage } from 'node:http';
 import { dictionary } from '../../core/names.js';
 import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
 
-/** Headers that belong to a connection (RFC 9110, 7.6.1), that aiot sets itself, or that identify a client: not part of a message. */
+/**
+ * Headers that are not part of a message, because they belong to a connection (RFC 9110, 7.6.1), are set by aiot itself, or identify a
+ * client.
+ */
 const notCarried =
   /^(connection|content-length|host|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|expect|authorization|cookie|set-cookie|user-agent|accept|accept-.*|sec-.*|webhook-(id|timestamp|signature)|x-hub-signature(-256)?|aiot-(topic|time|key))$/i;
 
@@ -42,7 +45,7 @@ export function incomingHeaders({ rawHeaders }: IncomingMessage): Header[] {
   return headers;
 }
 
-/** Maximum age of a signed request, so that a recorded one cannot be replayed later. ms (Standard Webhooks: 5 minutes). */
+/** Maximum age of a signed request, ms, so that a recorded one cannot be replayed later (Standard Webhooks: 5 minutes). */
 const toleranceMs = 5 * 60_000;
 
 type Verdict = { ok: true } | { ok: false; why: string };
@@ -96,7 +99,7 @@ export function checkSignature(
     return { ok: false, why: 'the signature is more than five minutes old, or the clocks differ' };
   }
   const wanted = `v1,${signed(secret, id, timestamp, body)}`;
-  // A sender includes several signatures while its secret is being replaced.
+  // Senders include several signatures while their secret is being replaced.
   const found = signatures.split(' ').some((signature) => equal(signature, wanted));
   return found ? { ok: true } : { ok: false, why: 'the signature does not match the body' };
 }

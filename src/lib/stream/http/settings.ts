@@ -3,21 +3,23 @@ import { queryBytes } from '../file/settings.js';
 import type { StreamOptions } from '../message.js';
 import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 
-/** Settings of the sink. They follow the `#`, because a URL's query belongs to the server. */
+/** Settings of the sink. They follow the `#`, because a URL's query is for the server. */
 const sinkShape = {
   method: z.enum(['POST', 'PUT', 'PATCH']).optional(),
-  /** Maximum concurrent requests; those of one key, or else one topic, stay in order. */
+  /** Maximum number of concurrent requests; those with the same key or, without a key, the same topic stay in order. */
   parallel: queryCount.refine((count) => count >= 1 && count <= 256, 'expected 1 to 256').optional(),
-  /** Key of the signature. Prefer a credentials file or the environment, because a URL is visible to others. */
+  /** Secret that signs requests. Prefer a credentials file or the environment, because a URL is visible to others. */
   secret: z.string().min(1).optional(),
-  /** Send topic, time and key as `aiot-…` headers; default true. */
+  /** Whether to send topic, time and key as `aiot-…` headers; default true. */
   headers: queryBoolean.optional(),
 };
 
 const sourceShape = {
   /** Maximum size of a request body, bytes; default 1 MiB. */
   limit: queryBytes.optional(),
-  /** Longest wait for the message to be stored at its destination, before the sender is asked to retry; default 30 s. */
+  /**
+   * How long to wait for the message to be stored at its destination before asking the sender to retry, s; default 30.
+   */
   wait: queryCount.optional(),
   secret: z.string().min(1).optional(),
   /** Topic of the messages; default = the path. */

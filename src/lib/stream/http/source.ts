@@ -11,7 +11,7 @@ import { httpSourceSettings } from './settings.js';
 /**
  * Opens a server for webhooks. A body POSTed (or PUT) to the path, or below it if it ends with `/`, becomes a message. The sender gets 200
  * once it is acked, and 503 with Retry-After otherwise. With a secret, unsigned requests are rejected (401); with a token or a password, so
- * are requests without it. TLS requires a certificate and its key. If a CA is given too, clients need a certificate.
+ * are requests that lack it. TLS requires a certificate and its key. If a CA is given too, clients need a certificate.
  * @throws AIOT_STREAM_URL, AIOT_PORT_IN_USE
  */
 export async function openHttpSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
@@ -41,7 +41,7 @@ export async function openHttpSource(url: StreamUrl, options: StreamOptions): Pr
   const bound = (server.address() as AddressInfo).port;
   return {
     endpoint: `${url.scheme}://${hostname.includes(':') ? `[${hostname}]` : hostname}:${bound}`,
-    // Nothing is dropped: a client whose message is not accepted gets an error, and retries.
+    // Nothing is dropped, because a client whose message is not accepted gets an error and retries.
     dropped: 0,
     [Symbol.asyncIterator]: () => queue[Symbol.asyncIterator](),
     async close() {

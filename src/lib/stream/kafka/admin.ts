@@ -137,14 +137,13 @@ async function endsOf(admin: Admin, topic: string): Promise<Map<number, number>>
   return new Map(offsets.map(({ partition, high }) => [partition, Number(high)]));
 }
 
-/** Kafka's numbers for ConfigResourceTypes.TOPIC and for ConfigSource.TOPIC_CONFIG, a setting of the topic itself. */
+/** Kafka's numbers for ConfigResourceTypes.TOPIC and for ConfigSource.TOPIC_CONFIG, which marks a setting of the topic itself. */
 const topicResource = 2;
 
 const setForTopic = 1;
 
 /**
- * Creates a topic, or changes an existing one: adds partitions and changes settings. Settings that the file does not contain stay
- * unchanged.
+ * Creates a topic, or changes an existing one: adds partitions and changes settings. Settings that are not in the file stay unchanged.
  * @throws AIOT_USAGE (fewer partitions, or another number of replicas, which Kafka cannot do), AIOT_STREAM_URL (the name)
  */
 async function createTopic(
@@ -203,7 +202,8 @@ async function change(
     await admin.createPartitions({ topicPartitions: [{ topic: spec.name, count: spec.partitions! }] });
   }
   if (wanted.size > 0) {
-    // This request replaces all settings of a topic: an omitted one returns to its default. The topic's current settings are sent too.
+    // This request replaces all settings of a topic, and an omitted one returns to its default. The topic's current settings are
+    // therefore sent too.
     const own = entries.filter(({ configSource }) => (configSource as number) === setForTopic);
     const all = new Map([
       ...own.map(({ configName, configValue }) => [configName, configValue] as const),
@@ -264,7 +264,10 @@ function configOf(spec: TopicSpec): Map<string, string> {
   return config;
 }
 
-/** API versions that reveal a broker's release: the API's key in ApiVersions, its highest version, and the oldest release with it. */
+/**
+ * API versions that reveal a broker's release: the API's key in ApiVersions, its highest version, and the oldest release with that
+ * version.
+ */
 const versionSigns: [key: number, version: number, says: string][] = [
   [0, 12, '4.0'],
   [1, 17, '3.9'],

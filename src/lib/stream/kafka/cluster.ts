@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WireRequest } from './wire/requests.js';
 
-/** The part of kafkajs's Cluster used here: bootstrap, metadata, connections with TLS and SASL, one to each broker. */
+/** The part of kafkajs's Cluster that is used here: bootstrap, metadata, and a connection to each broker, with TLS and SASL. */
 export interface KafkaCluster {
   connect(): Promise<void>;
   disconnect(): Promise<void>;
@@ -70,7 +70,7 @@ export interface KafkaNode {
 /** Delay between attempts while a broker is unreachable, ms. */
 const pauseMs = 250;
 
-/** Removes the failed connections and refreshes the metadata, after a pause. It does not throw if that fails, because its callers retry. */
+/** Removes the failed connections and refreshes the metadata, after a pause. Does not throw if that fails, because its callers retry. */
 export async function mend(
   cluster: KafkaCluster,
   errors: readonly unknown[],
@@ -86,6 +86,6 @@ export async function mend(
     await cluster.connect();
     await cluster.refreshMetadata();
   } catch {
-    // The cluster is still unreachable: the caller retries.
+    // The cluster is still unreachable; the caller retries.
   }
 }

@@ -15,7 +15,7 @@ const silent = { namespace: () => silent, info() {}, error() {}, warn() {}, debu
 /** kafkajs's retries cover only short events, such as a leader election. Our own code retries after longer ones, and can be aborted. */
 const retry = { retries: 4, initialRetryTime: 100, maxRetryTime: 400, factor: 0.2, multiplier: 2 };
 
-/** Our identity for a cluster. Contains the password and keys. */
+/** kafkajs's configuration for a cluster, including the password and keys. */
 export function kafkaConfig(settings: KafkaSettings): KafkaConfig {
   const { username, password = '', sasl = 'plain' } = settings;
   return {
@@ -107,7 +107,7 @@ export async function patiently<T>(
 
 /**
  * A kafkajs with two faults fixed. After every response it sets a timer with a negative delay, for which Node 24 prints a warning (kafkajs
- * issue 1751). It also measures the age of a request by the time of day.
+ * issue 1751). It also measures the age of requests by the time of day.
  */
 async function importKafka() {
   const kafka = (await import('kafkajs')).default;

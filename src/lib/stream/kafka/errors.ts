@@ -24,7 +24,7 @@ export const kafkaCodes = {
 const refused =
   /^(TOPIC_AUTHORIZATION_FAILED|GROUP_AUTHORIZATION_FAILED|CLUSTER_AUTHORIZATION_FAILED|SASL_AUTHENTICATION_FAILED|UNSUPPORTED_SASL_MECHANISM|ILLEGAL_SASL_STATE)$/;
 
-/** Converts an error thrown by kafkajs to a coded one. `endpoint` without credentials. */
+/** Converts an error thrown by kafkajs to a coded one. `endpoint` must not contain credentials. */
 export function kafkaError(error: unknown, endpoint: string): AiotError {
   if (error instanceof AiotError) return error;
   const innermost = innermostOf(error);
@@ -65,7 +65,10 @@ export function codeError(code: number, what: string, endpoint: string): AiotErr
   );
 }
 
-/** Whether an error is the response of a broker that runs but is not ready yet, and not a failing connection. */
+/**
+ * Whether an error is the response of a broker that is running but not ready yet, rather than a connection
+ * failure.
+ */
 export function isRetriableAnswer(error: unknown): boolean {
   const inner = innermostOf(error) as { name?: string; retriable?: boolean } | undefined;
   return inner?.name === 'KafkaJSProtocolError' && inner.retriable === true;

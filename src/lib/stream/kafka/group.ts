@@ -9,7 +9,7 @@ import { createHandover, type Handover } from './handover.js';
 import type { KafkaSettings } from './settings.js';
 import { type PartitionRange, partitionRanges } from './start.js';
 
-/** Interval between commits of acked messages, ms: messages acked since the last commit are redelivered if a member is killed. */
+/** Interval between commits of acked messages, ms. If a member is killed, messages acked since the last commit are redelivered. */
 const commitEveryMs = 200;
 
 /** Interval of heartbeats while a reader is slow, ms. */
@@ -95,7 +95,7 @@ interface Assigned {
 
 /** Creates a member, which tracks its deliveries and commits. */
 function createMember(consumer: Consumer, handover: Handover, endpoint: string) {
-  /** Replaced with each generation: acks of an older one refer to partitions that may now belong to another member. */
+  /** Replaced with each generation, because acks of an older one refer to partitions that may now belong to another member. */
   let partitions = new Map<string, Assigned>();
   let closed = false;
   let committing: Promise<void> = Promise.resolve();
@@ -118,7 +118,7 @@ function createMember(consumer: Consumer, handover: Handover, endpoint: string) 
       );
       for (const { progress, offset } of due) progress.commit(offset);
     } catch {
-      // A rebalance or an unreachable broker. The next commit includes this one, or the partition's new owner reads the messages again.
+      // A rebalance or an unreachable broker. The next commit includes this one, or the partition's new owner rereads the messages.
     }
   }
 
@@ -202,8 +202,8 @@ function headersOf(headers: NonNullable<KafkaMessage['headers']>): Header[] {
 }
 
 /**
- * Commits the start position of a new group before it reads. Otherwise a member that is killed before its first commit would restart at
- * the latest offset, and messages in between would be lost. A group that has members has already done so.
+ * Commits the start position of a new group before reading. Otherwise, a member that is killed before its first commit would restart at
+ * the latest offset, and messages in between would be lost. If the group has members, they have already done so.
  * @throws AIOT_STREAM_TOPIC_NOT_FOUND, and the errors of kafkajs
  */
 async function placeGroup(

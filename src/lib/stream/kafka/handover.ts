@@ -8,7 +8,7 @@ export interface Handover<B = readonly Delivery[]> extends AsyncIterable<B> {
   whenRoom(): Promise<void>;
   /** Discards queued batches; the caller fetches them again later. */
   clear(): void;
-  /** Ends the queue: the reader gets the queued messages, then the end, or this error. */
+  /** Ends the queue: the reader gets the queued messages, then the end or this error. */
   end(error?: unknown): void;
 }
 
@@ -19,7 +19,7 @@ const roomBytes = 16 * 1024 * 1024;
 
 /**
  * Like createQueue, but for a broker's responses, which are decoded only when they are read. It is full when `limit` messages or
- * 16 MiB are waiting. The response of a fetch in progress is still accepted, because batches arrive whole.
+ * 16 MiB are waiting. The response to a fetch in progress is still accepted, because batches arrive whole.
  */
 export function createHandover<B = readonly Delivery[]>(limit: number): Handover<B> {
   const items: { batches: Batches<B>; count: number; size: number }[] = [];

@@ -40,7 +40,7 @@ export interface KafkaSettings extends Omit<StreamOptions, 'from'> {
   create: boolean | undefined;
   /** The only partition that is read or written; absent = all. */
   partition: number | undefined;
-  /** How long a write is retried, ms. */
+  /** How long to retry a write, ms. */
   timeoutMs: number;
   /** Silence after which a group considers a member dead, ms. */
   sessionMs: number;

@@ -22,7 +22,7 @@ export async function openKafkaSink(url: StreamUrl, options: StreamOptions): Pro
   const { endpoint } = url;
   const cluster = await connectCluster(settings, endpoint, { create: settings.create ?? true });
   const producer = new KafkaProducer(cluster, settings, endpoint);
-  // Topics other than the URL's become known with their first message.
+  // Topics other than the URL's become known through their first message.
   const topics = new Set(urlTopic === '' ? [] : [urlTopic]);
   return {
     endpoint,
@@ -36,7 +36,7 @@ export async function openKafkaSink(url: StreamUrl, options: StreamOptions): Pro
       await producer.write(addressed);
     },
     recent(since) {
-      // A topic that could not be created has no records. It must not prevent `recent` from reading the others.
+      // A topic that could not be created has no records. It must not keep `recent` from reading the others.
       const isThere = (topic: string) =>
         topic === urlTopic || cluster.findTopicPartitionMetadata(topic).length > 0;
       return recentMessages([...topics].filter(isThere), settings, since, endpoint);
@@ -183,7 +183,9 @@ export class KafkaProducer {
     return found.leader;
   }
 
-  /** Handles a destination that is unreachable or rejects the request. Messages that may still arrive are retried until they time out. */
+  /**
+   * Handles a destination that is unreachable or rejects the request. Messages that may still be stored are retried until they time out.
+   */
   private async trouble(failures: readonly unknown[]): Promise<void> {
     const errors = failures.map((error) => kafkaError(error, this.endpoint));
     const known = errors.find(({ retryable }) => !retryable) ?? errors[0]!;
@@ -198,8 +200,8 @@ export class KafkaProducer {
     if (this.connected) this.settings.onState?.('disconnected');
     this.connected = false;
     const now = performance.now();
-    // A batch that timed out may have arrived, so its sequence numbers must not be reused. Other batches in flight keep theirs, by
-    // which the broker recognizes them.
+    // A batch that timed out may have arrived, so its sequence numbers must not be reused. Other batches in flight keep theirs, which the
+    // broker recognizes them by.
     const lost = [...this.partitionQueues.values()].map((partitionQueue) =>
       partitionQueue.expire(now, () => known),
     );
@@ -279,7 +281,7 @@ export class KafkaProducer {
         partitionQueue.failed(batch, new AiotError('AIOT_STREAM_MESSAGE_REFUSED', text, { endpoint }));
         return undefined;
       }
-      // The broker has forgotten this producer, after days of silence or the loss of its log. The producer starts over with this batch,
+      // The broker has forgotten this producer after days of silence, or after losing its log. The producer starts over with this batch,
       // which the broker has not stored.
       case kafkaCodes.outOfOrderSequence:
       case kafkaCodes.unknownProducerId:
@@ -300,7 +302,7 @@ export class KafkaProducer {
         return error;
       default:
         if (error.retryable) return error;
-        // An error of this topic only; other messages are not affected.
+        // The error concerns only this topic; other messages are not affected.
         partitionQueue.failed(batch, error);
         return undefined;
     }
@@ -316,7 +318,7 @@ export class KafkaProducer {
   }
 }
 
-/** A write awaited by its caller. It is done when all of its messages are; the first failure fails it. */
+/** A write awaited by its caller, which is done when all of its messages are, and fails with the first failure. */
 interface Waiting {
   left: number;
   /** Deadline, ms of `performance.now()`, because the time of day may be changed. */
@@ -330,7 +332,7 @@ interface Queued {
   write: Waiting;
 }
 
-/** A batch in flight, which is sent again unchanged until its outcome is known. */
+/** A batch in flight, which is resent unchanged until its outcome is known. */
 interface Batch {
   items: Queued[];
   bytes?: Buffer;
@@ -435,8 +437,8 @@ function tooLarge(topic: string, endpoint: string, bytes: number): AiotError {
 }
 
 /**
- * The partition of a message, as in Java's client (BuiltInPartitioner). It follows from the murmur2 hash of the key, so that order per key
- * is preserved and all clients agree. Without a key, partitions take turns batch by batch.
+ * The partition of a message, as in Java's client (BuiltInPartitioner). It is derived from the murmur2 hash of the key, so that order per
+ * key is preserved and all clients agree. Without a key, partitions take turns by batch.
  */
 function partitionOf(key: Uint8Array | undefined, partitions: number, turn: number): number {
   return key === undefined ? turn % partitions : (murmur2(key) & 0x7fffffff) % partitions;

@@ -30,7 +30,7 @@ export async function openKafkaSource(url: StreamUrl, options: StreamOptions): P
   return (await import('./group.js')).openKafkaGroup(topics, settings, url.endpoint);
 }
 
-/** Longest time that a broker without new data waits before it responds, ms. */
+/** How long a broker without new data may wait before it responds, ms. */
 const maxWaitMs = 500;
 
 const maxBytes = 8 * 1024 * 1024;
@@ -87,7 +87,7 @@ export async function openKafkaReader(
   };
 }
 
-/** The data fetched from a partition, and the offset where reading it begins. */
+/** The data fetched from a partition, and the offset to start reading at. */
 interface Taken {
   fetched: FetchedPartition;
   from: number;
@@ -159,7 +159,7 @@ async function readNode(
       throw error;
     }
     answered();
-    // Fetches no further ahead than the reader has room for, because each response may be megabytes.
+    // Fetches only as far ahead as the reader has room for, because each response may be megabytes.
     await reading.handover.whenRoom();
     if (over()) {
       deliver(reading, taken);
@@ -328,14 +328,14 @@ function offsetAfter(fetched: FetchedPartition, offset: number): number {
   return next;
 }
 
-/** Number of records in a response, by the heads of its batches. */
+/** Number of records in a response, according to the heads of its batches. */
 function recordsIn(fetched: FetchedPartition): number {
   let records = 0;
   for (const { header } of batchesOf(fetched.records)) records += header.records;
   return records;
 }
 
-/** Number of messages decoded ahead of the reader: more would only burden the garbage collector. */
+/** Number of messages to decode ahead of the reader; more would only burden the garbage collector. */
 const chunk = 1000;
 
 /**
@@ -350,7 +350,7 @@ export function decodeFetched(
   return coded(decoded(fetched, offset, source));
 }
 
-/** Yields only the payloads of these messages; a message without a value has an empty one. @throws AIOT_STREAM_DECODE */
+/** Yields only the payloads of these messages; a message without a value yields an empty one. @throws AIOT_STREAM_DECODE */
 export function payloadsFetched(fetched: FetchedPartition, offset: number): AsyncGenerator<Payloads> {
   return coded(payloads(fetched, offset));
 }
@@ -406,7 +406,7 @@ function* readable(
   }
 }
 
-/** Acks have no effect: the broker expects none. */
+/** Acks have no effect, because the broker expects none. */
 const settled = () => {};
 
 function messageOf(

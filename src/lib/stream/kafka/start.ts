@@ -76,7 +76,7 @@ async function partitionsOf(
   });
 }
 
-/** Longest time that a broker needs to create a topic, ms. */
+/** How long a broker may take to create a topic, ms. */
 const makingMs = 4000;
 
 /**

@@ -34,7 +34,7 @@ async function heard(url: StreamUrl, options: StreamOptions, listenMs: number): 
     for await (const batch of source) {
       for (const { message } of batch) {
         const state = topics.get(message.topic) ?? { live: 0, bytes: 0, last: message.time };
-        // A retained message was published before listening began, so it does not count towards the rate.
+        // A retained message was published before listening began, so it does not count toward the rate.
         if (!message.retain) {
           state.live++;
           state.bytes += message.payload.length;
@@ -59,7 +59,7 @@ async function heard(url: StreamUrl, options: StreamOptions, listenMs: number): 
     .sort((a, b) => (a.topic < b.topic ? -1 : 1));
 }
 
-/** Longest wait for an expected message, ms. */
+/** How long to wait for an expected message, ms. */
 const waitMs = 3000;
 
 interface Trial {
@@ -69,8 +69,8 @@ interface Trial {
 }
 
 /**
- * Tests a broker's capabilities on a topic of its own below the URL's (or `aiot/check/…`), and leaves nothing behind.
- * Never throws: failures are in the results, and tests that depend on them are skipped.
+ * Tests a broker's capabilities on a separate topic below the URL's (or `aiot/check/…`), and leaves nothing behind. Never throws:
+ * failures are in the results, and tests that depend on them are skipped.
  */
 async function checkBroker(url: StreamUrl, options: StreamOptions): Promise<CheckResult[]> {
   const version = await triedConnect(url, options);

@@ -17,7 +17,7 @@ interface BrokerOptions
   > {
   /** Whether to use MQTT 3.1 (`MQIsdp`) instead of 3.1.1, for old boards. */
   old?: boolean;
-  /** Longest wait for the first connection, ms; default 10 000. */
+  /** How long to wait for the first connection, ms; default 10 000. */
   connectTimeoutMs?: number;
   signal?: AbortSignal;
 }
@@ -42,7 +42,7 @@ function addressOf(url: StreamUrl): string {
 }
 
 /**
- * Connects an MQTT 3.1.1 client. It restores lost connections itself (and resends unacknowledged messages); only the first
+ * Connects an MQTT 3.1.1 client. The client restores lost connections itself (and resends unacknowledged messages); only the first
  * connection can fail.
  * @throws AIOT_BROKER_UNREACHABLE (retryable), AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
@@ -98,7 +98,7 @@ export async function connectStream(
     if (!refusesVersion(error)) throw error;
     const [needing] = mqtt5Settings(settings);
     if (needing === undefined) return connectAs(4);
-    // The connection was only closed, which may have other causes than the version.
+    // The connection was merely closed, which may have causes other than the version.
     if (codeOf(error) === connectionClosed) throw error;
     const { endpoint } = url;
     throw new AiotError(
@@ -121,8 +121,8 @@ const silentAdvice =
 const noExpiry = 0xffff_ffff;
 
 /**
- * The notice for a session that the broker keeps for a shorter time than requested (MQTT 5, section 3.2.2.3.2). Messages that arrive later
- * are lost. Undefined if the time is as requested.
+ * The notice if the broker keeps a session for a shorter time than requested (MQTT 5, section 3.2.2.3.2). Messages that arrive later are
+ * lost. Undefined if the time is as requested.
  * @param granted seconds; absent = as requested
  */
 function sessionNotice(
@@ -173,15 +173,16 @@ async function connectWith(
     username: given.username ?? url.username,
     password: given.password ?? url.password,
     rejectUnauthorized: true,
-    // mqtt.js's timeout is longer than our own, because our error gives a better reason.
+    // mqtt.js's timeout is longer than ours, because our error gives a better reason.
     connectTimeout: connectTimeoutMs + 1000,
-    // Random, so that a fleet does not reconnect in the same instant after its broker's restart.
+    // Random, so that the devices of a fleet do not all reconnect at the same instant after their broker's restart.
     reconnectPeriod: 500 + Math.floor(Math.random() * 1000),
     reconnectOnConnackError: true,
     manualConnect: handlers !== undefined,
     // The cache holds a buffer for each of the 65,536 packet identifiers; filling it takes more time than it saves.
     writeCache: false,
-    // `clean: false` keeps the store usable after it was closed. Otherwise a QoS 2 message that arrives then causes an uncatchable error.
+    // `clean: false` keeps the store usable after it is closed. Otherwise, a QoS 2 message that arrives after that would cause an
+    // uncatchable error.
     incomingStore: new Store({ clean: false }),
   });
   let connack: Pick<Refusal, 'reasonString' | 'serverReference'> = {};
@@ -337,7 +338,7 @@ export function mqttSettings(url: StreamUrl, options: StreamOptions): MqttSettin
   return settings;
 }
 
-/** Names of the given settings that would silently have no effect in MQTT 3.1.1. */
+/** Names of the specified settings that would silently have no effect in MQTT 3.1.1. */
 function mqtt5Settings({ expiry, noLocal, retainAsPublished, retained }: MqttSettings): string[] {
   const given = {
     expiry: expiry !== undefined,

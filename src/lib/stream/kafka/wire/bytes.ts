@@ -7,7 +7,7 @@ export class ByteWriter {
     this.buf = Buffer.allocUnsafe(size);
   }
 
-  /** The bytes written so far. The name makes kafkajs treat this as one of its own encoders. */
+  /** The bytes written so far. Because of this name, kafkajs treats the object as one of its own encoders. */
   get buffer(): Buffer {
     return this.buf.subarray(0, this.at);
   }

@@ -3,7 +3,7 @@ import zlib from 'node:zlib';
 import { AiotError } from '../../../core/errors.js';
 import { nativePart } from '../../../core/process.js';
 
-/** Compressions by their number in a batch's attributes (KIP-98, bits 0 to 2). */
+/** Compression names by their number in a batch's attributes (KIP-98, bits 0 to 2). */
 export const compressions = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
 
 export type Compression = (typeof compressions)[number];
@@ -23,7 +23,7 @@ const loaders: Record<Exclude<Compression, 'none'>, () => Promise<Codec>> = {
     const codec = snappy();
     return {
       compress: async (bytes) => asBuffer(await codec.compress({ buffer: asBuffer(bytes) })),
-      // Reads xerial's framing, which Java writes, as well as the plain format.
+      // Reads xerial's framing, which Java writes, and the plain format.
       decompress: async (bytes) => {
         refuseBomb('snappy', asBuffer(bytes));
         return asBuffer(await codec.decompress(asBuffer(bytes)));
@@ -81,8 +81,8 @@ function asBuffer(bytes: Uint8Array): Buffer {
 const largestBytes = 512 * 1024 * 1024;
 
 /**
- * Rejects data that would decompress to more than `largestBytes`. The libraries for these formats accept no limit, and allocate
- * memory before they check. The bound is computed from lengths in the data, which no decoder exceeds.
+ * Rejects data that would decompress to more than `largestBytes`. The libraries for these formats accept no limit, and allocate memory
+ * before they check. The bound, which no decoder exceeds, is computed from lengths in the data.
  * @throws AIOT_STREAM_DECODE
  */
 function refuseBomb(format: keyof typeof bounds, bytes: Buffer): void {

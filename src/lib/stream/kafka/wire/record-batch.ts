@@ -33,7 +33,7 @@ export interface BatchHeader {
   records: number;
 }
 
-/** The head of the batch at `at`; undefined if the batch is truncated, because brokers cut a response off at its size limit. */
+/** The head of the batch at `at`; undefined if the batch is truncated, because brokers cut off a response at its size limit. */
 export function batchHeader(buf: Buffer, at: number): BatchHeader | undefined {
   if (buf.length - at < lengthOverhead + 5) return undefined;
   const bytes = lengthOverhead + buf.readInt32BE(at + 8);
@@ -172,7 +172,7 @@ interface Producer {
   sequence: number;
 }
 
-/** Encodes messages as a batch, in order. `now` is the time of messages without one, ms since 1970. */
+/** Encodes messages as a batch, in order. `now` is the time for messages without one, ms since 1970. */
 export async function writeBatch(
   messages: readonly OutgoingMessage[],
   producer: Producer,
@@ -193,7 +193,7 @@ export async function writeBatch(
       .varint(time - baseTime)
       .varint(index);
     record.varBytes(message.key ?? null);
-    // The value is copied once, from the message into the batch.
+    // The value is copied only once, from the message into the batch.
     const value = message.tombstone ? null : message.payload;
     const tail = headerBytes(message.headers);
     const lengths = record.varint(value === null ? -1 : value.length).buffer;
