@@ -15,8 +15,15 @@ const { values } = parseArgs({
   options: {
     ...{ quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } },
     ...{ list: { type: 'boolean', default: false }, only: { type: 'string' } },
+    help: { type: 'boolean', short: 'h', default: false },
   },
 });
+if (values.help) {
+  console.log(
+    `npm run bench [-- --quick] [--json] [--only AREA,AREA/CASE] [--list]\nAREA is one of: ${Object.keys(areas).join(', ')}.`,
+  );
+  process.exit();
+}
 const wanted = await chosen(values.only);
 if (values.list) await list();
 else await run();
