@@ -1,4 +1,4 @@
-/** A bounded queue between a producer and a single reader. The reader gets all queued items at once. */
+/** A bounded queue between a producer and a single reader. The reader receives all queued items at once. */
 export interface Queue<T> extends AsyncIterable<T[]> {
   /** Appends an item. Returns false, without appending it, if the queue is full or has ended. */
   push(item: T, bytes?: number): boolean;
@@ -12,7 +12,10 @@ export interface Queue<T> extends AsyncIterable<T[]> {
   end(error?: unknown): void;
 }
 
-/** Maximum total size of the items, bytes: camera frames are much larger than readings. A single item always fits. */
+/**
+ * Maximum total size of the items, bytes, because camera frames are much larger than readings. A single item always
+ * fits.
+ */
 const largestBytes = 64 * 1024 * 1024;
 
 /** Default number of messages queued for a source's reader. */

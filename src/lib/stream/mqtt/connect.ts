@@ -400,7 +400,7 @@ function codeOf(error: unknown): unknown {
   return cause instanceof Error && 'code' in cause ? cause.code : undefined;
 }
 
-/** Whether the peer may not support MQTT 5: it reported that, or closed the connection after our CONNECT. */
+/** Whether the peer may not support MQTT 5, because it said so or closed the connection after our CONNECT. */
 function refusesVersion(error: unknown): boolean {
   const code = codeOf(error);
   return code === connectionClosed || versionCodes.has(code) || unparsedCodes.has(code);
@@ -419,14 +419,17 @@ function versionError(cause: unknown, version: MqttVersion, endpoint: string): A
   });
 }
 
-/** Converts an error of mqtt.js to a coded one. `endpoint` without credentials. @param advice next step, if a better one is known */
+/**
+ * Converts an error of mqtt.js to a coded one. `endpoint` must not contain credentials. @param advice suggested next step that replaces
+ * the default one
+ */
 export function brokerError(error: unknown, endpoint: string, advice?: string): AiotError {
   if (error instanceof AiotError) return error;
   const code = subscriptionRefused(error) ? 128 : codeOf(error);
   const name = systemCode(error);
   const reason = isRefusal(error) ? reasonFrom(error) : undefined;
   const message = reason ? reasonText(reason) : error instanceof Error ? error.message : String(error);
-  // A TLS alert is sent by the peer: our certificate is missing, unknown, or was revoked.
+  // A TLS alert is sent by the peer when our certificate is missing, unknown, or revoked.
   if (refusedCodes.has(code) || (name?.startsWith('ERR_SSL_') && name.includes('ALERT'))) {
     const [why, next] = alerts.find(([alert]) => name?.endsWith(alert))?.slice(1) ?? [message];
     return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} rejected the connection: ${why}`, {

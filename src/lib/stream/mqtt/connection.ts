@@ -6,9 +6,9 @@ import { type Reason, readReason } from './reasons.js';
 
 /**
  * mqtt.js maintains the connection: CONNECT, reconnecting, keep-alive, subscriptions, TLS, websockets. Messages are handled here, between
- * the socket and mqtt.js, because mqtt.js reads the next packet only after the callback of the last one. If an acknowledgment had to
- * wait for a destination, only one message would be in flight: 1.8 k messages/s instead of 24 to 42 k. See
- * docs/background/decisions/014-mqtt-client.md. Packets that no handler takes are passed on to mqtt.js.
+ * the socket and mqtt.js, because mqtt.js reads the next packet only after the callback of the last one. If an acknowledgment had to wait
+ * for a destination, only one message would be in flight: 1.8 k messages/s instead of 24 to 42 k. See
+ * docs/background/decisions/014-mqtt-client.md. Packets not taken by a handler are passed on to mqtt.js.
  */
 export interface PacketHandlers {
   /** Called for the CONNACK that accepts the connection, before mqtt.js receives it. */
@@ -41,7 +41,7 @@ export interface Wire {
   flush(): void;
   /** Offers packets again after a handler returned `later`. */
   release(): void;
-  /** Ends the connection, such as after a protocol violation by the peer. */
+  /** Ends the connection, for example, after a protocol violation by the peer. */
   fail(error: Error): void;
 }
 
@@ -51,7 +51,7 @@ export const versionRefused = 'MQTT_VERSION';
 /** The error's code if the received data is not MQTT. */
 export const protocolBroken = 'MQTT_PROTOCOL';
 
-/** Packet types with which a broker may begin: CONNACK, DISCONNECT, AUTH. */
+/** Packet types that a broker may send first: CONNACK, DISCONNECT, AUTH. */
 const greetings = new Set<number>([packetType.connack, packetType.disconnect, packetType.auth]);
 
 /** Number of unsent bytes above which a wire is congested. */
@@ -70,7 +70,7 @@ interface Internals {
 }
 
 /**
- * Inserts the handlers between the socket and a client created with `manualConnect`, and connects.
+ * Inserts the handlers between the socket and a client created with `manualConnect`, and connects the client.
  * @returns a function that returns true if a server has accepted the last TCP connection, even if it has sent nothing
  */
 export function takePackets(
@@ -169,7 +169,7 @@ class PacketStream extends Duplex implements Wire {
     this.destroy(Object.assign(error, { code: protocolBroken }));
   }
 
-  /** Handles all complete packets, until the handlers have no room. */
+  /** Handles complete packets until none are left or the handlers have no room. */
   private work(): void {
     const { frames, handlers } = this;
     try {
@@ -225,8 +225,7 @@ class PacketStream extends Duplex implements Wire {
 
   override _read(): void {}
 
-  // Acknowledgments precede what mqtt.js writes: a broker reads nothing after DISCONNECT, so their messages would be
-  // redelivered.
+  // Acknowledgments precede what mqtt.js writes: a broker reads nothing after DISCONNECT, so the messages would be redelivered.
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
     this.flush();
     this.socket.write(chunk, done);
@@ -258,8 +257,8 @@ class PacketStream extends Duplex implements Wire {
 const farewellMs = 1000;
 
 /**
- * Reads remaining data until the broker has closed the connection. Closing a socket with unread data resets the connection (RFC
- * 2525, section 2.17), which discards acknowledgments that the broker has not read yet: their messages would be redelivered.
+ * Reads remaining data until the broker has closed the connection. Closing a socket with unread data resets the connection (RFC 2525,
+ * section 2.17), which discards acknowledgments that the broker has not read yet, so the messages would be redelivered.
  */
 function farewell(socket: Duplex, done: () => void): void {
   if (socket.closed) {

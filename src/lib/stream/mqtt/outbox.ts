@@ -10,7 +10,7 @@ type Publishable = OutgoingMessage & { qos: 0 | 1 | 2 };
 
 /** The messages of one call of `write`. */
 interface Batch {
-  /** Number of its messages that are not acknowledged yet. */
+  /** Number of messages in the batch that are not acknowledged yet. */
   left: number;
   resolve(): void;
   reject(error: unknown): void;
@@ -43,17 +43,20 @@ export interface Outbox extends PacketHandlers {
   ready(limits: BrokerLimits): void;
   /** Called when a connection attempt starts. */
   trying(): void;
-  /** Called when the connection ended or an attempt failed. The broker then counts as unreachable, not as rejecting our messages. */
+  /**
+   * Called when the connection has ended or an attempt has failed. The broker is then considered unreachable rather than to be rejecting
+   * our messages.
+   */
   over(): void;
   /** Resolves once nothing is pending. */
   idle(): Promise<void>;
-  /** Fails all pending writes. @param error default: an error for a closed connection */
+  /** Fails all pending writes. @param error the error to fail them with; by default, an error for a closed connection */
   end(error?: AiotError): void;
 }
 
 /**
- * Publishes messages without mqtt.js: in order, and as many at once as the broker accepts. Unacknowledged messages are resent in the
- * same order on the next connection.
+ * Publishes messages without mqtt.js, in order and with as many in flight as the broker accepts. Unacknowledged messages are resent in
+ * the same order on the next connection.
  */
 export function createOutbox(endpoint: string): Outbox {
   let wire: Wire | undefined;
@@ -208,14 +211,14 @@ export function createOutbox(endpoint: string): Outbox {
   };
 }
 
-/** Maximum number of topics with an alias: enough for those that a program publishes to again and again. */
+/** Maximum number of topics with an alias, which is enough for the topics that a program publishes to repeatedly. */
 const mostAliases = 64;
 
 /** Numbers that replace topics in later packets of a connection (MQTT 5, section 3.3.2.3.4). */
 interface Aliases {
   /** A topic's alias, and whether the broker already knows that alias; undefined if the topic has none. */
   of(topic: string): { alias: number; known: boolean } | undefined;
-  /** Called when the packet with the topic and its alias is sent. */
+  /** Called when a packet with the topic and its alias is sent. */
   sent(topic: string): void;
   /** Called for a new connection. The broker has no aliases for it yet. `most` is the maximum number of aliases that it accepts. */
   renew(most: number): void;
@@ -279,14 +282,14 @@ function createPending(): Pending {
   };
 }
 
-/** Longest time without an acknowledgment while messages are pending, ms. */
+/** Maximum time without an acknowledgment while messages are pending, ms. */
 const stallMs = 30_000;
 
 /** The pending writes. */
 interface Batches {
-  /** @returns the batch, and a promise of its completion */
+  /** @returns the batch, and a promise that resolves when it is complete */
   open(messages: number): { batch: Batch; done: Promise<void> };
-  /** Called when one message of the item's batch was acknowledged. */
+  /** Called when a message of the item's batch has been acknowledged. */
   arrived(item: Item): void;
   fail(batch: Batch, error: unknown): void;
   failAll(error: unknown): void;
@@ -296,7 +299,7 @@ interface Batches {
 
 /**
  * Tracks the pending writes. If nothing is acknowledged for `stallMs`, all of them fail with AIOT_BROKER_UNREACHABLE (retryable).
- * @param onFailed called for a batch whose messages no longer need to be sent
+ * @param onFailed called with a batch whose messages no longer need to be sent
  */
 function createBatches(endpoint: string, onFailed: (batch: Batch) => void): Batches {
   const batches = new Set<Batch>();
@@ -359,7 +362,7 @@ interface PacketWriter {
   reset(): Item[];
 }
 
-/** @param onHanded called once the system has accepted the bytes of these messages, which have no acknowledgment */
+/** @param onHanded called once the system has accepted the bytes of the given messages, which have no acknowledgment */
 function createWriter(onHanded: (items: readonly Item[]) => void): PacketWriter {
   let packets: Buffer[] = [];
   let bytes = 0;
@@ -446,7 +449,8 @@ function createFlight(): Flight {
         if (!sessionPresent) item.state = 'new';
         if (item.batch) continue;
         // At QoS 2 the broker may still hold the identifier, and would drop a new message with it as a duplicate. A PUBREL frees the
-        // identifier, whether or not the broker has the message (section 4.3.3), and does not resend a message reported as failed.
+        // identifier, whether or not the broker has the message (section 4.3.3), and does not resend a message that was reported as
+        // failed.
         if (item.message.qos === 2 && item.state !== 'new') item.state = 'released';
         else flying.delete(id);
       }
@@ -473,7 +477,7 @@ function createFlight(): Flight {
 /** If a connection ends within this time without any acknowledgment, a published message is considered the cause, ms. */
 const shortMs = 5000;
 
-/** Number of consecutive such connections after which a message counts as rejected. */
+/** Number of consecutive connections like that after which a message is considered rejected. */
 const untilRefused = 3;
 
 /**
@@ -485,13 +489,14 @@ interface HangUps {
   trying(): void;
   /** Called when the broker has accepted the connection. */
   opened(): void;
-  /** Called when a message was acknowledged. */
+  /** Called when a message has been acknowledged. */
   acknowledged(): void;
   /**
-   * Called when the connection ended while a message was in flight. Returns true if that has happened often enough to reject the message.
+   * Called when the connection has ended while a message was in flight. Returns true if that has happened often enough to reject the
+   * message.
    */
   closed(): boolean;
-  /** Called when the connection ended or an attempt failed. */
+  /** Called when the connection has ended or an attempt has failed. */
   over(): void;
 }
 

@@ -35,7 +35,7 @@ export interface Published {
 
 /**
  * Creates a reader of PUBLISH packets (MQTT 5 and 3.1.1, section 3.3). The payload is a view of the frame, not a copy. The reader
- * caches the last topic, because most messages have the same topic as the one before. The caller must check for wildcards and an
+ * caches the last topic, because most messages have the same topic as the previous one. The caller must check for wildcards and an
  * empty topic.
  * @throws ProtocolError for a topic that is not UTF-8, a packet id of 0, or a malformed packet
  */
@@ -126,7 +126,10 @@ interface PublishFlags {
   id: number;
   dup: boolean;
   version: MqttVersion;
-  /** MQTT 5: number of the topic on this connection; if the broker knows it, the topic is omitted (section 3.3.2.3.4). */
+  /**
+   * MQTT 5: the number that stands for the topic on this connection. If the broker knows it, the topic is omitted (section
+   * 3.3.2.3.4).
+   */
   alias?: number;
   known?: boolean;
 }
@@ -237,8 +240,8 @@ export function decodeProperties(buffer: Buffer, from: number, to: number): Head
 }
 
 /**
- * Headers as the properties of a PUBLISH, without their length. Those of `mqttHeaders` become MQTT's own properties if their
- * values fit, all others user properties. Values that are not text are sent as base64 under a marked name.
+ * Headers as the properties of a PUBLISH, without their length. Those in `mqttHeaders` become MQTT's own properties if their values
+ * fit; all others become user properties. Values that are not text are sent as base64 under a marked name.
  * @throws AIOT_STREAM_MESSAGE_REFUSED if a name or value is longer than 65,535 bytes
  */
 export function encodeProperties(headers: readonly Header[]): Buffer {
@@ -246,7 +249,7 @@ export function encodeProperties(headers: readonly Header[]): Buffer {
   const once = new Set<number>();
   for (const header of headers) {
     const own = ownProperty(header);
-    // Each of MQTT's own properties may occur once (section 3.3.2.3); a second one becomes a user property.
+    // Each of MQTT's own properties may occur once (section 3.3.2.3); a repeated one becomes a user property.
     if (own && !once.has(own[0]!)) {
       once.add(own[0]!);
       parts.push(own);
@@ -293,8 +296,8 @@ function ownProperty([name, value]: Header): Buffer | undefined {
 }
 
 /**
- * Whether MQTT carries a text: it must not contain NUL (section 1.5.4), and should not contain other control characters or
- * noncharacters, for which Mosquitto closes the connection.
+ * Whether MQTT can carry a text, which must not contain NUL (section 1.5.4), and should not contain other control characters or
+ * noncharacters, because Mosquitto closes the connection if it does.
  */
 function isText(text: string): boolean {
   return !/[\p{Cc}\p{Noncharacter_Code_Point}]/u.test(text);
@@ -357,8 +360,8 @@ export class Frames {
   }
 
   /**
-   * @param largest maximum number of bytes after the header of a packet: a longer one is rejected before it has arrived
-   * @throws ProtocolError if a packet is longer, or its length is invalid (MQTT 5, section 1.5.5: at most four bytes)
+   * @param largest maximum number of bytes after the header of a packet; a longer packet is rejected before it has arrived
+   * @throws ProtocolError if a packet is too long, or its length is invalid (MQTT 5, section 1.5.5: at most four bytes)
    */
   next(largest = largestPacket): boolean {
     for (;;) {
@@ -367,7 +370,7 @@ export class Frames {
       // Releases the last packet's bytes, because the next packet may be long in coming.
       if (left === 0 && this.at > 0) this.keep(nothing);
       if (this.waiting === null || left + this.waitingBytes < this.wanted) return false;
-      // A packet of many chunks is assembled once, after its last chunk has arrived.
+      // A packet that arrives in many chunks is assembled only once, after the last chunk.
       const parts = left > 0 ? [this.buffer.subarray(this.at), ...this.waiting] : this.waiting;
       this.keep(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
       this.waiting = null;

@@ -63,7 +63,7 @@ const returnCodes: Record<number, string> = {
 export function reasonText({ code, text }: Reason): string {
   const name = code < 128 ? returnCodes[code] : names[code];
   const shown = code < 128 ? String(code) : hex(code);
-  // The text comes from the broker, and must not control a terminal.
+  // The text comes from the broker, so control characters must not reach a terminal.
   const said = text === undefined || text === '' ? '' : `: ${printable(text)}`;
   return name === undefined ? `reason ${shown}${said}` : `${name} (${shown})${said}`;
 }
@@ -80,7 +80,7 @@ export function readReason(buffer: Buffer, at: number, to: number): Reason {
   const reason: Reason = { code: buffer[at]! };
   if (reason.code < 128) return reason;
   let position = at + 1;
-  // Skips the length of the properties: they fill the rest of the packet.
+  // Skips the length of the properties, because they fill the rest of the packet.
   while (position < to && buffer[position]! >= 128) position++;
   position++;
   const text = () => {
@@ -106,7 +106,7 @@ export function readReason(buffer: Buffer, at: number, to: number): Reason {
 }
 
 /**
- * Reason codes for: server unavailable, busy, shutting down or moved; keep alive timeout, session taken over, administrative action,
+ * Reason codes for server unavailable, busy, shutting down or moved; keep alive timeout, session taken over, administrative action,
  * connection limits.
  */
 const brokersOwn = new Set([136, 137, 139, 141, 142, 152, 156, 157, 159, 160]);
@@ -116,7 +116,7 @@ export function isBrokersOwn({ code }: Reason): boolean {
   return brokersOwn.has(code);
 }
 
-/** Reason codes after which the same message may be accepted later: packet identifier in use, quota exceeded. */
+/** Reason codes after which the same message may be accepted later: packet identifier in use, and quota exceeded. */
 const acceptedLater = new Set([145, 151]);
 
 /** The error for a message that the broker rejected, with the reason in its acknowledgment. */
@@ -145,7 +145,7 @@ export function otherServer(server: string): string {
 /** Reason code: another client connected with our client id. Reconnecting would only disconnect that client in turn. */
 export const sessionTakenOver = 142;
 
-/** @param retryable whether the caller opens a new connection later, which disconnects the other client */
+/** @param retryable whether the caller will open a new connection later, which disconnects the other client */
 export function takenOver(clientId: string | undefined, endpoint: string, retryable = false): AiotError {
   const which = clientId === undefined ? '' : `, ${clientId}`;
   const message = `${endpoint}: another client connected with the same client id${which}`;

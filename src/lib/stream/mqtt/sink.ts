@@ -5,20 +5,20 @@ import { connectStream, disconnectBroker, mqttSettings, refusalOf } from './conn
 import { type BrokerLimits, createOutbox } from './outbox.js';
 import { dismissal, sessionTakenOver, takenOver } from './reasons.js';
 
-/** Longest time that `close` waits for messages in flight, ms. */
+/** How long `close` waits for messages in flight, ms. */
 const closeMs = 5000;
 
 /**
- * Publishes messages, by default at QoS 1. `write` resolves when all of them are acknowledged, at QoS 0 when the system has accepted the
- * bytes. A message without a topic is sent to the URL's topic. In MQTT 5, headers are sent as properties. In MQTT 3.1.1, a message with
- * headers is rejected if `requireHeaders` is set; otherwise it is sent without them and counted.
+ * Publishes messages, by default at QoS 1. `write` resolves when all of them have been acknowledged or, at QoS 0, when the system has
+ * accepted the bytes. A message without a topic is sent to the URL's topic. In MQTT 5, headers are sent as properties. In MQTT 3.1.1, a
+ * message with headers is rejected if `requireHeaders` is set; otherwise it is sent without them and counted.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL, AIOT_STREAM_MESSAGE_REFUSED
  */
 export async function openMqttSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
   const settings = mqttSettings(url, options);
   const { endpoint, path } = url;
   const outbox = createOutbox(endpoint);
-  /** Set when another client has taken our id, after which this sink can no longer write. */
+  /** Set when another client has taken our client id; this sink can then no longer write. */
   let ended: AiotError | undefined;
   /** Why the connection was lost, or could not be restored. */
   let why: AiotError | undefined;
@@ -28,7 +28,7 @@ export async function openMqttSink(url: StreamUrl, options: StreamOptions): Prom
     dismissed(reason) {
       outbox.dismissed?.(reason);
       if (reason.code === sessionTakenOver) {
-        // The error is retryable, because no message caused it: a route opens the sink again after a while.
+        // The error is retryable, because no message caused it. A route reopens the sink after a while.
         ended = takenOver(settings.clientId, endpoint, true);
         stop();
         outbox.end(ended);

@@ -18,8 +18,8 @@ import { createPublishReader, type Frames, ProtocolError, type Published, packet
 import { dismissal, type Reason, sessionTakenOver, subscriptionError, takenOver } from './reasons.js';
 
 /**
- * Advice after an invalid packet. The receiver must end the connection (MQTT 5, section 4.8), and a retained or unacknowledged packet
- * is sent again on the next connection.
+ * Advice after an invalid packet. The receiver must end the connection (MQTT 5, section 4.8), and a retained or unacknowledged packet is
+ * resent on the next connection.
  */
 const invalidPacketAdvice =
   'Find the publisher, and delete the message if it is retained; until then it may break each new connection.';
@@ -126,7 +126,7 @@ async function answered(
   }
 }
 
-/** A shared subscription has its group in the filter (MQTT 5, section 4.8.2). @throws AIOT_STREAM_URL */
+/** The filter of a shared subscription contains its group (MQTT 5, section 4.8.2). @throws AIOT_STREAM_URL */
 function filterOf({ path, endpoint }: StreamUrl, { group, noLocal }: MqttSettings): string {
   const filter = path === '' ? '#' : path;
   const shared = filter.startsWith('$share/');
@@ -179,7 +179,7 @@ interface Suback {
   properties?: { reasonString?: string };
 }
 
-/** Returns the reason if the SUBACK rejects the filter (sections 3.9.2.1 and 3.9.3). */
+/** Returns the reason if the SUBACK rejects the filter, or else undefined (sections 3.9.2.1 and 3.9.3). */
 function refusedReason({ granted, properties }: Suback): Reason | undefined {
   const code = Array.isArray(granted) ? granted.find((one) => one >= 128) : undefined;
   const text = properties?.reasonString;
@@ -189,7 +189,7 @@ function refusedReason({ granted, properties }: Suback): Reason | undefined {
 interface ReceiverOptions {
   endpoint: string;
   queue: Queue<Delivery>;
-  /** True = the broker has to wait while the queue is full, and nothing is dropped. False = it waits for at most `graceMs`. */
+  /** True: while the queue is full, the broker has to wait, and nothing is dropped. False: it waits for at most `graceMs`. */
   wait: boolean;
   /** Called for each dropped message. */
   onDrop(): void;
@@ -201,7 +201,7 @@ interface ReceiverOptions {
  */
 const graceMs = 2000;
 
-/** A message that was delivered and is not acked yet. */
+/** A message that was delivered but not acked yet. */
 interface Held {
   wire: Wire;
   published: Published;
@@ -212,8 +212,8 @@ interface Held {
 /**
  * Creates the packet handlers of a subscription. When a delivery is acked, a PUBACK is sent at QoS 1 and a PUBREC at QoS 2 (MQTT 5, section
  * 4.3.3). At QoS 2, a message that arrives again before its PUBREL is not delivered again. When a session is resumed on a new connection,
- * the broker resends unacknowledged messages under the same ids (section 4.4). Those that the reader still holds are not delivered twice,
- * and are acknowledged over the new connection.
+ * the broker resends unacknowledged messages under the same ids (section 4.4). Messages that the reader still holds are not delivered
+ * twice, but acknowledged over the new connection.
  */
 function createReceiver(options: ReceiverOptions): PacketHandlers {
   const { endpoint, queue, wait, onDrop } = options;
@@ -235,7 +235,7 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
     }
   };
 
-  /** The callbacks of a Delivery at QoS 1 or 2. Only the first call of ack or nack counts. */
+  /** The callbacks of a Delivery at QoS 1 or 2. Only the first call to ack or nack has an effect. */
   const keep = (published: Published, wire: Wire): Pick<Delivery, 'ack' | 'nack'> => {
     const entry: Held = { wire, published, received: false };
     const session = held;
@@ -337,7 +337,10 @@ const nothing = () => {};
 /** QoS 0 needs no acknowledgment. */
 const unneeded = { ack: nothing, nack: nothing };
 
-/** Whether a PUBLISH is a resent message. Not every broker sets DUP, but on another connection the same id can only be a resent one. */
+/**
+ * Whether a PUBLISH is a resent message. Not every broker sets DUP, but the same id on another connection can only belong to a resent
+ * message.
+ */
 function isAgain(published: Published, before: Held, wire: Wire): boolean {
   const { topic, payload } = before.published;
   return (

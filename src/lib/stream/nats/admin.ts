@@ -40,7 +40,7 @@ interface Wish {
   signal?: AbortSignal;
 }
 
-/** Lists the subjects that streams store, and the subjects heard within `listenMs` with their rates. */
+/** Lists the subjects stored by streams, and the subjects received within `listenMs` with their rates. */
 async function listSubjects(client: NatsClient, wish: Wish, endpoint: string): Promise<TopicState[]> {
   const heard = wish.listenMs > 0 ? listen(client, wish, endpoint) : Promise.resolve(new Map());
   // Determined concurrently, so that contents and rates describe the same period.
@@ -64,7 +64,7 @@ async function keptSubjects(client: NatsClient, wish: Wish, endpoint: string): P
       });
     const subjects = Object.entries(state.subjects ?? {});
     for (const [topic, messages] of subjects) rows.push({ topic, stream: config.name, messages });
-    // If a stream contains a single subject, its size and last time are also those of the subject.
+    // If a stream contains a single subject, the stream's size and last time are also those of the subject.
     const only = subjects.length === 1 && state.messages === subjects[0]?.[1] ? rows.at(-1) : undefined;
     if (only) Object.assign(only, { bytes: state.bytes, last: Date.parse(state.last_ts) });
     const silent = (config.subjects ?? []).filter(
@@ -105,7 +105,7 @@ const mostTopics = 10_000;
 /** Counts messages by topic while listening, for brokers without a list of topics. */
 interface Tally {
   count(topic: string, bytes: number): void;
-  /** Rates per topic since the tally began. */
+  /** The rate of each topic since the tally began. */
   states(): Map<string, TopicState>;
 }
 
@@ -279,7 +279,7 @@ function shown(name: string, value: unknown): string {
   return span && typeof value === 'number' && value > 0 ? formatDuration(value / millisecond) : String(value);
 }
 
-/** Longest wait for a response, ms. */
+/** How long to wait for a response, ms. */
 const answerMs = 5000;
 
 /** Checks the server's features and reports its version. Nothing is left behind. */

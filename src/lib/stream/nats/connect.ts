@@ -12,7 +12,7 @@ export interface NatsClient {
   onState(listener: (state: 'connected' | 'disconnected') => void): void;
   /** Called with errors that the server reports while connected. */
   onError(listener: (error: AiotError, operation: string | undefined) => void): void;
-  /** Called if the connection is permanently closed by anything but `close`. */
+  /** Called if anything other than `close` has permanently closed the connection. */
   onEnd(listener: (error: AiotError) => void): void;
   /** Resolves once everything sent has reached the server, or after 2 s. */
   close(): Promise<void>;
@@ -167,9 +167,9 @@ function watched(
 }
 
 /**
- * Reads the first line of the first server that responds, before nats.js connects. This detects two problems for which nats.js would
- * only time out. A server that sends no such line is not a NATS server; and a client certificate may be required but missing. Servers
- * that accept no connection are left to nats.js.
+ * Reads the first line of the first server that responds, before nats.js connects. This detects two problems that nats.js would only
+ * report as a timeout: a server that sends no such line and is therefore not a NATS server, and a required client certificate that is
+ * missing. Servers that accept no connection are left to nats.js.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
  */
 async function greet(
@@ -199,8 +199,8 @@ async function greet(
 }
 
 /**
- * The first line that a server sends, such as `INFO {…}`. Empty if something accepts the connection but sends nothing; undefined if nothing
- * accepts it.
+ * The first line that a server sends, such as `INFO {…}`. Empty if something accepts the connection but nothing arrives; undefined if
+ * nothing accepts it.
  */
 function firstLine(host: string, port: number, timeoutMs: number): Promise<string | undefined> {
   return new Promise((resolve) => {
@@ -224,7 +224,7 @@ function firstLine(host: string, port: number, timeoutMs: number): Promise<strin
   });
 }
 
-/** Waits for a task, at most `ms`. A failure of the task is ignored. */
+/** Waits for a task for at most `ms`. A failure of the task is ignored. */
 export async function within(ms: number, task: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
@@ -250,7 +250,7 @@ interface NatsFailure {
   api_error?: { code: number; err_code: number; description: string };
 }
 
-/** Converts an error of nats.js to a coded one. `endpoint` without credentials. */
+/** Converts an error of nats.js to a coded one. `endpoint` must not contain credentials. */
 export function natsError(error: unknown, endpoint: string, doing = ''): AiotError {
   if (error instanceof AiotError) return error;
   const { code = '', chainedError, permissionContext, api_error } = (error ?? {}) as NatsFailure;

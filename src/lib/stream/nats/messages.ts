@@ -6,7 +6,7 @@ import type { Header, Message } from '../message.js';
 interface DeliveryInfo {
   /** Sequence in the stream. */
   sequence: number;
-  /** Number of the delivery to this consumer, from 1. */
+  /** Number of the delivery to this consumer, starting at 1. */
   delivery: number;
   /** Time at which the stream stored the message, ms since 1970. */
   time: number;
@@ -63,7 +63,7 @@ export function headersTo(given: readonly Header[], make: () => MsgHdrs): MsgHdr
   }
   const headers = make();
   for (const group of groups) {
-    // A name that already ends with the mark would be ambiguous beside marked values of the name without it, so it is marked too.
+    // A name that already ends with the mark could be confused with the marked form of the name without it, so it is marked too.
     const [own] = group;
     const original = markedName(own);
     const [name, texts] = marked(group, isOneLine, original !== own && groups.has(original));

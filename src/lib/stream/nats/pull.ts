@@ -14,10 +14,10 @@ const heartbeatMs = 5_000;
 /** Maximum bytes per request, which bounds memory use for messages of any size. */
 const requestBytes = 16 * 1024 * 1024;
 
-/** Maximum wait for messages in flight when reading stops, ms. */
+/** How long to wait for messages in flight when reading stops, ms. */
 const drainMs = 1_000;
 
-/** If nothing arrives for this long, no further messages are in flight; ms. */
+/** If nothing arrives for this long, no more messages are in flight; ms. */
 const quietMs = 50;
 
 type RenewReason = 'reconnected' | 'silent' | 'gone' | 'gap';
@@ -42,7 +42,7 @@ export interface PullHandlers {
 interface Pull {
   /** Requests more messages, because there is room again. */
   more(): void;
-  /** Restarts the requests because the reader has noticed a problem: see `PullHandlers.renew`. */
+  /** Restarts the requests because the reader has noticed a problem (see `PullHandlers.renew`). */
   renew(why: RenewReason): void;
   /** Resolves once nothing more arrives; messages in flight have arrived by then. */
   stop(): Promise<void>;
@@ -133,8 +133,8 @@ export function startPull(
     request();
   };
   /**
-   * Waits until the requested messages have arrived, or no more arrive. A message that is sent while we unsubscribe would be redelivered
-   * only after its acknowledgment has timed out.
+   * Waits until the requested messages have arrived or no more are coming. A message that is sent while we unsubscribe would be
+   * redelivered only after its acknowledgment has timed out.
    */
   const quiet = async () => {
     const deadline = systemClock.now() + drainMs;
@@ -165,10 +165,10 @@ export function startPull(
   };
 }
 
-/** Number of unread bytes above which no more is requested. */
+/** Number of unread bytes above which no more messages are requested. */
 const mostBytes = 32 * 1024 * 1024;
 
-/** Messages fetched from a log and not read yet. If there are too many, no more are requested, so nothing is dropped. */
+/** Messages that were fetched from a log but not read yet. If there are too many, no more are requested, so that nothing is dropped. */
 interface Stock {
   add(delivery: Delivery, bytes: number): void;
   room(): boolean;

@@ -33,7 +33,7 @@ export interface NatsSettings {
   window: number | undefined;
   tlsFirst: boolean;
   /**
-   * For a sink: true = reject messages that no stream stores; false = never request an acknowledgment; undefined = request one if a stream
+   * For a sink. True: reject messages that no stream stores. False: never request an acknowledgment. Undefined: request one if a stream
    * stores the subject.
    */
   kept: boolean | undefined;

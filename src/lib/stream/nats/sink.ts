@@ -35,7 +35,7 @@ function sinkOf(
   endpoint: string,
 ): Sink {
   const publisher = createPublisher(client, endpoint);
-  /** Whether a stream stores a subject, for subjects already checked; cleared if there are too many. */
+  /** Whether a stream stores a subject, for the subjects checked so far; cleared if there are too many. */
   const known = new Map<string, boolean>();
   const outgoing = ({ topic, payload, headers }: OutgoingMessage): Published => {
     const subject = topic || settings.subject;
@@ -74,7 +74,7 @@ function tooLarge(bytes: number, most: number, endpoint: string): AiotError {
   );
 }
 
-/** Determines whether a stream stores a subject: then an acknowledgment is awaited. */
+/** Determines whether a stream stores a subject; if so, an acknowledgment is awaited. */
 async function keeper(
   client: NatsClient,
   { stream, kept, subject }: NatsSettings,
@@ -110,7 +110,7 @@ async function keptSubjects(client: NatsClient, endpoint: string): Promise<strin
   return filters;
 }
 
-/** Maximum wait for the acknowledgment of a published message, ms, including lost connections. */
+/** How long to wait for the acknowledgment of a published message, including lost connections, ms. */
 const writeTimeoutMs = 30_000;
 
 /** Delay before messages are resent to a stream without a leader, or to a server that has just restarted, ms. */
@@ -139,7 +139,7 @@ interface Waiting extends Published {
 interface Publisher {
   /** Resolves once all messages are acknowledged. Several writes may be in progress; their messages are sent in call order. */
   publish(messages: readonly Published[]): Promise<void>;
-  /** Takes at most 2 s; messages unacknowledged by then are rejected. */
+  /** Takes at most 2 s; the writes of messages that are unacknowledged by then fail. */
   close(): Promise<void>;
 }
 
@@ -168,7 +168,7 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
     later.clear();
     for (const one of all) send(one);
   };
-  /** Resends, after a pause, only the messages that the stream could not accept. Others are in flight, and would be stored twice. */
+  /** After a pause, resends only the messages that the stream could not accept. The others are in flight, and would be stored twice. */
   const sendLater = (one: Waiting) => {
     later.add(one);
     again ??= setTimeout(() => sendAgain([...later].sort((a, b) => a.id - b.id)), againMs);
@@ -262,7 +262,7 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
       await published.finally(() => underWay.delete(published));
     },
     async close() {
-      // Waits at most 2 s for messages in flight, because an unreachable server may stay so.
+      // Waits at most 2 s for messages in flight, because an unreachable server may stay unreachable.
       await within(2000, Promise.allSettled(underWay));
       failAll(
         new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: closed before it was acknowledged`, {

@@ -11,8 +11,8 @@ import { checkFilter, type NatsSettings, natsSettings } from './settings.js';
 import { apiCode, consumerMissing, findStream, managerOf } from './stream.js';
 
 /**
- * `nats://HOST/SUBJECT`: messages published from now on (core NATS), or, if a stream, a durable consumer or a start position is
- * named, messages stored by a JetStream stream.
+ * Opens `nats://HOST/SUBJECT`. Delivers messages published from now on (core NATS) or, if a stream, a durable consumer or a start
+ * position is given, messages stored by a JetStream stream.
  * @throws AIOT_STREAM_URL, AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
  */
 export async function openNatsSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
@@ -66,8 +66,8 @@ async function openStream(
 const ignore = () => {};
 
 /**
- * Messages published from now on, at most once: core NATS stores nothing, and does not wait for its readers. There is nothing to
- * acknowledge, and with `overflow: 'wait'` a full queue ends the source with AIOT_STREAM_OVERFLOW instead of losing messages
+ * Delivers messages published from now on, at most once, because core NATS stores nothing and does not wait for its readers. There is
+ * nothing to acknowledge. With `overflow: 'wait'` a full queue ends the source with AIOT_STREAM_OVERFLOW instead of losing messages
  * silently.
  * @throws AIOT_BROKER_REFUSED
  */
@@ -203,7 +203,7 @@ const answers = {
   now: Buffer.from('-NAK'),
 };
 
-/** A delivery that was not answered yet. */
+/** A delivery that has not been answered yet. */
 interface Open {
   reply: string;
   since: number;
@@ -304,8 +304,8 @@ interface OrderedWish {
 }
 
 /**
- * Reads a stream in order, every message once, and leaves no state on the server. Uses an ephemeral consumer without acknowledgments. If
- * the consumer is lost, it is recreated to continue after the last received message.
+ * Reads every message of a stream once, in order, and leaves no state on the server. It uses an ephemeral consumer without
+ * acknowledgments. If the consumer is lost, it is recreated to continue after the last received message.
  * @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE
  */
 async function openOrderedSource(
@@ -383,13 +383,16 @@ async function openOrderedSource(
   };
 }
 
-/** How long errors reported by the server are tolerated before the source ends, ms: enough for a cluster to elect a new leader. */
+/**
+ * How long errors reported by the server are tolerated before the source ends, ms. It is long enough for a cluster to elect a new
+ * leader.
+ */
 const patienceMs = 60_000;
 
 /**
- * Finds or creates a consumer, and retries: a server that has just restarted may not have loaded its streams yet, and a cluster may be
- * without a leader. Errors that the server reports are final after `patienceMs`; a server that does not respond is retried until the
- * source is closed. `what` is for the error.
+ * Finds or creates a consumer, with retries, because a server that has just restarted may not have loaded its streams yet, and a cluster
+ * may have no leader. Errors that the server reports are final after `patienceMs`; a server that does not respond is retried until the
+ * source is closed. `what` is used in the error message.
  */
 async function persistently(
   find: () => Promise<string>,
@@ -410,7 +413,7 @@ async function persistently(
   }
 }
 
-/** A start position as JetStream's consumer settings. `lastSequence` is the stream's current one: later messages are new. */
+/** A start position as JetStream's consumer settings. `lastSequence` is the stream's current last sequence; later messages are new. */
 function startOf(
   from: StreamOptions['from'],
   lastSequence: number,

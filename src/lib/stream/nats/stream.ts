@@ -7,7 +7,7 @@ export const streamMissing = 10_059;
 
 export const consumerMissing = 10_014;
 
-/** The JetStream error code in an error of nats.js; 503 if nothing responds, undefined for other errors. */
+/** The JetStream error code in an error of nats.js; 503 if nothing responds, and undefined for other errors. */
 export function apiCode(error: unknown): number | undefined {
   const { api_error, code } = (error ?? {}) as { api_error?: { err_code: number }; code?: string };
   return api_error?.err_code ?? (code === '503' ? 503 : undefined);
@@ -21,10 +21,10 @@ export function hasJetStream({ nc }: NatsClient): boolean {
 /** @throws AIOT_BROKER_UNREACHABLE (no JetStream), AIOT_BROKER_REFUSED */
 export async function managerOf(client: NatsClient, endpoint: string): Promise<JetStreamManager> {
   try {
-    // Without JetStream, the server immediately reports that nothing responds. If a client subscribes to all subjects, it does not, and
-    // only the timeout ends the wait.
+    // Without JetStream, the server immediately reports that nothing responds. If a client subscribes to all subjects, the server does
+    // not report this, and only the timeout ends the wait.
     const timeout = hasJetStream(client) ? 10_000 : 1000;
-    // checkAPI would ask for the account, which needs a permission that reading does not need.
+    // checkAPI would query the account, which requires a permission that reading does not.
     return await client.nc.jetstreamManager({ checkAPI: false, timeout });
   } catch (error) {
     throw natsError(error, endpoint);

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { parsedJson } from '../../core/text.js';
 import { type Header, mqttHeaders } from '../message.js';
 
-/** First bytes of pictures (PNG 5.2, JPEG's SOI, GIF, RIFF … WEBP), as latin1. */
+/** First bytes of picture formats (PNG 5.2, JPEG's SOI, GIF, RIFF … WEBP), as Latin-1. */
 const pictures: readonly (readonly [RegExp, string])[] = [
   [/^\x89PNG\r\n/, 'image/png'],
   [/^\xff\xd8\xff/, 'image/jpeg'],
@@ -10,7 +10,10 @@ const pictures: readonly (readonly [RegExp, string])[] = [
   [/^RIFF.{4}WEBP/s, 'image/webp'],
 ];
 
-/** The content type given in the message, or else detected from its bytes: a picture, JSON, text, or just bytes. */
+/**
+ * The content type given in the message, or else the one detected from its bytes: a picture, JSON, text, or plain
+ * bytes.
+ */
 export function contentTypeOf(payload: Uint8Array, headers: readonly Header[] = []): string {
   const said = headers.find(([name]) => name.toLowerCase() === mqttHeaders.contentType)?.[1];
   if (said !== undefined) {
@@ -22,7 +25,7 @@ export function contentTypeOf(payload: Uint8Array, headers: readonly Header[] = 
   const picture = pictures.find(([magic]) => magic.test(start));
   if (picture) return picture[1];
   if (!isUtf8(bytes)) return 'application/octet-stream';
-  // Parsing is limited to payloads that look like JSON, because a frame of several megabytes is expensive to parse.
+  // Parsing is limited to payloads that look like JSON, because parsing a frame of several megabytes is expensive.
   if (/^[\s]*[[{"\d-]|^(true|false|null)$/.test(start) && parsedJson(bytes) !== undefined)
     return 'application/json';
   return 'text/plain; charset=utf-8';

@@ -7,7 +7,7 @@ interface EachOptions {
   endpoint: string;
   /** Resolves once the destination has received this message. */
   send(message: OutgoingMessage, signal: AbortSignal): Promise<void>;
-  /** Messages of one group are sent one at a time; absent = all form one group. */
+  /** Returns the message's group. Messages of one group are sent one at a time; absent = all messages form one group. */
   groupOf?(message: OutgoingMessage): string;
   /** Number of groups sent concurrently; default 1. */
   parallel?: number;
@@ -81,11 +81,11 @@ export type Attempt<T> = { value: T } | { error: AiotError; retryAfterMs?: numbe
 const attempts = 5;
 const firstDelayMs = 200;
 
-/** Longest wait between attempts, ms. Longer waits are left to the route, which retries indefinitely. */
+/** Maximum delay between attempts, ms. Longer waits are left to the route, which retries indefinitely. */
 const longestDelayMs = 60_000;
 
 /**
- * Tries up to five times within some seconds. The delay doubles each time, and a quarter of it is random, so that clients that were
+ * Tries up to five times within a few seconds. The delay doubles each time, and a quarter of it is random, so that clients that were
  * disconnected together do not return together. Errors that are not retryable are not retried.
  * @throws the error of the last attempt
  */
@@ -96,7 +96,7 @@ export async function withRetries<T>(
   for (let failures = 1; ; failures++) {
     const result = await attempt();
     if ('value' in result) return result.value;
-    // Credentials that were rejected would be rejected again a second later.
+    // Rejected credentials would be rejected again a second later.
     const hopeless = !result.error.retryable || hasCode(result.error, 'AIOT_BROKER_REFUSED');
     if (hopeless || failures >= attempts || signal?.aborted) throw result.error;
     const own = withJitter(backOffMs(failures, firstDelayMs));
@@ -107,7 +107,7 @@ export async function withRetries<T>(
   }
 }
 
-/** Parses Retry-After (RFC 9110, 10.2.3), which is in seconds or a date. @returns ms from now */
+/** Parses Retry-After (RFC 9110, 10.2.3), which is a number of seconds or a date. @returns the delay from now, ms */
 export function retryAfterMs(header: string | string[] | undefined, now = Date.now()): number | undefined {
   const text = Array.isArray(header) ? header[0] : header;
   if (text === undefined) return undefined;

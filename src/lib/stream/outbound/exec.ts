@@ -28,8 +28,9 @@ const mostSaid = 500;
 const temporary = 75;
 
 /**
- * `exec:PROGRAM ARGUMENTS`: runs a program for each message, with the payload on its stdin, and AIOT_LABEL and AIOT_TOPIC in its
- * environment. Exit code 0 means that the message was delivered, 75 that it should be retried, and any other that it is rejected.
+ * Opens `exec:PROGRAM ARGUMENTS`, which runs a program for each message, with the payload on its stdin, and AIOT_LABEL and
+ * AIOT_TOPIC in its environment. Exit code 0 means that the message was delivered, 75 that it should be retried, and any other
+ * code that it is rejected.
  * @throws AIOT_STREAM_URL, AIOT_PROGRAM_NOT_FOUND; while writing AIOT_PROGRAM_FAILED
  */
 export async function openExecSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
@@ -68,8 +69,8 @@ async function run(
     }),
   }).catch((error: Error) => {
     if (signal.aborted) throw failed(name, 'was killed', false);
-    // A lack of processes, files or memory may be temporary. Arguments and an environment that are too long for the system are a
-    // permanent problem.
+    // A lack of processes, files or memory may be temporary. Arguments or an environment too long for the system are a permanent
+    // problem.
     const why = systemCode(error) ?? error.message;
     throw failed(name, `could not be started (${why})`, why !== 'E2BIG');
   });
@@ -88,8 +89,8 @@ function failed(name: string, why: string, retryable: boolean): AiotError {
 }
 
 /**
- * `notify --title "a b"` → program and arguments. Quotes of both kinds group words, and a backslash takes the next character
- * literally; nothing else is special, because there is no shell. @throws AIOT_STREAM_URL
+ * Splits a command such as `notify --title "a b"` into the program and its arguments. Quotes of both kinds group words, and a
+ * backslash makes the next character literal. Nothing else is special, because there is no shell. @throws AIOT_STREAM_URL
  */
 function wordsOf(text: string): string[] {
   const words: string[] = [];

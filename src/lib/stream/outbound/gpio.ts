@@ -15,7 +15,7 @@ import { readQuery, type StreamUrl } from '../url.js';
 import { environmentFor, labelOf } from './program.js';
 
 const shape = {
-  /** Labels for which the line is active, separated by commas. It is inactive for all others. Default: 1, on, true and active. */
+  /** Labels that make the line active, separated by commas. All others make it inactive. Default: 1, on, true and active. */
   on: z.string().min(1).optional(),
   /** Level of an active line; default high. */
   active: z.enum(['high', 'low']).optional(),
@@ -24,8 +24,8 @@ const shape = {
 const switchedOn = new Set(['1', 'on', 'true', 'active']);
 
 /**
- * `gpio://gpiochip0/17?on=walking`: a line of a GPIO chip that is active while the label has this value. If a write has several
- * messages, only the last one with a label counts. The line is released when the sink is closed.
+ * Opens `gpio://gpiochip0/17?on=walking`, a line of a GPIO chip that is active while the label has this value. If a write has
+ * several messages, only the last one with a label matters. The line is released when the sink is closed.
  * @throws AIOT_STREAM_URL, AIOT_PROGRAM_NOT_FOUND, AIOT_PROGRAM_FAILED (no such line, in use, not allowed)
  */
 export async function openGpioSink(url: StreamUrl): Promise<Sink> {
@@ -78,7 +78,7 @@ interface GpioLineOptions {
 
 /** A GPIO line that is driven until `close` is called. */
 interface GpioLine {
-  /** Resolves when the line has this level. @throws AIOT_PROGRAM_FAILED */
+  /** Sets the line's level. @throws AIOT_PROGRAM_FAILED */
   set(active: boolean): Promise<void>;
   close(): Promise<void>;
 }
@@ -165,7 +165,7 @@ async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
   };
 }
 
-/** Arguments of gpioset(1). Version 1.6 waits for a line on stdin or its end, version 2.2 runs until it is ended. */
+/** Arguments of gpioset(1). Version 1.6 waits for a line on stdin or the end of stdin; version 2.2 runs until it is ended. */
 function argumentsOf(
   version: number,
   { chip, offset, activeLow }: GpioLineOptions,

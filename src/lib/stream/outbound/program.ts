@@ -9,10 +9,10 @@ export function environmentFor(more: Readonly<Record<string, string>>): Record<s
   return { ...Object.fromEntries(kept), ...more };
 }
 
-/** Longest text that counts as a label rather than a document. */
+/** Maximum length of a text that is considered a label rather than a document. */
 const longest = 200;
 
-/** The label in a message: its text, or the `voted` member of a JSON object, or else its `label`. Undefined if there is none. */
+/** The label in a message: its text or, in a JSON object, the `voted` member or else `label`. Undefined if there is none. */
 export function labelOf(payload: Uint8Array): string | undefined {
   if (!isUtf8(payload)) return undefined;
   const text = Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8').trim();

@@ -8,25 +8,27 @@ import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
 import { type Attempt, createEachSink, withRetries } from './delivery.js';
 
 const shape = {
-  /** Extent of the response: the first data (default), a line, everything until the peer closes the connection, or none. */
+  /**
+   * How much to read as the response: the first data (default), a line, everything until the peer closes the connection, or nothing.
+   */
   reply: z.enum(['any', 'line', 'close', 'none']).optional(),
-  /** Longest wait for the response; default 10 s. */
+  /** How long to wait for the response; default 10 s. */
   wait: queryDuration.optional(),
   /** Maximum length of a response; default 64 KiB. */
   limit: queryBytes.optional(),
   /** Suffix of each payload, such as `\n` (`%0A`); default none. */
   end: z.string().optional(),
-  /** Close the sending direction after the payload, for peers that read to the end; default false. */
+  /** Whether to close the sending direction after the payload, for peers that read until the end; default false. */
   close: queryBoolean.optional(),
-  /** Destination of responses, as a URL; written before the message counts as delivered. */
+  /** Destination of responses, as a URL; they are written before the message is considered delivered. */
   replyTo: z.string().min(1).optional(),
 };
 
 type Settings = z.output<z.ZodObject<typeof shape>>;
 
 /**
- * Opens a connection per message, sends the payload, reads the response, and closes the connection, which is the protocol of inference
- * sidecars: `tcp://127.0.0.1:9898`. A message without a response counts as not delivered, and is resent.
+ * For each message, opens a connection, sends the payload, reads the response, and closes the connection. This is the protocol of
+ * inference sidecars such as `tcp://127.0.0.1:9898`. A message without a response is considered undelivered, and is resent.
  * @param openReplies opens the sink for responses, which keep the key and headers of their messages
  * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, and the errors of the sink for responses
  */

@@ -10,7 +10,7 @@ import { attemptOf, createTransport, excerpt, type HttpAnswer, unreachable } fro
 const shape = {
   /** Format of the text: HTML, Markdown, or plain by default. */
   format: z.enum(['html', 'markdown']).optional(),
-  /** Send silently. */
+  /** Whether to send without a notification sound. */
   silent: queryBoolean.optional(),
   /** ID of a topic within the group, for groups with topics. */
   thread: z.string().regex(/^\d+$/).optional(),
@@ -18,16 +18,16 @@ const shape = {
   base: z.url({ protocol: /^https?$/ }).optional(),
 };
 
-/** Longest text, and longest caption of a picture, characters (Bot API: sendMessage, sendPhoto). */
+/** Maximum length of a text and of a picture's caption, characters (Bot API: sendMessage, sendPhoto). */
 const textLimit = 4096;
 
 const captionLimit = 1024;
 const parseModes = { html: 'HTML', markdown: 'MarkdownV2' } as const;
 
 /**
- * Sends messages to a Telegram chat as a bot. Pictures are sent with sendPhoto and the topic as caption; everything else is sent as
- * text with sendMessage, truncated to 4096 characters. `telegram://BOT_TOKEN@api.telegram.org/CHAT`, or `telegram:///CHAT` and the
- * token as a credential. After a 429, it waits as long as Telegram requests.
+ * Sends messages to a Telegram chat as a bot. Pictures are sent with sendPhoto and the topic as caption; everything else is sent as text
+ * with sendMessage, truncated to 4096 characters. The URL is `telegram://BOT_TOKEN@api.telegram.org/CHAT`, or `telegram:///CHAT` with the
+ * token as a credential. After a 429, the sink waits as long as Telegram requests.
  * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED; the token is never part of an
  * error
  */
@@ -74,7 +74,7 @@ export async function openTelegramSink(url: StreamUrl, options: StreamOptions): 
   });
 }
 
-/** The token for the Bot API. In a URL, its form `123456:letters` is parsed as a user name and a password. */
+/** The token for the Bot API. In a URL, a token such as `123456:letters` is parsed as a user name and a password. */
 function tokenOf(url: StreamUrl, options: StreamOptions): string {
   const { username, password } = url;
   const token =
@@ -89,7 +89,7 @@ function tokenOf(url: StreamUrl, options: StreamOptions): string {
   );
 }
 
-/** The outcome of a request. Telegram's response contains the error, and how long to wait. */
+/** The outcome of a request. Telegram's response contains the error and how long to wait. */
 function outcome(answer: HttpAnswer, endpoint: string): Attempt<HttpAnswer> {
   const said = answered.safeParse(parsedJson(answer.body)).data;
   const result = attemptOf(answer, endpoint, said?.description ?? excerpt(answer.body));

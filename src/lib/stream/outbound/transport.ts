@@ -33,7 +33,7 @@ export interface HttpTransport {
   close(): Promise<void>;
 }
 
-/** Longest response that is read, bytes; S3 objects are larger. */
+/** Default size limit of a response, bytes; S3 objects are larger. */
 const answerBytes = 1024 * 1024;
 
 /** @param endpoint address for errors, without path and credentials @param mostBytes size limit of a response */
@@ -90,15 +90,15 @@ export async function createTransport(
   };
 }
 
-/** Error codes of a connection closed by the peer; in TLS 1.3 a missing client certificate has the same effect. */
+/** Error codes of a connection closed by the peer; in TLS 1.3, a missing client certificate has the same effect. */
 const closed = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
-/** The error for a connection that failed or broke. @param nameless whether it used TLS without a client certificate */
+/** The error for a connection that failed or broke. @param nameless whether the connection used TLS without a client certificate */
 export function unreachable(error: unknown, endpoint: string, nameless = false): AiotError {
   const inner = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = systemCode(inner) ?? systemCode(error);
   const untrusted = code !== undefined && isUntrusted(code);
-  // A TLS alert is sent by the peer: our certificate is missing, unknown, or was revoked.
+  // A TLS alert is sent by the peer when our certificate is missing, unknown, or revoked.
   if (code?.startsWith('ERR_SSL_') && code.includes('ALERT')) {
     return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} rejected the connection (${code})`, {
       cause: error,

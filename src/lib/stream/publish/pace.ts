@@ -7,8 +7,8 @@ type Batches<T> = AsyncIterable<readonly T[]>;
 const tickMs = 5;
 
 /**
- * Spaces messages evenly at this rate per second. After a delay, messages are sent without pauses until the rate is met. 0 = as fast as
- * possible.
+ * Spaces messages evenly at this rate per second. After a delay, messages are sent without pauses until the average rate is reached
+ * again. 0 = as fast as possible.
  */
 export function atRate<T>(batches: Batches<T>, rate: number, signal?: AbortSignal): Batches<T> {
   if (rate === 0) return batches;
@@ -16,7 +16,7 @@ export function atRate<T>(batches: Batches<T>, rate: number, signal?: AbortSigna
 }
 
 /**
- * Keeps the pauses between the messages' times, divided by `speed`. If a message is older than the one before it, there is no pause.
+ * Keeps the pauses between the messages' times, divided by `speed`. If a message is older than the previous one, there is no pause.
  * @param speed 1 = original; Infinity = as fast as possible
  */
 export function byTime<T extends { time?: number }>(
@@ -63,7 +63,7 @@ async function* paced<T>(
   if (ready.length > 0) yield ready;
 }
 
-/** The first `count` messages. */
+/** Yields the first `count` messages. */
 export async function* firstOf(
   batches: Batches<OutgoingMessage>,
   count: number,
@@ -106,7 +106,7 @@ export async function writeAll(
     if (signal?.aborted) break;
     if (batch.length === 0) continue;
     const write = begin(batch);
-    // A failure is handled where the write is awaited.
+    // The failure is handled where the write is awaited.
     write.catch(() => {});
     pending.push(write);
     if (pending.length >= underWay) await pending.shift();

@@ -32,7 +32,7 @@ interface PublishOptions extends Omit<StreamOptions, 'input' | 'key'> {
 }
 
 /**
- * Publishes the given messages: one or many. With a rate and no count it continues until it is stopped.
+ * Publishes one or many messages. With a rate but no count, it continues until it is stopped.
  * @throws AIOT_USAGE (incompatible options), AIOT_FILE_NOT_FOUND, and the errors of publishing
  */
 export async function publish(options: PublishOptions): Promise<Published | PublishedMany> {
@@ -111,14 +111,14 @@ interface PublishMessageOptions extends Omit<StreamOptions, 'qos'> {
   /** Destination, including the topic. */
   url: string;
   payload: Uint8Array;
-  /** QoS of MQTT; default 1. */
+  /** MQTT QoS; default 1. */
   qos?: 0 | 1 | 2;
   retain?: boolean;
   signal?: AbortSignal;
 }
 
 export const publishedSchema = z.object({
-  /** URL at which the message can be read, without credentials. */
+  /** URL where the message can be read, without credentials. */
   url: z.string(),
   topic: z.string(),
   bytes: z.int(),
@@ -135,7 +135,7 @@ async function publishMessage(options: PublishMessageOptions): Promise<Published
   const { url, payload, qos = 1, retain = false, signal } = options;
   signal?.throwIfAborted();
   const { scheme, path } = parseStreamUrl(url);
-  // The path of such a URL is not a topic, but lines and objects still need one.
+  // The path of such a URL is not a topic, but messages written as lines or objects still need one.
   const topic = pathless.has(scheme) ? 'aiot' : path;
   const sink = await openSink(url, options);
   try {
@@ -154,15 +154,15 @@ async function publishMessage(options: PublishMessageOptions): Promise<Published
   };
 }
 
-/** Number of messages per write, if there is no rate. */
+/** Number of messages per write if there is no rate. */
 const together = 500;
 
 interface PublishManyOptions extends Omit<StreamOptions, 'key'> {
   /** Destination; a topic in it applies to all messages. */
   url: string;
-  /** Content: lines of a file or of stdin, one payload repeatedly, or a template (see tail/template.ts) with `{n}` and `$time`. */
+  /** The content: lines of a file or of stdin, one payload repeated, or a template (see tail/template.ts) with `{n}` and `$time`. */
   what: { lines: AsyncIterable<Buffer[]>; where: string } | { payload: Uint8Array } | { template: string };
-  /** Ends after this number of messages; absent = all lines, or endless. */
+  /** Number of messages to publish; absent = all lines, or no end. */
   count?: number;
   /** Messages per second; 0 = as fast as possible. */
   rate: number;
@@ -257,7 +257,7 @@ async function* mapped<T, U>(
 const lineFeed = 10;
 const carriageReturn = 13;
 
-/** Maximum length of a line, bytes. A file with a longer line is not a file of messages. */
+/** Maximum length of a line, bytes. A file with a longer line is not considered a file of messages. */
 const longest = 64 * 1024 * 1024;
 
 /** The lines of a file; `.gz` is decompressed. @throws AIOT_FILE_NOT_FOUND */
@@ -267,7 +267,7 @@ async function linesOfFile(path: string): Promise<AsyncIterable<Buffer[]>> {
   return linesOf(path.endsWith('.gz') ? file.pipe(createGunzip()) : file, path);
 }
 
-/** Non-empty lines as bytes, without their ends; one batch per chunk. @throws AIOT_FILE_MALFORMED */
+/** Yields the non-empty lines as bytes, without line endings; one batch per chunk. @throws AIOT_FILE_MALFORMED */
 async function* linesOf(input: Readable, where: string): AsyncGenerator<Buffer[]> {
   let rest: Buffer = Buffer.alloc(0);
   try {
@@ -304,7 +304,7 @@ async function* linesOf(input: Readable, where: string): AsyncGenerator<Buffer[]
  * message; anything else is a payload, byte for byte.
  */
 function messageOfLine(line: Buffer, where: string): OutgoingMessage {
-  // Avoids parsing most lines, which cannot be message lines.
+  // Avoids parsing lines that cannot be message lines, which most are.
   if (line[0] !== 0x7b || !line.includes('"topic"') || !line.includes('"payload"'))
     return { topic: '', payload: line };
   try {
@@ -340,7 +340,7 @@ export function withTopics(
     messages.map((message) => {
       const topic = topicOf({ topic: message.topic, source: '' });
       if (topic !== '' || (path !== '' && !pathless.has(scheme))) return { ...message, topic };
-      // Lines and objects need a topic, but its name does not matter.
+      // Messages written as lines or objects need a topic, but its name does not matter.
       if (pathless.has(scheme)) return { ...message, topic: 'aiot' };
       throw new AiotError('AIOT_USAGE', `${scheme}: the message has no topic, and the URL names none`, {
         next: `Add a topic to the URL: ${scheme}://HOST/TOPIC`,

@@ -21,7 +21,7 @@ export interface RedisClient {
   set(values: Readonly<Record<string, string>>, ttlMs?: number): Promise<void>;
   /** Runs the commands in one transaction. @returns one reply per command */
   run(commands: readonly RedisCommand[]): Promise<unknown[]>;
-  /** Resolves once pending commands are done. */
+  /** Closes the connection. Resolves once pending commands are done. */
   close(): Promise<void>;
 }
 
@@ -73,14 +73,14 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
     disableOfflineQueue: true,
     pingInterval: pingMs,
   });
-  // The error itself is not needed: the failing command reports it, and `onState` the lost connection.
+  // The error itself is not needed, because the failing command reports it, and `onState` reports the lost connection.
   client.on('error', () => open && !client.isReady && options.onState?.('disconnected'));
   client.on('ready', () => options.onState?.('connected'));
-  // A server that accepts the connection and sends nothing would otherwise keep the process alive for half a minute.
+  // A server that accepts the connection but sends nothing would otherwise keep the process alive for half a minute.
   onAbort(options.signal, () => client.isOpen && client.destroy());
   try {
     await client.connect();
-    // Without a password, connecting sends no request: the PING shows whether the server accepts us.
+    // Without a password, connecting sends no request, so the PING shows whether the server accepts us.
     await client.ping();
     open = true;
   } catch (error) {
@@ -120,7 +120,7 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
   };
 }
 
-/** The first error reply of a transaction, because the library's own error only gives the number of errors. */
+/** The first error reply of a transaction, because the library's own error contains only the number of errors. */
 function firstOf(error: unknown): unknown {
   return error instanceof Error && 'replies' in error && Array.isArray(error.replies)
     ? (error.replies.find((reply) => reply instanceof Error) ?? error)
@@ -130,9 +130,9 @@ function firstOf(error: unknown): unknown {
 const shape = {
   /** How a message is stored: as the key's value, the last item of a list, an entry of a stream, or a message on a channel. */
   as: z.enum(['value', 'list', 'stream', 'channel']).optional(),
-  /** Time after the last message at which the key expires. */
+  /** Time from the last message until the key expires. */
   ttl: queryDuration.optional(),
-  /** Maximum number of entries of a list or a stream: the oldest are removed. */
+  /** Maximum number of entries of a list or a stream; the oldest are removed. */
   length: queryCount.optional(),
   /** Number of the database; default 0. */
   db: queryCount.optional(),
@@ -201,7 +201,7 @@ const passing = new Set([
 /**
  * Converts an error of @redis/client to a coded one.
  * @param reply whether it is the server's own reply
- * @param endpoint without credentials
+ * @param endpoint the server's address without credentials
  */
 function redisError(error: unknown, endpoint: string, reply: boolean): AiotError {
   if (error instanceof AiotError) return error;

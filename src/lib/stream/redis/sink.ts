@@ -52,7 +52,7 @@ function commandsOf(
   const expiry: RedisCommand[] = ttlMs === undefined ? [] : [['PEXPIRE', name, String(ttlMs)]];
   switch (as) {
     case 'value':
-      // Only the last message matters, because each one replaces the value.
+      // Only the last message matters, because each message replaces the value.
       if (messages.at(-1)?.tombstone) return [['DEL', name]];
       return [['SET', name, payloads.at(-1)!, ...(ttlMs === undefined ? [] : ['PX', String(ttlMs)])]];
     case 'list': {

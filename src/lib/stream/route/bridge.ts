@@ -87,8 +87,8 @@ export function bridgeRoute(options: BridgeOptions): Route {
 }
 
 /**
- * Name of the route between two addresses, such as `mqtt-to-kafka-1a2b3c`. The same pair of addresses always gets the same name, so the
- * names of the Kafka group and of the service stay the same.
+ * Name of the route between two addresses, such as `mqtt-to-kafka-1a2b3c`. The same pair of addresses always gets the same name, so
+ * that the names of the Kafka group and of the service do not change.
  */
 function bridgeName(from: string, to: string): string {
   const [source, target] = [parseStreamUrl(from), parseStreamUrl(to)];
@@ -115,9 +115,9 @@ function defined(fields: Record<string, unknown>): Record<string, unknown> {
 }
 
 interface InstallOptions {
-  /** NAME in the service's name `aiot-NAME`. */
+  /** The NAME in the service's name `aiot-NAME`. */
   name: string;
-  /** The command of `aiot` to run, and its arguments. */
+  /** The `aiot` command to run, and its arguments. */
   words: readonly string[];
   /** All addresses in `words`: sources, sinks, then others. An address with a secret is rejected. */
   urls: readonly string[];
@@ -208,11 +208,11 @@ interface UnitOptions {
   secrets?: string;
   /** User of a system service. */
   user?: string;
-  /** Working directory, to which relative paths refer. */
+  /** Working directory, which relative paths refer to. */
   folder: string;
 }
 
-/** Text of the unit (systemd.unit(5), systemd.service(5)). */
+/** The text of the unit (systemd.unit(5), systemd.service(5)). */
 export function unitText({
   description,
   command,
@@ -229,7 +229,7 @@ export function unitText({
     Unit: [
       `Description=${unitValue(description)}`,
       ...(scope === 'system' ? ['Wants=network-online.target', 'After=network-online.target'] : []),
-      // The service is restarted without limit, because outages can last any length of time.
+      // The service is restarted without limit, because outages can last arbitrarily long.
       'StartLimitIntervalSec=0',
     ],
     Service: [

@@ -14,13 +14,13 @@ export const testedRoutesSchema = z.object({
       route: z.string(),
       name: z.string(),
       passed: z.boolean(),
-      /** The difference between expectation and result: `expected … got …`. */
+      /** The difference between the expectation and the result, such as `expected … got …`. */
       why: z.string().optional(),
     }),
   ),
   passed: z.int(),
   failed: z.int(),
-  /** Routes without a case. */
+  /** Names of the routes without a test case. */
   untested: z.array(z.string()),
 });
 export type TestedRoutes = z.output<typeof testedRoutesSchema>;

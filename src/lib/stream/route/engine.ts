@@ -31,7 +31,7 @@ interface EngineOptions {
   targets: readonly Target[];
   deadLetter: Outlet | undefined;
   counts: Counts;
-  /** When aborted, `take` stops waiting for room: messages that do not fit stay with their source. */
+  /** When aborted, `take` stops waiting for room, and messages that do not fit stay with their source. */
   stop: AbortSignal;
 }
 
@@ -41,14 +41,14 @@ export interface Engine {
   take(batch: readonly Delivery[]): Promise<void>;
   /**
    * Applies the route's policy to a message that one target rejects. Other targets receive the message regardless.
-   * @param seen keys of that target
+   * @param seen the keys that were sent to that target
    */
   refused(part: Part, error: unknown, seen?: Seen): void;
   /** Number of messages that were read from the sources and are still being processed. */
   readonly pending: number;
 }
 
-/** Limits of the work in progress: enough for several batches, and at most 32 MB of pictures. */
+/** Limits for the work in progress, which allow for several batches, and at most 32 MB of pictures. */
 const most = { batches: 4, messages: 4000, bytes: 32 * 1024 * 1024 };
 
 /** Number of messages that are transformed concurrently if expressions are asynchronous. Output keeps arrival order. */
@@ -173,8 +173,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 type Result = { made: readonly Made[]; key: string | undefined } | { error: unknown };
 
 /**
- * Header for the deduplication key. JetStream itself drops a message whose id it has seen (docs.nats.io, "Message Deduplication"). In
- * other sinks, a route looks up the key.
+ * Header for the deduplication key. JetStream itself drops a message whose id it has seen (docs.nats.io, "Message Deduplication"). For
+ * other sinks, the route looks up the key.
  */
 const idHeader = (url: string) => (/^nats/.test(url) ? 'Nats-Msg-Id' : dedupeHeader);
 
@@ -194,7 +194,7 @@ function withoutCommands(made: Made): Made {
   };
 }
 
-/** @param id header for the deduplication key, for sinks with exactlyOnce */
+/** @param id name of the header for the deduplication key, for sinks with exactlyOnce */
 function outgoing(made: Made, topic: string, id?: string, key?: string): Part['message'] {
   const { payload, headers, tombstone, retain, of } = made;
   const withKey: readonly Header[] | undefined =
@@ -213,7 +213,10 @@ function outgoing(made: Made, topic: string, id?: string, key?: string): Part['m
   };
 }
 
-/** Expiry time for these headers, ms since 1970. Messages with an interval of 0 are sent unchanged, because they would expire at once. */
+/**
+ * Expiry time according to the headers, ms since 1970. Messages with an interval of 0 are sent unchanged, because they would expire
+ * immediately.
+ */
 function expiryOf(headers: readonly Header[] | undefined): Pick<Part['message'], 'expires'> {
   const value = headers?.find(([name]) => name === mqttHeaders.messageExpiryInterval)?.[1];
   const seconds = typeof value === 'string' && /^\d{1,10}$/.test(value) ? Number(value) : 0;
@@ -235,7 +238,7 @@ function deadPart(message: Message, error: unknown, route: Route): Omit<Part, 'f
   };
 }
 
-/** Compiles the deduplication key's expression; keys are text. A message for which it has no result has no key, and is always sent. */
+/** Compiles the deduplication key's expression; keys are text. A message without a result has no key, and is always sent. */
 async function dedupeKeyOf(
   route: Route,
 ): Promise<((message: Message) => string | undefined | Promise<string | undefined>) | undefined> {
@@ -258,7 +261,7 @@ async function dedupeKeyOf(
   };
 }
 
-/** Limits the amount in progress: above the limit, the caller waits. */
+/** Limits the amount of work in progress. Above the limit, the caller waits. */
 interface Gate {
   readonly messages: number;
   enter(bytes: number): void;

@@ -10,8 +10,8 @@ import { duration } from './schema.js';
 import type { OpenProcessor } from './types.js';
 
 /**
- * Detects faces in pictures: each one is passed on as a gray PNG with the topic `faces`, and its score and box in headers.
- * Accepts pictures of `camera:` and `pictures:`, raw or compressed, and those of any other source.
+ * Detects faces in pictures. Each face is passed on as a gray PNG with the topic `faces`, and its score and box in headers.
+ * Accepts raw and compressed pictures from `camera:`, `pictures:`, and any other source.
  */
 export const openFaces: OpenProcessor = async (settings) => {
   const wanted = readFacesSettings(settings);
@@ -67,23 +67,23 @@ function headersOf({ headers = [], topic }: Message, face: { score: string; box:
 /** Settings of a route's `through: {faces: {…}}`. */
 const facesSettings = z.strictObject({
   model: z.enum(faceModelNames).default('sparse'),
-  /** Lowest score of a face, 0…1; absent = the model's default. */
+  /** Minimum score of a face, 0…1; absent = the model's default. */
   minScore: z.number().min(0.05).max(0.99).optional(),
-  /** Factor for reducing pictures before detection: see DetectorOptions. */
+  /** Factor for reducing pictures before detection (see DetectorOptions). */
   zoom: z.number().min(1).max(4).default(1),
-  /** Margin on each side, as a share of the face's width or height; 0 = from brow to chin. */
+  /** Margin on each side, as a share of the face's width or height; 0 = from eyebrows to chin. */
   margin: z.number().min(0).max(2).default(0),
   /** Longest side of the output, pixels; absent = the size in the picture. */
   size: z.int().min(8).max(4096).optional(),
   /** Maximum number of faces per picture. If there are more, those with the highest scores are used. */
   most: z.int().min(1).default(100),
-  /** How often a face that stays in place is sent, such as 1s; 0 = in each picture. */
+  /** How often a face that stays in place is sent, such as 1s; 0 = for each picture. */
   every: duration.default(0),
 });
 
 type FacesSettings = z.output<typeof facesSettings>;
 
-/** @throws AIOT_ROUTE_INVALID naming the setting */
+/** @throws AIOT_ROUTE_INVALID with the name of the setting */
 function readFacesSettings(settings: Readonly<Record<string, unknown>>): FacesSettings {
   const result = facesSettings.safeParse(settings);
   if (result.success) return result.data;
@@ -96,7 +96,7 @@ function readFacesSettings(settings: Readonly<Record<string, unknown>>): FacesSe
 /** Intersection over union (IoU) above which two boxes in consecutive pictures are the same face. */
 const same = 0.3;
 
-/** How long a face may be undetected and still count as the same, ms. */
+/** How long a face may be undetected and still be considered the same, ms. */
 const patience = 2_000;
 
 /** Limits how often a face that stays in place is sent. */

@@ -23,7 +23,7 @@ export async function loadRoutes(file: string, variables: Variables = {}): Promi
   return parseRoutes(await readText(file), file, { environment: process.env, ...variables });
 }
 
-/** Like `loadRoutes`, but for a text. `file` is used in error messages and for relative paths. @throws AIOT_ROUTE_INVALID */
+/** Like `loadRoutes`, but takes the file's text. `file` is used in error messages and for relative paths. @throws AIOT_ROUTE_INVALID */
 export function parseRoutes(text: string, file: string, variables: Variables = {}): Route[] {
   const { routes } = parseYaml(text, file, routeFileSchema, {
     code: 'AIOT_ROUTE_INVALID',
@@ -38,7 +38,7 @@ export function parseRoutes(text: string, file: string, variables: Variables = {
   return Object.entries(routes).map(([name, route]) => absolute({ ...route, name }, folder));
 }
 
-/** A route created by a program, such as by `stream bridge`. @throws AIOT_ROUTE_INVALID */
+/** Validates a route created by a program, for example by `stream bridge`. @throws AIOT_ROUTE_INVALID */
 export function routeOf(name: string, given: Record<string, unknown>, folder = process.cwd()): Route {
   const parsed = routeSchema.safeParse(given);
   if (!parsed.success) {
@@ -83,7 +83,7 @@ function absoluteUrl(url: string, folder: string): string {
   return `${before.replace(/\/*$/, '')}//${resolve(folder)}/${rest}`;
 }
 
-/** Values for `${NAME}`. Explicit settings take precedence over the environment. */
+/** The values for `${NAME}`. Explicit settings take precedence over the environment. */
 export interface Variables {
   set?: Readonly<Record<string, string>>;
   environment?: Readonly<Record<string, string | undefined>>;
@@ -92,8 +92,8 @@ export interface Variables {
 const pattern = /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g;
 
 /**
- * Replaces `${NAME}` and `${NAME:-default}` in all texts of a file's values; `$${` stands for `${`. As in a shell, the default is used if
- * the variable is missing or empty. Other uses of `${` are unchanged, because `${…}` is a grouping in JSONata.
+ * Replaces `${NAME}` and `${NAME:-default}` in all strings of a file's values; `$${` stands for `${`. As in a shell, the default is used
+ * if the variable is missing or empty. Other uses of `${` are unchanged, because `${…}` groups values in JSONata.
  */
 export function fillVariables(
   value: unknown,
@@ -188,7 +188,7 @@ export const listedRoutesSchema = z.object({
       does: z.array(z.string()),
       onError: z.string(),
       tests: z.int(),
-      /** Messages waiting on disk, by sink. */
+      /** Messages waiting on disk, for each sink. */
       spools: z.array(
         z.object({ path: z.string(), messages: z.int(), bytes: z.int(), limit: z.int(), damaged: z.int() }),
       ),
@@ -198,7 +198,7 @@ export const listedRoutesSchema = z.object({
 
 export type ListedRoutes = z.output<typeof listedRoutesSchema>;
 
-/** Describes the routes of a file and the contents of their spools. Nothing is run. @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID */
+/** Describes the routes of a file and the contents of their spools. Runs nothing. @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID */
 export async function listRoutes(file: string, variables: Variables = {}): Promise<ListedRoutes> {
   const routes = await loadRoutes(file, variables);
   return {

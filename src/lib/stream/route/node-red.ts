@@ -9,7 +9,7 @@ import type { PresetName } from './schema.js';
 export const importedRoutesSchema = z.object({
   /** Name, source and destination of each route. */
   routes: z.array(z.object({ name: z.string(), from: z.string(), to: z.string() })),
-  /** Nodes that cannot be converted. */
+  /** Nodes that could not be converted. */
   leftOut: z.array(z.object({ node: z.string(), reason: z.string() })),
   notes: z.array(z.string()),
   yaml: z.string(),
@@ -98,7 +98,7 @@ const harmless: Record<string, string> = {
 const configuration =
   /^(tab|group|subflow|mqtt-broker|tls-config|http proxy|global-config|.*[kK]afka[- ][bB]roker.*|kafka-client)$/;
 
-/** State of the search along one path, from a source through nodes to a sink. */
+/** State of the search along one path from a source through nodes to a sink. */
 interface Way {
   steps: Steps;
   visited: readonly string[];
@@ -195,13 +195,13 @@ function routeOf(from: string, to: string, { where, map, topic }: Steps): Import
       ? {}
       : { where: where.length > 1 ? where.map((one) => `(${one})`).join(' and ') : (where[0] as string) }),
     ...(map === undefined ? {} : { map }),
-    // If the sink specifies a topic, Node-RED uses that and ignores msg.topic.
+    // If the sink specifies a topic, Node-RED uses it and ignores msg.topic.
     ...(topic === undefined || hasTopic ? {} : { topic }),
     to,
   };
 }
 
-/** Name of a route: the label of the tab, or else `SOURCE-to-SINK`. */
+/** Name of a route: the tab's label, or else `SOURCE-to-SINK`. */
 function nameOf(flow: Flow, source: FlowNode, sink: FlowNode): string {
   const tab = field(flow.nodes.get(source.z ?? ''), 'label');
   const text =
@@ -224,7 +224,7 @@ function named(all: readonly { name: string; route: ImportedRoute }[]): Record<s
   return routes;
 }
 
-/** The address of the source or sink for a node, or the reason why there is none. */
+/** The address of the source or sink for a node, or the reason there is none. */
 type Endpoint = { url: string; notes?: string[] } | { reason: string };
 
 const qosOf = (node: FlowNode) => {
@@ -244,7 +244,9 @@ function mqttBroker(flow: Flow, node: FlowNode): string | undefined {
   return `${scheme}://${host}:${field(broker, 'port') || '1883'}`;
 }
 
-/** The brokers that a node refers to: a list in `hosts` in node-red-contrib-kafka-node and kafka-manager, a text in other packages. */
+/**
+ * The brokers that a node refers to: a list in `hosts` in node-red-contrib-kafka-node and kafka-manager, or a string in other packages.
+ */
 function kafkaBroker(flow: Flow, node: FlowNode): string | undefined {
   const broker = flow.nodes.get(field(node, 'broker', 'client', 'kafkaBroker')) ?? node;
   const { hosts } = broker;
@@ -394,7 +396,10 @@ function expressionOf(value: unknown, kind: string | undefined): string | undefi
   }
 }
 
-/** A property of Node-RED's message as an expression: `payload.a` becomes `a`, `payload` becomes `$`, and `topic` becomes `$topic`. */
+/**
+ * Converts a property of Node-RED's message to an expression: `payload.a` becomes `a`, `payload` becomes `$`, and `topic` becomes
+ * `$topic`.
+ */
 function property(path: string): string | undefined {
   if (path === 'payload') return '$';
   if (path === 'topic') return '$topic';
@@ -402,7 +407,7 @@ function property(path: string): string | undefined {
   return /^payload\.[A-Za-z_][\w.]*$/.test(path) ? path.slice('payload.'.length) : undefined;
 }
 
-/** Rewrites a Node-RED expression, whose root is the message, to one whose root is the payload; undefined if that is not possible. */
+/** Rewrites a Node-RED expression, whose root is the message, to one whose root is the payload; undefined if it cannot be rewritten. */
 function rewritten(text: string): string | undefined {
   if (/_msgid|\$flowContext|\$globalContext|\$env\b|\$moment/.test(text)) return undefined;
   return text
@@ -449,7 +454,7 @@ function addTopicChange(rule: Rule, steps: Steps, reasons: string[], place: stri
 
 const comparisons: Record<string, string> = { eq: '=', neq: '!=', lt: '<', lte: '<=', gt: '>', gte: '>=' };
 
-/** The condition of one output of a switch node, or why it cannot be converted. */
+/** The condition of one output of a switch node, or the reason it cannot be converted. */
 function switchCondition(node: FlowNode, output: number): { where: string } | { reason: string } {
   const rules = Array.isArray(node.rules) ? (node.rules as Rule[]) : [];
   const of =
@@ -539,12 +544,12 @@ export function parseFlow(text: string, file: string): Flow {
   return { nodes: new Map(parsed.data.map((node) => [node.id, node])) };
 }
 
-/** A node in messages, such as `mqtt in "sensors" (a1b2c3)`. */
+/** The name of a node in messages, such as `mqtt in "sensors" (a1b2c3)`. */
 function nodeText({ type, name, id }: FlowNode): string {
   return name ? `${type} "${name}" (${id})` : `${type} (${id})`;
 }
 
-/** A text field of a node; '' if it has none. */
+/** The text in a field of a node; '' if there is none. */
 function field(node: FlowNode | undefined, ...names: string[]): string {
   for (const name of names) {
     const value = node?.[name];

@@ -22,7 +22,7 @@ interface OutletOptions extends WriterOptions {
   onFailure: (error: unknown) => void;
 }
 
-/** Writes a route's messages to one sink: in batches, one write at a time, each retried until the sink or the spool has it. */
+/** Writes a route's messages to one sink in batches, one write at a time, each retried until the sink or the spool has taken it. */
 export interface Outlet {
   /** Resolves once the sink is open, or if a spool can store messages instead. @throws permanent errors, such as a wrong address */
   ready(): Promise<void>;
@@ -45,7 +45,7 @@ export function createOutlet(options: OutletOptions): Outlet {
   /** Ends the wait for a fuller batch. */
   let hurry: (() => void) | undefined;
   let hurried = false;
-  /** The outlet is ending: messages in the spool stay there. */
+  /** Whether the outlet is ending. Messages in the spool then stay there. */
   let leaving = false;
   /** The reason why the spool currently accepts no messages; undefined if it does. */
   let full: string | undefined;
@@ -62,7 +62,7 @@ export function createOutlet(options: OutletOptions): Outlet {
     } catch (error) {
       if (!giveUp.aborted) options.onFailure(error);
     }
-    // Cleared in the same turn as the last check of the queue, so that messages that arrive later restart the work.
+    // Cleared in the same event loop turn as the last check of the queue, so that messages arriving later restart the work.
     working = undefined;
   }
 
@@ -196,14 +196,14 @@ interface WriterOptions {
   exactlyOnce: boolean;
   /** Handles a message that the sink rejects permanently; undefined = it is retried indefinitely. */
   refused?: (part: Part, error: unknown) => void;
-  /** Once aborted, messages that cannot be written immediately are given up. */
+  /** Once aborted, messages that cannot be written immediately are abandoned. */
   giveUp: AbortSignal;
   onChange: () => void;
-  /** Called with the number of messages whose write is retried. */
+  /** Called with the number of messages in a write that is retried. */
   onRetry: (messages: number) => void;
 }
 
-/** Writes to one sink until it has the messages. One call at a time. */
+/** Writes to one sink until it has the messages. There must be only one call at a time. */
 interface Writer {
   /**
    * Resolves once the sink is open; with `goOn`, even if the sink is currently unreachable.
@@ -211,8 +211,8 @@ interface Writer {
    */
   ready(goOn: boolean): Promise<void>;
   /**
-   * Resolves once the sink has stored or permanently rejected all messages, or `instead` has taken them. `instead` is called after the
-   * first failure.
+   * Resolves once the sink has stored or permanently rejected all messages, or `instead`, which is called after the first failure, has
+   * taken them.
    */
   write(parts: readonly Part[], instead?: Instead): Promise<void>;
   close(): Promise<void>;
@@ -224,7 +224,7 @@ type Instead = (parts: readonly Part[]) => Promise<void>;
 /** Number of consecutive failures after which the sink is reopened. */
 const reopenAfter = 5;
 
-/** Limits for closing a sink, which may wait for a peer that never responds; ms. */
+/** How long closing a sink may take, ms, because it may wait for a peer that never responds. */
 const closeMs = { gentle: 30_000, givenUp: 2000 };
 
 /** Assumed maximum difference between a sink's clock and ours, ms. */
@@ -239,7 +239,7 @@ function createWriter(options: WriterOptions): Writer {
   let written = 0;
   let withoutHeaders = 0;
   let expired = 0;
-  /** Keys of messages whose write has failed. They may have arrived nevertheless. */
+  /** Keys of messages whose write has failed. These may have arrived nevertheless. */
   const doubted = new Set<string>();
   /** Keys found at the sink in the last lookup of doubtful messages. */
   let found = new Set<string>();
