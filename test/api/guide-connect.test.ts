@@ -21,7 +21,7 @@ it('the server’s fingerprint is checked on each connection, even if a TLS sess
     for (let i = 0; i < 3; i++) {
       const { body } = await request(`https://127.0.0.1:${port}/`, { dispatcher: agent });
       expect(await body.text()).toBe('there');
-      // The session ticket for the next connection arrives after the response.
+      // The TLS session ticket for the next connection arrives after the response.
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   } finally {

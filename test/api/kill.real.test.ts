@@ -67,7 +67,7 @@ async function disturb(
   return told;
 }
 
-/** Checks that every version is complete, that at most one is in production, and that each finished pull verifies. */
+/** Checks that every version is complete, that at most one is in production, and that each completed pull can be verified. */
 async function isWhole(client: RegistryClient): Promise<ModelVersion[]> {
   const versions = await client.models.versions('tiny');
   for (const { name, version } of versions) await fetchModel(client, { name, version }, null);
@@ -111,7 +111,7 @@ it('models stay complete after kill -9 during pushes, promotions, pulls and remo
     const present = new Set(versions.map(({ digest }) => digest.slice('sha256:'.length)));
     const files = await readdir(join(folder, 'platform', 'blobs', 'sha256'), { recursive: true });
     const left = files.flatMap((name) => /[0-9a-f]{64}$/.exec(name) ?? []).filter((hex) => !present.has(hex));
-    // Only blobs that were uploaded but not yet pushed may be left, at most one per kill.
+    // Only blobs that were uploaded but not yet pushed may be left over, at most one per kill.
     expect(left.length).toBeLessThanOrEqual(round + 1);
     await client.close();
   }

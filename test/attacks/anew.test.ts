@@ -9,7 +9,9 @@ import { signModel } from '../../src/lib/model/publish/push.js';
 import { pushTiny } from '../support/bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
-/** A malicious platform: it serves a forged manifest, and records the manifests that it is asked to publish. */
+/**
+ * A malicious platform that serves a forged manifest, and records the manifests that it is asked to publish.
+ */
 interface Liar {
   client: RegistryClient;
   published: Manifest[];

@@ -99,7 +99,7 @@ describeReal('systemd', 'systemd’s own parser', () => {
     (_, write) => {
       const unit = join(dir, 'x.service');
       for (const path of ['/srv/a\\', '/srv/a\\\\', '/srv/a b \\', '/srv/a ']) {
-        // A marker follows each line. systemd reports every marker except one that the line before it has swallowed.
+        // A marker follows each line. systemd reports every marker except those swallowed by the previous line.
         const written = write(path)
           .split('\n')
           .filter((line) => !line.startsWith('['));

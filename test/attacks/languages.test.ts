@@ -20,7 +20,7 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
 describe('Telegram', () => {
   const token = '123456:AA-bb_cc';
-  /** The requests that the Bot API receives for these messages. */
+  /** Returns the requests that the Bot API receives for these messages. */
   async function told(query: string, messages: { topic: string; payload: Buffer }[]) {
     const server = await startHttp((_, response) => {
       response.writeHead(200, { 'content-type': 'application/json' }).end('{"ok":true,"result":{}}');
@@ -53,7 +53,7 @@ describe('Telegram', () => {
     for (const [index, { type, body }] of heard.entries()) {
       const form = await new Response(new Uint8Array(body), { headers: { 'content-type': type } }).formData();
       expect([...form.keys()]).toEqual(['chat_id', 'caption', 'photo']);
-      // In a multipart form, line ends are sent as CRLF.
+      // In a multipart form, line endings are sent as CRLF.
       const caption = String(form.get('caption')).replaceAll('\r\n', '\n');
       expect(caption).toBe(lines[index]!.replaceAll('\r\n', '\n'));
     }

@@ -50,7 +50,7 @@ it('a text entry of a backup that states more than 256 MiB is rejected before it
   const told = async (bytes: number) => {
     const tar = Buffer.from(writeArchive([{ name: names.head, data: Buffer.from('{}') }]));
     tar.write(`${bytes.toString(8).padStart(11, '0')}\0`, 124);
-    // The checksum is computed with spaces in its own field (POSIX.1-2017, ustar).
+    // The checksum is computed with spaces in place of its own field (POSIX.1-2017, ustar).
     tar.fill(' ', 148, 156);
     const sum = tar.subarray(0, 512).reduce((all, byte) => all + byte, 0);
     tar.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);

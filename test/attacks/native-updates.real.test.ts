@@ -9,7 +9,9 @@ import { nativeVictims } from '../support/native-victim.js';
 import { describeReal } from '../support/real.js';
 import { expectRefused, Heard, twoKeys, updateAttacks } from '../support/update-attacks.js';
 
-/** Time limit of an attack, ms. In real time, a device retries after a broken connection, and allows a slow one a minute. */
+/**
+ * Time limit of an attack, ms. In real time, a device retries after a broken connection, and allows a minute for a slow one.
+ */
 const attackMs = 90_000;
 
 describeReal('native', 'the firmware core', () => {

@@ -94,7 +94,7 @@ describeReal('native', 'root and timestamp attacks on the firmware core', () => 
       }
     }
 
-    /** An expiry time that has passed, but is still ahead of the clock that was set back. */
+    /** An expiry time that has passed, but is still in the future for the clock that was set back. */
     const ended = () => Date.now() - back / 2;
     it.each([
       [

@@ -11,7 +11,7 @@ import { isKnown } from '../../src/lib/platform/backup/format.js';
 import { nameTemplate } from '../../src/lib/stream/file/template.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
-/** Names that attempt to escape from the folder that they are put in. */
+/** Names that attempt to escape from the folder where they are placed. */
 const climbing = [
   ...['..', '.', '../x', '../../etc/passwd', 'a/../../x', '/etc/passwd', 'a/..', './/../x', '.../../x'],
   ...['..\\x', 'C:\\x', '\\\\host\\x', 'a\0b', '..\0', '\u0000', '%2e%2e/x', '..%2fx', '~/x', '-rf', '.ssh'],
@@ -31,7 +31,7 @@ function codeOf(read: () => unknown): string | undefined {
 const entry = { label: null, device: null, rateHz: 1, startedAt: null, samples: 1, sha256: 'a'.repeat(64) };
 const listing = (id: string) => ({ spec: 'aiot-dataset/1', fields: ['x'], recordings: [{ id, ...entry }] });
 
-/** Inputs whose names become parts of a path. Each function returns whether it accepts the name. */
+/** Inputs with names that become parts of a path. Each function returns whether it accepts the name. */
 const doors: [door: string, lets: (name: string) => boolean][] = [
   ['the name of a device, model, context or recording', (name) => namePattern.test(name)],
   ['a recording in dataset.json', (name) => listingSchema.safeParse(listing(name)).success],
@@ -88,7 +88,7 @@ describe('the platform', () => {
   });
   afterAll(() => own.stop());
 
-  /** Sends the path verbatim, because `request` does not normalize it. */
+  /** Sends the path verbatim; `request` does not normalize it. */
   const ask = (path: string) =>
     new Promise<[number, string]>((done, failed) => {
       const { hostname, port } = new URL(own.platform.urls.http);

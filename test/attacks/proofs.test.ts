@@ -51,7 +51,7 @@ interface Offer {
 
 const told = async (id: string) => (await rolloutNow(own.client, id)).devices[0]!;
 
-/** Offers the model to the pump in a separate rollout. */
+/** Offers the model to the pump in a rollout of its own. */
 async function offer(policy: { requireProof?: boolean; soakMs?: number } = {}): Promise<Offer> {
   const pump = devices.pump!;
   const heard = pump.desired.length;

@@ -36,7 +36,7 @@ function untouched() {
 }
 afterEach(untouched);
 
-/** The value's own member of this name; inherited members do not count. */
+/** The value's own member of this name; inherited members are ignored. */
 const member = (value: unknown, name: string) =>
   Object.hasOwn(value as object, name) ? (value as Record<string, unknown>)[name] : 'not there';
 const message = (payload: string) => ({ topic: 't', payload: Buffer.from(payload) });

@@ -115,7 +115,7 @@ describe('the registry with separate keys', () => {
     const events: DeviceEvent[] = [];
     const made = forged(someBytes(1), operator);
     const trustMemory = trustInMemory();
-    // The device learns this state before the connection is hijacked.
+    // The device has seen this state before the connection is hijacked.
     await lab.attempt({ ...made, trustMemory });
     const clock = { now: () => past, sleep: async () => {} };
     const kept = await lab.own.client.trust.timestamp();

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 
 const root = join(import.meta.dirname, '../../src');
 
-/** Folders in which files may pass the switches on or read them. */
+/** Folders whose files may read the switches or pass them on. */
 const known = [...['lib/device/update', 'lib/device/virtual'], 'lib/api/rollouts'];
 
 it('no command, flag, setting or environment variable reaches the switches that disable checks', () => {

@@ -135,7 +135,7 @@ describe('YAML', () => {
       { out: { x: '{{workflow.name}}' } },
       { run: ['echo', '{{=1+1}}'] },
     ];
-    // A file that contains such text is written beside the template, under a key made from its path.
+    // A file that contains such text is written to the template's folder, under a key derived from its path.
     writeFileSync(join(dir, '{{inputs.parameters.x}}.csv'), '{{x}}');
     for (const more of steps) {
       const config = { name: 'own', pipeline: { steps: [{ name: 'one', ...of(more) }] } };
@@ -151,7 +151,9 @@ describe('YAML', () => {
 });
 
 describe('a shell', () => {
-  /** The words that a POSIX shell parses from the line. The shell runs in an empty folder, which must stay empty. */
+  /**
+   * Returns the words that a POSIX shell parses from the line. The shell runs in an empty folder, which must stay empty.
+   */
   function wordsOf(line: string): string[] {
     const empty = join(dir, 'empty');
     mkdirSync(empty, { recursive: true });
@@ -164,7 +166,7 @@ describe('a shell', () => {
   }
 
   it('parses each text as one word', () => {
-    // Backslashes are not quoted, for the shells of Windows, which use them in paths.
+    // Backslashes are not quoted, because Windows uses them in paths.
     for (const text of lines.filter((each) => !/^[\w\\/.]+$/.test(each)))
       expect(wordsOf(`a ${shellWord(text)} b`), text).toEqual(['a', text, 'b']);
   });

@@ -31,7 +31,7 @@ const battlefield = { operator: () => operator, mirror: () => lab.origin };
 const real = updateAttacks({ ...battlefield, bytesOf: motionBundle });
 const made = updateAttacks({ ...battlefield, bytesOf: someBytes });
 
-/** Monotonic time runs a thousand times faster; wall-clock time is real, and sleeps return immediately. */
+/** Monotonic time runs a thousand times faster, wall-clock time is real, and sleeps return immediately. */
 const fastClock: Clock = {
   now: () => Date.now(),
   monotonic: () => 1000 * performance.now(),
@@ -68,7 +68,7 @@ describe.each(Object.entries(real))('%s', (name, attack) => {
   it(`succeeds if ${off.join(' and ')} is not checked`, async () => {
     const { base: changes, make } = made[name] as UpdateAttack;
     const identity = { trust: identityFor(attack).trust };
-    /** The outcome on a device that runs the previous release. */
+    /** Returns the outcome on a device that runs the previous release. */
     const attempt = async (unchecked: readonly (typeof off)[number][]) => {
       const flash = newFlash();
       const base = goodFor(attack, operator, someBytes(5), { sequence: baseSequence, ...changes });

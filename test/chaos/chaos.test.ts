@@ -18,7 +18,7 @@ import { runProgram } from '../support/programs.js';
 const chaos = (...args: string[]) =>
   runProgram(process.execPath, ['--import', 'tsx', join(root, 'chaos', 'run.ts'), ...args], { cwd: root });
 
-/** The violations that an invariant reports. */
+/** Returns the violations that an invariant reports. */
 function reported(look: (report: (invariant: string, detail: string) => void) => void): string[] {
   const told: string[] = [];
   look((invariant, detail) => told.push(`${invariant}: ${detail}`));
@@ -106,7 +106,7 @@ describe('the invariants', () => {
     expect(see(`aiot_${'x'.repeat(43)}`)).toHaveLength(1);
     expect(see('TypeError: x\n    at run (file:///app/dist/lib/a.js:1:2)')).toHaveLength(1);
     expect(see('AIOT_BUG: it broke')).toHaveLength(1);
-    // A stack of Node itself is tolerated only if it could not open the program.
+    // A stack trace from Node itself is tolerated only if Node could not open the program.
     const nodesOwn = (file: string, from: string) =>
       `node:fs:448\n  ^\n\nError: EMFILE: too many open files, open '/app/${file}'\n    at async open (${from})\n    at async readFile (node:internal/fs/promises:1249:14)\n {\n`;
     expect(see(nodesOwn('bin/run.js', 'node:internal/fs/promises:637:25'))).toEqual([]);

@@ -21,12 +21,12 @@ const row = (port: string, changes: Partial<BoardRow> = {}): BoardRow => ({
   ...changes,
 });
 
-/** Long enough for loading listr2, which happens at the first list. */
+/** Long enough to load listr2, which happens for the first list. */
 const loading = 20_000;
 
 const size = { columns: 90, rows: 10 };
 
-/** The terminal's screen while the boards are written, and the events for programs. */
+/** Returns the terminal's screen while the boards are written, and the events for programs. */
 async function show(rows: BoardRow[], { terminal = size, awaited = rows.length } = {}) {
   const events: BoardRow[] = [];
   const screen = terminalOnStderr(terminal);
@@ -42,7 +42,7 @@ async function show(rows: BoardRow[], { terminal = size, awaited = rows.length }
   }
 }
 
-/** The printed lines and the events without a terminal. */
+/** Returns the lines and events printed without a terminal. */
 function tell(rows: BoardRow[], options: Partial<RowsOptions> = {}) {
   const events: BoardRow[] = [];
   const screen = terminalOnStderr();

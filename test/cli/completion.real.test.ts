@@ -40,7 +40,7 @@ const run = (program: string, args: string[]) =>
     },
   });
 
-/** The arguments with which a shell calls aiot when these lines are typed on a terminal. */
+/** Returns the arguments that a shell passes to aiot when these lines are typed on a terminal. */
 function typed(shell: string[], lines: string[]): string[] {
   const program = join(root, 'test', 'support', 'python', 'type_in_shell.py');
   const { stdout } = run('python3', [program, JSON.stringify([...lines, 'exit']), ...shell]);

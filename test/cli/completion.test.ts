@@ -168,8 +168,8 @@ describe('aiot completion', () => {
       expect(spawnSync('bash', ['--norc', '-c', text, script], { env }).status).toBe(0);
       return performance.now() - began;
     };
-    // The difference between the two is the time that the shell needs for a Tab. The fastest of several runs counts, because other tests
-    // run at the same time.
+    // The difference between the two is the time that the shell needs for a Tab. The fastest of several runs is used, because other
+    // tests run at the same time.
     const quickest = (call: string) => Math.min(...Array.from({ length: 7 }, () => run(call)));
     expect(quickest('_aiot') - quickest(':')).toBeLessThan(150);
   });

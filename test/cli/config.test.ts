@@ -16,7 +16,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Maps each name to its value, its source and its place. */
+/** Maps each name to its value, source and location. */
 async function explain(input: Partial<ExplainInput>) {
   const env = { AIOT_CONFIG_DIR: join(folder, 'config'), ...input.env };
   const { settings, unknown } = await explainSettings({ flags: {}, variables: [], ...input, env });

@@ -56,7 +56,7 @@ describe('an error on a terminal', () => {
   });
 });
 
-/** Every error with its catalogue text, and again for each subject that has its own next step. */
+/** Every error with its catalogue text, repeated for each subject that has its own next step. */
 const everyError = (Object.entries(catalogue) as [ErrorCode, CatalogueEntry][]).flatMap(
   ([code, { about, subjects = {} }]) =>
     [undefined, ...Object.keys(subjects)].map((subject) => ({

@@ -173,7 +173,7 @@ describe('a platform full of untrusted text', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** Runs all commands, and reports each character that a terminal would obey. */
+  /** Runs all commands, and reports each character that a terminal would interpret. */
   async function run(more: string[], judge: (text: string, command: string) => void) {
     for (const command of commands) {
       const { stdout, stderr } = await runCli([...command.split(' '), ...more]);

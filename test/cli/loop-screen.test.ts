@@ -19,7 +19,7 @@ function screenOf(columns?: number, rows = 24) {
   return { screen, notes, text: () => text };
 }
 
-/** Runs the loop of the tests on this screen for half a second. */
+/** Runs the tests' loop on this screen for half a second. */
 async function shown(screen: LoopScreen) {
   const { options } = fakeLoop(batchesOf(livelySamples(500), 25), undefined, { live: true, everyMs: 5 });
   const result = await runLoop({ ...options, ...screen.wiring, vote: 'none', forMs: 500 });

@@ -6,7 +6,7 @@ import { root } from '../support/cli.js';
 import { runProgram } from '../support/programs.js';
 import { describeReal } from '../support/real.js';
 
-/** Loaded before the program. It leaves only `LEFT` file handles free. */
+/** Loaded before the program, to leave only `LEFT` file handles free. */
 const exhaust = `
 const { execFileSync } = require('node:child_process');
 const { closeSync, openSync } = require('node:fs');
@@ -31,7 +31,8 @@ describeReal('prlimit', 'startup without free file handles', () => {
       { env: { LEFT: String(left) } },
     );
 
-  // With one handle, the program's first file does not load. With a few more, the code that shows errors does not load.
+  // With one handle, the program's first file cannot be loaded. With a few more, the code that shows errors cannot be
+  // loaded.
   it.each([1, 2, 4, 8])('reports the cause and the fix with %d handles left for loading', async (left) => {
     const { code, stdout, stderr } = await start(left, 'error', 'AIOT_USAGE');
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });

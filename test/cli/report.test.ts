@@ -14,7 +14,7 @@ beforeAll(async () => {
   const rows = (shift: number) => Array.from({ length: 60 }, (_, i) => `${(i % 17) + shift}`).join('\n');
   await writeFile(at('before.csv'), `x\n${rows(0)}\n`);
   await writeFile(at('after.csv'), `x\n${rows(9)}\n`);
-  // A stand-in for the desktop's opener, which records the file that it should show.
+  // A stand-in for the desktop's opener that records which file it should show.
   await writeFile(
     at('xdg-open'),
     `#!/bin/sh\nprintf %s "$1" > "${at('.opened')}.new" && mv "${at('.opened')}.new" "${at('.opened')}"\n`,

@@ -85,7 +85,7 @@ describe('a list of steps without a terminal', () => {
 });
 
 describe('a list of steps on a terminal', () => {
-  /** The output of the live list on stderr and stdout, and its error. */
+  /** Returns the output of the live list on stderr and stdout, and its error. */
   async function live(steps: Step[]): Promise<{ stdout: string; stderr: string; error: unknown }> {
     const seen = { stdout: '', stderr: '' };
     const own = { stdout: process.stdout.write, stderr: process.stderr.write };

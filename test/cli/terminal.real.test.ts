@@ -23,7 +23,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Runs the program on a terminal. `dialogue` pairs each expected text with the keys that are then typed. */
+/**
+ * Runs the program on a terminal. Each item of `dialogue` is an expected text and the keys to type after it.
+ */
 async function onTerminal(argv: string[], dialogue: string[][]) {
   const terminal = join(root, 'test', 'support', 'python', 'terminal.py');
   const command = [process.execPath, join(root, 'bin', 'dev.js'), ...argv];

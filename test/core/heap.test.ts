@@ -3,7 +3,7 @@ import { pathToFileURL } from 'node:url';
 import { expect, it } from 'vitest';
 import { root } from '../support/cli.js';
 
-/** Largest size of the young heap, bytes, while a separate process creates and keeps 1.5 million objects. */
+/** Returns the maximum size of the young heap, bytes, while a separate process creates and keeps 1.5 million objects. */
 function youngAfter(call: string): number {
   const core = pathToFileURL(`${root}/dist/lib/core/index.js`).href;
   const program = `
@@ -47,7 +47,7 @@ it('the young heap stays small although a thread starts', () => {
   const large = youngAfter(grown);
   expect(large).toBeGreaterThan(1.5 * small);
   const plain = youngAfter(`keepYoungHeapSmall(); await once(${thread}, 'exit');`);
-  // Node 20's V8 itself sets the growth factor back to 2: without that, withYoungHeapKept would not be needed.
+  // V8 in Node 20 resets the growth factor to 2. If it did not, withYoungHeapKept would not be needed.
   if (process.versions.node.startsWith('20.')) expect(plain).toBeGreaterThan(1.5 * small);
   else expect(plain).toBeLessThan(large / 1.5);
 });

@@ -21,7 +21,7 @@ const kinds = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('export') }),
 ]);
 
-/** Every issue code, with every form that its sentence has. */
+/** Every issue code, with every form of its sentence. */
 const table: [code: string, schema: z.ZodType, value: unknown, text: string][] = [
   ['invalid_type', at(z.string()), { field: 5 }, 'field: expected a string; got 5'],
   ['invalid_type', at(z.string()), {}, 'field: expected a string; got nothing'],

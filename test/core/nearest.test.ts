@@ -3,7 +3,7 @@ import { didYouMean, nearest } from '../../src/lib/core/text.js';
 
 describe('the nearest word', () => {
   it.each([
-    // One typo each: an extra character, a missing one, a wrong one, or two that are swapped.
+    // One typo each: an extra, missing or wrong character, or two swapped ones.
     ['pumpp', 'pump'],
     ['pum', 'pump'],
     ['punp', 'pump'],

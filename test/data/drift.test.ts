@@ -33,7 +33,7 @@ async function csv(name: string, header: string, rows: (string | number)[][]): P
   return file;
 }
 
-/** Writes rows `time, temperature, vibration, kind` at 10 Hz. `change` may alter each row. */
+/** Writes rows with `time, temperature, vibration, kind` at 10 Hz. `change` may alter each row. */
 async function sensor(
   name: string,
   seed: number,

@@ -16,7 +16,7 @@ let folder: string;
 let dir: string;
 const devices: MqttClient[] = [];
 
-/** The samples of a message: numbers that need many digits. */
+/** The samples of a message, which are numbers that need many digits. */
 const sampleOf = (recording: string, seq: number) =>
   Array.from({ length: 50 }, (_, i) => Math.sin(recording.length + seq + i / 50));
 

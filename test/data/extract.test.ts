@@ -99,7 +99,7 @@ it('data extract uses the project’s own data if the platform has only unlabele
   const project = await loadProject(at);
   const extract = (label: string | null, out: string) =>
     extractData({ project, from: 'auto', out: join(at, out), client: client(label), guide: null });
-  // If the project has no data of its own either, the platform's unlabeled recordings are requested.
+  // If the project has no data of its own, the platform's unlabeled recordings are requested.
   await expect(extract(null, 'none')).rejects.toThrow('the platform was asked');
   await mkdir(join(at, 'data', 'recordings'), { recursive: true });
   for (const name of ['up1', 'down1'])

@@ -9,7 +9,10 @@ import { runCli } from '../support/cli.js';
 let dir: string;
 const file = (name: string) => join(dir, name);
 const recordings = () => file('recordings');
-/** A person who walks at a pace that depends on `k`, or lies: gravity along another axis, and little movement. */
+/**
+ * A person who walks at a pace that depends on `k`, or who lies down, with gravity along another axis and little
+ * movement.
+ */
 const wave = (i: number, k: number, walking: boolean) =>
   walking
     ? [Math.sin(i / (6 + k)), 0.2 * Math.cos(i / 3), 1 + 0.3 * Math.sin((2 * i) / (6 + k))]

@@ -27,7 +27,7 @@ describeReal('recordings', 'the HAR recordings as a folder', () => {
     ).toEqual([
       'error shortcut repeats 15',
       'error shortcut resolution 15',
-      // Recordings for which the phone was carried in another position, and two in which it was bumped (listed in check.real.test.ts).
+      // Recordings with the phone in another position, and two in which it was bumped (listed in check.real.test.ts).
       'warning swapped  1',
       'warning swapped  1',
       'warning swapped  1',

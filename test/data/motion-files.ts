@@ -25,7 +25,7 @@ export function walk(seed: number, seconds = 40, pace = 1.9): Rows {
   return rows;
 }
 
-/** A sitting person: little more than sensor noise, near zero on two axes. */
+/** A sitting person, with little more than sensor noise, near zero on two axes. */
 export function rest(seed: number, seconds = 40): Rows {
   const random = seededRandom(seed);
   let drift = 0;

@@ -16,7 +16,7 @@ const rateHz = 200;
 const take = (state: (typeof motorStates)[number], seed: number, seconds = 20) =>
   simulateMotor({ state, seconds, rateHz, seed });
 const mean = (column: Float64Array) => column.reduce((sum, v) => sum + v, 0) / column.length;
-/** The power between two frequencies, and the frequency of the strongest line between them. */
+/** Returns the power between two frequencies, and the frequency of the strongest line between them. */
 const band = (column: Float64Array, lowHz: number, highHz: number) => {
   const fourier = createFourier(column.length);
   fourier.transform(column);

@@ -4,7 +4,8 @@ import { anovaOfMeans, mutualInformation, rankFeatures } from '../../src/lib/dat
 
 describe('ranking features', () => {
   it('computes the F statistic of a textbook example', () => {
-    // Wikipedia, One-way analysis of variance, example: F = 42 / 4.5 = 9.3 with 2 and 15 degrees of freedom.
+    // The example in Wikipedia, "One-way analysis of variance": F = 42 / 4.5 = 9.3 with 2 and 15 degrees of
+    // freedom.
     const groups = [
       [6, 8, 4, 5, 3, 4],
       [8, 12, 9, 11, 6, 8],

@@ -44,7 +44,7 @@ describe('resampling a whole recording', () => {
     const [column] = resampled([tone(rateHz)], rateHz, 16_000);
     const expected = tone(16_000);
     expect(Math.abs(column!.length - expected.length)).toBeLessThanOrEqual(1);
-    // Beyond its ends the signal is continued by constants, which a sine is not.
+    // Beyond its ends, the signal is continued by constants, whereas a sine is not constant.
     for (let i = 200; i < column!.length - 200; i++)
       expect(Math.abs(column![i]! - expected[i]!)).toBeLessThan(1e-4);
   });

@@ -97,7 +97,7 @@ describe('recording a stream', () => {
   });
 
   it.each([
-    // A message has the time of its first sample, so the span from the first message to the last one does not include the samples of the
+    // A message has the time of its first sample, so the span from the first message to the last does not include the samples of the
     // last one.
     ['3 s in batches of a second', [0, 1000, 2000], 50],
     ['4 s in batches of a second', [0, 1000, 2000, 3000], 50],

@@ -31,7 +31,7 @@ describe('aiot demo', () => {
     expect(result.model.macroF1.int8).toBeGreaterThanOrEqual(0.95);
     expect(result.model.macroF1.voted).toBeGreaterThanOrEqual(0.97);
     expect(Math.abs(result.model.macroF1.float - result.model.macroF1.int8)).toBeLessThanOrEqual(0.01);
-    // Metrics as high as these would not be credible without the interval, the folds and the stored metrics.
+    // Such high metrics would not be credible without the interval, the folds and the stored metrics.
     const { interval, heldOut, folds, originals } = result.model;
     expect(interval.high).toBeGreaterThanOrEqual(result.model.accuracy.int8);
     expect(interval.low).toBeLessThan(0.9);
@@ -71,7 +71,7 @@ describe('aiot demo', () => {
   it('stops at the gate if the labels are shuffled, and pushes nothing', async () => {
     const data = join(folder, 'shuffled');
     const names = (await readdir(sample)).filter((name) => name.endsWith('.csv')).sort();
-    // Rotating the names by half the list leaves hardly any label correct.
+    // After the names are rotated by half the list, hardly any label is correct.
     const half = Math.floor(names.length / 2);
     for (const [i, name] of names.entries()) {
       await cp(join(sample, name), join(data, names[(i + half) % names.length] ?? name));

@@ -35,7 +35,7 @@ metadata: { name: p, labels: { strimzi.io/cluster: k } }
 spec: { replicas: 2, roles: [broker] }
 `;
 
-/** The mistake, its file and text, then the rule, message and line of the finding. */
+/** Each mistake with its file and text, and the rule, message and line of the finding. */
 const mistakes: [string, string, string, rule: string, said: string, line: number][] = [
   [
     'a node port out of range',

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { root } from '../support/cli.js';
 
-/** The instructions with their words. Continued lines are joined, and comments are dropped. */
+/** Returns the instructions with their words. Continued lines are joined, and comments are dropped. */
 function instructions(text: string): { name: string; words: string }[] {
   const lines = text
     .replaceAll(/^\s*#.*\n/gm, '')

@@ -126,7 +126,9 @@ describeReal('tar', 'a packed image layout', () => {
       await once(registry, 'exit');
     });
 
-    /** Uploads blobs by POST and PUT, and manifests by PUT, as the distribution specification requires. */
+    /**
+     * Uploads blobs with POST and PUT, and manifests with PUT, as the distribution specification requires.
+     */
     const push = async (out: string, descriptor: Descriptor): Promise<number> => {
       const bytes = await readFile(join(dir, out, pathOf(descriptor)));
       const content = JSON.parse(bytes.toString()) as {

@@ -68,7 +68,7 @@ describeReal('mosquitto', 'Mosquitto with rendered files', () => {
       await mkdir(join(dir, folder), { recursive: true });
     for (const name of ['mosquitto.conf', 'start.sh']) {
       const text = here(await readFile(join(out, 'broker', name), 'utf8'));
-      // If it is started as root, Mosquitto switches to a user that cannot read the passwords. The container has only one user.
+      // When started as root, Mosquitto switches to a user that cannot read the passwords. The container has only one user.
       await writeFile(
         join(dir, 'mosquitto/aiot', name),
         name === 'mosquitto.conf' ? `user root\n${text}` : text,

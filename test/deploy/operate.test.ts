@@ -7,9 +7,9 @@ import { root, runCli } from '../support/cli.js';
 import { loose } from './systems.js';
 
 /**
- * Stand-ins for kubectl, docker and systemctl that record their calls and print the prepared output, so that these tests never reach
- * the real ones. The stand-in for openssl writes the files that `secrets.sh` requests; targets.real.test.ts runs that script with the
- * real openssl.
+ * Writes stand-ins for kubectl, docker and systemctl that record their calls and print prepared output, so that these tests never
+ * reach the real ones. The stand-in for openssl writes the files that `secrets.sh` requests; targets.real.test.ts runs that script
+ * with the real openssl.
  */
 async function standIns(dir: string): Promise<string> {
   const bin = join(dir, 'bin');

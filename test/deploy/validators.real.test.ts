@@ -43,7 +43,7 @@ afterAll(() => rm(dir, { recursive: true, force: true }));
 describeReal('k8s', 'kubeconform', () => {
   beforeAll(() => rendered('k3s'));
 
-  /** No package registry has schemas of the skipped kinds, which belong to Kustomize and Traefik. */
+  /** No package registry has schemas for the skipped kinds, which belong to Kustomize and Traefik. */
   const conform = (files: string[]) => {
     const location = join(k8sFolder, 'schemas');
     const { status, stdout, stderr } = spawnSync(
@@ -183,7 +183,7 @@ describeReal('systemd', 'systemd-analyze', () => {
     const files: string[] = [];
     for (const { name } of systems) {
       for (const file of await filesIn(folderOf(name, 'systemd'), /\.service$/)) {
-        // The units start Node from its path on another machine, so that path is replaced by the path of this machine's Node.
+        // The units start Node from its path on another machine, which is replaced by its path on this machine.
         const text = await readFile(file, 'utf8');
         await writeFile(file, text.replace('ExecStart=/usr/bin/node', `ExecStart=${process.execPath}`));
         files.push(file);
@@ -222,7 +222,7 @@ describeReal('nats', 'rendered configurations and scripts', () => {
   it('include only POSIX sh scripts', async () => {
     for (const target of targetNames) await rendered(target);
     const templates = await filesIn(join(root, 'templates/deploy'), /\.sh$/);
-    // Templates with values are checked as rendered, and with a word in place of each value.
+    // Templates with values are checked both as rendered and with a word in place of each value.
     const scripts = await filesIn(dir, /\.sh$/);
     for (const [index, path] of templates.entries()) {
       const text = readFileSync(path, 'utf8').replace(/<(?:each|when|end)\b[^>]*>/g, '');
@@ -266,7 +266,7 @@ describeReal('argo-lint', 'argo lint', () => {
       await writeFile(wrong, text.replace(right, mistake));
       expect(lint(wrong), mistake).toEqual({ status: 1, said: expect.stringContaining(said) });
     }
-    // Without the template that it refers to, the schedule is rejected.
+    // The schedule is rejected without the template that it refers to.
     expect(lint(cron).status).toBe(1);
   });
 });
@@ -297,7 +297,8 @@ describeReal('argo-lint', 'argo-events lint', () => {
     ['topic: control-message', 'topic: ""', 'topic'],
     ['eventSourceName: control-kafka', 'eventSourceName: ""', 'EventSourceName'],
     ['operation: submit', 'operation: sumbit', 'sumbit'],
-    // The schemas cannot express this rule: a webhook is updated by a rolling update, the others are recreated.
+    // The schemas cannot express this rule: a webhook is updated by a rolling update, and the others are
+    // recreated.
     [
       '  kafka:\n',
       '  webhook: { hook: { endpoint: /run, method: POST, port: "12000" } }\n  kafka:\n',

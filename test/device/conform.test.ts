@@ -167,7 +167,7 @@ const miscoded =
     if (out.channel !== 'reported' || error?.code !== code || !words.test(error.message ?? '')) return [out];
     return [{ ...out, message: { ...out.message, error: { ...error, code: 'AIOT_UPDATE_SIZE' } } }];
   };
-/** Reports the nth rollout that ends with a wrong signature under another code. */
+/** Reports the nth rollout that fails because of a wrong signature with another code. */
 const nthUnsigned = (n: number): Fault['says'] => {
   const rollouts = new Set<unknown>();
   const wrong = miscoded('AIOT_SIGNATURE_INVALID') ?? ((out: Outgoing) => [out]);
@@ -194,7 +194,7 @@ const on =
   (out) =>
     out.channel === channel ? change(out) : [out];
 
-/** One fault per check: a device with the fault fails that check and no other. */
+/** One fault per check. A device with the fault fails that check and no other. */
 const faults: Record<string, () => Fault> = {
   'presence-retained': () => ({ says: on('presence', (out) => [{ ...out, retain: false }]) }),
   'reported-retained': () => ({ says: on('reported', (out) => [{ ...out, retain: false }]) }),

@@ -13,7 +13,7 @@ const program = (seed: number) =>
 const [old, next] = [release(program(1), 1), release(program(2), 2)] as [Release, Release];
 const { desired, patch } = byDelta(next, old);
 
-/** A device that runs the old release, and its requests since then. */
+/** Returns a device that runs the old release, and its requests since then. */
 async function device(source: BundleSource) {
   const asked: { digest: string; from: number }[] = [];
   const watched: BundleSource = {

@@ -30,7 +30,7 @@ afterAll(async () => {
   await own.stop();
 });
 
-/** A policy that continues despite failures. */
+/** A policy that tolerates failures. */
 const borne = { waves: ['25%'], maxFailures: '100%', minSuccess: 0, attempts: 1 };
 
 async function forEsp32(seed: number): Promise<Release> {
@@ -39,7 +39,7 @@ async function forEsp32(seed: number): Promise<Release> {
   return { kind: 'model', name, version, sequence };
 }
 
-/** An image that, if `says` is set, describes its application as version 1.4.0. */
+/** Creates an image that, if `says` is set, describes its application as version 1.4.0. */
 async function firmwareOf(bytes: number, says = false): Promise<Release> {
   const path = join(own.folder, `app-${bytes}.bin`);
   await writeFile(
@@ -115,7 +115,8 @@ async function under(
 }
 
 /**
- * Waits until the rollout has ended or paused; after a minute it fails and lists the devices that have not finished.
+ * Waits until the rollout has ended or paused. After a minute, it fails and lists the devices that have not
+ * finished.
  */
 async function ended(id: string): Promise<void> {
   const signal = AbortSignal.timeout(60_000);
@@ -155,7 +156,7 @@ describe('a fleet of simulated devices', () => {
     const first = await forEsp32(11);
     const second = await forEsp32(12);
     await under([first], {}, {}, async () => {
-      // On a busy machine it takes more than a second until every device of a wave has reported.
+      // On a busy machine, it takes more than a second until every device of a wave has reported.
       const shadow = { ms: 4000, minWindows: 10, maxLatency: 1000 };
       const policy = { waves: ['25%'], shadow };
       const { id } = await client.rollouts.start({ releases: [second], selector: 'type=esp32', policy });
@@ -184,7 +185,7 @@ describe('a fleet of simulated devices', () => {
         ...{ state: 'COMMITTED', model: { name: 'tiny' }, config: { name: 'press', version: 1 } },
         firmware: { name: 'press', version: '1.4.0', release: { name: 'app', version: first.version } },
       });
-      // The next program boots like the first one, also on devices whose power was cut in between.
+      // The next program boots like the first one, even on devices whose power was cut in between.
       const request = { releases: [second], selector: 'type=esp32', policy: borne };
       const { id } = await client.rollouts.start(request);
       for await (const { rollout } of client.rollouts.watch(id)) if (rolloutHasEnded(rollout)) break;

@@ -40,7 +40,7 @@ async function offer(bytes: Uint8Array, firmware?: FirmwareTraits) {
   return reports.at(-1)!;
 }
 
-/** The label for the float model's output, according to the bundle's threshold. */
+/** Returns the label for the float model's output, according to the bundle's threshold. */
 function wordsOf(answer: AnswerSpec, classes: string[], output: Float32Array, row: number[]) {
   const input = standardized(row);
   const error = output.reduce((sum, x, i) => sum + (x - (input[i] ?? 0)) ** 2, 0) / output.length;

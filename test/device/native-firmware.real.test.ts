@@ -92,7 +92,8 @@ describeReal('native', 'over-the-air firmware for a self-replacing program', () 
       '--json',
     ]);
     expect(back).toMatchObject({ code: 0, json: { version: 2, sequence: 2 } });
-    // The device downloads a patch if the platform has created one in time, and otherwise the whole program. It rejects neither.
+    // The device downloads a patch if the platform has created one in time, and otherwise the whole program. It must reject
+    // neither.
     const forward = await deploy('aiot-device@2');
     expect(forward.code).toBe(0);
     const [taken] = (forward.json as { devices: { delta?: { error: unknown } }[] }).devices;
@@ -115,7 +116,7 @@ describeReal('native', 'over-the-air firmware for a self-replacing program', () 
     const rolledBack = { code: 1, state: 'rolledBack', error: { code: 'AIOT_UPDATE_TRIAL' } };
     expect(await update('aiot-device-exits')).toMatchObject({ version: 3, ...rolledBack });
     expect(running()).toMatchObject({ version: expect.stringMatching(/-next$/), release: { version: 1 } });
-    // The previous program booted after each of the trials.
+    // The previous program has booted after each of the trials.
     expect(events.filter(({ event }) => event === 'booted').length - boots).toBe(3);
   }, 300_000);
 
@@ -194,7 +195,7 @@ describeReal('native', 'over-the-air firmware for a self-replacing program', () 
       await device.connect();
       await expect.poll(() => running(), { timeout: 10_000 }).toBeDefined();
     };
-    // Starting another program is like flashing a board by cable: it is adopted, and kept across restarts.
+    // Starting another program is like flashing a board by cable: the program is adopted, and kept across restarts.
     for (let starts = 0; starts < 2; starts++) {
       await start('aiot-device-unfit');
       expect(running()).toMatchObject({ version: expect.stringMatching(/-unfit$/), release: null });

@@ -44,7 +44,7 @@ describeReal('native', 'a native device after a key rotation', () => {
     await device.connect();
   }
 
-  /** The result on the device of a rollout of this seed, signed by this key. */
+  /** Returns the result on the device of a rollout of this seed, signed with this key. */
   async function rollOut(client: RegistryClient, device: string, seed: number, key: string) {
     const bundle = motionBundle(seed);
     await client.blobs.put(digestOf(bundle), bundle);

@@ -154,7 +154,7 @@ describeReal('native', 'the native virtual device on a platform', () => {
       await device.connect();
     }
     const [ended] = (await rolloutEnd(own.client, id)).devices;
-    // Three restarts during its trial also end the update; in both cases the device runs and reports the result.
+    // Three restarts during its trial also end the update. In both cases, the device runs and reports the result.
     expect(ended?.state === 'committed' || ended?.error?.code === 'AIOT_UPDATE_TRIAL').toBe(true);
     expect(events.filter(({ event }) => event === 'booted')).toHaveLength(kills + 1);
   }, 60_000);
@@ -182,7 +182,7 @@ describeReal('native', 'the native virtual device on a platform', () => {
     });
     const unknown = { ok: false, error: { code: 'AIOT_COMMAND_UNKNOWN' } };
     expect(await ask({ id: '3', command: 'dance' })).toMatchObject(unknown);
-    // There are no replies to an expired command, a repeated one and one without an id, so the next reply is for the
+    // There are no replies to expired commands, repeated ones, and those without an id, so the next reply is for the
     // command after them.
     const silent = [
       { id: '4', command: 'ping', expires: 1 },

@@ -48,7 +48,7 @@ describe('a virtual device on a platform', () => {
     await own.stop();
   });
 
-  /** Pushes a bundle and rolls it out to all devices; resolves with the device's part of the ended rollout. */
+  /** Pushes a bundle and rolls it out to all devices. Resolves with the device's part of the ended rollout. */
   async function rollOut(bundle: Uint8Array, changes: Partial<UnsignedManifest> = {}) {
     const { client, key } = own;
     await client.blobs.put(digestOf(bundle), bundle);
@@ -153,7 +153,7 @@ describe('a virtual device on a platform', () => {
       ok: false,
       error: { code: 'AIOT_COMMAND_UNKNOWN' },
     });
-    // There are no replies to an expired command and a repeated one, so the next reply is for the command after them.
+    // There are no replies to expired and repeated commands, so the next reply is for the command after them.
     const silent = [
       { id: '4', command: 'ping', expires: 1 },
       { id: '1', command: 'ping' },

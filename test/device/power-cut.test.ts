@@ -41,7 +41,7 @@ async function update(flash: Flash, from: BundleSource, desired: Desired) {
 }
 
 /**
- * Byte offsets at which to cut an update: the first, second and last byte of each write and erase, the end, and 150
+ * Byte offsets where an update is cut: the first, second and last byte of each write and erase, the end, and 150
  * random ones.
  */
 async function interestingBytes(from: BundleSource, desired: Desired): Promise<number[]> {

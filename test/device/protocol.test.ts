@@ -63,7 +63,7 @@ describe('docs/reference/schemas/protocol', () => {
     expect(validate.errors).toBeNull();
   });
 
-  /** Each member of each example that its schema defines; the test replaces it by an invalid value. */
+  /** Each schema-defined member of each example. The test replaces it with an invalid value. */
   const wrong = examples.flatMap(({ name, text }) =>
     Object.keys(JSON.parse(text) as object)
       .filter((member) => member in (schemas[name] as unknown as { shape: object }).shape)

@@ -24,7 +24,7 @@ describeReal('native', 'device simulate --native', () => {
   let dir: string;
 
   beforeAll(async () => {
-    // The program is shared by the test files, but contexts and identities belong to this one.
+    // The program is shared by all test files, but contexts and identities belong to this one.
     const program = await nativeProgram();
     expect(existsSync(program)).toBe(true);
     own = await testPlatform();
@@ -112,7 +112,7 @@ describeReal('native', 'device simulate --native', () => {
     await mkdir(identity);
     await provisionDevice({ client: own.client, name: 'motor-2', type: 'virtual', out: identity });
     const program = await nativeProgram();
-    // Its input stays open, so that only the exit of its parent can end it.
+    // Its input stays open, so that only its parent's exit can end it.
     const child = spawn(program, [identity, '--stay'], { stdio: ['pipe', 'pipe', 'inherit'] });
     await new Promise((resolve) => child.stdout.once('data', resolve));
     await expect

@@ -14,7 +14,7 @@ changed[9000] = 1;
 const next = release(changed, 2);
 const { desired: withPatch, patch } = byDelta(next, old);
 
-/** Delivers blobs in pieces of `piece` bytes, each after `ms` milliseconds; a connection ends after `most` pieces. */
+/** Delivers blobs in pieces of `piece` bytes, each after `ms` milliseconds. A connection ends after `most` pieces. */
 function dripping(piece: number, ms: number, only?: string, most = Number.POSITIVE_INFINITY) {
   let time = 0;
   const whole = memorySource([old, next], piece, [patch]);

@@ -23,7 +23,7 @@ afterAll(() => own.stop());
 
 const others = ['a', 'b', 'c'];
 
-/** Rolls out a model of these fields to a device; resolves with its version once the device runs it. */
+/** Rolls out a model for these fields to a device. Resolves with its version once the device runs it. */
 async function rollOut(device: string, fields: readonly string[]): Promise<number> {
   const bundle = motionBundle(++seed, 'right', fields);
   const { client, key } = own;
@@ -84,7 +84,7 @@ describe('a simulated device whose model does not fit its source', () => {
       const second = await rollOut(name, fields);
       await expect.poll(() => device.predictedBy().at(-1), { timeout: 10_000 }).toBe(second);
 
-      // Repeats this in the middle of a recording.
+      // The same in the middle of a recording.
       const third = await rollOut(name, others);
       await expect
         .poll(device.warnings, { timeout: 10_000 })

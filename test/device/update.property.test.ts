@@ -12,12 +12,12 @@ const traits = { type: 'virtual', slotBytes: 1000, ...ownFirmware };
 const digest = (n: number) => `sha256:${n.toString(16).padStart(64, '0')}`;
 const startMs = 1_700_000_000_000;
 
-/** A device as plain values: its flash keeps persisted records, and its slots keep downloads. */
+/** A device as plain values. Its flash keeps persisted records, and its slots keep downloads. */
 class World {
   flash: DeviceRecord = blankRecord;
   /** Digest of the actual bytes in each slot; null if erased or incomplete. */
   truth: [string | null, string | null] = [null, null];
-  /** Digests that were read back and whose golden vectors all passed. */
+  /** Digests that were read back and passed all golden vectors. */
   readonly proven = new Set<string>();
   job: Extract<UpdateEffect, { attempt: number }> | null = null;
   state: UpdateMachine;
@@ -37,7 +37,7 @@ class World {
     this.perform(booted.effects, Number.POSITIVE_INFINITY);
   }
 
-  /** Performs the first `limit` effects; fewer than all of them simulates a power cut. */
+  /** Performs the first `limit` effects. Performing fewer than all of them simulates a power cut. */
   perform(effects: UpdateEffect[], limit: number) {
     for (const effect of effects.slice(0, limit)) {
       if (effect.type === 'persist') this.persist(effect.record);

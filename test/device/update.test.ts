@@ -101,7 +101,7 @@ describe('an update', () => {
     return { name: 'model.aiot', digest: digestOf(bytes(2)), bytes: 9000, ...changes };
   }
 
-  /** A device that runs sequence 5 with a floor of 3. */
+  /** Creates a device that runs sequence 5 with a floor of 3. */
   async function settled(): Promise<Flash> {
     const flash = newFlash();
     await take(flash, release(bytes(1), 5, { floor: 3 }));

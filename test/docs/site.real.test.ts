@@ -92,7 +92,7 @@ describeReal('chromium', 'the documentation site in a browser, from file://', ()
         expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth'), path).toBe(0);
         expect(await page.evaluate('getComputedStyle(document.body).backgroundColor')).toBe(ground);
         expect(troubles).toEqual([]);
-        // Last, because axe requests the style sheet, which the page's policy refuses.
+        // This comes last, because axe requests the style sheet, which the page's policy blocks.
         await expectAccessible(page);
         await context.close();
       }

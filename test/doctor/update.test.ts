@@ -15,7 +15,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** An npm with this response that records its arguments. */
+/** Creates an npm that runs this script and records its arguments. */
 async function npm(script: string): Promise<void> {
   const program = join(folder, 'npm');
   await writeFile(program, `#!/bin/sh\necho "$@" >>"$(dirname "$0")/asked"\n${script}\n`);

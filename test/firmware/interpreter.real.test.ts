@@ -23,7 +23,7 @@ const makers = { ...architectures, ...engineKinds };
 const kinds = Object.keys(makers) as (keyof typeof makers)[];
 const [files, networks, runs] = long ? [200, 20, 500] : [40, 4, 50];
 
-/** Timeout of a test, ms: with sanitizers, models run slowly on a busy machine. */
+/** Timeout of a test, ms. With sanitizers, models run slowly on a busy machine. */
 const timeout = long ? 600_000 : 180_000;
 
 /** Whether a model has int8 inputs and outputs. */

@@ -5,7 +5,7 @@ import { root } from '../support/cli.js';
 
 const firmware = join(root, 'firmware');
 
-/** Text of a C file without comments and without strings, except the names of included files. */
+/** Text of a C file without comments and strings, except the names of included files. */
 function codeOf(text: string): string {
   return text
     .replace(/\/\*[\s\S]*?\*\/|\/\/[^\n]*/g, ' ')
@@ -21,8 +21,8 @@ const sources = new Map(
 );
 
 /**
- * Included files of our own: beside the file, or below `aiot/`. Headers of the system, the chip and the project are
- * excluded.
+ * Included files of our own, either in the file's folder or below `aiot/`. Headers of the system, the chip and the
+ * project are excluded.
  */
 function includesOf(name: string): string[] {
   const named = [...(sources.get(name) ?? '').matchAll(/^\s*#include "([^"]+)"/gm)].map(

@@ -9,7 +9,7 @@ export interface StreamUrl {
   scheme: string;
   /** The address shown in messages and errors, without credentials, topic and query. */
   endpoint: string;
-  /** Host of the peer with its port; several are separated by commas. Empty for local schemes such as `file:` and `serial:`. */
+  /** Host of the peer, with its port; several hosts are separated by commas. Empty for local schemes such as `file:` and `serial:`. */
   host: string;
   username: string | undefined;
   password: string | undefined;
@@ -26,9 +26,9 @@ const localSchemes = new Set(['camera', 'exec', 'file', 'pictures', 'serial', 's
 const foreignQuery = new Set(['http', 'https']);
 
 /**
- * Parses `scheme://[user:password@]host[:port]/path[?name=value&…]`. This is not a WHATWG URL: the path is a topic or a key in its
- * broker's notation. `#` does not start a fragment (MQTT filters contain it), and `>`, `+`, `{n}` are taken literally. Escapes such as
- * `%23` are decoded; a `?` in a topic is written `%3F`. For http and https, whose query belongs to the server, settings follow a `#` instead.
+ * Parses `scheme://[user:password@]host[:port]/path[?name=value&…]`. This is not a WHATWG URL: the path is a topic or a key in its broker's
+ * notation. `#` does not start a fragment, because MQTT filters contain it, and `>`, `+`, `{n}` are literal. Escapes such as `%23` are
+ * decoded; a `?` in a topic must be written as `%3F`. For http and https, whose query belongs to the server, settings follow a `#` instead.
  * @throws AIOT_STREAM_URL, without the URL, which may contain a password
  */
 export function parseStreamUrl(url: string): StreamUrl {
@@ -85,7 +85,7 @@ function decoded(text: string, endpoint: string): string {
   }
 }
 
-/** A setting that is `true` or `false`; its name alone means true. */
+/** A setting that is `true` or `false`; the name alone means true. */
 export const queryBoolean = z
   .enum(['true', 'false', '1', '0'])
   .transform((text) => text === 'true' || text === '1');
@@ -98,7 +98,7 @@ export const queryCount = z
 
 /**
  * Reads and validates the settings in a URL's query. Settings that are not in `shape` are rejected.
- * @throws AIOT_STREAM_URL naming the parameter and the valid ones
+ * @throws AIOT_STREAM_URL with the name of the parameter and the valid ones
  */
 export function readQuery<Shape extends z.ZodRawShape>(
   url: StreamUrl,
@@ -127,7 +127,7 @@ const secretName =
 /** An address inside another address, such as a camera's URL or the value of a setting. */
 const within = /[a-z][a-z0-9+.-]*:\/\/.*$/i;
 
-/** A secret found in an address: its kind, and its location; never the secret itself. */
+/** The kind and location of a secret found in an address, but never the secret itself. */
 export interface FoundSecret {
   what: 'a password' | 'a name or token' | 'a secret';
   /** Endpoint of the address that contains the secret; for a secret in an inner address, the inner endpoint. */
@@ -138,8 +138,8 @@ export interface FoundSecret {
 
 /**
  * Finds a secret in an address: before the `@`, in a setting, in the query of an http address, or in an inner address (`camera:rtsp://…`,
- * `?replyTo=…`). A user name without a password counts too, because a NATS token and some brokers' secrets have that form. Undefined if
- * there is none.
+ * `?replyTo=…`). A user name without a password is considered a secret too, because NATS tokens and some brokers' secrets have that form.
+ * Undefined if there is none.
  * @throws AIOT_STREAM_URL
  */
 export function secretIn(url: string): FoundSecret | undefined {
@@ -155,7 +155,10 @@ export function secretIn(url: string): FoundSecret | undefined {
   return inner === undefined ? undefined : secretIn(inner);
 }
 
-/** An address for display: endpoint and path, without credentials, settings, and the query of an http address. @throws AIOT_STREAM_URL */
+/**
+ * An address for display, with the endpoint and path, but without credentials, settings, and the query of an http address. @throws
+ * AIOT_STREAM_URL
+ */
 export function shownUrl(url: string): string {
   const { endpoint, path } = parseStreamUrl(url);
   const place = path.replace(/([a-z]+:\/\/)([^/@\s]*@)?([^\s?]*)(\?\S*)?/gi, '$1$3');

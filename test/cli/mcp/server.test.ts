@@ -38,7 +38,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** The result of a call. The client validates its structured content against the tool's schema. */
+/** Returns the result of a call. The client validates its structured content against the tool's schema. */
 async function call(name: string, given: Record<string, unknown> = {}) {
   const { content, structuredContent, isError } = await client.callTool({ name, arguments: given });
   const [{ text }] = content as [{ text: string }];
@@ -49,7 +49,7 @@ async function call(name: string, given: Record<string, unknown> = {}) {
   };
 }
 
-/** The id of the call for which a refusal requests approval. */
+/** The id of the call in a refusal that requests approval. */
 const idIn = (text: string) => /aiot mcp approve ([0-9a-f]{8})/.exec(text)?.[1] ?? '';
 
 describe('MCP tools', () => {
@@ -153,7 +153,7 @@ describe('a call that makes changes', () => {
 });
 
 describe('the MCP server', () => {
-  /** A server to which a test sends raw messages. */
+  /** Starts a server for raw messages. */
   function raw(more: Record<string, string> = {}) {
     const child: ChildProcessWithoutNullStreams = spawn(process.execPath, serverLine, {
       cwd: folder,
@@ -216,7 +216,7 @@ describe('the MCP server', () => {
     say(request(6, 'ping'));
     expect(await hear()).toMatchObject({ id: 6 });
     const fifth = hear();
-    // Several times as long as a command takes that need not wait.
+    // Several times as long as a command takes when it need not wait.
     expect(await Promise.race([fifth, delay(3_000, 'nothing')])).toBe('nothing');
     say({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 2 } });
     expect(await fifth).toMatchObject({ id: 5, result: { structuredContent: { exit: 0 } } });

@@ -404,7 +404,7 @@ function createWriter(options: WriterOptions): Writer {
   };
 }
 
-/** The message as it is sent now: its expiry interval is reduced by the time that it waited here or in the spool. */
+/** The message as it is sent now, with its expiry interval reduced by the time that it waited here or in the spool. */
 function sentNow({ message }: Part): OutgoingMessage {
   const { expires, ...sent } = message;
   if (expires === undefined) return message;
@@ -417,7 +417,7 @@ function sentNow({ message }: Part): OutgoingMessage {
 /** Deduplication keys that were sent to one sink within a time window. */
 export interface Seen {
   /**
-   * Returns true if the key is new: it then belongs to this flight. Otherwise the flight is done once the first message with this key has
+   * Returns true if the key is new; it then belongs to this flight. Otherwise the flight is done once the first message with this key has
    * arrived, which may be immediately.
    */
   claim(key: string, flight: Flight): boolean;
@@ -435,10 +435,10 @@ interface Entry {
   waiting: Flight[] | undefined;
 }
 
-/** Maximum number of keys remembered, whatever the window: about 150 MB of short keys. */
+/** Maximum number of keys to remember, regardless of the window; about 150 MB of short keys. */
 const mostKeys = 1_000_000;
 
-/** @param now ms since 1970 */
+/** @param now the clock, ms since 1970 */
 export function createSeen(windowMs: number, now: () => number = Date.now): Seen {
   // A Map keeps insertion order, so its first keys are the oldest.
   const entries = new Map<string, Entry>();

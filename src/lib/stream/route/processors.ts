@@ -3,7 +3,7 @@ import type { OpenProcessor } from './types.js';
 
 /**
  * `through: number` numbers messages in the header `number`, starting at 1 or at the N of `through: {number: {from: N}}`. The count is
- * not stored: it starts again with the route.
+ * not stored, so it starts over whenever the route starts.
  */
 export const openNumber: OpenProcessor = async (settings) => {
   const { from = 1, ...others } = settings;

@@ -22,11 +22,11 @@ import {
 } from './types.js';
 
 /**
- * Runs routes until their sources have no more messages, or `signal` is aborted: then reading stops, and messages already read are
+ * Runs routes until their sources have no more messages or `signal` is aborted. Reading then stops, and messages already read are
  * written and acknowledged. Each message is acknowledged to its source once every sink (or spool) has stored it. Lost connections are
  * retried. If one route cannot continue, the others are stopped as if the signal had been aborted.
- * @param routes a file, or routes of `loadRoutes` and `routeOf`
- * @throws AIOT_ROUTE_INVALID; AIOT_ROUTE_MESSAGE; permanent errors of opening
+ * @param routes a file, or routes from `loadRoutes` or `routeOf`
+ * @throws AIOT_ROUTE_INVALID; AIOT_ROUTE_MESSAGE; permanent errors while opening
  */
 export async function runRoutes(
   routes: string | readonly Route[],
@@ -108,7 +108,7 @@ interface RunningRoute {
 
 const defaultDrainMs = 10_000;
 
-/** @param stop reading stops when it is aborted @throws the errors of loading the processor, decoder and spool */
+/** @param stop stops reading when aborted @throws the errors of loading the processor, decoder and spool */
 async function openRoute(
   route: Route,
   options: Omit<RunRoutesOptions, 'signal' | 'onState'>,

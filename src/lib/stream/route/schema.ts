@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { parseDuration } from '../../core/time.js';
 
-/** A message in a route's test case. A string in `payload` is text, any other value JSON; bytes are given in `hex`. */
+/** A message in a route's test case. A string in `payload` is text, and any other value is JSON; bytes are given in `hex`. */
 const given = {
   topic: z.string().optional(),
   payload: z.unknown().optional(),
@@ -25,9 +25,9 @@ const oneOrMore = <T extends z.ZodType>(item: T) =>
 const routeCaseSchema = z.strictObject({
   name: z.string().min(1),
   in: oneOrMore(inputMessage),
-  /** Messages sent to the sinks, in order; none = the message is filtered out. */
+  /** Messages sent to the sinks, in order; empty = the message is filtered out. */
   out: z.array(outputMessage).default([]),
-  /** For a case that must fail: text that the error must contain. */
+  /** For a case that must fail: a text that the error must contain. */
   error: z.string().optional(),
 });
 
@@ -110,7 +110,7 @@ export const duration = z.string().transform((text, context) => {
 
 /** One route in the form of its file. */
 export const routeSchema = z.strictObject({
-  /** Preset: defaults for well-known topic layouts. */
+  /** Preset with defaults for a well-known topic layout. */
   preset: z.enum(presetNames).optional(),
   from: oneOrMore(z.string().min(1)),
   decode: decodeSchema.prefault('auto'),
@@ -118,7 +118,7 @@ export const routeSchema = z.strictObject({
   where: expression.optional(),
   /** Built-in processor, which converts a message to any number of messages. Later steps receive its results. */
   through: throughSchema.optional(),
-  /** The new payload; absent = unchanged, byte for byte. A string becomes text, any other value JSON. */
+  /** The new payload; absent = unchanged, byte for byte. A string becomes text, and any other value becomes JSON. */
   map: expression.optional(),
   /** Whether a list returned by `map` becomes several messages. */
   each: z.boolean().default(false),
@@ -172,7 +172,7 @@ interface Preset {
 /**
  * OpenMQTTGateway publishes messages received by its radios as JSON on
  * `BASE/GATEWAY/{BT,433,RTL_433,IR,LORA,Pilight,RF,SRFB,…}toMQTT[/DEVICE]`, besides `SYStoMQTT` (about itself), `LWT` (text) and
- * `commands/#`: docs.openmqttgateway.com, "MQTT topics". Bluetooth messages have the sender in the topic's last level, without
+ * `commands/#` (see docs.openmqttgateway.com, "MQTT topics"). Bluetooth messages contain the sender in the topic's last level, without
  * colons, and in `id`. The output adds `gateway` and `radio` to the message's fields, and has the sending device as its key.
  */
 const openMqttGateway: Preset = {
@@ -187,7 +187,9 @@ const openMqttGateway: Preset = {
 
 const presets: Record<PresetName, Preset> = { openmqttgateway: openMqttGateway };
 
-/** A route's fields, completed by those of its preset. Anything that is not a route is returned unchanged for the schema to reject. */
+/**
+ * Completes a route's fields with those of its preset. Anything that is not a route is returned unchanged for the schema to reject.
+ */
 export function withPreset(route: unknown): unknown {
   if (route === null || typeof route !== 'object' || Array.isArray(route)) return route;
   const { preset: named, from } = route as { preset?: unknown; from?: unknown };

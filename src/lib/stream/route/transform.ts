@@ -9,7 +9,7 @@ import type { Processor, Route } from './types.js';
 /** One message that a route has produced. */
 export interface Made {
   payload: Uint8Array;
-  /** Undefined = the topic of the sink's address, or else that of the original message. */
+  /** The topic; undefined = the topic in the sink's address, or else that of the original message. */
   topic: string | undefined;
   key: Uint8Array | undefined;
   headers: readonly Header[] | undefined;
@@ -21,7 +21,7 @@ export interface Made {
 
 export interface Transform {
   /**
-   * Returns the messages for the sinks; none = filtered out. Asynchronous only if an expression or a processor is.
+   * Returns the messages for the sinks; empty = filtered out. It is asynchronous only if an expression or a processor is.
    * @throws errors caused by the message
    */
   (message: Message): readonly Made[] | Promise<readonly Made[]>;
@@ -56,7 +56,10 @@ function after<T, R>(value: T | Promise<T>, then: (value: T) => R | Promise<R>):
   return value instanceof Promise ? value.then(then) : then(value);
 }
 
-/** Interprets the result of a condition like JSONata's $boolean: true, a number other than 0, a non-empty text, list or object. */
+/**
+ * Interprets the result of a condition like JSONata's $boolean. These are true: true, a number other than 0, and a non-empty string, list
+ * or object.
+ */
 function isTrue(value: unknown): boolean {
   if (Array.isArray(value)) return value.some(isTrue);
   if (value !== null && typeof value === 'object') return Object.keys(value).length > 0;
@@ -143,7 +146,7 @@ function withHeaders(
   return [...kept, ...made];
 }
 
-/** A payload: text and bytes unchanged, anything else as JSON. */
+/** Converts a value to a payload: text and bytes unchanged, anything else as JSON. */
 function bytesOf(value: unknown, text: string): Buffer {
   if (typeof value === 'string') return Buffer.from(value);
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.length);
@@ -168,9 +171,9 @@ const families: Record<string, Family> = {
 };
 
 /**
- * The topic of a message at a sink, if the route has no `topic`. If the URL has a topic, which the sink adds itself, it is empty;
- * otherwise it is the message's topic in the sink's notation. A URL topic that ends in `#` (MQTT) or `>` (NATS) is a prefix:
- * `sensors/1` goes to `site/#` as `site/sensors/1`. For files, HTTP and other sinks without topics, it is the message's topic unchanged.
+ * The topic of a message at a sink, if the route has no `topic`. It is empty if the URL has a topic, which the sink adds itself; otherwise
+ * it is the message's topic in the sink's notation. A URL topic that ends in `#` (MQTT) or `>` (NATS) is a prefix: `sensors/1` goes to
+ * `site/#` as `site/sensors/1`. For files, HTTP and other sinks without topics, it is the message's topic unchanged.
  */
 export function topicAt(url: string): (message: Pick<Message, 'topic' | 'source'>) => string {
   const { scheme, host, path } = parseStreamUrl(url);
@@ -187,8 +190,8 @@ function familyOf(endpoint: string): Family {
 }
 
 /**
- * Translates a topic between notations: `a/b` ↔ `a.b`. A dot within an MQTT level would split the level in NATS, so it becomes `_`, as
- * do blanks. Kafka's topics have only letters, digits, `.`, `_` and `-` (Kafka, `Topic.java`), so `/` becomes `.`.
+ * Translates a topic between notations: `a/b` ↔ `a.b`. A dot within an MQTT level would split the level in NATS, so it becomes `_`, as does
+ * white space. Kafka's topics contain only letters, digits, `.`, `_` and `-` (Kafka, `Topic.java`), so `/` becomes `.`.
  */
 function translated(topic: string, from: Family, to: Family): string {
   if (from === to) return topic;

@@ -9,8 +9,8 @@ import type { RouteConfig } from './schema.js';
 /** A processor named by `through:`, which converts a message to any number of messages. */
 export interface Processor {
   /**
-   * Called in the order of the messages, possibly while others are in progress. Its results are passed on as separate messages,
-   * with the time and source of the original one. An error belongs to the message: the route's `onError` handles it.
+   * Called in the order of the messages, possibly while others are in progress. Its results are passed on as separate messages, with the
+   * time and source of the original one. An error belongs to the message, and the route's `onError` handles it.
    */
   process(message: Message): readonly OutgoingMessage[] | Promise<readonly OutgoingMessage[]>;
   /** Resolves once nothing is in progress. */
@@ -26,19 +26,19 @@ export type OpenProcessor = (
   options: { signal?: AbortSignal },
 ) => Promise<Processor>;
 
-/** One route, ready to run: variables replaced, paths absolute. */
+/** One route that is ready to run, with variables replaced and paths made absolute. */
 export interface Route extends RouteConfig {
   name: string;
 }
 
-/** Opens addresses in place of the adapters; undefined = use the adapter of the address's scheme. */
+/** Opens addresses in place of the adapters; undefined = use the adapter for the address's scheme. */
 export interface StreamOpener {
   source?(url: string, options: StreamOptions): Promise<Source> | undefined;
   sink?(url: string, options: StreamOptions): Promise<Sink> | undefined;
 }
 
 export interface RunRoutesOptions extends Omit<StreamOptions, 'onState' | 'overflow' | 'signal'> {
-  /** Values for `${NAME}`; they take precedence over the environment. */
+  /** Values for `${NAME}`, which take precedence over the environment. */
   set?: Readonly<Record<string, string>>;
   /** Environment variables; default: the process's own. */
   environment?: Readonly<Record<string, string | undefined>>;
@@ -63,7 +63,7 @@ const sideSchema = z.object({
   /** Address of the source or sink, without credentials. */
   endpoint: z.string(),
   state: z.enum(['opening', 'connected', 'failing', 'closed']),
-  /** Why the connection fails. */
+  /** Why the connection failed. */
   error: z.string().optional(),
 });
 
@@ -74,11 +74,14 @@ const routeStateSchema = z.object({
   to: z.array(
     sideSchema.extend({
       written: z.int(),
-      /** Number of messages written without their headers, which the destination cannot carry (MQTT 3.1.1); absent if there are none. */
+      /**
+       * Number of messages written without their headers because the destination cannot carry headers (MQTT 3.1.1); absent if there are
+       * none.
+       */
       withoutHeaders: z.int().optional(),
       /** Number of messages that expired (MQTT 5) before they could be written, and were dropped; absent if there are none. */
       expired: z.int().optional(),
-      /** Messages in the spool that are not delivered yet; absent without a spool. */
+      /** Number of messages in the spool that are not delivered yet; absent without a spool. */
       spooled: z
         .object({
           messages: z.int(),
@@ -110,7 +113,7 @@ export const routesEndSchema = z.object({ routes: z.array(routeStateSchema) });
 
 export type RoutesEnd = z.output<typeof routesEndSchema>;
 
-/** A delivery in progress: acknowledged once all messages derived from it are stored at their destinations. */
+/** A delivery in progress, which is acknowledged once all messages derived from it are stored at their destinations. */
 export interface Flight {
   /** Marks one part as done. The last part acknowledges the delivery. */
   done(): void;
@@ -154,7 +157,7 @@ export async function backOff(failures: number, signal: AbortSignal): Promise<vo
   await delay(wait, undefined, { signal, ref: true });
 }
 
-/** Whether opening may succeed later. It may if the peer is unreachable, but not if the address or the password is wrong. */
+/** Whether opening may succeed later. It may succeed if the peer is unreachable, but not if the address or the password is wrong. */
 export function mayPass(error: unknown): boolean {
   if (!(error instanceof AiotError)) return true;
   return error.retryable || (error.family === 'outside' && error.exit !== 5);
@@ -163,7 +166,7 @@ export function mayPass(error: unknown): boolean {
 /** Codes of errors that are never caused by a message, even if they are not marked as retryable. */
 const elsewhere = new Set(['AIOT_BROKER_UNREACHABLE', 'AIOT_TIMEOUT', 'AIOT_FILE_NOT_WRITABLE', 'AIOT_BUG']);
 
-/** Whether a sink rejects the message itself, now and later. */
+/** Whether a sink rejects the message itself, so that retrying would not help. */
 export function isMessagesOwn(error: unknown): boolean {
   return error instanceof AiotError && !error.retryable && !elsewhere.has(error.code);
 }

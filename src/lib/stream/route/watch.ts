@@ -21,7 +21,7 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
   const { onLine, status, everyMs, ...running } = options;
   const { only = [] } = running;
   const looks = routes.some(({ name, through }) => through && (only.length === 0 || only.includes(name)));
-  // Pictures count towards the heap. With them, such frequent collections would take a third as long as face detection.
+  // Pictures count towards the heap. With them, collections would be so frequent that they take a third as long as face detection.
   if (!looks) keepHeapSmall();
   const shown = status === undefined ? undefined : await showStates(status);
   if (shown?.port !== undefined) onLine(`states at http://127.0.0.1:${shown.port}/, and /metrics`);
@@ -30,7 +30,7 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
   try {
     return await runRoutes(routes, {
       ...running,
-      // A source that is opened again repeats its notice.
+      // A reopened source repeats its notice.
       onNotice: (notice) => {
         if (!notices.has(notice)) onLine(printable(notice));
         notices.add(notice);
@@ -46,9 +46,9 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
 }
 
 /**
- * Creates a function that converts states to lines for people. Lost and restored connections, routes that wait, skipped messages and lost
+ * Creates a function that converts states to lines for people. Lost and restored connections, waiting routes, skipped messages and lost
  * headers are reported immediately. Progress is reported every `everyMs` while messages arrive.
- * @param now ms, of any clock
+ * @param now the current time of any clock, ms
  */
 export function createReporter(
   line: (text: string) => void,
@@ -118,8 +118,9 @@ interface Shown {
 }
 
 /**
- * A number is a port on 127.0.0.1, at which `/` returns the states as JSON and `/metrics` in Prometheus's format. Any other text is the
- * path of a file, which is replaced as a whole with each update. @throws AIOT_USAGE (port in use), AIOT_FILE_NOT_WRITABLE
+ * Publishes states at `target`. A number is a port on 127.0.0.1, where `/` returns the states as JSON and `/metrics` in Prometheus's
+ * format. Any other text is the path of a file, which is replaced as a whole with each update. @throws AIOT_USAGE (port in use),
+ * AIOT_FILE_NOT_WRITABLE
  */
 export async function showStates(target: string): Promise<Shown> {
   return /^\d{1,5}$/.test(target) ? serve(Number(target)) : toFile(target);
@@ -183,7 +184,7 @@ const perRoute = {
   retries: 'Messages that were retried.',
 } as const;
 
-/** Prometheus' text format, version 0.0.4. */
+/** The states in Prometheus's text format, version 0.0.4. */
 export function metricsText(states: readonly RouteState[]): string {
   const text = new Exposition();
   for (const [field, help] of Object.entries(perRoute) as [keyof typeof perRoute, string][]) {

@@ -8,7 +8,7 @@ import { createS3Client, type S3Client, s3Location } from './client.js';
 /** Maximum number of objects counted; a bucket may have millions. */
 const mostObjects = 100_000;
 
-/** Reports the contents of a bucket, by folder, and checks our permissions. @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED (no keys) */
+/** Reports the contents of a bucket by folder, and checks our permissions. @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED (no keys) */
 export async function openS3Admin(url: StreamUrl, options: StreamOptions): Promise<StreamAdmin> {
   const place = s3Location(url, options);
   const prefix = hasPlaceholder(place.key) ? nameTemplate(place.key, place.shown).prefix : place.key;

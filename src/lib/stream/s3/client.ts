@@ -47,7 +47,7 @@ interface S3Object {
 }
 
 export interface S3Client {
-  /** Writes an object. @param once if an object with this key exists, return `taken` instead */
+  /** Writes an object. @param once whether to return `taken` instead if an object with this key exists */
   put(
     key: string,
     body: Uint8Array,
@@ -56,14 +56,14 @@ export interface S3Client {
   ): Promise<'put' | 'taken'>;
   get(key: string, signal?: AbortSignal): Promise<{ body: Buffer; type: string | undefined }>;
   remove(key: string, signal?: AbortSignal): Promise<void>;
-  /** Objects whose keys have this prefix, in the order of their keys, page by page. */
+  /** Yields the objects whose keys have this prefix, in the order of their keys, page by page. */
   list(prefix: string, options?: { after?: string; signal?: AbortSignal }): AsyncGenerator<S3Object[]>;
   /** Access to objects of any size. */
   large: S3Large;
   close(): Promise<void>;
 }
 
-/** Largest object that is read as a whole, bytes. */
+/** Maximum size of an object that is read as a whole, bytes. */
 const largestObject = 256 * 1024 * 1024;
 
 /** @throws AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED */
@@ -135,7 +135,7 @@ interface S3Call {
 }
 
 interface S3Requests {
-  /** Sends a request, with retries if they may succeed. @param takes further statuses, besides 2xx, that are not errors */
+  /** Sends a request, with retries if they may succeed. @param takes statuses other than 2xx that are not errors */
   send(call: S3Call, signal: AbortSignal | undefined, takes?: readonly number[]): Promise<HttpAnswer>;
   /** Like `send`, but returns the body as a stream. */
   open(call: S3Call, signal: AbortSignal | undefined, takes?: readonly number[]): Promise<HttpStream>;
@@ -224,11 +224,11 @@ interface S3Large {
   /** Size of an object in bytes; null = it does not exist. */
   size(key: string): Promise<number | null>;
   /**
-   * The object, or a range of it (inclusive offsets), as a stream, which fails if it ends early.
+   * Opens the object, or a range of it (inclusive offsets), as a stream that fails if it ends early.
    * @throws AIOT_NOT_FOUND
    */
   open(key: string, range?: { first: number; last: number }): Promise<{ body: Readable; bytes: number }>;
-  /** Uploads in parts; a failed upload leaves nothing behind. The object exists once this resolves, and not before. */
+  /** Uploads in parts; a failed upload leaves nothing behind. The object exists only once this resolves. */
   putParts(key: string, parts: AsyncIterable<Uint8Array>): Promise<void>;
 }
 
@@ -323,12 +323,12 @@ function elementText(text: string, name: string): string | undefined {
 }
 
 const shape = {
-  /** Address of a server other than AWS: MinIO, versitygw, Garage, Ceph. */
+  /** Address of a server other than AWS, such as MinIO, versitygw, Garage or Ceph. */
   endpoint: z.url({ protocol: /^https?$/ }).optional(),
   region: z.string().min(1).optional(),
-  /** Content-Type of the objects; absent = given by the message, or detected. */
+  /** Content-Type of the objects; absent = given by the message or detected. */
   type: z.string().min(1).optional(),
-  /** Objects written concurrently; default 8. */
+  /** Number of objects written concurrently; default 8. */
   parallel: queryCount.refine((count) => count >= 1 && count <= 64, 'expected 1 to 64').optional(),
 };
 
@@ -389,7 +389,7 @@ export function s3Location(
   };
 }
 
-/** Percent-encodes text as AWS's signature requires: all but letters, digits and `-._~` (RFC 3986, 2.3). */
+/** Percent-encodes all characters but letters, digits and `-._~` (RFC 3986, 2.3), as AWS's signature requires. */
 function encoded(text: string): string {
   return encodeURIComponent(text).replace(
     /[!'()*]/g,

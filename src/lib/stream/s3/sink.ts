@@ -8,7 +8,7 @@ import { createS3Client, type S3Client, s3Location } from './client.js';
 
 /**
  * Writes an object for each message: `s3://bucket/faces/face{n}.png`. `{n}` continues after the highest existing number and never replaces
- * an object: a number that another writer has used in the meantime is skipped. An object whose key has neither `{n}` nor `{id}` is
+ * an object; numbers that another writer has used in the meantime are skipped. An object whose key has neither `{n}` nor `{id}` is
  * overwritten by each message with the same key, in order.
  * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED, AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED
  */
@@ -30,7 +30,7 @@ export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promis
     await client.close();
     throw error;
   }
-  /** Keys by message, so that a message that is written again replaces the same object. */
+  /** Keys by message, so that a message that is rewritten replaces the same object. */
   const keys = new WeakMap<OutgoingMessage, string>();
   const keyOf = (message: OutgoingMessage) => {
     const key = keys.get(message) ?? template.render(message, template.numbered ? next++ : 0);
@@ -61,7 +61,7 @@ export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promis
 }
 
 /**
- * Finds the highest number of existing objects. A template without numbers does not need permission to list the bucket.
+ * Finds the highest number of existing objects. A template without numbers requires no permission to list the bucket.
  * @throws the errors of listing
  */
 async function highestNumber(

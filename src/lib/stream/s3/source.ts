@@ -7,7 +7,7 @@ const ahead = 8;
 
 /**
  * Reads the objects whose keys have the URL's prefix, in the order of their keys, and ends after the last one. The key becomes the topic,
- * the object the payload, and its last modification the time. `from: {time}` skips objects written earlier.
+ * the object becomes the payload, and its last modification becomes the time. `from: {time}` skips objects written earlier.
  * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED; while reading AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED
  */
 export async function openS3Source(url: StreamUrl, options: StreamOptions): Promise<Source> {

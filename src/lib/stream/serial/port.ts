@@ -17,7 +17,7 @@ const shape = {
   stopBits: z.enum(['1', '2']).optional(),
   /** Topic of the messages; default = the name of the port. */
   topic: z.string().min(1).optional(),
-  /** Longest line, bytes; a longer one is split. Default 65536. */
+  /** Maximum length of a line, bytes; longer lines are split. Default 65536. */
   line: queryCount.pipe(z.number().min(1)).optional(),
 };
 
@@ -32,7 +32,7 @@ interface SerialSettings {
   longestLine: number;
 }
 
-/** The settings of `serial:///dev/ttyUSB0?baud=9600`. @throws AIOT_STREAM_URL */
+/** Parses the settings in a URL such as `serial:///dev/ttyUSB0?baud=9600`. @throws AIOT_STREAM_URL */
 export function serialSettings(url: StreamUrl): SerialSettings {
   const { path } = url;
   if (path === '') {
@@ -57,8 +57,8 @@ export function serialSettings(url: StreamUrl): SerialSettings {
 const lookEveryMs = 500;
 
 /**
- * Identity of the device at a path; '' if there is none. Needed because the library may not notice that a port is gone: reading a
- * hung-up port returns no data, and the library's binding (bindings-cpp 13, unixRead) then simply reads again.
+ * Identity of the device at a path; '' if there is none. This is needed because the library may not notice that a port is gone.
+ * Reading a hung-up port returns no data, and the library's binding (bindings-cpp 13, unixRead) then simply reads again.
  */
 async function identityOf(path: string): Promise<string> {
   if (process.platform === 'win32') return path;
@@ -73,7 +73,7 @@ interface PluggedPort {
   close(): Promise<void>;
 }
 
-/** @throws as openPort, but only for the first attempt; later ones are repeated */
+/** @throws the errors of openPort, but only for the first attempt; later attempts are retried */
 export async function keepPlugged(
   settings: SerialSettings,
   on: { open(port: SerialPort): void; lost(): void },

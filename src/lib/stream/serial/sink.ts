@@ -4,12 +4,12 @@ import type { Sink, StreamOptions } from '../message.js';
 import type { StreamUrl } from '../url.js';
 import { keepPlugged, serialSettings } from './port.js';
 
-/** Longest wait for an unplugged port to return, ms. */
+/** How long to wait for an unplugged port to return, ms. */
 const returnMs = 30_000;
 
 /**
  * Writes each payload as a line. `write` resolves once the bytes have been sent, because a serial line has no acknowledgment. If
- * the port is unplugged, it waits at most 30 s for it.
+ * the port is unplugged, `write` waits for it for at most 30 s.
  * @throws AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_DENIED, AIOT_SERIAL_BUSY, AIOT_STREAM_URL
  */
 export async function openSerialSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {

@@ -20,14 +20,17 @@ export interface Segment {
   bytes: number;
 }
 
-/** Name of a file: `000000000001.spool` while it is written, `000000000001-250.spool` (with its number of messages) once it is complete. */
+/**
+ * Name of a file: `000000000001.spool` while it is being written, and `000000000001-250.spool`, with its number of messages, once it is
+ * complete.
+ */
 export function segmentName(id: number, count?: number): string {
   return `${String(id).padStart(12, '0')}${count === undefined ? '' : `-${count}`}.spool`;
 }
 
 /**
  * Finds the files in a spool's folder, oldest first. A file that was being written during a crash is verified, truncated after its last
- * whole record (the rest was never acknowledged), and closed.
+ * complete record (the rest was never acknowledged), and closed.
  */
 export async function findSegments(folder: string): Promise<{ segments: Segment[]; damaged: number }> {
   const segments: Segment[] = [];
@@ -63,7 +66,8 @@ async function recover(
       count++;
       continue;
     }
-    // A whole record follows, so the record is damaged, rather than the incomplete end of a write. Its bytes are kept for examination.
+    // A complete record follows, so this record is damaged rather than the incomplete end of a write. Its bytes are kept for
+    // examination.
     if (read.kind === 'damaged' && decodeRecord(bytes, offset + read.bytes).kind === 'record') {
       damaged = 1;
       await setAside(file, bytes.subarray(offset));
@@ -107,7 +111,7 @@ interface Cursor {
 
 export const cursorFile = (folder: string) => join(folder, 'cursor.json');
 
-/** Reads the cursor. If it is missing or unreadable, reading starts at the beginning: messages are sent again, and none is lost. */
+/** Reads the cursor. If it is missing or unreadable, reading starts at the beginning, so that messages are resent rather than lost. */
 export async function readCursor(folder: string): Promise<Cursor> {
   try {
     const { segment, offset, read } = JSON.parse(await readFile(cursorFile(folder), 'utf8')) as Cursor;
@@ -119,18 +123,18 @@ export async function readCursor(folder: string): Promise<Cursor> {
 }
 
 /**
- * A record is one message: length of the body (u32, little endian), CRC-32 of the body (u32), body. The body consists of the length
- * of a JSON text (u32), that text (UTF-8; everything except the payload), and the payload.
+ * A record is one message: the length of the body (u32, little-endian), the CRC-32 of the body (u32), and the body. The body consists
+ * of the length of a JSON text (u32), that text (UTF-8; everything except the payload), and the payload.
  */
 const headBytes = 8;
 
-/** Metadata besides the payload; short names, because there are many messages. */
+/** Everything but the payload. The names are short because there are many messages. */
 const metaSchema = z.object({
   t: z.string(),
   m: z.number().optional(),
   /** The message's key, base64. */
   k: z.string().optional(),
-  /** Headers. A value of bytes is stored as an array with one base64 text. */
+  /** Headers. A value that consists of bytes is stored as an array with one base64 string. */
   h: z.array(z.tuple([z.string(), z.union([z.string(), z.tuple([z.string()])])])).optional(),
   q: z.union([z.literal(0), z.literal(1), z.literal(2)]).optional(),
   r: z.boolean().optional(),
@@ -166,7 +170,7 @@ export function encodeRecord(message: OutgoingMessage): Buffer {
 
 type ReadRecord =
   | { kind: 'record'; message: OutgoingMessage; bytes: number }
-  /** The data ends within the record. `needed` is the record's total length, or that of its header. */
+  /** The data ends within the record. `needed` is the total length of the record or of its header. */
   | { kind: 'short'; needed: number }
   /** The checksum does not match, or the data is not a record. `bytes` is the length given in its header. */
   | { kind: 'damaged'; bytes: number };

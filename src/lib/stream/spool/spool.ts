@@ -24,7 +24,7 @@ interface SpoolOptions {
   path: string;
   /** Maximum size on disk, bytes. */
   limit: number;
-  /** At the limit: appending waits, or the spool's oldest file is deleted and its messages are counted in `dropped`. */
+  /** What to do at the limit: let appending wait, or delete the spool's oldest file and count its messages in `dropped`. */
   full: 'wait' | 'drop-oldest';
 }
 
@@ -42,16 +42,19 @@ export interface Spool {
   /** Total size of the files, bytes. */
   readonly bytes: number;
   readonly dropped: number;
-  /** Number of damaged places; their data is in files named *.damaged. */
+  /** Number of damaged parts; their data is in files named *.damaged. */
   readonly damaged: number;
-  /** Why the reader's position cannot be written, such as a full disk. Reading continues, but a crash would resend more messages. */
+  /**
+   * Why the reader's position cannot be written, for example because the disk is full. Reading continues, but a crash would resend more
+   * messages.
+   */
   readonly trouble: string | undefined;
   /**
    * Resolves once all messages are on disk. If it rejects, none are.
    * @throws the signal's reason, AIOT_DISK_FULL, AIOT_FILE_NOT_WRITABLE
    */
   append(messages: readonly OutgoingMessage[], signal?: AbortSignal): Promise<void>;
-  /** Returns the next messages; the same ones again until `commit` is called. Returns none if all are committed. */
+  /** Returns the next messages, which are the same ones until `commit` is called. Returns none if all are committed. */
   read(limit: number, byteLimit: number): Promise<Chunk>;
   /** Marks a chunk as delivered. After a crash, the messages committed in the last 200 ms are read again. */
   commit(chunk: Chunk): Promise<void>;
@@ -88,7 +91,10 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
   if (segments[0] && segments[0].id !== cursor.segment)
     cursor = { segment: segments[0].id, offset: 0, read: 0 };
 
-  /** Resolves at the end of the last operation. They run one at a time, so that no file is removed while messages are appended to it. */
+  /**
+   * Resolves at the end of the last operation. Operations run one at a time, so that no file is removed while messages are appended to
+   * it.
+   */
   let last: Promise<unknown> = Promise.resolve();
   const exclusive = <T>(task: () => Promise<T>): Promise<T> => {
     const run = last.then(task);
@@ -108,7 +114,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
     }
     cursor = { segment: segments[0]?.id ?? nextId, offset: 0, read: 0 };
     // The cursor is written before the file is deleted, so that it never refers to a deleted file, whose number may be reused. If that
-    // fails because the disk is full, it is tried again after the deletion, which frees space.
+    // fails because the disk is full, it is retried after the deletion, which frees space.
     await writeCursor();
     await rm(first.file, { force: true });
     if (trouble !== undefined) await writeCursor();
@@ -118,7 +124,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
 
   /**
    * Writes the reader's position. A failure is only recorded, because sending must continue to make room on a full disk. Some delivered
-   * messages may then be sent again.
+   * messages may then be resent.
    */
   async function writeCursor(): Promise<void> {
     cursorWritten = performance.now();
@@ -211,7 +217,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
   }
 
   async function commit(chunk: Chunk): Promise<void> {
-    // The chunk's file may have been deleted meanwhile to make room.
+    // The chunk's file may have been deleted in the meantime to make room.
     const [segment] = segments;
     if (!segment || segment.id !== chunk.segment) return;
     messages -= chunk.messages.length;
@@ -267,8 +273,8 @@ interface Read {
 }
 
 /**
- * Reads up to `limit` whole records with about `byteLimit` bytes of payload, but at least one if there is any.
- * @param end end of the data that is safely on disk
+ * Reads up to `limit` complete records with about `byteLimit` bytes of payload, but at least one record if there is any.
+ * @param end the end of the data that is safely on disk
  */
 async function readRecords(
   segment: Segment,
@@ -297,7 +303,7 @@ async function readRecords(
       if (more && offset + read.needed <= end) {
         bytes = await slice(file, offset, Math.min(end, offset + Math.max(read.needed, readBytes)));
         at = 0;
-        // Fewer bytes than requested mean that the file is truncated, so reading again would not help.
+        // Fewer bytes than requested means that the file is truncated, so reading again would not help.
         if (bytes.length >= read.needed) continue;
       }
       if (offset >= end || messages.length > 0) break;
@@ -329,7 +335,7 @@ interface SpoolState {
   damaged: number;
 }
 
-/** The contents of a spool, read without disturbing its users; undefined if there is none. */
+/** Describes the contents of a spool without disturbing its users; undefined if there is no spool. */
 export async function spoolState(path: string): Promise<SpoolState | undefined> {
   let names: string[];
   try {
@@ -347,7 +353,7 @@ export async function spoolState(path: string): Promise<SpoolState | undefined> 
   for (const name of names) {
     const [, id, count] = /^(\d{12})(?:-(\d+))?\.spool$/.exec(name) ?? [];
     if (id === undefined) continue;
-    // The file may have been deleted meanwhile.
+    // The file may have been deleted in the meantime.
     const found = await stat(join(path, name)).catch(() => undefined);
     if (!found) continue;
     state.bytes += found.size;
@@ -358,7 +364,7 @@ export async function spoolState(path: string): Promise<SpoolState | undefined> 
   return state;
 }
 
-/** Counts the records in a file that is still being written, whose name does not contain the number yet. */
+/** Counts the records in a file that is still being written, because its name does not contain the number yet. */
 async function countRecords(file: string): Promise<number> {
   const bytes = await readFile(file).catch(() => Buffer.alloc(0));
   let count = 0;

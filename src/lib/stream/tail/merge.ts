@@ -23,7 +23,7 @@ const patienceMs = 200;
 interface MergeInput {
   source: Source;
   batches: AsyncIterator<readonly Delivery[]>;
-  /** The source's last batch, and the index of the first message in it that was not passed on yet. */
+  /** The source's last batch, and the index of the first message in it that has not been passed on yet. */
   batch: readonly Delivery[];
   next: number;
   /** The request for the next batch, in progress once the last batch is used up. */

@@ -5,7 +5,7 @@ import type { Message, Payloads } from '../message.js';
 /** Keeps at most `room` payloads for which an expression is true, and drops the others from `spans`. Returns the number examined. */
 export type PayloadFilter = (payloads: Payloads, room: number) => number | Promise<number>;
 
-/** The fast path for an expression that only reads fields of the payload; undefined for any other. */
+/** Returns the fast path for an expression that reads only fields of the payload; undefined for any other. */
 export function payloadFilter(
   { reads, evaluate }: Expression,
   isTrue: (value: unknown) => boolean,
@@ -74,7 +74,7 @@ export const everyPayload: PayloadFilter = (payloads, room) => {
 
 const lineFeed = 10;
 
-/** The payloads, each followed by a line feed. They are moved within their own memory, which is overwritten. */
+/** Returns the payloads, each followed by a line feed. They are moved within their own buffer, which is overwritten. */
 export function linesOf({ bytes, spans, count }: Payloads): Buffer {
   let at = 0;
   for (let index = 0; index < count; index++) {
@@ -101,7 +101,7 @@ const literals = [
   { text: Buffer.from('null'), value: null },
 ];
 
-/** 1 for each byte that may occur in a simple string: ASCII without quotes, backslashes and control characters. */
+/** 1 for each byte that may occur in a simple string: ASCII without quotes, backslashes or control characters. */
 const simple = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte >= 0x20 && byte < 0x80 && byte !== quote && byte !== backslash ? 1 : 0,
 );
@@ -115,10 +115,9 @@ type FieldScanner = (
 
 /**
  * Creates a function that reads a few fields of a JSON text (RFC 8259) without creating values for the others. It handles only flat objects
- * of ASCII strings without escapes, numbers without exponents, and literals. For these it returns the same values as JSON.parse. For all
- * other texts, including invalid JSON, it returns undefined, and the caller has to parse them. Trailing NUL bytes are ignored, as by the
- * decoder `auto`.
- * Returns undefined instead of a function if a name is not plain ASCII.
+ * of ASCII strings without escapes, numbers without exponents, and literals. For these, it returns the same values as JSON.parse. For all
+ * other texts, including invalid JSON, it returns undefined, and the caller has to parse them. Like the decoder `auto`, it ignores trailing
+ * NUL bytes. Returns undefined instead of a function if a name is not plain ASCII.
  */
 export function fieldScanner(names: readonly string[]): FieldScanner | undefined {
   if (!names.every((name) => /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/.test(name) && name !== '__proto__'))
@@ -159,7 +158,7 @@ function valueAfter(bytes: Buffer, from: number, end: number): number {
   return begin < end ? begin : -1;
 }
 
-/** Position after the value at `at`; −1 for one that is not simple. */
+/** Position after the value at `at`; −1 if the value is not simple. */
 function endOfValue(bytes: Buffer, at: number, end: number): number {
   const first = bytes[at]!;
   if (first === quote) {
@@ -224,7 +223,7 @@ function blanks(bytes: Buffer, from: number, end: number): number {
   return at;
 }
 
-/** Position of the closing quote of the string at `at`; −1 if there is no string, or not a simple one. */
+/** Position of the closing quote of the string at `at`; −1 if there is no string or it is not simple. */
 function stringEnd(bytes: Buffer, at: number, end: number): number {
   if (at >= end || bytes[at] !== quote) return -1;
   let place = at + 1;

@@ -7,26 +7,28 @@ import type { Shown } from './tail.js';
 import { bytesOf } from './tail.js';
 import { compileTemplate, textOf } from './template.js';
 
-/** Formats of messages. `pretty` is for people, and is implemented by the caller. */
+/** Formats for messages. `pretty` is for people, and is implemented by the caller. */
 export const printFormats = ['pretty', 'json', 'raw', 'csv', 'hex', 'template'] as const;
 
 type PrintFormat = (typeof printFormats)[number];
 
 export interface PrinterOptions {
   format: PrintFormat;
-  /** Text of `template`; see template.ts. Its expressions refer to the shown value: the payload, or the result of `map`. */
+  /**
+   * The text for `template` (see template.ts). Its expressions refer to the shown value, which is the payload or the result of `map`.
+   */
   template?: string;
   /** Columns of `csv`. */
   fields?: readonly string[];
   decode?: DecoderName;
-  /** Whether to print lines of JSON for programs, whatever the format. */
+  /** Whether to print lines of JSON for programs, regardless of the format. */
   json?: boolean;
   /** Whether a person reads the output on a terminal, which payloads must not control. */
   terminal: boolean;
   pretty: Printer;
 }
 
-/** @throws AIOT_USAGE (`template` without its text, or the reverse), AIOT_STREAM_EXPRESSION */
+/** @throws AIOT_USAGE (`template` without its text, or vice versa), AIOT_STREAM_EXPRESSION */
 export async function printerFor(options: PrinterOptions): Promise<Printer> {
   const { format, template, terminal, pretty, fields } = options;
   if ((format === 'template') !== (template !== undefined)) {
@@ -69,7 +71,7 @@ type Printer = (batch: readonly Shown[]) => string | Uint8Array | Promise<string
 
 const lineFeed = 10;
 
-/** The unchanged payloads, each followed by a line feed: one buffer for the whole batch. */
+/** Prints the unchanged payloads, each followed by a line feed, as one buffer for the whole batch. */
 export const printRaw: Printer = (batch) => {
   let length = batch.length;
   const payloads: Uint8Array[] = new Array(batch.length);
@@ -91,7 +93,7 @@ export const printRaw: Printer = (batch) => {
 /** Like `printRaw`, but for a person: control characters are escaped. */
 const printSafe: Printer = (batch) => batch.map((shown) => `${printablePayload(bytesOf(shown))}\n`).join('');
 
-/** A line of JSON per message (messageLineSchema). A computed value replaces the payload. */
+/** Prints a line of JSON per message (messageLineSchema). A computed value replaces the payload. */
 const printJson = (batch: readonly Shown[]): string => {
   let text = '';
   for (const { message, value } of batch) {
@@ -105,8 +107,9 @@ const printJson = (batch: readonly Shown[]): string => {
 };
 
 /**
- * RFC 4180: a header, then one row per message, with `time` (ISO 8601) and `topic` first. The other columns are the selected fields, or
- * those of the first message (nested ones as JSON). Payloads that are not objects are in one column, `payload`.
+ * Prints CSV (RFC 4180): a header, then one row per message, with `time` (ISO 8601) and `topic` first. The other columns are the
+ * selected fields or those of the first message, with nested values as JSON. Payloads that are not objects are in one column,
+ * `payload`.
  */
 function csvPrinter(decode: Decoder, fields?: readonly string[]): (batch: readonly Shown[]) => string {
   let columns: readonly string[] | undefined = fields;
@@ -146,7 +149,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 const perLine = 16;
 
-/** A line with the topic and the length, then sixteen bytes per line: offset, hexadecimal, ASCII. */
+/** Prints a line with the topic and the length, then sixteen bytes per line as offset, hexadecimal and ASCII. */
 const printHex: Printer = (batch) =>
   batch
     .map((shown) => {

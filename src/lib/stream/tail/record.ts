@@ -10,7 +10,7 @@ import { parseStreamUrl } from '../url.js';
 import { createSelector, type Shown, type TailEnd, type TailOptions, tail } from './tail.js';
 
 export interface RecordOptions extends TailOptions {
-  /** File of message lines; compressed if it ends with .gz. */
+  /** File of message lines, which is compressed if its name ends with .gz. */
   out: string;
   onRecorded?: (messages: number) => void;
 }
@@ -29,7 +29,7 @@ export const recordedSchema = z.object({
 type Recorded = z.output<typeof recordedSchema>;
 
 /**
- * Writes messages to a file: one line each with time, topic, key, headers and the payload, which can be restored byte for byte.
+ * Writes messages to a file, one line each with the time, topic, key, headers and payload, which can be restored byte for byte.
  * Each message is acknowledged once it is on disk. Ctrl-C ends the recording normally.
  * @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL, and the errors of `tail`
  */
@@ -55,7 +55,7 @@ export async function record(options: RecordOptions): Promise<Recorded> {
   return { ...recorded, dropped: ended.dropped ?? 0 };
 }
 
-/** A path as the URL of a file. `%` and `?` are escaped, because they have a meaning in a URL. */
+/** A path as the URL of a file. `%` and `?` are escaped, because they have a special meaning in a URL. */
 function fileUrl(path: string): string {
   return `file:${path.replace(/[%?]/g, encodeURIComponent)}?format=ndjson`;
 }
@@ -88,7 +88,7 @@ export const replayedSchema = z.object({
 type Replayed = z.output<typeof replayedSchema>;
 
 /**
- * Publishes a recording again. Ctrl-C ends the replay once messages in flight have arrived.
+ * Publishes the messages of a recording. Ctrl-C ends the replay once the messages in flight have arrived.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the line), AIOT_STREAM_EXPRESSION, AIOT_STREAM_EVALUATION (of `topic`), and
  * the errors of opening and writing
  */

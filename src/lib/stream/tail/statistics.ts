@@ -3,8 +3,8 @@ import type { Decoder } from '../decode/values.js';
 import type { Shown } from './tail.js';
 
 /**
- * Limits for topics and fields, which could otherwise be any number. Further topics are counted together; further fields are not
- * counted.
+ * Maximum numbers of topics and fields, which could otherwise be unlimited. Further topics are counted together; further fields
+ * are not counted.
  */
 const mostTopics = 1000;
 const mostFields = 50;
@@ -23,7 +23,7 @@ export const streamStatisticsSchema = z.object({
   byteRate: z.number(),
   /** Number of messages dropped because they arrived too fast. */
   dropped: z.int(),
-  /** Topics, those with the most messages first. */
+  /** Topics, sorted by number of messages in descending order. */
   topics: z.array(
     z.object({
       topic: z.string(),
@@ -122,7 +122,7 @@ export function createStatistics(decode: Decoder, now: () => number = () => perf
   };
 }
 
-/** The numbers in a payload by field name. A payload that is just a number is the field `value`. */
+/** The numbers in a payload by field name. A payload that is just a number becomes the field `value`. */
 function numbersOf(value: unknown): [string, number][] {
   if (typeof value === 'number') return [['value', value]];
   if (typeof value !== 'object' || value === null || Array.isArray(value) || ArrayBuffer.isView(value))

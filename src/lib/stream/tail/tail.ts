@@ -30,7 +30,7 @@ interface SelectOptions {
   /** Expressions that select messages, and the value shown for each. */
   where?: string;
   map?: string;
-  /** Paths in the payload (`a`, `motor.current`) or variables (`$topic`): shown as an object. */
+  /** Paths in the payload (`a`, `motor.current`) or variables (`$topic`), whose values are shown as an object. */
   fields?: readonly string[];
   decode?: DecoderName;
   /** Schema for `decode`, and the name of the message type in it. */
@@ -39,13 +39,13 @@ interface SelectOptions {
 }
 
 export interface TailOptions extends StreamOptions, SelectOptions {
-  /** Addresses of the sources. Messages of several sources are merged by their times. */
+  /** Addresses of the sources. Messages from several sources are merged by time. */
   urls: readonly string[];
-  /** Ends after this number of messages is shown. */
+  /** Ends once this number of messages has been shown. */
   count?: number;
   /** Ends after this time, ms. */
   forMs?: number;
-  /** Fails after this time if `count` was not reached, ms. */
+  /** Fails after this time if `count` has not been reached, ms. */
   timeoutMs?: number;
   /**
    * Shows only the messages for which this expression is true. Ends with the first one, or after `count` of them; fails if that takes
@@ -77,7 +77,9 @@ export interface TailEnd {
   /** Number of messages for which an expression or the decoder failed; they are not shown. `first` is the first error. */
   failed: number;
   first?: string;
-  /** Why it ended. `source` = there are no more messages; `interrupted` = by the signal, while no particular messages were awaited. */
+  /**
+   * Why it ended. `source`: there are no more messages. `interrupted`: the signal was aborted while no particular messages were awaited.
+   */
   ended: 'count' | 'for' | 'source' | 'interrupted';
 }
 
@@ -93,7 +95,7 @@ export interface TailOutput {
 }
 
 /**
- * Follows sources. A message is acknowledged after it was shown.
+ * Follows sources. A message is acknowledged once it has been shown.
  * @throws AIOT_TIMEOUT, AIOT_INTERRUPTED (both with the number of messages), AIOT_STREAM_EXPECTED, AIOT_STREAM_NEVER,
  * AIOT_STREAM_EXPRESSION, AIOT_USAGE, and errors of opening a source
  */
@@ -148,7 +150,7 @@ async function showPayloads(
     if (ending.why !== undefined) break;
     const looked = selector.payloads!(payloads, count - state.messages);
     state.seen += looked instanceof Promise ? await looked : looked;
-    // The next messages are prepared while the last ones are being written.
+    // The next messages are prepared while the previous ones are being written.
     await writing;
     if (payloads.count > 0) writing = show(linesOf(payloads));
     state.messages += payloads.count;
@@ -207,7 +209,7 @@ function endingOf({ forMs, timeoutMs, withinMs, signal }: TailOptions, close: ()
       if (ending.why !== undefined) return;
       ending.why = why;
       ending.closing = close();
-      // `closing` is awaited later, and may fail before that.
+      // `closing` is awaited only later, and may fail before that.
       ending.closing.catch(() => {});
     },
     clear() {
@@ -224,9 +226,9 @@ function endingOf({ forMs, timeoutMs, withinMs, signal }: TailOptions, close: ()
 }
 
 export interface Selector {
-  /** Returns the messages to show, in order; synchronously if the expressions are simple. */
+  /** Returns the messages to show, in order. It is synchronous if the expressions are simple. */
   select(batch: readonly Shown[]): readonly Shown[] | Promise<readonly Shown[]>;
-  /** Filter that needs only payloads; undefined if other parts of messages are read or shown. */
+  /** A filter that needs only the payloads; undefined if other parts of messages are read or shown. */
   readonly payloads: PayloadFilter | undefined;
   /** Whether `expect` or `never` is true for this message. */
   holds(expression: Expression, message: Shown['message']): boolean | Promise<boolean>;
@@ -336,7 +338,7 @@ function stepsOf({ where, map, fields, decode: name }: SelectOptions, decode: De
   return steps;
 }
 
-/** JSONata's boolean value of a result. */
+/** Converts a result to a boolean like JSONata. */
 function isTrue(value: unknown): boolean {
   if (Array.isArray(value)) return value.some(isTrue);
   if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;
@@ -424,11 +426,12 @@ interface Ending {
   clear(): void;
 }
 
-/** Longest part of a payload quoted in an error, characters. */
+/** Maximum length of the part of a payload that an error quotes, characters. */
 const longestQuote = 200;
 
 /**
- * Converts the reason why `tail` ended into its result or an error. If an expected message did not arrive, also shows the last other message.
+ * Converts the reason why `tail` ended into its result or an error. If an expected message did not arrive, it also shows the last other
+ * message.
  * @throws AIOT_TIMEOUT, AIOT_INTERRUPTED, AIOT_STREAM_EXPECTED, AIOT_STREAM_NEVER
  */
 async function endOf(

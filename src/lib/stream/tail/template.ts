@@ -8,8 +8,8 @@ import type { Message } from '../message.js';
 type Template = (message: Message, decode: Decoder) => string | Promise<string>;
 
 /**
- * `{{EXPRESSION}}` is replaced by the expression's result (nothing if there is none; objects as JSON). `\n`, `\t` and `\\` are escapes as
- * in JSON. Everything else is unchanged, so that JSON text needs no escaping.
+ * Compiles a template. `{{EXPRESSION}}` is replaced by the expression's result (nothing if there is none; objects as JSON). `\n`, `\t` and
+ * `\\` are escapes as in JSON. Everything else is unchanged, so that JSON text needs no escaping.
  * @throws AIOT_STREAM_EXPRESSION (not JSONata, or not closed)
  */
 export function compileTemplate(text: string): Template {
@@ -74,7 +74,7 @@ function unescaped(text: string): string {
   return text.replace(/\\([nt\\])/g, (_, char: string) => ({ n: '\n', t: '\t' })[char] ?? char);
 }
 
-/** A message's value as text: text unchanged, bytes as UTF-8 or base64, anything else as JSON. */
+/** Converts a message's value to text: text unchanged, bytes as UTF-8 or base64, anything else as JSON. */
 export function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
   if (ArrayBuffer.isView(value)) return textOrBase64(value as Uint8Array);
