@@ -51,7 +51,7 @@ function definitions(): Map<string, string> {
   return found;
 }
 
-/** Files whose functions a .c file calls, each with one of these functions. */
+/** The files with functions that a .c file calls, each with one of these functions. */
 function callsOf(name: string, defined: ReadonlyMap<string, string>): Map<string, string> {
   const calls = new Map<string, string>();
   for (const [called] of (sources.get(name) ?? '').matchAll(/\b[a-z]\w+\b/g)) {
@@ -61,7 +61,7 @@ function callsOf(name: string, defined: ReadonlyMap<string, string>): Map<string
   return calls;
 }
 
-/** The first cycle in a graph, as a path that ends where it began; null if there is none. */
+/** Returns the first cycle in a graph as a path that ends where it began; null if there is none. */
 function circle(names: Iterable<string>, next: (name: string) => Iterable<string>): string[] | null {
   const done = new Set<string>();
   const path: string[] = [];

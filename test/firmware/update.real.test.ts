@@ -120,7 +120,7 @@ describeReal('native', 'the firmware’s update code, built with sanitizers', ()
           store.eraseSlot(slot, bytes.length);
           store.writeSlot(slot, 0, bytes);
         }
-        // Three writes, so that both sectors contain a record and the newer one counts.
+        // Three writes, so that both sectors contain a record and the newer one is used.
         for (const newestSigned of [1, 2, record.newestSigned])
           store.writeRecord({ ...record, newestSigned });
         flash.close();
@@ -155,7 +155,10 @@ describeReal('native', 'the firmware’s update code, built with sanitizers', ()
   });
 
   describe('settings in NVS', () => {
-    /** Compares the values that the firmware reads from an image with its contents; returns their number. */
+    /**
+     * Compares the values that the firmware reads from an image with the image's contents. Returns the number
+     * of values.
+     */
     function compare(image: Uint8Array): number {
       const file = join(folder, 'nvs.bin');
       writeFileSync(file, image);

@@ -6,14 +6,17 @@ import { esptoolTool } from '../support/esptool.js';
 import type { FlashTool } from '../support/flash-tools.js';
 import { erases, findsChip, judgesWriting, overwrites, type Way } from './judges.js';
 
-/** Small, because every response of the emulator takes 44 ms, and a ROM writes and reads in small blocks. */
+/**
+ * The sizes are small because every response from the emulator takes 44 ms, and a ROM writes and reads in small
+ * blocks.
+ */
 const sizes = [2_003, 801] as const;
 const bounded = { timeout: 300_000 };
 
 /**
- * Combinations that work in the emulator with the real mask ROMs: an ESP32 with its stub, an ESP32-C3 with the ROM
- * alone. espflash is omitted for the former, because its older stub reads the emulated flash incorrectly (measured
- * with espflash alone).
+ * Combinations that work in the emulator with the real mask ROMs: an ESP32 with its stub, and an ESP32-C3 with the
+ * ROM alone. espflash is omitted for the former, because its older stub reads the emulated flash incorrectly
+ * (measured with espflash alone).
  */
 export const emulatedWays = [
   { chip: 'esp32', stub: true, sizes, tools: [esptoolTool, aiotTool] },
@@ -21,7 +24,7 @@ export const emulatedWays = [
 ] as const satisfies readonly (Way & { tools: readonly FlashTool[] })[];
 export type EmulatedName = (typeof emulatedWays)[number]['chip'];
 
-/** The tests for chips that `open` starts; each test uses its own chip. */
+/** Defines the tests for chips that `open` starts. Each test uses its own chip. */
 export function judgeEmulated(
   open: (chip: EmulatedName, line: 'pty' | 'socket') => Promise<Board>,
   test: TestAPI | TestAPI['concurrent'] = it,

@@ -3,8 +3,8 @@ import { ESPLoader, HardReset, type Transport } from 'esptool-js';
 import { describe, expect, it } from 'vitest';
 
 /**
- * Defects of esptool-js 0.7.0 that our loader works around. Each test reproduces a defect as measured; if a test
- * fails, upstream has fixed the defect and our workaround can be removed.
+ * Defects of esptool-js 0.7.0 that our loader works around. Each test reproduces an observed defect. If a test
+ * fails, upstream has fixed the defect, and our workaround can be removed.
  */
 describe('esptool-js (known defects)', () => {
   it('does not reset the chip after a write: releases RTS without asserting it first', async () => {
@@ -95,7 +95,7 @@ type Loader = Omit<ESPLoader, 'checkCommand' | 'transport'> & {
   transport: { read: () => Promise<Uint8Array>; write: (bytes: Uint8Array) => Promise<void> };
 };
 
-/** A loader without a chip, and the packets that it would have sent. */
+/** Creates a loader without a chip, and records the packets that it would have sent. */
 async function recorded(
   chip: string,
   options: Record<string, boolean> = {},
@@ -116,7 +116,7 @@ async function recorded(
   return { loader, sent };
 }
 
-/** An ESP32-C3 image with one 16-byte segment in IRAM, DIO, with checksum and SHA-256. */
+/** An ESP32-C3 image in DIO mode with one 16-byte segment in IRAM, a checksum and an SHA-256. */
 function smallImage(): Uint8Array {
   const body = new Uint8Array(64);
   const view = new DataView(body.buffer);

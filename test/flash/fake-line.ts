@@ -6,19 +6,21 @@ import {
   type SerialLine,
 } from '../../src/lib/flash/port/line.js';
 
-/** An in-memory serial line that records all actions on it; `say` sends bytes as the board. */
+/**
+ * An in-memory serial line that records all actions on it. `say` sends bytes as if they came from the board.
+ */
 export class FakeLine implements SerialLine {
   readonly kind = 'simulated';
   readonly usb = null;
   readonly hasControlLines: boolean = true;
   baud = 115_200;
   closed = false;
-  /** Whether anyone has listened yet. */
+  /** Whether a listener has ever been attached. */
   listens = false;
-  /** Recorded actions in order: `tx:…`, `baud:…`, `lines:DTR,RTS`. */
+  /** The recorded actions, in order: `tx:…`, `baud:…`, `lines:DTR,RTS`. */
   readonly log: string[] = [];
   readonly sent: number[] = [];
-  /** Sends received bytes back. */
+  /** Whether received bytes are sent back. */
   echo = false;
   private readonly listeners = new LineListeners();
 

@@ -12,8 +12,8 @@ const ways = (['esp32', 'esp32s3', 'esp32c3'] as const).flatMap((chip) =>
   [true, false].map((stub) => ({ chip, stub, how: `${chip}, ${stub ? 'stub' : 'ROM alone'}` })),
 );
 /**
- * espflash queries an ESP32's ROM for information that only later ROMs have, and waits 3 s twice, so it is slow there
- * but correct.
+ * On an ESP32, espflash queries the ROM for information that only later ROMs have, and waits 3 s twice, so it is slow
+ * there but correct.
  */
 const bounded = { timeout: 180_000 };
 
@@ -64,7 +64,7 @@ describeReal('espflash', 'esptool, espflash and aiot on one chip', () => {
   );
 });
 
-/** Detecting, writing (verified by `judges`) and erasing, on every chip with and without a stub. */
+/** Tests detecting, writing (verified by `judges`) and erasing, on every chip with and without a stub. */
 function judge(tool: FlashTool, judges: readonly FlashTool[]): void {
   it.concurrent.each(ways)(`$how: ${tool.name} detects the chip`, bounded, (way) =>
     onBoard(way, (board) => findsChip(way, board, tool)),

@@ -12,13 +12,16 @@ export interface Way {
   chip: ChipName;
   stub: boolean;
   baud?: number;
-  /** Sizes in bytes of the two written files: compressed, and not. */
+  /** Sizes of the two written files in bytes: the compressed one, and the other one. */
   sizes?: readonly [number, number];
 }
 
 const sector = 0x1000;
 
-/** Bytes like a program's: half of them vary, half are runs. `length` need not be a multiple of words or sectors. */
+/**
+ * Bytes like a program's, half of them varied, half of them runs. `length` need not be a multiple of a word or
+ * sector.
+ */
 export function programLike(length: number, seed: number): Uint8Array {
   const random = seededRandom(seed);
   const bytes = new Uint8Array(length);
@@ -34,8 +37,9 @@ export async function findsChip(way: Way, board: Board, tool: FlashTool): Promis
 }
 
 /**
- * `writer` writes two files, one of them compressed; the flash then contains exactly these files and nothing else.
- * Every judge verifies them with its own method, reads them back, and detects a file that differs in one bit.
+ * `writer` writes two files, one of them compressed. The flash must then contain exactly these files and nothing
+ * else. Every judge verifies them with its own method, reads them back, and detects a file that differs in one
+ * bit.
  */
 export async function judgesWriting(
   way: Way,
@@ -78,7 +82,10 @@ export async function judgesWriting(
   });
 }
 
-/** Another tool writes a new file over an old one: the old data in the written sectors is gone, the rest stays. */
+/**
+ * Another tool writes a new file over an old one. The old data in the written sectors must be gone, and the rest
+ * must be unchanged.
+ */
 export async function overwrites(way: Way, board: Board, first: FlashTool, second: FlashTool): Promise<void> {
   await inFolder(async (folder) => {
     const [old, next] = [programLike(3 * sector, 3), programLike(sector + 5, 4)];

@@ -82,7 +82,7 @@ describeReal('socat', 'a monitor on a local port', () => {
     await connected(2);
     second.stdin?.write('second\n');
     expect(await done).toMatchObject({ why: 'until', connections: 2, lines: 2 });
-    // The port is free again, so another monitor can open it immediately.
+    // The port is available again, so another monitor can open it immediately.
     const again = monitor({
       ...{ port: link, baud: 115_200, until: /third/, once: true },
       onEvent: ({ event }) => event === 'connected' && second.stdin?.write('third\n'),

@@ -17,7 +17,8 @@ afterEach(async () => {
 });
 
 /**
- * A monitor of in-memory boards: each opening takes the next of `lines`; null means that the port does not exist yet.
+ * A monitor of in-memory boards. Each time a port is opened, the next of `lines` is used; null means that the port
+ * does not exist yet.
  */
 function watch(lines: (FakeLine | null | AiotError)[], more: Partial<MonitorOptions> = {}) {
   const events: MonitorEvent[] = [];
@@ -436,7 +437,7 @@ describe('a pattern', () => {
       const { done, came } = watch([line], more);
       await came('connected');
       const began = performance.now();
-      // Many lines in one chunk: matching stops after the first line that takes too long.
+      // With many lines in one chunk, matching stops after the first line that takes too long.
       line.say(`${'a'.repeat(40)}b\n`.repeat(200));
       await expect(done).rejects.toMatchObject({
         code: 'AIOT_USAGE',

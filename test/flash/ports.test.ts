@@ -19,7 +19,7 @@ async function recorded(name: 'linux' | 'macos' | 'windows') {
   return JSON.parse(await readFile(join(root, 'test', 'golden', 'ports', `${name}.json`), 'utf8'));
 }
 
-/** The recorded parts of /sys and /dev, as a folder. */
+/** Creates a folder with the recorded parts of /sys and /dev. */
 async function linuxTree(): Promise<ListedPort[]> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-ports-'));
   try {

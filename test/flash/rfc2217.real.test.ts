@@ -26,7 +26,7 @@ afterEach(async () => {
 const script = (name: string) => join(root, 'test', 'support', 'python', name);
 const everyByte = Uint8Array.from({ length: 4096 }, (_, i) => i & 0xff);
 
-/** A program that is stopped after the test, and its output lines. */
+/** Starts a program that is stopped after the test, and collects its output lines. */
 function start(program: string, args: string[], env = {}): { child: ChildProcess; lines: string[] } {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
   const lines: string[] = [];
@@ -66,7 +66,7 @@ describeReal('esptool', "RFC 2217 with pyserial and Espressif's server", () => {
       },
     );
     expect(JSON.parse(stdout)).toEqual({ echoed: true, cts: false, refused: true });
-    // The client opens the port with both lines asserted; the reset into the loader is a single step.
+    // The client opens the port with both lines asserted, and the reset into the loader is a single step.
     expect(line.log.filter((entry, i) => entry !== line.log[i - 1])).toEqual([
       'lines:1,0',
       'lines:1,1',
@@ -115,14 +115,14 @@ describeReal('esptool', "RFC 2217 with pyserial and Espressif's server", () => {
     await client.setControlLines({ dtr: true, rts: false });
     await delay(50);
     await client.setControlLines({ dtr: false, rts: false });
-    // The server completes the reset sequence on its own, once it has recognized its beginning.
+    // The server completes the reset sequence on its own once it has recognized its beginning.
     await vi.waitFor(() => expect(line.log.join(' ')).toMatch(/lines:0,1 (lines:0,1 )*lines:1,0/), {
       timeout: 10_000,
     });
     await vi.waitFor(() => expect(line.log.at(-1)).toBe('lines:0,0'), { timeout: 10_000 });
   });
 
-  // pyserial's client waits 50 ms for each response, and esptool sets every option again for each command, which takes 20 s with a stub.
+  // pyserial's client waits 50 ms for each response, and esptool sets every option anew for each command, which takes 20 s with a stub.
   it('esptool resets chips into their loader over the aiot server, and restarts their programs', async () => {
     const asked = async (name: 'esp32' | 'esp32s3' | 'esp32c3', query: string) => {
       const chip = new SimulatedChip({ chip: name });

@@ -1,7 +1,7 @@
 import { type Expression, keywords, type Term, valueText } from '../../src/lib/fleet/selector.js';
 import { keys } from '../../src/lib/fleet/selector-keys.js';
 
-/** Prints a selector in its canonical form, which is parsed to the same expression again. */
+/** Prints a selector in its canonical form, which parses to the same expression. */
 export function printSelector(expression: Expression): string {
   switch (expression.kind) {
     case 'all':
@@ -29,7 +29,7 @@ function printTerm({ key, operator, values }: Term): string {
   return operator === 'in' ? `${name} in (${shown.join(', ')})` : `${name}${operator}${shown[0]}`;
 }
 
-/** Omits the prefix of a tag if its name is unambiguous. */
+/** Omits the prefix of a tag if the tag's name is unambiguous. */
 function keyText(key: string): string {
   const tag = key.startsWith('tag.') ? key.slice('tag.'.length) : key;
   const taken = [...Object.keys(keys), ...keywords].some((each) => each.toLowerCase() === tag.toLowerCase());

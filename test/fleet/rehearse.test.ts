@@ -72,7 +72,8 @@ describe('a rehearsal', () => {
       stopped: 1,
       ends: [{ state: 'paused', code: 'AIOT_ROLLOUT_FAILURES' }],
     });
-    // The rollout stops after the first wave of 2 % of the devices or after the second wave, which together are 10 %.
+    // The rollout stops after the first wave, with 2 % of the devices, or after the second, by which 10 % have been
+    // offered the release.
     expect(all.tried.max).toBeLessThanOrEqual(20);
     expect(all.failed.max).toBeGreaterThan(0);
     const borne = await run(planOf({ waves: ['100%'], maxFailures: '100%', minSuccess: 0 }), {

@@ -277,7 +277,10 @@ describe('any selector', () => {
   });
 });
 
-/** A naive evaluator, case by case, which shares only the handling of versions and globs with the real one. */
+/**
+ * A naive evaluator, written case by case, that shares only the handling of versions and globs with the real
+ * one.
+ */
 function plainly(tree: Expression, it: Selectable): boolean {
   if (tree.kind === 'all') return true;
   if (tree.kind === 'not') return !plainly(tree.of, it);

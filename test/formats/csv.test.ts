@@ -71,7 +71,7 @@ describe('reading CSV', () => {
     expect(bytes.length).toBeGreaterThan(1_900_000);
     const started = performance.now();
     parseCsv(bytes, 'big.csv');
-    // The limit is generous, because the tests share the cores.
+    // The limit is generous because all tests share the cores.
     expect(performance.now() - started).toBeLessThan(500);
   });
 });

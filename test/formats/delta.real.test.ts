@@ -17,8 +17,8 @@ function detools(...args: string[]): void {
 }
 
 /**
- * A realistic file and its next version: this package's lock file, which is repetitive, with a part removed and
- * another moved.
+ * A realistic file and its next version: this package's lock file, which is repetitive, with one part removed
+ * and another moved.
  */
 function pair() {
   const base = readFileSync(join(root, 'package-lock.json')).subarray(0, 200_000);

@@ -19,7 +19,7 @@ const program = fc
   })
   .map((parts) => Buffer.concat(parts.flatMap(([bytes, times]) => Array(times).fill(bytes))));
 
-/** An edited version: a part is removed, one is added, and a third is moved. */
+/** An edited version, with one part removed, one added, and one moved. */
 const edited = program.chain((base) =>
   fc
     .tuple(fc.nat(base.length), fc.nat(base.length), fc.uint8Array({ maxLength: 60 }), fc.nat(255))
@@ -64,7 +64,7 @@ describe('a delta', () => {
     const base = ones(5000);
     const began = performance.now();
     const patch = createDelta(base, next);
-    // With quadratic cost this took a minute; now it takes a fifth of a second.
+    // With quadratic cost, this would take a minute; it takes a fifth of a second.
     expect(performance.now() - began).toBeLessThan(5000);
     expect(patch.length).toBeLessThan(next.length / 20);
     expect(Buffer.from(apply(base, patch, next.length)).equals(next)).toBe(true);

@@ -69,7 +69,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Compiled in different folders, so that relative and absolute file names occur. */
+/** Compiles in different folders, so that relative and absolute file names occur. */
 function build(flags: readonly string[]): string {
   const machine = ['-march=rv32imc', '-mabi=ilp32', '-ffreestanding', '-ffunction-sections'];
   const run = (args: readonly string[], cwd: string) => {
@@ -105,7 +105,7 @@ interface Told {
   line: number | null;
 }
 
-/** The output of addr2line for each address. */
+/** Returns the output of addr2line for each address. */
 function addr2line(elf: string, addresses: readonly number[]): Told[] {
   const input = addresses.map((address) => address.toString(16)).join('\n');
   const { stdout } = spawnSync('riscv64-unknown-elf-addr2line', ['-f', '-e', elf], {
@@ -125,7 +125,7 @@ function addr2line(elf: string, addresses: readonly number[]): Told[] {
   });
 }
 
-/** The file name for an address, from the rows of the line table as readelf decodes them. */
+/** Returns the file name for an address, from the rows of the line table as decoded by readelf. */
 function decodedFiles(elf: string): (address: number) => string | null {
   const { stdout } = spawnSync('riscv64-unknown-elf-readelf', ['-wL', '-W', elf], { encoding: 'utf8' });
   const rows = [...stdout.matchAll(/^(\S+\.[ch]) +(\d+|-) +(0x[0-9a-f]+|0)\b/gm)].map(

@@ -13,7 +13,7 @@ import { esptoolImages } from '../support/esptool-images.js';
 import { fc, runs } from '../support/property.js';
 import { describeReal } from '../support/real.js';
 
-/** Addresses that linker scripts use for each chip: flash code, flash data, RAM for code and for data. */
+/** Addresses that linker scripts use for each chip: flash code, flash data, RAM for code, and RAM for data. */
 const places: Record<ChipName, { code: number; constants: number; iram: number; dram: number }> = {
   esp32: { code: 0x400d0020, constants: 0x3f400020, iram: 0x40080000, dram: 0x3ffb0000 },
   esp32s2: { code: 0x40080020, constants: 0x3f000020, iram: 0x40024000, dram: 0x3ffc0000 },
@@ -32,7 +32,7 @@ interface Made {
   options: Omit<ElfImageOptions, 'chip'>;
 }
 
-/** Our options under the names that esptool uses. */
+/** Our options under esptool's names. */
 function argumentsOf({ options }: Made): Record<string, unknown> {
   const all = {
     flash_mode: options.mode,
@@ -52,8 +52,8 @@ function argumentsOf({ options }: Made): Record<string, unknown> {
 }
 
 /**
- * Runs both tools on the same files: they must produce the same bytes, or both fail. Returns the number of images
- * created.
+ * Runs both tools on the same files. They must produce the same bytes, or both must fail. Returns the number of
+ * images created.
  */
 function compare(cases: readonly Made[]): number {
   const files = Object.fromEntries(cases.map(({ elf }, index) => [`${index}.elf`, elf]));
@@ -78,7 +78,7 @@ function compare(cases: readonly Made[]): number {
     } catch (error) {
       refusal = String(error);
     }
-    // esptool stops at an assertion if a gap has room only for a segment header, which we support.
+    // An assertion in esptool fails if a gap only has room for a segment header, which we support.
     if (their.error?.startsWith('AssertionError')) continue;
     expect(ours === null, `${label} ${refusal}`).toBe(their.bytes === null);
     if (ours === null || their.bytes === null) continue;

@@ -16,7 +16,10 @@ const golden = (name: string) => new Uint8Array(readFileSync(join(root, 'test/go
 const image = golden('c3-boot.bin');
 const elf = golden('c3-boot.elf');
 
-/** The message of the rejection; fails if nothing is rejected, or not as a malformed file. */
+/**
+ * Returns the message of the rejection. Fails if nothing is rejected, or if the rejection is not for a
+ * malformed file.
+ */
 function refusal(body: () => unknown): string {
   try {
     body();
@@ -201,7 +204,7 @@ describe('an ELF file', () => {
   });
 
   it('becomes an image even if a gap has room only for a segment header', () => {
-    // esptool 5.6 stops at an assertion in this case.
+    // In this case, an assertion in esptool 5.6 fails.
     const file = elfOf('esp32c3', 0x42000008, [
       { name: '.flash.rodata', address: 0x3c000020, data: new Uint8Array(0xffd8) },
       { name: '.flash.text', address: 0x42000008, data: new Uint8Array(64) },

@@ -5,7 +5,7 @@ import { blankOtadata, firstOtadata, nextOtadata, readOtadata } from '../../src/
 import { root } from '../support/cli.js';
 import { fc } from '../support/property.js';
 
-/** Third-party samples: see test/golden/flash/README.md. */
+/** Third-party samples (see test/golden/flash/README.md). */
 const sample = (name: string) => readFileSync(join(root, 'test', 'golden', 'flash', 'ota', `${name}.bin`));
 
 describe('otadata', () => {

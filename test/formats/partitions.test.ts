@@ -13,7 +13,7 @@ import {
 import { root } from '../support/cli.js';
 import { fc, runs } from '../support/property.js';
 
-/** Made with ESP-IDF's gen_esp32part.py; see test/golden/flash/README.md. */
+/** Files made with ESP-IDF's gen_esp32part.py (see test/golden/flash/README.md). */
 const golden = join(root, 'test', 'golden', 'flash', 'partitions');
 const samples = readdirSync(golden).filter((name) => name.endsWith('.csv'));
 const text = (name: string) => readFileSync(join(golden, name), 'utf8');

@@ -37,7 +37,7 @@ function job(file: Uint8Array, seed: number) {
 
 const floats = (bytes: Uint8Array) => new Float32Array(new Uint8Array(bytes).buffer);
 
-/** The largest difference as a share of the value, or of 1 if that is larger. */
+/** Returns the largest difference as a share of the value, or of 1 if that is larger. */
 function apart(got: Uint8Array, want: Uint8Array): number {
   const [a, b] = [floats(got), floats(want)];
   return b.reduce(
@@ -54,7 +54,7 @@ describeReal('tensorflow', 'random Keras networks in files of TensorFlow’s con
   const jobsOf = async (count: number, kind: 'float32' | 'int8', ...ends: 'several'[]) => {
     const made = mkdtempSync(join(folder, `${kind}-`));
     const script = join(root, 'test', 'support', 'python', 'random_keras.py');
-    // Minutes pass in Python, in which this process has to answer its runner.
+    // Python takes minutes, during which this process has to answer its runner.
     const args = [script, made, String(count), kind, ...ends];
     await promisify(execFile)(python('tensorflow'), args, { maxBuffer: 2 ** 26 });
     const files = Array.from(

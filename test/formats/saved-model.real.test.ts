@@ -14,7 +14,7 @@ import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { runProgram, told } from '../support/programs.js';
 import { describeReal, python } from '../support/real.js';
 
-/** Models built by hand and those that aiot.yaml describes, then each operator alone with its options. */
+/** Models built by hand, models described by aiot.yaml, and each operator alone with its options. */
 const makers = { ...architectures, ...engineKinds };
 const perKind = process.env.AIOT_LONG === '1' ? 12 : 2;
 const runs = 4;
@@ -82,7 +82,7 @@ describeReal('tensorflow', 'TensorFlow with an aiot SavedModel', () => {
         expect(theirs).toHaveLength(ours.length);
         const largest = ours.reduce((most, value) => Math.max(most, Math.abs(value) || 0), 1);
         ours.forEach((value, i) => {
-          // Both sides give NaN for the root of a negative number.
+          // Both sides return NaN for the root of a negative number.
           if (Number.isNaN(value)) expect(theirs[i], name).toBeNaN();
           else expect(Math.abs(theirs[i]! - value), name).toBeLessThan(1e-5 * largest);
         });

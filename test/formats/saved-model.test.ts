@@ -57,7 +57,7 @@ describe('a SavedModel', () => {
     const device = [...createInterpreter(graph).invoke(q)].map((y) => to[0]! * (Number(y) - middle[0]!));
     const real = Float32Array.from(q, (value) => from[0]! * (value - zero[0]!));
     const all = answer(back, real);
-    // The tolerance is 16 of the 256 steps, because rounding errors of all layers add up.
+    // The tolerance is 16 of the 256 steps, because the rounding errors of all layers add up.
     all.forEach((value, i) => {
       expect(Math.abs(value - device[i]!)).toBeLessThan(16 * to[0]!);
     });

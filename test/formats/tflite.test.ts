@@ -15,7 +15,7 @@ import { fc, runs } from '../support/property.js';
 
 const bytesOf = (graph: Graph) => Buffer.from(writeTflite(graph));
 
-/** Code and message of the error thrown by reading or writing. */
+/** Returns the code and message of the error thrown by reading or writing. */
 function refusal(action: () => unknown): string {
   try {
     action();
@@ -31,7 +31,7 @@ describe('a .tflite file written and read', () => {
     const random = seededRandom(1);
     for (let i = 0; i < 20; i++) {
       const graph = make(random);
-      // A convolution without a bias gets a bias of zeros.
+      // A convolution without a bias gets one that consists of zeros.
       const back = readTflite(writeTflite(graph));
       expect(back.tensors.slice(0, graph.tensors.length)).toEqual(graph.tensors);
       expect(back.operators[0]!.options).toEqual(graph.operators[0]!.options);
@@ -41,7 +41,7 @@ describe('a .tflite file written and read', () => {
 
   it('reads a bias with the axis of its weights, as written by TensorFlow 1', () => {
     const b = new GraphBuilder(seededRandom(3));
-    // With an input scale of 1, the bias has the scales of its weights, so it can share their quantization.
+    // With an input scale of 1, the bias has the scales of the weights, so it can share their quantization.
     const x = b.activation([1, 8, 8, 4], 1);
     const w = b.weights([1, 3, 3, 4], 3);
     const bias = b.bias(x, w, 4);
@@ -419,7 +419,7 @@ describe('files from TensorFlow’s converter', () => {
   });
 });
 
-/** A 3 × 3 convolution with a dilation of 2 as TensorFlow's converter writes it. */
+/** A 3 × 3 convolution with a dilation of 2, as written by TensorFlow's converter. */
 function dilatedChain(name: string, paddings: readonly number[], crops: readonly number[]): Graph {
   const b = new GraphBuilder(seededRandom(4));
   const height = name === 'valid' ? 7 : 8;

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { readWav, writeWav } from '../../src/lib/formats/wav.js';
 import { describeReal, python } from '../support/real.js';
 
-/** Sine of 440 Hz at half of full scale, plus a second channel at 1 kHz. */
+/** A 440 Hz sine at half of full scale, plus a second channel at 1 kHz. */
 const tone = (rateHz: number, seconds = 0.5) =>
   [440, 1000].map((hz) =>
     Float64Array.from(

@@ -7,7 +7,7 @@ const u32 = (value: number) => [...u16(value & 0xffff), ...u16(value >>> 16)];
 const name = (text: string) => [...Buffer.from(text, 'latin1')];
 const chunk = (id: string, body: number[], size = body.length) => [...name(id), ...u32(size), ...body];
 
-/** A format chunk's body as in "Multimedia Programming Interface and Data Specifications 1.0", page 57. */
+/** A format chunk's body, as in "Multimedia Programming Interface and Data Specifications 1.0", page 57. */
 const format = ({ tag = 1, channels = 1, rate = 16_000, bits = 16 }, more: number[] = []) => [
   ...u16(tag),
   ...u16(channels),

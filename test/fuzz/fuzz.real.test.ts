@@ -27,7 +27,7 @@ describe('npm run fuzz', () => {
       'planted/memory memory',
       'planted/prototype prototype',
     ]);
-    // The shortest input that shows it: 13 bytes, where its example has six.
+    // The shortest input that triggers it has 13 bytes, whereas its example has six.
     expect(Buffer.from(found[0]!.input, 'base64').toString()).toBe('0'.repeat(13));
     const file = join(out, 'planted-prototype-5');
     expect(readFileSync(file).toString('base64')).toBe(found[4]!.input);

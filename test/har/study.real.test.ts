@@ -25,7 +25,8 @@ describeReal('recordings', 'the 53 recordings, split by recording', () => {
     expect(part.scores.voted.macroF1).toBeGreaterThanOrEqual(0.98);
     expect(part.scores.window.interval![0]).toBeGreaterThan(0.92);
     expect(part.bytes).toBeLessThanOrEqual(60 * 1024);
-    // Recordings on stairs are still classified as stairs if their samples are repeated as in the other recorder's files.
+    // Recordings on stairs are still classified as stairs when their samples are repeated as in the other recorder's
+    // files.
     expect(control!.scores.window.macroF1).toBeGreaterThan(part.scores.window.macroF1 - 0.01);
     expect(table([part])).toContain('five folds');
     expect(classTable(part)).toContain('stairs');

@@ -66,7 +66,7 @@ describe('nested cross-validation', () => {
     const [asked] = await nested(spoiled, [left], { ...options, control: material });
     expect(asked!.inner).toEqual(honest!.inner);
     expect(asked!.chosen).toEqual(honest!.chosen);
-    // The model itself is unchanged: it predicts the untouched windows as before.
+    // The model itself is unchanged, so it predicts the unchanged windows as before.
     expect(asked!.control).toEqual(honest!.predicted);
     expect(asked!.predicted).not.toEqual(honest!.predicted);
   });

@@ -22,7 +22,7 @@ describe('suggested commands', () => {
       next,
       ...Object.values(subjects),
     ]);
-    // A command within a sentence is in backticks; a command at the end, after a colon or alone, is not.
+    // A command within a sentence is in backticks, but a command at the end, after a colon or alone, is not.
     const lines = texts.flatMap((text) => [
       ...[...text.matchAll(/`(aiot [^`]+)`/g)].map(([, line]) => line ?? ''),
       ...[...text.matchAll(/(?:^|: )(aiot [^`]+)$/g)].map(([, line]) => line ?? ''),
@@ -53,7 +53,7 @@ describe('suggested commands', () => {
         const [, names = ''] = /\bagain\(input, ([^)]*)\)/.exec(text) ?? [];
         const repeated = [...names.matchAll(/'([a-z-]+)'/g)].map(([, name]) => ` --${name} X`).join('');
         return lines.map((line) =>
-          // Every other value is replaced by a word, or dropped if it is only the end of one.
+          // Every other value is replaced with a word, or dropped if it is only the end of one.
           line.replace(/\$\{at\}/, repeated).replace(/(\s?)\$\{[^}]*\}?/g, (_, gap) => (gap ? ' X' : '')),
         );
       });

@@ -45,7 +45,7 @@ it('the long run of the loop works on the current build', { timeout: 60_000 }, a
     expect(stderr).toBe('');
     const { samples, lost, gaps, windows } = JSON.parse(stdout);
     expect({ lost, gaps }).toEqual({ lost: 0, gaps: 0 });
-    // 36 seconds of a sensor whose true rate differs from 100 Hz by less than 10 %.
+    // 36 seconds from a sensor whose true rate differs from 100 Hz by less than 10 %.
     expect(samples).toBeGreaterThan(3240);
     expect(windows).toBeGreaterThan(100);
   } finally {
@@ -66,7 +66,7 @@ it('the table of performance targets matches the benchmark cases', async () => {
     for (const own of Object.keys((await load()).area.cases)) cases.add(`${name}/${own}`);
   expect(named.length).toBeGreaterThan(40);
   expect(named.filter((one) => !cases.has(one))).toEqual([]);
-  // Growth has a separate table.
+  // Growth has its own table.
   const missing = [...cases].filter((one) => !named.includes(one) && !one.endsWith('/growth'));
   expect(missing).toEqual([]);
 });

@@ -93,7 +93,7 @@ describe('command lines in templates/ci', () => {
   });
 });
 
-/** Runs a step as GitHub and GitLab do: with bash that stops at the first failure. */
+/** Runs a step as GitHub and GitLab do, in a bash that stops at the first failure. */
 function runStep(script: string, env: Record<string, string>, cwd: string) {
   const { status, stdout, stderr } = spawnSync(
     'bash',

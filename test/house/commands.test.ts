@@ -20,7 +20,7 @@ interface Shape {
   properties?: Record<string, { type?: string }>;
 }
 
-/** Violations of a rule, one line each. */
+/** Returns the violations of a rule, one line each. */
 function offenders(rule: (entry: CommandFile) => string[]): string[] {
   return commands.flatMap((entry) => rule(entry).map((what) => `aiot ${entry.id}: ${what}`));
 }
@@ -67,7 +67,7 @@ describe('every command', () => {
   });
 
   it('prints a list as an array or as a page with a cursor', () => {
-    // These lists belong to one project, stream or file, which they also report.
+    // These lists belong to a single project, stream or file, which they also report.
     const ofOne = new Set(['data list', 'stream list', 'stream route list']);
     const found = offenders(({ id, command }) => {
       const flags = command.flags ?? {};

@@ -25,7 +25,7 @@ import { pageText } from '../support/documents/pages.js';
 
 const known = new Map<string, Set<string>>();
 
-/** Links of a page to anchors that do not exist. */
+/** Returns the links of a page to anchors that do not exist. */
 function deadAnchors(page: string): string[] {
   const links = [...pageText(page).matchAll(/\]\(([^)#\s]*)#([^)\s]+)\)/g)];
   return links.flatMap(([, to = '', place = '']) => {
@@ -107,7 +107,7 @@ describe('the dependencies', () => {
       ...importsOf(root, file).flatMap(({ own, to }) => (own ? [] : [to])),
       ...resolvedIn(root, file),
     ]);
-    // light-my-request is needed by another package, not by us; it is Fastify's own, and is listed to fix its version.
+    // light-my-request is not used by us but by Fastify, and is listed only to pin its version.
     const peers = ['light-my-request'];
     const unused = Object.keys(dependencies).filter(
       (name) => !peers.includes(name) && !used.some((to) => to === name || to.startsWith(`${name}/`)),
@@ -125,7 +125,7 @@ describe('the dependencies', () => {
           .join('/'),
       ),
     );
-    // Packages whose files are bundled into aiot only supply types.
+    // Packages with files that are bundled into aiot only supply types.
     const known = { ...dependencies, ...peerDependencies, ...vendored };
     expect([...names].filter((name) => !name.startsWith('node:') && !(name in known))).toEqual([]);
   });
@@ -241,7 +241,7 @@ describe('the map of the files in CONTRIBUTING.md', () => {
   });
 });
 
-/** Rows of the map: each section is named after the folder that its paths are relative to. */
+/** Returns the rows of the map, in which each section is named after the folder that its paths are relative to. */
 function mapEntries(page: string): { files: string[]; decides: string }[] {
   const map = page.split('## Map of the files\n')[1]?.split('\n## ')[0] ?? '';
   return map
@@ -262,8 +262,8 @@ function mapEntries(page: string): { files: string[]; decides: string }[] {
 }
 
 /**
- * Paths in a table row that do not exist: relative to the root, to `src/lib`, or to the path named before them in that
- * row.
+ * Returns the paths in a table row that do not exist. They are relative to the root, to `src/lib`, or to the previous
+ * path in the row.
  */
 function missingIn(row: string): string[] {
   let before = '';

@@ -13,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-/** Calls that start a program, within a process that has no free handle; `of` is the module. */
+/** Calls that start a program in a process without free handles; `of` is the module. */
 const cases = {
   'sensor/microphone': `of.startRecorder('true', [], { stallMs: 5000, onOverrun() {} }).next()`,
   'model/train/outside-trainer': `of.runCommand(['true'], { folder: '/' })`,
@@ -43,7 +43,7 @@ const said = {
   'core/systemd': 'nothing',
 };
 
-/** The built module, because Node can load it without a compiler that needs handles. */
+/** URL of the built module, because Node can load it without a compiler, which needs handles. */
 const moduleUrl = (path: string) => pathToFileURL(join(root, `dist/.modules/lib/${path}.js`)).href;
 
 const program = (of: Record<string, string>) => `
@@ -73,7 +73,7 @@ process.stdout.write(JSON.stringify(said));
 describe('starting a program without a free file handle', () => {
   it('is reported by every caller with its own error', { timeout: 60_000 }, async () => {
     const node = `"${process.execPath}" --input-type=module --eval "$PROGRAM"`;
-    // More handles than there are modules, because Node opens many of them at once while it loads them.
+    // More handles than there are modules, because Node opens many modules at once while loading them.
     const result = await runProgram('sh', ['-c', `ulimit -n 4096; exec ${node}`], {
       cwd: root,
       env: { PROGRAM: program(cases) },

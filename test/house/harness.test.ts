@@ -144,7 +144,9 @@ describe('npm run bench', () => {
   });
 });
 
-/** The processes that a process has started, once there are at least `count`: the area's own, and those it started. */
+/**
+ * Returns the descendants of a process, once there are at least `count`: the area's own process, and those it started.
+ */
 async function descendants(child: ChildProcess, count: number): Promise<number[]> {
   let all: number[] = [];
   await expect

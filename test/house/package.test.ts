@@ -39,7 +39,8 @@ describe('the package', () => {
     const allowed =
       /^(firmware\/.*|dist\/.*\.js|dist\/index\.d\.ts|dist\/man\/aiot[\w-]*\.1|dist\/vendor\/[\w.]+|dist\/package-lock\.json|dist\/web\/(index\.html|assets\/[\w-]+\.(js|css|svg|txt))|templates\/.*|bin\/run\.js|docs\/(start|how-to|reference|background)\/[\w-]+\.md|[^/]*\.(json|md)|LICENSE)$/;
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
-    // With an npm-shrinkwrap.json, npm would also install development dependencies from a registry: scripts/lock.js.
+    // With an npm-shrinkwrap.json, npm would also install development dependencies from a registry (see
+    // scripts/lock.js).
     expect([...paths, ...packageJson.files]).not.toContain('npm-shrinkwrap.json');
     // When this was written: 1,464 files, 8.5 MB, unpacked 18.9 MB. Packing adds 215 manual pages of 0.4 MB.
     expect(paths.filter((path) => !path.startsWith('dist/man/')).length).toBeLessThan(1_600);
@@ -100,7 +101,7 @@ describe('the package', () => {
   });
 });
 
-/** Bytes of a package's own files, without nested packages. */
+/** Total size of a package's own files in bytes, without nested packages. */
 function sizeOf(folder: string): number {
   return readdirSync(folder, { withFileTypes: true }).reduce((sum, entry) => {
     const path = join(folder, entry.name);

@@ -18,9 +18,9 @@ describe('the Debian package', () => {
     const there = unit
       .replaceAll(process.execPath, '/usr/lib/aiot/node')
       .replaceAll(root, '/usr/lib/aiot')
-      // Default settings of the guide's services, which are not started.
+      // The default settings of the guide's services, which are not started.
       .replace(/ --compat-ports \S+ --compat-max-rows \d+/, '')
-      // Only a checkout below a home folder has these lines.
+      // These lines exist only for a checkout below a home folder.
       .replaceAll(/^BindReadOnlyPaths=.*\n/gm, '');
     expect(await unitText(root)).toBe(there);
   });

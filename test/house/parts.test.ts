@@ -12,7 +12,7 @@ describe('the table of real parts', () => {
     const users = usersOfParts();
     expect([...(users.get('redis') ?? [])].sort()).toEqual(['loop', 'stream']);
     expect([...users.keys()].filter((name) => !(name in parts))).toEqual([]);
-    // Peers of the benchmarks, and the tools that check the Debian package.
+    // The programs that benchmarks compare with, and the tools that check the Debian package.
     const others = ['nginx', 'packaging', 'tflite-c'];
     expect(all.map(([name]) => name).filter((name) => !users.has(name) && !others.includes(name))).toEqual(
       [],

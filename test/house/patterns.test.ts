@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { slowPatterns, stuckAt } from '../../scripts/patterns.js';
 
-// `npm run lint` checks all of src and web, which takes half a minute.
+// `npm run lint` checks everything in src and web, which takes half a minute.
 
 it('the pattern check detects a pattern whose matching time doubles with each character', () => {
   expect(stuckAt(/^(\s*(#.*)?\n?)*$/)).toBeDefined();

@@ -16,10 +16,13 @@ import { closingLine, countsFile, realTestFiles, recordCounts } from '../support
 
 const tests = join(root, 'test');
 
-/** Programs of every machine with Node: a POSIX shell with its usual programs, and npm. */
+/** Programs on every machine with Node: a POSIX shell with its usual programs, and npm. */
 const everywhere = new Set(['sh', 'bash', 'cat', 'mkfifo', 'npm', 'sleep', 'tar', 'true']);
 
-/** The reasons why a text belongs to the second ring: `.venv`, `../shared`, or a program that a bare machine lacks. */
+/**
+ * Returns the reasons why a text belongs to the second ring: `.venv`, `../shared`, or a program that a bare machine
+ * lacks.
+ */
 function realPartsIn(text: string): string[] {
   const code = text.replace(/^ *(?:\/\/|\/?\*).*$/gm, '');
   const folders = [...code.matchAll(/\.venv\b|\.\.\/shared\b|'\.\.', 'shared'/g)].map(([found]) => found);
@@ -29,7 +32,7 @@ function realPartsIn(text: string): string[] {
   return [...folders, ...programs.filter((program) => !everywhere.has(program))];
 }
 
-/** All real parts in a test and in its imports from `test/`, with the file that contains each. */
+/** Returns all real parts used by a test and its imports from `test/`, with the file that contains each. */
 function realPartsOf(file: string, seen = new Set<string>()): string[] {
   if (seen.has(file)) return [];
   seen.add(file);
@@ -98,7 +101,7 @@ describe('the closing line of npm test', () => {
       'Not run: 3 tests in 2 files that need real parts (brokers, databases, compilers, a browser, Python). ' +
         'To run them: npm run parts && npm run test:real',
     );
-    // One file has an additional test, and the other lacks a part: a run of one file keeps the count of the other.
+    // One file has an additional test, and the other lacks a part. Running one file keeps the count of the other.
     recordCounts([module(files[0]!, 'one', 'two', 'four')], file, files);
     recordCounts([module(files[1]!, 'needs kafka')], file, files);
     expect(closingLine(file, files)).toContain('Not run: 4 tests in 2 files');

@@ -36,7 +36,9 @@ afterEach(() => {
   running.clear();
 });
 
-/** A Node process with these arguments, stopped after the test at the latest. `ended` resolves to its exit code. */
+/**
+ * Starts a Node process with these arguments, which is stopped after the test at the latest. `ended` resolves to its exit code.
+ */
 function started(args: string[], env: Record<string, string> = {}) {
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
   running.add(child);
@@ -181,7 +183,7 @@ describe('scripts/ready.js', () => {
     'node_modules is a link to another folder, which is missing or whose packages differ from package-lock.json.\n' +
     'Remove the link (rm node_modules), then run npm ci here. Nothing was changed.\n';
 
-  /** A fresh clone. Its npm, its build and its dashboard log that they ran, and leave the same files behind as the real ones. */
+  /** Creates a fresh clone. Its npm, build and dashboard log that they ran, and leave the same files behind as the real ones. */
   function clone(): string {
     const made = repository({
       'package.json': '{"type":"module"}',
@@ -219,7 +221,7 @@ describe('scripts/ready.js', () => {
     writeFileSync(join(made, 'scripts', name), text);
   }
 
-  /** A writable npm cache, and no npm other than the one above. */
+  /** The environment with a writable npm cache, and no npm other than the one above. */
   const environment = (made: string) => ({
     ...{ PATH: '', npm_execpath: join(made, 'npm.cjs'), npm_config_cache: join(made, 'cache') },
   });
@@ -238,7 +240,7 @@ describe('scripts/ready.js', () => {
     return existsSync(log) ? readFileSync(log, 'utf8').split('\n').filter(Boolean) : [];
   }
 
-  /** A clone in the state after `npm ci && npm run build`. */
+  /** Creates a clone in the state after `npm ci && npm run build`. */
   function readyClone(): string {
     const made = clone();
     repository({ 'node_modules/.package-lock.json': found });
@@ -296,7 +298,7 @@ describe('scripts/ready.js', () => {
     if (packages) expect(readdirSync(join(made, 'owner/node_modules'))).toEqual(['.package-lock.json']);
   });
 
-  /** A fresh clone whose npm waits for the file `go`, but not forever. */
+  /** Creates a fresh clone whose npm waits for the file `go`, but not forever. */
   function slowClone(): string {
     const made = clone();
     const npm = readFileSync(join(made, 'npm.cjs'), 'utf8');
@@ -384,7 +386,7 @@ describe('scripts/build.js', () => {
   const hello =
     "import { Command } from '@oclif/core';\nexport default class Hello extends Command { async run() {} }\n";
 
-  /** A clone with the real build, these commands and our own packages. */
+  /** Creates a clone with the real build, these commands and our own packages. */
   function clone(commands: Record<string, string>): string {
     const made = repository({
       'package.json': JSON.stringify({
@@ -456,7 +458,7 @@ describe('the packages that a file loads', () => {
 });
 
 describe('the CI total', () => {
-  /** Prints the total of these step counts, and of one or several test rings with these results. */
+  /** Returns the printed total for these step counts and one or more test rings with these results. */
   function total(results: unknown, steps: [string, string], ...more: unknown[]) {
     const files = [results, ...more].map((ring, at) => {
       const file = join(folder, `ring-${at}.json`);
@@ -521,7 +523,7 @@ describe('the CI total', () => {
 });
 
 describe('a CI step', () => {
-  /** Output of these steps, run by bash with the settings of .ci/run. */
+  /** Returns the output of these steps when bash runs them with the settings of .ci/run. */
   function run(steps: string) {
     const script = `set -euo pipefail; work=${folder}; source scripts/ci/step.sh\n${steps}\nfailed_steps`;
     const { stdout, stderr } = spawnSync('bash', ['-c', script], {

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { quickestRatios } from '../../bench/start/measure.js';
 
-// In the second ring, because it measures time.
+// This test is in the second ring because it measures time.
 it('aiot starts little slower than Node, and shows help little slower than a minimal oclif program', () => {
   // The actual limits are 1.6 and 1.3 (npm run bench -- --only start). Other tests run at the same time, so the limits
   // here are higher, and a disturbed measurement is repeated up to twice.

@@ -1,6 +1,6 @@
 /**
- * Runs the examples of docs/how-to/library.md as a reader would: each is a separate program beside a project, and
- * imports the package.
+ * Runs the examples of docs/how-to/library.md as a reader would: each is a separate program in the folder of a
+ * project, and imports the package.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,7 +13,7 @@ import { serveChip } from '../../src/lib/flash/rom/serve.js';
 import { root, runCli } from '../support/cli.js';
 
 const page = readFileSync(join(root, 'docs/how-to/library.md'), 'utf8');
-/** Examples by their heading. */
+/** The examples, by heading. */
 const examples = new Map(
   [...page.matchAll(/^## (.+)\n(?:(?!^## )[\s\S])*?```js\n([\s\S]*?)```/gm)].map(
     ([, title = '', code = '']) => [title, code],

@@ -12,10 +12,12 @@ import { aarch64Folder, describeReal } from '../support/real.js';
 const libraries = '/usr/aarch64-linux-gnu';
 const onArm = ['qemu-aarch64-static', '-L', libraries, join(aarch64Folder, 'node', 'bin', 'node')];
 
-/** The same build must give the same predictions on both machines, so this runs the build that npm test makes. */
+/**
+ * The same build must make the same predictions on both machines, so this runs the build that `npm test` makes.
+ */
 describeReal('aarch64', 'the loop on 64-bit Arm (Raspberry Pi)', () => {
   let folder: string;
-  /** The package as npm would install it on Arm. */
+  /** Folder of the package as npm would install it on Arm. */
   let app: string;
   let project: string;
 
@@ -32,7 +34,10 @@ describeReal('aarch64', 'the loop on 64-bit Arm (Raspberry Pi)', () => {
     for (const made of [folder, project]) await rm(made, { recursive: true, force: true });
   });
 
-  /** Output of a Node program on this machine or on Arm; a failed command's output becomes the error message. */
+  /**
+   * Returns the output of a Node program on this machine or on Arm. A failed command's output becomes the error
+   * message.
+   */
   const run = async (where: 'here' | 'arm', ...args: string[]) => {
     const own = Object.fromEntries(
       ['CONFIG', 'DATA', 'CACHE'].map((name) => [`AIOT_${name}_DIR`, join(folder, where, name)]),

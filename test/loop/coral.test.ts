@@ -29,8 +29,8 @@ const { model } = unpackBundle(motionBundle());
 type ImportPackage = (name: string) => Promise<Record<string, unknown>>;
 
 /**
- * Substitutes for the two packages, reduced to the functions in use: a TPU that computes the model's outputs, with an
- * error of `off` steps in the first one.
+ * Substitutes for the two packages, reduced to the functions in use, for a TPU that computes the model's outputs with
+ * an error of `off` steps in the first one.
  */
 function packages(off = 0, plugged = true): { importPackage: ImportPackage; runs: number[] } {
   const runs: number[] = [];
@@ -87,7 +87,7 @@ it('a loop model runs on the Edge TPU once its golden vectors pass, and its comp
   const answers = motionSamples(50).map((sample) => predictor.push(sample));
   expect(answers.at(-1)?.label).toBeTruthy();
   expect(runs).toHaveLength(tried + 1);
-  // It is compiled only once: without the compiler, it is found in the cache.
+  // It is compiled only once, and found in the cache without the compiler.
   process.env.PATH = before;
   expect((await open(importPackage)).state().delegate).toBe('coral');
 });

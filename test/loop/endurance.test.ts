@@ -6,12 +6,12 @@ import type { SampleBatch } from '../../src/lib/sensor/types.js';
 import { fakeKeeper, fakeLoop, fakeOutputs, livelySamples, loaded } from '../support/loop.js';
 
 const long = process.env.AIOT_LONG === '1';
-/** Hours of samples at 100 Hz: a week with AIOT_LONG=1, otherwise one hour. */
+/** Number of hours of samples at 100 Hz: a week with AIOT_LONG=1, otherwise one hour. */
 const hours = long ? 7 * 24 : 1;
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
-/** Live memory of this process in MB. */
+/** Returns the live memory of this process in MB. */
 function live(): number {
   collect();
   collect();
@@ -48,7 +48,7 @@ it(`a loop uses no more memory after ${hours} h at 100 Hz than after the first t
   expect(result.samples).toBe(batches * 1000);
   expect(result.windows).toBeGreaterThan(batches * 38);
   expect(result.lost).toBe(Math.floor(batches / 50) * 3);
-  // The first tenth has already included every kind of event.
+  // The first tenth includes every kind of event.
   const growth = seen.at(-1)! - seen[1]!;
   expect(growth).toBeLessThan(1);
 });

@@ -153,7 +153,7 @@ describeReal('systemd', 'the systemd unit', () => {
     const { status, stderr, stdout } = spawnSync('systemd-analyze', ['verify', '--man=no', file], {
       encoding: 'utf8',
     });
-    // Counts only our unit, because others on this machine may be invalid.
+    // Considers only our unit, because others on this machine may be invalid.
     const ours = `${stderr}${stdout}`.split('\n').filter((line) => line.includes('aiot-loop'));
     expect(ours).toEqual([]);
     expect(status).toBe(0);

@@ -45,7 +45,7 @@ afterEach(async () => {
 });
 
 let models = 0;
-/** A model name that only this test uses. */
+/** Returns a model name that only one test uses. */
 const newName = () => `motion${++models}`;
 
 function bundleOf(name: string, seed: number, golden: 'right' | 'wrong' = 'right'): Uint8Array {
@@ -104,7 +104,7 @@ describe('a model from the platform', () => {
     // The stage still refers to this version, but it stays rejected in this loop and in later ones.
     await keeper.check();
     expect(keeper.current()).toBe(first);
-    // The only remaining model is kept, whatever it does.
+    // The only remaining model is kept, regardless of how it behaves.
     keeper.misbehaved(first, new Error('NaN'));
     keeper.misbehaved(first, new Error('NaN'));
     expect(keeper.current()).toBe(first);
@@ -258,7 +258,7 @@ describe('the model cache', () => {
     expect(rounds).toBeGreaterThanOrEqual(12);
     const trust = (await own.client.trust.get())!;
     const folder = join(cache, 'loop', 'bundles');
-    // The process may have been killed between two rounds, when there is no file.
+    // The process may have been killed between two rounds, when no file exists.
     for (const file of existsSync(folder) ? await readdir(folder) : []) {
       if (file.endsWith('.tmp')) continue;
       expect(verifySigned(await readFile(join(folder, file)), trust, file).manifest.name).toBe(name);

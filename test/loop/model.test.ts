@@ -110,7 +110,7 @@ describe('a model trained into the cache', () => {
     expect(steps.filter((text) => text.includes('epoch'))).toEqual([]);
     expect(second.state().digest).toBe(first.state().digest);
     expect(events).toHaveLength(1);
-    // The loop settings do not affect the digest, but the training data does.
+    // The digest depends on the training data, but not on the loop settings.
     project.config.loop.send = 'always';
     expect((await openModel(options)).state().digest).toBe(first.state().digest);
     expect(events).toHaveLength(1);
@@ -120,7 +120,7 @@ describe('a model trained into the cache', () => {
   });
 });
 
-/** Every file with its content. */
+/** Returns every file with its content. */
 async function tree(dir: string): Promise<string[]> {
   const names = await readdir(dir, { recursive: true, withFileTypes: true });
   const files = names.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));

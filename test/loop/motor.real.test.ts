@@ -38,7 +38,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** The newest model in the cache. */
+/** Returns the newest model in the cache. */
 async function trainedIn(): Promise<string> {
   const trained = join(folder, 'CACHE', 'loop', 'trained');
   const names = (await readdir(trained)).filter((name) => /^[0-9a-f]{32}$/.test(name));
@@ -46,7 +46,7 @@ async function trainedIn(): Promise<string> {
   return join(trained, names[0]!, 'build', 'model.aiot');
 }
 
-/** Messages of the guide's board about a motor, one per line. */
+/** Messages from the guide's board about a motor, one per line. */
 function boardSays(state: 'healthy' | 'blocked', count: number): string {
   const { columns } = simulateMotor({ state, seconds: count / 200, rateHz: 200, seed: 77 });
   const line = (row: number) => {

@@ -22,7 +22,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A process that sends predictions; `safe` is the last one that is stored by the broker or on disk. */
+/** Starts a process that sends predictions; `safe` is the last one that the broker or the disk has stored. */
 function putter(url: string, first: number) {
   const child = spawn(
     process.execPath,

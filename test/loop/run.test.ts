@@ -18,7 +18,9 @@ import {
 import { motionBundle } from '../support/motion-bundle.js';
 import { fc } from '../support/property.js';
 
-/** The predictions of the bundle itself for the samples from `start` on, window by window: [last sample, label]. */
+/**
+ * The predictions of the bundle itself for the samples from `start` on, as [last sample, label] for each window.
+ */
 function expected(seed: number, samples: number[][], start = 0): [number, string | null][] {
   const predictor = createPredictor(unpackBundle(motionBundle(seed)));
   return samples.slice(start).flatMap((sample, i) => {
@@ -26,7 +28,7 @@ function expected(seed: number, samples: number[][], start = 0): [number, string
     return answer ? [[start + i, answer.label] as [number, string | null]] : [];
   });
 }
-/** Predictions of the loop in the same form. */
+/** The predictions of the loop in the same form. */
 const given = (answers: { t: number; label: string | null }[]) =>
   answers.map(({ t, label }) => [Math.round((t - 1_700_000_000_000) / 10), label]);
 
@@ -54,7 +56,7 @@ describe('a loop', () => {
 
   it('starts a new window after missing samples, so no window spans a gap', async () => {
     const samples = livelySamples(400);
-    // There are lost samples between the second batch and the third.
+    // Samples are lost between the second batch and the third.
     const { options, outputs } = fakeLoop(batchesOf(samples, 90, { 2: 13 }));
     const result = await runLoop({ ...options, vote: 'none' });
     expect(given(outputs.answers)).toEqual([

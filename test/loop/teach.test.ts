@@ -40,7 +40,7 @@ function teacherOf(options: Partial<TeacherOptions> = {}) {
 
 const kinds = () => events.map(({ kind }) => kind);
 
-/** A recording that was never trained on, scaled down to weak movements. */
+/** A recording that no model was trained on, scaled down to weak movements. */
 async function weakWalk(gain: number): Promise<Float64Array[]> {
   const { recordings } = await openDataset(project);
   const { test } = keeper.current().info.lineage.split;
@@ -83,7 +83,7 @@ describe('a teacher', () => {
     folder = await mkdtemp(join(tmpdir(), 'aiot-teach-'));
     await cp(join(import.meta.dirname, '../../templates/har-imu'), folder, { recursive: true });
     project = await loadProject(folder);
-    // Trained once; later models are found in the cache.
+    // Trained only once; afterward, the model is found in the cache.
     keeper = await openModel({ project, simulate: true, cache: shared });
     events = [];
   });

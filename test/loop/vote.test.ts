@@ -3,7 +3,7 @@ import { createVote } from '../../src/lib/loop/vote.js';
 import { fc } from '../support/property.js';
 
 const classes = ['rest', 'walk', 'stairs'];
-/** Labels as one-hot votes 1 s apart; `walk:0.6` gives `walk` that share and the rest to `rest`. */
+/** Labels as one-hot votes 1 s apart; `walk:0.6` gives that share to `walk`, and the rest to `rest`. */
 function votes(rule: string, labels: string, holdMs = 0): (string | null)[] {
   const vote = createVote(rule, holdMs);
   return labels.split(' ').map((word, i) => {

@@ -18,7 +18,7 @@ import { runCli } from '../support/cli.js';
 import { temporaryFolder, toyCsv, toyProject } from './support.js';
 import { rowsCsv, rowsFolder } from './train/support.js';
 
-/** A table of one feature; the classes are 0 and up. */
+/** A table with one feature. Classes are numbered from 0. */
 const table = (x: number[], classes: number[] | null, values: number[] | null = null): ForestRows => ({
   inputs: Float32Array.from(x),
   inputSize: 1,
@@ -67,7 +67,7 @@ describe('a round of boosting', () => {
   it('takes one Newton step from the logit of two classes', async () => {
     const boosted = await boostForest(table([0, 0, 1, 1], [0, 1, 1, 1]), settings);
     expect(boosted.base[0]).toBeCloseTo(Math.log(3), 12);
-    // Gradients −3/4 and 1/4 for x = 0, twice 1/4 for x = 1; the second derivative is 3/16 for each row.
+    // Gradients −3/4 and 1/4 for x = 0, and 1/4 twice for x = 1; the second derivative is 3/16 for each row.
     expect(scoresOf(boosted, [0])[0]).toBeCloseTo(Math.log(3) - 0.5 / (2 * (3 / 16)), 12);
     expect(scoresOf(boosted, [1])[0]).toBeCloseTo(Math.log(3) + 0.5 / (2 * (3 / 16)), 12);
   });
@@ -76,7 +76,8 @@ describe('a round of boosting', () => {
     const boosted = await boostForest(table([0, 1, 2], [0, 1, 2]), { ...settings, depth: 2 });
     expect(boosted.trees).toHaveLength(3);
     expect(boosted.base).toEqual([1, 1, 1].map(() => Math.log(1 / 3)));
-    // Gradient 2/3 for the own class, −1/3 for others: steps 2/3 · (2/3) / (2/9) and 2/3 · (−1/3) / (2/9).
+    // Gradient 2/3 for the row's own class, and −1/3 for others: steps 2/3 · (2/3) / (2/9) and 2/3 · (−1/3) /
+    // (2/9).
     const scores = scoresOf(boosted, [1]).map((score) => score - Math.log(1 / 3));
     [-1, 2, -1].forEach((step, o) => {
       expect(scores[o]).toBeCloseTo(step, 12);

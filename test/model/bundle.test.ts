@@ -30,7 +30,7 @@ describe('a bundle', () => {
     const again = unpackBundle(bytes);
     expect(again).toEqual(bundle);
     expect(packBundle(again)).toEqual(bytes);
-    // Network code passes a view into a larger buffer.
+    // Network code passes a view of a larger buffer.
     const pool = Buffer.concat([Buffer.alloc(7), bytes, Buffer.alloc(9)]);
     expect(unpackBundle(pool.subarray(7, 7 + bytes.length))).toEqual(bundle);
   });

@@ -25,7 +25,7 @@ async function compare(...argv: string[]) {
   return { ...result, value: result.json as Comparison };
 }
 
-/** One model predicts the larger of x and y, the other always the first class. */
+/** One model predicts the larger of x and y, and the other always predicts the first class. */
 const larger = linearFile(
   [
     [9, 0],

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { loadTfjs } from '../../src/lib/model/engine/tfjs/load.js';
 
-/** TensorFlow's own cpu backend is the reference. Its hint about tfjs-node is suppressed. */
+/** The reference is TensorFlow's own CPU backend. Its hint about tfjs-node is suppressed. */
 async function gradients(x: number[], filter: number[], stride: number, pad: 'same' | 'valid') {
   const { tf } = await loadTfjs('wasm');
   vi.spyOn(console, 'warn').mockImplementation(() => {});

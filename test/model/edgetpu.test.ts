@@ -28,7 +28,7 @@ async function network(): Promise<string> {
   return file;
 }
 
-/** One dense layer from 4 inputs to 3 outputs, and a softmax. */
+/** A dense layer from 4 inputs to 3 outputs, and a softmax. */
 function floatNetwork(random: () => number): Uint8Array {
   const values = (count: number) => Float32Array.from({ length: count }, () => random() - 0.5);
   const tensor = (name: string, shape: number[], data?: Float32Array) => ({

@@ -65,7 +65,7 @@ function expectSame(jobs: Job[], ours: Int8Array[], theirs: Int8Array[]): void {
 }
 
 describeReal('cc', 'generated C in a C compiler', () => {
-  // Compilations block the process, so the runner gets a turn between two tests.
+  // Compilations block the process, so the test runner gets a turn between tests.
   beforeEach(() => setImmediate());
 
   const sanitized = ['-O0', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'];

@@ -10,7 +10,7 @@ import { describeReal, tfjsNode } from '../support/real.js';
 describeReal('tfjs-node', 'training with TensorFlow for Node.js', () => {
   const before = process.cwd();
   const folder = mkdtempSync(join(tmpdir(), 'aiot-node-'));
-  // Found from the current folder, where a user would have installed it.
+  // It is found from the current folder, where a user would have installed it.
   beforeAll(() => process.chdir(tfjsNode));
   afterAll(() => {
     process.chdir(before);

@@ -47,7 +47,7 @@ describe('the built-in engine, compared with TensorFlow.js', () => {
       { kind: 'cnn1d', inputShape, layers, output: { kind: 'classes', count: 3 } },
       2,
     );
-    // No scale is a simple multiple of another, so that no value lies exactly between two integers.
+    // No scale is a simple multiple of another, so that no value is exactly halfway between two integers.
     const range = (index: number): FakeRange => {
       return { scale: 0.02 + 0.00137 * index, zeroPoint: -20, least: -128, most: 127 };
     };

@@ -245,7 +245,7 @@ describe('aiot model evaluate FILE', () => {
   });
 });
 
-/** One dense layer with a float16 weight that a DEQUANTIZE operator converts. */
+/** A dense layer with a float16 weight that a DEQUANTIZE operator converts. */
 function halfNetwork(): Uint8Array {
   return writeTflite({
     name: 'main',
@@ -270,7 +270,7 @@ function halfNetwork(): Uint8Array {
   } as Graph);
 }
 
-/** One dense layer with int8 weights and float32 activations. */
+/** A dense layer with int8 weights and float32 activations. */
 function dynamicNetwork(): Uint8Array {
   const quantization = { scale: [Math.fround(0.01)], zeroPoint: [0], axis: 0 };
   const graph: Graph = {

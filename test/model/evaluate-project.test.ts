@@ -18,7 +18,7 @@ async function build(dir: string, ...data: string[]): Promise<EvaluateResult> {
   throw new Error('not evaluated');
 }
 
-/** A folder with an aiot.yaml, and rows of two inputs, the first of which decides. */
+/** Creates a folder with an aiot.yaml and rows with two inputs, of which the first determines the class. */
 async function tableProject(
   model: string,
   labelOf: (x: number) => string,

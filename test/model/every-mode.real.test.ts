@@ -13,7 +13,9 @@ import { runInPython } from '../support/tflite.js';
 
 const [networks, runs] = [3, 40];
 
-/** Layers with more than 1,024 weights, because dynamic range leaves smaller ones unchanged. */
+/**
+ * A network whose layers have more than 1,024 weights, because dynamic range leaves smaller ones unchanged.
+ */
 function wide(random: Random): Graph {
   const n = new FloatNetwork(random);
   let x = n.convolution(n.float([1, 1, 32, 6]), 48, { filter: [1, 5], stride: [1, 2] }, 'relu');
@@ -25,7 +27,7 @@ function wide(random: Random): Graph {
 const makers = { ...architectures, ...engineKinds, wide };
 const kinds = Object.keys(makers) as (keyof typeof makers)[];
 
-/** Float models with rows to calibrate on, and other rows to run. */
+/** Float models with rows for calibration, and other rows to run. */
 const cases = () =>
   kinds.flatMap((kind) =>
     Array.from({ length: networks }, (_, seed) => {
@@ -40,7 +42,7 @@ const cases = () =>
   );
 type Case = ReturnType<typeof cases>[number];
 
-/** Outputs of the float model, run after run. */
+/** The outputs of all runs of the float model. */
 function floatAnswers({ float, input, size }: Case): Float32Array {
   const interpreter = createInterpreter(float);
   const answers: number[] = [];
@@ -55,10 +57,10 @@ function sqnr(want: Float32Array, got: Float32Array): number {
   return 10 * Math.log10(want.reduce((sum, value) => sum + value ** 2, 0) / noise);
 }
 
-/** Minimum SQNR in decibels that each mode's arithmetic can reach on any of these models. */
+/** The lowest SQNR, in decibels, that each mode's arithmetic may have for any of these models. */
 const least = { float32: 90, float16: 50, dynamic: 20, int8: 12, int16x8: 25 };
 
-/** Files of one mode, each with int8 and (in integer modes) float32 inputs and outputs. */
+/** The files of one mode, each with int8 and (in integer modes) float32 inputs and outputs. */
 function filesOf(mode: (typeof quantizeModes)[number], all: Case[]) {
   const ends = mode === 'int8' || mode === 'int16x8' ? (['int8', 'float32'] as const) : [undefined];
   return all.flatMap((one) =>

@@ -11,7 +11,7 @@ import { runCli } from '../support/cli.js';
 import { linearFile } from './linear.js';
 import { temporaryFolder, toyProject } from './support.js';
 
-/** Rows whose class depends on x alone; y partly follows x, and z is unrelated. */
+/** Rows whose class depends only on x; y partly follows x, and z is unrelated. */
 function rows(count: number): string {
   const random = seededRandom(5);
   const lines = Array.from({ length: count }, (_, i) => {

@@ -6,7 +6,8 @@ import { argMaxRows, classFigures, macroF1Of, metricsOf } from '../../src/lib/mo
 import { fc } from '../support/property.js';
 
 describe('metrics', () => {
-  // Reference: scikit-learn's example of a macro F1 (truth 0 1 2 0 1 2, prediction 0 2 1 0 0 1): 0.2667.
+  // The reference is scikit-learn's example of a macro F1: 0.2667 for the truth 0 1 2 0 1 2 and the
+  // prediction 0 2 1 0 0 1.
   it('match scikit-learn', () => {
     const { macroF1, accuracy, confusion } = metricsOf([0, 1, 2, 0, 1, 2], [0, 2, 1, 0, 0, 1], 3);
     expect(macroF1).toBeCloseTo(0.26667, 4);

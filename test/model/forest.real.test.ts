@@ -39,7 +39,7 @@ function tableOf(name: string): string {
   return file;
 }
 
-/** Trains on a split of a table, with one seed after the other, and returns what was predicted for its test rows. */
+/** Trains on a split of a table with each seed in turn, and returns the predictions for its test rows. */
 async function onSplit(
   file: string,
   split: number,
@@ -54,7 +54,7 @@ async function onSplit(
     train: { seed: split },
   });
   const { train: configured } = project.config.model;
-  // The default of scikit-learn.
+  // scikit-learn's default.
   const common = { ...configured, classWeights: 'none' as const };
   const material = await openMaterial(project, { data: file });
   const plan = planTraining(project, material);
@@ -74,7 +74,7 @@ async function onSplit(
 
 const mean = (all: number[]) => all.reduce((a, b) => a + b, 0) / all.length;
 
-/** Mean lead over the splits, and twice its standard error. */
+/** The mean lead over the splits, and twice its standard error. */
 function leadOf(ours: number[], theirs: number[]) {
   const leads = ours.map((own, i) => own - theirs[i]!);
   const lead = mean(leads);
@@ -151,9 +151,10 @@ describeReal('sklearn', 'boosting with default settings', () => {
       );
       const seen = `${name}: ${mean(own).toFixed(4)}, GradientBoosting ${mean(theirs.map((t) => t.exact)).toFixed(4)} (noise ${exact.noise.toFixed(4)}), HistGradientBoosting ${mean(theirs.map((t) => t.histogram)).toFixed(4)} (${mean(theirs.map((t) => t.histogramDefaults)).toFixed(4)} with its defaults), same class ${same.toFixed(4)}`;
       expect(exact.lead, seen).toBeGreaterThanOrEqual(-exact.noise - 1e-9);
-      // It also chooses splits by second derivatives, which is better on wine than scikit-learn's own exact algorithm.
+      // It also chooses splits by second derivatives, and is better on the wine table than scikit-learn's own exact
+      // algorithm.
       expect(histogram.lead, seen).toBeGreaterThan(-0.04);
-      // Splits of equal gain are chosen at random by scikit-learn.
+      // scikit-learn chooses randomly between splits of equal gain.
       expect(same, seen).toBeGreaterThan(0.95);
     },
   );
@@ -253,7 +254,7 @@ describeReal('onnx', 'tree models from ONNX', () => {
 interface FromC {
   /** [rows × outputs] */
   sums: Int32Array;
-  /** Class of each row; null if the model predicts a value. */
+  /** The class of each row; null if the model predicts a value. */
   classes: number[] | null;
 }
 

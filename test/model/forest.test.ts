@@ -159,7 +159,7 @@ function rowsOf(count: number, seed: number): ForestRows & { values: Float32Arra
 
 const settings = { trees: 20, leaf: 1, seed: 4 };
 
-/** Depth of a tree, and the number of rows that reach each leaf. */
+/** Returns the depth of a tree, and the number of rows that reach each leaf. */
 function walked({ feature, key, low, high, root }: RealTree, { inputs, inputSize }: ForestRows) {
   const reached = new Map<number, number>();
   let deepest = 0;
@@ -373,7 +373,7 @@ describe('a project with kind: forest', () => {
       code: 'AIOT_TFLITE_UNSUPPORTED',
       next: expect.stringContaining('--emit c'),
     });
-    // The trained file counts, not the kind in aiot.yaml: --kind may have replaced it.
+    // The kind is that of the trained file, not the one in aiot.yaml, because --kind may have replaced it.
     expect(await quantizedFile(project.dir)).toBe(file);
     const text = await readFile(project.file, 'utf8');
     await writeFile(project.file, text.replace('kind: forest', 'kind: mlp'));

@@ -58,7 +58,7 @@ describe('a model in the guide’s format', () => {
     const graph = network.graph(input, network.softmax(network.dense(network.dense(input, 8, 'relu'), 3)));
     const ends = { input: endOf(graph, 'inputs'), output: endOf(graph, 'outputs') };
     const { mean } = har.info.standardization;
-    // Some features hardly vary in random motion, beyond what single precision can distinguish.
+    // In random motion, some features vary hardly more than single precision can distinguish.
     const deviation = har.info.standardization.deviation.map((d, i) => Math.max(d, Math.abs(mean[i]!) / 50));
     const info = { ...har.info, ...ends, standardization: { mean, deviation } };
     const bundle = { ...har, info, model: writeTflite(graph) };

@@ -11,8 +11,8 @@ import { root } from '../support/cli.js';
 import { temporaryFolder } from './support.js';
 
 /**
- * Results of the template's project for each seed. The seed determines the split of the recordings and the initial
- * weights.
+ * Returns the results of the template's project for each seed. The seed determines the split of the recordings and
+ * the initial weights.
  */
 async function figures(folder: string, seeds: number[]) {
   const text = await readFile(join(root, 'templates', 'har-imu', 'aiot.yaml'), 'utf8');

@@ -10,7 +10,10 @@ import { linearFile } from './linear.js';
 import { temporaryFolder } from './support.js';
 
 const names = ['ant', 'bee', 'cat'];
-/** Predicts the largest of its inputs: output 0 is "cat", 1 "ant", 2 "bee". */
+/**
+ * The classes of a model that predicts the largest of its inputs: output 0 is "cat", 1 is "ant", and 2 is
+ * "bee".
+ */
 const order = ['cat', 'ant', 'bee'];
 let folder: string;
 let rows: string;

@@ -33,7 +33,8 @@ interface Settings {
 }
 
 /**
- * A model.json with one grouped layer in the format of Keras' converter: the kernel is [… window, in ÷ groups, out].
+ * Writes a model.json with one grouped layer in the format of Keras's converter: the kernel is [… window, in ÷
+ * groups, out].
  */
 function save(name: string, input: number[], settings: Settings, kernelShape: number[]) {
   const at = join(folder, name.replaceAll(' ', '-'));

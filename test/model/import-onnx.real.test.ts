@@ -40,7 +40,7 @@ const libraries = (environment: string) => {
   return join(lib, readdirSync(lib)[0]!, 'site-packages');
 };
 
-/** Elements in the order in which the imported model stores them. */
+/** The elements in the order that the imported model stores them in. */
 function stored<T>(values: T[], shape: readonly number[], axes: readonly number[] | undefined): T[] {
   if (axes === undefined) return values;
   const steps = shape.map((_, k) => shape.slice(k + 1).reduce((a, b) => a * b, 1));
@@ -53,7 +53,7 @@ function stored<T>(values: T[], shape: readonly number[], axes: readonly number[
   return out;
 }
 
-/** The largest difference from ONNX Runtime, relative to values above 1; by our interpreter, and by LiteRT if requested. */
+/** Returns the largest difference from ONNX Runtime, relative to values above 1, for our interpreter and, if requested, for LiteRT. */
 async function difference(path: string, name: string, { litert = false, shapes = {} } = {}): Promise<number> {
   const about = JSON.parse(readFileSync(join(path, `${name}.json`), 'utf8')) as Answers;
   const { graph, axes } = await readSource(join(path, `${name}.onnx`), {
@@ -81,7 +81,7 @@ async function difference(path: string, name: string, { litert = false, shapes =
   return worst;
 }
 
-/** Operators of the node tests that must not be rejected, except in the uses below. */
+/** Operators in the node tests that must not be rejected, except for the uses below. */
 const core = new Set(
   'Abs Add AveragePool BatchNormalization Clip Concat Conv ConvTranspose DepthToSpace Div Elu Exp Flatten Gemm GlobalAveragePool GlobalMaxPool GRU HardSigmoid HardSwish Identity InstanceNormalization LayerNormalization LeakyRelu Log LSTM MatMul Max MaxPool Mean Min Mul Neg Pad Pow PRelu Reciprocal ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare Relu Reshape Resize RNN Selu Sigmoid Slice Softmax Softplus SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Unsqueeze'.split(
     ' ',
@@ -206,7 +206,7 @@ describeReal('onnx', 'importing ONNX files with several inputs and outputs', () 
   });
 });
 
-/** The step of an int8 tensor, and the value that its integers stand for. */
+/** Returns the step of an int8 tensor and its zero point. */
 function scaleIn(tensor: Tensor): { step: number; zero: number } {
   return { step: tensor.quantization!.scale[0]!, zero: tensor.quantization!.zeroPoint[0]! };
 }
@@ -258,7 +258,7 @@ describeReal('tensorflow', 'keeping the integers of ONNX files that ONNX Runtime
       });
       total.values += own.values;
       total.near += own.near;
-      // A QUANTIZE rounds a second time after kernels with a prescribed scale, and a MEAN sums integers in another order.
+      // A QUANTIZE rounds again after kernels with a prescribed scale, and a MEAN sums integers in another order.
       const rounded = interpreter.graph.operators.some(({ op }) => op === 'QUANTIZE' || op === 'MEAN');
       expect(own.most, name).toBeLessThanOrEqual(rounded ? 4 : 1);
       expect(own.near / own.values, name).toBeGreaterThan(0.9);

@@ -88,7 +88,7 @@ function smallCnn(): OnnxText {
   };
 }
 
-/** The same network by its definition. */
+/** The same network, calculated from its definition. */
 function smallCnnByHand(
   { constants }: OnnxText,
   x: (c: number, row: number, column: number) => number,
@@ -259,7 +259,7 @@ describe('importing an ONNX file', () => {
       { scale: [0.125], zeroPoint: [3], axis: 0 },
       { scale: [0.25], zeroPoint: [-5], axis: 0 },
     ]);
-    // One column of the file's weights per row, in steps that all of them are multiples of.
+    // Each row is a column of the file's weights, which are all multiples of the step.
     const real = Array.from(w!.data as Int8Array, (q, i) => q * w!.quantization!.scale[i >> 1]!);
     real.forEach((value, i) => {
       expect(value).toBeCloseTo([2, 0.5, -3, 1.5][i]!, 6);
@@ -494,7 +494,7 @@ interface Bomb {
   message: RegExp;
 }
 
-/** Small files that would take much time or memory. */
+/** Small files that would take a lot of time or memory. */
 const bombs: Readonly<Record<string, () => Bomb>> = {
   'more operators than a chip could run': () => ({
     model: repeatedMul(10_001),
@@ -604,7 +604,7 @@ function leavesAlone(trees: number, targets: number, weights: number): OnnxText 
 /** A constant of 67 million rows without columns, which has no elements. */
 const emptyTensor = tensorMessage('e', [2 ** 26, 0], []);
 
-/** A node that is computed during the import. */
+/** A graph with a node that is computed during the import. */
 function folding(op: string, inputs: string, attributes: OnnxNodeText['attributes'] = {}): OnnxText {
   return {
     inputs: { x: [1, 2] },
@@ -614,7 +614,7 @@ function folding(op: string, inputs: string, attributes: OnnxNodeText['attribute
   };
 }
 
-/** A graph that is an attribute of a node of another graph. */
+/** A graph with a node that has another graph as an attribute. */
 function nodeAround(graph: Uint8Array): Uint8Array {
   return bytesField(
     1,

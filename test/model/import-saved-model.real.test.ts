@@ -20,7 +20,7 @@ const all = [
   'shared',
   'normalized',
 ];
-/** The other models contain nothing that these lack; AIOT_LONG=1 exports them too. */
+/** The other models contain nothing that these lack, and are exported only with AIOT_LONG=1. */
 const names = process.env.AIOT_LONG === '1' ? all : ['conv1d', 'grouped2d', 'branches', 'normalized'];
 
 /** tfjs-node is built from the installed TensorFlow, so wherever tfjs-node is installed, TensorFlow is too. */

@@ -31,7 +31,7 @@ interface TopologyJson {
 }
 const settingsOf = (json: TopologyJson, layer: number) => json.modelTopology.config.layers[layer]!.config;
 
-/** Saves a model in the layout of TensorFlow.js: two shards, so that weights cross their boundary. */
+/** Saves a model in the layout of TensorFlow.js, in two shards, so that weights cross their boundary. */
 async function save(model: Sequential, name: string): Promise<string> {
   const at = join(folder, name);
   mkdirSync(at, { recursive: true });
@@ -106,7 +106,7 @@ describe('importing a TensorFlow.js layers model', () => {
     // 0, 2, 4, 8 as uint8, then 1 and −2 as binary16.
     writeFileSync(join(at, 'a.bin'), Uint8Array.of(0, 2, 4, 8, 0x00, 0x3c, 0x00, 0xc0));
     const { graph } = await readSource(at);
-    // Keras' kernel [in, out] is −1, 0; 1, 3.
+    // The Keras kernel [in, out] is −1, 0; 1, 3.
     expect([...createInterpreter(graph).invoke(Float32Array.of(1, 10))]).toEqual([-1 + 10 + 1, 30 - 2]);
   });
 
@@ -282,7 +282,7 @@ describe('aiot model import', () => {
     const project = join(folder, 'project');
     mkdirSync(project);
     const rows = join(folder, 'rows.csv');
-    // The first number decides the class, as in the model below.
+    // The first number determines the class, as in the model below.
     const lines = Array.from(
       { length: 90 },
       (_, i) => `${(i % 9) - 4},${(i * 7) % 5},${i % 9 > 4 ? 'high' : 'low'}`,
@@ -445,7 +445,7 @@ describe('a zip bomb', () => {
   });
 });
 
-/** Every second file is deflated. */
+/** Creates a zip archive in which every second file is deflated. */
 function zip(files: Record<string, string>): Uint8Array {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];

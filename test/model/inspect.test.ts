@@ -23,7 +23,7 @@ async function inspect(file: string) {
   return { ...result, value: result.json as Inspection };
 }
 
-/** A file whose LOGISTIC operator is replaced by CAST: it is valid, but its operator is unknown here. */
+/** A file whose LOGISTIC operator is replaced with CAST. It is valid, but its operator is unknown here. */
 function withCast(): Uint8Array {
   const bytes = linearFile([[1, 2]], [0], 'LOGISTIC');
   for (let at = 8; at < bytes.length; at++) {
@@ -33,7 +33,7 @@ function withCast(): Uint8Array {
     try {
       if (outlineTflite(patched).operators[1]?.op === 'CAST') return patched;
     } catch {
-      // The byte was not the operator code, but part of the file's structure.
+      // The byte was not the operator code but part of the file's structure.
     }
   }
   throw new Error('no operator code found');

@@ -34,7 +34,7 @@ function rows(random: () => number, count: number, classes: number) {
 
 describe('classifier metrics', () => {
   // scikit-learn 1.x: accuracy_score, f1_score(average="macro"), roc_auc_score(multi_class="ovr", average="macro"; with
-  // two classes, of the second score). The calibration error follows its definition in numpy.
+  // two classes, of the second score). The calibration error was computed from its definition with numpy.
   it('match scikit-learn for three, five, and two classes', () => {
     const random = parkMiller();
     const wanted = [
@@ -89,7 +89,7 @@ describe('classifier metrics', () => {
 
   it('have wider intervals by recording than by window if windows in a recording are alike', () => {
     const truth = Array.from({ length: 200 }, (_, i) => i % 2);
-    // The predictions are right or wrong for a whole recording of ten windows.
+    // The predictions are either all right or all wrong for each recording of ten windows.
     const predicted = truth.map((c, i) => (Math.floor(i / 10) % 4 === 0 ? 1 - c : c));
     const scores = predicted.flatMap((c) => [1 - c, c]);
     const groups = truth.map((_, i) => `r${Math.floor(i / 10)}`);
@@ -158,7 +158,8 @@ describe('two models on the same rows', () => {
   });
 
   it('get the Agresti–Min interval', () => {
-    // Their adjusted formula, calculated by hand: cells 53, 8 of 120 and 16, 43; n* = 122, (16.5 − 8.5) / 122 ± …
+    // Their adjusted formula, calculated by hand, for the cells 53, 8 and 16, 43 of 120; n* = 122, (16.5 − 8.5) / 122 ±
+    // …
     const cells = [...'a'.repeat(53), ...'A'.repeat(8), ...'B'.repeat(16), ...'n'.repeat(43)];
     const got = pairedDifference(
       120,

@@ -25,7 +25,8 @@ async function fitted(graph: Graph, ...flags: string[]) {
 const small = () => mlp(seededRandom(3), [8, 24, 3]);
 
 /**
- * Shape and operators of the person detector that vendors benchmark: MobileNet v1 of width 0.25 on 96×96 gray pixels.
+ * The shape and operators of the person detector that vendors benchmark: MobileNet v1 with width 0.25 on 96×96 gray
+ * pixels.
  */
 function personDetector(): Graph {
   const b = new GraphBuilder(seededRandom(1));

@@ -7,7 +7,7 @@ import { motorFile } from '../support/motor-files.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
-/** Rows of a table of the motor data, standardized for the model, and their labels. */
+/** Returns the rows of a table of the motor data, standardized for the model, and their labels. */
 function table(name: string): { rows: Float32Array[]; labels: number[] } {
   const { mean, std } = JSON.parse(motorFile('weights.json').toString()) as { mean: number[]; std: number[] };
   const lines = motorFile(name).toString().trim().split('\n').slice(1);

@@ -106,7 +106,7 @@ describe('a model of each kind', () => {
       expect(finished.operators.map(({ op }) => op)).toEqual(ops);
       expect(finished.tensors[finished.inputs[0]!]!.shape).toEqual(graphInput(network));
       expect(engine.outputSize).toBe(outputSize(network));
-      // Omits the ending, to compare the values before it.
+      // Omits the final activation, to compare the values before it.
       const plain = createInterpreter(finishGraph(engine.graph(), { ending: 'none' }));
       const whole = createInterpreter(finished);
       const litert = await openLiteRt(writeTflite(finished));

@@ -18,12 +18,12 @@ import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 interface OciRegistryServer {
   /** Address as HOST:PORT. */
   host: string;
-  /** The only accepted user; the registry generates the password. */
+  /** The only accepted user, whose password the registry generates. */
   login: { username: string; password: string } | null;
   stop(): Promise<void>;
 }
 
-/** Starts the Distribution project's registry on a folder, without TLS on the loopback. */
+/** Starts the Distribution project's registry for a folder, without TLS on the loopback interface. */
 async function startOciRegistry({ login = false } = {}): Promise<OciRegistryServer> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-oci-'));
   const host = `127.0.0.1:${await freePort()}`;
@@ -141,7 +141,7 @@ describeReal('registry', 'a model in the Distribution project’s OCI registry',
     const file = 'motion-1.aiot';
     const bytes = await readFile(join(out, file));
     expect(bytes.equals(await readFile(join(folder, 'by-digest', file)))).toBe(true);
-    // The file goes into another repository as it is, without a platform.
+    // The file is pushed unchanged to another repository, without a platform.
     const again = await pushed(join(out, file), `oci://${open.host}/other/motion`, '--trust', trust);
     expect(again).toMatchObject({ reference: `oci://${open.host}/other/motion:1`, manifest, digest });
   });

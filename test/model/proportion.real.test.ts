@@ -28,7 +28,7 @@ describeReal('har', 'confidence intervals of proportions, compared with statsmod
   const cases = sizes.flatMap((rows, s) =>
     [0.1, 0.35].map((wrong) => {
       const groups = rows.flatMap((count, g) => Array.from({ length: count }, () => g));
-      // Errors cluster in some groups.
+      // The errors are clustered in some groups.
       const right = groups.map((g, row) =>
         Number((row * 7 + 3 * s) % 10 >= 10 * wrong + (g % 3 === 0 ? 2 : -1)),
       );

@@ -3,7 +3,7 @@ import { shareText } from '../../src/lib/core/figures.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { proportionOf } from '../../src/lib/model/evaluate/intervals.js';
 
-/** Rows in groups with the given sizes and numbers of correct rows. */
+/** Rows in groups of the given sizes, with the given numbers of correct rows. */
 function grouped(groups: readonly { rows: number; right: number }[]) {
   const names = groups.flatMap(({ rows }, g) => Array.from({ length: rows }, () => `recording ${g}`));
   const isRight = groups.flatMap(({ rows, right }) => Array.from({ length: rows }, (_, i) => i < right));
@@ -58,7 +58,7 @@ describe('the confidence interval of a proportion', () => {
     expect(low([10, 10])).toBeLessThan(low([4, 4, 4, 4, 4]));
   });
 
-  // Groups of 4 to 16 rows with beta-distributed shares: the true value is inside the interval about 95 times in 100.
+  // Groups of 4 to 16 rows with beta-distributed shares. The true value is inside the interval about 95 times in 100.
   it('covers the truth about 95 times in 100, unlike Wilson’s interval for independent rows', () => {
     const random = seededRandom(11);
     const coverage: number[] = [];
@@ -93,7 +93,7 @@ describe('the confidence interval of a proportion', () => {
   });
 });
 
-/** Pólya's urn: draws beta-binomial rows that are correlated by `likeness`. */
+/** Pólya's urn, which draws beta-binomial rows with the correlation `likeness`. */
 function urn(rows: number, share: number, likeness: number, random: () => number): number {
   const mass = (1 - likeness) / likeness;
   let right = 0;

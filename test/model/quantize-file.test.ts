@@ -15,7 +15,7 @@ import { runCli } from '../support/cli.js';
 import { FloatNetwork } from '../support/float-network.js';
 import { temporaryFolder } from './support.js';
 
-/** A model from 6 values to three classes, with enough weights for dynamic range. */
+/** A model with 6 inputs and three classes, and enough weights for dynamic range. */
 function network(): Graph {
   const n = new FloatNetwork(seededRandom(5));
   const x = n.float([1, 6]);

@@ -67,7 +67,7 @@ describe('a quantized concatenation', () => {
   it('never clips the model’s input', () => {
     const highest = Math.max(...samples(float, 50).map((values) => Math.max(...values)));
     const { scale, zeroPoint } = int8.tensors[int8.inputs[0]!]!.quantization!;
-    // The zero point is rounded, so up to half a step may be missing.
+    // The zero point is rounded, so the range may be up to half a step short.
     expect((127.5 - zeroPoint[0]!) * scale[0]!).toBeGreaterThanOrEqual(highest);
   });
 });

@@ -32,7 +32,7 @@ const answers = (graph: Graph, rows: Float32Array[]) => {
   return rows.map((row) => [...interpreter.invoke(row)]);
 };
 
-/** A constant of the graph, which tests change in place. */
+/** A constant of the graph, for tests to change in place. */
 const weightsOf = (graph: Graph, operator: number, place = 1) =>
   graph.tensors[graph.operators[operator]!.inputs[place]!]!.data as Float32Array;
 
@@ -238,7 +238,7 @@ describe('--max-loss', () => {
     const n = new FloatNetwork(seededRandom(2));
     const x = n.float([1, 2]);
     const graph = n.graph(x, n.dense(x, 2));
-    // The deciding input is a thousandth of the one beside it, so it is lost in int8 inputs.
+    // The deciding input is a thousandth of the next one, so it is lost in int8 inputs.
     weightsOf(graph, 0).set([0, 1, 0, -1]);
     if (graph.operators[0]!.inputs[2] !== -1) weightsOf(graph, 0, 2).fill(0);
     const rows = rowsFor(graph, 200).map((row) => Float32Array.of(row[0]! * 1000, row[1]!));

@@ -14,7 +14,7 @@ import { motorFolder } from '../support/motor-files.js';
 import { fc } from '../support/property.js';
 
 /**
- * A model with three classes: 6 values through two dense layers, or 20 samples of 2 fields through two convolutions.
+ * A model with three classes, with two dense layers for 6 values, or two convolutions for 20 samples of 2 fields.
  */
 function randomNetwork(kind: 'mlp' | 'cnn1d', seed: number): Graph {
   const n = new FloatNetwork(seededRandom(seed));

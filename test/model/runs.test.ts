@@ -27,7 +27,7 @@ async function train(project: Project, more: object = {}): Promise<TrainResult> 
   return (await trainModel({ project: project.dir, epochs: 4, ...more })) as TrainResult;
 }
 
-/** Trains a run, and replaces it by copies with these changes, in the given order. */
+/** Trains a run, and replaces it with copies that have these changes, in the given order. */
 async function runsWith(project: Project, changes: Partial<TrainingRun>[]): Promise<TrainingRun[]> {
   await train(project);
   const [real] = await readTrainingRuns(project.dir);

@@ -16,7 +16,7 @@ function samples(graph: Graph, count: number): Float32Array[] {
   return Array.from({ length: count }, () => Float32Array.from({ length }, () => gaussian(random)));
 }
 
-/** Greatest difference between the outputs, relative to the greatest output if that is above 1. */
+/** Returns the greatest difference between the outputs, relative to the greatest output if that is above 1. */
 function difference(before: Float32Array[], after: Float32Array[]): number {
   let [worst, largest] = [0, 1];
   before.forEach((values, run) => {
@@ -45,7 +45,8 @@ async function inLiteRt(graph: Graph): Promise<Float32Array[]> {
 const names = ({ operators }: Graph) => operators.map(({ op }) => op);
 
 /**
- * A Keras Conv1D block: a convolution between two reshapes, then the layers that `after` adds on [1, time, channels].
+ * Adds a Keras Conv1D block: a convolution between two reshapes, and the layers that `after` adds to [1, time,
+ * channels].
  */
 function block(n: FloatNetwork, x: number, channels: number, after: (y: number) => number): number {
   const [, time, fields] = n.shape(x) as [number, number, number];

@@ -68,7 +68,7 @@ describe('a model of mel features', () => {
     const { file, bundle } = await bundleProject({ project });
     expect(bundle.info.signal.mel).toMatchObject({ frameSamples: 240, hopSamples: 160, fftSamples: 256 });
     expect(interfaceOf(bundle)).toBe(2);
-    // A window of 4800 samples is long: only one vector contains them.
+    // A window of 4800 samples is long, so only one vector contains its samples.
     expect(bundle.golden.map(({ samples }) => samples.length)).toEqual([4800, 0]);
     expect(checkGolden(bundle)).toMatchObject({ vectors: 2, passed: 2 });
 

@@ -36,7 +36,7 @@ model:
   accept: { macroF1: 0.9, drop: 0.02, arena: 64KiB }
 `;
 
-/** Two-axis motion: calm (only noise), slow (1 Hz, tilted one way), fast (6 Hz, tilted the other way). */
+/** Two-axis motion: calm (only noise), slow (1 Hz, tilted one way), or fast (6 Hz, tilted the other way). */
 export function toyCsv(label: string, take: number, samples = 300): string {
   const random = seededRandom(take * 31 + label.length);
   const frequency = { calm: 0, slow: 1, fast: 6 }[label] ?? 0;
@@ -52,7 +52,7 @@ export function toyCsv(label: string, take: number, samples = 300): string {
   return `x,y\n${rows.join('\n')}\n`;
 }
 
-/** A project with recordings; `edit` changes its aiot.yaml, `files` replaces its recordings. */
+/** Creates a project with recordings. `edit` changes its aiot.yaml, and `files` replaces its recordings. */
 export async function toyProject(
   edit: (text: string) => string = (text) => text,
   files?: Record<string, string>,

@@ -13,7 +13,7 @@ import { root } from '../support/cli.js';
 import { describeReal, python } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
-/** Training and test examples: consecutive rows of inputs, and their classes. */
+/** Training and test examples, as consecutive rows of inputs and their classes. */
 interface PeerData {
   shape: number[];
   classes: number;
@@ -72,7 +72,7 @@ function motionData(): PeerData {
   return { shape: [windowSize, 3], classes: 3, train: typed(parts.train), test: typed(parts.test) };
 }
 
-/** Number of rows from which both quantizers take their ranges. */
+/** Number of rows that both quantizers determine their ranges from. */
 const calibration = 300;
 
 describeReal('tensorflow', 'files from TensorFlow’s converter, for the same weights and rows', () => {
@@ -128,7 +128,7 @@ describeReal('tensorflow', 'files from TensorFlow’s converter, for the same we
       );
       expect(share(right[1]!)).toBeGreaterThan(0.8);
       expect(mean + interval).toBeGreaterThanOrEqual(0);
-      // However many rows agree, a loss of more than two points is never noise.
+      // No matter how many rows agree, a loss of more than two points is never noise.
       expect(mean).toBeGreaterThan(-0.02);
       expect(ours.length).toBeLessThanOrEqual(peer.length * 1.02);
     },
@@ -145,7 +145,7 @@ function correct(outputs: Float32Array, { classes, test }: PeerData): boolean[] 
   });
 }
 
-/** Mean of the paired differences of hits, and half the width of its 95 % interval. */
+/** The mean of the paired differences of hits, and half the width of its 95 % interval. */
 function difference(a: boolean[], b: boolean[]) {
   const differences = a.map((hit, i) => Number(hit) - Number(b[i]));
   const mean = differences.reduce((sum, value) => sum + value, 0) / a.length;

@@ -18,8 +18,8 @@ const token = 'not-a-secret';
 const say = (value: object) => JSON.stringify(`console.log(JSON.stringify(${JSON.stringify(value)}))`);
 
 /**
- * Steps that take no time: the first produces an output, the second uses it and is a gate that opens when a file
- * beside the project exists, and another step follows it.
+ * Steps that take no time. The first produces an output, the second uses it and is a gate that opens when a file
+ * next to the project exists, and another step follows it.
  */
 async function project(): Promise<{ dir: string; gate: string }> {
   const dir = await projectOf({});
@@ -179,7 +179,7 @@ describe('aiot pipeline run --engine argo', () => {
     expect(existsSync(join(dir, '.aiot/pipeline/runs'))).toBe(false);
   });
 
-  /** A run that is stopped at a waiting gate, so that it is in the middle. */
+  /** Starts a run that is stopped at a waiting gate, in the middle of its steps. */
   async function waiting(): Promise<{ running: Promise<RunRecord>; stop: AbortController }> {
     const yaml = join(dir, 'aiot.yaml');
     const wait = JSON.stringify(

@@ -16,7 +16,7 @@ const program = `
 import { openSync } from 'node:fs';
 import { runChild } from ${JSON.stringify(pathToFileURL(join(root, 'src/lib/pipeline/run/processes.ts')).href)};
 import { setTimeout as delay } from 'node:timers/promises';
-// The module loader may still hold handles and release them later, so those are taken as well.
+// The module loader may hold handles and release them only later, so those are taken as well.
 for (let opened = 1; opened > 0; await delay(100)) {
   opened = 0;
   try { for (;; opened += 1) openSync('/dev/null', 'r'); } catch {}

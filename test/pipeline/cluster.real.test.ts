@@ -26,11 +26,12 @@ import type { ArtifactStore } from '../support/workflow-runner.js';
 const stream = 'shaded-pole-motor-sensor_data';
 const states = ['healthy', 'bearing', 'blocked', 'imbalance', 'worn'] as const;
 const rate = 200;
-/** The build, which is what containers run. */
+/** Path of the built program, which containers run. */
 const program = join(root, 'bin', 'run.js');
 
 /**
- * Objects in the layout that Argo uses without an archive: a file is one object, and a folder is one object per file.
+ * Stores objects in the layout that Argo uses without an archive: a file is one object, and a folder is one object
+ * per file.
  */
 function bucketStore(bucket: Bucket): ArtifactStore {
   return {
@@ -109,13 +110,13 @@ describeReal('kafka', 'the pipeline of templates/motor-watch', () => {
         if (dir) await rm(dir, { recursive: true, force: true });
       }, 60_000);
 
-      /** Fewer epochs and no limits, because the quality of the model does not matter here. */
+      /** Sets fewer epochs and no limits, because the quality of the model does not matter here. */
       async function makeSmall(file: string) {
         const text = await readFile(file, 'utf8');
         await writeFile(file, text.replace('epochs: 40', 'epochs: 4').replace(/\n {2}accept: .*/, ''));
       }
 
-      /** Telemetry as devices publish it, and the labels that an operator adds. */
+      /** Records telemetry as published by devices, and the labels added by an operator. */
       async function record() {
         const { token } = Object.values((await readContexts()).contexts)[0] ?? {};
         const ca = await readFile(own.ca);
@@ -163,7 +164,7 @@ describeReal('kafka', 'the pipeline of templates/motor-watch', () => {
         const [, rollout] = (await client.rollouts.list()).sort((a, b) => (a.id < b.id ? -1 : 1));
         expect((await rolloutEnd(client, rollout?.id ?? '')).state).toBe('done');
 
-        // The contents of both versions are identical to the byte, and each version names the run that produced it.
+        // The contents of both versions are byte-identical, and each version names the run that produced it.
         const workflow = there.workflow?.name ?? '';
         const int8 = await readFile(join(project, 'build', 'model.int8.tflite'));
         expect(digestOf(await artifact(workflow, 'quantize/network'))).toBe(digestOf(int8));

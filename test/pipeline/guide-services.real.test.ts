@@ -30,7 +30,10 @@ model:
 pipeline: { on: { control: '${control}' } }
 `;
 
-/** Rows as the guide's extract step writes them: no header, and two classes that differ in current and vibration. */
+/**
+ * Rows as written by the guide's extract step, without a header, and with two classes that differ in current and
+ * vibration.
+ */
 function labelled(count: number, shift = 0): string {
   return Array.from({ length: count }, (_, i) => {
     const bad = i % 2;
@@ -113,7 +116,7 @@ describeReal('kafka', 'our pipeline with the guide’s services', () => {
       expect(digestOf(body)).toBe(digest);
       expect(headers['content-length']).toBe('11148');
 
-      // The datastore lists the same files as before; boards that were offline are notified now.
+      // The datastore lists the same files as before, and boards that were offline are now notified.
       const again = await run();
       expect(states(again)).toEqual([
         'extract done as before',

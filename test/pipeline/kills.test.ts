@@ -18,7 +18,7 @@ const long = process.env.AIOT_LONG === '1';
 /** Duration of each step of the mill, ms. */
 process.env.MILL_MS = '150';
 
-/** A runner in a separate process, and its output. */
+/** Starts a runner in a separate process, and collects its output. */
 function runnerOf(dir: string): {
   child: ChildProcess;
   says(line: string): Promise<void>;

@@ -11,10 +11,10 @@ const step = (name: string, state: StepState, more: object = {}) => ({
   ...more,
 });
 
-/** Loading listr2 for the first list takes time. */
+/** Long enough to load listr2, which happens for the first list. */
 const loading = 20_000;
 
-/** The terminal's screen while these steps run, and at the end, when the list is cleared or kept. */
+/** Returns the terminal's screen while these steps run, and at the end, when the list is cleared or kept. */
 async function drawn(keep: boolean) {
   const clock = vi.spyOn(Date, 'now').mockReturnValue(1000);
   const terminal = terminalOnStderr({ columns: 60 });

@@ -8,7 +8,7 @@ import { millFiles } from '../support/mill.js';
 const folders: string[] = [];
 let before: string | undefined;
 
-/** Called at the top of a test file: contexts are empty, and all folders are removed afterwards. */
+/** Called at the top of a test file. Ensures that there are no contexts, and removes all folders afterward. */
 export function tidyProjects(): void {
   beforeAll(async () => {
     before = process.env.AIOT_CONFIG_DIR;
@@ -41,7 +41,7 @@ async function writeFiles(dir: string, files: Record<string, string>): Promise<v
   }
 }
 
-/** The project of `millFiles`, and the names that its steps recorded. */
+/** Creates the project of `millFiles`; also returns the names that its steps recorded. */
 export async function mill(more = ''): Promise<{ dir: string; ran(): string[] }> {
   const dir = await newFolder();
   const ran = `${dir}.ran`;

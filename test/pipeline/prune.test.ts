@@ -13,7 +13,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 const digest = (n: number) => digestOf(Buffer.from(`output ${n}`));
 
-/** Steps with a one-byte output each; the last one was used most recently. */
+/** Creates steps with a one-byte output each; the last one was used most recently. */
 async function steps(count: number): Promise<void> {
   for (let n = 0; n < count; n++) {
     const files = [{ path: '', digest: digest(n), bytes: 1, program: false }];
@@ -26,7 +26,7 @@ async function steps(count: number): Promise<void> {
 
 it('pruning keeps the most recently used entries, counting at least a disk block for each file', async () => {
   await steps(5);
-  // Each step occupies two blocks: one for its entry and one for its output.
+  // Each step occupies two blocks, one for its entry and one for its output.
   const kept = await pruneEntries(folder, 3 * 8192, new Map());
   expect([...kept].sort()).toEqual([2, 3, 4].map(digest).sort());
   expect((await readdir(folder)).sort()).toEqual(['2.json', '3.json', '4.json']);

@@ -26,7 +26,7 @@ it('a pipeline runs its steps in the order of the graph, and repeats no unchange
   expect(again.steps.every(({ cached }) => cached)).toBe(true);
   expect(ran()).toHaveLength(4);
 
-  // The content is the same again: only content counts, not the time of writing.
+  // The content is the same as before; only the content matters, not when it was written.
   await writeFile(join(dir, 'seed.txt'), '1');
   expect((await runPipeline({ dir })).steps.every(({ cached }) => cached)).toBe(true);
   await writeFile(join(dir, 'seed.txt'), '2');

@@ -28,7 +28,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => own?.stop());
 
-/** Watches a topic until the first run, requested by the messages that `say` sends, has ended. */
+/** Watches a topic until the first run, which is requested by the messages from `say`, has ended. */
 async function oneRun(
   control: string,
   context: string | undefined,
@@ -50,8 +50,8 @@ async function oneRun(
       if (event.event === 'ended') over();
     },
   });
-  // Nothing shows when a consumer has reached the end of a topic, so the request is repeated; that causes one run or
-  // two.
+  // Nothing indicates when a consumer has reached the end of a topic, so the request is repeated, which causes one
+  // or two runs.
   const saying = setInterval(() => events.length === 0 && say(), 500);
   try {
     await Promise.race([ended, watching]);

@@ -52,7 +52,10 @@ function virtualClock(start = Date.UTC(2026, 10, 20)): Clock & { runTo(end: numb
 
 const done: Outcome = { run: 'run_1', state: 'done', reason: null, model: null };
 
-/** Watches until `end` in virtual time. @param run returns the duration and the outcome of each run */
+/**
+ * Watches until `end` in virtual time. @param run a function that returns the duration and the outcome of
+ * each run
+ */
 async function watched(
   end: number,
   clock: ReturnType<typeof virtualClock>,

@@ -88,7 +88,7 @@ describe('forged Host, Origin and forwarding headers', () => {
 });
 
 describe('a request with many headers', () => {
-  /** Sends a request with `count` headers. The last one has the token. */
+  /** Sends a request with `count` headers. The last one contains the token. */
   const asked = async (count: number, path = '/api/v1/trust') => {
     const lines = Array.from({ length: count - 3 }, (_, i) => `X-${i}: 1\r\n`).join('');
     return send(

@@ -38,7 +38,7 @@ beforeAll(async () => {
 });
 afterAll(() => own.stop());
 
-/** Downloads a blob, and returns the bytes that arrive before the end or before the connection breaks. */
+/** Downloads a blob, and returns the bytes that arrive before it ends or the connection breaks. */
 function download(digest: string, headers: Record<string, string> = {}, method = 'GET') {
   return new Promise<{ status: number; headers: Record<string, unknown>; body: Buffer; broken: boolean }>(
     (resolve, reject) => {

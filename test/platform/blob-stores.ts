@@ -22,7 +22,10 @@ async function digests(store: BlobStore): Promise<string[]> {
   return found.sort();
 }
 
-/** The requirements of every blob store, whatever its engine. @param open opens a new, empty store, with a folder for files */
+/**
+ * The requirements for every blob store, regardless of its engine. @param open a function that opens a new, empty store, with
+ * a folder for files
+ */
 export function behavesAsBlobStore(
   open: () => Promise<{ store: BlobStore; folder: string; end(): Promise<unknown> }>,
 ): void {

@@ -9,7 +9,7 @@ import { hello, publish, type RawMqtt, rawMqtt } from '../support/raw-mqtt.js';
 import { describeReal, python } from '../support/real.js';
 
 const long = process.env.AIOT_LONG === '1';
-/** Connections for each listener. A failure names the seed of its connection. */
+/** Number of connections to each listener. A failure names the seed of its connection. */
 const rounds = { mqtt: long ? 20_000 : 300, mqtts: long ? 3000 : 60, wss: long ? 3000 : 60 };
 const together = 20;
 
@@ -108,7 +108,7 @@ function mutated(packets: Buffer[], roll: Dice): Buffer {
     const kinds: (() => void)[] = [
       () => (bytes[place]! ^= 1 << roll(8)),
       () => (bytes[place] = [0, 0xff, 0x7f, 0x80][roll(4)]!),
-      // A length that differs from that of the packet.
+      // A length that differs from the packet's.
       () => (bytes[1] = roll(256)),
       () => (said[at] = bytes.subarray(0, place)),
       () => (said[at] = Buffer.concat([bytes.subarray(0, place), noise(roll), bytes.subarray(place)])),

@@ -39,7 +39,7 @@ const device = async (name: string) => {
   await provisionDevice({ client: own.client, name, type: 'virtual', out });
   return out;
 };
-/** Milliseconds until the socket is closed. */
+/** Resolves to the number of milliseconds until the socket is closed. */
 const closes = async (socket: { once(event: 'close', then: () => void): unknown }) => {
   const begun = performance.now();
   await once(socket as never, 'close');
@@ -168,7 +168,7 @@ describe('a wrong password over MQTT', () => {
     expect(await guess('other-board')).toMatch(/Bad username/);
     const told = lines.filter(({ msg }) => msg === 'rejected a token or secret').map(({ user }) => user);
     expect(told).toEqual(['bad-board', 'bad-board', 'other-board']);
-    // From the same address, a claim is redeemed, a token is mistyped, and an operator connects over HTTP and MQTT.
+    // From the same address, a claim is redeemed, a token is mistyped, and an operator connects via HTTP and MQTT.
     const { token: claim } = await own.client.claims.make({ name: 'newcomer', type: 'virtual' });
     const csr = await certificateRequest(generateKeyPair().privatePem, 'newcomer');
     expect(await codeOf('', (client) => client.claims.redeem(claim, csr))).toBe('let in');

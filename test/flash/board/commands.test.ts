@@ -15,7 +15,7 @@ const close = async () => {
 afterEach(close);
 afterAll(close);
 
-/** A chip at a plain socket, in its loader and without DTR and RTS. */
+/** Serves a chip on a plain socket, in its loader and without DTR and RTS. */
 async function chipAt(options: Partial<SimulatedChipOptions> = {}) {
   const chip = new SimulatedChip({ chip: 'esp32c3', ...options });
   const one = await serveChip(chip, { port: 0 });

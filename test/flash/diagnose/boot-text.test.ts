@@ -3,7 +3,7 @@ import { isReadable, lastWords, readBootText } from '../../../src/lib/flash/diag
 
 const bytes = (text: string) => Buffer.from(text, 'latin1');
 
-/** Texts as mask ROMs (recorded) and ESP-IDF print them. */
+/** Texts printed by mask ROMs (recorded) and ESP-IDF. */
 const texts = {
   esp32Uart: 'ets Jul 29 2019 12:21:46\r\n\r\nrst:0x1 (POWERON_RESET),boot:0xf (UART_BOOT(UART0))\r\n',
   esp32Download:

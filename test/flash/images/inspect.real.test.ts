@@ -20,7 +20,7 @@ async function inspected<T>(file: string): Promise<T> {
   return json as T;
 }
 
-/** Binutils output for the same files is the reference. */
+/** The reference is the output of binutils for the same files. */
 describeReal('cc', 'aiot firmware inspect compared with size and readelf', () => {
   const files = [golden('c3-boot.elf'), '/usr/bin/env', '/usr/bin/readelf', process.execPath];
   describe.each(files.filter((file) => existsSync(file)))('%s', (file) => {

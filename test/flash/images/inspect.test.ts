@@ -46,7 +46,7 @@ describe('aiot firmware inspect', () => {
       elf: { text: number; data: number; bss: number };
       use: { flash: number; ram: number };
     };
-    // A program that the ROM loads into RAM entirely.
+    // A program that the ROM loads entirely into RAM.
     expect(use).toEqual({ flash: told.text + told.data, ram: told.text + told.data + told.bss });
   });
 

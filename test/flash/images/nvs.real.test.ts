@@ -21,7 +21,7 @@ import { describeReal, python } from '../../support/real.js';
 const run = promisify(execFile);
 const folder = mkdtempSync(join(tmpdir(), 'aiot-nvs-'));
 
-/** Runs ESP-IDF's generator in a separate folder; if it fails, its output is in the message. */
+/** Runs ESP-IDF's generator in a separate folder. If it fails, the error message contains its output. */
 async function generator(...argv: string[]): Promise<void> {
   await run(python('esptool'), ['-m', 'esp_idf_nvs_partition_gen', ...argv], { cwd: folder }).catch(
     (error: { stdout: string; stderr: string }) => expect.fail(`${error.stdout}${error.stderr}`),

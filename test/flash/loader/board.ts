@@ -30,7 +30,10 @@ export function timedChip(options: SimulatedChipOptions): TimedChip {
   return { chip, time };
 }
 
-/** A simulated chip, and a loader connected to it in this process. The time advances until `endLoaders`. */
+/**
+ * Creates a simulated chip, and a loader connected to it in this process. The time advances until
+ * `endLoaders`.
+ */
 export async function board(options: SimulatedChipOptions, asked: Partial<LoaderOptions> = {}) {
   const { chip, time } = timedChip(options);
   const stopTime = time.start();

@@ -9,7 +9,7 @@ import { type ServedChip, serveChip, simulatedLine } from '../../../src/lib/flas
 import { describeReal } from '../../support/real.js';
 import { defaults, noise } from './board.js';
 
-/** A proxy of the line that has no DTR and RTS, like a pty. */
+/** A proxy of the line without DTR and RTS, like a pty. */
 function bare(line: SerialLine): SerialLine {
   return new Proxy(line, {
     get(target, key) {
@@ -193,7 +193,7 @@ describeReal('socat', 'a chip behind a bare pty', () => {
     await loader.write([{ name: 'x', offset: 0x10000, data }], { skipEqual: false });
     expect(await loader.read(0x10000 + 60_000, 10_001)).toEqual(data.subarray(60_000));
     await loader.end();
-    // The port must be free again immediately.
+    // The port must be available again immediately.
     await (await openLine(served.address, { baud: 115_200 })).close();
   };
 

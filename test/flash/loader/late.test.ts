@@ -9,7 +9,7 @@ import type { SimulatedTime } from '../../support/simulated-time.js';
 import { defaults, noise, timedChip } from './board.js';
 
 interface Late {
-  /** Delay of each response; responses follow one another. */
+  /** Delay of each response; responses are sent one after another. */
   everyMs: number;
   /** Additional delay of the response to this request and of all later ones. */
   stalls: Readonly<Record<number, number>>;
@@ -60,7 +60,9 @@ function lateLine(
 const mac = '24:0a:c4:12:34:56';
 const app = { name: 'app', offset: 0x10000, data: noise(2500) };
 
-/** Connects and writes. Afterward the loader's findings must be correct, or it must have failed with an error code. */
+/**
+ * Connects and writes. Afterward, the loader's findings must be correct, or it must have failed with an error code.
+ */
 async function work(chip: SimulatedChipOptions, options: Partial<LoaderOptions>, late: Late) {
   const { chip: board, time } = timedChip({ ...chip, mac, flashBytes: 1 << 20 });
   const { line, requests } = lateLine(board, time, late);
@@ -96,7 +98,7 @@ const ways = [
 const long = process.env.AIOT_LONG === '1';
 const stallsMs = long ? [500, 1300, 2500, 4000] : [1300, 4000];
 const everyMs = long ? 44 : 3;
-/** Distance between the requests that are tested. */
+/** Step between the requests that are tested. */
 const step = long ? 1 : 5;
 
 describe('late responses', () => {

@@ -94,7 +94,7 @@ describeReal('socat', 'a line over a pty', () => {
       other.listen({
         data: (bytes) => {
           there += bytes.length;
-          // A peer that responds to each chunk, and sends nothing otherwise.
+          // A peer that responds to each chunk, but otherwise sends nothing.
           other.write(Uint8Array.of(1)).catch(() => {});
           if (there === blocks * block.length) resolve();
         },

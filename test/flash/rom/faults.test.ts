@@ -49,7 +49,8 @@ describe('faults', () => {
       return lost;
     };
     const lost = await broken();
-    // With 28 bytes each way, about one in four round trips is affected; a broken frame can also affect the next one.
+    // With 28 bytes each way, about one in four round trips is affected, and a damaged frame can also affect the next
+    // one.
     expect(lost).toBeGreaterThan(30);
     expect(lost).toBeLessThan(110);
     expect(await broken()).toBe(lost);
@@ -83,7 +84,7 @@ describe('faults', () => {
     await host.ask(request(op.flashBegin, [0x400, 1, 0x400, 0]));
     const block = request(op.flashData, [0x400, 0, 0, 0], Buffer.alloc(0x400, 1));
     expect(await host.status(block)).toBe('0107');
-    // As in the ROM, the rejected block counts.
+    // As in the ROM, the rejected block is counted.
     expect(await host.status(block)).toBe('0105');
     const sum = async () =>
       (await host.ask(request(op.flashMd5, [0, 16, 0, 0])))[0]?.subarray(8, 40).toString();

@@ -19,7 +19,10 @@ afterEach(() => {
 });
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Steps `[dtr, rts]`, 10 ms apart. Source: section "Connecting" of esptool's documentation on boot modes. */
+/**
+ * Sets DTR and RTS in steps of `[dtr, rts]`, 10 ms apart. Source: section "Connecting" of esptool's
+ * documentation on boot modes.
+ */
 async function drive(line: SerialLine, steps: [number, number][]): Promise<void> {
   for (const [dtr, rts] of steps) {
     await line.setControlLines({ dtr: dtr === 1, rts: rts === 1 });

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { constants, deflateRawSync, deflateSync } from 'node:zlib';
 
-/** A zlib stream of exactly `length` bytes that inflates to `size` bytes; null if there is none. */
+/** Creates a zlib stream of exactly `length` bytes that inflates to `size` bytes; null if there is none. */
 export function zlibOfLength(size: number, length: number): { stream: Buffer; data: Buffer } | null {
   for (let random = Math.min(size, length); random >= 0; random--) {
     const data = Buffer.alloc(size, 0x20);
@@ -17,7 +17,7 @@ export function zlibOfLength(size: number, length: number): { stream: Buffer; da
   return null;
 }
 
-/** The bytes for a digest, if they are one of the simple fillings of the hand-made requests. */
+/** Returns the bytes for a digest, if they are one of the simple fillings of the handmade requests. */
 export function knownPayload({ len, sha256 }: { len: number; sha256: string }): Buffer | null {
   const candidates = [0x00, 0x11, 0x5a, 0xff].map((byte) => Buffer.alloc(len, byte));
   candidates.push(deflateSync(Buffer.alloc(2048, 0x41), { level: 9 }));

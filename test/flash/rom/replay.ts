@@ -19,7 +19,7 @@ const emulated: Record<string, SimulatedChipOptions> = {
   esp32c3: { chip: 'esp32c3', mac: 'c4:0a:24:fe:10:01', words: { 1610647632: 0x000c0000 } },
 };
 
-/** Received data: frames in order, with the requests between them, and the joined text. */
+/** The received data: the frames in order, with the requests between them, and the joined text. */
 export interface Heard {
   frames: string[];
   text: string;
@@ -55,7 +55,7 @@ export async function replay(
       const wire = line.raw !== undefined ? Buffer.from(line.raw, 'hex') : (requests[request++] as Buffer);
       const shown = `> ${wire.subarray(0, 24).toString('hex')}`;
       chip.receive(wire);
-      // Two consecutive requests in a trace were written at once.
+      // Two consecutive requests in a trace were sent in one write.
       if (trace[index + 1]?.dir !== 'host>chip' || trace[index - 1]?.dir === 'chip>host')
         await chip.settled();
       actual.push(shown);
@@ -88,7 +88,7 @@ function heardOf(lines: readonly string[]): Heard {
   };
 }
 
-/** Text in comparable form: only the first line of a crash, and without text that repeats periodically. */
+/** The text in comparable form, with only the first line of a crash and without text that repeats periodically. */
 function text(bytes: Buffer): string[] {
   const all = bytes.toString('latin1').replace(/(invalid header: 0xf+\s*)+/g, '');
   if (/^(\xc0?|\d+ 0x[\s\S]*)$/.test(all.trimEnd())) return [];
@@ -109,7 +109,7 @@ class AnswerReader {
 
 /** Removes data-dependent parts from responses: digests, read data, and remains of both in reserved bytes. */
 class Show {
-  /** The response buffer of a ROM, in which the bytes of every response remain. */
+  /** The response buffer of a ROM, where the bytes of every response remain. */
   private readonly buffer = Buffer.alloc(0x200);
 
   frame(bytes: Buffer, length: number): string {
@@ -130,7 +130,7 @@ class Show {
 }
 
 /**
- * The host's frames on the wire. Contents that a trace lacks are generated, and are valid if the chip accepted them.
+ * The host's frames on the wire. Contents missing in a trace are generated, and are valid if the chip accepted them.
  */
 function requestsOf(trace: readonly TraceLine[]): Buffer[] {
   const out: Buffer[] = [];
@@ -157,7 +157,9 @@ function withPayload(line: TraceLine, head: Buffer, streams: Buffer[], status: s
   return Buffer.concat([head, payload]);
 }
 
-/** Blocks with the lengths that follow a FLASH_DEFL_BEGIN: together one zlib stream of the announced size. */
+/**
+ * Blocks with the lengths that follow a FLASH_DEFL_BEGIN, which together form one zlib stream of the announced size.
+ */
 function streamBlocks(trace: readonly TraceLine[], begin: number): Buffer[] {
   const size = Buffer.from(trace[begin]?.bytes ?? '', 'hex').readUInt32LE(8);
   const lengths: number[] = [];

@@ -20,7 +20,10 @@ async function folder(): Promise<string> {
   return path;
 }
 
-/** The number of bytes in the response to a SYNC at this address, without boot text that is still arriving. */
+/**
+ * Returns the number of bytes in the response to a SYNC at this address, without boot text that is still
+ * arriving.
+ */
 async function syncedAt(address: string): Promise<number> {
   const line = await openLine(address, { baud: 115_200 });
   let heard = Buffer.alloc(0);

@@ -28,7 +28,10 @@ async function folder(): Promise<string> {
   return path;
 }
 
-/** The number of bytes in the response to a SYNC at this address, without boot text that is still arriving. */
+/**
+ * Returns the number of bytes in the response to a SYNC at this address, without boot text that is still
+ * arriving.
+ */
 async function syncedAt(address: string): Promise<number> {
   const line = await openLine(address, { baud: 115_200 });
   let heard = Buffer.alloc(0);
@@ -67,7 +70,7 @@ describe('a served chip', () => {
   });
 });
 
-/** Address of a chip that `aiot board simulate` serves with this fault until the test ends. */
+/** Returns the address of a chip that `aiot board simulate` serves with this fault until the test ends. */
 async function servedWith(fault: string): Promise<string> {
   const stop = new AbortController();
   return await new Promise((resolve, reject) => {

@@ -3,7 +3,7 @@ import { checksumOf, encodeSlip, op, SlipReceiver } from '../../../src/lib/flash
 
 export { op };
 
-/** A request frame: words, then the payload of a data command. */
+/** A request frame with these words, followed by the payload of a data command. */
 export function request(code: number, words: number[], payload?: Uint8Array): Buffer {
   const head = Buffer.alloc(8 + words.length * 4);
   head[1] = code;
@@ -32,14 +32,14 @@ export class Host {
     });
   }
 
-  /** The response frames to a frame. */
+  /** Sends a frame, and returns the response frames. */
   async ask(frame: Uint8Array): Promise<Buffer[]> {
     this.chip.receive(encodeSlip(frame));
     await this.chip.settled();
     return this.frames.splice(0);
   }
 
-  /** Status bytes of the only response, in hex. */
+  /** Sends a frame, and returns the status bytes of the only response, in hex. */
   async status(frame: Uint8Array): Promise<string> {
     const answers = await this.ask(frame);
     const stub = this.chip.state === 'stub' && frame[1] !== op.memEnd;

@@ -1,9 +1,12 @@
 import { readFileSync } from 'node:fs';
 
-/** One line of a trace: a frame, bytes outside frames, or a note. Format: test/golden/rom/README.md. */
+/**
+ * One line of a trace: a frame, bytes outside frames, or a note. For the format, see
+ * test/golden/rom/README.md.
+ */
 export interface TraceLine {
   dir?: 'host>chip' | 'chip>host';
-  /** Content of a frame, in hex and unescaped; long data is truncated. */
+  /** Content of a frame in hex, unescaped; long data is truncated. */
   bytes?: string;
   /** Number of bytes on the wire, including delimiters and escapes. */
   wire_len?: number;

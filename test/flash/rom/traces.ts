@@ -10,7 +10,10 @@ export function realTraces(folder: string): string[] {
     .map((name) => join(folder, name));
 }
 
-/** The simulated chip in the state of a trace's emulated chip: straps, flash, and its one known crash. */
+/**
+ * The simulated chip in the state of a trace's emulated chip, with its straps, its flash, and its one known
+ * crash.
+ */
 export function chipFor(path: string): { chip: 'esp32' | 'esp32c3'; options: Partial<SimulatedChipOptions> } {
   const name = basename(path);
   const chip = name.startsWith('esp32c3') ? 'esp32c3' : 'esp32';

@@ -21,7 +21,7 @@ async function put(name: string, data: Uint8Array | string): Promise<string> {
   return file(name);
 }
 
-/** A simulated chip at a TCP port. */
+/** Serves a simulated chip on a TCP port. */
 async function board(options: Partial<SimulatedChipOptions> = {}) {
   const chip = new SimulatedChip({ chip: 'esp32', ...options });
   const at = await serveChip(chip, { port: 0 });
@@ -185,7 +185,7 @@ describe('aiot flash', () => {
     expect(Buffer.compare(chip.flash.bytes.subarray(0x10000, 0x10000 + next.length), next)).toBe(0);
   });
 
-  /** The folder of an identity for a board with the table of two slots. */
+  /** Creates the folder of an identity for a board whose table has two slots. */
   async function identity(): Promise<string> {
     await mkdir(file('pump-7'), { recursive: true });
     const urls = { http: 'https://a', mqtts: 'mqtts://a' };

@@ -10,11 +10,11 @@ import type {
 
 const sector = 4096;
 
-/** An in-memory board behind the loader's interface: its flash is erased by sectors, and its actions are logged. */
+/** An in-memory board behind the loader's interface. Its flash is erased in sectors, and its actions are logged. */
 export class FakeBoard {
   readonly flash: Uint8Array;
   readonly log: string[] = [];
-  /** Number of sessions that are open. */
+  /** Number of open sessions. */
   open = 0;
   /** Errors for the next calls, in turn; null makes a call succeed. */
   failures: (Error | null)[] = [];

@@ -74,7 +74,8 @@ describe('flashing a board', () => {
     });
     expect(board.bytes(0x10000, app.length).equals(Buffer.from(app))).toBe(true);
     expect(board.open).toBe(0);
-    // Reads the board's own table, which may place the NVS elsewhere (here there is none), then the selected slot.
+    // Reads the board's own table, which may place the NVS elsewhere (here, there is none), and then the selected
+    // slot.
     expect(board.log).toEqual([
       'read 8000 512',
       'read e000 32',

@@ -80,7 +80,7 @@ describe('a model flashed over the cable', () => {
     expect(numberOf(at, 'model_slot')).toBe(1);
     expect(numberOf(at, 'sequence')).toBe(9n);
     const changed = [...nvsOf(at)].flatMap((byte, i) => (byte === before[i] ? [] : [i]));
-    // Slot and sequence, with a CRC for each.
+    // The slot and the sequence, with a CRC for each.
     expect(changed.length).toBeLessThanOrEqual(10);
     const again = await update(at, signed({ sequence: 10 }));
     expect(again.switched).toMatchObject({ slot: 'model_0', before: 'model_1' });

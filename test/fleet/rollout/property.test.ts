@@ -40,7 +40,7 @@ const policy: fc.Arbitrary<RolloutPolicyInput> = fc.record({
 });
 
 const side = { p50Ms: 1, p95Ms: 1, arenaBytes: 100, labels: {} };
-/** Shadow measurements: good, too few windows, too many disagreements, too slow. */
+/** Shadow measurements: good ones, and ones with too few windows, too many disagreements, or too much latency. */
 const measured = fc.constantFrom(
   ...[
     [20, 1, 1] as const,
@@ -63,7 +63,7 @@ interface Says {
   shadow?: ShadowFigures;
 }
 
-/** Events: a device reports on its latest offer or on the one before, users give commands, time passes. */
+/** Events: a device reports on its latest offer or the previous one, users give commands, or time passes. */
 type Act =
   | Says
   | { do: 'gone'; device: string; how: 'superseded' | 'revoked' }
@@ -359,8 +359,8 @@ describe('a rollout under random events', () => {
             if (!wave.shadow?.passed || before.head.waves[index]!.shadow?.passed) return;
             if (event.type === 'resume') return;
             const { figures, from } = wave.shadow;
-            // No device is left to measure: all have ended, or are rolled back with the rollout that this caused to
-            // end.
+            // No device is left to measure, because all have ended or are rolled back with the rollout that this
+            // caused to end.
             const { withdrawn, failed, missed, rolledBack, restoring, restored } = wave.counts;
             if (withdrawn + failed + missed + rolledBack + restoring + restored === wave.devices) return;
             passed++;
@@ -427,7 +427,7 @@ describe('a rollout under random events', () => {
   });
 
   it('ends the same way if the platform restarts from its saved state at any point', () => {
-    // A state is plain data, and nothing else is needed to continue.
+    // A state is plain data, and continuing requires nothing else.
     always(({ moments }) => {
       for (const { before, event, step, at } of moments.slice(0, 40)) {
         const saved: RolloutState = {

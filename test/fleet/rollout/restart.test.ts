@@ -35,7 +35,7 @@ function rollout(policy: RolloutPolicyInput) {
 it('a rollout opens no wave just because a restarted platform has not seen its devices yet', () => {
   const { at, commits } = rollout({});
   at(0, 'abcd', {}, { type: 'tick' });
-  // Both devices of the first wave have the offer; the platform restarts, and `a` is the first to reconnect.
+  // Both devices of the first wave have the offer. The platform restarts, and `a` is the first to reconnect.
   expect(at(1000, 'a', { returning: true }, commits('a')).wave).toBe(0);
   expect(at(2000, 'ab', { returning: true }, commits('b')).wave).toBe(1);
 });

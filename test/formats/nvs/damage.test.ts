@@ -28,7 +28,10 @@ const flipped = (bit: number, bytes = image) => {
   return copy;
 };
 
-/** Bits of an entry map. Flipping one of them can be a valid change, because drivers delete numbers in this way. */
+/**
+ * Whether a bit belongs to an entry map. Flipping it can be a valid change, because drivers delete numbers this
+ * way.
+ */
 const ofMap = (bit: number) => (bit & 0x7fff) >= 256 && (bit & 0x7fff) < 512;
 
 describe('a damaged NVS image', () => {

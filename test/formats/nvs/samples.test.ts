@@ -7,7 +7,7 @@ import { readNvs } from '../../../src/lib/formats/nvs/read.js';
 import { writeNvs } from '../../../src/lib/formats/nvs/write.js';
 import { root } from '../../support/cli.js';
 
-/** Made with ESP-IDF's generator; see test/golden/flash/README.md. */
+/** Files made with ESP-IDF's generator (see test/golden/flash/README.md). */
 const golden = join(root, 'test', 'golden', 'flash', 'nvs');
 const bytes = (name: string) => readFileSync(join(golden, name));
 const items = async (name: string, version: 1 | 2 = 2) =>

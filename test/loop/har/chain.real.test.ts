@@ -26,7 +26,7 @@ describeReal('nats', 'the motion system end to end, from recordings to labels', 
     const template = join(root, 'templates/har-imu');
     await cp(join(template, 'data'), join(dir, 'data'), { recursive: true });
     const text = await readFile(join(template, 'aiot.feats.yaml'), 'utf8');
-    // A second of training is enough to distinguish lying from walking.
+    // A second of training is enough to distinguish lying down from walking.
     await writeFile(
       join(dir, 'aiot.yaml'),
       text.replace(/ train: .*/, ' train: { epochs: 3, batch: 32, seed: 7, stride: 125 }'),

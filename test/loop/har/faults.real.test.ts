@@ -7,7 +7,7 @@ import { type MotionServer, startMotionServer, startStage } from '../../support/
 import { describeReal } from '../../support/real.js';
 import { sensingOf } from '../../support/samples.js';
 
-/** The x, y and z values of a sample are correlated, so a shift of one axis shows in their correlation. */
+/** The x, y and z values of a sample are correlated, so their correlation reveals a shift of one axis. */
 const sample = (i: number) => {
   const value = Math.sin(i / 7) + Math.sin(i / 31);
   return [value, 2 * value + 1, -value];
@@ -32,7 +32,7 @@ describeReal('nats', 'a stage of the motion system under faults', () => {
   });
 
   /**
-   * Publishes x, y and z in turn, like the original's script; `lost` lists messages (`sample.axis`) that never arrive.
+   * Publishes x, y and z in turn, like the original's script. `lost` lists messages (`sample.axis`) that never arrive.
    */
   const publish = async (from: number, to: number, lost: string[] = []) => {
     const stream = client.jetstream();
@@ -88,7 +88,7 @@ describeReal('nats', 'a stage of the motion system under faults', () => {
     await publish(0, 300);
     const consumers = await client.jetstreamManager();
     await until(async () => (await consumers.consumers.info('RPI', 'RPI-sub-z')).num_ack_pending === 300);
-    // Leaves time to take the messages that have arrived.
+    // Leaves time to process the messages that have arrived.
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(await first.stop()).toMatchObject({ taken: 300, windows: 0, lost: 0 });
     expect(await waiting()).toEqual({ x: 300, y: 300, z: 300 });

@@ -7,7 +7,9 @@ import { createWindows, decodeFrame, encodeFrame } from '../../../src/lib/loop/h
 import { fc } from '../../support/property.js';
 
 describe('the row assembler for x, y, and z', () => {
-  /** Sequence numbers in a stream shared by a publisher of samples and others; messages in `lost` never arrive. */
+  /**
+   * Sequence numbers in a stream shared by a publisher of samples and others; the messages in `lost` never arrive.
+   */
   const published = (
     samples: number,
     lost: ReadonlySet<string>,
@@ -58,7 +60,7 @@ describe('the row assembler for x, y, and z', () => {
     for (const [x = 0, y = 0, z = 0] of found) {
       expect([y - x, z - x].map((step) => step.toFixed(6))).toEqual(['0.100000', '0.200000']);
     }
-    // Every complete sample is found, except possibly the last, which only a later one would complete.
+    // Every complete sample is found, except possibly the last one, which only a later one would complete.
     const whole = [...Array(40).keys()].filter((s) => ![0, 1, 2].some((axis) => gone.has(`${s}.${axis}`)));
     const missing = whole.filter((sample) => !found.some(([x]) => x === sample));
     expect(missing.length).toBeLessThanOrEqual(1);
@@ -168,7 +170,7 @@ describe('windows', () => {
       const other = smooth.push(sample, 10 * i);
       if (one && other) rows.push([one, other].map((row) => row[plain.names.indexOf('acc_x_wf')]!));
     }
-    // The 40 Hz signal is removed, and the second window has no ramp at its start.
+    // The 40 Hz signal is removed, and the second window does not start with a ramp.
     for (const [before = 0, after = 0] of rows) expect(after).toBeLessThan(0.05 * before);
   });
 });

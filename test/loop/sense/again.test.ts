@@ -137,7 +137,7 @@ describe('a sample source', () => {
     const { values, times, lost } = await allOf(sensing);
     expect(values.filter((_, i) => i % 3 === 0)).toEqual([0, 10, 20, 60, 5000]);
     expect(times.map((t) => t - 1_795_000_000_000)).toEqual([0, 10, 20, 60, 5000]);
-    // Arrival times can reveal a pause, but not a single missing or extra sample.
+    // Arrival times can reveal a pause, but not whether a single sample is missing or extra.
     expect(lost).toEqual([[4, 1]]);
   });
 

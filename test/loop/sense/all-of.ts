@@ -1,8 +1,8 @@
 import type { Sensing } from '../../../src/lib/loop/types.js';
 
 /**
- * All samples until the end; `lost` has an entry for each batch that reports losses: the index of its first sample,
- * and the count.
+ * Collects all samples until the end. `lost` has an entry for each batch that reports losses, with the index of its
+ * first sample and the count.
  */
 export async function allOf(sensing: Sensing) {
   const values: number[] = [];

@@ -14,7 +14,7 @@ export const motion: SensingContract = {
   rateHz: 100,
 };
 
-/** A clock that only the test advances: the steady time, and the time that can be set. */
+/** A clock that only the test advances, with the monotonic time and the wall-clock time, which can be set. */
 export function handClock(start = 1_795_000_000_000) {
   const state = { steady: 0, set: start };
   const clock: Clock = {
@@ -36,7 +36,7 @@ export interface FakeOptions {
   clock?: Clock;
 }
 
-/** A sensing over the batches of a test, and the events that it reported. */
+/** A sensing that delivers the batches of a test, and the events that it reported. */
 export function fakeSensing(options: FakeOptions) {
   const { batches, timing = 'own', rateHz = 100, query = '', contract = motion } = options;
   const { clock } = options.clock ? { clock: options.clock } : handClock();
@@ -60,7 +60,7 @@ export function fakeSensing(options: FakeOptions) {
   return { sensing: sensingOf(source, parseAddress(`i2c:${query}`), contract, ports), told };
 }
 
-/** One batch of samples at the given times; each value is calculated from its time. */
+/** A batch of samples at the given times. Each value is calculated from its time. */
 export function batchAt(
   times: readonly number[],
   value: (t: number) => number,

@@ -31,7 +31,7 @@ function ask(port: number, text: string, half = false): Promise<string> {
   });
 }
 
-/** A loop whose model outputs the sum of a sample's values. */
+/** Runs a loop with a model that outputs the sum of a sample's values. */
 async function summing(every = 1) {
   const port = await freePort();
   const sensing = await openSensing({ sensor: `tcp://:${port}`, contract });

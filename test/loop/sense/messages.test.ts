@@ -97,7 +97,7 @@ describe('message formats', () => {
     const got = read([[1, 2, 3], message, [4, 5, 6]]);
     expect(got.values).toEqual([1, 2, 3, 4, 5, 6]);
     if (why !== '') expect(got.why[1]).toBe(why);
-    // A damaged sample counts as missing; a message that never was a sample does not.
+    // A damaged sample is counted as missing; a message that never was a sample is not.
     expect(got.lost).toEqual([0, lost]);
   });
 });

@@ -90,7 +90,7 @@ describe('a CSV recording as a sensor', () => {
     const count = times.length;
     expect(count).toBeGreaterThan(940);
     for (let i = 1; i < count; i++) expect(times[i]! - times[i - 1]!).toBeCloseTo(10, 6);
-    // Samples keep their positions in the recording: the first output corresponds to input 48.
+    // Samples keep their positions in the recording, so the first output corresponds to input 48.
     for (let i = 0; i < count; i++) {
       const seconds = (i * 2 + 48) / 200;
       expect(values[i * 3]).toBeCloseTo(Math.sin(2 * Math.PI * 5 * seconds), 3);
@@ -131,7 +131,8 @@ describe('a WAV recording as a sensor', () => {
     const { values } = await allOf(await open(`${file}?speed=max`, sound, (event) => events.push(event)));
     expect(events.map(({ text }) => text)).toEqual(['samples at 44100.00 Hz are resampled to 16000 Hz']);
     expect(values.length).toBeGreaterThan(7900);
-    // The first output is at the earliest input with a whole filter before it: 24 samples at the lower rate.
+    // The first output is at the earliest input that is preceded by the whole filter, which is 24 samples at
+    // the lower rate.
     const start = Math.ceil((24 * 44_100) / 16_000) / 44_100;
     values.forEach((value, i) => {
       expect(value).toBeCloseTo(0.5 * Math.sin(2 * Math.PI * 440 * (start + i / 16_000)), 3);

@@ -29,7 +29,7 @@ async function contractOf(
   return { project, contract: { fields, rateHz: project.config.signal.rate } };
 }
 
-/** At most the first `most` samples. */
+/** Returns at most the first `most` samples. */
 async function first(sensing: Sensing, most: number) {
   const values: number[] = [];
   const times: number[] = [];
@@ -60,7 +60,7 @@ describe('a simulated motion sensor', () => {
     expect(rates).toMatchObject({ lost: 0, gaps: 0 });
     expect(Math.abs(rates.rateHz! / 104 - 1)).toBeLessThan(0.021);
     expect(events.map(({ kind }) => kind)).toEqual(['simulated', 'resampling']);
-    // The sensor reproduces the recordings: the mean magnitude of the acceleration is the same within 1 %.
+    // The sensor reproduces the recordings, so the mean magnitude of the acceleration is the same within 1 %.
     const dataset = await openDataset(project);
     const size = (x: number, y: number, z: number) => Math.sqrt(x * x + y * y + z * z);
     let felt = 0;

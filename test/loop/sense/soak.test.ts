@@ -4,7 +4,7 @@ import { loadProject } from '../../../src/lib/core/project.js';
 import { openSensing } from '../../../src/lib/loop/sense/open.js';
 import { root } from '../../support/cli.js';
 
-/** A week with AIOT_LONG=1, otherwise an hour. */
+/** Number of hours: a week with AIOT_LONG=1, otherwise one hour. */
 const hours = process.env.AIOT_LONG ? 7 * 24 : 1;
 
 it(`sensing simulates ${hours} h in a fraction of the time, with no losses, timing errors, or memory growth`, async () => {

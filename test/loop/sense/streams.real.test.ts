@@ -112,7 +112,7 @@ describeReal('socat', 'an edge board that forwards samples over a serial line', 
     await until(() => read.sensing.connected === false);
     const again = await plug();
     await until(() => read.sensing.connected === true);
-    // The restarted board counts from its start again.
+    // The restarted board counts from its start.
     again.stdin.write(Array.from({ length: 120 }, (_, n) => line(n - 400)).join(''));
     await until(() => total(read) === 240);
     expect(read.seen.x.slice(0, 120)).toEqual(Array.from({ length: 120 }, (_, n) => n));
@@ -141,7 +141,7 @@ describeReal('nats', 'records over NATS', () => {
     for (let n = 0; n < count; n++) {
       const t = (n * 1000) / 104.3;
       const record = { n, t: start + t, x: tone(t), y: 2 * tone(t), z: 1 };
-      // One record lacks z: its neighbors bridge the gap, and no axis is shifted against another.
+      // One record lacks z. Its neighbors bridge the gap, and no axis is shifted relative to another.
       client.publish('samples', JSON.stringify(n === 1000 ? { ...record, z: undefined } : record));
       if (n % 200 === 0) await client.flush();
     }
@@ -153,7 +153,8 @@ describeReal('nats', 'records over NATS', () => {
     expect(times.length).toBeGreaterThan(1940);
     times.forEach((t, i) => {
       expect(t - times[0]!).toBeCloseTo(i * 10, 3);
-      // Over a gap of 19 ms, the error of linear interpolation is the height of the curve above the line.
+      // Over a gap of 19 ms, the error of linear interpolation is the distance between the curve and the
+      // line.
       const nearHole = Math.abs(t - start - (1000 * 1000) / 104.3) < 100;
       expect(Math.abs(x[i]! - tone(t - start))).toBeLessThan(nearHole ? 8e-3 : 2e-4);
     });

@@ -64,8 +64,8 @@ describe('sample timing', () => {
     expect(lost).toEqual([]);
     expect(rates.lost).toBe(0);
     expect(rates.rateHz).toBeCloseTo(100, 1);
-    // Intervals are the difference of two errors of ±3 ms: a triangular distribution of ±6 ms, 99 % of it within 5.4
-    // ms.
+    // Intervals differ by two errors of ±3 ms, so they have a triangular distribution of ±6 ms, 99 % of which is
+    // within 5.4 ms.
     expect(rates.jitterP99Ms).toBeGreaterThan(4.9);
     expect(rates.jitterP99Ms).toBeLessThan(5.9);
   });
@@ -310,7 +310,7 @@ describe('clock changes', () => {
     function* batches() {
       for (let i = 0; i < 400; i++) {
         state.steady += 100_000;
-        // 50 parts per million: 2 s in eleven hours.
+        // 50 parts per million, or 2 s in eleven hours.
         state.set += 5;
         yield batchAt([start + state.steady], tone);
       }

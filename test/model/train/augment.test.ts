@@ -16,7 +16,7 @@ const raw = Float64Array.from({ length: samples * 4 }, (_, i) => {
 const standardized = () =>
   Float32Array.from(raw, (value, i) => (value - standardization.mean[i]!) / standardization.deviation[i]!);
 
-/** One augmented window, in its original units. */
+/** Returns one augmented window in its original units. */
 function changed(augmentation: Partial<Augmentation>, seed = 1): Float64Array {
   const augment = augmenter({ ...off, ...augmentation }, samples * 4, standardization, {
     samples,
@@ -78,7 +78,8 @@ describe('augmentation', () => {
       expect(after.at(-1)).toBeCloseTo(before.at(-1)!, 4);
       expect(Math.max(...after)).toBeLessThanOrEqual(Math.max(...before) + 1e-4);
     }
-    // The last field rises evenly, so it shows the original time of each sample, which must never go backward.
+    // The last field rises steadily, so it shows the original time of each sample, which must never go
+    // backward.
     const moments = field(warped, 3);
     expect(moments.every((moment, t) => t === 0 || moment >= moments[t - 1]! - 1e-5)).toBe(true);
     expect(Math.max(...moments.map((moment, t) => Math.abs(moment - field(raw, 3)[t]!)))).toBeGreaterThan(

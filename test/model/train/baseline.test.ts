@@ -15,7 +15,7 @@ import type { Lesson } from '../../../src/lib/model/train/types.js';
 import { runCli } from '../../support/cli.js';
 import { rowsFolder } from './support.js';
 
-/** Three overlapping classes of Gaussian clouds in ten columns, with few rows, as in small tables. */
+/** Three overlapping classes, as Gaussian clouds in ten columns, with few rows, as in small tables. */
 function clouds(rows: number, seed: number): string {
   const random = seededRandom(seed);
   const centers = [0, 1, 2].map(() => Array.from({ length: 10 }, () => 0.9 * gaussian(random)));
@@ -207,7 +207,7 @@ describe('training on a small table', () => {
     expect(result.refitted).toBe(train + validation);
     expect(training.refitted).toBe(result.refitted);
     expect(result.metrics.valAccuracy).toBe(training.history[result.metrics.bestEpoch - 1]!.valAccuracy);
-    // A second run gives the same bytes.
+    // A second run yields the same bytes.
     expect((await trained(clouds(150, 1))).result.digest).toBe(result.digest);
   });
 

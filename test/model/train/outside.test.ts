@@ -13,7 +13,7 @@ import { trainProject } from '../../../src/lib/model/train/train-project.js';
 import { temporaryFolder, toyProject } from '../support.js';
 import { rowsCsv, rowsFolder } from './support.js';
 
-/** A project trained by an external program, given as the text of a script. */
+/** Creates a project that is trained by an external program, given as the text of a script. */
 async function withProgram(script: string, project?: { dir: string; file: string }) {
   const file = join(await temporaryFolder(), 'train.mjs');
   await writeFile(file, script);
@@ -24,7 +24,7 @@ async function withProgram(script: string, project?: { dir: string; file: string
   return await loadProject(own.dir);
 }
 
-/** A program that records its inputs and outputs the file `model`. */
+/** A program that records its inputs, and outputs the file `model`. */
 function obedient(model: string, seen: string): string {
   return `import { copyFileSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

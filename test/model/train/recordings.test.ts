@@ -28,7 +28,7 @@ describe('training on recordings', () => {
     });
     const page = await readFile(report, 'utf8');
     expect(page).toMatch(/<main>\s*<p class="bad"><b>Leaking split:<\/b> The split is by window/);
-    // All parts contain windows of each recording, and no window occurs twice.
+    // All parts contain windows from each recording, and no window occurs twice.
     const { examples } = await readTrained(project, {});
     const counts = (['train', 'validation', 'test'] as const).map((part) => examples(part).classes.length);
     expect(counts.reduce((a, b) => a + b, 0)).toBe(15 * 11);

@@ -38,7 +38,7 @@ it('sameRows groups rows whose numbers are equal bit by bit, in order of first o
 });
 
 it('sameRows finds equal rows among a hundred thousand', () => {
-  // Numbers as sensors report them: they differ only in the upper bits of a float.
+  // Numbers as reported by sensors, which differ only in the upper bits of a float.
   const inputs = Float32Array.from({ length: 400_000 }, (_, i) => Math.round(((i * 7919) % 100_003) / 4) / 8);
   const { count } = sameRows(inputs, 4);
   expect(count).toBe(byText(inputs, 4).count);

@@ -53,7 +53,7 @@ describe('a model search', () => {
   });
 
   it('never looks at the test set', async () => {
-    // The same recordings, but with random values in those of the test set: nothing may change.
+    // The same recordings, but with random values in those of the test set. Nothing may change.
     const project = await toyProject();
     const { datasetOf, openDataset } = await import('../../../src/lib/data/dataset/open.js');
     const { searchProject } = await import('../../../src/lib/model/train/search.js');

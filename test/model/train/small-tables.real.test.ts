@@ -22,8 +22,8 @@ interface Scores {
 }
 
 /**
- * The scores that training with every default reaches on the test set of this seed's split, and the rows of that
- * split.
+ * Returns the scores that training with all defaults reaches on the test set of this seed's split, and the rows
+ * of that split.
  */
 async function trained(file: string, folder: string, seed: number): Promise<Scores & { parts: string }> {
   const project = await openModelProject(folder, file);

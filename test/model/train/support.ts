@@ -8,14 +8,17 @@ export interface RowsOptions {
   seed?: number;
   /** Distance between the classes, in deviations. */
   apart?: number;
-  /** Adds a column of eight groups. */
+  /** Whether to add a column with eight groups. */
   groups?: boolean;
   /** Returns the label of a row. */
   label?: (c: number, value: number) => string;
   header?: string;
 }
 
-/** CSV text of rows in different units: current around 2, pressure around 400; both are higher in class 1. */
+/**
+ * CSV text of rows in different units, with current around 2 and pressure around 400, which are both higher
+ * in class 1.
+ */
 export function rowsCsv({
   rows = 240,
   seed = 3,
@@ -34,7 +37,7 @@ export function rowsCsv({
   return [header ?? `current,pressure,label${groups ? ',group' : ''}`, ...lines, ''].join('\n');
 }
 
-/** A folder with rows.csv and, if given, an aiot.yaml. */
+/** Creates a folder with rows.csv and, if given, an aiot.yaml. */
 export async function rowsFolder(csv: string, yaml?: string): Promise<{ dir: string; file: string }> {
   const dir = await temporaryFolder();
   await mkdir(join(dir, 'watch'));

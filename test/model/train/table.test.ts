@@ -30,7 +30,8 @@ describe('training on table rows', () => {
       windowSamples: 1,
       features: 'raw',
     });
-    // The units differ by two orders of magnitude: each column has its own mean and deviation, outside the model.
+    // The units differ by two orders of magnitude, so each column has its own mean and deviation outside the
+    // model.
     expect(training.standardization.mean[1]! / training.standardization.mean[0]!).toBeGreaterThan(100);
   });
 
@@ -83,7 +84,7 @@ describe('training on table rows', () => {
     expect(parts.map(({ classes }) => classes.length)).toEqual([72, 18, 30]);
     const rows = parts.flatMap(({ recordings }) => recordings);
     expect(new Set(rows)).toEqual(new Set(Array.from({ length: 120 }, (_, i) => `row ${i + 1}`)));
-    // The first column of a row, found by its row number.
+    // The first column of each row, by row number.
     const lines = (await readFile(file, 'utf8')).split('\n').slice(1);
     for (const { inputs, recordings, classes } of parts) {
       recordings.forEach((name, i) => {
