@@ -149,7 +149,7 @@ describe('aiot board simulate', () => {
   });
 
   it('lists every startup fault in its help and its documentation page', async () => {
-    const page = await readFile('docs/how-to/simulated-chip.md', 'utf8');
+    const page = await readFile('docs/reference/chip-faults.md', 'utf8');
     for (const name of startFaultNames) {
       expect(BoardSimulate.flags.fault.summary).toContain(name);
       expect(page).toContain(`\`${name}`);
