@@ -177,7 +177,7 @@ describe('a wrong password over MQTT', () => {
     expect(await codeOf('wrong', (client) => client.status())).toBe('AIOT_RATE_LIMITED');
     expect(await codeOf(own.token, (client) => client.status())).toBe('let in');
     await (await operator()).endAsync(true);
-    // Wrong claims have a separate limit, which the wrong tokens have not used up.
+    // Wrong claims have a separate limit, which has not been used up by the wrong tokens.
     const wrong = `${claim.slice(0, -4)}AAAA`;
     const redeem = () => codeOf('', (client) => client.claims.redeem(wrong, csr));
     for (let n = 0; n < 3; n++) expect(await redeem()).toBe('AIOT_CLAIM_INVALID');
@@ -231,7 +231,7 @@ describe('a session', () => {
       return sessionPresent;
     };
     expect([await board('a'), await board('a'), await board('b')]).toEqual([false, true, false]);
-    // Two of the three sessions are kept; that of `a` was unused for the longest time.
+    // Two of the three sessions are kept; the session of `a` was unused for the longest time.
     expect([await board('c'), await board('b'), await board('c')]).toEqual([false, true, true]);
     expect(await board('a')).toBe(false);
     await new Promise((resolve) => setTimeout(resolve, 3200));
@@ -390,7 +390,7 @@ describe('a slow client', () => {
     const payload = Buffer.alloc(512 * 1024);
     for (let n = 0; n < 16; n++) await writer.publishAsync('big', payload, { qos: 1 });
     slow.say({ cmd: 'disconnect' });
-    // The server has closed its side, so that further bytes result in a reset.
+    // The server has closed its side, so further bytes result in a reset.
     await expect
       .poll(
         () => {

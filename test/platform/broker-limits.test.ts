@@ -20,7 +20,7 @@ const start = async (options: Partial<PlatformOptions> = {}) => {
 };
 const plain = () => own.platform.urls.mqtt ?? '';
 
-/** A client that is connected throughout a test: another client's limit must not affect it. */
+/** A client that is connected throughout a test, and must not be affected by another client's limit. */
 async function bystander(): Promise<{ isServed(): Promise<void>; raw: RawMqtt }> {
   const raw = await connectFour(own, { clientId: 'bystander' });
   await subscribed(raw, { topic: 'bystander' });
@@ -155,7 +155,7 @@ describe('a packet before authentication', () => {
       const refused = await connect(1000);
       // The version of MQTT is not known yet, so there is no CONNACK with a reason.
       expect(await refused.hear('connack')).toBeNull();
-      // The length alone is enough: the broker does not wait for the packet.
+      // The length alone is enough; the broker does not wait for the packet.
       const patient = await rawMqtt(plain());
       patient.say(Buffer.from([0x10, 0xff, 0xff, 0xff, 0x7f]));
       expect(await patient.closed).toBe(true);
@@ -253,7 +253,10 @@ describe('topic aliases', () => {
 });
 
 describe('the publish rate', () => {
-  /** Sends `count` messages as fast as the socket accepts them. Returns the time until all are delivered, ms. */
+  /**
+   * Sends `count` messages as fast as the socket accepts them. Returns the time until all have been delivered,
+   * ms.
+   */
   async function flood(raw: RawMqtt, reader: RawMqtt, count: number, qos: 0 | 1 | 2 = 0): Promise<number> {
     const begun = performance.now();
     for (let n = 1; n <= count; n++) {
@@ -278,13 +281,13 @@ describe('the publish rate', () => {
       version === 5
         ? (await connectFive(own, { clientId: 'fast' })).raw
         : await connectFour(own, { clientId: 'fast' });
-    // 20 at once, and the other 80 at 100 a second.
+    // 20 at once, and the other 80 at 100 per second.
     const took = flood(raw, reader, 100, qos);
     await expect.poll(() => metric('aiot_mqtt_throttled_clients'), { interval: 20 }).toBe(1);
-    // Another client is served at once meanwhile, because each has its own rate.
+    // Meanwhile, another client is served immediately, because each client has its own rate.
     await watcher.isServed();
     expect(await took).toBeGreaterThan(750);
-    // It is still connected, and no message was refused.
+    // The client is still connected, and no message was refused.
     raw.say({ cmd: 'pingreq' });
     expect(await raw.hear('pingresp')).not.toBeNull();
     const answers = raw.packets.filter(({ cmd }) => cmd !== 'connack' && cmd !== 'pingresp');
@@ -350,7 +353,7 @@ describe('the publish rate', () => {
     const raw = await connectFour(own, { clientId: 'fast' });
     for (let n = 0; n < 50; n++) raw.say(publish({ topic: 'flood' }));
     await expect.poll(() => metric('aiot_mqtt_throttled_clients'), { interval: 20 }).toBe(1);
-    // The same client connects again, which takes the session over.
+    // The same client connects again, and takes over the session.
     const again = await connectFour(own, { clientId: 'fast' });
     await once(raw.socket, 'close');
     expect(await metric('aiot_mqtt_throttled_clients')).toBe(0);
@@ -378,7 +381,7 @@ describe('the publish rate', () => {
     now = 10_000;
     expect(rate.pauseMs()).toBe(0);
     expect(Array.from({ length: 6 }, () => rate.count())).toEqual([0, 0, 0, 0, 0, 100]);
-    // Boards at one IP address share a rate; a client that is connected is not forgotten.
+    // Boards at the same IP address share a rate, and a connected client is not forgotten.
     const board = rates.enter('board', client);
     expect(rates.enter('board', { ...client, key: 'board:other' })).toBe(board);
     rates.sweep();

@@ -30,7 +30,7 @@ const packet = (head: number, ...body: (number | string | Buffer)[]) => {
   );
   return Buffer.concat([Buffer.from([head, bytes.length]), bytes]);
 };
-/** Encodes text as MQTT does, after its length in two bytes. Bytes are left unchanged. */
+/** Encodes text as in MQTT, preceded by its length in two bytes. Bytes are left unchanged. */
 const text = (part: string | Buffer) =>
   Buffer.isBuffer(part) ? part : Buffer.concat([Buffer.from([0, part.length]), Buffer.from(part)]);
 const connectFlags = (flags: number, ...rest: (number | string)[]) =>

@@ -11,7 +11,10 @@ export interface BrokerSide {
   stop?(): Promise<void>;
 }
 
-/** The platform's requirements of any broker: the embedded one, or an external one that it is a client of. */
+/**
+ * The platform's requirements for any broker, whether the embedded one or an external one that it is a client
+ * of.
+ */
 export function brokerSuite(side: BrokerSide): void {
   let own: TestPlatform;
   const open: MqttClient[] = [];
@@ -69,7 +72,7 @@ export function brokerSuite(side: BrokerSide): void {
         await file.datasync();
       },
     });
-    // Neither the broker nor the platform acknowledges the message, so it is sent again.
+    // Neither the broker nor the platform acknowledges the message, so it is resent.
     const client = await device('dev', { clientId: 'again', clean: false, reconnectPeriod: 100 });
     failing = true;
     const sent = client.publishAsync('aiot/v1/dev/telemetry/s', sample(1), { qos: 1 });

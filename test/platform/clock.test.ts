@@ -37,7 +37,7 @@ describe('a clock set back by a day', () => {
     const second = await pushTiny(own.client, own.key, { seed: 1 });
     expect([second.version, second.sequence]).toEqual([first.version + 1, first.sequence + 1]);
     expect(second.pushed).toBeLessThan(first.pushed);
-    // Newest first, in the order of writing and not of the timestamps.
+    // Newest first, by the order of writing rather than the timestamps.
     const told = await pushed();
     const order = [
       'model.push tiny@2',

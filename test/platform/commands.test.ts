@@ -42,7 +42,7 @@ const upArgs = (...more: string[]) => [
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'aiot-up-'));
-  // The configuration is separate, because other test files write theirs at the same time.
+  // A separate configuration, because other test files write theirs at the same time.
   process.env.AIOT_CONFIG_DIR = join(folder, 'config');
   const started = await runCli(upArgs());
   expect(started.code, started.stdout).toBe(0);
@@ -208,7 +208,7 @@ describe('aiot up in the foreground', () => {
 });
 
 describe('the log of a foreground platform', () => {
-  /** The first line on standard error of a first start. */
+  /** Returns the first line that a first start prints on standard error. */
   async function firstLine(...more: string[]): Promise<string> {
     const own = join(folder, `log-${more.at(-1) ?? 'pipe'}`);
     const args = ['up', '--data', own, '--http-port', '0', '--mqtt-port', '0', ...more];

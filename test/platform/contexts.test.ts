@@ -27,7 +27,7 @@ afterAll(async () => {
 
 const ports = ['--http-port', '0', '--mqtt-port', '0'];
 
-/** Starts the platform of that folder, and stops it again. */
+/** Starts the platform in this folder, and stops it again. */
 async function started(name: string): Promise<UpResult> {
   const options = { data: join(folder, name), host: '127.0.0.1', httpPort: 0, mqttPort: 0, newToken: false };
   const { result, stop } = await up(options);

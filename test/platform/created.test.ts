@@ -20,7 +20,10 @@ beforeAll(async () => {
 });
 afterAll(() => own.stop());
 
-/** Every 201 response that the client receives during `work`: its request, such as `POST /api/v1/…`, and its Location. */
+/**
+ * Returns every 201 response that the client receives during `work`, with its request, such as `POST /api/v1/…`, and its
+ * Location.
+ */
 async function heard(work: () => Promise<unknown>): Promise<{ asked: string; location: string }[]> {
   const found: { asked: string; location: string }[] = [];
   const answers = channel('undici:request:headers');

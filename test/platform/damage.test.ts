@@ -112,7 +112,7 @@ describe('deleted telemetry', () => {
     expect((await runCli(['status', '--context', 'lab'])).stdout).toContain(
       '200 rows of motion from motor-1',
     );
-    // Nothing of the stream is left, but the record of the loss has its name.
+    // Nothing of the stream is left, but the record of the loss contains its name.
     const file = join(own.folder, 'motion.csv');
     const refused = await runCli(['data', 'export', 'motion', '--out', file, '--context', 'lab']);
     expect(refused.code).toBe(4);

@@ -21,7 +21,7 @@ async function offered() {
   return { device, rollout, id: await device.offered() };
 }
 
-/** An action that the client has started, and that was then recalled. */
+/** Starts an action on the client, and then recalls it. */
 async function recalled() {
   const found = await offered();
   await found.device.call(`/deploymentBase/${found.id}`);
@@ -50,7 +50,7 @@ describe('a cancellation', () => {
       devices: [{ state: 'withdrawn' }],
     });
     expect(await device.say(`/cancelAction/${id}/feedback`, 'closed', 'success')).toBe(410);
-    // It is unknown what the client has installed by then, so its data is requested again.
+    // What the client has installed by then is unknown, so its data is requested again.
     expect((await device.poll())._links).toMatchObject({ configData: {} });
   });
 

@@ -45,7 +45,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
     await own?.stop();
   });
 
-  /** A device whose client polls, either directly over TLS or through the proxy. */
+  /** Creates a device whose client polls either directly over TLS or through the proxy. */
   async function device(direct = false): Promise<DdiClient & { target: string }> {
     const target = join(folder, `installed-${++count}.bin`);
     const made = await ddiClient(own, `sw-${count}`);

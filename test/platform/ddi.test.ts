@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => own.stop());
 
-/** A new device, and a release that is rolled out to it. */
+/** Creates a device, and a release that is rolled out to it. */
 async function offered(content = anyBundle()) {
   const device = await ddiClient(own, `gw-${++count}`);
   const release = await pushBundle(own, `image-${count}`, content);

@@ -31,7 +31,10 @@ afterAll(async () => {
   await own.stop();
 });
 
-/** The question that a command without --yes would ask. It must fail, because there is no terminal. */
+/**
+ * Returns the question that a command without --yes would ask. The command must fail, because there is no
+ * terminal.
+ */
 async function question(...argv: string[]): Promise<string> {
   const { code, message, exit } = await refusal(argv);
   expect([code, exit], message).toEqual(['AIOT_USAGE', 2]);

@@ -15,9 +15,11 @@ import { describeReal } from '../support/real.js';
 /** A shell with a private file system in memory. */
 interface SmallDisk {
   folder: string;
-  /** Runs a line of shell code, and returns its output. `$DISK` is the file system. */
+  /** Runs a line of shell code, where `$DISK` is the file system, and returns the output. */
   sh(line: string): Promise<string>;
-  /** Starts the platform on it in the background, and returns its first line of output. Its process ID is `$PID`. */
+  /**
+   * Starts the platform on it in the background, and returns its first line of output. The process ID is in `$PID`.
+   */
   up(): Promise<{
     urls?: { http: string; mqtts: string };
     token?: string;

@@ -9,7 +9,7 @@ import { type TestPlatform, testPlatform } from '../support/platform.js';
 let own: TestPlatform;
 afterEach(() => own.stop());
 
-/** Begins a request with half of its body. The response arrives once the rest is sent. */
+/** Starts a request with half of its body. The response arrives once the rest is sent. */
 function begin(
   url: string,
   how: { path: string; method: string; headers: Record<string, string>; ca: string },

@@ -209,7 +209,7 @@ describe('a data folder', () => {
   });
 });
 
-/** Excludes the lock and the work files of SQLite. */
+/** Excludes the lock and SQLite's working files. */
 const kept = (name: string) => !/^lock|-wal$|-shm$/.test(name);
 
 async function replaceDatabase(folder: string, bytes: Buffer): Promise<void> {

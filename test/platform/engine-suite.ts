@@ -40,8 +40,8 @@ export function rolloutsIn({ store }: Pick<Engine, 'store'>) {
 }
 
 /**
- * The services' requirements of any database. `open` opens the same database each time; it is open twice at once only if processes
- * share it.
+ * The services' requirements for any database. `open` opens the same database each time. It is opened twice at once only if
+ * processes share it.
  */
 export function engineSuite(name: string, { open }: { open: () => Promise<Engine> }): void {
   describe(`state in ${name}`, () => {
@@ -159,7 +159,7 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       expect(again.authenticated('fp-one')?.name).toBe('one');
       await again.act('one', 'revoke', 'operator x');
       expect(again.authenticated('fp-one')).toBeNull();
-      // The name is free again, and a new device inherits nothing from the previous one.
+      // The name is available again, and a new device inherits nothing from the previous one.
       const fresh = newDevice('one', { id: 'dev_one2', fingerprint: 'fp-one2' });
       expect(await again.inTurn(() => again.insert(fresh))).toEqual({ replaced: true });
       expect(again.info('one')).toMatchObject({ tags: {}, groups: [], next: null, lastSeen: null });
@@ -173,7 +173,7 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
         .set({ revision: 9, state: 'revoked' })
         .where('name', '=', 'stale')
         .execute();
-      // This is outside of its turn, as if the turn had been lost with its connection.
+      // This happens outside its turn, as if the turn had been lost with its connection.
       const resumed = devices.update(devices.record('stale'), { state: 'active' });
       await expect(resumed).rejects.toMatchObject({ code: 'AIOT_DEVICE_CHANGED', retryable: true });
     });

@@ -14,8 +14,8 @@ import type { TestPlatform } from '../support/platform.js';
 import { recordAndLabel } from '../support/recording.js';
 
 /**
- * Tests of everything that is based on events: the feed, webhooks and jobs, whichever database stores them.
- * @param start starts a new platform for each test
+ * Tests for everything that is based on events: the feed, webhooks and jobs, regardless of the database that stores them.
+ * @param start a function that a function that starts a new platform for each test
  */
 export function eventSuite(start: () => Promise<TestPlatform>): void {
   let own: TestPlatform;
@@ -153,7 +153,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
     at: number;
   }
 
-  /** A webhook target that responds with `status`. */
+  /** Starts a webhook target that responds with `status`. */
   async function target() {
     const got: Received[] = [];
     const side = { status: 200, got, server: undefined as unknown as Server, url: '' };
@@ -168,7 +168,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
     return side;
   }
 
-  /** A replica notices the writes of another one by notification or by polling, which takes a moment on a busy machine. */
+  /** A replica notices another replica's writes by notification or by polling, which takes a moment on a busy machine. */
   const soon = { timeout: 5000 };
 
   describe('webhooks', () => {

@@ -107,7 +107,8 @@ describeReal('mosquitto', 'Mosquitto set up as in docs/reference/mosquitto', () 
     }, text);
 
   it('limits devices to their own topics, and rejects revoked ones after it reloads the CRL', async () => {
-    // The platform creates the files for Mosquitto at its first start, whichever broker it uses then.
+    // The platform creates the files for Mosquitto when it first starts, regardless of the broker that it
+    // then uses.
     own = await testPlatform();
     const platform = own;
     for (const name of ['dev', 'other', 'gone'])
@@ -121,7 +122,7 @@ describeReal('mosquitto', 'Mosquitto set up as in docs/reference/mosquitto', () 
     }
     const made = spawnSync('mosquitto_passwd', ['-b', '-c', join(folder, 'passwd'), 'platform', 'secret']);
     expect(made.status, String(made.stderr)).toBe(0);
-    // If it is started as root, Mosquitto switches to a user of its own.
+    // When started as root, Mosquitto switches to a user of its own.
     for (const each of [own.folder, folder]) await chmod(each, 0o777);
     await chmod(join(folder, 'passwd'), 0o644);
     const [devices, inner] = [await freePort(), await freePort()];

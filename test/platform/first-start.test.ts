@@ -69,7 +69,7 @@ describe('a first start', () => {
     const last = start(data);
     try {
       const { urls, ca, token } = await last.ready();
-      // The last start prints a token, unless a killed one was ready and had printed it.
+      // The last start prints a token, unless an earlier start had printed it before it was killed.
       const known = token ?? told.token ?? '';
       const client = createClient({ url: urls.http, ca: await readText(ca), token: known });
       await expect(client.status()).resolves.toMatchObject({ ready: true, warnings: [] });

@@ -143,7 +143,7 @@ describe('the fleet', () => {
     expect(await fleet.change(asked, { action: 'suspend' }, false, 'operator')).toEqual(dry);
     expect(devices.info('a').state).toBe('suspended');
     expect(devices.info('c').state).toBe('registered');
-    // This includes a device that was suspended before, because the end of its sessions may have been interrupted then.
+    // This includes a device that was already suspended, because ending its sessions may have been interrupted.
     expect(told).toEqual(['ended b', 'ended a']);
     expect([await typesOf('a'), await typesOf('b'), await typesOf('c')]).toEqual([
       ['device.suspend'],

@@ -66,7 +66,7 @@ describe('a reader of the journal', () => {
     telemetry = await openIt();
     expect(seqs(await read(telemetry, stays[98]?.position ?? '', 1))).toEqual([99]);
     const gone = all.find(({ entry }) => entry.payload.recording === 'goes' && entry.payload.seq === 55);
-    // The entry is gone, so the rest of its segment is read again, and nothing is skipped.
+    // The entry no longer exists, so the rest of its segment is reread, and nothing is skipped.
     const after: unknown[] = [];
     for await (const batch of telemetry.reader.from(gone?.position ?? '', AbortSignal.timeout(5000))) {
       after.push(...seqs([...batch]));

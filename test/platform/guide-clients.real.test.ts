@@ -30,7 +30,10 @@ const run = async (program: string, args: string[]) => {
   return result.stdout;
 };
 
-/** Uses the methods of the guide's steps: urllib without certificate checks, redirects, minidom, unzip. */
+/**
+ * A program that uses the methods of the guide's steps: urllib without certificate checks, redirects,
+ * minidom, and unzip.
+ */
 const steps = `
 import ssl, sys, io, zipfile, urllib.request
 from xml.dom import minidom

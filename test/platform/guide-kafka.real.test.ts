@@ -18,7 +18,7 @@ const control = 'control-message';
 const reading = (current: number) =>
   `{"deviceID": "7", "timeStamp": "1", "current": ${current}, "temperature": 20, "vibration": 0.5, "sound": 60}`;
 
-/** CI's long form tests both. The guide's own bridge can write to 3.9.1. */
+/** With AIOT_LONG=1, CI tests both. The guide's own bridge can write to 3.9.1. */
 const versions: KafkaVersion[] = process.env.AIOT_LONG === '1' ? ['4.1.0', '3.9.1'] : ['4.1.0'];
 
 describeReal('kafka', 'the guide’s relay', () => {
@@ -156,7 +156,7 @@ describeReal('kafka', 'the guide’s relay', () => {
         const board = await connect(own.urls.mqtt, { clientId: '9' });
         for (let i = 0; i < 3; i++) await board.publishAsync(data, reading(200 + i), { qos: 1 });
         board.end(true);
-        // Messages that Kafka has not acknowledged are sent again after a restart (at-least-once delivery).
+        // Messages that Kafka has not acknowledged are resent after a restart (at-least-once delivery).
         await inKafka(before + 3);
         await own.restart();
         await listen();

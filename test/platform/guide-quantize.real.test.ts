@@ -26,7 +26,7 @@ import { describeReal, python } from '../support/real.js';
 
 const image = engineKinds['kind ds-cnn over images'](seededRandom(5));
 /**
- * Bundles for a motor's sensors and for motion, which standardize their inputs, and one for images, which does not: in float32, int8 and
+ * Bundles for a motor's sensors and for motion, which standardize their inputs, and one for images, which does not, in float32, int8 and
  * float32. The shared motor model is included if it is available.
  */
 const bundles: Record<string, Uint8Array> = {
@@ -43,7 +43,7 @@ interface Quantized {
   outputs: Record<string, number[]>;
 }
 
-/** The inputs: readings of the motor, features of golden vectors, or a random image. */
+/** Returns the inputs: readings of the motor, features of golden vectors, or a random image. */
 function inputsOf(content: Uint8Array): Float32Array[] {
   const { info, golden } = unpackAny(content);
   if (info.name === 'motor')
@@ -56,7 +56,7 @@ function inputsOf(content: Uint8Array): Float32Array[] {
   return golden.map(({ features }) => Float32Array.from(features));
 }
 
-/** The outputs of our model in real numbers, after the preprocessing that its bundle requires. */
+/** Returns the outputs of our model as real numbers, after the preprocessing that its bundle requires. */
 function expectedOf(content: Uint8Array): number[][] {
   const { info, model } = unpackAny(content);
   const ours = withRealValues(readTflite(model));

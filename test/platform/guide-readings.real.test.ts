@@ -12,7 +12,7 @@ import { connect } from '../support/mqtt.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
-/** The board sends each of these readings through the broker; all of them take half a minute. */
+/** Number of readings that the board sends through the broker; sending all of them takes half a minute. */
 const boardReadings = process.env.AIOT_LONG === '1' ? 2000 : 150;
 
 describe('a standardizing model from /quantized/, given raw readings', () => {

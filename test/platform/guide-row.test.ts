@@ -33,7 +33,7 @@ describe('a row of raw training data', () => {
     const values = [
       0.25, 0.75, 1.25, -0.25, -0.75, 2.35, 0.05, -0.04, 0, -0, 1e21, 123456.75, 1e-9, 99.95, -1.35,
     ];
-    // The expected values are from Python's "%.1f", which formats like C.
+    // The expected values are from Python's "%.1f", which formats numbers like C.
     const expected =
       '0.2 0.8 1.2 -0.2 -0.8 2.4 0.1 -0.0 0.0 -0.0 1000000000000000000000.0 123456.8 0.0 100.0 -1.4';
     expect(values.map(oneDecimal)).toEqual(expected.split(' '));

@@ -20,7 +20,7 @@ const user = [
   ['unit', 'mg'],
 ] as const;
 
-/** Sorted by name, because a library may store properties by their names. */
+/** Sorts by name, because a library may store properties by name. */
 const inOrder = (pairs: readonly (readonly [string, string])[]) =>
   pairs.map(([name, value]) => `${name}=${value}`).sort();
 
@@ -47,7 +47,9 @@ const commonTask = (
   };
 };
 
-/** Runs a task with everything that an operator may do: retained messages, live ones, and the will of a second client. */
+/**
+ * Runs a task with everything that an operator may use: retained messages, live ones, and the will of a second client.
+ */
 async function asOperator(name: keyof typeof mqttClients, version: 4 | 5, webSocket: boolean): Promise<void> {
   const run = mqttClients[name];
   const url = webSocket ? (own.platform.urls.wss ?? '') : own.platform.urls.mqtts;
@@ -77,7 +79,7 @@ async function asOperator(name: keyof typeof mqttClients, version: 4 | 5, webSoc
   expect(noted(heard).sort()).toEqual(noted(expected).sort());
 }
 
-/** Runs a task as a device with its certificate: commands to it, its telemetry, and its will. */
+/** Runs a task as a device with its certificate, with commands to it, its telemetry, and its will. */
 async function asDevice(name: keyof typeof mqttClients, version: 4 | 5): Promise<void> {
   const run = mqttClients[name];
   const device = `client-device-${++count}`;

@@ -295,7 +295,7 @@ describe('DISCONNECT from the broker', () => {
     const { raw: small } = await connectFive(own, { properties: { maximumPacketSize: 64 } });
     small.say(bad);
     expect((await small.hear('disconnect'))?.properties?.reasonString).toBe('invalid header flags');
-    // This size is enough for the CONNACK, but not for a reason string.
+    // This size is enough for the CONNACK without a reason string.
     const { raw: smaller } = await connectFive(own, { properties: { maximumPacketSize: 24 } });
     smaller.say(bad);
     expect(await smaller.hear('disconnect')).toMatchObject({ reasonCode: 0x81 });
@@ -333,7 +333,7 @@ describe('a will of MQTT 5', () => {
   it('is published when the session ends before the delay', async () => {
     await start();
     const watcher = await watch();
-    // The session ends with its connection, after a second, or because a clean start takes it over.
+    // The session ends with its connection, after one second, or because a clean start takes it over.
     for (const sessionExpiryInterval of [0, 1]) {
       const { raw } = await client({ properties: { sessionExpiryInterval }, will: will(60) });
       raw.socket.destroy();

@@ -22,7 +22,7 @@ const start = async (options: Parameters<typeof testPlatform>[0] = {}) => {
   own = await testPlatform({ plain: { port: 0 }, ...options });
 };
 const kept = { sessionExpiryInterval: 3600 };
-/** An offline subscriber with a persistent session. */
+/** Creates an offline subscriber with a persistent session. */
 const awayReader = async (filter: string, more: object = {}) => {
   const { raw } = await connectFive(own, { clientId: 'reader', clean: false, properties: kept });
   await subscribed(raw, { topic: filter, qos: 2, ...more });
@@ -109,7 +109,7 @@ describe('properties of a message', () => {
       const heard = await messagesSoFar(each);
       expect(heard.map(({ properties }) => properties?.responseTopic)).toEqual(Array(2).fill('hall/answers'));
     }
-    // Neither can the requester read the response, nor the responder send one.
+    // The response topic alone permits neither reading the response nor sending one.
     const filters = ['hall/answers', '$share/g/hall/answers'].map((topic) => ({ topic, qos: 1 }));
     expect(await subscribed(lab, filters)).toEqual([0x87, 0x87]);
     expect(await acknowledgedBy(lab, { topic: 'hall/answers' })).toBe(0x87);
@@ -459,7 +459,7 @@ describe('the receive maximum', () => {
     const writer = await connect(own.platform.urls.mqtt ?? '', { username: 'u', password: own.token });
     for (const qos of [1, 2, 1, 1] as const) await writer.publishAsync('t', `${qos}`, { qos });
     await writer.publishAsync('t', 'free', { qos: 0 });
-    // QoS 0 does not count.
+    // QoS 0 is not limited.
     await expect
       .poll(async () => (await messagesSoFar(raw)).map(({ payload }) => String(payload)))
       .toEqual(['1', '2', 'free']);

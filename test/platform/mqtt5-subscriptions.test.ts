@@ -228,7 +228,7 @@ describe('a shared subscription', () => {
     const heard = await Promise.all(members.map(payloadsOf));
     expect(heard.map(({ length }) => length)).toEqual([10, 10, 10]);
     expect(numbers(...heard)).toEqual(Array.from({ length: 30 }, (_, n) => `${n}`));
-    // A member of one group may also be an ordinary subscriber: it then receives each message for both.
+    // A member of one group may also be an ordinary subscriber. It then receives each message for both.
     expect((await payloadsOf(direct)).length).toBe(60);
   });
 

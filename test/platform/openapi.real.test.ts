@@ -18,14 +18,14 @@ beforeAll(async () => {
 afterAll(() => own.stop());
 
 /**
- * Omitted checks: that every request that matches a schema is accepted, because a valid digest, cursor or name is more than its type; and
- * HTTP methods that no route has, which Fastify rejects itself.
+ * Omitted checks: that every request that matches a schema is accepted, because a valid digest, cursor or name requires more than its
+ * type; and HTTP methods without a route, which Fastify itself rejects.
  */
 const left = 'positive_data_acceptance,unsupported_method';
 
 /**
- * Omitted paths: server-sent events never end, so each such request would wait half a minute for the client's timeout. A client that
- * revokes its own token would get only rejections from then on.
+ * Omitted paths. Server-sent events never end, so each request for them would wait half a minute for the client's timeout. A client
+ * that revokes its own token would receive only rejections from then on.
  */
 const apart = '(/events|/devices/\\{name\\}/live|/tokens/\\{id\\}.*)$';
 

@@ -21,7 +21,7 @@ import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 let own: UpForTests;
 let client: RegistryClient;
 let fleet: FakeFleet;
-/** The reaction of the devices to each version. */
+/** The devices' reactions to each version. */
 let answers: Record<number, (device: string) => Answer> = {};
 const names = Array.from({ length: 10 }, (_, i) => `pump-${i}`);
 const at = (name: string) => join(own.folder, name);

@@ -21,7 +21,7 @@ import { type Postgres, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
 import { type S3Server, startVersitygw } from '../support/s3.js';
 
-/** Platforms that keep all state on external servers, so that any number of processes can run. */
+/** Options for platforms that keep all state on external servers, so that any number of processes can run. */
 const servers = () => {
   let postgres: Postgres;
   let s3: S3Server;

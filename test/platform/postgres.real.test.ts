@@ -85,7 +85,7 @@ describeReal('postgres', 'PostgreSQL', () => {
       const ended: string[] = [];
       const stop = here.watch((name) => ended.push(name));
       await there.inTurn(() => there.insert(newDevice('both')));
-      // Within a turn, earlier changes of the other process are known without waiting for a notification.
+      // Within a turn, earlier changes by the other process are known without waiting for a notification.
       await here.inTurn(async () => expect(here.authenticated('fp-both')?.name).toBe('both'));
       await expect(here.inTurn(() => here.insert(newDevice('both', { id: 'dev_x' })))).rejects.toMatchObject({
         code: 'AIOT_ALREADY_EXISTS',

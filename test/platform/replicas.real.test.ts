@@ -114,7 +114,7 @@ describeReal('postgres', 'two platforms on one database', () => {
       await expect
         .poll(() => states(client), { timeout: 3000 })
         .toEqual(['committed', 'committed', 'offered']);
-    // The leader is stopped, and with it the device that was connected there. The other process enforces the deadline.
+    // The leader is stopped, and with it the device that was connected to it. The other process enforces the deadline.
     await platforms[0]?.stop();
     later = 3_600_000;
     await expect.poll(async () => (await b().rollouts.get(id)).state, { timeout: 10_000 }).toBe('partly');

@@ -64,7 +64,7 @@ describe('a scrub', () => {
     await close();
     await open();
     expect([state.scrub.last?.damaged, state.health.damaged]).toEqual([[bad], [bad]]);
-    // A repair of the stopped platform leaves the content like this.
+    // This is how a repair of the stopped platform leaves the content.
     await writeFile(fileOf(folder, bad), contents[1]);
     await state.scrub.lookAgain();
     expect(state.health.damaged).toEqual([]);
@@ -155,7 +155,7 @@ describe('a platform with damaged telemetry', () => {
     await sendFew(own.platform.urls.mqtts, join(folder, 'dev'));
     await own.restart();
     const database = join(own.folder, 'data', 'telemetry.db');
-    // After a stop, all data is in the file, and is read from there.
+    // After a stop, all data is in the file, and is read from it.
     await own.platform.stop();
     const content = await readFile(database);
     for (let at = content.indexOf('"rateHz"'); at >= 0; at = content.indexOf('"rateHz"', at + 1))

@@ -63,7 +63,7 @@ it('keeps a message that passes between members of a shared subscription while t
   expect([queued(restored, 'first'), queued(restored, 'second')]).toEqual([[2], []]);
 });
 
-/** Commits records, and returns those that a new start reads, with the file's lines. */
+/** Commits records, and returns the ones that a new start reads, with the file's lines. */
 async function readBack(records: readonly LogRecord[]) {
   const { log } = await SessionLog.open({ folder, snapshot: () => [] }, () => {});
   await new Promise<void>((resolve, reject) =>

@@ -72,7 +72,7 @@ describe('a session at packet level', () => {
     const made = await writer();
     await made.publishAsync('q', 'not acknowledged', { qos: 1 });
     await before.hear('publish');
-    // Several clients connect at once: they take over the session one after another, and the last one keeps it.
+    // Several clients connect at once. They take over the session one after another, and the last one keeps it.
     const all = await Promise.all([1, 2, 3].map(() => comeIn()));
     // A client that was disconnected before its turn has received nothing.
     expect(all.map(({ present }) => present)).toContain(true);
@@ -105,7 +105,7 @@ describe('a session at packet level', () => {
     said.socket.destroy();
     await own.restart();
     const { raw: again, present } = await comeIn(old);
-    // MQTT 3.1 has no such flag: the byte is reserved.
+    // MQTT 3.1 has no such flag; the byte is reserved.
     expect(present).toBe(false);
     expect(await again.hear('publish')).toMatchObject({ topic: 'q', qos: 1 });
     again.socket.destroy();
@@ -146,7 +146,7 @@ describe('a session log of a version without MQTT 5', () => {
     ]);
     // The reader had received this message, and its packet identifier is still in use.
     expect(reader.packets.filter(({ cmd }) => cmd === 'pubrel')).toMatchObject([{ messageId: 4 }]);
-    // Its own QoS 2 message 77 was stored, so a repetition is not delivered again.
+    // The client's own QoS 2 message 77 was stored, so a repetition is not delivered again.
     reader.say(publish({ topic: 'a/5', payload: 'again', qos: 2, messageId: 77, dup: true }));
     expect(await reader.hear('pubrec')).toMatchObject({ messageId: 77 });
     expect(await messagesSoFar(reader)).toHaveLength(2);
@@ -169,8 +169,8 @@ describe('a session log of a version without MQTT 5', () => {
 
 /**
  * The session log of the last version without MQTT 5: messages without properties and expiry, subscriptions without options, sessions
- * without an expiry, receivers without a shared subscription, wills without a token and a delay. As in earlier versions, the first lines
- * have no checksum.
+ * without an expiry, receivers without a shared subscription, and wills without a token and a delay. As in earlier versions, the first
+ * lines have no checksum.
  */
 function earlierLog(key: string, now: number): string {
   const encoded = (text: string) => Buffer.from(text).toString('base64');

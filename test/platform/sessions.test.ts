@@ -160,7 +160,7 @@ describe('the acknowledgment of a message for an offline subscriber', () => {
     await own.restart();
     const { heard } = await back('reader');
     await expect.poll(() => heard).toContain('jobs/2 kept');
-    // A log that could not be written is replaced by a new one.
+    // A log that could not be written is replaced with a new one.
     expect((await readdir(join(own.folder, 'data', 'broker'))).length).toBe(1);
   });
 });
@@ -217,7 +217,7 @@ describe('a QoS 2 message', () => {
     const { heard: later } = await back('reader');
     await say([hello, { ...publish, dup: true }], 'pubrec');
     await say([hello, { cmd: 'pubrel', messageId: 7 }], 'pubcomp');
-    // The id is free again, so the same id now means a new message.
+    // The id is available again, so it now means a new message.
     await say([hello, { ...publish, payload: 'y' }], 'pubrec');
     await expect.poll(() => later).toEqual(['once y']);
   });

@@ -91,7 +91,7 @@ const status = rolloutStatusSchema.extend({ devices: z.array(rolloutDeviceSchema
 describe('a rollout with a shadow', () => {
   it('is rejected if the shadow is shorter than one window of the model', async () => {
     const bundle = unpackBundle(motionBundle(1));
-    // The same 50 samples at a twentieth of the rate make a window of 10 s.
+    // The same 50 samples at a twentieth of the rate are a window of 10 s.
     const signal = { ...bundle.info.signal, rateHz: 5, resampleHz: 5 };
     await push(packBundle({ ...bundle, info: { ...bundle.info, name: 'slow', signal } }), key, 'slow');
     const argv = ['rollout', 'plan', '--model', 'slow@1', '--selector', 'name=watch', '--shadow'];
@@ -106,7 +106,7 @@ describe('a rollout with a shadow', () => {
     const argv = start('motion@2', 'name in (watch,old)', '--shadow-windows', '40', '--max-heap', '64kB');
     const begun = await ok(rolloutSchema, argv);
     expect(begun.waves).toMatchObject([{ state: 'shadowing', devices: 2, shadow: { passed: false } }]);
-    // A device that does not support shadows is asked to commit only after the wave has opened.
+    // A device that does not support shadows is asked to commit only once the wave has opened.
     const wish = await old.heard(first + 1);
     expect(wish).not.toHaveProperty('shadow');
     const { waves } = await client.rollouts.get(begun.id);
@@ -153,7 +153,7 @@ describe('a rollout with a shadow', () => {
     expect(watch.reported).toMatchObject({ model: { version: 2 } });
     const told = await ok(status, ['rollout', 'show', rollout.id, '--state', 'pending']);
     expect(told.devices).toMatchObject([{ name: 'watch', shadow: { windows: expect.any(Number) } }]);
-    // An operator has seen the metrics, and continues nevertheless.
+    // An operator has seen the metrics, and nevertheless continues.
     await ok(rolloutSchema, ['rollout', 'resume', rollout.id]);
     const all = await runCli(['rollout', 'watch', rollout.id, '--json']);
     expect(all.code, all.stderr).toBe(0);

@@ -20,14 +20,14 @@ beforeEach(async () => {
 });
 afterEach(() => app.close());
 
-/** Sends the pieces with a pause before each. Returns the response before the server ended the connection, or ''. */
+/** Sends the pieces with a pause before each. Returns what the server sent before it ended the connection, or ''. */
 async function send(type: string, pieces: readonly string[], pauseMs: number): Promise<string> {
   const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1');
   let answer = '';
   socket.on('data', (chunk) => {
     answer += chunk;
   });
-  // If the connection ends while a piece is in flight, it is reset, which counts as an end too.
+  // If the connection ends while a piece is in flight, it is reset, which also ends it.
   socket.on('error', () => {});
   const closed = new Promise((resolve) => socket.once('close', resolve));
   const length = pieces.join('').length;

@@ -123,7 +123,7 @@ describe('a version', () => {
     const path = join(own.folder, 'old.db');
     const { default: Database } = await import('libsql');
     const database = new Database(path);
-    // The first release left the database like this.
+    // This is how the first release left the database.
     database.exec(`
       ${migrations[0]};
       INSERT INTO meta (key, value) VALUES ('created', '1');

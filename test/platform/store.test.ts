@@ -18,7 +18,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 const now = () => 1_700_000_000_000;
 
-/** The rows as each release wrote them: those of the first one, then the additional rows of later ones. */
+/** The rows as written by each release: those of the first one, and the additional rows of later ones. */
 const rows = [
   `INSERT INTO meta VALUES ('created', '1');
    INSERT INTO tokens VALUES ('${'d'.repeat(64)}', 'operator', 1, 4000000000000);
@@ -42,7 +42,7 @@ const rows = [
    INSERT INTO firmware VALUES ('blink', 1, 1, 'sha256:3', 10, 5, '{}', '{}');`,
 ];
 
-/** A database as the release with `version` migrations left it. */
+/** Creates a database as left by the release with `version` migrations. */
 async function databaseOf(version: number): Promise<string> {
   const { default: Database } = await import('libsql');
   const path = join(folder, 'state.db');
@@ -124,7 +124,7 @@ describe('the database', () => {
     await sql`PRAGMA max_page_count = ${sql.lit(pages[0]?.page_count ?? 0)}`.execute(store);
     const full = { code: 'AIOT_DISK_FULL', message: expect.stringContaining('state.db') };
     await expect(store.insertInto('meta').values(big('a')).execute()).rejects.toMatchObject(full);
-    // The whole transaction is undone, and the connection is free again.
+    // The whole transaction is undone, and the connection is available again.
     const both = store.transaction().execute(async (transaction) => {
       await transaction.insertInto('meta').values({ key: 'small', value: '' }).execute();
       await transaction.insertInto('meta').values(big('b')).execute();

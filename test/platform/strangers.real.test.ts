@@ -11,8 +11,8 @@ import { connect, connectDevice } from '../support/mqtt.js';
 import { startVictim, type Victim } from './kills/harness.js';
 
 /**
- * Connections without credentials, from few hosts and then from many, against a platform in a separate process. The test reads /proc, and
- * needs as many loopback addresses as Linux has.
+ * Connections without credentials, first from few hosts and then from many, to a platform in a separate process. The test reads /proc,
+ * and needs the many loopback addresses that only Linux has.
  */
 const program = fileURLToPath(new URL('../support/crowd-of-strangers.mjs', import.meta.url));
 type Crowd = ChildProcessByStdio<Writable, Readable, null>;

@@ -22,7 +22,7 @@ const start = async (options: Partial<PlatformOptions>) => {
 };
 const portOf = (listener: 'http' | 'mqtts') => Number(new URL(own.platform.urls[listener]).port);
 
-/** A connection that sends nothing by itself, from one of the loopback addresses of this machine. */
+/** Opens a connection that sends nothing by itself, from one of this machine's loopback addresses. */
 async function stranger(listener: 'http' | 'mqtts', from = '127.0.0.1'): Promise<Socket> {
   const socket = connectTcp({ port: portOf(listener), host: '127.0.0.1', localAddress: from });
   socket.on('error', () => {});
@@ -30,13 +30,16 @@ async function stranger(listener: 'http' | 'mqtts', from = '127.0.0.1'): Promise
   await once(socket, 'connect');
   return socket;
 }
-/** Resolves on a reset too, which a client that still writes may get; `once` would reject then. */
+/**
+ * Also resolves on a reset, which a client that is still writing may receive, and which would make `once`
+ * reject.
+ */
 const whenClosed = (socket: Socket) => new Promise<void>((resolve) => socket.once('close', () => resolve()));
 const many = (count: number, listener: 'http' | 'mqtts', from?: string) =>
   Promise.all(Array.from({ length: count }, () => stranger(listener, from)));
 const closed = (sockets: readonly Socket[]) => sockets.filter(({ destroyed }) => destroyed).length;
 
-/** A complete TLS 1.3 ClientHello, as OpenSSL writes it. */
+/** A complete TLS 1.3 ClientHello, as written by OpenSSL. */
 async function hello(): Promise<Buffer> {
   const [heard] = await new Promise<Buffer[]>((resolve) => {
     void import('node:net').then(({ createServer }) => {
@@ -113,7 +116,7 @@ describe.each(['http', 'mqtts'] as const)('a connection to %s', (listener) => {
     const crowd = await many(60, listener);
     await expect.poll(() => closed(crowd)).toBe(41);
     expect(other.destroyed).toBe(false);
-    // The metrics request itself is one more connection from the busy address.
+    // The metrics request itself is another connection from the busy address.
     expect(await figures()).toMatchObject({ silent: 19, dropped: 42 });
     const client = connectTls({ socket: other, ca: own.ca, servername: 'localhost' });
     await once(client, 'secureConnect');

@@ -114,7 +114,7 @@ describe('a source in the broker’s process', () => {
       return Buffer.concat([Buffer.from([head, body.length]), body]);
     };
     const socket = connectSocket({ host: '127.0.0.1', port: boardPort() });
-    // MQTT 3.1.1, a clean session, a name and a password, a will at QoS 0 (section 3.1.2.3).
+    // MQTT 3.1.1, a clean session, a name and a password, and a will at QoS 0 (section 3.1.2.3).
     const flags = Buffer.from([4, 0xc6, 0, 0]);
     const fields = ['hasty', 'iotkit/will', 'gone', 'any', 'any'].map(text);
     socket.write(packet(0x10, text('MQTT'), flags, ...fields));

@@ -9,7 +9,7 @@ import { describeReal } from '../support/real.js';
 
 const run = promisify(execFile);
 
-/** Killing a process cannot reveal a missing sync, because the kernel still has the data. The system calls can. */
+/** Killing a process cannot reveal a missing sync, because the kernel still has the data, but the system calls can. */
 describeReal('strace', 'the system calls of the telemetry store', () => {
   it('are a write, a sync, and then the acknowledgment, for each message', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-strace-'));

@@ -19,7 +19,9 @@ afterAll(async () => {
   await own.stop();
 });
 
-/** Messages are ordered by the millisecond in which they arrived, so no two are sent in the same one. */
+/**
+ * Messages are ordered by their time of arrival in milliseconds, so no two are sent in the same millisecond.
+ */
 const say = async (channel: string, message: object) => {
   for (const now = Date.now(); Date.now() === now; ) await setImmediate();
   await device.client.publishAsync(`aiot/v1/d1/${channel}`, JSON.stringify(message), { qos: 1 });

@@ -14,7 +14,7 @@ import { type Ledger, type LogFile, ledgerIn } from '../../src/lib/platform/veri
 
 const folders: string[] = [];
 let folder: string;
-/** The contents of a state database, and the reported findings, with one element per report. */
+/** The contents of a state database, and the reported findings, one element per report. */
 let notes: Map<string, LogFile<Tally[]>>;
 let reports: (readonly Finding[])[];
 beforeEach(async () => {
@@ -37,7 +37,7 @@ const ledger: Ledger<Tally[]> = {
   },
 };
 
-/** A message of ten rows, a second long. */
+/** A message with ten rows, which spans one second. */
 const message = (device: string, seq: number, stream = 's'): Entry => ({
   at: 1000 * seq,
   device,
@@ -77,7 +77,7 @@ const iso = (t: number) => new Date(t).toISOString();
 const database = () => join(folder, 'telemetry.db');
 const place = { part: 'journal', place: 'telemetry.db', repairable: true };
 
-/** Changes a byte in the messages of a device with these numbers, and in all other places where the pages contain them. */
+/** Changes a byte in a device's messages with these numbers, wherever the database's pages contain them. */
 async function flip(device: string, ...numbers: number[]) {
   const bytes = await readFile(database());
   for (const seq of numbers) {

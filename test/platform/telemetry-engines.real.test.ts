@@ -24,7 +24,7 @@ const key = (device: string, recording = 'r'): TakeKey => ({
   ...{ channel: 'telemetry', stream: 's', device, recording },
 });
 
-/** The requirements of both engines. `again` closes the store and opens it a second time. */
+/** The requirements for both engines. `again` closes the store and reopens it. */
 function conformance(engine: () => Promise<{ telemetry: Telemetry; again: () => Promise<Telemetry> }>) {
   const values = async (telemetry: Telemetry, of: TakeKey, span = {}) => {
     const found: unknown[] = [];

@@ -35,7 +35,7 @@ const key = (device: string, recording = 'r'): TakeKey => ({
 
 const open = () => openTelemetry({ folder, now: () => 1 });
 
-/** Values of the field x, in the order in which they are read. */
+/** The values of the field x, in the order of reading. */
 async function values(journal: Telemetry, of: TakeKey, span = {}): Promise<unknown[]> {
   const found: unknown[] = [];
   for await (const { payload } of journal.read(of, span)) found.push(payload.x);

@@ -19,7 +19,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 const openssl = (...args: string[]) =>
   execFileSync('openssl', args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] }).toString();
 
-/** A certificate for this name that another tool has created. */
+/** Creates a certificate for this name with another tool. */
 function foreign(name: string, more: string[] = []) {
   openssl(
     ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
@@ -38,7 +38,7 @@ function foreign(name: string, more: string[] = []) {
   return { cert: join(folder, `${name}.crt`), key: join(folder, `${name}.key`) };
 }
 
-/** The certificate that a server presents for this name; without one, as for a connection by address. */
+/** Returns the certificate that a server presents for this name or, without a name, for a connection by address. */
 function shown(port: string, servername?: string): Promise<PeerCertificate> {
   return new Promise((resolve, reject) => {
     const socket = connect(

@@ -21,7 +21,7 @@ afterAll(() => own.stop());
 
 const stored = async (of: string) => (await own.client.blobs.get(of)).bytes();
 
-/** A proxy to the platform that breaks a connection after `bytes` bytes, `breaks` times in all. */
+/** A proxy to the platform that breaks a connection after `bytes` bytes, `breaks` times in total. */
 async function brittleWire(
   bytes: number,
   breaks: number,

@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => own.stop());
 
-/** Stores uploads as the services without signatures do, while the platform is stopped. */
+/** While the platform is stopped, stores uploads like the services without signatures. */
 async function upload(...contents: { name: string; file?: string; content: Uint8Array }[]): Promise<void> {
   await own.platform.stop();
   const parts = new Lifecycle();

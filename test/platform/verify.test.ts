@@ -28,7 +28,7 @@ import { type TestPlatform, testPlatform } from '../support/platform.js';
 
 let own: TestPlatform;
 let folder: string;
-/** A stopped platform's intact data folder, with a backup of it. `data` is a copy for each test. */
+/** The intact data folder of a stopped platform, with a backup of it. `data` is a copy for each test. */
 let whole: string;
 let data: string;
 let file: string;

@@ -182,7 +182,7 @@ describe('a name that resolves to an internal address', () => {
 
   it('is rejected when connecting, whatever it resolved to before', async () => {
     const rebinding = answers(['93.184.215.14'], ['127.0.0.1']);
-    // This is the lookup when the webhook is added.
+    // This lookup happens when the webhook is added.
     await rebinding('hook.example', { all: true });
     expect(await send(rebinding)).toMatchObject({
       delivered: false,

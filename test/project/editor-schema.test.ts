@@ -9,7 +9,7 @@ import { initProject } from '../../src/lib/project/init.js';
 import { root } from '../support/cli.js';
 
 const templates = join(root, 'templates');
-// Strict, except for draft 7's tuples with minItems and maxItems, which Ajv's strict mode rejects.
+// Strict, except for draft 7 tuples with minItems and maxItems, which Ajv's strict mode rejects.
 const ajv = new Ajv({ allErrors: true, strict: true, strictTuples: false, allowUnionTypes: true });
 const schema = JSON.parse(readFileSync(join(templates, 'aiot.schema.json'), 'utf8'));
 const validate = ajv.compile(schema);

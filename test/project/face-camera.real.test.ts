@@ -80,7 +80,7 @@ function faceCamera() {
   it('loses no face while the link, the remote broker and the store go away and come back', async () => {
     const first = await start('pictures://pictures?loop&fps=5');
     await expect.poll(async () => (await stored()).length, { timeout: 20_000 }).toBeGreaterThan(3);
-    // The link fails twice for a while, then the store fails.
+    // The link fails twice for a while, and then the store fails.
     await remote.restart({ downMs: 1500 });
     await delay(500);
     await remote.restart({ downMs: 1000 });
@@ -91,7 +91,8 @@ function faceCamera() {
     await first.stop();
     const kept = (await stored()).length;
 
-    // Messages that were in flight when the project stopped wait at the brokers; an empty room adds no new ones.
+    // Messages that were in flight when the project stopped wait at the brokers, and an empty room adds no new
+    // ones.
     await mkdir(join(folder, 'hall', 'empty'));
     await sharp({ create: { width: 64, height: 48, channels: 3, background: '#888' } }).toFile(
       join(folder, 'hall', 'empty', '0.png'),

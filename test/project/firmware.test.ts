@@ -200,7 +200,7 @@ describe('firmware files generated from aiot.yaml', () => {
   });
 });
 
-/** A program on the PATH that replaces a vendor's tool: it records its arguments and runs the script. */
+/** Puts a program on the PATH that replaces a vendor's tool, records its arguments and runs the script. */
 function standIn(name: string, script: string): string {
   const bin = mkdtempSync(join(folder, 'bin-'));
   const noted = join(bin, 'arguments');

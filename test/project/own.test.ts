@@ -18,8 +18,8 @@ const sine = (samples: number, hz: number, head: string, stamp = false) =>
   `${head}\n${Array.from({ length: samples }, (_, i) => `${stamp ? `${i * 20},` : ''}${Math.sin(i * hz).toFixed(4)},${Math.cos(i * hz).toFixed(4)}\n`).join('')}`;
 
 /**
- * Six recordings with two labels as folder names, 50 Hz according to the time column, and field names that are invalid
- * in a project.
+ * Creates six recordings with two labels as folder names, 50 Hz according to the time column, and field names that are
+ * invalid in a project.
  */
 async function takes(name: string): Promise<string> {
   const at = join(folder, name);

@@ -45,7 +45,7 @@ async function projectOf(name: string, files: Record<string, string>): Promise<s
 describe('the IoT kit', () => {
   let dir: string;
   let running: UpPlatform;
-  /** Requests received by the BPMN engine. */
+  /** The requests that the BPMN engine has received. */
   const started: { path: string; type: string | undefined; body: unknown }[] = [];
   let engineIsThere = true;
   const engine = createServer((request, response) => {

@@ -45,7 +45,7 @@ async function plugged(options: SimulatedChipOptions) {
 
 const tableOn = (chip: SimulatedChip) => readPartitionTable(chip.flash.bytes.subarray(0x8000, 0x8c00));
 
-/** The bytes of a chip's NVS, at the place that its own partition table names. */
+/** Returns the bytes of a chip's NVS, which is located by the chip's own partition table. */
 function nvsBytes(chip: SimulatedChip): Uint8Array {
   const { offset, size } = tableOn(chip).partitions.find(({ label }) => label === 'nvs')!;
   return chip.flash.bytes.subarray(offset, offset + size);
@@ -76,7 +76,8 @@ describe('aiot device with --port', () => {
       expect(tableOn(chip).partitions).toContainEqual(
         expect.objectContaining({ label: 'nvs', offset: 0x3d_c000, size: 0xc000 }),
       );
-      // Earlier tables, Arduino and PlatformIO put their NVS here. The area stays erased for uploads with one of those tables.
+      // Earlier tables, Arduino and PlatformIO place their NVS here. The area stays erased for uploads with one of those
+      // tables.
       expect(chip.flash.bytes.subarray(0x9000, 0xe000).every((byte) => byte === 0xff)).toBe(true);
       expect(await ok(deviceSchema, ['device', 'show', name])).toMatchObject({ mac, chipId, type });
       const { verified, birth, checks } = await ok(verifiedDeviceSchema, [
@@ -145,7 +146,7 @@ describe('aiot device with --port', () => {
     const argv = ['device', 'rotate', name, '--port', port, '--partitions', current, '--now'];
     const { board, wifi } = await ok(onboardedSchema, argv);
     expect(wifi).toMatchObject({ ssid: 'open-net' });
-    // The identity is written to its new place before the table points there, and the old one is erased last.
+    // The identity is written to its new location before the table points there, and the old one is erased last.
     expect(board.regions.map(({ name, offset, bytes }) => [name, offset, bytes])).toEqual([
       ['nvs', 0x3d_c000, 0xc000],
       ['partitions', 0x8000, 0xc00],
@@ -325,7 +326,7 @@ describe('aiot device commands with --port', () => {
     const { fingerprint } = await ok(deviceSchema, ['device', 'show', 'unlucky']);
     expect(fingerprint).toBe(certificate.fingerprint);
     chip.faults.clear();
-    // After the failed write, the board has either no valid NVS or still the old one.
+    // After the failed write, the board has either no valid NVS, or still the old one.
     const again = await runCli([...argv, '--json']);
     const shown = await ok(deviceSchema, ['device', 'show', 'unlucky']);
     if (again.code === 0) {

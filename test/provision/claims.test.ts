@@ -316,7 +316,7 @@ describe('POST /confirmActivation for the guide’s firmware', () => {
     ];
     expect(await refusal(['device', 'claim', 'alike', '--chip-id', '4711'])).toMatchObject(taken);
     expect(await refusal(two('alike', '--chip-id', '4711'))).toMatchObject(taken);
-    // The lower three octets are the same, but the vendor is another one.
+    // The lower three octets are the same, but the vendor is different.
     expect(await refusal(two('alike', '--mac', '24:0a:c4:00:12:67'))).toMatchObject(taken);
     expect(
       await refusal(['device', 'replace', 'gateway', '--out', at('x'), '--mac', '24:0a:c4:00:12:67']),

@@ -123,7 +123,7 @@ describe('aiot device provision --csv', () => {
       at('elsewhere'),
     ]);
     const argv = ['device', 'provision', '--csv', csv, '--out', at('killed')];
-    // Without a trace of the killed run in the folder, the registration may be anyone's.
+    // Without a trace of the killed run in the folder, the registration may be somebody else's.
     expect(await refusal(argv)).toMatchObject({ code: 'AIOT_ALREADY_EXISTS', subject: 'device' });
     const host = sha256Hex(hostname()).slice(0, 8);
     await mkdir(at('killed', 'k1', `.identity-${host}-${ended.pid}-aaaaaa`), { recursive: true });

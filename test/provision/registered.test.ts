@@ -14,7 +14,7 @@ const argv = (name: string, folder: string, type = 'virtual') => [
 const made = (name: string, folder: string, type?: string) =>
   ok(provisionedDeviceSchema, argv(name, folder, type));
 
-/** The error without the test's folder, so that it can be compared as a whole. */
+/** Returns the error without the test's folder, so that it can be compared as a whole. */
 async function refused(args: string[]) {
   const { code, json } = await runCli([...args, '--json']);
   const { error } = json as { error: { code: string; subject: string; message: string; next: string } };

@@ -186,7 +186,7 @@ describe('a release that needs two of three signatures', () => {
     for (const envelope of [stolen, stranger, renamed, twice]) {
       await expect(publish(envelope)).rejects.toMatchObject({ code: 'AIOT_SIGNATURE_INVALID' });
     }
-    // With the other signature the same manifest is accepted, so nothing else was wrong with it.
+    // With the other signature, the same manifest is accepted, so nothing else was wrong with it.
     await expect(publish(await cosigned(file, bob))).resolves.toMatchObject({ version: 3 });
   });
 

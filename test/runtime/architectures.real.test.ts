@@ -9,12 +9,12 @@ import { withInt16Activations } from '../support/int16x8.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
-/** Models built by hand, and those that aiot.yaml describes. */
+/** Models built by hand, and models described by aiot.yaml. */
 const makers = { ...architectures, ...severalEnds, ...engineKinds };
 
 /**
- * Number of models of each kind, and of inputs for each. For int8, the short form already covers the full claim: 40
- * models, 2,000 inputs.
+ * Number of models of each kind, and of inputs for each model. For int8, the short form already covers the full
+ * claim of 40 models and 2,000 inputs.
  */
 const [perKind, runs] = long ? [10, 2000] : [4, 2000];
 const wideRuns = long ? 2000 : 200;
@@ -53,7 +53,7 @@ describeReal('tflm', 'small models of random sizes, compared with TFLite Micro t
   );
 });
 
-/** Distance between int8 outputs: the largest number of steps, and the share of equal values. */
+/** The distance between int8 outputs: the largest number of steps, and the share of equal values. */
 function apart(a: Int8Array, b: Int8Array) {
   expect(a.length).toBe(b.length);
   const steps = a.map((value, i) => Math.abs(value - b[i]!));

@@ -10,14 +10,14 @@ import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
-/** Models built by hand, and those that aiot.yaml describes. */
+/** Models built by hand, and models described by aiot.yaml. */
 const makers = { ...architectures, ...severalEnds, ...engineKinds };
 
 interface Arena {
-  /** Sizes as TFLite Micro reports them. */
+  /** Sizes as reported by TFLite Micro. */
   head: number;
   tail: number;
-  /** Whether it can be prepared and run in the planned arena, and in one that is a sixth smaller. */
+  /** Whether the model can be prepared and run in the planned arena, and in one that is a sixth smaller. */
   works: boolean[];
   /** The smallest arena that works; determined only with AIOT_LONG=1. */
   smallest: number | null;

@@ -16,8 +16,8 @@ import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
 
 /**
- * A model with operator `place` in float32 between a DEQUANTIZE and a QUANTIZE, as a quantizer leaves a layer that
- * loses too much accuracy.
+ * A model with operator `place` in float32 between a DEQUANTIZE and a QUANTIZE, like a layer that a quantizer skips
+ * because it would lose too much accuracy.
  */
 function withFloatLayer(graph: Graph, place: number): Graph {
   const tensors = [...graph.tensors];
@@ -38,7 +38,7 @@ function withFloatLayer(graph: Graph, place: number): Graph {
   return { ...graph, tensors, operators };
 }
 
-/** Models built by hand, and those that aiot.yaml describes. */
+/** Models built by hand, and models described by aiot.yaml. */
 const makers = { ...architectures, ...engineKinds };
 
 const [perKind, runs] = long ? [5, 2000] : [4, 100];
@@ -50,7 +50,7 @@ const kinds = Object.keys(makers) as (keyof typeof makers)[];
 const close = 2e-5;
 const limit = long ? 600_000 : 60_000;
 
-/** Operators whose float32 results are the same bits as TFLite Micro's. */
+/** Operators whose float32 results are bit-identical to TFLite Micro's. */
 const exact: OperatorName[] = [
   'ABS',
   'ADD',
@@ -84,7 +84,7 @@ const exact: OperatorName[] = [
   'UNPACK',
 ];
 
-/** The slices of each tensor in the output of `tensorsOnDevice`, run after run. */
+/** Yields the slices of each tensor in the output of `tensorsOnDevice`, run by run. */
 function* tensorsOf(graph: Graph, bytes: Buffer) {
   for (let at = 0; at < bytes.length; )
     for (const index of graph.operators.flatMap(({ outputs }) => outputs)) {
@@ -96,8 +96,8 @@ function* tensorsOf(graph: Graph, bytes: Buffer) {
 }
 
 /**
- * Largest difference of any float tensor, as a share of that tensor's largest value (or of 1 if that is larger), and
- * the number and size of int8 differences.
+ * Returns the largest difference of any float tensor, as a share of that tensor's largest value (or of 1 if that is
+ * larger), and the number and size of int8 differences.
  */
 function compare(graph: Graph, got: Buffer, want: Buffer) {
   expect(got.length).toBe(want.length);
@@ -186,7 +186,8 @@ describeReal('tflm', 'int8 models with a float32 layer', () => {
       const all = { values: 0, unequal: 0 };
       compareAll(graphs, runs).forEach(({ share, values, unequal, worst }, index) => {
         expect(share, `${index}`).toBeLessThan(close);
-        // One step at a rounding boundary; later layers can amplify it, a steep table even to several steps.
+        // One step at a rounding boundary, which later layers can amplify; a steep table can even amplify it to
+        // several steps.
         expect(worst, `${index}`).toBeLessThanOrEqual(4);
         all.values += values;
         all.unequal += unequal;

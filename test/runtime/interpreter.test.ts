@@ -142,7 +142,7 @@ describe('an interpreter', () => {
     ],
   ])('rejects a model with %s', (_name, change, reason) => {
     const graph = structuredClone(mlp(seededRandom(1), [4, 6, 3]));
-    // Tensors of the first layer: input 0, weights 1, output 2, bias 3.
+    // The tensors of the first layer: input 0, weights 1, output 2, bias 3.
     change(graph);
     expect(() => createInterpreter(graph)).toThrow(
       expect.objectContaining({ message: expect.stringContaining(reason) }),
@@ -254,7 +254,7 @@ describe('the float view of an int8 model', () => {
 
 describe('the predicted arena', () => {
   it('closely matches TFLite Micro’s report for an MLP of 8, 24, 16, and 5 neurons', () => {
-    // Values that its 64-bit runtime reported: head 48, tail 1,856; an arena of 2,326 bytes works.
+    // Values reported by its 64-bit runtime: head 48, tail 1,856; an arena of 2,326 bytes works.
     const graph = mlp(seededRandom(1), [8, 24, 16, 5]);
     const last = graph.operators.pop()!;
     graph.tensors.pop();

@@ -17,13 +17,13 @@ interface Signatures {
 }
 
 describeReal('litert', 'files written by aiot, in Google’s native LiteRT', () => {
-  // Steps by which LiteRT's reference kernels may differ: they round FC and the tables in floating point.
+  // Number of steps that LiteRT's reference kernels may differ by, because they round FC and the tables in floating point.
   const steps = (op: OperatorName) =>
     op === 'FULLY_CONNECTED' || op === 'LOGISTIC' || op === 'TANH' ? 1 : 0;
 
-  // LiteRT's SUM wraps where TFLite Micro saturates, and its reference resolver does not register this use of ELU.
-  // For an integer LSTM, LiteRT needs intermediate tensors, which TFLite Micro does not use and files of aiot do not have.
-  // LiteRT does not run an integer SVDF without a fused RELU.
+  // LiteRT's SUM wraps where TFLite Micro saturates, and its reference resolver does not register this use of ELU. For an
+  // integer LSTM, LiteRT needs intermediate tensors, which TFLite Micro does not use and aiot's files do not have. LiteRT
+  // does not run an integer SVDF without a fused RELU.
   const different: OperatorName[] = ['ELU', 'SUM', 'SVDF', 'UNIDIRECTIONAL_SEQUENCE_LSTM'];
   const operators = (Object.keys(oneOpGraphs) as OperatorName[]).filter((op) => !different.includes(op));
   const answersTo = inOneProcess(
@@ -57,7 +57,7 @@ describeReal('litert', 'files written by aiot, in Google’s native LiteRT', () 
     });
   });
 
-  // Operators that can differ: floating point in FC, single-precision ratios, a different exponential.
+  // Operators that can differ because of floating point in FC, single-precision ratios, or a different exponential.
   const wideSteps = ['FULLY_CONNECTED', 'LEAKY_RELU', 'RELU', 'SOFTMAX', 'MUL'];
   // LiteRT has no int16 kernel for SQUARED_DIFFERENCE.
   const wide = operators.filter((op) => hasKernel(op, 'int16') && op !== 'SQUARED_DIFFERENCE');

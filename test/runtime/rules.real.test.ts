@@ -57,17 +57,17 @@ function inputsOf(graph: Graph, random: Random): Int8Array {
 }
 
 /**
- * The result of a file in TypeScript: its outputs, null if it is rejected, undefined if the firmware does not support
- * such models.
+ * The result of a file in TypeScript: its outputs, null if it is rejected, or undefined if the firmware does not
+ * support models like it.
  */
 function oursOf(file: Uint8Array, input: Int8Array): Int8Array | null | undefined {
   try {
     const { graph, notes } = importTflite(file);
-    // Our tools remove operators that only compute shapes, so devices never get them.
+    // Our tools remove operators that only compute shapes, so devices never receive them.
     if (notes.some((note) => note.includes('became constants'))) return undefined;
     const interpreter = createInterpreter(graph);
     const { inputTensors, outputTensors } = interpreter;
-    // Devices run bundles only, whose models have one of each.
+    // Devices only run bundles, whose models have one input and one output.
     if (inputTensors.length > 1 || outputTensors.length > 1) return undefined;
     if (inputTensors[0]!.type !== 'int8' || outputTensors[0]!.type !== 'int8') return undefined;
     const size = elementCount(inputTensors[0]!.shape);
@@ -81,7 +81,7 @@ function oursOf(file: Uint8Array, input: Int8Array): Int8Array | null | undefine
   }
 }
 
-/** The values of a file's input or output as the file has them: uint8 is read as int8, 128 lower. */
+/** The values of a file's input or output as the file stores them, because uint8 is read as int8, 128 lower. */
 function asInFile(file: Uint8Array, side: 'inputs' | 'outputs', values: Int8Array): Int8Array {
   const { graph, notes } = importTflite(file);
   const { name } = graph.tensors[graph[side][0]!]!;
@@ -130,7 +130,7 @@ describeReal('cmake', 'mutated models in the firmware’s interpreter, built wit
 
 describeReal('tflm', 'mutated models in TFLite Micro', () => {
   /**
-   * If both accept a model, the outputs must be the same; a model that TFLite Micro rejects for lack of memory is
+   * If both accept a model, the outputs must be the same. Models that TFLite Micro rejects for lack of memory are
    * excluded.
    */
   const compare = (jobs: { name: string; graph: Uint8Array; input: Int8Array }[]) => {

@@ -11,7 +11,7 @@ import { ruleCases } from '../support/model-rules.js';
 
 const { files, cases } = ruleCases();
 
-/** The verdict on a file: `accepted`, or the error code; any other error is a defect. */
+/** The verdict on a file: `accepted`, or the error code. Any other error is a defect. */
 function verdictOf(file: Uint8Array): string {
   try {
     createInterpreter(readTflite(file));

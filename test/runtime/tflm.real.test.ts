@@ -50,7 +50,7 @@ describeReal('tflm', 'the device interpreter, compared with TFLite Micro', () =>
         expect(got.equals(Buffer.from(answer.output.buffer)), `${op} ${index}`).toBe(true);
       });
     },
-    // The first of them runs the jobs of all in TFLite Micro.
+    // The first of these tests runs all tests' jobs in TFLite Micro.
     long ? 600_000 : 180_000,
   );
 

@@ -11,7 +11,10 @@ import { planArena } from '../../src/lib/runtime/arena.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 
-/** y = `initial` plus the sum of all inputs since the start, in steps of 1, so that int8 and real values are equal. */
+/**
+ * A model of y = `initial` plus the sum of all inputs since the start, in steps of 1, so that int8 and real values are
+ * equal.
+ */
 function counter(type: 'int8' | 'float32', initial = 0): Graph {
   const own = {
     shape: [1, 1],

@@ -4,8 +4,8 @@ import { createBandLimited } from '../../src/lib/signal/band-limited.js';
 import { describeReal, python } from '../support/real.js';
 
 /**
- * References from numpy: the true values of a sum of sines, its own windowed sum, and its resampling with the discrete
- * Fourier transform.
+ * Computes references with numpy: the true values of a sum of sines, a windowed sum, and a resampling with the
+ * discrete Fourier transform.
  */
 const script = `
 import json, sys
@@ -45,7 +45,7 @@ function resampled(inHz: number, outHz: number, tones: Tone[]) {
   const resampler = createBandLimited({ fields: 1, inputHz: inHz, outputHz: outHz });
   const values: number[] = [];
   const out: number[] = [];
-  // Pieces of all sizes must not change the result.
+  // The size of the pieces must not change the result.
   for (let i = 0, size = 1; i < count; i += size, size = (size % 37) + 1) {
     const made = resampler.push(x.slice(i, i + size), times.slice(i, i + size), Math.min(size, count - i));
     values.push(...made.values);
@@ -70,7 +70,7 @@ const folding: Tone[] = [
   [97, 1, 0],
 ];
 
-/** All jobs are checked by one process, because starting numpy takes longer than the calculation. */
+/** A single process checks all jobs, because starting numpy takes longer than the calculation. */
 function compared() {
   const all = [
     ...ratios.map(([inHz, outHz]) => {

@@ -6,7 +6,10 @@ import { windowFeatures } from '../../src/lib/signal/pipeline.js';
 import type { SignalSpec } from '../../src/lib/signal/spec.js';
 import { describeReal, python } from '../support/real.js';
 
-/** librosa centers a frame in its transform; the samples around it are silence here, which leaves the power unchanged. */
+/**
+ * librosa centers a frame in its transform. Here, the samples around the frame are silence, which leaves the power
+ * unchanged.
+ */
 const script = `
 import json, sys
 import librosa

@@ -76,7 +76,7 @@ describe('mel features', () => {
     const [half] = windowFeatures(spec, [tone(1000).map((value) => value / 2)]);
     const frame = window!.subarray(160, 200);
     const loudest = frame.indexOf(Math.max(...frame));
-    // 1000 Hz are 15 mel; the top of band b is at 0.3 + 1.096 · (b + 1) mel.
+    // 1000 Hz is 15 mel; the top of band b is at 0.3 + 1.096 · (b + 1) mel.
     expect([12, 13]).toContain(loudest);
     expect(frame[loudest]! - half![160 + loudest]!).toBeCloseTo(20 * Math.log10(2), 5);
   });

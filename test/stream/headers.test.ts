@@ -27,7 +27,7 @@ const value = fc.oneof(
 );
 const headers = fc.array(fc.tuple(name, value), { maxLength: 5 });
 
-/** Names and bytes: text and its UTF-8 are the same value. */
+/** The values by name, as bytes, because a text and its UTF-8 are the same value. */
 const byName = (list: readonly Header[] = []) => {
   const all = new Map<string, string[]>();
   for (const [key, one] of list)

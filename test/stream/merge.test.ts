@@ -69,7 +69,7 @@ describe('several sources merged by time', () => {
   it('fail with the error of any source', async () => {
     const broken: Source = {
       ...source('broken', []),
-      // biome-ignore lint/correctness/useYield: it fails before it has anything
+      // biome-ignore lint/correctness/useYield: it fails before it has anything to yield
       async *[Symbol.asyncIterator]() {
         await sleep(300);
         throw new Error('torn');

@@ -7,7 +7,7 @@ import { type NatsServer, natsClient, startNats } from '../support/nats.js';
 import { describeReal } from '../support/real.js';
 
 const kills = process.env.AIOT_LONG ? 12 : 3;
-/** Messages per write. */
+/** Number of messages per write. */
 const size = 200;
 
 describeReal('nats', 'streams while a real nats-server is killed repeatedly', () => {
@@ -37,7 +37,7 @@ describeReal('nats', 'streams while a real nats-server is killed repeatedly', ()
   };
   afterAll(() => server?.stop());
 
-  /** Publishes consecutive numbers from 0 while the server is killed several times; returns their count. */
+  /** Publishes consecutive numbers from 0 while the server is killed several times. Returns their count. */
   async function publishUnderKills(url: string): Promise<number> {
     const sink = await openSink(url);
     let killing = true;
@@ -68,7 +68,7 @@ describeReal('nats', 'streams while a real nats-server is killed repeatedly', ()
 
   const numberOf = ({ payload }: Message) => Number(Buffer.from(payload).toString());
 
-  /** The numbers in a stream, as the client of the nats package reads them. */
+  /** Returns the numbers in a stream, as read by the client of the nats package. */
   const kept = (stream: string): Promise<number[]> =>
     judged(async (judge) => {
       const { state } = await (await judge.jetstreamManager()).streams.info(stream);

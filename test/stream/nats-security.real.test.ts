@@ -16,14 +16,14 @@ interface Pair {
   sign(data: Uint8Array): Uint8Array;
 }
 
-/** The key functions of the nats package, equivalent to `nsc`. */
+/** The nats package's functions for keys, which are equivalent to `nsc`. */
 const { createAccount, createOperator, createUser } = createRequire(
   createRequire(import.meta.url).resolve('nats'),
 )('nkeys.js') as Record<'createAccount' | 'createOperator' | 'createUser', () => Pair>;
 
 const seedOf = (pair: Pair) => Buffer.from(pair.getSeed()).toString();
 
-/** Creates an NKey: its public key for the server's configuration, its seed for the client. */
+/** Creates an NKey, with its public key for the server's configuration and its seed for the client. */
 function makeNkey(): { publicKey: string; seed: string } {
   const pair = createUser();
   return { publicKey: pair.getPublicKey(), seed: seedOf(pair) };
@@ -44,7 +44,10 @@ function jwt(issuer: Pair, subject: Pair, name: string, nats: object): string {
   return `${body}.${Buffer.from(issuer.sign(Buffer.from(body))).toString('base64url')}`;
 }
 
-/** Operator, account and user for a server in operator mode: its configuration and the user's .creds. */
+/**
+ * Creates an operator, an account and a user for a server in operator mode; returns the server's
+ * configuration and the user's .creds.
+ */
 function makeCreds(): { config: string; creds: string } {
   const [operator, account, user] = [createOperator(), createAccount(), createUser()];
   const limits = { subs: -1, data: -1, payload: -1, imports: -1, exports: -1, conn: -1, leaf: -1 };

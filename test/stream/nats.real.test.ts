@@ -10,7 +10,7 @@ import { describeReal } from '../support/real.js';
 const text = (payload: Uint8Array) => Buffer.from(payload).toString();
 const bytes = (value: string) => Buffer.from(value);
 
-/** The first `count` messages of a source, which are acked before it is closed. */
+/** Returns the first `count` messages of a source, which are acked before the source is closed. */
 async function take(url: string, count: number, options: StreamOptions = {}): Promise<Message[]> {
   const source = await openSource(url, options);
   const messages: Message[] = [];
@@ -254,7 +254,7 @@ describeReal('nats', 'streams with a real nats-server', () => {
       await source[Symbol.asyncIterator]().next();
       await source.close();
     }
-    // Without a nack the server would wait for 30 s.
+    // Without a nack, the server would wait for 30 s.
     const all = await take(url, total);
     expect(new Set(all.map(({ payload }) => text(payload))).size).toBe(total);
   }, 15_000);

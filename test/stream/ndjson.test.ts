@@ -32,7 +32,8 @@ describe('message lines', () => {
         const back = fromLine(line, 'x', 1);
         expect(back.topic).toBe(topic);
         const asJson = toLine({ topic, payload, time: 5, source: 'x' });
-        // JSON comes back as the same value, possibly with other whitespace; everything else byte for byte.
+        // JSON comes back as the same value, possibly with different white space, and everything else comes
+        // back byte for byte.
         if (asJson.encoding === 'json')
           expect(JSON.parse(Buffer.from(back.payload).toString())).toEqual(asJson.payload);
         else expect(Buffer.from(back.payload)).toEqual(Buffer.from(payload));

@@ -21,7 +21,7 @@ const texts = fc.oneof(
   ),
 );
 
-/** Messages in one Kafka batch that starts at offset 100. */
+/** Encodes messages as one Kafka batch that starts at offset 100. */
 async function asBatch(payloads: string[], compression: 'none' | 'gzip' = 'none') {
   const messages = payloads.map((text, index) => ({
     topic: 't',

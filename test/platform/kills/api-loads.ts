@@ -31,7 +31,7 @@ export async function untilGone(
   }
 }
 
-/** Uploads random blobs. Each acknowledged blob must be there, intact. */
+/** Uploads random blobs. Each acknowledged blob must exist and be intact. */
 export function blobLoad(): Load {
   const stored = new Set<string>();
   let count = 0;
@@ -47,10 +47,10 @@ export function blobLoad(): Load {
       }),
     async verify({ client, folder }) {
       for (const digest of stored) {
-        // This checks the digest.
+        // This verifies the digest.
         await (await client.blobs.get(digest)).bytes();
       }
-      // No partial blob may be in the folder from which blobs are read.
+      // The folder that blobs are read from must not contain partial blobs.
       const whole = join(folder, 'data', 'blobs', 'sha256');
       // A platform that was killed before the first blob has no such folder.
       const files = existsSync(whole) ? await readdir(whole, { recursive: true, withFileTypes: true }) : [];
@@ -64,7 +64,10 @@ export function blobLoad(): Load {
   };
 }
 
-/** Pushes and promotes versions. Each acknowledged version must be there, verified and in its stage, and no number is given twice. */
+/**
+ * Pushes and promotes versions. Each acknowledged version must exist, pass verification and be in its stage, and no number may be
+ * assigned twice.
+ */
 export function modelLoad(): Load {
   const pushed = new Set<number>();
   const staged = new Set<number>();
@@ -130,7 +133,7 @@ export function labelLoad(): Load {
   };
 }
 
-/** Changes tags of devices, and tokens. Acknowledged changes must be there, and a revoked token must stay invalid. */
+/** Changes tokens and the tags of devices. Acknowledged changes must be present, and revoked tokens must stay invalid. */
 export function stateLoad(): Load {
   let sent = 0;
   let last = 0;
@@ -165,7 +168,7 @@ export function stateLoad(): Load {
   };
 }
 
-/** One reader of the events across all kills. It must get each event once, in order, including those of all acknowledged changes. */
+/** Reads the events across all kills. It must receive each event once, in order, including those for all acknowledged changes. */
 export function eventLoad(changes: () => number): Load {
   let last = 0;
   let tags = 0;

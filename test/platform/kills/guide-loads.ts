@@ -22,7 +22,7 @@ async function untilBroken(signal: AbortSignal, act: () => Promise<void>): Promi
   }
 }
 
-/** Uploads files as the guide's steps do. Each acknowledged file must be listed and intact, and a model must be exactly one version. */
+/** Uploads files like the guide's steps. Each acknowledged file must be listed and intact, and each model must be exactly one version. */
 export function guideUploadLoad(): Load {
   const owed = new Map<string, Buffer>();
   const versions = new Set<string>();
@@ -67,7 +67,7 @@ export function guideUploadLoad(): Load {
   };
 }
 
-/** Registers devices as the guide's firmware does. Each acknowledged device must be known. */
+/** Registers devices like the guide's firmware. Each acknowledged device must be known. */
 export function guideDeviceLoad(): Load {
   const owed = new Set<number>();
   let sent = 0;
@@ -97,8 +97,8 @@ export function guideDeviceLoad(): Load {
 }
 
 /**
- * Publishes readings with QoS 1. Each acknowledged reading must be in a file or wait for one, and none may be in two files. @param told is
- * called for each acknowledged reading
+ * Publishes readings with QoS 1. Each acknowledged reading must be in a file or wait for one, and none may be in two files. @param told a
+ * function that is called for each acknowledged reading
  */
 export function guideDataLoad(told: (value: number) => void = () => {}): Load {
   const owed = new Set<number>();
@@ -135,7 +135,7 @@ export function guideDataLoad(told: (value: number) => void = () => {}): Load {
   };
 }
 
-/** The currents of all rows, both in files and waiting for a file. */
+/** Returns the currents in all rows, both those in files and those waiting for a file. */
 async function readingsOf(victim: Operated): Promise<number[]> {
   const { datasets } = guideOf(victim);
   const { text } = await ask(datasets, '/', { ca: victim.ca });

@@ -13,7 +13,7 @@ import type { PlatformOptions } from '../../../src/lib/platform/options.js';
 import { root } from '../../support/cli.js';
 import { freePort } from '../../support/free-port.js';
 
-/** A platform as its operator sees it. Loads work on it. */
+/** A platform as seen by its operator. Loads work on it. */
 export interface Operated {
   folder: string;
   http: string;
@@ -23,9 +23,9 @@ export interface Operated {
   /** PEM of the CA. */
   ca: string;
   token: string;
-  /** The operator's signing key, PEM; its public half is the trust root. */
+  /** The operator's signing key as PEM, whose public half is the trust root. */
   key: string;
-  /** A client of the current process. */
+  /** A client for the current process. */
   client: RegistryClient;
 }
 
@@ -103,12 +103,12 @@ export async function startVictim(more: Partial<PlatformOptions> = {}): Promise<
   }
 }
 
-/** One kind of load, with the check of its acknowledged operations. */
+/** One kind of load, with a check of its acknowledged operations. */
 export interface Load {
   name: string;
   /** Runs once, before the first kill. */
   prepare?(victim: Operated): Promise<void>;
-  /** Runs until `signal` is aborted or the platform is gone, and throws in neither case. A load without it only checks. */
+  /** Runs until `signal` is aborted or the platform is gone, and throws in neither case. A load without this method only verifies. */
   run?(victim: Operated, signal: AbortSignal): Promise<void>;
   /** Runs after each restart. Throws if an acknowledged operation is lost. */
   verify(victim: Operated): Promise<void>;
@@ -121,12 +121,12 @@ export interface Round {
   waitMs: number;
 }
 
-/** Milliseconds that the last round waits for loads without an acknowledged operation, because the machine may be busy. */
+/** How long the last round waits for loads without an acknowledged operation, because the machine may be busy, ms. */
 const longestRound = 20_000;
 
 /**
- * Kills the platform once in each round, after the given time and under all loads, and verifies all loads after each restart. The last
- * kill waits until each load has an acknowledged operation.
+ * In each round, kills the platform after the given time and under all loads, and verifies all loads after the restart. The last kill
+ * waits until each load has an acknowledged operation.
  */
 export async function killUnder(
   victim: Victim,

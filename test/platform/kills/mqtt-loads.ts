@@ -42,7 +42,7 @@ export async function publishUntilGone(
   await client.endAsync(true);
 }
 
-/** Devices that publish telemetry. Each acknowledged sample must be in the dataset once. */
+/** Devices that publish telemetry. Each acknowledged sample must be in the dataset exactly once. */
 export function telemetryLoad(devices: number): Load {
   const told = new Map<string, Set<number>>();
   let seq = 0;
@@ -143,9 +143,9 @@ export function retainedLoad(): Load {
 }
 
 /**
- * An offline subscriber with a persistent session. It must get every acknowledged message when it connects again. With MQTT 5, messages
+ * An offline subscriber with a persistent session. It must receive every acknowledged message when it reconnects. With MQTT 5, messages
  * have a user property that is compared.
- * @param form `shared`: it is a member of a shared subscription
+ * @param form `shared` = a member of a shared subscription
  */
 export function sessionLoad(qos: 1 | 2, form: '3.1.1' | '5' | 'shared' = '3.1.1'): Load {
   const clientId = `keeper-${form}-${qos}`;
@@ -160,7 +160,7 @@ export function sessionLoad(qos: 1 | 2, form: '3.1.1' | '5' | 'shared' = '3.1.1'
   let count = 0;
   // The session of an offline client keeps this many messages and then drops the oldest, which is not a loss.
   const more = () => sent - taken < brokerLimits.queueMessages - atOnce;
-  // Returns before the connection, so that a listener can be added in time: queued messages arrive immediately.
+  // Returns before the client is connected, so that a listener can be added in time, because queued messages arrive immediately.
   const attach = (victim: Operated) =>
     mqtt.connect(victim.mqtts, {
       ...operator(victim),
@@ -203,7 +203,7 @@ export function sessionLoad(qos: 1 | 2, form: '3.1.1' | '5' | 'shared' = '3.1.1'
   };
 }
 
-/** Receives the messages of a session until nothing is owed, or nothing has arrived for 20 seconds: the machine may be busy. */
+/** Receives the messages of a session until nothing is owed, or nothing has arrived for 20 seconds, because the machine may be busy. */
 export async function take(client: MqttClient, owed: Set<number>, isFive = false): Promise<void> {
   let heard = Date.now();
   client.on('message', (_topic, payload, { properties }) => {
@@ -216,7 +216,7 @@ export async function take(client: MqttClient, owed: Set<number>, isFive = false
   await leave([client]);
 }
 
-/** Ends connections of sessions. A client that is ended while it connects would stay connected. */
+/** Ends connections of sessions. A client that is ended while it is connecting would stay connected. */
 export async function leave(clients: readonly MqttClient[]): Promise<void> {
   for (const client of clients) {
     if (client.connected) continue;
@@ -225,7 +225,7 @@ export async function leave(clients: readonly MqttClient[]): Promise<void> {
       client.once('close', () => reject(new Error('a session could not connect')));
     });
   }
-  // Messages in flight are acknowledged too, so that they are not sent again.
+  // Messages in flight are acknowledged too, so that they are not resent.
   await new Promise((resolve) => setTimeout(resolve, 50));
   await Promise.all(clients.map((client) => client.endAsync()));
 }

@@ -8,7 +8,7 @@ const operator = ({ ca, token }: Operated): IClientOptions => ({
   ...{ ca, username: 'operator', password: token, protocolVersion: 5, reconnectPeriod: 0 },
 });
 
-/** Opens the session of this client ID; messages that it holds arrive at once. */
+/** Opens the session of this client ID. Messages that it holds arrive immediately. */
 const attach = (victim: Operated, clientId: string) =>
   mqtt.connect(victim.mqtts, {
     ...operator(victim),
@@ -19,7 +19,7 @@ const attach = (victim: Operated, clientId: string) =>
 
 const atOnce = 5;
 
-/** The properties of each message, by its number, which must be delivered with it. */
+/** The properties of the message with this number, which must be delivered with it. */
 const propertiesOf = (value: number) => ({
   userProperties: { number: String(value), unit: ['g', 'mg'] },
   contentType: 'text/plain',
@@ -27,7 +27,7 @@ const propertiesOf = (value: number) => ({
   responseTopic: `kills/answers/${value}`,
 });
 
-/** Throws if a message arrives without the properties with which it was published. */
+/** Throws if a message arrives without the properties that it was published with. */
 function checkProperties(name: string, value: number, { properties: got }: IPublishPacket): void {
   const wanted = propertiesOf(value);
   const same =
@@ -38,7 +38,7 @@ function checkProperties(name: string, value: number, { properties: got }: IPubl
   if (!same) throw new Error(`${name}: message ${value} lost properties: ${JSON.stringify(got)}`);
 }
 
-/** An offline MQTT 5 subscriber, which must get every acknowledged message with its properties when it reconnects. */
+/** An offline MQTT 5 subscriber, which must receive every acknowledged message with its properties when it reconnects. */
 export function session5Load(qos: 1 | 2): Load {
   const name = `session of MQTT 5, QoS ${qos}`;
   const clientId = `keeper5-${qos}`;
@@ -93,13 +93,16 @@ export function session5Load(qos: 1 | 2): Load {
 /** Short expiry of messages, seconds; a kill and a restart take longer. */
 const shortSeconds = 1;
 
-/** Messages that expire soon and others that do not: no expired message is delivered, and no other message is lost. */
+/**
+ * Publishes messages that expire soon and others that do not. No expired message may be delivered, and no other message
+ * may be lost.
+ */
 export function expiryLoad(): Load & { expired(): number } {
   const name = 'message expiry';
   const clientId = 'keeper5-expiry';
   const topic = 'kills/expiry';
   const owed = new Set<number>();
-  /** Messages with the short expiry: when each was acknowledged, ms since 1970. */
+  /** Time when each message with the short expiry was acknowledged, ms since 1970. */
   const brief = new Map<number, number>();
   let expired = 0;
   let sent = 0;
@@ -135,7 +138,7 @@ export function expiryLoad(): Load & { expired(): number } {
     async verify(victim) {
       const owing = owed.size;
       taken = sent;
-      // Due before this client connects, however long the delivery takes.
+      // The messages that are due before this client connects, no matter how long the delivery takes.
       const now = Date.now();
       const due = new Set(
         [...brief].filter(([, at]) => now - at > shortSeconds * 1000).map(([value]) => value),
@@ -165,10 +168,10 @@ export function expiryLoad(): Load & { expired(): number } {
   };
 }
 
-/** Expiry of the sessions in turn, seconds: the first passes while the platform starts again, the others do not. */
+/** Expiry intervals assigned to sessions in turn, s. Only the first one passes while the platform restarts. */
 const sessionExpiries = [1, 600, 86_400];
 
-/** The broker writes the end of a connection to its log within this time, ms. */
+/** Time within which the broker writes the end of a connection to its log, ms. */
 const writtenMs = 500;
 
 interface ExpiringSession {
@@ -181,8 +184,9 @@ interface ExpiringSession {
 }
 
 /**
- * Clients that open a session, subscribe, and leave or are connected when the platform is killed. After the start, each
- * expired session must be gone, even if it expired while the platform was down, and every other session must be there.
+ * Clients that open a session, subscribe, and leave or are connected when the platform is killed. After the restart,
+ * expired sessions must be gone, even if they expired while the platform was down, and all other sessions must still
+ * exist.
  */
 export function sessionExpiryLoad(): Load & { ended(): number } {
   const name = 'session expiry';
@@ -277,7 +281,10 @@ const aborted = (signal: AbortSignal) =>
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
 
-/** Offline members of a shared subscription: together they get every acknowledged message, and no two get the same one. */
+/**
+ * Offline members of a shared subscription. Together, they must receive every acknowledged message, and no two may receive
+ * the same one.
+ */
 export function sharedLoad(qos: 1 | 2): Load {
   const name = `shared subscription, QoS ${qos}`;
   const members = [`member-${qos}-a`, `member-${qos}-b`, `member-${qos}-c`];
@@ -332,7 +339,8 @@ export function sharedLoad(qos: 1 | 2): Load {
       });
       while (owed.size > 0 && Date.now() - heard < 2000)
         await new Promise((resolve) => setTimeout(resolve, 20));
-      // Messages that a member has not acknowledged when it leaves pass to the others, and may have reached it.
+      // Messages that a member has not acknowledged when it leaves are passed to the others, although they may have
+      // reached it.
       const told = [...twice];
       await leave(clients);
       owner.clear();

@@ -47,7 +47,9 @@ async function beginPiecewise({ http, ca, token }: Operated): Promise<Piecewise>
   return { content, path: String(told.location), told: 0 };
 }
 
-/** Uploads in pieces (tus) that continue across kills. No acknowledged byte is sent twice, and each upload must become its blob. */
+/**
+ * Uploads in pieces (tus) that continue across kills. No acknowledged byte may be sent twice, and each upload must become its blob.
+ */
 export function pieceLoad(atOnce: number): Load {
   const open = new Set<Piecewise>();
   const whole = new Set<string>();
@@ -104,7 +106,9 @@ export function pieceLoad(atOnce: number): Load {
   };
 }
 
-/** Deletes uploads that were begun at a kill, so that no client knows their address. The number of open uploads is limited. */
+/**
+ * Deletes uploads that were started during a kill, because no client knows their address and the number of open uploads is limited.
+ */
 async function giveUp({ folder, http, ca, token }: Operated, known: ReadonlySet<Piecewise>): Promise<void> {
   const files = await readdir(join(folder, 'data', 'blobs', 'uploads'));
   const paths = files
@@ -154,7 +158,7 @@ export function recordLoad(): Load {
   };
 }
 
-/** Creates jobs. Each acknowledged job must be completed, however often the process is killed meanwhile. */
+/** Creates jobs. Each acknowledged job must be completed, no matter how often the process is killed in the meantime. */
 export function jobLoad(): Load {
   const owed = new Set<string>();
   let count = 0;

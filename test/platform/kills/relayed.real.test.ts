@@ -15,7 +15,10 @@ const random = seededRandom(Number(process.env.AIOT_SEED ?? 3));
 const moments = Array.from({ length: rounds }, () => ({ waitMs: 700 + Math.floor(random() * 1500) }));
 const timeout = rounds * 45_000 + 90_000;
 
-/** Publishes telemetry as an operator. Acknowledged values are `owed` to the destination. */
+/**
+ * Publishes telemetry as an operator. Acknowledged values are added to `owed`, the values that the
+ * destination must receive.
+ */
 function relayedLoad(owed: Set<number>): Load {
   let seq = 0;
   return {

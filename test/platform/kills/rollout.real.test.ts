@@ -14,9 +14,9 @@ import { startVictim, type Victim } from './harness.js';
 const [kills, rollouts] = [4, process.env.AIOT_LONG ? 25 : 1];
 const names = Array.from({ length: 12 }, (_, i) => `dev-${String(i).padStart(2, '0')}`);
 
-/** A device that installs each offer once, and reports its state again after each connection. */
+/** A device that installs each offer once, and reports its state after each connection. */
 class Taker {
-  /** The rollouts that it started, in order. */
+  /** The rollouts that the device started, in order. */
   readonly begun: string[] = [];
   private state: Pick<Reported, 'state' | 'rollout' | 'model' | 'golden'> = {
     ...{ state: 'IDLE', rollout: null, model: null, golden: null },

@@ -28,7 +28,7 @@ async function delivered(
   return { topic, reader, writer, heard: await reader.message() };
 }
 
-/** A message that was sent to a session but not acknowledged; `again` reconnects to that session. */
+/** Sends a message to a session that does not acknowledge it. `again` reconnects to that session. */
 async function interrupted(
   lab: Lab,
   qos: number,
@@ -49,7 +49,7 @@ async function interrupted(
   return { topic, reader, writer, sent, again };
 }
 
-/** Sections 4.1 to 4.4: session state, transport, delivery. */
+/** Sections 4.1 to 4.4: session state, transport, and delivery. */
 const delivery: Statement[] = [
   {
     v4: '4.1.0-1 4.1.0-2',
@@ -364,7 +364,7 @@ const delivery: Statement[] = [
   },
 ];
 
-/** Filters, and which of all these topics each of them matches. */
+/** Topics, and filters with the topics that each filter matches. */
 const topics = ['a', 'a/b', 'a/b/c', 'a/', '/a', '/', 'A', 'a//b', 'é', 'e\u0301', ' a', 'a '];
 const matching: [filter: string, matches: string[]][] = [
   ['#', topics],
@@ -414,7 +414,7 @@ async function failing(lab: Lab, filters: readonly string[]): Promise<void> {
   }
 }
 
-/** Sections 4.7 and 4.8: topics, shared subscriptions. */
+/** Sections 4.7 and 4.8: topics and shared subscriptions. */
 const naming: Statement[] = [
   {
     v4: '4.7.1-1',
@@ -633,7 +633,7 @@ const naming: Statement[] = [
       ])
         await lab.breaks(bytes, codes);
       if (lab.version === 5) {
-        // A property that does not exist, is not allowed in the packet, or occurs twice.
+        // Properties that do not exist, are not allowed in the packet, or occur twice.
         for (const list of [
           Buffer.from([2, 0x7f, 0]),
           properties([['sessionExpiry', 1]]),
@@ -662,7 +662,7 @@ const naming: Statement[] = [
   },
 ];
 
-/** Sections 4.12, 4.13, 6 and 7: authentication, errors, WebSocket, conformance. */
+/** Sections 4.12, 4.13, 6 and 7: authentication, errors, WebSocket, and conformance. */
 const rest: Statement[] = [
   {
     v5: '4.12.0-1',

@@ -28,7 +28,7 @@ const connackCodes = [
   0x9b, 0x9c, 0x9d, 0x9f,
 ];
 
-/** Bytes of a CONNECT with arbitrary flags and payload. */
+/** The bytes of a CONNECT with arbitrary flags and payload. */
 function rawConnect(lab: Lab, flags: number, ...payload: Buffer[]): Buffer {
   const list = lab.version === 5 ? properties([]) : Buffer.alloc(0);
   return packet(0x10, 'MQTT', lab.version, flags, u16(0), list, ...payload);
@@ -43,7 +43,7 @@ function credentialFields(lab: Lab): Buffer[] {
   return [counted(lab.parts.username), counted(lab.parts.password)];
 }
 
-/** Asserts that the CONNECT is refused with this code and the connection is then closed. */
+/** Asserts that the CONNECT is refused with one of these codes, and that the connection is then closed. */
 async function refusedWith(lab: Lab, codes: number[], options: Parameters<Lab['dial']>[0]): Promise<Heard> {
   const { peer, connack } = await lab.dial(options);
   assertCode(connack.code, codes);
@@ -60,7 +60,7 @@ async function refusedWith(lab: Lab, codes: number[], options: Parameters<Lab['d
 const stranger = { username: 'nobody', password: 'wrong' };
 const credentialCodes = { 4: [4, 5], 5: [0x86, 0x87] } as const;
 
-/** A subscriber of a topic, and a client whose will is published there. */
+/** Connects a subscriber to a topic, and a client whose will is published there. */
 async function withWill(
   lab: Lab,
   will: { qos?: number; retain?: boolean; properties?: readonly Property[] } = {},
@@ -266,7 +266,7 @@ const request: Statement[] = [
       await mortal.leave();
       const peer = await lab.connect(lab.kept(clientId));
       peer.vanish();
-      // Its next connection begins once the broker has handled the end of this one.
+      // The next connection begins once the broker has handled the end of this one.
       await lab.connect(lab.kept(clientId));
       await watcher.nothing();
     },

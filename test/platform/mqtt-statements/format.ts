@@ -15,8 +15,8 @@ import { headOf, type Lab } from '../../support/mqtt-lab.js';
 import type { Statement } from './statement.js';
 
 /**
- * Byte sequences that are not UTF-8: a stray continuation byte, an overlong slash, half a surrogate pair, a truncated character, a code
- * point above U+10FFFF.
+ * Byte sequences that are not UTF-8: a stray continuation byte, an overlong slash, half a surrogate pair, a truncated character, and a
+ * code point above U+10FFFF.
  */
 const illFormed = [
   Buffer.from([0x61, 0x80]),

@@ -24,7 +24,7 @@ async function forwarded(lab: Lab, properties: Property[], payload = 'x'): Promi
   return reader.message();
 }
 
-/** A session that has received one message but not acknowledged it, and a function that reconnects to it. */
+/** Creates a session that has received a message but not acknowledged it, and returns a function that reconnects to it. */
 async function interrupted(lab: Lab, qos: number): Promise<{ first: Heard; again: () => Promise<Peer> }> {
   const [topic, clientId] = [lab.name(), lab.name()];
   const reader = await lab.subscriber(topic, qos, lab.kept(clientId));
@@ -34,7 +34,7 @@ async function interrupted(lab: Lab, qos: number): Promise<{ first: Heard; again
   return { first, again: () => lab.connect(lab.kept(clientId)) };
 }
 
-/** The retained messages of a topic, as a new subscriber receives them. */
+/** Returns the retained messages of a topic as received by a new subscriber. */
 async function retained(lab: Lab, topic: string): Promise<Heard[]> {
   const reader = await lab.subscriber(topic, 2);
   await reader.ping();
@@ -653,7 +653,10 @@ const actions: Statement[] = [
   },
 ];
 
-/** Size of the largest acknowledgment that a client with this Maximum Packet Size receives when its messages are refused. */
+/**
+ * Returns the size of the largest acknowledgment that a client with this Maximum Packet Size receives when its messages are
+ * refused.
+ */
 async function acknowledgedWithin(lab: Lab, provoke: (peer: Peer) => Promise<Heard | null>): Promise<void> {
   const { connack } = await lab.dial();
   const most = connack.size + 8;
@@ -666,13 +669,13 @@ async function acknowledgedWithin(lab: Lab, provoke: (peer: Peer) => Promise<Hea
 
 const unknownId = 4242;
 
-/** A PUBREL for an unknown packet identifier, and its PUBCOMP. */
+/** Sends a PUBREL for an unknown packet identifier, and returns the PUBCOMP. */
 async function unknownRelease(peer: Peer): Promise<Heard> {
   peer.send(acknowledgment('pubrel', unknownId));
   return peer.next('pubcomp');
 }
 
-/** A PUBREC for an unknown packet identifier, and its PUBREL. */
+/** Sends a PUBREC for an unknown packet identifier, and returns the PUBREL. */
 async function unknownReceipt(peer: Peer): Promise<Heard> {
   peer.send(acknowledgment('pubrec', unknownId));
   return peer.next('pubrel');

@@ -1,17 +1,17 @@
 import type { Lab } from '../../support/mqtt-lab.js';
 
 /**
- * Why a statement has no check: it is about clients only, about a feature that this broker always or never has (`supported`, `absent`), it
- * cannot be expressed on the wire (`format`), or another test file covers it.
+ * Why a statement has no check: it concerns only clients (`client`) or a feature that this broker always or never has (`supported`,
+ * `absent`), it cannot be expressed on the wire (`format`), or another test file covers it.
  */
 export type Reason = 'client' | 'supported' | 'absent' | 'format' | `test/${string}`;
 
 interface Base {
-  /** Numbers of the statement in MQTT 3.1.1, separated by spaces: `3.1.0-1` for [MQTT-3.1.0-1]. */
+  /** Numbers of the statement in MQTT 3.1.1, separated by spaces, such as `3.1.0-1` for [MQTT-3.1.0-1]. */
   v4?: string;
   /** The same for MQTT 5. */
   v5?: string;
-  /** Paraphrase. */
+  /** The statement in our own words. */
   says: string;
 }
 

@@ -237,7 +237,10 @@ const subscribing: Statement[] = [
   },
 ];
 
-/** Asserts that the response to a request, and everything else sent, fits into a small Maximum Packet Size. */
+/**
+ * Asserts that the response to a request, and everything else that is sent, fits into a small Maximum Packet
+ * Size.
+ */
 async function answeredWithin(lab: Lab, request: (peer: Peer) => Promise<Heard>): Promise<void> {
   const { connack } = await lab.dial();
   const most = connack.size + 8;

@@ -21,7 +21,7 @@ import { root } from '../../support/cli.js';
 const key = generateKeyPair().privatePem;
 const certificate = await selfSignedCa(key, 'motor-1', Date.UTC(2026, 10, 20));
 const publicKey = publicKeyOf(key);
-/** Made with ESP-IDF's gen_esp32part.py; see test/golden/flash/README.md. */
+/** Files made with ESP-IDF's gen_esp32part.py (see test/golden/flash/README.md). */
 const golden = join(root, 'test', 'golden', 'flash', 'partitions');
 const identity: ImageIdentity = {
   name: 'motor-1',
@@ -89,7 +89,7 @@ describe('a device image', () => {
       identityInImage({ nvs: nvs.data, keys: null }, 'nvs.bin').root;
     const long = imageOf(4000);
     expect(rootIn(long)).toEqual(envelope(4000));
-    // A shorter root leaves no piece of the longer one behind.
+    // A shorter root leaves nothing of the longer one behind.
     expect(rootIn(keepOld(imageOf(1200), { nvs: long.nvs.data, keys: null }, version))).toEqual(
       envelope(1200),
     );

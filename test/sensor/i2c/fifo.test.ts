@@ -18,7 +18,7 @@ const marked: Signal = (seconds, world) => {
   world.gz = world.gx + 140;
 };
 
-/** The number of a sample, modulo 1000, if its six values belong to one sample; otherwise NaN. */
+/** The number of a sample, modulo 1000, if all six values belong to the same sample; otherwise NaN. */
 function numberOf(values: Float64Array, at: number): number {
   const units = [0.488e-3, 0.488e-3, 0.488e-3, 0.07, 0.07, 0.07];
   const numbers = units.map((unit, i) => Math.round(values[at + i]! / unit) - 1000 * (i % 3));
@@ -73,7 +73,7 @@ describe('The FIFO under random faults', () => {
           const times = timesOf(batches);
           expect(times.every((time, i) => i === 0 || time > times[i - 1]!)).toBe(true);
           const due = ((clock.monotonic() - began) / 1000) * 104 * odrError + batches[0]!.count;
-          // After each event, losses are counted by the clock, which can be off by one.
+          // After each event, losses are calculated from the clock, which can be off by one.
           expect(Math.abs(countOf(batches) + lostOf(batches) - due)).toBeLessThan(3 + 1.5 * events.length);
         },
       ),
@@ -122,7 +122,7 @@ describe('The FIFO in long runs', () => {
         samples += count;
         lost += missing;
         if (++batches === 1000) heap = process.memoryUsage().heapUsed;
-        // Simulated time never yields to the event loop, but the runner needs a turn now and then.
+        // Simulated time never yields to the event loop, but the test runner needs a turn now and then.
         if (batches % 10_000 === 0) await new Promise((resolve) => setImmediate(resolve));
         if (clock.monotonic() - began >= 7 * 86_400_000) break;
       }
@@ -131,7 +131,7 @@ describe('The FIFO in long runs', () => {
       expect(process.memoryUsage().heapUsed - heap).toBeLessThan(100e6);
       const { user } = process.cpuUsage(cpu);
       expect(user / 1e6).toBeLessThan(180);
-      // Printed because the processor time of a long run is its main result.
+      // This is printed because the processor time of a long run is its main result.
       process.stderr.write(
         `A week at 104 Hz: ${samples} samples in ${(user / 1e6).toFixed(0)} s of processor time\n`,
       );

@@ -9,7 +9,7 @@ import { type I2cBusModule, loadI2cBus, openLinuxBus } from '../../../src/lib/se
 const errno = (code: string) =>
   Object.assign(new Error(`${code}: , readI2cBlock`), { code, syscall: 'readI2cBlock' });
 
-/** The used part of i2c-bus 5.2.3, with its limits and its behavior. */
+/** The part of i2c-bus 5.2.3 that we use, with its limits and behavior. */
 class FakeModule implements I2cBusModule {
   opened = 0;
   closed = 0;

@@ -122,7 +122,7 @@ describe('The LIS3MDL on a bus', () => {
       .flatMap(({ values, count }) =>
         Array.from({ length: count }, (_, i) => Math.abs(values[9 * i]! - values[9 * i + 6]!)),
       );
-    // The distance that the signal moves within two periods of 80 Hz.
+    // How far the signal moves within two periods of 80 Hz.
     expect(Math.max(...off)).toBeLessThan(0.9 * 2 * Math.PI * 0.2 * 0.025 + 0.002);
     const times = timesOf(batches);
     expect(times.every((time, i) => i === 0 || time > times[i - 1]!)).toBe(true);

@@ -74,8 +74,8 @@ describe('The LSM6DS3TR-C codecs', () => {
 });
 
 describe('The FIFO pattern', () => {
-  // Gyroscope, accelerometer, external sensor, time: each has a sample every so many ticks, as in the examples of
-  // AN5130.
+  // The gyroscope, accelerometer, external sensor and time each have a sample every given number of ticks, as in
+  // the examples of AN5130.
   it.each([
     ['the accelerometer alone', [0, 1, 0, 0], 3, [[1]]],
     ['both', [1, 1, 0, 0], 6, [[0, 1]]],

@@ -140,7 +140,7 @@ describe('A faulty LSM6DS3TR-C', () => {
     ['a bus that gets stuck midway', 0, (bus: SimulatedBus) => bus.stickNext(1, 4)],
     ['missing acknowledgments for a while', 0, (bus: SimulatedBus) => bus.chip('lsm6ds3tr-c').nackNext(6)],
   ])('keeps its axes aligned, and its missing samples counted, after %s', async (_, least, fault) => {
-    // The chip is not in step with the reader, as no real chip is.
+    // Like any real chip, this one is not in step with the reader.
     const odrError = 1.007;
     const signal = numbered(104 * odrError);
     const { source, bus } = await open('?range=16', { signal, noise: false, odrError });

@@ -10,7 +10,7 @@ import { simulatedBus } from '../../../src/lib/sensor/i2c/simulated-bus.js';
 import { type Signal, still } from '../../../src/lib/sensor/i2c/simulated-chip.js';
 import { countOf, lostOf, take, testClock, timesOf, url } from './support.js';
 
-/** Each chip with its rate and the length of its buffer in seconds. */
+/** Each chip, with its rate and the length of its buffer in seconds. */
 const chips = [
   { driver: lsm6dsox, query: 'rate=104&gyro=2000', rateHz: 104, buffer: 256 / 104 },
   { driver: lsm6dsox, query: 'rate=1667&gyro=off', rateHz: 1667, buffer: 512 / 1667 },
@@ -20,7 +20,7 @@ const chips = [
   { driver: adxl345, query: 'rate=800&range=2', rateHz: 800, buffer: 0.04 },
 ] as const;
 
-/** A position in which every axis has a distinct value. */
+/** A position where every axis has a distinct value. */
 const pose: Signal = (_seconds, world) => {
   Object.assign(world, { ax: 0.1, ay: -0.2, az: 0.9, gx: 10, gy: -20, gz: 30 });
 };
@@ -66,7 +66,7 @@ for (const { driver, query, rateHz, buffer } of chips) {
       expect(source.faults).toMatchObject({ overruns: 1, reconnects: 0 });
       const passed = timesOf(batches).at(-1)! - timesOf(batches)[0]!;
       const due = (passed * rateHz) / 1000 + 1;
-      // The tolerance results from an uncertainty of one period at either end.
+      // The tolerance results from the uncertainty of one period at either end.
       expect(Math.abs(countOf(batches) + lostOf(batches) - due)).toBeLessThanOrEqual(3);
       expect(lostOf(batches)).toBeGreaterThan(2 * buffer * rateHz);
       batches = [(await iterator.next()).value];
@@ -82,7 +82,7 @@ for (const { driver, query, rateHz, buffer } of chips) {
       await iterator.next();
       expect(source.faults).toEqual({ overruns: 0, retries: 2, reconnects: 0 });
       chip.unplug();
-      // The chip is plugged in again after some simulated time.
+      // The chip is plugged back in after some simulated time.
       const { sleep } = clock;
       let slept = 0;
       clock.sleep = async (ms, signal) => {
@@ -123,7 +123,7 @@ for (const { driver, query, rateHz, buffer } of chips) {
 }
 
 describe('a chip that fails its self-test', () => {
-  /** A strong push: whatever the self-test adds, the outputs stay at their limit. */
+  /** A strong push, during which the outputs stay at their limit, whatever the self-test adds. */
   const thrown: Signal = (seconds, world) => {
     world.ax = 100 * seconds;
   };

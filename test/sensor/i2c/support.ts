@@ -32,7 +32,7 @@ export function testClock(startMs = Date.UTC(2026, 0, 1)): TestClock {
 
 export const url = (text: string) => parseSensorUrl(text);
 
-/** The first batches of a source, until they contain the given number of samples. */
+/** Returns the first batches of a source, until they contain the given number of samples. */
 export async function take(source: AsyncIterable<SampleBatch>, samples: number): Promise<SampleBatch[]> {
   const batches: SampleBatch[] = [];
   let count = 0;

@@ -23,7 +23,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** A substitute for arecord. */
+/** Creates a substitute for arecord. */
 async function program(script: string): Promise<string> {
   const path = join(folder, 'arecord');
   await writeFile(path, `#!${process.execPath}\n${script}`);
@@ -31,7 +31,7 @@ async function program(script: string): Promise<string> {
   return path;
 }
 
-/** A sine of 1 kHz at half of full scale, in chunks that split frames, at the pace of the machine's clock. */
+/** A 1 kHz sine at half of full scale, in chunks that split frames, at the pace of the machine's clock. */
 const sine = `
 const rate = Number(process.argv[process.argv.indexOf('-r') + 1]);
 const frames = rate / 20;

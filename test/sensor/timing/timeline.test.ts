@@ -97,7 +97,7 @@ describe('Sample times of a free-running sensor', () => {
     for (let i = 0; i < 40; i++) {
       clock.pass(250);
       const now = clock.monotonic();
-      // Every second read leaves 5 of its 25 samples, and the read after it includes them.
+      // Every second read leaves 5 of its 25 samples to the next read.
       const left = i % 2 === 0 ? 5 : 0;
       const count = i % 2 === 0 ? 20 : 30;
       all.push(...timeline.place({ count, left, askedMs: [now, now], broken: false }).times);

@@ -63,7 +63,7 @@ describe('JPEG frames', () => {
       noise(2).jpeg({ progressive: true }).toBuffer(),
       noise(3).jpeg({ quality: 100, chromaSubsampling: '4:4:4' }).toBuffer(),
     ]);
-    // An APP1 segment that contains a whole JPEG, as cameras embed thumbnails.
+    // An APP1 segment that contains a whole JPEG, like the thumbnails that cameras embed.
     const [first] = frames as [Buffer];
     const head = Buffer.from([0xff, 0xe1, 0, 0]);
     head.writeUInt16BE(first.length + 2, 2);

@@ -24,7 +24,7 @@ function bars(pixels: 'yuv420p' | 'rgb24'): Buffer {
   return stdout;
 }
 
-/** Puts a program with this name on the PATH that outputs frames as libcamera's does, and records its arguments. */
+/** Puts a program with this name on the PATH that outputs frames like libcamera's, and records its arguments. */
 async function pretend(name: string): Promise<void> {
   const ffmpeg = `exec ffmpeg -loglevel error -re -f lavfi -i ${source}`;
   const script = `echo "$*" > "${dir}/called"

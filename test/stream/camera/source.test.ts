@@ -11,7 +11,7 @@ import { openSource } from '../../../src/lib/stream/open.js';
 let dir: string;
 const path = process.env.PATH;
 
-/** Puts a program named ffmpeg on the PATH before any real one; its frames come from the file frame.jpg. */
+/** Puts a program named ffmpeg on the PATH before any real one. Its frames come from the file frame.jpg. */
 async function pretend(script: string): Promise<void> {
   await writeFile(join(dir, 'ffmpeg'), `#!/bin/sh\ncd "${dir}"\n${script}\n`);
   await chmod(join(dir, 'ffmpeg'), 0o755);

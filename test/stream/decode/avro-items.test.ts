@@ -20,7 +20,7 @@ describe('the items of an Avro payload', () => {
     for (let n = 0; n < 300; n++) {
       const bytes = type.toBuffer(type.random());
       expect(() => requireItems(type, bytes)).not.toThrow();
-      // The whole payload was checked: one byte less is too short.
+      // The whole payload was checked, because one byte less is too short.
       expect(() => requireItems(type, bytes.subarray(0, -1))).toThrow('the data ends too early');
     }
   });

@@ -9,7 +9,7 @@ const scanned = (text: string | Buffer) => {
   return scan(bytes, 2, bytes.length - 3);
 };
 
-/** The fields as the full parser reads them. @throws SyntaxError */
+/** The fields as read by the full parser. @throws SyntaxError */
 function parsed(text: string): object {
   const whole = JSON.parse(text) as Record<string, unknown>;
   return Object.fromEntries(

@@ -95,7 +95,7 @@ const message: Message = {
   source: 'test:',
 };
 
-/** The outcome as text, so that -0, prototypes and the library's marks on arrays make no difference. */
+/** Returns the outcome as text, so that -0, prototypes and the library's marks on arrays make no difference. */
 async function outcome(run: () => unknown): Promise<string> {
   try {
     const value = await run();
@@ -115,7 +115,7 @@ describe('simple expressions', () => {
         try {
           parsed = parse(text);
         } catch {
-          return; // Invalid expressions are skipped, such as a number as a step.
+          return; // Invalid expressions, such as a number as a step, are skipped.
         }
         const ours = compileExpression(text);
         all++;
@@ -124,8 +124,8 @@ describe('simple expressions', () => {
         const wanted = await outcome(() => evaluateByLibrary(parsed, text, message, value));
         expect(got, text).toBe(wanted);
       }),
-      // The default time limit stops long shrinking and reports the failure as it is; the test's own limit allows for
-      // slow machines.
+      // The default time limit ends a long shrinking phase and reports the failure as it is. The test's own limit
+      // allows for slow machines.
       { numRuns: runs(30_000, 600) },
     );
     expect(simple).toBeGreaterThan(all / 3);

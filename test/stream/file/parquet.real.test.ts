@@ -6,7 +6,7 @@ import { openSink } from '../../../src/lib/stream/open.js';
 import { runProgram } from '../../support/programs.js';
 import { describeReal, python } from '../../support/real.js';
 
-/** The schema and rows that pyarrow reads. */
+/** Returns the schema and rows that pyarrow reads. */
 async function pyarrow(
   ...files: string[]
 ): Promise<{ schema: Record<string, string>; rows: Record<string, unknown>[] }[]> {

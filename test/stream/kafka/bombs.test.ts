@@ -8,7 +8,7 @@ const packed = ['snappy', 'lz4', 'zstd'] as const;
 const fetched = { topic: 'a', partition: 0, errorCode: 0, end: 1, aborted: [] };
 const gibibyte = 1024 * 1024 * 1024;
 
-/** Each is as small as its format permits. */
+/** Each bomb is as small as its format permits. */
 const bombs: Record<string, [format: (typeof packed)[number], bytes: Buffer]> = {
   'snappy that claims 4 GB': ['snappy', Buffer.from('ffffffff0f00', 'hex')],
   'Java snappy with 300 blocks that claim 2 MB each': [

@@ -31,7 +31,7 @@ async function writeAll(topic: string, query = ''): Promise<void> {
     }));
     under.push(sink.write(batch));
     if (under.length >= 5) await under.shift();
-    // Spreads the writes over the whole time of the outages.
+    // Spreads the writes over the entire duration of the outages.
     await delay((3000 * kills) / (total / 100));
   }
   await Promise.all(under);

@@ -9,7 +9,7 @@ import { describeReal } from '../../support/real.js';
 let broker: KafkaBroker;
 let url: string;
 
-/** All messages currently in a topic, as our reader returns them. */
+/** Returns all messages currently in a topic, as read by our reader. */
 async function all(topic: string, query = ''): Promise<Message[]> {
   const source = await openSource(`${url}/${topic}?from=beginning&until=end${query}`);
   const messages: Message[] = [];
@@ -281,7 +281,8 @@ describeReal('kafka', 'a Kafka stream with a real broker', () => {
     };
     const before = held();
     const source = await openSource(`${url}/flood?from=beginning&until=end`);
-    // Messages are fetched ahead up to a limit; after that, nothing is fetched however long the reader waits.
+    // Messages are fetched ahead up to a limit. After that, nothing is fetched, no matter how long the reader
+    // waits.
     const grown = async () => {
       const then = held();
       await delay(500);

@@ -35,12 +35,12 @@ const record = fc.record({
     fc.nat(20_000).map((length) => Buffer.alloc(length, 7)),
   ),
   key: fc.option(bytes(40), { nil: null }),
-  // kafkajs keeps headers in an object, so it cannot read names that every object has.
+  // kafkajs keeps headers in an object, so it cannot read the names of members that every object has.
   headers: headers.filter((all) => all.every(([name]) => !(name in {}))),
   time: fc.integer({ min: base - 2 ** 40, max: base }),
 });
 const recordsOfAny = fc.array(record, { minLength: 1, maxLength: 30 });
-// Codes 0 (none) and 1 (gzip) are the only ones built into kafkajs.
+// The codecs 0 (none) and 1 (gzip) are the only ones built into kafkajs.
 const codec = fc.constantFrom(['none', 0] as const, ['gzip', 1] as const);
 const hex = (found: Uint8Array | null) => found && Buffer.from(found).toString('hex');
 const plain = (all: readonly (readonly [string, string | Uint8Array])[] = []) =>

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { KafkaProducer, murmur2 } from '../../../src/lib/stream/kafka/sink.js';
 import { type FakeKafka, fakeKafka } from '../../support/fake-kafka.js';
 
-/** One key for each of two partitions. */
+/** A key for each of two partitions. */
 const keys = [0, 1].map((partition) => {
   for (let at = 0; ; at++) {
     const key = Buffer.from(`${at}`);

@@ -14,13 +14,13 @@ vi.mock('../../../src/lib/stream/kafka/connect.js', () => ({ connectCluster: asy
 const total = 40;
 const producer = { id: -1n, epoch: -1, sequence: -1 };
 
-/** Partitions with `total` records each; a response has one record for each requested partition. */
+/** Partitions with `total` records each. A response contains one record for each requested partition. */
 function fakeCluster(leaders: readonly number[], says: (node: number, partition: number) => Promise<number>) {
   const under = new Map<number, number>();
   const seen = { most: 0 };
   const fetch = async (node: number, request: Buffer): Promise<FetchedPartition[]> => {
     const reader = new ByteReader(request);
-    // Skips the replica, times, sizes, isolation level and session.
+    // Skips the replica, the times, the sizes, the isolation level and the session.
     reader.at = 25;
     const [topic] = reader.array(() => ({
       name: reader.string(),

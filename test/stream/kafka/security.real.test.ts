@@ -13,7 +13,7 @@ let broker: KafkaBroker;
 let ca: string;
 let client: { cert: string; key: string };
 
-/** Creates a CA, and certificates signed by it for 127.0.0.1 and for a client, with openssl. */
+/** Uses openssl to create a CA, and certificates signed by it for 127.0.0.1 and for a client. */
 async function makeCertificates(): Promise<void> {
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
   const request = ['req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];

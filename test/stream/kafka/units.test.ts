@@ -31,7 +31,7 @@ describe('Kafka integers and checksums', () => {
     expect(() => new ByteReader(Buffer.from([0x80])).varint()).toThrow(RangeError);
   });
 
-  // RFC 3720, appendix B.4, and the usual check value of 123456789.
+  // From RFC 3720, appendix B.4, and the usual check value for 123456789.
   it.each([
     [Buffer.alloc(32), 0x8a9136aa],
     [Buffer.alloc(32, 0xff), 0x62a8ab43],
@@ -93,7 +93,7 @@ it('a batch header that claims too many records causes no memory allocation', as
     1_800_000_000_000,
   );
   const header = { ...batchHeader(bytes, 0)!, records: 500_000_000 };
-  // This once allocated four gigabytes.
+  // Previously, this allocated four gigabytes.
   expect(() => payloadsOf(bytes.subarray(61), header, 0)).toThrow('fewer records than its header states');
 });
 

@@ -12,7 +12,7 @@ it('an MQTT source with a full queue closes while the broker is still sending', 
     ...Array.from({ length: 200 }, (_, n) => flood(broker, n)),
   ])) as [IteratorResult<readonly unknown[]>];
   expect(first.value).toHaveLength(1);
-  // This once looped forever, because a queue that has ended is never full and never accepts anything.
+  // Previously, this looped forever, because a queue that has ended is never full but never accepts anything.
   await source.close();
   await broker.close();
 }, 15_000);

@@ -5,7 +5,10 @@ import { Frames } from '../../../src/lib/stream/mqtt/packets.js';
 // mqtt.js's codec, an independent implementation, reads what we send.
 const peer = createRequire(createRequire(import.meta.url).resolve('mqtt'))('mqtt-packet');
 
-/** Sent packets in short form: `p1 a` = PUBLISH of `a` with id 1, `P1 a` = with DUP, `r1` = PUBREL. */
+/**
+ * A wire that shows sent packets in a short form: `p1 a` = PUBLISH of `a` with id 1, `P1 a` = the same with
+ * DUP, `r1` = PUBREL.
+ */
 export interface FakeWire extends Wire {
   sent: string[];
   open: boolean;
@@ -14,7 +17,7 @@ export interface FakeWire extends Wire {
   answer(name: 'puback' | 'pubrec' | 'pubcomp', id: number, reason?: number): void;
   /** Signals that the system has accepted the bytes. */
   handOver(): void;
-  /** Packets sent since the last call. */
+  /** Returns the packets sent since the last call. */
   take(): string[];
 }
 

@@ -29,7 +29,7 @@ it('an MQTT client reads packets sent after DISCONNECT to the end, without respo
   let toldAll = false;
   const { heard, url } = await broker(2, async ({ cmd }, say, socket) => {
     if (cmd !== 'disconnect') return;
-    // Reactions to acknowledgments that the broker had not processed earlier.
+    // The reactions to acknowledgments that the broker had not processed earlier.
     for (let id = 1; id <= total; id++) {
       say({ cmd: 'pubrel', messageId: id, qos: 1 });
       if (id % 100 === 0) await delay(20);

@@ -5,14 +5,17 @@ import { runCli } from '../../support/cli.js';
 
 const connack = Buffer.from([0x20, 2, 0, 0]);
 const suback = (id: number) => Buffer.from([0x90, 3, id >> 8, id & 0xff, 1]);
-/** A PUBLISH packet at QoS 1: topic, packet id, payload. */
+/** A PUBLISH packet at QoS 1, with its topic, packet id and payload. */
 const publish = (topic: number[], id: number) =>
   Buffer.from([0x32, topic.length + 5, 0, topic.length, ...topic, id >> 8, id & 0xff, 0x78]);
 
 let server: Server | undefined;
 afterEach(() => server?.close());
 
-/** An MQTT 3.1.1 broker whose first subscriber gets an invalid packet and each later one a valid message. */
+/**
+ * Starts an MQTT 3.1.1 broker that sends an invalid packet to its first subscriber and a valid message to
+ * each later one.
+ */
 async function brokerThatSends(invalid: Buffer): Promise<string> {
   let subscriptions = 0;
   server = createServer((socket) => {

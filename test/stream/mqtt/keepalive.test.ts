@@ -14,7 +14,7 @@ afterEach(() => {
 const connack = Buffer.from([0x20, 2, 0, 0]);
 const publish = Buffer.from([0x30, 4, 0, 1, 0x74, 0x78]);
 
-/** A connection whose outbox is full, and the times of its pings in seconds. */
+/** Opens a connection whose outbox is full, and records the times of its pings in seconds. */
 async function heldConnection(keepalive: number) {
   const socket = new PassThrough();
   const pings: number[] = [];
@@ -41,7 +41,7 @@ async function heldConnection(keepalive: number) {
   return { pings, stream, release: () => wire?.release() };
 }
 
-// mqtt.js closes a connection 1.5 keep-alives after the last packet it sent, and the broker may do so, too.
+// mqtt.js closes a connection 1.5 keep-alives after the last packet it sent, and so may the broker.
 it.each([5, 60])(
   'an MQTT client pings on a blocked connection well within a keep-alive of %i s',
   async (keepalive) => {

@@ -85,7 +85,7 @@ describeReal('mosquitto', 'the MQTT client with a real Mosquitto', () => {
       await killed;
       await written;
       await expect.poll(() => states, { timeout: 10_000 }).toContain('connected');
-      // An acknowledged write is lost with a broker that persists nothing, so a later message marks the end.
+      // A broker that persists nothing loses acknowledged writes, so a later message marks the end.
       await delay(200);
       await sink.write([{ topic: 't', payload: Buffer.from(`end ${round}`) }]);
       for await (const { message, ack } of deliveriesOf(source)) {

@@ -25,7 +25,7 @@ function lose(wire: FakeWire): void {
 }
 const messages = (qos: 0 | 1 | 2, ...payloads: string[]) =>
   payloads.map((payload) => ({ topic: 't', payload: Buffer.from(payload), qos }));
-/** The result of a write, once it has one. */
+/** The result of a write, once there is one. */
 function ending(written: Promise<void>): { now?: string } {
   const end: { now?: string } = {};
   written.then(
@@ -133,7 +133,7 @@ describe('the outbox of an MQTT sink', () => {
     lose(first);
     const second = connected({ receiveMaximum: 1 }, true);
     expect(second.take()).toEqual(['r1', 'r2']);
-    // The broker no longer knows the id: it received our PUBREL, and its PUBCOMP was lost (0x92).
+    // The broker no longer knows the id (0x92), because it received our PUBREL but its PUBCOMP was lost.
     second.answer('pubcomp', 1, 0x92);
     second.answer('pubcomp', 2);
     expect(second.take()).toEqual(['P3 c']);
@@ -262,7 +262,7 @@ describe('the outbox of an MQTT sink', () => {
         while (frames.next()) {
           const { buffer, from, to } = frames;
           const topicEnd = from + 2 + buffer.readUInt16BE(from);
-          // Packet id, length of the properties, and the property with the alias.
+          // The packet id, the length of the properties, and the property with the alias.
           const alias = buffer[topicEnd + 2] === 3 ? buffer.readUInt16BE(topicEnd + 4) : 0;
           sent.push(`${buffer.toString('utf8', from + 2, topicEnd)} ${alias}`);
           expect(to).toBeGreaterThan(topicEnd);
@@ -301,7 +301,7 @@ describe('the outbox of an MQTT sink', () => {
       lose(wire);
       outbox.over();
     };
-    // Server shutting down, then topic name invalid.
+    // First "server shutting down", then "topic name invalid".
     for (let times = 0; times < 6; times++) dismiss(139);
     await settled();
     expect(end.now).toBeUndefined();

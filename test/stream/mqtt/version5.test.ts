@@ -281,7 +281,7 @@ describe('errors of an MQTT 5 broker', () => {
     };
     await expect(sink.write(one('x'))).rejects.toMatchObject(refused);
     await expect(sink.write(one('y'))).rejects.toMatchObject(refused);
-    // The client does not take the session back.
+    // The client does not take back the session.
     expect(of('connect')).toHaveLength(1);
   });
 });

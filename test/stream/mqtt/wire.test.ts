@@ -11,7 +11,7 @@ import {
 } from '../../../src/lib/stream/mqtt/packets.js';
 import { fc } from '../../support/property.js';
 
-// mqtt.js's codec, an independent implementation: each must read the packets of the other.
+// mqtt.js's codec, an independent implementation. Each must be able to read the other's packets.
 const peer = createRequire(createRequire(import.meta.url).resolve('mqtt'))('mqtt-packet');
 
 const version = fc.constantFrom<MqttVersion>(3, 4, 5);

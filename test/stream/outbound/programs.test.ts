@@ -33,8 +33,7 @@ async function until(is: () => Promise<boolean>): Promise<void> {
 }
 
 /**
- * The process id of a child of this process, found by a word of its command line. Only Linux has these files and
- * gpioset.
+ * Returns the process id of a child of this process, found by a word of its command line. Only Linux has these files and gpioset.
  */
 async function childRunning(word: string): Promise<number> {
   for (const name of await readdir('/proc')) {
@@ -128,7 +127,7 @@ describe('a program as a sink', () => {
   });
 });
 
-/** The behavior of gpioset of libgpiod 1.6 and of 2.2 with these arguments. Each version rejects the arguments of the other one. */
+/** Substitutes for the gpioset of libgpiod 1.6 and of 2.2. Each version rejects the arguments of the other one. */
 const gpiosets = {
   1: (log: string) => `
 case "$1" in --version) echo "gpioset (libgpiod) v1.6.3"; exit 0;; esac
@@ -154,7 +153,7 @@ describe.each([1, 2] as const)('a GPIO line, set by gpioset of libgpiod %d', (ve
     expect(await levels()).toEqual(['gpiochip0 17=0']);
     await sink.write([text('{"voted":"walking"}')]);
     await sink.write([text('running')]);
-    // Only the last of several labels counts.
+    // Only the last of several labels matters.
     await sink.write([text('resting'), text('walking'), text('resting')]);
     await sink.write([text('{"voted":null,"label":null}')]);
     expect(await levels()).toEqual(['gpiochip0 17=0', 'gpiochip0 17=1', 'gpiochip0 17=0']);

@@ -9,7 +9,7 @@ export interface Heard {
   body: Buffer;
 }
 
-/** Starts an HTTP server that responds as a test specifies; `heard` contains each request. */
+/** Starts an HTTP server that responds as specified by a test; `heard` contains each request. */
 export async function startHttp(answer: (heard: Heard, response: ServerResponse, number: number) => void) {
   const heard: Heard[] = [];
   const server = createServer((request, response) => {

@@ -8,8 +8,8 @@ import { kcat, kcatWrite, startKafka } from '../../support/kafka.js';
 import { describeReal } from '../../support/real.js';
 
 /**
- * The guide's inference box: one JSON message per connection, and a response of at most 1024 bytes. It can be killed
- * and restarted.
+ * The guide's inference box, which takes one JSON message per connection and responds with at most 1024 bytes. It
+ * can be killed and restarted.
  */
 function inferenceBox() {
   const heard: string[] = [];
@@ -80,7 +80,7 @@ describeReal('kafka', 'a bridge from Kafka to an inference server', () => {
       // Apart from resent messages, the box receives each message in Kafka's order.
       const first = [...new Set(box.heard)].map((text) => JSON.parse(text).n as number);
       expect(first).toEqual(Array.from({ length: count }, (_, n) => n));
-      // Only a kill causes duplicates: at most the records in flight at that time.
+      // Only a kill causes duplicates, at most the records in flight at that time.
       expect(box.heard.length).toBeLessThanOrEqual(count + 2 * 3);
     } finally {
       await box.kill().catch(() => {});

@@ -12,7 +12,10 @@ afterEach(async () => {
 });
 const message = (payload: string) => ({ topic: 't', payload: Buffer.from(payload) });
 
-/** Acts like the guide's inference box: it responds to one JSON message per connection, and does not close it. */
+/**
+ * Acts like the guide's inference box, which responds to one JSON message per connection but does not close the
+ * connection.
+ */
 async function box(
   answer: (text: string) => string | undefined = () => 'inference value from the edge tpu = 0.9',
 ) {

@@ -9,7 +9,7 @@ afterEach(async () => {
   for (const end of ending.splice(0).reverse()) await end();
 });
 
-/** The part of the Bot API that the sink uses. */
+/** Implements the part of the Bot API that the sink uses. */
 async function bot(...outcomes: { status: number; body: object }[]) {
   const server = await startHttp((_, response, number) => {
     const { status, body } = outcomes[number - 1] ?? { status: 200, body: { ok: true, result: {} } };
@@ -47,7 +47,7 @@ describe('a Telegram bot', () => {
     await sink.write([message(png, 'faces')]);
     await sink.close();
     expect(heard[0]!.path).toBe(`/bot${token}/sendPhoto`);
-    // Read with a third-party form parser.
+    // The form is read with an independent parser.
     const form = await new Response(new Uint8Array(heard[0]!.body), {
       headers: { 'content-type': heard[0]!.headers['content-type']! },
     }).formData();

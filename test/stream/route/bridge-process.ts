@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { root } from '../../support/cli.js';
 
-/** A bridge in a separate process, so that a test can kill it. */
+/** A bridge in a separate process, which a test can kill. */
 export interface BridgeProcess {
   /** Resolves when the bridge is running. */
   ready: Promise<void>;

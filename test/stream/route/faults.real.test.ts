@@ -34,7 +34,7 @@ afterAll(async () => {
   for (const stop of stops.reverse()) await stop();
 });
 
-/** Publishes with mqtt.js at QoS 1: acknowledged messages have arrived, whatever happens to the broker. */
+/** Publishes with mqtt.js at QoS 1, so that acknowledged messages have arrived, whatever happens to the broker. */
 async function publish(port: number, topic: string, count: number, perSecond: number): Promise<void> {
   const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, {
     clientId: `p-${topic}`,
@@ -51,8 +51,8 @@ async function publish(port: number, topic: string, count: number, perSecond: nu
 }
 
 /**
- * The numbers in a topic, in order, once `count` different ones have arrived or after two minutes. Read with kcat,
- * because a consumer group would first have to join.
+ * Returns the numbers in a topic, in order, once `count` different ones have arrived or after two minutes. They
+ * are read with kcat, because a consumer group would first have to join.
  */
 async function kafkaValues(address: string, topic: string, count: number): Promise<number[]> {
   for (const deadline = Date.now() + 120_000; ; await delay(250)) {
@@ -165,7 +165,8 @@ describeReal('mosquitto', 'bridges in one group', () => {
         .toBe(true);
       await first.end('SIGKILL');
       await send(200, 400);
-      // Mosquitto gives the messages of the killed member's session to it when it returns, or to the other one.
+      // Mosquitto delivers the messages in the killed member's session either to that member when it returns, or
+      // to the other one.
       await start('b1').ready;
       await expect
         .poll(async () => new Set([...(await stored('b1')), ...(await stored('b2'))]).size, {

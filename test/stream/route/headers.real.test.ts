@@ -9,7 +9,7 @@ import { type Mosquitto, startMosquitto } from '../../support/mosquitto.js';
 import { type NatsServer, natsClient, startNats } from '../../support/nats.js';
 import { describeReal } from '../../support/real.js';
 
-/** Each of MQTT 5's own properties, and the values that one of the brokers cannot carry. */
+/** Headers for each of MQTT 5's own properties, and with the values that one of the brokers cannot carry. */
 const headers: Header[] = [
   ['unit', 'C'],
   ['unit', 'K'],
