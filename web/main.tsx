@@ -8,7 +8,8 @@ import './style/main.css';
 const root = document.getElementById('app');
 if (root) {
   render(<App />, root);
-  // Preloads the page's file while the session is checked; the page itself reports if the file does not arrive.
+  // Preloads the page's file while the session is checked. If the file cannot be loaded, the page itself
+  // reports it.
   pageOf(route.value.parts)
     ?.load()
     .catch(() => undefined);

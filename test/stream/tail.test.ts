@@ -256,7 +256,7 @@ describe('stream record and replay', () => {
     await expect.poll(openFiles).toEqual([]);
   });
 
-  /** Open files in this test's folder, on systems that list them. */
+  /** Returns the open files in this test's folder, on systems that list them. */
   function openFiles(): string[] {
     const handles = existsSync('/proc/self/fd') ? readdirSync('/proc/self/fd') : [];
     const open = handles.flatMap((fd) => {

@@ -15,7 +15,7 @@ async function alone<T>(body: () => Promise<T>): Promise<T> {
   return turn;
 }
 
-/** Runs a command as a user would type it, with its defaults: its resets have no effect on a line without DTR and RTS. */
+/** Runs a command as a user would type it, with its defaults. Its resets have no effect on a line without DTR and RTS. */
 async function session(target: Target, command: readonly string[]): Promise<CliResult> {
   const args = [
     ...[...command, '--port', target.port],
@@ -46,7 +46,7 @@ export const aiotTool: FlashTool = {
     const { chip, mac } = await done(target, ['board', 'info']);
     return { chip: String(chip), mac: String(mac) };
   },
-  /** The command compresses if, and only if, it uses the stub; for the other combinations, the loader is called directly. */
+  /** The command compresses if and only if it uses the stub; for the other combinations, the loader is called directly. */
   async write(target, offset, file, compress) {
     if (compress !== target.stub) return writeByLoader(target, offset, file, compress);
     const { verified } = await done(target, [

@@ -23,7 +23,7 @@ export function tableRows(count: number, seed = 1): number[][] {
   return Array.from({ length: count }, () => mean.map((m, i) => m + deviation[i]! * gaussian(random)));
 }
 
-/** Inputs of the network: standardized rows. */
+/** Returns a standardized row, as the network's input. */
 export const standardized = (row: number[]) =>
   Float32Array.from(row, (x, i) => (x - mean[i]!) / deviation[i]!);
 
@@ -39,7 +39,10 @@ const answers: Record<AnswerSpec['kind'], { spec: AnswerSpec; outputs: number; c
 };
 export const answerKinds = Object.keys(answers) as AnswerSpec['kind'][];
 
-/** An untrained float model over the columns, with the output layer that this kind of prediction needs. */
+/**
+ * An untrained float model with the columns as inputs, and with the output layer that this kind of prediction
+ * needs.
+ */
 export function tableNetwork(kind: AnswerSpec['kind'], seed = 3): Graph {
   const network = new FloatNetwork(seededRandom(seed));
   const input = network.float([1, columns.length]);
@@ -50,7 +53,7 @@ export function tableNetwork(kind: AnswerSpec['kind'], seed = 3): Graph {
   return network.graph(input, last);
 }
 
-/** Settings that quantize a model to each mode. */
+/** Settings for quantizing a model in each mode. */
 const settings: Record<NetworkMode, QuantizeSettings> = {
   float32: { mode: 'float32' },
   float16: { mode: 'float16' },
@@ -60,7 +63,7 @@ const settings: Record<NetworkMode, QuantizeSettings> = {
   mixed: { mode: 'int8', kinds: new Map([[1, 'float32']]) },
 };
 
-/** A bundle of a table's model: window 1, rows unchanged. */
+/** A bundle with a table's model, which has windows of one unchanged row. */
 export function tableBundle(
   kind: AnswerSpec['kind'],
   mode: NetworkMode,

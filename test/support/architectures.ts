@@ -94,7 +94,7 @@ export const architectures = {
     return n.dense(n.concatenation(parts, 1), n.integer(2, 5));
   }),
   sequence: build((n) => {
-    // Keras' Dense on time steps, a batch norm after a ReLU, then global pooling.
+    // Keras's Dense on time steps, a batch norm after a ReLU, and global pooling.
     const [time, channels] = [n.integer(6, 12), n.integer(3, 8)];
     const x = n.dense(n.float([1, time, n.integer(2, 5)]), channels, 'relu', true);
     const normed = n.binary('ADD', n.binary('MUL', x, n.values([channels], 1)), n.values([channels], 0.5));
@@ -103,10 +103,13 @@ export const architectures = {
   }),
 } satisfies Record<string, (random: Random) => Graph>;
 
-/** Models with several inputs or outputs, by kind. They run everywhere except on devices, whose bundles have one of each. */
+/**
+ * Models with several inputs or outputs, by kind. They run everywhere except on devices, whose bundles have one input and
+ * one output.
+ */
 export const severalEnds = {
   twoHeads: (random: Random): Graph => {
-    // Separable convolutions with a class and a position as outputs, as detectors have.
+    // Separable convolutions with a class and a position as outputs, like those of detectors.
     const n = new Network(random);
     const x = n.float([1, n.integer(6, 9), n.integer(6, 9), n.integer(1, 3)]);
     let y = n.convolution(x, n.integer(4, 6), { filter: [3, 3], stride: [2, 2], padding: 'same' }, 'relu6');
@@ -123,7 +126,8 @@ export const severalEnds = {
     return n.graph([features, window], n.unary(n.dense(joined, 1), 'LOGISTIC'));
   },
   innerOutput: (random: Random): Graph => {
-    // Two inputs and three outputs, one of which other operators also read, and one has another shape of it.
+    // Two inputs and three outputs, one of which is also read by other operators, and one of which is the same with
+    // another shape.
     const n = new Network(random);
     const [a, b] = [n.float([1, 6]), n.float([1, 6])];
     const sum = n.binary('ADD', n.dense(a, 6, 'relu'), n.dense(b, 6));
@@ -180,7 +184,7 @@ function activated(n: FloatNetwork, x: number): number {
   return how === 'LEAKY_RELU' ? n.leakyRelu(x, 0.1) : n.unary(x, how);
 }
 
-/** Number of values in one run: of all inputs, one after another. */
+/** Number of values in one run, which contains all inputs, one after another. */
 export function inputSize({ inputs, tensors }: Graph): number {
   return inputs.reduce((sum, index) => sum + elementCount(tensors[index]!.shape), 0);
 }

@@ -47,13 +47,13 @@ export type Fault =
 
 export interface ArgoServer {
   url: string;
-  /** Received calls as `METHOD path`, in order. */
+  /** The received calls as `METHOD path`, in order. */
   calls: string[];
   templates: Map<string, Object_>;
   workflows: Map<string, Workflow>;
-  /** Applies to the next call whose `METHOD path` contains the text. */
+  /** Applies the fault to the next call whose `METHOD path` contains the text. */
   fail(call: string, fault: Fault): void;
-  /** Streams of events end silently after this many events. */
+  /** Number of events after which streams of events end silently. */
   cutAfter: number | null;
   /** Delay before each response, ms. */
   slowMs: number;
@@ -73,7 +73,7 @@ export interface ArgoServerOptions {
   program?: string;
 }
 
-/** gRPC's codes with the status that the gateway maps them to. */
+/** gRPC codes, with the status that the gateway maps them to. */
 const errors = {
   malformed: [400, 3],
   unknown: [404, 5],
@@ -325,7 +325,7 @@ function nodeOf(
   };
 }
 
-/** The controller's record of a step: a step with retries is a node above those of its attempts. */
+/** Stores the controller's record of a step. A step with retries is a node above those of its attempts. */
 function put(workflow: Workflow, template: Template, { phase, attempt, exit, parameters }: StepNews): void {
   const { nodes } = workflow.status;
   const { name } = workflow.metadata;
@@ -352,7 +352,7 @@ function put(workflow: Workflow, template: Template, { phase, attempt, exit, par
   }
 }
 
-/** FNV-1a of 32 bits, as in names of nodes and pods. */
+/** 32-bit FNV-1a, as in the names of nodes and pods. */
 function hashOf(text: string): number {
   let hash = 0x811c9dc5;
   for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;

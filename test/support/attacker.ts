@@ -29,15 +29,15 @@ export type Answer = (res: ServerResponse) => void | Promise<void>;
 /** An attack on a device: the request sent to it and the content served for that request. */
 export interface Attempt {
   desired: Desired;
-  /** Path → content that the mirror serves there. Content of all other paths comes from the registry. */
+  /** Responses that the mirror serves, by path. Content at all other paths comes from the registry. */
   serve?: Record<string, Answer>;
   /** Checks that the device skips. */
   unchecked?: readonly UpdateCheck[];
-  /** Blank by default. */
+  /** The device's flash; blank by default. */
   flash?: Flash;
   trustMemory?: TrustMemory;
   clock?: Clock;
-  /** Properties in which the device differs from the default. */
+  /** Properties of the device that differ from the default. */
   identity?: Partial<DeviceIdentity>;
 }
 
@@ -62,13 +62,13 @@ export interface Forged {
   envelope: Envelope;
   bytes: Uint8Array;
   desired: Desired;
-  /** Manifest and bytes, as served by a mirror. */
+  /** The manifest and bytes, as served by a mirror. */
   serve: Record<string, Answer>;
 }
 
 let rollouts = 0;
 
-/** A manifest for these bytes signed by this key, the request for it, and the paths that serve both. */
+/** Creates a manifest for these bytes signed with this key, the request for it, and the paths that serve both. */
 export function forged(bytes: Uint8Array, key: string, changes: Partial<UnsignedManifest> = {}): Forged {
   const sequence = changes.sequence ?? 1;
   const manifest: UnsignedManifest = {
@@ -135,7 +135,7 @@ export async function openLab() {
     identity,
     /** The folder of the device's identity. */
     folder: out,
-    /** Content that the mirror serves from now on, unless an attempt overrides it. */
+    /** Sets the content that the mirror serves from now on, unless an attempt overrides it. */
     serve(served: Record<string, Answer>) {
       serve = served;
     },

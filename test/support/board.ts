@@ -1,17 +1,15 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
-/**
- * A board of the IoT kit connected to a broker: MQTT 3.1 packets are assembled by hand, as in its firmware's library.
- */
+/** A board of the IoT kit that is connected to a broker. Its MQTT 3.1 packets are assembled by hand, as in its firmware's library. */
 export interface TestBoard {
-  /** Publishes text at QoS 0 with the NUL that the kit's payloads end with. */
+  /** Publishes a text at QoS 0, with the NUL that the kit's payloads end with. */
   send(topic: string, text: string): void;
-  /** Publishes at QoS 1 and resolves at the PUBACK. */
+  /** Publishes at QoS 1. Resolves when the PUBACK has arrived. */
   sendAcknowledged(topic: string, text: string): Promise<void>;
   /** Returns the code from the SUBACK: 0 if granted, 128 if not. */
   subscribe(filter: string): Promise<number>;
-  /** Received messages: topic and complete payload. */
+  /** The received messages, with topic and complete payload. */
   readonly received: { topic: string; payload: Buffer }[];
   /** Resolves when the connection has ended. */
   readonly closed: Promise<void>;
@@ -23,7 +21,7 @@ const text = (value: string | Buffer) => {
   return Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 255]), bytes]);
 };
 
-/** Remaining length as in section 2.1 of MQTT 3.1. */
+/** A packet with its remaining length, as in section 2.1 of MQTT 3.1. */
 function packet(header: number, ...parts: Buffer[]): Buffer {
   const body = Buffer.concat(parts);
   const length: number[] = [];
@@ -37,7 +35,8 @@ function packet(header: number, ...parts: Buffer[]): Buffer {
 }
 
 /**
- * Connects like a board: protocol `MQIsdp`, level 3, clean session, its MAC address as client id and user, a password that is not checked.
+ * Connects like a board, with protocol `MQIsdp`, level 3, a clean session, its MAC address as client id and user, and a password that is
+ * not checked.
  * @throws with the CONNACK's return code if it is not 0
  */
 export async function connectBoard(

@@ -10,7 +10,7 @@ export interface TestBroker {
   close(): Promise<void>;
 }
 
-/** Starts an in-process MQTT broker on a free loopback port; it uses TLS if options for it are given. */
+/** Starts an in-process MQTT broker on a free loopback port. It uses TLS if TLS options are given. */
 export async function startBroker(
   options: { port?: number; tls?: TlsOptions; prepare?: (aedes: Aedes) => void } = {},
 ): Promise<TestBroker> {
@@ -36,7 +36,7 @@ export async function startBroker(
   };
 }
 
-/** Retries, because a port that was free may since have become the local end of a connection. */
+/** Retries, because a port that was free may have become the local end of a connection in the meantime. */
 async function listening(server: Server, port: number): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     server.listen(port, '127.0.0.1');

@@ -18,7 +18,8 @@ const figures = {
 };
 
 /**
- * The smallest possible model: its two inputs are passed through. `seed` yields a different model of the same shape.
+ * The smallest possible model, which passes its two inputs through. Each `seed` yields a different model of the same
+ * shape.
  */
 export function tinyBundle(name = 'tiny', seed = 0): Uint8Array {
   const scale = Math.fround(0.1);
@@ -125,7 +126,7 @@ function tinyLineage(network: string, seed: number): Bundle['lineage'] {
   };
 }
 
-/** Uploads a bundle and pushes it as the next version, signed; `change` modifies the manifest first. */
+/** Uploads a bundle, and pushes it as the next version, signed. `change` modifies the manifest first. */
 export async function pushTiny(
   client: RegistryClient,
   key: string,

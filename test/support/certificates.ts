@@ -16,9 +16,9 @@ const keyAlgorithm = { name: 'ECDSA', namedCurve: 'P-256' };
 const signingAlgorithm = { name: 'ECDSA', hash: 'SHA-256' };
 
 /**
- * Creates certificates with a library instead of our own code, valid for a day: `ca` with `server` (for 127.0.0.1) and
- * `client`, and `other`, an unknown CA, with its client `stranger`. Each has NAME.crt and NAME.key.
- * @param names subjectAltName of all of them, such as `IP:127.0.0.1,DNS:localhost`
+ * Creates certificates, valid for a day, with a library instead of our own code: `ca` with `server` (for 127.0.0.1)
+ * and `client`, and `other`, an unknown CA, with its client `stranger`. For each, there is a NAME.crt and a NAME.key.
+ * @param names the subjectAltName of all certificates, such as `IP:127.0.0.1,DNS:localhost`
  */
 export async function makeCertificates(names = 'IP:127.0.0.1'): Promise<Certificates> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-certificates-'));

@@ -8,21 +8,24 @@ import { serveChip } from '../../src/lib/flash/rom/serve.js';
 import type { ChipName } from '../../src/lib/formats/esp-image/chips.js';
 import { endProgram } from './programs.js';
 
-/** A chip in download mode on a serial line without DTR and RTS: a simulated one, or a mask ROM in an emulator. */
+/**
+ * A chip in download mode on a serial line without DTR and RTS, either a simulated one or a mask ROM in an
+ * emulator.
+ */
 export interface Board {
   readonly chip: ChipName;
   /** Factory address, in lowercase with colons; null if only the chip knows it. */
   readonly mac: string | null;
   /** Path of its pty, or `socket://127.0.0.1:PORT`. */
   readonly port: string;
-  /** The complete current content of its flash. */
+  /** Returns the complete current content of its flash. */
   flash(): Promise<Uint8Array>;
   /** Brings a chip that has left its loader back into it, if nothing else can. */
   toLoader?(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A simulated chip behind a pty or a TCP port. */
+/** Starts a simulated chip behind a pty or a TCP port. */
 export async function simulatedBoard(
   options: SimulatedChipOptions,
   line: 'pty' | 'socket' = 'pty',
@@ -40,7 +43,7 @@ export async function simulatedBoard(
   };
 }
 
-/** A pty whose other end is a TCP port (socat). */
+/** Creates a pty whose other end is a TCP port, with socat. */
 export async function ptyOf(port: number): Promise<{ path: string; close(): Promise<void> }> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-pty-'));
   const link = join(folder, 'pty');

@@ -16,7 +16,7 @@ export interface CliResult {
 
 let config: Promise<Config> | undefined;
 
-/** The command file for the first words of argv, and how many words name it. */
+/** Returns the command file for the first words of argv, and how many words name it. */
 function commandFile(argv: string[]): { file: string; words: number } {
   for (const words of [3, 2, 1]) {
     const path = join(root, 'src', 'commands', ...argv.slice(0, words));

@@ -22,12 +22,12 @@ interface Making {
   sensor: { fields: string[]; rateHz: number; samples(): Iterable<number[]> };
 }
 
-/** A ramp, so that the mean of two samples identifies which samples they are. */
+/** A ramp, so that the mean of two samples identifies them. */
 function* ramp(): Generator<number[]> {
   for (let i = 0; ; i++) yield [i];
 }
 
-/** Tests for every device that is configured over the air. `make` returns a device that is not connected yet. */
+/** Tests for any device that is configured over the air. `make` returns a device that is not connected yet. */
 export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>): void {
   let own: TestPlatform;
   let device: ConfiguredDevice;
@@ -66,7 +66,7 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     const { devices, releases } = json as Deployed;
     return { code, sequence: releases[0]?.sequence, ...devices[0] };
   }
-  /** The next `count` messages from the broker, starting with the retained one. */
+  /** Returns the next `count` messages from the broker, starting with the retained one. */
   const heard = async (channel: string, count: number) => {
     const url = `${own.platform.urls.mqtts}/aiot/v1/pump-1/${channel}`;
     const source = await openSource(url, { ca: own.ca, username: 'operator', password: own.token });

@@ -10,7 +10,7 @@ export interface Outgoing {
   retain: boolean;
 }
 
-/** Injected faults: the device's sent and received messages pass through these functions. */
+/** Faults to inject. The device's sent and received messages pass through these functions. */
 export interface Fault {
   /** Returns the messages that are published instead. */
   says?(out: Outgoing): Outgoing[];
@@ -19,8 +19,8 @@ export interface Fault {
 }
 
 /**
- * A device's connection to its broker with injected faults; without a fault it behaves like that of the virtual
- * device.
+ * A device's connection to its broker with injected faults. Without a fault, it behaves like the virtual
+ * device's connection.
  */
 export function faultyLink(fault: Fault): (options: LinkOptions) => Promise<DeviceLink> {
   return async ({ identity, now, onOnline, onOffline, onMessage }) => {

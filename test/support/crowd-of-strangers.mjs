@@ -3,10 +3,9 @@ import { connect as connectTls } from 'node:tls';
 
 /**
  * Opens hostile connections to a port, as a separate process: `node crowd-of-strangers.mjs PORT KIND COUNT FIRST
- * HOSTS`.
- * KIND: silent (sends nothing), hello (a TLS hello, byte by byte), head (TLS, then a request's header, byte by byte).
- * The clients connect from HOSTS loopback addresses starting at FIRST, and reconnect when they are closed. Prints the
- * number of connections each second; ends when its input ends.
+ * HOSTS`. KIND: silent (sends nothing), hello (sends a TLS hello byte by byte), or head (uses TLS, and sends a
+ * request's header byte by byte). The clients connect from HOSTS loopback addresses starting at FIRST, and reconnect
+ * when they are closed. Prints the number of connections every second, and ends when its input ends.
  */
 const [port, kind, count, first, hosts] = process.argv
   .slice(2)

@@ -8,7 +8,8 @@ import { root } from './cli.js';
 import { type TestPlatform, testPlatform } from './platform.js';
 
 /**
- * axe as a single script, injected through the debugger, to which the page's content security policy does not apply.
+ * axe as a single script, which is injected through the debugger, because the page's content security policy does not
+ * apply to it.
  */
 const axeScript = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
@@ -27,7 +28,7 @@ export interface DashboardPage {
   troubles: string[];
 }
 
-/** A platform and a browser that displays it. */
+/** Starts a platform and a browser that displays it. */
 export async function dashboard(options: Parameters<typeof testPlatform>[0] = {}): Promise<Dashboard> {
   const platform = await testPlatform(options);
   const browser = await chromium.launch({
@@ -91,15 +92,16 @@ function axeSource(): Promise<string> {
 }
 
 /**
- * Maximum share of pixels in the small picture that may differ, and the gray difference that counts. Text and times
- * vary; positions do not.
+ * Maximum share of pixels in the small picture that may differ, and the minimum difference in gray for a pixel to be
+ * considered different. Text and times vary, but positions do not.
  */
 const [mostOther, another] = [0.03, 40];
 const width = 200;
 
 /**
- * Compares a page's appearance with a small gray reference picture: it detects misplaced elements, but not the edges
- * of a different font. A missing picture is written, and with UPDATE_SCREENS=1 all are: review them before committing.
+ * Compares a page's appearance with a small gray reference picture. This detects misplaced elements, but not the edges
+ * of a different font. A missing picture is written, and with UPDATE_SCREENS=1 all pictures are. They must be reviewed
+ * before they are committed.
  */
 export async function expectLooks(page: Page, name: string): Promise<void> {
   const { default: sharp } = await import('sharp');

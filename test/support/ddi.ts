@@ -5,16 +5,16 @@ import type { TestPlatform } from './platform.js';
 import { type Answer, type Asked, ask } from './raw-http.js';
 import { oneWave } from './rollout.js';
 
-/** A hand-written update client of a device. */
+/** A handwritten update client of a device. */
 export interface DdiClient {
   name: string;
   /** The target token of the device. */
   secret: string;
-  /** `path` is relative to the device's own base; `authorization` replaces its own token. */
+  /** Sends a request. `path` is relative to the device's base; `authorization` replaces its token. */
   call(path: string, asked?: Asked & { authorization?: string | null }): Promise<Answer>;
   /** Polls for the requested action. */
   poll(): Promise<{ _links: Partial<Record<string, { href: string }>>; config: unknown }>;
-  /** The number at the end of a link in the polled response; 0 = no such link. */
+  /** Returns the number at the end of a link in the polled response; 0 = no such link. */
   offered(link?: string): Promise<number>;
   say(path: string, execution: string, finished?: string, ...details: string[]): Promise<number>;
 }
@@ -44,7 +44,7 @@ export function clientOf(own: TestPlatform, name: string, secret: string): DdiCl
   };
 }
 
-/** Pushes a bundle, signed by the operator; resolves with the release for a rollout. */
+/** Pushes a bundle, signed by the operator. Resolves with the release for a rollout. */
 export async function pushBundle(
   { client, key }: TestPlatform,
   name: string,

@@ -2,8 +2,8 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /**
- * A substitute for Coral's compiler, which exists only for x86-64 and is not in Debian. It accepts the same arguments
- * and writes the same files and table; without `maps` it maps no operator.
+ * Creates a substitute for Coral's compiler, which exists only for x86-64 and is not in Debian. It accepts the same
+ * arguments, and writes the same files and table. Without `maps`, it maps no operator.
  */
 export async function standInCompiler(folder: string, maps = true): Promise<string> {
   await mkdir(folder, { recursive: true });

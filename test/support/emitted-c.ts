@@ -8,16 +8,16 @@ import { emitted } from '../../src/lib/model/emit/emit.js';
 
 export interface Job {
   graph: Graph;
-  /** Values of all inputs, of any number of consecutive runs. */
+  /** Values of all inputs, for any number of consecutive runs. */
   input: Int8Array;
 }
 
-/** Exactly the flags under which `--emit c` output is documented to compile. */
+/** Exactly the flags that `--emit c` output is documented to compile with. */
 export const promised = ['-std=c11', '-Wall', '-Wextra', '-Werror'];
 
 /**
- * Outputs of the emitted C of int8 models: all are compiled with the promised flags and `flags`, linked into one
- * program, and run.
+ * Returns the outputs of the C code emitted for int8 models. All of it is compiled with the promised flags and
+ * `flags`, linked into one program, and run.
  */
 export function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Int8Array[] {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-emitted-'));
@@ -28,7 +28,7 @@ export function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Int8Array[]
       for (const [path, text] of emittedC(graph, out)) writeFileSync(path, text);
       writeFileSync(join(out, 'input'), new Uint8Array(input.buffer, input.byteOffset, input.byteLength));
       const object = join(folder, `${index}.o`);
-      // Models in one program would have identical symbol names, so each gets its own.
+      // The models in one program would have identical symbol names, so each model's symbols are renamed.
       const renamed = { run: 'run', reset: 'reset', class_names: 'names' };
       const names = Object.entries(renamed).map(([own, name]) => `-Dmodel_${own}=${name}${index}`);
       compile([...promised, '-Wshadow', ...flags, '-c', join(out, 'model.c'), ...names, '-o', object]);
@@ -45,7 +45,7 @@ export function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Int8Array[]
   }
 }
 
-/** The files emitted for one model, by path. */
+/** Returns the files emitted for a model, by path. */
 export function emittedC(graph: Graph, out: string): Map<string, string> {
   return emitted('c', { out, graph, contents: writeTflite(graph), name: 'test', classes: ['a', 'b "c"'] });
 }
@@ -56,7 +56,7 @@ function compile(args: string[]): void {
 }
 
 function mainText(jobs: Job[], folder: string): string {
-  /** Places of the ends in one array, and the size of all. */
+  /** Positions of all inputs or outputs in one array, and their total size. */
   const placesOf = ({ tensors }: Graph, indices: readonly number[]) => {
     let size = 0;
     const places = indices.map((index) => {
@@ -75,7 +75,7 @@ static void call${index}(const int8_t *from, int8_t *to) { run${index}(${values.
   });
   const runs = jobs.map(({ graph }, index) => {
     const [taken, given] = [placesOf(graph, graph.inputs).size, placesOf(graph, graph.outputs).size];
-    // Variables of a first run are gone after a reset.
+    // After a reset, the variables of a first run are gone.
     const reset = hasState(graph) ? `  call${index}(input, output);\n  reset${index}();\n` : '';
     return `${reset}  run(call${index}, ${taken}, ${given}, "${join(folder, String(index))}");`;
   });

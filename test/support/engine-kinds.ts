@@ -88,7 +88,7 @@ function made(wanted: (random: Random) => Wanted): (random: Random) => Graph {
     const { graph, parameters, batchNorms } = trainable;
     const normed = batchNorms.reduce((sum, { gamma }) => sum + gamma.length, 0);
     const weights = parameters.flatMap((index) => [...(graph.tensors[index]!.data as Float32Array)]);
-    // Biases are 0 before training, but some are not here. Norms are like those of a trained model.
+    // Biases are 0 before training, but some are different here. Norms are like those of a trained model.
     const values = weights.map((value) => (value === 0 ? gaussian(random) * 0.2 : value));
     const norms = Array.from({ length: 2 * normed }, () => 0.5 + random());
     const statistics = statisticsOf(batchNorms).map(() => 0.3 + random());

@@ -40,8 +40,8 @@ function batchFor({ graph }: Trainable, loss: Loss, rows: number, random: Random
 }
 
 /**
- * Losses of several steps, the gradients of the first step (Adam's first moment is a tenth of them), and the final
- * weights.
+ * Returns the losses of several steps, the gradients of the first step (Adam's first moment is a tenth of them),
+ * and the final weights.
  */
 async function trained(
   trainable: Trainable,
@@ -62,7 +62,7 @@ async function trained(
   return { losses: told, first: first!, end, outputs };
 }
 
-/** Greatest difference, relative to the largest value. */
+/** Returns the greatest difference, relative to the greatest value. */
 function apart(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let [worst, largest] = [0, 1e-3];
   for (let i = 0; i < a.length; i++) {

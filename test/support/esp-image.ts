@@ -3,13 +3,13 @@ import { type ChipName, espChips } from '../../src/lib/formats/esp-image/chips.j
 
 export interface ImageRecipe {
   chip?: ChipName;
-  /** Load address of the first segment: in RAM for a bootloader, in mapped flash for an app. */
+  /** Load address of the first segment, which is in RAM for a bootloader and in mapped flash for an app. */
   address?: number;
   /** Bytes at the start of the first segment. */
   starts?: number[];
   /** Length of the first segment in bytes. */
   bytes?: number;
-  /** Code of the flash size; 2 = 4 MiB. */
+  /** Code for the flash size; 2 = 4 MiB. */
   sizeCode?: number;
   hash?: boolean;
   /** major · 100 + minor */

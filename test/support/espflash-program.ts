@@ -7,9 +7,9 @@ import { privateMounts } from './private-mounts.js';
 export const espflashProgram = join(import.meta.dirname, '..', '..', '.venv', 'espflash', 'bin', 'espflash');
 
 /**
- * espflash opens only serial ports that the system lists: a name in /sys/class/tty whose device is on a known bus. So
- * it runs in a private view of the file system, in which the pty replaces a device file that every system has and the
- * list contains that name.
+ * A device file that every system has. espflash only opens serial ports that the system lists, which are names in
+ * /sys/class/tty whose device is on a known bus. It therefore runs in a private view of the file system, in which the
+ * pty replaces this file, and the list contains its name.
  */
 const listed = 'full';
 const showPty = `
@@ -20,7 +20,7 @@ ln -s pnp /sys/class/tty/${listed}/device/subsystem
 shift
 exec "$@"`;
 
-/** Keeps this user's settings out of its environment. */
+/** The environment without this user's settings. */
 const environment = [`HOME=${tmpdir()}`, `XDG_CONFIG_HOME=${join(tmpdir(), 'none')}`, 'NO_COLOR=1'];
 
 /**

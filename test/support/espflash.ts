@@ -32,7 +32,7 @@ async function session(
   for (let attempt = 1; ; attempt++) {
     const result = await espflash(target.port, args);
     if (result.code === 0) return result;
-    // It waits only 50 ms for some responses, which is sometimes too short on a busy machine, so it is retried.
+    // espflash waits only 50 ms for some responses, which is sometimes too short on a busy machine, so it is retried.
     const late = /Error while connecting|Communication error/.test(result.stderr);
     const left = command === 'write-bin' && !target.stub;
     if (!late || left || attempt === 3) throw new Error(told('espflash', args, result));
@@ -58,8 +58,8 @@ export const espflashTool: FlashTool = {
   },
   /**
    * espflash always compresses with the stub and never without, so `compress` has no effect. With a ROM, it finishes with
-   * FLASH_END, which starts the program in flash. If that is not bootable, the ROM refuses, and espflash fails although
-   * everything has been written; so the contents of the flash decide.
+   * FLASH_END, which starts the program in flash. If the program is not bootable, the ROM refuses, and espflash fails although
+   * everything has been written. The contents of the flash therefore determine the result.
    */
   async write(target, offset, file) {
     try {

@@ -16,11 +16,11 @@ export interface JobResult {
   bytes: Uint8Array | null;
   /** The raised exception, or null. */
   error: string | null;
-  /** For `hex-to-bin`: the data found, by address. */
+  /** The data found by `hex-to-bin`, by address. */
   regions: { offset: number; data: Uint8Array }[];
 }
 
-/** Runs esptool's own functions on files, with all jobs in one process. `files` are first written to its folder. */
+/** Runs esptool's own functions on files, with all jobs in one process. First writes `files` to its folder. */
 export function esptoolImages(
   files: Record<string, Uint8Array | string>,
   jobs: readonly ImageJob[],

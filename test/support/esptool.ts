@@ -6,8 +6,8 @@ import { type ProgramResult, runProgram, told } from './programs.js';
 import { python } from './real.js';
 
 /**
- * By default esptool waits 0.2 s for a ROM's response to MEM_END, and mistakes a later one for the stub's greeting. A
- * simulated chip on a busy machine can be later than that.
+ * By default, esptool waits 0.2 s for a ROM's response to MEM_END, and mistakes a later one for the stub's greeting.
+ * A simulated chip on a busy machine may respond later.
  */
 const settings = '[esptool]\nmem_end_rom_timeout = 10\n';
 
@@ -26,7 +26,10 @@ export async function esptool(args: readonly string[], timeoutMs = 60_000): Prom
   }
 }
 
-/** A session without resets, since a pty has no DTR and RTS. The stub stays, because nothing can reset the chip. */
+/**
+ * Runs a session without resets, because a pty has no DTR and RTS. The stub stays, because nothing can reset the
+ * chip.
+ */
 async function session(target: Target, chip: string, command: readonly string[]): Promise<ProgramResult> {
   const args = [
     ...['--chip', chip, '--port', target.port, '--before', 'no-reset'],

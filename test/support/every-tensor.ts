@@ -5,15 +5,18 @@ import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter
 import { inputSize } from './architectures.js';
 import { runInPython } from './tflite.js';
 
-/** AIOT_LONG=1 runs the full comparison (2,000 inputs per model, minutes); otherwise a sample of it runs. */
+/**
+ * Whether to run the full comparison (AIOT_LONG=1), which has 2,000 inputs per model and takes minutes, rather than a
+ * sample of it.
+ */
 export const long = process.env.AIOT_LONG === '1';
 
 /** Inputs of a model. */
 type Inputs = Int8Array | Int16Array | Float32Array;
 
 /**
- * `runs` consecutive random inputs: half of them over the whole integer range, half near the middle, like real values;
- * float32 inputs are within ±3. All inputs of the graph have one type.
+ * `runs` consecutive random inputs, half of them over the whole integer range, and half near the middle, like real
+ * values. float32 inputs are within ±3. All inputs of the graph have the same type.
  */
 export function chanceInputs(graph: Graph, random: Random, runs: number): Inputs {
   const { type } = graph.tensors[graph.inputs[0]!]!;
@@ -28,7 +31,7 @@ export function chanceInputs(graph: Graph, random: Random, runs: number): Inputs
     : Int8Array.from({ length: size * runs }, value);
 }
 
-/** Raw bytes of the outputs of every operator in TFLite Micro, run after run. */
+/** The raw bytes of every operator's outputs in TFLite Micro, run by run. */
 export function tensorsInTflm(jobs: { graph: Graph; input: Inputs }[]): Buffer[] {
   const exposed = jobs.map(({ graph, input }) => {
     const outputs = graph.operators.flatMap((operator) => operator.outputs);

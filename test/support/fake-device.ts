@@ -2,11 +2,11 @@ import type { MqttClient } from 'mqtt';
 import type { Desired, Reported } from '../../src/lib/device/protocol/messages.js';
 import { connectDevice } from './mqtt.js';
 
-/** A device that sends only the messages chosen by a test, because only the platform is under test. */
+/** A device that sends only what a test tells it to, because only the platform is under test. */
 export interface FakeDevice {
   name: string;
   client: MqttClient;
-  /** Desired releases, newest last; null = withdrawn. */
+  /** The desired releases, newest last; null = withdrawn. */
   desired: (Desired | null)[];
   /** Waits until this many requests have arrived, and returns the last one. */
   heard(count: number): Promise<Desired | null>;

@@ -9,12 +9,12 @@ export type Answer = 'commits' | 'rolls back' | 'refuses' | null;
 
 export interface FakeFleet {
   devices: FakeDevice[];
-  /** Names of the devices that committed a version, in that order. */
+  /** Returns the names of the devices that have committed a version, in the order of committing. */
   took(version: number): string[];
   stop(): Promise<void>;
 }
 
-/** Provisioned online devices, each of which responds to a request immediately. */
+/** Creates provisioned online devices, each of which responds to a request immediately. */
 export async function fakeFleet(
   { client, mqtts, folder }: { client: RegistryClient; mqtts: string; folder: string },
   names: readonly string[],

@@ -14,7 +14,9 @@ type Says = (part: {
   time: number;
 }) => Promise<unknown>;
 
-/** In-memory brokers that accept batches like Kafka: each producer's sequences are separate, and duplicates are stored once. */
+/**
+ * In-memory brokers that accept batches like Kafka. Each producer's sequences are separate, and duplicates are stored only once.
+ */
 export interface FakeKafka {
   cluster: KafkaCluster;
   settings: ReturnType<typeof kafkaSettings>;
@@ -22,13 +24,13 @@ export interface FakeKafka {
   logs: Map<number, string[]>;
   /** Called before the batch is evaluated. */
   before: Says;
-  /** Called after the batch was stored, or was found to be stored already. */
+  /** Called after the batch has been stored, or has been found to be stored already. */
   after: Says;
-  /** Maximum concurrent requests at one broker. */
+  /** Highest number of concurrent requests at one broker so far. */
   readonly most: number;
 }
 
-/** @param leaders node that leads each partition of every topic */
+/** @param leaders the node that leads each partition of every topic */
 export function fakeKafka(leaders: readonly number[], query = ''): FakeKafka {
   const logs = new Map<number, string[]>();
   const sequences = new Map<string, number>();
@@ -76,7 +78,7 @@ export function fakeKafka(leaders: readonly number[], query = ''): FakeKafka {
         most = Math.max(most, under.get(nodeId)!);
         try {
           const reader = new ByteReader((await request.encode()).buffer);
-          // Skips transaction, acks and timeout.
+          // Skips the transaction, acks and timeout.
           reader.at = 8;
           const parts = reader.array(() => ({
             topic: reader.string(),

@@ -8,7 +8,7 @@ export interface FakeSource extends Source {
   closed: boolean;
 }
 
-/** A source that a test fills. Acks after its close are ignored, as in real sources. */
+/** A source that a test fills. Acks after it is closed are ignored, as in real sources. */
 export function fakeSource(endpoint = 'mqtt://in'): FakeSource {
   let waiting: Delivery[] = [];
   let ended: { error?: unknown } | undefined;
@@ -63,7 +63,7 @@ export function fakeSource(endpoint = 'mqtt://in'): FakeSource {
 export interface FakeSink extends Sink {
   written: OutgoingMessage[];
   batches: number[];
-  /** Called before each write; throws to make it fail. */
+  /** Called before each write; makes it fail by throwing. */
   before: (messages: readonly OutgoingMessage[]) => void | Promise<void>;
   payloads(): string[];
   closed: boolean;

@@ -4,7 +4,7 @@ import { request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TestPlatform } from './platform.js';
 
-/** A fault in a response: its status is replaced, it is slowed down, or it is cut off after this many bytes. */
+/** A fault in a response, which replaces its status, slows it down, or cuts it off after a number of bytes. */
 export interface Fault {
   status?: number;
   /** Bytes per second. */
@@ -81,7 +81,7 @@ export async function faultyProxy({ platform, ca }: Pick<TestPlatform, 'platform
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     passed,
-    /** Sets the fault for later requests; without an argument there is none. */
+    /** Sets the fault for later requests; without an argument, there is none. */
     fail(how: typeof faultOf = () => ({})) {
       faultOf = how;
     },

@@ -1,7 +1,7 @@
 import { fakeDevice } from './fake-device.js';
 
 /**
- * Sends five messages of the recording `r1` in the stream `imu`, from the device `dev` whose identity is in a folder;
+ * Sends five messages of the recording `r1` in the stream `imu` from the device `dev`, whose identity is in a folder.
  * `from` is the first sequence number.
  */
 export async function sendFew(url: string, identity: string, from = 1): Promise<void> {

@@ -22,17 +22,17 @@ interface Recipe {
   answer: BundleInfo['answer'];
   classes: string[];
   vote: string;
-  /** Standardizes the features, supplies the golden vectors, and determines the kind of prediction. */
+  /** Samples that the golden vectors and the standardization are derived from. */
   stream: Samples;
   /** Index of the first sample of each golden vector. */
   golden: number[];
-  /** Omits the samples from golden vectors, as in bundles made from tables of features. */
+  /** Whether to omit the samples from golden vectors, as in bundles made from tables of features. */
   bare?: boolean;
-  /** Decision trees instead of a network; the softmax of their sums if it is boosting. */
+  /** Whether to use decision trees instead of a network; boosting adds the softmax of their sums. */
   trees?: 'forest' | 'boosting';
 }
 
-/** A small untrained bundle for each kind of prediction, some with decision trees, and a stream to predict on. */
+/** A small untrained bundle for each kind of prediction, some with decision trees, and a stream to make predictions on. */
 export function firmwareBundles(): { name: string; bundle: Bundle; bytes: Uint8Array; stream: Samples }[] {
   return recipes().map((recipe, i) => {
     const bundle = bundleOf(recipe, i + 1);
@@ -207,7 +207,7 @@ function bundleOf({ stream, bare, trees, ...recipe }: Recipe, seed: number): Bun
   return unpackBundle(packBundle({ info, model, golden, lineage }));
 }
 
-/** Enough samples to fill one window, or only the features of that window. */
+/** Returns enough samples to fill one window, or only the features of that window. */
 function take(signal: SignalSpec, stream: Samples, from: number, bare = false): Take {
   const pipeline = createPipeline(signal);
   for (let count = 1; ; count++) {
@@ -237,7 +237,7 @@ function standardizationOf(rows: Float32Array[]) {
   return { mean, deviation };
 }
 
-/** Two dense layers, and the output layer for this kind of prediction. */
+/** A network of two dense layers, with the output layer for this kind of prediction. */
 function network(seed: number, inputs: number, outputs: number, kind: Kind): Graph {
   const random = seededRandom(seed);
   const tensors: Tensor[] = [];
@@ -284,7 +284,10 @@ function network(seed: number, inputs: number, outputs: number, kind: Kind): Gra
   return graph(share);
 }
 
-/** Trees of up to four decisions. Each threshold is a feature's value in one of the rows, so that windows reach it exactly. */
+/**
+ * Trees with up to four decisions. Each threshold is a feature's value in one of the rows, so that windows can have exactly
+ * that value.
+ */
 function forest(seed: number, rows: Float32Array[], outputs: number, kind: 'forest' | 'boosting'): Graph {
   const random = seededRandom(seed);
   const inputs = rows[0]!.length;

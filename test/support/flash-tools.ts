@@ -11,15 +11,15 @@ export interface Target {
 }
 
 /**
- * A flashing tool, ours or a third party's, reduced to the tasks that all of them have. Each call is a separate
- * session: it connects, works, and leaves the chip in download mode for the next one. If a tool reports a failure, the
- * call throws with its complete output.
+ * A flashing tool, ours or a third party's, reduced to the tasks that all tools support. Each call is a separate
+ * session that connects, works, and leaves the chip in download mode for the next one. If a tool reports a failure,
+ * the call throws with its complete output.
  */
 export interface FlashTool {
   readonly name: 'aiot' | 'espflash' | 'esptool';
-  /** The chip that the tool detects on the port. */
+  /** Returns the chip that the tool detects on the port. */
   detect(target: Target): Promise<{ chip: string; mac: string }>;
-  /** Writes a file, then runs the tool's own verification. */
+  /** Writes a file, and then runs the tool's own verification. */
   write(target: Target, offset: number, file: string, compress: boolean): Promise<void>;
   /** Whether the flash at `offset` matches the file, verified by the tool itself. */
   verify(target: Target, offset: number, file: string): Promise<boolean>;
@@ -29,7 +29,7 @@ export interface FlashTool {
   eraseAll(target: Target): Promise<void>;
 }
 
-/** A number in the form `0x10000`. */
+/** Formats a number as in `0x10000`. */
 export function hex(value: number): string {
   return `0x${value.toString(16)}`;
 }

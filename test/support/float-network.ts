@@ -15,7 +15,7 @@ export interface Window {
   padding?: Padding;
 }
 
-/** Assembles a float32 model, layer by layer: each method returns the index of its output. */
+/** Assembles a float32 model layer by layer. Each method returns the index of its output. */
 export class FloatNetwork extends GraphBuilder {
   shape(x: number): number[] {
     return this.tensors[x]!.shape;
@@ -116,7 +116,7 @@ export class FloatNetwork extends GraphBuilder {
     return outputs;
   }
 
-  /** Slices x[…, from:to:step, …] along one axis. */
+  /** Returns the slice x[…, from:to:step, …] along one axis. */
   slice(x: number, axis: number, from: number, to: number, step = 1): number {
     const shape = this.shape(x);
     const vector = (other: number, value: number) =>

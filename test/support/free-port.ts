@@ -3,13 +3,13 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 
 /**
- * Below the ports that systems assign to connections and unnamed listeners, because those could be taken before their
- * use.
+ * The range is below the ports that systems assign to connections and unnamed listeners, because those could be taken
+ * before they are used.
  */
 const [first, count] = [10_000, 20_000];
 let next = randomInt(count);
 
-/** A free loopback port that this process has not handed out before. */
+/** Returns a free loopback port that this process has not used before. */
 export async function freePort(): Promise<number> {
   for (let tried = 0; tried < count; tried++) {
     const port = first + next;

@@ -4,7 +4,7 @@ import { isBuilt } from '../../scripts/stamp.js';
 const root = new URL('../..', import.meta.url);
 
 /**
- * Imports a module of src/ in a process without vitest. The build is used if it is up to date, because it loads ten
+ * Imports a module of src/ in a process without vitest. Uses the build if it is up to date, because it loads ten
  * times faster.
  */
 export async function fromSources(path) {

@@ -7,7 +7,7 @@ import {
   zeros,
 } from '../../src/lib/formats/tflite/graph.js';
 
-/** Assembles a model, tensor by tensor. */
+/** Assembles a model tensor by tensor. */
 export class GraphBuilder {
   readonly tensors: Tensor[] = [];
   readonly operators: Operator[] = [];
@@ -47,7 +47,7 @@ export class GraphBuilder {
   like(other: number, shape: number[]): number {
     return this.add({ type: this.type, shape, quantization: this.tensors[other]!.quantization! });
   }
-  /** A variable with the scale of an activation: it starts with random values, or with real zeros. */
+  /** A variable with the scale of an activation, which starts with random values or real zeros. */
   variable(like: number, shape: number[], random: boolean): number {
     const { type, quantization } = this.tensors[like]!;
     const zero = zeros({ name: '', type, shape, ...(quantization && { quantization }) });
@@ -59,7 +59,7 @@ export class GraphBuilder {
       variable: variable as typeof zero,
     });
   }
-  /** The state of an operator: a variable of its own type and scale, which starts with real zeros. */
+  /** The state of an operator, which is a variable with its own type and scale that starts with real zeros. */
   state(type: 'int8' | 'int16', shape: number[], scale: number, zeroPoint = 0): number {
     const quantization = { scale: [Math.fround(scale)], zeroPoint: [zeroPoint], axis: 0 };
     const tensor = { name: '', type, shape, quantization };
@@ -114,7 +114,7 @@ export class GraphBuilder {
   int32(value: number): number {
     return this.add({ type: 'int32', shape: [], data: Int32Array.of(value) });
   }
-  /** Adds an operator; returns its output. */
+  /** Adds an operator, and returns its output. */
   op(operator: Operator): number {
     this.operators.push(operator);
     return operator.outputs[0]!;

@@ -28,7 +28,7 @@ function alarmed(): Uint8Array {
 }
 
 /**
- * Tests for every board that uses the guide's protocol on a platform. `run` runs a board until its signal is aborted;
+ * Tests for any board that uses the guide's protocol on a platform. `run` runs a board until its signal is aborted.
  * `flags` are the flags of `device simulate` for such a board.
  */
 export function guideBoardSuite(run: (making: BoardMaking) => Promise<void>, flags: string[] = []): void {

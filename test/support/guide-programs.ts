@@ -12,12 +12,15 @@ import { listening } from './mosquitto.js';
 import { endProgram, runProgram, told } from './programs.js';
 import { guideClients, python } from './real.js';
 
-/** Runs one of the guide's steps in Go, as a program with the guide's libraries; returns its output. */
+/** Runs one of the guide's steps in Go, as a program with the guide's libraries, and returns its output. */
 export async function goStep(args: string[], timeoutMs = 50_000): Promise<Record<string, unknown>> {
   return outcome(guideClients, args, await runProgram(guideClients, args, { timeoutMs }));
 }
 
-/** Runs one of the guide's steps in Python; returns its output. `tensorflow` is for steps that train or convert. */
+/**
+ * Runs one of the guide's steps in Python, and returns its output. `tensorflow` is required for steps that train or
+ * convert.
+ */
 export async function pythonStep(
   args: string[],
   { tensorflow = false } = {},
@@ -32,7 +35,7 @@ export async function pythonStep(
   );
 }
 
-/** Starts a board of the guide that runs alongside other steps; `ended` rejects with its error. */
+/** Starts one of the guide's boards, which runs alongside other steps. `ended` rejects with its error. */
 export function startBoard(args: string[]): {
   sent: Promise<void>;
   ended: Promise<Record<string, unknown>>;
@@ -108,7 +111,7 @@ function outcome(program: string, args: string[], result: Awaited<ReturnType<typ
   return JSON.parse(result.stdout.trim().split('\n').at(-1) ?? '') as Record<string, unknown>;
 }
 
-/** The first of three consecutive free ports. */
+/** Returns the first of three consecutive free ports. */
 async function threePorts(): Promise<number> {
   for (;;) {
     const first = await freePort();

@@ -6,7 +6,7 @@ export interface TestGuide extends TestPlatform {
   urls: { mqtt: string; devices: string; models: string; datasets: string };
 }
 
-/** A platform with the guide's listeners on free ports. */
+/** Starts a platform with the guide's listeners on free ports. */
 export async function testGuide(options: Parameters<typeof testPlatform>[0] = {}): Promise<TestGuide> {
   const own = await testPlatform({ compat: ['architects-guide'], compatPorts: [0, 0, 0, 0], ...options });
   return Object.defineProperty(own, 'urls', { get: () => own.platform.urls.guide }) as TestGuide;
@@ -19,7 +19,7 @@ export interface Answer {
   text: string;
 }
 
-/** One request whose path is sent unchanged. */
+/** Sends a request with an unchanged path. */
 export function ask(
   url: string,
   path: string,
@@ -28,7 +28,7 @@ export function ask(
     headers?: Record<string, string>;
     body?: string | Buffer;
     ca: string;
-    /** Trusts the server's own certificate as the CA, for any host name. */
+    /** Whether to trust the server's own certificate as the CA, for any host name. */
     pinned?: boolean;
   },
 ): Promise<Answer> {
@@ -58,7 +58,7 @@ export function ask(
   });
 }
 
-/** A multipart form with one file, in the format that Go and Python send. */
+/** A multipart form with one file, in the format sent by Go and Python. */
 export function formOf(name: string, content: string | Buffer, field = 'file') {
   const boundary = 'b0undary';
   const head = `--${boundary}\r\nContent-Disposition: form-data; name="${field}"; filename="${name}"\r\nContent-Type: application/octet-stream\r\n\r\n`;
@@ -70,7 +70,10 @@ export function formOf(name: string, content: string | Buffer, field = 'file') {
   return { body, headers: { 'content-type': `multipart/form-data; boundary=${boundary}` } };
 }
 
-/** Sends these bytes over TLS and resolves with the complete response, when the peer closes or after `ms`. */
+/**
+ * Sends these bytes over TLS. Resolves with the complete response when the peer closes the connection, or
+ * after `ms`.
+ */
 export function rawly(url: string, ca: string, bytes: string | Buffer, ms = 2000): Promise<string> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {

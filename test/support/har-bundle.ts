@@ -24,12 +24,12 @@ const spec: SignalSpec = {
 
 /** The names of all 115 features. */
 export const harNames = featureNames(spec);
-/** The first 60 features, because the selection of the original implementation is not known. */
+/** The first 60 features, because the original implementation's selection is unknown. */
 const sixty = harNames.slice(0, 60);
 
 /**
- * A bundle with 60 of the 115 features as inputs, by name: windows of 500 samples at 100 Hz, untrained weights that depend
- * on the seed, and the standardization of the given samples.
+ * A bundle with 60 of the 115 features as inputs, windows of 500 samples at 100 Hz, untrained weights that depend on the
+ * seed, and the standardization of the given samples.
  */
 export function harBundle(samples: readonly (readonly number[])[], seed = 1): Bundle {
   const signal = { ...spec, features: sixty };

@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net';
 import { makeCertificates } from './certificates.js';
 
 /**
- * Used for every text without a format: it sets the terminal's title, clears the screen, and contains C1 controls, a
- * bell, changes of the writing direction, and a line that looks like our output.
+ * Stands for every text without a format. It sets the terminal's title, clears the screen, and contains C1 controls,
+ * a bell, changes of the writing direction, and a line that looks like our output.
  */
 export const hostile = [
   'x\u001b]0;pwned\u0007\u001b[2J\u001b[31m\u009b31m\r\u0000\u007f\u202e\u2066\u2028',
@@ -39,10 +39,10 @@ export interface Description {
   components?: { schemas?: Record<string, Schema> };
 }
 
-/** Texts in the common formats; the first one that matches a pattern is used. */
+/** Texts in common formats; the first one that matches a pattern is used. */
 const formed = ['lab-1', `sha256:${'a'.repeat(64)}`, 'aaaa', '10%', '10:00'];
 
-/** A value valid for a schema, with a hostile text wherever one fits. */
+/** Returns a value that is valid for a schema, with a hostile text wherever one fits. */
 export function hostileValue(schema: Schema, description: Description): unknown {
   const of = (part: Schema) => hostileValue(part, description);
   const { anyOf, oneOf, allOf, properties, additionalProperties, items, pattern } = schema;
@@ -56,7 +56,7 @@ export function hostileValue(schema: Schema, description: Description): unknown 
     case 'object': {
       const told = Object.entries(properties ?? {}).map(([name, part]) => [name, of(part)]);
       const free = typeof additionalProperties === 'object' ? additionalProperties : {};
-      // Objects with fixed members get no extra ones.
+      // Objects with fixed members get no additional ones.
       const more = properties && Object.keys(properties).length > 0 ? [] : [[hostile, of(free)]];
       return Object.fromEntries([...told, ...more]);
     }
@@ -75,7 +75,7 @@ export function hostileValue(schema: Schema, description: Description): unknown 
   }
 }
 
-/** A platform whose every response is valid, but full of texts that try to control a terminal. */
+/** Starts a platform whose responses are valid but full of texts that try to control a terminal. */
 export async function hostilePlatform(description: Description) {
   const certificates = await makeCertificates();
   const [key, cert] = [await certificates.read('server.key'), await certificates.read('server.crt')];
@@ -83,7 +83,7 @@ export async function hostilePlatform(description: Description) {
     const form = path.replace(/[.]/g, '\\.').replace(/\{[^}]+\}/g, '[^/]+');
     return { form: new RegExp(`^${form}$`), methods };
   });
-  /** Paths for which a value was returned, and those for which none was. */
+  /** Paths that a value was returned for, and those without one. */
   const asked = { known: new Set<string>(), unknown: new Set<string>() };
   let refusing = false;
   const server = createServer({ key, cert }, (request, response) => {
@@ -109,7 +109,7 @@ export async function hostilePlatform(description: Description) {
       return;
     }
     const value = hostileValue(schema, description) as Record<string, unknown>;
-    // A single page: otherwise the client would request pages forever.
+    // There is a single page, because otherwise the client would request pages forever.
     if ('next' in value && Object.values(value).some(Array.isArray)) value.next = null;
     response.writeHead(Number(answer?.[0]) || 200, { 'content-type': 'application/json' });
     response.end(JSON.stringify(value));

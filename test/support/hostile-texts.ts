@@ -1,4 +1,4 @@
-/** Texts that have a meaning in the language they are inserted into: each must come out unchanged. */
+/** Texts with a meaning in the language they are inserted into. Each must come out unchanged. */
 export const hostileTexts = [
   ...[
     '</script><img src=x onerror="alert(1)">',
@@ -45,7 +45,7 @@ export const hostileTexts = [
     'null',
   ],
 ];
-/** The same texts, plus characters that end a line or are not valid in a document. */
+/** The same texts, plus characters that end a line or are invalid in a document. */
 export const hostileLines = [
   ...hostileTexts,
   'a\nb',

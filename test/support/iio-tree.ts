@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-/** A tree like the kernel's, in which attributes are files and the character device is a pipe. */
+/** A tree like the kernel's, where attributes are files and the character device is a pipe. */
 export interface IioTree {
   sysfs: string;
   dev: string;
@@ -17,7 +17,7 @@ export interface IioTree {
   close(): Promise<void>;
 }
 
-/** @param attributes by path below the device's folder */
+/** @param attributes the attributes by path below the device's folder */
 export async function iioTree(
   root: string,
   attributes: Record<string, string>,
@@ -57,7 +57,7 @@ export async function iioTree(
   };
 }
 
-/** Scan elements of a buffer, all disabled: names with their index and type. */
+/** The scan elements of a buffer, all disabled, from names with their index and type. */
 export function scanElements(folder: string, elements: Record<string, [number, string]>) {
   return Object.fromEntries(
     Object.entries(elements).flatMap(([name, [index, type]]) => [
@@ -68,7 +68,7 @@ export function scanElements(folder: string, elements: Record<string, [number, s
   );
 }
 
-/** The accelerometer as the kernel's LSM6DSOX driver presents it. */
+/** The accelerometer as presented by the kernel's LSM6DSOX driver. */
 export const lsm6dsoxAccel = {
   name: 'lsm6dsox_accel',
   sampling_frequency: '52.000000',
@@ -87,7 +87,7 @@ export const lsm6dsoxAccel = {
   }),
 };
 
-/** One scan of three little-endian values and a timestamp: 16 bytes, including 2 bytes of padding. */
+/** A scan of three little-endian values and a timestamp, with 16 bytes including 2 bytes of padding. */
 export function accelScan(x: number, y: number, z: number, ns: bigint): Uint8Array {
   const scan = Buffer.alloc(16, 0xa5);
   scan.writeInt16LE(x, 0);

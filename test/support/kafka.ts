@@ -11,12 +11,12 @@ import { freePort } from './free-port.js';
 export type KafkaVersion = '4.1.0' | '3.9.1';
 
 export interface KafkaBroker {
-  /** `127.0.0.1:PORT`, without encryption and credentials. */
+  /** `127.0.0.1:PORT` of the listener without encryption and credentials. */
   address: string;
   /** `127.0.0.1:PORT` of the additional listeners, if requested. */
   listeners: Record<string, string>;
   createTopic(topic: string, partitions?: number, config?: Record<string, string>): Promise<void>;
-  /** Sends SIGKILL: acknowledged data is on disk, but nothing is cleaned up. */
+  /** Sends SIGKILL. Acknowledged data is on disk, but nothing is cleaned up. */
   kill(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -28,18 +28,21 @@ export interface KafkaOptions {
   properties?: string[];
   /** Additional listeners by name, such as `SASL_PLAINTEXT`, each on its own port. */
   listeners?: string[];
-  /** Set for one of several nodes: its id, counted from 1, and the ports of all controllers. */
+  /** For one of several nodes, its id, counted from 1, and the ports of all controllers. */
   node?: { id: number; controllers: readonly number[] };
   /** Additional arguments of the storage format command, such as `--add-scram`. */
   format?: string[];
 }
 
-/** The folder in which scripts/parts/kafka.sh installs the jars of a version. */
+/** The folder where scripts/parts/kafka.sh installs the jars of a version. */
 export function kafkaJars(version: KafkaVersion): string {
   return join(root, '.venv', 'kafka', version, 'lib');
 }
 
-/** Starts a real Kafka broker: one KRaft node on free ports with its own folder. Ready in about three seconds. */
+/**
+ * Starts a real Kafka broker, a single KRaft node on free ports with its own folder, which is ready in about three
+ * seconds.
+ */
 export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroker> {
   const { version = '4.1.0' } = options;
   const folder = await mkdtemp(join(tmpdir(), 'aiot-kafka-'));
@@ -67,7 +70,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
       'transaction.state.log.min.isr=1',
       'transaction.state.log.num.partitions=4',
       'group.initial.rebalance.delay.ms=0',
-      // After SIGKILL, the node can rejoin only when its session has expired, which takes 9 s by default.
+      // After SIGKILL, the node can rejoin only once its session has expired, which takes 9 s by default.
       'broker.session.timeout.ms=3000',
       'broker.heartbeat.interval.ms=500',
       ...(options.properties ?? []),
@@ -75,7 +78,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
     ].join('\n'),
   );
   const java = (tool: string, ...args: string[]) => [
-    // One compiler tier and the serial collector halve the startup time of a process that lives for a minute.
+    // A single compiler tier and the serial collector halve the startup time of a process that lives for a minute.
     ...['-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'],
     ...['-Dorg.slf4j.simpleLogger.defaultLogLevel=warn', '-cp', `${kafkaJars(version)}/*`, tool],
     ...args,
@@ -146,13 +149,13 @@ async function untilLed(admin: Admin, topic: string, partitions: number): Promis
   }
 }
 
-/** Three nodes, each both broker and controller, so that one of them may be offline. */
+/** Starts three nodes, each both broker and controller, so that one of them may be offline. */
 export async function startKafkaCluster(): Promise<KafkaBroker[]> {
   const controllers = [await freePort(), await freePort(), await freePort()];
   return Promise.all([1, 2, 3].map((id) => startKafka({ node: { id, controllers } })));
 }
 
-/** The client of kafkajs, for other actions of a test. */
+/** kafkajs's client, for other actions of a test. */
 export function kafkaPeer(address: string): Kafka {
   return new Kafka({
     brokers: [address],
@@ -175,7 +178,7 @@ async function withAdmin<T>(
   }
 }
 
-/** Everything in a topic as kcat prints it: one `FORMAT` per message, in kcat's syntax (`-f`). */
+/** Returns everything in a topic as printed by kcat, with one `FORMAT`, in kcat's syntax (`-f`), per message. */
 export function kcat(address: string, topic: string, format: string): string {
   const result = spawnSync(
     'kcat',

@@ -1,8 +1,8 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
- * Files that take more than about twenty seconds, the longest first. Otherwise a run would wait for the last ones at
- * its end with a core idle. They mostly wait for brokers and chips, so other files can run in parallel.
+ * Files that take more than about twenty seconds, the longest first. If they started later, a run would wait for
+ * them at its end while cores are idle. They mostly wait for brokers and chips, so other files can run in parallel.
  */
 export const longest = [
   'platform/openapi.real.test.ts',
@@ -61,7 +61,7 @@ export const longest = [
   'pipeline/cluster.real.test.ts',
 ];
 
-/** Runs the longest files first; the others keep vitest's order. */
+/** Runs the longest files first, and the others in vitest's order. */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = ({ moduleId }: TestSpecification) => {

@@ -11,8 +11,8 @@ import type { SampleBatch } from '../../src/lib/sensor/types.js';
 import { motionBundle, motionSamples } from './motion-bundle.js';
 
 /**
- * A walk that is weak, strong and wild in turn: the untrained bundles of seeds 9 and 10 each predict all of their
- * classes in it.
+ * A walk that is weak, strong and wild in turn, in which the untrained bundles of seeds 9 and 10 each predict all of
+ * their classes.
  */
 export function livelySamples(count: number): number[][] {
   const gains = [0.2, 3, 1, 6];
@@ -22,7 +22,7 @@ export function livelySamples(count: number): number[][] {
   );
 }
 
-/** Samples of a walk at 100 Hz as batches; a batch can be preceded by a number of lost samples. */
+/** Batches of samples of a walk at 100 Hz; a batch can be preceded by a number of lost samples. */
 export function batchesOf(
   samples: readonly number[][],
   size: number,
@@ -41,7 +41,7 @@ export function batchesOf(
   return batches;
 }
 
-/** A three-axis sensor that returns these batches, then ends or (`live`) waits until it is closed. */
+/** A three-axis sensor that returns these batches, and then ends or, if `live`, waits until it is closed. */
 export function fakeSensing(
   batches: Iterable<SampleBatch> | AsyncIterable<SampleBatch>,
   options: { live?: boolean; everyMs?: number; fail?: unknown } = {},
@@ -98,7 +98,7 @@ export interface FakeKeeper extends ModelKeeper {
   complaints: { model: LoadedModel; error: unknown }[];
 }
 
-/** A store that returns `model` until a test replaces it, and rolls back to `before` if given. */
+/** A store that returns `model` until a test replaces it, and rolls back to `before` if that is given. */
 export function fakeKeeper(model: LoadedModel, before?: LoadedModel): FakeKeeper {
   const keeper: FakeKeeper = {
     model,
@@ -144,7 +144,7 @@ export function fakeOutputs(): Outputs & { answers: Answer[]; closed: boolean } 
   return outputs;
 }
 
-/** Fake parts of a loop, and the options that assemble it from them. */
+/** Fake parts of a loop, and the options that assemble a loop from them. */
 export function fakeLoop(
   samples: Iterable<SampleBatch> | AsyncIterable<SampleBatch> = batchesOf(livelySamples(500), 25),
   keeper: ModelKeeper = fakeKeeper(loaded()),
@@ -161,7 +161,10 @@ export function fakeLoop(
   return { sensing, keeper, outputs, options };
 }
 
-/** A folder with the project of `motionBundle`, its built model, and a recording of a walk at the project's rate. */
+/**
+ * Creates a folder with the project of `motionBundle`, its built model, and a recording of a walk at the project's
+ * rate.
+ */
 export async function motionFolder(samples = livelySamples(500), more = ''): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-loop-'));
   await mkdir(join(folder, 'build'));

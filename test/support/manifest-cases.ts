@@ -58,7 +58,7 @@ const madeCase = (what: string, changes: Partial<ManifestCase> = {}): ManifestCa
   ...changes,
 });
 
-/** The first check that fails in the TypeScript implementation. */
+/** Returns the first check that fails in the TypeScript implementation. */
 export function manifestVerdict({ trust, envelope, desired, standing, now }: ManifestCase): string {
   const record = { ...blankRecord, ...standing };
   const traits = { type: 'virtual', interface: 3, modes: ['int8' as const], slotBytes: standing.slotBytes };
@@ -77,7 +77,7 @@ export function manifestVerdict({ trust, envelope, desired, standing, now }: Man
   }
 }
 
-/** Each check, and mutations of payload and envelope. */
+/** Cases for each check, and with mutations of payload and envelope. */
 export function manifestCases(): ManifestCase[] {
   const other = generateKeyPair().privatePem;
   const both = trustOf([operator, other], 2);

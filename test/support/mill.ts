@@ -1,4 +1,4 @@
-/** Adds to the number in a file, and records the run in a file beside the project. */
+/** A program that adds to the number in a file, and records the run in a file next to the project. */
 const add = `import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 const [of, to, by, ran] = process.argv.slice(2);
 appendFileSync(ran, process.env.AIOT_PIPELINE_STEP + '\\n');
@@ -9,8 +9,9 @@ console.log(JSON.stringify({ sum }));
 `;
 
 /**
- * Files of a project with four steps in the shape of a diamond: 1 → 11 → (111, 1011) → their sum in `out/sum.txt`.
- * @param ran file to which each step appends its name
+ * The files of a project with four steps in the shape of a diamond: 1 → 11 → (111, 1011) → their sum in
+ * `out/sum.txt`.
+ * @param ran file that each step appends its name to
  * @param more additional lines of aiot.yaml
  */
 export function millFiles(ran: string, more = ''): Record<string, string> {

@@ -1,30 +1,30 @@
 import type { Random } from '../../src/lib/core/numbers.js';
 import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
 
-/** A number in a .tflite file that affects its meaning, with its offset in the file. */
+/** A number in a .tflite file that affects the file's meaning, with its offset in the file. */
 export interface Field {
-  /** E.g. `tensor 3 shape 1`. */
+  /** The name, such as `tensor 3 shape 1`. */
   name: string;
   at: number;
   kind: 'byte' | 'int32' | 'int64' | 'float32';
 }
 
 export interface Mutant {
-  /** Describes the changes, e.g. `tensor 3 shape 1: 4 → 5`. */
+  /** A description of the changes, such as `tensor 3 shape 1: 4 → 5`. */
   what: string;
   file: Uint8Array;
 }
 
 interface TableAt {
   at: number;
-  /** Slot → position of its field; absent fields are not included. */
+  /** The position of each present field, by slot. */
   fields: Map<number, number>;
 }
 
 /**
  * The numbers in a file that a device reads: versions, indices, types, shapes, scales, options, lengths, and int32
- * constants. Names, signatures and weights are omitted. Works only for files of our own writer, which are known to be
- * valid.
+ * constants. Names, signatures and weights are omitted. Works only for files from our own writer, which are known to
+ * be valid.
  */
 export function fieldsOf(file: Uint8Array): Field[] {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
@@ -98,7 +98,7 @@ export function fieldsOf(file: Uint8Array): Field[] {
     if (options === undefined) return;
     const own = tableAt(follow(options));
     for (const [slot, at] of own.fields) {
-      // Four-byte fields are aligned to four bytes, but a byte field may be, too.
+      // Four-byte fields are aligned to four bytes, but so may be a one-byte field.
       fields.push({ name: `operator ${i} option ${slot}`, at, kind: 'byte' });
       if (at % 4 === 0) fields.push({ name: `operator ${i} option ${slot}`, at, kind: 'int32' });
       if (at % 4 === 0) fields.push({ name: `operator ${i} option ${slot}`, at, kind: 'float32' });
@@ -142,7 +142,7 @@ const realNumbers = [
   ...[1 / 256, 1 / 128, 16, 15.999, 1e-7, 4e-10],
 ];
 
-/** The file with one or two fields changed; the same random numbers give the same mutants. */
+/** Returns the file with one or two changed fields. The same random numbers yield the same mutants. */
 export function mutantOf(file: Uint8Array, fields: readonly Field[], random: Random): Mutant {
   const changed = file.slice();
   const view = new DataView(changed.buffer);

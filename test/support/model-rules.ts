@@ -4,7 +4,7 @@ import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { GraphBuilder } from './graph-builder.js';
 import { type Field, fieldsOf } from './model-mutants.js';
 
-/** Small models, by name, whose numbers the cases below change. */
+/** Small models by name, whose numbers are changed by the cases below. */
 const bases: Record<string, () => Graph> = {
   dense: () => {
     const b = new GraphBuilder(seededRandom(1));
@@ -151,7 +151,8 @@ const bases: Record<string, () => Graph> = {
 };
 
 /**
- * Rule in docs/reference/tflite-rules.md, base, and fields with their new values; `true` if the model is still valid.
+ * The number of a rule in docs/reference/tflite-rules.md, the base, the fields with their new values, and `true` if
+ * the model is still valid.
  */
 type Row = [rule: number, base: string, changes: Record<string, number>, accepted?: true];
 
@@ -254,7 +255,8 @@ const rows: Row[] = [
   [17, 'filters', { 'tensor 4 type': 7 }],
   [17, 'filters', { 'tensor 5 scale 0': 0.5 }],
   [17, 'filters', { 'tensor 4 shape 1': 15 }],
-  // Tensors: 0 x, 1 y, 2–5 weights of x, 6–9 of the hidden state, 10–13 biases, 14 the hidden state, 15 the cells.
+  // Tensors: 0 x, 1 y, 2–5 weights of x, 6–9 weights of the hidden state, 10–13 biases, 14 the hidden state, 15 the
+  // cells.
   [18, 'recurrent', { 'operator 0 inputs 9': 6 }],
   [18, 'recurrent', { 'operator 0 inputs 1': -1 }],
   [18, 'recurrent', { 'operator 0 inputs 12': -1 }],
@@ -281,7 +283,7 @@ export interface RuleCase {
   accepted: boolean;
 }
 
-/** Files of the bases, and the verdict on each change, which both interpreters must return. */
+/** The files of the bases, and the verdict on each change that both interpreters must return. */
 export function ruleCases(): { files: Record<string, Uint8Array>; cases: RuleCase[] } {
   const files = Object.fromEntries(
     Object.entries(bases).map(([name, make]) => {
@@ -310,7 +312,7 @@ export function ruleCases(): { files: Record<string, Uint8Array>; cases: RuleCas
   return { files, cases };
 }
 
-/** An option is listed once for each type it might have. */
+/** An option is listed once for each type that it might have. */
 function placeOf(fields: readonly Field[], name: string, value: number, base: string): Field {
   const named = fields.filter((field) => field.name === name);
   const kind = !Number.isInteger(value) ? 'float32' : value > 255 ? 'int32' : 'byte';

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 export interface Mosquitto {
   port: number;
-  /** Stops the broker and restarts it after a while. With SIGKILL it loses data that was not stored. */
+  /** Stops the broker and restarts it after a while. With SIGKILL, it loses data that was not stored. */
   restart(options?: { signal?: NodeJS.Signals; downMs?: number }): Promise<void>;
   stop(): Promise<void>;
 }
@@ -16,7 +16,7 @@ export interface Mosquitto {
 /** Starts a real Mosquitto on a free port, in its own folder, with default settings plus the given ones. */
 export async function startMosquitto(options: { settings?: readonly string[] } = {}): Promise<Mosquitto> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-mosquitto-'));
-  // Mosquitto started as root switches to a separate user, which must be able to write its database here.
+  // When started as root, Mosquitto switches to a separate user, which must be able to write its database here.
   await chmod(folder, 0o777);
   const port = await freePort();
   const config = join(folder, 'mosquitto.conf');
@@ -27,7 +27,7 @@ export async function startMosquitto(options: { settings?: readonly string[] } =
   const start = async () => {
     broker = spawn('mosquitto', ['-c', config], {
       stdio: 'ignore',
-      // Debian installs daemons in a folder outside a user's PATH.
+      // Debian installs daemons in a folder that is not in a user's PATH.
       env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
     });
     await listening(port);
@@ -69,8 +69,8 @@ export function mosquittoPub(
 }
 
 /**
- * The output of mosquitto_sub for `count` messages, one `topic payload` per line. It does not report that it has
- * subscribed, so messages must be retained.
+ * Returns the output of mosquitto_sub for `count` messages, one `topic payload` per line. mosquitto_sub does not
+ * report that it has subscribed, so messages must be retained.
  */
 export async function mosquittoSub(port: number, topic: string, count: number): Promise<string> {
   const child = spawn('mosquitto_sub', [

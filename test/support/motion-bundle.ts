@@ -10,7 +10,7 @@ import { mlp } from './networks.js';
 const fields = ['x', 'y', 'z'];
 const classes = ['resting', 'walking', 'stairs'];
 
-/** Samples of a seeded walk, as [sample][field]. */
+/** The samples of a seeded walk, as [sample][field]. */
 export function motionSamples(count: number, seed = 1): number[][] {
   const random = seededRandom(seed);
   return Array.from({ length: count }, (_, i) =>
@@ -18,7 +18,10 @@ export function motionSamples(count: number, seed = 1): number[][] {
   );
 }
 
-/** A bundle for three axes at 100 Hz: windows of 50 samples every 25, raw inputs, untrained weights from the seed. */
+/**
+ * A bundle for three axes at 100 Hz, with windows of 50 samples every 25 samples, raw inputs, and untrained weights
+ * from the seed.
+ */
 export function motionBundle(
   seed = 1,
   golden: 'right' | 'wrong' = 'right',

@@ -7,13 +7,13 @@ import { connectDevice } from './mqtt.js';
 import { type TestPlatform, testPlatform } from './platform.js';
 
 /**
- * A platform, selected as the context `own`, to which the device `m1` has sent three recordings of the stream `motion`. r1, r2 and r3 start
- * at 0, 10 and 20 s, and have ten samples of x at 100 Hz; r2 also has y.
+ * Starts a platform, selects it as the context `own`, and sends it three recordings of the stream `motion` from the device `m1`. r1, r2 and
+ * r3 start at 0, 10 and 20 s, and have ten samples of x at 100 Hz; r2 also has y.
  */
 export async function motionDataset(): Promise<{
   own: TestPlatform;
   folder: string;
-  /** Publishes a message of m1 with these samples. */
+  /** Publishes a message from m1 with these samples. */
   publish: (payload: object) => Promise<unknown>;
   undo: () => Promise<void>;
 }> {

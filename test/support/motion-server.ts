@@ -12,7 +12,7 @@ import { python } from './real.js';
 
 export const motionToken = 'motion-token-of-the-tests';
 
-/** The server of the motion system: TLS with the name `nats`, a token, JetStream. */
+/** The server of the motion system, with TLS for the name `nats`, a token, and JetStream. */
 export interface MotionServer extends NatsServer {
   certificates: Certificates;
   env: Record<string, string>;
@@ -26,11 +26,11 @@ export interface MotionServer extends NatsServer {
 export interface Container {
   /** Resolves when its consumer exists. */
   ready: Promise<void>;
-  /** All its lines. @throws its stderr if it failed */
+  /** All lines of its output. @throws its stderr if it failed */
   lines: Promise<Record<string, unknown>[]>;
 }
 
-/** @param names subjectAltName of its certificate */
+/** @param names the subjectAltName of its certificate */
 export async function startMotionServer(names = 'DNS:nats'): Promise<MotionServer> {
   const certificates = await makeCertificates(names);
   const tls = `tls { cert_file: "${certificates.path('server.crt')}", key_file: "${certificates.path('server.key')}", ca_file: "${certificates.path('ca.crt')}" }`;

@@ -9,7 +9,7 @@ import type { Bundle } from '../../src/lib/model/bundle/types.js';
 import { tableBundle } from './any-bundle.js';
 import { motorFile } from './motor-files.js';
 
-/** Rows of a table of the motor data, in sensor units, and their labels. */
+/** Returns the rows of a table of the motor data, in sensor units, and their labels. */
 export function motorReadings(name: 'train.csv' | 'test.csv'): { rows: number[][]; labels: number[] } {
   const cells = motorFile(name)
     .toString()
@@ -20,7 +20,7 @@ export function motorReadings(name: 'train.csv' | 'test.csv'): { rows: number[][
   return { rows: cells.map((row) => row.slice(0, 4)), labels: cells.map((row) => row[4]!) };
 }
 
-/** The motor model as a bundle: readings are standardized as in its training, and the output is one probability. */
+/** The motor model as a bundle. Readings are standardized as in its training, and the output is one probability. */
 export function motorBundle(file: 'f32' | 'int8'): Bundle {
   const graph = readTflite(motorFile(`${file}.tflite`));
   const { mean, std } = JSON.parse(motorFile('weights.json').toString()) as { mean: number[]; std: number[] };

@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './cli.js';
 
-/** Third-party models: files made by TensorFlow's converter, and LiteRT's outputs (see its README). */
+/**
+ * Folder of third-party models, with files made by TensorFlow's converter, and LiteRT's outputs (see its
+ * README).
+ */
 export const motorFolder = join(root, 'test', 'fixtures', 'motor-mlp');
 export const motorFile = (name: string) => readFileSync(join(motorFolder, name));
 

@@ -1,9 +1,9 @@
 /**
- * MQTT packets as bytes, independent of the broker's codec: tests must also send packets that no codec would write, and must not share a
- * codec's mistakes with the broker.
+ * MQTT packets as bytes, independent of the broker's codec, because tests must also send packets that no codec would write, and must not
+ * share a codec's mistakes with the broker.
  */
 
-/** Versions by the number in CONNECT: MQTT 3.1.1 and 5. */
+/** The version number in CONNECT: MQTT 3.1.1 and 5. */
 export type Version = 4 | 5;
 
 export const packetTypes = {
@@ -30,7 +30,7 @@ const nameOf = new Map<number, PacketName>(
   Object.entries(packetTypes).map(([name, type]) => [type, name as PacketName]),
 );
 
-/** Properties by number: name and type (MQTT 5, table 2-4). */
+/** Properties by number, with name and type (MQTT 5, table 2-4). */
 const propertyTable = {
   payloadFormat: [1, 'byte'],
   messageExpiry: [2, 'u32'],
@@ -95,7 +95,7 @@ export function counted(value: string | Buffer): Buffer {
   return Buffer.concat([u16(bytes.length), bytes]);
 }
 
-/** A packet by its first byte; numbers are bytes, strings get their length, buffers are copied as they are. */
+/** A packet with this first byte. Numbers become bytes, strings are preceded by their length, and buffers are copied unchanged. */
 export function packet(head: number, ...parts: (number | string | Buffer)[]): Buffer {
   const body = Buffer.concat(
     parts.map((part) =>
@@ -132,7 +132,7 @@ export function properties(list: readonly Property[]): Buffer {
   return Buffer.concat([varint(bytes.length), bytes]);
 }
 
-/** The properties of a packet of MQTT 5; nothing in MQTT 3.1.1, which has none. */
+/** The properties of an MQTT 5 packet; nothing in MQTT 3.1.1, which has no properties. */
 const propertiesIn = (version: Version, list: readonly Property[] = []) =>
   version === 5 ? properties(list) : Buffer.alloc(0);
 
@@ -153,7 +153,7 @@ export interface ConnectOptions {
   will?: Will;
   username?: string | Buffer;
   password?: string | Buffer;
-  /** Replaces the flags that follow from the options above. */
+  /** The flags, instead of those that follow from the options above. */
   flags?: number;
 }
 
@@ -196,7 +196,7 @@ export function publish(
   return packet(head, counted(topic), ...number, propertiesIn(version, list), Buffer.from(payload));
 }
 
-/** PUBACK, PUBREC, PUBREL or PUBCOMP; MQTT 5 omits a code of 0. */
+/** A PUBACK, PUBREC, PUBREL or PUBCOMP; MQTT 5 omits a code of 0. */
 export function acknowledgment(
   type: 'puback' | 'pubrec' | 'pubrel' | 'pubcomp',
   id: number,
@@ -206,7 +206,7 @@ export function acknowledgment(
   return code === 0 ? packet(head, u16(id)) : packet(head, u16(id), code);
 }
 
-/** A filter with its options: the QoS in MQTT 3.1.1, the whole byte in MQTT 5. */
+/** A filter with its options, which are the QoS in MQTT 3.1.1 and the whole byte in MQTT 5. */
 export type Filter = readonly [filter: string | Buffer, options: number];
 
 export function subscribe(
@@ -223,7 +223,7 @@ export function unsubscribe(version: Version, id: number, filters: readonly (str
   return packet(0xa2, u16(id), propertiesIn(version), ...filters.map(counted));
 }
 
-/** Subscription options of MQTT 5 beside the QoS. */
+/** MQTT 5's subscription options other than the QoS. */
 export const noLocal = 4;
 export const retainAsPublished = 8;
 export const retainHandling = (value: 0 | 1 | 2 | 3): number => value << 4;
@@ -236,13 +236,13 @@ export function disconnect(version: Version, code = 0, list: readonly Property[]
     : packet(0xe0, code, properties(list));
 }
 
-/** A received packet. Fields that its type does not have keep their default. */
+/** A received packet. Fields that its type lacks keep their default. */
 export interface Heard {
   name: PacketName;
   /** The lower four bits of its first byte. */
   flags: number;
   body: Buffer;
-  /** Bytes on the wire, with the header. */
+  /** Number of bytes on the wire, including the header. */
   size: number;
   /** Number of bytes taken by its Remaining Length. */
   lengthBytes: number;
@@ -333,7 +333,7 @@ class Reader {
   }
 }
 
-/** The first whole packet in these bytes, and the rest; null if there is none. @throws RangeError for one that is malformed */
+/** Returns the first complete packet in these bytes, and the rest; null if there is none. @throws RangeError for a malformed packet */
 export function nextPacket(version: Version, bytes: Buffer): { heard: Heard; rest: Buffer } | null {
   let length = 0;
   let count = 0;
@@ -363,7 +363,7 @@ function decoded(version: Version, head: number, body: Buffer, lengthBytes: numb
     case 'connack':
       heard.sessionPresent = (read.byte() & 1) === 1;
       heard.code = read.byte();
-      // A server that does not support the version of a CONNECT may answer in another one.
+      // A server that does not support a CONNECT's version may respond in another version.
       if (version === 5 && read.left > 0) heard.properties = read.properties();
       break;
     case 'publish':

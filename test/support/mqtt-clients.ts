@@ -7,7 +7,7 @@ import mqtt, { type IClientOptions } from 'mqtt';
 import { root } from './cli.js';
 import { mqttGo, mqttRust, python } from './real.js';
 
-/** A message as a client sends or receives it. */
+/** A message as sent or received by a client. */
 export interface ClientMessage {
   topic: string;
   payload: string;
@@ -19,7 +19,10 @@ export interface ClientMessage {
 
 type Sent = Pick<ClientMessage, 'topic' | 'payload' | 'qos' | 'retain'>;
 
-/** A task for a client library: connect, publish `before`, subscribe, publish `live`, receive. With a will: connect, then vanish. */
+/**
+ * A task for a client library: connect, publish `before`, subscribe, publish `live`, and receive. With a will: connect, and then
+ * vanish.
+ */
 export interface ClientTask {
   version: 4 | 5;
   host: string;
@@ -38,19 +41,19 @@ export interface ClientTask {
   filter: string;
   qos: 0 | 1 | 2;
   live: readonly Sent[];
-  /** Messages to receive. */
+  /** Number of messages to receive. */
   expect: number;
   will?: Sent;
 }
 
-/** Performs a task; `ready` runs once `live` is acknowledged. Returns the messages received, or nothing for a will. */
+/** Performs a task. `ready` is called once `live` has been acknowledged. Returns the received messages, or nothing for a will. */
 export type MqttClientRunner = (
   task: ClientTask,
   folder: string,
   ready: () => Promise<void>,
 ) => Promise<ClientMessage[]>;
 
-/** A program that reads the task from a file and prints a line of JSON per message, and `{"ready":true}`. */
+/** A client that is a program, which reads the task from a file, and prints a line of JSON per message, and `{"ready":true}`. */
 function program(command: string, ...args: string[]): MqttClientRunner {
   return async (task, folder, ready) => {
     const file = join(folder, `${task.clientId}.json`);
@@ -119,7 +122,10 @@ const mqttJs: MqttClientRunner = async (task, _folder, ready) => {
   return heard;
 };
 
-/** mosquitto_pub and mosquitto_sub. The latter does not report its subscription, but a retained message that matches it shows it. */
+/**
+ * mosquitto_pub and mosquitto_sub. The latter does not report its subscription, but receiving a matching retained message shows that
+ * it has subscribed.
+ */
 const mosquittoTools: MqttClientRunner = async (task, _folder, ready) => {
   const { version, host, port, ca, cert, key, username, password } = task;
   const user = (kind: string) =>

@@ -28,18 +28,18 @@ import {
 /** Time limit for an expected packet, ms. */
 const patienceMs = 5000;
 
-/** A client connection that sends arbitrary bytes and decodes what it receives. */
+/** A client connection that sends arbitrary bytes, and decodes what it receives. */
 export class Peer {
   /** All packets received, in order. */
   readonly heard: Heard[] = [];
-  /** Packets received but not yet returned by `next`. */
+  /** Packets that were received but not yet returned by `next`. */
   private readonly unread: Heard[] = [];
   private rest: Buffer = Buffer.alloc(0);
   private fault: Error | null = null;
   private closed = false;
   private lastId = 0;
   private readonly wake = new Set<() => void>();
-  /** Whether received messages are acknowledged at once. */
+  /** Whether received messages are acknowledged immediately. */
   acknowledging = false;
 
   constructor(
@@ -131,7 +131,7 @@ export class Peer {
     return this.next('unsuback');
   }
 
-  /** Publishes and completes the exchange; returns its last acknowledgment, or null at QoS 0. */
+  /** Publishes a message, and completes the exchange. Returns its last acknowledgment, or null at QoS 0. */
   async publish(topic: string, payload = '', options: PublishOptions = {}): Promise<Heard | null> {
     const { qos = 0, id = this.id() } = options;
     this.send(publish(this.version, topic, payload, { ...options, id }));
@@ -146,7 +146,7 @@ export class Peer {
     return this.next('pubcomp');
   }
 
-  /** Acknowledges a received message; at QoS 2 completes the exchange. */
+  /** Acknowledges a received message; at QoS 2, completes the exchange. */
   async acknowledge({ id, qos }: Heard): Promise<void> {
     if (qos === 1) this.send(acknowledgment('puback', id));
     if (qos !== 2) return;
@@ -155,13 +155,13 @@ export class Peer {
     this.send(acknowledgment('pubcomp', id));
   }
 
-  /** Closes the connection properly; resolves when the broker has closed it too. */
+  /** Closes the connection properly. Resolves when the broker has closed it too. */
   async leave(code = 0, properties: readonly Property[] = []): Promise<void> {
     this.send(disconnect(this.version, code, properties));
     await this.ended();
   }
 
-  /** Closes the connection without DISCONNECT, as a lost network does. */
+  /** Closes the connection without DISCONNECT, like a lost network. */
   vanish(): void {
     this.socket.destroy();
   }
@@ -226,7 +226,7 @@ export function valuesOf({ properties }: Heard, name: PropertyName): PropertyVal
   return properties.filter(([each]) => each === name).map(([, value]) => value);
 }
 
-/** Malformed Packet and Protocol Error: the specification often permits either. */
+/** Malformed Packet and Protocol Error, because the specification often permits either. */
 export const malformed: readonly number[] = [0x81, 0x82];
 
 /** A session expiry interval longer than any test, s. */
@@ -243,7 +243,7 @@ export interface LabParts {
   ca: string;
 }
 
-/** The broker for one check of one statement: one version of the protocol, and names that only this check uses. */
+/** The broker for one check of one statement, with one version of the protocol and names that only this check uses. */
 export class Lab {
   private static count = 0;
   private readonly peers: Peer[] = [];
@@ -265,7 +265,7 @@ export class Lab {
     return { username: this.parts.username, password: this.parts.password };
   }
 
-  /** A socket on which nothing has been sent. */
+  /** Opens a connection, on which nothing has been sent yet. */
   async open(): Promise<Peer> {
     const { hostname, port } = new URL(this.parts.url);
     const socket = openSocket(Number(port), hostname);
@@ -296,7 +296,7 @@ export class Lab {
     return connect(this.version, { clientId: this.name(), ...this.credentials, ...options });
   }
 
-  /** Sends a CONNECT and returns the answer, whatever it is. */
+  /** Sends a CONNECT, and returns the response, whatever it is. */
   async dial(options: ConnectOptions = {}): Promise<{ peer: Peer; connack: Heard }> {
     const peer = await this.open();
     peer.send(this.hello(options));
@@ -346,14 +346,17 @@ export class Lab {
     }
   }
 
-  /** Asserts that a connected client that sends these bytes loses its connection; in MQTT 5, after a DISCONNECT with one of the codes. */
+  /**
+   * Asserts that a connected client that sends these bytes loses its connection and, in MQTT 5, first receives a DISCONNECT with one of
+   * the codes.
+   */
   async breaks(bytes: Buffer, codes: readonly number[] = malformed, peer?: Peer): Promise<void> {
     const used = peer ?? (await this.connect());
     used.send(bytes);
     await this.broken(used, codes);
   }
 
-  /** Asserts that the broker ends this connection; in MQTT 5, after a DISCONNECT with one of the codes. */
+  /** Asserts that the broker ends this connection and, in MQTT 5, first sends a DISCONNECT with one of the codes. */
   async broken(peer: Peer, codes: readonly number[] = malformed): Promise<void> {
     await peer.ended();
     const last = peer.heard.at(-1);

@@ -2,17 +2,17 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { generate, type IPublishPacket, type Packet, parser } from 'mqtt-packet';
 
-/** A small MQTT 5 broker in this process. A test may answer any packet instead of it. */
+/** A small MQTT 5 broker in this process. A test may respond to any packet in its place. */
 export interface Mqtt5Server {
   url: string;
   port: number;
   /** Packets received, in order. */
   received: Packet[];
-  /** Packets of one type. */
+  /** Returns the received packets of one type. */
   of<Name extends Packet['cmd']>(cmd: Name): Extract<Packet, { cmd: Name }>[];
   /** Sends a packet to every connected client. */
   send(packet: Packet): void;
-  /** Ends all connections, after a DISCONNECT with this reason if there is one. */
+  /** Ends all connections, after a DISCONNECT with the reason if one is given. */
   hangUp(reason?: { reasonCode: number; properties?: object }): void;
   close(): Promise<void>;
 }
@@ -22,7 +22,7 @@ type Answer = (packet: Packet, say: (packet: Packet) => void, socket: Socket) =>
 /**
  * Clients receive messages published to exactly the topic that they subscribed to, or to any topic below `PREFIX/#`, at QoS 1 at most.
  * @param options.connack properties of every CONNACK
- * @param options.answer true = the test has answered
+ * @param options.answer a function that returns true if the test has responded
  */
 export async function startMqtt5(options: { connack?: object; answer?: Answer } = {}): Promise<Mqtt5Server> {
   const received: Packet[] = [];

@@ -1,6 +1,8 @@
 export type Json = null | boolean | number | string | Json[] | { [member: string]: Json };
 
-/** Mutations of a value: each position is replaced by each of these values, removed, or given an additional member. */
+/**
+ * Mutations of a value. Each position is replaced with each of these values, removed, or given an additional member.
+ */
 export function mutations(value: Json): { what: string; value: Json }[] {
   const others: Json[] = [null, true, 0, -1, 1, 1.5, 2 ** 53, '', 'x', 'model', [], {}, ['x'], { x: 1 }];
   const made: { what: string; value: Json }[] = [];

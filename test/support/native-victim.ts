@@ -4,11 +4,14 @@ import { join } from 'node:path';
 import type { TrustRoot } from '../../src/lib/formats/manifest/envelope.js';
 import type { Lab } from './attacker.js';
 
-/** Identities of provisioned native devices under attack, with the attacker between each device and its registry. */
+/**
+ * Creates identities of provisioned native devices under attack, with the attacker between each device and its
+ * registry.
+ */
 export function nativeVictims(lab: () => Lab) {
   const folders: string[] = [];
   return {
-    /** @param trust overrides the default trust root */
+    /** @param trust a trust root that overrides the default one */
     async blank(trust?: TrustRoot): Promise<string> {
       const folder = await mkdtemp(join(tmpdir(), 'aiot-native-victim-'));
       folders.push(folder);

@@ -18,7 +18,7 @@ export interface NatsServer {
 }
 
 /**
- * Starts a real nats-server with JetStream on a free port; its store survives `kill`. `config` is appended to its
+ * Starts a real nats-server with JetStream on a free port. Its store survives `kill`. `config` is appended to its
  * configuration.
  */
 export async function startNats(config = '', { jetstream = true } = {}): Promise<NatsServer> {

@@ -15,7 +15,8 @@ export function mlp(random: Random, sizes: number[]): Graph {
 }
 
 /**
- * An int8 1-D CNN: convolution, max pool, depthwise and pointwise convolution, mean over time, dense layer, softmax.
+ * An int8 1-D CNN: convolution, max pool, depthwise and pointwise convolution, mean over time, dense layer, and
+ * softmax.
  */
 export function cnn(random: Random): Graph {
   const b = new GraphBuilder(random);

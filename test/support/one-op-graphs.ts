@@ -9,7 +9,7 @@ import {
 } from '../../src/lib/formats/tflite/graph.js';
 import { GraphBuilder } from './graph-builder.js';
 
-/** Makes a model of one operator on int8 (the default) or int16. */
+/** Makes a model of one operator with int8 (the default) or int16. */
 export type MakeGraph = (random: Random, type?: 'int8' | 'int16') => Graph;
 
 /** Single-operator models with random shapes, scales and options, for each operator that reads and yields integers. */
@@ -369,7 +369,7 @@ export const oneOpGraphs: { readonly [Name in OperatorName]?: MakeGraph } = {
     b.op({ op: 'SPLIT_V', inputs, outputs, options: { numSplits: sizes.length } });
     return b.graph(x, b.pick(...outputs));
   },
-  // The last steps of a stream, kept in a variable like those of a streaming convolution.
+  // The last steps of a stream, kept in a variable as in a streaming convolution.
   READ_VARIABLE: (random, type) => {
     const b = new GraphBuilder(random, type);
     const [kept, taken, channels] = [b.integer(1, 6), b.integer(1, 3), b.integer(1, 8)];
@@ -496,8 +496,8 @@ function blockGraph(b: GraphBuilder, op: 'DEPTH_TO_SPACE' | 'SPACE_TO_DEPTH'): G
 }
 
 /**
- * SPACE_TO_BATCH_ND without paddings, because TFLite Micro leaves the value to pad with undefined; `padded` is for other judges.
- * BATCH_TO_SPACE_ND has crops.
+ * SPACE_TO_BATCH_ND without paddings, because TFLite Micro leaves the padding value undefined; `padded` is for comparisons with
+ * other runtimes. BATCH_TO_SPACE_ND has crops.
  */
 export function batchGraph(
   b: GraphBuilder,
@@ -539,7 +539,7 @@ function reductionGraph(b: GraphBuilder, op: 'SUM' | 'REDUCE_MIN'): Graph {
   return b.graph(x, b.op({ op, inputs: [x, b.int32s(...axes)], outputs: [y], options: { keepDims } }));
 }
 
-/** Operators that compare values of one scale: x with a constant, or with its neighbors. */
+/** Operators that compare values of the same scale: x with a constant, or with its neighbors. */
 function choiceGraph(b: GraphBuilder, op: 'MAXIMUM' | 'MINIMUM'): Graph {
   const [h, w, c] = [b.integer(1, 4), b.integer(1, 5), b.integer(1, 6)];
   const shape = b.pick([1, h, w, c], [1, w, c], [1, c], [1, 1, 1, c], [1, h, 1, c]);
@@ -589,7 +589,7 @@ function poolGraph(b: GraphBuilder, op: 'MAX_POOL_2D' | 'AVERAGE_POOL_2D'): Grap
   return b.graph(x, b.op({ op, inputs: [x], outputs: [y], options }));
 }
 
-/** A window over an image, with the output size that TensorFlow's documentation specifies for it. */
+/** A window over an image, with the output size specified by TensorFlow's documentation. */
 function windowOf(b: GraphBuilder, dilated: boolean) {
   const padding: Padding = b.pick('same', 'valid');
   const [filterH, filterW, strideH, strideW] = [

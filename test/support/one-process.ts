@@ -1,8 +1,9 @@
 import { long } from './every-tensor.js';
 
 /**
- * Runs a third party's jobs, identified by key, in the process of the first request, because starting Python takes
- * most of a short run's time. A long run starts one process per key, and stores only that key's results.
+ * Runs all jobs for a third-party tool, identified by key, in one process at the first request, because starting
+ * Python takes most of a short run's time. A long run starts one process per key, and stores only that key's
+ * results.
  */
 export function inOneProcess<Key, Job, Answer>(
   keys: readonly Key[],

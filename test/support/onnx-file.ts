@@ -1,4 +1,4 @@
-/** Writes small ONNX files, message by message (onnx/onnx.proto gives the numbers of the fields). */
+/** Writes small ONNX files message by message. The numbers of the fields are from onnx/onnx.proto. */
 
 type Attribute =
   | number
@@ -25,7 +25,7 @@ export interface OnnxText {
   inputs: Record<string, (number | string)[]>;
   outputs: string[];
   constants?: Record<string, { shape: number[]; values: number[]; type?: 'float' | 'int64' | 'int8' }>;
-  /** Further initializers, as messages. */
+  /** Additional initializers, as messages. */
   tensors?: Uint8Array[];
   opset?: number;
 }

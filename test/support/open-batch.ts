@@ -43,7 +43,7 @@ function standIn(op: 'LOGISTIC', inputs: number[], output: number, options: obje
   return { op, inputs, outputs: [output], options };
 }
 
-/** The writer does not support SHAPE and TILE, so LOGISTIC stands in for one of them while a file is written. */
+/** The writer supports neither SHAPE nor TILE, so LOGISTIC stands in for one of them while a file is written. */
 function withRows<T>(action: () => T, row: ReadRow = shapeRows.SHAPE): T {
   const kept = { ...operatorRows.LOGISTIC };
   Object.assign(operatorRows.LOGISTIC, row);

@@ -1,6 +1,6 @@
 import { runPipeline } from '../../src/lib/pipeline/run/run-pipeline.js';
 
-/** Runs the pipeline in the given folder; a test kills this process. */
+/** Runs the pipeline in the given folder until a test kills this process. */
 const stop = new AbortController();
 process.on('SIGTERM', () => stop.abort(new Error('stopped')));
 const { state } = await runPipeline({

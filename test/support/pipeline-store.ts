@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sha256Hex } from '../../src/lib/core/crypto.js';
 
-/** Processes that are steps of this project or were started by its steps. */
+/** Returns the processes that are steps of this project or were started by its steps. */
 export function stepsOf(dir: string): string[] {
   const mark = Buffer.from(`AIOT_PIPELINE=${join(dir, '.aiot/pipeline')}\0`);
   return readdirSync('/proc').filter((pid) => {
@@ -15,7 +15,7 @@ export function stepsOf(dir: string): string[] {
   });
 }
 
-/** Partially written data: unreadable records, and contents that do not match their name. */
+/** Returns partially written data: unreadable records, and contents that do not match their name. */
 export function halvesInStore(dir: string): string[] {
   const store = join(dir, '.aiot/pipeline');
   const bad: string[] = [];

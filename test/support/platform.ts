@@ -12,19 +12,19 @@ export interface TestPlatform {
   folder: string;
   platform: Platform;
   client: RegistryClient;
-  /** The CA certificate, PEM. */
+  /** The CA certificate as PEM. */
   ca: string;
   token: string;
-  /** The operator's private key, PEM; its public key is in the trust root. */
+  /** The operator's private key as PEM; the public key is in the trust root. */
   key: string;
-  /** Starts the platform again in the same folder after it was stopped. */
+  /** Restarts the platform in the same folder after it has been stopped. */
   start(options?: Partial<PlatformOptions>): Promise<void>;
-  /** Stops the platform and starts it again in the same folder. */
+  /** Stops the platform, and restarts it in the same folder. */
   restart(options?: Partial<PlatformOptions>): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** A platform with a trust root on free ports, in its own folder. */
+/** Starts a platform with a trust root on free ports, in its own folder. */
 export async function testPlatform(options: Partial<PlatformOptions> = {}): Promise<TestPlatform> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-platform-'));
   const start = (more: Partial<PlatformOptions> = {}) =>

@@ -8,7 +8,7 @@ import { freePort, listening } from './mosquitto.js';
 
 const run = promisify(execFile);
 
-/** Debian's program folder of the newest installed PostgreSQL, or ''. */
+/** Returns Debian's program folder for the newest installed PostgreSQL, or ''. */
 export async function postgresPrograms(): Promise<string> {
   const versions = await readdir('/usr/lib/postgresql').catch(() => []);
   const newest = versions.sort((a, b) => Number(a) - Number(b)).at(-1);
@@ -17,11 +17,11 @@ export async function postgresPrograms(): Promise<string> {
 
 export interface Postgres {
   port: number;
-  /** Creates an empty database and returns its URL. */
+  /** Creates an empty database, and returns its URL. */
   database(): Promise<string>;
-  /** Runs SQL as its superuser and returns the rows as psql prints them. */
+  /** Runs SQL as the superuser, and returns the rows as printed by psql. */
   psql(database: string, sql: string): Promise<string>;
-  /** Ends the server immediately (SIGQUIT): unsynced data is at most in its log. */
+  /** Ends the server immediately (SIGQUIT), so that unsynced data is at most in its log. */
   kill(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -96,7 +96,7 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
       return `postgres://aiot:${password}@127.0.0.1:${port}/${name}`;
     },
     async stop() {
-      // Fast shutdown: it does not wait for clients.
+      // A fast shutdown, which does not wait for clients.
       await kill('SIGINT');
       await rm(folder, { recursive: true, force: true });
     },

@@ -1,9 +1,9 @@
 /**
- * Replaces the emulator with the real mask ROMs where that is not available: accepts the emulator's command line, and
- * provides a simulated chip that behaves like the emulated one. The chip is strapped by `strap_mode` alone, without DTR
- * and RTS; every response is about 44 ms late (the emulated UART is polled); its flash has no parameter table; and its
- * fuses are those that the ROMs read. Two failures of the emulator are not imitated: writing through an ESP32's ROM,
- * and through a C3's stub.
+ * Replaces the emulator with the real mask ROMs where it is not available. Accepts the emulator's command line, and
+ * provides a simulated chip that behaves like the emulated one. The chip is strapped only by `strap_mode`, without DTR
+ * and RTS. Every response is about 44 ms late, because the emulated UART is polled. The flash has no parameter table,
+ * and the fuses are those that the ROMs read. Two failures of the emulator are not imitated: writing through an ESP32's
+ * ROM, and through a C3's stub.
  */
 import { openSync, readFileSync, writeSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
@@ -13,7 +13,7 @@ import { SimulatedChip } from '../../src/lib/flash/rom/chip.js';
 /** With AIOT_LONG=1, the delay of the real emulator. */
 const answerMs = process.env.AIOT_LONG === '1' ? 44 : 10;
 
-/** Source: responses of the real ROMs to READ_REG in the emulator (golden traces). */
+/** The values are the real ROMs' responses to READ_REG in the emulator (golden traces). */
 const machines = {
   esp32: {
     mac: '10:01:00:c4:0a:24',
@@ -52,12 +52,12 @@ const stored = readFileSync(file);
 const descriptor = openSync(file, 'r+');
 const start = () =>
   new SimulatedChip({ chip, mac, words, boot, sfdp: false, flash: Uint8Array.from(stored) });
-// With ",nowait" the chip runs from the start, otherwise from the first connection on.
+// With ",nowait", the chip runs from the start, otherwise from the first connection on.
 let board = port[2] ? start() : undefined;
 let client: Socket | undefined;
 
 createServer({ noDelay: true }, (socket) => {
-  // One client at a time: others wait until the current one has disconnected.
+  // There is one client at a time; others wait until the current one has disconnected.
   if (client && !client.destroyed) {
     client.once('close', () => serve(socket));
     return;
@@ -82,7 +82,7 @@ function serve(socket: Socket): void {
   socket.on('close', leave);
 }
 
-/** Keeps the file identical to the flash by writing the sectors changed since the last response. */
+/** Keeps the file identical to the flash by writing the sectors that have changed since the last response. */
 function store(flash: Uint8Array): void {
   if (stored.equals(flash)) return;
   for (let at = 0; at < flash.length; at += 0x1000) {

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 
 /**
- * Options of `unshare` for mounts that only its program sees: directly as root, otherwise as root of a new user
+ * Options of `unshare` for mounts that only its program sees, either directly as root, or as root of a new user
  * namespace.
  */
 export function privateMounts(): string[] {

@@ -12,7 +12,7 @@ export interface ProgramResult {
 export interface ProgramOptions {
   env?: Record<string, string>;
   cwd?: string;
-  /** The program is killed after this time. */
+  /** Time after which the program is killed. */
   timeoutMs?: number;
 }
 
@@ -45,7 +45,7 @@ export async function runProgram(
   }
 }
 
-/** A failed program's output, for the message of a failing test. */
+/** Describes a failed program's output for the message of a failing test. */
 export function told(name: string, args: readonly string[], result: ProgramResult): string {
   const output = `${result.stdout}\n${result.stderr}`.trim().slice(-3000);
   return `${name} ${args.join(' ')} ended with ${result.code}:\n${output}`;

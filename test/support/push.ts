@@ -4,7 +4,7 @@ import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { motionBundle } from './motion-bundle.js';
 import type { TestPlatform } from './platform.js';
 
-/** Pushes the motion model of this seed, signed by the operator; resolves with its version. */
+/** Pushes the motion model of this seed, signed by the operator. Resolves with its version. */
 export async function push(
   { client, key }: TestPlatform,
   seed: number,

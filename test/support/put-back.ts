@@ -1,5 +1,5 @@
 /**
- * Runs before each file that shares a thread, and afterwards undoes the file's changes to the environment and timers,
+ * Runs before each file that shares a thread, and afterward undoes the file's changes to the environment and timers,
  * and its spies.
  */
 import { afterAll, vi } from 'vitest';

@@ -22,7 +22,10 @@ const flashBytes = 4 << 20;
 export interface EmulatedBoard extends Board {
   /** Restarts the chip with its current flash, either in download mode or running the program in flash. */
   restart(mode: 'download' | 'run'): Promise<void>;
-  /** Resolves with the chip's output once it matches `pattern`. @throws after `timeoutMs`, with the output so far */
+  /**
+   * Resolves with the chip's output once it matches `pattern`. @throws an error with the output so far, after
+   * `timeoutMs`
+   */
   until(pattern: RegExp, timeoutMs: number): Promise<string>;
 }
 
@@ -34,8 +37,8 @@ export interface EmulatedOptions {
 }
 
 /**
- * A chip with its real mask ROM. The emulator has no DTR and RTS, so it is started in the requested mode. Needs only
- * the emulator's folder.
+ * Starts a chip with its real mask ROM. The emulator has no DTR and RTS, so it is started in the requested mode. This
+ * needs only the emulator's folder.
  */
 export async function emulatedBoard(
   chip: EmulatedChip,
@@ -69,7 +72,7 @@ export async function emulatedBoard(
       return pty?.path ?? `socket://127.0.0.1:${port}`;
     },
     async flash() {
-      // The emulator writes its file slightly later than the chip responds.
+      // The emulator writes its file slightly after the chip has responded.
       await delay(300);
       return new Uint8Array(await readFile(flashFile));
     },
@@ -96,7 +99,7 @@ async function startEmulator(
       ...['-nographic', '-machine', chip, '-L', join(folder, 'pc-bios')],
       ...['-drive', `file=${flashFile},if=mtd,format=raw`],
       ...['-global', `driver=${machine.gpio},property=strap_mode,value=${strap(machine[mode])}`],
-      // Without nowait it starts with the first connection, so that no output is lost.
+      // Without nowait, it starts with the first connection, so that no output is lost.
       ...['-serial', `tcp:127.0.0.1:${port},server${mode === 'download' ? ',nowait' : ''}`],
       ...['-monitor', 'none'],
     ],

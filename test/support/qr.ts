@@ -11,7 +11,7 @@ export interface Picture {
   pixels: Uint8Array;
 }
 
-/** Reads the text of the QR code in a part of a picture, read by jsQR; null if none is found. */
+/** Uses jsQR to read the text of the QR code in a part of a picture; null if none is found. */
 export function readQr(
   picture: Picture,
   left = 0,

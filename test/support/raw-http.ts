@@ -13,7 +13,7 @@ export interface Asked {
   headers?: Record<string, string | string[]>;
   body?: string;
   token?: string;
-  /** Lets requests share connections. */
+  /** An agent that lets requests share connections. */
   agent?: Agent;
 }
 
@@ -27,7 +27,7 @@ export function ask(
     const authorization = token === '' ? {} : { authorization: `Bearer ${token}` };
     const type = body === undefined ? {} : { 'content-type': 'application/json' };
     const url = new URL(platform.urls.http);
-    // The path is sent unchanged: no URL parser normalizes it.
+    // The path is sent unchanged, because no URL parser normalizes it.
     const call = httpsRequest(
       {
         host: url.hostname,
@@ -55,7 +55,10 @@ export function ask(
   });
 }
 
-/** Sends raw bytes over TLS; resolves with the complete response when the server closes, or after `waitMs`. */
+/**
+ * Sends raw bytes over TLS. Resolves with the complete response when the server closes the connection, or
+ * after `waitMs`.
+ */
 export function send(
   { platform, ca }: Pick<TestPlatform, 'platform' | 'ca'>,
   bytes: string,

@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { generate, type Packet, parser } from 'mqtt-packet';
 
-/** A connection that sends arbitrary bytes; received packets are parsed. */
+/** A connection that sends arbitrary bytes, and parses received packets. */
 export interface RawMqtt {
   socket: Duplex;
   /** All packets received so far. */
@@ -14,7 +14,7 @@ export interface RawMqtt {
   /** Resolves with true when it is closed by either side. */
   closed: Promise<boolean>;
   say(...packets: (Packet | Buffer)[]): void;
-  /** The next packet of this kind, or null if the connection closes first. */
+  /** Resolves with the next packet of this kind, or with null if the connection is closed first. */
   hear<C extends Packet['cmd']>(cmd: C): Promise<Extract<Packet, { cmd: C }> | null>;
 }
 
@@ -22,11 +22,11 @@ export interface RawOptions {
   ca?: string;
   /** Folder with device.crt and device.key. */
   identity?: string;
-  /** 5 = packets have the form of MQTT 5. */
+  /** The version; 5 = packets have the form of MQTT 5. */
   version?: 5;
 }
 
-/** Connects by the protocol in the URL (mqtt, mqtts or wss). Resolves when the connection is open. */
+/** Connects with the protocol in the URL (mqtt, mqtts or wss). Resolves when the connection is open. */
 export async function rawMqtt(url: string, options: RawOptions = {}): Promise<RawMqtt> {
   const socket = await opened(url, options);
   const packets: Packet[] = [];

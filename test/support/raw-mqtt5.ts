@@ -20,7 +20,7 @@ export async function connectFive(own: TestPlatform, more: object = {}): Promise
   return { raw, connack };
 }
 
-/** Connects as `connectFive` does, with 3.1.1. */
+/** Connects like `connectFive`, but with 3.1.1. */
 export async function connectFour(own: TestPlatform, more: object = {}): Promise<RawMqtt> {
   const raw = await rawMqtt(own.platform.urls.mqtt ?? '');
   raw.say(hello({ username: 'u', password: Buffer.from(own.token), ...more }));
@@ -40,12 +40,12 @@ export async function subscribed(
   return (await raw.hear('suback'))?.granted ?? [];
 }
 
-/** The payload of the next message. */
+/** Returns the payload of the next message. */
 export async function heardPayload(raw: RawMqtt): Promise<string> {
   return String((await raw.hear('publish'))?.payload);
 }
 
-/** The messages that came before the answer to a PINGREQ. */
+/** Returns the messages that arrive before the response to a PINGREQ. */
 export async function messagesSoFar(raw: RawMqtt): Promise<IPublishPacket[]> {
   raw.say({ cmd: 'pingreq' });
   await raw.hear('pingresp');
@@ -53,7 +53,7 @@ export async function messagesSoFar(raw: RawMqtt): Promise<IPublishPacket[]> {
 }
 
 /**
- * Restarts the platform with the data that its broker had on disk at this moment, as after SIGKILL: anything written during shutdown is
+ * Restarts the platform with the data that its broker has on disk at this moment, as after SIGKILL. Anything written during shutdown is
  * lost.
  */
 export async function killed(

@@ -5,7 +5,10 @@ import type { Reporter, TestModule } from 'vitest/node';
 const tests = dirname(import.meta.dirname);
 const ofSecondRing = '.real.test.ts';
 
-/** The number of tests in each file of the second ring in its last run with all parts. The reporter maintains it. */
+/**
+ * The file with the number of tests in each file of the second ring in its last run with all parts. The reporter
+ * maintains it.
+ */
 export const countsFile = join(tests, 'real-tests.json');
 
 /** The files of the second ring, sorted, relative to the test folder. */
@@ -18,7 +21,7 @@ export const realTestFiles = (folder = tests): string[] =>
 const countsIn = (file: string): Record<string, number> =>
   existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
 
-/** Reports the tests that a run without the second ring leaves out, and how to run them. */
+/** Describes the tests that a run without the second ring leaves out, and how to run them. */
 export function closingLine(file = countsFile, files = realTestFiles()): string {
   const counts = countsIn(file);
   const sum = files.reduce((total, name) => total + (counts[name] ?? 0), 0);

@@ -7,7 +7,7 @@ import { missingPart } from './real-tests-reporter.js';
 export type RealPart = keyof typeof parts;
 
 /**
- * A shell line that runs its arguments with separate mounts in which the user has no name. The user id stays the same,
+ * A shell line that runs its arguments with separate mounts, where the user has no name. The user id stays the same,
  * because another user might be unable to read the checkout.
  */
 const nameless = 'mount --bind /dev/null /etc/passwd && mount --bind "$0" /etc/nsswitch.conf && exec "$@"';
@@ -18,7 +18,7 @@ const nameless = 'mount --bind /dev/null /etc/passwd && mount --bind "$0" /etc/n
  */
 export const asNobody = (nsswitch: string): string[] => ['--mount', 'sh', '-c', nameless, nsswitch];
 
-/** Optional folder beside the checkout. */
+/** Optional folder next to the checkout. */
 export const recordingsFolder = join(root, '..', 'shared', 'data', 'har');
 export const flashSamplesFolder = join(root, '..', 'shared', 'flash-samples');
 
@@ -28,7 +28,7 @@ export const aarch64Folder = join(root, '.venv', 'aarch64');
 /** The folder created by scripts/parts/pictures.sh. */
 export const picturesFolder = join(root, '.venv', 'pictures');
 
-/** The folder in which scripts/parts/tfjs-node.sh installs tfjs-node. */
+/** The folder where scripts/parts/tfjs-node.sh installs tfjs-node. */
 export const tfjsNode = join(root, '.venv', 'tfjs-node');
 
 /** The program built by scripts/parts/cloud-init.sh. */
@@ -84,8 +84,8 @@ export function python(
 }
 
 /**
- * `describe` if the part is installed. A missing part is reported and its tests are skipped; with CI=true it fails the
- * run.
+ * `describe` if the part is installed. A missing part is reported, and its tests are skipped; with CI=true, it makes
+ * the run fail.
  */
 export function describeReal(part: RealPart, name: string, body: () => void): void {
   const { ready, optional = false }: Part = parts[part];

@@ -7,7 +7,7 @@ interface Place {
   recording: string;
 }
 
-/** Sends one row of a recording, which is still to be labeled, as the operator. */
+/** Sends one row of an unlabeled recording as the operator. */
 export async function record(
   { mqtts, ca, token }: { mqtts: string; ca: string; token: string },
   { stream, device, recording }: Place,

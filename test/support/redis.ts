@@ -8,15 +8,18 @@ import { freePort, listening } from './mosquitto.js';
 
 export interface Redis {
   port: number;
-  /** The output of redis-cli for a command, without the newline. */
+  /** Returns redis-cli's output for a command, without the newline. */
   cli(...words: string[]): Promise<string>;
-  /** Ends the server with SIGKILL; its data is lost. */
+  /** Ends the server with SIGKILL, so that its data is lost. */
   kill(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Starts a real redis-server on a free loopback port. @param flags additional configuration @param cliFlags for redis-cli */
+/**
+ * Starts a real redis-server on a free loopback port. @param flags additional configuration @param cliFlags flags for
+ * redis-cli
+ */
 export async function startRedis(
   flags: readonly string[] = [],
   cliFlags: readonly string[] = [],

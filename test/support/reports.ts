@@ -5,7 +5,7 @@ import type { RolloutReport } from '../../src/lib/api/rollouts/report.js';
 import type { RolloutDeviceInfo } from '../../src/lib/api/rollouts/schema.js';
 import type { RecordRow } from '../../src/lib/flash/write/production.js';
 
-/** Malicious text for names of devices, errors and files. */
+/** Malicious text for the names of devices, errors and files. */
 export const hostile = '<script>alert(1)</script>"\'&<img src=http://127.0.0.1:9/x onerror=alert(2)>';
 
 const views = [
@@ -14,8 +14,8 @@ const views = [
 ] as const;
 
 /**
- * Checks a report in a browser, on a phone in light mode and on a desktop in dark mode: it makes no requests, runs no
- * scripts, prints nothing to the console, and is no wider than the screen.
+ * Checks a report in a browser, on a phone in light mode and on a desktop in dark mode. It must make no requests, run
+ * no scripts, print nothing to the console, and be no wider than the screen.
  */
 export async function expectReport(browser: Browser, file: string): Promise<void> {
   for (const { width, colorScheme, ground } of views) {
@@ -42,7 +42,7 @@ export async function expectReport(browser: Browser, file: string): Promise<void
 
 const begun = Date.UTC(2026, 4, 4, 9);
 
-/** A rollout of two waves over this many devices: one in twelve rejects it, and one in thirty is offline. */
+/** A rollout of two waves over this many devices. One in twelve rejects it, and one in thirty is offline. */
 export function madeUpRollout(count = 60): RolloutReport {
   const devices = Array.from({ length: count }, (_, i): RolloutDeviceInfo => {
     const wave = i < count / 6 ? 0 : 1;
@@ -133,7 +133,7 @@ export function madeUpRollout(count = 60): RolloutReport {
   };
 }
 
-/** Trays of boards: one board in nine fails and is inserted again, and one port never responds. */
+/** Trays of boards. One board in nine fails and is reinserted, and one port never responds. */
 export function madeUpRows(count = 36): RecordRow[] {
   return Array.from({ length: count }, (_, i): RecordRow => {
     const board = i % 9 === 4 && i > 9 ? i - 9 : i;

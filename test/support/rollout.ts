@@ -24,7 +24,7 @@ export function oneWave({
   return { releases: [{ kind, name, version, sequence }], selector, policy };
 }
 
-/** The current state of a rollout, with its devices by name. */
+/** Returns the current state of a rollout, with its devices by name. */
 export async function rolloutNow(client: RegistryClient, id: string): Promise<Deployed> {
   return { ...(await client.rollouts.get(id)), devices: await client.rollouts.devices(id) };
 }

@@ -8,7 +8,7 @@ import { hour, type RootsKit } from './roots-kit.js';
 /** An attack on trust roots or timestamps, its expected error code, and the check that prevents it. */
 export interface RootAttack {
   code: string;
-  /** null if no switch disables the check. */
+  /** The check that prevents the attack; null if no switch disables it. */
   off: UpdateCheck | null;
   make(): Attempt | Promise<Attempt>;
 }

@@ -24,8 +24,8 @@ interface World {
 }
 
 /**
- * Keys for all roles, and documents of a mirror that are valid except for a test's changes. `operator` returns the key
- * that signs releases at first.
+ * Creates keys for all roles, and a mirror's documents that are valid except for a test's changes. `operator` returns
+ * the key that initially signs releases.
  */
 export function rootsKit(operator: () => string) {
   const [one, two, three, stampKey, thief] = [newKey(), newKey(), newKey(), newKey(), newKey()];
@@ -79,7 +79,7 @@ export function rootsKit(operator: () => string) {
     return signPayload(timestamp, key);
   }
 
-  /** A mirror with these roots, from version 2 on, and this timestamp. */
+  /** A mirror with these roots, from version 2 onward, and this timestamp. */
   function world({ made, roots = [second()], timestamp = stamp([made.envelope]) }: World): Attempt {
     const serve: Record<string, Answer> = { ...made.serve, '/api/v1/trust/timestamp': json(timestamp) };
     for (const [i, root] of roots.entries()) serve[`/api/v1/trust/root/${i + 2}`] = json(root);

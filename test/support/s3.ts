@@ -13,7 +13,7 @@ export interface S3Server {
   url: string;
   accessKey: string;
   secretKey: string;
-  /** Contains a folder for each bucket, with the objects as files (versitygw). */
+  /** Folder that contains a folder for each bucket, with the objects as files (versitygw). */
   folder: string;
   makeBucket(name: string): Promise<void>;
   kill(): Promise<void>;
@@ -22,7 +22,7 @@ export interface S3Server {
   stop(): Promise<void>;
 }
 
-/** versitygw over a folder: it checks signatures, and stores objects as plain files. */
+/** Starts versitygw for a folder. It checks signatures, and stores objects as plain files. */
 export async function startVersitygw(): Promise<S3Server> {
   const keys = { accessKey: 'aiot-tests', secretKey: 'not-a-secret-0' };
   const folder = await mkdtemp(join(tmpdir(), 'aiot-s3-'));
@@ -46,7 +46,7 @@ export async function startVersitygw(): Promise<S3Server> {
   });
 }
 
-/** moto from PyPI: an independent S3 implementation in memory that does not check signatures. */
+/** Starts moto from PyPI, an independent in-memory S3 implementation that does not check signatures. */
 export async function startMoto(): Promise<S3Server> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-moto-'));
   const port = await freePort();

@@ -9,8 +9,8 @@ export function recordingSamples(file: string): number[][] {
 }
 
 /**
- * Existing samples as a finite sensor: in batches, as fast as they are consumed, at 100 Hz starting at `from` (ms
- * since 1970).
+ * Existing samples as a finite sensor, which delivers them in batches, as fast as they are consumed, with times
+ * at 100 Hz starting at `from` (ms since 1970).
  */
 export function sensingOf(
   samples: readonly (readonly number[])[],

@@ -1,6 +1,6 @@
 /**
- * The lines on a terminal after these bytes: supports text, line feeds, and the sequences of ECMA-48 that move the
- * cursor or erase.
+ * Returns the lines on a terminal after these bytes. Supports text, line feeds, and the ECMA-48 sequences that
+ * move the cursor or erase text.
  */
 export function screenOf(written: string): string[] {
   const lines: string[] = [''];
@@ -29,7 +29,7 @@ export function screenOf(written: string): string[] {
 const spinner = /[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]/g;
 
 /**
- * Captures the output drawn on stderr, as on a terminal of this size.
+ * Captures the output drawn on stderr as on a terminal of this size.
  * @returns the lines on its screen, with spinners in their first position; `restore` restores stderr
  */
 export function terminalOnStderr({ columns = 80, rows = 24 } = {}) {

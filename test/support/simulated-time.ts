@@ -5,15 +5,15 @@ const turnsOfWork = 4;
 
 /**
  * A clock for work within this process. `during` advances its time to the next awaited moment as soon as nothing else
- * is left to do; `start` does so until it is stopped. Otherwise the time does not change.
+ * is left to do; `start` does so until it is stopped. Otherwise, the time does not change.
  */
 export class SimulatedTime implements Clock {
   private time = 0;
-  /** Event-loop turns since a wait last started or ended. */
+  /** Number of event-loop turns since a wait last started or ended. */
   private idle = 0;
   private readonly sleepers: { at: number; wake(): void }[] = [];
 
-  /** @param working reports work in progress that the event loop does not show, such as inflating in a thread */
+  /** @param working a function that reports work in progress outside the event loop, such as inflating in a thread */
   constructor(private readonly working: () => boolean = () => false) {}
 
   now(): number {

@@ -5,7 +5,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** Signs images: Debian's build of SWUpdate accepts only detached CMS signatures. */
+/** Signs images. Debian's build of SWUpdate accepts only detached CMS signatures. */
 export interface Signer {
   key: string;
   certificate: string;
@@ -31,10 +31,10 @@ export interface ImageOptions {
   /** The installed image, and its target. */
   payload: Buffer;
   target: string;
-  /** null = unsigned. */
+  /** Signer of the image; null = unsigned. */
   signer: Signer | null;
   hardware?: string;
-  /** Digest in the description, if it differs from the payload's. */
+  /** Digest in the description, if different from the payload's. */
   sha256?: string;
 }
 
@@ -87,14 +87,14 @@ export interface Swupdate {
   log(): string;
   /** Resolves when the output contains the text. */
   printed(text: string): Promise<void>;
-  /** Acts like the device's boot logic once its new system runs. */
+  /** Acts like the device's boot logic once its new system is running. */
   confirm(action: number): Promise<unknown>;
   stop(): Promise<void>;
 }
 
 let instances = 0;
 
-/** Debian's SWUpdate as a polling client; each client has its sockets in its own folder. */
+/** Starts Debian's SWUpdate as a polling client. Each client has its sockets in its own folder. */
 export async function startSwupdate({
   folder,
   url,
@@ -138,7 +138,7 @@ identify : ( { name = "board"; value = "lab"; }, { name = "hwRevision"; value = 
       }),
     confirm: (action) => {
       const words = ['sendtohawkbit', String(action), '2', 'success', 'closed', 'Runs the new system.'];
-      // Asynchronous, because the platform that it waits for is in this process.
+      // This is asynchronous because the platform that it waits for is in this process.
       return promisify(execFile)('swupdate-ipc', words, { env, timeout: 20_000 });
     },
     async stop() {

@@ -13,8 +13,8 @@ interface Ran<Report> {
 }
 
 /**
- * Runs models in a third party's runtime, all in one Python process. `input` and the output contain any number of
- * consecutive runs, in each of them the values of all inputs or outputs, one after another.
+ * Runs models in a third-party runtime, all in one Python process. `input` and the output contain any number of
+ * consecutive runs, each with the values of all inputs or outputs, one after another.
  */
 export function runInPython<Report>(
   environment: 'litert' | 'tflm',

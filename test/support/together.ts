@@ -1,7 +1,7 @@
 /**
- * Determines the test files that share a process: those that leave no state in it. In a process of its own, a file needs a second to load
- * vitest and our modules. Files that only compute, or stop everything they started, run one after the other in a thread that loads these
- * once.
+ * Determines the test files that can share a process because they leave no state in it. In a process of its own, a file needs a second to
+ * load vitest and our modules. Files that only compute, or stop everything they started, run one after another in a thread that loads
+ * these only once.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -9,11 +9,11 @@ import { dirname, join, resolve } from 'node:path';
 const tests = dirname(import.meta.dirname);
 
 /**
- * Process-wide state: a file that uses it gets its own process. The environment, spies and fake timers do not count,
- * because `put-back.ts` restores them after each file.
+ * Process-wide state. A file that uses it gets its own process. The environment, spies and fake timers are not included, because
+ * `put-back.ts` restores them after each file.
  */
 const once: readonly RegExp[] = [
-  // Modules that are replaced or loaded again.
+  // Modules that are replaced or reloaded.
   /\bvi\.(?:mock|doMock|unmock|doUnmock|hoisted|resetModules)\b/,
   // Everything except constants, restored state, signals to other programs, and output.
   /\bprocess(?:\[|\.(?!(?:(?:platform|arch|execPath|versions?|cwd|p?pid|argv|nextTick|getuid|getgid|env)\b(?! = )|kill\(|stdout\.write\()))|=\sprocess\b(?!\.)/,
@@ -27,12 +27,12 @@ const once: readonly RegExp[] = [
 ];
 
 /**
- * The helpers restore this state: the process's streams and exit code before they return, a folder's name in its
- * environment when they are stopped.
+ * Helpers that restore this state: the process's streams and exit code before they return, and a folder's name in the environment when
+ * they are stopped.
  */
 const putBack = ['cli.ts', 'up.ts'].map((name) => join(tests, 'support', name));
 
-/** Process-wide state that this text uses; undefined if there is none. */
+/** Returns the process-wide state that this text uses; undefined if there is none. */
 export function touchedBy(text: string): string | undefined {
   const code = text.replace(/^ *(?:\/\/|\/?\*).*$/gm, '');
   for (const what of once) {
@@ -42,10 +42,7 @@ export function touchedBy(text: string): string | undefined {
   return undefined;
 }
 
-/**
- * The reason why a test needs its own process, found in its content and its imports from `test/`; undefined if it
- * shares one.
- */
+/** Returns the reason why a test needs its own process, found in its content and its imports from `test/`; undefined if it shares one. */
 export function aloneFor(file: string, seen = new Set<string>()): string | undefined {
   if (seen.has(file) || putBack.includes(file) || !existsSync(file)) return undefined;
   seen.add(file);

@@ -24,7 +24,9 @@ const keysOf = (pems: string[]) =>
 const role = (pems: string[], threshold: number) => ({ keyids: pems.map(idOf), threshold });
 const now = 1_800_000_000_000;
 
-/** The documents that a device receives when it checks roots and timestamp, and the release that it requests. */
+/**
+ * The documents that a device receives when it checks the roots and timestamp, and the release that it requests.
+ */
 export interface TrustCase {
   what: string;
   trust: TrustRoot;
@@ -165,7 +167,7 @@ const told: Record<string, Partial<TrustCase>> = {
   'a timestamp as a root': { roots: [text(stamp, operator, one, two)] },
 };
 
-/** Flips one bit of a byte: ASCII stays ASCII. */
+/** Flips one bit of a byte, so that ASCII stays ASCII. */
 function flipped(from: string, count: number, seed: number): { what: string; text: string }[] {
   const random = seededRandom(seed);
   return Array.from({ length: count }, () => {
@@ -178,7 +180,7 @@ function flipped(from: string, count: number, seed: number): { what: string; tex
   });
 }
 
-/** Chains, attacks and mutated bytes; a sample of them unless AIOT_LONG=1. */
+/** Chains, attacks and mutated bytes; only a sample of them unless AIOT_LONG=1. */
 export function trustCases(): TrustCase[] {
   const json = (value: unknown) => value as Json;
   /** An absent value is not a document, so it is excluded. */
@@ -209,7 +211,7 @@ export function trustCases(): TrustCase[] {
   return [...Object.entries(told), ...some].map(([what, changes]) => ({ ...good, ...changes, what }));
 }
 
-/** The result and stored state in TypeScript, in the format of firmware/test/trust_tool.c. */
+/** Returns the result and stored state in TypeScript, in the format of firmware/test/trust_tool.c. */
 export async function trustVerdict({
   trust,
   root,

@@ -50,7 +50,7 @@ export async function upForTests(options: Partial<Parameters<typeof up>[0]> = {}
   };
 }
 
-/** Runs a command with --json: expects one line, exit code 0, and a result that matches its schema. */
+/** Runs a command with --json, and expects one line, exit code 0, and a result that matches its schema. */
 export async function ok<T>(schema: ZodType<T>, argv: string[]): Promise<T> {
   const { code, json, stdout, stderr } = await runCli([...argv, '--json']);
   expect(code, stdout + stderr).toBe(0);
@@ -58,7 +58,7 @@ export async function ok<T>(schema: ZodType<T>, argv: string[]): Promise<T> {
   return schema.parse(json);
 }
 
-/** Runs a command with --json and returns the error that it ends with. */
+/** Runs a command with --json, and returns the error that it ends with. */
 export async function refusal(
   argv: string[],
 ): Promise<{ code: string; subject?: string; message: string; exit: number }> {

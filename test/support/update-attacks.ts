@@ -14,11 +14,11 @@ import { cosign } from '../../src/lib/formats/manifest/root.js';
 import { type Answer, type Attempt, type Forged, forged, json, type Lab, raw } from './attacker.js';
 import { motionSamples } from './motion-bundle.js';
 
-/** An attack on the update of a device that already runs a release; applies to both kinds of device. */
+/** An attack on the update of a device that already runs a release. It applies to both kinds of device. */
 export interface UpdateAttack {
   /**
-   * The error code that the device reports. null = no visible error: the device already has that release, and keeps
-   * running its current bytes.
+   * The error code that the device reports. null = no visible error, because the device already has that release,
+   * and keeps running its current bytes.
    */
   code: string | null;
   /** All checks that prevent the attack; empty if no switch disables them. */
@@ -31,7 +31,7 @@ export interface UpdateAttack {
   twoKeys?: boolean;
   /** The expected code if a patch is offered. */
   delta?: string;
-  /** Whether it takes more than a minute of device time. */
+  /** Whether the attack takes more than a minute of device time. */
   slow?: boolean;
   make(base: Forged): Attempt;
 }
@@ -61,7 +61,7 @@ function endlessAnswer(first: Uint8Array): Answer {
   };
 }
 
-/** Sends the bytes one by one, at intervals of this many ms. */
+/** Sends the bytes one by one, this many ms apart. */
 const drip =
   (bytes: Uint8Array, ms: number): Answer =>
   async (res) => {
@@ -84,11 +84,11 @@ const brokenOff =
 const text = (envelope: object) => Buffer.from(JSON.stringify(envelope));
 
 interface Battlefield {
-  /** Private key of the operator whose releases the victim accepts. */
+  /** Returns the private key of the operator whose releases the victim accepts. */
   operator: () => string;
-  /** A model, different for each seed. */
+  /** Returns a model that is different for each seed. */
   bytesOf: (seed: number) => Uint8Array;
-  /** Address of the attacker. */
+  /** Returns the attacker's address. */
   mirror: () => string;
 }
 
@@ -247,7 +247,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
       code: 'AIOT_UPDATE_EXPIRED',
       off: ['expiry'],
       base: { issued: Date.now() + 30 * 86_400_000 },
-      // By the device's own clock it would be valid for another day.
+      // By the device's own clock, it would be valid for another day.
       make: () => next(bytesOf(2), operator(), { expires: Date.now() + 86_400_000 }),
     },
     'malicious mirror: a manifest from another host': {
@@ -304,7 +304,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
       off: [],
       delta: 'AIOT_DELTA_RESULT',
       make(base) {
-        // The patch yields as many bytes as were signed, one of which differs.
+        // The patch yields as many bytes as were signed, but one of them differs.
         const [signed, made] = [Uint8Array.from(base.bytes), Uint8Array.from(base.bytes)];
         signed[600] = (signed[600] ?? 0) ^ 1;
         made[700] = (made[700] ?? 0) ^ 1;

@@ -5,14 +5,16 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { root } from './cli.js';
 
-/** firmware/test/update_tool.c, or another tool there, built with sanitizers. */
+/** firmware/test/update_tool.c, or another tool in that folder, built with sanitizers. */
 export interface UpdateTool {
   /** Returns the lines that the tool, or another tool built with it, prints for this input. */
   run(args: string[], input?: string, program?: string): string[];
   remove(): void;
 }
 
-/** Rejects if the build fails. Asynchronous, so that other tests can run meanwhile. */
+/**
+ * Builds a tool. Rejects if the build fails. It is asynchronous, so that other tests can run in the meantime.
+ */
 export async function buildUpdateTool(target = 'update_tool', ...others: string[]): Promise<UpdateTool> {
   const build = mkdtempSync(join(tmpdir(), 'aiot-update-tool-'));
   const cmake = (...args: string[]) => promisify(execFile)('cmake', args);

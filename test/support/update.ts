@@ -86,7 +86,7 @@ export function memorySource(
   };
 }
 
-/** Accepts any bytes as a model, with three golden vectors that all pass. */
+/** A runtime that accepts any bytes as a model, with three golden vectors that all pass. */
 export const anyRuntime: ModelRuntime = {
   load: async () => ({
     fields: ['x'],
@@ -103,7 +103,7 @@ export interface TestUpdater {
   reports: Reported[];
   /** Bytes of the active model. */
   active(): Uint8Array | null;
-  /** The error with which the flash failed, if any. */
+  /** The error that the flash failed with, if any. */
   died(): unknown;
 }
 

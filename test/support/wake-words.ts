@@ -3,10 +3,13 @@ import { join } from 'node:path';
 import type { Random } from '../../src/lib/core/numbers.js';
 import { root } from './cli.js';
 
-/** Consecutive runs of a model in a comparison. */
+/** Number of consecutive runs of a model in a comparison. */
 export const steps = 300;
 
-/** The streaming models of the wheel pymicro-wakeword: int8, six variables each, one step of three spectra a run. */
+/**
+ * The streaming models in the wheel pymicro-wakeword, which are int8 and have six variables each and one step of
+ * three spectra per run.
+ */
 export function wakeWords(): { name: string; file: Uint8Array }[] {
   const [version = ''] = readdirSync(join(root, '.venv', 'wakeword', 'lib'));
   const folder = join(
@@ -24,7 +27,7 @@ export function wakeWords(): { name: string; file: Uint8Array }[] {
     .map((name) => ({ name, file: readFileSync(join(folder, name)) }));
 }
 
-/** Steps of three spectra of 40 bands that change slowly, like those of speech: int8, row-major. */
+/** Steps of three spectra of 40 bands that change slowly, like those of speech, as int8, row-major. */
 export function spectra(random: Random): Int8Array {
   const bands = new Float64Array(40).fill(-100);
   return Int8Array.from({ length: 120 * steps }, (_, at) => {

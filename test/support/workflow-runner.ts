@@ -26,7 +26,7 @@ export interface Template {
   dag?: { tasks: { name: string; depends?: string; arguments?: { artifacts?: Artifact[] } }[] };
 }
 
-/** Stores artifacts between steps by their keys; a folder is stored and restored as one artifact. */
+/** Stores artifacts between steps by key. A folder is stored and restored as one artifact. */
 export interface ArtifactStore {
   put(path: string, key: string): Promise<void>;
   /** Returns false if nothing is stored under the key. */
@@ -44,7 +44,7 @@ export function folderStore(folder: string): ArtifactStore {
   };
 }
 
-/** Progress of a step, as the controller writes it to the workflow. */
+/** Progress of a step, as written to the workflow by the controller. */
 export interface StepNews {
   phase: 'Running' | 'Succeeded' | 'Failed' | 'Omitted';
   attempt: number;
@@ -71,7 +71,7 @@ export interface RunnerOptions {
 }
 
 /**
- * Runs the templates in order like an executor: it restores input artifacts, runs the container's command, and stores
+ * Runs the templates in order like an executor: restores input artifacts, runs the container's command, and stores
  * output artifacts. /pipeline is a folder here.
  */
 export async function runWorkflow(options: RunnerOptions): Promise<Map<string, number | null>> {

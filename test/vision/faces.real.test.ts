@@ -6,7 +6,7 @@ import { type FaceDetector, type FaceModelName, openFaceDetector } from '../../s
 import { decodePicture, type Picture } from '../../src/lib/vision/picture.js';
 import { describeReal, picturesFolder } from '../support/real.js';
 
-/** Numbers of faces, counted by eye. */
+/** The numbers of faces, counted by eye. */
 const counted: Record<string, number> = {
   '32bit.png': 1,
   'astronaut.png': 1,
@@ -45,8 +45,8 @@ describeReal('pictures', 'the face detector on photographs', () => {
     [x, y, width, height].forEach((value, i) => {
       expect(Math.abs(value - box[i]!)).toBeLessThan(1);
     });
-    // The astronaut's right eye is on the left; the eyes are above the nose, the nose above the mouth, the ears
-    // outside.
+    // The astronaut's right eye is on the left. The eyes are above the nose, the nose is above the mouth, and
+    // the ears are outside.
     const [right, left, nose, mouth, rightEar, leftEar] = points as [number, number][];
     expect(rightEar![0]).toBeLessThan(right![0]);
     expect(right![0]).toBeLessThan(nose![0]);
@@ -104,14 +104,14 @@ describeReal('pictures', 'the face detector on photographs', () => {
     expect(plain.detect(canvas)).toEqual([]);
     const faces = zoomed.detect(canvas);
     expect(faces).toHaveLength(5);
-    // A large face that the regions cut is still found only once.
+    // A large face that is cut by the regions is still found only once.
     expect(zoomed.detect(await picture('astronaut.png'))).toHaveLength(1);
     plain.close();
     zoomed.close();
   });
 });
 
-/** The astronaut at five positions on a plain 640×480 picture, with a face of this width. */
+/** The astronaut at five positions in a plain 640×480 picture, with a face of this width. */
 async function small(faceWidth: number): Promise<Picture> {
   const side = Math.round((512 * faceWidth) / 104);
   const input = await sharp(join(picturesFolder, 'astronaut.png')).resize(side, side).toBuffer();

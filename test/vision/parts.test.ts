@@ -220,7 +220,7 @@ describe('picture detection', () => {
   it.each(['jpeg', 'png', 'gif', 'webp'] as const)('recognizes %s by its header', async (format) => {
     const bytes = await made.clone().toFormat(format).toBuffer();
     expect(pictureFacts(bytes)).toEqual({ format, width: 33, height: 21 });
-    // A truncated picture is recognized or not, but never with a wrong size.
+    // A truncated picture may be recognized or not, but never with a wrong size.
     for (let end = 0; end < Math.min(bytes.length, 200); end++)
       expect([undefined, 33]).toContain(pictureFacts(bytes.subarray(0, end))?.width);
   });

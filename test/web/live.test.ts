@@ -144,7 +144,7 @@ describe('the live connection', () => {
     // Browsers always send an origin with a WebSocket.
     expect(await refusal({ cookie })).toMatchObject({ status: 403 });
     expect(await refusal({ cookie, origin: origin() })).toMatchObject({ status: 101 });
-    // Behind a proxy, the address is the one that the browser uses.
+    // Behind a proxy, the address that matters is the one that the browser uses.
     const host = 'iot.example';
     expect(await refusal({ cookie, host, origin: `https://${host}` })).toMatchObject({ status: 101 });
     // A program with a token has no origin. A page cannot send a token in a header.
@@ -196,7 +196,8 @@ describe('the live connection', () => {
       },
       { topic: 'a/4', time: true, payload: 'of the platform', encoding: 'utf8', qos: 1, bytes: 15 },
     ]);
-    // A value that is nested too deeply to be encoded again is text, and its publisher stays connected.
+    // A value that is nested too deeply to be re-encoded is treated as text, and its publisher stays
+    // connected.
     const deep = '['.repeat(8000) + ']'.repeat(8000);
     client.say(publish({ topic: 'a/deep', payload: deep, qos: 1, messageId: 3 }));
     for (const messageId of [2, 3]) expect(await client.hear('puback')).toMatchObject({ messageId });
@@ -228,7 +229,7 @@ describe('the live connection', () => {
     client.say(publish({ topic: 'hall/2/state', payload: 'last' }));
     await vi.waitFor(() => expect(page.messages().at(-1)).toBe('hall/2/state last'), 10_000);
     expect(page.messages()).toEqual(['hall/1/state hall/1/state', 'hall/2/state last']);
-    // A token without a `stream:` scope reads no topic, as over MQTT.
+    // As over MQTT, a token without a `stream:` scope can read no topic.
     const devices = await openPage({ authorization: `Bearer ${(await tokenWith(['devices:read'])).token}` });
     devices.ask({ id: 1, to: 'messages', filter: 'hall/#' });
     expect(await devices.answer(1)).toBe('AIOT_NOT_ALLOWED');

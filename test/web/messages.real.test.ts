@@ -34,7 +34,7 @@ describeReal('chromium', 'the live tail', () => {
 
   it('immediately shows a message published over MQTT, using a WebSocket and no EventSource', async () => {
     const { page, context, troubles } = await own.open('#/');
-    // A blank page first, so that no connection of the page before it is counted.
+    // A blank page first, so that no connections of the previous page are counted.
     await page.goto('about:blank');
     const sockets: string[] = [];
     const streams: string[] = [];

@@ -75,7 +75,7 @@ describeReal('chromium', 'pipeline pages', () => {
     await client.runs.tell('watch', run, told());
     await page.getByRole('link', { name: 'watch' }).click();
     await page.getByRole('link', { name: '00000000' }).click();
-    // The running step is selected at first.
+    // Initially, the running step is selected.
     await page.getByText('epoch 3 of 20').waitFor();
     await expectAccessible(page);
     await page.getByRole('row', { name: /vibration drifted 0\.310/ }).waitFor();

@@ -65,7 +65,10 @@ export function send<R extends Exclude<Route, Reads>>(
   return call(route.split(' ')[0] ?? '', path, body);
 }
 
-/** Reads all entries of a list, page by page. @param noun name of the entries in a response @param page called with the entries so far */
+/**
+ * Reads all entries of a list page by page. @param noun name of the entries in a response @param page a function that is called with the
+ * entries so far
+ */
 export async function getAll<R extends Reads, Noun extends keyof AnswerOf<R>>(
   { path }: Place<R>,
   noun: Noun,

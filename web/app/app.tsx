@@ -10,8 +10,8 @@ import { goTo, route } from './route.js';
 import { logIn, logOut, user } from './session.js';
 
 /**
- * The whole dashboard. Users who are not logged in see the login on every page. The code of a login link is used, and removed from the
- * address.
+ * The whole dashboard. Users who are not logged in see the login on every page. The code in a login link is used, and then removed
+ * from the address.
  */
 export function App() {
   const { parts } = route.value;
@@ -109,7 +109,10 @@ function Who() {
   );
 }
 
-/** Notice that the connection is interrupted. It is delayed, because a page that returns to the foreground reconnects in a moment. */
+/**
+ * A notice that the connection is interrupted. It is delayed, because a page that returns to the foreground reconnects within a
+ * moment.
+ */
 function Broken() {
   const lasting = useSignal(false);
   useEffect(() => {
@@ -153,7 +156,7 @@ function Interruption() {
   );
 }
 
-/** The page that belongs to the address; its file is loaded on first use. */
+/** The page that belongs to the address. Its file is loaded on first use. */
 function Current() {
   const { parts } = route.value;
   const wanted = pageOf(parts);
@@ -161,7 +164,7 @@ function Current() {
   const error = useSignal<ApiError | undefined>(undefined);
   useEffect(() => {
     error.value = undefined;
-    // A page that arrives after the user has navigated to another one is not shown.
+    // A page that is loaded after the user has navigated to another one is not shown.
     let left = false;
     wanted?.load().then(
       (of) => {

@@ -12,8 +12,8 @@ import { backOffMs, withJitter } from '../../src/lib/core/back-off.js';
 import { loadSession } from './session.js';
 
 /**
- * State of the live connection, which all parts of the page share. `waiting`: the next attempt is at `at`, ms since 1970. `refused`: the
- * platform responds to other requests, but rejects this connection.
+ * State of the live connection, which is shared by all parts of the page. `waiting`: the next attempt is at `at`, ms since 1970.
+ * `refused`: the platform responds to other requests, but rejects this connection.
  */
 type LiveState =
   | { is: 'connecting' | 'open' }
@@ -45,11 +45,11 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 /** Time at which data last arrived, ms since 1970. */
 let heard = 0;
 
-/** Delay before the second attempt, and the longest one, ms. */
+/** Delay before the second attempt, and the maximum delay, ms. */
 const firstDelayMs = 1000;
 const longestDelayMs = 30_000;
 
-/** Must equal the platform's `liveBeatMs`, which its type ensures. Importing the value would load the platform's code. */
+/** Must equal the platform's `liveBeatMs`, which the type ensures. Importing the value would load the platform's code. */
 const beatMs: typeof liveBeatMs = 15_000;
 
 /** Silence after which the connection is considered dead, ms. */
@@ -78,7 +78,7 @@ export function closeLive(): void {
   close();
 }
 
-/** Connects now instead of at the end of the delay. */
+/** Connects now instead of after the delay. */
 export function reconnect(): void {
   open();
 }
@@ -103,7 +103,7 @@ export function onDevice(
 
 interface MessageTakers {
   message: (message: LiveMessage) => void;
-  /** Called with the number of messages that were dropped because they arrived too fast. */
+  /** Called with the number of messages dropped because they arrived too fast. */
   missed: (count: number) => void;
   /** Called when the subscription has begun. If the platform rejects it, `refused` is called instead. */
   open: () => void;
@@ -141,8 +141,8 @@ function matches(pattern: string, type: string): boolean {
 }
 
 /**
- * Receives events for all pages. The connection counts as open once this subscription has begun, or was rejected because a scope is
- * missing.
+ * Receives events for all pages. The connection is considered open once this subscription has begun, or has been rejected because a
+ * scope is missing.
  */
 function takeEvents(news: LiveNews): void {
   if ('open' in news || 'error' in news) {
@@ -190,7 +190,7 @@ function lost(): void {
   liveState.value = { is: 'waiting', why, at };
   clearTimeout(timer);
   timer = setTimeout(open, delay);
-  // If the session has expired, this shows the login. A single lost connection does not count as a rejection.
+  // If the session has expired, this shows the login. A single lost connection is not considered a rejection.
   loadSession().then(
     () => failures > 1 && settle('refused', at),
     () => settle('unreachable', at),
@@ -210,7 +210,7 @@ function close(): void {
   liveState.value = { is: 'connecting' };
 }
 
-// A connection can be dead without a close event, for example after the machine was suspended.
+// A connection can be dead without a close event, for example after the machine has been suspended.
 setInterval(() => {
   if (socket && Date.now() - heard > silenceMs) lost();
 }, 5000);

@@ -1,7 +1,7 @@
 import type { ComponentType } from 'preact';
 
 export interface PageOf {
-  /** The parts of the address after the page's path: for `#/devices/bench-1`, `bench-1`. */
+  /** The parts of the address after the page's path, such as `bench-1` for `#/devices/bench-1`. */
   parts: readonly string[];
 }
 

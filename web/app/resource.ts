@@ -23,12 +23,13 @@ function useHeard(): number {
   return count.value;
 }
 
-/** Delay between an event and the next read, ms, so that many events at once cause only one request. */
+/** Delay between an event and the next read, ms, so that many simultaneous events cause only one request. */
 const settleMs = 400;
 
 /**
- * Reads data of the platform, and reads it again when an event of these types arrives or the connection is restored. If `place` is null,
- * nothing is read. `all` is the name of the entries of a list, all pages of which are read. `subject` restricts the events to one subject.
+ * Reads data from the platform, and rereads it when an event of these types arrives or the connection is restored. If `place` is null,
+ * nothing is read. `all` is the name of the entries of a list, in which case all pages are read. `subject` restricts the events to one
+ * subject.
  */
 export function useResource<R extends Reads, Noun extends keyof AnswerOf<R> = never>(
   place: Place<R> | null,

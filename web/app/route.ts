@@ -5,7 +5,9 @@ addEventListener('hashchange', () => {
   hash.value = location.hash;
 });
 
-/** The current address. For `#/devices/bench-1?tab=log` it has the parts `devices` and `bench-1`, and the query. */
+/**
+ * The current address. For `#/devices/bench-1?tab=log`, it has the parts `devices` and `bench-1`, and the query.
+ */
 export const route = computed(() => {
   const [path = '', query = ''] = hash.value.replace(/^#\/?/, '').split('?');
   return {
@@ -20,7 +22,7 @@ export function linkTo(parts: readonly (string | number)[], query: Record<string
   return `#/${parts.map(encodeURIComponent).join('/')}${search === '' ? '' : `?${search}`}`;
 }
 
-/** A link to the current page with some parameters of its query changed; an empty value removes a parameter. */
+/** A link to the current page with some changed query parameters; an empty value removes a parameter. */
 export function here(changes: Record<string, string>): string {
   const { parts, query } = route.peek();
   return linkTo(parts, { ...Object.fromEntries(query), ...changes });

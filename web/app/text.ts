@@ -5,17 +5,17 @@ export function moment(time: number): string {
   return new Date(time).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 }
 
-/** A count with its noun: `1 device`, `3 devices`. */
+/** A count with its noun, such as `1 device` or `3 devices`. */
 export function plural(count: number, noun: string): string {
   return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** A word of a command line, quoted if a shell requires it. */
+/** A word for a command line, quoted if a shell requires it. */
 export function shellWord(text: string): string {
   return /^[A-Za-z0-9_./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** A duration: `420 ms`, `3.2 s`, `12 min`, `5 h`, `2 days`. */
+/** A duration as text, such as `420 ms`, `3.2 s`, `12 min`, `5 h`, or `2 days`. */
 export function lasting(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;
@@ -25,7 +25,7 @@ export function lasting(ms: number): string {
   return `${Math.round(ms / 86_400_000)} days`;
 }
 
-/** A time for lists, in the reader's locale: without the date if it is today. */
+/** A time for lists in the reader's locale, without the date if it is today. */
 export function shortMoment(time: number, now = Date.now()): string {
   const at = new Date(time);
   const clock = at.toLocaleTimeString();
@@ -34,7 +34,7 @@ export function shortMoment(time: number, now = Date.now()): string {
   return `${day} ${clock}`;
 }
 
-/** The exact time in ISO 8601, with the reader's zone: `2026-11-20T14:05:06.123+01:00`. */
+/** The exact time in ISO 8601 with the reader's time zone, such as `2026-11-20T14:05:06.123+01:00`. */
 export function withZone(time: number): string {
   const minutes = -new Date(time).getTimezoneOffset();
   const local = new Date(time + minutes * 60_000).toISOString().slice(0, -1);

@@ -2,7 +2,7 @@ import type { ComponentChildren } from 'preact';
 
 export type Tone = 'good' | 'bad' | 'warn' | 'blue' | 'soft';
 
-/** A state in a word, so that color is never the only indicator. */
+/** A state as a word, so that color is never the only indicator. */
 export function Badge({ tone, children }: { tone: Tone; children: ComponentChildren }) {
   return <span class={`badge ${tone}`}>{children}</span>;
 }
@@ -21,7 +21,7 @@ const tones: Record<string, Tone> = {
   ...{ running: 'blue', downloading: 'blue', verifying: 'blue', trying: 'blue', provisioned: 'blue' },
 };
 
-/** A state in the platform's own terms. */
+/** A state in the platform's own words. */
 export function State({ state }: { state: string }) {
   return <Badge tone={tones[state.toLowerCase()] ?? 'soft'}>{state}</Badge>;
 }

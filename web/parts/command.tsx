@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 
-/** The equivalent command line; click to copy it. */
+/** The equivalent command line, which is copied by clicking it. */
 export function Command({ line, label = 'Equivalent command' }: { line: string; label?: string }) {
   const copied = useSignal(false);
   const copy = async () => {

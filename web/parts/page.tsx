@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks';
 import type { ApiError } from '../app/api.js';
 import { Command } from './command.js';
 
-/** Head and body of each page: title, the equivalent command line, and available actions. */
+/** Head and body of each page, with the title, the equivalent command line, and available actions. */
 export function Page({
   title,
   above,
@@ -12,7 +12,7 @@ export function Page({
   children,
 }: {
   title: string;
-  /** The parent page: its name and link. */
+  /** Name and link of the parent page. */
   above?: { title: string; to: string };
   command: string;
   actions?: ComponentChildren;
@@ -53,7 +53,7 @@ export function Failure({ error }: { error: ApiError }) {
   );
 }
 
-/** Notice that there are no entries yet, with the command that creates the first one. */
+/** A notice that there are no entries yet, with the command that creates the first one. */
 export function Empty({
   title,
   children,
@@ -118,7 +118,7 @@ export function Tile({ value, label, to }: { value: ComponentChildren; label: st
   );
 }
 
-/** Facts as name and value. */
+/** Facts as names and values. */
 export function Facts({ facts }: { facts: readonly (readonly [string, ComponentChildren])[] }) {
   return (
     <dl class="facts">

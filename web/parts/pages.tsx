@@ -1,4 +1,4 @@
-/** Navigation of a paged list: to the next page, and back to the first. */
+/** Navigation of a paged list to the next page, and back to the first. */
 export function Pages({ first, next }: { first: string | null; next: string | null }) {
   if (first === null && next === null) return null;
   return (

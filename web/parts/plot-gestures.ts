@@ -8,11 +8,11 @@ export interface Movable {
   view?: Extent | undefined;
   /** Called when the wheel, a pinch, keys or dragging request another view; null = all. */
   onView?: (view: Extent | null) => void;
-  /** Called with the span that was dragged over. If it is set, dragging does not zoom. */
+  /** Called with the span that was dragged over. If this is set, dragging does not zoom. */
   onSelect?: (span: Extent) => void;
 }
 
-/** Length below which a drag counts as a click, px. */
+/** Length below which a drag is considered a click, px. */
 const leastDrag = 4;
 
 /** Adds listeners for dragging, pinching and the wheel, for mouse, pen and touch. Returns a function that removes them. */
@@ -83,7 +83,7 @@ export function gesturesOn(plot: uPlot, props: () => Movable): () => void {
   return () => down.clear();
 }
 
-/** First and last x of the data; one second if the data has no extent. */
+/** The first and last x of the data, or one second if the data has no extent. */
 export function extentOf([xs]: uPlot.AlignedData): Extent {
   const first = xs?.[0] ?? 0;
   const last = xs?.[xs.length - 1] ?? first;

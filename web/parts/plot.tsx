@@ -6,21 +6,22 @@ import { extentOf, gesturesOn, keyView, type Movable } from './plot-gestures.js'
 export type { Extent } from './plot-gestures.js';
 
 export interface PlotProps extends Movable {
-  /** x in seconds, ascending, then y of each series; null is a gap. */
+  /** x in seconds, ascending, followed by y of each series; null is a gap. */
   data: uPlot.AlignedData;
   series: readonly { label: string }[];
   /** Description for screen readers; statistics of each series are added. */
   label: string;
   /** Height of plot and axes, px. */
   height?: number;
-  /** Spans of x that are drawn behind the lines, with their names. */
+  /** Named spans of x that are drawn behind the lines. */
   bands?: readonly Band[];
   /** Whether x is a time of day (s since 1970) or counts from a start (s). */
   clock?: boolean;
 }
 
 /**
- * Lines over time, as wide as the container and in the page's colors. The legend hides series and shows the values at the pointer.
+ * Lines over time, as wide as the container and in the page's colors. The legend can hide series, and shows the values at the
+ * pointer.
  */
 export function Plot(props: PlotProps) {
   const { data, series, label, height = 260, bands, clock = false, view } = props;
@@ -171,7 +172,7 @@ function options(
   };
 }
 
-/** Labels of the time axis: time of day in 24 hours, with the date where it changes. */
+/** Labels of the time axis, with the time of day in the 24-hour format, and the date where it changes. */
 const clockTicks: uPlot.Axis.Values = [
   [86_400, '{D} {MMM}', null, null, null, null, null, null, 1],
   [60, '{HH}:{mm}', '\n{D} {MMM}', null, '\n{D} {MMM}', null, null, null, 1],
@@ -183,7 +184,7 @@ function colour(variable: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 }
 
-/** A time in s as text: 90 becomes `1:30`, 0.25 becomes `0.25 s`. */
+/** A time in s as text; 90 becomes `1:30`, and 0.25 becomes `0.25 s`. */
 function seconds(value: number): string {
   if (Math.abs(value) < 60) return `${Number(value.toFixed(3))} s`;
   const whole = Math.abs(value);
@@ -218,7 +219,7 @@ export interface Band {
   label: string;
 }
 
-/** Draws spans behind the lines; equal names have the same color. */
+/** Draws spans behind the lines. Equal names have the same color. */
 function drawBands(plot: uPlot, bands: readonly Band[], colour: (variable: string) => string): void {
   const { ctx } = plot;
   const { left, top, width, height } = plot.bbox;

@@ -26,13 +26,13 @@ interface TableProps<T> {
 }
 
 const rowHeight = 41;
-/** Number of rows that are rendered beyond the visible ones on each side. */
+/** Number of rows rendered beyond the visible ones on each side. */
 const spare = 12;
-/** Minimum number of rows for which the filter is shown. */
+/** Minimum number of rows for the filter to be shown. */
 const filteredFrom = 6;
 
 /**
- * A table of any length. Only visible rows are in the DOM, and empty space takes the place of the others. Clicking a heading sorts by its
+ * A table of any length. Only visible rows are in the DOM; empty space takes the place of the others. Clicking a heading sorts by its
  * column. The page's address contains the sort order and the filter.
  */
 export function Table<T>({
@@ -44,7 +44,7 @@ export function Table<T>({
   name = '',
   filter = false,
 }: TableProps<T> & {
-  /** Returns the link of a row, which is in its first cell. */
+  /** Returns the link of a row, which is shown in its first cell. */
   to?: (row: T) => string;
   /** Whether a text field filters the rows, for lists that have no filter of their own. */
   filter?: boolean;
@@ -116,7 +116,7 @@ export function Table<T>({
   );
 }
 
-/** A table of few rows, sized by their content. The first cell of a row is its heading. */
+/** A table with few rows, sized by content. The first cell of a row is its heading. */
 export function ShortTable<T>({
   rows,
   columns,
@@ -161,7 +161,10 @@ export function ShortTable<T>({
   );
 }
 
-/** A heading that sorts. The first press sorts ascending, the second descending, and the third restores the list's own order. */
+/**
+ * A heading that sorts. The first click sorts in ascending order, the second in descending order, and the third restores the list's
+ * own order.
+ */
 function Heading<T>({
   column,
   columns,

@@ -15,7 +15,7 @@ import { runRoutes } from '../../../src/lib/stream/route/run.js';
 import { fakeSink, fakeSource } from '../../support/fake-streams.js';
 import { type TestPlatform, testPlatform } from '../../support/platform.js';
 
-/** Each of MQTT 5's own properties, and values that one of the brokers cannot carry as they are. */
+/** Headers for each of MQTT 5's own properties, and with values that one of the brokers cannot carry unchanged. */
 const headers: Header[] = [
   ['unit', 'C'],
   ['unit', 'K'],
@@ -31,7 +31,7 @@ const headers: Header[] = [
 const byName = (list: readonly Header[] = []) =>
   list.map(([name, value]) => `${name}=${Buffer.from(value as string).toString('hex')}`).sort();
 
-/** The headers of a message after they were written and read in a broker's own format. */
+/** Functions that return the headers of a message after writing and reading them in a broker's own format. */
 const wires: Record<string, (message: OutgoingMessage) => Promise<readonly Header[] | undefined>> = {
   'nats://far': async ({ headers: given = [] }) => {
     const written = headersTo(given, natsHeaders) as MsgHdrsImpl;
@@ -58,8 +58,8 @@ afterEach(async () => {
 });
 
 /**
- * Bridges until the test ends. Addresses in `wires` are simulated brokers that store headers in their own format; all others belong to the
- * platform's broker.
+ * Runs a bridge until the test ends. Addresses in `wires` are simulated brokers that store headers in their own format; all others belong
+ * to the platform's broker.
  */
 async function bridge(from: string, to: string, more: Partial<BridgeOptions> = {}) {
   const [sink, source] = [fakeSink(to), fakeSource(from)];

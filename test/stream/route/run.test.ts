@@ -342,7 +342,7 @@ test('exactlyOnce: a route asks the sink for stored messages at start and after 
 });
 
 /**
- * A log that is searched by the messages' own times, like Kafka's; its first write is stored, but the response is
+ * A log that is searched by the messages' own times, like Kafka's. Its first write is stored, but the response is
  * lost.
  */
 function forgetfulLog(keeps: OutgoingMessage[] = []): FakeSink & { lose: boolean } {

@@ -15,7 +15,7 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-/** A pty at `path` whose other end is the child's stdin and stdout. */
+/** Creates a pty at `path` whose other end is the child's stdin and stdout. */
 async function board(path: string): Promise<ChildProcess> {
   const child = spawn('socat', [`PTY,raw,echo=0,link=${path}`, 'STDIO'], {
     stdio: ['pipe', 'pipe', 'ignore'],

@@ -163,7 +163,7 @@ test('a spool returns every complete record after a crash at any point', async (
     await spool.append(numbered(n, n + 1, 'payload'));
     ends.push(spool.bytes);
   }
-  // A copy in the state left by a crash: the file is not closed, so its name lacks the message count.
+  // A copy in the state left by a crash. The file is not closed, so its name lacks the message count.
   const [name = ''] = (await readdir(join(folder, 's'))).filter((file) => file.endsWith('.spool'));
   for (let length = 0; length <= (ends.at(-1) ?? 0); length += process.env.AIOT_LONG === '1' ? 1 : 5) {
     const path = join(folder, `cut${length}`);
@@ -251,7 +251,7 @@ test('a spool loses nothing on disk when killed with kill -9 during writes', asy
       .filter((line) => /^\d+$/.test(line))
       .at(-1);
     next = Number(last) + 1;
-    // One record may be on disk that was not reported before the kill.
+    // One record that was not reported before the kill may be on disk.
     const spool = await start(1e9, 'wait', path);
     const found = spool.messages;
     expect(found - next).toBeGreaterThanOrEqual(0);
@@ -304,7 +304,7 @@ test.skipIf(process.platform === 'win32')(
   'a spool append fails if the disk cuts it short, and earlier and later messages stay intact',
   async () => {
     const path = join(folder, 'full');
-    // With a limit on file sizes, the kernel writes what still fits and reports no error.
+    // With a file size limit, the kernel writes what still fits, and reports no error.
     const writer = spawn(
       'bash',
       [

@@ -7,7 +7,7 @@ import { root } from '../cli.js';
 /** Output of the running program: 100 times the sum of the first sixteen primes. */
 export const bootedText = 'AIOT-C3 boot ok sum=38100';
 
-/** Builds the ELF of the small C3 program beside this file, with debug information in the given DWARF version. */
+/** Builds the ELF of the small C3 program in this folder, with debug information in the given DWARF version. */
 export function buildC3(options: { optimize?: string; dwarf?: 2 | 3 | 4 | 5 } = {}): Uint8Array {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-c3-'));
   const here = join(root, 'test/support/c3');

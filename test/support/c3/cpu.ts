@@ -6,8 +6,8 @@ const ramStart = 0x3fc80000;
 const ramEnd = 0x403e0000;
 
 /**
- * Loads an image like the C3's ROM and runs it: the part of RV32IMC, without interrupts, that the small program beside this file needs.
- * Returns its output up to its `delays`th delay. Source: the RISC-V instruction set manual, volume I.
+ * Loads an image like the C3's ROM, and runs it. Supports the part of RV32IMC, without interrupts, that the small program in this
+ * folder needs. Returns its output up to its `delays`th delay. Source: the RISC-V instruction set manual, volume I.
  */
 export function runOnC3(
   image: EspImage,
@@ -65,7 +65,7 @@ export function runOnC3(
   );
 }
 
-/** One instruction of 32 bits; returns the next address. */
+/** Executes a 32-bit instruction. Returns the next address. */
 function execute(
   word: number,
   x: Int32Array,
@@ -161,7 +161,7 @@ const rType = (seven: number, rs2: number, rs1: number, kind: number, rd: number
 const sType = (immediate: number, rs2: number, rs1: number) =>
   ((immediate >> 5) << 25) | (rs2 << 20) | (rs1 << 15) | (2 << 12) | ((immediate & 31) << 7) | 0x23;
 
-/** Expands a compressed instruction to its 32-bit form (chapter "C"). */
+/** Expands a compressed instruction to its 32-bit form (chapter "C" of the manual). */
 function expand(half: number): number {
   const rd = (half >> 7) & 31;
   const rs2 = (half >> 2) & 31;

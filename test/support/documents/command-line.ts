@@ -24,7 +24,7 @@ interface Command {
 
 let known: Map<string, Command> | undefined;
 
-/** The commands of this build by their words, as oclif finds them. */
+/** The commands of this build as found by oclif, by their words. */
 function commands(): Map<string, Command> {
   if (known) return known;
   const manifest = JSON.parse(readFileSync(join(root, 'oclif.manifest.json'), 'utf8'));
@@ -35,12 +35,12 @@ function commands(): Map<string, Command> {
   return known;
 }
 
-/** The strictness of a check: a line to type must be complete; a line that is only mentioned may omit parts. */
+/** The strictness of a check. A line to type must be complete, whereas a line that is only mentioned may omit parts. */
 export type Reading = 'typed' | 'spoken';
 
 /**
  * Finds errors in `aiot WORDS` without running it: a command, a flag or a flag value that does not exist, too many or too few positionals,
- * flags that need or exclude each other. Undefined = none.
+ * flags that require or exclude each other. Undefined = no errors.
  */
 export function wrongWith(words: readonly string[], reading: Reading = 'typed'): string | undefined {
   const [first = ''] = words;
@@ -50,7 +50,7 @@ export function wrongWith(words: readonly string[], reading: Reading = 'typed'):
   if (count === undefined) return isTopic(words, reading) ? undefined : 'no such command';
   const name = words.slice(0, count).join(' ');
   const command = commands().get(name)!;
-  // A topic alone runs its list command, and takes no name.
+  // A topic on its own runs its list command, and takes no name.
   const isAlias = command.id.replaceAll(':', ' ') !== name;
   if (isAlias && /^[a-z]/.test(words[count] ?? ''))
     return isTopic(words, reading) ? undefined : 'no such command';
@@ -61,8 +61,8 @@ export function wrongWith(words: readonly string[], reading: Reading = 'typed'):
 }
 
 /**
- * Whether the words name a topic: `aiot device` lists its commands. A line that is only mentioned may also have placeholders, such as `aiot
- * flash read | write`.
+ * Whether the words name a topic, such as `aiot device`, which lists its commands. A line that is only mentioned may also have
+ * placeholders, such as `aiot flash read | write`.
  */
 function isTopic(words: readonly string[], reading: Reading): boolean {
   if (reading === 'typed' && !words.every((word) => /^[a-z]/.test(word))) return false;
@@ -73,7 +73,7 @@ function isTopic(words: readonly string[], reading: Reading): boolean {
 interface Given {
   flags: Map<string, string[]>;
   positionals: string[];
-  /** A part is omitted with `…` or comes from a variable. */
+  /** Whether a part is omitted with `…` or comes from a variable. */
   open: boolean;
 }
 
@@ -101,7 +101,8 @@ function read(command: Command, words: readonly string[], reading: Reading): Giv
     const value = joined ?? words[++i];
     if (value === undefined && reading === 'typed') return `no value for --${name}`;
     if (value !== undefined) values.push(value);
-    // oclif assigns following words to a flag that may be repeated (some do not, which the manifest does not show), so names go first.
+    // oclif assigns the words that follow a repeatable flag to it (not for every flag, which the manifest does not show), so names must
+    // come first.
     if (flag.multiple) greedy = name;
   }
   return { flags, positionals, open };

@@ -7,13 +7,13 @@ import { shellCommands, shellLines } from './shell.js';
 /** A block of shell lines in a document. */
 export interface Block {
   text: string;
-  /** Number of its first line in the file. */
+  /** Line number of its first line in the file. */
   line: number;
-  /** The instruction in the comment above it: `<!-- run -->`, `<!-- run: beside, long -->`. */
+  /** The instruction in the comment above the block, such as `<!-- run -->` or `<!-- run: beside, long -->`. */
   run: { beside: boolean; long: boolean } | null;
 }
 
-/** Pages of prose with commands in them; those of docs/reference/cli are generated from the commands, and decisions describe the past. */
+/** Pages of prose that contain commands. Pages in docs/reference/cli are generated from the commands, and decisions describe the past. */
 export const pages = [
   'README.md',
   'CONTRIBUTING.md',
@@ -52,7 +52,7 @@ export function blocksOf(text: string): Block[] {
   });
 }
 
-/** Commands that cannot be typed as documented: `PAGE:LINE: COMMAND: why`. */
+/** Returns the commands that cannot be typed as documented, as `PAGE:LINE: COMMAND: why`. */
 export function wrongIn(page: string): string[] {
   const text = pageText(page);
   const typed = blocksOf(text).flatMap(({ text: block, line }) => wrongLines(block, 'typed', line));
@@ -61,7 +61,7 @@ export function wrongIn(page: string): string[] {
   return [...typed.map((problem) => `${page}:${problem}`), ...spoken.map((problem) => `${page}:${problem}`)];
 }
 
-/** Checks some shell lines in the same way; each problem includes its line number. */
+/** Checks some shell lines the same way. Each problem includes its line number. */
 export function wrongLines(lines: string, reading: Reading, first = 1): string[] {
   return shellLines(lines, first)
     .flatMap(shellCommands)

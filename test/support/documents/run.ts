@@ -8,12 +8,12 @@ import { type Block, blocksOf, pageText } from './pages.js';
 import { type ShellLine, shellLines } from './shell.js';
 
 /**
- * Result of running a page's blocks: undefined if everything works as documented, otherwise the place of the failure
- * and the last output.
+ * Result of running a page's blocks: undefined if everything works as documented, otherwise the location of the
+ * failure and the last output.
  */
 export type PageRun = { at: string; why: string; output: string } | undefined;
 
-/** Blocks of a page that are run: all marked ones; long ones only on request. */
+/** The blocks of a page to run: all marked ones, but long ones only on request. */
 export function runnable(page: string, long: boolean): Block[] {
   return blocksOf(pageText(page)).filter(({ run }) => run && (long || !run.long));
 }
@@ -88,7 +88,7 @@ async function run(folder: string, script: string, timeoutMs: number): Promise<P
   const [code] = (await once(shell, 'exit')) as [number | null];
   clearTimeout(timer);
   end(shell, 'SIGTERM');
-  // Stops the platform that a page leaves running; without one the command only prints a message.
+  // Stops the platform that a page leaves running. If there is none, the command only prints a message.
   await once(spawn(join(folder, 'bin/aiot'), ['down'], { env, stdio: 'ignore' }), 'exit');
   end(shell, 'SIGKILL');
   if (code === 0) return undefined;

@@ -1,6 +1,6 @@
 /** One command of a shell line: its parts and position. */
 export interface ShellCommand {
-  /** Without preceding assignments, redirections and the trailing comment. */
+  /** The command's words, without preceding assignments, redirections and the trailing comment. */
   words: string[];
   line: number;
 }
@@ -12,10 +12,10 @@ export interface ShellLine {
   line: number;
 }
 
-/** A character with special meaning, or literal text. */
+/** A word, or a character that ends a command. */
 type Token = { word: string } | { end: string };
 
-/** The lines of a block; those that end with a backslash, or within quotes, continue. */
+/** Returns the lines of a block. A line that ends with a backslash or within quotes is continued. */
 export function shellLines(block: string, first: number): ShellLine[] {
   const lines: ShellLine[] = [];
   let text = '';
@@ -39,7 +39,7 @@ export function shellLines(block: string, first: number): ShellLine[] {
   return lines;
 }
 
-/** The text before a comment, and the comment; undefined if a quote is still open. */
+/** Returns the text before a comment, and the comment; undefined if a quote is still open. */
 function comment(text: string): [string, string] | undefined {
   let quote = '';
   for (let i = 0; i < text.length; i++) {
@@ -55,7 +55,9 @@ function comment(text: string): [string, string] | undefined {
   return quote === '' ? [text, ''] : undefined;
 }
 
-/** The commands of a line, including those in pipes, lists and subshells. `…` ("and so on") is a word. */
+/**
+ * Returns the commands in a line, including those in pipes, lists and subshells. `…` ("and so on") is a word.
+ */
 export function shellCommands({ text, line }: ShellLine): ShellCommand[] {
   const commands: ShellCommand[] = [];
   let words: string[] = [];

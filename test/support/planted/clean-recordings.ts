@@ -2,7 +2,7 @@ import { motorFields, motorStates, simulateMotor } from '../../../src/lib/data/m
 import type { Recording, Split } from '../../../src/lib/data/types.js';
 import { createDraw, type Draw, stepped, wander } from './draw.js';
 
-/** Recordings without any defect, divided into train and test like a dataset's folder. */
+/** Recordings without defects, divided into train and test like a dataset's folder. */
 export interface RecordingSet {
   name: string;
   rateHz: number;
@@ -27,7 +27,7 @@ interface Family {
 
 const days = (count: number) => Date.UTC(2026, 2, 2) + count * 86_400_000;
 
-/** Start of a take: a day of the campaign, and a time on that day, minutes apart from the other takes. */
+/** Start of a take, on a day of the campaign and minutes apart from the day's other takes. */
 function startOf(draw: Draw, index: number): number {
   return days(index % 3) + 8 * 3_600_000 + Math.floor(index / 3) * 420_000 + draw.whole(0, 120_000);
 }
@@ -97,7 +97,7 @@ function motion(
   return columnsOf(rows);
 }
 
-/** Activities of several people with a sensor at the wrist. */
+/** Activities of several people with a sensor on the wrist. */
 const wrist: Family = {
   rateHz: 50,
   fields: ['ax', 'ay', 'az'],
@@ -143,7 +143,7 @@ const wrist: Family = {
   },
 };
 
-/** A phone in pockets and bags: every recording has another orientation. */
+/** A phone in pockets and bags; every recording has a different orientation. */
 const pocket: Family = {
   rateHz: 50,
   fields: ['x', 'y', 'z'],
@@ -174,7 +174,7 @@ const pocket: Family = {
   },
 };
 
-/** Hand tools with an accelerometer in g and a gyroscope in deg/s: vibration, and slow turns of the hand. */
+/** Hand tools with an accelerometer in g and a gyroscope in deg/s, with vibration and slow turns of the hand. */
 const tools: Family = {
   rateHz: 100,
   fields: ['acc_x', 'acc_y', 'acc_z', 'gyr_x', 'gyr_y', 'gyr_z'],
@@ -235,7 +235,7 @@ const tools: Family = {
   },
 };
 
-/** Motors of one type with different loads and mounts: three axes of vibration in m/s², and the housing's temperature. */
+/** Motors of one type with different loads and mounts, with three axes of vibration in m/s² and the housing's temperature. */
 const vibration: Family = {
   rateHz: 200,
   fields: ['vib_x', 'vib_y', 'vib_z', 'temperature'],
@@ -290,7 +290,7 @@ const vibration: Family = {
   },
 };
 
-/** Rooms with and without people, one sample a minute; one of the rooms is cooler. */
+/** Rooms with and without people, one sample per minute; one of the rooms is cooler. */
 const rooms: Family = {
   rateHz: 1 / 60,
   fields: ['temperature', 'humidity', 'co2'],
@@ -341,7 +341,7 @@ const rooms: Family = {
   },
 };
 
-/** Household appliances at several sockets: effective current and voltage, and the power factor. */
+/** Household appliances at several sockets, with RMS current and voltage, and the power factor. */
 const sockets: Family = {
   rateHz: 10,
   fields: ['current', 'voltage', 'power_factor'],
@@ -430,7 +430,7 @@ const pumps: Family = {
   },
 };
 
-/** A door that opens, or on which somebody knocks: only a few recordings, without devices and times. */
+/** A door that opens or is knocked on, with only a few recordings, without devices and times. */
 const door: Family = {
   rateHz: 50,
   fields: ['x', 'y', 'z'],
@@ -459,7 +459,7 @@ const door: Family = {
   },
 };
 
-/** Metal-oxide gas sensors: every device has its own baseline, which drifts. */
+/** Metal-oxide gas sensors; every device has its own baseline, which drifts. */
 const gases: Family = {
   rateHz: 1,
   fields: ['r1', 'r2', 'r3'],
@@ -569,7 +569,7 @@ const pulse: Family = {
   },
 };
 
-/** Raw counts of a coarse converter: light and force at a workplace. */
+/** Raw counts of a coarse converter, for light and force at a workplace. */
 const counts: Family = {
   rateHz: 20,
   fields: ['light', 'force'],
@@ -603,7 +603,7 @@ const counts: Family = {
   },
 };
 
-/** The template's simulated motors: current, temperature, vibration and sound. */
+/** The template's simulated motors, with current, temperature, vibration and sound. */
 const templateMotors: Family = {
   rateHz: 100,
   fields: [...motorFields],
@@ -625,7 +625,7 @@ const templateMotors: Family = {
   },
 };
 
-/** The pumps with an additional field to which no sensor is connected. */
+/** The pumps, with an additional field without a connected sensor. */
 const unconnected: Family = {
   ...pumps,
   fields: [...pumps.fields, 'aux'],
@@ -655,7 +655,7 @@ export type RecordingFamily = keyof typeof families;
 
 export const recordingFamilies = Object.keys(families) as RecordingFamily[];
 
-/** A clean set of a family; about a third of each label's recordings are for testing. */
+/** Returns a clean set of a family. About a third of each label's recordings are for testing. */
 export function cleanRecordings(name: RecordingFamily, seed: number): RecordingSet {
   const { rateHz, fields, accepted = [], takes }: Family = families[name];
   const draw = createDraw(name, seed);
@@ -676,7 +676,7 @@ export function cleanRecordings(name: RecordingFamily, seed: number): RecordingS
   return withSplit({ name, rateHz, fields, recordings, accepted }, draw);
 }
 
-/** Divides the recordings at random: about a third of each label for testing. */
+/** Divides the recordings randomly, with about a third of each label for testing. */
 function withSplit(set: Omit<RecordingSet, 'split'>, draw: Draw): RecordingSet {
   const test = new Set<string>();
   for (const label of new Set(set.recordings.map((recording) => recording.label))) {

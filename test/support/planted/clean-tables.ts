@@ -1,7 +1,7 @@
 import type { Part } from '../../../src/lib/data/parts.js';
 import { createDraw, type Draw, stepped, wander } from './draw.js';
 
-/** Rows of measurements without any defect, as in CSV files. */
+/** Rows of measurements without defects, as in CSV files. */
 export interface TableSet {
   name: string;
   columns: string[];
@@ -17,7 +17,7 @@ export interface TableSet {
 
 type Made = Pick<TableSet, 'columns' | 'rows' | 'labels'> & Partial<Pick<TableSet, 'groups' | 'accepted'>>;
 
-/** Features of vibration windows: healthy and worn bearings overlap. */
+/** Features of vibration windows; healthy and worn bearings overlap. */
 function bearings(draw: Draw): Made {
   const rows: number[][] = [];
   const labels: string[] = [];
@@ -41,7 +41,7 @@ function bearings(draw: Draw): Made {
   return { columns: ['rms', 'peak', 'kurtosis', 'speed', 'temperature', 'band_high'], rows, labels };
 }
 
-/** Rooms in order of time, every five minutes: neighbouring rows are similar. */
+/** Rooms every five minutes, in order of time; neighboring rows are similar. */
 function climate(draw: Draw): Made {
   const slow = [wander(draw, 60), wander(draw, 80), wander(draw, 40), wander(draw, 15)];
   const rows: number[][] = [];
@@ -65,7 +65,7 @@ function climate(draw: Draw): Made {
   return { columns: ['temperature', 'humidity', 'co2', 'light', 'sound'], rows, labels };
 }
 
-/** Electrical values of machines: the power follows from the current. */
+/** Electrical values of machines; the power follows from the current. */
 function electrical(draw: Draw): Made {
   const kinds: Record<string, [number, number]> = {
     idle: [1.2, 0.55],
@@ -92,7 +92,7 @@ function electrical(draw: Draw): Made {
   return { columns: ['current', 'voltage', 'power', 'power_factor', 'winding'], rows, labels };
 }
 
-/** Soil probes on several fields. */
+/** Soil probes in several fields. */
 function soil(draw: Draw): Made {
   const rows: number[][] = [];
   const labels: string[] = [];
@@ -135,7 +135,7 @@ function fruit(draw: Draw): Made {
   return { columns: ['diameter', 'mass', 'red', 'brix'], rows, labels };
 }
 
-/** Coarse values, such as floors, levels of a fan, and numbers of people: equal rows are not copies. */
+/** Coarse values, such as floors, fan levels, and numbers of people; equal rows are not copies. */
 function building(draw: Draw): Made {
   const rows: number[][] = [];
   const labels: string[] = [];
@@ -150,7 +150,7 @@ function building(draw: Draw): Made {
   return { columns: ['floor', 'people', 'fan', 'temperature', 'window'], rows, labels };
 }
 
-/** Particles in the air: heavy tails, with natural extremes. */
+/** Particles in the air, with heavy tails and natural extremes. */
 function dust(draw: Draw): Made {
   const rows: number[][] = [];
   const labels: string[] = [];
@@ -169,7 +169,7 @@ function dust(draw: Draw): Made {
   return { columns: ['pm25', 'pm10', 'no2', 'wind', 'humidity'], rows, labels };
 }
 
-/** Locked rotors: for physical reasons, the current alone nearly determines the class, and the other sensors agree. */
+/** Locked rotors; for physical reasons, the current alone nearly determines the class, and the other sensors agree. */
 function rotors(draw: Draw): Made {
   const rows: number[][] = [];
   const labels: string[] = [];
@@ -193,7 +193,7 @@ function rotors(draw: Draw): Made {
   return { columns: ['current', 'temperature', 'sound', 'vibration'], rows, labels };
 }
 
-/** Regression instead of classes: the state of charge, predicted from the values that a charger measures. */
+/** Regression instead of classes, for the state of charge, predicted from a charger's measurements. */
 function batteries(draw: Draw): Made {
   const rows: number[][] = [];
   const labels: string[] = [];
@@ -216,7 +216,7 @@ function batteries(draw: Draw): Made {
   return { columns: ['voltage', 'current', 'temperature', 'resistance', 'cycles'], rows, labels };
 }
 
-/** Raw counts of a converter: only integers, sorted by label like many exports. */
+/** Raw counts of a converter, which are integers, sorted by label like many exports. */
 function sorted(draw: Draw): Made {
   const made: { row: number[]; label: string }[] = [];
   for (const label of ['asphalt', 'gravel', 'grass']) {
@@ -242,7 +242,7 @@ function sorted(draw: Draw): Made {
   };
 }
 
-/** A table with a column to which no sensor is connected. */
+/** A table with a column without a connected sensor. */
 function unconnectedColumn(draw: Draw): Made {
   const { columns, rows, labels } = bearings(draw);
   return { columns: [...columns, 'aux'], rows: rows.map((row) => [...row, 0]), labels, accepted: ['stuck'] };
@@ -267,8 +267,8 @@ export type TableFamily = keyof typeof families;
 export const tableFamilies = Object.keys(families) as TableFamily[];
 
 /**
- * A clean table of a family. With an even seed, all but `climate` are divided into train and test: by device if there are devices,
- * otherwise by row.
+ * Returns a clean table of a family. With an even seed, all but `climate` are divided into train and test, by device if there are
+ * devices, otherwise by row.
  */
 export function cleanTable(name: TableFamily, seed: number): TableSet {
   const draw = createDraw(name, seed);

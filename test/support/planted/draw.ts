@@ -1,14 +1,14 @@
 import { gaussian, seededRandom } from '../../../src/lib/core/numbers.js';
 
-/** Random draws of one data set: the same name and seed always give the same set. */
+/** Random draws for one data set. The same name and seed always yield the same set. */
 export interface Draw {
   /** Uniform in [0, 1). */
   unit(): number;
   between(low: number, high: number): number;
   normal(mean?: number, deviation?: number): number;
-  /** Log-normal: within a factor of e^`sigma` of `median` in two of three draws. */
+  /** Log-normal, within a factor of e^`sigma` of `median` in two of three draws. */
   around(median: number, sigma: number): number;
-  /** Integer from low to high, both included. */
+  /** Integer from low to high, inclusive. */
   whole(low: number, high: number): number;
   pick<T>(items: readonly T[]): T;
   chance(share: number): boolean;
@@ -31,7 +31,7 @@ export function createDraw(name: string, seed: number): Draw {
   };
 }
 
-/** Noise with memory: an AR(1) process of unit variance with the given time constant in samples. */
+/** Noise with memory, an AR(1) process of unit variance with the given time constant in samples. */
 export function wander(draw: Draw, timeConstant: number): () => number {
   const keep = Math.exp(-1 / timeConstant);
   const fresh = Math.sqrt(1 - keep * keep);
@@ -42,7 +42,7 @@ export function wander(draw: Draw, timeConstant: number): () => number {
   };
 }
 
-/** Rounds to a multiple of a step, as a sensor's converter does. */
+/** Rounds to a multiple of a step, like a sensor's converter. */
 export function stepped(value: number, step: number): number {
   const perUnit = Math.round(1 / step);
   if (Math.abs(perUnit * step - 1) < 1e-9) return Math.round(value * perUnit) / perUnit;

@@ -2,7 +2,10 @@ import type { Recording } from '../../../src/lib/data/types.js';
 import { cleanRecordings, type RecordingFamily, type RecordingSet } from './clean-recordings.js';
 import { createDraw, type Draw, stepped } from './draw.js';
 
-/** Evidence that a defect was found: a finding of one of these kinds that names one of the files, or the field. */
+/**
+ * The evidence that a defect was found, which is a finding of one of these kinds that names one of the files or
+ * the field.
+ */
 export interface Expected {
   kinds: string[];
   files?: string[];
@@ -77,7 +80,7 @@ const moving = ['walking', 'running', 'drilling', 'sawing', 'healthy', 'imbalanc
 
 const levelOf = (column: number[]) => column.reduce((sum, value) => sum + value, 0) / column.length;
 
-/** Axes whose mean exceeds 0.3 g, so that a turn changes them. */
+/** Axes with a mean above 0.3 g, so that a turn changes them. */
 function loaded(columns: Columns, axes: number[]): number[] {
   return axes.filter((axis) => Math.abs(levelOf(columns[axis]!)) > 0.3);
 }
@@ -112,7 +115,7 @@ function withField(
   };
 }
 
-/** Cuts a recording in two without a pause between them; the second half is on the other side of the split. */
+/** Cuts a recording in two without a pause in between. The second half is on the other side of the split. */
 function cutInTwo(set: RecordingSet, id: string, timed: boolean): { set: RecordingSet; ids: string[] } {
   const whole = set.recordings.find((recording) => recording.id === id)!;
   const samples = whole.columns[0]!.length;
@@ -296,7 +299,7 @@ export const recordingDefects: RecordingDefect[] = [
       });
       return columns.map((column, f) =>
         column.slice(0, -2).flatMap((value, i) => {
-          // Catmull and Rom's cubic at the middle between two samples.
+          // Catmull and Rom's cubic halfway between two samples.
           const [before, next, after] = [column[Math.max(0, i - 1)]!, column[i + 1]!, column[i + 2]!];
           const between = (-before + 9 * value + 9 * next - after) / 16;
           return [value, stepped(between + draw.normal(0, noise[f]!), 1e-4)];
@@ -424,7 +427,7 @@ export const recordingDefects: RecordingDefect[] = [
   ),
 ];
 
-/** Plants a defect in a set; the seed determines the set and its family. */
+/** Plants a defect in a set. The seed determines the set and its family. */
 export function plantRecordings(
   defect: RecordingDefect,
   seed: number,

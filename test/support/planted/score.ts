@@ -11,7 +11,7 @@ import { plantTable, tableDefects } from './table-defects.js';
 /** Findings of a set, without remarks. */
 type Alarms = Required<Finding>[];
 
-/** Checks recordings as `aiot data check FOLDER` does for a folder with train and test. */
+/** Checks recordings like `aiot data check FOLDER` for a folder with train and test. */
 export function alarmsOfRecordings({ name, fields, rateHz, recordings, split }: RecordingSet): Alarms {
   const dataset = datasetOf(name, { fields, rateHz }, recordings);
   const lengths = recordings.map(({ columns }) => columns[0]!.length).sort((a, b) => a - b);
@@ -28,7 +28,7 @@ export function alarmsOfRecordings({ name, fields, rateHz, recordings, split }: 
   return withoutRemarks(checkDataset(dataset, spec, split, { loose: true }));
 }
 
-/** Checks a table as `aiot data check FILE` does, or the folder of its parts. */
+/** Checks a table like `aiot data check FILE`, or like the folder of its parts. */
 export function alarmsOfTable({ columns, rows, labels, groups, parts }: TableSet): Alarms {
   const tableOf = (part: Part | null) => {
     const own = rows.flatMap((_, i) => (parts === null || parts[i] === part ? [i] : []));
@@ -57,7 +57,7 @@ export interface Trial {
   family: string;
   seed: number;
   found: boolean;
-  /** Alarms of other kinds: consequences of the defect, or false alarms. */
+  /** Alarms of other kinds, which are consequences of the defect or false alarms. */
   others: string[];
 }
 
@@ -67,7 +67,7 @@ export function recordingTrials(seeds: readonly number[]): Trial[] {
       const { set, expected } = plantRecordings(defect, seed);
       const alarms = alarmsOfRecordings(set);
       const { kinds, files = [], fields = [] } = expected;
-      // With several files planted, most of them must be named.
+      // If a defect was planted in several files, most of them must be named.
       const named = new Set(alarms.flatMap((alarm) => (kinds.includes(alarm.kind) ? alarm.files : [])));
       const hits = files.filter((id) => named.has(id)).length;
       const found =
@@ -105,7 +105,7 @@ export function tableTrials(seeds: readonly number[]): Trial[] {
   );
 }
 
-/** Whether a class really has at most a quarter of another's data, so that this finding is correct. */
+/** Whether one class really has at most a quarter of another's data, so that this finding is correct. */
 function isUnequal(amounts: [label: string, amount: number][]): boolean {
   const sums = new Map<string, number>();
   for (const [label, amount] of amounts) sums.set(label, (sums.get(label) ?? 0) + amount);
@@ -127,7 +127,7 @@ function othersIn(alarms: Alarms, kinds: string[], accepted: string[]): string[]
     .map(({ kind, message }) => `${kind}: ${message}`);
 }
 
-/** A clean set and its alarms, all of them false. */
+/** A clean set and its alarms, which are all false. */
 export interface CleanTrial {
   family: string;
   seed: number;

@@ -2,7 +2,7 @@ import type { Part } from '../../../src/lib/data/parts.js';
 import { cleanTable, type TableFamily, type TableSet } from './clean-tables.js';
 import { createDraw, type Draw, stepped } from './draw.js';
 
-/** Evidence that a defect was found: a finding of one of these kinds that names the column, if there is one. */
+/** The evidence that a defect was found, which is a finding of one of these kinds that names the column, if there is one. */
 export interface ExpectedInTable {
   kinds: string[];
   column?: string;
@@ -64,7 +64,9 @@ const deviationOf = (set: TableSet, c: number) => {
   return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
 };
 
-/** Repeats some rows at other positions with slightly different values, as if a sensor was read twice or noise was added. */
+/**
+ * Repeats some rows at other positions with slightly different values, as if a sensor had been read twice or noise added.
+ */
 function nearCopies(set: TableSet, draw: Draw, parts: (own: Part | null) => Part | null): TableSet {
   const sizes = set.columns.map((_, c) => deviationOf(set, c));
   const count = Math.max(6, Math.round(0.04 * set.rows.length));
@@ -93,7 +95,7 @@ const codesOf = ({ labels }: TableSet) => {
 
 const classed: TableFamily[] = ['bearings', 'soil', 'dust', 'electrical', 'fruit'];
 
-/** Device of each row: each device records mostly one class. */
+/** The device of each row. Each device mostly records one class. */
 function devicesOf(set: TableSet, draw: Draw, names: number[]): number[] {
   const codes = codesOf(set);
   const kinds = Math.max(...codes) + 1;
@@ -255,7 +257,7 @@ export const tableDefects: TableDefect[] = [
   },
 ];
 
-/** Plants a defect in a table; the seed determines the table and its family. */
+/** Plants a defect in a table. The seed determines the table and its family. */
 export function plantTable(defect: TableDefect, seed: number): { set: TableSet; expected: ExpectedInTable } {
   const family = defect.families[seed % defect.families.length]!;
   const draw = createDraw(defect.name, seed);

@@ -103,7 +103,7 @@ export function Labels({ place, shown, start, span, given }: LabelsProps) {
   );
 }
 
-/** The form for a label. Its span is set by dragging over the plot, or typed in seconds from the start. */
+/** The form for a label. Its span is set by dragging over the plot, or entered in seconds from the start. */
 function LabelForm({
   place,
   start,
@@ -206,7 +206,9 @@ function partText(part: Part, start: number): string {
   return `${relative(part.from / 1000, start)} s to ${relative(part.to / 1000, start)} s`;
 }
 
-/** A time in the form that the command line accepts. Small numbers are from a device clock that counts from boot, and stay in ms. */
+/**
+ * A time in the form that the command line accepts. Small numbers, which are from a device clock that counts from boot, stay in ms.
+ */
 function timeWord(ms: number): string {
   return ms > 1e12 ? new Date(ms).toISOString() : String(ms);
 }

@@ -19,7 +19,7 @@ interface Place {
   recording: string;
 }
 
-/** One recording: its fields over time, with labels, which the user adds by dragging. */
+/** One recording, with its fields over time and with labels, which the user adds by dragging. */
 export function Recording(place: Place) {
   const { stream, device, recording } = place;
   const about = useResource(at('GET /datasets/:stream/recordings/:device/:recording/about', place), {
@@ -147,7 +147,7 @@ interface Points {
   fields: string[];
   samples: number;
   reduced: boolean;
-  /** Data for the plot: x in s, then the fields. */
+  /** Data for the plot: x in s, followed by the fields. */
   data: uPlot.AlignedData;
 }
 

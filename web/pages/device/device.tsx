@@ -31,7 +31,7 @@ const tabs = [
   { id: 'history', title: 'History', command: (name: string) => `aiot device history ${shellWord(name)}` },
 ] as const;
 
-/** One device: live telemetry, desired and reported state, log, and change history. */
+/** One device, with live telemetry, desired and reported state, log, and change history. */
 export function Device({ parts: [name = ''] }: PageOf) {
   const { value, error } = useResource(at('GET /devices/:name', { name }), {
     events: ['device.*'],

@@ -3,7 +3,7 @@ import { Section, Tile } from '../../parts/page.js';
 import { Plot } from '../../parts/plot.js';
 import { When } from '../../parts/when.js';
 
-/** The model's predictions over time: labels as colored spans, values as a line. */
+/** The model's predictions over time, with labels as colored spans and values as a line. */
 export function Inferences({ messages }: { messages: readonly DeviceMessage[] }) {
   const predictions = messages.map(predictionOf).filter(({ time }) => Number.isFinite(time));
   const last = predictions.at(-1);

@@ -14,7 +14,7 @@ const shownSeconds = 10;
 /** Maximum number of inferences stored in the page. */
 const mostInferences = 1800;
 
-/** Live data of the device: telemetry as moving plots, and its model's predictions. */
+/** Live data from the device: telemetry as moving plots, and its model's predictions. */
 export function Live({ device: { name, online } }: { device: DeviceInfo }) {
   const streams = useMemo(() => new Map<string, Samples>(), [name]);
   const names = useSignal<readonly string[]>([]);

@@ -1,13 +1,13 @@
 import type { DeviceMessage } from '../../../src/lib/api/index.js';
 
-/** Members of a telemetry message that are not fields: see protocol v1. */
+/** Members of a telemetry message that are not fields (see protocol v1). */
 const members = new Set(['seq', 't', 'rate', 'recording']);
 /** Longer pauses between samples are drawn as gaps, s. */
 const pauseSeconds = 2;
 /** Number of recent batches whose delays determine the right edge of the plot. */
 const delaysKept = 30;
 
-/** The newest samples of one stream, for a moving plot. Times are s since 1970, by the device's clock. */
+/** The newest samples of one stream for a moving plot. Times are in s since 1970 by the device's clock. */
 export class Samples {
   readonly times: number[] = [];
   readonly columns = new Map<string, (number | null)[]>();
@@ -23,7 +23,8 @@ export class Samples {
     const step = typeof payload.rate === 'number' ? 1 / payload.rate : 0;
     const last = this.times.at(-1);
     if (now !== undefined && last !== undefined) {
-      // Age of the newest sample before this batch. A plot drawn with this delay always has data up to its right edge.
+      // The age of the newest sample before this batch. A plot drawn with this delay always has data up to its right
+      // edge.
       this.delays.push(now - last);
       if (this.delays.length > delaysKept) this.delays.shift();
     }
@@ -52,7 +53,7 @@ export class Samples {
     for (const [name, column] of this.columns) column.push(values.get(name) ?? null);
   }
 
-  /** Removes samples that are too old, but only many at a time, because removing the first samples moves all others. */
+  /** Removes samples that are too old, but only in large numbers, because removing the first samples moves all others. */
   private forget(): void {
     const from = (this.times.at(-1) ?? 0) - this.keptSeconds;
     const first = this.times.findIndex((time) => time >= from);

@@ -44,7 +44,7 @@ const columns: Column<Member>[] = [
   },
 ];
 
-/** The desired state beside the reported one. */
+/** The desired state next to the reported one. */
 export function Twin({ name }: { name: string }) {
   const { value, error } = useResource(at('GET /devices/:name/state', { name }), {
     events: ['device.*', 'rollout.*'],

@@ -1,4 +1,4 @@
-/** An object's members in short form, one after another; empty ones are omitted. */
+/** An object's members in short form, one after another, without empty ones. */
 export function Values({ of }: { of: Record<string, unknown> }) {
   const shown = Object.entries(of).filter(([, value]) => !isEmpty(value));
   if (shown.length === 0) return null;
@@ -18,7 +18,7 @@ function isEmpty(value: unknown): boolean {
   return typeof value === 'object' && Object.keys(value).length === 0;
 }
 
-/** A value in a message: releases by name, digests abbreviated. */
+/** A value in a message as text, with releases by name and digests abbreviated. */
 export function textOf(value: unknown): string {
   if (typeof value === 'string') return /^sha256:/.test(value) ? value.slice(7, 19) : value;
   if (typeof value !== 'object' || value === null) return String(value);

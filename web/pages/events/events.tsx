@@ -206,7 +206,7 @@ function Filter({ type, subject }: { type: string; subject: string }) {
   );
 }
 
-/** Maximum number of events stored in the page; the platform has the rest. */
+/** Maximum number of events stored in the page. The platform has the rest. */
 const most = 10_000;
 /** Number of earlier events that are read when the page is opened. */
 const before = 1000;
@@ -214,8 +214,8 @@ const before = 1000;
 const settleMs = 200;
 
 /**
- * Events of these types about this subject, newest first. Reads some earlier events, and adds new ones as they arrive. Each event is
- * listed once, even after an interruption.
+ * Returns the events of these types about this subject, newest first. Reads some earlier events, and adds new ones as they arrive.
+ * Each event is listed once, even after an interruption.
  */
 function useEvents(
   types: string,
@@ -252,7 +252,7 @@ function useEvents(
       if (signal.aborted) return;
       error.value = undefined;
       add(page.events);
-      // After a long interruption there is more than one page of events.
+      // After a long interruption, there is more than one page of events.
       if (page.next !== null && last !== undefined) await read();
     };
     const again = () => {
@@ -283,7 +283,7 @@ function isAbout({ subject }: PlatformEvent, wanted: string): boolean {
   return wanted === '' || subject === wanted || subject.startsWith(`${wanted}@`);
 }
 
-/** Combines two lists of events: newest first, each event once. */
+/** Combines two lists of events, newest first and each event only once. */
 function merged(known: readonly PlatformEvent[], more: readonly PlatformEvent[]): PlatformEvent[] {
   const by = new Map([...known, ...more].map((event) => [event.id, event]));
   return [...by.values()].sort((a, b) => b.id - a.id).slice(0, most);
@@ -311,7 +311,7 @@ function pageOf({ type, subject }: Pick<PlatformEvent, 'type' | 'subject'>): str
   }
 }
 
-/** An event's data in one line: `state committed · wave 0`. */
+/** An event's data in one line, such as `state committed · wave 0`. */
 function dataText(data: PlatformEvent['data']): string {
   return Object.entries(data)
     .filter(([, value]) => value !== null && value !== '')

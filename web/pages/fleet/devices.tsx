@@ -132,15 +132,15 @@ function Filter({ selector }: { selector: string }) {
 /** Delay after an event, ms. Devices that change in the meantime are read with the same request. */
 const settleMs = 500;
 /**
- * If more devices than this have changed, or their names have more characters than `mostCharacters`, the whole list is read again, at
- * most once per `restMs`.
+ * If more devices than this have changed, or their names have more characters than `mostCharacters`, the whole list is reread, at most
+ * once per `restMs`.
  */
 const mostNames = 100;
 const mostCharacters = 3000;
 const restMs = 5000;
 
 interface FleetList {
-  /** Devices, sorted by name. The list grows during the first read; undefined = nothing has been read yet. */
+  /** The devices, sorted by name. The list grows during the first read; undefined = nothing has been read yet. */
   devices: readonly DeviceInfo[] | undefined;
   /** Whether the list is complete. */
   whole: boolean;
@@ -148,8 +148,8 @@ interface FleetList {
 }
 
 /**
- * The devices that match a selector, kept up to date. Only devices named in events are read again. Otherwise a fleet of ten thousand would
- * be read whenever a device connects.
+ * The devices that match a selector, kept up to date. Only devices named in events are reread. Otherwise, a fleet of ten thousand would be
+ * read whenever a device connects.
  */
 function useFleet(selector: string): FleetList {
   const list = useSignal<FleetList>({ devices: undefined, whole: false, error: undefined });

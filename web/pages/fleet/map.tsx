@@ -14,7 +14,7 @@ const views = {
 } as const;
 type View = keyof typeof views;
 
-/** Fixed colors of some values. The others get the colors of the series, in order of frequency. */
+/** Fixed colors for some values. The others get the colors of the series, in order of frequency. */
 const known: Record<string, string> = {
   ...{ online: '--good', offline: '--warn', 'never seen': '--soft' },
   ...{ active: '--good', suspended: '--warn', revoked: '--bad', registered: '--soft', provisioned: '--blue' },
@@ -28,7 +28,7 @@ const known: Record<string, string> = {
 };
 const seriesColours = 8;
 
-/** An overview of thousands of devices: a cell for each, in order of their names, in the color of its value. */
+/** An overview of thousands of devices, with a cell for each, in the color of its value, sorted by name. */
 export function FleetMap({ devices }: { devices: readonly DeviceInfo[] }) {
   const view = viewOf(route.value.query.get('by'));
   const pointed = useSignal<DeviceInfo | null>(null);

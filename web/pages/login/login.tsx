@@ -5,7 +5,7 @@ import { logIn } from '../../app/session.js';
 import { Command } from '../../parts/command.js';
 import { Failure } from '../../parts/page.js';
 
-/** Login by a link from the command line, or by a token. */
+/** Login with a link from the command line, or with a token. */
 export function Login({ failed }: { failed?: ApiError | undefined }) {
   const token = useSignal('');
   const error = useSignal<ApiError | undefined>(undefined);

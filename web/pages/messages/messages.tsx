@@ -18,7 +18,7 @@ const most = 1000;
 /** Messages that arrive within this time are drawn together, ms. */
 const settleMs = 200;
 
-/** A message, numbered by its arrival in this page. */
+/** A message, numbered in order of arrival in this page. */
 type Numbered = LiveMessage & { number: number };
 
 /** MQTT messages as they arrive, newest first. */
@@ -102,7 +102,7 @@ function usualFilter(): string {
 }
 
 interface Tailed {
-  /** Newest first. */
+  /** The messages, newest first. */
   messages: readonly Numbered[];
   missed: number;
   state: keyof typeof tones;
@@ -126,7 +126,7 @@ function useMessages(filter: string): Tailed {
     const show = () => {
       timer = undefined;
       const known = messages.peek();
-      // After an interruption, the broker sends retained messages again.
+      // After an interruption, the broker resends retained messages.
       const retained = new Set(known.filter(({ retain }) => retain).map(identityOf));
       const fresh = came.filter((message) => !message.retain || !retained.has(identityOf(message)));
       messages.value = [...fresh.reverse(), ...known].slice(0, most);

@@ -15,7 +15,7 @@ interface Cell {
   text: string;
   /** Content of the cell, if it is not just the text. */
   shown?: ComponentChildren;
-  /** Number to sort by; absent for words. */
+  /** Number to sort by; absent for text. */
   value?: number | null | undefined;
 }
 

@@ -4,7 +4,7 @@ import { shareText } from '../../../src/lib/core/figures.js';
 type Metrics = NonNullable<ModelVersion['metrics']>;
 export type Figures = Metrics['int8'];
 
-/** A metric. Whether a model has it depends on its kind of prediction. */
+/** A metric. Whether a model has it depends on the model's kind of prediction. */
 interface Figure {
   key: string;
   title: string;
@@ -38,7 +38,7 @@ export function intervalOf(of: Figures | null | undefined, key: string): [number
   return Array.isArray(found) && found.length === 2 ? (found as [number, number]) : undefined;
 }
 
-/** The accuracy in the wording of `aiot model evaluate`; null for models without classes. */
+/** The accuracy as worded by `aiot model evaluate`; null for models without classes. */
 export function accuracyText(of: Figures): string | null {
   const share = figureOf(of, 'accuracy');
   if (share === undefined) return null;
@@ -53,7 +53,7 @@ export function written(value: number | undefined | null, share = false): string
   return share ? `${(value * 100).toFixed(1)} %` : String(Number(value.toPrecision(4)));
 }
 
-/** The metric shown in lists: the first in order of preference that the model has. */
+/** The metric shown in lists, which is the first in order of preference that the model has. */
 export function headline({ metrics }: ModelVersion): { title: string; text: string; value: number } | null {
   const int8 = metrics?.int8;
   const order = ['macroF1', 'auc', 'mae', 'rmse'];
@@ -74,7 +74,9 @@ export interface ClassFigures {
   f1: number | null;
 }
 
-/** Metrics of each class, computed from a confusion matrix (rows = truth); null if the matrix is empty. */
+/**
+ * The metrics of each class, computed from a confusion matrix (rows = truth); null if the matrix is empty.
+ */
 export function perClass(
   classes: readonly string[],
   confusion: readonly (readonly number[])[],

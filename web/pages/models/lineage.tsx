@@ -8,16 +8,18 @@ interface Node {
   title: string;
   lines: string[];
   to?: string;
-  /** Text shown on hover: the exact time that `lines` abbreviates. */
+  /** Text shown on hover, which is the exact time that `lines` abbreviates. */
   hint?: string;
   tone?: 'unknown' | 'here';
 }
 
 const [width, gap, lineHeight, pad] = [188, 46, 17, 12];
-/** Maximum number of rollouts drawn. The others are only counted. */
+/** Maximum number of rollouts drawn; others are only counted. */
 const most = 5;
 
-/** Origin and use of a version: dataset, training, version, rollouts. Parts that were not recorded are shown as unknown. */
+/**
+ * Origin and use of a version: dataset, training, version, and rollouts. Parts that were not recorded are shown as unknown.
+ */
 export function Lineage({ card, rollouts }: { card: ModelVersion; rollouts: readonly Rollout[] }) {
   const columns = columnsOf(card, rollouts);
   const heightOf = ({ lines }: Node) => 2 * pad + 18 + lines.length * lineHeight;

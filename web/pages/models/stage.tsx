@@ -9,7 +9,7 @@ import { Failure } from '../../parts/page.js';
 const order: readonly Stage[] = ['dev', 'staging', 'production'];
 
 /**
- * Moves a version up or down a stage. If a gate rejects the promotion, the page shows the reason, and the user must give a reason to
+ * Moves a version up or down a stage. If a gate rejects the promotion, the page shows why, and the user must give a reason to
  * continue.
  */
 export function Stages({ card, moved }: { card: ModelVersion; moved: () => void }) {

@@ -16,7 +16,7 @@ import { accuracyText, type Figures, figureOf, figures, intervalOf, written } fr
 import { Lineage } from './lineage.js';
 import { Stages } from './stage.js';
 
-/** One version: quality, size, origin and use. */
+/** One version, with its quality, size, origin and use. */
 export function Version({ name, version }: { name: string; version: string }) {
   const params = { name, version: Number(version) };
   const place = at('GET /models/:name/versions/:version', params);
@@ -186,7 +186,7 @@ function columnsOf({ metrics, gates, mode }: ModelVersion): Column<(typeof figur
   ];
 }
 
-/** The gates whose metric is not in the table, such as the arena. */
+/** The gates with metrics that are not in the table, such as the arena. */
 function OtherGates({ card: { gates }, shown }: { card: ModelVersion; shown: readonly string[] }) {
   const others = gates.filter(({ name }) => !shown.includes(name));
   if (others.length === 0) return null;

@@ -19,7 +19,7 @@ interface Feature {
   histogram?: Histogram | null;
 }
 
-/** The features in a result of `aiot data drift --json`; null if the result has another form. */
+/** Returns the features in a result of `aiot data drift --json`; null if the result has another form. */
 export function driftOf(result: unknown): Feature[] | null {
   const features = (result as { features?: unknown } | null | undefined)?.features;
   if (!Array.isArray(features)) return null;

@@ -10,7 +10,7 @@ import { Graph } from './graph.js';
 import { RunState } from './states.js';
 import { Step } from './step.js';
 
-/** One run: its steps as a graph, and the inputs, outputs and log of the selected step. */
+/** One run, with its steps as a graph, and the inputs, outputs and log of the selected step. */
 export function OneRun({ project, run }: { project: string; run: string }) {
   const place = at('GET /pipelines/:project/runs/:run', { project, run });
   const { value, error } = useResource(place, { events: ['pipeline.*'], subject: project });
@@ -39,7 +39,7 @@ export function OneRun({ project, run }: { project: string; run: string }) {
   );
 }
 
-/** The step to show first: the failed one, else the running one, else the last. */
+/** The step to show first: the failed one, or else the running one, or else the last. */
 function mostTelling(steps: readonly ToldStep[]): ToldStep | undefined {
   const first = (...states: string[]) => steps.find(({ state }) => states.includes(state));
   return (

@@ -5,7 +5,7 @@ const tones: Record<string, Tone> = {
   ...{ done: 'good', running: 'blue', failed: 'bad' },
   ...{ stopped: 'warn', interrupted: 'warn', cancelled: 'warn' },
 };
-/** Silence after which a runner is considered gone, ms. A runner reports at least every half minute. */
+/** Silence after which a runner is considered gone, ms. A runner reports at least every 30 s. */
 const silentMs = 60_000;
 
 export function toneOf(state: string): Tone {

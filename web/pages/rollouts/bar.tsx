@@ -1,7 +1,7 @@
 import type { RolloutDeviceState } from '../../../src/lib/api/index.js';
 import { inShare, shares } from './states.js';
 
-/** Number of devices by outcome, as a bar. The text beside it gives the same numbers. */
+/** Number of devices by outcome, as a bar. The text next to it contains the same numbers. */
 export function Bar({ counts, devices }: { counts: Record<RolloutDeviceState, number>; devices: number }) {
   const parts = shares.map((share) => ({ ...share, count: inShare(share, counts) }));
   const said = parts.filter(({ count }) => count > 0).map(({ title, count }) => `${count} ${title}`);

@@ -23,7 +23,7 @@ import { Bar, Legend } from './bar.js';
 import { RolloutDevices } from './devices.js';
 import { commandTexts, countsOf, devicesOf, toneOf, words } from './states.js';
 
-/** One rollout: its waves, failures with reasons, devices, and available actions. */
+/** One rollout, with its waves, failures with reasons, devices, and available actions. */
 export function OneRollout({ id }: { id: string }) {
   const { value, error, reload } = useResource(at('GET /rollouts/:id', { id }), {
     events: ['rollout.*'],
@@ -248,12 +248,12 @@ function ByUser({ at, by }: { at: number; by: string }) {
   );
 }
 
-/** Maximum number of failed devices read per state. It is enough, because there are few distinct reasons. */
+/** Maximum number of failed devices read per state. This is enough because there are few distinct reasons. */
 const looked = 500;
 /** Number of names listed per reason. */
 const named = 5;
 
-/** Reasons for failures as reported by devices, most frequent first, with the names of some of them. */
+/** Reasons for failures as reported by devices, most frequent first, with the names of some of the devices. */
 function Reasons({ rollout }: { rollout: RolloutStatus }) {
   const counts = countsOf(rollout);
   const failed = useFailures(rollout.id, 'failed', counts.failed);
@@ -304,7 +304,7 @@ function messageOf({ state, error }: RolloutDeviceInfo): string {
   return error?.message ?? '';
 }
 
-/** Failed devices in a state. They are read again when an event reports a change. */
+/** The failed devices in a state. They are reread when an event reports a change. */
 function useFailures(id: string, state: string, count: number): RolloutDeviceInfo[] {
   const place = at('GET /rollouts/:id/devices', { id }, { state, limit: looked });
   const { value } = useResource(count === 0 ? null : place, { events: ['rollout.move'] });

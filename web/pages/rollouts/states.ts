@@ -4,7 +4,7 @@ export { stateWords as words } from '../../../src/lib/api/rollouts/words.js';
 
 import type { Tone } from '../../parts/badge.js';
 
-/** A part of a bar: the devices in one or several states that mean the same to the viewer. */
+/** A part of a bar, for the devices in one or several states that mean the same to the viewer. */
 export interface Share {
   title: string;
   tone: Tone | 'rest';

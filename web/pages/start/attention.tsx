@@ -15,7 +15,7 @@ const devicesRead = 1000;
 const rolloutsListed = 5;
 const namesListed = 5;
 
-/** Everything that needs attention: the platform's own warnings, rollouts that did not go well, failed and offline devices. */
+/** Everything that needs attention: the platform's own warnings, rollouts that did not go well, and failed and offline devices. */
 export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   const list = useResource(at('GET /rollouts', {}, { limit: rolloutsRead }), {
     events: ['rollout.*'],
@@ -62,12 +62,12 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   );
 }
 
-/** Codes of rollouts that a person has stopped, which is not a failure. */
+/** Codes of rollouts that were stopped by a person, which is not a failure. */
 const byPeople = new Set(['AIOT_ROLLOUT_PAUSED', 'AIOT_ROLLOUT_ABORTED', 'AIOT_ROLLOUT_ROLLED_BACK']);
 
 /**
- * Rollouts, newest first, that stopped for a reason other than a person's command, or that some devices did not complete. A finished
- * rollout is omitted if a newer one has the same selector and releases of the same names.
+ * The rollouts, newest first, that stopped for a reason other than a person's command, or that some devices did not complete. A
+ * finished rollout is omitted if a newer one has the same selector and releases of the same names.
  */
 function troubled(rollouts: readonly Rollout[]): Rollout[] {
   const begun = new Set<string>();
@@ -86,7 +86,7 @@ function failuresOf(rollout: Rollout): number {
   return failed + rolledBack;
 }
 
-/** One rollout: why it stopped, or its progress, and the failed devices with their errors. */
+/** One rollout, with the reason why it stopped or its progress, and the failed devices with their errors. */
 function RolloutTrouble({ rollout }: { rollout: Rollout }) {
   const { id, releases, state, reason } = rollout;
   const counts = countsOf(rollout);
@@ -133,7 +133,7 @@ function progressOf(rollout: Rollout): string {
   return parts.length === 0 ? run : `${run}; ${parts.join(', ')}`;
 }
 
-/** The first devices in a state. They are read again when an event reports a change. */
+/** The first devices in a state. They are reread when an event reports a change. */
 function useFailed(id: string, state: 'failed' | 'rolledBack', count: number): RolloutDeviceInfo[] {
   const place = at('GET /rollouts/:id/devices', { id }, { state, limit: namesListed });
   const { value } = useResource(count === 0 ? null : place, {
@@ -142,7 +142,7 @@ function useFailed(id: string, state: 'failed' | 'rolledBack', count: number): R
   return count === 0 ? [] : (value?.devices ?? []);
 }
 
-/** Devices with the same problem: their number, and some of their names. */
+/** The number of devices with the same problem, and some of their names. */
 function DeviceTrouble(of: {
   devices: readonly DeviceInfo[];
   tone: 'bad' | 'warn';

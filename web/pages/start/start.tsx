@@ -44,7 +44,7 @@ function nounOf(count: number, noun: string): string {
   return count === 1 ? noun : `${noun}s`;
 }
 
-/** The overview: status of the platform, and the next step of getting started. */
+/** The overview, with the status of the platform and the next step of getting started. */
 export function Start() {
   const { value, error } = useResource(at('GET /status', {}), {
     events: ['device.*', 'model.*', 'rollout.*', 'dataset.*', 'platform.*'],
