@@ -1,6 +1,6 @@
 /*
- * Cost of a window of features: retired instructions on RV32, in an emulator that counts each of them, and nanoseconds elsewhere. Prints a
- * line of JSON per row.
+ * Measures the cost of a window of features: retired instructions on RV32, in an emulator that counts them, and nanoseconds elsewhere.
+ * Prints a line of JSON per row.
  */
 #include <inttypes.h>
 #include <stdio.h>

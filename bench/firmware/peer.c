@@ -1,7 +1,7 @@
 /*
- * Emitted C compared with TensorFlow Lite's C library on the same int8 network, alternating in one process: nanoseconds per inference, the
- * minimum of many rounds. Prints `emitted NS, library NS, delegated NS, apart STEPS`: the times of our code, of the library's own kernels
- * and of XNNPACK, and the maximum difference between the outputs.
+ * Compares emitted C with TensorFlow Lite's C library on the same int8 network, alternating in one process. Measures nanoseconds per
+ * inference, as the minimum of many rounds. Prints `emitted NS, library NS, delegated NS, apart STEPS`: the times of our code, of the
+ * library's own kernels and of XNNPACK, and the maximum difference between the outputs.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <stdint.h>

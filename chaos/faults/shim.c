@@ -1,6 +1,6 @@
 /*
- * Interposed between a program and the C library (LD_PRELOAD). Makes syncs fail and shifts the clock, as currently set in the
- * file that CHAOS_SHIM names. The monotonic clock is unchanged, as it is when an administrator sets the clock.
+ * Interposed between a program and the C library (LD_PRELOAD). Makes syncs fail and shifts the clock, as currently set in the file named
+ * by CHAOS_SHIM. The monotonic clock is unchanged, as when an administrator sets the clock.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

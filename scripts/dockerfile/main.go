@@ -1,5 +1,5 @@
-// Prints as one line of JSON the findings of `docker build --check` for FOLDER/Dockerfile, by BuildKit's own parser and linter, the files that it
-// reads, and the files that .dockerignore admits: dockerfile-check FOLDER. Base images are not fetched; they count as empty.
+// Prints one line of JSON with the findings of `docker build --check` for FOLDER/Dockerfile, from BuildKit's own parser and linter, the
+// files that it reads, and the files that .dockerignore admits: dockerfile-check FOLDER. Base images are not fetched, but treated as empty.
 package main
 
 import (
@@ -35,7 +35,7 @@ type finding struct {
 	Line   int32  `json:"line"`
 }
 
-// A line of a stage: Words of RUN are what the shell, or the kernel, is given; of COPY the sources and then where to.
+// A line of a stage. The Words of RUN are passed to the shell or the kernel; those of COPY are the sources, followed by the destination.
 type command struct {
 	Name  string   `json:"name"`
 	Words []string `json:"words"`
@@ -79,7 +79,7 @@ func read(text []byte) ([]stage, error) {
 	return stages, nil
 }
 
-// Files and links that are sent to a build: those that no line of .dockerignore matches.
+// Files and links that are sent to a build because no line of .dockerignore matches them.
 func sent(folder string) ([]string, error) {
 	ignore, err := os.Open(filepath.Join(folder, ".dockerignore"))
 	if err != nil {

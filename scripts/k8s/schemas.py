@@ -21,7 +21,7 @@ def main():
 
 
 def kubernetes(folder, out):
-    """Replaces the schemas' absolute references, which kubeconform cannot resolve, with references to the file beside them."""
+    """Replaces the schemas' absolute references, which kubeconform cannot resolve, with references to the file in the same folder."""
     target = out / "v1.37.0-standalone-strict"
     target.mkdir(parents=True, exist_ok=True)
     for file in folder.glob("*.json"):
@@ -42,7 +42,8 @@ def crd(path, out):
 
 
 def events(path, out):
-    """Writes schemas of Argo Events' resources, whose CRDs do not describe `spec`. The file allows unknown fields; they are rejected here."""
+    """Writes schemas of Argo Events' resources, whose CRDs do not describe `spec`. The file allows unknown fields, which are rejected
+    here."""
     definitions = json.loads(path.read_text())["definitions"]
     # A receiver has no URL of its own; Argo's generator marks the field as required by mistake.
     receiver = definitions[f"{EVENTS}.WebhookEventSource"]

@@ -3,8 +3,8 @@ statsmodels. As in its service, each window is processed separately, from three 
 
     python extractor.py WINDOWS.bin COUNT SAMPLES
 
-WINDOWS.bin holds float64, window after window, sample after sample, x y z. Prints one line of JSON: processor ms of each window, and the
-features of the first.
+WINDOWS.bin holds float64, window after window, sample after sample, x y z. Prints one line of JSON with the processor time of each window,
+in ms, and the features of the first one.
 """
 
 import base64
@@ -25,7 +25,7 @@ AXES = ("x", "y", "z")
 
 
 def spectrum(s):
-    """Amplitude spectrum, as long as the signal: bins 1 to ceil(n/2) are doubled, and the mirrored half is zero."""
+    """Amplitude spectrum, as long as the signal. Bins 1 to ceil(n/2) are doubled, and the mirrored half is zero."""
     n = len(s)
     a = np.abs(np.fft.fft(s)) / n
     half = math.ceil(n / 2)

@@ -1,4 +1,4 @@
-"""Creates the model that both sides quantize: float_model.py ROWS.csv SAVED_MODEL OUT.tflite. Not timed."""
+"""Creates the model that both sides quantize, which is not timed: float_model.py ROWS.csv SAVED_MODEL OUT.tflite."""
 import sys
 
 import keras

@@ -1,4 +1,4 @@
-"""Trains a 1-D CNN with Keras: train_cnn1d.py PLAN.json OUT.keras. Writes the epoch that validates best.
+"""Trains a 1-D CNN with Keras: train_cnn1d.py PLAN.json OUT.keras. Writes the model of the epoch with the best validation result.
 
 The plan has `window`, `stride`, `epochs`, and `train` and `validation`: lists of [file, class]. Files are recordings at 100 Hz (x, y, z);
 windows are cut at 50 Hz.

@@ -1,4 +1,5 @@
-"""Trains 4-60-30-10-1 with Keras: train_mlp.py ROWS.csv TRAIN VALIDATION EPOCHS OUT.keras. Writes the epoch that validates best."""
+"""Trains 4-60-30-10-1 with Keras: train_mlp.py ROWS.csv TRAIN VALIDATION EPOCHS OUT.keras. Writes the model of the epoch with the best
+validation result."""
 import sys
 
 import keras

@@ -1,5 +1,5 @@
-// A bridge from MQTT to Kafka that works like the architects' guide's, as the peer of bench/streams. A paho subscriber with its own
-// session produces each message synchronously (acknowledged by the leader) in paho's callback, in order. It has the same defects as
+// A bridge from MQTT to Kafka that works like the one in the architects' guide, for bench/streams to compare with. A paho subscriber with
+// its own session produces each message synchronously (acknowledged by the leader) in paho's callback, in order. It has the same defects as
 // the original: errors are printed and otherwise ignored.
 //
 // go-bridge MQTT-ADDRESS KAFKA-ADDRESS TOPIC QOS

@@ -1,5 +1,5 @@
 /*
- * The smallest program that shows that an image was loaded completely: it adds up a table in its data segment, prints the sum, then
+ * The smallest program that shows that an image was loaded completely. It adds up a table in its data segment, prints the sum, and then
  * counts. It takes the place of the second-stage bootloader (flash offset 0), so only the ROM is needed.
  */
 #include <stdint.h>

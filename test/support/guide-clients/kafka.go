@@ -34,7 +34,7 @@ func produce(arguments []string) (any, error) {
 	return map[string]int{"sent": sent}, lines.Err()
 }
 
-// Reads a topic from its first message on.
+// Reads a topic starting with its first message.
 func reader(broker, topic string) (*kafka.Reader, error) {
 	own := kafka.NewReader(kafka.ReaderConfig{
 		Brokers:   []string{broker},

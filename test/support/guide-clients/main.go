@@ -1,4 +1,4 @@
-// The Go programs of the architects' guide, as seen on the wire: they use the same client libraries in the same versions.
+// The Go programs of the architects' guide, as seen on the wire. They use the same client libraries in the same versions.
 // Written for the tests from the known contract, without any of the guide's code.
 //
 //	guide-clients produce  KAFKA TOPIC                       one message per line of stdin, in the oldest protocol that its library supports

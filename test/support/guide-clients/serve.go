@@ -11,7 +11,7 @@ import (
 )
 
 // The guide's three services, served by its library: file servers with uploads, and the list of devices. They use HTTPS without
-// authentication, and keep the original's defect: an upload overwrites only the beginning of an existing file.
+// authentication, and have the original's defect that an upload overwrites only the beginning of an existing file.
 func serve(arguments []string) (any, error) {
 	devices, models, datasets, certificate, key, folder := arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]
 	registry := filepath.Join(folder, "deviceRegistry")

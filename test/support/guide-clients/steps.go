@@ -66,7 +66,7 @@ func ingest(arguments []string) (any, error) {
 	return answer.with("file", name), say(broker, controls, message)
 }
 
-// Processes the oldest extract-data message: labels each row of its file at random, and removes the header.
+// Processes the oldest extract-data message: labels each row of its file randomly, and removes the header.
 func extract(arguments []string) (any, error) {
 	broker, controls, raw, normalized := arguments[0], arguments[1], arguments[2], arguments[3]
 	source, err := reader(broker, controls)

@@ -1,4 +1,4 @@
-"""Random forests and other trees of scikit-learn, as references for those of aiot.
+"""Computes random forests and other trees with scikit-learn, as references for aiot's.
 
 forests.py scores NAME    reads splits as JSON, each a list with one letter per row (e = test row, otherwise training row); prints, for each
                           split and five seeds, the test accuracy of a RandomForestClassifier with default settings

@@ -1,4 +1,4 @@
-"""The guide's Python steps and its board, as seen on the wire: they use its client libraries in the versions of that time.
+"""The guide's Python steps and its board, as seen on the wire. They use its client libraries in the versions of that time.
 
 Written for the tests from the known contract, without any of the guide's code. Server certificates are not verified, as in the guide.
 Each step prints its result as one line of JSON.
@@ -36,20 +36,20 @@ control_topic = "control-message"
 
 
 def get(url):
-    """The bytes of the response, and the URL after redirects."""
+    """Returns the bytes of the response, and the URL after redirects."""
     with urllib.request.urlopen(url, context=context, timeout=20) as answer:
         return answer.read(), answer.url
 
 
 def links(url):
-    """The listing as XML: (reference, text) of each entry."""
+    """Returns (reference, text) for each entry of the listing, which is XML."""
     page, end = get(url)
     found = minidom.parseString(page).getElementsByTagName("a")
     return [(link.getAttribute("href"), link.childNodes[0].nodeValue) for link in found], end
 
 
 def say(broker, command, payload):
-    """Sends with a kafka-python of 2020, which first queries the broker's version."""
+    """Sends a message with a kafka-python from 2020, which first queries the broker's version."""
     from kafka import KafkaProducer
 
     producer = KafkaProducer(bootstrap_servers=broker, value_serializer=lambda value: json.dumps(value).encode("utf-8"))
@@ -144,7 +144,8 @@ def sha256(content):
 
 
 def board(identity, devices, models, broker, count):
-    """Acts like the firmware: HTTP/1.1 without HTTP/2, a form, MQTT 3.1.1 at QoS 0, and a model read by its Content-Length."""
+    """Acts like the firmware, with HTTP/1.1 but no HTTP/2, a form, MQTT 3.1.1 at QoS 0, and a model read according to its
+    Content-Length."""
     import http.client
     from urllib.parse import urlparse
 

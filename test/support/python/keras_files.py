@@ -1,7 +1,7 @@
-"""Converts small Keras models to float .tflite files as users export them: dynamic batch, default settings.
+"""Converts small Keras models to float .tflite files as exported by users, with a dynamic batch size and default settings.
 
-argv[1]: a folder. For each model it gets NAME.tflite, NAME.x (float32 inputs, 16 rows) and NAME.y (the outputs of the converted file in
-TensorFlow's own interpreter), and one `report.json`: name → {inputs, outputs} or {failed}.
+argv[1]: a folder. For each model, it receives NAME.tflite, NAME.x (float32 inputs, 16 rows) and NAME.y (the outputs of the converted file
+in TensorFlow's own interpreter), and one `report.json`: name → {inputs, outputs} or {failed}.
 """
 import json
 import os

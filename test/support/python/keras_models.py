@@ -1,6 +1,6 @@
 """Writes Keras models in both file formats, with inputs and Keras's outputs.
 
-keras_models.py FOLDER: NAME.keras, NAME.h5, NAME.json ({inputs: [[…]], outputs: [[…]]}, flat rows) for each model below.
+keras_models.py FOLDER: NAME.keras, NAME.h5, NAME.json ({inputs: [[…]], outputs: [[…]]}, flat rows) for each model.
 keras_models.py FOLDER NAME…: NAME.json and the SavedModel NAME.saved, only for these (exporting one takes seconds).
 """
 import json

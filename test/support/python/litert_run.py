@@ -1,9 +1,8 @@
 """Runs .tflite files in Google's LiteRT. argv[1]: a JSON list of jobs {model, input, output, outputs, reference, real}.
 
-`input` contains raw elements for any number of runs, of all inputs in order. `output` gets the raw elements of each run, of the first
-`outputs` outputs in order (default: one). `reference` selects the
-reference kernels instead of the default (XNNPACK) ones. `real`: input and output are float32, whatever types the model
-uses. Prints a JSON list, one {signatures} for each job.
+`input` contains raw elements for any number of runs, with all inputs in order. `output` receives the raw elements of each run, for the
+first `outputs` outputs in order (default: one). `reference` selects the reference kernels instead of the default (XNNPACK) ones. `real`:
+input and output are float32, regardless of the model's types. Prints a JSON list, one {signatures} for each job.
 """
 import json
 import sys

@@ -1,6 +1,6 @@
 """
-Substitutes for the containers of the motion system. Like the originals they use nats-py 2.3.1 with durable pull consumers, no
-acknowledgments, plain text and pandas tables. Usage: `motion_containers.py ROLE [COUNT] [FILE]`; each prints JSON lines of its results.
+Substitutes for the containers of the motion system. Like the originals, they use nats-py 2.3.1 with durable pull consumers, no
+acknowledgments, plain text and pandas tables. Usage: `motion_containers.py ROLE [COUNT] [FILE]`; each prints its results as lines of JSON.
 NATS_ADDRESS is HOST:PORT, NATS_TOKEN the token, NATS_CA the CA, with the server name `nats`.
 """
 
@@ -34,7 +34,7 @@ async def pull(js, subject):
 
 
 async def sensor(js, count, file):
-    """Publishes three messages per sample, and waits for each."""
+    """Publishes three messages per sample, and waits for the acknowledgment of each."""
     with open(file, newline="") as lines:
         rows = list(csv.DictReader(lines))[:count]
     for row in rows:
@@ -65,7 +65,7 @@ async def extractor(js, count, file):
 
 
 def figures(frame):
-    """Some of the 115 columns, calculated only with numpy."""
+    """Calculates some of the 115 columns only with numpy."""
     import numpy as np
 
     said = {}

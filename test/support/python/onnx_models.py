@@ -1,11 +1,12 @@
 """Writes ONNX models with ONNX Runtime's outputs.
 
-onnx_models.py nodes FOLDER: the tests of operators that the onnx package carries, as NAME.onnx and NAME.json. A test's first float input
-stays an input, and the others become initializers, as exporters write them. index.json lists their names with their operators.
-onnx_models.py networks FOLDER: networks in the ways of PyTorch's exporters, and scikit-learn's estimators by skl2onnx.
-onnx_models.py keras FOLDER LIBRARIES: Keras' models by tf2onnx, in TensorFlow's environment; LIBRARIES is the folder of the onnx package.
+onnx_models.py nodes FOLDER: the onnx package's tests of operators, as NAME.onnx and NAME.json. A test's first float input
+stays an input, and the others become initializers, as written by exporters. index.json lists their names with their operators.
+onnx_models.py networks FOLDER: networks as exported by PyTorch, and scikit-learn's estimators converted by skl2onnx.
+onnx_models.py keras FOLDER LIBRARIES: Keras models converted by tf2onnx, in TensorFlow's environment; LIBRARIES is the folder of the onnx
+package.
 onnx_models.py ends FOLDER: networks with several inputs and outputs.
-onnx_models.py quantized FOLDER LIBRARIES: networks quantized by ONNX Runtime's static quantization, in the formats QDQ and QOperator;
+onnx_models.py quantized FOLDER LIBRARIES: networks quantized with ONNX Runtime's static quantization, in the formats QDQ and QOperator;
 LIBRARIES is the folder of the ml_dtypes package, which it imports.
 onnx_models.py answers FOLDER: adds ONNX Runtime's outputs to the models that `keras` wrote.
 """
@@ -28,7 +29,7 @@ random = np.random.default_rng(4)
 
 
 def save(name, model, inputs, output=None, values=None):
-    """Writes a model, and the outputs of ONNX Runtime for each of the inputs (with the given values for other inputs)."""
+    """Writes a model, and ONNX Runtime's outputs for each of the inputs (with the given values for other inputs)."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -64,7 +65,7 @@ def numbers_of(array):
 
 
 def save_ends(name, model, rows=4):
-    """Writes a model with several inputs or outputs, and the outputs of ONNX Runtime for random inputs."""
+    """Writes a model with several inputs or outputs, and ONNX Runtime's outputs for random inputs."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -106,7 +107,7 @@ def save_quantized(name, net, per_channel, activations, operators=False, rows=60
         activation_type=q.QuantType.QUInt8 if activations == "uint8" else q.QuantType.QInt8,
         weight_type=q.QuantType.QInt8,
     )
-    # Without this option, sums of products saturate at 16 bits on processors without VNNI, up to 29 steps beside the real result.
+    # Without this option, sums of products saturate at 16 bits on processors without VNNI, which is up to 29 steps off.
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.x64quantprecision", "1")
     session = onnxruntime.InferenceSession(out, options, providers=["CPUExecutionProvider"])
@@ -150,7 +151,7 @@ def nodes():
 
 
 class Net:
-    """A network node by node, with random weights."""
+    """Builds a network node by node, with random weights."""
 
     def __init__(self, shape, opset=17, batch="batch"):
         self.shape, self.opset, self.nodes, self.weights, self.count = shape, opset, [], [], 0
@@ -189,7 +190,7 @@ class Net:
         return self.add("BatchNormalization", self.last, positive(), self.weight(channels), self.weight(channels), positive())
 
     def model(self, inputs=(), outputs=()):
-        """@param inputs further ones, with their shapes @param outputs instead of the last value"""
+        """@param inputs additional inputs, with their shapes @param outputs the outputs, instead of the last value"""
         value = lambda name, shape=None: h.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
         ends = [value(name) for name in outputs or [self.last]]
         starts = [self.input, *(value(name, shape) for name, shape in inputs)]

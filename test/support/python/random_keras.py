@@ -2,7 +2,7 @@
 
 argv: a folder, the number of networks, `float32`, `int8` or `int16x8`, and optionally `several` for networks with two inputs, two outputs or
 both. Writes INDEX.tflite, and INDEX.txt with the classes of its layers. `int8` and `int16x8` use TensorFlow's full-integer quantization with
-random rows. Networks that TensorFlow's converter rejects are replaced by further ones.
+random rows. Networks that TensorFlow's converter rejects are replaced with new ones.
 """
 import os
 import random
@@ -117,7 +117,7 @@ def network(rng):
 
 
 def several(rng):
-    """A network with two inputs, two outputs or both: a trunk like MobileNet's or over time steps, features beside it, and heads."""
+    """A network with two inputs, two outputs or both: a trunk like MobileNet's or over time steps, features next to it, and heads."""
     two_inputs, two_outputs = rng.choice([(True, False), (False, True), (True, True)])
     inputs = [keras.Input(rng.choice([(8, 8, 3), (12, 4)]))]
     x = inputs[0]

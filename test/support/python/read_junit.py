@@ -1,4 +1,5 @@
-"""Reads JUnit XML with junitparser. argv: files. Prints JSON: for each file its suites with counts and cases, as that library parses them."""
+"""Reads JUnit XML with junitparser. argv: files. Prints JSON: for each file, its suites with counts and cases, as parsed by that
+library."""
 import json
 import sys
 

@@ -1,4 +1,4 @@
-"""Runs pyserial's RFC 2217 client on the given port: echoes every byte, and sets baud rates, DTR and RTS. Prints the results."""
+"""Runs pyserial's RFC 2217 client on the given port. Echoes every byte, and sets baud rates, DTR and RTS. Prints the results."""
 import json
 import sys
 import time

@@ -1,4 +1,5 @@
-"""An RFC 2217 server with pyserial's own PortManager on an echoing port; it serves one client. Prints its TCP port, then the client's settings."""
+"""An RFC 2217 server with pyserial's own PortManager on an echoing port; it serves one client. Prints its TCP port, and then the client's
+settings."""
 import json
 import socket
 import threading

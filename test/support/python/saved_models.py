@@ -1,6 +1,6 @@
 """Runs SavedModels in TensorFlow, and the guide's quantize step on a registry.
 
-argv[1]: a JSON list of folders; each has `model/saved_model.pb` and `input` (float32, run after run) and gets `output` (float32).
+argv[1]: a JSON list of folders; each has `model/saved_model.pb` and `input` (float32, run by run), and receives `output` (float32).
 argv[2], if given: the URL of a model registry. Every zip in its /full/ is fetched, unpacked, converted unchanged, and the result
 uploaded to /uploadQuantizedModel. stdout: a JSON list of {zip, tflite, inputs, outputs}, the last two with names and shapes.
 """

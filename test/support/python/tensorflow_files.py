@@ -1,7 +1,7 @@
 """Trains small Keras models and converts each with TensorFlow's own converter, in every mode.
 
 argv[1]: a JSON list of jobs {name, kind, folder, shape, classes, epochs, calibration}. A job's folder contains `train.x` (float32),
-`train.y` (int32) and gets `float.keras` and NAME.MODE.tflite for the five modes. Batches are fixed to 1, as a microcontroller
+`train.y` (int32) and receives `float.keras` and NAME.MODE.tflite for the five modes. Batches are fixed to 1, as a microcontroller
 requires. `classes` 1 = one probability (a sigmoid). `calibration` is the number of training rows that determine the ranges.
 """
 import json

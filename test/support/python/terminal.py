@@ -1,8 +1,8 @@
-"""Runs a command on a separate terminal and types into it.
+"""Runs a command on a separate terminal, and types into it.
 
 argv: a JSON list of [text to wait for on the screen, text to type then], the command. Each text is searched for after the previous one.
 
-Prints JSON: `code` (null if a signal ended it), `signal` (null if it exited) and `screen`, its whole output.
+Prints JSON: `code` (null if a signal ended it), `signal` (null if it exited) and `screen`, the whole output.
 """
 import fcntl
 import json

@@ -1,10 +1,10 @@
 """Runs .tflite files in TFLite Micro. argv[1]: a JSON list of jobs {model, input, output, inputs, outputs, real, smallest, arenas}.
 
-`input` contains raw elements for any number of runs, of the first `inputs` inputs in order (default: one). `output` gets the raw elements
-of each run, of the first `outputs` outputs in order (default: one). `real`: input and output are float32, whatever types the model uses.
-Prints a JSON list with {head, tail, smallest, works} for each job: the arena as TFLite Micro reports it, (on request) the
-smallest that works, and whether each of `arenas` works; or {refused}, the reason why it rejected the model. `guarded`: each
-job runs in a separate process, and the result is only {} or {refused}.
+`input` contains raw elements for any number of runs, for the first `inputs` inputs in order (default: one). `output` receives the raw
+elements of each run, for the first `outputs` outputs in order (default: one). `real`: input and output are float32, regardless of the
+model's types. Prints a JSON list with {head, tail, smallest, works} for each job: the arena reported by TFLite Micro, (on request) the
+smallest one that works, and whether each of `arenas` works; or {refused}, the reason why it rejected the model. `guarded`: each job runs
+in a separate process, and the result is only {} or {refused}.
 """
 import json
 import os
@@ -19,7 +19,7 @@ from tflite_micro.python.tflite_micro import runtime
 
 
 def captured(action):
-    """The C++ output on stderr while `action` runs."""
+    """Returns the C++ output on stderr while `action` runs."""
     with tempfile.TemporaryFile() as file:
         kept = os.dup(2)
         os.dup2(file.fileno(), 2)
@@ -33,7 +33,8 @@ def captured(action):
 
 
 def works(model, size):
-    """Whether the model can be prepared in an arena of this size. Tried in a child process, because some sizes end it."""
+    """Whether the model can be prepared in an arena of this size. This is tried in a child process, because some sizes make the process
+    crash."""
     child = os.fork()
     if child == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -46,7 +47,7 @@ def works(model, size):
 
 
 def smallest(model, reported):
-    """The smallest arena, to within 8 bytes. The reported size may be too small, because planning needs temporary memory."""
+    """Returns the smallest arena, to within 8 bytes. The reported size may be too small, because planning needs temporary memory."""
     low, high = 0, 2 * reported + 1024
     while high - low > 8:
         middle = (low + high) // 2
@@ -103,7 +104,7 @@ def run(job):
 
 
 def guarded(job):
-    """Runs in a child process, because an inconsistent model may end it."""
+    """Runs in a child process, because an inconsistent model may make the process crash."""
     child = os.fork()
     if child == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

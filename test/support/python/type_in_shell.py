@@ -1,6 +1,6 @@
-"""Types lines into a shell on a separate terminal. argv: JSON list of lines (\\t is Tab), the shell's command. Prints its screen.
+"""Types lines into a shell on a separate terminal. argv: a JSON list of lines (\\t is Tab), and the shell's command. Prints its screen.
 
-Each line is typed after the prompt `READY>` appears; the last one ends the shell. It is killed after 5 seconds without output, or
+Each line is typed once the prompt `READY>` appears; the last one ends the shell. It is killed after 5 seconds without output, or
 after 20 seconds.
 """
 import json

@@ -129,7 +129,7 @@ pub fn identity(task: &Task) -> Result<(Vec<u8>, Option<(Vec<u8>, Vec<u8>)>), Fa
     Ok((std::fs::read(&task.ca)?, own))
 }
 
-/// Host or URL, as rumqttc expects it.
+/// Host or URL, as expected by rumqttc.
 pub fn address(task: &Task) -> String {
     if task.web_socket {
         format!("wss://{}:{}/mqtt", task.host, task.port)

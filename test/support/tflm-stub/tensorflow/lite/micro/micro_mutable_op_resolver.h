@@ -1,5 +1,5 @@
-// A substitute for TFLite Micro's header, to compile emitted sources without it: the resolver methods for the operators of this project,
-// each callable without arguments.
+// A substitute for TFLite Micro's header, for compiling emitted sources without it. It has the resolver methods for this project's
+// operators, each callable without arguments.
 #pragma once
 
 enum TfLiteStatus { kTfLiteOk = 0, kTfLiteError = 1 };
