@@ -24,7 +24,7 @@ echo "smoke: $(bare node --version), npm $(bare npm --version)"
 bare npm install --global --prefix "$work/prefix" --ignore-scripts --no-audit --no-fund "$tarball" >"$work/log" 2>&1 ||
   { cat "$work/log"; exit 1; }
 
-# Limit of the total file size, MB; it was 119 on x64 Linux when this was written. scripts/lock.js explains why there is no shrinkwrap.
+# Limit on the total file size, MB. It was 119 on x64 Linux when this was written. scripts/lock.js explains why there is no shrinkwrap.
 limit=130
 size=$(find "$work/prefix/lib" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%d", sum / 1e6 }')
 echo "smoke: $size MB installed"

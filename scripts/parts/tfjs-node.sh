@@ -36,7 +36,7 @@ done
 for name in libtensorflow_framework.so libtensorflow_framework.so.2; do
   ln -s "$tensorflow/libtensorflow_framework.so.2" "$package/deps/lib/$name"
 done
-# If Node is from a distribution or from nodejs.org's archive, its headers are beside it; otherwise node-gyp downloads them.
+# If Node is from a distribution or from nodejs.org's archive, its headers are in the same installation; otherwise, node-gyp downloads them.
 headers=$(node -p 'require("path").resolve(process.execPath, "../..")')
 if [ -f "$headers/include/node/node_api.h" ]; then
   export npm_config_nodedir="$headers"

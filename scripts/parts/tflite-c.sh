@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs TensorFlow Lite's C library and its headers to .venv/tflite-c, for comparison in bench/firmware. They are extracted from the npm
-# package tfjs-tflite-node 0.0.2 (TensorFlow Lite 2.9.0, x86-64), of which nothing else is used. A second run does nothing.
+# package tfjs-tflite-node 0.0.2 (TensorFlow Lite 2.9.0, x86-64), which is not used for anything else. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=.venv/tflite-c
