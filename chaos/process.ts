@@ -36,7 +36,7 @@ export class Program {
   private hold: Promise<void> = Promise.resolve();
   /** Number of starts. */
   starts = 0;
-  /** Times at which its processes ended, ms since the epoch. */
+  /** Times when its processes ended, ms since the epoch. */
   readonly ends: number[] = [];
   /** Whether its memory is currently limited; any exit is acceptable then. */
   starved = false;

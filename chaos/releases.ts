@@ -7,7 +7,7 @@ import type { Report } from './types.js';
 
 /** Time limit for a rollout to online devices once all faults are over, ms. */
 const endMs = 60_000;
-/** Errors after which it is unknown whether a request was carried out, so the result is looked up. */
+/** Errors that leave open whether a request was carried out, so the result is looked up. */
 const unsure = new Set([
   'AIOT_PLATFORM_UNREACHABLE',
   'AIOT_DATABASE_UNREACHABLE',

@@ -3,7 +3,7 @@ import ts from 'typescript';
 /**
  * Adds a counter to each branch in a module's source: the beginning of a block, a case, a function without braces, both sides of `? :`,
  * and the right operand of `&&`, `||` and `??`. The counters are in one array, `__fuzz`, which must exist before the module is loaded.
- * V8's own coverage gives the same information, but takes 4 ms per input.
+ * V8's own coverage provides the same information, but takes 4 ms per input.
  */
 export function counted(source: string, first: number): { text: string; next: number } {
   const file = ts.createSourceFile('module.js', source, ts.ScriptTarget.ES2022, true, ts.ScriptKind.JS);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Fault, Finding, Order, Report, TargetRun } from './types.js';
 
-/** An input that takes this long, ms, counts as a hang, because an endless loop cannot report itself. */
+/** An input that takes this long, ms, is considered a hang, because an endless loop cannot report itself. */
 const hangMs = 5000;
 const largest = 4 * 1024 * 1024;
 

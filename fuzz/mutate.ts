@@ -65,7 +65,9 @@ const numbers = [
   0xffffffff,
 ];
 
-/** Mutates inputs with no knowledge of their format, apart from a list of words. The same seed gives the same mutations. */
+/**
+ * Mutates inputs with no knowledge of their format, apart from a list of words. The same seed yields the same mutations.
+ */
 export class Mutator {
   private readonly words: readonly Buffer[];
 

@@ -31,7 +31,7 @@ const sources = readdirSync('src', { recursive: true })
   .filter((path) => path.endsWith('.ts'));
 // esbuild only removes the types. `npm run types` checks them, which takes ten times as long.
 await build({
-  // By default, esbuild uses the folder from which it was loaded.
+  // By default, esbuild uses the folder that it was loaded from.
   absWorkingDir: root,
   entryPoints: sources.map((path) => join('src', path)),
   outdir: join(made, 'dist/.modules'),

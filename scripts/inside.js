@@ -1,5 +1,5 @@
 /**
- * Development dependencies of which a part is bundled with aiot. The checks of licenses, the bill of materials and the audit
+ * Development dependencies that are partly bundled with aiot. The checks of licenses, the bill of materials and the audit
  * (scripts/ci/supply.js) treat them as installed with aiot.
  */
 

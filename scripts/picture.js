@@ -12,7 +12,7 @@ const [out = 'docs/images/demo.svg', ...given] = process.argv.slice(2);
 const args = given.length > 0 ? given : ['demo'];
 const home = mkdtempSync(join(tmpdir(), 'aiot-picture-'));
 
-/** Records the output of both streams in the order in which it was written: progress is on stderr, the result on stdout. */
+/** Records the output of both streams in the order of writing. Progress is on stderr, and the result on stdout. */
 function record() {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, HOME: home, FORCE_COLOR: '1', NO_COLOR: '', COLUMNS: '100' };

@@ -179,7 +179,7 @@ export const changes = {
 
 export interface Case {
   name: string;
-  /** The column to change; null = drift in any column counts. */
+  /** The column to change; null = drift in any column is considered. */
   column: string | null;
   /** Returns the change to apply in a repetition. */
   change: ((repeat: number) => Change) | null;
@@ -235,9 +235,9 @@ export const motorCases: Case[] = [
 
 export interface Rate {
   name: string;
-  /** Share of repetitions in which the change was detected, in its column if it has one. */
+  /** Share of repetitions that detected the change, in its column if it has one. */
   told: number;
-  /** Share of repetitions in which an unchanged column was reported as drifted. */
+  /** Share of repetitions that reported drift in an unchanged column. */
   wrong: number;
 }
 

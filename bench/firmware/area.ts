@@ -60,7 +60,10 @@ function instructions(bench: Bench): Figure[] {
   });
 }
 
-/** Both sides run the same model on the same inputs in one process, and the fastest of many rounds counts. Repeated in three processes. */
+/**
+ * Both sides run the same model on the same inputs in one process, and the fastest of many rounds is used. This is repeated in three
+ * processes.
+ */
 function inference(bench: Bench): Figure[] {
   process.chdir(root);
   const folder = bench.folder();

@@ -38,7 +38,8 @@ const flags = ['-std=c11', '-ffp-contract=off', '-Wall', '-Wextra', '-Werror', '
 const region = { flash: 0x80000000, flash_size: 0x400000, ram: 0x80400000, ram_size: 0x400000 };
 
 /**
- * Builds `feature_cost.c` for RV32 and for this machine, and runs both. @param rounds number of rounds on this machine; the fastest counts
+ * Builds `feature_cost.c` for RV32 and for this machine, and runs both. @param rounds number of rounds on this machine; the fastest one is
+ * used
  */
 function featureCosts(rounds: number): FeatureCost[] {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-features-'));

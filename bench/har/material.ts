@@ -16,7 +16,7 @@ export interface Material {
   signal: SignalSpec;
   /** Class names. */
   classes: string[];
-  /** Ids of the recordings, grouped into sets of copies, each of which counts as one recording. */
+  /** Ids of the recordings, grouped into sets of copies, each of which is considered one recording. */
   units: { ids: string[]; label: string }[];
   /** [windows × features], one window every `denseStride` samples. */
   inputs: Float32Array;

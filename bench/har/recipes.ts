@@ -17,7 +17,7 @@ export interface Recipe {
 export const members = 4;
 
 /**
- * The recipes from which the inner folds select. The first is the template's earlier recipe. The others vary the parameters that are likely
+ * The recipes that the inner folds select from. The first is the template's earlier recipe. The others vary the parameters that are likely
  * to matter with so few recordings.
  */
 export const recipes: Recipe[] = [

@@ -12,7 +12,7 @@ export interface Figure {
   peer?: { name: string; version?: string; rounds: readonly number[] };
   /** Limit for ours / peer, or for ours if there is no peer. */
   goal: number;
-  /** Factor by which a quick run may miss the goal; 1 for figures that are the same on every machine. */
+  /** Factor that a quick run may miss the goal by; 1 for figures that are the same on every machine. */
   slack?: number;
   /** Additional observations. */
   note?: string;
@@ -85,7 +85,7 @@ export function unmeasured(
 }
 
 /**
- * Exponent with which cost grows with the amount of work: the slope of log cost over log size, by least squares. 1 is linear.
+ * The exponent of cost as a function of the amount of work, which is the slope of log cost over log size, by least squares. 1 is linear.
  * @param points at least two sizes
  */
 export function exponent(points: readonly { size: number; cost: number }[]): number {

@@ -92,7 +92,7 @@ interface AreaRun {
   /** Cases to run; all if not given. */
   only?: readonly string[];
   quick: boolean;
-  /** Folder in which the area creates its own. */
+  /** Folder where the area creates its own. */
   folder: string;
 }
 

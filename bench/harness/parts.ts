@@ -50,7 +50,7 @@ export const parts = {
   tfliteC: made('TensorFlow Lite in C', 'tflite-c/.stamp', 'tflite-c'),
   espflash: {
     ...made('espflash', 'espflash/bin/espflash', 'espflash'),
-    // espflash runs in its own mount namespace, in which it finds the simulated board's pty.
+    // espflash runs in its own mount namespace, where it finds the simulated board's pty.
     isThere: () =>
       existsSync(espflashProgram) && spawnSync('unshare', [...privateMounts(), 'true']).status === 0,
   },

@@ -45,7 +45,7 @@ export function writeProject(folder: string, yaml: string, recordings?: string):
   return folder;
 }
 
-/** 35 excerpts of real recordings in this repository, or all 53 recordings if they are available beside it. */
+/** 35 excerpts of real recordings in this repository, or all 53 recordings if they are available next to it. */
 export const sampleRecordings = join(root, 'templates', 'har-imu', 'data', 'recordings');
 const allRecordings = join(root, '..', 'shared', 'data', 'har', 'recordings');
 export const mostRecordings = () => (existsSync(allRecordings) ? allRecordings : sampleRecordings);

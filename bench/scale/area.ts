@@ -1,5 +1,5 @@
 // A rollout over a million simulated devices, described in docs/background/scale.md (npx tsx bench/scale/rollout.ts), and the cost of the
-// engine itself. Devices and time are simulated; the engine and the devices' update state machine are real. The same seed gives the same
+// engine itself. Devices and time are simulated; the engine and the devices' update state machine are real. The same seed yields the same
 // traffic.
 import type { Area, Bench } from '../harness/area.js';
 import { exponent, type Figure, growth } from '../harness/figure.js';

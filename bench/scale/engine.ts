@@ -17,7 +17,7 @@ export interface EngineFigures {
 
 /** The states that a device reports. */
 const path = ['DOWNLOADING', 'VERIFYING', 'STAGED', 'TRIAL', 'COMMITTED'];
-/** Interval at which the platform runs the engine, ms. */
+/** How often the platform runs the engine, ms. */
 const tickMs = 250;
 
 /** @param perSecond number of offers per second */

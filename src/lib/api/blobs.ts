@@ -65,7 +65,7 @@ export function blobCalls(transport: Transport) {
   };
 }
 
-/** Size of the pieces in which larger blobs are uploaded, bytes. A broken connection loses at most one piece. */
+/** Size of the pieces of larger blobs in an upload, bytes. A broken connection loses at most one piece. */
 export const pieceBytes = 8 * 1024 ** 2;
 /** Number of attempts without progress, with doubling delays of one minute in total. */
 const attempts = 7;

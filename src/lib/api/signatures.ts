@@ -119,8 +119,8 @@ export interface AddSignatureOptions {
 
 /**
  * Adds this user's signature to the manifest in a file after confirmation, and publishes the manifest once it has enough signatures.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_MANIFEST_MALFORMED, AIOT_TRUST_KEY_UNKNOWN, AIOT_VERSION_CONFLICT (another was published meanwhile),
- * AIOT_INTERRUPTED (not agreed to)
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_MANIFEST_MALFORMED, AIOT_TRUST_KEY_UNKNOWN, AIOT_VERSION_CONFLICT (another was published in the
+ * meantime), AIOT_INTERRUPTED (not agreed to)
  */
 export async function addSignature(options: AddSignatureOptions): Promise<SignatureResult> {
   const { client, file, signingKey, agree, dryRun = false } = options;

@@ -14,7 +14,7 @@ const fileSchema = z.strictObject({
   id: z.string(),
   /** Words of the command line, without the program's name. */
   argv: z.array(z.string()),
-  /** Working folder in which the call runs. */
+  /** Working folder of the call. */
   folder: z.string(),
   /** Time until which the call can be approved or, once approved, used; ms since 1970. */
   until: z.number(),

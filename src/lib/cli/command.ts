@@ -15,7 +15,7 @@ import { drawsOver, forTerminal, shownPath, useColor, wrappedLines } from './ren
 import { openFile, type ReportAsked } from './report.js';
 import { switchedOn } from './switches.js';
 
-/** Time within which a repeated signal counts as the same one, ms. */
+/** Time within which a repeated signal is considered the same one, ms. */
 const repeatMs = 500;
 
 type Parsed<T extends typeof Command> = Interfaces.InferredFlags<

@@ -44,7 +44,7 @@ export interface ErrorStyle {
 export function showError(error: unknown, style: ErrorStyle): void {
   const known = asAiotError(error);
   const advice = forProject(known.next, style.argv ?? []);
-  // With --json, suggested commands begin with `aiot`, the name by which other programs start it.
+  // With --json, suggested commands begin with `aiot`, the name that other programs start it by.
   const next = style.json ? advice : adviceAsTyped(advice);
   const shown = next === known.next ? known : known.reworded(known.message, { ...known, next });
   if (style.json) process.stdout.write(`${jsonLine({ error: shown.toJSON() })}\n`);

@@ -268,7 +268,7 @@ export default class AiotHelp extends Help {
     );
   }
 
-  /** The commands below a topic, without the topic's name, such as `config deploy` for `device`. Aliases are shown beside each name. */
+  /** The commands below a topic, without the topic's name, such as `config deploy` for `device`. Aliases are shown next to each name. */
   private entriesBelow(topic: string): Entry[] {
     const below = (id: string) => (id.startsWith(`${topic}:`) ? [spaced(id.slice(topic.length + 1))] : []);
     return this.sortedCommands.flatMap((command) =>

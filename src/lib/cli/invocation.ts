@@ -3,11 +3,11 @@ import { delimiter, dirname, join, relative, sep } from 'node:path';
 import { packageRoot } from '../core/folders.js';
 import { shellWord } from '../core/text.js';
 
-/** The environment in which the shell looks for this program. */
+/** The environment that the shell looks for this program in. */
 interface Invocation {
   /** Absolute path of bin/run.js. */
   script: string;
-  /** Current folder of the shell, in which the user will type the next command. */
+  /** Current folder of the shell, where the user will type the next command. */
   cwd: string;
   /** PATH of the user's shell. */
   path: string;
@@ -44,7 +44,7 @@ function isOnPath(own: string, path: string): boolean {
   for (const folder of folders) {
     const file = join(folder, 'aiot');
     if (!isExecutable(file)) continue;
-    // Only the first match on the PATH can run. In packages that contain Node, the match is a script beside lib/aiot.
+    // Only the first match on the PATH can run. In packages that contain Node, the match is a script next to lib/aiot.
     const found = realPath(file) ?? file;
     return found === own || join(dirname(dirname(found)), 'lib', 'aiot', 'bin', 'run.js') === own;
   }

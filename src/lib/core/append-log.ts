@@ -86,7 +86,7 @@ export class GroupCommit<T> {
     }
   }
 
-  /** Runs a task while nothing is being written; items that arrive meanwhile wait. */
+  /** Runs a task while nothing is being written; items that arrive in the meantime wait. */
   async alone(task: () => Promise<void>): Promise<void> {
     while (this.running !== undefined) await this.running;
     const done = Promise.resolve().then(task);

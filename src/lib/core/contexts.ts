@@ -248,7 +248,7 @@ export async function useContext(name: string, folder?: string): Promise<ShownCo
 }
 
 /**
- * Deletes a context and its token. If it was the current one, no context is current afterwards, because the platform for the next command
+ * Deletes a context and its token. If it was the current one, no context is current afterward, because the platform for the next command
  * cannot be guessed. Returns the name of the current context. @throws AIOT_CONTEXT_NOT_FOUND
  */
 export async function removeContext(name: string, folder?: string): Promise<string | null> {

@@ -29,7 +29,7 @@ export function generateKeyPair(): { privatePem: string; publicPem: string } {
   };
 }
 
-/** SPKI DER of a public key, as base64: the form in which trust roots list keys. */
+/** SPKI DER of a public key, as base64, which is the form of keys in trust roots. */
 export function publicKeyOf(privatePem: string): string {
   return createPublicKey(createPrivateKey(privatePem))
     .export({ type: 'spki', format: 'der' })

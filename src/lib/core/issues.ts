@@ -114,7 +114,7 @@ const types: Partial<Record<string, string>> = {
   nan: 'NaN',
 };
 
-/** The unit in which the size of a value is counted. */
+/** The unit for the size of a value. */
 const counted: Partial<Record<string, [one: string, many: string]>> = {
   string: ['character', 'characters'],
   file: ['byte', 'bytes'],

@@ -326,7 +326,7 @@ export function collectGarbage(): void {
 }
 
 /**
- * Loads a package with native code on first use. Everything else works on systems for which the package was not built, and in installations
+ * Loads a package with native code on first use. Everything else works on systems that the package was not built for, and in installations
  * that omit it.
  * @throws AIOT_NATIVE_PART if it does not load
  */

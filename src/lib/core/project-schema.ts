@@ -61,7 +61,7 @@ const mel = z.strictObject({
 });
 
 const signal = z.strictObject({
-  /** Rate at which samples arrive, Hz. */
+  /** Rate of arriving samples, Hz. */
   rate: positive,
   /** Corner frequency of the low-pass filter, Hz; absent = no filter. */
   lowpass: positive.optional(),
@@ -121,11 +121,11 @@ export type LayerConfig = z.output<typeof layerSchema>;
 const augment = z.strictObject({
   /** Maximum rotation about a random axis, degrees. Groups of three fields (x, y, z) are rotated. */
   rotation: z.number().min(0).max(180).default(0),
-  /** Maximum share by which time is stretched or compressed within a window. */
+  /** Maximum share that time is stretched or compressed by within a window. */
   timeWarp: z.number().min(0).max(0.5).default(0),
   /** Standard deviation of Gaussian noise, in standard deviations of the input. */
   noise: z.number().min(0).max(10).optional(),
-  /** Maximum share by which the whole window is scaled up or down. */
+  /** Maximum share that the whole window is scaled up or down by. */
   gain: z.number().min(0).max(0.9).default(0),
 });
 
@@ -161,7 +161,7 @@ const train = z.strictObject({
   /** Number of networks trained from different initializations and averaged into one; dense layers only. */
   members: z.int().min(1).max(16).default(1),
   /**
-   * Number of samples between the starts of two training windows; absent = signal.stride. A smaller number gives more windows of each
+   * Number of samples between the starts of two training windows; absent = signal.stride. A smaller number yields more windows of each
    * recording.
    */
   stride: windowLength.optional(),
@@ -171,7 +171,7 @@ const train = z.strictObject({
   classWeights: z.enum(['balanced', 'none']).default('balanced'),
   augment: augment.prefault({}),
   forest: forest.prefault({}),
-  /** Autoencoder: share of the training examples whose error counts as normal. */
+  /** Autoencoder: share of the training examples whose error is considered normal. */
   quantile: z.number().min(0.5).max(1).default(0.99),
   /** An external training program: it reads rows and writes a float .tflite; see docs/reference/project.md. */
   command: z.array(z.string().min(1)).min(1).optional(),
@@ -262,7 +262,7 @@ const filter = z
   .regex(/^(?:(?:\+|[^+#/\0]*)\/)*(?:[+#]|[^+#/\0]*)$/, 'expected a filter such as iotkit/#')
   .min(1);
 
-/** Services that `aiot up --project` starts beside the platform. */
+/** Services that `aiot up --project` starts together with the platform. */
 const up = z.strictObject({
   /** A plaintext listener for boards without TLS. */
   boards: z
@@ -414,7 +414,7 @@ const triggers = z.strictObject({
       every: span.default('10m'),
     })
     .optional(),
-  /** Times at which a run starts, in this machine's time zone. */
+  /** Times when a run starts, in this machine's time zone. */
   cron: z.string().superRefine(checkCron).optional(),
   /** MQTT or Kafka address that receives `extract-data` and `train-model` requests. The response is `download-model`. */
   control: endpoint.optional(),
@@ -500,7 +500,7 @@ export function projectJsonSchema(): JsonSchema {
     io: 'input',
     target: 'draft-7',
     override: ({ zodSchema, jsonSchema }) => {
-      // JSON Schema does not have this keyword of Zod; the pattern beside it is equivalent.
+      // JSON Schema does not have this keyword of Zod; the pattern next to it is equivalent.
       if ((jsonSchema.format as string) === 'starts_with') delete jsonSchema.format;
       // The schema of the steps is in a transformation, which JSON Schema cannot express.
       if ((zodSchema as unknown) === stepsField) jsonSchema.anyOf = [byName(), inner(stepsInOrder)];

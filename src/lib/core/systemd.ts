@@ -121,7 +121,7 @@ export interface PlatformUnitOptions {
   user: string | undefined;
   /** Folder of the platform; undefined = the service's own state folder. */
   data: string | undefined;
-  /** The user's config folder, to which the platform writes its context. For a dynamic user it is in the state folder. */
+  /** The user's config folder, which the platform writes its context to. For a dynamic user, it is in the state folder. */
   config: string | undefined;
   /** Folders and files that the service reads. */
   reads: readonly string[];

@@ -123,7 +123,7 @@ export const deepestYaml = 200;
 /**
  * Line at which a YAML text is nested deeper than `deepestYaml`. The parser uses part of the stack for each level, and a stack overflow
  * ends the process. Counted without parsing: brackets, consecutive indicators on a line, and increasing indentation. Text in quotes and in
- * blocks counts as well, so the limit is far above what people write.
+ * blocks is counted as well, so the limit is far above what people write.
  * @returns the line, from 1
  */
 export function tooDeepYaml(text: string): number | null {

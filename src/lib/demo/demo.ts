@@ -200,7 +200,7 @@ export const demoResultSchema = z.object({
     /** Cross-validation metrics over all recordings of the demo. Each recording is tested once. Null if there are too few recordings. */
     folds: foldsSchema.nullable(),
     /**
-     * Cross-validation metrics of the same recipe over the original recordings, from which the demo's recordings are cut. They are stored,
+     * Cross-validation metrics of the same recipe over the original recordings, that the demo's recordings are cut from. They are stored,
      * not computed. null for other recordings or another recipe.
      */
     originals: foldsSchema.extend({ datasetDigest: z.string(), configDigest: z.string() }).nullable(),

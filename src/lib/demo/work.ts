@@ -46,7 +46,7 @@ export interface DemoWork {
   dataset: Dataset;
   split: Split;
   findings: Finding[];
-  /** Stored metrics of the recordings from which the template's recordings are cut; null for other recordings. */
+  /** Stored metrics of the recordings that the template's recordings are cut from; null for other recordings. */
   originals: Originals | null;
   trained: TrainResult;
   quantized: QuantizeResult;
@@ -58,15 +58,15 @@ export interface DemoWork {
   closers: (() => Promise<void>)[];
 }
 
-/** One step of the displayed list. `report` shows metrics as they become known; the returned text remains beside the title. */
+/** One step of the displayed list. `report` shows metrics as they become known; the returned text remains next to the title. */
 export interface DemoStep {
   title: string;
   run(report: (figures: string) => void, signal: AbortSignal): Promise<string>;
 }
 
 /**
- * data/originals.json of the template har-imu: cross-validation metrics of its recipe over the recordings from which its own recordings are
- * cut. The original recordings are too large to include (29 MB), so only the metrics are stored, with digests of the recordings and the
+ * data/originals.json of the template har-imu: cross-validation metrics of its recipe over the recordings that its own recordings are cut
+ * from. The original recordings are too large to include (29 MB), so only the metrics are stored, with digests of the recordings and the
  * recipe.
  */
 const originalsSchema = z.object({

@@ -15,7 +15,7 @@ import type { Values } from './values.js';
 /** Maximum size of a project file in a template, bytes. */
 const largestText = 64 * 1024;
 
-/** The WorkflowTemplate of a project as text, with the data from which it was rendered. @throws AIOT_PROJECT_INVALID, AIOT_USAGE */
+/** The WorkflowTemplate of a project as text, with the data that it was rendered from. @throws AIOT_PROJECT_INVALID, AIOT_USAGE */
 export async function pipelineTemplate(project: Project, values: Values) {
   const plan = await planPipeline(project, { kind: 'platform' });
   const texts = await textsOf(plan, project.dir);

@@ -68,7 +68,7 @@ export async function renderedTargets(dir: string): Promise<string[]> {
   return Object.keys((await recordOf(dir)).targets);
 }
 
-/** Reads the record. A damaged record counts as empty, so every file counts as edited. */
+/** Reads the record. A damaged record is treated as empty, so every file is considered edited. */
 async function recordOf(dir: string): Promise<DeployRecord> {
   const bytes = await unless('AIOT_FILE_NOT_FOUND', readBytes(join(dir, recordFile)));
   try {

@@ -27,7 +27,7 @@ export async function loadValues({ file, project, usual }: ValuesOptions): Promi
         ? undefined
         : await unless('AIOT_FILE_NOT_FOUND', readText(own))
       : await readText(file);
-  // A file that contains only comments counts as empty.
+  // A file that contains only comments is considered empty.
   const empty = text === undefined || text.split('\n').every((line) => /^\s*(#|$)/.test(line));
   const given = empty ? valuesSchema.parse({}) : parseValues(text, file ?? own ?? valuesFile);
   return resolveValues(given, project, usual());

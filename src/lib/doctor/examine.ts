@@ -153,7 +153,7 @@ async function existing(path: string): Promise<string> {
   return there || dirname(path) === path ? path : existing(dirname(path));
 }
 
-/** Date on which this check was written. A correct clock cannot show an earlier time. */
+/** Date when this check was written. A correct clock cannot show an earlier time. */
 const earliest = Date.parse('2026-11-01T00:00:00Z');
 
 /** Checks the clock. Certificates and manifests contain dates, so all would be rejected if the clock started in 1970. */

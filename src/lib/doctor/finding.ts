@@ -35,7 +35,7 @@ export interface DoctorOptions {
   env: Record<string, string | undefined>;
   /** Default ports of `aiot up`. */
   ports: { http: number; mqtts: number };
-  /** Maximum time in which a platform must respond, ms. */
+  /** Maximum time for a platform to respond, ms. */
   timeoutMs: number;
   now: () => number;
   signal: AbortSignal;

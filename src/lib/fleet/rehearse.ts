@@ -22,7 +22,7 @@ export const rehearsalsSchema = z.object({
   runs: z.int(),
   seed: z.int(),
   devices: z.int(),
-  /** Share of runs in which at least one device did not install the release. */
+  /** Share of runs where at least one device did not install the release. */
   trouble: share,
   /** Share of runs that stopped automatically. */
   stopped: share,
@@ -300,7 +300,7 @@ function manifestOf(desired: Desired, bytes: number, issued: number): Manifest {
 
 interface Entry {
   at: number;
-  /** Position in the order in which entries were added; breaks ties between entries with the same time. */
+  /** Position in the order of adding, which breaks ties between entries with the same time. */
   order: number;
   then: () => void;
 }

@@ -13,7 +13,7 @@ export interface Key {
   options?: readonly string[];
   /** The device's value that `=` and `~` test; null = the device has no such value. */
   text?(device: Selectable): string | null;
-  /** Like `text`, for a key with several values, of which one must match. */
+  /** Like `text`, for a key with several values, one of which must match. */
   texts?(device: Selectable): readonly string[];
   /** How `=` compares, if not by equal text. */
   equal?: (text: string, value: string) => boolean;

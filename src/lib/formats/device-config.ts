@@ -28,7 +28,7 @@ export const deviceConfigSchema = z
       .prefault({}),
     report: z
       .strictObject({
-        /** Interval at which `reported` is repeated even if nothing has changed, ms; 0 = never. */
+        /** How often `reported` is repeated even if nothing has changed, ms; 0 = never. */
         intervalMs: z.union([z.literal(0), z.int().min(1000).max(86_400_000)]).default(0),
       })
       .prefault({}),

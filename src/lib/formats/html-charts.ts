@@ -255,7 +255,7 @@ export function parallelChart({ title, note, axes, lines, key }: ParallelChart):
   return html`<figure><figcaption>${title}${note ? html`<span class="note">${note}</span>` : null}${keys}</figcaption><div class="scroll"><svg style="min-width:${whole}px;max-width:${Math.round(whole * 1.35)}px" viewBox="0 0 ${whole} ${parallelHeight}" role="img" aria-label="${title}: ${axes.map(({ name }) => name).join(', ')}">${polylines}${uprights}</svg></div></figure>`;
 }
 
-/** Maximum length of a text beside or above an axis, in characters. */
+/** Maximum length of a text next to or above an axis, in characters. */
 const longestLabel = 17;
 
 function shortText(text: string): string {

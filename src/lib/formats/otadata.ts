@@ -89,7 +89,7 @@ function malformed(at: number, what: string): AiotError {
   return new AiotError('AIOT_FILE_MALFORMED', `otadata, offset ${hex(at)}: ${what}`, { subject: 'otadata' });
 }
 
-/** An otadata partition in which no slot is selected yet. */
+/** An otadata partition without a selected slot. */
 export function blankOtadata(): Uint8Array {
   return Buffer.alloc(otadataBytes, 0xff);
 }
@@ -97,7 +97,7 @@ export function blankOtadata(): Uint8Array {
 /**
  * Selects the slot to start next: writes a higher sequence to the sector that is not in use, so that a power cut during the write leaves
  * the old selection. Selecting the same slot again also writes a new entry.
- * @param bytes the current partition, 0x2000 bytes; a damaged entry counts as blank
+ * @param bytes the current partition, 0x2000 bytes; a damaged entry is considered blank
  * @param slot from 0
  * @param count number of app slots
  * @param state `undefined` = accepted without a trial; `new` = the bootloader rolls back unless the app confirms itself (rollback

@@ -40,7 +40,7 @@ interface TlsParts {
   log: Logger;
 }
 
-/** Interval at which files and expiry dates are checked, ms. */
+/** How often files and expiry dates are checked, ms. */
 const lookEvery = 5000;
 
 /**
@@ -216,7 +216,7 @@ async function keptSecret(folder: string): Promise<string | undefined> {
   return (await unless('AIOT_FILE_NOT_FOUND', readText(secretIn(folder))))?.trim();
 }
 
-/** Generates the secret that seals the CA's key in the database, and stores it in the folder beside that key. */
+/** Generates the secret that seals the CA's key in the database, and stores it next to that key in the folder. */
 async function newSecret(folder: string): Promise<string> {
   const made = randomBytes(32).toString('base64url');
   await writeFileAtomic(secretIn(folder), `${made}\n`, 0o600);

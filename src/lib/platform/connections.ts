@@ -62,9 +62,9 @@ interface Entry {
   visitor: string;
   key: string;
   stage: Stage;
-  /** Time at which the connection reached its present stage, ms. */
+  /** Time when the connection reached its current stage, ms. */
   since: number;
-  /** Time by which the connection must have got a place, ms. */
+  /** Time by which the connection must have been given a place, ms. */
   deadline: number;
   /** Bytes of an incomplete hello; null = none. */
   hello: Buffer | null;
@@ -378,7 +378,7 @@ export class Crowd<T> {
     return own.values().next().value;
   }
 
-  /** Oldest first. Items may be deleted meanwhile. */
+  /** Oldest first. Items may be deleted in the meantime. */
   inOrder(): Iterable<T> {
     return this.order.values();
   }

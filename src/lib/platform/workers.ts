@@ -24,7 +24,7 @@ export class WorkerStates {
     this.failed.set(worker, { code: codeOf(error), at: performance.now() });
   }
 
-  /** Worker → error code of its last failure. A worker that has not failed for twice the longest pause counts as healthy. */
+  /** Worker → error code of its last failure. A worker that has not failed for twice the longest pause is considered healthy. */
   troubles(): Map<string, string> {
     const since = performance.now() - 2 * pauses.longestPauseMs;
     return new Map(

@@ -6,7 +6,7 @@ import { AiotError } from '../core/errors.js';
  */
 export type Header = readonly [name: string, value: string | Uint8Array];
 
-/** Headers to which the MQTT adapter converts MQTT 5's own properties, and which it converts back on the way out. */
+/** Headers that the MQTT adapter converts MQTT 5's own properties to, and back on the way out. */
 export const mqttHeaders = {
   contentType: 'content-type',
   responseTopic: 'mqtt-response-topic',
@@ -140,7 +140,7 @@ export interface StreamOptions extends StreamCredentials {
    * queue.ts.
    */
   queue?: number;
-  /** Handling of a message for which there is no room. `drop` (the default) drops and counts it; `wait` holds up the sender. */
+  /** What to do with a message that there is no room for. `drop` (the default) drops and counts it; `wait` holds up the sender. */
   overflow?: 'drop' | 'wait';
   /** Start position in a log: `beginning`, `latest`, an offset or sequence, or a time. Default: latest, or the group's position. */
   from?: 'beginning' | 'latest' | number | { time: number };

@@ -179,7 +179,10 @@ interface ExpiringSession {
   expiryMs: number;
   /** A time at which its client was still connected, ms since 1970. */
   since: number;
-  /** Latest time from which the broker counts the expiry; null until the next start if the kill may have come first. */
+  /**
+   * Latest time when the expiry interval may have started for the broker; null until the next start if the kill may have
+   * come first.
+   */
   from: number | null;
 }
 
