@@ -42,7 +42,7 @@ const member = (value: unknown, name: string) =>
 const message = (payload: string) => ({ topic: 't', payload: Buffer.from(payload) });
 const json = (name: string, value: string) => `{${JSON.stringify(name)}:${value}}`;
 
-/** Inputs that treat such a name like any other: its value is read unchanged. */
+/** Inputs that treat such a name like any other, and read its value unchanged. */
 const kept: [door: string, read: (name: string) => unknown, expected: unknown][] = [
   ['a JSON payload', (name) => member(decodeAuto(Buffer.from(json(name, '[1]'))), name), [1]],
   [

@@ -36,7 +36,7 @@ describeReal('native', 'a native device whose platform is restarted', () => {
     await own.stop();
   });
 
-  /** A broker that is not ready: it closes each connection without a response. */
+  /** A broker that is not ready, and closes each connection without a response. */
   async function unready(port: number, connections: number) {
     let came = 0;
     const server = createServer((socket) => {

@@ -371,8 +371,8 @@ function listOf(name: string, value: unknown): string[] {
 
 /**
  * Permission class of a command. `read`: reads files of this machine and the current platform, and changes nothing. `never`: asks
- * questions, never ends, or prints a secret. All others are `write` and require an approval: they change something, contact an address
- * given in the arguments, access a board, or start programs.
+ * questions, never ends, or prints a secret. All others are `write` and require an approval, because they change something, contact an
+ * address given in the arguments, access a board, or start programs.
  */
 type ToolClass = 'read' | 'write' | 'never';
 

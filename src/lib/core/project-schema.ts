@@ -448,7 +448,9 @@ const pipelineSchema = z.strictObject({
     .prefault({}),
 });
 
-/** Schema of aiot.yaml. A project that only has tables of rows needs neither stream nor signal: a row is one sample and one window. */
+/**
+ * Schema of aiot.yaml. A project that only has tables of rows needs neither stream nor signal, because a row is one sample and one window.
+ */
 export const projectSchema = z.strictObject({
   name,
   up: up.optional(),

@@ -68,7 +68,7 @@ export function printableLines(text: string): string {
     .replace(unprintable, (char) => (char === '\n' || char === '\t' ? char : printable(char)));
 }
 
-/** A payload on one line: its text, or its bytes as \xNN if it is not UTF-8. */
+/** A payload on one line, as text, or with bytes as \xNN if it is not UTF-8. */
 export function printablePayload(payload: Uint8Array): string {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
   return printable(bytes.toString(isUtf8(bytes) ? 'utf8' : 'latin1'));

@@ -25,7 +25,7 @@ export interface OtadataEntry {
   /** Incremented with every switch. The slot is (sequence - 1) modulo the number of slots. */
   sequence: number;
   state: OtaState;
-  /** Whether the bootloader would accept it: its CRC is valid, and its state is neither invalid nor aborted. */
+  /** Whether the bootloader would accept it because its CRC is valid, and its state is neither invalid nor aborted. */
   usable: boolean;
 }
 

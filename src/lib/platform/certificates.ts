@@ -144,7 +144,7 @@ interface PkiOptions {
   engine: Engine;
   /** ms since 1970 */
   now: () => number;
-  /** Whether the platform was used before: its authority must then exist. */
+  /** Whether the platform was used before, in which case its authority must exist. */
   inUse: boolean;
   /** Secret that seals the CA's key in a database shared by processes; by default the one in the folder's file `secret`. */
   secret?: string | undefined;

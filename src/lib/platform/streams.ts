@@ -23,8 +23,8 @@ export interface LocalStreams {
    */
   openSink(topic: string, options?: { qos?: 0 | 1 | 2; retain?: boolean }): Promise<Sink>;
   /**
-   * Offers a message to the readers here; `done` is called when all have it, or at once if there are none. Called with clients' messages
-   * before they are acknowledged.
+   * Offers a message to the readers here; `done` is called when all have it, or immediately if there are none. Called with clients'
+   * messages before they are acknowledged.
    */
   offer(message: Offered, done: Done): void;
   /**

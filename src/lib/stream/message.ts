@@ -140,7 +140,7 @@ export interface StreamOptions extends StreamCredentials {
    * queue.ts.
    */
   queue?: number;
-  /** What to do with a message that there is no room for. `drop` (the default) drops and counts it; `wait` holds up the sender. */
+  /** Handling of messages that there is no room for. `drop` (the default) drops and counts them; `wait` holds up the sender. */
   overflow?: 'drop' | 'wait';
   /** Start position in a log: `beginning`, `latest`, an offset or sequence, or a time. Default: latest, or the group's position. */
   from?: 'beginning' | 'latest' | number | { time: number };

@@ -125,7 +125,10 @@ export function flashedText(result: Result): string {
   ].join('\n');
 }
 
-/** Lines about the program on the board. If there is no program, says so, because the monitor would show nothing. */
+/**
+ * Lines about the program on the board. If there is no program, reports this, because the monitor would show
+ * nothing.
+ */
 function programLines({ program, device, restarted, switched }: Flashed): string[] {
   const identity = device === null ? '' : `The identity of ${device} is on the chip. `;
   const reset = restarted ? [] : [yellow('Press RESET to start the program.')];

@@ -173,8 +173,8 @@ async function tellBundle(bytes: Uint8Array): Promise<Told> {
 }
 
 /**
- * Whether this is a whole flash: it has a partition table at the usual offset or, without one, no image at its start but one at a usual
- * offset of a bootloader or an app.
+ * Whether this is a whole flash, which has a partition table at the usual offset. Without a table, it has no image at its start, but one
+ * at a usual offset of a bootloader or an app.
  */
 function isFlash(bytes: Uint8Array): boolean {
   if (looksLikeTable(bytes.subarray(partitionTableOffset))) return true;

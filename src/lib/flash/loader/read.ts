@@ -58,8 +58,8 @@ function changed({ wire: { line } }: Session, offset: number, length: number): A
 type Progress = (done: number) => void;
 
 /**
- * Reads with a stub, which sends blocks of 4096 bytes. After each, it waits to be told the number of bytes received; at the end, it sends
- * an MD5 of all blocks. No other request is possible meanwhile, so a lost block ends the stream.
+ * Reads with a stub, which sends blocks of 4096 bytes. After each, it waits for the number of received bytes. At the end, it sends an MD5
+ * of all blocks. Meanwhile, no other request is possible, so a lost block ends the stream.
  */
 async function readByStub({ exchange, wire }: Session, offset: number, into: Uint8Array, progress: Progress) {
   await exchange.ask({ op: op.readFlash, data: words(offset, into.length, sectorBytes, 1) });

@@ -133,7 +133,7 @@ export function tensorTypeName(code: number): { name: string; bytes: number | nu
 export class CheckedBuffer {
   readonly data: ByteBuffer;
   /**
-   * Remaining number of vector bytes that may be read. Limited, because a file can refer to one vector many times and thereby request
+   * Remaining number of vector bytes that may be read. Limited, because a file can refer to one vector many times and so request
    * terabytes.
    */
   #budget: number;

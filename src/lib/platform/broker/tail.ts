@@ -51,7 +51,7 @@ export function tailIn(core: Pick<Core, 'state' | 'now' | 'log'>): Tail {
   };
 }
 
-/** Tails of an external broker, of which each is a client. `closed` is called with each one that has ended. */
+/** Tails of an external broker. Each is a client of the broker. `closed` is called with each one that has ended. */
 export function tailOf(streams: Pick<LocalStreams, 'openSource'>, closed: (source: Source) => void): Tail {
   return async (filter, take, ended) => {
     const source = await streams.openSource(filter, { queue: mostRetained, overflow: 'drop' });

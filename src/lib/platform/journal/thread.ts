@@ -7,7 +7,10 @@ import { withYoungHeapKept } from '../../core/process.js';
 export interface Step {
   sql: string;
   values?: readonly unknown[];
-  /** What to return: the rows (default), the number of changed rows, or nothing, as required for several statements without parameters. */
+  /**
+   * Which result to return: the rows (default), the number of changed rows, or nothing, as required for several statements without
+   * parameters.
+   */
   want?: 'rows' | 'changes' | 'nothing';
   /** Number of values per row. The thread computes the CRC-32 of the last value in each row, and inserts it before that value. */
   checksums?: number;

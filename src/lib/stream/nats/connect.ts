@@ -168,8 +168,8 @@ function watched(
 
 /**
  * Reads the first line of the first server that responds, before nats.js connects. This detects two problems that nats.js would only
- * report as a timeout: a server that sends no such line and is therefore not a NATS server, and a required client certificate that is
- * missing. Servers that accept no connection are left to nats.js.
+ * report as a timeout. A server that sends no such line is not a NATS server, and a required client certificate may be missing. Servers
+ * that accept no connection are left to nats.js.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
  */
 async function greet(

@@ -24,7 +24,7 @@ interface SpoolOptions {
   path: string;
   /** Maximum size on disk, bytes. */
   limit: number;
-  /** What to do at the limit: let appending wait, or delete the spool's oldest file and count its messages in `dropped`. */
+  /** Handling of the limit: appending waits, or the spool's oldest file is deleted and its messages are counted in `dropped`. */
   full: 'wait' | 'drop-oldest';
 }
 
