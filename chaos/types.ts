@@ -72,7 +72,7 @@ export interface World {
   recover(): Promise<void>;
   /** Reports acknowledged data that is missing. Called while everything is still running. */
   check(): Promise<void>;
-  /** Ends all processes as an operator does, and reports exit codes and leftovers. */
+  /** Ends all processes like an operator, and reports exit codes and leftovers. */
   stop(): Promise<void>;
   /** Total number of acknowledgments. */
   acknowledged(): number;

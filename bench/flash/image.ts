@@ -1,6 +1,6 @@
 import { seededRandom } from '../../src/lib/core/numbers.js';
 
-/** An image that compresses to about half, as a program usually does: runs of varied bytes between repeated ones. */
+/** An image that compresses to about half, like most programs: runs of varied bytes between repeated ones. */
 export function programImage(length: number): Uint8Array {
   const random = seededRandom(5);
   const bytes = new Uint8Array(length);

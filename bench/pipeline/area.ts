@@ -74,8 +74,8 @@ function grow(bench: Bench): Figure[] {
       1.05,
       runs.map(({ rows, result }) => ({ size: rows, cost: result.seconds })),
     ),
-    // A table in memory would take more than 200 bytes per row. With the fewer rows of a quick run, garbage adds more bytes per row,
-    // hence the slack.
+    // A table in memory would take more than 200 bytes per row. With the fewer rows of a quick run, garbage adds more bytes per row, so
+    // some slack is allowed.
     ...steps.map((step) => ({
       ...{ name: `memory of ${step}, per additional row`, unit: 'bytes', goal: 100, slack: 8 },
       ours: Math.max(0, bytesOf(last, step) - bytesOf(first, step)) / (last.rows - first.rows),

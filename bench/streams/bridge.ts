@@ -1,6 +1,6 @@
-// `stream bridge` from MQTT to Kafka compared with the guide's bridge (go-bridge/, built here with Go). Both transfer the same messages
-// one after another, from the same Mosquitto to the same Kafka. The time runs from the publisher's first message until the last one is
-// in the log.
+// `stream bridge` from MQTT to Kafka compared with the guide's bridge (go-bridge/, built here with Go). Both transfer the same messages,
+// one bridge after the other, from the same Mosquitto to the same Kafka. The time runs from the publisher's first message until the last
+// one is in the log.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -80,7 +80,8 @@ async function loopWorld(round: Round): Promise<World> {
     const sizeAt = (time: number) => sizes.findLast(({ at }) => at <= time)?.bytes ?? 0;
     // While the disk rejects writes, predictions are kept in memory, and are lost with the process.
     const from = diskFailed && own.ends.length > 0 ? sizeAt(own.ends.at(-1) ?? 0) : 0;
-    // The first size taken after its exit includes its last write; the one before may be stale if this process was not scheduled.
+    // The first size taken after its exit includes its last write; the previous one may be stale if this process was not
+    // scheduled.
     const sizeAfter = (time: number) => sizes.find(({ at }) => at >= time)?.bytes ?? size();
     const young = own.ends.map((end) => [sizeAt(end - youngMs), sizeAfter(end)] as const);
     let offset = 0;

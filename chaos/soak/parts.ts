@@ -38,7 +38,7 @@ export interface Soaked {
 
 const publishers = 10;
 
-/** Starts platform, fleet, bridge, loop and pipeline watch, as their users do. */
+/** Starts the platform, fleet, bridge, loop and pipeline watch like their users. */
 export async function startAll(
   folder: string,
   servers: Servers,

@@ -50,7 +50,7 @@ function apply(style, code) {
   return { ...style, color: colors[code] ?? style.color };
 }
 
-/** Wraps a long line, as a terminal does. */
+/** Wraps a long line like a terminal. */
 function wrap(row) {
   const rows = [[]];
   let used = 0;

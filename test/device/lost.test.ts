@@ -44,7 +44,7 @@ describe('a virtual device whose flash fails', () => {
     try {
       const flash = createFlash({ bytes: 8192, file: join(folder, 'flash.bin') });
       flash.close();
-      // One of these files gets the descriptor number that the flash had.
+      // One of these files gets the flash's former descriptor number.
       for (let n = 0; n < 20; n++) next.push(await open(join(folder, `other-${n}`), 'w'));
       expect(() => flash.sync()).toThrow(
         expect.objectContaining({

@@ -18,7 +18,7 @@ async function build(dir: string, ...data: string[]): Promise<EvaluateResult> {
   throw new Error('not evaluated');
 }
 
-/** Creates a folder with an aiot.yaml and rows with two inputs, of which the first determines the class. */
+/** Creates a folder with an aiot.yaml and rows with two inputs, the first of which determines the class. */
 async function tableProject(
   model: string,
   labelOf: (x: number) => string,

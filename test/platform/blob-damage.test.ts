@@ -21,7 +21,7 @@ const fileOf = (folder: string, digest: string) => {
   return join(folder, 'sha256', hex.slice(0, 2), hex);
 };
 
-/** Flips one bit without changing the file's times, as a failing disk does. */
+/** Flips one bit without changing the file's times, like a failing disk. */
 async function flip(path: string, at: number): Promise<void> {
   const { atime, mtime } = await stat(path);
   const file = await open(path, 'r+');

@@ -156,7 +156,7 @@ describeReal('nats', 'streams while a real nats-server is killed repeatedly', ()
   }, 60_000);
 });
 
-/** Retries until the write succeeds, as a bridge does. */
+/** Retries until the write succeeds, like a bridge. */
 async function written(sink: Sink, batch: readonly Delivery[]): Promise<void> {
   for (;;) {
     try {

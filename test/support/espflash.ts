@@ -16,7 +16,10 @@ export async function espflash(
   return runProgram(program, args, { cwd: tmpdir(), timeoutMs });
 }
 
-/** On a pty, espflash's resets fail with ENOTTY, hence no-reset. The stub keeps running, because nothing can reset the chip. */
+/**
+ * On a pty, espflash's resets fail with ENOTTY, so no-reset is used. The stub keeps running, because nothing can reset the
+ * chip.
+ */
 async function session(
   target: Target,
   [command = '', ...rest]: readonly string[],

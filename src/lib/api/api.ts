@@ -179,7 +179,9 @@ export const modelVersionSchema = z.object({
   mode: z.string(),
   classes: z.array(z.string()),
   arenaBytes: z.int().nullable(),
-  /** Metrics of the float model and of the quantized one (always named `int8`, whatever its data type); null = never evaluated. */
+  /**
+   * Metrics of the float model and of the quantized one (always named `int8`, regardless of its data type); null = never evaluated.
+   */
   metrics: z
     .object({
       float: figuresSchema,

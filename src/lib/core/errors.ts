@@ -120,7 +120,7 @@ export function explainExit(exit: number): {
   return { exit, ...meaning, codes };
 }
 
-/** Finds the catalogue's entry for a code, whatever its capitalization and prefix. @throws AIOT_USAGE with the nearest codes */
+/** Finds the catalogue's entry for a code, regardless of its capitalization and prefix. @throws AIOT_USAGE with the nearest codes */
 export function explainCode(code: string): CatalogueEntry & { code: ErrorCode } {
   const wanted = code.toUpperCase().replace(/:$/, '').replaceAll('-', '_');
   const names = Object.keys(catalogue) as ErrorCode[];

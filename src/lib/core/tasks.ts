@@ -19,7 +19,7 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
 }
 
 /**
- * Settles as the promise does, or rejects with the signal's reason once it is aborted. Unlike a race with one promise per signal, it leaves
+ * Settles like the promise, or rejects with the signal's reason once it is aborted. Unlike a race with one promise per signal, it leaves
  * nothing attached to a signal that lives for months.
  */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

@@ -13,7 +13,7 @@ import type { Checkpoint } from '../../../src/lib/model/train/fit/checkpoint.js'
 import { type FitOptions, fitNetwork } from '../../../src/lib/model/train/fit/fit-network.js';
 import type { Part } from '../../../src/lib/model/train/fit/part.js';
 
-/** Classes at the corners of a cube, of which the last is rare, or values that are a sum of the inputs. */
+/** Classes at the corners of a cube, the last of which is rare, or values that are a sum of the inputs. */
 function blobs(size: number, count: number, seed: number): Part {
   const random = seededRandom(seed);
   const classes = Int32Array.from({ length: count }, (_, i) => (i % 10 === 9 ? 2 : i % 2));

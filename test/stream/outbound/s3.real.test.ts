@@ -151,7 +151,7 @@ describeReal('versitygw', 'an S3 server that checks signatures', () => {
     for (let i = 0; i < 40; i++) {
       const payload = Buffer.concat([png(i), Buffer.alloc(20_000, i)]);
       const batch = [message(payload)];
-      // Retries the same messages until they are stored, as a route does.
+      // Retries the same messages until they are stored, like a route.
       for (let tries = 0; ; tries++) {
         try {
           await sink.write(batch);

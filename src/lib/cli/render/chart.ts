@@ -160,8 +160,8 @@ export function arenaChart({ arena, arenaBytes, tensors, operators }: Inspection
 }
 
 /**
- * The parts of the arena's size, as a sum. Preparation needs temporary memory, of which only the part that exceeds the later activations
- * counts.
+ * The parts of the arena's size, as a sum. Preparation needs temporary memory; only the part that exceeds the later activations is
+ * included.
  */
 function sumText({ head, tail, smallest }: NonNullable<Inspection['arena']>, whole: number): string {
   const preparing = smallest - head - tail;

@@ -46,7 +46,7 @@ const paint =
       : text;
 
 const boldly = paint('bold');
-/** Bold text, such as a name, a number or a heading. It stays on one line, whatever its source. */
+/** Bold text, such as a name, a number or a heading. It stays on one line, regardless of its source. */
 export const bold: Paint = (text) => boldly(oneLine(text));
 export const dim = paint('dim');
 export const red = paint('red');

@@ -3,7 +3,7 @@ import { AiotError } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
 import { CborError, decodeCbor } from '../../formats/cbor.js';
 
-/** Encodes a payload of protocol v1 as the platform does: UTF-8 JSON. */
+/** Encodes a payload of protocol v1 like the platform, as UTF-8 JSON. */
 export function encodeMessage(value: object): Buffer {
   return Buffer.from(JSON.stringify(value));
 }

@@ -113,7 +113,7 @@ export class ChipLoader implements Loader {
     return this.ended;
   }
 
-  /** Ends the session, also after a failure, because an unresponsive chip must not keep the port open. */
+  /** Ends the session, even after a failure, because an unresponsive chip must not keep the port open. */
   private async finish(): Promise<void> {
     const { wire } = this.session;
     report(this.session, { stage: 'reset', region: null, done: 0, total: 0 });

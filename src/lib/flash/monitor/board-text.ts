@@ -143,8 +143,8 @@ const pair = new RegExp(
 const plain = new RegExp(String.raw`^\s*(${number})\s*(?:[,;\t ]|$)`);
 
 /**
- * The values in a line that consists of numbers: `1.2, 3.4`, `current:1.2 temperature=23.5 C`, `{"x": 1}`, also after a log prefix. Null
- * for every other line, because text with a number in it is not a measurement. Numbers without a name are called `1`, `2`, ….
+ * The values in a line that consists of numbers: `1.2, 3.4`, `current:1.2 temperature=23.5 C`, `{"x": 1}`, possibly after a log prefix.
+ * Null for every other line, because text with a number in it is not a measurement. Numbers without a name are called `1`, `2`, ….
  */
 export function numbersOf(line: string): Record<string, number> | null {
   const text = (logHead(line)?.message ?? line).trim();

@@ -255,7 +255,7 @@ const serial =
   /^(ttyUSB|ttyACM|ttyXRUSB|ttyWCHUSB|ttyCH343USB|ttyAMA|ttyS|ttyO|ttymxc|ttyTHS|ttyHS|ttySAC|ttyPS|rfcomm)\d+$/;
 
 /**
- * Lists the serial ports in /sys/class/tty, which works without udev, and therefore also in a container. `root` is for tests. Source:
+ * Lists the serial ports in /sys/class/tty, which works without udev, and therefore even in a container. `root` is for tests. Source:
  * kernel, Documentation/ABI/stable/sysfs-bus-usb and testing/sysfs-tty (`type`: 0 = no such port).
  */
 export async function linuxPorts(root = '/'): Promise<ListedPort[]> {

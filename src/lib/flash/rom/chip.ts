@@ -184,7 +184,7 @@ export class SimulatedChip {
     await this.wire.drained();
   }
 
-  /** Whether a request is being processed without waiting for the clock. Simulated time must not advance meanwhile. */
+  /** Whether a request is being processed without waiting for the clock. Simulated time must not advance in the meantime. */
   get working(): boolean {
     return this.pumping !== null && this.wire.waiting === 0;
   }
@@ -498,7 +498,7 @@ export type ChipTiming = 'instant' | 'uart';
 /** Number of bits per byte in 8N1: start bit, 8 data bits, stop bit. */
 const bitsPerByte = 10;
 
-/** Interval at which sent bytes arrive in chunks, as they do from a driver; ms. */
+/** Interval between the chunks in which sent bytes arrive, as from a driver; ms. */
 const pieceMs = 8;
 
 /** A clock with fractions of a millisecond: a byte at 921600 bits per second takes 0.011 ms. */

@@ -96,7 +96,7 @@ interface WritingOptions {
   /** Number of bytes written to flash. */
   size: number;
   compressed: boolean;
-  /** Whether to erase ahead of writing, as a stub does. With a ROM, BEGIN has already erased everything. */
+  /** Whether to erase ahead of writing, like a stub. With a ROM, BEGIN has already erased everything. */
   eraseAhead: boolean;
 }
 
@@ -121,7 +121,7 @@ export class Writing {
     return this.written >= this.size;
   }
 
-  /** Skips this many bytes without writing them, as a broken flash does. */
+  /** Skips this many bytes without writing them, like a broken flash. */
   skip(bytes: number): void {
     this.written += bytes;
   }
@@ -147,7 +147,7 @@ export class Writing {
   }
 
   /**
-   * Erases just ahead of writing, as the stub does: whole blocks of 64 KiB where possible. Blank sectors before the first one that is not
+   * Erases just ahead of writing, like the stub: whole blocks of 64 KiB where possible. Blank sectors before the first one that is not
    * blank are skipped.
    */
   private eraseUpTo(end: number): number {
@@ -171,7 +171,7 @@ export class Writing {
 type InflateProblem = 'deflate' | 'adler';
 
 /**
- * A zlib stream that arrives in chunks, as compressed blocks do. Header and Adler-32 are checked here, so that a ROM's two different
+ * A zlib stream that arrives in chunks, like compressed blocks. Header and Adler-32 are checked here, so that a ROM's two different
  * errors can be distinguished. Source: RFC 1950.
  */
 export class ZlibReader {

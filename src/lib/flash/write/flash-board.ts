@@ -274,7 +274,7 @@ export function versionsOf(regions: readonly Region[]): string[] {
   });
 }
 
-/** The description of an app; null also for a damaged image, because other code decides whether such an image may be written. */
+/** The description of an app; also null for a damaged image, because other code decides whether it may be written. */
 function described(data: Uint8Array, name: string) {
   try {
     return readEspImage(data, name).app;

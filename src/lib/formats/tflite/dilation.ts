@@ -49,7 +49,7 @@ function chainOf(
   outputs: readonly number[],
 ): Chain | undefined {
   if (split.op !== 'SPACE_TO_BATCH_ND') return undefined;
-  // Each operator must be the only reader of the one before.
+  // Each operator must be the only reader of the previous one.
   const next = (operator: Operator | undefined): Operator | undefined => {
     const [index = -1] = operator?.outputs ?? [];
     const readers = operators.filter(({ inputs }) => inputs.includes(index));

@@ -99,7 +99,7 @@ export class BlobReading extends Readable {
     return buffer.subarray(this.at - start, end - start);
   }
 
-  /** Loads the blob into memory or opens its file. Does nothing if the stream was destroyed meanwhile. */
+  /** Loads the blob into memory or opens its file. Does nothing if the stream has been destroyed in the meantime. */
   private async open(): Promise<void> {
     const held = await openBlob(this.blob);
     if (this.destroyed) return closeBlob(held);
@@ -276,7 +276,7 @@ const largestKept = 4 * 1024 ** 2;
 /** How long a blob without readers stays cached, ms. */
 const keptMs = 30_000;
 
-/** A blob in memory. Its bytes count toward the limit until it is released, even if it was removed meanwhile. */
+/** A blob in memory. Its bytes count toward the limit until it is released, even if it has been removed in the meantime. */
 interface Held {
   content: Buffer;
   release(): void;

@@ -27,7 +27,7 @@ const streamed = /\/(telemetry|inference|reply|log)(\/|$)/;
 
 /**
  * A publisher's messages in flight. They are stored, offered to readers in this process, then delivered and acknowledged. Delivery is in
- * order of arrival, however long the disk takes for each message (MQTT 3.1.1, 4.6). A reader delays only its own messages.
+ * order of arrival, no matter how long the disk takes for each message (MQTT 3.1.1, 4.6). A reader delays only its own messages.
  */
 export class Inbox {
   private readonly slots = new Set<Slot>();

@@ -253,7 +253,7 @@ type Bell = ReturnType<typeof createBell>;
 /** Longest message that the guide's firmware accepts: its MQTT library drops packets of more than 256 bytes, including the header. */
 export const longestControl = 229;
 
-/** Formats a control message as the guide does, including the space before the colon. */
+/** Formats a control message like the guide, including the space before the colon. */
 export function controlMessage(command: string, payload: string): Buffer {
   return Buffer.from(`{"command": ${JSON.stringify(command)}, "payload" : ${JSON.stringify(payload)}}`);
 }

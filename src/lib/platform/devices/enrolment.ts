@@ -232,7 +232,7 @@ interface ClaimParts {
 }
 
 /**
- * One-time tokens for a device's first certificate: 256 random bits, of which only the digest is stored. Anyone who presents one gets a
+ * One-time tokens for a device's first certificate: 256 random bits. Only their digest is stored. Anyone who presents one gets a
  * certificate for their key. Because the response may be lost, the same key gets the same certificate again.
  */
 export class Claims {

@@ -237,7 +237,7 @@ async function savePosition(store: Store, id: string, position: number): Promise
   await store
     .insertInto('cursors')
     .values({ name: cursorName(id), position })
-    // Keeps the later position if another was saved meanwhile.
+    // Keeps the later position if another has been saved in the meantime.
     .onConflict((conflict) =>
       conflict.column('name').doUpdateSet({ position }).where('cursors.position', '<', position),
     )

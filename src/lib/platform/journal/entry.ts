@@ -13,7 +13,7 @@ export const entrySchema = z.object({
   /** Only for telemetry. */
   stream: z.string().optional(),
   payload: z.record(z.string(), z.unknown()),
-  /** Marks a duplicate, of which only the arrival is recorded, not the data. */
+  /** Marks a duplicate. Only its arrival is recorded, not its data. */
   repeat: z.literal(true).optional(),
 });
 

@@ -192,7 +192,9 @@ export class SqliteTables implements Tables {
     }
   }
 
-  /** Looks for rows that another process has written meanwhile. Replaced by `read`; a store opened for writing has no other writer. */
+  /**
+   * Looks for rows that another process has written in the meantime. Replaced by `read`; a store opened for writing has no other writer.
+   */
   refresh = async (): Promise<void> => {};
 
   /** The store's name, and its highest committed id. */

@@ -259,7 +259,7 @@ export class TableTelemetry implements Telemetry {
       const found = await this.messages(row.id, some);
       for (const { id, t } of some) {
         const message = found.get(Number(id));
-        // The message was removed meanwhile.
+        // The message has been removed in the meantime.
         if (message === undefined) continue;
         const entry = message && entryOf(message);
         if (entry) yield entry;

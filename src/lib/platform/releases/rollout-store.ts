@@ -96,7 +96,10 @@ function rowOf(store: Store, id: string): Promise<Schema['rollouts'] | undefined
   return store.selectFrom('rollouts').selectAll().where('id', '=', id).executeTakeFirst();
 }
 
-/** @throws AIOT_DATABASE_UNREACHABLE if another process has changed the rollout meanwhile, because the turn was lost with its connection */
+/**
+ * @throws AIOT_DATABASE_UNREACHABLE if another process has changed the rollout in the meantime, because the turn was lost with its
+ * connection
+ */
 async function saveHead(store: Store, head: RolloutHead): Promise<void> {
   const { numUpdatedRows } = await store
     .updateTable('rollouts')

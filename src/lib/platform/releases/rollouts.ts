@@ -142,7 +142,7 @@ export class Rollouts {
   async start(value: unknown, who: string): Promise<Rollout> {
     const planned = await this.planner.prepare(value);
     await this.parts.deltas.ready(planned.deltas, patienceMs.start);
-    // Serialized with removals, so that the release cannot be removed meanwhile.
+    // Serialized with removals, so that the release cannot be removed in the meantime.
     return this.parts.models.inTurn(async () => {
       const { request, devices, current } = await this.planner.prepare(value);
       const { releases, rollback, selector, policy } = request;

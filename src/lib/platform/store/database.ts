@@ -289,7 +289,7 @@ export function quickCheckApart(path: string): RunningCheck {
 }
 
 /**
- * Runs `read` on a snapshot, so that all of its queries see the same state of the database, whatever is written meanwhile.
+ * Runs `read` on a snapshot, so that all of its queries see the same state of the database, regardless of what is written in the meantime.
  * @param file of SQLite; null = the store is PostgreSQL's
  */
 export async function snapshot<T>(

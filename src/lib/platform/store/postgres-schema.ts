@@ -80,7 +80,7 @@ const words: readonly [RegExp, string][] = [
   [/\bINTEGER\b/g, 'BIGINT'],
   [/\bREAL\b/g, 'DOUBLE PRECISION'],
   [/\bBLOB\b/g, 'BYTEA'],
-  // Sorted by bytes, as in SQLite, whatever the server's locale is.
+  // Sorted by bytes, as in SQLite, regardless of the server's locale.
   [/(?<!\bAS )\bTEXT\b/g, 'TEXT COLLATE "C"'],
   [/\)\s*STRICT\b/g, ')'],
 ];

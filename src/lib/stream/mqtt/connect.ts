@@ -59,7 +59,7 @@ export async function connectBroker(
 /**
  * Connects a client whose messages go to `handlers`: MQTT 5, or 3.1.1 if the broker does not support 5, unless the settings name a
  * version. Reconnecting keeps the version.
- * @throws as connectBroker; AIOT_BROKER_REFUSED also for a version, or for settings that need MQTT 5
+ * @throws as connectBroker; also AIOT_BROKER_REFUSED for a version, or for settings that need MQTT 5
  */
 export async function connectStream(
   url: StreamUrl,
@@ -394,7 +394,7 @@ const connectionClosed = 'MQTT_CLOSED';
 /** The error's code if nothing arrived in time. */
 const noAnswer = 'MQTT_SILENT';
 
-/** The code of an error of mqtt.js, also after `connectWith` has converted it. */
+/** The code of an mqtt.js error, even after `connectWith` has converted it. */
 function codeOf(error: unknown): unknown {
   const cause = error instanceof AiotError ? error.cause : error;
   return cause instanceof Error && 'code' in cause ? cause.code : undefined;
