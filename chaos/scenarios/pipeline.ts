@@ -78,7 +78,7 @@ async function pipelineWorld(round: Round): Promise<World> {
           try {
             writeFileSync(join(dir, 'seed.txt'), String(++input));
           } catch {
-            // The disk is full at the moment, so the same input is tried again.
+            // The disk is currently full, so the same input is retried.
             input--;
           }
           runner.start();

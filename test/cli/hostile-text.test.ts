@@ -143,7 +143,7 @@ describe('files full of untrusted text', () => {
       const found = obeyed.exec(stdout + stderr);
       expect(found && JSON.stringify(stdout + stderr)).toBeNull();
       expect(stdout + stderr).not.toMatch(/^✗ AIOT_FAKE/m);
-      // Otherwise the text was not printed, and the test would prove nothing.
+      // Otherwise, the text was not printed, and the test would prove nothing.
       expect(stdout + stderr).toContain('pwned');
     }
   });

@@ -143,7 +143,7 @@ describe('a model step', () => {
     await trainProject({ project: await edited('seed: 8', 'seed: 4') });
     await expect(evaluateProject({ project })).rejects.toEqual(stale);
     const { client, blobs } = registry();
-    // Otherwise the old int8 model would get the lineage of the new training.
+    // Otherwise, the old int8 model would get the lineage of the new training.
     await expect(pushModel({ project, client, privatePem })).rejects.toEqual(stale);
     await quantizeProject({ project });
     await expect(pushModel({ project, client, privatePem })).rejects.toEqual(stale);

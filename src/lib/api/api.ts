@@ -162,7 +162,7 @@ export const modelVersionSchema = z.object({
   version: z.int(),
   /** Sequence of the newest manifest for this version, which increases when a rollback signs a new manifest. 0 = unsigned. */
   sequence: z.int(),
-  /** Whether a key in the trust root has signed the version. Otherwise it cannot be promoted or rolled out. */
+  /** Whether a key in the trust root has signed the version. Otherwise, it cannot be promoted or rolled out. */
   trusted: z.boolean(),
   /** Origin of an unsigned upload, whose content is stored unchanged; null = a signed version. */
   origin: originSchema.nullable(),

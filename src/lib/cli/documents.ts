@@ -225,7 +225,7 @@ function paragraph(lines: string[], columns: number): string[] {
   );
 }
 
-/** A table as text: aligned if all rows fit. Otherwise each row becomes a paragraph, so that nothing is cut off. */
+/** A table as text: aligned if all rows fit. Otherwise, each row becomes a paragraph, so that nothing is cut off. */
 function tableText(lines: string[], columns: number): string[] {
   const rows = lines.filter((_, i) => i !== 1).map((line) => cellsOf(line).map(inline));
   const widths = rows[0]!.map((_, c) => Math.max(...rows.map((row) => width(row[c] ?? ''))));

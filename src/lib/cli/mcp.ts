@@ -459,7 +459,7 @@ export async function runCommand(
   { root, folder, timeoutMs, signal }: CallOptions,
 ): Promise<Called> {
   const env = { ...process.env };
-  // Otherwise an environment variable could set a withheld flag.
+  // Otherwise, an environment variable could set a withheld flag.
   if (kind === 'read') for (const name of withheld) delete env[command.flags[name]?.env ?? ''];
   const tooLong = new AbortController();
   let bytes = 0;

@@ -1,6 +1,6 @@
 // Separate from the other time helpers, because the dashboard imports it, and browsers have no `node:timers`.
 
-/** The delay after `failures` consecutive failures: `firstMs`, doubled for each further failure, up to `mostMs`. */
+/** The delay after `failures` consecutive failures: `firstMs`, doubled for each additional failure, up to `mostMs`. */
 export function backOffMs(failures: number, firstMs: number, mostMs = Number.POSITIVE_INFINITY): number {
   return Math.min(mostMs, firstMs * 2 ** (failures - 1));
 }

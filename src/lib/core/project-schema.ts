@@ -362,7 +362,7 @@ const step = z.strictObject({
   when: z.string().min(1).optional(),
   /** Number of retries after a failure. */
   retries: z.int().min(0).max(20).optional(),
-  /** Delay before the first retry; doubled before each further one. */
+  /** Delay before the first retry; doubled before each subsequent one. */
   wait: span.optional(),
   timeout: span.optional(),
   /** Whether the step is skipped if nothing has changed; false = it runs each time. */

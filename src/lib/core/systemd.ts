@@ -16,7 +16,7 @@ export function unitWord(text: string): string {
 export const unitValue = (text: string) => text.replaceAll('%', '%%').replaceAll(/[\r\n]/g, ' ');
 
 /**
- * Escapes a folder that is taken literally. If its path ends with `\` or a space, a `/` is appended. Otherwise the `\` would continue the
+ * Escapes a folder that is taken literally. If its path ends with `\` or a space, a `/` is appended. Otherwise, the `\` would continue the
  * value on the next line, and the space would be lost.
  */
 export const unitFolder = (path: string) => unitValue(path).replace(/[\\\s]$/, '$&/');

@@ -152,7 +152,7 @@ export const exportTrailer = 'aiot-export';
 export const exportSummarySchema = z.object({
   /** Number of rows in the file; 0 if they are not counted. */
   rows: z.int(),
-  /** Stored rows that cannot be read: their number, the first few damaged places, and the number of further places. */
+  /** Stored rows that cannot be read: their number, the first few damaged places, and the number of others. */
   damaged: z.object({ rows: z.int(), places: z.array(lostSchema), more: z.int() }),
 });
 export type ExportSummary = z.output<typeof exportSummarySchema>;

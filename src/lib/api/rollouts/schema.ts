@@ -103,7 +103,7 @@ export const rolloutPolicySchema = z.strictObject({
   onFailure: z.enum(['pause', 'rollback']).default('pause'),
   /** Maximum number of times that a release is offered to a failing device. */
   attempts: z.int().min(1).max(10).default(1),
-  /** Delay before the second offer, ms; it doubles before each further offer. */
+  /** Delay before the second offer, ms; it doubles before each subsequent offer. */
   backoffMs: z.int().min(0).max(rolloutTimesMs.backoff.max).default(60_000),
   /** How long after its offer an online device that has not finished counts as failed, ms. */
   deadlineMs: z.int().min(rolloutTimesMs.deadline.min).default(600_000),

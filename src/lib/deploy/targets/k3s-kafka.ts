@@ -16,7 +16,7 @@ export const bootstrapOf = ({ kafka, namespace }: Values) =>
 
 /**
  * Values for Kafka. The guide's clients have neither a certificate nor a password. If they are supported, Kafka requires neither, and
- * only network policies restrict access. Otherwise every client is a user with the permissions listed here.
+ * only network policies restrict access. Otherwise, every client is a user with the permissions listed here.
  */
 export function kafkaScope(values: Values) {
   const { kafka } = values;

@@ -15,7 +15,7 @@ export interface Network {
   failRate: number;
 }
 
-/** Delay before a lost message is sent again, ms. It doubles with each further attempt. */
+/** Delay before a lost message is resent, ms. It doubles with each attempt. */
 const resendMs = 1000;
 
 /**

@@ -57,7 +57,7 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
   let running: NativeProcess | null = null;
   let online = false;
   let reported: Reported | null = null;
-  /** Number of boots so far. If it changes while a recording is sent, the recording was interrupted and must be sent again. */
+  /** Number of boots so far. If it changes while a recording is sent, the recording was interrupted and must be resent. */
   let boots = 0;
   let wasOnline = deferred();
   const lost = deferred<never>();
@@ -189,7 +189,7 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
   return device;
 }
 
-/** Writes the samples in real time. Returns false if the device rebooted in the meantime; they must then be written again. */
+/** Writes the samples in real time. Returns false if the device rebooted in the meantime; they must then be rewritten. */
 async function write(
   to: NativeProcess,
   from: Sensor,

@@ -55,7 +55,7 @@ export const deviceRecordSchema = z.object({
       shadow: z.literal(true).optional(),
     })
     .nullable(),
-  /** Result of the last update. Prevents a finished rollout from being started again. */
+  /** Result of the last update. Prevents a finished rollout from being restarted. */
   last: z
     .object({
       rollout: z.string(),

@@ -38,8 +38,7 @@ function jobStep(state: UpdateMachine, event: JobEvent): UpdateStep {
 }
 
 /**
- * Handles a new desired release of the platform. A rollout that has already ended on this device is reported again, but never started
- * again.
+ * Handles a new desired release of the platform. A rollout that has already ended on this device is reported again, but never restarted.
  */
 function begin(state: UpdateMachine, desired: Desired): UpdateStep {
   const { phase, record } = state;

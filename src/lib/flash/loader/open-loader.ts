@@ -233,7 +233,7 @@ async function readSecurity(exchange: Exchange): Promise<SecurityInfo | null> {
 
 /**
  * Reads all information in a chip's fuses. The flash is examined later (`attachFlash`). Fuse reads stay cached until the caller turns the
- * cache off, because the fuses are read again when a stub is chosen.
+ * cache off, because the fuses are reread when a stub is chosen.
  */
 async function readChipInfo(esptool: Esptool, identity: Identity): Promise<Omit<ChipInfo, 'flash'>> {
   const { chip, security } = identity;
@@ -498,10 +498,7 @@ export async function connect(
   throw await whyNotConnected({ line, heard: told, echoed: wire.echoed, reset: resets.length > 0 });
 }
 
-/**
- * Speeds in the order in which they are tried. The ROM's speed comes first and is tried again between the others, because it is the most
- * likely one.
- */
+/** Speeds in the order of trying. The ROM's speed comes first and is tried again between the others, because it is the most likely one. */
 function speedsToTry(wanted: number): number[] {
   const others = [...new Set([wanted, 921_600, 460_800])].filter((baud) => baud !== romBaud);
   return [...others.flatMap((baud) => [romBaud, baud]), romBaud];

@@ -12,9 +12,7 @@ const triesWithoutProgress = 8;
 /** Thrown if the data that was read does not match the chip's MD5. */
 class Changed extends Error {}
 
-/**
- * Reads flash in parts and compares each part with the chip's MD5. A part that was damaged on the line is read again in smaller parts.
- */
+/** Reads flash in parts and compares each part with the chip's MD5. A part that was damaged on the line is reread in smaller parts. */
 export async function readFlash(
   session: Session,
   offset: number,

@@ -229,7 +229,7 @@ export interface FlashBoardsOptions {
   ports: readonly string[];
   /** Number of boards flashed concurrently. */
   jobs: number;
-  /** Number of further attempts per port after errors that may be temporary. */
+  /** Number of additional attempts per port after errors that may be temporary. */
   retries: number;
   loader: Omit<LoaderOptions, 'progress'>;
   /** Flashes one board; called again for a retry. */

@@ -25,8 +25,8 @@ export interface WriteOptions {
 
 /**
  * Writes a .tflite file. Equal graphs yield equal bytes. Constants are aligned to 16 bytes, as required by the schema and vector
- * kernels. The only signature, `serving_default`, contains the names of inputs and outputs. A convolution without bias gets one of
- * zeros, because LiteRT would reject it otherwise.
+ * kernels. The only signature, `serving_default`, contains the names of inputs and outputs. A convolution without a bias gets one
+ * that consists of zeros, because LiteRT would reject it otherwise.
  * @throws AIOT_TFLITE_MALFORMED if the graph is inconsistent, or has scales that kernels would ignore
  */
 export function writeTflite(graph: Graph, { metadata }: WriteOptions = {}): Uint8Array {

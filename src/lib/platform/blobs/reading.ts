@@ -183,14 +183,14 @@ interface CheckedFile {
 /** Called after each piece with its size in bytes; throttles the reader, which waits for the returned promise. */
 export type Pace = (bytes: number) => Promise<void> | undefined;
 
-/** How long a file found damaged is not read again, ms. A modified file is read at once. */
+/** How long a file found damaged is not reread, ms. A modified file is read immediately. */
 const damagedMs = 60_000;
 
 interface Table {
   stamp: string;
   sums: Promise<Uint32Array>;
   count: number;
-  /** Time until which the file is not read again because it was damaged; null = not found damaged. */
+  /** Time until which the file is not reread because it was damaged; null = not found damaged. */
   failedUntil: number | null;
 }
 

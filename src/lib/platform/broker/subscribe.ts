@@ -28,7 +28,7 @@ export function subscribe(
   const session = connection.session!;
   const { figures, log } = core;
   /**
-   * A filter that occurs several times in the packet counts once, with its last options. Otherwise one packet could request all retained
+   * A filter that occurs several times in the packet counts once, with its last options. Otherwise, one packet could request all retained
    * messages many times.
    */
   const granted = new Map<string, SubscribeRequest>();

@@ -73,7 +73,7 @@ export class Shelf {
     await this.parts.files.put({ ...file, digest, bytes: bytes.length });
   }
 
-  /** Versions pushed in the same second get names of the following seconds. */
+  /** Versions pushed in the same second are named after the following seconds. */
   private async freeTime(pushed: number): Promise<string> {
     for (let at = pushed; ; at += 1000) {
       const time = stamp(at);

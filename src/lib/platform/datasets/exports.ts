@@ -246,7 +246,7 @@ interface Bucket {
 const pauseSteps = 10;
 
 /**
- * Reduces samples for a plot in one pass. If they are few enough, the samples are unchanged. Otherwise each time interval yields two rows,
+ * Reduces samples for a plot in one pass. If they are few enough, the samples are unchanged. Otherwise, each time interval yields two rows,
  * with the minimum and maximum of each field in order of arrival. No peak is lost, and memory use does not grow with the recording,
  * because intervals at least double in length when there are too many.
  * @param most maximum number of rows, not counting those of pauses

@@ -74,7 +74,7 @@ export class Devices {
     changes: Changes = noChanges,
   ): Promise<Devices> {
     const devices = new Devices(store, now, events, turns, changes);
-    // Subscribed before the read, so that changes in between are read again.
+    // Subscribed before the read, so that changes in between are reread.
     await devices.changed(async () => {});
     for (const device of await readDevices(store)) devices.memory.remember(device);
     return devices;
@@ -107,7 +107,7 @@ export class Devices {
   /**
    * Registers a device. Call only from a task passed to `inTurn`. Returns whether the name belonged to a revoked device, in which case it
    * may be reused.
-   * @param along further writes in the same transaction
+   * @param along additional writes in the same transaction
    * @throws AIOT_ALREADY_EXISTS (the name, or the board)
    */
   async insert(
@@ -246,7 +246,7 @@ export class Devices {
 
   /**
    * Makes this the only valid certificate of the device. Call only from a task passed to `inTurn`.
-   * @param along further writes in the same transaction
+   * @param along additional writes in the same transaction
    */
   async certify(
     device: DeviceRecord,

@@ -113,7 +113,7 @@ export class Enrolment {
 
   /**
    * Issues the first certificate of a registered device. Call only from a task passed to `devices.inTurn`.
-   * @param request `along`: further writes in the same transaction
+   * @param request `along`: additional writes in the same transaction
    * @throws AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board belongs to another device)
    */
   async certify(device: DeviceRecord, request: ClaimedRequest, who: string): Promise<Enrolled> {

@@ -38,7 +38,7 @@ export interface Events {
   feed: EventFeed;
 }
 
-/** @param along further writes in the transaction of each change */
+/** @param along additional writes in the transaction of each change */
 export function eventsIn(
   own: Store,
   now: () => number,

@@ -69,7 +69,7 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
   /**
    * Stores an unsigned upload as the next version of its name. It is listed and downloadable, but never promoted or rolled out before a
    * user signs it (`resign`).
-   * @param along further writes in the same transaction
+   * @param along additional writes in the same transaction
    * @throws AIOT_REQUEST_INVALID (no name), AIOT_NOT_FOUND (no such blob), AIOT_DIGEST_MISMATCH (of another size)
    */
   addUntrusted(

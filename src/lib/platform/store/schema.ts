@@ -122,7 +122,7 @@ export interface Schema {
     ended: number | null;
     /** Increases with each change. */
     revision: number;
-    /** JSON: further properties of the rollout as a whole. */
+    /** JSON of additional properties of the rollout as a whole. */
     head: string;
   };
   /** Releases of a rollout, in the order of installation; place −1 is the rollback release. */

@@ -84,7 +84,7 @@ type Skip = (reading: Reading) => void;
 const skips = new WeakMap<Type, Skip>();
 
 /**
- * Verifies, before a payload is decoded, that its arrays and maps contain as many items as they claim. Otherwise avsc would allocate memory
+ * Verifies, before a payload is decoded, that its arrays and maps contain as many items as they claim. Otherwise, avsc would allocate memory
  * for the claimed number, which ten bytes can make enormous. Avro specification 1.11, "Binary encoding".
  * @throws Error
  */

@@ -227,7 +227,7 @@ export interface NodeReading<P> {
   nodeOf(place: P): number;
   /** Reads positions of a node until an error, or until it is done. `places` may grow. */
   read(nodeId: number, places: P[], loop: Loop): Promise<void>;
-  /** Called after errors, before the affected positions are read again. @throws permanent errors */
+  /** Called after errors, before the affected positions are reread. @throws permanent errors */
   mend(errors: readonly unknown[]): Promise<void>;
   onState?: ((state: 'connected' | 'disconnected') => void) | undefined;
 }

@@ -21,7 +21,7 @@ export interface PacketHandlers {
    * immediately.
    */
   dismissed?(reason: Reason): void;
-  /** Called when the connection is ended because of an invalid packet. mqtt.js connects again; `closed` follows. */
+  /** Called when the connection is ended because of an invalid packet. mqtt.js reconnects; `closed` follows. */
   broken?(error: Error): void;
 }
 
@@ -217,7 +217,7 @@ class PacketStream extends Duplex implements Wire {
       this.client.sendPing();
       this.client.reschedulePing(true);
     };
-    // The time since the last ping is checked here too. Otherwise the timer, which restarts with each pause of a slow reader, might never
+    // The time since the last ping is checked here too. Otherwise, the timer, which restarts with each pause of a slow reader, might never
     // fire.
     if (performance.now() - this.pinged >= everyMs) ping();
     this.pinging = setInterval(ping, everyMs);

@@ -355,7 +355,7 @@ export class Frames {
     this.waitingBytes += chunk.length;
     if (this.waiting === null) this.waiting = [chunk];
     else this.waiting.push(chunk);
-    // Merges small chunks. Otherwise a peer that sends single bytes would occupy one buffer per byte.
+    // Merges small chunks. Otherwise, a peer that sends single bytes would occupy one buffer per byte.
     if (this.waiting.length > 32 + (this.waitingBytes >>> 12)) this.waiting = [Buffer.concat(this.waiting)];
   }
 

@@ -128,7 +128,7 @@ export function publishRefused(reason: Reason, topic: string, endpoint: string):
   });
 }
 
-/** The error for a connection that the broker ended with a DISCONNECT; mqtt.js connects again. */
+/** The error for a connection that the broker ended with a DISCONNECT; mqtt.js reconnects. */
 export function dismissal(reason: Reason, endpoint: string): AiotError {
   const message = `${endpoint} ended the connection: ${reasonText(reason)}`;
   return new AiotError('AIOT_BROKER_UNREACHABLE', message, {

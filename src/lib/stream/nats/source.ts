@@ -279,7 +279,7 @@ async function openDurableSource(
       clearInterval(working);
       stock.end();
       await pull.stop();
-      // Querying the consumer makes the server notice abandoned requests. Otherwise server 2.9 would assign the first message that we
+      // Querying the consumer makes the server notice abandoned requests. Otherwise, server 2.9 would assign the first message that we
       // return to such a request, and hold it until its acknowledgment times out.
       if (open.size > 0 && !nc.isClosed()) await within(1_000, manager.consumers.info(stream, name));
       // Releases the messages that were not acknowledged, including those still in flight, so that other readers, and this one after a

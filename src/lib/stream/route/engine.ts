@@ -179,7 +179,7 @@ type Result = { made: readonly Made[]; key: string | undefined } | { error: unkn
 const idHeader = (url: string) => (/^nats/.test(url) ? 'Nats-Msg-Id' : dedupeHeader);
 
 /**
- * Renames headers such as `Nats-Msg-Id` and `Nats-Rollup`, which JetStream obeys, if they come from another broker. Otherwise any client
+ * Renames headers such as `Nats-Msg-Id` and `Nats-Rollup`, which JetStream obeys, if they come from another broker. Otherwise, any client
  * of that broker could have messages discarded. Headers set by the route, and those of a NATS source, are unchanged.
  */
 function withoutCommands(made: Made): Made {

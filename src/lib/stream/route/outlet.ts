@@ -417,7 +417,7 @@ function sentNow({ message }: Part): OutgoingMessage {
 /** Deduplication keys that were sent to one sink within a time window. */
 export interface Seen {
   /**
-   * Returns true if the key is new; it then belongs to this flight. Otherwise the flight is done once the first message with this key has
+   * Returns true if the key is new; it then belongs to this flight. Otherwise, the flight is done once the first message with this key has
    * arrived, which may be immediately.
    */
   claim(key: string, flight: Flight): boolean;

@@ -95,7 +95,7 @@ export async function keepPlugged(
     const identity = identityOf(settings.path);
     watch = setInterval(async () => {
       if ((await identityOf(settings.path)) === (await identity)) return;
-      // If the missing port stayed open, the device would get another name when it is plugged in again.
+      // If the missing port stayed open, the device would get another name when it is plugged back in.
       await closePort(opened);
       gone();
     }, lookEveryMs);

@@ -56,7 +56,7 @@ export interface Spool {
   append(messages: readonly OutgoingMessage[], signal?: AbortSignal): Promise<void>;
   /** Returns the next messages, which are the same ones until `commit` is called. Returns none if all are committed. */
   read(limit: number, byteLimit: number): Promise<Chunk>;
-  /** Marks a chunk as delivered. After a crash, the messages committed in the last 200 ms are read again. */
+  /** Marks a chunk as delivered. After a crash, the messages committed in the last 200 ms are reread. */
   commit(chunk: Chunk): Promise<void>;
   close(): Promise<void>;
 }

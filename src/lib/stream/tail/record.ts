@@ -70,7 +70,7 @@ interface ReplayOptions extends StreamOptions {
   /** Expressions: a condition for the messages to publish, and the topic of each. */
   where?: string;
   topic?: string;
-  /** Whether to keep the recorded times, if the destination accepts them (Kafka). Otherwise messages get the current time. */
+  /** Whether to keep the recorded times, if the destination accepts them (Kafka). Otherwise, messages get the current time. */
   keepTime?: boolean;
   onProgress?: (written: { messages: number; bytes: number }) => void;
 }
