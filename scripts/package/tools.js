@@ -8,7 +8,10 @@ export function must(program, args, options = {}) {
     throw new Error(`${program} ${args.join(' ')}: ${error?.message ?? `exit code ${status}`}`);
 }
 
-/** Timestamp of every file of a package, s since 1970, by default the commit's: the same sources give the same bytes. */
+/**
+ * Timestamp of every file of a package, s since 1970, by default the commit's, so that the same sources yield the same
+ * bytes.
+ */
 export function epoch() {
   if (process.env.SOURCE_DATE_EPOCH) return process.env.SOURCE_DATE_EPOCH;
   const options = { cwd: import.meta.dirname, encoding: 'utf8' };

@@ -118,7 +118,7 @@ describe('the feed', () => {
   });
 });
 
-/** A journal that starts with `count` entries, to which more can be added. */
+/** A journal that starts with `count` entries and can be extended. */
 function fakeJournal(count: number): JournalReader & { add(): void } {
   const all: PlacedEntry[] = [];
   let wake = () => {};

@@ -164,7 +164,7 @@ describe('aiot dashboard', () => {
       expect(up.dashboard).toMatch(/\/#\/login\/[\w-]{43}$/);
       const text = (await runCli(['dashboard'])).stdout;
       expect(text).toContain('works once, for 15 minutes');
-      // Without a display there is no browser. With one, the browser's command line contains no login link.
+      // Without a display, there is no browser. With one, the browser's command line contains no login link.
       const [display, wayland, path] = [process.env.DISPLAY, process.env.WAYLAND_DISPLAY, process.env.PATH];
       try {
         delete process.env.DISPLAY;

@@ -79,7 +79,7 @@ export default class ModelEvaluate extends AiotCommand {
     await junit(gateCases(result.gates));
     await this.showReport(report, flags);
     const refusal = gateError(result.gates);
-    // In output for people, the failed gate is an error after the metrics. In JSON it is part of the result.
+    // In output for people, the failed gate is an error after the metrics. In JSON, it is part of the result.
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) this.exitsWith(6);
     const at = again(input, 'project', 'data');

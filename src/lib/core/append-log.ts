@@ -31,7 +31,7 @@ export class AppendLog {
   ) {}
 
   /**
-   * Appends a block. On failure the file is restored to its previous end, so that nothing of a rejected block remains.
+   * Appends a block. On failure, the file is restored to its previous end, so that nothing of a rejected block remains.
    * @param durable whether to resolve only once this block and everything before it is on disk
    */
   async append(block: Uint8Array, durable = true): Promise<void> {

@@ -47,7 +47,7 @@ const temporaryIn = (folder: string) => join(folder, `.${randomBytes(6).toString
 const mostLinks = 40;
 
 /**
- * The file to write for a path. For a link it is the target, whether that exists or not, so that the link remains a link.
+ * The file to write for a path. For a link, it is the target, whether that exists or not, so that the link remains a link.
  * @throws AIOT_USAGE (no name), AIOT_FILE_NOT_WRITABLE (the path is a folder, a device or a pipe)
  */
 async function targetOf(path: string): Promise<string> {

@@ -12,7 +12,7 @@ const windowLength = z.int().min(1).max(1_000_000);
 /** The name of a class or a recorded label; it is printed and used in file names. */
 const word = z.string().regex(/^[^\p{Cc}]{1,64}$/u, 'expected 1 to 64 characters without control characters');
 
-/** A recorded label. In tables it is often a number, which YAML also parses as a number. */
+/** A recorded label. In tables, it is often a number, which YAML also parses as a number. */
 const label = z.union([word, z.number().transform(String)]);
 
 const field = z.strictObject({

@@ -345,7 +345,7 @@ export const valuesSchema = z.strictObject({
   namespace: label.optional(),
   /** Names and addresses of the installation. The first one is used in URLs. */
   hosts: z.array(host).min(1).optional(),
-  /** The image that is built from Dockerfile. By default it is in a private registry. */
+  /** The image that is built from Dockerfile. By default, it is in a private registry. */
   image: image.optional(),
   pullSecret: label.optional(),
   images,

@@ -48,7 +48,7 @@ export interface SimulateOptions {
 }
 
 /**
- * Runs a virtual device until its recording ends, its time is up, or the signal is aborted. In every case it goes offline cleanly.
+ * Runs a virtual device until its recording ends, its time is up, or the signal is aborted. In every case, it goes offline cleanly.
  * @throws AIOT_DEVICE_BUSY, AIOT_INTERRUPTED if the signal cut a recording short; invalid input before the device goes online
  */
 export async function simulateDevice(options: SimulateOptions): Promise<void> {

@@ -46,7 +46,7 @@ async function latestVersion(timeoutMs: number, signal: AbortSignal | undefined)
     graceMs: 500,
     // Without a network npm would retry three times, for more than a minute.
     env: { ...process.env, npm_config_fetch_retries: '0' },
-    // On Windows the program is npm.cmd.
+    // On Windows, the program is npm.cmd.
     shell: process.platform === 'win32',
   }).catch((cause: Error) => {
     signal?.throwIfAborted();

@@ -284,7 +284,7 @@ function isGuide({ compat }: PlatformOptions): boolean {
   return compat?.includes('architects-guide') ?? false;
 }
 
-/** Destination for events. With the guide's services there is none, because `events` is the URL of their Kafka. */
+/** Destination for events. With the guide's services, there is none, because `events` is the URL of their Kafka. */
 function relayOf(options: PlatformOptions): string | undefined {
   return isGuide(options) ? undefined : options.engines?.events;
 }

@@ -120,8 +120,8 @@ const latest = z.string().nullable().optional();
 export type Latest = z.output<typeof latest>;
 
 /**
- * POST /devices/{name}/certificate, by an operator or the device itself. With `now`, the previous certificate becomes invalid at once;
- * otherwise at the first use of the new one.
+ * POST /devices/{name}/certificate, by an operator or the device itself. With `now`, the previous certificate becomes invalid immediately;
+ * otherwise, when the new one is first used.
  */
 export const certificateRequestSchema = z.strictObject({ csr, now: z.boolean().default(false), latest });
 
@@ -255,7 +255,7 @@ export const devices = {
     list: 'devices',
     errors: ['AIOT_SELECTOR_INVALID', 'AIOT_NOT_FOUND'],
   }),
-  /** Changes devices one by one, at most `mostChanges`. With `dryRun` nothing is changed. */
+  /** Changes devices one by one, at most `mostChanges`. With `dryRun`, nothing is changed. */
   change: endpoint('POST /devices/actions', {
     summary: 'Change many devices, or preview the change with dryRun',
     body: deviceChangeRequestSchema,

@@ -82,7 +82,7 @@ function wrong(expected: string, got: string): AiotError {
   return new AiotError('AIOT_USAGE', `expected ${expected}; got ${got}`);
 }
 
-// Used instead of `dependsOn`, with which the usage line would show the other flag as if it required this one.
+// Used instead of `dependsOn`, because the usage line would then show the other flag as if it required this one.
 const needs = (flag: string) => [{ type: 'all' as const, flags: [flag] }];
 
 /** Flags of one virtual device: its sensor's signal, its behavior, and its type. */

@@ -13,8 +13,8 @@ export interface RowsOptions {
 }
 
 /**
- * Shows the progress of boards being written: a single board as a list of stages, several as one line each. On a terminal the lines are
- * redrawn in place; elsewhere each new stage is a new line. Returns the function that updates the rows.
+ * Shows the progress of boards being written: a single board as a list of stages, several as one line each. On a terminal, the lines
+ * are redrawn in place; elsewhere each new stage is a new line. Returns the function that updates the rows.
  */
 export function boardRows(progress: Progress, options: RowsOptions): (row: BoardRow) => void {
   const { quiet, tty, event } = options;

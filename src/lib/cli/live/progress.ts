@@ -43,8 +43,8 @@ const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '
 const eraseLine = '\r\u001b[2K';
 
 /**
- * Shows progress. On a terminal it draws a spinner or, with a total, a bar. Elsewhere it prints a line for each new text and each tenth of
- * a total.
+ * Shows progress. On a terminal, it draws a spinner or, with a total, a bar. Elsewhere, it prints a line for each new text and each
+ * tenth of a total.
  */
 export function createProgress(options: ProgressOptions): Progress {
   if (options.quiet) return { update: () => {}, clear: () => {}, end: () => {} };

@@ -29,7 +29,7 @@ interface LoopView {
   series: readonly Series[];
   classes: readonly string[];
   answer: Answer | null;
-  /** Time at which the current smoothed class began, ms since 1970. */
+  /** Time when the current smoothed class began, ms since 1970. */
   since: number | null;
   /** Histogram of latencies, with bins of equal width on a logarithmic scale over `spreadMs`. */
   spread: readonly number[];

@@ -79,7 +79,7 @@ export function drawsOver(stream: { isTTY?: boolean }): boolean {
 }
 
 /**
- * Line width of results: COLUMNS, or the terminal's width. Without either it is unlimited, so that programs and files get complete lines.
+ * Line width of results: COLUMNS, or the terminal's width. Without either, it is unlimited, so that programs and files get complete lines.
  */
 export function lineWidth(stream: Pick<NodeJS.WriteStream, 'isTTY' | 'columns'> = process.stdout): number {
   const told = Number(process.env.COLUMNS);

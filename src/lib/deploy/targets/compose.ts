@@ -137,7 +137,7 @@ const answers = (port: number) =>
 const listens = (port: number) =>
   `require('node:net').connect(${port},'127.0.0.1',function(){this.destroy()}).${failed}`;
 
-/** Values for Kafka. With the guide it is Kafka 3, because Kafka 4 rejects the protocol version of the guide's oldest clients. */
+/** Values for Kafka. With the guide, it is Kafka 3, because Kafka 4 rejects the protocol version of the guide's oldest clients. */
 function kafkaScope(values: Values) {
   const { kafka, platform, images, host } = values;
   if (!kafka) return false;

@@ -89,7 +89,7 @@ export function parseLatency(text: string): readonly [number, number] {
   throw new AiotError('AIOT_USAGE', `--latency: expected the lower bound first, got "${text}"`);
 }
 
-/** Parses a clock factor such as `x60`, with which a minute of the fleet's time takes a second. @throws AIOT_USAGE */
+/** Parses a clock factor such as `x60`, which makes a minute of the fleet's time take a second. @throws AIOT_USAGE */
 export function parseClock(text: string): number {
   const factor = Number(/^x?(\d+(?:\.\d+)?)$/.exec(text.trim())?.[1] ?? Number.NaN);
   if (factor >= 0.001 && factor <= 100_000) return factor;

@@ -12,7 +12,7 @@ export const commandSchema = z.looseObject({
   id: z.string().min(1).max(64),
   command: z.string().min(1).max(64),
   args: z.record(z.string(), z.unknown()).optional(),
-  /** After this time the device ignores the command. */
+  /** After this time, the device ignores the command. */
   expires: time.optional(),
 });
 export type Command = z.output<typeof commandSchema>;

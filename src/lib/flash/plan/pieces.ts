@@ -197,7 +197,7 @@ export function offsetOf(text: string): number | null {
 }
 
 /**
- * Splits `app.bin@0x10000`, `app.bin@ota_0`, `fonts@2.bin@64K` into file and place. Without an `@` the place is null, because HEX and UF2
+ * Splits `app.bin@0x10000`, `app.bin@ota_0`, `fonts@2.bin@64K` into file and place. Without an `@`, the place is null, because HEX and UF2
  * files contain their addresses.
  * @throws AIOT_USAGE
  */

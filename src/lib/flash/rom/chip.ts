@@ -128,7 +128,7 @@ export class SimulatedChip {
   }
 
   /**
-   * Adds a listener for bytes from the chip, and returns the function that removes it. Without a listener the bytes are lost, as on a
+   * Adds a listener for bytes from the chip, and returns the function that removes it. Without a listener, the bytes are lost, as on a
    * real line.
    */
   onOutput(listener: (bytes: Uint8Array) => void): () => void {

@@ -43,7 +43,7 @@ interface ProductionRecord {
 }
 
 /**
- * Opens a record, `.csv` or `.json`, to which boards are added. The whole file is rewritten for each board, so that a crash loses no
+ * Opens a record, `.csv` or `.json`, that boards are added to. The whole file is rewritten for each board, so that a crash loses no
  * reported board.
  * @throws AIOT_USAGE (another extension), AIOT_FILE_MALFORMED, AIOT_FILE_NOT_WRITABLE: before any board is accessed
  */

@@ -178,7 +178,7 @@ export interface RolloutStore {
   list(page: { after?: string | undefined; limit: number }): Promise<RolloutHead[]>;
   /** Devices sorted by name, at most `limit` after `after`. */
   devices(id: string, query: RolloutDevicesQuery): Promise<RolloutDevice[]>;
-  /** Unfinished rollouts. @param known rollouts that were read before; only their changes are read */
+  /** Unfinished rollouts. @param known rollouts that were read before; only changes to them are read */
   running(known: ReadonlyMap<string, RolloutState>): Promise<RolloutState[]>;
 }
 

@@ -379,7 +379,7 @@ function isQuoted(bytes: Uint8Array, from: number): boolean {
   return bytes[from] === 34;
 }
 
-/** Text of a quoted cell, in which each quote is doubled. */
+/** Text of a quoted cell, where each quote is doubled. */
 function unquoted(bytes: Uint8Array, from: number, to: number): string {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('utf8');
   return text.length > 1 && text.startsWith('"') && text.endsWith('"')

@@ -30,7 +30,7 @@ import { readAppDescription, readEspImage } from './read.js';
 export interface ElfImageOptions {
   chip: ChipName;
   /**
-   * Flash mode, size and speed. The default, with which every board boots, is qio, 1MB and half the chip's fastest speed; `aiot flash`
+   * Flash mode, size and speed. The default, which every board boots with, is qio, 1MB and half the chip's fastest speed; `aiot flash`
    * sets the board's own.
    */
   mode?: FlashMode;

@@ -367,7 +367,7 @@ export class Connection {
     return isMatched ? reasonCode.success : reasonCode.noMatchingSubscribers;
   }
 
-  /** Converts a PUBLISH of MQTT 5, in which the properties precede the payload. */
+  /** Converts an MQTT 5 PUBLISH, where the properties precede the payload. */
   private messageOf({ topic, payload, qos, retain, dup }: Published): BrokerMessage {
     if (dup && qos === 0) throw new ProtocolError('a duplicate of QoS 0');
     const read = readProperties(payload, 0, payload.length, 'publish');
@@ -497,7 +497,7 @@ export class Connection {
       complete();
       return;
     }
-    // From now on the client may reuse the id for another message, so its release must be on disk.
+    // From now on, the client may reuse the id for another message, so its release must be on disk.
     core.sessionLog().commit({ k: 'release', s: session.key, id }, (error) => {
       if (error) this.fail(error);
       else complete();

@@ -179,7 +179,10 @@ const behindMessages = 1000;
 
 const caughtUpMessages = 500;
 
-/** How long publishers wait for a subscriber that reads too slowly, ms. After that they do not wait for it again until it has caught up once. */
+/**
+ * How long publishers wait for a subscriber that reads too slowly, ms. After that, they do not wait for it again until it has caught up
+ * once.
+ */
 const longestWaitMs = 2000;
 
 export function isBehind(session: Session): boolean {

@@ -128,7 +128,7 @@ export function readProperties(
   return { values, forwarded: joined(bytes, start, end, parts), end };
 }
 
-/** Joins the forwarded properties. In most messages they are contiguous, and a view suffices. */
+/** Joins the forwarded properties. In most messages, they are contiguous, and a view suffices. */
 function joined(bytes: Buffer, start: number, end: number, parts: Buffer[]): Buffer | undefined {
   if (parts.length === 0) return undefined;
   const length = parts.reduce((sum, part) => sum + part.length, 0);

@@ -105,7 +105,7 @@ export class Inbox {
   }
 }
 
-/** Permanent errors, for which resending the message would not help. */
+/** Permanent errors that resending the message would not resolve. */
 const unstorable = new Set<string>(['AIOT_MESSAGE_MALFORMED', 'AIOT_NOT_FOUND']);
 
 interface StoringParts {

@@ -65,7 +65,7 @@ export class Fleet {
   }
 
   /**
-   * Changes each device separately, in name order; if one change is rejected, the others still take effect. With `dryRun` nothing is
+   * Changes each device separately, in name order; if one change is rejected, the others still take effect. With `dryRun`, nothing is
    * changed. `check` receives the revision about to be changed, while no other change can run.
    */
   async change(names: readonly string[], change: DeviceChange, dryRun: boolean, who: string, check?: Check) {

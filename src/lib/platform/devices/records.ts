@@ -261,7 +261,7 @@ export async function writeDevices(store: Store, changes: readonly DeviceUpdate[
   }
 }
 
-/** A change in the table's format, in which objects are JSON. */
+/** A change in the table's format, where objects are JSON. */
 function columnsOf({ reported, tags, groups, ...columns }: Partial<DeviceRecord>) {
   return {
     ...columns,

@@ -9,7 +9,10 @@ import type { Store } from '../store/database.js';
 import { type Changes, noChanges } from '../store/engine.js';
 import type { Schema } from '../store/schema.js';
 
-/** A change of the platform's state. Its type and the format of its data are defined in `eventTypes`, from which docs and filters are generated. */
+/**
+ * A change of the platform's state. Its type and the format of its data are defined in `eventTypes`, which docs and filters are generated
+ * from.
+ */
 export interface NewEvent {
   type: EventType;
   /** Subject of the change, such as `har@3` or the name of a device. */

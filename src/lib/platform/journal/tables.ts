@@ -536,7 +536,7 @@ export class TableTelemetry implements Telemetry {
   }
 }
 
-/** Columns of a recording. In a damaged row they may have any value. */
+/** Columns of a recording. In a damaged row, they may have any value. */
 const takeColumns = ['id', 'channel', 'stream', 'device', 'recording', 'counts'];
 
 export const time = 'CAST("t" AS DOUBLE PRECISION) AS "t"';

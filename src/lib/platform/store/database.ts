@@ -46,7 +46,7 @@ export async function openStore(path: string): Promise<Store> {
 }
 
 /**
- * Opens (or creates) the state: SQLite in WAL mode, in which each commit is synced to disk before it returns. libsql implements
+ * Opens (or creates) the state: SQLite in WAL mode, where each commit is synced to disk before it returns. libsql implements
  * better-sqlite3's API, so kysely's own dialect works with it. libsql is synchronous, and a commit blocks for one fsync. An existing
  * database is checked at once. If it is larger than `atOnce` bytes and needs no migration, it is checked in the background, and writes are
  * rejected until then.

@@ -233,7 +233,7 @@ export interface Schema {
   certificates: { serial: string; fingerprint: string; device: string; expires: number };
   /** Unreferenced blobs to delete, so that an interrupted removal is completed at the next start. */
   doomedBlobs: { digest: string };
-  /** Uploaded blobs that nothing refers to yet. Until their lease expires they are not orphans. */
+  /** Uploaded blobs that nothing refers to yet. Until their lease expires, they are not orphans. */
   blobLeases: { digest: string; until: number };
   /** The current label of each whole recording. */
   labels: { stream: string; device: string; recording: string; label: string; given: number };

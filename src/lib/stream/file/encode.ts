@@ -23,7 +23,7 @@ export interface Encoder {
 
 const nothing = { head: () => '', resume: () => {} };
 
-/** Writes message lines, from which each message can be restored exactly. */
+/** Writes message lines that each message can be restored from exactly. */
 export function ndjsonEncoder(where: string): Encoder {
   const lineOf = (message: OutgoingMessage) =>
     `${JSON.stringify(toLine({ time: Date.now(), source: where, ...message }, { exact: true }))}\n`;

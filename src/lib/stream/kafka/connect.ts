@@ -106,8 +106,8 @@ export async function patiently<T>(
 }
 
 /**
- * A kafkajs with two faults fixed. After every response it sets a timer with a negative delay, for which Node 24 prints a warning (kafkajs
- * issue 1751). It also measures the age of requests by the time of day.
+ * A kafkajs with two faults fixed. After every response, it sets a timer with a negative delay, which makes Node 24 print a warning
+ * (kafkajs issue 1751). It also measures the age of requests by the time of day.
  */
 async function importKafka() {
   const kafka = (await import('kafkajs')).default;

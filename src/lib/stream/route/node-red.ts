@@ -232,7 +232,7 @@ const qosOf = (node: FlowNode) => {
   return /^[012]$/.test(qos) ? `?qos=${qos}` : '';
 };
 
-/** Escapes a topic for a URL, in which `?` would begin the settings, and `%` an escape. */
+/** Escapes a topic for a URL, where `?` would begin the settings, and `%` an escape. */
 const escaped = (topic: string) => topic.replaceAll('%', '%25').replaceAll('?', '%3F');
 
 function mqttBroker(flow: Flow, node: FlowNode): string | undefined {

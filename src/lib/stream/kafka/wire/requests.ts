@@ -115,7 +115,9 @@ export interface ProducedPart {
   baseOffset: number;
 }
 
-/** Produce (key 0), version 7: the first to accept zstd (Kafka 2.1), and still supported by Kafka 4. With acks 0 there is no response. */
+/**
+ * Produce (key 0), version 7: the first to accept zstd (Kafka 2.1), and still supported by Kafka 4. With acks 0, there is no response.
+ */
 export function produceRequest(
   parts: readonly ProducePart[],
   acks: -1 | 0 | 1,
