@@ -20,7 +20,7 @@ const usage = `npm run chaos -- [--rounds N | --for TIME] [--seed N] [--only SCE
   --only A,B        only these scenarios
   --round-seed N    one round of the scenario in --only, with the seed that a violation names
   --sabotage        violate an invariant in each round, to test that the harness detects it
-  --list            list the scenarios and their faults
+  --list            list the scenarios
 
 Progress on stderr; the last line on stdout is {rounds, violations}. Exit code 1: an invariant was violated.`;
 
