@@ -97,8 +97,8 @@ async function rolloutWorld(round: Round): Promise<World> {
 }
 
 /**
- * Reports a rollout that continued after its first wave failed, and devices that were offered the release
- * nevertheless.
+ * Reports a rollout that continued after its first wave failed, and devices that were nevertheless offered
+ * the release.
  */
 async function isHalted(own: ChaosPlatform, one: Started, report: Round['report']): Promise<void> {
   const { state, waves } = await settled(own, one, report);

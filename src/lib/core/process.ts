@@ -271,7 +271,7 @@ const quietGrowth = 50;
 
 /**
  * Fits V8's heap to the traffic of a process that runs for months. Objects that belong to connections live for days; a small heap that is
- * collected often contains little garbage beside them. Objects that belong to messages live for milliseconds; with a large young
+ * collected often contains little garbage in addition to them. Objects that belong to messages live for milliseconds; with a large young
  * generation, most of them die there instead of being copied. After the start, and when the traffic has ended, the remaining garbage is
  * collected, because an idle heap would otherwise never shrink.
  * @param received number of messages received so far

@@ -49,7 +49,7 @@ export async function releaseOf(
 }
 
 /**
- * The release for rolling back a rollout. Its sequence is higher than that of the rolled-out release, so that devices accept it afterwards.
+ * The release for rolling back a rollout. Its sequence is higher than that of the rolled-out release, so that devices accept it afterward.
  */
 export async function wayBack(
   options: ReleaseOptions,

@@ -7,7 +7,7 @@ import { barOf, type Progress, type ProgressState, stateOf } from './progress.js
 export interface Step {
   title: string;
   /**
-   * Executes the step. Each call of `report` replaces the metrics that are shown beside the title. At the end, the returned text or else
+   * Executes the step. Each call of `report` replaces the metrics that are shown next to the title. At the end, the returned text or else
    * the last report remains there. The step must respect the signal and clean up what it started.
    */
   run(report: (figures: string) => void, signal: AbortSignal): Promise<string | undefined>;
@@ -40,7 +40,7 @@ export async function runSteps(title: string, steps: readonly Step[], options: S
   }
 }
 
-/** Runs a step and returns the text that remains beside its title. */
+/** Runs a step, and returns the text that remains next to its title. */
 async function runOne(step: Step, report: (figures: string) => void, signal: AbortSignal): Promise<string> {
   signal.throwIfAborted();
   let last = '';

@@ -209,7 +209,7 @@ function birthChipOf(info: ChipInfo): BirthChip {
   };
 }
 
-/** Rejects boards that would not boot afterwards, or whose certificate would be unusable. @throws AIOT_CHIP_LOCKED, AIOT_FLASH_REFUSED */
+/** Rejects boards that would not boot afterward, or whose certificate would be unusable. @throws AIOT_CHIP_LOCKED, AIOT_FLASH_REFUSED */
 function requireOpen({ security }: ChipInfo): void {
   if (security.secureDownload) {
     throw new AiotError(

@@ -61,7 +61,7 @@ export interface UpdateMachine {
   /** Number of the job. Events of an earlier job are ignored. */
   attempt: number;
   job: UpdateJob | null;
-  /** A desired release that arrived during a trial; it is handled afterwards. */
+  /** A desired release that arrived during a trial; it is handled afterward. */
   pending: Desired | null;
   /** The rollout that the phase belongs to. */
   rollout: string | null;

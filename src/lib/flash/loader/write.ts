@@ -266,7 +266,7 @@ function pieces(data: Uint8Array, bytes: number): Uint8Array[] {
 const cache = new WeakMap<Uint8Array, Promise<Uint8Array>>();
 
 /**
- * zlib stream at the highest level. It is cached for data that is written to several boards, so `data` must not be changed afterwards.
+ * zlib stream at the highest level. It is cached for data that is written to several boards, so `data` must not be changed afterward.
  */
 function deflated(data: Uint8Array): Promise<Uint8Array> {
   const known = cache.get(data);

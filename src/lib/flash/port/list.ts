@@ -284,7 +284,7 @@ export async function linuxPorts(root = '/'): Promise<ListedPort[]> {
 }
 
 /**
- * The USB device behind a tty, from sysfs: follows the tty's device upwards to the interface and to the USB device. Null if it is not a
+ * The USB device behind a tty, from sysfs: follows the tty's device upward to the interface and to the USB device. Null if it is not a
  * USB device. Numbers are hexadecimal text. Source: kernel, Documentation/ABI/testing/sysfs-bus-usb.
  */
 async function usbOf(device: string) {

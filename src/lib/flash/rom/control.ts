@@ -15,8 +15,8 @@ const usage =
   'state | reset | boot download|uart|run | lines dtr=0|1 rts=0|1 | fault KIND [rate=R] [after=N] [times=N] [op=N] | clear [KIND] | plug';
 
 /**
- * Executes one line of the control channel, which is for signals that a pty cannot carry: straps, DTR and RTS, faults. Returns the text
- * of the answer.
+ * Executes one line of the control channel, which is for signals that a pty cannot carry: straps, DTR and RTS, faults. Returns the
+ * answer as text.
  * @throws AIOT_USAGE for an unknown line
  */
 export function controlChip(chip: SimulatedChip, line: string): string {

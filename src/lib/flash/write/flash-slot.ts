@@ -355,7 +355,7 @@ async function writeModel(loader: Loader, job: ModelJob, options: SlotOptions): 
   const { manifest, overridden } = await requireModelAccepted(job.image, nvs, job.force);
   const now = nvsValue(nvs, 'u8', choice.namespace, choice.key) ?? 0;
   const target = now === 0 ? 1 : 0;
-  // The slot is written first. If the command is interrupted afterwards, it can be repeated, because the release still counts as new.
+  // The slot is written first. If the command is interrupted afterward, it can be repeated, because the release is still considered new.
   const pages = changedPages(nvs, [
     { type: 'u8', ...choice, value: BigInt(target) },
     ...committedNumbers(nvs, manifest),

@@ -27,7 +27,7 @@ interface Answer {
 
 /**
  * Responses to requests with an Idempotency-Key. Completion is recorded in the transaction of the change itself (through its event); the
- * response is stored afterwards. If the process dies between the two, the change is therefore not repeated. A response may contain a
+ * response is stored afterward. If the process dies between the two, the change is therefore not repeated. A response may contain a
  * secret, so it is sealed with the requester's token.
  */
 export class Answers {

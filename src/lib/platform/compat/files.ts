@@ -43,7 +43,7 @@ export class GuideFiles {
     if (replaced) await this.parts.sweep();
   }
 
-  /** Same as `put`, in a caller's transaction. @returns whether it released a blob, which the caller deletes with `sweep` afterwards */
+  /** Same as `put`, in a caller's transaction. @returns whether it released a blob, which the caller deletes with `sweep` afterward */
   async putIn(transaction: Store, file: NewGuideFile): Promise<boolean> {
     const row = { announced: 1, ...file };
     const { folder, name, ...rest } = row;

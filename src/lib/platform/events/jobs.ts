@@ -254,7 +254,7 @@ function newRow(job: Pick<JobRow, 'id' | 'kind' | 'who' | 'created' | 'request'>
 /** Maximum number of jobs that run at once. */
 const most = 2;
 
-/** Interval at which a job's progress is saved and its cancellation is checked, ms. */
+/** How often a job's progress is saved and its cancellation is checked, ms. */
 const saveEveryMs = 500;
 
 /** Interval at which external jobs are checked, ms. */

@@ -292,7 +292,7 @@ export class TableTelemetry implements Telemetry {
     return found;
   }
 
-  /** Removes a recording in one commit. Its messages are deleted afterwards, a few at a time, so that other work is not blocked. */
+  /** Removes a recording in one commit. Its messages are deleted afterward, a few at a time, so that other work is not blocked. */
   async remove(keys: readonly TakeKey[]): Promise<void> {
     for (const key of keys) {
       await this.tables.transaction((sql) => this.writer.remove(sql, key));

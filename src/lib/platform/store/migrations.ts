@@ -105,7 +105,7 @@ const configs = `
 `;
 
 /**
- * Rollouts in waves. `head` is the rollout without its devices. `data` is a device's data besides its state (JSON, with the names of
+ * Rollouts in waves. `head` is the rollout without its devices. `data` is a device's data other than its state (JSON, with the names of
  * fleet/rollout). Rows of the earlier tables are converted to the same form.
  */
 const rolloutWaves = `

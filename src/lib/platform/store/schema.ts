@@ -251,7 +251,7 @@ export interface Schema {
   };
   damages: DamageRow;
   logFiles: LogFileRow;
-  /** Retention of telemetry; null = no limit. `labelled`: 1 = labeled recordings are removed, too. */
+  /** Retention of telemetry; null = no limit. `labelled`: 1 = labeled recordings are removed too. */
   retention: { stream: string; days: number | null; bytes: number | null; labelled: number };
 }
 

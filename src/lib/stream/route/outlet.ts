@@ -431,7 +431,7 @@ export interface Seen {
 interface Entry {
   /** Time at which the key was claimed, ms since 1970. */
   time: number;
-  /** Later flights with the same key, until the first one has arrived; undefined afterwards. */
+  /** Later flights with the same key, until the first one has arrived; undefined afterward. */
   waiting: Flight[] | undefined;
 }
 

@@ -21,7 +21,7 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
   const { onLine, status, everyMs, ...running } = options;
   const { only = [] } = running;
   const looks = routes.some(({ name, through }) => through && (only.length === 0 || only.includes(name)));
-  // Pictures count towards the heap. With them, collections would be so frequent that they take a third as long as face detection.
+  // Pictures count toward the heap. With them, collections would be so frequent that they take a third as long as face detection.
   if (!looks) keepHeapSmall();
   const shown = status === undefined ? undefined : await showStates(status);
   if (shown?.port !== undefined) onLine(`states at http://127.0.0.1:${shown.port}/, and /metrics`);
