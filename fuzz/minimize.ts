@@ -3,7 +3,7 @@ const patienceMs = 1500;
 
 /**
  * Returns the smallest input found with the same problem. Parts are removed, halves first, while the problem remains; then bytes are
- * replaced by `0`.
+ * replaced with `0`.
  */
 export async function minimized(input: Buffer, still: (less: Buffer) => Promise<boolean>): Promise<Buffer> {
   const end = performance.now() + patienceMs;

@@ -114,7 +114,7 @@ export function fiveFolds({ units }: Material): Fold[] {
 
 /**
  * Splits by window, which is methodologically wrong, to measure how much it overestimates the accuracy. The recipe's windows are
- * divided into folds at random, so each held-out window has neighbors in the training set that share most of its samples.
+ * divided into folds randomly, so each held-out window has neighbors in the training set that share most of its samples.
  * @returns indices of the windows that a device predicts, in time order within a recording, and the predictions
  */
 async function splitByWindow(

@@ -8,7 +8,7 @@ import { platform } from './platform.js';
 import { postgres } from './postgres.js';
 import { rollout } from './rollout.js';
 
-/** All scenarios, in the order in which they are listed. */
+/** All scenarios, in the order of listing. */
 export const scenarios: readonly Scenario[] = [
   ...[platform, postgres, rollout, delivery, device],
   ...[bridgeToNats, bridgeToKafka, loop, pipeline],

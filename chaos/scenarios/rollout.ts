@@ -7,10 +7,10 @@ import { giveUp, insist, rollOut, rollOutToAll, type Started, settled } from '..
 import type { Round, Scenario, World } from '../types.js';
 
 const devices = 6;
-/** Maximum number of devices that may try a release on which every device fails. */
+/** Maximum number of devices that may try a release that fails on every device. */
 const firstWave = 2;
 
-/** A fleet that accepts every release, and one in which every device fails. */
+/** A fleet that accepts every release, and one where every device fails. */
 export const rollout: Scenario = {
   name: 'rollout',
   about: 'rollouts to a simulated fleet that accepts them, and to one on which they fail',

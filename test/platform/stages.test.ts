@@ -111,7 +111,7 @@ describe('a version', () => {
     const store = await openStore(join(own.folder, 'data', 'state.db'));
     for (const digest of [kept.digest, lost])
       await store.insertInto('doomedBlobs').values({ digest }).execute();
-    // The version for which the blob was stored was pushed and then removed.
+    // The version that the blob was stored for was pushed and then removed.
     await store.deleteFrom('blobLeases').execute();
     await store.destroy();
     await own.restart();

@@ -96,7 +96,7 @@ export function updateAttacks({ operator, bytesOf, mirror }: Battlefield): Recor
   const evil = () => bytesOf(66);
   const next = (bytes: Uint8Array, key: string, changes: Partial<UnsignedManifest> = {}) =>
     forged(bytes, key, { sequence: 6, ...changes });
-  /** A valid release for which different content is served. */
+  /** A valid release whose content is replaced when served. */
   const served = (change: (made: Forged) => Record<string, Answer>, changes?: Partial<UnsignedManifest>) => {
     const made = next(bytesOf(1), operator(), changes);
     return { desired: made.desired, serve: { ...made.serve, ...change(made) } };

@@ -128,8 +128,8 @@ export abstract class AiotCommand extends Command {
   }
 
   /**
-   * Like `progress`, but for work in stages. Under --json each new stage is a line of JSON on stderr: `stage`, and `done` of `total` if the
-   * stage is counted. With `list`, each stage remains as a line of a list of steps.
+   * Like `progress`, but for work in stages. Under --json, each new stage is a line of JSON on stderr: `stage`, and `done` of `total` if
+   * the stage is counted. With `list`, each stage remains as a line of a list of steps.
    */
   protected stages({ list = false } = {}): (stage: ProgressState) => void {
     if (!this.jsonEnabled()) return (list ? this.steps() : this.progress()).update;

@@ -54,7 +54,7 @@ export async function writeUnit(file: string, unit: string, system: boolean): Pr
   }
 }
 
-/** The folder into which npm installs a package with all its dependencies, which a service must be able to read. */
+/** The folder that npm installs a package into with all its dependencies, and that a service must be able to read. */
 export function packagesOf(root: string): string {
   return basename(dirname(root)) === 'node_modules' ? dirname(root) : root;
 }

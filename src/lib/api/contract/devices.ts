@@ -315,7 +315,7 @@ export const enrolment = {
     location: ({ device }) => ['devices', device.name],
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_CSR_INVALID'],
   }),
-  /** Issues a new certificate. The previous one becomes invalid at the first use of the new one, or at once with `now`. */
+  /** Issues a new certificate. The previous one becomes invalid at the first use of the new one, or immediately with `now`. */
   rotate: endpoint('POST /devices/:name/certificate', {
     summary: 'Sign the next certificate of a device',
     access: 'devices',
@@ -332,7 +332,7 @@ export const enrolment = {
     takes: ['fingerprint'],
     result: deviceSchema,
   }),
-  /** Gives the name to another board. The previous board's certificate becomes invalid at once. */
+  /** Gives the name to another board. The previous board's certificate becomes invalid immediately. */
   replace: endpoint('POST /devices/:name/replace', {
     summary: 'Replace a board with another one',
     body: replaceRequestSchema,

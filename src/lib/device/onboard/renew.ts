@@ -28,7 +28,7 @@ interface RenewRequest {
   client: RegistryClient;
   name: string;
   kind: 'rotate' | 'replace';
-  /** For a rotation: whether the current certificate is revoked at once instead of at the first use of the new one. */
+  /** For a rotation: whether the current certificate is revoked immediately instead of at the first use of the new one. */
   now: boolean;
   chip: ChipName | undefined;
   out: string | undefined;

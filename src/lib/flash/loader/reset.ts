@@ -45,7 +45,7 @@ export function downloadResets(line: SerialLine, usb: boolean): Step[][] {
   if (usb || isUsbJtag(line)) return [usbReset];
   const short = classicReset(false, 50);
   const long = classicReset(false, 550);
-  // Windows sets the lines one after the other anyway. Espressif's RFC 2217 server recognizes this reset by its first steps.
+  // Windows sets the lines one after another anyway. Espressif's RFC 2217 server recognizes this reset by its first steps.
   if (process.platform === 'win32' || line.kind === 'rfc2217') return [short, long];
   return [classicReset(true, 50), classicReset(true, 550), short, long];
 }

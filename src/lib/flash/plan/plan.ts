@@ -321,7 +321,7 @@ function contentWarnings(region: Region, board: Board, known: KnownTable | null)
   return told;
 }
 
-/** Warns about an app at an offset from which it cannot be started. */
+/** Warns about an app at an offset that it cannot be started from. */
 function appWarnings({ name, offset }: Region, known: KnownTable | null): string[] {
   const told: string[] = [];
   const meant = forgottenHex(offset);

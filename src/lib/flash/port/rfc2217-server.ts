@@ -70,7 +70,7 @@ export interface ServedLine {
 
 /**
  * Shares a serial line over TCP, by RFC 2217 or raw, with one client at a time; a second client is sent a message and disconnected. The
- * line is opened at once, so that errors are reported immediately. It stays open between clients, because opening a port can reset a
+ * line is opened right away, so that errors are reported immediately. It stays open between clients, because opening a port can reset a
  * board. After a loss, the next client reopens it. Clients have full control of the board, because this protocol has no password.
  * @throws the errors of `open`, AIOT_PORT_IN_USE
  */

@@ -75,7 +75,7 @@ const otaSlots = 0x10;
 
 /**
  * The default program in flash. It simulates the second-stage bootloader, which finds an app by the partition table and otadata, and
- * prints the bootloader's output and the app's name and version. Without a partition table the image counts as a standalone program.
+ * prints the bootloader's output and the app's name and version. Without a partition table, the image counts as a standalone program.
  * Source of the output: ESP-IDF, bootloader_utility.c and app_init.c.
  */
 export const secondStage: ChipProgram = async (board) => {

@@ -107,7 +107,7 @@ function stop(draft: Draft, index: number, code: string, message: string): void 
   }
 }
 
-/** Recalls the desired release from all unfinished devices. Devices that have not started enter the state `to` at once. */
+/** Recalls the desired release from all unfinished devices. Devices that have not started enter the state `to` immediately. */
 export function recall(draft: Draft, to: 'pending' | 'withdrawn'): void {
   for (const device of draft.devicesUpTo(draft.head.waves.length - 1)) recallOne(draft, device, to);
 }

@@ -276,8 +276,8 @@ function padding(length: number): Piece {
 }
 
 /**
- * Size of the filler segment with which the next segment starts at the offset that its page requires; null if no filler is needed. It
- * may be a page longer than necessary, because esptool computes it this way, and images must be identical.
+ * Size of the filler segment that moves the next segment to the offset that its page requires; null if no filler is needed. It may be a
+ * page longer than necessary, because esptool computes it this way, and images must be identical.
  */
 function gapBefore(length: number, segment: Piece, page: number): number | null {
   const missing = page - (length % page) + (segment.address % page) - segmentHeaderBytes;

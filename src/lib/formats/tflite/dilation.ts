@@ -116,7 +116,7 @@ function folding(
   };
 }
 
-/** The padding of a dilated convolution to which the paddings and crops are equivalent; undefined if it is neither of the two. */
+/** The padding of a dilated convolution that the paddings and crops are equivalent to; undefined if it is neither of the two. */
 function paddingOf(
   sizes: readonly number[],
   block: readonly number[],

@@ -281,7 +281,7 @@ export function hasState({ tensors }: Graph): boolean {
   return tensors.some(({ variable }) => variable !== undefined);
 }
 
-/** Real zeros in a tensor's type. As in TFLite Micro, these are the initial values of a variable for which the file has none. */
+/** Real zeros in a tensor's type. As in TFLite Micro, these are the initial values of a variable without initial values in the file. */
 export function zeros({ type, shape, quantization }: Tensor): TensorData {
   const data = typedData(type, new Uint8Array(elementCount(shape) * elementBytes(type)));
   return type === 'int8' ? data.fill((quantization?.zeroPoint[0] ?? 0) as never) : data;

@@ -125,7 +125,7 @@ export function optionalType(slot: number, name: string): OptionField {
   };
 }
 
-/** A byte or i32 for which only 0 is supported. */
+/** A byte or i32 that must be 0. */
 export function zero(slot: number, what: string, bytes: 1 | 4 = 1): OptionField {
   return {
     slot,
@@ -139,7 +139,7 @@ export function zero(slot: number, what: string, bytes: 1 | 4 = 1): OptionField 
   };
 }
 
-/** An option byte for which only one value is supported; that value is also written. */
+/** An option byte with a single supported value, which is also written. */
 export function only(slot: number, what: string, supported: number): OptionField {
   return {
     slot,

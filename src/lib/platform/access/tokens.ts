@@ -148,7 +148,7 @@ export class Tokens {
   }
 
   /**
-   * Issues a new secret with the same rights and lifetime; the previous one becomes invalid at once, or after `graceMs`.
+   * Issues a new secret with the same rights and lifetime; the previous one becomes invalid immediately, or after `graceMs`.
    * @throws AIOT_NOT_FOUND, AIOT_NOT_ALLOWED, AIOT_REQUEST_INVALID for a token that is no longer valid
    */
   async rotate(id: string, graceMs: number, by: Grantor): Promise<MadeToken> {

@@ -265,8 +265,8 @@ export function csrfOf(secret: string): string {
 const sweepEvery = 2000;
 
 /**
- * Connections and requests opened with a token, which end with it. A token's revocation in this process takes effect at once. Its expiry,
- * or its revocation by another replica, takes effect within two seconds.
+ * Connections and requests opened with a token, which end with it. A token's revocation in this process takes effect immediately. Its
+ * expiry, or its revocation by another replica, takes effect within two seconds.
  */
 export class Sessions {
   private readonly open = new Map<string, Set<() => void>>();

@@ -120,7 +120,7 @@ export interface RestoreOptions {
 
 /**
  * Restores a platform from a backup into an empty folder and, if named, into an empty database and bucket: all or nothing. Every byte is
- * checked before anything is put in place.
+ * checked before anything takes effect.
  * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_BACKUP_MALFORMED, AIOT_BACKUP_PASSPHRASE, AIOT_FILE_NOT_FOUND, AIOT_DISK_FULL
  */
 export async function restoreBackup({

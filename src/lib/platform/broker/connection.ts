@@ -563,7 +563,7 @@ export class Connection {
   /**
    * Handles a request after the client's earlier messages, so that a new subscription gets a message retained just before it. Most clients
    * have none in flight at that point. Nothing more is read until the request is handled. If the connection is already closed, the request
-   * is handled at once.
+   * is handled immediately.
    */
   private inTurn(request: () => void): void {
     if (this.inbox?.unrouted && !this.socket.closed) {

@@ -252,8 +252,8 @@ interface Welcome {
 }
 
 /**
- * Properties that a CONNACK can omit, in the order in which they are dropped. A client that exceeds an unannounced packet size is
- * disconnected; without an announced maximum, it uses no topic aliases.
+ * Properties that a CONNACK can omit, in the order of dropping. A client that exceeds an unannounced packet size is disconnected; without
+ * an announced maximum, it uses no topic aliases.
  */
 const dispensable = ['reasonString', 'topicAliasMaximum', 'maximumPacketSize'] as const;
 

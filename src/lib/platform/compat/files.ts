@@ -132,7 +132,7 @@ async function doom(store: Store, digests: readonly string[]): Promise<void> {
   }
 }
 
-/** The model registry's folders, in the order in which its root lists them. */
+/** The model registry's folders, in the order of its root's listing. */
 export const modelFolders = ['OTA_bin', 'full', 'normalized_training_data', 'quantized'] as const;
 
 /** Root folder of the training datastore. */

@@ -48,7 +48,7 @@ interface Asked {
 }
 
 interface Rotation extends Asked {
-  /** Whether the current certificate becomes invalid at once. */
+  /** Whether the current certificate becomes invalid immediately. */
   now: boolean;
 }
 
@@ -134,8 +134,8 @@ export class Enrolment {
   }
 
   /**
-   * Issues a new certificate for the same device. With `now`, the current one ends at once. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID,
-   * AIOT_CSR_INVALID, AIOT_DEVICE_CHANGED
+   * Issues a new certificate for the same device. With `now`, the current one ends immediately. @throws AIOT_NOT_FOUND,
+   * AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_CHANGED
    */
   rotate(name: string, { csr, now, latest }: Rotation, who: string): Promise<Enrolled> {
     const { devices, authority, events } = this.parts;
@@ -149,7 +149,7 @@ export class Enrolment {
         await noteCertificate(store, name, signed);
         await events.record({ who, type: 'device.rotate', subject: name, data }, store);
       };
-      // If there is no current certificate, the new one is valid at once.
+      // If there is no current certificate, the new one is valid immediately.
       if (now || device.fingerprint === null) await devices.certify(device, signed, {}, along);
       else await devices.offer(device, signed, along);
       return { device: devices.info(name), certificate: signed.certificate, fresh: false };

@@ -57,7 +57,7 @@ export function parseLine(line: Buffer, checked: boolean): JournalRecord | Remov
   }
 }
 
-/** A segment's file, which each removal of recordings rewrote as the next generation. */
+/** A segment's file. Each removal of recordings rewrote it as the next generation. */
 export interface SegmentFile {
   segment: number;
   generation: number;

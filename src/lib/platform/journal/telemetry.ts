@@ -80,15 +80,15 @@ export function fromCursor(cursor = ''): [device: string, recording: string] {
   return slash < 0 ? [cursor, ''] : [cursor.slice(0, slash), cursor.slice(slash + 1)];
 }
 
-/** An entry, and the position from which a reader continues after it. */
+/** An entry, and the position where a reader continues after it. */
 export interface PlacedEntry {
   entry: Entry;
   position: string;
 }
 
 /**
- * Stored entries in the order in which they became durable, for consumers that forward them. Positions are opaque text; they stay valid when space is
- * reclaimed.
+ * Stored entries in the order of becoming durable, for consumers that forward them. Positions are opaque text; they stay valid when space
+ * is reclaimed.
  */
 export interface JournalReader {
   /** Position after the last entry. */

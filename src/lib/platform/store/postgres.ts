@@ -66,7 +66,7 @@ export async function openPostgres(url: string): Promise<Omit<Engine, 'soundness
   };
 }
 
-/** A turn that the running task holds, and the turn within which it was requested. */
+/** A turn that the running task holds, and the turn that it was requested in. */
 interface Held {
   lost: boolean;
   around: Held | undefined;

@@ -307,7 +307,7 @@ export const movingRows = {
     2,
     { 1: '1.7.0', 2: '1.14.0', 3: '2.2.0' },
     {
-      // Since TensorFlow 1.7 the size is an input, so the first two fields are unused.
+      // Since TensorFlow 1.7, the size is an input, so the first two fields are unused.
       fields: [flag(2, 'alignCorners'), flag(3, 'halfPixelCenters')],
       version: resized,
       cost: 'rescale',
