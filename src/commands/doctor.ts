@@ -12,7 +12,7 @@ function line({ check, status, detail, next: step }: Finding, width: number): st
 }
 
 export default class Doctor extends AiotCommand {
-  static override summary = 'Check this machine’s setup and show how to fix problems.';
+  static override summary = "Check this machine's setup and show how to fix problems.";
   static override description = 'Changes nothing. Exits with 6 if a check fails; warnings do not count.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
@@ -20,7 +20,7 @@ export default class Doctor extends AiotCommand {
   ];
   static override flags = {
     timeout: duration({
-      summary: 'Time limit for a platform’s response.',
+      summary: "Time limit for a platform's response.",
       env: 'AIOT_TIMEOUT',
       default: 3000,
       defaultHelp: async () => '3s',

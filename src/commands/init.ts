@@ -47,7 +47,7 @@ export default class Init extends AiotCommand {
       dependsOn: ['from'],
     }),
     name: Flags.string({
-      summary: 'Name of the project [default: the folder’s name].',
+      summary: "Name of the project [default: the folder's name].",
       env: 'AIOT_NAME',
       helpValue: 'NAME',
     }),

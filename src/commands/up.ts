@@ -15,7 +15,7 @@ import { upProject } from '../lib/project/up.js';
 export default class Up extends AiotCommand {
   static override summary = 'Start a platform: API, MQTT broker and database.';
   static override description =
-    'The API (HTTPS), the MQTT broker, the database and the blob store run in one process. The first start creates a CA, an operator token, your signing key and a context. The platform runs until Ctrl-C, or with --detach until aiot down. With --project, the project’s routes and the listener for its boards run in the same process.';
+    "The API (HTTPS), the MQTT broker, the database and the blob store run in one process. The first start creates a CA, an operator token, your signing key and a context. The platform runs until Ctrl-C, or with --detach until aiot down. With --project, the project's routes and the listener for its boards run in the same process.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --detach',
     '<%= config.bin %> <%= command.id %> --data ./platform --http-port 0 --mqtt-port 0 --json',

@@ -16,7 +16,7 @@ export default class Version extends AiotCommand {
   static override flags = {
     check: Flags.boolean({ summary: 'Look for a newer version in the registry.', env: 'AIOT_CHECK' }),
     timeout: duration({
-      summary: 'Time limit for the registry’s response.',
+      summary: "Time limit for the registry's response.",
       env: 'AIOT_TIMEOUT',
       default: 30_000,
     }),

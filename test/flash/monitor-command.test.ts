@@ -50,7 +50,7 @@ describe('aiot board monitor', () => {
     const { stdout, stderr } = await runCli(['board', 'monitor', '--port', port, '--until', 'ready']);
     expect(stdout).toBe(`${'invalid header: 0xffffffff\n'.repeat(3)}ready\n`);
     expect(
-      stderr.match(/there is no program in the board’s flash; .*aiot flash --model MODEL/g),
+      stderr.match(/there is no program in the board's flash; .*aiot flash --model MODEL/g),
     ).toHaveLength(1);
   });
 

@@ -193,7 +193,7 @@ describe('a project with boosting', () => {
     );
     await expect(trainProject({ project: other })).rejects.toMatchObject({
       code: 'AIOT_MODEL_UNFIT',
-      message: expect.stringContaining(`model.train.forest.${name} is set, but only boosting has it`),
+      message: expect.stringContaining(`model.train.forest.${name} is set, but it applies only to boosting`),
     });
   });
 });

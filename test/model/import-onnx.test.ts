@@ -387,11 +387,11 @@ describe('importing an ONNX file', () => {
   });
 
   it.each([
-    ['../secret.bin', 'outside the model’s folder'],
-    ['/etc/hostname', 'outside the model’s folder'],
-    ['sub/../../secret.bin', 'outside the model’s folder'],
-    ['link.bin', 'outside the model’s folder'],
-    ['', 'outside the model’s folder'],
+    ['../secret.bin', "outside the model's folder"],
+    ['/etc/hostname', "outside the model's folder"],
+    ['sub/../../secret.bin', "outside the model's folder"],
+    ['link.bin', "outside the model's folder"],
+    ['', "outside the model's folder"],
     ['missing.bin', 'does not exist beside the model'],
     ['sub', 'is not a regular file'],
   ])('does not read external data from %j', async (location, message) => {

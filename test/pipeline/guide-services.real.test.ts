@@ -98,7 +98,7 @@ describeReal('kafka', 'our pipeline with the guide’s services', () => {
           'name: usual\nmodel: { kind: autoencoder, table: { file: rows.csv, inputs: [sound, current] } }\n',
       });
       const raw = ['data', 'extract', '--project', other, '--out', join(other, 'raw.csv')];
-      expect((await runCli(raw)).stdout).toContain('1 row of the guide’s services');
+      expect((await runCli(raw)).stdout).toContain("1 row of the guide's services");
       expect(await readFile(join(other, 'raw.csv'), 'utf8')).toBe('sound,current\n60.0,0.4\n');
     }, 30_000);
 

@@ -17,7 +17,7 @@ it.each([
   [
     { id, state: 'awaitingApproval', waves },
     null,
-    'the rollout to 3 devices waits for another user’s approval: aiot rollout approve ro_01k2',
+    "the rollout to 3 devices waits for another user's approval: aiot rollout approve ro_01k2",
   ],
   [
     { id, state: 'running', waves },

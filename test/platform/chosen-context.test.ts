@@ -89,7 +89,7 @@ describe('AIOT_URL and AIOT_TOKEN', () => {
     );
     process.env.AIOT_URL = own.url;
     expect((await next('status')).next).toBe(
-      'Check AIOT_URL, and set AIOT_CA to the file of the platform’s CA: DIR/pki/ca.crt of aiot up --data DIR.',
+      "Check AIOT_URL, and set AIOT_CA to the file of the platform's CA: DIR/pki/ca.crt of aiot up --data DIR.",
     );
     process.env.AIOT_CA = join(own.folder, 'none.crt');
     expect((await next('status')).message).toBe(`AIOT_CA: the file ${process.env.AIOT_CA} does not exist`);

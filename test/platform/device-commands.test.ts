@@ -116,7 +116,7 @@ describe('devices matched by a selector', () => {
     const shown = await runCli(['device', 'resume', '--selector', 'name in (m-3, young)']);
     expect([shown.code, shown.stdout]).toEqual([3, expect.stringContaining('1 device resumed, 1 rejected.')]);
     expect(shown.stdout.split('\n')[1]).toMatch(
-      /^young +pi +registered +the event "resume" does not apply to a device that is registered/,
+      /^young +pi +registered +a device that is registered does not accept the event "resume", only /,
     );
     expect((await runCli(['device', 'resume', '--selector', 'name=young'])).code).toBe(1);
   });

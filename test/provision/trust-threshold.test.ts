@@ -113,7 +113,7 @@ describe('a release that needs two of three signatures', () => {
     const { stdout } = await runCli(['trust', 'sign', file, '--dry-run', '--no-color']);
     expect(stdout).toMatch(/To sign +model tiny@3\n/);
     expect(stdout).toContain(digestOf(tinyBundle()));
-    expect(stdout).toContain('the platform’s content is identical');
+    expect(stdout).toContain("the platform's content is identical");
 
     const refused = await refusal(['trust', 'sign', file]);
     expect(refused).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });

@@ -131,7 +131,7 @@ describe('an interpreter', () => {
       (g) => {
         g.inputs.push(0);
       },
-      'tensor 0 is an input of the model twice',
+      'tensor 0 is listed twice as an input of the model',
     ],
     [
       'no input',

@@ -7,7 +7,7 @@ import { shellWord } from '../../lib/core/text.js';
 import { boardInfo, boardInfoSchema } from '../../lib/flash/board.js';
 
 export default class BoardInfo extends AiotCommand {
-  static override summary = 'Show a board’s chip, MAC, flash, fuses and partitions.';
+  static override summary = "Show a board's chip, MAC, flash, fuses and partitions.";
   static override description =
     'Writes nothing. The board is reset into its loader and then back into its program. If the connection has no DTR and RTS (a pty, a socket), hold BOOT and press RESET first.';
   static override examples = [

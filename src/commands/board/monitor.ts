@@ -9,7 +9,7 @@ import { parsePattern } from '../../lib/flash/monitor/pattern.js';
 const pattern = Flags.custom<RegExp>({ parse: async (text) => parsePattern(text), helpValue: 'PATTERN' });
 
 export default class BoardMonitor extends AiotCommand {
-  static override summary = 'Show a board’s serial output.';
+  static override summary = "Show a board's serial output.";
   static override description =
     'Waits for the port, and reconnects after a reset or an unplugged cable. It does not reset the board unless you ask it to. Text that you type is sent; press Ctrl-] to stop, or Ctrl-T r to reset the board. PATTERN is a regular expression; to add flags, write /PATTERN/i. Exits with 0 after --until or --for, 124 after --timeout, and 6 after --fail.';
   static override aliases = ['monitor'];

@@ -17,7 +17,7 @@ export default class BoardShare extends AiotCommand {
   static override flags = {
     port: shared.port,
     host: Flags.string({
-      summary: 'Address to listen on; 0.0.0.0 = all of this machine’s addresses.',
+      summary: "Address to listen on; 0.0.0.0 = all of this machine's addresses.",
       default: '127.0.0.1',
       env: 'AIOT_HOST',
       helpValue: 'HOST',

@@ -7,7 +7,7 @@ import { readSecret } from '../../lib/cli/secrets.js';
 import { addContext, checkContext, contextKinds, shownContextSchema } from '../../lib/core/contexts.js';
 
 export default class ContextAdd extends AiotCommand {
-  static override summary = 'Add a platform to this machine’s contexts.';
+  static override summary = "Add a platform to this machine's contexts.";
   static override description =
     `The token is read from a file, from stdin (--token-file -) or from AIOT_TOKEN. It is stored in the config folder, readable only by you. By default, the token is tested at the platform first; use --no-check if the platform is not running yet. The first context becomes the current one. An installation of the architects-guide services (--kind architects-guide) has no tokens. Its certificate is still verified: by the system's CAs, by --ca (its CA, or the certificate itself), or by --fingerprint.`;
   static override examples = [
@@ -23,14 +23,14 @@ export default class ContextAdd extends AiotCommand {
       summary: 'Kind of platform: an aiot platform, or an installation of the architects-guide services.',
       env: 'AIOT_KIND',
     }),
-    url: Flags.string({ summary: 'https URL of the platform’s API.', required: true, env: 'AIOT_URL' }),
+    url: Flags.string({ summary: "https URL of the platform's API.", required: true, env: 'AIOT_URL' }),
     mqtt: Flags.string({
-      summary: 'mqtts URL of the platform’s broker.',
+      summary: "mqtts URL of the platform's broker.",
       env: 'AIOT_MQTT',
       helpValue: 'URL',
     }),
     ca: Flags.string({
-      summary: 'PEM file of the CA that signed the platform’s certificate.',
+      summary: "PEM file of the CA that signed the platform's certificate.",
       env: 'AIOT_CA',
       helpValue: 'FILE',
     }),

@@ -15,7 +15,7 @@ import { driftSchema } from '../../lib/data/drift/result.js';
 export default class DataDrift extends AiotCommand {
   static override summary = 'Detect data drift per column and overall.';
   static override description =
-    'BASE and NOW are CSV files, folders of recordings, or projects. BASE may also be a reference made by aiot data stats --save. With a single argument, the baseline is the project’s own recordings. The result also shows when the drift started. Exits with 6 if a limit is exceeded: --fail-on-drift, --max-psi, or the project’s model.accept.drift.';
+    "BASE and NOW are CSV files, folders of recordings, or projects. BASE may also be a reference made by aiot data stats --save. With a single argument, the baseline is the project's own recordings. The result also shows when the drift started. Exits with 6 if a limit is exceeded: --fail-on-drift, --max-psi, or the project's model.accept.drift.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> last-month.csv today.csv',
     '<%= config.bin %> <%= command.id %> today.csv --project motor-watch --windows 1h --report drift.html',

@@ -20,7 +20,7 @@ export default class DataList extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> motion --device waist-1 --limit 20',
   ];
   static override args = {
-    stream: Args.string({ description: 'Stream on the platform [default: the project’s recordings].' }),
+    stream: Args.string({ description: "Stream on the platform [default: the project's recordings]." }),
   };
   static override flags = {
     project: shared.project,

@@ -6,7 +6,7 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { removalQuestion, removedText } from '../../lib/cli/render/datasets.js';
 
 export default class DataRemove extends PlatformCommand {
-  static override summary = 'Permanently remove a device’s recordings from a platform.';
+  static override summary = "Permanently remove a device's recordings from a platform.";
   static override description =
     'The space is freed immediately. Labeled recordings are kept unless you pass --labeled. STREAM/DEVICE alone removes everything that the device has in the stream.';
   static override examples = [
@@ -16,7 +16,7 @@ export default class DataRemove extends PlatformCommand {
   static override args = {
     recording: Args.string({
       required: true,
-      description: 'STREAM/DEVICE/RECORDING, or STREAM/DEVICE for all of the device’s recordings.',
+      description: "STREAM/DEVICE/RECORDING, or STREAM/DEVICE for all of the device's recordings.",
     }),
   };
   static override flags = {

@@ -28,7 +28,7 @@ export default class DataRetention extends PlatformCommand {
     size: sizeInBytes({ summary: 'Maximum size of the stream, such as 20GB.', env: 'AIOT_SIZE' }),
     labeled: Flags.boolean({ summary: 'Also remove labeled recordings.', env: 'AIOT_LABELED' }),
     forever: Flags.boolean({
-      summary: 'Remove the stream’s limits, and keep all its telemetry.',
+      summary: "Remove the stream's limits, and keep all its telemetry.",
       env: 'AIOT_FOREVER',
       exclusive: ['days', 'size', 'run', 'dry-run'],
     }),

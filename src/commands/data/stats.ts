@@ -11,7 +11,7 @@ import { dataStatistics, statisticsSchema } from '../../lib/data/statistics.js';
 export default class DataStats extends AiotCommand {
   static override summary = 'Show statistics by field, by label or by recording.';
   static override description =
-    'Without DATA, uses the project’s recordings. DATA is a CSV file, a folder of recordings, or a project. --save writes a reference that you can pass to aiot data drift as the baseline. A reference is a few hundred kilobytes, regardless of the number of rows.';
+    "Without DATA, uses the project's recordings. DATA is a CSV file, a folder of recordings, or a project. --save writes a reference that you can pass to aiot data drift as the baseline. A reference is a few hundred kilobytes, regardless of the number of rows.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> rows.csv',
     '<%= config.bin %> <%= command.id %> --project motor-watch --by recording',

@@ -15,13 +15,13 @@ import { type Candidate, suggestionsSchema, suggestRecordings } from '../../lib/
 export default class DataSuggest extends AiotCommand {
   static override summary = 'Suggest the recordings that are most worth a label.';
   static override description =
-    'Ranks recordings without a label: those about which the project’s trained model is uncertain, and those that resemble none of its training recordings. Recordings that resemble a better one come last. Without STREAM, ranks the project’s own recordings, or those in --data.';
+    "Ranks recordings without a label: those about which the project's trained model is uncertain, and those that resemble none of its training recordings. Recordings that resemble a better one come last. Without STREAM, ranks the project's own recordings, or those in --data.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> motion',
     '<%= config.bin %> <%= command.id %> --data new-recordings --limit 5 --json',
   ];
   static override args = {
-    stream: Args.string({ description: 'Stream on the platform [default: the project’s recordings].' }),
+    stream: Args.string({ description: "Stream on the platform [default: the project's recordings]." }),
   };
   static override flags = {
     project: shared.project,

@@ -29,7 +29,7 @@ export default class DeviceConform extends AiotCommand {
       helpValue: 'NAME@VERSION',
     }),
     for: duration({
-      summary: 'Minimum time to listen for the device’s telemetry and predictions.',
+      summary: "Minimum time to listen for the device's telemetry and predictions.",
       env: 'AIOT_FOR',
       default: 3000,
     }),

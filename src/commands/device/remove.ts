@@ -6,7 +6,7 @@ import { shared } from '../../lib/cli/flags/shared.js';
 export default class DeviceRemove extends DeviceChangeCommand {
   static override summary = 'Remove devices that are revoked or have no certificate.';
   static override description =
-    'Deletes the devices’ records, tags and group memberships, and frees their names; telemetry and history are kept. Fails for a device that may still connect: revoke it first.';
+    "Deletes the devices' records, tags and group memberships, and frees their names; telemetry and history are kept. Fails for a device that may still connect: revoke it first.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1',
     "<%= config.bin %> <%= command.id %> --selector 'state=revoked and created>365d' --dry-run",

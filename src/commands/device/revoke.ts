@@ -4,7 +4,7 @@ import { fleetFlags, oneDevice } from '../../lib/cli/flags/fleet.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 
 export default class DeviceRevoke extends DeviceChangeCommand {
-  static override summary = 'Permanently revoke devices’ access and free their names.';
+  static override summary = "Permanently revoke devices' access and free their names.";
   static override description =
     'Their certificates are rejected immediately, and open connections are closed. Also use this to free a device whose provisioning was interrupted. This cannot be undone. To restore access, provision the device again.';
   static override examples = [

@@ -14,7 +14,7 @@ export default class DeviceSecret extends PlatformCommand {
   ];
   static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
   static override flags = {
-    remove: Flags.boolean({ summary: 'Delete the device’s secret instead.', env: 'AIOT_REMOVE' }),
+    remove: Flags.boolean({ summary: "Delete the device's secret instead.", env: 'AIOT_REMOVE' }),
     context: shared.context,
   };
   static override result = deviceSecretSchema;

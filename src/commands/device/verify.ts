@@ -21,7 +21,7 @@ export default class DeviceVerify extends AiotCommand {
   static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
   static override flags = {
     files: Flags.string({
-      summary: 'Folder of the device’s images.',
+      summary: "Folder of the device's images.",
       env: 'AIOT_FILES',
       helpValue: 'DIR',
       exclusive: ['port'],

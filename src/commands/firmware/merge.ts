@@ -36,7 +36,7 @@ export default class FirmwareMerge extends AiotCommand {
       env: 'AIOT_FORMAT',
     }),
     start: flashOffset({
-      summary: 'Flash offset of a raw file’s first byte [default: 0].',
+      summary: "Flash offset of a raw file's first byte [default: 0].",
       env: 'AIOT_START',
     }),
     'pad-to': Flags.option({ options: flashSizes })({

@@ -22,10 +22,10 @@ export default class FirmwarePush extends PlatformCommand {
     }),
   };
   static override flags = {
-    name: Flags.string({ summary: 'Name of the firmware [default: the image’s project].', env: 'AIOT_NAME' }),
+    name: Flags.string({ summary: "Name of the firmware [default: the image's project].", env: 'AIOT_NAME' }),
     types: Flags.string({
       summary:
-        'Comma-separated device types that the version is released for [default: the image’s chip; otherwise virtual, swupdate, rauc or zephyr].',
+        "Comma-separated device types that the version is released for [default: the image's chip; otherwise virtual, swupdate, rauc or zephyr].",
       env: 'AIOT_TYPES',
       helpValue: 'TYPE,…',
     }),

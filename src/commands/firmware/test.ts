@@ -6,9 +6,9 @@ import { shellWord } from '../../lib/core/text.js';
 import { firmwareTestSchema, testFirmware } from '../../lib/project/firmware/test-run.js';
 
 export default class FirmwareTest extends AiotCommand {
-  static override summary = 'Build a project’s firmware with sanitizers and test it.';
+  static override summary = "Build a project's firmware with sanitizers and test it.";
   static override description =
-    'Uses CMake and CTest on this machine, with the address and undefined-behavior sanitizers. Tests also run on the ESP32-C3 instruction set if riscv64-unknown-elf-gcc, picolibc and qemu-system-riscv32 are installed. The ESP32 sources are compiled with this machine’s compiler, but not run. Exits with 6 if a test fails.';
+    "Uses CMake and CTest on this machine, with the address and undefined-behavior sanitizers. Tests also run on the ESP32-C3 instruction set if riscv64-unknown-elf-gcc, picolibc and qemu-system-riscv32 are installed. The ESP32 sources are compiled with this machine's compiler, but not run. Exits with 6 if a test fails.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     "<%= config.bin %> <%= command.id %> board --filter 'signal|predictor' --json",

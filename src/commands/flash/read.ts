@@ -9,9 +9,9 @@ import { shellWord } from '../../lib/core/text.js';
 import { boardReadSchema, readBoard } from '../../lib/flash/board.js';
 
 export default class FlashRead extends AiotCommand {
-  static override summary = 'Read flash into a file, verified by the chip’s MD5.';
+  static override summary = "Read flash into a file, verified by the chip's MD5.";
   static override description =
-    'OFFSET and LENGTH are numbers (0x8000, 64K). OFFSET can also be a partition’s label, `bootloader` or `partition-table`.';
+    "OFFSET and LENGTH are numbers (0x8000, 64K). OFFSET can also be a partition's label, `bootloader` or `partition-table`.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> 0x8000 0x1000 --port /dev/ttyUSB0 --out table.bin',
     '<%= config.bin %> <%= command.id %> 0x0 --out backup.bin',

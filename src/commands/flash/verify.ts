@@ -6,7 +6,7 @@ import { boardVerifiedText } from '../../lib/cli/render/board.js';
 import { boardVerifiedSchema, verifyBoard } from '../../lib/flash/board.js';
 
 export default class FlashVerify extends AiotCommand {
-  static override summary = 'Compare files with a board’s flash by the chip’s MD5.';
+  static override summary = "Compare files with a board's flash by the chip's MD5.";
   static override description =
     'Writes nothing. OFFSET is a number (0x10000, 64K) or the label of a partition; HEX and UF2 files need none. Exits with 6 if anything differs.';
   static override examples = [

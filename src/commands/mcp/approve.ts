@@ -7,12 +7,12 @@ import { bold, forTerminal, oneLine } from '../../lib/cli/render/text.js';
 import { AiotError } from '../../lib/core/errors.js';
 
 export default class McpApprove extends AiotCommand {
-  static override summary = 'Approve an agent’s call and print a token for it.';
+  static override summary = "Approve an agent's call and print a token for it.";
   static override description =
     'Shows exactly what would run and where, and asks on the terminal; no flag skips the question. The token is valid once, for exactly these arguments, for five minutes.';
   static override examples = ['<%= config.bin %> <%= command.id %> 3f9a1c07'];
   static override args = {
-    id: Args.string({ required: true, description: 'Call ID from the tool’s response.' }),
+    id: Args.string({ required: true, description: "Call ID from the tool's response." }),
   };
   static override result = z.object({ token: z.string(), until: z.iso.datetime() });
 

@@ -17,7 +17,7 @@ import { outputKinds } from '../../lib/model/evaluate/result.js';
 export default class ModelEvaluate extends AiotCommand {
   static override summary = 'Evaluate a model on held-out data.';
   static override description =
-    'Without FILE, evaluates the project’s model: float and quantized, per window and after smoothing, with LiteRT and with the device interpreter. With FILE, evaluates any .tflite or .aiot file on the rows of --data: one column per input, plus the label. Pass unscaled rows for bundles and for .tflite files made by aiot: these contain the mean and standard deviation. Several outputs are treated as classes, a single one as a probability or a value. --outputs writes output_0, output_1, … as real values. If a metric misses a limit of --gate or model.accept, exits with 6 after printing the metrics.';
+    "Without FILE, evaluates the project's model: float and quantized, per window and after smoothing, with LiteRT and with the device interpreter. With FILE, evaluates any .tflite or .aiot file on the rows of --data: one column per input, plus the label. Pass unscaled rows for bundles and for .tflite files made by aiot: these contain the mean and standard deviation. Several outputs are treated as classes, a single one as a probability or a value. --outputs writes output_0, output_1, … as real values. If a metric misses a limit of --gate or model.accept, exits with 6 after printing the metrics.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --report report.html --gate macroF1=0.95 --gate auc=0.9',
@@ -26,7 +26,7 @@ export default class ModelEvaluate extends AiotCommand {
     '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --classes normal,anomaly --outputs outputs.csv --open',
   ];
   static override args = {
-    file: Args.string({ description: 'A .tflite or .aiot file [default: the project’s own model].' }),
+    file: Args.string({ description: "A .tflite or .aiot file [default: the project's own model]." }),
   };
   static override flags = {
     project: shared.project,
@@ -34,7 +34,7 @@ export default class ModelEvaluate extends AiotCommand {
     label: modelFlags.label,
     runtime: modelFlags.runtime,
     output: Flags.option({ options: outputKinds })({
-      summary: 'Type of FILE’s outputs, if the file does not specify it.',
+      summary: "Type of FILE's outputs, if the file does not specify it.",
       env: 'AIOT_OUTPUT',
     }),
     classes: modelFlags.classes,
@@ -52,7 +52,7 @@ export default class ModelEvaluate extends AiotCommand {
       delimiter: ',',
     }),
     outputs: Flags.string({
-      summary: 'Write each row’s outputs to this CSV file.',
+      summary: "Write each row's outputs to this CSV file.",
       env: 'AIOT_OUTPUTS',
       helpValue: 'FILE',
     }),

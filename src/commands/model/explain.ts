@@ -12,20 +12,20 @@ import { explanationSchema } from '../../lib/model/inspect/explanation.js';
 export default class ModelExplain extends AiotCommand {
   static override summary = 'Show which features and times a model relies on.';
   static override description =
-    'Permutation importance measures how much worse the model gets when one feature is shuffled across the examples. Saliency measures how much each class’s score drops when a part of the window, or a feature, is replaced by its mean. Without FILE, explains the project’s quantized model on its test set, and adds the result to its report. With FILE, uses the rows of --data. Results are seeded and reproducible.';
+    "Permutation importance measures how much worse the model gets when one feature is shuffled across the examples. Saliency measures how much each class's score drops when a part of the window, or a feature, is replaced by its mean. Without FILE, explains the project's quantized model on its test set, and adds the result to its report. With FILE, uses the rows of --data. Results are seeded and reproducible.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --label label --json',
   ];
   static override args = {
-    file: Args.string({ description: 'A .tflite or .aiot file [default: the project’s own model].' }),
+    file: Args.string({ description: "A .tflite or .aiot file [default: the project's own model]." }),
   };
   static override flags = {
     project: shared.project,
     data: modelFlags.data,
     label: modelFlags.label,
     output: Flags.option({ options: outputKinds })({
-      summary: 'Type of FILE’s outputs, if the file does not specify it.',
+      summary: "Type of FILE's outputs, if the file does not specify it.",
       env: 'AIOT_OUTPUT',
     }),
     classes: modelFlags.classes,

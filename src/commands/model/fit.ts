@@ -18,18 +18,18 @@ export default class ModelFit extends AiotCommand {
     '<%= config.bin %> <%= command.id %> build/model.aiot --chip rp2040 --measured reports.json --json',
   ];
   static override args = {
-    file: Args.string({ description: 'A .tflite or .aiot file [default: the project’s quantized model].' }),
+    file: Args.string({ description: "A .tflite or .aiot file [default: the project's quantized model]." }),
   };
   static override flags = {
     project: shared.project,
     chip: Flags.string({ summary: 'Chip, such as esp32s3.', env: 'AIOT_CHIP', helpValue: 'NAME' }),
     flash: Flags.string({
-      summary: 'Available flash, such as 1MiB, instead of the chip’s.',
+      summary: "Available flash, such as 1MiB, instead of the chip's.",
       env: 'AIOT_FLASH',
       helpValue: 'SIZE',
     }),
     ram: Flags.string({
-      summary: 'Available RAM, such as 64KiB, instead of the chip’s.',
+      summary: "Available RAM, such as 64KiB, instead of the chip's.",
       env: 'AIOT_RAM',
       helpValue: 'SIZE',
     }),

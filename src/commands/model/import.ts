@@ -11,7 +11,7 @@ import { openModelProject } from '../../lib/model/material.js';
 export default class ModelImport extends AiotCommand {
   static override summary = 'Import a trained model as a float .tflite file.';
   static override description =
-    'Reads TensorFlow.js layers models (model.json), Keras files (.keras, .h5), ONNX files (.onnx) and float .tflite files. It also reads SavedModels if @tensorflow/tfjs-node is installed. Batch norms are folded, activations are fused, and a dynamic batch dimension is set to 1. With --project, the model becomes the project’s, and is evaluated on the validation set; otherwise the result is a file.';
+    "Reads TensorFlow.js layers models (model.json), Keras files (.keras, .h5), ONNX files (.onnx) and float .tflite files. It also reads SavedModels if @tensorflow/tfjs-node is installed. Batch norms are folded, activations are fused, and a dynamic batch dimension is set to 1. With --project, the model becomes the project's, and is evaluated on the validation set; otherwise the result is a file.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> gestures.keras',
     '<%= config.bin %> <%= command.id %> web/model.json --name gestures --out gestures.tflite',
@@ -24,7 +24,7 @@ export default class ModelImport extends AiotCommand {
   };
   static override flags = {
     name: Flags.string({
-      summary: 'Name of the model [default: the project’s, else from the file].',
+      summary: "Name of the model [default: the project's, else from the file].",
       env: 'AIOT_NAME',
       helpValue: 'NAME',
     }),
@@ -36,20 +36,20 @@ export default class ModelImport extends AiotCommand {
     }),
     out: Flags.string({
       char: 'o',
-      summary: '.tflite file to write, or its folder [default: the project’s float model, else NAME.tflite].',
+      summary: ".tflite file to write, or its folder [default: the project's float model, else NAME.tflite].",
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),
     data: modelFlags.data,
     label: modelFlags.label,
     classes: Flags.string({
-      summary: 'The project’s class names in the order of the model’s outputs.',
+      summary: "The project's class names in the order of the model's outputs.",
       env: 'AIOT_CLASSES',
       helpValue: 'A,B,…',
       dependsOn: ['project'],
     }),
     inputs: Flags.option({ options: ['raw', 'standardized'] as const })({
-      summary: 'Inputs that the model was trained on: the project’s inputs unchanged (raw), or standardized.',
+      summary: "Inputs that the model was trained on: the project's inputs unchanged (raw), or standardized.",
       env: 'AIOT_INPUTS',
       dependsOn: ['project'],
     }),

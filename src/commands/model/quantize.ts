@@ -17,7 +17,7 @@ import { calibrations } from '../../lib/model/quantize/types.js';
 export default class ModelQuantize extends AiotCommand {
   static override summary = 'Quantize a model: int8, int16x8, dynamic range or float16.';
   static override description =
-    'Without FILE, quantizes the project’s model with model.quantize of aiot.yaml, calibrated on its training set. With FILE, quantizes any float .tflite file, calibrated on the rows of --data (one column per input); no project is needed. Pass unscaled rows for a file made by aiot: it contains the mean and standard deviation. Weights get one scale per output channel; activation ranges come from the rows. The accuracy and the signal-to-noise ratio are measured against the float model and printed.';
+    "Without FILE, quantizes the project's model with model.quantize of aiot.yaml, calibrated on its training set. With FILE, quantizes any float .tflite file, calibrated on the rows of --data (one column per input); no project is needed. Pass unscaled rows for a file made by aiot: it contains the mean and standard deviation. Weights get one scale per output channel; activation ranges come from the rows. The accuracy and the signal-to-noise ratio are measured against the float model and printed.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --mode int8 --out int8.tflite --json',
@@ -28,7 +28,7 @@ export default class ModelQuantize extends AiotCommand {
     '<%= config.bin %> <%= command.id %> --report quantization.html --open',
   ];
   static override args = {
-    file: Args.string({ description: 'A float .tflite file [default: the project’s own model].' }),
+    file: Args.string({ description: "A float .tflite file [default: the project's own model]." }),
   };
   static override flags = {
     project: shared.project,

@@ -8,7 +8,7 @@ import { verifiedFacts } from '../../lib/cli/render/versions.js';
 import { isModelPath, readTrust, verifyModel, verifyResultSchema } from '../../lib/model/publish/verify.js';
 
 export default class ModelVerify extends AiotCommand {
-  static override summary = 'Verify a bundle’s signature and run its test vectors.';
+  static override summary = "Verify a bundle's signature and run its test vectors.";
   static override description =
     'Test vectors are inputs with the expected outputs; the model must reproduce them exactly. Checks every byte, and names the file of a changed byte. With --trust or --public-key, a file is verified offline.';
   static override examples = [

@@ -8,7 +8,7 @@ import { runResultSchema } from '../../lib/pipeline/run/result.js';
 import { runPipeline } from '../../lib/pipeline/run/run-pipeline.js';
 
 export default class PipelineRun extends RunCommand {
-  static override summary = 'Run a project’s pipeline and skip unchanged steps.';
+  static override summary = "Run a project's pipeline and skip unchanged steps.";
   static override description =
     'Without pipeline in aiot.yaml, the steps are extract, drift, train, quantize, evaluate, push and rollout. Without a context, a platform is started for the steps that need one. If a gate fails, the run exits with 6 and later steps are not run. Ctrl-C keeps finished steps; aiot pipeline resume continues. --engine argo runs the steps on a cluster with the WorkflowTemplate from aiot pipeline render and follows them. There, Ctrl-C only stops following; aiot pipeline cancel ends the run.';
   static override examples = [
@@ -26,12 +26,12 @@ export default class PipelineRun extends RunCommand {
       env: 'AIOT_ENGINE',
     }),
     'argo-server': Flags.string({
-      summary: 'Argo’s server [default: argo.server of deploy.yaml].',
+      summary: "Argo's server [default: argo.server of deploy.yaml].",
       env: 'AIOT_ARGO_SERVER',
       helpValue: 'URL',
     }),
     ...argoFlags,
-    ca: { ...shared.ca, summary: 'PEM file of the CA that signed the certificate of Argo’s server.' },
+    ca: { ...shared.ca, summary: "PEM file of the CA that signed the certificate of Argo's server." },
     values: deployFlags.values,
     apply: Flags.boolean({
       summary: 'First apply the WorkflowTemplate to the cluster if it is missing or different.',

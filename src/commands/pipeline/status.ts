@@ -8,7 +8,7 @@ import { next } from '../../lib/cli/render/text.js';
 import { pipelineStatus, runStatusSchema } from '../../lib/pipeline/status.js';
 
 export default class PipelineStatus extends AiotCommand {
-  static override summary = 'Show a run’s trigger, its steps and their output.';
+  static override summary = "Show a run's trigger, its steps and their output.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --step train',

@@ -9,7 +9,7 @@ import { brokerFilesSchema, keepBrokerFiles } from '../../lib/platform/broker/ex
 export default class PlatformPki extends AiotCommand {
   static override summary = 'Export the CA files that an external broker needs.';
   static override description =
-    'Writes the CA’s certificate, a certificate and key for the broker, and the revocation list. Use this command on a machine that runs a broker but no platform; it reads the platform’s database. With --follow, it keeps all four files up to date until Ctrl-C. AIOT_PLATFORM_SECRET decrypts the CA’s key.';
+    "Writes the CA's certificate, a certificate and key for the broker, and the revocation list. Use this command on a machine that runs a broker but no platform; it reads the platform's database. With --follow, it keeps all four files up to date until Ctrl-C. AIOT_PLATFORM_SECRET decrypts the CA's key.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --database postgres://aiot@db/aiot --public mqtt.plant.lan --out /etc/mosquitto/aiot',
     '<%= config.bin %> <%= command.id %> --database postgres://aiot@db/aiot --public mqtt.plant.lan,192.168.1.10 --out pki --follow',
@@ -36,7 +36,7 @@ export default class PlatformPki extends AiotCommand {
     }),
     blobs: {
       ...upFlags.blobs,
-      summary: 'S3 bucket of the platform’s blobs: s3://BUCKET?endpoint=https://HOST.',
+      summary: "S3 bucket of the platform's blobs: s3://BUCKET?endpoint=https://HOST.",
     },
     data: Flags.string({
       summary: 'Data folder of this process [default: a folder in your user data directory].',

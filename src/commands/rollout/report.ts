@@ -10,8 +10,8 @@ import { next } from '../../lib/cli/render/text.js';
 import { reportFile, reportFlags } from '../../lib/cli/report.js';
 
 export default class RolloutReport extends AiotCommand {
-  static override summary = 'Show a rollout’s audit trail and the devices’ proofs.';
-  static override description = 'A proof is a device’s signed confirmation of a commit.';
+  static override summary = "Show a rollout's audit trail and the devices' proofs.";
+  static override description = "A proof is a device's signed confirmation of a commit.";
   static override hiddenAliases = ['ota:report'];
   static override examples = [
     '<%= config.bin %> <%= command.id %> ro_01k2',

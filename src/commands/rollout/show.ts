@@ -12,7 +12,7 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { rolloutStatusText } from '../../lib/cli/render/rollout.js';
 
 export default class RolloutShow extends PlatformCommand {
-  static override summary = 'Show a rollout’s waves and failed devices.';
+  static override summary = "Show a rollout's waves and failed devices.";
   static override hiddenAliases = ['ota:show', 'ota:status'];
   static override examples = [
     '<%= config.bin %> <%= command.id %> ro_01k2',

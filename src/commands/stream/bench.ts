@@ -8,7 +8,7 @@ import { shellWord } from '../../lib/core/text.js';
 import { benchSchema, benchStream, smallestBench } from '../../lib/stream/broker/bench.js';
 
 export default class StreamBench extends AiotCommand {
-  static override summary = 'Measure a broker’s throughput, latency and losses.';
+  static override summary = "Measure a broker's throughput, latency and losses.";
   static override description =
     'Publishes messages and reads them back, timed by one clock. Without a topic in the URL, uses a topic of its own (MQTT, NATS); Kafka requires a topic. At full speed, the latency includes queueing; to measure it under normal load, set --rate. Exits with 6 if messages were lost.';
   static override examples = [

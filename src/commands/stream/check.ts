@@ -10,7 +10,7 @@ import { checkEndpoint, checkedSchema } from '../../lib/stream/broker/check.js';
 export default class StreamCheck extends AiotCommand {
   static override summary = 'Diagnose a broker connection.';
   static override description =
-    'Tests each stage of the connection (name, port, TLS, authentication), and then lists the broker’s features. Leaves nothing on the broker. Exits with 6 if a stage fails.';
+    "Tests each stage of the connection (name, port, TLS, authentication), and then lists the broker's features. Leaves nothing on the broker. Exits with 6 if a stage fails.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> mqtts://broker.example:8883 --ca ca.pem',
     '<%= config.bin %> <%= command.id %> kafka://127.0.0.1:9092',

@@ -30,7 +30,7 @@ export default class StreamReplay extends AiotCommand {
       helpValue: 'EXPR',
     }),
     topic: Flags.string({
-      summary: `JSONata expression for each message’s topic, such as '"copy/" & $topic'.`,
+      summary: `JSONata expression for each message's topic, such as '"copy/" & $topic'.`,
       env: 'AIOT_TOPIC',
       helpValue: 'EXPR',
     }),

@@ -5,7 +5,7 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { madeTokenText } from '../../lib/cli/render/platform.js';
 
 export default class TokenRotate extends PlatformCommand {
-  static override summary = 'Replace a token’s secret, keeping its permissions.';
+  static override summary = "Replace a token's secret, keeping its permissions.";
   static override description =
     'The new secret has the same validity period as the old one, starting now. The old secret is revoked immediately, or after --grace. A token can rotate itself.';
   static override examples = [

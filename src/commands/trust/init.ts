@@ -9,7 +9,7 @@ import { initTrust, trustChangeSchema } from '../../lib/provision/trust.js';
 export default class TrustInit extends PlatformCommand {
   static override summary = 'Split signing keys into offline root keys and online keys.';
   static override description =
-    'Creates root keys that are needed only to replace other keys. The operator’s key then signs only releases, and the platform signs timestamps with its own key. Store each root key on separate media in a separate place. Existing files are never overwritten.';
+    "Creates root keys that are needed only to replace other keys. The operator's key then signs only releases, and the platform signs timestamps with its own key. Store each root key on separate media in a separate place. Existing files are never overwritten.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --keys 3 --threshold 2 --out /media/usb/keys',
     '<%= config.bin %> <%= command.id %> --out keys --json',

@@ -5,7 +5,7 @@ import { plural } from '../../lib/core/figures.js';
 export default class UserEnable extends UserStateCommand {
   static override summary = 'Enable a disabled user.';
   static override description =
-    'The user’s earlier tokens become valid again, except revoked or expired ones. If a token may have leaked, revoke it first: aiot token revoke.';
+    "The user's earlier tokens become valid again, except revoked or expired ones. If a token may have leaked, revoke it first: aiot token revoke.";
 
   protected readonly action = 'enable';
 

@@ -5,7 +5,7 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { webhookText } from '../../lib/cli/render/platform.js';
 
 export default class WebhookRotate extends PlatformCommand {
-  static override summary = 'Replace a webhook’s signing secret.';
+  static override summary = "Replace a webhook's signing secret.";
   static override description =
     'Prints the new secret, only once. For one day, requests are signed with both the old and the new secret, so that you can update the receiver.';
   static override examples = [

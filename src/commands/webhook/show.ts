@@ -5,7 +5,7 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { webhookText } from '../../lib/cli/render/platform.js';
 
 export default class WebhookShow extends PlatformCommand {
-  static override summary = 'Show one webhook’s progress and its last response.';
+  static override summary = "Show one webhook's progress and its last response.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> wh_01k2',
     '<%= config.bin %> <%= command.id %> wh_01k2 --json',

@@ -6,7 +6,7 @@ import { webhookTestText } from '../../lib/cli/render/platform.js';
 
 export default class WebhookTest extends PlatformCommand {
   static override summary = 'Send a test event to a webhook now.';
-  static override description = 'Shows the target’s response. Exits with 6 if the event did not arrive.';
+  static override description = "Shows the target's response. Exits with 6 if the event did not arrive.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> wh_01k2',
     '<%= config.bin %> <%= command.id %> wh_01k2 --json',

@@ -131,7 +131,7 @@ export function adviceFor(context: ChosenContext): Advice {
         : `The context ${name} has no token: add one with \`aiot context add ${name} --replace --url URL --token-file FILE\`. If you have none, ${made}.`;
   if (from === 'environment')
     advice.AIOT_PLATFORM_UNTRUSTED =
-      'Check AIOT_URL, and set AIOT_CA to the file of the platform’s CA: DIR/pki/ca.crt of aiot up --data DIR.';
+      "Check AIOT_URL, and set AIOT_CA to the file of the platform's CA: DIR/pki/ca.crt of aiot up --data DIR.";
   return advice;
 }
 

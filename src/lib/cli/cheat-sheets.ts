@@ -98,7 +98,7 @@ const tools = {
         'aiot pipeline run --engine argo --argo-server https://argo.internal:2746 --argo-token-file token',
       ],
       ['push a signed, evaluated version', 'aiot model push'],
-      ['show a version’s lineage', 'aiot model lineage har@3'],
+      ["show a version's lineage", 'aiot model lineage har@3'],
     ],
     settings: [],
   },

@@ -267,7 +267,7 @@ async function callables(config: Config): Promise<Map<string, Callable>> {
         name !== 'yes',
     );
     const { result } = (await command.load()) as unknown as typeof AiotCommand;
-    const approval = kind === 'write' ? ' Requires the user’s approval for each call.' : '';
+    const approval = kind === 'write' ? " Requires the user's approval for each call." : '';
     const tool: Tool = {
       name: nameOf(id),
       title: `aiot ${id}`,
@@ -346,7 +346,7 @@ function wordsOf({ id, flags, command, kind }: Callable, given: Record<string, u
   const [first, second] = Object.keys(command.args);
   const inOrder = command.strict !== false;
   if (inOrder && first && second && given[first] === undefined && given[second] !== undefined)
-    throw new AiotError('AIOT_USAGE', `${second} needs ${first} before it`);
+    throw new AiotError('AIOT_USAGE', `expected ${first} before ${second}`);
   const words = [first, second].flatMap((name) =>
     name === undefined || given[name] === undefined ? [] : listOf(name, given[name]),
   );
@@ -365,7 +365,7 @@ function listOf(name: string, value: unknown): string[] {
   return (Array.isArray(value) ? value : [value]).map((one) => {
     if (typeof one === 'string' && !one.includes('\0')) return one;
     if (typeof one === 'number') return String(one);
-    throw new AiotError('AIOT_USAGE', `${name}: expected a text or a number, got ${JSON.stringify(one)}`);
+    throw new AiotError('AIOT_USAGE', `${name}: expected text or a number, got ${JSON.stringify(one)}`);
   });
 }
 

@@ -16,7 +16,7 @@ import { next } from './render/text.js';
 /** Folder with the device's identity, if that is not on a board. */
 export const identityFolder = Flags.string({
   char: 'o',
-  summary: 'Folder of the device’s identity or images; its files are overwritten.',
+  summary: "Folder of the device's identity or images; its files are overwritten.",
   env: 'AIOT_OUT',
   helpValue: 'DIR',
 });

@@ -19,14 +19,14 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about:
-      'A client of the Direct Device Integration (DDI) API reported on an action that has already ended: installed, failed or canceled.',
+      'A client of the Direct Device Integration (DDI) API reported on an action that has already ended: it was installed, failed or was canceled.',
     next: 'No action is needed: the client gets the current action at its next poll. To see the rollout, run `aiot rollout show ID`.',
   },
   AIOT_ACTION_STATE: {
     exit: 1,
     family: 'user',
     about:
-      'A client of the Direct Device Integration (DDI) API answered a cancellation that was never requested.',
+      'A client of the Direct Device Integration (DDI) API confirmed a cancellation that was never requested.',
     next: 'No action is needed: the update continues. To see the rollout, run `aiot rollout show ID`.',
   },
   AIOT_ALREADY_EXISTS: {
@@ -55,7 +55,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'The Argo server already has a different object with that name, or the object was changed at the same time.',
-    next: 'Try again. To list the existing objects, run `kubectl -n NAMESPACE get workflows,workflowtemplates`.',
+    next: 'Repeat the command. To list the existing objects, run `kubectl -n NAMESPACE get workflows,workflowtemplates`.',
   },
   AIOT_ARGO_DENIED: {
     exit: 5,
@@ -113,7 +113,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about:
-      'A device does not match the records of its provisioning: the board, its certificate or its flash contents differ.',
+      'A device does not match its provisioning record: the board, its certificate or its flash contents differ.',
     next: 'If you replaced the board on purpose, run `aiot device replace NAME`. If not, revoke its access with `aiot device revoke NAME`.',
   },
   AIOT_BIRTH_MISSING: {
@@ -141,7 +141,7 @@ export const catalogue = {
     exit: 5,
     family: 'outside',
     about:
-      'A broker or server rejected this client: its credentials, certificate or protocol version are not accepted, or it may not use the topic.',
+      'A broker or server rejected this client: its credentials, certificate or protocol version are not accepted, or it has no permission for the topic.',
     next: 'Check the certificate, token or password, and check that this client is allowed to use the topic.',
   },
   AIOT_BROKER_UNREACHABLE: {
@@ -398,7 +398,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      'The data is to be divided by device (model.split), but a recording does not name the device that made it.',
+      'model.split is "device", but a recording does not name the device that made it.',
     next: 'Add the device to the recording in dataset.json, or set model.split to recording. To import new recordings with a device, use `aiot data import --device NAME`.',
   },
   AIOT_DATA_NO_TIME: {
@@ -690,7 +690,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about:
-      'The model gives other results for its test vectors than in its evaluation, so its predictions here would differ too.',
+      'The model's outputs for its test vectors differ from those of its evaluation, so its predictions here would differ too.',
     next: 'Create the bundle again with this version of aiot. If the error persists, report it.',
   },
   AIOT_GUIDE_FULL: {
@@ -851,7 +851,7 @@ export const catalogue = {
   AIOT_MODEL_NOT_BUILT: {
     exit: 4,
     family: 'user',
-    about: 'A file from an earlier step is missing. The order is train, quantize, evaluate, push.',
+    about: 'A file that an earlier step (train, quantize or evaluate) creates is missing.',
     next: 'Run the missing steps in this order: `aiot model train`, `aiot model quantize`, `aiot model evaluate`.',
   },
   AIOT_MODEL_REFUSED: {
@@ -1655,7 +1655,7 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about:
-      'The version or sequence is not the next one: another user pushed first. Or a DDI client asked for automatic confirmation, which is always on.',
+      'The version or sequence is not the next one, because another user pushed first; or a DDI client changed automatic confirmation, which is always on.',
     next: 'Push again to get the next version.',
     subjects: {
       confirmation: 'No action is needed: updates are always confirmed automatically.',

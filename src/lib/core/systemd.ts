@@ -167,7 +167,7 @@ export function platformUnit(options: PlatformUnitOptions): string {
       'RestartSec=2',
       '# SIGTERM: what waits is written.',
       'TimeoutStopSec=60',
-      '# The first start says the operator’s token there; the context has it too.',
+      "# The first start says the operator's token there; the context has it too.",
       'StandardOutput=null',
       'StandardError=journal',
       `SyslogIdentifier=${service}`,

@@ -47,7 +47,7 @@ export async function applyDeployment(options: ApplyOptions): Promise<Applied> {
   if (first) {
     throw new AiotError(
       'AIOT_DEPLOY_UNFIT',
-      `${folder.dir}: ${plural(wrong.length, 'mistake')}; ${first.file}:${first.line}: ${first.object}: ${first.message}`,
+      `${folder.dir}: ${plural(wrong.length, 'error')}; ${first.file}:${first.line}: ${first.object}: ${first.message}`,
     );
   }
   const steps = stepsOf(target, folder);

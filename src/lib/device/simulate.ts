@@ -160,7 +160,7 @@ async function act(
     if (predict) await usableModel(device, options, recording, end);
   }
   if (!loop && options.signal?.aborted) {
-    throw new AiotError('AIOT_INTERRUPTED', `sending ${recording.id} was stopped before its end`);
+    throw new AiotError('AIOT_INTERRUPTED', `stopped before all of ${recording.id} was sent`);
   }
 }
 

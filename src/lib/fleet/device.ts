@@ -31,7 +31,7 @@ export function deviceStep(state: DeviceState, event: DeviceEvent): DeviceState 
   const fitting = Object.keys(steps[state]).join(', ');
   throw new AiotError(
     'AIOT_DEVICE_STATE',
-    `the event "${event}" does not apply to a device that is ${state}; it accepts ${fitting}`,
+    `a device that is ${state} does not accept the event "${event}", only ${fitting}`,
     { next: ways[state] },
   );
 }

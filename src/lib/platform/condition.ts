@@ -167,7 +167,7 @@ export function listenerWarnings({ mqtt, boards, ddi, guide }: PlatformUrls): Wa
     [mqtt, 'MQTT without TLS'],
     [boards, 'boards without a certificate or password'],
     [ddi, 'update clients without TLS: anyone on the network can read their tokens'],
-    [guide?.mqtt, 'any client, like the guide’s services (--compat architects-guide)'],
+    [guide?.mqtt, "any client, like the guide's services (--compat architects-guide)"],
   ];
   return open.flatMap(([url, whom]): Warning[] =>
     url === undefined ? [] : [{ about: 'listener', message: `${url} accepts ${whom}` }],

@@ -83,7 +83,7 @@ function checkTelemetry(
   const lengths = new Set(fields.map(([, column]) => column.length));
   if (lengths.size > 1) {
     const got = fields.map(([name, column]) => `${name}: ${column.length}`).join(', ');
-    throw new AiotError('AIOT_MESSAGE_MALFORMED', `${topic}: expected columns of one length, got ${got}`);
+    throw new AiotError('AIOT_MESSAGE_MALFORMED', `${topic}: expected columns of equal length, got ${got}`);
   }
   if (fields.length === 0) {
     throw new AiotError('AIOT_MESSAGE_MALFORMED', `${topic}: expected at least one field, got none`);

@@ -325,7 +325,7 @@ function warningsOf(
   if (expires !== null && expires <= now) warnings.push('The root has expired: devices reject all releases.');
   else if (expires !== null && expires < now + soonMs) warnings.push('The root expires within 30 days.');
   if (timestamp === null) warnings.push('The platform does not have the timestamp key that the root names.');
-  else if (timestamp.expires <= now) warnings.push('The timestamp has expired: check the platform’s clock.');
+  else if (timestamp.expires <= now) warnings.push("The timestamp has expired: check the platform's clock.");
   if (roles.root.keyids.length === roles.root.threshold && roles.root.threshold > 1)
     warnings.push('Every root key is required: if one is lost, no new root can be signed.');
   if (roles.root.keyids.some((id) => roles.targets.keyids.includes(id)))

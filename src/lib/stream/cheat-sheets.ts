@@ -48,7 +48,7 @@ const kafka: CheatSheet = {
     ['acks=all|1|0', 'required acknowledgments of written messages; default = all'],
     ['compression=none|gzip|snappy|lz4|zstd', 'compression of written messages'],
     ['sasl=plain|scram-sha-256|scram-sha-512', 'SASL mechanism'],
-    ['clientId=NAME', 'client name in the broker’s logs and quotas'],
+    ['clientId=NAME', "client name in the broker's logs and quotas"],
   ],
 };
 
@@ -137,8 +137,8 @@ const nats: CheatSheet = {
     ['until=end', 'stop at the offset that was the end when reading began'],
     ['jetstream=true|false', 'when writing: reject subjects without a stream | never wait for a stream'],
     ['window=N', 'maximum unacknowledged messages; default = 2000'],
-    ['servername=NAME', 'name in the server’s certificate, if it differs from the host'],
-    ['tlsFirst', 'start TLS before the server’s greeting'],
+    ['servername=NAME', "name in the server's certificate, if it differs from the host"],
+    ['tlsFirst', "start TLS before the server's greeting"],
   ],
 };
 
@@ -147,7 +147,7 @@ const serial: CheatSheet = {
   about: 'Each line of text is a message. The connection is restored when a board is plugged in again.',
   lines: [
     ['list ports', 'aiot board ports'],
-    ['follow a board’s output', "aiot stream tail 'serial:///dev/ttyUSB0?baud=115200'"],
+    ["follow a board's output", "aiot stream tail 'serial:///dev/ttyUSB0?baud=115200'"],
     ['plot a number in JSON lines', 'aiot stream tail serial:///dev/ttyUSB0 --plot temperature'],
     ['send a line', 'aiot stream publish serial:///dev/ttyUSB0 led=1'],
     ['bridge lines to a broker', 'aiot stream bridge serial:///dev/ttyUSB0 mqtt://127.0.0.1/board'],
@@ -155,7 +155,7 @@ const serial: CheatSheet = {
   ],
   settings: [
     ['baud=115200', 'bits per second'],
-    ['topic=NAME', 'topic of the messages; default = the port’s name'],
+    ['topic=NAME', "topic of the messages; default = the port's name"],
     ['parity=none|even|odd, dataBits=7|8, stopBits=1|2', 'character format'],
     ['line=BYTES', 'maximum line length; longer lines are split'],
   ],

@@ -233,7 +233,7 @@ model: { labels: { good: [0], bad: [1] } }
 `;
     const { training, result } = await trained(rowsCsv({ header: 'current_rms,pressure_rms,label' }), yaml);
     expect(training.signal).toMatchObject({ windowSamples: 20, features: ['current_rms', 'pressure_rms'] });
-    expect(result.notes[0]).toContain('the features of this project’s signal');
+    expect(result.notes[0]).toContain("the features of this project's signal");
   });
 
   it('replaces convolutions with dense layers, unless convolutions were requested', async () => {

@@ -13,7 +13,7 @@ type Page = keyof typeof pages;
 export default class FirmwareImageCreate extends AiotCommand {
   static override summary = 'Create a bootable chip image from an ELF file.';
   static override description =
-    'The result is byte-for-byte identical to that of esptool elf2image: sections become segments, segments mapped from flash are page-aligned, and a checksum and SHA-256 follow. Flash mode, size and frequency are set in the header, by default to qio, 1MB and the chip’s default frequency. They take effect only in a bootloader.';
+    "The result is byte-for-byte identical to that of esptool elf2image: sections become segments, segments mapped from flash are page-aligned, and a checksum and SHA-256 follow. Flash mode, size and frequency are set in the header, by default to qio, 1MB and the chip's default frequency. They take effect only in a bootloader.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/app.elf --chip esp32c3 --out app.bin',
     '<%= config.bin %> <%= command.id %> bootloader.elf --chip esp32 --flash-mode dio --flash-size 4MB --flash-freq 40m --json',
@@ -42,7 +42,7 @@ export default class FirmwareImageCreate extends AiotCommand {
     }),
     hash: Flags.boolean({ summary: 'Append a SHA-256.', env: 'AIOT_HASH', allowNo: true, default: true }),
     'use-segments': Flags.boolean({
-      summary: 'Use the ELF’s program segments instead of its sections.',
+      summary: "Use the ELF's program segments instead of its sections.",
       env: 'AIOT_USE_SEGMENTS',
     }),
     'pad-to': Flags.option({ options: flashSizes })({

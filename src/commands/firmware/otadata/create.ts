@@ -9,7 +9,7 @@ import { otaStateNames } from '../../../lib/formats/otadata.js';
 export default class FirmwareOtadataCreate extends AiotCommand {
   static override summary = 'Create an otadata partition that boots an app slot.';
   static override description =
-    'With --from, starts from a board’s otadata: writes the inactive sector and keeps the other one.';
+    "With --from, starts from a board's otadata: writes the inactive sector and keeps the other one.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> otadata.bin --slot 0',
     '<%= config.bin %> <%= command.id %> otadata.bin --slot 1 --from board.bin --state new --json',
@@ -32,12 +32,12 @@ export default class FirmwareOtadataCreate extends AiotCommand {
     }),
     state: Flags.option({ options: otaStateNames })({
       summary:
-        'State of the slot’s app; new = the app must confirm itself, if the bootloader supports rollback.',
+        "State of the slot's app; new = the app must confirm itself, if the bootloader supports rollback.",
       default: 'undefined',
       env: 'AIOT_STATE',
     }),
     from: Flags.string({
-      summary: 'The board’s current otadata.',
+      summary: "The board's current otadata.",
       env: 'AIOT_FROM',
       helpValue: 'FILE',
     }),

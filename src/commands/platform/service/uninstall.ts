@@ -5,7 +5,7 @@ import { next } from '../../../lib/cli/render/text.js';
 import { uninstalledPlatformSchema, uninstallPlatform } from '../../../lib/platform/up/install.js';
 
 export default class PlatformServiceUninstall extends AiotCommand {
-  static override summary = 'Remove the platform’s systemd service; data is kept.';
+  static override summary = "Remove the platform's systemd service; data is kept.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --dry-run',
     '<%= config.bin %> <%= command.id %> --json',

@@ -212,7 +212,7 @@ export const tokens = {
   }),
   /** Issues a new secret. The previous one becomes invalid, at once or after `graceMs`. */
   rotate: endpoint('POST /tokens/:id/rotate', {
-    summary: 'Replace a token’s secret; the old one becomes invalid',
+    summary: "Replace a token's secret; the old one becomes invalid",
     access,
     body: rotateTokenSchema,
     takes: ['graceMs'],

@@ -32,7 +32,7 @@ export const backups = {
   create: endpoint('POST /backups', {
     summary: 'Create a backup and return it as one tar file',
     description:
-      'Streamed while the platform keeps running. The CA’s key, tokens and secrets are encrypted with the passphrase, which is not stored.',
+      "Streamed while the platform keeps running. The CA's key, tokens and secrets are encrypted with the passphrase, which is not stored.",
     body: z.strictObject({
       passphrase: z
         .string()

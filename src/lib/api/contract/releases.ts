@@ -182,7 +182,7 @@ export const trust = {
     errors: ['AIOT_TRUST_CONFLICT'],
   }),
   chain: endpoint('GET /trust/root', {
-    summary: 'The newest root, and the platform’s timestamp keys',
+    summary: "The newest root, and the platform's timestamp keys",
     access: 'devices',
     result: trustChainSchema,
   }),

@@ -98,7 +98,7 @@ export const webhooks = {
   }),
   /** Replaces the secret. For a day, events are also signed with the previous one. */
   rotate: endpoint('POST /webhooks/:id/secret', {
-    summary: 'Replace a webhook’s secret; the new one is shown only once',
+    summary: "Replace a webhook's secret; the new one is shown only once",
     access,
     params,
     result: webhookSecretSchema,

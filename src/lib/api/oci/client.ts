@@ -212,7 +212,7 @@ export class OciRepository {
   }
 
   private malformed(what: string): AiotError {
-    return new AiotError('AIOT_OCI_REFUSED', `${this.endpoint}: ${what} does not follow the specification`, {
+    return new AiotError('AIOT_OCI_REFUSED', `${this.endpoint}: ${what} does not follow the OCI distribution specification`, {
       endpoint: this.endpoint,
     });
   }

@@ -42,7 +42,7 @@ export const flashFlags = {
     helpValue: 'BAUD',
   }),
   'no-stub': Flags.boolean({
-    summary: 'Use the chip’s ROM loader only: slower, and no flasher stub runs on the chip.',
+    summary: "Use the chip's ROM loader only: slower, and no flasher stub runs on the chip.",
     env: 'AIOT_NO_STUB',
     helpGroup: 'CONNECTION',
     default: false,
@@ -81,7 +81,7 @@ export function loaderOptions(
 export const writeFlags = {
   device: Flags.string({
     summary:
-      'Folder of a device’s identity (aiot device provision); for several boards, a folder of such folders.',
+      "Folder of a device's identity (aiot device provision); for several boards, a folder of such folders.",
     env: 'AIOT_DEVICE',
     helpValue: 'DIR',
   }),
@@ -121,7 +121,7 @@ export const writeFlags = {
     default: false,
   }),
   'diff-with': Flags.string({
-    summary: 'Copy of the board’s current contents; only 4 KiB sectors that differ are written. Repeatable.',
+    summary: "Copy of the board's current contents; only 4 KiB sectors that differ are written. Repeatable.",
     env: 'AIOT_DIFF_WITH',
     helpValue: 'OLD[@OFFSET]',
     multiple: true,
@@ -129,18 +129,18 @@ export const writeFlags = {
     delimiter: ',',
   }),
   'flash-mode': Flags.option({ options: ['keep', ...flashModes] as const })({
-    summary: 'Set the flash mode in the bootloader’s header [default: keep].',
+    summary: "Set the flash mode in the bootloader's header [default: keep].",
     env: 'AIOT_FLASH_MODE',
     helpGroup: 'BOOTLOADER',
   }),
   'flash-size': Flags.option({ options: ['keep', 'detect', ...flashSizes] as const })({
-    summary: 'Set the flash size in the bootloader’s header [default: keep].',
+    summary: "Set the flash size in the bootloader's header [default: keep].",
     env: 'AIOT_FLASH_SIZE',
     helpGroup: 'BOOTLOADER',
   }),
   'flash-freq': Flags.option({ options: ['keep', ...flashFrequencies] as const })({
     summary:
-      'Set the flash frequency in the bootloader’s header [default: keep]; valid values depend on the chip.',
+      "Set the flash frequency in the bootloader's header [default: keep]; valid values depend on the chip.",
     env: 'AIOT_FLASH_FREQ',
     helpGroup: 'BOOTLOADER',
   }),
@@ -219,7 +219,7 @@ export const imageFlags = {
     helpValue: 'FILE',
   }),
   partitions: Flags.string({
-    summary: 'Partition table, CSV [default: the board’s own, else the one in docs/reference/nvs.md].',
+    summary: "Partition table, CSV [default: the board's own, else the one in docs/reference/nvs.md].",
     env: 'AIOT_PARTITIONS',
     helpValue: 'FILE',
   }),
@@ -232,7 +232,7 @@ export const imageFlags = {
     env: 'AIOT_ENCRYPT_NVS',
   }),
   'flash-size': Flags.option({ options: flashSizes })({
-    summary: 'Flash size [default: the board’s, else 4MB].',
+    summary: "Flash size [default: the board's, else 4MB].",
     env: 'AIOT_FLASH_SIZE',
   }),
 };
@@ -333,16 +333,16 @@ export const burdenFlags = {
     helpValue: 'AMPERES:MILLIAMPERES',
   }),
   turns: decimal({
-    summary: 'Turns of the clamp’s secondary winding [default: computed from its currents].',
+    summary: "Turns of the clamp's secondary winding [default: computed from its currents].",
     env: 'AIOT_TURNS',
     helpValue: 'COUNT',
   }),
   nominal: current({
-    summary: 'Highest current you want to measure [default: the clamp’s].',
+    summary: "Highest current you want to measure [default: the clamp's].",
     env: 'AIOT_NOMINAL',
   }),
   volts: decimal({
-    summary: 'Bias supply voltage, and the voltage at the ADC’s highest count.',
+    summary: "Bias supply voltage, and the voltage at the ADC's highest count.",
     default: 3.3,
     env: 'AIOT_VOLTS',
     helpValue: 'VOLTS',

@@ -7,7 +7,7 @@ import { decimal, shared } from './shared.js';
 /** Flags shared by commands that evaluate a model on examples. */
 export const modelFlags = {
   data: Flags.string({
-    summary: 'CSV file of rows, or folder of recordings, instead of the project’s own data.',
+    summary: "CSV file of rows, or folder of recordings, instead of the project's own data.",
     env: 'AIOT_DATA',
     helpValue: 'PATH',
   }),
@@ -19,11 +19,11 @@ export const modelFlags = {
   }),
   runtime: Flags.option({ options: ['litert', 'device'] as const })({
     summary:
-      'Interpreter: Google’s LiteRT, or the built-in one (device), which is bit-exact with TFLite Micro [default: litert].',
+      "Interpreter: Google's LiteRT, or the built-in one (device), which is bit-exact with TFLite Micro [default: litert].",
     env: 'AIOT_RUNTIME',
   }),
   classes: Flags.string({
-    summary: 'Class names in the order of FILE’s outputs.',
+    summary: "Class names in the order of FILE's outputs.",
     env: 'AIOT_CLASSES',
     helpValue: 'A,B,…',
   }),
@@ -82,7 +82,7 @@ export const trainingFlags = {
     helpValue: '32,16',
   }),
   output: Flags.option({ options: ['classes', 'probability', 'value'] as const })({
-    summary: 'Type of the model’s output.',
+    summary: "Type of the model's output.",
     env: 'AIOT_OUTPUT',
   }),
   split: Flags.option({ options: ['recording', 'device', 'time', 'window'] as const })({

@@ -29,7 +29,7 @@ export const upFlags = {
     helpValue: 'DIR',
   }),
   host: Flags.string({
-    summary: 'Address to listen on; 0.0.0.0 = all of this machine’s addresses.',
+    summary: "Address to listen on; 0.0.0.0 = all of this machine's addresses.",
     default: '127.0.0.1',
     env: 'AIOT_HOST',
     helpGroup: 'NETWORK',
@@ -63,7 +63,7 @@ export const upFlags = {
     dependsOn: ['key'],
   }),
   key: Flags.string({
-    summary: 'PEM file of the server certificate’s private key.',
+    summary: "PEM file of the server certificate's private key.",
     env: 'AIOT_KEY',
     helpValue: 'FILE',
     dependsOn: ['cert'],
@@ -114,14 +114,14 @@ export const upFlags = {
     helpGroup: 'COMPATIBILITY',
   }),
   'ddi-port': Flags.integer({
-    summary: 'Port for hawkBit’s device API without TLS; 0 = any free port.',
+    summary: "Port for hawkBit's device API without TLS; 0 = any free port.",
     env: 'AIOT_DDI_PORT',
     helpGroup: 'COMPATIBILITY',
     min: 0,
     max: 65_535,
   }),
   'ddi-poll': duration({
-    summary: 'Polling interval for SWUpdate, RAUC and other clients of hawkBit’s device API: 1s to 23h.',
+    summary: "Polling interval for SWUpdate, RAUC and other clients of hawkBit's device API: 1s to 23h.",
     env: 'AIOT_DDI_POLL',
     helpGroup: 'COMPATIBILITY',
     default: 300_000,
@@ -137,7 +137,7 @@ export const upFlags = {
   }),
   set: setFlag,
   'board-port': Flags.integer({
-    summary: 'Port of the listener for boards [default: the project’s]; 0 = any free port.',
+    summary: "Port of the listener for boards [default: the project's]; 0 = any free port.",
     env: 'AIOT_BOARD_PORT',
     min: 0,
     max: 65_535,

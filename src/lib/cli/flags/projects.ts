@@ -106,7 +106,7 @@ export const stepsFlags = {
 /** Flags of commands that query Argo's server about a run. */
 export const argoFlags = {
   'argo-token-file': Flags.string({
-    summary: 'File with the token for Argo’s server, or - for stdin; or set AIOT_ARGO_TOKEN.',
+    summary: "File with the token for Argo's server, or - for stdin; or set AIOT_ARGO_TOKEN.",
     env: 'AIOT_ARGO_TOKEN_FILE',
     helpValue: 'FILE',
   }),
@@ -115,7 +115,7 @@ export const argoFlags = {
 /** Flag of commands that read deployment values. */
 export const deployFlags = {
   values: Flags.string({
-    summary: 'Values file, instead of the project’s deploy.yaml.',
+    summary: "Values file, instead of the project's deploy.yaml.",
     env: 'AIOT_VALUES',
     helpValue: 'FILE',
   }),

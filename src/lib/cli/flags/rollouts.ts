@@ -62,14 +62,14 @@ export const policyFlags = {
     helpValue: '1,10%,50%',
   }),
   'max-failures': amountFlag('max-failures')({
-    summary: 'Stop the rollout when more than this number or share of a wave’s devices fail [default: 5%].',
+    summary: "Stop the rollout when more than this number or share of a wave's devices fail [default: 5%].",
     env: 'AIOT_MAX_FAILURES',
     helpGroup: 'WAVES',
     helpValue: 'N|N%',
   }),
   'min-success': amountFlag('min-success')({
     summary:
-      'Number or share of a wave’s devices that must commit before the next wave opens [default: 50%].',
+      "Number or share of a wave's devices that must commit before the next wave opens [default: 50%].",
     env: 'AIOT_MIN_SUCCESS',
     helpGroup: 'WAVES',
     helpValue: 'N|N%',
@@ -150,7 +150,7 @@ export const policyFlags = {
     ...rolloutTimesMs.shadow,
   }),
   'shadow-windows': Flags.integer({
-    summary: 'Minimum number of windows predicted by a wave’s devices in total [default: 20].',
+    summary: "Minimum number of windows predicted by a wave's devices in total [default: 20].",
     env: 'AIOT_SHADOW_WINDOWS',
     helpGroup: 'SHADOW',
     dependsOn: ['shadow'],
@@ -159,21 +159,21 @@ export const policyFlags = {
   }),
   'max-disagreement': amountFlag('max-disagreement')({
     summary:
-      'Maximum number or share of windows in which the prediction differs from the current model’s [default: 5%].',
+      "Maximum number or share of windows in which the prediction differs from the current model's [default: 5%].",
     env: 'AIOT_MAX_DISAGREEMENT',
     helpGroup: 'SHADOW',
     dependsOn: ['shadow'],
     helpValue: 'N|N%',
   }),
   'max-latency': Flags.custom<number>({ parse: async (text) => timesOf(text) })({
-    summary: 'Maximum latency relative to the current model’s, at the 95th percentile [default: 1.5x].',
+    summary: "Maximum latency relative to the current model's, at the 95th percentile [default: 1.5x].",
     env: 'AIOT_MAX_LATENCY',
     helpGroup: 'SHADOW',
     dependsOn: ['shadow'],
     helpValue: 'Nx',
   }),
   'max-heap': sizeInBytes({
-    summary: 'Maximum memory of the model’s tensors, such as 64KiB [default: no limit].',
+    summary: "Maximum memory of the model's tensors, such as 64KiB [default: no limit].",
     env: 'AIOT_MAX_HEAP',
     helpGroup: 'SHADOW',
     dependsOn: ['shadow'],
@@ -314,7 +314,7 @@ export const rehearsalFlags = {
     env: 'AIOT_OUTAGE',
   }),
   size: sizeInBytes({
-    summary: 'Size of each device’s download, such as 250000 (bytes) or 1MB.',
+    summary: "Size of each device's download, such as 250000 (bytes) or 1MB.",
     default: 250_000,
     env: 'AIOT_SIZE',
   }),

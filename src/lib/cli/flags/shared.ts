@@ -39,7 +39,7 @@ export const shared = {
     helpValue: 'DIR',
   }),
   data: Flags.string({
-    summary: 'Folder of recordings to use instead of the project’s own data.',
+    summary: "Folder of recordings to use instead of the project's own data.",
     env: 'AIOT_DATA',
     helpValue: 'DIR',
   }),
@@ -100,7 +100,7 @@ export const shared = {
   }),
   cert: Flags.string({ summary: 'PEM file of the client certificate.', env: 'AIOT_CERT', helpValue: 'FILE' }),
   key: Flags.string({
-    summary: 'PEM file of the client certificate’s private key.',
+    summary: "PEM file of the client certificate's private key.",
     env: 'AIOT_KEY',
     helpValue: 'FILE',
   }),

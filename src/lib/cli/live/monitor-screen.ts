@@ -82,7 +82,7 @@ export class MonitorScreen {
 const emptyFlash = /^invalid header: 0xffffffff/;
 
 const noProgram =
-  'there is no program in the board’s flash; to write one, use aiot flash --model MODEL or aiot flash FILE';
+  "there is no program in the board's flash; to write one, use aiot flash --model MODEL or aiot flash FILE";
 
 const ofLevel: Record<Level, (text: string) => string> = {
   error: red,
@@ -132,7 +132,7 @@ function crash(event: Extract<MonitorEvent, { event: 'crash' }>, hasElf: boolean
 }
 
 const unnamed =
-  'the ELF file has no names for these addresses: it is stripped or belongs to another program; use the linker’s output file';
+  "the ELF file has no names for these addresses: it is stripped or belongs to another program; use the linker's output file";
 
 /** A location in the source code, such as `app_main  main.c:42  (PC)`. */
 function place({ function: name, file, line, from }: CrashFrame): string {

@@ -391,7 +391,7 @@ export function resampledText(resampled: Record<string, number>, rateHz: number)
   return `${files} at ${rates.join(', ')} Hz resampled to ${rateHz} Hz`;
 }
 
-const sources = { project: 'the project', platform: 'the platform', guide: 'the guide’s services' };
+const sources = { project: 'the project', platform: 'the platform', guide: "the guide's services" };
 
 /** Size and source of a training dataset. */
 export function extractedText({ out, kind, rows, recordings, source }: Extracted): string {
@@ -403,7 +403,7 @@ export function extractedText({ out, kind, rows, recordings, source }: Extracted
 export function leftOutTexts({ unlabelled, malformed }: Extracted): string[] {
   return [
     ...(unlabelled > 0 ? [`Left out ${plural(unlabelled, 'recording')} without a label`] : []),
-    ...(malformed > 0 ? [`Left out ${plural(malformed, 'invalid line')} of the guide’s files`] : []),
+    ...(malformed > 0 ? [`Left out ${plural(malformed, 'invalid line')} of the guide's files`] : []),
   ];
 }
 

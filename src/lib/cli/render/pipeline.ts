@@ -67,7 +67,7 @@ export function runStatusText(status: RunStatus, step: string | undefined): stri
           ['runs on', `Argo at ${workflow.server}`],
           ['workflow', `${workflow.name} in the namespace ${workflow.namespace}`],
         ] as [string, string][])
-      : ([['platform', context ?? 'the project’s own']] as [string, string][])),
+      : ([['platform', context ?? "the project's own"]] as [string, string][])),
     ...(workflow?.seen && state === 'interrupted'
       ? [['and now', 'the workflow continues on the cluster; resume follows it again'] as [string, string]]
       : []),

@@ -164,7 +164,7 @@ export function installedPlatformText({
     unit,
     written ? green(`wrote ${file}`) : dim(`would write ${file}`),
     dim(
-      `The platform’s data is in ${data}. The first start writes the operator’s token and key to ${config}.`,
+      `The platform's data is in ${data}. The first start writes the operator's token and key to ${config}.`,
     ),
     dim(`Put secrets into ${secrets} as NAME=VALUE lines: sudo install -D -m 600 /dev/null ${secrets}`),
   ].join('\n');
@@ -243,7 +243,7 @@ export function usersTable(users: readonly User[]): string {
   return table(
     ['name', 'role', 'state', 'tokens', 'added'],
     rows,
-    'No users yet; only the operator’s token exists.',
+    "No users yet; only the operator's token exists.",
   );
 }
 

@@ -225,7 +225,7 @@ export function guidePushedText({ name, url, bytes, digest, whole, message }: Gu
     ...(whole
       ? []
       : [
-          ['', yellow('longer than the 11,148 bytes that the guide’s firmware can read')] as [string, string],
+          ['', yellow("longer than the 11,148 bytes that the guide's firmware can read")] as [string, string],
         ]),
   ]);
   return `${lines}\n${next(`aiot stream publish kafka://HOST:PORT/control-message '${message}'`)}`;
@@ -364,8 +364,8 @@ export function signatureText(result: SignatureResult): string {
 }
 
 const blobs: Record<ToSign['artifacts'][number]['blob'], string> = {
-  right: 'the platform’s content is identical',
-  wrong: yellow('the platform’s content is different'),
+  right: "the platform's content is identical",
+  wrong: yellow("the platform's content is different"),
   missing: yellow('the platform does not have the content, so it was not checked'),
 };
 

@@ -131,7 +131,7 @@ function findingOf(
     around: by === 'device' ? 'error' : 'warning',
     outside: project ? 'info' : 'warning',
   } as const;
-  const figures = `(Recordings that a simple predictor gets right: ${percent(accuracy)} from this alone, ${percent(chance)} with shuffled labels${signal === null ? '' : `, ${percent(signal)} from the signal’s mean, deviation and step`}.)`;
+  const figures = `(Recordings that a simple predictor gets right: ${percent(accuracy)} from this alone, ${percent(chance)} with shuffled labels${signal === null ? '' : `, ${percent(signal)} from the signal's mean, deviation and step`}.)`;
   return {
     kind: 'shortcut',
     severity: severities[seen],

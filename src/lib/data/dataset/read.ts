@@ -39,7 +39,7 @@ export async function recordingFilesIn(folder: string): Promise<string[]> {
   for (const file of files) {
     const before = seen.get(idOfFile(file));
     if (before !== undefined) {
-      throw new AiotError('AIOT_ALREADY_EXISTS', `${before} and ${file} are two recordings of one name`, {
+      throw new AiotError('AIOT_ALREADY_EXISTS', `${before} and ${file} have the same recording name`, {
         subject: 'recording',
         next: 'Rename one of the files.',
       });
@@ -102,7 +102,7 @@ export function soundColumns(
       'AIOT_DATA_COLUMNS',
       `${file}: expected a channel for each of the fields ${fields.join(', ')}, got ${channels.length}`,
       {
-        next: 'Declare one field in stream.fields, which is the mean of all channels, or one for each channel.',
+        next: 'In stream.fields, declare one field for each channel, or a single field for the mean of all channels.',
       },
     );
   }

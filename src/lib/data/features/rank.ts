@@ -71,7 +71,7 @@ function foldCount(groups: string[], classes: number[], labels: string[]): numbe
   if (least >= 2) return Math.min(5, least);
   throw new AiotError(
     'AIOT_DATA_TOO_FEW',
-    `label ${labels[counts.indexOf(least)]}: expected at least 2 recordings, so that features are ranked on other recordings than the training set; got ${least}`,
+    `label ${labels[counts.indexOf(least)]}: expected at least 2 recordings, so that features are ranked on recordings outside the training set; got ${least}`,
   );
 }
 

@@ -95,7 +95,7 @@ function readme({ name, host, cloudInit, platform }: Values): string {
     digest: sha256 === undefined ? ' (**without a digest**: set cloudInit.sha256)' : ' and checks its digest',
     certificate: acme
       ? `a certificate for ${host} by ACME (requires access to port 80)`
-      : 'a certificate from the platform’s own CA',
+      : "a certificate from the platform's own CA",
     port: platform ? platform.port : 8443,
     caFlag: acme ? '' : '--ca ca.crt ',
   });

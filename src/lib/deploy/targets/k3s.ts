@@ -29,11 +29,11 @@ interface Part {
 }
 
 const parts: readonly Part[] = [
-  { file: 'namespace', about: 'namespace with Pod Security’s restricted profile', there: () => true },
+  { file: 'namespace', about: "namespace with Pod Security's restricted profile", there: () => true },
   { file: 'network', about: 'network policies', there: () => true },
   {
     file: 'tls',
-    about: 'the cluster’s CA and its certificates (cert-manager)',
+    about: "the cluster's CA and its certificates (cert-manager)",
     there: () => true,
   },
   { file: 'platform', about: 'the platform', there: ({ platform }) => platform !== false },
@@ -70,7 +70,7 @@ const parts: readonly Part[] = [
   { file: 'argo', about: 'triggers of the pipeline (Argo)', there: ({ argo }) => argo !== false },
   {
     file: 'services',
-    about: 'the project’s own processes',
+    about: "the project's own processes",
     there: ({ services }) => Object.keys(services).length > 0,
   },
 ];

@@ -13,7 +13,7 @@ const yaml = (value: object, before: string) =>
 export const nodesTarget: DeployTarget = {
   name: 'k3s-nodes',
   about:
-    'The machines of a K3s cluster: each node’s configuration, Raspberry Pi flags, firewall and registry.',
+    "The machines of a K3s cluster: each node's configuration, Raspberry Pi flags, firewall and registry.",
   next: 'less README.md',
   // The components of the cluster that runs on these machines.
   usual: k3sTarget.usual,

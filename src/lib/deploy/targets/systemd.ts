@@ -8,7 +8,7 @@ import { nothing, type Values } from '../values.js';
 /** Units for a machine without containers: the ones that `platform service install` and `loop install` would write on that machine. */
 export const systemdTarget: DeployTarget = {
   name: 'systemd',
-  about: 'Units for a machine without containers: the platform, and the project’s processes.',
+  about: "Units for a machine without containers: the platform, and the project's processes.",
   next: 'systemd-analyze verify *.service',
   usual: () => nothing,
   render({ values }: RenderInput): RenderedFile[] {

@@ -28,7 +28,7 @@ export const messageChecks: Check[] = [
   {
     id: 'telemetry-columns',
     section: 'telemetry',
-    rule: 'sends one sample with its values, or columns of one length with their rate',
+    rule: 'sends one sample with its values, or columns of equal length with their rate',
     async run({ listener }) {
       for (const seen of of(listener.seen, 'telemetry')) if (seen.value) checkColumns(seen.topic, seen.value);
     },
@@ -77,7 +77,7 @@ function checkColumns(topic: string, value: Record<string, unknown>): void {
   const columns = fields.filter(([, column]) => Array.isArray(column));
   const lengths = new Set(columns.map(([, column]) => (column as unknown[]).length));
   if (columns.length > 0 && (columns.length < fields.length || lengths.size > 1))
-    throw new NotHeld(`${topic}: expected columns of one length, got ${lengthsOf(fields)}`);
+    throw new NotHeld(`${topic}: expected columns of equal length, got ${lengthsOf(fields)}`);
   if (columns.length > 0 && value.rate === undefined)
     throw new NotHeld(`${topic}: expected a batch to include its rate, got none`);
   for (const [name, column] of fields) {

@@ -159,7 +159,7 @@ async function imageOn(loader: Loader, asked: CommonImage, how: Enrolment) {
   if (how.kind === 'rotate' && old === null) {
     throw new AiotError(
       'AIOT_FILE_MALFORMED',
-      'the board has no NVS to keep, so it is not the device as it was provisioned',
+      'the board has no NVS to update, so it is no longer the device that was provisioned',
       { subject: 'nvs', next: 'Set it up as a new board with `aiot device replace NAME --port PORT`.' },
     );
   }

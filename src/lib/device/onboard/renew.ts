@@ -94,7 +94,7 @@ async function howFor(
     const place = port === undefined ? '--out DIR' : `--port ${port}`;
     throw new AiotError(
       'AIOT_ALREADY_EXISTS',
-      `the board ${mac} already is ${device.name}; a replacement must be another board`,
+      `the board ${mac} is already ${device.name}; the replacement must be a different board`,
       {
         subject: 'device',
         next: `To give it a new key and certificate, run \`aiot device rotate ${device.name} ${place}\`.`,
@@ -116,7 +116,7 @@ function requireSame(old: OldNvs, device: DeviceInfo): void {
   if (name === device.name && id === device.id) return;
   throw new AiotError(
     'AIOT_BIRTH_MISMATCH',
-    `expected the board of ${device.name} (${device.id}), got the one of ${name ?? 'no device'} (${id ?? 'no id'})`,
+    `expected the board of ${device.name} (${device.id}), got the board of ${name ?? 'no device'} (${id ?? 'no id'})`,
     { next: `To make this board the device, run \`aiot device replace ${device.name} --port PORT\`.` },
   );
 }

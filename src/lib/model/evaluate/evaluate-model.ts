@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
-import { decimalOf } from '../../core/figures.js';
+import { decimalOf, plural } from '../../core/figures.js';
 import { refuseInputs, writeFileAtomic } from '../../core/files.js';
 import { missingLabels, openTable } from '../../data/tables/table.js';
 import { writeCsv } from '../../formats/csv/table.js';
@@ -226,7 +226,7 @@ function requireWidth(kind: OutputKind, { inputs, outputs }: { inputs: number; o
   if (wanted === outputs) return;
   throw new AiotError(
     'AIOT_MODEL_UNFIT',
-    `an output of ${kind}: expected a model with ${wanted} of them, got ${outputs}`,
+    `for the output kind ${kind}, expected a model with ${plural(wanted, 'output')}, got ${outputs}`,
     { next: 'Omit --output, or use the kind that the model was trained for.' },
   );
 }

@@ -105,7 +105,7 @@ function singleOutput({ outputs, tensors }: Graph): Tensor {
   const names = outputs.map((index) => tensors[index]!.name).join(', ');
   throw new AiotError(
     'AIOT_TFLITE_UNSUPPORTED',
-    `a model with ${outputs.length} output tensors (${names}), expected one`,
+    `the model has ${outputs.length} output tensors (${names}): expected one`,
     {
       next: 'Export the model with one output: import an ONNX file with --output NAME, or join the outputs with CONCATENATION.',
     },

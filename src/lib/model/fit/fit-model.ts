@@ -191,7 +191,7 @@ function notesOf(graph: Graph, fits: readonly ChipFit[]): string[] {
   ];
   if (fits.some(({ layers }) => layers.some(({ kernels }) => kernels === 'reference')))
     notes.push(
-      `${precisionOf(graph)}: no vector library is counted on for it, so latency is that of TFLite Micro’s reference kernels`,
+      `${precisionOf(graph)}: no vector library is counted on for it, so latency is that of TFLite Micro's reference kernels`,
     );
   return notes;
 }

@@ -164,7 +164,7 @@ function onnxOptions({ input = [], output: outputs, keepScales }: ImportOptions)
         'AIOT_USAGE',
         `--input: expected NAME:1x3x96x96 or NAME=VALUE, got ${JSON.stringify(text)}`,
         {
-          next: 'Specify an input’s shape with --input NAME:SIZExSIZE, or its value with --input NAME=VALUE.',
+          next: "Specify an input's shape with --input NAME:SIZExSIZE, or its value with --input NAME=VALUE.",
         },
       );
     const sizes = shapes.get(shape?.[1] ?? '') ?? [];

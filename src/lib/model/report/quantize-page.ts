@@ -41,7 +41,7 @@ function tiles(
 ) {
   const list: [string, string][] = [
     [`${mode} model`, size(bytes)],
-    ['of the float model’s size', percent(bytes / floatBytes, 0)],
+    ["of the float model's size", percent(bytes / floatBytes, 0)],
   ];
   if (sqnrDb !== null) list.push(['SQNR of the output', `${sqnrDb.toFixed(1)} dB`]);
   if (detail && detail.agreement !== null)

@@ -50,7 +50,7 @@ export function planTraining(project: Project, { rows }: Material, chosen?: Netw
       `the column label is an input here, for ${rows.label} is what is learned: take it out of the file if it tells the answer`,
     );
   }
-  if (rows && own) notes.push('the columns are the features of this project’s signal, by name');
+  if (rows && own) notes.push("the columns are the features of this project's signal, by name");
   const output = outputKindOf(model);
   const labels = rows ? labelsForRows(rows, output, model, notes) : model.labels;
   const classes = classesFor(output, labels);
@@ -171,7 +171,7 @@ function fittingForest({ kind, layers, train }: ProjectConfig['model'], raw: boo
   const { boosting, learningRate, subsample } = train.forest;
   const alone = learningRate !== undefined ? 'learningRate' : subsample !== undefined ? 'subsample' : null;
   if (!boosting && alone !== null)
-    throw new AiotError('AIOT_MODEL_UNFIT', `model.train.forest.${alone} is set, but only boosting has it`, {
+    throw new AiotError('AIOT_MODEL_UNFIT', `model.train.forest.${alone} is set, but it applies only to boosting`, {
       next: 'Set model.train.forest.boosting: true in aiot.yaml, or remove it.',
     });
   return { kind, layers };

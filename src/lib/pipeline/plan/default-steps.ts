@@ -85,7 +85,7 @@ export function defaultSteps(project: Project, given: unknown, { kind }: Surroun
       platform: stored !== null,
       stored,
     }),
-    step('drift', 'Compare it with the last model’s training data', {
+    step('drift', "Compare it with the last model's training data", {
       command: [
         ...['aiot', 'data', 'drift', `base${suffix(rows)}`, `now${suffix(rows)}`],
         ...['--project', '.', '--json'],

@@ -187,7 +187,7 @@ export function begunIn(result: unknown, earlier: string | null = null): string 
     return `unchanged since ${earlier}, which started the rollout; to see it, run aiot rollout show ${id}`;
   const to = devices === null ? '' : ` to ${plural(devices, 'device')}`;
   if (state === 'awaitingApproval')
-    return `the rollout${to} waits for another user’s approval: aiot rollout approve ${id}`;
+    return `the rollout${to} waits for another user's approval: aiot rollout approve ${id}`;
   return `the rollout${to} has started and continues after this run; to follow it, run aiot rollout watch ${id}`;
 }
 

@@ -192,7 +192,7 @@ export class Uploads {
     if (upload.offset !== offset) {
       throw new AiotError(
         'AIOT_UPLOAD_OFFSET',
-        `${id} has ${upload.offset} bytes: expected the next chunk, got an offset of ${offset}`,
+        `${id}: expected a chunk at offset ${upload.offset}, got one at ${offset}`,
       );
     }
     if (upload.done) return upload;

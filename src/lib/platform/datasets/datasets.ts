@@ -91,7 +91,7 @@ export function datasetsOf(
     if (rows > 0) {
       throw new AiotError(
         'AIOT_NOT_FOUND',
-        `all stored rows of the stream ${name} are lost: ${thousands(rows)}, because the journal was damaged`,
+        `all stored rows of the stream ${name} (${thousands(rows)}) are lost, because the journal was damaged`,
         {
           next: 'To see the damage, run `aiot platform acknowledge --dry-run`. To repair it, stop the platform with `aiot down`, then run `aiot platform verify --repair --from BACKUP`.',
         },

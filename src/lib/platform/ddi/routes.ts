@@ -137,7 +137,7 @@ export const ddiRoutes =
       const etag = `"${sha1}"`;
       const wanted = request.headers['if-match'];
       if (wanted !== undefined && !matches(wanted, etag)) {
-        throw new AiotError('AIOT_PRECONDITION_FAILED', `the file is ${etag}`);
+        throw new AiotError('AIOT_PRECONDITION_FAILED', `the file's current ETag is ${etag}`);
       }
       reply.header('content-disposition', `attachment;filename=${release.file}`);
       const whole = () => ddi.downloading(controller, action);
@@ -164,7 +164,7 @@ function done(reply: FastifyReply): FastifyReply {
 function idOf(text: string): number {
   const id = /^\d{1,10}$/.test(text) ? Number(text) : 0;
   if (id > 0 && id <= 0x7fff_ffff) return id;
-  throw new AiotError('AIOT_NOT_FOUND', 'the number is invalid');
+  throw new AiotError('AIOT_NOT_FOUND', 'the id is invalid: expected a positive integer');
 }
 
 function historyOf({ query }: FastifyRequest): number {

@@ -127,7 +127,7 @@ function streamed({ response }: Described): Record<string, unknown> {
 
 function needed(access: Access, method: string): string {
   if (access !== 'devices') return `the role ${access}`;
-  return `a device’s certificate, or the role ${method === 'GET' ? 'viewer' : 'operator'}`;
+  return `a device's certificate, or the role ${method === 'GET' ? 'viewer' : 'operator'}`;
 }
 
 function securityOf(access: Access): Record<string, string[]>[] {

@@ -37,7 +37,7 @@ export function checkRevision({ headers }: FastifyRequest, revision: number): vo
   if (got.includes(String(revision))) return;
   throw new AiotError(
     'AIOT_PRECONDITION_FAILED',
-    `expected ${wanted.join(', ').slice(0, 200)}, but it is at revision ${revision}`,
+    `expected the ETag ${wanted.join(', ').slice(0, 200)}, but the resource is at revision ${revision}`,
   );
 }
 

@@ -142,14 +142,14 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
       if (manifest.artifacts[0]?.digest === digest) return null;
       throw new AiotError(
         'AIOT_DIGEST_MISMATCH',
-        `${name}@${version} is ${digest}, which is not the signed content`,
+        `${name}@${version} has the digest ${digest}, but the signed content has another one`,
       );
     }
     const { network, ...content } = await bundleOf(manifest, this.parts.blobs);
     if (!origin || origin.digest === content.digest || origin.digest === network) return content;
     throw new AiotError(
       'AIOT_DIGEST_MISMATCH',
-      `${name}@${version} is ${origin.digest}, which is not the signed content`,
+      `${name}@${version} has the digest ${origin.digest}, but the signed content has another one`,
     );
   }
 

@@ -387,7 +387,7 @@ export class Releases<Info extends object> extends ReleaseService<ReleaseRow, Bl
     if (isSame) return null;
     throw new AiotError(
       'AIOT_REQUEST_INVALID',
-      `the signed content differs from ${row.name}@${row.version} as pushed`,
+      `the signed content differs from the content pushed as ${row.name}@${row.version}`,
     );
   }
 

@@ -434,7 +434,7 @@ function addChange(node: FlowNode, steps: Steps): string[] {
     } else if (rule.t === 'set' && /^payload\.\w+$/.test(rule.p ?? '') && steps.map === undefined) {
       steps.map = `$merge([$, {${json((rule.p as string).slice(8))}: ${value}}])`;
     } else if (rule.t === 'set' && ['url', 'method', 'headers'].includes(rule.p ?? '')) {
-      reasons.push(`${place}: the sink’s address sets this`);
+      reasons.push(`${place}: the sink's address sets this`);
     } else reasons.push(`${place}: routes have no such step`);
   }
   return reasons;

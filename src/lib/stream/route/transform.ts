@@ -122,7 +122,7 @@ function topicOf(value: unknown, { text }: Expression): string {
   if (typeof value === 'string' && value !== '') return value;
   throw new AiotError(
     'AIOT_ROUTE_MESSAGE',
-    `topic: ${text}: expected a text, got ${JSON.stringify(value) ?? 'nothing'}`,
+    `topic: ${text}: expected text, got ${JSON.stringify(value) ?? 'nothing'}`,
   );
 }
 

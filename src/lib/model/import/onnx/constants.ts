@@ -166,14 +166,14 @@ export class ExternalData {
   private async inside(location: string, where: string): Promise<string> {
     const parts = location.split(/[\\/]/);
     if (location === '' || location.includes('\0') || isAbsolute(location) || parts.includes('..'))
-      throw malformed(`${where}: its data file ${JSON.stringify(location)} is outside the model’s folder`);
+      throw malformed(`${where}: its data file ${JSON.stringify(location)} is outside the model's folder`);
     const folder = await realpath(dirname(this.file));
     const path = await realpath(join(folder, location)).catch((cause: unknown) => {
       throw malformed(`${where}: its data file ${location} does not exist beside the model`, { cause });
     });
     const prefix = folder.endsWith(sep) ? folder : folder + sep;
     if (!path.startsWith(prefix))
-      throw malformed(`${where}: its data file ${location} is outside the model’s folder`);
+      throw malformed(`${where}: its data file ${location} is outside the model's folder`);
     return path;
   }
 }
