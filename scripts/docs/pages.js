@@ -65,17 +65,24 @@ const cell = (text) =>
     .replaceAll('|', '\\|')
     .replaceAll('\n', ' ');
 
+const withDefault = (text, standard) => `${text.replace(/\.$/, '')} [default: ${standard}].`;
+
 function argumentRow([name, arg]) {
-  return `| \`${wrap(name.toUpperCase(), arg.required)}\` | ${cell(arg.description)} |`;
+  const about = typeof arg.default === 'string' ? withDefault(arg.description, arg.default) : arg.description;
+  return `| \`${wrap(name.toUpperCase(), arg.required)}\` | ${cell(about)} |`;
 }
 
 function flagRow([name, flag]) {
   const short = flag.char ? `-${flag.char}, ` : '';
-  const value = flag.type === 'boolean' ? '' : ` ${flag.helpValue ?? name.split('-').at(-1).toUpperCase()}`;
+  const choice = flag.helpValue === undefined ? (flag.options ?? []).join('|') : '';
+  // As in the terminal's help: few and short values are the placeholder.
+  const isShort = choice !== '' && choice.length <= 16;
+  const placeholder = isShort ? choice : (flag.helpValue ?? name.split('-').at(-1).toUpperCase());
+  const value = flag.type === 'boolean' ? '' : ` ${placeholder}`;
   const shown = flag.allowNo ? `--[no-]${name}` : `--${name}`;
   const standard = flag.shownDefault ?? flag.default;
   const fallback = typeof standard === 'function' || standard === undefined ? '' : `\`${standard}\``;
-  const options = flag.options ? ` One of ${flag.options.join(', ')}.` : '';
+  const options = flag.options && !isShort ? ` One of ${flag.options.join(', ')}.` : '';
   const required = flag.required ? ' Required.' : '';
   return `| \`${cell(`${short}${shown}${value}`)}\` | ${flag.env ?? ''} | ${fallback} | ${cell(flag.summary)}${options}${required} |`;
 }

@@ -74,12 +74,12 @@ function synopsis(id, args) {
   return [bold(wordsOf(id)), ...words, `[${italic('flags')}]`].join(' ');
 }
 
+const withDefault = (text, standard) => `${text.replace(/\.$/, '')} [default: ${standard}].`;
+
 function argument({ name, description, options: choices, default: standard }) {
-  const more = [
-    ...(choices ? [`One of ${choices.join(', ')}.`] : []),
-    ...(typeof standard === 'string' ? [`[default: ${standard}]`] : []),
-  ];
-  return term(italic(name.toUpperCase()), prose([description, ...more].join(' ')));
+  const about = typeof standard === 'string' ? withDefault(description, standard) : description;
+  const values = choices ? ` One of ${choices.join(', ')}.` : '';
+  return term(italic(name.toUpperCase()), prose(`${about}${values}`));
 }
 
 function options({ flags }) {
@@ -102,15 +102,16 @@ function option({
   required,
 }) {
   const long = allowNo ? `--[no-]${name}` : `--${name}`;
-  const value = type === 'boolean' ? '' : ` ${italic(helpValue ?? name.toUpperCase())}`;
+  const value = type === 'boolean' ? '' : ` ${italic(helpValue ?? name.split('-').at(-1).toUpperCase())}`;
   const short = char ? `${bold(`-${char}`)}, ` : '';
+  const known = typeof standard === 'string' || typeof standard === 'number';
+  const about = known ? withDefault(summary, standard) : summary;
   const more = [
     ...(choices && choices.length > 0 ? [`One of ${choices.join(', ')}.`] : []),
-    ...(typeof standard === 'string' || typeof standard === 'number' ? [`[default: ${standard}]`] : []),
     ...(required ? ['Required.'] : []),
     ...(env ? [`[env: ${env}]`] : []),
   ];
-  return term(`${short}${bold(long)}${value}`, prose([summary, ...more].join(' ')));
+  return term(`${short}${bold(long)}${value}`, prose([about, ...more].join(' ')));
 }
 
 function topicPage(id, commands, all) {

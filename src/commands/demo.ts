@@ -28,7 +28,7 @@ export default class Demo extends AiotCommand {
       helpValue: 'DIR',
     }),
     native: Flags.boolean({
-      summary: "Run the firmware's core for each device, in a separate process.",
+      summary: "Run the firmware's core for each device, each in its own process.",
       env: 'AIOT_NATIVE',
     }),
     'http-port': Flags.integer({

@@ -13,9 +13,9 @@ import { checkProject } from '../../lib/data/check/project.js';
 import { checkReportSchema } from '../../lib/data/check/report.js';
 
 export default class DataCheck extends AiotCommand {
-  static override summary = 'Check data for leaks, wrong labels, units and bad values.';
+  static override summary = 'Check data for leaks, wrong labels or units, and bad values.';
   static override description =
-    "Without a path, checks the project's recordings. A folder of CSV recordings needs no project; if it has the folders train, validation and test, that split is checked. A CSV file is read as a table of rows. Each recording is compared with the others of its label, to find wrong units, offsets, axes, spikes and rates. Each finding shows the affected files, its confidence and how to fix it. Exits with 6 if a finding would make accuracy figures misleading.";
+    "Without a path, checks the project's recordings. A folder of CSV recordings needs no project; if it has the folders train, validation and test, that split is checked. A CSV file is read as a table of rows. Each recording is compared with the others of its label, to find wrong units, axes and rates, offsets and spikes. Each finding shows the affected files, its confidence and how to fix it. Exits with 6 if a finding would make accuracy figures misleading.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> recordings --rate 100 --json',
@@ -33,6 +33,7 @@ export default class DataCheck extends AiotCommand {
       min: 1,
       summary: 'Samples per window of recordings outside a project.',
       env: 'AIOT_WINDOW',
+      helpValue: 'SAMPLES',
     }),
     junit: shared.junit,
     all: Flags.boolean({ summary: 'List all files of each finding.', env: 'AIOT_ALL' }),

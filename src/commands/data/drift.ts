@@ -42,6 +42,7 @@ export default class DataDrift extends AiotCommand {
       max: 100,
       summary: 'Number of bins for PSI and Jensen–Shannon divergence [default: 10].',
       env: 'AIOT_BINS',
+      helpValue: 'N',
     }),
     'fail-on-drift': Flags.boolean({
       summary: 'Exit with 6 if anything has drifted.',

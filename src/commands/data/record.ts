@@ -26,7 +26,7 @@ export default class DataRecord extends AiotCommand {
     project: shared.project,
     label: Flags.string({ char: 'l', summary: 'Label of the recordings.', env: 'AIOT_LABEL' }),
     for: duration({ summary: 'Stop after this time, such as 30s.', env: 'AIOT_FOR' }),
-    count: Flags.integer({ char: 'n', min: 1, summary: 'Stop after this many samples.', env: 'AIOT_COUNT' }),
+    count: Flags.integer({ char: 'n', min: 1, summary: 'Stop after this many samples.', env: 'AIOT_COUNT', helpValue: 'N' }),
     context: shared.context,
     ca: shared.ca,
     cert: shared.cert,

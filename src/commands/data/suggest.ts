@@ -13,9 +13,9 @@ import { streamRecordings } from '../../lib/data/dataset/pull.js';
 import { type Candidate, suggestionsSchema, suggestRecordings } from '../../lib/model/suggest.js';
 
 export default class DataSuggest extends AiotCommand {
-  static override summary = 'Suggest the recordings that are most worth a label.';
+  static override summary = 'Suggest which recordings are most worth labeling.';
   static override description =
-    "Ranks recordings without a label: those about which the project's trained model is uncertain, and those that resemble none of its training recordings. Recordings that resemble a better one come last. Without STREAM, ranks the project's own recordings, or those in --data.";
+    "Ranks unlabeled recordings. The best are those that the project's trained model is uncertain about, and those that resemble none of its training recordings. Recordings that resemble a higher-ranked one come last. Without STREAM, ranks the project's own recordings, or those in --data.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> motion',
     '<%= config.bin %> <%= command.id %> --data new-recordings --limit 5 --json',
@@ -36,6 +36,7 @@ export default class DataSuggest extends AiotCommand {
       default: 10,
       summary: 'Maximum number of recordings to suggest.',
       env: 'AIOT_LIMIT',
+      helpValue: 'N',
     }),
     context: shared.context,
   };

@@ -7,7 +7,7 @@ import { next } from '../../lib/cli/render/text.js';
 import { checkDeployment, checkedDeploymentSchema } from '../../lib/deploy/check/check.js';
 
 export default class DeployCheck extends AiotCommand {
-  static override summary = 'Check deployment files for mistakes.';
+  static override summary = 'Check deployment files for errors.';
   static override description =
     'Checks ports, secrets, versions, references, probes and limits in Kubernetes, Compose and cloud-init files, rendered or handwritten. It contacts no cluster. Exits with 6 on an error; warnings do not count.';
   static override examples = [

@@ -20,6 +20,7 @@ export default class DeviceHistory extends PlatformCommand {
       min: 1,
       max: 1000,
       env: 'AIOT_LIMIT',
+      helpValue: 'N',
     }),
     context: shared.context,
   };

@@ -29,6 +29,7 @@ export default class DeviceLogs extends PlatformCommand {
       min: 1,
       max: 1000,
       env: 'AIOT_LIMIT',
+      helpValue: 'N',
     }),
     context: shared.context,
   };

@@ -54,6 +54,7 @@ export default class DeviceProvision extends AiotCommand {
       min: 1,
       max: 64,
       env: 'AIOT_JOBS',
+      helpValue: 'N',
     }),
     labels: Flags.string({
       summary: 'Write printable labels with QR codes to this file, .svg or .pdf.',

@@ -27,16 +27,16 @@ export default class EventsTail extends AiotCommand {
       helpValue: 'ID|now',
     }),
     type: eventTypes({
-      summary: 'Only these comma-separated types: device.connect, device.* and so on.',
+      summary: 'Only events of these comma-separated types, such as device.connect or device.*.',
       env: 'AIOT_TYPE',
       helpValue: 'TYPE,…',
     }),
     subject: Flags.string({
-      summary: 'Only this subject: a device, a version such as har@3, or har for all its versions.',
+      summary: 'Only events of this subject: a device, a version such as har@3, or har for all its versions.',
       env: 'AIOT_SUBJECT',
       helpValue: 'NAME',
     }),
-    count: Flags.integer({ char: 'n', min: 1, summary: 'Stop after this many events.', env: 'AIOT_COUNT' }),
+    count: Flags.integer({ char: 'n', min: 1, summary: 'Stop after this many events.', env: 'AIOT_COUNT', helpValue: 'N' }),
     follow: Flags.boolean({
       char: 'f',
       summary: 'Keep waiting for new events, until Ctrl-C.',

@@ -42,6 +42,7 @@ export default class FirmwareMerge extends AiotCommand {
     'pad-to': Flags.option({ options: flashSizes })({
       summary: 'Pad a raw file to the end of a flash of this size.',
       env: 'AIOT_PAD_TO',
+      helpValue: 'SIZE',
     }),
     payload: Flags.integer({
       summary: 'Bytes of flash per UF2 block [default: as many as fit].',

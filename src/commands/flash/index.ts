@@ -45,7 +45,7 @@ export default class Flash extends AiotCommand {
       delimiter: ',',
     }),
     timeout: duration({
-      summary: 'Time for which --watch observes the board, such as 30s.',
+      summary: 'How long --watch observes the board, such as 30s.',
       env: 'AIOT_TIMEOUT',
       default: 10_000,
     }),

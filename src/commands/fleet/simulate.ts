@@ -28,14 +28,15 @@ export default class FleetSimulate extends AiotCommand {
       min: 1,
       default: 10,
       env: 'AIOT_COUNT',
+      helpValue: 'N',
     }),
     type: Flags.string({ summary: 'Device type.', default: 'virtual', env: 'AIOT_TYPE' }),
     template: Flags.string({
       char: 't',
-      summary: "Pattern for names and tags; each device's number replaces the #s.",
+      summary: "Pattern for names and tags, such as press-####,site=lab; each device's number replaces the #s.",
       default: usualTemplate,
       env: 'AIOT_TEMPLATE',
-      helpValue: 'press-####,site=lab',
+      helpValue: 'PATTERN',
     }),
     mtls: share('mtls', 'Share of devices with a certificate; each of the others has a secret.', '0%'),
     ...networkFlags({ loss: '0%', latency: '0ms', offline: '0%' }),
@@ -46,10 +47,10 @@ export default class FleetSimulate extends AiotCommand {
       helpValue: 'FILE',
     }),
     clock: Flags.string({
-      summary: 'Speed of simulated time, which applies to latency, offline periods and waits.',
+      summary: 'Speed of simulated time, such as x60; applies to latency, offline periods and waits.',
       default: 'x1',
       env: 'AIOT_CLOCK',
-      helpValue: 'x60',
+      helpValue: 'FACTOR',
     }),
     download: Flags.option({ options: ['once', 'all'] as const })({
       summary: 'Whether each blob is downloaded once for all devices (once), or by each device (all).',
@@ -66,6 +67,7 @@ export default class FleetSimulate extends AiotCommand {
       min: 0,
       default: 7,
       env: 'AIOT_SEED',
+      helpValue: 'N',
     }),
     context: shared.context,
   };

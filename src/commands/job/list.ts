@@ -20,6 +20,7 @@ export default class JobList extends PlatformCommand {
     limit: Flags.integer({
       summary: 'Maximum number of jobs.',
       env: 'AIOT_LIMIT',
+      helpValue: 'N',
       min: 1,
       max: 1000,
       default: 50,

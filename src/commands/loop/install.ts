@@ -9,7 +9,7 @@ import { installedLoopSchema, installLoop } from '../../lib/loop/operate/install
 export default class LoopInstall extends AiotCommand {
   static override summary = 'Install the loop as a systemd service that starts at boot.';
   static override description =
-    'The service has a watchdog and resource limits. It can access its sensor, and little else on the machine. Values without a flag come from `loop:` in aiot.yaml.';
+    'The service has a watchdog and resource limits. It can access its sensor, and little else on the machine. Settings without a flag come from `loop:` in aiot.yaml.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --project motion --dry-run',
     "<%= config.bin %> <%= command.id %> --sensor 'i2c://1/lsm6ds3tr-c' --model motion@production --out nats://127.0.0.1/output",
@@ -36,7 +36,7 @@ export default class LoopInstall extends AiotCommand {
       helpValue: 'SIZE',
     }),
     cpu: Flags.string({
-      summary: 'Limit of CPU time on one core, such as 50%.',
+      summary: 'CPU limit, as a share of one core, such as 50%.',
       env: 'AIOT_CPU',
       helpValue: 'PERCENT',
     }),

@@ -32,12 +32,14 @@ export default class ModelExplain extends AiotCommand {
     seed: Flags.integer({
       summary: 'Random seed of the permutations.',
       env: 'AIOT_SEED',
+      helpValue: 'N',
       default: 7,
       min: 0,
     }),
     repeats: Flags.integer({
-      summary: 'Permutations per feature.',
+      summary: 'Number of permutations per feature.',
       env: 'AIOT_REPEATS',
+      helpValue: 'N',
       default: 5,
       min: 1,
       max: 100,

@@ -49,18 +49,18 @@ export default class ModelImport extends AiotCommand {
       dependsOn: ['project'],
     }),
     inputs: Flags.option({ options: ['raw', 'standardized'] as const })({
-      summary: "Inputs that the model was trained on: the project's inputs unchanged (raw), or standardized.",
+      summary: "Inputs that the model was trained on: the project's inputs, unchanged (raw) or standardized.",
       env: 'AIOT_INPUTS',
       dependsOn: ['project'],
     }),
     input: Flags.string({
-      summary: 'Shape of an ONNX input, or a value that makes it constant. Can be repeated.',
+      summary: 'Shape of an ONNX input, such as images:1x3x96x96, or a value that makes it constant. Repeatable.',
       env: 'AIOT_INPUT',
-      helpValue: 'NAME:1x3x96x96|NAME=VALUE',
+      helpValue: 'NAME:SHAPE|NAME=VALUE',
       multiple: true,
     }),
     output: Flags.string({
-      summary: 'Output of an ONNX file to import [default: all float outputs]. Can be repeated.',
+      summary: 'Output of an ONNX file to import [default: all float outputs]. Repeatable.',
       env: 'AIOT_OUTPUT',
       helpValue: 'NAME',
       multiple: true,
@@ -71,7 +71,7 @@ export default class ModelImport extends AiotCommand {
       exclusive: ['project'],
     }),
     force: Flags.boolean({
-      summary: 'Continue even if the split leaks.',
+      summary: 'Import even if the split leaks.',
       env: 'AIOT_FORCE',
       dependsOn: ['project'],
     }),

@@ -25,6 +25,7 @@ export default class ModelPromote extends PlatformCommand {
       summary: 'Target stage: the next higher one, or any lower one.',
       required: true,
       env: 'AIOT_TO',
+      helpValue: 'STAGE',
     }),
     reason: Flags.string({
       summary: 'Reason for overriding a failed gate.',

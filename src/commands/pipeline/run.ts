@@ -26,12 +26,12 @@ export default class PipelineRun extends RunCommand {
       env: 'AIOT_ENGINE',
     }),
     'argo-server': Flags.string({
-      summary: "Argo's server [default: argo.server of deploy.yaml].",
+      summary: 'URL of the Argo server [default: argo.server in deploy.yaml].',
       env: 'AIOT_ARGO_SERVER',
       helpValue: 'URL',
     }),
     ...argoFlags,
-    ca: { ...shared.ca, summary: "PEM file of the CA that signed the certificate of Argo's server." },
+    ca: { ...shared.ca, summary: "PEM file of the CA that signed the Argo server's certificate." },
     values: deployFlags.values,
     apply: Flags.boolean({
       summary: 'First apply the WorkflowTemplate to the cluster if it is missing or different.',

@@ -27,6 +27,7 @@ export default class StreamBench extends AiotCommand {
       default: 10_000,
       summary: 'Number of messages to publish.',
       env: 'AIOT_COUNT',
+      helpValue: 'N',
     }),
     size: Flags.integer({
       min: smallestBench,
@@ -34,6 +35,7 @@ export default class StreamBench extends AiotCommand {
       default: 150,
       summary: 'Payload size in bytes.',
       env: 'AIOT_SIZE',
+      helpValue: 'BYTES',
     }),
     rate: decimal({
       summary: 'Messages per second; 0 = as fast as possible [default: 0].',

@@ -48,6 +48,7 @@ export default class StreamPublish extends AiotCommand {
       min: 1,
       summary: 'Number of messages to publish [default: 1, or every line; with --rate, until Ctrl-C].',
       env: 'AIOT_COUNT',
+      helpValue: 'N',
     }),
     rate: decimal({
       summary: 'Messages per second; 0 = as fast as possible [default: 0].',

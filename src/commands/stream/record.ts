@@ -29,7 +29,7 @@ export default class StreamRecord extends AiotCommand {
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),
-    count: Flags.integer({ char: 'n', min: 1, summary: 'Stop after this many messages.', env: 'AIOT_COUNT' }),
+    count: Flags.integer({ char: 'n', min: 1, summary: 'Stop after this many messages.', env: 'AIOT_COUNT', helpValue: 'N' }),
     for: duration({ summary: 'Stop after this time, such as 30s.', env: 'AIOT_FOR' }),
     ...selectFlags,
     ...from,

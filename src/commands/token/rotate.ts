@@ -15,7 +15,7 @@ export default class TokenRotate extends PlatformCommand {
   static override args = { id: Args.string({ required: true, description: 'Token ID, as listed.' }) };
   static override flags = {
     grace: duration({
-      summary: 'Time for which the old secret stays valid, such as 1h.',
+      summary: 'How long the old secret stays valid, such as 1h.',
       env: 'AIOT_GRACE',
       max: longestGraceMs,
       default: 0,

@@ -33,6 +33,7 @@ export default class TrustRotate extends PlatformCommand {
     threshold: Flags.integer({
       summary: 'For targets: number of signatures that a release needs [default: unchanged].',
       env: 'AIOT_THRESHOLD',
+      helpValue: 'N',
       min: 1,
       max: 8,
     }),

@@ -27,11 +27,11 @@ export default class VisionFaces extends AiotCommand {
       env: 'AIOT_MODEL',
     }),
     'min-score': decimal({
-      summary: 'Minimum score of a face, 0…1 [default: 0.6; 0.5 for short].',
+      summary: 'Minimum score of a face, 0 to 1 [default: 0.6; 0.5 for short].',
       env: 'AIOT_MIN_SCORE',
     }),
     zoom: decimal({
-      summary: 'Also detect faces up to this many times smaller (1 to 4); slower.',
+      summary: 'Also detect faces up to this many times smaller, 1 to 4; slower [default: 1].',
       env: 'AIOT_ZOOM',
     }),
     out: Flags.string({
@@ -50,6 +50,7 @@ export default class VisionFaces extends AiotCommand {
       max: 4096,
       summary: 'Longest side of a cropped face, in pixels [default: not resized].',
       env: 'AIOT_SIZE',
+      helpValue: 'PIXELS',
     }),
   };
   static override result = foundFacesSchema;

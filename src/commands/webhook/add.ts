@@ -17,7 +17,7 @@ export default class WebhookAdd extends PlatformCommand {
   static override args = { url: Args.string({ required: true, description: 'Destination URL.' }) };
   static override flags = {
     type: eventTypes({
-      summary: 'Only these comma-separated types: device.connect, device.* and so on [default: *].',
+      summary: 'Only events of these comma-separated types, such as device.connect or device.* [default: *].',
       env: 'AIOT_TYPE',
       helpValue: 'TYPE,…',
     }),

@@ -7,7 +7,7 @@ import { webhookText } from '../../lib/cli/render/platform.js';
 export default class WebhookEnable extends PlatformCommand {
   static override summary = 'Resume a failed webhook where it stopped.';
   static override description =
-    'Missed events are sent first, if the platform still has them. If the webhook is waiting for its next attempt, the attempt is made immediately.';
+    'Missed events are sent first, if the platform still has them. A webhook that is waiting to retry sends immediately.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> wh_01k2',
     '<%= config.bin %> <%= command.id %> wh_01k2 --json',

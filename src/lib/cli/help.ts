@@ -145,13 +145,11 @@ function choiceOf(options: readonly string[] | undefined): string | undefined {
   return choice !== '' && choice.length <= 16 ? choice : undefined;
 }
 
+/** The default belongs to the last sentence: `Run on this machine [default: local].` */
 function withValues(text: string, options: readonly string[] | undefined, standard: unknown): string {
-  const known = typeof standard === 'string' || typeof standard === 'number';
-  return [
-    text,
-    ...(options && options.length > 0 ? [`Values: ${options.join(', ')}.`] : []),
-    ...(known && standard !== '' ? [`[default: ${standard}]`] : []),
-  ].join(' ');
+  const known = (typeof standard === 'string' || typeof standard === 'number') && standard !== '';
+  const values = options && options.length > 0 ? ` Values: ${options.join(', ')}.` : '';
+  return `${known ? `${text.replace(/\.$/, '')} [default: ${standard}].` : text}${values}`;
 }
 
 /** Wraps lines between words. A word that is longer than a line is broken after punctuation. */

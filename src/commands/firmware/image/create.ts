@@ -48,9 +48,10 @@ export default class FirmwareImageCreate extends AiotCommand {
     'pad-to': Flags.option({ options: flashSizes })({
       summary: 'Fill with 0xFF to a multiple of this size.',
       env: 'AIOT_PAD_TO',
+      helpValue: 'SIZE',
     }),
     'secure-pad': Flags.option({ options: ['1', '2'] as const })({
-      summary: 'Pad for a Secure Boot version 1 or 2 signature.',
+      summary: 'Secure Boot version whose signature the image is padded for.',
       env: 'AIOT_SECURE_PAD',
     }),
     'ram-first': Flags.boolean({

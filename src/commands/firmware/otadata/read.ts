@@ -17,6 +17,7 @@ export default class FirmwareOtadataRead extends AiotCommand {
       summary: 'Number of app slots in the partition table.',
       default: 2,
       env: 'AIOT_SLOTS',
+      helpValue: 'N',
       min: 1,
       max: 16,
     }),

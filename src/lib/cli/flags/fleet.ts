@@ -151,6 +151,7 @@ export const virtualDeviceFlags = {
     summary: 'Stop the board after this many readings.',
     min: 1,
     env: 'AIOT_COUNT',
+    helpValue: 'N',
     relationships: needs('board'),
   }),
   for: duration({ summary: 'Stop after this time, such as 30s.', env: 'AIOT_FOR' }),
@@ -159,6 +160,7 @@ export const virtualDeviceFlags = {
     min: 0,
     default: 7,
     env: 'AIOT_SEED',
+    helpValue: 'N',
   }),
   context: shared.context,
 };
@@ -180,10 +182,10 @@ export const networkFlags = (usual: { loss: string; latency: string; offline: st
     usual.loss,
   ),
   latency: Flags.string({
-    summary: 'One-way latency of each message: a time, or a range for random values.',
+    summary: 'One-way latency of each message: a time, or a range such as 20..200ms for random values.',
     default: usual.latency,
     env: 'AIOT_LATENCY',
-    helpValue: '20..200ms',
+    helpValue: 'TIME',
   }),
   offline: share(
     'offline',

@@ -61,15 +61,17 @@ export const trainingFlags = {
   data: modelFlags.data,
   label: modelFlags.label,
   epochs: Flags.integer({
-    summary: 'Passes over the training set.',
+    summary: 'Number of passes over the training set.',
     env: 'AIOT_EPOCHS',
+    helpValue: 'N',
     min: 1,
     max: 10_000,
   }),
-  batch: Flags.integer({ summary: 'Examples per step.', env: 'AIOT_BATCH', min: 1, max: 65_536 }),
+  batch: Flags.integer({ summary: 'Number of examples per step.', env: 'AIOT_BATCH', helpValue: 'N', min: 1, max: 65_536 }),
   seed: Flags.integer({
     summary: 'Random seed of the split, the initial weights and the order of examples.',
     env: 'AIOT_SEED',
+    helpValue: 'N',
     min: 0,
   }),
   kind: Flags.option({ options: ['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'forest'] as const })({
@@ -77,9 +79,9 @@ export const trainingFlags = {
     env: 'AIOT_KIND',
   }),
   layers: Flags.string({
-    summary: 'Units of each hidden layer, or filters of each convolution.',
+    summary: 'Units of each hidden layer, or filters of each convolution, such as 32,16.',
     env: 'AIOT_LAYERS',
-    helpValue: '32,16',
+    helpValue: 'N,N,…',
   }),
   output: Flags.option({ options: ['classes', 'probability', 'value'] as const })({
     summary: "Type of the model's output.",

@@ -98,6 +98,7 @@ export const upFlags = {
   'compat-max-rows': Flags.integer({
     summary: 'Rows of telemetry per file of raw training data; 0 leaves ingestion to your own service.',
     env: 'AIOT_COMPAT_MAX_ROWS',
+    helpValue: 'N',
     helpGroup: 'COMPATIBILITY',
     default: 10,
     min: 0,

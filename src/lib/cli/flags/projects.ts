@@ -24,7 +24,7 @@ export const loopFlags = {
     helpValue: 'VOTE',
   }),
   hold: duration({
-    summary: 'Minimum time for which a smoothed class is held, such as 5s.',
+    summary: 'Minimum time to hold a smoothed class, such as 5s.',
     env: 'AIOT_HOLD',
   }),
   out: Flags.string({
@@ -66,7 +66,7 @@ export const runFlags = {
     helpValue: 'TIME',
   }),
   record: Flags.string({
-    summary: 'Save samples as recordings in this folder; keeps the newest 60 million (a week at 100 Hz).',
+    summary: 'Save samples as recordings in this folder; keeps the newest 60 million samples (a week at 100 Hz).',
     env: 'AIOT_RECORD',
     helpValue: 'DIR',
   }),
@@ -95,7 +95,7 @@ export const runArg = {
 export const stepsFlags = {
   project: shared.project,
   jobs: Flags.integer({
-    summary: 'Steps to run at a time [default: one per core].',
+    summary: 'Number of steps to run at a time [default: one per core].',
     env: 'AIOT_JOBS',
     min: 1,
     helpValue: 'N',
@@ -106,7 +106,7 @@ export const stepsFlags = {
 /** Flags of commands that query Argo's server about a run. */
 export const argoFlags = {
   'argo-token-file': Flags.string({
-    summary: "File with the token for Argo's server, or - for stdin; or set AIOT_ARGO_TOKEN.",
+    summary: "File with the token for the Argo server, or - for stdin; or set AIOT_ARGO_TOKEN.",
     env: 'AIOT_ARGO_TOKEN_FILE',
     helpValue: 'FILE',
   }),

@@ -59,7 +59,7 @@ export const policyFlags = {
       'Cumulative devices after each wave, as counts or shares; the last wave takes all that remain [default: 1,10%,50%,100%].',
     env: 'AIOT_WAVES',
     helpGroup: 'WAVES',
-    helpValue: '1,10%,50%',
+    helpValue: 'N|N%,…',
   }),
   'max-failures': amountFlag('max-failures')({
     summary: "Stop the rollout when more than this number or share of a wave's devices fail [default: 5%].",
@@ -89,6 +89,7 @@ export const policyFlags = {
   retries: Flags.integer({
     summary: 'Maximum number of retries for each device that fails [default: 0].',
     env: 'AIOT_RETRIES',
+    helpValue: 'N',
     helpGroup: 'TIMING',
     min: 0,
     max: 9,
@@ -134,6 +135,7 @@ export const policyFlags = {
   priority: Flags.integer({
     summary: 'Priority; a rollout takes no devices from one with a higher priority [default: 0].',
     env: 'AIOT_PRIORITY',
+    helpValue: 'N',
     helpGroup: 'TIMING',
     min: -100,
     max: 100,
@@ -170,7 +172,7 @@ export const policyFlags = {
     env: 'AIOT_MAX_LATENCY',
     helpGroup: 'SHADOW',
     dependsOn: ['shadow'],
-    helpValue: 'Nx',
+    helpValue: 'FACTOR',
   }),
   'max-heap': sizeInBytes({
     summary: "Maximum memory of the model's tensors, such as 64KiB [default: no limit].",
@@ -301,11 +303,13 @@ export const rehearsalFlags = {
     min: 1,
     max: 10_000,
     env: 'AIOT_RUNS',
+    helpValue: 'N',
   }),
   seed: Flags.integer({
     summary: 'Random seed; the same seed repeats the same events.',
     default: 1,
     env: 'AIOT_SEED',
+    helpValue: 'N',
   }),
   ...networkFlags({ loss: '1%', latency: '20..200ms', offline: '2%' }),
   'power-cuts': share('power-cuts', 'Share of updates whose trial is interrupted by a power failure.', '1%'),

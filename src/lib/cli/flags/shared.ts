@@ -157,6 +157,7 @@ export const pageFlags = {
   limit: Flags.integer({
     summary: 'Maximum number of entries to list.',
     env: 'AIOT_LIMIT',
+    helpValue: 'N',
     default: 100,
     min: 1,
     max: 1000,

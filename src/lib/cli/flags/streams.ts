@@ -250,8 +250,9 @@ export const bridgeFlags = {
     helpValue: 'URL',
   }),
   batch: Flags.integer({
-    summary: 'Maximum messages per write [default: 1000].',
+    summary: 'Maximum number of messages per write [default: 1000].',
     env: 'AIOT_BATCH',
+    helpValue: 'N',
     min: 1,
   }),
   'batch-time': Flags.string({
@@ -265,7 +266,7 @@ export const bridgeFlags = {
     helpValue: 'EXPR',
   }),
   'dedupe-window': Flags.string({
-    summary: 'Time for which keys are remembered [default: 10m].',
+    summary: 'How long keys are remembered [default: 10m].',
     env: 'AIOT_DEDUPE_WINDOW',
     helpValue: 'TIME',
   }),
