@@ -167,7 +167,7 @@ describe('aiot loop check', () => {
   });
 });
 
-describe('A sensor measurement', () => {
+describe('a sensor measurement', () => {
   const measured = {
     endpoint: 'i2c://1/x',
     fields: [{ name: 'x', unit: 'g' }],
@@ -196,7 +196,7 @@ describe('A sensor measurement', () => {
   });
 });
 
-describe('The host check', () => {
+describe('the host check', () => {
   it('accepts a synchronized clock, warns about an unsynchronized or unknown one, and fails a wrong one', async () => {
     const now = Date.UTC(2026, 5, 1);
     expect((await checkClock(now, async () => true)).state).toBe('ok');

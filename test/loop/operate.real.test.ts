@@ -29,7 +29,7 @@ const away = (more: Partial<LoopStatus> = {}) =>
   loopStatus({ state: 'waiting', sensor: { ...loopStatus().sensor, connected: false }, ...more });
 const watching = (status: () => LoopStatus) => ({ status });
 
-describe('A running loop', () => {
+describe('a running loop', () => {
   it('is listed with its state while it runs and after it ends', async () => {
     let status = loopStatus();
     const operation = await operate(
@@ -104,7 +104,7 @@ describe('A running loop', () => {
   });
 });
 
-describe('The HTTP endpoints of a loop', () => {
+describe('the HTTP endpoints of a loop', () => {
   it('provide its health, status, and metrics on the loopback interface', async () => {
     let status = loopStatus();
     const operation = await operate(
@@ -152,7 +152,7 @@ describe('The HTTP endpoints of a loop', () => {
   });
 });
 
-describe('The health of a loop', () => {
+describe('the health of a loop', () => {
   it('depends on its samples and its model, not on its outputs', () => {
     const outputs = loopStatus().outputs.map((output) => ({ ...output, connected: false, waiting: 1000 }));
     expect(healthOf(loopStatus({ outputs }))).toEqual({ healthy: true, reasons: [] });
@@ -245,7 +245,7 @@ describe('aiot loop status', () => {
   });
 });
 
-describe('The notifications to systemd', () => {
+describe('the notifications to systemd', () => {
   const began = { ...loopStatus().sensor, samples: 0 };
   const idle = loopStatus({
     sensor: { ...began, connected: false, lastSampleAt: null },
@@ -273,7 +273,7 @@ describe('The notifications to systemd', () => {
   });
 });
 
-describeReal('systemd', 'The notification socket of systemd', () => {
+describeReal('systemd', 'the notification socket of systemd', () => {
   it('receives READY, WATCHDOG, and STOPPING from systemd’s own notifier', async () => {
     const socket = join(folder, 'notify');
     const manager = spawn('python3', [
@@ -323,7 +323,7 @@ while True:
   }, 15_000);
 });
 
-describeReal('prometheus', 'The Prometheus client parser', () => {
+describeReal('prometheus', 'the Prometheus client parser', () => {
   it('parses the metrics, including unusual names and two outputs with the same address', async () => {
     const odd = { ...loopStatus().outputs[0]!, endpoint: 'exec:"a\\b"\nc' };
     const text = loopMetrics(loopStatus({ outputs: [odd, odd] }));

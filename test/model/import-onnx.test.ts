@@ -427,7 +427,7 @@ describe('importing an ONNX file', () => {
     expect(process.cpuUsage(began).user / 1e6).toBeLessThan(2);
   });
 
-  it.each(Object.entries(bombs))('rejects %s within two seconds of the processor', async (_, bomb) => {
+  it.each(Object.entries(bombs))('rejects %s within two seconds of processor time', async (_, bomb) => {
     const { model, message } = bomb();
     const path = save(model);
     const began = process.cpuUsage();

@@ -21,7 +21,7 @@ const answer = (graph: Graph, row: Float32Array) =>
 const row = Float32Array.from([0.3, -1.2, 0.8, 2, -0.4]);
 
 describe('joining ensemble members', () => {
-  it.each([[[4]], [[6, 4]], [[8, 6, 4]]])('averages their outputs, layers %j', (layers) => {
+  it.each([[[4]], [[6, 4]], [[8, 6, 4]]])('averages their outputs, with the layers %j', (layers) => {
     const members = [1, 2, 3].map((seed) => member(seed, layers));
     const each = members.map((graph) => answer(graph, row));
     const joined = joinMembers(members);

@@ -34,7 +34,7 @@ const fault = fc.oneof(
   fc.record({ kind: fc.constant('word' as const), words: fc.integer({ min: 1, max: 5 }) }),
 );
 
-describe('The FIFO under random faults', () => {
+describe('the FIFO under random faults', () => {
   it('delivers only whole samples, in order and with increasing times, and counts the rest as lost', async () => {
     await fc.assert(
       fc.asyncProperty(
@@ -82,7 +82,7 @@ describe('The FIFO under random faults', () => {
   });
 });
 
-describe('The FIFO in long runs', () => {
+describe('the FIFO in long runs', () => {
   it('loses no samples in ten minutes at 1.6 kHz', { timeout: 60_000 }, async () => {
     const clock = testClock();
     const bus = simulatedBus({ chips: ['lsm6ds3tr-c'], clock, odrError: 0.985 });

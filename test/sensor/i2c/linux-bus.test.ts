@@ -56,7 +56,7 @@ class FakeModule implements I2cBusModule {
   }
 }
 
-describe('A Linux I²C bus', () => {
+describe('a Linux I²C bus', () => {
   let folder: string;
   let fake: FakeModule;
   const open = (bus = '1') =>

@@ -15,7 +15,7 @@ const field: Signal = (seconds, world) => {
   world.mz = (Math.round(seconds * 80) % 1000) / 1000;
 };
 
-describe('The LIS3MDL codecs', () => {
+describe('the LIS3MDL codecs', () => {
   it('encode slow rates by their code, and fast rates by the mode they need', () => {
     expect([0.625, 80, 1000, 560, 300, 155].map(rateBytes)).toEqual([
       { ctrl1: 0x60, ctrl4: 0x0c },
@@ -36,7 +36,7 @@ describe('The LIS3MDL codecs', () => {
   });
 });
 
-describe('A simulated LIS3MDL', () => {
+describe('a simulated LIS3MDL', () => {
   const make = () =>
     new Lis3mdlSimulator({ signal: field, beganMs: 0, odrError: 1, random: seededRandom(1), noise: false });
   const bytes = (...values: number[]) => Uint8Array.from(values);
@@ -70,7 +70,7 @@ describe('A simulated LIS3MDL', () => {
   });
 });
 
-describe('The LIS3MDL on a bus', () => {
+describe('the LIS3MDL on a bus', () => {
   it('delivers each of its samples once, at its own rate', async () => {
     const clock = testClock();
     const bus = simulatedBus({ chips: ['lis3mdl'], clock, signal: field, odrError: 0.97, noise: false });

@@ -13,7 +13,7 @@ import { patternOf } from '../../../src/lib/sensor/i2c/chips/lsm6ds3tr-c-simulat
 
 const word = (value: number) => counts(value & 0xff, value >> 8);
 
-describe('The LSM6DS3TR-C codecs', () => {
+describe('the LSM6DS3TR-C codecs', () => {
   it.each([
     [0x4009, 1],
     [0x1669, 0.35],
@@ -73,7 +73,7 @@ describe('The LSM6DS3TR-C codecs', () => {
   });
 });
 
-describe('The FIFO pattern', () => {
+describe('the FIFO pattern', () => {
   // The gyroscope, accelerometer, external sensor and time each have a sample every given number of ticks, as in
   // the examples of AN5130.
   it.each([

@@ -7,7 +7,7 @@ import { SimulatedNack, type World } from '../../../src/lib/sensor/i2c/simulated
 /** At 104 Hz, a tick is slightly longer than 9.6 ms. */
 const tickMs = 1000 / 104;
 
-describe('A simulated LSM6DS3TR-C', () => {
+describe('a simulated LSM6DS3TR-C', () => {
   let chip: Lsm6ds3trcSimulator;
   let now = 0;
   let world: Partial<World>;

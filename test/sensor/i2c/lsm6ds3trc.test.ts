@@ -40,7 +40,7 @@ const numbersOf = (batches: readonly SampleBatch[], fields: number) =>
     ),
   );
 
-describe('The LSM6DS3TR-C on a bus', () => {
+describe('the LSM6DS3TR-C on a bus', () => {
   it('is found, tested, and read in g and dps, one record per sample', async () => {
     const { source } = await open('', { signal: still, noise: false });
     expect(source.chips).toMatchObject([{ name: 'lsm6ds3tr-c', address: 0x6a, selfTest: { passed: true } }]);
@@ -98,7 +98,7 @@ describe('The LSM6DS3TR-C on a bus', () => {
   });
 });
 
-describe('A faulty LSM6DS3TR-C', () => {
+describe('a faulty LSM6DS3TR-C', () => {
   it('loses the oldest samples in an overrun, counts them, and shifts no axis', async () => {
     const { source, clock } = await open('?range=16', { signal: numbered(104), noise: false });
     const batches: SampleBatch[] = [];
@@ -271,7 +271,7 @@ describe('A faulty LSM6DS3TR-C', () => {
   });
 });
 
-describe('A slow bus', () => {
+describe('a slow bus', () => {
   it('causes a warning if little bandwidth is left, and an error if the rate does not fit', async () => {
     const { source } = await open('?rate=416', { speedHz: 100_000 });
     expect(source.cautions).toEqual([]);

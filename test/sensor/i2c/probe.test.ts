@@ -4,7 +4,7 @@ import { chipNamed, describeChips, probeI2c } from '../../../src/lib/sensor/i2c/
 import { simulatedBus } from '../../../src/lib/sensor/i2c/simulated-bus.js';
 import { testClock, url } from './support.js';
 
-describe('The list of chips', () => {
+describe('the list of chips', () => {
   it('includes their addresses, fields, and settings', () => {
     const imu = chipNamed('LSM6DS3TR-C');
     expect(imu).toMatchObject({
@@ -39,7 +39,7 @@ describe('The list of chips', () => {
   });
 });
 
-describe('A chip URL', () => {
+describe('a chip URL', () => {
   const refused = async (text: string) => {
     const clock = testClock();
     const bus = simulatedBus({ chips: ['lsm6ds3tr-c', 'lis3mdl'], clock });
@@ -79,7 +79,7 @@ describe('A chip URL', () => {
   });
 });
 
-describe('A chip probe', () => {
+describe('a chip probe', () => {
   it('checks the URL, the bus, the chips, their self-tests, and the rate', async () => {
     const clock = testClock();
     const bus = simulatedBus({ chips: ['lsm6ds3tr-c', 'lis3mdl'], clock, odrError: 1.02 });

@@ -43,7 +43,7 @@ function run(seconds: number, odrError: number, jitterMs: number, driftPerSecond
 
 const rising = (times: readonly number[]) => times.every((time, i) => i === 0 || time > times[i - 1]!);
 
-describe('Sample times of a free-running sensor', () => {
+describe('sample times of a free-running sensor', () => {
   it.each([0.95, 0.98, 1, 1.02, 1.05])(
     'follow a rate %f times the nominal rate, however late it is read',
     (odrError) => {
@@ -108,7 +108,7 @@ describe('Sample times of a free-running sensor', () => {
   });
 });
 
-describe('The machine’s clock', () => {
+describe('the machine’s clock', () => {
   it('is followed at once when it is set ahead, and the step is reported', () => {
     const clock = testClock();
     const wall = new WallTime(clock);
