@@ -44,7 +44,7 @@ afterAll(async () => {
 const firstWaveOf = async (id: string) =>
   (await client.rollouts.devices(id, { wave: 0 })).map(({ name }) => name);
 
-it('gives the first wave to devices that are online, and reports how long it waits for the others', async () => {
+it('a rollout gives the first wave to devices that are online, and reports how long it waits for the others', async () => {
   const plan = await ok(rolloutPlanSchema, ['rollout', 'plan', ...argv, '--out', file()]);
   expect(plan.waves.map((names) => [...names].sort())).toEqual([online, offline]);
   expect([...plan.offline].sort()).toEqual(offline);
@@ -78,7 +78,7 @@ it('gives the first wave to devices that are online, and reports how long it wai
   expect(ended).toMatchObject({ state: 'aborted', offline: null });
 });
 
-it('starts a plan with the waves of the plan, although devices have gone offline since', async () => {
+it('a rollout keeps the waves of its plan, although devices have gone offline since', async () => {
   await devices[0]!.client.endAsync(true);
   await vi.waitFor(async () => expect((await client.devices.get(online[0]!)).online).toBe(false), 10_000);
   const fresh = await ok(rolloutPlanSchema, ['rollout', 'plan', ...argv]);

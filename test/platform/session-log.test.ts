@@ -24,7 +24,7 @@ const message = (n: number, s: string, bytes: number, g?: string): LogRecord => 
 const queued = (state: BrokerState, key: string) =>
   [...(state.sessions.get(key)?.entries() ?? [])].map(({ number }) => number);
 
-it('keeps a message that passes between members of a shared subscription while the file is compacted', async () => {
+it('the session log keeps a message that passes between members of a shared subscription while the file is compacted', async () => {
   const state = newState();
   for (const record of [
     session('first'),
@@ -76,7 +76,7 @@ async function readBack(records: readonly LogRecord[]) {
   return read;
 }
 
-it('reads every kind of record back as it was written', async () => {
+it('the session log reads every kind of record back as it was written', async () => {
   const payload = Buffer.from([0, 255, 10, 13, 34, 92]).toString('base64');
   const long = Buffer.alloc(300_000, 'ß').toString('base64');
   const records: LogRecord[] = [
@@ -99,7 +99,7 @@ it('reads every kind of record back as it was written', async () => {
   expect(await readBack(records)).toEqual(records);
 });
 
-it('records acknowledgments of one session that arrive together as one line, in order with other records', async () => {
+it('the session log records acknowledgments of one session that arrive together as one line, in order', async () => {
   const { log } = await SessionLog.open({ folder, snapshot: () => [] }, () => {});
   const done = (s: string, n: number, g?: string): LogRecord =>
     g === undefined ? { k: 'done', s, n } : { k: 'done', s, n, g };

@@ -46,33 +46,33 @@ const steps = (graph: Graph, ...values: number[]) => {
   });
 };
 
-it.each(['int8', 'float32'] as const)('keeps a variable of %s from run to run, until a reset', (type) => {
+it.each(['int8', 'float32'] as const)('the interpreter keeps a variable of %s from run to run, until a reset', (type) => {
   const read = readTflite(writeTflite(counter(type, 5)));
   expect(steps(read, 1, 2, 3, Number.NaN, 4)).toEqual([6, 8, 11, 'reset', 9]);
 });
 
-it('rejects a SavedModel of a model with variables', () => {
+it('the interpreter rejects a SavedModel of a model with variables', () => {
   expect(() => writeSavedModel(counter('float32'))).toThrow('it cannot be written as a SavedModel');
 });
 
-it('keeps variables while a graph is simplified', () => {
+it('variables are kept while a graph is simplified', () => {
   expect(steps(simplifyGraph(counter('float32')), 1, 2, 3)).toEqual([1, 3, 6]);
 });
 
-it('gives each session its own variables', () => {
+it('each session has its own variables', () => {
   const graph = counter('int8');
   expect(steps(graph, 1, 1)).toEqual([1, 2]);
   expect(steps(graph, 1, 1)).toEqual([1, 2]);
 });
 
-it('resets the variables at the first row of each recording', async () => {
+it('variables are reset at the first row of each recording', async () => {
   const network = await openNetwork(writeTflite(counter('float32')), 'device');
   const rows = Float32Array.of(1, 2, 3, 4);
   expect([...predictRows(network, rows, undefined, 0, ['a', 'a', 'b', 'b'])]).toEqual([1, 3, 3, 7]);
   expect([...predictRows(network, rows)]).toEqual([1, 3, 6, 10]);
 });
 
-it('reports that LiteRT and the quantizer do not support variables', async () => {
+it('LiteRT and the quantizer report that they do not support variables', async () => {
   const graph = counter('float32');
   await expect(openNetwork(writeTflite(graph), 'litert')).rejects.toMatchObject({
     code: 'AIOT_TFLITE_UNSUPPORTED',
@@ -81,13 +81,13 @@ it('reports that LiteRT and the quantizer do not support variables', async () =>
   expect(() => quantizeGraph(graph, [Float32Array.of(1)])).toThrow('expected a model without variables');
 });
 
-it('plans no activation memory for variables', () => {
+it('variables take no activation memory in the arena plan', () => {
   const { pieces, tail } = planArena(counter('int8'));
   expect(pieces.map(({ tensor }) => tensor)).toEqual([0, 1, 2]);
   expect(tail).toBeGreaterThan(planArena({ ...counter('int8'), operators: [], outputs: [0] }).tail);
 });
 
-it('writes variables with the same name under different names', () => {
+it('variables with the same name are written under different names', () => {
   const graph = oneOpGraphs.ASSIGN_VARIABLE!(seededRandom(1));
   const tensors = graph.tensors.map((tensor) => ({ ...tensor, name: 'state' }));
   const read = readTflite(writeTflite({ ...graph, tensors }));
@@ -127,12 +127,12 @@ it.each<[string, (graph: Graph) => Partial<Graph>, string]>([
     }),
     'one type',
   ],
-])('rejects a variable if %s', (_, change, expected) => {
+])('a variable is rejected if %s', (_, change, expected) => {
   const graph = counter('int8');
   expect(() => createInterpreter({ ...graph, ...change(graph) })).toThrow(expected);
 });
 
-it('reads a uint8 output as int8', () => {
+it('a uint8 output is read as int8', () => {
   const graph = counter('int8');
   const [input] = graph.tensors;
   const tensors = [
