@@ -78,7 +78,7 @@ describe('data suggest', () => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'strange.csv'), taken['strange1.csv']!);
     const { stdout } = await runCli(['data', 'suggest', '--project', project.dir, '--data', folder]);
-    expect(stdout).toContain('1 recording without a label of the model, 0 with one');
+    expect(stdout).toContain('1 recording without a label, 0 with a label of the model');
     expect(stdout).toMatch(/recording +windows +score +uncertain +new +prediction/);
     expect(stdout).toMatch(/1 +strange +11 +1\.00/);
     expect(stdout).toContain('aiot data show strange');

@@ -55,7 +55,7 @@ describe('aiot firmware nvs', () => {
     expect(code).toBe(0);
     expect(same(at('o.bin'), golden('nvs', 'a_basic.v1.bin'))).toBe(true);
     expect(stdout).toBe(
-      `${at('o.bin')}\nHolds      10 values in 1 namespace\nSize       12.0 KiB (0x3000), 1 of 3 pages used\nVersion    1\nEncrypted  no\n\nNext: aiot flash ${at('o.bin')}@nvs\n`,
+      `${at('o.bin')}\nContains   10 values in 1 namespace\nSize       12.0 KiB (0x3000), 1 of 3 pages used\nVersion    1\nEncrypted  no\n\nNext: aiot flash ${at('o.bin')}@nvs\n`,
     );
   });
 

@@ -154,7 +154,7 @@ export function arenaChart({ arena, arenaBytes, tensors, operators }: Inspection
   const foot = [
     `${size(arena.head)} for ${size(sum)} of activations that are never in use at the same time; columns: the inputs, then operators 0 to ${operators.length - 1}`,
     sumText(arena, arenaBytes),
-    "This is the smallest arena that works in TFLite Micro's 64-bit runtime. TFLite Micro may report less as used, and a 32-bit chip needs less.",
+    "This is the smallest arena that works in TFLite Micro's 64-bit runtime. TFLite Micro may report a lower use, and a 32-bit chip needs less.",
   ];
   return [dim(head), ...rows, ...more, ...foot.map((line) => dim(line))].join('\n');
 }

@@ -182,7 +182,7 @@ export function driftText(drift: Drift): string {
       all.map((one) => rowOf(one, roleOf(one, drift))),
     ),
     dim(
-      'psi, js: over the bins · ks: largest gap between the distributions · distance: Wasserstein, in standard deviations of the base · p: probability without drift',
+      'psi, js: over the bins · ks: largest gap between the distributions · distance: Wasserstein, in standard deviations of the baseline · p: probability without drift',
     ),
   ];
   for (const one of all) if (one.drifted) lines.push('', ...driftedLines(one));
@@ -294,7 +294,7 @@ function windowsTable({ windows, features }: Drift): string {
 
 function notes({ onlyInBase, onlyInNow, ignored, features }: Drift): string[] {
   const lines: string[] = [];
-  if (onlyInBase.length > 0) lines.push(`${yellow('!')} only in the base: ${onlyInBase.join(', ')}`);
+  if (onlyInBase.length > 0) lines.push(`${yellow('!')} only in the baseline: ${onlyInBase.join(', ')}`);
   if (onlyInNow.length > 0) lines.push(`${yellow('!')} only in the new data: ${onlyInNow.join(', ')}`);
   if (ignored.length > 0) lines.push(dim(`not compared: ${ignored.map(({ name }) => name).join(', ')}`));
   const slow = features
@@ -410,7 +410,7 @@ export function leftOutTexts({ unlabelled, malformed }: Extracted): string[] {
 /** Suggested recordings, best first, with the reasons. */
 export function suggestionsText({ recordings, unlabelled, labelled, skipped }: Suggestions): string {
   const without = plural(unlabelled, 'recording');
-  const lines = [`${without} without a label of the model, ${thousands(labelled)} with one`, ''];
+  const lines = [`${without} without a label, ${thousands(labelled)} with a label of the model`, ''];
   const cells = recordings.map(({ id, windows, score, uncertainty, novelty, predicted, similarTo }, at) => [
     at + 1,
     id,

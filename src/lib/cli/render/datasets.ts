@@ -29,7 +29,7 @@ export function streamsTable(datasets: readonly DatasetInfo[]): string {
 /** Gaps in an export, by device and time. */
 export function damagedText({ rows, places, more }: Exported['damaged']): string {
   const lines = places.map((lost) => `\n  ${oneLine(lostText(lost))}`).join('');
-  const rest = more > 0 ? `\n  and ${plural(more, 'further place')}` : '';
+  const rest = more > 0 ? `\n  and ${plural(more, 'more place')}` : '';
   const what =
     rows > 0
       ? `${plural(rows, 'stored row')} cannot be read`

@@ -91,7 +91,7 @@ const types = {
 export function inspectedText(inspected: Inspected): string {
   const { elf, use, bundle, parts } = inspected;
   const rows: [string, string][] = [['Type', titleOf(inspected)], ...named(elf, bundle)];
-  if (use !== null) rows.push(['Takes', `${sized(use.flash)} of flash, ${sized(use.ram)} of RAM`]);
+  if (use !== null) rows.push(['Uses', `${sized(use.flash)} of flash, ${sized(use.ram)} of RAM`]);
   rows.push(
     ['Signed', signedText(inspected)],
     ['File', sized(inspected.bytes)],
@@ -115,7 +115,7 @@ function titleOf({ kind, elf }: Inspected): string {
 function named(elf: Inspected['elf'], bundle: Inspected['bundle']): [string, string][] {
   if (bundle !== null) {
     const answers = bundle.classes.length === 0 ? '' : `, classes ${bundle.classes.join(', ')}`;
-    return [['Holds', `${bundle.name}, a ${bundle.kind} of ${sized(bundle.networkBytes)}${answers}`]];
+    return [['Contains', `${bundle.name}, a ${bundle.kind} of ${sized(bundle.networkBytes)}${answers}`]];
   }
   if (elf === null) return [];
   const names = elf.symbols ? 'present: aiot board monitor --elf can use it to decode crashes' : 'stripped';

@@ -9,7 +9,7 @@ export function inspectionText(result: Inspection): string {
   const { bundle, arena } = result;
   const whole: [string, string | number][] = [
     ['Size', `${size(result.bytes)}${bundle ? `, of which the model is ${size(result.networkBytes)}` : ''}`],
-    ['Numbers', result.precision ?? 'of an unknown kind'],
+    ['Data type', result.precision ?? 'unknown'],
     ['Input', result.inputs.map(endText).join('; ')],
     ['Output', result.outputs.map(endText).join('; ')],
     ['Parameters', thousands(result.parameters)],

@@ -138,7 +138,7 @@ export function nvsMadeText({
   keys,
 }: NvsMade): string {
   return facts([
-    ['Holds', `${plural(entries, 'value')} in ${plural(namespaces, 'namespace')}`],
+    ['Contains', `${plural(entries, 'value')} in ${plural(namespaces, 'namespace')}`],
     ['Size', `${size(bytes)} (${hex(bytes)}), ${pages.used} of ${plural(pages.total, 'page')} used`],
     ...(bytes < leastWritable
       ? [['', 'smaller than 0x3000: mark its partition readonly'] as [string, string]]

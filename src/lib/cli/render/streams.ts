@@ -44,7 +44,7 @@ export function topicsText({ topics }: Topics): string {
       ['BYTES/S', topics.map(({ byteRate }) => (byteRate === undefined ? null : size(Math.round(byteRate))))],
       ['LAST', topics.map(({ last }) => (last === undefined ? null : timeOfDay(last)))],
     ],
-    'No topics found or heard',
+    'No topics found',
   );
 }
 
@@ -60,7 +60,7 @@ export function lagText({ groups }: Lag): string {
       ['UNACKED', groups.map(({ pending }) => pending ?? null)],
       ['READERS', groups.map(({ members }) => members ?? null)],
     ],
-    'No groups',
+    'No consumer groups',
   );
 }
 

@@ -190,7 +190,7 @@ export function pushedText(
     ['Bundle', `${size(bytes)}, ${digest}${same}`],
     [
       'Signed',
-      `with your key, ${releaseText(sequence)}: devices accept only a higher number than that of their last release`,
+      `with your key, ${releaseText(sequence)}: devices accept only a number above that of their last release`,
     ],
   ]);
 }
@@ -212,7 +212,7 @@ export function ociPushedText(pushed: OciPushed): string {
 /** Result of registering a board with an installation of the guide's services. */
 export function guideProvisionedText({ chipId, url, confirmed }: GuideProvisioned): string {
   const begins = confirmed
-    ? 'its firmware can start'
+    ? 'its firmware can activate itself'
     : yellow('its firmware is not confirmed: was it revoked?');
   return `${bold(chipId)} is registered at ${new URL(url).origin}, and ${begins}.`;
 }
@@ -299,10 +299,10 @@ export function verifiedFacts(result: VerifyResult): [string, string][] {
     ['files', result.files.map(({ name, bytes }) => `${name} ${dim(size(bytes))}`).join(', ')],
     ...(result.unsigned.length === 0
       ? []
-      : [['not signed', `${result.unsigned.join(', ')}: beside it, and no part of it`] as [string, string]]),
+      : [['not signed', `${result.unsigned.join(', ')}: in the same folder, but not covered by the signature`] as [string, string]]),
     [
       'test vectors',
-      golden ? `${golden.passed} of ${golden.vectors} give the same results here` : 'none: only a model',
+      golden ? `${golden.passed} of ${golden.vectors} give the same results here` : 'none: the bundle contains only a model',
     ],
   ];
 }
