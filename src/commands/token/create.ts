@@ -19,7 +19,7 @@ export default class TokenCreate extends AiotCommand {
     '<%= config.bin %> <%= command.id %> wallboard --role viewer --scope "stream:lab/#"',
   ];
   static override args = {
-    name: Args.string({ required: true, description: 'Name that describes the token's use.' }),
+    name: Args.string({ required: true, description: "Name that describes the token's use." }),
   };
   static override flags = {
     user: Flags.string({

@@ -690,7 +690,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about:
-      'The model's outputs for its test vectors differ from those of its evaluation, so its predictions here would differ too.',
+      'The outputs for the test vectors differ from those of the evaluation, so predictions here would differ too.',
     next: 'Create the bundle again with this version of aiot. If the error persists, report it.',
   },
   AIOT_GUIDE_FULL: {

@@ -186,14 +186,14 @@ const access = 'viewer';
 
 export const tokens = {
   list: endpoint('GET /tokens', {
-    summary: 'Tokens, without their secrets; those of other users only for operators',
+    summary: 'Tokens without their secrets; only operators get those of other users',
     access,
     query: pageQuerySchema,
     result: pageSchema('tokens', tokenSchema),
     list: 'tokens',
   }),
   get: endpoint('GET /tokens/:id', {
-    summary: "One token, without its secret; another user's only for operators",
+    summary: "One token without its secret; only operators get another user's token",
     access,
     result: tokenSchema,
   }),
@@ -252,7 +252,7 @@ export const users = {
 /** Login sessions of browsers in the dashboard. */
 export const session = {
   get: endpoint('GET /session', {
-    summary: 'The user logged in in this browser; user is null if there is none',
+    summary: 'The logged-in user of this browser; null if no user is logged in',
     access: 'everybody',
     result: sessionSchema,
   }),
@@ -270,7 +270,7 @@ export const session = {
   }),
   /** Logs one browser into the dashboard with this token's rights. */
   link: endpoint('POST /session/links', {
-    summary: 'A link that logs one browser into the dashboard, once',
+    summary: 'Create a one-time login link to the dashboard',
     access,
     scope: 'session',
     result: loginLinkSchema,

@@ -21,7 +21,7 @@ export const blobs = {
     statuses: [304],
   }),
   get: endpoint('GET /blobs/:digest', {
-    summary: 'Download a blob, or a range of it',
+    summary: 'Download a blob, or a byte range of it',
     access: 'devices',
     statuses: [304, 416],
     errors: ['AIOT_BLOB_DAMAGED'],
@@ -36,8 +36,8 @@ const result = z.null();
 /** Resumable uploads, by the tus protocol 1.0.0. */
 export const uploads = {
   begin: endpoint('POST /uploads', {
-    summary: 'Start an upload in pieces (tus 1.0.0)',
-    description: 'Upload-Metadata contains the digest of the whole blob: `digest c2hhMjU2Oi4uLg==`.',
+    summary: 'Start a resumable upload (tus 1.0.0)',
+    description: 'Upload-Metadata contains the digest of the blob in base64: `digest c2hhMjU2Oi4uLg==`.',
     access: 'ci',
     result,
     location: 'header',

@@ -261,25 +261,25 @@ const params = z.object({ stream: retentionSchema.shape.stream });
 
 export const retention = {
   list: endpoint('GET /retention', {
-    summary: 'Retention of telemetry, by stream',
+    summary: 'Retention policies, by stream',
     query: pageQuerySchema,
     result: retentionsSchema,
     list: 'policies',
   }),
   set: endpoint('PUT /retention/:stream', {
-    summary: 'Set the retention of a stream',
+    summary: 'Set the retention policy of a stream',
     params,
     body: retentionRequestSchema,
     result: retentionSchema,
   }),
   /** Removes the policy, so that data is no longer removed by age or size. */
   remove: endpoint('DELETE /retention/:stream', {
-    summary: 'Keep telemetry of a stream forever',
+    summary: 'Remove the retention policy of a stream',
     params,
     result: retentionSchema,
   }),
   run: endpoint('POST /retention/run', {
-    summary: 'Apply the retention now, or list what it would remove',
+    summary: 'Apply the retention policies now, or list what they would remove',
     body: retentionRunSchema,
     result: removedRecordingsSchema,
   }),

@@ -317,7 +317,7 @@ export const enrolment = {
   }),
   /** Issues a new certificate. The previous one becomes invalid at the first use of the new one, or immediately with `now`. */
   rotate: endpoint('POST /devices/:name/certificate', {
-    summary: 'Sign the next certificate of a device',
+    summary: 'Issue the next certificate of a device',
     access: 'devices',
     body: certificateRequestSchema,
     takes: ['csr', 'now', 'latest'],

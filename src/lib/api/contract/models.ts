@@ -51,7 +51,7 @@ export const models = {
     result: modelVersionSchema,
   }),
   live: endpoint('GET /models/:name/versions/:version/live', {
-    summary: 'Inferences counted against labels',
+    summary: 'Live metrics: predictions of devices compared with labels',
     params,
     result: liveSchema,
   }),

@@ -17,7 +17,7 @@ export const damage = {
   }),
   /** Acknowledges all damage, or only the entries with these ids. */
   acknowledge: endpoint('POST /damage/acknowledge', {
-    summary: 'Acknowledge damage: status stops warning of it',
+    summary: 'Acknowledge damage, so that the status no longer warns of it',
     body: acknowledgeRequestSchema,
     takes: ['ids'],
     result: acknowledgedSchema,
@@ -32,7 +32,7 @@ export const backups = {
   create: endpoint('POST /backups', {
     summary: 'Create a backup and return it as one tar file',
     description:
-      "Streamed while the platform keeps running. The CA's key, tokens and secrets are encrypted with the passphrase, which is not stored.",
+      "The backup is streamed while the platform keeps running. The CA's key, tokens and secrets are encrypted with the passphrase, which is not stored.",
     body: z.strictObject({
       passphrase: z
         .string()

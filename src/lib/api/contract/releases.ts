@@ -187,7 +187,7 @@ export const trust = {
     result: trustChainSchema,
   }),
   root: endpoint('GET /trust/root/:version', {
-    summary: 'A root of the chain',
+    summary: 'A trust root by its version',
     access: 'devices',
     params: z.object({ version: number }),
     result: envelopeSchema,
@@ -205,7 +205,7 @@ export const trust = {
     errors: ['AIOT_NOT_FOUND'],
   }),
   newTimestampKey: endpoint('POST /trust/timestamp/keys', {
-    summary: 'Create another timestamp key, used once a root names it',
+    summary: 'Create another timestamp key, which is used once a root contains it',
     result: publicKeySchema,
   }),
 };

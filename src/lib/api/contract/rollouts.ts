@@ -43,7 +43,7 @@ export const rollouts = {
   }),
   /** Plans a rollout without starting it. */
   plan: endpoint('POST /rollouts/plan', {
-    summary: 'Devices in each wave of a rollout; starts nothing',
+    summary: 'Plan a rollout: the devices in each wave; nothing is started',
     body: rolloutRequestSchema,
     result: rolloutPlanSchema,
     errors: ['AIOT_ROLLOUT_EMPTY', 'AIOT_SELECTOR_INVALID', 'AIOT_NOT_FOUND'],

@@ -40,7 +40,7 @@ export const eventTypes = {
   'config.sign': kind('name@version', 'A version of a configuration was signed again.', pushed),
   'damage.acknowledge': kind(
     'part',
-    'An operator acknowledged damage: status stops warning of it.',
+    'An operator acknowledged damage; the status no longer warns of it.',
     z.object({ ids: z.array(z.string()) }),
   ),
   'damage.find': kind(
@@ -65,48 +65,48 @@ export const eventTypes = {
   ),
   'data.retention': kind(
     'stream',
-    'The retention of its recordings was set; null means forever.',
+    'The retention policy of the stream was set; null means no limit.',
     z.object({ days: z.number().nullable(), bytes: z.int().nullable(), labelled: z.boolean() }),
   ),
   'dataset.create': kind('stream', 'The first telemetry of a stream was stored.'),
-  'device.activate': kind('device', 'It was seen for the first time.'),
+  'device.activate': kind('device', 'The device connected for the first time.'),
   'device.birth': kind(
     'device',
-    'A signed birth certificate was stored.',
+    'A signed birth certificate of the device was stored.',
     z.object({ fingerprint, mac: z.string().nullable() }),
   ),
-  'device.claim': kind('device', 'It got its first certificate with a token.', z.object({ fingerprint })),
-  'device.connect': kind('device', 'It connected to the broker.'),
+  'device.claim': kind('device', 'The device got its first certificate with a one-time token.', z.object({ fingerprint })),
+  'device.connect': kind('device', 'The device connected to the broker.'),
   'device.desire': kind(
     'device',
-    'Its assigned release was set, or withdrawn (null).',
+    'A release was assigned to the device, or withdrawn (null).',
     z.object({ desired: z.unknown() }),
   ),
-  'device.disconnect': kind('device', 'Its last connection to the broker was closed.'),
+  'device.disconnect': kind('device', 'The last connection of the device to the broker was closed.'),
   'device.group': kind(
     'device',
-    'Its groups were changed.',
+    'The groups of the device were changed.',
     z.object({ add: z.array(z.string()), remove: z.array(z.string()) }),
   ),
-  'device.provision': kind('device', 'It was registered with a certificate.', z.object({ fingerprint })),
+  'device.provision': kind('device', 'The device was registered with a certificate.', z.object({ fingerprint })),
   'device.register': kind(
     'device',
-    'It was registered without a certificate.',
+    'The device was registered without a certificate.',
     z.object({ type: z.string() }),
   ),
   'device.remove': kind(
     'device',
-    'It was removed with all its data.',
+    'The device was removed; its telemetry and history are kept.',
     z.object({ id: z.string(), type: z.string() }),
   ),
   'device.replace': kind(
     'device',
-    'It was replaced by another board.',
+    'The device was replaced by another board.',
     z.object({ fingerprint, before: z.string(), id: z.string() }),
   ),
   'device.report': kind(
     'device',
-    'Its report changed: the running model or firmware, the step of an update, or its error. Progress within a step causes no event.',
+    'The device reported a change: its model or firmware, the step of an update, or an error. Progress within a step causes no event.',
     z.object({
       state: z.string(),
       rollout: z.string().nullable(),
@@ -116,24 +116,24 @@ export const eventTypes = {
       config: z.object({ name: z.string(), version: z.int(), sequence: z.int() }).nullable().optional(),
     }),
   ),
-  'device.resume': kind('device', 'A suspended device may connect again.'),
-  'device.revoke': kind('device', 'Its access was permanently revoked.'),
+  'device.resume': kind('device', 'The device was resumed and can connect again.'),
+  'device.revoke': kind('device', 'The access of the device was permanently revoked.'),
   'device.rotate': kind(
     'device',
-    'It got its next certificate.',
+    'The device got its next certificate.',
     z.object({ fingerprint, before: fingerprint.nullable(), now: z.boolean() }),
   ),
-  'device.secret': kind('device', 'It got a secret for connections without a certificate.'),
-  'device.secret-removed': kind('device', 'Its secret was removed.'),
+  'device.secret': kind('device', 'The device got a secret for connections without a certificate.'),
+  'device.secret-removed': kind('device', 'The secret of the device was removed.'),
   'device.settle': kind(
     'device',
-    'The next certificate replaced the previous one.',
+    'The device used its next certificate, which replaced the previous one.',
     z.object({ fingerprint, before: fingerprint.nullable() }),
   ),
-  'device.suspend': kind('device', 'It was suspended: it may not connect until it is resumed.'),
+  'device.suspend': kind('device', 'The device was suspended and cannot connect until it is resumed.'),
   'device.tag': kind(
     'device',
-    'Its tags were changed.',
+    'The tags of the device were changed.',
     z.object({ set: z.record(z.string(), z.string()), remove: z.array(z.string()) }),
   ),
   'events.prune': kind(
@@ -143,23 +143,23 @@ export const eventTypes = {
   ),
   'firmware.push': kind('name@version', 'A signed version of a firmware was stored.', pushed),
   'firmware.sign': kind('name@version', 'A version of a firmware was signed again.', pushed),
-  'job.cancel': kind('job', 'Its cancellation was requested.', job),
-  'job.create': kind('job', 'It is queued.', job),
+  'job.cancel': kind('job', 'Cancellation of the job was requested.', job),
+  'job.create': kind('job', 'The job was queued.', job),
   'job.end': kind(
     'job',
-    'It succeeded, failed, or was canceled.',
+    'The job succeeded, failed or was canceled.',
     job.extend({ state: z.string(), error: told }),
   ),
-  'job.start': kind('job', 'It is running.', job),
-  'model.demote': kind('name@version', 'It was demoted by a stage.', moved),
+  'job.start': kind('job', 'The job was started.', job),
+  'model.demote': kind('name@version', 'The version was demoted by one stage.', moved),
   'model.deploy': kind(
     'name@version',
-    'A rollout of it was started.',
+    'A rollout of the version was started.',
     z.object({ rollout: z.string(), selector: z.string(), devices: z.int() }),
   ),
-  'model.promote': kind('name@version', 'It was promoted by a stage.', moved),
+  'model.promote': kind('name@version', 'The version was promoted by one stage.', moved),
   'model.push': kind('name@version', 'A signed version of a model was stored.', pushed),
-  'model.remove': kind('name@version', 'It was permanently removed.', z.object({ digest: z.string() })),
+  'model.remove': kind('name@version', 'The version was permanently removed.', z.object({ digest: z.string() })),
   'model.sign': kind('name@version', 'An existing version was signed again.', pushed),
   'model.upload': kind(
     'name@version',
@@ -168,10 +168,10 @@ export const eventTypes = {
   ),
   'pipeline.end': kind(
     'project',
-    'A run of its pipeline has ended.',
+    "A run of the project's pipeline ended.",
     z.object({ run: z.string(), state: z.string() }),
   ),
-  'pipeline.start': kind('project', 'A run of its pipeline was started.', z.object({ run: z.string() })),
+  'pipeline.start': kind('project', "A run of the project's pipeline was started.", z.object({ run: z.string() })),
   'pipeline.step': kind(
     'project',
     'A step of a run changed its state.',
@@ -179,22 +179,22 @@ export const eventTypes = {
   ),
   'platform.start': kind(
     'platform',
-    'A process of the platform has started; nothing is connected to it yet.',
+    'A platform process started. Nothing is connected to it yet.',
     z.object({ version: z.string() }),
   ),
   'rollout.change': kind(
     'rollout',
-    'It was approved, started, paused, resumed, or rolled back.',
+    'The rollout was approved, started, paused, resumed or rolled back.',
     z.object({ state: z.string(), reason: told }),
   ),
   'rollout.end': kind(
     'rollout',
-    'All its devices have finished.',
+    'All devices of the rollout have finished.',
     z.object({ state: z.string(), reason: told }),
   ),
   'rollout.move': kind(
     'rollout',
-    'One of its devices made progress.',
+    'A device of the rollout made progress.',
     z.object({
       device: z.string(),
       wave: z.int(),
@@ -205,7 +205,7 @@ export const eventTypes = {
   ),
   'rollout.start': kind(
     'rollout',
-    'A version is being rolled out to devices.',
+    'A rollout was started.',
     z.object({
       releases: z.array(releaseSchema),
       selector: z.string(),
@@ -216,7 +216,7 @@ export const eventTypes = {
   ),
   'rollout.wave': kind(
     'rollout',
-    'One of its waves was opened, has settled, or was stopped.',
+    'A wave of the rollout was opened, settled or was stopped.',
     z.object({ wave: z.int(), state: z.string(), devices: z.int() }),
   ),
   'session.begin': kind(
@@ -249,11 +249,11 @@ export const eventTypes = {
     z.object({ version: z.int(), keys: z.array(z.string()) }),
   ),
   'user.add': kind('user', 'A user was added.', z.object({ role: z.string() })),
-  'user.disable': kind('user', 'It was disabled; none of its tokens is valid until it is enabled again.'),
-  'user.enable': kind('user', 'It was enabled; its tokens are valid again.'),
+  'user.disable': kind('user', 'The user was disabled; their tokens are invalid until the user is enabled again.'),
+  'user.enable': kind('user', 'The user was enabled; their tokens are valid again.'),
   'user.remove': kind(
     'user',
-    'It was removed, and its tokens revoked.',
+    'The user was removed, and their tokens were revoked.',
     z.object({ tokensRevoked: z.int() }),
   ),
   'webhook.add': kind(
@@ -263,13 +263,13 @@ export const eventTypes = {
   ),
   'webhook.disable': kind(
     'webhook',
-    'It failed for too long, or its target is gone: no more events are sent to it.',
+    'The webhook failed for too long, or its target is gone. No more events are sent to it.',
     z.object({ url: z.string(), reason: z.string() }),
   ),
-  'webhook.remove': kind('webhook', 'It was removed.', z.object({ url: z.string() })),
-  'webhook.rotate': kind('webhook', 'It has a new secret.', z.object({ url: z.string() })),
+  'webhook.remove': kind('webhook', 'The webhook was removed.', z.object({ url: z.string() })),
+  'webhook.rotate': kind('webhook', 'The webhook got a new secret.', z.object({ url: z.string() })),
   'webhook.test': kind('webhook', 'A test event, sent only to this webhook.', z.object({ url: z.string() })),
-  'webhook.update': kind('webhook', 'It was changed, or enabled again.', z.object({ url: z.string() })),
+  'webhook.update': kind('webhook', 'The webhook was changed, or enabled again.', z.object({ url: z.string() })),
 } as const satisfies Record<string, EventKind>;
 
 /** Type of an event, such as `device.provision`. */
