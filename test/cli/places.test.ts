@@ -17,7 +17,7 @@ describe('standard output on a full disk', () => {
         timeout: 30_000,
       });
       closeSync(full);
-      expect(stderr).toMatch(/^✗ AIOT_DISK_FULL: standard output cannot be written: ENOSPC.*\n$/);
+      expect(stderr).toMatch(/^✗ AIOT_DISK_FULL: cannot write to standard output: ENOSPC.*\n$/);
       expect(status).toBe(1);
     },
   );

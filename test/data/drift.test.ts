@@ -237,7 +237,7 @@ describe('aiot data drift', () => {
       {
         name: 'drift',
         passed: false,
-        message: 'expected no drift, got it in temperature, all columns together',
+        message: 'expected no drift, got drift in temperature, all columns together',
       },
       { name: 'psi', passed: false, limit: 0.2 },
     ]);

@@ -71,7 +71,7 @@ describeReal(
     it.each([
       [
         'lstm',
-        /^operator \d+: CUSTOM \(a part of an LSTM or GRU\) FlexTensorListReserve is not supported: use convolutions over time/,
+        /^operator \d+: CUSTOM \(part of an LSTM or GRU\) FlexTensorListReserve is not supported: use convolutions over time/,
       ],
       ['gelu', /^operator \d+: GELU is not supported: use RELU or LEAKY_RELU$/],
     ])('%s is rejected with the operator’s index, name and possible replacement', (name, message) => {

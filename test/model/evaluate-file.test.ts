@@ -92,7 +92,7 @@ describe('aiot model evaluate FILE', () => {
     expect(value).toMatchObject({ output: 'reconstruction', accuracy: 1, auc: 1, calibrationError: null });
     const without = await evaluate(halves, csv, '--output', 'reconstruction');
     expect(without.value).toMatchObject({ accuracy: null, auc: 1 });
-    expect(without.value.warnings).toContain('no accuracy without --threshold');
+    expect(without.value.warnings).toContain('the accuracy is only computed with --threshold');
   });
 
   it('numbers non-index labels in sorted order, and reports the order', async () => {
@@ -126,7 +126,7 @@ describe('aiot model evaluate FILE', () => {
   it('asks whether the rows are scaled if all get the same prediction', async () => {
     const { value } = await evaluate(linearFile([[2]], [0], 'LOGISTIC'), 'x,label\n900,0\n800,0\n950,1\n');
     expect(value.warnings).toEqual([
-      expect.stringContaining('every row got the same answer, 1: are the rows scaled'),
+      expect.stringContaining('every row got the same prediction, 1: are the rows scaled'),
     ]);
   });
 

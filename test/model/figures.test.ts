@@ -115,7 +115,7 @@ describe('warnings', () => {
       [2, 1],
     ]);
     expect(warningsOf(['resting', 'up', 'down'], confusion, recordings)).toEqual([
-      'up and down are taken for each other in 58 % of their windows: these recordings hardly tell them apart',
+      'up and down are confused in 58 % of their windows: these recordings hardly distinguish them',
       'down: measured on only 20 windows of one recording: another person or day may differ',
     ]);
   });

@@ -116,7 +116,7 @@ describe('equalization', () => {
     const plain = quantizeGraph(graph, rows, settings).report.sqnrDb!;
     const balanced = quantizeGraph(graph, rows, { ...settings, equalize: true }).report;
     expect(balanced.sqnrDb!).toBeGreaterThan(plain + 3);
-    expect(balanced.notes).toContain('2 pairs of layers equalized');
+    expect(balanced.notes).toContain('equalized 2 pairs of layers');
   });
 });
 

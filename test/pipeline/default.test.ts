@@ -40,7 +40,7 @@ it('the default pipeline takes a project from rows to a signed version on its ow
   ]);
   expect(first.model).toMatchObject({ name: 'pump', version: 1 });
   expect(first.steps.map(({ reason }) => reason).filter(Boolean)).toEqual([
-    'no training data to compare with: a pipeline run stores it when it pushes a model, aiot model push does not; after this run has pushed, the next one compares',
+    'no training data to compare with: only a pipeline run that pushes a model stores it, and the next run then compares the data',
     expect.stringContaining('no device'),
   ]);
   const again = await ok(runResultSchema, ['pipeline', 'run', '--project', dir]);

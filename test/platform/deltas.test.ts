@@ -50,7 +50,7 @@ it('a plan warns if it updates all devices at once, whatever its waves are calle
     (await own.client.rollouts.plan({ ...request, policy: { ...request.policy, waves } })).warnings.filter(
       (warning) => warning.includes('at once'),
     );
-  expect(await warned(['100%'])).toEqual(['all get it at once: give --waves for a few first']);
+  expect(await warned(['100%'])).toEqual(['all devices update at once: to start with a few, use --waves']);
   expect(await warned(['1%', '100%'])).toEqual([]);
   expect(await warned(['1%'])).toEqual([]);
 });

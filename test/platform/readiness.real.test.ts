@@ -31,7 +31,7 @@ describeReal('mosquitto', '/readyz with an external broker', () => {
     await expect.poll(ready, { timeout: 1400, interval: 50 }).toMatchObject({
       code: 503,
       status: 'not ready',
-      checks: { broker: expect.stringContaining(' is away: ') },
+      checks: { broker: expect.stringContaining(' is unreachable: ') },
     });
     await back;
     await expect.poll(ready, { timeout: 10_000 }).toMatchObject({ code: 200, checks: { broker: null } });

@@ -36,7 +36,7 @@ describe('/readyz', () => {
     await expect.poll(ready, { timeout: 10_000 }).toMatchObject({
       code: 200,
       status: 'degraded',
-      checks: { relay: expect.stringMatching(/ is away: AIOT_/) },
+      checks: { relay: expect.stringMatching(/ is unreachable: AIOT_/) },
     });
     expect((await own.client.status()).ready).toBe(true);
   });

@@ -120,7 +120,7 @@ describe('a platform with a damaged blob', () => {
     const ready = JSON.parse((await ask(own, '/readyz')).text);
     expect(ready).toMatchObject({
       status: 'degraded',
-      checks: { content: '1 blob damaged (aiot status names them)' },
+      checks: { content: '1 blob damaged (see aiot status)' },
     });
   });
 

@@ -91,7 +91,7 @@ describe('a version', () => {
     await device.heard(before + 1);
     await expect(own.client.models.remove('other', 2)).rejects.toMatchObject({
       message: expect.stringMatching(
-        /^other@2 cannot be removed: dev is to run it, the rollout ro_\w+ is under way$/,
+        /^other@2 cannot be removed: it is assigned to dev, the rollout ro_\w+ is in progress$/,
       ),
     });
     await own.restart();

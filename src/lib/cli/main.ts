@@ -40,7 +40,7 @@ function listenToOutput(): void {
     failed = true;
     const code =
       error.code === 'ENOSPC' || error.code === 'EDQUOT' ? 'AIOT_DISK_FULL' : 'AIOT_FILE_NOT_WRITABLE';
-    process.stderr.write(`✗ ${code}: standard output cannot be written: ${error.message}\n`);
+    process.stderr.write(`✗ ${code}: cannot write to standard output: ${error.message}\n`);
     process.once('exit', () => {
       process.exitCode = 1;
     });

@@ -85,7 +85,7 @@ export function confined({
     'NoNewPrivileges=yes',
     'CapabilityBoundingSet=',
     'ProtectSystem=strict',
-    '# Of all homes, it sees what it needs.',
+    '# Only the required folders of home directories are visible.',
     'ProtectHome=tmpfs',
     ...new Set(shown),
     ...given,
@@ -156,7 +156,7 @@ export function platformUnit(options: PlatformUnitOptions): string {
     ],
     Service: [
       'Type=notify',
-      '# systemd-notify is a process of its own.',
+      '# systemd-notify is a separate process.',
       'NotifyAccess=all',
       `ExecStart=${command.map(unitWord).join(' ')}`,
       `EnvironmentFile=-${unitFile(secrets)}`,

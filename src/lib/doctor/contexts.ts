@@ -83,7 +83,7 @@ function certificate(check: string, leftMs: number): Finding {
   const days = Math.floor(leftMs / day);
   const detail = `its certificate is valid for ${days} more days`;
   return leftMs < 30 * day
-    ? warn(`${check} certificate`, detail, 'aiot down, then aiot up: it renews the certificate.')
+    ? warn(`${check} certificate`, detail, 'Run `aiot down`, then `aiot up`, which renews the certificate.')
     : ok(`${check} certificate`, detail);
 }
 

@@ -113,7 +113,7 @@ export const boardReadSchema = z.object({
   mac: z.string(),
   offset: z.number().int(),
   bytes: z.number().int(),
-  md5: z.string().describe('Of the data read; the chip computed the same.'),
+  md5: z.string().describe('MD5 of the data read; the chip computed the same.'),
   out: z.string().describe('Path of the output file.'),
   seconds: z.number(),
 });
@@ -150,7 +150,7 @@ export const boardVerifiedSchema = z.object({
       offset: z.number().int(),
       bytes: z.number().int(),
       equal: z.boolean(),
-      md5: z.string().describe('Of the file.'),
+      md5: z.string().describe('MD5 of the file.'),
     }),
   ),
   seconds: z.number(),

@@ -102,11 +102,11 @@ function requireSameData(
   if (canonicalJson(labels) !== canonicalJson(training.labels)) {
     const column =
       rows &&
-      `the labels that were trained on are not those of column ${rows.label} of ${rows.file}, or of model.labels`;
+      `the training labels differ from those in column ${rows.label} of ${rows.file} or in model.labels`;
     throw stale(column ?? 'model.labels in aiot.yaml has changed since training');
   }
   if (canonicalJson(signal) !== canonicalJson(training.signal)) {
-    throw stale('the signal part of aiot.yaml has changed since training');
+    throw stale('the signal section of aiot.yaml has changed since training');
   }
 }
 

@@ -115,7 +115,7 @@ function damageWarnings(damage: Condition['damage']): Warning[] {
   });
   const more = damage.length - told.length;
   if (more === 0) return told;
-  const message = `${plural(more, 'further finding')}: aiot platform acknowledge --dry-run`;
+  const message = `${plural(more, 'more finding')}: aiot platform acknowledge --dry-run`;
   return [...told, { about: 'damage', message }];
 }
 
@@ -125,7 +125,7 @@ function scrubbed({ last }: Scrub): Condition['scrub'] {
 
 function databaseWarnings({ engine, scrub }: ConditionParts): Warning[] {
   if (engine.soundness.pending) {
-    const message = 'it is being checked: until then it can only be read, and devices cannot connect';
+    const message = 'it is being checked; until the check is complete, it is read-only and devices cannot connect';
     return [{ about: 'database', message }];
   }
   const [problem] = scrub.last?.database ?? [];

@@ -185,10 +185,10 @@ async function alreadyThere(
 function boardOf(row: FleetRow, registered: readonly DeviceInfo[]): string | null {
   const others = registered.filter(({ name, state }) => name !== row.name && state !== 'revoked');
   const same = others.find(({ mac }) => mac !== null && mac === row.mac);
-  if (same) return `the board ${row.mac} is registered already, as ${same.name}`;
+  if (same) return `the board ${row.mac} is already registered as ${same.name}`;
   const alias = aliasOf(row);
   const alike = others.find(({ chipId }) => chipId !== null && chipId === alias);
-  return alike ? `the chip id ${alias} is that of ${alike.name} already` : null;
+  return alike ? `the chip id ${alias} already belongs to ${alike.name}` : null;
 }
 
 /** URL of the platform in the folder's device.json, if that file exists. */

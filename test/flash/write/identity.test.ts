@@ -181,7 +181,7 @@ describe('identities without a record', () => {
     const assign = assignIdentities(given({ a: { mac: board(2).mac }, b: {} }), []);
     expect(assign(board(1)).name).toBe('b');
     expect(assign(board(2)).name).toBe('a');
-    expect(() => assign(board(3))).toThrow('2 identities for esp32 boards, and none is left');
+    expect(() => assign(board(3))).toThrow('2 identities for esp32 boards in total, but none is left');
   });
 
   it('go to the connected board if requested by name', () => {

@@ -80,7 +80,7 @@ describe('a damaged NVS image', () => {
     expect(problems).toEqual([
       {
         offset: at,
-        reason: expect.stringMatching(/^the CRC of the data of ssid is 0x[0-9a-f]{8}, and its entry says/),
+        reason: expect.stringMatching(/^the CRC of the data of ssid is 0x[0-9a-f]{8}, but its entry states/),
       },
     ]);
     expect(readNvs(image.subarray(0, 0x1800), { salvage: true }).problems.at(-1)?.reason).toBe(
@@ -105,7 +105,7 @@ describe('a damaged NVS image', () => {
     entry.write('k1', 8);
     entry.writeUInt32LE(crc32(Buffer.concat([entry.subarray(0, 4), entry.subarray(8)]), 0xffffffff) >>> 0, 4);
     if (values) expect(readNvs(two).entries.map(({ value }) => value)).toEqual(values);
-    else expect(() => readNvs(two)).toThrow('NVS, offset 0x80: a.k1 is there twice; the later counts');
+    else expect(() => readNvs(two)).toThrow('NVS, offset 0x80: a.k1 appears twice; the later entry is used');
   });
 
   it('never crashes the reader, whatever the bytes are', () => {

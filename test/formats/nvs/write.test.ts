@@ -142,7 +142,7 @@ describe('writing NVS', () => {
       'a key with a blank at its edge',
       { namespace: 'a', key: ' k', type: 'u8', value: 1 },
       2,
-      'expected the key " k" to be 1 to 15 bytes of text, got a blank at its edge or a control character',
+      'expected the key " k" to be 1 to 15 bytes of text, got a leading or trailing space, or a control character',
     ],
     [
       'a number out of range',

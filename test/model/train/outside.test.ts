@@ -134,7 +134,7 @@ describe('an external training program', () => {
       'leaves an invalid model',
       `import { writeFileSync } from 'node:fs'; writeFileSync(process.argv[2] + '/model.tflite', 'hello');`,
       'AIOT_TFLITE_MALFORMED',
-      /the network that \S+ \S+train\.mjs left: /,
+      /the model that \S+ \S+train\.mjs wrote: /,
     ],
     [
       'leaves a model with other inputs',

@@ -95,7 +95,7 @@ describe('an interrupted training run', () => {
     ['a gap', (read: Kept) => read.history.splice(1, 1), 'expected epoch 2 in its history, got 3'],
     ['a best epoch that was never run', (read: Kept) => (read.best.epoch = 99), 'its best epoch is 99'],
     ['another best loss', (read: Kept) => (read.best.loss /= 2), 'its best loss is'],
-    ['a weight that is NaN', (read: Kept) => (read.last.values = nan), 'numbers that are not finite'],
+    ['a weight that is NaN', (read: Kept) => (read.last.values = nan), 'non-finite numbers'],
   ])('does not resume from a checkpoint with %s', async (_name, damage, message) => {
     const project = await toyProject((text) => text.replace('epochs: 12', 'epochs: 3'));
     await trainProject({ project });

@@ -2,7 +2,7 @@ import { type Candidate, type CompletionTable, shPattern, shQuoted, type Wanted 
 
 /** A script for bash 4.4 and later. It needs no bash-completion, and starts no aiot process. */
 export function bashCompletion({ below, flags, args, values }: CompletionTable): string {
-  return `# bash completion for aiot: eval "$(aiot completion bash)", or this as /usr/share/bash-completion/completions/aiot
+  return `# bash completion for aiot: eval "$(aiot completion bash)", or save this as /usr/share/bash-completion/completions/aiot
 ${cases('_aiot_below', below, words)}
 ${cases('_aiot_flags', flags, words)}
 ${cases('_aiot_args', args, wanted)}
@@ -23,7 +23,7 @@ function wanted(value: Wanted): string {
   return value.kind === 'words' ? `REPLY=${shQuoted(value.words.join(' '))}` : `KIND=${value.kind}`;
 }
 
-const main = `# The folder of this context's names, in REPLY. Names older than a minute are read anew, in the background.
+const main = `# The folder of this context's names, in REPLY. Names older than a minute are refreshed in the background.
 _aiot_cache() {
   local context=\${AIOT_CONTEXT-} word i
   for ((i = 1; i + 1 < \${#COMP_WORDS[@]}; i++)); do

@@ -2,7 +2,7 @@ import { type Candidate, type CompletionTable, fishQuoted, oneLine, type Wanted 
 
 /** A script for fish 3 and later. */
 export function fishCompletion({ below, flags, args, values }: CompletionTable): string {
-  return `# fish completion for aiot: aiot completion fish | source, or this as ~/.config/fish/completions/aiot.fish
+  return `# fish completion for aiot: aiot completion fish | source, or save this as ~/.config/fish/completions/aiot.fish
 ${cases('__aiot_below', below, described)}
 ${cases('__aiot_flags', flags, described)}
 ${cases('__aiot_args', args, wanted)}
@@ -43,7 +43,7 @@ function __aiot_folders
   __fish_complete_directories "$__aiot_cur" ''
 end
 
-# The folder of this context's names. Names older than a minute are read anew, in the background.
+# The folder of this context's names. Names older than a minute are refreshed in the background.
 function __aiot_cache
   set -l context $AIOT_CONTEXT
   set -l given (commandline -opc 2>/dev/null)

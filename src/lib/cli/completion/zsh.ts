@@ -26,7 +26,7 @@ function wanted(value: Wanted): string {
   return value.kind === 'words' ? `reply=(${value.words.map(shQuoted).join(' ')})` : `kind=${value.kind}`;
 }
 
-const main = `# The folder of this context's names, in REPLY. Names older than a minute are read anew, in the background.
+const main = `# The folder of this context's names, in REPLY. Names older than a minute are refreshed in the background.
 _aiot_cache() {
   local context=\${AIOT_CONTEXT-} i
   for ((i = 2; i < \${#words}; i++)); do

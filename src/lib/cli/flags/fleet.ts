@@ -40,7 +40,7 @@ interface Worded {
 
 /** Parses changes of tags: `site=lab` sets a tag, `old-` removes one. @throws AIOT_USAGE */
 export function taggingOf(words: string[], selector: string | undefined): Worded {
-  const { name, rest } = split(words, selector, 'a tag such as site=lab, or old- to take one off');
+  const { name, rest } = split(words, selector, 'a tag such as site=lab, or old- to remove one');
   const set: Record<string, string> = {};
   const remove: string[] = [];
   for (const word of rest) {
@@ -55,12 +55,12 @@ export function taggingOf(words: string[], selector: string | undefined): Worded
 
 /** Parses a change of groups: `hall-2` adds a device to a group, `hall-2-` removes it. @throws AIOT_USAGE */
 export function groupingOf(words: string[], selector: string | undefined): Worded {
-  const { name, rest } = split(words, selector, 'a group such as hall-2, or hall-2- to take it out');
+  const { name, rest } = split(words, selector, 'a group such as hall-2, or hall-2- to remove it');
   const [add, remove]: [string[], string[]] = [[], []];
   for (const word of rest) {
     const group = word.replace(/-$/, '');
     if (!groupName.safeParse(group).success) {
-      throw wrong('the name of a group (letters, digits, _ . -), with a trailing minus to leave it', word);
+      throw wrong('the name of a group (letters, digits, _ . -), with a trailing minus to remove it', word);
     }
     (word === group ? add : remove).push(group);
   }

@@ -60,7 +60,7 @@ interface Rule {
 const rules: Rule[] = [
   {
     reason:
-      'No step of the pipeline can calculate with cells that are no numbers; implausible ones distort the standardization.',
+      'The pipeline cannot process non-numeric cells, and implausible values distort the standardization.',
     find: ({ raw, ranges }) => checkValues(raw, ranges),
   },
   {
@@ -81,7 +81,7 @@ const rules: Rule[] = [
     find: ({ dataset }) => checkStuck(dataset),
   },
   {
-    reason: 'At another rate, a window covers another duration and every frequency is wrong.',
+    reason: 'At a wrong rate, a window covers a different duration and every frequency is wrong.',
     find: ({ comparison }) => checkPace(comparison),
   },
   {
@@ -90,12 +90,12 @@ const rules: Rule[] = [
     find: ({ dataset }) => checkLabels(dataset),
   },
   {
-    reason: 'In another unit, a recording is far outside of everything that the model has learned.',
+    reason: 'A recording in another unit is far outside the range that the model has learned.',
     explains: true,
     find: ({ comparison, explained }) => checkUnits(comparison, explained),
   },
   {
-    reason: 'A sensor that was turned shows another movement.',
+    reason: 'A rotated sensor shows a different movement.',
     explains: true,
     find: ({ comparison, explained }) => checkSwapped(comparison, explained),
   },
@@ -104,7 +104,7 @@ const rules: Rule[] = [
     find: ({ comparison, explained }) => checkOffsets(comparison, explained),
   },
   {
-    reason: 'A few extreme samples dominate deviations, extremes and spectra of their windows.',
+    reason: 'A few extreme samples dominate the deviation, extremes and spectrum of their windows.',
     find: ({ comparison }) => checkSpikes(comparison),
   },
   {
@@ -116,7 +116,7 @@ const rules: Rule[] = [
     find: ({ dataset, spec, loose }) => checkShortcuts(dataset, spec, !loose),
   },
   {
-    reason: 'A field that contains the label is not there at run time.',
+    reason: 'A field that contains the label is not available at run time.',
     find: ({ dataset }) => checkLabelFields(dataset),
   },
   {
@@ -132,11 +132,11 @@ const rules: Rule[] = [
     find: ({ dataset, split, loose }) => checkCopies(dataset, { split, unguarded: loose && !split }),
   },
   {
-    reason: 'Parts of one take on both sides of a split test the model on a state that it knows.',
+    reason: 'Parts of one take on both sides of a split test the model on conditions that it was trained on.',
     find: ({ dataset, split, loose }) => checkJoints(dataset, split, loose),
   },
   {
-    reason: 'A split by window has neighbors of every test window in the training set.',
+    reason: 'A split by window puts neighbors of every test window into the training set.',
     find: ({ dataset, split, spec }) => (split?.by === 'window' ? checkSplit(dataset, split, spec) : []),
   },
 ];

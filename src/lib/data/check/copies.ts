@@ -40,7 +40,7 @@ function windowLeak({ train }: Split, spec?: SignalSpec): Finding {
   const shared =
     overlap !== null && overlap > 0
       ? `share ${percent(overlap, 0)} of their samples with the next one`
-      : 'lie next to each other';
+      : 'are adjacent';
   return {
     kind: 'leak',
     severity: 'error',

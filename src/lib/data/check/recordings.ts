@@ -358,12 +358,12 @@ export function removalAdvice(known: { repeats: number }[], spec: SignalSpec): s
   const { lowpassHz, rateHz, resampleHz } = spec;
   const pipeline = `${lowpassHz === null ? 'no low-pass' : `low-pass at ${lowpassHz} Hz`}, ${resampleHz} Hz`;
   if (removesRepeats(known, spec)) {
-    return `Nothing to do: the signal part of aiot.yaml (${pipeline}) removes the repeats. Other differences between the recorders may remain.`;
+    return `No action is needed: the signal section of aiot.yaml (${pipeline}) removes the repeats. Other differences between the recorders may remain.`;
   }
   const sensorHz = rateHz * (1 - meanRepeats(known));
   const now =
     lowpassHz === null
       ? 'No low-pass is set yet that would remove these traces'
-      : `The signal part of aiot.yaml (${pipeline}) does not remove these traces`;
+      : `The signal section of aiot.yaml (${pipeline}) does not remove these traces`;
   return `${now}: set signal.lowpass to ${Math.floor(sensorHz / 4)} Hz or less (the sensor gives about ${Math.round(sensorHz)} rows a second) and signal.resample to ${Math.floor(rateHz / 2)}.`;
 }

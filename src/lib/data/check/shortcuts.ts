@@ -70,7 +70,7 @@ function properties(known: Metadata[], labels: string[], spec: SignalSpec): Prop
       told: toldByNumber(interpolated, labels, 0.1),
       seen: 'in windows',
       sentence: ({ high, low }) =>
-        `Interpolated rows give the label away: in ${listIds(high)} every ${ordinal(meanOf(interpolated, high))} row lies exactly between its neighbours, in ${listIds(low)} it does not. The two came at different rates.`,
+        `Interpolated rows give the label away: in ${listIds(high)} every ${ordinal(meanOf(interpolated, high))} row lies exactly between its neighbors, but in ${listIds(low)} none does. The two were recorded at different rates.`,
       advice: 'Bring all recordings to the lowest rate: set signal.lowpass and signal.resample.',
       removed: spec.lowpassHz !== null && spec.resampleHz <= 0.5 * spec.rateHz,
     },
@@ -79,9 +79,9 @@ function properties(known: Metadata[], labels: string[], spec: SignalSpec): Prop
       told: toldByNumber(numbers('resolution'), labels, 0.25),
       seen: 'in windows',
       sentence: ({ high, low }) =>
-        `How finely values are rounded gives the label away: ${listIds(high)} are on another grid than ${listIds(low)}. The two were recorded in different ways.`,
+        `The rounding of the values gives the label away: ${listIds(high)} have a different step size than ${listIds(low)}. The two were recorded in different ways.`,
       advice:
-        'Record all labels with the same sensor and settings. A low-pass filter (signal.lowpass) blurs the grid.',
+        'Record all labels with the same sensor and settings. A low-pass filter (signal.lowpass) smooths out the steps.',
       removed: spec.lowpassHz !== null,
     },
     {

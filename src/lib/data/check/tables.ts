@@ -72,7 +72,7 @@ interface TableRule {
 
 const rules: TableRule[] = [
   {
-    reason: 'A row on both sides of a split is no test; two labels for one row cannot both be right.',
+    reason: 'A row on both sides of a split tests nothing; two labels for one row cannot both be right.',
     find: repeatedRows,
   },
   {
@@ -87,7 +87,7 @@ const rules: TableRule[] = [
   },
   { reason: 'A column that does not vary contains no information.', find: constantColumns },
   {
-    reason: 'A column that contains the label is not there at run time.',
+    reason: 'A column that contains the label is not available at run time.',
     find: (tables, rows) => {
       const exact = labelColumns(tables);
       const known = exact.flatMap(({ evidence }) => evidence.columns as string[]);

@@ -101,7 +101,7 @@ function driftGates(drift: Omit<Drift, 'gates' | 'ok'>, { none = false, psi }: D
       .map(({ name }) => name);
     if (joint?.drifted) names.push('all columns together');
     const message =
-      names.length === 0 ? 'nothing has drifted' : `expected no drift, got it in ${names.join(', ')}`;
+      names.length === 0 ? 'nothing has drifted' : `expected no drift, got drift in ${names.join(', ')}`;
     gates.push({ name: 'drift', limit: 0, got: names.length, passed: names.length === 0, message });
   }
   if (psi !== undefined) {

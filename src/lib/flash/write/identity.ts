@@ -163,7 +163,7 @@ export function assignIdentities(
     const fitting = identities.filter((identity) => identity.chip === null || identity.chip === chip);
     const free = fitting.find(({ name }) => !taken.has(name));
     if (!free) {
-      const all = `${fitting.length} ${fitting.length === 1 ? 'identity' : 'identities'} for ${chip} boards, and none is left`;
+      const all = `${fitting.length} ${fitting.length === 1 ? 'identity' : 'identities'} for ${chip} boards in total, but none is left`;
       throw new AiotError(
         'AIOT_USAGE',
         fitting.length === 0 ? `no identity is available for an ${chip}` : all,

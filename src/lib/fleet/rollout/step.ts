@@ -56,7 +56,7 @@ function apply(draft: Draft, event: RolloutEvent): void {
 }
 
 const whyOut = {
-  superseded: { code: 'AIOT_ROLLOUT_SUPERSEDED', message: 'a newer rollout took the device over' },
+  superseded: { code: 'AIOT_ROLLOUT_SUPERSEDED', message: 'a newer rollout took over the device' },
   revoked: { code: 'AIOT_NOT_ALLOWED', message: 'the device was suspended or revoked' },
 };
 

@@ -115,7 +115,7 @@ function readValues(raw: readonly RawEntry[]): ReadValues {
   const used = new Set<RawEntry>();
   for (const entry of raw) {
     if (entry.type !== typeCodes.blobData || entry.namespace === 0) continue;
-    if (chunks.has(id(entry))) say(entry, `the chunk ${entry.chunk} of ${entry.key} is there twice`);
+    if (chunks.has(id(entry))) say(entry, `the chunk ${entry.chunk} of ${entry.key} appears twice`);
     chunks.set(id(entry), entry);
   }
   for (const entry of raw) {
@@ -134,7 +134,7 @@ function readValues(raw: readonly RawEntry[]): ReadValues {
     if (value === null) continue;
     // Drivers look up a key together with its type, so entries of two types are two values.
     const name = `${namespace} ${entry.key} ${value.type}`;
-    if (values.has(name)) say(entry, `${namespace}.${entry.key} is there twice; the later counts`);
+    if (values.has(name)) say(entry, `${namespace}.${entry.key} appears twice; the later entry is used`);
     values.set(name, value);
   }
   for (const part of chunks.values()) {
@@ -154,7 +154,7 @@ function namesOf(raw: readonly RawEntry[], say: Say): Map<number, string> {
     else if (index === 0 || index === 255)
       say(entry, `expected the index of namespace ${entry.key} to be 1 to 254, got ${index}`, 24);
     else if (names.has(index)) say(entry, `two namespaces have the index ${index}`, 24);
-    else if ([...names.values()].includes(entry.key)) say(entry, `the namespace ${entry.key} is there twice`);
+    else if ([...names.values()].includes(entry.key)) say(entry, `the namespace ${entry.key} appears twice`);
     else names.set(index, entry.key);
   }
   return names;
@@ -216,7 +216,7 @@ function entryValue(
       return null;
     }
     default:
-      say(entry, `expected a type that is known for ${namespace}.${entry.key}, got ${hex(entry.type)}`, 1);
+      say(entry, `expected a known type for ${namespace}.${entry.key}, got ${hex(entry.type)}`, 1);
       return null;
   }
 }
@@ -251,13 +251,13 @@ function dataOf(entry: RawEntry, say: Say): Buffer | null {
   if (crc !== said) {
     say(
       entry,
-      `the CRC of the data of ${entry.key} is ${hex(crc, 8)}, and its entry says ${hex(said, 8)}`,
+      `the CRC of the data of ${entry.key} is ${hex(crc, 8)}, but its entry states ${hex(said, 8)}`,
       nvsEntryBytes,
     );
     return null;
   }
   const odd = entry.tail.subarray(size).findIndex((byte) => byte !== 0xff);
-  if (odd >= 0) say(entry, `expected 0xff behind the data of ${entry.key}`, nvsEntryBytes + size + odd);
+  if (odd >= 0) say(entry, `expected 0xff after the data of ${entry.key}`, nvsEntryBytes + size + odd);
   return data;
 }
 
@@ -310,7 +310,7 @@ function readPage(bytes: Buffer, offset: number): ReadPage {
   if (bytes.readUInt32LE(28) !== crc) {
     say(
       28,
-      `the CRC of the page's header is ${hex(crc, 8)}, and the page says ${hex(bytes.readUInt32LE(28), 8)}`,
+      `the CRC of the page's header is ${hex(crc, 8)}, but the page states ${hex(bytes.readUInt32LE(28), 8)}`,
     );
     return read;
   }
@@ -320,7 +320,7 @@ function readPage(bytes: Buffer, offset: number): ReadPage {
     return read;
   }
   page.version = bytes[8] === 0xfe ? 2 : 1;
-  if (state === 'freeing') say(0, 'the page was being moved when the power went');
+  if (state === 'freeing') say(0, 'the page was being moved when the power failed');
   walk(bytes, read, say);
   return read;
 }
@@ -334,7 +334,7 @@ function walk(bytes: Buffer, { page, entries }: ReadPage, say: SayAt): void {
   page.written = count(entryStates.written);
   page.erased = count(entryStates.erased);
   page.free = count(entryStates.empty);
-  if (bytes[63]! >> 4 !== 0xf) say(63, 'expected 0xff behind the map of entries');
+  if (bytes[63]! >> 4 !== 0xf) say(63, 'expected 0xff after the entry map');
   const used = states.findLastIndex((state) => state !== entryStates.empty) + 1;
   for (let i = 0; i < nvsEntries; ) {
     const at = nvsFirstEntry + i * nvsEntryBytes;
@@ -343,7 +343,7 @@ function walk(bytes: Buffer, { page, entries }: ReadPage, say: SayAt): void {
     if (state === 0b01)
       say(32 + (i >> 2), `expected the state of entry ${i} to be empty, written or erased, got 01`);
     if (state === entryStates.empty) {
-      if (i < used) say(32 + (i >> 2), `entry ${i} is empty, and entries behind it are in use`);
+      if (i < used) say(32 + (i >> 2), `entry ${i} is empty, but entries after it are in use`);
       const odd = bytes.subarray(at, at + nvsEntryBytes).findIndex((byte) => byte !== 0xff);
       if (odd >= 0) say(at + odd, `expected entry ${i}, which is empty, to be all 0xff`);
     }
@@ -366,7 +366,7 @@ function readEntry(
   if (entry.readUInt32LE(4) !== crc) {
     say(
       at + 4,
-      `the CRC of entry ${i} is ${hex(crc, 8)}, and the entry says ${hex(entry.readUInt32LE(4), 8)}`,
+      `the CRC of entry ${i} is ${hex(crc, 8)}, but the entry states ${hex(entry.readUInt32LE(4), 8)}`,
     );
     return 1;
   }
@@ -377,14 +377,14 @@ function readEntry(
   }
   const other = states.slice(i, i + span).findIndex((state) => state !== entryStates.written);
   if (other >= 0) {
-    say(32 + ((i + other) >> 2), `entry ${i} spans ${span} entries, and ${i + other} of them is not in use`);
+    say(32 + ((i + other) >> 2), `entry ${i} spans ${span} entries, but entry ${i + other} is not in use`);
     return 1;
   }
   const name = entry.subarray(8, 24);
   const zero = name.indexOf(0);
   const key = name.subarray(0, Math.max(0, zero)).toString('utf8');
   if (zero < 1 || name.subarray(zero).some((byte) => byte !== 0)) {
-    say(at + 8, `expected the key of entry ${i} to be 1 to 15 bytes and zeros behind them`);
+    say(at + 8, `expected the key of entry ${i} to be 1 to 15 bytes followed by zeros`);
     return span;
   }
   entries.push({

@@ -249,7 +249,7 @@ function requireName(what: string, name: string): void {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are rejected
   const odd = /[\u0000-\u001f\u007f]/.test(name) || name.trim() !== name;
   if (bytes >= 1 && bytes <= 15 && !odd) return;
-  const got = odd ? 'a blank at its edge or a control character' : `${bytes} bytes`;
+  const got = odd ? 'a leading or trailing space, or a control character' : `${bytes} bytes`;
   throw unfit(`expected the ${what} ${JSON.stringify(name)} to be 1 to 15 bytes of text, got ${got}`);
 }
 

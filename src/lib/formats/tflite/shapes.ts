@@ -318,7 +318,7 @@ const recurrent = 'use convolutions over time (CONV_2D of height 1)';
 const outside = 'compute it before or after the network';
 
 /** For a recurrent layer that cannot be written as one operator, TensorFlow's converter writes FlexTensorList operators. */
-const recurrentPart: Other = { instead: recurrent, origin: 'a part of an LSTM or GRU' };
+const recurrentPart: Other = { instead: recurrent, origin: 'part of an LSTM or GRU' };
 
 /** Unsupported operators of the schema, by code. Supported operators have a row in operators.ts. */
 const others: Readonly<Record<number, Other>> = {
@@ -331,7 +331,7 @@ const others: Readonly<Record<number, Other>> = {
   77: { instead: fixedBatch }, // SHAPE
   78: { instead: 'use MUL' }, // POW
   81: { instead: fixedBatch }, // REDUCE_PROD
-  119: { instead: recurrent, origin: 'a loop, as LSTM and GRU become' }, // WHILE
+  119: { instead: recurrent, origin: 'the loop of an LSTM or GRU' }, // WHILE
   130: { instead: 'use ADD and MUL, which broadcast implicitly' }, // BROADCAST_TO
   150: { instead: 'use RELU or LEAKY_RELU' }, // GELU
 };

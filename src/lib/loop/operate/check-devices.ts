@@ -60,7 +60,7 @@ export async function checkRate(options: SensingOptions, seconds: number): Promi
 export function linesOf(measured: MeasuredSensor, contractHz: number | null): CheckLine[] {
   const { endpoint, samples, lost, rateHz, jitterP99Ms, newest, fields, seconds } = measured;
   if (samples === 0 || newest === null) {
-    const none = `${endpoint} gave no samples in ${seconds.toFixed(1)} s`;
+    const none = `${endpoint} sent no samples in ${seconds.toFixed(1)} s`;
     return [
       failed(
         'rate',

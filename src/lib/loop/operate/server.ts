@@ -91,7 +91,7 @@ export function loopMetrics(status: LoopStatus): string {
   counter('sensor_overruns', 'Buffer overruns.', sensor.overruns);
   counter('sensor_retries', 'Bus transactions that were retried.', sensor.retries);
   counter('sensor_reconnects', 'Reconnections of the sensor.', sensor.reconnects);
-  gauge('sample_rate_hertz', 'Measured.', sensor.rateHz);
+  gauge('sample_rate_hertz', 'Measured sample rate.', sensor.rateHz);
   gauge(
     'sample_jitter_p99_seconds',
     '99th percentile of the deviation of sample intervals from their mean.',
@@ -109,7 +109,7 @@ export function loopMetrics(status: LoopStatus): string {
     'Median time from the last sample of a window to its prediction.',
     seconds(latencyMs?.p50),
   );
-  gauge('latency_p99_seconds', '99th percentile of the same time.', seconds(latencyMs?.p99));
+  gauge('latency_p99_seconds', '99th percentile of the time from the last sample of a window to its prediction.', seconds(latencyMs?.p99));
   if (model) {
     const { name, version, digest, source, delegate } = model;
     const labels = {

@@ -456,7 +456,7 @@ function isNear(a: number, b: number): boolean {
 
 function wrong(message: string) {
   return stale(
-    `the figures in evaluation.json are not those of the network: ${message}`,
+    `the metrics in evaluation.json do not match the model: ${message}`,
     'aiot model evaluate',
   );
 }

@@ -135,7 +135,7 @@ function trusted(envelope: Envelope, trust: TrustRoot, members: readonly Member[
     });
     if (changed) throw tampered(`${what}: ${changed} does not match its signature (${error.message})`, error);
     const keys = envelope.signatures.map(({ keyid }) => keyid.slice(0, 12)).join(', ');
-    const named = `${what}: ${error.message}; ${manifestName} is signed with ${keys}, which the trust root does not hold`;
+    const named = `${what}: ${error.message}; ${manifestName} is signed with ${keys}, which the trust root does not contain`;
     throw new AiotError(
       error.code,
       error.code === 'AIOT_SIGNATURE_INVALID' ? named : `${what}: ${error.message}`,

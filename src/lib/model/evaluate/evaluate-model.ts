@@ -268,16 +268,16 @@ function judgeTable(answers: TableAnswers): { verdict: Verdict; truth: Int32Arra
   const notes = note === null ? [] : [note];
   if (kind === 'probability' && note !== null && verdict.auc !== null && verdict.auc < 0.5)
     notes.push(
-      `the probability is smaller for ${classes[1]} than for ${classes[0]}: are they the other way round? --classes ${classes[1]},${classes[0]}`,
+      `the probability is smaller for ${classes[1]} than for ${classes[0]}: are they in the wrong order? Try --classes ${classes[1]},${classes[0]}`,
     );
   const other = kind === 'classes' ? otherOrder(classes, verdict.confusion) : null;
   if (other !== null) notes.push(orderWarning(other));
   const [first] = verdict.predicted ?? [];
   if (new Set(truth).size > 1 && verdict.predicted?.every((c) => c === first))
     notes.push(
-      `every row got the same answer, ${classes[first!]}: are the rows scaled as those that the network was trained on?`,
+      `every row got the same prediction, ${classes[first!]}: are the rows scaled like the training rows?`,
     );
-  if (kind === 'reconstruction' && threshold === null) notes.push('no accuracy without --threshold');
+  if (kind === 'reconstruction' && threshold === null) notes.push('the accuracy is only computed with --threshold');
   return { verdict, truth, notes };
 }
 

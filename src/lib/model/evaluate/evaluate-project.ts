@@ -138,10 +138,10 @@ function sentences(
 ): string[] {
   const unit = training.source.kind === 'table' ? 'rows' : 'windows';
   const alone = hasForest(int8.graph)
-    ? ['a forest: LiteRT cannot run it, so all figures are those of the device interpreter']
+    ? ['LiteRT cannot run a forest, so all metrics are from the device interpreter']
     : refusalOfMicro(int8.graph) === null
       ? []
-      : [`${precisionOf(int8.graph)}: devices cannot run it, so its figures are those on LiteRT alone`];
+      : [`devices cannot run a ${precisionOf(int8.graph)} model, so its metrics are from LiteRT only`];
   return [
     ...training.leaks.map((leak) => `the split leaks: ${leak}`),
     ...alone,
@@ -337,7 +337,7 @@ export function warningsOf(
       if (total > 0 && mixed / total >= confusedShare) {
         const share = Math.round((100 * mixed) / total);
         warnings.push(
-          `${classes[a]} and ${classes[b]} are taken for each other in ${share} % of their ${unit}: these recordings hardly tell them apart`,
+          `${classes[a]} and ${classes[b]} are confused in ${share} % of their ${unit}: these recordings hardly distinguish them`,
         );
       }
     }

@@ -56,7 +56,7 @@ export function rowsTaken(inputs: Float32Array, size: number, metadata: Uint8Arr
   const taken = inputs.map((value, i) => (value - by.mean[i % size]!) / by.deviation[i % size]!);
   const twice = isStandard(inputs, size) && !isStandard(taken, size);
   const warning =
-    'the rows seem standardized already (mean 0, deviation 1), and this file standardizes them itself: give them as they were measured';
+    'the rows seem to be standardized already (mean 0, deviation 1), but this file standardizes its inputs: pass unscaled rows';
   return { inputs: taken, standardized: true, warnings: twice ? [warning] : [] };
 }
 

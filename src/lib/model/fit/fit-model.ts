@@ -186,12 +186,12 @@ function within(need: number, have: number) {
 
 function notesOf(graph: Graph, fits: readonly ChipFit[]): string[] {
   const notes = [
-    `flash counts the network, ${size(runtimeBytes.interpreter)} for TFLite Micro and ${size(runtimeBytes.kernel)} for each kind of operator (an allowance); RAM counts the arena, out of what system, stacks and radio leave (an allowance)`,
-    'vector libraries (ESP-NN, CMSIS-NN) ask for scratch memory beyond the arena',
+    `flash includes the model, ${size(runtimeBytes.interpreter)} for TFLite Micro and ${size(runtimeBytes.kernel)} for each kind of operator (estimates); RAM is the arena, compared with what the system, stacks and radio leave free (an estimate)`,
+    'vector libraries (ESP-NN, CMSIS-NN) need scratch memory in addition to the arena',
   ];
   if (fits.some(({ layers }) => layers.some(({ kernels }) => kernels === 'reference')))
     notes.push(
-      `${precisionOf(graph)}: no vector library is counted on for it, so latency is that of TFLite Micro's reference kernels`,
+      `${precisionOf(graph)}: no vector library supports this type, so the latency is that of TFLite Micro's reference kernels`,
     );
   return notes;
 }

@@ -53,7 +53,7 @@ export function inspectNetwork(bytes: Uint8Array): Network {
   const refusal = graph && refusalOfMicro(graph);
   if (refusal) notes.push(refusal);
   const counted = operators.map(({ macs }) => macs);
-  if (counted.includes(null)) notes.push('multiply-adds are not known of every operator');
+  if (counted.includes(null)) notes.push('the multiply-adds of some operators are unknown');
   return {
     description: outline.description,
     precision: graph ? precisionOf(graph) : precisionOfOutline(outline),
@@ -81,7 +81,7 @@ function graphOf(bytes: Uint8Array, outline: Outline): { graph: Graph | null; no
     if (error.code === 'AIOT_TFLITE_UNSUPPORTED')
       return {
         graph: null,
-        notes: [`aiot itself cannot run it, and its arena is not known: ${error.message}`],
+        notes: [`aiot cannot run this model, so its arena is unknown: ${error.message}`],
       };
     // A contradiction between several tables has no single offset, so the first operator's table is named.
     const at = outline.operators[0]?.at ?? 0;

@@ -371,7 +371,7 @@ export function affordableOf(
 }
 
 function noteOf(taken: number, rows: number): string | null {
-  return taken < rows ? `ranges are from ${taken} of the ${rows} rows, evenly picked` : null;
+  return taken < rows ? `ranges are from ${taken} of the ${rows} rows, selected at even intervals` : null;
 }
 
 /** A quantized network as the file to be written, and its description. */

@@ -221,7 +221,7 @@ function* apart(
       );
       const names = taken.map(({ name }) => name).join(', ');
       yield [
-        `${kind} for ${names} and what reads ${taken.length === 1 ? 'it' : 'them'}`,
+        `${kind} for ${names} and the operators that read ${taken.length === 1 ? 'it' : 'them'}`,
         { ...settings, kinds },
       ];
     }

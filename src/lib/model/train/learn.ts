@@ -135,7 +135,7 @@ export function isSmall({ network, rows }: Plan, train: Lesson, validation: Less
 
 /** @throws the abort reason of `signal` */
 async function chosenOf(rows: Lesson, training: number, epochs: number, options: LearnOptions) {
-  options.onStep?.('the network beside a linear model');
+  options.onStep?.('comparing the network with a linear model');
   const choice = await choose(rows, training, epochs, options);
   options.signal?.throwIfAborted();
   return choice;

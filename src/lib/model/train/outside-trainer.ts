@@ -232,7 +232,7 @@ function failed(program: string, how: string, lines: string[], cause?: unknown):
  * @throws AIOT_TFLITE_*, AIOT_MODEL_UNFIT
  */
 function networkFrom(bytes: Uint8Array, program: string, network: NetworkSpec, description: string): Graph {
-  const whose = `the network that ${program} left`;
+  const whose = `the model that ${program} wrote`;
   const graph = readLeft(bytes, whose);
   checkEnds(graph, whose, network);
   return simplifyGraph({ ...graph, description });

@@ -47,7 +47,7 @@ export function planTraining(project: Project, { rows }: Material, chosen?: Netw
   const { signal, own } = found;
   if (rows && rows.label !== 'label' && rows.table.columns.includes('label')) {
     notes.push(
-      `the column label is an input here, for ${rows.label} is what is learned: take it out of the file if it tells the answer`,
+      `the column label is used as an input, because the model learns ${rows.label}; remove it from the file if it reveals ${rows.label}`,
     );
   }
   if (rows && own) notes.push("the columns are the features of this project's signal, by name");

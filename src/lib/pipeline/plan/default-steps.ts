@@ -22,7 +22,7 @@ const minuteMs = 60_000;
  * since.
  */
 const noReference =
-  'no training data to compare with: a pipeline run stores it when it pushes a model, aiot model push does not; after this run has pushed, the next one compares';
+  'no training data to compare with: only a pipeline run that pushes a model stores it, and the next run then compares the data';
 
 /** File to which `model push` writes the control message for the guide's boards. */
 const controlMessageFile = 'build/download-model.json';
@@ -85,7 +85,7 @@ export function defaultSteps(project: Project, given: unknown, { kind }: Surroun
       platform: stored !== null,
       stored,
     }),
-    step('drift', "Compare it with the last model's training data", {
+    step('drift', "Compare the data with the last model's training data", {
       command: [
         ...['aiot', 'data', 'drift', `base${suffix(rows)}`, `now${suffix(rows)}`],
         ...['--project', '.', '--json'],
@@ -125,14 +125,14 @@ export function defaultSteps(project: Project, given: unknown, { kind }: Surroun
       ],
       needs: ['extract', 'train'],
     }),
-    step('evaluate', 'Evaluate it on held-out data', {
+    step('evaluate', 'Evaluate the model on held-out data', {
       command: ['aiot', 'model', 'evaluate', ...at],
       inputs: [settings(model), extracted, ...quantized],
       outputs: [{ name: 'evaluation', path: 'build/evaluation.json', publish: 'build/evaluation.json' }],
       needs: ['extract', 'train', 'quantize'],
       gate: 'accuracy, loss by quantization, arena',
     }),
-    step('push', 'Bundle, sign and push it', {
+    step('push', 'Bundle, sign and push the model', {
       command: ['aiot', 'model', 'push', ...at],
       inputs: [
         settings(model),
@@ -153,7 +153,7 @@ export function defaultSteps(project: Project, given: unknown, { kind }: Surroun
 
 function rolloutStep({ config }: Project): PipelineStep {
   const what = ['--model', './pushed.json', '--selector', config.pipeline.selector];
-  return step('rollout', 'Roll it out to the devices', {
+  return step('rollout', 'Roll out the model to the devices', {
     command: ['aiot', 'rollout', 'start', ...what, '--if-any', '--json'],
     inputs: [{ name: 'pushed.json', from: output('push', 'result') }],
     needs: ['push'],
@@ -167,7 +167,7 @@ function rolloutStep({ config }: Project): PipelineStep {
  */
 function toldStep({ config }: Project): PipelineStep {
   const { control } = config.pipeline.on;
-  return step('rollout', 'Notify the boards to fetch it', {
+  return step('rollout', 'Notify the boards of the new model', {
     command: ['aiot', 'stream', 'publish', control ?? '', '--file', controlMessageFile, '--json'],
     inputs: [{ name: controlMessageFile, from: output('push', 'message') }],
     needs: ['push'],

@@ -183,7 +183,7 @@ async function fromCache(
   const entry = await readEntry(folders.entries, key, clock.now());
   if (!entry) return null;
   if (!(await hasAll(entry.outputs, blobs))) {
-    onLine(step.name, 'its output was changed or lost in the cache: it is run again');
+    onLine(step.name, 'its cached output was changed or lost, so the step runs again');
     return null;
   }
   const { outputs, result, run, skipped } = entry;

@@ -71,7 +71,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
     });
     const followed = await openSource(`${base}/${presence}`, { overflow: 'wait', ...watched('presence') });
     opened.add(followed);
-    const sink = await openSink(base, watched('what it is to send'));
+    const sink = await openSink(base, watched('sending'));
     const store = async ({ message, ack }: Delivery, signal: AbortSignal) => {
       const { topic } = message;
       figures.received++;
@@ -135,7 +135,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
       },
       ...{ streams, tail: tailOf(streams, (source) => opened.delete(source)), figures, limits: brokerLimits },
       depths: () => null,
-      trouble: () => (away.size > 0 ? `${shownUrl(base)} is away: ${[...away].join(', ')}` : null),
+      trouble: () => (away.size > 0 ? `${shownUrl(base)} is unreachable: ${[...away].join(', ')}` : null),
       // The broker decides whether a client may stay connected: by its CRL, password file and ACL.
       disconnect(device) {
         parts.cutOff();

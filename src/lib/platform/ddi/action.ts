@@ -101,7 +101,7 @@ export function afterCancelPoll(action: Action, at: number): Outcome {
   const polls = action.polls + 1;
   if (polls <= mostPolls || at - (action.recalled ?? at) < patienceMs)
     return { action: { ...action, polls }, report: null };
-  return left(noted({ ...action, polls }, [`not answered in ${polls - 1} polls`], 'canceled'), at);
+  return left(noted({ ...action, polls }, [`no response in ${polls - 1} polls`], 'canceled'), at);
 }
 
 /** Outcome of the client's request for the action. */
@@ -114,7 +114,7 @@ export function afterLook(action: Action): Outcome {
 export function afterDownload(action: Action, at: number): Outcome {
   const downloads = action.downloads + 1;
   if (downloads > mostDownloads) {
-    const message = `downloaded ${mostDownloads} times without a word of how it went`;
+    const message = `downloaded ${mostDownloads} times without feedback`;
     return failed({ ...action, downloads }, { code: 'AIOT_DDI_FAILED', message }, at);
   }
   return begun({ ...action, downloads }, 'DOWNLOADING');

@@ -401,7 +401,7 @@ export class Simulated {
       if (!this.parts.devices.online(name)) return true;
       throw new AiotError('AIOT_DEVICE_ONLINE', `another simulation is running ${name}: it is online`);
     }
-    const what = there.tags[simulatedTag] === 'yes' ? 'simulated, but' : 'no simulated device: it';
+    const what = there.tags[simulatedTag] === 'yes' ? 'simulated, but' : 'not a simulated device,';
     throw new AiotError(
       'AIOT_ALREADY_EXISTS',
       `${name} is ${what}, has type ${there.type} and is ${there.state}`,

@@ -33,9 +33,9 @@ export function platformKinds({ blobs, datasets, orphans, retention, prune, fold
       request: nothing,
       resumable: true,
       async run({ progress }) {
-        progress({ step: 'removing what nothing refers to' });
+        progress({ step: 'removing unreferenced blobs' });
         const removed = await orphans.sweep();
-        progress({ step: 'looking for what is missing' });
+        progress({ step: 'checking for missing blobs' });
         const missing = await orphans.check();
         return { removed: removed.length, missing: missing.slice(0, 100) };
       },

@@ -172,7 +172,7 @@ const meanings: Record<number, string> = {
   422: 'The content does not match its description',
   429: 'Too many requests; retry after the time in Retry-After',
   431: 'The request headers are too large',
-  460: 'The piece does not match its checksum (tus 1.0.0)',
+  460: 'The chunk does not match its checksum (tus 1.0.0)',
   500: 'The platform failed',
   503: 'The platform cannot reach its storage',
   507: 'The disk is full',
@@ -219,7 +219,7 @@ function describeCreated<T extends { paths?: Record<string, unknown> | undefined
 }
 
 const location = {
-  description: 'Where what was made is read',
+  description: 'URL of the created resource',
   required: true,
   schema: { type: 'string', format: 'uri-reference' },
 };

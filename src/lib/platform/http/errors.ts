@@ -142,8 +142,8 @@ export function answerBadHead(error: Error & { code?: string }, socket: Socket):
 }
 
 const badHeads: Record<string, [number, string]> = {
-  ERR_HTTP_REQUEST_TIMEOUT: [408, 'the request took too long to come'],
-  HPE_HEADER_OVERFLOW: [431, 'the head of the request is too large'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'the request did not arrive in time'],
+  HPE_HEADER_OVERFLOW: [431, 'the request headers are too large'],
 };
 
 interface Path {

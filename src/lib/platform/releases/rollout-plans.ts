@@ -61,9 +61,9 @@ export class Planner {
     const left = devices.length - current.length;
     const waves = splitIntoWaves(devices, request.policy.waves);
     const warnings = [
-      ...(current.length > 0 ? [`${current.length} of ${devices.length} run it already`] : []),
+      ...(current.length > 0 ? [`${current.length} of ${devices.length} already run it`] : []),
       ...(offline.size > 0 ? [`${offline.size} of ${devices.length} are offline and come last`] : []),
-      ...(left > 1 && waves.length === 1 ? ['all get it at once: give --waves for a few first'] : []),
+      ...(left > 1 && waves.length === 1 ? ['all devices update at once: to start with a few, use --waves'] : []),
       ...(request.rollback === null ? [noWayBack(request.releases)] : []),
     ];
     return {

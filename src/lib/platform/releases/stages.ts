@@ -221,7 +221,7 @@ export class Removal {
     for (const device of devices) {
       if (isIt(device.reported, ({ model }: { model: unknown }) => model))
         users.push(`${device.name} runs it`);
-      else if (isIt(device.desired, (desired) => desired)) users.push(`${device.name} is to run it`);
+      else if (isIt(device.desired, (desired) => desired)) users.push(`it is assigned to ${device.name}`);
     }
     const running = await store
       .selectFrom('rolloutReleases')
@@ -233,6 +233,6 @@ export class Removal {
       .where('version', '=', version)
       .where('ended', 'is', null)
       .execute();
-    return [...users, ...running.map(({ id }) => `the rollout ${id} is under way`)];
+    return [...users, ...running.map(({ id }) => `the rollout ${id} is in progress`)];
   }
 }

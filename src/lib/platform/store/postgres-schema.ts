@@ -37,7 +37,7 @@ export async function migrate(address: Address): Promise<void> {
 /** @throws AIOT_DATABASE_REFUSED */
 export function requireKnown(version: number, shown: string): void {
   if (version <= migrations.length) return;
-  const said = `its schema is ${version}, this one knows ${migrations.length}`;
+  const said = `its schema is ${version}, but this version supports up to ${migrations.length}`;
   throw new AiotError('AIOT_DATABASE_REFUSED', `${shown} was written by a newer aiot: ${said}`, {
     endpoint: shown,
     next: 'Use the newer aiot with this database.',

@@ -153,8 +153,8 @@ export function repairText({ how, from, aside }: RepairedDatabase, made: string)
   const kept = `; the damaged file is kept as ${aside}`;
   if (how === 'rebuilt') return `rebuilt from its own rows, all of which were readable${kept}`;
   if (how === 'merged')
-    return `readable rows were kept; from the backup of ${made} came ${rows.join(', ') || 'nothing'}${kept}. Look again at what was revoked or removed since then`;
-  return `replaced by that of the backup of ${made}: changes since then are lost, revocations among them${kept}`;
+    return `readable rows were kept; ${rows.join(', ') || 'nothing'} came from the backup of ${made}${kept}. Check what was revoked or removed since then`;
+  return `replaced by that of the backup of ${made}: changes since then are lost, including revocations${kept}`;
 }
 
 async function withDatabase<T>(file: string, task: (database: Database) => Promise<T>): Promise<T> {

@@ -280,7 +280,7 @@ async function verifyKeys(data: string, passphrase: string | undefined): Promise
   for (const place of [...privateFolders, ...privateFiles]) {
     const mode = await modeOf(join(data, place));
     if (mode !== null && (mode & 0o077) !== 0)
-      found(place, `other users may use it: its mode is ${mode.toString(8)}`);
+      found(place, `other users can access it: its mode is ${mode.toString(8)}`);
   }
   for (const place of needed) if ((await modeOf(join(data, place))) === null) found(place, 'it is missing');
   const ca = await certificateOf(data, 'pki/ca.crt', found);
@@ -327,9 +327,9 @@ async function verifyPair(
       key: text,
       ...(sealed && passphrase !== undefined ? { passphrase } : {}),
     });
-    if (!certificate.checkPrivateKey(key)) found(place, 'it is not the key of the certificate beside it');
+    if (!certificate.checkPrivateKey(key)) found(place, 'it does not match the certificate next to it');
   } catch {
-    found(place, sealed ? 'AIOT_CA_PASSPHRASE does not open it' : 'not a PEM private key');
+    found(place, sealed ? 'AIOT_CA_PASSPHRASE does not decrypt it' : 'not a PEM private key');
   }
 }
 

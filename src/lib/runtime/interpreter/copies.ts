@@ -48,7 +48,7 @@ export const movesOf = {
     const axis = node.axis(node.options.axis, shape);
     const sizes = shape.filter((_, k) => k !== axis);
     if (shape[axis] !== node.outputs.length)
-      throw node.malformed(`axis ${axis} of [${shape}] has not ${node.outputs.length} elements`);
+      throw node.malformed(`axis ${axis} of [${shape}] does not have ${node.outputs.length} elements`);
     for (const { tensor } of node.outputs)
       if (tensor.shape.join() !== sizes.join())
         throw node.malformed(`expected outputs of [${sizes}], got [${tensor.shape}]`);

@@ -241,7 +241,7 @@ export function unitText({
       ...(scope === 'system' && user !== undefined ? [`User=${user}`] : []),
       'Restart=on-failure',
       'RestartSec=5',
-      '# On SIGTERM, messages that were read are written and acknowledged; it then exits with 0.',
+      '# On SIGTERM, messages already read are written and acknowledged, and the bridge exits with 0.',
       'TimeoutStopSec=30',
       'NoNewPrivileges=yes',
     ],

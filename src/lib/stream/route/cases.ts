@@ -107,7 +107,7 @@ function payloadOf({ payload, hex }: { payload?: unknown; hex?: string | undefin
 function difference(expected: RouteCase['out'][number], made: Made & { sent: string }): string | undefined {
   const { topic, payload, hex, key, headers } = expected;
   if (topic !== undefined && topic !== made.sent) {
-    return `topic: expected ${topic}, got ${made.sent === '' ? 'the address's topic' : made.sent}`;
+    return `topic: expected ${topic}, got ${made.sent === '' ? "the address's topic" : made.sent}`;
   }
   const gotKey = made.key && Buffer.from(made.key).toString();
   if (key !== undefined && key !== gotKey) return `key: expected ${key}, got ${gotKey ?? 'none'}`;

@@ -250,7 +250,7 @@ function nodeOf(plan: Planner, operator: Operator): TrainNode[] {
     case 'DEQUANTIZE':
       throw unfit(`the model is already quantized (${operator.op})`);
     default:
-      throw unfit(`the operator ${operator.op} has no gradient here`);
+      throw unfit(`no gradient is implemented for the operator ${operator.op}`);
   }
 }
 

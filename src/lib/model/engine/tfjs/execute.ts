@@ -155,7 +155,7 @@ function apply(pass: Pass, scene: Scene, operator: Operator, read: (index: numbe
     case 'DEQUANTIZE':
       throw unfit(`the model is already quantized (${operator.op})`);
     default:
-      throw unfit(`the operator ${operator.op} has no gradient here`);
+      throw unfit(`no gradient is implemented for the operator ${operator.op}`);
   }
 }
 

@@ -103,7 +103,7 @@ function floatForm(prepared: Graph, { mode, kinds }: QuantizeSettings, notes: st
     (operator, at) => isDynamic(prepared, operator) && kinds?.get(at) !== 'float32',
   );
   if (graph.operators.every((operator, at) => operator === prepared.operators[at]))
-    notes.push('no layer has the 1,024 weights from which dynamic range saves anything: all stay float32');
+    notes.push('all layers stay float32: dynamic range saves nothing for layers with fewer than 1,024 weights');
   return { graph, twins, methods };
 }
 
@@ -119,7 +119,7 @@ function integerForm(
     const { graph, pairs } = equalized(float, seen);
     float = graph;
     if (pairs > 0) seen = calibrate(float, rows);
-    notes.push(`${pairs} pairs of layers equalized`);
+    notes.push(`equalized ${pairs} pairs of layers`);
   }
   const integer: Kind = mode === 'int8' ? 'int8' : 'int16';
   const kinds = kindsOf(float, integer, apart, notes);

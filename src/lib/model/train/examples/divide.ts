@@ -27,7 +27,7 @@ export function divide({ config }: Project, material: Material, plan: Plan, aske
   const { kind } = network.output;
   if (!rows) return { ...base, split: splitRecordings(dataset, config.model, kind, classes), parts: null };
   if (asked === 'recording' || asked === 'device') {
-    requireGroups(material, 'Add such a column, or divide by chance: leave out --split');
+    requireGroups(material, 'Add such a column, or divide the rows at random: omit --split');
   }
   const { split, train } = config.model;
   return { ...base, ...splitRows(rows, truthOf(base), { output: kind, wanted: split, seed: train.seed }) };

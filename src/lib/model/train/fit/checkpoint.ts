@@ -90,20 +90,20 @@ export async function readCheckpoint(file: string, run: string): Promise<Checkpo
 
 /** An inconsistency that no training could have written; null if the checkpoint is consistent. */
 function inconsistent({ history, last, best }: Checkpoint): string | null {
-  if (history.length === 0) return 'it has no epoch';
+  if (history.length === 0) return 'it contains no epochs';
   const gap = history.findIndex(({ epoch }, i) => epoch !== i + 1);
   if (gap >= 0) return `expected epoch ${gap + 1} in its history, got ${history[gap]!.epoch}`;
   const told = history[best.epoch - 1];
-  if (!told) return `its best epoch is ${best.epoch}, and there are ${history.length}`;
+  if (!told) return `its best epoch is ${best.epoch}, but it contains only ${history.length}`;
   if (told.valLoss !== best.loss)
-    return `its best loss is ${best.loss}, and epoch ${best.epoch} had ${told.valLoss}`;
+    return `its best loss is ${best.loss}, but epoch ${best.epoch} had ${told.valLoss}`;
   for (const [name, { values, first, second, statistics }] of [
     ['last', last],
     ['best', best.state],
   ] as const) {
     const finite = [values, first, second, statistics].every((array) => array.every(Number.isFinite));
-    if (!finite) return `the network of its ${name} epoch has numbers that are not finite`;
-    if (values.length !== last.values.length) return 'its two networks are not of one size';
+    if (!finite) return `the model of its ${name} epoch contains non-finite numbers`;
+    if (values.length !== last.values.length) return 'its two models differ in size';
   }
   return null;
 }

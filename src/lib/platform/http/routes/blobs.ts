@@ -51,7 +51,7 @@ export const uploadRoutes: Routes =
     // Not part of the contract: a query about the protocol itself.
     app.options(
       '/uploads',
-      { config: { access: 'everybody' }, schema: { summary: 'What the tus server can do', hide: true } },
+      { config: { access: 'everybody' }, schema: { summary: 'Capabilities of the tus server', hide: true } },
       async (_request, reply) =>
         reply
           .status(204)

@@ -114,7 +114,7 @@ function followingOf({ engine, health, orphans, relay, store, workers }: Parts):
         ...(missing === 0 ? [] : [`${plural(missing, 'blob')} missing`]),
         ...(damaged === 0 ? [] : [`${plural(damaged, 'blob')} damaged`]),
       ];
-      return told.length === 0 ? null : `${told.join(', ')} (aiot status names them)`;
+      return told.length === 0 ? null : `${told.join(', ')} (see aiot status)`;
     },
     async leader() {
       const lost = engine.leader.roles().filter(({ error }) => error !== null);
@@ -132,13 +132,13 @@ function followingOf({ engine, health, orphans, relay, store, workers }: Parts):
         .where('failures', '>', 0)
         .orderBy('id')
         .execute();
-      return failing.length === 0 ? null : `no success with ${failing.map(({ id }) => id).join(', ')}`;
+      return failing.length === 0 ? null : `failing: ${failing.map(({ id }) => id).join(', ')}`;
     },
     ...(relay
       ? {
           async relay() {
             const { state, error, endpoint } = relay.figures;
-            return state === 'disconnected' ? `${endpoint} is away: ${error ?? 'connection lost'}` : null;
+            return state === 'disconnected' ? `${endpoint} is unreachable: ${error ?? 'connection lost'}` : null;
           },
         }
       : {}),

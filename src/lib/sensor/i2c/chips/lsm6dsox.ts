@@ -65,10 +65,10 @@ const gyroscopes = ['off', '125', '250', '500', '1000', '2000'];
 const defaultEverySeconds = 0.25;
 
 const settings: readonly ChipSetting[] = [
-  { name: 'rate', about: 'samples a second', default: '104', choices: rates },
-  { name: 'range', about: 'of the accelerometer, ± g', default: '4', choices: ranges },
+  { name: 'rate', about: 'samples per second', default: '104', choices: rates },
+  { name: 'range', about: 'range of the accelerometer, ± g', default: '4', choices: ranges },
   { name: 'gyro', about: 'range of the gyroscope, ± dps, or off', default: '2000', choices: gyroscopes },
-  { name: 'watermark', about: 'samples per read', default: 'a quarter of a second of them' },
+  { name: 'watermark', about: 'samples per read', default: 'a quarter of a second' },
 ];
 
 /** ST's six-axis sensor with a tagged FIFO. */

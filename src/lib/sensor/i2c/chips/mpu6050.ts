@@ -52,9 +52,9 @@ const defaultEverySeconds = 0.25;
 
 const settings: readonly ChipSetting[] = [
   { name: 'rate', about: 'samples per second', default: '100', choices: rates },
-  { name: 'range', about: 'of the accelerometer, ± g', default: '4', choices: ranges },
+  { name: 'range', about: 'range of the accelerometer, ± g', default: '4', choices: ranges },
   { name: 'gyro', about: 'range of the gyroscope, ± dps, or off', default: '2000', choices: gyroscopes },
-  { name: 'watermark', about: 'samples that are read at a time', default: 'a quarter of a second of them' },
+  { name: 'watermark', about: 'samples per read', default: 'a quarter of a second' },
 ];
 
 /** InvenSense's six-axis sensor, which is read through its byte FIFO. */
