@@ -102,7 +102,7 @@ describe('stream tail', () => {
       ['plant/2', 2, { count: 1, least: 90, mean: 90, most: 90 }],
     ]);
     expect((await tail('--stats')).stdout).toMatch(
-      /^4 messages in .*\n\ntopic +count +a second +least +mean +most\n/,
+      /^4 messages in .*\n\ntopic +count +per second +min +mean +max\n/,
     );
   });
 

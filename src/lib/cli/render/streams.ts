@@ -135,7 +135,7 @@ export function streamStatisticsText(statistics: StreamStatistics): string {
   ]);
   const head = `${plural(messages, 'message')} in ${seconds.toFixed(1)} s: ${rate.toFixed(1)}/s, ${size(bytes)}, ${size(Math.round(byteRate))}/s`;
   const lost = dropped > 0 ? `, ${dropped} dropped` : '';
-  return `${head}${lost}\n\n${table(['topic', 'count', 'a second', 'least', 'mean', 'most'], rows, 'no message')}`;
+  return `${head}${lost}\n\n${table(['topic', 'count', 'per second', 'min', 'mean', 'max'], rows, 'No messages')}`;
 }
 
 function precise(value: number): string {

@@ -365,5 +365,5 @@ export function removalAdvice(known: { repeats: number }[], spec: SignalSpec): s
     lowpassHz === null
       ? 'No low-pass is set yet that would remove these traces'
       : `The signal section of aiot.yaml (${pipeline}) does not remove these traces`;
-  return `${now}: set signal.lowpass to ${Math.floor(sensorHz / 4)} Hz or less (the sensor gives about ${Math.round(sensorHz)} rows a second) and signal.resample to ${Math.floor(rateHz / 2)}.`;
+  return `${now}: set signal.lowpass to ${Math.floor(sensorHz / 4)} Hz or less (the sensor delivers about ${Math.round(sensorHz)} rows per second) and signal.resample to ${Math.floor(rateHz / 2)}.`;
 }
