@@ -53,7 +53,7 @@ bool aiot_guide_settings_read(aiot_guide_settings *settings, const char *folder,
   aiot_json json;
   aiot_json_begin(&json, text, bytes);
   const char *wrong = bytes == 0 ? "cannot be read, or is empty" : NULL;
-  if (wrong == NULL && !read_members(settings, &json, role, ca)) wrong = "is no description of a board of the guide";
+  if (wrong == NULL && !read_members(settings, &json, role, ca)) wrong = "does not describe a board of the guide";
   if (wrong == NULL) wrong = problem_of(settings, role);
   if (wrong != NULL) {
     snprintf(problem, room, "%s: %s", path, wrong);

@@ -21,7 +21,7 @@ static void on_connect(struct mosquitto *client, void *context, int code) {
     mqtt->failures = 0;
     return;
   }
-  snprintf(mqtt->problem, sizeof mqtt->problem, "the broker refused: %s", mosquitto_connack_string(code));
+  snprintf(mqtt->problem, sizeof mqtt->problem, "the broker rejected the connection: %s", mosquitto_connack_string(code));
 }
 
 static void on_disconnect(struct mosquitto *client, void *context, int code) {

@@ -79,9 +79,9 @@ static void read_rule(reader *r, aiot_config *config) {
   aiot_rule_spec *rule = &config->rule;
   enter(r, "rule");
   while (aiot_json_key(&r->json)) {
-    if (aiot_json_is(&r->json, "onAbove")) rule->on_above = read_number(r, "rule.onAbove", -1e9, 1e9, "a number of at most 1e9 in size");
+    if (aiot_json_is(&r->json, "onAbove")) rule->on_above = read_number(r, "rule.onAbove", -1e9, 1e9, "a number from -1e9 to 1e9");
     else if (aiot_json_is(&r->json, "offBelow"))
-      rule->off_below = read_number(r, "rule.offBelow", -1e9, 1e9, "a number of at most 1e9 in size");
+      rule->off_below = read_number(r, "rule.offBelow", -1e9, 1e9, "a number from -1e9 to 1e9");
     else if (aiot_json_is(&r->json, "minOnMs")) rule->min_on_ms = read_integer(r, "rule.minOnMs", 0, 86400000, day);
     else if (aiot_json_is(&r->json, "minOffMs")) rule->min_off_ms = read_integer(r, "rule.minOffMs", 0, 86400000, day);
     else if (aiot_json_is(&r->json, "lossMs")) rule->loss_ms = read_integer(r, "rule.lossMs", 100, 86400000, "100 to 86400000 ms");

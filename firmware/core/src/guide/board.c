@@ -20,7 +20,7 @@ static void publish(aiot_guide_board *board, const char *topic, const char *mess
   const aiot_mqtt *mqtt = board->setup.mqtt;
   char text[AIOT_GUIDE_TEXT_BYTES];
   if (bytes == 0) {
-    aiot_guide_refuse(board, topic, "its values do not fit into what small clients take");
+    aiot_guide_refuse(board, topic, "its values exceed the limits of small clients");
     return;
   }
   if (!board->subscribed || mqtt->publish(mqtt->context, topic, message, bytes, 0, false) == 0) return;
@@ -50,7 +50,7 @@ static void judge(aiot_guide_board *board, const char *id, const aiot_guide_read
 static void hear(aiot_guide_board *board, const char *topic, const uint8_t *payload, size_t bytes) {
   if (strcmp(topic, AIOT_GUIDE_CONTROL) == 0) {
     aiot_guide_control control;
-    if (!aiot_guide_control_parse(payload, bytes, &control)) aiot_guide_refuse(board, topic, "no control message for a board");
+    if (!aiot_guide_control_parse(payload, bytes, &control)) aiot_guide_refuse(board, topic, "not a control message for a board");
     else if (strcmp(control.command, "download-model") == 0) aiot_guide_want(board, control.payload);
   } else if (strcmp(topic, AIOT_GUIDE_DATA) == 0 && board->setup.role == AIOT_GUIDE_JUDGES) {
     char id[AIOT_GUIDE_TEXT_BYTES];

@@ -105,7 +105,7 @@ void aiot_guide_want(aiot_guide_board *board, const char *name) {
   board->loaded = 0;
   board->heard_ms = aiot_guide_uptime(board);
   board->loading = models->ask(models->context, path, NULL);
-  if (!board->loading) refuse_load(board, "the model registry is not reached");
+  if (!board->loading) refuse_load(board, "the model registry is unreachable");
 }
 
 static void use(aiot_guide_board *board) {
@@ -130,12 +130,12 @@ static void use(aiot_guide_board *board) {
 
 /* Reports that the model was not loaded, with the HTTP status; 0 = there was no complete response. */
 static void refuse_status(aiot_guide_board *board, int status) {
-  char why[] = "the model registry answered with status 000";
+  char why[] = "the model registry responded with status 000";
   const size_t end = sizeof why - 1;
   why[end - 3] = (char)('0' + status / 100 % 10);
   why[end - 2] = (char)('0' + status / 10 % 10);
   why[end - 1] = (char)('0' + status % 10);
-  refuse_load(board, status < 100 ? "the model registry did not answer to the end" : why);
+  refuse_load(board, status < 100 ? "the model registry sent no complete response" : why);
 }
 
 bool aiot_guide_load(aiot_guide_board *board) {

@@ -35,17 +35,17 @@ static aiot_document_state read_more(aiot_document *d, const aiot_line *line, ui
   const bool full = d->bytes == limit;
   const int32_t got = full ? http->read(http->context, &beyond, 1) : http->read(http->context, line->memory + d->bytes, limit - d->bytes);
   if (got == AIOT_HTTP_END) return AIOT_DOCUMENT_WHOLE;
-  if (got == AIOT_HTTP_REFUSED) return fail(error, path, "the platform refused it");
+  if (got == AIOT_HTTP_REFUSED) return fail(error, path, "the platform rejected the request");
   if (got == AIOT_HTTP_MISSING) return AIOT_DOCUMENT_MISSING;
   const bool silent = got == 0 && now - d->since_ms >= AIOT_SILENCE_MS;
   if (got == AIOT_HTTP_BROKEN || silent) {
     http->close(http->context);
     d->open = false;
-    return try_again(d, now, path, "the connection broke", error);
+    return try_again(d, now, path, "the connection was lost", error);
   }
   if (got <= 0) return AIOT_DOCUMENT_WAITS;
   if (full) return too_long(line, what, error);
-  if (now - d->opened_ms >= AIOT_PACE_MS) return fail(error, path, "it comes too slowly");
+  if (now - d->opened_ms >= AIOT_PACE_MS) return fail(error, path, "the download is too slow");
   d->bytes += (size_t)got;
   d->since_ms = now;
   return AIOT_DOCUMENT_WORKS;
@@ -65,7 +65,7 @@ aiot_document_state aiot_document_step(aiot_document *d, const aiot_line *line, 
   if (now < d->not_before_ms) return AIOT_DOCUMENT_WAITS;
   if (!http->open(http->context, path, 0)) {
     http->close(http->context);
-    return try_again(d, now, path, "the platform was not reached", error);
+    return try_again(d, now, path, "the platform is unreachable", error);
   }
   d->open = true;
   d->bytes = 0;

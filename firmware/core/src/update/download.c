@@ -73,7 +73,7 @@ static aiot_pace ask(aiot_update *u) {
   memcpy(whole, path, sizeof path);
   aiot_write_hex(aiot_source_digest(u), whole + sizeof path - 1);
   const uint32_t from = u->by_delta ? aiot_patch_from(u) : u->written + u->waiting;
-  if (!http->open(http->context, whole, from)) return aiot_ask_again(u, "the platform was not reached");
+  if (!http->open(http->context, whole, from)) return aiot_ask_again(u, "the platform is unreachable");
   u->since_ms = u->pace_ms = now(u);
   u->pace_bytes = u->attempt_bytes = 0;
   u->activity = AIOT_DOES_READ_BLOB;
@@ -97,12 +97,12 @@ static aiot_pace read_more(aiot_update *u) {
                                    : http->read(http->context, store->scratch + u->waiting, missing < room ? missing : room);
   const bool silent = got == 0 && now(u) - u->since_ms >= AIOT_SILENCE_MS;
   if (missing == 0 && (got == AIOT_HTTP_END || got == AIOT_HTTP_BROKEN || silent)) return aiot_downloaded(u);
-  if (got == AIOT_HTTP_REFUSED || got == AIOT_HTTP_MISSING) return aiot_not_downloaded(u, "the platform refused it");
-  if (got == AIOT_HTTP_END || got == AIOT_HTTP_BROKEN || silent) return aiot_ask_again(u, "the connection broke");
+  if (got == AIOT_HTTP_REFUSED || got == AIOT_HTTP_MISSING) return aiot_not_downloaded(u, "the platform rejected the request");
+  if (got == AIOT_HTTP_END || got == AIOT_HTTP_BROKEN || silent) return aiot_ask_again(u, "the connection was lost");
   if (got <= 0) return LATER;
   if (missing == 0) return too_many(u);
   u->waiting += (uint32_t)got;
-  if (!aiot_keeps_pace(u, (uint32_t)got)) return aiot_not_downloaded(u, "it comes too slowly");
+  if (!aiot_keeps_pace(u, (uint32_t)got)) return aiot_not_downloaded(u, "the download is too slow");
   if (u->waiting == sector_bytes(u) && !aiot_flush(u)) return aiot_die(u);
   aiot_tell_progress(u);
   return MORE;
@@ -116,7 +116,7 @@ static aiot_pace verified(aiot_update *u) {
   uint8_t digest[AIOT_SHA256_BYTES];
   store->crypto->sha256_end(store->crypto->context, u->hash, digest);
   if (memcmp(digest, m->digest, sizeof digest) != 0) {
-    if (u->by_delta) return aiot_fall_back(u, AIOT_DELTA_RESULT, "what it made has not the digest of the manifest");
+    if (u->by_delta) return aiot_fall_back(u, AIOT_DELTA_RESULT, "the result does not match the digest in the manifest");
     char expected[2 * AIOT_SHA256_BYTES + 1], got[2 * AIOT_SHA256_BYTES + 1];
     aiot_write_hex(m->digest, expected);
     aiot_write_hex(digest, got);

@@ -9,7 +9,7 @@
  */
 static bool unable(const aiot_manifest *m, const aiot_traits *traits, aiot_error *error) {
   if (m->network) {
-    aiot_error_set(error, AIOT_UPDATE_INTERFACE, "expected a model with a signal part, got a network alone");
+    aiot_error_set(error, AIOT_UPDATE_INTERFACE, "expected a model with its signal processing, got a network alone");
     return true;
   }
   if (m->interface > traits->interface) {
@@ -21,7 +21,7 @@ static bool unable(const aiot_manifest *m, const aiot_traits *traits, aiot_error
   /* Decision trees need their interface only; their mode is the type of their input and output. */
   if (m->interface == AIOT_INTERFACE_FORESTS && m->mode == AIOT_MODE_FLOAT32) return false;
   if (m->mode == 0 || (m->mode & traits->modes) != 0) return false;
-  aiot_error_set(error, AIOT_UPDATE_INTERFACE, "expected a network of a type that this firmware runs, got another");
+  aiot_error_set(error, AIOT_UPDATE_INTERFACE, "expected a network of a type that this firmware supports, got another");
   return true;
 }
 

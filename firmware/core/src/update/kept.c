@@ -4,7 +4,7 @@
 
 enum { NUMBERS = AIOT_SHA256_BYTES, ROLES = NUMBERS + 5 * 8, KEYS = ROLES + AIOT_ROLES * 8 + 4, KEY_BYTES = AIOT_SHA256_BYTES + 1 + AIOT_SPKI_BYTES };
 
-_Static_assert(KEYS + AIOT_KEYS_MAX * KEY_BYTES <= AIOT_KEPT_BODY, "what is kept has its room");
+_Static_assert(KEYS + AIOT_KEYS_MAX * KEY_BYTES <= AIOT_KEPT_BODY, "the stored keys fit into their record");
 
 static uint8_t *put(uint8_t *at, uint64_t value, int bytes) {
   for (int i = 0; i < bytes; i++) *at++ = (uint8_t)(value >> (8 * i));

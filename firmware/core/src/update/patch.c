@@ -46,7 +46,7 @@ void aiot_choose_delta(aiot_update *u) {
   if (base == NULL || memcmp(base->digest, desired->delta_base, AIOT_SHA256_BYTES) != 0) {
     tell(u, AIOT_DELTA_BASE, "the device runs another release");
   } else if (desired->delta_bytes > u->manifest.bytes / 2) {
-    tell(u, AIOT_DELTA_MALFORMED, "expected half of the whole at most");
+    tell(u, AIOT_DELTA_MALFORMED, "expected at most half of the full size");
   } else if (u->setup.line->bytes < sizeof(patching) + 7) {
     tell(u, AIOT_MEMORY_SHORT, "this firmware has no room for a decoder");
   } else {
@@ -101,7 +101,7 @@ static aiot_pace decode(aiot_update *u, patching *p) {
   p->input_at += (uint32_t)used;
   p->input_bytes -= (uint32_t)used;
   if (state == AIOT_DELTA_UNREADABLE) return aiot_die(u);
-  if (state == AIOT_DELTA_BROKEN) return aiot_fall_back(u, AIOT_DELTA_MALFORMED, "the patch has not its form");
+  if (state == AIOT_DELTA_BROKEN) return aiot_fall_back(u, AIOT_DELTA_MALFORMED, "the patch is malformed");
   if (!skips) u->waiting += d->made - before;
   if (u->waiting == sector && !aiot_flush(u)) return aiot_die(u);
   /* All input has been decoded. In any other state, a match that is being repeated may still produce output. */
@@ -115,8 +115,8 @@ static aiot_pace patched(aiot_update *u, const patching *p) {
   uint8_t digest[AIOT_SHA256_BYTES];
   crypto->sha256_end(crypto->context, u->hash, digest);
   if (memcmp(digest, u->desired.delta_digest, sizeof digest) != 0)
-    return aiot_fall_back(u, AIOT_DELTA_MALFORMED, "the patch has not its digest");
-  if (!aiot_delta_done(&p->delta)) return aiot_fall_back(u, AIOT_DELTA_MALFORMED, "the patch makes too little");
+    return aiot_fall_back(u, AIOT_DELTA_MALFORMED, "the patch does not match its digest");
+  if (!aiot_delta_done(&p->delta)) return aiot_fall_back(u, AIOT_DELTA_MALFORMED, "the patch produces too few bytes");
   return aiot_downloaded(u);
 }
 
@@ -133,14 +133,14 @@ aiot_pace aiot_patch_step(aiot_update *u) {
   const bool silent = got == 0 && now(u) - u->since_ms >= AIOT_SILENCE_MS;
   const bool ended = got == AIOT_HTTP_END || got == AIOT_HTTP_BROKEN || silent;
   if (missing == 0 && ended) return patched(u, p);
-  if (got == AIOT_HTTP_REFUSED || got == AIOT_HTTP_MISSING) return aiot_fall_back(u, AIOT_UPDATE_DOWNLOAD, "the platform refused the patch");
-  if (ended) return aiot_ask_again(u, "the connection broke");
+  if (got == AIOT_HTTP_REFUSED || got == AIOT_HTTP_MISSING) return aiot_fall_back(u, AIOT_UPDATE_DOWNLOAD, "the platform rejected the request for the patch");
+  if (ended) return aiot_ask_again(u, "the connection was lost");
   if (got <= 0) return LATER;
-  if (missing == 0) return aiot_fall_back(u, AIOT_DELTA_MALFORMED, "the patch is longer than was said");
+  if (missing == 0) return aiot_fall_back(u, AIOT_DELTA_MALFORMED, "the patch is longer than announced");
   crypto->sha256_update(crypto->context, u->hash, p->input, (size_t)got);
   p->got += (uint32_t)got;
   p->input_at = 0;
   p->input_bytes = (uint32_t)got;
-  if (!aiot_keeps_pace(u, (uint32_t)got)) return aiot_fall_back(u, AIOT_UPDATE_DOWNLOAD, "the patch comes too slowly");
+  if (!aiot_keeps_pace(u, (uint32_t)got)) return aiot_fall_back(u, AIOT_UPDATE_DOWNLOAD, "the download of the patch is too slow");
   return MORE;
 }

@@ -31,7 +31,7 @@ enum { FRAME = 1024, WAIT_MS = 50, TRIAL_US = 200000, TRIALS_US = 1000000 };
 #define WORD AIOT_ADC_WORD32_C3
 #define FORMAT ADC_DIGI_OUTPUT_FORMAT_TYPE2
 #else
-#error "unknown chip: the form of its converter's results is not known here"
+#error "unknown chip: the format of its converter's results is not supported"
 #endif
 
 static struct {

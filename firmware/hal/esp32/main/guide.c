@@ -13,7 +13,7 @@
 #include "settings.h"
 
 #if AIOT_COMPAT_GUIDE && AIOT_SOURCE != AIOT_SOURCE_GUIDE
-#error "a board of the guide's kind has the guide's sensors: AIOT_SOURCE_GUIDE"
+#error "a board of the guide needs the guide's sensors: AIOT_SOURCE_GUIDE"
 #endif
 
 /* The keep-alive interval is that of PubSubClient. */
@@ -107,7 +107,7 @@ void aiot_esp32_guide_run(void *context) {
   /* The memory is allocated before Wi-Fi starts, because no block of that size is available afterwards. */
   void *memory = malloc(AIOT_GUIDE_MEMORY_BYTES);
   const char *problem = NULL;
-  if (!aiot_esp32_identity_read_wifi(&self.identity)) problem = "this board knows no Wi-Fi: aiot device provision NAME --port PORT";
+  if (!aiot_esp32_identity_read_wifi(&self.identity)) problem = "this board has no Wi-Fi settings: aiot device provision NAME --port PORT";
   if (problem == NULL) {
     if (!aiot_esp32_wifi_start(&self.identity)) ESP_LOGW(tag, "the radio cannot be started");
     else if (!aiot_esp32_clock_prepare(AIOT_GUIDE_BROKER, AIOT_TIME_SERVER)) ESP_LOGW(tag, "no time server is available");

@@ -115,7 +115,7 @@ async function compared(activeBytes: Uint8Array, candidateBytes: Uint8Array): Pr
   ]);
   const { fields, rateHz } = candidate;
   if (active.fields.join() !== fields.join() || active.rateHz !== rateHz) {
-    const message = `expected ${active.fields.join(', ')} as the model in use takes, got ${fields.join(', ')}`;
+    const message = `expected ${active.fields.join(', ')} as required by the current model, got ${fields.join(', ')}`;
     throw new AiotError('AIOT_RECORDING_UNFIT', message, {
       next: 'Push a model that was trained with the same fields and rate.',
     });

@@ -273,7 +273,7 @@ export function judgeManifest(
 function inability({ kind, interface: needed, model }: Manifest, traits: DeviceTraits): string | null {
   const own = traits.kind ?? 'model';
   if (kind !== own) return `expected a ${own}, got ${kind}: this device updates no other kind`;
-  if (model?.kind === 'network') return 'expected a model with a signal part, got a network alone';
+  if (model?.kind === 'network') return 'expected a model with its signal processing, got a network alone';
   if (needed > traits.interface) {
     return `expected a model for firmware of interface ${traits.interface} at most, got one for ${needed}`;
   }
