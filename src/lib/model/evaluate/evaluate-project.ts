@@ -141,7 +141,7 @@ function sentences(
     ? ['LiteRT cannot run a forest, so all metrics are from the device interpreter']
     : refusalOfMicro(int8.graph) === null
       ? []
-      : [`devices cannot run a ${precisionOf(int8.graph)} model, so its metrics are from LiteRT only`];
+      : [`devices cannot run ${precisionOf(int8.graph)} models, so the metrics are from LiteRT only`];
   return [
     ...training.leaks.map((leak) => `the split leaks: ${leak}`),
     ...alone,
