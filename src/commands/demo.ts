@@ -17,7 +17,7 @@ export default class Demo extends AiotCommand {
   ];
   static override flags = {
     data: Flags.string({
-      summary: 'Folder of your own recordings in the same layout: walking1.csv with a header x,y,z.',
+      summary: 'Folder of your own recordings, named by class, such as walking1.csv (columns x, y, z).',
       env: 'AIOT_DATA',
       helpValue: 'DIR',
     }),
