@@ -46,10 +46,13 @@ const steps = (graph: Graph, ...values: number[]) => {
   });
 };
 
-it.each(['int8', 'float32'] as const)('the interpreter keeps a variable of %s from run to run, until a reset', (type) => {
-  const read = readTflite(writeTflite(counter(type, 5)));
-  expect(steps(read, 1, 2, 3, Number.NaN, 4)).toEqual([6, 8, 11, 'reset', 9]);
-});
+it.each(['int8', 'float32'] as const)(
+  'the interpreter keeps a variable of %s from run to run, until a reset',
+  (type) => {
+    const read = readTflite(writeTflite(counter(type, 5)));
+    expect(steps(read, 1, 2, 3, Number.NaN, 4)).toEqual([6, 8, 11, 'reset', 9]);
+  },
+);
 
 it('the interpreter rejects a SavedModel of a model with variables', () => {
   expect(() => writeSavedModel(counter('float32'))).toThrow('it cannot be written as a SavedModel');

@@ -45,7 +45,12 @@ export default class DataFeatures extends AiotCommand {
       env: 'AIOT_STRIDE',
       helpValue: 'SAMPLES',
     }),
-    trim: Flags.integer({ min: 0, summary: 'Samples to drop at each end of a recording.', env: 'AIOT_TRIM', helpValue: 'SAMPLES' }),
+    trim: Flags.integer({
+      min: 0,
+      summary: 'Samples to drop at each end of a recording.',
+      env: 'AIOT_TRIM',
+      helpValue: 'SAMPLES',
+    }),
     tail: Flags.option({ options: ['keep', 'drop'] as const })({
       summary:
         'Handling of an incomplete last window; keep requires the set har [default: drop; keep for har without a project].',

@@ -36,7 +36,13 @@ export default class EventsTail extends AiotCommand {
       env: 'AIOT_SUBJECT',
       helpValue: 'NAME',
     }),
-    count: Flags.integer({ char: 'n', min: 1, summary: 'Stop after this many events.', env: 'AIOT_COUNT', helpValue: 'N' }),
+    count: Flags.integer({
+      char: 'n',
+      min: 1,
+      summary: 'Stop after this many events.',
+      env: 'AIOT_COUNT',
+      helpValue: 'N',
+    }),
     follow: Flags.boolean({
       char: 'f',
       summary: 'Keep waiting for new events, until Ctrl-C.',

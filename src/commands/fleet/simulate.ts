@@ -33,7 +33,8 @@ export default class FleetSimulate extends AiotCommand {
     type: Flags.string({ summary: 'Device type.', default: 'virtual', env: 'AIOT_TYPE' }),
     template: Flags.string({
       char: 't',
-      summary: "Pattern for names and tags, such as press-####,site=lab; each device's number replaces the #s.",
+      summary:
+        "Pattern for names and tags, such as press-####,site=lab; each device's number replaces the #s.",
       default: usualTemplate,
       env: 'AIOT_TEMPLATE',
       helpValue: 'PATTERN',

@@ -22,7 +22,13 @@ export default class PlatformLogs extends AiotCommand {
       env: 'AIOT_FOLLOW',
     }),
     since: duration({ summary: 'Maximum age of the lines to show, such as 10m or 24h.', env: 'AIOT_SINCE' }),
-    last: Flags.integer({ char: 'n', min: 1, summary: 'Show only the last N lines.', env: 'AIOT_LAST', helpValue: 'N' }),
+    last: Flags.integer({
+      char: 'n',
+      min: 1,
+      summary: 'Show only the last N lines.',
+      env: 'AIOT_LAST',
+      helpValue: 'N',
+    }),
   };
   static override result = logLineSchema;
 

@@ -17,7 +17,12 @@ export default class StreamLag extends AiotCommand {
   static override args = { url: Args.string({ required: true, description: 'Broker address.' }) };
   static override flags = {
     group: Flags.string({ summary: 'Only this group or consumer.', env: 'AIOT_GROUP', helpValue: 'NAME' }),
-    max: Flags.integer({ summary: 'Maximum number of waiting messages.', env: 'AIOT_MAX', helpValue: 'N', min: 0 }),
+    max: Flags.integer({
+      summary: 'Maximum number of waiting messages.',
+      env: 'AIOT_MAX',
+      helpValue: 'N',
+      min: 0,
+    }),
     ...brokerFlags,
   };
   static override result = lagSchema;

@@ -35,7 +35,13 @@ export default class StreamTail extends AiotCommand {
     }),
   };
   static override flags = {
-    count: Flags.integer({ char: 'n', min: 1, summary: 'Stop after this many messages.', env: 'AIOT_COUNT', helpValue: 'N' }),
+    count: Flags.integer({
+      char: 'n',
+      min: 1,
+      summary: 'Stop after this many messages.',
+      env: 'AIOT_COUNT',
+      helpValue: 'N',
+    }),
     for: duration({
       summary: 'Stop after this time, such as 30s; exits with 0, or with 124 if --expect was not met.',
       env: 'AIOT_FOR',

@@ -15,7 +15,14 @@ export default class TrustInit extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> --out keys --json',
   ];
   static override flags = {
-    keys: Flags.integer({ summary: 'Number of root keys.', env: 'AIOT_KEYS', helpValue: 'N', default: 3, min: 1, max: 16 }),
+    keys: Flags.integer({
+      summary: 'Number of root keys.',
+      env: 'AIOT_KEYS',
+      helpValue: 'N',
+      default: 3,
+      min: 1,
+      max: 16,
+    }),
     threshold: Flags.integer({
       summary: 'Number of root keys that must sign a new root.',
       env: 'AIOT_THRESHOLD',

@@ -397,8 +397,7 @@ export const catalogue = {
   AIOT_DATA_NO_DEVICE: {
     exit: 2,
     family: 'user',
-    about:
-      'model.split is "device", but a recording does not name the device that made it.',
+    about: 'model.split is "device", but a recording does not name the device that made it.',
     next: 'Add the device to the recording in dataset.json, or set model.split to recording. To import new recordings with a device, use `aiot data import --device NAME`.',
   },
   AIOT_DATA_NO_TIME: {

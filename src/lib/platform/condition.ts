@@ -125,7 +125,8 @@ function scrubbed({ last }: Scrub): Condition['scrub'] {
 
 function databaseWarnings({ engine, scrub }: ConditionParts): Warning[] {
   if (engine.soundness.pending) {
-    const message = 'it is being checked; until the check is complete, it is read-only and devices cannot connect';
+    const message =
+      'it is being checked; until the check is complete, it is read-only and devices cannot connect';
     return [{ about: 'database', message }];
   }
   const [problem] = scrub.last?.database ?? [];

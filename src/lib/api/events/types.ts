@@ -75,7 +75,11 @@ export const eventTypes = {
     'A signed birth certificate of the device was stored.',
     z.object({ fingerprint, mac: z.string().nullable() }),
   ),
-  'device.claim': kind('device', 'The device got its first certificate with a one-time token.', z.object({ fingerprint })),
+  'device.claim': kind(
+    'device',
+    'The device got its first certificate with a one-time token.',
+    z.object({ fingerprint }),
+  ),
   'device.connect': kind('device', 'The device connected to the broker.'),
   'device.desire': kind(
     'device',
@@ -88,7 +92,11 @@ export const eventTypes = {
     'The groups of the device were changed.',
     z.object({ add: z.array(z.string()), remove: z.array(z.string()) }),
   ),
-  'device.provision': kind('device', 'The device was registered with a certificate.', z.object({ fingerprint })),
+  'device.provision': kind(
+    'device',
+    'The device was registered with a certificate.',
+    z.object({ fingerprint }),
+  ),
   'device.register': kind(
     'device',
     'The device was registered without a certificate.',
@@ -159,7 +167,11 @@ export const eventTypes = {
   ),
   'model.promote': kind('name@version', 'The version was promoted by one stage.', moved),
   'model.push': kind('name@version', 'A signed version of a model was stored.', pushed),
-  'model.remove': kind('name@version', 'The version was permanently removed.', z.object({ digest: z.string() })),
+  'model.remove': kind(
+    'name@version',
+    'The version was permanently removed.',
+    z.object({ digest: z.string() }),
+  ),
   'model.sign': kind('name@version', 'An existing version was signed again.', pushed),
   'model.upload': kind(
     'name@version',
@@ -171,7 +183,11 @@ export const eventTypes = {
     "A run of the project's pipeline ended.",
     z.object({ run: z.string(), state: z.string() }),
   ),
-  'pipeline.start': kind('project', "A run of the project's pipeline was started.", z.object({ run: z.string() })),
+  'pipeline.start': kind(
+    'project',
+    "A run of the project's pipeline was started.",
+    z.object({ run: z.string() }),
+  ),
   'pipeline.step': kind(
     'project',
     'A step of a run changed its state.',
@@ -249,7 +265,10 @@ export const eventTypes = {
     z.object({ version: z.int(), keys: z.array(z.string()) }),
   ),
   'user.add': kind('user', 'A user was added.', z.object({ role: z.string() })),
-  'user.disable': kind('user', 'The user was disabled; their tokens are invalid until the user is enabled again.'),
+  'user.disable': kind(
+    'user',
+    'The user was disabled; their tokens are invalid until the user is enabled again.',
+  ),
   'user.enable': kind('user', 'The user was enabled; their tokens are valid again.'),
   'user.remove': kind(
     'user',
@@ -269,7 +288,11 @@ export const eventTypes = {
   'webhook.remove': kind('webhook', 'The webhook was removed.', z.object({ url: z.string() })),
   'webhook.rotate': kind('webhook', 'The webhook got a new secret.', z.object({ url: z.string() })),
   'webhook.test': kind('webhook', 'A test event, sent only to this webhook.', z.object({ url: z.string() })),
-  'webhook.update': kind('webhook', 'The webhook was changed, or enabled again.', z.object({ url: z.string() })),
+  'webhook.update': kind(
+    'webhook',
+    'The webhook was changed, or enabled again.',
+    z.object({ url: z.string() }),
+  ),
 } as const satisfies Record<string, EventKind>;
 
 /** Type of an event, such as `device.provision`. */

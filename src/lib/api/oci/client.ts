@@ -212,9 +212,13 @@ export class OciRepository {
   }
 
   private malformed(what: string): AiotError {
-    return new AiotError('AIOT_OCI_REFUSED', `${this.endpoint}: ${what} does not follow the OCI distribution specification`, {
-      endpoint: this.endpoint,
-    });
+    return new AiotError(
+      'AIOT_OCI_REFUSED',
+      `${this.endpoint}: ${what} does not follow the OCI distribution specification`,
+      {
+        endpoint: this.endpoint,
+      },
+    );
   }
 
   private refused({ status, body }: Answer, what: string): AiotError {

@@ -67,7 +67,13 @@ export const trainingFlags = {
     min: 1,
     max: 10_000,
   }),
-  batch: Flags.integer({ summary: 'Number of examples per step.', env: 'AIOT_BATCH', helpValue: 'N', min: 1, max: 65_536 }),
+  batch: Flags.integer({
+    summary: 'Number of examples per step.',
+    env: 'AIOT_BATCH',
+    helpValue: 'N',
+    min: 1,
+    max: 65_536,
+  }),
   seed: Flags.integer({
     summary: 'Random seed of the split, the initial weights and the order of examples.',
     env: 'AIOT_SEED',

@@ -66,7 +66,8 @@ export const runFlags = {
     helpValue: 'TIME',
   }),
   record: Flags.string({
-    summary: 'Save samples as recordings in this folder; keeps the newest 60 million samples (a week at 100 Hz).',
+    summary:
+      'Save samples as recordings in this folder; keeps the newest 60 million samples (a week at 100 Hz).',
     env: 'AIOT_RECORD',
     helpValue: 'DIR',
   }),
@@ -106,7 +107,7 @@ export const stepsFlags = {
 /** Flags of commands that query Argo's server about a run. */
 export const argoFlags = {
   'argo-token-file': Flags.string({
-    summary: "File with the token for the Argo server, or - for stdin; or set AIOT_ARGO_TOKEN.",
+    summary: 'File with the token for the Argo server, or - for stdin; or set AIOT_ARGO_TOKEN.',
     env: 'AIOT_ARGO_TOKEN_FILE',
     helpValue: 'FILE',
   }),

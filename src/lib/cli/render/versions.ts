@@ -299,10 +299,17 @@ export function verifiedFacts(result: VerifyResult): [string, string][] {
     ['files', result.files.map(({ name, bytes }) => `${name} ${dim(size(bytes))}`).join(', ')],
     ...(result.unsigned.length === 0
       ? []
-      : [['not signed', `${result.unsigned.join(', ')}: in the same folder, but not covered by the signature`] as [string, string]]),
+      : [
+          [
+            'not signed',
+            `${result.unsigned.join(', ')}: in the same folder, but not covered by the signature`,
+          ] as [string, string],
+        ]),
     [
       'test vectors',
-      golden ? `${golden.passed} of ${golden.vectors} give the same results here` : 'none: the bundle contains only a model',
+      golden
+        ? `${golden.passed} of ${golden.vectors} give the same results here`
+        : 'none: the bundle contains only a model',
     ],
   ];
 }

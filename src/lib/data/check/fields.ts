@@ -180,7 +180,8 @@ function findingOf(
       files,
       evidence,
       message: `${field} is often at ${sign * top}, its ${end} value, in ${atEnd} samples (${percent(atEnd / samples)}) of ${listIds(files)}.`,
-      advice: 'No action is needed if the quantity cannot exceed this value, such as a share or a power factor.',
+      advice:
+        'No action is needed if the quantity cannot exceed this value, such as a share or a power factor.',
     };
   }
   return {

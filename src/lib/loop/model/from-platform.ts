@@ -34,7 +34,9 @@ export async function keepPlatformModel(
       (model, reason) => {
         const adding = platform.refusals
           .add(model.digest, titleOf(model), reason, settings.clock.now())
-          .catch((error: unknown) => settings.tell('note', `cannot record that the model misbehaved: ${told(error)}`));
+          .catch((error: unknown) =>
+            settings.tell('note', `cannot record that the model misbehaved: ${told(error)}`),
+          );
         remembered = Promise.all([remembered, adding]).then(() => {});
       },
       () => platform.refusals.list(),

@@ -109,7 +109,11 @@ export function loopMetrics(status: LoopStatus): string {
     'Median time from the last sample of a window to its prediction.',
     seconds(latencyMs?.p50),
   );
-  gauge('latency_p99_seconds', '99th percentile of the time from the last sample of a window to its prediction.', seconds(latencyMs?.p99));
+  gauge(
+    'latency_p99_seconds',
+    '99th percentile of the time from the last sample of a window to its prediction.',
+    seconds(latencyMs?.p99),
+  );
   if (model) {
     const { name, version, digest, source, delegate } = model;
     const labels = {

@@ -455,8 +455,5 @@ function isNear(a: number, b: number): boolean {
 }
 
 function wrong(message: string) {
-  return stale(
-    `the metrics in evaluation.json do not match the model: ${message}`,
-    'aiot model evaluate',
-  );
+  return stale(`the metrics in evaluation.json do not match the model: ${message}`, 'aiot model evaluate');
 }

@@ -277,7 +277,8 @@ function judgeTable(answers: TableAnswers): { verdict: Verdict; truth: Int32Arra
     notes.push(
       `every row got the same prediction, ${classes[first!]}: are the rows scaled like the training rows?`,
     );
-  if (kind === 'reconstruction' && threshold === null) notes.push('the accuracy is only computed with --threshold');
+  if (kind === 'reconstruction' && threshold === null)
+    notes.push('the accuracy is only computed with --threshold');
   return { verdict, truth, notes };
 }
 

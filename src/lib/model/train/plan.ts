@@ -171,9 +171,13 @@ function fittingForest({ kind, layers, train }: ProjectConfig['model'], raw: boo
   const { boosting, learningRate, subsample } = train.forest;
   const alone = learningRate !== undefined ? 'learningRate' : subsample !== undefined ? 'subsample' : null;
   if (!boosting && alone !== null)
-    throw new AiotError('AIOT_MODEL_UNFIT', `model.train.forest.${alone} is set, but it applies only to boosting`, {
-      next: 'Set model.train.forest.boosting: true in aiot.yaml, or remove it.',
-    });
+    throw new AiotError(
+      'AIOT_MODEL_UNFIT',
+      `model.train.forest.${alone} is set, but it applies only to boosting`,
+      {
+        next: 'Set model.train.forest.boosting: true in aiot.yaml, or remove it.',
+      },
+    );
   return { kind, layers };
 }
 

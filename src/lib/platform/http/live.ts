@@ -83,7 +83,8 @@ export function liveRoute(parts: Parts): FastifyPluginAsync {
           throw Object.assign(new Error('/live is a WebSocket'), { statusCode: 426 });
         }
         checkOrigin(request, parts.urls().http);
-        if (user === null) throw new AiotError('AIOT_NOT_ALLOWED', 'only users can connect to /live, not devices');
+        if (user === null)
+          throw new AiotError('AIOT_NOT_ALLOWED', 'only users can connect to /live, not devices');
         const server = await webSockets();
         reply.hijack();
         server.handleUpgrade(request.raw, request.raw.socket, head, (socket) => {

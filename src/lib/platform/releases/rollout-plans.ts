@@ -63,7 +63,9 @@ export class Planner {
     const warnings = [
       ...(current.length > 0 ? [`${current.length} of ${devices.length} already run it`] : []),
       ...(offline.size > 0 ? [`${offline.size} of ${devices.length} are offline and come last`] : []),
-      ...(left > 1 && waves.length === 1 ? ['all devices update at once: to start with a few, use --waves'] : []),
+      ...(left > 1 && waves.length === 1
+        ? ['all devices update at once: to start with a few, use --waves']
+        : []),
       ...(request.rollback === null ? [noWayBack(request.releases)] : []),
     ];
     return {

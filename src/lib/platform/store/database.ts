@@ -150,11 +150,15 @@ function readOnlyError(error: unknown, path: string, { damage }: Soundness): unk
     const { message, next } = damage;
     return new AiotError('AIOT_PLATFORM_FAILED', message, { endpoint: path, cause: damage, next });
   }
-  return new AiotError('AIOT_DATABASE_UNREACHABLE', `${path} is being checked, and is read-only until the check is complete`, {
-    endpoint: path,
-    retryable: true,
-    next: 'Try again. `aiot status` shows when the check is complete.',
-  });
+  return new AiotError(
+    'AIOT_DATABASE_UNREACHABLE',
+    `${path} is being checked, and is read-only until the check is complete`,
+    {
+      endpoint: path,
+      retryable: true,
+      next: 'Try again. `aiot status` shows when the check is complete.',
+    },
+  );
 }
 
 type Database = InstanceType<typeof import('libsql')>;

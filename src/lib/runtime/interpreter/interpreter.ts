@@ -229,7 +229,10 @@ function checkEnds({ tensors, inputs, outputs }: Graph): void {
       if (tensors[index]?.data !== undefined)
         throw new AiotError('AIOT_TFLITE_MALFORMED', `the ${end}, tensor ${index}, is a constant`);
       if (end === 'input' && indices.indexOf(index) !== place)
-        throw new AiotError('AIOT_TFLITE_MALFORMED', `tensor ${index} is listed twice as an input of the model`);
+        throw new AiotError(
+          'AIOT_TFLITE_MALFORMED',
+          `tensor ${index} is listed twice as an input of the model`,
+        );
     }
   }
 }

@@ -66,7 +66,10 @@ export async function setRange(
     const channel = channels.find((each) => kindOf(each.name) === kind);
     const scale = channel && (await channelAttribute(folder, channel.name, 'scale'));
     if (!channel || !scale) {
-      throw new AiotError('AIOT_SENSOR_URL', `the range of ${name || id} cannot be set to ${says}: it is not configurable`);
+      throw new AiotError(
+        'AIOT_SENSOR_URL',
+        `the range of ${name || id} cannot be set to ${says}: it is not configurable`,
+      );
     }
     const steps = 2 ** (channel.bits - 1);
     const available = await readAttribute(`${scale.path}_available`);

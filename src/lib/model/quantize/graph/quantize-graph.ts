@@ -103,7 +103,9 @@ function floatForm(prepared: Graph, { mode, kinds }: QuantizeSettings, notes: st
     (operator, at) => isDynamic(prepared, operator) && kinds?.get(at) !== 'float32',
   );
   if (graph.operators.every((operator, at) => operator === prepared.operators[at]))
-    notes.push('all layers stay float32: dynamic range saves nothing for layers with fewer than 1,024 weights');
+    notes.push(
+      'all layers stay float32: dynamic range saves nothing for layers with fewer than 1,024 weights',
+    );
   return { graph, twins, methods };
 }
 

@@ -138,7 +138,9 @@ function followingOf({ engine, health, orphans, relay, store, workers }: Parts):
       ? {
           async relay() {
             const { state, error, endpoint } = relay.figures;
-            return state === 'disconnected' ? `${endpoint} is unreachable: ${error ?? 'connection lost'}` : null;
+            return state === 'disconnected'
+              ? `${endpoint} is unreachable: ${error ?? 'connection lost'}`
+              : null;
           },
         }
       : {}),
