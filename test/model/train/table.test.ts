@@ -382,7 +382,7 @@ describe('aiot model train on a table', () => {
     const { json } = await runCli(['model', 'train', ...args, '--json']);
     expect(trainedSchema.parse(json)).toMatchObject({
       inputs: ['current', 'label'],
-      notes: [expect.stringContaining('the column label is an input here')],
+      notes: [expect.stringContaining('the column label is used as an input')],
     });
     const { stdout } = await runCli(['model', 'train', ...args]);
     expect(stdout).toMatch(/Inputs\s+current, label\n/);
