@@ -74,10 +74,7 @@ export default class Init extends AiotCommand {
     return made;
   }
 
-  /**
-   * Determines from the flags what the project is based on. If they do not specify it, asks the user on the
-   * terminal.
-   */
+  /** Determines what the project is based on: from the flags or, without them, by asking the user. */
   private async beginning(
     dir: string,
     flags: Interfaces.InferredFlags<typeof Init.flags>,
