@@ -217,7 +217,7 @@ describe('aiot model evaluate FILE', () => {
       good,
       ['--output', 'value'],
       'AIOT_MODEL_UNFIT',
-      /expected a model with 1 of them/,
+      /expected a model with 1 output, got 3/,
     ],
     ['an unknown gate', good, ['--gate', 'makroF1=1'], 'AIOT_USAGE', /expected METRIC=LIMIT/],
     ['a gate without a number', good, ['--gate', 'auc=high'], 'AIOT_USAGE', /expected a number/],
