@@ -1,6 +1,7 @@
 import type { Finding } from '../types.js';
 import { type Comparison, comparable, type Profile, pooledSigma, usual } from './profiles.js';
 import { listIds } from './report.js';
+import { hasGravity } from './units.js';
 
 /**
  * Maximum number of fields that are treated as axes if their names do not contain x, y and z. More fields would have too many permutations.
@@ -37,6 +38,12 @@ const large = 8;
 const mostShareOfSmall = 0.4;
 
 /**
+ * Minimum length of the mean of the peers' directions of gravity, as unit vectors. It is 1 if the sensor is always mounted in the same way, and about
+ * 0.3 for eight recordings in random orientations, such as a phone in a pocket. Then no orientation is unusual.
+ */
+const leastAlignment = 0.8;
+
+/**
  * Finds recordings whose axes are swapped or inverted compared with the others of their label. Their levels, spreads and correlations
  * differ greatly from the others, but match once the axes are restored. If a label's recordings vary among themselves (people rest in many
  * positions), nothing is reported.
@@ -52,19 +59,24 @@ export function checkSwapped(comparison: Comparison, explained: ReadonlySet<stri
     const { id } = hit.profile.recording;
     if (!explained.has(id)) byId.set(id, [...(byId.get(id) ?? []), hit]);
   }
-  return [...byId].map(([id, own]): Finding => {
-    const { before, after, profile } = own[0]!;
-    const way = listIds(own.flatMap(({ ways }) => ways));
-    return {
-      kind: 'swapped',
-      severity: 'warning',
-      confidence: 'likely',
-      files: [id],
-      evidence: { way, distance: before, distanceAfter: after },
-      message: `${id}: its axes are oriented differently from the other recordings of ${profile.recording.label}; with ${way} they match.`,
-      advice: 'Check how the sensor was worn or wired. Swap the columns, or record again.',
-    };
-  });
+  // The sensors of a board are turned together. If only one of them seems to be, its axes must match better.
+  const isPlausible = (own: TurnedRecording[]) =>
+    groups.length === 1 || own.length > 1 || own[0]!.after <= mostShareOfSmall * own[0]!.before;
+  return [...byId]
+    .filter(([, own]) => isPlausible(own))
+    .map(([id, own]): Finding => {
+      const { before, after, profile } = own[0]!;
+      const way = listIds(own.flatMap(({ ways }) => ways));
+      return {
+        kind: 'swapped',
+        severity: 'warning',
+        confidence: 'likely',
+        files: [id],
+        evidence: { way, distance: before, distanceAfter: after },
+        message: `${id}: its axes are oriented differently from the other recordings of ${profile.recording.label}; with ${way} they match.`,
+        advice: 'Check how the sensor was worn or wired. Swap the columns, or record again.',
+      };
+    });
 }
 
 interface TurnedRecording {
@@ -74,10 +86,11 @@ interface TurnedRecording {
   after: number;
 }
 
-function turnedIn({ dataset, peers }: Comparison, fields: number[]): TurnedRecording[] {
+function turnedIn({ dataset, peers, profiles: all }: Comparison, fields: number[]): TurnedRecording[] {
   const ways = waysOf(fields.length);
   const names = fields.map((f) => dataset.fields[f]!);
   const labelled = peers.filter(({ label }) => label !== null);
+  const gravity = hasGravity({ name: '', fields }, all);
   const pooled = fields.map((f, i) => ({
     level: pooledSigma(labelled, ({ level }) => level[f]!),
     spread: pooledSigma(labelled, (profile) => relativeSpreads(profile, fields, sizeOf(profile, fields))[i]!),
@@ -96,10 +109,16 @@ function turnedIn({ dataset, peers }: Comparison, fields: number[]): TurnedRecor
         others,
         pooled.map(({ level, spread }) => ({ level: level / size, spread })),
       );
-      return { before: distance(shape, model), model };
+      return { before: distance(shape, model), byLevel: levelDistance(shape, model), model };
     });
     return profiles.flatMap((profile, own): TurnedRecording[] => {
-      const { before, model } = distances[own]!;
+      const { before, byLevel, model } = distances[own]!;
+      if (gravity) {
+        const others = profiles.filter((other) => other !== profile);
+        if (alignmentOf(others, fields) < leastAlignment) return [];
+        // A turned accelerometer usually changes the direction of gravity. Without that, the movement must differ greatly.
+        if (byLevel < leastDistance && before < large) return [];
+      }
       const peer = usual(distances.filter((_, i) => i !== own).map((other) => other.before)).high;
       if (before < leastDistance || before < timesPeers * peer) return [];
       if (fields.every((f) => profile.spread[f]! < restShare * size)) return [];
@@ -196,6 +215,22 @@ function distance(shape: Shape, { middle, sigma }: ShapeModel): number {
     }
   }
   return Math.sqrt(sum);
+}
+
+/** The part of the distance that comes from the levels. */
+function levelDistance({ level }: Shape, { middle, sigma }: ShapeModel): number {
+  return Math.hypot(...level.map((value, i) => (value - middle.level[i]!) / sigma.level[i]!));
+}
+
+/** Length of the mean of the recordings' directions of gravity: 1 if all are the same. */
+function alignmentOf(profiles: Profile[], fields: number[]): number {
+  const sums = fields.map((f) =>
+    profiles.reduce(
+      (sum, { level }) => sum + level[f]! / (Math.hypot(...fields.map((g) => level[g]!)) || 1),
+      0,
+    ),
+  );
+  return Math.hypot(...sums) / profiles.length;
 }
 
 /** Field i of the result is field from[i], multiplied by sign[i]. */

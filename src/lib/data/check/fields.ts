@@ -23,7 +23,9 @@ export function checkStuck(dataset: Dataset): Finding[] {
       const { rows, from } = runs[r]!;
       const samples = recording.columns[f]!.length;
       const whole = rows >= 0.9 * samples;
-      const long = rows >= Math.max(stillSamples, stillSeconds * recording.rateHz, timesUsual * usual);
+      const long =
+        rows >= Math.max(stillSamples, stillSeconds * recording.rateHz, timesUsual * usual) &&
+        !isCommonBound(recordings, f, recording.columns[f]![from]!);
       const othersMove = recording.columns.some(
         (column, other) => other !== f && !isConstant(column.subarray(from, from + rows)),
       );
@@ -33,6 +35,30 @@ export function checkStuck(dataset: Dataset): Finding[] {
     });
     return hits.length === 0 ? [] : [stuckFinding(field, hits, everywhere, [...values])];
   });
+}
+
+/** Minimum number of recordings that reach a value, for it to be a bound of the quantity instead of a defect of one recording. */
+const boundRecordings = 3;
+
+/**
+ * Whether a value is the largest or smallest of its field, and several recordings reach it exactly. A quantity with a bound, such as a power factor of
+ * at most 1, may stay there. Sensors that are clipped at their bound are found by `checkClipping`.
+ */
+function isCommonBound(recordings: Recording[], f: number, value: number): boolean {
+  let reached = 0;
+  let [above, below] = [false, false];
+  for (const { columns } of recordings) {
+    const column = columns[f]!;
+    let here = false;
+    for (const each of column) {
+      here ||= each === value;
+      above ||= each > value;
+      below ||= each < value;
+    }
+    if (above && below) return false;
+    if (here) reached++;
+  }
+  return reached >= boundRecordings;
 }
 
 interface StillField {

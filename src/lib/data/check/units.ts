@@ -192,7 +192,7 @@ function normOf({ level }: Profile, { fields }: Sensor): number {
  * Whether the means of a sensor's axes have the same norm in all recordings, as those of accelerometers do. Vibration sensors without
  * gravity do not.
  */
-function hasGravity(sensor: Sensor, profiles: Profile[]): boolean {
+export function hasGravity(sensor: Sensor, profiles: Profile[]): boolean {
   if (sensor.fields.length < 3) return false;
   const { sigma, middle } = usual(profiles.map((profile) => normOf(profile, sensor)));
   const still = profiles.filter((profile) => spreadOf(profile, sensor) < normOf(profile, sensor));
