@@ -61,6 +61,11 @@ describe('hysteresis', () => {
     ['requires two in a row of the same class', 'rest walk stairs walk', ['rest', 'rest', 'rest', 'rest']],
     ['requires a lead over the current class', 'rest walk:0.55 walk:0.55 walk:0.55', Array(4).fill('rest')],
     ['forgets its class on a reset', 'rest | walk', ['rest', null, 'walk']],
+    [
+      'switches to the label of rejected windows too',
+      'rest none none walk walk',
+      ['rest', 'rest', 'none', 'none', 'walk'],
+    ],
   ])('%s: %s', (_, labels, expected) => {
     expect(votes('hysteresis:0.2', labels)).toEqual(expected);
   });

@@ -369,6 +369,11 @@ describe('a project with kind: forest', () => {
   it('can be inspected, but is rejected where only networks are accepted', async () => {
     const file = buildFiles(project).float;
     expect(await inspectModel(file)).toMatchObject({ precision: 'forest', arena: null, arenaBytes: 0 });
+    const { stdout } = await runCli(['model', 'inspect', file]);
+    expect(stdout).toContain(`Next: aiot model quantize ${file} --emit c`);
+    const shown = stdout.split('Next: aiot ')[1]!.trim().split(' ');
+    const emitted = await runCli([...shown, '--out', join(project.dir, 'emitted')]);
+    expect(emitted).toMatchObject({ code: 0 });
     await expect(fitModel({ file })).rejects.toMatchObject({
       code: 'AIOT_TFLITE_UNSUPPORTED',
       next: expect.stringContaining('--emit c'),

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseProject } from '../../src/lib/core/project.js';
+import { createFourier } from '../../src/lib/signal/fourier.js';
 import { windowFeatures } from '../../src/lib/signal/pipeline.js';
 import {
   featureNames,
@@ -20,6 +21,13 @@ const spec: SignalSpec = {
   features: 'motion',
 };
 const flat = (value: number) => new Float64Array(1100).fill(value);
+
+it.each([2.5, 0, -4, Number.NaN, Number.POSITIVE_INFINITY])(
+  'a Fourier transform rejects a length of %d instead of searching for its factors',
+  (n) => {
+    expect(() => createFourier(n)).toThrow(RangeError);
+  },
+);
 
 describe('feature sets', () => {
   it('have one unique name per feature', () => {

@@ -7,9 +7,9 @@ import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { endOf, modeOf } from '../../src/lib/model/bundle/ends.js';
 import { goldenVector, type Take } from '../../src/lib/model/bundle/golden.js';
 import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
-import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
+import { createPredictor, distanceTo, labelsOf } from '../../src/lib/model/bundle/predictor.js';
 import { unknownProvenance } from '../../src/lib/model/bundle/schema.js';
-import type { Bundle, BundleInfo } from '../../src/lib/model/bundle/types.js';
+import type { Bundle, BundleInfo, RejectSpec } from '../../src/lib/model/bundle/types.js';
 import { createPipeline } from '../../src/lib/signal/pipeline.js';
 import { featureNames, type SignalSpec } from '../../src/lib/signal/spec.js';
 
@@ -28,6 +28,8 @@ interface Recipe {
   golden: number[];
   /** Whether to omit the samples from golden vectors, as in bundles made from tables of features. */
   bare?: boolean;
+  /** Rejects windows with thresholds that about a third of the stream's windows miss. */
+  rejects?: boolean;
   /** Whether to use decision trees instead of a network; boosting adds the softmax of their sums. */
   trees?: 'forest' | 'boosting';
 }
@@ -162,10 +164,31 @@ function recipes(): Recipe[] {
       stream: motor.map(([, vibration]) => [vibration!]),
       golden: [0, 300],
     },
+    {
+      name: 'strangers',
+      signal: { ...axes, windowSamples: 50, strideSamples: 20, features: 'motion' },
+      answer: { kind: 'classes' },
+      classes: ['resting', 'walking', 'stairs'],
+      vote: 'majority:3',
+      stream: walk,
+      golden: [0, 320, 640, 700],
+      rejects: true,
+    },
+    {
+      name: 'odd-trees',
+      signal: { ...axes, windowSamples: 100, strideSamples: 40, features: 'motion' },
+      answer: { kind: 'classes' },
+      classes: ['resting', 'walking', 'stairs'],
+      vote: 'none',
+      stream: walk,
+      golden: [0, 320, 640],
+      trees: 'forest',
+      rejects: true,
+    },
   ];
 }
 
-function bundleOf({ stream, bare, trees, ...recipe }: Recipe, seed: number): Bundle {
+function bundleOf({ stream, bare, trees, rejects, ...recipe }: Recipe, seed: number): Bundle {
   const { signal, answer, classes } = recipe;
   const rows = featuresOf(signal, stream);
   const standardization = trees
@@ -202,9 +225,44 @@ function bundleOf({ stream, bare, trees, ...recipe }: Recipe, seed: number): Bun
       created: 0,
     },
   };
+  if (rejects) info.answer = { kind: 'classes', reject: rejectOf({ info, model }, rows) };
   const golden = recipe.golden.map((from) => goldenVector(graph, info, take(signal, stream, from, bare)));
   const lineage = unknownProvenance(digestOf(model), modeOf(graph));
   return unpackBundle(packBundle({ info, model, golden, lineage }));
+}
+
+/** Centers in the mean of each class's windows, with thresholds that some of them miss. */
+function rejectOf({ info, model }: Pick<Bundle, 'info' | 'model'>, rows: Float32Array[]): RejectSpec {
+  const lineage = unknownProvenance(digestOf(model), 'int8');
+  const predictor = createPredictor({ info, model, golden: [], lineage });
+  const answers = rows.map((row) => predictor.answer(row));
+  const { standardization, classes } = info;
+  const inputs = standardization.mean.length;
+  const short = (value: number) => Number(value.toPrecision(4));
+  const own = classes.map((_, c) => rows.filter((__, i) => answers[i]!.index === c));
+  const center = own.flatMap((windows) =>
+    Array.from({ length: inputs }, (_, i) => {
+      const sum = windows.reduce((total, row) => total + row[i]!, 0);
+      const mean = windows.length === 0 ? 0 : sum / windows.length;
+      return short((mean - standardization.mean[i]!) / standardization.deviation[i]!);
+    }),
+  );
+  const weight = Array.from({ length: inputs }, (_, i) => short(0.5 + (i % 7) / 4));
+  const middle = (values: number[], share: number) =>
+    values.sort((a, b) => a - b)[Math.floor(share * values.length)] ?? 0;
+  const radius = own.map((windows, c) =>
+    middle(
+      windows.map((row) => distanceTo({ center, weight }, c, row, standardization)),
+      0.7,
+    ),
+  );
+  const minimum = classes.map((_, c) =>
+    middle(
+      answers.filter(({ index }) => index === c).map(({ scores }) => scores[c]!),
+      0.1,
+    ),
+  );
+  return { label: 'unknown', minimum, radius, center, weight };
 }
 
 /** Returns enough samples to fill one window, or only the features of that window. */
@@ -360,8 +418,8 @@ export function answerTables(made: ReturnType<typeof firmwareBundles>): string {
   const rows = made.map(({ name, bundle, stream }) => {
     const predictor = createPredictor(bundle);
     const answers = stream.flatMap((sample) => predictor.push(sample) ?? []);
-    const { classes } = bundle.info;
-    const at = (label: string | null) => (label === null ? -1 : classes.indexOf(label));
+    const labels = labelsOf(bundle.info);
+    const at = (label: string | null) => (label === null ? -1 : labels.indexOf(label));
     const lines = answers.map(({ index, voted, value, scores }) => {
       const bits = scores.map(bits64).join(', ');
       return `    {${index ?? -1}, ${at(voted)}, ${bits64(value ?? 0)}, ${scores.length}, {${bits}}},`;
@@ -369,11 +427,12 @@ export function answerTables(made: ReturnType<typeof firmwareBundles>): string {
     return { name, lines, samples: stream.length, fields: bundle.info.signal.fields.length };
   });
   const tables = rows.map(
-    ({ name, lines }) => `static const answer_row answers_${name}[] = {\n${lines.join('\n')}\n};`,
+    ({ name, lines }) =>
+      `static const answer_row answers_${name.replace('-', '_')}[] = {\n${lines.join('\n')}\n};`,
   );
   const list = rows.map(
     ({ name, lines, samples, fields }) =>
-      `    {"${name}", stream_${fields}, ${samples}, ${fields}, answers_${name}, ${lines.length}},`,
+      `    {"${name}", stream_${fields}, ${samples}, ${fields}, answers_${name.replace('-', '_')}, ${lines.length}},`,
   );
   return `/* Generated by npm run golden; do not edit. */
 /* clang-format off */

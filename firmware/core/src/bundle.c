@@ -19,6 +19,11 @@ typedef struct {
   size_t outputs;
   /* Number of elements of `value`. */
   size_t values;
+  /* Numbers of elements of the rejection's arrays. */
+  size_t minima;
+  size_t radii;
+  size_t centers;
+  size_t weights;
   bool real_output;
 } reading;
 
@@ -206,6 +211,34 @@ static void read_standardization(reading *r, aiot_json *json) {
     if (!(spec->deviation[i] > 0)) json->failed = true;
 }
 
+static void read_reject(reading *r, aiot_json *json) {
+  aiot_reject_spec *reject = &r->bundle->reject;
+  unsigned seen = 0;
+  aiot_json_enter(json, '{');
+  while (aiot_json_key(json)) {
+    if (aiot_json_is(json, "label")) {
+      aiot_json_string(json, reject->label, sizeof reject->label);
+      seen |= 1;
+    } else if (aiot_json_is(json, "minimum")) {
+      reject->minimum = read_numbers(r, json, &r->minima);
+      seen |= 2;
+    } else if (aiot_json_is(json, "radius")) {
+      reject->radius = read_numbers(r, json, &r->radii);
+      seen |= 4;
+    } else if (aiot_json_is(json, "center")) {
+      reject->center = read_numbers(r, json, &r->centers);
+      seen |= 8;
+    } else if (aiot_json_is(json, "weight")) {
+      reject->weight = read_numbers(r, json, &r->weights);
+      seen |= 16;
+    } else {
+      aiot_json_skip(json);
+    }
+  }
+  if (seen != 31 || reject->label[0] == '\0') json->failed = true;
+  if (r->radii == 0) reject->radius = NULL;
+}
+
 static void read_answer(reading *r, aiot_json *json) {
   static const char *const kinds[] = {"classes", "probability", "value", "reconstruction"};
   char kind[16] = "";
@@ -222,6 +255,8 @@ static void read_answer(reading *r, aiot_json *json) {
     } else if (aiot_json_is(json, "names")) {
       r->values = count_elements(json);
       aiot_json_skip(json);
+    } else if (aiot_json_is(json, "reject")) {
+      read_reject(r, json);
     } else {
       aiot_json_skip(json);
     }
@@ -230,6 +265,7 @@ static void read_answer(reading *r, aiot_json *json) {
   while (found < 4 && strcmp(kind, kinds[found]) != 0) found++;
   r->bundle->answer = (aiot_answer_kind)found;
   const bool wanted = found == AIOT_ANSWER_PROBABILITY || found == AIOT_ANSWER_RECONSTRUCTION;
+  if (found != AIOT_ANSWER_CLASSES) r->bundle->reject = (aiot_reject_spec){0};
   if (found == 4 || (wanted && !threshold) || (found == AIOT_ANSWER_VALUE && r->values == 0)) json->failed = true;
 }
 
@@ -323,13 +359,24 @@ static void read_member(reading *r, aiot_json *json) {
   }
 }
 
+/* Whether the rejection, if there is one, has thresholds for all classes and a label of its own. */
+static bool fits_rejection(const reading *r) {
+  const aiot_bundle *b = r->bundle;
+  if (b->reject.label[0] == '\0') return true;
+  for (size_t c = 0; c < b->classes; c++)
+    if (strcmp(b->class_name[c], b->reject.label) == 0) return false;
+  if (r->minima != b->classes) return false;
+  if (r->radii + r->centers + r->weights == 0) return true;
+  return r->radii == b->classes && r->centers == b->classes * r->inputs && r->weights == r->inputs;
+}
+
 /* Whether the parts are consistent, as in src/lib/model/bundle/pack.ts. */
 static bool fits(const reading *r) {
   const aiot_bundle *b = r->bundle;
   if (r->seen != SEEN_ALL || b->standardization.count != r->inputs || r->deviations != r->inputs) return false;
   switch (b->answer) {
     case AIOT_ANSWER_CLASSES:
-      return b->classes >= 2 && r->outputs == b->classes;
+      return b->classes >= 2 && r->outputs == b->classes && fits_rejection(r);
     case AIOT_ANSWER_PROBABILITY:
       return b->classes == 2 && r->outputs == 1;
     case AIOT_ANSWER_VALUE:
@@ -368,4 +415,10 @@ aiot_code aiot_bundle_open(aiot_bundle *bundle, const uint8_t *data, size_t byte
   else if (bundle->forest != r.real_output) code = AIOT_MODEL_UNSUPPORTED;
   if (code != AIOT_OK) arena->used = before;
   return code;
+}
+
+const char *aiot_bundle_label(const aiot_bundle *bundle, int index) {
+  if (index < 0 || (size_t)index > bundle->classes) return NULL;
+  if ((size_t)index < bundle->classes) return bundle->class_name[index];
+  return bundle->reject.label[0] == '\0' ? NULL : bundle->reject.label;
 }

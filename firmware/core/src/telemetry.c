@@ -43,10 +43,6 @@ size_t aiot_telemetry_message(aiot_message message, const aiot_batch *batch) {
   return end(&writer);
 }
 
-static const char *class_at(const aiot_bundle *bundle, int index) {
-  return index < 0 || (size_t)index >= bundle->classes ? NULL : bundle->class_name[index];
-}
-
 size_t aiot_inference_message(aiot_message message, const aiot_inference_news *news) {
   const aiot_answer *answer = news->answer;
   aiot_writer writer = begin(message);
@@ -59,8 +55,8 @@ size_t aiot_inference_message(aiot_message message, const aiot_inference_news *n
   aiot_write_object_end(&writer);
   if (news->recording != NULL) text_member(&writer, "recording", news->recording);
   integer_member(&writer, "window", answer->window);
-  text_member(&writer, "label", class_at(news->bundle, answer->label));
-  text_member(&writer, "voted", class_at(news->bundle, answer->voted));
+  text_member(&writer, "label", aiot_bundle_label(news->bundle, answer->label));
+  text_member(&writer, "voted", aiot_bundle_label(news->bundle, answer->voted));
   aiot_write_key(&writer, "scores");
   aiot_write_array(&writer);
   for (size_t i = 0; i < answer->scores; i++) aiot_write_number(&writer, answer->score[i]);

@@ -11,6 +11,7 @@ import { shellWord } from '../../lib/core/text.js';
 import { compareData } from '../../lib/data/drift/drift.js';
 import { writeDriftReport } from '../../lib/data/drift/report.js';
 import { driftSchema } from '../../lib/data/drift/result.js';
+import { openEmbeddings } from '../../lib/model/embeddings.js';
 
 export default class DataDrift extends AiotCommand {
   static override summary = 'Detect data drift per column and overall.';
@@ -19,6 +20,7 @@ export default class DataDrift extends AiotCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> last-month.csv today.csv',
     '<%= config.bin %> <%= command.id %> today.csv --project motor-watch --windows 1h --report drift.html',
+    '<%= config.bin %> <%= command.id %> new-recordings --project motor-watch --embeddings',
     '<%= config.bin %> <%= command.id %> reference.json today.csv --max-psi 0.2 --json',
   ];
   static override args = {
@@ -44,6 +46,11 @@ export default class DataDrift extends AiotCommand {
       env: 'AIOT_BINS',
       helpValue: 'N',
     }),
+    embeddings: Flags.boolean({
+      summary: 'Compare the project’s model’s view of the recordings: the inputs of its last layer.',
+      env: 'AIOT_EMBEDDINGS',
+      exclusive: ['columns', 'label', 'prediction', 'time'],
+    }),
     'fail-on-drift': Flags.boolean({
       summary: 'Exit with 6 if anything has drifted.',
       env: 'AIOT_FAIL_ON_DRIFT',
@@ -61,11 +68,14 @@ export default class DataDrift extends AiotCommand {
     const { args, flags, given } = input;
     const alone = args.now === undefined;
     const report = await reportFile(flags, 'drift');
+    const usesProject = alone || given('project') || flags.embeddings;
+    const project = usesProject ? await loadProject(flags.project) : undefined;
     const drift = await compareData({
       ...flags,
       base: alone ? undefined : args.base,
       now: args.now ?? args.base,
-      project: alone || given('project') ? await loadProject(flags.project) : undefined,
+      project,
+      open: project && flags.embeddings ? await openEmbeddings(project) : undefined,
       columns: columnList(flags.columns),
       limits: { none: flags['fail-on-drift'], psi: flags['max-psi'] },
     });

@@ -7,6 +7,7 @@ import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { gateCases, junitReport } from '../../lib/cli/junit.js';
 import { evaluationText, fileEvaluationText } from '../../lib/cli/render/evaluation.js';
+import { fileStep } from '../../lib/cli/render/inspection.js';
 import { next, shownPath } from '../../lib/cli/render/text.js';
 import { reportFile, reportFlags } from '../../lib/cli/report.js';
 import { shellWord } from '../../lib/core/text.js';
@@ -21,7 +22,7 @@ export default class ModelEvaluate extends AiotCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --report report.html --gate macroF1=0.95 --gate auc=0.9',
-    '<%= config.bin %> <%= command.id %> --junit gates.xml',
+    '<%= config.bin %> <%= command.id %> --sensor-drop --junit gates.xml',
     '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --label label --runtime device --json',
     '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --classes normal,anomaly --outputs outputs.csv --open',
   ];
@@ -56,6 +57,10 @@ export default class ModelEvaluate extends AiotCommand {
       env: 'AIOT_OUTPUTS',
       helpValue: 'FILE',
     }),
+    'sensor-drop': Flags.boolean({
+      summary: 'Also measure with each field missing in turn.',
+      env: 'AIOT_SENSOR_DROP',
+    }),
     integers: Flags.boolean({
       summary: 'Also write quantized outputs as integers.',
       env: 'AIOT_INTEGERS',
@@ -73,7 +78,13 @@ export default class ModelEvaluate extends AiotCommand {
     const junit = await junitReport(flags.junit, 'model evaluate');
     const result = await evaluate({
       ...flags,
-      ...{ file: args.file, gates: flags.gate, report, signal: this.signal },
+      ...{
+        file: args.file,
+        gates: flags.gate,
+        sensorDrop: flags['sensor-drop'],
+        report,
+        signal: this.signal,
+      },
     });
     this.print('file' in result ? fileEvaluationText(result) : evaluationText(result));
     await junit(gateCases(result.gates));
@@ -83,7 +94,7 @@ export default class ModelEvaluate extends AiotCommand {
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) this.exitsWith(6);
     const at = again(input, 'project', 'data');
-    if ('file' in result) this.print(next(`aiot model fit ${shellWord(shownPath(result.file))}`));
+    if ('file' in result) this.print(next(fileStep(result, shownPath(result.file))));
     else {
       const file = shellWord(shownPath(join(flags.project, 'build', result.network)));
       this.print(next(`aiot model push${at}`, `aiot model explain${at}`, `aiot model inspect ${file}`));

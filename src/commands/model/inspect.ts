@@ -1,9 +1,8 @@
 import { Args } from '@oclif/core';
 import { inspect } from '../../index.js';
 import { AiotCommand } from '../../lib/cli/command.js';
-import { inspectionText } from '../../lib/cli/render/inspection.js';
+import { fileStep, inspectionText } from '../../lib/cli/render/inspection.js';
 import { bold, next, shownPath } from '../../lib/cli/render/text.js';
-import { shellWord } from '../../lib/core/text.js';
 import { inspectionSchema } from '../../lib/model/inspect/inspection.js';
 
 export default class ModelInspect extends AiotCommand {
@@ -21,7 +20,7 @@ export default class ModelInspect extends AiotCommand {
     const { args } = await this.input(ModelInspect);
     const result = await inspect(args.file);
     this.print(`${bold(shownPath(result.file))}\n${inspectionText(result)}`);
-    if (result.bundle === null) this.print(next(`aiot model fit ${shellWord(args.file)}`));
+    if (result.bundle === null) this.print(next(fileStep(result, args.file)));
     else this.print(next('aiot model push', 'aiot model list'));
     return result;
   }

@@ -171,6 +171,8 @@ const train = z.strictObject({
   classWeights: z.enum(['balanced', 'none']).default('balanced'),
   augment: augment.prefault({}),
   forest: forest.prefault({}),
+  /** Whether the shares of the classes are calibrated: divided by a temperature that is chosen on the validation set. */
+  calibrate: z.boolean().optional(),
   /** Autoencoder: share of the training examples whose error is considered normal. */
   quantile: z.number().min(0.5).max(1).default(0.99),
   /** An external training program: it reads rows and writes a float .tflite; see docs/reference/project.md. */
@@ -225,6 +227,18 @@ const accept = z.strictObject({
   drift: z.union([z.literal('none'), positive]).optional(),
 });
 
+/** Rejection of inputs that belong to none of the classes. */
+const reject = z.strictObject({
+  /** Label of rejected windows. */
+  label: word.default('unknown'),
+  /** Share of each class's validation windows that may be rejected; the thresholds follow from it. */
+  share: z.number().gt(0).max(0.5).default(0.05),
+  /** Recorded labels that belong to no class. Their recordings only measure the rejection. */
+  unknown: z.array(label).default([]),
+});
+
+export type RejectConfig = z.output<typeof reject>;
+
 /** Rows to train on if no --data is given. */
 const table = z.strictObject({
   /** CSV file, relative to the project's folder. */
@@ -253,6 +267,7 @@ const model = z.strictObject({
   vote: z
     .union([z.literal('none'), z.string().regex(/^majority:[1-9]\d?$/, '"none" or "majority:N"')])
     .default('none'),
+  reject: reject.optional(),
   accept: accept.prefault({}),
 });
 

@@ -56,6 +56,7 @@ function crossChecks(config: ProjectConfig, given: unknown): Problem[] {
     ...checkSignal(config),
     ...checkLabels(config),
     ...checkModel(config),
+    ...checkReject(config),
   ];
 }
 
@@ -149,6 +150,33 @@ function checkModel({ model, signal }: ProjectConfig): Problem[] {
       message: `rotation, timeWarp and gain change raw windows, so they need signal.features: raw; got ${show(signal.features)}`,
     });
   }
+  return problems;
+}
+
+function checkReject({ model }: ProjectConfig): Problem[] {
+  const { reject, kind, output, labels, train } = model;
+  const problems: Problem[] = [];
+  const isClassifier = output === 'classes' && kind !== 'autoencoder';
+  if (train.calibrate && (kind === 'forest' || train.command || output === 'value' || kind === 'autoencoder'))
+    problems.push({
+      path: ['model', 'train', 'calibrate'],
+      message: 'expected a network with classes or a probability, trained by aiot; got another model',
+    });
+  if (!reject) return problems;
+  const path = ['model', 'reject'];
+  if (!isClassifier)
+    problems.push({ path, message: 'expected model.output: classes with it; got another output' });
+  if (Object.hasOwn(labels, reject.label))
+    problems.push({
+      path: [...path, 'label'],
+      message: `expected a label that is no class; got ${show(reject.label)}`,
+    });
+  const known = new Set(Object.values(labels).flat());
+  for (const label of reject.unknown.filter((each) => known.has(each)))
+    problems.push({
+      path: [...path, 'unknown'],
+      message: `expected labels that belong to no class; got ${show(label)}`,
+    });
   return problems;
 }
 

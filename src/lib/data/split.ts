@@ -15,10 +15,11 @@ import type { Dataset, Recording, Split } from './types.js';
  */
 export function splitDataset(
   dataset: Dataset,
-  model: Pick<ProjectConfig['model'], 'labels' | 'split' | 'train'>,
+  model: Pick<ProjectConfig['model'], 'labels' | 'split' | 'train'> &
+    Partial<Pick<ProjectConfig['model'], 'reject'>>,
 ): Split {
   const classes = classesOf(dataset, model.labels);
-  refuseUnknownLabels(dataset, classes, model.labels);
+  refuseUnknownLabels(dataset, classes, model);
   const byId = new Map(dataset.recordings.map((recording) => [recording.id, recording]));
   const labelled = [...classes.keys()];
   const names = [...new Set(classes.values())];
@@ -52,9 +53,14 @@ export function splitDataset(
 function refuseUnknownLabels(
   dataset: Dataset,
   classes: Map<string, string>,
-  labels: Record<string, string[]>,
+  {
+    labels,
+    reject,
+  }: Pick<ProjectConfig['model'], 'labels'> & Partial<Pick<ProjectConfig['model'], 'reject'>>,
 ): void {
-  const stray = dataset.recordings.find(({ id, label }) => label !== null && !classes.has(id));
+  const stray = dataset.recordings.find(
+    ({ id, label }) => label !== null && !classes.has(id) && !reject?.unknown.includes(label),
+  );
   if (!stray) return;
   const known = Object.values(labels).flat().join(', ');
   throw new AiotError(

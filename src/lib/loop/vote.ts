@@ -109,6 +109,8 @@ function createHysteresis(lead: number): LoopVote {
 
 /** Lead of the window's class over another class, or over the runner-up if none is given. */
 function leadOf({ label, classes, shares }: Ballot, other: string | null): number {
+  // A rejected window supports no class, so its label leads by the whole share.
+  if (!classes.includes(label)) return 1;
   let own = 0;
   let best = 0;
   classes.forEach((name, i) => {

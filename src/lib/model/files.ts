@@ -7,7 +7,7 @@ import type { Project } from '../core/project.js';
 import { layerSchema, quantizeModes } from '../core/project-schema.js';
 import type { Graph } from '../formats/tflite/graph.js';
 import { readTflite } from '../formats/tflite/read.js';
-import { bundleInfoSchema } from './bundle/schema.js';
+import { bundleInfoSchema, rejectSchema } from './bundle/schema.js';
 import type { EvaluationFile } from './evaluate/gates.js';
 import { evaluateResultSchema } from './evaluate/result.js';
 import { networkKinds } from './network/layers.js';
@@ -138,6 +138,7 @@ const trainingFileSchema = z.object({
   classes: ids,
   labels: z.record(z.string(), ids),
   threshold: z.number().nullable(),
+  temperature: z.number().nullable().optional(),
   signal,
   standardization,
   source: z.discriminatedUnion('kind', [
@@ -199,4 +200,10 @@ const quantizationFileSchema = z.object({
 const evaluationFileSchema = evaluateResultSchema.extend({
   spec: z.literal('aiot-evaluation/2'),
   vote: z.string(),
+  reject: z
+    .object({
+      asked: z.object({ label: z.string(), share: z.number(), unknown: z.array(z.string()) }),
+      rule: rejectSchema,
+    })
+    .nullish(),
 }) satisfies z.ZodType<EvaluationFile>;

@@ -9,8 +9,8 @@ import { windowFeatures } from '../signal/pipeline.js';
 import { encodeInput, endOf, valuesOf } from './bundle/ends.js';
 import { goldenVector } from './bundle/golden.js';
 import { packBundle } from './bundle/pack.js';
-import { answerOf, voteAll } from './bundle/predictor.js';
-import type { Bundle, BundleInfo, Metrics } from './bundle/types.js';
+import { answerOf, voteAll, withoutRejection } from './bundle/predictor.js';
+import type { AnswerSpec, Bundle, BundleInfo, Metrics } from './bundle/types.js';
 import { gatesFrom, isGateName } from './evaluate/gates.js';
 import { metricsOf } from './evaluate/metrics.js';
 import { quantizeLayer } from './quantize/graph/numbers.js';
@@ -66,7 +66,8 @@ const stay = { whole: 0.01, bias: 0.05 };
  */
 export async function retrainLastLayer(options: RetrainOptions): Promise<Taught> {
   const { bundle, lesson, breathe } = options;
-  const { info } = bundle;
+  // Learns and measures with the classes alone; `taughtBundle` keeps the rejection.
+  const info = { ...bundle.info, answer: withoutRejection(bundle.info.answer) };
   if (info.answer.kind !== 'classes' && info.answer.kind !== 'probability') {
     throw unfit(`it outputs a ${info.answer.kind}, not classes`);
   }
@@ -484,6 +485,13 @@ interface Judged {
   metrics: Metrics;
 }
 
+/** Thresholds of the outputs do not hold for a retrained layer. The distance from the classes is independent of it. */
+function taughtAnswer(answer: AnswerSpec): AnswerSpec {
+  if (answer.kind !== 'classes' || !answer.reject) return answer;
+  const { minimum, ...reject } = answer.reject;
+  return { kind: 'classes', reject: { ...reject, minimum: minimum.map(() => 0) } };
+}
+
 /** The bundle of the retrained network. Its metrics are measured on the windows held out on this device. */
 function taughtBundle(
   { bundle, from, lesson, now }: Pick<RetrainOptions, 'bundle' | 'from' | 'lesson' | 'now'>,
@@ -505,6 +513,7 @@ function taughtBundle(
   const limits = info.gates.flatMap(({ name, limit }) => (isGateName(name) ? [{ name, limit }] : []));
   const made: BundleInfo = {
     ...info,
+    answer: taughtAnswer(info.answer),
     output: endOf(graph, 'outputs'),
     metrics: {
       float: info.metrics.float,

@@ -4,9 +4,9 @@ import type { Project } from '../core/project.js';
 import { openDataset } from '../data/dataset/open.js';
 import type { Recording } from '../data/types.js';
 import type { Graph } from '../formats/tflite/graph.js';
-import { createInterpreter } from '../runtime/interpreter/interpreter.js';
 import { windowFeatures } from '../signal/pipeline.js';
 import { standardize } from '../signal/spec.js';
+import { embeddingOf } from './embeddings.js';
 import { openNetwork, type RunningNetwork } from './evaluate/predict.js';
 import { buildFiles, readNetwork, readTraining } from './files.js';
 import { checkNumbers, columnsFor } from './train/examples/examples.js';
@@ -191,19 +191,6 @@ function entropyOf(probabilities: readonly number[]): number {
     return normal > 0 ? total - normal * Math.log(normal) : total;
   }, 0);
   return bits / Math.log(probabilities.length);
-}
-
-/** Computes the input of the network's last fully connected layer from a standardized row. */
-function embeddingOf(graph: Graph): (row: Float32Array) => Float32Array {
-  const interpreter = createInterpreter(graph);
-  const last = graph.operators.findLast(({ op }) => op === 'FULLY_CONNECTED')?.inputs[0] ?? graph.inputs[0]!;
-  return (row) => {
-    let place = row;
-    interpreter.invoke(row, (tensor, values) => {
-      if (tensor === last) place = Float32Array.from(values as Float32Array);
-    });
-    return place;
-  };
 }
 
 /** The recording as the model sees it, or the reason why the model cannot be applied to it. */

@@ -57,8 +57,10 @@ export function createComplexFourier(n: number): (re: Float64Array, im: Float64A
   return Math.max(1, ...factorsOf(n)) > largestFactor ? createChirp(n) : createStages(n);
 }
 
-/** Factors of n: fours first, then primes, smallest first. */
+/** Factors of n: fours first, then primes, smallest first. @throws RangeError unless n is an integer of at least 1 */
 function factorsOf(n: number): number[] {
+  if (!Number.isSafeInteger(n) || n < 1)
+    throw new RangeError(`expected an integer length of at least 1, got ${n}`);
   const factors: number[] = [];
   let rest = n;
   for (; rest % 4 === 0; rest /= 4) factors.push(4);

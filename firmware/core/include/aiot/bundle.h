@@ -56,6 +56,19 @@ typedef struct {
   aiot_mel_spec mel;
 } aiot_signal_spec;
 
+/* Rejection of inputs that belong to no class (src/lib/model/bundle/types.ts, RejectSpec). The arrays are in the arena. */
+typedef struct {
+  /* Label of rejected windows; empty = no rejection. */
+  char label[AIOT_NAME_BYTES];
+  /* Minimum output of each class. */
+  const double *minimum;
+  /* Maximum distance from the center of each class; NULL = the distance is not used. */
+  const double *radius;
+  /* [classes * inputs], row by row. */
+  const double *center;
+  const double *weight;
+} aiot_reject_spec;
+
 typedef struct {
   char name[AIOT_NAME_BYTES];
   aiot_signal_spec signal;
@@ -65,6 +78,7 @@ typedef struct {
   char class_name[AIOT_CLASSES_MAX][AIOT_NAME_BYTES];
   aiot_answer_kind answer;
   double threshold;
+  aiot_reject_spec reject;
   /* Number of windows per majority vote; 1 = no smoothing. */
   size_t vote;
   aiot_span model;
@@ -78,5 +92,8 @@ typedef struct {
  * AIOT_MODEL_UNSUPPORTED (not int8 to int8, or float32 to float32), AIOT_MEMORY_SHORT.
  */
 aiot_code aiot_bundle_open(aiot_bundle *bundle, const uint8_t *data, size_t bytes, aiot_arena *arena);
+
+/* Label of a prediction: the name of the class, or the label of rejected windows, whose index is the number of classes. NULL = none. */
+const char *aiot_bundle_label(const aiot_bundle *bundle, int index);
 
 #endif

@@ -107,8 +107,8 @@ enum {
   AIOT_MODE_MIXED = 32
 };
 
-/* Interface of firmware that runs decision trees. */
-enum { AIOT_INTERFACE_FORESTS = 3 };
+/* Interfaces: decision trees, rejection of inputs that belong to no class, and both together, which is that of this firmware. */
+enum { AIOT_INTERFACE_FORESTS = 3, AIOT_INTERFACE_REJECTION = 4, AIOT_INTERFACE_REJECTING_FORESTS = 5 };
 
 /* Properties that never change while a device runs. */
 typedef struct {

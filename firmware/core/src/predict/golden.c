@@ -130,7 +130,7 @@ static outcome compare_answer(const checker *c, aiot_span span, const aiot_answe
   }
   if (!aiot_json_done(&json)) return MALFORMED;
   if (labelled != (got->label >= 0)) return DIFFERENT;
-  if (labelled && strcmp(label, c->runner.bundle->class_name[got->label]) != 0) return DIFFERENT;
+  if (labelled && strcmp(label, aiot_bundle_label(c->runner.bundle, got->label)) != 0) return DIFFERENT;
   return fabs(got->value - value) <= tolerance * fmax(1, fabs(value)) ? SAME : DIFFERENT;
 }
 

@@ -95,6 +95,26 @@ static double reconstruction_error(const aiot_runner *r, const float *features) 
   return sum / (double)r->outputs;
 }
 
+/* Mean squared, weighted distance of the standardized input from the center of a class. */
+static double distance_to(const aiot_runner *r, size_t index, const float *features) {
+  const aiot_reject_spec *reject = &r->bundle->reject;
+  const double *center = reject->center + index * r->inputs;
+  double sum = 0;
+  for (size_t i = 0; i < r->inputs; i++) {
+    const double distance = (standardized(r, i, features) - center[i]) * reject->weight[i];
+    sum += distance * distance;
+  }
+  return sum / (double)r->inputs;
+}
+
+/* Whether a window belongs to no class, given its predicted class and that class's output. */
+static bool is_rejected(const aiot_runner *r, int index, double share, const float *features) {
+  const aiot_reject_spec *reject = &r->bundle->reject;
+  if (reject->label[0] == '\0') return false;
+  if (share < reject->minimum[index]) return true;
+  return reject->radius != NULL && distance_to(r, (size_t)index, features) > reject->radius[index];
+}
+
 static void run(const aiot_runner *r, const float *features) {
   if (r->bundle->forest) {
     for (size_t i = 0; i < r->inputs; i++) r->row[i] = (float)standardized(r, i, features);
@@ -115,8 +135,12 @@ void aiot_runner_answer(const aiot_runner *r, const float *features, aiot_answer
     case AIOT_ANSWER_VALUE:
       answer->scores = r->outputs;
       for (size_t i = 0; i < r->outputs; i++) answer->score[i] = real(r, i);
-      if (b->answer == AIOT_ANSWER_CLASSES) answer->label = greatest(r);
-      else answer->value = answer->score[0];
+      if (b->answer == AIOT_ANSWER_VALUE) {
+        answer->value = answer->score[0];
+        return;
+      }
+      answer->label = greatest(r);
+      if (is_rejected(r, answer->label, answer->score[answer->label], features)) answer->label = (int)b->classes;
       return;
     case AIOT_ANSWER_PROBABILITY:
       answer->value = real(r, 0);

@@ -1,7 +1,7 @@
 import { foldsText, percent, plural, shareText, size, thousands } from '../../core/figures.js';
 import type { FeaturesResult } from '../../data/features/make.js';
 import type { Gate } from '../../model/evaluate/gates.js';
-import type { EvaluateResult, FileEvaluation } from '../../model/evaluate/result.js';
+import type { EvaluateResult, FileEvaluation, Rejection, SensorDrop } from '../../model/evaluate/result.js';
 import type { Comparison } from '../../model/inspect/comparison.js';
 import type { Explanation } from '../../model/inspect/explanation.js';
 import { bar, bold, dim, facts, green, red, shownPath, table, yellow } from './text.js';
@@ -11,6 +11,8 @@ export function evaluationText(result: EvaluateResult): string {
   const parts = [`${bold(result.model)}\n${scoreTable(result)}`];
   if (result.perClass.length > 0) parts.push(classTable(result, `${result.unit}s`));
   parts.push(facts([...certainty(result), ...gateFacts(result.gates)]));
+  if (result.rejection) parts.push(rejectionText(result.rejection, result.unit));
+  if (result.sensorDrop) parts.push(dropTable(result.sensorDrop, result));
   if (result.worst.length > 0) parts.push(worstTable(result));
   if (result.warnings.length > 0)
     parts.push(result.warnings.map((text) => `${yellow('!')} ${text}`).join('\n'));
@@ -80,6 +82,62 @@ function certainty(result: EvaluateResult): [string, string][] {
   lines.push(['Size', size(bytes)]);
   if (arenaBytes !== null) lines.push(['Arena', size(arenaBytes)]);
   return lines;
+}
+
+/** Metrics with each field missing, below those with all fields. */
+function dropTable(drops: SensorDrop[], whole: EvaluateResult): string {
+  const isValue = whole.output === 'value';
+  const cells = ({
+    accuracy,
+    macroF1,
+    mae,
+    rmse,
+  }: Pick<SensorDrop, 'accuracy' | 'macroF1' | 'mae' | 'rmse'>) =>
+    isValue
+      ? [mae?.toPrecision(4) ?? null, rmse?.toPrecision(4) ?? null]
+      : [accuracy === null ? null : percent(accuracy), macroF1?.toFixed(4) ?? null];
+  const rejects = drops.some(({ rejected }) => rejected !== null);
+  const rejectedCell = (share: number | null | undefined) =>
+    rejects ? [share === null || share === undefined ? null : percent(share)] : [];
+  return table(
+    [
+      'missing field',
+      ...(isValue ? ['mean abs. error', 'RMSE'] : ['accuracy', 'macro-F1']),
+      ...(rejects ? ['rejected'] : []),
+    ],
+    [
+      ['none', ...cells(whole), ...rejectedCell(whole.rejection?.known.rejected)],
+      ...drops.map((drop) => [drop.field, ...cells(drop), ...rejectedCell(drop.rejected)]),
+    ],
+  );
+}
+
+/** How often known and unknown windows are rejected. */
+function rejectionText({ label, known, unknown, perClass }: Rejection, unit: string): string {
+  const shareOf = (of: { windows: number; rejected: number | null; interval: [number, number] | null }) =>
+    of.rejected === null
+      ? 'not measured'
+      : `${percent(of.rejected)} of ${plural(of.windows, unit)}${of.interval ? ` (95 %: ${percent(of.interval[0])} to ${percent(of.interval[1])})` : ''}`;
+  const lines: [string, string][] = [['Known rejected', shareOf(known)]];
+  if (known.accuracy !== null) lines.push(['Accuracy of the rest', percent(known.accuracy)]);
+  lines.push([
+    'Unknown rejected',
+    unknown
+      ? `${shareOf(unknown)} of ${plural(unknown.recordings, 'recording')}`
+      : 'not measured; list labels of other recordings in model.reject.unknown',
+  ]);
+  if (unknown && unknown.auc !== null) lines.push(['AUC, known against unknown', unknown.auc.toFixed(4)]);
+  const rows = perClass.map((own) => [
+    own.class,
+    own.minimum.toPrecision(3),
+    own.radius?.toPrecision(3) ?? null,
+    own.rejected === null ? null : percent(own.rejected),
+  ]);
+  const thresholds = table(
+    [`rejected as ${label}`, 'output below', 'distance above', `of its ${unit}s`],
+    rows,
+  );
+  return `${facts(lines)}\n\n${thresholds}`;
 }
 
 function worstTable({ worst, output }: EvaluateResult): string {

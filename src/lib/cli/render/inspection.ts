@@ -1,4 +1,5 @@
 import { percent, size, thousands } from '../../core/figures.js';
+import { shellWord } from '../../core/text.js';
 import type { ChipFit, Fit } from '../../model/fit/result.js';
 import type { Inspection } from '../../model/inspect/inspection.js';
 import { arenaChart } from './chart.js';
@@ -28,6 +29,18 @@ export function inspectionText(result: Inspection): string {
     parts.push(bold('Arena, as laid out by the greedy planner'), arenaChart(result));
   parts.push(bold('Tensors'), tensors(result));
   return parts.join('\n\n');
+}
+
+/** The next command for a model file without a project: its cost on chips, or for decision trees, which need no interpreter, their C code. */
+export function fileStep(
+  { precision, arenaBytes }: { precision: string | null; arenaBytes: number | null },
+  file: string,
+): string {
+  const name = shellWord(file);
+  if (precision === 'forest' && !file.endsWith('.aiot')) return `aiot model quantize ${name} --emit c`;
+  return precision === 'forest' || arenaBytes === null
+    ? `aiot model compare ${name} OTHER.tflite`
+    : `aiot model fit ${name}`;
 }
 
 function endText({ type, shape, quantization }: Inspection['inputs'][number]): string {

@@ -14,7 +14,7 @@ export function expectedOf(config: ProjectConfig): Expected {
   return {
     fields: Object.keys(config.stream.fields),
     rateHz: config.signal.rate,
-    labels: Object.values(config.model.labels).flat(),
+    labels: [...Object.values(config.model.labels).flat(), ...(config.model.reject?.unknown ?? [])],
   };
 }
 

@@ -29,6 +29,8 @@ interface DriftOptions {
   /** Number of windows of equal size, such as `12`, or duration of each window, such as `1h`. */
   windows?: string | undefined;
   limits?: DriftLimits;
+  /** Opens the sides in another way, such as the embeddings of a model; without a source, the project's own data. */
+  open?: ((source?: string) => Promise<Rows>) | undefined;
 }
 
 /**
@@ -41,7 +43,7 @@ export async function compareData(options: DriftOptions): Promise<Drift> {
     throw new AiotError('AIOT_USAGE', `--alpha: expected a probability between 0 and 1, got ${alpha}`);
   }
   const base = await openBase(options, bins);
-  const now = await openRows(options.now, options);
+  const now = options.open ? await options.open(options.now) : await openRows(options.now, options);
   refuseStrangers(base, now);
   const fields = project?.config.stream.fields ?? {};
   const found = compareSides(base, now, {
@@ -55,7 +57,11 @@ export async function compareData(options: DriftOptions): Promise<Drift> {
   return { ...found, gates, ok: gates.every(({ passed }) => passed) };
 }
 
-async function openBase({ base, project, ...options }: DriftOptions, bins: number): Promise<Side> {
+async function openBase({ base, project, open, ...options }: DriftOptions, bins: number): Promise<Side> {
+  if (open) {
+    if (base === undefined || !/\.json$/i.test(base)) return sideOf(await open(base), { bins });
+    throw new AiotError('AIOT_USAGE', `--embeddings: expected a folder of recordings, got ${base}`);
+  }
   if (base !== undefined && /\.json$/i.test(base)) return await readReference(base);
   if (base !== undefined) return sideOf(await openRows(base, options), { bins });
   if (project === undefined) throw new AiotError('AIOT_USAGE', 'expected a baseline to compare with');

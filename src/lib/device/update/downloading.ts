@@ -279,7 +279,8 @@ function inability({ kind, interface: needed, model }: Manifest, traits: DeviceT
   }
   const mode = model?.quantization.mode;
   // Decision trees need only their interface; their mode is the type of their input and output.
-  if (needed === firmwareInterfaces.forests && mode === 'float32') return null;
+  const { forests, rejectingForests } = firmwareInterfaces;
+  if ((needed === forests || needed === rejectingForests) && mode === 'float32') return null;
   if (mode === undefined || traits.modes.includes(mode)) return null;
   return `expected a network of ${traits.modes.join(', ')}, got ${mode}`;
 }

@@ -20,7 +20,13 @@ export const networkModes = ['float32', 'float16', 'dynamic', 'int8', 'int16x8',
  * Interface 1: the firmware runs only int8 networks that predict classes. Interface 2: it runs models with any kind of prediction, and the
  * data types that it declares. Interface 3: it also runs decision trees.
  */
-export const firmwareInterfaces = { int8Classes: 1, anyAnswer: 2, forests: 3 } as const;
+export const firmwareInterfaces = {
+  int8Classes: 1,
+  anyAnswer: 2,
+  forests: 3,
+  rejection: 4,
+  rejectingForests: 5,
+} as const;
 
 const digest = z.string().regex(digestPattern);
 

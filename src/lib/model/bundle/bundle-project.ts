@@ -10,7 +10,7 @@ import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { createPipeline } from '../../signal/pipeline.js';
 import type { SignalSpec, Standardization } from '../../signal/spec.js';
 import { type Built, readBuilt, stale } from '../build-folder.js';
-import { gateFigures } from '../evaluate/evaluate-project.js';
+import { gateFigures, requireSameRejection } from '../evaluate/evaluate-project.js';
 import { type EvaluationFile, gatesFrom } from '../evaluate/gates.js';
 import { macroF1Of } from '../evaluate/metrics.js';
 import { buildFiles, modelName, readEvaluation } from '../files.js';
@@ -22,9 +22,9 @@ import type { TrainingFile } from '../train/types.js';
 import { encodeInput, endOf, modeOf, valuesOf } from './ends.js';
 import { checkGolden, goldenVector, oneWindow, type Take } from './golden.js';
 import { packBundle, unpackBundle } from './pack.js';
-import { answerOf } from './predictor.js';
+import { answerOf, withoutRejection } from './predictor.js';
 import type { Provenance, RecordingPart } from './schema.js';
-import type { AnswerSpec, Bundle, BundleInfo, End, Figures, GoldenVector } from './types.js';
+import type { AnswerSpec, Bundle, BundleInfo, End, Figures, GoldenVector, RejectSpec } from './types.js';
 
 interface BundleOptions extends DataSource {
   project: Project;
@@ -48,6 +48,7 @@ export async function bundleProject(
   if (evaluation.digest !== built.int8.digest || evaluation.datasetDigest !== built.dataset.digest) {
     throw stale('the quantized model or its data has changed since the evaluation', 'aiot model evaluate');
   }
+  requireSameRejection(evaluation, project);
   const evaluationDigest = digestOf(await readBytes(buildFiles(project).evaluation));
   const mode = modeOf(built.int8.graph);
   const info = infoOf(built, evaluation, {
@@ -87,7 +88,7 @@ function infoOf({ training, int8 }: Built, evaluation: EvaluationFile, named: Na
     name: named.name,
     signal: training.signal,
     standardization: training.standardization,
-    ...answeringOf(training, vote),
+    ...answeringOf(training, vote, evaluation.reject?.rule),
     quantization: { mode: named.mode },
     arenaBytes: runnable(evaluation),
     input: endOf(int8.graph, 'inputs'),
@@ -115,11 +116,14 @@ function runnable({ arenaBytes }: EvaluationFile): number {
 const evenOdds = 0.5;
 
 /** Meaning of a trained network's outputs. */
-function answerSpecOf({ network, threshold, source }: TrainingFile): AnswerSpec {
+function answerSpecOf(
+  { network, threshold, source }: TrainingFile,
+  reject: RejectSpec | undefined,
+): AnswerSpec {
   const { output } = network;
   switch (output.kind) {
     case 'classes':
-      return { kind: 'classes' };
+      return reject ? { kind: 'classes', reject } : { kind: 'classes' };
     case 'probability':
       return { kind: 'probability', threshold: threshold ?? evenOdds };
     case 'value': {
@@ -138,8 +142,9 @@ function answerSpecOf({ network, threshold, source }: TrainingFile): AnswerSpec 
 function answeringOf(
   training: TrainingFile,
   vote: string,
+  reject: RejectSpec | undefined,
 ): Pick<BundleInfo, 'answer' | 'classes' | 'labels' | 'vote'> {
-  const answer = answerSpecOf(training);
+  const answer = answerSpecOf(training, reject);
   if (answer.kind === 'value') return { answer, classes: [], labels: {}, vote: 'none' };
   return { answer, classes: training.classes, labels: training.labels, vote };
 }
@@ -407,6 +412,8 @@ function countAgain({ count, pieces }: PartPieces, graph: Graph, info: BundleInf
   const step = Math.max(1, Math.ceil((each * count) / budget));
   const interpreter = createInterpreter(graph);
   const names = info.classes.length;
+  // Rejected windows count for the class that was predicted, as in the evaluation.
+  const closed = { ...info, answer: withoutRejection(info.answer) };
   const confusion = Array.from({ length: names }, () => new Array<number>(names).fill(0));
   let [rows, error, before] = [0, 0, 0];
   for (const { inputs, inputSize, classes, values } of pieces()) {
@@ -414,7 +421,7 @@ function countAgain({ count, pieces }: PartPieces, graph: Graph, info: BundleInf
     for (let row = rows * step - before; row < classes.length; row += step, rows++) {
       const features = inputs.subarray(row * inputSize, (row + 1) * inputSize);
       const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, input));
-      const { index, value } = answerOf(info, output, features);
+      const { index, value } = answerOf(closed, output, features);
       if (names > 0) confusion[classes[row]!]![index ?? 0]! += 1;
       if (values && value !== null) error += Math.abs(value - values[row]!);
     }

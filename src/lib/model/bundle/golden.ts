@@ -4,7 +4,7 @@ import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { createPipeline } from '../../signal/pipeline.js';
 import type { SignalSpec } from '../../signal/spec.js';
 import { encodeInput, valuesOf } from './ends.js';
-import { answerOf, type Invoker } from './predictor.js';
+import { answerOf, type Invoker, labelsOf } from './predictor.js';
 import type { Bundle, BundleInfo, End, GoldenVector } from './types.js';
 
 interface GoldenCheck {
@@ -48,7 +48,7 @@ export function goldenVector(graph: Graph, parts: Parts, take: Take): GoldenVect
   );
   const output = createInterpreter(graph).invoke(input);
   const { index, value } = answerOf(parts, output, features);
-  const label = index === null ? null : (parts.classes[index] ?? null);
+  const label = index === null ? null : (labelsOf(parts)[index] ?? null);
   return {
     recording,
     samples,
@@ -94,7 +94,7 @@ function failureOf(
   const answered = difference('output', output, vector.output, info.output, steps);
   if (answered) return answered;
   const { index, value } = answerOf(info, output, features);
-  const label = index === null ? null : (info.classes[index] ?? null);
+  const label = index === null ? null : (labelsOf(info)[index] ?? null);
   const { answer } = vector;
   if (label !== answer.label) return `answer: expected ${answer.label}, got ${label}`;
   return isNear(value ?? 0, answer.value ?? 0) ? null : `answer: expected ${answer.value}, got ${value}`;

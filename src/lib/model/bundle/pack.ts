@@ -161,6 +161,7 @@ function checkBundle(bundle: Bundle | NetworkBundle): void {
     throw malformed(`model.tflite: expected one ${type} ${side} of ${count} values, got [${shape}]`);
   }
   checkClasses(info);
+  checkRejection(info, features);
   checkStandardization(info, features);
   for (const [i, { samples, features: given, input, output }] of golden.entries()) {
     const fits =
@@ -199,6 +200,24 @@ function checkClasses({ answer, classes }: BundleInfo): void {
   if (fits) return;
   const wanted = { classes: 'two or more', probability: 'two', reconstruction: 'two', value: 'no' }[kind];
   throw malformed(`bundle.json: classes: expected ${wanted} for ${kind}, got ${classes.length}`);
+}
+
+function checkRejection({ answer, classes }: BundleInfo, features: number): void {
+  const reject = answer.kind === 'classes' ? answer.reject : undefined;
+  if (!reject) return;
+  const { label, minimum, radius, center, weight } = reject;
+  if (classes.includes(label)) throw malformed(`bundle.json: answer.reject: ${label} is the name of a class`);
+  const byDistance = radius.length + center.length + weight.length > 0;
+  const fits =
+    minimum.length === classes.length &&
+    (!byDistance ||
+      (radius.length === classes.length &&
+        center.length === classes.length * features &&
+        weight.length === features));
+  if (!fits)
+    throw malformed(
+      `bundle.json: answer.reject: expected thresholds of ${classes.length} classes for ${features} inputs`,
+    );
 }
 
 function checkStandardization({ standardization: { mean, deviation } }: BundleInfo, features: number): void {

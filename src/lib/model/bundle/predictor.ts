@@ -4,7 +4,7 @@ import type { Interpreter } from '../../runtime/interpreter/node.js';
 import { createPipeline } from '../../signal/pipeline.js';
 import { type Standardization, standardize } from '../../signal/spec.js';
 import { decode, encodeInput, valuesOf } from './ends.js';
-import type { Bundle, BundleInfo } from './types.js';
+import type { AnswerSpec, Bundle, BundleInfo, RejectSpec } from './types.js';
 
 /** Runs a network. Input and output have the network's own types; `reset` exists if the network has variables. */
 export type Invoker = Pick<Interpreter, 'invoke'> & Partial<Pick<Interpreter, 'reset'>>;
@@ -13,8 +13,9 @@ export type Invoker = Pick<Interpreter, 'invoke'> & Partial<Pick<Interpreter, 'r
 export interface Prediction {
   /** Number of the window since the last reset, from 0. */
   window: number;
-  /** Index of the class; null if the model predicts values. */
+  /** Index of the class, or the number of classes if the window is rejected; null if the model predicts values. */
   index: number | null;
+  /** Name of the class, or the label of rejected windows. */
   label: string | null;
   /** The label after smoothing over the last windows. */
   voted: string | null;
@@ -48,7 +49,8 @@ export function createPredictor({ info, model }: Bundle, runs?: Invoker): Predic
   const pipeline = createPipeline(info.signal);
   const vote = createVote(info.vote);
   const input = valuesOf(info.input, info.standardization.mean.length);
-  const labelOf = (index: number | null) => (index === null ? null : (info.classes[index] ?? null));
+  const labels = labelsOf(info);
+  const labelOf = (index: number | null) => (index === null ? null : (labels[index] ?? null));
   let window = 0;
   const predict = (features: Float32Array, started: number): Prediction => {
     const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, input));
@@ -82,7 +84,7 @@ export function createPredictor({ info, model }: Bundle, runs?: Invoker): Predic
 
 /** A decoded output of a network. */
 interface Answer {
-  /** Index of the class; null if the model predicts values. */
+  /** Index in `labelsOf`; null if the model predicts values. */
   index: number | null;
   /** A share for each class, the values, or the reconstruction error. */
   scores: number[];
@@ -103,8 +105,12 @@ export function answerOf(
 ): Answer {
   const scores = decode(output, end);
   switch (answer.kind) {
-    case 'classes':
-      return { index: argMax(output), scores, value: null };
+    case 'classes': {
+      const best = argMax(output);
+      const { reject } = answer;
+      const out = reject && isRejected(reject, best, scores[best]!, features, standardization);
+      return { index: out ? scores.length : best, scores, value: null };
+    }
     case 'probability': {
       const share = scores[0] ?? 0;
       return { index: share >= answer.threshold ? 1 : 0, scores: [1 - share, share], value: share };
@@ -116,6 +122,46 @@ export function answerOf(
       return { index: error > answer.threshold ? 1 : 0, scores: [error], value: error };
     }
   }
+}
+
+/** Labels by the index of a prediction: the classes, followed by the label of rejected windows if there is one. */
+export function labelsOf({ answer, classes }: Pick<BundleInfo, 'answer' | 'classes'>): string[] {
+  return answer.kind === 'classes' && answer.reject ? [...classes, answer.reject.label] : classes;
+}
+
+/** The same answers without rejection: every window gets the class with the largest output. */
+export function withoutRejection(answer: AnswerSpec): AnswerSpec {
+  return answer.kind === 'classes' ? { kind: 'classes' } : answer;
+}
+
+/** Whether a window is rejected, given its predicted class and the output of that class. */
+export function isRejected(
+  reject: RejectSpec,
+  index: number,
+  share: number,
+  features: ArrayLike<number>,
+  standardization: Standardization,
+): boolean {
+  if (share < reject.minimum[index]!) return true;
+  return (
+    reject.radius.length > 0 && distanceTo(reject, index, features, standardization) > reject.radius[index]!
+  );
+}
+
+/** Mean squared, weighted distance of the standardized input from the center of a class. */
+export function distanceTo(
+  { center, weight }: Pick<RejectSpec, 'center' | 'weight'>,
+  index: number,
+  features: ArrayLike<number>,
+  { mean, deviation }: Standardization,
+): number {
+  const start = index * weight.length;
+  let sum = 0;
+  for (let i = 0; i < weight.length; i++) {
+    const distance = ((features[i]! - mean[i]!) / deviation[i]! - center[start + i]!) * weight[i]!;
+    sum += distance * distance;
+  }
+  return sum / weight.length;
 }
 
 /**

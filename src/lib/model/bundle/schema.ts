@@ -16,8 +16,16 @@ const end = z.object({
 
 const quantization = z.object({ mode: z.enum(networkModes) });
 
+export const rejectSchema = z.object({
+  label: z.string().min(1),
+  minimum: numbers,
+  radius: numbers,
+  center: numbers,
+  weight: numbers,
+});
+
 const answerSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('classes') }),
+  z.object({ kind: z.literal('classes'), reject: rejectSchema.optional() }),
   z.object({ kind: z.literal('probability'), threshold: z.number() }),
   z.object({ kind: z.literal('value'), names: z.array(z.string()).min(1) }),
   z.object({ kind: z.literal('reconstruction'), threshold: z.number().min(0) }),

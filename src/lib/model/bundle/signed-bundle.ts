@@ -22,6 +22,7 @@ import {
   sumsName,
   sumsOf,
 } from './pack.js';
+import { withoutRejection } from './predictor.js';
 import type { Bundle, BundleInfo, Figures, NetworkBundle } from './types.js';
 
 const [manifestName, signaturesName] = signingNames;
@@ -152,8 +153,11 @@ function tampered(message: string, cause?: unknown): AiotError {
 
 /** Minimum firmware interface required to run the bundle. */
 export function interfaceOf({ info, model }: Bundle | NetworkBundle): number {
-  if (hasForest(readTflite(model))) return firmwareInterfaces.forests;
+  const rejects = info.kind === 'model' && info.answer.kind === 'classes' && info.answer.reject !== undefined;
+  if (hasForest(readTflite(model)))
+    return rejects ? firmwareInterfaces.rejectingForests : firmwareInterfaces.forests;
   if (info.kind === 'network') return firmwareInterfaces.anyAnswer;
+  if (rejects) return firmwareInterfaces.rejection;
   const { quantization, input, output, answer, signal } = info;
   const plain = quantization.mode === 'int8' && [input, output].every(({ type }) => type === 'int8');
   const simple = plain && answer.kind === 'classes' && !signal.mel;
@@ -189,7 +193,7 @@ export function modelPartOf({ info, lineage }: Bundle | NetworkBundle): ModelPar
     kind,
     signal: { ...signal },
     labels,
-    answer: { ...answer, ...voteOf(info) },
+    answer: { ...withoutRejection(answer), ...voteOf(info), ...rejectionOf(info) },
     quantization,
     metrics: {
       float: brief(metrics.float),
@@ -201,6 +205,11 @@ export function modelPartOf({ info, lineage }: Bundle | NetworkBundle): ModelPar
     evaluation,
     ...made,
   };
+}
+
+/** A manifest names the label of rejected windows; the thresholds are in bundle.json, which the signature covers as well. */
+function rejectionOf({ answer }: BundleInfo): { reject?: { label: string } } {
+  return answer.kind === 'classes' && answer.reject ? { reject: { label: answer.reject.label } } : {};
 }
 
 function voteOf({ classes, vote }: BundleInfo) {

@@ -58,17 +58,34 @@ interface GateFigures {
 
 /**
  * Meaning of the network's outputs.
- * - `classes`: the class with the largest output is predicted.
+ * - `classes`: the class with the largest output is predicted, or the label of `reject` if the window is rejected.
  * - `probability`: probability of the second class, which is predicted if it is at least the threshold.
  * - `value`: real values, in the order of `names`.
  * - `reconstruction`: a reconstruction of the input. The second class is predicted if the mean squared distance from the standardized input exceeds
  *   the threshold.
  */
 export type AnswerSpec =
-  | { kind: 'classes' }
+  | { kind: 'classes'; reject?: RejectSpec | undefined }
   | { kind: 'probability'; threshold: number }
   | { kind: 'value'; names: string[] }
   | { kind: 'reconstruction'; threshold: number };
+
+/**
+ * Decides whether a window belongs to none of the classes. It is rejected if the output of the predicted class is below its minimum, or if the
+ * standardized input is farther from the center of that class than its radius. Without radii, only the output decides.
+ */
+export interface RejectSpec {
+  /** Label of rejected windows; it is no class. */
+  label: string;
+  /** Minimum output of each class. */
+  minimum: number[];
+  /** Maximum distance from the center of each class; empty = the distance is not used. */
+  radius: number[];
+  /** Mean standardized input of each class, [classes × inputs], row-major; empty without radii. */
+  center: number[];
+  /** Weight of each input in the distance: 1 / deviation within the classes; empty without radii. */
+  weight: number[];
+}
 
 /** Types that a network's input and output can have on a device. */
 type EndType = 'int8' | 'int16' | 'float32';

@@ -45,6 +45,7 @@ export interface EvaluationRequest {
   outputs?: string;
   integers?: boolean;
   report?: string;
+  sensorDrop?: boolean;
   signal?: AbortSignal;
 }
 
@@ -67,6 +68,11 @@ async function ofFile(
   file: string,
   limits: ReturnType<typeof parseLimits>,
 ): Promise<Evaluation> {
+  if (rest.sensorDrop)
+    throw usage(
+      '--sensor-drop needs a project, whose recordings have fields',
+      'aiot model evaluate --sensor-drop',
+    );
   if (data === undefined)
     throw usage(`rows are needed to evaluate ${file}`, `aiot model evaluate ${file} --data rows.csv`);
   if ((await stat(data).catch(() => null))?.isDirectory())
@@ -102,8 +108,8 @@ async function ofProject(
       `aiot model evaluate FILE.tflite --data rows.csv --${misplaced} …`,
     );
   const project = await openModelProject(request.project, request.data);
-  const { data, label, runtime, signal } = request;
-  const result = await evaluateProject({ project, data, label, runtime, limits, signal });
+  const { data, label, runtime, sensorDrop, signal } = request;
+  const result = await evaluateProject({ project, data, label, runtime, limits, sensorDrop, signal });
   if (request.report) await writeReport({ file: request.report, project });
   return result;
 }

@@ -1,6 +1,7 @@
+import { canonicalJson } from '../../core/crypto.js';
 import { writeJsonAtomic } from '../../core/files.js';
 import type { Project } from '../../core/project.js';
-import { type Graph, hasForest } from '../../formats/tflite/graph.js';
+import { elementCount, type Graph, hasForest } from '../../formats/tflite/graph.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { type Built, readBuilt, stale } from '../build-folder.js';
 import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
@@ -16,7 +17,9 @@ import type { Examples, TrainingFile } from '../train/types.js';
 import { type EvaluationFile, type GateName, gateError, gatesFrom, type Limit, limitsOf } from './gates.js';
 import { metricsOf } from './metrics.js';
 import { openNetwork, predictRows, type RunningNetwork, type Runtime } from './predict.js';
+import { type Outputs, rejectionOf } from './rejection.js';
 import type { EvaluateResult, NetworkFigures, Verdict, Worst, WorstWindow } from './result.js';
+import { sensorDrop } from './sensor-drop.js';
 import { judge, reconstructionErrors } from './verdict.js';
 
 interface EvaluateOptions extends DataSource {
@@ -25,6 +28,8 @@ interface EvaluateOptions extends DataSource {
   runtime?: Runtime;
   /** Limits in addition to those of model.accept. */
   limits?: readonly Limit[];
+  /** Whether to evaluate with each field missing in turn. */
+  sensorDrop?: boolean | undefined;
   signal?: AbortSignal;
 }
 
@@ -35,7 +40,7 @@ interface EvaluateOptions extends DataSource {
  */
 export async function evaluateProject(options: EvaluateOptions): Promise<EvaluateResult> {
   const { project, signal, limits = [] } = options;
-  const { vote, accept } = project.config.model;
+  const { vote, accept, reject } = project.config.model;
   const built = await readBuilt(project, options);
   const { training, int8, dataset } = built;
   const test = built.part('test');
@@ -58,6 +63,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     macs: graphMacs(int8.graph),
   };
   const gates = gatesFrom([...limitsOf(accept), ...limits], gateFigures(measured));
+  const { rejecting, drops } = await extrasOf(built, runs, options);
   const result: EvaluateResult = {
     model: training.model,
     network: int8.file,
@@ -74,6 +80,8 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
       predicted && isVoted(outputs)
         ? votedFigures(outputs, device!.predicted ?? predicted, vote, figures.classes.length)
         : null,
+    rejection: rejecting?.rejection ?? null,
+    sensorDrop: drops,
     baseline: baselineOf(training),
     folds: folds && { ...folds.together, voted: folds.vote === vote ? folds.together.voted : null },
     agreement: hasForest(int8.graph) ? null : agreementOf(device!.predicted, litert!.predicted),
@@ -83,7 +91,8 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     warnings: sentences(built, outputs, figures),
     error: gateError(gates)?.toJSON() ?? null,
   };
-  const file: EvaluationFile = { spec: 'aiot-evaluation/2', vote, ...result };
+  const rule = rejecting && reject ? { asked: reject, rule: rejecting.rule } : null;
+  const file: EvaluationFile = { spec: 'aiot-evaluation/2', vote, reject: rule, ...result };
   await writeJsonAtomic(buildFiles(project).evaluation, file);
   return result;
 }
@@ -221,6 +230,42 @@ async function runBuilt(
     return { classes, values, groups, float: said[0]!, litert: said[1]!, device: said[2] ?? null, width };
   } finally {
     for (const network of opened) network.close();
+  }
+}
+
+/** Metrics that are measured only on request: of the rejection, and with missing fields. */
+async function extrasOf(
+  built: Built,
+  onDevice: boolean,
+  { project, sensorDrop: drop, signal }: EvaluateOptions,
+) {
+  const { reject } = project.config.model;
+  const isClassifier = built.training.network.output.kind === 'classes';
+  const config = isClassifier ? reject : undefined;
+  if (!config && !drop) return { rejecting: null, drops: null };
+  return await withOutputs(built, onDevice, signal, (outputsOf) => {
+    const rejecting = config ? rejectionOf(built, config, outputsOf) : null;
+    return { rejecting, drops: drop ? sensorDrop(built, outputsOf, rejecting?.rule) : null };
+  });
+}
+
+/** Calls `use` with a function that runs the quantized network as on a device, or on LiteRT if no device can run it. */
+async function withOutputs<T>(
+  { training, int8 }: Built,
+  onDevice: boolean,
+  signal: AbortSignal | undefined,
+  use: (outputsOf: Outputs) => T,
+): Promise<T> {
+  if (onDevice) {
+    const run = asDevice(int8.graph, training.standardization, signal);
+    const width = elementCount(endOf(int8.graph, 'outputs').shape);
+    return use((piece) => run(piece, width));
+  }
+  const network = await openNetwork(int8.bytes, 'litert');
+  try {
+    return use((piece) => predictRows(network, standardizeAll(piece, training.standardization), signal, 0));
+  } finally {
+    network.close();
   }
 }
 
@@ -366,11 +411,23 @@ export function networkFigures(verdict: Verdict): NetworkFigures {
 export function requireAccepted(evaluation: EvaluationFile, digest: string, project: Project): void {
   const next = 'Evaluate it again with `aiot model evaluate`.';
   if (evaluation.digest !== digest) throw stale('the quantized model has changed since the evaluation', next);
+  requireSameRejection(evaluation, project);
   if (evaluation.vote !== project.config.model.vote) {
     throw stale('model.vote in aiot.yaml has changed since the evaluation', next);
   }
   const error = gateError(gatesFrom(limitsOf(project.config.model.accept), gateFigures(evaluation)));
   if (error) throw error;
+}
+
+/** @throws AIOT_MODEL_STALE if model.reject has changed since the evaluation, which chooses its thresholds */
+export function requireSameRejection({ reject }: EvaluationFile, project: Project): void {
+  const { reject: asked, output, kind } = project.config.model;
+  const own = output === 'classes' && kind !== 'autoencoder' ? (asked ?? null) : null;
+  if (canonicalJson(own) === canonicalJson(reject?.asked ?? null)) return;
+  throw stale(
+    'model.reject in aiot.yaml has changed since the evaluation',
+    'Evaluate it again with `aiot model evaluate`.',
+  );
 }
 
 type Measured = Pick<EvaluateResult, 'float' | 'int8' | 'arenaBytes' | 'bytes' | 'macs'>;

@@ -1,7 +1,8 @@
 import { AiotError } from '../../core/errors.js';
 import { bytesOf, decimalOf } from '../../core/figures.js';
-import type { ProjectConfig } from '../../core/project-schema.js';
+import type { ProjectConfig, RejectConfig } from '../../core/project-schema.js';
 import { nearest } from '../../core/text.js';
+import type { RejectSpec } from '../bundle/types.js';
 import type { EvaluateResult } from './result.js';
 
 /** One limit, from model.accept or --gate, and whether the model meets it. */
@@ -18,6 +19,8 @@ export interface EvaluationFile extends EvaluateResult {
   spec: 'aiot-evaluation/2';
   /** The smoothing that `voted` was computed with. */
   vote: string;
+  /** The settings of model.reject, and the thresholds that follow from them; null without rejection. */
+  reject?: { asked: RejectConfig; rule: RejectSpec } | null | undefined;
 }
 
 /** Metrics that can be limited, whether higher is better, and how to fix a failure. */

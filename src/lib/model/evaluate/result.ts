@@ -131,6 +131,51 @@ export const refusalSchema = z.object({
   exit: z.int(),
 });
 
+/** Share of windows, and its 95 % interval with recordings as the sampling unit. */
+const shareSchema = z.object({ windows: z.int(), rejected: figure, interval: intervalSchema.nullable() });
+
+/** Metrics of the rejection of inputs that belong to none of the classes (model.reject). */
+export const rejectionSchema = z.object({
+  /** Label of rejected windows. */
+  label: z.string(),
+  /** Share of the validation windows that the thresholds may reject. */
+  share: z.number(),
+  perClass: z.array(
+    z.object({
+      class: z.string(),
+      /** Correctly predicted validation windows that the thresholds were chosen on. */
+      validation: z.int(),
+      /** Minimum output of this class, and maximum distance from its center; null if the distance is not used. */
+      minimum: z.number(),
+      radius: z.number().nullable(),
+      /** Test windows of this class, and the share of them that is rejected. */
+      windows: z.int(),
+      rejected: figure,
+    }),
+  ),
+  /** Test windows of the classes; `accuracy` is that of the windows that are not rejected. */
+  known: shareSchema.extend({ accuracy: figure }),
+  /** Windows of the recordings in model.reject.unknown; null if there are none. `auc`: how well the score separates them from known windows. */
+  unknown: shareSchema.extend({ recordings: z.int(), auc: figure }).nullable(),
+});
+
+export type Rejection = z.output<typeof rejectionSchema>;
+
+/** Metrics of the quantized network while one field is missing; null if they do not apply to the kind of output. */
+export const sensorDropSchema = z.object({
+  /** Field of the recordings, or column of the table, and the constant that replaces it. */
+  field: z.string(),
+  value: z.number(),
+  accuracy: figure,
+  macroF1: figure,
+  mae: figure,
+  rmse: figure,
+  /** Share of the windows that model.reject rejects; null without it. */
+  rejected: figure,
+});
+
+export type SensorDrop = z.output<typeof sensorDropSchema>;
+
 /** Result of `model evaluate` for a project: both of its networks on examples that were never used to train them. */
 export const evaluateResultSchema = z.object({
   model: z.string(),
@@ -153,6 +198,10 @@ export const evaluateResultSchema = z.object({
   litert: networkFiguresSchema,
   /** The quantized network's metrics after smoothing; null without smoothing. */
   voted: networkFiguresSchema.nullable(),
+  /** Metrics of the rejection of unknown inputs; null without model.reject. They do not affect the other metrics. */
+  rejection: rejectionSchema.nullable().default(null),
+  /** Robustness against the failure of one sensor, for each field; null unless it was requested. */
+  sensorDrop: z.array(sensorDropSchema).nullable().default(null),
   /** Metrics of a linear model trained on the same examples; null if none was trained. */
   baseline: z
     .object({ accuracy: z.number().nullable(), rmse: z.number().nullable() })

@@ -11,7 +11,7 @@ import { standardizeInPlace } from './examples/standardize.js';
 import { fitLesson, type LessonOptions, partOf, someOf, together } from './fit/fit-lesson.js';
 import { fitLinear } from './fit/fit-linear.js';
 import { fitNetwork } from './fit/fit-network.js';
-import { type Answers, answersOf, classOf, errorQuantile, rowLoss } from './fit/loss.js';
+import { type Answers, answersOf, classOf, errorQuantile, rowLoss, temperatureOf } from './fit/loss.js';
 import { classFactors, hasClasses } from './fit/part.js';
 import type { Plan } from './plan.js';
 import type { EpochFigures, Lesson } from './types.js';
@@ -47,6 +47,8 @@ export interface Learned {
   standardization: Standardization;
   /** See TrainingFile. */
   threshold: number | null;
+  /** The temperature that the outputs were divided by before the softmax or sigmoid; null without model.train.calibrate. */
+  temperature?: number | null;
   history: EpochFigures[];
   bestEpoch: number;
   interrupted: boolean;
@@ -107,7 +109,8 @@ export async function learn(
       `training and validation rows together${fit === fitLinear ? '' : `, ${bestEpoch} epochs`}`,
     );
     const settings = { ...train, epochs: bestEpoch, patience: undefined };
-    const last = await learnFrom(rows, null, { ...common, train: settings }, fit);
+    const { temperature = null } = kept;
+    const last = await learnFrom(rows, null, { ...common, train: settings, temperature }, fit);
     if (last.interrupted) {
       last.dispose();
       return { ...only(kept), choice };
@@ -141,10 +144,23 @@ async function chosenOf(rows: Lesson, training: number, epochs: number, options:
   return choice;
 }
 
+/** The temperature for model.train.calibrate; null if it is not set, or if there is no validation set. */
+function calibration(
+  validation: Lesson | null,
+  forward: (inputs: Float32Array, rows: number) => Float32Array,
+  { plan: { network }, train }: LearnOptions,
+): number | null {
+  if (!train.calibrate || !hasClasses(network.output.kind) || validation === null) return null;
+  const { inputs, classes } = validation;
+  if (classes.length === 0) return null;
+  // The inputs were standardized in place when the network was fitted.
+  return temperatureOf(forward(inputs, classes.length), classes);
+}
+
 async function learnFrom(
   training: Lesson,
   validation: Lesson | null,
-  options: LearnOptions,
+  options: LearnOptions & { temperature?: number | null },
   fit = fitNetwork,
 ): Promise<Omit<Learned, 'refitted' | 'chosen' | 'choice'>> {
   const { plan, train, description } = options;
@@ -157,13 +173,16 @@ async function learnFrom(
       ? errorQuantile(forward(own.inputs, own.classes.length), own.inputs, network, train.quantile)
       : null;
   const ending = kind === 'classes' ? 'SOFTMAX' : kind === 'probability' ? 'LOGISTIC' : 'none';
-  const trained = target === null ? fitted.trained : scaledOutput(fitted.trained, target);
+  const temperature = options.temperature ?? calibration(validation, forward, options);
+  const scale = temperature === null ? target : { mean: 0, deviation: 1 / temperature };
+  const trained = scale === null ? fitted.trained : scaledOutput(fitted.trained, scale);
   const { history, bestEpoch, interrupted } = fitted;
   return {
     network,
     graph: finishGraph(trained, { ending }, description),
     standardization,
     threshold: kind === 'probability' ? 0.5 : threshold,
+    temperature,
     history,
     bestEpoch,
     interrupted,

@@ -139,6 +139,7 @@ async function trainPrepared(options: TrainOptions, prepared: Prepared): Promise
     classes: plan.classes.names,
     labels: plan.classes.labels,
     threshold: learned.threshold,
+    temperature: learned.temperature ?? null,
     signal: plan.signal,
     standardization: learned.standardization,
     source: sourceOf(project, material, division),
@@ -155,7 +156,7 @@ async function trainPrepared(options: TrainOptions, prepared: Prepared): Promise
     seconds: Math.round(performance.now() - started) / 1000,
     backend: learned.backend,
     leaks,
-    notes: plan.notes,
+    notes: [...plan.notes, ...calibrationNotes(learned.temperature)],
     digest: digestOf(bytes),
   };
   await writeFileAtomic(files.float, bytes);
@@ -177,6 +178,13 @@ async function trainPrepared(options: TrainOptions, prepared: Prepared): Promise
   });
   if (interrupted) throw stopped(training);
   return { ...result, run: recorder?.run ?? null };
+}
+
+function calibrationNotes(temperature: number | null | undefined): string[] {
+  if (temperature === null || temperature === undefined) return [];
+  return [
+    `the shares of the classes are calibrated on the validation set: outputs are divided by ${temperature}`,
+  ];
 }
 
 const jsonText = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;

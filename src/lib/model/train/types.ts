@@ -76,6 +76,11 @@ export interface TrainingFile {
    * standardized input must exceed it. Null for classes and values.
    */
   threshold: number | null;
+  /**
+   * Temperature by which the outputs are divided before the softmax or sigmoid, chosen on the validation set; null if the shares are not
+   * calibrated. The file contains it: the last layer is scaled.
+   */
+  temperature?: number | null;
   signal: SignalSpec;
   standardization: Standardization;
   source: TrainingSource;

@@ -130,3 +130,51 @@ function largest(row: Float32Array): number {
   for (let c = 1; c < row.length; c++) if (row[c]! > row[best]!) best = c;
   return best;
 }
+
+/** Temperatures outside of this range come from too little data. */
+const temperatures = { least: 0.25, most: 10 };
+
+/**
+ * The temperature that makes the shares of the classes match how often they are right. Outputs are divided by it before the softmax or the sigmoid,
+ * which does not change the predicted class. Minimizes the cross-entropy over rows that were not trained on (Guo et al., "On Calibration of Modern
+ * Neural Networks", ICML 2017, section 4.2). Targets are smoothed as by Platt, so that a few rows without any error do not give full confidence.
+ * @param outputs before the softmax [rows × classes], or before the sigmoid [rows]
+ */
+export function temperatureOf(outputs: ArrayLike<number>, classes: Int32Array): number {
+  const width = outputs.length / classes.length;
+  const { least, most } = temperatures;
+  // The cross-entropy has a single minimum over 1 / temperature, and so over its logarithm.
+  const ratio = (Math.sqrt(5) - 1) / 2;
+  const costAt = (power: number) => crossEntropy(outputs, classes, width, Math.exp(power));
+  let [low, high] = [Math.log(least), Math.log(most)];
+  for (let turn = 0; turn < 40; turn++) {
+    const [a, b] = [high - ratio * (high - low), low + ratio * (high - low)];
+    if (costAt(a) < costAt(b)) high = b;
+    else low = a;
+  }
+  return Number(Math.exp((low + high) / 2).toPrecision(4));
+}
+
+function crossEntropy(
+  outputs: ArrayLike<number>,
+  classes: Int32Array,
+  width: number,
+  temperature: number,
+): number {
+  const count = Math.max(2, width);
+  const rows = classes.length;
+  const [right, wrong] = [(rows + 1) / (rows + count), 1 / (rows + count)];
+  // One output is the sigmoid's: the other class has 0.
+  const at = (row: number, c: number) =>
+    (width > 1 ? outputs[row * width + c]! : c === 1 ? outputs[row]! : 0) / temperature;
+  let sum = 0;
+  for (let row = 0; row < rows; row++) {
+    let largest = Number.NEGATIVE_INFINITY;
+    for (let c = 0; c < count; c++) largest = Math.max(largest, at(row, c));
+    let total = 0;
+    for (let c = 0; c < count; c++) total += Math.exp(at(row, c) - largest);
+    const logTotal = largest + Math.log(total);
+    for (let c = 0; c < count; c++) sum += (c === classes[row] ? right : wrong) * (logTotal - at(row, c));
+  }
+  return sum / rows;
+}
