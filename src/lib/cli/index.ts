@@ -189,7 +189,7 @@ export {
   devicesTable,
   deviceText,
 } from './render/fleet.js';
-export { endPairs, fitText, inspectionText } from './render/inspection.js';
+export { endPairs, fileStep, fitText, inspectionText } from './render/inspection.js';
 export { checkedLoopText, installedLoopText, loopsNext, loopsText, loopText } from './render/loop.js';
 export { runStateText, runStatusText, runsTable, watchEventText } from './render/pipeline.js';
 export {

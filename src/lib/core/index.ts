@@ -130,6 +130,7 @@ export {
   projectJsonSchema,
   projectSchema,
   quantizeModes,
+  type RejectConfig,
   type StepConfig,
   type TriggerConfig,
 } from './project-schema.js';

@@ -44,6 +44,7 @@ export {
   openLoose,
   readLooseFile,
 } from './tables/loose-recordings.js';
+export type { Rows } from './tables/rows.js';
 export {
   missingLabels,
   mostKinds,

@@ -33,8 +33,8 @@ function createEmbedding(graph: Graph): (row: Float32Array) => { place: Float32A
 }
 
 /**
- * Opens recordings as rows for a comparison of what the project's network makes of them: a row for each window, with a column for each value that
- * enters the network's last layer, and the predicted class. Columns that do not vary over the project's own recordings are left out.
+ * Opens recordings as rows for a comparison of what the project's network makes of them. Each window is a row, with a column for each value that
+ * enters the network's last layer, and one for the predicted class. Columns that do not vary over the project's own recordings are left out.
  * @returns a function that opens a folder of recordings, or without one the project's own
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_UNFIT (a model of tables, or a forest)
  */

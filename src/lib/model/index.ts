@@ -15,6 +15,7 @@ export {
   verifySigned,
 } from './bundle/signed-bundle.js';
 export type * from './bundle/types.js';
+export { openEmbeddings } from './embeddings.js';
 export { emits } from './emit/emit.js';
 export { loadTfjs } from './engine/tfjs/load.js';
 export { type EvaluationRequest, evaluateModel, evaluationSchema } from './evaluate/evaluate-model.js';
@@ -27,6 +28,8 @@ export {
   type FileEvaluation,
   fileEvaluationSchema,
   outputKinds,
+  type Rejection,
+  type SensorDrop,
 } from './evaluate/result.js';
 export { classifierFigures } from './evaluate/verdict.js';
 export { buildFiles, modelName } from './files.js';

@@ -86,11 +86,15 @@ interface TurnedRecording {
   after: number;
 }
 
-function turnedIn({ dataset, peers, profiles: all }: Comparison, fields: number[]): TurnedRecording[] {
+function turnedIn(
+  { dataset, peers, profiles: all, sensors }: Comparison,
+  fields: number[],
+): TurnedRecording[] {
   const ways = waysOf(fields.length);
   const names = fields.map((f) => dataset.fields[f]!);
   const labelled = peers.filter(({ label }) => label !== null);
   const gravity = hasGravity({ name: '', fields }, all);
+  const isTriad = sensors.some((sensor) => sensor.fields === fields);
   const pooled = fields.map((f, i) => ({
     level: pooledSigma(labelled, ({ level }) => level[f]!),
     spread: pooledSigma(labelled, (profile) => relativeSpreads(profile, fields, sizeOf(profile, fields))[i]!),
@@ -121,6 +125,8 @@ function turnedIn({ dataset, peers, profiles: all }: Comparison, fields: number[
       }
       const peer = usual(distances.filter((_, i) => i !== own).map((other) => other.before)).high;
       if (before < leastDistance || before < timesPeers * peer) return [];
+      // Fields without the names of axes are usually different quantities, which are rarely swapped.
+      if (!isTriad && before < large) return [];
       if (fields.every((f) => profile.spread[f]! < restShare * size)) return [];
       const tried = ways.map((way) => ({ way, after: distance(turned(shapes[own]!, way), model) }));
       const least = Math.min(...tried.map(({ after }) => after));

@@ -12,11 +12,8 @@ const order = 12;
 /** Maximum mean squared prediction error at a joint, relative to the usual error. If it is larger, the signal does not continue. */
 const mostError = 3;
 
-/**
- * Maximum number of joints in the whole dataset that are expected to fit as well at random. All rules together should alarm on at most 1 in 100 clean
- * sets, so a single rule gets a tenth of that.
- */
-const mostChance = 0.001;
+/** Maximum number of joints in the whole dataset that are expected to fit as well at random. */
+const mostChance = 0.005;
 
 /**
  * Exponent of the power law for the probability of small errors, per field. The sum of n independent squared errors has the exponent n / 2.

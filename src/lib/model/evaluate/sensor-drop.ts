@@ -9,8 +9,8 @@ import type { SensorDrop } from './result.js';
 import { judge, reconstructionErrors } from './verdict.js';
 
 /**
- * Measures the quantized network on the test set while one field is missing: all samples of the field have its mean over the training recordings, as
- * when a device substitutes a sensor that has failed. For a table, the fields are its columns.
+ * Measures the quantized network on the test set while one field is missing. All samples of the field have its mean over the training recordings, as
+ * when a device substitutes a failed sensor. For a table, the fields are its columns.
  * @param reject thresholds of model.reject: shows whether a failed sensor is noticed
  */
 export function sensorDrop(built: Built, outputsOf: Outputs, reject?: RejectSpec): SensorDrop[] {
