@@ -20,7 +20,7 @@ describe('the client', () => {
     for (const folder of folders) await rm(folder, { recursive: true, force: true });
   });
 
-  it('reports an unreachable platform with its address, and as retryable', async () => {
+  it('reports an unreachable platform with its address, as a retryable error', async () => {
     const server = createServer();
     const port = await new Promise<number>((resolve) => {
       server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
@@ -147,7 +147,7 @@ describe('a model reference', () => {
   ] as const)('is resolved from %s with --stage %s', async (text, stage, version) => {
     expect(await resolveModel(several, text, stage)).toEqual({ name: 'har', version });
   });
-  it('may be a name alone only if there is a single version', async () => {
+  it('may omit the version only if the model has a single version', async () => {
     expect(await resolveModel(client(card(7, 'dev')), 'har')).toEqual({ name: 'har', version: 7 });
     await expect(resolveModel(several, 'har')).rejects.toMatchObject({
       code: 'AIOT_USAGE',

@@ -85,13 +85,13 @@ describe('aiot model push FILE', () => {
     expect(stdout).toContain('identical to tiny@2 and stored once');
   });
 
-  it('accepts another name, which changes the content', async () => {
+  it('accepts a different name, which changes the content of the bundle', async () => {
     const pushed = await ok(pushResultSchema, ['model', 'push', bundle, '--name', 'other']);
     expect(pushed).toMatchObject({ name: 'other', version: 1, sameAs: null });
     expect(await blobs()).toHaveLength(2);
   });
 
-  it('names a bare model after the project of its build folder, else after the file', async () => {
+  it('names a bare model after the project of its build folder, or else after its file', async () => {
     const build = join(own.folder, 'build');
     await mkdir(build, { recursive: true });
     const file = join(build, 'model.int8.tflite');
@@ -166,7 +166,7 @@ describe('aiot model push FILE', () => {
 });
 
 describe('aiot model pull', () => {
-  it('fills a folder with the signed bundle and its files, once', async () => {
+  it('unpacks the signed bundle into a folder, and writes nothing if it is already there', async () => {
     const out = join(own.folder, 'tiny-2');
     const pulled = await ok(pullResultSchema, ['model', 'pull', 'tiny@2', '--out', out]);
     expect(pulled).toMatchObject({
@@ -294,7 +294,7 @@ describe('a model version', () => {
   const stagesOf = async () =>
     (await own.client.models.versions('tiny')).map(({ version, stage }) => `${version} ${stage}`);
 
-  it('is promoted one stage at a time through its gates, and its history records who and why', async () => {
+  it('is promoted one stage at a time through its gates, and its history records the author and the reason', async () => {
     const promote = (model: string, ...flags: string[]) =>
       ok(modelVersionSchema, ['model', 'promote', model, ...flags]);
     await refused(['model', 'promote', 'tiny@1', '--to', 'production'], 'AIOT_REQUEST_INVALID', 2);
@@ -323,7 +323,7 @@ describe('a model version', () => {
     await promote('tiny@1', '--to', 'production', '--reason', 'back again');
   });
 
-  it('is removed only while it is unused, and its content only with the last version that has it', async () => {
+  it('can be removed only while it is unused; its content is removed with the last version that shares it', async () => {
     const digest = digestOf(tinyBundle());
     expect(await refused(['model', 'remove', '--yes', 'tiny@1'], 'AIOT_MODEL_IN_USE', 6)).toContain(
       'it is in production',

@@ -64,7 +64,7 @@ describe('the configuration registry', () => {
       'AIOT_CONFIG_MALFORMED',
       /rule.offBelow/,
     ],
-  ])('rejects %s, and reports where', async (_, text, code, where) => {
+  ])('rejects %s, and reports its location', async (_, text, code, where) => {
     await writeFile(at('bad.json'), text);
     const told = await refusal(['device', 'config', 'push', at('bad.json'), '--name', 'pump']);
     expect(told).toMatchObject({ code, exit: 2 });

@@ -187,7 +187,7 @@ describe('a lying device', () => {
     await reset();
   });
 
-  it('is not assumed if a clock is unset after a restart, but replays are still rejected', async () => {
+  it('is not suspected merely because a clock is unset after a restart, but replays are still rejected', async () => {
     const { honest, say, id } = await offer({ soakMs: 60_000 });
     await say({ proof: signed(honest) });
     const unset = { ...honest, t: 0 };

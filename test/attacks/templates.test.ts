@@ -260,7 +260,7 @@ describe('CSV', () => {
     }
   });
 
-  it('preserves the values of a board', async () => {
+  it('preserves NVS values', async () => {
     for (const value of lines.filter((text) => !text.includes('\r'))) {
       const entries = [{ namespace: 'n', key: 'k', type: 'string' as const, value }];
       const made = writeNvsCsv({ namespaces: ['n'], entries } as never);

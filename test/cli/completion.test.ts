@@ -101,7 +101,7 @@ describe('aiot completion', () => {
     expect(offered(...words).sort()).toEqual([...expected].sort());
   });
 
-  it('offers the flags of a command that takes nothing else, including the common ones', () => {
+  it('offers the flags of a command without arguments, including the common ones', () => {
     expect(offered('aiot', 'device', 'list', '')).toEqual(
       expect.arrayContaining(['--selector', '--json', '--quiet', '--help']),
     );

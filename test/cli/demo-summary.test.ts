@@ -51,7 +51,7 @@ describe('the demo’s summary table', () => {
     expect(text).not.toContain('Rows repeat.');
   });
 
-  it('shows how certain the metrics are, and which of them are stored', () => {
+  it('shows the confidence intervals of the metrics, and marks stored metrics', () => {
     const text = demoSummary(result);
     expect(text).toContain('97 % of 100 windows in 10 recordings (95 %: 90–99)');
     expect(text).toContain(

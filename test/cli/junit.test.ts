@@ -21,7 +21,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 const report = () => readFile(file, 'utf8');
 
 describe('--junit', () => {
-  it('reports a case for stream tail --expect, passed or failed, without changing exit codes', async () => {
+  it('writes a test case for stream tail --expect, passed or failed, without changing exit codes', async () => {
     const tail = (...flags: string[]) =>
       runCli(['stream', 'tail', `file:${join(folder, 'plant.ndjson')}`, ...flags, '--junit', file]);
     expect((await tail('--expect', 'temperature > 80')).code).toBe(0);
@@ -38,7 +38,7 @@ describe('--junit', () => {
     await expect(report()).rejects.toThrow('ENOENT');
   });
 
-  it('reports a case for each test in a file of routes', async () => {
+  it('writes a test case for each test in a file of routes', async () => {
     const routes = join(folder, 'routes.yaml');
     const one = (name: string, out: number) =>
       `{name: ${name}, in: {payload: {a: 1}}, out: [{payload: {a: ${out}}}]}`;

@@ -32,7 +32,7 @@ describeReal('users', 'a user unknown to the system', () => {
     });
   };
 
-  it('can run commands, even without a home directory and a shell', () => {
+  it('can run commands, even without a home directory or a shell', () => {
     const { status, stderr } = runAsNobody({}, 'error', 'AIOT_USAGE');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   });

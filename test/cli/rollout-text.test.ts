@@ -30,7 +30,7 @@ afterEach(() => {
 });
 
 describe('the list of rollouts', () => {
-  it('shows below a rollout why it failed, stopped or reached only a part of its devices', () => {
+  it('shows below a rollout why it failed, stopped or reached only some of its devices', () => {
     const failures = { code: 'AIOT_ROLLOUT_FAILURES', message: 'the limit is 1' };
     const lines = rolloutsTable([
       rollout({ state: 'failed', waves: [wave(2, { missed: 1 }), wave(1, { rolledBack: 1 })] }),

@@ -38,7 +38,7 @@ async function onTerminal(argv: string[], dialogue: string[][]) {
 }
 
 describeReal('python3', 'Ctrl-C on a terminal', () => {
-  it('ends the demo with 130, marks its step, prints the error and restores the cursor', async () => {
+  it('ends the demo with exit code 130, marks the interrupted step, prints the error and restores the cursor', async () => {
     const { code, signal, screen, text } = await onTerminal(
       ['demo', '--out', join(folder, 'demo')],
       [['is online', ctrlC]],

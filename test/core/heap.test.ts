@@ -39,7 +39,7 @@ it('the young heap stays small while a program loads, and may grow afterward', (
   expect(youngAfter('keepYoungHeapSmall(); letYoungHeapGrow();')).toBeGreaterThan(1.5 * keptSmall());
 });
 
-it('the young heap stays small although a thread starts', () => {
+it('the young heap stays small even if a thread starts', () => {
   const thread = "new Worker('', { eval: true })";
   const kept = `keepYoungHeapSmall(); await once(withYoungHeapKept(${thread}), 'exit');`;
   const grown = `${kept} letYoungHeapGrow(); await once(withYoungHeapKept(${thread}), 'exit');`;

@@ -332,7 +332,7 @@ describe('drift detection', () => {
     });
   });
 
-  it('never flags halves of one motor, and always flags a unit change', () => {
+  it('never flags the two halves of one motor’s data, and always flags a unit change', () => {
     const rates = ratesOf(motorCases.slice(0, 5), 4, (repeat) => halves(repeat + 301, 16));
     expect(told(rates)).toMatchObject({
       'no change': 0,

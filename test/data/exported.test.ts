@@ -104,7 +104,7 @@ describe('exported data', () => {
     });
   });
 
-  it('is rejected with a specific error if it does not fit', async () => {
+  it('is rejected with a specific error if it does not fit the project', async () => {
     const head = 'device,recording,seq,t,label';
     const line = (more: object) =>
       JSON.stringify({ device: 'm1', recording: 'r', seq: 0, t: 0, label: 'walking', ...more });

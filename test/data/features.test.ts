@@ -34,7 +34,7 @@ const cut = ['--rate', '100', '--window', '500', '--stride', '500'];
 const features = (...argv: string[]) => runCli(['data', 'features', ...argv]);
 
 describe('aiot data features', () => {
-  it('writes one recording’s features, including the last window if the set has it', async () => {
+  it('writes the features of one recording, including the incomplete last window if the set allows one', async () => {
     const out = file('out.csv');
     const { json, code, stdout } = await features(
       file('recordings/walking1.csv'),
@@ -159,7 +159,7 @@ describe('aiot data features', () => {
       '"x_best"',
     ],
     [
-      'a low-pass above half the rate',
+      'a low-pass cutoff above half the rate',
       ['walking1.csv', '--lowpass', '60', ...cut],
       2,
       'AIOT_USAGE',

@@ -81,7 +81,7 @@ describe('aiot data check of a folder without a project', () => {
 
   const walk2 = clean['walking2.csv']!;
   it.each([
-    ['as it is', walk2],
+    ['unchanged', walk2],
     ['with noise', noisy(walk2, 0.3)],
     ['shifted and cut', walk2.slice(713, 3300)],
     ['with a gain and an offset', noisy(scaled(walk2, 1.6, 0.2), 0.05)],
@@ -337,7 +337,7 @@ describe('aiot data check of a table', () => {
     );
   const text = (rows: string[]) => `a,b,c,fixed,state,label\n${rows.join('\n')}\n`;
 
-  it('finds constant columns, the label as a column, repeated rows, and rare labels', async () => {
+  it('finds constant columns, a column that equals the label, repeated rows, and rare labels', async () => {
     const file = join(base, 'rows.csv');
     const rows = table(300, 1);
     await writeFile(
@@ -376,7 +376,7 @@ describe('aiot data check of a table', () => {
     expect(findings[1]!.message).toContain('Only 1 of 120 rows are different');
   });
 
-  it('reports a table that was copied ten times, even though few of its rows are different', async () => {
+  it('reports a table that was copied ten times, even though few of its rows are distinct', async () => {
     const dir = join(base, 'copied');
     const rows = table(30, 1);
     await writeFiles(dir, {

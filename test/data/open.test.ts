@@ -46,7 +46,7 @@ describe('opening a dataset', () => {
     expect((await openDataset(project)).digest).toBe(first.digest);
   });
 
-  it('yields another digest if a sample, a label, or an ID has changed', async () => {
+  it('gives a different digest if a sample, a label, or an ID has changed', async () => {
     await save(['walking1', 'lying1']);
     const { digest } = await openDataset(project);
     const file = join(data, 'recordings', 'walking1.csv');
@@ -128,7 +128,7 @@ describe('importing recordings', () => {
     expect((await openDataset(project)).recordings.length).toBe(2);
   });
 
-  it('keeps none if one cannot be written', async () => {
+  it('imports nothing if one recording cannot be written', async () => {
     await save(['walking1']);
     await mkdir(join(data, 'recordings', 'walking9.csv', 'in-the-way'), { recursive: true });
     const from = join(project.dir, 'in');
@@ -149,7 +149,7 @@ describe('importing recordings', () => {
     expect(recordings.map(({ id }) => id).sort()).toEqual(['lying8', 'lying9', 'walking1', 'walking8']);
   });
 
-  it('keeps nothing if interrupted', async () => {
+  it('imports nothing if interrupted', async () => {
     await save(['walking1']);
     const from = join(project.dir, 'in');
     await writeCsvFiles(from, { 'walking8.csv': csv });

@@ -76,7 +76,7 @@ describe('WAV files as recordings of a project', () => {
     expect(recordings[0]!.columns[0]!.length).toBe(4000);
   });
 
-  it('are imported as 16-bit WAV at the project’s rate, with the resampled ones stated', async () => {
+  it('are imported as 16-bit WAV at the project’s rate, and the resampled files are listed', async () => {
     await writeFile(join(from, 'yes1.wav'), wav(16_000, tone(16_000)));
     await writeFile(join(from, 'no1.wav'), wav(48_000, tone(48_000, 700)));
     const asked = await runCli(['data', 'import', from, '--project', project.dir, '--dry-run', '--json']);

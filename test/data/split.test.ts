@@ -37,7 +37,7 @@ describe('the split', () => {
     expect([split.train, split.validation, split.test].map((side) => side.length)).toEqual([24, 6, 10]);
   });
 
-  it('keeps copies together, whether shifted, rounded, or linked by a third', () => {
+  it('keeps copies together, whether shifted, rounded, or linked by a third copy', () => {
     const originals = several(['sitting', 'walking'], 5);
     const [first] = originals;
     const cut = first!.columns.map((column) => column.slice(137, 937));
@@ -86,7 +86,7 @@ describe('the split', () => {
   });
 
   it.each([
-    ['one class only', several(['sitting', 'lying'], 4), 'recording', 'AIOT_DATA_ONE_CLASS'],
+    ['a single class', several(['sitting', 'lying'], 4), 'recording', 'AIOT_DATA_ONE_CLASS'],
     ['unlabeled recordings', [recording('a1', { label: null })], 'recording', 'AIOT_DATA_ONE_CLASS'],
     ['an unknown label', [...several(labels, 3), recording('running1')], 'recording', 'AIOT_LABEL_UNKNOWN'],
     [

@@ -76,7 +76,7 @@ describe('recording a stream', () => {
     },
   );
 
-  it('sets aside recordings at a wrong rate by the device’s clock, and keeps the others', async () => {
+  it('sets aside recordings whose rate is wrong by the device’s clock, and keeps the others', async () => {
     const list = Array.from({ length: 200 }, (_, i): [string, unknown][] => [
       [topic('a'), { t: i * 40, x: i, y: i }],
       [topic('b'), { t: i * 20, x: i, y: i }],
@@ -102,7 +102,7 @@ describe('recording a stream', () => {
     ['3 s in batches of a second', [0, 1000, 2000], 50],
     ['4 s in batches of a second', [0, 1000, 2000, 3000], 50],
     ['many batches', Array.from({ length: 30 }, (_, i) => i * 500), 25],
-    ['stamps that are off by half a batch', [500, 1000, 2000, 3000, 4000], 50],
+    ['timestamps that are off by half a batch', [500, 1000, 2000, 3000, 4000], 50],
     ['two messages, which are too few', [0, 9000], 200],
   ])('does not mistake a correct rate for a wrong one: %s', async (_, times, batch) => {
     const values = Array.from({ length: batch }, (_, i) => i);

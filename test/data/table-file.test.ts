@@ -45,7 +45,7 @@ const bodies: [string, string, TableShape?][] = [
 ];
 
 it.each(bodies)(
-  'a table file has the same content if it is read in pieces as in one go: %s',
+  'a table file has the same content whether it is read in pieces or at once: %s',
   async (_, text, shape) => {
     const file = await written(text);
     const [table, opened] = [await openTable(file, shape), await openTableFile(file, shape)];
@@ -80,7 +80,7 @@ it.each([
   ['', 'AIOT_CSV_COLUMNS'],
   [`${header}\n`, 'AIOT_CSV_EMPTY'],
   ['label,device\non,d0\n', 'AIOT_CSV_COLUMNS'],
-])('a table file rejects %j like a table read in one go', async (text, code) => {
+])('a table file rejects %j, as does a table that is read at once', async (text, code) => {
   const file = await written(text);
   const error = await openTable(file).catch((refused: unknown) => refused);
   expect(error).toMatchObject({ code });

@@ -81,7 +81,7 @@ describe('aiot deploy', () => {
     ]);
   });
 
-  it('apply stops at the first failure with its message, and at a mistake before running anything', async () => {
+  it('apply stops at the first failure with its message, and rejects a mistake before running anything', async () => {
     await render('argocd');
     await writeFile(join(dir, 'fails'), 'no matches for kind "Application"\n');
     const { json, code } = await runCli(['deploy', 'apply', out, '--yes', '--json']);

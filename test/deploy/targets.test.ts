@@ -221,7 +221,7 @@ services:
     expect(files).toHaveLength(1);
   });
 
-  it('parse a deploy.yaml with a long comment rule quickly', { timeout: 5000 }, async () => {
+  it('quickly parse a deploy.yaml with a long line of # characters', { timeout: 5000 }, async () => {
     await writeFile(
       join(dir, 'ruled.yaml'),
       `${'#'.repeat(200)}\n# mine\n\n${' '.repeat(200)}\nnothing: 1\n`,

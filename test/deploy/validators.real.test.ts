@@ -219,7 +219,7 @@ describeReal('nats', 'rendered configurations and scripts', () => {
     expect(check().status).not.toBe(0);
   });
 
-  it('include only POSIX sh scripts', async () => {
+  it('contain no shell syntax beyond POSIX sh', async () => {
     for (const target of targetNames) await rendered(target);
     const templates = await filesIn(join(root, 'templates/deploy'), /\.sh$/);
     // Templates with values are checked both as rendered and with a word in place of each value.
@@ -244,7 +244,7 @@ describeReal('argo-lint', 'argo lint', () => {
     return { status, said: stdout + stderr };
   };
 
-  it('accepts a project’s pipeline with its schedule, and detects mistakes that no schema can', async () => {
+  it('accepts a project’s pipeline with its schedule, and detects mistakes that a schema cannot detect', async () => {
     const project = join(dir, 'project');
     await cp(join(root, 'templates/motor-watch/aiot.yaml'), join(project, 'aiot.yaml'));
     const file = join(project, 'aiot.yaml');

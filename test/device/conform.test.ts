@@ -63,7 +63,7 @@ async function rollOut(version: number, ...names: string[]) {
 const failedOf = ({ checks }: Conformity) => checks.filter(({ state }) => state === 'failed');
 
 describe('a conforming device', () => {
-  it('passes every check that can run, is left unchanged, and the other checks are reported as skipped', async () => {
+  it('passes every check that can run, and is left unchanged; the other checks are reported as skipped', async () => {
     const device = await start('whole-1');
     await rollOut(2, 'whole-1');
     const { signal, stop } = stopper();

@@ -156,7 +156,7 @@ describe('a fleet of simulated devices', () => {
     const first = await forEsp32(11);
     const second = await forEsp32(12);
     await under([first], {}, {}, async () => {
-      // On a busy machine, it takes more than a second until every device of a wave has reported.
+      // On a busy machine, the devices of a wave can take more than a second to report.
       const shadow = { ms: 4000, minWindows: 10, maxLatency: 1000 };
       const policy = { waves: ['25%'], shadow };
       const { id } = await client.rollouts.start({ releases: [second], selector: 'type=esp32', policy });
@@ -240,7 +240,7 @@ describe('a fleet of simulated devices', () => {
     expect(other.failed).not.toEqual(first.failed);
   });
 
-  it('has devices that disconnect and reconnect, and faults by name', async () => {
+  it('simulates devices that disconnect and reconnect, and faults of named devices', async () => {
     const faults = join(own.folder, 'faults.json');
     const devices = { 'sim-001': 'golden', 'sim-002': 'power', 'sim-003': 'download' };
     await writeFile(faults, JSON.stringify({ devices }));

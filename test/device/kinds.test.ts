@@ -69,8 +69,8 @@ describe.each(answerKinds)('a table bundle of the kind %s', (kind) => {
     });
   });
 
-  it.each([...modes, 'int8 with float32 ends'] as const)('as %s agrees with the float model', (mode) => {
-    const [made, io] = mode === 'int8 with float32 ends' ? (['int8', 'float32'] as const) : ([mode] as const);
+  it.each([...modes, 'int8 with float32 I/O'] as const)('as %s agrees with the float model', (mode) => {
+    const [made, io] = mode === 'int8 with float32 I/O' ? (['int8', 'float32'] as const) : ([mode] as const);
     const { bundle, float } = tableBundle(kind, made, io);
     const { answer, classes } = bundle.info;
     const predictor = createPredictor(bundle);

@@ -33,7 +33,7 @@ afterAll(() => broker.close());
 const to = () => `mqtt://127.0.0.1:${broker.port}`;
 
 describe('a simulated board of the IoT kit', () => {
-  it('uses MQTT 3.1, its MAC as client ID and user, QoS 0, and a trailing NUL, as the kit does', async () => {
+  it('uses MQTT 3.1, its MAC as client ID and user name, QoS 0, and a trailing NUL, as the kit does', async () => {
     const { code, stdout } = await runCli([
       ...[
         'device',

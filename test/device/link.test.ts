@@ -99,7 +99,7 @@ describe('downloads over HTTPS', () => {
 
   it.each([
     ['a server error', 503, {}, true],
-    ['a refusal', 403, {}, false],
+    ['a rejection', 403, {}, false],
     ['bytes from another position', 206, { 'content-range': 'bytes 3000-4999/5000' }, false],
   ])('report whether %s is retryable', async (_, status, headers, retryable) => {
     const source = await serve((_request, response) => response.writeHead(status, headers).end(content));
@@ -119,7 +119,7 @@ describe('downloads over HTTPS', () => {
     }
   });
 
-  it('can be retried after they break off', async () => {
+  it('can be retried after an interruption', async () => {
     const source = await serve((_, response) => {
       response.writeHead(200, { 'content-length': '5000' });
       response.write(content.subarray(0, 1000), () => response.destroy());

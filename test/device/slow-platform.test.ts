@@ -85,7 +85,7 @@ describe('a platform that sends one byte at a time', () => {
     expect(from.connections()).toBe(6);
   });
 
-  it('is awaited to the end if it is fast enough', async () => {
+  it('is not abandoned if it is fast enough', async () => {
     const from = dripping(100, 600);
     const device = await running(from);
     device.updater.desire(next.desired);

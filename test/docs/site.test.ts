@@ -31,7 +31,7 @@ describe('Markdown', () => {
     expect(shown(text)).toBe(html);
   });
 
-  it('renders tables with bars in cells, right-aligned numbers, and no empty heading row', () => {
+  it('renders tables with pipe characters in cells, right-aligned numbers, and no empty header row', () => {
     expect(shown('| a | b |\n| --- | --: |\n| `c\\|d` | 1 |')).toBe(
       '<div class="scroll" tabindex="0"><table><thead><tr><th>a</th><th class="number">b</th></tr></thead><tbody><tr><td><code>c|d</code></td><td class="number">1</td></tr></tbody></table></div>',
     );

@@ -48,7 +48,7 @@ describeReal('cmake', 'the core on a bare ESP32-C3', () => {
       expect(new Set(segments.map(({ address }) => bus(address)))).toEqual(new Set(['iram', 'dram']));
     });
 
-    it('passes the golden vectors and prints so on its UART, in an instruction-set emulator', () => {
+    it('passes the golden vectors and reports that on its UART, in an instruction-set emulator', () => {
       const bytes = new Uint8Array(readFileSync(image));
       const { printed } = runOnC3(readEspImage(bytes), bytes, 1, 100_000_000);
       expect(printed).toMatch(allRight);

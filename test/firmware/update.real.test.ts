@@ -107,7 +107,7 @@ describeReal('native', 'the firmware’s update code, built with sanitizers', ()
     };
 
     it.each(Object.keys(records))(
-      'written in TypeScript is read by the firmware, and the other way around: %s',
+      'written in TypeScript is read by the firmware, and vice versa: %s',
       (name) => {
         const record = records[name]!;
         const file = join(folder, 'flash.bin');

@@ -120,7 +120,7 @@ Rebooting...
     expect(events.map(({ elfMatches }) => elfMatches)).toEqual([null, null, true]);
   });
 
-  it('reports that the board runs a program other than the ELF file', async () => {
+  it('reports that the board’s program does not match the ELF file', async () => {
     const events = await crashed(`abort() was called at PC 0x${hex(storeIn('crash'))} on core 0
 ELF file SHA256: 0123456789abcdef
 Rebooting...

@@ -29,7 +29,7 @@ describe('WAV files', () => {
     expect(channels.map((column) => [...column])).toEqual([[0, 2 ** -15, -(2 ** -15), 1 - 2 ** -15, -1]]);
   });
 
-  it('are read by channel, also from an odd offset', () => {
+  it('are read by channel, even from an odd offset', () => {
     const bytes = wav(
       chunk('fmt ', format({ channels: 2 })),
       chunk('data', [...u16(1), ...u16(2), ...u16(3), ...u16(4)]),

@@ -13,7 +13,7 @@ const fuzz = async (...args: string[]) => {
 };
 
 describe('npm run fuzz', () => {
-  it('finds an error without a code, hangs, excessive memory and a changed prototype, and replays one', {
+  it('detects an error without a code, a hang, excessive memory use and a changed prototype, and replays a finding', {
     timeout: 180_000,
   }, async () => {
     const out = mkdtempSync(join(tmpdir(), 'aiot-fuzz-test-'));

@@ -25,7 +25,7 @@ describe('coverage counters', () => {
 });
 
 describe('mutated input', () => {
-  it('is reproducible by seed, limited in length, and of all kinds', () => {
+  it('is reproducible by seed, limited in length, and made by every kind of mutation', () => {
     const damage = (seed: number) => {
       const mutator = new Mutator(seededRandom(seed), ['magic'], 300);
       return Array.from({ length: 2000 }, () =>

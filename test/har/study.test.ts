@@ -81,7 +81,7 @@ describe('nested cross-validation', () => {
     expect(places).toEqual(placesOf(material, material.recordings, 125));
   });
 
-  it('reuses a choice made without a fold for each of its recordings, and for no others', async () => {
+  it('reuses the choice made without a fold for each recording of that fold, and for no others', async () => {
     const [left = []] = foldsOf(material.units, 5, 1);
     const folds = await nested(material, [left], { vote: 'none', recipes: quick.slice(1), members: 1 });
     const given = choicesOf(folds);

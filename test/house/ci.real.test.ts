@@ -20,7 +20,7 @@ const files = ['github/action.yml', 'gitlab/aiot.gitlab-ci.yml'] as const;
 const read = (path: string) => readFileSync(join(templates, path), 'utf8');
 
 describeReal('ci', 'CI reports and templates', () => {
-  it('include JUnit XML that junitparser reads', () => {
+  it('include JUnit XML that junitparser can read', () => {
     const file = join(folder, 'r.xml');
     const odd = `a <b> & "c" ]]> \u0007 ü 😀`;
     const cases = [
@@ -133,7 +133,7 @@ function casesIn(place: string, names: string[]): number[] {
 }
 
 describeReal('ci', 'CI steps from templates/ci in a new project', () => {
-  it('write reports that junitparser reads in the GitHub action', () => {
+  it('write reports in the GitHub action that junitparser can read', () => {
     const place = projectWithRoutes('github');
     const { inputs, runs } = parse(read(files[0]));
     const given: Record<string, string> = { routes: 'routes.yaml' };
@@ -152,7 +152,7 @@ describeReal('ci', 'CI steps from templates/ci in a new project', () => {
     expect(readFileSync(join(place, 'reports', 'model.html'), 'utf8')).toContain('<html');
   }, 60_000);
 
-  it('are the same commands in the GitLab job', () => {
+  it('are the same in the GitLab job', () => {
     const words = (text: string) => text.replaceAll(/"?\$REPORTS\/([a-z.]+)"?/g, 'reports/$1');
     const steps = parse(read(files[0])).runs.steps as { name: string; run: string }[];
     const of = (name: string) => words(steps.find((step) => step.name === name)?.run ?? '').split(' && ');
@@ -160,7 +160,7 @@ describeReal('ci', 'CI steps from templates/ci in a new project', () => {
   });
 
   it.runIf(process.env.AIOT_LONG)(
-    'write reports that junitparser reads in the GitLab job',
+    'write reports in the GitLab job that junitparser can read',
     () => {
       const place = projectWithRoutes('gitlab');
       const { before_script, script, variables, artifacts } = parse(read(files[1])).aiot;

@@ -218,7 +218,7 @@ describe('the map of the files in CONTRIBUTING.md', () => {
   const entries = mapEntries(text('CONTRIBUTING.md'));
   const named = entries.flatMap(({ files }) => files);
 
-  it('names only existing files, each once, and what they decide', () => {
+  it('lists only existing files, each once, with what they decide', () => {
     expect(named.filter((file) => !existsSync(join(root, file)))).toEqual([]);
     expect(named.filter((file, at) => named.indexOf(file) !== at)).toEqual([]);
     expect(entries.filter(({ decides }) => !/\w/.test(decides))).toEqual([]);

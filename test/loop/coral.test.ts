@@ -117,7 +117,7 @@ it.each<[string, () => Promise<ImportPackage | undefined>, RegExp]>([
     },
     /AIOT_GOLDEN_MISMATCH.*on the Edge TPU/,
   ],
-])('a loop model falls back to the CPU, and this is reported once, if %s', async (_, prepare, line) => {
+])('a loop model falls back to the CPU and reports that once if %s', async (_, prepare, line) => {
   const keeper = await open(await prepare());
   expect(keeper.state().delegate).toBe('cpu');
   expect(events).toHaveLength(1);

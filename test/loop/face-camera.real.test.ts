@@ -26,7 +26,7 @@ afterAll(async () => {
 });
 
 describeReal('mosquitto', 'templates/face-camera on the loop', () => {
-  it('sends the faces from a simulated camera as gray PNGs, as the original detector does', async () => {
+  it('sends the faces from a simulated camera as grayscale PNGs, as the original detector does', async () => {
     const broker = await startMosquitto();
     const address = `mqtt://127.0.0.1:${broker.port}/faces`;
     const source = await openSource(address);

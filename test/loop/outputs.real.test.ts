@@ -61,7 +61,7 @@ async function until(is: () => boolean, ms = 20_000): Promise<void> {
   }
 }
 
-describeReal('mosquitto', 'Predictions sent to an intermittent broker', () => {
+describeReal('mosquitto', 'predictions sent to an intermittent broker', () => {
   let broker: Mosquitto;
   beforeEach(async () => {
     broker = await startMosquitto({ settings: ['persistence true'] });
@@ -110,7 +110,7 @@ describeReal('mosquitto', 'Predictions sent to an intermittent broker', () => {
   }, 60_000);
 });
 
-describeReal('redis', 'Predictions sent to Redis', () => {
+describeReal('redis', 'predictions sent to Redis', () => {
   it('resume automatically after an outage, and the newest one is stored', async () => {
     const redis = await startRedis();
     try {

@@ -55,7 +55,7 @@ function chanceRows(count: number, seed: number): ForestRows & { values: Float32
 }
 
 describe('a round of boosting', () => {
-  it('adds the mean residual of each leaf to the mean, times the learning rate', async () => {
+  it('adds the mean residual of each leaf, times the learning rate, to the mean', async () => {
     const rows = table([0, 0, 1, 1], null, [1, 3, 7, 9]);
     const whole = await boostForest(rows, settings);
     expect(whole.base).toEqual([5]);
@@ -72,7 +72,7 @@ describe('a round of boosting', () => {
     expect(scoresOf(boosted, [1])[0]).toBeCloseTo(Math.log(3) + 0.5 / (2 * (3 / 16)), 12);
   });
 
-  it('grows a tree for each of three classes, all from the same shares', async () => {
+  it('grows a tree for each of three classes, all from the same class probabilities', async () => {
     const boosted = await boostForest(table([0, 1, 2], [0, 1, 2]), { ...settings, depth: 2 });
     expect(boosted.trees).toHaveLength(3);
     expect(boosted.base).toEqual([1, 1, 1].map(() => Math.log(1 / 3)));
@@ -94,7 +94,7 @@ describe('a round of boosting', () => {
 });
 
 describe('boosting', () => {
-  it('grows equal trees from equal seeds; the seed decides which rows are drawn', async () => {
+  it('grows the same trees from the same seed, which determines the rows that are drawn', async () => {
     const rows = chanceRows(200, 1);
     const drawing = { ...settings, trees: 5, subsample: 0.5 };
     const [one, same, other] = await Promise.all(
@@ -104,7 +104,7 @@ describe('boosting', () => {
     expect(other).not.toEqual(one);
   });
 
-  it('lowers the loss on the training rows in every round, for values and for classes', async () => {
+  it('lowers the loss on the training rows in every round, for regression and classification', async () => {
     const { values, ...rows } = chanceRows(300, 2);
     const row = (i: number) => rows.inputs.subarray(3 * i, 3 * i + 3);
     const classify = async (trees: number) => {
@@ -167,7 +167,7 @@ describe('a project with boosting', () => {
     expect(tensors[operators[0]!.inputs[3]!]!.shape).toEqual([60]);
   });
 
-  it('is evaluated, makes a bundle with valid golden vectors, and predicts shares', async () => {
+  it('is evaluated, makes a bundle with valid golden vectors, and predicts class probabilities', async () => {
     const evaluated = await evaluateProject({ project });
     expect(evaluated).toMatchObject({ precision: 'forest', arenaBytes: 0, passed: true, accuracy: 1 });
     const { bundle } = await bundleProject({ project });

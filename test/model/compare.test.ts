@@ -79,7 +79,7 @@ describe('aiot model compare', () => {
     expect(alone.value).toMatchObject({ data: null, disagreement: null, a: { macs: 4, parameters: 6 } });
   });
 
-  it('compares value outputs by their errors', async () => {
+  it('compares regression outputs by their errors', async () => {
     const at = await files(linearFile([[1]], [0]), linearFile([[1]], [0.5]), 'x,label\n1,1\n2,2\n3,3.5\n');
     const { value } = await compare(at.a, at.b, '--data', at.data);
     expect(value).toMatchObject({ output: 'value', paired: null, disagreement: null });

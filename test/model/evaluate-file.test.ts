@@ -71,7 +71,7 @@ describe('aiot model evaluate FILE', () => {
     expect(low.value).toMatchObject({ accuracy: 0.75, threshold: 0.4 });
   });
 
-  it('measures a value output by its errors', async () => {
+  it('measures a regression output by its errors', async () => {
     const { value } = await evaluate(linearFile([[2]], [1]), 'x,label\n0,1\n1,3.5\n2,4\n');
     expect(value).toMatchObject({ output: 'value', accuracy: null, macroF1: null, auc: null, classes: [] });
     expect(value.mae).toBeCloseTo(0.5, 6);

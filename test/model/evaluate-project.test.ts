@@ -145,7 +145,7 @@ describe('aiot model evaluate of a project', () => {
     expect(other.json).toMatchObject({ folds: null, n: expect.any(Number) });
   });
 
-  it('measures a value output by its errors', async () => {
+  it('measures a regression output by its errors', async () => {
     const model = '  output: value\n  train: { epochs: 40, batch: 16, seed: 3, learningRate: 0.02 }\n';
     const { dir, data } = await tableProject(model, (x) => String(3 * x + 1));
     const value = await build(dir, '--data', data);

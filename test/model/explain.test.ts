@@ -59,7 +59,7 @@ describe('aiot model explain', () => {
     expect(stdout).toContain('depends most on x');
   });
 
-  it('gives the same result for the same seed, and another for a different seed', async () => {
+  it('gives the same result for the same seed, and a different one for another seed', async () => {
     const once = await explain(network, rows(60));
     const again = await explain(network, rows(60));
     const other = await explain(network, rows(60), '--seed', '8');
@@ -67,7 +67,7 @@ describe('aiot model explain', () => {
     expect(other.value.importance).not.toEqual(once.value.importance);
   });
 
-  it('measures value outputs by their mean error', async () => {
+  it('measures regression outputs by their mean error', async () => {
     const { value } = await explain(linearFile([[3, 0]], [0]), 'a,b,label\n1,9,3\n2,5,6\n3,7,9\n4,1,12\n');
     expect(value).toMatchObject({ metric: 'mae', base: 0, output: 'value' });
     expect(value.importance[0]!.feature).toBe('a');

@@ -159,7 +159,9 @@ describeReal('sklearn', 'boosting with default settings', () => {
     },
   );
 
-  it('predicts values as its GradientBoostingRegressor does', { timeout: 600_000 }, async () => {
+  it('predicts unseen rows as scikit-learn’s GradientBoostingRegressor does', {
+    timeout: 600_000,
+  }, async () => {
     const file = tableOf('diabetes');
     const ours: number[] = [];
     const parts: string[][] = [];
@@ -319,7 +321,7 @@ describeReal('cc', 'a trained forest as C', () => {
     ['-O0', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
     ['-Os', '-static'],
   ])(
-    'gives the sums of the interpreter bit for bit, and its classes, compiled with %s',
+    'gives the same sums as the interpreter, bit for bit, and the same classes when compiled with %s',
     { timeout: 120_000 },
     async (...flags) => {
       const { graph, rows } = await hardForest();

@@ -174,7 +174,7 @@ function walked({ feature, key, low, high, root }: RealTree, { inputs, inputSize
 }
 
 describe('growing trees', () => {
-  it('grows equal trees from equal seeds, and different trees from different seeds', async () => {
+  it('grows the same trees from the same seed, and different trees from different seeds', async () => {
     const rows = rowsOf(200, 1);
     const [one, same, other] = await Promise.all(
       [4, 4, 5].map((seed) => growForest(rows, { ...settings, seed })),
@@ -205,7 +205,7 @@ describe('growing trees', () => {
     expect(walked(wide!, rows).smallest).toBeGreaterThanOrEqual(20);
   });
 
-  it('predicts values by their mean', async () => {
+  it('predicts the mean of the values in a leaf for regression', async () => {
     const rows = { ...rowsOf(400, 4), classes: null };
     const trees = await growForest(rows, { ...settings, trees: 40 });
     const test = rowsOf(200, 5);
@@ -366,7 +366,7 @@ describe('a project with kind: forest', () => {
       );
   });
 
-  it('can be inspected, but is rejected where only networks are accepted', async () => {
+  it('can be inspected, but is rejected where only neural networks are accepted', async () => {
     const file = buildFiles(project).float;
     expect(await inspectModel(file)).toMatchObject({ precision: 'forest', arena: null, arenaBytes: 0 });
     const { stdout } = await runCli(['model', 'inspect', file]);
@@ -423,7 +423,7 @@ describe('a project with kind: forest', () => {
     await expect(readFile(buildFiles(other).float)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('is measured by folds', async () => {
+  it('can be cross-validated', async () => {
     const { folds } = await trainProject({ project: await toyProject(forestYaml), folds: { folds: 3 } });
     expect(folds!.folds).toHaveLength(3);
     expect(folds!.together.accuracy).toBe(1);

@@ -105,7 +105,7 @@ describe('a model in the guide’s format', () => {
     expect(Buffer.from(guideSavedModel(alone)).includes('/standardized')).toBe(true);
   });
 
-  it('keeps a small deviation around a large mean precise', () => {
+  it('preserves a small deviation around a large mean', () => {
     const graph = tableNetwork('value');
     const [mean, deviation] = [
       [101_325, 101_325, 101_325, 101_325],

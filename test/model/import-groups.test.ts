@@ -143,7 +143,7 @@ describe('importing a grouped convolution', () => {
     ],
     ['no groups', { groups: 0 }, [3, 2, 6], /groups is 0, but there are 4 channels and 6 filters/],
     [
-      'weights of other groups',
+      'weights for a different number of groups',
       { groups: 2 },
       [3, 4, 6],
       /3 over 2 channels, but its weights are \[3, 4, 6\]/,

@@ -349,7 +349,7 @@ describe('importing an ONNX file', () => {
       /depends on itself/,
     ],
     [
-      'a name that nothing computes',
+      'a tensor that no node computes',
       { ...relu, nodes: [node('Relu', 'q', 'y')] },
       'AIOT_FILE_MALFORMED',
       /q is neither an input/,
@@ -371,7 +371,7 @@ describe('importing an ONNX file', () => {
       /node 0 \(Concat\): axis -3 of 2 dimensions/,
     ],
     [
-      'a permutation of other axes',
+      'a permutation with axes that do not exist',
       { ...relu, nodes: [node('Transpose', 'x', 'y', { perm: [0, 5] })] },
       'AIOT_FILE_MALFORMED',
       /\[0, 5\] is not an order of 2 axes/,
@@ -409,7 +409,7 @@ describe('importing an ONNX file', () => {
     });
   });
 
-  it('rejects messages whose objects would fill the memory, within two seconds of processor time', async () => {
+  it('rejects messages whose objects would exhaust the memory, within two seconds of processor time', async () => {
     const began = process.cpuUsage();
     const nothing = Buffer.alloc(4_000_000, Buffer.from([0x0a, 0x00]));
     const deep = Array.from({ length: 100 }).reduce<Uint8Array>(
@@ -443,7 +443,7 @@ describe('importing an ONNX file', () => {
     expect(graph.operators).toHaveLength(10_000);
   });
 
-  it('reads or rejects each of 2,000 mutated files with a code', { timeout: 60_000 }, async () => {
+  it('reads each of 2,000 mutated files, or rejects it with an error code', { timeout: 60_000 }, async () => {
     const whole = onnxFile(smallCnn());
     const random = seededRandom(3);
     let refused = 0;
@@ -468,7 +468,7 @@ describe('importing an ONNX file', () => {
   });
 });
 
-it('importing trees takes time proportional to the weights of a leaf', async () => {
+it('importing trees takes time proportional to the number of weights in a leaf', async () => {
   const before = process.cpuUsage();
   const { graph } = await imported(leavesAlone(2, 1, 60_000));
   const { user, system } = process.cpuUsage(before);

@@ -112,7 +112,7 @@ describe('importing a TensorFlow.js layers model', () => {
 
   it.each<[string, (json: TopologyJson) => unknown, string, RegExp]>([
     [
-      'a layer of another kind',
+      'a layer of an unsupported type',
       (json) => (json.modelTopology.config.layers[2]!.class_name = 'ELU'),
       'AIOT_LAYER_UNSUPPORTED',
       /layer 2 \(\S+, ELU\): ELU is not supported; use ReLU or LeakyReLU/,
@@ -130,13 +130,13 @@ describe('importing a TensorFlow.js layers model', () => {
       /contains no layers model/,
     ],
     [
-      'weights that are missing',
+      'missing weights',
       (json) => Object.assign(json, { weightsManifest: [] }),
       'AIOT_FILE_MALFORMED',
       /the weights \S+\/kernel are missing/,
     ],
     [
-      'a layer named like a property of every object',
+      'a layer type named like a property of every object',
       (json) => (json.modelTopology.config.layers[2]!.class_name = 'constructor'),
       'AIOT_LAYER_UNSUPPORTED',
       /constructor is not supported$/,
@@ -148,19 +148,19 @@ describe('importing a TensorFlow.js layers model', () => {
       /the activation "constructor" is not supported$/,
     ],
     [
-      'units that differ from its weights',
+      'units that do not match the weights',
       (json) => Object.assign(settingsOf(json, 6), { units: 7 }),
       'AIOT_FILE_MALFORMED',
       /layer 6 \(\S+, Dense\): units is 7, but its weights are \[32, 6\]/,
     ],
     [
-      'filters that differ from its weights',
+      'filters that do not match the weights',
       (json) => Object.assign(settingsOf(json, 0), { filters: 5 }),
       'AIOT_FILE_MALFORMED',
       /layer 0 \(\S+, Conv1D\): filters is 5, but its weights are \[3, 3, 4\]/,
     ],
     [
-      'a window that differs from its weights',
+      'a window that does not match the weights',
       (json) => Object.assign(settingsOf(json, 0), { kernel_size: [9] }),
       'AIOT_FILE_MALFORMED',
       /layer 0 \(\S+, Conv1D\): a window of 1 × 9 over 3 channels, but its weights are \[3, 3, 4\]/,
@@ -178,19 +178,19 @@ describe('importing a TensorFlow.js layers model', () => {
       /layer 2 of the model: expected a string as name, got 5/,
     ],
     [
-      'a manifest that is a text',
+      'a manifest that is a string',
       (json) => Object.assign(json, { weightsManifest: 'a.bin' }),
       'AIOT_FILE_MALFORMED',
       /model\.json: weightsManifest/,
     ],
     [
-      'a manifest of nothing',
+      'a manifest whose only entry is null',
       (json) => Object.assign(json, { weightsManifest: [null] }),
       'AIOT_FILE_MALFORMED',
       /weightsManifest\.?\[?0/,
     ],
     [
-      'paths that are a text',
+      'paths that are a string',
       (json) => Object.assign(json, { weightsManifest: [{ paths: 'a.bin', weights: [] }] }),
       'AIOT_FILE_MALFORMED',
       /paths/,
@@ -205,7 +205,7 @@ describe('importing a TensorFlow.js layers model', () => {
       /shape/,
     ],
     [
-      'numbers of a kind named like a property',
+      'a data type named like such a property',
       (json) =>
         Object.assign(json, {
           weightsManifest: [{ paths: [], weights: [{ name: 'w', shape: [9], dtype: 'constructor' }] }],
@@ -214,13 +214,13 @@ describe('importing a TensorFlow.js layers model', () => {
       /w: weights of constructor/,
     ],
     [
-      'a shard above its folder',
+      'a shard above the folder of the model',
       (json) => Object.assign(json, { weightsManifest: [{ paths: ['b/../../a.bin'], weights: [] }] }),
       'AIOT_FILE_MALFORMED',
       /\.\.\/a\.bin, which is outside the model's folder/,
     ],
     [
-      'a shard anywhere',
+      'a shard at an absolute path',
       (json) => Object.assign(json, { weightsManifest: [{ paths: ['/etc/passwd'], weights: [] }] }),
       'AIOT_FILE_MALFORMED',
       /\/etc\/passwd, which is outside the model's folder/,

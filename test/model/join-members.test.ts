@@ -39,7 +39,7 @@ describe('joining ensemble members', () => {
     expect(members.map((graph) => answer(graph, row))).toEqual(before);
   });
 
-  it('returns a single member as is, and rejects none or different sizes', () => {
+  it('returns a single member unchanged, and rejects an empty list or members of different sizes', () => {
     const one = member(1, [4]);
     expect(joinMembers([one])).toBe(one);
     expect(() => joinMembers([])).toThrow('it is missing');

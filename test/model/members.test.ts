@@ -49,7 +49,7 @@ describe('ensemble members', () => {
     fitted.dispose();
   });
 
-  it('equal the plain model if there is one, and a larger model if there are more', async () => {
+  it('equal the plain model if there is one member, and a larger model if there are several', async () => {
     const bytes = async (members?: number) => {
       const fitted = await fitNetwork(options({ members, epochs: 1 }));
       fitted.dispose();

@@ -87,7 +87,7 @@ describe('aiot model fit', () => {
     [118, 'operator 0: IF is not supported'],
     [130, 'operator 0: BROADCAST_TO is not supported: use ADD and MUL, which broadcast implicitly'],
     [24, 'operator 0: RNN is not supported: use convolutions over time (CONV_2D of height 1)'],
-  ])('names an operator that no chip supports, code %s', async (code, message) => {
+  ])('names an operator that no chip supports (operator code %s)', async (code, message) => {
     const network = Buffer.from(writeTflite(oneOpGraphs.LOGISTIC!(seededRandom(1))));
     const wide = network.indexOf(Buffer.from([14, 0, 0, 0, 2, 0, 0, 0]));
     expect(wide).toBeGreaterThan(0);
@@ -155,7 +155,7 @@ describe('the output of aiot model fit', () => {
     }
   });
 
-  it('lists the layers of one chip and the sources of its numbers', async () => {
+  it('lists the layers for one chip and the sources of its numbers', async () => {
     const { value, file } = await fitted(small(), '--chip', 'ESP32-S3');
     expect(value.chips).toHaveLength(1);
     expect(value.chips[0]).toMatchObject({ chip: 'esp32s3', basis: 'measured', fits: true });

@@ -129,7 +129,7 @@ describe('a model of each kind', () => {
   );
 
   it.each(kinds)(
-    '%s: equal seeds give equal weights, and different seeds different ones',
+    '%s: the same seed gives the same weights, and different seeds give different weights',
     (_name, network) => {
       expect(buildTrainable(network, 4)).toEqual(buildTrainable(network, 4));
       expect(buildTrainable(network, 5)).not.toEqual(buildTrainable(network, 4));

@@ -160,7 +160,7 @@ describe('aiot model quantize FILE', () => {
       expect(golden.vectors[0].outputs.map(({ length }: number[]) => length)).toEqual([4, 2]);
     });
 
-    it('names the columns of each input if a file has others, and rejects labels of several outputs', async () => {
+    it('lists the columns of each input if the file has other columns, and rejects labels for several outputs', async () => {
       const few = await write(severalEnds.twoInputs, 3);
       const wrong = await runCli(['model', 'quantize', few.path, '--data', few.rows]);
       expect(wrong.code).not.toBe(0);
@@ -380,7 +380,7 @@ describe('aiot model quantize FILE with invalid input', () => {
     expect(readFileSync(join(folder, name)).equals(before)).toBe(true);
   });
 
-  it('rejects a quantized model, and a loss limit for a value model', async () => {
+  it('rejects a quantized model, and a loss limit for a regression model', async () => {
     const { out } = await quantize('--data', data);
     const twice = await runCli([
       'model',

@@ -257,7 +257,7 @@ describe('aiot model runs compare', () => {
     expect(all.stdout).toContain('model.layers');
   });
 
-  it('warns about other data and another split', async () => {
+  it('warns about different data and a different split', async () => {
     const project = await toyProject();
     const runs = await runsWith(project, [{}, { split: { by: 'recording', digest: 'sha256:1' } }]);
     const { stdout } = await runCli(['model', 'runs', 'compare', '-p', project.dir]);

@@ -87,7 +87,7 @@ describe('a simplified model', () => {
     expect(difference(await inLiteRt(graph), await inLiteRt(simple))).toBeLessThan(1e-5);
   });
 
-  it('adds before the shape changes in a residual block', async () => {
+  it('moves the reshape of a residual block after its addition', async () => {
     const n = new FloatNetwork(seededRandom(5));
     const x = n.float([1, 10, 4]);
     const first = block(n, x, 4, (y) => n.unary(y, 'RELU'));

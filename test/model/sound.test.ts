@@ -96,7 +96,7 @@ describe('a model of mel features', () => {
     expect(JSON.stringify(json)).toContain('sound_mel0');
   });
 
-  it('has its features as a table, also with the defaults of another set', async () => {
+  it('has its features written as a table, even for another feature set with its defaults', async () => {
     const table = await runCli([
       'data',
       'features',
@@ -121,7 +121,7 @@ describe('a model of mel features', () => {
     expect(cepstral.json).toMatchObject({ set: 'mfcc', rows: 1, rateHz: 8000, columns: { length: 29 * 13 } });
   });
 
-  it('learns with convolutions over time and dense layers, too', async () => {
+  it('can also be trained with convolutions over time and with dense layers', async () => {
     for (const [kind, shape] of [
       ['cnn1d', [29, 16]],
       ['mlp', [29 * 16]],

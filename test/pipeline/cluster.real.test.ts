@@ -30,8 +30,8 @@ const rate = 200;
 const program = join(root, 'bin', 'run.js');
 
 /**
- * Stores objects in the layout that Argo uses without an archive: a file is one object, and a folder is one object
- * per file.
+ * Stores objects in the layout that Argo uses for unarchived artifacts (`archive: none`): a file is one object, and a
+ * folder is one object per file.
  */
 function bucketStore(bucket: Bucket): ArtifactStore {
   return {

@@ -98,7 +98,7 @@ pipeline:
   expect(record.steps.map(({ result }) => JSON.stringify(result).length)).toEqual([262_144, 'null'.length]);
 });
 
-it('a pipeline stops at a failed gate, skips the steps behind it, and runs the others', async () => {
+it('a pipeline stops at a failed gate, skips the steps that depend on it, and runs the others', async () => {
   const dir = await projectOf({
     'aiot.yaml': `name: gate
 pipeline:

@@ -76,7 +76,7 @@ describe('aiot user', () => {
     expect(await refusal(argv)).toMatchObject({ code, exit });
   });
 
-  it('relies on the platform, too, to enforce the minimum token lifetime for other clients', async () => {
+  it('checks the minimum token lifetime, which the platform enforces for other clients', async () => {
     const made = withClient(undefined, (client) =>
       client.tokens.create({ name: 'x', role: 'ci', validMs: 5000 }),
     );

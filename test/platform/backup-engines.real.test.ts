@@ -46,7 +46,7 @@ describeReal('versitygw', 'an S3 bucket for blobs', () => {
       await rm(folder, { recursive: true, force: true });
     });
 
-    it('receives a platform from a backup of local files, and moves it back', async () => {
+    it('restores a backup of local files, and its own backup restores to local files', async () => {
       const file = join(folder, 'first.tar');
       await saveBackup({ client: own.client, file, passphrase });
       const engines = {

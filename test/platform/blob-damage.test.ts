@@ -137,7 +137,7 @@ describe('a blob altered on disk', () => {
     }
   });
 
-  it('is not rolled out: the start is rejected before any device is offered it', async () => {
+  it('is not rolled out: the start is rejected before any device is offered the blob', async () => {
     const { name, version, sequence, digest } = await pushTiny(own.client, own.key);
     await provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out: join(own.folder, 'dev') });
     const wanted = oneWave({ name, version, sequence });
@@ -157,7 +157,7 @@ describe('a blob altered on disk', () => {
     expect((await download(digest)).status).toBe(500);
   });
 
-  it('is sent again after the same content is pushed again', async () => {
+  it('is served again once the same content has been pushed', async () => {
     const { content, digest, path } = await put(5 * mib);
     await flip(path, 4 * mib);
     expect((await download(digest)).status).toBe(500);

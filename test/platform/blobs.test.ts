@@ -57,7 +57,7 @@ describe('a blob', () => {
     ['bytes=9-3', 200, undefined, 300_000],
     ['bytes=0-1,5-6', 200, undefined, 300_000],
     ['lines=1-2', 200, undefined, 300_000],
-  ])('answers Range %s with %i', async (range, status, contentRange, length) => {
+  ])('responds to Range %s with %i', async (range, status, contentRange, length) => {
     const answer = await download({ range });
     expect([answer.status, answer.headers['content-range'], answer.body.length]).toEqual([
       status,

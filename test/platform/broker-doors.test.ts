@@ -87,7 +87,7 @@ describe('MQTT over WebSocket', () => {
 });
 
 describe('MQTT 3.1', () => {
-  it('is supported, as is MQTT 5, and both meet on the same topics', async () => {
+  it('is supported, as is MQTT 5, and clients of both versions exchange messages on the same topics', async () => {
     const old = await connect(own.platform.urls.mqtt ?? '', {
       ...{ protocolId: 'MQIsdp', protocolVersion: 3, clientId: 'old', username: 'u', password: own.token },
     });

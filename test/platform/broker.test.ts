@@ -57,9 +57,12 @@ describe('a device', () => {
     ['a deeper topic', 'aiot/v1/dev-a/telemetry/imu/x', 'closed'],
     ['a topic with an empty last level', 'aiot/v1/dev-a/reported/', 'closed'],
     ['a $SYS topic, which is dropped', '$SYS/x', 'acknowledged'],
-  ])('is acknowledged or cut off, as permitted, when publishing %s', async (_, topic, expected) => {
-    expect(await outcome(topic)).toBe(expected);
-  });
+  ])(
+    'is acknowledged or cut off, depending on its permissions, when publishing %s',
+    async (_, topic, expected) => {
+      expect(await outcome(topic)).toBe(expected);
+    },
+  );
 
   it.each([
     ['aiot/v1/dev-a/desired', true],

@@ -190,7 +190,7 @@ describe('aiot up', () => {
 });
 
 describe('aiot up in the foreground', () => {
-  it('runs until it is interrupted, exits immediately, and leaves nothing running', async () => {
+  it('runs until it is interrupted, then exits immediately and leaves nothing running', async () => {
     const own = join(folder, 'foreground');
     const args = ['up', '--data', own, '--http-port', '0', '--mqtt-port', '0', '--json'];
     const child = spawn(process.execPath, [join(root, 'bin', 'dev.js'), ...args], {

@@ -32,11 +32,11 @@ describe('client feedback', () => {
       'hawkBit’s own',
       '{"timestamp":1,"status":{"execution":"proceeding","result":{"finished":"none"},"code":1,"details":["a","b"]}}',
     ],
-  ])('is understood from %s', (_client, text) => {
+  ])('is parsed from %s', (_client, text) => {
     expect(parseFeedback(text)).toEqual({ execution: 'proceeding', finished: 'none', details: ['a', 'b'] });
   });
 
-  it('is understood from invalid JSON if a failure message is not escaped', () => {
+  it('is parsed from invalid JSON if a failure message is not escaped', () => {
     const text =
       '{"id":7,"status":{"result":{"finished":"failure"},"execution":"closed","details":["said "no" to it"]}}';
     expect(parseFeedback(text)).toMatchObject({ execution: 'closed', finished: 'failure' });

@@ -72,7 +72,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
   const actionOf = ({ path }: Passed) => Number(/\/(\d+)/.exec(path)?.[1]);
 
   it(
-    'sends its attributes, installs signed images over TLS, and counts once the new system runs',
+    'sends its attributes, installs signed images over TLS, and counts as updated once the new system runs',
     async () => {
       const made = await device(true);
       const { payload, rollout } = await deliver(made);
@@ -188,7 +188,7 @@ describeReal('swupdate', 'SWUpdate’s suricatta', () => {
   );
 
   it(
-    'recovers from an action that ended without it',
+    'recovers from an action that was closed during the download',
     async () => {
       const made = await device();
       proxy.fail(({ method, path }) =>

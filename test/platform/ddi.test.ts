@@ -37,7 +37,7 @@ describe('the poll', () => {
     expect((await own.client.devices.get('fresh')).online).toBe(true);
   });
 
-  it('accepts the tenant in any case, and no other tenant', async () => {
+  it('matches the tenant name case-insensitively, and rejects other tenants', async () => {
     const device = await ddiClient(own, 'cased');
     const headers = { authorization: `TargetToken ${device.secret}` };
     const status = async (tenant: string) =>

@@ -115,7 +115,7 @@ describeReal('mounts', 'a platform on a full or read-only disk', () => {
     await device.endAsync(true);
   }, 60_000);
 
-  it('stops cleanly when full, exits at the start with an error code, and loses no data', async () => {
+  it('stops cleanly when full, exits at startup with an error code, and loses no data', async () => {
     if ((await client.devices.get('dev')).state === 'suspended') await client.devices.act('dev', 'resume');
     const device = await connectDevice(mqtts, join(disk.folder, 'dev'));
     await device.publishAsync('aiot/v1/dev/telemetry/s', message(2), { qos: 1 });

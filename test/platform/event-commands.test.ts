@@ -38,7 +38,7 @@ describe('aiot events', () => {
     expect((await runCli(['events', 'tail', '--subject', 'nobody'])).stdout).toBe('');
   });
 
-  it('rejects invalid types and positions and positions that were never reached, and times out without events', async () => {
+  it('rejects invalid types, invalid positions and positions not reached yet, and times out without events', async () => {
     expect(await refusal(['events', 'tail', '--from', 'yesterday'])).toMatchObject({
       code: 'AIOT_USAGE',
       exit: 2,

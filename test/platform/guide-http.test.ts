@@ -34,7 +34,7 @@ describe('uploads from the guide’s clients', () => {
     expect(file.text).toBe('x');
   });
 
-  it('keep the base name of the file, and the latest content of a name', async () => {
+  it('keep the base name of the file, and the latest content for each name', async () => {
     await upload('models', '/uploadQuantizedModel', '../../evil.bin', 'twenty bytes of text');
     await upload('models', '/uploadQuantizedModel', 'evil.bin', 'abc');
     expect((await get('models', '/quantized/evil.bin')).text).toBe('abc');

@@ -76,7 +76,7 @@ describe('the HTTP API', () => {
     ['a target that is not UTF-8', '/api/v1/devices/%ff', {}, 400, 'AIOT_REQUEST_INVALID'],
     ['a page that is too large', '/api/v1/users?limit=1001', {}, 400, 'AIOT_REQUEST_INVALID'],
     ['a name with path traversal', '/api/v1/users/..%2f..%2fstate.db', {}, 404, 'AIOT_NOT_FOUND'],
-  ])('answers %s with a problem (RFC 9457)', async (_, path, asked, status, code) => {
+  ])('responds to %s with problem details (RFC 9457)', async (_, path, asked, status, code) => {
     const answer = await call(path, asked);
     expect(answer.headers['content-type']).toMatch(/^application\/problem\+json(;|$)/);
     const problem = problemSchema.parse(JSON.parse(answer.text));

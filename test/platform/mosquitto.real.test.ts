@@ -103,7 +103,7 @@ describeReal('openssl', 'TLS, tested with OpenSSL', () => {
     expect(out).toMatch(/TLSv1\.3/);
   });
 
-  it('rejects version 1.1', async () => {
+  it('rejects TLS 1.1', async () => {
     const { out } = await client(own.platform.urls.mqtts, '-tls1_1', '-cipher', 'DEFAULT@SECLEVEL=0');
     expect(out).toContain('alert protocol version');
     expect(out).toContain('no peer certificate available');
@@ -114,7 +114,7 @@ describeReal('curl', 'curl', () => {
   beforeAll(start);
   afterAll(() => own.stop());
 
-  it('reads the API with the CA, and not without', async () => {
+  it('reads the API with the CA, but not without it', async () => {
     const url = `${own.platform.urls.http}/api/v1/status`;
     const header = `authorization: Bearer ${own.token}`;
     const { code, out } = await run('curl', ['-sS', '--cacert', own.platform.ca, '-H', header, url]);

@@ -118,7 +118,7 @@ describe('properties of a message', () => {
     for (const { socket } of [all, lab]) socket.destroy();
   });
 
-  it('are headers for routes in the platform, both ways', async () => {
+  it('are headers for routes in the platform, in both directions', async () => {
     await start();
     const source = await own.platform.streams.openSource('t/+', {});
     const { raw } = await connectFive(own);
@@ -529,7 +529,7 @@ describe('the maximum packet size of a subscriber', () => {
 });
 
 describe('a slow subscriber', () => {
-  it('does not slow others if it acknowledges but never catches up', async () => {
+  it('does not slow down others, even if it acknowledges messages but never catches up', async () => {
     await start();
     const { raw: slow } = await connectFive(own, {
       ...{ clientId: 'slow', properties: { receiveMaximum: 1 } },

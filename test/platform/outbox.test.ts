@@ -82,7 +82,7 @@ describe('a task retried until it succeeds', () => {
   });
 });
 
-it('parts start in order, each with the earlier ones, and end in reverse; a failure ends started ones', async () => {
+it('parts start in order, each with access to earlier ones, and end in reverse, even if a later one fails to start', async () => {
   const said: string[] = [];
   const end = (name: string) => void said.push(`-${name}`);
   const table = new PartTable<{ base: number }>()

@@ -20,7 +20,7 @@ describeReal('postgres', 'the files for a remote broker', () => {
     await rm(dir, { recursive: true, force: true });
   });
 
-  it('are issued by the platform’s one CA, even if they are created first', async () => {
+  it('are issued by the platform’s only CA, even if they are created before its first start', async () => {
     const database = await postgres.database();
     const secret = 'of-tests';
     const out = join(dir, 'out');

@@ -97,7 +97,7 @@ describeReal('postgres', 'PostgreSQL', () => {
       stop();
     });
 
-    it('take turns', async () => {
+    it('run tasks of the same turn one at a time', async () => {
       const engines = [await open(shared), await open(shared)];
       let running = 0;
       let most = 0;

@@ -137,7 +137,7 @@ describe('the database', () => {
     await store.destroy();
   });
 
-  it('reports a lock by another program as retryable, and reads meanwhile', async () => {
+  it('reports a lock by another program as retryable, and can still be read', async () => {
     const path = join(folder, 'state.db');
     const store = await openStore(path);
     const { default: Database } = await import('libsql');
@@ -153,8 +153,8 @@ describe('the database', () => {
   });
 
   it.each([
-    ['is another file', (path: string) => writeFile(path, 'no database at all, but some text')],
-    ['is cut short', (path: string) => truncate(path, 5000)],
+    ['is not a database', (path: string) => writeFile(path, 'no database at all, but some text')],
+    ['is truncated', (path: string) => truncate(path, 5000)],
   ])('is rejected if it %s', async (_, damage) => {
     const path = join(folder, 'state.db');
     const store = await openStore(path);

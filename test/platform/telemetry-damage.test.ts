@@ -355,7 +355,7 @@ describe('telemetry verification', () => {
     await telemetry.close();
   });
 
-  it('finds nothing while a platform writes and removes', async () => {
+  it('finds nothing while a platform writes and removes data', async () => {
     const telemetry = await opened();
     const writing = fill(telemetry, ['a', 'b'], 80, 200);
     const checks = await Promise.all([verified(), verified()]);

@@ -81,7 +81,7 @@ describe('telemetry in tables', () => {
     await last.close();
   });
 
-  it('skips damaged rows, counts them, and delivers nothing of them', async () => {
+  it('skips damaged rows, counts them, and never delivers them', async () => {
     const first = await open();
     for (const seq of upTo(5)) await first.append(telemetry('a', { seq, recording: 'r', x: 1000 + seq }));
     await first.close();
@@ -120,7 +120,7 @@ describe('telemetry in tables', () => {
     await second.close();
   });
 
-  it('recognizes a repeat of any message, however many followed and in whatever order', async () => {
+  it('recognizes a repeat of any message, however many messages followed, in any order', async () => {
     const first = await open();
     const order = [
       900,

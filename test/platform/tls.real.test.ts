@@ -106,7 +106,7 @@ describe('the listeners’ certificate', () => {
     await own.platform.stop();
   }, 20_000);
 
-  it('is the configured one for its own names, else the platform’s, and is reloaded on change', async () => {
+  it('is the configured one for its own names, or else the platform’s, and is reloaded on change', async () => {
     const serverCertificate = foreign('iot.example.com');
     const own = await testPlatform({ serverCertificate });
     const port = portOf(own.platform.urls.http);

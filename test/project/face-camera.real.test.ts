@@ -77,7 +77,7 @@ function faceCamera() {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('loses no face while the link, the remote broker and the store go away and come back', async () => {
+  it('loses no face while the link, the remote broker and the store fail and recover', async () => {
     const first = await start('pictures://pictures?loop&fps=5');
     await expect.poll(async () => (await stored()).length, { timeout: 20_000 }).toBeGreaterThan(3);
     // The link fails twice for a while, and then the store fails.

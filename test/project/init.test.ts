@@ -53,7 +53,7 @@ describe('aiot init', () => {
     ['har-imu', { downstairs: 10, lying: 5, sitting: 5, upstairs: 10, walking: 5 }],
     ['motor-watch', { bearing: 10, blocked: 10, healthy: 10, imbalance: 10, worn: 10 }],
   ])(
-    'creates a project of %s whose recordings can be split and checked at once',
+    'creates a project from %s whose recordings can be split and checked immediately',
     async (template, labels) => {
       const dir = join(folder, template);
       const { json, code, stdout } = await runCli(['init', dir, '--template', template, '--json']);
@@ -66,7 +66,7 @@ describe('aiot init', () => {
     },
   );
 
-  it('creates a project of iot-kit, and prints how to start it', async () => {
+  it('creates a project from iot-kit, and prints how to start it', async () => {
     const dir = join(folder, 'kit');
     const { stdout, code } = await runCli(['init', dir, '--template', 'iot-kit', '--no-color']);
     expect(code).toBe(0);
@@ -84,7 +84,7 @@ describe('aiot init', () => {
     expect(digests[0]).toBe(digests[1]);
   });
 
-  it('prints the name of the project, and prints the next commands', async () => {
+  it('prints the name of the project and the next commands', async () => {
     const dir = join(folder, 'My first watch!');
     const { stdout, code } = await runCli(['init', dir, '--name', 'wrist']);
     expect(code).toBe(0);

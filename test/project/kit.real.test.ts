@@ -66,7 +66,7 @@ function kit() {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('turns messages of MQTT 3.1 boards into a table, JSON and processes through Kafka', async () => {
+  it('turns messages of MQTT 3.1 boards into table rows, JSON and process instances through Kafka', async () => {
     const board = await connectBoard(mosquitto.port);
     board.send('iotkit/sensor', '0xBC,26.31,41.2,low');
     board.send('iotkit/button', 'ON');

@@ -80,7 +80,7 @@ describe('the IoT kit', () => {
     ]);
   });
 
-  it('turns board messages into a table, JSON and processes', async () => {
+  it('turns board messages into table rows, JSON and process instances', async () => {
     const piped: string[] = [];
     const source = await running.streams.openSource('iot');
     const reading = (async () => {

@@ -220,7 +220,7 @@ describe('aiot device with --port', () => {
     expect(stdout).toMatch(/Wi-Fi +none/);
   });
 
-  it('suggests to flash a board without a program, and to watch one with a program', async () => {
+  it('suggests flashing a board without a program, and monitoring one with a program', async () => {
     const blank = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:10:11' });
     const first = await runCli(['device', 'provision', 'blank', '--port', blank.port]);
     expect(first.stdout).toContain(`Next: aiot flash --project FIRMWARE_DIR --port ${blank.port}`);

@@ -190,7 +190,7 @@ describe('a birth certificate', () => {
     );
   });
 
-  it('exposes a changed image, with exit code 6', async () => {
+  it('reveals a changed image, with exit code 6', async () => {
     const out = at('changed');
     await ok(provisionedDeviceSchema, ['device', 'provision', 'changed', '--type', 'esp32', '--out', out]);
     const image = await readFile(join(out, 'nvs.bin'));

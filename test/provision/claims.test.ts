@@ -103,7 +103,7 @@ describe('a claim', () => {
     await anybody.close();
   });
 
-  it('is redeemed by only one of several concurrent requests', async () => {
+  it('can be redeemed by only one of several concurrent requests', async () => {
     const { token } = await claim('raced');
     const anybody = createClient({ url: own.url, ca });
     const csrs = await Promise.all(

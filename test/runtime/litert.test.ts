@@ -60,7 +60,7 @@ describe('LiteRT', () => {
     },
   );
 
-  it('runs several inputs and outputs in the order of the file', async () => {
+  it('keeps several inputs and outputs in the order of the file', async () => {
     for (const make of Object.values(severalEnds)) {
       const graph = make(seededRandom(5));
       const [session, interpreter] = [await openLiteRtSession(writeTflite(graph)), createInterpreter(graph)];

@@ -117,7 +117,7 @@ describe('the signal section of a project', () => {
 describe('standardization', () => {
   const standardization = { mean: [1, 10], deviation: [2, 5] };
 
-  it('subtracts the mean and divides by the deviation', () => {
+  it('subtracts the mean and divides by the standard deviation', () => {
     expect([...standardize([3, 0], standardization, new Float64Array(2))]).toEqual([1, -2]);
   });
 

@@ -252,7 +252,7 @@ describe('signal.mel of a project', () => {
     );
   });
 
-  it('is rejected with another feature set', () => {
+  it('is rejected unless a mel feature set is selected', () => {
     expect(() => project('spectral', ', mel: { bands: 20 }')).toThrow(
       expect.objectContaining({
         code: 'AIOT_PROJECT_INVALID',

@@ -41,7 +41,7 @@ const overMqtt = (given: readonly Header[]) => {
 const overNats = (given: readonly Header[]) => headersFrom(headersTo(given, natsHeaders)) ?? [];
 
 describe('headers', () => {
-  it('are restored behind MQTT, NATS and MQTT again', () => {
+  it('survive the path from MQTT through NATS back to MQTT', () => {
     fc.assert(
       fc.property(headers, (given) => {
         expect(byName(overMqtt(given))).toEqual(byName(given));

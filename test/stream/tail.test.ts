@@ -144,13 +144,13 @@ describe('stream tail', () => {
 });
 
 describe('stream tail as a check', () => {
-  it('exits with 0 on the expected message, and prints only that one', async () => {
+  it('exits with 0 on the expected message, and prints only that message', async () => {
     const { code, stdout } = await tail('--expect', 'temperature > 80', '--within', '5s', '--format', 'raw');
     expect(code).toBe(0);
     expect(stdout).toBe('{"id":"b","temperature":90,"motor":{"current":3}}\n');
   });
 
-  it('exits with 6 if the expected message does not come, and prints the last one', async () => {
+  it('exits with 6 if the expected message does not arrive, and prints the last message', async () => {
     const { code, stdout, stderr } = await tail('--expect', 'temperature > 100', '--format', 'raw');
     expect(code).toBe(6);
     expect(stdout).toBe('{"id":"a","temperature":"hot"}\n');

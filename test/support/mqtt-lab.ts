@@ -161,7 +161,7 @@ export class Peer {
     await this.ended();
   }
 
-  /** Closes the connection without DISCONNECT, like a lost network. */
+  /** Closes the connection without DISCONNECT, as if the network were lost. */
   vanish(): void {
     this.socket.destroy();
   }

@@ -1,6 +1,7 @@
 import { runPipeline } from '../../src/lib/pipeline/run/run-pipeline.js';
 
-/** Runs the pipeline in the given folder until a test kills this process. */
+// A program: runs the pipeline in the folder given as its argument, and stops on SIGTERM. Tests also kill it.
+
 const stop = new AbortController();
 process.on('SIGTERM', () => stop.abort(new Error('stopped')));
 const { state } = await runPipeline({

@@ -172,7 +172,7 @@ describe('a crop', () => {
     expect(cropRegion(picture, box, margin)).toEqual(want);
   });
 
-  it('is converted to gray as in libvips and OpenCV', async () => {
+  it('is converted to grayscale as in libvips and OpenCV', async () => {
     const color = { width: 2, height: 1, data: Uint8Array.from([255, 0, 0, 12, 200, 99]) };
     const gray = cropGray(color, { x: 0, y: 0, width: 2, height: 1 });
     expect([...gray.data]).toEqual([76, Math.round(12 * 0.299 + 200 * 0.587 + 99 * 0.114)]);
@@ -260,7 +260,7 @@ describe('picture decoding', () => {
     expect([...(await decodePicture(clear)).data]).toEqual([0, 0, 0, 0, 0, 0]);
   });
 
-  it('expands gray to three channels', async () => {
+  it('expands grayscale to three channels', async () => {
     const gray = grayPng({ width: 1, height: 1, data: Uint8Array.of(7) });
     expect([...(await decodePicture(gray)).data]).toEqual([7, 7, 7]);
   });

@@ -23,7 +23,7 @@ describeReal('chromium', 'the dashboard in a browser', () => {
     await page.context().close();
   });
 
-  it('reports an unreachable platform, and reloads when it is back, still logged in', async () => {
+  it('reports an unreachable platform; when it is back, reloads and stays logged in', async () => {
     const { platform } = own;
     const port = Number(new URL(platform.platform.urls.http).port);
     const { page, troubles } = await own.open('#/devices');
@@ -59,7 +59,7 @@ describeReal('chromium', 'the dashboard in a browser', () => {
     await page.context().close();
   });
 
-  it('looks like the stored screenshots', async () => {
+  it('matches the stored screenshots', async () => {
     const names = Array.from({ length: 30 }, (_, i) => ({
       name: `line-${i}`,
       digest: String(i).padStart(64, '0'),

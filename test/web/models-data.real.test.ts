@@ -66,7 +66,7 @@ describeReal('chromium', 'models and datasets in a browser', () => {
     await page.context().close();
   });
 
-  it('shows the accuracy with its interval as the command line does, and the cross-validated one', async () => {
+  it('shows the accuracy with its interval as the command line does, and the cross-validated accuracy', async () => {
     const { page } = await own.open('#/models/har/1');
     await page.getByText('91 % of 800 windows in 20 recordings (95 %: 80.1–87.2)').waitFor();
     await page
@@ -108,7 +108,7 @@ describeReal('chromium', 'models and datasets in a browser', () => {
     await page.context().close();
   });
 
-  it('is accessible, also on a phone', async () => {
+  it('is accessible, including on a phone', async () => {
     const hashes = ['#/models', '#/models/har', '#/models/har/1', '#/models/har/compare?a=1&b=2'];
     const data = ['#/datasets', '#/datasets/motion', '#/datasets/motion/wrist-1/long'];
     for (const [dark, width] of [

@@ -221,15 +221,18 @@ describe('a transient fault', () => {
     ['noise', 'in'],
     ['lost-bytes', 'in'],
     ['lost-bytes', 'out'],
-  ])('fails with a specific code and closes the port with excessive %s (%s)', async (kind, direction) => {
-    const board = timedChip({ chip: 'esp32', faults: [{ kind, rate: 0.05, direction } as Fault] });
-    const { code } = await fails(board);
-    expect(code).toMatch(
-      /^AIOT_(CHIP_(GARBLED|DEAF|STOPPED|CRASHED|UNKNOWN|BOOT_MODE)|FLASH_CORRUPTED|FLASH_READ|FLASH_VERIFY)$/,
-    );
-    board.chip.faults.clear();
-    await work(board);
-  });
+  ])(
+    'fails with a specific code and closes the port if there is too much %s (%s)',
+    async (kind, direction) => {
+      const board = timedChip({ chip: 'esp32', faults: [{ kind, rate: 0.05, direction } as Fault] });
+      const { code } = await fails(board);
+      expect(code).toMatch(
+        /^AIOT_(CHIP_(GARBLED|DEAF|STOPPED|CRASHED|UNKNOWN|BOOT_MODE)|FLASH_CORRUPTED|FLASH_READ|FLASH_VERIFY)$/,
+      );
+      board.chip.faults.clear();
+      await work(board);
+    },
+  );
 });
 
 describe('a cable unplugged at any packet', () => {

@@ -25,7 +25,7 @@ describe('faults', () => {
     [{ kind: 'deaf' }, 0],
     [{ kind: 'lost-answer', op: op.sync }, 7],
     [{ kind: 'unplugged', after: 1 }, 8],
-  ])('%o determines the number of answers to the first SYNC', async (fault, answers) => {
+  ])('%o determines the number of responses to the first SYNC', async (fault, answers) => {
     const { host } = make(fault);
     expect(await host.ask(syncRequest)).toHaveLength(answers);
   });
@@ -38,7 +38,7 @@ describe('faults', () => {
     expect(await host.ask(syncRequest)).toHaveLength(8);
   });
 
-  it('noise breaks frames at about the given rate, reproducibly', async () => {
+  it('include noise, which breaks frames at about the given rate, reproducibly', async () => {
     const broken = async () => {
       const { host } = make({ kind: 'noise', rate: 0.01 });
       let lost = 0;
@@ -67,7 +67,7 @@ describe('faults', () => {
     expect(host.text).toMatch(text);
   });
 
-  it('a crashed chip responds again after a reset', async () => {
+  it('include a crash, which lasts until the chip is reset', async () => {
     const { chip, host } = make({ kind: 'panic' });
     await host.ask(magic);
     expect([chip.state, (await host.ask(magic)).length]).toEqual(['crashed', 0]);
@@ -97,7 +97,7 @@ describe('faults', () => {
     expect(chip.flash.isBlank(0)).toBe(true);
   });
 
-  it('a stub block that fails late is reported with the next command', async () => {
+  it('include a stub block that fails late, which is reported with the next command', async () => {
     const { host } = make({ kind: 'block-error', error: 0xc4 });
     await host.startStub();
     await host.ask(request(op.flashBegin, [0x400, 1, 0x4000, 0]));
@@ -105,7 +105,7 @@ describe('faults', () => {
     expect(await host.status(request(op.flashEnd, [1]))).toBe('c400');
   });
 
-  it('an unplugged cable ends the line, and a new line reconnects it', async () => {
+  it('include an unplugged cable, which ends the line until a new one is opened', async () => {
     const { chip } = make({ kind: 'unplugged' });
     const line = simulatedLine(chip);
     const closed = new Promise<Error | null>((resolve) =>

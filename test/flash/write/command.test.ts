@@ -233,7 +233,7 @@ describe('aiot flash', () => {
     expect((await runCli(argv)).json).toMatchObject({ program });
   });
 
-  it('reports no program of a chip that encrypts its flash', async () => {
+  it('does not report the program of a chip that encrypts its flash', async () => {
     const { port } = await board({ security: { flashEncryption: true } });
     const nvs = await put('nvs.bin', Buffer.alloc(0x5000, 0xff));
     const { stdout, json } = await runCli(['flash', `${nvs}@0x9000`, '--port', port, '--json']);

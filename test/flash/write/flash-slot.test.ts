@@ -190,7 +190,7 @@ describe('a watched update', () => {
     });
   });
 
-  it('asks the user twice to reset the board if the line cannot', async () => {
+  it('asks the user twice to reset the board if the serial port cannot', async () => {
     const at = board(firstOtadata(0, 2));
     at.canReset = false;
     at.failures = [null, new AiotError('AIOT_CHIP_SILENT', 'nothing')];

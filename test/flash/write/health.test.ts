@@ -103,7 +103,7 @@ describe('a watched board', () => {
     }
   });
 
-  it('counts as started once, however long the line that follows', () => {
+  it('counts as started once, however long the next line is', () => {
     const watch = watchHealth(null);
     const banner = 'rst:0xc (SW_CPU_RESET),boot:0x13 ';
     for (const text of [banner, '.'.repeat(5000), '.'.repeat(5000)]) expect(watch.feed(text)).toBeNull();

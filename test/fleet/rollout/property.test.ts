@@ -280,7 +280,7 @@ describe('a rollout under random events', () => {
     });
   });
 
-  it('makes no more offers of a release than allowed, one after the other', () => {
+  it('repeats no offer, and makes no more attempts per device than allowed', () => {
     always(({ moments }) => {
       const offers = new Map<string, string[]>();
       for (const { step, before, event } of moments) {

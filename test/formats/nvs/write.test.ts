@@ -139,7 +139,7 @@ describe('writing NVS', () => {
       'expected the namespace "" to be 1 to 15 bytes of text, got 0 bytes',
     ],
     [
-      'a key with a blank at its edge',
+      'a key with a leading space',
       { namespace: 'a', key: ' k', type: 'u8', value: 1 },
       2,
       'expected the key " k" to be 1 to 15 bytes of text, got a leading or trailing space, or a control character',

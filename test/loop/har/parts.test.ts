@@ -216,7 +216,7 @@ describe('the server address of the motion system', () => {
   const of = (env: Record<string, string>, urls: string[] = [], credentials = {}) =>
     motionServer({ stage: 'sense', env, urls, credentials });
 
-  it("is the original's variable, with the name in its certificate if there is a CA", () => {
+  it("comes from the original's variable, and includes the name in its certificate if there is a CA", () => {
     const bare = of({ NATS_ADDRESS: 'pi.local', NATS_TOKEN: 's' });
     expect([bare.urlOf('x'), bare.endpoint, bare.options.token]).toEqual([
       'nats://pi.local/x',

@@ -77,7 +77,7 @@ describe('message formats', () => {
     expect(read(['t,z,y,x', '5,3,2,1'])).toMatchObject({ why: [null, null], values: [1, 2, 3] });
   });
 
-  it('include bare numbers for a single field, and arrays of it as a batch', () => {
+  it('include bare numbers for a single field, and arrays of numbers as a batch', () => {
     const of = [{ name: 'temperature', unit: 'degC' }];
     expect(read(['21.5', { temp: 22 }, [23, 24]], '', of).values).toEqual([21.5, 22, 23, 24]);
   });
@@ -86,13 +86,18 @@ describe('message formats', () => {
     ['an object that lacks a field', { x: 1, y: 2 }, 'expected z in the message, got x, y', 1],
     ['a field that is null', { x: 1, y: null, z: 3 }, 'expected a number for y, got null', 1],
     ['a field that is a word', { x: 1, y: 'NaN', z: 3 }, 'expected a number for y, got "NaN"', 1],
-    ['columns of two lengths', { x: [1, 2], y: [1], z: [1, 2] }, 'expected 2 samples of y, got [1]', 1],
-    ['a line that is cut off', '1,2', 'expected 3 numbers (x, y, z), got ["1","2"]', 1],
-    ['a message of another kind', { state: 'on' }, 'expected x in the message, got state', 0],
-    ['a text', 'hello world', 'expected 3 numbers (x, y, z), got ["hello","world"]', 0],
+    ['columns of different lengths', { x: [1, 2], y: [1], z: [1, 2] }, 'expected 2 samples of y, got [1]', 1],
+    ['a truncated line', '1,2', 'expected 3 numbers (x, y, z), got ["1","2"]', 1],
+    ['a message without the fields', { state: 'on' }, 'expected x in the message, got state', 0],
+    ['text', 'hello world', 'expected 3 numbers (x, y, z), got ["hello","world"]', 0],
     ['damaged JSON', '{"x": 1,', 'expected JSON, got "{\\"x\\": 1,"', 0],
     ['null', 'null', 'expected 3 numbers (x, y, z), got ["null"]', 0],
-    ['a heap of brackets', `${'['.repeat(1e5)}${']'.repeat(1e5)}`, 'expected 3 numbers (x, y, z), got […', 0],
+    [
+      'deeply nested brackets',
+      `${'['.repeat(1e5)}${']'.repeat(1e5)}`,
+      'expected 3 numbers (x, y, z), got […',
+      0,
+    ],
   ])('%s is skipped as a whole, and the next sample is complete', (_, message, why, lost) => {
     const got = read([[1, 2, 3], message, [4, 5, 6]]);
     expect(got.values).toEqual([1, 2, 3, 4, 5, 6]);
@@ -108,10 +113,15 @@ describe('the message reader', () => {
     ['s since 1970', [{ timeStamp: 1_795_168_216.5 }], '', [1_795_168_216_500]],
     ['µs since 1970', [{ ts: 1_795_168_216_492_250 }], '', [1_795_168_216_492.25]],
     ['a date', [{ time: '2026-11-20T10:00:00.250Z' }], '', [Date.UTC(2026, 10, 20, 10, 0, 0, 250)]],
-    ['ms since its start', [{ millis: 5000 }, { millis: 5010 }], '', [1_700_000_000_000, 1_700_000_000_010]],
-    ['s since its start', [{ t: 5.5 }, { t: 5.51 }], '', [1_700_000_000_000, 1_700_000_000_010]],
     [
-      'a member of another name, in µs',
+      'ms since the board’s start',
+      [{ millis: 5000 }, { millis: 5010 }],
+      '',
+      [1_700_000_000_000, 1_700_000_000_010],
+    ],
+    ['s since the board’s start', [{ t: 5.5 }, { t: 5.51 }], '', [1_700_000_000_000, 1_700_000_000_010]],
+    [
+      'a field with another name, in µs',
       [{ w: 7000 }, { w: 17_000 }],
       '?time=w:us',
       [1_700_000_000_000, 1_700_000_000_010],

@@ -164,7 +164,7 @@ describeReal('nats', 'records over NATS', () => {
     ]);
   });
 
-  it('are read from a stream’s beginning, and on after a server kill', async () => {
+  it('are read from a stream’s beginning, and continue after a server kill', async () => {
     const server = await startNats();
     ends.push(() => server.stop());
     const client = await natsClient(server);

@@ -87,7 +87,7 @@ describe('augmentation', () => {
     );
   });
 
-  it('adds noise of the requested deviation, different in each row', () => {
+  it('adds noise with the requested standard deviation, different in each row', () => {
     const augment = augmenter({ ...off, noise: 0.5 }, 1000, { mean: [], deviation: [] }, null)!;
     const inputs = new Float32Array(20_000);
     augment(inputs, 20, seededRandom(6));

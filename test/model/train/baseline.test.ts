@@ -69,7 +69,7 @@ describe('the linear baseline of a training run', () => {
     expect(accuracy).toBeLessThan(0.62);
   });
 
-  it('reports the error of values in their unit', () => {
+  it('reports regression errors in the unit of the labels', () => {
     const random = seededRandom(3);
     const rows = Array.from({ length: 300 }, () => [gaussian(random), gaussian(random)]);
     const values = rows.map(([x, y]) => 5000 + 300 * x! - 100 * y! + 20 * gaussian(random));
@@ -114,7 +114,7 @@ describe('advice on a linear model that is better than the network', () => {
     );
   });
 
-  it('compares errors if the model predicts values', async () => {
+  it('compares errors for a regression model', async () => {
     const { result } = await trained(rings(60, 1), { label: 'x', output: 'value', kind: 'mlp', epochs: 5 });
     const rmse = result.metrics.valRmse!;
     const withError = (valRmse: number) =>

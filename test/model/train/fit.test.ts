@@ -88,7 +88,7 @@ describe('training', () => {
     ['a value', { ...mlp, output: { kind: 'value', count: 1 } }, 0.1],
     ['a reconstruction', specOf('autoencoder', [6], [8, 4], { kind: 'reconstruction' }), 0.4],
   ] as [string, NetworkSpec, number][])(
-    '%s is learned by squared error, without an accuracy',
+    '%s is learned by squared error, and no accuracy is reported',
     async (_name, spec, most) => {
       const { history, bestEpoch } = await fitNetwork(options(spec, { epochs: 30 }));
       expect(history[0]!.valLoss).toBeGreaterThan(most * 2);
@@ -101,13 +101,16 @@ describe('training', () => {
     ['mlp', mlp],
     ['cnn1d', cnn],
     ['dropout', withDropout],
-  ])('%s: equal seeds give equal weights, and different seeds different ones', async (_name, spec) => {
-    const run = async (seed: number) =>
-      constants((await fitNetwork(options(spec, { epochs: 3, seed }))).trained);
-    const [a, b, other] = [await run(5), await run(5), await run(6)];
-    expect(a).toEqual(b);
-    expect(other).not.toEqual(a);
-  });
+  ])(
+    '%s: the same seed gives the same weights, and different seeds give different weights',
+    async (_name, spec) => {
+      const run = async (seed: number) =>
+        constants((await fitNetwork(options(spec, { epochs: 3, seed }))).trained);
+      const [a, b, other] = [await run(5), await run(5), await run(6)];
+      expect(a).toEqual(b);
+      expect(other).not.toEqual(a);
+    },
+  );
 
   it.each([
     ['mlp', mlp],

@@ -64,7 +64,7 @@ describe('cross-validation', () => {
     expect(code).toBe(2);
   });
 
-  it('reports value errors in their unit', async () => {
+  it('reports regression errors in the unit of the labels', async () => {
     const { dir, file } = await rowsFolder(rowsCsv({ label: (_, value) => value.toFixed(3) }));
     const found = await folds({ project: dir, data: file, folds: 3, output: 'value', epochs: 20 });
     expect(found.pooled).toMatchObject({ accuracy: null, rmse: { value: expect.any(Number) } });

@@ -73,7 +73,7 @@ describe('a model search', () => {
     expect(await tried(other)).toEqual(await tried(dataset));
   });
 
-  it('varies only the layers on table rows, scoring values by their error', async () => {
+  it('varies only the layers on table rows, and scores regression models by their error', async () => {
     const { dir, file } = await rowsFolder(rowsCsv({ label: (_, value) => value.toFixed(3) }));
     const found = await search({ project: dir, data: file, search: 3, output: 'value', epochs: 5 });
     expect(found.score).toBe('rmse');

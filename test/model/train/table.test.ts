@@ -77,7 +77,7 @@ describe('training on table rows', () => {
     },
   );
 
-  it('finds the same rows again, each exactly once across the splits', async () => {
+  it('puts each row into exactly one split, which later steps reuse', async () => {
     const { project, file, training } = await trained(rowsCsv({ rows: 120 }));
     const { examples } = await readTrained(project, { data: file });
     const parts = (['train', 'validation', 'test'] as const).map((part) => examples(part));
@@ -112,7 +112,7 @@ describe('training on table rows', () => {
   });
 
   it.each([
-    ['labels of model.labels', 'model: { labels: { good: [0], bad: [1] } }', undefined, ['good', 'bad']],
+    ['labels from model.labels', 'model: { labels: { good: [0], bad: [1] } }', undefined, ['good', 'bad']],
     [
       'the names of the classes',
       'model: { labels: { bad: [x], good: [y] } }',
@@ -125,7 +125,7 @@ describe('training on table rows', () => {
       undefined,
       ['0', '1'],
     ],
-  ])('takes %s as classes', async (_name, yaml, label, classes) => {
+  ])('uses %s as classes', async (_name, yaml, label, classes) => {
     const { result } = await trained(rowsCsv({ label }), `name: pumps\n${yaml}\n`);
     expect(result.classes).toEqual(classes);
     expect(result.metrics.valAccuracy).toBeGreaterThan(0.9);

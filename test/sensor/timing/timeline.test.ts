@@ -73,7 +73,7 @@ describe('sample times of a free-running sensor', () => {
     expect(Math.abs(times.at(-1)! - truth.at(-1)!)).toBeLessThan(6);
   });
 
-  it('reveal how many samples are missing if the sensor cannot', () => {
+  it('reveal how many samples are missing if the sensor cannot report it', () => {
     const clock = testClock();
     const timeline = new Timeline(100, clock);
     const place = (count: number, broken: boolean) => {

@@ -93,7 +93,7 @@ describe('JPEG frames', () => {
     expect(got).toHaveLength(1);
   });
 
-  it('start with the next one if the stream is joined in the middle', () => {
+  it('start with the next complete frame if the stream is joined midway', () => {
     const late = Buffer.concat(frames).subarray(frames[0]!.length - 300);
     expect(cut(late, [97])).toEqual({ got: frames.slice(1), skipped: 300 });
   });

@@ -104,7 +104,7 @@ describe('a CSV file as a sink', () => {
     expect(await readFile(path, 'utf8')).toBe('a\n1\n4\n');
   });
 
-  it('appends to a file with its columns, whatever the order of the fields', async () => {
+  it('appends to a file in the order of its columns, whatever the order of the fields', async () => {
     const path = fresh();
     await writeFile(path, 'b,a\n1,2\n');
     const sink = await openSink(`file:${path}`);
@@ -113,7 +113,7 @@ describe('a CSV file as a sink', () => {
     expect(await readFile(path, 'utf8')).toBe('b,a\n1,2\n4,3\n');
   });
 
-  it('rejects a file with other columns before writing anything', async () => {
+  it('rejects a file with different columns before writing anything', async () => {
     const path = fresh();
     await writeFile(path, 'x\n1\n');
     await expect(openSink(`file:${path}?fields=a,b`)).rejects.toMatchObject({ code: 'AIOT_CSV_COLUMNS' });

@@ -58,7 +58,7 @@ describe('an oversized or truncated batch', () => {
     expect(process.memoryUsage().rss - before).toBeLessThan(gibibyte / 16);
   });
 
-  it.each(packed)('is rejected when cut off: %s', async (format) => {
+  it.each(packed)('is rejected if truncated: %s', async (format) => {
     const codec = await codecOf(format);
     const whole = await codec.compress(Buffer.from('abc'.repeat(50_000)));
     await expect(codec.decompress(whole.subarray(0, 4))).rejects.toThrow();
@@ -104,7 +104,7 @@ describe('zstd frames without a size, as Java writes them', () => {
     expect((await codec.decompress(both)).equals(expected)).toBe(true);
   });
 
-  it('are rejected if they are cut off', async () => {
+  it('are rejected if they are truncated', async () => {
     const codec = await codecOf('zstd');
     for (const length of [4, 7, 40, frame(20).length - 1])
       await expect(codec.decompress(frame(20).subarray(0, length))).rejects.toMatchObject({
@@ -115,7 +115,7 @@ describe('zstd frames without a size, as Java writes them', () => {
 
 describe('a damaged batch', () => {
   it.each(['gzip', 'snappy', 'lz4', 'zstd'] as const)(
-    'is reported when compressed with %s',
+    'is reported if it is compressed with %s',
     async (packing) => {
       const out = { topic: 'a', payload: Buffer.from('b'.repeat(200)) };
       const batch = Buffer.from(await writeBatch([out], { id: 7n, epoch: 1, sequence: 0 }, packing, 1));
@@ -125,7 +125,7 @@ describe('a damaged batch', () => {
     },
   );
 
-  it('is reported when uncompressed', async () => {
+  it('is reported if it is not compressed', async () => {
     const out = { topic: 'a', payload: Buffer.from('b'.repeat(200)) };
     const batch = Buffer.from(await writeBatch([out], { id: 7n, epoch: 1, sequence: 0 }, 'none', 1));
     batch.fill(0x7f, batchHeaderBytes);

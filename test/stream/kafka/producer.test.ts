@@ -18,7 +18,7 @@ function producerTo(kafka: FakeKafka): KafkaProducer {
   return new KafkaProducer(kafka.cluster, kafka.settings, 'kafka://fake');
 }
 
-it('a Kafka write resolves when every broker has its part, even if one fails meanwhile', async () => {
+it('a Kafka write resolves when every broker has stored its part, even if one fails meanwhile', async () => {
   const kafka = fakeKafka([1, 2]);
   let [failing, stored] = [3, false];
   kafka.before = async ({ node, payloads }) => {

@@ -125,7 +125,7 @@ describe('the outbox of an MQTT sink', () => {
     },
   );
 
-  it('resends PUBREL for messages that the broker has, beyond any Receive Maximum', async () => {
+  it('resends PUBREL for messages that the broker has, regardless of the Receive Maximum', async () => {
     const first = connected();
     const end = ending(outbox.write(messages(2, 'a', 'b', 'c')));
     first.answer('pubrec', 1);
@@ -179,7 +179,7 @@ describe('the outbox of an MQTT sink', () => {
     expect(second.take()).toEqual(['p1 free']);
   });
 
-  it('forgets an abandoned message with its session, and at QoS 1 in any case', async () => {
+  it('forgets an abandoned QoS 2 message with its session, and an abandoned QoS 1 message on reconnect', async () => {
     const first = connected();
     const ends = [ending(outbox.write(messages(2, 'a'))), ending(outbox.write(messages(1, 'b')))];
     await vi.advanceTimersByTimeAsync(31_000);

@@ -92,7 +92,7 @@ describeReal('mosquitto', 'MQTT 5 with a real Mosquitto', () => {
     expect((await take(source, expected.length)).map(({ payload }) => String(payload))).toEqual(expected);
   });
 
-  it('delivers every message to its topic with aliases, though the broker restarts', {
+  it('delivers every message to its topic with aliases, even if the broker restarts', {
     timeout: 60_000,
   }, async () => {
     const broker = await mosquitto(['persistence true']);

@@ -51,7 +51,7 @@ describe('the version of an MQTT connection', () => {
     });
   });
 
-  it('is rejected with the valid ones if it is unknown', async () => {
+  it('is rejected with a list of the valid versions if it is unknown', async () => {
     const { code, stderr } = await runCli(['stream', 'tail', 'mqtt://127.0.0.1:1/t?version=4']);
     expect(code).toBe(2);
     expect(flat(stderr)).toContain('version: expected one of 5, 3.1, 3.1.1, auto; got "4"');

@@ -43,7 +43,7 @@ function parsedByPeer(bytes: Buffer, protocolVersion: MqttVersion) {
 }
 
 describe('a PUBLISH packet', () => {
-  it('is read correctly by mqtt-packet', () => {
+  it('is parsed correctly by mqtt-packet', () => {
     fc.assert(
       fc.property(message, ({ topic, payload, qos, version, retain, dup, id, headers }) => {
         const flags = { topic, qos, version, dup, id: qos === 0 ? 0 : id };
@@ -61,7 +61,7 @@ describe('a PUBLISH packet', () => {
     );
   });
 
-  it('is read correctly from mqtt-packet, however the network splits it', () => {
+  it('from mqtt-packet’s encoder is parsed correctly, however the network splits it', () => {
     fc.assert(
       fc.property(
         fc.array(message, { minLength: 1, maxLength: 5 }),

@@ -105,7 +105,7 @@ describe('a program as a sink', () => {
     await sink.close();
   });
 
-  it('runs in parallel up to the requested number of times', async () => {
+  it('runs at most the requested number of times in parallel', async () => {
     await program('alarm', `echo in >> ${folder}/log; sleep 0.3; echo out >> ${folder}/log`);
     const sink = await openSink('exec:alarm?parallel=3');
     await sink.write(Array.from({ length: 6 }, (_, i) => text(String(i))));

@@ -136,7 +136,7 @@ describeReal('versitygw', 'an S3 server that checks signatures', () => {
     expect(JSON.stringify(failed) + (failed as Error).message).not.toContain('wrong-secret');
   });
 
-  it('stores each object unchanged and under one number, though it is killed repeatedly', async () => {
+  it('stores each object unchanged and under one number, even if it is killed repeatedly', async () => {
     const sink = await open('bucket/faults/face{n}.png');
     let done = false;
     const faults = (async () => {

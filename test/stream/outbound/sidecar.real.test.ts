@@ -45,7 +45,7 @@ function inferenceBox() {
 }
 
 describeReal('kafka', 'a bridge from Kafka to an inference server', () => {
-  it('returns a reply for every record, though the server is killed repeatedly', async () => {
+  it('returns a reply for every record, even if the server is killed repeatedly', async () => {
     const kafka = await startKafka();
     const box = inferenceBox();
     await box.start();

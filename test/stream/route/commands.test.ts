@@ -18,7 +18,7 @@ afterAll(() => rm(folder, { recursive: true }));
 const lines = (...payloads: unknown[]) =>
   payloads.map((payload, n) => JSON.stringify({ topic: `t/${n}`, time: n, payload })).join('\n');
 
-test('stream bridge filters and maps a file into another, and ends at the end of the file', async () => {
+test('stream bridge filters and maps one file into another, and ends at the end of the file', async () => {
   const [from, to] = [join(folder, 'in.ndjson'), join(folder, 'out.ndjson')];
   await writeFile(from, lines({ a: 1 }, { a: 2 }, { a: 3 }));
   const { code, json } = await runCli([

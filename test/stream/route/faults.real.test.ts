@@ -83,7 +83,7 @@ describeReal('kafka', 'a bridge from Mosquitto to Kafka', () => {
     );
   }, 60_000);
 
-  test('delivers every message though both are restarted under load, and drains on SIGTERM', async () => {
+  test('delivers every message even if both are restarted under load, and drains on SIGTERM', async () => {
     await kafka.createTopic('load');
     const started = bridge(
       `mqtt://127.0.0.1:${broker.port}/load?qos=1&clientId=b1&clean=false`,
@@ -132,7 +132,7 @@ describeReal('kafka', 'a bridge from Mosquitto to Kafka', () => {
 
 describeReal('mosquitto', 'bridges in one group', () => {
   test.each(['5', '3.1.1'])(
-    'share the messages, and lose none though one is killed with MQTT %s',
+    'share the messages with MQTT %s, and lose none even if one is killed',
     async (version) => {
       const broker = await startMosquitto();
       const folder = await mkdtemp(join(tmpdir(), 'aiot-group-'));

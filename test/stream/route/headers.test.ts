@@ -99,7 +99,7 @@ const stored = async ({ sink }: Awaited<ReturnType<typeof bridge>>): Promise<Out
 describe.each(Object.keys(wires))('headers of a bridge between the platform’s broker and %s', (far) => {
   const scheme = far.slice(0, far.indexOf(':'));
 
-  it('are the same at the destination, and again after the way back', async () => {
+  it('are the same at the destination and after the return trip', async () => {
     const arrived = await openSource(`${mqtt}/${scheme}/back?version=5`);
     stops.push(() => arrived.close());
     const there = await bridge(`${mqtt}/${scheme}/there?version=5`, `${far}/there`);

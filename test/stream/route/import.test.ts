@@ -120,7 +120,7 @@ test('the Node-RED import keeps topic renaming if the sink specifies no topic', 
   expect(topic?.match(/\$replace/g)).toHaveLength(5);
 });
 
-test('the Node-RED import converts MQTT to REST with a constant body as the map', () => {
+test('the Node-RED import converts an MQTT-to-REST flow, with its constant body as the route’s map', () => {
   const { routes, leftOut } = imported(restFlow);
   expect(routes).toEqual({
     'mqtt-to-rest': {

@@ -73,7 +73,7 @@ test.each([
   expect(routes[0]).toMatchObject({ received: 0, pending: 0 });
 });
 
-test('a route acknowledges a duplicate after every sink has stored or rejected the first', async () => {
+test('a route acknowledges a duplicate only after every sink has stored or rejected the original', async () => {
   const [picky, slow] = [fakeSink('mqtt://picky'), fakeSink('mqtt://slow')];
   picky.before = () => {
     throw new AiotError('AIOT_BROKER_REFUSED', 'not allowed');
