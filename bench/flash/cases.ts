@@ -41,7 +41,7 @@ export async function besideEspflash(image: string, rounds: number): Promise<Fig
   return [{ name, unit: 's', ours, goal: 1.25, peer: { name: 'espflash', version, rounds: seconds } }];
 }
 
-/** Writes a blank chip with an instantaneous line and flash, to measure the cost of the tools themselves. */
+/** Writes a blank chip with a simulated line and flash without delays, to measure the cost of the tools themselves. */
 export async function software(image: string, rounds: number): Promise<Figure[]> {
   const { ours, theirs } = await inTurn('instant', image, rounds, { blank: true, theirs: esptoolOf(image) });
   return [{ ...figureOf('the same with an instantaneous line and flash', ours), peer: peer(theirs) }];
@@ -86,7 +86,7 @@ export async function eight(image: string, rounds: number): Promise<Figure[]> {
   }
 }
 
-/** CPU time of the tool itself by image size, with an instantaneous line and flash. */
+/** CPU time of the tool itself by image size, with a simulated line and flash without delays. */
 export async function growing(bench: Bench): Promise<Figure[]> {
   const folder = bench.folder();
   const tray = await openTray(chip, 1, 'instant');

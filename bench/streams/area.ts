@@ -73,7 +73,7 @@ async function route(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-/** A camera with 10 frames per second at 640 × 480. */
+/** A camera at 10 frames per second, 640 × 480. */
 async function faces({ quick }: Bench): Promise<Figure[]> {
   const all = await facesShares({ quick, rounds: quick ? 2 : 5 });
   return all.map(({ to, shares }) => ({

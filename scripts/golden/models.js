@@ -138,7 +138,7 @@ function wrapped(values) {
   return lines.join('\n');
 }
 
-/** The fixtures' networks: the guide's motor model, and a small model over time. */
+/** Models of the fixtures: the guide's motor model, and a small 1D CNN over a time series. */
 export function emittedNetworks({ FloatNetwork, engineKinds }) {
   return {
     motor: (random) => {

@@ -56,8 +56,8 @@ typedef struct {
 } aiot_spectrum_figures;
 
 /*
- * One-sided amplitude spectrum from the real and imaginary parts of bins 0 to n/2, with the given mean. `out` has n values, which
- * are 0 above half the rate.
+ * One-sided amplitude spectrum from the real and imaginary parts of bins 0 to n/2, with the given mean. `out` has n values;
+ * those above the Nyquist frequency are 0.
  */
 void aiot_amplitudes(const double *re, const double *im, double mean, double *out, size_t n);
 

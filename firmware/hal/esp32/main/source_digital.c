@@ -69,7 +69,7 @@ static aiot_sensor_code open_microphone(void) {
   const i2s_chan_config_t channel = I2S_CHANNEL_DEFAULT_CONFIG(I2S_NUM_AUTO, I2S_ROLE_MASTER);
   const i2s_std_config_t config = {
       .clk_cfg = I2S_STD_CLK_DEFAULT_CONFIG(AIOT_SOUND_HZ),
-      /* The format is 24 bits in a 32-bit slot. With L/R at ground, it is the left channel. */
+      /* The format is 24 bits in a 32-bit slot. With L/R tied to ground, the microphone sends on the left channel. */
       .slot_cfg = I2S_STD_PHILIPS_SLOT_DEFAULT_CONFIG(I2S_DATA_BIT_WIDTH_32BIT, I2S_SLOT_MODE_MONO),
       .gpio_cfg = {.mclk = I2S_GPIO_UNUSED, .bclk = (gpio_num_t)pins[0], .ws = (gpio_num_t)pins[1], .dout = I2S_GPIO_UNUSED, .din = (gpio_num_t)pins[2]},
   };

@@ -346,7 +346,7 @@ function readme(values: Values): string {
 const hasMotion = ({ services }: Values) =>
   Object.values(services).some(({ talksTo }) => talksTo.some((to) => to.startsWith('nats:')));
 
-/** Whether Kafka has a listener for clients outside the installation, which only the guide's clients need. */
+/** Whether Kafka has an external listener. Only the guide's clients need one. */
 const isOutside = ({ kafka, platform }: Values) =>
   kafka !== false && kafka.outside !== false && platform !== false && platform.compat !== undefined;
 

@@ -54,7 +54,7 @@ export interface Objection {
   rule: Rule;
   /** The region's name. */
   region: string;
-  /** The problem and its consequence, in one sentence without a full stop. */
+  /** The problem and its consequence, in one sentence without a period. */
   message: string;
 }
 

@@ -148,7 +148,7 @@ function explain(whole: Subject, model: string, digest: string, options: Explain
 }
 
 /**
- * Permutation importance: how much worse the metric gets if the values of one feature, all its inputs together, are permuted among the
+ * Permutation importance: how much the metric worsens when the values of one feature (all its inputs together) are shuffled among the
  * rows. Redundant features share their importance, because each can be derived from the other. Source: Breiman, "Random Forests", 2001;
  * model-agnostic as in Fisher, Rudin and Dominici, 2019.
  */

@@ -37,7 +37,7 @@ export const explanationSchema = z.object({
     fields: z.array(z.string()),
     /** Columns of `values`: the start of a stretch, or the feature. */
     parts: z.array(z.string()),
-    /** One per class; a single one for a predicted value. */
+    /** One entry per class; a single entry for regression. */
     classes: z.array(
       z.object({
         class: z.string(),

@@ -99,8 +99,8 @@ export async function searchQuantization(
 }
 
 /**
- * Searches with one network and quantizes another the same way. The second one has equal layers but learned more rows, so its loss on the rows used
- * for measuring would be optimistic. Steps and loss are those of the first.
+ * Searches settings on the first model and applies them to the second. The second has the same layers but was also trained on the evaluation
+ * rows, so its own loss on them would be optimistic. The reported steps and loss are those of the first model.
  * @throws as `searchQuantization`
  */
 export async function quantizeAlike(

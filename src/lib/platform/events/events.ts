@@ -156,7 +156,7 @@ function eventsGone(asked: number, pruned: number): AiotError {
   );
 }
 
-/** Id that precedes the newest `count` matching events. */
+/** ID just before the newest `count` matching events. */
 async function beforeNewest(store: Store, filter: EventFilter, count: number): Promise<number> {
   const rows = await store
     .selectFrom('events')

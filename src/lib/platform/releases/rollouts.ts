@@ -63,8 +63,8 @@ interface Waiting {
 const tickMs = 250;
 
 /**
- * How long after a restart of the platform a rollout waits for devices that were online before, ms. Devices reconnect at different times,
- * with growing delays.
+ * Time that a rollout waits, after a platform restart, for devices that were online before, ms. Devices reconnect at different times, with
+ * growing delays.
  */
 const returnMs = 30_000;
 

@@ -329,7 +329,7 @@ export function batchMatmulOf(node: Node<OperatorOptions['BATCH_MATMUL']>) {
     rows,
     columns,
     depth,
-    // Distances between neighboring elements along rows (or columns), and along the depth.
+    // Strides along rows (or columns) and along the depth.
     a: adjX ? { row: 1, depth: rows } : { row: depth, depth: 1 },
     b: adjY ? { column: depth, depth: 1 } : { column: 1, depth: columns },
   };

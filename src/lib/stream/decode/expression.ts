@@ -220,7 +220,7 @@ function array(expressions: Node[]): Evaluate {
 
 function object(pairs: [Node, Node][]): Evaluate {
   const names = pairs.map(([key]) => (key.type === 'string' ? String(key.value) : giveUp()));
-  // Names that are left to the library. The library rejects the first two, and the third is special in JavaScript.
+  // Names that only the library handles. The library rejects the first two, and the third is special in JavaScript.
   const refused = ['_jsonata_lambda', '_jsonata_function', '__proto__'];
   if (new Set([...names, ...refused]).size < names.length + refused.length) giveUp();
   const values = pairs.map(([, value]) => compiled(value));

@@ -64,7 +64,7 @@ async function keptSubjects(client: NatsClient, wish: Wish, endpoint: string): P
       });
     const subjects = Object.entries(state.subjects ?? {});
     for (const [topic, messages] of subjects) rows.push({ topic, stream: config.name, messages });
-    // If a stream contains a single subject, the stream's size and last time are also those of the subject.
+    // If a stream contains a single subject, the stream's size and last-message time are also the subject's.
     const only = subjects.length === 1 && state.messages === subjects[0]?.[1] ? rows.at(-1) : undefined;
     if (only) Object.assign(only, { bytes: state.bytes, last: Date.parse(state.last_ts) });
     const silent = (config.subjects ?? []).filter(

@@ -3,7 +3,7 @@ import { type Random, seededRandom, shuffledNumbers } from '../../../core/number
 import { orderKey, type RealTree } from '../../../formats/tflite/forest.js';
 import { columnsOf, type ForestRows, Grower, type GrowOptions } from './grow-forest.js';
 
-/** Defaults of the settings that only boosting has. Those of trees and depth are Friedman's; scikit-learn has the same ones. */
+/** Boosting defaults, the same as scikit-learn's. */
 const boostingDefaults = { depth: 3, learningRate: 0.1, subsample: 1 } as const;
 
 /** Trees whose leaves, added to the base, are the scores of a row: its value, the logit of the second of two classes, or a logit per class. */
