@@ -99,7 +99,7 @@ The tests are \`test/runtime/tflm.real.test.ts\`, \`int16.real.test.ts\`, \`floa
 - A type without "yes" has no kernel in TensorFlow Lite Micro, except for DIV: its int8 kernel shifts by more than 31 bits at usual scales, which C leaves undefined. The quantizer keeps such an operator in float32.
 - TensorFlow Lite Micro leaves the padding of a SPACE_TO_BATCH_ND undefined. It is the zero point here, as in LiteRT.
 - An int8 RSQRT needs a zero point of −128, because TensorFlow Lite Micro stops at negative inputs.
-- A float32 LSTM differs by rounding of its exponentials, which its state can amplify over long sequences.
+- The outputs of a float32 LSTM can differ from LiteRT's, because exponentials are rounded differently. Over long sequences, the recurrent state can amplify the difference.
 - Axes, paddings, indices, sizes and the slopes of a PRELU are constants.
 `;
 }

@@ -113,7 +113,7 @@ function globalFlags(command) {
  * @param {Record<string, {exit: number, family: string, about: string, next: string, subjects?: Record<string, string>}>} catalogue
  */
 export function errorPage(catalogue) {
-  const families = { user: 'the input', outside: 'the outside world', bug: 'aiot itself' };
+  const families = { user: 'the input', outside: 'the environment', bug: 'aiot itself' };
   const entries = Object.entries(catalogue).map(([code, { exit, family, about, next, subjects = {} }]) =>
     [
       `## ${code}`,

@@ -7,7 +7,7 @@ import { lookForUpdate, updateSchema } from '../lib/doctor/update.js';
 export default class Version extends AiotCommand {
   static override summary = 'Show the installed version.';
   static override description =
-    'With --check, npm asks its configured registry for a newer version. Without it, no network request is made. Installs nothing.';
+    'With --check, npm asks its configured registry for a newer version. Without --check, no network request is made. Installs nothing.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --check',

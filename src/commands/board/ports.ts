@@ -4,9 +4,9 @@ import { next } from '../../lib/cli/render/text.js';
 import { listPorts, portSchema } from '../../lib/flash/port/list.js';
 
 export default class BoardPorts extends AiotCommand {
-  static override summary = 'List serial ports and the boards likely behind them.';
+  static override summary = 'List serial ports and the boards probably connected to them.';
   static override description =
-    'Opens no port, so no board is reset. For a port in use, shows the program that uses it; for a port that you cannot open, the group that you need to join.';
+    'Opens no port, so no board is reset. For a port in use, shows the program that uses it. For a port that you have no permission to open, shows the group to join.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --json',

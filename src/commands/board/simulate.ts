@@ -31,7 +31,7 @@ export default class BoardSimulate extends AiotCommand {
       helpValue: 'WHERE',
     }),
     flash: Flags.string({
-      summary: 'File that stores the flash: read at the start, written at the end.',
+      summary: 'File that stores the flash contents: read at the start, written at the end.',
       env: 'AIOT_FLASH',
       helpValue: 'FILE',
     }),

@@ -9,7 +9,7 @@ import { addContext, checkContext, contextKinds, shownContextSchema } from '../.
 export default class ContextAdd extends AiotCommand {
   static override summary = "Add a platform to this machine's contexts.";
   static override description =
-    `The token is read from a file, from stdin (--token-file -) or from AIOT_TOKEN. It is stored in the config folder, readable only by you. By default, the token is tested at the platform first; use --no-check if the platform is not running yet. The first context becomes the current one. An installation of the architects-guide services (--kind architects-guide) has no tokens. Its certificate is still verified: by the system's CAs, by --ca (its CA, or the certificate itself), or by --fingerprint.`;
+    `The token is read from a file, from stdin (--token-file -) or from AIOT_TOKEN. It is stored in the config folder, readable only by you. By default, the token is first tested against the platform; use --no-check if the platform is not running yet. The first context becomes the current one. An installation of the architects-guide services (--kind architects-guide) has no tokens. Its certificate is still verified, against the system's CAs, --ca (its CA, or the certificate itself) or --fingerprint.`;
   static override examples = [
     '<%= config.bin %> <%= command.id %> lab --url https://lab.example:8443 --ca ca.pem --token-file token.txt',
     'printenv LAB_TOKEN | <%= config.bin %> <%= command.id %> lab --url https://lab.example:8443 --token-file - --use',
@@ -46,7 +46,7 @@ export default class ContextAdd extends AiotCommand {
       helpValue: 'FILE',
     }),
     check: Flags.boolean({
-      summary: 'Test the token at the platform before storing it.',
+      summary: 'Test the token against the platform before storing it.',
       env: 'AIOT_CHECK',
       allowNo: true,
       default: true,

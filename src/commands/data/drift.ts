@@ -26,7 +26,7 @@ export default class DataDrift extends AiotCommand {
   static override args = {
     base: Args.string({
       required: true,
-      description: 'Baseline data; with a single argument, the data to compare.',
+      description: 'Baseline data. If NOW is omitted, BASE is compared with the project’s recordings.',
     }),
     now: Args.string({ description: 'Data to compare with the baseline.' }),
   };

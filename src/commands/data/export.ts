@@ -9,7 +9,7 @@ import { size } from '../../lib/core/figures.js';
 export default class DataExport extends PlatformCommand {
   static override summary = 'Export telemetry to a CSV, NDJSON or Parquet file.';
   static override description =
-    "Each sample is a row: device, recording, message number, time and label, then the stream's fields. Recordings are sorted by device and name; samples keep their order. The file appears only once it is complete. If the platform has lost or damaged rows, the file has all other rows and the exit code is 3.";
+    "Each sample is a row: device, recording, message number, time and label, then the stream's fields. Recordings are sorted by device and name; samples keep their order. The file appears only once it is complete. If the platform has lost or damaged rows, the file contains all other rows and the exit code is 3.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> motion --format parquet --out motion.parquet',
     '<%= config.bin %> <%= command.id %> motion --device waist-1 --label walking --from 2026-11-20 --out walking.csv',

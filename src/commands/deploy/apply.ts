@@ -8,7 +8,7 @@ import { appliedSchema, applyDeployment } from '../../lib/deploy/apply.js';
 export default class DeployApply extends AiotCommand {
   static override summary = 'Apply rendered deployment files.';
   static override description =
-    'Uses kubectl, docker compose or systemctl. It shows the commands and asks before it runs them. The folder is checked first: an error, or a missing secret, stops the command. The target is the current cluster or Docker context.';
+    'Uses kubectl, docker compose or systemctl. Shows the commands, and asks for confirmation before running them. The folder is checked first: an error, or a missing secret, stops the command. The target is the current cluster or Docker context.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> k3s --dry-run',
     '<%= config.bin %> <%= command.id %> compose --yes',

@@ -5,7 +5,7 @@ import { deployDiffText } from '../../lib/cli/render/deploy.js';
 import { deployDiffSchema, diffDeployment } from '../../lib/deploy/diff.js';
 
 export default class DeployDiff extends AiotCommand {
-  static override summary = 'Show what rendering again would change in a folder.';
+  static override summary = 'Show what rendering a folder again would change.';
   static override description =
     'Shows your own edits and the effects of new values. Writes nothing. Exits with 6 if there is a difference. Files rendered for a project are compared with that project.';
   static override examples = [

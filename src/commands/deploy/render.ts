@@ -10,7 +10,7 @@ import { targetNames } from '../../lib/deploy/targets.js';
 export default class DeployRender extends AiotCommand {
   static override summary = 'Render the deployment files for a cluster, Docker or a VM.';
   static override description =
-    'Runs nothing, and no file contains a secret. Rendering again fails if you have edited a file since; --force overwrites it.';
+    'Runs nothing, and no file contains a secret. If you have edited a rendered file, rendering fails unless you pass --force, which overwrites the file.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --target k3s --out k3s',
     '<%= config.bin %> <%= command.id %> --target compose --project motor --values deploy.yaml --out compose',
@@ -19,7 +19,7 @@ export default class DeployRender extends AiotCommand {
   static override flags = {
     target: Flags.option({ options: targetNames })({
       summary:
-        'Target: compose = Docker, k3s = a cluster, k3s-nodes = its machines, systemd, cloud-init = a fresh VM, argocd, nats = a standalone server.',
+        'Target: compose = Docker, k3s = a K3s cluster, k3s-nodes = setup of its machines, systemd, cloud-init = a fresh VM, argocd, nats = a standalone server.',
       required: true,
       env: 'AIOT_TARGET',
     }),

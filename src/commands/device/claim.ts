@@ -31,7 +31,7 @@ export default class DeviceClaim extends AiotCommand {
       helpValue: 'FILE',
     }),
     expires: duration({
-      summary: 'Validity of the token [default: 24h].',
+      summary: 'Validity period of the token [default: 24h].',
       env: 'AIOT_EXPIRES',
       ...claimLifetimeMs,
     }),

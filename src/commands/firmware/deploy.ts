@@ -3,9 +3,9 @@ import { resolveFirmware } from '../../lib/api/firmware/fetch.js';
 import { DeployCommand } from '../../lib/cli/deploy-command.js';
 
 export default class FirmwareDeploy extends DeployCommand {
-  static override summary = 'Roll out firmware in one wave and wait for it.';
+  static override summary = 'Deploy firmware in one wave and wait for the result.';
   static override description =
-    'Each device verifies the signatures and boots the new firmware once. If the firmware does not come online, the device rolls back automatically. If the version is not the newest, it is first signed again with your key; use this to roll back. Exits with 3 if some devices failed, and with 1 if all did.';
+    'Each device verifies the signatures and boots the new firmware once. If the firmware does not come online, the device rolls back automatically. To roll back, deploy an older version: it is first signed again with your key. Exits with 3 if some devices failed, and with 1 if all did.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor@3 --selector all',
     "<%= config.bin %> <%= command.id %> motor --selector 'type=virtual and name=native-1' --timeout 5m",

@@ -11,7 +11,7 @@ import { flashSizes } from '../../lib/formats/esp-image/chips.js';
 export default class FirmwareMerge extends AiotCommand {
   static override summary = 'Merge images into one file, or convert between formats.';
   static override description =
-    'Reads and writes raw, Intel HEX and UF2 files. Pass any number of FILE@OFFSET; HEX and UF2 files contain their offsets. Gaps in a raw file are filled with 0xFF, as in erased flash. A flash mode, size or frequency that you pass is set in the header of the bootloader among the images. The result is byte-for-byte identical to that of esptool merge-bin.';
+    'Reads and writes raw, Intel HEX and UF2 files. Pass any number of FILE@OFFSET; HEX and UF2 files contain their offsets. Gaps in a raw file are filled with 0xFF, as in erased flash. --flash-mode, --flash-size and --flash-freq change the header of the bootloader, which must be one of the images. The result is byte-for-byte identical to that of esptool merge-bin.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> bootloader.bin@0x1000 partitions.bin@0x8000 app.bin@0x10000 --out whole.bin',
     '<%= config.bin %> <%= command.id %> bootloader.bin@bootloader app.bin@0x10000 --out update.uf2',
@@ -20,7 +20,7 @@ export default class FirmwareMerge extends AiotCommand {
   static override strict = false;
   static override args = {
     images: Args.string({
-      description: 'Any number of FILE@OFFSET, such as app.bin@0x10000. HEX and UF2 files need no offset.',
+      description: 'Any number of FILE@OFFSET, such as app.bin@0x10000 or boot.bin@bootloader. HEX and UF2 files need no offset.',
     }),
   };
   static override flags = {

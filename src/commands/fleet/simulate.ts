@@ -39,7 +39,7 @@ export default class FleetSimulate extends AiotCommand {
       env: 'AIOT_TEMPLATE',
       helpValue: 'PATTERN',
     }),
-    mtls: share('mtls', 'Share of devices with a certificate; each of the others has a secret.', '0%'),
+    mtls: share('mtls', 'Share of devices with a certificate; the others have secrets.', '0%'),
     ...networkFlags({ loss: '0%', latency: '0ms', offline: '0%' }),
     faults: Flags.string({
       summary:

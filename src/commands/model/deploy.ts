@@ -4,9 +4,9 @@ import { resolveModel } from '../../lib/api/reference.js';
 import { DeployCommand } from '../../lib/cli/deploy-command.js';
 
 export default class ModelDeploy extends DeployCommand {
-  static override summary = 'Roll out a model in one wave and wait for it.';
+  static override summary = 'Deploy a model in one wave and wait for the result.';
   static override description =
-    'If the version is not the newest, it is first signed again with your key; use this to roll back. Exits with 3 if some devices failed, and with 1 if all did.';
+    'To roll back, deploy an older version: it is first signed again with your key. Exits with 3 if some devices failed, and with 1 if all did.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> har@3 --selector all',
     "<%= config.bin %> <%= command.id %> har@2 --selector 'type=virtual and name!=motor-1' --timeout 5m",
@@ -16,7 +16,7 @@ export default class ModelDeploy extends DeployCommand {
     model: Args.string({
       required: true,
       description:
-        'NAME@VERSION, NAME@latest or NAME@production; or NAME with --stage, or if it has one version.',
+        'NAME@VERSION, NAME@latest or NAME@production. NAME alone works with --stage, or if the model has only one version.',
     }),
   };
   static override flags = {

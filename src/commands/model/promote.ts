@@ -17,7 +17,7 @@ export default class ModelPromote extends PlatformCommand {
   static override args = {
     model: Args.string({
       required: true,
-      description: 'NAME@VERSION, NAME@latest, NAME@staging, or NAME if it has one version.',
+      description: 'NAME@VERSION, NAME@latest, NAME@staging, or NAME if the model has only one version.',
     }),
   };
   static override flags = {

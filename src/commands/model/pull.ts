@@ -29,7 +29,7 @@ export default class ModelPull extends AiotCommand {
     model: Args.string({
       required: true,
       description:
-        'NAME@VERSION, NAME@latest, NAME@production, NAME if it has one version, or oci://HOST/REPOSITORY:TAG. In an architects-guide context: a file name or `latest`.',
+        'NAME@VERSION, NAME@latest, NAME@production, oci://HOST/REPOSITORY:TAG, or NAME if the model has only one version. In an architects-guide context: a file name or `latest`.',
     }),
   };
   static override flags = {

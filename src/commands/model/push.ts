@@ -53,7 +53,7 @@ export default class ModelPush extends AiotCommand {
       helpValue: 'ID',
     }),
     cause: Flags.string({
-      summary: 'Short description of what triggered that run.',
+      summary: 'Short description of what triggered the pipeline run.',
       env: 'AIOT_CAUSE',
       helpValue: 'TEXT',
     }),

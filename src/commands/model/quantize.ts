@@ -17,7 +17,7 @@ import { calibrations } from '../../lib/model/quantize/types.js';
 export default class ModelQuantize extends AiotCommand {
   static override summary = 'Quantize a model: int8, int16x8, dynamic range or float16.';
   static override description =
-    "Without FILE, quantizes the project's model with model.quantize of aiot.yaml, calibrated on its training set. With FILE, quantizes any float .tflite file, calibrated on the rows of --data (one column per input); no project is needed. Pass unscaled rows for a file made by aiot: it contains the mean and standard deviation. Weights get one scale per output channel; activation ranges come from the rows. The accuracy and the signal-to-noise ratio are measured against the float model and printed.";
+    "Without FILE, quantizes the project's model with model.quantize of aiot.yaml, calibrated on its training set. With FILE, quantizes any float .tflite file, calibrated on the rows of --data (one column per input); no project is needed. For a file made by aiot, pass unscaled rows: the file contains the mean and standard deviation for scaling. Weights get one scale per output channel; activation ranges come from the rows. The accuracy and the signal-to-noise ratio are measured against the float model and printed.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --mode int8 --out int8.tflite --json',
@@ -38,7 +38,7 @@ export default class ModelQuantize extends AiotCommand {
       env: 'AIOT_MODE',
     }),
     io: Flags.option({ options: ['int8', 'float32'] as const })({
-      summary: 'Type of the input and output; in int16x8, int8 means int16.',
+      summary: 'Type of the input and output: float32, or the integer type of the mode (int8; int16 for int16x8).',
       env: 'AIOT_IO',
     }),
     calibration: Flags.option({ options: calibrations })({

@@ -14,7 +14,7 @@ export default class ModelShow extends PlatformCommand {
   static override args = {
     model: Args.string({
       required: true,
-      description: 'NAME@VERSION, NAME@latest, NAME@production, or NAME if it has one version.',
+      description: 'NAME@VERSION, NAME@latest, NAME@production, or NAME if the model has only one version.',
     }),
   };
   static override flags = { context: shared.context };

@@ -10,7 +10,7 @@ import { renderedSchema } from '../../lib/deploy/render.js';
 export default class PipelineRender extends AiotCommand {
   static override summary = 'Render the pipeline as an Argo WorkflowTemplate.';
   static override description =
-    'Each step becomes a pod that runs the same command on the same files as aiot pipeline run. Rendering again fails if you have edited a file since; --force overwrites it.';
+    'Each step becomes a pod that runs the same command on the same files as aiot pipeline run. If you have edited a rendered file, rendering fails unless you pass --force, which overwrites the file.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --target argo --out argo',
     '<%= config.bin %> <%= command.id %> --target argo --project motor-watch --out argo --json',

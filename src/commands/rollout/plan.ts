@@ -14,7 +14,7 @@ import { operatorKey } from '../../lib/provision/operator-key.js';
 export default class RolloutPlan extends AiotCommand {
   static override summary = 'Show the devices in each wave of a planned rollout.';
   static override description =
-    'Starts nothing. With --out, writes the plan to a file for aiot rollout start --plan; that command rejects the plan if the selector matches different devices by then. As in aiot rollout start, a version that is not the newest is first signed again with your key.';
+    'Starts nothing. With --out, writes the plan to a file for aiot rollout start --plan; that command rejects the plan if the selector matches different devices by then. As in aiot rollout start, an older version is first signed again with your key.';
   static override hiddenAliases = ['ota:plan'];
   static override examples = [
     '<%= config.bin %> <%= command.id %> --model har@3 --selector type=esp32',

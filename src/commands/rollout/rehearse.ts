@@ -7,7 +7,7 @@ import { next } from '../../lib/cli/render/text.js';
 import { rehearsalsSchema, rehearseAll } from '../../lib/fleet/rehearse.js';
 
 export default class RolloutRehearse extends AiotCommand {
-  static override summary = 'Rehearse a rollout plan on a randomly simulated fleet.';
+  static override summary = 'Rehearse a rollout plan on a simulated fleet.';
   static override description =
     "The rehearsal runs the platform's rollout code and the update code of a virtual device. Network, power and clock are simulated. It needs no platform and touches no real device. --fail-rate sets how often the new version fails; at 0%, all failures come from the simulated network and power.";
   static override hiddenAliases = ['ota:rehearse'];

@@ -11,7 +11,7 @@ import { next } from '../../lib/cli/render/text.js';
 export default class TokenCreate extends AiotCommand {
   static override summary = 'Create a token; it is shown only once.';
   static override description =
-    'A token never has more permissions than the token that creates it, or than its user. Scopes limit it further. NOUN:ACTION combines devices, rollouts, jobs, data, webhooks, users or platform with read or write, and models or firmware with read, push or write. Other scopes are events:read, ddi:gateway (the GatewayToken of update clients) and stream:FILTER (MQTT topics).';
+    'A token never has more permissions than the token that creates it, or than its user. Scopes limit it further. A scope has the form RESOURCE:ACTION. For devices, rollouts, jobs, pipelines, data, webhooks, users and platform, the action is read or write. For models, firmware and configs, it is read, push or write. Other scopes are events:read, ddi:gateway (the GatewayToken of update clients) and stream:FILTER (MQTT topics).';
   static override examples = [
     '<%= config.bin %> <%= command.id %> laptop --role operator --user alice --expires 30d',
     '<%= config.bin %> <%= command.id %> builds --role ci --scope models:push --expires 90d --json',
@@ -30,7 +30,7 @@ export default class TokenCreate extends AiotCommand {
     role: roleFlag({ required: true }),
     scope: scopeFlag({ multiple: true }),
     expires: duration({
-      summary: 'Validity of the token.',
+      summary: 'Validity period of the token.',
       env: 'AIOT_EXPIRES',
       ...tokenLifetimeMs,
       default: 90 * 24 * 3600_000,

@@ -364,7 +364,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The database is temporarily unavailable: it does not respond, is locked or being checked, or another process changed it. Acknowledged data is stored; you can safely repeat other requests.',
+      'The database is temporarily unavailable: it does not respond, is locked or being checked, or another process changed the same record. Acknowledged data is safe. Repeat any request that was not acknowledged.',
     next: 'Check that the database is running and that --database is correct, then try again.',
   },
   AIOT_DATA_CHANGED: {
@@ -391,20 +391,20 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about:
-      'Test data also occurs, or nearly occurs, in the training data, so the metrics would be misleading.',
+      'The training data contains copies or near copies of test data, so the metrics would be misleading.',
     next: 'To see the affected recordings and how to fix each problem, run `aiot data check`.',
   },
   AIOT_DATA_NO_DEVICE: {
     exit: 2,
     family: 'user',
     about: 'model.split is "device", but a recording does not name the device that made it.',
-    next: 'Add the device to the recording in dataset.json, or set model.split to recording. To import new recordings with a device, use `aiot data import --device NAME`.',
+    next: 'Add the device to the recording in dataset.json, or set model.split to "recording". To import new recordings with a device, use `aiot data import --device NAME`.',
   },
   AIOT_DATA_NO_TIME: {
     exit: 2,
     family: 'user',
     about: 'model.split is "time", but a recording has no creation time.',
-    next: 'Set model.split to recording.',
+    next: 'Set model.split to "recording".',
   },
   AIOT_DATA_ONE_CLASS: {
     exit: 2,
@@ -603,14 +603,14 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'A file could not be read: permission is denied, it is not of a supported type, or too many files are open.',
+      'A file could not be read: permission was denied, its type is not supported, or too many files were open.',
     next: 'Check the path, its permissions and the type of the file.',
   },
   AIOT_FILE_NOT_WRITABLE: {
     exit: 1,
     family: 'outside',
     about:
-      'A file could not be written or removed: permission is denied, the disk fails, the path is invalid, or the file already exists or is in use.',
+      'A file could not be written or removed: permission was denied, the disk failed, the path is invalid, or the file already exists or is in use.',
     next: 'Check the path, its permissions and the disk, or choose another folder.',
   },
   AIOT_FIRMWARE_BUILD: {
@@ -643,7 +643,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The chip could not read its flash, does not report its size, or the data was corrupted during transfer.',
+      'The chip could not read its flash or did not report its size, or the data was corrupted during transfer.',
     next: 'Repeat the command with a lower --baud. Check with `aiot board info` that the range is within the flash.',
   },
   AIOT_FLASH_REFUSED: {
@@ -669,7 +669,7 @@ export const catalogue = {
   AIOT_FLASH_WRITE: {
     exit: 1,
     family: 'outside',
-    about: 'The chip could not write or erase its flash, or does not report its size.',
+    about: 'The chip could not write or erase its flash, or did not report its size.',
     next: 'Check the power supply. The flash may be write-protected or worn out.',
   },
   AIOT_FOLDER_NOT_EMPTY: {
@@ -728,7 +728,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'No chip responds at this I²C address.',
-    next: 'Check the power and the wires (Raspberry Pi: SDA on pin 3, SCL on pin 5). To scan the addresses, run `i2cdetect -y 1`.',
+    next: 'Check the power and the wiring (Raspberry Pi: SDA on pin 3, SCL on pin 5). To scan the addresses, run `i2cdetect -y 1`.',
   },
   AIOT_I2C_PACKAGE: {
     exit: 1,
@@ -747,7 +747,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      'The Idempotency-Key was already used: by a different request, or by one that is still in progress or whose response is lost.',
+      'The Idempotency-Key was already used: by a different request, or by one that is still in progress or whose response was lost.',
     next: 'Send a new key with each new request. Reuse a key only to repeat an identical request.',
   },
   AIOT_IMAGE_MALFORMED: {
@@ -760,7 +760,7 @@ export const catalogue = {
   AIOT_INTERRUPTED: {
     exit: 130,
     family: 'user',
-    about: 'The command or run was canceled: by Ctrl-C, by SIGTERM, or because a question was not confirmed.',
+    about: 'The command or run was canceled: by Ctrl-C, by SIGTERM, or because a prompt was not confirmed.',
     next: 'Run it again at any time; everything it started has been stopped.',
   },
   AIOT_JOB_ENDED: {
@@ -780,7 +780,7 @@ export const catalogue = {
     exit: 4,
     family: 'user',
     about: "This platform's signing key is not on this machine.",
-    next: "Run the command on the machine, and as the user, where `aiot up` was first run. The key never leaves that user's account.",
+    next: "Run the command on the machine where `aiot up` was first run, as the same user. The key never leaves that user's account.",
   },
   AIOT_LABELS_UNFIT: {
     exit: 2,
@@ -864,7 +864,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about:
-      'The metrics, checkpoint or lesson belong to a different model, dataset or aiot.yaml than the current one.',
+      'The metrics, checkpoint or lesson do not belong to the current model, dataset or aiot.yaml.',
     next: 'Run `aiot model train`, `aiot model quantize` and `aiot model evaluate` again, in this order.',
   },
   AIOT_MODEL_UNFIT: {
@@ -916,7 +916,7 @@ export const catalogue = {
     exit: 4,
     family: 'user',
     about: 'No such item exists.',
-    next: 'Check the name or ID. The list command of each topic, such as `aiot device list`, shows the existing ones.',
+    next: 'Check the name or ID. To see the existing items, run the list command of the topic, such as `aiot device list`.',
     subjects: {
       login: 'To see the endpoints with stored credentials, run `aiot stream login`.',
       loop: 'To see the loops that have run here, as this user or as a service, run `aiot loop status`.',
@@ -1432,7 +1432,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      'A stream URL does not have the form that its scheme requires, or names something that does not exist or cannot be used.',
+      'A stream URL is invalid for its scheme, or refers to a resource that does not exist or cannot be used.',
     next: 'Correct the part that the message names. For the URLs of each scheme, see docs/reference/stream-addresses.md.',
   },
   AIOT_TFLITE_INPUT: {
@@ -1584,7 +1584,7 @@ export const catalogue = {
     family: 'user',
     about:
       "A manifest's sequence is below the minimum that the device has committed to, or below the minimum that the manifest itself sets.",
-    next: 'Deploy the version again, for example with `aiot model deploy`, which signs an older version anew.',
+    next: 'Deploy the version again, for example with `aiot model deploy`, which signs an older version again.',
   },
   AIOT_UPDATE_HEARTBEAT: {
     exit: 1,
@@ -1610,7 +1610,7 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about: "A manifest's sequence is not higher than the one that the device has committed.",
-    next: 'Deploy the version again, for example with `aiot model deploy`, which signs an older version anew.',
+    next: 'Deploy the version again, for example with `aiot model deploy`, which signs an older version again.',
   },
   AIOT_UPDATE_SIZE: {
     exit: 5,
@@ -1635,7 +1635,7 @@ export const catalogue = {
   AIOT_UPLOAD_OFFSET: {
     exit: 1,
     family: 'user',
-    about: "An upload chunk does not continue from the platform's current offset.",
+    about: "An upload chunk does not start at the platform's current offset.",
     next: 'Get the current offset with HEAD and continue from there.',
   },
   AIOT_UPLOAD_VERSION: {

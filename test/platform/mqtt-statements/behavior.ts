@@ -587,7 +587,7 @@ const naming: Statement[] = [
   },
   {
     v5: '4.8.2-6',
-    says: 'A message of a shared subscription that is rejected by its client is discarded, and not sent to another client.',
+    says: 'If a client rejects a message of a shared subscription, the broker discards the message and does not send it to another client.',
     async check(lab) {
       const topic = lab.name();
       const readers = [await lab.connect(), await lab.connect()];

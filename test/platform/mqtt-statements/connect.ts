@@ -688,7 +688,7 @@ const answer: Statement[] = [
   {
     v4: '3.1.4-3',
     v5: '3.1.4-4',
-    says: 'A connection that takes over a session applies Clean Session or Clean Start.',
+    says: 'When a connection takes over a session, the broker applies its Clean Session or Clean Start flag.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       await lab.subscriber(topic, 1, lab.kept(clientId));

@@ -53,6 +53,7 @@ export default class FirmwareImageCreate extends AiotCommand {
     'secure-pad': Flags.option({ options: ['1', '2'] as const })({
       summary: 'Secure Boot version whose signature the image is padded for.',
       env: 'AIOT_SECURE_PAD',
+      helpValue: 'VERSION',
     }),
     'ram-first': Flags.boolean({
       summary:

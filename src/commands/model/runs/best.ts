@@ -9,7 +9,7 @@ import { bestRunSchema, bestTrainingRun } from '../../../lib/model/runs/compare.
 export default class ModelRunsBest extends AiotCommand {
   static override summary = 'Show the best training run on the current data.';
   static override description =
-    "Compares the finished runs on the data of the newest one. Runs with a leaking split, and candidates that violate model.accept, are left out. Metrics on the validation set are compared only within the same split. Runs whose 95 % interval overlaps the best one's are counted, because the data does not show that they are worse.";
+    "Compares the finished runs on the data of the newest one. Runs with a leaking split, and candidates that violate model.accept, are left out. Metrics on the validation set are compared only within the same split. Also counts the runs whose 95 % interval overlaps the best run's: the data does not show that they are worse.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --metric foldsMacroF1 --json',
@@ -17,7 +17,7 @@ export default class ModelRunsBest extends AiotCommand {
   static override flags = {
     project: shared.project,
     metric: Flags.string({
-      summary: 'Metric to compare by [default: over folds if measured, otherwise on the validation set].',
+      summary: 'Metric to compare by [default: one measured over folds if available, otherwise one on the validation set].',
       env: 'AIOT_METRIC',
       helpValue: 'NAME',
     }),

@@ -10,7 +10,7 @@ import { listTrainingRuns, trainingRunSchema } from '../../../lib/model/runs/rec
 export default class ModelRunsList extends AiotCommand {
   static override summary = 'List the training runs of a project, newest first.';
   static override description =
-    'Every `model train` is a run in build/runs: settings, data digest, seed, metrics, environment and a copy of the model. `model train --search` adds one for each candidate. A run whose process was killed is shown as unfinished.';
+    'Every `model train` records a run in build/runs: settings, data digest, seed, metrics, environment and a copy of the model. `model train --search` adds one for each candidate. A run whose process was killed is shown as unfinished.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --project motor-watch --last 5 --json',

@@ -26,7 +26,7 @@ export default class ModelRunsRemove extends AiotCommand {
       helpValue: 'N',
     }),
     'older-than': duration({
-      summary: 'Remove the runs that started longer ago than this, such as 720h.',
+      summary: 'Remove runs older than this, such as 720h.',
       env: 'AIOT_OLDER_THAN',
     }),
     yes: shared.yes,

@@ -39,7 +39,7 @@ export const scopeSchema = z
   .max(256)
   .refine(
     isScope,
-    'expected NOUN:ACTION such as models:push or devices:read, or stream:FILTER such as stream:lab/#',
+    'expected RESOURCE:ACTION such as models:push or devices:read, or stream:FILTER such as stream:lab/#',
   );
 
 export function isScope(text: string): boolean {

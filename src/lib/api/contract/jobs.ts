@@ -156,7 +156,7 @@ export const jobs = {
   }),
   get: endpoint('GET /jobs/:id', { summary: 'One job', params, result: jobSchema }),
   events: endpoint('GET /jobs/:id/events', {
-    summary: 'The job at each change until it ends (server-sent events)',
+    summary: 'Stream a job’s changes until it ends (server-sent events)',
     params,
     sends: 'events',
   }),

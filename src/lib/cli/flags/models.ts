@@ -113,6 +113,7 @@ export const trainingFlags = {
   'leave-one-out': Flags.option({ options: ['recording', 'device'] as const })({
     summary: 'Cross-validate first, leaving out one recording or device (rows: one group) at a time.',
     env: 'AIOT_LEAVE_ONE_OUT',
+    helpValue: 'UNIT',
   }),
   search: Flags.integer({
     summary: 'Try N models and signal settings and propose the best; keeps no trained model.',

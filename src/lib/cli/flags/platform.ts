@@ -220,7 +220,7 @@ export const scopeFlag = Flags.custom<string>({
     if (isScope(text)) return text;
     throw new AiotError(
       'AIOT_USAGE',
-      `--scope: expected NOUN:ACTION such as models:push or devices:read, or stream:FILTER such as stream:lab/#; got ${JSON.stringify(text)}`,
+      `--scope: expected RESOURCE:ACTION such as models:push or devices:read, or stream:FILTER such as stream:lab/#; got ${JSON.stringify(text)}`,
     );
   },
 });

@@ -28,7 +28,7 @@ export const rolloutId = {
 /** The artifacts of a rollout, and its devices. */
 export const whatFlags = {
   model: Flags.string({
-    summary: 'Model to roll out: NAME@VERSION, NAME@latest, NAME@production, or NAME if it has one version.',
+    summary: 'Model to roll out: NAME@VERSION, NAME@latest, NAME@production, or NAME if the model has only one version.',
     env: 'AIOT_MODEL',
     helpValue: 'MODEL',
   }),
@@ -146,7 +146,7 @@ export const policyFlags = {
   }),
   shadow: duration({
     summary:
-      'In each wave, first run the new model beside the current one for this time; the wave opens if the limits below hold.',
+      'In each wave, first run the new model beside the current one for this time; the wave opens if --max-disagreement, --max-latency and --max-heap are met.',
     env: 'AIOT_SHADOW',
     helpGroup: 'SHADOW',
     ...rolloutTimesMs.shadow,
@@ -281,7 +281,7 @@ export const releaseFlags = (types: readonly string[]) => ({
     default: types.join(','),
   }),
   expires: duration({
-    summary: 'Validity of the version, such as 720h; devices reject it afterward [default: unlimited].',
+    summary: 'Validity period of the version, such as 720h; devices reject it afterward [default: unlimited].',
     env: 'AIOT_EXPIRES',
   }),
 });

@@ -191,7 +191,7 @@ export const watchFlags = {
   }),
   every: duration({ summary: 'Interval between progress lines.', default: 10_000, env: 'AIOT_EVERY' }),
   drain: duration({
-    summary: 'Maximum time at the end to write messages that were already read.',
+    summary: 'Maximum time to write messages that were already read before stopping.',
     default: 10_000,
     env: 'AIOT_DRAIN',
   }),
@@ -261,7 +261,7 @@ export const bridgeFlags = {
     helpValue: 'TIME',
   }),
   dedupe: Flags.string({
-    summary: 'Send only one message per key (JSONata).',
+    summary: 'Deduplication key (JSONata): only one message is sent for each key.',
     env: 'AIOT_DEDUPE',
     helpValue: 'EXPR',
   }),
