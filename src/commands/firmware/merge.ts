@@ -20,7 +20,8 @@ export default class FirmwareMerge extends AiotCommand {
   static override strict = false;
   static override args = {
     images: Args.string({
-      description: 'Any number of FILE@OFFSET, such as app.bin@0x10000 or boot.bin@bootloader. HEX and UF2 files need no offset.',
+      description:
+        'Any number of FILE@OFFSET, such as app.bin@0x10000 or boot.bin@bootloader. HEX and UF2 files need no offset.',
     }),
   };
   static override flags = {

@@ -30,7 +30,8 @@ export default class FirmwarePush extends PlatformCommand {
       helpValue: 'TYPE,…',
     }),
     expires: duration({
-      summary: 'Validity period of the version, such as 720h; devices reject it afterward [default: unlimited].',
+      summary:
+        'Validity period of the version, such as 720h; devices reject it afterward [default: unlimited].',
       env: 'AIOT_EXPIRES',
     }),
     context: shared.context,

@@ -38,7 +38,8 @@ export default class ModelQuantize extends AiotCommand {
       env: 'AIOT_MODE',
     }),
     io: Flags.option({ options: ['int8', 'float32'] as const })({
-      summary: 'Type of the input and output: float32, or the integer type of the mode (int8; int16 for int16x8).',
+      summary:
+        'Type of the input and output: float32, or the integer type of the mode (int8; int16 for int16x8).',
       env: 'AIOT_IO',
     }),
     calibration: Flags.option({ options: calibrations })({

@@ -863,8 +863,7 @@ export const catalogue = {
   AIOT_MODEL_STALE: {
     exit: 6,
     family: 'user',
-    about:
-      'The metrics, checkpoint or lesson do not belong to the current model, dataset or aiot.yaml.',
+    about: 'The metrics, checkpoint or lesson do not belong to the current model, dataset or aiot.yaml.',
     next: 'Run `aiot model train`, `aiot model quantize` and `aiot model evaluate` again, in this order.',
   },
   AIOT_MODEL_UNFIT: {

@@ -17,7 +17,8 @@ export default class ModelRunsBest extends AiotCommand {
   static override flags = {
     project: shared.project,
     metric: Flags.string({
-      summary: 'Metric to compare by [default: one measured over folds if available, otherwise one on the validation set].',
+      summary:
+        'Metric to compare by [default: one measured over folds if available, otherwise one on the validation set].',
       env: 'AIOT_METRIC',
       helpValue: 'NAME',
     }),

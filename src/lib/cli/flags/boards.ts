@@ -170,7 +170,8 @@ export const writeFlags = {
     default: false,
   }),
   healthy: Flags.string({
-    summary: 'Regular expression that matches the output of a healthy board; without it, any boot without a fault counts.',
+    summary:
+      'Regular expression that matches the output of a healthy board; without it, any boot without a fault counts.',
     env: 'AIOT_HEALTHY',
     helpGroup: 'UPDATE',
     helpValue: 'PATTERN',

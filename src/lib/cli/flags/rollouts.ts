@@ -28,7 +28,8 @@ export const rolloutId = {
 /** The artifacts of a rollout, and its devices. */
 export const whatFlags = {
   model: Flags.string({
-    summary: 'Model to roll out: NAME@VERSION, NAME@latest, NAME@production, or NAME if the model has only one version.',
+    summary:
+      'Model to roll out: NAME@VERSION, NAME@latest, NAME@production, or NAME if the model has only one version.',
     env: 'AIOT_MODEL',
     helpValue: 'MODEL',
   }),
@@ -281,7 +282,8 @@ export const releaseFlags = (types: readonly string[]) => ({
     default: types.join(','),
   }),
   expires: duration({
-    summary: 'Validity period of the version, such as 720h; devices reject it afterward [default: unlimited].',
+    summary:
+      'Validity period of the version, such as 720h; devices reject it afterward [default: unlimited].',
     env: 'AIOT_EXPIRES',
   }),
 });
