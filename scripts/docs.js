@@ -20,7 +20,7 @@ const { protocolSchemas: protocol } = await import('../src/lib/device/protocol/s
 const { cheatMarkdown } = await import('../src/lib/stream/index.ts');
 const { statements } = await import('../test/platform/mqtt-statements/statements.ts');
 const { operatorRows } = await import('../src/lib/formats/tflite/operators.ts');
-const { hasKernel } = await import('../src/lib/runtime/index.ts');
+const { hasKernel, hasMicroKernel } = await import('../src/lib/runtime/index.ts');
 const { hasC } = await import('../src/lib/model/emit/emit-c.ts');
 const commands = await loadCommands(root);
 const toJsonSchema = (schema, options) => z.toJSONSchema(schema, options);
@@ -29,7 +29,7 @@ const project = projectJsonSchema();
 const api = apiPage(contract, accessOf);
 const mqttStatements = mqttStatementsPage(statements);
 const firmware = firmwareOperators(readFileSync(join(root, 'firmware/core/src/kernels.c'), 'utf8'));
-const operators = operatorsPage({ operators: Object.keys(operatorRows), hasKernel, hasC, firmware });
+const operators = operatorsPage({ operators: Object.keys(operatorRows), hasKernel, hasMicroKernel, hasC, firmware });
 const pages = generateDocs({
   ...{ root, commands, catalogue, toJsonSchema, project, protocol },
   ...{ cheatSheets, api, mqttStatements, operators },

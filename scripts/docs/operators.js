@@ -16,15 +16,18 @@ export function firmwareOperators(/** @type {string} */ source) {
  * @param {object} input
  * @param {readonly string[]} input.operators names in the schema
  * @param {(op: any, type: any) => boolean} input.hasKernel whether the device interpreter has a kernel
+ * @param {(op: any, type: any) => boolean} input.hasMicroKernel whether TFLite Micro has one, too
  * @param {(op: any) => boolean} input.hasC whether `--emit c` writes it
  * @param {ReadonlySet<string>} input.firmware operators of the firmware
  * @returns {string} Markdown
  */
-export function operatorsPage({ operators, hasKernel, hasC, firmware }) {
+export function operatorsPage({ operators, hasKernel, hasMicroKernel, hasC, firmware }) {
   const mark = (/** @type {boolean} */ has) => (has ? 'yes' : '–');
+  const kernel = (/** @type {string} */ op, /** @type {string} */ type) =>
+    hasKernel(op, type) && !hasMicroKernel(op, type) ? 'LiteRT' : mark(hasKernel(op, type));
   const rows = [...operators].sort().map((op) => {
     const conversion = conversions[/** @type {keyof typeof conversions} */ (op)];
-    const types = ['float32', 'int8', 'int16'].map((type) => mark(hasKernel(op, type)));
+    const types = ['float32', 'int8', 'int16'].map((type) => kernel(op, type));
     const cells = conversion === undefined ? types : [conversion, '', ''];
     return `| ${op} | ${[...cells, mark(hasC(op)), mark(firmware.has(op))].join(' | ')} |`;
   });
@@ -33,7 +36,7 @@ export function operatorsPage({ operators, hasKernel, hasC, firmware }) {
 <!-- Written by npm run docs from src/lib/formats/tflite/operators, the interpreter's and the generator's tables, and firmware/core/src/kernels.c. -->
 
 This page lists the supported operators of \`.tflite\` files by the type of their activations. aiot can read and write every listed operator. int16 means int16 activations with int8
-weights. \`--emit c\` and the firmware support int8, and [FOREST](#decision-trees). A file may also contain SHAPE and REDUCE_PROD if they compute
+weights. "LiteRT" means that LiteRT and aiot have this kernel, but TensorFlow Lite Micro does not. \`--emit c\` and the firmware support int8, and [FOREST](#decision-trees). A file may also contain SHAPE and REDUCE_PROD if they compute
 constants, and TILE by at most 10, which becomes CONCATENATION. SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around a convolution become its dilation.
 VAR_HANDLE and CALL_ONCE define a file's [variables](#variables).
 
@@ -87,6 +90,7 @@ its tree; the index −1 − k stands for leaf k. Sums have at most 24 bits, so 
 | column | compared with | result |
 | --- | --- | --- |
 | int8, int16 | TensorFlow Lite Micro from PyPI, on random shapes, scales and options | the same bits |
+| int16: LiteRT | the reference kernels of LiteRT from PyPI, likewise | the same bits |
 | float32 | the same | the same bits for operators with a fixed order of roundings; otherwise within 2·10⁻⁵ of the largest value, because sums or exponentials are rounded differently |
 | \`--emit c\`, firmware | the interpreter and TensorFlow Lite Micro | the same bits |
 | FOREST | ONNX Runtime, on scikit-learn models and on every branch mode; C code and firmware: the interpreter | outputs within 10⁻⁵ of the largest value, the same classes; C code and firmware: the same bits |
@@ -97,6 +101,7 @@ The tests are \`test/runtime/tflm.real.test.ts\`, \`int16.real.test.ts\`, \`floa
 ## Limits
 
 - A type without "yes" has no kernel in TensorFlow Lite Micro, except for DIV: its int8 kernel shifts by more than 31 bits at usual scales, which C leaves undefined. The quantizer keeps such an operator in float32.
+- TensorFlow Lite Micro ignores the output's scale of a RELU6. If it is not the input's, aiot rescales like LiteRT, and reports that TensorFlow Lite Micro computes other results.
 - TensorFlow Lite Micro leaves the padding of a SPACE_TO_BATCH_ND undefined. It is the zero point here, as in LiteRT.
 - An int8 RSQRT needs a zero point of −128, because TensorFlow Lite Micro stops at negative inputs.
 - The outputs of a float32 LSTM can differ from LiteRT's, because exponentials are rounded differently. Over long sequences, the recurrent state can amplify the difference.

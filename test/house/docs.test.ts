@@ -17,7 +17,7 @@ import { projectJsonSchema, projectSchema } from '../../src/lib/core/project-sch
 import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
 import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
 import { hasC } from '../../src/lib/model/emit/emit-c.js';
-import { hasKernel } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { hasKernel, hasMicroKernel } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { cheatMarkdown } from '../../src/lib/stream/cheat-sheets.js';
 import { statements } from '../platform/mqtt-statements/statements.js';
 import { root } from '../support/cli.js';
@@ -60,6 +60,7 @@ describe('the generated documents', () => {
       operators: operatorsPage({
         operators: Object.keys(operatorRows),
         hasKernel,
+        hasMicroKernel,
         hasC,
         firmware: firmwareOperators(text('firmware/core/src/kernels.c')),
       }),

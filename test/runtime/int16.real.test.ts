@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import type { Graph, OperatorName } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
-import { createInterpreter, hasKernel } from '../../src/lib/runtime/interpreter/interpreter.js';
-import { chanceInputs, long, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
+import { createInterpreter, hasKernel, hasMicroKernel } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { chanceInputs, long, tensorsIn, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
 import { GraphBuilder } from '../support/graph-builder.js';
 import { motorFile } from '../support/motor-files.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
@@ -11,8 +11,10 @@ import { inOneProcess } from '../support/one-process.js';
 import { describeReal } from '../support/real.js';
 
 const [files, runs] = long ? [100, 2000] : [30, 20];
-const operators = (Object.keys(oneOpGraphs) as OperatorName[]).filter((op) => hasKernel(op, 'int16'));
-const without = (Object.keys(oneOpGraphs) as OperatorName[]).filter((op) => !operators.includes(op));
+const all = Object.keys(oneOpGraphs) as OperatorName[];
+const operators = all.filter((op) => hasMicroKernel(op, 'int16'));
+const beyondMicro = all.filter((op) => hasKernel(op, 'int16') && !operators.includes(op));
+const without = all.filter((op) => !hasKernel(op, 'int16'));
 
 const jobsOf = (graphs: Graph[]) =>
   graphs.map((graph, seed) => ({ graph, input: chanceInputs(graph, seededRandom(seed), runs) }));
@@ -97,6 +99,29 @@ describeReal('tflm', 'int16 activations, compared with TFLite Micro', () => {
   );
 });
 
+describeReal('litert', 'int16 activations, compared with LiteRT’s reference kernels', () => {
+  it.each(beyondMicro)('%s, which TFLite Micro lacks, matches bit for bit', (op) => {
+    const random = seededRandom(33);
+    const jobs = jobsOf(Array.from({ length: files }, () => oneOpGraphs[op]!(random, 'int16')));
+    tensorsIn('litert', jobs).forEach((want, index) => {
+      expectSame(jobs[index]!, want);
+    });
+  });
+
+  it.each(['int8', 'int16'] as const)('a RELU6 that also rescales matches bit for bit on %s', (type) => {
+    const random = seededRandom(34);
+    const graphs = Array.from({ length: files }, () => {
+      const b = new GraphBuilder(random, type);
+      const [x, y] = [b.activation([1, 256]), b.activation([1, 256], b.scale(0.01, 0.1))];
+      return b.graph(x, b.op({ op: 'RELU6', inputs: [x], outputs: [y], options: {} }));
+    });
+    const jobs = jobsOf(graphs);
+    tensorsIn('litert', jobs).forEach((want, index) => {
+      expect(tensorsOnDevice(jobs[index]!).equals(want), `${index}`).toBe(true);
+    });
+  });
+});
+
 describe('an int16x8 file from TensorFlow’s converter', () => {
   describeReal('tflm', 'compared with TFLite Micro', () => {
     it('matches bit for bit in every tensor', () => {
@@ -105,7 +130,7 @@ describe('an int16x8 file from TensorFlow’s converter', () => {
   });
 });
 
-it.each(without)('%s on int16, which TFLite Micro lacks, is rejected', (op) => {
+it.each(without)('%s on int16 is rejected', (op) => {
   expect(() => createInterpreter(oneOpGraphs[op]!(seededRandom(1), 'int16'))).toThrow(
     new RegExp(`^operator 0 \\(${op}\\): from int16 to `),
   );

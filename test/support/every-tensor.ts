@@ -33,12 +33,17 @@ export function chanceInputs(graph: Graph, random: Random, runs: number): Inputs
 
 /** The raw bytes of every operator's outputs in TFLite Micro, run by run. */
 export function tensorsInTflm(jobs: { graph: Graph; input: Inputs }[]): Buffer[] {
+  return tensorsIn('tflm', jobs);
+}
+
+/** The same from TFLite Micro, or from LiteRT's reference kernels. */
+export function tensorsIn(judge: 'tflm' | 'litert', jobs: { graph: Graph; input: Inputs }[]): Buffer[] {
   const exposed = jobs.map(({ graph, input }) => {
     const outputs = graph.operators.flatMap((operator) => operator.outputs);
     const file = writeTflite({ ...graph, outputs });
-    return { graph: file, input, inputs: graph.inputs.length, outputs: outputs.length };
+    return { graph: file, input, inputs: graph.inputs.length, outputs: outputs.length, reference: true };
   });
-  return runInPython('tflm', exposed).map(({ output }) => Buffer.from(output.buffer));
+  return runInPython(judge, exposed).map(({ output }) => Buffer.from(output.buffer));
 }
 
 /** The same bytes from the device interpreter. */

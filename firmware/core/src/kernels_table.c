@@ -87,7 +87,6 @@ static bool half_ratio_of(float real, aiot_ratio *out) {
 
 static int32_t value_of(const table_function *function, int32_t q) {
   const int32_t d = q - function->input.zero_point, zero = function->output.zero_point;
-  if (function->code == AIOT_RELU6) return d < 0 ? q - d : d > function->six ? q - d + function->six : q;
   if (function->code == AIOT_LOGISTIC || function->code == AIOT_TANH) {
     if ((double)d <= -function->radius) return INT8_MIN;
     if ((double)d >= function->radius) return INT8_MAX;
@@ -102,7 +101,9 @@ static int32_t value_of(const table_function *function, int32_t q) {
     return (function->input.scale == function->output.scale ? abs(d) : aiot_ratio_times(abs(d), function->ratio)) + zero;
   if (function->code == AIOT_LEAKY_RELU && d < 0) return aiot_ratio_times(d, function->slope) + zero;
   const int32_t scaled = aiot_ratio_times(d, function->ratio);
-  return (function->code == AIOT_RELU && scaled < 0 ? 0 : scaled) + zero;
+  if (function->code == AIOT_RELU6 && scaled > function->six) return function->six + zero;
+  const bool from_zero = function->code == AIOT_RELU || function->code == AIOT_RELU6;
+  return (from_zero && scaled < 0 ? 0 : scaled) + zero;
 }
 
 static aiot_code sigmoid_of(aiot_flatbuffer *file, const aiot_operand *output, table_function *function) {
@@ -127,9 +128,13 @@ static aiot_code plan_function(const aiot_operator *operator, const aiot_operand
   if (!aiot_byte_scale_of(file, x, &function->input) || !aiot_byte_scale_of(file, y, &function->output)) return AIOT_BUNDLE_MALFORMED;
   if (function->code == AIOT_LOGISTIC || function->code == AIOT_TANH) return sigmoid_of(file, y, function);
   if (function->code == AIOT_RELU6) {
-    if (!aiot_scale_holds(function->input.scale, 6.0)) return AIOT_BUNDLE_MALFORMED;
-    function->six = aiot_round((double)(float)(6.0 / function->input.scale));
-    return aiot_scale_same(file, x, y) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
+    /* With another scale, the input is rescaled as in LiteRT, by a ratio in single precision. */
+    const bool same = aiot_scale_same(file, x, y);
+    const aiot_scale steps = same ? function->input : function->output;
+    const double real = same ? 1.0 : (double)(float)(function->input.scale / function->output.scale);
+    if (!aiot_scale_holds(steps.scale, 6.0) || !aiot_ratio_of(real, &function->ratio)) return AIOT_BUNDLE_MALFORMED;
+    function->six = aiot_round((double)(float)(6.0 / steps.scale));
+    return AIOT_OK;
   }
   const double input = function->input.scale, output = function->output.scale;
   if (function->code == AIOT_ELU) {

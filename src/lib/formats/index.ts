@@ -151,7 +151,7 @@ export {
   writePartitionTable,
 } from './partitions.js';
 export { writeSavedModel } from './saved-model.js';
-export { checkGraph, checkQuantization } from './tflite/check.js';
+export { checkGraph, checkQuantization, scalesAlike } from './tflite/check.js';
 export {
   type Forest,
   forestGraph,

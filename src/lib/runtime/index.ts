@@ -11,6 +11,6 @@ export {
   transposeConvOf,
 } from './interpreter/images.js';
 export { sigmoidTable } from './interpreter/int16.js';
-export { createInterpreter, hasKernel, nodeAt } from './interpreter/interpreter.js';
+export { createInterpreter, hasKernel, hasMicroKernel, nodeAt } from './interpreter/interpreter.js';
 export type { Activations, Interpreter, Node, OnTensor } from './interpreter/node.js';
 export { floatView, liteRtModule, openLiteRt, openLiteRtSession } from './litert.js';

@@ -113,7 +113,7 @@ const weighted: readonly OperatorName[] = [
 
 /**
  * Rejects integer operators with invalid scales that TFLite Micro would not detect, so that it would compute wrong results. All other
- * scales are checked by TFLite Micro's Prepare functions. Source: quantization specification of TFLite.
+ * scales are checked by TFLite Micro's Prepare functions. A RELU6 may rescale, as in LiteRT. Source: quantization specification of TFLite.
  * @throws AIOT_TFLITE_MALFORMED
  */
 export function checkQuantization({ tensors, operators }: Graph): void {
@@ -134,7 +134,7 @@ export function checkQuantization({ tensors, operators }: Graph): void {
     // An operator without an output stores its input, so the scale is compared with that input's.
     const against = output ?? taken[0];
     if (against === undefined || !isQuantized(against)) return;
-    if (scale === 'input' || scale === 'joined')
+    if ((scale === 'input' && op !== 'RELU6') || scale === 'joined')
       for (const tensor of [...taken, ...made])
         if (!equal(tensor.quantization, against.quantization, exactScale.includes(op) ? 0 : 1e-6))
           throw malformed(where, 'expected inputs and outputs to have the same scale and zero point');
@@ -198,6 +198,11 @@ function checkActivation(tensor: Tensor, where: string): void {
     throw malformed(where, `expected tensor ${tensor.name} to have one scale above 0`);
   if (!(zeroPoint[0]! >= (tensor.type === 'int8' ? -128 : 0) && zeroPoint[0]! <= most))
     throw malformed(where, `the zero point ${zeroPoint[0]} of ${tensor.name} does not fit ${tensor.type}`);
+}
+
+/** Whether two tensors have the same scale and zero point, except for rounding noise. */
+export function scalesAlike(a: Tensor | undefined, b: Tensor | undefined): boolean {
+  return equal(a?.quantization, b?.quantization, 1e-6);
 }
 
 /** Whether scales agree to within a fraction of the larger one, because the converter may have introduced rounding noise. */

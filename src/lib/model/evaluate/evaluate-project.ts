@@ -7,7 +7,7 @@ import { type Built, readBuilt, stale } from '../build-folder.js';
 import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
 import { voteAll } from '../bundle/predictor.js';
 import { buildFiles, readFolds } from '../files.js';
-import { arenaOf, graphMacs, precisionOf, refusalOfMicro, refuseOffDevice } from '../inspect/costs.js';
+import { arenaOf, graphMacs, precisionOf, refusalOfDevice, refuseOffDevice } from '../inspect/costs.js';
 import type { DataSource } from '../material.js';
 import { unfit } from '../train/examples/examples.js';
 import type { PartPieces } from '../train/examples/parts.js';
@@ -46,7 +46,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
   const test = built.part('test');
   if (test.count === 0) throw unfit('the test set is empty: its recordings are shorter than one window');
   const folds = await readFolds(project, training);
-  const runs = refusalOfMicro(int8.graph) === null;
+  const runs = refusalOfDevice(int8.graph) === null;
   const runtime = options.runtime ?? (runs ? 'device' : 'litert');
   const outputs = await runBuilt(built, test, runs || runtime === 'device', signal);
   const verdictOf = (of: Said, resample: boolean) =>
@@ -148,7 +148,7 @@ function sentences(
   const unit = training.source.kind === 'table' ? 'rows' : 'windows';
   const alone = hasForest(int8.graph)
     ? ['LiteRT cannot run a forest, so all metrics are from the device interpreter']
-    : refusalOfMicro(int8.graph) === null
+    : refusalOfDevice(int8.graph) === null
       ? []
       : [`devices cannot run ${precisionOf(int8.graph)} models, so the metrics are from LiteRT only`];
   return [

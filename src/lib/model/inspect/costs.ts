@@ -1,4 +1,5 @@
 import { AiotError } from '../../core/errors.js';
+import { scalesAlike } from '../../formats/tflite/check.js';
 import {
   elementCount,
   type Graph,
@@ -6,7 +7,7 @@ import {
   type Operator,
   type Tensor,
 } from '../../formats/tflite/graph.js';
-import { activationPlaces } from '../../formats/tflite/operators.js';
+import { activationPlaces, rowOf } from '../../formats/tflite/operators.js';
 import { arenaBytes } from '../../runtime/arena.js';
 
 /** Operators whose multiply-adds do not follow from their shapes, or depend on the subgraphs that they call. */
@@ -117,10 +118,29 @@ export function arenaOf(graph: Graph): number | null {
 }
 
 /**
- * A sentence that explains why TFLite Micro rejects the network; null if it does not. Measured with the tflite-micro of PyPI: it has no kernel for
- * float32 activations with int8 weights, nor for DEQUANTIZE from float16.
+ * A sentence that explains why TFLite Micro rejects the network, or computes other results than LiteRT; null if it does neither. Measured with
+ * the tflite-micro of PyPI: it has fewer int16 kernels, and its RELU6 ignores the output's scale.
  */
 export function refusalOfMicro(graph: Graph): string | null {
+  const refusal = refusalOfDevice(graph);
+  if (refusal !== null) return refusal;
+  for (const [index, { op, inputs, outputs }] of graph.operators.entries()) {
+    const [place = 0] = activationPlaces(graph.operators[index]!);
+    const taken = graph.tensors[inputs[place]!];
+    if (rowOf(op).micro.lacks?.some((type) => type === taken?.type))
+      return `TFLite Micro has no ${taken?.type} kernel for operator ${index} (${op})`;
+    const isInteger = taken?.type === 'int8' || taken?.type === 'int16';
+    if (op === 'RELU6' && isInteger && !scalesAlike(taken, graph.tensors[outputs[0]!]))
+      return `TFLite Micro ignores that the output of operator ${index} (RELU6) has another scale than its input`;
+  }
+  return null;
+}
+
+/**
+ * A sentence that explains why devices reject the network; null if they do not. Neither their interpreter nor TFLite Micro has kernels for
+ * float32 activations with int8 weights, nor for DEQUANTIZE from float16.
+ */
+export function refusalOfDevice(graph: Graph): string | null {
   const dynamic = dynamicOperator(graph);
   if (dynamic)
     return `TFLite Micro has no kernel for operator ${dynamic.index} (${dynamic.operator.op}): int8 weights with float32 activations (dynamic range)`;
@@ -131,7 +151,7 @@ export function refusalOfMicro(graph: Graph): string | null {
 
 /** @throws AIOT_TFLITE_UNSUPPORTED for dynamic range and float16, for which devices have no kernels */
 export function refuseOffDevice(graph: Graph): void {
-  const refusal = refusalOfMicro(graph);
+  const refusal = refusalOfDevice(graph);
   if (refusal === null) return;
   throw new AiotError('AIOT_TFLITE_UNSUPPORTED', `devices cannot run this model: ${refusal}`, {
     next: 'Evaluate it with --runtime litert, or create a version for devices with `aiot model quantize FLOAT.tflite --mode int8`.',

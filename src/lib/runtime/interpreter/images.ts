@@ -100,7 +100,7 @@ export function floatBilinear(node: Node<OperatorOptions['RESIZE_BILINEAR']>): (
   });
 }
 
-/** Positions along an axis in steps of 1/1024, as in the int8 kernel for RESIZE_BILINEAR. */
+/** Positions along an axis in steps of 1/1024, as in the integer kernels for RESIZE_BILINEAR. */
 export function bilinearPlaces(
   size: number,
   count: number,
@@ -116,13 +116,13 @@ export function bilinearPlaces(
   });
 }
 
-/** RESIZE_BILINEAR on int8. Weights have ten bits for each axis, and the result is rounded half away from zero. */
+/** RESIZE_BILINEAR on int8 and int16. Weights have ten bits for each axis, and the result is rounded half away from zero. */
 export function bilinear(node: Node<OperatorOptions['RESIZE_BILINEAR']>): () => void {
   const resize = resizeOf(node);
   const [rows, columns] = [0, 1].map((axis) =>
     bilinearPlaces(resize.input[axis]!, resize.output[axis]!, node.options),
   ) as [Between[], Between[]];
-  const [x, y] = [node.int8(0), node.int8Output];
+  const [x, y] = [node.integers(0), node.integerOutput];
   return interpolated(resize, rows, columns, (a, b, c, d, row, column, to) => {
     const [up, left] = [1024 - row, 1024 - column];
     const sum = x[a]! * up * left + x[b]! * row * left + x[c]! * up * column + x[d]! * row * column;

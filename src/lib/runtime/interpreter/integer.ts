@@ -1,4 +1,5 @@
 import { roundHalfAway } from '../../core/numbers.js';
+import { scalesAlike } from '../../formats/tflite/check.js';
 import type { OperatorOptions } from '../../formats/tflite/graph.js';
 import { activationRange, multiplyByQuantized, ratio, scaleOf, stepsOf, typeRange } from './fixed-point.js';
 import { poolKernel } from './geometry.js';
@@ -42,11 +43,18 @@ export function relu(node: Node): () => void {
   );
 }
 
-/** RELU6: limits the values. Input and output have the same scale and zero point. */
+/**
+ * RELU6: limits the values. If the output has another scale or zero point, it also rescales as in LiteRT, with a ratio in single precision.
+ */
 export function relu6(node: Node): () => void {
-  const { scale, zeroPoint } = scaleOf(node, node.input(0));
-  const six = zeroPoint + stepsOf(node, 6, scale);
-  return perElement(node, (q) => Math.min(Math.max(q, zeroPoint), six));
+  const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
+  const isSame = scalesAlike(node.input(0).tensor, node.output.tensor);
+  const { multiplier, shift } = ratio(node, isSame ? 1 : Math.fround(input.scale / output.scale));
+  const six = stepsOf(node, 6, isSame ? input.scale : output.scale);
+  return perElement(node, (q) => {
+    const scaled = multiplyByQuantized(q - input.zeroPoint, multiplier, shift);
+    return Math.min(Math.max(scaled, 0), six) + output.zeroPoint;
+  });
 }
 
 /** LEAKY_RELU, with one multiplier for positive values, and one that includes the slope for negative values. */

@@ -317,9 +317,8 @@ const kernels: {
   AVERAGE_POOL_2D: { ...integer(averagePool), 'float32 float32': floats.averagePool },
   MEAN: { ...integer(mean), 'float32 float32': floats.mean },
   SUM: { ...integer(sumOf), 'float32 float32': floats.sum },
-  // TFLite Micro has no int16 kernels for these.
-  REDUCE_MAX: { 'int8 int8': moves.reduceMax, 'float32 float32': moves.reduceMax },
-  REDUCE_MIN: { 'int8 int8': moves.reduceMin, 'float32 float32': moves.reduceMin },
+  REDUCE_MAX: moving(moves.reduceMax),
+  REDUCE_MIN: moving(moves.reduceMin),
   ARG_MAX: { 'int8 int32': moves.argMax, 'float32 int32': moves.argMax },
   ADD: { ...integer(sum(1)), 'float32 float32': binary((a, b) => a + b) },
   SUB: { ...integer(sum(-1)), 'float32 float32': binary((a, b) => a - b) },
@@ -357,7 +356,7 @@ const kernels: {
   },
   BATCH_MATMUL: { ...integer(images.batchMatmul), 'float32 float32': images.floatBatchMatmul },
   L2_NORMALIZATION: { 'int8 int8': images.l2, 'float32 float32': images.floatL2 },
-  RESIZE_BILINEAR: { 'int8 int8': images.bilinear, 'float32 float32': images.floatBilinear },
+  RESIZE_BILINEAR: { ...integer(images.bilinear), 'float32 float32': images.floatBilinear },
   RESIZE_NEAREST_NEIGHBOR: moving(images.nearest),
   PACK: moving(copies.moving(movesOf.PACK)),
   UNPACK: moving(copies.moving(movesOf.UNPACK)),
@@ -422,6 +421,12 @@ export function nodeAt(graph: Graph, index: number): Node<never> {
 export function hasKernel(op: OperatorName, type: 'int8' | 'int16' | 'float32'): boolean {
   const { yields = type } = rowOf(op);
   return sharesMemory(op) || kernelOf(op, type, yields) !== undefined;
+}
+
+/** Whether TFLite Micro also has such a kernel. The quantizer uses only these kernels. */
+export function hasMicroKernel(op: OperatorName, type: 'int8' | 'int16' | 'float32'): boolean {
+  const { lacks } = rowOf(op).micro;
+  return hasKernel(op, type) && !lacks?.some((lacking) => lacking === type);
 }
 
 /** The integer that represents the real value 0. */

@@ -183,7 +183,7 @@ function copied(node: Node, { values: x, tensor }: Operand, { values: y, tensor:
 export function reduceMax(node: Node<OperatorOptions['REDUCE_MAX']>): () => void {
   const { target } = reductionPlan(node);
   const [x, y] = [node.input(0).values, node.output.values];
-  const least = x instanceof Float32Array ? -largestFloat : -128;
+  const least = x instanceof Float32Array ? -largestFloat : x instanceof Int16Array ? -32768 : -128;
   return () => {
     y.fill(least);
     for (let i = 0; i < x.length; i++) if (x[i]! > y[target[i]!]!) y[target[i]!] = x[i]!;
@@ -194,7 +194,7 @@ export function reduceMax(node: Node<OperatorOptions['REDUCE_MAX']>): () => void
 export function reduceMin(node: Node<OperatorOptions['REDUCE_MIN']>): () => void {
   const { target } = reductionPlan(node);
   const [x, y] = [node.input(0).values, node.output.values];
-  const most = x instanceof Float32Array ? largestFloat : 127;
+  const most = x instanceof Float32Array ? largestFloat : x instanceof Int16Array ? 32767 : 127;
   return () => {
     y.fill(most);
     for (let i = 0; i < x.length; i++) if (x[i]! < y[target[i]!]!) y[target[i]!] = x[i]!;

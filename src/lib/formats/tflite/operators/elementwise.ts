@@ -181,8 +181,10 @@ export const elementwiseRows = {
   RELU6: unary(
     21,
     0,
-    { 1: '1.5.0', 2: '1.14.0' },
+    { 1: '1.5.0', 2: '1.14.0', 3: '2.5.0' },
     {
+      version: byType(2, 3),
+      // A file may also have an output of another scale, but TFLite Micro ignores it.
       scale: 'input',
       cost: 'activation',
       micro: micro('AddRelu6', 8),

@@ -23,18 +23,20 @@ export const reductionRows = {
   SUM: reduction(74, { 1: '1.10.0', 2: '1.15.0' }, { scale: 'own', micro: micro('AddSum', 44, 16) }),
   REDUCE_MAX: reduction(
     82,
-    { 1: '1.11.0', 2: '1.14.0' },
+    { 1: '1.11.0', 2: '1.14.0', 3: '2.5.0' },
     {
+      version: byType(2, 3),
       scale: 'input',
-      micro: micro('AddReduceMax', 44, 16),
+      micro: micro('AddReduceMax', 44, 16, 'int16'),
     },
   ),
   REDUCE_MIN: reduction(
     89,
-    { 1: '1.11.0', 2: '1.14.0' },
+    { 1: '1.11.0', 2: '1.14.0', 3: '2.5.0' },
     {
+      version: byType(2, 3),
       scale: 'input',
-      micro: micro('AddReduceMin', 44, 16),
+      micro: micro('AddReduceMin', 44, 16, 'int16'),
     },
   ),
   ARG_MAX: {
@@ -305,13 +307,13 @@ export const movingRows = {
     23,
     15,
     2,
-    { 1: '1.7.0', 2: '1.14.0', 3: '2.2.0' },
+    { 1: '1.7.0', 2: '1.14.0', 3: '2.2.0', 4: '2.5.0' },
     {
       // Since TensorFlow 1.7, the size is an input, so the first two fields are unused.
       fields: [flag(2, 'alignCorners'), flag(3, 'halfPixelCenters')],
       version: resized,
       cost: 'rescale',
-      micro: micro('AddResizeBilinear', 0, 8),
+      micro: micro('AddResizeBilinear', 0, 8, 'int16'),
     },
   ),
 } satisfies { [Name in OperatorName]?: Row<Name> };

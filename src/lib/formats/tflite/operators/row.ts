@@ -69,9 +69,10 @@ export interface Row<Name extends OperatorName> {
   cost: Cost;
   /**
    * TFLite Micro's method that registers the kernel (micro_mutable_op_resolver.h). `data` and `options` are the bytes that the kernel
-   * allocates for its data and options in the arena's tail, measured with the 64-bit Python runtime.
+   * allocates for its data and options in the arena's tail, measured with the 64-bit Python runtime. `lacks`: types for which LiteRT and we
+   * have a kernel, but TFLite Micro has none.
    */
-  micro: { register: string; data: number; options: number };
+  micro: { register: string; data: number; options: number; lacks?: readonly ('int8' | 'int16')[] };
 }
 
 /** A row that several operators can share, because its version depends on no option. */
@@ -99,9 +100,13 @@ export const byRank =
   (use: SharedUse): number =>
     (use.inputs[0]?.shape.length ?? 0) > rank ? wide : quantizedSince(2)(use);
 
-/** The method of TFLite Micro's resolver, and the number of bytes of the kernel's data and options. */
-export const micro = (register: string, data = 0, options = 0): Row<OperatorName>['micro'] => ({
-  register,
-  data,
-  options,
-});
+/**
+ * The method of TFLite Micro's resolver, the number of bytes of the kernel's data and options, and the types that it lacks although we and
+ * LiteRT support them.
+ */
+export const micro = (
+  register: string,
+  data = 0,
+  options = 0,
+  ...lacks: ('int8' | 'int16')[]
+): Row<OperatorName>['micro'] => ({ register, data, options, ...(lacks.length > 0 && { lacks }) });

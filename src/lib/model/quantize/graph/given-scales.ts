@@ -1,7 +1,7 @@
 import { AiotError } from '../../../core/errors.js';
 import type { Graph, Operator, Quantization } from '../../../formats/tflite/graph.js';
 import { activationPlaces } from '../../../formats/tflite/operators.js';
-import { hasKernel } from '../../../runtime/interpreter/interpreter.js';
+import { hasMicroKernel } from '../../../runtime/interpreter/interpreter.js';
 import type { Kind } from '../types.js';
 import { toIntegers } from './integers.js';
 import type { Range } from './numbers.js';
@@ -58,7 +58,7 @@ function kindOf(graph: Graph, operator: Operator, scales: Map<number, Quantizati
     return index === -1 || graph.tensors[index]!.data instanceof Float32Array;
   });
   const [first] = activations.map((index) => scales.get(index));
-  if (isConstant === false || !hasKernel(op, 'int8') || first === undefined) return 'float32';
+  if (isConstant === false || !hasMicroKernel(op, 'int8') || first === undefined) return 'float32';
   if (!activations.every((index) => scales.has(index))) return 'float32';
   if (outputRule(op) === 'input')
     for (const output of outputs) if (!scales.has(output)) scales.set(output, first);

@@ -1,6 +1,6 @@
 import { type Graph, hasState, type Operator, type Tensor } from '../../../formats/tflite/graph.js';
 import { float16Words, largestFloat16, withFloatConstants } from '../../../formats/tflite/real-values.js';
-import { hasKernel } from '../../../runtime/interpreter/interpreter.js';
+import { hasMicroKernel } from '../../../runtime/interpreter/interpreter.js';
 import { brokenConstant, simplifyGraph } from '../../network/simplify.js';
 import type { LayerReport } from '../result.js';
 import type { Kind, Quantized, QuantizeSettings, RangeMethod } from '../types.js';
@@ -141,7 +141,7 @@ function kindsOf(
 ): Kind[] {
   return operators.map(({ op }, at) => {
     const kind = apart?.get(at) ?? integer;
-    if (kind === 'float32' || hasKernel(op, kind)) return kind;
+    if (kind === 'float32' || hasMicroKernel(op, kind)) return kind;
     notes.push(`operator ${at} (${op}) stays float32: TFLite Micro has no ${kind} kernel for it`);
     return 'float32';
   });
