@@ -29,7 +29,13 @@ const project = projectJsonSchema();
 const api = apiPage(contract, accessOf);
 const mqttStatements = mqttStatementsPage(statements);
 const firmware = firmwareOperators(readFileSync(join(root, 'firmware/core/src/kernels.c'), 'utf8'));
-const operators = operatorsPage({ operators: Object.keys(operatorRows), hasKernel, hasMicroKernel, hasC, firmware });
+const operators = operatorsPage({
+  operators: Object.keys(operatorRows),
+  hasKernel,
+  hasMicroKernel,
+  hasC,
+  firmware,
+});
 const pages = generateDocs({
   ...{ root, commands, catalogue, toJsonSchema, project, protocol },
   ...{ cheatSheets, api, mqttStatements, operators },

@@ -38,7 +38,7 @@ export function operatorsPage({ operators, hasKernel, hasMicroKernel, hasC, firm
 This page lists the supported operators of \`.tflite\` files by the type of their activations. aiot can read and write every listed operator. int16 means int16 activations with int8
 weights. "LiteRT" means that LiteRT and aiot have this kernel, but TensorFlow Lite Micro does not. \`--emit c\` and the firmware support int8, and [FOREST](#decision-trees). A file may also contain SHAPE and REDUCE_PROD if they compute
 constants, and TILE by at most 10, which becomes CONCATENATION. SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around a convolution become its dilation.
-VAR_HANDLE and CALL_ONCE define a file's [variables](#variables).
+VAR_HANDLE and CALL_ONCE define a file's [variables](#variables). WHILE and IF are [control flow](#loops).
 
 | operator | float32 | int8 | int16 | \`--emit c\` | firmware |
 | --- | --- | --- | --- | --- | --- |
@@ -65,6 +65,13 @@ A recurrent layer of Keras that is not stateful starts each window with zeros, b
 window of such a model.
 
 A uint8 input or output is treated as int8, with each value and the zero point reduced by 128.
+
+## Loops
+
+TensorFlow's converter writes a recurrent layer of Keras as a WHILE, or as UNIDIRECTIONAL_SEQUENCE_LSTM. If the number of steps is fixed, aiot unrolls the loop as it reads the file: the
+graph contains the operators of every step, and shares the weights. An IF with a constant condition becomes one of its branches. So the table above, the quantizer, \`--emit c\` and the
+firmware also apply to such files. To fix the number of steps, give the model a fixed batch: \`keras.Input(batch_shape=(1, 50, 3))\`. With a dynamic batch, the converter writes Flex
+operators, which aiot rejects. Loops have at most 4,096 steps. A loop whose end depends on the data is rejected.
 
 ## Decision trees
 
@@ -94,6 +101,7 @@ its tree; the index −1 − k stands for leaf k. Sums have at most 24 bits, so 
 | float32 | the same | the same bits for operators with a fixed order of roundings; otherwise within 2·10⁻⁵ of the largest value, because sums or exponentials are rounded differently |
 | \`--emit c\`, firmware | the interpreter and TensorFlow Lite Micro | the same bits |
 | FOREST | ONNX Runtime, on scikit-learn models and on every branch mode; C code and firmware: the interpreter | outputs within 10⁻⁵ of the largest value, the same classes; C code and firmware: the same bits |
+| loops | LiteRT on random GRU, LSTM and SimpleRNN layers of Keras; TensorFlow Lite Micro on the unrolled graph | within 2·10⁻⁵ |
 | variables | TensorFlow Lite Micro, on four streaming wake-word models from PyPI over 300 steps, and on random models | the same bits in every tensor |
 
 The tests are \`test/runtime/tflm.real.test.ts\`, \`int16.real.test.ts\`, \`float.real.test.ts\` and \`wake-words.real.test.ts\` beside it, \`test/model/emit-c.real.test.ts\` and \`test/firmware/interpreter.real.test.ts\`.

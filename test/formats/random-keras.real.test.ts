@@ -20,13 +20,15 @@ import { runInPython } from '../support/tflite.js';
  * that the docs count.
  */
 const [counts, runs] = long
-  ? [{ float32: 49, int8: 49, int16x8: 43, several: 12 }, 550]
-  : [{ float32: 6, int8: 8, int16x8: 8, several: 3 }, 20];
+  ? [{ float32: 49, int8: 49, int16x8: 43, several: 12, recurrent: 30 }, 550]
+  : [{ float32: 6, int8: 8, int16x8: 8, several: 3, recurrent: 4 }, 20];
 
 type Kind = 'float32' | 'int8' | 'int16x8';
 
 interface Network {
+  file: Uint8Array;
   graph: Graph;
+  notes: string[];
   input: ReturnType<typeof chanceInputs>;
 }
 
@@ -36,10 +38,10 @@ const bytesOf = (values: { buffer: ArrayBufferLike; byteOffset: number; byteLeng
 /** Reads a network; returns the reason if it is rejected. */
 function networkOf(file: Uint8Array, seed: number): Network | string {
   try {
-    const { graph } = importTflite(file);
+    const { graph, notes } = importTflite(file);
     const input = chanceInputs(graph, seededRandom(seed), runs);
     createInterpreter(graph).invoke(input.slice(0, input.length / runs));
-    return { graph, input };
+    return { file, graph, notes, input };
   } catch (error) {
     if (error instanceof AiotError) return error.message;
     throw error;
@@ -69,8 +71,8 @@ type Judge = 'tflm' | 'litert';
 function sectionsOf(network: Network): { judge: Judge; graph: Graph; input: Int8Array; ours: Buffer }[] {
   const { graph } = network;
   const traces = tracesOf(network);
-  const judges = graph.operators.map((operator): Judge =>
-    refusalOfMicro({ ...graph, operators: [operator] }) === null ? 'tflm' : 'litert',
+  const judges = graph.operators.map(
+    (operator): Judge => (refusalOfMicro({ ...graph, operators: [operator] }) === null ? 'tflm' : 'litert'),
   );
   const starts = judges.flatMap((judge, at) => (at === 0 || judge !== judges[at - 1] ? [at] : []));
   return starts.map((start, at) => {
@@ -142,12 +144,16 @@ function apart(got: Uint8Array, want: Uint8Array): number {
   );
 }
 
-/** Compares the outputs of float32 networks. */
-function expectClose(networks: readonly Network[]): void {
-  runInPython('tflm', networks.map(({ graph, input }) => ({ graph, input }))).forEach(({ output }, at) => {
+/** Compares the outputs of float32 networks with those of TFLite Micro for our graph, or those of LiteRT for the original file. */
+function expectClose(networks: readonly Network[], judge: Judge = 'tflm'): void {
+  const whose = judge === 'tflm' ? 'graph' : 'file';
+  const jobs = networks.map((network) => ({ graph: network[whose], input: network.input, reference: true }));
+  runInPython(judge, jobs).forEach(({ output }, at) => {
     const { graph } = networks[at]!;
     const traces = tracesOf(networks[at]!);
-    const ours = Array.from({ length: runs }, (_, run) => graph.outputs.map((index) => traces.get(index)![run]!));
+    const ours = Array.from({ length: runs }, (_, run) =>
+      graph.outputs.map((index) => traces.get(index)![run]!),
+    );
     expect(apart(Buffer.concat(ours.flat()), new Uint8Array(output)), `${at}`).toBeLessThan(2e-5);
   });
 }
@@ -157,7 +163,7 @@ describeReal('tensorflow', 'random Keras networks in files of TensorFlow’s con
   afterAll(() => {
     rmSync(folder, { recursive: true, force: true });
   });
-  const networksOf = async (count: number, kind: Kind, ...ends: 'several'[]) => {
+  const networksOf = async (count: number, kind: Kind, ...ends: ('several' | 'recurrent')[]) => {
     const made = mkdtempSync(join(folder, `${kind}-`));
     const script = join(root, 'test', 'support', 'python', 'random_keras.py');
     // Python takes minutes, during which this process has to answer its runner.
@@ -200,7 +206,19 @@ describeReal('tensorflow', 'random Keras networks in files of TensorFlow’s con
       600_000,
     );
 
-    describeReal('litert', 'and with LiteRT for operators that TFLite Micro lacks', () => {
+    describeReal('litert', 'and with LiteRT', () => {
+      it('rolled recurrent layers are unrolled, and match the results of the loops', async () => {
+        const networks = await networksOf(counts.recurrent, 'float32', 'recurrent');
+        expect(networks).toHaveLength(counts.recurrent);
+        for (const { notes, graph } of networks) {
+          expect(notes.join()).toMatch(/\d+ steps of loops are unrolled/);
+          expect(graph.operators.some(({ op }) => op === 'GATHER')).toBe(true);
+        }
+        // TFLite Micro's own loops yield other results for some of these files, so LiteRT runs the files.
+        expectClose(networks, 'litert');
+        expectClose(networks);
+      }, 600_000);
+
       it('at least 40 of 43 int16x8 networks are accepted, and all of them match bit for bit', async () => {
         const networks = await networksOf(counts.int16x8, 'int16x8');
         expect(networks.length).toBeGreaterThanOrEqual(Math.floor((counts.int16x8 * 40) / 43));

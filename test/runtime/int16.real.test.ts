@@ -2,7 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import type { Graph, OperatorName } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
-import { createInterpreter, hasKernel, hasMicroKernel } from '../../src/lib/runtime/interpreter/interpreter.js';
+import {
+  createInterpreter,
+  hasKernel,
+  hasMicroKernel,
+} from '../../src/lib/runtime/interpreter/interpreter.js';
 import { chanceInputs, long, tensorsIn, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
 import { GraphBuilder } from '../support/graph-builder.js';
 import { motorFile } from '../support/motor-files.js';

@@ -1,8 +1,9 @@
 """Makes random Keras networks and converts them to .tflite files.
 
 argv: a folder, the number of networks, `float32`, `int8` or `int16x8`, and optionally `several` for networks with two inputs, two outputs or
-both. Writes INDEX.tflite, and INDEX.txt with the classes of its layers. `int8` and `int16x8` use TensorFlow's full-integer quantization with
-random rows. Networks that TensorFlow's converter rejects are replaced with new ones.
+both, or `recurrent` for networks with loops over time steps (float32, because the converter crashes on int8 loops). Writes INDEX.tflite, and
+INDEX.txt with the classes of its layers. `int8` and `int16x8` use TensorFlow's full-integer quantization with random rows. Networks that
+TensorFlow's converter rejects are replaced with new ones.
 """
 import os
 import random
@@ -140,6 +141,21 @@ def several(rng):
     return keras.Model(inputs, outputs)
 
 
+def recurrent(rng):
+    """A network with one or two rolled recurrent layers. The batch is fixed, because the converter writes Flex operators otherwise."""
+    inputs = keras.Input(batch_shape=(1, rng.randint(2, 7), rng.randint(1, 4)))
+    x = inputs
+    for last in rng.choice([[True], [False, True]]):
+        layer = rng.choice([layers.GRU, layers.LSTM, layers.SimpleRNN])
+        x = layer(rng.randint(2, 6), return_sequences=not last or rng.random() < 0.4)(x)
+    if len(x.shape) == 3:
+        x = rng.choice([layers.Flatten, layers.GlobalAveragePooling1D])()(x)
+    return keras.Model(inputs, layers.Dense(rng.randint(1, 4), activation=rng.choice(["softmax", None]))(x))
+
+
+MAKERS = {"several": several, "recurrent": recurrent}
+
+
 INTEGERS = {
     "int8": (1000, tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8, tensorflow.int8),
     "int16x8": (2000, tensorflow.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8, tensorflow.int16),
@@ -176,4 +192,4 @@ def main(folder, count, kind, make):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], several if sys.argv[4:] == ["several"] else network)
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], MAKERS[sys.argv[4]] if sys.argv[4:] else network)

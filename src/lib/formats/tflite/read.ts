@@ -1,4 +1,5 @@
 import { checkGraph } from './check.js';
+import { controlOperatorOf, controlRows, type Subgraph, withoutControl } from './control.js';
 import { foldDilation } from './dilation.js';
 import { malformed, unsupported } from './errors.js';
 import {
@@ -6,7 +7,6 @@ import {
   elementCount,
   type Graph,
   type Operator,
-  type OperatorName,
   type Quantization,
   type Tensor,
   type TensorData,
@@ -23,14 +23,11 @@ import {
   otherOperator,
   type ReadRow,
   type ShapeOperator,
-  type ShapeOperatorName,
   shapeOperatorOf,
   shapeRows,
 } from './shapes.js';
 import {
-  type FileGraph,
-  type ResourceOperator,
-  type ResourceOperatorName,
+  type FileOperator,
   resolveVariables,
   resourceOperatorOf,
   resourceRows,
@@ -68,18 +65,21 @@ export function importTflite(bytes: Uint8Array): {
   const [main, init] = subgraphs;
   if (main === undefined) throw malformed(`byte ${model.at}`, 'the model has no subgraph');
   const codes = model.tables(slots.model.operatorCodes, 'operator code');
-  // Unsupported operators are reported before their consequences, such as the variables of an LSTM or the subgraphs of a loop.
-  main.tables(slots.subgraph.operators, 'operator').forEach((table, index) => {
-    operatorName(codeOf(table, index, codes), index);
-  });
-  if (subgraphs.length > 2)
-    throw unsupported(`byte ${model.at}`, `${subgraphs.length} subgraphs (control flow)`);
+  // Unsupported operators are reported before their consequences, such as the variables of an LSTM.
+  const names = main
+    .tables(slots.subgraph.operators, 'operator')
+    .map((table, index) => operatorName(codeOf(table, index, codes), index));
+  const hasControl = names.some((op) => op === 'WHILE' || op === 'IF');
+  if (subgraphs.length > 2 && !hasControl)
+    throw unsupported(`byte ${model.at}`, `${subgraphs.length} subgraphs without control flow`);
   const buffers = bufferReader(model.tables(slots.model.buffers, 'buffer'));
   const tensorTables = main.tables(slots.subgraph.tensors, 'tensor');
-  const initialization = init && readSubgraph(init, codes, buffers);
+  const initialization = hasControl ? undefined : init && readSubgraph(init, codes, buffers);
   if (initialization?.tensors.some((tensor) => tensor?.variable))
     throw unsupported('subgraph 1', 'a variable tensor');
-  const subgraph = readSubgraph(main, codes, buffers);
+  const { main: subgraph, steps } = withoutControl(
+    (hasControl ? subgraphs : [main]).map((table, number) => readSubgraph(table, codes, buffers, number)),
+  );
   const resolved = resolveVariables(subgraph, initialization);
   const { tensors: stored, changed: unsigned } = signedTensors(resolved.tensors, resolved.operators);
   const variables = stored.filter(({ variable }) => variable).length;
@@ -89,9 +89,9 @@ export function importTflite(bytes: Uint8Array): {
     (index) => tensorTables[index]?.int32s(slots.tensor.signature).includes(-1) ?? false,
   );
   const { count } = shaped;
-  const ends = { inputs: main.int32s(slots.subgraph.inputs), outputs: main.int32s(slots.subgraph.outputs) };
+  const ends = { inputs: subgraph.inputs, outputs: subgraph.outputs };
   const { tensors, operators, count: dilated } = foldDilation(shaped.tensors, shaped.operators, ends.outputs);
-  const { signature, metadata } = readAnnotations(model, stored, ends);
+  const { signature, metadata } = readAnnotations(model, stored, endsOf(main));
   const graph: Graph = {
     name: main.text(slots.subgraph.name),
     description: model.text(slots.model.description),
@@ -106,6 +106,7 @@ export function importTflite(bytes: Uint8Array): {
   if (stray >= 0)
     throw unsupported(`tensor ${stray}`, 'a variable tensor that is not the state of an operator');
   const notes = graph.inputs.flatMap((index) => openDimensions(tensorTables[index]!, tensors[index]!));
+  if (steps > 0) notes.push(`${steps} steps of loops are unrolled`);
   if (count > 0) notes.push(`${count} operators that only computed shapes became constants`);
   if (dilated > 0)
     notes.push(
@@ -113,15 +114,19 @@ export function importTflite(bytes: Uint8Array): {
     );
   for (const index of unsigned)
     notes.push(`tensor ${tensors[index]!.name} is uint8 in the file, and int8 here: each value is 128 lower`);
-  return { graph: count + dilated + variables > 0 ? withoutUnused(graph) : graph, notes, metadata };
+  return {
+    graph: hasControl || count + dilated + variables > 0 ? withoutUnused(graph) : graph,
+    notes,
+    metadata,
+  };
 }
 
 /** Reads a subgraph's tensors and operators. Handles of variables have no tensor. */
-function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers): FileGraph {
+function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers, number = 0): Subgraph {
   const operators = subgraph.tables(slots.subgraph.operators, 'operator');
   const handles = new Set(
     operators.flatMap((table, index) =>
-      operatorName(codeOf(table, index, codes), index) === 'VAR_HANDLE'
+      operatorName(codeOf(table, index, codes), index, number) === 'VAR_HANDLE'
         ? table.int32s(slots.operator.outputs)
         : [],
     ),
@@ -147,7 +152,12 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
   return {
     tensors,
     operators: operators.map((table, index) => readOperator(table, index, codes, tensors.length)),
+    ...endsOf(subgraph),
   };
+}
+
+function endsOf(subgraph: Table): { inputs: number[]; outputs: number[] } {
+  return { inputs: subgraph.int32s(slots.subgraph.inputs), outputs: subgraph.int32s(slots.subgraph.outputs) };
 }
 
 /**
@@ -187,14 +197,9 @@ function openDimensions(table: Table, { name, shape }: Tensor): string[] {
   return [`input ${name} has the dynamic shape [${signature}]: ${what}`];
 }
 
-function readOperator(
-  table: Table,
-  index: number,
-  codes: readonly Table[],
-  tensors: number,
-): Operator | ShapeOperator | ResourceOperator {
+function readOperator(table: Table, index: number, codes: readonly Table[], tensors: number): FileOperator {
   const op = operatorName(codeOf(table, index, codes), index);
-  const row: ReadRow = { ...operatorRows, ...shapeRows, ...resourceRows }[op];
+  const row: ReadRow = { ...operatorRows, ...shapeRows, ...resourceRows, ...controlRows }[op];
   const where = `byte ${table.at}, operator ${index} (${op})`;
   const inputs = indices(table, slots.operator.inputs, tensors, -1, where);
   const outputs = indices(table, slots.operator.outputs, tensors, 0, where);
@@ -211,7 +216,7 @@ function readOperator(
     const value = field.read(stored ?? emptyTable, where);
     if (field.name !== null && value !== undefined) options[field.name] = value;
   }
-  return { op, inputs, outputs, options } as Operator | ShapeOperator | ResourceOperator;
+  return { op, inputs, outputs, options } as FileOperator;
 }
 
 function codeOf(table: Table, index: number, codes: readonly Table[]): Table {
@@ -226,11 +231,12 @@ const emptyTable = new CheckedBuffer(Uint8Array.of(8, 0, 0, 0, 4, 0, 4, 0, 4, 0,
   'absent options',
 );
 
-function operatorName(table: Table, index: number): OperatorName | ShapeOperatorName | ResourceOperatorName {
+function operatorName(table: Table, index: number, subgraph = 0): FileOperator['op'] {
   const code = Math.max(table.int8(slots.operatorCode.oldCode, 0), table.int32(slots.operatorCode.code, 0));
   const custom = table.text(slots.operatorCode.customCode);
-  const op = operatorOf(code, custom) ?? shapeOperatorOf(code) ?? resourceOperatorOf(code);
-  if (op === undefined) throw otherOperator(index, code, custom);
+  const op =
+    operatorOf(code, custom) ?? shapeOperatorOf(code) ?? resourceOperatorOf(code) ?? controlOperatorOf(code);
+  if (op === undefined) throw otherOperator(index, code, custom, subgraph);
   return op;
 }
 

@@ -95,7 +95,10 @@ function isShapeOperator(operator: Operator | ShapeOperator): operator is ShapeO
 }
 
 /** The int32 values of an operator's output, or undefined if they are unknown. Only for vectors and scalars. */
-function valuesOf(operator: Operator | ShapeOperator, tensors: readonly Tensor[]): number[] | undefined {
+export function valuesOf(
+  operator: Operator | ShapeOperator,
+  tensors: readonly Tensor[],
+): number[] | undefined {
   if (operator.op === 'SHAPE') return tensors[operator.inputs[0]!]?.shape;
   const inputs: number[][] = [];
   for (const place of operator.inputs) {
@@ -331,14 +334,17 @@ const others: Readonly<Record<number, Other>> = {
   77: { instead: fixedBatch }, // SHAPE
   78: { instead: 'use MUL' }, // POW
   81: { instead: fixedBatch }, // REDUCE_PROD
-  119: { instead: recurrent, origin: 'the loop of an LSTM or GRU' }, // WHILE
   130: { instead: 'use ADD and MUL, which broadcast implicitly' }, // BROADCAST_TO
   150: { instead: 'use RELU or LEAKY_RELU' }, // GELU
 };
 
 /** The error for an unsupported operator: its index, its name in the schema, and an alternative if there is one. */
-export function otherOperator(index: number, code: number, custom: string) {
+export function otherOperator(index: number, code: number, custom: string, subgraph = 0) {
   const { instead, origin } = custom.startsWith('FlexTensorList') ? recurrentPart : (others[code] ?? {});
   const title = [builtinName(code), origin && `(${origin})`, custom].filter(Boolean).join(' ');
-  return unsupported(`operator ${index}`, `${title} is not supported${instead ? `: ${instead}` : ''}`);
+  const where = subgraph === 0 ? '' : `subgraph ${subgraph}, `;
+  return unsupported(
+    `${where}operator ${index}`,
+    `${title} is not supported${instead ? `: ${instead}` : ''}`,
+  );
 }

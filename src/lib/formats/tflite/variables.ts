@@ -1,3 +1,4 @@
+import type { ControlOperator } from './control.js';
 import { malformed, unsupported } from './errors.js';
 import { type Graph, type Operator, type Tensor, zeros } from './graph.js';
 import { statesOf } from './operators.js';
@@ -48,7 +49,7 @@ export function resourceOperatorOf(code: number): ResourceOperatorName | undefin
 export const resourceType = 13;
 
 /** An operator as in a file. */
-export type FileOperator = Operator | ShapeOperator | ResourceOperator;
+export type FileOperator = Operator | ShapeOperator | ResourceOperator | ControlOperator;
 
 /** A subgraph as read from a file. Handles of variables have no tensor. */
 export interface FileGraph {

@@ -1,4 +1,5 @@
 import type { Builder } from 'flatbuffers';
+import { controlRows } from './control.js';
 import { type Graph, type Tensor, type TensorData, tensorTypeCode } from './graph.js';
 import { operatorRows } from './operators.js';
 import { int32Vector } from './option-fields.js';
@@ -121,7 +122,7 @@ function quantizationTable(
 
 /** The part of an operator's row that a file needs. */
 export function fileRowOf(op: FileOperator['op']): ReadRow {
-  return { ...operatorRows, ...shapeRows, ...resourceRows }[op];
+  return { ...operatorRows, ...shapeRows, ...resourceRows, ...controlRows }[op];
 }
 
 /** An operator. `code` is its index in the list of operator codes. */

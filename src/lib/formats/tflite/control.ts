@@ -1,0 +1,320 @@
+import { unsupported } from './errors.js';
+import { elementCount, type Operator, type Tensor } from './graph.js';
+import { integer } from './option-fields.js';
+import { otherOperator, type ReadRow, type ShapeOperator, valuesOf } from './shapes.js';
+import type { FileGraph, FileOperator } from './variables.js';
+
+/**
+ * Control flow as a file stores it. A WHILE runs its body, another subgraph, as long as a third one yields true; this is what a recurrent layer
+ * of Keras becomes. An IF runs one of two subgraphs. If the conditions depend only on constants, such as a number of steps, a graph contains the
+ * operators of each step instead. So every interpreter and generator supports such a file.
+ */
+export type ControlOperatorName = 'WHILE' | 'IF' | 'LOGICAL_AND' | 'LOGICAL_OR' | 'LOGICAL_NOT';
+
+export interface ControlOperator {
+  op: ControlOperatorName;
+  inputs: number[];
+  outputs: number[];
+  options: Record<string, unknown>;
+}
+
+const logical = (code: number, optionsType: number, inputs: number): ReadRow => ({
+  code,
+  optionsType,
+  fields: [],
+  inputs: [inputs, inputs],
+});
+
+export const controlRows: Readonly<Record<ControlOperatorName, ReadRow>> = {
+  WHILE: {
+    code: 119,
+    optionsType: 93,
+    fields: [integer(0, 'condition'), integer(1, 'body')],
+    inputs: [1, 1024],
+    outputs: () => 1,
+  },
+  IF: {
+    code: 118,
+    optionsType: 92,
+    fields: [integer(0, 'ifTrue'), integer(1, 'ifFalse')],
+    inputs: [1, 1024],
+    outputs: () => 1,
+  },
+  LOGICAL_AND: logical(86, 62, 2),
+  LOGICAL_OR: logical(84, 60, 2),
+  LOGICAL_NOT: logical(87, 63, 1),
+};
+
+const byCode = new Map(
+  (Object.keys(controlRows) as ControlOperatorName[]).map((op) => [controlRows[op].code, op]),
+);
+
+/** The operator of control flow with this builtin code, or undefined. */
+export function controlOperatorOf(code: number): ControlOperatorName | undefined {
+  return byCode.get(code);
+}
+
+/** A subgraph of a file. */
+export interface Subgraph extends FileGraph {
+  inputs: number[];
+  outputs: number[];
+}
+
+/** Limits of what a file may become, because a small file can describe nested loops of any length and lists of any size. */
+const mostSteps = 4096;
+const mostOperators = 30_000;
+/** Including those that become constants. */
+const mostCopies = 200_000;
+const mostElements = 2 ** 24;
+const mostConstants = 4096;
+
+/**
+ * The main subgraph, subgraph 0, with its loops unrolled and its branches chosen.
+ * @returns also the number of steps of all loops; 0 if there is no control flow, and the main subgraph is returned unchanged
+ * @throws AIOT_TFLITE_UNSUPPORTED for a condition that depends on the input
+ */
+export function withoutControl(subgraphs: readonly Subgraph[]): { main: Subgraph; steps: number } {
+  const [main] = subgraphs as [Subgraph];
+  if (!main.operators.some(({ op }) => op === 'WHILE' || op === 'IF')) {
+    refuseLogic(main.operators);
+    return { main, steps: 0 };
+  }
+  const pasted = new Paste(subgraphs);
+  const outputs = pasted.run(0, main.inputs, [0]);
+  const { tensors, steps } = pasted;
+  const operators = live(pasted.operators, outputs);
+  refuseLogic(operators);
+  return { main: { tensors, operators, inputs: main.inputs, outputs }, steps };
+}
+
+/** Rejects operators on conditions that are not constants. */
+function refuseLogic(operators: readonly FileOperator[]): void {
+  const index = operators.findIndex(({ op }) => op in controlRows);
+  if (index >= 0)
+    throw otherOperator(index, controlRows[operators[index]!.op as ControlOperatorName].code, '');
+}
+
+/** Operators whose outputs are used. */
+function live(operators: readonly FileOperator[], outputs: readonly number[]): FileOperator[] {
+  const used = new Set(outputs);
+  const kept = [...operators].reverse().filter((operator) => {
+    const isUsed = operator.outputs.some((output) => used.has(output));
+    if (isUsed) for (const input of operator.inputs) used.add(input);
+    return isUsed;
+  });
+  return kept.reverse();
+}
+
+/** Copies subgraphs into one list of operators. Operators that compute with constants, such as a loop's counter, become constants. */
+class Paste {
+  /** Tensors of the main subgraph, followed by those of the copies. */
+  readonly tensors: Tensor[];
+  readonly operators: FileOperator[] = [];
+  steps = 0;
+  /** Constants of each subgraph, which all its copies share. */
+  readonly #constants: Map<number, number>[];
+  /** Tensors without elements, such as the part of a list before its first element. */
+  readonly #empty = new Set<number>();
+  #copies = 0;
+
+  constructor(readonly subgraphs: readonly Subgraph[]) {
+    this.#constants = subgraphs.map(() => new Map());
+    this.tensors = (subgraphs[0]?.tensors ?? []).map((tensor, index) => {
+      if (tensor === undefined) throw unsupported(`tensor ${index}`, 'variables beside control flow');
+      return tensor;
+    });
+  }
+
+  /**
+   * Copies subgraph `number`, whose inputs are these tensors.
+   * @param path the subgraphs in which it is called, to detect a recursion
+   * @returns its outputs
+   */
+  run(number: number, inputs: readonly number[], path: readonly number[]): number[] {
+    const graph = this.subgraphs[number];
+    if (graph === undefined || graph.inputs.length !== inputs.length)
+      throw unsupported(`subgraph ${number}`, `a call with ${inputs.length} inputs`);
+    const places = new Map(graph.inputs.map((own, at) => [own, inputs[at]!]));
+    const place = (index: number) => {
+      if (index === -1) return -1;
+      const known = places.get(index) ?? this.#constants[number]!.get(index);
+      if (known !== undefined) return known;
+      const made = number === 0 ? index : this.#copy(graph.tensors[index], number, index);
+      if (this.tensors[made]!.data) this.#constants[number]!.set(index, made);
+      else places.set(index, made);
+      return made;
+    };
+    for (const operator of graph.operators) {
+      this.#copies += 1;
+      if (this.#copies > mostCopies) throw unsupported('control flow', 'too many operators in its steps');
+      if (operator.op === 'CALL_ONCE' || operator.op === 'VAR_HANDLE')
+        throw unsupported(operator.op, 'variables beside control flow');
+      const taken = operator.inputs.map(place);
+      if (operator.op === 'WHILE' || operator.op === 'IF') {
+        const results =
+          operator.op === 'WHILE' ? this.#loop(operator, taken, path) : this.#branch(operator, taken, path);
+        if (results.length !== operator.outputs.length)
+          throw unsupported(operator.op, `${results.length} results for ${operator.outputs.length} outputs`);
+        for (const [at, output] of operator.outputs.entries()) places.set(output, results[at]!);
+      } else {
+        const outputs = operator.outputs.map(place);
+        const same = this.#add({ ...operator, inputs: taken, outputs } as FileOperator);
+        if (same !== undefined) places.set(operator.outputs[0]!, same);
+      }
+    }
+    return graph.outputs.map(place);
+  }
+
+  #copy(tensor: Tensor | undefined, number: number, index: number): number {
+    if (tensor === undefined)
+      throw unsupported(`subgraph ${number}, tensor ${index}`, 'variables beside control flow');
+    return this.tensors.push(tensor) - 1;
+  }
+
+  #loop({ options }: FileOperator, inputs: readonly number[], path: readonly number[]): number[] {
+    const { condition, body } = options as { condition: number; body: number };
+    let values = [...inputs];
+    for (;;) {
+      if (!this.#holds(condition, values, path, 'a loop')) return values;
+      if (this.steps === mostSteps) throw unsupported('WHILE', `more than ${mostSteps} steps`);
+      values = this.#call(body, values, path);
+      this.steps += 1;
+    }
+  }
+
+  #branch(
+    { options }: FileOperator,
+    [condition = -1, ...inputs]: readonly number[],
+    path: readonly number[],
+  ) {
+    const { ifTrue, ifFalse } = options as { ifTrue: number; ifFalse: number };
+    return this.#call(this.#truth(condition, 'a branch') ? ifTrue : ifFalse, inputs, path);
+  }
+
+  #call(number: number, inputs: readonly number[], path: readonly number[]): number[] {
+    if (path.includes(number)) throw unsupported(`subgraph ${number}`, 'a recursion');
+    return this.run(number, inputs, [...path, number]);
+  }
+
+  /** Evaluates a condition. Its operators must not depend on the input. */
+  #holds(number: number, inputs: readonly number[], path: readonly number[], what: string): boolean {
+    const before = this.operators.length;
+    const [condition = -1] = this.#call(number, inputs, path);
+    this.operators.length = before;
+    return this.#truth(condition, what);
+  }
+
+  #truth(condition: number, what: string): boolean {
+    const { type, data } = this.tensors[condition] ?? {};
+    if (type !== 'bool' || data?.length !== 1)
+      throw unsupported(
+        'control flow',
+        `${what} whose condition depends on the input (expected a fixed number of steps)`,
+      );
+    return data[0] !== 0;
+  }
+
+  /** Adds an operator. If its result is an existing tensor, that is returned instead. */
+  #add(operator: FileOperator): number | undefined {
+    const [output = -1] = operator.outputs;
+    const values = evaluated(operator, this.tensors);
+    if (values !== undefined) {
+      const { type, name } = this.tensors[output]!;
+      const { shape, data } = values;
+      const index =
+        this.tensors.push({
+          name,
+          type,
+          shape,
+          data: type === 'bool' ? Uint8Array.from(data) : Int32Array.from(data),
+        }) - 1;
+      return index;
+    }
+    const inputs =
+      operator.op === 'CONCATENATION'
+        ? operator.inputs.filter((index) => !this.#empty.has(index))
+        : operator.inputs;
+    const shape = movedShape({ ...operator, inputs } as FileOperator, this.tensors);
+    if (shape && elementCount(shape) > mostElements)
+      throw unsupported('control flow', `a list of [${shape}]`);
+    if (shape?.includes(0)) {
+      this.#empty.add(output);
+      return undefined;
+    }
+    if (shape) this.tensors[output] = { ...this.tensors[output]!, shape };
+    if (operator.op === 'CONCATENATION' && inputs.length === 1) return inputs[0];
+    if (this.operators.push({ ...operator, inputs } as FileOperator) > mostOperators)
+      throw unsupported('control flow', `more than ${mostOperators} operators in its steps`);
+    return undefined;
+  }
+}
+
+/** The shape of the part of a list, or of a list with a changed element; undefined for other operators. */
+function movedShape({ op, inputs, options }: FileOperator, tensors: readonly Tensor[]): number[] | undefined {
+  const [first = []] = inputs.map((index) => tensors[index]?.shape ?? []);
+  if (op === 'SLICE') {
+    const [begin, size] = [1, 2].map((place) => tensors[inputs[place] ?? -1]?.data);
+    if (!(begin instanceof Int32Array) || !(size instanceof Int32Array)) return undefined;
+    return first.map((whole, axis) => (size[axis] === -1 ? whole - begin[axis]! : size[axis]!));
+  }
+  if (op === 'CONCATENATION') {
+    const { axis } = options as { axis: number };
+    const along = axis < 0 ? axis + first.length : axis;
+    const total = inputs.reduce((sum, index) => sum + (tensors[index]?.shape[along] ?? 0), 0);
+    return first.map((size, k) => (k === along ? total : size));
+  }
+  return undefined;
+}
+
+/** The values of an operator on constants of int32 or bool; undefined if its inputs are unknown, or it computes something else. */
+function evaluated(
+  operator: FileOperator,
+  tensors: readonly Tensor[],
+): { shape: number[]; data: number[] } | undefined {
+  const { op, inputs, outputs } = operator;
+  const output = tensors[outputs[0] ?? -1];
+  if (output?.type !== 'int32' && output?.type !== 'bool') return undefined;
+  const given = inputs.map((index) => tensors[index]);
+  const data: number[][] = [];
+  for (const tensor of given) {
+    if ((tensor?.data?.length ?? 0) > mostConstants) return undefined;
+    if (op !== 'SHAPE' && !(tensor?.data instanceof Int32Array || tensor?.data instanceof Uint8Array))
+      return undefined;
+    data.push([...((tensor?.data ?? []) as Int32Array)]);
+  }
+  const compute = pointwise[op];
+  if (compute) {
+    const count = Math.max(...data.map(({ length }) => length));
+    const longest = given[data.findIndex(({ length }) => length === count)]!;
+    const values = Array.from({ length: count }, (_, i) =>
+      Number(compute(...data.map((own) => own[i % own.length]!))),
+    );
+    return { shape: longest.shape, data: values };
+  }
+  if (op === 'FILL') {
+    const [shape = [], [value = 0] = []] = data;
+    if (!(elementCount(shape) <= mostConstants)) return undefined;
+    return { shape, data: new Array<number>(elementCount(shape)).fill(value) };
+  }
+  const values = valuesOf(operator as Operator | ShapeOperator, tensors);
+  if (values === undefined || values.length > mostConstants) return undefined;
+  const { shape } = output;
+  return { shape: elementCount(shape) === values.length ? shape : [values.length], data: values };
+}
+
+const pointwise: Partial<Record<FileOperator['op'], (...values: number[]) => number | boolean>> = {
+  ADD: (a = 0, b = 0) => (a + b) | 0,
+  SUB: (a = 0, b = 0) => (a - b) | 0,
+  MUL: (a = 0, b = 0) => Math.imul(a, b),
+  MAXIMUM: (a = 0, b = 0) => Math.max(a, b),
+  MINIMUM: (a = 0, b = 0) => Math.min(a, b),
+  LESS: (a = 0, b = 0) => a < b,
+  LESS_EQUAL: (a = 0, b = 0) => a <= b,
+  GREATER: (a = 0, b = 0) => a > b,
+  GREATER_EQUAL: (a = 0, b = 0) => a >= b,
+  EQUAL: (a, b) => a === b,
+  NOT_EQUAL: (a, b) => a !== b,
+  LOGICAL_AND: (a, b) => Boolean(a && b),
+  LOGICAL_OR: (a, b) => Boolean(a || b),
+  LOGICAL_NOT: (a) => !a,
+};
