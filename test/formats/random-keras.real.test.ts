@@ -9,6 +9,7 @@ import { seededRandom } from '../../src/lib/core/numbers.js';
 import { elementBytes, elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
 import { importTflite } from '../../src/lib/formats/tflite/read.js';
 import { refusalOfMicro } from '../../src/lib/model/inspect/costs.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { root } from '../support/cli.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
@@ -207,7 +208,7 @@ describeReal('tensorflow', 'random Keras networks in files of TensorFlow’s con
     );
 
     describeReal('litert', 'and with LiteRT', () => {
-      it('rolled recurrent layers are unrolled, and match the results of the loops', async () => {
+      it('rolled recurrent layers are unrolled, match the results of the loops, and can be quantized', async () => {
         const networks = await networksOf(counts.recurrent, 'float32', 'recurrent');
         expect(networks).toHaveLength(counts.recurrent);
         for (const { notes, graph } of networks) {
@@ -217,6 +218,15 @@ describeReal('tensorflow', 'random Keras networks in files of TensorFlow’s con
         // TFLite Micro's own loops yield other results for some of these files, so LiteRT runs the files.
         expectClose(networks, 'litert');
         expectClose(networks);
+        const quantized = networks.map((network): Network => {
+          const size = network.input.length / runs;
+          const rows = Array.from({ length: runs }, (_, run) =>
+            Float32Array.from(network.input.subarray(run * size, (run + 1) * size)),
+          );
+          const { graph } = quantizeGraph(network.graph, rows, { mode: 'int8', calibration: 'min-max' });
+          return { ...network, graph, input: chanceInputs(graph, seededRandom(size), runs) };
+        });
+        expect(expectSameBits(quantized)).toBe(networks.length);
       }, 600_000);
 
       it('at least 40 of 43 int16x8 networks are accepted, and all of them match bit for bit', async () => {

@@ -79,3 +79,13 @@ it('quantization gives a usable scale to a difference that is always 0', () => {
   const int8 = quantizeGraph(float, samples(float, 20), { mode: 'int8', calibration: 'min-max' }).graph;
   expect([...createInterpreter(floatView(int8)).invoke(samples(float, 1)[0]!)]).toEqual(new Array(6).fill(0));
 });
+
+it('quantization computes operators that read only constants', () => {
+  const n = new FloatNetwork(seededRandom(3));
+  const x = n.float([1, 6]);
+  const initial = n.dense(n.values([1, 4], 1), 6);
+  const float = n.graph(x, n.binary('MUL', n.dense(x, 6), initial));
+  const int8 = quantizeGraph(float, samples(float, 50), { mode: 'int8', calibration: 'min-max' }).graph;
+  expect(int8.operators.map(({ op }) => op)).toEqual(['FULLY_CONNECTED']);
+  expect(signalToNoise(float, int8)).toBeGreaterThan(18);
+});

@@ -1,6 +1,6 @@
 import { type Graph, hasState, type Operator, type Tensor } from '../../../formats/tflite/graph.js';
 import { float16Words, largestFloat16, withFloatConstants } from '../../../formats/tflite/real-values.js';
-import { hasMicroKernel } from '../../../runtime/interpreter/interpreter.js';
+import { createInterpreter, hasMicroKernel } from '../../../runtime/interpreter/interpreter.js';
 import { brokenConstant, simplifyGraph } from '../../network/simplify.js';
 import type { LayerReport } from '../result.js';
 import type { Kind, Quantized, QuantizeSettings, RangeMethod } from '../types.js';
@@ -183,11 +183,28 @@ export function prepareGraph(graph: Graph): Graph {
   if (hasState(float)) throw unfit('expected a model without variables: their ranges cannot be observed');
   const broken = brokenConstant(float);
   if (broken !== undefined) throw unfit(`the model's ${broken}: train it again`);
-  const simple = simplifyGraph(float);
+  const simple = simplifyGraph(withComputedConstants(float));
   for (const [index, { op }] of simple.operators.entries())
     if (!canQuantize(op))
       throw unfit(`operator ${index}: expected an operator on float32 activations, got ${op}`);
   return simple;
+}
+
+/**
+ * The network with constants in place of operators that read only constants, such as the first step of an unrolled recurrent layer, whose state
+ * starts with zeros. Their values cannot be observed, because they never change.
+ */
+function withComputedConstants(graph: Graph): Graph {
+  const tensors = [...graph.tensors];
+  const isKnown = (index: number) => index === -1 || tensors[index]!.data !== undefined;
+  if (!graph.operators.some(({ inputs }) => inputs.every(isKnown))) return graph;
+  const { tensors: values } = createInterpreter(graph);
+  const operators = graph.operators.filter(({ inputs, outputs }) => {
+    if (!inputs.every(isKnown) || outputs.some((output) => graph.outputs.includes(output))) return true;
+    for (const output of outputs) tensors[output] = { ...tensors[output]!, data: values[output]!.slice() };
+    return false;
+  });
+  return { ...graph, tensors, operators };
 }
 
 function isInteger(graph: Graph, { inputs, outputs, op }: Operator): boolean {
