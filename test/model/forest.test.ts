@@ -119,7 +119,7 @@ describe('a forest as a graph', () => {
   };
 
   it.each([
-    ['a walk that never ends', 1, 6, 0],
+    ['a traversal that never ends', 1, 6, 0],
     ['a node that does not exist', 1, 3, 9],
     ['a leaf that does not exist', 1, 2, -9],
     ['a feature that does not exist', 1, 0, 2],

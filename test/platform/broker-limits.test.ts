@@ -272,7 +272,7 @@ describe('the publish rate', () => {
     ['MQTT 3.1.1 at QoS 1', 4, 1],
     ['MQTT 5 at QoS 0', 5, 0],
     ['MQTT 5 at QoS 2', 5, 2],
-  ] as const)('of a client of %s is limited without losing a message', async (_, version, qos) => {
+  ] as const)('of a client using %s is limited without losing a message', async (_, version, qos) => {
     await start({ brokerLimits: { publishRateOfUser: 100, publishBurst: 20 } });
     const watcher = await bystander();
     const reader = await connectFour(own, { clientId: 'reader' });

@@ -162,7 +162,7 @@ describe("the broker's log", () => {
       async () => flip(await log(), Buffer.from('kept too').toString('base64')),
       /holds 1 damaged line: 1 retained message and 0 sessions of MQTT are gone \(retained message plant\/door\)/,
     ],
-  ])('is reported as damaged if %s, with the lost entries', async (_, damage, problem) => {
+  ])('is reported as damaged, with the lost entries, if %s', async (_, damage, problem) => {
     await remember();
     const check = async () => {
       const store = await openStore(data('state.db'));

@@ -135,7 +135,7 @@ describe('CONNACK of MQTT 5', () => {
       },
       0x82,
     ],
-  ])('refuses %s by reason code', async (_, more, reasonCode) => {
+  ])('refuses with a reason code: %s', async (_, more, reasonCode) => {
     await start();
     const { raw, connack } = await connectFive(own, more);
     expect(connack).toMatchObject({ reasonCode, sessionPresent: false });

@@ -93,7 +93,7 @@ describe('message formats', () => {
     ['damaged JSON', '{"x": 1,', 'expected JSON, got "{\\"x\\": 1,"', 0],
     ['null', 'null', 'expected 3 numbers (x, y, z), got ["null"]', 0],
     [
-      'deeply nested brackets',
+      'a deep nesting of brackets',
       `${'['.repeat(1e5)}${']'.repeat(1e5)}`,
       'expected 3 numbers (x, y, z), got […',
       0,

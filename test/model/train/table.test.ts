@@ -55,7 +55,7 @@ describe('training on table rows', () => {
   });
 
   it.each(['', 'device'])(
-    'gets the same rows per split whether read in pieces or as a whole (%s)',
+    'puts the same rows into each split whether read in pieces or as a whole (%s)',
     async (group) => {
       // Enough rows for more than one piece of the file.
       const lines = Array.from({ length: 40_000 }, (_, row) => {
