@@ -15,7 +15,7 @@ import { checkReportSchema } from '../../lib/data/check/report.js';
 export default class DataCheck extends AiotCommand {
   static override summary = 'Check data for leaks, wrong labels or units, and bad values.';
   static override description =
-    "Without a path, checks the project's recordings. A folder of CSV recordings needs no project; if it has the folders train, validation and test, that split is checked. A CSV file is read as a table of rows. Each recording is compared with the others of its label, to find wrong units, axes and rates, offsets and spikes. Each finding shows the affected files, its confidence and how to fix it. Exits with 6 if a finding would make accuracy figures misleading.";
+    "Without a path, checks the project's recordings. A folder of CSV recordings needs no project; if it has the folders train, validation and test, that split is checked. A CSV file is read as a table of rows. Each recording is compared with the others that have the same label, to find wrong units, axes and rates, offsets and spikes. Each finding shows the affected files, its confidence and how to fix it. Exits with 6 if a finding would make accuracy figures misleading.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> recordings --rate 100 --json',

@@ -60,7 +60,7 @@ export function groupingOf(words: string[], selector: string | undefined): Worde
   for (const word of rest) {
     const group = word.replace(/-$/, '');
     if (!groupName.safeParse(group).success) {
-      throw wrong('the name of a group (letters, digits, _ . -), with a trailing minus to remove it', word);
+      throw wrong('the name of a group (letters, digits, _ . -), with a trailing hyphen to remove it', word);
     }
     (word === group ? add : remove).push(group);
   }
@@ -130,7 +130,7 @@ export const virtualDeviceFlags = {
     env: 'AIOT_NATIVE',
   }),
   program: Flags.string({
-    summary: 'Native program to run, such as one built by aiot firmware build [default: the one built in].',
+    summary: 'Native program to run, such as one built by aiot firmware build [default: built from the included sources].',
     env: 'AIOT_PROGRAM',
     helpValue: 'FILE',
     relationships: needs('native'),
