@@ -130,7 +130,8 @@ export const virtualDeviceFlags = {
     env: 'AIOT_NATIVE',
   }),
   program: Flags.string({
-    summary: 'Native program to run, such as one built by aiot firmware build [default: built from the included sources].',
+    summary:
+      'Native program to run, such as one built by aiot firmware build [default: built from the included sources].',
     env: 'AIOT_PROGRAM',
     helpValue: 'FILE',
     relationships: needs('native'),
