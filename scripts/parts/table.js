@@ -111,6 +111,12 @@ export const parts = {
     script: 'dockerfile.sh',
     ready: () => isMade('dockerfile/bin/dockerfile-check'),
   },
+  espeak: {
+    for: 'espeak-ng, which speaks the words of the template keyword-spotting',
+    mb: 12,
+    apt: ['espeak-ng'],
+    ready: () => onPath('espeak-ng'),
+  },
   espflash: {
     for: 'espflash, a flashing tool, with a simulated chip in its own mount namespace (Rust 1.88 or newer builds it)',
     mb: 21,

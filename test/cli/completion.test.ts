@@ -69,7 +69,7 @@ describe('aiot completion', () => {
     [['aiot', 'error', 'AIOT_ALREADY'], ['AIOT_ALREADY_EXISTS']],
     [
       ['aiot', 'init', 'here', '--template', ''],
-      ['face-camera', 'har-imu', 'iot-kit', 'motor-watch'],
+      ['face-camera', 'har-imu', 'iot-kit', 'keyword-spotting', 'motor-watch'],
     ],
     [
       ['aiot', 'model', 'train', '--kind', ''],

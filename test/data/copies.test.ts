@@ -3,6 +3,7 @@ import { gaussian, type Random, seededRandom } from '../../src/lib/core/numbers.
 import { copiesIn } from '../../src/lib/data/copies/copies.js';
 import { datasetOf } from '../../src/lib/data/dataset/open.js';
 import type { Recording } from '../../src/lib/data/types.js';
+import { pcm16 } from '../../src/lib/formats/wav.js';
 import { fc, runs } from '../support/property.js';
 
 function dataset(rateHz: number, fields: string[], columns: Float64Array[][]) {
@@ -55,6 +56,20 @@ const kindsIn = (data: ReturnType<typeof dataset>) =>
   copiesIn(data).map(({ a, b, kind }) => `${a} ${b} ${kind}`);
 
 describe('independent recordings', () => {
+  it('of quiet 16-bit sound are not copies', () => {
+    const random = seededRandom(4);
+    const hiss = () => Float64Array.from({ length: 16_000 }, () => pcm16(0.0003 * gaussian(random)));
+    expect(
+      kindsIn(
+        dataset(
+          16_000,
+          ['sound'],
+          Array.from({ length: 8 }, () => [hiss()]),
+        ),
+      ),
+    ).toEqual([]);
+  });
+
   it.each([
     ['a temperature', 25.3, 400, 60],
     ['gravity', 9.81, 100, 15],

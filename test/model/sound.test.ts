@@ -1,16 +1,25 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { digestOf } from '../../src/lib/core/crypto.js';
 import { gaussian, seededRandom } from '../../src/lib/core/numbers.js';
 import { loadProject, type Project } from '../../src/lib/core/project.js';
 import { openDataset } from '../../src/lib/data/dataset/open.js';
+import type { DeviceEvent } from '../../src/lib/device/events.js';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
+import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { writeWav } from '../../src/lib/formats/wav.js';
 import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
 import { checkGolden } from '../../src/lib/model/bundle/golden.js';
+import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
 import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
 import { readTraining } from '../../src/lib/model/files.js';
+import { manifestOf } from '../../src/lib/model/publish/push.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { runCli } from '../support/cli.js';
+import { testPlatform } from '../support/platform.js';
+import { oneWave, rolloutEnd } from '../support/rollout.js';
 import { temporaryFolder } from './support.js';
 
 const yaml = `name: sounds
@@ -88,6 +97,61 @@ describe('a model of mel features', () => {
     const sent = (await readFile(out, 'utf8')).trim().split('\n');
     expect(sent.map((line) => JSON.parse(line).payload.label)).toEqual(labels);
     expect(labels[0]).toBe('whistle');
+  });
+
+  it('is rolled out to a virtual device, which predicts as the bundle does', async () => {
+    const bytes = await readFile(join(project.dir, 'build', 'model.aiot'));
+    const own = await testPlatform();
+    const out = join(own.folder, 'listener-1');
+    await mkdir(out, { recursive: true });
+    const { client, key } = own;
+    await provisionDevice({ client, name: 'listener-1', type: 'virtual', out });
+    const events: DeviceEvent[] = [];
+    const device = await createVirtualDevice({ identityDir: out, onEvent: (event) => events.push(event) });
+    try {
+      await device.connect();
+      await client.blobs.put(digestOf(bytes), bytes);
+      const { version, sequence } = await client.models.next('sounds');
+      const signed = { name: 'sounds', version, sequence, issued: Date.now(), expires: null };
+      const manifest = manifestOf(bytes, { ...signed, deviceTypes: ['virtual'] });
+      await client.models.push('sounds', signManifest(manifest, key));
+      const { id } = await client.rollouts.start(
+        oneWave({ name: 'sounds', version, sequence, deadlineMs: 20_000 }),
+      );
+      const { devices } = await rolloutEnd(client, id);
+      expect(devices[0]).toMatchObject({ name: 'listener-1', state: 'committed', error: null });
+      const column = sound('buzz', 55, 8000);
+      const recording = {
+        ...{ id: 'live', label: null, device: null, rateHz: 8000, startedAt: null, fields: ['sound'] },
+        columns: [column],
+      };
+      const sent = await device.replay(recording, { stream: 'sound', speed: 'max', predict: true });
+      expect(sent).toMatchObject({ samples: 6400, inferences: 2 });
+      const predictor = createPredictor(unpackBundle(bytes));
+      const expected = [...column].flatMap((value) => predictor.push([value])?.label ?? []);
+      expect(events.flatMap((event) => (event.event === 'inference' ? [event.inference.label] : []))).toEqual(
+        expected,
+      );
+    } finally {
+      await device.stop();
+      await own.stop();
+    }
+  });
+
+  it('is evaluated on a stream of the test recordings, with detections and false alarms', async () => {
+    const args = ['model', 'evaluate', '--project', project.dir, '--streaming', '2m', '--json'];
+    const { json, code } = await runCli([...args, '--background', 'buzz']);
+    expect(code).toBe(0);
+    const { stream } = json as { stream: Record<string, number> };
+    expect(stream).toMatchObject({ minutes: 2, background: 'buzz', classes: [{ name: 'whistle' }] });
+    expect(stream.events).toBeGreaterThan(5);
+    expect(stream.detected).toBeLessThanOrEqual(stream.events!);
+    expect(stream.falseAlarmsPerHour).toBe(30 * stream.falseAlarms!);
+    // The same seed makes the same stream.
+    expect((await runCli([...args, '--background', 'buzz'])).json).toMatchObject({ stream });
+    expect((await runCli(args)).json).toMatchObject({
+      error: { code: 'AIOT_USAGE', message: expect.stringContaining('whistle, buzz') },
+    });
   });
 
   it('is explained by the bands of its spectrogram', async () => {

@@ -40,6 +40,11 @@ describe('templates', () => {
     }
   });
 
+  it('contain at most 350,000 bytes of spoken words', async () => {
+    const words = await readFile(join(root, 'templates', 'keyword-spotting', 'words.wav'));
+    expect(words.length).toBeLessThan(350_000);
+  });
+
   it('contain at most 3,000,000 bytes of recordings', async () => {
     const recordings = join(root, 'templates', 'har-imu', 'data', 'recordings');
     let bytes = 0;
@@ -51,6 +56,7 @@ describe('templates', () => {
 describe('aiot init', () => {
   it.each([
     ['har-imu', { downstairs: 10, lying: 5, sitting: 5, upstairs: 10, walking: 5 }],
+    ['keyword-spotting', { no: 27, noise: 27, other: 54, stop: 27, yes: 27 }],
     ['motor-watch', { bearing: 10, blocked: 10, healthy: 10, imbalance: 10, worn: 10 }],
   ])(
     'creates a project from %s whose recordings can be split and checked immediately',

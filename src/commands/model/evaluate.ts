@@ -3,7 +3,7 @@ import { Args, Flags } from '@oclif/core';
 import { evaluate } from '../../index.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { modelFlags } from '../../lib/cli/flags/models.js';
-import { shared } from '../../lib/cli/flags/shared.js';
+import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { gateCases, junitReport } from '../../lib/cli/junit.js';
 import { evaluationText, fileEvaluationText } from '../../lib/cli/render/evaluation.js';
@@ -23,6 +23,7 @@ export default class ModelEvaluate extends AiotCommand {
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --report report.html --gate macroF1=0.95 --gate auc=0.9',
     '<%= config.bin %> <%= command.id %> --sensor-drop --junit gates.xml',
+    '<%= config.bin %> <%= command.id %> --streaming 60m',
     '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --label label --runtime device --json',
     '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --classes normal,anomaly --outputs outputs.csv --open',
   ];
@@ -66,6 +67,17 @@ export default class ModelEvaluate extends AiotCommand {
       env: 'AIOT_INTEGERS',
       dependsOn: ['outputs'],
     }),
+    streaming: duration({
+      summary:
+        'Also simulate a stream of this length from the test recordings and noise, and count detections and false alarms.',
+      env: 'AIOT_STREAMING',
+    }),
+    background: Flags.string({
+      summary: 'Class in the stream that is not a detection [default: other].',
+      env: 'AIOT_BACKGROUND',
+      helpValue: 'CLASS',
+      dependsOn: ['streaming'],
+    }),
     junit: shared.junit,
     ...reportFlags,
   };
@@ -82,6 +94,7 @@ export default class ModelEvaluate extends AiotCommand {
         file: args.file,
         gates: flags.gate,
         sensorDrop: flags['sensor-drop'],
+        streamMs: flags.streaming,
         report,
         signal: this.signal,
       },

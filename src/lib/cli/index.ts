@@ -144,6 +144,7 @@ export {
   statisticsText,
   suggestionsText,
   summaryText,
+  synthesisText,
 } from './render/data.js';
 export {
   damagedText,

@@ -20,6 +20,7 @@ const subjects = {
   own: 'your own data: CSV recordings, or a CSV file of rows',
   'iot-kit': 'boards, routes and consumers over MQTT and Kafka; no model yet',
   'face-camera': 'whose face is in front of a camera; includes drawn pictures',
+  'keyword-spotting': 'spoken words; includes words of synthetic voices',
 } as const;
 
 /**
@@ -33,7 +34,7 @@ export async function askForProject(
 ): Promise<Beginning> {
   say(bold('What should the model detect?'));
   const names = Object.keys(subjects) as (keyof typeof subjects)[];
-  for (const [i, name] of names.entries()) say(`  ${i + 1}  ${name.padEnd(12)} ${subjects[name]}`);
+  for (const [i, name] of names.entries()) say(`  ${i + 1}  ${name.padEnd(16)} ${subjects[name]}`);
   const subject = await asker.ask({ text: 'Template?', otherwise: '1', judge: oneOf(names) });
   const otherwise = folderName(given.dir);
   const name = given.name ?? (await asker.ask({ text: 'Project name?', otherwise, judge: judgeName }));

@@ -394,7 +394,7 @@ token create, token rotate, trust init, trust rotate, up, user add, webhook add,
 
 const write = `
 backup create, backup restore, board info, context add, context remove, context use, data export, data extract, data import, data label,
-data record, data remove, data retention, demo, deploy apply, deploy diff, deploy render, deploy status, device activate, device command,
+data record, data remove, data retention, data synthesize, demo, deploy apply, deploy diff, deploy render, deploy status, device activate, device command,
 device config deploy, device config push, device conform, device group, device labels, device provision, device remove, device replace,
 device resume, device revoke, device rotate, device suspend, device tag, device verify, down, firmware build, firmware deploy,
 firmware image create, firmware image patch, firmware init, firmware merge, firmware nvs create, firmware otadata create,

@@ -833,7 +833,7 @@ export const catalogue = {
     family: 'user',
     about:
       "The device's firmware has too little memory for a manifest, a timestamp, the keys of a root, or a model.",
-    next: 'Use fewer root keys, or build firmware with a larger AIOT_ENVELOPE_ROOM (signed data) or AIOT_MEMORY_BYTES (total). See docs/reference/trust-formats.md.',
+    next: 'Use a smaller model or window, fewer root keys, or firmware with a larger AIOT_MEMORY_BYTES or AIOT_ENVELOPE_ROOM. See docs/reference/firmware-memory.md.',
   },
   AIOT_MESSAGE_MALFORMED: {
     exit: 1,

@@ -131,6 +131,7 @@ export {
   projectSchema,
   quantizeModes,
   type RejectConfig,
+  type SoundAugmentConfig,
   type StepConfig,
   type TriggerConfig,
 } from './project-schema.js';

@@ -117,6 +117,25 @@ export const layerSchema = z.discriminatedUnion('type', [
 
 export type LayerConfig = z.output<typeof layerSchema>;
 
+/** Altered copies of sound recordings to learn from. Each copy is drawn once, from the seed. */
+const soundAugment = z.strictObject({
+  /** Number of copies of each recording. */
+  copies: z.int().min(1).max(50).default(2),
+  /** Lowest and highest signal-to-noise ratio of generated noise, dB; absent = no noise. */
+  snr: z
+    .tuple([z.number().min(-20).max(100), z.number().min(-20).max(100)])
+    .refine(([low, high]) => low <= high, 'expected the lower ratio first')
+    .optional(),
+  /** Maximum time by which the sound is moved, s. */
+  shift: z.number().min(0).max(60).default(0),
+  /** Maximum share by which the sound is played faster or slower, with its pitch. */
+  speed: z.number().min(0).max(0.5).default(0),
+  /** Maximum reverberation time of a generated room (60 dB), s. */
+  reverb: z.number().min(0).max(3).default(0),
+});
+
+export type SoundAugmentConfig = z.output<typeof soundAugment>;
+
 /** Augmentations of raw training windows, redrawn in each epoch. Each value sets a strength; 0 = off. */
 const augment = z.strictObject({
   /** Maximum rotation about a random axis, degrees. Groups of three fields (x, y, z) are rotated. */
@@ -127,6 +146,8 @@ const augment = z.strictObject({
   noise: z.number().min(0).max(10).optional(),
   /** Maximum share that the whole window is scaled up or down by. */
   gain: z.number().min(0).max(0.9).default(0),
+  /** Copies of sound recordings, altered before their features are computed. */
+  sound: soundAugment.optional(),
 });
 
 /** Random forest, or gradient boosting: `kind: forest`. */

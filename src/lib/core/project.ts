@@ -150,6 +150,13 @@ function checkModel({ model, signal }: ProjectConfig): Problem[] {
       message: `rotation, timeWarp and gain change raw windows, so they need signal.features: raw; got ${show(signal.features)}`,
     });
   }
+  if (train.augment.sound && model.split === 'window') {
+    problems.push({
+      path: ['model', 'train', 'augment', 'sound'],
+      message:
+        'expected model.split: recording, device or time, because copies of a recording must stay on one side; got window',
+    });
+  }
   return problems;
 }
 

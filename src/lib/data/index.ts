@@ -35,6 +35,7 @@ export { dataSchema, type SchemaResult, schemaResultSchema } from './schema.js';
 export { type Extracted, extractData, extractedSchema, extractSources } from './sources/extract.js';
 export { importRecordings, importResultSchema } from './sources/import.js';
 export { recordResultSchema, recordStream } from './sources/record.js';
+export { packedRecordings, type Synthesis, synthesisSchema, synthesizeWords, usualOthers } from './speech.js';
 export { splitDataset } from './split.js';
 export { dataStatistics, type Statistics, statisticsSchema } from './statistics.js';
 export {

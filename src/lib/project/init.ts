@@ -11,6 +11,7 @@ import type { ProjectConfig } from '../core/project-schema.js';
 import { didYouMean } from '../core/text.js';
 import { listRecordings, saveRecordings } from '../data/dataset/write.js';
 import { motorDecimals, motorRecordings } from '../data/motor.js';
+import { packedRecordings } from '../data/speech.js';
 import type { ChipName } from '../model/fit/chips.js';
 import { drawFaces } from '../vision/faces.js';
 import { composeProject, rowsFile, type Survey } from './own-project.js';
@@ -224,6 +225,12 @@ async function moveInto(staging: string, dir: string): Promise<void> {
 /** Functions that generate the data of some templates in the new folder. The other templates contain their data. */
 const generators: Record<string, (dir: string, config: ProjectConfig) => Promise<void>> = {
   'face-camera': (dir) => drawFaces(join(dir, 'pictures')),
+  'keyword-spotting': async (dir, config) => {
+    const recordings = await packedRecordings(dir, config);
+    await saveRecordings({ folder: join(dir, 'data'), config, recordings });
+    // Their recordings replace the packed words.
+    for (const name of ['words.wav', 'words.json']) await rm(join(dir, name));
+  },
   'motor-watch': async (dir, config) => {
     const recordings = motorRecordings(config.signal.rate);
     await saveRecordings({ folder: join(dir, 'data'), config, recordings, decimals: motorDecimals });

@@ -2,6 +2,16 @@
  * Samples → windows → features: pure functions on typed arrays, defined once for training, Pi, simulator and chip. Plain loops in double precision
  * throughout, so that the firmware's C code computes the same values.
  */
+export {
+  atSpeed,
+  centered,
+  mixedAtSnr,
+  noiseKinds,
+  noiseOf,
+  powerOf,
+  reverberated,
+  shifted,
+} from './acoustics.js';
 export { createBandLimited, resampled } from './band-limited.js';
 export { createComplexFourier } from './fourier.js';
 export { createLowpass } from './lowpass.js';

@@ -4,10 +4,11 @@ import type { DatasetSummary, RecordingLine } from '../../data/dataset/summary.j
 import type { Drift } from '../../data/drift/result.js';
 import type { SchemaResult } from '../../data/schema.js';
 import type { Extracted } from '../../data/sources/extract.js';
+import type { Synthesis } from '../../data/speech.js';
 import type { Statistics } from '../../data/statistics.js';
 import type { Suggestions } from '../../model/suggest.js';
 import { halved, sparkline } from './chart.js';
-import { bold, dim, facts, green, red, table, yellow } from './text.js';
+import { bold, dim, facts, green, red, shownPath, table, yellow } from './text.js';
 
 const marks = { error: () => red('✗'), warning: () => yellow('!'), info: () => dim('i') };
 
@@ -389,6 +390,17 @@ export function resampledText(resampled: Record<string, number>, rateHz: number)
   if (rates.length === 0) return null;
   const files = plural(Object.keys(resampled).length, 'WAV file');
   return `${files} at ${rates.join(', ')} Hz resampled to ${rateHz} Hz`;
+}
+
+/** Voices and labels of synthesized speech, and the number of recordings that it replaced. */
+export function synthesisText({ program, voices, recordings, labels, replaced, folder }: Synthesis): string {
+  const counts = Object.entries(labels).map(([label, count]) => `${label} ${count}`);
+  const before = replaced > 0 ? `, in place of ${replaced} earlier ones` : '';
+  return facts([
+    ['Voices', `${voices.length} of ${program}: synthetic, not people`],
+    ['Recordings', `${recordings}: ${counts.join(', ')}${before}`],
+    ['Folder', shownPath(folder)],
+  ]);
 }
 
 const sources = { project: 'the project', platform: 'the platform', guide: "the guide's services" };

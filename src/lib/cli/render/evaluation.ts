@@ -74,6 +74,7 @@ function certainty(result: EvaluateResult): [string, string][] {
     'By folds',
     folds ? foldsText(folds, unit) : 'not measured for these settings; run aiot model train --folds 5',
   ]);
+  if (result.stream) lines.push(...streamLines(result.stream));
   if (agreement !== null)
     lines.push([
       'Agreement',
@@ -138,6 +139,17 @@ function rejectionText({ label, known, unknown, perClass }: Rejection, unit: str
     rows,
   );
   return `${facts(lines)}\n\n${thresholds}`;
+}
+
+function streamLines(stream: NonNullable<EvaluateResult['stream']>): [string, string][] {
+  const { minutes, vote, events, detected, falseAlarms, falseAlarmsPerHour } = stream;
+  const alarms = `${plural(falseAlarms, 'false alarm')} (${falseAlarmsPerHour.toFixed(1)} per hour)`;
+  return [
+    [
+      'Stream',
+      `${detected} of ${plural(events, 'word')} detected, ${alarms}, in ${minutes} min with ${vote}`,
+    ],
+  ];
 }
 
 function worstTable({ worst, output }: EvaluateResult): string {

@@ -121,7 +121,18 @@ function distinctRowHashes(columns: Float64Array[]): number[] {
       hash = Math.imul(hash ^ words[f]![2 * i]!, 0x01000193);
       hash = Math.imul(hash ^ words[f]![2 * i + 1]! ^ (hash >>> 15), 0x01000193);
     }
-    if (!repeat) out.push(hash);
+    if (!repeat) out.push(mixed(hash));
   }
   return out;
+}
+
+/**
+ * Mixes all bits of a hash (MurmurHash3's finalizer). Values of few bits, such as quiet 16-bit sound, differ only in the upper bits, which a
+ * rolling hash never mixes into the lower ones. Unrelated recordings would then have hashes in common.
+ */
+function mixed(hash: number): number {
+  let h = hash ^ (hash >>> 16);
+  h = Math.imul(h, 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return h ^ (h >>> 16);
 }

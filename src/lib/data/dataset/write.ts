@@ -67,13 +67,7 @@ export async function rollRecording(options: RollingOptions): Promise<string[]> 
       samples += its;
       if (samples > mostSamples && id !== recording.id) gone.add(id);
     }
-    if (gone.size === 0) return [];
-    await writeListing(folder, {
-      ...grown,
-      recordings: grown.recordings.filter(({ id }) => !gone.has(id)),
-    });
-    const removed = grown.recordings.filter(({ id }) => gone.has(id));
-    await Promise.all(removed.map((entry) => rm(recordingFile(folder, entry), { force: true })));
+    await removeRecordings(folder, grown, gone);
     return [...gone];
   });
 }
@@ -154,6 +148,24 @@ export async function addRecordings(
     await Promise.all(written.map((file) => rm(file, { force: true }).catch(() => {})));
     throw error;
   }
+}
+
+/**
+ * Removes recordings from a data folder: first from dataset.json, then their files. A crash in between leaves unlisted files, but never an entry
+ * without its file.
+ * @throws AIOT_FILE_NOT_WRITABLE
+ */
+export async function removeRecordings(
+  folder: string,
+  listing: Listing,
+  ids: ReadonlySet<string>,
+): Promise<Listing> {
+  if (ids.size === 0) return listing;
+  const kept = { ...listing, recordings: listing.recordings.filter(({ id }) => !ids.has(id)) };
+  await writeListing(folder, kept);
+  const gone = listing.recordings.filter(({ id }) => ids.has(id));
+  await Promise.all(gone.map((entry) => rm(recordingFile(folder, entry), { force: true })));
+  return kept;
 }
 
 /**

@@ -46,6 +46,10 @@ export interface EvaluationRequest {
   integers?: boolean;
   report?: string;
   sensorDrop?: boolean;
+  /** Length of a simulated stream, ms. */
+  streamMs?: number;
+  /** Class of the stream that is not a detection. */
+  background?: string;
   signal?: AbortSignal;
 }
 
@@ -72,6 +76,11 @@ async function ofFile(
     throw usage(
       '--sensor-drop needs a project, whose recordings have fields',
       'aiot model evaluate --sensor-drop',
+    );
+  if (rest.streamMs !== undefined)
+    throw usage(
+      '--streaming needs the project of the model, not a file',
+      'aiot model evaluate --streaming 60m',
     );
   if (data === undefined)
     throw usage(`rows are needed to evaluate ${file}`, `aiot model evaluate ${file} --data rows.csv`);
@@ -108,8 +117,11 @@ async function ofProject(
       `aiot model evaluate FILE.tflite --data rows.csv --${misplaced} …`,
     );
   const project = await openModelProject(request.project, request.data);
-  const { data, label, runtime, sensorDrop, signal } = request;
-  const result = await evaluateProject({ project, data, label, runtime, limits, sensorDrop, signal });
+  const { data, label, runtime, sensorDrop, streamMs, background, signal } = request;
+  const stream = streamMs === undefined ? undefined : { minutes: streamMs / 60_000, background };
+  const result = await evaluateProject({
+    ...{ project, data, label, runtime, limits, sensorDrop, stream, signal },
+  });
   if (request.report) await writeReport({ file: request.report, project });
   return result;
 }

@@ -20,6 +20,7 @@ import { openNetwork, predictRows, type RunningNetwork, type Runtime } from './p
 import { type Outputs, rejectionOf } from './rejection.js';
 import type { EvaluateResult, NetworkFigures, Verdict, Worst, WorstWindow } from './result.js';
 import { sensorDrop } from './sensor-drop.js';
+import { evaluateStream } from './stream.js';
 import { judge, reconstructionErrors } from './verdict.js';
 
 interface EvaluateOptions extends DataSource {
@@ -30,13 +31,16 @@ interface EvaluateOptions extends DataSource {
   limits?: readonly Limit[];
   /** Whether to evaluate with each field missing in turn. */
   sensorDrop?: boolean | undefined;
+  /** Also simulates a continuous stream from the test recordings. */
+  stream?: { minutes: number; background?: string | undefined } | undefined;
   signal?: AbortSignal;
 }
 
 /**
  * Evaluates the float and the quantized network on the test set, which was never used for training, and writes build/evaluation.json. Also returns
  * normally if a gate fails: `gateError(result.gates)` is the error.
- * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_TRAINING_DATA_UNFIT (no test window), AIOT_TFLITE_UNSUPPORTED
+ * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_TRAINING_DATA_UNFIT (no test window), AIOT_TFLITE_UNSUPPORTED, and for a stream any error of
+ * `evaluateStream`
  */
 export async function evaluateProject(options: EvaluateOptions): Promise<EvaluateResult> {
   const { project, signal, limits = [] } = options;
@@ -86,6 +90,14 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     folds: folds && { ...folds.together, voted: folds.vote === vote ? folds.together.voted : null },
     agreement: hasForest(int8.graph) ? null : agreementOf(device!.predicted, litert!.predicted),
     worst: worstWindows(worst, outputs.groups, built),
+    ...(options.stream && {
+      stream: evaluateStream(built, {
+        ...options.stream,
+        vote,
+        seed: project.config.model.train.seed,
+        signal,
+      }),
+    }),
     gates,
     passed: gates.every(({ passed }) => passed),
     warnings: sentences(built, outputs, figures),

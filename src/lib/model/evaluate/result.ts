@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { foldsFiguresSchema } from '../../api/api.js';
 import { elementCount, type Graph } from '../../formats/tflite/graph.js';
 import { gateNames } from './gates.js';
+import { streamFiguresSchema } from './stream.js';
 
 /** A window (or row) among the network's worst predictions. */
 const worstWindowSchema = z.object({
@@ -218,6 +219,8 @@ export const evaluateResultSchema = z.object({
   arenaBytes: z.int().nullable(),
   gates: z.array(gateSchema),
   passed: z.boolean(),
+  /** Detections and false alarms in a simulated stream, if one was requested. */
+  stream: streamFiguresSchema.optional(),
   /** Limitations of the metrics, as sentences. */
   warnings: z.array(z.string()),
   /** The error if a gate fails. */

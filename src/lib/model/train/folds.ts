@@ -8,7 +8,7 @@ import { buildFiles, modelName } from '../files.js';
 import type { Material } from '../material.js';
 import { joinCopies, requireGroups } from './examples/divide.js';
 import { pick } from './examples/examples.js';
-import { type Division, examplesOfRecordings, truthOf, withStride } from './examples/parts.js';
+import { type Division, examplesOfRecordings, forLearning, truthOf } from './examples/parts.js';
 import { rowsOf, sameNames, sameRows } from './examples/row-split.js';
 import { examplesOfRows } from './examples/rows.js';
 import type { Answers } from './fit/loss.js';
@@ -33,7 +33,7 @@ interface FoldsOptions extends Omit<TrainOptions, 'folds'> {
 export async function foldsOf(asked: FoldsAsked, options: FoldsOptions): Promise<FoldsFile> {
   const { project, material, plan, division } = options;
   const all = everything(material, division);
-  const closer = withStride(material, division, project.config.model.train.stride);
+  const closer = forLearning(material, division, project.config.model.train);
   const learned = closer === division ? all : everything(material, closer);
   const each = 'leaveOneOut' in asked;
   const { split } = project.config.model;

@@ -20,7 +20,7 @@ import { prepareGraph, quantizePrepared } from '../quantize/graph/quantize-graph
 import { type InnerFolds, metricsOfTrial, RunRecorder } from '../runs/recorder.js';
 import { divide, leaksOf } from './examples/divide.js';
 import { pick } from './examples/examples.js';
-import { type Division, examplesOfPart, withStride } from './examples/parts.js';
+import { type Division, examplesOfPart, forLearning } from './examples/parts.js';
 import { standardizeInPlace } from './examples/standardize.js';
 import {
   chosen,
@@ -333,7 +333,7 @@ async function measured(choice: Choice, { project: given, material, division, ba
   const plan = planTraining(project, material, choice.kind);
   const own = { ...division, signal: plan.signal };
   const all = bothParts(material, own);
-  const closer = withStride(material, own, model.train.stride);
+  const closer = forLearning(material, own, model.train);
   const learnedFrom = closer === own ? all : bothParts(material, closer);
   const by = model.split === 'device' || model.split === 'window' ? model.split : 'recording';
   const folds = dealt(unitsIn(all, material, by, false), { folds: innerFolds }, model.train.seed);

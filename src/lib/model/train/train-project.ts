@@ -66,7 +66,7 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
   const run = runDigest(project, material, division, backend);
   const from = options.resume ? await resumed(buildFiles(project).checkpoint, run) : undefined;
   signal?.throwIfAborted();
-  const examples = lessonsOf(material, division, project.config.model.train.stride);
+  const examples = lessonsOf(material, division, project.config.model.train);
   await requireWritable(buildFiles(project).float);
   const recorder = options.record
     ? await RunRecorder.begin({ project, material, division, plan, leaks })

@@ -11,32 +11,50 @@ interface Truth {
   value: number;
 }
 
+/** Altered copies of recordings. */
+export interface Copies {
+  /** Number of copies of each recording. */
+  count: number;
+  /**
+   * The columns of one copy, of the same length.
+   * @param copy its number, from 1: the same recording and number give the same copy
+   */
+  of(recording: Pick<Recording, 'id' | 'rateHz'>, columns: Float64Array[], copy: number): Float64Array[];
+}
+
 /**
  * Windows of the named recordings, in the order of the dataset; recordings shorter than one window yield none. Written directly to their final
  * location, because windows of long recordings take most of the memory.
+ * @param copies altered copies of each recording, whose windows follow its own under the same ID
  */
 export function windowsOf(
   dataset: Dataset,
   ids: Iterable<string>,
   signal: SignalSpec,
   truthOf: (recording: Recording) => Truth,
+  copies: Copies | null = null,
 ): Examples & { values: Float32Array } {
   const wanted = new Set(ids);
   const chosen = dataset.recordings.filter(({ id }) => wanted.has(id));
   const inputSize = featureNames(signal).length;
-  const count = chosen.reduce((sum, { columns }) => sum + windowCount(signal, columns[0]?.length ?? 0), 0);
+  const own = chosen.reduce((sum, { columns }) => sum + windowCount(signal, columns[0]?.length ?? 0), 0);
+  const count = own * (1 + (copies?.count ?? 0));
   const inputs = new Float32Array(count * inputSize);
   const classes = new Int32Array(count);
   const values = new Float32Array(count);
   const recordings: string[] = [];
   for (const recording of chosen) {
     const truth = truthOf(recording);
-    for (const row of windowFeatures(signal, columnsFor(recording, signal))) {
-      checkFeatures(row, recording.id, signal);
-      const at = recordings.push(recording.id) - 1;
-      inputs.set(row, at * inputSize);
-      classes[at] = truth.class;
-      values[at] = truth.value;
+    const columns = columnsFor(recording, signal);
+    for (let copy = 0; copy <= (copies?.count ?? 0); copy++) {
+      const heard = copy === 0 ? columns : copies!.of(recording, columns, copy);
+      for (const row of windowFeatures(signal, heard)) {
+        checkFeatures(row, recording.id, signal);
+        const at = recordings.push(recording.id) - 1;
+        inputs.set(row, at * inputSize);
+        classes[at] = truth.class;
+        values[at] = truth.value;
+      }
     }
   }
   return { inputs, inputSize, classes, values, recordings };

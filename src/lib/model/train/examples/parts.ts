@@ -1,10 +1,12 @@
+import type { ProjectConfig } from '../../../core/project-schema.js';
 import { type Part, windowParts } from '../../../data/parts.js';
 import type { Recording, Split } from '../../../data/types.js';
 import type { SignalSpec } from '../../../signal/spec.js';
 import type { Material } from '../../material.js';
 import type { NetworkSpec } from '../../network/layers.js';
+import { soundCopies } from '../fit/augment-sound.js';
 import type { Classes, Examples, Lesson, TrainingFile } from '../types.js';
-import { checkNumbers, classIndex, pick, unfit, windowsOf } from './examples.js';
+import { type Copies, checkNumbers, classIndex, pick, unfit, windowsOf } from './examples.js';
 import { partLetters } from './row-split.js';
 import { countOf, examplesOfRows, lessonsOfRows, piecesOfRows } from './rows.js';
 
@@ -16,6 +18,8 @@ export interface Division {
   split: Split;
   /** One letter per row of a table, or null for recordings. */
   parts: string | null;
+  /** Altered copies of recordings to learn from; absent = none. */
+  copies?: Copies;
 }
 
 export function divisionOf({ network, classes, labels, signal, split, source }: TrainingFile): Division {
@@ -41,13 +45,13 @@ export function examplesOfPart(material: Material, division: Division, part: Par
 
 /**
  * The examples for training, and those for choosing the epoch.
- * @param stride of model.train: see `withStride`
+ * @param train of the project's model: see `forLearning`; absent = the examples as they are
  * @throws AIOT_TRAINING_DATA_UNFIT
  */
 export function lessonsOf(
   material: Material,
   division: Division,
-  stride: number | undefined,
+  train?: Learning,
 ): Record<'train' | 'validation', Lesson> {
   if (material.rows) {
     const { train, validation } = partLetters;
@@ -56,7 +60,7 @@ export function lessonsOf(
     return { train: lessons[train]!, validation: lessons[validation]! };
   }
   return {
-    train: examplesOfPart(material, withStride(material, division, stride), 'train'),
+    train: examplesOfPart(material, train ? forLearning(material, division, train) : division, 'train'),
     validation: examplesOfPart(material, division, 'validation'),
   };
 }
@@ -88,20 +92,28 @@ function partOf({ parts }: Division, part: Part) {
   return { parts: parts ?? '', letter: partLetters[part] };
 }
 
+type Learning = Pick<ProjectConfig['model']['train'], 'stride' | 'seed' | 'augment'>;
+
 /**
- * The division for training, in which windows of recordings are closer together (model.train.stride) than the windows that devices
- * evaluate. It is unchanged for a table, which has no closer rows, and for a split by window, where overlapping windows would end up in
- * different parts.
+ * The division for training. Windows of recordings are closer together (model.train.stride) than the windows that devices evaluate, and
+ * altered copies (model.train.augment.sound) follow each recording. It is unchanged for a table, which has neither, and for a split by
+ * window, where overlapping windows would end up in different parts.
  */
-export function withStride({ rows }: Material, division: Division, stride: number | undefined): Division {
-  if (stride === undefined || rows || division.split.by === 'window') return division;
-  return { ...division, signal: { ...division.signal, strideSamples: stride } };
+export function forLearning({ rows }: Material, division: Division, train: Learning): Division {
+  const { stride, augment, seed } = train;
+  if ((stride === undefined && !augment.sound) || rows || division.split.by === 'window') return division;
+  const { signal } = division;
+  return {
+    ...division,
+    signal: { ...signal, strideSamples: stride ?? signal.strideSamples },
+    ...(augment.sound && { copies: soundCopies(augment.sound, seed) }),
+  };
 }
 
 /** All windows of these recordings. @throws AIOT_TRAINING_DATA_UNFIT */
 export function examplesOfRecordings(
   { dataset }: Material,
-  { network, classes, signal }: Pick<Division, 'network' | 'classes' | 'signal'>,
+  { network, classes, signal, copies }: Pick<Division, 'network' | 'classes' | 'signal' | 'copies'>,
   ids: Iterable<string>,
 ): Examples {
   const { kind } = network.output;
@@ -112,7 +124,7 @@ export function examplesOfRecordings(
     class: kind === 'value' ? 0 : (index.get(recording.label ?? '') ?? (kind === 'reconstruction' ? 0 : -1)),
     value: kind === 'value' ? numberOf(recording) : 0,
   });
-  const all = windowsOf(dataset, wanted, signal, wantedOf);
+  const all = windowsOf(dataset, wanted, signal, wantedOf, copies);
   return kind === 'value' ? all : { ...all, values: null };
 }
 

@@ -1,0 +1,57 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { loadProject, type Project } from '../../src/lib/core/project.js';
+import { openDataset } from '../../src/lib/data/dataset/open.js';
+import { importRecordings } from '../../src/lib/data/sources/import.js';
+import { synthesizeWords, usualOthers } from '../../src/lib/data/speech.js';
+import { writeWav } from '../../src/lib/formats/wav.js';
+import { root, runCli } from '../support/cli.js';
+import { describeReal } from '../support/real.js';
+import { makeProject } from './support.js';
+
+let project: Project;
+let clean: () => Promise<void>;
+beforeEach(async () => {
+  const yaml = await readFile(join(root, 'templates', 'keyword-spotting', 'aiot.yaml'), 'utf8');
+  ({ project, clean } = await makeProject(yaml));
+});
+afterEach(() => clean());
+
+describeReal('espeak', 'words spoken by espeak-ng', () => {
+  const flags = ['--words', 'yes,no,stop', '--voices', '4', '--takes', '2', '--rate', '16000'];
+
+  it('become recordings with a device for each voice, and replace those of an earlier run only', async () => {
+    const voice = join(project.dir, 'yes1.wav');
+    await writeFile(voice, writeWav({ rateHz: 16_000, channels: [new Float64Array(16_000).fill(0.1)] }));
+    await importRecordings({ project, from: voice, device: 'anna' });
+    const first = await runCli(['data', 'synthesize', '--project', project.dir, ...flags, '--json']);
+    expect(first.code, first.stderr).toBe(0);
+    expect(first.json).toMatchObject({
+      program: expect.stringMatching(/^espeak-ng \d/),
+      recordings: 4 * (3 * 2 + 4 + 2),
+      labels: { yes: 8, no: 8, stop: 8, other: 16, noise: 8 },
+      replaced: 0,
+    });
+    const before = await openDataset(await loadProject(project.dir));
+    const devices = new Set(before.recordings.map(({ device }) => device));
+    expect(devices.size).toBe(5);
+    for (const { columns } of before.recordings) expect(columns[0]!.length).toBe(16_000);
+    const again = await runCli(['data', 'synthesize', '--project', project.dir, ...flags, '--json']);
+    expect(again.json).toMatchObject({ replaced: 48, recordings: 48 });
+    // The same seed gives the same samples.
+    expect((await openDataset(await loadProject(project.dir))).digest).toBe(before.digest);
+  });
+
+  it('are rejected in a language that espeak-ng does not speak, or with more voices than it has', async () => {
+    const common = { project, words: ['yes'], takes: 1, others: usualOthers, seed: 1 };
+    await expect(synthesizeWords({ ...common, voices: 3, language: 'klingon-x' })).rejects.toMatchObject({
+      code: 'AIOT_USAGE',
+      message: expect.stringContaining('klingon-x'),
+    });
+    await expect(synthesizeWords({ ...common, voices: 1000, language: 'en' })).rejects.toMatchObject({
+      code: 'AIOT_USAGE',
+      next: expect.stringMatching(/--voices \d+/),
+    });
+  });
+});

@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import { judged } from '../../src/lib/model/evaluate/stream.js';
+
+// Windows of 1 s, one every 0.2 s; window w ends at 1 + 0.2 w seconds.
+const signal = {
+  ...{ fields: ['sound'], rateHz: 1000, lowpassHz: null, resampleHz: 1000 },
+  ...{ windowSamples: 1000, strideSamples: 200, features: 'raw' as const },
+};
+const rules = { signal, background: 0, vote: 'none' };
+/** Predictions of 20 windows: the background, except in these ranges. */
+const said = (...ranges: [of: number, from: number, to: number][]) => {
+  const all = new Int32Array(20);
+  for (const [of, from, to] of ranges) all.fill(of, from, to);
+  return all;
+};
+const word = { of: 1, from: 2, to: 2.5 };
+
+describe('detections in a stream', () => {
+  it.each([
+    ['are right during a word', said([1, 6, 9]), [{ of: 1, right: true }]],
+    ['are right while the word is in the window', said([1, 12, 14]), [{ of: 1, right: true }]],
+    ['are false alarms before it', said([1, 3, 5]), [{ of: 1, right: false }]],
+    ['are false alarms after it has left the window', said([1, 13, 15]), [{ of: 1, right: false }]],
+    ['are false alarms of another class', said([2, 7, 9]), [{ of: 2, right: false }]],
+    ['do not count twice for one word', said([1, 6, 7], [1, 8, 9]), [{ of: 1, right: true }]],
+    ['are missing if the prediction never changes', said(), []],
+  ])('%s', (_, smoothed, expected) => {
+    expect(judged(smoothed, [word], rules)).toEqual(expected);
+  });
+
+  it('may come later by the length of the smoothing', () => {
+    const late = said([1, 13, 15]);
+    expect(judged(late, [word], { ...rules, vote: 'majority:3' })).toEqual([{ of: 1, right: true }]);
+  });
+
+  it('count each word, also if two are close together', () => {
+    const words = [word, { of: 2, from: 2.6, to: 3 }];
+    expect(judged(said([1, 6, 9], [2, 9, 12]), words, rules)).toEqual([
+      { of: 1, right: true },
+      { of: 2, right: true },
+    ]);
+  });
+});
