@@ -64,13 +64,13 @@ static void test_fixed_point(void) {
 static void test_input(void) {
   for (size_t i = 0; i < ROWS(input_rows); i++) {
     const input_row *r = &input_rows[i];
-    const aiot_input_spec spec = {&r->mean, &r->deviation, 1, r->scale, r->zero_point};
+    const aiot_input_spec spec = {&r->mean, &r->deviation, 1, r->scale, r->zero_point, 1};
     int8_t q = 0;
     aiot_quantize_input(&spec, &r->feature, &q);
     check("quantize input", i, r->result, q);
   }
   const double one = 1.0, zero = 0.0, broken = NAN;
-  const aiot_input_spec spec = {&zero, &one, 1, 0.5, -3};
+  const aiot_input_spec spec = {&zero, &one, 1, 0.5, -3, 1};
   int8_t q = 0;
   aiot_quantize_input(&spec, &broken, &q);
   check("quantize input that is not a number", 0, -3, q);

@@ -189,7 +189,9 @@ static void test_misfits(checks *c, const bundle_row *r, const aiot_bundle *bund
   bent[2].standardization.scale *= 2;
   bent[3].answer = bundle->answer == AIOT_ANSWER_PROBABILITY ? AIOT_ANSWER_CLASSES : AIOT_ANSWER_PROBABILITY;
   bent[4].signal.set = "raw";
-  if (bundle->answer == AIOT_ANSWER_RECONSTRUCTION) bent[4].signal.set = "spectral";
+  /* Here, raw samples are as many as the features. */
+  const bool picture = bundle->signal.set != NULL && strcmp(bundle->signal.set, "image") == 0;
+  if (bundle->answer == AIOT_ANSWER_RECONSTRUCTION || picture) bent[4].signal.set = "spectral";
   for (size_t i = 0; i < ROWS(bent); i++) {
     aiot_arena own = arena;
     aiot_predictor *predictor;

@@ -294,6 +294,11 @@ export const parts = {
     script: 'pictures.sh',
     ready: () => isMade('pictures/.stamp'),
   },
+  pillow: {
+    for: 'Pillow, whose conversion to gray, crop and resize are the reference for ours',
+    mb: 24,
+    ...environment('pillow', ['pillow==12.1.0']),
+  },
   platform: {
     for: 'an OpenAPI fuzzer, the Eclipse MQTT client, resumable uploads',
     mb: 108,

@@ -3,9 +3,8 @@ import { AiotCommand } from '../lib/cli/command.js';
 import { hertz, labelFrom } from '../lib/cli/flags/models.js';
 import { askForProject, type Beginning } from '../lib/cli/init-questions.js';
 import { createAsker } from '../lib/cli/questions.js';
-import { initText, surveyText } from '../lib/cli/render/project.js';
+import { commandsAfterInit, initText, surveyText } from '../lib/cli/render/project.js';
 import { forTerminal, next } from '../lib/cli/render/text.js';
-import { shellWord } from '../lib/core/text.js';
 import { type ChipName, chipNames } from '../lib/model/fit/chips.js';
 import { initOwnProject, initProject, initResultSchema, refuseOccupied } from '../lib/project/init.js';
 import { surveyData } from '../lib/project/own-project.js';
@@ -13,11 +12,12 @@ import { surveyData } from '../lib/project/own-project.js';
 export default class Init extends AiotCommand {
   static override summary = 'Create a project from a template or your own data.';
   static override description =
-    'On a terminal, asks a few questions unless you pass --template or --from. har-imu classifies resting, walking and stairs from real accelerometer recordings. motor-watch detects normal, worn or abnormal states of a simulated motor. keyword-spotting detects spoken words; its voices are synthetic. iot-kit has boards, routes and consumers over MQTT and Kafka. face-camera sends faces from a camera over two brokers to an object store. --from copies your own data into the project: a folder of CSV recordings, or a CSV file of rows. Data without labels is used for anomaly detection.';
+    'On a terminal, asks a few questions unless you pass --template or --from. har-imu classifies resting, walking and stairs from real accelerometer recordings. motor-watch detects normal, worn or abnormal states of a simulated motor. keyword-spotting detects spoken words; its voices are synthetic. person-or-part classifies pictures, such as parts on a tray. iot-kit has boards, routes and consumers over MQTT and Kafka. face-camera sends faces from a camera over two brokers to an object store. --from copies your own data into the project: a folder of CSV recordings, or a CSV file of rows. Data without labels is used for anomaly detection.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> my-watch --template har-imu',
     '<%= config.bin %> <%= command.id %> pump --template motor-watch --name pump-hall-2',
     '<%= config.bin %> <%= command.id %> listener --template keyword-spotting',
+    '<%= config.bin %> <%= command.id %> tray --template person-or-part',
     '<%= config.bin %> <%= command.id %> fan --from recordings --rate 200 --chip esp32s3',
     '<%= config.bin %> <%= command.id %> line --from rows.csv --label-from column:quality',
     '<%= config.bin %> <%= command.id %> kit --template iot-kit',
@@ -28,7 +28,8 @@ export default class Init extends AiotCommand {
   static override flags = {
     template: Flags.string({
       char: 't',
-      summary: 'Template: har-imu (default), motor-watch, keyword-spotting, iot-kit, face-camera.',
+      summary:
+        'Template: har-imu (default), motor-watch, keyword-spotting, person-or-part, iot-kit, face-camera.',
       env: 'AIOT_TEMPLATE',
       helpValue: 'NAME',
       exclusive: ['from'],
@@ -66,12 +67,7 @@ export default class Init extends AiotCommand {
         ? await initOwnProject({ dir, ...beginning })
         : await initProject({ dir, ...beginning });
     this.print(initText(made));
-    const at = `--project ${shellWord(dir)}`;
-    const there = dir === '.' ? '' : ` ${at}`;
-    if (made.runs) this.print(next(`aiot up ${at}`));
-    else if (made.recordings === 0) this.print(next(`aiot model train${there}`));
-    else if (made.template === 'own') this.print(next(`aiot data check${there}`, `aiot model train${there}`));
-    else this.print(next(`aiot model train${there}`, `aiot pipeline run${there}`));
+    this.print(next(...commandsAfterInit(made, dir)));
     return made;
   }
 

@@ -70,7 +70,7 @@ describe('aiot.yaml', () => {
     [
       'kind: mlp',
       'kind: lstm',
-      'aiot.yaml:12:3: model.kind: expected one of mlp, cnn1d, ds-cnn, autoencoder, forest, layers; got "lstm"',
+      'aiot.yaml:12:3: model.kind: expected one of mlp, cnn1d, ds-cnn, mobilenet, autoencoder, forest, layers; got "lstm"',
     ],
     ['rate: 100', 'rate: fast', 'aiot.yaml:7:3: signal.rate: expected a number; got "fast"'],
     ['window: 250', 'windw: 250', 'aiot.yaml:9:3: signal.windw: unknown field. Did you mean window?'],
@@ -91,7 +91,7 @@ describe('aiot.yaml', () => {
     [
       'stride: 125',
       'stride: 125\n  features: 5',
-      'expected one of raw, motion, har, spectral, logmel, mfcc, or a list; got 5',
+      'expected one of raw, motion, har, spectral, logmel, mfcc, image, or a list; got 5',
     ],
     ['walk: [walking]', '"": [walking]', 'model.labels.: as a name: expected 1 to 64 characters'],
     ['walk: [walking]', '"a\\nb": [walking]', 'without control characters'],

@@ -49,6 +49,14 @@ const kinds: [string, NetworkSpec, string[]][] = [
     ['CONV_2D', 'DEPTHWISE_CONV_2D', 'CONV_2D', 'MEAN', 'FULLY_CONNECTED'],
   ],
   [
+    'mobilenet over a picture',
+    spec('mobilenet', [17, 16, 3], { kind: 'classes', count: 3 }, [4, 6, 8]),
+    [
+      ...['CONV_2D', 'DEPTHWISE_CONV_2D', 'CONV_2D', 'DEPTHWISE_CONV_2D', 'CONV_2D'],
+      ...['MEAN', 'FULLY_CONNECTED', 'SOFTMAX'],
+    ],
+  ],
+  [
     'autoencoder',
     spec('autoencoder', [10], { kind: 'reconstruction' }, [6, 3]),
     ['FULLY_CONNECTED', 'FULLY_CONNECTED', 'FULLY_CONNECTED', 'FULLY_CONNECTED'],

@@ -185,6 +185,19 @@ function recipes(): Recipe[] {
       trees: 'forest',
       rejects: true,
     },
+    {
+      name: 'picture',
+      signal: {
+        ...{ fields: ['red', 'green', 'blue'], rateHz: 48, lowpassHz: null, resampleHz: 48 },
+        ...{ windowSamples: 48, strideSamples: 48, features: 'image' },
+        image: { width: 8, height: 6, fit: 'crop' },
+      },
+      answer: { kind: 'classes' },
+      classes: ['person', 'nobody'],
+      vote: 'none',
+      stream: walk,
+      golden: [0, 320, 640],
+    },
   ];
 }
 
@@ -193,7 +206,9 @@ function bundleOf({ stream, bare, trees, rejects, ...recipe }: Recipe, seed: num
   const rows = featuresOf(signal, stream);
   const standardization = trees
     ? { mean: Array.from(rows[0]!, () => 0), deviation: Array.from(rows[0]!, () => 1) }
-    : standardizationOf(rows);
+    : signal.image
+      ? byChannel(rows[0]!.length)
+      : standardizationOf(rows);
   const inputs = standardization.mean.length;
   const counts = { classes: classes.length, probability: 1, value: 2, reconstruction: inputs };
   const outputs = counts[answer.kind];
@@ -284,6 +299,12 @@ function featuresOf(signal: SignalSpec, stream: Samples): Float32Array[] {
     const features = pipeline.push(sample);
     return features ? [features.slice()] : [];
   });
+}
+
+/** Of pictures: all pixels of a channel share their mean and deviation. */
+function byChannel(inputs: number) {
+  const all = (values: number[]) => Array.from({ length: inputs }, (_, i) => values[i % 3]!);
+  return { mean: all([0.125, -0.2, 0.75]), deviation: all([0.5, 0.4, 0.625]) };
 }
 
 function standardizationOf(rows: Float32Array[]) {

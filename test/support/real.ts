@@ -74,6 +74,7 @@ export function python(
     | 'litert'
     | 'mqtt-python'
     | 'onnx'
+    | 'pillow'
     | 'platform'
     | 'prometheus'
     | 'streams'

@@ -106,7 +106,7 @@ static void read_feature_names(reading *r, aiot_json *json) {
 }
 
 static void read_feature_set(reading *r, aiot_json *json) {
-  static const char *const sets[] = {"raw", "motion", "har", "spectral", "logmel", "mfcc"};
+  static const char *const sets[] = {"raw", "motion", "har", "spectral", "logmel", "mfcc", "image"};
   char name[AIOT_NAME_BYTES];
   aiot_signal_spec *signal = &r->bundle->signal;
   signal->set = NULL;
@@ -203,7 +203,7 @@ static void read_standardization(reading *r, aiot_json *json) {
   aiot_input_spec *spec = &r->bundle->standardization;
   aiot_json_enter(json, '{');
   while (aiot_json_key(json)) {
-    if (aiot_json_is(json, "mean")) spec->mean = read_numbers(r, json, &spec->count);
+    if (aiot_json_is(json, "mean")) spec->mean = read_numbers(r, json, &spec->distinct);
     else if (aiot_json_is(json, "deviation")) spec->deviation = read_numbers(r, json, &r->deviations);
     else aiot_json_skip(json);
   }
@@ -370,10 +370,23 @@ static bool fits_rejection(const reading *r) {
   return r->radii == b->classes && r->centers == b->classes * r->inputs && r->weights == r->inputs;
 }
 
+/*
+ * Whether there are means and deviations for all inputs: one each, or for a picture one per channel, which all of its pixels share. Completes the
+ * standardization.
+ */
+static bool standardizes(reading *r) {
+  aiot_bundle *b = r->bundle;
+  aiot_input_spec *spec = &b->standardization;
+  const bool picture = b->signal.set != NULL && strcmp(b->signal.set, "image") == 0;
+  spec->count = r->inputs;
+  if (spec->distinct == 0 || r->deviations != spec->distinct) return false;
+  return spec->distinct == r->inputs || (picture && spec->distinct == b->signal.fields && r->inputs % spec->distinct == 0);
+}
+
 /* Whether the parts are consistent, as in src/lib/model/bundle/pack.ts. */
-static bool fits(const reading *r) {
+static bool fits(reading *r) {
   const aiot_bundle *b = r->bundle;
-  if (r->seen != SEEN_ALL || b->standardization.count != r->inputs || r->deviations != r->inputs) return false;
+  if (r->seen != SEEN_ALL || !standardizes(r)) return false;
   switch (b->answer) {
     case AIOT_ANSWER_CLASSES:
       return b->classes >= 2 && r->outputs == b->classes && fits_rejection(r);

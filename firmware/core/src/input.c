@@ -3,7 +3,8 @@
 #include <math.h>
 
 int8_t aiot_quantize_feature(const aiot_input_spec *spec, size_t index, double feature) {
-  const double standardized = (feature - spec->mean[index]) / spec->deviation[index];
+  const size_t place = aiot_input_place(spec, index);
+  const double standardized = (feature - spec->mean[place]) / spec->deviation[place];
   const double q = round(standardized / spec->scale) + (double)spec->zero_point;
   if (isnan(q)) return (int8_t)spec->zero_point;
   /* Clamped before the cast, because converting a double beyond the integer's range is undefined (C11, 6.3.1.4). */

@@ -1,20 +1,23 @@
 import { Flags } from '@oclif/core';
+import * as z from 'zod';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { columnList } from '../../lib/cli/flags/models.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
-import { synthesisText } from '../../lib/cli/render/data.js';
+import { drawnPicturesText, synthesisText } from '../../lib/cli/render/data.js';
 import { next } from '../../lib/cli/render/text.js';
 import { loadProject } from '../../lib/core/project.js';
 import { synthesisSchema, synthesizeWords, usualOthers } from '../../lib/data/speech.js';
+import { drawnPicturesSchema, drawPictures } from '../../lib/data/tray.js';
 
 export default class DataSynthesize extends AiotCommand {
-  static override summary = 'Generate spoken words as recordings, with espeak-ng.';
+  static override summary = 'Generate labeled data: spoken words or pictures.';
   static override description =
-    "Each recording has one word, in generated noise, and is as long as the model's window. Accent, speed, pitch, loudness and noise are random for each take. Voices are devices, so a split by device tests on voices that training has not heard. The voices are synthetic: before you rely on a model, test it on recordings of people. Recordings of an earlier run are replaced; all others are kept.";
+    "With --words, espeak-ng speaks: each recording has one word, in generated noise, and is as long as the model's window. Accent, speed, pitch, loudness and noise are random for each take. Voices are devices, so a split by device tests on voices that training has not heard.\n\nWithout --words, the project's recordings are pictures: each has one part (bolt, nut or washer) or an empty tray, with random position, perspective, light, focus and noise, in the project's size.\n\nVoices are synthetic and pictures are drawn: before you rely on a model, test it on recordings of people, or on photographs. Recordings of an earlier run are replaced; all others are kept.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --words yes,no,stop --voices 40 --rate 16000',
     '<%= config.bin %> <%= command.id %> --words ja,nein --language de --others haus,wasser,sieben',
+    '<%= config.bin %> <%= command.id %> --pictures 300 --seed 8',
   ];
   static override flags = {
     project: shared.project,
@@ -22,7 +25,7 @@ export default class DataSynthesize extends AiotCommand {
       summary: 'Words to speak; each is a label in model.labels.',
       env: 'AIOT_WORDS',
       helpValue: 'A,B,…',
-      required: true,
+      exclusive: ['pictures'],
     }),
     voices: Flags.integer({
       summary: 'Number of voices.',
@@ -54,23 +57,40 @@ export default class DataSynthesize extends AiotCommand {
       env: 'AIOT_OTHERS',
       helpValue: 'A,B,…',
     }),
-    seed: Flags.integer({ summary: 'Random seed.', env: 'AIOT_SEED', default: 7, min: 0 }),
+    pictures: Flags.integer({
+      summary: 'Number of pictures of each label [default: 150].',
+      env: 'AIOT_PICTURES',
+      min: 1,
+      max: 10_000,
+    }),
+    seed: Flags.integer({ summary: 'Random seed.', env: 'AIOT_SEED', default: 7, min: 0, max: 40_000 }),
   };
-  static override result = synthesisSchema;
+  static override result = z.union([synthesisSchema, drawnPicturesSchema]);
 
   async run() {
     const input = await this.input(DataSynthesize);
-    const { words, voices, takes, rate, language, others, seed, project } = input.flags;
+    const { words, others, project: folder, pictures = 150, seed, ...speech } = input.flags;
+    const project = await loadProject(folder);
     const { update } = this.progress();
+    const at = again(input, 'project');
+    if (words === undefined) {
+      const drawn = await drawPictures({
+        ...{ project, pictures, seed, signal: this.signal },
+        onPicture: (done, total) => update({ text: 'pictures', done, total }),
+      });
+      this.print(drawnPicturesText(drawn));
+      this.print(next(`aiot data check${at}`, `aiot model train${at}`));
+      return drawn;
+    }
+    const { voices, takes, rate, language } = speech;
     const made = await synthesizeWords({
-      project: await loadProject(project),
       words: columnList(words) ?? [],
       others: columnList(others) ?? usualOthers,
-      ...{ voices, takes, rateHz: rate, language, seed, signal: this.signal },
+      ...{ project, voices, takes, rateHz: rate, language, seed, signal: this.signal },
       onVoice: (done) => update({ text: 'voices', done, total: voices }),
     });
     this.print(synthesisText(made));
-    this.print(next(`aiot model train${again(input, 'project')}`));
+    this.print(next(`aiot model train${at}`));
     return made;
   }
 }

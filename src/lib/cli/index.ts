@@ -135,6 +135,7 @@ export {
 export { pictureText } from './render/chart.js';
 export {
   checkText,
+  drawnPicturesText,
   driftText,
   extractedText,
   leftOutTexts,
@@ -215,7 +216,7 @@ export {
   webhookTestText,
   webhookText,
 } from './render/platform.js';
-export { demoSummary, initText, surveyText } from './render/project.js';
+export { commandsAfterInit, demoSummary, initText, surveyText } from './render/project.js';
 export {
   afterProvisioning,
   fleetText,

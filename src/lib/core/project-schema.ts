@@ -40,7 +40,7 @@ const stream = z.strictObject({
 });
 
 /** Names of feature sets; see the signal module. */
-export const featureSetNames = ['raw', 'motion', 'har', 'spectral', 'logmel', 'mfcc'] as const;
+export const featureSetNames = ['raw', 'motion', 'har', 'spectral', 'logmel', 'mfcc', 'image'] as const;
 
 /** Frames, bands and coefficients of the sets `logmel` and `mfcc`. */
 const mel = z.strictObject({
@@ -60,6 +60,20 @@ const mel = z.strictObject({
   coefficients: z.int().min(1).max(256).optional(),
 });
 
+/** Longest side of a model's picture, in pixels. */
+const side = z.int().min(8).max(512);
+
+/** The pictures of the set `image`: one field is shades of gray, three fields are red, green and blue. */
+const image = z.strictObject({
+  /** Size of the model's picture, in pixels. */
+  width: side,
+  height: side,
+  /** How a picture of other proportions is fitted: its center is cropped, it is stretched, or it gets black bars. */
+  fit: z.enum(['crop', 'stretch', 'pad']).default('crop'),
+  /** Standardization of the pixels: by the training pictures' mean and deviation, or from 0…255 to −1…1. */
+  normalize: z.enum(['dataset', 'range']).default('dataset'),
+});
+
 const signal = z.strictObject({
   /** Rate of arriving samples, Hz. */
   rate: positive,
@@ -73,6 +87,7 @@ const signal = z.strictObject({
   stride: windowLength,
   features: z.union([z.enum(featureSetNames), z.array(z.string()).min(1)]).default('raw'),
   mel: mel.optional(),
+  image: image.optional(),
 });
 
 /** Classes, each with the recorded labels that count as this class. */
@@ -136,16 +151,24 @@ const soundAugment = z.strictObject({
 
 export type SoundAugmentConfig = z.output<typeof soundAugment>;
 
-/** Augmentations of raw training windows, redrawn in each epoch. Each value sets a strength; 0 = off. */
+/** Augmentations of raw training windows and of pictures, redrawn in each epoch. Each value sets a strength; 0 = off. */
 const augment = z.strictObject({
-  /** Maximum rotation about a random axis, degrees. Groups of three fields (x, y, z) are rotated. */
+  /**
+   * Maximum rotation, degrees. Groups of three fields (x, y, z) are rotated about a random axis, pictures about their center.
+   */
   rotation: z.number().min(0).max(180).default(0),
   /** Maximum share that time is stretched or compressed by within a window. */
   timeWarp: z.number().min(0).max(0.5).default(0),
   /** Standard deviation of Gaussian noise, in standard deviations of the input. */
   noise: z.number().min(0).max(10).optional(),
-  /** Maximum share that the whole window is scaled up or down by. */
+  /** Maximum share by which the whole window is scaled up or down; for a picture, its contrast. */
   gain: z.number().min(0).max(0.9).default(0),
+  /** Directions in which half of the pictures are mirrored. */
+  flip: z.enum(['none', 'horizontal', 'vertical', 'both']).default('none'),
+  /** Maximum share of a picture's sides that is cropped, at a random position. */
+  crop: z.number().min(0).max(0.5).default(0),
+  /** Maximum share of the full range by which a picture becomes brighter or darker. */
+  brightness: z.number().min(0).max(1).default(0),
   /** Copies of sound recordings, altered before their features are computed. */
   sound: soundAugment.optional(),
 });
@@ -275,8 +298,8 @@ const table = z.strictObject({
 const model = z.strictObject({
   name: name.optional(),
   table: table.optional(),
-  kind: z.enum(['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'forest', 'layers']).default('mlp'),
-  /** Units of the hidden layers (mlp, autoencoder), filters of the convolutions (cnn1d, ds-cnn), or a list of layers. */
+  kind: z.enum(['mlp', 'cnn1d', 'ds-cnn', 'mobilenet', 'autoencoder', 'forest', 'layers']).default('mlp'),
+  /** Units of the hidden layers (mlp, autoencoder), filters of the convolutions (cnn1d, ds-cnn, mobilenet), or a list of layers. */
   layers: z.union([z.array(size).min(1).max(16), z.array(layerSchema).min(1).max(64)]).optional(),
   /** Kind of the model's output; that of an autoencoder is always its reconstruction error. */
   output: z.enum(['classes', 'probability', 'value']).default('classes'),

@@ -96,6 +96,28 @@ function checkSignal({ signal }: ProjectConfig): Problem[] {
       message: `expected signal.features: logmel or mfcc with these settings; got ${show(signal.features)}`,
     });
   }
+  return [...problems, ...checkImage(signal)];
+}
+
+/** A picture is one window of pixels: windows neither overlap nor leave out pixels, and no filter mixes neighboring pixels. */
+function checkImage({ features, image, rate, lowpass, resample, window, stride }: ProjectConfig['signal']) {
+  const problems: Problem[] = [];
+  const add = (field: string, message: string) => problems.push({ path: ['signal', field], message });
+  if (features !== 'image') {
+    if (image) add('image', `expected signal.features: image with these settings; got ${show(features)}`);
+    return problems;
+  }
+  if (!image) {
+    add('image', 'expected the size of the pictures, such as { width: 96, height: 96 }');
+    return problems;
+  }
+  const pixels = image.width * image.height;
+  const same = `${pixels} (${image.width} × ${image.height} pixels)`;
+  if (window !== pixels) add('window', `expected ${same}; got ${window}`);
+  if (stride !== pixels) add('stride', `expected ${same}; got ${stride}`);
+  if (lowpass !== undefined) add('lowpass', 'expected no low-pass filter for pictures');
+  if (resample !== undefined && resample !== rate)
+    add('resample', `expected no resampling for pictures; got ${resample}`);
   return problems;
 }
 
@@ -143,13 +165,6 @@ function checkModel({ model, signal }: ProjectConfig): Problem[] {
       message: `expected numbers for model.kind ${kind}; a list of layers needs model.kind: layers`,
     });
   }
-  const { rotation, timeWarp, gain } = train.augment;
-  if (signal.features !== 'raw' && rotation + timeWarp + gain > 0) {
-    problems.push({
-      path: ['model', 'train', 'augment'],
-      message: `rotation, timeWarp and gain change raw windows, so they need signal.features: raw; got ${show(signal.features)}`,
-    });
-  }
   if (train.augment.sound && model.split === 'window') {
     problems.push({
       path: ['model', 'train', 'augment', 'sound'],
@@ -157,7 +172,24 @@ function checkModel({ model, signal }: ProjectConfig): Problem[] {
         'expected model.split: recording, device or time, because copies of a recording must stay on one side; got window',
     });
   }
-  return problems;
+  return [...problems, ...checkAugment(train.augment, signal.features)];
+}
+
+function checkAugment(
+  { rotation, timeWarp, gain, flip, crop, brightness }: Model['train']['augment'],
+  features: ProjectConfig['signal']['features'],
+): Problem[] {
+  const path = ['model', 'train', 'augment'];
+  const got = show(features);
+  const needs = (message: string) => [{ path, message: `${message}; got ${got}` }];
+  const pictures = features === 'image';
+  if (!pictures && (flip !== 'none' || crop + brightness > 0))
+    return needs('flip, crop and brightness change pictures, so they need signal.features: image');
+  if (pictures && timeWarp > 0)
+    return needs('timeWarp changes raw windows, so it needs signal.features: raw');
+  if (!pictures && features !== 'raw' && rotation + timeWarp + gain > 0)
+    return needs('rotation, timeWarp and gain change raw windows, so they need signal.features: raw');
+  return [];
 }
 
 function checkReject({ model }: ProjectConfig): Problem[] {

@@ -7,7 +7,7 @@ export { type CheckReport, checkReportSchema } from './check/report.js';
 export { copiesIn } from './copies/copies.js';
 export { datasetOf, expectedOf, openDataset, sampleCount } from './dataset/open.js';
 export { pullDataset, type StreamRecording, streamRecordings } from './dataset/pull.js';
-export { isWav, soundColumns } from './dataset/read.js';
+export { isPicture, isWav, pictureColumns, soundColumns } from './dataset/read.js';
 export {
   type DatasetSummary,
   type RecordingLine,
@@ -55,4 +55,5 @@ export {
   type TableFile,
   type TableShape,
 } from './tables/table.js';
+export { type DrawnPictures, drawnPicturesSchema, drawPictures, drawTray, trayParts } from './tray.js';
 export type * from './types.js';

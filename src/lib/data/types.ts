@@ -15,8 +15,10 @@ export interface Recording {
   fields: string[];
   /** One column per field, all of the same length (samples). */
   columns: Float64Array[];
-  /** `wav`: sound, which is stored as 16-bit PCM. Absent = stored as CSV. */
-  format?: 'wav';
+  /** `wav`: sound, which is stored as 16-bit PCM. `png`: a picture. Absent = stored as CSV. */
+  format?: 'wav' | 'png';
+  /** Size of a picture, in pixels; its samples are its pixels, row by row. */
+  size?: { width: number; height: number };
   /** Hz of the file that it was resampled from; absent = not resampled. */
   originalHz?: number;
 }

@@ -6,6 +6,8 @@ export interface LoadedModel {
   fields: string[];
   /** Input sample rate, Hz; null = each sample is predicted individually, at any rate. */
   rateHz: number | null;
+  /** Size of the pictures, in pixels; absent = its windows are no pictures. */
+  size?: { width: number; height: number };
   classes: string[];
   /** Memory for the model's tensors, bytes. */
   arenaBytes: number;
@@ -38,6 +40,7 @@ export const interpreterRuntime: ModelRuntime = {
       fields: signal.fields,
       rateHz: isTimeless(signal) ? null : signal.rateHz,
       ...{ classes, arenaBytes },
+      ...(signal.image && { size: { width: signal.image.width, height: signal.image.height } }),
       createPredictor: () => createPredictor(bundle),
     };
   },

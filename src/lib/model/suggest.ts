@@ -137,13 +137,13 @@ interface View {
 type Viewed = View & Pick<Suggestion, 'novelty' | 'distance'>;
 
 /**
- * Windows are compared by the standardized inputs if these are features. Raw samples depend on where a window starts, so windows of raw
- * samples are compared by the values that enter the network's last layer.
+ * Windows are compared by the standardized inputs if these are features. Raw samples depend on where a window
+ * starts, and pixels on where an object is. Raw windows and pictures are therefore compared by the values that enter the network's last layer.
  */
 function viewOf(training: TrainingFile, graph: Graph, network: RunningNetwork) {
   const { signal, standardization, classes } = training;
   const { kind } = training.network.output;
-  const embed = signal.features === 'raw' ? embeddingOf(graph) : null;
+  const embed = signal.features === 'raw' || signal.image ? embeddingOf(graph) : null;
   return (recording: Recording): View => {
     checkNumbers(recording);
     const rows = [...windowFeatures(signal, columnsFor(recording, signal))].map((row) =>

@@ -25,6 +25,7 @@ export function featureSetOf(spec: SignalSpec): FeatureSet {
   if (features === 'raw') return rawSet(spec);
   if (Array.isArray(features)) return picked(spec, features);
   if (features === 'logmel' || features === 'mfcc') return soundSet(features, spec);
+  if (features === 'image') return imageSet(spec);
   return makeSet(features, spec);
 }
 
@@ -47,6 +48,20 @@ function soundSet(name: 'logmel' | 'mfcc', spec: SignalSpec): FeatureSet {
   const problem = melMisfit(spec, mel);
   if (problem) throw new AiotError('AIOT_FEATURE_UNFIT', `the feature set "${name}" ${problem}`);
   return melSet(spec, mel);
+}
+
+/** The pixels themselves, row by row, with the channels of a pixel next to each other. */
+function imageSet(spec: SignalSpec): FeatureSet {
+  const { fields, windowSamples, image } = spec;
+  const problem = !image
+    ? 'expects the size of the pictures in signal.image'
+    : fields.length !== 1 && fields.length !== 3
+      ? `expects one field (gray) or three (red, green, blue), got ${fields.length}: ${fields.join(', ')}`
+      : windowSamples !== image.width * image.height
+        ? `expects a window of ${image.width} × ${image.height} pixels, got ${windowSamples}`
+        : null;
+  if (problem) throw new AiotError('AIOT_FEATURE_UNFIT', `the feature set "image" ${problem}`);
+  return rawSet(spec);
 }
 
 function misfit(name: string, { fields, windowSamples }: SignalSpec): string | null {

@@ -19,6 +19,7 @@ export type { MelSpec } from './mel.js';
 export { conditioned, createPipeline, featureRows, windowCount, windowFeatures } from './pipeline.js';
 export {
   featureNames,
+  type ImageSpec,
   inputShape,
   melSpecOf,
   quantizeInput,

@@ -21,9 +21,22 @@ export interface SignalSpec {
   /** Samples from the start of one window to the start of the next, after resampling. */
   strideSamples: number;
   /** A named set, or names from the sets. */
-  features: 'raw' | 'motion' | 'har' | 'spectral' | 'logmel' | 'mfcc' | string[];
+  features: 'raw' | 'motion' | 'har' | 'spectral' | 'logmel' | 'mfcc' | 'image' | string[];
   /** For `logmel` and `mfcc` only. */
   mel?: MelSpec;
+  /** For `image` only. */
+  image?: ImageSpec;
+}
+
+/**
+ * A picture as one window: its pixels are the samples, row by row from the top left, with values 0…255. One field is shades of gray, three fields
+ * are red, green and blue. A device's camera delivers this size. `fit` describes how files of other sizes are converted.
+ */
+export interface ImageSpec {
+  /** Pixels. */
+  width: number;
+  height: number;
+  fit: 'crop' | 'stretch' | 'pad';
 }
 
 /** Per input of the network: standardized = (feature − mean) / deviation. */
@@ -49,6 +62,9 @@ export function signalSpecOf(config: ProjectConfig): SignalSpec {
   };
   if (features === 'logmel' || features === 'mfcc')
     spec.mel = melSpecOf(features, config.signal.mel, spec.resampleHz);
+  const { image } = config.signal;
+  if (features === 'image' && image)
+    spec.image = { width: image.width, height: image.height, fit: image.fit };
   featureSetOf(spec);
   return spec;
 }
@@ -79,10 +95,11 @@ export function featureNames(spec: SignalSpec): string[] {
 
 /**
  * Shape of one model input without the batch: raw = [window, fields], flattened sample after sample; logmel and mfcc = [frames, bands or
- * coefficients]; other sets = [n].
+ * coefficients]; image = [height, width, channels]; other sets = [n].
  */
 export function inputShape(spec: SignalSpec): number[] {
   if (spec.features === 'raw') return [spec.windowSamples, spec.fields.length];
+  if (spec.image) return [spec.image.height, spec.image.width, spec.fields.length];
   if (spec.mel) return [frameCount(spec, spec.mel), frameValues(spec.mel)];
   return [featureSetOf(spec).names.length];
 }

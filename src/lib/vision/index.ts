@@ -1,5 +1,5 @@
 /**
- * Decodes pictures, detects faces in them, and crops the faces in shades of gray. Faces are detected, never identified. Independent of
+ * Decodes pictures, detects faces in them, and crops the faces in shades of gray. Fits pictures into the size that a model expects. Faces are detected, never identified. Independent of
  * cameras and streams.
  */
 export {
@@ -20,4 +20,5 @@ export {
   shrinkGray,
 } from './faces.js';
 export { type PictureFacts, pictureFacts } from './facts.js';
-export { decodePicture, type GrayPicture, grayPng, type Picture, rawPicture } from './picture.js';
+export { fitPicture } from './fit.js';
+export { decodePicture, encodePng, type GrayPicture, grayPng, type Picture, rawPicture } from './picture.js';

@@ -140,17 +140,27 @@ const up = 2;
  * library.
  */
 export function grayPng({ width, height, data }: GrayPicture): Buffer {
+  return encodePng({ width, height, data }, 1);
+}
+
+/**
+ * Encodes an 8-bit PNG: gray (color type 0), or red, green and blue (color type 2).
+ * @param picture `width · height · channels` bytes
+ */
+export function encodePng({ width, height, data }: Picture, channels: 1 | 3): Buffer {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width, 0);
   header.writeUInt32BE(height, 4);
-  // 8 bits per sample. Color type, compression, filter method and interlace are 0.
+  // 8 bits per sample. Compression, filter method and interlace are 0.
   header[8] = 8;
-  const rows = Buffer.alloc((width + 1) * height);
+  header[9] = channels === 1 ? 0 : 2;
+  const length = width * channels;
+  const rows = Buffer.alloc((length + 1) * height);
   for (let y = 0, to = 0; y < height; y++) {
     rows[to++] = up;
-    const row = y * width;
-    if (y === 0) for (let x = 0; x < width; x++) rows[to++] = data[x]!;
-    else for (let x = 0; x < width; x++) rows[to++] = data[row + x]! - data[row - width + x]!;
+    const row = y * length;
+    if (y === 0) for (let x = 0; x < length; x++) rows[to++] = data[x]!;
+    else for (let x = 0; x < length; x++) rows[to++] = data[row + x]! - data[row - length + x]!;
   }
   return Buffer.concat([
     signature,

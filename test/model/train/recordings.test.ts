@@ -123,7 +123,10 @@ describe('training on recordings', () => {
             ...project.config.model,
             train: {
               ...project.config.model.train,
-              augment: { rotation: 0, timeWarp: 0, gain: 0, noise: 0 },
+              augment: {
+                ...project.config.model.train.augment,
+                ...{ rotation: 0, timeWarp: 0, gain: 0, noise: 0 },
+              },
             },
           },
         },

@@ -48,7 +48,7 @@ typedef struct {
   double resample_hz;
   size_t window_samples;
   size_t stride_samples;
-  /* `raw`, `motion`, `har`, `spectral`, `logmel` or `mfcc`; NULL = the features listed in `feature`. */
+  /* `raw`, `motion`, `har`, `spectral`, `logmel`, `mfcc` or `image`; NULL = the features listed in `feature`. */
   const char *set;
   size_t features;
   const char **feature;

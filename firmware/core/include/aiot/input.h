@@ -6,15 +6,22 @@
 #include <stdint.h>
 
 typedef struct {
-  /* Mean and standard deviation of each input in the training data. Both arrays have `count` elements; deviations are
-   * never 0. */
+  /* Mean and standard deviation of the inputs in the training data. Both arrays have `distinct` elements, which repeat for
+   * the `count` inputs; deviations are never 0. */
   const double *mean;
   const double *deviation;
   size_t count;
   /* Quantization of the int8 input tensor: real = scale * (q - zero_point). */
   double scale;
   int32_t zero_point;
+  /* Number of different means: `count`, or the channels of a picture. */
+  size_t distinct;
 } aiot_input_spec;
+
+/* Index of the mean and deviation of an input. */
+static inline size_t aiot_input_place(const aiot_input_spec *spec, size_t index) {
+  return spec->distinct == spec->count ? index : index % spec->distinct;
+}
 
 /*
  * q = clamp(round((feature - mean) / deviation / scale) + zero_point) of the feature at `index`, with halves rounded away from

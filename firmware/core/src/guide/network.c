@@ -223,7 +223,7 @@ static aiot_code open_int8(const uint8_t *tflite, size_t bytes, aiot_arena *aren
   const aiot_tensor *input = aiot_interpreter_within.input(network->model);
   /* The file describes the float32 inputs and outputs, not the int8 network between them. */
   if (input->count != READINGS || aiot_interpreter_within.output(network->model)->count != 1) return AIOT_BUNDLE_MALFORMED;
-  network->input = (aiot_input_spec){mean, deviation, READINGS, input->scale, input->zero_point};
+  network->input = (aiot_input_spec){mean, deviation, READINGS, input->scale, input->zero_point, READINGS};
   return AIOT_OK;
 }
 

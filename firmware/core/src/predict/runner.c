@@ -79,7 +79,8 @@ static int greatest(const aiot_runner *r) {
 
 static double standardized(const aiot_runner *r, size_t index, const float *features) {
   const aiot_input_spec *s = &r->bundle->standardization;
-  return ((double)features[index] - s->mean[index]) / s->deviation[index];
+  const size_t place = aiot_input_place(s, index);
+  return ((double)features[index] - s->mean[place]) / s->deviation[place];
 }
 
 /*

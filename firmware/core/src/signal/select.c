@@ -50,8 +50,10 @@ aiot_code aiot_selection_open(aiot_selection *selection, const aiot_signal_spec 
   *selection = (aiot_selection){.whole = AIOT_SETS};
   bool used[AIOT_SETS] = {false};
   if (spec->set) {
+    /* The pixels of a picture are its samples. */
+    const char *name = strcmp(spec->set, "image") == 0 ? aiot_set_raw.name : spec->set;
     for (size_t s = 0; s < AIOT_SETS; s++) {
-      if (strcmp(spec->set, sets[s]->name) == 0 && sets[s]->fits(spec)) selection->whole = s;
+      if (strcmp(name, sets[s]->name) == 0 && sets[s]->fits(spec)) selection->whole = s;
     }
     if (selection->whole == AIOT_SETS) return AIOT_MODEL_UNSUPPORTED;
     used[selection->whole] = true;

@@ -6,6 +6,7 @@ import type { SchemaResult } from '../../data/schema.js';
 import type { Extracted } from '../../data/sources/extract.js';
 import type { Synthesis } from '../../data/speech.js';
 import type { Statistics } from '../../data/statistics.js';
+import type { DrawnPictures } from '../../data/tray.js';
 import type { Suggestions } from '../../model/suggest.js';
 import { halved, sparkline } from './chart.js';
 import { bold, dim, facts, green, red, shownPath, table, yellow } from './text.js';
@@ -399,6 +400,18 @@ export function synthesisText({ program, voices, recordings, labels, replaced, f
   return facts([
     ['Voices', `${voices.length} of ${program}: synthetic, not people`],
     ['Recordings', `${recordings}: ${counts.join(', ')}${before}`],
+    ['Folder', shownPath(folder)],
+  ]);
+}
+
+/** Size and labels of drawn pictures, and the number of pictures that they replaced. */
+export function drawnPicturesText(drawn: DrawnPictures): string {
+  const { width, height, channels, recordings, labels, replaced, folder } = drawn;
+  const counts = Object.entries(labels).map(([label, count]) => `${label} ${count}`);
+  const before = replaced > 0 ? `, in place of ${replaced} earlier ones` : '';
+  return facts([
+    ['Pictures', `${recordings}: ${counts.join(', ')}${before}`],
+    ['Size', `${width} × ${height}, ${channels === 1 ? 'gray' : 'in color'}; drawn, not photographed`],
     ['Folder', shownPath(folder)],
   ]);
 }

@@ -37,6 +37,17 @@ export function surveyText(survey: Survey): string {
   }
 }
 
+/** The commands that a new project in this folder continues with. */
+export function commandsAfterInit({ runs, template, recordings }: InitResult, dir: string): string[] {
+  const at = `--project ${shellWord(dir)}`;
+  const there = dir === '.' ? '' : ` ${at}`;
+  if (runs) return [`aiot up ${at}`];
+  const train = `aiot model train${there}`;
+  if (template === 'person-or-part') return [`aiot data synthesize${there}`, train];
+  if (recordings === 0) return [train];
+  return template === 'own' ? [`aiot data check${there}`, train] : [train, `aiot pipeline run${there}`];
+}
+
 /** A newly created project. */
 export function initText(made: InitResult): string {
   const lines: [string, string][] = [

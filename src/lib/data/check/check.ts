@@ -151,9 +151,18 @@ export function checkDataset(
   split?: Split,
   { ranges = {}, labels, loose = false }: CheckContext = {},
 ): Required<Finding>[] {
-  const whole = withNumbersAlone(dataset);
   const classOf =
     labels && new Map(Object.entries(labels).flatMap(([name, list]) => list.map((label) => [label, name])));
+  if (spec.image) {
+    // The other rules are about time: neighboring pixels are no samples one after another.
+    return sortFindings([
+      ...checkValues(dataset, ranges),
+      ...checkRecordings(dataset, spec, loose),
+      ...checkBalance(dataset, classOf),
+      ...checkCopies(dataset, { split, unguarded: loose && !split }),
+    ]);
+  }
+  const whole = withNumbersAlone(dataset);
   const explained = new Set<string>();
   const comparison = compareRecordings(whole);
   const input = { raw: dataset, dataset: whole, comparison, spec, split, ranges, classOf, loose, explained };

@@ -154,6 +154,7 @@ function leaks(pairs: Judged[], words: (pair: Judged) => Words): Finding[] {
 function howOf({ kind, share, seconds = 0, fromA = 0, fromB = 0, factor = 1 }: CopyPair): string {
   if (kind === 'exact') return `${percent(share)} of the samples of one are in the other`;
   if (kind === 'stretched') return `correlation ${share.toFixed(3)} at ${factor.toFixed(3)} times the length`;
+  if (kind === 'picture') return `correlation ${share.toFixed(3)} of their details`;
   if (kind === 'near') return `correlation ${share.toFixed(3)} below 2 Hz`;
   return `${seconds.toFixed(1)} s from second ${fromA.toFixed(1)} of one and ${fromB.toFixed(1)} of the other, correlation ${share.toFixed(3)}`;
 }

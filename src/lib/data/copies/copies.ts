@@ -1,6 +1,7 @@
 import type { Dataset } from '../types.js';
 import { nearCopies } from './near-copies.js';
 import { partialCopies } from './partial-copies.js';
+import { pictureCopies } from './picture-copies.js';
 import { stretchedCopies } from './stretched-copies.js';
 
 export interface CopyPair {
@@ -8,9 +9,9 @@ export interface CopyPair {
   b: string;
   /**
    * `exact`: share of the shorter recording's samples that are also in the other. `near`: correlation of their outlines. `part`:
-   * correlation of a stretch that both contain. `stretched`: correlation after scaling both to one length.
+   * correlation of a stretch that both contain. `stretched`: correlation after scaling both to one length. `picture`: correlation of their details.
    */
-  kind: 'exact' | 'near' | 'part' | 'stretched';
+  kind: 'exact' | 'near' | 'part' | 'stretched' | 'picture';
   share: number;
   /** For a stretch: its duration, and its start in a and in b, all in seconds. */
   seconds?: number;
@@ -26,6 +27,11 @@ const known = new WeakMap<Dataset, CopyPair[]>();
 export function copiesIn(dataset: Dataset): CopyPair[] {
   const before = known.get(dataset);
   if (before) return before;
+  if (dataset.recordings.length > 0 && dataset.recordings.every(({ size }) => size)) {
+    const copies = pictureCopies(dataset).map((pair): CopyPair => ({ ...pair, kind: 'picture' }));
+    known.set(dataset, copies);
+    return copies;
+  }
   const ids = dataset.recordings.map(({ id }) => id);
   const pairs = new Map<string, CopyPair>();
   const add = (pair: CopyPair) => {

@@ -15,8 +15,8 @@ const recordingEntry = z.strictObject({
   /** Number of messages that are known to be lost. */
   missing: z.int().min(0).optional(),
   samples: z.int().min(1),
-  /** Format of the file: `wav`; absent = CSV. */
-  format: z.literal('wav').optional(),
+  /** Format of the file: `wav` or `png`; absent = CSV. */
+  format: z.enum(['wav', 'png']).optional(),
   /** SHA-256 of the file's bytes, 64 hex digits. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 });

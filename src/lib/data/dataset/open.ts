@@ -15,7 +15,16 @@ export function expectedOf(config: ProjectConfig): Expected {
     fields: Object.keys(config.stream.fields),
     rateHz: config.signal.rate,
     labels: [...Object.values(config.model.labels).flat(), ...(config.model.reject?.unknown ?? [])],
+    image: imageOf(config),
   };
+}
+
+/** The project's pictures; null if its recordings are no pictures. */
+function imageOf({ signal, stream }: ProjectConfig): Expected['image'] {
+  const { image } = signal;
+  const channels = Object.keys(stream.fields).length;
+  if (signal.features !== 'image' || !image || (channels !== 1 && channels !== 3)) return null;
+  return { width: image.width, height: image.height, fit: image.fit, channels };
 }
 
 /** The folder of a project's recordings. */
@@ -24,8 +33,8 @@ export function dataFolderOf(project: Project): string {
 }
 
 /**
- * Opens a project's recordings: the folder's dataset.json with recordings/*.csv and *.wav, or a plain folder of such files, whose labels
- * are then the leading letters of their names.
+ * Opens a project's recordings: the folder's dataset.json with its files in recordings, or a plain folder of such files, whose labels are then the
+ * leading letters of their names. Pictures may be in a folder for each label.
  * @param folder overrides the project's own `data`
  * @throws AIOT_DATA_EMPTY, AIOT_DATA_COLUMNS, AIOT_DATA_RATE, AIOT_DATA_CHANGED, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED,
  * AIOT_FILE_NOT_FOUND
@@ -65,7 +74,8 @@ export async function looseFolder(at: string): Promise<string> {
 
 async function readFolder(folder: string, expected: Expected): Promise<Recording[]> {
   const recordings: Recording[] = [];
-  for (const file of await recordingFilesIn(folder)) recordings.push(await readLoose(file, expected));
+  for (const file of await recordingFilesIn(folder, expected))
+    recordings.push(await readLoose(file, expected));
   return recordings;
 }
 

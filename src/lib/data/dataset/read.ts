@@ -1,11 +1,15 @@
+import type { Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { readBytes, requireFile } from '../../core/files.js';
 import { parseCsv } from '../../formats/csv/parse.js';
 import { pcm16, readWav } from '../../formats/wav.js';
 import { resampled } from '../../signal/band-limited.js';
+import type { ImageSpec } from '../../signal/spec.js';
+import { fitPicture } from '../../vision/fit.js';
+import { decodePicture } from '../../vision/picture.js';
 import type { Recording } from '../types.js';
 import { type Listing, type ListingEntry, listingFile, recordingFile } from './listing.js';
 
@@ -15,65 +19,106 @@ export interface Expected {
   rateHz: number;
   /** Known labels, for recognizing a label in a file's name. */
   labels: string[];
+  /** The size of pictures, and their channels (1 = gray); null if recordings are no pictures. */
+  image: (ImageSpec & { channels: 1 | 3 }) | null;
 }
 
 /** Extension of a recording's file. */
-const extension = /\.(csv|wav)$/i;
+const extension = /\.(csv|wav|png|jpe?g)$/i;
+
+/** Extensions of recordings that are no pictures, and of pictures. */
+const samplesExtension = /\.(csv|wav)$/i;
+const pictureExtension = /\.(png|jpe?g)$/i;
 
 /**
- * Paths of a folder's CSV and WAV files, sorted.
+ * Paths of a folder's CSV and WAV files, sorted; for a project of pictures, those of JPEG and PNG files in the folder and in its direct subfolders.
  * @throws AIOT_FILE_NOT_FOUND (also for a broken link), AIOT_FILE_NOT_READABLE (a pipe), AIOT_ALREADY_EXISTS (two recordings of one name)
  */
-export async function recordingFilesIn(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch((error: unknown) => {
+export async function recordingFilesIn(
+  folder: string,
+  expected?: Pick<Expected, 'image' | 'labels'>,
+): Promise<string[]> {
+  const pictures = expected?.image != null;
+  const wanted = pictures ? pictureExtension : samplesExtension;
+  const found = (await entriesOf(folder)).filter(({ name }) => !name.startsWith('.'));
+  const inner = pictures ? found.filter((entry) => entry.isDirectory()) : [];
+  const files = found.filter((entry) => !inner.includes(entry)).map(({ name }) => join(folder, name));
+  for (const { name } of inner) {
+    for (const entry of await entriesOf(join(folder, name)))
+      if (!entry.name.startsWith('.')) files.push(join(folder, name, entry.name));
+  }
+  return await distinctFiles(files.filter((file) => wanted.test(file)).sort(), expected);
+}
+
+async function entriesOf(folder: string): Promise<Dirent[]> {
+  return await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
     throw new AiotError('AIOT_FILE_NOT_FOUND', `cannot read the folder ${folder} (${systemCode(error)})`, {
       cause: error,
     });
   });
-  const files = names
-    .filter((name) => extension.test(name) && !name.startsWith('.'))
-    .sort()
-    .map((name) => join(folder, name));
+}
+
+async function distinctFiles(
+  files: string[],
+  expected: Pick<Expected, 'labels'> | undefined,
+): Promise<string[]> {
   for (const file of files) await requireFile(file);
   const seen = new Map<string, string>();
   for (const file of files) {
-    const before = seen.get(idOfFile(file));
+    const before = seen.get(idOfFile(file, expected));
     if (before !== undefined) {
       throw new AiotError('AIOT_ALREADY_EXISTS', `${before} and ${file} have the same recording name`, {
         subject: 'recording',
         next: 'Rename one of the files.',
       });
     }
-    seen.set(idOfFile(file), file);
+    seen.set(idOfFile(file, expected), file);
   }
   return files;
 }
 
-export function idOfFile(file: string): string {
-  return withoutExtension(basename(file));
+/** A file's name without extension. A picture in a folder named after a label has that label before its name: `nut/7.jpg` is nut-7. */
+export function idOfFile(file: string, expected?: Pick<Expected, 'labels'>): string {
+  const name = withoutExtension(basename(file));
+  const folder = folderLabel(file, expected);
+  return folder === null || name.startsWith(folder) ? name : `${folder}-${name}`;
+}
+
+/** The label after which a picture's folder is named; null if it is none. */
+function folderLabel(file: string, expected?: Pick<Expected, 'labels'>): string | null {
+  const folder = basename(dirname(file));
+  return isPicture(file) && expected?.labels.includes(folder) ? folder : null;
 }
 
 export function withoutExtension(path: string): string {
   return path.replace(extension, '');
 }
 
+export function isPicture(file: string): boolean {
+  return pictureExtension.test(file);
+}
+
 export function isWav(file: string): boolean {
   return /\.wav$/i.test(file);
 }
 
-/** Reads an unlisted file: its label comes from its name, its rate from the project. WAV files are resampled to that rate. */
+/**
+ * Reads an unlisted file: its label comes from its name, or from a picture's folder, and its rate from the project. WAV files are resampled to that
+ * rate, and pictures fitted to the project's size.
+ */
 export async function readLoose(file: string, expected: Expected): Promise<Recording> {
-  const id = idOfFile(file);
+  const id = idOfFile(file, expected);
   const bytes = await readBytes(file);
   const { fields, rateHz } = expected;
   const common = {
     id,
-    label: labelOfName(id, expected.labels),
+    label: folderLabel(file, expected) ?? labelOfName(id, expected.labels),
     device: null,
     rateHz,
     startedAt: null,
     fields,
   };
+  if (isPicture(file)) return { ...common, ...(await pictureColumns(bytes, file, expected)) };
   if (!isWav(file)) return { ...common, columns: parseCsv(bytes, file, fields).data };
   const { columns, originalHz } = soundColumns(bytes, file, expected);
   return {
@@ -83,6 +128,28 @@ export async function readLoose(file: string, expected: Expected): Promise<Recor
     ...(Number.isInteger(rateHz) && { format: 'wav' }),
     ...(originalHz !== rateHz && { originalHz }),
   };
+}
+
+/**
+ * The pixels of a picture as the columns of a project's fields.
+ * @throws AIOT_FILE_MALFORMED, AIOT_DATA_COLUMNS (a project without pictures)
+ */
+export async function pictureColumns(
+  bytes: Uint8Array,
+  file: string,
+  { image, fields }: Pick<Expected, 'image' | 'fields'>,
+): Promise<Pick<Recording, 'columns' | 'format' | 'size'>> {
+  if (!image)
+    throw new AiotError(
+      'AIOT_DATA_COLUMNS',
+      `${file}: expected samples of ${fields.join(', ')}, got a picture`,
+      {
+        next: 'For pictures, set signal.features: image in aiot.yaml.',
+      },
+    );
+  const { width, height, channels } = image;
+  const planes = fitPicture(await decodePicture(bytes, file), image, channels);
+  return { columns: planes.map((plane) => Float64Array.from(plane)), format: 'png', size: { width, height } };
 }
 
 /**
@@ -135,7 +202,7 @@ export async function readListed(folder: string, listing: Listing, expected: Exp
       `${listingFile(folder)}: expected the fields ${fields.join(', ')}, got ${got}`,
     );
   }
-  await refuseUnlisted(folder, listing);
+  await refuseUnlisted(folder, listing, expected);
   const recordings: Recording[] = [];
   for (const entry of listing.recordings) {
     const { id, label, device, rateHz, startedAt, missing, samples, format, sha256 } = entry;
@@ -153,6 +220,11 @@ export async function readListed(folder: string, listing: Listing, expected: Exp
     });
     if (sha256Hex(bytes) !== sha256) {
       throw new AiotError('AIOT_DATA_CHANGED', `${file} does not match dataset.json: its SHA-256 differs`);
+    }
+    if (format === 'png') {
+      const own = { id, label, device, rateHz, startedAt, fields };
+      recordings.push({ ...own, ...(await pictureColumns(bytes, file, expected)) });
+      continue;
     }
     const data = listedColumns(bytes, file, listing, entry);
     if (data[0]!.length !== samples) {
@@ -179,11 +251,11 @@ function listedColumns(
     : parseCsv(bytes, file, fields).data;
 }
 
-async function refuseUnlisted(folder: string, listing: Listing): Promise<void> {
+async function refuseUnlisted(folder: string, listing: Listing, expected: Expected): Promise<void> {
   if (listing.recordings.length === 0) return;
   const listed = new Set(listing.recordings.map(({ id }) => id));
-  const stray = (await recordingFilesIn(join(folder, 'recordings'))).find(
-    (file) => !listed.has(idOfFile(file)),
+  const stray = (await recordingFilesIn(join(folder, 'recordings'), expected)).find(
+    (file) => !listed.has(idOfFile(file, expected)),
   );
   if (stray === undefined) return;
   throw new AiotError('AIOT_DATA_CHANGED', `${stray} is not listed in dataset.json`, {

@@ -8,10 +8,11 @@ import type { Project } from '../../core/project.js';
 import type { ProjectConfig } from '../../core/project-schema.js';
 import { writeCsv } from '../../formats/csv/table.js';
 import { writeWav } from '../../formats/wav.js';
+import { encodePng } from '../../vision/picture.js';
 import type { Recording } from '../types.js';
 import { type Listing, type ListingEntry, readListing, recordingFile, writeListing } from './listing.js';
 import { dataFolderOf, expectedOf } from './open.js';
-import { type Expected, isWav, readLoose, recordingFilesIn } from './read.js';
+import { type Expected, isPicture, isWav, readLoose, recordingFilesIn } from './read.js';
 
 /**
  * Adds recordings to a data folder, with their entries in dataset.json.
@@ -73,14 +74,22 @@ export async function rollRecording(options: RollingOptions): Promise<string[]> 
 }
 
 /**
- * The contents of a recording's file: CSV, or 16-bit PCM if the recording is sound.
+ * The contents of a recording's file: CSV, 16-bit PCM if the recording is sound, or PNG if it is a picture.
  * @param decimals decimal places of CSV; absent = as many as the numbers have
  */
 export function fileContents(
-  { fields, rateHz, columns, format }: Recording,
+  { fields, rateHz, columns, format, size }: Recording,
   decimals?: number,
 ): string | Uint8Array<ArrayBuffer> {
+  if (format === 'png' && size) return pictureFile(columns, size);
   return format === 'wav' ? writeWav({ rateHz, channels: columns }) : writeCsv(fields, columns, decimals);
+}
+
+function pictureFile(columns: Float64Array[], size: { width: number; height: number }) {
+  const channels = columns.length === 3 ? 3 : 1;
+  const data = new Uint8Array(size.width * size.height * channels);
+  for (let i = 0; i < data.length; i++) data[i] = columns[i % channels]![Math.floor(i / channels)]!;
+  return Uint8Array.from(encodePng({ ...size, data }, channels));
 }
 
 /** The contents of a recording's file, and its entry in dataset.json. */
@@ -179,7 +188,9 @@ export async function listingOf(folder: string, expected: Expected): Promise<Lis
   const inner = join(folder, 'recordings');
   const there = await stat(inner).catch(() => null);
   if (!there?.isDirectory()) return listing;
-  for (const file of await recordingFilesIn(inner)) {
+  for (const file of await recordingFilesIn(inner, expected)) {
+    // A listed picture has the project's size, and is directly in the folder.
+    if (isPicture(file)) continue;
     const { id, label, device, rateHz, startedAt, columns } = await readLoose(file, expected);
     const sha256 = sha256Hex(await readBytes(file));
     const samples = columns[0]?.length ?? 0;

@@ -19,7 +19,7 @@ import { isExported, isParquet, readExported } from './platform-export.js';
 
 interface ImportOptions {
   project: Project;
-  /** A CSV or WAV file, a folder of them, a data folder with its dataset.json, or a CSV or NDJSON file written by `data export`. */
+  /** A CSV or WAV file or a picture, a folder of them, a data folder with its dataset.json, or a CSV or NDJSON file written by `data export`. */
   from?: string | undefined;
   /** Alternative source: the platform's recordings of this stream. */
   stream?: { name: string; client: Pick<RegistryClient, 'datasets'> } | undefined;
@@ -142,8 +142,9 @@ async function findRecordings(options: ImportOptions, expected: Expected): Promi
       ? await readFrom(from as string, expected, signal)
       : await fetchFrom(stream, expected, signal);
   if (found.length > 0) return found;
-  throw new AiotError('AIOT_DATA_EMPTY', `no CSV or WAV files in ${from}`, {
-    next: 'Specify a folder that contains CSV or WAV recordings.',
+  const what = expected.image ? 'JPEG or PNG' : 'CSV or WAV';
+  throw new AiotError('AIOT_DATA_EMPTY', `no ${what} files in ${from}`, {
+    next: `Specify a folder that contains ${what} files.`,
   });
 }
 
@@ -174,7 +175,7 @@ async function readFrom(from: string, expected: Expected, signal?: AbortSignal):
     const recordings = await readListed(from, listing, expected);
     return recordings.map((recording) => ({ recording, sha256: null }));
   }
-  const files = found.isDirectory() ? await recordingFilesIn(await looseFolder(from)) : [from];
+  const files = found.isDirectory() ? await recordingFilesIn(await looseFolder(from), expected) : [from];
   const out: Found[] = [];
   for (const file of files) {
     signal?.throwIfAborted();
@@ -197,7 +198,7 @@ async function readFrom(from: string, expected: Expected, signal?: AbortSignal):
       out.push(...exportedIn(bytes, file, expected));
       continue;
     }
-    if (!namePattern.test(idOfFile(file))) {
+    if (!namePattern.test(idOfFile(file, expected))) {
       throw new AiotError(
         'AIOT_USAGE',
         `${file}: expected a file name of at most 64 letters, digits, dots, dashes and underscores, a letter or digit first and last`,

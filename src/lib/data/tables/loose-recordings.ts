@@ -4,9 +4,10 @@ import { readBytes } from '../../core/files.js';
 import type { BadCell } from '../../formats/csv/cells.js';
 import { csvColumns, parseLabelledCsv } from '../../formats/csv/parse.js';
 import { readWav } from '../../formats/wav.js';
+import { decodePicture } from '../../vision/picture.js';
 import { listIds } from '../check/report.js';
 import { datasetOf } from '../dataset/open.js';
-import { isWav, labelOfName, soundAt } from '../dataset/read.js';
+import { isPicture, isWav, labelOfName, soundAt } from '../dataset/read.js';
 import type { Part } from '../parts.js';
 import type { Dataset, Recording } from '../types.js';
 import { isEpoch, medianStep, rolesOf, secondsOf } from './columns.js';
@@ -69,7 +70,7 @@ export async function openLoose(options: LooseOptions): Promise<Loose> {
   for (const { found, file } of read) {
     const { columns: _, labels: _labels, ...rest } = file;
     // The rate of sound is certain, unlike that of a time column.
-    if (file.format) file.columns = soundAt(rateHz, file.columns, file.rateHz ?? rateHz);
+    if (file.format === 'wav') file.columns = soundAt(rateHz, file.columns, file.rateHz ?? rateHz);
     for (const recording of recordingsOf(found, file, from, labels)) {
       recordings.push({ ...recording, rateHz, fields });
       info.set(recording.id, { ...rest, part: found.part });
@@ -129,7 +130,14 @@ function recordingsOf(
 ): Omit<Recording, 'rateHz' | 'fields'>[] {
   const { id, folder } = found;
   const { device, startedAt, columns } = file;
-  const whole = { id, device, startedAt, columns, ...(file.format && { format: file.format }) };
+  const whole = {
+    id,
+    device,
+    startedAt,
+    columns,
+    ...(file.format && { format: file.format }),
+    ...(file.size && { size: file.size }),
+  };
   if (from === 'none') return [{ ...whole, label: null }];
   if (from === 'name') return [{ ...whole, label: labelOfName(basename(id), known) }];
   if (from === 'folder') return [{ ...whole, label: folder === '' ? null : folder }];
@@ -162,8 +170,10 @@ interface LooseFile {
   rateHz: number | null;
   /** Time of the first row, ms since 1970, if the time column contains such times. */
   startedAt: number | null;
-  /** `wav`: sound, whose columns are named like a microphone's. Absent = CSV. */
-  format?: 'wav';
+  /** `wav`: sound, whose columns are named like a microphone's. `png`: a picture. Absent = CSV. */
+  format?: 'wav' | 'png';
+  /** Size of a picture, in pixels. */
+  size?: Recording['size'];
   gaps: Gap[];
   /** Non-numeric cells, which become NaN in the columns: the first few, and the total number. */
   bad: { first: BadCell[]; count: number };
@@ -182,6 +192,7 @@ interface ReadOptions {
 export async function readLooseFile(file: string, options: ReadOptions = {}): Promise<LooseFile> {
   const bytes = await readBytes(file);
   if (isWav(file)) return looseSound(bytes, file, options.rateHz);
+  if (isPicture(file)) return await loosePicture(bytes, file, options.rateHz);
   const names = csvColumns(bytes, file);
   const { labelColumn, lenient } = options;
   if (labelColumn !== undefined && !names.includes(labelColumn)) {
@@ -232,6 +243,23 @@ function looseSound(bytes: Uint8Array, file: string, rateHz?: number): LooseFile
     rateHz: rateHz ?? own,
     startedAt: null,
     format: 'wav',
+    gaps: [],
+    bad: { first: [], count: 0 },
+  };
+}
+
+/** A picture in its own size: one column if it is gray, otherwise red, green and blue. Without a rate it takes one second. */
+async function loosePicture(bytes: Uint8Array, file: string, rateHz?: number): Promise<LooseFile> {
+  const { width, height, data } = await decodePicture(bytes, file);
+  const pixels = width * height;
+  const planes = [0, 1, 2].map((c) => Float64Array.from({ length: pixels }, (_, i) => data[3 * i + c]!));
+  const gray = planes[0]!.every((value, i) => value === planes[1]![i] && value === planes[2]![i]);
+  return {
+    fields: gray ? ['gray'] : ['red', 'green', 'blue'],
+    columns: gray ? planes.slice(0, 1) : planes,
+    ...{ rows: pixels, labels: null, device: null, rateHz: rateHz ?? pixels, startedAt: null },
+    format: 'png',
+    size: { width, height },
     gaps: [],
     bad: { first: [], count: 0 },
   };

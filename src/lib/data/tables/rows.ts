@@ -67,7 +67,7 @@ export async function openRows(path: string, options: RowsOptions = {}): Promise
   if (listing) {
     const { fields } = listing;
     const rateHz = listing.recordings[0]?.rateHz ?? 1;
-    const recordings = await readListed(path, listing, { fields, rateHz, labels: [] });
+    const recordings = await readListed(path, listing, { fields, rateHz, labels: [], image: null });
     return chosen(rowsOfRecordings(path, 'recordings', { fields, rateHz, recordings }), options, path);
   }
   const { dataset } = await openLoose({ paths: [path], lenient: true });

@@ -103,13 +103,15 @@ function createOnlooker(sensor: Sensor, beside: () => ShadowRun | null): (sample
   };
 }
 
-/** Fields and rate of samples. */
-export type SampleForm = Pick<Sensor, 'fields' | 'rateHz'>;
+/** Fields and rate of samples, and the size of a picture. */
+export type SampleForm = Pick<Sensor, 'fields' | 'rateHz' | 'size'>;
 
 /** Why a model cannot predict on such samples; null if it can. */
-export function whyUnfit(sensor: SampleForm, { fields, rateHz }: LoadedModel): string | null {
+export function whyUnfit(sensor: SampleForm, { fields, rateHz, size }: LoadedModel): string | null {
   if (rateHz !== null && rateHz !== sensor.rateHz)
     return `expected ${rateHz} Hz as required by the model, got ${sensor.rateHz} (--rate sets it)`;
+  if (size && sensor.size && (size.width !== sensor.size.width || size.height !== sensor.size.height))
+    return `expected a picture of ${size.width} × ${size.height} pixels as required by the model, got ${sensor.size.width} × ${sensor.size.height}`;
   if (fields.every((field) => sensor.fields.includes(field))) return null;
   return `expected the fields ${fields.join(', ')} as required by the model, got ${sensor.fields.join(', ')}`;
 }

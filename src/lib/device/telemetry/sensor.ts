@@ -12,6 +12,8 @@ export interface Sensor {
   /** Fields of one sample, in order. */
   fields: string[];
   rateHz: number;
+  /** Size of a recorded picture, in pixels. */
+  size?: Recording['size'];
   /** Each call starts at the first sample. Endless for a live sensor. */
   samples(): Iterable<ArrayLike<number>>;
 }
@@ -30,7 +32,7 @@ export function checkSensor({ fields, rateHz }: Sensor, recordingId: string, str
 
 /** A sensor that replays a recording. The whole recording is checked before the first sample is sent. @throws AIOT_RECORDING_UNFIT */
 export function recordingSensor(recording: Recording): Sensor {
-  const { id, fields, rateHz, columns } = recording;
+  const { id, fields, rateHz, columns, size } = recording;
   const count = columns[0]?.length ?? 0;
   const unfit = (message: string) => new AiotError('AIOT_RECORDING_UNFIT', `${id}: ${message}`);
   if (count === 0) throw unfit('expected at least one sample, got none');
@@ -43,6 +45,7 @@ export function recordingSensor(recording: Recording): Sensor {
   return {
     fields,
     rateHz,
+    ...(size && { size }),
     *samples() {
       for (let i = 0; i < count; i++) yield columns.map((column) => column[i] as number);
     },
@@ -60,20 +63,21 @@ export function motorSensor(options: { state: MotorState; rateHz: number; seed: 
 }
 
 /**
- * Reads a file of samples: CSV with one column per field, or WAV with one field per channel. A time column is used only for the rate.
+ * Reads a file of samples: CSV with one column per field, WAV with one field per channel, or a picture, whose pixels are its samples. A time column is used only for the rate.
  * @param rateHz null: the rate of the time column or of the sound, or 100 Hz if there is neither
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_CSV_*
  */
 export async function readRecording(file: string, rateHz: number | null): Promise<Recording> {
-  const { fields, columns, rateHz: own } = await readLooseFile(file, rateHz === null ? {} : { rateHz });
+  const { fields, columns, size, rateHz: own } = await readLooseFile(file, rateHz === null ? {} : { rateHz });
   return {
-    id: basename(file).replace(/\.(csv|wav)$/i, ''),
+    id: basename(file).replace(/\.(csv|wav|png|jpe?g)$/i, ''),
     label: null,
     device: null,
     rateHz: rateHz ?? own ?? assumedHz,
     startedAt: null,
     fields,
     columns,
+    ...(size && { size }),
   };
 }
 

@@ -207,10 +207,10 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
       if (!sensor) throw new AiotError('AIOT_USAGE', `${name} has no sensor`);
       return run(sensor, take, take.recordingId ?? `live-${now().toString(36)}`, now(), true);
     },
-    unfit({ fields, rateHz }) {
+    unfit({ fields, rateHz, size }) {
       const { model, config } = firmware;
       const group = sampleGroup(config, rateHz) ?? 1;
-      const why = model && whyUnfit({ fields, rateHz: rateHz / group }, model.loaded);
+      const why = model && whyUnfit({ fields, rateHz: rateHz / group, size }, model.loaded);
       const unfit = model && why !== null ? unfitText(model, why) : null;
       warnOnce(unfit);
       return unfit;

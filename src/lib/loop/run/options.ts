@@ -109,9 +109,9 @@ export async function projectOf(folder: string, model: string | undefined): Prom
 
 /** Requirements for the sensor: the model's fields and rate, and the project's units. */
 export function contractOf({ config }: Project, { signal }: BundleInfo): SensingContract {
-  const { windowSamples, lowpassHz, rateHz, resampleHz } = signal;
+  const { windowSamples, lowpassHz, rateHz, resampleHz, image } = signal;
   const fields = signal.fields.map((name) => ({ name, unit: config.stream.fields[name]?.unit ?? '' }));
   // If each row is a window of its own, there is no fixed rate.
   const timeless = windowSamples === 1 && lowpassHz === null && resampleHz === rateHz;
-  return { fields, rateHz: timeless ? null : rateHz };
+  return { fields, rateHz: timeless ? null : rateHz, ...(image && { image }) };
 }

@@ -22,7 +22,7 @@ import {
 /**
  * Opens any sensor as samples in the contract's fields, units and rate.
  *
- * `i2c:`, `iio:`, `alsa:` and `w1:` are local sensors; `file:X.csv` and `file:X.wav` are replays; `tcp://:PORT` listens; all other
+ * `i2c:`, `iio:`, `alsa:` and `w1:` are local sensors; `file:X.csv`, `file:X.wav` and `file:X.png` (or .jpg) are replays; `tcp://:PORT` listens; all other
  * addresses are those of `aiot stream`, whose messages are samples. Reading continues after outages: a sensor that was unplugged is reopened
  * when it is available again.
  * @throws AIOT_SENSOR_MISSING, AIOT_SENSOR_URL, AIOT_SENSOR_UNFIT, and the errors of opening; while reading, permanent errors
@@ -105,7 +105,7 @@ function requireReadable(url: string): void {
 }
 
 function isRecording({ url }: SensorAddress): boolean {
-  return /\.(csv|wav)$/i.test(url.replace(/\?.*$/, ''));
+  return /\.(csv|wav|png|jpe?g)$/i.test(url.replace(/\?.*$/, ''));
 }
 
 /** Pauses between attempts, ms; doubled each time. */

@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { AiotError } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import type { Clock } from '../../core/time.js';
-import { isWav, soundColumns } from '../../data/dataset/read.js';
+import { isPicture, isWav, pictureColumns, soundColumns } from '../../data/dataset/read.js';
 import { csvColumns, parseLabelledCsv } from '../../formats/csv/parse.js';
 import { readWav } from '../../formats/wav.js';
 import type { SampleBatch } from '../../sensor/types.js';
@@ -21,7 +21,7 @@ interface ReplayOptions {
 }
 
 /**
- * Replays a CSV or WAV recording as a sensor. Columns are selected by name; other columns may contain anything. Every cell is read before
+ * Replays a CSV or WAV recording, or a picture, as a sensor. Columns are selected by name; other columns may contain anything. Every cell is read before
  * the first sample is returned. The rate is `?rate=`, otherwise the sound's or, for CSV, the contract's: a recording is replayed sample by
  * sample, whatever times it contains.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED (file:line:column), AIOT_SENSOR_UNFIT, AIOT_SENSOR_URL
@@ -30,7 +30,11 @@ export async function openReplay(replay: ReplayOptions): Promise<RawSource> {
   const { address, contract, clock, signal } = replay;
   const path = pathOf(address, replay.folder);
   const bytes = await readBytes(path);
-  const { names: wanted, columns: chosen, ...read } = (isWav(path) ? soundIn : rowsIn)(bytes, path, replay);
+  const {
+    names: wanted,
+    columns: chosen,
+    ...read
+  } = await (isPicture(path) ? pictureIn : isWav(path) ? soundIn : rowsIn)(bytes, path, replay);
   const rows = chosen[0]!.length;
   const rateHz = address.rateHz ?? read.rateHz ?? contract.rateHz ?? 1;
   const ended = new AbortController();
@@ -95,6 +99,16 @@ function soundIn(bytes: Uint8Array, path: string, { address, contract }: ReplayO
   const has = names.map((name) => ({ name, unit: '' }));
   const from = mapFields(has, contract.fields, address.fields, path).map((mapped) => mapped.from);
   return { names: from.map((i) => names[i]!), columns: from.map((i) => channels[i]!), rateHz };
+}
+
+/** As in training: fitted to the model's size. A picture takes as long as the model's own. */
+async function pictureIn(bytes: Uint8Array, path: string, { contract }: ReplayOptions): Promise<Replayed> {
+  const names = contract.fields.map(({ name }) => name);
+  const { image } = contract;
+  const channels = names.length === 3 ? 3 : 1;
+  const expected = { fields: names, image: image ? ({ ...image, channels } as const) : null };
+  const { columns } = await pictureColumns(bytes, path, expected);
+  return { names, columns, rateHz: contract.rateHz };
 }
 
 function pathOf({ url }: SensorAddress, folder: string | undefined): string {

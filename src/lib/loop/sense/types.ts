@@ -1,6 +1,7 @@
 import type { Project } from '../../core/project.js';
 import type { Clock } from '../../core/time.js';
 import type { SampleBatch, SampleField, SampleSource } from '../../sensor/types.js';
+import type { ImageSpec } from '../../signal/spec.js';
 import type { StreamOptions } from '../../stream/message.js';
 import type { Answer } from '../types.js';
 
@@ -8,6 +9,8 @@ import type { Answer } from '../types.js';
 export interface SensingContract {
   fields: readonly SampleField[];
   rateHz: number | null;
+  /** For a model of pictures: their size, and how files of other sizes are fitted. */
+  image?: ImageSpec | undefined;
 }
 
 /** An event of interest to the person who runs the loop. */

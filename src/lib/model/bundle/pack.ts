@@ -29,12 +29,40 @@ export function packBundle(bundle: Bundle | NetworkBundle): Uint8Array<ArrayBuff
 /** The members of a bundle without their checksums. */
 export function membersOf({ info, model, golden, lineage }: Bundle | NetworkBundle): Member[] {
   return [
-    { name: 'bundle.json', data: jsonBytes(info) },
+    { name: 'bundle.json', data: jsonBytes(info.kind === 'model' ? withoutRepeats(info) : info) },
     { name: 'model.tflite', data: Uint8Array.from(model) },
     { name: 'golden.json', data: jsonBytes(golden) },
     { name: 'lineage.json', data: jsonBytes(lineage) },
   ];
 }
+
+/** A picture's pixels share a mean and a deviation by channel. bundle.json contains them once, because a chip keeps them in memory. */
+function withoutRepeats(info: BundleInfo): BundleInfo {
+  const { signal, standardization } = info;
+  if (!signal.image) return info;
+  const { mean, deviation } = standardization;
+  const channels = signal.fields.length;
+  const repeats = (values: number[]) => values.every((value, i) => value === values[i % channels]);
+  if (!repeats(mean) || !repeats(deviation)) return info;
+  return {
+    ...info,
+    standardization: { mean: mean.slice(0, channels), deviation: deviation.slice(0, channels) },
+  };
+}
+
+/** The opposite of `withoutRepeats`. */
+function withRepeats(info: BundleInfo): BundleInfo {
+  const { signal, standardization, input } = info;
+  const count = elementCount(input.shape);
+  const { mean, deviation } = standardization;
+  const fits = mean.length === signal.fields.length && deviation.length === mean.length;
+  if (!signal.image || !fits || count > mostInputs) return info;
+  const all = (values: number[]) => Array.from({ length: count }, (_, i) => values[i % values.length]!);
+  return { ...info, standardization: { mean: all(mean), deviation: all(deviation) } };
+}
+
+/** Maximum number of inputs of a picture: 512 × 512 pixels in color. */
+const mostInputs = 512 * 512 * 3;
 
 /** The archive of these members, followed by their checksums. */
 export function packMembers(members: readonly Member[]): Uint8Array<ArrayBuffer> {
@@ -106,7 +134,8 @@ function requireSums(members: readonly Member[]): void {
 /** @throws AIOT_BUNDLE_MALFORMED */
 export function bundleOfMembers(members: readonly Member[]): Bundle | NetworkBundle {
   const files = new Map(members.map(({ name, data }) => [name, data]));
-  const info = parseMember(files, 'bundle.json', anyInfoSchema);
+  const parsed = parseMember(files, 'bundle.json', anyInfoSchema);
+  const info = parsed.kind === 'model' ? withRepeats(parsed) : parsed;
   const parts = {
     model: files.get('model.tflite')!,
     golden: parseMember(files, 'golden.json', goldenSchema),

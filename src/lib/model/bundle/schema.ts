@@ -55,6 +55,13 @@ export const bundleInfoSchema = z.object({
         coefficients: z.int().min(1).nullable(),
       })
       .optional(),
+    image: z
+      .object({
+        width: z.int().min(1),
+        height: z.int().min(1),
+        fit: z.enum(['crop', 'stretch', 'pad']),
+      })
+      .optional(),
   }),
   standardization: z.object({ mean: numbers, deviation: numbers }),
   classes: z.array(z.string()),

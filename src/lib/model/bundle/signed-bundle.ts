@@ -160,7 +160,7 @@ export function interfaceOf({ info, model }: Bundle | NetworkBundle): number {
   if (rejects) return firmwareInterfaces.rejection;
   const { quantization, input, output, answer, signal } = info;
   const plain = quantization.mode === 'int8' && [input, output].every(({ type }) => type === 'int8');
-  const simple = plain && answer.kind === 'classes' && !signal.mel;
+  const simple = plain && answer.kind === 'classes' && !signal.mel && !signal.image;
   return simple ? firmwareInterfaces.int8Classes : firmwareInterfaces.anyAnswer;
 }
 

@@ -3,7 +3,7 @@ import { seededRandom, shuffled } from '../../core/numbers.js';
 import { missingLabels, openTable } from '../../data/tables/table.js';
 import type { Graph } from '../../formats/tflite/graph.js';
 import { importTflite } from '../../formats/tflite/read.js';
-import { featureNames, inputShape, type SignalSpec } from '../../signal/spec.js';
+import { featureNames, type ImageSpec, inputShape, type SignalSpec } from '../../signal/spec.js';
 import { readBuilt } from '../build-folder.js';
 import { mapLabels, valuesOfLabels } from '../evaluate/labels.js';
 import { sharesOf } from '../evaluate/metrics.js';
@@ -324,7 +324,7 @@ interface Layout {
   window: { fields: string[]; samples: number; rateHz: number | null } | null;
 }
 
-/** Meaning of a project's inputs: raw windows by field and time, spectrograms by band and time, or features by name. */
+/** Meaning of a project's inputs: raw windows by field and time, spectrograms by band and time, pictures by their parts, or features by name. */
 function layoutOfSignal(signal: SignalSpec, names: readonly string[]): Layout {
   const { fields, windowSamples, resampleHz, mel } = signal;
   if (mel) {
@@ -332,8 +332,28 @@ function layoutOfSignal(signal: SignalSpec, names: readonly string[]): Layout {
     const named = names.slice(0, bands).map((name) => name.replace(/\[0\]$/, ''));
     return layoutOfWindow(named, frames, resampleHz / mel.hopSamples);
   }
+  if (signal.image) return layoutOfPicture(signal.image, fields.length);
   if (signal.features !== 'raw' || windowSamples === 1) return layoutOfColumns(names);
   return layoutOfWindow([...fields], windowSamples, resampleHz);
+}
+
+/** Number of parts on each side of a picture. */
+const pictureParts = 4;
+
+/** The inputs of a picture in 4 × 4 parts, which are permuted one by one: single pixels hardly matter. */
+function layoutOfPicture({ width, height }: ImageSpec, channels: number): Layout {
+  const groups = Array.from({ length: pictureParts ** 2 }, (_, g) => ({
+    name: `row ${Math.floor(g / pictureParts) + 1}, column ${(g % pictureParts) + 1}`,
+    inputs: [] as number[],
+  }));
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const row = Math.floor((y * pictureParts) / height);
+      const own = groups[row * pictureParts + Math.floor((x * pictureParts) / width)]!;
+      for (let c = 0; c < channels; c++) own.inputs.push((y * width + x) * channels + c);
+    }
+  }
+  return { groups, window: null };
 }
 
 /** Meaning of a file's inputs: a single input of rank 3 or more is a window [.., time, field], all others are features. */

@@ -1,7 +1,15 @@
 import { AiotError } from '../../core/errors.js';
 import type { LayerConfig } from '../../core/project-schema.js';
 
-export const networkKinds = ['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'forest', 'layers'] as const;
+export const networkKinds = [
+  'mlp',
+  'cnn1d',
+  'ds-cnn',
+  'mobilenet',
+  'autoencoder',
+  'forest',
+  'layers',
+] as const;
 
 export type NetworkKind = (typeof networkKinds)[number];
 
@@ -43,6 +51,7 @@ export const defaultLayers: Readonly<Record<Exclude<NetworkKind, 'layers' | 'for
   mlp: [32, 16],
   cnn1d: [16, 32],
   'ds-cnn': [16, 24, 32],
+  mobilenet: [8, 16, 32, 32, 64, 64, 128],
   autoencoder: [32, 8],
 };
 
@@ -58,6 +67,8 @@ const convolutionTaps = 5;
  * - ds-cnn: a convolution of stride 2, then depthwise separable ones (depthwise 3, pointwise), each with a batch norm; then the mean over
  * the image. (Zhang et al., Hello Edge, 2017, arXiv:1711.07128, figure 3.) Over time for [samples, fields], over an image for [height,
  * width, channels].
+ * - mobilenet: MobileNet v1 (Howard et al., 2017, arXiv:1704.04861, table 1): a 3 × 3 convolution of stride 2, then depthwise separable ones, each with
+ * a batch norm and relu6. From the second block, a block with more filters than the previous one has stride 2. Then the mean over the image.
  * - autoencoder: dense layers down to the last number, and the same back up.
  * - forest: no layers; see `learnForest`.
  * @throws AIOT_MODEL_UNFIT
@@ -88,6 +99,8 @@ export function layersOf(
       return overTime(sizes, inputShape[0] ?? 0);
     case 'ds-cnn':
       return separable(sizes, inputShape);
+    case 'mobilenet':
+      return mobilenet(sizes);
   }
 }
 
@@ -118,6 +131,25 @@ function separable([first = 16, ...blocks]: readonly number[], inputShape: reado
       { ...convolutionOf(filters), kernel: 1 },
       norm,
     ]),
+    { type: 'global-average' },
+  ];
+}
+
+function mobilenet([first = 8, ...blocks]: readonly number[]): Layer[] {
+  const norm: Layer = { type: 'batch-norm' };
+  const relu6 = { padding: 'same', activation: 'relu6' } as const;
+  return [
+    { type: 'conv', filters: first, kernel: 3, stride: 2, ...relu6 },
+    norm,
+    ...blocks.flatMap((filters, i): Layer[] => {
+      const stride = i > 0 && filters > blocks[i - 1]! ? 2 : 1;
+      return [
+        { type: 'depthwise', kernel: 3, stride, ...relu6 },
+        norm,
+        { type: 'conv', filters, kernel: 1, stride: 1, ...relu6 },
+        norm,
+      ];
+    }),
     { type: 'global-average' },
   ];
 }

@@ -14,8 +14,10 @@ export interface Plan {
   network: NetworkSpec;
   classes: Classes;
   signal: SignalSpec;
-  /** Whether the inputs are windows over time, whose fields share their statistics. */
+  /** Whether the inputs are windows over time or pictures, whose fields share their statistics. */
   windows: boolean;
+  /** Whether the pixels of pictures become −1…1, whatever the training pictures contain. */
+  pixelRange: boolean;
   /** Whether each example is a row of a table. */
   rows: boolean;
   /**
@@ -26,7 +28,7 @@ export interface Plan {
   /**
    * Default noise on the standardized inputs if aiot.yaml sets none. Measured on the motion recordings over 12 splits: mean macro-F1 0.953
    * without, 0.960 with 0.4 to 0.5, 0.948 with 1. Adjacent samples are nearly redundant, so noise averages out over a window. 0 for rows of
-   * a table, for which it was not measured.
+   * a table and for pictures, for which it was not measured.
    */
   noise: number;
   /** Default choices, as sentences. */
@@ -56,7 +58,7 @@ export function planTraining(project: Project, { rows }: Material, chosen?: Netw
   const classes = classesFor(output, labels);
   requireClasses(project, output, classes, rows);
   const raw = signal.features === 'raw' && own;
-  const overTime = own && (raw || signal.mel !== undefined);
+  const overTime = own && (raw || signal.mel !== undefined || signal.image !== undefined);
   if (raw && model.train.augment.rotation > 0 && signal.fields.length < 3) {
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
@@ -64,7 +66,8 @@ export function planTraining(project: Project, { rows }: Material, chosen?: Netw
       { next: 'Remove rotation from model.train.augment in aiot.yaml.' },
     );
   }
-  const { kind, layers } = fitting(model, { raw, overTime }, chosen, notes);
+  const picture = own && signal.image !== undefined;
+  const { kind, layers } = fitting(model, { raw: raw || picture, overTime, picture }, chosen, notes);
   const size = networkInput(kind, signal, overTime);
   const network: NetworkSpec = {
     kind,
@@ -72,16 +75,27 @@ export function planTraining(project: Project, { rows }: Material, chosen?: Netw
     layers: layersOf(kind, layers, size),
     output: outputOf(output, classes.names.length),
   };
-  const noise = rows ? 0 : overTime ? 0.1 : 0.5;
+  const pixelRange = picture && project.config.signal.image?.normalize === 'range';
+  const noise = rows || picture ? 0 : overTime ? 0.1 : 0.5;
   const asked = layers !== undefined || chosen !== undefined || model.train.members > 1;
   const alone = rows?.table.groups === null && model.split !== 'time';
   const linear = !rows || asked || kind !== 'mlp' ? null : alone ? 'folds' : 'validation';
-  return { network, classes, signal, windows: overTime, rows: rows !== null, linear, noise, notes };
+  return {
+    network,
+    classes,
+    signal,
+    windows: overTime,
+    pixelRange,
+    rows: rows !== null,
+    linear,
+    noise,
+    notes,
+  };
 }
 
 /**
  * Shape of one example as the network sees it: numbers for dense layers, [time, fields] for convolutions over time. A mel spectrogram is an
- * image, [frames, bands, 1], except for cnn1d.
+ * image, [frames, bands, 1], except for cnn1d; a picture is [height, width, channels].
  */
 function networkInput(kind: NetworkKind, signal: SignalSpec, overTime: boolean): number[] {
   const shape = inputShape(signal);
@@ -181,15 +195,29 @@ function fittingForest({ kind, layers, train }: ProjectConfig['model'], raw: boo
   return { kind, layers };
 }
 
-/** Convolutions run over time; if the inputs are separate numbers, dense layers of the default sizes are used instead. */
+/** Convolutions run over time or over a picture; if the inputs are separate numbers, dense layers of the default sizes are used instead. */
 function fitting(
   model: ProjectConfig['model'],
-  { raw, overTime }: { raw: boolean; overTime: boolean },
+  { raw, overTime, picture }: { raw: boolean; overTime: boolean; picture: boolean },
   chosen: NetworkKind | undefined,
   notes: string[],
 ) {
   const { kind, layers } = model;
   if (kind === 'forest') return fittingForest(model, raw);
+  if (picture && kind === 'cnn1d')
+    throw new AiotError(
+      'AIOT_MODEL_UNFIT',
+      'a cnn1d has convolutions over time, but its inputs are pictures',
+      {
+        next: 'Set model.kind: mobilenet (or ds-cnn, layers) in aiot.yaml.',
+      },
+    );
+  if (kind === 'mobilenet' && !picture)
+    throw new AiotError(
+      'AIOT_MODEL_UNFIT',
+      'a mobilenet has convolutions over pictures, but signal.features is not image',
+      { next: 'Set signal.features: image, or another model.kind, in aiot.yaml.' },
+    );
   if (overTime || (kind !== 'cnn1d' && kind !== 'ds-cnn')) return { kind, layers };
   if (chosen === kind) {
     throw new AiotError(

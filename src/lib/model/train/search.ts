@@ -63,7 +63,7 @@ export async function searchProject(options: SearchOptions): Promise<SearchFile>
     const what = model.train.command ? 'a training program' : `model.kind ${own}`;
     throw new AiotError(
       'AIOT_USAGE',
-      `--search compares mlp, cnn1d and ds-cnn by accuracy, so it cannot be used for ${what}`,
+      `--search compares mlp, cnn1d, ds-cnn and mobilenet by accuracy, so it cannot be used for ${what}`,
     );
   }
   const division = divide(project, material, plan, options.split);
@@ -189,15 +189,16 @@ interface Space {
   kind: NetworkKind | undefined;
   /** Feature sets that suit the fields, including the project's own; empty for rows. */
   features: ProjectConfig['signal']['features'][];
-  /** A spectrogram of sound, which is always searched with its own signal part: it suits convolutions. */
-  sound?: true;
+  /** A spectrogram of sound or a picture, which is always searched with its own signal part: these kinds of convolutions suit it. */
+  kinds?: NetworkKind[];
 }
 
 /** Feature sets worth trying for these fields. */
 export function spaceOf({ config }: Project, rows: boolean, kind: NetworkKind | undefined): Space {
   if (rows) return { kind, features: [] };
   const own = config.signal.features;
-  if (own === 'logmel' || own === 'mfcc') return { kind, features: [], sound: true };
+  if (own === 'logmel' || own === 'mfcc') return { kind, features: [], kinds: ['cnn1d', 'ds-cnn'] };
+  if (own === 'image') return { kind, features: [], kinds: ['ds-cnn', 'mobilenet'] };
   const three = Object.keys(config.stream.fields).length === 3;
   const named = (
     three ? ['raw', 'motion', 'spectral', 'har'] : ['raw', 'spectral']
@@ -219,7 +220,8 @@ export function drawn(project: Project, space: Space, random: Random): Choice {
   const share = of(windowShares);
   const scaled = Math.max(2, Math.round(window * share));
   const signal = set && { features: set, window: scaled, stride: Math.max(1, Math.round(stride * share)) };
-  const kind = space.kind ?? (set === 'raw' || space.sound ? of(['cnn1d', 'ds-cnn'] as const) : 'mlp');
+  const kind =
+    space.kind ?? (space.kinds ? of(space.kinds) : set === 'raw' ? of(['cnn1d', 'ds-cnn'] as const) : 'mlp');
   const dense = kind === 'mlp';
   const depth = dense ? 1 + Math.floor(random() * 3) : 2 + Math.floor(random() * 2);
   const sizes = Array.from({ length: depth }, () => of(dense ? units : filters));

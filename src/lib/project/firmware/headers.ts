@@ -127,7 +127,7 @@ ${parts.filter((part) => part !== null).join('\n')}
 
 function signalLines(spec: SignalSpec): (string | null)[] {
   const { features, windowSamples, fields, mel } = spec;
-  const raw = features === 'raw';
+  const raw = features === 'raw' || features === 'image';
   const own = raw ? [] : featureNames(spec);
   // A spectrogram is only computed as a whole.
   const listed = own.length <= mostNames && !mel ? own : [];

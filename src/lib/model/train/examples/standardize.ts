@@ -1,4 +1,4 @@
-import { inputShape, type Standardization, standardize } from '../../../signal/spec.js';
+import { inputShape, type SignalSpec, type Standardization, standardize } from '../../../signal/spec.js';
 import type { Plan } from '../plan.js';
 import type { Lesson } from '../types.js';
 
@@ -29,6 +29,11 @@ export function fitStandardization({ inputs, inputSize }: Lesson, fields?: numbe
   };
 }
 
+/** Number of values of one time step or pixel: those of a spectrogram are its bands. */
+export function fieldsOf(signal: SignalSpec): number {
+  return signal.image ? signal.fields.length : (inputShape(signal)[1] ?? 1);
+}
+
 /** All windows as the network's float input, row-major. */
 export function standardizeAll({ inputs, inputSize }: Lesson, by: Standardization): Float32Array {
   const out = new Float32Array(inputs.length);
@@ -49,11 +54,18 @@ export function standardizeInPlace({ inputs, inputSize }: Lesson, by: Standardiz
 }
 
 /**
- * The standardization for a training set. Rows of a table that are already standardized are used unchanged. That is the case if every
+ * The standardization for a training set. Pictures with signal.image.normalize: range become −1…1. Rows of a table that are already standardized are used unchanged. That is the case if every
  * column's mean is within 0.25 of 0 and its deviation between 0.5 and 2.
  */
-export function standardizationFor(train: Lesson, { windows, rows, signal }: Plan): Standardization {
-  const fitted = fitStandardization(train, windows ? inputShape(signal)[1] : undefined);
+export function standardizationFor(
+  train: Lesson,
+  { windows, rows, signal, pixelRange }: Plan,
+): Standardization {
+  if (pixelRange) {
+    const half = new Array<number>(train.inputSize).fill(127.5);
+    return { mean: half, deviation: [...half] };
+  }
+  const fitted = fitStandardization(train, windows ? fieldsOf(signal) : undefined);
   if (!rows) return fitted;
   const ready =
     fitted.mean.every((mean) => Math.abs(mean) <= 0.25) &&

@@ -49,14 +49,14 @@ export function augmenter(
 /** Numbers of a standard normal distribution, drawn once, because a training needs many millions. */
 let table: Float32Array | undefined;
 const tableSize = 1 << 16;
-function noiseTable(): Float32Array {
+export function noiseTable(): Float32Array {
   const random = seededRandom(20201120);
   table ??= Float32Array.from({ length: tableSize }, () => gaussian(random));
   return table;
 }
 
 /** Adds excerpts of the table, from random positions; they are short enough that two rows rarely share one. */
-function addNoise(own: Float32Array, size: number, values: Float32Array, random: Random): void {
+export function addNoise(own: Float32Array, size: number, values: Float32Array, random: Random): void {
   let at = 0;
   for (let i = 0; i < own.length; i++) {
     if (i % 64 === 0) at = Math.floor(random() * tableSize);

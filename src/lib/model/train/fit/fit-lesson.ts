@@ -1,10 +1,11 @@
 import type { ProjectConfig } from '../../../core/project-schema.js';
-import { inputShape, type Standardization } from '../../../signal/spec.js';
+import type { Standardization } from '../../../signal/spec.js';
 import type { Backend } from '../../engine/types.js';
-import { standardizationFor, standardizeInPlace } from '../examples/standardize.js';
+import { fieldsOf, standardizationFor, standardizeInPlace } from '../examples/standardize.js';
 import type { Plan } from '../plan.js';
 import type { EpochFigures, Lesson } from '../types.js';
 import { augmenter } from './augment.js';
+import { pictureAugmenter } from './augment-pictures.js';
 import type { Checkpoint } from './checkpoint.js';
 import type { Fitted, fitNetwork } from './fit-network.js';
 import type { Part } from './part.js';
@@ -51,8 +52,9 @@ export async function fitLesson(
   const standardization = standardizationFor(training, plan);
   const target = targetScale(training.values);
   const own = partOf(training, standardization, target);
-  const fields = inputShape(signal)[1] ?? 1;
-  const window = windows ? { samples: inputSize / fields, fields } : null;
+  const fields = fieldsOf(signal);
+  const window = windows && !signal.image ? { samples: inputSize / fields, fields } : null;
+  const picture = windows && signal.image ? { ...signal.image, channels: fields } : null;
   const augmentation = { ...train.augment, noise: train.augment.noise ?? noise };
   const fitted = await fitter({
     ...train,
@@ -60,7 +62,9 @@ export async function fitLesson(
     spec: network,
     train: own,
     validation: validation && partOf(validation, standardization, target),
-    augment: augmenter(augmentation, inputSize, standardization, window),
+    augment: picture
+      ? pictureAugmenter(augmentation, picture, standardization)
+      : augmenter(augmentation, inputSize, standardization, window),
   });
   return { fitted, standardization, target, train: own };
 }

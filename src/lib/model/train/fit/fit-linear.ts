@@ -138,6 +138,11 @@ function activate(scores: Float64Array, kind: NetworkOutput['kind']): void {
   for (let o = 0; o < scores.length; o++) scores[o]! /= sum;
 }
 
+/** Not Math.hypot, whose arguments are too many for a picture. */
+function lengthOf(values: Float64Array): number {
+  return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
+}
+
 /** The largest eigenvalue of Σ w·x·xᵀ, x with an appended 1, by the power method, increased by a tenth to allow for incomplete convergence. */
 function largestCurvature(x: Float32Array, inputs: number, weightOf: Float64Array): number {
   let vector = Float64Array.from({ length: inputs + 1 }, (_, k) => 1 + (k % 7) / 7);
@@ -151,8 +156,8 @@ function largestCurvature(x: Float32Array, inputs: number, weightOf: Float64Arra
       for (let k = 0; k < inputs; k++) next[k]! += dot * x[row * inputs + k]!;
       next[inputs]! += dot;
     }
-    const length = Math.hypot(...next);
-    value = length / Math.hypot(...vector);
+    const length = lengthOf(next);
+    value = length / lengthOf(vector);
     vector = next.map((y) => y / (length || 1));
   }
   return 1.1 * value;

@@ -1,0 +1,128 @@
+import type { Picture } from './picture.js';
+
+/** Size that a model expects, in pixels, and how pictures of other proportions are fitted into it. */
+interface Target {
+  width: number;
+  height: number;
+  /** Crop the center, stretch, or add black bars. */
+  fit: 'crop' | 'stretch' | 'pad';
+}
+
+/** One channel of a picture: `width · height` values 0…255. */
+interface Plane {
+  width: number;
+  height: number;
+  data: Uint8Array;
+}
+
+/**
+ * A picture as a model sees it: one column of `width · height` pixels per channel. The arithmetic is Pillow's, bit for bit: ITU-R 601 luma, then
+ * `Image.resize` with BILINEAR and a fractional box, which averages over all pixels when it shrinks; `pad` as ImageOps.pad. Pictures of the right size
+ * are not changed.
+ * @param channels 1 = shades of gray, 3 = red, green and blue
+ */
+export function fitPicture(picture: Picture, target: Target, channels: 1 | 3): Uint8Array[] {
+  const planes = channels === 1 ? [luma(picture)] : [0, 1, 2].map((channel) => planeOf(picture, channel));
+  return planes.map((plane) => fitPlane(plane, target));
+}
+
+function fitPlane(plane: Plane, { width, height, fit }: Target): Uint8Array {
+  if (fit !== 'pad') {
+    const box = fit === 'crop' ? centralBox(plane, width / height) : wholeBox(plane);
+    return resize(plane, box, width, height).data;
+  }
+  const ratio = plane.width / plane.height;
+  const inner = { width, height };
+  if (ratio > width / height) inner.height = Math.max(1, roundHalfEven((plane.height / plane.width) * width));
+  else if (ratio < width / height)
+    inner.width = Math.max(1, roundHalfEven((plane.width / plane.height) * height));
+  const { data } = resize(plane, wholeBox(plane), inner.width, inner.height);
+  const out = new Uint8Array(width * height);
+  const left = roundHalfEven((width - inner.width) * 0.5);
+  const top = roundHalfEven((height - inner.height) * 0.5);
+  for (let y = 0; y < inner.height; y++)
+    out.set(data.subarray(y * inner.width, (y + 1) * inner.width), (top + y) * width + left);
+  return out;
+}
+
+/** As Python's round(), which Pillow uses. */
+function roundHalfEven(value: number): number {
+  const low = Math.floor(value);
+  const part = value - low;
+  return part === 0.5 ? low + (low % 2) : Math.round(value);
+}
+
+/** Pillow's conversion to L: 16-bit fixed point. */
+function luma({ width, height, data }: Picture): Plane {
+  const out = new Uint8Array(width * height);
+  for (let i = 0, at = 0; i < out.length; i++, at += 3)
+    out[i] = (data[at]! * 19_595 + data[at + 1]! * 38_470 + data[at + 2]! * 7471 + 0x8000) >> 16;
+  return { width, height, data: out };
+}
+
+function planeOf({ width, height, data }: Picture, channel: number): Plane {
+  const out = new Uint8Array(width * height);
+  for (let i = 0; i < out.length; i++) out[i] = data[i * 3 + channel]!;
+  return { width, height, data: out };
+}
+
+/** Edges of the part that is used, in pixels, which may be fractions: left, top, right, bottom. */
+type Box = [number, number, number, number];
+
+function wholeBox({ width, height }: Plane): Box {
+  return [0, 0, width, height];
+}
+
+/** The largest central part with these proportions. */
+function centralBox({ width, height }: Plane, ratio: number): Box {
+  const own = width / height;
+  if (own === ratio) return [0, 0, width, height];
+  const [w, h] = own > ratio ? [ratio * height, height] : [width, width / ratio];
+  const [left, top] = [(width - w) * 0.5, (height - h) * 0.5];
+  // Pillow passes the box in single precision.
+  return [left, top, left + w, top + h].map(Math.fround) as Box;
+}
+
+/** Rows first, then columns, each rounded to 8 bits. */
+function resize(plane: Plane, [left, top, right, bottom]: Box, width: number, height: number): Plane {
+  const across = width !== plane.width || left !== 0 || right !== plane.width;
+  const narrow = across ? resizeRows(plane, left, right, width) : plane;
+  const down = height !== plane.height || top !== 0 || bottom !== plane.height;
+  return down ? turned(resizeRows(turned(narrow), top, bottom, height)) : narrow;
+}
+
+/** Bits after the point of the weights (Pillow's PRECISION_BITS). */
+const one = 1 << 22;
+
+/** Each pixel is the mean of those under a triangle, which is as wide as two steps between the results, and at least two pixels. */
+function resizeRows({ width, height, data }: Plane, from: number, to: number, count: number): Plane {
+  const step = Math.fround(to - from) / count;
+  const support = Math.max(step, 1);
+  const out = new Uint8Array(count * height);
+  for (let x = 0; x < count; x++) {
+    const center = from + (x + 0.5) * step;
+    const first = Math.max(0, Math.trunc(center - support + 0.5));
+    const end = Math.min(width, Math.trunc(center + support + 0.5));
+    const weights: number[] = [];
+    let sum = 0;
+    for (let i = first; i < end; i++) {
+      const weight = Math.max(0, 1 - Math.abs((i - center + 0.5) * (1 / support)));
+      weights.push(weight);
+      sum += weight;
+    }
+    const whole = weights.map((weight) => Math.trunc((sum === 0 ? weight : weight / sum) * one + 0.5));
+    for (let y = 0; y < height; y++) {
+      let total = one / 2;
+      const row = y * width + first;
+      for (let i = 0; i < whole.length; i++) total += data[row + i]! * whole[i]!;
+      out[y * count + x] = Math.min(255, Math.floor(total / one));
+    }
+  }
+  return { width: count, height, data: out };
+}
+
+function turned({ width, height, data }: Plane): Plane {
+  const out = new Uint8Array(data.length);
+  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) out[x * height + y] = data[y * width + x]!;
+  return { width: height, height: width, data: out };
+}

@@ -1,0 +1,151 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { loadProject, type Project } from '../../src/lib/core/project.js';
+import { openDataset } from '../../src/lib/data/dataset/open.js';
+import { drawTray } from '../../src/lib/data/tray.js';
+import { interpreterRuntime } from '../../src/lib/device/runtime.js';
+import { whyUnfit } from '../../src/lib/device/telemetry/answer.js';
+import { readRecording } from '../../src/lib/device/telemetry/sensor.js';
+import { readArchive } from '../../src/lib/formats/archive.js';
+import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
+import { checkGolden } from '../../src/lib/model/bundle/golden.js';
+import { contentNames, sumsName, unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
+import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
+import { readTraining } from '../../src/lib/model/files.js';
+import { runCli } from '../support/cli.js';
+import { temporaryFolder, toyProject } from './support.js';
+
+const yaml = `name: tray
+stream: { topic: pixels, fields: { gray: { type: int, unit: '', range: [0, 255] } } }
+signal: { features: image, image: { width: 24, height: 24 }, rate: 576, window: 576, stride: 576 }
+model:
+  kind: mobilenet
+  layers: [8, 12, 16]
+  labels: { empty: [empty], washer: [washer] }
+  train: { epochs: 16, batch: 8, seed: 4, learningRate: 0.01, augment: { flip: both, brightness: 0.05 } }
+  accept: { macroF1: 0.8, drop: 0.1, bytes: 60KiB }
+`;
+
+let project: Project;
+let at: string[];
+beforeAll(async () => {
+  const dir = await temporaryFolder();
+  await writeFile(join(dir, 'aiot.yaml'), yaml);
+  project = await loadProject(dir);
+  at = ['--project', dir];
+  expect((await runCli(['data', 'synthesize', ...at, '--pictures', '40', '--json'])).code).toBe(0);
+  expect((await runCli(['model', 'train', ...at, '--json'])).code).toBe(0);
+  expect((await runCli(['model', 'quantize', ...at, '--mode', 'int8', '--json'])).code).toBe(0);
+});
+
+describe('a model of pictures', () => {
+  it('is trained as a network of two-dimensional convolutions, with one mean for all pixels', async () => {
+    const training = await readTraining(project);
+    expect(training.network).toMatchObject({ kind: 'mobilenet', inputShape: [24, 24, 1] });
+    const { mean } = training.standardization;
+    expect(mean).toHaveLength(576);
+    expect(new Set(mean).size).toBe(1);
+  });
+
+  it('is evaluated and bundled; the bundle has the definition of its pictures and one mean', async () => {
+    const evaluated = await runCli(['model', 'evaluate', ...at, '--json']);
+    expect(evaluated.json).toMatchObject({ passed: true });
+    const { file, bundle } = await bundleProject({ project });
+    expect(bundle.info.signal).toMatchObject({
+      features: 'image',
+      image: { width: 24, height: 24, fit: 'crop' },
+    });
+    expect(interfaceOf(bundle)).toBe(2);
+    expect(checkGolden(bundle)).toMatchObject({ vectors: 6, passed: 6 });
+    const bytes = await readFile(file);
+    const [info] = readArchive(bytes, [...contentNames, sumsName]);
+    const { standardization } = JSON.parse(new TextDecoder().decode(info!.data));
+    expect(standardization.mean).toHaveLength(1);
+    expect(unpackBundle(bytes).info.standardization.mean).toHaveLength(576);
+  });
+
+  it('predicts for a photograph of any size in a loop, as for the fitted picture', async () => {
+    const { file, bundle } = await bundleProject({ project });
+    const { data } = drawTray('washer', { width: 60, height: 48, seed: 501 });
+    const photo = await sharp(data, { raw: { width: 60, height: 48, channels: 3 } })
+      .jpeg({ quality: 95 })
+      .toBuffer();
+    await mkdir(join(project.dir, 'photos', 'washer'), { recursive: true });
+    await writeFile(join(project.dir, 'photos', 'washer', '1.jpg'), photo);
+    const out = join(project.dir, 'out.ndjson');
+    const looped = await runCli([
+      ...['loop', 'run', ...at, '--model', file, '--sensor', 'file:photos/washer/1.jpg?speed=max'],
+      ...['--vote', 'none', '--send', 'always', '--out', `file:${out}`, '--json'],
+    ]);
+    expect(looped.code, looped.stderr).toBe(0);
+    expect(looped.json).toMatchObject({ samples: 576, lost: 0, windows: 1, predictions: 1 });
+    const [line] = (await readFile(out, 'utf8')).trim().split('\n');
+    const { recordings } = await openDataset(project, join(project.dir, 'photos'));
+    const predictor = createPredictor(bundle);
+    const labels = [...recordings[0]!.columns[0]!].map((value) => predictor.push([value])?.label);
+    expect(JSON.parse(line!).payload.label).toBe(labels.at(-1));
+  });
+
+  it('runs on a device, which rejects a picture of another size', async () => {
+    const { file } = await bundleProject({ project });
+    const loaded = await interpreterRuntime.load(await readFile(file));
+    const fits = await readRecording(join(project.dir, 'data', 'recordings', 'drawn-washer-1.png'), null);
+    expect(fits).toMatchObject({ fields: ['gray'], rateHz: 576, size: { width: 24, height: 24 } });
+    expect(whyUnfit(fits, loaded)).toBeNull();
+    const wide = join(project.dir, 'wide.png');
+    await writeFile(
+      wide,
+      await sharp({ create: { width: 32, height: 18, channels: 3, background: '#777' } })
+        .png()
+        .toBuffer(),
+    );
+    expect(whyUnfit(await readRecording(wide, null), loaded)).toContain(
+      'expected a picture of 24 × 24 pixels as required by the model, got 32 × 18',
+    );
+  });
+
+  it('is explained by the parts of its pictures', async () => {
+    const { json, code } = await runCli(['model', 'explain', ...at, '--json']);
+    expect(code).toBe(0);
+    expect(JSON.stringify(json)).toContain('row 2, column 3');
+  });
+
+  it('fits chips, with a predicted latency', async () => {
+    const { json } = await runCli(['model', 'fit', ...at, '--chip', 'esp32s3', '--json']);
+    expect(JSON.stringify(json)).toContain('latency');
+  });
+
+  it('is searched among two-dimensional convolutions', async () => {
+    const { json } = await runCli(['model', 'train', ...at, '--search', '2', '--epochs', '2', '--json']);
+    const { candidates } = json as { candidates: { kind: string }[] };
+    expect(candidates.every(({ kind }) => kind === 'mobilenet' || kind === 'ds-cnn')).toBe(true);
+  });
+
+  it('can be a fixed range instead of the mean of the training pictures', async () => {
+    const text = yaml.replace('height: 24 }', 'height: 24, normalize: range }');
+    await writeFile(join(project.dir, 'aiot.yaml'), text);
+    expect((await runCli(['model', 'train', ...at, '--epochs', '1', '--json'])).code).toBe(0);
+    const { standardization } = await readTraining(project);
+    expect([standardization.mean[5], standardization.deviation[5]]).toEqual([127.5, 127.5]);
+    await writeFile(join(project.dir, 'aiot.yaml'), yaml);
+  });
+
+  it('cannot have kinds for other inputs, nor other data this kind', async () => {
+    const cnn = await runCli(['model', 'train', ...at, '--kind', 'cnn1d', '--json']);
+    expect(cnn.json).toMatchObject({ error: { code: 'AIOT_MODEL_UNFIT' } });
+    const windows = await toyProject();
+    const mobile = await runCli([
+      'model',
+      'train',
+      '--project',
+      windows.dir,
+      '--kind',
+      'mobilenet',
+      '--json',
+    ]);
+    expect(mobile.json).toMatchObject({ error: { code: 'AIOT_MODEL_UNFIT' } });
+  });
+});
