@@ -63,6 +63,9 @@ await build({
   platform: 'node',
   target: 'node20',
   keepNames: true,
+  // Makes dist/lib a fifth smaller. Names stay, and lines stay short, so that stack traces remain useful.
+  minifyWhitespace: true,
+  lineLimit: 160,
   logLevel: 'warning',
 });
 // Commands look for aiot's package.json above them.
