@@ -2,6 +2,7 @@ import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { boardLoader, flashFlags } from '../../lib/cli/flags/boards.js';
 import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
 import { boardReadText } from '../../lib/cli/render/board.js';
 import { next } from '../../lib/cli/render/text.js';
 import { hex } from '../../lib/core/figures.js';
@@ -37,7 +38,8 @@ export default class FlashRead extends AiotCommand {
   static override result = boardReadSchema;
 
   async run() {
-    const { args, flags } = await this.input(FlashRead);
+    const input = await this.input(FlashRead);
+    const { args, flags } = input;
     const read = await readBoard({
       port: flags.port,
       place: args.offset,
@@ -46,7 +48,9 @@ export default class FlashRead extends AiotCommand {
       loader: boardLoader(flags, this.signal, this.steps({ keep: false })),
     });
     this.print(boardReadText(read));
-    this.print(next(`aiot flash verify ${shellWord(`${read.out}@${hex(read.offset)}`)}`));
+    this.print(
+      next(`aiot flash verify ${shellWord(`${read.out}@${hex(read.offset)}`)}${again(input, 'port')}`),
+    );
     return read;
   }
 }

@@ -89,6 +89,14 @@ describe('aiot flash read', () => {
     expect(statSync(out).mode & 0o777).toBe(0o600);
   });
 
+  it('suggests to verify the copy on the same port', async () => {
+    const { port } = await withTable();
+    const out = join(folder, 'copy.bin');
+    const { stdout } = await runCli(['flash', 'read', 'nvs', '16', '--port', port, '--out', out]);
+    expect(stdout).toMatch(/Next: aiot flash verify \S+copy\.bin@0x\w+ --port /);
+    expect(stdout).toContain(port);
+  });
+
   it.each([
     ['an offset past the end', ['0x400000', '4'], 'AIOT_USAGE'],
     ['a length of zero', ['0x0', '0'], 'AIOT_USAGE'],
