@@ -72,7 +72,16 @@ describe('a command', () => {
       ...{ code: 'AIOT_COMMAND_FAILED', exit: 1 },
       message: 'd1: AIOT_DEVICE_BUSY not now',
     });
-    await runCli(['device', 'provision', 'd2', '--type', 'virtual', '--out', join(own.folder, 'd2')]);
+    const { stdout } = await runCli([
+      'device',
+      'provision',
+      'd2',
+      '--type',
+      'virtual',
+      '--out',
+      join(own.folder, 'd2'),
+    ]);
+    expect(stdout).toContain(`aiot device simulate ${join(own.folder, 'd2')} --motor healthy`);
     expect(await refusal(['device', 'command', 'd2', 'ping'])).toMatchObject({ code: 'AIOT_DEVICE_OFFLINE' });
     expect(await refusal(['device', 'command', 'd1', 'dance'])).toMatchObject({ code: 'AIOT_USAGE' });
   });

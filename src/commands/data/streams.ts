@@ -24,7 +24,12 @@ export default class DataStreams extends AiotCommand {
     this.print(streamsTable(page.datasets));
     const [first] = page.datasets;
     const more = page.next === null ? [] : [`aiot data streams --after ${page.next}${at}`];
-    this.print(next(...more, first ? `aiot data list ${first.name}${at}` : 'aiot device simulate NAME'));
+    this.print(
+      next(
+        ...more,
+        first ? `aiot data list ${first.name}${at}` : 'aiot device simulate DEVICE --motor healthy',
+      ),
+    );
     return page;
   }
 }

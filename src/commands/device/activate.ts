@@ -37,7 +37,7 @@ export default class DeviceActivate extends AiotCommand {
         ['valid until', day(expires)],
       ]),
     );
-    this.print(next(`aiot device simulate ${shellWord(args.dir)}`));
+    this.print(next(`aiot device simulate ${shellWord(args.dir)} --motor healthy`));
     return device;
   }
 }

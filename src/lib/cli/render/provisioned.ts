@@ -117,7 +117,7 @@ export function afterProvisioning(
   }
   const dir = shellWord(folder ?? '');
   if (files.some((file) => file.endsWith('nvs.bin'))) return [`aiot flash --device ${dir} --port PORT`, show];
-  return [`aiot device simulate ${dir}`, show];
+  return [`aiot device simulate ${dir} --motor healthy`, show];
 }
 
 /** Keys whose values are usually secret. */
