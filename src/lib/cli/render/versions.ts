@@ -190,7 +190,7 @@ export function pushedText(
     ['Bundle', `${size(bytes)}, ${digest}${same}`],
     [
       'Signed',
-      `with your key, ${releaseText(sequence)}: devices accept only a number above that of their last release`,
+      `with your key, ${releaseText(sequence)}; devices accept only increasing numbers, so deploying an older version signs it again`,
     ],
   ]);
 }
