@@ -2,6 +2,7 @@ import { Flags } from '@oclif/core';
 import { AiotCommand } from '../lib/cli/command.js';
 import { shared } from '../lib/cli/flags/shared.js';
 import { again } from '../lib/cli/invocation.js';
+import { afterDown, downText } from '../lib/cli/render/platform.js';
 import { next } from '../lib/cli/render/text.js';
 import { down, downResultSchema } from '../lib/platform/up/detached.js';
 
@@ -26,8 +27,8 @@ export default class Down extends AiotCommand {
     const { flags } = input;
     const at = again(input, 'data');
     const result = await down({ data: flags.data, timeoutMs: flags.timeout ?? 20_000, signal: this.signal });
-    this.print(`Stopped the platform on ${result.data} (pid ${result.pid}).`);
-    this.print(next(`aiot up${at}`));
+    this.print(downText(result));
+    this.print(next(...afterDown(result, at)));
     return result;
   }
 }

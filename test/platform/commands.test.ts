@@ -239,7 +239,14 @@ describe('aiot down', () => {
     refused(['down', '--data', join(folder, 'none')], 'AIOT_PLATFORM_NOT_RUNNING', 4));
 
   it('stops the platform; the next up prints no new token and updates the context', async () => {
-    expect(await ok(downResultSchema, ['down', '--data', data()])).toEqual({ pid: result.pid, data: data() });
+    expect(await ok(downResultSchema, ['down', '--data', data()])).toEqual({
+      pid: result.pid,
+      data: data(),
+      urls: result.urls,
+      // Another context is the current one.
+      context: null,
+      otherContext: null,
+    });
     await refused(['status'], 'AIOT_PLATFORM_UNREACHABLE', 1);
     const next = await ok(upResultSchema, upArgs().slice(0, -1));
     expect(next.token).toBeUndefined();

@@ -87,7 +87,10 @@ describe('a platform without a context', () => {
       expect((await runCli(['device', 'list', '--json'])).code).toBe(0);
       expect((await runCli(['model', 'list', '--json'])).code).toBe(0);
     } finally {
-      await runCli(['down', '--data', data()]);
+      const { stdout } = await runCli(['down', '--data', data()]);
+      expect(stdout).toContain(`aiot up --data ${data()} --http-port `);
+      expect(stdout).toMatch(/The current context \S+ belongs to it\./);
+      expect(stdout).toMatch(/aiot context use \S+/);
     }
   });
 });

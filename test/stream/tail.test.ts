@@ -168,6 +168,43 @@ describe('stream tail as a check', () => {
     expect(none.code).toBe(0);
     expect(none.stderr).toMatch(/^\d+ messages checked, none matched temperature = 1$/m);
     expect(none.stderr).not.toContain('checked nothing');
+    expect(none.stderr).not.toContain('occurred in none');
+  });
+
+  it.each([
+    ['--never', 'temprature > 80', 'temprature'],
+    ['--where', 'id = spin', 'spin'],
+    ['--where', '$exists(motor.curent)', 'motor.curent'],
+    ['--fields', 'id,latency', 'latency'],
+  ])('reports a field of %s %s that occurred in no message', async (flag, text, field) => {
+    const sentence = `${flag} reads the field ${field}, which occurred in none of 4 messages`;
+    const { code, stderr } = await tail(flag, text);
+    expect(code).toBe(0);
+    expect(stderr).toContain(sentence);
+    expect((await tail(flag, text, '--format', 'raw')).stderr).toContain(sentence);
+    const { stdout } = await tail(flag, text, '--json');
+    expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({
+      seen: 4,
+      missingFields: [{ field, flag: flag.slice(2) }],
+    });
+  });
+
+  it('names the missing field if an expected message does not arrive', async () => {
+    const { code, stderr } = await tail('--expect', 'temprature > 80');
+    expect(code).toBe(6);
+    expect(stderr).toContain('--expect reads the field temprature, which occurred in none of 4 messages');
+  });
+
+  it('counts the messages that matched --where', async () => {
+    const { stderr } = await tail('--where', 'temperature > 80');
+    expect(stderr).toMatch(/^1 of 4 messages matched$/m);
+    expect(stderr).not.toContain('occurred in none');
+  });
+
+  it('does not report fields of other contexts or of variables', async () => {
+    const { stderr } = await tail('--where', "$topic = 'x' or motor[current = 9].current = 9");
+    expect(stderr).toMatch(/^0 of 4 messages matched$/m);
+    expect(stderr).not.toContain('occurred in none');
   });
 });
 

@@ -5,20 +5,20 @@ import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { readFlags, readOptions, selectFlags, viewFlags } from '../../lib/cli/flags/streams.js';
 import { junitOf } from '../../lib/cli/junit.js';
-import { createTailView } from '../../lib/cli/live/stream-tail.js';
+import { createTailView, tailNotes, tailSummary } from '../../lib/cli/live/stream-tail.js';
 import { lostText } from '../../lib/cli/render/streams.js';
 import { dim } from '../../lib/cli/render/text.js';
 import type { AiotError } from '../../lib/core/errors.js';
-import { plural, thousands } from '../../lib/core/figures.js';
 import { printable } from '../../lib/core/text.js';
 import { messageLineSchema } from '../../lib/stream/file/line.js';
+import { tailSummarySchema } from '../../lib/stream/tail/missing-fields.js';
 import { streamStatisticsSchema } from '../../lib/stream/tail/statistics.js';
 import { tail } from '../../lib/stream/tail/tail.js';
 
 export default class StreamTail extends AiotCommand {
   static override summary = 'Follow streams, one line per message.';
   static override description =
-    'Messages from several brokers are merged by time. URL is mqtt(s)://[USER:PASSWORD@]HOST[:PORT]/FILTER, kafka://HOST/TOPIC, nats://HOST/SUBJECT, serial:///dev/ttyUSB0, aiot:///FILTER for the current platform, file:///PATH, or stdin: for message lines. Expressions are JSONata: the root is the payload, and $topic, $time, $key, $headers and $source describe the message.';
+    'Messages from several brokers are merged by time. URL is mqtt(s)://[USER:PASSWORD@]HOST[:PORT]/FILTER, kafka://HOST/TOPIC, nats://HOST/SUBJECT, serial:///dev/ttyUSB0, aiot:///FILTER for the current platform, file:///PATH, or stdin: for message lines. Expressions are JSONata: the root is the payload, and $topic, $time, $key, $headers and $source describe the message. With --json, the last line is a summary with --never, or if an expression or --fields names a field that occurred in no message.';
   static override examples = [
     "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1:1883/sensors/#'",
     "<%= config.bin %> <%= command.id %> mqtt://127.0.0.1/plant --where 'temperature > 80' --fields deviceID,temperature",
@@ -56,7 +56,7 @@ export default class StreamTail extends AiotCommand {
     ...readFlags,
     ...brokerFlags,
   };
-  static override result = z.union([messageLineSchema, streamStatisticsSchema]);
+  static override result = z.union([messageLineSchema, streamStatisticsSchema, tailSummarySchema]);
 
   async run() {
     const { words, flags } = await this.input(StreamTail);
@@ -89,16 +89,11 @@ export default class StreamTail extends AiotCommand {
     const end = await (flags.junit === undefined
       ? follow()
       : junitOf({ file: flags.junit, ...checked }, follow));
-    const result = await view.end(end);
-    const dropped = end.dropped > 0 ? `, ${thousands(end.dropped)} dropped` : '';
-    const stopped = end.ended === 'interrupted';
-    const matched = never === undefined ? '' : ` checked, none matched ${never}`;
-    const came = plural(never === undefined ? end.messages : end.seen, 'message');
-    this.note(dim(`${stopped ? 'stopped after ' : ''}${came}${matched}${dropped}`));
-    if (never !== undefined && end.seen === 0)
-      this.caution('no message arrived, so --never checked nothing; to fail then, use --expect');
-    if (stopped) this.exitsWith(130);
-    if (end.failed > 0) this.caution(`${plural(end.failed, 'message')} left out: ${end.first}`);
-    return result as z.output<typeof StreamTail.result> | undefined;
+    const shown = await view.end(end);
+    const { note, cautions } = tailNotes(end, { where, never });
+    this.note(dim(note));
+    for (const caution of cautions) this.caution(caution);
+    if (end.ended === 'interrupted') this.exitsWith(130);
+    return (shown ?? tailSummary(end, never)) as z.output<typeof StreamTail.result> | undefined;
   }
 }

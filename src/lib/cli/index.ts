@@ -118,7 +118,7 @@ export { RunCommand } from './live/pipeline-run.js';
 export { createProgress } from './live/progress.js';
 export { offlineNote, rolloutNews } from './live/rollout-news.js';
 export { runSteps, type Step } from './live/steps.js';
-export { createTailView } from './live/stream-tail.js';
+export { createTailView, tailNotes, tailSummary } from './live/stream-tail.js';
 export { serveMcp } from './mcp.js';
 export { PlatformCommand, type PlatformInput } from './platform-command.js';
 export { agreement, confirm, createAsker } from './questions.js';
@@ -195,11 +195,13 @@ export { endPairs, fileStep, fitText, inspectionText } from './render/inspection
 export { checkedLoopText, installedLoopText, loopsNext, loopsText, loopText } from './render/loop.js';
 export { runStateText, runStatusText, runsTable, watchEventText } from './render/pipeline.js';
 export {
+  afterDown,
   backupText,
   brokerFilesText,
   damageTable,
   damageText,
   dashboardText,
+  downText,
   eventText,
   installedPlatformText,
   jobNews,

@@ -12,7 +12,7 @@ export { type BrokerFiles, brokerFilesSchema, keepBrokerFiles } from './broker/e
 export { topicMatcher } from './broker/topics.js';
 export { compatibilities, type Platform } from './options.js';
 export { startPlatform } from './start.js';
-export { down, downResultSchema, upDetached } from './up/detached.js';
+export { type DownResult, down, downResultSchema, upDetached } from './up/detached.js';
 export {
   type InstalledPlatform,
   installedPlatformSchema,

@@ -1,8 +1,9 @@
 import { AiotError } from '../../core/errors.js';
-import { size } from '../../core/figures.js';
+import { plural, size, thousands } from '../../core/figures.js';
 import { jsonLine, printable, printablePayload } from '../../core/text.js';
 import { decoderFor } from '../../stream/decode/decoder.js';
 import { type Header, mqttHeaders } from '../../stream/message.js';
+import { missingSentences, type TailSummary } from '../../stream/tail/missing-fields.js';
 import { type PrinterOptions, printerFor } from '../../stream/tail/print.js';
 import { createStatistics } from '../../stream/tail/statistics.js';
 import {
@@ -68,6 +69,36 @@ export async function createTailView(options: TailViewOptions): Promise<TailView
     ...(options.format === 'raw' && !options.terminal && !options.json ? { lines: write } : {}),
     end: () => undefined,
   };
+}
+
+interface TailChecks {
+  where: string | undefined;
+  never: string | undefined;
+}
+
+/** How a tail ended: the number of messages, and warnings about what was not checked or not shown. */
+export function tailNotes(end: TailEnd, { where, never }: TailChecks): { note: string; cautions: string[] } {
+  const { seen, messages, dropped, failed, first, ended } = end;
+  const came = plural(never === undefined && where === undefined ? messages : seen, 'message');
+  const matched = where === undefined ? came : `${thousands(messages)} of ${came} matched`;
+  const count = never === undefined ? matched : `${came} checked, none matched ${never}`;
+  const lost = dropped > 0 ? `, ${thousands(dropped)} dropped` : '';
+  const cautions = missingSentences(end).map(
+    (sentence) => `${sentence}. Check its name; text in an expression needs quotes`,
+  );
+  if (never !== undefined && seen === 0)
+    cautions.push('no message arrived, so --never checked nothing; to fail then, use --expect');
+  if (failed > 0) cautions.push(`${plural(failed, 'message')} left out: ${first}`);
+  return { note: `${ended === 'interrupted' ? 'stopped after ' : ''}${count}${lost}`, cautions };
+}
+
+/** The last line of `--json`: with `--never`, or if a field is missing. */
+export function tailSummary(
+  { seen, messages: matched, missing }: TailEnd,
+  never: string | undefined,
+): TailSummary | undefined {
+  if (never === undefined && missing.length === 0) return undefined;
+  return { seen, matched, missingFields: [...missing] };
 }
 
 /** One line: time, source (if there are several), topic, key, payload, headers. */

@@ -8,6 +8,7 @@ import { elapsed, plural, size } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { Restored } from '../../platform/backup/restore.js';
 import type { BrokerFiles } from '../../platform/broker/external-files.js';
+import type { DownResult } from '../../platform/up/detached.js';
 import type { InstalledPlatform } from '../../platform/up/install.js';
 import type { LogLine } from '../../platform/up/logs.js';
 import type { UpResult } from '../../platform/up/options.js';
@@ -367,4 +368,22 @@ function jobState({ state }: Job): string {
   if (state === 'done') return green(state);
   if (state === 'failed') return red(state);
   return state === 'running' ? yellow(state) : state;
+}
+
+/** A stopped platform. If the current context belongs to it, also the reason why further commands will fail. */
+export function downText({ data, pid, context, otherContext }: DownResult): string {
+  const stopped = `Stopped the platform on ${data} (pid ${pid}).`;
+  if (context === null || otherContext === null) return stopped;
+  return `${stopped}\nThe current context ${context} belongs to it. To use another platform, switch to another context, such as ${otherContext}.`;
+}
+
+/** Suggested next commands. `at`: flags to repeat. The platform's ports are repeated if they are not the defaults. */
+export function afterDown({ urls, otherContext }: DownResult, at: string): string[] {
+  const port = (flag: string, url: string, usual: string) => {
+    const used = new URL(url).port;
+    return used === usual ? '' : ` --${flag} ${used}`;
+  };
+  const ports = `${port('http-port', urls.http, '8443')}${port('mqtt-port', urls.mqtts, '8883')}`;
+  const up = `aiot up${at}${ports}`;
+  return otherContext === null ? [up] : [up, `aiot context use ${otherContext}`];
 }

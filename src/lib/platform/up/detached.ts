@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as z from 'zod';
-import { errorBodySchema } from '../../api/api.js';
+import { errorBodySchema, platformUrlsSchema } from '../../api/api.js';
 import { catalogue, type ErrorCode } from '../../core/catalogue.js';
 import { platformFolderOfCa, readContexts } from '../../core/contexts.js';
 import { AiotError, systemCode } from '../../core/errors.js';
@@ -100,9 +100,18 @@ function resultOf(line: string, log: string): UpResult {
   });
 }
 
-export const downResultSchema = z.object({ pid: z.int(), data: z.string() });
+export const downResultSchema = z.object({
+  pid: z.int(),
+  data: z.string(),
+  /** Addresses that the platform had. */
+  urls: platformUrlsSchema,
+  /** The current context, if it belongs to this platform. */
+  context: z.string().nullable(),
+  /** A context of another platform to switch to, if the current one belongs to this platform; a running platform is preferred. */
+  otherContext: z.string().nullable(),
+});
 
-type DownResult = z.output<typeof downResultSchema>;
+export type DownResult = z.output<typeof downResultSchema>;
 
 interface DownOptions {
   data?: string | undefined;
@@ -126,7 +135,7 @@ export async function down(options: DownOptions): Promise<DownResult> {
           : `To start one, run \`aiot up${options.data === undefined ? '' : ` --data ${data}`}\`.`,
     });
   }
-  const { pid } = running;
+  const { pid, urls } = running;
   const deadline = clock.now() + timeoutMs;
   process.kill(pid, 'SIGTERM');
   while (await isAlive(running)) {
@@ -137,7 +146,23 @@ export async function down(options: DownOptions): Promise<DownResult> {
     }
     await clock.sleep(50, signal);
   }
-  return { pid, data };
+  return { pid, data, urls, ...(await contextsAfter(data)) };
+}
+
+/** The current context, if it belongs to the platform of this folder, and another one to switch to. */
+async function contextsAfter(data: string): Promise<Pick<DownResult, 'context' | 'otherContext'>> {
+  // The platform is already stopped, so an unreadable file of contexts is not an error of this command.
+  const { current, contexts } = await readContexts().catch(() => ({ current: undefined, contexts: {} }));
+  const folders = Object.entries(contexts).map(([name, { ca }]) => ({
+    name,
+    folder: platformFolderOfCa(ca),
+  }));
+  if (!folders.some(({ name, folder }) => name === current && folder === data))
+    return { context: null, otherContext: null };
+  const others = folders.filter(({ folder }) => folder !== data);
+  const running = await runningFolders(data);
+  const other = others.find(({ folder }) => folder !== undefined && running.includes(folder)) ?? others[0];
+  return { context: current ?? null, otherContext: other?.name ?? null };
 }
 
 /** Data folders in the user's contexts, other than this one, with a running platform. */

@@ -335,3 +335,44 @@ function collect(node: Node, names: Set<string>): boolean {
       return false;
   }
 }
+
+/**
+ * Paths of the payload's fields that an expression reads from the root, such as `[['temperature'], ['motor', 'current']]`. Fields of other
+ * contexts, such as conditions on the items of an array, are not included.
+ * @throws AIOT_STREAM_EXPRESSION
+ */
+export function fieldPaths(text: string): readonly (readonly string[])[] {
+  const paths: string[][] = [];
+  const visit = (node: Node | undefined): void => {
+    switch (node?.type) {
+      case 'binary':
+        visit(node.lhs as Node);
+        visit(node.rhs);
+        return;
+      case 'unary':
+        if (node.value === '{') for (const pair of node.lhs as [Node, Node][]) pair.forEach(visit);
+        else
+          [...(node.expressions ?? []), node.expression].forEach((each) => {
+            visit(each as Node);
+          });
+        return;
+      case 'condition':
+        [node.condition, node.then, node.else].forEach(visit);
+        return;
+      case 'block':
+        for (const each of node.expressions ?? []) visit(each as Node);
+        return;
+      case 'function':
+        for (const each of node.arguments ?? []) visit(each as Node);
+        return;
+      case 'path': {
+        const steps = node.steps ?? [];
+        const other = steps.findIndex((step) => step.type !== 'name');
+        if (other === 0) visit(steps[0] as Node);
+        else paths.push(steps.slice(0, other < 0 ? undefined : other).map(({ value }) => String(value)));
+      }
+    }
+  };
+  visit(parse(text).ast() as Node);
+  return paths;
+}

@@ -5,11 +5,18 @@ import type { Message, Payloads } from '../message.js';
 /** Keeps at most `room` payloads for which an expression is true, and drops the others from `spans`. Returns the number examined. */
 export type PayloadFilter = (payloads: Payloads, room: number) => number | Promise<number>;
 
+interface PayloadFilterOptions {
+  isTrue: (value: unknown) => boolean;
+  /** Called with the error if a payload cannot be evaluated. */
+  note: (error: unknown) => void;
+  /** Called with each decoded payload, or with only those of its fields that the expression reads. */
+  examine: (root: unknown) => void;
+}
+
 /** Returns the fast path for an expression that reads only fields of the payload; undefined for any other. */
 export function payloadFilter(
   { reads, evaluate }: Expression,
-  isTrue: (value: unknown) => boolean,
-  note: (error: unknown) => void,
+  { isTrue, note, examine }: PayloadFilterOptions,
 ): PayloadFilter | undefined {
   const scan = reads && fieldScanner(reads);
   if (!scan) return undefined;
@@ -19,6 +26,7 @@ export function payloadFilter(
 
   function holds(bytes: Buffer, start: number, end: number): boolean | Promise<boolean> {
     root = scan!(bytes, start, end) ?? decodeAuto(bytes.subarray(start, end));
+    examine(root);
     try {
       const result = evaluate(nothing, decoded);
       if (!(result instanceof Promise)) return isTrue(result);

@@ -5,11 +5,12 @@ import { onAbort } from '../../core/tasks.js';
 import { printablePayload } from '../../core/text.js';
 import { formatDuration } from '../../core/time.js';
 import { decoderFor } from '../decode/decoder.js';
-import { compileExpression, type Expression, variables } from '../decode/expression.js';
+import { compileExpression, type Expression, fieldPaths, variables } from '../decode/expression.js';
 import type { Decoder, DecoderName } from '../decode/values.js';
 import type { Delivery, Message, Payloads, Source, StreamOptions } from '../message.js';
 import { openSource } from '../open.js';
 import { mergeByTime } from './merge.js';
+import { createMissingFields, type MissingField, missingText, type WantedField } from './missing-fields.js';
 import { everyPayload, linesOf, type PayloadFilter, payloadFilter } from './payloads.js';
 import { textOf } from './template.js';
 
@@ -77,6 +78,8 @@ export interface TailEnd {
   /** Number of messages for which an expression or the decoder failed; they are not shown. `first` is the first error. */
   failed: number;
   first?: string;
+  /** Fields that an expression or `fields` reads and that no message contained; empty if no message was examined. */
+  missing: readonly MissingField[];
   /**
    * Why it ended. `source`: there are no more messages. `interrupted`: the signal was aborted while no particular messages were awaited.
    */
@@ -126,8 +129,14 @@ export async function tail(options: TailOptions, output: TailOutput): Promise<Ta
     ending.clear();
     await (ending.closing ?? source.close());
   }
-  const { failed, first } = selector;
-  const end = { ...state, dropped: source.dropped, failed, ...(first === undefined ? {} : { first }) };
+  const { failed, first, missing } = selector;
+  const end = {
+    ...state,
+    dropped: source.dropped,
+    failed,
+    missing,
+    ...(first === undefined ? {} : { first }),
+  };
   return endOf(ending.why ?? 'source', end, options, watch, output);
 }
 
@@ -235,16 +244,26 @@ export interface Selector {
   /** Number of messages for which an expression or the decoder failed, and the first error. */
   readonly failed: number;
   readonly first: string | undefined;
+  /** Fields that no message examined so far contained. */
+  readonly missing: readonly MissingField[];
 }
 
 type Step = (shown: Shown) => Shown | undefined | Promise<Shown | undefined>;
 
 /** @throws AIOT_STREAM_EXPRESSION, AIOT_USAGE, and the errors of a decoder's schema */
-export async function createSelector(options: SelectOptions): Promise<Selector> {
+export async function createSelector(
+  options: SelectOptions & Pick<TailOptions, 'expect' | 'never'>,
+): Promise<Selector> {
   if (options.map !== undefined && options.fields !== undefined) {
     throw new AiotError('AIOT_USAGE', 'expected --map or --fields, got both');
   }
-  const decode = await decoderFor(options.decode, { schema: options.schema, type: options.messageType });
+  const fields = createMissingFields(wantedFields(options));
+  const decoder = await decoderFor(options.decode, { schema: options.schema, type: options.messageType });
+  const decode: Decoder = (message) => {
+    const value = decoder(message);
+    fields.examine(value);
+    return value;
+  };
   let failed = 0;
   let first: string | undefined;
   /** Counts a failure for one message, which must not affect the others. Other errors are rethrown. */
@@ -277,7 +296,7 @@ export async function createSelector(options: SelectOptions): Promise<Selector> 
     }
   };
   return {
-    payloads: payloadsOf(options, note),
+    payloads: payloadsOf(options, note, fields.examine),
     select: (batch) => (steps.length === 0 ? batch : inOrder(batch, guarded)),
     holds(expression, message) {
       try {
@@ -298,15 +317,35 @@ export async function createSelector(options: SelectOptions): Promise<Selector> 
     get first() {
       return first;
     },
+    get missing() {
+      return fields.missing();
+    },
   };
+}
+
+/** The fields that the flags read. @throws AIOT_STREAM_EXPRESSION */
+function wantedFields({
+  where,
+  fields = [],
+  expect,
+  never,
+}: SelectOptions & Pick<TailOptions, 'expect' | 'never'>): WantedField[] {
+  const read = Object.entries({ where, expect, never }).flatMap(([flag, text]) =>
+    text === undefined ? [] : fieldPaths(text).map((path) => ({ flag, path })),
+  );
+  const listed = fields.filter((path) => !path.startsWith('$'));
+  return [...read, ...listed.map((path) => ({ flag: 'fields', path: path.split('.') }))];
 }
 
 function payloadsOf(
   { where, map, fields, decode = 'auto' }: SelectOptions,
   note: (error: unknown) => void,
+  examine: (root: unknown) => void,
 ): PayloadFilter | undefined {
   if (map !== undefined || fields !== undefined || decode !== 'auto') return undefined;
-  return where === undefined ? everyPayload : payloadFilter(compileExpression(where), isTrue, note);
+  return where === undefined
+    ? everyPayload
+    : payloadFilter(compileExpression(where), { isTrue, note, examine });
 }
 
 function stepsOf({ where, map, fields, decode: name }: SelectOptions, decode: Decoder): Step[] {
@@ -455,7 +494,7 @@ async function endOf(
     const wanted = plural(options.count, 'message');
     throw new AiotError(
       'AIOT_TIMEOUT',
-      `expected ${wanted} within ${formatDuration(options.timeoutMs ?? 0)}, got ${end.messages}`,
+      `expected ${wanted} within ${formatDuration(options.timeoutMs ?? 0)}, got ${end.messages}${missingText(end)}`,
       { next: 'Check the topic with `aiot stream list URL`, or allow more time with --timeout.' },
     );
   }
@@ -479,13 +518,13 @@ async function unmet(
   if (why === 'source') {
     return new AiotError(
       'AIOT_STREAM_EXPECTED',
-      `expected ${wanted}, got ${got} before the stream ended${last}${failed}`,
+      `expected ${wanted}, got ${got} before the stream ended${last}${failed}${missingText(end)}`,
     );
   }
   const time = why === 'for' ? options.forMs : why === 'within' ? options.withinMs : options.timeoutMs;
   return new AiotError(
     'AIOT_TIMEOUT',
-    `expected ${wanted} within ${formatDuration(time ?? 0)}, got ${got}${last}${failed}`,
+    `expected ${wanted} within ${formatDuration(time ?? 0)}, got ${got}${last}${failed}${missingText(end)}`,
     { next: 'Look at the messages without --expect, or allow more time with --within.' },
   );
 }
