@@ -127,6 +127,18 @@ describe('aiot data', () => {
     expect(json).toMatchObject({ error: { message: expect.stringContaining(message), next } });
   });
 
+  it('suggests to check a folder by its path if there is no project', async () => {
+    const argv = ['data', 'check', '--project', tmpdir(), '--data', 'recordings', '--json'];
+    const { code, json: error } = await runCli(argv);
+    expect(code).toBe(4);
+    expect(error).toMatchObject({
+      error: {
+        code: 'AIOT_PROJECT_NOT_FOUND',
+        next: 'To check recordings without a project, run `aiot data check recordings`.',
+      },
+    });
+  });
+
   it('requires a project', async () => {
     const { code, stderr } = await runCli(['data', 'list', '--project', tmpdir()]);
     expect(code).toBe(4);

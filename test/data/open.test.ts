@@ -171,6 +171,55 @@ describe('importing recordings', () => {
     ]);
   });
 
+  it('accepts columns for time, device and label besides the fields', async () => {
+    const from = join(project.dir, 'walks');
+    await writeCsvFiles(from, {
+      'walking1.csv': 'time_ms,y,x,device\n0,2,1,m1\n20,4,3,m1\n40,6,5,m1\n',
+      'take2.csv': 'time_ms,x,y,label\n0,1,2,lying\n20,3,4,lying\n',
+    });
+    const { imported } = await importRecordings({ project, from });
+    expect(imported).toMatchObject([
+      { id: 'take2', label: 'lying', device: null },
+      { id: 'walking1', label: 'walking', device: 'm1' },
+    ]);
+    const { recordings } = await openDataset(project);
+    expect(recordings[1]!.columns.map((column) => [...column])).toEqual([
+      [1, 3, 5],
+      [2, 4, 6],
+    ]);
+    expect((await importRecordings({ project, from })).skipped).toEqual(['take2', 'walking1']);
+  });
+
+  it('rejects a time column of another rate, unless the rate is specified', async () => {
+    const from = join(project.dir, 'walking1.csv');
+    await writeFile(from, 'time_ms,x,y\n0,1,2\n10,3,4\n20,5,6\n');
+    await expect(importRecordings({ project, from })).rejects.toMatchObject({
+      code: 'AIOT_DATA_RATE',
+      message: `${from}: expected 50 samples per second (signal.rate), got about 100 by its time column`,
+    });
+    expect((await importRecordings({ project, from, rateHz: 50 })).imported).toMatchObject([{ samples: 3 }]);
+  });
+
+  it('rejects a file with several labels', async () => {
+    const from = join(project.dir, 'walking1.csv');
+    await writeFile(from, 'x,y,label\n1,2,walking\n3,4,lying\n');
+    await expect(importRecordings({ project, from })).rejects.toMatchObject({ code: 'AIOT_CSV_COLUMNS' });
+  });
+
+  it('rejects recordings if those in the folder have other fields, and names the steps to replace them', async () => {
+    await save(['walking1']);
+    const file = join(data, 'dataset.json');
+    await writeFile(file, (await readFile(file, 'utf8')).replace('"x"', '"ax"').replace('"y"', '"ay"'));
+    const from = join(project.dir, 'lying1.csv');
+    await writeFile(from, 'x,y\n1,2\n');
+    await expect(importRecordings({ project, from })).rejects.toMatchObject({
+      code: 'AIOT_DATA_COLUMNS',
+      message: `${file}: expected the fields x, y, got ax, ay`,
+      next: `To replace these recordings with your own, delete dataset.json and the folder recordings in ${data}, then import yours. To keep these recordings, set stream.fields in aiot.yaml to ax, ay.`,
+    });
+    expect(await readdir(join(data, 'recordings'))).toEqual(['walking1.csv']);
+  });
+
   it('writes nothing in a dry run', async () => {
     const from = join(project.dir, 'walking1.csv');
     await writeFile(from, csv);

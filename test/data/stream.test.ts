@@ -76,6 +76,18 @@ describe('recording a stream', () => {
     },
   );
 
+  it('names the address of the messages if no samples arrive', async () => {
+    const url = await play([['other', { x: 1 }]]);
+    const opened: string[] = [];
+    const onOpen = (...addresses: string[]) => void opened.push(...addresses);
+    const error = await recordStream({ project, url, onOpen }).catch((caught: unknown) => caught);
+    expect(error).toMatchObject({
+      message: `no samples arrived from ${opened[0]} (${opened[1]}): other: expected numbers for "y", got nothing`,
+      next: `Check that devices are sending. To see the messages, run \`aiot stream tail ${opened[1]}\`.`,
+    });
+    expect(opened[1]).toContain('messages.ndjson');
+  });
+
   it('sets aside recordings whose rate is wrong by the device’s clock, and keeps the others', async () => {
     const list = Array.from({ length: 200 }, (_, i): [string, unknown][] => [
       [topic('a'), { t: i * 40, x: i, y: i }],

@@ -56,6 +56,9 @@ describe('aiot init --from', () => {
     const project = await loadProject(dir);
     expect(project.config.signal).toMatchObject({ rate: 50, window: 100, stride: 50, features: 'spectral' });
     expect(Object.keys(project.config.stream.fields)).toEqual(['accel_g', 'gyro_z']);
+    // The default of `aiot device simulate --recording`.
+    expect(project.config.stream.topic).toBe('motion');
+    expect(project.config.pipeline.selector).toBe('all');
     const { recordings } = await openDataset(project);
     expect(recordings.map(({ id }) => id)).toEqual([
       'fast-1',

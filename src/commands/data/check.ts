@@ -6,7 +6,8 @@ import { again } from '../../lib/cli/invocation.js';
 import { findingCases, junitReport } from '../../lib/cli/junit.js';
 import { checkText } from '../../lib/cli/render/data.js';
 import { next } from '../../lib/cli/render/text.js';
-import { loadProject } from '../../lib/core/project.js';
+import { AiotError, hasCode } from '../../lib/core/errors.js';
+import { loadProject, type Project } from '../../lib/core/project.js';
 import { shellWord } from '../../lib/core/text.js';
 import { checkPath } from '../../lib/data/check/files.js';
 import { checkProject } from '../../lib/data/check/project.js';
@@ -15,7 +16,7 @@ import { checkReportSchema } from '../../lib/data/check/report.js';
 export default class DataCheck extends AiotCommand {
   static override summary = 'Check data for leaks, wrong labels or units, and bad values.';
   static override description =
-    "Without a path, checks the project's recordings. A folder of CSV recordings needs no project; if it has the folders train, validation and test, that split is checked. A CSV file is read as a table of rows. Each recording is compared with the others that have the same label, to find wrong units, axes and rates, offsets and spikes. Each finding shows the affected files, its confidence and how to fix it. Exits with 6 if a finding would make accuracy figures misleading.";
+    "Without a path, checks the project's recordings. A folder of CSV recordings, passed as the path, needs no project; if it has the folders train, validation and test, that split is checked. A CSV file is read as a table of rows. Each recording is compared with the others that have the same label, to find wrong units, axes and rates, offsets and spikes. Each finding shows the affected files, its confidence and how to fix it. Exits with 6 if a finding would make accuracy figures misleading.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> recordings --rate 100 --json',
@@ -47,7 +48,7 @@ export default class DataCheck extends AiotCommand {
     const junit = await junitReport(flags.junit, 'data check');
     const report =
       path === undefined || given('project')
-        ? await checkProject(await loadProject(flags.project), flags.data ?? path)
+        ? await checkProject(await projectOf(flags), flags.data ?? path)
         : await checkPath({ path, rateHz: flags.rate, labelFrom: flags['label-from'], window: flags.window });
     await junit(findingCases(report.findings));
     this.print(checkText(report, { all: flags.all }));
@@ -59,4 +60,15 @@ export default class DataCheck extends AiotCommand {
     if (!report.ok) this.exitsWith(6);
     return report;
   }
+}
+
+/** Loads the project. For --data without a project, the error suggests to pass the folder as the path. */
+async function projectOf({ project, data }: { project: string; data: string | undefined }): Promise<Project> {
+  return loadProject(project).catch((error: unknown) => {
+    if (data === undefined || !hasCode(error, 'AIOT_PROJECT_NOT_FOUND')) throw error;
+    throw new AiotError('AIOT_PROJECT_NOT_FOUND', error.message, {
+      next: `To check recordings without a project, run \`aiot data check ${shellWord(data)}\`.`,
+      cause: error,
+    });
+  });
 }

@@ -12,7 +12,7 @@ import { importRecordings, importResultSchema } from '../../lib/data/sources/imp
 export default class DataImport extends AiotCommand {
   static override summary = 'Import recordings from files, or from a platform stream.';
   static override description =
-    "A CSV file needs a header with the names of the project's fields. A WAV file (16-bit PCM) is resampled to the project's rate; a project with one field gets the mean of all channels. The label is --label, or the letters at the start of the file name: walking for walking12.csv. Files written by aiot data export (CSV or NDJSON) and --stream include devices, recordings and labels. A recording with several labels is split into one recording per part.";
+    "A CSV file needs a header with the names of the project's fields. It may also have columns for the time, the device and the label; the rate of the time column must match the project's. A WAV file (16-bit PCM) is resampled to the project's rate; a project with one field gets the mean of all channels. The label is --label, or the letters at the start of the file name: walking for walking12.csv. Files written by aiot data export (CSV or NDJSON) and --stream include devices, recordings and labels. A recording with several labels is split into one recording per part.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> ../recordings',
     '<%= config.bin %> <%= command.id %> take7.csv --label walking --device waist-1',

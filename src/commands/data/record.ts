@@ -52,7 +52,8 @@ export default class DataRecord extends AiotCommand {
       forMs: flags.for,
       count: flags.count,
       signal: this.signal,
-      onOpen: (endpoint) => this.note(`Recording from ${endpoint}. Press Ctrl-C to stop.`),
+      onOpen: (endpoint, address) =>
+        this.note(`Recording from ${endpoint} (${address}). Press Ctrl-C to stop.`),
     });
     this.print(recordingsTable(result.recordings));
     for (const [count, what] of [

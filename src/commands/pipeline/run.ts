@@ -10,7 +10,7 @@ import { runPipeline } from '../../lib/pipeline/run/run-pipeline.js';
 export default class PipelineRun extends RunCommand {
   static override summary = "Run a project's pipeline and skip unchanged steps.";
   static override description =
-    'Without pipeline in aiot.yaml, the steps are extract, drift, train, quantize, evaluate, push and rollout. Without a context, a platform is started for the steps that need one. If a gate fails, the run exits with 6 and later steps are not run. After Ctrl-C, finished steps are kept, and aiot pipeline resume continues the run. --engine argo runs the steps on a cluster with the WorkflowTemplate from aiot pipeline render and follows them. There, Ctrl-C only stops following; aiot pipeline cancel ends the run.';
+    'Without pipeline in aiot.yaml, the steps are extract, drift, train, quantize, evaluate, push and rollout. The rollout updates all devices and replaces their models, unless pipeline.selector in aiot.yaml selects fewer; --until push skips it. Without a context, a platform is started for the steps that need one. If a gate fails, the run exits with 6 and later steps are not run. After Ctrl-C, finished steps are kept, and aiot pipeline resume continues the run. --engine argo runs the steps on a cluster with the WorkflowTemplate from aiot pipeline render and follows them. There, Ctrl-C only stops following; aiot pipeline cancel ends the run.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --project motor-watch --json',

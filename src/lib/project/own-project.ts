@@ -29,13 +29,22 @@ const header = (about: string) => ` yaml-language-server: $schema=aiot.schema.js
 export function composeProject(name: string, survey: Survey, chip?: ChipName): string {
   const { kind, count, fields } = survey;
   const rows = kind === 'rows';
-  const doc = new Document({ name, ...(rows ? {} : streamOf(survey)), model: modelOf(survey, chip) });
+  const doc = new Document({
+    name,
+    ...(rows ? {} : streamOf(survey)),
+    model: modelOf(survey, chip),
+    pipeline: { selector: 'all' },
+  });
   doc.commentBefore = header(
     rows
       ? `${count} rows of ${fields.length} inputs each: the model predicts one row at a time.`
       : `${count} recordings of ${fields.length} fields. Add their units and ranges of plausible values.`,
   );
-  remark(doc, ['stream', 'topic'], 'devices send to aiot/v1/DEVICE/telemetry/samples');
+  remark(
+    doc,
+    ['stream', 'topic'],
+    'devices send to aiot/v1/DEVICE/telemetry/motion, as aiot device simulate does',
+  );
   remark(
     doc,
     ['signal', 'rate'],
@@ -43,6 +52,11 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   );
   remark(doc, ['signal', 'window'], 'samples');
   remark(doc, ['signal', 'stride'], 'samples from one prediction to the next');
+  remark(
+    doc,
+    ['pipeline', 'selector'],
+    'devices of the rollout of aiot pipeline run, which replaces their models',
+  );
   remark(doc, ['model', 'accept', 'arena'], chip && `fits into the ${chips[chip].title}`);
   for (const path of [
     ['stream', 'fields'],
@@ -85,7 +99,7 @@ function streamOf({ fields, rateHz, loose }: Survey) {
   const motion = fields.length === 3 && fields.every((field) => axis.test(field));
   return {
     stream: {
-      topic: 'samples',
+      topic: 'motion',
       fields: Object.fromEntries(fields.map((field) => [field, { unit: '' }])),
     },
     signal: {

@@ -190,17 +190,34 @@ function meanOf(channels: Float64Array[]): Float64Array {
 }
 
 /**
+ * Rejects a dataset.json whose recordings have other fields than the project, before recordings are added to it.
+ * @throws AIOT_DATA_COLUMNS, with the steps to replace the recordings
+ */
+export function refuseOtherFields(folder: string, listing: Listing, { fields }: Expected): void {
+  const same =
+    fields.length === listing.fields.length && fields.every((name) => listing.fields.includes(name));
+  if (!same) throw otherFields(folder, listing, fields);
+}
+
+function otherFields(folder: string, listing: Listing, fields: string[]): AiotError {
+  const got = listing.fields.join(', ');
+  return new AiotError(
+    'AIOT_DATA_COLUMNS',
+    `${listingFile(folder)}: expected the fields ${fields.join(', ')}, got ${got}`,
+    {
+      next: `To replace these recordings with your own, delete dataset.json and the folder recordings in ${folder}, then import yours. To keep these recordings, set stream.fields in aiot.yaml to ${got}.`,
+    },
+  );
+}
+
+/**
  * Reads all recordings listed in dataset.json, each verified against its digest.
  * @throws AIOT_DATA_COLUMNS, AIOT_DATA_RATE, AIOT_DATA_CHANGED (a listed file is gone or changed, or one is not listed)
  */
 export async function readListed(folder: string, listing: Listing, expected: Expected): Promise<Recording[]> {
   const { fields } = expected;
   if (fields.some((field) => !listing.fields.includes(field))) {
-    const got = listing.fields.join(', ');
-    throw new AiotError(
-      'AIOT_DATA_COLUMNS',
-      `${listingFile(folder)}: expected the fields ${fields.join(', ')}, got ${got}`,
-    );
+    throw otherFields(folder, listing, fields);
   }
   await refuseUnlisted(folder, listing, expected);
   const recordings: Recording[] = [];

@@ -9,11 +9,24 @@ import { AiotError } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import { dictionary, namePattern } from '../../core/names.js';
 import type { Project } from '../../core/project.js';
+import { csvColumns } from '../../formats/csv/parse.js';
+import { listIds } from '../check/report.js';
 import { type Listing, readListing } from '../dataset/listing.js';
 import { dataFolderOf, expectedOf, looseFolder } from '../dataset/open.js';
-import { type Expected, idOfFile, readListed, readLoose, recordingFilesIn } from '../dataset/read.js';
+import {
+  type Expected,
+  idOfFile,
+  isWav,
+  labelOfName,
+  readListed,
+  readLoose,
+  recordingFilesIn,
+  refuseOtherFields,
+} from '../dataset/read.js';
 import { recordingLine, recordingLineSchema } from '../dataset/summary.js';
 import { addRecordings, changeData, fileContents, listingOf } from '../dataset/write.js';
+import { rolesOf } from '../tables/columns.js';
+import { readLooseFile } from '../tables/loose-recordings.js';
 import type { Recording } from '../types.js';
 import { isExported, isParquet, readExported } from './platform-export.js';
 
@@ -51,7 +64,8 @@ type ImportResult = z.output<typeof importResultSchema>;
 /**
  * Copies recordings into a project's data folder; everything is read and checked before anything is written.
  * @throws AIOT_USAGE (neither a file nor a stream, both, or a file name that is not a valid recording name), AIOT_FILE_NOT_FOUND,
- * AIOT_DATA_EMPTY, AIOT_DATA_RATE, AIOT_LABEL_UNKNOWN, AIOT_ALREADY_EXISTS (another recording of that name), AIOT_CSV_*
+ * AIOT_DATA_EMPTY, AIOT_DATA_RATE, AIOT_LABEL_UNKNOWN, AIOT_ALREADY_EXISTS (another recording of that name), AIOT_CSV_*,
+ * AIOT_DATA_COLUMNS (the recordings that are already in the folder have other fields)
  */
 export async function importRecordings(options: ImportOptions): Promise<ImportResult> {
   const { project, dryRun = false, signal } = options;
@@ -69,8 +83,10 @@ export async function importRecordings(options: ImportOptions): Promise<ImportRe
       `--device: expected a name of at most 64 letters, digits, dots, dashes and underscores, got "${options.device}"`,
     );
   }
-  const found = await findRecordings(options, expected);
   const folder = dataFolderOf(project);
+  const present = await readListing(folder);
+  if (present) refuseOtherFields(folder, present, expected);
+  const found = await findRecordings(options, expected);
   const sorted = (listing: Listing) => sortOut(found, listing, folder, options, expected);
   let { fresh, skipped } = sorted(await listingOf(folder, expected));
   if (!dryRun && fresh.length > 0) {
@@ -139,7 +155,7 @@ async function findRecordings(options: ImportOptions, expected: Expected): Promi
   }
   const found =
     stream === undefined
-      ? await readFrom(from as string, expected, signal)
+      ? await readFrom(from as string, expected, options)
       : await fetchFrom(stream, expected, signal);
   if (found.length > 0) return found;
   const what = expected.image ? 'JPEG or PNG' : 'CSV or WAV';
@@ -167,7 +183,11 @@ function exportedIn(bytes: Uint8Array, file: string, expected: Expected): Found[
   return readExported(bytes, file, expected).map((recording) => ({ recording, sha256: null }));
 }
 
-async function readFrom(from: string, expected: Expected, signal?: AbortSignal): Promise<Found[]> {
+async function readFrom(
+  from: string,
+  expected: Expected,
+  { rateHz, signal }: ImportOptions,
+): Promise<Found[]> {
   const found = await stat(from).catch(() => null);
   if (!found) throw new AiotError('AIOT_FILE_NOT_FOUND', `the file or folder ${from} does not exist`);
   const listing = found.isDirectory() ? await readListing(from) : null;
@@ -205,7 +225,52 @@ async function readFrom(from: string, expected: Expected, signal?: AbortSignal):
         { next: 'Rename the file.' },
       );
     }
-    out.push({ recording: await readLoose(file, expected), sha256: sha256Hex(bytes) });
+    const recording =
+      (isWav(file) ? null : await readWithRoles(file, expected, rateHz)) ?? (await readLoose(file, expected));
+    out.push({ recording, sha256: sha256Hex(bytes) });
   }
   return out;
+}
+
+/**
+ * Reads a CSV file that has columns for the time, the device, the label or a counter besides the project's fields. Only the fields are
+ * imported; the rate of the time column must match the project's, unless the user specified the rate. Null if the columns are others.
+ * @throws AIOT_DATA_RATE, AIOT_CSV_COLUMNS (several labels), AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED
+ */
+async function readWithRoles(file: string, expected: Expected, rateHz?: number): Promise<Recording | null> {
+  const { fields } = expected;
+  const names = csvColumns(await readBytes(file), file);
+  const others = names.filter((name) => !fields.includes(name));
+  const roles = rolesOf(names).fields;
+  const fits = roles.length === fields.length && roles.every((name) => fields.includes(name));
+  if (others.length === 0 || !fits) return null;
+  const loose = await readLooseFile(file);
+  const got = loose.rateHz;
+  // Timestamps are rounded, often to milliseconds, so only a difference of more than a fifth is certain.
+  if (rateHz === undefined && got !== null && Math.abs(got / expected.rateHz - 1) > 0.2) {
+    throw new AiotError(
+      'AIOT_DATA_RATE',
+      `${file}: expected ${expected.rateHz} samples per second (signal.rate), got about ${got} by its time column`,
+      {
+        next: `Set signal.rate in aiot.yaml. If the time column is wrong, pass \`--rate ${expected.rateHz}\`.`,
+      },
+    );
+  }
+  const labels = [...new Set(loose.labels ?? [])];
+  if (labels.length > 1) {
+    throw new AiotError('AIOT_CSV_COLUMNS', `${file}: expected one label in a file, got ${listIds(labels)}`, {
+      next: 'Split the file into one file for each label.',
+    });
+  }
+  const id = idOfFile(file);
+  return {
+    ...{ id, label: labels[0] ?? labelOfName(id, expected.labels), device: validName(loose.device) },
+    ...{ rateHz: expected.rateHz, startedAt: loose.startedAt, fields },
+    columns: fields.map((name) => loose.columns[loose.fields.indexOf(name)]!),
+  };
+}
+
+/** The name of a device as its column has it; null if it is not a valid name. */
+function validName(name: string | null): string | null {
+  return name !== null && namePattern.test(name) ? name : null;
 }

@@ -5,10 +5,13 @@ import { AiotError } from '../../core/errors.js';
 import { makeFolder, writeFileAtomic } from '../../core/files.js';
 import type { Project } from '../../core/project.js';
 import { onAbort } from '../../core/tasks.js';
+import { shellWord } from '../../core/text.js';
 import { writeCsv } from '../../formats/csv/table.js';
 import { deliveriesOf, type Source, type StreamOptions } from '../../stream/message.js';
 import { openSource } from '../../stream/open.js';
+import { shownUrl } from '../../stream/url.js';
 import { dataFolderOf, expectedOf } from '../dataset/open.js';
+import { refuseOtherFields } from '../dataset/read.js';
 import { recordingLine, recordingLineSchema } from '../dataset/summary.js';
 import { addRecordings, changeData, listingOf } from '../dataset/write.js';
 import type { Recording } from '../types.js';
@@ -29,7 +32,8 @@ interface RecordOptions {
   count?: number;
   /** Stops the recording; samples received until then are saved. */
   signal?: AbortSignal;
-  onOpen?: (endpoint: string) => void;
+  /** Called with the address of the broker, and with the address of the messages, without credentials. */
+  onOpen?: (endpoint: string, address: string) => void;
   onProgress?: (samples: number, devices: number) => void;
 }
 
@@ -58,18 +62,27 @@ export async function recordStream(options: RecordOptions): Promise<RecordResult
   const expected = expectedOf(config);
   if (label !== null) refuseLabel(label, expected);
   const folder = dataFolderOf(project);
-  await listingOf(folder, expected);
-  const url = options.url ?? `aiot:///aiot/v1/+/telemetry/${config.stream.topic}`;
+  refuseOtherFields(folder, await listingOf(folder, expected), expected);
+  const { topic } = config.stream;
+  const url = options.url ?? `aiot:///aiot/v1/+/telemetry/${topic}`;
   const source = await openSource(url, options.stream);
-  options.onOpen?.(source.endpoint);
+  const address = shownUrl(url);
+  options.onOpen?.(source.endpoint, address);
   const heard = await listen(source, options, expected.fields);
   const takes = heard.takes.filter(({ samples }) => samples > 0);
   if (takes.length === 0) {
     throw (
       heard.failure ??
-      new AiotError('AIOT_DATA_EMPTY', `no samples arrived from ${source.endpoint}${heard.reason}`, {
-        next: 'Check that devices are sending. To see the messages, run `aiot stream tail URL`.',
-      })
+      new AiotError(
+        'AIOT_DATA_EMPTY',
+        `no samples arrived from ${source.endpoint} (${address})${heard.reason}`,
+        {
+          next:
+            options.url === undefined
+              ? `Devices must send to the stream ${topic} (stream.topic); for a virtual device, pass \`--stream ${topic}\`. To see all streams, run \`aiot data streams\`.`
+              : `Check that devices are sending. To see the messages, run \`aiot stream tail ${shellWord(address)}\`.`,
+        },
+      )
     );
   }
   const { rateHz } = expected;
