@@ -26,6 +26,14 @@ it('the status counts models and their versions', async () => {
   });
 });
 
+it('the next step after a model leaves the devices open, because all would replace other models', async () => {
+  const bundle = join(own.folder, 'next.aiot');
+  await writeFile(bundle, tinyBundle('next', 1));
+  const pushed = await runCli(['model', 'push', bundle]);
+  expect(pushed.stdout).toContain('aiot model deploy next@1 --selector SELECTOR');
+  expect((await runCli(['model', 'show', 'next@1'])).stdout).toContain('--selector SELECTOR');
+});
+
 describe('an unknown name', () => {
   it('gets a suggestion of a similar device, user or model', async () => {
     await runCli(['device', 'claim', 'pump', '--json']);

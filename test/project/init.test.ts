@@ -96,7 +96,7 @@ describe('aiot init', () => {
     expect(code).toBe(0);
     expect(stdout).toContain('wrist (har-imu)');
     expect(stdout).toContain(`aiot model train --project '${dir}'`);
-    expect(stdout).toContain(`aiot pipeline run --project '${dir}'`);
+    expect(stdout).toContain(`aiot pipeline run --project '${dir}' --until evaluate`);
     expect((await loadProject(dir)).config.name).toBe('wrist');
     await rm(dir, { recursive: true });
     expect(await initProject({ dir, template: 'har-imu' })).toMatchObject({ name: 'My-first-watch' });

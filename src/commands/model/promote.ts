@@ -47,7 +47,7 @@ export default class ModelPromote extends PlatformCommand {
         const onwards = {
           dev: `aiot model promote ${name}@${version} --to staging`,
           staging: `aiot model deploy ${name}@${version} --selector name=DEVICE`,
-          production: `aiot model deploy ${name} --stage production --selector all`,
+          production: `aiot model deploy ${name} --stage production --selector SELECTOR`,
         };
         return [onwards[stage], `aiot model show ${name}@${version}`];
       },

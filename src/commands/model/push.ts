@@ -98,7 +98,7 @@ export default class ModelPush extends AiotCommand {
       );
     this.print(pushedText(result, context.url));
     const pushed = `${result.name}@${result.version}`;
-    const run = result.kind === 'model' ? [`aiot model deploy ${pushed} --selector all${at}`] : [];
+    const run = result.kind === 'model' ? [`aiot model deploy ${pushed} --selector SELECTOR${at}`] : [];
     this.print(next(...run, `aiot model lineage ${pushed}${at}`));
     return result;
   }

@@ -27,7 +27,7 @@ export default class ModelShow extends PlatformCommand {
       async (client) => showModel(client, await resolveModel(client, input.args.model)),
       modelText,
       ({ name, version }) => [
-        `aiot model deploy ${name}@${version} --selector all`,
+        `aiot model deploy ${name}@${version} --selector SELECTOR`,
         `aiot model lineage ${name}@${version}`,
       ],
     );

@@ -39,7 +39,7 @@ export default class TrustSign extends AiotCommand {
     this.print(signatureText(result));
     const what = `${result.name}@${result.version}`;
     const deploy = {
-      model: `aiot model deploy ${what} --selector all${at}`,
+      model: `aiot model deploy ${what} --selector SELECTOR${at}`,
       firmware: `aiot firmware deploy ${what} --selector all${at}`,
       config: `aiot device config deploy ${what} --selector all${at}`,
     };

@@ -502,7 +502,7 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about: 'The device has no active model.',
-    next: 'Deploy one with `aiot model deploy NAME@VERSION --selector all`.',
+    next: 'Deploy one with `aiot model deploy NAME@VERSION --selector SELECTOR`.',
   },
   AIOT_DEVICE_OFFLINE: {
     exit: 1,

@@ -70,7 +70,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
     ['model', 'table', 'inputs'],
   ])
     inline(doc.getIn(path));
-  for (const part of ['stream', 'signal', 'model']) {
+  for (const part of ['stream', 'signal', 'model', 'pipeline']) {
     const pair = (doc.contents as unknown as YAMLMap).items.find(
       ({ key }) => isScalar(key) && key.value === part,
     );

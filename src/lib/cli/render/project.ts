@@ -45,7 +45,9 @@ export function commandsAfterInit({ runs, template, recordings }: InitResult, di
   const train = `aiot model train${there}`;
   if (template === 'person-or-part') return [`aiot data synthesize${there}`, train];
   if (recordings === 0) return [train];
-  return template === 'own' ? [`aiot data check${there}`, train] : [train, `aiot pipeline run${there}`];
+  return template === 'own'
+    ? [`aiot data check${there}`, train]
+    : [train, `aiot pipeline run${there} --until evaluate`];
 }
 
 /** A newly created project. */
