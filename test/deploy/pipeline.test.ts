@@ -52,7 +52,8 @@ describe('aiot pipeline render --target argo', () => {
   it('writes a template for each step with its requirements, and a schedule if there is one', async () => {
     await cp(join(root, 'templates/motor-watch/aiot.yaml'), join(dir, 'project/aiot.yaml'));
     const file = join(dir, 'project/aiot.yaml');
-    await writeFile(file, `${await readFile(file, 'utf8')}\npipeline: { on: { cron: "0 3 * * *" } }\n`);
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, text.replace(/^pipeline:.*$/m, '$&\n  on: { cron: "0 3 * * *" }'));
     const { json, code } = await render(join(dir, 'project'));
     expect([code, json]).toMatchObject([0, { target: 'argo', project: 'motor-watch' }]);
     const all = await templates();

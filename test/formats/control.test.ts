@@ -70,7 +70,7 @@ describe('control flow of a .tflite file', () => {
         const tensors = [number, real(1, 4), real(1, 4), truth];
         return [main, subgraph(tensors, [0, 1], [3], { op: 'LESS', inputs: [1, 1], outputs: [3] }), body];
       },
-      'a loop whose condition depends on the input (expected a fixed number of steps)',
+      'WHILE: the condition depends on the input (expected a fixed number of steps)',
     ],
     ['an endless loop', () => tanhLoop(2 ** 30), 'more than 4096 steps'],
     [

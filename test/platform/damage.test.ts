@@ -116,7 +116,7 @@ describe('deleted telemetry', () => {
     const file = join(own.folder, 'motion.csv');
     const refused = await runCli(['data', 'export', 'motion', '--out', file, '--context', 'lab']);
     expect(refused.code).toBe(4);
-    expect(refused.stderr).toContain('all stored rows of the stream motion are lost: 200,');
+    expect(refused.stderr).toContain('all stored rows of the stream motion (200) are lost');
     const looked = await runCli(['platform', 'acknowledge', '--dry-run', '--context', 'lab']);
     expect(looked.stdout).toContain(damage?.id);
     expect((await own.client.status()).damage).toHaveLength(1);

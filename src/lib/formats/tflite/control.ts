@@ -175,7 +175,7 @@ class Paste {
     const { condition, body } = options as { condition: number; body: number };
     let values = [...inputs];
     for (;;) {
-      if (!this.#holds(condition, values, path, 'a loop')) return values;
+      if (!this.#holds(condition, values, path)) return values;
       if (this.steps === mostSteps) throw unsupported('WHILE', `more than ${mostSteps} steps`);
       values = this.#call(body, values, path);
       this.steps += 1;
@@ -188,7 +188,7 @@ class Paste {
     path: readonly number[],
   ) {
     const { ifTrue, ifFalse } = options as { ifTrue: number; ifFalse: number };
-    return this.#call(this.#truth(condition, 'a branch') ? ifTrue : ifFalse, inputs, path);
+    return this.#call(this.#truth(condition, 'IF') ? ifTrue : ifFalse, inputs, path);
   }
 
   #call(number: number, inputs: readonly number[], path: readonly number[]): number[] {
@@ -196,21 +196,18 @@ class Paste {
     return this.run(number, inputs, [...path, number]);
   }
 
-  /** Evaluates a condition. Its operators must not depend on the input. */
-  #holds(number: number, inputs: readonly number[], path: readonly number[], what: string): boolean {
+  /** Evaluates the condition of a loop. Its operators must not depend on the input. */
+  #holds(number: number, inputs: readonly number[], path: readonly number[]): boolean {
     const before = this.operators.length;
     const [condition = -1] = this.#call(number, inputs, path);
     this.operators.length = before;
-    return this.#truth(condition, what);
+    return this.#truth(condition, 'WHILE');
   }
 
-  #truth(condition: number, what: string): boolean {
+  #truth(condition: number, operator: 'WHILE' | 'IF'): boolean {
     const { type, data } = this.tensors[condition] ?? {};
     if (type !== 'bool' || data?.length !== 1)
-      throw unsupported(
-        'control flow',
-        `${what} whose condition depends on the input (expected a fixed number of steps)`,
-      );
+      throw unsupported(operator, 'the condition depends on the input (expected a fixed number of steps)');
     return data[0] !== 0;
   }
 
