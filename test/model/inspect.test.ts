@@ -99,7 +99,7 @@ describe('aiot model inspect', () => {
     ]);
     expect(value).toMatchObject({ arenaBytes: null, arena: null, macs: 2 });
     expect(value.notes[0]).toMatch(
-      /its arena is not known: operator 1: CAST is not supported: compute it before or after/,
+      /its arena is unknown: operator 1: CAST is not supported: compute it before or after/,
     );
     expect((await runCli(['model', 'inspect', file])).stdout).toContain('CAST (unknown)');
   });

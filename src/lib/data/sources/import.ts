@@ -16,6 +16,7 @@ import { dataFolderOf, expectedOf, looseFolder } from '../dataset/open.js';
 import {
   type Expected,
   idOfFile,
+  isPicture,
   isWav,
   labelOfName,
   readListed,
@@ -226,7 +227,8 @@ async function readFrom(
       );
     }
     const recording =
-      (isWav(file) ? null : await readWithRoles(file, expected, rateHz)) ?? (await readLoose(file, expected));
+      (isWav(file) || isPicture(file) ? null : await readWithRoles(file, expected, rateHz)) ??
+      (await readLoose(file, expected));
     out.push({ recording, sha256: sha256Hex(bytes) });
   }
   return out;

@@ -48,15 +48,19 @@ export function configDigestOf({ config }: Project): string {
 const without = new Set(['loop', 'up', 'pipeline']);
 
 /**
- * aiot.yaml except for the parts in `without`: the identity of a training. Settings of trees belong to it only if trees are trained, so
- * that networks keep the identity that they had before trees existed.
+ * aiot.yaml except for the parts in `without`: the identity of a training. Settings of trees belong to it only if trees are trained, and
+ * those of pictures only for pictures, so that other projects keep the identity that they had before these existed.
  */
 export function trainingConfig(config: ProjectConfig): Partial<ProjectConfig> {
   const parts: Partial<ProjectConfig> = Object.fromEntries(
     Object.entries(config).filter(([name]) => !without.has(name)),
   );
   const { kind, train } = config.model;
-  if (kind === 'forest') return parts;
-  const { forest: _, ...own } = train;
+  const own: Partial<typeof train> = { ...train };
+  if (kind !== 'forest') delete own.forest;
+  if (config.signal.features !== 'image') {
+    const { flip: _flip, crop: _crop, brightness: _brightness, ...augment } = train.augment;
+    own.augment = augment as typeof train.augment;
+  }
   return { ...parts, model: { ...config.model, train: own as typeof train } };
 }
