@@ -15,7 +15,7 @@ describe('a device', () => {
     ['active', 'resume', null],
   ])('that is %s and receives "%s" becomes %s', (state, event, next) => {
     if (next) expect(deviceStep(state, event)).toBe(next);
-    else expect(() => deviceStep(state, event)).toThrow(/does not apply/);
+    else expect(() => deviceStep(state, event)).toThrow(/does not accept the event/);
   });
 });
 
