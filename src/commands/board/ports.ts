@@ -4,7 +4,7 @@ import { next } from '../../lib/cli/render/text.js';
 import { listPorts, portSchema } from '../../lib/flash/port/list.js';
 
 export default class BoardPorts extends AiotCommand {
-  static override summary = 'List serial ports and the boards probably connected to them.';
+  static override summary = 'List serial ports and the boards likely connected to them.';
   static override description =
     'Opens no port, so no board is reset. For a port in use, shows the program that uses it. For a port that you have no permission to open, shows the group to join.';
   static override examples = [

@@ -13,7 +13,7 @@ import { featuresResultSchema, makeFeatures } from '../../lib/data/features/make
 export default class DataFeatures extends AiotCommand {
   static override summary = 'Compute features of recordings as a table, or rank them.';
   static override description =
-    'Without recordings, uses those of the project. The table is CSV with one row per window. Without --out, it is printed to stdout. If labels are known, the columns recording and label follow the features, and aiot model train --data accepts the file. --rank requires at least two labels, each with at least two recordings. Training and test data never share a recording.';
+    'Without recordings, uses those of the project. The table is CSV with one row per window. Without --out, it is printed to stdout. If labels are known, the columns recording and label follow the features, and aiot model train --data accepts the file. --rank requires at least two labels, each with at least two recordings. For --rank, training and test data never share a recording.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> walking1.csv --set har --rate 100 --window 501 --stride 500 --trim 100 --out features.csv',
     '<%= config.bin %> <%= command.id %> recordings --rate 100 --window 500 --lowpass 12 --resample 50 --rank',

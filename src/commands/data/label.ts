@@ -9,7 +9,7 @@ import { plural } from '../../lib/core/figures.js';
 export default class DataLabel extends PlatformCommand {
   static override summary = 'Label a recording on the platform, or a part of it.';
   static override description =
-    'The latest label wins; earlier labels are kept. Labeled recordings are exempt from retention. --file applies many labels; each line is device,recording,label[,from,to].';
+    'The latest label wins; earlier labels are kept. Retention policies keep labeled recordings, unless they were set with --labeled. --file applies many labels; each line is device,recording,label[,from,to].';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motion/waist-1/take7 walking',
     '<%= config.bin %> <%= command.id %> motion/waist-1/take7 falling --from 2026-11-20T10:00:00Z --to 2026-11-20T10:00:03Z',

@@ -15,7 +15,7 @@ import { type Candidate, suggestionsSchema, suggestRecordings } from '../../lib/
 export default class DataSuggest extends AiotCommand {
   static override summary = 'Suggest which recordings are most worth labeling.';
   static override description =
-    "Ranks unlabeled recordings. The best are those that the project's trained model is uncertain about, and those that resemble none of its training recordings. Recordings that resemble a higher-ranked one come last. Without STREAM, ranks the project's own recordings, or those in --data.";
+    "Ranks unlabeled recordings. Recordings rank highest if the project's trained model is uncertain about them, or if they resemble none of its training recordings. Recordings that resemble a higher-ranked one come last. Without STREAM, ranks the project's own recordings, or those in --data.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> motion',
     '<%= config.bin %> <%= command.id %> --data new-recordings --limit 5 --json',

@@ -24,7 +24,7 @@ import { fleetResultSchema } from '../../lib/provision/provision-fleet.js';
 export default class DeviceProvision extends AiotCommand {
   static override summary = 'Register a device and create its identity.';
   static override description =
-    "The identity is written to a folder or directly to a board. The private key is generated here and never uploaded. For a chip, the key is only in the NVS image. For a computer, the key is in the folder: copy it to the device and nowhere else. The operator's key signs a birth certificate, a record of the device that the platform stores. On an installation of the architects-guide services (`aiot context add --kind architects-guide`), a device is identified only by its chip ID.";
+    "The identity is written to a folder or directly to a board. The private key is generated on this machine and never uploaded. For a chip, the key is only in the NVS image. For a computer, the key is in the folder: copy it to the device and nowhere else. The operator's key signs a birth certificate, a record of the device that the platform stores. On an installation of the architects-guide services (`aiot context add --kind architects-guide`), a device is identified only by its chip ID.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1 --type virtual --out ./motor-1',
     '<%= config.bin %> <%= command.id %> pump-7 --type esp32 --out ./pump-7 --wifi-ssid plant --wifi-password-file wifi.txt',

@@ -59,7 +59,7 @@ export default class ModelEvaluate extends AiotCommand {
       helpValue: 'FILE',
     }),
     'sensor-drop': Flags.boolean({
-      summary: 'Also measure with each field missing in turn.',
+      summary: 'Also evaluate with each field missing in turn.',
       env: 'AIOT_SENSOR_DROP',
     }),
     integers: Flags.boolean({

@@ -7,7 +7,7 @@ import { readTrust } from '../../lib/model/publish/verify.js';
 import { whyModel, whySchema } from '../../lib/model/publish/why.js';
 
 export default class ModelLineage extends PlatformCommand {
-  static override summary = "Show a model version's lineage back to the recordings.";
+  static override summary = 'Trace a model version back to its recordings.';
   static override description =
     'Shows the bundle, quantized model, float model, training, dataset, recordings and devices. All facts are from the signed bundle; facts that were not recorded are shown as unknown.';
   static override examples = [

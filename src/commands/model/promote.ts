@@ -8,7 +8,7 @@ import { bold } from '../../lib/cli/render/text.js';
 export default class ModelPromote extends PlatformCommand {
   static override summary = 'Move a model version to dev, staging or production.';
   static override description =
-    'Staging requires that the evaluation met its limits. Production requires a rollout of the version that succeeded on every device. --reason overrides these gates, and is recorded. Only one version of a name is in production: promoting another moves it back to staging.';
+    'Staging requires that the evaluation met its limits. Production requires that a rollout of the version succeeded on every device. --reason overrides these gates, and is recorded. Only one version of each model can be in production: promoting another moves it back to staging.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> har@3 --to staging',
     "<%= config.bin %> <%= command.id %> har@3 --to production --reason 'tested on the bench'",

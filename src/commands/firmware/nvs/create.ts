@@ -9,7 +9,7 @@ import { createNvs, nvsMadeSchema } from '../../../lib/flash/images/nvs.js';
 export default class FirmwareNvsCreate extends AiotCommand {
   static override summary = 'Create an NVS partition from a CSV file.';
   static override description =
-    "Uses the CSV format of ESP-IDF's generator. The columns are key, type, encoding and value; the type is namespace, data or file. In a file row, the value is a path relative to the CSV file. The result is byte-for-byte identical to that of esp_idf_nvs_partition_gen, except that a namespace may be opened again and duplicate keys are rejected. The file may contain secrets, so only you can read it.";
+    "Uses the CSV format of ESP-IDF's generator. The columns are key, type, encoding and value; the type is namespace, data or file. In a file row, the value is a path relative to the CSV file. The result is byte-for-byte identical to that of esp_idf_nvs_partition_gen, except that a namespace may be opened again and duplicate keys are rejected. OUT is readable only by you, because it may contain secrets.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> nvs.csv nvs.bin --size 0x6000',
     '<%= config.bin %> <%= command.id %> nvs.csv nvs.bin --size 24K --nvs-version 1 --json',

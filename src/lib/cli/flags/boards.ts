@@ -28,7 +28,7 @@ const afterModes: readonly AfterMode[] = [
 /** Flags for commands that communicate with a chip's bootloader. */
 export const flashFlags = {
   chip: Flags.option({ options: chips, default: 'auto' as const })({
-    summary: 'Required chip; auto accepts any.',
+    summary: 'Fail if the chip is not this one; auto accepts any.',
     env: 'AIOT_CHIP',
     helpGroup: 'CONNECTION',
     helpValue: 'CHIP',

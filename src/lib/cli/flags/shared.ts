@@ -74,7 +74,7 @@ export const shared = {
     helpValue: 'FILE',
   }),
   junit: Flags.string({
-    summary: 'Write the checks to this file as JUnit XML for CI.',
+    summary: 'Write the results to this file as JUnit XML for CI.',
     env: 'AIOT_JUNIT',
     helpValue: 'FILE',
   }),
