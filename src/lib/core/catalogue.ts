@@ -527,7 +527,7 @@ export const catalogue = {
   AIOT_DEVICE_UPDATING: {
     exit: 1,
     family: 'user',
-    about: 'A rollout is in progress on the device and would be disrupted.',
+    about: 'The operation would disrupt a rollout that is in progress on the device.',
     next: 'Wait until it has finished. To see its progress, run `aiot device show NAME`.',
   },
   AIOT_DIGEST_MISMATCH: {
@@ -664,7 +664,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'The flash contents do not match the written data or the file.',
-    next: 'Write it again. If the error persists, the flash chip or its power supply is faulty.',
+    next: 'Write the data again. If the error persists, the flash chip or its power supply may be faulty.',
   },
   AIOT_FLASH_WRITE: {
     exit: 1,
@@ -984,7 +984,7 @@ export const catalogue = {
     exit: 5,
     family: 'outside',
     about:
-      "The server's TLS certificate is not trusted: it is from an unknown CA, expired, for another host name, or not the one with the expected fingerprint.",
+      "The server's TLS certificate is not trusted: it was issued by an unknown CA or for another host name, has expired, or does not have the expected fingerprint.",
     next: 'Check the address. To trust another CA, run `aiot context add NAME --url URL --ca FILE --replace`.',
   },
   AIOT_PORT_IN_USE: {
@@ -1168,7 +1168,7 @@ export const catalogue = {
   AIOT_ROLLOUT_ROLLED_BACK: {
     exit: 6,
     family: 'user',
-    about: 'The devices of the rollout were rolled back to the previous release by a user.',
+    about: "A user rolled back the rollout's devices to the previous release.",
     next: 'To see the devices that were rolled back, run `aiot rollout show ID --state restored`.',
   },
   AIOT_ROLLOUT_SHADOW: {
@@ -1418,7 +1418,7 @@ export const catalogue = {
     family: 'user',
     about:
       "A message does not fit the destination's format, such as a row with missing columns or text instead of a JSON object. Retrying does not help.",
-    next: 'Convert the messages with --map, or leave them out with onError: skip or a dead letter.',
+    next: 'Convert the messages with --map, or set onError to skip or {dead-letter: URL}.',
   },
   AIOT_STREAM_UNREACHABLE: {
     exit: 1,
@@ -1509,7 +1509,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The training process could not be started, or ended before it finished: it was killed or ran out of memory.',
+      'The training process could not be started, or stopped early because it was killed or ran out of memory.',
     next: 'Check the free memory (`free -m`), or train on another machine and use the resulting file with --model FILE.',
   },
   AIOT_TRUST_CONFLICT: {
@@ -1557,7 +1557,7 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about:
-      'Trust root versions must be consecutive, but this one does not follow the newest, or too many are missing between them.',
+      'A trust root was rejected: its version is not one higher than the newest, or the device is too many versions behind.',
     next: 'Repeat the command, which creates the next version from the newest root. To see the newest version, run `aiot trust status`.',
   },
   AIOT_UPDATE_DEVICE_TYPE: {
