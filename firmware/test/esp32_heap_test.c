@@ -411,7 +411,7 @@ esp_err_t esp_mqtt_set_config(esp_mqtt_client_handle_t client, const esp_mqtt_cl
 esp_err_t esp_mqtt_client_stop(esp_mqtt_client_handle_t client) { return client == NULL; }
 esp_err_t esp_mqtt_client_reconnect(esp_mqtt_client_handle_t client) { return client == NULL; }
 esp_err_t esp_mqtt_client_start(esp_mqtt_client_handle_t client) {
-  count("TLS of MQTT", connection());
+  count("TLS for MQTT", connection());
   return client == NULL;
 }
 int esp_mqtt_client_subscribe_single(esp_mqtt_client_handle_t client, const char *topic, int qos) { return client == NULL || topic == NULL || qos < 0 ? -1 : 1; }
@@ -426,7 +426,7 @@ int esp_mqtt_client_enqueue(esp_mqtt_client_handle_t client, const char *topic, 
 /* esp_http_client. According to a measurement, a download needs as much as MQTT, including its buffers. */
 static bool downloads;
 esp_http_client_handle_t esp_http_client_init(const esp_http_client_config_t *config) {
-  count("TLS of a download", connection());
+  count("TLS for a download", connection());
   return config == NULL ? NULL : (esp_http_client_handle_t)(void *)&downloads;
 }
 esp_err_t esp_http_client_set_header(esp_http_client_handle_t client, const char *key, const char *value) { return client == NULL || key == NULL || value == NULL; }
@@ -553,7 +553,7 @@ int main(void) {
   aiot_esp32_start();
   check_at(&c, "runs", CHIP, 0, run_task("aiot"));
   check_at(&c, "samples", CHIP, 0, conversions > 0);
-  check_at(&c, "connects", CHIP, 0, counted("TLS of MQTT") > 0 && outbox_most > 0);
+  check_at(&c, "connects", CHIP, 0, counted("TLS for MQTT") > 0 && outbox_most > 0);
   check_at(&c, "downloads", CHIP, 0, asked && downloads);
   check_equal(&c, "refused", 0, 0, (int64_t)heap.refused);
   /* The largest block is allocated before anything could fragment the heap. */
@@ -570,7 +570,7 @@ int main(void) {
   printf("%s|ESP-IDF's static RAM|%u\n", CHIP, (unsigned)SYSTEM);
   printf("%s|this program's .data|%u\n", CHIP, (unsigned)AIOT_STATIC_DATA);
   printf("%s|this program's .bss|%u\n", CHIP, (unsigned)AIOT_STATIC_BSS);
-  printf("%s|**heap at the start**|%u\n", CHIP, (unsigned)at_start);
+  printf("%s|**heap at startup**|%u\n", CHIP, (unsigned)at_start);
   for (size_t i = 0; i < lines; i++) {
     needed += line[i].bytes;
     printf("%s|%s|%u\n", CHIP, line[i].name, (unsigned)line[i].bytes);

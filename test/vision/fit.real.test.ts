@@ -41,7 +41,7 @@ function jobs(count: number) {
   });
 }
 
-describeReal('pillow', 'pictures in the size of a model, compared with Pillow', () => {
+describeReal('pillow', 'pictures scaled to the input size of a model, compared with Pillow', () => {
   it('have the same pixels for every size, fit and number of channels', () => {
     const all = jobs(300);
     const input = JSON.stringify(

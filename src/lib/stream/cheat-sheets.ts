@@ -215,7 +215,7 @@ const s3: CheatSheet = {
   settings: [
     ['endpoint=URL', 'server other than AWS; or AWS_ENDPOINT_URL'],
     ['region=NAME', 'region; or AWS_REGION; default = us-east-1'],
-    ['type=image/png', 'Content-Type of the objects; default = from the message'],
+    ['type=image/png', 'Content-Type of the objects; default = that of the message'],
     ['parallel=8', 'concurrent requests'],
   ],
 };

@@ -858,7 +858,7 @@ const answer: Statement[] = [
   },
   {
     v5: '3.2.2-12',
-    says: 'A CONNECT with a will above the Maximum QoS is rejected.',
+    says: 'A CONNECT with a will QoS above the Maximum QoS is rejected.',
     untested: 'supported',
   },
   {

@@ -69,7 +69,7 @@ export const rollouts = {
   rollback: command('rollback', 'Roll back all devices of a rollout', 'AIOT_ROLLOUT_NO_WAY_BACK'),
   retry: command('retry', 'Offer the release again to the failed devices'),
   events: endpoint('GET /rollouts/:id/events', {
-    summary: 'The rollout at each change, with the devices that changed (server-sent events)',
+    summary: 'Stream a rollout after each change, with the devices that changed (server-sent events)',
     sends: 'events',
   }),
 };
