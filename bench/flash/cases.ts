@@ -117,7 +117,7 @@ const peer = (rounds: readonly number[]) => ({
 
 const sizeOf = (image: string) => `${readFileSync(image).length >> 10} KiB`;
 
-/** Seconds per board, all concurrently. */
+/** Flashes all boards concurrently, and returns the seconds per board. */
 async function parallel(image: string, ports: string[]): Promise<number[]> {
   const job = {
     pieces: [{ place: offset, data: readFileSync(image), name: 'app.bin' }],

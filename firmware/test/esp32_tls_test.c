@@ -127,7 +127,7 @@ int main(void) {
   check_equal(&c, "set up", 0, 0, mbedtls_ssl_setup(&client, &config));
   mbedtls_ssl_set_bio(&client, NULL, keep, silence, NULL);
   check_equal(&c, "waits for the server", 0, MBEDTLS_ERR_SSL_WANT_READ, mbedtls_ssl_handshake(&client));
-  /* The extension of RFC 6066: type 1, one byte, 4 = 2^12. */
+  /* The max_fragment_length extension (RFC 6066): type 1, one byte, 4 = 2^12. */
   static const uint8_t extension[] = {0, 1, 0, 1, 4};
   bool found = false;
   for (size_t i = 0; i + sizeof extension <= hello_bytes && !found; i++) found = memcmp(hello + i, extension, sizeof extension) == 0;

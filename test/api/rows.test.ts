@@ -28,7 +28,7 @@ afterAll(async () => {
   await own.stop();
 });
 
-/** A project whose rows are labeled by their vibration, which is a relationship that its model can learn. */
+/** A project whose labels are a function of the inputs that the model can learn. */
 async function rowsProject(
   name: string,
   model: string,

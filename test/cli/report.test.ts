@@ -36,7 +36,7 @@ describe.runIf(process.platform === 'linux')('--open', () => {
     await expect.poll(() => readFile(at('.opened'), 'utf8').catch(() => '')).toBe(at('drift.html'));
   });
 
-  it('prints the path of a temporary file without --report and without a desktop', async () => {
+  it('writes a temporary file if --report is absent, and prints its path if there is no desktop', async () => {
     for (const name of ['DISPLAY', 'WAYLAND_DISPLAY']) vi.stubEnv(name, '');
     const run = await runCli(drift('--open', '--json'));
     const { report, opened } = JSON.parse(run.stderr.trim()) as { report: string; opened: boolean };

@@ -142,7 +142,7 @@ describe('aiot model quantize FILE', () => {
       }
     });
 
-    it('reports the noise of the noisiest output, and writes C with a pointer for each', async () => {
+    it('reports the noise of the noisiest output, and writes C with a pointer for each output', async () => {
       const { path, rows, graph } = await write(severalEnds.twoHeads);
       const out = join(folder, 'ends-c');
       const argv = ['model', 'quantize', path, '--data', rows, '--emit', 'c', '--out', out, '--json'];

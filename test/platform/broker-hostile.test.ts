@@ -149,7 +149,7 @@ describe('a will', () => {
 });
 
 describe('a wrong password over MQTT', () => {
-  it('counts against its name and address only: it floods no log and locks out no other client', async () => {
+  it('counts against its name and address only: it does not flood the log or lock out other clients', async () => {
     const lines: { level: number; msg: string; user?: string }[] = [];
     await start({ rates: { failures: 3 }, log: (line) => lines.push(JSON.parse(line)) });
     const guess = (username: string) =>

@@ -35,7 +35,7 @@ it('the next step after a model leaves the devices open, because all would repla
 });
 
 describe('an unknown name', () => {
-  it('gets a suggestion of a similar device, user or model', async () => {
+  it('is rejected with a suggestion of a similar device, user or model', async () => {
     await runCli(['device', 'claim', 'pump', '--json']);
     await runCli(['user', 'add', 'alice', '--role', 'viewer', '--json']);
     const bundle = join(own.folder, 'tiny.aiot');
@@ -52,7 +52,7 @@ describe('an unknown name', () => {
     for (const [argv, message] of cases) expect(await refusal(argv)).toMatchObject({ message });
   });
 
-  it('gets a suggestion of a similar token, by ID or by name', async () => {
+  it('is rejected with a suggestion of a similar token, by ID or by name', async () => {
     const { json } = await runCli(['token', 'create', 'laptop', '--role', 'viewer', '--json']);
     const { id } = json as { id: string };
     const meant = `. Did you mean ${id} (laptop)?`;
@@ -66,7 +66,7 @@ describe('an unknown name', () => {
     expect(await refusal(['token', 'rotate', 'wall'])).toMatchObject({ message: 'no token has the id wall' });
   });
 
-  it('gets a suggestion of a similar context, template or state', async () => {
+  it('is rejected with a suggestion of a similar context, template or state', async () => {
     await runCli(['context', 'add', 'laboratory', '--url', 'https://lab.example', '--no-check', '--json']);
     const cases: [string[], string][] = [
       [['context', 'use', 'labroatory'], 'no context is named labroatory. Did you mean laboratory?'],

@@ -271,7 +271,7 @@ describeReal('postgres', 'telemetry in PostgreSQL', () => {
   });
 });
 
-/** The tables of versions before checksums. */
+/** The tables as earlier versions created them, without checksums. */
 const earlierTables = `
   CREATE TABLE "telemetryStreams" ("name" TEXT COLLATE "C" PRIMARY KEY, "totals" TEXT NOT NULL);
   CREATE TABLE "telemetryTakes" (

@@ -155,7 +155,7 @@ export async function startKafkaCluster(): Promise<KafkaBroker[]> {
   return Promise.all([1, 2, 3].map((id) => startKafka({ node: { id, controllers } })));
 }
 
-/** kafkajs's client, for other actions of a test. */
+/** A kafkajs client, for admin and other actions that a test needs. */
 export function kafkaPeer(address: string): Kafka {
   return new Kafka({
     brokers: [address],

@@ -60,7 +60,7 @@ export function release(
   };
 }
 
-/** The request for a release with a patch that creates it from another one. */
+/** Returns a `desired` message that offers the release as a delta from `base`, and the patch. */
 export function byDelta({ desired, bytes }: Release, base: Release): { desired: Desired; patch: Uint8Array } {
   const patch = createDelta(base.bytes, bytes);
   const delta = { base: digestOf(base.bytes), digest: digestOf(patch), bytes: patch.length };

@@ -99,7 +99,7 @@ static void activate(void *context, int slot, const aiot_content *content) {
   if (slot != self->slot) self->exit_code = AIOT_EXIT_RESTART;
 }
 
-/* The launcher starts its bundled program instead of the active one only if the bundled program is new. */
+/* A running bundled program counts as flashed by cable: the launcher starts it only if it is new. */
 static bool by_cable(void *context, int slot) {
   (void)slot;
   return ((program *)context)->slot < 0;

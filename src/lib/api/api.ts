@@ -64,7 +64,7 @@ export const deviceActionSchema = z.strictObject({ action: z.enum(['suspend', 'r
 /** GET and PUT /trust. Any operator token may set the first trust root. Later roots must have a higher version. */
 export const trustSchema = trustRootSchema;
 
-/** Stages of a version. Each begins as dev, and at most one version of a name is in production. */
+/** Stages of a version. Each begins as dev, and at most one version of each model is in production. */
 export const stages = ['dev', 'staging', 'production'] as const;
 export type Stage = (typeof stages)[number];
 

@@ -180,7 +180,7 @@ export abstract class AiotCommand extends Command {
   }
 
   /**
-   * Asks for confirmation before data is lost that cannot be restored. The question names the data.
+   * Asks for confirmation before an irreversible loss of data. The question names the data.
    * @throws AIOT_USAGE if there is no terminal, AIOT_INTERRUPTED if the answer is not yes, before anything was changed
    */
   protected async agreeToLose(question: string, yes: boolean): Promise<void> {

@@ -118,7 +118,7 @@ describe('a chip on a line without DTR and RTS', () => {
     });
   });
 
-  it('stops connecting promptly when the user aborts', async () => {
+  it('is abandoned promptly when the user aborts connecting', async () => {
     const stop = new AbortController();
     const chip = new SimulatedChip({ chip: 'esp32', faults: [{ kind: 'silent' }] });
     setTimeout(() => stop.abort(new Error('stopped')), 100);

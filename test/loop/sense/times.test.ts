@@ -78,7 +78,7 @@ describe('sample timing', () => {
     expect(told).toEqual([]);
   });
 
-  it('starts resampling if a sensor proves to be off by more than 1 %', async () => {
+  it('starts resampling when the sensor’s rate turns out to be off by more than 1 %', async () => {
     const slow = batchesAt(100, 4);
     const last = slow.at(-1)!.times.at(-1)!;
     for (let i = 1; i < 3000; i += 20) {

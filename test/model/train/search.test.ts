@@ -156,7 +156,7 @@ describe('the Pareto front', () => {
     latencyUs: null,
   });
 
-  it('contains the candidates that no other beats in score, arena, and cost', () => {
+  it('contains the candidates that no other dominates in score, arena and cost', () => {
     const found = paretoFront(
       [
         of(0.9, 100, 50),

@@ -64,7 +64,7 @@ describe('the LSM6DS3TR-C on a bus', () => {
     expect(source.saturated).toBe(0);
   });
 
-  it('delivers the accelerometer alone at 6664 Hz, and both sensors at 1666 Hz, without losses', async () => {
+  it('delivers the accelerometer alone at 6664 Hz, and both sensors at 1666 Hz, without losing samples', async () => {
     for (const query of ['?rate=6664&gyro=off', '?rate=1666']) {
       const { source } = await open(query);
       const batches = await take(source, 20_000);
@@ -118,7 +118,7 @@ describe('a faulty LSM6DS3TR-C', () => {
     expect(times.every((time, i) => i === 0 || time > times[i - 1]!)).toBe(true);
   });
 
-  it('is retried after unacknowledged transactions, without losses', async () => {
+  it('is retried after unacknowledged transactions, without losing samples', async () => {
     const { source, bus } = await open('?range=16', { signal: numbered(104), noise: false });
     const batches: SampleBatch[] = [];
     for await (const batch of source) {

@@ -58,7 +58,7 @@ async function take(from: SampleSource, samples: number): Promise<SampleBatch[]>
 }
 
 describe('a microphone', () => {
-  it('delivers full-scale samples, none of them split between chunks', async () => {
+  it('delivers samples in units of full scale, and joins samples split between chunks', async () => {
     source = await openMicrophone('alsa://default?rate=8000', { program: await program(sine) });
     expect(source.rateHz).toBe(8000);
     expect(source.fields).toEqual([{ name: 'sound', unit: 'FS' }]);

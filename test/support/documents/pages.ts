@@ -72,7 +72,7 @@ export function wrongLines(lines: string, reading: Reading, first = 1): string[]
     });
 }
 
-/** The words after `aiot`, even if another program runs it; undefined for a line of another program. */
+/** The words after `aiot`, even if it is run through another program such as sudo; undefined if the line does not run aiot. */
 function ofAiot(words: readonly string[]): string[] | undefined {
   const at = words.findIndex((word) => word === 'aiot' || word.endsWith('bin/run.js'));
   if (at < 0) return undefined;

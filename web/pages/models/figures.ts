@@ -47,7 +47,7 @@ export function accuracyText(of: Figures): string | null {
   return shareText({ share, cases: of.windows, unit: 'window', groups, interval });
 }
 
-/** A metric as text: `97.3 %` for a share, otherwise a number with four digits. */
+/** A metric as text: `97.3 %` for a share, otherwise a number with four significant digits. */
 export function written(value: number | undefined | null, share = false): string {
   if (value === undefined || value === null) return '–';
   return share ? `${(value * 100).toFixed(1)} %` : String(Number(value.toPrecision(4)));

@@ -61,7 +61,7 @@ typedef struct {
    */
   void (*configure)(void *context, const aiot_config *config);
 
-  /* All memory of the device. The model gets what the other parts do not need. */
+  /* All memory of the device. The model gets the remainder. */
   void *memory;
   size_t bytes;
   size_t queue_bytes;

@@ -12,7 +12,7 @@
 
 typedef struct {
   void *context;
-  /* Milliseconds since the start; never decreases. */
+  /* Milliseconds since startup; never decreases. */
   uint64_t (*uptime_ms)(void *context);
   /* Milliseconds since 1970, or -1 if the clock was never set. */
   int64_t (*now_ms)(void *context);

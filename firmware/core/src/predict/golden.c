@@ -31,7 +31,10 @@ struct aiot_golden {
 /* Result of a vector. MALFORMED takes precedence. */
 typedef enum { SAME, DIFFERENT, MALFORMED } outcome;
 
-/* Relative tolerance of a prediction's value, and of shares after boosting: src/lib/model/bundle/golden.ts. */
+/*
+ * Relative tolerance of a prediction's value, and of shares after boosting. Must equal floatTolerance in
+ * src/lib/model/bundle/golden.ts.
+ */
 static const double tolerance = 1e-4;
 
 static aiot_json reader_of(aiot_span span) {

@@ -104,7 +104,7 @@ static void feed(program *self) {
 void aiot_esp32_guide_run(void *context) {
   static program self;
   (void)context;
-  /* The memory is allocated before Wi-Fi starts, because no block of that size is available afterwards. */
+  /* The memory is allocated before Wi-Fi starts, because no block of that size is available afterward. */
   void *memory = malloc(AIOT_GUIDE_MEMORY_BYTES);
   const char *problem = NULL;
   if (!aiot_esp32_identity_read_wifi(&self.identity)) problem = "this board has no Wi-Fi settings: aiot device provision NAME --port PORT";

@@ -36,7 +36,7 @@ typedef struct {
 
 /*
  * All memory of the core, in one block. It is allocated before Wi-Fi and TLS start, because no block of that size is available
- * afterwards.
+ * afterward.
  */
 static void *memory;
 

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* Milliseconds since the start; never decreases. */
+/* Milliseconds since startup; never decreases. */
 uint64_t aiot_hal_uptime_ms(void);
 
 #endif

@@ -273,7 +273,7 @@ export const eventTypes = Flags.custom<string[]>({
 
 const requestSchema = z.record(z.string(), z.unknown());
 
-/** Request of a job: an object in JSON. */
+/** Job request: a JSON object. */
 export const jobRequest = Flags.custom<Record<string, unknown>>({
   parse: async (text) => {
     try {

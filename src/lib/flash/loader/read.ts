@@ -79,7 +79,7 @@ async function readByStub({ exchange, wire }: Session, offset: number, into: Uin
   if (!hash.digest().equals(sent)) throw new Changed();
 }
 
-/** Reads with a ROM, which returns 64 bytes per request, regardless of the requested number. */
+/** Reads through the ROM loader, which returns 64 bytes per request regardless of the number requested. */
 async function readByRom(session: Session, offset: number, into: Uint8Array, progress: Progress) {
   for (let done = 0; done < into.length; done += slowBytes) {
     const wanted = Math.min(slowBytes, into.length - done);

@@ -141,7 +141,7 @@ function strandedObjections({ stranded }: PlanInput, regions: readonly Region[])
 }
 
 const leaveOut =
-  "Omit the partition table (aiot flash app.bin@ota_0) to keep the board's own. --force writes it; provision the board again afterwards.";
+  "Omit the partition table (aiot flash app.bin@ota_0) to keep the board's own. --force writes it; provision the board again afterward.";
 
 function refused(told: readonly Objection[], stranded: StrandedIdentity | null): AiotError {
   const [only] = told;

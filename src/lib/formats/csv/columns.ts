@@ -256,7 +256,7 @@ const mostBad = 5;
 
 /** A column while its rows are read. */
 interface ColumnStore {
-  /** The use may change to words as long as the column has only missing cells. */
+  /** Can still change to `text` while all cells so far are missing. */
   use: ColumnUse;
   values: Float64Array;
   /** Allocates memory for this many rows. */

@@ -98,7 +98,7 @@ function header({ contents, name, classes }: EmitOptions, wood: Wood): string {
 /* Digest of the source .tflite file. */
 #define MODEL_DIGEST "${digestOf(contents)}"
 
-/* The inputs are IEEE 754 single precision and finite. */
+/* Inputs must be finite IEEE 754 single-precision values. */
 #define MODEL_INPUT_COUNT ${forest.inputs}
 /* ${after}. */
 #define MODEL_OUTPUT_COUNT ${forest.outputs}

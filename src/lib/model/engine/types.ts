@@ -121,6 +121,6 @@ export interface Engine {
   load(state: EngineState): void;
   /** The trainable graph with the current weights; `finishGraph` turns it into the graph to write. */
   graph(): Graph;
-  /** Releases memory; the engine must not be used afterwards. */
+  /** Releases memory; the engine must not be used afterward. */
   dispose(): void;
 }

@@ -56,8 +56,8 @@ function layerGroup(group: Group, name: string, path: readonly string[]): Group 
 }
 
 /**
- * Reads a whole model in one HDF5 file, as Keras 2 wrote it and Keras 3 still does (.h5). The configuration is an attribute; the weights
- * are under their names in `model_weights`.
+ * Reads a whole model from one HDF5 file in the format of Keras 2, which Keras 3 can still write (.h5). The configuration is an attribute;
+ * the weights are under their names in `model_weights`.
  * @throws AIOT_FILE_MALFORMED
  */
 export async function readKerasH5(bytes: Uint8Array): Promise<KerasModel> {

@@ -23,7 +23,7 @@ interface StageParts {
 /**
  * Moves a version from dev to staging to production, or back. Promotion is one stage at a time, and each stage has its gate. Staging
  * requires the evaluation to meet its limits; production requires a rollout that succeeded on every device. A reason can replace a gate,
- * and is recorded. Only one version of a name is in production; the previous one returns to staging.
+ * and is recorded. Only one version of each model is in production; the previous one returns to staging.
  */
 export class Stages {
   constructor(private readonly parts: StageParts) {}

@@ -88,7 +88,7 @@ export async function readCheckpoint(file: string, run: string): Promise<Checkpo
   return { history, last, best };
 }
 
-/** An inconsistency that no training could have written; null if the checkpoint is consistent. */
+/** Describes an inconsistency that training cannot produce; null if the checkpoint is consistent. */
 function inconsistent({ history, last, best }: Checkpoint): string | null {
   if (history.length === 0) return 'it contains no epochs';
   const gap = history.findIndex(({ epoch }, i) => epoch !== i + 1);

@@ -203,7 +203,7 @@ export class Grower {
   }
 
   /**
-   * The best split among a random subset of the features. If none of them divides the part, others are tried. Null if the part is pure, too
+   * The best split by a random subset of the features. If none of them splits the node, others are tried. Null if the node is pure, too
    * small, or indivisible.
    */
   private bestSplit(from: number, to: number, total: number): Split | null {
