@@ -21,7 +21,7 @@ const start = async (options: Parameters<typeof testPlatform>[0] = {}) => {
 const url = () => own.platform.urls.mqtt ?? '';
 const never = 0xffff_ffff;
 
-describe('CONNACK of MQTT 5', () => {
+describe('an MQTT 5 CONNACK', () => {
   it('announces the broker’s features and limits', async () => {
     await start();
     const { raw, connack } = await connectFive(own, { properties: { sessionExpiryInterval: never } });
@@ -303,7 +303,7 @@ describe('DISCONNECT from the broker', () => {
   });
 });
 
-describe('a will of MQTT 5', () => {
+describe('an MQTT 5 will', () => {
   const will = (delaySeconds: number, more: object = {}) => ({
     ...{ topic: 'gone', payload: Buffer.from('x'), qos: 1, retain: false },
     properties: { willDelayInterval: delaySeconds, ...more },

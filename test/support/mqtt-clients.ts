@@ -13,7 +13,7 @@ export interface ClientMessage {
   payload: string;
   qos: 0 | 1 | 2;
   retain: boolean;
-  /** User properties of MQTT 5. */
+  /** MQTT 5 user properties. */
   user: [string, string][];
 }
 

@@ -22,7 +22,7 @@ export interface RawOptions {
   ca?: string;
   /** Folder with device.crt and device.key. */
   identity?: string;
-  /** The version; 5 = packets have the form of MQTT 5. */
+  /** The version; 5 = packets have the MQTT 5 form. */
   version?: 5;
 }
 

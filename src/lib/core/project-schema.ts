@@ -184,7 +184,7 @@ const forest = z.strictObject({
   trees: z.int().min(1).max(2000).default(100),
   /** Maximum number of decisions from the root to a leaf; absent = no limit, or 3 with boosting. */
   depth: z.int().min(1).max(64).optional(),
-  /** Boosting: factor of each tree's correction; absent = 0.1. */
+  /** Boosting: factor for each tree's correction; absent = 0.1. */
   learningRate: z.number().gt(0).max(1).optional(),
   /** Boosting: share of the rows that each round grows its trees on, drawn without replacement; absent = 1. */
   subsample: z.number().gt(0).max(1).optional(),

@@ -39,7 +39,7 @@ export class Outlet implements Link {
     return this.parts.now;
   }
 
-  /** Sends messages in the format of MQTT 5 from now on, within the client's limits. */
+  /** Sends messages in MQTT 5 format from now on, within the client's limits. */
   speakFive({ receiveMaximum, maximumPacketSize, topicAliasMaximum }: Reception): void {
     this.isFive = true;
     this.receiveMaximum = receiveMaximum;

@@ -71,7 +71,7 @@ export interface BrokerMessage {
   expiresAt?: number | undefined;
   /** The message encoded as a PUBLISH with QoS 0, once for all receivers of MQTT 3. */
   wire?: Buffer;
-  /** The PUBLISH for all receivers of MQTT 5, if the message needs no alias, subscription identifier or expiry interval. */
+  /** The PUBLISH for all MQTT 5 receivers, if the message needs no alias, subscription identifier or expiry interval. */
   wire5?: Buffer;
 }
 
@@ -196,7 +196,7 @@ interface Delivered {
   now: number;
 }
 
-/** Encodes a PUBLISH of MQTT 5 (section 3.3): the publisher's properties unchanged, then those of this delivery. */
+/** Encodes an MQTT 5 PUBLISH (section 3.3): the publisher's properties unchanged, then those of this delivery. */
 export function encodeDelivery(message: BrokerMessage, delivered: Delivered): Buffer {
   const { payload, retain, properties, expiresAt } = message;
   const { topic, alias, qos, id, dup, ids, now } = delivered;

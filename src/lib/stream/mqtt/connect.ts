@@ -210,7 +210,7 @@ async function connectWith(
 
 /** The error of a CONNACK that rejects the connection. */
 interface Refusal extends Error {
-  /** Return code of MQTT 3.1.1, or reason code of MQTT 5. */
+  /** MQTT 3.1.1 return code, or MQTT 5 reason code. */
   code: number;
   reasonString?: string | undefined;
   serverReference?: string | undefined;

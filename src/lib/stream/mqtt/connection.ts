@@ -195,7 +195,7 @@ class PacketStream extends Duplex implements Wire {
 
   private letIn(): boolean {
     const { buffer, from, to } = this.frames;
-    // A CONNACK of MQTT 5 has at least a third byte, the length of its properties (section 3.2).
+    // An MQTT 5 CONNACK has at least a third byte, the length of its properties (section 3.2).
     if (this.version === 5 && to - from === 2) {
       const error = new Error('the broker does not speak MQTT 5');
       this.destroy(Object.assign(error, { code: versionRefused }));
