@@ -248,7 +248,8 @@ describeReal('argo-lint', 'argo lint', () => {
     const project = join(dir, 'project');
     await cp(join(root, 'templates/motor-watch/aiot.yaml'), join(project, 'aiot.yaml'));
     const file = join(project, 'aiot.yaml');
-    await writeFile(file, `${await readFile(file, 'utf8')}\npipeline: { on: { cron: "0 3 * * *" } }\n`);
+    const yaml = await readFile(file, 'utf8');
+    await writeFile(file, yaml.replace(/^pipeline:.*$/m, '$&\n  on: { cron: "0 3 * * *" }'));
     const out = join(dir, 'pipeline');
     await renderPipeline({ project, out });
     const [workflow, cron] = [join(out, 'workflow-template.yaml'), join(out, 'cron-workflow.yaml')];

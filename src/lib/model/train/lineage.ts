@@ -49,7 +49,7 @@ const without = new Set(['loop', 'up', 'pipeline']);
 
 /**
  * aiot.yaml except for the parts in `without`: the identity of a training. Settings of trees belong to it only if trees are trained, and
- * those of pictures only for pictures, so that other projects keep the identity that they had before these existed.
+ * those of pictures only for pictures, because other projects keep the identity that they had before.
  */
 export function trainingConfig(config: ProjectConfig): Partial<ProjectConfig> {
   const parts: Partial<ProjectConfig> = Object.fromEntries(
