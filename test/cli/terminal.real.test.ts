@@ -112,7 +112,7 @@ describeReal('python3', 'aiot init on a terminal', () => {
     for (const name of ['lying1', 'lying2', 'lying3', 'upstairs1', 'upstairs3', 'upstairs4'])
       await copyFile(join(from, `${name}.csv`), join(recordings, `${name}.csv`));
     const { code, text } = await begun('wrist', [
-      ['Template? [1]', '7\r'],
+      ['Template? [1]', '8\r'],
       ['Template? [1]', 'own\r'],
       ['name? [wrist]', '\r'],
       ['of rows:', `${join(folder, 'nothing')}\r`],

@@ -18,10 +18,10 @@ const subjects = {
   'har-imu': 'resting, walking or stairs; includes real accelerometer recordings',
   'motor-watch': 'the state of a motor; includes simulated recordings',
   own: 'your own data: CSV recordings, or a CSV file of rows',
-  'iot-kit': 'boards, routes and consumers over MQTT and Kafka; no model yet',
-  'person-or-part': 'parts on a tray in pictures, which are drawn; or your own pictures',
-  'face-camera': 'whose face is in front of a camera; includes drawn pictures',
   'keyword-spotting': 'spoken words; includes words of synthetic voices',
+  'person-or-part': 'parts on a tray, in drawn pictures or your own',
+  'iot-kit': 'boards, routes and consumers over MQTT and Kafka; no model yet',
+  'face-camera': 'whose face is in front of a camera; includes drawn pictures',
 } as const;
 
 /**
