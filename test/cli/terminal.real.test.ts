@@ -122,7 +122,7 @@ describeReal('python3', 'aiot init on a terminal', () => {
       ['Pi, a server)? [esp32]', 'rp2040\r'],
     ]);
     expect(code, text).toBe(0);
-    expect(text).toContain('Enter 1 to 5, or one of har-imu');
+    expect(text).toContain('Enter 1 to 7, or one of har-imu');
     expect(text).toContain('does not exist');
     expect(text).toMatch(/Labels +by name: lying 3, upstairs 3/);
     const { config } = await loadProject(join(folder, 'wrist'));
