@@ -76,7 +76,7 @@ describeReal('mandoc', 'the manual in mandoc and man', () => {
       "aiot stream tail mqtt://127.0.0.1/plant --expect 'temperature > 80' --within 5s",
     );
     expect(stdout).toMatch(/--expect EXPR\n\s+Exit\s+with\s+0\s+at\s+the\s+first\s+message/);
-    expect(show('aiot-model-train.1').stdout).toMatch(/\[default:\s+\.\]\s+\[env:\s+AIOT_PROJECT\]/);
+    expect(show('aiot-model-train.1').stdout).toMatch(/\[default:\s+\.\]\.\s+\[env:\s+AIOT_PROJECT\]/);
     expect(stdout).toContain('aiot-stream(1)');
   });
 });
