@@ -85,7 +85,7 @@ export async function redeem(
   const known = fileSchema.safeParse(await unless('AIOT_FILE_NOT_FOUND', readJson(fileOf(id)))).data;
   if (!known?.token || !timingSafeEqual(Buffer.from(known.token), Buffer.from(digest(token)))) return false;
   const used = `${fileOf(id)}.used`;
-  // Of two concurrent uses, only one succeeds in renaming the file.
+  // If the file is used twice at the same time, only one use succeeds in renaming it.
   const mine = await rename(fileOf(id), used).then(
     () => true,
     () => false,

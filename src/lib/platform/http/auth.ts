@@ -267,7 +267,7 @@ export async function limitRates(
 ): Promise<CountStranger> {
   const { default: rateLimit } = await import('@fastify/rate-limit');
   app.addHook('onRequest', async (request, reply) => {
-    // Of the public routes, only those that write accept a secret that could be guessed, such as a claim or a login code.
+    // Only public routes that write accept a secret that could be guessed, such as a claim or a login code.
     if (
       accessOf<'controllers'>(request.routeOptions.config, request.method) !== 'everybody' ||
       request.method === 'GET'
