@@ -1,9 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { CompiledQuery, Dialect, Kysely } from 'kysely';
 import { AiotError, systemCode } from '../../core/errors.js';
-import { nativePart, withYoungHeapKept } from '../../core/process.js';
+import { collectGarbage, nativePart, withYoungHeapKept } from '../../core/process.js';
 import { migrations } from './migrations.js';
 import type { Schema } from './schema.js';
 
@@ -119,7 +120,7 @@ async function dialectOf(
     const destroy = driver.destroy.bind(driver);
     driver.destroy = async () => {
       stopCheck();
-      closeLog(database);
+      await closeLog(database);
       await destroy();
     };
     const acquire = driver.acquireConnection.bind(driver);
@@ -165,13 +166,24 @@ type Database = InstanceType<typeof import('libsql')>;
 
 /**
  * Moves the log's content (`-wal`) into the file and removes the log: a stopped platform leaves one file, which can be copied. Closing alone does
- * this only when the last statement is garbage-collected, possibly during a copy of the folder.
+ * this only when the last statement is garbage-collected, possibly during a copy of the folder. The same holds for connections that a backup
+ * or a check closed earlier: libsql keeps the file open until their statements are collected.
  */
-function closeLog(database: Database): void {
+async function closeLog(database: Database): Promise<void> {
+  if (logRemoved(database)) return;
+  collectGarbage();
+  // Finalizers of native objects run after the current turn of the event loop.
+  await setImmediate();
+  logRemoved(database);
+}
+
+/** False if another connection reads the database, or the disk is full. The log then stays and is read at the next start. */
+function logRemoved(database: Database): boolean {
   try {
     database.exec('PRAGMA journal_mode=DELETE;');
+    return true;
   } catch {
-    // Another program reads the database, or the disk is full. The log stays and is read at the next start.
+    return false;
   }
 }
 
