@@ -37,7 +37,7 @@ export default class Flash extends AiotCommand {
     ...flashFlags,
     port: Flags.string({
       summary:
-        'Serial port, socket://HOST:PORT or rfc2217://HOST:PORT; several boards are written in parallel [default: the only board].',
+        'Serial port, socket://HOST:PORT, rfc2217://HOST:PORT or simulated:CHIP; several boards are written in parallel [default: the only board].',
       env: 'AIOT_PORT',
       helpValue: 'PORT',
       multiple: true,

@@ -16,6 +16,8 @@ export { documentList, documentNamed, documentText, findInDocuments, placeOf } f
 export {
   boardLoader,
   burdenFlags,
+  cryptArgs,
+  cryptFlags,
   firmwareFlags,
   flashFlags,
   flashOffset,
@@ -126,6 +128,7 @@ export {
   boardErasedText,
   boardInfoText,
   boardReadText,
+  boardSecurityText,
   boardVerifiedText,
   flashExit,
   flashedText,
@@ -172,6 +175,7 @@ export {
 } from './render/evaluation.js';
 export {
   burdenText,
+  cryptedText,
   firmwareBuildNext,
   firmwareBuildText,
   firmwareTestText,
@@ -181,6 +185,8 @@ export {
   mergedText,
   otadataText,
   partitionsText,
+  signedImageText,
+  verifiedImageText,
 } from './render/firmware.js';
 export {
   conformityText,

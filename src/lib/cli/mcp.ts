@@ -379,7 +379,7 @@ type ToolClass = 'read' | 'write' | 'never';
 const read = `
 board ports, config show, context list, data check, data drift, data features, data list, data schema, data show, data stats, data streams, data suggest,
 deploy check, device config list, device config show, device history, device list, device logs, device show, docs, doctor, error, examples,
-firmware image info, firmware inspect, firmware list, firmware nvs read, firmware otadata read, firmware partitions read, firmware show,
+firmware image info, firmware inspect, firmware list, firmware nvs read, firmware otadata read, firmware partitions read, firmware show, firmware verify,
 job list, job show, job wait, loop status, model compare, model evaluate, model explain, model fit, model inspect, model lineage,
 model list, model runs best, model runs compare, model runs list, model runs show, model show, model verify, pipeline graph, pipeline history, pipeline status, rollout list, rollout plan, rollout rehearse,
 rollout report, rollout show, rollout watch, status, stream route list, token list, tools burden-resistor, trust status, user list,
@@ -393,12 +393,12 @@ token create, token rotate, trust init, trust rotate, up, user add, webhook add,
 `;
 
 const write = `
-backup create, backup restore, board info, context add, context remove, context use, data export, data extract, data import, data label,
+backup create, backup restore, board info, board security, context add, context remove, context use, data export, data extract, data import, data label,
 data record, data remove, data retention, data synthesize, demo, deploy apply, deploy diff, deploy render, deploy status, device activate, device command,
 device config deploy, device config push, device conform, device group, device labels, device provision, device remove, device replace,
 device resume, device revoke, device rotate, device suspend, device tag, device verify, down, firmware build, firmware deploy,
-firmware image create, firmware image patch, firmware init, firmware merge, firmware nvs create, firmware otadata create,
-firmware partitions create, firmware pull, firmware push, firmware test, flash, flash erase, flash read, flash verify, init, job cancel,
+firmware decrypt, firmware encrypt, firmware image create, firmware image patch, firmware key digest, firmware init, firmware merge, firmware nvs create, firmware otadata create,
+firmware partitions create, firmware pull, firmware push, firmware sign, firmware test, flash, flash erase, flash read, flash verify, init, job cancel,
 job start, loop check, loop install, model deploy, model import, model promote, model pull, model push, model quantize, model remove,
 model runs export, model runs remove, model sign, model train, pipeline cancel, pipeline render, pipeline resume, pipeline run, platform acknowledge, platform pki,
 platform service install, platform service uninstall, platform verify, rollout abort, rollout approve, rollout pause, rollout resume,

@@ -52,7 +52,7 @@ async function openBoard(port: string, options: LoaderOptions): Promise<Loader> 
 }
 
 /** A board and how to connect to it. Without a port, the only connected board is used. */
-type BoardRequest = Omit<BoardAt, 'port'> & { port?: string | undefined };
+export type BoardRequest = Omit<BoardAt, 'port'> & { port?: string | undefined };
 
 export const boardInfoSchema = z.object({
   port: z.string(),

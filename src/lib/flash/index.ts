@@ -37,6 +37,21 @@ export {
   readOtadataFile,
   readPartitions,
 } from './images/partitions.js';
+export {
+  bootSchemes,
+  type Crypted,
+  cryptedSchema,
+  cryptImage,
+  type KeyDigest,
+  keyDigest,
+  keyDigestSchema,
+  type SignedImage,
+  signedImageSchema,
+  signImage,
+  type VerifiedImage,
+  verifiedImageSchema,
+  verifyImage,
+} from './images/sign.js';
 export { openLoader } from './loader/open-loader.js';
 export type {
   AfterMode,
@@ -63,6 +78,7 @@ export {
   type SimulateChipOptions,
   simulateChip,
 } from './rom/simulate.js';
+export { type BoardSecurity, boardSecurity, boardSecuritySchema, securityProfiles } from './security.js';
 export { programOn } from './write/flash-board.js';
 export { type Boards, type Flashed, flashResultSchema, type Planned, unhealthy } from './write/result.js';
 export type { BoardRow } from './write/run-flash.js';

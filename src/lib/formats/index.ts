@@ -26,6 +26,15 @@ export {
   readDeviceConfig,
   sampleGroup,
 } from './device-config.js';
+export {
+  fuseAddresses,
+  type JtagState,
+  lockWords,
+  purposeName,
+  type SecurityFuses,
+  securityFuses,
+  setBits,
+} from './efuse.js';
 export { type ElfFile, readElf, readProgram, sectionTypes } from './elf/read.js';
 export { symbolize } from './elf/symbolize.js';
 export { functionsOf } from './elf/symbols.js';
@@ -46,7 +55,17 @@ export {
 export { flashPages, isMapped } from './esp-image/memory.js';
 export { type EspImage, readEspImage } from './esp-image/read.js';
 export { type ByteRegion, joinRegions, mergeImages, refuseOverlaps } from './esp-image/regions.js';
+export {
+  type BootSignature,
+  bootKeyDigest,
+  bootKeyKind,
+  bootKeyKinds,
+  bootSignatures,
+  signForBoot,
+  signForBootV1,
+} from './esp-image/secure-boot.js';
 export { type ElfImageOptions, type FlashParameters, imageOfElf, patchEspImage } from './esp-image/write.js';
+export { cryptFlash } from './flash-encryption.js';
 export { Html, html, htmlTable, reportPage } from './html.js';
 export {
   barChart,

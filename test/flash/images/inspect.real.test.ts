@@ -83,10 +83,10 @@ describeReal('esptool', 'aiot firmware inspect compared with esptool', () => {
     const secure = (...args: string[]) => run(python('esptool'), '-m', 'espsecure', ...args);
     secure('generate-signing-key', '--version', version, key);
     secure('sign-data', '--version', version, '--keyfile', key, '--output', out, golden('c3-boot.bin'));
-    const { signed } = await inspected<{ signed: { scheme: string; hashRight: boolean | null } | null }>(out);
+    const { signed } = await inspected<{ signed: { scheme: string; valid: boolean | null } | null }>(out);
     expect(signed).toMatchObject({
       scheme: `secure-boot-v${version}`,
-      hashRight: version === '2' ? true : null,
+      valid: version === '2' ? true : null,
     });
   });
 });

@@ -66,6 +66,8 @@ export class FakeBoard {
       stub: true,
       baud: options.baud,
       canReset: board.canReset,
+      securityInfo: null,
+      fuseWords: async () => [0, 0, 0, 0, 0, 0, 0],
       raiseSpeed: async () => {},
       matches: async ({ offset, data }) => board.bytes(offset, data.length).equals(Buffer.from(data)),
       md5: async (offset, length) => md5(offset, length),

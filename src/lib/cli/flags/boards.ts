@@ -1,4 +1,4 @@
-import { Flags } from '@oclif/core';
+import { Args, Flags } from '@oclif/core';
 import { AiotError } from '../../core/errors.js';
 import type { AfterMode, BeforeMode, LoaderOptions, LoaderProgress } from '../../flash/loader/types.js';
 import { offsetOf } from '../../flash/plan/pieces.js';
@@ -357,5 +357,29 @@ export const burdenFlags = {
     default: 12,
     env: 'AIOT_ADC_BITS',
     helpValue: 'BITS',
+  }),
+};
+
+/** Arguments and flags of `firmware encrypt` and `firmware decrypt`. */
+export const cryptArgs = { file: Args.string({ required: true, description: 'File to convert.' }) };
+
+export const cryptFlags = {
+  key: Flags.string({
+    summary: "File with the chip's key: 32 bytes, 64 for XTS-AES-256, or 16 for an ESP32-C2.",
+    env: 'AIOT_KEY',
+    helpValue: 'FILE',
+    required: true,
+  }),
+  address: flashOffset({
+    summary: 'Address of the first byte in flash.',
+    env: 'AIOT_ADDRESS',
+    required: true,
+  }),
+  out: Flags.string({
+    char: 'o',
+    summary: 'File to write.',
+    env: 'AIOT_OUT',
+    helpValue: 'FILE',
+    required: true,
   }),
 };

@@ -51,7 +51,7 @@ export const shared = {
   }),
   port: Flags.string({
     summary:
-      'Serial port, such as /dev/ttyUSB0, COM3, socket://HOST:PORT or rfc2217://HOST:PORT [default: the only board].',
+      'Serial port, such as /dev/ttyUSB0, COM3, socket://HOST:PORT, rfc2217://HOST:PORT or simulated:CHIP [default: the only board].',
     env: 'AIOT_PORT',
     helpValue: 'PORT',
   }),

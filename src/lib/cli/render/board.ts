@@ -3,6 +3,7 @@ import { elapsed, hex, plural, size } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { BoardErased, BoardInfo, BoardRead, BoardVerified } from '../../flash/board.js';
 import type { PortInfo } from '../../flash/port/list.js';
+import type { BoardSecurity } from '../../flash/security.js';
 import { type Boards, type Flashed, type Planned, unhealthy } from '../../flash/write/result.js';
 import { bold, dim, facts, green, next, red, table, yellow } from './text.js';
 
@@ -58,6 +59,72 @@ export function boardInfoText(info: BoardInfo): string {
     ['connection', `${stub ? 'flasher stub' : 'ROM loader'} at ${baud} baud, ${port}`],
   ];
   return `${facts(rows)}\n\n${partitionsText(partitions)}`;
+}
+
+/** A board's security state, its key blocks, and the checks of the profile. */
+export function boardSecurityText(security: BoardSecurity): string {
+  const { chip, mac, port, source, secureBoot, flashEncryption, jtag, keys, checks, profile, fits } =
+    security;
+  const known = (value: string | null) => value ?? dim('unknown');
+  const yes = (value: boolean | null, word: string, otherwise: string) =>
+    value === null ? dim('unknown') : value ? word : otherwise;
+  const revoked = secureBoot.revoked.flatMap((is, key) => (is ? [key] : []));
+  const permanent =
+    flashEncryption.permanent === null
+      ? ''
+      : flashEncryption.permanent
+        ? ', permanent'
+        : ', can be turned off';
+  const rows: [string, string][] = [
+    ['chip', `${bold(chip)}${mac ? `  ${mac}` : ''}  ${dim(port)}`],
+    ['secure boot', secureBoot.version === null ? 'off' : `version ${secureBoot.version}`],
+    ['revoked keys', revoked.join(', ') || 'none'],
+    ['flash encryption', flashEncryption.enabled ? `on${permanent}` : 'off'],
+    ['JTAG on pins', jtag.pins === 'soft' ? 'disabled until a key enables it' : jtag.pins],
+    ['JTAG over USB', jtag.usb ?? dim('unknown, or none')],
+    ['download mode', security.download],
+    ['loader encryption', yes(security.manualEncryption, 'possible', 'disabled')],
+    [
+      'direct boot',
+      security.directBoot === null ? dim('unknown, or never') : security.directBoot ? 'possible' : 'disabled',
+    ],
+    ['rollback version', known(security.secureVersion === null ? null : String(security.secureVersion))],
+    ['fits', fits.length > 0 ? green(fits.join(', ')) : yellow('neither development nor production')],
+  ];
+  if (source === 'rom')
+    rows.push(['source', "the ROM's report: fuses cannot be read in secure download mode"]);
+  const parts = [facts(rows)];
+  if (keys.length > 0) parts.push(keysTable(keys));
+  if (profile !== null) parts.push(checksTable(checks, profile));
+  return parts.join('\n\n');
+}
+
+function keysTable(keys: BoardSecurity['keys']): string {
+  const state = (value: boolean | null) => (value === null ? dim('unknown') : value ? 'protected' : 'open');
+  const rows = keys.map(({ block, purpose, readProtected, writeProtected }) => [
+    String(block),
+    purpose,
+    state(readProtected),
+    state(writeProtected),
+  ]);
+  return table(['key block', 'purpose', 'reading', 'writing'], rows);
+}
+
+function checksTable(checks: BoardSecurity['checks'], profile: string): string {
+  const rows = checks.map(({ check, ok, found, expected }) => [
+    ok === true ? green('✓') : ok === null ? yellow('?') : red('✗'),
+    check,
+    found,
+    expected,
+  ]);
+  const failed = checks.filter(({ ok }) => ok !== true).length;
+  const told =
+    failed === 0
+      ? green(`The board fits the profile ${profile}.`)
+      : red(
+          `${failed} of ${plural(checks.length, 'check')} failed: the board does not fit the profile ${profile}.`,
+        );
+  return `${table(['', profile, 'found', 'expected'], rows)}\n${told}`;
 }
 
 function flashText({ id, bytes }: BoardInfo['flash']): string {

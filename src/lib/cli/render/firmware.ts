@@ -4,6 +4,7 @@ import type { ImageInfo } from '../../flash/images/image-info.js';
 import type { Inspected } from '../../flash/images/inspect.js';
 import type { Merged } from '../../flash/images/merge.js';
 import type { OtadataShown, Partitions } from '../../flash/images/partitions.js';
+import type { Crypted, SignedImage, VerifiedImage } from '../../flash/images/sign.js';
 import { espChips } from '../../formats/esp-image/chips.js';
 import type { FirmwareBuild } from '../../project/firmware/build.js';
 import type { FirmwareTest } from '../../project/firmware/test-run.js';
@@ -132,8 +133,8 @@ function signedText({ signed, kind }: Inspected): string {
       ? 'no; aiot signs firmware when you push it'
       : 'no';
   const keys = signed.keyids.map((id) => `${id.slice(0, 16)}…`).join(', ');
-  const hash = { true: 'correct hash', false: yellow('wrong hash'), null: 'not verified' };
-  return [`yes, ${schemes[signed.scheme]}`, keys && `by ${keys}`, hash[`${signed.hashRight}`]]
+  const state = { true: 'valid', false: yellow('invalid'), null: 'not verified' };
+  return [`yes, ${schemes[signed.scheme]}`, keys && `by ${keys}`, state[`${signed.valid}`]]
     .filter(Boolean)
     .join('; ');
 }
@@ -319,4 +320,34 @@ function ohm(value: number, digits = 3): string {
 
 function short(value: number, digits = 3): string {
   return String(value >= 10 ** digits ? Math.round(value) : Number(value.toPrecision(digits)));
+}
+
+/** The signatures that an image now has. */
+export function signedImageText({ file, bytes, scheme, signatures }: SignedImage): string {
+  const rows = signatures.map(({ key, keyDigest }, index) => [String(index), key, keyDigest]);
+  const title = `${bold(file)}: ${size(bytes)}, signed for secure boot ${scheme}`;
+  if (rows.length === 0) return title;
+  return `${title}\n\n${table(['signature', 'key', 'digest of the public key'], rows)}`;
+}
+
+/** The signatures of an image, and whether each is valid and by an expected key. */
+export function verifiedImageText({ file, signatures, verified }: VerifiedImage): string {
+  const rows = signatures.map(({ key, keyDigest, valid, expected }, index) => [
+    valid && expected !== false ? green('✓') : red('✗'),
+    String(index),
+    key,
+    keyDigest,
+    valid ? (expected === false ? red('by another key') : 'valid') : red('invalid'),
+  ]);
+  const told = verified ? green('The signatures are valid.') : red('The image would not be accepted.');
+  const shown = table(
+    ['', 'signature', 'key', 'digest of the public key', ''],
+    rows,
+    'The image has no signature.',
+  );
+  return `${bold(file)}\n${shown}\n${told}`;
+}
+
+export function cryptedText({ file, bytes, address, algorithm }: Crypted): string {
+  return `${bold(file)}: ${size(bytes)} for ${hex(address)}, ${algorithm}`;
 }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
@@ -7,6 +6,7 @@ import { elfUsage } from '../../formats/elf/usage.js';
 import { isMapped } from '../../formats/esp-image/memory.js';
 import { type EspImage, readEspImage } from '../../formats/esp-image/read.js';
 import type { ByteRegion } from '../../formats/esp-image/regions.js';
+import { bootSignatures } from '../../formats/esp-image/secure-boot.js';
 import { readNvs } from '../../formats/nvs/read.js';
 import { otadataBytes, readOtadata } from '../../formats/otadata.js';
 import { partitionTableBytes, partitionTableOffset } from '../../formats/partitions.js';
@@ -63,8 +63,9 @@ export const inspectedSchema = z.object({
   signed: z
     .object({
       scheme: z.enum(['secure-boot-v1', 'secure-boot-v2', 'release']),
-      /** Whether the hash in the signature matches the signed data; null = it cannot be checked without the key. */
-      hashRight: z.boolean().nullable(),
+      /** Whether the signatures match the signed data; null = this cannot be checked without the key. */
+      valid: z.boolean().nullable(),
+      /** The signing keys: key ids of a release, or digests of the keys for secure boot version 2. */
       keyids: z.array(z.string()),
     })
     .nullable(),
@@ -143,7 +144,7 @@ function tellImage(region: ByteRegion, format: FileFormat, file: string): Told {
     kind: 'image',
     image: describe(file, format, region),
     use: { flash: read.length, ram },
-    signed: signature && { ...signature, keyids: [] },
+    signed: signature,
   };
 }
 
@@ -168,7 +169,7 @@ async function tellBundle(bytes: Uint8Array): Promise<Told> {
   // The module is loaded on demand, because it is large and only bundles need it.
   const { describeBundle } = await import('../../model/bundle/pack.js');
   const { keyids, ...bundle } = describeBundle(bytes);
-  const signed = keyids.length > 0 ? { scheme: 'release' as const, hashRight: null, keyids } : null;
+  const signed = keyids.length > 0 ? { scheme: 'release' as const, valid: null, keyids } : null;
   return { kind: 'bundle', bundle, signed };
 }
 
@@ -305,17 +306,16 @@ function padded(bytes: Uint8Array): Uint8Array {
   return whole;
 }
 
-/** A signature after an ESP32 app: its kind, and whether the hash in it matches the image. The key is not checked. */
+/** A signature after an image: its kind, and whether it matches the image. Whether a chip trusts the key depends on its fuses. */
 interface ImageSignature {
   scheme: 'secure-boot-v1' | 'secure-boot-v2';
-  /** A version 2 signature contains the SHA-256 of the signed data. A version 1 signature cannot be checked without the key. */
-  hashRight: boolean | null;
+  /** A version 2 signature contains its public key. A version 1 signature cannot be checked without the key. */
+  valid: boolean | null;
+  /** Digests of the keys of a version 2 signature. */
+  keyids: string[];
 }
 
 const sector = 0x1000;
-
-/** Format of a version 2 block: magic, version, and offset of the SHA-256. Source: ESP-IDF, "Secure Boot v2", signature block format. */
-const block = { magic: 0xe7, version: 2, hashAt: 4, hashBytes: 32 };
 
 /** Format of version 1: a version field of 0 and 64 bytes of ECDSA directly after the image. */
 const first = { bytes: 68, signatureBytes: 64 };
@@ -323,16 +323,16 @@ const first = { bytes: 68, signatureBytes: 64 };
 /** The signature after the image at the start of these bytes; null = none. */
 function imageSignature(bytes: Uint8Array, image: Pick<EspImage, 'length'>): ImageSignature | null {
   const padded = Math.ceil(image.length / sector) * sector;
-  if (bytes[padded] === block.magic && bytes[padded + 1] === block.version) {
-    const told = bytes.subarray(padded + block.hashAt, padded + block.hashAt + block.hashBytes);
-    const signed = createHash('sha256').update(bytes.subarray(0, padded)).digest();
-    return { scheme: 'secure-boot-v2', hashRight: signed.equals(told) };
+  const signatures = bootSignatures(bytes.subarray(0, padded + sector));
+  if (signatures.length > 0) {
+    const valid = signatures.every((signature) => signature.valid);
+    return { scheme: 'secure-boot-v2', valid, keyids: signatures.map(({ keyDigest }) => keyDigest) };
   }
   const behind = bytes.subarray(image.length, image.length + first.bytes);
   const version = behind.subarray(0, first.bytes - first.signatureBytes);
   const rest = behind.subarray(version.length);
   const signed = behind.length === first.bytes && version.every((byte) => byte === 0) && mixed(rest);
-  return signed ? { scheme: 'secure-boot-v1', hashRight: null } : null;
+  return signed ? { scheme: 'secure-boot-v1', valid: null, keyids: [] } : null;
 }
 
 /** Whether the bytes are neither padding nor erased flash. A signature has many different bytes. */

@@ -2,11 +2,20 @@ import { createHash } from 'node:crypto';
 import { AiotError } from '../../core/errors.js';
 import { hex } from '../../core/figures.js';
 import type { Clock } from '../../core/time.js';
+import { fuseAddresses } from '../../formats/efuse.js';
 import { flashTimeMs, op, romBaud, sectorBytes, words } from './exchange.js';
 import { flashMd5, matches, readFlash } from './read.js';
 import { resetBoard } from './reset.js';
 import { changeBaud, doing, report, requireInFlash, type Session } from './session.js';
-import type { AfterMode, ChipInfo, Loader, Region, RegionResult, WriteOptions } from './types.js';
+import type {
+  AfterMode,
+  ChipInfo,
+  Loader,
+  Region,
+  RegionResult,
+  SecurityInfo,
+  WriteOptions,
+} from './types.js';
 import { beginWords, writeRegions } from './write.js';
 
 /** A session with one chip, as used by the rest of the program. */
@@ -26,6 +35,20 @@ export class ChipLoader implements Loader {
 
   get canReset(): boolean {
     return this.session.canReset;
+  }
+
+  get securityInfo(): SecurityInfo | null {
+    return this.session.securityInfo;
+  }
+
+  async fuseWords(): Promise<number[] | null> {
+    const { session, chip } = this;
+    if (chip.security.secureDownload) return null;
+    return doing(session, 'reading the fuses', async () => {
+      const words: number[] = [];
+      for (const address of fuseAddresses(chip.chip)) words.push(await session.esptool.readReg(address));
+      return words;
+    });
   }
 
   raiseSpeed(): Promise<void> {

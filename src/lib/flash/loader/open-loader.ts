@@ -1,6 +1,7 @@
 import type { ROM, Transport } from 'esptool-js';
 import { AiotError } from '../../core/errors.js';
 import { hex } from '../../core/figures.js';
+import { fuseAddresses, lockWords, securityFuses, setBits } from '../../formats/efuse.js';
 import { type ChipName, chipNames, chipOfId, espChips } from '../../formats/esp-image/chips.js';
 import { whyInterrupted, whyNotConnected } from '../diagnosis.js';
 import type { SerialLine } from '../port/line.js';
@@ -8,7 +9,7 @@ import { block, checksum, Exchange, op, quick, Refusal, romBaud, sync, words } f
 import { ChipLoader } from './loader.js';
 import { downloadResets, isUsbOtg, runSteps } from './reset.js';
 import { changeBaud, type Esptool, report, type Session } from './session.js';
-import type { BeforeMode, ChipInfo, Loader, LoaderOptions } from './types.js';
+import type { BeforeMode, ChipInfo, Loader, LoaderOptions, SecurityInfo } from './types.js';
 import { NoAnswer, Wire } from './wire.js';
 
 /**
@@ -85,6 +86,7 @@ async function begin(wire: Wire, options: LoaderOptions): Promise<Omit<Session, 
     exchange,
     esptool,
     chip: { ...about, flash },
+    securityInfo: identity.security,
     stub,
     canReset: wire.line.hasControlLines,
     options,
@@ -137,16 +139,6 @@ function transportFor({ wire: { line } }: Exchange): Transport {
     },
   };
   return transport as unknown as Transport;
-}
-
-/** Result of GET_SECURITY_INFO; null for an ESP32, which does not support the request. */
-interface SecurityInfo {
-  /** Flags: bit 0 secure boot, bit 2 secure download mode. Source: esptool, "get-security-info". */
-  flags: number;
-  /** Counter of flash encryption. Flash is encrypted if the number of set bits is odd. */
-  cryptCount: number;
-  /** Number of the chip; null for an ESP32-S2. */
-  chipId: number | null;
 }
 
 interface Identity {
@@ -223,6 +215,7 @@ async function readSecurity(exchange: Exchange): Promise<SecurityInfo | null> {
     return {
       flags: view.getUint32(0, true),
       cryptCount: view.getUint8(4),
+      keyPurposes: [...data.subarray(5, 12)],
       chipId: data.length < 20 ? null : view.getUint32(12, true),
     };
   } catch (error) {
@@ -279,38 +272,21 @@ type Fuses = Pick<ChipInfo['security'], 'secureBoot' | 'flashEncryption'>;
 function fromInfo({ security }: Identity): Fuses {
   return {
     secureBoot: ((security?.flags ?? 0) & 1) !== 0,
-    flashEncryption: isOdd(security?.cryptCount ?? 0),
+    flashEncryption: setBits(security?.cryptCount ?? 0) % 2 === 1,
   };
 }
 
-/**
- * Fuses and security info contain the same settings. A setting is on if it is on in either of them. Source: eFuse tables of the technical reference
- * manuals.
- */
+/** Fuses and security info contain the same settings. A setting is on if it is on in either of them. */
 async function readFuses(esptool: Esptool, identity: Identity): Promise<Fuses> {
   const told = fromInfo(identity);
-  const { chip } = identity;
-  if (chip === 'esp32') {
-    const base = 0x3ff5_a000;
-    const cryptCount = ((await esptool.readReg(base)) >>> 20) & 0x7f;
-    const word6 = await esptool.readReg(base + 0x18);
-    return { secureBoot: (word6 & 0b11_0000) !== 0, flashEncryption: isOdd(cryptCount) };
-  }
-  const bases: Partial<Record<ChipInfo['chip'], number>> = { esp32c3: 0x6000_8800, esp32s3: 0x6000_7000 };
-  const base = bases[chip];
-  if (base === undefined) return told;
-  const cryptCount = ((await esptool.readReg(base + 0x34)) >>> 18) & 0b111;
-  const secureBoot = ((await esptool.readReg(base + 0x38)) >>> 20) & 1;
+  const addresses = fuseAddresses(identity.chip);
+  const words: number[] = [];
+  for (const word of lockWords(identity.chip)) words[word] = await esptool.readReg(addresses[word] as number);
+  const fuses = securityFuses(identity.chip, words);
   return {
-    secureBoot: told.secureBoot || secureBoot === 1,
-    flashEncryption: told.flashEncryption || isOdd(cryptCount),
+    secureBoot: told.secureBoot || fuses.secureBoot !== null,
+    flashEncryption: told.flashEncryption || fuses.encryption.enabled,
   };
-}
-
-function isOdd(count: number): boolean {
-  let odd = false;
-  for (let rest = count; rest !== 0; rest >>>= 1) odd = odd !== ((rest & 1) === 1);
-  return odd;
 }
 
 /** Revision of an ESP32 in the form that esptool and the data sheets use, such as v3.1. esptool-js returns only the major part. */

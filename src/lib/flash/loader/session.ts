@@ -3,7 +3,7 @@ import { AiotError } from '../../core/errors.js';
 import { hex } from '../../core/figures.js';
 import { whyInterrupted } from '../diagnosis.js';
 import { type Exchange, op, Refusal, romBaud, sync, words } from './exchange.js';
-import type { ChipInfo, LoaderOptions, LoaderProgress } from './types.js';
+import type { ChipInfo, LoaderOptions, LoaderProgress, SecurityInfo } from './types.js';
 import { NoAnswer, type Wire } from './wire.js';
 
 /**
@@ -22,6 +22,7 @@ export interface Session {
   exchange: Exchange;
   esptool: Esptool;
   chip: ChipInfo;
+  securityInfo: SecurityInfo | null;
   stub: boolean;
   /** Whether the line has DTR and RTS, which can start the chip's program. */
   canReset: boolean;

@@ -24,6 +24,21 @@ export interface ChipInfo {
   };
 }
 
+/** Result of GET_SECURITY_INFO. Source: esptool, "get-security-info". */
+export interface SecurityInfo {
+  /**
+   * Bit 0 secure boot, 1 aggressive revocation, 2 secure download mode, 3 to 5 revoked keys, 6 JTAG disabled until a key enables it, 7 JTAG
+   * disabled, 8 USB disabled.
+   */
+  flags: number;
+  /** Counter of flash encryption. Flash is encrypted if the number of set bits is odd. */
+  cryptCount: number;
+  /** Purposes of the key blocks, by number. */
+  keyPurposes: number[];
+  /** Number of the chip; null for an ESP32-S2. */
+  chipId: number | null;
+}
+
 export type BeforeMode = 'default-reset' | 'usb-reset' | 'no-reset' | 'no-reset-no-sync';
 export type AfterMode = 'hard-reset' | 'soft-reset' | 'no-reset' | 'no-reset-stub' | 'watchdog-reset';
 
@@ -73,6 +88,10 @@ export interface Loader {
   /** MD5 of a part of the flash, 32 hex digits. The chip computes it if the part consists of whole words. */
   md5(offset: number, length: number): Promise<string>;
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** The words of eFuse block 0; null in secure download mode, which allows no register access. */
+  fuseWords(): Promise<number[] | null>;
+  /** The ROM's own report of its security; null for an ESP32, which does not support the request. */
+  readonly securityInfo: SecurityInfo | null;
   /**
    * Writes regions and verifies each by MD5, which is not possible in secure download mode. With the stub, each is compressed if that makes
    * it shorter.

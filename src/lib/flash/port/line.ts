@@ -24,7 +24,7 @@ export interface LineListener {
  * sharing all use this interface.
  */
 export interface SerialLine {
-  /** Address as entered by the user: `/dev/ttyUSB0`, `COM3`, `socket://host:port` or `rfc2217://host:port`. */
+  /** Address as entered by the user: `/dev/ttyUSB0`, `COM3`, `socket://host:port`, `rfc2217://host:port` or `simulated:esp32`. */
   readonly address: string;
   readonly kind: 'serial' | 'pty' | 'socket' | 'rfc2217' | 'simulated';
   readonly usb: UsbIdentity | null;

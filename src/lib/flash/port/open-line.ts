@@ -21,8 +21,8 @@ export interface OpenLineOptions {
 }
 
 /**
- * Opens a serial line by its address: a port of this machine (`/dev/ttyUSB0`, `COM3`, a pty), `socket://host:port`, or
- * `rfc2217://host:port`. The port is locked for others until it is closed.
+ * Opens a serial line by its address: a port of this machine (`/dev/ttyUSB0`, `COM3`, a pty), `socket://host:port`,
+ * `rfc2217://host:port`, or a chip simulated in this process (`simulated:esp32s3`). The port is locked for others until it is closed.
  *
  * @throws AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_BUSY, AIOT_SERIAL_DENIED, AIOT_SERIAL_BAUD, AIOT_USAGE
  */
@@ -33,6 +33,10 @@ export async function openLine(address: string, options: OpenLineOptions): Promi
       'AIOT_SERIAL_BAUD',
       `${options.baud} is not a baud rate: expected a whole number of at least 1`,
     );
+  }
+  if (address.startsWith('simulated:')) {
+    const { openChipLine } = await import('../rom/simulate.js');
+    return openChipLine(address, options.baud);
   }
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(address)?.[1]?.toLowerCase();
   switch (scheme) {
@@ -49,7 +53,7 @@ export async function openLine(address: string, options: OpenLineOptions): Promi
     }
     default:
       throw new AiotError('AIOT_USAGE', `${scheme}:// is not a serial port scheme`, {
-        next: 'Use a port of this machine, socket://HOST:PORT or rfc2217://HOST:PORT.',
+        next: 'Use a port of this machine, socket://HOST:PORT, rfc2217://HOST:PORT or simulated:CHIP.',
       });
   }
 }

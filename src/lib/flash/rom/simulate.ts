@@ -1,13 +1,15 @@
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
 import { readBytes, requireWritable, writeFileAtomic } from '../../core/files.js';
 import { timeLimit } from '../../core/tasks.js';
+import type { SerialLine } from '../port/line.js';
 import { SimulatedChip } from './chip.js';
 import { parseStartFaults, serveControl } from './control.js';
 import { type SimulatedChipName, simulatedChipNames } from './identity.js';
 import type { BootMode } from './program.js';
-import { parseListen, type ServedChip, serveChip } from './serve.js';
+import { parseListen, type ServedChip, serveChip, simulatedLine } from './serve.js';
 
 export const chipEventSchema = z.discriminatedUnion('event', [
   z.object({
@@ -109,3 +111,46 @@ const stateTexts = {
   held: 'held in reset',
   crashed: 'crashed',
 };
+
+const chipAddress = /^simulated:([^?]*)(?:\?(.*))?$/;
+
+/**
+ * Opens a line to a new simulated chip in this process: `simulated:CHIP`, with options as in
+ * `simulated:esp32s3?flash=board.bin&fault=secure-boot`. Its flash is lost when the line is closed, unless `flash` names a file.
+ * @param address with `flash` (a file that is read if it exists, and written at the end), `mac`, and any number of `fault`s
+ * @throws AIOT_USAGE, AIOT_FILE_…
+ */
+export async function openChipLine(address: string, baud: number): Promise<SerialLine> {
+  const [, name = '', query = ''] = chipAddress.exec(address) ?? [];
+  const chipName = simulatedChipNames.find((known) => known === name);
+  if (chipName === undefined) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${address}: expected one of ${simulatedChipNames.join(', ')} after simulated:, got "${name}"`,
+    );
+  }
+  const options = new URLSearchParams(query);
+  const unknown = [...options.keys()].find((key) => !['flash', 'mac', 'fault'].includes(key));
+  if (unknown !== undefined) {
+    throw new AiotError('AIOT_USAGE', `${address}: expected flash, mac or fault after ?, got ${unknown}`);
+  }
+  const { faults, security } = parseStartFaults(options.getAll('fault'));
+  const [file, mac] = [options.get('flash'), options.get('mac')];
+  if (file !== null) await requireWritable(file);
+  const flash = file !== null && existsSync(file) ? await readBytes(file) : undefined;
+  const chip = new SimulatedChip({
+    ...{ chip: chipName, faults, security },
+    ...(mac === null ? {} : { mac }),
+    ...(flash && { flash }),
+  });
+  const line = simulatedLine(chip, { address, baud });
+  const close = line.close.bind(line);
+  let closed: Promise<void> | undefined;
+  line.close = () =>
+    (closed ??= (async () => {
+      await close();
+      chip.powerOff();
+      if (file !== null) await writeFileAtomic(file, chip.flash.bytes);
+    })());
+  return line;
+}

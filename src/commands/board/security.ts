@@ -1,0 +1,39 @@
+import { Flags } from '@oclif/core';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { boardLoader, flashFlags } from '../../lib/cli/flags/boards.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { boardSecurityText } from '../../lib/cli/render/board.js';
+import { boardSecurity, boardSecuritySchema, securityProfiles } from '../../lib/flash/security.js';
+
+export default class BoardSecurity extends AiotCommand {
+  static override summary = "Show a board's security fuses, and judge them by a profile.";
+  static override description =
+    'Reads secure boot, flash encryption, JTAG, download mode and key blocks from the eFuses; nothing is written. With --profile, each setting is judged, and the command exits with 6 if one does not fit. In secure download mode, fuses cannot be read, so the ROM reports what it can.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --port /dev/ttyUSB0',
+    '<%= config.bin %> <%= command.id %> --profile production',
+    '<%= config.bin %> <%= command.id %> --port simulated:esp32s3 --json',
+  ];
+  static override flags = {
+    port: shared.port,
+    profile: Flags.option({ options: securityProfiles })({
+      summary: 'Judge the fuses: development = open for work, production = locked.',
+      env: 'AIOT_PROFILE',
+      helpValue: 'PROFILE',
+    }),
+    ...flashFlags,
+  };
+  static override result = boardSecuritySchema;
+
+  async run() {
+    const { flags } = await this.input(BoardSecurity);
+    const security = await boardSecurity({
+      port: flags.port,
+      profile: flags.profile,
+      loader: boardLoader(flags, this.signal, this.steps({ keep: false })),
+    });
+    this.print(boardSecurityText(security));
+    if (security.checks.some(({ ok }) => ok !== true)) this.exitsWith(6);
+    return security;
+  }
+}

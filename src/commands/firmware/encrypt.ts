@@ -1,0 +1,24 @@
+import { AiotCommand } from '../../lib/cli/command.js';
+import { cryptArgs, cryptFlags } from '../../lib/cli/flags/boards.js';
+import { cryptedText } from '../../lib/cli/render/firmware.js';
+import { cryptedSchema, cryptImage } from '../../lib/flash/images/sign.js';
+
+export default class FirmwareEncrypt extends AiotCommand {
+  static override summary = 'Encrypt a file as flash encryption stores it.';
+  static override description =
+    'For flashing a chip whose key you know, with its flash already encrypted: AES-XTS as in all chips but the ESP32. The same bytes differ at each address, so the address must be the one that you flash to. A file is filled up with FF to whole blocks of 16 bytes.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> app-signed.bin --key flash.key --address 0x10000 --out app-encrypted.bin',
+  ];
+  static override args = cryptArgs;
+  static override flags = cryptFlags;
+  static override result = cryptedSchema;
+
+  async run() {
+    const { args, flags } = await this.input(FirmwareEncrypt);
+    const { key, address, out } = flags;
+    const result = await cryptImage({ file: args.file, key, address, out, decrypt: false });
+    this.print(cryptedText(result));
+    return result;
+  }
+}

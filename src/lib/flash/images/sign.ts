@@ -1,0 +1,193 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readBytes, refuseInputs, writeFileAtomic } from '../../core/files.js';
+import { readEspImage } from '../../formats/esp-image/read.js';
+import {
+  bootKeyDigest,
+  bootKeyKind,
+  bootKeyKinds,
+  bootSignatures,
+  signForBoot,
+  signForBootV1,
+} from '../../formats/esp-image/secure-boot.js';
+import { cryptFlash } from '../../formats/flash-encryption.js';
+
+export const bootSchemes = ['v1', 'v2'] as const;
+
+export type BootScheme = (typeof bootSchemes)[number];
+
+const signatureSchema = z.object({
+  key: z.enum(bootKeyKinds),
+  /** SHA-256 of the public key as burnt into the fuses, 64 hex digits. */
+  keyDigest: z.string(),
+  valid: z.boolean(),
+});
+
+export const signedImageSchema = z.object({
+  file: z.string(),
+  bytes: z.int(),
+  scheme: z.enum(bootSchemes),
+  signatures: z
+    .array(signatureSchema)
+    .describe('All signatures of version 2, in the order of their blocks; empty for version 1.'),
+});
+
+export type SignedImage = z.output<typeof signedImageSchema>;
+
+/**
+ * Signs an image for secure boot, and verifies the result before it is written.
+ * @param request.keys PEM files; an image signed for V2 keeps its signatures, up to three in all
+ * @throws AIOT_USAGE, AIOT_IMAGE_MALFORMED, AIOT_FILE_…
+ */
+export async function signImage(request: {
+  file: string;
+  keys: readonly string[];
+  scheme: BootScheme;
+  out: string;
+}): Promise<SignedImage> {
+  const { file, keys, scheme, out } = request;
+  await refuseInputs([out], [file, ...keys]);
+  const image = await readBytes(file);
+  readEspImage(image, file);
+  const pairs = await Promise.all(keys.map(async (path) => ({ path, key: await privateKeyOf(path) })));
+  if (scheme === 'v1') {
+    const [only, ...others] = pairs;
+    if (only === undefined || others.length > 0)
+      throw new AiotError('AIOT_USAGE', 'secure boot V1 uses exactly one key');
+    const signed = signForBootV1(image, only.key, only.path);
+    await writeFileAtomic(out, signed);
+    return { file: out, bytes: signed.length, scheme, signatures: [] };
+  }
+  const signed = signForBoot(
+    image,
+    pairs.map(({ key }) => key),
+    pairs.map(({ path }) => path),
+  );
+  const signatures = bootSignatures(signed, file);
+  if (!signatures.every(({ valid }) => valid)) {
+    throw new AiotError('AIOT_SIGNATURE_INVALID', `${file}: a signature that it already has is invalid`, {
+      next: 'Sign the image without signatures, as the build wrote it.',
+    });
+  }
+  await writeFileAtomic(out, signed);
+  return { file: out, bytes: signed.length, scheme, signatures };
+}
+
+export const verifiedImageSchema = z.object({
+  file: z.string(),
+  signatures: z.array(
+    signatureSchema.extend({
+      expected: z
+        .boolean()
+        .nullable()
+        .describe('Whether it is by one of the given keys; null = none was given.'),
+    }),
+  ),
+  verified: z.boolean().describe('Whether a signature is valid and by an expected key.'),
+});
+
+export type VerifiedImage = z.output<typeof verifiedImageSchema>;
+
+/**
+ * Verifies an image's signatures for secure boot V2. A chip accepts an image with at least one valid signature by a key in its fuses.
+ * @param keys PEM files with public or private keys; without any, only validity is checked
+ * @throws AIOT_USAGE, AIOT_IMAGE_MALFORMED, AIOT_FILE_…
+ */
+export async function verifyImage(file: string, keys: readonly string[]): Promise<VerifiedImage> {
+  const image = await readBytes(file);
+  readEspImage(image, file);
+  const digests = await Promise.all(keys.map(async (path) => (await keyDigest(path)).digest));
+  const signatures = bootSignatures(image, file).map((signature) => ({
+    ...signature,
+    expected: keys.length === 0 ? null : digests.includes(signature.keyDigest),
+  }));
+  const verified = signatures.some(({ valid, expected }) => valid && expected !== false);
+  return { file, signatures, verified };
+}
+
+export const keyDigestSchema = z.object({
+  file: z.string(),
+  key: z.enum(bootKeyKinds),
+  digest: z.string().describe('64 hex digits.'),
+  out: z.string().nullable().describe('File with the 32 bytes; null = none was written.'),
+});
+
+export type KeyDigest = z.output<typeof keyDigestSchema>;
+
+/**
+ * Computes the digest of a key for secure boot V2, which is burnt into a chip's fuses.
+ * @param file PEM with a public or a private key @param out file for the 32 bytes
+ * @throws AIOT_USAGE, AIOT_FILE_…
+ */
+export async function keyDigest(file: string, out?: string): Promise<KeyDigest> {
+  await refuseInputs([out], [file]);
+  const key = await publicKeyOf(file);
+  const digest = bootKeyDigest(key, file);
+  if (out !== undefined) await writeFileAtomic(out, digest);
+  return { file, key: bootKeyKind(key, file), digest: digest.toString('hex'), out: out ?? null };
+}
+
+export const cryptedSchema = z.object({
+  file: z.string(),
+  bytes: z.int(),
+  address: z.int(),
+  algorithm: z.enum(['xts-aes-128', 'xts-aes-256']),
+});
+
+export type Crypted = z.output<typeof cryptedSchema>;
+
+/**
+ * Encrypts or decrypts a file as it is in the flash of a chip with flash encryption (all chips but the ESP32).
+ * @param request.key file with the bytes of the key, 16, 32 or 64 @param request.address in flash, in bytes
+ * @throws AIOT_USAGE, AIOT_FILE_…
+ */
+export async function cryptImage(request: {
+  file: string;
+  key: string;
+  address: number;
+  decrypt: boolean;
+  out: string;
+}): Promise<Crypted> {
+  const { file, key, address, decrypt, out } = request;
+  await refuseInputs([out], [file, key]);
+  const [data, secret] = [await readBytes(file), await readBytes(key)];
+  const filled = decrypt ? data : filledUp(data);
+  const result = cryptFlash(filled, { secret, address, decrypt });
+  // Decrypted flash may contain keys.
+  await writeFileAtomic(out, result, decrypt ? 0o600 : undefined);
+  const algorithm = secret.length === 64 ? 'xts-aes-256' : 'xts-aes-128';
+  return { file: out, bytes: result.length, address, algorithm };
+}
+
+/** Data filled up with FF, the value of erased flash, to whole blocks of 16 bytes. */
+function filledUp(data: Uint8Array): Uint8Array {
+  const whole = new Uint8Array(Math.ceil(data.length / 16) * 16).fill(0xff);
+  whole.set(data);
+  return whole;
+}
+
+async function privateKeyOf(path: string): Promise<KeyObject> {
+  const pem = await readBytes(path);
+  try {
+    return createPrivateKey({ key: Buffer.from(pem), format: 'pem' });
+  } catch (cause) {
+    throw notAKey(path, 'a private key', cause);
+  }
+}
+
+async function publicKeyOf(path: string): Promise<KeyObject> {
+  const pem = await readBytes(path);
+  try {
+    return createPublicKey({ key: Buffer.from(pem), format: 'pem' });
+  } catch (cause) {
+    throw notAKey(path, 'a public or private key', cause);
+  }
+}
+
+function notAKey(path: string, what: string, cause: unknown): AiotError {
+  return new AiotError('AIOT_USAGE', `${path}: expected ${what} in PEM format without a passphrase`, {
+    next: 'Create a key with `openssl genrsa -out key.pem 3072`; decrypt one with `openssl pkey -in key.pem`.',
+    cause,
+  });
+}
