@@ -1,6 +1,6 @@
 /** Reasons why a statement is not checked, as shown on the page. */
 const reasons = {
-  client: 'about clients',
+  client: 'applies to clients',
   supported: 'not applicable: the feature is supported',
   absent: 'not applicable: the feature is not supported',
   format: 'cannot be violated on the wire',
@@ -30,8 +30,8 @@ export function mqttStatementsPage(statements) {
 
 <!-- Written by npm run docs from test/platform/mqtt-statements. -->
 
-MQTT 3.1.1 has ${count('v4')} normative statements and MQTT 5 has ${count('v5')}. This page paraphrases each of them. The first two columns have its numbers:
-\`3.1.0-1\` stands for [MQTT-3.1.0-1]. \`test/platform/mqtt-conformance.test.ts\` checks each statement that a broker can violate, against the
+MQTT 3.1.1 has ${count('v4')} normative statements and MQTT 5 has ${count('v5')}. This page paraphrases each statement. The first two columns show its numbers:
+\`3.1.0-1\` stands for [MQTT-3.1.0-1]. \`test/platform/mqtt-conformance.test.ts\` tests each statement that a broker can violate against the
 [embedded broker](mqtt-broker.md).
 
 | MQTT 3.1.1 | MQTT 5 | statement | checked |

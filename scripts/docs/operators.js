@@ -1,6 +1,6 @@
 /** Operators that convert between types, which the columns of types do not describe. */
 const conversions = {
-  QUANTIZE: 'float32 → int8 or int16, between these, and between int8 and uint8',
+  QUANTIZE: 'float32 → int8 or int16, int8 ↔ int16, int8 ↔ uint8',
   DEQUANTIZE: 'int8, int16 or float16 → float32',
   FOREST: 'float32 → float32; integers in between',
 };
@@ -35,10 +35,14 @@ export function operatorsPage({ operators, hasKernel, hasMicroKernel, hasC, firm
 
 <!-- Written by npm run docs from src/lib/formats/tflite/operators, the interpreter's and the generator's tables, and firmware/core/src/kernels.c. -->
 
-This page lists the supported operators of \`.tflite\` files by the type of their activations. aiot can read and write every listed operator. int16 means int16 activations with int8
-weights. "LiteRT" means that LiteRT and aiot have this kernel, but TensorFlow Lite Micro does not. \`--emit c\` and the firmware support int8, and [FOREST](#decision-trees). A file may also contain SHAPE and REDUCE_PROD if they compute
-constants, and TILE by at most 10, which becomes CONCATENATION. SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around a convolution become its dilation.
-VAR_HANDLE and CALL_ONCE define a file's [variables](#variables). WHILE and IF are [control flow](#loops).
+This page lists the supported operators of \`.tflite\` files by activation type. aiot can read and write every listed operator.
+
+- int16 means int16 activations with int8 weights.
+- LiteRT means that aiot and LiteRT have this kernel, but TensorFlow Lite Micro does not.
+- \`--emit c\` and the firmware support int8, and [FOREST](#decision-trees).
+- VAR_HANDLE and CALL_ONCE define a file's [variables](#variables). WHILE and IF are [control flow](#loops).
+- aiot also accepts SHAPE and REDUCE_PROD if they compute constants, and TILE by at most 10, which it replaces with CONCATENATION.
+- aiot merges SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around a convolution into the convolution's dilation.
 
 | operator | float32 | int8 | int16 | \`--emit c\` | firmware |
 | --- | --- | --- | --- | --- | --- |
@@ -46,73 +50,72 @@ ${rows.join('\n')}
 
 ## Variables
 
-A streaming model keeps values in variables from one run to the next, with VAR_HANDLE, READ_VARIABLE and ASSIGN_VARIABLE. A CALL_ONCE names a second subgraph, which
-assigns their initial values. SVDF and UNIDIRECTIONAL_SEQUENCE_LSTM keep their state in variables of their own, which start with zeros. One run is one step of the stream. The values belong to the session that runs the model:
+A streaming model stores values between runs in variables, with VAR_HANDLE, READ_VARIABLE and ASSIGN_VARIABLE. CALL_ONCE names a second subgraph, which assigns the initial values. SVDF and UNIDIRECTIONAL_SEQUENCE_LSTM store their state in separate variables, which are initially zero.
 
-| where | variables get their initial values |
+Each run is one step of the stream. Each session that runs the model has its own values, and resets them as follows:
+
+| where | variables are reset |
 | --- | --- |
-| \`createInterpreter\` | at the start and after \`reset()\` |
-| \`aiot model evaluate\` | at the first row, and at the first row of each recording if the table has a column of recordings |
+| \`createInterpreter\` | at startup and after \`reset()\` |
+| \`aiot model evaluate\` | at the first row, and if the table has a recording column, at the first row of each recording |
 | \`aiot model compare\` | at the first row |
-| \`aiot loop run\`, firmware | at the start, and after lost samples |
-| virtual devices | at the start |
+| \`aiot loop run\`, firmware | at startup and after lost samples |
+| virtual devices | at startup |
 | golden vectors | before each vector |
-| \`--emit c\` | at the start and after \`model_reset()\` |
+| \`--emit c\` | at startup and after \`model_reset()\` |
 
-\`evaluate\` and \`compare\` need \`--runtime device\` for such a model, because LiteRT cannot reset variables. \`aiot model quantize\` rejects it.
+For models with variables, \`evaluate\` and \`compare\` need \`--runtime device\`, because LiteRT cannot reset variables. \`aiot model quantize\` rejects these models.
 
-A recurrent layer of Keras that is not stateful starts each window with zeros, but its converted operator continues from the state of the previous window. Reset the session before each
-window of such a model.
+A Keras recurrent layer that is not stateful starts each window with zeros, but the converted operator continues from the previous window's state. With such a model, reset the session before each window.
 
-A uint8 input or output is treated as int8, with each value and the zero point reduced by 128.
+aiot converts a uint8 input or output to int8 by subtracting 128 from each value and from the zero point.
 
 ## Loops
 
-TensorFlow's converter writes a recurrent layer of Keras as a WHILE, or as UNIDIRECTIONAL_SEQUENCE_LSTM. If the number of steps is fixed, aiot unrolls the loop as it reads the file: the
-graph contains the operators of every step, and shares the weights. An IF with a constant condition becomes one of its branches. So the table above, the quantizer, \`--emit c\` and the
-firmware also apply to such files. To fix the number of steps, give the model a fixed batch: \`keras.Input(batch_shape=(1, 50, 3))\`. With a dynamic batch, the converter writes Flex
-operators, which aiot rejects. Loops have at most 4,096 steps. A loop whose end depends on the data is rejected.
+TensorFlow's converter writes a Keras recurrent layer as WHILE or as UNIDIRECTIONAL_SEQUENCE_LSTM. If the number of steps is fixed, aiot unrolls the loop when it reads the file. The graph then contains the operators of every step, which share the weights. aiot replaces an IF with a constant condition with the branch that is taken. The table above, the quantizer, \`--emit c\` and the firmware therefore also cover such files.
+
+To fix the number of steps, give the model a fixed batch size: \`keras.Input(batch_shape=(1, 50, 3))\`. With a dynamic batch size, the converter writes Flex operators, which aiot rejects. aiot also rejects loops with more than 4,096 steps, and loops whose end depends on the data.
 
 ## Decision trees
 
-FOREST is a custom operator (\`AIOT_FOREST\`) that outputs the sums of the leaves that a row reaches. \`aiot model train\` (\`kind: forest\`) and the import of ONNX files write it. It runs
-in aiot's interpreter (and therefore in loops and on virtual devices), in the firmware, and as C code from \`--emit c\`, but not in LiteRT or TensorFlow Lite Micro. The firmware reads the
-trees in place and needs no arena for them. It runs a file with one FOREST, which a SOFTMAX or LOGISTIC may follow, as in boosting.
+FOREST is a custom operator (\`AIOT_FOREST\`) that outputs the sums of the leaves that a row reaches. \`aiot model train\` (\`kind: forest\`) and ONNX import write this operator. It runs in aiot's interpreter (and therefore in loops and on virtual devices), in the firmware, and as C code from \`--emit c\`. It does not run in LiteRT or TensorFlow Lite Micro.
+
+The firmware reads the trees in place and needs no arena for them. It runs files with a single FOREST, optionally followed by SOFTMAX or LOGISTIC, as in boosting.
 
 | input | contents |
 | --- | --- |
 | 0 | float32 [1, features], finite |
-| 1 | int32 [nodes, 4]: feature, threshold, next node if the feature is at most the threshold, next node if not |
-| 2 | int32 [leaves, outputs], with one scale, a power of two |
-| 3 | int32 [trees]: the first node of each tree |
+| 1 | int32 [nodes, 4]: feature, threshold, next node if the feature does not exceed the threshold, next node if it does |
+| 2 | int32 [leaves, outputs], with a single scale that is a power of two |
+| 3 | int32 [trees]: first node of each tree |
 | 4 | int32 [outputs]: values before the first tree |
 
-A threshold is stored as its *key*: the bits of its float32 as an int32, or for negative numbers minus the bits of the magnitude. Keys have the same order as the numbers, so comparing
-keys gives exactly the same result as comparing the numbers. The nodes of each tree follow those of the tree before it. A node refers only to later nodes of
-its tree; the index −1 − k stands for leaf k. Sums have at most 24 bits, so the order of additions does not matter, and the float32 output
-(sum × scale) is exact.
+A threshold is stored as its *key*: the bits of the float32 read as an int32 or, for a negative number, the negated bits of its magnitude. Keys sort in the same order as the numbers, so comparing keys gives exactly the same result as comparing the numbers.
+
+The trees' nodes are stored tree after tree. A node refers only to later nodes in its own tree; the index −1 − k stands for leaf k. Sums have at most 24 bits, so the order of additions does not matter, and the float32 output (sum × scale) is exact.
 
 ## Verification
 
 | column | compared with | result |
 | --- | --- | --- |
-| int8, int16 | TensorFlow Lite Micro from PyPI, on random shapes, scales and options | the same bits |
-| int16: LiteRT | the reference kernels of LiteRT from PyPI, likewise | the same bits |
-| float32 | the same | the same bits for operators with a fixed order of roundings; otherwise within 2·10⁻⁵ of the largest value, because sums or exponentials are rounded differently |
-| \`--emit c\`, firmware | the interpreter and TensorFlow Lite Micro | the same bits |
-| FOREST | ONNX Runtime, on scikit-learn models and on every branch mode; C code and firmware: the interpreter | outputs within 10⁻⁵ of the largest value, the same classes; C code and firmware: the same bits |
-| loops | LiteRT on random GRU, LSTM and SimpleRNN layers of Keras; TensorFlow Lite Micro on the unrolled graph | within 2·10⁻⁵ |
-| variables | TensorFlow Lite Micro, on four streaming wake-word models from PyPI over 300 steps, and on random models | the same bits in every tensor |
+| int8, int16 | TensorFlow Lite Micro from PyPI, with random shapes, scales and options | identical bits |
+| int16: LiteRT | LiteRT's reference kernels from PyPI, on the same kinds of models | identical bits |
+| float32 | TensorFlow Lite Micro | identical bits for operators that always round in the same order; otherwise within 2·10⁻⁵ of the largest value, because sums or exponentials are rounded differently |
+| \`--emit c\`, firmware | the interpreter and TensorFlow Lite Micro | identical bits |
+| FOREST in the interpreter | ONNX Runtime, with scikit-learn models and every branch mode | outputs within 10⁻⁵ of the largest value, identical classes |
+| FOREST in C code and firmware | the interpreter | identical bits |
+| loops | LiteRT, with random Keras GRU, LSTM and SimpleRNN layers; TensorFlow Lite Micro, with the unrolled graph | within 2·10⁻⁵ |
+| variables | TensorFlow Lite Micro, with four streaming wake-word models from PyPI over 300 steps, and with random models | identical bits in every tensor |
 
-The tests are \`test/runtime/tflm.real.test.ts\`, \`int16.real.test.ts\`, \`float.real.test.ts\` and \`wake-words.real.test.ts\` beside it, \`test/model/emit-c.real.test.ts\` and \`test/firmware/interpreter.real.test.ts\`.
+These tests verify the results: \`test/runtime/tflm.real.test.ts\`, with \`int16.real.test.ts\`, \`float.real.test.ts\` and \`wake-words.real.test.ts\` in the same folder; \`test/model/emit-c.real.test.ts\`; and \`test/firmware/interpreter.real.test.ts\`.
 
 ## Limits
 
-- A type without "yes" has no kernel in TensorFlow Lite Micro, except for DIV: its int8 kernel shifts by more than 31 bits at usual scales, which C leaves undefined. The quantizer keeps such an operator in float32.
-- TensorFlow Lite Micro ignores the output's scale of a RELU6. If it is not the input's, aiot rescales like LiteRT, and reports that TensorFlow Lite Micro computes other results.
-- TensorFlow Lite Micro leaves the padding of a SPACE_TO_BATCH_ND undefined. It is the zero point here, as in LiteRT.
-- An int8 RSQRT needs a zero point of −128, because TensorFlow Lite Micro stops at negative inputs.
+- If a type has no "yes", TensorFlow Lite Micro has no kernel for it. The exception is DIV, whose int8 kernel shifts by more than 31 bits at common scales, which is undefined in C. The quantizer leaves these operators in float32.
+- TensorFlow Lite Micro ignores the scale of RELU6's output. If it differs from the input's, aiot rescales as LiteRT does, and reports that TensorFlow Lite Micro's results differ.
+- TensorFlow Lite Micro leaves the padding of SPACE_TO_BATCH_ND undefined. aiot pads with the zero point, as LiteRT does.
+- int8 RSQRT needs a zero point of −128, because TensorFlow Lite Micro aborts on negative inputs.
 - The outputs of a float32 LSTM can differ from LiteRT's, because exponentials are rounded differently. Over long sequences, the recurrent state can amplify the difference.
-- Axes, paddings, indices, sizes and the slopes of a PRELU are constants.
+- Axes, paddings, indices, sizes and PRELU slopes must be constants.
 `;
 }

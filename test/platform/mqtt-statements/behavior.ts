@@ -54,7 +54,7 @@ const delivery: Statement[] = [
   {
     v4: '4.1.0-1 4.1.0-2',
     v5: '4.1.0-1',
-    says: 'A session lasts at least as long as its connection.',
+    says: 'A session lasts at least until its connection ends.',
     async check(lab) {
       const topic = lab.name();
       const list: Property[] = lab.version === 5 ? [['sessionExpiry', 0]] : [];
@@ -114,7 +114,7 @@ const delivery: Statement[] = [
   {
     v4: '4.3.2-1',
     v5: '4.3.2-1 4.3.2-2 4.3.2-3',
-    says: 'At QoS 1, the broker uses an unused packet identifier and sends PUBLISH without DUP. The message is unacknowledged until PUBACK.',
+    says: 'At QoS 1, the broker uses an unused packet identifier and sends PUBLISH without DUP. The message counts as unacknowledged until PUBACK arrives.',
     async check(lab) {
       const { topic, reader, writer, sent, again } = await interrupted(lab, 1, 3);
       assert.deepEqual(
@@ -136,7 +136,7 @@ const delivery: Statement[] = [
   {
     v4: '4.3.2-2',
     v5: '4.3.2-4 4.3.2-5',
-    says: 'At QoS 1, the broker answers PUBLISH with PUBACK. After that, a PUBLISH with the same packet identifier is a new message, even with DUP.',
+    says: 'At QoS 1, the broker answers PUBLISH with PUBACK. After that, a PUBLISH with the same packet identifier is a new message, even if DUP is set.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(topic, 0);
@@ -153,7 +153,7 @@ const delivery: Statement[] = [
   {
     v4: '4.3.3-1',
     v5: '4.3.3-1 4.3.3-2 4.3.3-3 4.3.3-4 4.3.3-5 4.3.3-6',
-    says: 'At QoS 2, the broker uses an unused packet identifier and sends PUBLISH without DUP. PUBLISH is unacknowledged until PUBREC, which the broker answers with PUBREL. PUBREL is unacknowledged until PUBCOMP. PUBLISH is never sent again after PUBREL.',
+    says: 'At QoS 2, the broker uses an unused packet identifier and sends PUBLISH without DUP. PUBLISH counts as unacknowledged until PUBREC arrives, which the broker answers with PUBREL. PUBREL counts as unacknowledged until PUBCOMP arrives. After PUBREL, the broker never resends PUBLISH.',
     async check(lab) {
       const { reader, sent, again } = await interrupted(lab, 2, 3);
       assert.deepEqual(
@@ -188,7 +188,7 @@ const delivery: Statement[] = [
   },
   {
     v5: '4.3.3-7 4.3.3-13',
-    says: 'A QoS 2 message does not expire once its PUBLISH has been sent; its exchange is completed.',
+    says: 'Once its PUBLISH has been sent, a QoS 2 message no longer expires, and its exchange is completed.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const reader = await lab.subscriber(topic, 2, lab.kept(clientId));
@@ -239,7 +239,7 @@ const delivery: Statement[] = [
   },
   {
     v5: '4.3.3-9',
-    says: 'After a PUBREC of 0x80 or above, a PUBLISH with the same packet identifier is a new message.',
+    says: 'After a PUBREC with a code of 0x80 or above, a PUBLISH with the same packet identifier is a new message.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(topic, 0);
@@ -253,7 +253,7 @@ const delivery: Statement[] = [
   {
     v4: '4.4.0-1',
     v5: '4.4.0-1',
-    says: 'On reconnection, and at no other time, the broker resends unacknowledged PUBLISH and PUBREL packets with their original packet identifiers.',
+    says: 'Only on reconnection, the broker resends unacknowledged PUBLISH and PUBREL packets with their original packet identifiers.',
     async check(lab) {
       const { reader, sent, again } = await interrupted(lab, 2, 2);
       reader.send(acknowledgment('pubrec', sent[0]!.id));
@@ -270,7 +270,7 @@ const delivery: Statement[] = [
   },
   {
     v5: '4.4.0-2',
-    says: 'A PUBACK or PUBREC of 0x80 or above acknowledges the message: it is not sent again.',
+    says: 'A PUBACK or PUBREC with a code of 0x80 or above acknowledges the message, which is not sent again.',
     async check(lab) {
       for (const [qos, name] of [
         [1, 'puback'],
@@ -290,7 +290,7 @@ const delivery: Statement[] = [
   {
     v4: '4.5.0-1',
     v5: '4.5.0-1',
-    says: 'An accepted message is added to the session of each client with a matching subscription.',
+    says: 'The broker adds an accepted message to the session of every client with a matching subscription.',
     async check(lab) {
       const topic = lab.name();
       const ids = [lab.name(), lab.name(), lab.name()];
@@ -320,7 +320,7 @@ const delivery: Statement[] = [
   {
     v4: '4.6.0-5 4.6.0-6',
     v5: '4.6.0-5 4.6.0-6',
-    says: 'For each topic and QoS, the broker delivers the messages of a publisher in order, even when they are resent. It also sends acknowledgments in order.',
+    says: 'For each topic and QoS, the broker delivers a publisher’s messages in order, even when it resends them. It also sends acknowledgments in order.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const reader = await lab.subscriber(`${topic}/#`, 2, lab.kept(clientId));
@@ -452,7 +452,7 @@ const naming: Statement[] = [
   {
     v4: '4.7.2-1',
     v5: '4.7.2-1',
-    says: 'A filter that begins with a wildcard does not match a topic that begins with $.',
+    says: 'A filter that starts with a wildcard does not match a topic that starts with $.',
     async check(lab) {
       const reader = await lab.connect();
       const { codes } = await reader.subscribe([
@@ -494,7 +494,7 @@ const naming: Statement[] = [
   {
     v4: '4.7.3-4',
     v5: '4.7.3-4',
-    says: 'Topics and filters are compared without any normalization.',
+    says: 'The broker compares topics and filters without normalizing them.',
     check: (lab) =>
       checkMatching(
         lab,
@@ -503,7 +503,7 @@ const naming: Statement[] = [
   },
   {
     v5: '4.8.2-1',
-    says: 'A shared subscription begins with $share/ and a name of at least one character; each message goes to one of its clients.',
+    says: 'A shared subscription starts with $share/ and a name of at least one character. Each message is sent to one of its clients.',
     async check(lab) {
       const topic = lab.name();
       const readers = [await lab.connect(), await lab.connect(), await lab.connect()];
@@ -542,7 +542,7 @@ const naming: Statement[] = [
   },
   {
     v5: '4.8.2-3',
-    says: 'A message of a shared subscription is delivered with at most the QoS granted to its client.',
+    says: 'A message on a shared subscription is delivered with at most the QoS granted to its client.',
     async check(lab) {
       for (const granted of [0, 1, 2]) {
         const topic = lab.name();
@@ -559,7 +559,7 @@ const naming: Statement[] = [
   },
   {
     v5: '4.8.2-4 4.8.2-5',
-    says: 'If the delivery of a QoS 2 message of a shared subscription has begun, it is completed when that client reconnects. The message is sent to no other client.',
+    says: 'If the delivery of a QoS 2 message on a shared subscription is interrupted, it is completed when that client reconnects. The message is sent to no other client.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const filter = `$share/g/${topic}`;
@@ -587,7 +587,7 @@ const naming: Statement[] = [
   },
   {
     v5: '4.8.2-6',
-    says: 'If a client rejects a message of a shared subscription, the broker discards the message and does not send it to another client.',
+    says: 'If a client rejects a message on a shared subscription, the broker discards the message instead of sending it to another client.',
     async check(lab) {
       const topic = lab.name();
       const readers = [await lab.connect(), await lab.connect()];
@@ -616,7 +616,7 @@ const naming: Statement[] = [
   {
     v4: '4.8.0-1',
     v5: '4.13.1-1',
-    says: 'A protocol violation ends the connection on which it arrived, and no other.',
+    says: 'A protocol violation ends only the connection on which it occurred.',
     async check(lab) {
       const bystander = await lab.connect();
       const codes = [...malformed, 0x94, 0x90, 0x8f];
@@ -657,7 +657,7 @@ const naming: Statement[] = [
   },
   {
     v4: '4.8.0-2',
-    says: 'A transient error while the broker processes a packet ends the connection on which the packet arrived.',
+    says: 'If a transient error occurs while the broker processes a packet, it ends the connection on which the packet arrived.',
     untested: 'test/platform/broker-suite.ts',
   },
 ];
@@ -675,7 +675,7 @@ const rest: Statement[] = [
   },
   {
     v5: '4.12.0-2 4.12.0-3 4.12.0-4 4.12.0-5 4.12.1-1 4.12.1-2',
-    says: 'All AUTH packets of a connection use the Authentication Method of its CONNECT. The broker supports no Authentication Method.',
+    says: 'All AUTH packets on a connection use the Authentication Method in its CONNECT. The broker supports no Authentication Method.',
     untested: 'absent',
   },
   {
@@ -698,7 +698,7 @@ const rest: Statement[] = [
   },
   {
     v5: '4.13.2-1',
-    says: 'After a CONNACK or DISCONNECT of 0x80 or above, the connection is closed.',
+    says: 'After a CONNACK or DISCONNECT with a code of 0x80 or above, the connection is closed.',
     async check(lab) {
       const { peer, connack } = await lab.dial({ username: 'nobody', password: 'wrong' });
       assert.ok(connack.code >= 0x80);
@@ -758,12 +758,12 @@ const rest: Statement[] = [
   },
   {
     v4: '7.0.0-1',
-    says: 'A server that also connects to other servers conforms as a client, too.',
+    says: 'A server that connects to other servers also conforms as a client.',
     untested: 'client',
   },
   {
     v4: '7.0.0-2',
-    says: 'No extension outside the MQTT specification is required.',
+    says: 'The broker requires no extensions outside the MQTT specification.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.subscriber(topic, 2);

@@ -77,7 +77,7 @@ const request: Statement[] = [
   {
     v4: '3.1.0-1',
     v5: '3.1.0-1',
-    says: 'The first packet of a connection is CONNECT; any other ends the connection.',
+    says: 'The first packet on a connection is CONNECT; any other packet ends the connection.',
     async check(lab) {
       const { version } = lab;
       for (const bytes of [
@@ -145,7 +145,7 @@ const request: Statement[] = [
   {
     v4: '3.1.2-4',
     v5: '3.1.2-5 3.1.2-6',
-    says: 'Without Clean Session or Clean Start, the broker resumes the session of the client ID, or creates one.',
+    says: 'Without Clean Session or Clean Start, the broker resumes the session for the client ID, or creates one if there is none.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const first = await lab.dial(lab.kept(clientId));
@@ -160,7 +160,7 @@ const request: Statement[] = [
   },
   {
     v4: '3.1.2-5',
-    says: 'While the client of a persistent session is offline, the broker stores QoS 1 and 2 messages for its subscriptions.',
+    says: 'While a client with a persistent session is offline, the broker stores QoS 1 and 2 messages for its subscriptions.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       await lab.away(topic, 2, clientId);
@@ -305,7 +305,7 @@ const request: Statement[] = [
   {
     v4: '3.1.2-16',
     v5: '3.1.2-14',
-    says: 'Without will retain, the will is published as a message that is not retained.',
+    says: 'Without will retain, the will is published as a non-retained message.',
     async check(lab) {
       const { topic, watcher, mortal } = await withWill(lab);
       mortal.vanish();
@@ -375,7 +375,7 @@ const request: Statement[] = [
   {
     v4: '3.1.2-24',
     v5: '3.1.2-22',
-    says: 'A client that sends nothing for one and a half keep-alive intervals is disconnected, as if the network had failed.',
+    says: 'A client that sends nothing for 1.5 times its keep-alive interval is disconnected, as if the network had failed.',
     async check(lab) {
       const { watcher, mortal } = await withWill(lab, {}, { keepAlive: 1 });
       await lab.wait(1100);
@@ -388,7 +388,7 @@ const request: Statement[] = [
   },
   {
     v5: '3.1.2-23',
-    says: 'With a Session Expiry Interval above 0, the broker keeps the session after the connection ends. With 0 or none, it does not.',
+    says: 'With a Session Expiry Interval above 0, the broker keeps the session after the connection ends. With 0 or no interval, it discards the session.',
     async check(lab) {
       for (const [seconds, kept] of [
         [60, true],
@@ -407,7 +407,7 @@ const request: Statement[] = [
   },
   {
     v5: '3.1.2-24 3.1.2-25',
-    says: 'The broker sends no packet larger than the client’s Maximum Packet Size. It discards a larger message as if it had been delivered.',
+    says: 'The broker sends no packet larger than the client’s Maximum Packet Size. It treats a larger message as delivered and discards it.',
     async check(lab) {
       const topic = lab.name();
       const clientId = lab.name();
@@ -555,7 +555,7 @@ const payload: Statement[] = [
   {
     v4: '3.1.3-5',
     v5: '3.1.3-5',
-    says: 'Client IDs of 1 to 23 letters and digits are accepted.',
+    says: 'The broker accepts client IDs of 1 to 23 letters and digits.',
     async check(lab) {
       for (const clientId of ['q', '0123456789abcdefghijklm', 'nopqrstuvwxyzABCDEFGHIJ', 'KLMNOPQRSTUVWXYZ'])
         await lab.connect({ clientId });
@@ -564,7 +564,7 @@ const payload: Statement[] = [
   {
     v4: '3.1.3-6',
     v5: '3.1.3-6 3.1.3-7',
-    says: 'A client without an ID gets a unique one; in MQTT 5, CONNACK contains it.',
+    says: 'The broker assigns a unique ID to a client without an ID; in MQTT 5, CONNACK contains it.',
     async check(lab) {
       const one = await lab.dial({ clientId: '' });
       const two = await lab.dial({ clientId: '' });
@@ -651,7 +651,7 @@ const answer: Statement[] = [
   {
     v4: '3.1.4-1',
     v5: '3.1.4-1',
-    says: 'A malformed CONNECT ends the connection, in MQTT 3.1.1 without CONNACK.',
+    says: 'A malformed CONNECT ends the connection; in MQTT 3.1.1, the broker sends no CONNACK.',
     async check(lab) {
       const good = lab.hello();
       // Bytes after the password, inside the packet.
@@ -676,7 +676,7 @@ const answer: Statement[] = [
   {
     v4: '3.1.4-2',
     v5: '3.1.4-3',
-    says: 'A second connection with the same client ID ends the first, in MQTT 5 with 0x8E (session taken over).',
+    says: 'A second connection with the same client ID ends the first; in MQTT 5, the code is 0x8E (session taken over).',
     async check(lab) {
       const clientId = lab.name();
       const first = await lab.connect({ clientId });
@@ -777,7 +777,7 @@ const answer: Statement[] = [
   {
     v4: '3.2.2-2 3.2.2-3',
     v5: '3.2.2-3',
-    says: 'Without Clean Session or Clean Start, Session Present is 1 if the broker has a session with the client ID, and 0 otherwise.',
+    says: 'Without Clean Session or Clean Start, Session Present is 1 if the broker has a session for the client ID, and 0 otherwise.',
     async check(lab) {
       const clientId = lab.name();
       for (const present of [false, true, true]) {
@@ -894,7 +894,7 @@ const answer: Statement[] = [
   },
   {
     v5: '3.2.2-17 3.2.2-18',
-    says: 'A client sends no topic alias above the server’s Topic Alias Maximum, and no topic alias at all if that is 0 or absent.',
+    says: 'A client sends no topic alias above the server’s Topic Alias Maximum, and none at all if that maximum is 0 or absent.',
     untested: 'client',
   },
   {

@@ -74,13 +74,13 @@ export const format: Statement[] = [
   {
     v4: '1.5.3-2',
     v5: '1.5.4-2',
-    says: 'A string with U+0000 ends the connection.',
+    says: 'A string that contains U+0000 ends the connection.',
     check: (lab) => brokenBy(lab, withNull),
   },
   {
     v4: '1.5.3-3',
     v5: '1.5.4-3',
-    says: 'EF BB BF in a string means U+FEFF and is never removed.',
+    says: 'EF BB BF in a string is read as U+FEFF and never removed.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.connect();
@@ -168,7 +168,7 @@ export const format: Statement[] = [
   {
     v4: '2.3.1-1',
     v5: '2.2.1-3',
-    says: 'SUBSCRIBE, UNSUBSCRIBE, and PUBLISH above QoS 0 have a packet identifier other than 0; a 0 ends the connection.',
+    says: 'SUBSCRIBE, UNSUBSCRIBE, and PUBLISH above QoS 0 have a packet identifier other than 0; an identifier of 0 ends the connection.',
     async check(lab) {
       const { version } = lab;
       await lab.breaks(publish(version, lab.name(), 'x', { qos: 1, id: 0 }));
@@ -177,12 +177,16 @@ export const format: Statement[] = [
       await lab.breaks(unsubscribe(version, 0, ['a']));
     },
   },
-  { v4: '2.3.1-2', says: 'A client gives a new packet an unused packet identifier.', untested: 'client' },
-  { v4: '2.3.1-3', says: 'A client resends a packet with the same packet identifier.', untested: 'client' },
+  {
+    v4: '2.3.1-2',
+    says: 'A client assigns an unused packet identifier to each new packet.',
+    untested: 'client',
+  },
+  { v4: '2.3.1-3', says: 'A client that resends a packet keeps its packet identifier.', untested: 'client' },
   {
     v4: '2.3.1-4',
     v5: '2.2.1-4',
-    says: 'The broker gives each new PUBLISH above QoS 0 an unused packet identifier other than 0.',
+    says: 'The broker assigns an unused packet identifier other than 0 to each new PUBLISH above QoS 0.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(topic, 2);
@@ -221,7 +225,7 @@ export const format: Statement[] = [
   {
     v4: '2.3.1-6',
     v5: '2.2.1-5',
-    says: 'PUBACK, PUBREC, PUBREL and PUBCOMP have the packet identifier of their PUBLISH.',
+    says: 'PUBACK, PUBREC, PUBREL and PUBCOMP carry the packet identifier of the PUBLISH that they belong to.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.subscriber(topic, 2);
@@ -242,7 +246,7 @@ export const format: Statement[] = [
   {
     v4: '2.3.1-7',
     v5: '2.2.1-6',
-    says: 'SUBACK and UNSUBACK have the packet identifier of the SUBSCRIBE or UNSUBSCRIBE that they answer.',
+    says: 'SUBACK and UNSUBACK carry the packet identifier of the SUBSCRIBE or UNSUBSCRIBE that they answer.',
     async check(lab) {
       const peer = await lab.connect();
       for (const id of [1, 256, 65_535]) {

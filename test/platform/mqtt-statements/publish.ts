@@ -46,7 +46,7 @@ const flags: Statement[] = [
   {
     v4: '3.3.1-1',
     v5: '3.3.1-1',
-    says: 'A PUBLISH that is sent again has DUP set.',
+    says: 'A resent PUBLISH has DUP set.',
     async check(lab) {
       for (const qos of [1, 2]) {
         const { first, again } = await interrupted(lab, qos);
@@ -72,7 +72,7 @@ const flags: Statement[] = [
   {
     v4: '3.3.1-3',
     v5: '3.3.1-3',
-    says: 'DUP of an incoming PUBLISH is not passed on to subscribers.',
+    says: 'The DUP flag of an incoming PUBLISH is not passed on to subscribers.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(topic, 2);
@@ -93,7 +93,7 @@ const flags: Statement[] = [
   {
     v4: '3.3.1-5',
     v5: '3.3.1-5',
-    says: 'A message with RETAIN set is stored with its QoS, and replaces the retained message of its topic.',
+    says: 'A message with RETAIN set is stored with its QoS, and replaces the retained message on its topic.',
     async check(lab) {
       const topic = lab.name();
       const writer = await lab.connect();
@@ -109,7 +109,7 @@ const flags: Statement[] = [
   },
   {
     v4: '3.3.1-6',
-    says: 'For a new subscription, the broker sends the retained message of each matching topic.',
+    says: 'When a client subscribes, the broker sends the retained message on each matching topic.',
     async check(lab) {
       const topic = lab.name();
       const writer = await lab.connect();
@@ -123,7 +123,7 @@ const flags: Statement[] = [
   },
   {
     v4: '3.3.1-7',
-    says: 'A message at QoS 0 with RETAIN set discards the previous retained message of its topic.',
+    says: 'A message at QoS 0 with RETAIN set discards the previous retained message on its topic.',
     async check(lab) {
       const topic = lab.name();
       const writer = await lab.connect();
@@ -137,7 +137,7 @@ const flags: Statement[] = [
   },
   {
     v4: '3.3.1-8',
-    says: 'A retained message that is sent for a new subscription has RETAIN set.',
+    says: 'A retained message sent because of a new subscription has RETAIN set.',
     async check(lab) {
       const topic = lab.name();
       const writer = await lab.connect();
@@ -165,7 +165,7 @@ const flags: Statement[] = [
   {
     v4: '3.3.1-10',
     v5: '3.3.1-6',
-    says: 'An empty message with RETAIN set is delivered to subscribers and removes the retained message of its topic.',
+    says: 'An empty message with RETAIN set is delivered to subscribers, and removes the retained message from its topic.',
     async check(lab) {
       const topic = lab.name();
       const writer = await lab.connect();
@@ -192,7 +192,7 @@ const flags: Statement[] = [
   {
     v4: '3.3.1-12',
     v5: '3.3.1-8',
-    says: 'A message without RETAIN is not retained, and does not change the retained message of its topic.',
+    says: 'A message without RETAIN is not retained, and does not change the retained message on its topic.',
     async check(lab) {
       const topic = lab.name();
       const writer = await lab.connect();
@@ -209,7 +209,7 @@ const flags: Statement[] = [
   },
   {
     v5: '3.3.1-9',
-    says: 'With Retain Handling 0, the broker sends the matching retained messages at each SUBSCRIBE.',
+    says: 'With Retain Handling 0, the broker sends matching retained messages in response to every SUBSCRIBE.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.connect();
@@ -223,7 +223,7 @@ const flags: Statement[] = [
   },
   {
     v5: '3.3.1-10',
-    says: 'With Retain Handling 1, the broker sends the matching retained messages only for a new subscription.',
+    says: 'With Retain Handling 1, the broker sends matching retained messages only if the subscription is new.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.connect();
@@ -239,7 +239,7 @@ const flags: Statement[] = [
   },
   {
     v5: '3.3.1-11',
-    says: 'With Retain Handling 2, the broker sends no retained messages at SUBSCRIBE.',
+    says: 'With Retain Handling 2, the broker sends no retained messages in response to SUBSCRIBE.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.connect();
@@ -250,7 +250,7 @@ const flags: Statement[] = [
   },
   {
     v5: '3.3.1-13',
-    says: 'With Retain As Published, RETAIN is passed on unchanged.',
+    says: 'With Retain As Published, the broker forwards RETAIN unchanged.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(topic, 0);
@@ -269,7 +269,7 @@ const header: Statement[] = [
   {
     v4: '3.3.2-1',
     v5: '3.3.2-1',
-    says: 'The topic is the first field of PUBLISH, and UTF-8.',
+    says: 'The topic is the first field of PUBLISH, and is valid UTF-8.',
     async check(lab) {
       await lab.breaks(packet(0x30));
       await lab.breaks(packet(0x30, Buffer.from([0, 9, 0x61])));
@@ -279,7 +279,7 @@ const header: Statement[] = [
   {
     v4: '3.3.2-2',
     v5: '3.3.2-2',
-    says: 'A PUBLISH whose topic contains a wildcard is not accepted.',
+    says: 'The broker rejects a PUBLISH whose topic contains a wildcard.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(`${topic}/#`);
@@ -291,7 +291,7 @@ const header: Statement[] = [
   {
     v4: '3.3.2-3',
     v5: '3.3.2-3',
-    says: 'The topic of a PUBLISH to a subscriber matches its filter.',
+    says: 'The topic of a PUBLISH sent to a subscriber matches the subscriber’s filter.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(`${topic}/+/c`);
@@ -317,7 +317,7 @@ const header: Statement[] = [
   },
   {
     v5: '3.3.2-5',
-    says: 'A message whose expiry interval has passed before its delivery began is deleted.',
+    says: 'A message is deleted if its expiry interval passes before its delivery begins.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       await lab.away(topic, 1, clientId);
@@ -337,7 +337,7 @@ const header: Statement[] = [
   },
   {
     v5: '3.3.2-6',
-    says: 'The expiry interval in a PUBLISH to a subscriber is the received interval minus the time for which the message waited.',
+    says: 'The expiry interval sent to a subscriber is the received interval minus the time that the message waited.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const direct = await forwarded(lab, [['messageExpiry', 1000]]);
@@ -356,7 +356,7 @@ const header: Statement[] = [
   },
   {
     v5: '3.3.2-7',
-    says: 'A topic alias is valid only in the connection in which it was set.',
+    says: 'A topic alias is valid only on the connection on which it was set.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const peer = await lab.connect(lab.kept(clientId));
@@ -369,7 +369,7 @@ const header: Statement[] = [
   },
   {
     v5: '3.3.2-8',
-    says: 'A topic alias is not 0; a topic alias of 0 ends the connection.',
+    says: 'A topic alias is never 0; a topic alias of 0 ends the connection.',
     check: (lab) =>
       lab.breaks(publish(5, lab.name(), 'x', { properties: [['alias', 0]] }), [0x94, ...malformed]),
   },
@@ -489,7 +489,7 @@ const actions: Statement[] = [
   {
     v4: '3.3.4-1',
     v5: '3.3.4-1',
-    says: 'PUBLISH at QoS 1 is answered with PUBACK, at QoS 2 with PUBREC, at QoS 0 not at all.',
+    says: 'The broker answers a PUBLISH at QoS 1 with PUBACK and at QoS 2 with PUBREC. It does not answer a PUBLISH at QoS 0.',
     async check(lab) {
       const peer = await lab.connect();
       peer.send(publish(lab.version, lab.name(), 'x'));
@@ -531,7 +531,7 @@ const actions: Statement[] = [
   },
   {
     v4: '3.3.5-2',
-    says: 'A PUBLISH that is not authorized is acknowledged normally, or ends the connection.',
+    says: 'An unauthorized PUBLISH is either acknowledged normally or ends the connection.',
     async check(lab) {
       const peer = await lab.connect();
       peer.send(publish(4, '$SYS/broker/version', 'x', { qos: 1 }));
@@ -585,7 +585,7 @@ const actions: Statement[] = [
   },
   {
     v5: '3.3.4-6',
-    says: 'A PUBLISH from a client contains no subscription identifier; a subscription identifier ends the connection.',
+    says: 'A PUBLISH from a client contains no subscription identifier; otherwise, the connection ends.',
     check: (lab) => lab.breaks(publish(5, lab.name(), 'x', { properties: [['subscriptionId', 1]] })),
   },
   {
@@ -604,7 +604,7 @@ const actions: Statement[] = [
   },
   {
     v5: '3.3.4-8',
-    says: 'A client that has used up its send quota continues to send packets other than PUBLISH.',
+    says: 'A client that has used up its send quota still sends packets other than PUBLISH.',
     untested: 'client',
   },
   {
@@ -637,7 +637,7 @@ const actions: Statement[] = [
   },
   {
     v5: '3.3.4-10 4.9.0-3',
-    says: 'While the client’s Receive Maximum is used up, the broker continues to process and answer all other packets.',
+    says: 'When the client’s Receive Maximum is used up, the broker still processes and answers all other packets.',
     async check(lab) {
       const topic = lab.name();
       const reader = await lab.subscriber(topic, 1, { properties: [['receiveMaximum', 1]] });

@@ -57,7 +57,7 @@ const subscribing: Statement[] = [
   {
     v4: '3.8.3-3',
     v5: '3.8.3-2',
-    says: 'SUBSCRIBE contains at least one filter with its options; a SUBSCRIBE without a filter ends the connection.',
+    says: 'SUBSCRIBE contains at least one filter with its options; a SUBSCRIBE without filters ends the connection.',
     async check(lab) {
       await lab.breaks(subscribe(lab.version, 1, []));
       const list = lab.version === 5 ? properties([]) : Buffer.alloc(0);
@@ -96,7 +96,7 @@ const subscribing: Statement[] = [
   {
     v4: '3.8.4-1 3.8.4-2',
     v5: '3.8.4-1 3.8.4-2',
-    says: 'SUBSCRIBE is answered with a SUBACK that has the same packet identifier.',
+    says: 'The broker answers SUBSCRIBE with a SUBACK that has the same packet identifier.',
     async check(lab) {
       const peer = await lab.connect();
       peer.send(subscribe(lab.version, 513, [[lab.name(), 1]]));
@@ -124,7 +124,7 @@ const subscribing: Statement[] = [
   },
   {
     v5: '3.8.4-4',
-    says: 'With Retain Handling 0, the broker sends the retained messages again at a repeated SUBSCRIBE, and no message is lost in the meantime.',
+    says: 'With Retain Handling 0, a repeated SUBSCRIBE makes the broker send the retained messages again, without losing any other message.',
     async check(lab) {
       const topic = lab.name();
       const [reader, writer] = [await lab.connect(), await lab.connect()];
@@ -172,7 +172,7 @@ const subscribing: Statement[] = [
   {
     v4: '3.8.4-5',
     v5: '3.8.4-6 3.8.4-7',
-    says: 'SUBACK has a code for each filter: the granted QoS, or a failure.',
+    says: 'SUBACK contains a code for each filter: the granted QoS or a failure.',
     async check(lab) {
       const peer = await lab.connect();
       const { codes } = await peer.subscribe([
@@ -214,7 +214,7 @@ const subscribing: Statement[] = [
   {
     v4: '3.9.3-1',
     v5: '3.9.3-1',
-    says: 'The codes of SUBACK are in the order of the filters.',
+    says: 'The codes in SUBACK are in the same order as the filters.',
     async check(lab) {
       const peer = await lab.connect();
       const wanted = [2, 0, 1, 1, 0, 2, 0];
@@ -271,13 +271,13 @@ const unsubscribing: Statement[] = [
   {
     v4: '3.10.3-2',
     v5: '3.10.3-2',
-    says: 'UNSUBSCRIBE contains at least one filter; an UNSUBSCRIBE without a filter ends the connection.',
+    says: 'UNSUBSCRIBE contains at least one filter; an UNSUBSCRIBE without filters ends the connection.',
     check: (lab) => lab.breaks(unsubscribe(lab.version, 1, [])),
   },
   {
     v4: '3.10.4-1',
     v5: '3.10.4-1',
-    says: 'Filters in UNSUBSCRIBE are compared character by character; a subscription with an equal filter is deleted.',
+    says: 'The broker compares filters in UNSUBSCRIBE character by character, and deletes a subscription whose filter is identical.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.connect();
@@ -316,7 +316,7 @@ const unsubscribing: Statement[] = [
   {
     v4: '3.10.4-3',
     v5: '3.10.4-3',
-    says: 'If the delivery of a QoS 1 or 2 message has begun, it is completed after UNSUBSCRIBE.',
+    says: 'If a QoS 1 or 2 message is being delivered when UNSUBSCRIBE arrives, its delivery is completed.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const peer = await lab.subscriber(topic, 2, lab.kept(clientId));
@@ -337,7 +337,7 @@ const unsubscribing: Statement[] = [
   {
     v4: '3.10.4-4 3.10.4-5',
     v5: '3.10.4-4 3.10.4-5',
-    says: 'UNSUBSCRIBE is always answered with an UNSUBACK that has the same packet identifier.',
+    says: 'The broker always answers UNSUBSCRIBE with an UNSUBACK that has the same packet identifier.',
     async check(lab) {
       const peer = await lab.connect();
       peer.send(unsubscribe(lab.version, 770, ['never subscribed']));
@@ -366,7 +366,7 @@ const unsubscribing: Statement[] = [
   },
   {
     v5: '3.11.3-1',
-    says: 'The codes of UNSUBACK are in the order of the filters.',
+    says: 'The codes in UNSUBACK are in the same order as the filters.',
     async check(lab) {
       const topic = lab.name();
       const peer = await lab.connect();
@@ -390,7 +390,7 @@ const unsubscribing: Statement[] = [
   {
     v4: '3.12.4-1',
     v5: '3.12.4-1',
-    says: 'PINGREQ is answered with PINGRESP.',
+    says: 'The broker answers PINGREQ with PINGRESP.',
     async check(lab) {
       const peer = await lab.connect();
       for (let i = 0; i < 3; i++) await peer.ping();
@@ -402,7 +402,7 @@ const unsubscribing: Statement[] = [
 const ending: Statement[] = [
   {
     v5: '3.14.0-1',
-    says: 'The broker sends no DISCONNECT before it has sent a CONNACK with a code below 0x80.',
+    says: 'The broker sends DISCONNECT only after a CONNACK with a code below 0x80.',
     async check(lab) {
       for (const bytes of [
         lab.hello({ username: 'nobody', password: 'wrong' }),
@@ -471,7 +471,7 @@ const ending: Statement[] = [
   },
   {
     v5: '3.14.4-1 3.14.4-2',
-    says: 'After its DISCONNECT, the broker sends nothing more and closes the connection. Packets after a client’s DISCONNECT are not processed.',
+    says: 'After its DISCONNECT, the broker sends nothing more and closes the connection. It does not process packets that follow a client’s DISCONNECT.',
     async check(lab) {
       const topic = lab.name();
       const watcher = await lab.subscriber(topic);
@@ -493,7 +493,7 @@ const ending: Statement[] = [
   {
     v4: '3.14.4-3',
     v5: '3.14.4-3',
-    says: 'On a normal DISCONNECT, the broker discards the will; on reason code 0x04 (MQTT 5), it publishes the will.',
+    says: 'On a normal DISCONNECT, the broker discards the will; with reason code 0x04 (MQTT 5), it publishes the will.',
     async check(lab) {
       const topic = lab.name();
       const watcher = await lab.subscriber(topic);
