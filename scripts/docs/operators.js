@@ -72,7 +72,7 @@ aiot converts a uint8 input or output to int8 by subtracting 128 from each value
 
 ## Loops
 
-TensorFlow's converter writes a Keras recurrent layer as WHILE or as UNIDIRECTIONAL_SEQUENCE_LSTM. If the number of steps is fixed, aiot unrolls the loop when it reads the file. The graph then contains the operators of every step, which share the weights. aiot replaces an IF with a constant condition with the branch that is taken. The table above, the quantizer, \`--emit c\` and the firmware therefore also cover such files.
+TensorFlow's converter writes a Keras recurrent layer as WHILE or as UNIDIRECTIONAL_SEQUENCE_LSTM. If the number of steps is fixed, aiot unrolls the loop when it reads the file. The graph then contains the operators of every step, which share the weights. If an IF has a constant condition, aiot replaces it with the branch that is taken. The table above, the quantizer, \`--emit c\` and the firmware therefore also cover such files.
 
 To fix the number of steps, give the model a fixed batch size: \`keras.Input(batch_shape=(1, 50, 3))\`. With a dynamic batch size, the converter writes Flex operators, which aiot rejects. aiot also rejects loops with more than 4,096 steps, and loops whose end depends on the data.
 
@@ -90,9 +90,9 @@ The firmware reads the trees in place and needs no arena for them. It runs files
 | 3 | int32 [trees]: first node of each tree |
 | 4 | int32 [outputs]: values before the first tree |
 
-A threshold is stored as its *key*: the bits of the float32 read as an int32 or, for a negative number, the negated bits of its magnitude. Keys sort in the same order as the numbers, so comparing keys gives exactly the same result as comparing the numbers.
+A threshold is stored as its *key*: the bits of the float32 as an int32 or, for a negative number, the negative of its magnitude's bits. Keys sort in the same order as the numbers, so comparing keys gives exactly the same result as comparing the numbers.
 
-The trees' nodes are stored tree after tree. A node refers only to later nodes in its own tree; the index −1 − k stands for leaf k. Sums have at most 24 bits, so the order of additions does not matter, and the float32 output (sum × scale) is exact.
+Nodes are stored tree by tree. A node refers only to later nodes in its own tree; the index −1 − k stands for leaf k. Sums have at most 24 bits, so the order of additions does not matter, and the float32 output (sum × scale) is exact.
 
 ## Verification
 
