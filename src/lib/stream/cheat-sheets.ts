@@ -13,11 +13,11 @@ export interface CheatSheet {
 
 const kafka: CheatSheet = {
   title: 'Kafka',
-  about: 'Stores messages for a retention time. Each consumer group has its own position.',
+  about: 'Kafka stores messages for a retention period. Each consumer group has its own position.',
   lines: [
     ['follow new messages', 'aiot stream tail kafka://127.0.0.1/readings'],
     ['read from the beginning', 'aiot stream tail kafka://127.0.0.1/readings --from beginning'],
-    ['the last ten minutes', 'aiot stream tail kafka://127.0.0.1/readings --since 10m'],
+    ['read the last ten minutes', 'aiot stream tail kafka://127.0.0.1/readings --since 10m'],
     ['read as a consumer group', 'aiot stream tail kafka://127.0.0.1/readings --group iot'],
     [
       'publish with a key',
@@ -28,7 +28,7 @@ const kafka: CheatSheet = {
       'aiot stream publish kafka://127.0.0.1/readings --file messages.ndjson --rate 0',
     ],
     ['list topics', 'aiot stream list kafka://127.0.0.1'],
-    ['show consumer lag; exit code 6 above 1000', 'aiot stream lag kafka://127.0.0.1 --group iot --max 1000'],
+    ['show consumer lag; exit with 6 if it exceeds 1000', 'aiot stream lag kafka://127.0.0.1 --group iot --max 1000'],
     ['create topics from a file', 'aiot stream create topics.yaml --at kafka://127.0.0.1'],
     [
       'store a login (SASL over TLS)',
@@ -42,10 +42,10 @@ const kafka: CheatSheet = {
   ],
   settings: [
     ['group=NAME', 'consumer group; default = none'],
-    ['from=beginning|latest|OFFSET|TIME', 'starting point without a group or with a new one'],
+    ['from=beginning|latest|OFFSET|TIME', 'starting point, if there is no group or the group is new'],
     ['partition=N', 'read or write only this partition'],
-    ['until=end', 'stop at the offset that was the end when reading began'],
-    ['acks=all|1|0', 'required acknowledgments of written messages; default = all'],
+    ['until=end', 'stop at what was the end when reading started'],
+    ['acks=all|1|0', 'acknowledgments to wait for when writing; default = all'],
     ['compression=none|gzip|snappy|lz4|zstd', 'compression of written messages'],
     ['sasl=plain|scram-sha-256|scram-sha-512', 'SASL mechanism'],
     ['clientId=NAME', "client name in the broker's logs and quotas"],
@@ -54,7 +54,7 @@ const kafka: CheatSheet = {
 
 const mqtt: CheatSheet = {
   title: 'MQTT',
-  about: 'Stores one retained message per topic. At QoS 1 and 2, messages wait until they are acknowledged.',
+  about: 'An MQTT broker stores one retained message per topic. At QoS 1 and 2, it keeps messages until they are acknowledged.',
   lines: [
     ['follow all topics', "aiot stream tail 'mqtt://127.0.0.1/#'"],
     [
@@ -85,13 +85,13 @@ const mqtt: CheatSheet = {
     ['qos=0|1|2', 'QoS of the subscription or of published messages; default = 1'],
     ['retain', 'publish retained messages'],
     ['clientId=NAME, clean=false', 'persistent session'],
-    ['expiry=SECONDS', 'expiry of the session (MQTT 5); default = never'],
-    ['group=NAME', 'shared subscription, as $share/NAME/FILTER'],
-    ['version=auto|5|3.1.1|3.1', 'protocol version; default = auto: 5, or else 3.1.1'],
-    ['noLocal', 'omit messages of this client (MQTT 5)'],
+    ['expiry=SECONDS', 'session expiry (MQTT 5); default = never'],
+    ['group=NAME', 'shared subscription, like $share/NAME/FILTER'],
+    ['version=auto|5|3.1.1|3.1', 'protocol version; default = auto (5, or else 3.1.1)'],
+    ['noLocal', 'omit messages that this client published (MQTT 5)'],
     ['retained=false', 'omit retained messages (MQTT 5)'],
     ['retainAsPublished', "keep the sender's retain flag (MQTT 5)"],
-    ['keepalive=SECONDS', 'interval of pings; default = 60'],
+    ['keepalive=SECONDS', 'ping interval; default = 60'],
   ],
 };
 
@@ -105,14 +105,14 @@ const nats: CheatSheet = {
       'read a stream from the beginning',
       "aiot stream tail 'nats://127.0.0.1/plant.>' --jetstream PLANT --from beginning",
     ],
-    ['the last ten minutes of a stream', "aiot stream tail 'nats://127.0.0.1/plant.>' --since 10m"],
+    ['read the last ten minutes of a stream', "aiot stream tail 'nats://127.0.0.1/plant.>' --since 10m"],
     [
       'read with a durable consumer',
       "aiot stream tail 'nats://127.0.0.1/plant.>' --jetstream PLANT --durable ana",
     ],
     ['share messages among several readers', 'aiot stream tail nats://127.0.0.1/jobs --group workers'],
     [
-      'publish; the stream acknowledges',
+      'publish, and wait until the stream acknowledges',
       `aiot stream publish nats://127.0.0.1/plant.a '{"temperature": 21}'`,
     ],
     [
@@ -131,11 +131,11 @@ const nats: CheatSheet = {
   ],
   settings: [
     ['stream=NAME (or jetstream=NAME)', 'the stream; default = the one that stores the subject'],
-    ['durable=NAME', 'durable consumer; a new one starts at the beginning or at from'],
-    ['group=NAME', 'queue group; for a stream the same as durable'],
+    ['durable=NAME', 'durable consumer; a new one starts at the beginning, or at from'],
+    ['group=NAME', 'queue group; for a stream, the same as durable'],
     ['from=beginning|latest|SEQUENCE|TIME', 'starting point in the stream'],
-    ['until=end', 'stop at the offset that was the end when reading began'],
-    ['jetstream=true|false', 'when writing: reject subjects without a stream | never wait for a stream'],
+    ['until=end', 'stop at what was the end when reading started'],
+    ['jetstream=true|false', 'when writing: true rejects subjects without a stream; false never waits for a stream'],
     ['window=N', 'maximum unacknowledged messages; default = 2000'],
     ['servername=NAME', "name in the server's certificate, if it differs from the host"],
     ['tlsFirst', "start TLS before the server's greeting"],
@@ -144,7 +144,7 @@ const nats: CheatSheet = {
 
 const serial: CheatSheet = {
   title: 'Serial lines',
-  about: 'Each line of text is a message. The connection is restored when a board is plugged in again.',
+  about: 'Each line of text is a message. The port is reopened when a board is plugged in again.',
   lines: [
     ['list ports', 'aiot board ports'],
     ["follow a board's output", "aiot stream tail 'serial:///dev/ttyUSB0?baud=115200'"],
@@ -164,7 +164,7 @@ const serial: CheatSheet = {
 const http: CheatSheet = {
   title: 'HTTP and webhooks',
   about:
-    'As a source, a server that responds once the message is stored. As a destination, a client that retries.',
+    'As a source, aiot is a server that responds once the message is stored. As a destination, it is a client that retries.',
   lines: [
     ['show requests to this machine', 'aiot stream tail http://127.0.0.1:12000/example'],
     ['bridge webhooks to Kafka', 'aiot stream bridge http://0.0.0.0:12000/example kafka://127.0.0.1/events'],
@@ -173,7 +173,7 @@ const http: CheatSheet = {
       'aiot stream bridge "http://0.0.0.0:12000/example#secret=$SECRET" kafka://127.0.0.1/events',
     ],
     [
-      'POST each message of a topic',
+      'POST each message on a topic',
       'aiot stream bridge mqtt://127.0.0.1/alerts https://hooks.example/alert',
     ],
     ['POST one message', `aiot stream publish https://hooks.example/alert '{"motor": 1}'`],
@@ -183,19 +183,19 @@ const http: CheatSheet = {
   // In an HTTP address, the part after `?` is for the server.
   mark: '#',
   settings: [
-    ['secret=KEY', 'sign requests, reject unsigned ones (Standard Webhooks); or AIOT_STREAM_SECRET'],
-    ['method=PUT', 'instead of POST'],
-    ['parallel=8', 'concurrent requests; messages with the same key, or else topic, stay in order'],
+    ['secret=KEY', 'sign requests, or reject unsigned requests (Standard Webhooks); also AIOT_STREAM_SECRET'],
+    ['method=PUT', 'use PUT instead of POST'],
+    ['parallel=8', 'number of concurrent requests; messages with the same key, or else the same topic, stay in order'],
     ['headers=false', 'omit the headers aiot-topic, aiot-time and aiot-key'],
     ['limit=1MB', 'maximum body size'],
-    ['wait=30', 'seconds until a sender gets 503'],
+    ['wait=30', 'seconds before a sender receives 503'],
     ['topic=NAME', 'topic of the messages; default = the path'],
   ],
 };
 
 const s3: CheatSheet = {
   title: 'S3',
-  about: 'Each message is an object with a templated key. Works with AWS, MinIO, versitygw, Garage and Ceph.',
+  about: 'Each message becomes an object whose key comes from a template. Works with AWS, MinIO, versitygw, Garage and Ceph.',
   lines: [
     [
       'store pictures as face0.png, face1.png, …',
@@ -213,10 +213,10 @@ const s3: CheatSheet = {
     ['check access to the bucket', "aiot stream check 's3://bucket?endpoint=http://127.0.0.1:9000'"],
   ],
   settings: [
-    ['endpoint=URL', 'server other than AWS; or AWS_ENDPOINT_URL'],
-    ['region=NAME', 'region; or AWS_REGION; default = us-east-1'],
+    ['endpoint=URL', 'server other than AWS; also AWS_ENDPOINT_URL'],
+    ['region=NAME', 'region; also AWS_REGION; default = us-east-1'],
     ['type=image/png', 'Content-Type of the objects; default = that of the message'],
-    ['parallel=8', 'concurrent requests'],
+    ['parallel=8', 'number of concurrent requests'],
   ],
 };
 
