@@ -31,8 +31,8 @@ export function mqttStatementsPage(statements) {
 <!-- Written by npm run docs from test/platform/mqtt-statements. -->
 
 MQTT 3.1.1 has ${count('v4')} normative statements and MQTT 5 has ${count('v5')}. This page paraphrases each statement. The first two columns show its numbers:
-\`3.1.0-1\` stands for [MQTT-3.1.0-1]. \`test/platform/mqtt-conformance.test.ts\` tests each statement that a broker can violate against the
-[embedded broker](mqtt-broker.md).
+\`3.1.0-1\` stands for [MQTT-3.1.0-1]. \`test/platform/mqtt-conformance.test.ts\` tests the
+[embedded broker](mqtt-broker.md) against each statement that a broker can violate.
 
 | MQTT 3.1.1 | MQTT 5 | statement | checked |
 | --- | --- | --- | --- |
