@@ -28,7 +28,10 @@ const kafka: CheatSheet = {
       'aiot stream publish kafka://127.0.0.1/readings --file messages.ndjson --rate 0',
     ],
     ['list topics', 'aiot stream list kafka://127.0.0.1'],
-    ['show consumer lag; exit with 6 if it exceeds 1000', 'aiot stream lag kafka://127.0.0.1 --group iot --max 1000'],
+    [
+      'show consumer lag; exit with 6 if it exceeds 1000',
+      'aiot stream lag kafka://127.0.0.1 --group iot --max 1000',
+    ],
     ['create topics from a file', 'aiot stream create topics.yaml --at kafka://127.0.0.1'],
     [
       'store a login (SASL over TLS)',
@@ -54,7 +57,8 @@ const kafka: CheatSheet = {
 
 const mqtt: CheatSheet = {
   title: 'MQTT',
-  about: 'An MQTT broker stores one retained message per topic. At QoS 1 and 2, it keeps messages until they are acknowledged.',
+  about:
+    'An MQTT broker stores one retained message per topic. At QoS 1 and 2, it keeps messages until they are acknowledged.',
   lines: [
     ['follow all topics', "aiot stream tail 'mqtt://127.0.0.1/#'"],
     [
@@ -135,7 +139,10 @@ const nats: CheatSheet = {
     ['group=NAME', 'queue group; for a stream, the same as durable'],
     ['from=beginning|latest|SEQUENCE|TIME', 'starting point in the stream'],
     ['until=end', 'stop at what was the end when reading started'],
-    ['jetstream=true|false', 'when writing: true rejects subjects without a stream; false never waits for a stream'],
+    [
+      'jetstream=true|false',
+      'when writing: true rejects subjects without a stream; false never waits for a stream',
+    ],
     ['window=N', 'maximum unacknowledged messages; default = 2000'],
     ['servername=NAME', "name in the server's certificate, if it differs from the host"],
     ['tlsFirst', "start TLS before the server's greeting"],
@@ -185,7 +192,10 @@ const http: CheatSheet = {
   settings: [
     ['secret=KEY', 'sign requests, or reject unsigned requests (Standard Webhooks); also AIOT_STREAM_SECRET'],
     ['method=PUT', 'use PUT instead of POST'],
-    ['parallel=8', 'number of concurrent requests; messages with the same key, or else the same topic, stay in order'],
+    [
+      'parallel=8',
+      'number of concurrent requests; messages with the same key, or else the same topic, stay in order',
+    ],
     ['headers=false', 'omit the headers aiot-topic, aiot-time and aiot-key'],
     ['limit=1MB', 'maximum body size'],
     ['wait=30', 'seconds before a sender receives 503'],
@@ -195,7 +205,8 @@ const http: CheatSheet = {
 
 const s3: CheatSheet = {
   title: 'S3',
-  about: 'Each message becomes an object whose key comes from a template. Works with AWS, MinIO, versitygw, Garage and Ceph.',
+  about:
+    'Each message becomes an object whose key comes from a template. Works with AWS, MinIO, versitygw, Garage and Ceph.',
   lines: [
     [
       'store pictures as face0.png, face1.png, …',
