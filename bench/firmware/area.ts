@@ -85,7 +85,7 @@ function inference(bench: Bench): Figure[] {
         peer: peer('libraryNs'),
         goal: 0.5,
       },
-      { ...own, name: `emitted C, ${name}, beside XNNPACK`, peer: peer('delegatedNs'), goal: 1.25 },
+      { ...own, name: `emitted C, ${name}, compared with XNNPACK`, peer: peer('delegatedNs'), goal: 1.25 },
     ];
   });
 }

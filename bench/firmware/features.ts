@@ -78,9 +78,9 @@ export function featureFigures(rounds: number): Figure[] {
               ...{ goal: limit.instructions, slack: 1, note: `${(bytes / 1024).toFixed(1)} KiB` },
             },
           ];
-    const peer = { name: 'the TypeScript side', rounds: [times.typescriptUs] };
+    const peer = { name: 'TypeScript', rounds: [times.typescriptUs] };
     const here: Figure = {
-      name: `${what}, in C here`,
+      name: `${what}, in C on this machine`,
       unit: 'µs',
       ours: times.hostUs,
       peer,

@@ -50,7 +50,7 @@ async function list(): Promise<void> {
     const { about, cases } = (await areas[name].load()).area;
     console.log(`${name.padEnd(10)} ${about}`);
     for (const [own, { peer }] of Object.entries(cases))
-      console.log(`  ${`${name}/${own}`.padEnd(24)} ${peer ? `beside ${peer}` : 'by itself'}`);
+      console.log(`  ${`${name}/${own}`.padEnd(24)} ${peer ? `compared with ${peer}` : 'without a peer'}`);
   }
 }
 

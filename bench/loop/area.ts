@@ -31,7 +31,7 @@ async function live(bench: Bench): Promise<Figure[]> {
         goal: 10,
         note: `p50 ${p50.toFixed(2)} ms, ${windows} answers`,
       },
-      { name: `${what}, processor`, unit: '% of a core', ours: cpu * 100, goal: 3 },
+      { name: `${what}, CPU`, unit: '% of a core', ours: cpu * 100, goal: 3 },
       { name: `${what}, memory`, unit: 'MB', ours: memory, goal: 150, slack: 1 },
       { ...unitless, name: `${what}, lost`, ours: lost },
     );

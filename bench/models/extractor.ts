@@ -54,7 +54,7 @@ function compare(folder: string, rows: readonly number[][], samples: number): Fi
   }, 0);
   const own = { name: `115 features of ${samples} × 3, including serialization`, unit: 'ms', ours: ms };
   const peerOf = {
-    name: 'the original in Python',
+    name: 'the original Python program',
     version: pythonVersions('har', 'numpy', 'scipy', 'PyWavelets', 'statsmodels'),
     rounds: peer.ms,
   };
@@ -67,7 +67,7 @@ function compare(folder: string, rows: readonly number[][], samples: number): Fi
       note: `the features differ by at most ${worst.toExponential(0)}`,
       ...fault,
     },
-    { ...own, name: `${own.name}, by itself`, goal: original / 50 },
+    { ...own, name: `${own.name}, absolute`, goal: original / 50 },
   ];
 }
 

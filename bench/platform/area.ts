@@ -56,14 +56,14 @@ async function ingest(bench: Bench): Promise<Figure[]> {
   // performance is the absolute rate.
   const figure = (what: string, [ours, theirs]: [number[], number[]], least: number): Figure[] => [
     { ...own, name: what, ours, peer: { name: 'Redis streams', version, rounds: theirs }, goal: 0.05 },
-    { ...own, name: `${what}, by itself`, ours, goal: least },
+    { ...own, name: `${what}, absolute`, ours, goal: least },
   ];
   const alone = [];
   for (let round = 0; round < rounds; round++) alone.push(await appendAlone(bench.folder(), messages));
   return [
     ...figure('durable messages of one sample, MQTT QoS 1', rates.small, 20_000),
     ...figure('durable messages of 50 samples, MQTT QoS 1', rates.batch, 4_000),
-    { ...own, name: 'only the store, one sample', ours: alone, goal: 20_000 },
+    { ...own, name: 'store alone, one sample', ours: alone, goal: 20_000 },
     growth('ingest, messages', 1.1, points),
   ];
 }

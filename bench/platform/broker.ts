@@ -48,12 +48,12 @@ export async function broker(bench: Bench): Promise<Figure[]> {
       figures.push(
         {
           ...own,
-          name: `${name}, beside Mosquitto`,
+          name: `${name}, compared with Mosquitto`,
           peer: { name: 'Mosquitto', version, rounds: rates.mosquitto },
         },
         {
           ...own,
-          name: `${name}, beside mochi-mqtt`,
+          name: `${name}, compared with mochi-mqtt`,
           peer: { name: 'mochi-mqtt', version: mochi.version, rounds: rates.mochi },
         },
       );

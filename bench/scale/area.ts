@@ -26,7 +26,7 @@ async function rollout({ quick }: Bench): Promise<Figure[]> {
     { name: 'repeated or early offers', unit: 'offers', ours: wrong, goal: 0 },
     {
       ...{
-        name: `offers within a minute; the rate is ${rate.toLocaleString('en')}`,
+        name: `offers in a minute at a rate of ${rate.toLocaleString('en')}`,
         unit: 'offers',
         slack: 1,
       },

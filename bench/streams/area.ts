@@ -77,7 +77,7 @@ async function route(bench: Bench): Promise<Figure[]> {
 async function faces({ quick }: Bench): Promise<Figure[]> {
   const all = await facesShares({ quick, rounds: quick ? 2 : 5 });
   return all.map(({ to, shares }) => ({
-    ...{ name: `faces, 10 pictures a second to ${to}`, unit: '% of a core', goal: mostOfCore * 100 },
+    ...{ name: `faces, 10 pictures per second to ${to}`, unit: '% of a core', goal: mostOfCore * 100 },
     ours: shares.map((share) => share * 100),
   }));
 }
