@@ -26,7 +26,7 @@ export const area: Area = {
     sizes: { needs: rv32, run: sizes },
     instructions: { needs: rv32, run: instructions },
     inference: { peer: "TensorFlow Lite's C library", needs: [parts.tfliteC], run: inference },
-    features: { peer: 'the TypeScript side', needs: rv32, run: features },
+    features: { peer: 'TypeScript', needs: rv32, run: features },
     update: { run: update },
   },
 };
