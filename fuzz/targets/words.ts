@@ -7,6 +7,7 @@ import { parseTemplate } from '../../src/lib/device/fleet/simulate.js';
 import { parsePattern } from '../../src/lib/flash/monitor/pattern.js';
 import { parsePlaced } from '../../src/lib/flash/plan/pieces.js';
 import { parseExpression, parseSelector } from '../../src/lib/fleet/selector.js';
+import { readXml } from '../../src/lib/formats/xml.js';
 import { parseAddress } from '../../src/lib/loop/sense/address.js';
 import { parseWhen } from '../../src/lib/pipeline/plan/when.js';
 import { readFleet } from '../../src/lib/provision/provision-fleet.js';
@@ -82,6 +83,15 @@ export const words: readonly Target[] = [
     ['topics:\n  - name: a\n    partitions: 3\n', bomb],
     (it) => parseCreateFile(it, 'it', {}),
     yaml,
+  ),
+  text(
+    'formats/xml',
+    () => [
+      ...filesIn('test/fixtures/annotations', '.xml'),
+      '<?xml version="1.0"?><a x="1" y=\'>\'><!-- b --><![CDATA[<c>]]>&#x41;&lt;</a>',
+    ],
+    (it) => readXml(it, 'it'),
+    ['<a>', '</a>', '<![CDATA[', ']]>', '<!--', '-->', '<?', '?>', '&amp;', '&#65;', '<!DOCTYPE'],
   ),
   text('deploy/values', ['name: x\nhost: a.b\n', bomb], (it) => parseValues(it, 'it'), yaml),
   text('stream/node-red', flow, (it) => importFlow(parseFlow(it, 'flow.json')), [

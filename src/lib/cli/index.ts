@@ -149,6 +149,7 @@ export {
   suggestionsText,
   summaryText,
   synthesisText,
+  unusedText,
 } from './render/data.js';
 export {
   damagedText,

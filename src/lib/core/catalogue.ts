@@ -582,6 +582,7 @@ export const catalogue = {
       'A file or a part of the flash is damaged, truncated, not in the expected format, or lacks a required part.',
     next: 'Correct the part that the message names, or create the file again.',
     subjects: {
+      annotations: 'Correct the box in the annotations, or use the pictures that they were made for.',
       csv: 'Correct or remove that line. Every row must have all cells, and every number must be finite and in decimal notation.',
       nvs: 'Create the NVS partition again with `aiot firmware nvs create IN.csv OUT.bin --size 0x6000`.',
       otadata:
@@ -781,6 +782,12 @@ export const catalogue = {
     family: 'user',
     about: "This platform's signing key is not on this machine.",
     next: "Run the command on the machine where `aiot up` was first run, as the same user. The key never leaves that user's account.",
+  },
+  AIOT_LABELS_SEVERAL: {
+    exit: 2,
+    family: 'user',
+    about: 'A picture has boxes of several labels, but a recording has only one label.',
+    next: 'Import the boxes as separate recordings, with `--boxes crop`.',
   },
   AIOT_LABELS_UNFIT: {
     exit: 2,

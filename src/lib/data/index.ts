@@ -32,6 +32,7 @@ export {
 } from './motor.js';
 export { type Part, partSizes, windowParts } from './parts.js';
 export { dataSchema, type SchemaResult, schemaResultSchema } from './schema.js';
+export { boxUses } from './sources/boxes.js';
 export { type Extracted, extractData, extractedSchema, extractSources } from './sources/extract.js';
 export { importRecordings, importResultSchema } from './sources/import.js';
 export { recordResultSchema, recordStream } from './sources/record.js';

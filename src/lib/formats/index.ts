@@ -213,4 +213,5 @@ export { sliceAxes } from './tflite/shapes.js';
 export { operatorVersions, writeTflite } from './tflite/write.js';
 export { readUf2, writeUf2 } from './uf2.js';
 export { pcm16, readWav, type Sound, writeWav } from './wav.js';
+export { readXml, type XmlElement } from './xml.js';
 export { readZip, writeZip } from './zip.js';

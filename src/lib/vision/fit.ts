@@ -1,4 +1,4 @@
-import type { Picture } from './picture.js';
+import type { Picture, Region } from './picture.js';
 
 /** Size that a model expects, in pixels, and how pictures of other proportions are fitted into it. */
 interface Target {
@@ -43,6 +43,17 @@ function fitPlane(plane: Plane, { width, height, fit }: Target): Uint8Array {
   for (let y = 0; y < inner.height; y++)
     out.set(data.subarray(y * inner.width, (y + 1) * inner.width), (top + y) * width + left);
   return out;
+}
+
+/** A part of a picture. @param region whole pixels within the picture */
+export function cropPicture({ width, data }: Picture, region: Region): Picture {
+  const row = region.width * 3;
+  const out = new Uint8Array(row * region.height);
+  for (let y = 0; y < region.height; y++) {
+    const from = ((region.y + y) * width + region.x) * 3;
+    out.set(data.subarray(from, from + row), y * row);
+  }
+  return { width: region.width, height: region.height, data: out };
 }
 
 /** As Python's round(), which Pillow uses. */

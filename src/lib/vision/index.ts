@@ -20,5 +20,13 @@ export {
   shrinkGray,
 } from './faces.js';
 export { type PictureFacts, pictureFacts } from './facts.js';
-export { fitPicture } from './fit.js';
-export { decodePicture, encodePng, type GrayPicture, grayPng, type Picture, rawPicture } from './picture.js';
+export { cropPicture, fitPicture } from './fit.js';
+export {
+  decodePicture,
+  encodePng,
+  type GrayPicture,
+  grayPng,
+  type Picture,
+  type Region,
+  rawPicture,
+} from './picture.js';

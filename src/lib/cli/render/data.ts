@@ -393,6 +393,20 @@ export function resampledText(resampled: Record<string, number>, rateHz: number)
   return `${files} at ${rates.join(', ')} Hz resampled to ${rateHz} Hz`;
 }
 
+/** Numbers of annotations that were not imported; null = none. */
+export function unusedText(
+  unused: { unlabeled: number; crowds: number; unknown: number } | null,
+): string | null {
+  if (unused === null) return null;
+  const reasons = [
+    [unused.unlabeled, 'unlabeled picture'],
+    [unused.crowds, 'crowd'],
+    [unused.unknown, 'unknown object'],
+  ] as const;
+  const shown = reasons.flatMap(([count, noun]) => (count > 0 ? [plural(count, noun)] : []));
+  return shown.length === 0 ? null : `Not imported: ${shown.join(', ')}`;
+}
+
 /** Voices and labels of synthesized speech, and the number of recordings that it replaced. */
 export function synthesisText({ program, voices, recordings, labels, replaced, folder }: Synthesis): string {
   const counts = Object.entries(labels).map(([label, count]) => `${label} ${count}`);

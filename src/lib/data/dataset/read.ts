@@ -9,7 +9,7 @@ import { pcm16, readWav } from '../../formats/wav.js';
 import { resampled } from '../../signal/band-limited.js';
 import type { ImageSpec } from '../../signal/spec.js';
 import { fitPicture } from '../../vision/fit.js';
-import { decodePicture } from '../../vision/picture.js';
+import { decodePicture, type Picture } from '../../vision/picture.js';
 import type { Recording } from '../types.js';
 import { type Listing, type ListingEntry, listingFile, recordingFile } from './listing.js';
 
@@ -137,8 +137,25 @@ export async function readLoose(file: string, expected: Expected): Promise<Recor
 export async function pictureColumns(
   bytes: Uint8Array,
   file: string,
-  { image, fields }: Pick<Expected, 'image' | 'fields'>,
+  expected: Pick<Expected, 'image' | 'fields'>,
 ): Promise<Pick<Recording, 'columns' | 'format' | 'size'>> {
+  requirePictures(file, expected);
+  return fittedColumns(await decodePicture(bytes, file), file, expected);
+}
+
+/** The pixels of a decoded picture, fitted to the project's size. @throws AIOT_DATA_COLUMNS (a project without pictures) */
+export function fittedColumns(
+  picture: Picture,
+  file: string,
+  expected: Pick<Expected, 'image' | 'fields'>,
+): Pick<Recording, 'columns' | 'format' | 'size'> {
+  const image = requirePictures(file, expected);
+  const { width, height, channels } = image;
+  const planes = fitPicture(picture, image, channels);
+  return { columns: planes.map((plane) => Float64Array.from(plane)), format: 'png', size: { width, height } };
+}
+
+function requirePictures(file: string, { image, fields }: Pick<Expected, 'image' | 'fields'>) {
   if (!image)
     throw new AiotError(
       'AIOT_DATA_COLUMNS',
@@ -147,9 +164,7 @@ export async function pictureColumns(
         next: 'For pictures, set signal.features: image in aiot.yaml.',
       },
     );
-  const { width, height, channels } = image;
-  const planes = fitPicture(await decodePicture(bytes, file), image, channels);
-  return { columns: planes.map((plane) => Float64Array.from(plane)), format: 'png', size: { width, height } };
+  return image;
 }
 
 /**

@@ -29,14 +29,22 @@ import { addRecordings, changeData, fileContents, listingOf } from '../dataset/w
 import { rolesOf } from '../tables/columns.js';
 import { readLooseFile } from '../tables/loose-recordings.js';
 import type { Recording } from '../types.js';
+import { isAnnotations, readAnnotations, vocFilesIn } from './annotations.js';
+import { type BoxUse, recordingsOfBoxes, type Unused } from './boxes.js';
 import { isExported, isParquet, readExported } from './platform-export.js';
 
 interface ImportOptions {
   project: Project;
-  /** A CSV or WAV file or a picture, a folder of them, a data folder with its dataset.json, or a CSV or NDJSON file written by `data export`. */
+  /** A CSV or WAV file or a picture, a folder of them, a data folder with its dataset.json, or a CSV or NDJSON file written by `data export`. Annotations of pictures: a COCO file, or Pascal VOC files. */
   from?: string | undefined;
   /** Alternative source: the platform's recordings of this stream. */
   stream?: { name: string; client: Pick<RegistryClient, 'datasets'> } | undefined;
+  /** Folder of the pictures of annotations; absent = beside them. */
+  pictures?: string;
+  /** Use of the boxes of annotations; absent = crop. */
+  boxes?: BoxUse;
+  /** Whether boxes with labels that model.labels does not have are skipped instead of rejected. */
+  knownOnly?: boolean;
   /** Label of all of them; absent = from dataset.json or the file names. */
   label?: string;
   /** The device that made the recordings. */
@@ -57,6 +65,17 @@ export const importResultSchema = z.object({
   skipped: z.array(z.string()),
   /** Imported WAV files with another rate than the project's, by ID, and their rates in Hz. */
   resampled: z.record(z.string(), z.number()),
+  /** Annotations that were not imported, by reason; null = no annotations were read. */
+  unused: z
+    .object({
+      /** Pictures without any box. */
+      unlabeled: z.int(),
+      /** Boxes that surround several objects (`iscrowd` of COCO). */
+      crowds: z.int(),
+      /** Boxes with labels that model.labels does not have. */
+      unknown: z.int(),
+    })
+    .nullable(),
   dryRun: z.boolean(),
 });
 
@@ -65,7 +84,7 @@ type ImportResult = z.output<typeof importResultSchema>;
 /**
  * Copies recordings into a project's data folder; everything is read and checked before anything is written.
  * @throws AIOT_USAGE (neither a file nor a stream, both, or a file name that is not a valid recording name), AIOT_FILE_NOT_FOUND,
- * AIOT_DATA_EMPTY, AIOT_DATA_RATE, AIOT_LABEL_UNKNOWN, AIOT_ALREADY_EXISTS (another recording of that name), AIOT_CSV_*,
+ * AIOT_FILE_MALFORMED, AIOT_LABELS_SEVERAL (boxes as whole pictures), AIOT_DATA_EMPTY, AIOT_DATA_RATE, AIOT_LABEL_UNKNOWN, AIOT_ALREADY_EXISTS (another recording of that name), AIOT_CSV_*,
  * AIOT_DATA_COLUMNS (the recordings that are already in the folder have other fields)
  */
 export async function importRecordings(options: ImportOptions): Promise<ImportResult> {
@@ -87,7 +106,7 @@ export async function importRecordings(options: ImportOptions): Promise<ImportRe
   const folder = dataFolderOf(project);
   const present = await readListing(folder);
   if (present) refuseOtherFields(folder, present, expected);
-  const found = await findRecordings(options, expected);
+  const { found, unused = null } = await findRecordings(options, expected);
   const sorted = (listing: Listing) => sortOut(found, listing, folder, options, expected);
   let { fresh, skipped } = sorted(await listingOf(folder, expected));
   if (!dryRun && fresh.length > 0) {
@@ -98,7 +117,7 @@ export async function importRecordings(options: ImportOptions): Promise<ImportRe
   }
   const resampled = dictionary<number>();
   for (const { id, originalHz } of fresh) if (originalHz !== undefined) resampled[id] = originalHz;
-  return { folder, imported: fresh.map(recordingLine), skipped, resampled, dryRun };
+  return { folder, imported: fresh.map(recordingLine), skipped, resampled, unused, dryRun };
 }
 
 /** Separates new recordings, to which the given label and device are assigned, from those that already exist. */
@@ -147,22 +166,60 @@ interface Found {
   sha256: string | null;
 }
 
-async function findRecordings(options: ImportOptions, expected: Expected): Promise<Found[]> {
+/** Recordings to import and, of annotations, what is not imported. */
+interface Findings {
+  found: Found[];
+  unused?: Unused;
+}
+
+async function findRecordings(options: ImportOptions, expected: Expected): Promise<Findings> {
   const { from, stream, signal } = options;
   if ((from === undefined) === (stream === undefined)) {
     throw new AiotError('AIOT_USAGE', 'expected a file or folder, or --stream', {
       next: 'Use `aiot data import FOLDER` or `aiot data import --stream STREAM`.',
     });
   }
-  const found =
+  const findings: Findings =
     stream === undefined
-      ? await readFrom(from as string, expected, options)
-      : await fetchFrom(stream, expected, signal);
-  if (found.length > 0) return found;
+      ? ((await readBoxes(from as string, expected, options)) ?? {
+          found: await readFrom(from as string, expected, options),
+        })
+      : { found: await fetchFrom(stream, expected, signal) };
+  if (findings.found.length > 0) return findings;
+  if (findings.unused) {
+    throw new AiotError('AIOT_DATA_EMPTY', `no boxes with labels of model.labels in ${from}`, {
+      next: 'Specify annotations whose labels are in model.labels, or add their labels to aiot.yaml.',
+    });
+  }
   const what = expected.image ? 'JPEG or PNG' : 'CSV or WAV';
   throw new AiotError('AIOT_DATA_EMPTY', `no ${what} files in ${from}`, {
     next: `Specify a folder that contains ${what} files.`,
   });
+}
+
+/** Recordings of annotated pictures; null if there are no annotations. */
+async function readBoxes(
+  from: string,
+  expected: Expected,
+  { pictures, boxes, knownOnly = false, signal }: ImportOptions,
+): Promise<Findings | null> {
+  const isFolder = (await stat(from).catch(() => null))?.isDirectory();
+  const files = !expected.image ? [] : isFolder ? await vocFilesIn(from) : isAnnotations(from) ? [from] : [];
+  if (files.length === 0) {
+    if (pictures === undefined && boxes === undefined && !knownOnly) return null;
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${from}: expected annotations for --pictures, --boxes or --known-only`,
+      {
+        next: 'In a project of pictures, specify a COCO file (.json), a Pascal VOC file (.xml), or a folder of Pascal VOC files.',
+      },
+    );
+  }
+  const annotated = await readAnnotations(files, pictures);
+  const { recordings, unused } = await recordingsOfBoxes(annotated, expected, {
+    ...{ use: boxes ?? 'crop', knownOnly, signal },
+  });
+  return { found: recordings.map((recording) => ({ recording, sha256: null })), unused };
 }
 
 async function fetchFrom(
