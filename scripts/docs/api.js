@@ -31,7 +31,7 @@ const intro = `<!-- Made by npm run docs; do not edit. -->
 
 # API
 
-The platform's endpoints, below \`/api/v1\`. A running platform serves their parameters, request bodies and responses as OpenAPI 3.1
+The platform's endpoints, under \`/api/v1\`. A running platform serves their parameters, request bodies and responses as OpenAPI 3.1
 at \`/openapi.json\`. Programs send a token as \`Authorization: Bearer …\`; devices present their certificate.
 
 - **Access**: the minimum role (\`viewer\`, \`ci\`, \`operator\`); \`devices\` (a device, or a viewer for reading and an operator for

@@ -126,6 +126,6 @@ export function errorPage(catalogue) {
       '',
     ].join('\n'),
   );
-  const intro = 'Every error has a code, a sentence and a next step. `aiot error CODE` prints its entry.';
+  const intro = 'Every error has a code, a description and a next step. `aiot error CODE` prints its entry.';
   return [generated, '', '# Errors', '', intro, '', ...entries].join('\n');
 }

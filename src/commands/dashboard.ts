@@ -9,7 +9,7 @@ import { openSecretUrl } from '../lib/cli/report.js';
 export default class Dashboard extends AiotCommand {
   static override summary = "Print a login link to the current platform's dashboard.";
   static override description =
-    "The link works once, in one browser, for 15 minutes. It grants the permissions of the context's token. The session ends with the token, or after a week at the latest.";
+    "The link works once, in one browser, for 15 minutes. It grants the permissions of the context's token. The session ends when the token becomes invalid, or after a week.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --open',
     '<%= config.bin %> <%= command.id %> --context lab --json',

@@ -6,7 +6,7 @@ import { statusText } from '../lib/cli/render/platform.js';
 export default class Status extends PlatformCommand {
   static override summary = 'Show the status of the current platform.';
   static override description =
-    'Shows listeners, engines, counts, disk space and warnings. Exits with 6 if the platform cannot serve requests, such as when its database is unreachable.';
+    'Shows listeners, engines, counts, disk space and warnings. Exits with 6 if the platform cannot serve requests, for example because its database is unreachable.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --context lab --json',

@@ -98,7 +98,7 @@ describe('aiot up', () => {
   it('does not start on a folder where a platform is running', async () => {
     const again = await runCli(upArgs());
     expect(again.code).toBe(1);
-    const stop = `to stop it, run \`aiot down --data ${data()}\`. For another platform, choose another folder with --data.`;
+    const stop = `to stop it, run \`aiot down --data ${data()}\`. To start another platform, choose another folder with --data.`;
     const message = `a platform is already running on ${data()}, at ${result.urls.http} (pid ${result.pid})`;
     expect((again.json as { error: object }).error).toMatchObject({
       code: 'AIOT_PLATFORM_RUNNING',

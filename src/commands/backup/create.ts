@@ -11,7 +11,7 @@ import { restoredSchema, saveBackup } from '../../lib/platform/backup/restore.js
 export default class BackupCreate extends AiotCommand {
   static override summary = 'Back up a running platform to a single file.';
   static override description =
-    "The backup is a consistent snapshot of tables, blobs, telemetry and the CA, with everything acknowledged before it started. The CA's key, tokens and secrets are encrypted with a passphrase, which is required to restore the file. Set the passphrase with AIOT_BACKUP_PASSPHRASE or --passphrase-file, or type it. The file gets its final name only after it has been read back and verified.";
+    "The backup is a consistent snapshot of tables, blobs, telemetry and the CA, including everything acknowledged before it started. The CA's key, tokens and secrets are encrypted with a passphrase, which is required to restore the file. Set the passphrase with AIOT_BACKUP_PASSPHRASE or --passphrase-file, or type it. The file gets its final name only after it has been read back and verified.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> platform.tar',
     '<%= config.bin %> <%= command.id %> platform.tar --passphrase-file passphrase.txt --json',

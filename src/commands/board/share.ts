@@ -8,7 +8,7 @@ import { describeServeEvent, serveEventSchema, servePort } from '../../lib/flash
 export default class BoardShare extends AiotCommand {
   static override summary = 'Share a serial port over the network.';
   static override description =
-    'Other machines connect with --port rfc2217://HOST:PORT, in aiot or esptool, with control of baud rate and resets. One client can connect at a time. With --raw, the address is socket://HOST:PORT and only bytes are transferred. There is no password, and a client has full control of the board, so the default is to listen on this machine only. Press Ctrl-C to stop.';
+    'Other machines connect with --port rfc2217://HOST:PORT, in aiot or esptool, with control of baud rate and resets. One client can connect at a time. With --raw, the address is socket://HOST:PORT and only bytes are transferred. There is no password, and clients fully control the board, so by default only this machine can connect. Press Ctrl-C to stop.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> --port COM3 --host 0.0.0.0 --listen 4000',
@@ -32,7 +32,7 @@ export default class BoardShare extends AiotCommand {
     }),
     raw: Flags.boolean({ summary: 'Transfer bytes only, without baud rate or resets.', env: 'AIOT_RAW' }),
     baud: Flags.integer({
-      summary: 'Baud rate until a client sets another one.',
+      summary: 'Initial baud rate; clients can change it.',
       min: 50,
       default: 115_200,
       env: 'AIOT_BAUD',

@@ -31,7 +31,7 @@ export default class BoardSimulate extends AiotCommand {
       helpValue: 'WHERE',
     }),
     flash: Flags.string({
-      summary: 'File that stores the flash contents: read at the start, written at the end.',
+      summary: 'File with the flash contents: read at startup, written on exit.',
       env: 'AIOT_FLASH',
       helpValue: 'FILE',
     }),
@@ -42,7 +42,7 @@ export default class BoardSimulate extends AiotCommand {
     }),
     boot: Flags.option({ options: boots })({
       summary:
-        'Start mode at power-on: download = the loader, until DTR or RTS are used; uart = the loader on the UART only; run = boot from flash.',
+        'Start mode at power-on: download = the loader, until DTR or RTS is used; uart = the loader on the UART only; run = boot from flash.',
       default: 'download',
       env: 'AIOT_BOOT',
     }),

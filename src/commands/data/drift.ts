@@ -47,7 +47,7 @@ export default class DataDrift extends AiotCommand {
       helpValue: 'N',
     }),
     embeddings: Flags.boolean({
-      summary: 'Compare the project’s model’s view of the recordings: the inputs of its last layer.',
+      summary: 'Compare embeddings: the inputs of the last layer of the project’s model.',
       env: 'AIOT_EMBEDDINGS',
       exclusive: ['columns', 'label', 'prediction', 'time'],
     }),

@@ -12,7 +12,7 @@ import { credentialsFrom } from '../../lib/stream/credentials.js';
 export default class DataRecord extends AiotCommand {
   static override summary = 'Record a live stream, with one recording per device.';
   static override description =
-    "Stops after --for or --count, or on Ctrl-C; everything received until then is saved. Without a URL, records the project's stream on the current platform.";
+    "Stops after --for or --count, or on Ctrl-C; everything received by then is saved. Without a URL, records the project's stream on the current platform.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --label walking --for 60s',
     "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1/aiot/v1/+/telemetry/motion' --label walking --count 6000",

@@ -8,7 +8,7 @@ import { removalQuestion, removedText } from '../../lib/cli/render/datasets.js';
 export default class DataRemove extends PlatformCommand {
   static override summary = "Permanently remove a device's recordings from a platform.";
   static override description =
-    'The space is freed immediately. Labeled recordings are kept unless you pass --labeled. STREAM/DEVICE alone removes everything that the device has in the stream.';
+    "The space is freed immediately. Labeled recordings are kept unless you pass --labeled. STREAM/DEVICE alone removes all of the device's recordings in the stream.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> motion/waist-1/take7 --dry-run',
     '<%= config.bin %> <%= command.id %> motion/waist-1/take7',

@@ -11,7 +11,7 @@ import { dataSchema, schemaResultSchema } from '../../lib/data/schema.js';
 export default class DataSchema extends AiotCommand {
   static override summary = 'Infer a data schema, or check data against one.';
   static override description =
-    "A schema holds types, ranges and categories. Without DATA, uses the project's recordings. --save writes the schema to a file that you can edit and commit. --against FILE checks data against a schema file, and --against project against stream.fields of aiot.yaml. Exits with 6 if the data violates the schema.";
+    "A schema holds types, ranges and categories. Without DATA, uses the project's recordings. --save writes the schema to a file that you can edit and commit. --against FILE checks data against a schema file, and --against project against stream.fields in aiot.yaml. Exits with 6 if the data violates the schema.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> rows.csv --save schema.json',
     '<%= config.bin %> <%= command.id %> today.csv --against schema.json',

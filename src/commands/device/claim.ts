@@ -12,7 +12,7 @@ import { madeClaimSchema, makeClaim } from '../../lib/provision/claim.js';
 export default class DeviceClaim extends AiotCommand {
   static override summary = 'Register a device that generates its own key.';
   static override description =
-    "Creates a one-time token for the device's certificate. Copy the file to the device and run aiot device activate DIR --claim FILE there. The token can be used once and expires after a day; a new token invalidates the previous one. With --chip-id, a platform that runs aiot up --compat architects-guide also accepts the board with the architects-guide firmware and this chip ID.";
+    "Creates a one-time token for the device's certificate. Copy the file to the device and run aiot device activate DIR --claim FILE there. The token can be used once and expires after a day; a new token invalidates the previous one. With --chip-id, a platform started with aiot up --compat architects-guide also accepts a board that runs the architects-guide firmware and has this chip ID.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> gateway --type pi --out claim.json',
     '<%= config.bin %> <%= command.id %> motor-9 --type esp32 --chip-id 14333616 --json',

@@ -14,7 +14,7 @@ export default class DeviceGroup extends DeviceChangeCommand {
   ];
   static override strict = false;
   static override args = {
-    name: Args.string({ description: 'Name of the device, instead of --selector.' }),
+    name: Args.string({ description: 'Device name, instead of --selector.' }),
     groups: Args.string({ description: 'Any number of groups: GROUP to add, or GROUP- to remove.' }),
   };
   static override flags = fleetFlags;

@@ -5,7 +5,7 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { deviceHistoryText } from '../../lib/cli/render/fleet.js';
 
 export default class DeviceHistory extends PlatformCommand {
-  static override summary = 'Show the history of a device: changes, times and authors.';
+  static override summary = "Show a device's history: changes, times and authors.";
   static override description =
     'Newest first: its states, certificates, tags and groups, assigned releases and reports. Removed devices keep their history.';
   static override examples = [

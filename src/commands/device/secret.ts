@@ -7,7 +7,7 @@ import { deviceSecretText } from '../../lib/cli/render/fleet.js';
 export default class DeviceSecret extends PlatformCommand {
   static override summary = 'Create a secret for a device without a certificate.';
   static override description =
-    'The secret is shown only once. Connect by MQTT over TLS, with the device name as the user and the secret as the password. For SWUpdate, RAUC and Zephyr, the secret is the target token. The previous secret becomes invalid. Prefer a certificate: it cannot be copied from network traffic or a log.';
+    'The secret is shown only once. Connect by MQTT over TLS, with the device name as the user name and the secret as the password. For SWUpdate, RAUC and Zephyr, the secret is the target token. The previous secret becomes invalid. Prefer a certificate: it cannot be copied from network traffic or a log.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1',
     '<%= config.bin %> <%= command.id %> motor-1 --remove',

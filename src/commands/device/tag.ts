@@ -14,7 +14,7 @@ export default class DeviceTag extends DeviceChangeCommand {
   ];
   static override strict = false;
   static override args = {
-    name: Args.string({ description: 'Name of the device, instead of --selector.' }),
+    name: Args.string({ description: 'Device name, instead of --selector.' }),
     tags: Args.string({ description: 'Any number of TAG=VALUE to set a tag, or TAG- to remove one.' }),
   };
   static override flags = fleetFlags;

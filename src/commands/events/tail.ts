@@ -32,7 +32,8 @@ export default class EventsTail extends AiotCommand {
       helpValue: 'TYPE,…',
     }),
     subject: Flags.string({
-      summary: 'Only events of this subject: a device, a version such as har@3, or har for all its versions.',
+      summary:
+        'Only events about this subject: a device, a version such as har@3, or har for all its versions.',
       env: 'AIOT_SUBJECT',
       helpValue: 'NAME',
     }),

@@ -9,7 +9,7 @@ import { boardErasedSchema, eraseBoard } from '../../lib/flash/board.js';
 export default class FlashErase extends AiotCommand {
   static override summary = "Erase a board's whole flash, or a part of it.";
   static override description =
-    'Without OFFSET, erases the whole flash. OFFSET and LENGTH are multiples of 4096 bytes (0x9000, 24K). OFFSET can also be the label of a partition. On a chip with Secure Boot or flash encryption, the bootloader is not erased, because it could not be rewritten over the cable.';
+    'Without OFFSET, erases the whole flash. OFFSET and LENGTH are multiples of 4096 bytes (0x9000, 24K). OFFSET can also be a partition label. On a chip with Secure Boot or flash encryption, the bootloader is not erased, because it could not be rewritten over the cable.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> nvs --port /dev/ttyUSB0',

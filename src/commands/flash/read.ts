@@ -10,7 +10,7 @@ import { shellWord } from '../../lib/core/text.js';
 import { boardReadSchema, readBoard } from '../../lib/flash/board.js';
 
 export default class FlashRead extends AiotCommand {
-  static override summary = "Read flash into a file, verified by the chip's MD5.";
+  static override summary = "Read flash into a file, verified with the chip's MD5.";
   static override description =
     "OFFSET and LENGTH are numbers (0x8000, 64K). OFFSET can also be a partition's label, `bootloader` or `partition-table`.";
   static override examples = [

@@ -6,9 +6,9 @@ import { boardVerifiedText } from '../../lib/cli/render/board.js';
 import { boardVerifiedSchema, verifyBoard } from '../../lib/flash/board.js';
 
 export default class FlashVerify extends AiotCommand {
-  static override summary = "Compare files with a board's flash by the chip's MD5.";
+  static override summary = "Compare files with a board's flash, using the chip's MD5.";
   static override description =
-    'Writes nothing. OFFSET is a number (0x10000, 64K) or the label of a partition; HEX and UF2 files need none. Exits with 6 if anything differs.';
+    'Writes nothing. OFFSET is a number (0x10000, 64K) or a partition label; HEX and UF2 files need none. Exits with 6 if anything differs.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> app.bin@0x10000 table.bin@0x8000 --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> backup.bin@0x0 --json',

@@ -23,7 +23,7 @@ export default class JobStart extends PlatformCommand {
   static override flags = {
     request: jobRequest({
       summary:
-        'Settings of the job as a JSON object. dataset.export: stream (required), format, device, recording, label, from, to. data.retention: stream.',
+        'Job settings as a JSON object. dataset.export: stream (required), format, device, recording, label, from, to. data.retention: stream.',
       env: 'AIOT_REQUEST',
       helpValue: 'JSON',
     }),

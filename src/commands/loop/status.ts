@@ -7,7 +7,7 @@ import { listedLoopsSchema, listLoops, loopsExit } from '../../lib/loop/operate/
 export default class LoopStatus extends AiotCommand {
   static override summary = 'Show the loops on this machine: states and recent events.';
   static override description =
-    'Shows your own loops and those that run as services. Exits with 0 if all are healthy, 6 if one is not, and 4 if there is none.';
+    'Shows your own loops and those that run as services. Exits with 0 if all are healthy, 6 if any is not, and 4 if there are none.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> har-imu --json',

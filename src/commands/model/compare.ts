@@ -17,7 +17,7 @@ import { isModelPath } from '../../lib/model/publish/verify.js';
 export default class ModelCompare extends AiotCommand {
   static override summary = 'Compare two models and show where they disagree.';
   static override description =
-    "Compares files (.tflite, .aiot), projects (their quantized model) or registry versions (har@3, har@production). Shows sizes, operators and arena. On the rows of --data, or the project's test set, it also shows metrics and a table of the predictions that differ. McNemar's test shows whether the difference is significant.";
+    "Compares files (.tflite, .aiot), projects (their quantized model) or registry versions (har@3, har@production). Shows each model's size, operators and arena. On the rows of --data, or the project's test set, it also shows metrics and a table of the predictions that differ. McNemar's test shows whether the difference is significant.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/model.float.tflite build/model.int8.tflite --data rows.csv',
     '<%= config.bin %> <%= command.id %> old-project new-project --json',

@@ -73,7 +73,7 @@ export default class ModelEvaluate extends AiotCommand {
       env: 'AIOT_STREAMING',
     }),
     background: Flags.string({
-      summary: 'Class in the stream that is not a detection [default: other].',
+      summary: 'Class in the stream that does not count as a detection [default: other].',
       env: 'AIOT_BACKGROUND',
       helpValue: 'CLASS',
       dependsOn: ['streaming'],

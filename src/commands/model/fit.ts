@@ -34,7 +34,7 @@ export default class ModelFit extends AiotCommand {
       helpValue: 'SIZE',
     }),
     latency: Flags.string({
-      summary: 'Maximum time of an inference, in ms.',
+      summary: 'Maximum inference time, in ms.',
       env: 'AIOT_LATENCY',
       helpValue: 'MS',
     }),

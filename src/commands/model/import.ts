@@ -11,7 +11,7 @@ import { openModelProject } from '../../lib/model/material.js';
 export default class ModelImport extends AiotCommand {
   static override summary = 'Import a trained model as a float .tflite file.';
   static override description =
-    "Reads TensorFlow.js layers models (model.json), Keras files (.keras, .h5), ONNX files (.onnx) and float .tflite files. It also reads SavedModels if @tensorflow/tfjs-node is installed. Batch norms are folded, activations are fused, and a dynamic batch dimension is set to 1. With --project, the model becomes the project's, and is evaluated on the validation set; otherwise the result is a file.";
+    "Reads TensorFlow.js layers models (model.json), Keras files (.keras, .h5), ONNX files (.onnx) and float .tflite files. It also reads SavedModels if @tensorflow/tfjs-node is installed. Batch norms are folded, activations are fused, and a dynamic batch dimension is set to 1. With --project, the model becomes the project's model and is evaluated on the validation set; otherwise the result is a file.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> gestures.keras',
     '<%= config.bin %> <%= command.id %> web/model.json --name gestures --out gestures.tflite',
@@ -20,7 +20,7 @@ export default class ModelImport extends AiotCommand {
     '<%= config.bin %> <%= command.id %> trained.h5 --project motor-watch --inputs standardized --classes idle,on,fault',
   ];
   static override args = {
-    from: Args.string({ required: true, description: 'File, or folder of a model.' }),
+    from: Args.string({ required: true, description: 'Model file or folder.' }),
   };
   static override flags = {
     name: Flags.string({

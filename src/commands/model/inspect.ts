@@ -8,7 +8,7 @@ import { inspectionSchema } from '../../lib/model/inspect/inspection.js';
 export default class ModelInspect extends AiotCommand {
   static override summary = "Show a model's contents and the cost of running it.";
   static override description =
-    'Shows operators with their versions, tensors with sizes and scales, multiply-adds, and the arena that TFLite Micro needs. Works with any .tflite or .aiot file; operators that aiot cannot run are listed too. A damaged file is rejected with the byte offset. For a bundle, also verifies it and runs its test vectors: inputs with the expected outputs.';
+    'Shows operators with their versions, tensors with sizes and scales, multiply-adds, and the arena that TFLite Micro needs. Works with any .tflite or .aiot file; operators that aiot cannot run are listed too. A damaged file is rejected with the byte offset. For a bundle, also verifies it and runs its test vectors: inputs with expected outputs.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/model.int8.tflite',
     '<%= config.bin %> <%= command.id %> build/model.aiot --json',

@@ -9,7 +9,7 @@ import { whyModel, whySchema } from '../../lib/model/publish/why.js';
 export default class ModelLineage extends PlatformCommand {
   static override summary = 'Trace a model version back to its recordings.';
   static override description =
-    'Shows the bundle, quantized model, float model, training, dataset, recordings and devices. All facts are from the signed bundle; facts that were not recorded are shown as unknown.';
+    'Shows the bundle, quantized model, float model, training, dataset, recordings and devices. Everything comes from the signed bundle; anything not recorded is shown as unknown.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> har@3',
     '<%= config.bin %> <%= command.id %> har@production --json',

@@ -19,7 +19,7 @@ import { readTrust } from '../../lib/model/publish/verify.js';
 export default class ModelPull extends AiotCommand {
   static override summary = 'Download a model version and verify every byte.';
   static override description =
-    "The folder gets the signed bundle NAME-VERSION.aiot and its files, including the .tflite. Either all files are written, or none. For an OCI registry, the artifact's signatures are verified against --trust or the platform's trust root; the registry itself is not trusted.";
+    "Writes the signed bundle NAME-VERSION.aiot and its files, including the .tflite, to the folder. Either all files are written, or none. For an OCI registry, the artifact's signatures are verified against --trust or the platform's trust root; the registry itself is not trusted.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> har@3 --out har-3',
     '<%= config.bin %> <%= command.id %> har@production --out har --trust trust.json --json',

@@ -11,7 +11,7 @@ import { trainedSchema } from '../../lib/model/train/train-model.js';
 export default class ModelTrain extends AiotCommand {
   static override summary = 'Train a model on recordings or on the rows of a table.';
   static override description =
-    "Without --data, trains on the project's recordings, divided into a training, a validation and a test set according to model.split. Flags override aiot.yaml. The epoch with the best validation result is kept. With a CSV file, each column other than the label is a model input, used unchanged; no aiot.yaml is needed. A split that leaks is rejected with exit code 6. Ctrl-C keeps the best epoch so far, and --resume continues, with the same result as an uninterrupted run. With --json, each epoch is a line on stderr. Writes build/model.float.tflite and build/training.json, and records a run (see `model runs`).";
+    "Without --data, trains on the project's recordings, divided into a training, a validation and a test set according to model.split. Flags override aiot.yaml. The epoch with the best validation result is kept. With a CSV file, each column other than the label is a model input, used unchanged; no aiot.yaml is needed. A split that leaks is rejected with exit code 6. Ctrl-C keeps the best epoch so far, and --resume continues, with the same result as an uninterrupted run. With --json, prints each epoch as a line on stderr. Writes build/model.float.tflite and build/training.json, and records a run (see `model runs`).";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --project motor-watch --report report.html',

@@ -10,7 +10,7 @@ import { isModelPath, readTrust, verifyModel, verifyResultSchema } from '../../l
 export default class ModelVerify extends AiotCommand {
   static override summary = "Verify a bundle's signature and run its test vectors.";
   static override description =
-    'Test vectors are inputs with the expected outputs; the model must reproduce them exactly. Checks every byte, and names the changed file. With --trust or --public-key, a file is verified offline.';
+    'Test vectors are inputs with expected outputs; the model must reproduce them exactly. Checks every byte, and names any changed file. With --trust or --public-key, a file is verified offline.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> har@3',
     '<%= config.bin %> <%= command.id %> har-3/har-3.aiot --trust trust.json',

@@ -6,7 +6,7 @@ import { next } from '../../lib/cli/render/text.js';
 import { graphSchema, pipelineGraph } from '../../lib/pipeline/graph.js';
 
 export default class PipelineGraph extends AiotCommand {
-  static override summary = 'Draw the pipeline graph with the states of the last run.';
+  static override summary = 'Draw the pipeline graph with step states from the last run.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --project motor-watch --out pipeline.svg',

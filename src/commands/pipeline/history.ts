@@ -9,7 +9,7 @@ import { runRecordSchema } from '../../lib/pipeline/run/record.js';
 import { pipelineHistory } from '../../lib/pipeline/status.js';
 
 export default class PipelineHistory extends AiotCommand {
-  static override summary = "List the runs of a project's pipeline, newest first.";
+  static override summary = "List a project's pipeline runs, newest first.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --last 5 --json',

@@ -10,7 +10,7 @@ import { runPipeline } from '../../lib/pipeline/run/run-pipeline.js';
 export default class PipelineRun extends RunCommand {
   static override summary = "Run a project's pipeline and skip unchanged steps.";
   static override description =
-    'Without pipeline in aiot.yaml, the steps are extract, drift, train, quantize, evaluate, push and rollout. The rollout updates all devices and replaces their models, unless pipeline.selector in aiot.yaml selects fewer; --until push skips it. Without a context, a platform is started for the steps that need one. If a gate fails, the run exits with 6 and later steps are not run. After Ctrl-C, finished steps are kept, and aiot pipeline resume continues the run. --engine argo runs the steps on a cluster with the WorkflowTemplate from aiot pipeline render and follows them. There, Ctrl-C only stops following; aiot pipeline cancel ends the run.';
+    'Without pipeline in aiot.yaml, the steps are extract, drift, train, quantize, evaluate, push and rollout. The rollout updates all devices and replaces their models, unless pipeline.selector in aiot.yaml selects fewer; --until push skips it. Without a context, a platform is started for the steps that need one. If a gate fails, the run exits with 6 and later steps are not run. After Ctrl-C, finished steps are kept, and aiot pipeline resume continues the run. --engine argo runs the steps on a cluster with the WorkflowTemplate from aiot pipeline render and follows them. On a cluster, Ctrl-C only stops following; aiot pipeline cancel ends the run.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --project motor-watch --json',
@@ -22,7 +22,7 @@ export default class PipelineRun extends RunCommand {
     until: Flags.string({ summary: 'Stop after this step.', env: 'AIOT_UNTIL', helpValue: 'STEP' }),
     force: Flags.boolean({ summary: 'Run all steps, including unchanged ones.', env: 'AIOT_FORCE' }),
     engine: Flags.option({ options: ['local', 'argo'] as const, default: 'local' as const })({
-      summary: 'Where to run the steps: on this machine, or as pods of a cluster with Argo Workflows.',
+      summary: 'Where to run the steps: on this machine, or as pods on a cluster with Argo Workflows.',
       env: 'AIOT_ENGINE',
     }),
     'argo-server': Flags.string({

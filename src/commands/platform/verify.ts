@@ -11,7 +11,7 @@ import { verifiedSchema, verifyPlatform } from '../../lib/platform/verify/verify
 export default class PlatformVerify extends AiotCommand {
   static override summary = "Check a platform's data folder for damage and repair it.";
   static override description =
-    "Checks the database, telemetry, the broker's log, each blob's digest, keys and permissions, and references between records and blobs. You can check while the platform runs; --repair requires that it is stopped. A repair changes only damaged data, takes missing data from the backup in --from, and keeps the damaged database. Exits with 6 if damage remains.";
+    "Checks the database, telemetry, the broker's log, each blob's digest, keys and permissions, and references between records and blobs. You can check while the platform runs; --repair requires a stopped platform. A repair changes only damaged data, takes missing data from the backup in --from, and keeps the damaged database. Exits with 6 if damage remains.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --data ./platform --json',

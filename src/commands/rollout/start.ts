@@ -35,7 +35,7 @@ export default class RolloutStart extends AiotCommand {
       summary: 'Exit with 0 if no device matches, instead of failing.',
       env: 'AIOT_IF_ANY',
     }),
-    wait: Flags.boolean({ summary: 'Wait until the rollout has ended or was stopped.', env: 'AIOT_WAIT' }),
+    wait: Flags.boolean({ summary: 'Wait until the rollout ends or is stopped.', env: 'AIOT_WAIT' }),
     context: shared.context,
   };
   static override result = z.union([rolloutSchema, noRolloutSchema]);

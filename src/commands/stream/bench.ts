@@ -10,7 +10,7 @@ import { benchSchema, benchStream, smallestBench } from '../../lib/stream/broker
 export default class StreamBench extends AiotCommand {
   static override summary = "Measure a broker's throughput, latency and losses.";
   static override description =
-    'Publishes messages and reads them back, timed by one clock. Without a topic in the URL, uses a topic of its own (MQTT, NATS); Kafka requires a topic. At full speed, the latency includes queueing; to measure it under normal load, set --rate. Exits with 6 if messages were lost.';
+    'Publishes messages and reads them back, timed by one clock. Without a topic in the URL, uses its own topic (MQTT, NATS); Kafka requires a topic. At full speed, the latency includes queueing; to measure it under normal load, set --rate. Exits with 6 if messages were lost.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> mqtt://127.0.0.1:1883',
     '<%= config.bin %> <%= command.id %> mqtt://127.0.0.1:1883 --rate 1000 --count 10000 --qos 0',

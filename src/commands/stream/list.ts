@@ -20,7 +20,7 @@ export default class StreamList extends AiotCommand {
   static override args = {
     url: Args.string({
       required: true,
-      description: 'Broker address, and optionally a filter for topics.',
+      description: 'Broker address, and optionally a topic filter.',
     }),
   };
   static override flags = {

@@ -63,12 +63,12 @@ export default class StreamPublish extends AiotCommand {
       env: 'AIOT_RETAIN',
     }),
     'message-key': Flags.string({
-      summary: 'Key of the messages (Kafka).',
+      summary: 'Message key (Kafka).',
       env: 'AIOT_MESSAGE_KEY',
       helpValue: 'TEXT',
     }),
     header: header({
-      summary: 'Header of the messages: MQTT 5 user property, Kafka or NATS header. Repeatable.',
+      summary: 'Message header: MQTT 5 user property, Kafka or NATS header. Repeatable.',
       env: 'AIOT_HEADER',
       multiple: true,
     }),

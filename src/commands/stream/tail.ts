@@ -18,7 +18,7 @@ import { tail } from '../../lib/stream/tail/tail.js';
 export default class StreamTail extends AiotCommand {
   static override summary = 'Follow streams, one line per message.';
   static override description =
-    'Messages from several brokers are merged by time. URL is mqtt(s)://[USER:PASSWORD@]HOST[:PORT]/FILTER, kafka://HOST/TOPIC, nats://HOST/SUBJECT, serial:///dev/ttyUSB0, aiot:///FILTER for the current platform, file:///PATH, or stdin: for message lines. Expressions are JSONata: the root is the payload, and $topic, $time, $key, $headers and $source describe the message. With --json, the last line is a summary with --never, or if an expression or --fields names a field that occurred in no message.';
+    'Messages from several brokers are merged by time. URL is mqtt(s)://[USER:PASSWORD@]HOST[:PORT]/FILTER, kafka://HOST/TOPIC, nats://HOST/SUBJECT, serial:///dev/ttyUSB0, aiot:///FILTER for the current platform, file:///PATH, or stdin: for message lines. Expressions are JSONata: the root is the payload, and $topic, $time, $key, $headers and $source describe the message. With --json, the last line is a summary if --never is set, or if an expression or --fields names a field that no message contained.';
   static override examples = [
     "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1:1883/sensors/#'",
     "<%= config.bin %> <%= command.id %> mqtt://127.0.0.1/plant --where 'temperature > 80' --fields deviceID,temperature",

@@ -7,7 +7,7 @@ import { plural } from '../../lib/core/figures.js';
 export default class UserRemove extends PlatformCommand {
   static override summary = 'Remove a user and revoke their tokens.';
   static override description =
-    "Open connections are closed. A later user with the same name does not get the tokens. Events keep the removed user's name.";
+    "Open connections are closed. A later user with the same name does not inherit the tokens. Events keep the removed user's name.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> alice',
     '<%= config.bin %> <%= command.id %> alice --json',

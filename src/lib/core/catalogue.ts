@@ -19,7 +19,7 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about:
-      'A client of the Direct Device Integration (DDI) API reported on an action that has already ended: it was installed, failed or was canceled.',
+      'A client of the Direct Device Integration (DDI) API reported on an action that has already ended (installed, failed or canceled).',
     next: 'No action is needed: the client gets the current action at its next poll. To see the rollout, run `aiot rollout show ID`.',
   },
   AIOT_ACTION_STATE: {
@@ -47,14 +47,14 @@ export const catalogue = {
   AIOT_APPROVAL_NEEDED: {
     exit: 5,
     family: 'user',
-    about: 'An agent called a command that changes something, without an approval for this exact call.',
+    about: 'An agent called a command that makes changes, without approval for this exact call.',
     next: 'Ask the user to run `aiot mcp approve ID`, which prints a token for one call.',
   },
   AIOT_ARGO_CONFLICT: {
     exit: 1,
     family: 'outside',
     about:
-      'The Argo server already has a different object with that name, or the object was changed at the same time.',
+      'The Argo server already has a different object with that name, or another client changed the object at the same time.',
     next: 'Repeat the command. To list the existing objects, run `kubectl -n NAMESPACE get workflows,workflowtemplates`.',
   },
   AIOT_ARGO_DENIED: {
@@ -120,7 +120,7 @@ export const catalogue = {
     exit: 4,
     family: 'user',
     about:
-      'The platform has no birth certificate (signed record) of this device, because it was provisioned without a signing key.',
+      'The platform has no birth certificate (signed record) for this device, because it was provisioned without a signing key.',
     next: 'Rotate its certificate with `aiot device rotate NAME --out DIR`, which also writes a birth certificate.',
   },
   AIOT_BLOBS_UNAVAILABLE: {
@@ -176,7 +176,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'The camera returns no images: it is missing, in use by another program, or does not support the requested size or format.',
-    next: 'Check that the camera is connected and that no other program uses it. List its formats with `v4l2-ctl --list-formats-ext`, then select one, such as ?size=640x480&input=yuyv422.',
+    next: 'Check that the camera is connected and that no other program is using it. List its formats with `v4l2-ctl --list-formats-ext`, then select one, such as ?size=640x480&input=yuyv422.',
   },
   AIOT_CAMERA_FFMPEG: {
     exit: 1,
@@ -345,7 +345,7 @@ export const catalogue = {
     family: 'user',
     about:
       'The columns of a table are not the expected ones: some are missing, unnamed, repeated, not numeric, or too many.',
-    next: 'Use a table with the expected columns, or correct its first line. For the recordings of a project, the columns are stream.fields in aiot.yaml.',
+    next: "Use a table with the expected columns, or correct its first line. For a project's recordings, the columns are stream.fields in aiot.yaml.",
   },
   AIOT_CSV_EMPTY: {
     exit: 2,
@@ -415,22 +415,21 @@ export const catalogue = {
   AIOT_DATA_RATE: {
     exit: 2,
     family: 'user',
-    about: "A recording's sample rate differs from signal.rate of the project.",
+    about: "A recording's sample rate differs from the project's signal.rate.",
     next: 'Record at signal.rate, or set signal.rate to the rate of the recordings.',
   },
   AIOT_DATA_TOO_FEW: {
     exit: 2,
     family: 'user',
-    about:
-      'There are too few independent recordings, devices or rows to divide them into separate parts for training and testing.',
+    about: 'There are too few independent recordings, devices or rows to split into training and test sets.',
     next: 'Record at least three takes of each class (with a split by device, on three devices). Parts of one take are nearly identical and count as one.',
   },
   AIOT_DDI_FAILED: {
     exit: 1,
     family: 'outside',
     about:
-      "A device's update client (SWUpdate, RAUC, …) failed or skipped the installation. The message is the client's last output.",
-    next: "Find the cause in the client's log on the device, often before its last line. After a fix, run `aiot rollout retry ID`.",
+      "A device's update client (SWUpdate, RAUC, …) failed or skipped the installation. The message contains the client's last output.",
+    next: "Look for the cause in the client's log on the device; it often precedes the last line. After fixing it, run `aiot rollout retry ID`.",
   },
   AIOT_DELTA_BASE: {
     exit: 1,
@@ -495,8 +494,8 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about:
-      'Another user or command changed the device at the same time, and your change was not made. Credentials issued by the other change remain valid.',
-    next: 'Look at the device with `aiot device show NAME`, then repeat the command if the change is still needed.',
+      'Another user or command changed the device at the same time, so your change was not made. Credentials issued by the other change remain valid.',
+    next: 'Inspect the device with `aiot device show NAME`, then repeat the command if the change is still needed.',
   },
   AIOT_DEVICE_NO_MODEL: {
     exit: 1,
@@ -528,7 +527,7 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about: 'The operation would disrupt a rollout that is in progress on the device.',
-    next: 'Wait until it has finished. To see its progress, run `aiot device show NAME`.',
+    next: 'Wait for it to finish. To see its progress, run `aiot device show NAME`.',
   },
   AIOT_DIGEST_MISMATCH: {
     exit: 1,
@@ -560,7 +559,7 @@ export const catalogue = {
   AIOT_FEATURE_UNFIT: {
     exit: 2,
     family: 'user',
-    about: 'The feature set cannot be computed from these fields, this rate or this window.',
+    about: 'The feature set cannot be computed with these fields, this rate or this window.',
     next: 'Change signal.features, signal.mel or signal.window in aiot.yaml (or --set or --window). For the requirements of each set, see docs/reference/project.md.',
   },
   AIOT_FEATURE_UNKNOWN: {
@@ -658,7 +657,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The board did not become healthy with the new image. It was returned to the previous one, unless the message states otherwise.',
+      'The board did not become healthy with the new image. It was rolled back to the previous one, unless the message says otherwise.',
     next: "To see the board's output, run `aiot board monitor`. The message gives the reason.",
   },
   AIOT_FLASH_VERIFY: {
@@ -683,14 +682,14 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about:
-      "The model misses a limit (model.accept, --gate or the chip's memory), or has not completed the steps that its next stage requires.",
+      "The model does not meet a limit (model.accept, --gate or the chip's memory), or has not completed the steps that its next stage requires.",
     next: 'Record more or better labeled data and train again. To complete a missing step, follow the message. Change model.accept only if the limit itself is wrong.',
   },
   AIOT_GOLDEN_MISMATCH: {
     exit: 6,
     family: 'user',
     about:
-      'The outputs for the test vectors differ from those of the evaluation, so predictions here would differ too.',
+      'The outputs for the test vectors differ from those in the evaluation, so predictions on this machine would differ too.',
     next: 'Create the bundle again with this version of aiot. If the error persists, report it.',
   },
   AIOT_GUIDE_FULL: {
@@ -742,7 +741,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'The I²C bus is stuck: a chip holds a line low or stretches the clock indefinitely.',
-    next: "Disconnect the chips' power for a second. If the bus gets stuck again, check the pull-ups and the power supply.",
+    next: "Cut the chips' power for a second. If the bus gets stuck again, check the pull-ups and the power supply.",
   },
   AIOT_IDEMPOTENCY_REUSED: {
     exit: 2,
@@ -793,8 +792,8 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      'The labels of a table do not match the model: the classes differ from its outputs, or the labels are not numbers.',
-    next: 'List the classes in the order of the outputs with --classes a,b,c. For a model that outputs a number, use a label column of numbers.',
+      "The table's labels do not match the model: the classes differ from its outputs, or the labels are not numbers.",
+    next: 'List the classes in the order of the outputs with --classes a,b,c. For a model that outputs a number, use a numeric label column.',
   },
   AIOT_LABEL_UNKNOWN: {
     exit: 2,
@@ -820,7 +819,7 @@ export const catalogue = {
     family: 'user',
     about:
       'A loop with this name is already running. Two loops would compete for the sensor and share a spool.',
-    next: 'Choose another name with --name, or stop the other loop, which `aiot loop status` shows.',
+    next: 'Choose another name with --name, or stop the other loop. To see it, run `aiot loop status`.',
   },
   AIOT_LOOP_STAGE: {
     exit: 2,
@@ -839,13 +838,13 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about:
-      "The device's firmware has too little memory for a manifest, a timestamp, the keys of a root, or a model.",
+      "The device's firmware has too little memory for a manifest, a timestamp, a root's keys, or a model.",
     next: 'Use a smaller model or window, fewer root keys, or firmware with a larger AIOT_MEMORY_BYTES or AIOT_ENVELOPE_ROOM. See docs/reference/firmware-memory.md.',
   },
   AIOT_MESSAGE_MALFORMED: {
     exit: 1,
     family: 'outside',
-    about: 'A message of the device protocol is malformed or exceeds a limit of the protocol.',
+    about: 'A device protocol message is malformed or exceeds a limit of the protocol.',
     next: 'Compare the payload with docs/reference/protocol.md.',
   },
   AIOT_MODEL_IN_USE: {
@@ -864,13 +863,13 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about:
-      'This model was run on this machine before, and failed its test vectors or caused errors. It will not be tried again.',
+      'This model has already failed its test vectors or caused errors on this machine. It will not be tried again.',
     next: 'Promote another version with `aiot model promote NAME@VERSION --to production`.',
   },
   AIOT_MODEL_STALE: {
     exit: 6,
     family: 'user',
-    about: 'The metrics, checkpoint or lesson do not belong to the current model, dataset or aiot.yaml.',
+    about: 'The metrics, checkpoint or retrained layer belong to an earlier model, dataset or aiot.yaml.',
     next: 'Run `aiot model train`, `aiot model quantize` and `aiot model evaluate` again, in this order.',
   },
   AIOT_MODEL_UNFIT: {
@@ -890,14 +889,14 @@ export const catalogue = {
   AIOT_MONITOR_FAILED: {
     exit: 6,
     family: 'outside',
-    about: "The board's output matched the pattern of --fail.",
+    about: "The board's output matched the --fail pattern.",
     next: 'To decode a crash to source lines, run `aiot board monitor --elf FILE`. The message shows the matching line.',
   },
   AIOT_NATIVE_BUILD: {
     exit: 1,
     family: 'outside',
     about: 'The native virtual device could not be compiled from the firmware sources on this machine.',
-    next: "Fix the problem that the compiler's output in the message names, or omit --native.",
+    next: 'Fix the compiler error shown in the message, or omit --native.',
   },
   AIOT_NATIVE_PART: {
     exit: 1,
@@ -922,7 +921,7 @@ export const catalogue = {
     exit: 4,
     family: 'user',
     about: 'No such item exists.',
-    next: 'Check the name or ID. To see the existing items, run the list command of the topic, such as `aiot device list`.',
+    next: "Check the name or ID. To see the existing items, run the topic's list command, such as `aiot device list`.",
     subjects: {
       login: 'To see the endpoints with stored credentials, run `aiot stream login`.',
       loop: 'To see the loops that have run here, as this user or as a service, run `aiot loop status`.',
@@ -972,14 +971,14 @@ export const catalogue = {
   AIOT_PLATFORM_NOT_RUNNING: {
     exit: 4,
     family: 'user',
-    about: 'No platform is running on this data folder.',
+    about: 'No platform is running with this data folder.',
     next: 'To start one, run `aiot up`.',
   },
   AIOT_PLATFORM_RUNNING: {
     exit: 1,
     family: 'user',
-    about: 'A platform is already running on this data folder.',
-    next: 'To see it, run `aiot status`; to stop it, run `aiot down`. For another platform, choose another folder with --data.',
+    about: 'A platform is already running with this data folder.',
+    next: 'To see it, run `aiot status`; to stop it, run `aiot down`. To start another platform, choose another folder with --data.',
   },
   AIOT_PLATFORM_UNREACHABLE: {
     exit: 1,
@@ -1061,28 +1060,28 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about: 'Another process is already provisioning devices for this platform. Nothing was created.',
-    next: 'Wait until it ends, then repeat the command. Devices already created in the same folder are skipped.',
+    next: 'Wait for it to finish, then repeat the command. Devices already created in the same folder are skipped.',
   },
   AIOT_QUANTIZE_LOSS: {
     exit: 6,
     family: 'user',
     about:
       'No quantization kept the accuracy loss against the float model within --max-loss. Nothing was written.',
-    next: 'Allow a higher --max-loss, provide more rows, or train longer: a confident model loses less.',
+    next: 'Raise --max-loss, provide more rows, or train longer: a confident model loses less.',
   },
   AIOT_QUANTIZE_UNFIT: {
     exit: 2,
     family: 'user',
     about:
-      'The model, or the combination of options, does not allow this quantization or this output format.',
+      'The model, or the combination of options, does not support this quantization or this output format.',
     next: 'Change the option, operator or value named in the message. For a model that is already quantized, use the float model written by `aiot model train`.',
   },
   AIOT_RATE_LIMITED: {
     exit: 1,
     family: 'outside',
     about:
-      "A client exceeded a limit of the platform: the rate of requests, the number of unfinished uploads, or the number of a device's attributes.",
-    next: 'Wait, then try again. The response header Retry-After gives the time in seconds.',
+      "A client exceeded a platform limit: the request rate, the number of unfinished uploads, or the number of a device's attributes.",
+    next: 'Wait, then try again. The Retry-After response header gives the wait in seconds.',
   },
   AIOT_RECORDING_UNFIT: {
     exit: 2,
@@ -1138,7 +1137,7 @@ export const catalogue = {
     exit: 6,
     family: 'outside',
     about:
-      'More devices in a wave failed than the rollout allows, so it was paused or rolled back. No more devices start to update.',
+      'More devices in a wave failed than the rollout allows, so it was paused or rolled back. No more devices will start updating.',
     next: 'To see the failed devices and the reasons, run `aiot rollout show ID`. Then resume, roll back or abort a paused rollout.',
   },
   AIOT_ROLLOUT_MISREPORTED: {
@@ -1151,7 +1150,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'The rollout was started without a release for its devices to roll back to.',
-    next: 'Start a rollout of the older version; this signs it again. Next time, start the rollout with --rollback-to.',
+    next: 'Roll out the older version, which signs it again. Next time, start the rollout with --rollback-to.',
   },
   AIOT_ROLLOUT_OVERLAP: {
     exit: 6,
@@ -1234,14 +1233,14 @@ export const catalogue = {
   AIOT_SENSOR_BUSY: {
     exit: 1,
     family: 'outside',
-    about: 'Another program is already reading this sensor, and only one can.',
+    about: 'Another program is already reading this sensor, and only one can read it at a time.',
     next: 'Stop the other program, then try again. To find it, run `sudo fuser -v DEVICE`.',
   },
   AIOT_SENSOR_DENIED: {
     exit: 5,
     family: 'outside',
     about: 'You do not have permission to read or configure this sensor.',
-    next: 'Use a user in the group audio (microphone), i2c (chips) or iio (with a udev rule). The service of `aiot loop install` has these permissions.',
+    next: 'Run as a user in the group audio (microphone), i2c (chips) or iio (with a udev rule). The service installed by `aiot loop install` has these permissions.',
   },
   AIOT_SENSOR_FAILED: {
     exit: 1,
@@ -1253,7 +1252,7 @@ export const catalogue = {
   AIOT_SENSOR_IDENTITY: {
     exit: 1,
     family: 'outside',
-    about: 'The chip at this address is not of the specified type, according to its identity register.',
+    about: 'According to its identity register, the chip at this address is not of the specified type.',
     next: 'Name the actual chip in the sensor URL, or choose another address, such as ?address=0x6b.',
   },
   AIOT_SENSOR_LOST: {
@@ -1272,7 +1271,7 @@ export const catalogue = {
     exit: 4,
     family: 'user',
     about: 'No sensor with this name exists on this machine.',
-    next: 'Check the name, the wiring, and that the driver or overlay of the sensor is enabled.',
+    next: "Check the name and the wiring, and that the sensor's driver or overlay is enabled.",
   },
   AIOT_SENSOR_TOOL: {
     exit: 1,
@@ -1340,7 +1339,7 @@ export const catalogue = {
     family: 'user',
     about:
       'A release is unsigned, does not have enough valid signatures by keys in the trust root, or cannot be re-signed because your key never signed it.',
-    next: 'Push the release again, or sign it with `aiot model sign NAME@VERSION`. If you have no signing key of this platform, ask the original signer.',
+    next: 'Push the release again, or sign it with `aiot model sign NAME@VERSION`. If you have no signing key for this platform, ask the original signer.',
   },
   AIOT_SPOOL_BUSY: {
     exit: 1,
@@ -1378,7 +1377,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The destination rejected a message: its size, topic, key, headers, line ends or type are not allowed.',
+      'The destination rejected a message: its size, topic, key, headers, line endings or type are not allowed.',
     next: 'Change the message as the error states, or set its key with --message-key. To change the settings of a Kafka topic (such as max.message.bytes), use `aiot stream create FILE`.',
   },
   AIOT_STREAM_NEVER: {
@@ -1483,7 +1482,7 @@ export const catalogue = {
   AIOT_TIMESTAMP_ROLLBACK: {
     exit: 5,
     family: 'outside',
-    about: 'A device received an older timestamp than one it had already seen.',
+    about: 'A device received a timestamp older than one it had already seen.',
     next: 'Check the systems between the device and the platform. After restoring a backup, run `aiot trust rotate --role timestamp`.',
   },
   AIOT_TOKEN_INVALID: {
@@ -1523,7 +1522,7 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about:
-      "The change does not fit the platform's trust root: its version is not newer, it is not signed by root keys, or the keys are already (or not yet) separated.",
+      "The change conflicts with the platform's trust root: its version is not newer, it is not signed by root keys, or the keys are already (or not yet) separated.",
     next: 'Use the signing key that was registered first. To see the newest root and its keys, run `aiot trust status`.',
   },
   AIOT_TRUST_KEY_UNKNOWN: {
@@ -1589,7 +1588,7 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about:
-      "A manifest's sequence is below the minimum that the device has committed to, or below the minimum that the manifest itself sets.",
+      "A manifest's sequence number is below the minimum that the device has committed to, or below the minimum that the manifest itself sets.",
     next: 'Deploy the version again, for example with `aiot model deploy`, which signs an older version again.',
   },
   AIOT_UPDATE_HEARTBEAT: {
@@ -1615,7 +1614,7 @@ export const catalogue = {
   AIOT_UPDATE_SEQUENCE: {
     exit: 5,
     family: 'user',
-    about: "A manifest's sequence is not higher than the one that the device has committed.",
+    about: "A manifest's sequence number is not higher than the one that the device has committed.",
     next: 'Deploy the version again, for example with `aiot model deploy`, which signs an older version again.',
   },
   AIOT_UPDATE_SIZE: {
@@ -1660,7 +1659,7 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about:
-      'The version or sequence is not the next one, because another user pushed first; or a DDI client changed automatic confirmation, which is always on.',
+      'The version or sequence number is not the next one, because another user pushed first; or a DDI client changed automatic confirmation, which is always on.',
     next: 'Push again to get the next version.',
     subjects: {
       confirmation: 'No action is needed: updates are always confirmed automatically.',

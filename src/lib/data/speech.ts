@@ -42,7 +42,7 @@ interface SynthesisOptions {
   voices: number;
   /** Must be the project's signal.rate; absent = the project's. */
   rateHz?: number | undefined;
-  /** Recordings of each word by each voice. */
+  /** Number of recordings of each word by each voice. */
   takes: number;
   /** Language of the words, as espeak-ng names it. */
   language: string;

@@ -10,7 +10,7 @@ import { compareTrainingRuns, runsComparisonSchema } from '../../../lib/model/ru
 export default class ModelRunsCompare extends AiotCommand {
   static override summary = 'Compare training runs: settings and metrics.';
   static override description =
-    'Takes two or more run IDs, or their first characters. Without run IDs, compares up to 50 finished runs on the same data as the newest one. Shows the settings that differ and all metrics, and warns if data or split differ. The report has a parallel-coordinates plot.';
+    'Takes two or more run IDs, or their first characters. Without run IDs, compares up to 50 finished runs on the same data as the newest one. Shows the settings that differ and all metrics, and warns if the data or the split differs. The report has a parallel-coordinates plot.';
   static override usage = 'model runs compare [RUN]…';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',

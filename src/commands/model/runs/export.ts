@@ -8,7 +8,7 @@ import { exportedRunsSchema, exportMlflow } from '../../../lib/model/runs/mlflow
 export default class ModelRunsExport extends AiotCommand {
   static override summary = 'Export the training runs to MLflow.';
   static override description =
-    'Writes a file store, which MLflow reads as its tracking URI: an experiment for each model, and its runs with params, metrics, tags and artifacts. The folder must be new or empty. Runs in progress are skipped.';
+    'Writes a file store that MLflow can use as its tracking URI: an experiment for each model, and its runs with params, metrics, tags and artifacts. The folder must be new or empty. Runs in progress are skipped.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --format mlflow --out mlruns',
     '<%= config.bin %> <%= command.id %> --out mlruns --project motor-watch --json',
@@ -16,7 +16,7 @@ export default class ModelRunsExport extends AiotCommand {
   static override flags = {
     project: shared.project,
     format: Flags.option({ options: ['mlflow'] as const })({
-      summary: 'Format of the export.',
+      summary: 'Export format.',
       env: 'AIOT_FORMAT',
       default: 'mlflow',
     }),

@@ -186,7 +186,7 @@ const access = 'viewer';
 
 export const tokens = {
   list: endpoint('GET /tokens', {
-    summary: 'Tokens without their secrets; only operators get those of other users',
+    summary: "Tokens without their secrets; only operators get other users' tokens",
     access,
     query: pageQuerySchema,
     result: pageSchema('tokens', tokenSchema),
@@ -238,13 +238,13 @@ export const users = {
     errors: ['AIOT_ALREADY_EXISTS'],
   }),
   act: endpoint('POST /users/:name/state', {
-    summary: 'Disable a user, with all its tokens, or enable it again',
+    summary: 'Disable a user and their tokens, or enable them again',
     body: userActionSchema,
     takes: ['action'],
     result: userSchema,
   }),
   remove: endpoint('DELETE /users/:name', {
-    summary: 'Remove a user and revoke its tokens',
+    summary: 'Remove a user and revoke their tokens',
     result: removedUserSchema,
   }),
 };
@@ -257,7 +257,7 @@ export const session = {
     result: sessionSchema,
   }),
   begin: endpoint('POST /session', {
-    summary: 'Log in with the code of a link or with a token; the session is a cookie',
+    summary: "Log in with a link's code or with a token; the session is a cookie",
     access: 'everybody',
     body: loginSchema,
     result: sessionSchema,

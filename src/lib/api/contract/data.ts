@@ -207,13 +207,13 @@ export const datasets = {
     list: 'datasets',
   }),
   recordings: endpoint('GET /datasets/:stream', {
-    summary: 'Recordings of a stream',
+    summary: "A stream's recordings",
     query: recordingsQuerySchema,
     result: datasetSchema,
   }),
   /** Exports one row per sample. */
   export: endpoint('GET /datasets/:stream/export', {
-    summary: 'Samples of a stream as a file',
+    summary: "A stream's samples as a file",
     query: exportQuerySchema,
   }),
   /** Returns the recording as CSV, with a header row of the fields. */
@@ -226,12 +226,12 @@ export const datasets = {
   }),
   /** Data for a plot of one recording. */
   points: endpoint('GET /datasets/:stream/recordings/:device/:recording/points', {
-    summary: 'Points of one recording for a plot, up to a maximum number of rows',
+    summary: 'Points of one recording for plotting, up to a maximum number of rows',
     query: pointsQuerySchema,
     result: recordingPointsSchema,
   }),
   remove: endpoint('DELETE /datasets/:stream/recordings', {
-    summary: 'Remove recordings of a device',
+    summary: "Remove a device's recordings",
     query: removalQuerySchema,
     result: removedRecordingsSchema,
   }),
@@ -267,14 +267,14 @@ export const retention = {
     list: 'policies',
   }),
   set: endpoint('PUT /retention/:stream', {
-    summary: 'Set the retention policy of a stream',
+    summary: "Set a stream's retention policy",
     params,
     body: retentionRequestSchema,
     result: retentionSchema,
   }),
   /** Removes the policy, so that data is no longer removed by age or size. */
   remove: endpoint('DELETE /retention/:stream', {
-    summary: 'Remove the retention policy of a stream',
+    summary: "Remove a stream's retention policy",
     params,
     result: retentionSchema,
   }),

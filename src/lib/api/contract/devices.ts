@@ -272,7 +272,7 @@ export const devices = {
   }),
   get: endpoint('GET /devices/:name', { summary: 'One device', result: deviceSchema }),
   patch: endpoint('PATCH /devices/:name', {
-    summary: 'Change tags and groups of a device',
+    summary: "Change a device's tags and groups",
     body: devicePatchSchema,
     result: deviceSchema,
     errors: ['AIOT_PRECONDITION_FAILED'],
@@ -291,12 +291,12 @@ export const devices = {
   }),
   /** Desired and reported state of a device. */
   state: endpoint('GET /devices/:name/state', {
-    summary: 'Assigned and reported state of a device',
+    summary: "A device's assigned and reported state",
     result: deviceTwinSchema,
   }),
   /** Returns the history, newest first, up to a limit. */
   history: endpoint('GET /devices/:name/history', {
-    summary: 'History of a device, newest first',
+    summary: "A device's history, newest first",
     query: pageQuerySchema,
     takes: ['limit'],
     result: deviceHistorySchema,
@@ -317,7 +317,7 @@ export const enrolment = {
   }),
   /** Issues a new certificate. The previous one becomes invalid at the first use of the new one, or immediately with `now`. */
   rotate: endpoint('POST /devices/:name/certificate', {
-    summary: 'Issue the next certificate of a device',
+    summary: "Issue a device's next certificate",
     access: 'devices',
     body: certificateRequestSchema,
     takes: ['csr', 'now', 'latest'],
@@ -371,7 +371,7 @@ export const claims = {
 
 export const births = {
   put: endpoint('PUT /devices/:name/birth', {
-    summary: 'Store the signed birth certificate of a device',
+    summary: "Store a device's signed birth certificate",
     body: birthRequestSchema,
     takes: ['envelope'],
     result: birthReplySchema,
@@ -392,7 +392,7 @@ export const secrets = {
     errors: ['AIOT_DEVICE_STATE'],
   }),
   remove: endpoint('DELETE /devices/:name/secret', {
-    summary: 'Remove the secret of a device',
+    summary: "Remove a device's secret",
     result: deviceSecretSchema,
   }),
 };
@@ -400,7 +400,7 @@ export const secrets = {
 /** Live and past messages of devices, and commands to devices. */
 export const talk = {
   messages: endpoint('GET /devices/:name/messages', {
-    summary: 'The newest messages of one channel of a device, oldest first',
+    summary: "A device's newest messages on one channel, oldest first",
     query: deviceMessagesQuerySchema,
     result: deviceMessagesSchema,
     list: 'messages',
@@ -413,7 +413,7 @@ export const talk = {
     errors: ['AIOT_DEVICE_OFFLINE', 'AIOT_COMMAND_FAILED'],
   }),
   live: endpoint('GET /devices/:name/live', {
-    summary: 'New messages of a device as server-sent events: telemetry, inference, reply, log',
+    summary: "A device's new messages as server-sent events: telemetry, inference, reply, log",
     sends: 'events',
   }),
 };

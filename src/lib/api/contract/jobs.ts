@@ -208,7 +208,7 @@ export const pipelines = {
     list: 'pipelines',
   }),
   list: endpoint('GET /pipelines/:project/runs', {
-    summary: "Runs of a project's pipeline, newest first",
+    summary: "A project's pipeline runs, newest first",
     params: z.object({ project }),
     query: runsQuerySchema,
     result: runsSchema,

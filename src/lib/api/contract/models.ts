@@ -51,7 +51,7 @@ export const models = {
     result: modelVersionSchema,
   }),
   live: endpoint('GET /models/:name/versions/:version/live', {
-    summary: 'Live metrics: predictions of devices compared with labels',
+    summary: "Live metrics: devices' predictions compared with labels",
     params,
     result: liveSchema,
   }),
@@ -80,7 +80,7 @@ export const manifests = {
   }),
   /** Stores a newly signed manifest, with the next sequence, for an existing version. */
   post: endpoint('POST /manifests', {
-    summary: 'Sign a version again, with the next sequence',
+    summary: 'Sign a version again, with the next sequence number',
     access: 'ci',
     body: manifestRequestSchema,
     takes: ['envelope'],

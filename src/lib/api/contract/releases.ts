@@ -114,12 +114,12 @@ function releases<
     }),
     /** Returns the version and the sequence for the operator's next manifest. */
     next: endpoint(`GET /${noun}/:name/next`, {
-      summary: `Values to sign for the next version of a ${one}`,
+      summary: `Values to sign for the next ${one} version`,
       result: nextVersionSchema,
     }),
     /** Pushes a version. Its blob must already exist. */
     push: endpoint(`POST /${noun}/:name/versions`, {
-      summary: `Push a signed version of a ${one}`,
+      summary: `Push a signed ${one} version`,
       access: 'ci',
       body: pushRequestSchema,
       takes: ['envelope'],
@@ -128,13 +128,13 @@ function releases<
       errors: ['AIOT_SIGNATURE_INVALID', 'AIOT_VERSION_CONFLICT'],
     }),
     get: endpoint(`GET /${noun}/:name/versions/:version`, {
-      summary: `One version of a ${one}`,
+      summary: `One ${one} version`,
       params,
       result: version,
     }),
     /** Returns the newest manifest, or the one with the given sequence. */
     manifest: endpoint(`GET /${noun}/:name/versions/:version/manifest`, {
-      summary: `The signed manifest of a ${one}`,
+      summary: `The signed manifest of a ${one} version`,
       access: 'devices',
       params,
       query: manifestQuerySchema,
@@ -143,7 +143,7 @@ function releases<
     }),
     /** Stores a newly signed manifest, with the next sequence. */
     sign: endpoint(`POST /${noun}/:name/versions/:version/manifest`, {
-      summary: `Sign a version of a ${one} again, with the next sequence`,
+      summary: `Sign a ${one} version again, with the next sequence number`,
       access: 'ci',
       params,
       body: pushRequestSchema,

@@ -7,7 +7,7 @@ import { shared } from './shared.js';
 /** Broker credentials: the same flags for every command that connects to a broker. */
 export const brokerFlags = {
   username: Flags.string({
-    summary: 'User name at the broker; set the password with --password-file or AIOT_PASSWORD.',
+    summary: 'User name for the broker; set the password with --password-file or AIOT_PASSWORD.',
     env: 'AIOT_USERNAME',
     helpGroup: 'CONNECTION',
     helpValue: 'NAME',
@@ -31,7 +31,7 @@ export const brokerFlags = {
     helpValue: 'FILE',
   }),
   'nkey-file': Flags.string({
-    summary: 'NATS: file with the seed of an NKey (SU…), or - for stdin.',
+    summary: 'NATS: file with an NKey seed (SU…), or - for stdin.',
     env: 'AIOT_NKEY_FILE',
     helpGroup: 'CONNECTION',
     helpValue: 'FILE',

@@ -22,7 +22,7 @@ export const selector = Flags.string(selectorTexts);
 export const fleetFlags = { selector, 'dry-run': shared['dry-run'], context: shared.context };
 
 export const oneDevice = {
-  name: Args.string({ required: false, description: 'Name of the device, instead of --selector.' }),
+  name: Args.string({ required: false, description: 'Device name, instead of --selector.' }),
 };
 
 /** Determines the devices to change. @throws AIOT_USAGE if both a name and a selector are given, or neither */

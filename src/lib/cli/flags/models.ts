@@ -171,7 +171,7 @@ export const rowsFlags = {
     helpValue: 'NAME',
   }),
   time: Flags.string({
-    summary: 'Time column [default: one with a usual name, such as t, time, timestamp or date].',
+    summary: 'Time column [default: one with a common name, such as t, time, timestamp or date].',
     env: 'AIOT_TIME',
     helpValue: 'NAME',
   }),

@@ -72,7 +72,7 @@ export const runFlags = {
     helpValue: 'DIR',
   }),
   teach: Flags.boolean({
-    summary: 'Label the last seconds with a key press; the model learns from them.',
+    summary: 'Label the last few seconds with a key press; the model learns from them.',
     env: 'AIOT_TEACH',
   }),
   'teach-from': Flags.string({

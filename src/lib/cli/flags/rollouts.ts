@@ -57,7 +57,7 @@ export const whatFlags = {
 export const policyFlags = {
   waves: Flags.string({
     summary:
-      'Cumulative devices after each wave, as counts or shares; the last wave takes all that remain [default: 1,10%,50%,100%].',
+      'Cumulative devices after each wave, as counts or shares; the last wave takes all remaining devices [default: 1,10%,50%,100%].',
     env: 'AIOT_WAVES',
     helpGroup: 'WAVES',
     helpValue: 'N|N%,…',

@@ -191,7 +191,7 @@ export const watchFlags = {
   }),
   every: duration({ summary: 'Interval between progress lines.', default: 10_000, env: 'AIOT_EVERY' }),
   drain: duration({
-    summary: 'Maximum time to write messages that were already read before stopping.',
+    summary: 'Time limit, when stopping, for writing messages that were already read.',
     default: 10_000,
     env: 'AIOT_DRAIN',
   }),
@@ -224,7 +224,7 @@ export const bridgeFlags = {
     helpValue: 'EXPR',
   }),
   'message-key': Flags.string({
-    summary: 'Key of the messages (JSONata).',
+    summary: 'Message key (JSONata).',
     env: 'AIOT_MESSAGE_KEY',
     helpValue: 'EXPR',
   }),
@@ -271,8 +271,7 @@ export const bridgeFlags = {
     helpValue: 'TIME',
   }),
   'exactly-once': Flags.boolean({
-    summary:
-      'Kafka: look up the keys of --dedupe at the destination, so that a restart writes nothing twice.',
+    summary: 'Kafka: look up the --dedupe keys at the destination, so that a restart writes nothing twice.',
     env: 'AIOT_EXACTLY_ONCE',
   }),
   spool: Flags.string({

@@ -133,7 +133,7 @@ export function datasetsOf(
     const given = await labels.ofDevices(stream, [...new Set(takes.map(({ device }) => device))]);
     return takes.map((take) => ({ take, said: given.get(cursorOf(take)) ?? nothing }));
   };
-  /** Recordings of a stream with their labels, in order. */
+  /** A stream's recordings with their labels, in order. */
   const recordings = async function* (stream: string, device: string | undefined, after?: string) {
     for (let behind = after; ; ) {
       const takes = await telemetry.takes({ stream, device, after: behind, limit: together });

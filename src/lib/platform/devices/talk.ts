@@ -143,7 +143,7 @@ const usualSpanMs = 3600_000;
 /** Number of a device's newest recordings that are searched. */
 const mostTakes = 20;
 
-/** The newest messages of one channel of a device, oldest first. For telemetry, these are the messages of all its streams. */
+/** A device's newest messages on one channel, oldest first. For telemetry, these are the messages of all its streams. */
 export async function deviceMessages(
   telemetry: Telemetry,
   device: string,

@@ -167,7 +167,7 @@ const meanings: Record<number, string> = {
   412: 'Changed since the client read it',
   413: 'The body is too large',
   414: 'The URL is too long',
-  415: 'The content type of the body is not supported',
+  415: "The body's content type is not supported",
   416: 'The range is outside the content',
   422: 'The content does not match its description',
   429: 'Too many requests; retry after the time in Retry-After',
