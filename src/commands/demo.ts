@@ -32,14 +32,14 @@ export default class Demo extends AiotCommand {
       env: 'AIOT_NATIVE',
     }),
     'http-port': Flags.integer({
-      summary: 'Port of the API; 0 = any free port.',
+      summary: 'API port; 0 = any free port.',
       env: 'AIOT_HTTP_PORT',
       default: 0,
       min: 0,
       max: 65_535,
     }),
     'mqtt-port': Flags.integer({
-      summary: 'Port of the broker; 0 = any free port.',
+      summary: 'Broker port; 0 = any free port.',
       env: 'AIOT_MQTT_PORT',
       default: 0,
       min: 0,

@@ -14,7 +14,7 @@ export default class Down extends AiotCommand {
   ];
   static override flags = {
     data: Flags.string({
-      summary: 'Data folder of the platform [default: a folder in your user data directory].',
+      summary: "The platform's data folder [default: a folder in your user data directory].",
       env: 'AIOT_DATA',
       helpValue: 'DIR',
     }),

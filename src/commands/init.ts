@@ -42,14 +42,14 @@ export default class Init extends AiotCommand {
     'label-from': labelFrom({ dependsOn: ['from'] }),
     rate: hertz({ summary: 'Sampling rate of your recordings.', env: 'AIOT_RATE', dependsOn: ['from'] }),
     chip: Flags.string({
-      summary: 'Target chip of the model, such as esp32s3; its memory sets the limits.',
+      summary: 'Target chip for the model, such as esp32s3; its memory sets the limits.',
       env: 'AIOT_CHIP',
       helpValue: 'NAME',
       options: chipNames,
       dependsOn: ['from'],
     }),
     name: Flags.string({
-      summary: "Name of the project [default: the folder's name].",
+      summary: "Project name [default: the folder's name].",
       env: 'AIOT_NAME',
       helpValue: 'NAME',
     }),

@@ -4,7 +4,7 @@ import { PlatformCommand } from '../lib/cli/platform-command.js';
 import { statusText } from '../lib/cli/render/platform.js';
 
 export default class Status extends PlatformCommand {
-  static override summary = 'Show the status of the current platform.';
+  static override summary = "Show the current platform's status.";
   static override description =
     'Shows listeners, engines, counts, disk space and warnings. Exits with 6 if the platform cannot serve requests, for example because its database is unreachable.';
   static override examples = [

@@ -36,7 +36,7 @@ export default class BoardSimulate extends AiotCommand {
       helpValue: 'FILE',
     }),
     mac: Flags.string({
-      summary: 'MAC address of the chip [default: 24:0a:c4:00:01:10].',
+      summary: "The chip's MAC address [default: 24:0a:c4:00:01:10].",
       env: 'AIOT_MAC',
       helpValue: 'MAC',
     }),
@@ -54,7 +54,7 @@ export default class BoardSimulate extends AiotCommand {
     }),
     control: Flags.integer({
       summary:
-        'TCP port of a control channel (reset, boot, lines, fault, clear, plug, state); 0 = any free port.',
+        'TCP port for a control channel (reset, boot, lines, fault, clear, plug, state); 0 = any free port.',
       min: 0,
       max: 65_535,
       env: 'AIOT_CONTROL',

@@ -16,7 +16,7 @@ export default class ContextAdd extends AiotCommand {
     '<%= config.bin %> <%= command.id %> guide --kind architects-guide --url https://guide.example:30006 --ca guide.pem',
   ];
   static override args = {
-    name: Args.string({ required: true, description: 'Name of the context.' }),
+    name: Args.string({ required: true, description: 'Context name.' }),
   };
   static override flags = {
     kind: Flags.option({ options: contextKinds, default: 'platform' as const })({
@@ -52,7 +52,7 @@ export default class ContextAdd extends AiotCommand {
       default: true,
     }),
     use: Flags.boolean({ summary: 'Make it the current context.', env: 'AIOT_USE' }),
-    replace: Flags.boolean({ summary: 'Overwrite a context of the same name.', env: 'AIOT_REPLACE' }),
+    replace: Flags.boolean({ summary: 'Overwrite a context with the same name.', env: 'AIOT_REPLACE' }),
   };
   static override result = shownContextSchema;
 

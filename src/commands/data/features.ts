@@ -47,7 +47,7 @@ export default class DataFeatures extends AiotCommand {
     }),
     trim: Flags.integer({
       min: 0,
-      summary: 'Samples to drop at each end of a recording.',
+      summary: 'Number of samples to drop at each end of a recording.',
       env: 'AIOT_TRIM',
       helpValue: 'SAMPLES',
     }),

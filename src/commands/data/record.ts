@@ -19,12 +19,12 @@ export default class DataRecord extends AiotCommand {
   ];
   static override args = {
     url: Args.string({
-      description: "Address of the messages, as in aiot stream tail [default: the project's stream].",
+      description: "Stream URL, as in aiot stream tail [default: the project's stream].",
     }),
   };
   static override flags = {
     project: shared.project,
-    label: Flags.string({ char: 'l', summary: 'Label of the recordings.', env: 'AIOT_LABEL' }),
+    label: Flags.string({ char: 'l', summary: 'Label for the recordings.', env: 'AIOT_LABEL' }),
     for: duration({ summary: 'Stop after this time, such as 30s.', env: 'AIOT_FOR' }),
     count: Flags.integer({
       char: 'n',

@@ -16,7 +16,7 @@ export default class DataRetention extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> motion --dry-run',
     '<%= config.bin %> <%= command.id %> motion --forever',
   ];
-  static override args = { stream: Args.string({ description: 'Name of the stream [default: all].' }) };
+  static override args = { stream: Args.string({ description: 'Stream name [default: all].' }) };
   static override flags = {
     days: Flags.integer({
       summary: 'Days to keep telemetry.',
@@ -25,7 +25,7 @@ export default class DataRetention extends PlatformCommand {
       max: 36_500,
       helpValue: 'DAYS',
     }),
-    size: sizeInBytes({ summary: 'Maximum size of the stream, such as 20GB.', env: 'AIOT_SIZE' }),
+    size: sizeInBytes({ summary: 'Maximum stream size, such as 20GB.', env: 'AIOT_SIZE' }),
     labeled: Flags.boolean({ summary: 'Also remove labeled recordings.', env: 'AIOT_LABELED' }),
     forever: Flags.boolean({
       summary: "Remove the stream's limits, and keep all its telemetry.",

@@ -7,7 +7,7 @@ import { streamsTable } from '../../lib/cli/render/datasets.js';
 import { next } from '../../lib/cli/render/text.js';
 
 export default class DataStreams extends AiotCommand {
-  static override summary = 'List the telemetry streams of the platform.';
+  static override summary = "List the platform's telemetry streams.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --limit 20 --json',

@@ -26,7 +26,7 @@ export default class DataSuggest extends AiotCommand {
   static override flags = {
     project: shared.project,
     data: Flags.string({
-      summary: 'Folder of the recordings to rank.',
+      summary: 'Folder with the recordings to rank.',
       env: 'AIOT_DATA',
       helpValue: 'DIR',
     }),

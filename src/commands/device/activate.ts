@@ -13,7 +13,7 @@ export default class DeviceActivate extends AiotCommand {
     '<%= config.bin %> <%= command.id %> ./gateway --json',
   ];
   static override args = {
-    dir: Args.string({ required: true, description: 'Folder of the identity; created if missing.' }),
+    dir: Args.string({ required: true, description: 'Identity folder; created if missing.' }),
   };
   static override flags = {
     claim: Flags.string({

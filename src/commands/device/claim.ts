@@ -17,7 +17,7 @@ export default class DeviceClaim extends AiotCommand {
     '<%= config.bin %> <%= command.id %> gateway --type pi --out claim.json',
     '<%= config.bin %> <%= command.id %> motor-9 --type esp32 --chip-id 14333616 --json',
   ];
-  static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
+  static override args = { name: Args.string({ required: true, description: 'Device name.' }) };
   static override flags = {
     type: Flags.string({
       summary: 'Device type, used to match model releases.',

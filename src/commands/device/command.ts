@@ -13,7 +13,7 @@ export default class DeviceCommandCommand extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> bench-1 status --json',
   ];
   static override args = {
-    name: Args.string({ required: true, description: 'Name of the device.' }),
+    name: Args.string({ required: true, description: 'Device name.' }),
     command: Args.string({
       required: true,
       options: deviceCommandSchema.shape.command.options,

@@ -6,7 +6,7 @@ import { fleetFlags, groupingOf } from '../../lib/cli/flags/fleet.js';
 export default class DeviceGroup extends DeviceChangeCommand {
   static override summary = 'Add devices to groups, or remove them from groups.';
   static override description =
-    'A device can be in several groups. Selectors match groups with group=NAME. GROUP adds the device to a group, and GROUP- (with a trailing hyphen) removes it. With --selector, all arguments are groups; otherwise the first one is the name of the device.';
+    'A device can be in several groups. Selectors match groups with group=NAME. GROUP adds the device to a group, and GROUP- (with a trailing hyphen) removes it. With --selector, all arguments are groups; otherwise the first one is the device name.';
   static override usage = 'device group [NAME] GROUP… GROUP-…';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1 hall-2 canaries',

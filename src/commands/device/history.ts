@@ -12,7 +12,7 @@ export default class DeviceHistory extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> motor-1',
     '<%= config.bin %> <%= command.id %> motor-1 --limit 1000 --json',
   ];
-  static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
+  static override args = { name: Args.string({ required: true, description: 'Device name.' }) };
   static override flags = {
     limit: Flags.integer({
       summary: 'Maximum number of entries.',

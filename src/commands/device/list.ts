@@ -5,7 +5,7 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { devicesTable } from '../../lib/cli/render/fleet.js';
 
 export default class DeviceList extends PlatformCommand {
-  static override summary = 'List the devices of the platform.';
+  static override summary = "List the platform's devices.";
   static override description =
     'A selector compares name, id, type, state, group, online, model, fw, lastSeen, created, mac and tags. The operators = != < <= > >= compare values, and ~ matches a pattern with * and ?. Use in (A, B) for any of several values, and has KEY for devices that have this tag. Combine conditions with and, or, not and parentheses. Versions compare numerically (1.10 > 1.9). Times are ages: lastSeen>2d means more than two days ago.';
   static override examples = [

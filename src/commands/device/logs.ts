@@ -10,7 +10,7 @@ export default class DeviceLogs extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> bench-1',
     '<%= config.bin %> <%= command.id %> bench-1 --channel inference --since 10m --json',
   ];
-  static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
+  static override args = { name: Args.string({ required: true, description: 'Device name.' }) };
   static override flags = {
     channel: Flags.option({
       summary: 'Messages to show: log, model predictions, telemetry, or replies to commands.',

@@ -31,7 +31,7 @@ export default class DeviceProvision extends AiotCommand {
     '<%= config.bin %> <%= command.id %> pump-7 --port /dev/ttyUSB0 --wifi-ssid plant --wifi-password-file wifi.txt',
     '<%= config.bin %> <%= command.id %> --csv fleet.csv --out ./fleet --jobs 4 --json',
   ];
-  static override args = { name: Args.string({ description: 'Name of the device, instead of --csv.' }) };
+  static override args = { name: Args.string({ description: 'Device name, instead of --csv.' }) };
   static override flags = {
     type: Flags.string({
       summary: "Device type, used to match model releases [default: the board's chip, else virtual].",

@@ -7,7 +7,7 @@ export default class DeviceReplace extends RenewCommand {
     "Pass --out to write the new identity to a folder, or --port to write it to a connected board. The new board takes over the name, the type and the assigned releases. The old board's certificate is revoked immediately. The old board's reports are not carried over. The new board keeps the old board's minimum release, so it rejects anything older.";
   static override flags = {
     out: identityFolder,
-    mac: { ...shared.mac, summary: 'MAC address of the new board, such as 24:0a:c4:12:34:56.' },
+    mac: { ...shared.mac, summary: "The new board's MAC address, such as 24:0a:c4:12:34:56." },
     ...renewFlags,
   };
 

@@ -12,7 +12,7 @@ export default class DeviceSecret extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> motor-1',
     '<%= config.bin %> <%= command.id %> motor-1 --remove',
   ];
-  static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
+  static override args = { name: Args.string({ required: true, description: 'Device name.' }) };
   static override flags = {
     remove: Flags.boolean({ summary: "Delete the device's secret instead.", env: 'AIOT_REMOVE' }),
     context: shared.context,

@@ -10,7 +10,7 @@ export default class DeviceShow extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> motor-1',
     '<%= config.bin %> <%= command.id %> motor-1 --json',
   ];
-  static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
+  static override args = { name: Args.string({ required: true, description: 'Device name.' }) };
   static override flags = { context: shared.context };
   static override result = deviceSchema;
 

@@ -6,7 +6,7 @@ import { fleetFlags, taggingOf } from '../../lib/cli/flags/fleet.js';
 export default class DeviceTag extends DeviceChangeCommand {
   static override summary = 'Set or remove device tags.';
   static override description =
-    'A tag is a name and a value that selectors can match. TAG=VALUE sets a tag, and TAG- (with a trailing hyphen) removes it. With --selector, all arguments are tags; otherwise the first one is the name of the device.';
+    'A tag is a name and a value that selectors can match. TAG=VALUE sets a tag, and TAG- (with a trailing hyphen) removes it. With --selector, all arguments are tags; otherwise the first one is the device name.';
   static override usage = 'device tag [NAME] TAG=VALUE… TAG-…';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1 site=lab floor=2 old-',

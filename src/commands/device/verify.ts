@@ -18,7 +18,7 @@ export default class DeviceVerify extends AiotCommand {
     '<%= config.bin %> <%= command.id %> pump-7',
     '<%= config.bin %> <%= command.id %> pump-7 --port /dev/ttyUSB0 --json',
   ];
-  static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
+  static override args = { name: Args.string({ required: true, description: 'Device name.' }) };
   static override flags = {
     files: Flags.string({
       summary: "Folder of the device's images.",

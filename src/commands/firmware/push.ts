@@ -22,7 +22,7 @@ export default class FirmwarePush extends PlatformCommand {
     }),
   };
   static override flags = {
-    name: Flags.string({ summary: "Name of the firmware [default: the image's project].", env: 'AIOT_NAME' }),
+    name: Flags.string({ summary: "Firmware name [default: the image's project].", env: 'AIOT_NAME' }),
     types: Flags.string({
       summary:
         "Comma-separated device types that the version is released for [default: the image's chip; otherwise virtual, swupdate, rauc or zephyr].",

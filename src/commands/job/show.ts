@@ -5,7 +5,7 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { jobText } from '../../lib/cli/render/platform.js';
 
 export default class JobShow extends PlatformCommand {
-  static override summary = 'Show the progress and result of a job.';
+  static override summary = "Show a job's progress and result.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> job_01k2',
     '<%= config.bin %> <%= command.id %> job_01k2 --json',

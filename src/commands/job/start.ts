@@ -9,7 +9,7 @@ import { jobNews, jobText } from '../../lib/cli/render/platform.js';
 export default class JobStart extends PlatformCommand {
   static override summary = 'Start a platform job: an export or a cleanup.';
   static override description =
-    'Kinds:\n- dataset.export: writes samples to a blob, which is kept for one day.\n- data.retention: removes recordings according to the retention policies.\n- blob.sweep: removes unreferenced blobs.\n- events.prune: deletes expired events.\n\nThe result of an export contains the digest of its blob: download it with GET /api/v1/blobs/DIGEST. To write samples directly to a file, use aiot data export. With --wait, exits with 1 if the job failed or was canceled.';
+    "Kinds:\n- dataset.export: writes samples to a blob, which is kept for one day.\n- data.retention: removes recordings according to the retention policies.\n- blob.sweep: removes unreferenced blobs.\n- events.prune: deletes expired events.\n\nThe result of an export contains its blob's digest: download the blob with GET /api/v1/blobs/DIGEST. To write samples directly to a file, use aiot data export. With --wait, exits with 1 if the job failed or was canceled.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> blob.sweep --wait',
     '<%= config.bin %> <%= command.id %> dataset.export --request \'{"stream":"imu","format":"parquet"}\' --wait --json',

@@ -25,7 +25,7 @@ export default class LoopInstall extends AiotCommand {
     context: shared.context,
     user: Flags.string({
       summary:
-        'User of the service; dynamic = a user that systemd creates [default: you, or dynamic for root].',
+        'User that runs the service; dynamic = a user that systemd creates [default: you, or dynamic for root].',
       env: 'AIOT_USER',
       helpValue: 'NAME',
     }),

@@ -30,7 +30,7 @@ export default class ModelExplain extends AiotCommand {
     }),
     classes: modelFlags.classes,
     seed: Flags.integer({
-      summary: 'Random seed of the permutations.',
+      summary: 'Random seed for the permutations.',
       env: 'AIOT_SEED',
       helpValue: 'N',
       default: 7,

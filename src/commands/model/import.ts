@@ -24,7 +24,7 @@ export default class ModelImport extends AiotCommand {
   };
   static override flags = {
     name: Flags.string({
-      summary: "Name of the model [default: the project's, else from the file].",
+      summary: "Model name [default: the project's, else from the file].",
       env: 'AIOT_NAME',
       helpValue: 'NAME',
     }),
@@ -61,7 +61,7 @@ export default class ModelImport extends AiotCommand {
       multiple: true,
     }),
     output: Flags.string({
-      summary: 'Output of an ONNX file to import [default: all float outputs]. Repeatable.',
+      summary: 'ONNX output to import [default: all float outputs]. Repeatable.',
       env: 'AIOT_OUTPUT',
       helpValue: 'NAME',
       multiple: true,

@@ -27,7 +27,7 @@ export default class ModelSign extends AiotCommand {
     ...releaseFlags(defaultDeviceTypes),
     expires: duration({
       summary:
-        'Validity period of the new signature, such as 720h; devices reject the version afterward [default: that of the previous signature, else unlimited].',
+        "Validity period of the new signature, such as 720h; devices reject the version afterward [default: the previous signature's, else unlimited].",
       env: 'AIOT_EXPIRES',
     }),
     yes: shared.yes,

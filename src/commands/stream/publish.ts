@@ -33,7 +33,7 @@ export default class StreamPublish extends AiotCommand {
       helpValue: 'PATH',
     }),
     lines: Flags.boolean({
-      summary: 'Publish each line of the file or of stdin as a message.',
+      summary: 'Publish each line of the file or stdin as a message.',
       env: 'AIOT_LINES',
     }),
     template: Flags.string({

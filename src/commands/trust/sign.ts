@@ -12,7 +12,7 @@ import { operatorKey } from '../../lib/provision/operator-key.js';
 export default class TrustSign extends AiotCommand {
   static override summary = 'Add your signature to a release that needs several.';
   static override description =
-    'If the root requires several targets signatures, a push writes a manifest file instead of a release. This command shows the manifest, and asks for confirmation before it signs the manifest with your key. Then pass the file on: the last required signature publishes the release.';
+    'If the root requires several release signatures, a push writes a manifest file instead of a release. This command shows the manifest, and asks for confirmation before it signs the manifest with your key. Then pass the file on: the last required signature publishes the release.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> har-3.7.manifest.json --dry-run',
     '<%= config.bin %> <%= command.id %> har-3.7.manifest.json --context office --yes --json',

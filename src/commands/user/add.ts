@@ -11,7 +11,7 @@ export default class UserAdd extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> alice --role operator',
     '<%= config.bin %> <%= command.id %> builds --role ci --json',
   ];
-  static override args = { name: Args.string({ required: true, description: 'Name of the user.' }) };
+  static override args = { name: Args.string({ required: true, description: 'User name.' }) };
   static override flags = { role: roleFlag({ required: true }), context: shared.context };
   static override result = userSchema;
 

@@ -5,7 +5,7 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { usersTable } from '../../lib/cli/render/platform.js';
 
 export default class UserList extends PlatformCommand {
-  static override summary = 'List the users of the platform.';
+  static override summary = "List the platform's users.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --json',

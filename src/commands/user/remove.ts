@@ -12,7 +12,7 @@ export default class UserRemove extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> alice',
     '<%= config.bin %> <%= command.id %> alice --json',
   ];
-  static override args = { name: Args.string({ required: true, description: 'Name of the user.' }) };
+  static override args = { name: Args.string({ required: true, description: 'User name.' }) };
   static override flags = { yes: shared.yes, context: shared.context };
   static override result = removedUserSchema;
 

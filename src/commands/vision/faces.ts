@@ -27,7 +27,7 @@ export default class VisionFaces extends AiotCommand {
       env: 'AIOT_MODEL',
     }),
     'min-score': decimal({
-      summary: 'Minimum score of a face, 0 to 1 [default: 0.6; 0.5 for short].',
+      summary: 'Minimum score for a face, 0 to 1 [default: 0.6; 0.5 for short].',
       env: 'AIOT_MIN_SCORE',
     }),
     zoom: decimal({

@@ -39,7 +39,7 @@ export abstract class RenewCommand extends AiotCommand {
     '<%= config.bin %> <%= command.id %> motor-1 --out ./motor-1',
     '<%= config.bin %> <%= command.id %> pump-7 --port /dev/ttyUSB0 --json',
   ];
-  static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
+  static override args = { name: Args.string({ required: true, description: 'Device name.' }) };
   static override result = z.union([onboardedSchema, provisionedDeviceSchema]);
 
   /** @param effect the effect on the device, for people */

@@ -9,7 +9,7 @@ export abstract class UserStateCommand extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> alice',
     '<%= config.bin %> <%= command.id %> alice --json',
   ];
-  static override args = { name: Args.string({ required: true, description: 'Name of the user.' }) };
+  static override args = { name: Args.string({ required: true, description: 'User name.' }) };
   static override flags = { context: shared.context };
   static override result = userSchema;
 

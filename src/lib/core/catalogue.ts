@@ -168,7 +168,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about:
-      'A file of a signed bundle is missing, was modified or damaged after signing, or belongs to another version.',
+      'A file in a signed bundle is missing, was modified or damaged after signing, or belongs to another version.',
     next: 'Do not use the bundle. Download it again with `aiot model pull NAME@VERSION --out DIR`.',
   },
   AIOT_CAMERA_FAILED: {
@@ -215,7 +215,7 @@ export const catalogue = {
   AIOT_CHECKSUM_MISMATCH: {
     exit: 1,
     family: 'outside',
-    about: 'A chunk of an upload does not match its checksum. The chunk was discarded.',
+    about: 'An upload chunk does not match its checksum. The chunk was discarded.',
     next: 'Send the chunk again.',
   },
   AIOT_CHIP_BOOT_MODE: {
@@ -324,7 +324,7 @@ export const catalogue = {
     family: 'user',
     about:
       'The selected context does not support the command, because of its kind or because its platform lacks the service.',
-    next: 'To see the kind of each context, run `aiot context list`. Choose another context with --context NAME.',
+    next: "To see each context's kind, run `aiot context list`. Choose another context with --context NAME.",
   },
   AIOT_CONTEXT_NOT_FOUND: {
     exit: 4,
@@ -344,7 +344,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      'The columns of a table are not the expected ones: some are missing, unnamed, repeated, not numeric, or too many.',
+      "A table's columns are not the expected ones: some are missing, unnamed, repeated, not numeric, or too many.",
     next: "Use a table with the expected columns, or correct its first line. For a project's recordings, the columns are stream.fields in aiot.yaml.",
   },
   AIOT_CSV_EMPTY: {
@@ -560,7 +560,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'The feature set cannot be computed with these fields, this rate or this window.',
-    next: 'Change signal.features, signal.mel or signal.window in aiot.yaml (or --set or --window). For the requirements of each set, see docs/reference/project.md.',
+    next: "Change signal.features, signal.mel or signal.window in aiot.yaml (or --set or --window). For each set's requirements, see docs/reference/project.md.",
   },
   AIOT_FEATURE_UNKNOWN: {
     exit: 2,
@@ -578,7 +578,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      'A file or a part of the flash is damaged, truncated, not in the expected format, or lacks a required part.',
+      'A file or part of the flash is damaged or truncated, is not in the expected format, or lacks a required part.',
     next: 'Correct the part that the message names, or create the file again.',
     subjects: {
       annotations: 'Correct the box in the annotations, or use the pictures that they were made for.',
@@ -604,7 +604,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'A file could not be read: permission was denied, its type is not supported, or too many files were open.',
-    next: 'Check the path, its permissions and the type of the file.',
+    next: 'Check the path, its permissions and the file type.',
   },
   AIOT_FILE_NOT_WRITABLE: {
     exit: 1,
@@ -877,7 +877,7 @@ export const catalogue = {
     family: 'user',
     about:
       'The model cannot be built from aiot.yaml, or does not suit the command, the device, the sensor or the project.',
-    next: 'Use a model of the kind that the message requires. For a project, check model.kind, model.layers and signal.features in aiot.yaml (see docs/reference/project.md).',
+    next: 'Use the kind of model that the message requires. For a project, check model.kind, model.layers and signal.features in aiot.yaml (see docs/reference/project.md).',
   },
   AIOT_MODEL_UNTRUSTED: {
     exit: 5,
@@ -915,7 +915,7 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about: 'The credentials used do not permit this operation, or the device is suspended or revoked.',
-    next: 'Use a token with the required role and scope. To see the role and scopes of your tokens, run `aiot token list`. For a device, run `aiot device show NAME`.',
+    next: "Use a token with the required role and scope. To see your tokens' roles and scopes, run `aiot token list`. For a device, run `aiot device show NAME`.",
   },
   AIOT_NOT_FOUND: {
     exit: 4,
@@ -1107,7 +1107,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about: 'The rollout was aborted.',
-    next: 'To see the version that each device runs, run `aiot device list`. For the history of the rollout, run `aiot rollout report ID`.',
+    next: "To see the version that each device runs, run `aiot device list`. For the rollout's history, run `aiot rollout report ID`.",
   },
   AIOT_ROLLOUT_APPROVER: {
     exit: 5,
@@ -1188,7 +1188,7 @@ export const catalogue = {
     exit: 6,
     family: 'outside',
     about:
-      'Devices of a wave committed the release and then went offline, so the rollout was paused or rolled back.',
+      'Devices in a wave committed the release and then went offline, so the rollout was paused or rolled back.',
     next: 'Inspect one of them with `aiot device show NAME` before you resume the rollout.',
   },
   AIOT_ROLLOUT_STATE: {
@@ -1201,7 +1201,7 @@ export const catalogue = {
     exit: 6,
     family: 'outside',
     about:
-      'Too few devices of a wave committed the release for the next wave to open, so the rollout was paused or rolled back.',
+      'Too few devices in a wave committed the release for the next wave to open, so the rollout was paused or rolled back.',
     next: 'To see the failed devices and the reasons, run `aiot rollout show ID`. Then resume, retry or abort a paused rollout.',
   },
   AIOT_ROLLOUT_SUPERSEDED: {
@@ -1403,7 +1403,7 @@ export const catalogue = {
   AIOT_STREAM_SCHEME: {
     exit: 2,
     family: 'user',
-    about: 'The scheme of a stream URL is unknown, or does not support this operation.',
+    about: "A stream URL's scheme is unknown, or does not support this operation.",
     next: 'For the schemes and what each supports, see docs/reference/stream-addresses.md.',
   },
   AIOT_STREAM_SPEC_INVALID: {
@@ -1438,7 +1438,7 @@ export const catalogue = {
     family: 'user',
     about:
       'A stream URL is invalid for its scheme, or refers to a resource that does not exist or cannot be used.',
-    next: 'Correct the part that the message names. For the URLs of each scheme, see docs/reference/stream-addresses.md.',
+    next: "Correct the part that the message names. For each scheme's URLs, see docs/reference/stream-addresses.md.",
   },
   AIOT_TFLITE_INPUT: {
     exit: 2,
@@ -1530,7 +1530,7 @@ export const catalogue = {
     family: 'user',
     about:
       'The newest trust root does not have this key in the required role, or the key ID is too short or ambiguous.',
-    next: 'To see the keys of each role and their IDs, run `aiot trust status`.',
+    next: "To see each role's keys and their IDs, run `aiot trust status`.",
   },
   AIOT_TRUST_MISSING: {
     exit: 4,
@@ -1544,7 +1544,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'The platform announces a newer trust root than the device received. An attacker between them may be withholding it.',
-    next: 'Check the systems between the device and the platform. To see the version of the newest root, run `aiot trust status`.',
+    next: "Check the systems between the device and the platform. To see the newest root's version, run `aiot trust status`.",
   },
   AIOT_TRUST_ROOT_EXPIRED: {
     exit: 6,

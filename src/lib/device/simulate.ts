@@ -26,7 +26,7 @@ export interface SimulateOptions {
   /** Samples per second. The defaults are those of the templates: 100 for a recording and 200 for a motor. */
   rateHz?: number;
   /**
-   * Name of the stream. The defaults are those of the templates: `motion` for a recording and `shaded-pole-motor-sensor_data` for a
+   * Stream name. The defaults are those of the templates: `motion` for a recording and `shaded-pole-motor-sensor_data` for a
    * motor.
    */
   stream?: string;

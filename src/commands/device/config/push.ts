@@ -17,10 +17,10 @@ export default class DeviceConfigPush extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> pump.json --name pump --types esp32,virtual --json',
   ];
   static override args = {
-    file: Args.string({ required: true, description: 'JSON file of the configuration.' }),
+    file: Args.string({ required: true, description: 'JSON file with the configuration.' }),
   };
   static override flags = {
-    name: Flags.string({ summary: 'Name of the configuration.', required: true, env: 'AIOT_NAME' }),
+    name: Flags.string({ summary: 'Configuration name.', required: true, env: 'AIOT_NAME' }),
     ...releaseFlags(['virtual', 'esp32', 'esp32s3', 'esp32c3']),
     context: shared.context,
   };

@@ -7,7 +7,7 @@ import { bold } from '../../../lib/cli/render/text.js';
 import { configFacts } from '../../../lib/cli/render/versions.js';
 
 export default class DeviceConfigShow extends PlatformCommand {
-  static override summary = 'Show one version of a configuration, including defaults.';
+  static override summary = 'Show one configuration version, including defaults.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> slow@2',
     '<%= config.bin %> <%= command.id %> slow --json',

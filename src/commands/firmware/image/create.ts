@@ -37,7 +37,7 @@ export default class FirmwareImageCreate extends AiotCommand {
       env: 'AIOT_MAX_REV',
     }),
     'page-size': Flags.option({ options: Object.keys(pages) as Page[] })({
-      summary: 'Flash cache page size, on chips with a choice [default: that of the application].',
+      summary: "Flash cache page size, on chips with a choice [default: the application's].",
       env: 'AIOT_PAGE_SIZE',
     }),
     hash: Flags.boolean({ summary: 'Append a SHA-256.', env: 'AIOT_HASH', allowNo: true, default: true }),

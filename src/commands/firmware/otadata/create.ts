@@ -34,7 +34,7 @@ export default class FirmwareOtadataCreate extends AiotCommand {
     }),
     state: Flags.option({ options: otaStateNames })({
       summary:
-        "State of the slot's app; new = the app must confirm itself, if the bootloader supports rollback.",
+        'State of the app in the slot; new = the app must confirm itself, if the bootloader supports rollback.',
       default: 'undefined',
       env: 'AIOT_STATE',
     }),

@@ -9,7 +9,7 @@ import { bestRunSchema, bestTrainingRun } from '../../../lib/model/runs/compare.
 export default class ModelRunsBest extends AiotCommand {
   static override summary = 'Show the best training run on the current data.';
   static override description =
-    "Compares the finished runs on the data of the newest one. Runs with a leaking split, and candidates that violate model.accept, are left out. Metrics on the validation set are compared only within the same split. Also counts the runs whose 95 % interval overlaps the best run's: the data does not show that they are worse.";
+    "Compares the finished runs that used the same data as the newest one. Runs with a leaking split, and candidates that violate model.accept, are left out. Metrics on the validation set are compared only within the same split. Also counts the runs whose 95 % interval overlaps the best run's: the data does not show that they are worse.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --metric foldsMacroF1 --json',

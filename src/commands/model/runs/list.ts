@@ -8,7 +8,7 @@ import { trainingRunsTable } from '../../../lib/cli/render/training-runs.js';
 import { listTrainingRuns, trainingRunSchema } from '../../../lib/model/runs/record.js';
 
 export default class ModelRunsList extends AiotCommand {
-  static override summary = 'List the training runs of a project, newest first.';
+  static override summary = "List a project's training runs, newest first.";
   static override description =
     'Every `model train` records a run in build/runs: settings, data digest, seed, metrics, environment and a copy of the model. `model train --search` adds one for each candidate. A run whose process was killed is shown as unfinished.';
   static override examples = [

@@ -12,7 +12,7 @@ export default class PlatformServiceUninstall extends AiotCommand {
   ];
   static override flags = {
     'unit-dir': Flags.string({
-      summary: 'Folder of the unit file [default: /etc/systemd/system].',
+      summary: 'Folder with the unit file [default: /etc/systemd/system].',
       env: 'AIOT_UNIT_DIR',
       helpValue: 'DIR',
     }),

@@ -66,7 +66,7 @@ export const rollouts = {
   pause: command('pause', 'Pause a rollout; devices already updating will finish'),
   resume: command('resume', 'Resume a paused rollout'),
   abort: command('abort', 'End a rollout; committed devices keep the new version'),
-  rollback: command('rollback', 'Roll back all devices of a rollout', 'AIOT_ROLLOUT_NO_WAY_BACK'),
+  rollback: command('rollback', 'Roll back all devices in a rollout', 'AIOT_ROLLOUT_NO_WAY_BACK'),
   retry: command('retry', 'Offer the release again to the failed devices'),
   events: endpoint('GET /rollouts/:id/events', {
     summary: 'Stream a rollout after each change, with the devices that changed (server-sent events)',

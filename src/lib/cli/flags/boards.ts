@@ -202,7 +202,7 @@ function shown({ stage, region, done, total, note }: LoaderProgress): ProgressSt
 
 /** Port of the board, for commands that also work without a board. No port is chosen automatically. */
 export const ownPort = Flags.string({
-  summary: 'Serial port of the board: /dev/ttyUSB0, COM3, socket://HOST:PORT, rfc2217://HOST:PORT.',
+  summary: "The board's serial port: /dev/ttyUSB0, COM3, socket://HOST:PORT, rfc2217://HOST:PORT.",
   env: 'AIOT_PORT',
   helpValue: 'PORT',
 });
@@ -225,7 +225,7 @@ export const imageFlags = {
     helpValue: 'FILE',
   }),
   'nvs-version': Flags.option({ options: ['1', '2'] as const, default: '2' as const })({
-    summary: 'Format version of the NVS pages; use 1 for firmware older than ESP-IDF 3.2.',
+    summary: 'NVS page format version; use 1 for firmware older than ESP-IDF 3.2.',
     env: 'AIOT_NVS_VERSION',
   }),
   'encrypt-nvs': Flags.boolean({
@@ -288,7 +288,7 @@ export const revision = Flags.custom<number>({
 /** Flags of commands that create or change images. */
 export const firmwareFlags = {
   chip: Flags.option({ options: chipNames })({
-    summary: 'Target chip [default: the chip of the input files].',
+    summary: "Target chip [default: the input files' chip].",
     env: 'AIOT_CHIP',
   }),
   'flash-mode': Flags.option({ options: flashModes })({

@@ -94,7 +94,7 @@ export const virtualDeviceFlags = {
     exclusive: ['motor'],
   }),
   motor: Flags.option({ options: motorStates })({
-    summary: 'Simulate the sensors of a motor in this state.',
+    summary: "Simulate a motor's sensors in this state.",
     env: 'AIOT_MOTOR',
   }),
   rate: Flags.integer({
@@ -106,7 +106,7 @@ export const virtualDeviceFlags = {
     helpValue: 'HZ',
   }),
   stream: Flags.string({
-    summary: 'Name of the telemetry stream [default: motion, or shaded-pole-motor-sensor_data with --motor].',
+    summary: 'Telemetry stream name [default: motion, or shaded-pole-motor-sensor_data with --motor].',
     env: 'AIOT_STREAM',
     helpValue: 'NAME',
   }),
@@ -157,7 +157,7 @@ export const virtualDeviceFlags = {
   }),
   for: duration({ summary: 'Stop after this time, such as 30s.', env: 'AIOT_FOR' }),
   seed: Flags.integer({
-    summary: 'Random seed of the simulated motor or board.',
+    summary: 'Random seed for the simulated motor or board.',
     min: 0,
     default: 7,
     env: 'AIOT_SEED',

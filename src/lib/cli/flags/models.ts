@@ -75,7 +75,7 @@ export const trainingFlags = {
     max: 65_536,
   }),
   seed: Flags.integer({
-    summary: 'Random seed of the split, the initial weights and the order of examples.',
+    summary: 'Random seed for the split, the initial weights and the order of examples.',
     env: 'AIOT_SEED',
     helpValue: 'N',
     min: 0,

@@ -24,7 +24,7 @@ const engine = (summary: string, env: string) =>
 /** The flags of `aiot up`. */
 export const upFlags = {
   data: Flags.string({
-    summary: 'Data folder of the platform [default: a folder in your user data directory].',
+    summary: "The platform's data folder [default: a folder in your user data directory].",
     env: 'AIOT_DATA',
     helpValue: 'DIR',
   }),
@@ -41,14 +41,14 @@ export const upFlags = {
     helpGroup: 'NETWORK',
     helpValue: 'NAME,…',
   }),
-  'http-port': port('Port of the API; 0 = any free port.', 'AIOT_HTTP_PORT', 8443),
-  'mqtt-port': port('Port of the broker; 0 = any free port.', 'AIOT_MQTT_PORT', 8883),
+  'http-port': port('API port; 0 = any free port.', 'AIOT_HTTP_PORT', 8443),
+  'mqtt-port': port('Broker port; 0 = any free port.', 'AIOT_MQTT_PORT', 8883),
   plain: Flags.boolean({
     summary: 'Also listen for MQTT without TLS, on loopback.',
     env: 'AIOT_PLAIN',
     helpGroup: 'NETWORK',
   }),
-  'plain-port': port('Port of the listener without TLS; 0 = any free port.', 'AIOT_PLAIN_PORT', 1883),
+  'plain-port': port('Port for the listener without TLS; 0 = any free port.', 'AIOT_PLAIN_PORT', 1883),
   'ws-port': Flags.integer({
     summary: 'Port for MQTT over WebSocket with TLS; 0 = any free port.',
     env: 'AIOT_WS_PORT',
@@ -138,7 +138,7 @@ export const upFlags = {
   }),
   set: setFlag,
   'board-port': Flags.integer({
-    summary: "Port of the listener for boards [default: the project's]; 0 = any free port.",
+    summary: "Port for the board listener [default: the project's]; 0 = any free port.",
     env: 'AIOT_BOARD_PORT',
     min: 0,
     max: 65_535,

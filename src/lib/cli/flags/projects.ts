@@ -4,7 +4,7 @@ import { duration, folderToFill, shared } from './shared.js';
 /** Options of a loop, for `aiot loop run` and for services of `aiot loop install`. */
 export const loopFlags = {
   name: Flags.string({
-    summary: "Name of the loop, under which its state and spool are stored [default: the project's].",
+    summary: "Loop name, under which its state and spool are stored [default: the project's].",
     env: 'AIOT_NAME',
     helpValue: 'NAME',
   }),

@@ -176,7 +176,7 @@ export const policyFlags = {
     helpValue: 'FACTOR',
   }),
   'max-heap': sizeInBytes({
-    summary: "Maximum memory of the model's tensors, such as 64KiB [default: no limit].",
+    summary: "Maximum memory for the model's tensors, such as 64KiB [default: no limit].",
     env: 'AIOT_MAX_HEAP',
     helpGroup: 'SHADOW',
     dependsOn: ['shadow'],
@@ -325,7 +325,7 @@ export const rehearsalFlags = {
     env: 'AIOT_SIZE',
   }),
   bandwidth: sizeInBytes({
-    summary: 'Download rate of each device per second, such as 50000 (bytes) or 20kB.',
+    summary: "Each device's download rate per second, such as 50000 (bytes) or 20kB.",
     default: 50_000,
     env: 'AIOT_BANDWIDTH',
   }),

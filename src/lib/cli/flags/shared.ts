@@ -56,7 +56,7 @@ export const shared = {
     helpValue: 'PORT',
   }),
   mac: Flags.string({
-    summary: 'MAC address of the board, such as 24:0a:c4:12:34:56.',
+    summary: "The board's MAC address, such as 24:0a:c4:12:34:56.",
     env: 'AIOT_MAC',
     helpValue: 'MAC',
     parse: async (text) => checkMac(text),
@@ -150,7 +150,7 @@ export const decimal = Flags.custom<number>({
 });
 
 /** Name of a telemetry stream on the platform. */
-export const streamArg = Args.string({ required: true, description: 'Name of the stream.' });
+export const streamArg = Args.string({ required: true, description: 'Stream name.' });
 
 /** Flags of lists that may be long. */
 export const pageFlags = {
@@ -205,7 +205,7 @@ export const sizeInBytes = Flags.custom<number>({
 
 /** Values for `${NAME}` in route files. */
 export const setFlag = Flags.string({
-  summary: 'Value of a variable in the routes; overrides the environment. Repeatable.',
+  summary: 'Value for a variable in the routes; overrides the environment. Repeatable.',
   env: 'AIOT_SET',
   helpValue: 'NAME=VALUE',
   multiple: true,

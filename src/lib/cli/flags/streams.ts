@@ -280,7 +280,7 @@ export const bridgeFlags = {
     helpValue: 'DIR',
   }),
   'spool-limit': Flags.string({
-    summary: 'Maximum size of the spool [default: 1GiB].',
+    summary: 'Maximum spool size [default: 1GiB].',
     env: 'AIOT_SPOOL_LIMIT',
     helpValue: 'SIZE',
   }),

@@ -14,7 +14,7 @@ export interface UpOptions {
   names?: readonly string[] | undefined;
   httpPort: number;
   mqttPort: number;
-  /** Port of the listener without TLS; absent = none. */
+  /** Port for the listener without TLS; absent = none. */
   plainPort?: number | undefined;
   /** Port of MQTT over WebSocket; absent = none. */
   wsPort?: number | undefined;

@@ -46,7 +46,7 @@ export const trustRoutes: Routes =
         const root = await roots.get(version);
         if (root) return root;
         throw new AiotError('AIOT_NOT_FOUND', `the root ${version} does not exist`, {
-          next: 'To see the version of the newest root, run `aiot trust status`.',
+          next: "To see the newest root's version, run `aiot trust status`.",
         });
       },
       putRoot: ({ body, who }) => roots.put(body, who),
