@@ -97,7 +97,7 @@ describe('an error response', () => {
 });
 
 describe('server-sent events', () => {
-  it('are read the same however the bytes are split', async () => {
+  it('are read correctly however the bytes are split', async () => {
     const text =
       ': hello\n\ndata: {"a":"ü"}\n\ndata: one\r\ndata: two\r\n\r\nevent: x\ndata:three\n\ndata: unfinished';
     const bytes = Buffer.from(text);

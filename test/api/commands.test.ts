@@ -77,7 +77,7 @@ describe('aiot model push FILE', () => {
     expect(pushed).toMatchObject({ name: 'tiny', version: 1, digest: digestOf(tinyBundle()), sameAs: null });
   });
 
-  it('stores identical content of several versions only once', async () => {
+  it('stores content shared by several versions only once', async () => {
     const pushed = await ok(pushResultSchema, ['model', 'push', bundle]);
     expect(pushed).toMatchObject({ version: 2, digest: digestOf(tinyBundle()), sameAs: 1 });
     expect(await blobs()).toHaveLength(1);
@@ -85,7 +85,7 @@ describe('aiot model push FILE', () => {
     expect(stdout).toContain('identical to tiny@2 and stored once');
   });
 
-  it('accepts a different name, which changes the content of the bundle', async () => {
+  it('accepts a different name, which changes the bundle’s content', async () => {
     const pushed = await ok(pushResultSchema, ['model', 'push', bundle, '--name', 'other']);
     expect(pushed).toMatchObject({ name: 'other', version: 1, sameAs: null });
     expect(await blobs()).toHaveLength(2);

@@ -125,7 +125,7 @@ describe('a name from the prototype chain', () => {
     expect(only.map((name) => [name, outcome(() => read(name))])).toEqual(only.map((name) => [name, code]));
   });
 
-  it('is the name of a column in tables, or is rejected', () => {
+  it('is a plain column name in tables, or is rejected', () => {
     for (const name of names) {
       const text = Buffer.from(`${name},label\n1,a\n2,b\n`);
       expect(parseTable(text, 'it').columns).toContain(name);

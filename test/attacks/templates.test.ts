@@ -127,7 +127,7 @@ describe('YAML', () => {
     }
   });
 
-  it('is not rendered for Argo from paths and commands with {{, which Argo would expand', async () => {
+  it('is not rendered for Argo if paths or commands contain {{, which Argo would expand', async () => {
     const of = (more: object) => ({ ...{ run: ['node', '-e', '0'] }, ...more });
     const steps = [
       { in: { '{{workflow.name}}': 'aiot.yaml' } },

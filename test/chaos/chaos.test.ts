@@ -132,7 +132,7 @@ describe('the invariants', () => {
     expect(told).toEqual(['rollouts continue: rollout_1 had 3 committed devices, and has 1']);
   });
 
-  it('detect a partial and a lost push of labels', () => {
+  it('detect partial and lost label pushes', () => {
     const last = { recordings: 2, last: 1 };
     expect(() => isWhole(['p1', 'p1'], last)).not.toThrow();
     // The second push was not acknowledged, so it may be present or absent.

@@ -56,7 +56,7 @@ describe('settings', () => {
     expect(table['model.labels.rest']).toEqual(['["sitting"]', 'project', `${join(folder, 'aiot.yaml')}:9`]);
   });
 
-  it('include the addresses of the current context, with its token masked', async () => {
+  it('include the current context’s addresses, with its token masked', async () => {
     const config = join(folder, 'config');
     await addContext('lab', { url: 'https://lab.example', token: 's3cret' }, { folder: config });
     await addContext('roof', { url: 'https://roof.example' }, { folder: config });

@@ -92,7 +92,7 @@ describe('reading a file', () => {
       expect(bytes).toHaveLength(8 + 70_000);
     });
 
-    it('is rejected at once without a writer', async () => {
+    it('is rejected immediately for a pipe without a writer', async () => {
       const pipe = join(dir, 'silent');
       execFileSync('mkfifo', [pipe]);
       await expect(readBytes(pipe)).rejects.toMatchObject({

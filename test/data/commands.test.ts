@@ -127,7 +127,7 @@ describe('aiot data', () => {
     expect(json).toMatchObject({ error: { message: expect.stringContaining(message), next } });
   });
 
-  it('suggests to check a folder by its path if there is no project', async () => {
+  it('suggests checking a folder by its path if there is no project', async () => {
     const argv = ['data', 'check', '--project', tmpdir(), '--data', 'recordings', '--json'];
     const { code, json: error } = await runCli(argv);
     expect(code).toBe(4);

@@ -50,8 +50,8 @@ async function photos(sizes: [number, number] = [60, 40]): Promise<string> {
   return from;
 }
 
-describe('pictures in a folder for each label', () => {
-  it('become recordings of the project, in its size and in gray', async () => {
+describe('pictures in one folder per label', () => {
+  it('become recordings in the project’s picture size, in grayscale', async () => {
     const from = await photos();
     const { json, code } = await runCli(['data', 'import', from, '--project', project.dir, '--json']);
     expect(code).toBe(0);
@@ -87,7 +87,7 @@ describe('pictures in a folder for each label', () => {
     expect([0, 1, 2].map((c) => recordings[3]!.columns[c]![77])).toEqual([...data.subarray(231, 234)]);
   });
 
-  it('are a dataset of their own, too', async () => {
+  it('also open as a dataset of their own', async () => {
     const dataset = await openDataset(project, await photos());
     expect(dataset.recordings).toHaveLength(6);
     expect(dataset.recordings[0]).toMatchObject({
@@ -97,7 +97,7 @@ describe('pictures in a folder for each label', () => {
     });
   });
 
-  it('are rejected if they are damaged, or if the project is not one of pictures', async () => {
+  it('are rejected if they are damaged, or if the project does not use pictures', async () => {
     const from = await photos();
     await writeFile(join(from, 'nut', '2.jpg'), 'no picture');
     await expect(importRecordings({ project, from })).rejects.toMatchObject({ code: 'AIOT_FILE_MALFORMED' });
@@ -113,7 +113,7 @@ describe('pictures in a folder for each label', () => {
   });
 });
 
-describe('a project of pictures', () => {
+describe('a picture project', () => {
   const invalid = (signal: string) =>
     makeProject(yaml().replace(/signal: .*/, `signal: { ${signal} }`)).then(
       ({ clean }) => clean().then(() => 'valid'),
@@ -136,7 +136,7 @@ describe('a project of pictures', () => {
     ).toContain('no low-pass filter');
   });
 
-  it('has gray or red, green and blue', async () => {
+  it('has a gray field, or red, green and blue fields', async () => {
     const two = await makeProject(yaml('gray: { unit: "" }, depth: { unit: m }'));
     expect(() => signalSpecOf(two.project.config)).toThrow('expects one field (gray) or three');
     await two.clean();
@@ -166,7 +166,7 @@ describe('drawn parts', () => {
       expect(spread(part)).toBeGreaterThan(1.3 * spread('empty'));
   });
 
-  it('replace those of an earlier run, and nothing else', async () => {
+  it('replace only the parts from an earlier run', async () => {
     const own = await photos();
     await importRecordings({ project, from: own });
     const args = ['data', 'synthesize', '--project', project.dir, '--pictures', '2', '--json'];
@@ -179,7 +179,7 @@ describe('drawn parts', () => {
     expect((await openDataset(project)).recordings).toHaveLength(10);
   });
 
-  it('need a project of pictures with a label that can be drawn', async () => {
+  it('require a picture project with a label that can be drawn', async () => {
     for (const [text, wanted] of [
       [undefined, 'AIOT_PROJECT_INVALID'],
       [yaml(undefined, '{ cat: [cat], dog: [dog] }'), 'AIOT_LABEL_UNKNOWN'],
@@ -191,7 +191,7 @@ describe('drawn parts', () => {
     }
   });
 
-  it('pass the check of their data', async () => {
+  it('pass the data check', async () => {
     await runCli(['data', 'synthesize', '--project', project.dir, '--pictures', '30', '--json']);
     const { json, code } = await runCli(['data', 'check', '--project', project.dir, '--json']);
     expect(json).toMatchObject({ ok: true, findings: [] });
@@ -200,7 +200,7 @@ describe('drawn parts', () => {
 });
 
 describe('copies of pictures', () => {
-  it('are found after another compression, and with another brightness', async () => {
+  it('are found even after recompression or a change in brightness', async () => {
     const size = { width: 48, height: 48 };
     const recordings = await Promise.all(
       Array.from({ length: 12 }, async (_, i): Promise<Recording> => {

@@ -96,7 +96,7 @@ describe('WAV files as recordings of a project', () => {
     expect(again).toMatchObject({ imported: [], skipped: ['no1', 'yes1'], resampled: {} });
   });
 
-  it('are mixed to a single field, or give a field per channel', async () => {
+  it('are mixed down to a single field, or fill one field per channel', async () => {
     const [left, right] = [tone(16_000, 300), tone(16_000, 900)];
     await writeFile(join(from, 'yes1.wav'), wav(16_000, left, right));
     await importRecordings({ project, from });
@@ -133,7 +133,7 @@ describe('WAV files as recordings of a project', () => {
     await expect(openDataset(project)).rejects.toMatchObject({ code: 'AIOT_DATA_CHANGED' });
   });
 
-  it('are rejected if they are damaged, or have the name of a CSV file beside them', async () => {
+  it('are rejected if they are damaged, or share the name of a CSV file', async () => {
     await writeFile(join(from, 'yes1.wav'), wav(16_000, tone(16_000)).subarray(0, 900));
     await expect(importRecordings({ project, from })).rejects.toMatchObject({
       code: 'AIOT_FILE_MALFORMED',
@@ -146,7 +146,7 @@ describe('WAV files as recordings of a project', () => {
 });
 
 describe('WAV files that belong to no project', () => {
-  it('have the fields of a microphone and their own rate', async () => {
+  it('have microphone fields and their own rate', async () => {
     await writeFile(join(from, 'yes1.wav'), wav(8000, tone(8000)));
     await writeFile(join(from, 'no1.wav'), wav(8000, tone(8000, 900)));
     const { dataset, rateFrom } = await openLoose({ paths: [from] });

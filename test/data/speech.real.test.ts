@@ -21,7 +21,7 @@ afterEach(() => clean());
 describeReal('espeak', 'words spoken by espeak-ng', () => {
   const flags = ['--words', 'yes,no,stop', '--voices', '4', '--takes', '2', '--rate', '16000'];
 
-  it('become recordings with a device for each voice, and replace those of an earlier run only', async () => {
+  it('become recordings with a device for each voice, and replace only those from an earlier run', async () => {
     const voice = join(project.dir, 'yes1.wav');
     await writeFile(voice, writeWav({ rateHz: 16_000, channels: [new Float64Array(16_000).fill(0.1)] }));
     await importRecordings({ project, from: voice, device: 'anna' });

@@ -32,7 +32,7 @@ const tone = (samples: number) => Float64Array.from({ length: samples }, (_, n) 
 describe('a recording of a word', () => {
   const named = { id: 'yes-a-1', label: 'yes', device: 'a' };
 
-  it('fills exactly one window, also with resampling', () => {
+  it('fills exactly one window, even after resampling', () => {
     const { config } = project;
     const { columns, format, rateHz } = wordRecording(config, tone(4000), {
       ...named,
@@ -44,7 +44,7 @@ describe('a recording of a word', () => {
     expect(windowCount(spec, columns[0]!.length - 1)).toBe(0);
   });
 
-  it('has the word in noise that is at least 8 dB quieter, in range and in 16-bit steps', () => {
+  it('contains the word over noise that is at least 8 dB quieter, in range and in 16-bit steps', () => {
     for (let seed = 1; seed <= 20; seed++) {
       const random = seededRandom(seed);
       const [column] = wordRecording(project.config, tone(4000), { ...named, random }).columns;
@@ -56,7 +56,7 @@ describe('a recording of a word', () => {
     }
   });
 
-  it('is noise alone without a word', () => {
+  it('is only noise if there is no word', () => {
     const random = seededRandom(1);
     const made = wordRecording(project.config, null, {
       id: 'noise-a-1',
@@ -80,7 +80,7 @@ describe('a recording of a word', () => {
 describe('the words of the template keyword-spotting', () => {
   const folder = join(root, 'templates', 'keyword-spotting');
 
-  it('are 16-bit sound of several voices, each of which says every word', async () => {
+  it('are 16-bit sound from several voices, each of which speaks every word', async () => {
     const { words } = JSON.parse(await readFile(join(folder, 'words.json'), 'utf8'));
     const voices = new Set(words.map(({ device }: { device: string }) => device));
     expect(voices.size).toBeGreaterThanOrEqual(6);
@@ -88,7 +88,7 @@ describe('the words of the template keyword-spotting', () => {
       expect(words.filter((word: { label: string }) => word.label === label)).toHaveLength(voices.size);
   });
 
-  it('become recordings with a device for each voice, the same every time', async () => {
+  it('become identical recordings on every run, with a device for each voice', async () => {
     const { project: own, clean: cleanOwn } = await makeProject(
       await readFile(join(folder, 'aiot.yaml'), 'utf8'),
     );
@@ -115,7 +115,7 @@ describe('aiot data synthesize', () => {
   const synthesize = (...flags: string[]) =>
     runCli(['data', 'synthesize', '--project', project.dir, ...flags, '--json']);
 
-  it('says how to install espeak-ng if it is missing', async () => {
+  it('prints how to install espeak-ng if it is missing', async () => {
     vi.stubEnv('PATH', '/nowhere');
     const { code, json } = await synthesize('--words', 'yes');
     expect(code).toBe(4);

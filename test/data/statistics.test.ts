@@ -194,7 +194,7 @@ describe('aiot data schema', () => {
     });
   });
 
-  it('can use the schema of the project', async () => {
+  it('can use the project’s schema', async () => {
     expect((await runCli(['data', 'schema', '--project', project])).code).toBe(0);
     const hot = await csv('hot.csv', 'current,temperature,vibration,sound\n1,20,0,50\n1,200,0,50\n');
     const { json, code } = await runCli([

@@ -88,7 +88,7 @@ describe('recording a stream', () => {
     expect(opened[1]).toContain('messages.ndjson');
   });
 
-  it('sets aside recordings whose rate is wrong by the device’s clock, and keeps the others', async () => {
+  it('sets aside recordings whose rate is wrong according to the device’s clock, and keeps the others', async () => {
     const list = Array.from({ length: 200 }, (_, i): [string, unknown][] => [
       [topic('a'), { t: i * 40, x: i, y: i }],
       [topic('b'), { t: i * 20, x: i, y: i }],

@@ -35,7 +35,7 @@ describe('aiot pipeline render --target argo', () => {
       }
     ).spec.templates;
 
-  it('overwrites a file that was edited since only with --force', async () => {
+  it('overwrites an edited file only with --force', async () => {
     await cp(join(root, 'templates/motor-watch/aiot.yaml'), join(dir, 'project/aiot.yaml'));
     const project = join(dir, 'project');
     await render(project);

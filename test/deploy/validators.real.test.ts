@@ -118,7 +118,7 @@ sys.exit(1 if found else 0)`;
     return { status, said: stdout + stderr };
   };
 
-  it('accepts compose.yaml of all systems', () => {
+  it('accepts the compose.yaml of every system', () => {
     const files = systems.map(({ name }) => join(folderOf(name, 'compose'), 'compose.yaml'));
     expect(validate(files)).toEqual({ status: 0, said: '\n' });
   });
@@ -143,7 +143,7 @@ describeReal('cloud-init', 'cloud-init schema', () => {
     return { status, said: stdout + stderr };
   };
 
-  it('accepts the user data of all systems, and of a platform with an ACME certificate', async () => {
+  it('accepts the user data of every system, and of a platform with an ACME certificate', async () => {
     const values = join(dir, 'acme.yaml');
     await writeFile(
       values,
@@ -174,7 +174,7 @@ describeReal('cloud-init', 'cloud-init schema', () => {
 describeReal('systemd', 'systemd-analyze', () => {
   beforeAll(() => rendered('systemd'));
 
-  it('accepts the units of all systems, and detects a mistake', async () => {
+  it('accepts the units of every system, and detects a mistake', async () => {
     const verify = (files: string[]) =>
       spawnSync('systemd-analyze', ['verify', '--man=no', ...files], {
         encoding: 'utf8',

@@ -208,7 +208,7 @@ describe('a fleet of simulated devices', () => {
     });
   });
 
-  it('makes a rollout of bad firmware pause in its first wave, and keeps its previous state', async () => {
+  it('pauses a rollout of bad firmware in its first wave, and keeps the devices’ previous state', async () => {
     const policy = { waves: ['25%'], maxFailures: '1%' };
     const bad = { failRate: 1 };
     const { rollout, failed, devices, events } = await under(
@@ -240,7 +240,7 @@ describe('a fleet of simulated devices', () => {
     expect(other.failed).not.toEqual(first.failed);
   });
 
-  it('simulates devices that disconnect and reconnect, and faults of named devices', async () => {
+  it('simulates devices that disconnect and reconnect, and faults on named devices', async () => {
     const faults = join(own.folder, 'faults.json');
     const devices = { 'sim-001': 'golden', 'sim-002': 'power', 'sim-003': 'download' };
     await writeFile(faults, JSON.stringify({ devices }));

@@ -41,7 +41,7 @@ describeReal('native', 'device simulate --native', () => {
     await own.stop();
   });
 
-  it('starts another device each time while earlier ones run, registered on the current platform', async () => {
+  it('registers and starts another device on the current platform each time, while earlier ones run', async () => {
     const events: DeviceEvent[] = [];
     const stop = new AbortController();
     const common = { speed: 1, predict: false, loop: false, seed: 7, signal: stop.signal };

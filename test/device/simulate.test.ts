@@ -49,7 +49,7 @@ describe('device simulate', () => {
     expect(existsSync(join(dir, 'flash.bin'))).toBe(true);
   });
 
-  it('simulates a motor for a limited time, at the speed of the motor', async () => {
+  it('simulates a motor for a limited time, at the motor’s speed', async () => {
     const { stdout, code } = await runCli([
       ...['device', 'simulate', dir, '--motor', 'bearing', '--for', '1200ms', '--json'],
     ]);

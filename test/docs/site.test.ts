@@ -113,7 +113,7 @@ describe('the documentation site', () => {
     expect(menu).toMatch(/aria-current="page">Quick start<\/a><ul class="contents"><li><a href="#/);
   });
 
-  it('leaves the decisions for contributors out of menu and search, but keeps links to them', () => {
+  it('leaves contributor decisions out of the menu and the search, but keeps links to them', () => {
     const page = String(files.get('start/quick-start.html'));
     const [menu = ''] = /<nav class="pages".*?<\/nav>/s.exec(page) ?? [];
     expect(menu).not.toContain('decisions/');

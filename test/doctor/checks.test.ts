@@ -128,7 +128,7 @@ describe('the context check', () => {
     expect(findings[1]?.detail).toMatch(/valid for \d+ more days$/);
   });
 
-  it('fails for a server that another CA has signed', async () => {
+  it('fails for a server certificate signed by another CA', async () => {
     const { url } = await platform('lab');
     const { file: ca } = await openAuthority(join(folder, 'other'), Date.now);
     expect(await check({ lab: { url, ca } }, 'lab')).toMatchObject([

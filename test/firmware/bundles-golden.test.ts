@@ -7,7 +7,7 @@ import { answerTables, firmwareBundles } from '../support/firmware-bundles.js';
 
 const folder = join(root, 'firmware', 'test');
 
-it('the firmware’s bundles and predictions match those generated now (npm run golden)', () => {
+it('the firmware’s bundles and predictions match freshly generated ones (npm run golden)', () => {
   const made = firmwareBundles();
   expect(readdirSync(join(folder, 'fixtures', 'bundles')).sort()).toEqual(
     made.map(({ name }) => `${name}.aiot`).sort(),

@@ -7,7 +7,7 @@ import * as fixed from '../../src/lib/runtime/interpreter/fixed-point.js';
 import { quantizeInput } from '../../src/lib/signal/spec.js';
 import { root } from '../support/cli.js';
 
-it('the firmware’s golden values match those computed now (npm run golden)', () => {
+it('the firmware’s golden values match freshly computed ones (npm run golden)', () => {
   const text = goldenTables({ fixed, quantizeInput, random: seededRandom(7) });
   expect(readFileSync(join(root, 'firmware', 'test', 'golden.inc'), 'utf8') === text).toBe(true);
 });

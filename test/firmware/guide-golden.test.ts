@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { guideTables } from '../../scripts/golden/guide.js';
 import { root } from '../support/cli.js';
 
-it('the firmware’s messages and models for the guide match those generated now (npm run golden)', async () => {
+it('the firmware’s messages and models for the guide match freshly generated ones (npm run golden)', async () => {
   const kept = readFileSync(join(root, 'firmware', 'test', 'guide.inc'), 'utf8');
   expect(kept === (await guideTables())).toBe(true);
 });

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { golden } from '../../scripts/golden/models.js';
 import { root } from '../support/cli.js';
 
-it('the firmware’s models, vectors, and emitted C match those generated now (npm run golden)', async () => {
+it('the firmware’s models, vectors, and emitted C match freshly generated ones (npm run golden)', async () => {
   const files = await golden();
   expect([...files.keys()]).toContain('fixtures/emitted/motor/model.c');
   for (const [path, contents] of files) {

@@ -7,7 +7,7 @@ import * as signal from '../../src/lib/signal/index.js';
 import { turn } from '../../src/lib/signal/turn.js';
 import { root } from '../support/cli.js';
 
-it('the firmware’s golden features match those computed now (npm run golden)', () => {
+it('the firmware’s golden features match freshly computed ones (npm run golden)', () => {
   const made = signalTables({ signal, turn, random: seededRandom(9) });
   expect(readFileSync(join(root, 'firmware', 'test', 'signal.inc'), 'utf8') === made).toBe(true);
 });

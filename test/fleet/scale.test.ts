@@ -56,7 +56,7 @@ describe('the simulated traffic of a rollout', () => {
   });
 });
 
-it('the packet lengths of the traffic simulation match MQTT', () => {
+it('the traffic simulation’s packet lengths match MQTT’s', () => {
   // 0x32, a two-byte length, a 21-character topic with its length, a packet id, and the payload.
   expect(publishBytes('aiot/v1/pump/reported', 200)).toBe(1 + 2 + 2 + 21 + 2 + 200);
   expect(publishBytes('a/b', 3)).toBe(1 + 1 + 2 + 3 + 2 + 3);

@@ -60,7 +60,7 @@ describe('columns of a CSV file', () => {
     });
   });
 
-  it('become text even if the first words come late', () => {
+  it('become text even if the first words appear late', () => {
     const blank = 'x,\n'.repeat(3000);
     const reader = createColumnsReader('rows.csv');
     reader.lines(Buffer.from(`a,b\n${blank}`));

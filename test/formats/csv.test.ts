@@ -89,7 +89,7 @@ describe('a CSV file with text columns', () => {
     expect(texts).toEqual({ label: ['0', 'walking'], device: ['pump é', 'b'] });
   });
 
-  it('is rejected with an empty text cell', () => {
+  it('is rejected if a text cell is empty', () => {
     const empty = Buffer.from('x,label\n1,\n');
     expect(() => parseLabelledCsv(empty, 't.csv', ['label'])).toThrow('t.csv:2:3: expected');
   });
@@ -123,7 +123,7 @@ describe('a table read from CSV', () => {
     expect(parseTable(Buffer.from('x,label\n1,grün\n2,grän\n'), 't.csv').labels).toEqual(['grün', 'grän']);
   });
 
-  it('is rejected at a number that float32 cannot represent', () => {
+  it('is rejected if float32 cannot represent a number', () => {
     const text = Buffer.from('label,x,y\na,1,2\nb,3,-1e300\n');
     expect(() => parseTable(text, 't.csv')).toThrow('t.csv:3:5: expected a number of at most 3.4e38 for "y"');
     expect(parseTable(Buffer.from('x,label\n3.4e38,a\n'), 't.csv').rows).toBe(1);

@@ -184,7 +184,7 @@ describeReal('esptool', 'images created from ELF files', () => {
     expect(compare(cases)).toBeGreaterThan(40);
   });
 
-  it('are read the same way as by esptool, also after patching', () => {
+  it('are read as esptool reads them, even after patching', () => {
     const images = chipNames.flatMap((chip) => {
       const elf = elfOf(chip, places[chip].iram, program(chip, [0x900, 0x234, 0x801, 0x1234]));
       const image = imageOfElf(elf, { chip });
@@ -209,7 +209,7 @@ describeReal('esptool', 'images created from ELF files', () => {
     }
   });
 
-  it('are patched the same way as the bootloader in an esptool merge', () => {
+  it('are patched as the bootloader in an esptool merge is', () => {
     const changes: [FlashParameters, Record<string, string>][] = [
       [
         { mode: 'dio', size: '16MB' },

@@ -239,7 +239,7 @@ const plain = (regions: readonly ByteRegion[]) =>
 describe('Intel HEX', () => {
   const text = golden('c3-boot.hex');
 
-  it('is read and written the same way as by esptool', () => {
+  it('is read and written as esptool does', () => {
     expect(plain(readIntelHex(text))).toEqual(plain([{ offset: 0, data: image }]));
     expect(writeIntelHex([{ offset: 0, data: image }])).toBe(Buffer.from(text).toString());
   });
@@ -300,7 +300,7 @@ describe('Intel HEX', () => {
 describe('UF2', () => {
   const uf2 = golden('c3-boot.uf2');
 
-  it('is read and written the same way as by esptool', () => {
+  it('is read and written as esptool does', () => {
     const read = readUf2(uf2);
     expect(read.chip).toBe('esp32c3');
     expect(plain(read.regions)).toEqual(plain([{ offset: 0, data: image }]));
@@ -349,7 +349,7 @@ describe('UF2', () => {
     expect(plain(readUf2(moved).regions)).toEqual(plain([{ offset: 0x1000, data: image.subarray(0, 256) }]));
   });
 
-  it('is rejected with a payload larger than a block', () => {
+  it('is rejected if its payload is larger than a block', () => {
     expect(() => writeUf2([], { chip: 'esp32', payloadBytes: 453 })).toThrow(
       '1 to 452 payload bytes in addition to its MD5',
     );

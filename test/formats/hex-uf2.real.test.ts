@@ -94,7 +94,7 @@ describeReal('esptool', 'merged files', () => {
     }
   });
 
-  it('are read back the same way as by esptool', () => {
+  it('are read back as esptool does', () => {
     const regions = layouts['a board']!;
     const text = writeIntelHex(regions);
     const [read] = esptoolImages({ 'a.hex': text }, [{ do: 'hex-to-bin', hex: 'a.hex', out: 'back' }]);

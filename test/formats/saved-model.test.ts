@@ -63,7 +63,7 @@ describe('a SavedModel', () => {
     });
   });
 
-  it('gives inputs and outputs the names in the file’s signature, in characters that Python accepts', () => {
+  it('names inputs and outputs as in the file’s signature, in characters that Python accepts', () => {
     const network = new FloatNetwork(seededRandom(1));
     const x = network.float([1, 4]);
     const graph = network.graph(x, network.dense(x, 2));

@@ -51,7 +51,7 @@ describeReal('ffmpeg', 'WAV files, compared with ffmpeg', () => {
     });
   });
 
-  it('are read from a pipe, in which ffmpeg cannot know the size', () => {
+  it('are read from a pipe, where ffmpeg cannot know the size', () => {
     const { stdout } = spawnSync('ffmpeg', [
       ...['-v', 'error', '-f', 'lavfi', '-i', 'sine=sample_rate=8000:duration=0.25'],
       ...['-c:a', 'pcm_s16le', '-f', 'wav', '-'],

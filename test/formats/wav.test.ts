@@ -106,7 +106,7 @@ describe('WAV files', () => {
     );
   });
 
-  it('are rejected or read, whatever the bytes', () => {
+  it('are either read or rejected, whatever their bytes', () => {
     const good = wav(chunk('fmt ', format({ channels: 2 })), chunk('LIST', [1, 2]), chunk('data', samples));
     fc.assert(
       fc.property(

@@ -41,7 +41,7 @@ describe('mutated input', () => {
     expect(parts.filter((part) => !all.includes(part))).toEqual([]);
   });
 
-  it('is minimized as long as the same failure occurs', async () => {
+  it('is minimized while the same failure occurs', async () => {
     const input = Buffer.from('much before it A and B much behind it');
     const least = await minimized(input, async (less) => /A.*B/.test(less.toString()));
     expect(least.toString()).toBe('AB');

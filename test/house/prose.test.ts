@@ -48,7 +48,7 @@ describe('the prose linter', () => {
     ]);
   });
 
-  it('reads comments everywhere, and texts only in commands', () => {
+  it('reads comments everywhere, but texts only in commands', () => {
     const source =
       "/** A class. */\nclass A {\n  static summary = 'Do it.';\n  // One\n  // two.\n  b = 1;\n}\n";
     expect(passagesOfSource('src/commands/a.ts', source).map(({ text, kind }) => [text, kind])).toEqual([

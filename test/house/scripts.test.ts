@@ -408,7 +408,7 @@ describe('scripts/build.js', () => {
   const commandsOf = (made: string) =>
     Object.keys(JSON.parse(readFileSync(join(made, 'oclif.manifest.json'), 'utf8')).commands).sort();
 
-  it('gives a complete build if two run at the same time, and keeps the dashboard', async () => {
+  it('produces a complete build if two run at the same time, and keeps the dashboard', async () => {
     const made = clone({ 'hello.ts': hello, 'talk/index.ts': hello, 'talk/loudly.ts': hello });
     repository({ 'dist/web/index.html': 'page', 'dist/lib/old.js': '' });
     const both = [1, 2].map(() => started([join(made, 'scripts/build.js')]));

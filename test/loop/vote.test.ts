@@ -36,7 +36,7 @@ describe('the majority vote', () => {
     },
   );
 
-  it('picks the single most frequent class of any run of windows, if there is one', () => {
+  it('picks the single most frequent class in any run of windows, if there is one', () => {
     const runs = fc.array(fc.constantFrom(...classes), { minLength: 1, maxLength: 12 });
     fc.assert(
       fc.property(runs, fc.integer({ min: 1, max: 6 }), (labels, size) => {

@@ -15,7 +15,7 @@ const recording = (id: string): Recording => ({
 });
 
 describe('copies of sound for training', () => {
-  it('depend on the seed, the recording and the copy’s number only', () => {
+  it('depend only on the seed, the recording and the copy’s number', () => {
     const settings = { copies: 2, snr: [5, 20] as [number, number], shift: 0.1, speed: 0.1, reverb: 0.3 };
     const copyOf = (seed: number, id: string, copy: number) =>
       soundCopies(settings, seed).of(recording(id), [tone], copy)[0]!;
@@ -25,11 +25,11 @@ describe('copies of sound for training', () => {
     expect(copyOf(1, 'a', 1)).toHaveLength(tone.length);
   });
 
-  it('are the recording itself if nothing is to be changed', () => {
+  it('equal the recording if no change is configured', () => {
     expect(soundCopies(off, 1).of(recording('a'), [tone], 1)).toEqual([tone]);
   });
 
-  it('have noise between the two ratios', () => {
+  it('have noise between the two configured ratios', () => {
     for (let copy = 1; copy <= 20; copy++) {
       const [heard] = soundCopies({ ...off, snr: [5, 20] }, 1).of(recording('a'), [tone], copy);
       const noise = heard!.map((value, i) => value - tone[i]!);
@@ -44,7 +44,7 @@ describe('copies of sound for training', () => {
     ...{ windowSamples: 2000, strideSamples: 2000, features: 'raw' as const },
   };
 
-  it('follow the windows of their recording under its ID', () => {
+  it('come after their recording’s windows, under its ID', () => {
     const dataset = {
       name: 'd',
       fields: ['sound'],
@@ -61,7 +61,7 @@ describe('copies of sound for training', () => {
     expect(more.inputs.slice(4000, 8000)).not.toEqual(plain.inputs.slice(0, 4000));
   });
 
-  it('are not made for a table or a split by window, where a copy would be on several sides', () => {
+  it('are not created for a table or a split by window, which would put copies into several sets', () => {
     const { train } = parseProject(yaml('device'), 'aiot.yaml').model;
     const division = {
       ...{

@@ -167,7 +167,7 @@ describe('a project with boosting', () => {
     expect(tensors[operators[0]!.inputs[3]!]!.shape).toEqual([60]);
   });
 
-  it('is evaluated, makes a bundle with valid golden vectors, and predicts class probabilities', async () => {
+  it('is evaluated, is bundled with valid golden vectors, and predicts class probabilities', async () => {
     const evaluated = await evaluateProject({ project });
     expect(evaluated).toMatchObject({ precision: 'forest', arenaBytes: 0, passed: true, accuracy: 1 });
     const { bundle } = await bundleProject({ project });

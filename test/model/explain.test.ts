@@ -74,7 +74,7 @@ describe('aiot model explain', () => {
     expect(value.importance[1]).toMatchObject({ feature: 'b', loss: 0 });
   });
 
-  it('shows a project’s fields and window segments, also in its report', async () => {
+  it('shows a project’s fields and window segments, including in its report', async () => {
     const project = await toyProject();
     await trainProject({ project });
     await quantizeProject({ project });

@@ -268,7 +268,7 @@ describe('a project with kind: forest', () => {
     expect(evaluated.warnings).toContainEqual(expect.stringMatching(/^LiteRT cannot run a forest/));
   });
 
-  it('makes a bundle for interface 3, whose golden vectors and predictions are exact', () => {
+  it('is bundled for interface 3, with exact golden vectors and predictions', () => {
     expect(interfaceOf(bundle)).toBe(3);
     expect(bundle.info).toMatchObject({ arenaBytes: 0, quantization: { mode: 'float32' } });
     expect(new Set(bundle.info.standardization.mean)).toEqual(new Set([0]));

@@ -51,14 +51,14 @@ describe('aiot model import --classes', () => {
     expect(said).not.toContain('another order');
   });
 
-  it('suggests the better order if omitted', async () => {
+  it('suggests the better order if none is given', async () => {
     const { json } = await imported('unordered');
     expect(json).toMatchObject({ validation: { accuracy: 0 } });
     const { notes } = json as { notes: string[] };
     expect(notes).toContainEqual(expect.stringContaining(`--classes ${order.join(',')}?`));
   });
 
-  it('suggests the file’s order if given a wrong one', async () => {
+  it('suggests the file’s order if a wrong one is given', async () => {
     const { json } = await imported('wrong', '--classes', 'bee,ant,cat');
     const { notes } = json as { notes: string[] };
     expect(notes).toContainEqual(expect.stringContaining(`--classes ${order.join(',')}?`));

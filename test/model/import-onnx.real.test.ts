@@ -129,7 +129,7 @@ describeReal('onnx', 'importing ONNX files', () => {
       networks = write<string>('onnx', 'networks', 'networks');
     }, 300_000);
 
-    it('in the style of PyTorch, or from scikit-learn, match ONNX Runtime to 1e-5, also when run by LiteRT', {
+    it('in the style of PyTorch, or from scikit-learn, match ONNX Runtime to 1e-5, even when run by LiteRT', {
       timeout: 300_000,
     }, async () => {
       const off = [];

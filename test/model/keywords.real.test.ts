@@ -6,7 +6,7 @@ import { describeReal } from '../support/real.js';
 import { temporaryFolder } from './support.js';
 
 describeReal('espeak', 'the template keyword-spotting with 40 voices of espeak-ng', () => {
-  it('recognizes at least 88 % of the words of voices never heard, in at most 60 KiB', async () => {
+  it('recognizes at least 88 % of the words from unheard voices, in at most 60 KiB', async () => {
     const dir = join(await temporaryFolder(), 'listener');
     const at = ['--project', dir, '--json'];
     expect((await runCli(['init', dir, '--template', 'keyword-spotting', '--json'])).code).toBe(0);

@@ -169,7 +169,7 @@ describe('the output of aiot model fit', () => {
     expect(stdout).toMatch(/Latency +✓ \d+ µs; expected range/);
   });
 
-  it('uses the quantized model of the project if no file is given', async () => {
+  it('uses the project’s quantized model if no file is given', async () => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'aiot.yaml'), 'name: pump\n');
     const before = await runCli(['model', 'fit', '--project', folder]);

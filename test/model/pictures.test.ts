@@ -41,7 +41,7 @@ beforeAll(async () => {
   expect((await runCli(['model', 'quantize', ...at, '--mode', 'int8', '--json'])).code).toBe(0);
 });
 
-describe('a model of pictures', () => {
+describe('a picture model', () => {
   it('is trained as a network of two-dimensional convolutions, with one mean for all pixels', async () => {
     const training = await readTraining(project);
     expect(training.network).toMatchObject({ kind: 'mobilenet', inputShape: [24, 24, 1] });
@@ -50,7 +50,7 @@ describe('a model of pictures', () => {
     expect(new Set(mean).size).toBe(1);
   });
 
-  it('is evaluated and bundled; the bundle has the definition of its pictures and one mean', async () => {
+  it('is evaluated and bundled, with its picture size and one mean for all pixels in the bundle', async () => {
     const evaluated = await runCli(['model', 'evaluate', ...at, '--json']);
     expect(evaluated.json).toMatchObject({ passed: true });
     const { file, bundle } = await bundleProject({ project });
@@ -67,7 +67,7 @@ describe('a model of pictures', () => {
     expect(unpackBundle(bytes).info.standardization.mean).toHaveLength(576);
   });
 
-  it('predicts for a photograph of any size in a loop, as for the fitted picture', async () => {
+  it('predicts the same for a photograph of any size in a loop as for the fitted picture', async () => {
     const { file, bundle } = await bundleProject({ project });
     const { data } = drawTray('washer', { width: 60, height: 48, seed: 501 });
     const photo = await sharp(data, { raw: { width: 60, height: 48, channels: 3 } })
@@ -89,7 +89,7 @@ describe('a model of pictures', () => {
     expect(JSON.parse(line!).payload.label).toBe(labels.at(-1));
   });
 
-  it('runs on a device, which rejects a picture of another size', async () => {
+  it('runs on a device, which rejects a picture of a different size', async () => {
     const { file } = await bundleProject({ project });
     const loaded = await interpreterRuntime.load(await readFile(file));
     const fits = await readRecording(join(project.dir, 'data', 'recordings', 'drawn-washer-1.png'), null);
@@ -107,24 +107,24 @@ describe('a model of pictures', () => {
     );
   });
 
-  it('is explained by the parts of its pictures', async () => {
+  it('is explained by picture regions', async () => {
     const { json, code } = await runCli(['model', 'explain', ...at, '--json']);
     expect(code).toBe(0);
     expect(JSON.stringify(json)).toContain('row 2, column 3');
   });
 
-  it('fits chips, with a predicted latency', async () => {
+  it('gets a latency estimate from aiot model fit', async () => {
     const { json } = await runCli(['model', 'fit', ...at, '--chip', 'esp32s3', '--json']);
     expect(JSON.stringify(json)).toContain('latency');
   });
 
-  it('is searched among two-dimensional convolutions', async () => {
+  it('is chosen only from two-dimensional convolutions in a search', async () => {
     const { json } = await runCli(['model', 'train', ...at, '--search', '2', '--epochs', '2', '--json']);
     const { candidates } = json as { candidates: { kind: string }[] };
     expect(candidates.every(({ kind }) => kind === 'mobilenet' || kind === 'ds-cnn')).toBe(true);
   });
 
-  it('can be a fixed range instead of the mean of the training pictures', async () => {
+  it('can use a fixed range instead of the training pictures’ mean', async () => {
     const text = yaml.replace('height: 24 }', 'height: 24, normalize: range }');
     await writeFile(join(project.dir, 'aiot.yaml'), text);
     expect((await runCli(['model', 'train', ...at, '--epochs', '1', '--json'])).code).toBe(0);
@@ -133,7 +133,7 @@ describe('a model of pictures', () => {
     await writeFile(join(project.dir, 'aiot.yaml'), yaml);
   });
 
-  it('cannot have kinds for other inputs, nor other data this kind', async () => {
+  it('rejects kinds for other inputs, and its kind is rejected for other data', async () => {
     const cnn = await runCli(['model', 'train', ...at, '--kind', 'cnn1d', '--json']);
     expect(cnn.json).toMatchObject({ error: { code: 'AIOT_MODEL_UNFIT' } });
     const windows = await toyProject();

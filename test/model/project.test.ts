@@ -152,7 +152,7 @@ describe('a model step', () => {
     await expect(quantizeProject({ project })).rejects.toEqual(stale);
   });
 
-  it('pushes nothing below a gate, and honors a limit relaxed afterwards', async () => {
+  it('pushes nothing below a gate, and honors a limit relaxed afterward', async () => {
     const strict = await toyProject((text) => text.replace('arena: 64KiB', 'arena: 100B'));
     await trainProject({ project: strict });
     await quantizeProject({ project: strict });

@@ -132,7 +132,7 @@ describe('model.reject', () => {
     expect(file.json).toMatchObject({ error: { code: 'AIOT_USAGE' } });
   });
 
-  it('is shown for people, and makes an evaluation outdated if it changes', async () => {
+  it('is shown in printed output, and makes an evaluation outdated if it changes', async () => {
     const { stdout } = await runCli(['model', 'evaluate', '--project', project.dir]);
     expect(stdout).toMatch(/Unknown rejected +100\.0 % of 22 windows.* of 2 recordings/);
     expect(stdout).toMatch(/rejected as unknown +output below +distance above/);
@@ -146,7 +146,7 @@ describe('model.reject', () => {
     });
   });
 
-  it('keeps only the distance when the last layer is retrained, because thresholds of outputs no longer hold', async () => {
+  it('keeps only the distance when the last layer is retrained, because output thresholds no longer apply', async () => {
     const window = bundle.golden.find(({ answer }) => answer.label === 'slow') ?? bundle.golden[0]!;
     const taught = { features: Float32Array.from(window.features), class: 1, recording: 'taught1' };
     const lesson = { old: [], taught: [taught], heldOut: [] };
@@ -201,7 +201,7 @@ describe('model.train.calibrate', () => {
     expect(temperatureOf(outputs, classes)).toBeLessThan(3.3);
   });
 
-  it('stays moderate if a few rows are all right', () => {
+  it('stays moderate if a few rows are all correct', () => {
     const outputs = Float32Array.of(2, -2, -2, 2, 2, -2, -2, 2);
     expect(temperatureOf(outputs, Int32Array.of(0, 1, 0, 1))).toBeGreaterThan(0.5);
   });

@@ -355,7 +355,7 @@ describe('aiot model runs best', () => {
 });
 
 describe('the trials of a search', () => {
-  it('are runs with metrics of inner folds and costs, and share the id of the search', async () => {
+  it('are runs with inner-fold metrics and costs, and share the search’s ID', async () => {
     const project = await toyProject((text) => text.replace('macroF1: 0.9', 'macroF1: 0.1'));
     const found = await trainModel({ project: project.dir, search: 3, epochs: 3 });
     if (!('candidates' in found)) throw new Error('no search');

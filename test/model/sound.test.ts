@@ -138,7 +138,7 @@ describe('a model of mel features', () => {
     }
   });
 
-  it('is evaluated on a stream of the test recordings, with detections and false alarms', async () => {
+  it('is evaluated on a stream of the test recordings, counting detections and false alarms', async () => {
     const args = ['model', 'evaluate', '--project', project.dir, '--streaming', '2m', '--json'];
     const { json, code } = await runCli([...args, '--background', 'buzz']);
     expect(code).toBe(0);
@@ -154,13 +154,13 @@ describe('a model of mel features', () => {
     });
   });
 
-  it('is explained by the bands of its spectrogram', async () => {
+  it('is explained by its spectrogram bands', async () => {
     const { json, code } = await runCli(['model', 'explain', '--project', project.dir, '--json']);
     expect(code).toBe(0);
     expect(JSON.stringify(json)).toContain('sound_mel0');
   });
 
-  it('has its features written as a table, even for another feature set with its defaults', async () => {
+  it('can write its features as a table, even for another feature set with its defaults', async () => {
     const table = await runCli([
       'data',
       'features',

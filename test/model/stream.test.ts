@@ -28,12 +28,12 @@ describe('detections in a stream', () => {
     expect(judged(smoothed, [word], rules)).toEqual(expected);
   });
 
-  it('may come later by the length of the smoothing', () => {
+  it('may be delayed by the smoothing length', () => {
     const late = said([1, 13, 15]);
     expect(judged(late, [word], { ...rules, vote: 'majority:3' })).toEqual([{ of: 1, right: true }]);
   });
 
-  it('count each word, also if two are close together', () => {
+  it('count each word, even if two are close together', () => {
     const words = [word, { of: 2, from: 2.6, to: 3 }];
     expect(judged(said([1, 6, 9], [2, 9, 12]), words, rules)).toEqual([
       { of: 1, right: true },

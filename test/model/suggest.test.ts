@@ -65,7 +65,7 @@ for (const features of ['raw', 'motion'] as const)
       expect(by.between!.uncertainty).toBeGreaterThan(by.a!.uncertainty!);
     });
 
-    it('suggests at most as many as asked for, and none of the labeled recordings', async () => {
+    it('suggests no more recordings than requested, and no labeled ones', async () => {
       expect((await suggest('--data', folder, '--limit', '2')).recordings).toHaveLength(2);
       expect(await suggest()).toMatchObject({ unlabelled: 0, labelled: 15, recordings: [] });
     });
@@ -84,7 +84,7 @@ describe('data suggest', () => {
     expect(stdout).toContain('aiot data show strange');
   });
 
-  it('needs a trained model, and the recordings that it was trained on', async () => {
+  it('requires a trained model, and the recordings that it was trained on', async () => {
     const project = await toyProject();
     const at = ['data', 'suggest', '--project', project.dir, '--json'];
     expect((await runCli(at)).json).toMatchObject({ error: { code: 'AIOT_MODEL_NOT_BUILT' } });
@@ -103,7 +103,7 @@ describe('data suggest of a stream', () => {
   });
   afterAll(() => stored.undo());
 
-  it('ranks the recordings on the platform that have no label', async () => {
+  it('ranks the platform’s unlabeled recordings', async () => {
     const project = await toyProject((text) =>
       text
         .replace('rate: 50', 'rate: 100')

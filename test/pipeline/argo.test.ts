@@ -243,7 +243,7 @@ describe('aiot pipeline run --engine argo', () => {
     expect((await pipelineStatus({ dir })).state).toBe('cancelled');
   });
 
-  it('verifies the certificate of the server', async () => {
+  it('verifies the server’s certificate', async () => {
     const certificates = await makeCertificates();
     const tls = { cert: await certificates.read('server.crt'), key: await certificates.read('server.key') };
     const secure = await startArgo({ dir: join(dir, 'secure'), token, tls });

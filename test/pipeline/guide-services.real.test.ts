@@ -76,7 +76,7 @@ describeReal('kafka', 'our pipeline with the guide’s services', () => {
       await kafka?.stop();
     });
 
-    it('extracts labeled rows, or raw rows for an autoencoder, in the columns of the project', async () => {
+    it('extracts labeled rows, or raw rows for an autoencoder, with the project’s columns', async () => {
       await upload(
         '/uploadNormalizedData',
         'normalized_training_data_2022-05-06T20:36:11:1.csv',

@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => own.stop());
 
-it('a pipeline reports its run to the platform of the context: steps, dependencies and results', async () => {
+it('a pipeline reports its run to the context’s platform: steps, dependencies and results', async () => {
   const { dir } = await mill();
   const record = await runPipeline({ dir, context: 'local' });
   const client = await clientFor('local');

@@ -73,7 +73,7 @@ describeReal('versitygw', 'an S3 blob store', () => {
     expect(await readdir(join(folder, 'incoming'))).toEqual([]);
   });
 
-  it('distinguishes an unreachable server, a missing bucket or wrong keys from a missing blob', async () => {
+  it('distinguishes an unreachable server, a missing bucket and wrong keys from a missing blob', async () => {
     const open = (bucket: string) => openBlobs(folder, undefined, `s3://${bucket}?endpoint=${server.url}`);
     await expect(open('nowhere')).rejects.toMatchObject({
       code: 'AIOT_BLOBS_UNAVAILABLE',

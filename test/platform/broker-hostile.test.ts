@@ -261,7 +261,7 @@ describe('a session', () => {
 });
 
 describe('retained messages', () => {
-  it('are limited in number and bytes, topics included; messages beyond are delivered, not retained', async () => {
+  it('are limited in number and bytes, topics included; messages beyond the limits are delivered, but not retained', async () => {
     await start({ brokerLimits: { retainedMessages: 3, retainedBytes: 5000 } });
     const writer = await operator();
     const watcher = await letIn({ clientId: 'watcher' });

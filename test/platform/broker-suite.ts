@@ -83,7 +83,7 @@ export function brokerSuite(side: BrokerSide): void {
     await expect.poll(samples, { timeout: 10_000 }).toEqual([1]);
   });
 
-  it('tracks whether a device is online, also by the will of a lost connection', async () => {
+  it('tracks whether a device is online, including by the will of a lost connection', async () => {
     await start();
     const topic = 'aiot/v1/dev/presence';
     const will = { topic, payload: Buffer.from('{"online":false,"t":2}'), qos: 1 as const, retain: true };

@@ -103,7 +103,7 @@ describe('a device', () => {
     await Promise.all([a?.endAsync(true), b?.endAsync(true)]);
   });
 
-  it('is cut off because of the length that a packet announces, before its bytes arrive', async () => {
+  it('is cut off if a packet announces too great a length, before its bytes arrive', async () => {
     const device = await connectDevice(url(), identity('dev-a'));
     const closed = new Promise<void>((resolve) => device.once('close', () => resolve()));
     // PUBLISH at QoS 1 with a remaining length of 256 MiB (MQTT 3.1.1, 2.2.3).
@@ -229,7 +229,7 @@ describe('an operator', () => {
   });
 });
 
-it('retained messages of devices survive a restart', async () => {
+it('devices’ retained messages survive a restart', async () => {
   const device = await connectDevice(url(), identity('dev-a'));
   const report = {
     ...{ t: 1, type: 'virtual', state: 'IDLE', rollout: null, model: null, floor: 0 },

@@ -65,7 +65,7 @@ describe('AIOT_URL and AIOT_TOKEN', () => {
     expect(await refusal(['device', 'claim', 'pump-2'])).toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
   });
 
-  it('replace the token of the current context if no URL is set', async () => {
+  it('replace the current context’s token if no URL is set', async () => {
     process.env.AIOT_TOKEN = viewer;
     expect(await refusal(['device', 'claim', 'pump-2'])).toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
     process.env.AIOT_TOKEN = 'aiot_wrong';

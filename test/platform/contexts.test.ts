@@ -47,7 +47,7 @@ describe('the current context', () => {
 });
 
 describe('a platform copied to another folder', () => {
-  it('keeps the context and the token of the original', async () => {
+  it('keeps the original’s context and token', async () => {
     const was = await started('moved/before');
     await cp(join(folder, 'moved/before'), join(folder, 'moved/after'), { recursive: true });
     const is = await started('moved/after');

@@ -46,7 +46,7 @@ describe('labels', () => {
     );
   });
 
-  it('are imported from a file for many recordings, all or none', async () => {
+  it('are imported from a file for many recordings, or not at all', async () => {
     const file = join(folder, 'labels.csv');
     await writeFile(
       file,
@@ -152,7 +152,7 @@ describe('retention', () => {
     expect((await own.client.datasets.show('motion', 'm1', 'r1')).label).toBe('walking');
   });
 
-  it('removes the labels too: a new recording of the same name has none', async () => {
+  it('removes the labels too: a new recording with the same name has none', async () => {
     await publish({ seq: 0, t: 20_000, recording: 'r3', x: 1 });
     const anew = await own.client.datasets.show('motion', 'm1', 'r3');
     expect(anew).toMatchObject({ label: null, parts: [], history: [] });

@@ -179,7 +179,7 @@ describe('a suspended device', () => {
   });
 });
 
-it('the desired and the reported state of a device are read in one request', async () => {
+it('a device’s desired and reported states are read in one request', async () => {
   expect(await client.devices.state('m-1')).toMatchObject({
     desired: null,
     reported: { firmware: { version: '1.3.0' } },

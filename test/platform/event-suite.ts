@@ -172,7 +172,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
   const soon = { timeout: 5000 };
 
   describe('webhooks', () => {
-    it('receive new events in order, once each and signed, over a restart', async () => {
+    it('receive new events in order, once each and signed, across a restart', async () => {
       const side = await target();
       const { webhook, secret } = await own.client.webhooks.add({
         ...{ url: side.url, allowPrivate: true, types: ['data.label'] },

@@ -186,7 +186,7 @@ describe('the relay', () => {
       log: pino({ level: 'silent' }),
     });
 
-  it('sends each message once and in order over an outage and a restart, and skips a rejected one', async () => {
+  it('sends each message once and in order across an outage and a restart, and skips a rejected one', async () => {
     const { side, open } = farSide();
     const journal = fakeJournal(500);
     for (let i = 0; i < 5; i++) await record('device.connect', `d${i}`);

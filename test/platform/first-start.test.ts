@@ -188,7 +188,7 @@ it('a failed first start leaves an existing folder empty', async () => {
   await new Promise((resolve) => taken.close(resolve));
 });
 
-it('a concurrent start deletes nothing from the folder of the other', async () => {
+it('a concurrent start deletes nothing from the other’s folder', async () => {
   const dataDir = join(folder, 'data');
   const options = { dataDir, httpPort: 0, mqttPort: 0 };
   const both = await Promise.allSettled([startPlatform(options), startPlatform(options)]);

@@ -105,7 +105,7 @@ describe('the fleet', () => {
     ]);
   });
 
-  it('keeps tags and groups over a restart, with who set them', async () => {
+  it('keeps tags and groups across a restart, with their authors', async () => {
     await add('a');
     await fleet.change(['a'], tag({ site: 'lab', floor: '2' }), false, 'operator x');
     await fleet.change(['a'], tag({ floor: '3' }, ['site', 'never']), false, 'operator y');
@@ -161,7 +161,7 @@ describe('the fleet', () => {
     expect(await store.selectFrom('devices').select('tags').executeTakeFirst()).toEqual({ tags: '{}' });
   });
 
-  it('forgets a removed device: its name is free again, and its history stays', async () => {
+  it('forgets a removed device: its name is free again, and its history is kept', async () => {
     await add('a', { mac: '24:0a:c4:00:00:01' });
     await expect(fleet.changeOne('a', { action: 'remove' }, 'operator')).rejects.toMatchObject({
       code: 'AIOT_DEVICE_STATE',
@@ -178,7 +178,7 @@ describe('the fleet', () => {
     });
   });
 
-  it('limits the tags of a device, and keeps the existing ones', async () => {
+  it('limits a device’s tags, and keeps the existing ones', async () => {
     await add('a');
     const many = Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`t${i}`, 'x']));
     const [answer] = await fleet.change(['a'], tag(many), false, 'operator');

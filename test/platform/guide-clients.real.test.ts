@@ -60,7 +60,7 @@ print(*archive.namelist())
 `;
 
 describeReal('python3', 'the guide’s steps in Python', () => {
-  it('upload a file, read listings as XML, follow redirects and unpack a training', async () => {
+  it('upload a file, read listings as XML, follow redirects and unpack a trained model', async () => {
     await pushTiny(own.client, own.key);
     await writeFile(join(folder, 'steps.py'), steps);
     const names = await run('python3', ['steps.py', own.urls.models]);

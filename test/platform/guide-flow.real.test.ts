@@ -63,7 +63,7 @@ describeReal('kafka', 'the guide’s pipeline on the platform', () => {
         left.normalized = String(told.file);
       }, 60_000);
 
-      it('detects drift: reads the folder as XML, with // and ./ in paths, and requests a training', async () => {
+      it('detects drift: reads the folder as XML, with // and ./ in paths, and requests training', async () => {
         const told = await pythonStep([
           'drift',
           kafka.address,

@@ -61,7 +61,7 @@ describeReal('kafka', 'the guide’s relay', () => {
       return lines;
     };
 
-    it('forwards data unchanged without a key, and announces files of it over Kafka and MQTT', async () => {
+    it('forwards data unchanged without a key, and announces the resulting files over Kafka and MQTT', async () => {
       const board = await connect(own.urls.mqtt, { clientId: '7' });
       for (let i = 0; i < 5; i++) await board.publishAsync(data, reading(i), { qos: i % 2 ? 0 : 1 });
       board.end(true);
@@ -151,7 +151,7 @@ describeReal('kafka', 'the guide’s relay', () => {
       });
       const rows = (sql: string) => postgres.psql(new URL(database).pathname.slice(1), sql);
 
-      it('forwards data and control as with SQLite: each row once, over a restart, and nothing old', async () => {
+      it('forwards data and control as with SQLite: each row once, across a restart, and nothing old', async () => {
         const before = (await inKafka(1)).length;
         const board = await connect(own.urls.mqtt, { clientId: '9' });
         for (let i = 0; i < 3; i++) await board.publishAsync(data, reading(200 + i), { qos: 1 });

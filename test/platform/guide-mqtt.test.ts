@@ -81,7 +81,7 @@ describe('the guide’s broker', () => {
     listener.end(true);
   });
 
-  it('keeps collected readings over a restart, and skips invalid ones', async () => {
+  it('keeps collected readings across a restart, and skips invalid ones', async () => {
     const before = filesOf(await listing());
     await own.restart();
     const board = await connect(own.urls.mqtt, { clientId: '14333616' });

@@ -85,7 +85,7 @@ describe('subscription options', () => {
     expect(await flags(await five('reader', kept))).toEqual(expected);
   });
 
-  it('Retain Handling sends retained messages always, for a new subscription, or not', async () => {
+  it('Retain Handling sends retained messages always, only for a new subscription, or never', async () => {
     await start();
     const raw = await five('one');
     await publishAll(raw, 'r', 1, { retain: true });
@@ -209,28 +209,31 @@ describe('reason codes', () => {
 });
 
 describe('a shared subscription', () => {
-  it.each([0, 1, 2])('distributes messages among members (also of 3.1.1) at QoS %i', async (qos) => {
-    await start();
-    const members = [await five('a'), await five('b'), await connectFour(own, { clientId: 'c' })];
-    open.push(members[2]!);
-    for (const raw of members) await subscribed(raw, { topic: '$share/g/t/#', qos });
-    const lone = await five('lone');
-    await subscribed(lone, { topic: '$share/other/t/1', qos });
-    const direct = await five('direct');
-    await subscribed(direct, [
-      { topic: 't/1', qos },
-      { topic: '$share/third/t/1', qos },
-    ]);
-    const writer = await five('writer');
-    for (let n = 0; n < 30; n++)
-      writer.say(publish({ topic: 't/1', payload: `${n}`, qos, messageId: n + 1 }));
-    await expect.poll(async () => (await payloadsOf(lone)).length).toBe(30);
-    const heard = await Promise.all(members.map(payloadsOf));
-    expect(heard.map(({ length }) => length)).toEqual([10, 10, 10]);
-    expect(numbers(...heard)).toEqual(Array.from({ length: 30 }, (_, n) => `${n}`));
-    // A member of one group may also be an ordinary subscriber. It then receives each message for both.
-    expect((await payloadsOf(direct)).length).toBe(60);
-  });
+  it.each([0, 1, 2])(
+    'distributes messages among members (including MQTT 3.1.1 clients) at QoS %i',
+    async (qos) => {
+      await start();
+      const members = [await five('a'), await five('b'), await connectFour(own, { clientId: 'c' })];
+      open.push(members[2]!);
+      for (const raw of members) await subscribed(raw, { topic: '$share/g/t/#', qos });
+      const lone = await five('lone');
+      await subscribed(lone, { topic: '$share/other/t/1', qos });
+      const direct = await five('direct');
+      await subscribed(direct, [
+        { topic: 't/1', qos },
+        { topic: '$share/third/t/1', qos },
+      ]);
+      const writer = await five('writer');
+      for (let n = 0; n < 30; n++)
+        writer.say(publish({ topic: 't/1', payload: `${n}`, qos, messageId: n + 1 }));
+      await expect.poll(async () => (await payloadsOf(lone)).length).toBe(30);
+      const heard = await Promise.all(members.map(payloadsOf));
+      expect(heard.map(({ length }) => length)).toEqual([10, 10, 10]);
+      expect(numbers(...heard)).toEqual(Array.from({ length: 30 }, (_, n) => `${n}`));
+      // A member of one group may also be an ordinary subscriber. It then receives each message for both.
+      expect((await payloadsOf(direct)).length).toBe(60);
+    },
+  );
 
   it('gets no retained messages when a member subscribes', async () => {
     await start();

@@ -146,7 +146,7 @@ describe('a rollout in waves', () => {
     expect(rolloutSchema.parse(all.json)).toMatchObject({ state: 'done', waves: [{ committed: 10 }] });
   });
 
-  it('is paused and resumed by hand', async () => {
+  it('is paused and resumed manually', async () => {
     answers = { 3: () => null };
     const begun = await ok(rolloutSchema, start('--model', 'tiny@3', '--waves', '2,100%'));
     expect(await ok(rolloutSchema, ['rollout', 'pause', begun.id])).toMatchObject({ state: 'paused' });

@@ -112,7 +112,7 @@ const servers = () => {
     }
   });
 
-  it('reject an upload that began on the other replica with that reason, and share the finished blob', async () => {
+  it('reject an upload begun on the other replica, giving that reason, and share the finished blob', async () => {
     const content = randomBytes(9 * 1024 ** 2);
     const [first, other] = platforms.map((platform) => platform?.urls.http ?? '');
     const call = async (url: string, method: 'POST' | 'HEAD' | 'PATCH', headers = {}, body?: Buffer) => {

@@ -78,7 +78,7 @@ it('a rollout gives the first wave to devices that are online, and reports how l
   expect(ended).toMatchObject({ state: 'aborted', offline: null });
 });
 
-it('a rollout keeps the waves of its plan, although devices have gone offline since', async () => {
+it('a rollout keeps its planned waves even if devices have since gone offline', async () => {
   await devices[0]!.client.endAsync(true);
   await vi.waitFor(async () => expect((await client.devices.get(online[0]!)).online).toBe(false), 10_000);
   const fresh = await ok(rolloutPlanSchema, ['rollout', 'plan', ...argv]);

@@ -125,7 +125,7 @@ it('a session whose client was connected at a crash expires across further resta
   expect(connack.sessionPresent).toBe(false);
 });
 
-describe('a session log of a version without MQTT 5', () => {
+describe('a session log from a version without MQTT 5', () => {
   it('opens with its sessions, subscriptions, queued and retained messages, and wills', async () => {
     await start();
     const { raw: probe } = await comeIn();

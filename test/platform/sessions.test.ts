@@ -240,7 +240,7 @@ describe('retained messages and wills', () => {
   });
 });
 
-describe('the presence of a device', () => {
+describe('a device’s presence', () => {
   const will = (name: string) => ({
     will: {
       ...{ topic: `aiot/v1/${name}/presence`, payload: Buffer.from('{"online":false,"t":1}') },

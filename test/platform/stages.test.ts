@@ -46,7 +46,7 @@ async function rollOut(
 }
 
 describe('promotion', () => {
-  it('requires a fully committed rollout for production, and then no reason', async () => {
+  it('requires a fully committed rollout for production, and then needs no reason', async () => {
     const card = await pushTiny(own.client, own.key);
     await own.client.models.promote('tiny', 1, { to: 'staging' });
     const promote = () => own.client.models.promote('tiny', 1, { to: 'production' });
@@ -76,7 +76,7 @@ describe('promotion', () => {
 });
 
 describe('a version', () => {
-  it('cannot be removed while a device runs it or is due to run it, but can be afterwards', async () => {
+  it('cannot be removed while a device runs it or is due to run it, but can be afterward', async () => {
     const second = await pushTiny(own.client, own.key, { name: 'other' });
     await rollOut(second, 'COMMITTED');
     await expect(own.client.models.remove('other', 1)).rejects.toMatchObject({

@@ -53,7 +53,7 @@ async function databaseOf(version: number): Promise<string> {
   return path;
 }
 
-describe('the database of another release', () => {
+describe('a database from another release', () => {
   it.each([1, 2, 3])('is migrated from schema %i once, with all its data', async (version) => {
     const path = await databaseOf(version);
     for (let start = 0; start < 2; start++) {

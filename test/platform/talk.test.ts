@@ -27,7 +27,7 @@ const say = async (channel: string, message: object) => {
   await device.client.publishAsync(`aiot/v1/d1/${channel}`, JSON.stringify(message), { qos: 1 });
 };
 
-describe('the latest messages of a device', () => {
+describe('a device’s latest messages', () => {
   it('are listed by channel, oldest first, across streams and recordings, up to the limit', async () => {
     for (let seq = 0; seq < 3; seq++) {
       await say('telemetry/imu', { seq, t: Date.now(), x: [seq], recording: `r${seq % 2}` });

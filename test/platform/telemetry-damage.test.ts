@@ -176,7 +176,7 @@ describe('a replaced, emptied or deleted telemetry database', () => {
     expect(reports).toHaveLength(1);
   });
 
-  it('is reported if it was replaced by that of another platform', async () => {
+  it('is reported if it was replaced by another platform’s', async () => {
     const first = await open();
     await fill(first, ['a'], 0, 40);
     await first.close();

@@ -44,7 +44,7 @@ async function values(telemetry: Telemetry, of = key()): Promise<unknown[]> {
   return found;
 }
 
-describe('a journal of an earlier version', () => {
+describe('a journal from an earlier version', () => {
   it('is imported at startup, with its repeats and removals, and set aside', async () => {
     await writeFile(
       join(folder, 'journal', '00000001.ndjson'),

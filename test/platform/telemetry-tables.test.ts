@@ -357,7 +357,7 @@ describe('a journal line', () => {
   });
 });
 
-it('the counts of a recording match the numbers received, in any order', () => {
+it('a recording’s counts match the numbers received, in any order', () => {
   fc.assert(
     fc.property(fc.uniqueArray(fc.nat(60), { minLength: 1 }), (numbers) => {
       const take = emptyTake(key('a'));
@@ -370,7 +370,7 @@ it('the counts of a recording match the numbers received, in any order', () => {
   );
 });
 
-it('the counts of a day restart with the device', () => {
+it('daily counts restart with the device', () => {
   const take = emptyTake(key('a', 'day-1970-01-01'));
   const send = (seq: number, t: number, at = t) => countEntry(take, telemetry('a', { seq, t, x: 1 }, at), 10);
   for (const seq of [0, 1, 4, 3]) send(seq, 1000 + seq);

@@ -58,7 +58,7 @@ describe('telemetry', () => {
     );
   });
 
-  it('rejects labels of recordings that have not arrived, singly or in bulk, and stores none of them', async () => {
+  it('rejects labels for recordings that have not arrived, singly or in bulk, and stores none of them', async () => {
     const arrived = { stream: 'early', device: 'motor-1', recording: 'r1' };
     const refused = { code: 'AIOT_NOT_FOUND', exit: 4, message: 'motor-1 has no recording r1 in early' };
     await expect(own.client.labels.post({ ...arrived, label: 'walk' })).rejects.toMatchObject({
@@ -105,7 +105,7 @@ describe('telemetry', () => {
     expect(await own.client.datasets.get('gaps')).toEqual(before);
   });
 
-  it('rejects labels of a removed recording until it starts again', async () => {
+  it('rejects labels for a removed recording until it starts again', async () => {
     const place = { stream: 'gone', device: 'motor-1', recording: 'r1' };
     const operator = { mqtts: own.platform.urls.mqtts, ca: own.ca, token: own.token };
     await record(operator, place);

@@ -79,7 +79,7 @@ const patch = (path: string, offset: number, bytes: Uint8Array, more: Record<str
 const offsetOf = async (path: string) => Number((await ask('HEAD', path)).headers['upload-offset']);
 
 describe('a chunked upload', () => {
-  it('becomes the blob of its digest with its last byte', async () => {
+  it('becomes the blob with its digest once its last byte arrives', async () => {
     const path = await begin();
     expect(await ask('HEAD', path)).toMatchObject({
       status: 200,

@@ -90,7 +90,7 @@ describe('aiot init', () => {
     expect(digests[0]).toBe(digests[1]);
   });
 
-  it('prints the name of the project and the next commands', async () => {
+  it('prints the project’s name and the next commands', async () => {
     const dir = join(folder, 'My first watch!');
     const { stdout, code } = await runCli(['init', dir, '--name', 'wrist']);
     expect(code).toBe(0);

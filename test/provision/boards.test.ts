@@ -92,7 +92,7 @@ describe('aiot device with --port', () => {
     },
   );
 
-  it('keeps the partition table of a board, and writes NVS at the offset in the table', async () => {
+  it('keeps a board’s partition table, and writes NVS at the offset in the table', async () => {
     const table = parsePartitionsCsv('nvs,data,nvs,0x12000,0x4000,\nfactory,app,factory,0x20000,0x100000,\n');
     const flash = new Uint8Array(0x40_0000).fill(0xff);
     flash.set(writePartitionTable(table), partitionTableOffset);

@@ -161,7 +161,7 @@ describe('a claim', () => {
   });
 });
 
-describe('the certificate of a device', () => {
+describe('a device’s certificate', () => {
   const provision = (name: string) =>
     ok(provisionedDeviceSchema, ['device', 'provision', name, '--type', 'pi', '--out', at(name)]);
   const rotate = (name: string, ...more: string[]) =>

@@ -51,7 +51,7 @@ const cosigned = async (file: string, privatePem: string): Promise<Envelope> => 
 };
 
 describe('a release that needs two of three signatures', () => {
-  it('follows from a root with three signing keys with a threshold of two', async () => {
+  it('requires a root with three signing keys and a threshold of two', async () => {
     expect(await ok(pushResultSchema, push(files.first ?? ''))).toMatchObject({ version: 1 });
     const others = ['--targets-key', files.bob ?? '', '--targets-key', files.eve ?? ''];
     const rotate = ['trust', 'rotate', '--yes', '--role', 'targets', ...roots];

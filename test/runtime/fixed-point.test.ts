@@ -46,7 +46,7 @@ describe('integer primitives', () => {
     );
   });
 
-  it('shift right to the nearest, with ties away from zero', () => {
+  it('shift right, rounding to the nearest, with ties away from zero', () => {
     fc.assert(
       fc.property(int32(), fc.integer({ min: 0, max: 31 }), (x, exponent) => {
         // A double represents x / 2^exponent exactly.

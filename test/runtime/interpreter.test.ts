@@ -166,7 +166,7 @@ describe('several inputs and outputs', () => {
     return n.graph([b, a], [joined, n.unary(joined, 'RELU')]);
   };
 
-  it('are arrays of their own, or consecutive parts of one', () => {
+  it('are separate arrays, or consecutive parts of one', () => {
     const interpreter = createInterpreter(joining());
     expect(interpreter.inputTensors.map(({ shape }) => shape)).toEqual([
       [1, 3],

@@ -56,7 +56,7 @@ describe('generated noise', () => {
     }
   });
 
-  it('hums below a kilohertz, and murmurs where people speak', () => {
+  it('has its hum below a kilohertz, and its murmur in the speech band', () => {
     const hum = noiseOf('hum', 160_000, rateHz, seededRandom(6));
     expect(decibel(bandPower(hum, 30, 800) / bandPower(hum, 2000, 7000))).toBeGreaterThan(15);
     const murmur = noiseOf('murmur', 160_000, rateHz, seededRandom(6));
@@ -79,7 +79,7 @@ describe('altering a sound', () => {
     expect(mixedAtSnr(tone(440, 100), silence, 10)).toEqual(tone(440, 100));
   });
 
-  it('moves it, and fills the ends with its end values', () => {
+  it('shifts it, and fills the ends with its end values', () => {
     const sound = Float64Array.of(1, 2, 3, 4);
     expect([...shifted(sound, 1)]).toEqual([1, 1, 2, 3]);
     expect([...shifted(sound, -2)]).toEqual([3, 4, 4, 4]);
@@ -88,13 +88,16 @@ describe('altering a sound', () => {
     expect([...centered(sound, 7)]).toEqual([1, 1, 1, 2, 3, 4, 4]);
   });
 
-  it.each([0.8, 1.25])('plays it at %f times its speed, which changes its pitch alike', (speed) => {
-    const fast = atSpeed(tone(500, 8000), speed);
-    expect(Math.abs(fast.length - 8000 / speed)).toBeLessThanOrEqual(1);
-    const expected = tone(500 * speed, fast.length);
-    for (let n = 200; n < fast.length - 200; n++)
-      expect(Math.abs(fast[n]! - expected[n]!)).toBeLessThan(1e-3);
-  });
+  it.each([0.8, 1.25])(
+    'plays it at %f times its speed, which changes its pitch by the same factor',
+    (speed) => {
+      const fast = atSpeed(tone(500, 8000), speed);
+      expect(Math.abs(fast.length - 8000 / speed)).toBeLessThanOrEqual(1);
+      const expected = tone(500 * speed, fast.length);
+      for (let n = 200; n < fast.length - 200; n++)
+        expect(Math.abs(fast[n]! - expected[n]!)).toBeLessThan(1e-3);
+    },
+  );
 
   it('reverberates with the given share of the power, and decays by 60 dB in the given time', () => {
     const click = new Float64Array(16_000);

@@ -62,7 +62,7 @@ describe('mel features, compared with librosa', () => {
 });
 
 describe('mel features', () => {
-  it('have a name for each band of each frame, and that shape', () => {
+  it('have a name for each band of each frame, and a matching shape', () => {
     expect(inputShape(spec)).toEqual([9, 40]);
     const names = featureNames(spec);
     expect([names.length, new Set(names).size]).toEqual([360, 360]);
@@ -71,7 +71,7 @@ describe('mel features', () => {
     expect(featureNames(mfcc(13))[14]).toBe('sound_mfcc1[1]');
   });
 
-  it('are loudest in the band of a tone, by its level', () => {
+  it('peak in a tone’s band, at its level', () => {
     const [window] = windowFeatures(spec, [tone(1000)]);
     const [half] = windowFeatures(spec, [tone(1000).map((value) => value / 2)]);
     const frame = window!.subarray(160, 200);

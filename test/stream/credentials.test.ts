@@ -29,7 +29,7 @@ const loginAt = (url: string, ...flags: string[]) =>
   runCli(['stream', 'login', url, '--untried', '--json', ...flags]);
 const resolved = (url: string, options = {}) => withKeptCredentials(parseStreamUrl(url), options);
 
-describe('the name of an endpoint', () => {
+describe('an endpoint’s name', () => {
   it.each([
     ['mqtt://Host/a/b', ['mqtt://host:1883']],
     ['mqtts://host', ['mqtts://host:8883']],

@@ -11,7 +11,7 @@ const gray = (width: number, values: number[]): Picture => ({
   data: Uint8Array.from(values.flatMap((value) => [value, value, value])),
 });
 
-describe('fitting a picture into the size of a model', () => {
+describe('fitting a picture to a model’s size', () => {
   it('keeps the pixels of a picture of that size', () => {
     const values = Array.from({ length: 12 }, (_, i) => 21 * i);
     for (const fit of ['crop', 'stretch', 'pad'] as const)

@@ -52,7 +52,7 @@ describeReal('chromium', 'device pages', () => {
     await own.stop();
   });
 
-  it('plot telemetry live at the frame rate of the screen', async () => {
+  it('plot telemetry live at the screen’s frame rate', async () => {
     const { page, context, troubles } = await own.open('#/devices');
     await page.getByRole('link', { name: 'bench-1' }).click();
     await page.getByRole('heading', { name: 'imu' }).waitFor();

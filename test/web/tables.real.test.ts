@@ -78,7 +78,7 @@ describeReal('chromium', 'dashboard tables', () => {
     await context.close();
   });
 
-  it('show times in the locale of the reader, and the exact time with its zone on hover', async () => {
+  it('show times in the reader’s locale, and the exact time with its zone on hover', async () => {
     const { page, context } = await own.open('#/events');
     const time = page.getByRole('table', { name: 'Events' }).locator('time').first();
     await time.waitFor();

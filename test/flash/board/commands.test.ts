@@ -89,7 +89,7 @@ describe('aiot flash read', () => {
     expect(statSync(out).mode & 0o777).toBe(0o600);
   });
 
-  it('suggests to verify the copy on the same port', async () => {
+  it('suggests verifying the copy on the same port', async () => {
     const { port } = await withTable();
     const out = join(folder, 'copy.bin');
     const { stdout } = await runCli(['flash', 'read', 'nvs', '16', '--port', port, '--out', out]);

@@ -295,7 +295,7 @@ describe('aiot flash --watch', () => {
 });
 
 describe('aiot flash --watch on a line without DTR and RTS', () => {
-  it('asks the user to press RESET and to keep BOOT pressed, and reports an unhealthy board', async () => {
+  it('asks the user to press RESET and hold BOOT, and reports an unhealthy board', async () => {
     const { chip, port } = await board({ mac: '24:0a:c4:00:06:01' });
     chip.flash.bytes.set(twoSlotsTable, 0x8000);
     const argv = ['flash', '--slot', 'next', '--firmware', file('app.bin'), '--port', port];

@@ -65,7 +65,7 @@ it('a rollout counts devices as silent two minutes after the soak, once the time
   expect(at(131_000, '', {}, { type: 'tick' }).reason).toMatchObject({ code: 'AIOT_ROLLOUT_SILENT' });
 });
 
-it('a rollout continues once each device was online after the soak, even if not all at the same time', () => {
+it('a rollout continues once each device has been online after the soak, even if not all at the same time', () => {
   const { at, commits } = rollout({ soakMs: 10_000, maxFailures: 0 });
   at(0, 'abcd', {}, { type: 'tick' });
   at(1000, 'abcd', {}, commits('a'), commits('b'));

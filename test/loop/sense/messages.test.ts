@@ -73,7 +73,7 @@ describe('message formats', () => {
     expect(read([message])).toMatchObject({ why: [null], values: [1, 2, 3, 4, 5, 6] });
   });
 
-  it('include a header line with the names of the columns', () => {
+  it('include a header line with the column names', () => {
     expect(read(['t,z,y,x', '5,3,2,1'])).toMatchObject({ why: [null, null], values: [1, 2, 3] });
   });
 

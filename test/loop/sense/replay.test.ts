@@ -139,7 +139,7 @@ describe('a WAV recording as a sensor', () => {
     });
   });
 
-  it('gives the mean of its channels, or the channel that ?map= names', async () => {
+  it('yields the mean of its channels, or the channel that ?map= names', async () => {
     const [left, right] = [tone(16_000, 300), tone(16_000, 900)];
     const file = await wav('c.wav', 16_000, left, right);
     const mixed = await allOf(await open(`${file}?speed=max`, sound));

@@ -32,7 +32,7 @@ function changed(settings: Partial<Settings>, seed = 1): number[][][] {
 
 const seeds = Array.from({ length: 40 }, (_, i) => i);
 
-describe('augmentation of pictures', () => {
+describe('picture augmentation', () => {
   it('is off by default', () => {
     expect(pictureAugmenter(off, layout, standardization)).toBeNull();
   });
@@ -57,7 +57,7 @@ describe('augmentation of pictures', () => {
     }
   });
 
-  it('turns about the center by at most the given angle', () => {
+  it('rotates about the center by at most the given angle', () => {
     let largest = 0;
     for (const seed of seeds) {
       const [slope] = changed({ rotation: 30 }, seed);
@@ -89,7 +89,7 @@ describe('augmentation of pictures', () => {
     }
   });
 
-  it('adds noise in standard deviations, and is the same for the same seed', () => {
+  it('adds noise in standard deviations, reproducibly with the same seed', () => {
     const noisy = changed({ noise: 0.5 });
     const errors = noisy[0]!.flat().map((value, i) => (value - pixel(2 * i)) / 50);
     const deviation = Math.sqrt(errors.reduce((sum, e) => sum + e * e, 0) / errors.length);

@@ -57,7 +57,7 @@ describe('a simulated LSM6DS3TR-C', () => {
     expect(read(0x12)).toEqual([0x04]);
   });
 
-  it('is back at its defaults 50 µs after SW_RESET, when that bit clears', () => {
+  it('returns to its defaults 50 µs after SW_RESET, when that bit clears', () => {
     write(0x10, 0x48);
     write(0x12, 0x01);
     expect(read(0x12)).toEqual([0x01]);

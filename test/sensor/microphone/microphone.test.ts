@@ -174,7 +174,7 @@ describe('a microphone that cannot be opened', () => {
     });
   });
 
-  it('reports the error of arecord if it exits at once', async () => {
+  it('reports arecord’s error if it exits at once', async () => {
     const path = await program(
       `process.stderr.write('audio open error: Device or resource busy\\n'); process.exit(1);`,
     );

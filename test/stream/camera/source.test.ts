@@ -66,7 +66,7 @@ describe('a camera', () => {
     expect(states.slice(0, 4)).toEqual(['disconnected', 'connected', 'disconnected', 'connected']);
   });
 
-  it('fails with the message of ffmpeg, without the password, if it is unavailable', async () => {
+  it('fails with ffmpeg’s message, without the password, if it is unavailable', async () => {
     await pretend('echo "rtsp://u:secret@127.0.0.1/x?key=secret: Connection refused" >&2; exit 1');
     const error = await openSource('camera:rtsp://u:secret@127.0.0.1/x').catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'AIOT_CAMERA_FAILED', retryable: true });

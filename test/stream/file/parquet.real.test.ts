@@ -68,7 +68,7 @@ describeReal('streams', 'a Parquet file read by pyarrow', () => {
     expect(read!.rows[0]!.$time).toMatch(/^2025-11-20 18:30:05.123/);
   });
 
-  it('has the selected columns and types, also for text rows', async () => {
+  it('has the selected columns and types, even for text rows', async () => {
     const path = join(folder, 'b.parquet');
     const types = '$time,sensor,temp:float,count:int64,small:int32,when:timestamp,ok:boolean';
     const sink = await openSink(`file:${path}?fields=${types}`);

@@ -228,7 +228,7 @@ describeReal('kafka', 'a Kafka stream with a real broker', () => {
     expect(again).toEqual(['4', '5', '6', '7', '8', '9']);
   }, 30_000);
 
-  it('redelivers from a nacked message on to the same member', async () => {
+  it('redelivers to the same member from a nacked message onward', async () => {
     await broker.createTopic('nacked', 1);
     await write('nacked', numbers(0, 5));
     const source = await openSource(`${url}/nacked?group=g3&from=beginning`);

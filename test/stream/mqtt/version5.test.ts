@@ -349,7 +349,7 @@ describe('limits of an MQTT 5 broker', () => {
   });
 });
 
-describe('headers of MQTT messages', () => {
+describe('are published as user properties and MQTT 5’s own properties', () => {
   const publish = (url: string, ...words: string[]) => runCli(['stream', 'publish', url, ...words]);
 
   const headers = [

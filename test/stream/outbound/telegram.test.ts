@@ -24,7 +24,7 @@ const message = (payload: Buffer | string, topic = 'plant/alert') => ({
 });
 
 describe('a Telegram bot', () => {
-  it('sends text messages, cut to 4096 characters', async () => {
+  it('sends text messages, truncated to 4096 characters', async () => {
     const { url, heard } = await bot();
     const sink = await openSink(`telegram://${token}@api.telegram.org/-1001?silent&format=html&base=${url}`);
     await sink.write([message('alert: hall\0'), message('x'.repeat(5000))]);

@@ -208,7 +208,7 @@ test('a spool cannot be opened twice at once', async () => {
   await expect(start()).rejects.toMatchObject({ code: 'AIOT_SPOOL_BUSY' });
 });
 
-test('the state of a spool can be read without disturbing a process that uses it', async () => {
+test('a spool’s state can be read without disturbing a process that uses it', async () => {
   const spool = await start();
   await spool.append(numbered(0, 7));
   const chunk = await spool.read(3, 1e6);
