@@ -25,7 +25,7 @@ describeReal('recordings', 'the original merged feature table', () => {
 
   const keyOf = (row: string[]) => [0, 1, 30, 34, 60].map((i) => Number(row[i]).toPrecision(8)).join();
 
-  it('matches the rows file by file in order, except for rows removed from three files by hand', async () => {
+  it('matches the rows file by file in order, except for rows manually removed from three files', async () => {
     const merged = await rowsOf(join(har, 'features', 'merged_features.csv'));
     const out = file('all.csv');
     const cut = ['--rate', '100', '--window', '501', '--stride', '500', '--trim', '100'];

@@ -46,7 +46,7 @@ describe('opening a dataset', () => {
     expect((await openDataset(project)).digest).toBe(first.digest);
   });
 
-  it('gives a different digest if a sample, a label, or an ID has changed', async () => {
+  it('computes a different digest if a sample, a label, or an ID has changed', async () => {
     await save(['walking1', 'lying1']);
     const { digest } = await openDataset(project);
     const file = join(data, 'recordings', 'walking1.csv');

@@ -31,7 +31,7 @@ it('the fleet’s download source retries an unreachable platform, and downloads
   expect(source.downloads).toBe(1);
 });
 
-it('the fleet’s download source fails at once if it is rejected, and stops retrying when the fleet ends', async () => {
+it('the fleet’s download source fails immediately if it is rejected, and stops retrying when the fleet ends', async () => {
   const refuses = away(1, false);
   const source = fleetSource(refuses, null, 'once', new AbortController().signal);
   await expect(source.blob(digestOf(bytes))).rejects.toMatchObject({ code: 'AIOT_UPDATE_DOWNLOAD' });

@@ -111,7 +111,7 @@ describeReal('native', 'over-the-air firmware for a self-replacing program', () 
     });
   }, 300_000);
 
-  it('rolls back after three trials if the new program exits at once', async () => {
+  it('rolls back after three trials if the new program exits immediately', async () => {
     const boots = events.filter(({ event }) => event === 'booted').length;
     const rolledBack = { code: 1, state: 'rolledBack', error: { code: 'AIOT_UPDATE_TRIAL' } };
     expect(await update('aiot-device-exits')).toMatchObject({ version: 3, ...rolledBack });

@@ -101,7 +101,7 @@ describeReal('cc', 'generated C in a C compiler', () => {
     '-Os',
     '-O2 -DMODEL_WIDE=0',
     `${sanitized.join(' ')} -DMODEL_WIDE=0`,
-  ])('gives the same outputs when compiled with %s', bounded, (flags) => {
+  ])('produces the same outputs when compiled with %s', bounded, (flags) => {
     const { jobs, ours } = ran();
     const at = jobs.flatMap((_, index) => (long || index % 6 === 0 ? [index] : []));
     const some = at.map((index) => jobs[index]!);

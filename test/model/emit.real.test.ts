@@ -60,7 +60,7 @@ describeReal('cxx', 'emitted source in a C++ compiler', () => {
 });
 
 describeReal('tflm', 'emitted arrays and mixed-precision models in TFLite Micro', () => {
-  it('gives the same outputs from the emitted array as from the file', () => {
+  it('produces the same outputs from the emitted array as from the file', () => {
     const float = architectures.conv1d(seededRandom(3));
     const { graph } = quantizeGraph(float, rowsFor(float, 1), { mode: 'int8', calibration: 'min-max' });
     const [, source] = [...sourcesOf(graph, 'm.tflite').values()];

@@ -59,7 +59,7 @@ describe('aiot model explain', () => {
     expect(stdout).toContain('depends most on x');
   });
 
-  it('gives the same result for the same seed, and a different one for another seed', async () => {
+  it('produces the same result for the same seed, and a different one for another seed', async () => {
     const once = await explain(network, rows(60));
     const again = await explain(network, rows(60));
     const other = await explain(network, rows(60), '--seed', '8');

@@ -199,7 +199,7 @@ describeReal('onnx', 'tree models from ONNX', () => {
     classes: number[] | null;
   }
 
-  it('give the outputs and classes of ONNX Runtime', { timeout: 300_000 }, async () => {
+  it('match ONNX Runtime’s outputs and classes', { timeout: 300_000 }, async () => {
     expect(names.length).toBe(36);
     for (const name of names) {
       const out = join(models, `${name}.tflite`);
@@ -238,7 +238,7 @@ describeReal('onnx', 'tree models from ONNX', () => {
   });
 
   describeReal('cc', 'as C', () => {
-    it('give the same sums bit for bit, and the same classes', { timeout: 300_000 }, async () => {
+    it('produce the same sums bit for bit, and the same classes', { timeout: 300_000 }, async () => {
       for (const name of ['forest', 'forest-two', 'boosting', 'boosting-two', 'forest-regressor', 'tree']) {
         const out = join(models, `${name}-c`);
         const quantized = await runCli([
@@ -321,7 +321,7 @@ describeReal('cc', 'a trained forest as C', () => {
     ['-O0', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
     ['-Os', '-static'],
   ])(
-    'gives the same sums as the interpreter, bit for bit, and the same classes when compiled with %s',
+    'produces the same sums as the interpreter, bit for bit, and the same classes when compiled with %s',
     { timeout: 120_000 },
     async (...flags) => {
       const { graph, rows } = await hardForest();

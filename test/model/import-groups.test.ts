@@ -157,7 +157,7 @@ describe('importing a grouped convolution', () => {
     });
   });
 
-  it('gives a model that training rejects for lack of a gradient', async () => {
+  it('produces a model that training rejects because it has no gradient', async () => {
     const [name, input, settings, kernelShape] = cases[2]!;
     const { graph } = await readSource(save(`${name} to train`, input, settings, kernelShape).at);
     expect(() => trainableOf(graph)).toThrow(/a grouped convolution \(4 channels, 2 per group\)/);

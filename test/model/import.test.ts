@@ -72,7 +72,7 @@ function gestures(): Sequential {
 }
 
 describe('importing a TensorFlow.js layers model', () => {
-  it('gives the same outputs as TensorFlow.js', async () => {
+  it('produces the same outputs as TensorFlow.js', async () => {
     const model = gestures();
     const at = await save(model, 'gestures');
     for (const path of [at, join(at, 'model.json')]) {

@@ -220,7 +220,7 @@ describe('a training engine', () => {
     expect(again.graph()).toEqual(engine.graph());
   });
 
-  it('gives the same outputs at any batch size, and leaves the given model unchanged', async () => {
+  it('produces the same outputs at any batch size, and leaves the given model unchanged', async () => {
     const trainable = buildTrainable(kinds[2]![1], 3);
     const before = structuredClone(trainable);
     const engine = await openEngine(trainable, {

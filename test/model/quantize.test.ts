@@ -159,7 +159,7 @@ describe("quantization compared with TensorFlow's converter", () => {
       .filter(({ op }) => op === 'FULLY_CONNECTED')
       .map(({ inputs }) => graph.tensors[inputs[place]!]!);
 
-  it('gives the same weights, biases, and zero points, and nearly the same scales, from the same rows', () => {
+  it('produces the same weights, biases, and zero points, and nearly the same scales, from the same rows', () => {
     const { mean, std } = JSON.parse(readFileSync(join(folder, 'weights.json'), 'utf8')) as Record<
       string,
       number[]

@@ -361,7 +361,7 @@ describe('the publish rate', () => {
     expect(await again.hear('pingresp')).not.toBeNull();
   });
 
-  it('allows the burst at once, then the rate, and forgets idle clients', async () => {
+  it('allows the burst immediately, then the rate, and forgets idle clients', async () => {
     await start();
     let now = 0;
     const limits = {

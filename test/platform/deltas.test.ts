@@ -90,7 +90,7 @@ it('a rollout reports the reason if a device could not use a delta', async () =>
   expect((await own.client.rollouts.devices(id))[0]?.delta).toEqual(delta);
 });
 
-it('a delta is kept as long as its release', async () => {
+it('a delta is kept for as long as its release', async () => {
   const { digest } = (await fake.heard(1))!.delta!;
   const { references } = await import('../../src/lib/platform/datasets/orphans.js');
   const { openStore } = await import('../../src/lib/platform/store/database.js');

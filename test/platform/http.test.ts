@@ -224,7 +224,7 @@ describe('an Idempotency-Key', () => {
     expect((await own.client.users.list()).filter(({ name }) => name === 'ida')).toHaveLength(1);
   });
 
-  it('returns the headers of the created resource again, too', async () => {
+  it('also returns the headers of the created resource', async () => {
     const headers = {
       'idempotency-key': randomUUID(),
       'tus-resumable': '1.0.0',

@@ -429,7 +429,7 @@ describe('packets sent together', () => {
     for (const { socket } of [four, five]) socket.destroy();
   });
 
-  it('are handled even if the connection closes at once', async () => {
+  it('are handled even if the connection closes immediately', async () => {
     await start();
     await awayReader('elsewhere');
     const raw = await readerBack();

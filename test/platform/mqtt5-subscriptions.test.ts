@@ -243,7 +243,7 @@ describe('a shared subscription', () => {
     expect(await messagesSoFar(raw)).toEqual([]);
   });
 
-  it('prefers members that can receive a message at once', async () => {
+  it('prefers members that can receive a message immediately', async () => {
     await start();
     const slow = await five('slow', { properties: { receiveMaximum: 1 } });
     const swift = await five('swift');

@@ -38,7 +38,7 @@ describe('a public platform', () => {
     expect(asked.token).toMatch(/^\S{20,}$/);
   });
 
-  it('accepts names and addresses separated by commas, and nothing else', () => {
+  it('accepts only names and addresses separated by commas', () => {
     expect(namesOf('a.example, 192.0.2.7,fd00::1')).toEqual(['a.example', '192.0.2.7', 'fd00::1']);
     expect(namesOf(undefined)).toBeUndefined();
     expect(() => namesOf('a b')).toThrow('--public');

@@ -71,7 +71,7 @@ describe('a scrub', () => {
     await expect.poll(() => state.damages.open()).toEqual([]);
   });
 
-  it('does not exceed its read rate, and stops at once on request', async () => {
+  it('does not exceed its read rate, and stops immediately on request', async () => {
     const content = randomBytes(3_000_000);
     await state.blobs.put(digestOf(content), pieces(content));
     const { blobs, damages, health, store } = state;

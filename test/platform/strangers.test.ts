@@ -83,7 +83,7 @@ describe.each(['http', 'mqtts'] as const)('a connection to %s', (listener) => {
     expect(performance.now() - began).toBeLessThan(5000);
   });
 
-  it('is closed at once if it starts with another protocol', async () => {
+  it('is closed immediately if it starts with another protocol', async () => {
     await start({});
     const other = await stranger(listener);
     other.resume();

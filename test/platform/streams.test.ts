@@ -105,7 +105,7 @@ describe('a source in the broker’s process', () => {
     await publisher.endAsync(true);
   });
 
-  it('receives everything from a client that exceeds its window and leaves at once, but not its will', async () => {
+  it('receives everything from a client that exceeds its window and leaves immediately, but not its will', async () => {
     const source = await own.platform.streams.openSource('iotkit/#', { overflow: 'wait' });
     const next = reading(source);
     const text = (value: string) => Buffer.concat([Buffer.from([0, value.length]), Buffer.from(value)]);

@@ -98,7 +98,7 @@ describe('verify on a stopped platform', () => {
   it.each<[string, () => Promise<unknown>]>([
     ['altered', () => writeFile(blob(), randomBytes(100))],
     ['removed', () => rm(blob())],
-  ])('restores a blob that was %s from the backup, and nothing else', async (what, damage) => {
+  ])('restores from the backup only a blob that was %s', async (what, damage) => {
     await damage();
     const part = what === 'removed' ? 'reference' : 'blob';
     const seen = await verifyPlatform({ data, repair: false });

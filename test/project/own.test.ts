@@ -41,7 +41,7 @@ const rows = (cells: (i: number) => unknown[], head: string, count = 120) =>
   `${head}\n${Array.from({ length: count }, (_, i) => `${cells(i).join(',')}\n`).join('')}`;
 
 describe('aiot init --from', () => {
-  it('creates a project from recordings that trains at once, with settings from the files', async () => {
+  it('creates a project from recordings that trains immediately, with settings from the files', async () => {
     const dir = join(folder, 'turns');
     const { code, json } = await runCli([
       ...['init', dir, '--from', await takes('takes'), '--chip', 'esp32c3', '--json'],

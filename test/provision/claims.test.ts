@@ -190,7 +190,7 @@ describe('a device’s certificate', () => {
     await old.close();
   });
 
-  it('is invalid at once after a rotation with --now', async () => {
+  it('is invalid immediately after a rotation with --now', async () => {
     await provision('stolen');
     const old = await asDevice(at('stolen'));
     await rotate('stolen', '--now');
@@ -236,7 +236,7 @@ describe('a device’s certificate', () => {
     await device.close();
   });
 
-  it('is invalid at once after a replacement, which gives the name to another board', async () => {
+  it('is invalid immediately after a replacement, which gives the name to another board', async () => {
     const { id } = await provision('moved');
     const old = await asDevice(at('moved'));
     await mkdir(at('moved-2'));

@@ -32,7 +32,7 @@ describeReal('openssl', 'openssl checks of our certificates', () => {
     ['the device as a client', ['-purpose', 'sslclient', 'device.crt'], 0],
     ['the device as a server, which is invalid', ['-purpose', 'sslserver', 'device.crt'], 2],
     ['the server as a client, which is invalid', ['-purpose', 'sslclient', 'server.crt'], 2],
-  ])('give the correct verdict on %s', (_, args, status) => {
+  ])('return the correct verdict on %s', (_, args, status) => {
     const result = openssl('verify', '-x509_strict', '-CAfile', 'ca.crt', ...args);
     expect(result.status, result.out).toBe(status);
   });

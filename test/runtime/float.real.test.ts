@@ -173,7 +173,7 @@ describeReal('tflm', 'float32 in the device interpreter, compared with TFLite Mi
 
 describeReal('tflm', 'int8 models with a float32 layer', () => {
   it(
-    'give the same integers, except at rounding boundaries',
+    'produce the same integers, except at rounding boundaries',
     () => {
       const layers = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
       const graphs = kinds.flatMap((kind) =>

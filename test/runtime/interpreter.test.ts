@@ -57,7 +57,7 @@ describe('an interpreter', () => {
     expect(output).toBe(interpreter.tensors[graph.outputs[0]!]);
   });
 
-  it('gives the same output again after other inputs', () => {
+  it('produces the same output again after other inputs', () => {
     const interpreter = createInterpreter(cnn(seededRandom(1)));
     const input = Int8Array.from({ length: 192 }, (_, i) => ((i * 31) % 256) - 128);
     const first = interpreter.invoke(input).slice();

@@ -156,7 +156,7 @@ describeReal('tflm', 'mutated models in TFLite Micro', () => {
   const largest = (file: Uint8Array) =>
     Math.max(...importTflite(file).graph.tensors.map(({ shape }) => elementCount(shape)));
 
-  it('give the same outputs if both accept them', () => {
+  it('produce the same outputs if both accept them', () => {
     const { compared, different } = compare(mutants(32, long ? 200 : 40));
     expect(different).toEqual([]);
     expect(compared).toBeGreaterThan(200);

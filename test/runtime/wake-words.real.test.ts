@@ -9,7 +9,7 @@ import { spectra, steps, wakeWords } from '../support/wake-words.js';
 
 describeReal('wakeword', 'real streaming wake-word models', () => {
   describeReal('tflm', 'compared with TFLite Micro', () => {
-    it(`give the same outputs over ${steps} steps, read and written again`, () => {
+    it(`produce the same outputs over ${steps} steps, read and written again`, () => {
       const models = wakeWords();
       expect(models).toHaveLength(4);
       const jobs = models.flatMap(({ name, file }) => {
@@ -36,7 +36,7 @@ describeReal('wakeword', 'real streaming wake-word models', () => {
       });
     });
 
-    it('give the same values in every tensor', () => {
+    it('produce the same values in every tensor', () => {
       const jobs = wakeWords().map(({ file }) => ({
         graph: importTflite(file).graph,
         input: spectra(seededRandom(8)),

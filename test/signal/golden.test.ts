@@ -70,7 +70,7 @@ describe('the Fourier transform', () => {
   });
 
   it.each([1, 2, 3, 10, 30, 167, 500, 501])(
-    'gives the same result for two signals of %i samples at once as for each separately',
+    'produces the same result for two signals of %i samples at once as for each separately',
     (n) => {
       const a = Float64Array.from({ length: n }, (_, i) => Math.sin(i * i));
       const b = Float64Array.from({ length: n }, (_, i) => Math.cos(3 * i) + i / n);

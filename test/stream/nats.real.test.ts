@@ -243,7 +243,7 @@ describeReal('nats', 'streams with a real nats-server', () => {
       .toBe(0);
   });
 
-  it('redeliver in-flight messages at once after a durable consumer leaves', async () => {
+  it('redeliver in-flight messages immediately after a durable consumer leaves', async () => {
     await makeStream('left');
     const js = judge.jetstream();
     const total = 3000;

@@ -314,7 +314,7 @@ describe('the live connection', () => {
     40_000,
   );
 
-  it('ends for invalid requests, too many connections, and when the platform stops', async () => {
+  it('ends after invalid requests, with too many connections, and when the platform stops', async () => {
     const headers = { cookie: await logIn(), origin: origin() };
     for (const invalid of ['no JSON', '{"id":1}', '{"id":1,"to":"messages","filter":""}', '[]']) {
       const page = await openPage(headers);

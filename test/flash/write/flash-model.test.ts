@@ -66,7 +66,7 @@ const numberOf = (at: FakeBoard, wanted: string) =>
   readNvs(nvsOf(at)).entries.find(({ key }) => key === wanted)?.value;
 
 describe('a model flashed over the cable', () => {
-  it('goes into the other slot, and changes only its slot and sequence in NVS', async () => {
+  it('is written to the other slot, and changes only its slot and sequence in NVS', async () => {
     const at = board();
     const before = Buffer.from(nvsOf(at));
     const bundle = signed();

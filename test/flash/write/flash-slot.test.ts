@@ -34,7 +34,7 @@ describe('an update over the cable', () => {
     ['on a board that was never updated', blankOtadata(), 'app0', 'app1'],
     ['on a board that boots slot 0', firstOtadata(0, 2), 'app0', 'app1'],
     ['on a board that boots slot 1', firstOtadata(1, 2), 'app1', 'app0'],
-  ])('goes into the other slot %s', async (_, otadata, before, slot) => {
+  ])('is written to the other slot %s', async (_, otadata, before, slot) => {
     const at = board(otadata);
     const result = await update(at);
     expect(result.switched).toEqual({

@@ -52,7 +52,7 @@ describe('an identity from its folder', () => {
     expect(encrypted.pieces.map(({ place }) => place)).toEqual([0x8000, 0x9000, 0xe000]);
   });
 
-  it('goes into the NVS that provisioning chose, wherever it is in the table', async () => {
+  it('is written to the NVS that provisioning chose, wherever it is in the table', async () => {
     const own = join(folder, 'late-nvs');
     await mkdir(own);
     const urls = { http: 'https://a', mqtts: 'mqtts://a' };

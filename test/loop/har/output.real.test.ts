@@ -184,7 +184,7 @@ describeReal('nats', 'the output service of the motion system', () => {
       expect(await stage.stop()).toMatchObject({ taken: 4, published: 1, refused: 3 });
     });
 
-    it('fails at once if a password, a token, or a bot key is wrong', async () => {
+    it('fails immediately if a password, a token, or a bot key is wrong', async () => {
       const codeOf = async (env: Record<string, string>) =>
         begin(env).then(
           (stage) => stage.ended,

@@ -62,7 +62,7 @@ describe('the TCP inference server for a sidecar', () => {
     expect(await ask(port, '0.5, 19', true)).toBe('inference value from the edge tpu = 19.5');
   });
 
-  it('responds to many clients at once, each with its own prediction', async () => {
+  it('responds to many clients at the same time, each with its own prediction', async () => {
     const { port, times } = await summing();
     const all = await Promise.all(
       Array.from({ length: 60 }, (_, i) => ask(port, `{"current": ${i}, "temperature": 0.5}`)),

@@ -171,7 +171,7 @@ describe('the choice between a network and a linear model', () => {
     expect(training.network.layers).toHaveLength(1);
   });
 
-  it('gives a model that quantizes to int8 and is evaluated alongside the linear baseline', async () => {
+  it('produces a model that quantizes to int8 and is evaluated alongside the linear baseline', async () => {
     const { dir, file } = await trained(clouds(240, 2));
     const at = ['--project', dir, '--data', file];
     expect((await runCli(['model', 'quantize', ...at])).code).toBe(0);

@@ -57,7 +57,7 @@ describe('the LSM6DS3TR-C on a bus', () => {
     expect(source).toMatchObject({ rateHz: 104, cautions: [], saturated: 0, connected: true });
   });
 
-  it('drops samples from before its filters have settled, and no others', async () => {
+  it('drops only samples from before its filters have settled', async () => {
     const { source } = await open('?range=16&gyro=2000', { signal: numbered(104), noise: false });
     const numbers = numbersOf(await take(source, 1000), 6);
     expect(numbers.every((number, i) => i === 0 || number === numbers[i - 1]! + 1)).toBe(true);

@@ -128,7 +128,7 @@ describe('an Industrial I/O device with a buffer', () => {
     await expect(iterator.next()).rejects.toMatchObject({ code: 'AIOT_SENSOR_LOST', retryable: true });
   });
 
-  it('ends at once when it is closed while waiting', async () => {
+  it('ends immediately when it is closed while waiting', async () => {
     const opened = await open('iio://lsm6dsox_accel');
     const waiting = opened[Symbol.asyncIterator]().next();
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -174,7 +174,7 @@ describe('a microphone that cannot be opened', () => {
     });
   });
 
-  it('reports arecord’s error if it exits at once', async () => {
+  it('reports arecord’s error if it exits immediately', async () => {
     const path = await program(
       `process.stderr.write('audio open error: Device or resource busy\\n'); process.exit(1);`,
     );
@@ -202,7 +202,7 @@ describe('audio samples', () => {
     expect([...samplesOf(Buffer.from([0, 0, 0, 0x80, 0, 0, 0, 0x40]), '32')]).toEqual([-1, 0.5]);
   });
 
-  it('give 94 dB for the sine in the INMP441 data sheet, with a peak of 420426 of 2²³ − 1', () => {
+  it('yield 94 dB for the sine in the INMP441 data sheet, with a peak of 420426 of 2²³ − 1', () => {
     const window = Float64Array.from(
       { length: 4800 },
       (_, i) => (420_426 / (2 ** 23 - 1)) * Math.sin(i / 3) + 0.01,

@@ -109,7 +109,7 @@ describe('sample times of a free-running sensor', () => {
 });
 
 describe('the machine’s clock', () => {
-  it('is followed at once when it is set ahead, and the step is reported', () => {
+  it('is followed immediately when it is set ahead, and the step is reported', () => {
     const clock = testClock();
     const wall = new WallTime(clock);
     const before = wall.follow().offsetMs;

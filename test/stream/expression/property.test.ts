@@ -106,7 +106,7 @@ async function outcome(run: () => unknown): Promise<string> {
 }
 
 describe('simple expressions', () => {
-  it('give the same results and errors as the library for any message', async () => {
+  it('produce the same results and errors as the library for any message', async () => {
     let simple = 0;
     let all = 0;
     await fc.assert(

@@ -74,7 +74,7 @@ describe('an HTTP sink', () => {
     [404, 'AIOT_STREAM_REFUSED', false],
     [301, 'AIOT_STREAM_REFUSED', false],
     [403, 'AIOT_BROKER_REFUSED', false],
-  ])('rejects the message at once on status %i', async (status, code, retryable) => {
+  ])('rejects the message immediately on status %i', async (status, code, retryable) => {
     const server = await serving((_, response) => response.writeHead(status).end('why\nnot\u0007'));
     const sink = await openSink(server.url);
     await expect(sink.write([message('x')])).rejects.toMatchObject({

@@ -116,7 +116,7 @@ describeReal('redis', 'the Redis client', () => {
     }
   });
 
-  it('fails at once while the server is down, and recovers when it returns', async () => {
+  it('fails immediately while the server is down, and recovers when it returns', async () => {
     const redis = await startRedis();
     try {
       const states: string[] = [];

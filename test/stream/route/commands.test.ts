@@ -241,7 +241,7 @@ const state: RouteState = {
   pending: 2,
 };
 
-test('states are printed as lines: losses and recoveries at once, progress periodically', () => {
+test('states are printed as lines: losses and recoveries immediately, progress periodically', () => {
   const told: string[] = [];
   let now = 0;
   const report = createReporter(

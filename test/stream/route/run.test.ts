@@ -524,7 +524,7 @@ test('a route sends the spooled messages of a stopped run first in the next run'
   expect(second.sink.payloads()).toEqual(['1', '2', '3']);
 });
 
-test('a route fails at once if a sink rejects the connection, and waits if the sink is unreachable', async () => {
+test('a route fails immediately if a sink rejects the connection, and waits if the sink is unreachable', async () => {
   const wrong = runRoutes([routeOf('r', { from: 'mqtt://in', to: 'mqtt://out' })], {
     open: { source: async () => fakeSource(), sink: async () => Promise.reject(refused()) },
   });

@@ -203,7 +203,7 @@ test.each([true, false])(
   },
 );
 
-test('a spool cannot be opened twice at once', async () => {
+test('a spool cannot be opened twice at the same time', async () => {
   await start();
   await expect(start()).rejects.toMatchObject({ code: 'AIOT_SPOOL_BUSY' });
 });
