@@ -156,7 +156,7 @@ describe('the invariants', () => {
 });
 
 describe('a link', () => {
-  it('keeps bytes in order while it is slow, and cuts the connection midway when it truncates', async () => {
+  it('keeps bytes in order while it is slow, and cuts the connection midway when it is set to truncate', async () => {
     const server = createServer((socket) => {
       socket.on('error', () => {});
       socket.pipe(socket);

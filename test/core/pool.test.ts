@@ -23,7 +23,7 @@ describe('parallel work', () => {
     expect(await inParallel([], 4, async () => 1)).toEqual([]);
   });
 
-  it('starts nothing more after a failure, and waits for running tasks', async () => {
+  it('starts no more tasks after a failure, and waits for running ones', async () => {
     const told: string[] = [];
     const failed = inParallel([1, 2, 3, 4], 2, async (item) => {
       told.push(`begin ${item}`);
@@ -35,7 +35,7 @@ describe('parallel work', () => {
     expect(told).toEqual(['begin 1', 'begin 2', 'end 2']);
   });
 
-  it('starts nothing more after an abort', async () => {
+  it('starts no more tasks after an abort', async () => {
     const stop = new AbortController();
     const work = async (item: number) => {
       if (item === 2) stop.abort();

@@ -23,7 +23,7 @@ const bomb = ['a: &a [0,0,0,0,0,0,0,0,0]', ...'bcdefghij'].reduce((text, name) =
 });
 
 describe('aiot.yaml', () => {
-  it('is completed with default values', () => {
+  it('gets default values for omitted settings', () => {
     const config = parseProject(good, 'aiot.yaml');
     expect(config.model.train).toMatchObject({ epochs: 50, batch: 32, seed: 7, learningRate: 0.001 });
     expect(config.signal.features).toBe('raw');

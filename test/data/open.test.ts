@@ -37,7 +37,7 @@ describe('opening a dataset', () => {
     ]);
   });
 
-  it('returns saved recordings, and gives equal data an equal digest', async () => {
+  it('returns saved recordings, and computes equal digests for equal data', async () => {
     await save(['walking1', 'lying1']);
     const first = await openDataset(project);
     expect(first.recordings.map(({ id }) => id)).toEqual(['lying1', 'walking1']);

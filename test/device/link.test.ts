@@ -162,7 +162,7 @@ describe('a device connected to a broker', () => {
     return { started, own: { ...identity, urls }, seen };
   }
 
-  it('goes offline by its last will if power fails during an update, and boots from its flash again', async () => {
+  it('goes offline through its last will if power fails during an update, and boots from its flash again', async () => {
     const { started, own, seen } = await broker();
     const wanted = release(
       Uint8Array.from({ length: 6000 }, (_, i) => i & 0xff),

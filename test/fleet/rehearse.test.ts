@@ -99,7 +99,7 @@ describe('a rehearsal', () => {
     expect(rough.seconds.max).toBeGreaterThan(calm.seconds.max);
   });
 
-  it('excludes devices that are never online, and installs several releases in turn', async () => {
+  it('excludes devices that are never online, and installs several releases one after another', async () => {
     const away = await run(planOf({ deadlineMs: 60_000, offlineMs: 120_000, minSuccess: 0 }), {
       offline: 0.9,
     });

@@ -153,7 +153,7 @@ describe('the HTTP endpoints of a loop', () => {
 });
 
 describe('the health of a loop', () => {
-  it('depends on its samples and its model, not on its outputs', () => {
+  it('depends on its samples and its model, but not on its outputs', () => {
     const outputs = loopStatus().outputs.map((output) => ({ ...output, connected: false, waiting: 1000 }));
     expect(healthOf(loopStatus({ outputs }))).toEqual({ healthy: true, reasons: [] });
     expect(healthOf(loopStatus({ model: null })).healthy).toBe(false);

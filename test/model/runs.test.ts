@@ -129,7 +129,7 @@ describe('a training run', () => {
     expect(Object.keys(run!.params).filter((name) => name.startsWith('signal'))).toEqual([]);
   });
 
-  it('does not exist for a rejected training', async () => {
+  it('is not created if training is rejected', async () => {
     const project = await toyProject((text) => text.replace('window: 50', 'window: 400'));
     await expect(train(project)).rejects.toMatchObject({ code: 'AIOT_TRAINING_DATA_UNFIT' });
     expect(await readdir(project.dir)).not.toContain('build');

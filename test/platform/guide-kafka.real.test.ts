@@ -81,7 +81,7 @@ describeReal('kafka', 'the guide’s relay', () => {
       ]);
     }, 60_000);
 
-    it('never repeats messages from before its start, even after a restart', async () => {
+    it('never repeats messages sent before its start, even after a restart', async () => {
       expect(said.join()).not.toContain('old');
       await own.restart();
       said.length = 0;

@@ -118,7 +118,7 @@ describe('damaged telemetry rows', () => {
     await second.close();
   });
 
-  it('stay when space is reclaimed, and are still reported to readers', async () => {
+  it('survive space reclamation, and are still reported to readers', async () => {
     const first = await open();
     await fill(first, ['a', 'q'], 0, 60);
     await first.close();

@@ -77,7 +77,7 @@ describe('a journal from an earlier version', () => {
     await again.close();
   });
 
-  it('is imported completely after an interrupted migration, and nothing twice', async () => {
+  it('is imported completely and only once after an interrupted migration', async () => {
     const all = upTo(9000).map((seq) => entry(seq));
     await segment('00000001.log', all.slice(0, 5000));
     await segment('00000002.log', all.slice(5000));

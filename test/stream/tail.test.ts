@@ -87,7 +87,7 @@ describe('stream tail', () => {
     });
   });
 
-  it('reports how many messages an expression failed on, and why, and continues', async () => {
+  it('reports how many messages made an expression fail, and why, and continues', async () => {
     const { stderr, stdout, code } = await tail('--where', 'temperature > 80', '--format', 'raw');
     expect([code, stdout.split('\n').length]).toEqual([0, 2]);
     expect(stderr).toMatch(/! 1 message left out: temperature > 80: .*"hot"/);

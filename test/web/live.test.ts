@@ -112,7 +112,7 @@ async function refusal(
 }
 
 describe('the live connection', () => {
-  it('is rejected without a session, with a false one, and for a device', async () => {
+  it('is rejected without a session, with an invalid one, and for a device', async () => {
     expect(await refusal({ origin: origin() })).toMatchObject({ status: 401, code: 'AIOT_TOKEN_INVALID' });
     const [name] = (await logIn()).split('=');
     const cookie = `${name}=${'A'.repeat(43)}`;

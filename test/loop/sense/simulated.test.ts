@@ -134,7 +134,7 @@ describe('a chip on a bus', () => {
     return { clock, bus, sensing, events };
   };
 
-  it('resumes after ten seconds unplugged, and the gap is counted by time', async () => {
+  it('resumes after being unplugged for ten seconds, and counts the gap by time', async () => {
     const { clock, bus, sensing, events } = await open();
     const began = clock.now();
     const chip = bus.chip('lsm6ds3tr-c');

@@ -51,7 +51,7 @@ describe('an HTTP sink', () => {
     expect(server.heard[1]!.headers['content-type']).toBe('text/plain; charset=utf-8');
   });
 
-  it('retries with the same id, not before Retry-After, and keeps the order', async () => {
+  it('retries with the same ID once the Retry-After time has passed, and keeps the order', async () => {
     const server = await serving((_, response, number) => {
       if (number === 1) response.writeHead(503).end();
       else if (number === 2) response.writeHead(429, { 'retry-after': '1' }).end();

@@ -256,7 +256,7 @@ test.each<[string, Record<string, unknown>, Partial<RouteState>, string[]]>([
 test.each<[string, Record<string, unknown>]>([
   ['skip', { onError: 'skip' }],
   ['dead-letter', { onError: { 'dead-letter': 'mqtt://dead' } }],
-])('%s: a message that an expression fails on does not block others', async (policy, fields) => {
+])('%s: a message that makes an expression fail does not block others', async (policy, fields) => {
   const letters = fakeSink('mqtt://dead');
   const { source, sink, end } = start(
     { map: 'a + 1', to: 'mqtt://out', ...fields },
@@ -270,7 +270,7 @@ test.each<[string, Record<string, unknown>]>([
   expect(letters.payloads()).toEqual(policy === 'skip' ? [] : ['{"a":"x"}']);
 });
 
-test('retry: a message that an expression fails on ends the route without an acknowledgment', async () => {
+test('retry: a message that makes an expression fail ends the route without an acknowledgment', async () => {
   const { source, sink, end } = start({ map: 'a + 1' });
   source.give(json({ a: 1 }), json({ a: 'x' }), json({ a: 3 }));
   await expect(end).rejects.toMatchObject({ code: 'AIOT_ROUTE_MESSAGE' });
