@@ -37,7 +37,7 @@ export default class DataCheck extends AiotCommand {
       helpValue: 'SAMPLES',
     }),
     junit: shared.junit,
-    all: Flags.boolean({ summary: 'List all files of each finding.', env: 'AIOT_ALL' }),
+    all: Flags.boolean({ summary: 'List all files for each finding.', env: 'AIOT_ALL' }),
   };
   static override result = checkReportSchema;
 

@@ -27,7 +27,7 @@ export default class JobStart extends PlatformCommand {
       env: 'AIOT_REQUEST',
       helpValue: 'JSON',
     }),
-    wait: Flags.boolean({ summary: 'Wait until the job has finished.', env: 'AIOT_WAIT' }),
+    wait: Flags.boolean({ summary: 'Wait until the job finishes.', env: 'AIOT_WAIT' }),
     timeout: {
       ...shared.timeout,
       summary: 'With --wait: exit with 124 after this time, such as 10m; the job continues.',

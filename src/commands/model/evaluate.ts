@@ -18,7 +18,7 @@ import { outputKinds } from '../../lib/model/evaluate/result.js';
 export default class ModelEvaluate extends AiotCommand {
   static override summary = 'Evaluate a model on held-out data.';
   static override description =
-    "Without FILE, evaluates the project's model: float and quantized, per window and after smoothing, with LiteRT and with the device interpreter. With FILE, evaluates any .tflite or .aiot file on the rows of --data: one column per input, plus the label. For bundles and .tflite files made by aiot, pass unscaled rows: the files contain the mean and standard deviation for scaling. Several outputs are treated as classes, a single one as a probability or a value. --outputs writes output_0, output_1, … as real values. If a metric misses a limit of --gate or model.accept, exits with 6 after printing the metrics.";
+    "Without FILE, evaluates the project's model: float and quantized, per window and after smoothing, with LiteRT and with the device interpreter. With FILE, evaluates any .tflite or .aiot file on the rows of --data: one column per input, plus the label. For bundles and .tflite files made by aiot, pass unscaled rows: the files contain the mean and standard deviation for scaling. Several outputs are treated as classes, a single one as a probability or a value. --outputs writes output_0, output_1, … as real values. If a metric does not meet a limit in --gate or model.accept, exits with 6 after printing the metrics.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --report report.html --gate macroF1=0.95 --gate auc=0.9',

@@ -23,7 +23,7 @@ import { operatorKey } from '../../lib/provision/operator-key.js';
 export default class ModelPush extends AiotCommand {
   static override summary = 'Bundle, sign and push the evaluated model.';
   static override description =
-    'The push is rejected if the model misses a limit of model.accept, has changed since its evaluation, or does not reproduce its metrics. The signing key stays on this machine. A .aiot FILE is pushed unchanged. A .tflite FILE is stored and can be verified, but devices do not run it. With oci://HOST/REPOSITORY:TAG, a signed version or .aiot file is pushed to an OCI registry with its signatures, using the login of docker, podman or oras. In an architects-guide context, the model is pushed unsigned, in the format that the architects-guide firmware expects.';
+    'The push is rejected if the model does not meet a limit in model.accept, has changed since its evaluation, or does not reproduce its metrics. The signing key stays on this machine. A .aiot FILE is pushed unchanged. A .tflite FILE is stored and can be verified, but devices do not run it. With oci://HOST/REPOSITORY:TAG, a signed version or .aiot file is pushed to an OCI registry with its signatures, using the login of docker, podman or oras. In an architects-guide context, the model is pushed unsigned, in the format that the architects-guide firmware expects.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> har --project motor-watch --json',

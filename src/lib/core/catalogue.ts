@@ -203,7 +203,7 @@ export const catalogue = {
     family: 'user',
     about:
       "The platform rejected a device's certificate: the certificate is unknown, expired or rotated, or the device is revoked, suspended or replaced.",
-    next: 'As an operator, look at its state and certificate with `aiot device show NAME`. Resume it with `aiot device resume NAME`, or enroll it again with `aiot device provision NAME`.',
+    next: 'As an operator, check its state and certificate with `aiot device show NAME`. Resume it with `aiot device resume NAME`, or enroll it again with `aiot device provision NAME`.',
   },
   AIOT_CERTIFICATE_UNFIT: {
     exit: 2,
@@ -309,7 +309,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      'The device configuration is invalid: it is not valid JSON or is too long; or a field is unknown, has the wrong type, or is out of range.',
+      'The device configuration is not valid JSON, is too long, or has a field that is unknown, of the wrong type, or out of range.',
     next: 'Correct the configuration and push it again. For the fields, see docs/reference/protocol.md#configuration.',
   },
   AIOT_CONFIG_UNFIT: {
@@ -391,7 +391,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about:
-      'The training data contains copies or near copies of test data, so the metrics would be misleading.',
+      'The training data contains copies or near-copies of test data, so the metrics would be misleading.',
     next: 'To see the affected recordings and how to fix each problem, run `aiot data check`.',
   },
   AIOT_DATA_NO_DEVICE: {
@@ -553,7 +553,7 @@ export const catalogue = {
     exit: 4,
     family: 'user',
     about:
-      'The requested events do not exist: they were deleted because they are too old, or their ID is from another platform.',
+      'The requested events do not exist: they were deleted because they were too old, or their ID is from another platform.',
     next: 'Read the current state, then continue from the oldest remaining event: `aiot events tail --from 0`.',
   },
   AIOT_FEATURE_UNFIT: {
@@ -1002,7 +1002,7 @@ export const catalogue = {
   AIOT_PRECONDITION_FAILED: {
     exit: 6,
     family: 'user',
-    about: 'The resource was changed since you read it.',
+    about: 'The resource has changed since you read it.',
     next: 'Read it again, review the differences, and send your change with the new ETag in If-Match.',
   },
   AIOT_PROGRAM_FAILED: {
@@ -1161,7 +1161,7 @@ export const catalogue = {
   AIOT_ROLLOUT_PAUSED: {
     exit: 6,
     family: 'user',
-    about: 'The rollout was paused by a user.',
+    about: 'A user paused the rollout.',
     next: 'To continue, run `aiot rollout resume ID`.',
   },
   AIOT_ROLLOUT_PLAN: {
@@ -1471,7 +1471,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'The newest timestamp delivered to a device has expired, so newer versions may be withheld from it.',
-    next: 'Check the systems between the device and the platform, and the clocks of both.',
+    next: 'Check the systems between the device and the platform, and both clocks.',
   },
   AIOT_TIMESTAMP_INVALID: {
     exit: 5,
@@ -1556,7 +1556,8 @@ export const catalogue = {
   AIOT_TRUST_SIGNATURES: {
     exit: 5,
     family: 'user',
-    about: "A trust root has too few signatures: it needs those of the previous root's keys and of its own.",
+    about:
+      "A trust root has too few signatures: it needs signatures by both the previous root's keys and its own.",
     next: 'Add --root-key FILE for each offline root key until the threshold is met. To see the threshold, run `aiot trust status`.',
   },
   AIOT_TRUST_VERSION: {
@@ -1570,7 +1571,7 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about: 'A release is not intended for this type of device, or for its update client.',
-    next: 'Push the release again with --types, including this type. Update clients such as SWUpdate accept firmware only.',
+    next: 'Push the release again with --types, including this type. Update clients such as SWUpdate accept only firmware.',
   },
   AIOT_UPDATE_DOWNLOAD: {
     exit: 1,
@@ -1582,7 +1583,7 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about: 'A manifest has expired, so its release is no longer accepted.',
-    next: 'Push or deploy the version again; it is then signed again with a new expiry.',
+    next: 'Push or deploy the version again, which signs it with a new expiry.',
   },
   AIOT_UPDATE_FLOOR: {
     exit: 5,
@@ -1601,7 +1602,7 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about:
-      "The device's firmware does not support this kind of update, or a model of this type or with this kind of output.",
+      "The device's firmware does not support this kind of update, this type of model, or this kind of output.",
     next: "Quantize the model to int8, deploy it to devices with newer firmware, or update the device's firmware first.",
   },
   AIOT_UPDATE_MISMATCH: {
@@ -1669,7 +1670,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about:
-      'A webhook target must be a public https URL: it must not lead to a private network or to the platform itself.',
+      'A webhook target must be a public https URL: it must not resolve to a private network or to the platform itself.',
     next: 'Use a public https URL. For an internal target, run `aiot webhook add URL --allow-private`.',
   },
 } as const satisfies Record<string, CatalogueEntry>;
