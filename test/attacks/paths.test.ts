@@ -123,7 +123,7 @@ describe('the platform', () => {
     '/api/v1/devices/',
     '/api/v1/models/a/versions/',
     '/errors/',
-  ])('serves no file through a path traversal below %s', async (below) => {
+  ])('serves no file through a path traversal under %s', async (below) => {
     for (const step of steps)
       for (const file of ['state.db', 'pki/ca.key', 'package.json', 'etc/passwd', 'etc%2fpasswd%00']) {
         const path = `${below}${step}/${step}/${step}/${file}`;

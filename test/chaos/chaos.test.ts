@@ -62,7 +62,7 @@ describe('the plan of a run', () => {
     expect(planOf(2)).not.toEqual(planOf(1));
   });
 
-  it('covers every scenario in turn, and eventually each of its faults', () => {
+  it('covers every scenario in turn, and eventually every fault of each', () => {
     const names = scenarios.map((_, i) => scenarioOf(scenarios, 3, i + 1).name);
     expect(names.toSorted()).toEqual(scenarios.map(({ name }) => name).toSorted());
     for (const scenario of scenarios) {

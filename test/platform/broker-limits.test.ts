@@ -45,7 +45,7 @@ async function metric(name: string): Promise<number> {
 }
 
 describe('the bytes queued for all offline sessions', () => {
-  it('are limited: offline sessions keep their newest message, and publishers get a success', async () => {
+  it('are limited: offline sessions keep their newest message, and publishers are still acknowledged', async () => {
     await start({ brokerLimits: { queuesBytes: 20_000 } });
     const watcher = await bystander();
     for (const version of [4, 5]) {

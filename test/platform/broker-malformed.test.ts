@@ -149,7 +149,7 @@ describe('the broker, after CONNECT', () => {
 });
 
 describe('MQTT 3.1', () => {
-  it('accepts DUP on resent packets, and ids of 23 or more characters', async () => {
+  it('accepts DUP on resent packets, and client IDs of 23 or more characters', async () => {
     for (const clientId of ['x'.repeat(23), 'x'.repeat(64)]) {
       const raw = await letIn({ protocolId: 'MQIsdp', protocolVersion: 3, clientId });
       raw.say(publish({ qos: 2, messageId: 1 }));
@@ -172,7 +172,7 @@ describe('the broker, on unusual packets', () => {
     raw.socket.destroy();
   });
 
-  it('drops a PUBLISH below $SYS', async () => {
+  it('drops a PUBLISH under $SYS', async () => {
     const raw = await letIn();
     raw.say({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: '$SYS/x', qos: 0 }] });
     await raw.hear('suback');

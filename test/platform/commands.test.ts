@@ -67,7 +67,7 @@ async function refused(argv: string[], code: string, exit: number): Promise<void
 }
 
 describe('aiot up', () => {
-  it('prints all addresses, and the token on the first start', async () => {
+  it('prints all addresses and the token on the first start', async () => {
     expect(result.urls.http).toMatch(/^https:\/\/127\.0\.0\.1:\d+$/);
     expect(result.urls.mqtts).toMatch(/^mqtts:\/\/127\.0\.0\.1:\d+$/);
     expect(result.urls.mqtt).toBeUndefined();

@@ -151,7 +151,7 @@ describeReal('kafka', 'the guide’s relay', () => {
       });
       const rows = (sql: string) => postgres.psql(new URL(database).pathname.slice(1), sql);
 
-      it('forwards data and control as with SQLite: each row once, across a restart, and nothing old', async () => {
+      it('forwards data and control as with SQLite: each row once, across a restart, and no old data', async () => {
         const before = (await inKafka(1)).length;
         const board = await connect(own.urls.mqtt, { clientId: '9' });
         for (let i = 0; i < 3; i++) await board.publishAsync(data, reading(200 + i), { qos: 1 });

@@ -235,7 +235,7 @@ describe('the live connection', () => {
     expect(await devices.answer(1)).toBe('AIOT_NOT_ALLOWED');
   });
 
-  it('delivers events, and the stored messages of a device', async () => {
+  it('delivers events, and a device’s stored messages', async () => {
     const page = await openPage({ cookie: await logIn(), origin: origin() });
     page.ask({ id: 1, to: 'events' });
     await page.answer(1);

@@ -223,7 +223,7 @@ describe('a rollout under random events', () => {
     });
   });
 
-  it('offers nothing to devices in unopened waves, and nothing while it is not running', () => {
+  it('offers nothing to devices in unopened waves, or while it is not running', () => {
     always(({ moments }) => {
       for (const { step, state } of moments) {
         for (const { device, release } of step.wishes) {

@@ -171,7 +171,7 @@ describe('training on table rows', () => {
     ]);
   });
 
-  it('trains an autoencoder on normal rows only, and keeps anomalies for evaluation', async () => {
+  it('trains an autoencoder only on normal rows, and keeps anomalies for evaluation', async () => {
     const yaml =
       'name: pumps\nmodel: { kind: autoencoder, layers: [6, 1], labels: { normal: [0], worn: [1] } }\n';
     const csv = rowsCsv({ apart: 8, rows: 400 });

@@ -18,14 +18,14 @@ describe('the LSM6DS3TR-C codecs', () => {
     [0x4009, 1],
     [0x1669, 0.35],
     [0xbff7, -1],
-  ])('decode the word %i of the application note at ±2 g as %f g', (raw, g) => {
+  ])('decode word %i of the application note at ±2 g as %f g', (raw, g) => {
     expect(word(raw) * gramsPerCount(2)).toBeCloseTo(g, 3);
   });
 
   it.each([
     [0x2ca4, 100],
     [0xd35c, -100],
-  ])('decode the word %i of the application note at ±250 dps as %f dps', (raw, dps) => {
+  ])('decode word %i of the application note at ±250 dps as %f dps', (raw, dps) => {
     expect(word(raw) * dpsPerCount(250)).toBeCloseTo(dps, 2);
   });
 
@@ -41,7 +41,7 @@ describe('the LSM6DS3TR-C codecs', () => {
     ]);
   });
 
-  it('use the sensitivities of the data sheet for every range', () => {
+  it('use the data sheet’s sensitivities for every range', () => {
     expect([2, 4, 8, 16].map((range) => gramsPerCount(range) * 1e3)).toEqual([0.061, 0.122, 0.244, 0.488]);
     expect([125, 250, 500, 1000, 2000].map((range) => dpsPerCount(range) * 1e3)).toEqual([
       4.375, 8.75, 17.5, 35, 70,

@@ -65,7 +65,7 @@ describe('a simulated LSM6DS3TR-C', () => {
     expect([read(0x12), read(0x10)]).toEqual([[0x04], [0x00]]);
   });
 
-  it('outputs the words of the application note for 350 mg, −1 g, and 1 g', () => {
+  it('outputs the application note’s words for 350 mg, −1 g, and 1 g', () => {
     write(0x10, 0x40);
     now = 10 * tickMs;
     expect(read(0x28, 6)).toEqual([0x69 + 1, 0x16, 0xf7, 0xbf, 0x09, 0x40]);
