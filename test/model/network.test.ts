@@ -27,8 +27,9 @@ function spec(
   inputShape: number[],
   output: NetworkOutput = classes,
   layers?: number[],
+  blocks?: 'v2',
 ): NetworkSpec {
-  return { kind, inputShape, layers: layersOf(kind, layers, inputShape), output };
+  return { kind, inputShape, layers: layersOf(kind, layers, inputShape, blocks), output };
 }
 
 const kinds: [string, NetworkSpec, string[]][] = [
@@ -54,6 +55,17 @@ const kinds: [string, NetworkSpec, string[]][] = [
     [
       ...['CONV_2D', 'DEPTHWISE_CONV_2D', 'CONV_2D', 'DEPTHWISE_CONV_2D', 'CONV_2D'],
       ...['MEAN', 'FULLY_CONNECTED', 'SOFTMAX'],
+    ],
+  ],
+  [
+    'mobilenet of inverted residuals over a picture',
+    spec('mobilenet', [17, 16, 3], classes, [4, 4, 4, 6, 10], 'v2'),
+    [
+      // The first block does not widen its input; the last one has another shape, so its input is not added.
+      ...['CONV_2D', 'DEPTHWISE_CONV_2D', 'CONV_2D', 'ADD'],
+      ...['CONV_2D', 'DEPTHWISE_CONV_2D', 'CONV_2D', 'ADD'],
+      ...['CONV_2D', 'DEPTHWISE_CONV_2D', 'CONV_2D'],
+      ...['CONV_2D', 'MEAN', 'FULLY_CONNECTED', 'SOFTMAX'],
     ],
   ],
   [

@@ -100,6 +100,7 @@ export const shapes: Record<string, [NetworkSpec['inputShape'], LayerConfig[]]> 
   cnn1d: [[19, 3], layersOf('cnn1d', [4, 6], [19, 3])],
   'ds-cnn over time': [[20, 3], layersOf('ds-cnn', [6, 5, 7], [20, 3])],
   'ds-cnn over an image': [[9, 7, 2], layersOf('ds-cnn', [5, 6], [9, 7, 2])],
+  'inverted residuals': [[9, 10, 3], layersOf('mobilenet', [5, 5, 6, 6, 8], [9, 10, 3], 'v2')],
   mobilenet: [[9, 10, 3], layersOf('mobilenet', [5, 6, 8], [9, 10, 3])],
   autoencoder: [[8], layersOf('autoencoder', [6, 3], [8])],
   'layers of every type': [

@@ -124,6 +124,12 @@ export const layerSchema = z.discriminatedUnion('type', [
     size: pair.default(2),
     stride: pair.optional(),
   }),
+  z.strictObject({
+    type: z.literal('inverted-residual'),
+    filters: size,
+    stride: pair.default(1),
+    expansion: z.int().min(1).max(16).default(6),
+  }),
   z.strictObject({ type: z.literal('global-average') }),
   z.strictObject({ type: z.literal('flatten') }),
   z.strictObject({ type: z.literal('batch-norm') }),
@@ -215,6 +221,21 @@ const train = z.strictObject({
   classWeights: z.enum(['balanced', 'none']).default('balanced'),
   augment: augment.prefault({}),
   forest: forest.prefault({}),
+  /** A trained model whose layers, except for the last one, are used instead of new ones: transfer learning. */
+  from: z
+    .union([
+      z
+        .string()
+        .min(1)
+        .transform((model) => ({ model, trained: 0 })),
+      z.strictObject({
+        /** A .tflite or .aiot file, or the folder of another project, relative to this project's folder. */
+        model: z.string().min(1),
+        /** Number of its last layers with weights that are trained further; the others are frozen. */
+        trained: z.int().min(0).max(256).default(0),
+      }),
+    ])
+    .optional(),
   /** Whether the shares of the classes are calibrated: divided by a temperature that is chosen on the validation set. */
   calibrate: z.boolean().optional(),
   /** Autoencoder: share of the training examples whose error is considered normal. */
@@ -301,6 +322,8 @@ const model = z.strictObject({
   kind: z.enum(['mlp', 'cnn1d', 'ds-cnn', 'mobilenet', 'autoencoder', 'forest', 'layers']).default('mlp'),
   /** Units of the hidden layers (mlp, autoencoder), filters of the convolutions (cnn1d, ds-cnn, mobilenet), or a list of layers. */
   layers: z.union([z.array(size).min(1).max(16), z.array(layerSchema).min(1).max(64)]).optional(),
+  /** Blocks of a mobilenet: depthwise separable convolutions (v1) or inverted residuals (v2); absent = v1. */
+  blocks: z.enum(['v1', 'v2']).optional(),
   /** Kind of the model's output; that of an autoencoder is always its reconstruction error. */
   output: z.enum(['classes', 'probability', 'value']).default('classes'),
   /** Classes and their labels. Empty if there are no classes (value, autoencoder), or if a table's own labels are the classes. */

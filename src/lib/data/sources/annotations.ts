@@ -16,7 +16,7 @@ export interface Box extends Region {
   place: string;
 }
 
-/** A picture's file with the boxes that somebody has drawn into it. */
+/** A picture's file with its boxes. */
 export interface AnnotatedPicture {
   /** Path of the picture's file, which exists. */
   file: string;
@@ -141,8 +141,8 @@ async function readCoco(file: string, places: readonly string[]): Promise<Annota
 }
 
 /**
- * Pascal VOC (Everingham et al., The PASCAL Visual Object Classes Challenge 2012 Development Kit, section 5): the first pixel has the coordinate 1,
- * and `xmax` and `ymax` are within the box.
+ * Pascal VOC (Everingham et al., The PASCAL Visual Object Classes Challenge 2012 Development Kit, section 5). The first pixel has the coordinate 1.
+ * `xmax` and `ymax` are within the box.
  */
 async function readVoc(file: string, places: readonly string[]): Promise<AnnotatedPicture> {
   const root = readXml(await readText(file), file);

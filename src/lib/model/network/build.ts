@@ -28,12 +28,22 @@ export function buildTrainable(spec: NetworkSpec, seed: number): Trainable {
     x = maker.add(x, layer, `layer ${i + 1} (${layer.type})`, { delayed: normed, after });
   });
   const units = outputSize(spec);
-  const name = { classes: 'logits', probability: 'logit', value: 'values', reconstruction: 'reconstruction' };
-  const output = maker.dense(x, units, name[spec.output.kind], { activation: 'none', bias: true });
+  const output = maker.dense(x, units, outputNames[spec.output.kind], { activation: 'none', bias: true });
   const { parameters, batchNorms, dropouts } = builder;
-  const ending =
-    spec.output.kind === 'classes' ? 'SOFTMAX' : spec.output.kind === 'probability' ? 'LOGISTIC' : 'none';
-  return { graph: builder.graph(input, output), parameters, batchNorms, dropouts, ending };
+  return { graph: builder.graph(input, output), parameters, batchNorms, dropouts, ending: endingOf(spec) };
+}
+
+/** Names of the output tensors, by kind of prediction. */
+export const outputNames = {
+  classes: 'logits',
+  probability: 'logit',
+  value: 'values',
+  reconstruction: 'reconstruction',
+} as const;
+
+/** The operator at the end of the written graph. */
+export function endingOf({ output }: Pick<NetworkSpec, 'output'>): Trainable['ending'] {
+  return output.kind === 'classes' ? 'SOFTMAX' : output.kind === 'probability' ? 'LOGISTIC' : 'none';
 }
 
 /** Shape of the network's input, batch 1 included. */
@@ -95,6 +105,8 @@ class LayerMaker {
         const y = this.depthwise(this.image(x, place), window, place, inner);
         return this.convolution(y, layer.filters, pointwise, place, end);
       }
+      case 'inverted-residual':
+        return this.invertedResidual(this.image(x, place), layer, place);
       case 'max-pool':
       case 'average-pool': {
         const stride = layer.stride ?? layer.size;
@@ -151,6 +163,31 @@ class LayerMaker {
     const weights = this.weights.next(taps * this.builder.shape(x)[3]!, taps);
     const size = this.sizeAfter(x, window, place);
     return this.unary(this.builder.depthwise(x, window, size, name, fused, weights, bias), own, name);
+  }
+
+  /**
+   * Widens the channels, convolves them one by one, and narrows them without an activation; each with a batch norm. The input is added if the result
+   * has its shape (Sandler et al., 2018, arXiv:1801.04381, section 3.3).
+   */
+  private invertedResidual(
+    x: number,
+    { filters, stride, expansion }: Extract<LayerConfig, { type: 'inverted-residual' }>,
+    place: string,
+  ): number {
+    const { builder } = this;
+    const linear: End = { activation: 'none', bias: false };
+    const channels = builder.shape(x)[3]!;
+    const normed = (y: number, activation: Activation) => builder.batchNorm(y, this.name('norm'), activation);
+    const wide =
+      expansion === 1
+        ? x
+        : normed(this.convolution(x, channels * expansion, pointwise, place, linear), 'relu6');
+    const window = this.window({ kernel: this.overTime ? [3, 1] : 3, stride, padding: 'same' }, place);
+    const middle = normed(this.depthwise(wide, window, place, linear), 'relu6');
+    const y = normed(this.convolution(middle, filters, pointwise, place, linear), 'none');
+    const shape = builder.shape(y);
+    if (builder.shape(x).some((size, axis) => size !== shape[axis])) return y;
+    return builder.operator('ADD', [x, y], this.name('residual'), shape, { activation: 'none' });
   }
 
   private unary(x: number, op: 'LEAKY_RELU' | 'TANH' | 'LOGISTIC' | undefined, name: string): number {
@@ -243,7 +280,7 @@ const truncatedDeviation = 0.87962566103423978;
  * He-normal: normal distribution truncated at two standard deviations, variance 2 / fan-in (He et al., 2015, arXiv:1502.01852, section
  * 2.2).
  */
-class InitialWeights {
+export class InitialWeights {
   private layer = 0;
   constructor(private readonly seed: number) {}
 

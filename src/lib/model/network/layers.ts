@@ -55,6 +55,9 @@ export const defaultLayers: Readonly<Record<Exclude<NetworkKind, 'layers' | 'for
   autoencoder: [32, 8],
 };
 
+/** Default filters of a mobilenet with v2 blocks: narrower, because the blocks expand them six times. */
+const defaultV2: readonly number[] = [8, 8, 12, 12, 16, 16, 24, 96];
+
 /** Taps of every convolution of a cnn1d. */
 const convolutionTaps = 5;
 
@@ -69,6 +72,8 @@ const convolutionTaps = 5;
  * width, channels].
  * - mobilenet: MobileNet v1 (Howard et al., 2017, arXiv:1704.04861, table 1): a 3 × 3 convolution of stride 2, then depthwise separable ones, each with
  * a batch norm and relu6. From the second block, a block with more filters than the previous one has stride 2. Then the mean over the image.
+ * - mobilenet with v2 blocks: MobileNet v2 (Sandler et al., 2018, arXiv:1801.04381, table 2): the blocks are inverted residuals, the first without
+ * expansion, and the last number is a pointwise convolution.
  * - autoencoder: dense layers down to the last number, and the same back up.
  * - forest: no layers; see `learnForest`.
  * @throws AIOT_MODEL_UNFIT
@@ -77,6 +82,7 @@ export function layersOf(
   kind: NetworkKind,
   layers: readonly number[] | readonly LayerConfig[] | undefined,
   inputShape: readonly number[],
+  blocks?: 'v1' | 'v2',
 ): Layer[] {
   if (kind === 'forest') return [];
   if (layers !== undefined && typeof layers[0] === 'object') return layers.map((each) => each as Layer);
@@ -100,7 +106,7 @@ export function layersOf(
     case 'ds-cnn':
       return separable(sizes, inputShape);
     case 'mobilenet':
-      return mobilenet(sizes);
+      return blocks === 'v2' ? mobilenetV2(layers === undefined ? defaultV2 : sizes) : mobilenet(sizes);
   }
 }
 
@@ -150,6 +156,25 @@ function mobilenet([first = 8, ...blocks]: readonly number[]): Layer[] {
         norm,
       ];
     }),
+    { type: 'global-average' },
+  ];
+}
+
+function mobilenetV2(sizes: readonly number[]): Layer[] {
+  const [first = 8, ...rest] = sizes;
+  const [blocks, last] = rest.length > 1 ? [rest.slice(0, -1), rest.at(-1)!] : [rest, undefined];
+  const norm: Layer = { type: 'batch-norm' };
+  const relu6 = { padding: 'same', activation: 'relu6' } as const;
+  const ending: Layer[] =
+    last === undefined ? [] : [{ type: 'conv', filters: last, kernel: 1, stride: 1, ...relu6 }, norm];
+  return [
+    { type: 'conv', filters: first, kernel: 3, stride: 2, ...relu6 },
+    norm,
+    ...blocks.map((filters, i): Layer => {
+      const stride = i > 0 && filters > blocks[i - 1]! ? 2 : 1;
+      return { type: 'inverted-residual', filters, stride, expansion: i === 0 ? 1 : 6 };
+    }),
+    ...ending,
     { type: 'global-average' },
   ];
 }

@@ -5,6 +5,7 @@ import type { ProjectConfig } from '../../core/project-schema.js';
 import { inputShape, type SignalSpec, signalSpecOf } from '../../signal/spec.js';
 import type { Material } from '../material.js';
 import { layersOf, type NetworkKind, type NetworkOutput, type NetworkSpec } from '../network/layers.js';
+import type { Backbone } from '../network/transfer.js';
 import { classesFor, unfit } from './examples/examples.js';
 import { labelsOfRows, signalOfRows } from './examples/rows.js';
 import type { Classes } from './types.js';
@@ -33,14 +34,22 @@ export interface Plan {
   noise: number;
   /** Default choices, as sentences. */
   notes: string[];
+  /** The trained layers that the network begins with; null = all layers are new. */
+  backbone: Backbone | null;
 }
 
 /**
  * Network, classes and signal part for this project and its training data.
+ * @param backbone from model.train.from
  * @param chosen explicitly requested kind: it is not replaced by another if it does not fit
  * @throws AIOT_MODEL_UNFIT, AIOT_TRAINING_DATA_UNFIT, AIOT_DATA_ONE_CLASS, AIOT_PROJECT_INVALID, AIOT_FEATURE_*
  */
-export function planTraining(project: Project, { rows }: Material, chosen?: NetworkKind): Plan {
+export function planTraining(
+  project: Project,
+  { rows }: Material,
+  chosen?: NetworkKind,
+  backbone: Backbone | null = null,
+): Plan {
   const { model } = project.config;
   const notes: string[] = [];
   const found = rows
@@ -72,12 +81,13 @@ export function planTraining(project: Project, { rows }: Material, chosen?: Netw
   const network: NetworkSpec = {
     kind,
     inputShape: size,
-    layers: layersOf(kind, layers, size),
+    layers: backbone ? [] : layersOf(kind, layers, size, model.blocks),
     output: outputOf(output, classes.names.length),
   };
+  if (backbone) notes.push(backboneNote(backbone));
   const pixelRange = picture && project.config.signal.image?.normalize === 'range';
   const noise = rows || picture ? 0 : overTime ? 0.1 : 0.5;
-  const asked = layers !== undefined || chosen !== undefined || model.train.members > 1;
+  const asked = layers !== undefined || chosen !== undefined || model.train.members > 1 || backbone !== null;
   const alone = rows?.table.groups === null && model.split !== 'time';
   const linear = !rows || asked || kind !== 'mlp' ? null : alone ? 'folds' : 'validation';
   return {
@@ -90,7 +100,13 @@ export function planTraining(project: Project, { rows }: Material, chosen?: Netw
     linear,
     noise,
     notes,
+    backbone,
   };
+}
+
+function backboneNote({ file, digest, trained }: Backbone): string {
+  const further = trained === 0 ? 'all frozen' : `of which the last ${trained} are trained further`;
+  return `the layers of ${file} (${digest.slice(0, 15)}…) are used, ${further}, with a new last layer`;
 }
 
 /**
@@ -212,6 +228,10 @@ function fitting(
         next: 'Set model.kind: mobilenet (or ds-cnn, layers) in aiot.yaml.',
       },
     );
+  if (model.blocks !== undefined && kind !== 'mobilenet')
+    throw new AiotError('AIOT_MODEL_UNFIT', `model.blocks is set, but model.kind is ${kind}`, {
+      next: 'Remove model.blocks from aiot.yaml, or set model.kind: mobilenet.',
+    });
   if (kind === 'mobilenet' && !picture)
     throw new AiotError(
       'AIOT_MODEL_UNFIT',

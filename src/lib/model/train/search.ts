@@ -59,8 +59,18 @@ export async function searchProject(options: SearchOptions): Promise<SearchFile>
   const plan = planTraining(project, material, options.kind);
   const { kind } = plan.network.output;
   const { kind: own } = model;
-  if (kind === 'reconstruction' || model.train.command || own === 'layers' || own === 'forest') {
-    const what = model.train.command ? 'a training program' : `model.kind ${own}`;
+  if (
+    kind === 'reconstruction' ||
+    model.train.command ||
+    model.train.from ||
+    own === 'layers' ||
+    own === 'forest'
+  ) {
+    const what = model.train.command
+      ? 'a training program'
+      : model.train.from
+        ? 'model.train.from'
+        : `model.kind ${own}`;
     throw new AiotError(
       'AIOT_USAGE',
       `--search compares mlp, cnn1d, ds-cnn and mobilenet by accuracy, so it cannot be used for ${what}`,

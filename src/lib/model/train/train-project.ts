@@ -11,6 +11,7 @@ import { buildFiles, modelName } from '../files.js';
 import { type DataSource, type Material, openMaterial } from '../material.js';
 import type { NetworkKind } from '../network/layers.js';
 import { metricsOfTraining, RunRecorder } from '../runs/recorder.js';
+import { openBackbone } from './backbone.js';
 import { divide, leaksOf } from './examples/divide.js';
 import { type Division, lessonsOf, piecesOfPart } from './examples/parts.js';
 import { fitStandardization, standardizeAll } from './examples/standardize.js';
@@ -60,10 +61,11 @@ export interface TrainOptions extends DataSource {
 export async function trainProject(options: TrainOptions): Promise<TrainResult> {
   const { project, backend = 'auto', signal } = options;
   const material = await openMaterial(project, options);
-  const plan = planTraining(project, material, options.kind);
+  const backbone = await openBackbone(project);
+  const plan = planTraining(project, material, options.kind, backbone);
   const division = divide(project, material, plan, options.split);
   const leaks = leaksOf(material, division, options.force);
-  const run = runDigest(project, material, division, backend);
+  const run = runDigest(project, material, division, backend, backbone?.digest);
   const from = options.resume ? await resumed(buildFiles(project).checkpoint, run) : undefined;
   signal?.throwIfAborted();
   const examples = lessonsOf(material, division, project.config.model.train);
@@ -229,9 +231,13 @@ function runDigest(
   { dataset }: Material,
   { network, signal, split, parts }: Division,
   backend: Backend,
+  backbone: string | undefined,
 ): string {
   const { epochs: _, patience: __, ...train } = config.model.train;
-  return digestOf(canonicalJson({ network, signal, split, parts, data: dataset.digest, train, backend }));
+  const begins = backbone === undefined ? {} : { backbone };
+  return digestOf(
+    canonicalJson({ network, signal, split, parts, data: dataset.digest, train, backend, ...begins }),
+  );
 }
 
 async function resumed(file: string, run: string): Promise<Checkpoint> {

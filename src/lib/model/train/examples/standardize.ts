@@ -54,13 +54,14 @@ export function standardizeInPlace({ inputs, inputSize }: Lesson, by: Standardiz
 }
 
 /**
- * The standardization for a training set. Pictures with signal.image.normalize: range become −1…1. Rows of a table that are already standardized are used unchanged. That is the case if every
+ * The standardization for a training set; that of a backbone if it is known. Pictures with signal.image.normalize: range become −1…1. Rows of a table that are already standardized are used unchanged. That is the case if every
  * column's mean is within 0.25 of 0 and its deviation between 0.5 and 2.
  */
 export function standardizationFor(
   train: Lesson,
-  { windows, rows, signal, pixelRange }: Plan,
+  { windows, rows, signal, pixelRange, backbone }: Plan,
 ): Standardization {
+  if (backbone?.standardization) return backbone.standardization;
   if (pixelRange) {
     const half = new Array<number>(train.inputSize).fill(127.5);
     return { mean: half, deviation: [...half] };

@@ -56,10 +56,13 @@ export async function fitLesson(
   const window = windows && !signal.image ? { samples: inputSize / fields, fields } : null;
   const picture = windows && signal.image ? { ...signal.image, channels: fields } : null;
   const augmentation = { ...train.augment, noise: train.augment.noise ?? noise };
+  // `from` is the backbone in aiot.yaml, and the checkpoint of a fitter.
+  const { from: _, ...settings } = train;
   const fitted = await fitter({
-    ...train,
+    ...settings,
     ...rest,
     spec: network,
+    backbone: plan.backbone,
     train: own,
     validation: validation && partOf(validation, standardization, target),
     augment: picture

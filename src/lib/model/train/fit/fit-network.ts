@@ -7,6 +7,7 @@ import { openEngine } from '../../engine/open-engine.js';
 import type { Backend, Engine } from '../../engine/types.js';
 import { buildTrainable } from '../../network/build.js';
 import { type NetworkSpec, outputSize } from '../../network/layers.js';
+import { type Backbone, transferTrainable } from '../../network/transfer.js';
 import type { EpochFigures } from '../types.js';
 import type { Augment } from './augment.js';
 import type { Checkpoint } from './checkpoint.js';
@@ -15,6 +16,8 @@ import { classFactors, fillBatch, hasClasses, lossOf, type Part } from './part.j
 
 export interface FitOptions {
   spec: NetworkSpec;
+  /** Trained layers that the network begins with; absent = all layers are new. */
+  backbone?: Backbone | null;
   train: Part;
   /** Examples (at least one) that determine the epoch whose weights are used; null = the last epoch is used. */
   validation: Part | null;
@@ -111,11 +114,12 @@ export async function fitNetwork(options: FitOptions): Promise<Fitted> {
 }
 
 /** Each member has its own seeds for initial weights and dropout; the first member's are those of a single network. */
-async function openMembers({ spec, seed, members = 1, backend, learningRate }: FitOptions): Promise<Engine> {
+async function openMembers(options: FitOptions): Promise<Engine> {
+  const { spec, backbone, seed, members = 1, backend, learningRate } = options;
   const engines: Engine[] = [];
   for (let member = 0; member < members; member++) {
     const own = seed + member * 100_003;
-    const trainable = buildTrainable(spec, own);
+    const trainable = backbone ? transferTrainable(spec, backbone, own) : buildTrainable(spec, own);
     engines.push(
       await openEngine(trainable, { backend, learningRate, loss: lossOf(spec.output.kind), seed: own }),
     );

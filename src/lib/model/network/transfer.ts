@@ -1,0 +1,94 @@
+import { AiotError } from '../../core/errors.js';
+import { elementCount, type Graph, type Tensor, withoutUnused } from '../../formats/tflite/graph.js';
+import type { Standardization } from '../../signal/spec.js';
+import type { Trainable } from '../engine/types.js';
+import { endingOf, InitialWeights, outputNames } from './build.js';
+import { type NetworkSpec, outputSize } from './layers.js';
+
+/** A trained network without its last layer: it turns an input into numbers that a new last layer learns from. */
+export interface Backbone {
+  /** The graph from the input to these numbers, [1, features]. */
+  graph: Graph;
+  /** Standardization of its inputs; null = not known, so that the new training fits its own. */
+  standardization: Standardization | null;
+  /** Path as in aiot.yaml, and digest of the file. */
+  file: string;
+  digest: string;
+  /** Number of its last layers with weights that are trained further; the others are frozen. */
+  trained: number;
+}
+
+const weighted: readonly string[] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
+
+/**
+ * Removes a network's last dense layer, and everything after it.
+ * @param file name of the file in errors
+ * @throws AIOT_MODEL_UNFIT: not float32, several inputs, or no dense layer
+ */
+export function featuresOf(graph: Graph, file: string): Graph {
+  const [input] = graph.inputs.map((index) => graph.tensors[index]!);
+  if (graph.inputs.length !== 1 || input?.type !== 'float32')
+    throw unfit(`${file}: expected one float32 input, got ${input?.type ?? 'none'}`);
+  const at = graph.operators.findLastIndex(({ op }) => op === 'FULLY_CONNECTED');
+  const head = graph.operators[at];
+  if (!head) throw unfit(`${file}: expected a dense layer at the end`);
+  const [features = -1] = head.inputs;
+  const { type, data } = graph.tensors[features]!;
+  if (type !== 'float32' || data) throw unfit(`${file}: expected a float32 network, got ${type}`);
+  if (!graph.operators.slice(0, at).some(({ op }) => weighted.includes(op)))
+    throw unfit(`${file}: expected layers before the last one, which is replaced`);
+  return withoutUnused({ ...graph, operators: graph.operators.slice(0, at), outputs: [features] });
+}
+
+/**
+ * A backbone with a new last layer, whose weights depend only on `seed`. The layer and the last `backbone.trained` layers are trainable.
+ * @throws AIOT_MODEL_UNFIT if the backbone has another input than the network
+ */
+export function transferTrainable(spec: NetworkSpec, backbone: Backbone, seed: number): Trainable {
+  const { graph, file, trained } = backbone;
+  const wanted = [1, ...spec.inputShape];
+  const { shape } = graph.tensors[graph.inputs[0]!]!;
+  if (shape.length !== wanted.length || shape.some((size, i) => size !== wanted[i])) {
+    throw unfit(`${file}: expected an input of ${wanted.join(' × ')}, got ${shape.join(' × ')}`);
+  }
+  const [features = -1] = graph.outputs;
+  const inputs = elementCount(graph.tensors[features]!.shape);
+  const units = outputSize(spec);
+  const tensors: Tensor[] = [...graph.tensors];
+  const add = (tensor: Tensor) => tensors.push(tensor) - 1;
+  const name = outputNames[spec.output.kind];
+  const data = new InitialWeights(seed).next(units * inputs, inputs);
+  const w = add({ name: `${name}/weights`, shape: [units, inputs], type: 'float32', data });
+  const b = add({ name: `${name}/bias`, shape: [units], type: 'float32', data: new Float32Array(units) });
+  const output = add({ name, shape: [1, units], type: 'float32' });
+  const layers = graph.operators.filter(({ op }) => weighted.includes(op));
+  const parameters = (trained === 0 ? [] : layers.slice(-trained))
+    .flatMap((layer) => layer.inputs.slice(1))
+    .filter((index) => tensors[index]?.data instanceof Float32Array);
+  return {
+    graph: {
+      ...graph,
+      tensors,
+      operators: [
+        ...graph.operators,
+        {
+          op: 'FULLY_CONNECTED',
+          inputs: [features, w, b],
+          outputs: [output],
+          options: { activation: 'none', keepNumDims: false },
+        },
+      ],
+      outputs: [output],
+    },
+    parameters: [...new Set(parameters), w, b],
+    batchNorms: [],
+    dropouts: [],
+    ending: endingOf(spec),
+  };
+}
+
+function unfit(message: string): AiotError {
+  return new AiotError('AIOT_MODEL_UNFIT', message, {
+    next: 'Set model.train.from to a float32 .tflite file, or to a project folder with a trained model, with the same input as this project.',
+  });
+}
