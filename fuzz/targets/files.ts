@@ -1,6 +1,7 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readWav, writeWav } from '../../src/lib/formats/wav.js';
 import { kerasToGraph } from '../../src/lib/model/import/keras/to-graph.js';
 import { readKerasH5, readKerasZip } from '../../src/lib/model/import/keras-files.js';
 import { readTfjs } from '../../src/lib/model/import/tfjs.js';
@@ -51,11 +52,34 @@ message Reading {
 }
 `;
 
+/** A few samples of sound, as a plain WAV file, as an extensible one, and with a chunk before the samples. */
+function sounds(): Seed[] {
+  const column = Float64Array.from({ length: 40 }, (_, i) => Math.sin(i / 3) / 2);
+  const mono = Buffer.from(writeWav({ rateHz: 16_000, channels: [column] }));
+  const stereo = Buffer.from(writeWav({ rateHz: 44_100, channels: [column, column.toReversed()] }));
+  const format = Buffer.alloc(40);
+  stereo.copy(format, 0, 20, 36);
+  format.writeUInt16LE(0xfffe, 0);
+  format.writeUInt16LE(1, 24);
+  const chunk = (name: string, content: Buffer) => {
+    const head = Buffer.from(`${name}....`);
+    head.writeUInt32LE(content.length, 4);
+    return Buffer.concat([head, content]);
+  };
+  const samples = chunk('data', stereo.subarray(44));
+  return [
+    mono,
+    stereo,
+    Buffer.concat([stereo.subarray(0, 12), chunk('fmt ', format), samples]),
+    Buffer.concat([mono.subarray(0, 36), chunk('LIST', Buffer.from('INFOIART')), samples]),
+  ];
+}
+
 type Decode = (bytes: Buffer) => unknown;
 let avro: Promise<Decode> | undefined;
 let protobuf: Promise<Decode> | undefined;
 
-/** Targets that read models and images from other programs, and payloads described by a schema. */
+/** Targets that read models, sound and images from other programs, and payloads described by a schema. */
 export const files: readonly Target[] = [
   {
     name: 'model/keras-h5',
@@ -101,6 +125,12 @@ export const files: readonly Target[] = [
       protobuf ??= protobufDecoder({ schema: fileOf('reading.proto', proto) });
       return (await protobuf)(bytes);
     },
+  },
+  {
+    name: 'formats/wav',
+    seeds: sounds,
+    run: (bytes) => readWav(bytes, 'sound.wav'),
+    words: ['RIFF', 'WAVE', 'fmt ', 'data', 'LIST', '\x01\x00', '\xfe\xff', '\x10\x00'],
   },
   {
     name: 'vision/picture',

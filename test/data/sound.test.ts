@@ -83,7 +83,7 @@ describe('WAV files as recordings of a project', () => {
     expect(DataImport.result.parse(asked.json)).toMatchObject({ resampled: { no1: 48_000 } });
     const { stdout, code } = await runCli(['data', 'import', from, '--project', project.dir]);
     expect(code).toBe(0);
-    expect(stdout).toContain('1 WAV file at 48000 Hz resampled to 16000 Hz');
+    expect(stdout).toContain('1 sound file at 48000 Hz resampled to 16000 Hz');
     expect((await readdir(join(data, 'recordings'))).sort()).toEqual(['no1.wav', 'yes1.wav']);
     const stored = readWav(await readFile(join(data, 'recordings', 'no1.wav')), 'no1.wav');
     expect([stored.rateHz, stored.channels[0]!.length]).toEqual([16_000, 4000]);
@@ -183,5 +183,23 @@ describe('WAV files that belong to no project', () => {
     );
     const listed = await runCli(['data', 'list', '--project', made, '--json']);
     expect(listed.json).toMatchObject({ rateHz: 8000, fields: ['sound'], samples: 12_000 });
+  });
+});
+
+describe('sound in another format than WAV', () => {
+  it('needs ffmpeg, and says how to get it', async () => {
+    const path = process.env.PATH;
+    const file = join(from, 'yes1.flac');
+    await writeFile(file, 'fLaC');
+    try {
+      process.env.PATH = from;
+      await expect(importRecordings({ project, from: file })).rejects.toMatchObject({
+        code: 'AIOT_PROGRAM_NOT_FOUND',
+        message: expect.stringContaining('yes1.flac'),
+        next: expect.stringContaining('apt install ffmpeg'),
+      });
+    } finally {
+      process.env.PATH = path;
+    }
   });
 });

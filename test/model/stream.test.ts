@@ -17,12 +17,12 @@ const word = { of: 1, from: 2, to: 2.5 };
 
 describe('detections in a stream', () => {
   it.each([
-    ['are right during a word', said([1, 6, 9]), [{ of: 1, right: true }]],
-    ['are right while the word is in the window', said([1, 12, 14]), [{ of: 1, right: true }]],
-    ['are false alarms before it', said([1, 3, 5]), [{ of: 1, right: false }]],
-    ['are false alarms after it has left the window', said([1, 13, 15]), [{ of: 1, right: false }]],
-    ['are false alarms of another class', said([2, 7, 9]), [{ of: 2, right: false }]],
-    ['do not count twice for one word', said([1, 6, 7], [1, 8, 9]), [{ of: 1, right: true }]],
+    ['are right during a word', said([1, 6, 9]), [{ of: 1, kind: 'detected' }]],
+    ['are right while the word is in the window', said([1, 12, 14]), [{ of: 1, kind: 'detected' }]],
+    ['are false alarms before it', said([1, 3, 5]), [{ of: 1, kind: 'falseAlarms' }]],
+    ['are false alarms after it has left the window', said([1, 13, 15]), [{ of: 1, kind: 'falseAlarms' }]],
+    ['are of another word while a word is heard', said([2, 7, 9]), [{ of: 2, kind: 'confused' }]],
+    ['do not count twice for one word', said([1, 6, 7], [1, 8, 9]), [{ of: 1, kind: 'detected' }]],
     ['are missing if the prediction never changes', said(), []],
   ])('%s', (_, smoothed, expected) => {
     expect(judged(smoothed, [word], rules)).toEqual(expected);
@@ -30,14 +30,14 @@ describe('detections in a stream', () => {
 
   it('may be delayed by the smoothing length', () => {
     const late = said([1, 13, 15]);
-    expect(judged(late, [word], { ...rules, vote: 'majority:3' })).toEqual([{ of: 1, right: true }]);
+    expect(judged(late, [word], { ...rules, vote: 'majority:3' })).toEqual([{ of: 1, kind: 'detected' }]);
   });
 
   it('count each word, even if two are close together', () => {
     const words = [word, { of: 2, from: 2.6, to: 3 }];
     expect(judged(said([1, 6, 9], [2, 9, 12]), words, rules)).toEqual([
-      { of: 1, right: true },
-      { of: 2, right: true },
+      { of: 1, kind: 'detected' },
+      { of: 2, kind: 'detected' },
     ]);
   });
 });

@@ -13,7 +13,7 @@ import { drawnPicturesSchema, drawPictures } from '../../lib/data/tray.js';
 export default class DataSynthesize extends AiotCommand {
   static override summary = 'Generate labeled data: spoken words or pictures.';
   static override description =
-    "With --words, espeak-ng speaks: each recording has one word, in generated noise, and is as long as the model's window. Accent, speed, pitch, loudness and noise are random for each take. Each voice is a device, so a split by device tests the model on voices that it was not trained on.\n\nWithout --words, each recording is a picture of one part (bolt, nut or washer) or an empty tray, in the project's size. Position, perspective, light, focus and noise are random.\n\nVoices are synthetic and pictures are drawn: before you rely on a model, test it on recordings of people, or on photographs. Recordings from an earlier run are replaced; all others are kept.";
+    "With --words, espeak-ng speaks: each recording has one word, in generated noise, and is as long as the model's window. If the project has the label other, its recordings are other words, beginnings and ends of the words, and running speech. Accent, speed, pitch, loudness and noise are random for each take. Each voice is a device, so a split by device tests the model on voices that it was not trained on.\n\nWithout --words, each recording is a picture of one part (bolt, nut or washer) or an empty tray, in the project's size. Position, perspective, light, focus and noise are random.\n\nVoices are synthetic and pictures are drawn: before you rely on a model, test it on recordings of people, or on photographs. Recordings from an earlier run are replaced; all others are kept.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --words yes,no,stop --voices 40 --rate 16000',
     '<%= config.bin %> <%= command.id %> --words ja,nein --language de --others haus,wasser,sieben',
@@ -53,7 +53,7 @@ export default class DataSynthesize extends AiotCommand {
       default: 'en',
     }),
     others: Flags.string({
-      summary: 'Words for the label other [default: 24 common English words].',
+      summary: 'Words for the label other [default: 151 common English words].',
       env: 'AIOT_OTHERS',
       helpValue: 'A,B,…',
     }),

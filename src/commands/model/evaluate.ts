@@ -69,7 +69,7 @@ export default class ModelEvaluate extends AiotCommand {
     }),
     streaming: duration({
       summary:
-        'Also simulate a stream of this length from the test recordings and noise, and count detections and false alarms.',
+        'Also simulate a stream of this length: minutes of noise and of other sound, with words in both. Counts detections and false alarms.',
       env: 'AIOT_STREAMING',
     }),
     background: Flags.string({

@@ -590,6 +590,7 @@ export const catalogue = {
         'Correct the row: partitions must be aligned, must not overlap, and must end within the flash.',
       picture:
         'Use a JPEG, PNG, WebP, GIF, TIFF or AVIF file. To see whether the picture is complete, open it in a viewer.',
+      sound: 'Play the file to see whether it is complete, and check that its extension names its format.',
       wav: 'Convert the recording to 16-bit PCM, such as with `ffmpeg -i IN -c:a pcm_s16le OUT.wav`.',
     },
   },

@@ -208,6 +208,8 @@ const train = z.strictObject({
   batch: z.int().min(1).max(65_536).default(32),
   seed: z.int().min(0).default(7),
   learningRate: positive.default(0.001),
+  /** How the learning rate falls: `cosine` = along half a cosine to almost 0 in the last epoch; absent = it does not. */
+  schedule: z.enum(['constant', 'cosine']).optional(),
   /** Number of networks trained from different initializations and averaged into one; dense layers only. */
   members: z.int().min(1).max(16).default(1),
   /**

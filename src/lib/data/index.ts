@@ -7,7 +7,8 @@ export { type CheckReport, checkReportSchema } from './check/report.js';
 export { copiesIn } from './copies/copies.js';
 export { datasetOf, expectedOf, openDataset, sampleCount } from './dataset/open.js';
 export { pullDataset, type StreamRecording, streamRecordings } from './dataset/pull.js';
-export { isPicture, isWav, pictureColumns, soundColumns } from './dataset/read.js';
+export { isPicture, pictureColumns, soundColumns, withoutExtension } from './dataset/read.js';
+export { isSound, readSound } from './dataset/sound.js';
 export {
   type DatasetSummary,
   type RecordingLine,
@@ -36,7 +37,14 @@ export { boxUses } from './sources/boxes.js';
 export { type Extracted, extractData, extractedSchema, extractSources } from './sources/extract.js';
 export { importRecordings, importResultSchema } from './sources/import.js';
 export { recordResultSchema, recordStream } from './sources/record.js';
-export { packedRecordings, type Synthesis, synthesisSchema, synthesizeWords, usualOthers } from './speech.js';
+export {
+  noiseLabel,
+  packedRecordings,
+  type Synthesis,
+  synthesisSchema,
+  synthesizeWords,
+  usualOthers,
+} from './speech.js';
 export { splitDataset } from './split.js';
 export { dataStatistics, type Statistics, statisticsSchema } from './statistics.js';
 export {

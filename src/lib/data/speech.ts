@@ -57,16 +57,31 @@ interface SynthesisOptions {
 /** Device names of synthesized recordings begin with this, to distinguish them from those of people. */
 const voicePrefix = 'espeak-';
 
-/** Common words that no user is likely to choose, and some that sound like words that users do choose. */
-export const usualOthers = [
-  ...['up', 'down', 'left', 'right', 'on', 'off', 'now', 'nine', 'top', 'step', 'yet', 'guess', 'stone'],
-  ...['house', 'table', 'water', 'seven', 'happy', 'garden', 'music', 'follow', 'window', 'paper', 'yellow'],
-];
+/** Label of recordings without speech. */
+export const noiseLabel = 'noise';
+
+/** Label of every other sound of speech. */
+const otherLabel = 'other';
+
+/** Common words, and words that sound like those that users often choose: the same beginning, the same end or the same vowel. */
+export const usualOthers = (
+  'up down left right on off now nine top step yet guess stone house table water seven happy garden music follow window paper yellow ' +
+  'best west less press chess desk next red bed ten leg egg help well tell when yesterday ' +
+  'go show low slow so sow toe boat coat nose note nobody open home road phone zero ' +
+  'shop drop pop stock start store star stay still stuff stamp stand hot box job clock dog ' +
+  'one two three four five six eight bird cat tree wow learn visual forward backward marvin sheila ' +
+  'play pause light door room green blue black white morning evening summer winter people children ' +
+  'because before after under over little always never maybe please thanks hello today tomorrow ' +
+  'about again another between country different money mother father number letter question answer ' +
+  'river mountain city street kitchen chair picture story coffee apple orange doctor teacher minute hour week year'
+).split(' ');
 
 /**
  * Records words spoken by espeak-ng as recordings of a project, one model window each. Every voice differs in its formants, and its takes
  * differ in accent, speed, pitch, loudness, place in the window and noise. A voice is the device of its recordings, so that
- * `model.split: device` tests on voices never heard. Labels `other` and `noise` get other words, and noise alone, if the project has them.
+ * `model.split: device` tests on voices never heard. The label `other`, if the project has it, gets other words and running
+ * speech, which is longer than a window. It also gets the words' own beginnings and ends, as in a window that a word enters or leaves. The label
+ * `noise` gets noise alone.
  * Earlier synthesized recordings are replaced. The same seed gives the same recordings, for the same version of espeak-ng.
  * @throws AIOT_PROGRAM_NOT_FOUND, AIOT_USAGE (a word, the language, too many voices), AIOT_LABEL_UNKNOWN, AIOT_DATA_RATE, AIOT_DATA_COLUMNS,
  * AIOT_PROGRAM_FAILED, AIOT_FILE_NOT_WRITABLE
@@ -93,13 +108,16 @@ export async function synthesizeWords(options: SynthesisOptions): Promise<Synthe
     for (const [v, variant] of variants.entries()) {
       const own = seededRandom(seed * 1009 + v + 1);
       const voice = createVoice(speaker, variant, own, scratch);
-      for (const { label, text, take } of lines(words, others, expected.labels, options.takes, own)) {
+      const said = new Map<string, Float64Array>();
+      for (const { label, text, take, part } of lines(words, others, expected.labels, options.takes, own)) {
         signal?.throwIfAborted();
-        const spoken = text === null ? null : await voice.say(text, expected.rateHz, signal);
-        const name = `${label}-${voice.name.slice(voicePrefix.length)}-${take}`;
-        recordings.push(
-          wordRecording(project.config, spoken, { id: name, label, device: voice.name, random: own }),
-        );
+        // A part is cut from the last take of its word.
+        const spoken =
+          part && text ? said.get(text)! : text && (await voice.say(text, expected.rateHz, signal));
+        if (text && spoken) said.set(text, spoken);
+        const id = `${label}-${voice.name.slice(voicePrefix.length)}-${take}`;
+        const named = { id, label, device: voice.name, part, random: own };
+        recordings.push(wordRecording(project.config, spoken || null, named));
       }
       options.onVoice?.(v + 1);
     }
@@ -151,9 +169,17 @@ interface Line {
   text: string | null;
   /** From 1, for each label. */
   take: number;
+  /** Whether only the beginning or the end of the word is in the window. */
+  part?: boolean;
 }
 
-/** Everything that one voice says. The class of other words gets twice as many takes as a word, because it has many words. */
+/** Words in one recording of running speech. */
+const runningWords = 5;
+
+/**
+ * Everything that one voice says. Most of what a microphone hears is none of the words. So for each take of a word, the class of other words gets
+ * three words, one part of a word, and half a recording of running speech.
+ */
 function lines(
   words: readonly string[],
   others: readonly string[],
@@ -161,15 +187,25 @@ function lines(
   takes: number,
   random: Random,
 ): Line[] {
-  const numbered = (label: string, texts: (string | null)[]) =>
-    texts.map((text, i) => ({ label, text, take: i + 1 }));
-  const repeated = (word: string) => numbered(word, new Array<string>(takes).fill(word));
+  const numbered = (label: string, own: Omit<Line, 'label' | 'take'>[]) =>
+    own.map((line, i) => ({ label, take: i + 1, ...line }));
+  const repeated = (word: string) => numbered(word, new Array<{ text: string }>(takes).fill({ text: word }));
   const mixed = shuffled(others, random);
-  const other = Array.from({ length: 2 * takes }, (_, i) => mixed[i % mixed.length]!);
+  const next = (count: number, from: number) =>
+    Array.from({ length: count }, (_, i) => mixed[(from + i) % mixed.length]!);
+  const single = next(3 * takes, 0).map((text) => ({ text }));
+  const parts = Array.from({ length: takes }, (_, i) => ({ text: words[i % words.length]!, part: true }));
+  const running = Array.from({ length: Math.ceil(takes / 2) }, (_, i) => ({
+    text: next(runningWords, 3 * takes + i * runningWords).join(' '),
+  }));
   return [
     ...words.flatMap(repeated),
-    ...(labels.includes('other') && mixed.length > 0 ? numbered('other', other) : []),
-    ...(labels.includes('noise') ? numbered('noise', new Array<null>(takes).fill(null)) : []),
+    ...(labels.includes(otherLabel) && mixed.length > 0
+      ? numbered(otherLabel, [...single, ...parts, ...running])
+      : []),
+    ...(labels.includes(noiseLabel)
+      ? numbered(noiseLabel, new Array<{ text: null }>(takes).fill({ text: null }))
+      : []),
   ];
 }
 
@@ -183,6 +219,8 @@ const range = {
   snrDb: [8, 35],
   /** Level of noise without speech: root mean square, as a share of full scale. */
   noise: [0.0005, 0.05],
+  /** Share of a word that is in the window, if only a part is. */
+  part: [0.15, 0.45],
 } as const;
 
 /** Level of a microphone's own noise, which is in every recording: root mean square, as a share of full scale. */
@@ -190,18 +228,29 @@ const selfNoise = 0.0003;
 
 const between = ([low, high]: readonly [number, number], random: Random) => low + (high - low) * random();
 
+interface RecordingNames {
+  id: string;
+  label: string;
+  device: string | null;
+  /** Whether only the beginning or the end of the word is in the window. */
+  part?: boolean | undefined;
+  random: Random;
+}
+
 /**
  * A recording that fills exactly one window of the project's model: the word at a random place and level in generated noise, or noise alone.
- * @param spoken the word without silence at its ends, at the project's rate; null = noise alone
+ * Speech that is longer than a window gets a recording of its own length.
+ * @param spoken speech without silence at its ends, at the project's rate; null = noise alone
  */
 export function wordRecording(
   config: ProjectConfig,
   spoken: Float64Array | null,
-  { random, ...named }: { id: string; label: string; device: string | null; random: Random },
+  { random, part, ...named }: RecordingNames,
 ): Recording {
   const { rate } = config.signal;
   const fields = Object.keys(config.stream.fields);
-  const length = windowLength(signalSpecOf(config));
+  const window = windowLength(signalSpecOf(config));
+  const length = Math.max(window, spoken?.length ?? 0);
   const kind = noiseKinds[Math.floor(random() * noiseKinds.length)]!;
   const noise = noiseOf(kind, length, rate, random);
   const own = noiseOf('white', length, rate, random);
@@ -211,16 +260,22 @@ export function wordRecording(
     const level = 10 ** between([Math.log10(range.noise[0]), Math.log10(range.noise[1])], random);
     return { ...base, columns: [sampled(noise.map((value) => level * value))] };
   }
-  const word = spoken.subarray(0, length);
-  const peak = word.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const peak = spoken.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   const factor = peak > 0 ? between(range.peak, random) / peak : 0;
-  const at = Math.floor(random() * (length - word.length + 1));
+  const at = placeOf(spoken.length, length, part === true, random);
   const placed = new Float64Array(length);
-  word.forEach((value, i) => {
-    placed[at + i] = factor * value;
+  spoken.forEach((value, i) => {
+    if (at + i >= 0 && at + i < length) placed[at + i] = factor * value;
   });
-  const power = factor * factor * powerOf(word);
+  const power = factor * factor * powerOf(spoken);
   return { ...base, columns: [sampled(mixedAtSnr(placed, noise, between(range.snrDb, random), power))] };
+}
+
+/** First sample of a word in a window: anywhere as a whole, or so that the window ends in it or begins in it. */
+function placeOf(word: number, window: number, part: boolean, random: Random): number {
+  if (!part) return Math.floor(random() * (window - word + 1));
+  const seen = Math.round(word * between(range.part, random));
+  return random() < 0.5 ? window - seen : seen - word;
 }
 
 /** A template's words: words.json names consecutive parts of words.wav. */

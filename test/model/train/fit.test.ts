@@ -10,7 +10,7 @@ import {
 } from '../../../src/lib/model/network/layers.js';
 import { augmenter } from '../../../src/lib/model/train/fit/augment.js';
 import type { Checkpoint } from '../../../src/lib/model/train/fit/checkpoint.js';
-import { type FitOptions, fitNetwork } from '../../../src/lib/model/train/fit/fit-network.js';
+import { cosineShare, type FitOptions, fitNetwork } from '../../../src/lib/model/train/fit/fit-network.js';
 import type { Part } from '../../../src/lib/model/train/fit/part.js';
 
 /** Classes at the corners of a cube, the last of which is rare, or values that are a sum of the inputs. */
@@ -94,6 +94,23 @@ describe('training', () => {
       expect(history[0]!.valLoss).toBeGreaterThan(most * 2);
       expect(history[bestEpoch - 1]).toMatchObject({ accuracy: null, valAccuracy: null });
       expect(history[bestEpoch - 1]!.valLoss).toBeLessThan(most);
+    },
+  );
+
+  it.each(['auto', 'cpu'] as const)(
+    'with a cosine schedule begins at the full learning rate and hardly changes at the end (%s)',
+    async (backend) => {
+      expect([1, 5, 9, 16].map((epoch) => cosineShare(epoch, 16).toFixed(3))).toEqual([
+        ...['1.000', '0.854', '0.500', '0.010'],
+      ]);
+      const run = async (schedule?: 'constant' | 'cosine') =>
+        (await fitNetwork(options(mlp, { epochs: 12, backend, ...(schedule && { schedule }) }))).history;
+      const [constant, cosine] = [await run(), await run('cosine')];
+      expect(await run('constant')).toEqual(constant);
+      expect(cosine[0]).toEqual(constant[0]);
+      const lastChange = (history: typeof constant) =>
+        Math.abs(history.at(-1)!.valLoss - history.at(-2)!.valLoss);
+      expect(lastChange(cosine)).toBeLessThan(lastChange(constant) / 2);
     },
   );
 

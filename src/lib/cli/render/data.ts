@@ -385,11 +385,11 @@ export function recordingsTable(recordings: RecordingLine[], empty?: string): st
   return table(['recording', 'label', 'device', 'samples', 'length'], rows, empty);
 }
 
-/** How many WAV files were resampled, and their rates; null = none. */
+/** How many sound files were resampled, and their rates; null = none. */
 export function resampledText(resampled: Record<string, number>, rateHz: number): string | null {
   const rates = [...new Set(Object.values(resampled))].sort((a, b) => a - b);
   if (rates.length === 0) return null;
-  const files = plural(Object.keys(resampled).length, 'WAV file');
+  const files = plural(Object.keys(resampled).length, 'sound file');
   return `${files} at ${rates.join(', ')} Hz resampled to ${rateHz} Hz`;
 }
 

@@ -74,7 +74,7 @@ function certainty(result: EvaluateResult): [string, string][] {
     'By folds',
     folds ? foldsText(folds, unit) : 'not measured for these settings; run aiot model train --folds 5',
   ]);
-  if (result.stream) lines.push(...streamLines(result.stream));
+  if (result.stream) lines.push(streamLine(result.stream));
   if (agreement !== null)
     lines.push([
       'Agreement',
@@ -141,15 +141,15 @@ function rejectionText({ label, known, unknown, perClass }: Rejection, unit: str
   return `${facts(lines)}\n\n${thresholds}`;
 }
 
-function streamLines(stream: NonNullable<EvaluateResult['stream']>): [string, string][] {
-  const { minutes, vote, events, detected, falseAlarms, falseAlarmsPerHour } = stream;
-  const alarms = `${plural(falseAlarms, 'false alarm')} (${falseAlarmsPerHour.toFixed(1)} per hour)`;
-  return [
-    [
-      'Stream',
-      `${detected} of ${plural(events, 'word')} detected, ${alarms}, in ${minutes} min with ${vote}`,
-    ],
-  ];
+function streamLine({ noise, others, ...all }: NonNullable<EvaluateResult['stream']>): [string, string] {
+  const { minutes, vote, events, detected, confused } = all;
+  const alarms = Object.entries({ noise, 'other sound': others }).flatMap(([where, own]) =>
+    own
+      ? `${own.falseAlarms} in ${own.minutes} min of ${where} (${own.falseAlarmsPerHour.toFixed(1)} per hour)`
+      : [],
+  );
+  const words = `${detected} of ${plural(events, 'word')} detected, ${confused} taken for another`;
+  return ['Stream', `${minutes} min with ${vote}: ${words}. False alarms: ${alarms.join(', ')}`];
 }
 
 function worstTable({ worst, output }: EvaluateResult): string {

@@ -5,13 +5,14 @@ import { sha256Hex } from '../../core/crypto.js';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { readBytes, requireFile } from '../../core/files.js';
 import { parseCsv } from '../../formats/csv/parse.js';
-import { pcm16, readWav } from '../../formats/wav.js';
+import { pcm16 } from '../../formats/wav.js';
 import { resampled } from '../../signal/band-limited.js';
 import type { ImageSpec } from '../../signal/spec.js';
 import { fitPicture } from '../../vision/fit.js';
 import { decodePicture, type Picture } from '../../vision/picture.js';
 import type { Recording } from '../types.js';
 import { type Listing, type ListingEntry, listingFile, recordingFile } from './listing.js';
+import { isSound, readSound, soundExtensions } from './sound.js';
 
 /** Requirements for recordings. */
 export interface Expected {
@@ -24,14 +25,14 @@ export interface Expected {
 }
 
 /** Extension of a recording's file. */
-const extension = /\.(csv|wav|png|jpe?g)$/i;
+const extension = new RegExp(`\\.(csv|${soundExtensions}|png|jpe?g)$`, 'i');
 
 /** Extensions of recordings that are no pictures, and of pictures. */
-const samplesExtension = /\.(csv|wav)$/i;
+const samplesExtension = new RegExp(`\\.(csv|${soundExtensions})$`, 'i');
 const pictureExtension = /\.(png|jpe?g)$/i;
 
 /**
- * Paths of a folder's CSV and WAV files, sorted; for a project of pictures, those of JPEG and PNG files in the folder and in its direct subfolders.
+ * Paths of a folder's CSV and sound files, sorted; for a project of pictures, those of JPEG and PNG files in the folder and in its direct subfolders.
  * @throws AIOT_FILE_NOT_FOUND (also for a broken link), AIOT_FILE_NOT_READABLE (a pipe), AIOT_ALREADY_EXISTS (two recordings of one name)
  */
 export async function recordingFilesIn(
@@ -98,12 +99,8 @@ export function isPicture(file: string): boolean {
   return pictureExtension.test(file);
 }
 
-export function isWav(file: string): boolean {
-  return /\.wav$/i.test(file);
-}
-
 /**
- * Reads an unlisted file: its label comes from its name, or from a picture's folder, and its rate from the project. WAV files are resampled to that
+ * Reads an unlisted file: its label comes from its name, or from a picture's folder, and its rate from the project. Sound is resampled to that
  * rate, and pictures fitted to the project's size.
  */
 export async function readLoose(file: string, expected: Expected): Promise<Recording> {
@@ -119,8 +116,8 @@ export async function readLoose(file: string, expected: Expected): Promise<Recor
     fields,
   };
   if (isPicture(file)) return { ...common, ...(await pictureColumns(bytes, file, expected)) };
-  if (!isWav(file)) return { ...common, columns: parseCsv(bytes, file, fields).data };
-  const { columns, originalHz } = soundColumns(bytes, file, expected);
+  if (!isSound(file)) return { ...common, columns: parseCsv(bytes, file, fields).data };
+  const { columns, originalHz } = await soundColumns(bytes, file, expected);
   return {
     ...common,
     columns,
@@ -168,17 +165,17 @@ function requirePictures(file: string, { image, fields }: Pick<Expected, 'image'
 }
 
 /**
- * The channels of a WAV file as the columns of these fields, at this rate: 16-bit values from −1 to 1. A single field is the mean of all
+ * The channels of a sound file as the columns of these fields, at this rate: 16-bit values from −1 to 1. A single field is the mean of all
  * channels; otherwise each field is the channel at its position.
  * @param expected.rateHz null = the file's
- * @throws AIOT_FILE_MALFORMED, AIOT_DATA_COLUMNS (another number of channels)
+ * @throws AIOT_FILE_MALFORMED, AIOT_PROGRAM_NOT_FOUND, AIOT_DATA_COLUMNS (another number of channels)
  */
-export function soundColumns(
+export async function soundColumns(
   bytes: Uint8Array,
   file: string,
   { fields, rateHz }: { fields: readonly string[]; rateHz: number | null },
-): { columns: Float64Array[]; originalHz: number } {
-  const { channels, rateHz: originalHz } = readWav(bytes, file);
+): Promise<{ columns: Float64Array[]; originalHz: number }> {
+  const { channels, rateHz: originalHz } = await readSound(bytes, file);
   if (fields.length !== 1 && fields.length !== channels.length) {
     throw new AiotError(
       'AIOT_DATA_COLUMNS',
@@ -258,7 +255,7 @@ export async function readListed(folder: string, listing: Listing, expected: Exp
       recordings.push({ ...own, ...(await pictureColumns(bytes, file, expected)) });
       continue;
     }
-    const data = listedColumns(bytes, file, listing, entry);
+    const data = await listedColumns(bytes, file, listing, entry);
     if (data[0]!.length !== samples) {
       throw new AiotError('AIOT_DATA_CHANGED', `${file}: expected ${samples} rows, got ${data[0]!.length}`);
     }
@@ -272,15 +269,14 @@ export async function readListed(folder: string, listing: Listing, expected: Exp
 }
 
 /** One column for each field of the listing. */
-function listedColumns(
+async function listedColumns(
   bytes: Uint8Array,
   file: string,
   { fields }: Listing,
   { format, rateHz }: ListingEntry,
-): Float64Array[] {
-  return format === 'wav'
-    ? soundColumns(bytes, file, { fields, rateHz }).columns
-    : parseCsv(bytes, file, fields).data;
+): Promise<Float64Array[]> {
+  if (format !== 'wav') return parseCsv(bytes, file, fields).data;
+  return (await soundColumns(bytes, file, { fields, rateHz })).columns;
 }
 
 async function refuseUnlisted(folder: string, listing: Listing, expected: Expected): Promise<void> {

@@ -12,7 +12,8 @@ import { encodePng } from '../../vision/picture.js';
 import type { Recording } from '../types.js';
 import { type Listing, type ListingEntry, readListing, recordingFile, writeListing } from './listing.js';
 import { dataFolderOf, expectedOf } from './open.js';
-import { type Expected, isPicture, isWav, readLoose, recordingFilesIn } from './read.js';
+import { type Expected, isPicture, readLoose, recordingFilesIn } from './read.js';
+import { isSound, isWav } from './sound.js';
 
 /**
  * Adds recordings to a data folder, with their entries in dataset.json.
@@ -189,8 +190,8 @@ export async function listingOf(folder: string, expected: Expected): Promise<Lis
   const there = await stat(inner).catch(() => null);
   if (!there?.isDirectory()) return listing;
   for (const file of await recordingFilesIn(inner, expected)) {
-    // A listed picture has the project's size, and is directly in the folder.
-    if (isPicture(file)) continue;
+    // A listed picture has the project's size, and is directly in the folder. Listed sound is WAV.
+    if (isPicture(file) || (isSound(file) && !isWav(file))) continue;
     const { id, label, device, rateHz, startedAt, columns } = await readLoose(file, expected);
     const sha256 = sha256Hex(await readBytes(file));
     const samples = columns[0]?.length ?? 0;

@@ -17,13 +17,13 @@ import {
   type Expected,
   idOfFile,
   isPicture,
-  isWav,
   labelOfName,
   readListed,
   readLoose,
   recordingFilesIn,
   refuseOtherFields,
 } from '../dataset/read.js';
+import { isSound } from '../dataset/sound.js';
 import { recordingLine, recordingLineSchema } from '../dataset/summary.js';
 import { addRecordings, changeData, fileContents, listingOf } from '../dataset/write.js';
 import { rolesOf } from '../tables/columns.js';
@@ -35,7 +35,7 @@ import { isExported, isParquet, readExported } from './platform-export.js';
 
 interface ImportOptions {
   project: Project;
-  /** A CSV or WAV file or a picture, a folder of them, a data folder with its dataset.json, or a CSV or NDJSON file written by `data export`. Annotations of pictures: a COCO file, or Pascal VOC files. */
+  /** A CSV or sound file or a picture, a folder of them, a data folder with its dataset.json, or a CSV or NDJSON file written by `data export`. Annotations of pictures: a COCO file, or Pascal VOC files. */
   from?: string | undefined;
   /** Alternative source: the platform's recordings of this stream. */
   stream?: { name: string; client: Pick<RegistryClient, 'datasets'> } | undefined;
@@ -284,7 +284,7 @@ async function readFrom(
       );
     }
     const recording =
-      (isWav(file) || isPicture(file) ? null : await readWithRoles(file, expected, rateHz)) ??
+      (isSound(file) || isPicture(file) ? null : await readWithRoles(file, expected, rateHz)) ??
       (await readLoose(file, expected));
     out.push({ recording, sha256: sha256Hex(bytes) });
   }

@@ -3,11 +3,11 @@ import { AiotError } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import type { BadCell } from '../../formats/csv/cells.js';
 import { csvColumns, parseLabelledCsv } from '../../formats/csv/parse.js';
-import { readWav } from '../../formats/wav.js';
 import { decodePicture } from '../../vision/picture.js';
 import { listIds } from '../check/report.js';
 import { datasetOf } from '../dataset/open.js';
-import { isPicture, isWav, labelOfName, soundAt } from '../dataset/read.js';
+import { isPicture, labelOfName, soundAt } from '../dataset/read.js';
+import { isSound, readSound } from '../dataset/sound.js';
 import type { Part } from '../parts.js';
 import type { Dataset, Recording } from '../types.js';
 import { isEpoch, medianStep, rolesOf, secondsOf } from './columns.js';
@@ -46,7 +46,7 @@ export interface Loose {
 export const assumedHz = 100;
 
 /**
- * Opens CSV and WAV files that belong to no project, one after another. A recording's ID is its path relative to the given folder.
+ * Opens CSV and sound files that belong to no project, one after another. A recording's ID is its path relative to the given folder.
  * @throws AIOT_DATA_EMPTY, AIOT_CSV_COLUMNS (other fields than the first file), AIOT_FILE_NOT_FOUND, AIOT_CSV_*
  */
 export async function openLoose(options: LooseOptions): Promise<Loose> {
@@ -188,10 +188,10 @@ interface ReadOptions {
   rateHz?: number;
 }
 
-/** @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS (no field, or not the named label column), AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED */
+/** @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS (no field, or not the named label column), AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED, AIOT_PROGRAM_NOT_FOUND (sound that needs ffmpeg) */
 export async function readLooseFile(file: string, options: ReadOptions = {}): Promise<LooseFile> {
   const bytes = await readBytes(file);
-  if (isWav(file)) return looseSound(bytes, file, options.rateHz);
+  if (isSound(file)) return await looseSound(bytes, file, options.rateHz);
   if (isPicture(file)) return await loosePicture(bytes, file, options.rateHz);
   const names = csvColumns(bytes, file);
   const { labelColumn, lenient } = options;
@@ -234,8 +234,8 @@ export async function readLooseFile(file: string, options: ReadOptions = {}): Pr
 }
 
 /** @param rateHz Hz of the result; absent = the file's */
-function looseSound(bytes: Uint8Array, file: string, rateHz?: number): LooseFile {
-  const { channels, rateHz: own } = readWav(bytes, file);
+async function looseSound(bytes: Uint8Array, file: string, rateHz?: number): Promise<LooseFile> {
+  const { channels, rateHz: own } = await readSound(bytes, file);
   const fields = channels.length === 1 ? ['sound'] : channels.map((_, i) => `sound${i}`);
   const columns = soundAt(rateHz ?? own, channels, own);
   return {

@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { AiotError } from '../../core/errors.js';
 import { namePattern } from '../../core/names.js';
 import { seededRandom } from '../../core/numbers.js';
+import { withoutExtension } from '../../data/dataset/read.js';
 import { type MotorState, motorFields, motorSamples } from '../../data/motor.js';
 import { assumedHz, readLooseFile } from '../../data/tables/loose-recordings.js';
 import type { Recording } from '../../data/types.js';
@@ -63,14 +64,14 @@ export function motorSensor(options: { state: MotorState; rateHz: number; seed: 
 }
 
 /**
- * Reads a file of samples: CSV with one column per field, WAV with one field per channel, or a picture, whose pixels are its samples. A time column is used only for the rate.
+ * Reads a file of samples: CSV with one column per field, sound with one field per channel, or a picture, whose pixels are its samples. A time column is used only for the rate.
  * @param rateHz null: the rate of the time column or of the sound, or 100 Hz if there is neither
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_CSV_*
  */
 export async function readRecording(file: string, rateHz: number | null): Promise<Recording> {
   const { fields, columns, size, rateHz: own } = await readLooseFile(file, rateHz === null ? {} : { rateHz });
   return {
-    id: basename(file).replace(/\.(csv|wav|png|jpe?g)$/i, ''),
+    id: withoutExtension(basename(file)),
     label: null,
     device: null,
     rateHz: rateHz ?? own ?? assumedHz,

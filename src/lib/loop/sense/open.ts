@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/errors.js';
 import { type Clock, systemClock } from '../../core/time.js';
+import { isSound } from '../../data/dataset/sound.js';
 import type { SampleField, SourceFaults } from '../../sensor/types.js';
 import { requireScheme } from '../../stream/open.js';
 import { parseStreamUrl } from '../../stream/url.js';
@@ -22,7 +23,7 @@ import {
 /**
  * Opens any sensor as samples in the contract's fields, units and rate.
  *
- * `i2c:`, `iio:`, `alsa:` and `w1:` are local sensors; `file:X.csv`, `file:X.wav` and `file:X.png` (or .jpg) are replays; `tcp://:PORT` listens; all other
+ * `i2c:`, `iio:`, `alsa:` and `w1:` are local sensors. `file:` replays a CSV file, sound or a picture. `tcp://:PORT` listens. All other
  * addresses are those of `aiot stream`, whose messages are samples. Reading continues after outages: a sensor that was unplugged is reopened
  * when it is available again.
  * @throws AIOT_SENSOR_MISSING, AIOT_SENSOR_URL, AIOT_SENSOR_UNFIT, and the errors of opening; while reading, permanent errors
@@ -105,7 +106,8 @@ function requireReadable(url: string): void {
 }
 
 function isRecording({ url }: SensorAddress): boolean {
-  return /\.(csv|wav|png|jpe?g)$/i.test(url.replace(/\?.*$/, ''));
+  const path = url.replace(/\?.*$/, '');
+  return isSound(path) || /\.(csv|png|jpe?g)$/i.test(path);
 }
 
 /** Pauses between attempts, ms; doubled each time. */

@@ -3,9 +3,9 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { AiotError } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import type { Clock } from '../../core/time.js';
-import { isPicture, isWav, pictureColumns, soundColumns } from '../../data/dataset/read.js';
+import { isPicture, pictureColumns, soundColumns } from '../../data/dataset/read.js';
+import { isSound, readSound } from '../../data/dataset/sound.js';
 import { csvColumns, parseLabelledCsv } from '../../formats/csv/parse.js';
-import { readWav } from '../../formats/wav.js';
 import type { SampleBatch } from '../../sensor/types.js';
 import type { SensorAddress } from './address.js';
 import { mapFields } from './fields.js';
@@ -21,10 +21,10 @@ interface ReplayOptions {
 }
 
 /**
- * Replays a CSV or WAV recording, or a picture, as a sensor. Columns are selected by name; other columns may contain anything. Every cell is read before
+ * Replays a CSV or sound recording, or a picture, as a sensor. Columns are selected by name; other columns may contain anything. Every cell is read before
  * the first sample is returned. The rate is `?rate=`, otherwise the sound's or, for CSV, the contract's: a recording is replayed sample by
  * sample, whatever times it contains.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED (file:line:column), AIOT_SENSOR_UNFIT, AIOT_SENSOR_URL
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED (file:line:column), AIOT_PROGRAM_NOT_FOUND, AIOT_SENSOR_UNFIT, AIOT_SENSOR_URL
  */
 export async function openReplay(replay: ReplayOptions): Promise<RawSource> {
   const { address, contract, clock, signal } = replay;
@@ -34,7 +34,7 @@ export async function openReplay(replay: ReplayOptions): Promise<RawSource> {
     names: wanted,
     columns: chosen,
     ...read
-  } = await (isPicture(path) ? pictureIn : isWav(path) ? soundIn : rowsIn)(bytes, path, replay);
+  } = await (isPicture(path) ? pictureIn : isSound(path) ? soundIn : rowsIn)(bytes, path, replay);
   const rows = chosen[0]!.length;
   const rateHz = address.rateHz ?? read.rateHz ?? contract.rateHz ?? 1;
   const ended = new AbortController();
@@ -88,13 +88,17 @@ function rowsIn(bytes: Uint8Array, path: string, { address, contract }: ReplayOp
 }
 
 /** As in training, unless `?map=` names channels, which are called like those of a microphone: `sound`, or `sound0` and so on. */
-function soundIn(bytes: Uint8Array, path: string, { address, contract }: ReplayOptions): Replayed {
+async function soundIn(
+  bytes: Uint8Array,
+  path: string,
+  { address, contract }: ReplayOptions,
+): Promise<Replayed> {
   if (Object.keys(address.fields.map).length === 0) {
     const names = contract.fields.map(({ name }) => name);
-    const { columns, originalHz } = soundColumns(bytes, path, { fields: names, rateHz: null });
+    const { columns, originalHz } = await soundColumns(bytes, path, { fields: names, rateHz: null });
     return { names, columns, rateHz: originalHz };
   }
-  const { channels, rateHz } = readWav(bytes, path);
+  const { channels, rateHz } = await readSound(bytes, path);
   const names = channels.length === 1 ? ['sound'] : channels.map((_, i) => `sound${i}`);
   const has = names.map((name) => ({ name, unit: '' }));
   const from = mapFields(has, contract.fields, address.fields, path).map((mapped) => mapped.from);

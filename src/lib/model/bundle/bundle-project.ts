@@ -22,9 +22,9 @@ import type { TrainingFile } from '../train/types.js';
 import { encodeInput, endOf, modeOf, valuesOf } from './ends.js';
 import { checkGolden, goldenVector, oneWindow, type Take } from './golden.js';
 import { packBundle, unpackBundle } from './pack.js';
-import { answerOf, withoutRejection } from './predictor.js';
+import { answeringOf, answerOf, withoutRejection } from './predictor.js';
 import type { Provenance, RecordingPart } from './schema.js';
-import type { AnswerSpec, Bundle, BundleInfo, End, Figures, GoldenVector, RejectSpec } from './types.js';
+import type { Bundle, BundleInfo, End, Figures, GoldenVector } from './types.js';
 
 interface BundleOptions extends DataSource {
   project: Project;
@@ -110,43 +110,6 @@ function runnable({ arenaBytes }: EvaluationFile): number {
       next: 'Run `aiot model quantize --mode int8`, then `aiot model evaluate`.',
     },
   );
-}
-
-/** Minimum probability for predicting the second class, unless training chose another threshold. */
-const evenOdds = 0.5;
-
-/** Meaning of a trained network's outputs. */
-function answerSpecOf(
-  { network, threshold, source }: TrainingFile,
-  reject: RejectSpec | undefined,
-): AnswerSpec {
-  const { output } = network;
-  switch (output.kind) {
-    case 'classes':
-      return reject ? { kind: 'classes', reject } : { kind: 'classes' };
-    case 'probability':
-      return { kind: 'probability', threshold: threshold ?? evenOdds };
-    case 'value': {
-      const named = source.kind === 'table' && output.count === 1 ? source.label : 'value';
-      const names = Array.from({ length: output.count }, (_, i) =>
-        output.count === 1 ? named : `${named}${i}`,
-      );
-      return { kind: 'value', names };
-    }
-    case 'reconstruction':
-      return { kind: 'reconstruction', threshold: threshold ?? 0 };
-  }
-}
-
-/** The part of a bundle that describes how an output becomes a prediction. Values are not smoothed. */
-function answeringOf(
-  training: TrainingFile,
-  vote: string,
-  reject: RejectSpec | undefined,
-): Pick<BundleInfo, 'answer' | 'classes' | 'labels' | 'vote'> {
-  const answer = answerSpecOf(training, reject);
-  if (answer.kind === 'value') return { answer, classes: [], labels: {}, vote: 'none' };
-  return { answer, classes: training.classes, labels: training.labels, vote };
 }
 
 /**

@@ -3,6 +3,7 @@ import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import type { Interpreter } from '../../runtime/interpreter/node.js';
 import { createPipeline } from '../../signal/pipeline.js';
 import { type Standardization, standardize } from '../../signal/spec.js';
+import type { TrainingFile } from '../train/types.js';
 import { decode, encodeInput, valuesOf } from './ends.js';
 import type { AnswerSpec, Bundle, BundleInfo, RejectSpec } from './types.js';
 
@@ -39,12 +40,19 @@ export interface Predictor {
   reset(): void;
 }
 
+/** The parts of a bundle that predictions depend on. */
+interface Predictable {
+  info: Pick<BundleInfo, 'signal' | 'standardization' | 'classes' | 'answer' | 'vote' | 'input' | 'output'>;
+  /** The quantized .tflite file. */
+  model: Uint8Array;
+}
+
 /**
  * Prepares a bundle to run as on a device: pipeline, quantization and the bit-exact interpreter.
  * @param runs runs the network in place of the interpreter, for example on an accelerator
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED
  */
-export function createPredictor({ info, model }: Bundle, runs?: Invoker): Predictor {
+export function createPredictor({ info, model }: Predictable | Bundle, runs?: Invoker): Predictor {
   const interpreter = runs ?? createInterpreter(readTflite(model));
   const pipeline = createPipeline(info.signal);
   const vote = createVote(info.vote);
@@ -122,6 +130,43 @@ export function answerOf(
       return { index: error > answer.threshold ? 1 : 0, scores: [error], value: error };
     }
   }
+}
+
+/** Minimum probability for predicting the second class, unless training chose another threshold. */
+const evenOdds = 0.5;
+
+/** Meaning of a trained network's outputs. */
+function answerSpecOf(
+  { network, threshold, source }: TrainingFile,
+  reject: RejectSpec | undefined,
+): AnswerSpec {
+  const { output } = network;
+  switch (output.kind) {
+    case 'classes':
+      return reject ? { kind: 'classes', reject } : { kind: 'classes' };
+    case 'probability':
+      return { kind: 'probability', threshold: threshold ?? evenOdds };
+    case 'value': {
+      const named = source.kind === 'table' && output.count === 1 ? source.label : 'value';
+      const names = Array.from({ length: output.count }, (_, i) =>
+        output.count === 1 ? named : `${named}${i}`,
+      );
+      return { kind: 'value', names };
+    }
+    case 'reconstruction':
+      return { kind: 'reconstruction', threshold: threshold ?? 0 };
+  }
+}
+
+/** How the outputs of a trained network become predictions: the part of a bundle that evaluation and every device share. */
+export function answeringOf(
+  training: TrainingFile,
+  vote: string,
+  reject: RejectSpec | undefined,
+): Pick<BundleInfo, 'answer' | 'classes' | 'labels' | 'vote'> {
+  const answer = answerSpecOf(training, reject);
+  if (answer.kind === 'value') return { answer, classes: [], labels: {}, vote: 'none' };
+  return { answer, classes: training.classes, labels: training.labels, vote };
 }
 
 /** Labels by the index of a prediction: the classes, followed by the label of rejected windows if there is one. */

@@ -23,8 +23,8 @@ export function membersEngine(engines: readonly Engine[]): Engine {
     name: first.name,
     inputSize: first.inputSize,
     outputSize: first.outputSize,
-    step(inputs, targets, weights, rows): Step {
-      const steps = engines.map((engine) => engine.step(inputs, targets, weights, rows));
+    step(inputs, targets, weights, rows, share): Step {
+      const steps = engines.map((engine) => engine.step(inputs, targets, weights, rows, share));
       const loss = steps.reduce((sum, step) => sum + step.loss, 0) / steps.length;
       return { loss, outputs: mean(steps.map(({ outputs }) => outputs)) };
     },

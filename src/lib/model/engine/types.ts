@@ -111,8 +111,15 @@ export interface Engine {
    * @param inputs [rows × inputSize], row-major
    * @param targets [rows × outputSize]; for `classes` each row's shares sum to 1
    * @param weights one factor of the loss per row; null = 1
+   * @param share factor of the learning rate; default 1
    */
-  step(inputs: Float32Array, targets: Float32Array, weights: Float32Array | null, rows: number): Step;
+  step(
+    inputs: Float32Array,
+    targets: Float32Array,
+    weights: Float32Array | null,
+    rows: number,
+    share?: number,
+  ): Step;
   /** Outputs [rows × outputSize] as the written graph computes them before its ending: no dropout, running statistics. Any number of rows. */
   forward(inputs: Float32Array, rows: number): Float32Array;
   /** A copy of the learned state. */

@@ -93,7 +93,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     ...(options.stream && {
       stream: evaluateStream(built, {
         ...options.stream,
-        vote,
+        ...{ vote, reject: rejecting?.rule },
         seed: project.config.model.train.seed,
         signal,
       }),

@@ -1,29 +1,45 @@
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { type Random, seededRandom } from '../../core/numbers.js';
+import { noiseLabel } from '../../data/speech.js';
 import type { Recording } from '../../data/types.js';
-import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { noiseKinds, noiseOf } from '../../signal/acoustics.js';
 import { windowFeatures } from '../../signal/pipeline.js';
 import type { SignalSpec } from '../../signal/spec.js';
 import type { Built } from '../build-folder.js';
-import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
-import { voteAll } from '../bundle/predictor.js';
+import { endOf } from '../bundle/ends.js';
+import { answeringOf, createPredictor, type Predictor } from '../bundle/predictor.js';
+import type { RejectSpec } from '../bundle/types.js';
 import { refuseOffDevice } from '../inspect/costs.js';
 import { columnsFor, unfit } from '../train/examples/examples.js';
 
-export const streamFiguresSchema = z.object({
+/** Words that occurred, and detections. */
+const counted = {
+  /** Words in the stream, and those of them that were detected. */
+  events: z.int(),
+  detected: z.int(),
+  /** Detections while a different word was heard. */
+  confused: z.int(),
+  /** Detections without a word. */
+  falseAlarms: z.int(),
+};
+
+const conditionSchema = z.object({
   minutes: z.number(),
+  ...counted,
+  falseAlarmsPerHour: z.number(),
+});
+
+export const streamFiguresSchema = conditionSchema.extend({
   /** Smoothing of the predictions. */
   vote: z.string(),
   /** The class that is not a detection. */
   background: z.string(),
-  /** Words in the stream, and those of them that were detected. */
-  events: z.int(),
-  detected: z.int(),
-  falseAlarms: z.int(),
-  falseAlarmsPerHour: z.number(),
-  classes: z.array(z.object({ name: z.string(), events: z.int(), detected: z.int(), falseAlarms: z.int() })),
+  /** The parts of the stream with nothing but noise besides the words; null if there are none. */
+  noise: conditionSchema.nullable(),
+  /** The parts with other recordings of the background, such as speech, besides the words; null if there are none. */
+  others: conditionSchema.nullable(),
+  classes: z.array(z.object({ name: z.string(), ...counted })),
 });
 
 export type StreamFigures = z.output<typeof streamFiguresSchema>;
@@ -31,6 +47,8 @@ export type StreamFigures = z.output<typeof streamFiguresSchema>;
 interface StreamOptions {
   minutes: number;
   vote: string;
+  /** Thresholds of model.reject. */
+  reject?: RejectSpec | undefined;
   /** Absent = the class `other`. */
   background?: string | undefined;
   seed: number;
@@ -49,48 +67,66 @@ const pause = { least: 0.3, most: 2.5 };
 /** Root mean square of the generated noise, as a share of full scale. */
 const noiseLevel = { least: 0.0005, most: 0.01 };
 
+/** Recordings in a part besides the words: of noise, or others of the background. */
+type Condition = 'noise' | 'others';
+
 /**
- * Runs a model of sound on a continuous stream, made of the test recordings in random order on generated noise, and counts detections and
- * false alarms. A detection is a change of the smoothed prediction to another class than the background. It is right if a recording of its
- * class was in the windows that it is based on, and otherwise a false alarm. A second detection of the same recording counts as neither.
+ * Runs a model of sound on a continuous stream and counts detections and false alarms. The stream is made of the test recordings in random order on
+ * generated noise. Its minutes alternate between noise and other recordings of the background. The model, its rejection and its smoothing are those
+ * of a device. A detection is a change of the smoothed prediction to another class than the background; a rejected window counts as background. A
+ * detection is right if a recording of its class was in the windows that it is based on. A second detection of the same recording does not count.
  * @throws AIOT_USAGE (no such background), AIOT_MODEL_UNFIT (a model without classes, or not of sound), AIOT_TRAINING_DATA_UNFIT
  */
 export function evaluateStream(built: Built, options: StreamOptions): StreamFigures {
   const { training } = built;
   const { signal, classes } = training;
   const background = backgroundOf(built, options.background);
-  const recordings = testRecordings(built);
-  const isEvent = ({ of }: Take) => of !== background;
-  const [events, others] = [recordings.filter(isEvent), recordings.filter((take) => !isEvent(take))];
-  if (events.length === 0)
-    throw unfit(`the test set has no recording of another class than ${classes[background]}`);
-  const predict = predictorOf(built);
+  const pools = poolsOf(built, background);
+  const predictor = predictorOf(built, options);
   const random = seededRandom(options.seed);
-  const counts = classes.map((name) => ({ name, events: 0, detected: 0, falseAlarms: 0 }));
+  const tally = () => classes.map((name) => ({ name, events: 0, detected: 0, confused: 0, falseAlarms: 0 }));
+  const counts = { noise: tally(), others: tally() };
+  const minutes = { noise: 0, others: 0 };
   const parts = Math.max(1, Math.round((options.minutes * 60) / partSeconds));
   for (let part = 0; part < parts; part++) {
     options.signal?.throwIfAborted();
-    const { sound, events: placed } = partOf(signal, { events, others, isEvent }, random);
-    const predicted = Int32Array.from(windowFeatures(signal, [sound]), predict);
-    const smoothed = voteAll(predicted, new Array<string>(predicted.length).fill(''), options.vote);
-    for (const { of } of placed) counts[of]!.events++;
-    for (const { of, right } of judged(smoothed, placed, { signal, background, vote: options.vote })) {
-      if (right) counts[of]!.detected++;
-      else counts[of]!.falseAlarms++;
-    }
+    const condition: Condition = part % 2 === 0 && pools.others.others.length > 0 ? 'others' : 'noise';
+    const { sound, events: placed } = partOf(signal, pools[condition], random);
+    const smoothed = smoothedOf(predictor, windowFeatures(signal, [sound]), classes, background);
+    const own = counts[condition];
+    minutes[condition] += partSeconds / 60;
+    for (const { of } of placed) own[of]!.events++;
+    for (const { of, kind } of judged(smoothed, placed, { signal, background, vote: options.vote }))
+      own[of]![kind]++;
   }
-  const sum = (key: 'events' | 'detected' | 'falseAlarms') => counts.reduce((all, one) => all + one[key], 0);
-  const minutes = (parts * partSeconds) / 60;
+  const conditions = (['noise', 'others'] as const).map((name) => figuresOf(counts[name], minutes[name]));
+  const together = classes.map((name, i) => ({ name, ...summed([counts.noise[i]!, counts.others[i]!]) }));
   return {
-    minutes,
+    ...figuresOf(together, minutes.noise + minutes.others)!,
     vote: options.vote,
     background: classes[background]!,
+    noise: conditions[0]!,
+    others: conditions[1]!,
+    classes: together.filter((_, i) => i !== background),
+  };
+}
+
+type Counts = Record<'events' | 'detected' | 'confused' | 'falseAlarms', number>;
+
+function summed(of: readonly Counts[]): Counts {
+  const sum = (key: keyof Counts) => of.reduce((all, one) => all + one[key], 0);
+  return {
     events: sum('events'),
     detected: sum('detected'),
+    confused: sum('confused'),
     falseAlarms: sum('falseAlarms'),
-    falseAlarmsPerHour: (60 * sum('falseAlarms')) / minutes,
-    classes: counts.filter((_, i) => i !== background),
   };
+}
+
+/** @returns null if the stream has no such part */
+function figuresOf(of: readonly Counts[], minutes: number) {
+  const all = summed(of);
+  return minutes === 0 ? null : { minutes, ...all, falseAlarmsPerHour: (60 * all.falseAlarms) / minutes };
 }
 
 /** Index of the background's class. @throws AIOT_USAGE, AIOT_MODEL_UNFIT */
@@ -116,17 +152,40 @@ function backgroundOf({ training }: Built, asked = 'other'): number {
 /** Sound of a recording, and the index of its class. */
 interface Take {
   of: number;
+  label: string | null;
   sound: Float64Array;
 }
 
-function testRecordings({ training, dataset }: Built): Take[] {
+/** Recordings that a part is made of. */
+interface Pool {
+  events: Take[];
+  others: Take[];
+  isEvent: (take: Take) => boolean;
+}
+
+/** The test recordings for each kind of part. @throws AIOT_TRAINING_DATA_UNFIT */
+function poolsOf({ training, dataset }: Built, background: number): Record<Condition, Pool> {
   const { split, labels, classes, signal } = training;
   const test = new Set(split.by === 'window' ? [] : split.test);
   const classOf = ({ label }: Recording) =>
     classes.findIndex((name) => label !== null && labels[name]?.includes(label));
-  return dataset.recordings
+  const takes = dataset.recordings
     .filter((recording) => test.has(recording.id) && classOf(recording) >= 0)
-    .map((recording) => ({ of: classOf(recording), sound: columnsFor(recording, signal)[0]! }));
+    .map((recording) => ({
+      of: classOf(recording),
+      label: recording.label,
+      sound: columnsFor(recording, signal)[0]!,
+    }));
+  const isEvent = ({ of }: Take) => of !== background;
+  const events = takes.filter(isEvent);
+  if (events.length === 0)
+    throw unfit(`the test set has no recording of another class than ${classes[background]}`);
+  const isNoise = ({ label }: Take) => label === noiseLabel;
+  const others = takes.filter((take) => !isEvent(take));
+  return {
+    noise: { events, others: others.filter(isNoise), isEvent },
+    others: { events, others: others.filter((take) => !isNoise(take)), isEvent },
+  };
 }
 
 export interface PlacedEvent {
@@ -134,12 +193,6 @@ export interface PlacedEvent {
   /** Its first and last moment, s. */
   from: number;
   to: number;
-}
-
-interface Pool {
-  events: Take[];
-  others: Take[];
-  isEvent: (take: Take) => boolean;
 }
 
 /** One part of the stream: noise of one kind and level, with recordings on it. */
@@ -164,20 +217,30 @@ function partOf({ rateHz }: SignalSpec, { events, others, isEvent }: Pool, rando
   }
 }
 
-/** The class of a window's features, as a device computes it. */
-function predictorOf({ int8, training }: Built): (features: Float32Array) => number {
+/** The predictor of a device that runs this model. */
+function predictorOf({ int8, training }: Built, { vote, reject }: StreamOptions): Predictor {
   refuseOffDevice(int8.graph);
-  const [input, output] = [endOf(int8.graph, 'inputs'), endOf(int8.graph, 'outputs')];
-  const interpreter = createInterpreter(int8.graph);
-  let values: ReturnType<typeof valuesOf> | undefined;
-  return (features) => {
-    values ??= valuesOf(input, features.length);
-    const scores = decode(
-      interpreter.invoke(encodeInput(features, training.standardization, input, values)),
-      output,
-    );
-    return scores.indexOf(Math.max(...scores));
-  };
+  const { signal, standardization } = training;
+  const ends = { input: endOf(int8.graph, 'inputs'), output: endOf(int8.graph, 'outputs') };
+  return createPredictor({
+    info: { signal, standardization, ...ends, ...answeringOf(training, vote, reject) },
+    model: int8.bytes,
+  });
+}
+
+/** The smoothed class of each window of one part. */
+function smoothedOf(
+  predictor: Predictor,
+  windows: readonly Float32Array[],
+  classes: readonly string[],
+  background: number,
+): Int32Array {
+  predictor.reset();
+  return Int32Array.from(windows, (features) => {
+    const { voted } = predictor.answer(features);
+    const index = voted === null ? -1 : classes.indexOf(voted);
+    return index < 0 ? background : index;
+  });
 }
 
 interface Judging {
@@ -186,27 +249,34 @@ interface Judging {
   vote: string;
 }
 
+/** A detection's class, and whether it is right, of another word than the one that was heard, or of none. */
+interface Detection {
+  of: number;
+  kind: 'detected' | 'confused' | 'falseAlarms';
+}
+
 /** The detections in one part; repeated ones are left out. */
 export function judged(
   smoothed: Int32Array,
   placed: readonly PlacedEvent[],
   { signal, background, vote }: Judging,
-): { of: number; right: boolean }[] {
+): Detection[] {
   const { windowSamples, strideSamples, resampleHz } = signal;
   const votes = Number(/:(\d+)$/.exec(vote)?.[1] ?? 1);
   const reach = (windowSamples + (votes - 1) * strideSamples) / resampleHz;
   const found = new Set<PlacedEvent>();
-  const out: { of: number; right: boolean }[] = [];
+  const out: Detection[] = [];
   let before = background;
   for (const [w, of] of smoothed.entries()) {
     const changed = of !== before;
     before = of;
     if (!changed || of === background) continue;
     const now = (w * strideSamples + windowSamples) / resampleHz;
-    const event = placed.find((one) => one.of === of && one.from < now && now - reach < one.to);
+    const heard = placed.filter(({ from, to }) => from < now && now - reach < to);
+    const event = heard.find((one) => one.of === of);
     if (event && found.has(event)) continue;
     if (event) found.add(event);
-    out.push({ of, right: event !== undefined });
+    out.push({ of, kind: event ? 'detected' : heard.length > 0 ? 'confused' : 'falseAlarms' });
   }
   return out;
 }

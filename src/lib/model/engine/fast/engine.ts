@@ -46,7 +46,13 @@ class FastEngine implements Engine {
     return this.machine.output.size;
   }
 
-  step(inputs: Float32Array, targets: Float32Array, weights: Float32Array | null, rows: number): Step {
+  step(
+    inputs: Float32Array,
+    targets: Float32Array,
+    weights: Float32Array | null,
+    rows: number,
+    share = 1,
+  ): Step {
     this.check(inputs, rows, this.inputSize, 'inputs');
     this.check(targets, rows, this.outputSize, 'targets');
     this.reserve(rows);
@@ -62,7 +68,7 @@ class FastEngine implements Engine {
     this.steps = steps + 1;
     const { values, first, second, gradients } = parameters;
     const [c1, c2] = [1 / (1 - beta1 ** this.steps), 1 / (1 - beta2 ** this.steps)];
-    const { learningRate } = this.options;
+    const learningRate = share * this.options.learningRate;
     const places = [values.at, first.at, second.at, gradients.at] as const;
     kernels.adam(...places, values.length, learningRate, beta1, beta2, epsilon, c1, c2);
     return { loss, outputs };

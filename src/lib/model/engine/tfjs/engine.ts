@@ -53,7 +53,13 @@ class TfjsEngine implements Engine {
     this.moments = this.variables.map((v) => ({ first: tf.zerosLike(v), second: tf.zerosLike(v) }));
   }
 
-  step(inputs: Float32Array, targets: Float32Array, weights: Float32Array | null, rows: number): Step {
+  step(
+    inputs: Float32Array,
+    targets: Float32Array,
+    weights: Float32Array | null,
+    rows: number,
+    share = 1,
+  ): Step {
     const { tf, variables } = this;
     this.tensorflow.use();
     return tf.tidy(() => {
@@ -67,7 +73,10 @@ class TfjsEngine implements Engine {
         return tf.div(tf.sum(tf.mul(rowLoss(tf, this.options.loss, z, t), w)), rows) as Scalar;
       }, variables);
       // Parameters that the loss does not depend on have no gradient here.
-      this.adam(variables.map((variable) => grads[variable.name] ?? tf.zerosLike(variable)));
+      this.adam(
+        variables.map((variable) => grads[variable.name] ?? tf.zerosLike(variable)),
+        share,
+      );
       return { loss: value.dataSync()[0]!, outputs };
     });
   }
@@ -151,7 +160,7 @@ class TfjsEngine implements Engine {
   }
 
   /** One step of Adam, computed as in the fast engine: see wasm/vector.ts. */
-  private adam(gradients: Tensor[]): void {
+  private adam(gradients: Tensor[], share: number): void {
     const { tf } = this;
     this.steps += 1;
     const [c1, c2] = [1 / (1 - beta1 ** this.steps), 1 / (1 - beta2 ** this.steps)];
@@ -161,7 +170,7 @@ class TfjsEngine implements Engine {
       const m = tf.add(tf.mul(first, beta1), tf.mul(gradient, 1 - beta1));
       const v = tf.add(tf.mul(second, beta2), tf.mul(tf.square(gradient), 1 - beta2));
       const change = tf.div(tf.mul(m, c1), tf.add(tf.sqrt(tf.mul(v, c2)), epsilon));
-      variable.assign(tf.sub(variable, tf.mul(change, this.options.learningRate)));
+      variable.assign(tf.sub(variable, tf.mul(change, share * this.options.learningRate)));
       this.replace(place, tf.keep(m), tf.keep(v));
     });
   }

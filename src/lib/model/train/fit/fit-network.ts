@@ -24,6 +24,8 @@ export interface FitOptions {
   epochs: number;
   batch: number;
   learningRate: number;
+  /** Absent = constant. */
+  schedule?: 'constant' | 'cosine' | undefined;
   seed: number;
   /** Number of networks with different initial weights that are trained in parallel and joined; absent = 1. */
   members?: number;
@@ -130,7 +132,7 @@ async function openMembers(options: FitOptions): Promise<Engine> {
 /** Trains one epoch; returns null if `signal` stopped it before the end. */
 async function trainEpoch(
   engine: Engine,
-  { spec, train, batch, augment, seed, signal }: FitOptions,
+  { spec, train, batch, augment, seed, signal, schedule, epochs }: FitOptions,
   weights: Float32Array | null,
   epoch: number,
 ): Promise<{ loss: number; accuracy: number | null } | null> {
@@ -157,6 +159,7 @@ async function trainEpoch(
       targets.subarray(0, rows.length * width),
       factors?.subarray(0, rows.length) ?? null,
       rows.length,
+      schedule === 'cosine' ? cosineShare(epoch, epochs) : 1,
     );
     loss += step.loss * rows.length;
     if (classes) {
@@ -174,6 +177,11 @@ async function trainEpoch(
   await nextTurn();
   if (signal?.aborted) return null;
   return { loss: loss / count, accuracy: classes ? right / count : null };
+}
+
+/** Factor of the learning rate in an epoch (from 1): from 1 along half a cosine to almost 0. (Loshchilov and Hutter, SGDR, 2017, without restarts.) */
+export function cosineShare(epoch: number, epochs: number): number {
+  return (1 + Math.cos((Math.PI * (epoch - 1)) / epochs)) / 2;
 }
 
 function requireFinite(loss: number, valLoss: number, epoch: number, epochs: number): void {
