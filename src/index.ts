@@ -38,11 +38,11 @@ export type Progress = FlashProgress | FlashAsk | TrainProgress | QuantizeProgre
 export interface Watched<P extends Progress> {
   /** Called in order, and not awaited. If it throws, the work is stopped. */
   onProgress?: ((progress: P) => void) | undefined;
-  /** Stops the work like Ctrl-C: partial work is cleaned up, then AIOT_INTERRUPTED or the signal's own reason is thrown. */
+  /** Stops the work, as Ctrl-C does: partial work is cleaned up, then AIOT_INTERRUPTED or the signal's own reason is thrown. */
   signal?: AbortSignal | undefined;
 }
 
-/** A board being written; if there are several, `board.port` identifies them. */
+/** Progress of writing one board; with several boards, `board.port` identifies each. */
 export interface FlashProgress extends Step {
   task: 'flash';
   board: BoardRow;
@@ -79,8 +79,8 @@ const usualLoader = {
 } as const;
 
 /**
- * Writes the flash of one board or many; with `dryRun`, only returns the plan. Content that would leave a board unable to start is
- * rejected before anything is written. With many boards, failures are in the result and are not thrown.
+ * Writes the flash of one board or many; with `dryRun`, only returns the plan. Content that would leave a board unable to start
+ * is rejected before anything is written. With several boards, failures are reported in the result instead of thrown.
  * @throws AiotError, as all functions here (`code` is the cause, `next` the next step): AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_BUSY,
  * AIOT_FLASH_REFUSED, AIOT_CHIP_MISMATCH, AIOT_FILE_NOT_FOUND, AIOT_USAGE
  */
@@ -115,9 +115,9 @@ export interface ExtractOptions {
   project?: string | undefined;
   /** Source of the data; default `auto`: the platform if it has recordings of the stream, else the project. */
   from?: (typeof extractSources)[number] | undefined;
-  /** Folder to create, or a CSV file for a project with model.table; it must be missing or empty. */
+  /** Folder to create, or CSV file for a project with model.table. Must not exist, or must be empty. */
   out: string;
-  /** Replaces the project's own data: a folder of recordings, or a table. */
+  /** Folder of recordings, or a table, that replaces the project's own data. */
   data?: string | undefined;
   /** Platform; default: the current one, if any. */
   context?: string | undefined;
@@ -210,8 +210,8 @@ export interface EvaluateOptions extends Omit<EvaluationRequest, 'project'> {
 export type Evaluated = Awaited<ReturnType<typeof evaluateModel>>;
 
 /**
- * Measures a project's model on data not used in training, or any .tflite or .aiot file on the rows of a table.
- * Metrics that miss a limit are not an error: `gates` in the result lists the limits, and whether they passed.
+ * Measures a project's model on data not used in training, or any .tflite or .aiot file on the rows of a table. A missed limit is
+ * not an error: `gates` in the result lists each limit, and whether it was met.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_FILE_NOT_FOUND, AIOT_TFLITE_MALFORMED, AIOT_USAGE
  */
 export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluated> {
@@ -222,8 +222,8 @@ export async function evaluate(options: EvaluateOptions = {}): Promise<Evaluated
 export type Inspected = Awaited<ReturnType<typeof inspectModel>>;
 
 /**
- * Describes a .tflite or .aiot file: operators, tensors with shapes and scales, multiply-adds, and the size of the arena in bytes. The
- * contents and golden vectors of a bundle are verified first, and its purpose is included.
+ * Describes a .tflite or .aiot file: operators, tensors with shapes and scales, multiply-adds, and the size of the arena in
+ * bytes. A bundle's contents and golden vectors are verified first, and the description includes its purpose.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_MALFORMED with the byte offset, AIOT_BUNDLE_MALFORMED
  */
 export async function inspect(file: string): Promise<Inspected> {
@@ -259,7 +259,7 @@ export interface RolloutOptions extends WatchedRollout {
   plan?: string | undefined;
   /** If no device matches, return `{ skipped }` instead of throwing an error. */
   ifAny?: boolean | undefined;
-  /** Wait until it has ended or was stopped. */
+  /** Wait until the rollout ends or is stopped. */
   wait?: boolean | undefined;
   /** Platform; default: the current one. */
   context?: string | undefined;
@@ -268,7 +268,7 @@ export interface RolloutOptions extends WatchedRollout {
 export type RolloutStarted = Rollout | z.output<typeof noRolloutSchema>;
 
 /**
- * Starts a rollout, and waits for it if `wait` is set. Its outcome is its `state`; a failed rollout does not throw.
+ * Starts a rollout, and waits for it if `wait` is set. The outcome is in `state`; a failed rollout does not throw.
  * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_PLATFORM_UNREACHABLE, AIOT_NOT_FOUND, AIOT_ROLLOUT_EMPTY, AIOT_SELECTOR_INVALID, AIOT_MODEL_UNFIT,
  * AIOT_KEY_NOT_FOUND, AIOT_USAGE; AIOT_INTERRUPTED while waiting: the rollout continues on the platform
  */
@@ -296,7 +296,7 @@ export async function startRollout(options: RolloutOptions): Promise<RolloutStar
 }
 
 /**
- * Follows a rollout until it has ended or was stopped, even across restarts of the platform.
+ * Follows a rollout until it ends or is stopped, even across restarts of the platform.
  * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_PLATFORM_UNREACHABLE, AIOT_NOT_FOUND, AIOT_INTERRUPTED
  */
 export async function watchRollout(

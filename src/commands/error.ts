@@ -8,7 +8,7 @@ const shownSchema = z.object({
   code: z.string(),
   about: z.string(),
   next: z.string(),
-  /** Next steps by the kind of object that the error concerns (its `subject`). */
+  /** Next steps, keyed by the kind of object concerned (the error's `subject`). */
   subjects: z.record(z.string(), z.string()).optional(),
   exit: z.int(),
   family: z.enum(['user', 'outside', 'bug']),
@@ -17,7 +17,7 @@ const exitSchema = z.object({
   exit: z.int(),
   about: z.string(),
   next: z.string(),
-  /** Codes of the errors that end with this exit code. */
+  /** Codes of the errors that cause this exit code. */
   codes: z.array(z.string()),
 });
 const listSchema = z.array(shownSchema.pick({ code: true, about: true }));

@@ -62,7 +62,7 @@ export default class DataCheck extends AiotCommand {
   }
 }
 
-/** Loads the project. For --data without a project, the error suggests to pass the folder as the path. */
+/** Loads the project. For --data without a project, the error suggests passing the folder as the path. */
 async function projectOf({ project, data }: { project: string; data: string | undefined }): Promise<Project> {
   return loadProject(project).catch((error: unknown) => {
     if (data === undefined || !hasCode(error, 'AIOT_PROJECT_NOT_FOUND')) throw error;

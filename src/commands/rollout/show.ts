@@ -28,7 +28,7 @@ export default class RolloutShow extends PlatformCommand {
   };
   static override result = rolloutStatusSchema.extend({
     devices: z.array(rolloutDeviceSchema),
-    /** Devices that the rollout waits for because they are offline; null = none. */
+    /** Offline devices that the rollout is waiting for; null = none. */
     offline: offlineDevicesSchema.nullable(),
   });
 

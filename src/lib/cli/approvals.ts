@@ -16,7 +16,7 @@ const fileSchema = z.strictObject({
   argv: z.array(z.string()),
   /** Working folder of the call. */
   folder: z.string(),
-  /** Time until which the call can be approved or, once approved, used; ms since 1970. */
+  /** Expiry of the request or, once approved, of the approval; ms since 1970. */
   until: z.number(),
   /** SHA-256 of the token, hex; null = not approved. */
   token: z.string().nullable(),
@@ -43,7 +43,7 @@ export async function askFor(argv: readonly string[], cwd: string, now = Date.no
   return asked;
 }
 
-/** Finds a pending call. @throws AIOT_NOT_FOUND if there is none with this id, or it has expired */
+/** Finds a pending call. @throws AIOT_NOT_FOUND if no call has this id, or the call has expired */
 export async function askedFor(id: string, now = Date.now()): Promise<Asked> {
   const file = /^[0-9a-f]{8}$/.test(id)
     ? await unless('AIOT_FILE_NOT_FOUND', readJson(fileOf(id)))

@@ -45,7 +45,9 @@ export abstract class AiotCommand extends Command {
   private outputClosed = false;
   private running: Progress | undefined;
 
-  /** Aborted by Ctrl-C and SIGTERM, and when the reader of stdout closes it. Long-running work then stops and cleans up. */
+  /**
+   * Aborted by Ctrl-C and SIGTERM, and by the reader of stdout if it closes the pipe. Long-running work then stops and cleans up.
+   */
   get signal(): AbortSignal {
     return this.interrupted.signal;
   }
@@ -112,8 +114,8 @@ export abstract class AiotCommand extends Command {
   }
 
   /**
-   * Like `progress`, for a sequence of steps: a live list on a terminal. `keep: false` clears the list at the end, for commands whose
-   * result repeats all of it.
+   * Like `progress`, for a sequence of steps: a live list on a terminal. `keep: false` clears the list at the end, for commands
+   * whose result repeats the whole list.
    */
   protected steps({ keep = true } = {}): Progress {
     if (!drawsOver(process.stderr) || this.quiet || this.jsonEnabled()) return this.progress();

@@ -49,7 +49,7 @@ function firstSentence(text: string): string {
 }
 
 /**
- * A page, or for `page#words` the first of its sections whose heading contains the words.
+ * A page or, for `page#words`, the page's first section whose heading contains the words.
  * @throws AIOT_NOT_FOUND, listing the available pages or sections
  */
 export function documentNamed(name: string, pages = documentList()): DocumentSection {

@@ -44,7 +44,7 @@ export interface ErrorStyle {
 export function showError(error: unknown, style: ErrorStyle): void {
   const known = asAiotError(error);
   const advice = forProject(known.next, style.argv ?? []);
-  // With --json, suggested commands begin with `aiot`, the name that other programs start it by.
+  // With --json, suggested commands begin with `aiot`, the name by which other programs start aiot.
   const next = style.json ? advice : adviceAsTyped(advice);
   const shown = next === known.next ? known : known.reworded(known.message, { ...known, next });
   if (style.json) process.stdout.write(`${jsonLine({ error: shown.toJSON() })}\n`);
@@ -175,8 +175,8 @@ const phrases: [RegExp, string][] = [
 ];
 
 /**
- * Converts oclif's sentence about a flag to our own words. If it wraps the error of a flag's parser, only the flag's name is taken from the
- * wrapper.
+ * Converts oclif's sentence about a flag to our own words. If the sentence wraps a flag parser's error, only the flag's name is
+ * taken from the wrapper.
  */
 function flagSentence(message: string): string {
   const [, flag, reason] =

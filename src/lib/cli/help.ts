@@ -114,7 +114,7 @@ const spaced = (id: string) => id.replaceAll(':', ' ');
 
 const rank = (name: string, { required }: Flag) => (required ? -1 : vocabulary.indexOf(name) + 1);
 
-/** Compares flags: required ones come first, those of the vocabulary last, and others in the order of their command. */
+/** Compares flags: required ones come first, those of the vocabulary last, and others in the command's order. */
 function byImportance([nameA, a]: [string, Flag], [nameB, b]: [string, Flag]): number {
   return rank(nameA, a) - rank(nameB, b);
 }
@@ -145,7 +145,7 @@ function choiceOf(options: readonly string[] | undefined): string | undefined {
   return choice !== '' && choice.length <= 16 ? choice : undefined;
 }
 
-/** The default belongs to the last sentence: `Run on this machine [default: local].` */
+/** The default is part of the last sentence: `Run on this machine [default: local].` */
 function withValues(text: string, options: readonly string[] | undefined, standard: unknown): string {
   const known = (typeof standard === 'string' || typeof standard === 'number') && standard !== '';
   const values = options && options.length > 0 ? ` Values: ${options.join(', ')}.` : '';
@@ -194,8 +194,8 @@ function commandLines(line: string, columns: number): string {
 const formerTopics: Readonly<Record<string, string>> = { ota: 'rollout' };
 
 /**
- * oclif's help with pages of our own: a front page of one screen, one line for each command of a topic, examples before flags. Help must be
- * fast, so this file imports only oclif, which is already loaded.
+ * oclif's help with our own pages: a front page of one screen, one line for each command of a topic, examples before flags. Help
+ * must be fast, so this file imports only oclif, which is already loaded.
  */
 export default class AiotHelp extends Help {
   protected override CommandHelpClass = AiotCommandHelp;

@@ -25,8 +25,8 @@ const subjects = {
 } as const;
 
 /**
- * Asks about the new project: its subject and its name. If the user has data, it also asks for its location, its labels and the target
- * chip, and for the sampling rate if the data does not reveal it.
+ * Asks for the new project's subject and name. If the user has data, also asks for the data's location, its labels and the target
+ * chip, and for a sampling rate that the data does not reveal.
  */
 export async function askForProject(
   asker: Asker,
@@ -97,7 +97,7 @@ async function askForLabels(asker: Asker, survey: Survey, say: (text: string) =>
   });
 }
 
-/** Inspects the data. If there is a problem with it, reports that and asks for its location again. */
+/** Inspects the data. If there is a problem, reports the problem and asks for the location again. */
 async function surveyed(options: Parameters<typeof surveyData>[0]): Promise<Judged<Survey>> {
   try {
     return { value: await surveyData(options) };

@@ -3,7 +3,7 @@ import { delimiter, dirname, join, relative, sep } from 'node:path';
 import { packageRoot } from '../core/folders.js';
 import { shellWord } from '../core/text.js';
 
-/** The environment that the shell looks for this program in. */
+/** The environment in which the shell looks for this program. */
 interface Invocation {
   /** Absolute path of bin/run.js. */
   script: string;
@@ -109,8 +109,8 @@ export function asTyped(command: string, program = ownName()): string {
 }
 
 /**
- * An error's suggestion, with its commands as the user can type them. Commands are in backticks within a sentence, and bare at its start or
- * after a colon.
+ * An error's suggestion, with its commands as the user can type them. Commands have backticks within a sentence, but none at its
+ * start or after a colon.
  */
 export function adviceAsTyped(text: string, program = ownName()): string {
   return text.replace(/(^|`|: )aiot(?= [a-z-])/g, (_, before: string) => before + program);

@@ -103,7 +103,10 @@ function namesOf(config: Config): Map<string, string> {
 
 const firstWord = (id: string) => id.split(' ')[0] ?? id;
 
-/** Suggests the intended command if it is clear, otherwise the help. A wrong suggestion could make the user change something. */
+/**
+ * Suggests the intended command if the intention is clear, otherwise the help. A wrong suggestion could make the user change
+ * something.
+ */
 async function advice(words: string[], names: Map<string, string>): Promise<string> {
   const { nearest } = await import('../core/text.js');
   const ids = [...names.keys()];

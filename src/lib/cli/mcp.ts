@@ -423,7 +423,7 @@ export function classOf(id: string): ToolClass {
   return classes.get(id) ?? 'never';
 }
 
-/** Flags of read commands that write a file, open one, or print a secret. Agents cannot use them. */
+/** Flags with which a `read` command would write or open a file, or print a secret. Agents cannot use these flags. */
 const withheld: ReadonlySet<string> = new Set([
   'integers',
   'junit',

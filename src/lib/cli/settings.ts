@@ -133,7 +133,7 @@ export const explainedSchema = z.object({
 
 type Explained = z.output<typeof explainedSchema>;
 
-/** A flag of some command and its variable. */
+/** A flag of one or more commands, and its environment variable. */
 interface FlagVariable {
   flag: string;
   variable: string;

@@ -13,7 +13,7 @@ export type Sync = (file: Pick<FileHandle, 'datasync'>) => Promise<void>;
 
 export const dataSync: Sync = (file) => file.datasync();
 
-/** Writes all bytes. A single write may accept fewer without an error, for example when the disk is full. */
+/** Writes all bytes. A single write may accept fewer bytes without an error, for example when the disk is full. */
 export async function writeAll(file: FileHandle, bytes: Uint8Array, at: number): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
     const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at + done);
@@ -56,7 +56,7 @@ export class GroupCommit<T> {
   private items: T[] = [];
   private running: Promise<void> | undefined;
 
-  /** @param write writes a batch. It never rejects, but reports the outcome to each item. */
+  /** @param write writes a batch. Never rejects, but reports the outcome to each item. */
   constructor(private readonly write: (batch: T[]) => Promise<void>) {}
 
   /** Items that are not part of a batch yet. */

@@ -10,7 +10,7 @@ export interface CatalogueEntry {
   about: string;
   /** The next step, as a command or a sentence. */
   next: string;
-  /** Next steps by the kind of object that the error concerns, if they differ. */
+  /** Next steps for particular kinds of objects, if they differ. */
   subjects?: Readonly<Record<string, string>>;
 }
 

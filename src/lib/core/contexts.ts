@@ -70,7 +70,7 @@ export interface ChosenContext extends PlatformContext {
   /** Name of the context; a platform given by AIOT_URL is named after its host, such as `lab.example-8443`. */
   name: string;
   kind: ContextKind;
-  /** How it was chosen: by name (from the caller or AIOT_CONTEXT), by AIOT_URL, or as the current context. */
+  /** How the platform was chosen: by name (from the caller or AIOT_CONTEXT), by AIOT_URL, or as the current context. */
   from: 'name' | 'environment' | 'current';
   /** Names of the user's other contexts. */
   others: string[];
@@ -79,7 +79,7 @@ export interface ChosenContext extends PlatformContext {
 /**
  * The platform that a command uses: the named context, else the platform that AIOT_URL describes (with AIOT_TOKEN, AIOT_CA and AIOT_MQTT),
  * else the current context. AIOT_CONTEXT can also name a context. AIOT_TOKEN without AIOT_URL overrides the token of the current context.
- * @returns null if none is named, set in the environment or current
+ * @returns null if no platform is named, set in the environment, or current
  * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_USAGE (AIOT_URL or AIOT_MQTT is malformed), AIOT_FILE_MALFORMED
  */
 export async function chosenContext(
@@ -91,7 +91,8 @@ export async function chosenContext(
   const names = Object.keys(contexts);
   const othersOf = (chosen: string) => names.filter((other) => other !== chosen);
   const unnamed = contextOfEnvironment(contexts, env);
-  // Callers may pass a name that this function returned earlier, so the name of the environment's platform selects it again.
+  // Callers may pass a name that this function returned earlier, so the name of the environment's platform selects that platform
+  // again.
   if (unnamed && (name ?? unnamed.name) === unnamed.name)
     return { ...unnamed, from: 'environment', others: othersOf(unnamed.name) };
   const wanted = name ?? current;
@@ -141,7 +142,7 @@ function contextOfEnvironment(
 
 /**
  * Checks a platform's URL that a person typed, which must not contain credentials.
- * @param source the variable that contains it; undefined = a flag
+ * @param source the variable that contains the URL; undefined = a flag
  * @throws AIOT_USAGE
  */
 function platformUrl(text: string, protocol: 'https:' | 'mqtts:', source?: string): URL {
@@ -181,7 +182,7 @@ export const shownContextSchema = z.object({
   ca: z.string().nullable(),
   /** Whether there is a token. */
   token: z.boolean(),
-  /** Whether commands use it by default. */
+  /** Whether commands use this context by default. */
   current: z.boolean(),
 });
 
@@ -201,7 +202,7 @@ export async function listContexts(folder?: string): Promise<ShownContext[]> {
 }
 
 export interface AddOptions {
-  /** Whether to make it current even if another context is. The first context always becomes current. */
+  /** Whether to make the context current even if another one is. The first context always becomes current. */
   use?: boolean;
   /** Whether to overwrite a context of the same name. */
   replace?: boolean;
@@ -280,8 +281,8 @@ function known(contexts: Contexts['contexts'], name: string): PlatformContext {
 }
 
 /**
- * Checks a context that a person typed before anything is written: https and mqtts URLs without credentials, and a CA file that contains a
- * certificate.
+ * Before anything is written, checks a context that a person typed: https and mqtts URLs without credentials, and a CA file that
+ * contains a certificate.
  * @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function checkContext(typed: {
@@ -312,7 +313,7 @@ export async function checkContext(typed: {
   };
 }
 
-/** Requires the fields that this kind of context identifies its server by. @throws AIOT_USAGE */
+/** Requires the fields with which this kind of context identifies its server. @throws AIOT_USAGE */
 function checkKind(
   kind: ContextKind,
   typed: { mqtt?: string | undefined; token?: string | undefined; fingerprint?: string | undefined },

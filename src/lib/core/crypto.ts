@@ -37,8 +37,8 @@ export function publicKeyOf(privatePem: string): string {
 }
 
 /**
- * The same form, of the public key in a PEM text, which may contain a public key (SPKI) or a private one (PKCS#8). @throws TypeError or
- * an error of node:crypto for anything else
+ * Like `publicKeyOf`, for a PEM text with a public key (SPKI) or a private one (PKCS#8). @throws TypeError or an error of
+ * node:crypto for anything else
  */
 export function publicKeyIn(pem: string): string {
   const key = createPublicKey(pem);

@@ -16,8 +16,8 @@ export interface ErrorDetails {
 }
 
 /**
- * The one error type that commands show. `message` is one sentence that states the problem and names the file, field or object that has
- * it.
+ * The one error type that commands show. `message` is one sentence that states the problem and names the affected file, field or
+ * object.
  */
 export class AiotError extends Error {
   readonly code: ErrorCode;
@@ -41,7 +41,7 @@ export class AiotError extends Error {
     this.retryable = details.retryable ?? false;
   }
 
-  /** Returns the same error with another message, for example if the caller knows which file it concerns. */
+  /** Returns the same error with another message, for example if the caller knows which file the error concerns. */
   reworded(message: string, details: ErrorDetails = {}): AiotError {
     return new AiotError(this.code, message, { subject: this.subject, cause: this, ...details });
   }

@@ -47,7 +47,8 @@ const temporaryIn = (folder: string) => join(folder, `.${randomBytes(6).toString
 const mostLinks = 40;
 
 /**
- * The file to write for a path. For a link, it is the target, whether that exists or not, so that the link remains a link.
+ * The file to write for a path. For a link, this is the link's target, even if that does not exist, so that the link remains a
+ * link.
  * @throws AIOT_USAGE (no name), AIOT_FILE_NOT_WRITABLE (the path is a folder, a device or a pipe)
  */
 async function targetOf(path: string): Promise<string> {
@@ -81,7 +82,10 @@ function refused(path: string, why: string, cause?: unknown): AiotError {
   });
 }
 
-/** Removes temporary files that a killed process left in `writeFileAtomic`. Safe only while nothing writes to that folder. */
+/**
+ * Removes temporary files that `writeFileAtomic` left in this folder when a process was killed. Safe only while nothing writes to
+ * that folder.
+ */
 export async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => []))
     if (/^\.[0-9a-f]{12}\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
@@ -105,7 +109,7 @@ export function isForWantOfRoom(error: unknown, folder: string): boolean {
   }
 }
 
-/** The error to throw for a file system's error on writing a path. @param doing verb for the message, such as `write` */
+/** The error to throw if the file system fails to write a path. @param doing verb for the message, such as `write` */
 export function unwritable(path: string, error: unknown, doing = 'write'): AiotError {
   if (error instanceof AiotError) return error;
   const code = systemCode(error);

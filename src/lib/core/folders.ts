@@ -70,7 +70,7 @@ function nameOfPackage(folder: string): unknown {
 /**
  * Reads a file of another package that is bundled with this one in dist/vendor, where scripts/vendor.js writes it with each build.
  * @param name name of the file in dist/vendor; a name that ends with `.gz` is decompressed
- * @throws as `readBytes`; an error of zlib if the file is damaged
+ * @throws as `readBytes`; a zlib error if the file is damaged
  */
 export async function vendoredFile(name: string): Promise<Uint8Array> {
   const bytes = await readBytes(join(packageRoot(), 'dist', 'vendor', name));

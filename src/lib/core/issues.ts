@@ -18,7 +18,7 @@ interface Issues {
 interface Checked {
   /** The value that was checked, for "got …". */
   value?: unknown;
-  /** The schema that it did not match, used to suggest field names. */
+  /** The schema that the value did not match, used to suggest field names. */
   schema?: z.core.$ZodType;
 }
 
@@ -52,8 +52,8 @@ function problemsIn(issue: Issue, { value, schema }: Checked): Problem[] {
 }
 
 /**
- * Whether an issue has Zod's default message rather than a custom one of the schema. An `invalid_type` message is matched by pattern,
- * because it ends with the received type, and the issue no longer contains the value.
+ * Whether an issue has Zod's default message rather than a custom one of the schema. An `invalid_type` message is matched by
+ * pattern, because the message ends with the received type, and the issue no longer contains the value.
  */
 function isZods(issue: Issue): boolean {
   if (issue.code === 'invalid_type') return /^Invalid input: expected \w+, received /.test(issue.message);

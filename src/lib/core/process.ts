@@ -47,7 +47,7 @@ export interface RunOptions {
   onOutput?: (text: string, from: 'stdout' | 'stderr') => void;
   timeoutMs?: number;
   signal?: AbortSignal | undefined;
-  /** Whether the program leads a process group, so that its descendants are ended with it. */
+  /** Whether the program leads a process group, so that its descendants are stopped together with the program. */
   group?: boolean;
   /** Time between SIGTERM and SIGKILL, ms; default 5000. */
   graceMs?: number;
@@ -61,7 +61,10 @@ export interface ProgramEnd {
   endedBy: NodeJS.Signals | null;
   /** Whether the program did not end within `timeoutMs` and was terminated. */
   timedOut: boolean;
-  /** Whether `signal` was aborted while the program ran, so that it was asked to end. It may nevertheless have exited with its own code. */
+  /**
+   * Whether `signal` was aborted while the program ran, so that the program was asked to end. The program may nevertheless have
+   * exited with its own code.
+   */
   aborted: boolean;
   stdout: string;
   stderr: string;
@@ -184,9 +187,10 @@ export function lastOutput(output: Readable, most: number): () => string {
 }
 
 /**
- * Node's `spawn`, with failures to start always reported as events. Without a free file handle, Node creates no stdio streams and reports
- * the failure only later; for other reasons (arguments too long, no memory) it throws. With this function, a program that could not be
- * started always emits `error`, then `close`. Its output streams have ended, and its input is discarded.
+ * Node's `spawn`, with failures to start always reported as events. Without a free file handle, Node creates no stdio streams and
+ * reports the failure only later; after other failures (arguments too long, no memory), Node throws. With this function, a
+ * program that could not be started always emits `error`, then `close`. Its output streams have ended, and its input is
+ * discarded.
  */
 export const startProgram = ((program: string, args: readonly string[], options: SpawnOptions) => {
   const child = started(program, args, options);
@@ -233,8 +237,8 @@ export function letYoungHeapGrow(): void {
 let youngHeapGrows = true;
 
 /**
- * Applies `keepYoungHeapSmall` again when a new thread runs. V8 has one growth factor for all threads of a process, and Node 20's sets it back to
- * 2 for each new thread (Heap::ConfigureHeap).
+ * Applies `keepYoungHeapSmall` again when a new thread runs. V8 has one growth factor for all threads of a process, and Node 20
+ * resets that factor to 2 for each new thread (Heap::ConfigureHeap).
  */
 export function withYoungHeapKept(thread: Worker): Worker {
   return thread.once('online', () => {
@@ -243,8 +247,9 @@ export function withYoungHeapKept(thread: Worker): Worker {
 }
 
 /**
- * Keeps the heap small in processes that run for months. By default, the heap at least doubles before V8 collects the old generation. After
- * this call, it collects whenever the heap has grown by `growthPercent`, and the young generation grows no further.
+ * Keeps the heap small in processes that run for months. By default, the heap at least doubles before V8 collects the old
+ * generation. After this call, V8 collects whenever the heap has grown by `growthPercent`, and the young generation grows no
+ * further.
  */
 export function keepHeapSmall(growthPercent = 20): void {
   setFlagsFromString(`--heap-growing-percent=${growthPercent}`);
@@ -275,7 +280,7 @@ const quietGrowth = 50;
  * generation, most of them die there instead of being copied. After the start, and when the traffic has ended, the remaining garbage is
  * collected, because an idle heap would otherwise never shrink.
  * @param received number of messages received so far
- * @returns a function that stops it
+ * @returns a function that stops the fitting
  */
 export function fitHeap(received: () => number): () => void {
   let before = received();
@@ -317,8 +322,8 @@ export function residentBytes(): number {
 }
 
 /**
- * Returns memory that was needed only at startup (a bundle's files, a dataset) to the system. Do not call it before many operations run
- * concurrently, because V8 then allows itself a larger heap: 15 MB more for a bridge.
+ * Returns memory that was needed only at startup (a bundle's files, a dataset) to the system. Do not call this just before many
+ * concurrent operations: V8 would then allow itself a larger heap, 15 MB more for a bridge.
  */
 export function collectGarbage(): void {
   setFlagsFromString('--expose-gc');
@@ -343,8 +348,8 @@ export async function nativePart<T>(name: string, load: () => Promise<T>): Promi
 }
 
 /**
- * Loads modules in the background that would otherwise be loaded on first use. This is for processes that run for months. A process without
- * a free file handle cannot load them, and Node 20 remembers the failure for the life of the process.
+ * Loads, in the background, modules that would otherwise be loaded on first use. This is for processes that run for months. A
+ * process without a free file handle cannot load them, and Node 20 remembers the failure for the life of the process.
  */
 export function preload(...parts: (() => Promise<unknown>)[]): void {
   // A module that cannot be loaded reports the error on first use.
@@ -358,7 +363,7 @@ export interface ProcessId {
   start: string | null;
 }
 
-/** Identifies a process by its start time too, which distinguishes it from a later one with the same number. */
+/** Identifies a process by its number and start time, because a later process may get the same number. */
 export async function identify(pid: number): Promise<ProcessId> {
   return { pid, start: await startOf(pid) };
 }

@@ -163,7 +163,7 @@ const augment = z.strictObject({
    * Maximum rotation, degrees. Groups of three fields (x, y, z) are rotated about a random axis, pictures about their center.
    */
   rotation: z.number().min(0).max(180).default(0),
-  /** Maximum share that time is stretched or compressed by within a window. */
+  /** Maximum share by which time is stretched or compressed within a window. */
   timeWarp: z.number().min(0).max(0.5).default(0),
   /** Standard deviation of Gaussian noise, in standard deviations of the input. */
   noise: z.number().min(0).max(10).optional(),
@@ -184,21 +184,21 @@ const forest = z.strictObject({
   /** Whether each tree corrects the sum of the trees before it (gradient boosting); absent = a random forest of independent trees. */
   boosting: z.boolean().optional(),
   /**
-   * Number of trees; 1 = a single decision tree, grown on all rows. With boosting: number of rounds, each of which has a tree per class if there
-   * are more than two.
+   * Number of trees; 1 = a single decision tree, grown on all rows. With boosting: number of rounds, each of which has a tree per
+   * class if there are more than two classes.
    */
   trees: z.int().min(1).max(2000).default(100),
   /** Maximum number of decisions from the root to a leaf; absent = no limit, or 3 with boosting. */
   depth: z.int().min(1).max(64).optional(),
   /** Boosting: factor for each tree's correction; absent = 0.1. */
   learningRate: z.number().gt(0).max(1).optional(),
-  /** Boosting: share of the rows that each round grows its trees on, drawn without replacement; absent = 1. */
+  /** Boosting: share of the rows, drawn without replacement, on which each round grows its trees; absent = 1. */
   subsample: z.number().gt(0).max(1).optional(),
   /** Minimum number of distinct rows in a leaf. */
   leaf: z.int().min(1).max(100_000).default(1),
   /**
-   * Share of the features that each split chooses among; absent = all for a single tree and for boosting, otherwise their square root, or a third
-   * for values.
+   * Share of the features among which each split chooses; absent = all for a single tree or boosting, otherwise the square root
+   * of their number (a third for values).
    */
   features: z.number().gt(0).max(1).optional(),
 });
@@ -233,7 +233,7 @@ const train = z.strictObject({
       z.strictObject({
         /** A .tflite or .aiot file, or the folder of another project, relative to this project's folder. */
         model: z.string().min(1),
-        /** Number of its last layers with weights that are trained further; the others are frozen. */
+        /** Number of the model's last layers with weights that are trained further; the others are frozen. */
         trained: z.int().min(0).max(256).default(0),
       }),
     ])
@@ -310,7 +310,7 @@ export type RejectConfig = z.output<typeof reject>;
 const table = z.strictObject({
   /** CSV file, relative to the project's folder. */
   file: z.string().min(1),
-  /** Column of the classes, or of the value. */
+  /** Column that contains the classes, or the value. */
   label: z.string().min(1).default('label'),
   /** Columns that are inputs; absent = all others. */
   inputs: z.array(z.string().min(1)).min(1).optional(),
@@ -403,14 +403,14 @@ const loop = z.strictObject({
     .default('64MiB'),
 });
 
-/** Firmware of the project's own: `aiot firmware init`. */
+/** The project's own firmware: `aiot firmware init`. */
 const firmware = z.strictObject({
   /** Version that a device reports until an update changes it. */
   version: z
     .string()
     .regex(/^[0-9A-Za-z][0-9A-Za-z.+-]{0,31}$/, 'expected a version such as 0.1.0, at most 32 characters')
     .default('0.1.0'),
-  /** Device type that the firmware is released for; absent = the chip's name. */
+  /** Device type for which the firmware is released; absent = the chip's name. */
   type: name.optional(),
   /** Sensor on the board; absent = the first that provides the stream's fields at its rate. */
   sensor: z.enum(['guide', 'mpu6050', 'lsm6ds3trc', 'ds18b20', 'acs712', 'inmp441']).optional(),
@@ -423,7 +423,7 @@ const firmware = z.strictObject({
 /** Names of steps and of their outputs; they become folder names, and template names on a cluster. */
 const stepName = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'expected lowercase letters, digits and dashes');
 
-/** A path relative to the folder that a step runs in. */
+/** A path relative to the folder in which a step runs. */
 const inside = z
   .string()
   .regex(/^(?!\/)(?!(?:.*\/)?\.\.?(?:\/|$))[^\\\p{Cc}]{1,200}$/u, "expected a path within the step's folder");
@@ -434,13 +434,13 @@ const span = z.string().regex(/^\d+(\.\d+)?\s*(ms|s|m|h|d)$/, 'expected a time s
 const step = z.strictObject({
   /** A program with its arguments, run in its own folder; `${name}` is replaced by a value of `params`. */
   run: z.array(z.string().min(1)).min(1).optional(),
-  /** Inputs: a path in the step's folder, and the `STEP.OUTPUT`, file or folder of the project that is placed there. */
+  /** Inputs: a path in the step's folder, and its source: a `STEP.OUTPUT`, or one of the project's files or folders. */
   in: z.record(inside, z.string().min(1)).optional(),
   /** Outputs: a name, and the file or folder that the step creates in its folder. */
   out: z.record(stepName, inside).optional(),
   /** Outputs to copy after a successful run: the name of an output, and its destination in the project. */
   publish: z.record(stepName, inside).optional(),
-  /** Steps that must finish first, besides those that produce inputs of this one. */
+  /** Steps that must finish first, in addition to the steps that produce this step's inputs. */
   needs: z.array(stepName).optional(),
   /** Condition on results of earlier steps, such as `drift.drifted = true`. */
   when: z.string().min(1).optional(),
@@ -493,7 +493,7 @@ const triggers = z.strictObject({
   /** A run starts if the data has drifted from the training data of the last model. */
   drift: z
     .strictObject({
-      /** A run starts if the PSI of any feature is above this. */
+      /** A run starts if the PSI of any feature exceeds this value. */
       above: z.number().positive().default(0.25),
       every: span.default('10m'),
     })

@@ -54,7 +54,7 @@ export async function writeUnit(file: string, unit: string, system: boolean): Pr
   }
 }
 
-/** The folder that npm installs a package into with all its dependencies, and that a service must be able to read. */
+/** The folder into which npm installs a package with all its dependencies. A service must be able to read it. */
 export function packagesOf(root: string): string {
   return basename(dirname(root)) === 'node_modules' ? dirname(root) : root;
 }
@@ -63,7 +63,7 @@ export function packagesOf(root: string): string {
  * Sandboxing settings for a service (systemd.exec(5)): no capabilities, a read-only system, and only the required paths below home folders.
  * Without MemoryDenyWriteExecute, because V8 generates machine code.
  * @param reads readable paths below a home folder @param writes writable paths below a home folder
- * @param devices usable devices in /dev; none = none @param kernelFiles whether it writes below /sys
+ * @param devices usable devices in /dev; none = none @param kernelFiles whether the service writes below /sys
  */
 export function confined({
   reads,
@@ -121,7 +121,7 @@ export interface PlatformUnitOptions {
   user: string | undefined;
   /** Folder of the platform; undefined = the service's own state folder. */
   data: string | undefined;
-  /** The user's config folder, which the platform writes its context to. For a dynamic user, it is in the state folder. */
+  /** The user's config folder, to which the platform writes its context. For a dynamic user, it is a part of the state folder. */
   config: string | undefined;
   /** Folders and files that the service reads. */
   reads: readonly string[];
@@ -194,7 +194,7 @@ export function platformUnit(options: PlatformUnitOptions): string {
 }
 
 /**
- * The user that a service runs as, and the home folder whose configuration it reads. For `dynamic`, it is the caller's home folder.
+ * The user as which a service runs, and the home folder whose configuration the service reads (for `dynamic`, the caller's).
  * @param asked a name, `dynamic`, or undefined: the caller, or `dynamic` if the caller is root
  * @returns an undefined user if systemd is to allocate one
  * @throws AIOT_USAGE if there is no such user

@@ -19,8 +19,8 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
 }
 
 /**
- * Settles like the promise, or rejects with the signal's reason once it is aborted. Unlike a race with one promise per signal, it leaves
- * nothing attached to a signal that lives for months.
+ * Settles like the promise, or rejects with the signal's reason once the signal is aborted. Unlike a race with one promise per
+ * signal, this leaves nothing attached to a signal that lives for months.
  */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
@@ -32,9 +32,9 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
 }
 
 /**
- * A signal that aborts with `signal`, or after `ms`, whichever comes first; undefined `ms` sets no limit. `AbortSignal.any` with an
- * `AbortSignal.timeout` would be equivalent. However, Node 20 garbage-collects that timeout if nothing else refers to it, so it never
- * fires. The timer does not keep the process alive.
+ * A signal that aborts with `signal`, or after `ms`, whichever comes first; undefined `ms` sets no limit. `AbortSignal.any` with
+ * an `AbortSignal.timeout` would be equivalent. However, Node 20 garbage-collects that timeout if nothing else refers to it, so
+ * the timeout never fires. The timer does not keep the process alive.
  */
 export function timeLimit(ms: number | undefined, signal?: AbortSignal): AbortSignal {
   return startLimit(ms, signal).signal;
@@ -78,9 +78,10 @@ function startLimit(ms: number | undefined, signal?: AbortSignal): { signal: Abo
 }
 
 /**
- * Runs `work` for the items in order, `jobs` at a time. When the signal is aborted, or a call has thrown, no more are started, and those in
- * progress are awaited. Nothing continues in the background. `work` must handle expected failures itself.
- * @returns the results in the order of the items, without those that were not started @throws the first error thrown by `work`
+ * Runs `work` for the items in order, `jobs` at a time. When the signal is aborted or a call throws, no further calls are
+ * started, and calls in progress are awaited. Nothing continues in the background. `work` must handle expected failures itself.
+ * @returns the results in the order of the items, without those of items that were not started @throws the first error thrown by
+ * `work`
  */
 export async function inParallel<T, R>(
   items: readonly T[],

@@ -9,7 +9,7 @@ export interface Clock {
   now(): number;
   /** Milliseconds since an arbitrary start, unaffected by changes to the machine's clock. Absent if `now` itself never jumps. */
   monotonic?(): number;
-  /** Resolves after `ms`, or rejects with the signal's reason if it is aborted first. */
+  /** Resolves after `ms`, or rejects with the signal's reason if the signal is aborted first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 

@@ -24,7 +24,8 @@ interface YamlOptions<Value> {
 }
 
 /**
- * Parses a YAML file and validates it by a schema. All problems are reported, each as `file:line:column: field: expected; got`.
+ * Parses a YAML file and validates it against a schema. All problems are reported, each as `file:line:column: field: expected;
+ * got`.
  * @throws an error with the code given
  */
 export function parseYaml<Schema extends z.ZodType>(

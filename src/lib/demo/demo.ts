@@ -26,7 +26,7 @@ export interface Demo {
   steps: DemoStep[];
   /** Computes the result, after the last step. */
   result(): DemoResult;
-  /** Ends everything that the steps started. It can be called at any time. */
+  /** Stops everything that the steps started. It can be called at any time. */
   close(): Promise<void>;
 }
 
@@ -200,8 +200,8 @@ export const demoResultSchema = z.object({
     /** Cross-validation metrics over all recordings of the demo. Each recording is tested once. Null if there are too few recordings. */
     folds: foldsSchema.nullable(),
     /**
-     * Cross-validation metrics of the same recipe over the original recordings, that the demo's recordings are cut from. They are stored,
-     * not computed. null for other recordings or another recipe.
+     * Cross-validation metrics of the same recipe over the original recordings, from which the demo's recordings are cut. They
+     * are stored, not computed. null for other recordings or another recipe.
      */
     originals: foldsSchema.extend({ datasetDigest: z.string(), configDigest: z.string() }).nullable(),
     arenaBytes: z.int(),

@@ -87,7 +87,7 @@ export function provisionStep(work: DemoWork): DemoStep {
   };
 }
 
-/** Replays every recording on its assigned device. The operator then labels it. */
+/** Replays every recording on its assigned device. The operator then labels the recording. */
 async function replayAll(
   work: DemoWork,
   recordings: Recording[],

@@ -29,7 +29,7 @@ export interface DemoOptions {
   signal: AbortSignal;
 }
 
-/** State that the steps share. Each step sets its members, which later steps read. */
+/** State shared by the steps. Each step sets members that later steps read. */
 export interface DemoWork {
   options: DemoOptions;
   /** Start time, from performance.now(). */
@@ -65,9 +65,9 @@ export interface DemoStep {
 }
 
 /**
- * data/originals.json of the template har-imu: cross-validation metrics of its recipe over the recordings that its own recordings are cut
- * from. The original recordings are too large to include (29 MB), so only the metrics are stored, with digests of the recordings and the
- * recipe.
+ * data/originals.json of the template har-imu: cross-validation metrics of the template's recipe, on the recordings from which
+ * its own recordings are cut. The original recordings are too large to include (29 MB), so only the metrics are stored, with
+ * digests of the recordings and the recipe.
  */
 const originalsSchema = z.object({
   datasetDigest: z.string(),

@@ -15,7 +15,7 @@ import type { Values } from './values.js';
 /** Maximum size of a project file in a template, bytes. */
 const largestText = 64 * 1024;
 
-/** The WorkflowTemplate of a project as text, with the data that it was rendered from. @throws AIOT_PROJECT_INVALID, AIOT_USAGE */
+/** A project's WorkflowTemplate as text, with the data from which it was rendered. @throws AIOT_PROJECT_INVALID, AIOT_USAGE */
 export async function pipelineTemplate(project: Project, values: Values) {
   const plan = await planPipeline(project, { kind: 'platform' });
   const texts = await textsOf(plan, project.dir);
@@ -169,7 +169,7 @@ function pathOfKept({ inputs }: PipelineStep, keep: PipelineStep['keeps'][number
   return `${work}/${input?.name ?? keep.output}`;
 }
 
-/** Inputs that the step needs, each with the reason to report if it is missing, in which case the step is skipped. */
+/** Inputs without which the step is skipped, each with the reason to report. */
 function neededBy({ inputs }: PipelineStep) {
   return inputs.flatMap(({ name, from }) => {
     if (from.kind === 'kept') return [{ path: name, why: from.missing }];

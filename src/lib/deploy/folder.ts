@@ -25,7 +25,9 @@ export interface Compared {
   did: FileState;
 }
 
-/** Determines how writing would affect each file, in order. Files that only an earlier rendering of the target created come last. */
+/**
+ * Determines how writing would affect each file, in order. Files created only by an earlier rendering of the target come last.
+ */
 export async function compareWith(
   dir: string,
   target: string,

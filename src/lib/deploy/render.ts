@@ -129,8 +129,8 @@ const streamsFile = 'streams.yaml';
 async function streamsOf(project: Project | null): Promise<readonly TopicSpec[]> {
   const file = project === null ? undefined : join(project.dir, streamsFile);
   const text = file && (await unless('AIOT_FILE_NOT_FOUND', readText(file)));
-  // Without a project, the motion system's default stream is rendered. The stage that is configured to use the stream with one record per
-  // sample creates it.
+  // Without a project, the motion system's default stream is rendered. The stream with one record per sample is created by the
+  // stage that is configured to use it.
   return text ? parseCreateFile(text, file!).topics : [motionStreams.RPI];
 }
 

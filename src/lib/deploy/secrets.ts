@@ -119,8 +119,8 @@ const lines = {
 };
 
 /**
- * A script (POSIX sh, openssl) that creates everything that must not be in a rendered file. Running it again changes nothing. Names in it
- * are validated variable names, and texts are in single quotes.
+ * A script (POSIX sh, openssl) that creates everything that must not be in a rendered file. Running it again changes nothing.
+ * Names in the script are validated variable names, and texts are in single quotes.
  */
 export function secretsScript(files: readonly SecretFile[], more = ''): string {
   const asked = [...new Set(files.flatMap(({ values }) => Object.values(values).flatMap(askedIn)))];

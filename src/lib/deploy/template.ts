@@ -57,7 +57,7 @@ function leadOf({ commentBefore, contents }: Document): string | null {
   return commentBefore ?? own ?? null;
 }
 
-/** The copies of a node: one for each element with `$each`, otherwise one. */
+/** The copies of a node: with `$each`, one for each element; otherwise one. */
 function copies(node: Node | null, scope: Scope): (Node | undefined)[] {
   return scopesOf(node, scope).map((each) => fill(node, each));
 }

@@ -18,7 +18,7 @@ export interface RenderInput {
 
 export interface RenderedPipeline {
   files: readonly RenderedFile[];
-  /** Project files that are too large for a template, each with the bucket URL that it must be uploaded to by hand. */
+  /** Project files that are too large for a template, each with the bucket URL to which it must be uploaded by hand. */
   large: readonly { path: string; url: string }[];
 }
 

@@ -163,7 +163,7 @@ const argo = z.strictObject({
   /** Number of replicas of Argo Events' event bus (JetStream), which must be odd. */
   bus: z.union([z.literal(1), z.literal(3), z.literal(5)]).default(3),
   busSize: bytes.default('1Gi'),
-  /** Name of the WorkflowTemplate that triggers start. */
+  /** Name of the WorkflowTemplate that the triggers start. */
   workflow: label.default('pipeline'),
   /** URL of Argo's server, for `aiot pipeline run --engine argo`. */
   server: z
@@ -171,7 +171,7 @@ const argo = z.strictObject({
     .optional(),
   /** PEM file of the server's CA, absolute or relative to this file's folder. */
   ca: word.optional(),
-  /** Topics of control messages on MQTT and Kafka that start the workflow. */
+  /** Topics on MQTT and Kafka whose control messages start the workflow. */
   commands: z
     .array(z.string().regex(/^[\w-]+$/))
     .min(1)
@@ -219,9 +219,9 @@ const service = z.strictObject({
   /** Port of the health page /healthz. */
   health: port.optional(),
   nodeSelector: z.record(nodeKey, word).default({}),
-  /** Other services that it connects to, each as NAME:PORT. */
+  /** Other services to which this service connects, each as NAME:PORT. */
   talksTo: z.array(z.string().regex(/^[a-z0-9-]+:\d{1,5}$/, 'expected SERVICE:PORT')).default([]),
-  /** Ports that it may connect to outside the cluster. */
+  /** Ports outside the cluster to which the service may connect. */
   outside: z.array(port).default([]),
   resources: resources({ cpu: '100m', memory: '192Mi', limit: '512Mi' }),
 });
@@ -275,7 +275,7 @@ const nodes = z.strictObject({
   registry: z
     .strictObject({ host: z.string().regex(/^[\w.-]+:\d+$/), ca: z.string().startsWith('/').optional() })
     .optional(),
-  /** Addresses that operators may connect from, to port 6443 and by SSH. */
+  /** Addresses from which operators may connect, to port 6443 and by SSH. */
   operators: z
     .array(z.string().regex(/^[\d.]+(\/\d{1,2})?$|^[0-9a-f:]+(\/\d{1,3})?$/i))
     .default(['192.168.0.0/16']),
@@ -311,7 +311,7 @@ const cloudInit = z.strictObject({
   acme: orNone(z.strictObject({ email: z.email() })).default(false),
 });
 
-/** Settings of systemd units; `package` is the folder that npm installs aiot into. */
+/** Settings of systemd units; `package` is the folder into which npm installs aiot. */
 const systemd = z.strictObject({
   node: z.string().startsWith('/').default('/usr/bin/node'),
   package: z.string().startsWith('/').default('/usr/lib/node_modules/aiot'),

@@ -23,7 +23,7 @@ export async function checkContexts(env: NodeJS.ProcessEnv, options: Options): P
     ...(chosen?.from === 'environment' ? [checkContext('AIOT_URL', chosen, true, options)] : []),
     ...entries.map(([name, context]) => {
       const isCurrent = name === chosen?.name;
-      // Other contexts are suggested as alternatives only for the current one.
+      // Alternatives are suggested only for the current context.
       const others = isCurrent ? chosen.others : [];
       const known = { ...context, name, kind: context.kind ?? 'platform', from: 'name', others } as const;
       return checkContext(`context ${name}`, known, isCurrent, options);

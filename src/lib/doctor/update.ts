@@ -19,7 +19,7 @@ export const updateSchema = z.object({
 export type Update = z.output<typeof updateSchema>;
 
 interface UpdateOptions {
-  /** Whether to query the registry. Nothing else in aiot does so. */
+  /** Whether to query the registry. Nothing else in aiot queries it. */
   check: boolean;
   timeoutMs: number;
   signal?: AbortSignal | undefined;

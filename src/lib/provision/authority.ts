@@ -46,9 +46,9 @@ export interface Authority {
 const renewBefore = 30 * 86_400_000;
 
 /**
- * Opens the authority in this folder (ca.key 0600, ca.crt), or creates one. `now`: ms since 1970. `inUse`: certificates signed by the
- * authority are in use, so it must exist; a new authority would lock out the devices with these certificates. With a passphrase, the key is
- * encrypted (PKCS#8), even if it was stored in plain text before.
+ * Opens the authority in this folder (ca.key 0600, ca.crt), or creates one. `now`: ms since 1970. `inUse`: certificates signed by
+ * the authority are in use, so the authority must exist; a new one would lock out the devices with these certificates. With a
+ * passphrase, the key is encrypted (PKCS#8), even if it was stored in plain text before.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (also for a key that does not belong to the certificate), AIOT_CA_LOCKED
  */
 export async function openAuthority(

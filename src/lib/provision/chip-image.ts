@@ -86,7 +86,7 @@ export function partsOf({ nvs, partitions, keys }: DeviceImage): NamedPart[] {
   ];
 }
 
-/** The files of a chip's folder. device.json is moved in last, so the folder is complete once it exists. */
+/** The files of a chip's folder. device.json is moved in last, so the folder is complete once that file exists. */
 export function filesOfChip(image: DeviceImage, reply: ProvisionReply, chip: ChipName): NewFile[] {
   return [
     ...partsOf(image).map(({ name, data }) => ({

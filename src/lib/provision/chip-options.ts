@@ -37,8 +37,8 @@ export function chipOfType(type: string): ChipName | null {
 }
 
 /**
- * Validates a network's name and password as 802.11 does. A name has 1 to 32 bytes. A password has 8 to 63 printable characters (WPA
- * passphrase) or 64 hex digits (the key itself); an open network has none.
+ * Validates a network's name and password by the rules of 802.11. A name has 1 to 32 bytes. A password has 8 to 63 printable
+ * characters (WPA passphrase) or 64 hex digits (the key itself); an open network has none.
  * @throws AIOT_USAGE, without showing the password
  */
 export function checkWifi(ssid: string, password: string): Wifi {

@@ -94,8 +94,8 @@ interface ActivateOptions {
 }
 
 /**
- * Activates the device on which it runs. If there is no certificate, it creates a key that never leaves the device and claims a
- * certificate for it. Then it reports to the platform that the device is present.
+ * Activates the device on which this program runs. If there is no certificate, it creates a key that never leaves the device and
+ * claims a certificate for it. Then it reports to the platform that the device is present.
  * @throws AIOT_FILE_NOT_FOUND (neither identity nor claim), AIOT_ALREADY_EXISTS (both), AIOT_CLAIM_INVALID, AIOT_PLATFORM_UNREACHABLE,
  *   AIOT_CERTIFICATE_REFUSED
  */

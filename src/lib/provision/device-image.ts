@@ -25,7 +25,7 @@ export interface ImageIdentity {
   chip: ChipName;
   /** The guide's decimal chip id: the lower three octets of the factory MAC as one number; null = not known yet. */
   chipId: string | null;
-  /** PKCS#8, ECDSA P-256. The image is the only place where it is stored. */
+  /** PKCS#8, ECDSA P-256. Stored only in the image. */
   key: string;
   certificate: string;
 }

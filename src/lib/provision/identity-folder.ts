@@ -16,7 +16,7 @@ export const identitySchema = z.object({
   type: z.string(),
   /** Only for a device on a chip. */
   chip: z.enum(chipNames).optional(),
-  /** MAC of the board that it was made for, if one was specified. */
+  /** MAC of the board for which the identity was made, if one was specified. */
   mac: macSchema.optional(),
   urls: z.object({ http: z.string(), mqtts: z.string() }),
 });
@@ -73,7 +73,7 @@ interface Place {
 
 /**
  * Opens a folder, which is created if missing. Called before the platform is contacted. Leftovers of killed runs are removed.
- * @param names the files to come. None of them may exist yet, unless `over` is set: then existing files are replaced.
+ * @param names the files to be written. With `over`, existing files are replaced; otherwise, none of them may exist yet.
  * @throws AIOT_ALREADY_EXISTS, AIOT_FILE_NOT_WRITABLE
  */
 export async function openPlace(out: string, names: readonly string[], over = false): Promise<Place> {

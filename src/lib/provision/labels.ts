@@ -152,7 +152,7 @@ function runs(row: readonly boolean[]): [number, number][] {
   return found;
 }
 
-/** Font size of the lines below the name, mm. All lines have it, so that the id is as legible as the rest. */
+/** Font size of the lines below the name, mm. All lines use this size, so that the id is as legible as the rest. */
 const smallSize = 2.05;
 
 const smallStep = 2.5;

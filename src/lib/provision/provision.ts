@@ -106,7 +106,7 @@ export interface MakeOptions {
   out: string | null;
   /** Writes the image to the board, after the certificate is issued and before anything is reported. */
   write?: (image: DeviceImage) => Promise<BirthChip>;
-  /** The operator's signing key, PKCS#8 PEM. If it is null because this machine does not have the key, no birth certificate is made. */
+  /** The operator's signing key, PKCS#8 PEM. null = this machine does not have the key, so no birth certificate is made. */
   privatePem: string | null;
   /** ms since 1970 */
   now: () => number;

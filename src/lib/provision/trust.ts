@@ -38,7 +38,7 @@ export type TrustChange = z.output<typeof trustChangeSchema>;
 
 interface TrustContext {
   client: Pick<RegistryClient, 'trust'>;
-  /** Name of the context that the signing key belongs to. */
+  /** Name of the context to which the signing key belongs. */
   context: string;
   /** Validity of the new root, ms. */
   validMs: number;
@@ -165,7 +165,10 @@ async function othersOf({ role, targetsKeys = [], threshold }: Rotation): Promis
   return readPublicKeys(targetsKeys);
 }
 
-/** Finds the role of a key. The key is specified by its id or by at least the first 8 digits of it. @throws AIOT_TRUST_KEY_UNKNOWN */
+/**
+ * Finds the role of a key. The key is specified by its id or by at least the first 8 digits of the id. @throws
+ * AIOT_TRUST_KEY_UNKNOWN
+ */
 export async function findKey(
   client: TrustContext['client'],
   wanted: string,

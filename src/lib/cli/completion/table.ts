@@ -18,8 +18,8 @@ export interface CompletionTable {
   /** Arguments of commands, if they can be completed. */
   args: Map<string, Wanted>;
   /**
-   * Values of flags, by `COMMAND --flag`, or by `* --flag` if the flag has the same values everywhere. Only flags that take a value are
-   * included.
+   * Values of flags, keyed by `COMMAND --flag`, or by `* --flag` if the flag has the same values everywhere. Only flags that take
+   * a value are included.
    */
   values: Map<string, Wanted>;
 }
@@ -28,7 +28,7 @@ const files = new Set(
   'base csv data elf file flow image images now out path pictures plan recordings'.split(' '),
 );
 
-/** Resources by topic, for a command's argument `name` or `id`. */
+/** Kind of resource by topic, for a command's argument `name` or `id`. */
 const ofTopic: Readonly<Record<string, NameKind>> = {
   device: 'devices',
   user: 'users',
@@ -38,7 +38,7 @@ const ofTopic: Readonly<Record<string, NameKind>> = {
   webhook: 'webhooks',
 };
 
-/** Resources by the name of an argument. */
+/** Kind of resource by argument name. */
 const ofArgument: Readonly<Record<string, NameKind>> = {
   model: 'models',
   firmware: 'firmware',
@@ -47,7 +47,7 @@ const ofArgument: Readonly<Record<string, NameKind>> = {
   a: 'models',
 };
 
-/** Resources by a flag's name and placeholder. */
+/** Kind of resource by flag name and placeholder. */
 const ofFlag: Readonly<Record<string, NameKind>> = {
   'selector SELECTOR': 'devices',
   'device NAME': 'devices',
@@ -65,7 +65,7 @@ const takesFile = /^(FILE|PATH|PORT$)/;
 
 /**
  * @param commands all commands in oclif's form, none of which needs to be loaded
- * @param named values that the program itself defines, by the id of a command with an argument, or by command and flag, as in `init
+ * @param named values that the program itself defines, keyed by command id for an argument, or by command and flag, as in `init
  * --template`
  */
 export function completionTable(

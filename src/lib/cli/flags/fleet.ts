@@ -38,7 +38,7 @@ interface Worded {
   change: DeviceChange;
 }
 
-/** Parses changes of tags: `site=lab` sets a tag, `old-` removes one. @throws AIOT_USAGE */
+/** Parses tag changes: `site=lab` sets a tag, `old-` removes one. @throws AIOT_USAGE */
 export function taggingOf(words: string[], selector: string | undefined): Worded {
   const { name, rest } = split(words, selector, 'a tag such as site=lab, or old- to remove one');
   const set: Record<string, string> = {};
@@ -53,7 +53,7 @@ export function taggingOf(words: string[], selector: string | undefined): Worded
   return { name, change: { action: 'tag', set, remove } };
 }
 
-/** Parses a change of groups: `hall-2` adds a device to a group, `hall-2-` removes it. @throws AIOT_USAGE */
+/** Parses group changes: `hall-2` adds a device to a group, `hall-2-` removes it. @throws AIOT_USAGE */
 export function groupingOf(words: string[], selector: string | undefined): Worded {
   const { name, rest } = split(words, selector, 'a group such as hall-2, or hall-2- to remove it');
   const [add, remove]: [string[], string[]] = [[], []];
@@ -82,7 +82,7 @@ function wrong(expected: string, got: string): AiotError {
   return new AiotError('AIOT_USAGE', `expected ${expected}; got ${got}`);
 }
 
-// Used instead of `dependsOn`, because the usage line would then show the other flag as if it required this one.
+// Replaces `dependsOn`, with which the usage line would show the other flag as if it required this one.
 const needs = (flag: string) => [{ type: 'all' as const, flags: [flag] }];
 
 /** Flags of one virtual device: its sensor's signal, its behavior, and its type. */

@@ -213,7 +213,7 @@ interface PolicyFlags {
 /** Default waves: one device, a tenth, half, all. */
 const usualWaves = '1,10%,50%,100%';
 
-/** Converts these flags to a policy. A flag that is not given has the rollout's default. @throws AIOT_USAGE */
+/** Converts these flags to a policy. A missing flag gets the rollout's default. @throws AIOT_USAGE */
 export function policyOf(flags: PolicyFlags): RolloutPolicyInput {
   const given = {
     waves: (flags.waves ?? usualWaves).split(',').map((text) => amount('waves', text.trim())),
@@ -297,7 +297,7 @@ export const ociFlags = {
   }),
 };
 
-/** Faults in a rehearsal, as on a simulated fleet. By default most of them have a small rate. */
+/** Fault rates in a rehearsal, as for a simulated fleet. Most have a small default. */
 export const rehearsalFlags = {
   runs: Flags.integer({
     summary: 'Number of rehearsals, each with different random events.',

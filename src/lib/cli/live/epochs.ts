@@ -12,7 +12,9 @@ interface EpochWatch {
 
 /** Returns a function that reports each finished epoch with the estimated remaining time. */
 export function watchEpochs({ event, update, now = () => performance.now() }: EpochWatch) {
-  /** The first epoch after the start, which is not necessarily epoch 1. It is excluded from the pace, because it includes loading. */
+  /**
+   * The first epoch after the start, which is not necessarily epoch 1. Excluded from the pace, because its time includes loading.
+   */
   let first: { epoch: number; at: number } | undefined;
   return (figures: EpochFigures): void => {
     const { epoch, epochs } = figures;

@@ -41,7 +41,7 @@ export abstract class RunCommand extends AiotCommand {
   private runTable(): RunTable {
     if (this.quiet || this.jsonEnabled()) return { changed: () => {}, said: () => {} };
     if (!drawsOver(process.stderr)) return plainLines();
-    // The list is cleared at the end if the result, which repeats all of it, is printed on the same terminal.
+    // The list is cleared at the end if the result, which repeats the whole list, is printed on the same terminal.
     return liveTable(this.steps({ keep: process.stdout.isTTY !== true }));
   }
 }

@@ -11,14 +11,14 @@ export interface ProgressState {
   total?: number;
   /** For a list of steps: the step in progress, and metrics that change while it runs. Defaults to a step named after the text. */
   step?: { name: string; figures?: string };
-  /** For a list of steps: returns all of its lines, given how many fit. Called for each frame. */
+  /** For a list of steps: returns all lines, given the number that fits. Called for each frame. */
   lines?: (room: number) => readonly StepLine[];
   /** Lines to draw instead of text, for a terminal of the given size in columns and rows. */
   picture?: (columns: number, rows: number) => string[];
 }
 
 export interface Progress {
-  /** Shows a state. It is bound, so it can be passed as a callback. */
+  /** Shows a state. A bound function, so that it can be passed as a callback. */
   update: (state: ProgressState | string) => void;
   /** Clears the live line so that something else can be written; the next update draws it again. */
   clear(): void;

@@ -8,7 +8,7 @@ import { sparkline } from '../render/chart.js';
 import { bold, clipped, cyan, day, dim, green, minute, red, timeOfDay } from '../render/text.js';
 import type { ProgressState } from './progress.js';
 
-/** Number of recent intervals whose commits are drawn, and their length, ms. */
+/** Number of recent intervals whose commits are drawn, and the length of an interval, ms. */
 const [stretches, stretchMs] = [24, 1000];
 
 const barCells = 24;

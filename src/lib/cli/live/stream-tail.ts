@@ -27,11 +27,11 @@ interface TailViewOptions extends Omit<PrinterOptions, 'pretty'> {
   stats: boolean;
   plot?: readonly string[];
   stdout: NodeJS.WriteStream;
-  /** Writes to stdout; returns a promise if it must be awaited. */
+  /** Writes to stdout; returns a promise if the caller must wait. */
   write: (text: string | Uint8Array) => void | Promise<void>;
 }
 
-/** Output of `stream tail`: messages, or instead rates, a plot, or the statistics at the end. */
+/** Output of `stream tail`: messages or, instead of them, rates, a plot, or final statistics. */
 interface TailView extends TailOutput {
   /** Called once a second. */
   progress?(progress: TailProgress): void;
@@ -92,7 +92,7 @@ export function tailNotes(end: TailEnd, { where, never }: TailChecks): { note: s
   return { note: `${ended === 'interrupted' ? 'stopped after ' : ''}${count}${lost}`, cautions };
 }
 
-/** The last line of `--json`: with `--never`, or if a field is missing. */
+/** The last line of `--json`, printed with `--never` or if a field is missing. */
 export function tailSummary(
   { seen, messages: matched, missing }: TailEnd,
   never: string | undefined,

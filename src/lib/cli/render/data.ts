@@ -407,7 +407,7 @@ export function unusedText(
   return shown.length === 0 ? null : `Not imported: ${shown.join(', ')}`;
 }
 
-/** Voices and labels of synthesized speech, and the number of recordings that it replaced. */
+/** Voices and labels of synthesized speech, and the number of recordings that the speech replaced. */
 export function synthesisText({ program, voices, recordings, labels, replaced, folder }: Synthesis): string {
   const counts = Object.entries(labels).map(([label, count]) => `${label} ${count}`);
   const before = replaced > 0 ? `, in place of ${replaced} earlier ones` : '';

@@ -85,7 +85,7 @@ function certainty(result: EvaluateResult): [string, string][] {
   return lines;
 }
 
-/** Metrics with each field missing, below those with all fields. */
+/** Metrics with each field missing in turn, below the metrics with all fields. */
 function dropTable(drops: SensorDrop[], whole: EvaluateResult): string {
   const isValue = whole.output === 'value';
   const cells = ({

@@ -330,7 +330,7 @@ export function signedImageText({ file, bytes, scheme, signatures }: SignedImage
   return `${title}\n\n${table(['signature', 'key', 'digest of the public key'], rows)}`;
 }
 
-/** The signatures of an image, and whether each is valid and by an expected key. */
+/** The signatures of an image, and whether each is valid and made with an expected key. */
 export function verifiedImageText({ file, signatures, verified }: VerifiedImage): string {
   const rows = signatures.map(({ key, keyDigest, valid, expected }, index) => [
     valid && expected !== false ? green('✓') : red('✗'),

@@ -31,7 +31,10 @@ export function inspectionText(result: Inspection): string {
   return parts.join('\n\n');
 }
 
-/** The next command for a model file without a project: its cost on chips, or for decision trees, which need no interpreter, their C code. */
+/**
+ * The next command for a model file without a project: estimates its cost on chips, or generates C code for decision trees, which
+ * need no interpreter.
+ */
 export function fileStep(
   { precision, arenaBytes }: { precision: string | null; arenaBytes: number | null },
   file: string,

@@ -370,7 +370,7 @@ function jobState({ state }: Job): string {
   return state === 'running' ? yellow(state) : state;
 }
 
-/** A stopped platform. If the current context belongs to it, also the reason why further commands will fail. */
+/** A stopped platform. If the current context belongs to that platform, also the reason why further commands will fail. */
 export function downText({ data, pid, context, otherContext }: DownResult): string {
   const stopped = `Stopped the platform on ${data} (pid ${pid}).`;
   if (context === null || otherContext === null) return stopped;

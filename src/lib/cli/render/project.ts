@@ -37,7 +37,7 @@ export function surveyText(survey: Survey): string {
   }
 }
 
-/** The commands that a new project in this folder continues with. */
+/** The next commands for a new project in this folder. */
 export function commandsAfterInit({ runs, template, recordings }: InitResult, dir: string): string[] {
   const at = `--project ${shellWord(dir)}`;
   const there = dir === '.' ? '' : ` ${at}`;

@@ -125,7 +125,7 @@ const secretKey = /pass|pswd|psk|secret|token|^key|_key$|priv/i;
 
 const shownLength = 48;
 
-/** Minimum size of an NVS that can be written, bytes. The ESP-IDF driver needs three pages for that. */
+/** Minimum size of an NVS that can be written, bytes. The ESP-IDF driver needs three pages to write. */
 const leastWritable = 0x3000;
 
 export function nvsMadeText({

@@ -20,8 +20,9 @@ export async function useColor(wanted: boolean): Promise<void> {
 export const colored = (): boolean => chalk !== undefined;
 
 /**
- * Random numbers that mark our own color switches and that other processes do not know. Text from a device may contain color switches too,
- * but must not take effect. The numbers have at most four digits, as parsers of such sequences expect, and terminals ignore them.
+ * Random numbers that mark our own color switches and that other processes do not know. Text from a device may contain color
+ * switches too, but those must not take effect. The numbers have at most four digits, as parsers of such sequences expect, and
+ * terminals ignore them.
  */
 const ours = Array.from({ length: 3 }, () => randomInt(2000, 9999)).join(';');
 const escapeByte = '\u001b';

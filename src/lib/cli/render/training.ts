@@ -102,8 +102,8 @@ function figurePairs({ metrics, threshold, output, windows, split }: TrainResult
 }
 
 /**
- * The metric of a linear model on the same examples, which of the two models was selected, and whether it was then retrained on these
- * examples too.
+ * The metric of a linear model on the same examples, which of the two models was selected, and whether the selected model was
+ * then retrained on these examples too.
  */
 function baselinePairs({ baseline, choice, refitted }: TrainResult): [string, string][] {
   const { valAccuracy = null, valRmse = null } = baseline ?? {};

@@ -147,7 +147,7 @@ function clashes(object: DeployObject): Finding[] {
 /** The published port of a mapping, such as 8443 for `127.0.0.1:8443:8443/tcp`. */
 const publishedOf = (text: string) => /^(?:.*:)?(\d+):\d+(?:\/\w+)?$/.exec(text)?.[1] ?? '';
 
-/** Top-level keys in user data that cloud-init 22.4 to 26.2 supports. Validators before version 23 accept any key. */
+/** Top-level user-data keys that cloud-init 22.4 to 26.2 supports. Validators before version 23 accept any key. */
 const known = new Set(
   (
     'allow_public_ssh_keys ansible apk_repos apt apt_pipelining apt_preserve_sources_list apt_reboot_if_required apt_update apt_upgrade authkey_hash autoinstall bootcmd byobu_by_default ' +

@@ -15,8 +15,8 @@ export const bootstrapOf = ({ kafka, namespace }: Values) =>
   kafka ? `${cluster}-kafka-bootstrap.${namespace}.svc:9092` : null;
 
 /**
- * Values for Kafka. The guide's clients have neither a certificate nor a password. If they are supported, Kafka requires neither, and
- * only network policies restrict access. Otherwise, every client is a user with the permissions listed here.
+ * Values for Kafka. The guide's clients have neither a certificate nor a password. If these clients are supported, Kafka requires
+ * neither, and only network policies restrict access. Otherwise, every client is a user with the permissions listed here.
  */
 export function kafkaScope(values: Values) {
   const { kafka } = values;

@@ -201,7 +201,7 @@ function secretsKustomization(values: Values): string {
   return yaml({
     ...kustomize,
     namespace: values.namespace,
-    // The secrets get no name suffix, because objects whose references Kustomize does not recognize refer to them.
+    // The secrets get no name suffix, because Kustomize does not recognize all references to them.
     generatorOptions: { disableNameSuffixHash: true },
     secretGenerator: secretsOf(values).map((secret) => ({
       name: secret.name,
@@ -260,7 +260,7 @@ function namesOf({ hosts }: Values, more: string[]) {
   };
 }
 
-/** Limits pods to nodes whose architecture the images support, because they could not start on others. */
+/** Limits pods to nodes whose architecture the images support, because pods could not start on other nodes. */
 const affinityOf = ({ arch }: Values) => ({
   nodeAffinity: {
     requiredDuringSchedulingIgnoredDuringExecution: {

@@ -74,7 +74,7 @@ function configOf(node: Node, values: Values): string {
       Object.entries(labels).map(([key, value]) => `${key}=${value}`),
     ),
     ...listed('node-taint', wanted?.taint ? [`${wanted.label.key}=${wanted.label.value}:NoSchedule`] : []),
-    // Lets pods that do not run as root open devices that a device plugin provides.
+    // Lets non-root pods open a device plugin's devices.
     ...(wanted ? { 'nonroot-devices': true } : {}),
   };
   const server = {

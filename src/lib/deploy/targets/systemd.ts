@@ -87,7 +87,7 @@ export function platformService(values: Values, tls: boolean): string {
   });
 }
 
-/** The unit of a process of the project. Like a loop, it starts at boot and runs forever. */
+/** The unit for one of the project's processes. Like a loop, it starts at boot and runs forever. */
 function serviceUnit(name: string, values: Values): string {
   const { systemd } = values;
   const { run, env } = values.services[name]!;
