@@ -28,6 +28,7 @@ export {
   splitIntoWaves,
   startRollout,
   unpackOffline,
+  waveOutcome,
 } from './rollout/waves.js';
 export { onlineOnly, parseSelector, requireListedNames, type Selectable } from './selector.js';
 export { compareVersions } from './version.js';

@@ -41,6 +41,7 @@ export const toneOf: Record<Rollout['state'] | Rollout['waves'][number]['state']
   ...{ awaitingApproval: 'warn', scheduled: 'soft', running: 'blue', paused: 'warn', rollingBack: 'warn' },
   ...{ aborting: 'warn', done: 'good', partly: 'warn', failed: 'bad', rolledBack: 'bad', aborted: 'bad' },
   ...{ waiting: 'soft', shadowing: 'blue', open: 'blue', soaking: 'blue', passed: 'good', stopped: 'bad' },
+  skipped: 'soft',
 };
 
 export function toneOfDevice(state: RolloutDeviceState): Tone {

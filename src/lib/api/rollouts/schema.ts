@@ -210,8 +210,14 @@ export const rolloutDeviceSchema = z.object({
 export type RolloutDeviceInfo = z.output<typeof rolloutDeviceSchema>;
 
 const count = z.int().min(0);
+/** `stopped`: by a limit, while the rollout is paused. The last five are outcomes of a rollout that has ended. */
+const waveStates = [
+  ...(['waiting', 'shadowing', 'open', 'soaking', 'passed', 'stopped'] as const),
+  ...(['partly', 'failed', 'rolledBack', 'aborted', 'skipped'] as const),
+] as const;
+
 export const rolloutWaveSchema = z.object({
-  state: z.enum(['waiting', 'shadowing', 'open', 'soaking', 'passed', 'stopped']),
+  state: z.enum(waveStates),
   devices: count,
   ...{ pending: count, offered: count, updating: count, shadowing: count, recalled: count },
   ...{ committed: count, rolledBack: count, failed: count, missed: count, withdrawn: count },

@@ -221,6 +221,9 @@ const commands: Record<RolloutCommand, (draft: Draft, who: string) => void> = {
     }
   },
   abort(draft, who) {
+    // A wave may have met its conditions while some of its devices were still offline. It did not pass, because they get no offer.
+    for (const wave of draft.head.waves)
+      if (wave.opened !== null && unended(wave) > 0) wave.state = 'stopped';
     recall(draft, 'withdrawn');
     draft.head.state = 'aborting';
     draft.head.reason = { code: 'AIOT_ROLLOUT_ABORTED', message: `aborted by ${who}` };

@@ -1,13 +1,14 @@
 import { type Amount, shareOf } from '../../api/rollouts/amount.js';
 import {
   type Release,
+  type Rollout,
   type RolloutDeviceState,
   type RolloutPolicy,
   rolloutDeviceStates,
 } from '../../api/rollouts/schema.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { DeviceTable } from './table.js';
-import type { DeviceCounts, RolloutDevice, RolloutState, RolloutWave } from './types.js';
+import type { DeviceCounts, RolloutDevice, RolloutHead, RolloutState, RolloutWave } from './types.js';
 
 export interface StartRollout {
   id: string;
@@ -129,6 +130,23 @@ const ends: ReadonlySet<RolloutDeviceState> = new Set([
 /** Whether this state of a device is final. */
 export function isEnd(state: RolloutDeviceState): boolean {
   return ends.has(state);
+}
+
+/**
+ * State of a wave as users see it. In a rollout that has ended, a wave has the outcome of its devices. A last wave without a soak has
+ * met no conditions of its own, so it is `partly` unless all its devices committed.
+ */
+export function waveOutcome(head: RolloutHead, index: number): Rollout['waves'][number]['state'] {
+  const wave = head.waves[index]!;
+  const { state, opened, counts, devices } = wave;
+  if (opened === null) return head.ended === null ? state : 'skipped';
+  if (head.state === 'rolledBack') return 'rolledBack';
+  if (head.ended !== null && state === 'stopped') return 'aborted';
+  if (state !== 'passed') return state;
+  if (counts.committed === 0) return unended(wave) > 0 ? 'open' : 'failed';
+  const judged = index < head.waves.length - 1 || head.policy.soakMs > 0;
+  const all = counts.committed + counts.withdrawn === devices;
+  return head.ended === null || judged || all ? 'passed' : 'partly';
 }
 
 export function failures({ counts }: RolloutWave): number {

@@ -9,7 +9,7 @@ import type {
   RolloutStore,
   RolloutWave,
 } from '../../fleet/rollout/types.js';
-import { noDevices } from '../../fleet/rollout/waves.js';
+import { noDevices, waveOutcome } from '../../fleet/rollout/waves.js';
 import type { DesiredStates } from '../devices/desired.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';
@@ -266,10 +266,10 @@ export function movedEvents(before: RolloutState, { head, changed }: RolloutStep
     const data = { device: name, wave, state, step, error, ...shown };
     told.push({ who, type: 'rollout.move', subject, data });
   }
-  head.waves.forEach((wave, index) => {
-    const { state } = wave;
-    if (state === before.head.waves[index]?.state) return;
-    told.push({ who, type: 'rollout.wave', subject, data: { wave: index, state, devices: wave.devices } });
+  head.waves.forEach(({ devices }, index) => {
+    const state = waveOutcome(head, index);
+    if (state === waveOutcome(before.head, index)) return;
+    told.push({ who, type: 'rollout.wave', subject, data: { wave: index, state, devices } });
   });
   if (head.state !== before.head.state) {
     const { state, reason } = head;

@@ -25,7 +25,7 @@ import type {
   RolloutStep,
   RolloutStore,
 } from '../../fleet/rollout/types.js';
-import { startRollout } from '../../fleet/rollout/waves.js';
+import { startRollout, waveOutcome } from '../../fleet/rollout/waves.js';
 import type { BlobStore } from '../blobs/store.js';
 import { type Deltas, type DesiredStates, patienceMs } from '../devices/desired.js';
 import type { Devices } from '../devices/devices.js';
@@ -429,9 +429,10 @@ function rolloutOf(head: RolloutHead, now: number): Rollout {
   return {
     ...{ id, state, reason, releases, rollback, selector, policy, by, approvals, created, ended },
     seconds: ((ended ?? now) - created) / 1000,
-    waves: head.waves.map(({ state, devices, counts, opened, ended, shadow = null }) => ({
-      ...{ state, devices, ...counts, opened, ended, shadow },
-    })),
+    waves: head.waves.map((wave, index) => {
+      const { devices, counts, opened, ended, shadow = null } = wave;
+      return { state: waveOutcome(head, index), devices, ...counts, opened, ended, shadow };
+    }),
   };
 }
 

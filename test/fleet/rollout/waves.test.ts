@@ -1,0 +1,98 @@
+import { describe, expect, it } from 'vitest';
+import { rolloutPolicySchema } from '../../../src/lib/api/rollouts/schema.js';
+import { afterStep, rolloutStep } from '../../../src/lib/fleet/rollout/step.js';
+import type { RolloutEvent, RolloutState } from '../../../src/lib/fleet/rollout/types.js';
+import { startRollout, waveOutcome } from '../../../src/lib/fleet/rollout/waves.js';
+
+const release = { kind: 'model' as const, name: 'har', version: 2, sequence: 7 };
+const deploy = { waves: ['100%'], maxFailures: '100%', minSuccess: 0 };
+
+interface Given {
+  devices: string[];
+  policy: object;
+  offline?: string[];
+}
+
+/** A rollout, to which events happen a second apart. The devices in `offline` are never online. */
+function begun({ devices, policy, offline = [] }: Given) {
+  let at = 1000;
+  let state: RolloutState = startRollout({
+    ...{
+      id: 'ro_1',
+      releases: [release],
+      rollback: { ...release, version: 1, sequence: 6 },
+      selector: 'all',
+    },
+    ...{ by: 'ann', created: at, devices, policy: rolloutPolicySchema.parse(policy) },
+  });
+  const happen = (...events: RolloutEvent[]) => {
+    at += 1000;
+    const world = { at, online: (name: string) => !offline.includes(name) };
+    state = afterStep(state, rolloutStep(state, events, world));
+  };
+  const report = (device: string, step: 'COMMITTED' | 'ROLLED_BACK', wish = 'ro_1') =>
+    happen({
+      type: 'reported',
+      device,
+      report: {
+        ...{ rollout: wish, kind: 'model', state: step, error: null },
+        model: { sequence: step === 'COMMITTED' ? 7 : 6 },
+      },
+    });
+  happen({ type: 'tick' });
+  return {
+    happen,
+    report,
+    now: () => [state.head.state, ...state.head.waves.map((_, index) => waveOutcome(state.head, index))],
+  };
+}
+
+describe('the outcome of a wave', () => {
+  it('is "aborted" if the rollout was aborted while devices were offline, and "open" before', () => {
+    const rollout = begun({ devices: ['a'], policy: deploy, offline: ['a'] });
+    expect(rollout.now()).toEqual(['running', 'open']);
+    rollout.happen({ type: 'abort', who: 'ann' });
+    expect(rollout.now()).toEqual(['aborted', 'aborted']);
+  });
+
+  it('is "aborted" even if the wave had met its limits without the offline devices', () => {
+    const rollout = begun({ devices: ['a', 'b'], policy: deploy, offline: ['b'] });
+    rollout.report('a', 'COMMITTED');
+    expect(rollout.now()).toEqual(['running', 'passed']);
+    rollout.happen({ type: 'abort', who: 'ann' });
+    expect(rollout.now()).toEqual(['aborted', 'aborted']);
+  });
+
+  it('stays "passed" if the wave had passed before the abort, and is "skipped" if it had not opened', () => {
+    const rollout = begun({ devices: ['a', 'b', 'c'], policy: { waves: [1, 2] } });
+    rollout.report('a', 'COMMITTED');
+    expect(rollout.now()).toEqual(['running', 'passed', 'open', 'waiting']);
+    rollout.happen({ type: 'abort', who: 'ann' });
+    expect(rollout.now()).toEqual(['aborted', 'passed', 'aborted', 'skipped']);
+  });
+
+  it('is "failed" if no device committed, and "partly" if some did', () => {
+    const none = begun({ devices: ['a'], policy: deploy });
+    none.report('a', 'ROLLED_BACK');
+    expect(none.now()).toEqual(['failed', 'failed']);
+    const some = begun({ devices: ['a', 'b'], policy: deploy });
+    some.report('a', 'ROLLED_BACK');
+    expect(some.now()).toEqual(['running', 'open']);
+    some.report('b', 'COMMITTED');
+    expect(some.now()).toEqual(['partly', 'partly']);
+    some.happen({ type: 'retry', who: 'ann' });
+    expect(some.now()).toEqual(['running', 'open']);
+    some.report('a', 'COMMITTED', 'ro_1.2');
+    expect(some.now()).toEqual(['done', 'passed']);
+  });
+
+  it('is "stopped" while a limit pauses the rollout, and "rolledBack" after a rollback', () => {
+    const rollout = begun({ devices: ['a', 'b', 'c'], policy: { waves: [1, 2] } });
+    rollout.report('a', 'COMMITTED');
+    rollout.report('b', 'ROLLED_BACK');
+    expect(rollout.now()).toEqual(['paused', 'passed', 'stopped', 'waiting']);
+    rollout.happen({ type: 'rollback', who: 'ann' });
+    rollout.report('a', 'COMMITTED', 'ro_1.2');
+    expect(rollout.now()).toEqual(['rolledBack', 'rolledBack', 'rolledBack', 'skipped']);
+  });
+});
