@@ -3,7 +3,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { takeLock } from '../../src/lib/core/lock.js';
-import { type DeviceEvent, deviceEventSchema } from '../../src/lib/device/events.js';
+import { type DeviceEvent, describeEvent, deviceEventSchema } from '../../src/lib/device/events.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { runCli } from '../support/cli.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -103,6 +103,16 @@ describe('device simulate', () => {
     expect(stdout).toMatch(/^\d\d:\d\d:\d\d\.\d{3} {2}/);
     expect(stdout).toContain('booted without a model');
     expect(stdout.trimEnd().split('\n').at(-1)).toMatch(/stopped$/);
+  });
+
+  it.each([
+    [{ samples: 250, messages: 3, inferences: 0 }, '250 samples in 3 messages'],
+    [{ samples: 250, messages: 3, inferences: 1 }, '250 samples in 3 messages and 1 prediction'],
+    [{ samples: 1250, messages: 0, inferences: 9 }, '9 predictions from 1,250 samples'],
+    [{ samples: 250, messages: 0, inferences: 0 }, 'no messages from 250 samples'],
+  ])('reports %o as sent messages', (counts, words) => {
+    const event = { event: 'sent' as const, device: 'motor-1', t: 0, recording: 'walking1', seconds: 2.5 };
+    expect(describeEvent({ ...event, ...counts })).toBe(`sent walking1: ${words} in 2.5 s`);
   });
 
   it.each([

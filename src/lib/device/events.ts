@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { plural } from '../core/figures.js';
 import { inferenceSchema, reportedSchema } from './protocol/messages.js';
 
 const at = { device: z.string(), t: z.int() };
@@ -26,8 +27,11 @@ export const deviceEventSchema = z.discriminatedUnion('event', [
     event: z.literal('sent'),
     ...at,
     recording: z.string(),
+    /** Number of samples read. They were sent only if there are messages. */
     samples: z.int(),
+    /** Number of telemetry messages sent; 0 with --predict. */
     messages: z.int(),
+    /** Number of predictions sent. */
     inferences: z.int(),
     seconds: z.number(),
   }),
@@ -83,7 +87,13 @@ export function describeEvent(event: DeviceEvent): string {
       return `${event.level}: ${event.message}`;
     case 'sent': {
       const { recording, samples, messages, inferences, seconds } = event;
-      return `sent ${recording}: ${samples} samples, ${messages} messages, ${inferences} inferences in ${seconds.toFixed(1)} s`;
+      const sent = [
+        ...(messages > 0 ? [`${plural(samples, 'sample')} in ${plural(messages, 'message')}`] : []),
+        ...(inferences > 0 ? [plural(inferences, 'prediction')] : []),
+      ];
+      // With `--predict`, the samples stay on the device.
+      const from = messages > 0 ? '' : ` from ${plural(samples, 'sample')}`;
+      return `sent ${recording}: ${sent.join(' and ') || 'no messages'}${from} in ${seconds.toFixed(1)} s`;
     }
     case 'died':
       return `stopped with an error: ${event.message}`;
