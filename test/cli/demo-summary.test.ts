@@ -45,10 +45,11 @@ const result: DemoResult = {
 };
 
 describe('the demo’s summary table', () => {
-  it('puts advice below each finding and omits informational findings', () => {
+  it('counts and lists all findings, with advice below those that need an action', () => {
     const text = demoSummary(result);
+    expect(text).toContain('Data check: 1 warning, 1 remark\ni Rows repeat.\n! Repeats tell');
     expect(text).toContain('! Repeats tell the label.\n  The pipeline ends it.\n');
-    expect(text).not.toContain('Rows repeat.');
+    expect(text).not.toContain('Nothing to do.');
   });
 
   it('shows the confidence intervals of the metrics, and marks stored metrics', () => {

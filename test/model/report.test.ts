@@ -47,6 +47,7 @@ describe('the report', () => {
     for (const part of ['Gates', 'Training', 'Confusion', 'Metrics per class', 'Data check', 'Origin']) {
       expect(after).toContain(`<h2>${part}`);
     }
+    expect(after).toContain('<h2>Data check: 1 warning</h2>');
     expect(after).toContain('Live on devices');
     expect(after).toContain('1.25 ms');
     expect(after).toContain('rows &lt;repeat&gt; &amp; &quot;give&quot; a class away');

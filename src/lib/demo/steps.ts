@@ -10,6 +10,7 @@ import { readText } from '../core/files.js';
 import { loadProject } from '../core/project.js';
 import { checkDataset } from '../data/check/check.js';
 import { rangesOf } from '../data/check/project.js';
+import { findingCounts } from '../data/check/report.js';
 import { openDataset, sampleCount } from '../data/dataset/open.js';
 import { pullDataset } from '../data/dataset/pull.js';
 import { splitDataset } from '../data/split.js';
@@ -182,7 +183,7 @@ export function checkStep(work: DemoWork): DemoStep {
       const counts = new Map<Finding['kind'], number>();
       for (const { kind } of work.findings) counts.set(kind, (counts.get(kind) ?? 0) + 1);
       const topics = [...counts].map(([kind, count]) => `${findingTopics[kind]} (${count})`).join(', ');
-      return topics ? `${plural(work.findings.length, 'finding')}: ${topics}` : 'no findings';
+      return topics ? `${findingCounts(work.findings)}: ${topics}` : 'no findings';
     },
   };
 }

@@ -1,5 +1,5 @@
 import { percent, plural, thousands } from '../../core/figures.js';
-import type { CheckReport } from '../../data/check/report.js';
+import { type CheckReport, findingCounts } from '../../data/check/report.js';
 import type { DatasetSummary, RecordingLine } from '../../data/dataset/summary.js';
 import type { Drift } from '../../data/drift/result.js';
 import type { SchemaResult } from '../../data/schema.js';
@@ -26,11 +26,7 @@ export function checkText(report: CheckReport, { all = false } = {}): string {
     // If there are few files, the message already lists them.
     if (files.length > 2) lines.push(`  ${dim(shortened(files, all ? files.length : mostFiles))}`);
   }
-  const counts = (['error', 'warning', 'info'] as const).flatMap((severity) => {
-    const count = findings.filter((finding) => finding.severity === severity).length;
-    return count > 0 ? [plural(count, severity === 'info' ? 'remark' : severity)] : [];
-  });
-  lines.push('', counts.length > 0 ? counts.join(', ') : green('Nothing found.'));
+  lines.push('', findingCounts(findings) || green('Nothing found.'));
   return lines.join('\n');
 }
 

@@ -1,5 +1,6 @@
 import { elapsed, foldsText, percent, plural, shareText, size, thousands } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
+import { findingCounts } from '../../data/check/report.js';
 import type { DemoFolds, DemoResult } from '../../demo/demo.js';
 import type { InitResult } from '../../project/init.js';
 import type { Survey } from '../../project/own-project.js';
@@ -77,9 +78,10 @@ export function demoSummary(result: DemoResult): string {
       [`live, ${plural(rollout.devices, 'device')}`, percent(live.accuracy), live.macroF1.toFixed(3), null],
     ],
   );
-  const found = dataset.findings
-    .filter(({ severity }) => severity !== 'info')
-    .map(({ message, advice }) => `${yellow('!')} ${message}\n  ${dim(advice)}`);
+  // A remark needs no action, so its advice is left out.
+  const found = dataset.findings.map(({ severity, message, advice }) =>
+    severity === 'info' ? `${dim('i')} ${message}` : `${yellow('!')} ${message}\n  ${dim(advice)}`,
+  );
   const figures = facts([
     ['dataset', `${plural(dataset.recordings, 'recording')}, ${thousands(dataset.samples)} samples`],
     ['model', `${model.name}@${model.version}, arena ${size(model.arenaBytes)}`],
@@ -102,7 +104,7 @@ export function demoSummary(result: DemoResult): string {
     facts(certainty(model)),
     '',
     figures,
-    ...(found.length > 0 ? ['', bold('Findings of the data check'), ...found] : []),
+    ...(found.length > 0 ? ['', bold(`Data check: ${findingCounts(dataset.findings)}`), ...found] : []),
     '',
     done,
     next(

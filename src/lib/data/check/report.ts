@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { plural } from '../../core/figures.js';
 import { confidences, findingKinds, type Split } from '../types.js';
 
 const single = z.union([z.number(), z.string()]);
@@ -24,6 +25,19 @@ const findingSchema = z.object({
   message: z.string(),
   advice: z.string(),
 });
+
+/** Number of findings by severity, as people read it: `1 warning, 3 remarks`; empty without findings. */
+export function findingCounts(findings: readonly { severity: string }[]): string {
+  const nouns = { error: 'error', warning: 'warning', info: 'remark' };
+  return Object.entries(nouns)
+    .map(
+      ([severity, noun]) =>
+        [findings.filter((finding) => finding.severity === severity).length, noun] as const,
+    )
+    .filter(([count]) => count > 0)
+    .map(([count, noun]) => plural(count, noun))
+    .join(', ');
+}
 
 export const checkReportSchema = z.object({
   /** Kind of data checked: recordings of a project, loose recordings, or tables of rows. */

@@ -1,4 +1,5 @@
 import { foldsText, percent, plural, shareText, size, thousands } from '../../core/figures.js';
+import { findingCounts } from '../../data/check/report.js';
 import { type Html, html, htmlTable } from '../../formats/html.js';
 import { checkList, confusionTable, factList, lineChart, tileRow } from '../../formats/html-charts.js';
 import { type EvaluationFile, type Gate, gateText } from '../evaluate/gates.js';
@@ -204,11 +205,11 @@ export function findings({ findings: list, evaluation, training }: ReportData): 
   const badges = { error: 'bad', warning: 'warn', info: 'soft' } as const;
   const found = (list ?? []).map(
     ({ severity, message, advice }) =>
-      html`<li><span class="badge ${badges[severity]}">${severity}</span><span>${message}<span class="advice">${advice}</span></span></li>`,
+      html`<li><span class="badge ${badges[severity]}">${severity === 'info' ? 'remark' : severity}</span><span>${message}<span class="advice">${advice}</span></span></li>`,
   );
   const limits = limitList([...training.notes, ...(evaluation?.warnings ?? [])]);
   if (found.length === 0 && limits === null) return null;
-  return html`${found.length > 0 ? html`<h2>Data check</h2><ul class="plain">${found}</ul>` : null}${limits}`;
+  return html`${found.length > 0 ? html`<h2>Data check: ${findingCounts(list ?? [])}</h2><ul class="plain">${found}</ul>` : null}${limits}`;
 }
 
 /** Limitations of the metrics, as sentences. */
