@@ -113,6 +113,7 @@ function baselinePairs({ baseline, choice, refitted }: TrainResult): [string, st
     if (valRmse !== null) pairs.push(['Linear model', `${valRmse.toPrecision(4)} on the same examples`]);
   }
   if (choice) pairs.push(['Chosen', choiceText(choice)]);
+  if (choice?.kept === 'linear') pairs.push(['Requested', requestedText(choice)]);
   if (refitted !== null)
     pairs.push(['Retrained', `on ${refitted} rows, including the validation rows, after these metrics`]);
   return pairs;
@@ -122,11 +123,20 @@ function baselinePairs({ baseline, choice, refitted }: TrainResult): [string, st
 function choiceText({ kept, folds, rows, network, linear }: NonNullable<TrainResult['choice']>): string {
   const shown = ({ accuracy, loss }: typeof linear) =>
     accuracy === null ? `loss ${loss.toPrecision(3)}` : percent(accuracy);
-  const near = (linear.accuracy ?? 1) > (network.accuracy ?? 0) ? '' : ', not significantly better';
   const on = `on ${plural(rows, 'row')} ${folds === null ? 'of validation' : `in ${folds} folds`}`;
   return kept === 'linear'
-    ? `linear model: ${shown(linear)} ${on}, with hidden layers ${shown(network)}${near} (--kind mlp keeps them)`
+    ? `linear model: ${shown(linear)} ${on}, with hidden layers ${shown(network)}`
     : `neural network: ${shown(network)} ${on}, linear model ${shown(linear)}`;
+}
+
+/** Why the requested network was not built, and how to build it. Only an mlp is compared with a linear model. */
+function requestedText({ network, linear }: NonNullable<TrainResult['choice']>): string {
+  const isBetter =
+    linear.accuracy === null || network.accuracy === null
+      ? linear.loss < network.loss
+      : linear.accuracy > network.accuracy;
+  const why = isBetter ? 'a linear model is better' : 'a linear model is as good, and simpler';
+  return `mlp (model.kind), but ${why} on this small table; to force the mlp, use --kind mlp or set model.layers`;
 }
 
 function unitOf(split: string): 'window' | 'row' {
