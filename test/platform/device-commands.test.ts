@@ -51,6 +51,9 @@ describe('devices matched by a selector', () => {
     ] as const) {
       const device = await connect(name);
       await device.report('IDLE', { type: 'esp32', firmware: { version } });
+      expect((await runCli(['device', 'show', name])).stdout).toMatch(
+        /^state +active, online\nlast seen +now$/m,
+      );
       await device.client.endAsync();
     }
     expect(await listed('type=esp32 and fw<1.4')).toEqual(['m-1']);

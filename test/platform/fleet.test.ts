@@ -11,7 +11,8 @@ import { eventsIn } from '../../src/lib/platform/events/events.js';
 import { openStore, type Store } from '../../src/lib/platform/store/database.js';
 import { fc, runs } from '../support/property.js';
 
-const now = () => 1_795_000_000_000;
+let passed = 0;
+const now = () => 1_795_000_000_000 + passed;
 let folder: string;
 let store: Store;
 let devices: Devices;
@@ -41,6 +42,7 @@ async function open(path: string): Promise<void> {
 beforeEach(async () => {
   await store?.destroy();
   told = [];
+  passed = 0;
   await open(join(folder, `state-${++count}.db`));
 });
 
@@ -197,6 +199,18 @@ describe('the fleet', () => {
     const half = fleet.patch('a', { tags: { ...tags, n: '1' }, groups: Object.keys(many) }, 'operator');
     await expect(half).rejects.toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
     expect(devices.info('a')).toMatchObject({ tags: { constructor: 'x' }, revision: 3 });
+  });
+
+  it('counts an online device as seen now, however long ago it connected', async () => {
+    for (const name of ['a', 'b']) {
+      await add(name);
+      await devices.connected(name);
+    }
+    await devices.disconnected('b');
+    passed = 3 * 86_400_000;
+    const named = async (selector: string) =>
+      (await fleet.list({ selector, limit: 10 })).devices.map(({ name }) => name);
+    expect([await named('lastSeen>2d'), await named('lastSeen<1h')]).toEqual([['b'], ['a']]);
   });
 
   it('pages through a long history', async () => {

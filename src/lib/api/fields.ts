@@ -29,6 +29,7 @@ export const deviceSchema = z.object({
   chipId: z.string().nullable(),
   created: time,
   online: z.boolean(),
+  /** Time of the last connection, disconnection or report. A device that is `online` may have been connected since. */
   lastSeen: time.nullable(),
   /** The active model, as last reported by the device. */
   model: z.object({ name, version: z.int(), sequence: z.int(), digest }).nullable(),

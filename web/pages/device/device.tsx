@@ -80,7 +80,7 @@ export function Device({ parts: [name = ''] }: PageOf) {
         ))}
       </nav>
       {tab.id === 'live' && <Live device={value} />}
-      {tab.id === 'state' && <Twin name={name} />}
+      {tab.id === 'state' && <Twin name={name} online={value.online} />}
       {tab.id === 'log' && <Log name={name} />}
       {tab.id === 'history' && <History name={name} />}
     </Page>

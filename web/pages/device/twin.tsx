@@ -45,7 +45,7 @@ const columns: Column<Member>[] = [
 ];
 
 /** The desired state next to the reported one. */
-export function Twin({ name }: { name: string }) {
+export function Twin({ name, online }: { name: string; online: boolean }) {
   const { value, error } = useResource(at('GET /devices/:name/state', { name }), {
     events: ['device.*', 'rollout.*'],
   });
@@ -76,7 +76,9 @@ export function Twin({ name }: { name: string }) {
       </Scroll>
       {desired === null && <p class="soft">No rollout targets this device.</p>}
       <p class="soft">
-        {value.lastSeen === null ? (
+        {online ? (
+          'The device is online.'
+        ) : value.lastSeen === null ? (
           'The device has never connected.'
         ) : (
           <>

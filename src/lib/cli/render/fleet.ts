@@ -14,14 +14,14 @@ import { ago, bold, cut, day, dim, facts, green, minute, red, table, yellow } fr
 
 /** One device: its state, certificate and model. */
 export function deviceText(device: DeviceInfo): string {
-  const { groups, tags, lastSeen, firmware, model, expires, mac, chipId } = device;
+  const { groups, tags, online, lastSeen, firmware, model, expires, mac, chipId } = device;
   const rows: [string, string | null][] = [
     ['id', device.id],
     ['type', device.type],
     ['groups', groups.length > 0 ? groups.join(', ') : null],
     ['tags', Object.keys(tags).length > 0 ? tagsText(tags) : null],
-    ['state', `${device.state}, ${device.online ? 'online' : 'offline'}`],
-    ['last seen', lastSeen === null ? 'never' : `${minute(lastSeen)} UTC`],
+    ['state', `${device.state}, ${online ? 'online' : 'offline'}`],
+    ['last seen', online ? 'now' : lastSeen === null ? 'never' : `${minute(lastSeen)} UTC`],
     ['firmware', firmware],
     ['model', model ? `${model.name}@${model.version} (${model.digest})` : 'none'],
     ['update', device.updateState ?? 'no reports'],
@@ -185,5 +185,5 @@ export function conformityText({ device, conforms, checks, ...counted }: Conform
   const { passed, failed, skipped, seconds } = counted;
   const said = conforms ? `${green('conforms')} to protocol v1` : `${red('does not conform')} to protocol v1`;
   const line = `${bold(device)} ${said}: ${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds.toFixed(1)} s.`;
-  return `${table(['', 'check', 'docs/reference/protocol.md', ''], rows)}\n\n${line}`;
+  return `${table(['', 'check', 'aiot docs protocol', ''], rows)}\n\n${line}`;
 }

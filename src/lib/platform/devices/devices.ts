@@ -187,7 +187,7 @@ export class Devices {
   }
 
   selectable(device: DeviceRecord): Selectable {
-    return new DeviceView(device, this);
+    return new DeviceView(device, this, this.now);
   }
 
   /** @throws AIOT_NOT_FOUND */
@@ -453,6 +453,7 @@ class DeviceView implements Selectable {
   constructor(
     private readonly device: DeviceRecord,
     private readonly devices: { online(name: string): boolean },
+    private readonly now: () => number,
   ) {}
 
   get name() {
@@ -491,8 +492,9 @@ class DeviceView implements Selectable {
     return this.device.reported?.firmware?.version ?? null;
   }
 
+  /** The stored time of an online device is that of its last connection or report, which may be days ago. */
   get lastSeen() {
-    return this.device.lastSeen;
+    return this.online ? this.now() : this.device.lastSeen;
   }
 
   get created() {
