@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import * as z from 'zod';
+import { sheetNames } from '../lib/cli/cheat-sheets.js';
 import { AiotCommand } from '../lib/cli/command.js';
 import { nameKinds, refreshNames } from '../lib/cli/completion/names.js';
 import { type CompletionShell, completionScript, completionShells } from '../lib/cli/completion/scripts.js';
@@ -48,6 +49,7 @@ export default class Completion extends AiotCommand {
     const named = {
       docs: documentList().map(({ page }) => page),
       error: Object.keys(catalogue),
+      examples: sheetNames(this.config),
       'init --template': (await findTemplates()).map(({ name }) => name),
     };
     const table = completionTable(this.config.commands, this.config.topics, named);

@@ -1,24 +1,25 @@
 import { Args } from '@oclif/core';
 import * as z from 'zod';
-import { allCheatSheets } from '../lib/cli/cheat-sheets.js';
+import { sheetsFor } from '../lib/cli/cheat-sheets.js';
 import { AiotCommand } from '../lib/cli/command.js';
 import { cheatText } from '../lib/cli/render/streams.js';
 
 const pair = (first: string, second: string) => z.object({ [first]: z.string(), [second]: z.string() });
 
 export default class Examples extends AiotCommand {
-  static override summary = 'Show example commands for a broker or a task.';
+  static override summary = 'Show examples of a command, a broker or a task.';
   static override description =
-    'Brokers: kafka, mqtt, nats, serial, http, s3. Tools and tasks: esptool, tflite, fleet, pipeline, platform. Each command is shown below its task or below the command that it replaces.';
+    'Brokers: kafka, mqtt, nats, serial, http, s3. Tools and tasks: esptool, tflite, fleet, pipeline, platform. Each command is shown below its task or below the command that it replaces. Any other name is that of a command, such as rollout start, or the first word of several.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> kafka',
     '<%= config.bin %> <%= command.id %> esptool',
+    '<%= config.bin %> <%= command.id %> rollout start',
     '<%= config.bin %> <%= command.id %>',
   ];
+  static override strict = false;
   static override args = {
     topic: Args.string({
-      description: 'Broker, tool or task [default: all].',
-      options: Object.keys(allCheatSheets),
+      description: 'Broker, tool, task or command [default: all brokers, tools and tasks].',
     }),
   };
   static override result = z.array(
@@ -31,8 +32,8 @@ export default class Examples extends AiotCommand {
   );
 
   async run() {
-    const { args } = await this.input(Examples);
-    const wanted = Object.entries(allCheatSheets).filter(([name]) => [undefined, name].includes(args.topic));
+    const { words } = await this.input(Examples);
+    const wanted = sheetsFor(words.join(' '), this.config);
     this.print(wanted.map(([, sheet]) => cheatText(sheet)).join('\n\n'));
     return wanted.map(([topic, { about, lines, settings }]) => ({
       topic,

@@ -3,8 +3,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Config } from '@oclif/core';
 import { afterAll, describe, expect, it } from 'vitest';
-import { allCheatSheets } from '../../src/lib/cli/cheat-sheets.js';
+import { allCheatSheets, sheetNames, sheetsFor } from '../../src/lib/cli/cheat-sheets.js';
 import { parseCreateFile } from '../../src/lib/stream/broker/create.js';
 import { root, runCli } from '../support/cli.js';
 
@@ -118,9 +119,33 @@ describe('aiot examples', () => {
     }
   });
 
+  it('prints the examples of a command, and of each command of a topic', async () => {
+    const init = await runCli(['examples', 'init']);
+    expect([init.code, init.stderr]).toEqual([0, '']);
+    expect(init.stdout).toMatch(/^aiot init\n/);
+    expect(init.stdout).toContain('\naiot init my-watch --template har-imu');
+    const { stdout } = await runCli(['examples', 'rollout']);
+    for (const command of ['start', 'abort', 'rehearse'])
+      expect(stdout).toContain(`\naiot rollout ${command} `);
+    const one = await runCli(['examples', 'rollout', 'start']);
+    expect(one.stdout).toContain('\naiot rollout start ');
+    expect(one.stdout).not.toContain('aiot rollout abort');
+  });
+
+  it('has examples for every command and topic', async () => {
+    const config = await Config.load(root);
+    for (const word of sheetNames(config)) {
+      const [[, sheet] = []] = sheetsFor(word, config);
+      expect(sheet?.lines.length, word).toBeGreaterThan(0);
+      expect(JSON.stringify(sheet), word).not.toContain('<%');
+    }
+  });
+
   it('prints all topics without an argument, and rejects an unknown topic', async () => {
     const { json } = await runCli(['examples', '--json']);
     expect((json as { topic: string }[]).map(({ topic }) => topic)).toEqual(Object.keys(allCheatSheets));
     expect((await runCli(['examples', 'rabbit'])).code).toBe(2);
+    const { stderr } = await runCli(['examples', 'rolout']);
+    expect(stderr).toContain('there are no examples for "rolout". Did you mean rollout?');
   });
 });

@@ -1,3 +1,6 @@
+import type { Interfaces } from '@oclif/core';
+import { AiotError } from '../core/errors.js';
+import { didYouMean } from '../core/text.js';
 import { cheatSheets as brokers, type CheatSheet } from '../stream/cheat-sheets.js';
 
 /** Sheets for tools other than brokers: their usual command lines, and the equivalents in aiot. */
@@ -44,7 +47,7 @@ const tools = {
   tflite: {
     title: 'Keras, TensorFlow Lite, TFLM',
     about:
-      'From data to a quantized model and C code. For the same steps as functions, see docs/how-to/library.md.',
+      'From data to a quantized model and C code. For the same steps as functions, run aiot docs library.',
     lines: [
       ['model.fit(…) for a project', 'aiot model train'],
       [
@@ -135,3 +138,48 @@ const tools = {
 
 /** All sheets by the TOPIC argument of `aiot examples`. */
 export const allCheatSheets: Record<string, CheatSheet> = { ...brokers, ...tools };
+
+type Commands = Pick<Interfaces.Config, 'commands' | 'topics'>;
+
+/**
+ * The examples for a sheet's name, a command such as `rollout start`, or a topic such as `rollout`.
+ * @param asked empty for all sheets
+ * @throws AIOT_USAGE if there are none
+ */
+export function sheetsFor(asked: string, config: Commands): [topic: string, sheet: CheatSheet][] {
+  if (asked === '') return Object.entries(allCheatSheets);
+  if (Object.hasOwn(allCheatSheets, asked)) return [[asked, allCheatSheets[asked]!]];
+  const shown = config.commands
+    .filter(({ hidden }) => !hidden)
+    .map((command) => ({ ...command, id: spaced(command.id) }));
+  const commands = shown.filter(({ id }) => id === asked || id.startsWith(`${asked} `));
+  if (commands.length === 0) {
+    const known = [...sheetNames(config), ...shown.map(({ id }) => id)];
+    throw new AiotError('AIOT_USAGE', `there are no examples for "${asked}"${didYouMean(asked, known)}`, {
+      next: 'Pass a broker, a tool or a command, such as `aiot examples kafka` or `aiot examples rollout start`. To list the commands, run `aiot --help`.',
+    });
+  }
+  const about =
+    commands.find(({ id }) => id === asked)?.summary ??
+    config.topics.find(({ name }) => spaced(name) === asked)?.description;
+  const lines = commands.flatMap(({ id, summary = '', examples = [] }) =>
+    examples.map((example) => {
+      const { command, description = summary } = typeof example === 'string' ? { command: example } : example;
+      return [description, filled(command, id)] as [string, string];
+    }),
+  );
+  return [[asked, { title: `aiot ${asked}`, about: about ?? '', lines, settings: [] }]];
+}
+
+/** First words that `aiot examples` accepts: sheets, topics, and commands without a topic. */
+export function sheetNames({ commands }: Pick<Commands, 'commands'>): string[] {
+  const shown = commands.filter(({ hidden }) => !hidden).map(({ id }) => id.split(':')[0]!);
+  return [...new Set([...Object.keys(allCheatSheets), ...shown])].sort();
+}
+
+const spaced = (id: string) => id.replaceAll(':', ' ');
+
+/** An example of a command, which oclif stores as a template. */
+function filled(example: string, id: string): string {
+  return example.replaceAll('<%= config.bin %>', 'aiot').replaceAll('<%= command.id %>', id);
+}
