@@ -201,6 +201,22 @@ describe('stream tail as a check', () => {
     expect(stderr).not.toContain('occurred in none');
   });
 
+  it('counts only messages that matched --where as checked by --never or --expect', async () => {
+    const none = await tail('--where', 'temperature > 80', '--never', 'temperature = 1');
+    expect(none.stderr).toMatch(/^1 of 4 messages checked, none matched temperature = 1$/m);
+    const { stdout } = await tail('--where', 'temperature > 80', '--never', 'temperature = 1', '--json');
+    expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({
+      seen: 4,
+      checked: 1,
+      matched: 0,
+    });
+    const nothing = await tail('--where', 'temperature > 800', '--never', 'temperature = 1');
+    expect(nothing.stderr).toMatch(/^0 of 4 messages checked, none matched/m);
+    expect(nothing.stderr).toContain('no message matched --where, so --never checked nothing');
+    const { stderr } = await tail('--where', 'temperature > 80', '--expect', 'temperature = 1');
+    expect(stderr).toContain('got none of 1 message before the stream ended');
+  });
+
   it('does not report fields of other contexts or of variables', async () => {
     const { stderr } = await tail('--where', "$topic = 'x' or motor[current = 9].current = 9");
     expect(stderr).toMatch(/^0 of 4 messages matched$/m);
@@ -227,7 +243,9 @@ describe('stream record and replay', () => {
     ]);
     const out = join(folder, 'again.ndjson.gz');
     const recorded = await runCli(['stream', 'record', odd, '--out', out, '--json']);
-    expect(recorded.json).toEqual({ file: out, messages: 3, dropped: 0, first: 1, last: 3 });
+    expect(recorded.json).toEqual({
+      ...{ file: out, messages: 3, seen: 3, missingFields: [], dropped: 0, first: 1, last: 3 },
+    });
     const to = join(folder, 'replayed.ndjson');
     const replayed = await runCli([
       'stream',
@@ -252,6 +270,24 @@ describe('stream record and replay', () => {
     expect(lines(await readFile(to, 'utf8'))).toEqual(
       wanted.map((line) => ({ ...line, topic: `copy/${line.topic}` })),
     );
+  });
+
+  it('warn about a field of --where that occurred in no message', async () => {
+    const args = [
+      'stream',
+      'record',
+      file,
+      '--out',
+      join(folder, 'none.ndjson'),
+      '--where',
+      'temprature > 80',
+    ];
+    const { code, stderr } = await runCli(args);
+    expect(code).toBe(0);
+    expect(stderr).toContain('--where reads the field temprature, which occurred in none of 4 messages');
+    const { json } = await runCli([...args, '--json']);
+    const missingFields = [{ field: 'temprature', flag: 'where' }];
+    expect(json).toMatchObject({ messages: 0, seen: 4, missingFields });
   });
 
   it('replay in the original time, divided by --speed', async () => {

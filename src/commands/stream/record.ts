@@ -3,6 +3,7 @@ import { AiotCommand } from '../../lib/cli/command.js';
 import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
 import { duration } from '../../lib/cli/flags/shared.js';
 import { readFlags, readOptions, selectFlags } from '../../lib/cli/flags/streams.js';
+import { missingCautions } from '../../lib/cli/live/stream-tail.js';
 import { lostText } from '../../lib/cli/render/streams.js';
 import { dim, next } from '../../lib/cli/render/text.js';
 import { plural } from '../../lib/core/figures.js';
@@ -58,7 +59,9 @@ export default class StreamRecord extends AiotCommand {
       onNotice: (notice) => this.caution(printable(notice)),
       onRecorded: (messages) => update({ text: 'recording', done: messages, total: count }),
     });
-    this.print(`${plural(recorded.messages, 'message')} in ${out}`);
+    const { messages, seen, missingFields: missing } = recorded;
+    this.print(`${plural(messages, 'message')} in ${out}`);
+    for (const caution of missingCautions({ seen, missing })) this.caution(caution);
     this.print(next(`aiot stream replay ${shellWord(out)} --to URL`));
     return recorded;
   }

@@ -78,27 +78,35 @@ interface TailChecks {
 
 /** How a tail ended: the number of messages, and warnings about what was not checked or not shown. */
 export function tailNotes(end: TailEnd, { where, never }: TailChecks): { note: string; cautions: string[] } {
-  const { seen, messages, dropped, failed, first, ended } = end;
+  const { seen, checked, messages, dropped, failed, first, ended } = end;
   const came = plural(never === undefined && where === undefined ? messages : seen, 'message');
   const matched = where === undefined ? came : `${thousands(messages)} of ${came} matched`;
-  const count = never === undefined ? matched : `${came} checked, none matched ${never}`;
+  const examined = where === undefined ? came : `${thousands(checked)} of ${came}`;
+  const count = never === undefined ? matched : `${examined} checked, none matched ${never}`;
   const lost = dropped > 0 ? `, ${thousands(dropped)} dropped` : '';
-  const cautions = missingSentences(end).map(
-    (sentence) => `${sentence}. Check its name; text in an expression needs quotes`,
-  );
-  if (never !== undefined && seen === 0)
-    cautions.push('no message arrived, so --never checked nothing; to fail then, use --expect');
+  const cautions = missingCautions(end);
+  if (never !== undefined && checked === 0) {
+    const why = seen === 0 ? 'no message arrived' : 'no message matched --where';
+    cautions.push(`${why}, so --never checked nothing; to fail then, use --expect`);
+  }
   if (failed > 0) cautions.push(`${plural(failed, 'message')} left out: ${first}`);
   return { note: `${ended === 'interrupted' ? 'stopped after ' : ''}${count}${lost}`, cautions };
 }
 
+/** A warning for each field that a flag reads and that occurred in no message. */
+export function missingCautions(end: Pick<TailEnd, 'missing' | 'seen'>): string[] {
+  return missingSentences(end).map(
+    (sentence) => `${sentence}. Check its name; text in an expression needs quotes`,
+  );
+}
+
 /** The last line of `--json`, printed with `--never` or if a field is missing. */
 export function tailSummary(
-  { seen, messages: matched, missing }: TailEnd,
+  { seen, checked, messages: matched, missing }: TailEnd,
   never: string | undefined,
 ): TailSummary | undefined {
   if (never === undefined && missing.length === 0) return undefined;
-  return { seen, matched, missingFields: [...missing] };
+  return { seen, checked, matched, missingFields: [...missing] };
 }
 
 /** One line: time, source (if there are several), topic, key, payload, headers. */

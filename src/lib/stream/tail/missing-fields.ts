@@ -10,13 +10,15 @@ export interface WantedField {
 }
 
 /** A field that no message contained, such as `motor.current`, and the flag that reads it. */
-const missingFieldSchema = z.object({ field: z.string(), flag: z.string() });
+export const missingFieldSchema = z.object({ field: z.string(), flag: z.string() });
 export type MissingField = z.output<typeof missingFieldSchema>;
 
 /** The last line of `stream tail --json` with `--never`, or if a field is missing. */
 export const tailSummarySchema = z.object({
   /** Number of messages received. */
   seen: z.int(),
+  /** Number of messages that --where selected, which are those that --never checked. */
+  checked: z.int(),
   /** Number of messages that matched and were shown. */
   matched: z.int(),
   /** Fields that a flag reads and that occurred in no message. */

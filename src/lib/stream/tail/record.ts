@@ -7,6 +7,7 @@ import { openSink, openSource } from '../open.js';
 import { byTime, writeAll } from '../publish/pace.js';
 import { withTopics } from '../publish/publish.js';
 import { parseStreamUrl } from '../url.js';
+import { missingFieldSchema } from './missing-fields.js';
 import { createSelector, type Shown, type TailEnd, type TailOptions, tail } from './tail.js';
 
 export interface RecordOptions extends TailOptions {
@@ -18,6 +19,10 @@ export interface RecordOptions extends TailOptions {
 export const recordedSchema = z.object({
   file: z.string(),
   messages: z.int(),
+  /** Number of messages received, including those that --where left out. */
+  seen: z.int(),
+  /** Fields that --where reads and that occurred in no message. */
+  missingFields: z.array(missingFieldSchema),
   /** Number of messages dropped because they arrived faster than the disk accepted them; 0 unless dropping was allowed. */
   dropped: z.int(),
   /** Time of the first message, ms since 1970; absent if there were no messages. */
@@ -37,7 +42,7 @@ export async function record(options: RecordOptions): Promise<Recorded> {
   const { out, onRecorded, signal, ...rest } = options;
   signal?.throwIfAborted();
   const sink = await openSink(fileUrl(out));
-  const recorded: Recorded = { file: out, messages: 0, dropped: 0 };
+  const recorded: Recorded = { file: out, messages: 0, seen: 0, missingFields: [], dropped: 0 };
   const show = async (batch: readonly Shown[]) => {
     await sink.write(batch.map(({ message }) => message));
     recorded.first ??= batch[0]?.message.time;
@@ -52,7 +57,8 @@ export async function record(options: RecordOptions): Promise<Recorded> {
       throw error;
     })
     .finally(() => sink.close());
-  return { ...recorded, dropped: ended.dropped ?? 0 };
+  const { seen = recorded.messages, missing = [], dropped = 0 } = ended;
+  return { ...recorded, seen, missingFields: [...missing], dropped };
 }
 
 /** A path as the URL of a file. `%` and `?` are escaped, because they have a special meaning in a URL. */

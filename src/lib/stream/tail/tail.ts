@@ -73,6 +73,8 @@ export interface TailEnd {
   messages: number;
   /** Number of messages received, including those not shown. */
   seen: number;
+  /** Number of messages that `where` selected, which are those that `expect` or `never` checked. */
+  checked: number;
   /** Number of messages dropped because they arrived faster than they were read. */
   dropped: number;
   /** Number of messages for which an expression or the decoder failed; they are not shown. `first` is the first error. */
@@ -111,7 +113,7 @@ export async function tail(options: TailOptions, output: TailOutput): Promise<Ta
   const source = await openAll(options);
   options.onOpen?.(source.endpoint);
   const ending = endingOf(options, () => source.close());
-  const state = { messages: 0, seen: 0 };
+  const state = { messages: 0, seen: 0, checked: 0 };
   const ticking =
     onProgress && setInterval(() => onProgress({ seen: state.seen, dropped: source.dropped }), 1000);
   try {
@@ -145,7 +147,7 @@ interface Work {
   selector: Selector;
   watch: Watch | undefined;
   ending: Ending;
-  state: { messages: number; seen: number };
+  state: { messages: number; seen: number; checked: number };
 }
 
 async function showPayloads(
@@ -163,6 +165,7 @@ async function showPayloads(
     await writing;
     if (payloads.count > 0) writing = show(linesOf(payloads));
     state.messages += payloads.count;
+    state.checked += payloads.count;
     if (state.messages >= count) ending.end('count');
     if (ending.why !== undefined) break;
   }
@@ -176,17 +179,19 @@ async function showBatch(
 ): Promise<void> {
   const count = watch?.count ?? options.count ?? Number.POSITIVE_INFINITY;
   const selected = selector.select(batch);
-  let chosen = selected instanceof Promise ? await selected : selected;
-  if (watch) chosen = await watch.choose(chosen);
+  const all = selected instanceof Promise ? await selected : selected;
+  let chosen = watch ? await watch.choose(all) : all;
   // The signal was aborted while the selection was awaited.
   if (ending.why !== undefined && chosen.length === 0) return;
   const room = count - state.messages;
   let taken = batch.length;
+  let checked = all.length;
   if (chosen.length >= room) {
     chosen = chosen.slice(0, room);
     // Messages after the last one shown stay with their source.
     const last = chosen.at(-1)?.message;
     taken = batch.findIndex(({ message }) => message === last) + 1;
+    checked = all.findIndex(({ message }) => message === last) + 1;
   }
   if (chosen.length > 0) {
     const shown = output.show(chosen);
@@ -194,6 +199,7 @@ async function showBatch(
   }
   state.messages += chosen.length;
   state.seen += taken;
+  state.checked += checked;
   for (let index = 0; index < taken; index++) batch[index]!.ack();
   if (state.messages >= count) ending.end(watch?.never ? 'never' : 'count');
 }
@@ -510,7 +516,7 @@ async function unmet(
   output: TailOutput,
 ): Promise<AiotError> {
   if (lastOther) await output.show([lastOther]);
-  const of = plural(end.seen, 'message');
+  const of = plural(end.checked, 'message');
   const got = `${end.messages === 0 ? 'none' : end.messages} of ${of}`;
   const wanted = count === 1 ? `a message with ${text}` : `${count} messages with ${text}`;
   const last = lastOther ? `; the last other one: ${quoted(lastOther)}` : '';
