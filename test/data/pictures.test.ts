@@ -191,6 +191,25 @@ describe('drawn parts', () => {
     }
   });
 
+  it('need none of the flags for spoken words, which are rejected before anything is drawn', async () => {
+    const args = ['data', 'synthesize', '--project', project.dir, '--json'];
+    const { json, code } = await runCli([...args, '--voices', '9', '--language', 'de']);
+    expect(code).toBe(2);
+    expect(json).toMatchObject({
+      error: {
+        code: 'AIOT_USAGE',
+        message: '--voices, --language: expected with --words only; without it, pictures are drawn',
+        next: expect.stringContaining('--pictures and --seed'),
+      },
+    });
+    expect((await runCli([...args, '--words', 'nut', '--voices', '9'])).json).toMatchObject({
+      error: {
+        code: 'AIOT_DATA_COLUMNS',
+        next: expect.stringContaining('use --pictures and --seed instead'),
+      },
+    });
+  });
+
   it('pass the data check', async () => {
     await runCli(['data', 'synthesize', '--project', project.dir, '--pictures', '30', '--json']);
     const { json, code } = await runCli(['data', 'check', '--project', project.dir, '--json']);

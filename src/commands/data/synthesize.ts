@@ -6,6 +6,7 @@ import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { drawnPicturesText, synthesisText } from '../../lib/cli/render/data.js';
 import { next } from '../../lib/cli/render/text.js';
+import { AiotError } from '../../lib/core/errors.js';
 import { loadProject } from '../../lib/core/project.js';
 import { synthesisSchema, synthesizeWords, usualOthers } from '../../lib/data/speech.js';
 import { drawnPicturesSchema, drawPictures } from '../../lib/data/tray.js';
@@ -70,6 +71,7 @@ export default class DataSynthesize extends AiotCommand {
   async run() {
     const input = await this.input(DataSynthesize);
     const { words, others, project: folder, pictures = 150, seed, ...speech } = input.flags;
+    checkFlags(words, input.given);
     const project = await loadProject(folder);
     const { update } = this.progress();
     const at = again(input, 'project');
@@ -93,4 +95,20 @@ export default class DataSynthesize extends AiotCommand {
     this.print(next(`aiot model train${at}`));
     return made;
   }
+}
+
+/** Flags for spoken words, which pictures have no use for. */
+const ofSpeech = ['voices', 'takes', 'rate', 'language', 'others'] as const;
+
+/** @throws AIOT_USAGE if pictures are drawn, but flags for spoken words are given */
+function checkFlags(words: string | undefined, given: (name: string) => boolean): void {
+  const useless = ofSpeech.filter(given).map((name) => `--${name}`);
+  if (words !== undefined || useless.length === 0) return;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `${useless.join(', ')}: expected with --words only; without it, pictures are drawn`,
+    {
+      next: 'For pictures, use --pictures and --seed. For spoken words, add --words A,B,…',
+    },
+  );
 }

@@ -146,11 +146,14 @@ export async function synthesizeWords(options: SynthesisOptions): Promise<Synthe
 /** @throws AIOT_USAGE, AIOT_LABEL_UNKNOWN, AIOT_DATA_RATE, AIOT_DATA_COLUMNS */
 function refuse({ project, words, others, rateHz }: SynthesisOptions): void {
   const expected = expectedOf(project.config);
-  if (expected.fields.length !== 1)
+  const pictures = project.config.signal?.image !== undefined;
+  if (pictures || expected.fields.length !== 1)
     throw new AiotError(
       'AIOT_DATA_COLUMNS',
-      `expected one field of sound in stream.fields, got ${expected.fields.length}: ${expected.fields.join(', ')}`,
-      { next: 'Create a project for sound with `aiot init DIR --template keyword-spotting`.' },
+      `expected one field of sound in stream.fields, got ${pictures ? 'pictures' : expected.fields.length}: ${expected.fields.join(', ')}`,
+      {
+        next: 'For pictures, use --pictures and --seed instead of --words. For sound, create a project with `aiot init DIR --template keyword-spotting`.',
+      },
     );
   if (rateHz !== undefined && rateHz !== expected.rateHz)
     throw new AiotError(
