@@ -40,6 +40,19 @@ describe('templates', () => {
     }
   });
 
+  it('explain how to replace their data with your own', async () => {
+    const templates = await findTemplates();
+    for (const { name, dir } of templates) {
+      const { config } = await loadProject(dir);
+      // A template without signal has no recordings: its services bring the data.
+      if (!config.signal || config.up) continue;
+      const text = await readFile(join(dir, 'README.md'), 'utf8');
+      const own = text.slice(text.search(/^## Your own (?:recordings|pictures)$/m));
+      const steps = ['1. Delete `data/dataset.json`', 'model.labels', 'aiot data import', 'aiot data check'];
+      for (const step of steps) expect(own, name).toContain(step);
+    }
+  });
+
   it('contain at most 350,000 bytes of spoken words', async () => {
     const words = await readFile(join(root, 'templates', 'keyword-spotting', 'words.wav'));
     expect(words.length).toBeLessThan(350_000);
