@@ -54,6 +54,26 @@ describeReal('tflm', 'the device interpreter, compared with TFLite Micro', () =>
     long ? 600_000 : 180_000,
   );
 
+  it('supports the integer types that TFLite Micro supports: it rejects the others, too', () => {
+    const ops = ['ABS', 'NEG', 'SQRT', 'SQUARE', 'EXP', 'LOG'] as const;
+    const jobs = (['int8', 'int16'] as const).flatMap((type) =>
+      ops.map((op) => {
+        const graph = oneOpGraphs.ABS!(seededRandom(3), type);
+        graph.operators[0]!.op = op as 'ABS';
+        const input = type === 'int8' ? new Int8Array(256).fill(9) : new Int16Array(256).fill(9);
+        return { graph, input, inputs: 1, outputs: 1, guarded: true, op };
+      }),
+    );
+    const answers = runInPython<{ refused?: string }>('tflm', jobs);
+    expect(answers.map(({ report }) => report.refused !== undefined)).toEqual(
+      jobs.map(({ op }) => op !== 'ABS'),
+    );
+    for (const { graph, op } of jobs.slice(0, ops.length)) {
+      if (op === 'ABS') createInterpreter(graph);
+      else expect(() => createInterpreter(graph), op).toThrow(/int8/);
+    }
+  });
+
   it('matches bit for bit on whole models, in every tensor', () => {
     const random = seededRandom(5);
     const networks = [mlp(random, [8, 24, 16, 5]), mlp(random, [36, 32, 16, 3]), cnn(random)];
