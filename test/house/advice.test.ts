@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { type CommandFile, exampleText, loadCommands } from '../../scripts/docs/commands.js';
 import { sourcesIn } from '../../scripts/imports.js';
 import { allCheatSheets } from '../../src/lib/cli/cheat-sheets.js';
+import { documentList, documentNamed } from '../../src/lib/cli/documents.js';
 import { type CatalogueEntry, catalogue } from '../../src/lib/core/catalogue.js';
 import { root } from '../support/cli.js';
 import { wrongLines } from '../support/documents/pages.js';
@@ -72,3 +73,33 @@ describe('suggested commands', () => {
     expect(spoken(lines)).toEqual([]);
   });
 });
+
+describe('pointers to the documentation', () => {
+  const texts = [...sourcesIn(root, 'src'), ...readmes()].map((file) => {
+    const text = readFileSync(join(root, file), 'utf8');
+    return { file, text: text.replaceAll(/^\s*(?:\/?\*|\/\/).*$/gm, '') };
+  });
+
+  it('are commands, because an installed package has no docs folder in sight', () => {
+    const paths = texts.flatMap(({ file, text }) =>
+      [...text.matchAll(/\bdocs\/(?:start|how-to|reference|background)\/[\w-]+\.md/g)].map(
+        ([path]) => `${file}: ${path}`,
+      ),
+    );
+    expect(paths).toEqual([]);
+  });
+
+  it('name pages and sections that exist', () => {
+    const pages = documentList();
+    const named = texts.flatMap(({ text }) => [...text.matchAll(/\baiot docs ([a-z][\w-]*(?:#[\w-]+)?)/g)]);
+    expect(named.length).toBeGreaterThan(40);
+    for (const [, name = ''] of named) expect(documentNamed(name, pages).text, name).not.toBe('');
+  });
+});
+
+/** Pages that `aiot init` copies into projects. */
+function readmes(): string[] {
+  return readdirSync(join(root, 'templates'), { recursive: true })
+    .map((file) => `templates/${String(file)}`)
+    .filter((file) => /\.(?:md|ya?ml)$/.test(file));
+}

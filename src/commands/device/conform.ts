@@ -11,7 +11,7 @@ import { conformDevice, conformitySchema } from '../../lib/device/conform/confor
 export default class DeviceConform extends AiotCommand {
   static override summary = 'Run the protocol v1 conformance checks against a device.';
   static override description =
-    'The device (virtual, native or a board) must be online. The checks send commands to the device, offer invalid updates that it must reject, and restart it once. Each check names its section of docs/reference/protocol.md. The device keeps its software, unless --model names a release to install. No retained messages are left on the broker. Exits with 6 if a check failed.';
+    'The device (virtual, native or a board) must be online. The checks send commands to the device, offer invalid updates that it must reject, and restart it once. Each check names its section of the protocol; run aiot docs protocol to read it. The device keeps its software, unless --model names a release to install. No retained messages are left on the broker. Exits with 6 if a check failed.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --selector motor-1',
     '<%= config.bin %> <%= command.id %> --selector motor-1 --json',

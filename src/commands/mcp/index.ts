@@ -6,7 +6,7 @@ import { serveMcp } from '../../lib/cli/mcp.js';
 export default class Mcp extends AiotCommand {
   static override summary = 'Serve the commands to an agent over MCP (stdio).';
   static override description =
-    'An MCP client starts this command. It can call read-only commands without approval. Commands that change something require your approval for each call; the response explains how to approve it (aiot mcp approve). Commands run in the folder where this server was started, with your contexts. The server stops when stdin closes. For client settings, see docs/how-to/mcp.md.';
+    'An MCP client starts this command. It can call read-only commands without approval. Commands that change something require your approval for each call; the response explains how to approve it (aiot mcp approve). Commands run in the folder where this server was started, with your contexts. The server stops when stdin closes. For client settings, run aiot docs mcp.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --timeout 2m',

@@ -10,7 +10,7 @@ import { fitSchema } from '../../lib/model/fit/result.js';
 export default class ModelFit extends AiotCommand {
   static override summary = 'Estimate flash, memory and latency on a microcontroller.';
   static override description =
-    'Uses kernel costs from published sources (cycles per multiply-add, by operator, type and core), with an expected range. Without --chip, compares all chips. --measured reads measurements from devices (JSON or CSV, see docs/how-to/fit.md) and shows how far off the estimate is. Exits with 6 if the chip is too small or too slow.';
+    'Uses kernel costs from published sources (cycles per multiply-add, by operator, type and core), with an expected range. Without --chip, compares all chips. --measured reads measurements from devices (JSON or CSV; for the format, run aiot docs fit) and shows how far off the estimate is. Exits with 6 if the chip is too small or too slow.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/model.int8.tflite',
     '<%= config.bin %> <%= command.id %> --chip esp32s3',

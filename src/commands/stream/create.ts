@@ -10,7 +10,7 @@ import { createdSchema, createTopics } from '../../lib/stream/broker/create.js';
 export default class StreamCreate extends AiotCommand {
   static override summary = 'Create Kafka topics and JetStream streams from a file.';
   static override description =
-    "Existing topics and streams are changed where possible, and otherwise left unchanged, so you can apply the same file again. For the file's format, see docs/how-to/brokers.md.";
+    "Existing topics and streams are changed where possible, and otherwise left unchanged, so you can apply the same file again. For the file's format, run aiot docs brokers.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> topics.yaml',
     '<%= config.bin %> <%= command.id %> motion-stream.yaml --at nats://127.0.0.1 --dry-run',

@@ -62,7 +62,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'The Argo server rejected the token: it is missing or expired, or its service account has no role for workflows in that namespace.',
-    next: 'Run `kubectl -n NAMESPACE create token SERVICE-ACCOUNT > token` and add --argo-token-file token. For the role, see docs/how-to/pipeline-argo.md.',
+    next: 'Run `kubectl -n NAMESPACE create token SERVICE-ACCOUNT > token` and add --argo-token-file token. For the role, run `aiot docs pipeline-argo`.',
   },
   AIOT_ARGO_FAILED: {
     exit: 1,
@@ -303,7 +303,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'A device received a command that it does not support.',
-    next: 'For the commands of protocol v1, see docs/reference/protocol.md.',
+    next: 'For the commands of protocol v1, run `aiot docs protocol`.',
   },
   AIOT_CONFIG_MALFORMED: {
     exit: 2,
@@ -481,7 +481,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'deploy.yaml has a syntax error, an unknown field or an invalid value.',
-    next: 'Correct the file at the line and column given. For the fields, see docs/reference/deploy-yaml.md.',
+    next: 'Correct the file at the line and column given. For the fields, run `aiot docs deploy-yaml`.',
   },
   AIOT_DEVICE_BUSY: {
     exit: 1,
@@ -806,7 +806,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'An imported model has a layer or a setting that the microcontroller runtime does not support.',
-    next: 'Replace the layer as the message suggests, then train and import again. For supported layers, see docs/how-to/import.md.',
+    next: 'Replace the layer as the message suggests, then train and import again. For supported layers, run `aiot docs import`.',
   },
   AIOT_LITERT_FAILED: {
     exit: 1,
@@ -827,7 +827,7 @@ export const catalogue = {
     family: 'user',
     about:
       'A stage of the motion system (aiot loop run --stage) does not support this sensor, destination or set of fields.',
-    next: "For each stage's inputs and outputs, see docs/how-to/motion-over-nats.md.",
+    next: "For each stage's inputs and outputs, run `aiot docs motion-over-nats`.",
   },
   AIOT_MANIFEST_MALFORMED: {
     exit: 2,
@@ -1023,7 +1023,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'aiot.yaml has a syntax error, an unknown field or an invalid value.',
-    next: 'Correct the line shown in the message. For the fields, see docs/reference/project.md.',
+    next: 'Correct the line shown in the message. For the fields, run `aiot docs project`.',
   },
   AIOT_PROJECT_NOT_FOUND: {
     exit: 4,
@@ -1102,7 +1102,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: "The request, or a part of it, exceeds the platform's size limit or its announced size.",
-    next: 'Send less data in one request. For the limits of HTTP requests and uploads, see docs/background/security.md; for MQTT, docs/reference/mqtt-broker.md.',
+    next: 'Send less data in one request. For the limits of HTTP requests and uploads, run `aiot docs security`; for MQTT, run `aiot docs mqtt-broker`.',
   },
   AIOT_ROLLOUT_ABORTED: {
     exit: 6,
@@ -1196,7 +1196,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about: "The command does not apply to the rollout's current state.",
-    next: 'To see the state, run `aiot rollout show ID`. For the commands in each state, see docs/how-to/rollouts.md#recover-a-stopped-rollout.',
+    next: 'To see the state, run `aiot rollout show ID`. For the commands in each state, run `aiot docs rollouts#recover-a-stopped-rollout`.',
   },
   AIOT_ROLLOUT_SUCCESS: {
     exit: 6,
@@ -1216,7 +1216,7 @@ export const catalogue = {
     family: 'user',
     about:
       'A routes file or a bridge command has a syntax error, an unknown field or route, an invalid value, or a variable without a value.',
-    next: 'Correct the part named in the message. For all fields, see docs/reference/routes-yaml.md.',
+    next: 'Correct the part named in the message. For all fields, run `aiot docs routes-yaml`.',
   },
   AIOT_ROUTE_MESSAGE: {
     exit: 1,
@@ -1412,7 +1412,7 @@ export const catalogue = {
     family: 'user',
     about:
       'A file for aiot stream create has a syntax error, an unknown field or an invalid value, or requests a feature that the broker lacks.',
-    next: 'Correct the part that the message names. For an example for each broker, see docs/how-to/brokers.md.',
+    next: 'Correct the part that the message names. For an example for each broker, run `aiot docs brokers`.',
   },
   AIOT_STREAM_TOPIC_NOT_FOUND: {
     exit: 4,
@@ -1459,7 +1459,7 @@ export const catalogue = {
     family: 'user',
     about:
       'A .tflite model uses an operator, a data type, an option or a number of inputs or outputs that aiot, LiteRT or TFLite Micro does not support.',
-    next: "To see the file's operators and types, run `aiot model inspect FILE`. For the supported ones, see docs/reference/tflite-operators.md. The batch size must be 1.",
+    next: "To see the file's operators and types, run `aiot model inspect FILE`. For the supported ones, run `aiot docs tflite-operators`. The batch size must be 1.",
   },
   AIOT_TIMEOUT: {
     exit: 124,
@@ -1497,7 +1497,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'The program in model.train.command failed, could not be started, or did not write its output files.',
-    next: 'Run the program by hand. For its inputs and expected outputs, see docs/reference/project.md.',
+    next: 'Run the program by hand. For its inputs and expected outputs, run `aiot docs project`.',
   },
   AIOT_TRAINING_DATA_UNFIT: {
     exit: 2,

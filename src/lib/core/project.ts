@@ -251,7 +251,7 @@ export function overrideProject(
     : problemsOf(parsed.error, { value: changed });
   if (problem || !parsed.success) {
     throw new AiotError('AIOT_USAGE', `${problem?.path.join('.')}: ${problem?.message}`, {
-      next: 'For valid combinations, see docs/reference/project.md.',
+      next: 'For valid combinations, run `aiot docs project`.',
     });
   }
   return { ...project, config: parsed.data };

@@ -100,7 +100,7 @@ export async function openMaterial(
       'AIOT_PROJECT_INVALID',
       `${project.file}: stream.fields: lists no fields of recordings`,
       {
-        next: 'Describe stream and signal in aiot.yaml (see docs/reference/project.md), or specify a table of rows: --data FILE.csv',
+        next: 'Describe stream and signal in aiot.yaml (see `aiot docs project`), or specify a table of rows: --data FILE.csv',
       },
     );
   }

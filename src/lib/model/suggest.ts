@@ -94,7 +94,7 @@ export async function suggestRecordings(options: SuggestOptions): Promise<Sugges
   const training = await readTraining(project);
   if (training.source.kind === 'table')
     throw new AiotError('AIOT_MODEL_UNFIT', 'the model was trained on rows of a table, not on recordings', {
-      next: 'Train on recordings (see docs/how-to/record-data.md).',
+      next: 'Train on recordings (see `aiot docs record-data`).',
     });
   const { bytes, graph } = await readNetwork(buildFiles(project).float, 'train');
   const network = await openNetwork(bytes, 'litert');

@@ -20,7 +20,7 @@ const axis = /^(a|acc(el)?(eration)?)?[ _.-]?[xyz]$/i;
 
 const header = (about: string) => ` yaml-language-server: $schema=aiot.schema.json
  ${about}
- Every step (training, evaluation, the bundle, the devices) is derived from this file; docs/reference/project.md of aiot explains each field.`;
+ Every step (training, evaluation, the bundle, the devices) is derived from this file; \`aiot docs project\` explains each field.`;
 
 /**
  * The aiot.yaml of a project for the user's own data. It contains the detected properties, and remarks on those that could not be detected.

@@ -11,7 +11,7 @@ import { operatorKey } from '../../../lib/provision/operator-key.js';
 export default class DeviceConfigPush extends PlatformCommand {
   static override summary = 'Check a device configuration, sign it and push it.';
   static override description =
-    'FILE is JSON, such as {"spec":"aiot-config/1","sampleHz":50,"report":{"intervalMs":60000}}. docs/reference/protocol.md#configuration lists all fields.';
+    'FILE is JSON, such as {"spec":"aiot-config/1","sampleHz":50,"report":{"intervalMs":60000}}. For all fields, run aiot docs protocol#configuration.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> slow.json --name slow',
     '<%= config.bin %> <%= command.id %> pump.json --name pump --types esp32,virtual --json',

@@ -13,7 +13,7 @@ import { runWatched } from '../../../lib/stream/route/watch.js';
 export default class StreamRouteRun extends AiotCommand {
   static override summary = 'Run routes until Ctrl-C or until their sources end.';
   static override description =
-    "A message is acknowledged at its source only once every destination has stored it. If a route cannot process a message, the route stops, unless it has onError. For the file's format, see docs/reference/routes-yaml.md.";
+    "A message is acknowledged at its source only once every destination has stored it. If a route cannot process a message, the route stops, unless it has onError. For the file's format, run aiot docs routes-yaml.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> routes.yaml',
     '<%= config.bin %> <%= command.id %> routes.yaml --only to-kafka --set MQTT=192.168.1.5:1883 --status 9100',

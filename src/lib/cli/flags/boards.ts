@@ -220,7 +220,7 @@ export const imageFlags = {
     helpValue: 'FILE',
   }),
   partitions: Flags.string({
-    summary: "Partition table, CSV [default: the board's own, else the one in docs/reference/nvs.md].",
+    summary: "Partition table, CSV [default: the board's own, else the one in aiot docs nvs].",
     env: 'AIOT_PARTITIONS',
     helpValue: 'FILE',
   }),

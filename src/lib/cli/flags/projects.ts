@@ -82,7 +82,7 @@ export const runFlags = {
   }),
   // The options are repeated here, so that not every command loads the loop module, which defines them.
   stage: Flags.option({ options: ['sense', 'extract', 'predict', 'output'] as const })({
-    summary: 'Run one stage of the motion system over NATS; see docs/how-to/motion-over-nats.md.',
+    summary: 'Run one stage of the motion system over NATS (see aiot docs motion-over-nats).',
     env: 'AIOT_STAGE',
   }),
 };

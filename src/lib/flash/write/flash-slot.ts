@@ -414,7 +414,7 @@ function modelSlots(table: PartitionTable): [Partition, Partition] {
   );
   if (first && second) return [first, second];
   throw new AiotError('AIOT_FLASH_NO_SLOT', "the board's partition table has no two model slots", {
-    next: 'Provision the board with a table that has them, such as the one in docs/reference/nvs.md: `aiot device provision NAME --port PORT --partitions FILE.csv`.',
+    next: 'Provision the board with a table that has them, such as the one in `aiot docs nvs`: `aiot device provision NAME --port PORT --partitions FILE.csv`.',
   });
 }
 

@@ -302,6 +302,6 @@ function compareMeasured(
 function malformed(file: string, reason: string, cause?: unknown): AiotError {
   return new AiotError('AIOT_FILE_MALFORMED', `${file}: ${reason}`, {
     cause,
-    next: 'Use JSON such as {"latencyMs": 12.5, "arenaBytes": 4096}, or CSV with the columns described in docs/how-to/fit.md.',
+    next: 'Use JSON such as {"latencyMs": 12.5, "arenaBytes": 4096}, or CSV. For the columns, run `aiot docs fit`.',
   });
 }

@@ -11,7 +11,7 @@ import { createRunner } from './runner.js';
 import type { QuantizeSettings } from './types.js';
 
 const unfit = errorMaker('AIOT_MODEL_UNFIT', 'this model cannot be trained: ', {
-  next: 'Use the float32 model. For trainable layers, see docs/reference/project.md.',
+  next: 'Use the float32 model. For trainable layers, run `aiot docs project`.',
 });
 
 interface FinetuneOptions {

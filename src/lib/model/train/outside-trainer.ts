@@ -245,7 +245,7 @@ function readLeft(bytes: Uint8Array, whose: string): Graph {
     if (!(error instanceof AiotError)) throw error;
     throw error.reworded(`${whose}: ${error.message}`, {
       cause: error,
-      next: 'The program must write a float32 .tflite file. See docs/reference/project.md.',
+      next: 'The program must write a float32 .tflite file. For all requirements, run `aiot docs project`.',
     });
   }
 }
@@ -270,7 +270,7 @@ export function checkEnds(graph: Graph, whose: string, network: NetworkSpec): vo
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
       `${whose}: expected one float32 ${what} of ${expected[i]} numbers, got ${indices.length === 1 ? got : `${indices.length} of them`}`,
-      { next: "For the requirements, see task.json in the program's folder and docs/reference/project.md." },
+      { next: "For the requirements, see task.json in the program's folder, or run `aiot docs project`." },
     );
   }
 }

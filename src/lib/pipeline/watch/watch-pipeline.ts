@@ -50,7 +50,7 @@ export async function watchPipeline(options: WatchPipelineOptions): Promise<void
   const triggers = await triggersOf({ project, context, clock, onEvent, probe, watched });
   if (triggers.length === 0) {
     throw new AiotError('AIOT_USAGE', `${project.file}: pipeline.on defines no trigger`, {
-      next: 'Define one, such as on: { rows: 1000 } or on: { cron: "0 3 * * *" }. For all triggers, see docs/how-to/pipelines.md.',
+      next: 'Define one, such as on: { rows: 1000 } or on: { cron: "0 3 * * *" }. For all triggers, run `aiot docs pipelines`.',
     });
   }
   onStart(watched);
