@@ -1,7 +1,7 @@
 /** The building blocks of commands: the base class, the shared flags, and rendering. Contains no domain rules. */
 export { percent, plural, shellWord, size, thousands } from '../core/index.js';
 export { approve, askedFor, lineOf } from './approvals.js';
-export { allCheatSheets } from './cheat-sheets.js';
+export { allCheatSheets, sheetNames, sheetsFor } from './cheat-sheets.js';
 export { AiotCommand } from './command.js';
 export { nameKinds, refreshNames } from './completion/names.js';
 export {
@@ -120,7 +120,7 @@ export { RunCommand } from './live/pipeline-run.js';
 export { createProgress } from './live/progress.js';
 export { offlineNote, rolloutNews } from './live/rollout-news.js';
 export { runSteps, type Step } from './live/steps.js';
-export { createTailView, tailNotes, tailSummary } from './live/stream-tail.js';
+export { createTailView, missingCautions, tailNotes, tailSummary } from './live/stream-tail.js';
 export { serveMcp } from './mcp.js';
 export { PlatformCommand, type PlatformInput } from './platform-command.js';
 export { agreement, confirm, createAsker } from './questions.js';
