@@ -47,7 +47,7 @@ describe('templates', () => {
       // A template without signal has no recordings: its services bring the data.
       if (!config.signal || config.up) continue;
       const text = await readFile(join(dir, 'README.md'), 'utf8');
-      const own = text.slice(text.search(/^## Your own (?:recordings|pictures)$/m));
+      const own = text.slice(text.search(/^## Use your own (?:recordings|pictures)$/m));
       const steps = ['1. Delete `data/dataset.json`', 'model.labels', 'aiot data import', 'aiot data check'];
       for (const step of steps) expect(own, name).toContain(step);
     }
