@@ -13,7 +13,7 @@ const order = 12;
 const mostError = 3;
 
 /** Maximum number of joints in the whole dataset that are expected to fit as well at random. */
-const mostChance = 0.005;
+const mostChance = 0.01;
 
 /**
  * Exponent of the power law for the probability of small errors, per field. The sum of n independent squared errors has the exponent n / 2.
@@ -155,14 +155,13 @@ function signalJoints(recordings: Recording[], apart: (a: Recording, b: Recordin
       // An error of 1 is the best possible. Errors up to `least` above 1 differ only at random.
       const least = 2 * Math.sqrt(2 / (order * fields));
       const excess = ({ error }: Joint) => Math.max(least, error - 1);
-      const chance =
-        tail(others.map(excess), excess(joint), exponentPerField * fields) *
-        tail(
-          others.map(({ distance }) => distance),
-          joint.distance,
-          0,
-        ) *
-        candidates.length;
+      const byError = tail(others.map(excess), excess(joint), exponentPerField * fields);
+      const byDistance = tail(
+        others.map(({ distance }) => distance),
+        joint.distance,
+        0,
+      );
+      const chance = bothChance(byError, byDistance) * candidates.length;
       return chance <= mostChance ? [{ ...joint, chance }] : [];
     });
   });
@@ -175,6 +174,15 @@ function signalJoints(recordings: Recording[], apart: (a: Recording, b: Recordin
     message: `${second.id} seems to continue ${first.id}, on the other side of the split: all fields continue within ${Math.sqrt(error).toFixed(1)} times the usual prediction error, which chance would explain in 1 of ${Math.round(1 / Math.max(chance, 1e-6))} sets.`,
     advice: 'If both are parts of one take, keep them on one side of the split.',
   }));
+}
+
+/**
+ * The probability that the product of two independent probabilities is as low as that of these two (Fisher 1925). It is higher than the
+ * product itself, because many pairs have the same product.
+ */
+function bothChance(a: number, b: number): number {
+  const product = a * b;
+  return product * (1 - Math.log(product));
 }
 
 /**

@@ -53,6 +53,21 @@ const conversions: Conversion[] = (
 ]);
 
 /**
+ * Range of each unit of temperature: from absolute zero to the hottest thermocouple (type C, ASTM E988, 2320 °C). A level beyond it, such
+ * as the counts of a light sensor, is no temperature.
+ */
+const temperatures: Record<string, readonly [number, number]> = {
+  '°C': [-273.15, 2320],
+  '°F': [-459.67, 4208],
+  K: [0, 2593.15],
+};
+
+function isPossible(unit: string, level: number): boolean {
+  const [low, high] = temperatures[unit] ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+  return level >= low && level <= high;
+}
+
+/**
  * Finds recordings whose unit differs from that of the others of their label. They differ from their peers by far more than the peers
  * differ from each other, and after a known conversion their level and spread match.
  */
@@ -98,6 +113,8 @@ function unitHits({ peers }: Comparison, sensor: Sensor, explained: ReadonlySet<
         const moved = affine
           ? (own - conversion.shift) * conversion.factor
           : own + Math.log(conversion.factor);
+        if (affine && !(isPossible(conversion.found, own) && isPossible(conversion.usual, known.middle)))
+          return [];
         const away = Math.abs(own - known.middle);
         const tolerance = Math.max(2 * sigma, 0.15 * away);
         const fits = moved >= known.low - tolerance && moved <= known.high + tolerance;

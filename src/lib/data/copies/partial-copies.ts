@@ -201,10 +201,10 @@ interface Match {
 
 /**
  * Minimum correlation of a stretch of this length (seconds). Short stretches often match without being copies, and those under 4 s never
- * count.
+ * count. The number of independent values grows with the length, so the permitted difference does too, up to 0.03.
  */
 function leastFit(seconds: number): number {
-  return seconds < 4 ? 2 : seconds < 6 ? 0.991 : seconds < 12 ? 0.984 : 0.97;
+  return seconds < 4 ? 2 : 1 - Math.min(0.03, 0.002 * seconds);
 }
 
 /**
