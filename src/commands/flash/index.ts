@@ -12,7 +12,7 @@ import { flashResultSchema } from '../../lib/flash/write/result.js';
 export default class Flash extends AiotCommand {
   static override summary = "Write images, an identity or an update to a chip's flash.";
   static override description =
-    "Before anything is written, aiot rejects images that would leave the board unable to boot. It rejects, for example, an image for another chip, and one that extends past the end of the flash or of its partition. It also rejects an app at the bootloader's offset, and a bootloader for a locked chip. Unchanged regions are skipped; the others are compressed, written and verified. OFFSET is a number (0x10000, 64K) or a partition label. With --project, aiot finds the bootloader, partition table and app built in a firmware folder. For a complete example, see docs/how-to/flash.md.";
+    "Before anything is written, aiot rejects images that would leave the board unable to boot. It rejects, for example, an image for another chip, and one that extends past the end of the flash or of its partition. It also rejects an app at the bootloader's offset, and a bootloader for a locked chip. Unchanged regions are skipped; the others are compressed, written and verified. OFFSET is a number (0x10000, 64K) or a partition label. With --project, aiot finds the bootloader, partition table and app built in a firmware folder. For a complete example, run aiot docs flash.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> app.bin@0x10000 table.bin@0x8000 --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> --project ./firmware --device ./motor-1 --verify',

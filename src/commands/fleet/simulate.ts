@@ -14,7 +14,7 @@ import {
 export default class FleetSimulate extends AiotCommand {
   static override summary = 'Simulate a fleet of devices on the current platform.';
   static override description =
-    'Each device has its own connection, credentials and update state machine; all run in one process. The devices have no sensors. They receive models, firmware and configurations through rollouts. Select them with simulated=yes. See docs/how-to/simulation.md. Press Ctrl-C to stop.';
+    'Each device has its own connection, credentials and update state machine; all run in one process. The devices have no sensors. They receive models, firmware and configurations through rollouts. Select them with simulated=yes. For more, run aiot docs simulation. Press Ctrl-C to stop.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --count 3',
     '<%= config.bin %> <%= command.id %> --count 10000 --type esp32 --fail-rate 2% --for 60s --json',

@@ -310,7 +310,7 @@ export const catalogue = {
     family: 'user',
     about:
       'The device configuration is not valid JSON, is too long, or has a field that is unknown, of the wrong type, or out of range.',
-    next: 'Correct the configuration and push it again. For the fields, see docs/reference/protocol.md#configuration.',
+    next: 'Correct the configuration and push it again. For the fields, run `aiot docs protocol#configuration`.',
   },
   AIOT_CONFIG_UNFIT: {
     exit: 6,
@@ -560,7 +560,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'The feature set cannot be computed with these fields, this rate or this window.',
-    next: "Change signal.features, signal.mel or signal.window in aiot.yaml (or --set or --window). For each set's requirements, see docs/reference/project.md.",
+    next: "Change signal.features, signal.mel or signal.window in aiot.yaml (or --set or --window). For each set's requirements, run `aiot docs project`.",
   },
   AIOT_FEATURE_UNKNOWN: {
     exit: 2,
@@ -840,13 +840,13 @@ export const catalogue = {
     family: 'user',
     about:
       "The device's firmware has too little memory for a manifest, a timestamp, a root's keys, or a model.",
-    next: 'Use a smaller model or window, fewer root keys, or firmware with a larger AIOT_MEMORY_BYTES or AIOT_ENVELOPE_ROOM. See docs/reference/firmware-memory.md.',
+    next: 'Use a smaller model or window, fewer root keys, or firmware with a larger AIOT_MEMORY_BYTES or AIOT_ENVELOPE_ROOM. For more, run `aiot docs firmware-memory`.',
   },
   AIOT_MESSAGE_MALFORMED: {
     exit: 1,
     family: 'outside',
     about: 'A device protocol message is malformed or exceeds a limit of the protocol.',
-    next: 'Compare the payload with docs/reference/protocol.md.',
+    next: 'Compare the payload with the format: run `aiot docs protocol`.',
   },
   AIOT_MODEL_IN_USE: {
     exit: 6,
@@ -878,7 +878,7 @@ export const catalogue = {
     family: 'user',
     about:
       'The model cannot be built from aiot.yaml, or does not suit the command, the device, the sensor or the project.',
-    next: 'Use the kind of model that the message requires. For a project, check model.kind, model.layers and signal.features in aiot.yaml (see docs/reference/project.md).',
+    next: 'Use the kind of model that the message requires. For a project, check model.kind, model.layers and signal.features in aiot.yaml (see `aiot docs project`).',
   },
   AIOT_MODEL_UNTRUSTED: {
     exit: 5,
@@ -1405,7 +1405,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: "A stream URL's scheme is unknown, or does not support this operation.",
-    next: 'For the schemes and what each supports, see docs/reference/stream-addresses.md.',
+    next: 'For the schemes and what each supports, run `aiot docs stream-addresses`.',
   },
   AIOT_STREAM_SPEC_INVALID: {
     exit: 2,
@@ -1439,7 +1439,7 @@ export const catalogue = {
     family: 'user',
     about:
       'A stream URL is invalid for its scheme, or refers to a resource that does not exist or cannot be used.',
-    next: "Correct the part that the message names. For each scheme's URLs, see docs/reference/stream-addresses.md.",
+    next: "Correct the part that the message names. For each scheme's URLs, run `aiot docs stream-addresses`.",
   },
   AIOT_TFLITE_INPUT: {
     exit: 2,
