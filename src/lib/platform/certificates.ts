@@ -15,7 +15,7 @@ import { readText, writeFileAtomic } from '../core/files.js';
 import { type Authority, openAuthority } from '../provision/authority.js';
 import type { Engine } from './store/engine.js';
 
-/** A TLS server whose certificate can be replaced while it runs. */
+/** A TLS listener's server, whose certificate can be replaced while the server runs. */
 interface Following {
   setSecureContext(options: SecureContextOptions): void;
 }
@@ -34,7 +34,7 @@ interface TlsParts {
   authority: Authority;
   /** Names and addresses that clients reach the server by. */
   hosts: string[];
-  /** PEM files of a certificate by another CA, with its chain, and of its key. */
+  /** PEM files: a certificate from another CA, with its chain, and the certificate's key. */
   given?: { cert: string; key: string } | undefined;
   now: () => number;
   log: Logger;
@@ -44,9 +44,10 @@ interface TlsParts {
 const lookEvery = 5000;
 
 /**
- * Opens the certificates of all listeners. The platform's own is renewed 30 days before it expires, a provided one is reloaded when its
- * file changes; listeners switch over without closing. Clients that trust only the platform's CA continue to work. The provided certificate
- * is presented to clients that request one of its names (SNI), and to all clients on the listeners for third-party clients.
+ * Opens the certificates of all listeners. The platform's own is renewed 30 days before it expires, a provided one is
+ * reloaded when its file changes; listeners switch over without closing. Clients that trust only the platform's CA can
+ * still connect. The provided certificate is presented to clients that request one of its names (SNI), and to all
+ * clients on the listeners for third-party clients.
  * @throws AIOT_CERTIFICATE_UNFIT, AIOT_FILE_NOT_FOUND
  */
 export async function openTls(parts: TlsParts) {
@@ -78,7 +79,8 @@ export async function openTls(parts: TlsParts) {
         failed = '';
       },
       (error: Error) => {
-        // Logged once per reason, because a certificate that is being written is briefly invalid, while the previous one remains in use.
+        // Logged once per reason, because a file is briefly invalid while it is being written. The previous certificate
+        // stays in use.
         if (error.message !== failed)
           log.error({ err: error }, 'could not change the certificate; the previous one stays in use');
         failed = error.message;
@@ -139,23 +141,27 @@ async function readGiven(files: { cert: string; key: string }, now: number) {
 const serverAuth = '1.3.6.1.5.5.7.3.1';
 
 interface PkiOptions {
-  /** Folder of ca.key, ca.crt and the server's certificate. */
+  /** Folder with ca.key, ca.crt and the server's certificate. */
   folder: string;
   engine: Engine;
   /** ms since 1970 */
   now: () => number;
   /** Whether the platform was used before, in which case its authority must exist. */
   inUse: boolean;
-  /** Secret that seals the CA's key in a database shared by processes; by default the one in the folder's file `secret`. */
+  /**
+   * Secret that seals the CA's key in a database shared by processes; by default, the secret in the folder's file
+   * `secret`.
+   */
   secret?: string | undefined;
   /** Encrypts the CA's key in the folder. */
   passphrase?: string | undefined;
 }
 
 /**
- * Opens the platform's authority. Processes that share a database also share the CA. The database stores it with its key sealed, and each
- * process keeps a copy in its own folder. Each process has its own server certificate.
- * @throws AIOT_DATABASE_REFUSED (sealed with another secret, or the folder belongs to another platform), and as openAuthority
+ * Opens the platform's authority. Processes that share a database also share the CA. The database stores it with its
+ * key sealed, and each process keeps a copy in its own folder. Each process has its own server certificate.
+ * @throws AIOT_DATABASE_REFUSED (the key is sealed with another secret, or the folder belongs to another platform), and
+ * as openAuthority
  */
 export async function openPki({
   folder,

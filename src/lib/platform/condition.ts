@@ -84,7 +84,7 @@ async function diskOf(folder: string): Promise<Condition['disk']> {
   return found && { freeBytes: found.bavail * found.bsize, totalBytes: found.blocks * found.bsize };
 }
 
-/** Number of unread events of each reader that lags behind. Positions are event ids. */
+/** Number of unread events for each reader that lags behind. Positions are event ids. */
 async function lagOf({ store }: Engine): Promise<Record<string, number>> {
   const newest = await store
     .selectFrom('events')
@@ -107,7 +107,9 @@ function blobWarnings(missing: readonly Reference[]): Warning[] {
   return [{ about: 'blobs', message }];
 }
 
-/** One warning each for the first five damaged places, and one for the rest; `aiot platform acknowledge` clears them. */
+/**
+ * One warning for each of the first five damaged places, and one for the rest; `aiot platform acknowledge` clears them.
+ */
 function damageWarnings(damage: Condition['damage']): Warning[] {
   const told = damage.slice(0, 5).map(({ place, problem, lost }): Warning => {
     const what = lost === undefined ? '' : `: ${lostText(lost)}`;

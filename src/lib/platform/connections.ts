@@ -5,15 +5,15 @@ import { type AddressLimits, Admission, visitorOf } from './broker/limits.js';
 
 /** Limits for all of this process's connections together. Each is documented in docs/background/security.md. */
 export interface ConnectionLimits {
-  /** Maximum number of open connections; the process's remaining file descriptors are for files. */
+  /** Maximum number of open connections. The process's other file descriptors are left for files. */
   open: number;
-  /** Maximum number of connections without a complete TLS hello, including those waiting for a place after it. */
+  /** Maximum number of connections that wait for the TLS handshake, with or without a complete ClientHello. */
   strangers: number;
-  /** Maximum number of connections in TLS whose client is not authenticated yet. */
+  /** Maximum number of TLS connections whose client is not authenticated yet. */
   unproven: number;
-  /** Time from accept until a connection must have sent a complete hello and got a place, ms. */
+  /** Time from accept by which a connection must have sent a complete ClientHello and got a place, ms. */
   helloMs: number;
-  /** How long an unauthenticated connection keeps its place while others wait for one, ms. */
+  /** How long an unauthenticated connection keeps its place while other connections wait for a place, ms. */
   patienceMs: number;
 }
 
@@ -66,19 +66,22 @@ interface Entry {
   since: number;
   /** Time by which the connection must have been given a place, ms. */
   deadline: number;
-  /** Bytes of an incomplete hello; null = none. */
+  /** Bytes of an incomplete ClientHello; null = none. */
   hello: Buffer | null;
   begin: () => void;
 }
 
-/** Length of a TLS record's header, and of the longest hello accepted, bytes. A hello with post-quantum keys and a ticket has about 4 KiB. */
+/**
+ * Lengths of a TLS record's header and of the longest accepted ClientHello, bytes. A ClientHello with post-quantum keys
+ * and a ticket has about 4 KiB.
+ */
 const headerBytes = 5;
 
 const longestHello = 8192;
 const handshakeRecord = 0x16;
 const sweepMs = 500;
 
-/** Maximum number of waiting connections examined in one pass without finding one that may get a place. */
+/** Maximum number of waiting connections examined in one pass if none of them can get a place. */
 const mostRefused = 16;
 
 const logEveryMs = 60_000;
@@ -86,13 +89,16 @@ const logEveryMs = 60_000;
 const nothing = () => {};
 
 /**
- * Every connection of the platform's listeners, from accept to close. TLS, which needs 50 KB and more, starts only with a complete hello
- * and a free place; until then, a connection uses only its socket. When all places are taken, the address with the most connections loses
- * its oldest one. A host with thousands of connections therefore cannot block others.
+ * Every connection of the platform's listeners, from accept to close. TLS, which needs 50 KB and more, starts only with
+ * a complete ClientHello and a free place; until then, a connection uses only its socket. When all places are taken,
+ * the address with the most connections loses its oldest one. A host with thousands of connections therefore cannot
+ * block others.
  */
 export class Connections {
   private readonly byKey = new Map<string, Entry>();
-  /** Connections by stage, in order of arrival: without a complete hello, waiting for a place, and in the TLS handshake. */
+  /**
+   * Connections by stage, in order of arrival: incomplete ClientHello, waiting for a place, TLS handshake in progress.
+   */
   private readonly silent = new Crowd<Entry>();
   private readonly waiting = new Crowd<Entry>();
   private readonly unproven = new Crowd<Entry>();
@@ -114,8 +120,8 @@ export class Connections {
   }
 
   /**
-   * Limits a TLS or HTTPS server. The server's own listeners, which start TLS, receive a socket only when it is its turn. Call it before other
-   * listeners are added.
+   * Limits a TLS or HTTPS server. The server's own listeners, which start TLS, receive a socket only when its turn
+   * comes. Must be called before other listeners are added.
    */
   guard(server: Server, helloMs = this.limits.helloMs): void {
     const listeners = server.listeners('connection') as ((socket: Socket) => void)[];
@@ -128,12 +134,15 @@ export class Connections {
     });
   }
 
-  /** Counts a socket without TLS before it is used. Returns false if there was no room; the socket is then closed. */
+  /**
+   * Counts a socket without TLS before the socket is used. Returns false after closing a socket for which there is no
+   * room.
+   */
   admit(socket: Socket): boolean {
     return this.enter(socket, 'unproven', 0, nothing) !== null;
   }
 
-  /** Whether this address may open another connection over HTTP; if not, the socket is closed. */
+  /** Whether this address may open another connection over HTTP. If not, the socket is closed. */
   admitHttp(socket: Socket): boolean {
     const visitor = visitorOf(socket.remoteAddress ?? 'unknown');
     if (!this.http.enter(visitor)) {
@@ -144,13 +153,13 @@ export class Connections {
     return true;
   }
 
-  /** Records that the client of this socket, or of the TLS connection on it, is authenticated. */
+  /** Records that the client of this socket, or of the socket's TLS connection, is authenticated. */
   known(socket: Pick<Socket, 'remoteAddress' | 'remotePort' | 'localPort'>): void {
     const entry = this.byKey.get(keyOf(socket));
     if (entry?.stage === 'unproven') this.move(entry, 'known');
   }
 
-  /** Connections by stage, and how many were closed for lack of room. */
+  /** Number of connections in each stage, and number of connections closed for lack of room. */
   figures(): { silent: number; waiting: number; unproven: number; known: number; dropped: number } {
     const { silent, waiting, unproven, byKey, dropped } = this;
     const known = byKey.size - silent.size - waiting.size - unproven.size;
@@ -199,7 +208,7 @@ export class Connections {
   private makeRoom(visitor: string): boolean {
     if (this.byKey.size < this.limits.open) return true;
     for (const crowd of [this.silent, this.waiting, this.unproven]) {
-      // A new connection cannot displace connections of its own address that are already in TLS.
+      // A new connection cannot displace connections from its own address that are already in TLS.
       if (crowd.size === 0 || (crowd === this.unproven && crowd.busiest() === visitor)) continue;
       this.evict(crowd);
       return true;
@@ -207,7 +216,7 @@ export class Connections {
     return false;
   }
 
-  /** Reads until the TLS hello is complete. Closes connections that begin with anything else. */
+  /** Reads until the ClientHello is complete. Closes connections that begin with anything else. */
   private listen(entry: Entry): void {
     const { socket } = entry;
     const giveUp = () => void socket.destroy();
@@ -239,7 +248,10 @@ export class Connections {
     };
   }
 
-  /** Starts TLS for waiting connections while there are places: addresses take turns, each with its oldest first. */
+  /**
+   * Starts TLS for waiting connections while places are free. Addresses take turns; each address's oldest connection is
+   * first.
+   */
   private takeTurns(): void {
     // Freeing a place below calls this method again.
     if (this.turning) return;
@@ -250,7 +262,7 @@ export class Connections {
       if (!next) break;
       if (unproven.size >= limits.unproven) {
         const busiest = unproven.busiest() ?? '';
-        // The busiest address gives up a place only if it has more places than the waiting one would then have.
+        // // The busiest address gives up a place only if it has more places than the waiting address would then have.
         if (unproven.countOf(busiest) <= unproven.countOf(next.visitor) + 1) {
           refused++;
           continue;
@@ -259,7 +271,7 @@ export class Connections {
       }
       this.move(next, 'unproven');
       const { begin } = next;
-      // `begin` refers to the hello, which it would keep in memory until the connection closes.
+      // // `begin` refers to the ClientHello, which would otherwise stay in memory until the connection closes.
       next.begin = nothing;
       begin();
     }
@@ -357,7 +369,7 @@ export class Crowd<T> {
     this.recount(address, own.size + 1, own.size);
   }
 
-  /** The address with the most items; among several, the one that has had that many for the longest time. */
+  /** The address with the most items. Among equals, the address that has had that many for the longest time. */
   busiest(): string | undefined {
     return this.byCount[this.most]?.values().next().value;
   }
@@ -378,7 +390,7 @@ export class Crowd<T> {
     return own.values().next().value;
   }
 
-  /** Oldest first. Items may be deleted in the meantime. */
+  /** Oldest first. Items may be deleted during the iteration. */
   inOrder(): Iterable<T> {
     return this.order.values();
   }

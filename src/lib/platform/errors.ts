@@ -56,7 +56,7 @@ export function statusOf({ code }: Pick<AiotError, 'code'>): number {
 /** Errors reported when a folder is not writable, or when the process may not open another file. */
 const unwritable = new Set(['EROFS', 'EACCES', 'EPERM', 'EIO', 'EMFILE', 'ENFILE']);
 
-/** Converts a failure of the disk or the database into an error that a caller can act on; other errors are unchanged. */
+/** Converts a disk or database failure into an error that a caller can act on; returns other errors unchanged. */
 export function storageError(error: unknown): unknown {
   const code = systemCode(error);
   if (code === 'ENOSPC' || code === 'EDQUOT' || code?.startsWith('SQLITE_FULL')) {

@@ -1,5 +1,6 @@
 /**
- * The server behind `aiot up`: HTTPS API, MQTT broker, durable journal, database and blobs, connected to the fleet's rules. Contains no rules itself.
+ * The server behind `aiot up`: HTTPS API, MQTT broker, durable journal, database and blobs, connected to the fleet's
+ * rules. This module contains no rules.
  */
 
 export {

@@ -20,7 +20,7 @@ interface IngestParts {
   devices: Devices;
   rollouts: Rollouts;
   now: () => number;
-  /** Called after telemetry of a stream is durable. */
+  /** Called once a stream's telemetry is durable. */
   seen?: (stream: string, device: string) => Promise<void>;
 }
 
@@ -32,7 +32,7 @@ const journalled = {
 } as const;
 
 /**
- * Stores one message of a device and resolves when it is durable; messages on other topics are not stored.
+ * Stores one message from a device and resolves when the message is durable. Messages on other topics are not stored.
  * @throws AIOT_MESSAGE_MALFORMED for a payload that violates the protocol, and therefore can never be stored
  */
 export async function ingest(parts: IngestParts, topic: string, payload: Buffer): Promise<void> {
@@ -91,8 +91,9 @@ function checkTelemetry(
 }
 
 /**
- * Records an event once per stream when its first telemetry arrives: a new dataset. Called for each message; for a known stream, it is
- * only a set lookup. Telemetry and state are stored separately, so after a crash in between, the stream's next message records the event.
+ * Records an event when a stream's first telemetry arrives: a new dataset. Called for each message; for a known stream,
+ * the call is only a set lookup. Telemetry and state are stored separately, so after a crash in between, the stream's
+ * next message records the event.
  */
 export function datasetsSeen(
   store: Store,

@@ -1,4 +1,4 @@
-/** Parts that have started, which are ended in reverse order. */
+/** Started parts, which are ended in reverse order. */
 export class Lifecycle {
   private readonly ends: (() => unknown)[] = [];
 
@@ -9,7 +9,7 @@ export class Lifecycle {
     return part;
   }
 
-  /** Registers a function to run when everything that starts later has ended. */
+  /** Registers a function to run after everything that starts later has ended. */
   atEnd(end: () => unknown): void {
     this.ends.push(end);
   }
@@ -39,8 +39,8 @@ interface Row {
 }
 
 /**
- * Parts in starting order. A row has the part's name, its start function, and its end function. The start function receives the given
- * values and the parts above it. Parts end from the bottom up.
+ * Parts in starting order. Each row has the part's name, its start function, and its end function. The start function
+ * receives the given values and the parts above its row. Parts end from the bottom up.
  */
 export class PartTable<Given extends object, Parts extends object = object> {
   private readonly rows: Row[] = [];

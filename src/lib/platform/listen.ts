@@ -47,7 +47,9 @@ export async function closeServer(server: Server, sockets: Iterable<{ destroy():
 
 const everywhere = new Set(['0.0.0.0', '::']);
 
-/** Names and addresses for the server's certificate: the bound address, and others that clients reach the server by. */
+/**
+ * Names and addresses for the server's certificate: the bound address, and the names by which clients reach the server.
+ */
 export function certifiedHosts(host: string, names: readonly string[] = []): string[] {
   const local = ['localhost', '127.0.0.1', '::1'];
   const own = everywhere.has(host) ? [hostname(), ...addresses()] : [host];
@@ -88,7 +90,7 @@ export class Drain {
     });
   }
 
-  /** Resolves when all have ended, or after `patienceMs`. */
+  /** Resolves when all responses have ended, or after `patienceMs`. */
   async end(patienceMs = usualDrainMs): Promise<void> {
     if (this.open.size === 0) return;
     await new Promise<void>((resolve) => {
@@ -102,8 +104,8 @@ export class Drain {
 }
 
 /**
- * Whether part of a request's body is still to come, in which case a response that does not wait for it must close the connection. Node
- * marks a request without a body as complete only after passing it on.
+ * Whether part of a request's body is still to come. If so, a response that does not wait for the body must close the
+ * connection. Node marks a request without a body as complete only after passing the request on.
  */
 export function bodyIsComing({ complete, headers }: IncomingMessage): boolean {
   const announced = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
@@ -113,8 +115,9 @@ export function bodyIsComing({ complete, headers }: IncomingMessage): boolean {
 const tasks = new WeakMap<ServerResponse, Set<() => void>>();
 
 /**
- * Calls `task` once when the response is closed, whether it was sent completely or not. All tasks of a response share one listener.
- * Fastify and Node add up to seven of their own to a response whose stream fails, and at eleven, Node warns of a leak.
+ * Calls `task` once when the response is closed, whether it was sent completely or not. All tasks of a response share
+ * one listener. Fastify and Node add up to seven of their own to a response whose stream fails; at eleven listeners,
+ * Node warns of a leak.
  */
 export function whenClosed(response: ServerResponse, task: () => void): void {
   const known = tasks.get(response);

@@ -7,13 +7,16 @@ const countBounds = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 4000];
 /** Called after a group commit with the number of records that became durable and the duration. */
 export type NoteCommit = (records: number, seconds: number) => void;
 
-/** Disk metrics: the duration of a sync, and the number of records that share one. */
+/** Disk metrics: the duration of a sync, and the number of records written per sync. */
 export class DiskFigures {
   private readonly syncs = new Map<string, Histogram>();
   private readonly sizes = new Map<string, Histogram>();
   private readonly times = new Map<string, Histogram>();
 
-  /** Wraps a sync to measure it; failed syncs count too. @param part owner of the files: `journal`, `blobs`, … */
+  /**
+   * Wraps a sync to measure its duration; failed syncs count too.
+   * @param part owner of the files: `journal`, `blobs`, …
+   */
   sync(part: string, sync: Sync = dataSync): Sync {
     const histogram = new Histogram();
     this.syncs.set(part, histogram);

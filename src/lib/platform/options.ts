@@ -33,8 +33,8 @@ export interface PlatformOptions {
   /** Address to bind; loopback by default. */
   host?: string;
   /**
-   * Names and addresses that clients reach the platform by, for example through a proxy. The first is used in URLs; the certificate covers
-   * all.
+   * Names and addresses that clients use to reach the platform, for example through a proxy. The first is used in URLs;
+   * the certificate covers all of them.
    */
   names?: readonly string[] | undefined;
   /** 0 = any free port. */
@@ -44,7 +44,7 @@ export interface PlatformOptions {
   plain?: { port: number };
   /** A listener for boards that support neither TLS nor passwords, and the permissions of those boards. */
   boards?: BoardListener;
-  /** Readers in this process that will open later (name → filter), whose messages are queued from the start. */
+  /** Readers in this process that open later (name → filter). Their messages are queued from the start. */
   readers?: Readonly<Record<string, string>>;
   compat?: readonly Compatibility[];
   /** Engines to use instead of the embedded ones. */
@@ -56,7 +56,7 @@ export interface PlatformOptions {
    * free port.
    */
   compatPorts?: readonly [number, number, number, number];
-  /** Number of rows of telemetry in one file of the guide's ingest; 0 = another program does the ingest instead of the platform. */
+  /** Number of telemetry rows in one file of the guide's ingest; 0 = another program does the ingest. */
   compatMaxRows?: number;
   /** Total bytes that the guide's unauthenticated clients may store. */
   compatQuota?: number | undefined;
@@ -68,13 +68,13 @@ export interface PlatformOptions {
   ddiPollMs?: number | undefined;
   /** Port of MQTT over WebSocket (wss); 0 = any free port, absent = none. */
   wsPort?: number;
-  /** PEM files of a server certificate from another CA and of its key. */
+  /** PEM files: a server certificate from another CA, and the certificate's key. */
   serverCertificate?: { cert: string; key: string };
   /** Encrypts the CA's stored key (AIOT_CA_PASSPHRASE). */
   caPassphrase?: string | undefined;
   /** Whether to issue an additional operator token. */
   newToken?: boolean;
-  /** Whether to issue no token, not even at the first start, because the output is kept in a log. */
+  /** Whether to issue no token, not even at the first start, because the output is written to a log. */
   noToken?: boolean | undefined;
   /** Overrides the requests per minute allowed for one token or address. */
   rates?: Partial<Rates>;
@@ -87,7 +87,7 @@ export interface PlatformOptions {
   /** How often live connections of dashboards are checked, ms. */
   liveBeatMs?: number;
   clock?: Clock;
-  /** Size above which the database is checked in the background instead of during the start, bytes; 1 GiB when absent. */
+  /** Size above which the database is checked in the background instead of at startup, bytes; 1 GiB when absent. */
   checkAtOnce?: number | undefined;
   /** Makes files durable; replaceable in tests. */
   sync?: Sync;

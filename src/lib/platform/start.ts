@@ -72,7 +72,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       },
     };
   } catch (error) {
-    // Ignored, because the cause of the failed start also explains errors while closing.
+    // // Ignored, because the cause of the failed start also explains errors during closing.
     await end().catch(() => {});
     throw openingError(error, options.dataDir);
   }
@@ -117,7 +117,7 @@ type State = Awaited<ReturnType<typeof openState>>;
 const close = (part: { close(): unknown }) => part.close();
 const call = (end: () => unknown) => end();
 
-/** The platform's parts: the name of each, how it starts, and how it ends. */
+/** The platform's parts: each part's name, how it starts, and how it ends. */
 const platformParts = new PartTable<Ground>()
   .part(
     'folder',
@@ -168,7 +168,8 @@ const platformParts = new PartTable<Ground>()
   .part('mqtt', startMqtt, close)
   .part('note', noteStart, call)
 
-  // The token is issued last. If a later part failed, the token would never be shown, but would keep a new one from being issued.
+  // // The token is issued last. If a later part failed, the token would never be shown, but would prevent a new token
+  // from being issued.
   .part('token', firstToken);
 
 /** Files that a start creates before anything else: its locks and its log. */
@@ -176,8 +177,8 @@ const lockFiles = ['lock', 'lock-journal'];
 const startFiles = new Set([...lockFiles, 'platform.log']);
 
 /**
- * Locks the data folder for this process. If the first start fails, everything that it created is removed, because its token was never
- * shown.
+ * Locks the data folder for this process. If the first start fails, everything that the start created is removed,
+ * because its token was never shown.
  */
 async function takeFolder(dataDir: string): Promise<{ keep(): void; leave(): Promise<void> }> {
   const contents = async () => (await readdir(dataDir)).filter((name) => !startFiles.has(name));
@@ -275,7 +276,10 @@ async function startBroker(
   return broker;
 }
 
-/** Publishes other replicas' changes on this replica's own broker. An external broker already receives them from the replica that writes them. */
+/**
+ * Publishes other replicas' changes on this replica's own broker. An external broker already receives them from the
+ * replica that makes the changes.
+ */
 function followReplicas({ options, state, desired }: WithWishes): () => void {
   return options.engines?.broker === undefined ? desired.watch(state.engine.changes) : () => {};
 }
@@ -284,12 +288,12 @@ function isGuide({ compat }: PlatformOptions): boolean {
   return compat?.includes('architects-guide') ?? false;
 }
 
-/** Destination for events. With the guide's services, there is none, because `events` is the URL of their Kafka. */
+/** Destination for events; none with the guide's services, because `events` is then the URL of their Kafka. */
 function relayOf(options: PlatformOptions): string | undefined {
   return isGuide(options) ? undefined : options.engines?.events;
 }
 
-/** Starts the workers, now or once the database is known to be sound, and logs whether it is. */
+/** Starts the workers, now or once the database check is complete, and logs whether the database is sound. */
 async function startBackground(
   started: WithWishes & { rollouts: Rollouts; outgoing: { workers: Worker[] }; workers: WorkerStates },
 ) {

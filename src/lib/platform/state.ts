@@ -48,7 +48,7 @@ export interface StateOptions {
   /** As in PlatformOptions. */
   secret?: string | undefined;
   caPassphrase?: string | undefined;
-  /** Wrong credentials allowed per minute. */
+  /** Number of wrong credentials allowed per minute. */
   failures?: number | undefined;
   checkAtOnce?: number | undefined;
 }
@@ -66,7 +66,7 @@ type Ground = Omit<StateOptions, 'failures'> & {
   mostFailures: number | undefined;
   /** The data folder's path. */
   root: string;
-  /** File of the state; null = it is in PostgreSQL. */
+  /** File that contains the state; null = the state is in PostgreSQL. */
   database: string | null;
 };
 
@@ -76,7 +76,7 @@ type WithEvents = WithStore & { events: Events; damages: Damages };
 const close = (part: { close(): unknown }) => part.close();
 const call = (end: () => unknown) => end();
 
-/** The parts of a data folder and the services on top: the name of each, how it starts, and how it ends. */
+/** The parts of a data folder and the services on top: each part's name, how it starts, and how it ends. */
 const stateParts = new PartTable<Ground>()
   .part('prepared', prepareFolder)
   .part(
@@ -191,7 +191,9 @@ const stateParts = new PartTable<Ground>()
     return Backups.open({ dataDir, database, store, turns, blobs, leases, damages, telemetry, now });
   });
 
-/** Throws if the previous database is lost. A new one would contain none of the devices, models and tokens. */
+/**
+ * Throws if the previous database is lost, because a new database would contain none of the devices, models and tokens.
+ */
 async function prepareFolder({ root, database, log }: Ground): Promise<void> {
   if (database !== null && existsSync(join(root, 'pki', 'ca.crt')) && !existsSync(database))
     throw lostDatabase(database);
@@ -283,13 +285,17 @@ function releaseParts({
   return { store, blobs, trust, events, turns: engine.turns, now };
 }
 
-/** Folders closed to other users. `pki` is not, because its key files are private anyway, and the CA certificate is public. */
+/**
+ * Folders closed to other users. `pki` is not listed, because its key files are private anyway, and the CA certificate
+ * is public.
+ */
 const folders = ['broker', 'blobs'];
 
 /**
- * Removes other users' access to a data folder, even if the folder existed before and was open to them. SQLite gives its other files the mode of
- * `state.db`. Failures (another owner, read-only) are logged; opening the files later reports whether they are usable.
- * @param database file of the state, created if missing; null = it is in PostgreSQL
+ * Removes other users' access to a data folder, even if the folder existed before and was open to them. SQLite gives
+ * its other files the mode of `state.db`. Failures (another owner, read-only) are logged; opening the files later
+ * reports whether they are usable.
+ * @param database file that contains the state, created if missing; null = the state is in PostgreSQL
  */
 async function makePrivate(root: string, database: string | null, log: Logger): Promise<void> {
   try {

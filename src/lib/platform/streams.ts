@@ -13,9 +13,15 @@ import { decodeProperties, encodeProperties } from '../stream/mqtt/packets.js';
 import { createQueue } from '../stream/queue.js';
 import { topicMatcher } from './broker/topics.js';
 
-/** Readers and writers in the broker's own process. There is no socket and no second copy, and a publisher's PUBACK waits for readers. */
+/**
+ * Readers and writers in the broker's own process. They need no socket and no second copy, and a publisher's PUBACK
+ * waits for the readers.
+ */
 export interface LocalStreams {
-  /** Messages published on a filter. Until the reader acks a message, it is not acknowledged to its publisher either. */
+  /**
+   * Reads the messages that match a filter. Until the reader acks a message, the broker does not acknowledge it to its
+   * publisher.
+   */
   openSource(filter: string, options?: LocalSourceOptions): Promise<Source>;
   /**
    * Publishes to readers here first, then to the broker's subscribers. A message without a topic goes to `topic`; `options` supplies its missing QoS
@@ -23,13 +29,13 @@ export interface LocalStreams {
    */
   openSink(topic: string, options?: { qos?: 0 | 1 | 2; retain?: boolean }): Promise<Sink>;
   /**
-   * Offers a message to the readers here; `done` is called when all have it, or immediately if there are none. Called with clients'
-   * messages before they are acknowledged.
+   * Offers a message to the readers here. Calls `done` when all readers have the message, or immediately if there are
+   * none. Called with clients' messages before those are acknowledged.
    */
   offer(message: Offered, done: Done): void;
   /**
-   * Declares a future reader. From now on, messages that match its filter wait whenever no source of that name is open, so that a
-   * restarting route misses nothing.
+   * Declares a future reader. From now on, messages that match the reader's filter wait whenever no source with that
+   * name is open, so that a restarting route misses nothing.
    */
   expect(name: string, filter: string): void;
   /** Closes all sources. */
@@ -44,7 +50,7 @@ interface LocalSourceOptions extends Pick<StreamOptions, 'queue' | 'overflow'> {
 interface LocalStreamsParts {
   endpoint: string;
   publish(message: Offered): Promise<void>;
-  /** Retained messages of matching topics. */
+  /** Retained messages whose topics match. */
   retained(filter: string): Promise<Offered[]>;
 }
 
@@ -213,8 +219,8 @@ export interface Offered {
 }
 
 /**
- * Headers as the properties of a message. The Message Expiry Interval becomes `expiresAt`, because it counts down and cannot be forwarded
- * unchanged.
+ * Converts headers into a message's properties. The Message Expiry Interval becomes `expiresAt`, because it counts down
+ * and cannot be forwarded unchanged.
  */
 function propertiesOf(headers: OutgoingMessage['headers']) {
   if (!headers?.length) return {};
@@ -291,9 +297,9 @@ class HeldDelivery implements Delivery {
   }
 }
 
-/** The part of a reader that its deliveries use. */
+/** The reader's members that its deliveries use. */
 interface Taker {
-  /** Deliveries neither acked nor nacked yet, whose publishers are waiting. */
+  /** Deliveries neither acked nor nacked yet; their publishers are waiting. */
   readonly open: Set<HeldDelivery>;
   /** Delivers now, or later when there is room. */
   take(delivery: HeldDelivery, bytes: number): void;

@@ -24,7 +24,7 @@ export class WorkerStates {
     this.failed.set(worker, { code: codeOf(error), at: performance.now() });
   }
 
-  /** Worker → error code of its last failure. A worker that has not failed for twice the longest pause is considered healthy. */
+  /** Each worker's last error code. A worker that has not failed for twice the longest pause is considered healthy. */
   troubles(): Map<string, string> {
     const since = performance.now() - 2 * pauses.longestPauseMs;
     return new Map(
@@ -91,9 +91,10 @@ export async function every(
 /** Decides which of several processes does work that only one may do. */
 export interface Leader {
   /**
-   * Runs `work` whenever this process leads. `signal` is aborted when it no longer does; `work` then has a second to end before another
-   * process starts it. Returns a function that ends the campaign and resolves when the work has ended.
-   * @param role each has its own leader; a process has one campaign for each
+   * Runs `work` whenever this process leads. `signal` is aborted when it no longer leads; `work` then has a second to
+   * end before another process starts the work. Returns a function that ends the campaign and resolves when the work
+   * has ended.
+   * @param role each role has its own leader; a process has one campaign for each role
    */
   campaign(work: (signal: AbortSignal) => Promise<void>, role?: string): () => Promise<void>;
   /** The campaigns of this process. */
@@ -103,11 +104,11 @@ export interface Leader {
 export interface Campaign {
   role: string;
   leads: boolean;
-  /** Reason why this process can neither lead nor determine the leader; null = there is none. */
+  /** Reason why this process can neither lead nor determine the leader; null = no such reason. */
   error: string | null;
 }
 
-/** For a single process, which always leads. */
+/** For a single process: always leads. */
 export const alwaysLeader: Leader = {
   roles: () => [{ role: 'platform', leads: true, error: null }],
   campaign(work) {

@@ -12,7 +12,7 @@ export interface Pending {
   key: string;
   /** Digest of the request. */
   request: string;
-  /** The presented token, which seals the response; null = the response contains no secret. */
+  /** The presented token, with which the response is sealed; null = the response contains no secret. */
   secret: string | null;
 }
 
@@ -26,9 +26,9 @@ interface Answer {
 }
 
 /**
- * Responses to requests with an Idempotency-Key. Completion is recorded in the transaction of the change itself (through its event); the
- * response is stored afterward. If the process dies between the two, the change is therefore not repeated. A response may contain a
- * secret, so it is sealed with the requester's token.
+ * Responses to requests with an Idempotency-Key. Completion is recorded in the transaction of the change itself
+ * (through its event); the response is stored afterward. The change is therefore not repeated if the process dies
+ * between the two steps. A response may contain a secret, so it is sealed with the requester's token.
  */
 export class Answers {
   private readonly working = new AsyncLocalStorage<Pending & { noted: boolean }>();
@@ -41,8 +41,8 @@ export class Answers {
   ) {}
 
   /**
-   * Waits for a request with the same key, if any, and returns its response. If this request itself must be processed, returns a function
-   * to call when done.
+   * If a request with the same key is in progress, waits for it and returns its response. If the caller must process
+   * this request, returns a function to call when done.
    */
   async begin(pending: Pending): Promise<Answer | (() => void)> {
     const id = `${pending.who}\n${pending.key}`;
@@ -66,13 +66,13 @@ export class Answers {
     }
   }
 
-  /** Runs a request's handler. `note` attributes changes made in it to this request. */
+  /** Runs a request's handler. `note` attributes the changes made in the handler to this request. */
   during(pending: Pending, run: () => void): void {
     this.working.run({ ...pending, noted: false }, run);
   }
 
   /**
-   * Must be called in the transaction of each change.
+   * Must be called in each change's transaction.
    * @throws AIOT_IDEMPOTENCY_REUSED if another process carries out the same request at the same time
    */
   async note(store: Store): Promise<void> {
@@ -93,7 +93,10 @@ export class Answers {
     }
   }
 
-  /** Stores the response. An error response is stored only if the request had changed something; otherwise the client may retry. */
+  /**
+   * Stores the response. An error response is stored only if the request changed something; otherwise the client may
+   * retry.
+   */
   async finish(
     { who, key, request, secret }: Pending,
     { status, body, headers }: Omit<Answer, 'request'>,
@@ -137,7 +140,10 @@ export class Answers {
   }
 }
 
-/** Parses a stored response, a list of body and headers. Earlier versions of aiot stored only the body, which is an object or empty. */
+/**
+ * Parses a stored response, which is a list of body and headers. Earlier versions of aiot stored only the body, which
+ * was an object or empty.
+ */
 function readKept(text: string): Pick<Answer, 'body' | 'headers'> {
   if (!text.startsWith('[')) return { body: text, headers: {} };
   const [body, headers] = JSON.parse(text) as [string, Record<string, string>];

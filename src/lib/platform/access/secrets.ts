@@ -17,7 +17,7 @@ const keyBytes = 32;
 /** 24 bytes encode to 32 base64 characters; some clients do not accept longer passwords. */
 const secretBytes = 24;
 
-/** Wrong secrets allowed per minute from one address: for a single device, and for all devices together. */
+/** Number of wrong secrets allowed per minute from one address: for a single device, and for all devices together. */
 const mostWrong = { device: 5, address: 20 };
 
 const minuteMs = 60_000;
@@ -29,13 +29,16 @@ const mostWaiting = 100;
 
 /** Secrets of devices that cannot show a certificate. */
 export interface DeviceSecrets {
-  /** Creates a secret that replaces the previous one. It is returned once and cannot be retrieved later. @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE */
+  /**
+   * Creates a secret that replaces the previous one. The secret is returned once and cannot be retrieved later.
+   * @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE
+   */
   make(device: string, who: string): Promise<string>;
   /** Removes the secret. Returns whether there was one. @throws AIOT_NOT_FOUND */
   remove(device: string, who: string): Promise<boolean>;
   /**
-   * Whether this is the secret of a device that may connect. Wrong attempts are limited per address. `secure`: whether the secret arrived
-   * over TLS; without TLS, only simulated devices are accepted.
+   * Whether this is the secret of a device that may connect. Wrong attempts are limited per address. `secure`: whether
+   * the secret arrived over TLS. Without TLS, only simulated devices are accepted.
    */
   isRight(device: string, secret: string, address: string, secure: boolean): Promise<boolean>;
 }
@@ -56,8 +59,8 @@ interface SecretParts {
 
 export function secretsIn({ store, devices, events, now }: SecretParts): DeviceSecrets {
   /**
-   * Cache of verified secrets: hash in the database → MAC of the secret under a key of this process. With it, reconnecting devices need no
-   * scrypt.
+   * Cache of verified secrets, so that reconnecting devices need no scrypt. Maps the hash in the database to a MAC of
+   * the secret under a key that only this process has.
    */
   const known = new Map<string, Buffer>();
   const key = randomBytes(32);
@@ -158,7 +161,9 @@ function createTally(now: () => number) {
   };
 }
 
-/** Runs at most `mostAtOnce` tasks concurrently. When too many are waiting, further ones are rejected immediately. */
+/**
+ * Runs at most `mostAtOnce` tasks concurrently. If too many tasks are waiting, further tasks are rejected immediately.
+ */
 function createTurns() {
   let running = 0;
   const waiting: (() => void)[] = [];
@@ -177,7 +182,7 @@ function createTurns() {
   };
 }
 
-/** Number of rejected credentials of one kind allowed per address in a window, and the window's length, ms. */
+/** Number of rejected credentials of one kind allowed for each address in a window, and the window's length, ms. */
 const usual = 20;
 
 const window = 60_000;
@@ -234,13 +239,13 @@ export class Failures {
     this.byAddress = new Budget(now, 5 * most);
   }
 
-  /** Records a wrong password over MQTT; `name` is the device or user name that it was presented with. */
+  /** Records a wrong password over MQTT. `name` is the device or user name that was presented with the password. */
   noteMqtt(address: string, name: string): void {
     this.byName.note(nameKey(address, name));
     this.byAddress.note(address);
   }
 
-  /** Whether the limit of failures is reached, so that another one is not worth reporting. */
+  /** Whether the failure limit is reached, so that another failure is not worth reporting. */
   oftenMqtt(address: string, name: string): boolean {
     return this.byName.wait(nameKey(address, name)) > 0 || this.byAddress.wait(address) > 0;
   }

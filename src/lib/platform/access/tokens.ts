@@ -16,7 +16,7 @@ import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import { type Sessions, unknownUser } from './users.js';
 
-/** The use of a token is recorded at most once per this interval, ms, not for every request. */
+/** The use of a token is recorded at most once in this interval, ms, not for every request. */
 const noteEvery = 60_000;
 
 interface Parts {
@@ -70,14 +70,17 @@ export class Tokens {
     return { kind: 'user', role, scopes, token: id, name: nameOf(owner, id) };
   }
 
-  /** Returns the ids among these whose tokens are still valid. */
+  /** Returns those of the ids whose tokens are still valid. */
   async stillGood(ids: string[]): Promise<Set<string>> {
     const rows = await selectTokens(this.parts.store).where('tokens.id', 'in', ids).execute();
     const good = rows.filter((row) => tokenShown(row, this.parts.now()).state === 'valid');
     return new Set(good.map(({ id }) => id));
   }
 
-  /** Lists tokens, sorted by id: with `owner`, only that owner's (null = tokens without an owner); otherwise everyone's. */
+  /**
+   * Lists tokens, sorted by id: with `owner`, only that owner's tokens (null = tokens without an owner); otherwise
+   * everyone's.
+   */
   async list({ limit, after }: PageQuery, owner?: string | null) {
     const rows = await selectTokens(this.parts.store)
       .$if(after !== undefined, (query) => query.where('tokens.id', '>', after ?? ''))
@@ -174,7 +177,7 @@ export class Tokens {
     return { ...(await this.get(row.id)), token: secret };
   }
 
-  /** Returns a token that the requester may change: operators any token, others only their own. */
+  /** Returns a token that the requester may change: any token for operators, only their own for others. */
   private async theirs(id: string, by: Grantor): Promise<Token> {
     const token = await this.get(id);
     const mine = (await this.get(by.token)).owner;
@@ -201,7 +204,7 @@ export class Tokens {
       .set({ lastUsed: at })
       .where('id', '=', id)
       .execute();
-    // If a use cannot be recorded now, the next one is.
+    // // If this use cannot be recorded, the next use is.
     noting.catch(() => this.noted.delete(id));
   }
 }
@@ -293,7 +296,7 @@ function stateOf(row: TokenRow, now: number): Token['state'] {
   return gone ? 'disabled' : 'valid';
 }
 
-/** Name that a token's changes are recorded under; does not reveal the token. */
+/** Name under which a token's changes are recorded; does not reveal the token. */
 function nameOf(owner: string | null, id: string): string {
   return owner === null ? `operator ${id.slice('tok_'.length)}` : `user ${owner} ${id}`;
 }

@@ -213,7 +213,7 @@ export class Logins {
     await this.tell('session.end', by);
   }
 
-  /** Redeems a code. Of several concurrent requests, only the one that deletes the row gets the identity. */
+  /** Redeems a code. Of several concurrent requests, only the request that deletes the row gets the identity. */
   private async redeem(code: string): Promise<UserIdentity | null> {
     if (!secretPattern.test(code)) return null;
     const row = await this.parts.store
@@ -254,19 +254,22 @@ export function loginUrl(http: string, code: string): string {
 }
 
 /**
- * The token that the dashboard's pages send with each change. Another site can make the browser send the session cookie, but cannot know
- * this token.
+ * The token that the dashboard's pages send with each change. Another site can make the browser send the session
+ * cookie, but does not know this token.
  */
 export function csrfOf(secret: string): string {
   return createHash('sha256').update(`csrf ${secret}`).digest('base64url');
 }
 
-/** How often open sessions are checked against their tokens, ms, to detect tokens that have expired or were revoked by another process. */
+/**
+ * How often open sessions are checked against their tokens, ms. The check detects tokens that have expired or that
+ * another process revoked.
+ */
 const sweepEvery = 2000;
 
 /**
- * Connections and requests opened with a token, which end with it. A token's revocation in this process takes effect immediately. Its
- * expiry, or its revocation by another replica, takes effect within two seconds.
+ * Connections and requests opened with a token, which end with the token. A token's revocation in this process takes
+ * effect immediately. Its expiry, or its revocation by another replica, takes effect within two seconds.
  */
 export class Sessions {
   private readonly open = new Map<string, Set<() => void>>();

@@ -47,7 +47,7 @@ interface BackupParts {
   now: () => number;
 }
 
-/** A tar entry, and where its content is now. */
+/** A tar entry, and the file or data that its content comes from. */
 interface Staged {
   name: string;
   path: string;
@@ -62,7 +62,7 @@ export class Backups {
 
   private constructor(private readonly parts: BackupParts) {}
 
-  /** Deletes leftovers of a killed process, because the folder belongs to this process alone. */
+  /** Deletes files left by a killed process; no other process uses the folder. */
   static async open(parts: BackupParts): Promise<Backups> {
     await rm(join(parts.dataDir, folderName), { recursive: true, force: true });
     return new Backups(parts);
@@ -153,7 +153,7 @@ export class Backups {
     if (found.length > 0) throw damagedDatabase(database, found);
   }
 
-  /** `referred` are the blobs that something refers to; the others are uploads that nothing refers to yet. */
+  /** `referred` contains the blobs that something refers to; the other blobs are uploads without references so far. */
   private async tables(
     folder: string,
   ): Promise<{ rows: BackupManifest['rows']; blobs: string[]; referred: ReadonlySet<string> }> {
@@ -232,7 +232,7 @@ export class Backups {
     for (const digest of blobs) {
       const bytes = await this.parts.blobs.size(digest);
       if (bytes === null) {
-        // A missing blob cannot be backed up; the manifest lists it, as `aiot status` does.
+        // A missing blob cannot be backed up; the manifest lists it, and so does `aiot status`.
         if (referred.has(digest)) missing.push(digest);
         continue;
       }

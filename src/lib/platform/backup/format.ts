@@ -32,7 +32,7 @@ function memoryOf({ N, r, p }: { N: number; r: number; p: number }): number {
   return 128 * r * (N + p + 2);
 }
 
-/** Limit on scrypt memory, bytes, so that a backup made by someone else cannot exhaust the machine's memory. */
+/** Limit on scrypt memory, bytes, so that another person's backup file cannot exhaust the machine's memory. */
 const mostMemory = 2 ** 30;
 
 export const headSchema = z.object({
@@ -128,7 +128,8 @@ export async function keysOf(passphrase: string, { salt, N, r, p }: BackupHead['
 }
 
 /**
- * Writes nonce, ciphertext and tag (AES-GCM, NIST SP 800-38D). The entry's name is authenticated too, so sealed files cannot be swapped.
+ * Writes nonce, ciphertext and tag (AES-GCM, NIST SP 800-38D). The tag also covers the entry's name, so sealed files
+ * cannot be swapped.
  */
 export async function sealFile(from: string, to: string, name: string, { seal }: Keys): Promise<void> {
   const nonce = randomBytes(nonceBytes);
@@ -190,8 +191,9 @@ export interface ReadBackup {
 const largestText = 256 * 1024 ** 2;
 
 /**
- * Reads a backup to its end and checks every byte: each entry against the manifest, the manifest against the passphrase.
- * @param folder folder to extract the entries to; null = they are only checked
+ * Reads a backup to its end and checks every byte: each entry against the manifest, the manifest against the
+ * passphrase.
+ * @param folder folder to extract the entries to; null = only check the entries
  * @throws AIOT_FILE_NOT_FOUND, AIOT_BACKUP_MALFORMED, AIOT_BACKUP_PASSPHRASE, AIOT_DISK_FULL
  */
 export async function readBackup(

@@ -27,18 +27,19 @@ import { fillPostgres, fillSqlite } from './tables.js';
 
 export interface SaveOptions {
   client: Pick<RegistryClient, 'backups'>;
-  /** Created by this call; an existing file is never overwritten. */
+  /** Path of the new file; an existing file is never overwritten. */
   file: string;
   passphrase: string;
-  /** Whether to keep a backup that lacks damaged content. */
+  /** Whether to keep a backup from which damaged content is missing. */
   allowDamaged?: boolean;
   signal?: AbortSignal;
 }
 
 /**
- * Saves a backup of a running platform to a file, and reads it back completely before renaming it to its final name.
- * @throws AIOT_FILE_NOT_WRITABLE (also when the file exists), AIOT_USAGE (passphrase), AIOT_DISK_FULL, AIOT_BACKUP_MALFORMED, AIOT_BACKUP_DAMAGED,
- * and any error of a platform request
+ * Saves a backup of a running platform to a file, and reads the file back completely before renaming it to its final
+ * name.
+ * @throws AIOT_FILE_NOT_WRITABLE (also when the file exists), AIOT_USAGE (passphrase), AIOT_DISK_FULL,
+ * AIOT_BACKUP_MALFORMED, AIOT_BACKUP_DAMAGED, and any error of a platform request
  */
 export async function saveBackup({
   client,
@@ -96,7 +97,7 @@ export const restoredSchema = z.object({
   file: z.string(),
   /** The data folder; null = the backup was only checked. */
   data: z.string().nullable(),
-  /** Version of aiot that made the backup, and when (ms since 1970). */
+  /** Version of aiot that made the backup, and the time of the backup (ms since 1970). */
   aiot: z.string(),
   created: z.int(),
   devices: z.int(),

@@ -12,12 +12,12 @@ import { type Keys, linesOf, malformed, sealedEnd, unsealFile } from './format.j
 
 interface Table {
   name: keyof Schema;
-  /** Columns of its primary key. */
+  /** Columns of the primary key. */
   key: string[];
   columns: string[];
 }
 
-/** Tables with secrets or information about them: sealed with the passphrase. */
+/** Tables with secrets, or with information about secrets: sealed with the passphrase. */
 export const sealedTables: ReadonlySet<string> = new Set([
   'answers',
   'claims',
@@ -30,7 +30,7 @@ export const sealedTables: ReadonlySet<string> = new Set([
 /** Number of rows read or written at a time. */
 const pageRows = 500;
 
-/** All tables of the schema, in an order that both engines can fill them in. */
+/** All tables of the schema, in an order in which both engines can fill them. */
 export async function tablesOf(schema = migrations.length): Promise<Table[]> {
   const { default: Database } = await nativePart('libsql', () => import('libsql'));
   const database = new Database(':memory:');
@@ -74,7 +74,7 @@ export async function writeTable(store: Store, table: Table, path: string): Prom
   const out = createWriteStream(path, { mode: 0o600 });
   let count = 0;
   for await (const rows of rowsOf(store, table)) {
-    // The sealed CA is in the backup as a file. `logFiles` describes the logs at a different time than the backup.
+    // // The sealed CA is in the backup as a file. `logFiles` describes the logs at a time other than the backup's.
     const kept = rows.filter(
       ({ key }) => table.name !== 'logFiles' && (table.name !== 'meta' || key !== 'pki'),
     );
@@ -91,7 +91,8 @@ export async function writeTable(store: Store, table: Table, path: string): Prom
 }
 
 /**
- * Creates a SQLite database from the tables in the folder, with the schema they were written with, then migrates it.
+ * Creates a SQLite database from the tables in the folder, using the schema with which they were written, then migrates
+ * it.
  * @throws AIOT_BACKUP_MALFORMED (inconsistent rows, or a backup from a newer aiot)
  */
 export async function fillSqlite(path: string, folder: string, schema: number, keys: Keys): Promise<void> {

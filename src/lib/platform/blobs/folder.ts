@@ -122,12 +122,12 @@ function absent(error: unknown): null {
   throw error;
 }
 
-/** Files being received. Remains of interrupted uploads are deleted when the folder is opened. */
+/** Receives files. Files left by interrupted uploads are deleted when the folder is opened. */
 interface Incoming {
   /**
    * Writes the incoming data to a separate file, which the caller moves or removes.
-   * @param sync also makes it durable
-   * @throws AIOT_DIGEST_MISMATCH, AIOT_REQUEST_INVALID (too large); no file is left then
+   * @param sync also makes the file durable
+   * @throws AIOT_DIGEST_MISMATCH, AIOT_REQUEST_INVALID (too large); the file is then removed
    */
   receive(
     digest: string,

@@ -4,7 +4,7 @@ import { type BlobStore, hexOf } from './store.js';
 /** How long an unreferenced blob is retained for its uploader, ms. */
 export const leaseMs = 24 * 3600 * 1000;
 
-/** Number of digests per statement, which keeps it below the database's parameter limit. */
+/** Number of digests in one statement, below the database's parameter limit. */
 const rowsAtOnce = 500;
 
 /** Leases protect new uploads: an unreferenced blob is not deleted before its lease expires. */

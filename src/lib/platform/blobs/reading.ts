@@ -28,14 +28,14 @@ interface OpenFile {
 }
 
 /**
- * A blob's file, or a range of it: from memory if it is small, else block by block, and never ahead of the reader. Altered content is never
- * delivered.
+ * A blob's file, or a range of the file. Small blobs are delivered from memory, others block by block, never ahead of
+ * the reader. Altered content is never delivered.
  */
 export class BlobReading extends Readable {
   private held: Held | null;
   private opened: OpenFile | null = null;
   private at: number;
-  /** Exclusive end offset; null = the blob's end, not known yet. */
+  /** Exclusive end offset; null = the blob's end, if the size is not known yet. */
   private end: number | null;
 
   constructor(
@@ -165,10 +165,13 @@ async function wholeOf(file: FileHandle, digest: string): Promise<Buffer> {
   return content;
 }
 
-/** Bytes of a block: the unit of reading, checking and delivery. */
+/** Size of a block, the unit of reading, checking and delivery, bytes. */
 const blockBytes = 48 * 1024;
 
-/** Number of blocks to read at a time while a whole file is checked, and maximum number of cached checksums (for 48 GiB). */
+/**
+ * Number of blocks to read at a time while a whole file is checked, and maximum number of cached checksums (enough for
+ * 48 GiB).
+ */
 const blocksAtOnce = 16;
 
 const mostSums = 2 ** 20;
@@ -183,14 +186,14 @@ interface CheckedFile {
 /** Called after each piece with its size in bytes; throttles the reader, which waits for the returned promise. */
 export type Pace = (bytes: number) => Promise<void> | undefined;
 
-/** How long a file found damaged is not reread, ms. A modified file is read immediately. */
+/** How long a damaged file is not reread, ms. A modified file is read immediately. */
 const damagedMs = 60_000;
 
 interface Table {
   stamp: string;
   sums: Promise<Uint32Array>;
   count: number;
-  /** Time until which the file is not reread because it was damaged; null = not found damaged. */
+  /** Time until which the file is not reread because it was damaged; null = no damage found. */
   failedUntil: number | null;
 }
 
@@ -203,7 +206,10 @@ export class BlobBlocks {
   private readonly tables = new Map<string, Table>();
   private count = 0;
 
-  /** Returns the checksums of a file's blocks; if they are unknown, reads the file whole first, once for all callers. @throws AIOT_BLOB_DAMAGED */
+  /**
+   * Returns the checksums of a file's blocks. If they are unknown, reads the whole file first, once for all callers.
+   * @throws AIOT_BLOB_DAMAGED
+   */
   of(file: FileHandle, checked: CheckedFile): Promise<Uint32Array> {
     const { digest, stamp } = checked;
     const known = this.tables.get(digest);
@@ -214,7 +220,7 @@ export class BlobBlocks {
     return known.sums;
   }
 
-  /** Reads the file whole, regardless of cached checksums. @throws AIOT_BLOB_DAMAGED */
+  /** Reads the whole file, regardless of cached checksums. @throws AIOT_BLOB_DAMAGED */
   async learn(file: FileHandle, checked: CheckedFile, pace?: Pace): Promise<Uint32Array> {
     const { digest, stamp, bytes } = checked;
     this.forget(digest);
@@ -266,8 +272,8 @@ async function sumsOf(
 }
 
 /**
- * Maximum size of all blobs cached in memory, and of a single one, bytes. They are cached because a fleet requests the same blob at the
- * same time.
+ * Maximum size of all blobs cached in memory, and of a single one, bytes. The cache exists because devices in a fleet
+ * request the same blob at the same time.
  */
 const mostBytes = 16 * 1024 ** 2;
 
@@ -284,7 +290,7 @@ interface Held {
 
 interface Entry {
   bytes: number;
-  /** Stamp of the file that it was read from. */
+  /** Stamp of the file that the blob was read from. */
   stamp: string;
   readers: number;
   /** Whether the blob was removed and is retained only for current readers. */
@@ -292,7 +298,7 @@ interface Entry {
   content: Buffer | Promise<Buffer>;
 }
 
-/** Recently requested small blobs. Together with those being read they never exceed the byte limit. */
+/** Recently requested small blobs. Together with blobs that are being read, they never exceed the byte limit. */
 export class BlobMemory {
   /** Least recently requested first. */
   private readonly entries = new Map<string, Entry>();
@@ -306,7 +312,10 @@ export class BlobMemory {
     private readonly quietMs = keptMs,
   ) {}
 
-  /** Drops the cached blob if its file was replaced or modified since. @param stamp stamp of the present file; null = there is no file */
+  /**
+   * Drops the cached blob if its file was replaced or modified since.
+   * @param stamp the file's current stamp; null = there is no file
+   */
   keepOnly(digest: string, stamp: string | null): void {
     const entry = this.entries.get(digest);
     if (entry && entry.stamp !== stamp) this.forget(digest);
@@ -320,9 +329,9 @@ export class BlobMemory {
   }
 
   /**
-   * Reads a blob once for all concurrent callers; null = it cannot be cached at present.
-   * @param opened `removals` before its file was opened
-   * @param stamp stamp of its file; `keepOnly` compares it with later stamps
+   * Reads a blob once for all concurrent callers; null = the blob cannot be cached at present.
+   * @param opened `removals` before the blob's file was opened
+   * @param stamp the file's stamp, which `keepOnly` compares with later stamps
    * @throws as `read` does
    */
   async load(
@@ -342,7 +351,7 @@ export class BlobMemory {
     }
   }
 
-  /** Forgets a removed blob. Current readers can read it to its end. */
+  /** Forgets a removed blob. Current readers can still read the blob to its end. */
   forget(digest: string): void {
     this.removals++;
     this.drop(digest);
@@ -407,7 +416,10 @@ export class BlobMemory {
     else this.sweepLater();
   }
 
-  /** Drops all blobs without readers once the retention time has passed since the first of them lost its last reader. */
+  /**
+   * Drops all blobs without readers after the retention time, which starts when the first such blob loses its last
+   * reader.
+   */
   private sweepLater(): void {
     this.sweeping ??= setTimeout(() => {
       this.sweeping = undefined;

@@ -12,8 +12,9 @@ import { type BlobRange, type BlobStore, damagedBlob, hexOf, noSuchBlob } from '
 const partBytes = 8 * 1024 ** 2;
 
 /**
- * One object per blob, `PREFIX/sha256/abcd…`. Uploads are held in a local file until their digest is verified. A blob is acknowledged once
- * S3 has confirmed that it is stored completely. S3's ETag is not trusted as evidence of the contents: every complete read is checked.
+ * One object per blob, `PREFIX/sha256/abcd…`. Uploads are held in a local file until their digest is verified. A blob
+ * is acknowledged once S3 has confirmed that the whole blob is stored. S3's ETag is not trusted as evidence of the
+ * contents: every complete read is checked.
  * @throws AIOT_STREAM_URL, AIOT_BLOBS_UNAVAILABLE
  */
 export async function openS3(url: string, spool: string): Promise<BlobStore> {
@@ -81,7 +82,7 @@ interface LocalFile {
   bytes: number;
 }
 
-/** Uploads a file. An existing small object is overwritten; an existing large one is kept if it is intact. */
+/** Uploads a file. An existing small object is overwritten; an existing large object is kept if it is intact. */
 async function upload(bucket: Bucket, key: string, { digest, path, bytes }: LocalFile): Promise<void> {
   if (bytes <= partBytes) {
     const body = await readFile(path);
@@ -127,7 +128,10 @@ async function isWhole(bucket: Bucket, key: string, digest: string): Promise<boo
   }
 }
 
-/** The last bytes are sent only once all bytes are verified, so that a reader of the whole blob cannot mistake other bytes for it. */
+/**
+ * The last bytes are sent only once all bytes are verified, so that a reader of the whole blob cannot mistake other
+ * bytes for the blob.
+ */
 async function* read(bucket: Bucket, key: string, digest: string, range?: BlobRange): AsyncGenerator<Buffer> {
   const { body, bytes } = await told(() => bucket.large.open(key, range)).catch((error: unknown) => {
     throw isMissing(error) ? noSuchBlob(digest) : error;

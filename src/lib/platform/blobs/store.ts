@@ -22,7 +22,7 @@ export interface BlobStore {
   ready(digest: string): Promise<void>;
   /** Reads the whole blob again, ignoring caches, and resolves with its size in bytes. @throws AIOT_NOT_FOUND, AIOT_BLOB_DAMAGED */
   verify(digest: string, pace?: Pace): Promise<number>;
-  /** Removes a blob; succeeds even if it does not exist. Current readers can read it to its end. */
+  /** Removes a blob; succeeds even if it does not exist. Current readers can still read the blob to its end. */
   remove(digest: string): Promise<void>;
   /** All blobs, in no particular order. */
   list(): AsyncIterable<ListedBlob>;

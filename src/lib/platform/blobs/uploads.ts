@@ -44,27 +44,30 @@ interface Parts {
   blobs: BlobStore;
   now: () => number;
   sync?: Sync | undefined;
-  /** Whether other processes serve the same platform, in which case an upload may have been started in one of them. */
+  /** Whether other processes serve the same platform. If so, another process may have started an upload. */
   shared?: boolean;
 }
 
 /**
- * Resumable uploads of blobs, across broken connections and restarts: `ID.part` contains the bytes received, `ID.json` describes the
- * expected blob. An offset is reported only once everything before it is synced. When two clients append to one upload, the later one takes
- * over.
+ * Resumable uploads of blobs, which survive broken connections and restarts: `ID.part` contains the bytes received,
+ * `ID.json` describes the expected blob. An offset is reported only once everything before it is synced. When two
+ * clients append to one upload, the later one takes over.
  */
 export class Uploads {
   private readonly writing = new Map<string, { stop: () => void; ended: Promise<unknown> }>();
   /** Complete uploads that are being stored as blobs. */
   private readonly finishing = new Map<string, Promise<Upload>>();
-  /** Sizes synced by this process. Bytes written by an earlier process may be only in the system's memory. */
+  /**
+   * Sizes synced by this process. Bytes written by an earlier process may still be only in the operating system's
+   * cache.
+   */
   private readonly synced = new Map<string, number>();
 
   private constructor(private readonly parts: Parts) {}
 
   static async open(parts: Parts): Promise<Uploads> {
     await mkdir(parts.folder, { recursive: true });
-    // Removes incomplete notes of a killed process.
+    // // Removes incomplete notes left by a killed process.
     await removeLeftovers(parts.folder);
     return new Uploads(parts);
   }
@@ -122,7 +125,7 @@ export class Uploads {
 
   /**
    * Appends data at `offset`; the last byte completes the blob. Data received before a connection broke is retained.
-   * @param check expected hash of the bytes, in base64; with it, the bytes are stored completely or not at all
+   * @param check expected hash of the bytes, in base64; if given, the bytes are stored completely or not at all
    * @throws AIOT_NOT_FOUND, AIOT_UPLOAD_OFFSET, AIOT_REQUEST_TOO_LARGE, AIOT_DIGEST_MISMATCH, AIOT_DISK_FULL
    */
   async append(
@@ -143,7 +146,7 @@ export class Uploads {
     }
   }
 
-  /** Aborts a running append, because a client that asks for the offset has lost that connection. */
+  /** Aborts a running append, because a client that asks for the offset has lost the append's connection. */
   async interrupt(id: string): Promise<void> {
     const before = this.writing.get(id);
     before?.stop();

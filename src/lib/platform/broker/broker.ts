@@ -40,7 +40,7 @@ interface BrokerParts {
   devices: Devices;
   tokens: Tokens;
   secrets?: DeviceSecrets;
-  /** Limits clients that present wrong credentials too often; shared with HTTP. */
+  /** Limits clients that present wrong credentials too often; HTTP uses the same limits. */
   failures?: Failures;
   /** Closes connections when the token that opened them is revoked. */
   sessions: Sessions;
@@ -51,7 +51,7 @@ interface BrokerParts {
   folder: string;
   sync?: Sync | undefined;
   onCommit?: NoteCommit | undefined;
-  /** The state database's record of the session log. */
+  /** The session log's record in the state database. */
   ledger?: Ledger<BrokerCounts> | undefined;
   /** Receives damage found in the session log. */
   damage?: (findings: readonly Finding[]) => Promise<void>;
@@ -62,7 +62,7 @@ interface BrokerParts {
   unavailable?: () => boolean;
 }
 
-/** Origin of a socket, for listeners whose sockets do not provide it. */
+/** A socket's origin, for listeners whose sockets do not provide it. */
 interface Arrival {
   /** For WebSocket connections: the underlying socket, which has the certificate. */
   below?: Duplex;
@@ -74,8 +74,8 @@ interface Arrival {
 /** The broker for MQTT 5, 3.1.1 and 3.1. Its listeners are separate and pass their sockets to `enter` and `handle`. */
 export interface Broker {
   /**
-   * Counts a socket on arrival, before TLS, so that a stalled handshake counts too. Returns false if its address has too many connections,
-   * and the socket was closed.
+   * Counts a socket on arrival, before TLS, so that a stalled handshake counts too. Returns false after closing a
+   * socket whose address has too many connections.
    */
   enter(socket: Socket): boolean;
   /** @param door permissions of boards; set only by the board listener, which admits every client */
@@ -94,7 +94,7 @@ export interface Broker {
   figures: BrokerFigures;
   /** Current queue depths; null with an external broker. */
   depths(): BrokerDepths | null;
-  /** Reason why the broker cannot accept messages now; null = it can. The listeners report separately whether they are listening. */
+  /** Reason why the broker cannot accept messages now; null = it can. Listeners report their own state separately. */
   trouble(): string | null;
   limits: BrokerLimits;
   close(): Promise<void>;
@@ -124,7 +124,8 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
     log.error({ lines: sessions.damaged }, 'skipped damaged lines in the session log');
   for (const session of state.sessions.values()) {
     if (session.offlineSince !== null) continue;
-    // No client is connected after a start. The new record also lists the messages that may have been sent before the restart.
+    // // No client is connected at startup. The new record also lists the messages that may have been sent before the
+    // restart.
     session.offlineSince = now();
     sessions.log.append(session.record());
   }
@@ -229,7 +230,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
       }
       for (const session of [...state.sessions.values()]) {
         if (!session.key.startsWith(`device:${device}:`)) continue;
-        // This will is dropped, like the wills of the device's connections.
+        // // This will is dropped, as are the wills of the device's connections.
         void endWill(core, session.key, 'dropped');
         router.end(session);
       }
@@ -255,9 +256,9 @@ export interface Core {
   figures: BrokerFigures;
   limits: BrokerLimits;
   log: Logger;
-  /** Open connections, whether identified yet or not. */
+  /** Open connections, identified or not. */
   connections: Set<Connection>;
-  /** Publish rates of the clients that have a limit. */
+  /** Publish rates of clients that have a limit. */
   rates: PublishRates;
   /** The connection of each session, by session key. */
   byKey: Map<string, Connection>;
@@ -272,9 +273,9 @@ export interface Core {
   ): Promise<Identity | 'credentials' | 'notAuthorized'>;
   /** True while the broker admits no clients. */
   unavailable(): boolean;
-  /** Stores messages of protocol v1; rejects when that fails. */
+  /** Stores protocol v1 messages; rejects if a message cannot be stored. */
   store(who: string, topic: string, payload: Buffer): Promise<void>;
-  /** Whether the author of a will still has the rights that its connection had. */
+  /** Whether a will's author still has the rights that the author's connection had. */
   mayStillPublish(will: Will, topic: string): Promise<boolean>;
   /** Whether a device has a connection. */
   isOnline(device: string): boolean;

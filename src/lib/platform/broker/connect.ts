@@ -26,7 +26,7 @@ interface Admitted {
 function ownerOf(identity: Identity): string {
   if (identity.kind === 'device') return `device:${identity.name}`;
   if (identity.kind === 'board') return 'board';
-  // A user's sessions are shared by all of the user's tokens. A token without an owner has its own sessions.
+  // // All of a user's tokens share the user's sessions. A token without an owner has its own sessions.
   return identity.name.split(' ', 2).join(' ');
 }
 
@@ -64,7 +64,7 @@ export async function admit(
   const key = `${owner}:${assigned ?? clientId}`;
   const keepAliveSeconds = keepAliveOf(core.limits, connect);
   const properties = level === 5 ? settingsFor(core, connect, keepAliveSeconds, assigned) : {};
-  // A client that does not accept even the shortest possible CONNACK must not take over a session.
+  // // A client that does not accept even the shortest possible CONNACK must not take over a session.
   if (connack(level, { reason: 0, properties }, connect.maximumPacketSize) === null)
     return reasonCode.packetTooLarge;
   const before = core.turns.get(key);
@@ -121,7 +121,7 @@ export function sessionExpiryOf({ sessionExpiryMs }: BrokerLimits, seconds: numb
   return Math.min(seconds * 1000, sessionExpiryMs);
 }
 
-/** A connecting client. `takesOver`: whether an open connection of the same client was closed for it. */
+/** A connecting client. `takesOver`: whether this client's previous connection was open and had to be closed. */
 interface Client {
   identity: Identity;
   key: string;
@@ -156,7 +156,8 @@ async function settle(
   state.sessions.set(key, session);
   session.expiryMs = expiryMs;
   session.offlineSince = null;
-  // Permissions were checked at SUBSCRIBE and can be narrower now, for example with a token of narrower scopes.
+  // // Permissions were checked at SUBSCRIBE, and may have been narrowed since, for example by a token with narrower
+  // scopes.
   const lost = [...session.subscriptions.keys()].filter(
     (filter) => !maySubscribe(identity, filterWithin(filter)),
   );
@@ -189,7 +190,10 @@ function willFor(identity: Identity, will: ConnectPacket['will']): Will | null {
   return { ...will, device, token, dueAt: null };
 }
 
-/** Makes room for another session of an owner by removing those that have been offline longest. Returns false if all are connected. */
+/**
+ * Makes room for another session of an owner by removing the owner's sessions that have been offline longest. Returns
+ * false if all of them are connected.
+ */
 function makeRoom(core: Core, { kind }: Identity, prefix: string): boolean {
   const { state, limits } = core;
   const { sessionsPerDevice, sessionsPerUser, sessionsOfBoards } = limits;

@@ -62,7 +62,7 @@ export class Connection {
   private greeted = false;
   private readPublish: ReturnType<typeof createPublishReader> | null = null;
   private inbox: Inbox | null = null;
-  /** When data was last received, or else when the connection opened, in ms of the monotonic clock. */
+  /** Time when data was last received, or else when the connection opened, in ms of the monotonic clock. */
   heard: number;
   keepAliveMs = 0;
   /** Whether the client sent DISCONNECT or lost its rights: the will is then not published. */
@@ -72,19 +72,21 @@ export class Connection {
   private requestProblem = true;
   /** Identifies this client as the publisher of its QoS 0 and 1 messages; created with the first of them. */
   private origin: Origin | null = null;
-  /** Topics by the alias that the client assigned to them; created with the first alias. */
+  /** Topics by the alias that the client assigned to each; created with the first alias. */
   private aliases: Map<number, string> | null = null;
   /** Number of the client's QoS 1 messages that are not acknowledged yet. */
   private unacknowledged = 0;
-  /** Whether reading is paused, because too much of the client's data is in flight or a subscriber is behind. */
+  /**
+   * Whether reading is paused, because too much of the client's data is in flight, or because a subscriber is behind.
+   */
   private paused = false;
   private waits = false;
-  /** Publish rate of this client; null = no limit. The timer runs while reading is paused because of it. */
+  /** Publish rate of this client; null = no limit. The timer runs while the limit pauses reading. */
   private rate: PublishRate | null = null;
   private throttle: { timer: NodeJS.Timeout; begun: number } | null = null;
-  /** A SUBSCRIBE or UNSUBSCRIBE that waits until the messages before it are routed; null = none. */
+  /** A SUBSCRIBE or UNSUBSCRIBE that waits until earlier messages are routed; null = none. */
   private request: (() => void) | null = null;
-  /** The outlet's byte count at the last check, and the time since which it has not changed. */
+  /** The outlet's byte count at the last check, and the time of that count's last change. */
   private taken = 0;
   private stalledAt = 0;
   private gone: Promise<void> | null = null;
@@ -123,7 +125,7 @@ export class Connection {
     void this.leave();
   }
 
-  /** Closes a connection that is no longer allowed; its will is not published. */
+  /** Closes a connection that is no longer allowed, without publishing its will. */
   cutOff(): void {
     if (this.closed) return;
     this.willDropped = true;
@@ -198,7 +200,7 @@ export class Connection {
     this.greeted = true;
   }
 
-  /** Handles a packet. Returns whether the next one may be read. */
+  /** Handles a packet. Returns whether the next packet may be read. */
   private take(): boolean {
     this.core.figures.packetsIn++;
     if (this.phase === 'fresh') {
@@ -210,7 +212,7 @@ export class Connection {
     this.handle();
     if (this.closed || this.phase !== 'ready') return false;
     if (this.inbox?.full) this.hold();
-    // After the socket has closed, at most one chunk remains, which is read regardless of messages in flight.
+    // After the socket has closed, at most one chunk remains, which is processed regardless of messages in flight.
     return !this.paused || this.socket.closed;
   }
 
@@ -429,7 +431,10 @@ export class Connection {
     return false;
   }
 
-  /** Rejects a message: in MQTT 5 by its acknowledgment if it has one, otherwise by closing the connection. */
+  /**
+   * Rejects a message: in MQTT 5 through the message's acknowledgment if there is one, otherwise by closing the
+   * connection.
+   */
   private refuse(qos: Qos, id: number, reason: number, text: string): false {
     this.core.figures.refused++;
     if (this.level < 5 || qos === 0) throw new ProtocolError(text, { reason });
@@ -530,10 +535,10 @@ export class Connection {
   }
 
   /**
-   * Pauses reading, because the client publishes faster than its limit. TCP flow control then slows the client in every version of MQTT,
-   * and no message is lost. Rejecting messages would lose them: MQTT 3 and QoS 0 have no negative acknowledgment, and clients do not repeat
-   * a message that MQTT 5 rejects with 0x97. In the meantime, publishers do not wait for this client as a subscriber, because its
-   * acknowledgments are not read.
+   * Pauses reading, because the client publishes faster than its limit. TCP flow control then slows the client in every
+   * version of MQTT, and no message is lost. Rejecting messages would lose them: MQTT 3 and QoS 0 have no negative
+   * acknowledgment, and clients do not repeat a message that MQTT 5 rejects with 0x97. While reading is paused,
+   * publishers do not wait for this client as a subscriber, because its acknowledgments are not read.
    */
   private slowDown(pauseMs: number): void {
     const { core, outlet, rate } = this;
@@ -561,9 +566,9 @@ export class Connection {
   }
 
   /**
-   * Handles a request after the client's earlier messages, so that a new subscription gets a message retained just before it. Most clients
-   * have none in flight at that point. Nothing more is read until the request is handled. If the connection is already closed, the request
-   * is handled immediately.
+   * Handles a request after the client's earlier messages, so that a new subscription gets a message retained just
+   * before it. Most clients have no messages in flight at that point. No more data is read until the request is
+   * handled. If the connection is already closed, the request is handled immediately.
    */
   private inTurn(request: () => void): void {
     if (this.inbox?.unrouted && !this.socket.closed) {
@@ -634,7 +639,7 @@ export class Connection {
     this.fail(new ProtocolError(why, { reason: reasonCode.keepAliveTimeout }));
   }
 
-  /** Runs once: the session goes offline, and the will is published. Resolves when that is stored. */
+  /** Runs once: the session goes offline, and the will is published. Resolves when both are stored. */
   private leave(): Promise<void> {
     this.gone ??= this.left();
     return this.gone;

@@ -12,7 +12,7 @@ import { openState } from '../state.js';
 interface BrokerFilesOptions {
   /** Folder to write the files to. */
   out: string;
-  /** Names and addresses of that broker; the first is the certificate's common name. */
+  /** The external broker's names and addresses; the first is the certificate's common name. */
   names: readonly string[];
   /** The database shared by the platform's processes. */
   engines: Engines & { database: string };
@@ -25,7 +25,7 @@ interface BrokerFilesOptions {
 }
 
 export const brokerFilesSchema = z.object({
-  /** Absolute folder. */
+  /** Absolute path of the folder. */
   dir: z.string(),
   files: z.array(z.string()),
   names: z.array(z.string()),

@@ -18,12 +18,15 @@ import { tailOf } from './tail.js';
 export interface ExternalParts {
   /** mqtt(s)://HOST:PORT; credentials are in the URL, or stored by `aiot stream login`. */
   url: string;
-  /** Id of the platform, the same for all of its processes, because the broker has one session for all of them. */
+  /** The platform's id, the same for all its processes, because they share one session at the broker. */
   platform: string;
-  /** Decides which process has that session. */
+  /** Decides which process uses the session. */
   leader: Leader;
   devices: Devices;
-  /** Called when a device may no longer connect, or no longer with its current credentials; updates the revocation list for the broker. */
+  /**
+   * Updates the broker's revocation list; called when a device may no longer connect, or no longer with its current
+   * credentials.
+   */
   cutOff: () => void;
   ingest: (topic: string, payload: Buffer) => Promise<void>;
   log: Logger;
@@ -33,19 +36,20 @@ export interface ExternalParts {
 const againMs = 1000;
 
 /**
- * Devices' messages. One process receives them, through a session that its successor takes over unchanged. With `$share`, messages assigned
- * to a process would stay in its session when it ends, and more would be added.
+ * Filter for all devices' messages. One process receives them, through a session that its successor takes over
+ * unchanged. With `$share`, messages assigned to a process would stay in its session when the process ends, and more
+ * would be added.
  */
 const everything = 'aiot/v1/#';
 
-/** How long a start waits for the session, ms. If another process leads, that process has the session. */
+/** How long a start waits for the session, ms. If another process leads, that process uses the session. */
 const patienceMs = 2000;
 
 const presence = 'aiot/v1/+/presence';
 
 /**
- * Connects the platform as a client to an external broker, which devices connect to. That broker manages its own sessions, retained messages,
- * credentials and ACL. The platform acknowledges a message once it has stored it.
+ * Connects the platform as a client to an external broker, which devices connect to. That broker manages its own
+ * sessions, retained messages, credentials and ACL. The platform acknowledges each message once the message is stored.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function startExternalBroker(parts: ExternalParts): Promise<Broker> {
@@ -62,7 +66,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
   try {
     const online = new Set<string>();
     const away = new Set<string>();
-    /** Tracks a connection in `away` while it is down. */
+    /** Adds a connection to `away` while the connection is down. */
     const watched = (what: string) => ({
       onState: (state: 'connected' | 'disconnected') => {
         if (state === 'connected') away.delete(what);
@@ -136,7 +140,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
       ...{ streams, tail: tailOf(streams, (source) => opened.delete(source)), figures, limits: brokerLimits },
       depths: () => null,
       trouble: () => (away.size > 0 ? `${shownUrl(base)} is unreachable: ${[...away].join(', ')}` : null),
-      // The broker decides whether a client may stay connected: by its CRL, password file and ACL.
+      // // Only the broker decides whether a client may stay connected: by its CRL, password file and ACL.
       disconnect(device) {
         parts.cutOff();
         log.warn({ device }, 'the external broker must disconnect the device and reload pki/devices.crl');
@@ -168,7 +172,10 @@ function saysOnline(topic: string, payload: Uint8Array): boolean {
   }
 }
 
-/** Routes of a platform with an external broker: each source and sink is a client of it. `opened` is closed with the broker. */
+/**
+ * Routes of a platform with an external broker: each source and sink is a client of that broker. The sources in
+ * `opened` are closed with the broker.
+ */
 function remoteStreams(base: string, opened: Set<Source>): LocalStreams {
   return {
     async openSource(filter, { queue, overflow } = {}) {

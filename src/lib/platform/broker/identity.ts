@@ -11,7 +11,7 @@ import type { BrokerFigures } from './metrics.js';
 import { filterCovers, topicMatcher } from './topics.js';
 import type { ConnectPacket } from './wire.js';
 
-/** Identity of the client of a connection. */
+/** Identity of a connection's client. */
 export type Identity =
   | UserIdentity
   | { kind: 'device'; name: string }
@@ -30,7 +30,7 @@ export interface UserIdentity {
   token: string;
 }
 
-/** Permissions on the board listener: topic filters. */
+/** Permissions on the board listener, as topic filters. */
 export interface BoardDoor {
   publish: readonly string[];
   subscribe: readonly string[];
@@ -82,8 +82,8 @@ interface IdentifyParts {
 }
 
 /**
- * Identifies the sender of a CONNECT. A device is identified by its certificate, or by its name and secret over TLS; a user by a token as
- * the password. The board listener accepts any client.
+ * Identifies the sender of a CONNECT. A device is identified by its certificate, or by its name and secret over TLS; a
+ * user by a token as the password. The board listener accepts every client.
  */
 export async function identify(
   { devices, tokens, secrets, failures, figures, log }: IdentifyParts,

@@ -1,6 +1,6 @@
 /** Broker limits; each is documented in docs/reference/mqtt-broker.md. */
 export interface BrokerLimits {
-  /** Largest payload, bytes; and largest packet from an unidentified client. */
+  /** Maximum size of a payload, and of a packet from an unidentified client, bytes. */
   payloadBytes: number;
   strangerBytes: number;
   clientIdLength: number;
@@ -9,7 +9,7 @@ export interface BrokerLimits {
   filterLength: number;
   /** Maximum number of levels in a topic or filter, because each costs memory and time for every message. */
   topicLevels: number;
-  /** Maximum number of a client's unreleased QoS 2 messages; for MQTT 5, of all its unacknowledged messages. */
+  /** Maximum number of a client's unreleased QoS 2 messages; in MQTT 5, of all its unacknowledged messages. */
   incoming: number;
   /** Maximum number of topic aliases of a client in each direction. */
   topicAliases: number;
@@ -24,16 +24,20 @@ export interface BrokerLimits {
   sessionsPerDevice: number;
   sessionsPerUser: number;
   sessionsOfBoards: number;
-  /** A session whose client does not return is deleted after this time, ms, or earlier if the client requested a shorter one. */
+  /** Time after which a session is deleted if its client does not return, ms. The client may request a shorter time. */
   sessionExpiryMs: number;
   retainedMessages: number;
   retainedBytes: number;
-  /** Maximum number of a publisher's unstored messages, and of their bytes; beyond these, reading from it pauses. */
+  /**
+   * Maximum number of a publisher's unstored messages, and of their bytes; at either limit, reading from the publisher
+   * pauses.
+   */
   unstoredMessages: number;
   unstoredBytes: number;
   /**
-   * Messages per second that a device, one client of a user, and all boards at one IP address may publish; 0 = no limit. `publishBurst`:
-   * how many they may publish at once after a pause. Beyond that, the broker reads from the client only at the given rate.
+   * Messages per second that a device, one client of a user, and all boards at one IP address may publish; 0 = no
+   * limit. `publishBurst`: how many they may publish at once after a pause. Beyond this burst, the broker reads from
+   * the client only at the given rate.
    */
   publishRateOfDevice: number;
   publishRateOfUser: number;
@@ -92,7 +96,7 @@ export type AddressLimits = Pick<
   'connectionsPerAddress' | 'burstPerAddress' | 'ratePerAddress'
 >;
 
-/** Remaining credit, and when it was computed, in ms of the monotonic clock. */
+/** Remaining credit, and the time when it was computed, in ms of the monotonic clock. */
 interface Credit {
   credit: number;
   at: number;
@@ -137,7 +141,7 @@ export class Admission {
     private readonly elapsed: () => number,
   ) {}
 
-  /** Whether another connection of this address is accepted; if so, `leave` must follow. */
+  /** Whether another connection from this address is accepted. If so, `leave` must follow. */
   enter(address: string): boolean {
     const { connectionsPerAddress, burstPerAddress, ratePerAddress } = this.limits;
     const now = this.elapsed();
@@ -156,7 +160,7 @@ export class Admission {
     if (visitor) visitor.open--;
   }
 
-  /** Forgets addresses that have been gone long enough to regain their full credit. */
+  /** Forgets addresses whose last connection was long enough ago to restore their full credit. */
   sweep(): void {
     const { burstPerAddress, ratePerAddress } = this.limits;
     const now = this.elapsed();
@@ -190,7 +194,10 @@ export class PublishRate implements Credit {
     this.at = elapsed();
   }
 
-  /** Counts a message. Returns how long reading must pause after it, ms; 0 = not at all. The clock is read only when the credit is used up. */
+  /**
+   * Counts a message. Returns how long reading must pause after the message, ms; 0 = no pause. The clock is read only
+   * when the credit is used up.
+   */
   count(): number {
     this.credit--;
     return this.credit >= 0 ? 0 : this.pauseMs();
@@ -223,8 +230,8 @@ export class PublishRates {
   ) {}
 
   /**
-   * The rate of a client that connects; null = no limit. The caller decrements `users` when the connection ends. Boards are counted by address,
-   * because they may choose any client ID.
+   * The publish rate of a connecting client; null = no limit. The caller decrements `users` when the connection ends.
+   * Boards are counted by address, because they may choose any client ID.
    */
   enter(
     kind: 'device' | 'user' | 'board',

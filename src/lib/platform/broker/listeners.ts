@@ -21,11 +21,15 @@ export interface Doors {
 type DoorOptions = Pick<PlatformOptions, 'engines' | 'mqttPort' | 'names' | 'plain' | 'boards' | 'wsPort'> &
   Pick<ListenerOptions, 'host' | 'tls' | 'connections'>;
 
-/** Opens the configured listeners and returns their addresses; none when devices connect to an external broker. */
+/**
+ * Opens the configured listeners and returns their addresses. Opens no listeners if devices connect to an external
+ * broker.
+ */
 export async function openDoors(broker: Broker, options: DoorOptions): Promise<Doors> {
   const { engines, host, names = [], mqttPort, plain, boards, wsPort, tls, connections } = options;
   if (engines?.broker !== undefined) {
-    // If the platform has a configured name, devices reach the broker by that name, not by the platform's own address for it.
+    // // If the platform has a configured name, devices use that name to reach the broker, not the platform's own
+    // address for it.
     const mqtts =
       names.length > 0 ? `mqtts://${reachableHost(host, names)}:${mqttPort}` : shownUrl(engines.broker);
     return { urls: { mqtts }, listening: () => true, close: async () => {} };
@@ -80,7 +84,7 @@ async function startListeners(broker: Broker, options: ListenerOptions): Promise
   const { connections } = options;
   const known = (socket: Socket) => ({ known: () => connections.known(socket) });
   const open = (server: Server, host: string, port: number, flag: string, isPlain = false) => {
-    // Runs before the server's own listener, which would begin with TLS.
+    // // Runs before the server's own listener, which would start TLS.
     server.prependListener('connection', (socket) => {
       if (isPlain && !connections.admit(socket)) return;
       if (!broker.enter(socket)) return;

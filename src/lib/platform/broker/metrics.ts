@@ -4,7 +4,7 @@ import type { Broker, Core } from './broker.js';
 
 /** Broker metrics for $SYS and /metrics. */
 export interface BrokerFigures {
-  /** PUBLISH packets that were received and accepted, and that were sent. */
+  /** Accepted PUBLISH packets, and sent ones. */
   received: number;
   sent: number;
   /** Payloads that do not conform to the protocol. */
@@ -17,8 +17,8 @@ export interface BrokerFigures {
   /** Maximum number of concurrent clients. */
   clientsMost: number;
   /**
-   * Clients that are currently read more slowly because they publish faster than their limit, and the total duration of such pauses,
-   * ms.
+   * Number of clients whose reading is currently slowed because they publish faster than their limit, and the total
+   * duration of such pauses, ms.
    */
   throttled: number;
   throttledMs: number;
@@ -50,7 +50,7 @@ export interface BrokerDepths {
   queuedBytes: number;
   retainedMessages: number;
   retainedBytes: number;
-  /** Number of subscriptions of all sessions, and of the shared ones among them. */
+  /** Number of all sessions' subscriptions, and of the shared ones among them. */
   subscriptions: number;
   sharedSubscriptions: number;
   /** Number of session log records waiting to be written to disk. */
@@ -135,7 +135,10 @@ const countersOf = (figures: BrokerFigures): [string, number][] => [
   ['connections', figures.connects],
 ];
 
-/** Publishes the metrics every ten seconds, retained; unchanged ones are not published again. Returns a function that stops this. */
+/**
+ * Publishes the metrics every ten seconds, retained; unchanged ones are not published again. Returns a function that
+ * stops publishing.
+ */
 export function tellFigures(core: Core): () => void {
   const { figures, router } = core;
   const begun = core.elapsed();
@@ -184,7 +187,7 @@ export function tellFigures(core: Core): () => void {
   return () => clearInterval(timer);
 }
 
-/** Writes the broker's part of /metrics; queue depths are included only when the broker is in this process. */
+/** Writes the broker's part of /metrics, with queue depths only if the broker is in this process. */
 export function tellBroker(out: Exposition, { figures, depths }: Pick<Broker, 'figures' | 'depths'>): void {
   out.gauge('aiot_mqtt_clients', 'Open MQTT connections.', figures.clients);
   out.counter('aiot_mqtt_connections_total', 'Accepted connections.', figures.connections);

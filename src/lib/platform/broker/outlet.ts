@@ -21,9 +21,9 @@ export class Outlet implements Link {
   maximumPacketSize = Number.POSITIVE_INFINITY;
   private aliasMaximum = 0;
   throttled = false;
-  /** Aliases of topics; created when the client accepts any. */
+  /** Topic aliases; created when the client accepts aliases. */
   private aliases: Map<string, number> | null = null;
-  /** Bytes accepted by the operating system. */
+  /** Number of bytes accepted by the operating system. */
   taken = 0;
   /** Called when the socket can accept more again. */
   onRoom: (() => void) | null = null;
@@ -143,9 +143,10 @@ export class Outlet implements Link {
   }
 
   /**
-   * Closes the socket when pending output has been written, or after `patienceMs`, because a client that does not read would otherwise keep
-   * it open.
-   * @param lingers waits for the client to close its side first, so that packets that it sends meanwhile do not reset the connection
+   * Closes the socket when pending output has been written, or after `patienceMs`, because a client that does not read
+   * would otherwise keep the socket open.
+   * @param lingers waits for the client to close its side first, so that packets sent by the client meanwhile do not
+   * reset the connection
    */
   end(patienceMs: number, lingers = false): void {
     const { socket } = this;
@@ -180,8 +181,8 @@ const behindMessages = 1000;
 const caughtUpMessages = 500;
 
 /**
- * How long publishers wait for a subscriber that reads too slowly, ms. After that, they do not wait for it again until it has caught up
- * once.
+ * How long publishers wait for a subscriber that reads too slowly, ms. After that, they do not wait for this subscriber
+ * again until it has caught up once.
  */
 const longestWaitMs = 2000;
 

@@ -63,7 +63,7 @@ const allowed = {
     ...[property.topicAliasMaximum, property.userProperty, property.maximumPacketSize],
   ]),
   will: new Set<number>([...forwarded, property.messageExpiryInterval, property.willDelayInterval]),
-  // A client must not send a subscription identifier with a message (section 3.3.4).
+  // A client must not send a subscription identifier in a PUBLISH (section 3.3.4).
   publish: new Set<number>([...forwarded, property.messageExpiryInterval, property.topicAlias]),
   subscribe: new Set<number>([property.subscriptionIdentifier, property.userProperty]),
   unsubscribe: new Set<number>([property.userProperty]),

@@ -29,7 +29,8 @@ import {
 // stream/mqtt/packets.ts. Properties are in properties.ts, because mqtt-packet loses the order of user properties and accepts values that
 // are out of range.
 
-// By default, mqtt-packet creates 65,536 buffers with the first packet, one for each packet identifier, which take over 8 MB.
+// By default, mqtt-packet creates 65,536 buffers with the first packet, one for each packet identifier. They take over
+// 8 MB.
 writeToStream.cacheNumbers = false;
 
 /** Largest SUBSCRIBE or similar packet, bytes. mqtt-packet needs a few microseconds per filter, during which other clients wait. */
@@ -43,8 +44,8 @@ const usualReceiveMaximum = 65_535;
 
 /**
  * Reads a CONNECT (MQTT 5 and 3.1.1, section 3.1).
- * @param onSettings called with the client's settings even if the rest of the packet is malformed, because they also apply to the CONNACK
- * that rejects it
+ * @param onSettings called with the client's settings even if the rest of the packet is malformed, because the settings
+ * also apply to the CONNACK that rejects the packet
  * @throws ProtocolError
  */
 export function readConnect(
@@ -160,7 +161,7 @@ const partingReasons = new Set([
   ...[0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99],
 ]);
 
-/** Reads a DISCONNECT: its reason, and the session expiry that it changes to, seconds. @throws ProtocolError */
+/** Reads a DISCONNECT: its reason, and the new session expiry, seconds. @throws ProtocolError */
 export function readDisconnect(
   { buffer, from, to }: Frames,
   level: MqttVersion,
@@ -179,7 +180,7 @@ export function readDisconnect(
 const receiptReasons = new Set([0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99]);
 const releaseReasons = new Set([0x00, 0x92]);
 
-/** Reads the reason code of an acknowledgment; 0 when it has none. @throws ProtocolError */
+/** Reads the reason code of an acknowledgment; 0 if the packet has no reason code. @throws ProtocolError */
 export function readAckReason({ buffer, from, to }: Frames, isRelease: boolean): number {
   if (to - from === 2) return 0;
   const reason = buffer[from + 2]!;
@@ -252,12 +253,15 @@ interface Welcome {
 }
 
 /**
- * Properties that a CONNACK can omit, in the order of dropping. A client that exceeds an unannounced packet size is disconnected; without
- * an announced maximum, it uses no topic aliases.
+ * Properties that a CONNACK can omit, in the order in which they are dropped. A client that exceeds an unannounced
+ * packet size is disconnected; without an announced maximum, it uses no topic aliases.
  */
 const dispensable = ['reasonString', 'topicAliasMaximum', 'maximumPacketSize'] as const;
 
-/** Encodes a CONNACK, with as many properties as the client accepts; null if it does not accept the necessary ones (MQTT 5, section 3.1.2.11.4). */
+/**
+ * Encodes a CONNACK, with as many properties as the client accepts; null if the client does not accept the necessary
+ * ones (MQTT 5, section 3.1.2.11.4).
+ */
 export function connack(
   level: ConnectPacket['level'],
   { reason, sessionPresent = false, properties }: Welcome,

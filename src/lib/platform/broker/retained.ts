@@ -6,7 +6,7 @@ import { type BrokerMessage, hasExpired, weightOf } from './wire.js';
 export class Retained {
   private readonly byTopic = new Map<string, BrokerMessage>();
   bytes = 0;
-  /** Messages retained by clients; the platform's own do not count against the limit. */
+  /** Messages retained by clients; the platform's own messages do not count against the limit. */
   private readonly theirs = { messages: 0, bytes: 0 };
 
   constructor(

@@ -18,11 +18,11 @@ interface Slot {
   bytes: number;
   /** Acknowledges the message to its publisher once it is stored. `matched`: whether it had a subscriber. */
   acknowledge: ((matched: boolean) => void) | null;
-  /** Whether a reader in this process is delaying the message, so that later messages do not wait for it. */
+  /** Whether only a reader in this process delays the message; later messages then do not wait for it. */
   loose?: boolean;
 }
 
-/** Message streams are not retained, because they would use more and more memory. */
+/** Message streams are not retained, because they would take more and more memory. */
 const streamed = /\/(telemetry|inference|reply|log)(\/|$)/;
 
 /**
@@ -59,7 +59,8 @@ export class Inbox {
     const stored = (error?: unknown) => {
       if (error || this.broken) return this.break(error);
       let offered = false;
-      // Readers in this process get a message only after it is stored, so that they never see one that could not be stored.
+      // Readers in this process get a message only after it is stored, so that they never see a message that could not
+      // be stored.
       this.core.offer(message, (refused) => {
         if (refused || this.broken) return this.break(refused);
         offered = true;
@@ -147,25 +148,25 @@ interface Accepted {
   message: BrokerMessage;
   /** Its number in the log; 0 = not in the log. */
   number: number;
-  /** Session key of its publisher; null = the platform. */
+  /** The publisher's session key; null = the platform is the publisher. */
   origin: string | null;
   /** How the log records the message, by session and by shared subscription. */
   plans: Plans | null;
-  /** Whether it had a subscriber; known once it is delivered. */
+  /** Whether the message had a subscriber; known once the message is delivered. */
   matched: boolean;
 }
 
-/** How the log records a message for one receiver: a session, or a shared subscription. */
+/** How the log records a message for one receiver, which is a session or a shared subscription. */
 interface Plan {
   receiver: Session | Share<Session>;
   session: Session;
   /** Packet id of the message in the session; 0 = the session is not in the log. */
   id: number;
-  /** The session that the log records the message under, if it is a different one. */
+  /** The session under which the log records the message, if not the receiver's own. */
   home?: Session | undefined;
 }
 
-/** Plans of one message, in the order of its receivers, which is also the order of lookups. */
+/** A message's plans, in the order of its receivers, which is also the order of lookups. */
 class Plans {
   private readonly all: Plan[] = [];
   private next = 0;
@@ -196,7 +197,7 @@ interface Planned {
 /** The plan for a QoS 0 message, which is not logged. */
 const noPlans: Planned = { plans: null, to: [], copied: false };
 
-/** Publisher of a message, and the packet that carried it if it has QoS 2. */
+/** A message's publisher, and the packet with the message if it has QoS 2. */
 export interface Origin {
   key: string;
   inbound: { session: Session; id: number } | null;
@@ -269,7 +270,7 @@ export class Router {
     });
   }
 
-  /** Decides which sessions the log records a message for, and which members receive it. */
+  /** Decides for which sessions the log records a message, and which members receive it. */
   private plan(message: BrokerMessage, retain: boolean, origin: string | null): Planned {
     if (message.qos === 0) return noPlans;
     const { direct, shares } = this.parts.state.subscriptions.receivers(message.topic);
@@ -345,7 +346,7 @@ export class Router {
     return behind;
   }
 
-  /** Hands a message to one member: the planned one, unless that member's session has ended since. */
+  /** Hands a message to one member: the planned one, unless the planned member's session has ended since then. */
   private deliverShared(share: Share<Session>, copies: Copies, plan: Plan | undefined): Session | null {
     const { message, plain, number } = copies;
     const isThere = plan !== undefined && share.members.has(plan.session);
@@ -369,7 +370,10 @@ export class Router {
     return session;
   }
 
-  /** The session that the log records a planned message under, so that another session can take over the record; undefined = none. */
+  /**
+   * The session under which the log records a planned message, so that another session can take over the record;
+   * undefined = none.
+   */
   private holder(plan: Plan | undefined): Session | undefined {
     const session = plan && (plan.home ?? (plan.id > 0 ? plan.session : undefined));
     return session && this.parts.state.sessions.get(session.key) === session ? session : undefined;
@@ -393,7 +397,8 @@ export class Router {
     else if (home || options.number === undefined) this.pass(session, entry, home);
     session.add(entry);
     session.pump();
-    // Retained messages do not count: all those of a filter arrive at once, and they share memory with the retained store.
+    // // Retained messages do not count, because all those that match a filter arrive at once, and share their memory
+    // with the retained store.
     if (!isRetained) this.trim(session);
   }
 
@@ -421,7 +426,7 @@ export class Router {
     this.parts.sessionLog().append(record);
   }
 
-  /** Ends a session: its shared messages pass to other members, and everything else queued for it is deleted. */
+  /** Ends a session: passes its shared messages to other members, and deletes everything else queued for it. */
   end(session: Session): void {
     const { state, sessionLog } = this.parts;
     redistribute(this, session, true);
@@ -456,11 +461,11 @@ interface EnqueueOptions {
   number?: number | undefined;
   share?: string;
   home?: Session | undefined;
-  /** Whether it is a retained message for a new subscription. */
+  /** Whether this is a retained message for a new subscription. */
   isRetained?: boolean;
 }
 
-/** The receiver as it applies to a publisher: No Local excludes its own messages. */
+/** The receiver as seen by a publisher: No Local excludes the publisher's own messages. */
 function forOrigin(receiver: Receiver<Session>, origin: string | null): Receiver<Session> | null {
   return receiver.own !== receiver && receiver.subscriber.key === origin ? receiver.own : receiver;
 }
@@ -481,8 +486,8 @@ function ownedCopy({ topic, payload, qos, properties, expiresAt }: BrokerMessage
 }
 
 /**
- * Stores and delivers a will or a message of the platform. Resolves with a subscriber that is behind, or null.
- * @param key key of the session that the will belongs to
+ * Stores and delivers a will or a message from the platform. Resolves with a subscriber that is behind, or null.
+ * @param key the key of the will's session
  */
 export function send(
   { router }: Core,

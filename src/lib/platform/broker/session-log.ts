@@ -15,12 +15,15 @@ import type { BrokerMessage, Grant, Qos } from './wire.js';
 interface LogOptions {
   folder: string;
   sync?: Sync | undefined;
-  /** The complete current state, which a new file begins with. Each function creates one record, possibly after later changes. */
+  /**
+   * The complete current state, with which a new file begins. Each function creates one record, possibly after later
+   * changes.
+   */
   snapshot: () => Iterable<() => LogRecord>;
   /** Minimum size at which the file is compacted, bytes. */
   compactBytes?: number;
   onCommit?: NoteCommit | undefined;
-  /** Current counts for the ledger; if absent, none are recorded. */
+  /** Current counts for the ledger; if absent, no counts are recorded. */
   counts?: () => BrokerCounts;
   ledger?: Ledger<BrokerCounts> | undefined;
   damage?: ((findings: readonly Finding[]) => Promise<void>) | undefined;
@@ -50,10 +53,10 @@ export class SessionLog {
   private readonly commits = new GroupCommit<Commit>((batch) => this.write(batch));
   private readonly lines = new Lines();
   private timer: NodeJS.Timeout | undefined;
-  /** Whether a write has failed, so that memory is ahead of the file until the file is rewritten. */
+  /** Whether a write has failed. Memory is then ahead of the file until the file is rewritten. */
   private behind = false;
   private closed = false;
-  /** CRC-32 of the file, and how many of its bytes are known to be on disk. */
+  /** CRC-32 of the file, and the number of its bytes that are known to be on disk. */
   private crc = 0;
   private synced = { end: 0, crc: 0 };
   private noted = -1;
@@ -84,7 +87,7 @@ export class SessionLog {
     return { log, damaged };
   }
 
-  /** Reports content that has been lost since the last note, and notes the current state. */
+  /** Reports content that has been lost since the last note, and records the current state. */
   private async compare(now: Parameters<typeof logFindings>[0]): Promise<void> {
     const { ledger, counts, damage } = this.options;
     const notes = (await ledger?.load()) ?? [];
@@ -136,7 +139,10 @@ export class SessionLog {
     }, lazyMs);
   }
 
-  /** Merges a record into the previous one, because many acknowledgments arrive at a time. Returns whether it could. */
+  /**
+   * Merges a record into the previous one, because many acknowledgments arrive at a time. Returns whether the record
+   * was merged.
+   */
   private joins(record: LogRecord): boolean {
     const last = this.commits.waiting.at(-1);
     if (record.k !== 'done' || !last || last.done) return false;
@@ -147,7 +153,7 @@ export class SessionLog {
     return true;
   }
 
-  /** `done` is called when the record is on disk, or with the error from the disk. */
+  /** Calls `done` when the record is on disk, or with the error from the disk. */
   commit(record: LogRecord, done: Done): void {
     this.commitAll([record], done);
   }
@@ -270,7 +276,7 @@ const copy = z.object({
 /** Session key, QoS, packet id (0 = any that is free), differences. */
 const receiver = z.tuple([z.string(), z.union([z.literal(1), z.literal(2)]), z.number(), copy.optional()]);
 
-/** A line of the session log. `BrokerState.apply` implements the effect of each. */
+/** A line of the session log. `BrokerState.apply` applies each kind of line. */
 const recordSchema = z.discriminatedUnion('k', [
   /**
    * A session exists. `off`: when the client disconnected; null while it is connected. `x`: how long the session is kept after that, ms
@@ -284,8 +290,8 @@ const recordSchema = z.discriminatedUnion('k', [
   z.object({ k: z.literal('sub'), s: z.string(), f: z.array(subscription) }),
   z.object({ k: z.literal('unsub'), s: z.string(), f: z.array(z.string()) }),
   /**
-   * Message `n` for the sessions in `to`. `r`: it is also the topic's retained message. `from`: the session and packet id that it was
-   * received under with QoS 2.
+   * Message `n` for the sessions in `to`. `r`: it is also the topic's retained message. `from`: the sender's session
+   * and packet id, if the message was received with QoS 2.
    */
   z.object({
     k: z.literal('message'),
@@ -297,16 +303,19 @@ const recordSchema = z.discriminatedUnion('k', [
     /** The message was sent to the client, or the client has received it and must release its packet id. */
     state: z.enum(['sent', 'released']).optional(),
   }),
-  /** The session has finished with message `n` and those in `more`; with `g`, only with the copies of that shared subscription. */
+  /**
+   * The session has finished with message `n` and the messages in `more`; with `g`, only with that shared
+   * subscription's copies.
+   */
   z.object({
     ...{ k: z.literal('done'), s: z.string(), n: z.number(), g: z.string().optional() },
     more: z.array(z.number()).optional(),
   }),
-  /** The client of the session has received QoS 2 message `n` and must release it. */
+  /** The client of the session has received QoS 2 message `n` and must release its id. */
   z.object({ k: z.literal('received'), s: z.string(), n: z.number(), g: z.string().optional() }),
   /** Message `n` of a shared subscription passes from the session to another member. */
   z.object({ k: z.literal('move'), s: z.string(), n: z.number(), to: receiver }),
-  /** QoS 2 packet ids that the session has seen, and one that was released. */
+  /** QoS 2 packet ids that the session has seen, and one that the client released. */
   z.object({ k: z.literal('seen'), s: z.string(), id: z.array(z.number()) }),
   z.object({ k: z.literal('release'), s: z.string(), id: z.number() }),
   /**
@@ -353,10 +362,10 @@ export function unloggedGrant([, qos, options = 0, id = 0]: z.infer<typeof subsc
   return { qos, noLocal: (options & 1) !== 0, retainAsPublished: (options & 2) !== 0, id };
 }
 
-/** Buffers above this size are released after use, bytes. */
+/** Size above which a buffer is released after use, bytes. */
 const keptBytes = chunkBytes;
 
-/** Lines of records in one reusable buffer. A line is JSON, whose last member is the CRC-32 of the rest. */
+/** Lines of records in one reusable buffer. Each line is a JSON object whose last member is the CRC-32 of the rest. */
 class Lines {
   private buffer = Buffer.alloc(0);
   /** Number of lines, and their total length in bytes. */
@@ -407,7 +416,7 @@ function jsonOf(record: LogRecord): string {
   return tail === '{}' ? `${head}}` : `${head},${tail.slice(1)}`;
 }
 
-/** The record of a line; null when it is damaged. Lines of earlier versions have no checksum. */
+/** The record in a line; null if the line is damaged. Lines written by earlier versions have no checksum. */
 function recordOf(line: string): LogRecord | null {
   const [end = '', sum] = /,"c":"([0-9a-f]{8})"\}$/.exec(line) ?? [];
   const json = sum === undefined ? line : `${line.slice(0, -end.length)}}`;
@@ -419,7 +428,7 @@ function hexOf(sum: number): string {
   return sum.toString(16).padStart(8, '0');
 }
 
-/** Contents of the session log when they were noted. */
+/** Contents of the session log at the time of the note. */
 export interface BrokerCounts {
   retained: number;
   sessions: number;

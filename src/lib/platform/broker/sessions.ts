@@ -18,7 +18,10 @@ export interface Will {
   message: BrokerMessage;
   device: string | null;
   token: string | null;
-  /** How long the will is delayed after the client has disconnected, and the lifetime of its message once published, both in seconds. */
+  /**
+   * How long the will is delayed after the client disconnects, and how long its published message remains valid, both
+   * in seconds.
+   */
   delaySeconds: number;
   expirySeconds: number | undefined;
   /** When the will is due, ms since 1970; null while the client is connected. */
@@ -201,11 +204,11 @@ function always(record: LogRecord): () => LogRecord {
   return () => record;
 }
 
-/** An entry as the log records it, which may be under another session. */
+/** An entry as the log records it, possibly under another session. */
 export function loggedReceiver(session: Session, entry: Omit<Outgoing, 'message' | 'state'>): LoggedReceiver {
   const { qos, id, ids, share, home } = entry;
   const copy = { ...(share === undefined ? {} : { g: share }), ...(ids === null ? {} : { i: [...ids] }) };
-  // That session has its own packet ids, so this one's is not recorded.
+  // // That session has its own packet ids, so this session's id is not recorded.
   const place = home ? ([home.key, qos, 0] as const) : ([session.key, qos, id] as const);
   return share === undefined && ids === null ? [...place] : [...place, copy];
 }
@@ -239,21 +242,24 @@ export interface Link {
 
 /** A message in flight to a session, with QoS 1 or 2. */
 export interface Outgoing {
-  /** Number of the message in the log; 0 = not in the log. */
+  /** The message's number in the log; 0 = not in the log. */
   number: number;
   message: BrokerMessage;
   qos: 1 | 2;
   id: number;
   /**
-   * `again`: it was sent on an earlier connection. `restored`: it is from the log, and may have been sent. `released`: the client has
-   * received it (PUBREC), and must release its id.
+   * `again`: sent on an earlier connection. `restored`: read from the log, and possibly sent. `released`: the client
+   * has received it (PUBREC), and must release its id.
    */
   state: 'waiting' | 'sent' | 'again' | 'restored' | 'released';
   /** Identifiers of the matching subscriptions; null = none. */
   ids: readonly number[] | null;
-  /** Name of the shared subscription that it came through. */
+  /** Name of the shared subscription that matched the message. */
   share?: string | undefined;
-  /** The session that the log records it under, if not this one: a member of the same shared subscription that outlives this session. */
+  /**
+   * The session under which the log records the message, if not this one: a member of the same shared subscription that
+   * outlives this session.
+   */
   home?: Session | undefined;
 }
 
@@ -269,7 +275,7 @@ export class Session {
   readonly subscriptions = new Map<string, Grant>();
   /** Messages for the client by packet id, in order. */
   private readonly outgoing = new Map<number, Outgoing>();
-  /** Messages that are not sent yet, from index `next` on. */
+  /** Messages that are not sent yet; they begin at index `next`. */
   private unsent: Outgoing[] = [];
   private next = 0;
   private inFlight = 0;
@@ -277,21 +283,21 @@ export class Session {
   private lastId = 0;
   /** Number of entries of shared subscriptions. */
   private sharedEntries = 0;
-  /** QoS 2 ids received and not released: true = stored. */
+  /** QoS 2 ids received and not released; true = the message is stored. */
   readonly incoming = new Map<number, boolean>();
   link: Link | null = null;
   bytes = 0;
   /** Increases with each acknowledgment. */
   progress = 0;
-  /** Retained messages for its new subscriptions; null when all are sent. */
+  /** Retained messages for the session's new subscriptions; null when all are sent. */
   retainedFeed: RetainedFeed | null = null;
   /** Called when the session may have caught up. */
   readonly waiters = new Set<() => void>();
   /** Whether publishers have waited long enough for this session; they do not wait again until it has caught up. */
   lagging = false;
-  /** When its client disconnected, ms since 1970; null while connected. */
+  /** Time when the session's client disconnected, ms since 1970; null while the client is connected. */
   offlineSince: number | null = null;
-  /** During log replay: whether its messages may have been sent, because the client was connected. */
+  /** During log replay: whether the session's messages may have been sent, because the client was connected. */
   mayHaveSent = true;
 
   constructor(
@@ -318,7 +324,7 @@ export class Session {
     return this.outgoing.values();
   }
 
-  /** Whether its client has been away for longer than its expiry interval. */
+  /** Whether the session's client has been away for longer than the expiry interval. */
   hasEnded(now: number): boolean {
     return this.offlineSince !== null && now - this.offlineSince > this.expiryMs;
   }
@@ -455,8 +461,8 @@ export class Session {
   }
 
   /**
-   * Handles PUBACK or PUBCOMP: the message is done. Returns it, or `unknown` if no message has this id, or `wrong` if its message awaits another
-   * packet.
+   * Handles PUBACK or PUBCOMP, which complete a message. Returns the message, `unknown` if no message has this id, or
+   * `wrong` if the message awaits another packet.
    */
   acknowledged(id: number, qos: 1 | 2): Outgoing | 'unknown' | 'wrong' {
     const entry = this.outgoing.get(id);

@@ -3,12 +3,16 @@ import type { Outgoing, Session } from './sessions.js';
 import type { Share } from './topics.js';
 import type { Qos } from './wire.js';
 
-// Shared subscriptions (MQTT 5, section 4.8.2). Each message goes to one member. Members that can receive it immediately take turns; if
-// none can, the one with the shortest queue gets it. When a member disconnects, its unacknowledged messages pass to another.
+// Shared subscriptions (MQTT 5, section 4.8.2). Each message goes to one member. Members that can receive it
+// immediately take turns; if none can, the member with the shortest queue gets the message. When a member disconnects,
+// its unacknowledged messages pass to another member.
 
 type Member = Share<Session>;
 
-/** Chooses the member for the next message: a connected one, or else one whose session is offline. Null = there is none. */
+/**
+ * Chooses the member for the next message: a connected member if possible, otherwise an offline one. Null = no member
+ * can take it.
+ */
 export function nextMember(share: Member, qos: Qos): Session | null {
   const { order, members } = share;
   let shortest: Session | null = null;
@@ -30,7 +34,10 @@ export function nextMember(share: Member, qos: Qos): Session | null {
   return shortest;
 }
 
-/** A member whose session the log can record a message under, if the receiver's own session is not in the log; undefined = none. */
+/**
+ * A member under whose session the log can record a message, if the receiver's own session is not in the log; undefined
+ * = none.
+ */
 export function homeOf({ members }: Member, except: Session | null, qos: Qos): Session | undefined {
   for (const [session, grant] of members) {
     if (session !== except && session.persistent && Math.min(grant.qos, qos) > 0) return session;
@@ -39,9 +46,11 @@ export function homeOf({ members }: Member, except: Session | null, qos: Qos): S
 }
 
 /**
- * Passes a session's shared messages to connected members. If its client has disconnected, these are the unacknowledged ones; if it has
- * unsubscribed, the unsent ones. QoS 2 messages that were sent stay, because the client may have received them (section 4.8.2).
- * @param toOffline also considers members without a connected client, because the session ends or has lost the right to the messages
+ * Passes a session's shared messages to connected members. These are the unacknowledged messages of a disconnected
+ * client, and the unsent messages of a client that unsubscribed. QoS 2 messages that were sent stay, because the client
+ * may have received them (section 4.8.2).
+ * @param toOffline also considers members without a connected client, because the session ends or has lost the right to
+ * the messages
  * @param only the shared subscriptions whose messages are passed on; all when absent
  */
 export function redistribute(
@@ -63,7 +72,7 @@ export function redistribute(
   }
 }
 
-/** The shared subscription without one of its members. */
+/** The shared subscription without the given session. */
 function othersThan(session: Session, share: Member | undefined): Member | undefined {
   if (!share) return undefined;
   const members = new Map([...share.members].filter(([member]) => member !== session));

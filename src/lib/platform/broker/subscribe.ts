@@ -74,7 +74,7 @@ export function subscribe(
   });
 }
 
-/** Reason code for rejecting a subscription; 0 = it is accepted. */
+/** Reason code for rejecting a subscription; 0 = accepted. */
 function reasonToRefuse(
   { limits }: Core,
   { identity }: Connection,
@@ -96,8 +96,8 @@ const queuedMost = 500;
 const pendingMost = 512 * 1024;
 
 /**
- * Sends the retained messages for a session's new subscriptions, filter by filter, as fast as its client accepts them. If the client
- * reconnects, sending continues.
+ * Sends the retained messages for a session's new subscriptions, filter by filter, as fast as the client accepts them.
+ * If the client reconnects, sending continues.
  */
 export class RetainedFeed {
   /** Filters still to be processed. A filter that is requested again in the meantime is processed once. */
@@ -181,7 +181,7 @@ export class RetainedFeed {
   }
 }
 
-/** Acknowledges an UNSUBSCRIBE once it is on disk. */
+/** Acknowledges an UNSUBSCRIBE once the change is on disk. */
 export function unsubscribe(
   core: Core,
   connection: Connection,

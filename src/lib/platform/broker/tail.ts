@@ -13,8 +13,8 @@ type Take = (message: Message) => void;
 type Ended = (error: unknown) => void;
 
 /**
- * Follows a filter: its retained messages first, then new ones. Any filter is allowed except a shared subscription; the caller checks
- * permissions. Returns a function that ends it.
+ * Follows a filter: its retained messages first, then new ones. Any filter is allowed except a shared subscription; the
+ * caller checks permissions. Returns a function that ends the tail.
  */
 export type Tail = (filter: string, take: Take, ended: Ended) => Promise<() => Promise<void>>;
 
@@ -51,7 +51,7 @@ export function tailIn(core: Pick<Core, 'state' | 'now' | 'log'>): Tail {
   };
 }
 
-/** Tails of an external broker. Each is a client of the broker. `closed` is called with each one that has ended. */
+/** Tails of an external broker. Each tail is a client of that broker. `closed` is called with each ended tail. */
 export function tailOf(streams: Pick<LocalStreams, 'openSource'>, closed: (source: Source) => void): Tail {
   return async (filter, take, ended) => {
     const source = await streams.openSource(filter, { queue: mostRetained, overflow: 'drop' });

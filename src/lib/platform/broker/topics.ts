@@ -74,7 +74,7 @@ export function sharedFilter(filter: string): { group: string; filter: string } 
 
 const sharedPrefix = '$share/';
 
-/** The filter whose messages a subscription receives, which permissions apply to. */
+/** The filter whose messages a subscription receives; permissions apply to this filter. */
 export function filterWithin(filter: string): string {
   return sharedFilter(filter)?.filter ?? filter;
 }
@@ -140,7 +140,7 @@ export class Subscriptions<T> {
   private readonly root: Node<T> = newNode();
   private readonly known = new Map<string, Receivers<T>>();
   count = 0;
-  /** Number of shared subscriptions among them. */
+  /** Number of shared subscriptions among all subscriptions. */
   sharedCount = 0;
 
   /** Adds a subscription or changes its options. */

@@ -14,8 +14,9 @@ import type { BrokerMessage } from './wire.js';
 // Wills (MQTT 5 and 3.1.1, section 3.1.2.5), and the presence of devices, which usually report going offline by a will.
 
 /**
- * Called when the client of a session has disconnected. Its will is published now, or when the delay is over or the session ends, whichever
- * comes first (MQTT 5, section 3.1.3.2.2). If it is published now, resolves once it is stored.
+ * Called when a session's client has disconnected. The client's will is published now, or when the delay is over or the
+ * session ends, whichever comes first (MQTT 5, section 3.1.3.2.2). If the will is published now, resolves once it is
+ * stored.
  */
 export async function beginWill(core: Core, session: Session, isDropped: boolean): Promise<void> {
   const { key, expiryMs } = session;
@@ -59,7 +60,7 @@ export async function endWill(core: Core, key: string, how: 'told' | 'dropped'):
 /** Checks the rights of a will's author at publication, because they may have ended while the will was pending. */
 async function mayBePublished(core: Core, key: string, will: Will): Promise<boolean> {
   const { topic } = will.message;
-  // A connection's identity was checked for as long as it was open, so a will without a delay needs no check.
+  // A connection's identity was checked while the connection was open, so a will without a delay needs no check.
   if (will.dueAt === null || (await core.mayStillPublish(will, topic))) return true;
   core.figures.refused++;
   core.log.warn({ client: key, topic }, 'dropped a will whose author has lost its rights');

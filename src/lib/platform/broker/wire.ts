@@ -67,7 +67,7 @@ export interface BrokerMessage {
   retain: boolean;
   /** Properties that MQTT 5 subscribers receive unchanged, encoded in their original order, without the length that precedes them. */
   properties?: Buffer | undefined;
-  /** When its Message Expiry Interval ends, ms since 1970. */
+  /** Time when the Message Expiry Interval ends, ms since 1970. */
   expiresAt?: number | undefined;
   /** The message encoded as a PUBLISH with QoS 0, once for all receivers of MQTT 3. */
   wire?: Buffer;
@@ -83,7 +83,7 @@ export function weightOf({ topic, payload, properties }: BrokerMessage): number 
 export interface ConnectPacket {
   /** 3 = MQTT 3.1, 4 = 3.1.1, 5 = 5; 0 = another version, in which case the rest of the packet is not read. */
   level: 0 | MqttVersion;
-  /** Whether an existing session is discarded. */
+  /** Whether to discard an existing session. */
   clean: boolean;
   keepAliveSeconds: number;
   clientId: string;
@@ -184,7 +184,7 @@ export function refusal(type: number, id: number, reason: number, text: string):
 }
 
 interface Delivered {
-  /** Empty once the alias is established. */
+  /** Empty once the topic has an alias. */
   topic: string;
   /** Alias of the topic; 0 = none. */
   alias: number;

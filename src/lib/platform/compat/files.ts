@@ -20,7 +20,7 @@ interface Parts {
 export class GuideFiles {
   constructor(private readonly parts: Parts) {}
 
-  /** Files of a folder, without those of removed versions. */
+  /** The files in a folder, without files from removed versions. */
   async list(folder: GuideFolder): Promise<GuideFile[]> {
     return this.present().where('folder', '=', folder).execute();
   }
@@ -67,7 +67,7 @@ export class GuideFiles {
     await this.parts.sweep();
   }
 
-  /** Removes the files, and their blobs if nothing else references them. */
+  /** Removes the files, and blobs that nothing else references. */
   async remove(files: readonly Pick<GuideFile, 'folder' | 'name' | 'digest'>[]): Promise<void> {
     if (files.length === 0) return;
     const { store, sweep } = this.parts;
@@ -185,14 +185,14 @@ export function isFileName(name: string): boolean {
 /** Default limit on the bytes that unauthenticated clients may store. */
 export const usualQuota = 10 * 1024 ** 3;
 
-/** Minimum size counted for a file, bytes, because its name, version and event are stored too. */
+/** Minimum size counted for each file, bytes, because a file's name, version and event are stored too. */
 const leastFile = 64 * 1024;
 
 /** Room for one file being uploaded. */
 export interface Room {
   /** Must be called before writing this many more bytes. @throws AIOT_GUIDE_FULL */
   take(bytes: number): void;
-  /** Must always be called, once the file is stored or deleted. */
+  /** Must always be called, once the file is stored or removed. */
   end(): void;
 }
 

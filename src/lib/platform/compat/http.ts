@@ -12,7 +12,7 @@ import { bodyIsComing, closeServer, Drain } from '../listen.js';
 /** How long a connection may take to send its first byte, ms. */
 const greetingMs = 10_000;
 
-/** Prefixes that Go recognizes HTTP without TLS by: the first five bytes of a request. */
+/** Prefixes by which Go recognizes HTTP without TLS: the first five bytes of a request. */
 const plainRequests = new Set(['GET /', 'HEAD ', 'POST ', 'PUT /', 'OPTIO']);
 
 const plainAnswer = 'HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n';
@@ -55,7 +55,7 @@ export function createGuideServer(
   https.on('tlsClientError', (_error, socket) => socket.destroy());
   // A connection without progress for this long is idle or stuck.
   https.setTimeout(60_000, (socket) => socket.destroy());
-  // This server gets its connections from the one below. The event starts its check for slow requests.
+  // // This server gets its connections from the server below. The event starts the check for slow requests.
   https.emit('listening');
   const server = createServer((socket) => {
     if (!connections.admit(socket)) return;
@@ -105,8 +105,8 @@ export interface ServedFile {
 }
 
 /**
- * Serves a clean path as Go's http.FileServer does: folders end in a slash and files do not; otherwise it redirects. Any method is treated
- * as GET.
+ * Serves a clean path as Go's http.FileServer does: folders end in a slash and files do not; other paths are
+ * redirected. Any method is treated as GET.
  */
 export async function serve(
   request: IncomingMessage,
@@ -187,7 +187,7 @@ export function answer(
   headers: Record<string, string> = {},
 ): void {
   const bytes = Buffer.from(body);
-  // A body that is still arriving would have to be read to its end before the connection could be reused.
+  // // If the body is still arriving, the connection could be reused only after reading the whole body.
   const rest: Record<string, string> = bodyIsComing(response.req) ? { connection: 'close' } : {};
   response.writeHead(status, { ...headers, ...rest, 'content-length': String(bytes.length) });
   response.end(response.req.method === 'HEAD' ? undefined : bytes);

@@ -9,7 +9,7 @@ import { parseStreamUrl } from '../../stream/url.js';
 import type { Store } from '../store/database.js';
 import { controlTopic, dataTopic } from './files.js';
 
-/** All of the guide's clients read only the first partition. */
+/** All of the guide's clients read only this first partition. */
 const partition = 0;
 
 const connectTimeoutMs = 5000;
@@ -26,7 +26,7 @@ export interface KafkaAddress {
   topic: (name: string) => string;
 }
 
-/** How long a write is retried. Retries use the same sequence numbers, so that data is not stored twice. */
+/** How long a write is retried. Retries use the same sequence numbers, so that no data is stored twice. */
 const patience = '24h';
 
 /** Address of the relay's Kafka. @throws AIOT_USAGE for another engine, AIOT_STREAM_URL */
@@ -67,9 +67,9 @@ export async function ensureTopics(address: KafkaAddress, signal: AbortSignal): 
 }
 
 /**
- * Reads a topic from the position of the previous process. On first use, it begins with messages written since the platform was first
- * configured to read the topic; older messages are never read. `take` records the position through `store`, in the transaction of its own
- * changes.
+ * Reads a topic from the position of the previous process. On first use, reading begins with messages written since the
+ * platform was first configured to read the topic; older messages are never read. `take` records the position through
+ * `store`, in the transaction of its own changes.
  */
 export async function follow(options: FollowOptions, signal: AbortSignal, take: Take): Promise<void> {
   const { log, name } = options;
@@ -129,8 +129,8 @@ async function followOnce(
 }
 
 /**
- * Position in a topic. The starting time is recorded at the very first start, so that messages sent before Kafka is reachable are read
- * later.
+ * Position in a topic. The starting time is recorded at the very first start, so that messages sent before Kafka was
+ * reachable are read later.
  */
 export async function positionOf(store: Store, topic: string, now: number) {
   await store

@@ -24,7 +24,7 @@ interface Parts {
   onFile: () => void;
   /** Called when a file could not be written. Its rows are in the database, and the write is retried when more rows arrive. */
   onFailed: (error: unknown) => void;
-  /** Called with the number of messages that were not rows. */
+  /** Called with the number of messages that could not be converted to rows. */
   onSkipped: (count: number) => void;
 }
 
@@ -104,7 +104,7 @@ export class Ingest {
     onFile();
   }
 
-  /** A free time for the name of a new file: now, or the first later millisecond without a file. */
+  /** A free time for a new file's name: now, or the first later millisecond without a file. */
   private async freeTime(): Promise<number> {
     let at = Math.max(this.parts.now(), this.newest + 1);
     while (await this.parts.files.find(rawFolder, rawName(at))) at++;
@@ -128,9 +128,9 @@ const csvHeader = 'deviceID,timeStamp,current,temperature,vibration,sound';
 const fields = ['current', 'temperature', 'vibration', 'sound'] as const;
 
 /**
- * Formats a message of the guide's firmware as a line of its raw training data, without a newline. A missing field is 0.0, and a missing
- * time is the time of the reading. Returns null if it is not a JSON object with a device id, or cannot be written as one line of six
- * columns.
+ * Formats a message of the guide's firmware as a line of its raw training data, without a newline. A missing field is
+ * 0.0, and a missing time is the time of the reading. Returns null if the message is not a JSON object with a device
+ * id, or cannot be written as one line with six columns.
  * @param at ms since 1970
  */
 export function csvLine(payload: Uint8Array, at: number): string | null {
@@ -154,7 +154,7 @@ function objectOf(payload: Uint8Array): Record<string, unknown> | null {
   }
 }
 
-/** Whether the text can be a cell of an unquoted line. */
+/** Whether the text can be a cell in an unquoted line. */
 function isCell(text: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern must match them
   return text !== '' && text.length <= 256 && !/[\x00-\x1f\x7f,"]/.test(text);

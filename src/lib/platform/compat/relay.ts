@@ -29,7 +29,7 @@ interface RelayOptions {
   events: string | undefined;
 }
 
-/** How long a start waits for Kafka's topics, ms. Then it continues without them. */
+/** How long a start waits for Kafka's topics, ms. Then the start continues without the topics. */
 const patienceMs = 5000;
 
 /** Maximum size of data spooled for Kafka, bytes; beyond this, publishers wait. */
@@ -179,7 +179,7 @@ async function startCollecting(source: Source, ingest: Ingest, { log, now }: Gui
 /** Delay before a retry, ms. */
 const pauseMs = 2000;
 
-/** Announces each file made by our ingest, in order, including those of an earlier process. */
+/** Announces each file made by our ingest, in order, including files made by an earlier process. */
 async function announceAll(
   {
     files,
@@ -207,7 +207,7 @@ async function announceAll(
   }
 }
 
-/** Publishes on a topic of Kafka. The connection stays open until the signal is aborted. */
+/** Publishes on a Kafka topic. The connection stays open until the signal is aborted. */
 function sayerTo(url: string, signal: AbortSignal): (message: Buffer) => Promise<void> {
   let sink: Sink | undefined;
   onAbort(signal, () => void sink?.close().catch(() => {}));
@@ -258,7 +258,10 @@ export function controlMessage(command: string, payload: string): Buffer {
   return Buffer.from(`{"command": ${JSON.stringify(command)}, "payload" : ${JSON.stringify(payload)}}`);
 }
 
-/** Whether boards can process the message without crashing: they compare `command` with strings without checking that it exists. */
+/**
+ * Whether boards can process the message without crashing, because they compare `command` with strings without checking
+ * that it exists.
+ */
 export function isControl(payload: Uint8Array): boolean {
   if (payload.length > longestControl) return false;
   try {

@@ -101,7 +101,7 @@ function findRegistry(ids: readonly string[], modified: number, path: string): F
   };
 }
 
-/** Finds a path of either service, because both ports serve both. Only the root differs by port. */
+/** Finds a path in either service, because both ports serve both services. Only the root differs by port. */
 async function findFile(parts: ServiceParts, service: GuideService, path: string): Promise<Found | null> {
   const [, first = '', second, ...more] = path.split('/');
   if (more.length > 0) return null;
@@ -188,7 +188,7 @@ export class GuideDevices {
     return 'done';
   }
 
-  /** `guide-14333616`: a name that neither a current nor a revoked device has. */
+  /** A name such as `guide-14333616` that neither a current nor a revoked device has. */
   private freeName(id: string): string {
     const { devices } = this.parts;
     const bare = id
@@ -211,8 +211,9 @@ type Target =
   | { kind: 'malformed' };
 
 /**
- * Parses a request target as Go's ServeMux does: it is decoded, then cleaned of `//`, `.` and `..`. An unclean path is redirected to the
- * clean one, which the guide's clients follow. Paths never reach a file system, because they are only looked up among names.
+ * Parses a request target as Go's ServeMux does: decodes the path, then cleans it of `//`, `.` and `..`. An unclean
+ * path is redirected to the clean one; the guide's clients follow redirects. Paths never reach a file system, because
+ * they are only looked up among names.
  */
 function targetOf(url: string): Target {
   const own = url.replace(/^https?:\/\/[^/?#]*/i, '');

@@ -44,7 +44,7 @@ export interface GuideOptions {
   deleteAll: boolean;
   /** Number of rows in one file of raw training data; 0 = another program writes the files. */
   maxRows: number;
-  /** Total bytes that its clients may store. */
+  /** Total bytes that the guide's clients may store. */
   quota?: number | undefined;
   /** URL of Kafka (kafka://…), if the relay uses one. */
   events: string | undefined;
@@ -72,7 +72,7 @@ interface Guide {
   close(): Promise<void>;
 }
 
-/** The guide's ports, in the order of its option. */
+/** The guide's ports, in the order of the `ports` option. */
 export const guidePorts = [30_005, 30_006, 30_007, 30_008] as const;
 
 /**
@@ -145,7 +145,7 @@ async function oneByOne<T>(tasks: readonly (() => Promise<T>)[]): Promise<T[]> {
   return results;
 }
 
-/** The minimum permissions that the guide's boards need. */
+/** The minimum permissions for the guide's boards. */
 const door: BoardDoor = {
   publish: [dataTopic, ...alertTopics],
   // Boards also receive the data of other boards, because a second board reads the first one's.
@@ -176,9 +176,9 @@ interface Parts {
 }
 
 /**
- * Implements /deleteAllData. In the model registry, it deletes everything uploaded there, with the versions created from it; in the
- * datastore, the files; in the device registry, nothing, as in the original. Signed versions belong to the registry and stay, because
- * unauthenticated clients must not delete them.
+ * Implements /deleteAllData. In the model registry, it deletes all uploads, with the versions created from them. In the
+ * datastore, it deletes the files. In the device registry, it deletes nothing, as in the original. Signed versions
+ * belong to the registry and stay, because unauthenticated clients must not delete them.
  */
 function deleteAllOf({ files, models, removal }: Parts): (service: GuideService) => Promise<void> {
   const untrusted = async ({ model, version }: GuideFile) => {

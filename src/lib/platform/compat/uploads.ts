@@ -106,7 +106,7 @@ const largestUpload = 256 * 1024 ** 2;
 interface Staged {
   digest: string;
   bytes: number;
-  /** Content-Type by its name and first bytes. */
+  /** Content-Type, determined from the name and the first bytes. */
   type: string;
   /** Stores the file as a blob; resolves when it is durable. */
   keep(blobs: BlobStore): Promise<void>;
@@ -114,9 +114,11 @@ interface Staged {
   discard(): Promise<void>;
 }
 
-/** Stores uploads temporarily until they are complete, because a blob's digest is known only at the end. */
+/**
+ * Stores uploads temporarily until they are complete, because a blob's digest is known only at the end of the upload.
+ */
 interface Staging {
-  /** @throws AIOT_REQUEST_TOO_LARGE for more than `largestUpload`, AIOT_GUIDE_FULL, and disk errors */
+  /** @throws AIOT_REQUEST_TOO_LARGE above `largestUpload`, AIOT_GUIDE_FULL, and disk errors */
   take(name: string, source: AsyncIterable<Uint8Array>): Promise<Staged>;
 }
 

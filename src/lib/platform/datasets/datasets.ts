@@ -36,7 +36,7 @@ export interface Datasets {
     query: PageQuery & { device?: string | undefined; label?: string | undefined },
   ): Promise<DatasetListing>;
   /**
-   * Requires that telemetry of the stream or an inference has arrived for each recording.
+   * Requires that telemetry or an inference has arrived in the stream for each recording.
    * @throws AIOT_NOT_FOUND for the first recording without either
    */
   requireRecordings(
@@ -52,13 +52,16 @@ export interface Datasets {
     recording: string,
     query: { points: number; from?: number | undefined; to?: number | undefined },
   ): Promise<RecordingPoints>;
-  /** One recording: its fields, one sample per line, in recording order. @throws AIOT_NOT_FOUND */
+  /** One recording: its fields, one sample in each line, in recording order. @throws AIOT_NOT_FOUND */
   csv(
     stream: string,
     device: string,
     recording: string,
   ): Promise<AsyncIterable<string> & Pick<DatasetExport, 'summary'>>;
-  /** Samples of a stream, as bytes of a file; once all are read, `summary` lists the unreadable ones. @throws AIOT_NOT_FOUND */
+  /**
+   * A stream's samples, as the bytes of a file. Once all are read, `summary` lists the unreadable ones.
+   * @throws AIOT_NOT_FOUND
+   */
   export(stream: string, format: ExportFormat, query: SampleQuery): Promise<DatasetExport>;
 }
 
@@ -119,7 +122,7 @@ export function datasetsOf(
       );
       const unrecorded = some.filter((_, at) => !takes[at]);
       if (unrecorded.length === 0) continue;
-      // A device that runs inference need not send the telemetry as well.
+      // // A device that runs inference does not have to send the telemetry too.
       const predicted = await telemetry.predicted(unrecorded.map(cursorOf));
       const unknown = unrecorded.find((one) => !predicted.has(cursorOf(one)));
       if (!unknown) continue;
@@ -153,8 +156,8 @@ export function datasetsOf(
     return { ...totals, labels: Object.fromEntries(counts) };
   };
   /**
-   * Summarizes what an export could not read. Includes known losses that the read did not encounter, because a rebuilt index does not list
-   * them.
+   * Summarizes the data that an export could not read. Includes known losses that the read did not encounter, because a
+   * rebuilt index does not list them.
    */
   const summaryOf = async (
     stream: string,

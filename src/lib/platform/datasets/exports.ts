@@ -3,16 +3,16 @@ import { exportColumns, type RecordingPoints } from '../../api/contract/data.js'
 import type { Entry, TakeKey } from '../journal/entry.js';
 import { fieldsOf } from '../journal/takes.js';
 
-/** Samples of one message, in columns. */
+/** Samples from one message, in columns. */
 export interface Samples {
   device: string;
   recording: string;
-  /** Sequence number of the message; null = it has none. */
+  /** The message's sequence number; null = none. */
   seq: number | null;
-  /** ms since 1970 of each sample. */
+  /** Time of each sample, ms since 1970. */
   t: number[];
   label: (string | null)[];
-  /** Field → its values; fields missing in the message are absent. */
+  /** Values by field; fields missing in the message are absent. */
   columns: Map<string, number[]>;
 }
 
@@ -25,7 +25,10 @@ interface SampleFilter {
   labelAt: (t: number) => string | null;
 }
 
-/** The selected samples of a message; null when there are none. Samples of a batch are spaced 1000/rate ms from its time. */
+/**
+ * The selected samples from a message; null when there are none. Samples in a batch are spaced 1000/rate ms apart,
+ * starting at the batch's time.
+ */
 export function samplesOf(key: TakeKey, entry: Entry, filter: SampleFilter): Samples | null {
   const { device, recording } = key;
   const { seq, t: told, rate } = entry.payload;
@@ -232,7 +235,7 @@ function schemaOf(fields: readonly string[]): Schema {
   ];
 }
 
-/** Samples of one time interval: the minimum and maximum of each field, and their times; NaN for fields without a value. */
+/** Samples in one time interval: each field's minimum and maximum, and their times; NaN for fields without a value. */
 interface Bucket {
   first: number;
   last: number;
@@ -246,10 +249,10 @@ interface Bucket {
 const pauseSteps = 10;
 
 /**
- * Reduces samples for a plot in one pass. If they are few enough, the samples are unchanged. Otherwise, each time interval yields two rows,
- * with the minimum and maximum of each field in order of arrival. No peak is lost, and memory use does not grow with the recording,
- * because intervals at least double in length when there are too many.
- * @param most maximum number of rows, not counting those of pauses
+ * Reduces samples for a plot in one pass. If there are few enough samples, they are unchanged. Otherwise, each time
+ * interval yields two rows, with the minimum and maximum of each field in order of arrival. No peak is lost, and memory
+ * use does not grow with the recording, because intervals at least double in length when there are too many.
+ * @param most maximum number of rows, not counting rows for pauses
  */
 export async function pointsOf(
   fields: readonly string[],

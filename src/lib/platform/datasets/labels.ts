@@ -27,7 +27,7 @@ export interface Labels {
   /** `device/recording` → labels, for recordings of the stream that have any. */
   ofDevices(stream: string, devices: readonly string[]): Promise<Map<string, RecordingLabels>>;
   history(stream: string, device: string, recording: string): Promise<RecordingShown['history']>;
-  /** Deletes all labels of a removed recording, because a new one under its name is a different recording. */
+  /** Deletes all labels of a removed recording, because a new recording under the same name is a different one. */
   forget(of: Labelled, transaction: Store): Promise<void>;
 }
 

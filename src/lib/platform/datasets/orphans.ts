@@ -43,8 +43,8 @@ export class Orphans {
   }
 
   /**
-   * Deletes blobs that are unreferenced and were not uploaded within a day. Serialized with everything that refers to blobs, so that no
-   * reference can be added between the check and the removal.
+   * Deletes blobs that are unreferenced and were uploaded more than a day ago. Serialized with everything that refers
+   * to blobs, so that no reference can be added between the check and the removal.
    * @returns digests of the deleted blobs
    */
   sweep(): Promise<string[]> {
@@ -117,7 +117,7 @@ export async function references(store: Store): Promise<Reference[]> {
   return found;
 }
 
-/** Patches to releases that still exist; others are no longer needed. */
+/** Patches to releases that still exist; no other patches are needed. */
 async function deltas(store: Store): Promise<{ digest: string }[]> {
   const rows = await store
     .selectFrom('deltas')
@@ -131,7 +131,7 @@ async function deltas(store: Store): Promise<{ digest: string }[]> {
   );
 }
 
-/** Files of the guide's listeners, except those made from removed versions. */
+/** Files on the guide's listeners, except those made from removed versions. */
 function guideFiles(store: Store) {
   return store
     .selectFrom('guideFiles')

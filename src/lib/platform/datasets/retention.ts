@@ -107,7 +107,7 @@ export class RetentionService {
     };
   }
 
-  /** Removes recordings of one device. @throws AIOT_NOT_FOUND when there is none */
+  /** Removes recordings of one device. @throws AIOT_NOT_FOUND if it has none */
   async remove(
     stream: string,
     query: { device: string; recording?: string | undefined; labelled: boolean; dryRun: boolean },
@@ -130,7 +130,7 @@ export class RetentionService {
     });
   }
 
-  /** The recordings that a policy removes: those that are too old, then the oldest until the rest fits. */
+  /** The recordings that a policy removes: recordings that are too old, then the oldest until the rest fits. */
   private async due({ stream, days, bytes, labelled }: Retention): Promise<Plan> {
     const takes = await this.all(stream);
     const isProtected = await this.protection(stream, takes, labelled);

@@ -12,12 +12,17 @@ export interface ActionRelease {
   file: string;
 }
 
-/** `cancelling`: the client is asked to abandon it. States other than this and `open` are final. */
+/**
+ * `cancelling`: the client has been asked to abandon the action. All states except `open` and `cancelling` are final.
+ */
 export type ActionState = 'open' | 'cancelling' | 'finished' | 'failed' | 'cancelled';
 
 /** A desired state as an action of the DDI API. */
 export interface Action {
-  /** Id from 1001 that fits into 31 bits, because clients store it in an int, and one client loses its first digit. */
+  /**
+   * Id of at least 1001 that fits into 31 bits, because clients store the id in an int, and one client loses its first
+   * digit.
+   */
   id: number;
   /** Id of the device. */
   device: string;
@@ -41,7 +46,7 @@ export interface Action {
   messages: string[];
 }
 
-/** Effect of a client's request or feedback: the action after it, and the report to the rollout; null = nothing new. */
+/** Effect of a client's request or feedback: the updated action, and the report to the rollout; null = nothing new. */
 export interface Outcome {
   action: Action;
   report: { state: UpdateState; error: { code: string; message: string } | null } | null;
@@ -49,12 +54,13 @@ export interface Outcome {
 
 const mostMessages = 50;
 /**
- * A client that downloads the whole file this often without reporting is assumed to be unable to use it; some never report a wrong hash.
+ * A client that downloads the whole file this often without reporting is assumed to be unable to use the file; some
+ * clients never report a wrong hash.
  */
 const mostDownloads = 10;
 /**
- * A client that has polled this often, and for this long (ms), without confirming a cancellation is assumed to be unable to. RAUC's client polls
- * every 5 s during a download, and cancels only when the download has ended.
+ * A client that has polled this often, and for this long (ms), without confirming a cancellation is assumed to be
+ * unable to cancel. RAUC's client polls every 5 s during a download, and cancels only when the download has ended.
  */
 const mostPolls = 20;
 const patienceMs = 3_600_000;
@@ -63,7 +69,7 @@ export function isOver({ state }: Action): boolean {
   return state !== 'open' && state !== 'cancelling';
 }
 
-/** Outcome of feedback on the deployment of an action that has not ended. */
+/** Outcome of feedback on the deployment of an open action. */
 export function afterFeedback(
   action: Action,
   { execution, finished, details }: Feedback,

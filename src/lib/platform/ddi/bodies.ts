@@ -23,7 +23,7 @@ const mostDetails = 48;
 const longestDetail = 500;
 const deepest = 32;
 
-/** Maximum number of attributes per device; the remaining tags are for its operator. */
+/** Maximum number of attributes for each device; the remaining tags are for its operator. */
 const mostAttributes = 48;
 
 /** @throws AIOT_REQUEST_INVALID */
@@ -60,7 +60,7 @@ export interface Attributes {
   data: Record<string, string>;
 }
 
-/** @throws AIOT_REQUEST_INVALID, AIOT_RATE_LIMITED for more than a device may have */
+/** @throws AIOT_REQUEST_INVALID, AIOT_RATE_LIMITED for more attributes than a device may have */
 export function parseAttributes(text: string): Attributes {
   const body = jsonOf(text);
   const mode = memberOf(body, 'mode') ?? 'merge';
@@ -82,7 +82,7 @@ export function parseAttributes(text: string): Attributes {
   return { mode, data: Object.fromEntries(entries as [string, string][]) };
 }
 
-/** Tag name for an attribute: it begins with `attr.`, so that it never overwrites an operator's tag. */
+/** Tag name for an attribute: it begins with `attr.`, so that the attribute never overwrites an operator's tag. */
 export function tagOf(attribute: string): string {
   return `attr.${attribute.replace(/[^A-Za-z0-9_.-]/g, '-')}`.slice(0, 63);
 }
@@ -124,7 +124,7 @@ function invalid(message: string): AiotError {
 
 /** URLs of a device's resources, which clients follow unchanged. */
 export function linksOf(origin: string, device: string) {
-  // One client searches for the tenant in capitals, but itself writes it in lower case.
+  // // One client searches for the tenant in capitals, but writes it in lower case.
   const base = `${origin}/DEFAULT/controller/v1/${encodeURIComponent(device)}`;
   const link = (path: string) => ({ href: `${base}/${path}` });
   return {

@@ -58,9 +58,10 @@ const missedPolls = 3;
 const endings = { swu: 'swu', raucb: 'raucb', mcuboot: 'bin' } as const;
 
 /**
- * The platform's side of the Direct Device Integration API. A device's desired state is an action that its client requests. The client's
- * feedback is reported to the rollout in the form of a protocol v1 report. The rollout is updated first, then the action is saved. If the
- * process is interrupted in between, the client repeats its feedback, and a rollout tolerates a duplicate report.
+ * The platform's side of the Direct Device Integration API. A device's desired state becomes an action that its client
+ * requests. The client's feedback is passed to the rollout as a protocol v1 report. The rollout is updated first, then
+ * the action is saved. If the process is interrupted in between, the client repeats its feedback, and a rollout
+ * tolerates a duplicate report.
  */
 export class Ddi {
   private readonly actions: Actions;
@@ -161,7 +162,7 @@ export class Ddi {
     });
   }
 
-  /** Returns a release's file to a device that has, or had, an action with that release. @throws AIOT_NOT_FOUND */
+  /** Returns a release's file to a device that has, or had, an action for that release. @throws AIOT_NOT_FOUND */
   async file(
     name: string,
     sequence: number,
@@ -174,7 +175,7 @@ export class Ddi {
     throw new AiotError('AIOT_NOT_FOUND', `no update of ${name} contains this file`);
   }
 
-  /** Returns a release to a device that has, or had, an action with it. @throws AIOT_NOT_FOUND */
+  /** Returns a release to a device that has, or had, an action for it. @throws AIOT_NOT_FOUND */
   async module(name: string, sequence: number): Promise<ActionRelease> {
     const action = await this.actions.forRelease(this.parts.devices.record(name).id, sequence);
     if (action?.release) return action.release;
@@ -243,7 +244,7 @@ export class Ddi {
     return { name, version, sequence, digest: card.digest, bytes: card.bytes, file };
   }
 
-  /** Reports the outcome to the rollout and saves it. Returns the action; null if it has ended. */
+  /** Reports the outcome to the rollout, then saves it. Returns the action; null if the action has ended. */
   private async take(
     device: DeviceRecord,
     before: Action,
@@ -252,7 +253,7 @@ export class Ddi {
     if (report) await this.report(device, action, report);
     if (action !== before) await this.actions.save(action);
     if (!isOver(action)) return action;
-    // The device may now run another release with other attributes, so they are requested again.
+    // The device may now run another release with other attributes, so the attributes are requested again.
     if (action.state !== 'failed') await this.actions.want(device.id, true);
     return null;
   }
@@ -305,7 +306,7 @@ function noAction(name: string, id: number): AiotError {
   return new AiotError('AIOT_NOT_FOUND', `${name} has no action ${id}`);
 }
 
-/** First id, so high that a client that loses an id's first digit sends a number that is not in use. */
+/** First id, so high that if a client loses its first digit, the remaining number is not in use. */
 const firstId = 1001;
 
 /** Stores actions. */
@@ -403,7 +404,7 @@ export interface FileHashes {
 
 const most = 1000;
 
-/** Computes a blob's hashes once for all requests. They stay valid, because blobs never change. */
+/** Computes a blob's hashes once for all requests. Hashes stay valid, because blobs never change. */
 function hashesIn(blobs: Pick<BlobStore, 'stream'>): (digest: string) => Promise<FileHashes> {
   const known = new Map<string, Promise<FileHashes>>();
   return (digest) => {

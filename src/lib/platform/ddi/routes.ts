@@ -145,7 +145,7 @@ export const ddiRoutes =
     }
   };
 
-/** Links use the address of the request, which the client can reach. */
+/** Links use the address of the request, because the client can reach that address. */
 function linksTo({ protocol, host, params }: FastifyRequest) {
   return linksOf(`${protocol}://${host}`, (params as Path).controller);
 }
@@ -172,7 +172,7 @@ function historyOf({ query }: FastifyRequest): number {
   return typeof actionHistory === 'string' && /^-?\d{1,5}$/.test(actionHistory) ? Number(actionHistory) : 0;
 }
 
-/** Body of a request; empty if it has none. */
+/** A request's body; empty if there is none. */
 function textOf(body: unknown): string {
   return typeof body === 'string' ? body : '';
 }
@@ -201,7 +201,8 @@ function guardControllers(app: FastifyInstance, parts: Parts): void {
 async function isLetIn(request: FastifyRequest, controller: string, parts: Parts): Promise<boolean> {
   const { ddi, devices, secrets, tokens } = parts;
   const device = certifiedDevice(request.raw.socket, devices);
-  // As on every other listener, only the certificate counts, so a token sent with it cannot act for another device.
+  // As on every other listener, only the certificate counts, so a token sent along with it cannot act for another
+  // device.
   if (device !== null) return device !== 'refused' && device.name === controller;
   const { authorization = '' } = request.headers;
   const [, scheme, token = ''] =
@@ -268,8 +269,9 @@ export interface PlainDdi {
 }
 
 /**
- * Opens the device API for clients without TLS: the same routes on another listener. `stop` ends the acceptance of connections. Requests in
- * progress are drained along with the app's, and `cut` closes the rest. @throws AIOT_PORT_IN_USE
+ * Opens the device API for clients without TLS: the same routes on another listener. `stop` ends the acceptance of
+ * connections. Requests in progress are drained along with the app's requests; `cut` closes the remaining connections.
+ * @throws AIOT_PORT_IN_USE
  */
 export async function openPlainDdi(
   app: FastifyInstance,

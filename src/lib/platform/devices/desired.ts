@@ -13,12 +13,15 @@ import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import { type Changes, serially } from '../store/engine.js';
 
-/** Publishes a retained message at QoS 1; an empty payload deletes the retained one. */
+/** Publishes a retained message at QoS 1; an empty payload deletes the retained message. */
 export type PublishRetained = (topic: string, payload: Buffer) => Promise<void>;
 
 /** The desired state of each device: written to the database first, then retained at the broker. */
 export class DesiredStates {
-  /** Desired state last published by this process, by device; undefined if there are no other processes to follow. */
+  /**
+   * Desired state of each device as last published by this process; undefined if there are no other processes to
+   * follow.
+   */
   private told: Map<string, string | null> | undefined;
 
   constructor(
@@ -119,7 +122,10 @@ export class DesiredStates {
     }
   }
 
-  /** Deletes the retained messages of an earlier device with this name, so that they are neither delivered nor attributed to the new one. */
+  /**
+   * Deletes the retained messages of an earlier device with this name, so that they are neither delivered nor
+   * attributed to the new device.
+   */
   async forget(device: string): Promise<void> {
     for (const channel of ['desired', 'reported', 'presence'] as const) {
       await this.publish(topicOf(device, channel), Buffer.alloc(0));
@@ -177,7 +183,10 @@ interface Parts {
   now: () => number;
 }
 
-/** Maximum size of releases that get patches, bytes, because making one takes about 13 bytes of memory per byte of release. */
+/**
+ * Maximum size of releases that get patches, bytes, because making a patch takes about 13 bytes of memory per byte of
+ * release.
+ */
 const largest = 4 * 1024 * 1024;
 
 /** How long making a patch may block other work, ms. */
@@ -189,17 +198,20 @@ const sliceMs = 10;
  */
 export const patienceMs = { start: 3000, plan: 15_000 };
 
-/** Number of bases per release that patches are made for: those that most devices run. */
+/** Maximum number of base releases for which patches to one release are made: those that most devices run. */
 export const mostBases = 8;
 
-/** Patches between releases: made when a rollout is planned or started, from the releases its devices run. */
+/** Patches between releases, made when a rollout is planned or started, from the releases that its devices run. */
 export class Deltas {
   private readonly inTurn = serially();
   private closed = false;
 
   constructor(private readonly parts: Parts) {}
 
-  /** Returns the patches that save more than half the size. Waits at most `waitMs` for those not made yet; the others are made in the background. */
+  /**
+   * Returns the patches that save more than half the size. Waits at most `waitMs` for patches to be made; patches not
+   * ready by then are completed in the background.
+   */
   async ready(pairs: readonly DeltaPair[], waitMs: number): Promise<MadeDelta[]> {
     // A failed patch must not delay the rollout, because the whole release can be downloaded instead.
     const made = Promise.allSettled(pairs.map((pair) => this.inTurn(() => this.make(pair))));
@@ -213,7 +225,7 @@ export class Deltas {
     return known.flatMap((row) => (row?.digest ? [{ ...row, digest: row.digest }] : []));
   }
 
-  /** Returns the digests among these that belong to a release. */
+  /** Returns those of the digests that belong to a release. */
   async released(kind: 'model' | 'firmware', digests: readonly string[]): Promise<Set<string>> {
     const found = new Set<string>();
     const all = this.parts.store.selectFrom(kind === 'model' ? 'models' : 'firmware').select('digest');

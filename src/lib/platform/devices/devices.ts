@@ -41,7 +41,7 @@ export class Devices {
   private readonly connections = new Map<string, number>();
   /** Time until which a polling device counts as online, ms since 1970. */
   private readonly expected = new Map<string, number>();
-  /** Serializes code that reads and then changes devices, so that it sees all earlier changes by others. */
+  /** Serializes code that reads and then changes devices, so that the code sees all earlier changes by others. */
   readonly inTurn: Turn;
   /** Runs reads of the database one after another, so that a later read is applied later. */
   private readonly following = serially();
@@ -105,8 +105,8 @@ export class Devices {
   }
 
   /**
-   * Registers a device. Call only from a task passed to `inTurn`. Returns whether the name belonged to a revoked device, in which case it
-   * may be reused.
+   * Registers a device. Call only from a task passed to `inTurn`. Returns whether the name belonged to a revoked
+   * device; such a name may be reused.
    * @param along additional writes in the same transaction
    * @throws AIOT_ALREADY_EXISTS (the name, or the board)
    */
@@ -158,7 +158,7 @@ export class Devices {
 
   /**
    * Requires that no other device has this board. Call only from a task passed to `inTurn`.
-   * @param name of the device that may already have it
+   * @param name name of the device that may already have the board
    * @throws AIOT_ALREADY_EXISTS
    */
   requireFreeBoard(board: Pick<DeviceRecord, 'mac' | 'chipId'>, name: string): void {
@@ -181,7 +181,7 @@ export class Devices {
     return this.memory.records();
   }
 
-  /** Registers a listener for changes to devices' reports; it is called once the report is on disk. */
+  /** Registers a listener for changes to devices' reports; the listener is called once the report is on disk. */
   onReported(listener: OnReported): void {
     this.memory.onReported(listener);
   }
@@ -211,7 +211,7 @@ export class Devices {
     return (this.connections.get(name) ?? 0) > 0 || (this.expected.get(name) ?? 0) > this.now();
   }
 
-  /** Records that the device has polled. @param until time until which it counts as online, ms since 1970 */
+  /** Records that the device has polled. @param until time until which the device counts as online, ms since 1970 */
   async polled(name: string, until: number): Promise<void> {
     const before = this.online(name);
     this.expected.set(name, until);
@@ -289,7 +289,7 @@ export class Devices {
     return device !== undefined && mayConnect(device.state);
   }
 
-  /** @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE if the event is not possible in the device's state */
+  /** @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE (the event is not possible in the device's state) */
   async act(name: string, event: Exclude<DeviceEvent, 'certified'>, who: string): Promise<DeviceInfo> {
     await this.inTurn(async () => {
       const device = this.record(name);
@@ -392,7 +392,10 @@ interface Known {
   find(name: string): DeviceRecord | undefined;
 }
 
-/** Changes for the latest report of each device. A report with news is recorded as an event. Devices removed meanwhile are left out. */
+/**
+ * Changes for each device's latest report. A report with news is recorded as an event. Devices removed meanwhile are
+ * left out.
+ */
 export function ofReports(all: readonly Report[], known: Known, lastSeen: number): Told {
   const told: NewEvent[] = [];
   const last = new Map<DeviceRecord, Reported>();

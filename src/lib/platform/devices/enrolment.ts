@@ -29,11 +29,11 @@ export interface Enrolled {
   device: DeviceInfo;
   /** PEM */
   certificate: string;
-  /** Whether the state of an earlier device of this name is discarded. */
+  /** Whether to discard the state of an earlier device with this name. */
   fresh: boolean;
 }
 
-/** Request of a registered device for its first certificate. */
+/** A registered device's request for its first certificate. */
 interface ClaimedRequest {
   csr: string;
   mac: string | undefined;
@@ -177,8 +177,9 @@ export class Enrolment {
   }
 
   /**
-   * Gives the name to another board: the device gets a new id, and the caller deletes the previous board's report.
-   * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board belongs to another device), AIOT_DEVICE_CHANGED
+   * Assigns the name to another board: the device gets a new id, and the caller deletes the previous board's report.
+   * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board belongs to another
+   * device), AIOT_DEVICE_CHANGED
    */
   replace(name: string, { csr, mac, latest }: Replacement, who: string): Promise<Enrolled> {
     const { devices, authority, events, now } = this.parts;
@@ -210,8 +211,8 @@ export class Enrolment {
 }
 
 /**
- * Rejects a request based on an outdated certificate. Otherwise, one of two concurrent changes to a device would void the certificate just
- * issued by the other one.
+ * Rejects a request based on an outdated certificate. Otherwise, one of two concurrent changes to a device would void
+ * the certificate that the other change has just obtained.
  * @throws AIOT_DEVICE_CHANGED
  */
 function requireLatest(device: DeviceRecord, latest: Asked['latest'], what: 'rotated' | 'replaced'): void {
@@ -232,14 +233,16 @@ interface ClaimParts {
 }
 
 /**
- * One-time tokens for a device's first certificate: 256 random bits. Only their digest is stored. Anyone who presents one gets a
- * certificate for their key. Because the response may be lost, the same key gets the same certificate again.
+ * One-time tokens for a device's first certificate: 256 random bits. Only their digest is stored. Anyone who presents a
+ * token gets a certificate for their key. Because the response may be lost, the same key gets the same certificate
+ * again.
  */
 export class Claims {
   constructor(private readonly parts: ClaimParts) {}
 
   /**
-   * Creates a token for a device of this name and registers the device; any earlier token is void. `fresh` as in `Enrolled`.
+   * Creates a token for a device with this name and registers the device; any earlier token is void. `fresh` as in
+   * `Enrolled`.
    * @throws AIOT_ALREADY_EXISTS
    */
   async make(newcomer: Newcomer, validMs: number, who: string) {
@@ -262,8 +265,8 @@ export class Claims {
   }
 
   /**
-   * Issues the first certificate of a registered device. Any other way of issuing one (another claim, `rotate`, `replace`), as well as
-   * `revoke`, voids the device's open claims. A rejected claim is not used up.
+   * Issues the first certificate of a registered device. Any other way of issuing a certificate (another claim,
+   * `rotate`, `replace`), as well as `revoke`, voids the device's open claims. A rejected claim is not used up.
    * @throws AIOT_CLAIM_INVALID, AIOT_CSR_INVALID, AIOT_ALREADY_EXISTS (the board belongs to another device)
    */
   async redeem(token: string, csr: string, mac: string | undefined): Promise<Enrolled> {
@@ -311,11 +314,14 @@ interface BirthParts {
   now: () => number;
 }
 
-/** Devices' birth certificates, as signed by their operators. All are stored; a device's newest one applies. */
+/**
+ * Devices' birth certificates, as signed by their operators. All of them are stored; a device's newest certificate
+ * applies.
+ */
 export class Births {
   constructor(private readonly parts: BirthParts) {}
 
-  /** @throws AIOT_NOT_FOUND, AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_MANIFEST_MALFORMED, AIOT_REQUEST_INVALID (of another device) */
+  /** @throws AIOT_NOT_FOUND, AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_MANIFEST_MALFORMED, AIOT_REQUEST_INVALID (for another device) */
   async put(name: string, envelope: Envelope, who: string): Promise<StoredBirth> {
     const { store, devices, trust, events, now } = this.parts;
     const root = await trust.get();
@@ -340,7 +346,7 @@ export class Births {
     return { envelope, stored };
   }
 
-  /** The newest birth certificate of a device. @throws AIOT_NOT_FOUND, AIOT_BIRTH_MISSING */
+  /** A device's newest birth certificate. @throws AIOT_NOT_FOUND, AIOT_BIRTH_MISSING */
   async get(name: string): Promise<StoredBirth> {
     const { id } = this.parts.devices.record(name);
     const row = await this.parts.store

@@ -21,11 +21,11 @@ interface Parts {
   now: () => number;
   /** Called when a device may no longer connect: its sessions end, and rollouts stop waiting for it. */
   ended(name: string): Promise<void>;
-  /** Called to delete everything stored for a removed name. */
+  /** Called to delete everything stored under a removed name. */
   removed(name: string): Promise<void>;
 }
 
-/** One device of a request, and its outcome. */
+/** One device in a request, and the outcome for it. */
 interface Planned {
   answer: ChangedDevice;
   update?: DeviceUpdate;
@@ -37,10 +37,10 @@ const batch = 100;
 
 const glance = 2000;
 
-/** Receives the revision about to be changed, and throws if another was expected. */
+/** Receives the revision about to be changed, and throws if a different revision was expected. */
 type Check = (revision: number) => void;
 
-/** Bulk operations on devices: selected by a selector, changed by name. */
+/** Bulk operations on devices, which are chosen by a selector and changed by name. */
 export class Fleet {
   constructor(private readonly parts: Parts) {}
 
@@ -135,8 +135,8 @@ export class Fleet {
   }
 
   /**
-   * Ends connections, and deletes stored data of a removed name. Also called if the change was already stored earlier, because that attempt
-   * may have been interrupted.
+   * Ends connections, and deletes data stored under a removed name. Also called if the change was already stored
+   * earlier, because that attempt may have been interrupted.
    */
   private async tell({ name, outcome, after }: ChangedDevice, { action }: DeviceChange): Promise<void> {
     if (outcome === 'refused') return;
@@ -168,7 +168,7 @@ export class Fleet {
   }
 }
 
-/** Converts a patch to changes: a tag of null is deleted, and groups are replaced. */
+/** Converts a patch into changes: tags with null are deleted, and groups are replaced. */
 function changesOf({ tags = {}, groups }: DevicePatch, device: DeviceRecord): DeviceChange[] {
   const changes: DeviceChange[] = [];
   const entries = Object.entries(tags);
@@ -180,7 +180,7 @@ function changesOf({ tags = {}, groups }: DevicePatch, device: DeviceRecord): De
   return changes;
 }
 
-/** The members that differ. Unchanged members are not written. */
+/** The fields that differ. Unchanged fields are not written. */
 function changed(device: DeviceRecord, after: Changeable): Partial<DeviceRecord> {
   const { state, tags, groups } = after;
   return {
@@ -190,7 +190,7 @@ function changed(device: DeviceRecord, after: Changeable): Partial<DeviceRecord>
   };
 }
 
-/** Pauses, because SQLite calls block this thread, and nothing else would run until all devices are processed. */
+/** Yields to other work. SQLite calls block this thread, so nothing else would run until all devices are processed. */
 function breath(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -10,11 +10,11 @@ import type { Schema } from '../store/schema.js';
 /** Receives a device's report before and after a change; null = no report, or no such device. */
 export type OnReported = (name: string, before: Reported | null, after: Reported | null) => void;
 
-/** Devices of the database, indexed for lookup. */
+/** The database's devices, indexed for lookup. */
 export class DeviceMemory {
   private readonly byName = new Map<string, DeviceRecord>();
   private readonly byFingerprint = new Map<string, DeviceRecord>();
-  /** All devices in order; reset when one is added or removed. */
+  /** All devices in order; reset when a device is added or removed. */
   private sorted: readonly DeviceRecord[] | undefined;
   private readonly listeners: OnReported[] = [];
 
@@ -77,7 +77,7 @@ export class DeviceMemory {
 
   /**
    * Requires that no other device has this board. Call only from a task passed to `Devices.inTurn`.
-   * @param name of the device that may already have it
+   * @param name name of the device that may already have the board
    * @throws AIOT_ALREADY_EXISTS
    */
   requireFreeBoard({ mac, chipId }: Pick<DeviceRecord, 'mac' | 'chipId'>, name: string): void {
@@ -92,8 +92,8 @@ export class DeviceMemory {
   }
 
   /**
-   * Applies the database's state of these names. Returns the names whose open connections are no longer valid: devices that may no longer connect, or
-   * only by another certificate, and replaced boards.
+   * Applies the database's state of the named devices. Returns the names whose open connections are no longer valid:
+   * devices that may no longer connect, or only with another certificate, and replaced boards.
    */
   follow(names: readonly string[], records: readonly DeviceRecord[]): string[] {
     const found = new Map(records.map((record) => [record.name, record]));
@@ -190,10 +190,10 @@ export interface DeviceUpdate {
   change: Partial<DeviceRecord> | null;
 }
 
-/** Columns that are reported by a device or observed; changes to them are not made by a user. */
+/** Columns that a device reports or the platform observes; users do not change them. */
 const told: ReadonlySet<string> = new Set(['reported', 'lastSeen'] satisfies (keyof DeviceRecord)[]);
 
-/** Reads devices from the database: all, or those with these names. */
+/** Reads devices from the database: all, or only those with the given names. */
 export async function readDevices(store: Store, names?: readonly string[]): Promise<DeviceRecord[]> {
   const all = store.selectFrom('devices').selectAll();
   if (names === undefined) return (await all.execute()).map(recordOf);
@@ -234,7 +234,7 @@ export async function insertDevices(
   }
 }
 
-/** Increments the revision if the change was made by a user. */
+/** Increments the revision if a user made the change. */
 export function raised({ device, change }: DeviceUpdate): DeviceUpdate {
   const made = Object.keys(change ?? {}).some((key) => !told.has(key));
   return { device, change: change && { ...change, ...(made ? { revision: device.revision + 1 } : {}) } };
@@ -261,7 +261,7 @@ export async function writeDevices(store: Store, changes: readonly DeviceUpdate[
   }
 }
 
-/** A change in the table's format, where objects are JSON. */
+/** A change in the table's format, in which objects are JSON. */
 function columnsOf({ reported, tags, groups, ...columns }: Partial<DeviceRecord>) {
   return {
     ...columns,
@@ -272,8 +272,8 @@ function columnsOf({ reported, tags, groups, ...columns }: Partial<DeviceRecord>
 }
 
 /**
- * Error for a change of a device that was changed since it was read. Changes are serialized, so this means that the turn was lost with the
- * database connection.
+ * Error for a change to a device that has changed since it was read. Changes are serialized, so this means that the
+ * turn was lost with the database connection.
  */
 function changedMeanwhile(name: string): AiotError {
   return new AiotError('AIOT_DEVICE_CHANGED', `${name} was changed by another user at the same time`, {

@@ -17,7 +17,7 @@ export async function noteCertificate(
 interface Parts {
   /** Path of the list, which is replaced atomically. */
   file: string;
-  /** Whether a broker reads the list. If not, it is written once, so that a broker set up later can start. */
+  /** Whether a broker reads the list. If not, the list is written once, so that a broker set up later can start. */
   follow: boolean;
   store: Store;
   devices: Devices;
@@ -28,8 +28,8 @@ interface Parts {
 }
 
 /**
- * Minimum interval between two lists, ms. OpenSSL distinguishes lists by their time in whole seconds, and uses the first read of two with
- * the same time.
+ * Minimum interval between two lists, ms. OpenSSL distinguishes lists by their time in whole seconds. If two lists have
+ * the same time, OpenSSL uses the one that it read first.
  */
 const leastMs = 1000;
 

@@ -22,14 +22,17 @@ import type { Devices } from './devices.js';
 type Listener = (entry: Entry) => void;
 
 export interface LiveHub {
-  /** Calls the listener with each message of the device that becomes durable from now on; the returned function removes the listener. */
+  /**
+   * Calls the listener with each of the device's messages that becomes durable from now on; the returned function
+   * removes the listener.
+   */
   listen(device: string, listener: Listener): () => void;
-  /** Resolves when messages that become durable from now on reach the listeners. */
+  /** Resolves when listeners receive all messages that become durable from now on. */
   ready(): Promise<void>;
   close(): void;
 }
 
-/** Live messages of devices. The journal is read once for all listeners, whichever replica received a message. */
+/** Devices' live messages. The journal is read once for all listeners, whichever replica received a message. */
 export function liveHub(reader: JournalReader, log: Logger): LiveHub {
   const listeners = new Map<string, Set<Listener>>();
   let reading: AbortController | undefined;
@@ -83,7 +86,7 @@ export function liveHub(reader: JournalReader, log: Logger): LiveHub {
   };
 }
 
-/** How long a device may take to respond, ms; after that, it must ignore the command. */
+/** How long a device may take to respond, ms. After this time, the device must ignore the command. */
 const patienceMs = 10_000;
 
 interface Parts {
@@ -140,7 +143,7 @@ export async function commandDevice(
 
 const usualSpanMs = 3600_000;
 
-/** Number of a device's newest recordings that are searched. */
+/** Number of a device's newest recordings that are searched for messages. */
 const mostTakes = 20;
 
 /** A device's newest messages on one channel, oldest first. For telemetry, these are the messages of all its streams. */

@@ -10,8 +10,8 @@ import { type Changes, noChanges } from '../store/engine.js';
 import type { Schema } from '../store/schema.js';
 
 /**
- * A change of the platform's state. Its type and the format of its data are defined in `eventTypes`, which docs and filters are generated
- * from.
+ * A change of the platform's state. `eventTypes` defines each type and the format of its data; docs and filters are
+ * generated from it.
  */
 export interface NewEvent {
   type: EventType;
@@ -83,7 +83,7 @@ export function eventsIn(
   };
 }
 
-/** Name of the cursor that stores the id that events were deleted up to. */
+/** Name of the cursor that stores the highest id of the deleted events. */
 export const prunedCursor = 'pruned';
 
 /** Extent of the log: ids above `pruned` up to `latest`. Both are 0 in a new log. */
@@ -125,8 +125,9 @@ export async function eventsAfter(
 }
 
 /**
- * Returns the id after which a reader begins. A request for 0 begins with the oldest event available, even if earlier ones were deleted.
- * @throws AIOT_EVENTS_GONE for an id whose successors were deleted, or that this log never had
+ * Returns the id after which a reader begins. A request for 0 begins with the oldest event available, even if earlier
+ * ones were deleted.
+ * @throws AIOT_EVENTS_GONE for an id after which events were deleted, or which this log never had
  */
 export async function startOf(
   store: Store,
@@ -223,8 +224,8 @@ function wanted(
 }
 
 /**
- * Whether a text begins with `start`. LIKE is not used, because `_`, which names may contain, is its wildcard, and SQLite's LIKE ignores
- * case. Lengths are in code points.
+ * Whether a text begins with `start`. LIKE is not used, because it ignores case in SQLite, and treats `_`, which names
+ * may contain, as a wildcard. Lengths are in code points.
  */
 function begins(is: ExpressionBuilder<Schema, 'events'>, column: 'type' | 'subject', start: string) {
   const head = is.fn<string>('substr', [column, is.val(1), is.val([...start].length)]);
@@ -240,7 +241,7 @@ const batch = 1000;
 /** How often to check for events without a notification, ms. */
 const lookEveryMs = 500;
 
-/** Events, and the id that the log was searched up to. */
+/** Events, and the id up to which the log was searched. */
 export interface Page {
   events: PlatformEvent[];
   last: number;
@@ -266,7 +267,7 @@ export class EventFeed {
     private readonly changes: Changes,
   ) {}
 
-  /** Must be called when events have been recorded, even if their transaction has not ended yet. */
+  /** Must be called when events have been recorded, even before their transaction ends. */
   readonly poke = (): void => {
     if (this.listeners.size > 0) setImmediate(() => void this.read());
   };
@@ -367,7 +368,7 @@ export class EventFeed {
     this.reading = this.readOn().finally(() => {
       this.reading = undefined;
     });
-    // If the database cannot be read now, it is soon queried again.
+    // // If the database cannot be read now, the next query follows soon.
     await this.reading.catch(() => {});
   }
 

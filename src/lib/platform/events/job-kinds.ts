@@ -24,7 +24,7 @@ interface KindParts {
 const nothing = z.strictObject({});
 const name = z.string().regex(namePattern);
 
-/** Jobs run by the platform. Each can be restarted and continues with the remaining work. */
+/** Jobs run by the platform. Each can be restarted and then continues with the remaining work. */
 export function platformKinds({ blobs, datasets, orphans, retention, prune, folder }: KindParts): JobKind[] {
   return [
     jobKind({
@@ -77,13 +77,13 @@ interface JobWork<Request> {
 
 /** A kind of job that the platform runs itself. */
 export interface JobKind<Request = Record<string, unknown>> {
-  /** Name of the kind, a noun and a verb. */
+  /** Name of the kind: a noun and a verb. */
   name: string;
   about: string;
   request: ZodType<Request>;
   /** Whether a job that was running when the platform was killed may be restarted. */
   resumable: boolean;
-  /** Returns its result, as JSON. An error it throws is the job's error. */
+  /** Returns the job's result, as JSON. An error that it throws becomes the job's error. */
   run(work: JobWork<Request>): Promise<unknown>;
 }
 

@@ -32,7 +32,7 @@ interface JobParts {
 const external = 'external';
 const defaultLeaseMs = 60_000;
 
-/** Work that takes longer than a request, with its progress. It is done by `JobRunner` or an external program. */
+/** Work that takes longer than a request, and its progress. `JobRunner` or an external program does the work. */
 export class Jobs {
   constructor(private readonly parts: JobParts) {}
 
@@ -112,7 +112,10 @@ export class Jobs {
     return this.get(id);
   }
 
-  /** Called by the program that runs the job. @throws AIOT_NOT_FOUND, AIOT_JOB_ENDED, AIOT_REQUEST_INVALID (not an external one) */
+  /**
+   * Called by the program that runs the job.
+   * @throws AIOT_NOT_FOUND, AIOT_JOB_ENDED, AIOT_REQUEST_INVALID (not an external job)
+   */
   async progress(id: string, progress: JobProgress): Promise<Job> {
     const row = await this.external(id);
     const updated = this.parts.now();
@@ -125,7 +128,10 @@ export class Jobs {
     return this.get(id);
   }
 
-  /** Called by the program that runs the job. @throws AIOT_NOT_FOUND, AIOT_JOB_ENDED, AIOT_REQUEST_INVALID (not an external one) */
+  /**
+   * Called by the program that runs the job.
+   * @throws AIOT_NOT_FOUND, AIOT_JOB_ENDED, AIOT_REQUEST_INVALID (not an external job)
+   */
   async finish(id: string, { state, result, error }: JobEnd, who: string): Promise<Job> {
     const row = await this.external(id);
     await this.end(row, { state, result: result ?? null, error: error ?? null }, who);
@@ -211,7 +217,7 @@ export class Jobs {
   }
 }
 
-/** Only the members that the report contains. */
+/** Only the fields that the report contains. */
 function given({ step, done, total }: JobProgress): Partial<JobRow> {
   return {
     ...(step === undefined ? {} : { step }),

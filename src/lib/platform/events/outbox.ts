@@ -12,8 +12,8 @@ interface Lane<Page, Position extends string | number> {
   /** Yields entries after a position, first existing and then new ones, until the signal is aborted. */
   source(after: Position | null, signal: AbortSignal): AsyncIterable<Page>;
   /**
-   * Delivers a page in order; each delivered step moves the position. False = the rest cannot be delivered, or not by this process, and the
-   * position stays before it.
+   * Delivers a page in order; each delivered step moves the position. False = the rest cannot be delivered, or not by
+   * this process, and the position does not move past it.
    */
   deliver(page: Page, arrived: (position: Position) => void): Promise<boolean>;
   /** Interval at which the position is saved, ms. After a crash, entries sent since the last save are resent. */
@@ -36,7 +36,7 @@ export async function sendOn<Page, Position extends string | number>(
     saved = position;
     await cursor.save(position);
   };
-  // If saving fails, the next attempt saves a later position.
+  // If saving fails, the next attempt saves a newer position.
   const saving = setInterval(() => void save().catch(() => {}), saveEveryMs);
   const arrived = (at: Position) => {
     position = at;
@@ -52,7 +52,7 @@ export async function sendOn<Page, Position extends string | number>(
 }
 
 /**
- * Runs a task until it completes or the signal is aborted; after a failure it is retried, with doubling pauses.
+ * Runs a task until it completes or the signal is aborted; after a failure, the task is retried with doubling pauses.
  * @param failed called with each failure; returns true to reset the next pause to the shortest
  */
 export async function untilDone(

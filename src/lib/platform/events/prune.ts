@@ -7,7 +7,7 @@ import { cursorName } from './webhooks.js';
 export interface PruneParts {
   store: Store;
   events: Events;
-  /** Id that the relay has forwarded events up to; null = there is no relay. */
+  /** Highest id that the relay has forwarded; null = there is no relay. */
   relayed: () => Promise<number | null>;
   /** ms since 1970 */
   now: () => number;
@@ -25,8 +25,8 @@ const periodMs = 600_000;
 const together = 5000;
 
 /**
- * Deletes old events, except those that a webhook or the relay has yet to send, and also old jobs. The position is recorded, so that a
- * reader behind it gets an error.
+ * Deletes old jobs and old events, except events that a webhook or the relay has yet to send. The position is recorded,
+ * so that a reader behind it gets an error.
  * @returns the number of deleted events
  */
 export async function pruneEvents(parts: PruneParts, kept: Kept = usuallyKept): Promise<{ events: number }> {
@@ -64,7 +64,7 @@ export async function pruneEvents(parts: PruneParts, kept: Kept = usuallyKept): 
   return { events: gone };
 }
 
-/** Id that events may be deleted up to. */
+/** Highest id of the events that may be deleted. */
 async function limitOf({ store, relayed, now }: PruneParts, kept: Kept): Promise<number> {
   const young = await store
     .selectFrom('events')

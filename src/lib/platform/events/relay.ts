@@ -91,7 +91,7 @@ export class Relay implements Worker {
     };
   }
 
-  /** Id that events are known to be delivered up to; 0 = none. */
+  /** Highest id of the events known to be delivered; 0 = none. */
   async position(): Promise<number> {
     const { endpoint } = this.figures;
     return Number((await cursorIn(this.parts.store, endpoint, 'events').read()) ?? 0);
@@ -151,7 +151,10 @@ export class Relay implements Worker {
     }
   }
 
-  /** Creates topics if the destination does not auto-create them. A failure may mean that the topic exists, or is managed elsewhere. */
+  /**
+   * Creates topics if the destination does not auto-create them. Failures are not reported, because the topic may exist
+   * or be managed elsewhere.
+   */
   private async makeTopics(): Promise<void> {
     const admin = await openAdmin(this.parts.url, { connectTimeoutMs });
     const specs =
@@ -223,7 +226,7 @@ interface LaneOptions {
   onRefused: (error: unknown, id: string) => void;
 }
 
-/** Maximum size of one write, which is held in memory. */
+/** Maximum number of messages in one write, which is held in memory. */
 const mostMessages = 1000;
 
 const mostBytes = 2 * 1024 * 1024;
@@ -266,7 +269,8 @@ class Lane {
   }
 
   /**
-   * Sends a single message. If a message of a batch is rejected, every message of the batch is sent separately, so some may be sent twice.
+   * Sends a single message. If the destination rejects one message in a batch, every message in the batch is sent
+   * separately, so some may be sent twice.
    */
   private async sendOne(sink: Sink, message: OutgoingMessage): Promise<void> {
     try {
@@ -295,7 +299,10 @@ function* partsOf(items: readonly Item[]): Generator<Item[]> {
   if (part.length > 0) yield part;
 }
 
-/** Stored position of a lane. @param endpoint address of the destination, without credentials; a new one starts from the beginning */
+/**
+ * Stored position of a lane.
+ * @param endpoint address of the destination, without credentials; a new address starts from the beginning
+ */
 function cursorIn(store: Store, endpoint: string, lane: string): Cursor<string> {
   const key = `relay:${lane}:${sha256Hex(endpoint).slice(0, 16)}`;
   return {
@@ -324,7 +331,7 @@ interface Item {
   at: number;
 }
 
-/** `platform`: distinguishes this platform's messages from those of another in the same topic. */
+/** `platform`: distinguishes this platform's messages from another platform's messages in the same topic. */
 function eventItem(event: PlatformEvent, platform: string): Item {
   const { id, at, subject } = event;
   const message = messageOf(eventsTopic, subject, event, at, `${platform}/event/${id}`);
@@ -341,7 +348,7 @@ function telemetryItem({ entry, position }: PlacedEntry, platform: string): Item
   return { message, position, at };
 }
 
-/** A message that is sent twice has the same id, so JetStream drops the duplicate, and Kafka consumers can. */
+/** A message that is sent twice has the same id, so JetStream drops the duplicate, and Kafka consumers can drop it. */
 function messageOf(topic: string, key: string, value: object, time: number, id: string): OutgoingMessage {
   const headers: Header[] = [
     ['content-type', 'application/json'],

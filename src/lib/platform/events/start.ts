@@ -46,7 +46,7 @@ export async function openEvents(parts: EventParts) {
   const own = [new JobRunner({ store, events, kinds, jobs, log, now }), sender, ...(relay ? [relay] : [])];
   const workers: Worker[] = own.map((worker) => ({ name: worker.name, run: (signal) => worker.run(signal) }));
   workers.push(pruner({ ...prune, log }));
-  // Consumers of the log conclude from this event that no client is connected yet.
+  // // Consumers of the log infer from this event that no client is connected yet.
   const data = { version: aiotVersion() };
   const begin = () => events.record({ who: 'platform', type: 'platform.start', subject: 'platform', data });
   return { begin, jobs, webhooks: new Webhooks({ store, events, now }), relay, sender, workers };

@@ -29,9 +29,9 @@ export type Resolve = (
 ) => Promise<{ address: string; family: number }[]>;
 
 /**
- * A lookup function for the connection. The connection uses exactly the addresses that were checked, which defeats names whose address
- * changes between lookups (DNS rebinding).
- * @throws AIOT_WEBHOOK_TARGET (to the callback) if one of its addresses is not public
+ * A lookup function for the connection. The connection uses exactly the addresses that were checked, which defeats
+ * names whose address changes between lookups (DNS rebinding).
+ * @throws AIOT_WEBHOOK_TARGET (to the callback) if one of the name's addresses is not public
  */
 export function lookupFor(allowPrivate: boolean, resolve: Resolve = lookupAll): LookupFunction {
   return (host, options, callback) => {
@@ -138,7 +138,10 @@ const embedding = [
   '64:ff9b::/96', // NAT64, the well-known prefix (RFC 6052)
 ].map(rangeOf);
 
-/** The part of IPv6 that is assigned (RFC 4291, 2.4). The rest is rejected, even if it is assigned later. */
+/**
+ * The assigned part of the IPv6 address space (RFC 4291, 2.4). All other addresses are rejected, even if assigned
+ * later.
+ */
 const globalUnicast = rangeOf('2000::/3');
 
 const special = { 4: specialRanges.ipv4.map(rangeOf), 6: specialRanges.ipv6.map(rangeOf) };

@@ -75,7 +75,7 @@ export class Webhooks {
       await transaction.insertInto('webhooks').values(row).execute();
       const data = { url: originOf(url), types };
       await events.record({ who, type: 'webhook.add', subject: row.id, data }, transaction);
-      // Begins after the webhook's own event, which only this transaction can see so far.
+      // // Begins after the event for the webhook's own creation, which only this transaction can see so far.
       await savePosition(transaction, row.id, (await extentOf(transaction)).latest);
     });
     return { webhook: await this.get(row.id), secret };
@@ -228,7 +228,7 @@ function urlHidden({ url }: WebhookChange): { url?: string } {
 
 type WebhookRow = Schema['webhooks'];
 
-/** Name of a webhook's cursor, which stores the id that events were sent up to. */
+/** Name of a webhook's cursor, which stores the highest id that was sent. */
 export function cursorName(id: string): string {
   return `webhook:${id}`;
 }
@@ -237,7 +237,7 @@ async function savePosition(store: Store, id: string, position: number): Promise
   await store
     .insertInto('cursors')
     .values({ name: cursorName(id), position })
-    // Keeps the later position if another has been saved in the meantime.
+    // // Keeps the higher position if another process has saved one in the meantime.
     .onConflict((conflict) =>
       conflict.column('name').doUpdateSet({ position }).where('cursors.position', '<', position),
     )
@@ -265,7 +265,7 @@ function originOf(url: string): string {
   return new URL(url).origin;
 }
 
-/** The secrets that currently sign. */
+/** The secrets currently used for signing. */
 function secretsOf({ secret, secretBefore, secretBeforeUntil }: WebhookRow, now: number): string[] {
   const both = secretBefore !== null && secretBeforeUntil !== null && secretBeforeUntil > now;
   return both ? [secret, secretBefore] : [secret];
@@ -294,7 +294,7 @@ export class WebhookSender implements Worker {
 
   constructor(private readonly parts: SenderParts) {}
 
-  /** Runs until the signal is aborted. Webhooks that are added, changed or removed in the meantime are detected by their events. */
+  /** Runs until the signal is aborted. Events report webhooks that are added, changed or removed in the meantime. */
   async run(signal: AbortSignal): Promise<void> {
     const { store, events } = this.parts;
     const running = new Map<string, { updated: number; stop: AbortController; done: Promise<void> }>();
@@ -366,8 +366,8 @@ export class WebhookSender implements Worker {
   }
 
   /**
-   * Sends an event, retrying until it is delivered. False = it cannot be delivered, or not by this process, and the position stays before
-   * it.
+   * Sends an event, retrying until it is delivered. False = it cannot be delivered, or not by this process, and the
+   * position does not move past it.
    */
   private async sendOne(row: WebhookRow, event: PlatformEvent, signal: AbortSignal): Promise<boolean> {
     const { now, platform, send = deliver } = this.parts;
@@ -429,7 +429,7 @@ export class WebhookSender implements Worker {
 
 export interface Delivery {
   url: string;
-  /** The secrets that sign: one, or two for a while after a rotation. */
+  /** The secrets used for signing: one, or two for a while after a rotation. */
   secrets: readonly string[];
   allowPrivate: boolean;
   /** Id of the message, the same for every attempt. */
@@ -457,7 +457,7 @@ const connectMs = 5000;
 /** Timeout of a whole attempt, ms. */
 const totalMs = 20_000;
 
-/** Only the status of a response is needed; at most this many bytes are read. */
+/** Maximum number of bytes read from a response; only its status is needed. */
 const mostAnswer = 64 * 1024;
 
 /** Sends one signed POST. Redirects are not followed, and no proxy is used. Never throws. */
@@ -531,8 +531,8 @@ const waits = [5, 30, 120, 300, 900, 1800, 3600, 7200, 14_400].map((seconds) => 
 export const givesUpAfterMs = 5 * 86_400_000;
 
 /**
- * Delay after a number of consecutive failures, ms. Randomly shortened by up to a quarter, so that webhooks that failed together do not
- * retry together.
+ * Delay after a number of consecutive failures, ms. Randomly shortened by up to a quarter, so that webhooks that failed
+ * at the same time do not retry at the same time.
  * @param wanted delay requested by the target; limited to the longest delay
  */
 export function waitAfter(failures: number, wanted = 0, random: () => number = Math.random): number {

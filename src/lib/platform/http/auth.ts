@@ -139,7 +139,7 @@ async function identify(
   return (await webIdentityOf(request, parts))?.user ?? null;
 }
 
-/** The bearer token of a request; empty = none. */
+/** A request's bearer token; empty = none. */
 export function tokenOf(request: FastifyRequest): string {
   return /^Bearer ([\x21-\x7e]+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
 }
@@ -157,7 +157,7 @@ const nouns: Record<string, ScopeNoun> = {
 /** Paths that every token may read, however restricted, because without them a client could not identify the platform. */
 const common = new Set(['status', 'trust']);
 
-/** Path that needs no scope, because a session has no more rights than the token that opens it. */
+/** A path that needs no scope, because a session has no more rights than the token that opens it. */
 const own = 'session';
 
 /**
@@ -197,7 +197,10 @@ function allowsRoute(
 
 type Parts = Pick<ApiParts, 'logins' | 'ca'>;
 
-/** Cookies ignore ports, so each platform on a host has its own cookie name. The prefix `__Host-` restricts the cookie to TLS and to this host. */
+/**
+ * Name of the session cookie. Cookies ignore ports, so each platform on a host needs a different name. The prefix
+ * `__Host-` restricts the cookie to TLS and to this host.
+ */
 function cookieName(ca: string): string {
   return `__Host-aiot-${sha256Hex(ca).slice(0, 8)}`;
 }
@@ -243,11 +246,14 @@ export function setWebSession(
 
 /** Maximum number of requests per minute. */
 export interface Rates {
-  /** Per token, or per device. */
+  /** For one token, or one device. */
   known: number;
-  /** Per address, to public routes. */
+  /** For one address, to public routes. */
   anonymous: number;
-  /** Requests with wrong tokens per address, and, counted separately, with wrong claims. Beyond this, the address must wait. */
+  /**
+   * For one address: requests with wrong tokens and, counted separately, with wrong claims. Beyond this number, the
+   * address must wait.
+   */
   failures: number;
 }
 
@@ -257,8 +263,9 @@ export const usualRates: Rates = { known: 60_000, anonymous: 1200, failures: 20 
 type CountStranger = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
 
 /**
- * Limits the request rate of a token, device or address. Requests to /healthz and /readyz are not counted. Returns the function that the
- * guard uses to count requests that it rejects for missing credentials, which never reach the general count.
+ * Limits the request rate of a token, device or address. Requests to /healthz and /readyz are not counted. Returns the
+ * function with which the guard counts requests that it rejects for missing credentials; these requests never reach the
+ * general count.
  */
 export async function limitRates(
   app: FastifyInstance,

@@ -135,10 +135,7 @@ function securityOf(access: Access): Record<string, string[]>[] {
   return access === 'devices' ? [{ token: [] }, { certificate: [] }] : [{ token: [] }];
 }
 
-/**
- * Statuses of a route other than success: HTTP's, those of the platform as a whole, and those of the route's
- * own errors.
- */
+/** A route's statuses other than success: from HTTP, from the platform as a whole, and from the route's own errors. */
 function statusesOf(schema: Described, { method, access, errors, statuses }: DescribedRoute): number[] {
   const reads = method === 'GET' || method === 'HEAD';
   return [

@@ -9,7 +9,7 @@ import { issueText } from '../../core/issues.js';
 import { statusOf, storageError } from '../errors.js';
 import { bodyIsComing } from '../listen.js';
 
-/** Statuses of Fastify's own errors that have one of our codes; the others are AIOT_REQUEST_INVALID. */
+/** Statuses of Fastify's errors that have one of our codes; for others, the code is AIOT_REQUEST_INVALID. */
 const codes: Record<number, ErrorCode> = {
   404: 'AIOT_NOT_FOUND',
   413: 'AIOT_REQUEST_TOO_LARGE',
@@ -25,7 +25,7 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
     const { told, status } = toldOf(storageError(error), request);
     if (status >= 500)
       log.error({ err: error, method: request.method, url: request.routeOptions.url }, told.message);
-    // The rest of the body is not read, so nothing after it on this connection can be read either.
+    // The rest of the body is not read, so later requests on this connection cannot be read either.
     if (bodyIsComing(request.raw)) reply.header('connection', 'close');
     if (status === 401) reply.header('www-authenticate', 'Bearer realm="aiot"');
     return sendProblem(reply, told, status);
@@ -55,7 +55,10 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
 
 const described = 'For all paths and methods, see /openapi.json.';
 
-/** Headers of the intended response. On an error response, they would make a cache store the error in place of the content. */
+/**
+ * Headers that describe the intended response. On an error response, they would make a cache store the error in place
+ * of the content.
+ */
 const ofContent = [
   'etag',
   'cache-control',
@@ -73,7 +76,7 @@ export function sendProblem(reply: FastifyReply, error: AiotError, status: numbe
     .send(JSON.stringify(problemOf(error, status)));
 }
 
-/** Errors that Fastify raises before routing: a target that cannot be decoded. */
+/** Handles errors that Fastify raises before routing: a target that cannot be decoded. */
 export function answerError(error: unknown, reply: FastifyReply): void {
   const { told, status } = toldOf(error);
   void sendProblem(reply, told, status);
@@ -101,7 +104,8 @@ function toldOf(error: unknown, request?: FastifyRequest): { told: AiotError; st
 }
 
 /**
- * Describes the first problem that a route's schema found. The problem is converted back to the Zod issue that the type provider received.
+ * Describes the first problem that a route's schema found. Converts the problem back to the Zod issue that the type
+ * provider received.
  */
 function validationText(
   [first]: NonNullable<FastifyError['validation']>,
@@ -153,8 +157,8 @@ interface Path {
 }
 
 /**
- * Records the routes as they are registered. Returns the methods of a path; none = there is no such path. A path belongs to the route with
- * the most specific pattern, so `/devices/actions` does not match `/devices/:name`.
+ * Records the routes as they are registered. Returns the methods of a path; an empty list = no such path. A path
+ * belongs to the route with the most specific pattern, so `/devices/actions` does not match `/devices/:name`.
  */
 function noteRoutes(app: FastifyInstance): (path: string) => string[] {
   const paths = new Map<string, Path>();
@@ -178,7 +182,7 @@ function matches(parts: readonly string[], asked: readonly string[]): boolean {
   );
 }
 
-/** Sorts text before parameters before `*`, from the left. */
+/** Sorts literal segments before parameters, and parameters before `*`, from the left. */
 function bySpecificity(a: Path, b: Path): number {
   const rank = (part: string | undefined) => (part === '*' ? 2 : part?.startsWith(':') ? 1 : 0);
   for (let i = 0; i < Math.max(a.parts.length, b.parts.length); i++) {

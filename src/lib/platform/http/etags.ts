@@ -4,8 +4,9 @@ import { AiotError } from '../../core/errors.js';
 import { type BlobStore, noSuchBlob, parseRange } from '../blobs/store.js';
 
 /**
- * JSON reads have an ETag; the status is 304 if the client sends the same ETag. If a route provides a revision, the ETag begins with it,
- * followed by a dot. Values that change without a user's action (presence, last seen) change only the part after the dot.
+ * Adds an ETag to JSON reads, and responds with 304 if the client sends the same ETag. If a route provides a revision,
+ * the ETag begins with it, followed by a dot. Values that change without a user's action (presence, last seen) change
+ * only the part after the dot.
  */
 export function tagReads(app: FastifyInstance): void {
   app.addHook('onSend', async (request, reply, payload) => {
@@ -41,7 +42,7 @@ export function checkRevision({ headers }: FastifyRequest, revision: number): vo
   );
 }
 
-/** Entity tags of a header (RFC 9110, 13.1); weak tags are compared without the prefix. */
+/** Entity tags in a header (RFC 9110, 13.1); weak tags are compared without the prefix. */
 function listed(header: string | undefined): string[] {
   return (header ?? '')
     .split(',')
@@ -90,7 +91,7 @@ export async function sendBlob(
   return reply.status(206).send(blobs.stream(digest, range));
 }
 
-/** If-None-Match and If-Match: `*`, or a list in which weak tags match too (RFC 9110, 13.1.2). */
+/** Evaluates If-None-Match and If-Match: `*`, or a list in which weak tags match too (RFC 9110, 13.1.2). */
 export function matches(header: string | undefined, etag: string): boolean {
   if (header === undefined) return false;
   return header.split(',').some((part) => ['*', etag].includes(part.trim().replace(/^W\//, '')));

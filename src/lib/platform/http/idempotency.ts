@@ -20,9 +20,9 @@ const methods = new Set(['POST', 'DELETE', 'PATCH']);
 const telling = ['etag', 'location', 'upload-expires', 'upload-offset'];
 
 /**
- * A POST, DELETE or PATCH with an Idempotency-Key is carried out once. Repeats get the first response, even if the first request is still
- * in progress or the platform was restarted. Streamed bodies are excluded, because their content determines the name that they are stored
- * under.
+ * A POST, DELETE or PATCH with an Idempotency-Key is carried out once. Repeats get the first response, even if the
+ * first request is still in progress or the platform was restarted. Streamed bodies are excluded, because their content
+ * determines the name under which they are stored.
  */
 export function answerRepeats(app: FastifyInstance, answers: Answers, log: Logger): void {
   app.decorateRequest('pending', null);

@@ -6,7 +6,7 @@ import { whenClosed } from '../listen.js';
 /** Largest JSON body, bytes; routes that accept more declare it. */
 export const largestBody = 1024 ** 2;
 
-/** Largest head of a request, bytes, and largest target in it, characters. */
+/** Maximum sizes of a request's head, bytes, and of the request target, characters. */
 export const largestHead = 16 * 1024;
 
 export const longestTarget = 8192;
@@ -14,10 +14,10 @@ export const longestTarget = 8192;
 /** Maximum number of request headers. */
 const mostHeaders = 100;
 
-/** Maximum nesting depth of objects and lists; none of our bodies exceeds 12. */
+/** Maximum nesting depth of objects and lists; our own bodies have at most 12 levels. */
 export const deepest = 32;
 
-/** Time limits, ms: for receiving a body that is parsed, and for a pause in one that is streamed. */
+/** Time limits, ms: for receiving a body that is parsed, and for a pause in a streamed body. */
 const usualTimes = { bodyMs: 30_000, pauseMs: 60_000 };
 
 /** Headers that affect handling. If one is repeated, two programs could interpret the request differently. */
@@ -65,7 +65,8 @@ export function limitRequests(app: FastifyInstance, { bodyMs, pauseMs } = usualT
     const { socket } = request.raw;
     // A body streamed to disk may take long, but must not pause for long.
     if (/^application\/(offset\+)?octet-stream\b/i.test(request.headers['content-type'] ?? '')) {
-      // A connection may carry many such requests, so each removes its listener. Node resets the timeout for the next one.
+      // A connection may carry many such requests, so each request removes its listener. Node resets the timeout for
+      // the next request.
       const cut = () => socket.destroy();
       socket.setTimeout(pauseMs, cut);
       whenClosed(reply.raw, () => socket.off('timeout', cut));

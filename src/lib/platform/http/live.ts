@@ -25,19 +25,21 @@ import { webSecretOf } from './auth.js';
 import { deepest, depthOf } from './limits.js';
 import type { ApiParts } from './parts.js';
 
-/** Limits: length of a page's request in bytes, subscriptions per connection, and connections per token. */
+/**
+ * Maximum length of a page's request, bytes, maximum subscriptions on a connection, and maximum connections of a token.
+ */
 const longestRequest = 16 * 1024;
 const mostSubscriptions = 50;
 const mostConnections = 50;
 
-/** Maximum number of requests on a connection that wait for earlier ones; beyond this, it is closed. */
+/** Maximum number of requests on a connection that wait for earlier ones; beyond this, the connection is closed. */
 const mostWaiting = 100;
 
 /** Maximum number of messages that a subscription shows per second, and at once after a pause; faster output would be unreadable. */
 const messagesPerSecond = 200;
 const messagesAtOnce = 400;
 
-/** Longest payload that is sent whole, bytes; of a longer one, only the beginning is sent. */
+/** Longest payload that is sent whole, bytes; for longer payloads, only the beginning is sent. */
 const longestPayload = 16 * 1024;
 
 /** With this many bytes pending on a connection, messages are left out and counted. */
@@ -64,9 +66,10 @@ type Parts = Pick<
 >;
 
 /**
- * The dashboard's live connection: a WebSocket at /live, on the same port as the dashboard, with the session of the browser. It carries
- * events, messages of devices, and MQTT messages; `liveRequestSchema` describes the requests. Plain MQTT would not suffice, because it has
- * neither events nor the times of stored messages. This connection also works with an external broker and with replicas.
+ * The dashboard's live connection: a WebSocket at /live, on the same port as the dashboard, authenticated by the
+ * browser's session. It carries events, devices' messages, and MQTT messages; `liveRequestSchema` describes the
+ * requests. Plain MQTT would not suffice, because it has neither events nor the times of stored messages. This
+ * connection also works with an external broker and with replicas.
  */
 export function liveRoute(parts: Parts): FastifyPluginAsync {
   return async (app) => {
@@ -242,7 +245,7 @@ class LiveConnection {
     void this.send({ id, error: { code, detail, ...(next && { next }) } });
   }
 
-  /** Sends events at the page's pace, leaving none out. */
+  /** Sends all events, at the page's pace. */
   private async followEvents(id: number, signal: AbortSignal): Promise<void> {
     this.requireScope('events:read');
     const { events, store } = this.parts;
@@ -351,7 +354,10 @@ class LiveConnection {
     void this.checkSession();
   }
 
-  /** Ends the connection if the session has expired or was ended in another tab or replica; its token is watched separately. */
+  /**
+   * Ends the connection if the session has expired or was ended in another tab or replica; the session's token is
+   * watched separately.
+   */
   private async checkSession(): Promise<void> {
     if (this.secret === '') return;
     try {
@@ -378,7 +384,7 @@ function messageOf(message: Message): LiveMessage {
   const line = toLine(message);
   if (line.encoding !== 'json') return { ...line, bytes };
   const text = Buffer.from(payload).toString('utf8');
-  // Encoding deeply nested values again would exceed the stack.
+  // // Encoding deeply nested values again could overflow the stack.
   return depthOf(text) > deepest ? { ...line, payload: text, encoding: 'utf8', bytes } : { ...line, bytes };
 }
 

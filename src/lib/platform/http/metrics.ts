@@ -56,9 +56,7 @@ function tellConnections(out: Exposition, connections: Connections): void {
   out.counter('aiot_connections_dropped_total', 'Connections closed because a limit was reached.', dropped);
 }
 
-/**
- * States with a count of zero are included, because a series that appears and disappears cannot be monitored.
- */
+/** States with a count of zero are included, because a time series that appears and disappears cannot be monitored. */
 async function tellStates(
   out: Exposition,
   store: Store,
@@ -126,7 +124,7 @@ interface FigureParts {
   sender: WebhookSender;
 }
 
-/** Writes the metrics of events and their destinations. @param now ms since 1970 */
+/** Writes metrics about events and their destinations. @param now ms since 1970 */
 async function tellEvents(out: Exposition, parts: FigureParts, now: number): Promise<void> {
   const { store, events, relay, sender } = parts;
   const { latest } = await extentOf(store);

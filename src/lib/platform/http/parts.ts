@@ -73,7 +73,7 @@ export interface ApiParts {
   relay: Relay | null;
   disk: DiskFigures;
   workers: WorkerStates;
-  /** Reason why devices cannot connect at present; null = they can. */
+  /** Reason why devices cannot connect at present; null = devices can connect. */
   brokerTrouble: () => string | null;
   removal: Removal;
   retention: RetentionService;

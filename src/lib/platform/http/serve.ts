@@ -25,7 +25,7 @@ type Answer<E> =
       : Output<Result> | FastifyReply
     : never;
 
-/** Handlers of a noun's endpoints, by their names in the contract. */
+/** Handlers for a noun's endpoints, by the endpoints' names in the contract. */
 export type Handlers<C extends Endpoints> = {
   [K in keyof C]: (request: Checked<C[K]>, reply: FastifyReply) => Answer<C[K]> | Promise<Answer<C[K]>>;
 };
@@ -41,7 +41,7 @@ export function serve<C extends Endpoints>(app: FastifyInstance, endpoints: C, h
       url: path,
       config: configOf(endpoint),
       schema: schemaOf(endpoint),
-      // Fastify would add a HEAD route of its own, which reads the whole GET response.
+      // // Fastify's own HEAD route would read the whole GET response.
       ...(paths.has(`HEAD ${path}`) ? { exposeHeadRoute: false } : {}),
       ...(endpoint.largestBody === undefined ? {} : { bodyLimit: endpoint.largestBody }),
       handler: async (request, reply) => {

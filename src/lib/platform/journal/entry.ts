@@ -13,7 +13,7 @@ export const entrySchema = z.object({
   /** Only for telemetry. */
   stream: z.string().optional(),
   payload: z.record(z.string(), z.unknown()),
-  /** Marks a duplicate. Only its arrival is recorded, not its data. */
+  /** Marks a duplicate, for which only the arrival is recorded, not the data. */
   repeat: z.literal(true).optional(),
 });
 

@@ -2,7 +2,7 @@ import type { Finding } from '../verify/damage.js';
 import type { Entry, TakeKey } from './entry.js';
 import { fieldsOf, type Take } from './takes.js';
 
-/** Messages of one device and stream: their number, rows, and times (ms since 1970). */
+/** One device's messages in one stream: number of messages, number of rows, and times (ms since 1970). */
 export interface Tally {
   stream: string | null;
   device: string | null;
@@ -12,7 +12,7 @@ export interface Tally {
   to: number;
 }
 
-/** Maximum number of devices and streams counted separately; beyond this, only streams are. */
+/** Maximum number of devices and streams counted separately; beyond this, only streams are counted. */
 const mostApart = 500;
 
 /** Messages by device and stream. */
@@ -66,7 +66,7 @@ export class Tallies {
   }
 }
 
-/** Number of rows that an export contains for a message; a message of another channel counts as one. */
+/** Number of rows that an export contains for a message; a message on any other channel counts as one row. */
 export function rowsOf({ channel, payload }: Pick<Entry, 'channel' | 'payload'>): number {
   return channel === 'telemetry' ? (fieldsOf(payload)[0]?.[1].length ?? 0) : 1;
 }
@@ -95,7 +95,7 @@ export function lessBy(before: readonly Tally[], after: readonly Tally[]): Tally
     const still = left.get(`${tally.stream}/${tally.device}`);
     const messages = tally.messages - (still?.messages ?? 0);
     if (messages <= 0) continue;
-    // Logs are in time order, so entries lost at the end are later than the remaining ones.
+    // // Logs are in time order, so entries missing at the end are later than the remaining ones.
     const from = still === undefined ? tally.from : Math.min(still.to, tally.to);
     less.push({ ...tally, messages, rows: Math.max(0, tally.rows - (still?.rows ?? 0)), from });
   }
@@ -103,8 +103,8 @@ export function lessBy(before: readonly Tally[], after: readonly Tally[]): Tally
 }
 
 /**
- * Recovers the identity of a damaged line from its intact members. These are text from a device, so only valid names are accepted. Lines
- * joined by a damaged newline are counted separately.
+ * Recovers the identity of a damaged line from its intact members. The text comes from a device, so only valid names
+ * are accepted. Lines joined by a damaged newline are counted separately.
  */
 export function salvaged({ bytes }: { bytes: Buffer }): Tally[] {
   const text = bytes.toString('utf8');
@@ -131,7 +131,10 @@ export const brokenLines = 'holds lines that are damaged';
 export const brokenRows = 'holds rows that are damaged';
 export const missingRows = 'lacks rows that were stored';
 
-/** Findings for losses, one for each stream and device; at least one. @param place the file in the data folder */
+/**
+ * Findings for losses: one for each stream and device, and at least one in total.
+ * @param place the file in the data folder
+ */
 export function findingsOf(
   place: string,
   problem: string,
@@ -154,7 +157,7 @@ export function lostOf({ stream, device, from, to, rows }: Tally): NonNullable<F
   };
 }
 
-/** A message of a recording that could not be read. */
+/** A message that could not be read from a recording. */
 export interface LostMessage {
   key: TakeKey;
   t: number;

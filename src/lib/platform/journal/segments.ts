@@ -10,7 +10,7 @@ import type { Prepared, TableTelemetry, Transaction } from './tables.js';
 
 // Segments of lines: the form of telemetry in backups, and of the journal that earlier versions kept in the data folder.
 
-/** A removed recording, all of whose entries before this line are void. */
+/** A removed recording; all of its entries before this line are void. */
 interface Removal {
   at: number;
   removed: TakeKey;
@@ -25,7 +25,7 @@ const takeKeySchema = z.object({
 
 const recordSchema = z.union([entrySchema, z.object({ at: z.number(), removed: takeKeySchema })]);
 
-/** Bytes before the JSON: the checksum in hex and a space. */
+/** Number of bytes before the JSON: the checksum in hex and a space. */
 const prefix = 9;
 
 /**
@@ -38,8 +38,8 @@ export function lineOf(record: JournalRecord): Buffer {
 }
 
 /**
- * Parses the record of a line without its newline; null when it is damaged.
- * @param checked false = a line of a version 1 journal, which is only the JSON of an entry
+ * Parses a line's record, without the newline; null if the line is damaged.
+ * @param checked false = a line from a version 1 journal, which is only an entry's JSON
  */
 export function parseLine(line: Buffer, checked: boolean): JournalRecord | Removal | null {
   try {
@@ -57,11 +57,11 @@ export function parseLine(line: Buffer, checked: boolean): JournalRecord | Remov
   }
 }
 
-/** A segment's file. Each removal of recordings rewrote it as the next generation. */
+/** A segment's file. Each removal of recordings rewrites the segment as its next generation. */
 export interface SegmentFile {
   segment: number;
   generation: number;
-  /** Whether lines have checksums; those of a version 1 journal have none. */
+  /** Whether lines have checksums; lines in a version 1 journal have none. */
   checked: boolean;
 }
 
@@ -139,7 +139,7 @@ async function* linesFrom(path: string, offset: number): AsyncGenerator<Buffer> 
   }
 }
 
-/** Size at which a segment of a backup is complete, bytes. */
+/** Size at which a backup's segment is complete, bytes. */
 const segmentBytes = 64 * 1024 ** 2;
 
 /** Writes telemetry as segments. @param batches as returned by `Telemetry.stored` */

@@ -39,7 +39,7 @@ export interface TelemetryOptions {
   log?: Pick<Logger, 'error' | 'info' | 'warn'> | undefined;
   /** The state database's record of the contents; without it, losses of whole rows go unnoticed. */
   ledger?: Ledger<Tally[]> | undefined;
-  /** Called with damage; findings made together are passed in one call. */
+  /** Called when damage is found; one call passes all findings of a check. */
   damage?: ((findings: readonly Finding[]) => Promise<void>) | undefined;
   /** Makes a commit durable. Instead of a file, it gets an object whose `datasync` commits the transaction. */
   sync?: Sync | undefined;
@@ -99,8 +99,8 @@ async function openSqlite(options: TelemetryOptions): Promise<TableTelemetry> {
 }
 
 /**
- * Whether this row of the ledger is for telemetry.db, in which case `bytes` is the last id and `digest` the store's name; journal segments
- * have numbers from 1.
+ * Whether this ledger row describes telemetry.db. In such a row, `bytes` is the last id and `digest` the store's name.
+ * Journal segments have numbers from 1.
  */
 export function isNote({ number }: Pick<LogFile<unknown>, 'number'>): boolean {
   return number === 0;
@@ -140,7 +140,7 @@ export class SqliteTables implements Tables {
     this.sleep();
   }
 
-  /** Opens or creates the file. @param noted the ledger's record of it */
+  /** Opens or creates the file. @param noted the ledger's record of the file */
   static async open(
     path: string,
     options: Pick<TelemetryOptions, 'ledger' | 'sync' | 'log'>,
@@ -193,7 +193,8 @@ export class SqliteTables implements Tables {
   }
 
   /**
-   * Looks for rows that another process has written in the meantime. Replaced by `read`; a store opened for writing has no other writer.
+   * Looks for rows that another process has written in the meantime. `read` replaces this function; a store opened for
+   * writing has no other writer.
    */
   refresh = async (): Promise<void> => {};
 
@@ -210,7 +211,7 @@ export class SqliteTables implements Tables {
     this.name = (await this.meta('store')) ?? '';
     if (this.name === '') {
       this.name = randomUUID();
-      // Ids continue above those of a lost file, because readers may have stored positions in it.
+      // Ids continue above those of a lost file, because readers may have stored positions in that file.
       this.lastId = Math.max(this.lastId, noted?.bytes ?? 0);
       await this.transaction(async (sql) => {
         await this.setMeta(sql, 'store', this.name);
@@ -221,8 +222,8 @@ export class SqliteTables implements Tables {
   }
 
   /**
-   * Rows that the ledger lists but this file lacks, by stream and device. @param look whether to compare them even if the ledger's last id
-   * is present
+   * Rows that the ledger lists but this file lacks, by stream and device.
+   * @param look whether to compare the rows even if the ledger's last id is present
    */
   async lostSince(noted: LogFile<Tally[]>, look: boolean): Promise<Tally[]> {
     if (!look && noted.digest === this.name && this.lastId >= noted.bytes) return [];
@@ -357,7 +358,7 @@ export class SqliteTables implements Tables {
         // A page is damaged: the range is halved repeatedly, so that all rows on intact pages are read.
         rows = await this.readable<Row>(select, from, Math.min(from + limit, this.committed));
       }
-      // Damaged pages may return rows in any order, and more than once.
+      // // Reads from damaged pages can return rows out of order or twice.
       const byId = new Map(rows.map((row) => [row.id, row]));
       const ahead = [...byId.values()].filter(({ id }) => id > from).sort((a, b) => a.id - b.id);
       if (ahead.length > 0) return placed(ahead);
@@ -390,8 +391,8 @@ export class SqliteTables implements Tables {
   }
 
   /**
-   * The id at a position. For a position in the journal of earlier versions, it may be too low, so that readers get some messages twice but
-   * miss none.
+   * The id at a position. For a position in an earlier version's journal, the id may be too low, so that readers get
+   * some messages twice but miss none.
    */
   private async idOf(position: string | null): Promise<number> {
     if (position === null) return 0;
@@ -437,7 +438,7 @@ export class SqliteTables implements Tables {
 
   async compact(): Promise<number> {
     const before = await this.bytes();
-    // A few pages at a time, so that incoming messages are not delayed.
+    // // Processes a few pages at a time, so that incoming messages are not delayed.
     for (let left = true; left; ) {
       left = await this.inTurn(async () => {
         await this.writer.rows('PRAGMA incremental_vacuum(2000)');
@@ -457,7 +458,7 @@ export class SqliteTables implements Tables {
 
   /** Called before a recording is removed. The ledger is updated first, so that it never counts more than is stored. */
   async removing(take: Take): Promise<void> {
-    // The message with the highest id may be removed too. Its id is recorded, so that no other message gets it.
+    // The message with the highest id may be removed too. Its id is recorded, so that no other message gets this id.
     await this.writer.run([
       {
         sql: `INSERT INTO "telemetryMeta" ("key", "value") VALUES ('lastId', $1)
@@ -469,7 +470,7 @@ export class SqliteTables implements Tables {
     await this.save();
   }
 
-  /** Marks the file as suspect: the next start checks all of it first. */
+  /** Marks the file as suspect: the next start checks the whole file first. */
   async suspect(): Promise<void> {
     await open(`${this.path}.suspect`, 'a', 0o600).then(
       (file) => file.close(),
@@ -514,7 +515,7 @@ export class SqliteTables implements Tables {
   }
 }
 
-/** STRICT lets a check find values whose type differs from their column's. */
+/** STRICT lets a check find values whose type differs from the column's type. */
 const schema = schemaOf({
   ...{
     id: 'INTEGER PRIMARY KEY',
@@ -548,7 +549,7 @@ async function sizeOf(path: string): Promise<number> {
   return (await stat(path).catch(() => null))?.size ?? 0;
 }
 
-/** The damage that SQLite reports for the file; null = none, or the file is too large and will be checked later. */
+/** The damage that SQLite reports for the file; null = no damage, or the file is too large and is checked later. */
 async function problemOf(path: string, thread: DatabaseThread): Promise<string | null> {
   const suspect = (await stat(`${path}.suspect`).catch(() => null)) !== null;
   if (!suspect && (await sizeOf(path)) > checkedAtOnceBytes) return null;
@@ -600,7 +601,7 @@ async function problemIn(thread: DatabaseThread, counts = false): Promise<string
   }
 }
 
-/** Copies all readable content of a damaged file to a new one, and moves the damaged one to `damaged/`. */
+/** Copies all readable content of a damaged file to a new one, and moves the damaged file to `damaged/`. */
 async function rebuild(path: string, noted: LogFile<Tally[]> | null): Promise<void> {
   for (const end of ['', '-wal', '-shm']) await rm(`${path}.new${end}`, { force: true });
   const target = await SqliteTables.open(`${path}.new`, {}, noted);
@@ -633,7 +634,7 @@ async function rebuild(path: string, noted: LogFile<Tally[]> | null): Promise<vo
   await finishRebuild(path);
 }
 
-/** Completes an interrupted rebuild, whose new file is complete if the damaged one has been moved away. */
+/** Completes an interrupted rebuild. The new file is complete if the damaged one has been moved away. */
 async function finishRebuild(path: string): Promise<void> {
   if ((await sizeOf(path)) > 0 || (await sizeOf(`${path}.new`)) === 0) return;
   for (const end of ['-wal', '-shm']) await rm(path + end, { force: true });

@@ -28,12 +28,12 @@ import {
 /** Names of column types in this engine. */
 interface Types {
   id: string;
-  /** Type of an id that is never reused for another row. */
+  /** Type for an id that is never reused for another row. */
   takeId?: string;
   int: string;
   text: string;
   real: string;
-  /** SQL after the columns of a table. */
+  /** SQL after a table's columns. */
   end: string;
 }
 
@@ -63,7 +63,7 @@ export function schemaOf({ id, takeId = id, int, text, real, end }: Types): stri
     CREATE TABLE IF NOT EXISTS "telemetryMeta" ("key" ${text} PRIMARY KEY, "value" TEXT NOT NULL)${end};`;
 }
 
-/** Statements of one transaction. */
+/** Statements in one transaction. */
 export interface Transaction {
   rows<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
   /** Stores messages, and returns for each whether it was new. */
@@ -79,7 +79,10 @@ export interface Tables {
   /** SQL that reads a text column, which may contain damaged bytes. */
   text(column: string): string;
   rows<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
-  /** Same as `rows`, but between transactions on the writing connection, so that a process that only writes needs no second connection. */
+  /**
+   * Same as `rows`, but run between transactions on the writing connection, so that a process that only writes needs no
+   * second connection.
+   */
   current<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
   /** Runs one transaction at a time; durable when this resolves. */
   transaction<T>(task: (sql: Transaction) => Promise<T>): Promise<T>;
@@ -93,9 +96,9 @@ export interface Tables {
   /** Resolves when there may be rows after the position, or when the signal aborts. */
   changed(position: string | null, signal: AbortSignal): Promise<void>;
   bytes(): Promise<number>;
-  /** Gives free space back to the system, and returns how much; null = the database does so automatically. */
+  /** Gives free space back to the system, and returns its size; null = the database does so automatically. */
   compact(): Promise<number | null>;
-  /** Called with a recording's counts before and after the messages of a transaction. */
+  /** Called with a recording's counts before and after a transaction's messages. */
   counted?(before: Take, after: Take): void;
   /** Called with a recording, before the transaction that removes it is committed. */
   removing?(take: Take): Promise<void>;
@@ -113,7 +116,7 @@ export interface PlacedRow {
 
 /** A message as it is stored. */
 export interface StoredMessage {
-  /** Id in the store that the message comes from; undefined = the next free id. */
+  /** Id in the store from which the message comes; undefined = the next free id. */
   id: number | undefined;
   take: number;
   seq: number;
@@ -123,7 +126,7 @@ export interface StoredMessage {
   json: string;
 }
 
-/** An entry with its JSON, and the additional data that a backup has. */
+/** An entry with its JSON, and the additional data in backups. */
 export interface Prepared {
   entry: Entry;
   json: string;
@@ -174,7 +177,7 @@ export class TableTelemetry implements Telemetry {
   private waiting: Waiting[] = [];
   private flushing: Promise<void> | undefined;
   private closed = false;
-  /** Examinations of damage, by channel, stream and device, each of which is examined once. */
+  /** Examinations of damage, by channel, stream and device. Each combination is examined once. */
   private readonly looked = new Map<string, Promise<void>>();
   private damage = 0;
 
@@ -195,8 +198,8 @@ export class TableTelemetry implements Telemetry {
 
   async append(entry: Entry): Promise<void> {
     if (this.closed) throw new AiotError('AIOT_PLATFORM_UNREACHABLE', 'the platform is stopping');
-    // Encoded before it joins a batch, because a message that cannot be encoded must not fail the others. JSON escapes NUL, which PostgreSQL cannot
-    // store.
+    // // Encoded before joining a batch, because a message that cannot be encoded must not fail the others. JSON
+    // escapes NUL, which PostgreSQL cannot store.
     const json = jsonOf(entry);
     return new Promise((resolve, reject) => {
       this.waiting.push({ entry, json, resolve, reject });
@@ -236,8 +239,8 @@ export class TableTelemetry implements Telemetry {
   }
 
   /**
-   * Yields messages in order of arrival if that is the recording's order. Otherwise, sorts them by number in a named recording, or by time
-   * in any other.
+   * Yields messages in order of arrival if that is also the recording's order. Otherwise, sorts them by number in a
+   * named recording, and by time in other recordings.
    */
   async *read(
     key: TakeKey,
@@ -323,7 +326,7 @@ export class TableTelemetry implements Telemetry {
     }
   }
 
-  /** Yields all stored messages. @param drain false for a file that must not be written to */
+  /** Yields all stored messages. @param drain false for a file that must not be changed */
   async *stored(drain = true): AsyncGenerator<readonly JournalRecord[]> {
     if (drain) await this.deleteRemoved();
     for (let after: string | null = null; ; ) {
@@ -475,7 +478,10 @@ export class TableTelemetry implements Telemetry {
     return found;
   }
 
-  /** Examines all rows of the recording's device and stream, once, after a damaged row was found. Their losses are recorded together. */
+  /**
+   * Examines all rows of the recording's device and stream, once, after a damaged row was found. All losses found are
+   * recorded together.
+   */
   private look(key: TakeKey): void {
     const { damage, failed } = this.options;
     const text = `${key.channel}/${key.stream}/${key.device}`;
@@ -580,7 +586,7 @@ export function isCorrupt(error: unknown): boolean {
   return /^SQLITE_(CORRUPT|NOTADB)/.test(systemCode(cause) ?? '');
 }
 
-/** The duplicates of a recording as one record, which is only counted. */
+/** A recording's duplicates as one record, which is only counted. */
 function repeatsOf(take: Take): JournalRecord {
   const { channel, stream, device, recording, duplicates, firstAt, startedAt } = take;
   const at = firstAt ?? 0;
@@ -612,7 +618,7 @@ class Writer {
 
   constructor(private readonly tables: Tables) {}
 
-  /** Clears the cache, which does not match the database after a failed transaction. */
+  /** Clears the cache, because the cache does not match the database after a failed transaction. */
   forget(): void {
     this.takes.clear();
     this.streams.clear();
@@ -659,7 +665,7 @@ class Writer {
   async remove(sql: Transaction, key: TakeKey): Promise<void> {
     this.forget();
     const { channel, stream, device, recording } = key;
-    // This write locks the stream's row first, so that other writers that count in it wait.
+    // // This write locks the stream's row first, so that other writers that count in the row wait.
     const [row] = await sql.rows<{ totals: string }>(
       `UPDATE "telemetryStreams" SET "name" = "name" WHERE "name" = $1 RETURNING ${columnsOf(this.tables, ['totals'])}`,
       [stream],
@@ -697,7 +703,7 @@ class Writer {
     return new Map([...names].map((name) => [name, this.streams.get(name) as StreamTotals]));
   }
 
-  /** The recording of each message. Rows of recordings are also locked in sorted order. */
+  /** Each message's recording. Rows of recordings are also locked in sorted order. */
   private async takesOf(sql: Transaction, batch: readonly Prepared[]): Promise<Row[]> {
     const keys = batch.map(({ entry }) => takeKeyOf(entry));
     const texts = keys.map(textOf);

@@ -8,7 +8,7 @@ export interface Take extends TakeKey {
   messages: number;
   samples: number;
   bytes: number;
-  /** Time of the first and of the newest message, by the device's clock if the message has a time. */
+  /** Times of the first and the newest message, by the device's clock if the message has a time. */
   startedAt: number | null;
   endedAt: number | null;
   /** Arrival of the first and the last message, by the platform's clock. */
@@ -16,13 +16,15 @@ export interface Take extends TakeKey {
   lastAt: number | null;
   /** Number of duplicate messages, which were dropped. */
   duplicates: number;
-  /** Number of messages that arrived after one with a higher number (or a later time, if they have none). */
+  /**
+   * Number of messages that arrived after a message with a higher number (or a later time, if they have no numbers).
+   */
   outOfOrder: number;
   /** Number of messages that arrived more than `lateMs` after their time. */
   late: number;
   /** Number of messages with a time more than `futureMs` ahead of the platform's clock. */
   future: number;
-  /** Number of numbered messages, and the lowest, the highest and the newest of their numbers. */
+  /** Number of numbered messages, and their lowest, highest and newest number. */
   numbered: number;
   minSeq: number | null;
   maxSeq: number | null;
@@ -50,11 +52,11 @@ export function emptyTake({ channel, stream, device, recording }: TakeKey): Take
 
 const fieldName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-/** Caches a message's fields and key, which several steps need before it is stored. */
+/** Caches a message's fields and key, because several steps need them before the message is stored. */
 const knownFields = new WeakMap<object, [string, number[]][]>();
 const knownKeys = new WeakMap<object, TakeKey>();
 
-/** The fields of a message: numbers, and arrays of numbers; members of other types are stored, but do not count as data. */
+/** A message's fields: numbers, and arrays of numbers. Members of other types are stored, but do not count as data. */
 export function fieldsOf(payload: Record<string, unknown>): [string, number[]][] {
   const known = knownFields.get(payload);
   if (known) return known;
@@ -75,8 +77,8 @@ function foundFields(payload: Record<string, unknown>): [string, number[]][] {
 }
 
 /**
- * The recording of a message. Messages without a recording name form one recording per day (UTC), by their own time. If that time is more
- * than a day ahead, the arrival time is used instead, because that day has not begun.
+ * The message's recording. Messages without a recording name form one recording for each day (UTC), by their own time.
+ * If that time is more than a day ahead, the arrival time is used instead, because that day has not begun.
  */
 export function takeKeyOf(entry: Entry): TakeKey {
   const known = knownKeys.get(entry);
@@ -106,14 +108,17 @@ function dayOf(t: number): string {
   return newestDay.name;
 }
 
-/** Whether numbers alone identify the messages of this recording, because a device starts a new one after a restart. */
+/**
+ * Whether numbers alone identify the messages in this recording, because a device starts a new recording after a
+ * restart.
+ */
 export function isNamed({ channel, recording }: TakeKey): boolean {
   return (
     channel === 'telemetry' && !(recording.startsWith('day-') && /^day-\d{4,6}-\d\d-\d\d$/.test(recording))
   );
 }
 
-/** Identifies a message within its recording: its number, or number and time; null = nothing does. */
+/** Identifies a message within its recording: its number, or number and time; null = not identifiable. */
 export function messageKey({ payload }: Entry, named: boolean): string | null {
   const { seq, t } = payload;
   if (typeof seq !== 'number') return null;
@@ -166,8 +171,8 @@ function samplesOf(payload: Record<string, unknown>): number {
 }
 
 /**
- * Number of messages that never arrived: in a named recording, those between the lowest and the highest number; otherwise those skipped
- * since the device's last start.
+ * Number of messages that never arrived: in a named recording, numbers missing between the lowest and the highest;
+ * otherwise, numbers skipped since the device's last start.
  */
 export function missingIn(take: Take): number {
   if (take.minSeq === null || take.maxSeq === null) return 0;

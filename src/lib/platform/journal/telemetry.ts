@@ -6,7 +6,10 @@ import type { StreamTotals } from './totals.js';
 
 export type { StreamTotals } from './totals.js';
 
-/** Selects recordings of one stream, by device and name, after `after` (the key of the previous page's last one). */
+/**
+ * Selects recordings in one stream, by device and name, starting after `after` (the key of the previous page's last
+ * recording).
+ */
 export interface TakeQuery {
   /** Absent = telemetry; other channels have the stream ''. */
   channel?: Entry['channel'] | undefined;
@@ -32,7 +35,7 @@ interface TelemetryFigures {
 /** Storage of devices' messages, in tables of SQLite or PostgreSQL. The same tests cover both. */
 export interface Telemetry {
   /**
-   * Resolves when the entry is durable, even if it already was.
+   * Resolves when the entry is durable, even if it was durable already.
    * @throws AIOT_MESSAGE_MALFORMED, AIOT_DISK_FULL
    */
   append(entry: Entry): Promise<void>;
@@ -48,17 +51,20 @@ export interface Telemetry {
    * @param lost called with each damaged message, which is skipped
    */
   read(key: TakeKey, span?: Span, lost?: (message: LostMessage) => void): AsyncGenerator<Entry>;
-  /** Resolves when all damage found by reads has been examined and recorded. */
+  /** Resolves when all damage found during reads has been examined and recorded. */
   settled(): Promise<void>;
   /** Counts of a model's predictions. */
   live(name: string, version: number): Promise<LiveCounts>;
-  /** The recordings among these (keys of `cursorOf`) that any model has sent predictions for; a prediction does not name a stream. */
+  /**
+   * Returns those of the recordings (keys from `cursorOf`) for which any model has sent predictions; a prediction does
+   * not name a stream.
+   */
   predicted(recordings: readonly string[]): Promise<Set<string>>;
   /** Deletes recordings durably; a device may start them again. */
   remove(keys: readonly TakeKey[]): Promise<void>;
   /**
-   * Reclaims the space of removed entries, and returns its size (null = unknown).
-   * @param share of a block that must be unused before it is rewritten; 0 = any
+   * Reclaims the space of removed entries, and returns the size of that space (null = unknown).
+   * @param share of a block that must be unused before the block is rewritten; 0 = any
    */
   reclaim(share: number): Promise<{ bytes: number | null }>;
   figures(): Promise<TelemetryFigures>;
@@ -87,8 +93,8 @@ export interface PlacedEntry {
 }
 
 /**
- * Stored entries in the order of becoming durable, for consumers that forward them. Positions are opaque text; they stay valid when space
- * is reclaimed.
+ * Stored entries in the order in which they became durable, for consumers that forward them. Positions are opaque text;
+ * they stay valid when space is reclaimed.
  */
 export interface JournalReader {
   /** Position after the last entry. */

@@ -8,8 +8,8 @@ export interface Step {
   sql: string;
   values?: readonly unknown[];
   /**
-   * Which result to return: the rows (default), the number of changed rows, or nothing, as required for several statements without
-   * parameters.
+   * Which result to return: the rows (default), the number of changed rows, or nothing, which is required for several
+   * statements without parameters.
    */
   want?: 'rows' | 'changes' | 'nothing';
   /** Number of values per row. The thread computes the CRC-32 of the last value in each row, and inserts it before that value. */
@@ -49,8 +49,9 @@ export class DatabaseThread {
   ) {}
 
   /**
-   * The thread starts with the first request, because a start takes 50 ms of CPU time, and many connections are never used. If the file
-   * cannot be opened, the first request fails with the reason. @param readOnly whether to reject every write
+   * The thread starts with the first request, because starting a thread takes 50 ms of CPU time, and many connections
+   * are never used. If the file cannot be opened, the first request fails with the reason.
+   * @param readOnly whether to reject every write
    */
   static open(path: string, { readOnly = false } = {}): DatabaseThread {
     return new DatabaseThread(path, readOnly);
@@ -71,7 +72,8 @@ export class DatabaseThread {
   }
 
   /**
-   * Runs statements in order, and returns the result of each. @param begin starts a transaction first. An error rolls back the open transaction.
+   * Runs statements in order, and returns the result of each.
+   * @param begin whether to start a transaction first. An error rolls back the open transaction.
    */
   run(steps: readonly Step[], begin = false): Promise<unknown[]> {
     if (this.ended) return Promise.reject(failed(this.ended));

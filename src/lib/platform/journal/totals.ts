@@ -14,7 +14,7 @@ export interface StreamTotals {
   duplicates: number;
 }
 
-/** Maximum number of fields per stream; a table with more columns is not a useful dataset. */
+/** Maximum number of fields in a stream; a table with more columns is not a useful dataset. */
 export const mostFields = 1024;
 
 export function emptyStream(name: string): StreamTotals {
@@ -28,7 +28,7 @@ export function newFieldsOf({ fields }: StreamTotals, entry: Entry): string[] {
   return fresh;
 }
 
-/** Totals of a stream without one of its recordings. */
+/** A stream's totals without one of its recordings. */
 export function withoutTake(totals: StreamTotals, take: Take): StreamTotals {
   return {
     ...totals,
@@ -40,14 +40,17 @@ export function withoutTake(totals: StreamTotals, take: Take): StreamTotals {
   };
 }
 
-/** One count of a model's predictions: windows by class or smoothed class in a recording, by device, or by latency. */
+/**
+ * One count of a model's predictions: number of windows by class or smoothed class in a recording, by device, or by
+ * latency.
+ */
 export interface LiveRow {
   /** `name@version` */
   model: string;
   kind: 'label' | 'voted' | 'device' | 'latency';
-  /** `device/recording`, the device, or the latency bucket. */
+  /** `device/recording`, a device, or a latency bucket. */
   name: string;
-  /** The class; empty if the kind has none. */
+  /** The class; empty if this kind of count has none. */
   answer: string;
   n: number;
 }

@@ -11,7 +11,10 @@ import { columnsOf, entryOf, isCorrupt, type TableTelemetry, type TakeRow, takeO
 import type { Take } from './takes.js';
 
 export interface VerifyOptions {
-  /** state.db of the folder, which records what telemetry contains. Without it, the loss of whole recordings goes unnoticed. */
+  /**
+   * The folder's state.db, which records the contents of the telemetry. Without it, the loss of whole recordings goes
+   * unnoticed.
+   */
   store?: Store | undefined;
   /** Stops the check before the next page. */
   signal?: AbortSignal | undefined;
@@ -20,8 +23,9 @@ export interface VerifyOptions {
 }
 
 /**
- * Checks telemetry.db: its pages by SQLite's own check (in a thread), the checksum of each row, and the number of rows of each recording.
- * Everything is also compared with the state database. Nothing is written, so the check can run alongside a platform.
+ * Checks telemetry.db: pages (with SQLite's own check, in a thread), each row's checksum, and each recording's number
+ * of rows. Everything is also compared with the state database. Nothing is written, so the check can run alongside a
+ * platform.
  * @param dataDir the data folder
  */
 export async function verifyTelemetry(dataDir: string, options: VerifyOptions = {}): Promise<Finding[]> {

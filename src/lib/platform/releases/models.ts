@@ -21,8 +21,8 @@ import {
 type ModelRow = VersionRow & { stage: string; removed: number | null; origin: string | null };
 
 /**
- * The registry of models. A version's manifests are identified by their sequence alone, which increases over all models. A version may
- * be uploaded without a signature, has a stage, and may be removed (`stages.ts`).
+ * The model registry. A version's manifests are identified by their sequence alone, which increases over all models. A
+ * version may be uploaded without a signature, has a stage, and may be removed (`stages.ts`).
  */
 export class Models extends ReleaseService<ModelRow, ModelVersion> {
   constructor(parts: ReleaseParts) {
@@ -67,10 +67,11 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
   }
 
   /**
-   * Stores an unsigned upload as the next version of its name. It is listed and downloadable, but never promoted or rolled out before a
-   * user signs it (`resign`).
+   * Stores an unsigned upload as the next version of its name. It is listed and downloadable, but never promoted or
+   * rolled out before a user signs it (`resign`).
    * @param along additional writes in the same transaction
-   * @throws AIOT_REQUEST_INVALID (no name), AIOT_NOT_FOUND (no such blob), AIOT_DIGEST_MISMATCH (of another size)
+   * @throws AIOT_REQUEST_INVALID (no name), AIOT_NOT_FOUND (no such blob), AIOT_DIGEST_MISMATCH (the blob has another
+   * size)
    */
   addUntrusted(
     { name, digest, bytes, source, file = name, at }: Upload,
@@ -105,7 +106,7 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
     });
   }
 
-  /** The manifest of this sequence, unless its version was removed. @throws AIOT_NOT_FOUND */
+  /** The manifest with this sequence, unless its version was removed. @throws AIOT_NOT_FOUND */
   async manifest(sequence: number): Promise<Envelope> {
     const row = await this.parts.store
       .selectFrom('manifests')
@@ -120,7 +121,10 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
     throw new AiotError('AIOT_NOT_FOUND', `no manifest has the sequence ${sequence}`);
   }
 
-  /** The manifest of this sequence, after its signatures are verified. @throws AIOT_NOT_FOUND, AIOT_SIGNATURE_INVALID */
+  /**
+   * The manifest with this sequence, after its signatures are verified.
+   * @throws AIOT_NOT_FOUND, AIOT_SIGNATURE_INVALID
+   */
   async verified(sequence: number): Promise<Manifest> {
     return this.checked(await this.manifest(sequence));
   }
@@ -135,7 +139,10 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
     return content;
   }
 
-  /** For an unsigned version, the manifest may cover a bundle that contains the uploaded file, and which then becomes the content. */
+  /**
+   * For an unsigned version, the manifest may cover a bundle that contains the uploaded file; the bundle then becomes
+   * the content.
+   */
   protected async resigned(manifest: Manifest, row: ModelRow): Promise<SignedBundle | null> {
     const { name, version, trusted, origin, digest } = this.cardOf(row);
     if (trusted) {
@@ -162,7 +169,7 @@ export class Models extends ReleaseService<ModelRow, ModelVersion> {
     return row !== undefined && isSamePayload(row.envelope, envelope);
   }
 
-  /** Always false, because each manifest has its own sequence, and a repeated one fails the sequence check. */
+  /** Always false, because each manifest has its own sequence, and a repeated manifest fails the sequence check. */
   protected isSigned(): boolean {
     return false;
   }
@@ -239,7 +246,7 @@ function knownOf(info: Info) {
 
 /** An unsigned upload; its blob is stored. */
 export interface Upload {
-  /** Name of the model that it becomes a version of. */
+  /** Name of the model to which the version is added. */
   name: string;
   digest: string;
   bytes: number;
@@ -251,7 +258,7 @@ export interface Upload {
   at: number;
 }
 
-/** A bundle as described by a manifest. */
+/** A bundle described by a manifest. */
 interface SignedBundle {
   info: BundleInfo | NetworkInfo;
   digest: string;
@@ -259,8 +266,9 @@ interface SignedBundle {
 }
 
 /**
- * The bundle in a manifest, which is its first artifact. Every artifact's blob must exist and have the signed size.
- * @returns also the digest of its model file
+ * The bundle in a manifest, which is the manifest's first artifact. Every artifact's blob must exist and have the
+ * signed size.
+ * @returns the bundle, and the digest of its model file
  * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED, AIOT_REQUEST_INVALID
  */
 async function bundleOf(manifest: Manifest, blobs: BlobStore): Promise<SignedBundle & { network: string }> {

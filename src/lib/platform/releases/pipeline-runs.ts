@@ -10,7 +10,7 @@ import { AiotError } from '../../core/errors.js';
 import type { Events, NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';
 
-/** Number of runs stored per project. */
+/** Number of runs stored for each project. */
 const kept = 100;
 
 interface Parts {
@@ -20,11 +20,11 @@ interface Parts {
   now: () => number;
 }
 
-/** Runs as reported by pipeline runners, stored only for display. */
+/** Runs reported by pipeline runners, stored only for display. */
 export class PipelineRuns {
   constructor(private readonly parts: Parts) {}
 
-  /** Stores the current state of a run. Each change of a step is recorded as an event. */
+  /** Stores the current state of a run. Each step's change is recorded as an event. */
   async tell(project: string, run: string, told: ToldRun, who: string): Promise<PipelineRun> {
     const { store, events, now } = this.parts;
     const whole: PipelineRun = { ...told, project, run, told: now() };
@@ -130,7 +130,7 @@ export class PipelineRuns {
   }
 }
 
-/** Changes of a run since its last report. */
+/** Changes in a run since its last report. */
 function changesOf(
   before: RunSummary | null,
   { project, run, state, steps }: PipelineRun,

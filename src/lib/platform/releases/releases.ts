@@ -24,12 +24,13 @@ export interface ReleaseParts {
   now: () => number;
 }
 
-/** Tables of one kind's versions, and its names in errors. */
+/** One kind of release: the table that stores its versions, and its name in errors. */
 interface ReleaseKind {
   kind: Manifest['kind'];
   table: 'models' | 'firmware' | 'configs';
   /**
-   * Name of the kind's turn (see `Turns`). Firmware and configurations share one, so that orphan checks and backups need only one for both.
+   * Name of the kind's turn (see `Turns`). Firmware and configurations share one turn, so that orphan checks and
+   * backups need only one for both.
    */
   turn: 'models' | 'firmware';
   /** `firmware` or `configuration`, for errors. */
@@ -38,7 +39,7 @@ interface ReleaseKind {
   list: string;
 }
 
-/** The columns that every kind has. */
+/** The columns that every kind of version has. */
 export type VersionRow = Omit<ReleaseRow, 'envelope'>;
 
 /** Content covered by a manifest. */
@@ -66,7 +67,10 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
   protected abstract cardOf(row: Row): Card;
   /** Returns the manifest's content, which must exist and be of this kind. */
   protected abstract content(manifest: Manifest): Promise<Content>;
-  /** Checks that the manifest may be signed for a version. Returns the content that replaces the version's; null = it stays the same. */
+  /**
+   * Checks that the manifest may be signed for a version. Returns the content that replaces the version's content; null
+   * = no replacement.
+   */
   protected abstract resigned(manifest: Manifest, row: Row): Promise<Content | null>;
   /** Whether the manifest was already pushed with the same payload. */
   protected abstract isPushed(manifest: Manifest, envelope: Envelope): Promise<boolean>;
@@ -123,9 +127,11 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
   }
 
   /**
-   * Stores a version's re-signed manifest, with the next sequence. Rollouts in progress continue with the manifest they began with.
-   * @param of the version to sign again; absent = the one named in the manifest
-   * @throws AIOT_NOT_FOUND, AIOT_SIGNATURE_INVALID, AIOT_VERSION_CONFLICT, AIOT_REQUEST_INVALID, AIOT_DIGEST_MISMATCH, AIOT_BUNDLE_MALFORMED
+   * Stores a version's re-signed manifest, with the next sequence. Rollouts in progress continue with their original
+   * manifest.
+   * @param of the version to sign again; absent = the version named in the manifest
+   * @throws AIOT_NOT_FOUND, AIOT_SIGNATURE_INVALID, AIOT_VERSION_CONFLICT, AIOT_REQUEST_INVALID, AIOT_DIGEST_MISMATCH,
+   * AIOT_BUNDLE_MALFORMED
    */
   protected signAnew(envelope: Envelope, who: string, of?: { name: string; version: number }): Promise<Card> {
     return this.inTurn(async () => {
@@ -217,7 +223,7 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
     return this.of.table as 'firmware';
   }
 
-  /** Query of the versions that were not removed. */
+  /** Query for versions that were not removed. */
   protected rows() {
     return this.present(this.parts.store.selectFrom(this.table));
   }
@@ -283,7 +289,7 @@ export abstract class ReleaseService<Row extends VersionRow, Card extends object
 }
 
 /**
- * Checks that the blobs exist with the stated size; their bytes were checked against the digest on upload.
+ * Checks that the blobs exist with the stated size; on upload, their bytes were checked against the digest.
  * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH
  */
 export async function requireBlobs(
@@ -309,9 +315,9 @@ type BlobCard<Info> = Pick<ReleaseRow, 'name' | 'version' | 'sequence' | 'digest
   deviceTypes: string[];
 } & Info;
 
-/** Releases of one blob each. A version's row has its newest envelope; earlier ones are stored separately. */
+/** Releases with one blob each. A version's row has its newest envelope; earlier envelopes are stored separately. */
 export class Releases<Info extends object> extends ReleaseService<ReleaseRow, BlobCard<Info>> {
-  /** @param read decodes a version's content, and throws if it is not of this kind */
+  /** @param read decodes a version's content, and throws if the content is not of this kind */
   constructor(
     parts: ReleaseParts,
     private readonly blob: Omit<ReleaseKind, 'turn' | 'kind'> & { kind: 'firmware' | 'config' },
@@ -329,7 +335,7 @@ export class Releases<Info extends object> extends ReleaseService<ReleaseRow, Bl
     return this.signAnew(envelope, who, { name, version });
   }
 
-  /** The newest manifest, or the one with the given sequence. @throws AIOT_NOT_FOUND */
+  /** The newest manifest, or the manifest with the given sequence. @throws AIOT_NOT_FOUND */
   async manifest(name: string, version: number, sequence?: number): Promise<Envelope> {
     const row = await this.row(name, version);
     if (sequence === undefined || sequence === row.sequence) return JSON.parse(row.envelope) as Envelope;
@@ -426,7 +432,7 @@ export class Releases<Info extends object> extends ReleaseService<ReleaseRow, Bl
   }
 }
 
-/** The registry of devices' configurations. @throws AIOT_CONFIG_MALFORMED on push */
+/** The registry of device configurations. @throws AIOT_CONFIG_MALFORMED on push */
 export class Configs extends Releases<Pick<ConfigVersion, 'config'>> {
   constructor(parts: ReleaseParts) {
     const kind = { kind: 'config', table: 'configs', noun: 'configuration' } as const;

@@ -51,7 +51,7 @@ function noWayBack(releases: readonly Release[]): string {
   return `no release to roll back to: ${isFirst ? 'it is the first version' : 'add --rollback-to'}`;
 }
 
-/** Selects the devices of a rollout and their order. */
+/** Selects a rollout's devices and their order. */
 export class Planner {
   constructor(private readonly parts: PlannerParts) {}
 
@@ -113,8 +113,8 @@ export class Planner {
   }
 
   /**
-   * Devices that count as offline. A start from a plan uses those of the plan, so that the order stays the same even if devices have gone
-   * online or offline since.
+   * Devices that count as offline. A start from a plan uses the plan's offline devices, so that the order stays the
+   * same even if devices have gone online or offline since.
    */
   private offlineOf(names: readonly string[], { expected, offlineBits }: Request): ReadonlySet<string> {
     if (expected !== undefined && offlineBits !== undefined) return unpackOffline(names, offlineBits);
@@ -237,7 +237,7 @@ const kept = 64;
 /** A release as identified in both proofs and manifests. */
 type Running = Proof['release'];
 
-/** Checks devices' signed update proofs: that the signature is the device's, and that the release matches its signed manifest. */
+/** Checks devices' signed update proofs: the device's signature, and that the release matches its signed manifest. */
 export class Proofs {
   /** Releases by kind and sequence; null = there is no such release. */
   private readonly releases = new Map<string, Promise<Running | null>>();
@@ -280,7 +280,10 @@ export class Proofs {
     return asked;
   }
 
-  /** Reads the manifest without verifying it again, because it was verified on push, and its signer may have been replaced since. */
+  /**
+   * Reads the manifest without verifying it again, because it was verified on push, and the signer may have been
+   * replaced since then.
+   */
   private async read({ kind, name, version, sequence }: Release): Promise<Running | null> {
     const { models, firmware, configs } = this.parts;
     const releases = kind === 'firmware' ? firmware : configs;
@@ -302,7 +305,7 @@ function told({ name, version, sequence, digest }: Running): string {
   return `${name}@${version}, sequence ${sequence}, ${digest}`;
 }
 
-/** `others`: devices that the selector matches, but not the types of the releases. */
+/** `others`: devices that the selector matches, but whose type is not among the releases' types. */
 function noDevice(
   selector: string,
   kind: Manifest['kind'],

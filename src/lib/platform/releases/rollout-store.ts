@@ -18,7 +18,7 @@ import type { Schema } from '../store/schema.js';
 /** Number of rows per statement, and the final states of a rollout. */
 const [atOnce, ended] = [100, ['done', 'partly', 'failed', 'rolledBack', 'aborted']];
 
-/** Rollouts in the database. Each save is one transaction that includes the events and the devices' new desired states. */
+/** Rollouts in the database. Each save is one transaction that includes events and the devices' new desired states. */
 export function rolloutStoreIn(store: Store, events: Events, desired: DesiredStates): RolloutStore {
   const read = async (row: Schema['rollouts'], known?: RolloutState) =>
     stateOf(row, await devicesOf(store, row.id, known?.head.revision), known);
@@ -136,7 +136,7 @@ async function saveDevices(store: Store, head: RolloutHead, devices: RolloutDevi
   }
 }
 
-/** Devices in rollout order. @param since limits the result to those changed after this revision of the rollout */
+/** Devices in rollout order. @param since limits the result to devices changed after this revision of the rollout */
 async function devicesOf(store: Store, rollout: string, since?: number): Promise<RolloutDevice[]> {
   const rows = await store
     .selectFrom('rolloutDevices')
@@ -234,7 +234,7 @@ function deviceOf(row: Schema['rolloutDevices']): RolloutDevice {
   };
 }
 
-/** Events for a started rollout: one per model, for the model's history, and one for the rollout. */
+/** Events for a started rollout: one for each model, for the model's history, and one for the rollout. */
 function startedEvents({ head, devices }: RolloutState, who: string): NewEvent[] {
   const { id, releases, selector, waves } = head;
   const count = { selector, devices: devices.size };

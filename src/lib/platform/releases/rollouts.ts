@@ -69,10 +69,10 @@ const tickMs = 250;
 const returnMs = 30_000;
 
 /**
- * Runs rollouts. Events go through the fleet's state machine. The next state and the devices' new desired states are saved in one
- * transaction; then the broker publishes them. After a restart, the broker receives the database's state, so no device is skipped or
- * updated twice, wherever a step was interrupted. Each step starts from the database's state, because a device may report to any of the
- * processes that share the database.
+ * Runs rollouts. The fleet's state machine processes events. The next state and the devices' new desired states are
+ * saved in one transaction; then the broker publishes the desired states. After a restart, the broker receives the
+ * database's state, so no device is skipped or updated twice, wherever a step was interrupted. Each step starts from
+ * the database's state, because a device may report to any of the processes that share the database.
  */
 export class Rollouts {
   private readonly running = new Map<string, RolloutState>();
@@ -83,7 +83,7 @@ export class Rollouts {
   private readonly planner: Planner;
   private readonly proofs: Proofs;
   private readonly figures: RolloutFigures;
-  /** Reports received while a step was being saved, all of which the next step processes. */
+  /** Reports received while a step was being saved; the next step processes all of them. */
   private waiting: Waiting[] = [];
   private pumping = false;
 
@@ -95,7 +95,10 @@ export class Rollouts {
     this.proofs = new Proofs(parts);
   }
 
-  /** Loads running rollouts, whichever process has advanced them. Must be called in turn, or while no other process is running. */
+  /**
+   * Loads running rollouts, regardless of which process has advanced them. Must be called in turn, or while no other
+   * process is running.
+   */
   async load(): Promise<void> {
     this.loaded ??= this.parts.now();
     const states = await this.parts.store.running(this.running);
@@ -114,7 +117,7 @@ export class Rollouts {
     }
   }
 
-  /** Follows other processes until the returned function is called. */
+  /** Follows changes by other processes until the returned function is called. */
   watch(): () => void {
     const follow = serially();
     let waiting = false;
@@ -343,25 +346,25 @@ function notFound(id: string): AiotError {
   });
 }
 
-/** Maximum number of cached entries; an observer requests the same rollout repeatedly. */
+/** Maximum number of cached entries. A cache helps because an observer requests the same rollout repeatedly. */
 const mostKept = 4;
 
 type Runs = RolloutStatus['runs'];
 
 interface Known {
-  /** Revision of the rollout that the statistics were counted for. */
+  /** Revision of the rollout for which the statistics were counted. */
   revision: number;
   kind: RolloutHead['releases'][number]['kind'];
-  /** Names of its devices. */
+  /** Names of the rollout's devices. */
   members: ReadonlySet<string>;
   saved: Saved;
-  /** Releases reported by its devices; null = not requested yet. */
+  /** Releases reported by the rollout's devices; null = not requested yet. */
   runs: Runs | null;
 }
 
 /**
- * Statistics over all devices of a rollout. Scanning a hundred thousand devices takes a tenth of a second or more. Recently requested or
- * ended rollouts are therefore counted once and then updated from devices' reports.
+ * Statistics on all devices in a rollout. Scanning a hundred thousand devices takes a tenth of a second or more. For
+ * recently requested or ended rollouts, statistics are therefore counted once and then updated from devices' reports.
  */
 export class RolloutFigures {
   private readonly known = new Map<string, Known>();

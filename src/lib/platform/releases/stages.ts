@@ -21,9 +21,10 @@ interface StageParts {
 }
 
 /**
- * Moves a version from dev to staging to production, or back. Promotion is one stage at a time, and each stage has its gate. Staging
- * requires the evaluation to meet its limits; production requires a rollout that succeeded on every device. A reason can replace a gate,
- * and is recorded. Only one version of each model is in production; the previous one returns to staging.
+ * Moves a version from dev to staging to production, or back. Promotion is one stage at a time, and each stage has a
+ * gate. Staging requires the evaluation to meet its limits; production requires a rollout that succeeded on every
+ * device. A reason can replace a gate, and is recorded. Only one version of each model is in production; the previous
+ * one returns to staging.
  */
 export class Stages {
   constructor(private readonly parts: StageParts) {}
@@ -107,8 +108,8 @@ export class Stages {
 }
 
 /**
- * Reason why the signed evaluation does not allow promotion, or null. An evaluation without limits proves nothing, so it does not allow
- * promotion either.
+ * Reason why the signed evaluation does not allow promotion, or null. An evaluation without limits proves nothing, so
+ * it does not allow promotion.
  */
 function evaluation({ name, version, kind, gates }: ModelVersion): { message: string; next: string } | null {
   const next = 'Set limits in model.accept, then evaluate and push again; or give a reason: --reason TEXT';
@@ -157,7 +158,7 @@ export class Removal {
       const users = await this.users(card);
       if (users.length > 0) {
         const subject = `${name}@${version}`;
-        // Demotion helps only if nothing but the stage prevents the removal.
+        // // Advice to demote the version is useful only if nothing but its stage prevents the removal.
         const next =
           users.length > 1 || card.stage !== 'production'
             ? `Deploy another version to the devices that have it, or revoke the devices: \`aiot model deploy ${name}@VERSION --selector all\`.`
@@ -190,7 +191,10 @@ export class Removal {
     });
   }
 
-  /** Deletes the blobs in `doomedBlobs`, unless something refers to them again or is about to. Returns the deleted ones. */
+  /**
+   * Deletes the blobs in `doomedBlobs`, unless something refers to them again or is about to. Returns the deleted
+   * digests.
+   */
   async sweep(): Promise<string[]> {
     const { store, blobs } = this.parts;
     const doomed = await store.selectFrom('doomedBlobs').select('digest').execute();

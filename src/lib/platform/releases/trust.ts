@@ -24,12 +24,12 @@ import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import type { Turns } from '../store/engine.js';
 
-/** The trust root: which keys may sign releases. Public keys only. */
+/** The trust root: public keys that may sign releases. */
 export interface Trust {
   get(): Promise<TrustRoot | null>;
   /**
-   * Sets the trust root. Any first one is accepted; a later one must have a higher version. Once there is a chain of roots, none is
-   * accepted.
+   * Sets the trust root. Any first root is accepted; a later root must have a higher version. Once there is a chain of
+   * roots, no root is accepted here.
    * @throws AIOT_TRUST_CONFLICT, AIOT_REQUEST_INVALID
    */
   put(trust: TrustRoot, who: string): Promise<TrustRoot>;
@@ -76,7 +76,10 @@ export function trustIn(store: Store, turns: Turns, events: Events): Trust {
   }
 }
 
-/** A root that no signatures can satisfy would lock everyone out, and its version would prevent a replacement. */
+/**
+ * Rejects a root that no signatures can satisfy: it would lock everyone out, and its version would prevent a
+ * replacement.
+ */
 function checkUsable({ keys, roles }: TrustRoot): void {
   const { keyids, threshold } = roles.release;
   const usable = new Set(keyids.filter((id) => isKey(id, keys[id]?.publicKey)));
@@ -112,7 +115,7 @@ interface RootParts {
   now: () => number;
 }
 
-/** The chain of roots, and the platform's own signatures: timestamps, with keys that have no other role. */
+/** The chain of roots, and the platform's own signatures: timestamps, made with keys that have no other role. */
 export class Roots {
   constructor(private readonly parts: RootParts) {}
 
@@ -129,14 +132,15 @@ export class Roots {
     return { version: trust?.version ?? null, root, timestampKeys };
   }
 
-  /** The root that devices' trust is derived from, if there is one. */
+  /** The root from which devices' trust is derived; null = none. */
   async newest(): Promise<Envelope | null> {
     return (await this.chain()).root;
   }
 
   /**
-   * Stores the next root. Sending the same one again returns the first result.
-   * @throws AIOT_TRUST_MISSING, AIOT_TRUST_SIGNATURES, AIOT_TRUST_VERSION, AIOT_TRUST_ROOT_EXPIRED, AIOT_MANIFEST_MALFORMED, AIOT_REQUEST_INVALID
+   * Stores the next root. Sending the same root again returns the first result.
+   * @throws AIOT_TRUST_MISSING, AIOT_TRUST_SIGNATURES, AIOT_TRUST_VERSION, AIOT_TRUST_ROOT_EXPIRED,
+   * AIOT_MANIFEST_MALFORMED, AIOT_REQUEST_INVALID
    */
   put(envelope: Envelope, who: string): Promise<TrustChain> {
     const { store, turns, events, now } = this.parts;
@@ -273,7 +277,7 @@ async function write(store: Store, key: string, content: unknown): Promise<void>
 
 type Newest = Timestamp['newest'];
 
-/** Tables of the manifests of each kind. */
+/** Manifest tables, by kind. */
 const tables = { model: 'manifests', firmware: 'firmware', config: 'configs' } as const;
 
 const kinds = ['model', 'firmware', 'config'] as const;
@@ -281,7 +285,7 @@ const kinds = ['model', 'firmware', 'config'] as const;
 /** Typed as one of the three tables, because all have the same columns. */
 const from = (store: Store, kind: (typeof kinds)[number]) => store.selectFrom(tables[kind] as 'firmware');
 
-/** The highest sequence of each kind; 0 = none. */
+/** The highest sequence for each kind; 0 = none. */
 async function newestOf(store: Store): Promise<Newest> {
   const newest: Newest = { model: 0, firmware: 0, config: 0 };
   for (const kind of kinds) {
@@ -291,7 +295,7 @@ async function newestOf(store: Store): Promise<Newest> {
   return newest;
 }
 
-/** The newest manifest of each name or, if there are too many names, of the most recently released ones. */
+/** The newest manifest for each name or, if there are too many names, for the most recently released names. */
 async function newestReleases(store: Store): Promise<Timestamp['releases']> {
   const releases: Timestamp['releases'] = [];
   for (const kind of kinds) {

@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 
 /**
- * Lets the event loop read pending data of all sockets. Because SQLite's commits block the loop, a writer that continues at once would
- * otherwise commit single messages.
+ * Lets the event loop read pending data from all sockets. Because SQLite's commits block the loop, a writer that
+ * continued immediately would commit messages one by one.
  */
 export async function gather(): Promise<void> {
   await setImmediate();

@@ -13,10 +13,10 @@ export type Store = Kysely<Schema>;
 /** Maximum wait for another program's lock on the file, ms. Short, because the wait blocks the whole process. */
 const busyMs = 1000;
 
-/** Size in bytes above which a database is checked in the background while it is read. */
+/** Size in bytes above which a database is checked in the background while in use. */
 const checkedFirst = 1024 ** 3;
 
-/** Whether the database's pages are intact. A large database is read-only until that is known. */
+/** Whether the database's pages are intact. A large database is read-only until this is known. */
 export class Soundness {
   private waiting: Promise<boolean> | null = null;
   /** AIOT_FILE_MALFORMED once damage has been found, which makes the database read-only. */
@@ -27,7 +27,7 @@ export class Soundness {
     return this.waiting !== null;
   }
 
-  /** Resolves when the check has ended, with whether the database is sound. */
+  /** Resolves when the check has ended. The result is true if the database is sound. */
   async known(): Promise<boolean> {
     return this.waiting ?? this.damage === null;
   }
@@ -47,11 +47,12 @@ export async function openStore(path: string): Promise<Store> {
 }
 
 /**
- * Opens (or creates) the state: SQLite in WAL mode, where each commit is synced to disk before it returns. libsql implements
- * better-sqlite3's API, so kysely's own dialect works with it. libsql is synchronous, and a commit blocks for one fsync. An existing
- * database is checked at once. If it is larger than `atOnce` bytes and needs no migration, it is checked in the background, and writes are
- * rejected until then.
- * @throws AIOT_FILE_MALFORMED if the file is not a database, is damaged, or is from a newer aiot; AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
+ * Opens (or creates) the state: SQLite in WAL mode, where each commit is synced to disk before it returns. libsql
+ * implements better-sqlite3's API, so kysely's own dialect works with it. libsql is synchronous, so a commit blocks the
+ * process for one fsync. An existing database is checked immediately. If it is larger than `atOnce` bytes and needs no
+ * migration, it is checked in the background, and writes are rejected until then.
+ * @throws AIOT_FILE_MALFORMED if the file is not a database, is damaged, or is from a newer aiot;
+ * AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
 export async function openChecked(
   path: string,
@@ -165,9 +166,10 @@ function readOnlyError(error: unknown, path: string, { damage }: Soundness): unk
 type Database = InstanceType<typeof import('libsql')>;
 
 /**
- * Moves the log's content (`-wal`) into the file and removes the log: a stopped platform leaves one file, which can be copied. Closing alone does
- * this only when the last statement is garbage-collected, possibly during a copy of the folder. The same holds for connections that a backup
- * or a check closed earlier: libsql keeps the file open until their statements are collected.
+ * Moves the log's content (`-wal`) into the file and removes the log: a stopped platform leaves one file, which can be
+ * copied. Closing alone does this only when the last statement is garbage-collected, possibly during a copy of the
+ * folder. The same is true of connections closed earlier by a backup or a check: libsql keeps the file open until their
+ * statements are collected.
  */
 async function closeLog(database: Database): Promise<void> {
   if (logRemoved(database)) return;
@@ -177,7 +179,10 @@ async function closeLog(database: Database): Promise<void> {
   logRemoved(database);
 }
 
-/** False if another connection reads the database, or the disk is full. The log then stays and is read at the next start. */
+/**
+ * Returns false if another connection reads the database, or if the disk is full. The log is then kept, and read at the
+ * next start.
+ */
 function logRemoved(database: Database): boolean {
   try {
     database.exec('PRAGMA journal_mode=DELETE;');
@@ -208,8 +213,10 @@ function migrate(database: Database, path: string): void {
 }
 
 /**
- * Converts an SQLite error (sqlite.org/rescode.html) into one that a caller can act on; other errors are unchanged.
- * @param opening whether the file is being opened; if so, damage is an error in the caller's input, otherwise a failure of the platform
+ * Converts an SQLite error (sqlite.org/rescode.html) into an error that a caller can act on; other errors are
+ * unchanged.
+ * @param opening whether the file is being opened; if so, damage is an error in the caller's input, otherwise a failure
+ * of the platform
  */
 export function sqliteError(error: unknown, path: string, opening = false): unknown {
   const code = systemCode(error);
@@ -270,7 +277,7 @@ export function damagedDatabase(path: string, problems: readonly string[]): Aiot
 
 /** A check that runs while other connections read the database. */
 interface RunningCheck {
-  /** Resolves with the problems found, or null when it was stopped. */
+  /** Resolves with the problems found, or with null if the check was stopped. */
   done: Promise<string[] | null>;
   stop(): void;
 }
@@ -305,8 +312,9 @@ export function quickCheckApart(path: string): RunningCheck {
 }
 
 /**
- * Runs `read` on a snapshot, so that all of its queries see the same state of the database, regardless of what is written in the meantime.
- * @param file of SQLite; null = the store is PostgreSQL's
+ * Runs `read` on a snapshot, so that all of its queries see the same state of the database, regardless of what is
+ * written in the meantime.
+ * @param file SQLite's file; null = the store is in PostgreSQL
  */
 export async function snapshot<T>(
   store: Store,

@@ -8,9 +8,9 @@ export interface Engine {
   turns: Turns;
   changes: Changes;
   leader: Leader;
-  /** Whether SQLite's file is sound; PostgreSQL checks its own files. */
+  /** Whether SQLite's file is sound. PostgreSQL checks its own files. */
   soundness: Soundness;
-  /** Reason why requests cannot be served now; null = they can. */
+  /** Reason why requests cannot be served now; null = requests can be served. */
   trouble(): Promise<AiotError | null>;
   close(): Promise<void>;
 }
@@ -45,7 +45,7 @@ export async function openEngine(file: string, url?: string, checkAtOnce?: numbe
   };
 }
 
-/** Kinds of data that other writers to the same database may change. */
+/** Kinds of data that other processes may change in the same database. */
 export type Changed = 'devices' | 'events' | 'rollouts';
 
 export interface Changes {
@@ -57,9 +57,9 @@ export interface Changes {
    */
   on(what: Changed, listener: () => void): () => void;
   /**
-   * Returns a function that calls `take` with the names of the devices that any process has changed since its last call. No committed
-   * change is missed, but a name may be repeated. A device having been seen does not count as a change. If `take` fails, the names are
-   * passed again the next time.
+   * Returns a function that calls `take` with the names of the devices that any process has changed since its last
+   * call. No committed change is missed, but a name may be repeated. An update of the time when a device was last seen
+   * does not count as a change. If `take` fails, the names are passed again the next time.
    */
   followDevices(): FollowDevices;
 }
@@ -77,8 +77,8 @@ export const noChanges: Changes = {
 export type Turn = <T>(task: () => Promise<T>) => Promise<T>;
 
 /**
- * Turns by name: tasks of the same name run one at a time, across all processes that share the database. A task may wait for a turn of another name;
- * all tasks must request such turns in the same order.
+ * Turns by name: tasks with the same name run one at a time, across all processes that share the database. A task may
+ * wait for a turn with another name; all tasks must request such turns in the same order.
  */
 export interface Turns {
   of(name: string): Turn;

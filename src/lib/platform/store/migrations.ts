@@ -74,7 +74,10 @@ const platform = `
   CREATE TABLE retention (stream TEXT PRIMARY KEY, days REAL, bytes INTEGER, labelled INTEGER NOT NULL) STRICT;
 `;
 
-/** Issued certificates, so that invalid ones can be listed for an external broker, which has no access to the registry. */
+/**
+ * Issued certificates, so that invalid certificates can be listed for an external broker, which has no access to the
+ * registry.
+ */
 const certificates = `
   -- Of devices, by the serial number (hex) that a revocation list names them by.
   CREATE TABLE certificates (
@@ -89,8 +92,8 @@ const rolloutKind = `
 `;
 
 /**
- * The registry of devices' configurations, and manifests of firmware and configurations that a newer manifest of the same version replaced.
- * Rollouts that began with a replaced manifest continue with it.
+ * The registry of device configurations, and firmware and configuration manifests that were replaced by a newer
+ * manifest for the same version. Rollouts that began with a replaced manifest continue with it.
  */
 const configs = `
   CREATE TABLE configs (
@@ -144,9 +147,9 @@ const rolloutWaves = `
 `;
 
 /**
- * Clients of the Direct Device Integration API. `device` is a device's id, so that a re-created device starts without history. An action is
- * a desired release under the number that the client knows it by; `data` is JSON with the fields of ddi/action.ts. `wants`: 1 = the
- * client's attributes are requested.
+ * Clients of the Direct Device Integration API. `device` is a device's id, so that a re-created device starts without
+ * history. An action is a desired release under the number that identifies it to the client; `data` is JSON with the
+ * fields of ddi/action.ts. `wants`: 1 = the client's attributes are requested.
  */
 const ddi = `
   CREATE TABLE ddiActions (
@@ -164,12 +167,18 @@ const deltas = `
   ) STRICT;
 `;
 
-/** An index for finding failed and missed devices among a hundred thousand; `aiot rollout show` queries them by state. */
+/**
+ * An index for finding failed and missed devices among a hundred thousand; `aiot rollout show` queries devices by
+ * state.
+ */
 const rolloutStates = `
   CREATE INDEX rolloutDevicesByState ON rolloutDevices (rollout, state, device);
 `;
 
-/** Dashboard access opened by a token: single-use links, and the sessions they begin. Both end with the token. */
+/**
+ * Dashboard access opened with a token: single-use links, and the sessions that the links begin. Both end with the
+ * token.
+ */
 const logins = `
   CREATE TABLE logins (
     digest TEXT PRIMARY KEY, kind TEXT NOT NULL, token TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL
@@ -185,8 +194,9 @@ const pipelineRuns = `
 `;
 
 /**
- * Unrepaired damage at rest; acknowledged damage causes no more warnings. Also the ledger of logs: it records the content of each file of
- * the journal and of the broker's log, so that a missing or shorter file is noticed. `counts`: JSON, by log.
+ * Unrepaired damage to stored data; acknowledged damage causes no more warnings. Also the ledger, which records the
+ * content of each journal file and of the broker's log, so that a missing or shorter file is noticed. `counts`: JSON,
+ * by log.
  */
 const damage = `
   CREATE TABLE damages (
@@ -200,8 +210,8 @@ const damage = `
 `;
 
 /**
- * Migrations in order; each is applied once, completely. `user_version` counts those applied. Never change a released migration; add
- * another.
+ * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
+ * released migration; add another.
  */
 export const migrations: string[] = [
   `

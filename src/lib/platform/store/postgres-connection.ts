@@ -2,7 +2,7 @@ import type { PostgresPool, PostgresPoolClient } from 'kysely';
 import type { Client, ClientConfig, Pool, PoolClient } from 'pg';
 import { AiotError, systemCode } from '../../core/errors.js';
 
-/** Address of the database: the options for `pg`, and the part that may be displayed. */
+/** The database's address: the options for `pg`, and the part that may be displayed. */
 export interface Address {
   config: ClientConfig;
   /** postgres://HOST:PORT/NAME, without user and password. */
@@ -24,7 +24,8 @@ export async function addressOf(url: string): Promise<Address> {
     );
   }
   const shown = `postgres://${parsed.host || parsed.searchParams.get('host') || 'localhost'}${parsed.pathname}`;
-  // Types to parse as numbers: int8, and numeric, which PostgreSQL uses for sums of integers. Counts and times fit into a double.
+  // // Types that are parsed as numbers: int8, and numeric, which is PostgreSQL's type for sums of integers. Counts and
+  // times fit into a double.
   const numbers = new Set([20, 1700]);
   return {
     shown,
@@ -50,7 +51,7 @@ export async function addressOf(url: string): Promise<Address> {
 /** Makes each commit durable on disk. Stronger settings are left unchanged, because an operator may require more, such as a standby. */
 const durably = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`;
 
-/** Called before each statement, which it may reject by throwing. */
+/** Called before each statement; rejects the statement by throwing. */
 export type Guard = () => void;
 
 /**
@@ -60,7 +61,7 @@ export type Guard = () => void;
 export async function openPool(address: Address, max: number, guard: Guard = () => {}) {
   const { default: pg } = await import('pg');
   const pool: Pool = new pg.Pool({ ...address.config, max, idleTimeoutMillis: 30_000 });
-  // An idle connection that fails is replaced when one is needed.
+  // // A failed idle connection is replaced when a connection is needed.
   pool.on('error', () => {});
   const clients = new WeakMap<PoolClient, PostgresPoolClient>();
   const own: PostgresPool = {
@@ -91,7 +92,7 @@ function wrapped(client: PoolClient, shown: string, guard: Guard): PostgresPoolC
     broken = true;
   });
   const query = async (text: string, values: unknown[]) => {
-    // The transaction ended with the connection, so the rollback is skipped and the first error is reported.
+    // // The transaction ended with the connection, so the rollback is skipped and the original error is reported.
     if (broken && text === 'rollback') return { command: 'ROLLBACK', rowCount: 0, rows: [] };
     if (broken) throw unreachable(undefined, shown);
     if (text !== 'rollback') guard();

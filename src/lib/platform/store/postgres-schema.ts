@@ -80,7 +80,7 @@ const words: readonly [RegExp, string][] = [
   [/\bINTEGER\b/g, 'BIGINT'],
   [/\bREAL\b/g, 'DOUBLE PRECISION'],
   [/\bBLOB\b/g, 'BYTEA'],
-  // Sorted by bytes, as in SQLite, regardless of the server's locale.
+  // // Text is sorted by bytes, as in SQLite, regardless of the server's locale.
   [/(?<!\bAS )\bTEXT\b/g, 'TEXT COLLATE "C"'],
   [/\)\s*STRICT\b/g, ')'],
 ];
@@ -106,12 +106,12 @@ export const lockClass = Buffer.from('aiot').readInt32BE();
 /**
  * Additions for PostgreSQL, which several processes write to. Idempotent, because it runs after each migration.
  *
- * Events: ids must increase in commit order, so a writer waits for earlier ones. The lock is taken before the id is assigned, and released
+ * Events: ids must increase in commit order, so a writer waits for earlier writers. The lock is taken before the id is assigned, and released
  * after the commit is visible. Source: Programming with advisory locks, 13.3.5; a trigger before a statement runs before its defaults are
  * computed, 39.1.
  *
- * Devices: changed rows and their transactions, so that other processes can query changes they have not seen. A device having been seen
- * does not count as a change.
+ * Devices: changed rows and their transactions, so that other processes can query changes they have not seen. An update of the
+ * time when a device was last seen does not count as a change.
  */
 const sharing = `
   CREATE TABLE IF NOT EXISTS "deviceChanges" (

@@ -66,15 +66,15 @@ export async function openPostgres(url: string): Promise<Omit<Engine, 'soundness
   };
 }
 
-/** A turn that the running task holds, and the turn that it was requested in. */
+/** A turn that the running task holds, and the outer turn in which the task requested it. */
 interface Held {
   lost: boolean;
   around: Held | undefined;
 }
 
 /**
- * Turns across all processes. Each is a session's advisory lock, held while the task runs. If that session is lost, and the lock with it,
- * `guard` rejects further statements of the task.
+ * Turns across all processes. Each turn is a session's advisory lock, held while the task runs. If that session and its
+ * lock are lost, `guard` rejects the task's further statements.
  */
 async function postgresTurns(address: Address): Promise<{
   turns: Turns;
@@ -138,8 +138,8 @@ const all: readonly Changed[] = ['devices', 'events', 'rollouts'];
 const [againMs, aliveEveryMs, aliveWithinMs] = [250, 2_000, 2_000];
 
 /**
- * Receives changes through LISTEN, on a dedicated connection that is re-established when lost. After that, everything is reported as
- * changed, to make up for missed notifications.
+ * Receives changes through LISTEN, on a dedicated connection that is re-established when lost. After it is
+ * re-established, everything is reported as changed, to make up for missed notifications.
  */
 function postgresChanges(
   address: Address,
@@ -230,12 +230,16 @@ function deviceChangesIn(store: Store): FollowDevices {
 /** Interval of attempts to become leader and of checks, and time limit for a response, ms. */
 const [everyMs, withinMs] = [1_000, 2_000];
 
-/** How long the previous leader has to end its work, ms, because it may have lost its lock without noticing. */
+/**
+ * How long a new leader waits for the previous leader to end its work, ms, because the previous leader may have lost
+ * its lock without noticing.
+ */
 const graceMs = 1_000;
 
 /**
- * The leader holds an advisory lock on a dedicated session. It queries that session every second and stops work if there is no response.
- * Within 4 s, the server ends an unreachable session (by its TCP keepalive, set here), and the next process gets the lock.
+ * Elects a leader: the process whose dedicated session holds an advisory lock. The leader queries that session every
+ * second and stops work if there is no response. Within 4 s, the server ends an unreachable session (by its TCP
+ * keepalive, set here), and the next process gets the lock.
  */
 function postgresLeader(address: Address): Leader {
   const campaigns: Campaign[] = [];

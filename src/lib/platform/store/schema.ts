@@ -18,7 +18,7 @@ export interface ReleaseRow {
 /** The tables of the platform's state. Times are milliseconds since 1970; columns that contain JSON are marked. */
 export interface Schema {
   meta: { key: string; value: string };
-  /** People and machines; each has tokens. `disabled`: when all of them became invalid; null = enabled. */
+  /** People and machines; each has tokens. `disabled`: when the user's tokens became invalid; null = enabled. */
   users: { name: string; role: string; created: number; disabled: number | null };
   tokens: {
     id: string;
@@ -37,8 +37,8 @@ export interface Schema {
     revoked: number | null;
   };
   /**
-   * Login links to the dashboard, and their sessions, by the SHA-256 of their secret; `token`: the id of the token that they act
-   * for.
+   * Login links to the dashboard, and their sessions, by the SHA-256 of their secret; `token`: the id of the token
+   * whose rights they have.
    */
   logins: { digest: string; kind: 'link' | 'session'; token: string; created: number; expires: number };
   /** Runs of pipelines, as reported by their runners. `summary` and `data` are JSON: the summary for lists, and the whole run. */
@@ -91,7 +91,7 @@ export interface Schema {
   };
   firmware: ReleaseRow;
   configs: ReleaseRow;
-  /** Manifests that were replaced by a newer one of the same version. `kind`: `firmware` or `config`. */
+  /** Manifests that were replaced by a newer manifest for the same version. `kind`: `firmware` or `config`. */
   releaseManifests: {
     kind: string;
     sequence: number;
@@ -125,13 +125,13 @@ export interface Schema {
     /** JSON of additional properties of the rollout as a whole. */
     head: string;
   };
-  /** Releases of a rollout, in the order of installation; place −1 is the rollback release. */
+  /** A rollout's releases, in the order of installation; place −1 is the rollback release. */
   rolloutReleases: { rollout: string; place: number; kind: string; name: string; version: number };
   rolloutDevices: {
     rollout: string;
     device: string;
     wave: number;
-    /** In rollout order. */
+    /** Position in rollout order. */
     place: number;
     state: string;
     updated: number;
@@ -140,7 +140,9 @@ export interface Schema {
     /** JSON */
     data: string;
   };
-  /** Files of the guide's listeners (compat/). `model` and `version`: the version that a file belongs to; null = none. */
+  /**
+   * Files of the guide's listeners (compat/). `model` and `version`: the version to which a file belongs; null = none.
+   */
   guideFiles: {
     folder: string;
     name: string;
@@ -156,7 +158,10 @@ export interface Schema {
   };
   /** Lines of CSV waiting for a full file. */
   guideRows: { id: Generated<number>; line: string };
-  /** The next offset to read of a Kafka topic; null = reading begins with messages written at `since` (ms since 1970) or later. */
+  /**
+   * The next offset to read from a Kafka topic; null = reading begins with messages written at `since` (ms since 1970)
+   * or later.
+   */
   guidePositions: { topic: string; since: number; next: number | null };
   /** Every change, in order; ids increase in commit order. */
   events: {
@@ -181,7 +186,7 @@ export interface Schema {
     failures: number;
     retryAt: number | null;
     error: string | null;
-    /** When deliveries began to fail; null = the last one succeeded. */
+    /** When deliveries began to fail; null = the last delivery succeeded. */
     failingSince: number | null;
     updated: number;
     /** Whether the target may be in a private network or on this machine. */
@@ -213,7 +218,10 @@ export interface Schema {
     /** Time of the cancellation request. */
     cancelled: number | null;
   };
-  /** Patches from one blob to another; if `digest` is null, it would save less than half. `bytes`: size of the patch. */
+  /**
+   * Patches from one blob to another; if `digest` is null, the patch would save less than half. `bytes`: size of the
+   * patch.
+   */
   deltas: { base: string; target: string; digest: string | null; bytes: number; made: number };
   /** Actions for clients of the Direct Device Integration API, by the device's id. */
   ddiActions: {
@@ -227,17 +235,17 @@ export interface Schema {
     /** JSON */
     data: string;
   };
-  /** `wants`: 1 = the attributes of this client are requested. */
+  /** `wants`: 1 = this client's attributes are requested. */
   ddiDevices: { device: string; wants: number };
   /** Certificates issued to devices; readers ignore expired ones. */
   certificates: { serial: string; fingerprint: string; device: string; expires: number };
   /** Unreferenced blobs to delete, so that an interrupted removal is completed at the next start. */
   doomedBlobs: { digest: string };
-  /** Uploaded blobs that nothing refers to yet. Until their lease expires, they are not orphans. */
+  /** Uploaded blobs without references so far. Until their lease expires, they are not orphans. */
   blobLeases: { digest: string; until: number };
   /** The current label of each whole recording. */
   labels: { stream: string; device: string; recording: string; label: string; given: number };
-  /** Every label change. `label` null removes a label; without times the label is for the whole recording. */
+  /** Every label change. `label` null removes a label. A label without times is for the whole recording. */
   labelEvents: {
     id: Generated<number>;
     at: number;
@@ -255,7 +263,7 @@ export interface Schema {
   retention: { stream: string; days: number | null; bytes: number | null; labelled: number };
 }
 
-/** Unrepaired damage at rest. `lost`: JSON; `acknowledged`: when an operator acknowledged it. */
+/** Unrepaired damage to stored data. `lost`: JSON; `acknowledged`: when an operator acknowledged it. */
 interface DamageRow {
   id: string;
   part: string;
@@ -274,7 +282,7 @@ interface LogFileRow {
   number: number;
   generation: number;
   bytes: number;
-  /** CRC-32 of these bytes. */
+  /** CRC-32 of the file's first `bytes` bytes. */
   crc: number;
   /** SHA-256 in hex; null while the file is being written to. */
   digest: string | null;

@@ -15,8 +15,8 @@ import { runningPlatform } from '../running.js';
 import { argumentsOf, platformFolder, type UpOptions, type UpResult, upResultSchema } from './options.js';
 
 /**
- * Starts `aiot up` as a separate process that outlives this one, and logs to platform.log in its folder. Resolves when it is ready, with
- * its JSON output.
+ * Starts `aiot up` as a separate process that outlives this one, and logs to platform.log in the platform's folder.
+ * Resolves with the JSON output when the platform is ready.
  * @throws AIOT_FILE_NOT_WRITABLE (the log), the cause of a failed start, or AIOT_PLATFORM_FAILED
  */
 export async function upDetached(options: UpOptions, signal?: AbortSignal): Promise<UpResult> {
@@ -54,7 +54,7 @@ export async function upDetached(options: UpOptions, signal?: AbortSignal): Prom
   }
 }
 
-/** Entry point of the running program: the build's, or the development entry for the sources. */
+/** Entry point of the running program: from the build, or the development entry point for the sources. */
 function entry(): string {
   const sources = import.meta.url.endsWith('.ts');
   return join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js');
@@ -70,7 +70,7 @@ function enginesOf({ engines }: UpOptions): Record<string, string | undefined> {
   };
 }
 
-/** The child's first line of output; empty if it ends without any. */
+/** The child's first line of output; empty if the child ends without output. */
 async function firstLine(child: ChildProcess): Promise<string> {
   const started = new Promise<never>((_, reject) =>
     child.once('error', (cause) => {
@@ -107,7 +107,10 @@ export const downResultSchema = z.object({
   urls: platformUrlsSchema,
   /** The current context, if it belongs to this platform. */
   context: z.string().nullable(),
-  /** A context of another platform to switch to, if the current one belongs to this platform; a running platform is preferred. */
+  /**
+   * Another platform's context to switch to, if the current context belongs to this platform; a running platform is
+   * preferred.
+   */
   otherContext: z.string().nullable(),
 });
 
@@ -149,7 +152,7 @@ export async function down(options: DownOptions): Promise<DownResult> {
   return { pid, data, urls, ...(await contextsAfter(data)) };
 }
 
-/** The current context, if it belongs to the platform of this folder, and another one to switch to. */
+/** The current context, if it belongs to the platform of this folder, and another context to switch to. */
 async function contextsAfter(data: string): Promise<Pick<DownResult, 'context' | 'otherContext'>> {
   // The platform is already stopped, so an unreadable file of contexts is not an error of this command.
   const { current, contexts } = await readContexts().catch(() => ({ current: undefined, contexts: {} }));

@@ -12,7 +12,7 @@ import { argumentsOf, platformFolder, type UpOptions } from './options.js';
 interface InstallPlatformOptions {
   up: UpOptions;
   /**
-   * User that the service runs as; `dynamic` = allocated by systemd. Default: the caller, or `dynamic` if that is
+   * User that the service runs as; `dynamic` = allocated by systemd. Default: the caller, or `dynamic` if the caller is
    * root.
    */
   user?: string | undefined;
@@ -28,7 +28,7 @@ export const installedPlatformSchema = z.object({
   user: z.string(),
   /** Folder of the platform. */
   data: z.string(),
-  /** Folder that the first start stores the operator's token and key in. */
+  /** Folder in which the first start stores the operator's token and key. */
   config: z.string(),
   written: z.boolean(),
   unit: z.string(),

@@ -17,7 +17,7 @@ export const logLineSchema = z.object({
   time: z.number().nullable(),
   level: z.enum(['debug', 'info', 'warning', 'error']),
   message: z.string(),
-  /** Other members of the line. */
+  /** The line's other members. */
   detail: z.record(z.string(), z.unknown()),
 });
 
@@ -166,8 +166,9 @@ const periodMs = 5000;
 export const olderLog = (path: string) => `${path}.1`;
 
 /**
- * Keeps the log that stderr is redirected to from filling the disk: a log that is too large is copied and truncated. Only this process
- * writes to it, and synchronously, so nothing is lost in between. Returns a function that ends the checks.
+ * Prevents the log, to which stderr is redirected, from filling the disk: a log that is too large is copied and
+ * truncated. Only this process writes to it, and synchronously, so nothing is lost in between. Returns a function that
+ * ends the checks.
  */
 export function boundLog(path: string | undefined, largest = largestLog): () => void {
   if (path === undefined) return () => {};

@@ -24,7 +24,7 @@ export interface UpPlatform {
   stop(): Promise<void>;
 }
 
-/** Starts a platform in this process and creates a context for it. @throws as startPlatform, AIOT_ALREADY_EXISTS */
+/** Starts a platform in this process and creates a context for it. @throws AIOT_ALREADY_EXISTS, and as startPlatform */
 export async function up(options: UpOptions, log?: (line: string) => void): Promise<UpPlatform> {
   // Locked until the context is saved under the chosen name, because two concurrent starts could otherwise choose the same name and
   // overwrite a signing key.
@@ -108,8 +108,7 @@ async function withStatus(error: AiotError, dataDir: string): Promise<AiotError>
 }
 
 /**
- * Name of this user's (existing or new) context for a folder's platform: the context that has its CA, or the requested name, or the first free one of
- * local, local-2, …
+ * Name of this user's (existing or new) context for a folder's platform: the context with the platform's CA, the requested name, or the first free name of local, local-2, …
  * @throws AIOT_ALREADY_EXISTS when the requested name refers to another platform
  */
 async function contextNameFor(dataDir: string, wanted?: string): Promise<string> {
@@ -135,10 +134,11 @@ async function contextNameFor(dataDir: string, wanted?: string): Promise<string>
 }
 
 /**
- * Saves the running platform in this user's contexts. With a new token, the signing key (created if missing) becomes the trust root unless
- * there is one. Without a token, the context's URLs are updated. In both cases, it becomes the current context, because the commands that
- * follow are meant for the platform just started.
- * @returns the context's name, and the previous current one; nothing if the user has no context for it and there is no token to create one with
+ * Saves the running platform in this user's contexts. With a new token, the signing key (created if missing) becomes
+ * the trust root unless there is one. Without a token, the context's URLs are updated. In both cases, the context
+ * becomes the current one, because later commands are meant for the platform just started.
+ * @returns the context's name, and the previous current one; nothing if the user has no context for the platform and
+ * there is no token for a new one
  */
 async function rememberPlatform(
   platform: Platform,
@@ -165,7 +165,10 @@ async function rememberPlatform(
   };
 }
 
-/** The context whose CA is this file, or else one with the same certificate, because a platform restored elsewhere is still the same. */
+/**
+ * The context whose CA is this file, or else one with the same certificate, because a platform restored elsewhere is
+ * still the same platform.
+ */
 async function contextOf(contexts: Record<string, PlatformContext>, ca: string): Promise<string | undefined> {
   const names = Object.keys(contexts);
   const here = names.find((name) => contexts[name]?.ca === ca);
@@ -194,8 +197,9 @@ function isManaged(environment: Readonly<Record<string, string | undefined>> = p
 }
 
 /**
- * If systemd started this process, reports that the platform is ready, and then that it is alive, so that the watchdog detects a blocked
- * event loop. An unavailable database does not affect this, because a restart would not help.
+ * If systemd started this process, reports that the platform is ready, and then that it is alive, so that the watchdog
+ * detects a blocked event loop. An unavailable database does not affect these reports, because a restart would not
+ * help.
  * @returns a function that reports that the platform is stopping
  */
 async function tellManager(

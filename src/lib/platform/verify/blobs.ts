@@ -21,7 +21,7 @@ interface BlobReport {
 const twoDigits = /^[0-9a-f]{2}$/;
 const digits = /^[0-9a-f]{64}$/;
 
-/** Reads each blob of a data folder and checks it against its digest. Read-only; works while a platform is running. */
+/** Reads each blob in a data folder and checks it against its digest. Read-only; works while a platform is running. */
 export async function verifyBlobs(data: string, progress: (bytes: number) => void): Promise<BlobReport> {
   const report: BlobReport = { findings: [], blobs: 0, bytes: 0, there: new Map() };
   const folder = join(data, 'blobs', 'sha256');
@@ -63,8 +63,8 @@ async function lookAt(path: string, progress: (bytes: number) => void) {
 }
 
 /**
- * Findings about records without their blob, and about unrecorded blobs that the hourly sweep should have removed. The database is read as a
- * consistent snapshot.
+ * Findings about records without a blob, and about unrecorded blobs that the hourly sweep should have removed. The
+ * database is read as a consistent snapshot.
  */
 export async function verifyReferences(
   database: string,

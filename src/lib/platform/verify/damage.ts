@@ -21,15 +21,19 @@ interface Parts {
 const [mostPlaces, mostListed] = [50, 100];
 
 /**
- * Damage at rest, from its discovery to its repair. A finding is recorded once, even if it is found again. Findings made together share one event and
- * one log line. Status warns of a finding until an operator acknowledges it.
+ * Damage to stored data, from its discovery to its repair. A finding is recorded once, even if it is found again.
+ * Findings made together share one event and one log line. Status warns about a finding until an operator acknowledges
+ * it.
  */
 export class Damages {
   private readonly inTurn = serially();
 
   constructor(private readonly parts: Parts) {}
 
-  /** Records findings, which replace earlier ones for the same part, place, stream and device. Never throws, so that a check continues. */
+  /**
+   * Records findings, which replace earlier findings for the same part, place, stream and device. Never throws, so that
+   * a check continues.
+   */
   async note(findings: readonly Finding[]): Promise<void> {
     if (findings.length === 0) return;
     try {
@@ -132,7 +136,7 @@ export class Damages {
     );
   }
 
-  /** Writes metrics of unacknowledged findings, and of the number of rows that each lost. */
+  /** Writes metrics about unacknowledged findings, and the number of rows that each finding lost. */
   async tell(out: Exposition): Promise<void> {
     const open = await this.open();
     const counts = new Map<string, number>();
@@ -220,7 +224,10 @@ function damageOf({ lost, repairable, part, ...row }: Schema['damages']): Damage
   };
 }
 
-/** Damage at rest, as reported by a check of a data folder: its place, what is lost, and whether it can be repaired. */
+/**
+ * Damage to stored data, as reported by a check of a data folder: the place, the lost content, and whether it can be
+ * repaired.
+ */
 export type Finding = {
   part: 'database' | 'journal' | 'index' | 'broker' | 'blob' | 'key' | 'reference';
   /** The file in the data folder, or the name of the object. */

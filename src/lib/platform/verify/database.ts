@@ -49,11 +49,11 @@ interface RepairedDatabase {
 }
 
 /**
- * Replaces a damaged database with a sound one, and keeps the damaged one next to it. If all rows can be read, nothing is taken from the
- * backup. If some cannot, the backup's tables fill in missing rows by key. If no table can be read, or the result is inconsistent, the
- * backup's database is used.
- * @param backup a database of the backup's tables, of this schema; null = there is none
- * @returns null if a backup is needed and there is none
+ * Replaces a damaged database with a sound one, and keeps the damaged one next to it. If all rows can be read, nothing
+ * is taken from the backup. If some rows cannot be read, the backup's tables fill in missing rows by key. If no table
+ * can be read, or the result is inconsistent, the backup's database is used.
+ * @param backup a database with the backup's tables, in this schema; null = no backup
+ * @returns null if a backup is needed but missing
  */
 export async function repairDatabase(file: string, backup: string | null): Promise<RepairedDatabase | null> {
   const made = `${file}.repaired`;
@@ -121,7 +121,7 @@ async function merge(
   });
 }
 
-/** Passes on all readable rows, reading from both ends of the table. Returns whether these are all rows. */
+/** Passes on all readable rows, reading from both ends of the table. Returns whether every row was readable. */
 function readable(
   damaged: Database,
   name: string,
@@ -129,7 +129,8 @@ function readable(
   put: (row: Record<string, unknown>) => number,
 ): boolean {
   let whole = true;
-  // Reads the table first, then by its key from either end, because each order may reach rows that another does not.
+  // // Reads in table order first, then by key from either end, because each order may reach rows that another does
+  // not.
   for (const end of ['NOT INDEXED', `ORDER BY ${order}`, `ORDER BY ${order} DESC`, 'ORDER BY rowid DESC']) {
     try {
       for (const row of damaged.prepare(`SELECT * FROM "${name}" ${end}`).iterate()) {

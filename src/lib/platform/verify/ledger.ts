@@ -6,7 +6,7 @@ export interface LogFile<Counts> {
   /** Generation of the file; −1 = it was deleted deliberately, or its loss was reported. */
   generation: number;
   bytes: number;
-  /** CRC-32 of these bytes. */
+  /** CRC-32 of the file's first `bytes` bytes. */
   crc: number;
   /** SHA-256 in hex of a file that gets no more lines; null while it is being written to. */
   digest: string | null;
@@ -14,8 +14,8 @@ export interface LogFile<Counts> {
 }
 
 /**
- * The state database's record of a log's files, which reveals losses that the log itself cannot. Written after the log, never before, so it
- * records only durable data.
+ * The state database's record of a log's files, which reveals losses that the log itself cannot reveal. Written after
+ * the log, never before, so it records only durable data.
  */
 export interface Ledger<Counts> {
   /** Files sorted by number, then generation. */
@@ -64,7 +64,10 @@ export function ledgerIn<Counts>(store: Store, log: 'journal' | 'broker'): Ledge
   };
 }
 
-/** The same ledger, but writes wait, in order, until the database is known to be sound. If it is damaged, nothing more is recorded. */
+/**
+ * The same ledger, except that writes wait, in order, until the database is known to be sound. If the database is
+ * damaged, nothing more is recorded.
+ */
 export function ledgerWhenSound<Counts>(ledger: Ledger<Counts>, soundness: Soundness): Ledger<Counts> {
   let before: Promise<unknown> | null = null;
   const write = async (task: () => Promise<void>): Promise<void> => {

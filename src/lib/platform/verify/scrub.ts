@@ -49,8 +49,8 @@ interface ScrubParts {
 }
 
 /**
- * Slowly reads all stored data once a day, so that damage is found while a backup still has the affected data. Its last report is stored in
- * the database.
+ * Slowly reads all stored data once a day, so that damage is found while a backup still has the affected data. The last
+ * report is stored in the database.
  */
 export class Scrub {
   private constructor(
@@ -133,7 +133,10 @@ export class Scrub {
     return report;
   }
 
-  /** Checks telemetry, and pauses after each page for as long as reading it took. Damage is recorded whenever a row is read, here or elsewhere. */
+  /**
+   * Checks telemetry, and pauses after each page for as long as it took to read the page. Damage is recorded whenever
+   * any reader finds a damaged row.
+   */
   private async lookAtTelemetry(signal: AbortSignal): Promise<void> {
     const { dataDir, damages, store } = this.parts;
     let began = performance.now();
@@ -176,7 +179,7 @@ async function checkDatabase(file: string, signal: AbortSignal): Promise<string[
 export class BlobHealth {
   private readonly found = new Map<string, number>();
 
-  /** @param told called once for each damaged blob found (`damaged`), and again when it is intact or gone */
+  /** @param told called once for each damaged blob found (`damaged`), and again when the blob is intact or gone */
   constructor(
     private readonly now: () => number,
     private readonly told: (digest: string, is: 'damaged' | 'whole') => void = () => {},

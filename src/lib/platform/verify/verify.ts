@@ -38,7 +38,7 @@ const findingSchema = z.object({
     .partial()
     .optional(),
   repairable: z.boolean(),
-  /** How it was repaired; null = not repaired. */
+  /** How the finding was repaired; null = not repaired. */
   repaired: z.string().nullable(),
 });
 
@@ -70,14 +70,15 @@ export interface VerifyOptions {
   caPassphrase?: string | undefined;
   /** ms since 1970 */
   now?: number;
-  /** Called with bytes of blobs as they are read. */
+  /** Called with the number of bytes of each piece as blobs are read. */
   progress?: (bytes: number) => void;
 }
 
 /**
- * Checks everything that a platform stores in its folder, and repairs damage where possible without touching intact data. A check can run
- * while the platform is running; for a repair, the platform must be stopped.
- * @throws AIOT_FILE_NOT_FOUND (no data folder), AIOT_PLATFORM_RUNNING (repair), AIOT_BACKUP_MALFORMED, AIOT_BACKUP_PASSPHRASE, AIOT_DISK_FULL
+ * Checks everything that a platform stores in its folder, and repairs damage where possible without changing intact
+ * data. A check can run while the platform is running; for a repair, the platform must be stopped.
+ * @throws AIOT_FILE_NOT_FOUND (no data folder), AIOT_PLATFORM_RUNNING (repair), AIOT_BACKUP_MALFORMED,
+ * AIOT_BACKUP_PASSPHRASE, AIOT_DISK_FULL
  */
 export async function verifyPlatform(options: VerifyOptions): Promise<Verified> {
   const data = resolve(options.data);
@@ -162,7 +163,7 @@ async function look(data: string, running: boolean, options: VerifyOptions): Pro
   }
 }
 
-/** The state as a store; read-only while a platform is running, and null if it is from another version. */
+/** The state as a store; read-only while a platform is running; null if it is from another version of aiot. */
 async function storeOf(file: string, repair: boolean): Promise<Store | null> {
   if (repair) return openStore(file);
   const { default: Database } = await nativePart('libsql', () => import('libsql'));
@@ -199,7 +200,7 @@ async function verifyTelemetry(
   for (const finding of [...left, ...broker]) findings.push({ ...finding, repaired: null });
 }
 
-/** Deletes the records of repaired damage, so that the platform no longer warns of it. */
+/** Deletes the records of repaired damage, so that the platform no longer warns about it. */
 async function forget(store: Store, now: number, findings: Verified['findings']): Promise<void> {
   const events = eventsIn(store, () => now, noChanges);
   const damages = new Damages({ store, events, now: () => now, log: { error: () => {} } });

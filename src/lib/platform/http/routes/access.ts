@@ -39,7 +39,7 @@ export const userRoutes: Routes =
       remove: ({ params, who }) => users.remove(params.name, who),
     });
 
-/** Login sessions of browsers: how users enter the dashboard. */
+/** Browsers' login sessions, with which users enter the dashboard. */
 export const sessionRoutes: Routes = (parts) => async (app) => {
   const { logins, version, urls } = parts;
 

@@ -104,7 +104,7 @@ function told(reply: FastifyReply, { offset, expires }: Upload): FastifyReply {
   return reply.headers({ 'upload-offset': offset, 'upload-expires': new Date(expires).toUTCString() });
 }
 
-/** The part of a request that the upload protocol uses. */
+/** The part of a request that the upload protocol reads. */
 type Headed = Pick<FastifyRequest, 'headers'>;
 
 function header(request: Headed, name: string): string | undefined {

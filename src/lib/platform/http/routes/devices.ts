@@ -149,8 +149,8 @@ export const talkRoutes: Routes =
     });
 
 /**
- * Sends each message as an event named after its channel. Nothing is buffered for a slow client; messages that it is too slow to receive
- * are dropped and counted in `missed`.
+ * Sends each message as an event named after its channel. Nothing is buffered for a slow client; messages that the
+ * client is too slow to receive are dropped and counted in `missed`.
  */
 function streamLive(hub: LiveHub, device: string, response: ServerResponse): void {
   response.writeHead(200, {

@@ -73,25 +73,28 @@ export const auditRoutes: Routes =
   async (app) =>
     serve(app, contract.audit, { list: ({ query }) => events.audit(query) });
 
-/** Interval of the comments that keep a connection alive and report how far the log was searched, ms. */
+/** Interval of the comments that keep a connection alive and report up to which id the log was searched, ms. */
 const heartbeatMs = 15_000;
 
-/** How long a client may read nothing before it is disconnected, ms. It can reconnect and continue from its position. */
+/**
+ * How long a client may read nothing before it is disconnected, ms. The client can reconnect and continue from its
+ * position.
+ */
 const drainPatienceMs = 30_000;
 
 /** Reconnection delay for a client that lost its connection, ms. */
 const retryMs = 2000;
 
 interface StreamOptions extends EventFilter {
-  /** Id that the stream begins after. */
+  /** Id after which the stream begins. */
   after: number;
   /** Number of events after which the stream ends. */
   limit?: number | undefined;
 }
 
 /**
- * Sends the log as server-sent events, at the client's pace (HTML standard, 9.2). Nothing is buffered for a slow client; further events are
- * read from the log only when it is ready.
+ * Sends the log as server-sent events, at the client's pace (HTML standard, 9.2). Nothing is buffered for a slow
+ * client; further events are read from the log only when the client is ready.
  */
 async function streamEvents(
   feed: EventFeed,
@@ -107,7 +110,7 @@ async function streamEvents(
   });
   let position = after;
   let left = limit;
-  // The position is sent first, so that a client that is disconnected at once continues there.
+  // The position is sent first, so that a client that is disconnected immediately continues there.
   response.write(`retry: ${retryMs}\nid: ${position}\n\n`);
   const beat = setInterval(() => {
     if (!response.writableNeedDrain) response.write(`: still here\nid: ${position}\n\n`);

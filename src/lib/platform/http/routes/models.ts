@@ -25,7 +25,7 @@ export const modelRoutes: Routes = (parts) => async (app) => {
   });
 };
 
-/** A version's inferences evaluated against the current labels. @throws AIOT_NOT_FOUND */
+/** A version's inferences, evaluated against the current labels. @throws AIOT_NOT_FOUND */
 async function liveOf(
   parts: { models: Models; telemetry: Telemetry; labels: Labels },
   name: string,

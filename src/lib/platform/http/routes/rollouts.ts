@@ -51,7 +51,7 @@ export const rolloutRoutes: Routes =
     });
   };
 
-/** State of a rollout, with the first 1000 of its devices; clients request the others separately. */
+/** A rollout's state, with the first 1000 of its devices; clients request the other devices separately. */
 async function everything(rollouts: Rollouts, id: string): Promise<RolloutNews> {
   const { devices } = await rollouts.devices(id, { limit: 1000 });
   return { rollout: await rollouts.get(id), changed: devices };
@@ -69,7 +69,7 @@ class Teller {
   ) {}
 
   tell(news: RolloutNews): void {
-    // This state may have been read before the final one, which was sent in the meantime.
+    // // This state may have been read before the final state, which was sent in the meantime.
     if (this.ended) return;
     const changed = new Map(this.waiting?.changed.map((device) => [device.name, device]));
     for (const device of news.changed) changed.set(device.name, device);

@@ -60,7 +60,7 @@ export const webRoutes: FastifyPluginAsync = async (app) => {
   );
 };
 
-/** Reads a file and compresses it; called only for the first request. */
+/** Reads and compresses a file; called only for the first request. */
 async function readAsset(path: string): Promise<Asset> {
   const plain = await readFile(path);
   const [br, zipped] = await Promise.all([promisify(brotliCompress)(plain), promisify(gzip)(plain)]);
