@@ -6,8 +6,9 @@ import { pageQuerySchema, pageSchema } from './page.js';
 import { relayStatusSchema } from './relay-api.js';
 
 /**
- * Request and response bodies of the platform's API, /api/v1. The server validates and documents with these schemas; the client parses
- * with them. Times are in milliseconds since 1970. Errors are problems (RFC 9457; problem.ts) with a suitable HTTP status.
+ * Request and response bodies of the platform's API, /api/v1. The server uses these schemas for validation and
+ * documentation; the client uses them for parsing. Times are in milliseconds since 1970. Errors are problems (RFC 9457;
+ * problem.ts) with a suitable HTTP status.
  */
 
 /** Output of a failed command with --json. */
@@ -64,7 +65,7 @@ export const deviceActionSchema = z.strictObject({ action: z.enum(['suspend', 'r
 /** GET and PUT /trust. Any operator token may set the first trust root. Later roots must have a higher version. */
 export const trustSchema = trustRootSchema;
 
-/** Stages of a version. Each begins as dev, and at most one version of each model is in production. */
+/** Stages of a version. Each version begins in dev, and at most one version of each model is in production. */
 export const stages = ['dev', 'staging', 'production'] as const;
 export type Stage = (typeof stages)[number];
 
@@ -94,7 +95,7 @@ export const auditEntrySchema = z.object({
   /** The actor: `operator` or `user NAME`, each followed by the token's id, `device NAME`, or `platform`. */
   who: z.string(),
   action: z.string(),
-  /** Subject of the entry, such as `har@3` or the name of a device. */
+  /** Subject of the entry, such as `har@3` or a device's name. */
   subject: z.string(),
   detail: z.record(z.string(), z.unknown()),
 });
@@ -111,7 +112,10 @@ export const nextVersionSchema = z.object({ version: z.int(), sequence: z.int() 
 /** POST /models/{name}/versions. The bundle's blob must exist; the platform derives the version's description from its bundle.json. */
 export const pushRequestSchema = z.strictObject({ envelope: envelopeSchema });
 
-/** Metrics of one model on recordings that were not used to train it. Metrics that do not apply to its kind of output are absent. */
+/**
+ * Metrics for one model on recordings that were not used to train it. Metrics that do not apply to its kind of output
+ * are absent.
+ */
 export const figuresSchema = z.looseObject({
   windows: z.int(),
   accuracy: z.number().optional(),
@@ -131,7 +135,7 @@ export const foldsFiguresSchema = z.object({
   interval: z.tuple([z.number(), z.number()]).nullable(),
   macroF1: z.number().nullable(),
   rmse: z.number().nullable(),
-  /** Metrics after smoothing within each recording. */
+  /** Metrics after the predictions are smoothed within each recording. */
   voted: z.object({ accuracy: z.number(), macroF1: z.number() }).nullable(),
 });
 export type FoldsFigures = z.output<typeof foldsFiguresSchema>;
@@ -223,7 +227,7 @@ export const liveSchema = z.object({
   accuracy: z.number(),
   macroF1: z.number(),
   voted: z.object({ accuracy: z.number(), macroF1: z.number() }),
-  /** Rows = truth, columns = prediction per window, in the order of the classes. */
+  /** Rows = truth, columns = prediction for each window, in the order of the classes. */
   confusion: z.array(z.array(z.int())),
   latencyMs: z.object({ p50: z.number(), p99: z.number() }),
   devices: z.record(z.string(), z.int()),

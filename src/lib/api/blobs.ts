@@ -13,7 +13,7 @@ export interface BlobDownload {
   total: number;
   /** Offset of the first byte delivered. */
   from: number;
-  /** The bytes as a stream. A broken connection is AIOT_PLATFORM_UNREACHABLE; call again with `from` to resume. */
+  /** The bytes as a stream. A broken connection causes AIOT_PLATFORM_UNREACHABLE; call again with `from` to resume. */
   body: AsyncIterable<Uint8Array>;
   /** Collects the remaining bytes. A whole blob (from 0) is checked against its digest. @throws AIOT_DIGEST_MISMATCH */
   bytes(): Promise<Buffer>;
@@ -22,8 +22,8 @@ export interface BlobDownload {
 export function blobCalls(transport: Transport) {
   return {
     /**
-     * Uploads a blob. A large one is uploaded in pieces, so that a broken connection loses little. If the blob already exists, nothing
-     * changes.
+     * Uploads a blob. A large blob is uploaded in pieces, so that a broken connection loses little. If the blob already
+     * exists, nothing changes.
      * @throws AIOT_DIGEST_MISMATCH, AIOT_DISK_FULL
      */
     async put(digest: string, bytes: Uint8Array | Readable): Promise<{ digest: string; bytes: number }> {
@@ -94,7 +94,7 @@ async function uploadInPieces(transport: Transport, digest: string, bytes: Uint8
       }
     } catch (error) {
       if (!mayPass(error) || ++failures === attempts) throw error;
-      // The platform no longer knows the upload, so it starts over.
+      // The platform no longer knows the upload, so the upload starts over.
       if (hasCode(error, 'AIOT_NOT_FOUND')) path = null;
       await delay(backOffMs(failures, firstWaitMs));
     }

@@ -32,9 +32,10 @@ import {
 import { type ClientOptions, Transport } from './transport.js';
 
 /**
- * Client of one platform: the calls of its contract, and hand-written methods for anything beyond request and response. Nothing is sent
- * before the first call. Every call throws AiotError: AIOT_PLATFORM_UNREACHABLE (retryable), AIOT_PLATFORM_UNTRUSTED, AIOT_TOKEN_INVALID,
- * AIOT_NOT_ALLOWED, AIOT_NOT_FOUND, or the endpoint's errors according to the contract.
+ * Client of one platform: the calls of its contract, and hand-written methods for everything that is not a plain
+ * request and response. Nothing is sent before the first call. Every call throws AiotError: AIOT_PLATFORM_UNREACHABLE
+ * (retryable), AIOT_PLATFORM_UNTRUSTED, AIOT_TOKEN_INVALID, AIOT_NOT_ALLOWED, AIOT_NOT_FOUND, or the endpoint's errors
+ * according to the contract.
  */
 export function createClient(options: ClientOptions) {
   const transport = new Transport(options);
@@ -93,7 +94,7 @@ export type RegistryClient = ReturnType<typeof createClient>;
 
 function tokenCalls(transport: Transport) {
   const calls = callsOf(transport, contract.tokens);
-  /** Adds a suggestion to the error for an unknown token id. It suggests only tokens that the caller may list. */
+  /** Adds a suggestion to the error for an unknown token id. Only tokens that the caller may list are suggested. */
   async function suggesting<T>(id: string, answer: Promise<T>): Promise<T> {
     try {
       return await answer;
@@ -151,7 +152,7 @@ function datasetCalls(transport: Transport) {
       const path = pathOf(contract.datasets.csv, [stream, device, recording]);
       return await text(bodyOf(await transport.call('GET', path), transport.url));
     },
-    /** One row per sample, as a stream of bytes that ends with a summary of unreadable data. */
+    /** Samples as rows: a stream of bytes that ends with a summary of unreadable data. */
     export: async (
       stream: string,
       query: ExportQuery,

@@ -36,7 +36,10 @@ export const conditionSchema = z.object({
   memoryBytes: z.int(),
   /** Expiry times of the certificates, ms since 1970. */
   certificates: z.object({ ca: time, server: time }),
-  /** Number of undelivered events, by name of the webhook or relay. Those without undelivered events are absent. */
+  /**
+   * Number of undelivered events, by name of the webhook or relay. Webhooks and relays without undelivered events are
+   * absent.
+   */
   lag: z.record(z.string(), z.int()),
 });
 export type Condition = z.output<typeof conditionSchema>;

@@ -135,7 +135,9 @@ export function adviceFor(context: ChosenContext): Advice {
   return advice;
 }
 
-/** Next step if the platform is unreachable: how to start it if it is on this machine, or how to choose another. */
+/**
+ * Next step if the platform is unreachable: how to start it if it is on this machine, or how to choose another context.
+ */
 function adviceWhenUnreachable({ name, ca, from, others }: ChosenContext): string {
   const isVariable = from === 'environment';
   const asked = isVariable ? 'AIOT_URL names this platform' : `The context ${name} names this platform`;

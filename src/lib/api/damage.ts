@@ -23,7 +23,7 @@ export const damageSchema = z.object({
   place: z.string(),
   problem: z.string(),
   lost: lostSchema.optional(),
-  /** Whether it can be restored from other files in the folder, or from a backup. */
+  /** Whether the place can be restored from other files in the folder, or from a backup. */
   repairable: z.boolean(),
   found: time,
   /**

@@ -22,10 +22,12 @@ export const deviceSchema = z.object({
   /** SHA-256 of the certificate's DER, 64 hex digits; null without a certificate. */
   fingerprint: z.string().nullable(),
   expires: time.nullable(),
-  /** A certificate that was issued to the device and not used yet. Its first use ends the previous one. */
+  /**
+   * A certificate that was issued to the device but has not been used yet. Its first use ends the previous certificate.
+   */
   next: z.object({ fingerprint: z.string(), expires: time }).nullable(),
   mac: z.string().nullable(),
-  /** Decimal chip id of the guide's firmware: an alias of the device. */
+  /** Decimal chip id used by the guide's firmware: an alias of the device. */
   chipId: z.string().nullable(),
   created: time,
   online: z.boolean(),
@@ -81,7 +83,7 @@ export const provisionReplySchema = z.object({
   trust: trustRootSchema.nullable(),
   /** The root that contains these keys. A device that stores it can verify later roots by the chain. */
   root: envelopeSchema.nullable().optional(),
-  /** Lowest release sequence for a device of this name, which is written to its flash. */
+  /** Lowest release sequence for a device with this name; written to the device's flash. */
   release: z.object({ sequence: z.int(), floor: z.int() }),
 });
 export type ProvisionReply = z.output<typeof provisionReplySchema>;

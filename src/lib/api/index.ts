@@ -1,4 +1,4 @@
-/** The client side of the platform's API: its bodies, the client, and operations built on it. */
+/** The client side of the platform's API: request and response bodies, the client, and operations that use it. */
 export {
   type AuditEntry,
   errorBodySchema,

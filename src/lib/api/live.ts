@@ -11,8 +11,9 @@ export type LiveChannel = (typeof liveChannels)[number];
 const id = z.int().min(1).max(1_000_000_000);
 
 /**
- * A message from the dashboard on its live connection (WebSocket at /live, JSON text). The page chooses an id for each subscription. A user
- * needs the scope `events:read` for events, `devices:read` for a device, and a `stream:` scope that includes the filter for messages.
+ * A message from the dashboard on its live connection (WebSocket at /live, JSON text). The page chooses an id for each
+ * subscription. A user needs the scope `events:read` for events, `devices:read` for a device, and, for messages, a
+ * `stream:` scope that includes the filter.
  */
 export const liveRequestSchema = z.union([
   z.strictObject({ id, to: z.literal('events') }),
@@ -34,7 +35,7 @@ export interface LiveMessage {
   qos?: 0 | 1 | 2;
   /** Whether this is a retained message that was published before the subscription. */
   retain?: boolean;
-  /** Length of the whole payload, and whether only its beginning is here. */
+  /** Length of the whole payload, and whether `payload` contains only its beginning. */
   bytes: number;
   cut?: true;
 }
@@ -59,5 +60,5 @@ export type LiveNews =
  */
 export const liveCloseCodes = { sessionEnded: 4401, tooMany: 4429 } as const;
 
-/** Maximum time between two messages of the platform, ms. */
+/** Maximum time between two messages from the platform, ms. */
 export const liveBeatMs = 15_000;

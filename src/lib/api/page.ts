@@ -16,7 +16,10 @@ export const queryFlagSchema = z
   .meta({ type: 'boolean' });
 export type PageQuery = z.output<typeof pageQuerySchema>;
 
-/** Response body of a list: `{NOUN: [...], next}`. Pass `next` as `after` to get the next page; null = there is none. */
+/**
+ * Response body of a list: `{NOUN: [...], next}`. Pass `next` as `after` to get the next page; null = this is the last
+ * page.
+ */
 export function pageSchema<Noun extends string, Entry extends ZodType>(noun: Noun, entry: Entry) {
   const shape = { [noun]: z.array(entry) } as Record<Noun, z.ZodArray<Entry>>;
   return z.object({ ...shape, next: z.string().nullable().default(null) });
@@ -42,7 +45,7 @@ export function numberOf(key: string): number {
   );
 }
 
-/** Returns all entries of a list, which are requested page by page. */
+/** Returns all entries of a list; requests them page by page. */
 export async function everyPage<T>(
   ask: (page: PageQuery) => Promise<{ entries: T[]; next: string | null }>,
 ): Promise<T[]> {

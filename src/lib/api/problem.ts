@@ -6,8 +6,8 @@ import { AiotError } from '../core/errors.js';
 export const problemType = 'application/problem+json';
 
 /**
- * Body of every response with a status of 400 or above. `type` is a path on the platform that describes the kind of problem. `code` is its
- * name in the error catalogue, and `next` the recommended fix.
+ * Body of every response with a status of 400 or above. `type` is a path on the platform that describes the kind of
+ * problem. `code` is the problem's name in the error catalogue, and `next` the recommended fix.
  */
 export const problemSchema = z.object({
   type: z.string(),

@@ -19,7 +19,7 @@ import { type Agree, toSign, toSignSchema } from './to-sign.js';
 
 export type TrustReader = { trust: Pick<RegistryClient['trust'], 'get'> };
 
-/** Number of valid signatures of a manifest, and the number required by the platform's trust root. */
+/** A manifest's number of valid signatures, and the number required by the platform's trust root. */
 async function signaturesOf({ trust }: TrustReader, envelope: Envelope) {
   const root = await trust.get();
   if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
@@ -57,7 +57,8 @@ export async function signedRelease(
 }
 
 /**
- * Writes a manifest that lacks signatures to a file. Its name contains the release, the keys that may sign it, and the payload's digest.
+ * Writes a manifest that lacks signatures to a file. The file's name contains the release, the keys that may sign it,
+ * and the payload's digest.
  */
 async function leave(envelope: Envelope, keyids: readonly string[]): Promise<string> {
   const { kind, name, version, sequence } = peekManifest(envelope);
@@ -119,8 +120,8 @@ export interface AddSignatureOptions {
 
 /**
  * Adds this user's signature to the manifest in a file after confirmation, and publishes the manifest once it has enough signatures.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_MANIFEST_MALFORMED, AIOT_TRUST_KEY_UNKNOWN, AIOT_VERSION_CONFLICT (another was published in the
- * meantime), AIOT_INTERRUPTED (not agreed to)
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_MANIFEST_MALFORMED, AIOT_TRUST_KEY_UNKNOWN, AIOT_VERSION_CONFLICT (another manifest was published in the meantime),
+ * AIOT_INTERRUPTED (the user declined)
  */
 export async function addSignature(options: AddSignatureOptions): Promise<SignatureResult> {
   const { client, file, signingKey, agree, dryRun = false } = options;
@@ -177,7 +178,7 @@ async function envelopeIn(file: string): Promise<Envelope> {
   }
 }
 
-/** Publishes the manifest, either as a new version or as the newest manifest of an existing one. */
+/** Publishes the manifest, either as a new version or as an existing version's newest manifest. */
 async function publish(client: SigningClient, envelope: Envelope): Promise<void> {
   const { kind, name, version }: Manifest = peekManifest(envelope);
   if (kind === 'model') {

@@ -9,7 +9,7 @@ import { type RolloutNews, rolloutHasEnded, rolloutNewsSchema } from './rollouts
 import type { Transport } from './transport.js';
 
 export interface EventsQuery extends EventFilter {
-  /** Id of the last known event; later ones follow. 0 = begin with the oldest available event. */
+  /** Id of the last known event; output begins after it. 0 = begin with the oldest available event. */
   from?: number | 'now' | undefined;
   /** Number of newest events to start with, instead of an id. */
   newest?: number | undefined;

@@ -43,7 +43,7 @@ export type Agree = (what: ToSign) => Promise<boolean>;
 
 export type LookingClient = TrustReader & { blobs: Pick<RegistryClient['blobs'], 'get'> };
 
-/** Collects what a signer should inspect in `manifest`; `envelope` has the signatures so far. */
+/** Collects what a signer should inspect in `manifest`; `envelope` contains the existing signatures. */
 export async function toSign(client: LookingClient, envelope: Envelope, manifest: Manifest): Promise<ToSign> {
   const root = await client.trust.get();
   const valid = root ? validSigners(envelope, root.keys, root.roles.release.keyids) : [];

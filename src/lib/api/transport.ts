@@ -17,7 +17,7 @@ export interface ClientOptions {
   /** A device's certificate and private key, PEM. */
   cert?: string;
   key?: string;
-  /** Next steps by error code, instead of those in the catalogue. */
+  /** Next steps by error code, in place of the catalogue's next steps. */
   advice?: Advice;
 }
 

@@ -6,7 +6,7 @@ import { type Manifest, peekManifest } from '../formats/manifest/manifest.js';
 type Asked = Pick<Manifest, 'kind' | 'name' | 'version'>;
 
 /**
- * Returns the manifest in an envelope, after checking that it is the requested one. Signatures are not checked.
+ * Returns the manifest in an envelope, after checking that it is the requested manifest. Signatures are not checked.
  * @throws AIOT_UPDATE_MISMATCH, AIOT_MANIFEST_MALFORMED
  */
 export function manifestAsked(envelope: Envelope, asked: Asked): Manifest {

@@ -15,7 +15,7 @@ const steps: Record<DeviceState, Partial<Record<DeviceEvent, DeviceState>>> = {
   revoked: { revoke: 'revoked' },
 };
 
-/** The next step for an operator whose request is not possible, by state of the device. */
+/** The next step for an operator whose request is not possible, by the device's state. */
 const ways: Record<DeviceState, string> = {
   registered: 'Provision it first with `aiot device provision NAME`.',
   provisioned: 'The device can already connect. To see its state, run `aiot device show NAME`.',
@@ -43,7 +43,8 @@ export function mayConnect(state: DeviceState): boolean {
 
 /**
  * Applies a change to a device. Returns `null` if the device is deleted, and the same object if nothing changed.
- * @throws AIOT_DEVICE_STATE if the change is not possible in its state, AIOT_REQUEST_INVALID for more tags or groups than allowed
+ * @throws AIOT_DEVICE_STATE if the change is not possible in its state, AIOT_REQUEST_INVALID (more tags or groups than
+ * allowed)
  */
 export function changeDevice(device: Changeable, change: DeviceChange): Changeable | null {
   switch (change.action) {

@@ -2,11 +2,11 @@ import type { LiveFigures } from '../api/api.js';
 import { macroF1Of } from '../model/evaluate/metrics.js';
 
 /**
- * Live metrics: devices' predictions compared with the recorded labels. Counts are stored per recording, not per label, so
- * that a label added or corrected later also applies to earlier predictions.
+ * Live metrics: devices' predictions compared with the recorded labels. Predictions are counted by recording, not by
+ * label, so that a label added or corrected later also applies to earlier predictions.
  */
 export interface LiveCounts {
-  /** `device/recording` → number of predictions per class, separately for single windows and after smoothing. */
+  /** `device/recording` → number of predictions for each class, separately for single windows and after smoothing. */
   takes: Record<string, { label: Record<string, number>; voted: Record<string, number> }>;
   /** Number of windows per device. */
   devices: Record<string, number>;
@@ -67,7 +67,7 @@ export function liveFigures(
   };
 }
 
-/** Adds the predictions to a row. Returns the number of those whose class the model does not have. */
+/** Adds the predictions to a row. Returns the number of predictions for classes that the model does not have. */
 function fill(row: number[] | undefined, classes: string[], answers: Record<string, number>): number {
   let unknown = 0;
   for (const [label, n] of Object.entries(answers)) {

@@ -48,7 +48,7 @@ export interface RehearseOptions extends Omit<RehearsalOptions, 'outageAt' | 'ob
   onRun?: (done: number) => Promise<void> | void;
 }
 
-/** The outage begins at a random time within this period after the rollout's start, ms. */
+/** The outage begins at a random time within this period, which starts with the rollout, ms. */
 const outageWithinMs = 600_000;
 
 /** Rehearses a plan several times, each time with different random events. The same seed yields the same results. */
@@ -103,9 +103,9 @@ export interface RehearsalOptions {
 
 /** Observes the traffic in both directions. Times are ms since 1970. */
 export interface RehearsalObserver extends RehearsedTraffic {
-  /** Called after a step of the rollout, whose result the platform stores and sends to devices. */
+  /** Called after a step of the rollout. The platform stores the step's result and sends it to devices. */
   stepped(at: number, before: RolloutState, step: RolloutStep): void;
-  /** Called when a device has sent this report. */
+  /** Called when a device has sent a report. */
   reported(at: number, device: string, kind: Release['kind'], reported: Reported): void;
 }
 
@@ -223,7 +223,7 @@ class Run {
     for (const wish of step.wishes) this.devices.get(wish.device)?.hear(desiredOf(wish));
   }
 
-  /** Connects or disconnects devices: each second a different sixtieth of them, because real devices are not synchronized. */
+  /** Connects or disconnects devices: a different sixtieth each second, because real devices are not synchronized. */
   private weather(second: number): void {
     if (this.options.network.offline === 0) return;
     if (!this.brokerAway) this.connectSome(Math.floor(second / 60), second % 60, 60);
@@ -288,7 +288,7 @@ function desiredOf({ wish, release, shadow }: Wish): Desired | null {
   };
 }
 
-/** A manifest without a signature, because a rehearsal does not check signatures. */
+/** An unsigned manifest, because a rehearsal does not check signatures. */
 function manifestOf(desired: Desired, bytes: number, issued: number): Manifest {
   const { kind, name, version, sequence } = desired;
   const digest = `sha256:${sequence.toString(16).padStart(64, '0')}`;
@@ -300,7 +300,7 @@ function manifestOf(desired: Desired, bytes: number, issued: number): Manifest {
 
 interface Entry {
   at: number;
-  /** Position in the order of adding, which breaks ties between entries with the same time. */
+  /** Position in the order of insertion, which breaks ties between entries with the same time. */
   order: number;
   then: () => void;
 }

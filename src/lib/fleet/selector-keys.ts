@@ -3,7 +3,7 @@ import { parseDuration } from '../core/time.js';
 import type { Operator, Selectable } from './selector.js';
 import { compareVersions, parseVersion } from './version.js';
 
-/** How a key is tested on a device. */
+/** How a key is tested against a device. */
 export interface Key {
   operators: readonly Operator[];
   /** Description of a valid value, for errors; absent = any text. */
@@ -18,8 +18,8 @@ export interface Key {
   /** How `=` compares, if not by equal text. */
   equal?: (text: string, value: string) => boolean;
   /**
-   * Returns a function that compares a device's value with this one, for `<` and similar operators: negative, 0 or positive; null = not
-   * comparable.
+   * Returns a function that compares a device's value with `value`, for `<` and similar operators: negative, 0 or
+   * positive; null = not comparable.
    */
   order?: (value: string, now: number) => (device: Selectable) => number | null;
   /** Normalizes a value for `=` and `~`. */
@@ -99,7 +99,7 @@ export const keys: Readonly<Record<string, Key>> = {
   created: moment((device) => device.created),
 };
 
-/** A tag: text, or a number with < and >. */
+/** A tag: text, or a number with `<` and `>`. */
 export function tagKey(tag: string): Key {
   const of = ({ tags }: Selectable) => (Object.hasOwn(tags, tag) ? (tags[tag] ?? null) : null);
   return {
@@ -127,7 +127,7 @@ function agoOf(value: string): number | null {
   return /^\d{1,9}(\.\d{1,3})?(ms|s|m|h|d)$/.test(value) ? parseDuration(value) : null;
 }
 
-/** ms since 1970 of an ISO 8601 date, or a date with a time in UTC. */
+/** An ISO 8601 date, or a date with a time in UTC, as ms since 1970. */
 function dateOf(value: string): number | null {
   if (!/^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?Z)?$/.test(value)) return null;
   const time = Date.parse(value);

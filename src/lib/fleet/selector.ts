@@ -51,8 +51,9 @@ export function parseSelector(text: string, now: number): Test {
 }
 
 /**
- * If a selector is only a list of names, requires each device to exist, so that a mistyped name does not merely shrink the selection.
- * @param names of all devices
+ * If a selector is only a list of names, requires each device to exist, so that a mistyped name does not merely shrink
+ * the selection.
+ * @param names the names of all devices
  * @throws AIOT_NOT_FOUND with the nearest name, AIOT_SELECTOR_INVALID
  */
 export function requireListedNames(text: string, names: () => readonly string[]): void {
@@ -210,7 +211,7 @@ class Reader {
     return expression;
   }
 
-  /** Consumes a list of names. Returns undefined if the selector is not one. */
+  /** Consumes a list of names. Returns undefined if the selector is not a list of names. */
   names(): string[] | undefined {
     const [first, second] = this.words;
     if (!first || !second || !isName(first) || !(second.kind === 'end' || isComma(second))) return undefined;
@@ -223,7 +224,7 @@ class Reader {
     return names;
   }
 
-  /** Consumes this keyword if it comes next; returns whether it did. */
+  /** Consumes this keyword if it comes next; returns whether it was consumed. */
   takes(keyword: string): boolean {
     const { kind, text } = this.word;
     if (kind !== 'word' || text.toLowerCase() !== keyword) return false;
@@ -351,7 +352,7 @@ function isName({ kind, text }: Word): boolean {
 
 const isComma = ({ kind, text }: Word) => kind === 'sign' && text === ',';
 
-/** A token of a selector, with the column it starts at, from 1. */
+/** A token in a selector, and the column at which it starts, counted from 1. */
 interface Word {
   kind: 'word' | 'quoted' | 'sign' | 'end';
   /** For a quoted token, the text without quotes. */
@@ -365,7 +366,7 @@ const plain = /[\p{L}\p{N}_.:@/+*?%-]+/uy;
 const signs = ['!=', '<=', '>=', '=', '<', '>', '~', '(', ')', ','];
 export const keywords: ReadonlySet<string> = new Set(['and', 'or', 'not', 'in', 'has', 'all']);
 
-/** The tokens, including one for the end. @throws AIOT_SELECTOR_INVALID */
+/** The tokens, including an end token. @throws AIOT_SELECTOR_INVALID */
 function wordsOf(text: string): Word[] {
   const words: Word[] = [];
   for (let i = 0; i < text.length; ) {

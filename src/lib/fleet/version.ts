@@ -1,5 +1,5 @@
 interface Version {
-  /** Numbers of the version, as digits without leading zeros, because they may be larger than a double can represent. */
+  /** The version's numbers, as digits without leading zeros, because they may be too large for a double. */
   numbers: string[];
   /** Pre-release identifiers; empty = a release. */
   pre: string[];

@@ -22,7 +22,7 @@ export interface PushConfigOptions {
   /** Path of a JSON document. */
   path: string;
   name: string;
-  /** Device types that the configuration is released for. */
+  /** Device types for which the configuration is released. */
   deviceTypes: string[];
   /** The operator's signing key, PKCS#8 PEM. It is used for signing here and never sent. */
   privatePem: string;

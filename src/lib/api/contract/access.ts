@@ -4,7 +4,7 @@ import { pageQuerySchema, pageSchema } from '../page.js';
 import { endpoint } from './endpoint.js';
 
 /**
- * Roles of users and tokens, each with more rights than the previous one. `viewer` only reads; `ci` also uploads, pushes, and starts
+ * Roles of users and tokens, in ascending order of rights. `viewer` only reads; `ci` also uploads, pushes, and starts
  * rollouts and jobs; `operator` may do everything.
  */
 export const roles = ['viewer', 'ci', 'operator'] as const;
@@ -14,7 +14,7 @@ export function atLeast(role: Role, wanted: Role): boolean {
   return roles.indexOf(role) >= roles.indexOf(wanted);
 }
 
-/** Nouns of scopes and the actions on each. An action includes the ones listed before it. */
+/** Nouns of scopes and the actions on each. An action includes the actions listed before it. */
 export const scopeNouns = {
   devices: ['read', 'write'],
   models: ['read', 'push', 'write'],
@@ -80,7 +80,7 @@ export const userSchema = z.object({
 });
 export type User = z.output<typeof userSchema>;
 
-/** Names that could be confused with other originators in events. */
+/** Names that could be confused with other actors in events. */
 const reserved = new Set(['device', 'nobody', 'operator', 'platform', 'user']);
 
 /** POST /users */
@@ -210,7 +210,7 @@ export const tokens = {
     access,
     result: tokenSchema,
   }),
-  /** Issues a new secret. The previous one becomes invalid, at once or after `graceMs`. */
+  /** Issues a new secret. The previous one becomes invalid, immediately or after `graceMs`. */
   rotate: endpoint('POST /tokens/:id/rotate', {
     summary: "Replace a token's secret; the old one becomes invalid",
     access,
@@ -249,7 +249,7 @@ export const users = {
   }),
 };
 
-/** Login sessions of browsers in the dashboard. */
+/** Browsers' login sessions in the dashboard. */
 export const session = {
   get: endpoint('GET /session', {
     summary: 'The logged-in user of this browser; null if no user is logged in',

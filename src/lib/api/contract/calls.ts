@@ -33,7 +33,7 @@ type OneByOne<Names, Values> = Names extends readonly [infer First extends keyof
 /** A single argument for the whole object. It is optional if the object has no required members. */
 type Whole<Value> = Record<never, never> extends Value ? [value?: Value] : [value: Value];
 
-/** The arguments after those of the path: the body if there is one, otherwise the query. */
+/** The arguments after the path's arguments: the body if there is one, otherwise the query. */
 type Given<Query, Body, Takes> = Body extends z.ZodType
   ? Takes extends readonly string[]
     ? OneByOne<Takes, z.input<Body>>
@@ -63,7 +63,7 @@ type Call<E> =
       ) => Promise<Member extends keyof Output<Result> ? Output<Result>[Member] : Output<Result>>
     : never;
 
-/** The client's calls of a noun. Endpoints that return a file or events have no call. */
+/** The client's calls for a noun. Endpoints that return a file or events have no call. */
 export type Calls<C extends Endpoints> = {
   [K in keyof C as C[K] extends Endpoint<string, infer _Params, infer _Query, infer _Body, infer Result>
     ? Result extends z.ZodType
@@ -73,7 +73,8 @@ export type Calls<C extends Endpoints> = {
 };
 
 /**
- * The client's calls of a noun, derived from its contract. A call throws the errors of the transport's `json`, and those of its endpoint.
+ * The client's calls for a noun, derived from its contract. A call throws the errors of the transport's `json`, and the
+ * endpoint's own errors.
  */
 export function callsOf<C extends Endpoints>(transport: Transport, endpoints: C): Calls<C> {
   const calls = Object.entries(endpoints).map(([name, endpoint]) => [name, callOf(transport, endpoint)]);

@@ -4,7 +4,7 @@ import { name, time } from '../fields.js';
 import { pageQuerySchema, pageSchema, queryFlagSchema } from '../page.js';
 import { endpoint } from './endpoint.js';
 
-/** Fields that streams and recordings have in common. */
+/** Fields that streams and recordings share. */
 const counts = {
   messages: z.int(),
   samples: z.int(),
@@ -33,7 +33,7 @@ export const storedRecordingSchema = z.object({
   device: name,
   /** Label of the whole recording. */
   label: z.string().nullable(),
-  /** Current labels of parts of the recording. */
+  /** Current labels on parts of the recording. */
   parts: z.array(labelSpanSchema),
   rateHz: z.number(),
   ...counts,
@@ -87,7 +87,7 @@ export type RecordingShown = z.output<typeof recordingShownSchema>;
 
 /** GET /datasets/{stream}/recordings/{device}/{recording}/points?points&from&to */
 export const pointsQuerySchema = z.object({
-  /** Maximum number of rows, excluding those that mark pauses. */
+  /** Maximum number of rows, excluding rows that mark pauses. */
   points: z.coerce.number().int().min(10).max(20_000).default(2000),
   /** Time range, ms since 1970, inclusive. */
   from: z.coerce.number().optional(),
@@ -163,7 +163,7 @@ export const removalQuerySchema = z.object({
   device: name,
   /** Name of the recording; absent = all recordings of the device. */
   recording: name.optional(),
-  /** Whether labeled recordings are removed too; otherwise they are protected. */
+  /** Whether labeled recordings are removed too; otherwise, they are protected. */
   labelled: queryFlagSchema.default(false),
   dryRun: queryFlagSchema.default(false),
 });
@@ -180,9 +180,9 @@ export const removedRecordingsSchema = z.object({
 });
 export type RemovedRecordings = z.output<typeof removedRecordingsSchema>;
 
-/** GET /retention → {policies}, PUT and DELETE /retention/{stream}. A limit of null = no limit. */
+/** GET /retention → {policies}, PUT and DELETE /retention/{stream}. null = no limit. */
 export const retentionRequestSchema = z.strictObject({
-  /** Days after its last message at which a recording is removed. */
+  /** Days after a recording's last message at which the recording is removed. */
   days: z.number().positive().max(36_500).nullable(),
   /** Maximum size of the stream; the oldest recordings are removed first. */
   bytes: z.int().positive().nullable(),
@@ -272,7 +272,7 @@ export const retention = {
     body: retentionRequestSchema,
     result: retentionSchema,
   }),
-  /** Removes the policy, so that data is no longer removed by age or size. */
+  /** Removes the policy, so that data is no longer removed because of age or size. */
   remove: endpoint('DELETE /retention/:stream', {
     summary: "Remove a stream's retention policy",
     params,

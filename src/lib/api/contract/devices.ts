@@ -20,15 +20,15 @@ export const tagName = z
 export const groupName = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'expected letters, digits, _ . -');
-/** Values of tags. They are printed in tables, so control characters are not allowed. */
+/** Values of tags. Tables print these values, so control characters are not allowed. */
 export const tagValue = z
   .string()
   .regex(/^[^\p{Cc}\p{Cf}]{1,128}$/u, 'expected 1 to 128 printable characters');
 const tags = z.record(tagName, tagValue);
 
-/** Maximum number of tags, and of groups, per device. */
+/** Maximum number of tags, and of groups, on one device. */
 export const mostTags = 64;
-/** Maximum number of devices changed per request. */
+/** Maximum number of devices changed in one request. */
 export const mostChanges = 1000;
 
 /** GET /devices → {devices, next}, by name. `selector`: only matching devices. */
@@ -77,7 +77,7 @@ export const changedDeviceSchema = z.object({
   type: z.string().nullable(),
   outcome: z.enum(['changed', 'same', 'refused']),
   before: changeableSchema.nullable(),
-  /** State after the change, or with `dryRun` after the planned one; null = removed. */
+  /** State after the change; with `dryRun`, after the planned change; null = removed. */
   after: changeableSchema.nullable(),
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });
@@ -101,7 +101,7 @@ export const deviceTwinSchema = z.object({
 });
 export type DeviceTwin = z.output<typeof deviceTwinSchema>;
 
-/** GET /devices/{name}/history → {entries, next}, newest first: all changes to devices of this name. */
+/** GET /devices/{name}/history → {entries, next}, newest first: all changes to devices with this name. */
 export const deviceHistoryEntrySchema = z.object({
   id: z.int(),
   at: time,
@@ -115,13 +115,16 @@ export const deviceHistorySchema = pageSchema('entries', deviceHistoryEntrySchem
 
 /** Bodies of requests that create and change devices' identities, below /api/v1. Private keys always stay with the caller. */
 const csr = z.string().max(8192);
-/** Fingerprint of the device's newest certificate known to the caller; null = none. If a newer one exists, the request changes nothing. */
+/**
+ * Fingerprint of the device's newest certificate known to the caller; null = none. If a newer certificate exists, the
+ * request changes nothing.
+ */
 const latest = z.string().nullable().optional();
 export type Latest = z.output<typeof latest>;
 
 /**
- * POST /devices/{name}/certificate, by an operator or the device itself. With `now`, the previous certificate becomes invalid immediately;
- * otherwise, when the new one is first used.
+ * POST /devices/{name}/certificate, by an operator or the device itself. With `now`, the previous certificate becomes
+ * invalid immediately; otherwise, when the new certificate is first used.
  */
 export const certificateRequestSchema = z.strictObject({ csr, now: z.boolean().default(false), latest });
 
@@ -170,12 +173,13 @@ export const birthRequestSchema = z.strictObject({ envelope: envelopeSchema });
 export const birthReplySchema = z.object({ envelope: envelopeSchema, stored: time });
 export type StoredBirth = z.output<typeof birthReplySchema>;
 
-/** Maximum number of simulated devices per request. */
+/** Maximum number of simulated devices in one request. */
 export const mostSimulated = 1000;
 
 /**
- * PUT /devices/simulated: creates simulated devices, each with its own secret, or replaces their secrets. `digest` is the SHA-256 of the
- * secret in hex. No slower hash is needed, because secrets are 256 random bits, and ten thousand of them are verified quickly.
+ * PUT /devices/simulated: creates simulated devices, each with its own secret, or replaces their secrets. `digest` is
+ * the SHA-256 of the secret in hex. No slower hash is needed, because secrets are 256 random bits, and ten thousand
+ * secrets must be verified quickly.
  */
 export const simulatedRequestSchema = z.strictObject({
   type: name,
@@ -315,7 +319,10 @@ export const enrolment = {
     location: ({ device }) => ['devices', device.name],
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_CSR_INVALID'],
   }),
-  /** Issues a new certificate. The previous one becomes invalid at the first use of the new one, or immediately with `now`. */
+  /**
+   * Issues a new certificate. The previous one becomes invalid at the first use of the new certificate, or immediately
+   * with `now`.
+   */
   rotate: endpoint('POST /devices/:name/certificate', {
     summary: "Issue a device's next certificate",
     access: 'devices',
@@ -325,14 +332,14 @@ export const enrolment = {
     location: ({ device }) => ['devices', device.name],
     errors: ['AIOT_DEVICE_CHANGED', 'AIOT_CSR_INVALID'],
   }),
-  /** Makes the newest certificate the current one, which ends the previous one. Idempotent. */
+  /** Makes the newest certificate the current one, and invalidates the previous certificate. Idempotent. */
   settle: endpoint('POST /devices/:name/certificate/current', {
     summary: 'Revoke the current certificate: the next one replaces it',
     body: settleRequestSchema,
     takes: ['fingerprint'],
     result: deviceSchema,
   }),
-  /** Gives the name to another board. The previous board's certificate becomes invalid immediately. */
+  /** Assigns the name to another board. The previous board's certificate becomes invalid immediately. */
   replace: endpoint('POST /devices/:name/replace', {
     summary: 'Replace a board with another one',
     body: replaceRequestSchema,
@@ -341,7 +348,7 @@ export const enrolment = {
     location: ({ device }) => ['devices', device.name],
     errors: ['AIOT_DEVICE_CHANGED', 'AIOT_CSR_INVALID'],
   }),
-  /** Called by a device to report that it is in operation. */
+  /** Called by a device that reports that it is in operation. */
   activate: endpoint('POST /activation', {
     summary: 'Activate a device',
     access: 'devices',
@@ -397,7 +404,7 @@ export const secrets = {
   }),
 };
 
-/** Live and past messages of devices, and commands to devices. */
+/** Devices' live and past messages, and commands to devices. */
 export const talk = {
   messages: endpoint('GET /devices/:name/messages', {
     summary: "A device's newest messages on one channel, oldest first",

@@ -68,8 +68,8 @@ export interface Endpoint<
 }
 
 /**
- * Callers that an endpoint allows. `devices`: devices, and also viewers for reads or operators for changes. A role: users with that role or
- * a higher one.
+ * Callers that an endpoint allows. `devices`: devices, plus viewers for reads and operators for changes. A role: users
+ * with that role or a higher one.
  */
 export type Access = 'everybody' | 'devices' | Role;
 
@@ -87,7 +87,7 @@ export function accessOf<Own extends string = never>(
 /** The endpoints of a noun, by the names of the client's methods. */
 export type Endpoints = Readonly<Record<string, Endpoint>>;
 
-/** Defines an endpoint, preserving the types of its parts. */
+/** Defines an endpoint, and preserves the types of its parts. */
 export function endpoint<
   const Route extends `${Method} /${string}`,
   Params extends z.ZodObject | undefined = undefined,
@@ -99,7 +99,7 @@ export function endpoint<
 >(
   route: Route,
   details: Details<Params, Query, Body, Result, Member, Takes> & {
-    /** As in `Endpoint`, with the type of the result. */
+    /** As in `Endpoint`, but typed with the result. */
     location?: 'header' | ((result: Output<Result>) => readonly (string | number)[]);
   },
 ): Endpoint<Route, Params, Query, Body, Result, Member, Takes> {

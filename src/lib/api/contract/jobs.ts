@@ -10,7 +10,9 @@ export type JobState = (typeof jobStates)[number];
 const count = z.int().min(0);
 const json = z.record(z.string(), z.unknown());
 
-/** GET /jobs/{id}. GET /jobs/{id}/events returns it as server-sent events, one per change until it ends. */
+/**
+ * GET /jobs/{id}. GET /jobs/{id}/events returns the job as server-sent events, one for each change until the job ends.
+ */
 export const jobSchema = z.object({
   id: z.string(),
   /** Kind of the job, such as `dataset.export`, `rollout`, `external`. */
@@ -97,7 +99,7 @@ export const toldStepSchema = z.object({
   key: digest.nullable(),
   inputs: z.record(z.string(), digest),
   outputs: z.record(z.string(), z.object({ digest, bytes: z.int() })),
-  /** JSON output of the step; null if there is none, or it is too large. */
+  /** JSON output of the step; null if there is no output, or if it is too large. */
   result: z.unknown(),
   /** The end of the step's output. */
   log: z.string().max(8192),
@@ -198,7 +200,7 @@ export const jobs = {
 const project = z.string().regex(namePattern);
 const one = z.object({ project, run: z.string().regex(/^run_[0-9a-z]{26}$/) });
 
-/** Runs of pipelines, as reported by their runners. */
+/** Pipeline runs, as reported by their runners. */
 export const pipelines = {
   /** Projects sorted by name, each with its newest run. */
   projects: endpoint('GET /pipelines', {

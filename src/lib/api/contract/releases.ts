@@ -21,9 +21,9 @@ export const firmwareVersionSchema = z.object({
   /** The chip that the image was built for, according to its header; null = a program for a computer. */
   chip: z.enum(chipNames).nullable(),
   deviceTypes: z.array(z.string()),
-  /** Format of a bundle for an update client; absent = a chip's image, or a program for a computer. */
+  /** Format of a bundle for an update client; absent = not a bundle, but a chip's image or a program for a computer. */
   bundle: z.enum(bundleKinds).optional(),
-  /** The application description in the image; null if it has none. */
+  /** The application description in the image; null if the image has none. */
   app: z.object({ project: z.string(), version: z.string(), built: z.string(), idf: z.string() }).nullable(),
 });
 export type FirmwareVersion = z.output<typeof firmwareVersionSchema>;
@@ -76,7 +76,7 @@ export const trustChainSchema = z.object({
   version: z.int().nullable(),
   /** The newest root; null = the trust root is a plain list of keys, without roles. */
   root: envelopeSchema.nullable(),
-  /** Keys that the platform can sign timestamps with, newest last. */
+  /** Keys with which the platform can sign timestamps, newest last. */
   timestampKeys: z.array(publicKeySchema),
 });
 export type TrustChain = z.output<typeof trustChainSchema>;
@@ -84,10 +84,13 @@ export type TrustChain = z.output<typeof trustChainSchema>;
 const number = z.coerce.number().int().min(1);
 const params = z.object({ name: z.string(), version: number });
 
-/** The sequence of the requested manifest; absent = the newest. Rollouts use the manifest that they began with. */
+/** The sequence of the requested manifest; absent = the newest. Rollouts continue with their original manifest. */
 const manifestQuerySchema = z.object({ sequence: number.optional() });
 
-/** Endpoints for a kind of release that has a single blob per version. `one` and `all` are the kind's names in summaries. */
+/**
+ * Endpoints for a kind of release with a single blob for each version. `one` and `all` are the kind's names in
+ * summaries.
+ */
 function releases<
   const Noun extends 'firmware' | 'configs',
   Version extends typeof firmwareVersionSchema | typeof configVersionSchema,
@@ -132,7 +135,7 @@ function releases<
       params,
       result: version,
     }),
-    /** Returns the newest manifest, or the one with the given sequence. */
+    /** Returns the newest manifest, or the manifest with the given sequence. */
     manifest: endpoint(`GET /${noun}/:name/versions/:version/manifest`, {
       summary: `The signed manifest of a ${one} version`,
       access: 'devices',

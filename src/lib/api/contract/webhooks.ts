@@ -8,8 +8,9 @@ const types = z.array(eventTypeSchema).min(1).max(50);
 const url = z.string().max(2000);
 
 /**
- * POST /webhooks → {webhook, secret}. Each future event of these types is sent to the URL by POST, signed according to Standard Webhooks.
- * With `allowPrivate`, the target may be this machine or in a private network, and may use plain HTTP.
+ * POST /webhooks → {webhook, secret}. Each future event of these types is sent to the URL by POST, signed according to
+ * Standard Webhooks. With `allowPrivate`, the target may be on this machine or in a private network, and may use plain
+ * HTTP.
  */
 export const newWebhookSchema = z.strictObject({
   url,
@@ -18,7 +19,7 @@ export const newWebhookSchema = z.strictObject({
 });
 export type NewWebhook = z.input<typeof newWebhookSchema>;
 
-/** PATCH /webhooks/{id}. `enabled: true` resumes delivery of pending events at once. */
+/** PATCH /webhooks/{id}. `enabled: true` resumes delivery of pending events immediately. */
 export const webhookChangeSchema = z.strictObject({
   url: url.optional(),
   types: types.optional(),
@@ -35,11 +36,13 @@ export const webhookSchema = z.object({
   allowPrivate: z.boolean(),
   enabled: z.boolean(),
   created: time,
-  /** Id of the last event that was sent or skipped, as were all earlier ones. */
+  /** Id of the last event that was sent or skipped, as were all earlier events. */
   position: z.int(),
   /** Number of events of any type after that position. */
   behind: z.int(),
-  /** Number of consecutive failed attempts, the time of the first of them, the last error, and the time of the next attempt. */
+  /**
+   * Number of consecutive failed attempts, the time of the first one, the last error, and the time of the next attempt.
+   */
   failures: z.int(),
   failingSince: time.nullable(),
   error: z.string().nullable(),
@@ -96,7 +99,7 @@ export const webhooks = {
     result: webhookSchema,
     errors: ['AIOT_WEBHOOK_TARGET'],
   }),
-  /** Replaces the secret. For a day, events are also signed with the previous one. */
+  /** Replaces the secret. For a day, events are also signed with the previous secret. */
   rotate: endpoint('POST /webhooks/:id/secret', {
     summary: "Replace a webhook's secret; the new one is shown only once",
     access,

@@ -27,7 +27,7 @@ export const exportedSchema = z.object({
 export type Exported = z.output<typeof exportedSchema>;
 
 /**
- * Writes samples of a stream to a file, completely or not at all.
+ * Writes a stream's samples to a file, completely or not at all.
  * @throws AIOT_NOT_FOUND, AIOT_FILE_NOT_WRITABLE, and errors of the client
  */
 export async function exportDataset(
@@ -93,8 +93,8 @@ async function writeAll(
 }
 
 /**
- * Reads labels from a file: one per line as `device,recording,label` or `device,recording,label,from,to` (ms since 1970), or as JSON
- * objects with these members. An empty label removes one.
+ * Reads labels from a file: one per line as `device,recording,label` or `device,recording,label,from,to` (ms since
+ * 1970), or as JSON objects with these members. An empty label removes the existing label.
  * @throws AIOT_FILE_MALFORMED with the line, and read errors
  */
 export async function readLabels(path: string): Promise<LabelsRequest['labels']> {
@@ -125,7 +125,7 @@ function cellsOf(line: string): unknown {
   };
 }
 
-/** Maximum number of labels per request. */
+/** Maximum number of labels in one request. */
 const together = 10_000;
 
 /** Sets any number of labels. Each request sets all of its labels or none. @returns number of labels set */

@@ -9,7 +9,7 @@ export const eventSchema = z.object({
   at: time,
   /** Noun and verb, such as `device.provision`. */
   type: z.string(),
-  /** Subject of the change, such as the name of a device, `har@3`, or the id of a rollout. */
+  /** Subject of the change, such as a device's name, `har@3`, or a rollout's id. */
   subject: z.string(),
   /** Originator, such as a user, `device motor-1` or `platform`. */
   who: z.string(),
@@ -19,7 +19,7 @@ export type PlatformEvent = z.output<typeof eventSchema>;
 
 /** Pattern of event types in a filter: `*`, `device.*` or `device.connect`. */
 const typePattern = /^(\*|[a-z][a-z0-9-]{0,40}\.(\*|[a-z][a-z0-9-]{0,40}))$/;
-/** An event type, or all types of a noun. */
+/** An event type, or all of a noun's types. */
 export const eventTypeSchema = z
   .string()
   .regex(typePattern, 'expected a type such as device.connect, a group such as device.*, or *');
@@ -31,7 +31,7 @@ const typesSchema = z
   .transform((text) => text.split(',').map((part) => part.trim()))
   .pipe(z.array(eventTypeSchema).min(1).max(50));
 
-/** Selects events; an absent member selects all. */
+/** Selects events; an omitted field matches everything. */
 export interface EventFilter {
   types?: readonly string[] | undefined;
   /** A version such as `har@3`, or a name, which selects all of its versions. */
@@ -39,9 +39,10 @@ export interface EventFilter {
 }
 
 /**
- * GET /events: events after the id in `from` (or in the header Last-Event-ID, or in `after`), oldest first. `from=0` starts at the oldest
- * available event, `from=now` sends only future events, and `newest` starts with that many of the newest. The response is an endless stream
- * of server-sent events, which ends after `limit` events if that is set. With `Accept: application/json`, it is one page.
+ * GET /events: events after the id in `from` (or in the header Last-Event-ID, or in `after`), oldest first. `from=0`
+ * starts at the oldest available event, `from=now` sends only future events, and `newest` starts with that number of
+ * the newest events. The response is an endless stream of server-sent events, unless `limit` sets the number of events
+ * after which it ends. With `Accept: application/json`, the response is one page.
  */
 export const eventQuerySchema = z.object({
   from: z.union([z.literal('now'), z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER)]).optional(),

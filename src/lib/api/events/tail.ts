@@ -6,7 +6,7 @@ import type { EventsQuery } from '../streams.js';
 import type { EventFilter, EventPage, PlatformEvent } from './api.js';
 
 export interface TailOptions extends EventFilter {
-  /** Id of the last known event; later ones are shown. Absent = begin with some of the newest events. */
+  /** Id of the last known event; output begins after it. Absent = begin with some of the newest events. */
   from?: number | 'now' | undefined;
   /** Number of events after which the output ends. */
   count?: number | undefined;

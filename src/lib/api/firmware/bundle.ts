@@ -1,4 +1,4 @@
-/** Formats of third-party update clients: those of SWUpdate and RAUC, and images for the bootloader MCUboot, as used by Zephyr. */
+/** Formats for third-party update clients: SWUpdate, RAUC, and the bootloader MCUboot, as used by Zephyr. */
 export const bundleKinds = ['swu', 'raucb', 'mcuboot'] as const;
 export type BundleKind = (typeof bundleKinds)[number];
 
@@ -13,7 +13,7 @@ const magics: readonly [string, BundleKind][] = [
 /** Default device types, by format. */
 export const bundleTypes: Record<BundleKind, string> = { swu: 'swupdate', raucb: 'rauc', mcuboot: 'zephyr' };
 
-/** The format of a file: a cpio archive (newc), a squashfs, or an image with MCUboot's header. null = none of these. */
+/** A file's format: a cpio archive (newc), a squashfs, or an image with MCUboot's header. null = none of these. */
 export function bundleKind(bytes: Uint8Array): BundleKind | null {
   const head = Buffer.from(bytes.subarray(0, 6)).toString('latin1');
   return magics.find(([magic]) => head.startsWith(magic))?.[1] ?? null;

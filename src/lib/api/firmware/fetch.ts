@@ -16,9 +16,9 @@ export type FirmwareClient = {
 
 export interface FetchedFirmware {
   card: FirmwareVersion;
-  /** The application image, byte for byte as it was signed. */
+  /** The application image's bytes, exactly as they were signed. */
   bytes: Uint8Array;
-  /** The signed envelope, so that it can be verified against other keys. */
+  /** The signed envelope, with which the image can be verified against other keys. */
   envelope: Envelope;
 }
 
@@ -44,7 +44,7 @@ export async function resolveFirmware(
 /**
  * Downloads a version, and verifies its signatures and its digest.
  * @param text as in `resolveFirmware`
- * @param trust accepted signers; null = those that the platform trusts
+ * @param trust accepted signers; null = the signers that the platform trusts
  * @throws AIOT_NOT_FOUND, AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_UPDATE_EXPIRED, AIOT_DIGEST_MISMATCH
  */
 export async function fetchFirmware(

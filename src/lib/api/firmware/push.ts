@@ -24,7 +24,7 @@ export interface PushFirmwareOptions {
   path: string;
   /** Name of the firmware; default: the project's name in the image. */
   name?: string | undefined;
-  /** Device types that the firmware is released for; default: derived from the image. */
+  /** Device types for which the firmware is released; default: derived from the image. */
   deviceTypes?: string[] | undefined;
   /** The operator's signing key, PKCS#8 PEM. It is used for signing here and never sent. */
   privatePem: string;

@@ -4,10 +4,10 @@ import { errorOfTransport } from '../errors.js';
 import { type GuideTrust, guideAgent } from './connect.js';
 import { type GuideListing, listingIn } from './listing.js';
 
-/** The guide's ports of its HTTP services: device registry, model registry, training datastore. */
+/** The ports of the guide's HTTP services: device registry, model registry, training datastore. */
 const ownPorts = [30_006, 30_007, 30_008] as const;
 
-/** A running installation of the guide's services: the original ones, or `aiot up --compat architects-guide`. */
+/** A running installation of the guide's services: the original services, or `aiot up --compat architects-guide`. */
 export interface GuideClient {
   /** Registers an id with the device registry. @throws AIOT_NOT_ALLOWED, AIOT_PLATFORM_UNREACHABLE, AIOT_PLATFORM_UNTRUSTED */
   provision(id: string): Promise<{ url: string }>;
@@ -15,13 +15,13 @@ export interface GuideClient {
   confirmed(id: string): Promise<boolean>;
   /** Uploads a quantized model under this name. */
   upload(name: string, bytes: Uint8Array): Promise<{ url: string }>;
-  /** Downloads a file of `/quantized/`, up to 1 MiB. @throws AIOT_PLATFORM_FAILED, AIOT_PLATFORM_UNREACHABLE */
+  /** Downloads a file from `/quantized/`, up to 1 MiB. @throws AIOT_PLATFORM_FAILED, AIOT_PLATFORM_UNREACHABLE */
   download(name: string): Promise<Uint8Array>;
   /** The available quantized models, oldest first. */
   models(): Promise<GuideListing['files']>;
   /** Available training data: labeled rows, or unlabeled rows written by the ingest service. */
   listing(labelled: boolean): Promise<GuideListing>;
-  /** Downloads a file of the listing, up to 256 MiB. @throws AIOT_PLATFORM_FAILED, AIOT_PLATFORM_UNREACHABLE */
+  /** Downloads a listed file, up to 256 MiB. @throws AIOT_PLATFORM_FAILED, AIOT_PLATFORM_UNREACHABLE */
   rows(url: string): Promise<Uint8Array>;
   close(): Promise<void>;
 }

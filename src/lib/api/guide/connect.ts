@@ -7,8 +7,8 @@ import { httpAgent } from '../../core/http-agent.js';
 /** Trust settings for an installation of the guide. */
 export interface GuideTrust {
   /**
-   * PEM of the CA, or of the server's own certificate. If it is the server's certificate, only that is accepted, regardless of the
-   * names in it.
+   * PEM of the CA, or of the server's own certificate. If it is the server's certificate, only that certificate is
+   * accepted, regardless of the names in it.
    */
   ca?: string | undefined;
   /** SHA-256 of the server certificate's DER, 64 hex digits. Only that certificate is accepted. */

@@ -11,7 +11,7 @@ const entities: Record<string, string> = { amp: '&', lt: '<', gt: '>', '#34': '"
 
 /**
  * Files with this extension in a folder, as listed by Go's file server. Links that lead out of the folder are ignored.
- * @param url of the folder, with a trailing slash
+ * @param url the folder's URL, with a trailing slash
  * @param modified the folder's Last-Modified, which distinguishes a rewritten file from the previous one
  */
 export function listingIn(url: string, html: string, modified: string, ending = 'csv'): GuideListing {

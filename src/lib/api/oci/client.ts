@@ -62,14 +62,17 @@ export class OciRepository {
     return this.checked(body, digest);
   }
 
-  /** @param at tag or digest of the manifest @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH */
+  /** @param at the manifest's tag or digest @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH */
   async manifest(at: string): Promise<{ content: Buffer; digest: string }> {
     const headers = { accept: manifestTypes.join(', ') };
     const { body } = await this.expect([200], 'GET', `manifests/${at}`, { headers, most: largestManifest });
     return { content: at.startsWith('sha256:') ? this.checked(body, at) : body, digest: digestOf(body) };
   }
 
-  /** Stores a manifest. Resolves to whether the registry lists it under its subject. If it does not, the fallback tag must be updated. */
+  /**
+   * Stores a manifest. Resolves to whether the registry lists it under its subject. If not, the caller must update the
+   * fallback tag.
+   */
   async putManifest(at: string, content: string, mediaType: string): Promise<{ listed: boolean }> {
     const sent = { headers: { 'content-type': mediaType }, body: content };
     const { headers } = await this.expect([201], 'PUT', `manifests/${at}`, sent);
@@ -157,7 +160,7 @@ export class OciRepository {
   ): Promise<Answer> {
     const { request } = await import('undici');
     this.agent ??= httpAgent({ connections: 4, connect: { timeout: 10_000 } });
-    // A registry's token must not be sent to the storage that the registry redirects to.
+    // // A registry's token must not be sent to the storage to which the registry redirects.
     const own = url.host === this.reference.host && this.authorization !== undefined;
     try {
       const answer = await request(url, {
@@ -181,7 +184,7 @@ export class OciRepository {
     }
   }
 
-  /** The Authorization header; undefined = the registry requires credentials and there are none. */
+  /** The Authorization header; undefined = no credentials are available, although the registry requires them. */
   private async authorize(headers: Headers, method: string): Promise<string | undefined> {
     const challenge = challengeOf(text(headers['www-authenticate']));
     const known = await this.credentials(this.reference.host);

@@ -1,6 +1,9 @@
 import type { RolloutCommand, RolloutPhase } from './schema.js';
 
-/** States of a rollout in which each command is allowed. This file has no runtime imports, because the dashboard's pages use it too. */
+/**
+ * Rollout states in which each command is allowed. This file has no runtime imports, because the dashboard's pages use
+ * it too.
+ */
 export const commandStates: Record<RolloutCommand, readonly RolloutPhase[]> = {
   approve: ['awaitingApproval'],
   pause: ['running', 'scheduled'],

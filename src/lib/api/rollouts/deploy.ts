@@ -86,7 +86,7 @@ function standsStill(rollout: Rollout): boolean {
   return rolloutHasEnded(rollout) || (state === 'paused' && waves.every(({ updating }) => updating === 0));
 }
 
-/** Exit code of a rollout: 0 if all devices committed, 3 if some did, 1 if none did, 6 if it was stopped. */
+/** Exit code of a rollout: 0 if all devices committed, 3 if some did, 1 if none did, 6 if the rollout was stopped. */
 export function rolloutExit({ state }: Pick<Rollout, 'state'>): 0 | 1 | 3 | 6 {
   if (state === 'done') return 0;
   if (state === 'partly') return 3;

@@ -10,7 +10,10 @@ export const offlineDevicesSchema = z.object({
   of: z.int(),
   /** Index of the last open wave that contains such devices, or else of the first later wave that does. */
   wave: z.int(),
-  /** Time until which the open waves wait for these devices, ms since 1970; null = none of them has an offer yet. */
+  /**
+   * Time until which the open waves wait for these devices, ms since 1970; null = none of these devices has an offer
+   * yet.
+   */
   until: z.int().nullable(),
 });
 export type OfflineDevices = z.output<typeof offlineDevicesSchema>;
@@ -53,7 +56,7 @@ function firstWave(devices: readonly RolloutDeviceInfo[]): number {
 
 function untilOf(offered: readonly RolloutDeviceInfo[], { policy, releases }: Rollout): number {
   const limitMs = offlineLimitMs(policy);
-  // If there are several releases, `times` contains the offer of the first only.
+  // If there are several releases, `times` contains the offer for the first release only.
   const offerOf = ({ times, updated }: RolloutDeviceInfo) =>
     releases.length === 1 ? (times.offered ?? updated) : updated;
   return offered.reduce((latest, device) => Math.max(latest, offerOf(device) + limitMs), 0);

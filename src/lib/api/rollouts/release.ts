@@ -17,7 +17,9 @@ export interface ReleaseOptions {
   unchecked?: ReadonlySet<ReleaseCheck>;
 }
 
-/** Checks that can be skipped. `own`: the user's own key must have signed the manifest that is to be signed again. */
+/**
+ * Checks that can be skipped. `own`: requires that the user's own key signed the manifest that is to be signed again.
+ */
 export type ReleaseCheck = 'own';
 
 export interface Version {
@@ -26,8 +28,7 @@ export interface Version {
 }
 
 /**
- * The release of a version that is sent to devices. If the version's manifest does not have the newest sequence, it is signed again with
- * the next one, because devices reject sequences lower than their current one.
+ * The release of a version that is sent to devices. If the version's manifest does not have the newest sequence, the manifest is signed again with the next sequence, because devices reject sequences lower than their current one.
  * @throws AIOT_NOT_FOUND, AIOT_MODEL_UNFIT, AIOT_MODEL_UNTRUSTED, AIOT_KEY_NOT_FOUND, AIOT_VERSION_CONFLICT, AIOT_UPDATE_MISMATCH,
  * AIOT_SIGNATURE_INVALID (must be signed again, but only other keys have signed it)
  */
@@ -49,7 +50,8 @@ export async function releaseOf(
 }
 
 /**
- * The release for rolling back a rollout. Its sequence is higher than that of the rolled-out release, so that devices accept it afterward.
+ * The release for rolling back a rollout. Its sequence is higher than the rolled-out release's, so that devices accept
+ * the rollback.
  */
 export async function wayBack(
   options: ReleaseOptions,

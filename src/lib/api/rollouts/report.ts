@@ -3,7 +3,7 @@ import type { RegistryClient } from '../client.js';
 import { everyEvent } from '../events/tail.js';
 import { rolloutDeviceSchema, rolloutSchema, rolloutStatusSchema, savedBy, savedSchema } from './schema.js';
 
-/** Permanent record of a rollout: its history, and the outcome of each device. */
+/** Permanent record of a rollout: its history, and each device's outcome. */
 export const rolloutReportSchema = z.object({
   rollout: rolloutSchema,
   /** Releases that the rollout's devices currently report. */
@@ -26,7 +26,7 @@ export async function rolloutReport(client: RegistryClient, id: string): Promise
   const { runs, saved: _, ...rollout } = await client.rollouts.get(id);
   const devices = await client.rollouts.devices(id);
   const history: RolloutReport['history'] = [];
-  // Changes of single devices are omitted, because the devices' own times show them.
+  // // Changes of single devices are omitted, because each device's own times show them.
   const types = ['rollout.start', 'rollout.change', 'rollout.wave', 'rollout.end'];
   for await (const { at, who, type, data } of everyEvent(client, { types, subject: id, from: 0 })) {
     history.push({ at, who, type, data });

@@ -21,7 +21,7 @@ export interface WhatToRollOut extends ReleaseOptions {
   model?: string | undefined;
   firmware?: string | undefined;
   configuration?: string | undefined;
-  /** Version that the last of these releases is rolled back to. */
+  /** Version for a rollback of the last of these releases. */
   rollbackTo?: string | undefined;
   selector?: string | undefined;
   policy: RolloutPolicyInput;

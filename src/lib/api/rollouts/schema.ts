@@ -7,7 +7,7 @@ import { rolloutTimesMs, shadowFiguresSchema, shadowPolicySchema, waveShadowSche
 const name = z.string().regex(namePattern);
 const time = z.int().min(0);
 
-/** Kinds of content of a rollout. Each kind has its own releases and sequences. */
+/** Kinds of content that a rollout can have. Each kind has its own releases and sequences. */
 export const rolloutKinds = ['model', 'firmware', 'config'] as const;
 export type RolloutKind = (typeof rolloutKinds)[number];
 
@@ -86,7 +86,7 @@ export const windowSchema = z.strictObject({
 export type MaintenanceWindow = z.output<typeof windowSchema>;
 
 export const rolloutPolicySchema = z.strictObject({
-  /** For each wave, the cumulative number of devices. The last wave always includes all remaining devices. */
+  /** The cumulative number of devices for each wave. The last wave always includes all remaining devices. */
   waves: z
     .array(amountSchema)
     .min(1)
@@ -134,9 +134,12 @@ export const rolloutRequestSchema = z.strictObject({
   /** `all`, or terms such as `type=virtual and name=motor-1`. */
   selector: z.string(),
   policy: rolloutPolicySchema.prefault({}),
-  /** Digest of the devices in a plan. The start is rejected if the selector now matches other devices. */
+  /** Digest of a plan's devices. The start is rejected if the selector now matches other devices. */
   expected: z.string().optional(),
-  /** One bit per device, in the order of their names: whether it was offline when the plan was made. Such devices come last. */
+  /**
+   * One bit for each device, in the order of their names: whether the device was offline when the plan was made. Such
+   * devices come last.
+   */
   offlineBits: z.base64().optional(),
 });
 export type RolloutRequest = z.input<typeof rolloutRequestSchema>;
@@ -176,7 +179,7 @@ export const deviceProofSchema = z.object({
    * The statement's exact bytes, the device's certificate (DER), and its signature over the bytes (ECDSA P-256 with SHA-256, DER); base64.
    */
   signed: z.object({ payload: z.base64(), certificate: z.base64(), sig: z.base64() }).nullable(),
-  /** Why the last proof was rejected. */
+  /** Reason why the last proof was rejected. */
   refused: reasonSchema.nullable(),
 });
 export type DeviceProof = z.output<typeof deviceProofSchema>;
@@ -229,8 +232,8 @@ export const rolloutWaveSchema = z.object({
 });
 
 /**
- * GET /rollouts → {rollouts}; GET /rollouts/{id}; POST /rollouts/{id}/{command}. GET /rollouts/{id}/events returns it as server-sent
- * events.
+ * GET /rollouts → {rollouts}; GET /rollouts/{id}; POST /rollouts/{id}/{command}. GET /rollouts/{id}/events returns the
+ * rollout as server-sent events.
  */
 export const rolloutSchema = z.object({
   id: z.string(),
@@ -252,8 +255,8 @@ export const rolloutSchema = z.object({
 export type Rollout = z.output<typeof rolloutSchema>;
 
 /**
- * Number of devices that received the last release as a delta, number of devices that were offered a delta but downloaded the whole
- * release, and bytes saved.
+ * Number of devices that received the last release as a delta, number of devices that downloaded the whole release
+ * despite an offered delta, and bytes saved.
  */
 export const savedSchema = z.object({ byDelta: count, fellBack: count, bytes: count });
 export type Saved = z.output<typeof savedSchema>;
@@ -274,8 +277,8 @@ export function savedBy(devices: Iterable<{ delta?: DeltaReport | undefined }>):
 /** GET /rollouts/{id}: desired and actual state. */
 export const rolloutStatusSchema = rolloutSchema.extend({
   /**
-   * Releases that the devices report, of the same kind as the rollout's last release; most frequent first. The entry without a name counts
-   * devices that report none.
+   * Releases that the devices report, of the same kind as the rollout's last release, most frequent first. The entry
+   * without a name counts devices that report no release.
    */
   runs: z.array(z.object({ name: name.nullable(), version: z.int().nullable(), devices: count })),
   saved: savedSchema,
@@ -301,8 +304,8 @@ export const rolloutPlanSchema = z.object({
   /** Names of devices that are offline. */
   offline: z.array(name),
   /**
-   * Patches that save more than half of the download, each with the number of devices that run its base. Patches are not signed, because
-   * devices verify the result.
+   * Patches that save more than half of the download, each with the number of devices that run its base release.
+   * Patches are not signed, because devices verify the result.
    */
   deltas: z
     .array(
@@ -329,7 +332,10 @@ export type RolloutCommand = (typeof rolloutCommands)[number];
 export const rolloutListSchema = pageSchema('rollouts', rolloutSchema);
 export const rolloutDevicesSchema = pageSchema('devices', rolloutDeviceSchema);
 
-/** Whether the amounts increase. Numbers and percentages are checked separately, because the number of devices is unknown here. */
+/**
+ * Whether the amounts increase. Numbers and percentages are checked separately, because the number of devices is not
+ * known yet.
+ */
 function rises(waves: readonly Amount[]): boolean {
   const rising = (values: number[]) => values.every((value, i) => i === 0 || value > values[i - 1]!);
   return (

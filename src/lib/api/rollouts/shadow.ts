@@ -12,7 +12,10 @@ export const rolloutTimesMs = {
   shadow: { min: 1000, max: 90 * day },
 };
 
-/** Limits that a candidate must meet in each wave while it runs alongside the current model. If it meets them, the wave opens. */
+/**
+ * Limits that a candidate must meet in each wave while it runs alongside the current model. If the candidate meets
+ * them, the wave opens.
+ */
 export const shadowPolicySchema = z.strictObject({
   /** Duration of the shadow, ms. */
   ms: z.int().min(rolloutTimesMs.shadow.min).max(rolloutTimesMs.shadow.max),
@@ -51,9 +54,9 @@ export type ShadowFigures = z.output<typeof shadowFiguresSchema>;
 export const waveShadowSchema = z.object({
   /** Start time. */
   from: z.int(),
-  /** Whether the limits were met, or a user continued in spite of them. */
+  /** Whether the limits were met, or a user continued although they were not. */
   passed: z.boolean(),
-  /** Number of devices with measurements. The others had no model for comparison, or do not support shadows. */
+  /** Number of devices with measurements. The other devices had no model for comparison, or do not support shadows. */
   devices: z.int(),
   figures: shadowFiguresSchema.nullable(),
 });

@@ -41,7 +41,7 @@ export class Draft {
     return this.head.waves[index]!;
   }
 
-  /** Devices of the waves up to and including this one, except those in blocks for which `mayHave` returns false. */
+  /** Devices in the waves up to and including this one, except devices in blocks for which `mayHave` returns false. */
   *devicesUpTo(wave: number, mayHave: (block: Block) => boolean = () => true): Generator<RolloutDevice> {
     for (let i = 0; i <= wave; i++) yield* this.devicesOf(i, mayHave);
   }
@@ -111,8 +111,8 @@ export class Draft {
 }
 
 /**
- * The name under which a release is offered to a device. A device starts each name only once, so each offer needs a new one: first the
- * rollout's id, then the id with a dot and the offer's number.
+ * The name under which a release is offered to a device. A device starts each name only once, so each offer needs a new
+ * name: first the rollout's id, then the id with a dot and the offer's number.
  */
 export function wishOf(rollout: string, offer: number): string {
   return offer === 1 ? rollout : `${rollout}.${offer}`;

@@ -26,7 +26,9 @@ export function checkFailures(draft: Draft): void {
   }
 }
 
-/** Whether the wave has progressed far enough for the next one: no device is still updating, and enough have committed. */
+/**
+ * Whether the wave has progressed far enough for the next wave: no device is still updating, and enough have committed.
+ */
 export function hasSettled(draft: Draft, index: number): boolean {
   const wave = draft.wave(index);
   if (wave.counts.pending > 0 || underWay(wave) > 0) return false;
@@ -78,8 +80,8 @@ export function passes(draft: Draft, index: number): boolean {
 }
 
 /**
- * Marks the committed devices that are online as healthy. Returns the number of committed devices that have not been online since the
- * soak ended.
+ * Marks the committed devices that are online as healthy. Returns how many committed devices have been offline since
+ * the soak ended.
  */
 function markHealthy(draft: Draft, index: number): number {
   let silent = 0;
@@ -107,7 +109,10 @@ function stop(draft: Draft, index: number, code: string, message: string): void 
   }
 }
 
-/** Recalls the desired release from all unfinished devices. Devices that have not started enter the state `to` immediately. */
+/**
+ * Recalls the desired release from all unfinished devices. Devices that have not started change to the state `to`
+ * immediately.
+ */
 export function recall(draft: Draft, to: 'pending' | 'withdrawn'): void {
   for (const device of draft.devicesUpTo(draft.head.waves.length - 1)) recallOne(draft, device, to);
 }

@@ -22,15 +22,16 @@ export function applyReport(draft: Draft, before: RolloutDevice, report: UpdateR
   else if (device.step !== step) draft.change(device, { step });
 }
 
-/** Records how the release was transferred. Devices report this before a restart, not after it. */
+/** Records how the release was transferred. Devices report the transfer before a restart, not after it. */
 function withDelta(draft: Draft, device: RolloutDevice, { delta }: UpdateReport): RolloutDevice {
   if (!delta || JSON.stringify(delta) === JSON.stringify(device.delta)) return device;
   return draft.change(device, { delta });
 }
 
 /**
- * Whether a report counts. None does once the device's commit or rollback has been recorded. Before that, a commit always counts, because
- * it means that the device runs the release. Other reports count only for unfinished devices.
+ * Whether a report counts. No report counts once the device's commit or rollback has been recorded. Before that, a
+ * commit always counts, because it means that the device runs the release. Other reports count only for unfinished
+ * devices.
  */
 function listens({ state }: RolloutDevice, step: string): boolean {
   if (state === 'committed' || state === 'rolledBack' || state === 'restored') return false;
@@ -211,8 +212,8 @@ function proofOf(device: RolloutDevice, { proof }: UpdateReport, at: number): De
 }
 
 /**
- * Returns the reason for rejecting a proof that is older than the last one. A device whose clock is not set yet reports 0, which does not
- * count as older.
+ * Returns the reason for rejecting a proof that is older than the last one. A device whose clock is not set yet reports
+ * 0, and 0 does not count as older.
  */
 function replayed(before: DeviceProof | null, t: number): RolloutReason | null {
   if (t === 0 || before === null || before.t === null || t >= before.t) return null;
@@ -220,7 +221,10 @@ function replayed(before: DeviceProof | null, t: number): RolloutReason | null {
   return { code: 'AIOT_PROOF_REPLAYED', message };
 }
 
-/** Records another proof of a committed device if its verdict differs, or if it is the first proof that covers the whole soak. */
+/**
+ * Records another proof from a committed device if its verdict differs, or if it is the first proof that covers the
+ * whole soak.
+ */
 function proveAgain(draft: Draft, device: RolloutDevice, report: UpdateReport): void {
   if (!report.proof) return;
   const proof = proofOf(device, report, draft.at);

@@ -4,19 +4,22 @@ import { plural } from '../../core/figures.js';
 import type { Draft } from './draft.js';
 import type { RolloutWave } from './types.js';
 
-/** Limits of the interval between a device's shadow reports, ms. Within these limits, a device reports ten times per shadow. */
+/**
+ * Limits of the interval between a device's shadow reports, ms. Within these limits, a device reports ten times during
+ * a shadow.
+ */
 const [leastMs, mostMs] = [250, 60_000];
 
 export function shadowWish({ ms }: ShadowPolicy): { everyMs: number } {
   return { everyMs: Math.min(mostMs, Math.max(leastMs, Math.floor(ms / 10))) };
 }
 
-/** Whether the wave's devices run the candidate alongside the model in use and do not commit it. */
+/** Whether the wave's devices run the candidate alongside their current model, without committing the candidate. */
 export function isShadowing(wave: RolloutWave): boolean {
   return wave.shadow ? !wave.shadow.passed : false;
 }
 
-/** Starts a wave's shadow, and discards the devices' measurements from an earlier one. */
+/** Starts a wave's shadow, and discards the devices' measurements from an earlier shadow. */
 export function beginShadow(draft: Draft, index: number): void {
   if (draft.head.policy.shadow === null) return;
   const wave = draft.wave(index);
@@ -45,7 +48,7 @@ export function judgeShadow(draft: Draft, index: number): 'passed' | { stop: str
   return { stop: `expected at least ${policy.minWindows} windows, got ${got}: too few to compare` };
 }
 
-/** Marks a wave's shadow as passed. The devices that run it become due for an offer of the release itself. */
+/** Marks a wave's shadow as passed. The devices that run it are then due for an offer of the release itself. */
 export function passShadow(draft: Draft, index: number): void {
   const wave = draft.wave(index);
   Object.assign(wave, { state: 'open', shadow: { ...wave.shadow, passed: true } });

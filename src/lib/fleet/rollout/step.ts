@@ -70,7 +70,7 @@ function takeOut(draft: Draft, name: string, error: RolloutReason): void {
 function passDeadlines(draft: Draft): void {
   const { deadlineMs, offlineMs } = draft.head.policy;
   const first = draft.at - Math.min(deadlineMs, offlineMs ?? deadlineMs);
-  // Devices of later waves have no offer yet.
+  // // Devices in later waves have no offer yet.
   const late = draft.devicesUpTo(draft.head.wave, ({ asked }) => asked <= first);
   for (const device of late) passDeadline(draft, device);
 }
@@ -142,7 +142,8 @@ function hasPassed(draft: Draft): boolean {
   wave.settled ??= draft.at;
   if (wave.state === 'open') wave.state = 'soaking';
   if (draft.at < wave.settled + head.policy.soakMs || awaitsProof(draft, head.wave)) return false;
-  // If the last wave needs no soak, it is not judged here, because the rollout's final state already includes its result.
+  // // The last wave is not judged here if it needs no soak, because the rollout's final state already includes its
+  // result.
   const over = isLast(draft) && unended(wave) === 0 && head.policy.soakMs === 0;
   if (!over && !passes(draft, head.wave)) return false;
   Object.assign(wave, { state: 'passed', ended: draft.at });
@@ -255,7 +256,7 @@ const commands: Record<RolloutCommand, (draft: Draft, who: string) => void> = {
   },
 };
 
-/** Different tokens of one user count as the same person, and so do all tokens that belong to no user. */
+/** Different tokens of one user count as the same person. All tokens without a user count as one person too. */
 function personOf(who: string): string {
   return /^(user \S+|operator)(?= )/.exec(who)?.[0] ?? who;
 }
@@ -296,7 +297,7 @@ function takeBack(draft: Draft, wave: number): void {
   }
 }
 
-/** Whether the device is due for an offer. While the wave runs a shadow, devices that cannot run one wait. */
+/** Whether the device is due for an offer. While the wave runs a shadow, devices that cannot run a shadow wait. */
 function isDue({ at, world }: Draft, { name, state, retryAt }: RolloutDevice, asShadow: boolean): boolean {
   if (!asShadow && state === 'shadowing') return true;
   if (state !== 'pending' || (retryAt !== null && at < retryAt)) return false;
@@ -304,8 +305,8 @@ function isDue({ at, world }: Draft, { name, state, retryAt }: RolloutDevice, as
 }
 
 /**
- * Maximum unused capacity that is carried over, in ms of the offer rate. More is not carried over, so that the next wave does not
- * start with a burst of offers.
+ * Maximum unused capacity that is carried over, in ms of the offer rate. The rest is lost, so that the next wave does
+ * not start with a burst of offers.
  */
 const savedMs = 1000;
 

@@ -2,14 +2,17 @@ import type { RolloutDevice } from './types.js';
 import { isEnd } from './waves.js';
 
 /**
- * Devices per block. A change copies one block and the list of blocks (3,907 for a million devices); both copies cost about the same.
+ * Number of devices in a block. A change copies one block and the list of blocks (3,907 for a million devices); both
+ * copies cost about the same.
  */
 const blockSize = 256;
 
 /** Consecutive devices of one wave, with a summary that shows whether any of them needs attention. */
 export interface Block {
   devices: readonly RolloutDevice[];
-  /** Earliest time at which a device of the block is due for an offer, ms since 1970; Infinity = none is waiting. */
+  /**
+   * Earliest time at which a device in the block is due for an offer, ms since 1970; Infinity = no device is waiting.
+   */
   due: number;
   /** Time of the earliest offer to a device that has not ended, ms since 1970; Infinity = none. */
   asked: number;
@@ -20,8 +23,8 @@ export interface Block {
 }
 
 /**
- * The devices of a rollout by name, in wave order. Immutable: `with` returns a new table that shares all unchanged blocks. The cost of a
- * step therefore depends on the number of changes rather than the number of devices.
+ * A rollout's devices by name, in wave order. Immutable: `with` returns a new table that shares all unchanged blocks.
+ * The cost of a step therefore depends on the number of changes rather than the number of devices.
  */
 export class DeviceTable implements ReadonlyMap<string, RolloutDevice> {
   /**
@@ -80,7 +83,7 @@ export class DeviceTable implements ReadonlyMap<string, RolloutDevice> {
     return new DeviceTable(this.places, this.ends, blocks);
   }
 
-  /** Indices of a wave's first block and of the block after its last. */
+  /** Indices of a wave's first block and of the block after its last one. */
   span(wave: number): [from: number, until: number] {
     return [this.ends[wave - 1] ?? 0, this.ends[wave] ?? this.blocks.length];
   }

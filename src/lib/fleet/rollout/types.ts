@@ -57,7 +57,7 @@ export interface RolloutWave {
   counts: DeviceCounts;
   /** Number of failures that an operator accepted when continuing the rollout. */
   forgiven: number;
-  /** Whether an operator continued although too few devices had committed. */
+  /** Whether an operator continued the rollout although too few devices had committed. */
   waived: boolean;
   /** State of the wave's shadow; absent before it starts, and if the wave has none. */
   shadow?: WaveShadow | null;
@@ -80,7 +80,7 @@ export interface RolloutHead {
   /** Why the rollout is paused or ended early. */
   reason: RolloutReason | null;
   approvals: { who: string; at: number }[];
-  /** Index of the last open wave; −1 before the first one opens. */
+  /** Index of the last open wave; −1 before the first wave opens. */
   wave: number;
   waves: RolloutWave[];
   /** Offers available now (a bucket that refills over time), and the time at which it was last refilled. */
@@ -136,7 +136,7 @@ export interface World {
   online(device: string): boolean;
   /** Whether the platform has just restarted, so that offline devices may be about to reconnect. Absent = false. */
   returning?: boolean;
-  /** Whether the device can run a model as a shadow; absent = none can. */
+  /** Whether the device can run a model as a shadow; absent = no device can. */
   shadows?(device: string): boolean;
 }
 
@@ -166,9 +166,10 @@ export interface RolloutStore {
   /** Adds a new rollout. */
   insert(rollout: RolloutState, who: string): Promise<void>;
   /**
-   * Resolves when the step and the new desired releases are on disk. Devices may be notified only after that. The new revision is one
-   * higher than that of `before`. If two saves have the same `before`, the later one is rejected.
-   * @returns the desired releases in force; a recall is omitted if the device has received another desired release since then
+   * Resolves when the step and the new desired releases are on disk. Devices may be notified only after that. The new
+   * revision is one higher than in `before`. If two saves have the same `before`, the later one is rejected.
+   * @returns the desired releases in force; a recall is omitted if the device has received another desired release
+   * since then
    */
   save(before: RolloutState, step: RolloutStep, who: string): Promise<Wish[]>;
   get(id: string): Promise<RolloutState | null>;
@@ -178,7 +179,7 @@ export interface RolloutStore {
   list(page: { after?: string | undefined; limit: number }): Promise<RolloutHead[]>;
   /** Devices sorted by name, at most `limit` after `after`. */
   devices(id: string, query: RolloutDevicesQuery): Promise<RolloutDevice[]>;
-  /** Unfinished rollouts. @param known rollouts that were read before; only changes to them are read */
+  /** Unfinished rollouts. @param known rollouts that were read before; only rollouts changed since then are read */
   running(known: ReadonlyMap<string, RolloutState>): Promise<RolloutState[]>;
 }
 

@@ -25,7 +25,9 @@ export interface StartRollout {
   created: number;
 }
 
-/** Creates a rollout that has not sent anything to devices yet. Its first tick opens the waves that may open. */
+/**
+ * Creates a rollout that has not sent anything to devices yet. Its first tick opens the waves whose conditions are met.
+ */
 export function startRollout(start: StartRollout): RolloutState {
   const { id, releases, rollback, selector, policy, by, created } = start;
   const members = splitIntoWaves(start.devices, policy.waves);
@@ -55,8 +57,9 @@ function newDevice(name: string, wave: number, current: boolean, created: number
 }
 
 /**
- * Sorts a rollout's devices. Offline devices come last, so that early waves do not wait for them. Within both groups the order is
- * pseudo-random, so that the first wave does not always have the same devices. It depends only on the releases and the names.
+ * Sorts a rollout's devices. Offline devices come last, so that early waves do not wait for them. Within both groups
+ * the order is pseudo-random, so that the first wave does not always have the same devices. The order depends only on
+ * the releases and the names.
  */
 export function inRolloutOrder(
   names: readonly string[],
@@ -72,8 +75,9 @@ export function inRolloutOrder(
 }
 
 /**
- * Encodes which of these devices are offline, as base64: one bit for each name in sorted order, starting with the lowest bit of the first
- * byte. A plan stores the result, so that starting it yields the same waves even if devices have gone online or offline since.
+ * Encodes which of these devices are offline, as base64: one bit for each name in sorted order, starting with the
+ * lowest bit of the first byte. A plan stores the result, so that starting the plan yields the same waves even if
+ * devices have gone online or offline since.
  */
 export function packOffline(names: readonly string[], offline: ReadonlySet<string>): string {
   const bits = Buffer.alloc(Math.ceil(names.length / 8));
@@ -88,8 +92,8 @@ export function unpackOffline(names: readonly string[], packed: string): Set<str
 }
 
 /**
- * Splits names, in order, into waves. Each amount is the cumulative size of the waves up to that one. Empty waves are omitted, and the
- * last wave takes the rest.
+ * Splits names, in order, into waves. Each amount is the cumulative size of all waves so far. Empty waves are omitted,
+ * and the last wave takes the rest.
  */
 export function splitIntoWaves(names: readonly string[], amounts: readonly Amount[]): string[][] {
   const waves: string[][] = [];
@@ -103,7 +107,7 @@ export function splitIntoWaves(names: readonly string[], amounts: readonly Amoun
   return waves;
 }
 
-/** @param current number of its devices that need no update */
+/** @param current number of the wave's devices that need no update */
 function newWave(devices: number, current: number): RolloutWave {
   const counts = noDevices();
   counts.pending = devices - current;

@@ -4,7 +4,7 @@ import type { RolloutReport } from '../report.js';
 const most = 300;
 const lost = new Set(['failed', 'rolledBack', 'missed']);
 
-/** Number of devices at each stage, at points in time of the rollout (ms since its creation). */
+/** Number of devices at each stage, at certain points in time (ms since the rollout's creation). */
 export interface Course {
   at: number[];
   offered: number[];

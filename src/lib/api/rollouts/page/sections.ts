@@ -16,7 +16,7 @@ const parts: readonly { name: string; paint: Paint; states: readonly RolloutDevi
   { name: 'missed, withdrawn or waiting', paint: 'soft', states: ['pending', 'missed', 'withdrawn'] },
 ];
 
-/** Maximum number of bins in a histogram, and minimum number of devices for which one is drawn. */
+/** Maximum number of bins in a histogram, and minimum number of devices for which a histogram is drawn. */
 const mostBins = 24;
 const enoughForBins = 8;
 

@@ -8,7 +8,7 @@ import { proofWords, stateWords, stepWord } from '../words.js';
 const most = 500;
 const steps = ['downloaded', 'verified', 'booted', 'golden', 'committed', 'healthy'] as const;
 
-/** Table of the devices. Those that did not commit come first. */
+/** Table of the devices; devices that did not commit come first. */
 export function deviceTable({ devices }: RolloutReport): Html | null {
   if (devices.length === 0) return null;
   const sorted = [...devices].sort(
