@@ -125,10 +125,10 @@ describe('a destructive command', () => {
   });
 
   it('asks before it touches the board or reads keys', async () => {
-    expect(await question('flash', 'erase', '--port', '/dev/none')).toBe(
+    expect(await question('board', 'erase', '--port', '/dev/none')).toBe(
       'expected --yes: Erase the whole flash of the board at /dev/none, including its firmware, keys and stored data?',
     );
-    expect(await question('flash', 'erase', 'nvs', '--port', '/dev/none')).toBe(
+    expect(await question('board', 'erase', 'nvs', '--port', '/dev/none')).toBe(
       'expected --yes: Erase nvs of the board at /dev/none?',
     );
     const key = ['--root-key', join(own.folder, 'none.pem')];

@@ -64,17 +64,17 @@ export const aiotTool: FlashTool = {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-read-'));
     try {
       const file = join(folder, 'read.bin');
-      await done(target, ['flash', 'read', hex(offset), hex(length), '--out', file]);
+      await done(target, ['board', 'read', hex(offset), hex(length), '--out', file]);
       return new Uint8Array(await readFile(file));
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
   },
   async eraseRegion(target, offset, length) {
-    await done(target, ['flash', 'erase', '--yes', hex(offset), hex(length)]);
+    await done(target, ['board', 'erase', '--yes', hex(offset), hex(length)]);
   },
   async eraseAll(target) {
-    await done(target, ['flash', 'erase', '--yes']);
+    await done(target, ['board', 'erase', '--yes']);
   },
 };
 

@@ -24,7 +24,7 @@ export default class BoardInfo extends AiotCommand {
       loader: boardLoader(flags, this.signal, this.steps({ keep: false })),
     });
     this.print(boardInfoText(info));
-    this.print(next(`aiot flash read 0x0 --out backup.bin --port ${shellWord(info.port)}`));
+    this.print(next(`aiot board dump backup.bin --port ${shellWord(info.port)}`));
     return info;
   }
 }

@@ -125,9 +125,11 @@ export { serveMcp } from './mcp.js';
 export { PlatformCommand, type PlatformInput } from './platform-command.js';
 export { agreement, confirm, createAsker } from './questions.js';
 export {
+  boardDumpedText,
   boardErasedText,
   boardInfoText,
   boardReadText,
+  boardRunText,
   boardSecurityText,
   boardVerifiedText,
   flashExit,

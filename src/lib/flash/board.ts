@@ -1,9 +1,11 @@
+import { open, rename, stat } from 'node:fs/promises';
 import * as z from 'zod';
 import { AiotError } from '../core/errors.js';
 import { hex } from '../core/figures.js';
-import { requireWritable, writeFileAtomic } from '../core/files.js';
+import { readBytes, requireWritable, writeFileAtomic } from '../core/files.js';
 import { espChips } from '../formats/esp-image/chips.js';
 import { partitionSubtypeName, partitionTableOffset, partitionTypeName } from '../formats/partitions.js';
+import { startsProgram } from './loader/loader.js';
 import type { Loader, LoaderOptions } from './loader/types.js';
 import { md5Of, offsetOf, piecesOf, resolvePlace } from './plan/pieces.js';
 import { readBoardTable } from './plan/plan.js';
@@ -139,6 +141,90 @@ export async function readBoard(request: BoardRequest & PlaceWords & { out: stri
   });
 }
 
+/** Unit in which a dump is written to its file, bytes. A dump continues at a whole unit. */
+const dumpBytes = 0x4_0000;
+
+export const boardDumpedSchema = boardReadSchema.extend({
+  resumed: z.number().int().describe('Bytes that an interrupted dump had already read.'),
+});
+
+export type BoardDumped = z.infer<typeof boardDumpedSchema>;
+
+/**
+ * Reads a board's whole flash into a file. An interrupted dump leaves `OUT.part`, and the next one continues after the last bytes in it that
+ * are equal to the flash by the chip's MD5.
+ * @throws AIOT_FLASH_READ, AIOT_CHIP_*, AIOT_SERIAL_*, AIOT_FILE_…
+ */
+export async function dumpBoard(request: BoardRequest & { out: string }): Promise<BoardDumped> {
+  const { out, loader: options } = request;
+  const part = `${out}.part`;
+  await requireWritable(out);
+  const port = await choosePort(request.port);
+  const started = performance.now();
+  const at = { done: 0, total: 0 };
+  const progress: LoaderOptions['progress'] = (state) =>
+    options.progress?.(
+      state.stage === 'read' ? { ...state, done: at.done + state.done, total: at.total } : state,
+    );
+  return await withBoard({ ...request, loader: { ...options, progress }, port }, async (loader) => {
+    at.total = upToEnd(loader, 0);
+    const resumed = await equalStart(loader, part, at.total);
+    at.done = resumed;
+    // The data may include the board's private key.
+    const file = await open(part, resumed === 0 ? 'w' : 'r+', 0o600);
+    try {
+      await file.truncate(resumed);
+      for (; at.done < at.total; at.done += Math.min(dumpBytes, at.total - at.done)) {
+        const data = await loader.read(at.done, Math.min(dumpBytes, at.total - at.done));
+        await file.write(data, 0, data.length, at.done);
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    const { chip, mac } = loader.chip;
+    const md5 = md5Of(await readBytes(part));
+    await rename(part, out);
+    const seconds = Math.round(performance.now() - started) / 1000;
+    return { port, chip, mac, offset: 0, bytes: at.total, md5, out, seconds, resumed };
+  });
+}
+
+/** Number of bytes at the start of a partial dump, in whole units, that are equal to the flash. */
+async function equalStart(loader: Loader, part: string, total: number): Promise<number> {
+  const size = await stat(part).then(
+    (about) => about.size,
+    () => 0,
+  );
+  if (size < dumpBytes) return 0;
+  const held = await readBytes(part);
+  let equal = 0;
+  while (equal + dumpBytes <= Math.min(held.length, total)) {
+    const unit = held.subarray(equal, equal + dumpBytes);
+    if ((await loader.md5(equal, dumpBytes)) !== md5Of(unit)) break;
+    equal += dumpBytes;
+  }
+  return equal;
+}
+
+export const boardRunSchema = z.object({
+  port: z.string(),
+  chip: z.string(),
+  mac: z.string(),
+  started: z.boolean().describe('Whether the program was started; if not, press RESET.'),
+});
+
+export type BoardRun = z.infer<typeof boardRunSchema>;
+
+/** Leaves the loader and starts the program in a board's flash. @throws AIOT_CHIP_*, AIOT_SERIAL_* */
+export async function runBoard(request: BoardRequest): Promise<BoardRun> {
+  const port = await choosePort(request.port);
+  return await withBoard({ ...request, port }, async (loader) => {
+    const { chip, mac } = loader.chip;
+    return { port, chip, mac, started: startsProgram(loader, request.loader.after) };
+  });
+}
+
 export const boardVerifiedSchema = z.object({
   port: z.string(),
   chip: z.string(),
@@ -214,7 +300,7 @@ export async function eraseBoard(
   if (place !== undefined) checkPlace({ place, length });
   if (place !== undefined && offsetOf(place) !== null && length === undefined) {
     throw new AiotError('AIOT_USAGE', `expected the number of bytes to erase at ${place}`, {
-      next: `Give a length, as in \`aiot flash erase ${place} 0x1000\`, or omit ${place} to erase the whole flash.`,
+      next: `Give a length, as in \`aiot board erase ${place} 0x1000\`, or omit ${place} to erase the whole flash.`,
     });
   }
   const port = await choosePort(request.port);
@@ -299,7 +385,7 @@ function upToEnd({ chip }: Loader, offset: number): number {
   const { bytes } = chip.flash;
   if (bytes === null) {
     throw new AiotError('AIOT_FLASH_READ', 'the flash size is unknown: the flash chip does not report it', {
-      next: 'Specify a length too, as in `aiot flash read 0x0 4M`.',
+      next: `Specify a length too, as in \`aiot board read ${hex(offset)} 4M --out backup.bin\`.`,
     });
   }
   if (offset < bytes) return bytes - offset;

@@ -3,17 +3,23 @@
  * with. Identities are created elsewhere.
  */
 export {
+  type BoardDumped,
   type BoardErased,
   type BoardInfo,
   type BoardRead,
+  type BoardRun,
   type BoardVerified,
+  boardDumpedSchema,
   boardErasedSchema,
   boardInfo,
   boardInfoSchema,
   boardReadSchema,
+  boardRunSchema,
   boardVerifiedSchema,
+  dumpBoard,
   eraseBoard,
   readBoard,
+  runBoard,
   verifyBoard,
 } from './board.js';
 export { createImage, type ImageInfo, imageInfo, imageInfoSchema, patchImage } from './images/image-info.js';

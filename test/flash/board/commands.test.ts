@@ -57,7 +57,7 @@ describe('aiot board info', () => {
     });
     const shown = await runCli(['board', 'info', '--port', port, '--no-stub', '--baud', '115200']);
     expect(shown.stdout).toMatch(/chip +esp32c3 +ESP32-C3 \(QFN32\) \(revision v0\.4\)/);
-    expect(shown.stdout).toMatch(/Next: aiot flash read 0x0 --out backup\.bin/);
+    expect(shown.stdout).toMatch(/Next: aiot board dump backup\.bin/);
   });
 
   it('rejects a chip other than the one specified', async () => {
@@ -73,7 +73,7 @@ describe('aiot board info', () => {
   });
 });
 
-describe('aiot flash read', () => {
+describe('aiot board read', () => {
   it.each([
     ['a number of bytes at an offset', ['0x9000', '0x1001'], content.subarray(0, 0x1001)],
     ['a partition', ['nvs'], content],
@@ -82,7 +82,7 @@ describe('aiot flash read', () => {
   ])('reads %s', async (_, words, expected) => {
     const { port } = await withTable();
     const out = join(folder, 'read.bin');
-    const { json, code } = await runCli(['flash', 'read', ...words, '--port', port, '--out', out, '--json']);
+    const { json, code } = await runCli(['board', 'read', ...words, '--out', out, '--port', port, '--json']);
     expect({ code, json }).toMatchObject({ code: 0, json: { chip: 'esp32c3', out, bytes: expected.length } });
     expect(Uint8Array.from(readFileSync(out))).toEqual(expected);
     // A board's flash may contain its private key.
@@ -92,7 +92,7 @@ describe('aiot flash read', () => {
   it('suggests verifying the copy on the same port', async () => {
     const { port } = await withTable();
     const out = join(folder, 'copy.bin');
-    const { stdout } = await runCli(['flash', 'read', 'nvs', '16', '--port', port, '--out', out]);
+    const { stdout } = await runCli(['board', 'read', 'nvs', '16', '--out', out, '--port', port]);
     expect(stdout).toMatch(/Next: aiot flash verify \S+copy\.bin@0x\w+ --port /);
     expect(stdout).toContain(port);
   });
@@ -106,21 +106,68 @@ describe('aiot flash read', () => {
   ])('rejects %s and writes no file', async (_, words, code) => {
     const { port } = await withTable();
     const out = join(folder, 'none.bin');
-    const { json } = await runCli(['flash', 'read', ...words, '--port', port, '--out', out, '--json']);
+    const { json } = await runCli(['board', 'read', ...words, '--out', out, '--port', port, '--json']);
     expect(json).toMatchObject({ error: { code } });
     expect(existsSync(out)).toBe(false);
   });
 });
 
-describe('aiot flash erase', () => {
+describe('aiot board dump', () => {
+  it('reads the whole flash, and continues after an interruption where the flash is unchanged', async () => {
+    const { chip, port } = await withTable();
+    const out = join(folder, 'whole.bin');
+    const whole = await runCli(['board', 'dump', out, '--port', port, '--json']);
+    expect(whole).toMatchObject({ code: 0, json: { bytes: 4 << 20, resumed: 0, out } });
+    expect(readFileSync(out).equals(chip.flash.bytes)).toBe(true);
+    expect(statSync(out).mode & 0o777).toBe(0o600);
+    // An interrupted dump of 2.5 units, the second of which no longer matches the flash.
+    writeFileSync(`${out}.part`, chip.flash.bytes.subarray(0, 0x4_0000 * 2.5));
+    chip.flash.bytes[0x5_0000] = 0;
+    const rest = await runCli(['board', 'dump', out, '--port', port, '--json']);
+    expect(rest).toMatchObject({ code: 0, json: { resumed: 0x4_0000, bytes: 4 << 20 } });
+    expect(readFileSync(out).equals(chip.flash.bytes)).toBe(true);
+    expect(existsSync(`${out}.part`)).toBe(false);
+  });
+
+  it('keeps what it has read when the cable is unplugged', async () => {
+    const chip = new SimulatedChip({ chip: 'esp32c3' });
+    const one = await serveChip(chip, { port: 0 });
+    served.push(one);
+    chip.flash.bytes.set(content, 0x9000);
+    const out = join(folder, 'cut.bin');
+    chip.faults.add({ kind: 'unplugged', after: 30 });
+    const cut = await runCli(['board', 'dump', out, '--port', one.address, '--json']);
+    expect(cut.json).toMatchObject({ error: { code: expect.stringMatching(/^AIOT_(SERIAL|CHIP|FLASH)_/) } });
+    expect(existsSync(out)).toBe(false);
+  });
+});
+
+describe('aiot board run', () => {
+  it('starts the program if the line can reset the board, and otherwise asks for RESET', async () => {
+    const reset = await runCli(['board', 'run', '--port', 'simulated:esp32s3', '--json']);
+    expect(reset).toMatchObject({ code: 0, json: { chip: 'esp32s3', started: true } });
+    const { chip, port } = await withTable();
+    const held = await runCli(['board', 'run', '--port', port]);
+    expect(held).toMatchObject({ code: 0, stdout: expect.stringMatching(/press RESET/) });
+    chip.reset();
+    chip.setBoot('run');
+    const soft = await runCli([
+      ...['board', 'run', '--port', port, '--no-stub', '--after', 'soft-reset', '--json'],
+    ]);
+    expect(soft).toMatchObject({ code: 0, json: { started: true } });
+    await expect.poll(() => chip.state).toBe('program');
+  });
+});
+
+describe('aiot board erase', () => {
   it('erases the whole flash or a single partition', async () => {
     const { chip, port } = await withTable();
     chip.flash.bytes.fill(1, 0x10000, 0x12000);
-    const part = await runCli(['flash', 'erase', '--yes', 'nvs', '--port', port, '--json']);
+    const part = await runCli(['board', 'erase', '--yes', 'nvs', '--port', port, '--json']);
     expect(part).toMatchObject({ code: 0, json: { offset: 0x9000, bytes: 0x6000, overridden: [] } });
     expect(chip.flash.bytes.subarray(0x9000, 0xf000).every((byte) => byte === 0xff)).toBe(true);
     expect(chip.flash.bytes[0x10000]).toBe(1);
-    const all = await runCli(['flash', 'erase', '--yes', '--port', port, '--json']);
+    const all = await runCli(['board', 'erase', '--yes', '--port', port, '--json']);
     expect(all).toMatchObject({ code: 0, json: { offset: 0, bytes: 4 << 20 } });
     expect(chip.flash.bytes.every((byte) => byte === 0xff)).toBe(true);
   });
@@ -128,21 +175,21 @@ describe('aiot flash erase', () => {
   it('rejects partial sectors and, unless forced, erasing the bootloader of a locked chip', async () => {
     const odd = await chipAt();
     expect(
-      (await runCli(['flash', 'erase', '--yes', '0x9000', '100', '--port', odd.port, '--json'])).json,
+      (await runCli(['board', 'erase', '--yes', '0x9000', '100', '--port', odd.port, '--json'])).json,
     ).toMatchObject({
       error: { code: 'AIOT_USAGE' },
     });
-    const open = await runCli(['flash', 'erase', '--yes', '0x9000', '--port', '/dev/nothing', '--json']);
+    const open = await runCli(['board', 'erase', '--yes', '0x9000', '--port', '/dev/nothing', '--json']);
     expect(open.json).toMatchObject({
       error: { code: 'AIOT_USAGE', message: 'expected the number of bytes to erase at 0x9000' },
     });
     const { chip, port } = await chipAt({ security: { secureBoot: true } });
     chip.flash.bytes.fill(7, 0, 0x1000);
-    const refused = await runCli(['flash', 'erase', '--yes', '--port', port, '--json']);
+    const refused = await runCli(['board', 'erase', '--yes', '--port', port, '--json']);
     expect(refused).toMatchObject({ code: 6, json: { error: { code: 'AIOT_FLASH_REFUSED' } } });
     expect(chip.flash.bytes[0]).toBe(7);
     const forced = await runCli([
-      'flash',
+      'board',
       'erase',
       '--yes',
       '0x0',

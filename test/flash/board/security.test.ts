@@ -116,7 +116,7 @@ describe('a simulated port', () => {
     const file = join(folder, 'board.bin');
     const image = join(folder, 'image.bin');
     const port = `simulated:esp32c3?flash=${file}&mac=24:0a:c4:00:00:07`;
-    expect((await runCli(['flash', 'read', '0x0', '0x1000', '--port', port, '--out', image])).code).toBe(0);
+    expect((await runCli(['board', 'read', '0x0', '0x1000', '--out', image, '--port', port])).code).toBe(0);
     expect(existsSync(file)).toBe(true);
     const written = await runCli(['flash', `${image}@0x20000`, '--port', port, '--json']);
     expect(written).toMatchObject({ code: 0, json: { mac: '24:0a:c4:00:00:07' } });

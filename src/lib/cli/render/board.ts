@@ -1,7 +1,14 @@
 import type { AiotError } from '../../core/errors.js';
 import { elapsed, hex, plural, size } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
-import type { BoardErased, BoardInfo, BoardRead, BoardVerified } from '../../flash/board.js';
+import type {
+  BoardDumped,
+  BoardErased,
+  BoardInfo,
+  BoardRead,
+  BoardRun,
+  BoardVerified,
+} from '../../flash/board.js';
 import type { PortInfo } from '../../flash/port/list.js';
 import type { BoardSecurity } from '../../flash/security.js';
 import { type Boards, type Flashed, type Planned, unhealthy } from '../../flash/write/result.js';
@@ -146,6 +153,17 @@ function partitionsText(partitions: BoardInfo['partitions']): string {
 
 export function boardReadText({ bytes, offset, out, seconds, chip, mac, port, md5 }: BoardRead): string {
   return `${size(bytes)} from ${hex(offset)} of ${bold(`${chip} ${mac}`)} at ${port} → ${out} in ${elapsed(seconds * 1000)}; MD5 ${md5}`;
+}
+
+export function boardDumpedText(dumped: BoardDumped): string {
+  const { resumed } = dumped;
+  const before = resumed === 0 ? '' : `; ${size(resumed)} had been read before`;
+  return `${boardReadText(dumped)}${before}`;
+}
+
+export function boardRunText({ chip, mac, port, started }: BoardRun): string {
+  const state = started ? green('its program is running') : yellow('press RESET to start its program');
+  return `${bold(`${chip} ${mac}`)} at ${port}: ${state}.`;
 }
 
 export function boardErasedText({

@@ -226,7 +226,7 @@ async function unstartedSlotWarning(
   const active = activeSlot(bytes, slots.length);
   if (active === null || active === written) return null;
   const [own, other] = [slots[written]!.label, slots[active]!.label];
-  return `the board still boots ${other}, because its otadata selects it; the app is written to ${own}. To boot it, run \`aiot flash erase ${otadata.label}\` or use --slot next`;
+  return `the board still boots ${other}, because its otadata selects it; the app is written to ${own}. To boot it, run \`aiot board erase ${otadata.label}\` or use --slot next`;
 }
 
 /** Number of bytes at the start of an image that are sufficient to recognize a program. */

@@ -6,7 +6,7 @@ import { boardErasedText } from '../../lib/cli/render/board.js';
 import { next } from '../../lib/cli/render/text.js';
 import { boardErasedSchema, eraseBoard } from '../../lib/flash/board.js';
 
-export default class FlashErase extends AiotCommand {
+export default class BoardErase extends AiotCommand {
   static override summary = "Erase a board's whole flash, or a part of it.";
   static override description =
     'Without OFFSET, erases the whole flash. OFFSET and LENGTH are multiples of 4096 bytes (0x9000, 24K). OFFSET can also be a partition label. On a chip with Secure Boot or flash encryption, the bootloader is not erased, because it could not be rewritten over the cable.';
@@ -34,7 +34,7 @@ export default class FlashErase extends AiotCommand {
   static override result = boardErasedSchema;
 
   async run() {
-    const { args, flags } = await this.input(FlashErase);
+    const { args, flags } = await this.input(BoardErase);
     const erased = await eraseBoard({
       port: flags.port,
       place: args.offset,

@@ -9,13 +9,12 @@ import { hex } from '../../lib/core/figures.js';
 import { shellWord } from '../../lib/core/text.js';
 import { boardReadSchema, readBoard } from '../../lib/flash/board.js';
 
-export default class FlashRead extends AiotCommand {
+export default class BoardRead extends AiotCommand {
   static override summary = "Read flash into a file, verified with the chip's MD5.";
   static override description =
     "OFFSET and LENGTH are numbers (0x8000, 64K). OFFSET can also be a partition's label, `bootloader` or `partition-table`.";
   static override examples = [
-    '<%= config.bin %> <%= command.id %> 0x8000 0x1000 --port /dev/ttyUSB0 --out table.bin',
-    '<%= config.bin %> <%= command.id %> 0x0 --out backup.bin',
+    '<%= config.bin %> <%= command.id %> 0x8000 0x1000 --out table.bin --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> nvs --out nvs.bin',
   ];
   static override args = {
@@ -38,7 +37,7 @@ export default class FlashRead extends AiotCommand {
   static override result = boardReadSchema;
 
   async run() {
-    const input = await this.input(FlashRead);
+    const input = await this.input(BoardRead);
     const { args, flags } = input;
     const read = await readBoard({
       port: flags.port,
