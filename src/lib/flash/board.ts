@@ -284,8 +284,8 @@ export const boardErasedSchema = z.object({
 export type BoardErased = z.infer<typeof boardErasedSchema>;
 
 /**
- * Erases a board's flash, or whole sectors of it. On a chip with secure boot, flash encryption or secure download mode, the bootloader
- * cannot be rewritten over the cable, so erasing it requires `force`.
+ * Erases a board's flash, or whole sectors of it. On a chip with secure boot, flash encryption or secure download mode, the
+ * bootloader cannot be rewritten over the cable, so erasing the bootloader requires `force`.
  * @throws AIOT_FLASH_REFUSED, AIOT_USAGE, AIOT_FLASH_WRITE, AIOT_CHIP_*, AIOT_SERIAL_*
  */
 export async function eraseBoard(

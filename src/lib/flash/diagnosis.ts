@@ -65,7 +65,7 @@ function whatBootModeSays({ line, heard, reset }: ConnectFacts): AiotError | nul
   return new AiotError('AIOT_CHIP_BOOT_MODE', message, at);
 }
 
-/** The error for a problem that the chip itself reported, at any stage; null if it reported none. */
+/** The error for a problem that the chip itself reported, at any stage; null if the chip reported none. */
 function whatChipSays(address: string, heard: Uint8Array): AiotError | null {
   const boot: BootText = readBootText(heard);
   const at = { endpoint: address, retryable: true };

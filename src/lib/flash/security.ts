@@ -5,7 +5,7 @@ import { type BoardRequest, withBoard } from './board.js';
 import type { Loader, SecurityInfo } from './loader/types.js';
 import { choosePort } from './port/list.js';
 
-/** Purposes that a board is judged for: work on a desk, or use in the field. */
+/** Intended uses for which a board's security is assessed: development or production. */
 export const securityProfiles = ['development', 'production'] as const;
 
 export type SecurityProfile = (typeof securityProfiles)[number];
@@ -80,7 +80,7 @@ export interface SecurityCheck {
 }
 
 /**
- * Reads a board's security fuses and judges them by a profile. Nothing is written.
+ * Reads a board's security fuses and assesses them against a profile. Nothing is written.
  * @throws AIOT_CHIP_* (AIOT_CHIP_LOCKED if the chip reveals nothing), AIOT_SERIAL_*
  */
 export async function boardSecurity(
@@ -151,7 +151,10 @@ function fromRom({ flags, cryptCount, keyPurposes }: SecurityInfo): State {
   };
 }
 
-/** Judges the fuses. Source of the demands on a production board: ESP-IDF Programming Guide, "Security Features Enablement Workflows". */
+/**
+ * Assesses the fuses. Source of the requirements for a production board: ESP-IDF Programming Guide, "Security Features Enablement
+ * Workflows".
+ */
 export function judge(state: State, profile: SecurityProfile): SecurityCheck[] {
   return profile === 'production' ? productionChecks(state) : developmentChecks(state);
 }

@@ -232,7 +232,7 @@ class LoopTeacher implements Teacher {
 const breathe = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 export interface TeacherOptions {
-  /** The project that the recordings belong to. */
+  /** The project to which the recordings belong. */
   project: Project;
   keeper: ModelKeeper;
   /** Fields of the batches that are pushed, in order. */

@@ -135,8 +135,8 @@ const believable = 4;
 const persistent = 4;
 
 /**
- * Estimates the times of a sensor's samples from their number and the times of the queries. It is a Kalman filter over the time of the
- * newest sample and the period. The query times have random delays; the counts are exact. All times are in ms.
+ * Estimates the times of a sensor's samples from their number and the times of the queries. Uses a Kalman filter over the time of
+ * the newest sample and the period. The query times have random delays; the counts are exact. All times are in ms.
  */
 class RateFilter {
   /** Time of the newest sample. */

@@ -86,7 +86,7 @@ export function describe(file: string, format: FileFormat, { offset, data }: Byt
   };
 }
 
-/** The bytes from `offset` on. Without an offset, those of the only region that starts like an image, or else of the first region. */
+/** The bytes starting at `offset`. Without an offset: the only region that starts like an image, or else the first region. */
 function imageAt(regions: readonly ByteRegion[], offset: number | undefined, file: string): ByteRegion {
   if (offset !== undefined) {
     const holds = ({ offset: start, data }: ByteRegion) => offset >= start && offset < start + data.length;

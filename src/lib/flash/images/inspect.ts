@@ -174,8 +174,8 @@ async function tellBundle(bytes: Uint8Array): Promise<Told> {
 }
 
 /**
- * Whether this is a whole flash, which has a partition table at the usual offset. Without a table, it has no image at its start, but one
- * at a usual offset of a bootloader or an app.
+ * Whether this is a whole flash, recognized by a partition table at the usual offset. Without a table, there must be no image at
+ * the start, but one at a usual offset for a bootloader or an app.
  */
 function isFlash(bytes: Uint8Array): boolean {
   if (looksLikeTable(bytes.subarray(partitionTableOffset))) return true;
@@ -291,7 +291,7 @@ function tried(
   }
 }
 
-/** The contents of the region that covers an offset, from there on; empty if none does. */
+/** The contents, from this offset on, of the region that covers it; empty if no region does. */
 function bytesAt(regions: readonly ByteRegion[], offset: number, length?: number): Uint8Array {
   const holder = regions.find(({ offset: start, data }) => start <= offset && offset < start + data.length);
   if (holder === undefined) return new Uint8Array(0);

@@ -22,7 +22,7 @@ export interface MergeInput {
   out: string;
   /** Format of the output; default: according to the extension of `out`. */
   format?: MergeFormat;
-  /** Chip that the output is for; default: that of the input files. */
+  /** Target chip of the output; default: that of the input files. */
   chip?: ChipName;
   /** Flash offset of a raw file's first byte. */
   start?: number;
@@ -144,7 +144,7 @@ interface Read {
 }
 
 /**
- * Reads files given as `FILE@OFFSET`, and HEX or UF2 files, as regions. Determines the chip that they are for (null = unknown).
+ * Reads files given as `FILE@OFFSET`, and HEX or UF2 files, as regions. Determines their target chip (null = unknown).
  * @throws AIOT_USAGE (missing offset, unknown chip, several chips, overlaps), AIOT_IMAGE_MALFORMED, AIOT_FILE_NOT_FOUND
  */
 async function readAll(

@@ -82,7 +82,7 @@ export interface CreateNvsOptions {
 }
 
 /**
- * Builds an NVS partition from a CSV file. Files that its rows refer to are searched for next to the CSV, then in the working folder.
+ * Builds an NVS partition from a CSV file. Files named in its rows are searched for next to the CSV, then in the working folder.
  * @throws AIOT_FILE_MALFORMED (the CSV or the keys), AIOT_NVS_UNFIT, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE,
  *   AIOT_USAGE (the key file already exists)
  */

@@ -25,7 +25,7 @@ export const partitionsSchema = z.object({
   file: z.string(),
   /** Offset of the table itself in flash. */
   offset: z.int(),
-  /** Whether it ends with a row that contains the MD5 of the other rows. */
+  /** Whether the table ends with a row that contains the MD5 of the other rows. */
   md5: z.boolean(),
   partitions: z.array(
     z.object({
@@ -125,7 +125,7 @@ function described(
 /** The app slot that a board starts. */
 export const otadataSchema = z.object({
   file: z.string(),
-  /** Number of app slots that was assumed for decoding. */
+  /** Number of app slots assumed for decoding. */
   slots: z.int(),
   /** Number of the active slot, from 0. Null = otadata selects none, so the factory app is started, or slot 0 if there is none. */
   active: z.int().nullable(),

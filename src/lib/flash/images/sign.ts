@@ -90,7 +90,8 @@ export const verifiedImageSchema = z.object({
 export type VerifiedImage = z.output<typeof verifiedImageSchema>;
 
 /**
- * Verifies an image's signatures for secure boot V2. A chip accepts an image with at least one valid signature by a key in its fuses.
+ * Verifies an image's signatures for secure boot V2. A chip accepts an image with at least one valid signature made with a key in
+ * its fuses.
  * @param keys PEM files with public or private keys; without any, only validity is checked
  * @throws AIOT_USAGE, AIOT_IMAGE_MALFORMED, AIOT_FILE_…
  */
@@ -138,8 +139,8 @@ export const cryptedSchema = z.object({
 export type Crypted = z.output<typeof cryptedSchema>;
 
 /**
- * Encrypts or decrypts a file as it is in the flash of a chip with flash encryption (all chips but the ESP32).
- * @param request.key file with the bytes of the key, 16, 32 or 64 @param request.address in flash, in bytes
+ * Encrypts or decrypts a file in the form that it has in the flash of a chip with flash encryption (all chips but the ESP32).
+ * @param request.key file with the key's 16, 32 or 64 bytes @param request.address in flash, in bytes
  * @throws AIOT_USAGE, AIOT_FILE_…
  */
 export async function cryptImage(request: {

@@ -127,9 +127,9 @@ const answersThatForgive = 20;
  * were measured: a ROM answers an unknown request with the op of the previous one (eight times after SYNC). If the first byte of a ROM's
  * status is 0, its other bytes are stale.
  *
- * An answer does not show which of two requests with the same op it belongs to, and may be seconds late (a loaded emulator, a network).
- * However, answers arrive in the order of the requests. After a missing answer, therefore, no request is sent until a greeting has been
- * answered. By then, the late answer has arrived or never will.
+ * An answer does not show to which of two requests with the same op it belongs, and may be seconds late (a loaded emulator, a
+ * network). However, answers arrive in the order of the requests. After a missing answer, therefore, no request is sent until a
+ * greeting has been answered. By then, the late answer has arrived or never will.
  */
 export class Exchange {
   /** Whether answers to earlier requests may still arrive. */
@@ -306,8 +306,8 @@ function isUnknownRequest(asked: number, body: Uint8Array): boolean {
 }
 
 /**
- * Requests that every ROM supports, even in secure download mode (memory uploads are requested only outside of it). If a ROM answers one
- * of them as unknown, the request was damaged in transit.
+ * Requests that every ROM supports, even in secure download mode (memory uploads are requested only outside of it). If a ROM
+ * reports one of them as unknown, the request was damaged in transit.
  */
 const knownToAll: ReadonlySet<number> = new Set([
   op.flashBegin,

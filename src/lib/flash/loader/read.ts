@@ -56,8 +56,8 @@ function changed({ wire: { line } }: Session, offset: number, length: number): A
 type Progress = (done: number) => void;
 
 /**
- * Reads with a stub, which sends blocks of 4096 bytes. After each, it waits for the number of received bytes. At the end, it sends an MD5
- * of all blocks. Meanwhile, no other request is possible, so a lost block ends the stream.
+ * Reads with a stub, which sends blocks of 4096 bytes. After each block, the stub waits for the number of received bytes. At the
+ * end, it sends an MD5 of all blocks. Meanwhile, no other request is possible, so a lost block ends the stream.
  */
 async function readByStub({ exchange, wire }: Session, offset: number, into: Uint8Array, progress: Progress) {
   await exchange.ask({ op: op.readFlash, data: words(offset, into.length, sectorBytes, 1) });
@@ -67,7 +67,7 @@ async function readByStub({ exchange, wire }: Session, offset: number, into: Uin
   while (done < into.length) {
     const packet = await wire.read(waitMs);
     const wanted = Math.min(sectorBytes, into.length - done);
-    // A block of another length lost bytes, so the position of the following blocks is unknown.
+    // A block of another length has lost bytes, so the position of the following blocks is unknown.
     if (packet.length !== wanted) throw new NoAnswer(waitMs, packet.length);
     into.set(packet, done);
     hash.update(packet);

@@ -109,7 +109,7 @@ export function requireInFlash({ chip }: Session, offset: number, length: number
  * Changes the speed of chip and line, and checks the communication. On failure, returns to the previous speed. Both sides switch after
  * the answer, which is still sent at the old speed.
  * @returns the new speed
- * @throws AIOT_SERIAL_BAUD if only the chip has switched; it then cannot be reached until it is reset
+ * @throws AIOT_SERIAL_BAUD if only the chip has switched; the chip then cannot be reached until it is reset
  */
 export async function changeBaud(
   exchange: Exchange,
@@ -155,8 +155,8 @@ async function settles(wire: Wire, baud: number): Promise<boolean> {
 }
 
 /**
- * An ESP32's ROM derives its divider from the crystal frequency as measured against its RC oscillator, which may be off by some percent.
- * The requested speed must be off by the same factor. Source: esptool, ESP32ROM.change_baud.
+ * An ESP32's ROM derives its divider from the crystal frequency as measured against its RC oscillator, which may be off by a few
+ * percent. The requested speed must be off by the same factor. Source: esptool, ESP32ROM.change_baud.
  */
 async function esp32RomBaud(esptool: Esptool, baud: number): Promise<number> {
   const calibration = (await esptool.readReg(0x3ff5_f06c)) >>> 7;

@@ -79,7 +79,7 @@ export interface Loader {
    * no other.
    */
   readonly baud: number;
-  /** Whether `end` can start the program, which is not possible if the line has no DTR and RTS. Otherwise, the user must press RESET. */
+  /** Whether `end` can start the program. If the line has no DTR and RTS, it cannot, and the user must press RESET. */
   readonly canReset: boolean;
   /** Switches to the requested speed, as large reads and writes do automatically. @throws AIOT_SERIAL_BAUD */
   raiseSpeed(): Promise<void>;
@@ -93,7 +93,7 @@ export interface Loader {
   /** The ROM's own report of its security; null for an ESP32, which does not support the request. */
   readonly securityInfo: SecurityInfo | null;
   /**
-   * Writes regions and verifies each by MD5, which is not possible in secure download mode. With the stub, each is compressed if that makes
+   * Writes regions and verifies each by MD5 (except in secure download mode). With the stub, a region is compressed if that makes
    * it shorter.
    * @throws AIOT_FLASH_…
    */
@@ -114,7 +114,7 @@ export interface WriteOptions {
 export interface LoaderOptions {
   /** Expected chip; `auto` accepts any. The loader throws AIOT_CHIP_MISMATCH for another one. */
   chip: ChipName | 'auto';
-  /** Speed that the loader switches to after connecting at 115200. */
+  /** Speed to which the loader switches after connecting at 115200. */
   baud: number;
   stub: boolean;
   before: BeforeMode;

@@ -201,8 +201,8 @@ async function send(
 }
 
 /**
- * Sends one block. A stub that reports a damaged block accepts it again. A ROM has already counted the block, so everything must be
- * resent.
+ * Sends one block. A stub that reports a damaged block accepts the block again. A ROM has already counted the block, so
+ * everything must be resent.
  */
 async function sendBlock(
   { exchange, stub }: Session,

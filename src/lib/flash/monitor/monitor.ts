@@ -16,7 +16,7 @@ export interface MonitorOptions {
   /** Port or address; undefined = the only board, which may be connected later. */
   port?: string | undefined;
   baud: number;
-  /** Whether to reset the board once it is connected. By default, it is never reset. */
+  /** Whether to reset the board once it is connected. By default, the board is never reset. */
   reset?: boolean;
   /** The monitor ends successfully when a line matches. */
   until?: RegExp | undefined;
@@ -26,7 +26,7 @@ export interface MonitorOptions {
   timeoutMs?: number | undefined;
   /** The monitor ends successfully after this time, ms. */
   forMs?: number | undefined;
-  /** Whether not to wait for the port, neither initially nor after it is lost. */
+  /** Whether to fail instead of waiting for the port, initially or after it is lost. */
   once?: boolean;
   /** Filters. Lines are shown if they match `filter`, do not match `exclude`, and have at least this level. */
   filter?: RegExp | undefined;
@@ -284,7 +284,7 @@ class MonitorRun {
 interface OpeningsOptions {
   /** Port that is opened; undefined = the only board, which may be connected later. */
   port: string | undefined;
-  /** Whether not to wait for the port, neither initially nor after it is lost. */
+  /** Whether to fail instead of waiting for the port, initially or after it is lost. */
   once: boolean;
   open: (address: string) => Promise<SerialLine>;
   /** Called once for each new reason to wait. */
@@ -294,13 +294,13 @@ interface OpeningsOptions {
 
 const pollMs = 250;
 
-/** How long after a loss another program may have the returned port open, or its permissions may not be set yet, ms. */
+/** Time after a loss during which the returned port may be open in another program, or still lack its permissions, ms. */
 const settlingMs = 5000;
 
 /**
  * Opens a port repeatedly. Yields each line once it is open, and the next one after the previous line has ended. A board that returns
  * under another name is recognized by its USB serial number.
- * @throws errors of opening it that waiting cannot fix: AIOT_SERIAL_BUSY, AIOT_SERIAL_DENIED, AIOT_SERIAL_AMBIGUOUS, …
+ * @throws errors of opening the port that waiting cannot fix: AIOT_SERIAL_BUSY, AIOT_SERIAL_DENIED, AIOT_SERIAL_AMBIGUOUS, …
  */
 async function* openings(options: OpeningsOptions): AsyncGenerator<SerialLine> {
   let { port } = options;
@@ -457,8 +457,8 @@ async function waitingText(path: string): Promise<WaitingText> {
 }
 
 /**
- * Whether a process has a pty's master open. A pty's creator often keeps both ends open but reads only the master, so it does not count
- * as a reader.
+ * Whether a process has a pty's master open. A pty's creator often keeps both ends open but reads only the master, so the creator
+ * does not count as a reader.
  */
 async function madePty(pid: number): Promise<boolean> {
   const files = await readdir(`/proc/${pid}/fd`).catch(() => []);

@@ -307,7 +307,7 @@ function formatOf(bytes: Uint8Array): FileFormat {
 
 export interface Contents {
   format: FileFormat;
-  /** The chip that the file is for; null = unknown or not in the file. */
+  /** Target chip of the file; null = unknown or not in the file. */
   chip: ChipName | null;
   /** Bytes with their offsets, if the file contains them (HEX, UF2); null = the user specifies the offset. */
   regions: ByteRegion[] | null;

@@ -44,7 +44,7 @@ export interface PlanInput {
   /** Whether the whole flash is erased first. */
   erase: boolean;
   force: boolean;
-  /** The device whose identity is among the pieces, with the chip and the board that it was made for. */
+  /** The device whose identity is among the pieces, with the chip and the board for which the identity was made. */
   device?: { name: string; chip: ChipName | null; mac?: string | null } | null;
   /** Name of the device whose identity is on the board now; null = no identity could be read. */
   existing?: string | null;
@@ -159,7 +159,7 @@ const version = (revision: number) => `${Math.floor(revision / 100)}.${revision 
 
 const endOf = ({ offset, data }: Region) => offset + data.length;
 
-/** All objections to writing these regions on this board, because they would leave it unable to boot. */
+/** All objections to writing these regions, each because the board would be unable to boot. */
 function objections(regions: readonly Region[], board: Board, known: KnownTable | null): Objection[] {
   return regions.flatMap((region) => {
     const told = [
@@ -321,7 +321,7 @@ function contentWarnings(region: Region, board: Board, known: KnownTable | null)
   return told;
 }
 
-/** Warns about an app at an offset that it cannot be started from. */
+/** Warns about an app at an offset from which it cannot be started. */
 function appWarnings({ name, offset }: Region, known: KnownTable | null): string[] {
   const told: string[] = [];
   const meant = forgottenHex(offset);
@@ -355,7 +355,7 @@ function lossWarnings(region: Region, known: KnownTable | null): string[] {
 
 /** One write operation: whole regions, and the gaps between them within shared sectors. */
 export interface Stretch extends Region {
-  /** The regions that it contains. */
+  /** The regions that the stretch contains. */
   parts: Region[];
 }
 

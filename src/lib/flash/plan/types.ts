@@ -9,7 +9,7 @@ export interface Piece {
   data: Uint8Array;
   /** An offset; a partition's label; `bootloader` or `partition-table`. */
   place: number | string;
-  /** The chip that a UF2 file is for. */
+  /** Target chip of a UF2 file. */
   chip?: ChipName | null;
 }
 
@@ -35,7 +35,7 @@ export interface HeaderChanges {
   frequency?: string | undefined;
 }
 
-/** Reasons for rejecting a region. `--force` overrides them, which is then reported. */
+/** Reasons for rejecting a region. Reasons overridden with `--force` are reported. */
 export const rules = [
   'chip',
   'flash-end',

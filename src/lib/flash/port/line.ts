@@ -39,7 +39,7 @@ export interface SerialLine {
   listen(listener: LineListener): () => void;
   /** Resolves when the system or the peer has accepted all bytes. @throws AIOT_SERIAL_LOST */
   write(bytes: Uint8Array): Promise<void>;
-  /** Changes the speed for bytes that are sent after it resolves. @throws AIOT_SERIAL_LOST, AIOT_SERIAL_BAUD */
+  /** Changes the speed for bytes that are sent after the promise resolves. @throws AIOT_SERIAL_LOST, AIOT_SERIAL_BAUD */
   setBaud(baud: number): Promise<void>;
   setControlLines(lines: ControlLines): Promise<void>;
   /** Closes the line and releases the port. It may be called repeatedly. */

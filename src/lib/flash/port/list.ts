@@ -174,7 +174,7 @@ const adapters: Record<string, Adapter> = {
   '067b:23a3': { name: 'PL2303GC', chips: [] },
 };
 
-/** The adapter with a port's USB identity; null if the port has none or it is unknown. */
+/** The adapter with a port's USB identity; null if the port has no USB identity, or an unknown one. */
 function adapterOf(usb: ListedPort['usb']): Adapter | null {
   if (!usb) return null;
   const known = adapters[`${usb.vendorId}:${usb.productId}`];

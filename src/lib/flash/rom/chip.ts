@@ -48,7 +48,7 @@ export interface SimulatedChipOptions {
   program?: ChipProgram;
   /** Whether the flash chip has a parameter table (SFDP). */
   sfdp?: boolean;
-  /** Frequency that the UART's divider is based on. */
+  /** Base frequency of the UART's divider. */
   uartClockHz?: number;
   /** Strapping pins that the boot text contains (default: the usual pins of the mode). */
   strap?: number;
@@ -73,7 +73,7 @@ export class SimulatedChip {
   readonly flash: NorFlash;
   readonly faults: FaultBox;
   readonly security: ChipSecurity;
-  /** The current speed of the chip's UART, and the clock that it is derived from. */
+  /** The current speed of the chip's UART, and the clock from which that speed is derived. */
   readonly uart: { baud: number; clockHz: number };
   private readonly registers: Registers;
   private readonly wire: Wire;
@@ -274,7 +274,7 @@ export class SimulatedChip {
     if (epoch === this.epoch) this.pumping = null;
   }
 
-  /** Applies faults that occur before a request is read. Returns true if it is never answered. */
+  /** Applies faults that occur before a request is read. Returns true if the request is never answered. */
   private disturbed(op: number): boolean {
     const what = disturbanceAt(this.faults, op);
     switch (what?.kind) {

@@ -26,7 +26,7 @@ export interface ChipIdentity {
   beginWords: 4 | 5;
   spi: SpiLayout;
   efuseBase: number;
-  /** Register that contains the strapping pins after a reset. */
+  /** Register that holds the strapping pins' levels at reset. */
   strapRegister: number;
   bootloaderOffset: number;
   /** Text after a reset, before the line with cause and straps. */

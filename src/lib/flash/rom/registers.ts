@@ -45,7 +45,10 @@ export class Registers {
     if (this.identity.name === 'esp32') this.uart.clockHz = 80_000_000;
   }
 
-  /** Called after the ROM or the stub has read the flash. The SPI controller then contains their command, its address and its answer. */
+  /**
+   * Called after the ROM or the stub has read the flash. The SPI controller then contains the command, address and answer of that
+   * read.
+   */
   flashWasRead(): void {
     this.setUser(0xd0000000);
     const { base, user2 } = this.identity.spi;
@@ -119,7 +122,7 @@ export class SpiController {
     this.words.set(this.layout.user2, 0x70000000);
   }
 
-  /** Whether this address is one of its registers. */
+  /** Whether this is the address of one of the controller's registers. */
   has(address: number): boolean {
     return address >= this.layout.base && address < this.layout.base + 0x100;
   }

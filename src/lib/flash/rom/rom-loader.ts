@@ -259,7 +259,7 @@ function setParameters(rom: RomState, size: number): RomOutcome {
   return kept;
 }
 
-/** Erases the whole range to be written. For a compressed write, it is rounded up to whole blocks. */
+/** Erases the whole range to be written. For a compressed write, the range is rounded up to whole blocks. */
 async function begin(rom: RomState, size: number, compressed: boolean): Promise<RomOutcome> {
   const { host } = rom;
   if (size < host.identity.beginWords * 4) return failed(romError.message);

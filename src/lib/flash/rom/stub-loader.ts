@@ -76,8 +76,8 @@ class ReadStream {
   }
 
   /**
-   * Handles the host's acknowledgment, which is the number of bytes received. Returns false when the stream has ended, even if because
-   * of a wrong count.
+   * Handles the host's acknowledgment, which is the number of bytes received. Returns false when the stream has ended, including
+   * after a wrong count.
    */
   acknowledge(frame: Uint8Array): boolean {
     return frame.length === 4 && wordAt(frame, 0) === this.sent && this.sendBlock();

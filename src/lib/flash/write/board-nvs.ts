@@ -279,8 +279,8 @@ export function committedNumbers(nvs: BoardNvs, manifest: Manifest): NumberChang
 }
 
 /**
- * Checks a registry version against the trust root and the type in the board's identity, if it has one. Firmware may also be released
- * for a chip instead of a type.
+ * Checks a registry version against the trust root and the type in the board's identity, if the board has one. Firmware may also
+ * be released for a chip instead of a type.
  * @param nvs null = no identity on the board @returns the objections that `force` overrides
  * @throws AIOT_SIGNATURE_INVALID, AIOT_UPDATE_DEVICE_TYPE
  */

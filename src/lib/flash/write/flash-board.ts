@@ -125,7 +125,7 @@ async function writeJob(
   };
 }
 
-/** Records the board that has an identity; returns warnings. */
+/** Records which board has an identity; returns warnings. */
 async function recordAssignment(
   { name, folder, writtenTo, mac: madeFor }: Omit<DeviceIdentity, 'pieces'>,
   mac: string,
@@ -197,7 +197,7 @@ async function strandedIdentity(
   return device === null ? null : { device, from, to: to ?? null };
 }
 
-/** Size of an otadata entry, bytes, which is at the start of its sector. */
+/** Size of an otadata entry, which is at the start of its sector; bytes. */
 const entryBytes = 32;
 
 /**

@@ -18,11 +18,11 @@ export interface DeviceIdentity {
   folder: string;
   /** SHA-256 of the certificate's DER, 64 hex digits; empty if the folder has none. */
   certificate: string;
-  /** The chip it was made for; null if its type is not a chip's name. */
+  /** The chip for which the identity was made; null if its type is not a chip's name. */
   chip: ChipName | null;
-  /** MAC of the board it was made for; null = any. */
+  /** MAC of the board for which the identity was made; null = any. */
   mac: string | null;
-  /** MAC of the board that it was written to; null = none is known on this machine. */
+  /** MAC of the board to which the identity was written; null = none is known on this machine. */
   writtenTo: string | null;
   /** NVS, partition table and, if encrypted, the keys. */
   pieces: Piece[];
@@ -132,8 +132,8 @@ export async function readIdentities(folder: string): Promise<FoundIdentities> {
 const one = (identity: DeviceIdentity): FoundIdentities => ({ identities: [identity], skipped: [] });
 
 /**
- * Assigns each board its own identity: its previous one, according to the record or the identity's folder; otherwise the one made for it;
- * otherwise the first unused one. No identity is assigned twice, even over several runs.
+ * Assigns each board its own identity: its previous one, according to the record or the identity's folder; otherwise the identity
+ * made for the board; otherwise the first unused one. No identity is assigned twice, even over several runs.
  * @param single whether one identity was requested by name; it may then be assigned to another board, and the plan lists the objections
  */
 export function assignIdentities(
@@ -178,12 +178,12 @@ export function assignIdentities(
   };
 }
 
-/** File next to an identity that contains the MAC of the board that it was written to. */
+/** File next to an identity, with the MAC of the board to which the identity was written. */
 const boardFile = (folder: string) => join(folder, 'board.json');
 
 const boardFileSchema = z.object({ mac: z.string() });
 
-/** MAC of the board that an identity was written to; null = none according to its folder. */
+/** MAC of the board to which an identity was written; null = none according to its folder. */
 async function recordedBoard(folder: string): Promise<string | null> {
   const parsed = boardFileSchema.safeParse(await readJson(boardFile(folder)).catch(ignoreUnreadable));
   return parsed.success ? parsed.data.mac : null;

@@ -38,13 +38,13 @@ const columns = Object.keys(recordRowSchema.shape) as (keyof RecordRow)[];
 interface ProductionRecord {
   /** Rows of this run and of earlier ones. */
   rows(): readonly RecordRow[];
-  /** Adds a board; resolves once it is in the file. @throws AIOT_FILE_NOT_WRITABLE */
+  /** Adds a board; resolves once its row is in the file. @throws AIOT_FILE_NOT_WRITABLE */
   add(outcome: BoardOutcome): Promise<void>;
 }
 
 /**
- * Opens a record, `.csv` or `.json`, that boards are added to. The whole file is rewritten for each board, so that a crash loses no
- * reported board.
+ * Opens a record, `.csv` or `.json`, to which boards are added. The whole file is rewritten for each board, so that a crash loses
+ * no reported board.
  * @throws AIOT_USAGE (another extension), AIOT_FILE_MALFORMED, AIOT_FILE_NOT_WRITABLE: before any board is accessed
  */
 export async function openRecord(file: string, now: () => number): Promise<ProductionRecord> {

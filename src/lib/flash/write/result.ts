@@ -30,7 +30,7 @@ export const switchedSchema = z.object({
   healthy: z.boolean().nullable(),
   /** Whether the board was restored to the previous slot. */
   restored: z.boolean(),
-  /** The reason why it was restored, or the evidence that it is healthy. */
+  /** Why the board was restored, or the evidence that it is healthy. */
   reason: z.string().nullable(),
   /** The command that switches back, without --port; null = switching back is not possible. */
   back: z.string().nullable(),
@@ -56,7 +56,7 @@ export const flashedSchema = z.object({
   seconds: z.number(),
   /** Name of the device whose identity was written; null = none. */
   device: z.string().nullable(),
-  /** SHA-256 of its certificate's DER, 64 hex digits. */
+  /** SHA-256 of the device certificate's DER, 64 hex digits. */
   certificate: z.string().nullable(),
   /** Names and versions of programs: `motor-watch 1.2.0`. */
   versions: z.array(z.string()),
@@ -86,7 +86,7 @@ export const boardOutcomeSchema = z.object({
   /** MAC of the board, even if it failed later; null = it did not answer. */
   mac: z.string().nullable(),
   chip: z.string().nullable(),
-  /** The device whose identity it got, or was meant to get. */
+  /** The device whose identity the board got, or was meant to get. */
   device: z.string().nullable(),
   /** Result for the board; null = not written. If the board was written but is unhealthy, there is an error as well. */
   board: flashedSchema.nullable(),

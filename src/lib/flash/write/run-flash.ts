@@ -76,7 +76,7 @@ export async function runFlash(
       await record?.add(outcome);
     });
   } finally {
-    // The report is also written after failures, because it exists to show them.
+    // The report is also written after failures, because it exists to show failures.
     if (request.report !== undefined) {
       const rows = record?.rows() ?? outcomes.map(({ outcome, at }) => rowOf(outcome, at));
       const production = {
@@ -134,7 +134,7 @@ async function portsOf({ ports, all }: FlashRequest): Promise<readonly string[]>
 /** Returns the job for a board. It is called at each attempt. */
 interface JobFor {
   (board: Pick<ChipInfo, 'chip' | 'mac'>): FlashJob;
-  /** The chip that identities and images are for; null = unknown. */
+  /** Target chip of identities and images; null = unknown. */
   chip: ChipName | null;
 }
 

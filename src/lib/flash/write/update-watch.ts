@@ -73,7 +73,7 @@ async function restorePrevious(
   }
 }
 
-/** Whether it is an expected error, for example of the cable or the chip, and not an internal error or an interruption. */
+/** Whether the error is an expected one, for example from the cable or the chip, and not an internal error or an interruption. */
 function isOutside(error: unknown): error is AiotError {
   return error instanceof AiotError && error.code !== 'AIOT_INTERRUPTED';
 }
@@ -215,7 +215,7 @@ async function watchLine(line: SerialLine, options: WatchOptions): Promise<Verdi
         throw reason;
       },
     );
-    // The promise that loses the race may be rejected later, which nothing else would handle.
+    // The promise that loses the race may be rejected later, and nothing else would handle the rejection.
     told.catch(() => {});
     timed.catch(() => {});
     await restart?.();

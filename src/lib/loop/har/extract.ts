@@ -56,9 +56,9 @@ export async function extractStage(
 /** One complete sample from the stream. */
 interface Sample {
   values: readonly [number, number, number];
-  /** When the stream stored it, ms since 1970. */
+  /** Time of storage in the stream, ms since 1970. */
   time: number;
-  /** Stream sequence of its first message. */
+  /** Stream sequence of the sample's first message. */
   sequence: number;
   /** Called when the sample is no longer needed. */
   ack(): void;
@@ -166,10 +166,7 @@ async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<
   );
 }
 
-/**
- * The sample to which one of our own messages belongs, which is the message id without the axis. Undefined for messages of other
- * publishers.
- */
+/** The sample of one of our own messages: the message id without the axis. Undefined for other publishers' messages. */
 function sampleOf({ headers }: Message, axis: number): string | undefined {
   const id = headers?.find(([name]) => name === messageId)?.[1];
   const end = `-${axes[axis]}`;
@@ -215,7 +212,7 @@ function recordOf(payload: Uint8Array): z.output<typeof recordSchema> | undefine
 export interface AxisMessage {
   /** Sequence in the stream, counted across all its subjects. */
   sequence: number;
-  /** When the stream stored it, ms since 1970. */
+  /** Time of storage in the stream, ms since 1970. */
   time: number;
   value: number;
   /** ID of the message's sample, if the publisher provides one. */

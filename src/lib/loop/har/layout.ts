@@ -32,7 +32,7 @@ function consumerOf(stream: string, subject: string): string {
   return `${stream}-sub-${subject}`;
 }
 
-/** Standard JetStream header with the name of the stream that a message is intended for. */
+/** Standard JetStream header with the name of the stream for which a message is intended. */
 export const expectedStream = 'Nats-Expected-Stream';
 
 /** Header with the message id. Messages with the same id are stored once within the stream's deduplication window. */

@@ -8,15 +8,15 @@ import { motionStream, type StageOptions, subjects } from './layout.js';
 import { createBackground, openSender } from './sender.js';
 import { reasonOf, type Stage, whenOpen } from './stage.js';
 
-/** Stands for the unknown model: messages on `predictions` do not identify it. */
+/** Placeholder for the unknown model: messages on `predictions` do not identify it. */
 const fromPredictions = { name: subjects.predictions, version: null };
 
 /** Maximum length of a label: a longer text is not a class name. */
 const longest = 64;
 
 /**
- * Reads labels from `predictions` and publishes their majority on `output`. Also stores the last ones in Redis, notifies Telegram when the
- * majority changes, and sends it to the other outputs.
+ * Reads labels from `predictions` and publishes their majority on `output`. Also stores the last labels in Redis, notifies
+ * Telegram when the majority changes, and sends it to the other outputs.
  * @throws the errors of opening Redis, Telegram and the others
  */
 export async function outputStage(

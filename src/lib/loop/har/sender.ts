@@ -14,8 +14,8 @@ export interface Outgoing {
 
 interface Sender {
   /**
-   * Resolves to true once the stream has stored all messages. Resolves to false if it never will, because they have expired or the stream
-   * rejects them. Calls resolve in order.
+   * Resolves to true once the stream has stored all messages. Resolves to false if the stream never will, because the messages
+   * have expired or are rejected. Calls resolve in order.
    */
   send(messages: readonly Outgoing[]): Promise<boolean>;
   /** Resolves when the queue has room for more; expired messages are discarded to make room. */
@@ -162,7 +162,7 @@ const closingMs = 2000;
 
 /** Background work of a stage, which the stage never waits for. */
 interface Background {
-  /** Aborted when it is closed. */
+  /** Aborted when the work is closed. */
   readonly signal: AbortSignal;
   /** Starts the work, unless it is already running. */
   start(): void;

@@ -70,7 +70,9 @@ const frameSchema = z.object({
 /** The text before the values, cached for the same list of names. */
 const heads = new WeakMap<readonly string[], string>();
 
-/** Encodes the `feats` message: base64 of `{"columns":[…],"index":[0],"data":[[…]]}`. @param columns not changed from call to call */
+/**
+ * Encodes the `feats` message: base64 of `{"columns":[…],"index":[0],"data":[[…]]}`. @param columns must not change between calls
+ */
 export function encodeFrame(columns: readonly string[], row: ArrayLike<number>): Uint8Array {
   const head = heads.get(columns) ?? `{"columns":${JSON.stringify(columns)},"index":[0],"data":[[`;
   heads.set(columns, head);

@@ -141,8 +141,8 @@ class Watch {
   private failures: number;
   private asking: Promise<void> | null = null;
   /**
-   * Identifies the version that was last activated or rejected (`key`). While the reference points to it, it is not tried again before
-   * `until`.
+   * Identifies the version that was last activated or rejected (`key`). While the reference points to this version, it is not
+   * tried again before `until`.
    */
   private settled: { key: string; until: number };
 
@@ -222,7 +222,10 @@ function keyOf({ version, digest }: Pick<LoadedModel, 'version' | 'digest'>): st
   return `${version} ${digest}`;
 }
 
-/** Loads a downloaded version. If it fails its golden vectors here, that is remembered, and it is never tried again. */
+/**
+ * Loads a downloaded version. If it fails its golden vectors here, the failure is remembered, and the version is never tried
+ * again.
+ */
 async function tried(
   platform: PlatformModel,
   signed: Signed,

@@ -94,7 +94,9 @@ export class PlatformModel {
     return signed;
   }
 
-  /** A version from the cache alone, accepted as when it was last in use; null = not cached. @throws AIOT_SIGNATURE_INVALID */
+  /**
+   * A version from the cache alone, which was accepted when it was last in use; null = not cached. @throws AIOT_SIGNATURE_INVALID
+   */
   async cached({ digest }: KnownVersion): Promise<Signed | null> {
     const trust = this.settings.trust ?? this.known?.trust;
     if (!trust) return null;

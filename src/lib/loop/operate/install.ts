@@ -228,7 +228,7 @@ export interface LoopUnitOptions {
   /** User of the service; undefined = one allocated by systemd while it runs. */
   user: string | undefined;
   devices: Devices;
-  /** Folders and files that the service reads. It cannot see any others in home folders. */
+  /** Folders and files that the service reads. The service cannot see any others in home folders. */
   reads: readonly string[];
   /** The user's config folder: read in place by a real user, copied by systemd for a dynamic one. */
   config: { folder: string; files: readonly string[] };

@@ -14,7 +14,7 @@ export const listedLoopSchema = z.object({
    */
   state: z.enum(['running', 'waiting', 'stuck', 'stopped', 'gone']),
   ...healthSchema.shape,
-  /** Whether systemd runs it as a service. */
+  /** Whether systemd runs the loop as a service. */
   service: z.boolean(),
   /** ms since 1970. */
   writtenAt: z.number(),

@@ -6,7 +6,7 @@ import type { LoopMonitor, LoopStatus } from '../status.js';
 import { healthOf } from './state.js';
 
 export interface Pages {
-  /** Address on which it listens, such as `127.0.0.1:9898`. */
+  /** Address on which the server listens, such as `127.0.0.1:9898`. */
   at: string;
   close(): Promise<void>;
 }

@@ -256,8 +256,8 @@ async function openLasting(open: () => Promise<Sink>, options: LastingOptions): 
 }
 
 /**
- * Returns a signal for each successive sink. It is aborted when the next sink opens, or when the line is given up. Its listeners do not
- * accumulate on `giveUp`, which may exist for months.
+ * Returns a signal for each successive sink. Each signal is aborted when the next sink opens, or when the line is given up.
+ * Listeners do not accumulate on `giveUp`, which may exist for months.
  */
 function signalsUntil(giveUp: AbortSignal): { next(): AbortSignal } {
   let current = new AbortController();

@@ -193,8 +193,8 @@ async function openTeacher(
 ): Promise<Teacher> {
   const { createTeacher } = await import('../teach.js');
   return createTeacher({
-    // Marked recordings are stored in the project's own data, next to its training recordings. They are used for later trainings, and are
-    // not deleted after a week.
+    // Marked recordings are stored in the project's own data, next to its training recordings. They are used in later training
+    // runs, and are not deleted after a week.
     ...{ project, keeper, clock, signal, yes },
     fields: sensing.fields.map(({ name }) => name),
     rateHz: sensing.rateHz,
@@ -202,7 +202,7 @@ async function openTeacher(
   });
 }
 
-/** Applies labels from messages. @returns a function that stops it */
+/** Applies labels from messages. @returns a function that stops reading labels */
 async function hear(
   { teachFrom = '', stream = {} }: LoopOptions,
   teacher: Teacher,
@@ -228,7 +228,7 @@ interface RecorderOptions {
   rateHz: number;
   /** Maximum duration of a recording, seconds. */
   longestSeconds?: number;
-  /** Maximum number of samples in the recordings that loops have stored there. The oldest recordings are deleted. */
+  /** Maximum number of samples in the recordings that loops have stored in the folder. The oldest recordings are deleted. */
   mostSamples?: number;
   onEvent: (text: string) => void;
 }

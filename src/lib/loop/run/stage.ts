@@ -72,7 +72,7 @@ const withoutProject: SensingContract = {
   rateHz: 100,
 };
 
-/** @returns the addresses that do not belong to NATS, which only the stage `output` can use @throws AIOT_LOOP_STAGE */
+/** @returns the addresses other than NATS addresses; only the stage `output` can use them @throws AIOT_LOOP_STAGE */
 function requireUse({ out = [], sensor }: LoopOptions, stage: StageName): string[] {
   const isNats = (url: string) => /^natss?:/i.test(url);
   const others = out.filter((url) => !isNats(url));

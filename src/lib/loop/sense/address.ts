@@ -28,7 +28,7 @@ const rate = z
   .pipe(z.number().positive('expected more than 0').max(1e6));
 
 const shape = {
-  /** Names of the sensor's fields, by the contract's field names. */
+  /** The sensor's field names, keyed by the contract's. */
   map: pairs('FIELD:NAME').optional(),
   /** Units by field name, or one unit for all fields. */
   units: z

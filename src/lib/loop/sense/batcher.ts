@@ -186,7 +186,8 @@ const farBackMs = 2000;
 const earliestMs = 1e12;
 
 /**
- * Maximum lead over this machine's clock, five years in ms. A clock that was never set shows any time. This machine's may be unset, too.
+ * Maximum lead over this machine's clock, five years in ms. A clock that was never set shows any time. This machine's clock may
+ * be unset, too.
  */
 const farAheadMs = 5 * 365 * 86_400_000;
 
@@ -265,7 +266,7 @@ type Order = { kind: 'first' | 'next' | 'again' | 'restarted' } | { kind: 'lost'
 /** If the number is lower by at least this much, the board has restarted. Smaller differences come from late messages. */
 const farBack = 1000;
 
-/** Number of missing messages that is not plausible: at a hundred per second, it is eleven days. */
+/** Implausible number of missing messages: at a hundred per second, eleven days' worth. */
 const farAhead = 1e8;
 
 /** Tracks sequence numbers, which increase by one per message and start over after a restart. */

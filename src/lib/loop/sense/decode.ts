@@ -105,7 +105,7 @@ export interface Rows {
   rateHz: number | null;
   /** Sequence number of the message. */
   seq: number | null;
-  /** Name of the recording that the message belongs to. */
+  /** Name of the recording to which the message belongs. */
   take: string | null;
   /** Device that measured the samples. */
   device: string | null;
@@ -122,7 +122,7 @@ export const isRows = (of: Rows | NoRows): of is Rows => 'values' in of;
 
 interface ObjectSettings {
   fields: readonly SampleField[];
-  /** Path of a member, by the contract's field name. */
+  /** Paths of members, keyed by the contract's field names. */
   map: Readonly<Record<string, string>>;
   /** Path of the member with the time; `none` = there is none. */
   time: string | undefined;

@@ -9,9 +9,9 @@ export interface Mapped extends Conversion {
 
 /** Settings from `?map=` and `?units=`. */
 export interface FieldSettings {
-  /** The sensor's field name, by the contract's name. */
+  /** The sensor's field names, keyed by the contract's. */
   map: Readonly<Record<string, string>>;
-  /** Units by the sensor's or the contract's field name; `*` = all fields. */
+  /** Units, keyed by the sensor's or the contract's field name; `*` = all fields. */
   units: Readonly<Record<string, string>>;
 }
 

@@ -122,8 +122,8 @@ interface AgainOptions {
 }
 
 /**
- * Opens a source, and reopens it without limit when reading fails, for example because it was unplugged. Samples after a failure form a new
- * series.
+ * Opens a source, and reopens it without limit when reading fails, for example because the sensor was unplugged. Samples after a
+ * failure form a new series.
  * @throws the errors of opening it the first time; while reading, only bugs
  */
 export async function openAgain(open: () => Promise<RawSource>, options: AgainOptions): Promise<RawSource> {

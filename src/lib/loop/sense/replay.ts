@@ -68,7 +68,7 @@ export async function openReplay(replay: ReplayOptions): Promise<RawSource> {
   };
 }
 
-/** A recording's columns that the contract's fields are read from, and their names. */
+/** A recording's columns from which the contract's fields are read, and their names. */
 interface Replayed {
   names: string[];
   columns: Float64Array[];
@@ -105,7 +105,9 @@ async function soundIn(
   return { names: from.map((i) => names[i]!), columns: from.map((i) => channels[i]!), rateHz };
 }
 
-/** As in training: fitted to the model's size. A picture takes as long as the model's own. */
+/**
+ * Fitted to the model's size, as in training. The replay of a picture takes as long as that of one of the model's own pictures.
+ */
 async function pictureIn(bytes: Uint8Array, path: string, { contract }: ReplayOptions): Promise<Replayed> {
   const names = contract.fields.map(({ name }) => name);
   const { image } = contract;

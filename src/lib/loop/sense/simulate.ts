@@ -174,7 +174,7 @@ interface SimulatedImu {
   /** URL for `openI2c`. */
   url: string;
   bus: I2cBus;
-  /** The chip's field name, by the contract's name. */
+  /** The chip's field names, keyed by the contract's. */
   map: Record<string, string>;
 }
 

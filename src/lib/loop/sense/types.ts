@@ -81,7 +81,7 @@ export interface RawSource extends SampleSource {
 export interface Incoming extends SampleBatch {
   /** Whether message numbers show that no sample is missing within the batch or before it. */
   sure?: boolean;
-  /** Whether its times are evenly spaced already and need no smoothing. */
+  /** Whether the batch's times are already evenly spaced and need no smoothing. */
   steady?: boolean;
   /** Whether the batch does not follow the previous one, as after a lost connection or in another recording. */
   apart?: boolean;

@@ -143,7 +143,7 @@ interface PromisifiedBus {
 
 /**
  * Loads the package, an optional peer dependency, from beside aiot, from NODE_PATH, or from the current folder.
- * @param places files; the package is searched from their folders
+ * @param places files; the package is searched for from their folders
  * @throws AIOT_I2C_PACKAGE
  */
 export async function loadI2cBus(

@@ -10,7 +10,7 @@ import type { I2cSource } from './source.js';
 
 interface ProbeStep {
   step: 'url' | 'bus' | 'chip' | 'self-test' | 'rate';
-  /** `caution`: it works, but with a problem. */
+  /** `caution`: the step succeeded, but with a problem. */
   state: 'ok' | 'caution' | 'failed';
   /** The finding, as a sentence without its final period. */
   what: string;
@@ -39,8 +39,8 @@ interface ProbeOptions {
 const usualScatter = 0.06;
 
 /**
- * Checks everything that reading chips requires, in order, up to the first failure. These are the URL, the bus and its permissions, the
- * chips and their identities, their self-tests, and the rate of their samples. Errors with a code become part of the result.
+ * Checks the prerequisites for reading chips, in order, up to the first failure: the URL, the bus and its permissions, the chips
+ * and their identities, their self-tests, and the rate of their samples. Errors with a code become part of the result.
  */
 export async function probeI2c(url: SensorUrl, options: ProbeOptions = {}): Promise<I2cProbe> {
   const probe: I2cProbe = { ok: false, steps: [], chips: [], rateHz: null };
@@ -151,7 +151,7 @@ interface ChipDescription {
   title: string;
   /** Possible 7-bit addresses. */
   addresses: readonly number[];
-  /** Fields and rate of a URL without settings. */
+  /** Default fields and rate, for a URL without settings. */
   fields: readonly { name: string; unit: string }[];
   rateHz: number;
   settings: readonly ChipSetting[];

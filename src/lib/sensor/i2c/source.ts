@@ -17,7 +17,7 @@ export interface I2cSource extends SampleSource {
   /** Problems that do not prevent reading. */
   readonly cautions: readonly string[];
   readonly connected: boolean;
-  /** Reason why it is disconnected; null if it is connected. */
+  /** Reason why the source is disconnected; null if it is connected. */
   readonly trouble: AiotError | null;
 }
 
@@ -139,7 +139,9 @@ export class Pump {
     return values;
   }
 
-  /** Handles a reading without samples. If they are missing for too long, the chip has probably lost power and its settings. */
+  /**
+   * Handles a reading without samples. If samples are missing for too long, the chip has probably lost power and its settings.
+   */
   private hush(now: number): null {
     const { everyMs, rateHz, fields } = this.parts.devices[0].plan;
     const longestMs = Math.max(1000, 5 * everyMs, 5000 / rateHz);
