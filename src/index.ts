@@ -245,6 +245,8 @@ interface WatchedRollout extends Watched<RolloutProgress> {
 
 /** The artifacts of a rollout, and its policy. */
 export interface RolloutOptions extends WatchedRollout {
+  /** Called for each reason why the model may not run on some devices. */
+  onWarning?: ((warning: string) => void) | undefined;
   /** The versions to roll out, one per kind, each NAME@VERSION, NAME@latest, NAME@production or NAME. Give at least one, or `plan`. */
   model?: string | undefined;
   firmware?: string | undefined;
@@ -273,7 +275,7 @@ export type RolloutStarted = Rollout | z.output<typeof noRolloutSchema>;
  * AIOT_KEY_NOT_FOUND, AIOT_USAGE; AIOT_INTERRUPTED while waiting: the rollout continues on the platform
  */
 export async function startRollout(options: RolloutOptions): Promise<RolloutStarted> {
-  const { plan, policy = {}, ifAny = false, wait = false, context, ...watched } = options;
+  const { plan, policy = {}, ifAny = false, wait = false, context, onWarning, ...watched } = options;
   const { contextFor, withClient } = await import('./lib/api/context.js');
   const { readPlan, rolloutRequest, startedIfAny } = await import('./lib/api/rollouts/request.js');
   const { operatorKey } = await import('./lib/provision/operator-key.js');
@@ -286,6 +288,7 @@ export async function startRollout(options: RolloutOptions): Promise<RolloutStar
         : (await readPlan(plan)).request;
     const started = await startedIfAny(client.rollouts, asked, ifAny);
     if ('skipped' in started) return started;
+    for (const warning of started.warnings ?? []) onWarning?.(warning);
     if (wait) return await follow(started, client, watched);
     const { reportOffline } = await import('./lib/api/rollouts/deploy.js');
     const { onOffline } = watched;

@@ -152,6 +152,8 @@ static void test_away(checks *c, void *memory) {
   check_at(c, "idle", "after", 0, aiot_device_idle(&b.device));
   /* The report includes the board's heap. */
   check_at(c, "reports", "heap", 0, strstr(b.reported, "\"heap\":{\"free\":52219,\"largest\":31744,\"least\":43008}") != NULL);
+  check_at(c, "reports", "sensor", 0,
+           strstr(b.reported, "\"sensor\":{\"stream\":\"walk\",\"fields\":[\"x\"],\"rate\":4,\"unfit\":null}") != NULL);
 }
 
 static void test_dropped(checks *c, void *memory) {

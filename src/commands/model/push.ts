@@ -8,6 +8,7 @@ import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { next } from '../../lib/cli/render/text.js';
 import { guidePushedText, ociPushedText, pushedText } from '../../lib/cli/render/versions.js';
+import { shortTypes } from '../../lib/device/board-memory.js';
 import { openModelProject } from '../../lib/model/material.js';
 import { guidePushedSchema, pushToGuide } from '../../lib/model/publish/guide.js';
 import { ociPushedSchema, pushVersionToOci } from '../../lib/model/publish/oci.js';
@@ -96,6 +97,9 @@ export default class ModelPush extends AiotCommand {
       this.caution(
         `${result.file} is a model without an evaluation, and devices reject it. To push an evaluated model, run aiot model push in a project.`,
       );
+    // The default types are those that could run any model, not a choice.
+    const chosen = flags.types === defaultDeviceTypes.join(',') || !result.memory ? [] : deviceTypes;
+    for (const text of result.memory ? shortTypes(result.memory, chosen) : []) this.caution(text);
     this.print(pushedText(result, context.url));
     const pushed = `${result.name}@${result.version}`;
     const run = result.kind === 'model' ? [`aiot model deploy ${pushed} --selector SELECTOR${at}`] : [];

@@ -50,6 +50,7 @@ export default class RolloutStart extends AiotCommand {
       policy: flags.plan === undefined ? policyOf(flags) : undefined,
       ifAny: flags['if-any'],
       onProgress: (progress) => told(newsOf(progress.rollout)),
+      onWarning: (warning) => this.caution(warning),
       onOffline: (devices, rollout) => this.note(offlineNote(devices, rollout)),
       signal: this.signal,
     });

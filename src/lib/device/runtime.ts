@@ -1,5 +1,8 @@
+import { AiotError } from '../core/errors.js';
+import { thousands } from '../core/figures.js';
+import type { DeviceNeed } from '../model/bundle/device-memory.js';
 import type { Predictor } from '../model/bundle/predictor.js';
-import type { SignalSpec } from '../signal/spec.js';
+import { isTimeless } from '../signal/spec.js';
 
 export interface LoadedModel {
   /** Fields of one sample, in order. */
@@ -11,6 +14,8 @@ export interface LoadedModel {
   classes: string[];
   /** Memory for the model's tensors, bytes. */
   arenaBytes: number;
+  /** Memory that it needs at least on a 32-bit chip; absent = unknown. */
+  need?: DeviceNeed;
   createPredictor(): Pick<Predictor, 'push' | 'reset'>;
 }
 
@@ -22,9 +27,25 @@ export interface ModelRuntime {
   checkGolden(bundle: Uint8Array): Promise<{ vectors: number; passed: number }>;
 }
 
-/** Whether a window is one unprocessed sample, as for a model of table rows. */
-function isTimeless({ windowSamples, lowpassHz, resampleHz, rateHz }: SignalSpec): boolean {
-  return windowSamples === 1 && lowpassHz === null && resampleHz === rateHz;
+/** A runtime that rejects models that need more memory than a board has, as the board's firmware does. @param bytes memory for models */
+export function limitedRuntime(runtime: ModelRuntime, bytes: number, free: () => number): ModelRuntime {
+  const require = async (bundle: Uint8Array, of: 'active' | 'trial', room: number) => {
+    const loaded = await runtime.load(bundle);
+    const need = loaded.need?.[of] ?? 0;
+    if (need <= room) return loaded;
+    throw new AiotError(
+      'AIOT_MEMORY_SHORT',
+      `the model needs at least ${thousands(need)} bytes${of === 'trial' ? ' for its trial' : ''}, the device has ${thousands(room)}`,
+    );
+  };
+  return {
+    load: (bundle) => require(bundle, 'active', bytes),
+    async checkGolden(bundle) {
+      await require(bundle, 'active', bytes);
+      await require(bundle, 'trial', free());
+      return runtime.checkGolden(bundle);
+    },
+  };
 }
 
 /** Modules that a device loads only at its first update. */
@@ -33,7 +54,7 @@ export const laterParts = [() => import('../model/index.js'), () => import('undi
 /** The interpreter of the model module: bit-exact with the chip. */
 export const interpreterRuntime: ModelRuntime = {
   async load(bytes) {
-    const { createPredictor, unpackBundle } = await import('../model/index.js');
+    const { createPredictor, deviceNeed, unpackBundle } = await import('../model/index.js');
     const bundle = unpackBundle(bytes);
     const { signal, classes, arenaBytes } = bundle.info;
     return {
@@ -41,6 +62,7 @@ export const interpreterRuntime: ModelRuntime = {
       rateHz: isTimeless(signal) ? null : signal.rateHz,
       ...{ classes, arenaBytes },
       ...(signal.image && { size: { width: signal.image.width, height: signal.image.height } }),
+      need: deviceNeed(bundle),
       createPredictor: () => createPredictor(bundle),
     };
   },

@@ -12,6 +12,7 @@ import type { Reported } from './protocol/messages.js';
 import type { SampleForm } from './telemetry/answer.js';
 import { motorSensor, readRecording, type Sensor } from './telemetry/sensor.js';
 import { createVirtualDevice } from './virtual/device.js';
+import type { SensedForm } from './virtual/firmware.js';
 import { createFlash } from './virtual/flash.js';
 import { flashBytesFor } from './virtual/store.js';
 import { trustInFile } from './virtual/trust.js';
@@ -63,7 +64,7 @@ export async function simulateDevice(options: SimulateOptions): Promise<void> {
   const unlock = await lockDevice(identityDir);
   try {
     const run = options.native ? runNative : runVirtual;
-    await run(options, identity, sensor, async (device) => {
+    await run(options, { identity, sensor, form: sensor ?? recording }, async (device) => {
       // A device that does not have to send a complete recording runs until it is aborted, which may also happen while it is connecting.
       const endless = !recording || options.loop;
       await device.connect({ signal }).catch((error: unknown) => {
@@ -80,21 +81,30 @@ export async function simulateDevice(options: SimulateOptions): Promise<void> {
 type Simulated = Pick<VirtualDevice, 'name' | 'connect' | 'replay' | 'sense'> &
   Partial<Pick<VirtualDevice, 'unfit'>> & { readonly reported: Reported | null };
 
+/** The device's identity, and the source of its samples. */
+interface Parts {
+  identity: DeviceIdentity;
+  /** A live sensor. */
+  sensor: Sensor | undefined;
+  /** The samples of the sensor or the recording. */
+  form: SampleForm | undefined;
+}
+
 type Task = (device: Simulated) => Promise<void>;
 
 async function runVirtual(
-  { identityDir, onEvent }: SimulateOptions,
-  identity: DeviceIdentity,
-  sensor: Sensor | undefined,
+  options: SimulateOptions,
+  { identity, sensor, form }: Parts,
   task: Task,
 ): Promise<void> {
+  const { identityDir, onEvent } = options;
   const file = join(identityDir, 'flash.bin');
   const flash = createFlash({ bytes: flashBytesFor(defaultSlotBytes), file });
   try {
     const configFlash = createFlash({ bytes: configFlashBytes, file: join(identityDir, 'config.bin') });
     try {
       const device = await createVirtualDevice({
-        ...{ identity, flash, configFlash, sensor, onEvent },
+        ...{ identity, flash, configFlash, sensor, onEvent, ...formOf(options, form) },
         trustMemory: trustInFile(join(identityDir, 'trust-state.json')),
       });
       try {
@@ -110,10 +120,20 @@ async function runVirtual(
   }
 }
 
+/** The stream of a source, by default that of the templates. */
+function streamOf({ stream, motor }: Pick<SimulateOptions, 'stream' | 'motor'>): string {
+  return stream ?? (motor ? 'shaded-pole-motor-sensor_data' : 'motion');
+}
+
+function formOf(options: SimulateOptions, form: SampleForm | undefined): { form?: SensedForm } {
+  if (!form) return {};
+  const { fields, rateHz, size } = form;
+  return { form: { stream: streamOf(options), fields, rateHz, ...(size && { size }) } };
+}
+
 async function runNative(
   { identityDir, onEvent, onBuild, program }: SimulateOptions,
-  _identity: DeviceIdentity,
-  sensor: Sensor | undefined,
+  { sensor }: Parts,
   task: Task,
 ): Promise<void> {
   const { createNativeDevice } = await import('./native/device.js');
@@ -141,12 +161,11 @@ async function act(
   if (predict && source) await usableModel(device, options, source, end);
   if (end.aborted) return;
   if (sensor) {
-    const stream = options.stream ?? 'shaded-pole-motor-sensor_data';
-    await device.sense({ stream, speed, predict, signal: end });
+    await device.sense({ stream: streamOf(options), speed, predict, signal: end });
     return;
   }
   if (!recording) return aborted(end);
-  const stream = options.stream ?? 'motion';
+  const stream = streamOf(options);
   const started = Date.now().toString(36);
   for (let take = 1; !end.aborted; take++) {
     const recordingId = loop ? `${recording.id}-${started}-${take}` : recording.id;

@@ -13,6 +13,7 @@ export {
   shifted,
 } from './acoustics.js';
 export { createBandLimited, resampled } from './band-limited.js';
+export { signalBytes } from './chip-memory.js';
 export { createComplexFourier } from './fourier.js';
 export { createLowpass } from './lowpass.js';
 export type { MelSpec } from './mel.js';
@@ -21,6 +22,7 @@ export {
   featureNames,
   type ImageSpec,
   inputShape,
+  isTimeless,
   melSpecOf,
   quantizeInput,
   type SignalSpec,

@@ -99,6 +99,11 @@ export function melSet({ fields, resampleHz, windowSamples }: SignalSpec, mel: M
   };
 }
 
+/** Number of weights of all bands together. */
+export function melWeightCount(mel: MelSpec, rateHz: number): number {
+  return filtersOf(mel, rateHz).reduce((sum, { weights }) => sum + weights.length, 0);
+}
+
 function decibel(power: number): number {
   return perNeper * naturalLog(power > leastPower ? power : leastPower);
 }

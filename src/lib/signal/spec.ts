@@ -88,6 +88,11 @@ export function melSpecOf(
   };
 }
 
+/** Whether a window is one unprocessed sample, as for a model of table rows. Such a model accepts any rate. */
+export function isTimeless({ windowSamples, lowpassHz, resampleHz, rateHz }: SignalSpec): boolean {
+  return windowSamples === 1 && lowpassHz === null && resampleHz === rateHz;
+}
+
 /** One name per input of the network, in order; raw inputs are called `field[sample]`. */
 export function featureNames(spec: SignalSpec): string[] {
   return featureSetOf(spec).names;

@@ -76,6 +76,33 @@ static void write_heap(aiot_writer *writer, const aiot_device *device) {
   aiot_write_object_end(writer);
 }
 
+static void write_memory(aiot_writer *writer, const aiot_device *device) {
+  if (device->setup.flash[AIOT_KIND_MODEL] == NULL) return;
+  aiot_write_key(writer, "memory");
+  aiot_write_object(writer);
+  aiot_write_integer_member(writer, "bytes", (int64_t)(device->arena.bytes - device->arena_mark));
+  aiot_write_integer_member(writer, "free", (int64_t)(device->arena.bytes - device->arena.used));
+  aiot_write_object_end(writer);
+}
+
+static void write_sensor(aiot_writer *writer, const aiot_device *device) {
+  const aiot_take *take = &device->take;
+  if (!device->taking) return;
+  aiot_write_key(writer, "sensor");
+  aiot_write_object(writer);
+  aiot_write_text_member(writer, "stream", take->stream);
+  aiot_write_key(writer, "fields");
+  aiot_write_array(writer);
+  for (size_t f = 0; f < take->fields; f++) aiot_write_text(writer, take->field[f]);
+  aiot_write_array_end(writer);
+  aiot_write_key(writer, "rate");
+  aiot_write_number(writer, take->rate_hz);
+  aiot_write_key(writer, "unfit");
+  if (device->predictor == NULL || !take->predict || device->fits) aiot_write_null(writer);
+  else aiot_write_text(writer, "the model needs other fields or another rate");
+  aiot_write_object_end(writer);
+}
+
 size_t aiot_device_reported(const aiot_device *device, aiot_message message, bool status) {
   const aiot_update *update = &device->update[device->speaks];
   const int64_t now = aiot_device_now(device);
@@ -98,6 +125,8 @@ size_t aiot_device_reported(const aiot_device *device, aiot_message message, boo
   aiot_write_integer_member(&writer, "floor", update->setup.store == NULL ? 0 : update->setup.store->record.floor);
   write_progress(&writer, update);
   write_heap(&writer, device);
+  write_memory(&writer, device);
+  write_sensor(&writer, device);
   if (!status) aiot_device_write_proof(&writer, device, active(device, device->speaks), now < 0 ? 0 : now);
   aiot_write_object_end(&writer);
   return aiot_write_end(&writer);

@@ -97,6 +97,7 @@ aiot_code aiot_device_take(aiot_device *device, const aiot_take *take) {
   if (take->telemetry && device->batch_samples * take->fields > device->setup.batch_values) return AIOT_MEMORY_SHORT;
   device->taking = true;
   aiot_device_match(device);
+  device->report_due = true;
   return take->predict && device->predictor != NULL && !device->fits ? AIOT_RECORDING_UNFIT : AIOT_OK;
 }
 

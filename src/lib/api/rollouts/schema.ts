@@ -251,6 +251,8 @@ export const rolloutSchema = z.object({
   /** Time from the rollout's creation to its end, or to now. */
   seconds: z.number(),
   waves: z.array(rolloutWaveSchema),
+  /** Only in the response to a start: devices on which the model may not run. */
+  warnings: z.array(z.string()).optional(),
 });
 export type Rollout = z.output<typeof rolloutSchema>;
 

@@ -27,7 +27,10 @@ export function deployedText({ id, devices }: { id: string; devices: RolloutDevi
 export function deployNotes(tell: (line: string) => void): Omit<FollowRolloutOptions, 'client' | 'signal'> {
   const told = new Map<string, string>();
   return {
-    onStarted: ({ id }) => tell(`rollout ${id} is in progress`),
+    onStarted: ({ id, warnings = [] }) => {
+      tell(`rollout ${id} is in progress`);
+      for (const warning of warnings) tell(`! ${warning}`);
+    },
     onOffline: (devices, rollout) => tell(offlineNote(devices, rollout)),
     onProgress: ({ changed }) => {
       for (const { name, state, step, error } of changed) {
@@ -338,7 +341,7 @@ function stateOf({ state }: Rollout): string {
 }
 
 /** Expected outcome of a planned rollout. */
-export function rehearsalsText({ request }: RolloutPlan, rehearsals: Rehearsals): string {
+export function rehearsalsText({ request, warnings }: RolloutPlan, rehearsals: Rehearsals): string {
   const { runs, seed, devices, trouble, stopped, ends, seconds, tried, failed, left } = rehearsals;
   const percent = (share: number) => `${Math.round(share * 1000) / 10} %`;
   const line = (what: string, figures: Rehearsals['tried'], show: (value: number) => string) => [
@@ -369,5 +372,6 @@ export function rehearsalsText({ request }: RolloutPlan, rehearsals: Rehearsals)
         line('devices left unchanged', left, thousands),
       ],
     ),
+    ...(warnings.length > 0 ? ['', ...warnings.map((warning) => yellow(`! ${warning}`))] : []),
   ].join('\n');
 }

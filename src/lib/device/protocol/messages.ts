@@ -193,6 +193,18 @@ export const reportedSchema = z.looseObject({
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
   /** Heap of a small board, bytes: free, the largest free block, and the least free since its start. */
   heap: z.object({ free: z.int().min(0), largest: z.int().min(0), least: z.int().min(0) }).optional(),
+  /** Memory for models, bytes: in all, and free beside the active model. Absent if it is not limited. */
+  memory: z.object({ bytes: z.int().min(0), free: z.int().min(0) }).optional(),
+  /** The samples that the device takes: its stream, its fields, and their rate in Hz. Absent if it takes none, or does not report it. */
+  sensor: z
+    .object({
+      stream: name,
+      fields: z.array(z.string().max(64)).max(64),
+      rate: z.number().min(0),
+      /** Why the active model predicts nothing on these samples; null = it fits, or there is no model. */
+      unfit: z.string().max(512).nullable(),
+    })
+    .optional(),
   /** Additional capabilities. Readers ignore words that they do not know. */
   features: z.array(z.string().max(64)).max(32).optional(),
   /** Results of the shadow so far. They are present in state SHADOW if the device has an active model that receives samples. */

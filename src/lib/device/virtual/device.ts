@@ -3,6 +3,7 @@ import { preload } from '../../core/process.js';
 import { deferred } from '../../core/tasks.js';
 import { systemClock } from '../../core/time.js';
 import { type DeviceConfig, defaultDeviceConfig, sampleGroup } from '../../formats/device-config.js';
+import { modelMemoryOf } from '../board-memory.js';
 import type { DeviceEvent } from '../events.js';
 import { readIdentity } from '../identity/identity.js';
 import { decodeMessage, topicOf } from '../protocol/codec.js';
@@ -12,7 +13,7 @@ import { interpreterRuntime, laterParts } from '../runtime.js';
 import { unfitText, whyUnfit } from '../telemetry/answer.js';
 import { feed } from '../telemetry/feed.js';
 import { checkSensor, recordingSensor, type Sensor } from '../telemetry/sensor.js';
-import { boot, codeOf, type Firmware, type Hardware, ownFirmware } from './firmware.js';
+import { boot, codeOf, type Firmware, type Hardware, ownFirmware, type SensedForm } from './firmware.js';
 import { createFlash } from './flash.js';
 import { createHttpSource } from './http-link.js';
 import { createRadio, openLink } from './mqtt-link.js';
@@ -49,6 +50,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
   lost.promise.catch(() => {});
   let reports: NodeJS.Timeout | undefined;
   let looks: NodeJS.Timeout | undefined;
+  let taken: SensedForm | null = null;
   let keepAliveS = defaultDeviceConfig.mqtt.keepAliveS;
 
   const hardware: Hardware = {
@@ -57,6 +59,8 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     store: createDeviceStore(flash),
     configStore: createDeviceStore(configFlash),
     take: null,
+    memoryBytes: options.memoryBytes === undefined ? modelMemoryOf(identity.type) : options.memoryBytes,
+    sensed: () => taken ?? options.form ?? null,
     source: options.source ?? http,
     keeper: undefined,
     runtime: options.runtime ?? interpreterRuntime,
@@ -144,6 +148,12 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     if (dead) throw dead.error;
     const { stream, speed = 1, predict = false, telemetry = !predict, waits = endless, signal } = take;
     hardware.take = { sensorHz: sensor.rateHz, predict };
+    taken = {
+      stream,
+      fields: sensor.fields,
+      rateHz: sensor.rateHz,
+      ...(sensor.size && { size: sensor.size }),
+    };
     const result = await feed(
       sensor,
       { stream, recordingId: id, speed, telemetry, predict, startedAt, endless, waits, signal },
@@ -161,6 +171,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
         },
       },
     ).finally(() => {
+      taken = null;
       hardware.take = null;
     });
     emit({ event: 'sent', recording: id, ...result });

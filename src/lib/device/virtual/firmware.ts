@@ -14,8 +14,8 @@ import type { DeviceNews } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import type { LogLevel } from '../protocol/control.js';
 import type { Desired, Reported, ShadowFigures } from '../protocol/messages.js';
-import type { LoadedModel, ModelRuntime } from '../runtime.js';
-import type { ActiveModel, ShadowRun } from '../telemetry/answer.js';
+import { type LoadedModel, limitedRuntime, type ModelRuntime } from '../runtime.js';
+import { type ActiveModel, type SampleForm, type ShadowRun, whyUnfit } from '../telemetry/answer.js';
 import { Shadow } from '../telemetry/shadow.js';
 import { Prover } from '../update/prover.js';
 import { reportOfAll } from '../update/record.js';
@@ -40,6 +40,10 @@ export interface Hardware {
   emit(news: DeviceNews): void;
   log(level: LogLevel, message: string, error?: unknown): void;
   onDead(error: unknown): void;
+  /** Memory for models, bytes; null = not limited. */
+  memoryBytes: number | null;
+  /** The samples that the device takes or will take; null = none. */
+  sensed(): SensedForm | null;
   /** The recording that is being sent, if any. */
   take: ConfiguredUse['take'];
   /** Called when a new configuration is in use, to apply its connection settings. */
@@ -83,8 +87,11 @@ export interface Firmware {
 
 /** Reads the flash and starts the updaters. A device without a usable model boots as well. */
 export async function boot(hardware: Hardware): Promise<Firmware> {
-  const { identity, clock, source, runtime, radio, emit, log } = hardware;
+  const { identity, clock, source, memoryBytes, radio, emit, log } = hardware;
   let model: ActiveModel | null = null;
+  const free = () => Math.max(0, (memoryBytes ?? 0) - (model?.loaded.need?.active ?? 0));
+  const runtime =
+    memoryBytes === null ? hardware.runtime : limitedRuntime(hardware.runtime, memoryBytes, free);
   let config = defaultDeviceConfig;
   let inferences = 0;
   let speaks: 'model' | 'config' = 'model';
@@ -176,7 +183,12 @@ export async function boot(hardware: Hardware): Promise<Firmware> {
       return config;
     },
     get reported() {
-      return reportOfAll({ model: updater.state, config: configs.state }, speaks, clock.now());
+      const told = reportOfAll({ model: updater.state, config: configs.state }, speaks, clock.now());
+      return {
+        ...told,
+        ...(memoryBytes === null ? {} : { memory: { bytes: memoryBytes, free: free() } }),
+        ...sensorOf(hardware.sensed(), config, model),
+      };
     },
     report: () => tell(speaks),
     get model() {
@@ -201,6 +213,22 @@ export async function boot(hardware: Hardware): Promise<Firmware> {
   // An update interrupted by a restart is reported first.
   tell(configs.state.job ? 'config' : 'model');
   return firmware;
+}
+
+/** Samples of a sensor or a recording, and the stream that they are sent in. */
+export type SensedForm = SampleForm & { stream: string };
+
+/** The member `sensor` of a report. A sensor's rate is that after the configured averaging. */
+function sensorOf(
+  sensed: SensedForm | null,
+  config: DeviceConfig,
+  model: ActiveModel | null,
+): Pick<Reported, 'sensor'> {
+  if (!sensed) return {};
+  const { stream, fields } = sensed;
+  const rate = sensed.rateHz / (sampleGroup(config, sensed.rateHz) ?? 1);
+  const unfit = model && whyUnfit({ ...sensed, rateHz: rate }, model.loaded);
+  return { sensor: { stream, fields: [...fields], rate, unfit: unfit?.slice(0, 512) ?? null } };
 }
 
 /** Returns an error's code, if it has one. */

@@ -8,7 +8,7 @@ import type { SampleForm } from '../telemetry/answer.js';
 import type { FeedResult } from '../telemetry/feed.js';
 import type { Sensor } from '../telemetry/sensor.js';
 import type { BundleSource, UpdateCheck } from '../update/types.js';
-import type { FirmwareTraits } from './firmware.js';
+import type { FirmwareTraits, SensedForm } from './firmware.js';
 import type { Flash } from './flash.js';
 import type { openLink } from './mqtt-link.js';
 import type { TrustMemory, TrustSource } from './trust.js';
@@ -35,6 +35,13 @@ export interface VirtualDeviceOptions {
   onEvent?: (event: DeviceEvent) => void;
   /** Default: the interpreter of the model module. */
   runtime?: ModelRuntime;
+  /**
+   * The samples that the device will take, for its reports from the start. Without it, a report contains them only while a recording is
+   * being sent.
+   */
+  form?: SensedForm;
+  /** Memory for models, bytes; null = not limited. Default: that of the board's default firmware, if its type is a known board. */
+  memoryBytes?: number | null;
   /** Capabilities of its firmware; default: everything the interpreter supports. */
   firmware?: FirmwareTraits;
   /** Default: HTTPS with the device's certificate. */

@@ -20,8 +20,9 @@ import type { Envelope } from '../../formats/manifest/envelope.js';
 import type { UnsignedManifest } from '../../formats/manifest/manifest.js';
 import { importTflite } from '../../formats/tflite/read.js';
 import { bundleProject } from '../bundle/bundle-project.js';
+import { deviceNeed } from '../bundle/device-memory.js';
 import { endOf, modeOf } from '../bundle/ends.js';
-import { isSigned, packBundle, requireBundle, unpackAny } from '../bundle/pack.js';
+import { isSigned, packBundle, requireBundle, unpackAny, unpackBundle } from '../bundle/pack.js';
 import { unknownProvenance } from '../bundle/schema.js';
 import { filesOf, interfaceOf, modelPartOf } from '../bundle/signed-bundle.js';
 import type { NetworkBundle } from '../bundle/types.js';
@@ -43,6 +44,8 @@ export const pushResultSchema = z.object({
   kind: z.enum(['model', 'network']),
   /** The newest previous version with the same contents, and therefore the same blob. */
   sameAs: z.int().nullable(),
+  /** Memory that it needs at least on a 32-bit chip, bytes; null for a network. */
+  memory: z.object({ active: z.int(), trial: z.int() }).nullable(),
 });
 
 export type PushResult = z.output<typeof pushResultSchema>;
@@ -118,7 +121,13 @@ async function pushContent(options: Common, { name, content, file, kind }: Conte
   const issued = Date.now();
   const expires = validMs === undefined ? null : issued + validMs;
   const pushed = await release(client, content, { name, issued, expires, deviceTypes }, privatePem);
-  return { name, ...pushed, digest, bytes: content.length, file, kind, sameAs };
+  const memory = kind === 'network' ? null : memoryOf(content);
+  return { name, ...pushed, digest, bytes: content.length, file, kind, sameAs, memory };
+}
+
+function memoryOf(content: Uint8Array): PushResult['memory'] {
+  const { active, trial } = deviceNeed(unpackBundle(content));
+  return { active, trial };
 }
 
 function checkTypes(deviceTypes: string[] = defaultDeviceTypes): void {

@@ -5,6 +5,7 @@ import { AiotError, unless } from '../../core/errors.js';
 import type { Reported, SignedProof } from '../../device/protocol/messages.js';
 import { checkProof, type Proof } from '../../device/protocol/proof.js';
 import { mayConnect } from '../../fleet/device.js';
+import { type ModelNeeds, modelMisfits } from '../../fleet/rollout/fit.js';
 import { runningOf } from '../../fleet/rollout/report.js';
 import type { CheckedProof, RolloutState } from '../../fleet/rollout/types.js';
 import {
@@ -16,6 +17,7 @@ import {
 } from '../../fleet/rollout/waves.js';
 import { parseSelector, requireListedNames } from '../../fleet/selector.js';
 import { type Manifest, peekManifest } from '../../formats/manifest/manifest.js';
+import { isTimeless } from '../../signal/spec.js';
 import type { BlobStore } from '../blobs/store.js';
 import { type DeltaPair, type Deltas, mostBases, patienceMs } from '../devices/desired.js';
 import type { DeviceRecord, Devices } from '../devices/devices.js';
@@ -23,7 +25,7 @@ import type { Models } from './models.js';
 import type { Configs, Firmware } from './releases.js';
 
 interface PlannerParts {
-  blobs: Pick<BlobStore, 'ready'>;
+  blobs: Pick<BlobStore, 'ready' | 'bytes'>;
   devices: Devices;
   models: Models;
   firmware: Pick<Firmware, 'verified'>;
@@ -42,6 +44,8 @@ interface Prepared {
   offline: ReadonlySet<string>;
   /** Devices that already run the newest release. */
   current: string[];
+  /** Why some devices may not be able to run the model. */
+  warnings: string[];
   /** Patches usable by these devices. */
   deltas: (DeltaPair & { release: Release; devices: number; of: number })[];
 }
@@ -51,16 +55,23 @@ function noWayBack(releases: readonly Release[]): string {
   return `no release to roll back to: ${isFirst ? 'it is the first version' : 'add --rollback-to'}`;
 }
 
+/** Maximum number of cached releases; the plans and proofs of one rollout concern the same few releases. */
+const kept = 64;
+
 /** Selects a rollout's devices and their order. */
 export class Planner {
+  /** By the bundle's digest. */
+  private readonly needs = new Map<string, Omit<ModelNeeds, 'name' | 'sequence'>>();
+
   constructor(private readonly parts: PlannerParts) {}
 
   async plan(value: unknown): Promise<RolloutPlan> {
-    const { request, devices, offline, current, deltas } = await this.prepare(value);
+    const { request, devices, offline, current, warnings: unfit, deltas } = await this.prepare(value);
     const made = await this.parts.deltas.ready(deltas, patienceMs.plan);
     const left = devices.length - current.length;
     const waves = splitIntoWaves(devices, request.policy.waves);
     const warnings = [
+      ...unfit,
       ...(current.length > 0 ? [`${current.length} of ${devices.length} already run it`] : []),
       ...(offline.size > 0 ? [`${offline.size} of ${devices.length} are offline and come last`] : []),
       ...(left > 1 && waves.length === 1
@@ -106,10 +117,11 @@ export class Planner {
     }
     const last = request.releases.at(-1)!;
     const current = found.filter((device) => runs(device, last)).map(({ name }) => name);
+    const warnings = await this.requireRoom(request.releases, manifests, found);
     const deltas = await this.pairsOf(found, request.releases, manifests);
     const offline = this.offlineOf(names, request);
     const ordered = inRolloutOrder(names, request.releases, offline);
-    return { request, devices: ordered, offline, current, deltas };
+    return { request, devices: ordered, offline, current, warnings, deltas };
   }
 
   /**
@@ -183,6 +195,41 @@ export class Planner {
     return await this.parts.models.verified(sequence);
   }
 
+  /**
+   * Rejects a model that devices would reject for lack of memory, and returns warnings about devices on which it may not run. New firmware
+   * in the same rollout may have more memory, so nothing is rejected then. @throws AIOT_MEMORY_SHORT
+   */
+  private async requireRoom(
+    releases: readonly Release[],
+    manifests: readonly Manifest[],
+    devices: readonly DeviceRecord[],
+  ): Promise<string[]> {
+    const at = releases.findIndex(({ kind }) => kind === 'model');
+    const [release, artifact] = [releases[at], manifests[at]?.artifacts[0]];
+    if (!release || !artifact) return [];
+    const { short, warnings } = modelMisfits(await this.needsOf(release, artifact.digest), devices);
+    if (short === null) return warnings;
+    if (releases.some(({ kind }) => kind === 'firmware')) return [short, ...warnings];
+    throw new AiotError('AIOT_MEMORY_SHORT', short, {
+      next: 'Use a shorter signal.window, other features or a smaller model, exclude these devices with --selector, or install firmware with a larger AIOT_MEMORY_BYTES. See docs/reference/firmware-memory.md.',
+    });
+  }
+
+  /** The newest models' needs are kept, because a rollout is planned several times. */
+  private async needsOf({ name, version, sequence }: Release, digest: string): Promise<ModelNeeds> {
+    const model = { name: `${name}@${version}`, sequence };
+    const known = this.needs.get(digest);
+    if (known) return { ...known, ...model };
+    const { deviceNeed, unpackBundle } = await import('../../model/index.js');
+    const bundle = unpackBundle(await this.parts.blobs.bytes(digest));
+    const { fields, rateHz } = bundle.info.signal;
+    const needs = { ...deviceNeed(bundle), fields, rateHz: isTimeless(bundle.info.signal) ? null : rateHz };
+    const [oldest] = this.needs.keys();
+    if (this.needs.size >= kept && oldest !== undefined) this.needs.delete(oldest);
+    this.needs.set(digest, needs);
+    return { ...needs, ...model };
+  }
+
   /** For each release to roll out, the releases that devices run now, the most common first. Devices that report an unreleased digest are ignored. */
   private async pairsOf(
     devices: readonly DeviceRecord[],
@@ -230,9 +277,6 @@ interface ProofParts {
   firmware: Pick<Firmware, 'manifest'>;
   configs: Pick<Configs, 'manifest'>;
 }
-
-/** Maximum number of cached releases; most proofs in one rollout are for the same few releases. */
-const kept = 64;
 
 /** A release as identified in both proofs and manifests. */
 type Running = Proof['release'];

@@ -38,7 +38,7 @@ import { Planner, Proofs } from './rollout-plans.js';
 
 interface RolloutParts {
   store: RolloutStore;
-  blobs: Pick<BlobStore, 'ready'>;
+  blobs: Pick<BlobStore, 'ready' | 'bytes'>;
   devices: Devices;
   models: Models;
   firmware: Pick<Firmware, 'verified' | 'manifest'>;
@@ -147,7 +147,7 @@ export class Rollouts {
     await this.parts.deltas.ready(planned.deltas, patienceMs.start);
     // Serialized with removals, so that the release cannot be removed in the meantime.
     return this.parts.models.inTurn(async () => {
-      const { request, devices, current } = await this.planner.prepare(value);
+      const { request, devices, current, warnings } = await this.planner.prepare(value);
       const { releases, rollback, selector, policy } = request;
       return this.inTurn(async () => {
         const created = this.parts.now();
@@ -157,7 +157,8 @@ export class Rollouts {
         await this.supersede(devices);
         await this.parts.store.insert(state, who);
         this.running.set(state.head.id, state);
-        return rolloutOf((await this.step(state, [{ type: 'tick' }], who)).head, created);
+        const rolled = rolloutOf((await this.step(state, [{ type: 'tick' }], who)).head, created);
+        return warnings.length > 0 ? { ...rolled, warnings } : rolled;
       });
     });
   }

@@ -1,0 +1,98 @@
+import { plural, thousands } from '../../core/figures.js';
+import { modelMemoryOf } from '../../device/board-memory.js';
+import type { Reported } from '../../device/protocol/messages.js';
+
+/** Requirements of a model on its devices. */
+export interface ModelNeeds {
+  /** `name@version` */
+  name: string;
+  sequence: number;
+  /** Least memory for models, bytes: when it is active, and in its trial in addition to the active model. */
+  active: number;
+  trial: number;
+  /** Fields of one sample, and their rate in Hz; null = any rate. */
+  fields: readonly string[];
+  rateHz: number | null;
+}
+
+interface Candidate {
+  name: string;
+  type: string;
+  reported: Pick<Reported, 'model' | 'memory' | 'sensor'> | null;
+}
+
+interface Unfit {
+  /** Devices that reported less memory than the model needs: they will reject it. null = none. */
+  short: string | null;
+  /** Devices whose type or sensor suggests that the model will not run, each as a sentence. */
+  warnings: string[];
+}
+
+/** Maximum number of devices that a sentence names. */
+const named = 3;
+
+/** Compares a model's needs with what devices report, or with what their type is known to have. Devices that run the model are left out. */
+export function modelMisfits(needs: ModelNeeds, devices: readonly Candidate[]): Unfit {
+  const others = devices.filter(({ reported }) => reported?.model?.sequence !== needs.sequence);
+  const short = others.filter(({ reported }) => reported?.memory && !isEnough(needs, reported.memory));
+  const doubtful = others.filter(({ type, reported }) => {
+    const assumed = reported?.memory ? null : modelMemoryOf(type);
+    return assumed !== null && !isEnough(needs, { bytes: assumed, free: assumed });
+  });
+  const deaf = others.filter(({ reported }) => reported?.sensor && sensorMisfit(needs, reported.sensor));
+  return {
+    short: short.length === 0 ? null : shortText(needs, short),
+    warnings: [
+      ...(doubtful.length === 0 ? [] : [doubtText(needs, doubtful)]),
+      ...(deaf.length === 0 ? [] : [sensorText(needs, deaf)]),
+    ],
+  };
+}
+
+function isEnough({ active, trial }: ModelNeeds, { bytes, free }: { bytes: number; free: number }): boolean {
+  return active <= bytes && trial <= free;
+}
+
+function shortText(needs: ModelNeeds, devices: readonly Candidate[]): string {
+  const list = listed(devices, ({ reported }) => {
+    const { bytes = 0, free = 0 } = reported?.memory ?? {};
+    return needs.active > bytes
+      ? `has ${thousands(bytes)}`
+      : `has ${thousands(free)} free beside its active model`;
+  });
+  return `${needText(needs)}, more than ${plural(devices.length, 'device')} can provide: ${list}`;
+}
+
+function doubtText(needs: ModelNeeds, devices: readonly Candidate[]): string {
+  const list = listed(devices, ({ type }) => `${type}: ${thousands(modelMemoryOf(type) ?? 0)}`);
+  return `AIOT_MEMORY_SHORT is likely on ${plural(devices.length, 'device')} unless the firmware has a larger AIOT_MEMORY_BYTES: ${needText(needs)}, the default firmware has less: ${list}`;
+}
+
+function needText({ name, active, trial }: ModelNeeds): string {
+  return `${name} needs at least ${thousands(active)} bytes of memory for models, and ${thousands(trial)} during its trial`;
+}
+
+/** Why a model cannot predict on a sensor's samples; null if it can. */
+export function sensorMisfit(
+  { fields, rateHz }: Pick<ModelNeeds, 'fields' | 'rateHz'>,
+  sensor: NonNullable<Reported['sensor']>,
+): string | null {
+  const missing = fields.filter((field) => !sensor.fields.includes(field));
+  if (missing.length > 0) return `sends ${sensor.fields.join(', ')} in ${sensor.stream}`;
+  if (rateHz !== null && rateHz !== sensor.rate) return `sends ${sensor.stream} at ${sensor.rate} Hz`;
+  return null;
+}
+
+function sensorText(needs: ModelNeeds, devices: readonly Candidate[]): string {
+  const list = listed(
+    devices,
+    ({ reported }) => (reported?.sensor && sensorMisfit(needs, reported.sensor)) ?? '',
+  );
+  const rate = needs.rateHz === null ? '' : ` at ${needs.rateHz} Hz`;
+  return `AIOT_RECORDING_UNFIT on ${plural(devices.length, 'device')}, which will commit ${needs.name} but predict nothing: it expects ${needs.fields.join(', ')}${rate}, but ${list}`;
+}
+
+function listed(devices: readonly Candidate[], detail: (device: Candidate) => string): string {
+  const first = devices.slice(0, named).map((device) => `${device.name} (${detail(device)})`);
+  return first.join(', ') + (devices.length > named ? ', …' : '');
+}

@@ -1,0 +1,80 @@
+import { elementBytes, elementCount, type Graph, hasForest } from '../../formats/tflite/graph.js';
+import { readTflite } from '../../formats/tflite/read.js';
+import { signalBytes } from '../../signal/chip-memory.js';
+import type { Bundle, BundleInfo } from './types.js';
+
+/** Memory that a model needs at least in the firmware's core on a 32-bit chip, bytes. */
+export interface DeviceNeed {
+  /** When it is active. */
+  active: number;
+  /** In its trial, in addition to the active model. */
+  trial: number;
+  /** The largest parts of `active`. */
+  parts: { features: number; standardization: number; network: number };
+}
+
+/** Size of `aiot_bundle`, which a trial allocates: less than measured on a 32-bit chip, so that it stays a lower bound. */
+const bundleStructure = 3400;
+
+const double = 8;
+
+/**
+ * Computes a lower bound of the memory that the firmware's core allocates from the memory for models, so that a board with less never runs
+ * the model. Members of structures are left out. On a 32-bit chip, the actual size is at most 2 KiB larger for networks of a few layers
+ * (test/firmware/device-memory.real.test.ts). The model's file itself stays in flash.
+ */
+export function deviceNeed({ info, model }: Pick<Bundle, 'info' | 'model'>): DeviceNeed {
+  const graph = readTflite(model);
+  const parts = {
+    features: signalBytes(info.signal),
+    standardization: standardizationBytes(info),
+    network: networkBytes(graph),
+  };
+  const active = parts.features + parts.standardization + parts.network;
+  return { active, trial: active + bundleStructure, parts };
+}
+
+/** Means and deviations, the thresholds and centers of a rejection, and the names of individual features. */
+function standardizationBytes({ signal, standardization, answer }: BundleInfo): number {
+  const { mean, deviation } = standardization;
+  const channels = signal.fields.length;
+  // bundle.json contains the values of a picture's channels once.
+  const repeats = [mean, deviation].every((values) =>
+    values.every((value, i) => value === values[i % channels]),
+  );
+  const distinct = signal.image && repeats ? channels : mean.length;
+  const reject = answer.kind === 'classes' ? answer.reject : undefined;
+  const thresholds = reject
+    ? reject.minimum.length + reject.radius.length + reject.center.length + reject.weight.length
+    : 0;
+  const names = Array.isArray(signal.features)
+    ? signal.features.reduce((sum, name) => sum + 4 + Buffer.byteLength(name) + 1, 0)
+    : 0;
+  return double * (2 * distinct + thresholds) + names;
+}
+
+/** Copies of the input and the output, the activations, and the biases and multipliers of layers. */
+function networkBytes(graph: Graph): number {
+  const bytesOf = (index: number) => {
+    const tensor = graph.tensors[index];
+    if (!tensor || tensor.data !== undefined || tensor.variable !== undefined) return 0;
+    return elementCount(tensor.shape) * elementBytes(tensor.type);
+  };
+  // Decision trees need the inputs, the sums and the results.
+  if (hasForest(graph)) return bytesOf(graph.inputs[0]!) + 2 * bytesOf(graph.outputs[0]!);
+  const ends = [...graph.inputs, ...graph.outputs].reduce((sum, index) => sum + bytesOf(index), 0);
+  const activations = graph.operators.map(({ op, inputs, outputs }) => {
+    // Its output is its input's memory.
+    if (moves.has(op)) return 0;
+    return [...new Set([...inputs, ...outputs])].reduce((sum, index) => sum + bytesOf(index), 0);
+  });
+  const channels = graph.operators.reduce((sum, { op, outputs }) => {
+    const last = graph.tensors[outputs[0] ?? -1]?.shape.at(-1) ?? 0;
+    return layers.has(op) ? sum + 9 * last : sum;
+  }, 0);
+  const states = graph.tensors.reduce((sum, { variable }) => sum + (variable?.byteLength ?? 0), 0);
+  return ends + Math.max(0, ...activations) + channels + states;
+}
+
+const moves: ReadonlySet<string> = new Set(['RESHAPE', 'SQUEEZE', 'EXPAND_DIMS']);
+const layers: ReadonlySet<string> = new Set(['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D']);
