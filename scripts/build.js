@@ -31,7 +31,7 @@ const sources = readdirSync('src', { recursive: true })
   .filter((path) => path.endsWith('.ts'));
 // esbuild only removes the types. `npm run types` checks them, which takes ten times as long.
 await build({
-  // By default, esbuild uses the folder that it was loaded from.
+  // By default, esbuild uses the folder from which it was loaded.
   absWorkingDir: root,
   entryPoints: sources.map((path) => join('src', path)),
   outdir: join(made, 'dist/.modules'),
@@ -83,8 +83,8 @@ function entries() {
 }
 
 /**
- * Creates oclif's manifest. oclif fails if a command does not load, but not if it misses commands, so the result is compared with the
- * files.
+ * Creates oclif's manifest. oclif fails if a command does not load, but not if commands are missing, so the result is compared
+ * with the files.
  */
 async function commandManifest() {
   const plugin = new Plugin({ root: made, type: 'core', ignoreManifest: true, errorOnManifestCreate: true });

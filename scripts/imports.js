@@ -27,8 +27,8 @@ export function sourcesIn(root, folder) {
 }
 
 /**
- * Files in packages whose path a file resolves (`createRequire(…).resolve('NAME/FILE')`). It reads them as data rather than running
- * them.
+ * Files in packages whose path a file resolves (`createRequire(…).resolve('NAME/FILE')`). The file reads them as data rather than
+ * running them.
  * @param {string} root
  * @param {string} file relative to the root
  * @returns {string[]}

@@ -49,7 +49,7 @@ const longEnough = 3000;
 const patienceMs = 500;
 
 /**
- * A text that a pattern takes too long for. Each is tried twice, because the machine may have been busy.
+ * A text for which a pattern takes too long. Each text is tried twice, because the machine may have been busy.
  * @param {RegExp} pattern
  * @returns {string | undefined}
  */

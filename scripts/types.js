@@ -10,7 +10,7 @@ process.chdir(root);
 const bundle = await rollup({
   input: 'src/index.ts',
   plugins: [dts({ tsconfig: join(root, 'tsconfig.build.json') })],
-  // Only our own sources are bundled. Types from other packages are still imported from there.
+  // Only our own sources are bundled. Types from other packages are still imported from those packages.
   external: (id) => !id.startsWith('.') && !id.startsWith('/'),
   onwarn: ({ message }) => {
     throw new Error(message);

@@ -230,7 +230,7 @@ async function sendSeries(
 
 // Baseline: a page served by nginx, as large as the dashboard, whose script only creates a heading.
 
-/** @param bytes size that the script is padded to with a comment @param pki folder of the platform's certificate */
+/** @param bytes size to which a comment pads the script @param pki folder of the platform's certificate */
 async function startStaticPage(folder: string, pki: string, bytes: number) {
   const nginx = await startNginx(folder, pki, Buffer.alloc(0));
   const www = join(folder, 'www');

@@ -73,7 +73,7 @@ function reference(bench: Bench): Figure[] {
 
 const drift = (base: string, now: string) => used(aiot('data', 'drift', base, now));
 
-/** Describes the first metric that the two programs differ in. */
+/** Describes the first metric in which the two programs differ. */
 function difference(ours: string, theirs: string): string | null {
   const features = new Map(
     (JSON.parse(ours) as { features: Record<string, number>[] }).features.map((one) => [one.name, one]),

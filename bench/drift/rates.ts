@@ -7,7 +7,7 @@ import { type MotorState, simulateMotor } from '../../src/lib/data/motor.js';
 import type { Rows } from '../../src/lib/data/tables/rows.js';
 import type { NumberColumn, TextColumn } from '../../src/lib/formats/csv/cells.js';
 
-/** Columns by name, and the recording that each row belongs to. */
+/** Columns by name, and the recording to which each row belongs. */
 export interface Sample {
   columns: Record<string, Float64Array>;
   takes: Int32Array | null;

@@ -17,8 +17,8 @@ export interface Recipe {
 export const members = 4;
 
 /**
- * The recipes that the inner folds select from. The first is the template's earlier recipe. The others vary the parameters that are likely
- * to matter with so few recordings.
+ * The recipes from which the inner folds select. The first is the template's earlier recipe. The others vary the parameters that
+ * are likely to matter with so few recordings.
  */
 export const recipes: Recipe[] = [
   { name: 'sparse', layers: [32, 16], stride: 125, epochs: 50, noise: 0.5 },

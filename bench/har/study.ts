@@ -32,7 +32,7 @@ export interface Part {
   scores: Scores;
   /** Size of the largest int8 file of all folds, bytes; null if not relevant. */
   bytes: number | null;
-  /** Number of folds that each recipe was selected for. */
+  /** Number of folds for which each recipe was selected. */
   chosen: Record<string, number>;
 }
 

@@ -12,7 +12,7 @@ export interface Figure {
   peer?: { name: string; version?: string; rounds: readonly number[] };
   /** Limit for ours / peer, or for ours if there is no peer. */
   goal: number;
-  /** Factor that a quick run may miss the goal by; 1 for figures that are the same on every machine. */
+  /** Factor by which a quick run may miss the goal; 1 for figures that are the same on every machine. */
   slack?: number;
   /** Additional observations. */
   note?: string;

@@ -1,6 +1,6 @@
-// The loop, with the har-imu template at 100 Hz and a prediction every 0.2 s: latency and CPU and memory use, on a full core and on a
-// quarter of one. Also runs a week of a simulated sensor, and a fast sensor. The features are compared with the original's extractor in
-// `models`.
+// The loop, with the har-imu template at 100 Hz and a prediction every 0.2 s: latency, CPU use and memory use, on a full core and
+// on a quarter of one. Also runs a week of a simulated sensor, and a fast sensor. The features are compared with the original's
+// extractor in `models`.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import type { Area, Bench } from '../harness/area.js';

@@ -1,5 +1,5 @@
-// Inference on this machine. The bit-exact device interpreter is compared with TFLite Micro's. LiteRT in WebAssembly, which aiot
-// measures accuracy with, is compared with Google's build for Python. All use one thread and the same int8 files.
+// Inference on this machine. The bit-exact device interpreter is compared with TFLite Micro's. LiteRT in WebAssembly, with which
+// aiot measures accuracy, is compared with Google's build for Python. All use one thread and the same int8 files.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';

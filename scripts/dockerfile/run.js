@@ -163,6 +163,6 @@ try {
   await tryOut(roots.get(''), image);
 } finally {
   for (const each of mounted.reverse()) spawnSync('umount', ['--recursive', '--lazy', each]);
-  // Nothing of this machine is mounted below it anymore; if anything were, `--one-file-system` keeps rm out of it.
+  // None of this machine's folders are still mounted below it; otherwise, `--one-file-system` would keep rm out of them.
   spawnSync('rm', ['-rf', '--one-file-system', work]);
 }

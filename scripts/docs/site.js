@@ -16,7 +16,7 @@ const kinds = [
 ];
 
 /**
- * Creates a static site of the documents: each page of docs/ and the files that it links to, including sources.
+ * Creates a static site of the documents: each page of docs/ and the files to which it links, including sources.
  * @param {string} root
  * @param {string} style of the reports
  * @returns {{ files: Map<string, string | Buffer>, dead: string[] }} path on the site → content; dead links, as `PAGE: LINK`

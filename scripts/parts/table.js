@@ -10,12 +10,12 @@ const made = join(root, '.venv');
 
 /**
  * @typedef {object} Part
- * @property {string} for what the tests use it for
+ * @property {string} for the part's purpose in the tests
  * @property {number} mb disk space in MiB on x64 Debian 12, of a folder in .venv or of the named Debian packages without their
  * dependencies; 0 = less than 0.5
  * @property {string[]} [apt] Debian packages
- * @property {string[]} [python] requirements of a virtual environment in .venv/NAME; options of pip precede the requirements that they
- * apply to
+ * @property {string[]} [python] requirements of a virtual environment in .venv/NAME; options of pip precede the requirements to
+ * which they apply
  * @property {string} [script] script in scripts/parts that builds it; does nothing if it is already built
  * @property {string[]} [after] parts required to build it
  * @property {() => boolean} ready whether it can be used

@@ -73,7 +73,7 @@ export interface ArgoServerOptions {
   program?: string;
 }
 
-/** gRPC codes, with the status that the gateway maps them to. */
+/** gRPC codes, with the statuses to which the gateway maps them. */
 const errors = {
   malformed: [400, 3],
   unknown: [404, 5],

@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 
 /** A board of the IoT kit that is connected to a broker. Its MQTT 3.1 packets are assembled by hand, as in its firmware's library. */
 export interface TestBoard {
-  /** Publishes a text at QoS 0, with the NUL that the kit's payloads end with. */
+  /** Publishes a text at QoS 0, with the NUL that ends the kit's payloads. */
   send(topic: string, text: string): void;
   /** Publishes at QoS 1. Resolves when the PUBACK has arrived. */
   sendAcknowledged(topic: string, text: string): Promise<void>;

@@ -22,7 +22,7 @@ const signingAlgorithm = { name: 'ECDSA', hash: 'SHA-256' };
  */
 export async function makeCertificates(names = 'IP:127.0.0.1'): Promise<Certificates> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-certificates-'));
-  // A broker started as root reads them as a separate user.
+  // A broker started as root reads the files as a separate user.
   await chmod(folder, 0o755);
   const path = (name: string) => join(folder, name);
   const validity = { notBefore: new Date(), notAfter: new Date(Date.now() + 24 * 3600 * 1000) };

@@ -12,7 +12,7 @@ export interface Job {
   input: Int8Array;
 }
 
-/** Exactly the flags that `--emit c` output is documented to compile with. */
+/** Exactly the flags with which the output of `--emit c` is documented to compile. */
 export const promised = ['-std=c11', '-Wall', '-Wextra', '-Werror'];
 
 /**

@@ -36,7 +36,7 @@ export function tensorsInTflm(jobs: { graph: Graph; input: Inputs }[]): Buffer[]
   return tensorsIn('tflm', jobs);
 }
 
-/** The same from TFLite Micro, or from LiteRT's reference kernels. */
+/** The same bytes from TFLite Micro, or from LiteRT's reference kernels. */
 export function tensorsIn(judge: 'tflm' | 'litert', jobs: { graph: Graph; input: Inputs }[]): Buffer[] {
   const exposed = jobs.map(({ graph, input }) => {
     const outputs = graph.operators.flatMap((operator) => operator.outputs);

@@ -22,7 +22,7 @@ interface Recipe {
   answer: BundleInfo['answer'];
   classes: string[];
   vote: string;
-  /** Samples that the golden vectors and the standardization are derived from. */
+  /** Samples from which the golden vectors and the standardization are derived. */
   stream: Samples;
   /** Index of the first sample of each golden vector. */
   golden: number[];
@@ -246,7 +246,7 @@ function bundleOf({ stream, bare, trees, rejects, ...recipe }: Recipe, seed: num
   return unpackBundle(packBundle({ info, model, golden, lineage }));
 }
 
-/** Centers in the mean of each class's windows, with thresholds that some of them miss. */
+/** Centers in the mean of each class's windows, with thresholds that some windows miss. */
 function rejectOf({ info, model }: Pick<Bundle, 'info' | 'model'>, rows: Float32Array[]): RejectSpec {
   const lineage = unknownProvenance(digestOf(model), 'int8');
   const predictor = createPredictor({ info, model, golden: [], lineage });
@@ -301,7 +301,7 @@ function featuresOf(signal: SignalSpec, stream: Samples): Float32Array[] {
   });
 }
 
-/** Of pictures: all pixels of a channel share their mean and deviation. */
+/** For pictures: all pixels of a channel share their mean and deviation. */
 function byChannel(inputs: number) {
   const all = (values: number[]) => Array.from({ length: inputs }, (_, i) => values[i % 3]!);
   return { mean: all([0.125, -0.2, 0.75]), deviation: all([0.5, 0.4, 0.625]) };

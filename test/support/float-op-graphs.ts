@@ -2,7 +2,10 @@ import type { Random } from '../../src/lib/core/numbers.js';
 import type { Graph, OperatorName } from '../../src/lib/formats/tflite/graph.js';
 import { GraphBuilder } from './graph-builder.js';
 
-/** Models of one float32 operator that TFLite Micro has no integer kernel for. Inputs may be negative; ABS makes them valid for roots. */
+/**
+ * Models of one float32 operator for which TFLite Micro has no integer kernel. Inputs may be negative; ABS makes them valid for
+ * roots.
+ */
 export const floatOpGraphs: { readonly [Name in OperatorName]?: (random: Random) => Graph } = {
   NEG: (random) => unaryGraph(random, 'NEG', false),
   SQRT: (random) => unaryGraph(random, 'SQRT', true),

@@ -4,7 +4,7 @@ import type { Graph } from '../../src/lib/formats/tflite/graph.js';
 import { growForest } from '../../src/lib/model/train/fit/grow-forest.js';
 
 /**
- * Grows a forest with 30 trees, 7 features and 3 classes, and returns it with the hardest rows for it, in which each feature is a
+ * Grows a forest with 30 trees, 7 features and 3 classes, and returns the forest with the hardest rows for it: each feature is a
  * threshold, one of its two neighboring float32 numbers, or an extreme.
  */
 export async function hardForest(): Promise<{ graph: Graph; forest: Forest; rows: Float32Array[] }> {

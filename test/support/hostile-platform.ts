@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net';
 import { makeCertificates } from './certificates.js';
 
 /**
- * Stands for every text without a format. It sets the terminal's title, clears the screen, and contains C1 controls,
- * a bell, changes of the writing direction, and a line that looks like our output.
+ * Replaces every text that has no format. It sets the terminal's title, clears the screen, and contains C1 controls, a bell,
+ * changes of the writing direction, and a line that looks like our output.
  */
 export const hostile = [
   'x\u001b]0;pwned\u0007\u001b[2J\u001b[31m\u009b31m\r\u0000\u007f\u202e\u2066\u2028',
@@ -83,7 +83,7 @@ export async function hostilePlatform(description: Description) {
     const form = path.replace(/[.]/g, '\\.').replace(/\{[^}]+\}/g, '[^/]+');
     return { form: new RegExp(`^${form}$`), methods };
   });
-  /** Paths that a value was returned for, and those without one. */
+  /** Paths for which a value was returned, and paths without one. */
   const asked = { known: new Set<string>(), unknown: new Set<string>() };
   let refusing = false;
   const server = createServer({ key, cert }, (request, response) => {

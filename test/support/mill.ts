@@ -11,7 +11,7 @@ console.log(JSON.stringify({ sum }));
 /**
  * The files of a project with four steps in the shape of a diamond: 1 → 11 → (111, 1011) → their sum in
  * `out/sum.txt`.
- * @param ran file that each step appends its name to
+ * @param ran file to which each step appends its name
  * @param more additional lines of aiot.yaml
  */
 export function millFiles(ran: string, more = ''): Record<string, string> {

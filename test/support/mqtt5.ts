@@ -20,7 +20,7 @@ export interface Mqtt5Server {
 type Answer = (packet: Packet, say: (packet: Packet) => void, socket: Socket) => boolean | undefined;
 
 /**
- * Clients receive messages published to exactly the topic that they subscribed to, or to any topic below `PREFIX/#`, at QoS 1 at most.
+ * Clients receive messages published to exactly the subscribed topic, or to any topic below `PREFIX/#`, at QoS 1 at most.
  * @param options.connack properties of every CONNACK
  * @param options.answer a function that returns true if the test has responded
  */

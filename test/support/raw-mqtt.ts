@@ -11,7 +11,7 @@ export interface RawMqtt {
   socket: Duplex;
   /** All packets received so far. */
   packets: Packet[];
-  /** Resolves with true when it is closed by either side. */
+  /** Resolves with true when the connection is closed by either side. */
   closed: Promise<boolean>;
   say(...packets: (Packet | Buffer)[]): void;
   /** Resolves with the next packet of this kind, or with null if the connection is closed first. */

@@ -58,7 +58,7 @@ export async function ok<T>(schema: ZodType<T>, argv: string[]): Promise<T> {
   return schema.parse(json);
 }
 
-/** Runs a command with --json, and returns the error that it ends with. */
+/** Runs a command with --json, and returns the error with which the command ends. */
 export async function refusal(
   argv: string[],
 ): Promise<{ code: string; subject?: string; message: string; exit: number }> {

@@ -12,9 +12,7 @@ export interface UpdateTool {
   remove(): void;
 }
 
-/**
- * Builds a tool. Rejects if the build fails. It is asynchronous, so that other tests can run in the meantime.
- */
+/** Builds a tool. Rejects if the build fails. Asynchronous, so that other tests can run in the meantime. */
 export async function buildUpdateTool(target = 'update_tool', ...others: string[]): Promise<UpdateTool> {
   const build = mkdtempSync(join(tmpdir(), 'aiot-update-tool-'));
   const cmake = (...args: string[]) => promisify(execFile)('cmake', args);

@@ -103,7 +103,7 @@ export interface TestUpdater {
   reports: Reported[];
   /** Bytes of the active model. */
   active(): Uint8Array | null;
-  /** The error that the flash failed with, if any. */
+  /** The error with which the flash failed, if any. */
   died(): unknown;
 }
 

@@ -7,7 +7,7 @@ const ramEnd = 0x403e0000;
 
 /**
  * Loads an image like the C3's ROM, and runs it. Supports the part of RV32IMC, without interrupts, that the small program in this
- * folder needs. Returns its output up to its `delays`th delay. Source: the RISC-V instruction set manual, volume I.
+ * folder needs. Returns the program's output up to its `delays`th delay. Source: the RISC-V instruction set manual, volume I.
  */
 export function runOnC3(
   image: EspImage,

@@ -101,8 +101,8 @@ function read(command: Command, words: readonly string[], reading: Reading): Giv
     const value = joined ?? words[++i];
     if (value === undefined && reading === 'typed') return `no value for --${name}`;
     if (value !== undefined) values.push(value);
-    // oclif assigns the words that follow a repeatable flag to it (not for every flag, which the manifest does not show), so names must
-    // come first.
+    // oclif assigns the words after a repeatable flag to that flag. Not all flags do this, and the manifest does not show which,
+    // so names must come first.
     if (flag.multiple) greedy = name;
   }
   return { flags, positionals, open };

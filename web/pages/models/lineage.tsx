@@ -18,7 +18,7 @@ const [width, gap, lineHeight, pad] = [188, 46, 17, 12];
 const most = 5;
 
 /**
- * Origin and use of a version: dataset, training, version, and rollouts. Parts that were not recorded are shown as unknown.
+ * Origin and use of a version: dataset, training run, version, and rollouts. Parts that were not recorded are shown as unknown.
  */
 export function Lineage({ card, rollouts }: { card: ModelVersion; rollouts: readonly Rollout[] }) {
   const columns = columnsOf(card, rollouts);

@@ -15,7 +15,7 @@ const devicesRead = 1000;
 const rolloutsListed = 5;
 const namesListed = 5;
 
-/** Everything that needs attention: the platform's own warnings, rollouts that did not go well, and failed and offline devices. */
+/** Everything that needs attention: the platform's own warnings, unsuccessful rollouts, and failed and offline devices. */
 export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   const list = useResource(at('GET /rollouts', {}, { limit: rolloutsRead }), {
     events: ['rollout.*'],

@@ -39,8 +39,8 @@ interface ProbeOptions {
 const usualScatter = 0.06;
 
 /**
- * Checks the prerequisites for reading chips, in order, up to the first failure: the URL, the bus and its permissions, the chips
- * and their identities, their self-tests, and the rate of their samples. Errors with a code become part of the result.
+ * Checks the prerequisites for reading chips, in order, up to the first failure: URL, bus, permissions, the chips and their
+ * identities, self-tests, and sample rate. Errors with a code become part of the result.
  */
 export async function probeI2c(url: SensorUrl, options: ProbeOptions = {}): Promise<I2cProbe> {
   const probe: I2cProbe = { ok: false, steps: [], chips: [], rateHz: null };
