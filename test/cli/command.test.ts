@@ -189,6 +189,11 @@ describe('the program', () => {
     expect(aiot(['model', 'trian']).stderr).toBe(
       '✗ AIOT_USAGE: no such command: model trian\n  Try: aiot model train\n',
     );
+    const typo = aiot(['modle', 'train']);
+    expect([typo.status, typo.stderr]).toEqual([
+      2,
+      '✗ AIOT_USAGE: no such command: modle train\n  Try: aiot model train\n',
+    ]);
     expect(aiot(['oat', 'status', 'x']).stderr).toContain('Try: aiot rollout show\n');
     expect(aiot(['flash', 'app.bin', '--before', 'usb-rest']).stderr).toMatch(
       /^✗ AIOT_USAGE: --before: expected one of .*; got "usb-rest". Did you mean usb-reset\?\n/,
