@@ -1,4 +1,4 @@
-/** The usual commands for one broker, ready to copy, and the settings of its address. */
+/** The usual commands for one broker, ready to copy, and its address settings. */
 export interface CheatSheet {
   title: string;
   /** The broker's storage and delivery guarantees, in one line. */
@@ -249,7 +249,7 @@ export function cheatMarkdown(): string {
     .join('\n\n');
 }
 
-/** Escapes bars, which would end a cell of a table. */
+/** Escapes bars, which would end a table cell. */
 function cell(text: string): string {
   return text.replaceAll('|', '\\|');
 }

@@ -18,8 +18,8 @@ export function saysWho(url: StreamUrl, given: StreamCredentials): boolean {
 }
 
 /**
- * The options plus the credentials stored by `aiot stream login` for this peer. All of them apply if neither the URL nor the options
- * contain credentials; otherwise only the CA does, if none is given.
+ * The options plus the credentials stored by `aiot stream login` for this peer. All stored credentials apply if neither
+ * the URL nor the options contain credentials. Otherwise, only the stored CA applies, if the options contain none.
  * @throws AIOT_FILE_MALFORMED
  */
 export async function withKeptCredentials(url: StreamUrl, options: StreamOptions): Promise<StreamOptions> {
@@ -34,7 +34,7 @@ export async function withKeptCredentials(url: StreamUrl, options: StreamOptions
 }
 
 const keptSchema = z.object({
-  /** Endpoint such as `kafka://host:9092`; its credentials are used for all of its topics. */
+  /** Endpoint such as `kafka://host:9092`; the credentials are used for all topics at this endpoint. */
   endpoint: z.string(),
   /** Names of the stored credentials; never their values. */
   kept: z.array(z.string()),
@@ -51,7 +51,10 @@ export type Login = z.output<typeof loginSchema>;
 interface LoginOptions {
   url: string;
   credentials: StreamCredentials;
-  /** Tests the credentials with the peer. If it throws, nothing is stored; if absent, the credentials are stored untested. */
+  /**
+   * Tests the credentials with the peer. If the function throws, nothing is stored; if it is absent, the credentials
+   * are stored untested.
+   */
   attempt?: (url: string, credentials: StreamCredentials) => Promise<void>;
 }
 
@@ -90,7 +93,7 @@ export async function login({ url, credentials, attempt }: LoginOptions): Promis
   };
 }
 
-/** Lists the stored credentials, by endpoint. @throws AIOT_FILE_MALFORMED */
+/** Lists the stored credentials, sorted by endpoint. @throws AIOT_FILE_MALFORMED */
 export async function listLogins(): Promise<Login> {
   const all = Object.entries(await readCredentials()).sort(([a], [b]) => a.localeCompare(b));
   return {
@@ -135,8 +138,8 @@ const credentialsSchema = z.strictObject({
 const fileSchema = z.strictObject({ endpoints: z.record(z.string(), credentialsSchema) });
 
 /**
- * Credentials by endpoint (see `credentialNames`). Certificates and keys are stored by content, so the original files may be moved or
- * deleted.
+ * Credentials by endpoint (see `credentialNames`). Certificates and keys are stored by content, so the original
+ * files may be moved or deleted.
  */
 type Kept = Record<string, StreamCredentials>;
 
@@ -187,8 +190,8 @@ const ports: Record<string, number> = {
 };
 
 /**
- * The names that a peer's credentials are stored under, such as `mqtt://host:1883`, one for each of its hosts. The scheme is part of
- * the name, so that a password stored for an encrypted connection is never sent over a plain one.
+ * The names under which a peer's credentials are stored, such as `mqtt://host:1883`, one for each of its hosts. The
+ * scheme is part of the name, so that a password stored for an encrypted connection is never sent over a plain one.
  */
 export function credentialNames({ scheme, host }: Pick<StreamUrl, 'scheme' | 'host'>): string[] {
   const port = ports[scheme];

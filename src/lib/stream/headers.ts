@@ -5,10 +5,10 @@ import type { Header } from './message.js';
 // header is one line of text. Values that do not fit are carried as base64 under a marked name, so that they can be restored after any
 // number of bridges.
 
-/** Suffix of the name of a header whose value is base64. */
+/** Suffix for the name of a header whose value is base64. */
 const bytesMark = ';base64';
 
-/** A value as text if its bytes are UTF-8, so that it is the same regardless of the broker that carried it. */
+/** A value as text if its bytes are UTF-8, so that the value is the same regardless of the broker that carried it. */
 export function headerValue(bytes: Uint8Array): string | Uint8Array {
   return isUtf8(bytes) ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString() : bytes;
 }
@@ -20,8 +20,9 @@ type Fits = (text: string) => boolean;
 type Named<Value> = readonly [name: string, values: readonly Value[]];
 
 /**
- * Returns the values of a name as text. If a value does not fit, or could be mistaken for a marked one, all values become base64 under
- * `NAME;base64`. Marking all of them keeps their order at brokers that group values by name. The inverse of `unmarked`.
+ * Returns the values under one name as text. If a value does not fit, or could be mistaken for a marked value, all
+ * values become base64 under `NAME;base64`. Marking all of them keeps their order at brokers that group values by name.
+ * The inverse of `unmarked`.
  * @param force whether to mark the values even if they fit
  */
 export function marked([name, values]: Named<Header[1]>, fits: Fits, force = false): Named<string> {
@@ -32,7 +33,7 @@ export function marked([name, values]: Named<Header[1]>, fits: Fits, force = fal
   return [`${name}${bytesMark}`, values.map((value) => Buffer.from(value as string).toString('base64'))];
 }
 
-/** Restores the values that `marked` has encoded. Other values are returned unchanged, even if their names look marked. */
+/** Restores values encoded by `marked`. Returns other values unchanged, even if their names look marked. */
 export function unmarked([name, texts]: Named<string>, fits: Fits): Named<Header[1]> {
   if (!name.endsWith(bytesMark)) return [name, texts];
   const original = markedName(name);

@@ -6,9 +6,9 @@ import type { StreamUrl } from './url.js';
 const topicPattern = z.string().min(1);
 
 /**
- * Reads a chip on an I²C bus. Each sample becomes a message with a JSON object, `{"t":…,"ax":…,…}` with the time in ms since 1970, and the
- * chip's name as topic (or `?topic=`). All other settings are those of the sensor. Samples lost by an overflow of the chip's buffer count
- * as dropped.
+ * Reads a chip on an I²C bus. Each sample becomes a message with a JSON object, `{"t":…,"ax":…,…}` with the time in ms
+ * since 1970, and the chip's name as topic (or `?topic=`). All other settings are the sensor's. Samples lost by an
+ * overflow of the chip's buffer count as dropped.
  * @throws AIOT_SENSOR_URL, AIOT_SENSOR_IDENTITY, AIOT_SENSOR_FAILED, AIOT_I2C_…
  */
 export async function openI2cSource(url: StreamUrl, options: StreamOptions): Promise<Source> {

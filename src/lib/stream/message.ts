@@ -6,11 +6,13 @@ import { AiotError } from '../core/errors.js';
  */
 export type Header = readonly [name: string, value: string | Uint8Array];
 
-/** Headers that the MQTT adapter converts MQTT 5's own properties to, and back on the way out. */
+/**
+ * Headers for MQTT 5's own properties. The MQTT adapter converts these properties to headers, and back when sending.
+ */
 export const mqttHeaders = {
   contentType: 'content-type',
   responseTopic: 'mqtt-response-topic',
-  /** Bytes, unlike the values of the other headers. */
+  /** Bytes, unlike the other headers' values. */
   correlationData: 'mqtt-correlation-data',
   /** Seconds, as decimal text. */
   messageExpiryInterval: 'mqtt-message-expiry-interval',
@@ -21,7 +23,7 @@ export const mqttHeaders = {
 /** Header with a message's deduplication key. Routes with `exactlyOnce` write it, and read it back through `Sink.recent`. */
 export const dedupeHeader = 'aiot-dedupe';
 
-/** One message of any broker or file. */
+/** One message from any broker or file. */
 export interface Message {
   /** Topic in the notation of its broker: `a/b` in MQTT, `a.b` in NATS, a plain name in Kafka. */
   topic: string;
@@ -31,11 +33,17 @@ export interface Message {
   /** Kafka's key. */
   key?: Uint8Array;
   headers?: readonly Header[];
-  /** Marks a Kafka record without a value, which deletes its key. A record with an empty payload does not. */
+  /**
+   * Marks a Kafka record without a value, which deletes its key. A record with an empty payload does not delete its
+   * key.
+   */
   tombstone?: true;
   qos?: 0 | 1 | 2;
   retain?: boolean;
-  /** Position in the message's log that reading can resume from: `PARTITION:OFFSET` in Kafka, the sequence in JetStream. */
+  /**
+   * Position in the message's log from which reading can resume: `PARTITION:OFFSET` in Kafka, the sequence in
+   * JetStream.
+   */
   position?: string;
   /** Origin of the message: an endpoint without credentials. */
   source: string;
@@ -51,8 +59,8 @@ export interface Delivery {
 }
 
 /**
- * A source of messages in batches. Each batch contains, in order, all messages that arrived since the previous one, at least one. Iteration
- * ends when the source has no more messages, or is closed. A source can be iterated only once.
+ * A source of messages in batches. Each batch contains, in order, all messages that arrived since the previous batch,
+ * at least one. Iteration ends when the source has no more messages, or is closed. A source can be iterated only once.
  */
 export interface Source extends AsyncIterable<readonly Delivery[]> {
   /** Address of the source, without credentials. */
@@ -60,8 +68,8 @@ export interface Source extends AsyncIterable<readonly Delivery[]> {
   /** Number of messages dropped because the reader was too slow; 0 with `overflow: 'wait'`. */
   readonly dropped: number;
   /**
-   * Yields only the payloads, which takes a tenth of the time, for readers that need neither other fields nor acknowledgment. Absent if the
-   * source does not support it.
+   * Yields only the payloads, which takes a tenth of the time, for readers that need neither other fields nor
+   * acknowledgments. Absent if the source does not support it.
    */
   payloads?(): AsyncIterable<Payloads>;
   /** Resolves once acks have reached the peer. Afterwards, acks have no effect. */
@@ -72,7 +80,7 @@ export interface Source extends AsyncIterable<readonly Delivery[]> {
 export interface Payloads {
   /** Memory that contains the payloads; the reader may overwrite it. At least one unused byte follows each payload. */
   bytes: Buffer;
-  /** Start and end of each payload in `bytes`: two numbers per payload. */
+  /** Start and end of each payload in `bytes`, as two numbers. */
   spans: Int32Array;
   count: number;
 }
@@ -80,8 +88,8 @@ export interface Payloads {
 export type OutgoingMessage = Pick<Message, 'topic' | 'payload'> &
   Partial<Pick<Message, 'qos' | 'retain' | 'time' | 'key' | 'headers' | 'tombstone'>> & {
     /**
-     * When the message expires, ms since 1970. Routes set it from `mqttHeaders.messageExpiryInterval`, because the message may wait before
-     * it is written. Sinks get the header with the remaining seconds instead.
+     * Time when the message expires, ms since 1970. Routes set it from `mqttHeaders.messageExpiryInterval`, because the
+     * message may wait before it is written. Sinks get the header with the remaining seconds instead.
      */
     expires?: number;
   };
@@ -91,9 +99,9 @@ export interface Sink {
   /** Address of the destination, without credentials. */
   readonly endpoint: string;
   /**
-   * Resolves once the peer has stored all messages (PUBACK, JetStream's ack, Kafka's acks=all, the disk's sync). A message without a topic
-   * is sent to the URL's topic. Several writes may be in progress; their order is preserved. If it rejects, any of the messages may have
-   * arrived; rewriting them may duplicate some but loses none.
+   * Resolves once the peer has stored all messages (PUBACK, JetStream's ack, Kafka's acks=all, the disk's sync). A
+   * message without a topic is sent to the URL's topic. Several writes may be in progress; their order is preserved. If
+   * the promise rejects, any of the messages may have arrived; writing them again may duplicate some but loses none.
    */
   write(messages: readonly OutgoingMessage[]): Promise<void>;
   /**
@@ -140,11 +148,17 @@ export interface StreamOptions extends StreamCredentials {
    * queue.ts.
    */
   queue?: number;
-  /** Handling of messages that there is no room for. `drop` (the default) drops and counts them; `wait` holds up the sender. */
+  /**
+   * How to handle messages for which there is no room. `drop` (the default) drops and counts them; `wait` makes the
+   * sender wait.
+   */
   overflow?: 'drop' | 'wait';
   /** Start position in a log: `beginning`, `latest`, an offset or sequence, or a time. Default: latest, or the group's position. */
   from?: 'beginning' | 'latest' | number | { time: number };
-  /** If set, the source ends where the log ended when it was opened, instead of waiting for more messages (Kafka). */
+  /**
+   * If set, the source ends where the log ended when the source was opened, instead of waiting for more messages
+   * (Kafka).
+   */
   until?: 'end';
   /** Consumer group (Kafka), queue group (NATS) or shared subscription (MQTT). Each message goes to one member. */
   group?: string;
@@ -154,7 +168,8 @@ export interface StreamOptions extends StreamCredentials {
   /** QoS of the MQTT subscription, or of published messages; default 1. */
   qos?: 0 | 1 | 2;
   /**
-   * Whether a message with headers is rejected if the destination cannot carry them (MQTT 3.1.1), instead of being written without them.
+   * Whether to reject a message with headers if the destination cannot carry headers (MQTT 3.1.1), instead of writing
+   * the message without them.
    */
   requireHeaders?: boolean;
   /** Called with the number of messages that were written without their headers. */
@@ -162,7 +177,7 @@ export interface StreamOptions extends StreamCredentials {
   /** MQTT client id. A session that outlives the connection needs one, and `clean: false`. */
   clientId?: string;
   clean?: boolean;
-  /** Context whose platform `aiot:` addresses refer to; default = the current one. */
+  /** Context whose platform is used for `aiot:` addresses; default = the current one. */
   context?: string;
   /** Replaces the process's standard input as the source of `stdin:`. */
   input?: NodeJS.ReadableStream;

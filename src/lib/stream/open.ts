@@ -163,7 +163,10 @@ async function platformBroker(url: StreamUrl, options: StreamOptions): Promise<[
   return [{ ...parseStreamUrl(context.mqtt), path, query }, await credentialsOf(context, options)];
 }
 
-/** Options for a broker's own URL. If they contain no credentials, those of the context that uses this broker are added. */
+/**
+ * Options for a broker's own URL. If they contain no credentials, the credentials of the context that uses this broker
+ * are added.
+ */
 async function knownBroker(url: StreamUrl, options: StreamOptions): Promise<StreamOptions> {
   if (saysWho(url, options)) return options;
   const { contexts } = await readContexts();

@@ -13,9 +13,11 @@ export interface StreamUrl {
   host: string;
   username: string | undefined;
   password: string | undefined;
-  /** Topic or filter (mqtt), topic (kafka), subject (nats), path (file, serial), path with its query (http), key (s3). */
+  /** Topic or filter (mqtt), topic (kafka), subject (nats), path (file, serial), path and query (http), key (s3). */
   path: string;
-  /** The settings after the `?` (http: after the `#`, which servers never see); validated by `readQuery`. */
+  /**
+   * The settings after the `?` (http: after the `#`, because servers never see that part); validated by `readQuery`.
+   */
   query: Readonly<Record<string, string>>;
 }
 
@@ -90,7 +92,7 @@ export const queryBoolean = z
   .enum(['true', 'false', '1', '0'])
   .transform((text) => text === 'true' || text === '1');
 
-/** A whole number of 0 or more. */
+/** A whole number, 0 or more. */
 export const queryCount = z
   .string()
   .regex(/^\d{1,15}$/, 'expected a whole number')
@@ -98,7 +100,7 @@ export const queryCount = z
 
 /**
  * Reads and validates the settings in a URL's query. Settings that are not in `shape` are rejected.
- * @throws AIOT_STREAM_URL with the name of the parameter and the valid ones
+ * @throws AIOT_STREAM_URL with the parameter's name and the valid names
  */
 export function readQuery<Shape extends z.ZodRawShape>(
   url: StreamUrl,
@@ -120,7 +122,7 @@ export function readQuery<Shape extends z.ZodRawShape>(
   );
 }
 
-/** Names of settings, and of parameters of a server's own query, whose value is a secret. */
+/** Names of secret settings, and of secret parameters in a server's own query. */
 const secretName =
   /^(.*[-_])?(secret|token|pass(word|wd|phrase)?|pwd|api[-_]?key|access[-_]?key|key|sig|signature|auth|credentials?|sas)$|(Secret|Token|Password|Key)$/i;
 
@@ -156,8 +158,8 @@ export function secretIn(url: string): FoundSecret | undefined {
 }
 
 /**
- * An address for display, with the endpoint and path, but without credentials, settings, and the query of an http address. @throws
- * AIOT_STREAM_URL
+ * An address for display, with the endpoint and path, but without credentials, settings and an http address's query.
+ * @throws AIOT_STREAM_URL
  */
 export function shownUrl(url: string): string {
   const { endpoint, path } = parseStreamUrl(url);

@@ -30,13 +30,13 @@ export interface TopicState {
 }
 
 export interface LagState {
-  /** A consumer group (Kafka) or a consumer (JetStream). */
+  /** A Kafka consumer group or a JetStream consumer. */
   group: string;
   topic: string;
   partition?: number;
-  /** Offset of the next message that the group reads. */
+  /** Offset of the next message that the group will read. */
   position: number;
-  /** Offset of the next message that the broker writes. */
+  /** Offset of the next message that the broker will write. */
   end: number;
   lag: number;
   /** Number of messages that were delivered but not acknowledged yet (JetStream). */
@@ -70,7 +70,7 @@ export interface TopicSpec {
 
 export interface ConsumerSpec {
   name: string;
-  /** Subject filter of the consumer; absent = all subjects of the stream. */
+  /** The consumer's subject filter; absent = all of the stream's subjects. */
   subject?: string;
   ackWaitMs?: number;
   maxAckPending?: number;

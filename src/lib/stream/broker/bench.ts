@@ -8,7 +8,7 @@ import { openSink, openSource } from '../open.js';
 import { parseStreamUrl, type StreamUrl } from '../url.js';
 
 interface BenchOptions extends StreamOptions {
-  /** Address of the broker. If the address contains no topic, the benchmark uses its own. */
+  /** Address of the broker. If the address contains no topic, the benchmark uses its own topic. */
   url: string;
   /** Number of messages; default 10 000. */
   count?: number;
@@ -40,7 +40,7 @@ export const benchSchema = z.object({
   lost: z.int(),
   twice: z.int(),
   outOfOrder: z.int(),
-  /** Latency from publisher to reader in ms, measured with a single clock; null if nothing was received. */
+  /** Latency from publisher to reader, ms, measured with a single clock; null if nothing was received. */
   latency: z.object(milliseconds).nullable(),
 });
 
@@ -51,7 +51,7 @@ const waitMs = 10_000;
 
 const silenceMs = 3000;
 
-/** Number of messages per write. */
+/** Number of messages in each write. */
 const perWrite = 100;
 
 const writesUnderWay = 20;
@@ -286,7 +286,7 @@ function percentile(sorted: ArrayLike<number>, share: number): number {
   return sorted[rank - 1]!;
 }
 
-/** A message of a measurement: JSON, which every tool can read, padded to the requested size. */
+/** A message for the measurement: JSON, which every tool can read, padded to the requested size. */
 interface Probe {
   run: string;
   /** Number of the message; -1 for a probe that only tests whether the reader is subscribed. */

@@ -25,12 +25,13 @@ export const checkedSchema = z.object({
 
 export type Checked = z.output<typeof checkedSchema>;
 
-/** Schemes that use TLS from the start of a connection. NATS starts without it, and its adapter handles the upgrade. */
+/** Schemes that use TLS from the start of a connection. NATS starts without it, and the adapter handles the upgrade. */
 const tlsFirst = new Set(['https', 'kafkas', 'mqtts', 'rediss', 'wss']);
 
 /**
- * Tests each connection stage (name, port, TLS, authentication), then the capabilities. After a failure, later stages are skipped.
- * @throws AIOT_STREAM_URL, AIOT_STREAM_SCHEME (no such check for this scheme)
+ * Tests each connection stage (name, port, TLS, authentication), then the capabilities. After a failure, later stages
+ * are skipped.
+ * @throws AIOT_STREAM_URL, AIOT_STREAM_SCHEME (the scheme has no checks)
  */
 export async function checkEndpoint(url: string, options: StreamOptions = {}): Promise<Checked> {
   const parts = parseStreamUrl(url);
@@ -196,7 +197,7 @@ const connectTimeoutMs = 10_000;
 
 /**
  * Tests whether a destination accepts these credentials by opening its administrative interface.
- * @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE, AIOT_STREAM_SCHEME (it has no such interface)
+ * @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE, AIOT_STREAM_SCHEME (no such interface)
  */
 export async function tryCredentials(url: string, credentials: StreamCredentials): Promise<void> {
   const admin = await openAdmin(url, { ...credentials, connectTimeoutMs });

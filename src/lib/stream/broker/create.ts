@@ -28,14 +28,15 @@ export type Created = z.output<typeof createdSchema>;
 interface CreateOptions extends StreamOptions {
   /** Path of a YAML file in the format described in docs/how-to/brokers.md. */
   file: string;
-  /** The broker's address; overrides the one in the file. */
+  /** The broker's address; overrides the address in the file. */
   at?: string;
   dryRun?: boolean;
 }
 
 /**
- * Creates the topics and streams in a file, and updates existing ones where possible. The whole file is validated first. @throws
- * AIOT_STREAM_SPEC_INVALID, AIOT_FILE_NOT_FOUND, AIOT_STREAM_SCHEME, and the broker's errors
+ * Creates the topics and streams described in a file, and updates existing ones where possible. The whole file is
+ * validated first.
+ * @throws AIOT_STREAM_SPEC_INVALID, AIOT_FILE_NOT_FOUND, AIOT_STREAM_SCHEME, and the broker's errors
  */
 export async function createTopics(options: CreateOptions): Promise<Created> {
   const { file, dryRun = false } = options;

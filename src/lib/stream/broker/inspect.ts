@@ -37,9 +37,9 @@ export const lagSchema = z.object({
       group: z.string(),
       topic: z.string(),
       partition: optionalCount,
-      /** Offset of the next message that the group reads. */
+      /** Offset of the next message that the group will read. */
       position: z.number(),
-      /** Offset of the next message that the broker writes. */
+      /** Offset of the next message that the broker will write. */
       end: z.number(),
       lag: z.number(),
       /** Number of messages that were delivered but not acknowledged yet (JetStream). */
@@ -52,7 +52,7 @@ export const lagSchema = z.object({
 export type Lag = z.output<typeof lagSchema>;
 
 /**
- * Lists a broker's topics: those that the broker itself lists, and those that messages arrive on within `listenMs`.
+ * Lists a broker's topics: topics that the broker lists, and topics on which messages arrive within `listenMs`.
  * @throws AIOT_STREAM_SCHEME, AIOT_BROKER_*
  */
 export async function listTopics(

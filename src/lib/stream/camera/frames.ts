@@ -1,7 +1,7 @@
 /** Cuts a stream of bytes into whole frames. Each frame is a copy, which stays unchanged until its memory is returned. */
 export interface FrameCutter {
   push(chunk: Buffer): void;
-  /** Number of bytes discarded because they belonged to no frame, or to a truncated one. */
+  /** Number of bytes discarded because they belonged to no frame, or to a truncated frame. */
   readonly skipped: number;
 }
 
@@ -12,8 +12,8 @@ export interface FramePool {
 }
 
 /**
- * Creates a pool. Ten RGB pictures of 640 × 480 per second are 9 MB/s. Allocating that much makes the garbage collector mark the whole
- * heap more than once per second, which takes a fifth as long as face detection.
+ * Creates a pool. Ten RGB pictures of 640 × 480 per second are 9 MB/s. Allocating that much makes the garbage collector
+ * mark the whole heap more than once per second, which takes a fifth of the time that face detection takes.
  * @param most maximum number of frames to keep
  */
 export function createFramePool(most: number): FramePool {
@@ -65,7 +65,7 @@ const longest = 16 * 1024 * 1024;
  */
 export function jpegFrames(onFrame: (frame: Buffer) => void): FrameCutter {
   let held: Buffer = Buffer.alloc(0);
-  /** Position in `held`, before which everything has been parsed. */
+  /** Position in `held`; all bytes before it have been parsed. */
   let at = 0;
   let state: 'seek' | 'header' | 'scan' = 'seek';
   let skipped = 0;
@@ -79,7 +79,7 @@ export function jpegFrames(onFrame: (frame: Buffer) => void): FrameCutter {
   const steps = {
     seek() {
       const start = held.indexOf(startOfImage);
-      // The first two of the three bytes of `startOfImage` may be at the end of the data.
+      // // The last bytes may be the first two of the three bytes in `startOfImage`.
       if (start < 0) drop(Math.max(0, held.length - 2));
       else {
         drop(start);
@@ -120,7 +120,7 @@ export function jpegFrames(onFrame: (frame: Buffer) => void): FrameCutter {
       return true;
     },
   };
-  /** Discards the first two bytes and searches for the next frame, because the data turned out not to be a JPEG. */
+  /** Discards the first two bytes and searches for the next frame, because the data is not a JPEG. */
   const again = () => {
     drop(2);
     state = 'seek';
@@ -144,9 +144,11 @@ const startOfImage = Buffer.from([0xff, 0xd8, 0xff]);
 const isAlone = (marker: number) => marker === 0x01 || (marker >= 0xd0 && marker <= 0xd7);
 
 /**
- * Converts planar YUV 4:2:0 (all Y, then all U, then all V, where each U and V covers four pixels) to RGB, three bytes per pixel. Uses
- * the limited range and the matrix of ITU-R BT.601, which libcamera outputs below 720 lines; coefficients are scaled by 2^16.
- * @param width even @param height even
+ * Converts planar YUV 4:2:0 (all Y, then all U, then all V, where each U and V covers four pixels) to RGB, three bytes
+ * per pixel. Uses the limited range and the matrix of ITU-R BT.601, as libcamera does below 720 lines; coefficients are
+ * scaled by 2^16.
+ * @param width even
+ * @param height even
  */
 export function rgbOfYuv420(frame: Uint8Array, width: number, height: number): Buffer {
   const out = Buffer.allocUnsafe(width * height * 3);

@@ -11,14 +11,14 @@ export interface CameraInput {
   endpoint: string;
   /** Topic of the camera's messages. */
   topic: string;
-  /** Whether the input is endless: if its frames end, it is reopened. */
+  /** Whether the input is endless. If so, it is reopened when its frames end. */
   live: boolean;
   /** Frames per second. */
   fps: number;
   width: number;
   height: number;
   format: 'jpeg' | 'rgb';
-  /** Programs that can read the camera. The first one that is installed is run. */
+  /** Programs that can read the camera. The first installed program is run. */
   programs: readonly string[];
   /** Arguments of the program, which may contain a password. */
   args: string[];
@@ -139,7 +139,7 @@ function topicOf(place: string): string {
   return /^[^:]*\/([\w-]+)(\.\w+)?$/.exec(place)?.[1] ?? 'camera';
 }
 
-/** Reads a Raspberry Pi's own cameras with rpicam-vid, called libcamera-vid on older systems. */
+/** Reads a Raspberry Pi's own cameras with rpicam-vid, which older systems call libcamera-vid. */
 export const libcameraPrograms = ['rpicam-vid', 'libcamera-vid'] as const;
 
 /**

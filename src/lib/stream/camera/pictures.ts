@@ -11,7 +11,7 @@ import { pictureHeaders } from './input.js';
 const settings = {
   /** Pictures per second; absent = as fast as they are consumed. */
   fps: z.coerce.number('expected pictures per second').positive().max(1000).optional(),
-  /** Whether to start again with the first picture after the last. */
+  /** Whether to start again with the first picture after the last one. */
   loop: queryBoolean.default(false),
   topic: z.string().min(1).optional(),
 };

@@ -22,17 +22,18 @@ import {
   withoutCredentials,
 } from './input.js';
 
-/** Maximum number of unacknowledged frames: one being processed, and up to three on their way to a broker. */
+/** Maximum number of unacknowledged frames: one that is being processed, and up to three on their way to a broker. */
 const mostOut = 4;
 
 /** First and longest delay before a lost camera is reopened, ms. */
 const [firstWait, longestWait] = [500, 15_000];
 
 /**
- * Streams the frames of a camera, read by ffmpeg or libcamera in a child process. The reader always gets the newest frame. Frames that
- * arrive while it is busy are dropped and counted, regardless of `overflow`, because a camera cannot wait. A camera that was unplugged
- * or has stopped delivering is reopened.
- * @throws AIOT_STREAM_URL, AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA, AIOT_CAMERA_FAILED (the first frame did not arrive)
+ * Streams the frames of a camera, read by ffmpeg or libcamera in a child process. The reader always gets the newest
+ * frame. Frames that arrive while the reader is busy are dropped and counted, regardless of `overflow`, because a
+ * camera cannot wait. A camera that was unplugged or has stopped delivering is reopened.
+ * @throws AIOT_STREAM_URL, AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA, AIOT_CAMERA_FAILED (the first frame did not
+ * arrive)
  */
 export async function openCameraSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
   const input = cameraInput(url);
@@ -165,7 +166,7 @@ interface Newest extends AsyncIterable<readonly Delivery[]> {
 
 /**
  * @param limit maximum number of deliveries that are neither acked nor nacked
- * @param onFree called with each message that is acked or dropped unread, whose payload is no longer in use
+ * @param onFree called with each message that is acked or dropped unread; its payload is no longer in use
  */
 export function createNewest(limit: number, onFree: (message: Message) => void = () => {}): Newest {
   let newest: Message | undefined;
@@ -225,14 +226,14 @@ interface ChildEnd {
   stalled: boolean;
 }
 
-/** Number of characters of stderr that are kept. */
+/** Number of characters from stderr that are kept. */
 const mostSaid = 2_000;
 
 /**
- * Runs the first of these programs that is installed, and cuts its output into frames until it ends or `signal` is aborted. The
- * program never outlives this call.
+ * Runs the first of these programs that is installed, and cuts its output into frames until it ends or `signal` is
+ * aborted. The program never outlives this call.
  * @param frames returns the number of frames so far; if it stays the same for `stallMs`, the program is ended
- * @throws AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA if none of them is installed
+ * @throws AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA if none of the programs is installed
  */
 export async function runCamera(
   { programs, args }: Pick<CameraInput, 'programs' | 'args'>,

@@ -68,7 +68,10 @@ function typeOf<T>(make: () => T, schema: string): T {
   }
 }
 
-/** Allowance for items that take no bytes, such as nulls: arrays and maps may contain this many items more than the payload has bytes. */
+/**
+ * Allowance for items that take no bytes, such as nulls: arrays and maps may contain this many more items than the
+ * payload has bytes.
+ */
 const mostEmpty = 65_536;
 
 /** A payload, and the read position in it. */
@@ -179,7 +182,7 @@ function over(reading: Reading, bytes: number): void {
   if (bytes < 0 || reading.at > reading.bytes.length) throw new Error('the data ends too early');
 }
 
-/** Reads a zigzag number of up to ten bytes, exact below 2^53, which exceeds any accepted count. */
+/** Reads a zigzag number of up to ten bytes, exact below 2^53, which is more than any accepted count. */
 function long(reading: Reading): number {
   let [value, unit] = [0, 1];
   for (let more = true; more; unit *= 128) {

@@ -58,7 +58,10 @@ async function decodeOf(name: DecoderName, options: DecoderOptions): Promise<(by
   }
 }
 
-/** Caches the last message's value, because `where`, `map`, `key` and `topic` decode the same message one after another. */
+/**
+ * Caches the value decoded from the last message, because `where`, `map`, `key` and `topic` decode the same message one
+ * after another.
+ */
 function memoised(decode: (payload: Buffer, message: Message) => unknown): Decoder {
   let last: Message | undefined;
   let payload: Uint8Array | undefined;
@@ -76,16 +79,16 @@ function memoised(decode: (payload: Buffer, message: Message) => unknown): Decod
   };
 }
 
-/** Decoders of unsigned and negative numbers of any size, stored as bytes. RFC 8949, section 3.4.3. */
+/** Decoders for unsigned and negative numbers of any size, stored as bytes. RFC 8949, section 3.4.3. */
 const bignums: Record<number, TagDecoder> = {
   2: (decode) => bytesToNumber(decode()),
   3: (decode) => -1n - bytesToNumber(decode()),
 };
 
-/** CBOR (RFC 8949): one item per payload. An unknown tag is replaced by its content. */
+/** CBOR (RFC 8949): one item per payload. An unknown tag is replaced with the tagged value. */
 async function cborDecoder(): Promise<(bytes: Buffer) => unknown> {
   const { decode } = await import('cborg');
-  // cborg rejects every tag that it has no decoder for, and hundreds of tags are registered.
+  // // cborg rejects every tag without a decoder, and hundreds of tags are registered.
   const tags = new Proxy(bignums, {
     get: (known, tag) => known[Number(String(tag))] ?? ((content: TagDecodeControl) => content()),
   });

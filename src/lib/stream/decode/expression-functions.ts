@@ -1,7 +1,10 @@
 import type jsonata from 'jsonata';
 import type { Message } from '../message.js';
 
-/** A JSONata function: its implementation, and the argument counts that it handles. Other counts are left to the library. */
+/**
+ * A JSONata function: its implementation, and the argument counts that the implementation handles. The library handles
+ * other counts.
+ */
 interface Known {
   least: number;
   most: number;
@@ -179,7 +182,7 @@ function same(left: unknown, right: unknown): boolean {
 
 const missing = (left: unknown, right: unknown) => left === undefined || right === undefined;
 
-/** Operators that evaluate both sides; `and` and `or`, which may skip one side, are in expression.ts. */
+/** Operators that evaluate both sides; `and` and `or` may skip one side, and are in expression.ts. */
 export const operators: Readonly<Record<string, Operator>> = {
   '+': numeric((left, right) => left + right),
   '-': numeric((left, right) => left - right),

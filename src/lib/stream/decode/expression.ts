@@ -52,27 +52,33 @@ export function compileExpression(text: string): Expression {
 }
 
 /**
- * A JSONata expression about one message. Its root is the decoded payload (`temperature > 80`). The variables are `$topic`, `$time` (ms
- * since 1970), `$key` (text), `$headers` (by name; several of one name are an array), `$source`, `$qos`, `$retain` and `$position`.
+ * A JSONata expression about one message. Its root is the decoded payload (`temperature > 80`). The variables are
+ * `$topic`, `$time` (ms since 1970), `$key` (text), `$headers` (by name; several headers with one name are an array),
+ * `$source`, `$qos`, `$retain` and `$position`.
  */
 export interface Expression {
   readonly text: string;
-  /** Whether it is one of the common forms, which are evaluated synchronously; others are evaluated by the library and return promises. */
+  /**
+   * Whether the expression is one of the common forms, which are evaluated synchronously. The library evaluates others,
+   * and returns promises.
+   */
   readonly simple: boolean;
   /**
-   * Names of the payload's top-level fields that the expression reads; a payload reduced to these fields gives the same result. Undefined
-   * if it reads anything else.
+   * Names of the payload's top-level fields that the expression reads; a payload reduced to these fields gives the same
+   * result. Undefined if the expression reads anything else.
    */
   readonly reads?: readonly string[];
   /**
-   * Undefined if there is no result, such as for a missing field. Even a simple expression returns a promise if the message contains values
-   * that only the library handles.
+   * Returns undefined if there is no result, such as for a missing field. Even a simple expression returns a promise if
+   * the message contains values that only the library handles.
    * @throws AIOT_STREAM_EVALUATION (or rejects), and the errors of `decode`
    */
   evaluate(message: Message, decode: Decoder): unknown | Promise<unknown>;
 }
 
-/** Fields allowed on a node of a simple form; any other (grouping, ordering, tuples) would change its meaning. */
+/**
+ * Fields allowed on a node of a simple form; other fields (grouping, ordering, tuples) would change the node's meaning.
+ */
 const known = new Set(
   'type value position lhs rhs steps expressions expression condition then else arguments procedure predicate'.split(
     ' ',
@@ -135,7 +141,9 @@ function variable({ value }: Node): Evaluate {
   return (_input, { message }) => read(message);
 }
 
-/** Compiles a path. A step into an array applies to each of its items and follows special rules, so it is left to the library. */
+/**
+ * Compiles a path. A step into an array applies to each item and follows special rules, so the library evaluates it.
+ */
 function path({ steps = [] }: Node): Evaluate {
   const [first, ...rest] = steps.map((step, index) => pathStep(step as Node, index));
   if (!first) return giveUp();
@@ -169,7 +177,10 @@ function name(wanted: string): Evaluate {
   };
 }
 
-/** The index in a predicate such as `[2]` or `[-1]`. Any other predicate is a condition on each item, and left to the library. */
+/**
+ * The index in a predicate such as `[2]` or `[-1]`. Any other predicate is a condition on each item, and is left to the
+ * library.
+ */
 function indexOf(expr: Node): number {
   return expr.type === 'number' && typeof expr.value === 'number' ? Math.floor(expr.value) : giveUp();
 }
@@ -210,7 +221,7 @@ function array(expressions: Node[]): Evaluate {
     for (const { evaluate, whole } of items) {
       const value = evaluate(input, scope);
       if (value === undefined) continue;
-      // An array from the message is flattened; an array literal is kept as one item.
+      // An array from the message is flattened; an array literal is added as one item.
       if (Array.isArray(value) && !whole) for (const each of value) result.push(each);
       else result.push(value);
     }
@@ -305,8 +316,8 @@ export async function evaluateByLibrary(
 }
 
 /**
- * Names of the root fields that an expression reads. Undefined if it contains anything but comparisons, arithmetic and `and`/`or` of fields
- * and constants. Must be called only for nodes that compileNode can compile.
+ * Names of the root fields that an expression reads. Undefined if it contains anything but comparisons, arithmetic and
+ * `and`/`or` of fields and constants. Call only for nodes that compileNode can compile.
  */
 function fieldsRead(node: Node): readonly string[] | undefined {
   const names = new Set<string>();
@@ -337,8 +348,8 @@ function collect(node: Node, names: Set<string>): boolean {
 }
 
 /**
- * Paths of the payload's fields that an expression reads from the root, such as `[['temperature'], ['motor', 'current']]`. Fields of other
- * contexts, such as conditions on the items of an array, are not included.
+ * Paths of the payload's fields that an expression reads from the root, such as `[['temperature'], ['motor',
+ * 'current']]`. Fields read in other contexts, such as conditions on an array's items, are not included.
  * @throws AIOT_STREAM_EXPRESSION
  */
 export function fieldPaths(text: string): readonly (readonly string[])[] {

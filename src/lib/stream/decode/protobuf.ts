@@ -6,7 +6,10 @@ import { type DecoderOptions, plain, undecoded } from './values.js';
 /** Options of `toObject`: unset fields get their default values, and enums become names. `plain` converts 64-bit numbers and bytes. */
 const asObject = { defaults: true, enums: String, oneofs: false } as const;
 
-/** Protobuf with a .proto file, which may import others next to it. @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
+/**
+ * Protobuf with a .proto file, which may import other files in the same folder.
+ * @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
+ */
 export async function protobufDecoder(options: DecoderOptions): Promise<(bytes: Buffer) => unknown> {
   const { schema } = options;
   if (schema === undefined) throw new AiotError('AIOT_USAGE', '--decode protobuf needs --schema FILE.proto');

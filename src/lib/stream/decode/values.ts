@@ -3,8 +3,8 @@ import { AiotError } from '../../core/errors.js';
 import type { Message } from '../message.js';
 
 /**
- * Returns the value in a message's payload, which expressions read. If called again with the same message, a decoder returns the
- * same value without decoding again; callers must not change it.
+ * Returns the value in a message's payload, for use in expressions. If called again with the same message, a decoder
+ * returns the same value without decoding again; callers must not change it.
  * @throws AIOT_STREAM_DECODE if the payload is not in the decoder's format
  */
 export type Decoder = (message: Message) => unknown;
@@ -26,7 +26,7 @@ export type DecoderName = (typeof decoderNames)[number];
 export interface DecoderOptions {
   /** File of the schema: a .proto for protobuf, an .avsc for avro. */
   schema?: string;
-  /** Full name of the message in a .proto, such as `plant.Reading`; required if there are several. */
+  /** Full name of the message in a .proto, such as `plant.Reading`; required if the file contains several. */
   type?: string;
 }
 
@@ -75,8 +75,9 @@ export function undecoded(format: string, detail: string, cause?: unknown): Aiot
 }
 
 /**
- * Converts a decoded value to one that JSON can represent, so that expressions and all output formats can handle it like JSON. Bytes
- * become base64 (as in Protobuf's JSON form), integers beyond 2^53 become decimal text, maps become objects, and dates ISO text.
+ * Converts a decoded value to one that JSON can represent, so that expressions and all output formats can handle it
+ * like JSON. Bytes become base64 (as in Protobuf's JSON form), integers beyond 2^53 become decimal text, maps become
+ * objects, and dates become ISO text.
  */
 export function plain(value: unknown): unknown {
   if (typeof value === 'bigint') return wholeNumber(value);

@@ -22,8 +22,8 @@ const fieldName = /^[A-Za-z_]\w*$/;
 
 /**
  * Writes samples to a dataset of the platform: `aiot://dataset/NAME`. Each message becomes telemetry of its device
- * (docs/reference/protocol.md), with its own time; the platform acknowledges it once it is on disk. A message with a `seq` is stored once,
- * even if it arrives twice.
+ * (docs/reference/protocol.md), with the message's own time; the platform acknowledges it once it is on disk. A message
+ * with a `seq` is stored once, even if it arrives twice.
  * @param open opens a sink of the platform's broker
  * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNFIT, and the errors of the broker's sink
  */
@@ -62,7 +62,10 @@ export async function openDatasetSink(
   };
 }
 
-/** The payload as a telemetry message. It is validated here as on the platform, because the platform does not report rejected messages. */
+/**
+ * The payload as a telemetry message. The payload is validated here as on the platform, because the platform does not
+ * report rejected messages.
+ */
 function sampleOf(
   message: OutgoingMessage,
   fields: readonly string[] | undefined,

@@ -10,12 +10,12 @@ export interface Encoder {
    * been called.
    */
   head(): string;
-  /** Resumes a file with this beginning. @throws AIOT_CSV_COLUMNS if its columns differ */
+  /** Resumes a file with this beginning. @throws AIOT_CSV_COLUMNS if the file's columns differ */
   resume(firstRecord: string): void;
   /**
-   * Converts each message to one or more lines, and determines whether these need a new file with a new head. Converts either all messages
-   * or none.
-   * @param mayWiden whether a new file may be started for them
+   * Converts each message to one or more lines, and determines whether the lines need a new file with a new head.
+   * Converts either all messages or none.
+   * @param mayWiden whether a new file may be started for the lines
    * @throws AIOT_STREAM_UNFIT
    */
   encode(messages: readonly OutgoingMessage[], mayWiden: boolean): { lines: string[]; newFile: boolean };
@@ -23,7 +23,7 @@ export interface Encoder {
 
 const nothing = { head: () => '', resume: () => {} };
 
-/** Writes message lines that each message can be restored from exactly. */
+/** Writes message lines, from which each message can be restored exactly. */
 export function ndjsonEncoder(where: string): Encoder {
   const lineOf = (message: OutgoingMessage) =>
     `${JSON.stringify(toLine({ time: Date.now(), source: where, ...message }, { exact: true }))}\n`;
@@ -34,7 +34,8 @@ export function ndjsonEncoder(where: string): Encoder {
 }
 
 /**
- * Writes message lines that are converted to a table later. If columns are selected, a payload that does not provide them is rejected now.
+ * Writes message lines that are converted to a table later. If columns are selected, a payload that lacks them is
+ * rejected now.
  * @param names the selected columns
  */
 export function tableEncoder(where: string, names: readonly string[] | undefined): Encoder {
@@ -49,7 +50,7 @@ export function tableEncoder(where: string, names: readonly string[] | undefined
   };
 }
 
-/** Writes each payload unchanged, one per line. */
+/** Writes each payload unchanged, as one line. */
 export function linesEncoder(where: string): Encoder {
   const lineOf = (message: OutgoingMessage) => {
     const { buffer, byteOffset, length } = message.payload;
@@ -64,7 +65,7 @@ export function linesEncoder(where: string): Encoder {
 
 /**
  * Writes rows below a header.
- * @param fields the selected columns; absent = those of the existing file, or the members of the first message
+ * @param fields the selected columns; absent = the existing file's columns, or the first message's members
  */
 export function csvEncoder(where: string, fields: readonly string[] | undefined, header: boolean): Encoder {
   let columns = fields;
@@ -94,7 +95,7 @@ export function csvEncoder(where: string, fields: readonly string[] | undefined,
   };
 }
 
-/** The existing columns and those that these messages add; undefined if they add none. */
+/** The existing columns and the columns that these messages add; undefined if they add none. */
 function widerColumns(
   messages: readonly OutgoingMessage[],
   columns: readonly string[] | undefined,
@@ -122,7 +123,8 @@ export function csvLine(cells: readonly Cell[]): string {
 }
 
 /**
- * The line of one message in a file with these columns. Comma-separated text is left unchanged: `26.10` does not become `26.1`.
+ * A message's line in a file with these columns. Comma-separated text is left unchanged: `26.10` does not become
+ * `26.1`.
  * @param selected whether the columns were selected, so that other members are omitted instead of rejected
  * @throws AIOT_STREAM_UNFIT
  */

@@ -12,7 +12,7 @@ export async function gzipTo(lines: string, finished: string): Promise<void> {
   );
 }
 
-/** Calls `write` with a temporary path, syncs that file, and renames it to `path`. @throws as `gzipTo` */
+/** Calls `write` with a temporary path, syncs the written file, and renames it to `path`. @throws as `gzipTo` */
 export async function replaceWith(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.tmp`);
   try {

@@ -75,13 +75,14 @@ function headerOf([name, value]: Header): NonNullable<MessageLine['headers']>[nu
 }
 
 /**
- * Schema of a line that is read. Unlike in `messageLineSchema`, `time` and `encoding` are optional; without `encoding`, a string is text.
+ * Schema for reading a line. Unlike in `messageLineSchema`, `time` and `encoding` are optional; without `encoding`, a
+ * string is text.
  */
 const inputSchema = messageLineSchema
   .extend({ time: z.number(), encoding: messageLineSchema.shape.encoding })
   .partial({ time: true, encoding: true });
 
-/** @param next replaces the error's usual next step. @throws AIOT_FILE_MALFORMED naming the line and the expected content */
+/** @param next replaces the error's usual next step @throws AIOT_FILE_MALFORMED naming the line and the expected content */
 export function fromLine(line: string, where: string, number: number, next?: string): Message {
   const refuse = (reason: string, cause?: unknown) =>
     new AiotError('AIOT_FILE_MALFORMED', `${where.replace(/:$/, '')}:${number}: ${reason}`, {

@@ -7,7 +7,7 @@ import { replaceWith } from './gzip.js';
 import { fromLine } from './line.js';
 import { type Cell, ownCell, payloadRow, type Row, readRecords } from './rows.js';
 
-/** Number of rows per row group, which limits memory use. */
+/** Number of rows in a row group, which limits memory use. */
 const groupRows = 20_000;
 
 /**
@@ -123,8 +123,8 @@ function chosenColumn(field: string, where: string): { name: string; type?: Colu
 }
 
 /**
- * The type of a column that declares none. Numbers are doubles even if all are whole, so that the next file of the same readings has the
- * same type.
+ * The type of a column without a declared type. Numbers are doubles even if all are whole, so that the next file of the
+ * same readings has the same type.
  */
 function typeOf(kinds: ReadonlySet<string>): ColumnType {
   if (kinds.size !== 1) return 'string';

@@ -100,7 +100,7 @@ function textCells(text: string, message: OutgoingMessage, where: string): Cell[
   throw unfit(where, message, 'is text, but not a single row of comma-separated cells');
 }
 
-/** A number in JSON's form, so that `007`, `0xBC` and `1.2.3` stay text. */
+/** A number in JSON's format; `007`, `0xBC` and `1.2.3` stay text. */
 const plainNumber = /^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$/;
 
 /** The value of a cell: a number, a boolean, undefined (an empty cell), or text. */
@@ -113,8 +113,8 @@ function cellValue(cell: string): string | number | boolean | undefined {
 }
 
 /**
- * Converts consecutive rows to objects, with names from a header row or given ones. Without either (`header` false and no names), a
- * row is returned as text.
+ * Converts consecutive rows to objects, with names from a header row or from the caller. Without either (`header` false
+ * and no names), a row is returned as text.
  * @returns a function that returns undefined for the header; it throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED
  */
 export function createRowReader(
@@ -179,7 +179,7 @@ export interface TextRecord {
   line: number;
 }
 
-/** Maximum length of a record, characters. A longer one indicates another type of file or an unclosed quote. */
+/** Maximum length of a record, characters. A longer record indicates another type of file or an unclosed quote. */
 const longest = 64 * 1024 * 1024;
 
 /**
@@ -231,7 +231,9 @@ export async function* readRecords(
   if (records.length > 0) yield records;
 }
 
-/** Whether the number of quotes is odd, which means that a cell is still open. A doubled quote counts twice and changes nothing. */
+/**
+ * Whether the number of quotes is odd, so that a cell is still open. A doubled quote counts twice and changes nothing.
+ */
 export function oddQuotes(text: string, from: number, to: number): boolean {
   let odd = false;
   for (let at = text.indexOf('"', from); at >= 0 && at < to; at = text.indexOf('"', at + 1)) odd = !odd;

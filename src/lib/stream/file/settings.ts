@@ -28,7 +28,7 @@ export const queryDuration = z
   .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, 'expected a time such as 500ms, 30s or 1h')
   .transform(parseDuration);
 
-/** Limits at which a file is finished and the next one started. */
+/** Limits at which a file is finished and the next file is started. */
 export interface Rotation {
   bytes?: number;
   ms?: number;
@@ -38,7 +38,7 @@ export interface Rotation {
 export interface FileSettings {
   path: string;
   format: FileFormat | 'lines';
-  /** Selected columns; `name` or, for Parquet, `name:type`. */
+  /** Selected columns: `name` or, for Parquet, `name:type`. */
   fields?: string[];
   header: boolean;
   rotation?: Rotation;
@@ -89,7 +89,7 @@ export function filePathOf(url: StreamUrl): string {
   throw new AiotError('AIOT_STREAM_URL', 'expected file:///PATH or file:PATH');
 }
 
-/** The format for a file name's extension; message lines if it is unknown. A final `.gz` is ignored. */
+/** The format for a file name's extension; message lines if the extension is unknown. A final `.gz` is ignored. */
 export function formatOfPath(path: string): FileFormat {
   const name = path.toLowerCase().replace(/\.gz$/, '');
   if (name.endsWith('.csv')) return 'csv';

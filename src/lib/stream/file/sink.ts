@@ -14,10 +14,11 @@ import { hasPlaceholder, nameTemplate } from './template.js';
 type Finish = (lines: string, finished: string) => Promise<void>;
 
 /**
- * Writes messages to files. NDJSON, CSV and plain lines grow in place. With `rotateSize`, `rotateTime` or `rotateCount`, and always for
- * Parquet or `.gz`, lines are collected in a hidden file next to the target and renamed when it is finished. The next process continues
- * lines collected by a killed one. A path with placeholders (`face{n}.png`) yields a file for each message. `write` resolves once
- * everything is on disk; writes that arrive during a sync share the next one.
+ * Writes messages to files. NDJSON, CSV and plain lines grow in place. With `rotateSize`, `rotateTime` or
+ * `rotateCount`, and always for Parquet or `.gz`, lines are collected in a hidden file next to the target, which is
+ * renamed when it is finished. The next process continues a killed process's hidden file. A path with placeholders
+ * (`face{n}.png`) yields a file for each message. `write` resolves once everything is on disk; writes that arrive
+ * during a sync share the next one.
  * @throws AIOT_STREAM_URL, AIOT_FILE_NOT_WRITABLE; while writing also AIOT_STREAM_UNFIT, AIOT_DISK_FULL
  */
 export async function openFileSink(url: StreamUrl): Promise<Sink> {
@@ -38,7 +39,10 @@ export async function openFileSink(url: StreamUrl): Promise<Sink> {
   return openPieces(settings, encoder, finish);
 }
 
-/** Opens a sink that collects lines in a hidden file. A lock on its name keeps other processes from writing to it. */
+/**
+ * Opens a sink that collects lines in a hidden file. A lock on the file's name keeps other processes from writing to
+ * the file.
+ */
 async function openPieces(
   settings: FileSettings,
   encoder: Encoder,
@@ -67,7 +71,7 @@ async function openPieces(
     async seal(since) {
       const finished = rotation ? await freeName(names, since) : path;
       if (!finish) return renameDurably(names.part, finished);
-      // The lines get a name that is never written to again, so that a crash from here on duplicates nothing.
+      // The lines get a name that is never used for writing again, so that a crash from here on duplicates nothing.
       await renameDurably(names.part, names.waiting(finished));
       await finishWaiting();
     },
@@ -175,9 +179,9 @@ interface Job {
 export function createLinesSink(parts: {
   endpoint: string;
   encoder: Encoder;
-  /** Opens the current file, or a new one once the last is finished. */
+  /** Opens the current file, or a new file once the last one is finished. */
   open: () => Promise<AppendFile>;
-  /** The file, if it is already open. If so, it is closed at the end even if nothing was written. */
+  /** The file, if it is already open. It is then closed at the end even if nothing was written. */
   file?: AppendFile;
   /** How lines become finished files; absent = all lines are appended to one file. */
   pieces?: Pieces;
@@ -194,7 +198,10 @@ export function createLinesSink(parts: {
   let waiting: Job[] = [];
   let last: Promise<void> = Promise.resolve();
   let closing: Promise<void> | undefined;
-  /** The error of the last `seal`. Its lines are on disk, so no write has failed, and the next write reports the error. */
+  /**
+   * The error from the last `seal`. The lines are on disk, so no write has failed, and the next write reports the
+   * error.
+   */
   let sealFailure: { error: unknown } | undefined;
 
   /** Finishes the current file. Never throws, because the timer calls it too, and nothing would catch the error there. */
@@ -301,7 +308,7 @@ export function createLinesSink(parts: {
   };
 }
 
-/** A file that grows only by whole lines. They are on disk before `append` resolves. */
+/** A file that grows only by whole lines, which are on disk before `append` resolves. */
 interface AppendFile {
   readonly bytes: number;
   /** Time at which the first line was written, ms since 1970. */
@@ -312,7 +319,7 @@ interface AppendFile {
   close(): Promise<void>;
 }
 
-/** @throws AIOT_FILE_NOT_WRITABLE, AIOT_FILE_MALFORMED, AIOT_CSV_COLUMNS (its columns differ) */
+/** @throws AIOT_FILE_NOT_WRITABLE, AIOT_FILE_MALFORMED, AIOT_CSV_COLUMNS (the file's columns differ) */
 async function openAppend(path: string, encoder: Encoder): Promise<AppendFile> {
   await makeFolder(dirname(path));
   const file: FileHandle = await open(path, 'a+').catch((error: unknown) => {
@@ -371,7 +378,7 @@ async function openAppend(path: string, encoder: Encoder): Promise<AppendFile> {
 /** Maximum length of a record in an existing file, bytes; anything longer is not a record. */
 const window = 1024 * 1024;
 
-/** The first record of a file, such as a CSV header; '' if it is empty. */
+/** The first record of a file, such as a CSV header; '' if the file is empty. */
 async function firstRecord(file: FileHandle, bytes: number): Promise<string> {
   const { buffer, bytesRead } = await file.read(
     Buffer.alloc(Math.min(bytes, window)),
@@ -386,9 +393,10 @@ async function firstRecord(file: FileHandle, bytes: number): Promise<string> {
 }
 
 /**
- * Returns the position at which to resume a file: after its last whole line. A partial line left by a crash was never acknowledged, but
- * may also have been written by hand, so it is moved to `PATH.torn` rather than discarded.
- * @returns the file's new length, bytes @throws AIOT_FILE_MALFORMED if it has no lines at all
+ * Returns the position at which to resume a file: after its last whole line. A partial line left by a crash was never
+ * acknowledged, but may also have been written by hand, so it is moved to `PATH.torn` rather than discarded.
+ * @returns the file's new length, bytes
+ * @throws AIOT_FILE_MALFORMED if the file has no lines at all
  */
 async function cutTornLine(file: FileHandle, path: string, bytes: number): Promise<number> {
   if (bytes === 0) return 0;
@@ -417,7 +425,7 @@ interface PieceNames {
   lock: string;
   /** The name of a finished file that was started at this time, ms since 1970. */
   finished(since: number, copy: number): string;
-  /** Lines waiting to be converted to a finished file of another format, and the name of that file. */
+  /** Lines waiting to be converted to a finished file of another format, and the finished file's name. */
   waiting(finished: string): string;
   ofWaiting(name: string): string | undefined;
 }

@@ -49,7 +49,7 @@ export async function openStdinSource(url: StreamUrl, options: StreamOptions): P
 interface Converter {
   /** Whether quoted cells may contain line endings. */
   quotes: boolean;
-  /** The message of a record; undefined if it is not a message, such as a header. */
+  /** Returns a record's message; undefined if the record is not a message, such as a header. */
   message(record: TextRecord): Message | undefined;
 }
 
@@ -88,7 +88,7 @@ function converterOf(url: StreamUrl, where: string): Converter {
   };
 }
 
-/** Reads only on demand, so nothing is dropped and memory use stays bounded. Yields one batch per chunk. */
+/** Reads only on demand, so nothing is dropped and memory use stays bounded. Yields one batch for each chunk. */
 function recordsSource(input: Readable, endpoint: string, convert: Converter): Source {
   const settle = () => {};
   let closed = false;

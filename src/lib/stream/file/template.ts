@@ -1,14 +1,17 @@
 import { AiotError } from '../../core/errors.js';
 import type { OutgoingMessage } from '../message.js';
 
-/** Template for a name per message, such as an object's key or a file's path: `faces/{time:YYYY/MM/DD}/face{n:6}.png`. */
+/**
+ * Template for a name for each message, such as an object's key or a file's path:
+ * `faces/{time:YYYY/MM/DD}/face{n:6}.png`.
+ */
 export interface NameTemplate {
   /** Whether the template contains `{n}`. */
   readonly numbered: boolean;
   /** The common prefix of all names. */
   readonly prefix: string;
   render(message: OutgoingMessage, n: number): string;
-  /** The number in a name made by `render`; undefined for any other name. */
+  /** The number in a name that `render` made; undefined for any other name. */
   numberIn(name: string): number | undefined;
 }
 

@@ -4,8 +4,8 @@ import { dictionary } from '../../core/names.js';
 import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
 
 /**
- * Headers that are not part of a message, because they belong to a connection (RFC 9110, 7.6.1), are set by aiot itself, or identify a
- * client.
+ * Headers that are not part of a message, because they belong to a connection (RFC 9110, 7.6.1), are are set by aiot
+ * itself, or identify a client.
  */
 const notCarried =
   /^(connection|content-length|host|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|expect|authorization|cookie|set-cookie|user-agent|accept|accept-.*|sec-.*|webhook-(id|timestamp|signature)|x-hub-signature(-256)?|aiot-(topic|time|key))$/i;
@@ -45,16 +45,19 @@ export function incomingHeaders({ rawHeaders }: IncomingMessage): Header[] {
   return headers;
 }
 
-/** Maximum age of a signed request, ms, so that a recorded one cannot be replayed later (Standard Webhooks: 5 minutes). */
+/**
+ * Maximum age of a signed request, ms, so that a recorded request cannot be replayed later (Standard Webhooks: 5
+ * minutes).
+ */
 const toleranceMs = 5 * 60_000;
 
 type Verdict = { ok: true } | { ok: false; why: string };
 
 /**
  * Headers that sign a body according to Standard Webhooks 1.0: `webhook-id`, `webhook-timestamp` (seconds), and
- * `webhook-signature` = `v1,` + base64 of HMAC-SHA256 over `ID.TIMESTAMP.BODY`. A secret `whsec_…` is base64; any other is used
- * as UTF-8 bytes.
- * @param id the same for each attempt to send one message, so that a receiver recognizes it
+ * `webhook-signature` = `v1,` + base64 of HMAC-SHA256 over `ID.TIMESTAMP.BODY`. A secret `whsec_…` is base64; any other
+ * is used as UTF-8 bytes.
+ * @param id the same for each attempt to send one message, so that a receiver recognizes the message
  */
 export function signatureHeaders(
   secret: string,
@@ -109,7 +112,7 @@ function signed(secret: string, id: string, timestamp: string, body: Uint8Array)
   return createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body).digest('base64');
 }
 
-/** Compares two texts in constant time, so that the duration does not reveal how much matched. */
+/** Compares two texts in constant time, so that the duration does not reveal how many characters match. */
 export function equal(a: string, b: string): boolean {
   const [one, other] = [Buffer.from(a), Buffer.from(b)];
   return one.length === other.length && timingSafeEqual(one, other);

@@ -6,7 +6,9 @@ import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 /** Settings of the sink. They follow the `#`, because a URL's query is for the server. */
 const sinkShape = {
   method: z.enum(['POST', 'PUT', 'PATCH']).optional(),
-  /** Maximum number of concurrent requests; those with the same key or, without a key, the same topic stay in order. */
+  /**
+   * Maximum number of concurrent requests; requests with the same key or, without a key, the same topic stay in order.
+   */
   parallel: queryCount.refine((count) => count >= 1 && count <= 256, 'expected 1 to 256').optional(),
   /** Secret that signs requests. Prefer a credentials file or the environment, because a URL is visible to others. */
   secret: z.string().min(1).optional(),

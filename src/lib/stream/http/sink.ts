@@ -8,9 +8,9 @@ import { newWebhookId, outgoingHeaders, ownHeaders, signatureHeaders } from './h
 import { httpSinkSettings } from './settings.js';
 
 /**
- * Sends each message as the body of a POST, signed if there is a secret (Standard Webhooks); a 2xx means that it has arrived.
- * Network failures, 5xx, 408, 425 and 429 are retried, not before the time in Retry-After; any other status rejects the message.
- * All attempts for one message carry the same `webhook-id`.
+ * Sends each message as the body of a POST, signed if there is a secret (Standard Webhooks); a 2xx means that the
+ * message has arrived. Network failures, 5xx, 408, 425 and 429 are retried, not before the time in Retry-After. Any
+ * other status rejects the message. All attempts for one message carry the same `webhook-id`.
  * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED (401, 403)
  */
 export async function openHttpSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
@@ -57,7 +57,10 @@ export async function openHttpSink(url: StreamUrl, options: StreamOptions): Prom
   });
 }
 
-/** Group of a message. Messages of one group keep their order: those with the same key or, without a key, the same topic. */
+/**
+ * Group of a message. Messages of one group keep their order: messages with the same key or, without a key, the same
+ * topic.
+ */
 function groupOf({ key, topic }: OutgoingMessage): string {
   return key ? `key ${Buffer.from(key).toString('latin1')}` : `topic ${topic}`;
 }

@@ -9,9 +9,10 @@ import { checkSignature, equal, incomingHeaders } from './headers.js';
 import { httpSourceSettings } from './settings.js';
 
 /**
- * Opens a server for webhooks. A body POSTed (or PUT) to the path, or below it if it ends with `/`, becomes a message. The sender gets 200
- * once it is acked, and 503 with Retry-After otherwise. With a secret, unsigned requests are rejected (401); with a token or a password, so
- * are requests that lack it. TLS requires a certificate and its key. If a CA is given too, clients need a certificate.
+ * Opens a server for webhooks. A body POSTed (or PUT) to the path, or below it if the path ends with `/`, becomes a
+ * message. The sender gets 200 once the message is acked, and 503 with Retry-After otherwise. With a secret, unsigned
+ * requests are rejected (401). With a token or a password, requests without it are rejected. TLS requires a certificate
+ * and its key. If a CA is given too, clients need a certificate.
  * @throws AIOT_STREAM_URL, AIOT_PORT_IN_USE
  */
 export async function openHttpSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
@@ -109,7 +110,8 @@ async function take(parts: Parts, request: IncomingMessage, response: ServerResp
 
 function answer(response: ServerResponse, status: number, text: string): void {
   if (response.headersSent || response.destroyed) return;
-  // The connection is closed, because the unread rest of a rejected body would be parsed as the next request.
+  // // The connection is closed, because otherwise the unread rest of a rejected body would be parsed as the next
+  // request.
   if (status === 413 || status === 503) response.setHeader('connection', 'close');
   response
     .writeHead(status, { 'content-type': 'text/plain; charset=utf-8' })

@@ -105,7 +105,7 @@ function byName(a: { topic: string }, b: { topic: string }): number {
   return a.topic < b.topic ? -1 : 1;
 }
 
-/** Lag of all groups, or of one, on the named topics (default: all). */
+/** Lag of all groups, or of one group, on the named topics (default: all). */
 async function lags(admin: Admin, only: string | undefined, named: readonly string[]): Promise<LagState[]> {
   const { groups } = await admin.listGroups();
   const ids = only === undefined ? groups.map(({ groupId }) => groupId).sort() : [only];
@@ -137,7 +137,9 @@ async function endsOf(admin: Admin, topic: string): Promise<Map<number, number>>
   return new Map(offsets.map(({ partition, high }) => [partition, Number(high)]));
 }
 
-/** Kafka's numbers for ConfigResourceTypes.TOPIC and for ConfigSource.TOPIC_CONFIG, which marks a setting of the topic itself. */
+/**
+ * Kafka's numbers for ConfigResourceTypes.TOPIC and for ConfigSource.TOPIC_CONFIG, which marks the topic's own setting.
+ */
 const topicResource = 2;
 
 const setForTopic = 1;
@@ -202,8 +204,8 @@ async function change(
     await admin.createPartitions({ topicPartitions: [{ topic: spec.name, count: spec.partitions! }] });
   }
   if (wanted.size > 0) {
-    // This request replaces all settings of a topic, and an omitted one returns to its default. The topic's current settings are
-    // therefore sent too.
+    // This request replaces all settings of a topic, and an omitted setting returns to its default. The topic's current
+    // settings are therefore sent too.
     const own = entries.filter(({ configSource }) => (configSource as number) === setForTopic);
     const all = new Map([
       ...own.map(({ configName, configValue }) => [configName, configValue] as const),
@@ -219,8 +221,8 @@ async function change(
 }
 
 /**
- * The current number of partitions if the spec asks for more; otherwise undefined. @throws AIOT_USAGE for fewer partitions, or another
- * number of replicas
+ * The current number of partitions if the spec asks for more; undefined otherwise.
+ * @throws AIOT_USAGE for fewer partitions, or another number of replicas
  */
 async function morePartitions(admin: Admin, spec: TopicSpec): Promise<number | undefined> {
   const { topics } = await admin.fetchTopicMetadata({ topics: [spec.name] });
@@ -245,7 +247,7 @@ async function morePartitions(admin: Admin, spec: TopicSpec): Promise<number | u
 }
 
 /**
- * A topic's settings by their Kafka names. Those in `config` take precedence over `maxAgeMs` and `maxBytes`.
+ * A topic's settings by their Kafka names. Settings in `config` take precedence over `maxAgeMs` and `maxBytes`.
  * @throws AIOT_USAGE for JetStream's settings
  */
 function configOf(spec: TopicSpec): Map<string, string> {

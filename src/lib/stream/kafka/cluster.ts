@@ -36,13 +36,13 @@ export interface OffsetQuery {
   topic: string;
   partitions: { partition: number }[];
   fromBeginning?: boolean;
-  /** Time to look up, ms since 1970. The result is the first record at or after it. */
+  /** Time to look up, ms since 1970. The result is the first record at or after this time. */
   fromTimestamp?: number;
 }
 
 interface TopicOffsets {
   topic: string;
-  /** Offsets as decimal text; `-1` if there is no record that recent. */
+  /** Offsets as decimal text; `-1` if all records are older. */
   partitions: { partition: number; offset: string }[];
 }
 
@@ -70,7 +70,10 @@ export interface KafkaNode {
 /** Delay between attempts while a broker is unreachable, ms. */
 const pauseMs = 250;
 
-/** Removes the failed connections and refreshes the metadata, after a pause. Does not throw if that fails, because its callers retry. */
+/**
+ * Removes the failed connections and refreshes the metadata, after a pause. Does not throw if the refresh fails,
+ * because the callers retry.
+ */
 export async function mend(
   cluster: KafkaCluster,
   errors: readonly unknown[],

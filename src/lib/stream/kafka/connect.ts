@@ -12,7 +12,10 @@ import { codecOf } from './wire/codecs.js';
 /** A silent logger. kafkajs logs each failed attempt with a stack; we report the cause as an error or as the connection's state. */
 const silent = { namespace: () => silent, info() {}, error() {}, warn() {}, debug() {}, setLogLevel() {} };
 
-/** kafkajs's retries cover only short events, such as a leader election. Our own code retries after longer ones, and can be aborted. */
+/**
+ * kafkajs's retries cover only short events, such as a leader election. Our own code retries after longer events, and
+ * can be aborted.
+ */
 const retry = { retries: 4, initialRetryTime: 100, maxRetryTime: 400, factor: 0.2, multiplier: 2 };
 
 /** kafkajs's configuration for a cluster, including the password and keys. */
@@ -106,8 +109,8 @@ export async function patiently<T>(
 }
 
 /**
- * A kafkajs with two faults fixed. After every response, it sets a timer with a negative delay, which makes Node 24 print a warning
- * (kafkajs issue 1751). It also measures the age of requests by the time of day.
+ * A kafkajs with two faults fixed. After every response, the original sets a timer with a negative delay, which makes
+ * Node 24 print a warning (kafkajs issue 1751). It also measures the age of requests with the time of day.
  */
 async function importKafka() {
   const kafka = (await import('kafkajs')).default;
@@ -125,7 +128,10 @@ async function importKafka() {
 
 const mended = new WeakSet<object>();
 
-/** Like kafkajs's own function, but with a monotonic clock. If the time of day is set back, the original waits until it has caught up. */
+/**
+ * Like kafkajs's own function, but with a monotonic clock. If the time of day is set back, the original waits until the
+ * clock has caught up.
+ */
 function checkTimeouts(this: RequestQueue): void {
   if (!this.enforceRequestTimeout) return;
   this.destroy();

@@ -52,7 +52,7 @@ export function topicNotFound(topic: string, endpoint: string): AiotError {
   return new AiotError('AIOT_STREAM_TOPIC_NOT_FOUND', `${endpoint} has no topic ${topic}`, { endpoint });
 }
 
-/** The error for a response's error code, with kafkajs's text if it has one. */
+/** The error for a response's error code, with kafkajs's text if there is one. */
 export function codeError(code: number, what: string, endpoint: string): AiotError {
   const { topicAuthorizationFailed, clusterAuthorizationFailed } = kafkaCodes;
   const denied = code === topicAuthorizationFailed || code === clusterAuthorizationFailed;

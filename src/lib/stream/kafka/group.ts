@@ -16,8 +16,8 @@ const commitEveryMs = 200;
 const heartbeatMs = 2000;
 
 /**
- * Opens a member of a consumer group. Acked messages are committed in order, after at most `commitEveryMs`, and never beyond an unacked
- * one. After a rebalance, uncommitted messages are redelivered, and earlier acks have no effect.
+ * Opens a member of a consumer group. Acked messages are committed in order, after at most `commitEveryMs`, and never
+ * beyond an unacked message. After a rebalance, uncommitted messages are redelivered, and earlier acks have no effect.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_TOPIC_NOT_FOUND
  */
 export async function openKafkaGroup(
@@ -89,13 +89,16 @@ interface Assigned {
   topic: string;
   partition: number;
   progress: Progress;
-  /** Lowest offset that was nacked; undefined if none was. */
+  /** Lowest nacked offset; undefined if there is none. */
   nacked?: number;
 }
 
 /** Creates a member, which tracks its deliveries and commits. */
 function createMember(consumer: Consumer, handover: Handover, endpoint: string) {
-  /** Replaced with each generation, because acks of an older one refer to partitions that may now belong to another member. */
+  /**
+   * Replaced with each generation, because acks for an older generation refer to partitions that may now belong to
+   * another member.
+   */
   let partitions = new Map<string, Assigned>();
   let closed = false;
   let committing: Promise<void> = Promise.resolve();
@@ -118,7 +121,8 @@ function createMember(consumer: Consumer, handover: Handover, endpoint: string) 
       );
       for (const { progress, offset } of due) progress.commit(offset);
     } catch {
-      // A rebalance or an unreachable broker. The next commit includes this one, or the partition's new owner rereads the messages.
+      // // A rebalance, or an unreachable broker. The next commit includes these offsets, or the partition's new owner
+      // rereads the messages.
     }
   }
 
@@ -149,7 +153,7 @@ function createMember(consumer: Consumer, handover: Handover, endpoint: string) 
     }
   }
 
-  /** Seeks back to the lowest of the messages nacked together; acks of later messages no longer have any effect. */
+  /** Seeks back to the lowest of the messages nacked together. Acks of later messages then have no effect. */
   function rewind(place: string, own: Assigned, offset: number): void {
     if (own.nacked !== undefined) {
       own.nacked = Math.min(own.nacked, offset);
@@ -202,8 +206,9 @@ function headersOf(headers: NonNullable<KafkaMessage['headers']>): Header[] {
 }
 
 /**
- * Commits the start position of a new group before reading. Otherwise, a member that is killed before its first commit would restart at
- * the latest offset, and messages in between would be lost. If the group has members, they have already done so.
+ * Commits the start position of a new group before reading. Otherwise, a member that is killed before its first commit
+ * would restart at the latest offset, and messages in between would be lost. If the group has members, a member has
+ * already committed it.
  * @throws AIOT_STREAM_TOPIC_NOT_FOUND, and the errors of kafkajs
  */
 async function placeGroup(
@@ -257,9 +262,12 @@ function perTopic<T>(ranges: PartitionRange[], more: (range: PartitionRange) => 
   return [...topics].map(([topic, partitions]) => ({ topic, partitions }));
 }
 
-/** Determines the offset to commit for a partition: that of the lowest unacked message, because a commit covers everything before it. */
+/**
+ * Determines a partition's offset to commit: the lowest unacked message's offset, because a commit covers everything
+ * before it.
+ */
 export class Progress {
-  /** Delivered messages, in order, from the first unacked one on. Their offsets may have gaps. */
+  /** Delivered messages in order, starting with the first unacked one. Their offsets may have gaps. */
   private open: Pending[] = [];
   private next = -1;
   private committed = -1;

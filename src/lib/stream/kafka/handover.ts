@@ -4,7 +4,7 @@ import type { Delivery } from '../message.js';
 export interface Handover<B = readonly Delivery[]> extends AsyncIterable<B> {
   /** Queues the batches of a response, which are decoded when they are read. `messages` and `bytes` are their total size. */
   push(batches: Batches<B>, messages: number, bytes: number): void;
-  /** Resolves when there is room to fetch more, or it has ended. */
+  /** Resolves when there is room to fetch more, or when the queue has ended. */
   whenRoom(): Promise<void>;
   /** Discards queued batches; the caller fetches them again later. */
   clear(): void;
@@ -14,12 +14,13 @@ export interface Handover<B = readonly Delivery[]> extends AsyncIterable<B> {
 
 type Batches<B> = Iterable<B> | AsyncIterable<B>;
 
-/** Queued bytes above which no more is fetched. */
+/** Queued bytes above which no more data is fetched. */
 const roomBytes = 16 * 1024 * 1024;
 
 /**
- * Like createQueue, but for a broker's responses, which are decoded only when they are read. It is full when `limit` messages or
- * 16 MiB are waiting. The response to a fetch in progress is still accepted, because batches arrive whole.
+ * Like createQueue, but for a broker's responses, which are decoded only when they are read. The queue is full when
+ * `limit` messages or 16 MiB are waiting. The response to a fetch in progress is still accepted, because batches arrive
+ * whole.
  */
 export function createHandover<B = readonly Delivery[]>(limit: number): Handover<B> {
   const items: { batches: Batches<B>; count: number; size: number }[] = [];

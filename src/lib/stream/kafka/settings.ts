@@ -36,13 +36,13 @@ export interface KafkaSettings extends Omit<StreamOptions, 'from'> {
   acks: -1 | 0 | 1;
   compression: (typeof compressions)[number];
   idempotent: boolean;
-  /** Whether a request for a missing topic may create it, at brokers that create topics automatically. */
+  /** Whether a request for a missing topic may create it, if the broker creates topics automatically. */
   create: boolean | undefined;
-  /** The only partition that is read or written; absent = all. */
+  /** The only partition to read or write; absent = all. */
   partition: number | undefined;
   /** How long to retry a write, ms. */
   timeoutMs: number;
-  /** Silence after which a group considers a member dead, ms. */
+  /** Silence after which the broker considers a group member dead, ms. */
   sessionMs: number;
 }
 

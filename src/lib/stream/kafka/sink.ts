@@ -36,7 +36,7 @@ export async function openKafkaSink(url: StreamUrl, options: StreamOptions): Pro
       await producer.write(addressed);
     },
     recent(since) {
-      // A topic that could not be created has no records. It must not keep `recent` from reading the others.
+      // A topic that could not be created has no records. It must not keep `recent` from reading the other topics.
       const isThere = (topic: string) =>
         topic === urlTopic || cluster.findTopicPartitionMetadata(topic).length > 0;
       return recentMessages([...topics].filter(isThere), settings, since, endpoint);
@@ -49,9 +49,10 @@ export async function openKafkaSink(url: StreamUrl, options: StreamOptions): Pro
 const batchBytes = 900 * 1024;
 
 /**
- * Writes to a cluster. One request at a time is in flight to each broker, and messages written meanwhile form the next one, so
- * that batches grow with the load. A batch is resent unchanged until the broker has responded: the idempotent producer (KIP-98)
- * lets it recognize duplicates, so that a lost response or a restart duplicates nothing.
+ * Writes to a cluster. One request at a time is in flight to each broker, and messages written meanwhile form the next
+ * request, so that batches grow with the load. A batch is resent unchanged until the broker has responded: the
+ * idempotent producer (KIP-98) lets the broker recognize duplicates, so that a lost response or a restart duplicates
+ * nothing.
  */
 export class KafkaProducer {
   private readonly partitionQueues = new Map<string, PartitionQueue>();
@@ -69,7 +70,7 @@ export class KafkaProducer {
     private readonly endpoint: string,
   ) {}
 
-  /** Resolves when every message is stored. Their order per partition is that of the calls. */
+  /** Resolves when every message is stored. Within a partition, messages keep the order of the calls. */
   async write(messages: readonly (OutgoingMessage & { topic: string })[]): Promise<void> {
     if (messages.length === 0) return;
     const done = new Promise<void>((resolve, reject) => {
@@ -150,7 +151,7 @@ export class KafkaProducer {
     }
   }
 
-  /** Sends one request to each broker. The next round begins once all of them have been answered or have failed. */
+  /** Sends one request to each broker. The next round begins once every request has been answered or has failed. */
   private async round(partitionQueues: PartitionQueue[]): Promise<void> {
     const failures: unknown[] = [];
     try {
@@ -184,7 +185,8 @@ export class KafkaProducer {
   }
 
   /**
-   * Handles a destination that is unreachable or rejects the request. Messages that may still be stored are retried until they time out.
+   * Handles a destination that is unreachable or rejects the request. Messages that may still be accepted are retried
+   * until they time out.
    */
   private async trouble(failures: readonly unknown[]): Promise<void> {
     const errors = failures.map((error) => kafkaError(error, this.endpoint));
@@ -200,8 +202,8 @@ export class KafkaProducer {
     if (this.connected) this.settings.onState?.('disconnected');
     this.connected = false;
     const now = performance.now();
-    // A batch that timed out may have arrived, so its sequence numbers must not be reused. Other batches in flight keep theirs, which the
-    // broker recognizes them by.
+    // A batch that timed out may have arrived, so its sequence numbers must not be reused. Other batches in flight keep
+    // their numbers, by which the broker recognizes them.
     const lost = [...this.partitionQueues.values()].map((partitionQueue) =>
       partitionQueue.expire(now, () => known),
     );
@@ -289,7 +291,7 @@ export class KafkaProducer {
         this.id = undefined;
         delete batch.bytes;
         return error;
-      // Rejected because of its timestamp. The clock may be correct by the next attempt.
+      // // Rejected because of the timestamp. By the next attempt, the clock may be correct.
       case kafkaCodes.invalidTimestamp:
         delete batch.bytes;
         return new AiotError(
@@ -318,7 +320,7 @@ export class KafkaProducer {
   }
 }
 
-/** A write awaited by its caller, which is done when all of its messages are, and fails with the first failure. */
+/** A write awaited by its caller. It is done when all of its messages are, and fails when the first message fails. */
 interface Waiting {
   left: number;
   /** Deadline, ms of `performance.now()`, because the time of day may be changed. */
@@ -351,7 +353,7 @@ class PartitionQueue {
   /** Sequence number of the next record, for its idempotent producer. */
   private sequence = 0;
   private producer: ProducerId | undefined;
-  /** Maximum number of messages in a batch; halved when the broker rejects one as too large. */
+  /** Maximum number of messages in a batch; halved when the broker rejects a batch as too large. */
   largest = 10_000;
 
   constructor(
@@ -359,7 +361,7 @@ class PartitionQueue {
     readonly partition: number,
   ) {}
 
-  /** The batch to send now: the one in flight, or a new one from the queue. */
+  /** The batch to send now: the batch in flight, or a new one from the queue. */
   next(limitBytes: number): Batch | undefined {
     if (this.current) return this.current;
     let [count, bytes] = [0, 0];
@@ -409,7 +411,9 @@ class PartitionQueue {
     for (const { write } of batch.items) write.reject(error);
   }
 
-  /** Fails the writes that have timed out. Returns true if one of them was in flight, which means that its batch is abandoned. */
+  /**
+   * Fails the writes that have timed out. Returns true if one of them was in flight, so that its batch is abandoned.
+   */
   expire(now: number, error: () => AiotError): boolean {
     const late = ({ write }: Queued) => write.deadline <= now;
     for (const item of this.queue.filter(late)) item.write.reject(error());
@@ -437,8 +441,9 @@ function tooLarge(topic: string, endpoint: string, bytes: number): AiotError {
 }
 
 /**
- * The partition of a message, as in Java's client (BuiltInPartitioner). It is derived from the murmur2 hash of the key, so that order per
- * key is preserved and all clients agree. Without a key, partitions take turns by batch.
+ * The partition of a message, as in Java's client (BuiltInPartitioner). It is derived from the murmur2 hash of the key,
+ * so that messages with the same key stay in order and all clients agree. Without a key, partitions take turns, one
+ * batch each.
  */
 function partitionOf(key: Uint8Array | undefined, partitions: number, turn: number): number {
   return key === undefined ? turn % partitions : (murmur2(key) & 0x7fffffff) % partitions;

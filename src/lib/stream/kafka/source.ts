@@ -19,8 +19,8 @@ import {
 import { type FetchedPartition, fetchRequest } from './wire/requests.js';
 
 /**
- * `kafka://HOST[:PORT][,…]/TOPIC[,…]`. With `group`, the members share the partitions, and the broker stores which messages were
- * acked. Without a group, the log is read from a position, and nothing is stored.
+ * `kafka://HOST[:PORT][,…]/TOPIC[,…]`. With `group`, the members share the partitions, and the broker records which
+ * messages were acked. Without a group, the log is read from a position, and nothing is stored.
  * @throws AIOT_STREAM_URL, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_TOPIC_NOT_FOUND
  */
 export async function openKafkaSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
@@ -44,8 +44,8 @@ interface Place extends PartitionRange {
 }
 
 /**
- * Reads partitions of a log from a position, without a group, which leaves no trace at the broker. A slow reader loses nothing,
- * because the log stores the messages, and at most a few responses are in memory.
+ * Reads partitions of a log from a position, without a group, so that no trace is left at the broker. A slow reader
+ * loses nothing, because the log stores the messages, and at most a few responses are in memory.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_TOPIC_NOT_FOUND
  */
 export async function openKafkaReader(
@@ -87,7 +87,7 @@ export async function openKafkaReader(
   };
 }
 
-/** The data fetched from a partition, and the offset to start reading at. */
+/** The data fetched from a partition, and the offset at which reading starts. */
 interface Taken {
   fetched: FetchedPartition;
   from: number;
@@ -102,7 +102,10 @@ interface Reading {
   signal: AbortSignal;
 }
 
-/** Runs until everything requested is read, or until it is aborted. Each broker is read independently; lost connections are restored. */
+/**
+ * Runs until everything requested is read, or until reading is aborted. Each broker is read independently; lost
+ * connections are restored.
+ */
 function readAll(reading: Reading): Promise<void> {
   const { cluster, places, settings, signal, endpoint } = reading;
   const finished = () => settings.until === 'end' && places.every(({ offset, end }) => offset >= end);
@@ -181,8 +184,8 @@ function fetch(node: KafkaNode, places: readonly Place[]): Promise<FetchedPartit
 let turns = 0;
 
 /**
- * Advances the positions past the received data, which is delivered even if another partition failed with an error that needs
- * fresh metadata.
+ * Advances the positions past the received data. The data is delivered even if another partition failed with an error
+ * that needs fresh metadata.
  */
 function takeOffsets(answers: FetchedPartition[], places: Place[], endpoint: string) {
   let error: AiotError | undefined;
@@ -223,9 +226,9 @@ export interface NodeReading<P> {
   over(): boolean;
   /** Called before the loops begin. */
   prepare(): Promise<void>;
-  /** The node that currently hosts a position. @throws if there is none */
+  /** The node that currently hosts a position. @throws if no node hosts it */
   nodeOf(place: P): number;
-  /** Reads positions of a node until an error, or until it is done. `places` may grow. */
+  /** Reads positions on a node until an error occurs, or until everything is read. `places` may grow. */
   read(nodeId: number, places: P[], loop: Loop): Promise<void>;
   /** Called after errors, before the affected positions are reread. @throws permanent errors */
   mend(errors: readonly unknown[]): Promise<void>;
@@ -238,8 +241,8 @@ interface Owned<P> {
 }
 
 /**
- * Reads every position with one independent loop per node. If a loop ends with an error, its positions are reassigned to the nodes that now
- * host them. Resolves when everything has been read and every loop has ended.
+ * Reads every position with one independent loop for each node. If a loop ends with an error, its positions are
+ * reassigned to the nodes that now host them. Resolves when everything has been read and every loop has ended.
  * @throws the errors of `mend`, once every loop has ended
  */
 export async function readByNode<P>(reading: NodeReading<P>): Promise<void> {
@@ -339,8 +342,9 @@ function recordsIn(fetched: FetchedPartition): number {
 const chunk = 1000;
 
 /**
- * Decodes the messages of a fetched partition from `offset` on, as they are read. Batches arrive whole, so they may contain
- * earlier ones. @throws AIOT_STREAM_DECODE
+ * Decodes a fetched partition's messages, starting at `offset`, as they are read. Batches arrive whole, so they may
+ * contain earlier messages.
+ * @throws AIOT_STREAM_DECODE
  */
 export function decodeFetched(
   fetched: FetchedPartition,
@@ -395,7 +399,7 @@ async function* payloads(fetched: FetchedPartition, offset: number): AsyncGenera
   }
 }
 
-/** The batches with messages from `offset` on, without those that transactions hide. */
+/** The batches with messages at or after `offset`, without batches that transactions hide. */
 function* readable(
   { records, aborted }: FetchedPartition,
   offset: number,
@@ -451,7 +455,7 @@ function skipAborted(aborted: FetchedPartition['aborted']): (header: BatchHeader
   };
 }
 
-/** The messages of topics from a time on (ms since 1970), up to their current end. @throws as openKafkaReader */
+/** The messages in topics from a time on (ms since 1970), up to the topics' current end. @throws as openKafkaReader */
 export async function* recentMessages(
   topics: readonly string[],
   settings: KafkaSettings,

@@ -44,7 +44,7 @@ function startOf(
 ): number {
   if (from === 'beginning') return begin;
   if (from === 'latest') return end;
-  // If there is no record that recent, reading starts with the next one.
+  // // If all records are older, reading starts with the next new one.
   if (typeof from === 'object') return since === undefined || since < 0 ? end : since;
   return Math.min(Math.max(from, begin), end);
 }
@@ -80,7 +80,8 @@ async function partitionsOf(
 const makingMs = 4000;
 
 /**
- * Loads the metadata of these topics. With `create`, the request creates a missing topic at brokers that create topics automatically.
+ * Loads the metadata of these topics. With `create`, the request creates a missing topic if the broker creates topics
+ * automatically.
  * @throws AIOT_STREAM_TOPIC_NOT_FOUND, and the errors of kafkajs
  */
 export async function loadTopics(

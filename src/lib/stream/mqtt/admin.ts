@@ -10,8 +10,9 @@ import { openMqttSink } from './sink.js';
 import { openMqttSource } from './source.js';
 
 /**
- * Information about an MQTT broker. A broker has no list of topics, so they are collected by listening: retained messages arrive
- * immediately, others when they are published. Each operation opens its own connection, so that `check` can report a failure to connect.
+ * Information about an MQTT broker. A broker has no list of topics, so topics are collected by listening: retained
+ * messages arrive immediately, others when they are published. Each operation opens its own connection, so that `check`
+ * can report a failure to connect.
  */
 export async function openMqttAdmin(url: StreamUrl, options: StreamOptions): Promise<StreamAdmin> {
   const { endpoint } = url;
@@ -69,8 +70,8 @@ interface Trial {
 }
 
 /**
- * Tests a broker's capabilities on a separate topic below the URL's (or `aiot/check/…`), and leaves nothing behind. Never throws:
- * failures are in the results, and tests that depend on them are skipped.
+ * Tests a broker's capabilities on a separate topic below the URL's topic (or `aiot/check/…`), and leaves nothing
+ * behind. Never throws: failures are in the results, and tests that depend on them are skipped.
  */
 async function checkBroker(url: StreamUrl, options: StreamOptions): Promise<CheckResult[]> {
   const version = await triedConnect(url, options);
@@ -126,7 +127,7 @@ async function triedConnect(url: StreamUrl, options: StreamOptions) {
   }
 }
 
-/** Every test uses the URL's MQTT version and websocket path; other settings depend on the test. */
+/** Every test uses the URL's MQTT version and WebSocket path; other settings depend on the test. */
 function queryOf({ query }: StreamUrl): Record<string, string> {
   return Object.fromEntries(Object.entries(query).filter(([name]) => ['version', 'path'].includes(name)));
 }

@@ -113,16 +113,21 @@ export async function connectStream(
   }
 }
 
-/** A strict broker may ignore a CONNECT with an unknown protocol version instead of rejecting it (MQTT 3.1.1, section 3.1.2.2). */
+/**
+ * Advice for a silent broker: a strict broker may ignore a CONNECT with an unknown protocol version instead of
+ * rejecting it (MQTT 3.1.1, section 3.1.2.2).
+ */
 const silentAdvice =
   'The server accepted the connection but ignores MQTT 5. If it is an older broker, add ?version=3.1.1 to the address.';
 
-/** Session expiry interval of a session that never expires, like one of MQTT 3.1.1 (MQTT 5, section 3.1.2.11.2). */
+/**
+ * Session expiry interval of a session that never expires, like a session in MQTT 3.1.1 (MQTT 5, section 3.1.2.11.2).
+ */
 const noExpiry = 0xffff_ffff;
 
 /**
- * The notice if the broker keeps a session for a shorter time than requested (MQTT 5, section 3.2.2.3.2). Messages that arrive later are
- * lost. Undefined if the time is as requested.
+ * Notice that a broker keeps a session for a shorter time than requested (MQTT 5, section 3.2.2.3.2), so that messages
+ * that arrive later are lost. Undefined if the time is as requested.
  * @param granted seconds; absent = as requested
  */
 function sessionNotice(
@@ -149,7 +154,7 @@ function propertiesOf({ clean, expiry }: MqttSettings, options: StreamOptions): 
 }
 
 /**
- * Connects, and closes the client if the first connection fails. Handlers, if any, are attached first.
+ * Attaches the handlers, if any, then connects. Closes the client if the first connection fails.
  * @throws as connectBroker
  */
 async function connectWith(
@@ -181,8 +186,8 @@ async function connectWith(
     manualConnect: handlers !== undefined,
     // The cache holds a buffer for each of the 65,536 packet identifiers; filling it takes more time than it saves.
     writeCache: false,
-    // `clean: false` keeps the store usable after it is closed. Otherwise, a QoS 2 message that arrives after that would cause an
-    // uncatchable error.
+    // `clean: false` keeps the store usable after it is closed. Otherwise, a QoS 2 message that arrives later would
+    // cause an uncatchable error.
     incomingStore: new Store({ clean: false }),
   });
   let connack: Pick<Refusal, 'reasonString' | 'serverReference'> = {};
@@ -220,7 +225,10 @@ function isRefusal(error: unknown): error is Refusal {
   return error instanceof Error && 'code' in error && typeof error.code === 'number';
 }
 
-/** The error for a broker that rejects a connection attempt, such as one after a lost connection; undefined for other errors. */
+/**
+ * The error for a broker that rejects a connection attempt, such as an attempt after a lost connection; undefined for
+ * other errors.
+ */
 export function refusalOf(error: unknown, endpoint: string): AiotError | undefined {
   return isRefusal(error) ? brokerError(error, endpoint) : undefined;
 }
@@ -256,8 +264,8 @@ export async function disconnectBroker(client: MqttClient): Promise<void> {
   const timer = new Promise<void>((resolve) => setTimeout(resolve, 2000).unref());
   await Promise.race([polite, timer]);
   client.end(true);
-  // mqtt.js ignores `end` for a client that is already ending. If the peer does not close the connection, its socket would keep this
-  // process alive forever.
+  // mqtt.js ignores `end` for a client that is already ending. If the peer does not close the connection, the client's
+  // socket would keep this process alive forever.
   client.stream?.destroy();
 }
 
@@ -284,13 +292,13 @@ const shape = {
   /** Shared subscription: each message goes to one of its members. */
   group: z.string().optional(),
   keepalive: queryCount.pipe(z.number().min(5).max(65_535)).optional(),
-  /** MQTT 5: exclude messages published by this client (for two bridges in opposite directions). */
+  /** MQTT 5: exclude messages published by this client (needed for two bridges in opposite directions). */
   noLocal: queryBoolean.optional(),
   /** MQTT 5: messages keep the retain flag set by their sender. */
   retainAsPublished: queryBoolean.optional(),
   /** MQTT 5: `false` = no retained messages on subscribing. */
   retained: queryBoolean.optional(),
-  /** Path of a websocket; default /mqtt. */
+  /** Path for MQTT over WebSocket; default /mqtt. */
   path: z.string().startsWith('/').optional(),
 };
 
@@ -301,7 +309,7 @@ export interface MqttSettings extends z.output<z.ZodObject<typeof shape>> {
   clean: boolean;
 }
 
-/** The URL's settings, which override those of the options. @throws AIOT_STREAM_URL */
+/** The URL's settings, which override the options. @throws AIOT_STREAM_URL */
 export function mqttSettings(url: StreamUrl, options: StreamOptions): MqttSettings {
   const query = readQuery(url, shape);
   const settings = {
@@ -338,7 +346,7 @@ export function mqttSettings(url: StreamUrl, options: StreamOptions): MqttSettin
   return settings;
 }
 
-/** Names of the specified settings that would silently have no effect in MQTT 3.1.1. */
+/** Names of the given settings that would silently have no effect in MQTT 3.1.1. */
 function mqtt5Settings({ expiry, noLocal, retainAsPublished, retained }: MqttSettings): string[] {
   const given = {
     expiry: expiry !== undefined,
@@ -350,19 +358,22 @@ function mqtt5Settings({ expiry, noLocal, retainAsPublished, retained }: MqttSet
 }
 
 /**
- * Codes of a refusal. MQTT 3.1.1: return codes of a CONNACK (section 3.2.2.3), and 128 of a SUBACK (3.9.3). MQTT 5: reason codes
- * (table 2-6) for client identifier, user or password, not authorized, banned, authentication method, topic filter, topic name,
- * quota.
+ * Codes for a refusal. MQTT 3.1.1: a CONNACK's return codes (section 3.2.2.3), and a SUBACK's 128 (3.9.3). MQTT 5:
+ * reason codes (table 2-6) for client identifier, user or password, not authorized, banned, authentication method,
+ * topic filter, topic name, quota.
  */
 const refusedCodes = new Set<unknown>([2, 4, 5, 128, 133, 134, 135, 138, 140, 143, 144, 151]);
 
-/** Codes of a broker that does not accept the protocol version of a CONNECT. */
+/** Codes from a broker that does not accept a CONNECT's protocol version. */
 const versionCodes = new Set<unknown>([versionRefused, 1, 132]);
 
-/** Reason codes of a broker that cannot parse an MQTT 5 CONNECT: malformed packet, protocol error. */
+/** Reason codes from a broker that cannot parse an MQTT 5 CONNECT: malformed packet, protocol error. */
 const unparsedCodes = new Set<unknown>([129, 130]);
 
-/** Endings of OpenSSL's names of TLS alerts about our certificate (RFC 8446, section 6.2), their meanings, and what to try. */
+/**
+ * Endings of OpenSSL's names of TLS alerts about our certificate (RFC 8446, section 6.2), their meanings, and what the
+ * user can try.
+ */
 const alerts: [alert: string, why: string, next: string][] = [
   [
     '_CERTIFICATE_REQUIRED',
@@ -400,7 +411,7 @@ function codeOf(error: unknown): unknown {
   return cause instanceof Error && 'code' in cause ? cause.code : undefined;
 }
 
-/** Whether the peer may not support MQTT 5, because it said so or closed the connection after our CONNECT. */
+/** Whether the peer may not support MQTT 5, because it reported this or closed the connection after our CONNECT. */
 function refusesVersion(error: unknown): boolean {
   const code = codeOf(error);
   return code === connectionClosed || versionCodes.has(code) || unparsedCodes.has(code);

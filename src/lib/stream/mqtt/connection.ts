@@ -5,10 +5,11 @@ import { Frames, type MqttVersion, ProtocolError, packetType, writeAck } from '.
 import { type Reason, readReason } from './reasons.js';
 
 /**
- * mqtt.js maintains the connection: CONNECT, reconnecting, keep-alive, subscriptions, TLS, websockets. Messages are handled here, between
- * the socket and mqtt.js, because mqtt.js reads the next packet only after the callback of the last one. If an acknowledgment had to wait
- * for a destination, only one message would be in flight: 1.8 k messages/s instead of 24 to 42 k. See
- * docs/background/decisions/014-mqtt-client.md. Packets not taken by a handler are passed on to mqtt.js.
+ * mqtt.js maintains the connection: CONNECT, reconnecting, keep-alive, subscriptions, TLS, websockets. Messages are
+ * handled here, between the socket and mqtt.js, because mqtt.js reads the next packet only after the callback of the
+ * last one. If an acknowledgment had to wait for a destination, only one message would be in flight: 1,800 messages/s
+ * instead of 24,000 to 42,000. See docs/background/decisions/014-mqtt-client.md. Packets not taken by a handler are
+ * passed on to mqtt.js.
  */
 export interface PacketHandlers {
   /** Called for the CONNACK that accepts the connection, before mqtt.js receives it. */
@@ -17,8 +18,8 @@ export interface PacketHandlers {
   packet(type: number, frames: Frames, wire: Wire): 'taken' | 'other' | 'later';
   closed(wire: Wire): void;
   /**
-   * Called for a DISCONNECT with its reason (MQTT 5, section 3.14.2.1). mqtt.js may miss it, because the broker closes the connection
-   * immediately.
+   * Called for a DISCONNECT, with its reason (MQTT 5, section 3.14.2.1). mqtt.js may miss the packet, because the
+   * broker closes the connection immediately.
    */
   dismissed?(reason: Reason): void;
   /** Called when the connection is ended because of an invalid packet. mqtt.js reconnects; `closed` follows. */
@@ -35,13 +36,13 @@ export interface Wire {
   onDrain: (() => void) | undefined;
   /** Sends bytes; `handed` is called once the system has accepted them. */
   send(bytes: Uint8Array, handed?: () => void): void;
-  /** Sends a PUBACK or similar, combined with others of the same event loop turn. */
+  /** Sends a PUBACK or similar, combined with others from the same event loop turn. */
   ack(type: number, id: number): void;
   /** Sends pending acknowledgments now. */
   flush(): void;
   /** Offers packets again after a handler returned `later`. */
   release(): void;
-  /** Ends the connection, for example, after a protocol violation by the peer. */
+  /** Ends the connection, for example after the peer violates the protocol. */
   fail(error: Error): void;
 }
 
@@ -58,8 +59,9 @@ const greetings = new Set<number>([packetType.connack, packetType.disconnect, pa
 const congestedBytes = 1024 * 1024;
 
 /**
- * While a connection is not read, responses to pings are not seen either, and mqtt.js would consider the connection dead half a
- * keep-alive after its ping. We therefore send the pings instead, this many times per keep-alive.
+ * While a connection is not read, responses to pings are not seen either, and mqtt.js would consider the connection
+ * dead half a keep-alive after its ping. We therefore send the pings instead, this many times in each keep-alive
+ * interval.
  */
 const pingsPerKeepalive = 4;
 
@@ -71,7 +73,8 @@ interface Internals {
 
 /**
  * Inserts the handlers between the socket and a client created with `manualConnect`, and connects the client.
- * @returns a function that returns true if a server has accepted the last TCP connection, even if it has sent nothing
+ * @returns a function that reports whether a server has accepted the last TCP connection, even if the server has sent
+ * nothing
  */
 export function takePackets(
   client: MqttClient,

@@ -18,7 +18,7 @@ interface Batch {
 
 interface Item {
   message: Publishable;
-  /** The write that the message belongs to; undefined once that write has failed. */
+  /** The write to which the message belongs; undefined once that write has failed. */
   batch: Batch | undefined;
   /** Progress of the message in the session. `released` (QoS 2) means that the broker has it, and our PUBREL is in flight. */
   state: 'new' | 'sent' | 'released';
@@ -27,7 +27,7 @@ interface Item {
 /** Maximum number of messages in flight, if the broker would accept more. */
 const mostInFlight = 8192;
 
-/** A broker's limits from its CONNACK (MQTT 5, section 3.2.2.3); none in 3.1.1. */
+/** A broker's limits from its CONNACK (MQTT 5, section 3.2.2.3); MQTT 3.1.1 has none. */
 export interface BrokerLimits {
   receiveMaximum?: number;
   maximumQoS?: number;
@@ -44,8 +44,8 @@ export interface Outbox extends PacketHandlers {
   /** Called when a connection attempt starts. */
   trying(): void;
   /**
-   * Called when the connection has ended or an attempt has failed. The broker is then considered unreachable rather than to be rejecting
-   * our messages.
+   * Called when the connection has ended or an attempt has failed. The broker is then considered unreachable; it is not
+   * considered to be rejecting our messages.
    */
   over(): void;
   /** Resolves once nothing is pending. */
@@ -211,7 +211,7 @@ export function createOutbox(endpoint: string): Outbox {
   };
 }
 
-/** Maximum number of topics with an alias, which is enough for the topics that a program publishes to repeatedly. */
+/** Maximum number of topics with an alias, which is enough for the topics that a program uses repeatedly. */
 const mostAliases = 64;
 
 /** Numbers that replace topics in later packets of a connection (MQTT 5, section 3.3.2.3.4). */
@@ -220,11 +220,14 @@ interface Aliases {
   of(topic: string): { alias: number; known: boolean } | undefined;
   /** Called when a packet with the topic and its alias is sent. */
   sent(topic: string): void;
-  /** Called for a new connection. The broker has no aliases for it yet. `most` is the maximum number of aliases that it accepts. */
+  /**
+   * Called for a new connection. The broker has no aliases for it yet. `most` is the maximum number of aliases that the
+   * broker accepts.
+   */
   renew(most: number): void;
 }
 
-/** The first topics of a connection get an alias and keep it. */
+/** Gives the first topics on a connection an alias, which they keep. */
 function createAliases(): Aliases {
   const aliases = new Map<string, number>();
   let most = 0;
@@ -259,7 +262,7 @@ interface Pending {
   drop(batch: Batch): void;
 }
 
-/** Creates a queue with an index of its first item, because an array's `shift` moves all following items. */
+/** Creates a queue with an index of its first item, because an array's `shift` would move all following items. */
 function createPending(): Pending {
   let items: Item[] = [];
   let next = 0;
@@ -407,7 +410,10 @@ const mostIds = 65_535;
 interface Flight {
   /** Number of packets sent over this connection, including PUBRELs, that count against the broker's Receive Maximum (section 4.9). */
   readonly underWay: number;
-  /** Assigns an identifier to the item and marks it as sent. The caller keeps far fewer in flight than there are identifiers. */
+  /**
+   * Assigns an identifier to the item and marks it as sent. The caller keeps far fewer messages in flight than there
+   * are identifiers.
+   */
   add(item: Item): number;
   get(id: number): Item | undefined;
   delete(id: number): void;
@@ -416,7 +422,7 @@ interface Flight {
    * of the identifiers.
    */
   renew(sessionPresent: boolean): void;
-  /** The next pending message that was not yet sent over this connection. */
+  /** The next pending message that has not been sent over this connection yet. */
   left(): [id: number, item: Item] | undefined;
   /** Called when the message returned by `left` is sent. */
   again(): void;
@@ -448,9 +454,9 @@ function createFlight(): Flight {
       for (const [id, item] of flying) {
         if (!sessionPresent) item.state = 'new';
         if (item.batch) continue;
-        // At QoS 2, the broker may still hold the identifier, and would drop a new message with it as a duplicate. A PUBREL frees the
-        // identifier, whether or not the broker has the message (section 4.3.3), and does not resend a message that was reported as
-        // failed.
+        // // At QoS 2, the broker may still hold the identifier, and would drop a new message with the same identifier
+        // as a duplicate. A PUBREL frees the identifier, whether or not the broker has the message (section 4.3.3). It
+        // does not resend a message that was reported as failed.
         if (item.message.qos === 2 && item.state !== 'new') item.state = 'released';
         else flying.delete(id);
       }
@@ -474,15 +480,19 @@ function createFlight(): Flight {
   };
 }
 
-/** If a connection ends within this time without any acknowledgment, a published message is considered the cause, ms. */
+/**
+ * Limit for a short connection, ms. If a connection ends within this time without an acknowledgment, a published
+ * message is considered the cause.
+ */
 const shortMs = 5000;
 
-/** Number of consecutive connections like that after which a message is considered rejected. */
+/** Number of consecutive short connections after which a message is considered rejected. */
 const untilRefused = 3;
 
 /**
- * Distinguishes a broker that closes the connection because of a published message from an unreachable one. An MQTT 3.1.1 broker cannot
- * reject a topic in any other way (section 3.3.5), and a killed broker is only unreachable for a while.
+ * Distinguishes a broker that closes the connection because of a published message from an unreachable broker. An MQTT
+ * 3.1.1 broker cannot reject a topic in any other way (section 3.3.5), and a killed broker is only unreachable for a
+ * while.
  */
 interface HangUps {
   /** Called when a connection attempt starts. */

@@ -3,16 +3,19 @@ import { AiotError } from '../../core/errors.js';
 import { headerValue, marked, unmarked } from '../headers.js';
 import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
 
-// The codec of the packets that every message needs, for clients and the broker: framing, PUBLISH and acknowledgments. mqtt-packet
-// handles all other packets, in mqtt.js for clients and in platform/broker/requests.ts for the broker. For measurements, see
-// docs/background/decisions/026-mqtt-codec.md.
+// // Codec for the packets that every message needs, for clients and the broker: framing, PUBLISH and acknowledgments.
+// mqtt-packet handles all other packets, in mqtt.js for clients and in platform/broker/requests.ts for the broker. For
+// measurements, see docs/background/decisions/026-mqtt-codec.md.
 
 /** MQTT's protocol level: 3.1, 3.1.1, 5. */
 export type MqttVersion = 3 | 4 | 5;
 
 /** The error for bytes that are not MQTT. The connection is then closed (MQTT 3.1.1, 4.8). */
 export class ProtocolError extends RangeError {
-  /** Reason code of the DISCONNECT that reports it to an MQTT 5 peer (MQTT 5, section 2.4); 0x81 = malformed packet. */
+  /**
+   * Reason code for the DISCONNECT that reports the error to an MQTT 5 peer (MQTT 5, section 2.4); 0x81 = malformed
+   * packet.
+   */
   readonly reason: number;
 
   constructor(message: string, { reason = 0x81, cause }: { reason?: number; cause?: unknown } = {}) {
@@ -127,8 +130,8 @@ interface PublishFlags {
   dup: boolean;
   version: MqttVersion;
   /**
-   * MQTT 5: the number that stands for the topic on this connection. If the broker knows it, the topic is omitted (section
-   * 3.3.2.3.4).
+   * MQTT 5: the number that stands for the topic on this connection. If the broker knows this alias, the topic is
+   * omitted (section 3.3.2.3.4).
    */
   alias?: number;
   known?: boolean;
@@ -165,7 +168,10 @@ export function encodePublish(message: OutgoingMessage, flags: PublishFlags): Bu
   return packet;
 }
 
-/** Writes a PUBACK, PUBREC, PUBREL or PUBCOMP of four bytes. In MQTT 5 that form means reason 0, success (section 3.4.2.1). */
+/**
+ * Writes a PUBACK, PUBREC, PUBREL or PUBCOMP of four bytes. In MQTT 5, this form means reason 0, success (section
+ * 3.4.2.1).
+ */
 export function writeAck(buffer: Buffer, at: number, type: number, id: number): void {
   // A PUBREL's lower bits are 0010 (section 3.6.1).
   buffer[at] = (type << 4) | (type === packetType.pubrel ? 2 : 0);
@@ -240,8 +246,9 @@ export function decodeProperties(buffer: Buffer, from: number, to: number): Head
 }
 
 /**
- * Headers as the properties of a PUBLISH, without their length. Those in `mqttHeaders` become MQTT's own properties if their values
- * fit; all others become user properties. Values that are not text are sent as base64 under a marked name.
+ * Converts headers to a PUBLISH's properties, without their length. Headers in `mqttHeaders` become MQTT's own
+ * properties if their values fit; all others become user properties. Values that are not text are sent as base64 under
+ * a marked name.
  * @throws AIOT_STREAM_MESSAGE_REFUSED if a name or value is longer than 65,535 bytes
  */
 export function encodeProperties(headers: readonly Header[]): Buffer {
@@ -249,7 +256,7 @@ export function encodeProperties(headers: readonly Header[]): Buffer {
   const once = new Set<number>();
   for (const header of headers) {
     const own = ownProperty(header);
-    // Each of MQTT's own properties may occur once (section 3.3.2.3); a repeated one becomes a user property.
+    // Each of MQTT's own properties may occur once (section 3.3.2.3); a repeated property becomes a user property.
     if (own && !once.has(own[0]!)) {
       once.add(own[0]!);
       parts.push(own);
@@ -296,8 +303,8 @@ function ownProperty([name, value]: Header): Buffer | undefined {
 }
 
 /**
- * Whether MQTT can carry a text, which must not contain NUL (section 1.5.4), and should not contain other control characters or
- * noncharacters, because Mosquitto closes the connection if it does.
+ * Whether MQTT can carry a text, which must not contain NUL (section 1.5.4), and should not contain other control
+ * characters or noncharacters, because Mosquitto would close the connection.
  */
 function isText(text: string): boolean {
   return !/[\p{Cc}\p{Noncharacter_Code_Point}]/u.test(text);
@@ -335,9 +342,9 @@ export const packetType = {
 const nothing = Buffer.alloc(0);
 
 /**
- * Splits the data of a connection into packets, without copying those that arrive whole. After `next()` has returned true, the
- * packet without its header is `buffer[from .. to)`, and `head` is its first byte. The object is small, because a broker has one for
- * each idle connection.
+ * Splits the data of a connection into packets, without copying packets that arrive whole. After `next()` has returned
+ * true, the packet without its header is `buffer[from .. to)`, and `head` is its first byte. The object is small,
+ * because a broker has one for each idle connection.
  */
 export class Frames {
   buffer: Buffer = nothing;
@@ -355,7 +362,7 @@ export class Frames {
     this.waitingBytes += chunk.length;
     if (this.waiting === null) this.waiting = [chunk];
     else this.waiting.push(chunk);
-    // Merges small chunks. Otherwise, a peer that sends single bytes would occupy one buffer per byte.
+    // Merges small chunks. Otherwise, a peer that sends single bytes would occupy one buffer for each byte.
     if (this.waiting.length > 32 + (this.waitingBytes >>> 12)) this.waiting = [Buffer.concat(this.waiting)];
   }
 
@@ -367,7 +374,7 @@ export class Frames {
     for (;;) {
       if (this.parse(largest)) return true;
       const left = this.buffer.length - this.at;
-      // Releases the last packet's bytes, because the next packet may be long in coming.
+      // Releases the last packet's bytes, because the next packet may arrive much later.
       if (left === 0 && this.at > 0) this.keep(nothing);
       if (this.waiting === null || left + this.waitingBytes < this.wanted) return false;
       // A packet that arrives in many chunks is assembled only once, after the last chunk.

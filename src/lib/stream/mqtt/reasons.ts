@@ -11,7 +11,7 @@ export interface Reason {
   server?: string;
 }
 
-/** Names of the reason codes from 128 on, which are all errors (MQTT 5, table 2-6). */
+/** Names of the reason codes at or above 128, which are all errors (MQTT 5, table 2-6). */
 const names: Record<number, string> = {
   128: 'unspecified error',
   129: 'malformed packet',
@@ -50,7 +50,7 @@ const names: Record<number, string> = {
   162: 'wildcard subscriptions not supported',
 };
 
-/** Return codes of a CONNACK in MQTT 3.1 and 3.1.1 (section 3.2.2.3). */
+/** A CONNACK's return codes in MQTT 3.1 and 3.1.1 (section 3.2.2.3). */
 const returnCodes: Record<number, string> = {
   1: 'unacceptable protocol version',
   2: 'client identifier rejected',
@@ -68,12 +68,12 @@ export function reasonText({ code, text }: Reason): string {
   return name === undefined ? `reason ${shown}${said}` : `${name} (${shown})${said}`;
 }
 
-/** Identifiers of the properties of a DISCONNECT or an acknowledgment (sections 3.4.2.2 and 3.14.2.2). */
+/** Identifiers of the properties in a DISCONNECT or an acknowledgment (sections 3.4.2.2 and 3.14.2.2). */
 const properties = { expiry: 0x11, server: 0x1c, text: 0x1f, user: 0x26 } as const;
 
 /**
- * Reads the reason at `at` of a PUBACK, PUBREC, PUBCOMP or DISCONNECT, whose body ends at `to`. If it is missing, the code is 0,
- * success (section 3.4.2.1). Unreadable properties are ignored, because only the code matters.
+ * Reads the reason at `at` in a PUBACK, PUBREC, PUBCOMP or DISCONNECT whose body ends at `to`. If it is missing, the
+ * code is 0, success (section 3.4.2.1). Unreadable properties are ignored, because only the code matters.
  */
 export function readReason(buffer: Buffer, at: number, to: number): Reason {
   if (at >= to) return { code: 0 };
@@ -145,7 +145,7 @@ export function otherServer(server: string): string {
 /** Reason code: another client connected with our client id. Reconnecting would only disconnect that client in turn. */
 export const sessionTakenOver = 142;
 
-/** @param retryable whether the caller will open a new connection later, which disconnects the other client */
+/** @param retryable whether the caller will open a new connection later, and thereby disconnect the other client */
 export function takenOver(clientId: string | undefined, endpoint: string, retryable = false): AiotError {
   const which = clientId === undefined ? '' : `, ${clientId}`;
   const message = `${endpoint}: another client connected with the same client id${which}`;

@@ -9,9 +9,10 @@ import { dismissal, sessionTakenOver, takenOver } from './reasons.js';
 const closeMs = 5000;
 
 /**
- * Publishes messages, by default at QoS 1. `write` resolves when all of them have been acknowledged or, at QoS 0, when the system has
- * accepted the bytes. A message without a topic is sent to the URL's topic. In MQTT 5, headers are sent as properties. In MQTT 3.1.1, a
- * message with headers is rejected if `requireHeaders` is set; otherwise it is sent without them and counted.
+ * Publishes messages, by default at QoS 1. `write` resolves when all of them have been acknowledged or, at QoS 0, when
+ * the system has accepted the bytes. A message without a topic is sent to the URL's topic. In MQTT 5, headers are sent
+ * as properties. In MQTT 3.1.1, a message with headers is rejected if `requireHeaders` is set; otherwise, it is sent
+ * without the headers and counted.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL, AIOT_STREAM_MESSAGE_REFUSED
  */
 export async function openMqttSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
@@ -96,7 +97,7 @@ export async function openMqttSink(url: StreamUrl, options: StreamOptions): Prom
         'Publish without headers, or with MQTT 5, if the broker supports it (see `aiot stream check`).',
       );
     }
-    // The URL's QoS applies to every message; without one, a message's own takes precedence over the default.
+    // The URL's QoS applies to every message; without one, a message's own QoS takes precedence over the default.
     const qos = settings.asked ?? message.qos ?? settings.qos;
     const retain = message.retain ?? settings.retain ?? false;
     const { maximumQoS: most = 2, retainAvailable = true } = limits;

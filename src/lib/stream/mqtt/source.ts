@@ -46,7 +46,7 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
   });
   const client = await connectStream(url, options, settings, receiver);
   client.on('connect', () => options.onState?.('connected'));
-  /** Why the connection was lost, or could not be restored. */
+  /** Reason why the connection was lost or could not be restored. */
   let why: AiotError | undefined;
   const lost = () => {
     options.onState?.('disconnected', why);
@@ -126,7 +126,7 @@ async function answered(
   }
 }
 
-/** The filter of a shared subscription contains its group (MQTT 5, section 4.8.2). @throws AIOT_STREAM_URL */
+/** The filter for a shared subscription contains its group (MQTT 5, section 4.8.2). @throws AIOT_STREAM_URL */
 function filterOf({ path, endpoint }: StreamUrl, { group, noLocal }: MqttSettings): string {
   const filter = path === '' ? '#' : path;
   const shared = filter.startsWith('$share/');
@@ -166,7 +166,7 @@ async function subscribe(
         { cause: error },
       );
     }
-    // mqtt.js attaches the packet to its error, which is the only place with the code.
+    // // mqtt.js attaches the packet to its error; only the packet contains the code.
     const reason =
       error instanceof Error && 'packet' in error ? refusedReason((error.packet ?? {}) as Suback) : undefined;
     throw reason ? subscriptionError(reason, filter, endpoint) : brokerError(error, endpoint);
@@ -189,7 +189,10 @@ function refusedReason({ granted, properties }: Suback): Reason | undefined {
 interface ReceiverOptions {
   endpoint: string;
   queue: Queue<Delivery>;
-  /** True: while the queue is full, the broker has to wait, and nothing is dropped. False: it waits for at most `graceMs`. */
+  /**
+   * True: while the queue is full, the broker has to wait, and nothing is dropped. False: the broker waits for at most
+   * `graceMs`.
+   */
   wait: boolean;
   /** Called for each dropped message. */
   onDrop(): void;
@@ -221,7 +224,10 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
   let held = new Map<number, Held>();
   let time = 0;
   let timed = false;
-  /** Whether the reader has not read a message for longer than the grace period. Messages are dropped until it reads one. */
+  /**
+   * Whether the reader has not read a message for longer than the grace period. Messages are dropped until the reader
+   * reads one.
+   */
   let stuck = false;
 
   const acknowledge = (id: number, entry: Held, session: Map<number, Held>) => {
@@ -317,7 +323,7 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
 
   return {
     opened(_wire, sessionPresent) {
-      // Ids are only valid within their session.
+      // // Ids are valid only within their session.
       if (!sessionPresent) held = new Map();
     },
     packet(type, frames, wire) {

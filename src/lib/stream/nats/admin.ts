@@ -40,7 +40,7 @@ interface Wish {
   signal?: AbortSignal;
 }
 
-/** Lists the subjects stored by streams, and the subjects received within `listenMs` with their rates. */
+/** Lists the subjects stored by streams, and the subjects with messages within `listenMs`, with their rates. */
 async function listSubjects(client: NatsClient, wish: Wish, endpoint: string): Promise<TopicState[]> {
   const heard = wish.listenMs > 0 ? listen(client, wish, endpoint) : Promise.resolve(new Map());
   // Determined concurrently, so that contents and rates describe the same period.
@@ -64,7 +64,7 @@ async function keptSubjects(client: NatsClient, wish: Wish, endpoint: string): P
       });
     const subjects = Object.entries(state.subjects ?? {});
     for (const [topic, messages] of subjects) rows.push({ topic, stream: config.name, messages });
-    // If a stream contains a single subject, the stream's size and last-message time are also the subject's.
+    // If a stream contains a single subject, the stream's size and last-message time also apply to the subject.
     const only = subjects.length === 1 && state.messages === subjects[0]?.[1] ? rows.at(-1) : undefined;
     if (only) Object.assign(only, { bytes: state.bytes, last: Date.parse(state.last_ts) });
     const silent = (config.subjects ?? []).filter(
@@ -78,7 +78,8 @@ async function keptSubjects(client: NatsClient, wish: Wish, endpoint: string): P
 }
 
 /**
- * Measures the rate of each subject while listening. Internal subjects of the server and replies to requests are counted only if requested.
+ * Measures each subject's rate while listening. The server's internal subjects and replies to requests are counted only
+ * if requested.
  */
 async function listen(
   client: NatsClient,
@@ -99,7 +100,7 @@ async function listen(
   return tally.states();
 }
 
-/** Maximum number of topics counted separately; messages on any others are counted together. */
+/** Maximum number of topics counted separately; messages on all other topics are counted together. */
 const mostTopics = 10_000;
 
 /** Counts messages by topic while listening, for brokers without a list of topics. */
@@ -226,7 +227,7 @@ async function createStream(
   return { name: spec.name, did, changes };
 }
 
-/** Creates a durable consumer unless it exists. Returns true if it did not exist. */
+/** Creates a durable consumer unless it exists. Returns whether it was created. */
 async function createConsumer(
   { nats }: NatsClient,
   manager: JetStreamManager,

@@ -58,8 +58,8 @@ export async function connectNats(
 }
 
 /**
- * Clears nats.js's record of the last attempt. nats.js measures its delays with the wall clock, so it would wait much longer if the clock
- * was set back in the meantime.
+ * Clears nats.js's record of the last attempt. nats.js measures its delays with the wall clock, so it would wait much
+ * longer if the clock were set back in the meantime.
  */
 function forgetTomorrow(nc: NatsConnection | undefined): void {
   const { protocol } = (nc ?? {}) as { protocol?: { servers?: { servers?: { lastConnect: number }[] } } };
@@ -81,7 +81,7 @@ function serversOf({ scheme, host, endpoint }: StreamUrl): string[] {
   return servers;
 }
 
-/** Servers may require TLS for a `nats:` URL too; `natss:` rejects servers that do not. */
+/** TLS settings. Servers may require TLS for a `nats:` URL too; `natss:` rejects servers without TLS. */
 function tlsOf(
   { scheme, host }: StreamUrl,
   { ca, cert, key }: StreamOptions,
@@ -98,7 +98,7 @@ function tlsOf(
   return scheme === 'natss' || Object.keys(given).length > 0 ? { tls: { ...address, ...given } } : {};
 }
 
-/** A user without a password in the URL is a token (as in NATS's own clients). */
+/** The client's identity. In the URL, a user without a password is a token (as in NATS's own clients). */
 function identityOf(
   url: StreamUrl,
   { token, creds, nkey, username, password }: StreamOptions,
@@ -167,9 +167,9 @@ function watched(
 }
 
 /**
- * Reads the first line of the first server that responds, before nats.js connects. This detects two problems that nats.js would only
- * report as a timeout. A server that sends no such line is not a NATS server, and a required client certificate may be missing. Servers
- * that accept no connection are left to nats.js.
+ * Reads the first line of the first server that responds, before nats.js connects. This detects two problems that
+ * nats.js would report only as a timeout: the server is not a NATS server, or a required client certificate is missing.
+ * nats.js handles servers that accept no connection.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
  */
 async function greet(
@@ -199,8 +199,8 @@ async function greet(
 }
 
 /**
- * The first line that a server sends, such as `INFO {…}`. Empty if something accepts the connection but nothing arrives; undefined if
- * nothing accepts it.
+ * The first line that a server sends, such as `INFO {…}`. Empty if something accepts the connection but nothing
+ * arrives; undefined if nothing accepts the connection.
  */
 function firstLine(host: string, port: number, timeoutMs: number): Promise<string | undefined> {
   return new Promise((resolve) => {

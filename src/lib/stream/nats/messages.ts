@@ -39,7 +39,7 @@ export function messageOf({ subject, data, headers }: Msg, info: DeliveryInfo, s
   return message;
 }
 
-/** A message's headers, in order; undefined without any. Status lines are not headers. */
+/** A message's headers, in order; undefined if there are none. Status lines are not headers. */
 export function headersFrom(found: MsgHdrs | undefined): Header[] | undefined {
   if (!found) return undefined;
   const headers: Header[] = [];
@@ -72,7 +72,10 @@ export function headersTo(given: readonly Header[], make: () => MsgHdrs): MsgHdr
   return headers;
 }
 
-/** Encodes a header name. `%` is encoded only where it would otherwise be decoded, so that names from other clients pass unchanged. */
+/**
+ * Encodes a header name. `%` is encoded only where it would otherwise be decoded, so that names from other clients stay
+ * unchanged.
+ */
 function encodedName(name: string): string {
   if (name === '') return '%';
   const encoded = percentEncoded(name);

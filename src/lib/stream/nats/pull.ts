@@ -11,7 +11,7 @@ const expiresMs = 30_000;
 /** Interval of the server's heartbeats while a request waits, ms. */
 const heartbeatMs = 5_000;
 
-/** Maximum bytes per request, which bounds memory use for messages of any size. */
+/** Maximum number of bytes in one request, which bounds memory use for messages of any size. */
 const requestBytes = 16 * 1024 * 1024;
 
 /** How long to wait for messages in flight when reading stops, ms. */
@@ -30,8 +30,8 @@ export interface PullHandlers {
   /** Whether there is room for more messages. When there is room again, the owner calls `Pull.more`. */
   room(): boolean;
   /**
-   * Called if the connection was restored, if nothing arrived from the server for too long, or if the server reports that the consumer is
-   * gone. Requests then restart with the returned consumer.
+   * Called if the connection was restored, if nothing arrived from the server for too long, or if the server reports
+   * that the consumer is gone. Requests then restart with the consumer that `renew` returns.
    * @throws errors that end reading
    */
   renew(why: RenewReason): Promise<string>;
@@ -49,8 +49,9 @@ interface Pull {
 }
 
 /**
- * Requests messages from a JetStream consumer (`$JS.API.CONSUMER.MSG.NEXT`, ADR-13 of NATS) before the previous ones have all arrived,
- * while there is room. The equivalent in nats.js is `consume`, whose fast form, with a callback, has no back-pressure.
+ * Requests messages from a JetStream consumer (`$JS.API.CONSUMER.MSG.NEXT`, ADR-13 of NATS) before the previous
+ * messages have all arrived, as long as there is room. The equivalent in nats.js is `consume`; its fast form, with a
+ * callback, has no back-pressure.
  */
 export function startPull(
   client: NatsClient,
@@ -133,8 +134,8 @@ export function startPull(
     request();
   };
   /**
-   * Waits until the requested messages have arrived or no more are coming. A message that is sent while we unsubscribe would be
-   * redelivered only after its acknowledgment has timed out.
+   * Waits until the requested messages have arrived or no more are coming. A message that is sent while we unsubscribe
+   * would be redelivered only after its acknowledgment times out.
    */
   const quiet = async () => {
     const deadline = systemClock.now() + drainMs;
@@ -168,7 +169,10 @@ export function startPull(
 /** Number of unread bytes above which no more messages are requested. */
 const mostBytes = 32 * 1024 * 1024;
 
-/** Messages that were fetched from a log but not read yet. If there are too many, no more are requested, so that nothing is dropped. */
+/**
+ * Messages that were fetched from a log but not read yet. If there are too many, no more messages are requested, so
+ * that nothing is dropped.
+ */
 interface Stock {
   add(delivery: Delivery, bytes: number): void;
   room(): boolean;

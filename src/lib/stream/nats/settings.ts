@@ -6,7 +6,10 @@ import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 /** Settings in the query of a `nats:` URL; `stream` (NATS's name) and `jetstream` (the flag's name) are the same setting. */
 const settings = {
   stream: z.string().min(1).optional(),
-  /** Name of the stream that must store published messages; `true` = any stream must store them, `false` = none needs to. */
+  /**
+   * Name of the stream that must store published messages; `true` = any stream must store them, `false` = no stream has
+   * to store them.
+   */
   jetstream: z.string().min(1).optional(),
   durable: z.string().min(1).optional(),
   group: z.string().min(1).optional(),
@@ -33,8 +36,8 @@ export interface NatsSettings {
   window: number | undefined;
   tlsFirst: boolean;
   /**
-   * For a sink. True: reject messages that no stream stores. False: never request an acknowledgment. Undefined: request one if a stream
-   * stores the subject.
+   * For a sink. True: reject messages that no stream stores. False: never request an acknowledgment. Undefined: request
+   * an acknowledgment if a stream stores the subject.
    */
   kept: boolean | undefined;
 }
@@ -75,9 +78,10 @@ export function natsSettings(url: StreamUrl, options: StreamOptions): NatsSettin
 }
 
 /**
- * A subject consists of tokens between dots; `*` matches one, and `>`, at the end, one or more (NATS docs, Subject-Based
- * Messaging).
- * @returns the subject, or `>` for an empty one @throws AIOT_STREAM_URL
+ * A subject consists of tokens between dots; `*` matches one token, and `>`, at the end, matches one or more (NATS
+ * docs, Subject-Based Messaging).
+ * @returns the subject, or `>` for an empty one
+ * @throws AIOT_STREAM_URL
  */
 export function checkFilter(subject: string, endpoint: string): string {
   if (subject === '') return '>';

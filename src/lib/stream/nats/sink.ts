@@ -9,9 +9,9 @@ import { checkSubject, matches, type NatsSettings, natsSettings } from './settin
 import { findStream, hasJetStream, managerOf } from './stream.js';
 
 /**
- * Publishes messages. `write` resolves when JetStream has acknowledged the messages that a stream stores, and the server has confirmed
- * that it received the others. A message without a topic goes to the URL's subject. A `Nats-Msg-Id` header makes a stream discard
- * duplicates within its window.
+ * Publishes messages. `write` resolves when JetStream has acknowledged the messages that a stream stores, and the
+ * server has confirmed the receipt of the others. A message without a topic goes to the URL's subject. A `Nats-Msg-Id`
+ * header makes a stream discard duplicates within its window.
  * @throws AIOT_STREAM_URL, AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
  */
 export async function openNatsSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
@@ -35,7 +35,7 @@ function sinkOf(
   endpoint: string,
 ): Sink {
   const publisher = createPublisher(client, endpoint);
-  /** Whether a stream stores a subject, for the subjects checked so far; cleared if there are too many. */
+  /** Whether a stream stores a subject, for the subjects checked so far; cleared if there are too many subjects. */
   const known = new Map<string, boolean>();
   const outgoing = ({ topic, payload, headers }: OutgoingMessage): Published => {
     const subject = topic || settings.subject;
@@ -139,7 +139,7 @@ interface Waiting extends Published {
 interface Publisher {
   /** Resolves once all messages are acknowledged. Several writes may be in progress; their messages are sent in call order. */
   publish(messages: readonly Published[]): Promise<void>;
-  /** Takes at most 2 s; the writes of messages that are unacknowledged by then fail. */
+  /** Takes at most 2 s; writes with messages that are unacknowledged by then fail. */
   close(): Promise<void>;
 }
 
@@ -168,7 +168,10 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
     later.clear();
     for (const one of all) send(one);
   };
-  /** After a pause, resends only the messages that the stream could not accept. The others are in flight, and would be stored twice. */
+  /**
+   * Resends, after a pause, only the messages that the stream could not accept. The others are in flight, and would be
+   * stored twice.
+   */
   const sendLater = (one: Waiting) => {
     later.add(one);
     again ??= setTimeout(() => sendAgain([...later].sort((a, b) => a.id - b.id)), againMs);
@@ -240,12 +243,12 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
       nc.publish(subject, payload, headers ? { headers } : {});
     }
     await nc.flush();
-    // nats.js passes on a rejection through a queue, so the rejection may come later than the response to `flush`.
+    // nats.js passes on a rejection through a queue, so the rejection may arrive later than the response to `flush`.
     await new Promise((resolve) => setImmediate(resolve));
     if (refusal) throw refusal;
   };
   const publishAll = async (messages: readonly Published[]) => {
-    // A write rarely contains both stored and unstored messages; order is preserved per subject.
+    // A write rarely contains both stored and unstored messages; order is preserved within each subject.
     const kept = messages.filter((message) => message.kept);
     const unkept = kept.length === messages.length ? [] : messages.filter((message) => !message.kept);
     const safe = kept.length > 0 ? publishKept(kept) : undefined;
@@ -275,7 +278,10 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
   };
 }
 
-/** The stream's error for a message; undefined if the stream has stored it, now or earlier (recognized by its id). */
+/**
+ * The stream's error for a message; undefined if the stream has stored the message, now or earlier (recognized by its
+ * id).
+ */
 function refusedBy({ data }: Msg, subject: string, endpoint: string): AiotError | 'later' | undefined {
   // An error begins with `{"err`. Comparing these bytes avoids parsing tens of thousands of acknowledgments.
   if (data[2] !== 0x65 || data[3] !== 0x72 || data[4] !== 0x72) return undefined;

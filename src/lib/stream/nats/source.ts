@@ -29,7 +29,7 @@ export async function openNatsSource(url: StreamUrl, options: StreamOptions): Pr
   }
 }
 
-/** Whether reading needs a stream. Messages published from now on need none. */
+/** Whether reading needs a stream. Messages published from now on need no stream. */
 function kept({ stream, durable, from, kept }: NatsSettings): boolean {
   const elsewhere = from !== undefined && from !== 'latest';
   return stream !== undefined || durable !== undefined || elsewhere || kept === true;
@@ -133,7 +133,10 @@ function overflow(endpoint: string): AiotError {
   );
 }
 
-/** Time after which the server redelivers an unacknowledged message, ms. While we hold a message, we extend it by reporting progress. */
+/**
+ * Time after which the server redelivers an unacknowledged message, ms. While we hold a message, we extend this time by
+ * reporting progress.
+ */
 const ackWaitMs = 30_000;
 
 interface DurableWish {
@@ -145,8 +148,9 @@ interface DurableWish {
 }
 
 /**
- * Finds the durable consumer with this name, or creates it. A new one starts at the beginning of the stream unless `from` is given.
- * @throws AIOT_STREAM_URL (an existing one has another purpose), AIOT_BROKER_REFUSED
+ * Finds the durable consumer with this name, or creates it. A new consumer starts at the beginning of the stream unless
+ * `from` is given.
+ * @throws AIOT_STREAM_URL (an existing consumer has another purpose), AIOT_BROKER_REFUSED
  */
 async function durableConsumer(
   client: NatsClient,
@@ -210,9 +214,9 @@ interface Open {
 }
 
 /**
- * Reads with a durable consumer: each message is acknowledged when its delivery is acked, and redelivered otherwise. Progress is
- * reported for messages that are held longer than the server waits, so that a long outage of the destination causes no duplicates. A
- * duplicate that arrives while we hold the first copy is discarded.
+ * Reads with a durable consumer: each message is acknowledged when its delivery is acked, and redelivered otherwise.
+ * Progress is reported for messages that are held longer than the server's acknowledgment timeout, so that a long
+ * outage at the destination causes no duplicates. A duplicate that arrives while we hold the first copy is discarded.
  */
 async function openDurableSource(
   client: NatsClient,
@@ -304,8 +308,8 @@ interface OrderedWish {
 }
 
 /**
- * Reads every message of a stream once, in order, and leaves no state on the server. It uses an ephemeral consumer without
- * acknowledgments. If the consumer is lost, it is recreated to continue after the last received message.
+ * Reads every message of a stream once, in order, and leaves no state on the server. It uses an ephemeral consumer
+ * without acknowledgments. If the consumer is lost, it is recreated and continues after the last received message.
  * @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE
  */
 async function openOrderedSource(
@@ -350,7 +354,7 @@ async function openOrderedSource(
     room: stock.room,
     message(msg: Msg) {
       const info = deliveryInfo(msg.reply ?? '');
-      // A message is missing: it was lost in transit, which nothing else reports.
+      // // A message is missing. It was lost in transit, which nothing else reports.
       if (info.delivery !== expected) return pull.renew('gap');
       expected++;
       last = info.sequence;
@@ -384,8 +388,8 @@ async function openOrderedSource(
 }
 
 /**
- * How long errors reported by the server are tolerated before the source ends, ms. It is long enough for a cluster to elect a new
- * leader.
+ * How long errors reported by the server are tolerated before the source ends, ms. Long enough for a cluster to elect a
+ * new leader.
  */
 const patienceMs = 60_000;
 
@@ -413,7 +417,10 @@ async function persistently(
   }
 }
 
-/** A start position as JetStream's consumer settings. `lastSequence` is the stream's current last sequence; later messages are new. */
+/**
+ * A start position as JetStream's consumer settings. `lastSequence` is the stream's current last sequence; messages
+ * after it are new.
+ */
 function startOf(
   from: StreamOptions['from'],
   lastSequence: number,

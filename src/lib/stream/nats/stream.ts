@@ -7,7 +7,7 @@ export const streamMissing = 10_059;
 
 export const consumerMissing = 10_014;
 
-/** The JetStream error code in an error of nats.js; 503 if nothing responds, and undefined for other errors. */
+/** The JetStream error code in a nats.js error; 503 if nothing responds, and undefined for other errors. */
 export function apiCode(error: unknown): number | undefined {
   const { api_error, code } = (error ?? {}) as { api_error?: { err_code: number }; code?: string };
   return api_error?.err_code ?? (code === '503' ? 503 : undefined);
@@ -21,8 +21,8 @@ export function hasJetStream({ nc }: NatsClient): boolean {
 /** @throws AIOT_BROKER_UNREACHABLE (no JetStream), AIOT_BROKER_REFUSED */
 export async function managerOf(client: NatsClient, endpoint: string): Promise<JetStreamManager> {
   try {
-    // Without JetStream, the server immediately reports that nothing responds. If a client subscribes to all subjects, the server does
-    // not report this, and only the timeout ends the wait.
+    // Without JetStream, the server immediately reports that nothing responds. If a client is subscribed to all
+    // subjects, the server reports nothing, and only the timeout ends the wait.
     const timeout = hasJetStream(client) ? 10_000 : 1000;
     // checkAPI would query the account, which requires a permission that reading does not.
     return await client.nc.jetstreamManager({ checkAPI: false, timeout });
@@ -31,7 +31,10 @@ export async function managerOf(client: NatsClient, endpoint: string): Promise<J
   }
 }
 
-/** Finds the stream of this name, or else the one that stores the subject. @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_* */
+/**
+ * Finds the stream with this name, or else the stream that stores the subject.
+ * @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_*
+ */
 export async function findStream(
   manager: JetStreamManager,
   wanted: { stream: string | undefined; subject: string },
@@ -52,10 +55,13 @@ export async function findStream(
   }
 }
 
-/** Error codes for an account that may not use JetStream. */
+/** Error codes for an account that is not allowed to use JetStream. */
 const notEnabled = new Set([503, 10_039, 10_076]);
 
-/** All streams, or the named one; none if the server has no JetStream. @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_* */
+/**
+ * All streams, or only the named stream; none if the server has no JetStream.
+ * @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_*
+ */
 export async function streamsOf(
   client: NatsClient,
   name: string | undefined,

@@ -11,7 +11,7 @@ const pictures: readonly (readonly [RegExp, string])[] = [
 ];
 
 /**
- * The content type given in the message, or else the one detected from its bytes: a picture, JSON, text, or plain
+ * The content type given in the message, or else the type detected from its bytes: a picture, JSON, text, or plain
  * bytes.
  */
 export function contentTypeOf(payload: Uint8Array, headers: readonly Header[] = []): string {

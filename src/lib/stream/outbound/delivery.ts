@@ -7,7 +7,9 @@ interface EachOptions {
   endpoint: string;
   /** Resolves once the destination has received this message. */
   send(message: OutgoingMessage, signal: AbortSignal): Promise<void>;
-  /** Returns the message's group. Messages of one group are sent one at a time; absent = all messages form one group. */
+  /**
+   * Returns the message's group. Messages in one group are sent one at a time; absent = all messages form one group.
+   */
   groupOf?(message: OutgoingMessage): string;
   /** Number of groups sent concurrently; default 1. */
   parallel?: number;
@@ -16,8 +18,9 @@ interface EachOptions {
 }
 
 /**
- * Creates a sink for destinations that accept one message at a time. If a message fails, the sink waits for the messages in flight and
- * sends no others. It remembers delivered messages, so that writing the same objects again does not send them twice.
+ * Creates a sink for destinations that accept one message at a time. If a message fails, the sink waits for the
+ * messages in flight and sends no others. The sink remembers delivered messages, so that writing the same objects again
+ * does not send them twice.
  */
 export function createEachSink(options: EachOptions): Sink {
   const { endpoint, send, groupOf = () => '', parallel = 1 } = options;
@@ -85,8 +88,9 @@ const firstDelayMs = 200;
 const longestDelayMs = 60_000;
 
 /**
- * Tries up to five times within a few seconds. The delay doubles each time, and a quarter of it is random, so that clients that were
- * disconnected together do not return together. Errors that are not retryable are not retried.
+ * Tries up to five times within a few seconds. The delay doubles each time, and a quarter of it is random, so that
+ * clients that were disconnected at the same time do not return at the same time. Errors that are not retryable are not
+ * retried.
  * @throws the error of the last attempt
  */
 export async function withRetries<T>(
@@ -107,7 +111,7 @@ export async function withRetries<T>(
   }
 }
 
-/** Parses Retry-After (RFC 9110, 10.2.3), which is a number of seconds or a date. @returns the delay from now, ms */
+/** Parses Retry-After (RFC 9110, 10.2.3), a number of seconds or a date. @returns the delay from now, ms */
 export function retryAfterMs(header: string | string[] | undefined, now = Date.now()): number | undefined {
   const text = Array.isArray(header) ? header[0] : header;
   if (text === undefined) return undefined;

@@ -21,16 +21,16 @@ const shape = {
 /** Delay between SIGTERM and SIGKILL, ms. */
 const graceMs = 2000;
 
-/** Number of characters of the program's stderr that are kept. */
+/** Number of characters of the program's stderr to keep. */
 const mostSaid = 500;
 
 /** Exit code for a temporary failure (sysexits.h). */
 const temporary = 75;
 
 /**
- * Opens `exec:PROGRAM ARGUMENTS`, which runs a program for each message, with the payload on its stdin, and AIOT_LABEL and
- * AIOT_TOPIC in its environment. Exit code 0 means that the message was delivered, 75 that it should be retried, and any other
- * code that it is rejected.
+ * Opens `exec:PROGRAM ARGUMENTS`, which runs a program for each message, with the payload on its stdin, and AIOT_LABEL
+ * and AIOT_TOPIC in its environment. Exit code 0 means that the message was delivered, 75 that delivery should be
+ * retried, and any other code that the message is rejected.
  * @throws AIOT_STREAM_URL, AIOT_PROGRAM_NOT_FOUND; while writing AIOT_PROGRAM_FAILED
  */
 export async function openExecSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {

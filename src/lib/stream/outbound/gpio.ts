@@ -15,7 +15,10 @@ import { readQuery, type StreamUrl } from '../url.js';
 import { environmentFor, labelOf } from './program.js';
 
 const shape = {
-  /** Labels that make the line active, separated by commas. All others make it inactive. Default: 1, on, true and active. */
+  /**
+   * Labels that make the line active, separated by commas. All other labels make it inactive. Default: 1, on, true and
+   * active.
+   */
   on: z.string().min(1).optional(),
   /** Level of an active line; default high. */
   active: z.enum(['high', 'low']).optional(),
@@ -24,8 +27,9 @@ const shape = {
 const switchedOn = new Set(['1', 'on', 'true', 'active']);
 
 /**
- * Opens `gpio://gpiochip0/17?on=walking`, a line of a GPIO chip that is active while the label has this value. If a write has
- * several messages, only the last one with a label matters. The line is released when the sink is closed.
+ * Opens `gpio://gpiochip0/17?on=walking`, a line of a GPIO chip. The line is active while the label has the given
+ * value. If a write has several messages, only the last one with a label matters. The line is released when the sink is
+ * closed.
  * @throws AIOT_STREAM_URL, AIOT_PROGRAM_NOT_FOUND, AIOT_PROGRAM_FAILED (no such line, in use, not allowed)
  */
 export async function openGpioSink(url: StreamUrl): Promise<Sink> {
@@ -62,7 +66,7 @@ export async function openGpioSink(url: StreamUrl): Promise<Sink> {
   };
 }
 
-/** The level requested by the last message with a label; undefined if none has a label. */
+/** The level requested by the last message with a label; undefined if no message has a label. */
 function levelOf(messages: readonly OutgoingMessage[], labels: ReadonlySet<string>): boolean | undefined {
   const label = messages.map(({ payload }) => labelOf(payload)).findLast((found) => found !== undefined);
   return label === undefined ? undefined : labels.has(label);

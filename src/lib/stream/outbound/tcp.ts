@@ -9,7 +9,8 @@ import { type Attempt, createEachSink, withRetries } from './delivery.js';
 
 const shape = {
   /**
-   * How much to read as the response: the first data (default), a line, everything until the peer closes the connection, or nothing.
+   * Amount of data to read as the response: the first data (default), a line, everything until the peer closes the
+   * connection, or nothing.
    */
   reply: z.enum(['any', 'line', 'close', 'none']).optional(),
   /** How long to wait for the response; default 10 s. */

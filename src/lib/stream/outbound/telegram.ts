@@ -25,11 +25,12 @@ const captionLimit = 1024;
 const parseModes = { html: 'HTML', markdown: 'MarkdownV2' } as const;
 
 /**
- * Sends messages to a Telegram chat as a bot. Pictures are sent with sendPhoto and the topic as caption; everything else is sent as text
- * with sendMessage, truncated to 4096 characters. The URL is `telegram://BOT_TOKEN@api.telegram.org/CHAT`, or `telegram:///CHAT` with the
- * token as a credential. After a 429, the sink waits as long as Telegram requests.
- * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED; the token is never part of an
- * error
+ * Sends messages to a Telegram chat as a bot. Pictures are sent with sendPhoto with the topic as the caption;
+ * everything else is sent as text with sendMessage, truncated to 4096 characters. The URL is
+ * `telegram://BOT_TOKEN@api.telegram.org/CHAT`, or `telegram:///CHAT` with the token as a credential. After a 429, the
+ * sink waits as long as Telegram requests.
+ * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED; the token
+ * is never part of an error
  */
 export async function openTelegramSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
   const settings = readQuery(url, shape);
@@ -123,7 +124,7 @@ function requestOf(message: OutgoingMessage, common: Record<string, string>): Bo
   };
 }
 
-/** Builds a request as multipart/form-data (RFC 7578), with the picture's bytes unchanged. */
+/** Builds a multipart/form-data request (RFC 7578) that contains the picture's bytes unchanged. */
 function photo(message: OutgoingMessage, common: Record<string, string>, type: string): BotRequest {
   const boundary = `aiot-${crypto.randomUUID()}`;
   // The topic is the caption. It is not markup, so it is sent without a format.

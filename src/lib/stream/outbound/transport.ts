@@ -28,7 +28,10 @@ export interface HttpStream {
 export interface HttpTransport {
   /** Returns any response. @throws AIOT_STREAM_UNREACHABLE */
   call(call: HttpCall): Promise<HttpAnswer>;
-  /** Like `call`, but returns the body as a stream. The caller must read it to its end or destroy it. @throws AIOT_STREAM_UNREACHABLE */
+  /**
+   * Like `call`, but returns the body as a stream. The caller must read the stream to its end or destroy it.
+   * @throws AIOT_STREAM_UNREACHABLE
+   */
   open(call: HttpCall): Promise<HttpStream>;
   close(): Promise<void>;
 }
@@ -90,7 +93,7 @@ export async function createTransport(
   };
 }
 
-/** Error codes of a connection closed by the peer; in TLS 1.3, a missing client certificate has the same effect. */
+/** Error codes for a connection closed by the peer. In TLS 1.3, a missing client certificate has the same effect. */
 const closed = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
 /** The error for a connection that failed or broke. @param nameless whether the connection used TLS without a client certificate */

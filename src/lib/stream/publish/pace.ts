@@ -7,8 +7,8 @@ type Batches<T> = AsyncIterable<readonly T[]>;
 const tickMs = 5;
 
 /**
- * Spaces messages evenly at this rate per second. After a delay, messages are sent without pauses until the average rate is reached
- * again. 0 = as fast as possible.
+ * Spaces messages evenly at this rate, in messages per second. After a delay, messages are sent without pauses until
+ * the average rate is reached again. 0 = as fast as possible.
  */
 export function atRate<T>(batches: Batches<T>, rate: number, signal?: AbortSignal): Batches<T> {
   if (rate === 0) return batches;
@@ -16,7 +16,8 @@ export function atRate<T>(batches: Batches<T>, rate: number, signal?: AbortSigna
 }
 
 /**
- * Keeps the pauses between the messages' times, divided by `speed`. If a message is older than the previous one, there is no pause.
+ * Keeps the pauses between the messages' times, divided by `speed`. There is no pause before a message that is older
+ * than the previous one.
  * @param speed 1 = original; Infinity = as fast as possible
  */
 export function byTime<T extends { time?: number }>(
@@ -38,7 +39,7 @@ export function byTime<T extends { time?: number }>(
   );
 }
 
-/** @param due returns the time at which a message is to be sent, ms after the first one; called once for each message, in order */
+/** @param due returns the time at which a message is to be sent, ms after the first message; called once for each message, in order */
 async function* paced<T>(
   batches: Batches<T>,
   due: (message: T, index: number) => number,
@@ -76,7 +77,10 @@ export async function* firstOf(
   }
 }
 
-/** Maximum number of concurrent writes. With several, messages need not wait for the acknowledgment of earlier ones. */
+/**
+ * Maximum number of concurrent writes. With several writes, messages need not wait for the acknowledgment of earlier
+ * messages.
+ */
 const underWay = 8;
 
 interface Written {

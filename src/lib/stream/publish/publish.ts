@@ -32,7 +32,7 @@ interface PublishOptions extends Omit<StreamOptions, 'input' | 'key'> {
 }
 
 /**
- * Publishes one or many messages. With a rate but no count, it continues until it is stopped.
+ * Publishes one or many messages. With a rate but no count, publishing continues until it is stopped.
  * @throws AIOT_USAGE (incompatible options), AIOT_FILE_NOT_FOUND, and the errors of publishing
  */
 export async function publish(options: PublishOptions): Promise<Published | PublishedMany> {
@@ -154,11 +154,11 @@ async function publishMessage(options: PublishMessageOptions): Promise<Published
   };
 }
 
-/** Number of messages per write if there is no rate. */
+/** Number of messages in a write if there is no rate. */
 const together = 500;
 
 interface PublishManyOptions extends Omit<StreamOptions, 'key'> {
-  /** Destination; a topic in it applies to all messages. */
+  /** Destination; if it contains a topic, the topic applies to all messages. */
   url: string;
   /** The content: lines of a file or of stdin, one payload repeated, or a template (see tail/template.ts) with `{n}` and `$time`. */
   what: { lines: AsyncIterable<Buffer[]>; where: string } | { payload: Uint8Array } | { template: string };
@@ -181,15 +181,15 @@ export const publishedManySchema = z.object({
   seconds: z.number(),
   /** Messages per second. */
   rate: z.number(),
-  /** Whether the destination acknowledged them; QoS 0 has no acknowledgment. */
+  /** Whether the destination acknowledged the messages; QoS 0 has no acknowledgment. */
   acknowledged: z.boolean(),
 });
 
 type PublishedMany = z.output<typeof publishedManySchema>;
 
 /**
- * Publishes messages, many concurrently, and waits until the destination has acknowledged them. After Ctrl-C, it waits for the messages in
- * flight.
+ * Publishes messages, many concurrently, and waits until the destination has acknowledged them. After Ctrl-C, waits for
+ * the messages in flight.
  * @throws AIOT_STREAM_EXPRESSION, AIOT_USAGE, AIOT_FILE_MALFORMED, and the errors of opening and writing
  */
 async function publishMany(options: PublishManyOptions): Promise<PublishedMany> {
@@ -304,7 +304,7 @@ async function* linesOf(input: Readable, where: string): AsyncGenerator<Buffer[]
  * message; anything else is a payload, byte for byte.
  */
 function messageOfLine(line: Buffer, where: string): OutgoingMessage {
-  // Avoids parsing lines that cannot be message lines, which most are.
+  // // Avoids parsing lines that cannot be message lines, because most lines cannot.
   if (line[0] !== 0x7b || !line.includes('"topic"') || !line.includes('"payload"'))
     return { topic: '', payload: line };
   try {
@@ -328,7 +328,8 @@ const pathless: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Gives each message its destination topic, as in routes: empty if the URL has a topic (the sink adds it), otherwise the message's own.
+ * Gives each message its destination topic, as in routes: empty if the URL has a topic (the sink adds it), otherwise
+ * the message's own topic.
  * @throws AIOT_USAGE for a message without a topic if the URL has none either
  */
 export function withTopics(

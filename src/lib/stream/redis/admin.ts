@@ -64,7 +64,10 @@ async function check(client: RedisClient, key: string): Promise<CheckResult[]> {
   return results;
 }
 
-/** The `name:value` lines of INFO. A user without permission for INFO (ACL) gets none, but may still be able to write. */
+/**
+ * The `name:value` lines of INFO. A user without permission for INFO (ACL) gets no lines, but may still be able to
+ * write.
+ */
 async function infoOf(client: RedisClient): Promise<Record<string, string>> {
   const [text] = await client.run([['INFO']]).catch(() => ['']);
   const pairs = String(text)

@@ -15,11 +15,11 @@ export interface RedisClient {
   /** Address of the server, without credentials. */
   readonly endpoint: string;
   readonly connected: boolean;
-  /** The values of keys; null for missing ones. */
+  /** The keys' values; null for missing keys. */
   get(keys: readonly string[]): Promise<(string | null)[]>;
   /** Sets all values in one transaction (MULTI … EXEC). @param ttlMs time after which the keys expire */
   set(values: Readonly<Record<string, string>>, ttlMs?: number): Promise<void>;
-  /** Runs the commands in one transaction. @returns one reply per command */
+  /** Runs the commands in one transaction. @returns one reply for each command */
   run(commands: readonly RedisCommand[]): Promise<unknown[]>;
   /** Closes the connection. Resolves once pending commands are done. */
   close(): Promise<void>;
@@ -76,11 +76,12 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
   // The error itself is not needed, because the failing command reports it, and `onState` reports the lost connection.
   client.on('error', () => open && !client.isReady && options.onState?.('disconnected'));
   client.on('ready', () => options.onState?.('connected'));
-  // A server that accepts the connection but sends nothing would otherwise keep the process alive for half a minute.
+  // // Otherwise, a server that accepts the connection but sends nothing would keep the process alive for half a
+  // minute.
   onAbort(options.signal, () => client.isOpen && client.destroy());
   try {
     await client.connect();
-    // Without a password, connecting sends no request, so the PING shows whether the server accepts us.
+    // // Without a password, connecting sends no request. The PING shows whether the server accepts us.
     await client.ping();
     open = true;
   } catch (error) {
@@ -132,7 +133,7 @@ const shape = {
   as: z.enum(['value', 'list', 'stream', 'channel']).optional(),
   /** Time from the last message until the key expires. */
   ttl: queryDuration.optional(),
-  /** Maximum number of entries of a list or a stream; the oldest are removed. */
+  /** Maximum number of entries of a list or a stream; the oldest entries are removed. */
   length: queryCount.optional(),
   /** Number of the database; default 0. */
   db: queryCount.optional(),
@@ -182,10 +183,12 @@ export function redisSettings(url: StreamUrl, options: StreamOptions): RedisSett
   };
 }
 
-/** First words of error replies about permissions (RESP, "Simple errors": the first word is the kind of error). */
+/**
+ * First words of error replies that concern permissions (RESP, "Simple errors": the first word is the kind of error).
+ */
 const refused = new Set(['NOAUTH', 'NOPERM', 'WRONGPASS']);
 
-/** First words of temporary errors, which no message causes. */
+/** First words of temporary errors; no message causes them. */
 const passing = new Set([
   'BUSY',
   'CLUSTERDOWN',
@@ -200,7 +203,7 @@ const passing = new Set([
 
 /**
  * Converts an error of @redis/client to a coded one.
- * @param reply whether it is the server's own reply
+ * @param reply whether the error is the server's own reply
  * @param endpoint the server's address without credentials
  */
 function redisError(error: unknown, endpoint: string, reply: boolean): AiotError {

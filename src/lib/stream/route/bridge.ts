@@ -18,7 +18,7 @@ import { type FoundSecret, parseStreamUrl, secretIn } from '../url.js';
 import { routeOf } from './load.js';
 import type { Route } from './types.js';
 
-/** Options of `stream bridge` besides its two addresses: the fields of a route. */
+/** Options of `stream bridge`, apart from its two addresses: a route's fields. */
 export interface BridgeOptions {
   from: string;
   to: string;
@@ -87,8 +87,8 @@ export function bridgeRoute(options: BridgeOptions): Route {
 }
 
 /**
- * Name of the route between two addresses, such as `mqtt-to-kafka-1a2b3c`. The same pair of addresses always gets the same name, so
- * that the names of the Kafka group and of the service do not change.
+ * Name of the route between two addresses, such as `mqtt-to-kafka-1a2b3c`. A pair of addresses always gets the same
+ * name, so that the names of the Kafka group and the service do not change.
  */
 function bridgeName(from: string, to: string): string {
   const [source, target] = [parseStreamUrl(from), parseStreamUrl(to)];
@@ -139,7 +139,8 @@ export const installedSchema = z.object({
 export type Installed = z.output<typeof installedSchema>;
 
 /**
- * Writes the systemd unit of a service that runs this command with this installation of aiot and this user's credentials.
+ * Writes the unit for a systemd service that runs this command with this installation of aiot and this user's
+ * credentials.
  * @throws AIOT_USAGE for a password, a token or any other secret in an address, because units are world-readable;
  * AIOT_FILE_NOT_WRITABLE
  */
@@ -194,11 +195,11 @@ function refusal({ what, endpoint, name }: FoundSecret, secrets: string): AiotEr
   );
 }
 
-/** A systemd service that runs a command of aiot continuously. */
+/** A systemd service that runs an aiot command continuously. */
 interface UnitOptions {
   /** Description of the service in `systemctl status`, one line. */
   description: string;
-  /** Program and arguments, one word each. */
+  /** Program and arguments, each as one word. */
   command: readonly string[];
   /** `system` starts the service at boot. `user` starts it with the user's session, or at boot after `loginctl enable-linger`. */
   scope: 'system' | 'user';
@@ -208,7 +209,7 @@ interface UnitOptions {
   secrets?: string;
   /** User of a system service. */
   user?: string;
-  /** Working directory, which relative paths refer to. */
+  /** Working directory, to which relative paths refer. */
   folder: string;
 }
 

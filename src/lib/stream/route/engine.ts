@@ -35,12 +35,12 @@ interface EngineOptions {
   stop: AbortSignal;
 }
 
-/** Takes deliveries, transforms them as the route specifies, and passes the results to the outlets. */
+/** Takes deliveries, transforms them as specified by the route, and passes the results to the outlets. */
 export interface Engine {
   /** Processes a batch. Resolves when there is room for more. @throws AIOT_ROUTE_MESSAGE */
   take(batch: readonly Delivery[]): Promise<void>;
   /**
-   * Applies the route's policy to a message that one target rejects. Other targets receive the message regardless.
+   * Applies the route's policy to a message that one target rejects. Other targets still receive the message.
    * @param seen the keys that were sent to that target
    */
   refused(part: Part, error: unknown, seen?: Seen): void;
@@ -173,14 +173,15 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 type Result = { made: readonly Made[]; key: string | undefined } | { error: unknown };
 
 /**
- * Header for the deduplication key. JetStream itself drops a message whose id it has seen (docs.nats.io, "Message Deduplication"). For
- * other sinks, the route looks up the key.
+ * Header for the deduplication key. JetStream itself drops a message with a known id (docs.nats.io, "Message
+ * Deduplication"). For other sinks, the route looks up the key.
  */
 const idHeader = (url: string) => (/^nats/.test(url) ? 'Nats-Msg-Id' : dedupeHeader);
 
 /**
- * Renames headers such as `Nats-Msg-Id` and `Nats-Rollup`, which JetStream obeys, if they come from another broker. Otherwise, any client
- * of that broker could have messages discarded. Headers set by the route, and those of a NATS source, are unchanged.
+ * Renames headers that JetStream obeys, such as `Nats-Msg-Id` and `Nats-Rollup`, if they come from another broker.
+ * Otherwise, any client of that broker could cause messages to be discarded. Headers from the route or from a NATS
+ * source are unchanged.
  */
 function withoutCommands(made: Made): Made {
   const { headers, of } = made;
@@ -214,8 +215,8 @@ function outgoing(made: Made, topic: string, id?: string, key?: string): Part['m
 }
 
 /**
- * Expiry time according to the headers, ms since 1970. Messages with an interval of 0 are sent unchanged, because they would expire
- * immediately.
+ * Expiry time from the headers, ms since 1970. Messages with an interval of 0 are sent unchanged, because they would
+ * expire immediately.
  */
 function expiryOf(headers: readonly Header[] | undefined): Pick<Part['message'], 'expires'> {
   const value = headers?.find(([name]) => name === mqttHeaders.messageExpiryInterval)?.[1];
@@ -266,7 +267,7 @@ interface Gate {
   readonly messages: number;
   enter(bytes: number): void;
   leave(bytes: number): void;
-  /** Undefined if there is room now; otherwise a promise that resolves when there is. */
+  /** Returns undefined if there is room now; otherwise, a promise that resolves when there is room. */
   room(): Promise<void> | undefined;
 }
 

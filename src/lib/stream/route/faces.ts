@@ -36,7 +36,7 @@ export const openFaces: OpenProcessor = async (settings) => {
       const picture = pictureOf(message);
       const result = before.then(async () => facesOf(await picture, message));
       before = result.catch(() => {});
-      // A failure to decode is reported by `result`, so the rejection of `picture` itself is ignored.
+      // // `result` reports a failure to decode, so the rejection of `picture` itself is ignored.
       picture.catch(() => {});
       return result;
     },
@@ -75,9 +75,9 @@ const facesSettings = z.strictObject({
   margin: z.number().min(0).max(2).default(0),
   /** Longest side of the output, pixels; absent = the size in the picture. */
   size: z.int().min(8).max(4096).optional(),
-  /** Maximum number of faces per picture. If there are more, those with the highest scores are used. */
+  /** Maximum number of faces in one picture. If there are more, those with the highest scores are used. */
   most: z.int().min(1).default(100),
-  /** How often a face that stays in place is sent, such as 1s; 0 = for each picture. */
+  /** Interval at which a face that stays in place is sent, such as 1s; 0 = for each picture. */
   every: duration.default(0),
 });
 
@@ -96,7 +96,7 @@ function readFacesSettings(settings: Readonly<Record<string, unknown>>): FacesSe
 /** Intersection over union (IoU) above which two boxes in consecutive pictures are the same face. */
 const same = 0.3;
 
-/** How long a face may be undetected and still be considered the same, ms. */
+/** How long a face may go undetected and still be considered the same, ms. */
 const patience = 2_000;
 
 /** Limits how often a face that stays in place is sent. */

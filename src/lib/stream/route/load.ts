@@ -15,8 +15,8 @@ import { type RouteConfig, routeFileSchema, routeSchema, withPreset } from './sc
 import type { Route } from './types.js';
 
 /**
- * Reads the routes of a file, in order. Variables are replaced, everything is validated, and paths, which are relative to the file's
- * folder, become absolute.
+ * Reads the routes in a file, in order. Replaces variables, validates everything, and makes paths absolute; paths are
+ * relative to the file's folder.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID (all problems, each with file:line:column)
  */
 export async function loadRoutes(file: string, variables: Variables = {}): Promise<Route[]> {
@@ -51,7 +51,7 @@ export function routeOf(name: string, given: Record<string, unknown>, folder = p
   return absolute({ ...parsed.data, name }, folder);
 }
 
-/** Fills missing fields of each route with the values of its preset. */
+/** Fills each route's missing fields with the values from its preset. */
 function withPresets(value: unknown): unknown {
   const routes = (value as { routes?: unknown } | null)?.routes;
   if (routes === null || typeof routes !== 'object' || Array.isArray(routes)) return value;
@@ -198,7 +198,10 @@ export const listedRoutesSchema = z.object({
 
 export type ListedRoutes = z.output<typeof listedRoutesSchema>;
 
-/** Describes the routes of a file and the contents of their spools. Runs nothing. @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID */
+/**
+ * Describes the routes in a file and the contents of their spools. Runs nothing.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID
+ */
 export async function listRoutes(file: string, variables: Variables = {}): Promise<ListedRoutes> {
   const routes = await loadRoutes(file, variables);
   return {

@@ -19,7 +19,7 @@ export const importedRoutesSchema = z.object({
 
 export type ImportedRoutes = z.output<typeof importedRoutesSchema>;
 
-/** Imports a Node-RED flow, or a preset with its two addresses. */
+/** Imports a Node-RED flow, or a preset for two given addresses. */
 type ImportOptions = { out?: string } & ({ flow: string } | { preset: PresetName; from: string; to: string });
 
 /**
@@ -60,7 +60,7 @@ export async function importRoutes(options: ImportOptions): Promise<ImportedRout
   };
 }
 
-/** A node that cannot be converted, and why. */
+/** A node that cannot be converted, and the reason. */
 interface LeftOut {
   node: string;
   reason: string;
@@ -81,10 +81,10 @@ interface Imported {
   notes: string[];
 }
 
-/** Types of nodes that do not change messages. */
+/** Node types that do not change messages. */
 const passing = new Set(['junction', 'link out', 'link in', 'json', 'comment']);
 
-/** Types of nodes that can be omitted without changing the result, with a hint for each. */
+/** Node types that can be omitted without changing the result, with a hint for each. */
 const harmless: Record<string, string> = {
   debug: 'use aiot stream tail to show messages',
   'http response': 'a webhook gets its response when the message has arrived',
@@ -98,7 +98,7 @@ const harmless: Record<string, string> = {
 const configuration =
   /^(tab|group|subflow|mqtt-broker|tls-config|http proxy|global-config|.*[kK]afka[- ][bB]roker.*|kafka-client)$/;
 
-/** State of the search along one path from a source through nodes to a sink. */
+/** State of the search along one path, from a source through nodes to a sink. */
 interface Way {
   steps: Steps;
   visited: readonly string[];
@@ -144,7 +144,7 @@ export function importFlow(flow: Flow): Imported {
       used.add(node.id);
       const route = routeOf(from, sink.url, way.steps);
       found.set(JSON.stringify(route), { name: nameOf(flow, source, node), route });
-      // The wires of a request node carry its response, but the response of a sink is not a message.
+      // // A request node's wires carry its response, but a sink's response is not a message.
       for (const id of (node.wires ?? []).flat()) {
         const next = flow.nodes.get(id);
         if (next && !(next.type in harmless)) leave(next, `it needs the response of ${nodeText(node)}`);
@@ -224,7 +224,7 @@ function named(all: readonly { name: string; route: ImportedRoute }[]): Record<s
   return routes;
 }
 
-/** The address of the source or sink for a node, or the reason there is none. */
+/** The source's or sink's address for a node, or the reason why there is none. */
 type Endpoint = { url: string; notes?: string[] } | { reason: string };
 
 const qosOf = (node: FlowNode) => {
@@ -245,7 +245,8 @@ function mqttBroker(flow: Flow, node: FlowNode): string | undefined {
 }
 
 /**
- * The brokers that a node refers to: a list in `hosts` in node-red-contrib-kafka-node and kafka-manager, or a string in other packages.
+ * The brokers to which a node refers: a list in `hosts` in node-red-contrib-kafka-node and kafka-manager, or a string
+ * in other packages.
  */
 function kafkaBroker(flow: Flow, node: FlowNode): string | undefined {
   const broker = flow.nodes.get(field(node, 'broker', 'client', 'kafkaBroker')) ?? node;
@@ -267,7 +268,7 @@ function kafkaBroker(flow: Flow, node: FlowNode): string | undefined {
 const passwordNote = (kind: string) =>
   `${kind}: a flow contains no passwords; store one for its endpoint with aiot stream login`;
 
-/** The source for a node. Undefined if it is not a source. */
+/** The source for a node. Undefined if the node is not a source. */
 function sourceOf(flow: Flow, node: FlowNode): Endpoint | undefined {
   switch (kindOf(node)) {
     case 'mqtt in': {
@@ -298,7 +299,7 @@ function sourceOf(flow: Flow, node: FlowNode): Endpoint | undefined {
   }
 }
 
-/** The sink for a node. Undefined if it is not a sink. */
+/** The sink for a node. Undefined if the node is not a sink. */
 function sinkOf(flow: Flow, node: FlowNode): Endpoint | undefined {
   switch (kindOf(node)) {
     case 'mqtt out': {
@@ -368,7 +369,7 @@ interface Rule {
 
 const json = (value: unknown) => JSON.stringify(value);
 
-/** A value of the editor as an expression; undefined if it cannot be converted. */
+/** A value from the editor as an expression; undefined if it cannot be converted. */
 function expressionOf(value: unknown, kind: string | undefined): string | undefined {
   const text = String(value ?? '');
   switch (kind) {
@@ -407,7 +408,10 @@ function property(path: string): string | undefined {
   return /^payload\.[A-Za-z_][\w.]*$/.test(path) ? path.slice('payload.'.length) : undefined;
 }
 
-/** Rewrites a Node-RED expression, whose root is the message, to one whose root is the payload; undefined if it cannot be rewritten. */
+/**
+ * Rewrites a Node-RED expression, in which the root is the message, so that the root is the payload; undefined if this
+ * is not possible.
+ */
 function rewritten(text: string): string | undefined {
   if (/_msgid|\$flowContext|\$globalContext|\$env\b|\$moment/.test(text)) return undefined;
   return text
@@ -454,7 +458,7 @@ function addTopicChange(rule: Rule, steps: Steps, reasons: string[], place: stri
 
 const comparisons: Record<string, string> = { eq: '=', neq: '!=', lt: '<', lte: '<=', gt: '>', gte: '>=' };
 
-/** The condition of one output of a switch node, or the reason it cannot be converted. */
+/** The condition of one output of a switch node, or the reason why it cannot be converted. */
 function switchCondition(node: FlowNode, output: number): { where: string } | { reason: string } {
   const rules = Array.isArray(node.rules) ? (node.rules as Rule[]) : [];
   const of =
@@ -522,7 +526,7 @@ interface Flow {
   nodes: Map<string, FlowNode>;
 }
 
-/** @throws AIOT_FILE_MALFORMED if it is not a list of nodes */
+/** @throws AIOT_FILE_MALFORMED if the text is not a list of nodes */
 export function parseFlow(text: string, file: string): Flow {
   let value: unknown;
   try {

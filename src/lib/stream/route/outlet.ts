@@ -22,18 +22,27 @@ interface OutletOptions extends WriterOptions {
   onFailure: (error: unknown) => void;
 }
 
-/** Writes a route's messages to one sink in batches, one write at a time, each retried until the sink or the spool has taken it. */
+/**
+ * Writes a route's messages to one sink in batches, one write at a time. Each write is retried until the sink or the
+ * spool has taken the batch.
+ */
 export interface Outlet {
-  /** Resolves once the sink is open, or if a spool can store messages instead. @throws permanent errors, such as a wrong address */
+  /**
+   * Resolves once the sink is open or, with a spool, once the spool can store messages.
+   * @throws permanent errors, such as a wrong address
+   */
   ready(): Promise<void>;
   push(part: Part): void;
-  /** Resolves once no write is in progress. If `spool` is true, the spool must be empty too; otherwise spooled messages stay on disk. */
+  /**
+   * Resolves once no write is in progress. If `spool` is true, the spool must be empty too; otherwise, spooled messages
+   * stay on disk.
+   */
   idle(spool: boolean): Promise<void>;
   close(): Promise<void>;
   state(): RouteState['to'][number];
 }
 
-/** Maximum bytes per write, so that a batch of pictures is no larger than brokers accept. */
+/** Maximum number of bytes in one write, so that a batch of pictures is no larger than brokers accept. */
 const batchBytes = 768 * 1024;
 
 export function createOutlet(options: OutletOptions): Outlet {
@@ -45,9 +54,9 @@ export function createOutlet(options: OutletOptions): Outlet {
   /** Ends the wait for a fuller batch. */
   let hurry: (() => void) | undefined;
   let hurried = false;
-  /** Whether the outlet is ending. Messages in the spool then stay there. */
+  /** Whether the outlet is ending. Spooled messages then stay in the spool. */
   let leaving = false;
-  /** The reason why the spool currently accepts no messages; undefined if it does. */
+  /** The reason why the spool currently accepts no messages; undefined if it accepts messages. */
   let full: string | undefined;
 
   async function work(): Promise<void> {
@@ -91,8 +100,8 @@ export function createOutlet(options: OutletOptions): Outlet {
   }
 
   /**
-   * Appends messages to the spool. If the disk is full, waits until delivered messages have made room or, if the spool is empty, writes
-   * to the sink directly.
+   * Appends messages to the spool. If the disk is full, waits until the delivery of messages has made room or, if the
+   * spool is empty, writes to the sink directly.
    */
   async function store(parts: readonly Part[]): Promise<void> {
     const messages = parts.map(({ message }) => message);
@@ -164,7 +173,8 @@ export function createOutlet(options: OutletOptions): Outlet {
       hurried = false;
       if (emptySpool) return;
       leaving = true;
-      // Waits for messages in flight, which would otherwise be resent after a restart. If the destination is unreachable, there are none.
+      // Waits for messages in flight, which would otherwise be resent after a restart. If the destination is
+      // unreachable, no messages are in flight.
       if (writer.state().state === 'connected') await draining;
     },
     async close() {
@@ -194,7 +204,7 @@ interface WriterOptions {
   seen?: Seen;
   /** Whether deduplication keys are looked up at the sink. */
   exactlyOnce: boolean;
-  /** Handles a message that the sink rejects permanently; undefined = it is retried indefinitely. */
+  /** Handles a message that the sink rejects permanently; undefined = the message is retried indefinitely. */
   refused?: (part: Part, error: unknown) => void;
   /** Once aborted, messages that cannot be written immediately are abandoned. */
   giveUp: AbortSignal;
@@ -203,7 +213,7 @@ interface WriterOptions {
   onRetry: (messages: number) => void;
 }
 
-/** Writes to one sink until it has the messages. There must be only one call at a time. */
+/** Writes to one sink until it has the messages. Only one call may be in progress. */
 interface Writer {
   /**
    * Resolves once the sink is open; with `goOn`, even if the sink is currently unreachable.
@@ -224,7 +234,7 @@ type Instead = (parts: readonly Part[]) => Promise<void>;
 /** Number of consecutive failures after which the sink is reopened. */
 const reopenAfter = 5;
 
-/** How long closing a sink may take, ms, because it may wait for a peer that never responds. */
+/** How long closing a sink may take, ms, because closing may wait for a peer that never responds. */
 const closeMs = { gentle: 30_000, givenUp: 2000 };
 
 /** Assumed maximum difference between a sink's clock and ours, ms. */
@@ -239,7 +249,7 @@ function createWriter(options: WriterOptions): Writer {
   let written = 0;
   let withoutHeaders = 0;
   let expired = 0;
-  /** Keys of messages whose write has failed. These may have arrived nevertheless. */
+  /** Keys of messages whose write has failed. These messages may have arrived nevertheless. */
   const doubted = new Set<string>();
   /** Keys found at the sink in the last lookup of doubtful messages. */
   let found = new Set<string>();
@@ -317,7 +327,7 @@ function createWriter(options: WriterOptions): Writer {
     }
   }
 
-  /** Finds by bisection the messages that the sink rejects, and handles them. */
+  /** Finds the messages that the sink rejects, by bisection, and handles them. */
   async function findRefused(parts: readonly Part[], cause: unknown, instead?: Instead): Promise<void> {
     const [first] = parts;
     if (first && parts.length === 1) {
@@ -330,8 +340,9 @@ function createWriter(options: WriterOptions): Writer {
   }
 
   /**
-   * The messages without those that the sink already has. The messages of a failed write may have arrived nevertheless. So may those of
-   * the last write of a killed run, which the spool or the source delivers again. Logs are searched from the time of the oldest message.
+   * Returns the messages that the sink does not have yet. The messages of a failed write may have arrived nevertheless,
+   * as may those in a killed run's last write, which the spool or the source delivers again. Logs are searched from the
+   * oldest message's time.
    */
   async function withoutArrived(
     target: Sink,
@@ -349,13 +360,16 @@ function createWriter(options: WriterOptions): Writer {
     if (found.size === 0) return parts;
     const isThere = ({ key }: Part) => key !== undefined && found.has(key);
     const there = parts.filter(isThere);
-    // Messages that have already arrived come first. Once none is found, a known key belongs to a new message.
+    // // Messages that have already arrived come first. Once none is found, any known key belongs to a new message.
     if (there.length === 0) found = new Set();
     settle(there);
     return parts.filter((part) => !isThere(part));
   }
 
-  /** Drops the messages that expired while they waited (MQTT 5, section 3.3.2.3.3). They are acknowledged, to avoid a redelivery. */
+  /**
+   * Drops the messages that expired while they waited (MQTT 5, section 3.3.2.3.3). They are acknowledged, because they
+   * must not be redelivered.
+   */
   function withoutExpired(parts: readonly Part[]): readonly Part[] {
     const now = Date.now();
     const isExpired = ({ message: { expires } }: Part) => expires !== undefined && expires <= now;
@@ -417,8 +431,8 @@ function sentNow({ message }: Part): OutgoingMessage {
 /** Deduplication keys that were sent to one sink within a time window. */
 export interface Seen {
   /**
-   * Returns true if the key is new; it then belongs to this flight. Otherwise, the flight is done once the first message with this key has
-   * arrived, which may be immediately.
+   * Returns true if the key is new; the key then belongs to this flight. Otherwise, the flight is done once the first
+   * message with this key has arrived, possibly immediately.
    */
   claim(key: string, flight: Flight): boolean;
   /** Called once the sink has stored the message with this key. */
@@ -431,16 +445,16 @@ export interface Seen {
 interface Entry {
   /** Time at which the key was claimed, ms since 1970. */
   time: number;
-  /** Later flights with the same key, until the first one has arrived; undefined afterward. */
+  /** Later flights with the same key, until the first flight has arrived; undefined afterward. */
   waiting: Flight[] | undefined;
 }
 
-/** Maximum number of keys to remember, regardless of the window; about 150 MB of short keys. */
+/** Maximum number of keys to remember, regardless of the window; about 150 MB if keys are short. */
 const mostKeys = 1_000_000;
 
 /** @param now the clock, ms since 1970 */
 export function createSeen(windowMs: number, now: () => number = Date.now): Seen {
-  // A Map keeps insertion order, so its first keys are the oldest.
+  // A Map keeps insertion order, so the first keys are the oldest.
   const entries = new Map<string, Entry>();
   const forget = () => {
     const oldest = now() - windowMs;

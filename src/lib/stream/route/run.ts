@@ -22,9 +22,10 @@ import {
 } from './types.js';
 
 /**
- * Runs routes until their sources have no more messages or `signal` is aborted. Reading then stops, and messages already read are
- * written and acknowledged. Each message is acknowledged to its source once every sink (or spool) has stored it. Lost connections are
- * retried. If one route cannot continue, the others are stopped as if the signal had been aborted.
+ * Runs routes until their sources have no more messages or `signal` is aborted. Reading then stops, and messages
+ * already read are written and acknowledged. Each message is acknowledged to its source once every sink (or spool) has
+ * stored the message. Lost connections are retried. If one route cannot continue, the others are stopped as if the
+ * signal had been aborted.
  * @param routes a file, or routes from `loadRoutes` or `routeOf`
  * @throws AIOT_ROUTE_INVALID; AIOT_ROUTE_MESSAGE; permanent errors while opening
  */
@@ -126,10 +127,10 @@ async function openRoute(
     lastError: undefined,
   };
   let engine: Engine | undefined;
-  /** Whether everything is written, so that closing the sinks may take longer. */
+  /** Whether everything is written; closing the sinks may then take longer. */
   let gentle = false;
   let broken: { error: unknown } | undefined;
-  /** Aborted if a spool's disk fails, which stops reading. */
+  /** Aborted if a spool's disk fails, so that reading stops. */
   const breaking = new AbortController();
   const stopReading = AbortSignal.any([stop, breaking.signal]);
   const common = {
@@ -258,7 +259,7 @@ function openProcessor(route: Route, signal: AbortSignal): Promise<Processor> {
   return processorNamed(processor)(settings, { signal });
 }
 
-/** Stream options of a route. Unless a group is given, Kafka stores the route's position under the group `aiot-NAME`. */
+/** Stream options of a route. If no group is given, Kafka stores the route's position under the group `aiot-NAME`. */
 function streamOptions(
   route: Route,
   options: Omit<RunRoutesOptions, 'signal' | 'onState'>,
@@ -401,7 +402,7 @@ function createInlet(options: InletOptions): Inlet {
   };
 }
 
-/** An error of `take`, as opposed to an error of the source. */
+/** An error from `take`, as opposed to an error from the source. */
 class TakeError extends Error {
   constructor(cause: unknown) {
     super('not accepted', { cause });

@@ -27,7 +27,7 @@ const routeCaseSchema = z.strictObject({
   in: oneOrMore(inputMessage),
   /** Messages sent to the sinks, in order; empty = the message is filtered out. */
   out: z.array(outputMessage).default([]),
-  /** For a case that must fail: a text that the error must contain. */
+  /** For a case that must fail: text that the error must contain. */
   error: z.string().optional(),
 });
 
@@ -116,7 +116,9 @@ export const routeSchema = z.strictObject({
   decode: decodeSchema.prefault('auto'),
   /** Filter for the messages that are passed on. */
   where: expression.optional(),
-  /** Built-in processor, which converts a message to any number of messages. Later steps receive its results. */
+  /**
+   * Built-in processor, which converts a message to any number of messages. Later steps receive the resulting messages.
+   */
   through: throughSchema.optional(),
   /** The new payload; absent = unchanged, byte for byte. A string becomes text, and any other value becomes JSON. */
   map: expression.optional(),
@@ -139,7 +141,7 @@ export const routeSchema = z.strictObject({
     .strictObject({
       key: expression,
       window: duration.prefault('10m'),
-      /** Whether to look up in the sink (Kafka) the messages that it already has, at the start and after a failed write. */
+      /** Whether to look up the messages that the sink (Kafka) already has, at the start and after a failed write. */
       exactlyOnce: z.boolean().default(false),
     })
     .optional(),
@@ -153,7 +155,7 @@ const name = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'expected letters, digits, dots, dashes and underscores');
 
-/** A file of routes. */
+/** A file with routes. */
 export const routeFileSchema = z.strictObject({
   routes: z
     .record(name, routeSchema)
@@ -163,7 +165,7 @@ export const routeFileSchema = z.strictObject({
 export type PresetName = (typeof presetNames)[number];
 
 interface Preset {
-  /** Topic filter for a source whose address contains no topic. */
+  /** Topic filter for a source without a topic in its address. */
   filter: string;
   /** Defaults for fields of the route. */
   fields: Readonly<Record<string, unknown>>;
@@ -188,7 +190,8 @@ const openMqttGateway: Preset = {
 const presets: Record<PresetName, Preset> = { openmqttgateway: openMqttGateway };
 
 /**
- * Completes a route's fields with those of its preset. Anything that is not a route is returned unchanged for the schema to reject.
+ * Fills in a route's fields from its preset. Anything that is not a route is returned unchanged, so that the schema
+ * rejects it.
  */
 export function withPreset(route: unknown): unknown {
   if (route === null || typeof route !== 'object' || Array.isArray(route)) return route;

@@ -21,7 +21,7 @@ export interface Made {
 
 export interface Transform {
   /**
-   * Returns the messages for the sinks; empty = filtered out. It is asynchronous only if an expression or a processor is.
+   * Returns the messages for the sinks; empty = filtered out. Asynchronous only if an expression or a processor is.
    * @throws errors caused by the message
    */
   (message: Message): readonly Made[] | Promise<readonly Made[]>;
@@ -49,8 +49,8 @@ export async function createTransform(route: Route, processor?: Processor): Prom
 }
 
 /**
- * Calls `then` with the value, synchronously unless the value is a promise. Most expressions are synchronous, and a promise for each result
- * would take longer than the evaluation.
+ * Calls `then` with the value: synchronously, unless the value is a promise. Most expressions are synchronous, and a
+ * promise for each result would take longer than the evaluation.
  */
 function after<T, R>(value: T | Promise<T>, then: (value: T) => R | Promise<R>): R | Promise<R> {
   return value instanceof Promise ? value.then(then) : then(value);
@@ -155,7 +155,7 @@ function bytesOf(value: unknown, text: string): Buffer {
   throw new AiotError('AIOT_ROUTE_MESSAGE', `${text}: expected a value, got a ${typeof value}`);
 }
 
-/** A destination's notation for the levels of a topic. */
+/** How a kind of destination writes the levels of a topic. */
 type Family = 'mqtt' | 'nats' | 'kafka' | 'other';
 
 const families: Record<string, Family> = {
@@ -171,9 +171,10 @@ const families: Record<string, Family> = {
 };
 
 /**
- * The topic of a message at a sink, if the route has no `topic`. It is empty if the URL has a topic, which the sink adds itself; otherwise
- * it is the message's topic in the sink's notation. A URL topic that ends in `#` (MQTT) or `>` (NATS) is a prefix: `sensors/1` goes to
- * `site/#` as `site/sensors/1`. For files, HTTP and other sinks without topics, it is the message's topic unchanged.
+ * A message's topic at a sink, if the route has no `topic`. The topic is empty if the URL has a topic, which the sink
+ * adds itself; otherwise, it is the message's topic in the sink's notation. A URL topic that ends in `#` (MQTT) or `>`
+ * (NATS) is a prefix: `sensors/1` goes to `site/#` as `site/sensors/1`. For files, HTTP and other sinks without topics,
+ * the message's topic is unchanged.
  */
 export function topicAt(url: string): (message: Pick<Message, 'topic' | 'source'>) => string {
   const { scheme, host, path } = parseStreamUrl(url);

@@ -9,8 +9,9 @@ import type { RouteConfig } from './schema.js';
 /** A processor named by `through:`, which converts a message to any number of messages. */
 export interface Processor {
   /**
-   * Called in the order of the messages, possibly while others are in progress. Its results are passed on as separate messages, with the
-   * time and source of the original one. An error belongs to the message, and the route's `onError` handles it.
+   * Called in the order of the messages, possibly while earlier messages are in progress. Its results are passed on as
+   * separate messages, with the time and source of the original one. An error belongs to the message, and the route's
+   * `onError` handles it.
    */
   process(message: Message): readonly OutgoingMessage[] | Promise<readonly OutgoingMessage[]>;
   /** Resolves once nothing is in progress. */
@@ -18,7 +19,8 @@ export interface Processor {
 }
 
 /**
- * Creates a processor, once per route, when the route starts. `settings` is the unvalidated value of NAME in `through: {NAME: {…}}`.
+ * Creates a processor when the route starts, once for each route. `settings` is the unvalidated value of NAME in
+ * `through: {NAME: {…}}`.
  * @throws AIOT_ROUTE_INVALID for unknown settings
  */
 export type OpenProcessor = (
@@ -31,7 +33,7 @@ export interface Route extends RouteConfig {
   name: string;
 }
 
-/** Opens addresses in place of the adapters; undefined = use the adapter for the address's scheme. */
+/** Opens addresses in place of the adapters; returns undefined to use the adapter for the address's scheme. */
 export interface StreamOpener {
   source?(url: string, options: StreamOptions): Promise<Source> | undefined;
   sink?(url: string, options: StreamOptions): Promise<Sink> | undefined;
@@ -75,11 +77,14 @@ const routeStateSchema = z.object({
     sideSchema.extend({
       written: z.int(),
       /**
-       * Number of messages written without their headers because the destination cannot carry headers (MQTT 3.1.1); absent if there are
-       * none.
+       * Number of messages written without their headers because the destination cannot carry headers (MQTT 3.1.1);
+       * absent if zero.
        */
       withoutHeaders: z.int().optional(),
-      /** Number of messages that expired (MQTT 5) before they could be written, and were dropped; absent if there are none. */
+      /**
+       * Number of messages that expired (MQTT 5) before they could be written, and were therefore dropped; absent if
+       * zero.
+       */
       expired: z.int().optional(),
       /** Number of messages in the spool that are not delivered yet; absent without a spool. */
       spooled: z
@@ -87,7 +92,7 @@ const routeStateSchema = z.object({
           messages: z.int(),
           bytes: z.int(),
           dropped: z.int(),
-          /** Why the spool's disk currently accepts no messages; the route continues. */
+          /** Reason why the spool's disk currently accepts no messages; the route continues. */
           error: z.string().optional(),
         })
         .optional(),
@@ -103,7 +108,7 @@ const routeStateSchema = z.object({
   retries: z.int(),
   /** Number of messages that were read from the sources and are still being processed. */
   pending: z.int(),
-  /** The last error that was caused by a message. */
+  /** The last error caused by a message. */
   lastError: z.string().optional(),
 });
 
@@ -122,7 +127,7 @@ export interface Flight {
 /** One message for one sink. */
 export interface Part {
   message: OutgoingMessage;
-  /** The message that the part was made from. */
+  /** The message from which the part was made. */
   of: Message;
   flight: Flight;
   /** Deduplication key; absent without `dedupe`. */
@@ -149,8 +154,8 @@ const firstDelayMs = 100;
 const longestDelayMs = 15_000;
 
 /**
- * Waits before the next attempt. The delay doubles each time up to 15 s. A quarter of it is random, so that clients that were disconnected
- * together do not return together. Rejects if the signal is aborted.
+ * Waits before the next attempt. The delay doubles each time up to 15 s. A quarter of it is random, so that clients
+ * that were disconnected at the same time do not return at the same time. Rejects if the signal is aborted.
  */
 export async function backOff(failures: number, signal: AbortSignal): Promise<void> {
   const wait = withJitter(backOffMs(failures + 1, firstDelayMs, longestDelayMs));
@@ -163,7 +168,7 @@ export function mayPass(error: unknown): boolean {
   return error.retryable || (error.family === 'outside' && error.exit !== 5);
 }
 
-/** Codes of errors that are never caused by a message, even if they are not marked as retryable. */
+/** Codes of errors that a message never causes, even if they are not marked as retryable. */
 const elsewhere = new Set(['AIOT_BROKER_UNREACHABLE', 'AIOT_TIMEOUT', 'AIOT_FILE_NOT_WRITABLE', 'AIOT_BUG']);
 
 /** Whether a sink rejects the message itself, so that retrying would not help. */

@@ -8,7 +8,7 @@ import { runRoutes } from './run.js';
 import { type Route, type RouteState, type RoutesEnd, type RunRoutesOptions, stateText } from './types.js';
 
 interface WatchedOptions extends Omit<RunRoutesOptions, 'onState' | 'onNotice'> {
-  /** Called with a line for people. */
+  /** Called with a line of text for people. */
   onLine: (text: string) => void;
   /** Port or file through which other programs can read the states. */
   status?: string;
@@ -21,7 +21,8 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
   const { onLine, status, everyMs, ...running } = options;
   const { only = [] } = running;
   const looks = routes.some(({ name, through }) => through && (only.length === 0 || only.includes(name)));
-  // Pictures count toward the heap. With them, collections would be so frequent that they take a third as long as face detection.
+  // Pictures count toward the heap. With pictures, collections would be so frequent that they take a third as long as
+  // face detection.
   if (!looks) keepHeapSmall();
   const shown = status === undefined ? undefined : await showStates(status);
   if (shown?.port !== undefined) onLine(`states at http://127.0.0.1:${shown.port}/, and /metrics`);
@@ -109,7 +110,7 @@ export function createReporter(
   };
 }
 
-/** Publishes states for other programs. */
+/** Makes states available to other programs. */
 interface Shown {
   update(states: readonly RouteState[]): void;
   close(): Promise<void>;
@@ -118,9 +119,10 @@ interface Shown {
 }
 
 /**
- * Publishes states at `target`. A number is a port on 127.0.0.1, where `/` returns the states as JSON and `/metrics` in Prometheus's
- * format. Any other text is the path of a file, which is replaced as a whole with each update. @throws AIOT_USAGE (port in use),
- * AIOT_FILE_NOT_WRITABLE
+ * Publishes states at `target`. A number is a port on 127.0.0.1, where `/` returns the states as JSON, and `/metrics`
+ * returns them in Prometheus's format. Any other text is the path of a file, which is replaced as a whole with each
+ * update.
+ * @throws AIOT_USAGE (port in use), AIOT_FILE_NOT_WRITABLE
  */
 export async function showStates(target: string): Promise<Shown> {
   return /^\d{1,5}$/.test(target) ? serve(Number(target)) : toFile(target);

@@ -8,7 +8,10 @@ import { createS3Client, type S3Client, s3Location } from './client.js';
 /** Maximum number of objects counted; a bucket may have millions. */
 const mostObjects = 100_000;
 
-/** Reports the contents of a bucket by folder, and checks our permissions. @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED (no keys) */
+/**
+ * Reports a bucket's contents by folder, and checks our permissions.
+ * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED (no keys)
+ */
 export async function openS3Admin(url: StreamUrl, options: StreamOptions): Promise<StreamAdmin> {
   const place = s3Location(url, options);
   const prefix = hasPlaceholder(place.key) ? nameTemplate(place.key, place.shown).prefix : place.key;
@@ -39,7 +42,7 @@ async function folders(client: S3Client, prefix: string, signal?: AbortSignal): 
   return [...found].map(([topic, state]) => ({ topic, ...state }));
 }
 
-/** Tries to list, write, read and delete an object, under a key that no template produces. */
+/** Tries to list, write, read and delete an object, with a key that no template produces. */
 async function check(client: S3Client, prefix: string, signal?: AbortSignal): Promise<CheckResult[]> {
   const key = `${prefix.slice(0, prefix.lastIndexOf('/') + 1)}.aiot-check-${crypto.randomUUID()}`;
   const body = Buffer.from('a test object of aiot, to be deleted');

@@ -22,8 +22,8 @@ export interface Bucket extends S3Client {
 }
 
 /**
- * Opens the bucket of a URL, for data other than messages: `s3://BUCKET[/PREFIX]?endpoint=…&region=…`. Throws immediately if the bucket is
- * missing or inaccessible.
+ * Opens a URL's bucket, for data other than messages: `s3://BUCKET[/PREFIX]?endpoint=…&region=…`. Throws immediately if
+ * the bucket is missing or inaccessible.
  * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED, AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED
  */
 export async function openBucket(url: string, options: StreamOptions = {}): Promise<Bucket> {
@@ -47,7 +47,7 @@ interface S3Object {
 }
 
 export interface S3Client {
-  /** Writes an object. @param once whether to return `taken` instead if an object with this key exists */
+  /** Writes an object. @param once whether to return `taken` instead of overwriting an existing object */
   put(
     key: string,
     body: Uint8Array,
@@ -135,7 +135,7 @@ interface S3Call {
 }
 
 interface S3Requests {
-  /** Sends a request, with retries if they may succeed. @param takes statuses other than 2xx that are not errors */
+  /** Sends a request, with retries where they may succeed. @param takes statuses other than 2xx that are not errors */
   send(call: S3Call, signal: AbortSignal | undefined, takes?: readonly number[]): Promise<HttpAnswer>;
   /** Like `send`, but returns the body as a stream. */
   open(call: S3Call, signal: AbortSignal | undefined, takes?: readonly number[]): Promise<HttpStream>;
@@ -221,7 +221,7 @@ function saysOf({ body }: HttpAnswer): string {
 
 /** Reads and writes objects that do not fit into memory. */
 interface S3Large {
-  /** Size of an object in bytes; null = it does not exist. */
+  /** Size of an object in bytes; null = no such object. */
   size(key: string): Promise<number | null>;
   /**
    * Opens the object, or a range of it (inclusive offsets), as a stream that fails if it ends early.
@@ -305,7 +305,10 @@ function escaped(text: string): string {
 
 const entities: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
 
-/** The contents of each element `<name …>…</name>`. Sufficient for S3's responses, which never nest elements of the same name. */
+/**
+ * The contents of each element `<name …>…</name>`. Sufficient for S3's responses, which never nest elements with the
+ * same name.
+ */
 function elementsOf(text: string, name: string): string[] {
   return [...text.matchAll(new RegExp(`<${name}(?:\\s[^>]*)?>(.*?)</${name}>`, 'gs'))].map(
     (found) => found[1]!,
@@ -370,7 +373,7 @@ export function s3Location(
   const region = query.region ?? options.region ?? env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? 'us-east-1';
   const given = query.endpoint ?? env.AWS_ENDPOINT_URL_S3 ?? env.AWS_ENDPOINT_URL;
   const endpoint = (given ?? `https://${bucket}.s3.${region}.amazonaws.com`).replace(/\/+$/, '');
-  // With AWS, the bucket's name is part of the host. With other servers, it is the first part of the path.
+  // // AWS puts the bucket's name into the host name. Other servers have it as the first part of the path.
   const base = given === undefined ? endpoint : `${endpoint}/${bucket}`;
   return {
     bucket,

@@ -30,7 +30,7 @@ export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promis
     await client.close();
     throw error;
   }
-  /** Keys by message, so that a message that is rewritten replaces the same object. */
+  /** Keys by message, so that rewriting a message replaces the same object. */
   const keys = new WeakMap<OutgoingMessage, string>();
   const keyOf = (message: OutgoingMessage) => {
     const key = keys.get(message) ?? template.render(message, template.numbered ? next++ : 0);
@@ -61,7 +61,8 @@ export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promis
 }
 
 /**
- * Finds the highest number of existing objects. A template without numbers requires no permission to list the bucket.
+ * Finds the highest number among existing objects. A template without numbers requires no permission to list the
+ * bucket.
  * @throws the errors of listing
  */
 async function highestNumber(

@@ -10,7 +10,7 @@ import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 const shape = {
   /** Bits per second; default 115200. */
   baud: queryCount.pipe(z.number().min(1)).optional(),
-  /** Hardware flow control. Without it, data is lost if we read more slowly than it arrives. */
+  /** Hardware flow control. Without flow control, data is lost if it arrives faster than we read it. */
   rtscts: queryBoolean.optional(),
   parity: z.enum(['none', 'even', 'odd']).optional(),
   dataBits: z.enum(['7', '8']).optional(),
@@ -57,8 +57,9 @@ export function serialSettings(url: StreamUrl): SerialSettings {
 const lookEveryMs = 500;
 
 /**
- * Identity of the device at a path; '' if there is none. This is needed because the library may not notice that a port is gone.
- * Reading a hung-up port returns no data, and the library's binding (bindings-cpp 13, unixRead) then simply reads again.
+ * Identity of the device at a path; '' if there is none. Needed because the library may not notice that a port is gone.
+ * Reading a hung-up port returns no data, and the library's binding (bindings-cpp 13, unixRead) then simply reads
+ * again.
  */
 async function identityOf(path: string): Promise<string> {
   if (process.platform === 'win32') return path;
@@ -95,7 +96,7 @@ export async function keepPlugged(
     const identity = identityOf(settings.path);
     watch = setInterval(async () => {
       if ((await identityOf(settings.path)) === (await identity)) return;
-      // If the missing port stayed open, the device would get another name when it is plugged back in.
+      // // If the missing port stayed open, the device would get another name on reconnection.
       await closePort(opened);
       gone();
     }, lookEveryMs);
@@ -151,7 +152,10 @@ async function openPort(settings: SerialSettings): Promise<SerialPort> {
   });
 }
 
-/** Checks the port first, because the system's error codes are more specific than the library's. Windows has no files for ports. */
+/**
+ * Checks the port first, because the system's error codes are more specific than the library's. On Windows, ports are
+ * not files.
+ */
 async function requirePort(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   const found = await stat(path).catch(() => null);

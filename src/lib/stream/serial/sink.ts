@@ -8,8 +8,8 @@ import { keepPlugged, serialSettings } from './port.js';
 const returnMs = 30_000;
 
 /**
- * Writes each payload as a line. `write` resolves once the bytes have been sent, because a serial line has no acknowledgment. If
- * the port is unplugged, `write` waits for it for at most 30 s.
+ * Writes each payload as a line. `write` resolves once the bytes have been sent, because a serial line has no
+ * acknowledgment. If the port is unplugged, `write` waits at most 30 s for it to return.
  * @throws AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_DENIED, AIOT_SERIAL_BUSY, AIOT_STREAM_URL
  */
 export async function openSerialSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {

@@ -5,9 +5,10 @@ import type { StreamUrl } from '../url.js';
 import { keepPlugged, serialSettings } from './port.js';
 
 /**
- * Reads lines from a serial port. Each line becomes a message with the port's name as its topic. A port that was unplugged is reopened
- * when it returns, and the truncated line is discarded. With `overflow: 'wait'`, the port is not read while there is no room. With
- * `rtscts`, the peer then waits; otherwise only the system's buffer (4 KiB on Linux) prevents loss.
+ * Reads lines from a serial port. Each line becomes a message with the port's name as its topic. A port that was
+ * unplugged is reopened when it returns, and the truncated line is discarded. With `overflow: 'wait'`, the port is not
+ * read while there is no room. With `rtscts`, the peer then waits; without it, only the system's buffer (4 KiB on
+ * Linux) prevents loss.
  * @throws AIOT_SERIAL_NOT_FOUND, AIOT_SERIAL_DENIED, AIOT_SERIAL_BUSY, AIOT_STREAM_URL
  */
 export async function openSerialSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
@@ -38,7 +39,7 @@ export async function openSerialSource(url: StreamUrl, options: StreamOptions): 
   const plugged = await keepPlugged(settings, {
     open(port) {
       lines.reset();
-      // Chunks are processed in order, even while one waits for room.
+      // // Chunks are processed in order, even while an earlier chunk waits for room.
       let last = Promise.resolve();
       port.on('data', (chunk: Buffer) => {
         last = last.then(() => read(port, chunk));

@@ -7,10 +7,10 @@ import { syncFolder } from '../../core/files.js';
 import { parsedJson } from '../../core/text.js';
 import type { Header, OutgoingMessage } from '../message.js';
 
-/** First bytes of each file of a spool. */
+/** First bytes of each file in a spool. */
 export const magic = Buffer.from('AIOTSPL1');
 
-/** One file of a spool. */
+/** One file in a spool. */
 export interface Segment {
   id: number;
   file: string;
@@ -134,12 +134,12 @@ const metaSchema = z.object({
   m: z.number().optional(),
   /** The message's key, base64. */
   k: z.string().optional(),
-  /** Headers. A value that consists of bytes is stored as an array with one base64 string. */
+  /** Headers. A value of bytes is stored as an array with one base64 string. */
   h: z.array(z.tuple([z.string(), z.union([z.string(), z.tuple([z.string()])])])).optional(),
   q: z.union([z.literal(0), z.literal(1), z.literal(2)]).optional(),
   r: z.boolean().optional(),
   x: z.literal(true).optional(),
-  /** When the message expires, ms since 1970. */
+  /** Time when the message expires, ms since 1970. */
   e: z.number().optional(),
 });
 
@@ -170,7 +170,10 @@ export function encodeRecord(message: OutgoingMessage): Buffer {
 
 type ReadRecord =
   | { kind: 'record'; message: OutgoingMessage; bytes: number }
-  /** The data ends within the record. `needed` is the total length of the record or of its header. */
+  /**
+   * The data ends within the record. `needed` is the total length of the record, or of its header if the header is
+   * incomplete.
+   */
   | { kind: 'short'; needed: number }
   /** The checksum does not match, or the data is not a record. `bytes` is the length given in its header. */
   | { kind: 'damaged'; bytes: number };

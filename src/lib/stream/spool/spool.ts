@@ -24,7 +24,10 @@ interface SpoolOptions {
   path: string;
   /** Maximum size on disk, bytes. */
   limit: number;
-  /** Handling of the limit: appending waits, or the spool's oldest file is deleted and its messages are counted in `dropped`. */
+  /**
+   * Action at the limit: appending waits, or the spool's oldest file is deleted and its messages are counted in
+   * `dropped`.
+   */
   full: 'wait' | 'drop-oldest';
 }
 
@@ -45,16 +48,16 @@ export interface Spool {
   /** Number of damaged parts; their data is in files named *.damaged. */
   readonly damaged: number;
   /**
-   * Why the reader's position cannot be written, for example because the disk is full. Reading continues, but a crash would resend more
-   * messages.
+   * Reason why the reader's position cannot be written, for example because the disk is full. Reading continues, but
+   * after a crash, more messages would be resent.
    */
   readonly trouble: string | undefined;
   /**
-   * Resolves once all messages are on disk. If it rejects, none are.
+   * Resolves once all messages are on disk. If the promise rejects, none of them are.
    * @throws the signal's reason, AIOT_DISK_FULL, AIOT_FILE_NOT_WRITABLE
    */
   append(messages: readonly OutgoingMessage[], signal?: AbortSignal): Promise<void>;
-  /** Returns the next messages, which are the same ones until `commit` is called. Returns none if all are committed. */
+  /** Returns the next messages. Returns the same messages until `commit` is called, and none if all are committed. */
   read(limit: number, byteLimit: number): Promise<Chunk>;
   /** Marks a chunk as delivered. After a crash, the messages committed in the last 200 ms are reread. */
   commit(chunk: Chunk): Promise<void>;
@@ -92,8 +95,8 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
     cursor = { segment: segments[0].id, offset: 0, read: 0 };
 
   /**
-   * Resolves at the end of the last operation. Operations run one at a time, so that no file is removed while messages are appended to
-   * it.
+   * Resolves when the last operation ends. Operations run one at a time, so that no file is removed while messages are
+   * appended to it.
    */
   let last: Promise<unknown> = Promise.resolve();
   const exclusive = <T>(task: () => Promise<T>): Promise<T> => {
@@ -113,8 +116,8 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
       writing = undefined;
     }
     cursor = { segment: segments[0]?.id ?? nextId, offset: 0, read: 0 };
-    // The cursor is written before the file is deleted, so that it never refers to a deleted file, whose number may be reused. If that
-    // fails because the disk is full, it is retried after the deletion, which frees space.
+    // The cursor is written before the file is deleted, so that it never refers to a deleted file, whose number may be
+    // reused. If the write fails because the disk is full, it is retried after the deletion, which frees space.
     await writeCursor();
     await rm(first.file, { force: true });
     if (trouble !== undefined) await writeCursor();
@@ -123,8 +126,8 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
   }
 
   /**
-   * Writes the reader's position. A failure is only recorded, because sending must continue to make room on a full disk. Some delivered
-   * messages may then be resent.
+   * Writes the reader's position. A failure is only recorded, because sending must continue so that room is made on a
+   * full disk. Some delivered messages may then be resent.
    */
   async function writeCursor(): Promise<void> {
     cursorWritten = performance.now();
@@ -303,7 +306,7 @@ async function readRecords(
       if (more && offset + read.needed <= end) {
         bytes = await slice(file, offset, Math.min(end, offset + Math.max(read.needed, readBytes)));
         at = 0;
-        // Fewer bytes than requested means that the file is truncated, so reading again would not help.
+        // // If fewer bytes than requested were read, the file is truncated, so reading again would not help.
         if (bytes.length >= read.needed) continue;
       }
       if (offset >= end || messages.length > 0) break;
@@ -364,7 +367,9 @@ export async function spoolState(path: string): Promise<SpoolState | undefined> 
   return state;
 }
 
-/** Counts the records in a file that is still being written, because its name does not contain the number yet. */
+/**
+ * Counts the records in a file that is still being written, because the file's name does not contain the number yet.
+ */
 async function countRecords(file: string): Promise<number> {
   const bytes = await readFile(file).catch(() => Buffer.alloc(0));
   let count = 0;

@@ -1,8 +1,8 @@
 import type { Delivery, Source } from '../message.js';
 
 /**
- * Combines several sources into one, in the order of their messages' times. A message is passed on once every source has a message, or
- * has had none for `patienceMs`. At most one batch of each source is held.
+ * Combines several sources into one, in the order of their messages' times. A message is passed on once every source
+ * has a message, or has had none for `patienceMs`. At most one batch from each source is held.
  */
 export function mergeByTime(sources: readonly Source[], now: () => number = Date.now): Source {
   return {
@@ -57,7 +57,7 @@ async function* merged(sources: readonly Source[], now: () => number): AsyncGene
   }
 }
 
-/** Resolves once one of the sources has messages, or the wait for the longest-awaited one has timed out. */
+/** Resolves once one of the sources has messages, or the longest wait for a source has timed out. */
 async function firstOf(awaited: readonly MergeInput[], now: () => number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const left = Math.max(1, Math.min(...awaited.map(({ since }) => since + patienceMs - now())));
@@ -68,7 +68,7 @@ async function firstOf(awaited: readonly MergeInput[], now: () => number): Promi
   clearTimeout(timer);
 }
 
-/** Requests the next batch. Never rejects, because nothing may be awaiting it when it fails. */
+/** Requests the next batch. Never rejects, because possibly nothing awaits the promise when the request fails. */
 async function pull(input: MergeInput, now: () => number): Promise<void> {
   try {
     const { value, done } = await input.batches.next();
@@ -85,8 +85,8 @@ async function pull(input: MergeInput, now: () => number): Promise<void> {
 }
 
 /**
- * Returns all messages that may be passed on now. Stops when one of the inputs is empty, because its next message may be older than those
- * of the other inputs.
+ * Returns all messages that may be passed on now. Stops when one of the inputs is empty, because that input's next
+ * message may be older than the messages of the other inputs.
  */
 function takeOldest(full: readonly MergeInput[]): Delivery[] {
   const taken: Delivery[] = [];

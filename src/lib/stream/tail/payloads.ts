@@ -2,7 +2,10 @@ import type { Expression } from '../decode/expression.js';
 import { decodeAuto } from '../decode/values.js';
 import type { Message, Payloads } from '../message.js';
 
-/** Keeps at most `room` payloads for which an expression is true, and drops the others from `spans`. Returns the number examined. */
+/**
+ * Keeps at most `room` payloads for which an expression is true, and drops the others from `spans`. Returns the number
+ * of examined payloads.
+ */
 export type PayloadFilter = (payloads: Payloads, room: number) => number | Promise<number>;
 
 interface PayloadFilterOptions {
@@ -13,7 +16,9 @@ interface PayloadFilterOptions {
   examine: (root: unknown) => void;
 }
 
-/** Returns the fast path for an expression that reads only fields of the payload; undefined for any other. */
+/**
+ * Returns the fast path for an expression that reads only fields of the payload; undefined for any other expression.
+ */
 export function payloadFilter(
   { reads, evaluate }: Expression,
   { isTrue, note, examine }: PayloadFilterOptions,
@@ -100,7 +105,10 @@ const [open, close, quote, backslash, comma, colon, point, minus, zero, nine] = 
   0x7b, 0x7d, 0x22, 0x5c, 0x2c, 0x3a, 0x2e, 0x2d, 0x30, 0x39,
 ];
 
-/** Powers of ten that a double represents exactly: an integer below 2^53 divided by one of them is rounded once, as in JSON.parse. */
+/**
+ * Powers of ten that a double represents exactly: dividing an integer below 2^53 by such a power rounds only once, as
+ * in JSON.parse.
+ */
 const powers = Array.from({ length: 16 }, (_, exponent) => 10 ** exponent);
 
 const literals = [
@@ -122,10 +130,11 @@ type FieldScanner = (
 ) => Record<string, string | number | boolean | null> | undefined;
 
 /**
- * Creates a function that reads a few fields of a JSON text (RFC 8259) without creating values for the others. It handles only flat objects
- * of ASCII strings without escapes, numbers without exponents, and literals. For these, it returns the same values as JSON.parse. For all
- * other texts, including invalid JSON, it returns undefined, and the caller has to parse them. Like the decoder `auto`, it ignores trailing
- * NUL bytes. Returns undefined instead of a function if a name is not plain ASCII.
+ * Creates a function that reads a few fields of a JSON text (RFC 8259) without creating values for the other fields. It
+ * handles only flat objects of ASCII strings without escapes, numbers without exponents, and literals. For these, it
+ * returns the same values as JSON.parse. For all other texts, including invalid JSON, it returns undefined, and the
+ * caller has to parse them. Like the decoder `auto`, it ignores trailing NUL bytes. Returns undefined instead of a
+ * function if a name is not plain ASCII.
  */
 export function fieldScanner(names: readonly string[]): FieldScanner | undefined {
   if (!names.every((name) => /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/.test(name) && name !== '__proto__'))
@@ -178,7 +187,7 @@ function endOfValue(bytes: Buffer, at: number, end: number): number {
   return literal ? at + literal.text.length : -1;
 }
 
-/** Position after a number of at most fifteen digits, so that the integer is below 2^53. */
+/** Position after a number. Accepts at most 15 digits, so that the integer stays below 2^53. */
 function numberEnd(bytes: Buffer, at: number, end: number): number {
   const whole = bytes[at] === minus ? at + 1 : at;
   let place = digitsEnd(bytes, whole, end);
@@ -231,7 +240,7 @@ function blanks(bytes: Buffer, from: number, end: number): number {
   return at;
 }
 
-/** Position of the closing quote of the string at `at`; −1 if there is no string or it is not simple. */
+/** Position of the closing quote of the string at `at`; −1 if there is no string, or if the string is not simple. */
 function stringEnd(bytes: Buffer, at: number, end: number): number {
   if (at >= end || bytes[at] !== quote) return -1;
   let place = at + 1;

@@ -21,7 +21,7 @@ export interface PrinterOptions {
   /** Columns of `csv`. */
   fields?: readonly string[];
   decode?: DecoderName;
-  /** Whether to print lines of JSON for programs, regardless of the format. */
+  /** Whether to print JSON lines for programs, regardless of the format. */
   json?: boolean;
   /** Whether a person reads the output on a terminal, which payloads must not control. */
   terminal: boolean;
@@ -66,7 +66,7 @@ export async function printerFor(options: PrinterOptions): Promise<Printer> {
   }
 }
 
-/** Converts a batch of messages to output, which consists of whole lines. */
+/** Converts a batch of messages to output in whole lines. */
 type Printer = (batch: readonly Shown[]) => string | Uint8Array | Promise<string>;
 
 const lineFeed = 10;
@@ -93,7 +93,7 @@ export const printRaw: Printer = (batch) => {
 /** Like `printRaw`, but for a person: control characters are escaped. */
 const printSafe: Printer = (batch) => batch.map((shown) => `${printablePayload(bytesOf(shown))}\n`).join('');
 
-/** Prints a line of JSON per message (messageLineSchema). A computed value replaces the payload. */
+/** Prints one line of JSON for each message (messageLineSchema). A computed value replaces the payload. */
 const printJson = (batch: readonly Shown[]): string => {
   let text = '';
   for (const { message, value } of batch) {
@@ -107,9 +107,9 @@ const printJson = (batch: readonly Shown[]): string => {
 };
 
 /**
- * Prints CSV (RFC 4180): a header, then one row per message, with `time` (ISO 8601) and `topic` first. The other columns are the
- * selected fields or those of the first message, with nested values as JSON. Payloads that are not objects are in one column,
- * `payload`.
+ * Prints CSV (RFC 4180): a header, then one row for each message, with `time` (ISO 8601) and `topic` first. The other
+ * columns are the selected fields or those of the first message, with nested values as JSON. Payloads that are not
+ * objects are in one column, `payload`.
  */
 function csvPrinter(decode: Decoder, fields?: readonly string[]): (batch: readonly Shown[]) => string {
   let columns: readonly string[] | undefined = fields;

@@ -31,7 +31,7 @@ export const streamStatisticsSchema = z.object({
       rate: z.number(),
       /** Sizes of single messages, bytes. */
       bytes: z.object(spread),
-      /** Statistics of the numbers in the payloads, by field name. */
+      /** Statistics on the numbers in the payloads, by field name. */
       fields: z.record(z.string(), z.object({ count: z.int(), ...spread })),
     }),
   ),
@@ -122,7 +122,7 @@ export function createStatistics(decode: Decoder, now: () => number = () => perf
   };
 }
 
-/** The numbers in a payload by field name. A payload that is just a number becomes the field `value`. */
+/** The numbers in a payload, by field name. A payload that is only a number becomes the field `value`. */
 function numbersOf(value: unknown): [string, number][] {
   if (typeof value === 'number') return [['value', value]];
   if (typeof value !== 'object' || value === null || Array.isArray(value) || ArrayBuffer.isView(value))

@@ -8,8 +8,8 @@ import type { Message } from '../message.js';
 type Template = (message: Message, decode: Decoder) => string | Promise<string>;
 
 /**
- * Compiles a template. `{{EXPRESSION}}` is replaced by the expression's result (nothing if there is none; objects as JSON). `\n`, `\t` and
- * `\\` are escapes as in JSON. Everything else is unchanged, so that JSON text needs no escaping.
+ * Compiles a template. `{{EXPRESSION}}` is replaced with the expression's result (no text if there is none; objects as
+ * JSON). `\n`, `\t` and `\\` are escapes as in JSON. Everything else is unchanged, so that JSON text needs no escaping.
  * @throws AIOT_STREAM_EXPRESSION (not JSONata, or not closed)
  */
 export function compileTemplate(text: string): Template {
@@ -46,7 +46,10 @@ function partsOf(text: string): (string | { expression: string })[] {
   }
 }
 
-/** Position of the `}}` that ends the expression, or -1. Braces of objects in the expression are counted; those in strings are skipped. */
+/**
+ * Position of the `}}` that ends the expression, or -1. Braces of objects in the expression are counted; braces in
+ * strings are skipped.
+ */
 function closing(text: string, from: number): number {
   let depth = 0;
   for (let at = from; at < text.length; at++) {

@@ -85,7 +85,7 @@ export class ByteWriter {
   }
 }
 
-/** Reads the types that `ByteWriter` writes. @throws RangeError past the end */
+/** Reads the types that `ByteWriter` writes. @throws RangeError when reading past the end */
 export class ByteReader {
   at = 0;
 

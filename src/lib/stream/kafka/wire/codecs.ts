@@ -50,7 +50,8 @@ const loaders: Record<Exclude<Compression, 'none'>, () => Promise<Codec>> = {
         return Buffer.concat(
           zstdFrames(asBuffer(bytes)).map((frame) => {
             if (frame.claimed !== null) return zstd.decompress(frame.bytes);
-            // Java's producer writes frames without a size. `decompress` would guess one that is too small for repetitive messages.
+            // Java's producer writes frames without a size. `decompress` would guess a size that is too small for
+            // repetitive messages.
             zstd.reset();
             return zstd.decompressChunk(frame.bytes, frame.most);
           }),
@@ -62,7 +63,7 @@ const loaders: Record<Exclude<Compression, 'none'>, () => Promise<Codec>> = {
 
 const loaded = new Map<Compression, Promise<Codec>>();
 
-/** The codec of a batch; its package is loaded on first use. @throws AIOT_STREAM_DECODE for an unassigned number */
+/** A batch's codec; the codec's package is loaded on first use. @throws AIOT_STREAM_DECODE for an unassigned number */
 export function codecOf(compression: Compression | number): Promise<Codec> {
   const name = typeof compression === 'number' ? compressions[compression] : compression;
   if (name === undefined || name === 'none') {
@@ -105,7 +106,10 @@ const xerial = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0]);
 
 const bounds = { snappy: snappyBytes, lz4: lz4Bytes, zstd: zstdBytes };
 
-/** The decompressed size that the blocks declare, and that the decoder allocates (google/snappy, format_description.txt, section 1). */
+/**
+ * The decompressed size that the blocks declare and that the decoder allocates (google/snappy, format_description.txt,
+ * section 1).
+ */
 function snappyBytes(bytes: Buffer): number {
   if (!bytes.subarray(0, 8).equals(xerial)) return varint(bytes);
   let total = 0;
@@ -150,16 +154,16 @@ function zstdBytes(bytes: Buffer): number {
 
 interface ZstdFrame {
   bytes: Buffer;
-  /** Decompressed size in its header; null = none. */
+  /** Decompressed size according to the frame's header; null = not given. */
   claimed: number | null;
-  /** Largest decompressed size of its blocks, bytes. */
+  /** Largest decompressed size of the frame's blocks, bytes. */
   most: number;
 }
 
 /**
- * Parses the Zstandard frames (RFC 8878, section 3.1) that contain data. A compressed block is at most 128 KiB decompressed; other blocks
- * state their size.
- * @throws RangeError if the last one is truncated
+ * Parses the Zstandard frames (RFC 8878, section 3.1) that contain data. A compressed block is at most 128 KiB
+ * decompressed; other blocks state their size.
+ * @throws RangeError if the last frame is truncated
  */
 function zstdFrames(bytes: Buffer): ZstdFrame[] {
   const frames: ZstdFrame[] = [];

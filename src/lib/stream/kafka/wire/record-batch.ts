@@ -33,7 +33,10 @@ export interface BatchHeader {
   records: number;
 }
 
-/** The head of the batch at `at`; undefined if the batch is truncated, because brokers cut off a response at its size limit. */
+/**
+ * The head of the batch at `at`; undefined if the batch is truncated, because brokers cut off a response at the size
+ * limit.
+ */
 export function batchHeader(buf: Buffer, at: number): BatchHeader | undefined {
   if (buf.length - at < lengthOverhead + 5) return undefined;
   const bytes = lengthOverhead + buf.readInt32BE(at + 8);
@@ -125,7 +128,8 @@ export class RecordReader {
 }
 
 /**
- * Positions of the values of the records from offset `from` on. At least one byte of the record follows each value (see Payloads).
+ * Positions of the values in the records at or after offset `from`. At least one byte of the record follows each value
+ * (see Payloads).
  * @throws RangeError for a damaged batch
  */
 export function payloadsOf(records: Buffer, header: BatchHeader, from: number): Payloads {
@@ -172,7 +176,7 @@ interface Producer {
   sequence: number;
 }
 
-/** Encodes messages as a batch, in order. `now` is the time for messages without one, ms since 1970. */
+/** Encodes messages as a batch, in order. `now` is the time for messages without a time, ms since 1970. */
 export async function writeBatch(
   messages: readonly OutgoingMessage[],
   producer: Producer,
