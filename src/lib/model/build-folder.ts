@@ -13,28 +13,28 @@ import { divisionOf, examplesOfPart, type PartPieces, piecesOfPart } from './tra
 import { labelsOfRows, signalOfRows } from './train/examples/rows.js';
 import type { Examples, TrainingFile } from './train/types.js';
 
-/** A float network and its training data. */
+/** A float network and the data it was trained on. */
 export interface Trained {
   training: TrainingFile;
   float: { bytes: Uint8Array; graph: Graph };
-  /** The dataset; for a table only its digest and columns, because a table has no recordings. */
+  /** The dataset. A table has no recordings, so only its digest and columns are set. */
   dataset: Dataset;
   /** The table whose rows were used for training; null for recordings. */
   rows: Rows | null;
-  /** The examples of this part, exactly as used in training: recomputed on each call, inputs before standardization. */
+  /** Returns the examples of one part exactly as training used them. Recomputed on each call; inputs are not yet standardized. */
   examples(part: Part): Examples;
-  /** Like `examples`, but for sequential access, because a table may exceed memory. */
+  /** Like `examples`, but for sequential access, because a table may not fit in memory. */
   part(part: Part): PartPieces;
 }
 
-/** A float network and the quantized one made from it, with their training data. */
+/** A float network and the network quantized from it, with their training data. */
 export interface Built extends Trained {
   /** The quantized network. `file` is its name in build/, which includes the mode. */
   int8: { file: string; bytes: Uint8Array; graph: Graph; digest: string };
 }
 
 /**
- * Reads the files that `model train` wrote to build/, and its training data.
+ * Reads the files that `model train` wrote to build/, and the training data.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE
  */
 export async function readTrained(project: Project, source: DataSource): Promise<Trained> {
@@ -55,8 +55,8 @@ export async function readTrained(project: Project, source: DataSource): Promise
 }
 
 /**
- * Reads the output of train and quantize from build/ as one consistent unit. All later steps start here, so that metrics and lineage always belong to
- * the network at hand.
+ * Reads the output of train and quantize from build/ as one consistent unit. All later steps start here, so their metrics and lineage
+ * always belong to this network.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE
  */
 export async function readBuilt(project: Project, source: DataSource): Promise<Built> {
@@ -71,7 +71,8 @@ export async function readBuilt(project: Project, source: DataSource): Promise<B
 }
 
 /**
- * Requires that the steps after training use the same network file, recordings or rows, signal part and labels as the training. Limits, smoothing and
+ * Requires that the network file, the recordings or rows, the signal part and the labels are unchanged since training. Limits, smoothing
+ * and
  * training options may change in between.
  * @throws AIOT_MODEL_STALE
  */
@@ -110,7 +111,7 @@ function requireSameData(
   }
 }
 
-/** Labels and signal part of the current aiot.yaml. */
+/** Labels and signal part in the current aiot.yaml. */
 function wanted(
   project: Project,
   { network }: TrainingFile,

@@ -2,10 +2,10 @@ import { readMetadata, writeMetadata } from '../formats/tflite/metadata.js';
 import type { Standardization } from '../signal/spec.js';
 import type { TrainingFile } from './train/types.js';
 
-/** Only metadata with this prefix is used: normalization written by other tools is for images, and does not apply to rows. */
+/** Only metadata with this prefix is used. Normalization written by other tools is for images, and does not apply to rows. */
 const mark = 'Made by aiot.';
 
-/** TFLite metadata of one of our networks: the normalization of real values, and the classes. */
+/** TFLite metadata for a network made by aiot: the normalization of real values, and the classes. */
 export function metadataOf({
   model,
   classes,
@@ -22,7 +22,10 @@ export function metadataOf({
   });
 }
 
-/** Number of inputs after which the mean and deviation repeat. Samples of one field share theirs, and the metadata stores them once per channel. */
+/**
+ * Number of inputs after which the mean and deviation repeat. A field's samples share both values, so the metadata stores them once per
+ * channel.
+ */
 function period(mean: readonly number[], deviation: readonly number[]): number {
   const repeats = (length: number) =>
     mean.length % length === 0 &&
@@ -41,7 +44,7 @@ export function isStandardizing({
   return mean.some((value) => value !== 0) || deviation.some((value) => value !== 1);
 }
 
-/** The input standardization in a file's metadata; null if the file was not made by aiot or needs no standardization. */
+/** The input standardization in a file's metadata; null if the file was not made by aiot or needs none. */
 export function standardizationIn(metadata: Uint8Array | null, inputs: number): Standardization | null {
   const read = metadata && readMetadata(metadata);
   if (!read?.normalization || !read.description.startsWith(mark)) return null;

@@ -22,7 +22,7 @@ export function buildFiles(project: Project) {
   return {
     folder: build,
     float: join(build, 'model.float.tflite'),
-    /** The network before its final training, which includes the validation rows; present if `training.chosen` is. */
+    /** The network before the final training run, which includes the validation rows; present if `training.chosen` is. */
     chosen: join(build, 'model.validated.tflite'),
     training: join(build, 'training.json'),
     checkpoint: join(build, 'checkpoint.json'),
@@ -91,7 +91,7 @@ async function readChecked<T>(file: string, schema: ZodType<T>, step: string): P
   });
 }
 
-/** The next step to suggest if a project's file is missing or damaged. */
+/** The next step to suggest if one of the project's files is missing or damaged. */
 function madeBy(step: string): string {
   return `Create it with \`aiot model ${step}\`.`;
 }
@@ -183,7 +183,7 @@ const trainingFileSchema = z.object({
   digest: z.string(),
 }) satisfies z.ZodType<TrainingFile>;
 
-/** build/quantization.json: the float network and the quantized network made from it. */
+/** build/quantization.json: the float network and the network quantized from it. */
 const quantizationFileSchema = z.object({
   spec: z.literal('aiot-quantization/1'),
   floatDigest: z.string(),

@@ -1,6 +1,6 @@
 /**
- * Recordings → a trained network → int8 → metrics on held-out recordings → a signed bundle. Devices and the loop use `createPredictor`; TensorFlow.js
- * is loaded only by training on its backends, LiteRT only by evaluation.
+ * Recordings → a trained network → int8 → metrics on held-out recordings → a signed bundle. Devices and the loop use `createPredictor`.
+ * Only training on a TensorFlow.js backend loads TensorFlow.js, and only evaluation loads LiteRT.
  */
 
 export { bundleProject } from './bundle/bundle-project.js';

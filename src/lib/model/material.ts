@@ -20,14 +20,14 @@ export interface Rows {
 
 /** Data for a model: recordings, or the rows of a table. */
 export interface Material {
-  /** The dataset; for a table only its digest and columns, because a table has no recordings. */
+  /** The dataset. A table has no recordings, so only its digest and columns are set. */
   dataset: Dataset;
   rows: Rows | null;
 }
 
 /**
- * Opens the project in DIR. A folder without aiot.yaml is accepted too if rows of a table are used: `data` is a file, or the folder
- * contains a training on a table. All settings then have their defaults.
+ * Opens the project in DIR. A folder without aiot.yaml is also accepted for a table: if `data` is a file, or the folder contains a training
+ * run on a table. All settings then have their defaults.
  * @throws AIOT_FILE_NOT_FOUND (`data`), AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID
  */
 export async function openModelProject(dir: string, data?: string): Promise<Project> {
@@ -49,10 +49,12 @@ export async function openModelProject(dir: string, data?: string): Promise<Proj
 }
 
 /**
- * Opens the data for a step: `data` if given (a file is a table, a folder contains recordings), otherwise the data of `training`, otherwise the
+ * Opens the data for a step: `data` if given (a file is a table, a folder contains recordings), otherwise the data of `training`, otherwise
+ * the
  * project's own table or recordings.
- * @throws AIOT_DATA_COLUMNS (`source.label` is not a column), AIOT_USAGE (`source.label` is given, but the data is recordings), AIOT_PROJECT_INVALID
- *   (recordings without a stream that describes them), and any error from opening
+ * @throws AIOT_DATA_COLUMNS (`source.label` is not a column), AIOT_USAGE (`source.label` is given, but the data is recordings),
+ * AIOT_PROJECT_INVALID
+ *   (recordings without a stream that describes them), and any error from opening the data
  */
 export async function openMaterial(
   project: Project,
@@ -67,7 +69,7 @@ export async function openMaterial(
   if (data !== undefined && (await isFile(data))) {
     const label = source.label ?? before?.label ?? table?.label ?? 'label';
     const material = await materialOfRows(resolve(data), { ...table, label });
-    // After a training, a missing label column means that the model is outdated, which `requireSameData` reports later.
+    // After training, a missing label column means that the model is outdated, which `requireSameData` reports later.
     if (before === null && source.label !== undefined && material.rows.table.kinds === null)
       throw missingLabels(data, source.label, material.rows.table.columns);
     return material;
@@ -129,13 +131,13 @@ async function isThere(path: string): Promise<boolean> {
   return (await stat(path).catch(() => null)) !== null;
 }
 
-/** Data that a step uses: the project's own by default. Steps after training need the same data. */
+/** Data that a step uses. Default: the project's own. Steps after training need the same data. */
 export interface DataSource {
   /** Already opened data. */
   dataset?: Dataset;
   /** Folder of recordings, or table, to open instead of the project's own. */
   data?: string;
-  /** Column of a table with labels or values; `label` by default. */
+  /** The table column with labels or values. Default: `label`. */
   label?: string | undefined;
 }
 

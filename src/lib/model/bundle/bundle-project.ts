@@ -30,13 +30,13 @@ interface BundleOptions extends DataSource {
   project: Project;
   /** Overrides the project's name for the model. */
   name?: string;
-  /** Run of the pipeline that this step belongs to. */
+  /** The pipeline run that this step belongs to. */
   run?: Provenance['run'];
 }
 
 /**
- * Packs the evaluated network, its signal part, golden vectors from held-out data and its lineage into build/model.aiot. The metrics of the
- * evaluation are recomputed, and the packed bundle is unpacked and run before the file is written.
+ * Packs the evaluated network, its signal part, golden vectors from held-out data and its lineage into build/model.aiot. The evaluation's
+ * metrics are recomputed, and the packed bundle is unpacked and run before the file is written.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_MODEL_UNFIT, AIOT_GOLDEN_MISMATCH, AIOT_TFLITE_UNSUPPORTED
  */
 export async function bundleProject(
@@ -80,7 +80,7 @@ interface Named {
 
 function infoOf({ training, int8 }: Built, evaluation: EvaluationFile, named: Named): BundleInfo {
   const { float, int8: quantized, voted, vote, interval, intervals, groups, folds } = evaluation;
-  // Gates are recomputed from the verified metrics; the gates recorded in the file are ignored.
+  // Gates are recomputed from the verified metrics, because those recorded in the file may have been edited.
   const gates = gatesFrom(evaluation.gates, gateFigures(evaluation));
   return {
     spec: 'aiot-bundle/2',
@@ -100,7 +100,7 @@ function infoOf({ training, int8 }: Built, evaluation: EvaluationFile, named: Na
   };
 }
 
-/** Bytes of arena that the network needs on a device. @throws AIOT_MODEL_UNFIT */
+/** Arena size that the network needs on a device, in bytes. @throws AIOT_MODEL_UNFIT */
 function runnable({ arenaBytes }: EvaluationFile): number {
   if (arenaBytes !== null) return arenaBytes;
   throw new AiotError(
@@ -113,8 +113,8 @@ function runnable({ arenaBytes }: EvaluationFile): number {
 }
 
 /**
- * Lineage of a built model, as far as its steps recorded it.
- * @param evaluation digest of build/evaluation.json and the smoothing that it was computed with
+ * A built model's lineage, as far as the build steps recorded it.
+ * @param evaluation digest of build/evaluation.json, and the smoothing used in that evaluation
  * @param run the pipeline run that this step belongs to
  */
 function provenanceOf(
@@ -167,8 +167,8 @@ function partsOf(split: TrainingFile['split']): Map<string, RecordingPart> {
 }
 
 /**
- * Golden vectors of a built model, several per class: first from the test data, then from data used only to choose the epoch.
- * @throws AIOT_TRAINING_DATA_UNFIT if a class has no window of its own
+ * Golden vectors for a built model, several per class: first from the test data, then from data used only to choose the epoch.
+ * @throws AIOT_TRAINING_DATA_UNFIT if a class has no window
  */
 function goldenOf(graph: Graph, info: BundleInfo, built: Built): GoldenVector[] {
   const takes = built.rows ? takesOfRows(info, built) : takesOfRecordings(info, built);
@@ -177,7 +177,9 @@ function goldenOf(graph: Graph, info: BundleInfo, built: Built): GoldenVector[] 
   );
 }
 
-/** A longer window, such as one second of sound, has one golden vector per class, and only the first of them contains its samples. */
+/**
+ * Windows longer than this, such as one second of sound, get one golden vector per class, and only the first vector contains its samples.
+ */
 const longWindow = 4096;
 
 function isLong({ windowSamples, fields }: SignalSpec): boolean {
@@ -192,7 +194,7 @@ function withoutSamples({ recording, samples, features }: Take, signal: SignalSp
 function takesOfRecordings(info: BundleInfo, { training, dataset }: Built): Take[] {
   const { test, validation } = training.split;
   const heldOut = [...test, ...validation].flatMap((id) => dataset.recordings.filter((r) => r.id === id));
-  // With a split by window, every recording was partly used for training.
+  // In a split by window, part of every recording was used for training.
   const recordings = heldOut.length > 0 ? heldOut : dataset.recordings;
   if (info.classes.length === 0) {
     const chosen = chooseGolden(recordings, info, 2 * vectorsOf(info));
@@ -207,13 +209,13 @@ function takesOfRecordings(info: BundleInfo, { training, dataset }: Built): Take
     return chosen;
   });
   if (takes.length > 0 && info.answer.kind === 'reconstruction') return takes;
-  // A model that learns the normal state may have no other recordings and no labels.
+  // An anomaly model may have only unlabeled recordings of the normal state.
   if (info.answer.kind === 'reconstruction') return chooseGolden(recordings, info, 2 * vectorsOf(info));
   if (missing[0]) throw unfit(`class ${missing[0]} has no held-out recording as long as one window`);
   return takes;
 }
 
-/** A row is a sample if the signal consists of the table's columns; otherwise it contains the features of a window. */
+/** If the signal consists of the table's columns, a row is a sample; otherwise it contains a window's features. */
 function takesOfRows(info: BundleInfo, built: Built): Take[] {
   const { windowSamples, features, fields } = info.signal;
   const byClass = info.classes.length > 0;
@@ -225,8 +227,7 @@ function takesOfRows(info: BundleInfo, built: Built): Take[] {
 }
 
 /**
- * The first rows of each class (or of all together), up to the limit. Rows of the test data come before rows that were used to choose the
- * epoch.
+ * The first rows of each class (or of all together), up to the limit. Test rows come before rows that were used to choose the epoch.
  */
 function heldOutRows(built: Built, groups: number, byClass: boolean) {
   const found = Array.from({ length: groups }, (): { name: string; inputs: Float32Array }[] => []);
@@ -255,7 +256,7 @@ const offsetsPerRecording = 4;
 /** Maximum number of table rows per class that are searched for unambiguous vectors. */
 const rowsTried = 64;
 
-/** Minimum distance of an input from the next rounding step, in steps; below it, single precision may round differently. */
+/** Minimum distance of an input from the next rounding step, in steps. Closer inputs may round differently in single precision. */
 const tieMargin = 1e-4;
 
 interface Ready {
@@ -265,8 +266,8 @@ interface Ready {
 }
 
 /**
- * Excerpts of one window from held-out recordings of one class, from different recordings first. Inputs that are not near a rounding step
- * are preferred, because a chip computing in single precision produces the same bytes.
+ * One-window excerpts from held-out recordings of one class, taken from different recordings first. Inputs far from a rounding step are
+ * preferred, because a chip that computes in single precision produces the same bytes for them.
  */
 function chooseGolden(recordings: Recording[], parts: Ready, wanted = vectorsOf(parts)): Take[] {
   const count = samplesOfOneWindow(parts.signal);
@@ -288,8 +289,8 @@ function chooseGolden(recordings: Recording[], parts: Ready, wanted = vectorsOf(
 }
 
 /**
- * Like `chooseGolden`, but for rows of a table, which are model inputs without further processing.
- * @param sampled whether a row is one sample of the signal; otherwise it contains features whose samples are unknown
+ * Like `chooseGolden`, but for table rows, which are model inputs without further processing.
+ * @param sampled whether a row is one sample of the signal; otherwise, it contains features whose samples are unknown
  */
 function chooseGoldenRows(
   rows: { name: string; inputs: Float32Array }[],
@@ -316,7 +317,7 @@ function samplesOfOneWindow(signal: SignalSpec): number {
   return count;
 }
 
-/** An excerpt of a recording, rounded to six significant digits. This is more precise than any sensor, and keeps the bundle small. */
+/** An excerpt of a recording, rounded to six significant digits: more precise than any sensor, yet small enough for a bundle. */
 function slice(recording: Recording, signal: SignalSpec, offset: number, count: number): number[][] {
   const columns = columnsFor(recording, signal);
   return Array.from({ length: count }, (_, i) =>
@@ -324,7 +325,7 @@ function slice(recording: Recording, signal: SignalSpec, offset: number, count: 
   );
 }
 
-/** Whether every input is far from a rounding step, which float inputs always are because they have none. */
+/** Whether every input is far from a rounding step. Float inputs are never rounded, so they always are. */
 function isClear(features: ArrayLike<number> | null, { standardization, input }: Ready): boolean {
   if (!features) return false;
   if (input.type === 'float32') return true;
@@ -336,16 +337,16 @@ function isClear(features: ArrayLike<number> | null, { standardization, input }:
   return true;
 }
 
-/** Budget in multiply-adds, which take the interpreter about a second. */
+/** Maximum number of multiply-adds; the interpreter takes about a second for them. */
 const budget = 2e8;
 
-/** Relative tolerance of a metric for different orders of summation. */
+/** Relative tolerance of a metric, because the order of summation may differ. */
 const tolerance = 1e-4;
 
 /**
- * Recomputes the metrics of the quantized network on the data they were measured on, because a file claiming passed gates is easily forged.
- * If recomputing all of them would take too long, only some rows are checked, and the recorded metrics must be consistent with them.
- * @throws AIOT_MODEL_STALE if they are not this network's metrics
+ * Recomputes the metrics of the quantized network on the original data, because a file that claims passed gates is easily forged.
+ * If recomputing all of them would take too long, only some rows are checked, and the recorded metrics must be consistent with these rows.
+ * @throws AIOT_MODEL_STALE if the metrics are not this network's
  */
 function requireFigures(built: Built, info: BundleInfo): void {
   const { float, int8, voted } = info.metrics;
@@ -375,7 +376,7 @@ function countAgain({ count, pieces }: PartPieces, graph: Graph, info: BundleInf
   const step = Math.max(1, Math.ceil((each * count) / budget));
   const interpreter = createInterpreter(graph);
   const names = info.classes.length;
-  // Rejected windows count for the class that was predicted, as in the evaluation.
+  // Rejected windows count toward the class that was predicted, as in the evaluation.
   const closed = { ...info, answer: withoutRejection(info.answer) };
   const confusion = Array.from({ length: names }, () => new Array<number>(names).fill(0));
   let [rows, error, before] = [0, 0, 0];
@@ -403,7 +404,7 @@ function requireConfusion({ confusion, rows }: Counted, told: number[][]): void 
   throw wrong(`over ${rows} windows: expected ${JSON.stringify(confusion)}, got ${JSON.stringify(told)}`);
 }
 
-/** Accuracy and macro-F1 must match the confusion matrix next to them. */
+/** Accuracy and macro-F1 must match the confusion matrix recorded beside them. */
 function requireSum({ confusion, accuracy, macroF1, windows }: Figures): void {
   if (!confusion) return;
   const right = confusion.reduce((all, row, c) => all + (row[c] ?? 0), 0);

@@ -9,7 +9,7 @@ import type { End } from './types.js';
 
 const unfit = errorMaker('AIOT_MODEL_UNFIT');
 
-/** The only input or output of a graph. @throws AIOT_MODEL_UNFIT if there are several, none, or one of another type */
+/** The only input or output of a graph. @throws AIOT_MODEL_UNFIT if there are several or none, or if the type is unsupported */
 export function endOf(graph: Graph, side: 'inputs' | 'outputs'): End {
   const [index, ...others] = graph[side];
   const tensor = graph.tensors[index ?? -1];
@@ -43,7 +43,7 @@ export function valuesOf({ type }: Pick<End, 'type'>, count: number): Activation
   return type === 'int16' ? new Int16Array(count) : new Float32Array(count);
 }
 
-/** Standardizes features and converts them to the type of the network's input. Returns `out`. */
+/** Standardizes features and converts them to the network's input type. Returns `out`. */
 export function encodeInput<T extends Activations>(
   features: ArrayLike<number>,
   standardization: Standardization,

@@ -15,10 +15,10 @@ interface GoldenCheck {
 
 type Parts = Pick<BundleInfo, 'answer' | 'classes' | 'input' | 'output' | 'signal' | 'standardization'>;
 
-/** Relative tolerance of a float32 output between machines, because their order of summation differs. Integers are exact on every machine. */
+/** Relative tolerance of a float32 output between machines, which may sum in a different order. Integers are exact on every machine. */
 const floatTolerance = 1e-4;
 
-/** Features of the single window that the samples fill, from a reset pipeline; null if they fill none, or continue after it. */
+/** Features of the single window that the samples fill, from a reset pipeline. Null if they fill no window, or extend beyond it. */
 export function oneWindow(signal: SignalSpec, samples: ArrayLike<number>[]): Float32Array | null {
   const pipeline = createPipeline(signal);
   for (let i = 0; i < samples.length; i++) {
@@ -28,7 +28,7 @@ export function oneWindow(signal: SignalSpec, samples: ArrayLike<number>[]): Flo
   return null;
 }
 
-/** One window for a golden vector: its samples, or only its features. */
+/** One window for a golden vector: either its samples or only its features. */
 export interface Take {
   recording: string;
   samples: number[][];
@@ -60,9 +60,9 @@ export function goldenVector(graph: Graph, parts: Parts, take: Take): GoldenVect
 }
 
 /**
- * Runs every golden vector from its samples to the prediction, as a device does in its trial. Integer inputs and outputs must be exactly equal, and
- * the prediction must be the same. A bundle without vectors is untested, so callers must require `passed > 0`.
- * @param runs runs the network in place of the interpreter; its integers may differ by up to `steps`, but its predictions must not differ
+ * Runs every golden vector from its samples to the prediction, as a device does when it tries a new version. Integer inputs and outputs
+ * must match exactly, and so must the prediction. A bundle without vectors is untested, so callers must require `passed > 0`.
+ * @param runs replaces the interpreter; its integers may differ by up to `steps`, but its predictions must match
  */
 export function checkGolden(
   { info, model, golden }: Bundle,

@@ -21,12 +21,12 @@ export const signingNames = ['manifest.json', 'signatures.json'] as const;
 /** Member with the checksums, in the format of sha256sum, so that `sha256sum -c` checks an unpacked bundle. */
 export const sumsName = 'SHA256SUMS';
 
-/** Packs a bundle's content as devices load it: without times, owners or randomness, so that equal contents give equal bytes. */
+/** Packs a bundle's content in the form that devices load. Omits times, owners and randomness, so that equal contents give equal bytes. */
 export function packBundle(bundle: Bundle | NetworkBundle): Uint8Array<ArrayBuffer> {
   return packMembers(membersOf(bundle));
 }
 
-/** The members of a bundle without their checksums. */
+/** A bundle's members, without the checksums. */
 export function membersOf({ info, model, golden, lineage }: Bundle | NetworkBundle): Member[] {
   return [
     { name: 'bundle.json', data: jsonBytes(info.kind === 'model' ? withoutRepeats(info) : info) },
@@ -36,7 +36,9 @@ export function membersOf({ info, model, golden, lineage }: Bundle | NetworkBund
   ];
 }
 
-/** A picture's pixels share a mean and a deviation by channel. bundle.json contains them once, because a chip keeps them in memory. */
+/**
+ * A picture's pixels share one mean and deviation per channel. bundle.json stores each once, because a chip keeps bundle.json in memory.
+ */
 function withoutRepeats(info: BundleInfo): BundleInfo {
   const { signal, standardization } = info;
   if (!signal.image) return info;
@@ -50,7 +52,7 @@ function withoutRepeats(info: BundleInfo): BundleInfo {
   };
 }
 
-/** The opposite of `withoutRepeats`. */
+/** The inverse of `withoutRepeats`. */
 function withRepeats(info: BundleInfo): BundleInfo {
   const { signal, standardization, input } = info;
   const count = elementCount(input.shape);
@@ -61,7 +63,7 @@ function withRepeats(info: BundleInfo): BundleInfo {
   return { ...info, standardization: { mean: all(mean), deviation: all(deviation) } };
 }
 
-/** Maximum number of inputs of a picture: 512 × 512 pixels in color. */
+/** Maximum number of inputs for a picture: 512 × 512 pixels in color. */
 const mostInputs = 512 * 512 * 3;
 
 /** The archive of these members, followed by their checksums. */
@@ -74,8 +76,8 @@ export function sumsOf(members: readonly Member[]): Uint8Array {
 }
 
 /**
- * Reads and validates the content of a bundle, signed or not; signers are not checked. Checks each byte of the archive, the checksums, the
- * format, and that network, standardization and classes are consistent.
+ * Reads and validates the content of a bundle, signed or not; signers are not checked. Checks each byte of the archive, the checksums and
+ * the format, and that network, standardization and classes are consistent.
  * @throws AIOT_BUNDLE_MALFORMED naming the file within; AIOT_MODEL_UNFIT for a network-only bundle
  */
 export function unpackBundle(bytes: Uint8Array): Bundle {
@@ -97,7 +99,7 @@ export function unpackAny(bytes: Uint8Array, what?: string): Bundle | NetworkBun
 }
 
 /**
- * Rejects a file that is not a bundle at all, as opposed to a damaged one.
+ * Rejects a file that is not a bundle. A damaged bundle passes, and fails later.
  * @param wanted the accepted file types
  * @throws AIOT_BUNDLE_MALFORMED
  */
@@ -114,7 +116,7 @@ function latin1(bytes: Uint8Array, from: number, to: number): string {
   return Buffer.from(bytes.subarray(from, to)).toString('latin1');
 }
 
-/** Whether a .aiot file contains signatures; one from a build folder does not. */
+/** Whether a .aiot file contains signatures. Bundles in a build folder do not. */
 export function isSigned(bytes: Uint8Array): boolean {
   return firstName(bytes) === signingNames[0];
 }
@@ -168,7 +170,7 @@ function textBytes(text: string): Uint8Array {
 }
 
 /**
- * Checks that the parts of a bundle are consistent: a bundle that passes can be run.
+ * Checks that the parts of a bundle are consistent: a bundle that passes is runnable.
  * @throws AIOT_BUNDLE_MALFORMED
  */
 function checkBundle(bundle: Bundle | NetworkBundle): void {

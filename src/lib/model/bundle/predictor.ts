@@ -7,7 +7,7 @@ import type { TrainingFile } from '../train/types.js';
 import { decode, encodeInput, valuesOf } from './ends.js';
 import type { AnswerSpec, Bundle, BundleInfo, RejectSpec } from './types.js';
 
-/** Runs a network. Input and output have the network's own types; `reset` exists if the network has variables. */
+/** Runs a network. Input and output have the network's own types. `reset` is present if the network has variables. */
 export type Invoker = Pick<Interpreter, 'invoke'> & Partial<Pick<Interpreter, 'reset'>>;
 
 /** The prediction for one window. */
@@ -20,7 +20,10 @@ export interface Prediction {
   label: string | null;
   /** The label after smoothing over the last windows. */
   voted: string | null;
-  /** Dequantized outputs: one per class (summing to about 1), [1 − p, p] for a probability, the predicted values, or the reconstruction error. */
+  /**
+   * Dequantized outputs: one per class (summing to about 1), [1 − p, p] for a probability, the predicted values, or the reconstruction
+   * error.
+   */
   scores: number[];
   /** The probability, the first value, or the reconstruction error; null for classes. */
   value: number | null;
@@ -29,14 +32,16 @@ export interface Prediction {
 }
 
 export interface Predictor {
-  /** Takes one sample, one value per field in the order of `info.signal.fields`; returns a prediction if it completes a window. */
+  /**
+   * Adds one sample, with one value per field in the order of `info.signal.fields`. Returns a prediction if the sample completes a window.
+   */
   push(sample: ArrayLike<number>): Prediction | null;
   /**
    * Predicts for a window whose features were computed elsewhere.
    * @param features before standardization, in the order of `featureNames(info.signal)`; left unchanged
    */
   answer(features: ArrayLike<number>): Prediction;
-  /** Clears samples, smoothing and the network's variables: the next sample is the first of a new recording. */
+  /** Clears the samples, the smoothing and the network's variables, so that the next sample starts a new recording. */
   reset(): void;
 }
 
@@ -48,8 +53,8 @@ interface Predictable {
 }
 
 /**
- * Prepares a bundle to run as on a device: pipeline, quantization and the bit-exact interpreter.
- * @param runs runs the network in place of the interpreter, for example on an accelerator
+ * Prepares a bundle to run as it does on a device: pipeline, quantization and the bit-exact interpreter.
+ * @param runs replaces the interpreter, for example with an accelerator
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED
  */
 export function createPredictor({ info, model }: Predictable | Bundle, runs?: Invoker): Predictor {
@@ -79,7 +84,7 @@ export function createPredictor({ info, model }: Predictable | Bundle, runs?: In
       const features = pipeline.push(sample);
       return features === null ? null : predict(features, started);
     },
-    // In single precision, as computed by the pipeline.
+    // The pipeline computes features in single precision.
     answer: (features) => predict(Float32Array.from(features), performance.now()),
     reset() {
       pipeline.reset();
@@ -94,7 +99,7 @@ export function createPredictor({ info, model }: Predictable | Bundle, runs?: In
 interface Answer {
   /** Index in `labelsOf`; null if the model predicts values. */
   index: number | null;
-  /** A share for each class, the values, or the reconstruction error. */
+  /** One share per class, the values, or the reconstruction error. */
   scores: number[];
   /** The probability, the first value, or the reconstruction error; null for classes. */
   value: number | null;
@@ -103,7 +108,7 @@ interface Answer {
 type Parts = Pick<BundleInfo, 'answer' | 'output' | 'standardization'>;
 
 /**
- * Decodes the prediction from an output, given the features (before standardization) of the input.
+ * Decodes the prediction from an output, given the input's features before standardization.
  * @param output in the network's own type
  */
 export function answerOf(
@@ -174,12 +179,12 @@ export function labelsOf({ answer, classes }: Pick<BundleInfo, 'answer' | 'class
   return answer.kind === 'classes' && answer.reject ? [...classes, answer.reject.label] : classes;
 }
 
-/** The same answers without rejection: every window gets the class with the largest output. */
+/** The same answer specification without rejection: every window gets the class with the largest output. */
 export function withoutRejection(answer: AnswerSpec): AnswerSpec {
   return answer.kind === 'classes' ? { kind: 'classes' } : answer;
 }
 
-/** Whether a window is rejected, given its predicted class and the output of that class. */
+/** Whether a window is rejected, given its predicted class and that class's output. */
 export function isRejected(
   reject: RejectSpec,
   index: number,
@@ -193,7 +198,7 @@ export function isRejected(
   );
 }
 
-/** Mean squared, weighted distance of the standardized input from the center of a class. */
+/** Weighted mean squared distance between the standardized input and a class's center. */
 export function distanceTo(
   { center, weight }: Pick<RejectSpec, 'center' | 'weight'>,
   index: number,
@@ -210,8 +215,8 @@ export function distanceTo(
 }
 
 /**
- * Mean squared distance of a reconstruction from the standardized input. Uses the input before quantization: values beyond the range of an int8 input
- * are clipped there, and must still count as far away.
+ * Mean squared distance of a reconstruction from the standardized input. Uses the input before quantization, because int8 would clip
+ * outlying values, which must still count as far away.
  */
 function reconstructionError(
   reconstruction: number[],
@@ -221,7 +226,7 @@ function reconstructionError(
   const input = standardize(features, standardization, new Float64Array(reconstruction.length));
   let sum = 0;
   for (let i = 0; i < input.length; i++) {
-    // Not Math.pow, because its rounding depends on the JavaScript engine, and a chip multiplies.
+    // Multiplies as a chip does, because the rounding of Math.pow depends on the JavaScript engine.
     const distance = reconstruction[i]! - input[i]!;
     sum += distance * distance;
   }
@@ -229,7 +234,7 @@ function reconstructionError(
 }
 
 /**
- * Index of the maximum; the first one in case of ties. Compares the output's own numbers, so that dequantization cannot change the result.
+ * Index of the maximum; the first one in case of ties. Compares the quantized numbers, so that dequantization cannot change the result.
  */
 function argMax(values: ArrayLike<number>): number {
   let best = 0;
@@ -245,7 +250,10 @@ interface Vote {
   reset(): void;
 }
 
-/** `none`, or `majority:N`: the most frequent class of the last N windows (fewer at the start of a recording); ties go to the one seen last. */
+/**
+ * `none`, or `majority:N`: the most frequent class of the last N windows (fewer at the start of a recording). Ties go to the most recent
+ * class.
+ */
 export function createVote(vote: string): Vote {
   const size = vote === 'none' ? 1 : Number(/^majority:([1-9]\d?)$/.exec(vote)?.[1]);
   if (!Number.isInteger(size)) throw new RangeError(`expected "none" or "majority:N", got "${vote}"`);
@@ -273,7 +281,7 @@ export function createVote(vote: string): Vote {
   };
 }
 
-/** Smooths the windows of several consecutive recordings; each recording starts from scratch. */
+/** Smooths the windows of several consecutive recordings; smoothing restarts at each recording. */
 export function voteAll(predicted: ArrayLike<number>, recordings: string[], vote: string): Int32Array {
   const voter = createVote(vote);
   return Int32Array.from(recordings, (id, i) => {

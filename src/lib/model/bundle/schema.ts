@@ -124,14 +124,14 @@ const part = z.enum(['train', 'validation', 'test', 'none']);
 export type RecordingPart = z.output<typeof part>;
 
 /**
- * lineage.json: the history of a bundle's network, back to the devices that recorded its data. Null means not recorded: it is reported as unknown,
- * never guessed.
+ * lineage.json: the history of a bundle's network, back to the devices that recorded its data. Null means not recorded, and is reported as
+ * unknown rather than guessed.
  */
 export const provenanceSchema = z.object({
   spec: z.literal('aiot-lineage/1'),
   /** model.tflite. */
   network: z.object({ digest, mode: z.string() }),
-  /** The float network that it was quantized from. */
+  /** The float network from which this one was quantized. */
   float: z.object({ digest }).nullable(),
   training: z
     .object({
@@ -142,7 +142,7 @@ export const provenanceSchema = z.object({
       seed: z.int().nullable(),
       epochs: z.int().nullable(),
       bestEpoch: z.int().nullable(),
-      /** The engine that computed it: `wasm-simd`, `tfjs-node`, … */
+      /** The engine that trained it: `wasm-simd`, `tfjs-node`, … */
       backend: z.string().nullable(),
       /** Tool name → its version. */
       tools: z.record(z.string(), z.string()),
@@ -150,7 +150,7 @@ export const provenanceSchema = z.object({
       created: z.int(),
     })
     .nullable(),
-  /** Digest of build/evaluation.json, and the smoothing that it was computed with. */
+  /** Digest of build/evaluation.json, and the smoothing used in that evaluation. */
   evaluation: z.object({ digest, vote: z.string() }).nullable(),
   dataset: z
     .object({
@@ -166,7 +166,7 @@ export const provenanceSchema = z.object({
       z.object({
         id: z.string(),
         label: z.string().nullable(),
-        /** Name of the device that made it. */
+        /** Name of the device that made the recording. */
         device: z.string().nullable(),
         part,
         samples: z.int(),
@@ -175,11 +175,11 @@ export const provenanceSchema = z.object({
       }),
     )
     .nullable(),
-  /** The pipeline run that pushed it. */
+  /** The pipeline run that pushed the bundle. */
   run: z
     .object({
       id: z.string(),
-      /** Cause of the run, in a few words. */
+      /** Why the run started, in a few words. */
       cause: z.string().nullable(),
     })
     .optional(),
@@ -198,7 +198,7 @@ export const provenanceSchema = z.object({
 
 export type Provenance = z.output<typeof provenanceSchema>;
 
-/** Lineage of a model of which only the file is known. */
+/** Lineage of a model when only its file is known. */
 export function unknownProvenance(modelDigest: string, mode: string): Provenance {
   return {
     spec: 'aiot-lineage/1',

@@ -28,11 +28,11 @@ import type { Bundle, BundleInfo, Figures, NetworkBundle } from './types.js';
 const [manifestName, signaturesName] = signingNames;
 export const signedNames = [...signingNames, ...contentNames, sumsName] as const;
 
-/** A signed bundle whose every byte was verified. */
+/** A signed bundle, every byte of which was verified. */
 export interface Verified {
   manifest: Manifest;
   envelope: Envelope;
-  /** IDs of the keys that signed it. */
+  /** IDs of the keys that signed the bundle. */
   keyids: string[];
   bundle: Bundle | NetworkBundle;
   /** The content in the form that devices download. */
@@ -40,7 +40,7 @@ export interface Verified {
   members: Member[];
 }
 
-/** The members of a signed bundle, from the content and the envelope with its signatures. */
+/** The members of a signed bundle, made from its content and the envelope with the signatures. */
 function signedMembers(content: Uint8Array, envelope: Envelope, what?: string): Member[] {
   const own = readArchive(content, [...contentNames, sumsName], what).slice(0, -1);
   const members = [
@@ -51,7 +51,7 @@ function signedMembers(content: Uint8Array, envelope: Envelope, what?: string): 
   return [...members, { name: sumsName, data: sumsOf(members) }];
 }
 
-/** A single file with content, manifest and signatures: it can be verified without a platform. */
+/** A single file with content, manifest and signatures, which can be verified without a platform. */
 export function packSigned(content: Uint8Array, envelope: Envelope, what?: string): Uint8Array {
   return writeArchive(signedMembers(content, envelope, what));
 }
@@ -92,7 +92,7 @@ export function verifyMembers(members: readonly Member[], trust: TrustRoot, what
   return { manifest, envelope, keyids, bundle, content, members: [...members] };
 }
 
-/** Requires that the signed description matches the files. @throws AIOT_BUNDLE_TAMPERED */
+/** Requires the signed description to match the files. @throws AIOT_BUNDLE_TAMPERED */
 export function requireSameModel(manifest: Manifest, bundle: Bundle | NetworkBundle, what: string): void {
   if (bundle.info.name !== manifest.name) {
     throw tampered(
@@ -173,7 +173,7 @@ export function filesOf(bundle: Bundle | NetworkBundle): BundleFile[] {
   }));
 }
 
-/** Derives a manifest's description of a bundle. It depends on the bundle alone, so that one can be checked against the other. */
+/** Derives a manifest's description of a bundle. It depends on the bundle alone, so each can be checked against the other. */
 export function modelPartOf({ info, lineage }: Bundle | NetworkBundle): ModelPart {
   const { kind, input, output } = info;
   const quantization = { mode: info.quantization.mode, input: input.type, output: output.type };
@@ -216,7 +216,9 @@ function voteOf({ classes, vote }: BundleInfo) {
   return { classes, vote };
 }
 
-/** Keeps the manifest small, because a device reads all of it: single metrics, intervals, and the confusion matrix if there are few classes. */
+/**
+ * Keeps the manifest small, because a device reads it whole: scalar metrics, intervals, and the confusion matrix if there are few classes.
+ */
 const mostClasses = 16;
 
 function brief(figures: Figures): Record<string, unknown> {
@@ -226,7 +228,7 @@ function brief(figures: Figures): Record<string, unknown> {
   return { ...Object.fromEntries(kept), ...few };
 }
 
-/** Whether a value is a number, null, an interval, or an object that contains only these. */
+/** Whether a value is a number, null, an interval, or an object that contains only such values. */
 function isBrief(value: unknown): boolean {
   if (value === null || typeof value === 'number') return true;
   if (Array.isArray(value)) return value.length === 2 && value.every((x) => typeof x === 'number');

@@ -7,8 +7,8 @@ import type { Provenance } from './schema.js';
 export interface GoldenVector {
   recording: string;
   /**
-   * Raw samples that fill exactly one window from a reset pipeline: [sample][field]. None if the model was trained on a table of features: the check
-   * then starts at the features.
+   * Raw samples that fill exactly one window from a reset pipeline: [sample][field]. Empty if the model was trained on a table of features;
+   * the check then starts at the features.
    */
   samples: number[][];
   /** Features before standardization. */
@@ -16,7 +16,7 @@ export interface GoldenVector {
   /** The network's input and output, in their own types. */
   input: number[];
   output: number[];
-  /** The expected prediction for that output, threshold included. */
+  /** The expected prediction for that output, with the threshold applied. */
   answer: { label: string | null; value: number | null };
 }
 
@@ -29,7 +29,7 @@ export interface Metrics {
   confusion: number[][];
 }
 
-/** Metrics for any kind of prediction, with their intervals if these were computed. */
+/** Metrics for any kind of prediction, with intervals if they were computed. */
 export interface Figures extends Partial<Metrics> {
   windows: number;
   [figure: string]: unknown;
@@ -41,7 +41,7 @@ export interface Lineage {
   split: { by: string; seed: number; train: string[]; validation: string[]; test: string[] };
   /** Digest of the project's settings that determine the trained model. */
   configDigest: string;
-  /** Version of aiot that made it. */
+  /** Version of aiot that made the bundle. */
   aiot: string;
   /** Milliseconds since 1970. */
   created: number;
@@ -71,15 +71,15 @@ export type AnswerSpec =
   | { kind: 'reconstruction'; threshold: number };
 
 /**
- * Decides whether a window belongs to none of the classes. It is rejected if the output of the predicted class is below its minimum, or if the
- * standardized input is farther from the center of that class than its radius. Without radii, only the output decides.
+ * Decides whether a window belongs to none of the classes. It is rejected if the predicted class's output is below the minimum, or if the
+ * standardized input lies outside that class's radius. Without radii, only the output decides.
  */
 export interface RejectSpec {
-  /** Label of rejected windows; it is no class. */
+  /** Label of rejected windows. This label is not a class. */
   label: string;
-  /** Minimum output of each class. */
+  /** Minimum output for each class. */
   minimum: number[];
-  /** Maximum distance from the center of each class; empty = the distance is not used. */
+  /** Maximum distance from each class's center; empty if distances are not used. */
   radius: number[];
   /** Mean standardized input of each class, [classes × inputs], row-major; empty without radii. */
   center: number[];
@@ -98,14 +98,14 @@ export interface End {
   shape: number[];
 }
 
-/** bundle.json: everything a device needs apart from the network. */
+/** bundle.json: everything that a device needs besides the network. */
 export interface BundleInfo {
   spec: 'aiot-bundle/2';
   kind: 'model';
   name: string;
   signal: SignalSpec;
   standardization: Standardization;
-  /** Classes in the order of the network's outputs; none if it predicts values. */
+  /** Classes in the order of the network's outputs; empty if the network predicts values. */
   classes: string[];
   /** Class → recorded labels. */
   labels: Record<string, string[]>;
@@ -116,7 +116,7 @@ export interface BundleInfo {
   arenaBytes: number;
   input: End;
   output: End;
-  /** `int8` is the quantized network, whatever its mode; `voted` is null without smoothing. */
+  /** `int8` is the quantized network, in any quantization mode; `voted` is null without smoothing. */
   metrics: { float: Figures; int8: Figures; voted: Figures | null; folds?: FoldsFigures | undefined };
   /** The limits that applied to the evaluation. */
   gates: GateFigures[];
@@ -125,7 +125,7 @@ export interface BundleInfo {
   lineage: Lineage;
 }
 
-/** bundle.json of a bare .tflite file: its inputs and the meaning of its outputs are unknown. */
+/** bundle.json for a bare .tflite file, whose inputs and outputs have unknown meanings. */
 export interface NetworkInfo {
   spec: 'aiot-bundle/2';
   kind: 'network';

@@ -13,7 +13,9 @@ export function byteLines(bytes: Uint8Array): string {
 const taken =
   /^(auto|bool|case|char|class|const|default|delete|double|export|final|float|int|long|new|private|public|register|return|short|signed|static|std|switch|this|tflite|union|using|virtual|void)$/;
 
-/** A name as an identifier: invalid characters become _, and names that start with a digit or are C++ keywords get the prefix `model_`. */
+/**
+ * Converts a name to an identifier. Invalid characters become _. Names that start with a digit or are C++ keywords get the prefix `model_`.
+ */
 export function cName(name: string): string {
   // Two consecutive underscores are reserved for the implementation.
   const plain = name
@@ -23,7 +25,7 @@ export function cName(name: string): string {
   return plain === '' || /^\d/.test(plain) || taken.test(plain) ? `model_${plain}`.replace(/_$/, '') : plain;
 }
 
-/** A float32 literal that reads back to the same number. */
+/** A float32 literal that parses back to the same number. */
 export function cFloat(value: number): string {
   const digits = Math.fround(value).toPrecision(9);
   return `${/[.e]/.test(digits) ? digits : `${digits}.0`}f`;

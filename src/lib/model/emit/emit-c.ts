@@ -162,7 +162,7 @@ interface End {
   tensor: Tensor;
 }
 
-/** The inputs and outputs in the order of the file. If there are several, they are numbered from 0, as in TFLite. */
+/** The inputs and outputs in file order. If there are several, they are numbered from 0, as in TFLite. */
 function endsOf({ tensors, inputs, outputs }: Graph): { inputs: End[]; outputs: End[] } {
   const named = (indices: readonly number[], name: string) =>
     indices.map((index, place): End => {
@@ -235,10 +235,10 @@ function callText({ inputs, output, scratch, op }: Piece, index: number, memory:
   return `layer${index}(${given.join(', ')});\nMODEL_LAYER_DONE(${index}, "${op}");`;
 }
 
-/** Number of typical and of random rows among the golden inputs. Rows of both ends of the range and of the zero point come between them. */
+/** Number of typical and of random rows among the golden inputs. Rows at both ends of the range and at the zero point come between them. */
 const counts = { rows: 16, chance: 8 } as const;
 
-/** Inputs and the exact outputs of any correct implementation, as JSON (format: see docs/reference/quantization.md). */
+/** Inputs, and the exact outputs that any correct implementation produces, as JSON (format: see docs/reference/quantization.md). */
 function goldenOf({ graph, contents, name, classes, rows }: EmitOptions): string {
   const interpreter = createInterpreter(graph);
   const { inputTensors, outputTensors } = interpreter;
@@ -253,7 +253,7 @@ function goldenOf({ graph, contents, name, classes, rows }: EmitOptions): string
     ? { input: endOf(inputTensors[0]!), output: endOf(outputTensors[0]!) }
     : { inputs: inputTensors.map(endOf), outputs: outputTensors.map(endOf) };
   const about = { spec: 'aiot-golden/1', model: name, digest: digestOf(contents), ...ends, classes };
-  // One vector per line: readable for people, and with small diffs when the network changes.
+  // One vector per line keeps the file readable, and its diffs small.
   const lines = vectors.map((vector) => `    ${JSON.stringify(vector)}`).join(',\n');
   return `${JSON.stringify(about, null, 2).slice(0, -2)},\n  "vectors": [\n${lines}\n  ]\n}\n`;
 }
@@ -262,7 +262,7 @@ function endOf(tensor: Tensor) {
   return { count: elementCount(tensor.shape), shape: tensor.shape, ...scaleOf(tensor) };
 }
 
-/** An array for each input, in each run. @param rows the values of all inputs, one input after another */
+/** For each run, one array per input. @param rows the values of all inputs, one input after another */
 function inputsOf(tensors: readonly Tensor[], rows: readonly ArrayLike<number>[]): Int8Array[][] {
   const random = seededRandom(1);
   const each = (make: (tensor: Tensor, before: number) => (i: number) => number) => {
@@ -298,7 +298,7 @@ interface Block {
 }
 
 interface Memory {
-  /** Bytes of the arena. */
+  /** Arena size in bytes. */
   bytes: number;
   /** C expression for a tensor's location. */
   place(tensor: number): string;
@@ -306,12 +306,12 @@ interface Memory {
   patch(piece: number): string;
 }
 
-/** Rounds up to whole words of four bytes, so that copies proceed word by word. */
+/** Rounds up to whole four-byte words, so that copies proceed word by word. */
 const align = (bytes: number) => Math.ceil(bytes / 4) * 4;
 
 /**
- * Places tensors in the arena: the largest first, each in the lowest gap that is free during its lifetime. The network's inputs and outputs are
- * the caller's memory.
+ * Places tensors in the arena: the largest first, each in the lowest gap that is free during its lifetime. The caller owns the memory for
+ * the network's inputs and outputs.
  */
 function memoryOf(graph: Graph, { pieces, roots }: Pieces): Memory {
   const { inputs, outputs } = endsOf(graph);
@@ -486,7 +486,7 @@ function helperTexts(used: ReadonlySet<Helper>): string[] {
     .map((helper) => texts[helper]);
 }
 
-/** Operators whose output depends on a single input value: 256 results define them completely. */
+/** Operators whose output depends on a single input value, so 256 results define them completely. */
 const lookups: ReadonlySet<OperatorName> = new Set([
   'LOGISTIC',
   'TANH',
@@ -562,17 +562,17 @@ export function hasC(op: OperatorName): boolean {
   return op === 'FOREST' || makers[op] !== undefined || lookups.has(op) || reshapes.has(op);
 }
 
-/** A network as functions to be called in sequence. */
+/** A network as functions that are called in sequence. */
 interface Pieces {
   pieces: Piece[];
-  /** The tensor whose memory each tensor uses. The output of an operator that changes only the shape uses its input's memory. */
+  /** The tensor whose memory each tensor uses. An operator that changes only the shape reuses its input's memory for the output. */
   roots: readonly number[];
 }
 
 /** @throws AIOT_QUANTIZE_UNFIT for anything that is not int8 throughout; AIOT_TFLITE_* for networks that no interpreter runs */
 function piecesOf(graph: Graph): Pieces {
   refuseOthers(graph);
-  // If the interpreter can prepare it, shapes, scales and types are consistent: the code below relies on that.
+  // If the interpreter accepts the graph, its shapes, scales and types are consistent. The code below relies on that.
   createInterpreter(graph);
   const roots = graph.tensors.map((_, index) => index);
   const done = new Set<number>();
@@ -610,7 +610,7 @@ function piecesOf(graph: Graph): Pieces {
   return { pieces, roots };
 }
 
-/** Whether no operator writes this output: it is an input or a constant, or another output has the same memory. */
+/** Whether no operator writes this output: it is an input or a constant, or it shares memory with another output. */
 function isCopied(
   graph: Graph,
   root: number,
@@ -636,7 +636,7 @@ function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
 }
 
 /**
- * Index of the operator that alone reads this operator's output; undefined if there is no such operator, or if its results depend on
+ * Index of the operator that alone reads this operator's output; undefined if there is none, or if that operator's results depend on
  * several values.
  */
 function lookupAfter(graph: Graph, { outputs }: Operator): number | undefined {

@@ -17,8 +17,8 @@ interface Wood {
 }
 
 /**
- * Emits decision trees as C11 functions without dependencies, as `emitC` does for networks. The functions only compare and add integers, and
- * use no memory other than the caller's. Their sums are identical to those of the interpreter.
+ * Emits decision trees as C11 functions without dependencies, as `emitC` does for networks. The functions only compare and add integers,
+ * and use only the caller's memory. Their sums are identical to the interpreter's.
  * @throws AIOT_QUANTIZE_UNFIT if other operators precede or follow the trees
  */
 export function emitForest(options: EmitOptions): Map<string, string> {
@@ -61,7 +61,7 @@ function woodOf(graph: Graph): Wood {
   return { forest: found!, ending };
 }
 
-/** Body of a C function that returns the class for a row's sums; null if a value is predicted. */
+/** Body of a C function that returns the class for a row's sums; null if the forest predicts a value. */
 function decisionOf({ forest, ending }: Wood, classes: readonly string[]): string | null {
   if (forest.outputs > 1)
     return `int best = 0;
@@ -166,7 +166,7 @@ static int32_t order_key(const float *value) {
   return `${parts.join('\n\n')}\n`;
 }
 
-/** The smallest C type that can represent all values. */
+/** The smallest C type that can represent every value. */
 function smallest(values: ArrayLike<number>, unsigned = false): string {
   let [least, most] = [0, 0];
   for (let i = 0; i < values.length; i++) {
@@ -178,10 +178,10 @@ function smallest(values: ArrayLike<number>, unsigned = false): string {
   return fits(8) ? 'int8_t' : fits(16) ? 'int16_t' : 'int32_t';
 }
 
-/** Number of golden inputs of each kind, in this order: typical rows, rows whose values are thresholds, random rows. */
+/** Number of golden inputs of each kind, in this order: typical rows, rows whose values equal thresholds, random rows. */
 const counts = { rows: 16, thresholds: 8, chance: 8 } as const;
 
-/** Inputs with the exact sums that a correct implementation computes, as JSON (format: see docs/reference/quantization.md). */
+/** Inputs, and the exact sums that a correct implementation computes, as JSON (format: see docs/reference/quantization.md). */
 function goldenOf({ graph, contents, name, classes, rows = [] }: EmitOptions, { forest }: Wood): string {
   const vectors = inputsOf(graph, forest, rows).map((input) => ({
     input: [...input],
@@ -199,7 +199,7 @@ function goldenOf({ graph, contents, name, classes, rows = [] }: EmitOptions, { 
   return `${JSON.stringify(about, null, 2).slice(0, -2)},\n  "vectors": [\n${lines}\n  ]\n}\n`;
 }
 
-/** Integer sums, recovered from the operator's output in the interpreter. */
+/** Integer sums, recovered from the interpreter's output. */
 function sumsOf(graph: Graph, { scale }: Forest, input: Float32Array): Int32Array {
   const interpreter = createInterpreter(graph);
   interpreter.invoke(input);

@@ -11,21 +11,21 @@ export const emits = ['c', 'tflm'] as const;
 export type Emit = (typeof emits)[number];
 
 export interface EmitOptions {
-  /** For `tflm`, the .tflite file next to which the source is written: `model.tflite` gives `model.h` and `model.cc`. For `c`, a folder. */
+  /** For `tflm`, the .tflite file: the source is written beside it (`model.tflite` gives `model.h` and `model.cc`). For `c`, a folder. */
   out: string;
   graph: Graph;
   /** Contents of the .tflite file. */
   contents: Uint8Array;
   name: string;
-  /** Names of the classes in the order of the outputs; none if unknown. */
+  /** Names of the classes in the order of the outputs; empty if unknown. */
   classes: readonly string[];
   /** Typical input rows, for golden vectors. */
   rows?: readonly ArrayLike<number>[] | undefined;
 }
 
 /**
- * Generates source code of a network for a device: contents by output path.
- * @throws AIOT_QUANTIZE_UNFIT for networks that the runtime does not run, AIOT_USAGE for another kind
+ * Generates a network's source code for a device. Returns contents by output path.
+ * @throws AIOT_QUANTIZE_UNFIT for networks that the runtime cannot run, AIOT_USAGE for an unknown kind
  */
 export function emitted(kind: Emit, options: EmitOptions): Map<string, string> {
   if (kind === 'tflm') return emitTflm(options);
@@ -34,9 +34,9 @@ export function emitted(kind: Emit, options: EmitOptions): Map<string, string> {
 }
 
 /**
- * Resolves the network's output path, and the base name of its source. For C, `out` is the folder for both, and the network is named
+ * Resolves the network's output path and the base name of its source files. For C, both are in the folder `out`, and the network is named
  * model.tflite.
- * @param usual the network's file and the folder for C if no `out` is given
+ * @param usual defaults without `out`: the network's file, and the folder for C
  */
 export function placesOf(
   emit: Emit | undefined,
@@ -50,7 +50,7 @@ export function placesOf(
 }
 
 /**
- * Checks, before the long computation, that the requested output is possible.
+ * Checks that the requested output is possible, before the long computation starts.
  * @throws AIOT_QUANTIZE_UNFIT, AIOT_USAGE
  */
 export function requireEmittable(

@@ -15,29 +15,29 @@ export type Helper =
   | 'sigmoid'
   | 'wide';
 
-/** One function of the source: its computation and its tensors. */
+/** One generated function: its computation and its tensors. */
 export interface Piece {
   /** Index of the operator in the network. */
   at: number;
   op: string;
-  /** Tensors that it reads as `x`, `x2` and `x3`. */
+  /** Tensors that the function reads as `x`, `x2` and `x3`. */
   inputs: number[];
-  /** The tensor that it writes as `y`; −1 − k for a copy to output k of the network. */
+  /** The tensor that the function writes as `y`; −1 − k for a copy to output k of the network. */
   output: number;
-  /** Bytes that it needs as `patch` while it runs. */
+  /** Bytes that the function needs as `patch` while it runs. */
   scratch: number;
   /** Tables, as C definitions. */
   constants: string[];
   /** C statements. */
   body: string;
   helpers: readonly Helper[];
-  /** Whether it is compiled for several vector widths, so that the loader can choose. */
+  /** Whether the function is compiled for several vector widths, so that the loader can choose. */
   cloned: boolean;
-  /** Comment above it in the source. */
+  /** Comment above the function in the generated source. */
   about: string;
 }
 
-/** One operator of the network, with everything needed to generate pieces. */
+/** One network operator, with everything needed to generate its pieces. */
 export interface Site<Options = unknown> {
   graph: Graph;
   at: number;
@@ -72,7 +72,7 @@ export function scaleOf({ quantization }: Tensor): { scale: number; zeroPoint: n
   return { scale: quantization!.scale[0]!, zeroPoint: quantization!.zeroPoint[0]! };
 }
 
-/** Smallest and largest int8 value of an output with a fused activation, in single precision like the reference kernels. */
+/** Smallest and largest int8 value of an output with a fused activation, computed in single precision like the reference kernels. */
 export function rangeOf(output: Tensor, activation: Activation): { low: number; high: number } {
   const { scale, zeroPoint } = scaleOf(output);
   const quantized = (real: number) => zeroPoint + roundHalfAway(Math.fround(real / scale));
@@ -85,7 +85,7 @@ export function rangeOf(output: Tensor, activation: Activation): { low: number; 
   return { low: Math.max(-128, low), high: Math.min(127, high) };
 }
 
-/** C expression for x times a ratio of scales, and the helper it calls. */
+/** C expression for x times a ratio of scales, and the helper that the expression calls. */
 export function scaledText(x: string, ratio: number): { text: string; helper: Helper } {
   const { multiplier, shift } = quantizeMultiplier(ratio);
   return shift < 0
@@ -93,7 +93,7 @@ export function scaledText(x: string, ratio: number): { text: string; helper: He
     : { text: `scaled(${x}, ${multiplier}, ${shift})`, helper: 'scaled' };
 }
 
-/** An integer as C text, in parentheses if it is negative, because the text may follow a minus sign. */
+/** An integer as C text, in parentheses if negative, because the text may follow a minus sign. */
 export function signed(value: number): string {
   return value < 0 ? `(${value})` : String(value);
 }
@@ -110,7 +110,7 @@ export function rowTable(type: string, name: string, rows: ArrayLike<number>[], 
   return `static const ${type} ${name}[${rows.length}][${wholeText(length, whole)}] = {\n${lines.join('\n')}\n};`;
 }
 
-/** C expression for a count that machines with vectors round up to `whole`. */
+/** C expression for a count, which machines with vectors round up to `whole`. */
 export function wholeText(count: number, whole: number): string {
   return count === whole ? String(count) : `WHOLE(${count}, ${whole})`;
 }
@@ -125,7 +125,7 @@ function numberLines(values: ArrayLike<number>): string[] {
   return lines;
 }
 
-/** −2147483648 is the negation of a number that does not fit int32. */
+/** In C, −2147483648 is the negation of a number that does not fit in int32. */
 function literal(value: number): string {
   return value === -2147483648 ? '(-2147483647 - 1)' : String(value);
 }
@@ -138,12 +138,12 @@ export function indent(text: string, levels = 1): string {
     .join('\n');
 }
 
-/** Conversion of the sums of a layer with weights into its outputs. */
+/** Converts the sums of a weighted layer into its outputs. */
 export interface Finish {
   /** Tables, and the function that computes one output. */
   constants: string[];
   helpers: Helper[];
-  /** Number of sums, as a C expression: on machines with vectors slightly more than outputs. */
+  /** Number of sums, as a C expression. On machines with vectors, slightly greater than the number of outputs. */
   sums: string;
   /** The output of channel `o` from its sum. */
   text(sum: string, o: string): string;
@@ -151,11 +151,11 @@ export interface Finish {
   all: string;
 }
 
-/** Outputs are processed in groups of eight: a vector of 32-bit numbers holds four or eight. */
+/** Outputs are processed in groups of eight, because a vector holds four or eight 32-bit numbers. */
 export const wholeOutputs = (count: number) => (count <= 4 ? count : Math.ceil(count / 8) * 8);
 
 /**
- * Scale ratios of the output channels: as tables, or as literals if all are equal. The input's zero point is folded into the bias, so that
+ * The output channels' scale ratios: as tables, or as literals if all are equal. The input's zero point is folded into the bias, so that
  * Σ w·(x − z) becomes Σ w·x.
  * @param channelOf the output channel of each weight
  * @throws AIOT_QUANTIZE_UNFIT if a sum could exceed int32
@@ -237,7 +237,7 @@ function foldedBias(
   });
   return Int32Array.from({ length: channels }, (_, channel) => {
     const value = (bias?.[channel] ?? 0) - zeroPoint * sums[channel]!;
-    // Overflow of signed sums is undefined in C (C11, 6.5).
+    // Signed overflow is undefined in C (C11, 6.5).
     if (Math.abs(value) + most[channel]! > 2147483647)
       throw new AiotError(
         'AIOT_QUANTIZE_UNFIT',

@@ -3,8 +3,8 @@ import { type Helper, type Piece, type SiteOf, scaledText, scaleOf, signed, tabl
 type Scale = ReturnType<typeof scaleOf>;
 
 /**
- * SVDF: the state is shifted by one step, its newest values are computed from the input, and then the outputs from the state. Sums are
- * unsigned so that they wrap, because an int16 state can make them overflow.
+ * SVDF: shifts the state by one step, computes its newest values from the input, and then the outputs from the state. Sums are unsigned,
+ * because an int16 state can make them overflow, and they must then wrap.
  */
 export function svdf(site: SiteOf<'SVDF'>): Piece {
   const [batches, inputs] = site.input(0).shape as [number, number];
@@ -55,10 +55,10 @@ for (int batch = 0; batch < ${batches}; batch++, x += ${inputs}) {
 /** C expression for a value minus its zero point. */
 const less = (text: string, zero: number) => (zero === 0 ? text : `(${text} - ${signed(zero)})`);
 
-/** Positions of the weights of x, the weights of the hidden state, and the bias of each gate. */
+/** For each gate, the positions of x's weights, the hidden state's weights, and the bias. */
 const gates = { input: [1, 5, 12], forget: [2, 6, 13], cell: [3, 7, 14], output: [4, 8, 15] } as const;
 
-/** LSTM: for each cell and step, four gates are computed from the input and the outputs of the previous step. */
+/** LSTM: for each cell and step, four gates are computed from the input and the previous step's outputs. */
 export function lstm(site: SiteOf<'UNIDIRECTIONAL_SEQUENCE_LSTM'>): Piece {
   const { timeMajor, cellClip } = site.options;
   const [first, second, inputs] = site.input(0).shape as [number, number, number];

@@ -8,7 +8,7 @@ import type { EmitOptions } from './emit.js';
 
 /**
  * Emits a header and a source file for TFLite Micro. They contain the model's bytes in flash (aligned to 16, as its kernels require), the
- * operators to register, and the arena. They also give sizes and quantization of input and output, and names of the classes.
+ * operators to register, and the arena. They also define the sizes and quantization of input and output, and the class names.
  * @throws AIOT_QUANTIZE_UNFIT for float16 and dynamic range, which TFLite Micro rejects
  */
 export function emitTflm(options: EmitOptions): Map<string, string> {

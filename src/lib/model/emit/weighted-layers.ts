@@ -32,7 +32,10 @@ ${finish.all}`;
   return piece(site, finish, constants, 0, body, `${rows === 1 ? '' : `${rows} × `}${inputs} → ${outputs}`);
 }
 
-/** The start of a layer's function: the buffer for all sums is on the stack, but only on machines with vectors, which have enough memory. */
+/**
+ * The start of a layer's function. The buffer for all sums is on the stack, but only on machines with vectors, because these have enough
+ * memory.
+ */
 function startText({ sums }: Finish, { first }: Cells): string {
   return `int32_t sums[MODEL_WIDE ? ${sums} : 1] = {0};\n${first}`;
 }
@@ -129,13 +132,13 @@ function aboutOf({ rows, columns, channels }: Window, outputs: number): string {
   return `${rows.input} × ${columns.input} × ${channels} → ${rows.output} × ${columns.output} × ${outputs}, filter ${rows.filter} × ${columns.filter}`;
 }
 
-/** Prologue of a layer's function, and the code that precedes the sums of each position and sets `p`. */
+/** Prologue of a layer's function, and the code that sets `p` before each position's sums. */
 interface Cells {
   first: string;
   each: string;
 }
 
-/** The `length` cells at `from` as `p`: widened to 16 bits if vectors multiply 16-bit numbers. */
+/** The `length` cells at `from` as `p`, widened to 16 bits if vectors multiply 16-bit numbers. */
 function widenedCells({ length, whole }: Pick<Rows, 'length' | 'whole'>): Cells {
   return {
     first: `wide cells[MODEL_WIDE ? ${whole} : 1] = {0};`,
@@ -146,7 +149,7 @@ const wide *const p = MODEL_WIDE ? (const void *)cells : from;`,
   };
 }
 
-/** Loops over whole vectors; the last iteration may process some cells again. */
+/** Loops over whole vectors; the last iteration may process some cells twice. */
 function widening(to: string, from: string, length: number): string {
   const vector = length >= 16 ? 16 : 8;
   const even = length - (length % vector);
@@ -160,7 +163,7 @@ interface Window {
   batches: number;
   rows: Axis;
   columns: Axis;
-  /** Channels of the input, and the number of them that the filter uses. */
+  /** Number of input channels, and how many of them the filter uses. */
   channels: number;
   taken: number;
 }
@@ -254,10 +257,10 @@ ${indent(eachRow === '' ? over : `${eachRow}\n${over}`)}
   return `for (int image = 0; image < ${batches}; image++, x += ${image}) {\n${indent(all)}\n}`;
 }
 
-/** Maximum number of cells of a line or an image that a function widens on its stack: 32 KiB. */
+/** Maximum number of cells in a line or an image that a function widens on its stack: 32 KiB. */
 const longestLine = 16384;
 
-/** Widens a whole line of the image, including its padding, before processing its windows, if each window is part of one line. */
+/** If each window is part of one line, widens the whole line of the image, with its padding, before processing the windows. */
 function widenedLine(
   { rows, columns, channels, taken }: Window,
   whole: number,
@@ -286,7 +289,7 @@ const wide *const p = MODEL_WIDE ? (const void *)(strip + column * ${columns.str
   };
 }
 
-/** Widens the whole image, including its padding, before processing its windows. @param slack cells read beyond the last window */
+/** Widens the whole image, with its padding, before processing the windows. @param slack cells read beyond the last window */
 function widenedImage(
   { rows, columns, channels }: Window,
   slack: number,
@@ -317,12 +320,12 @@ const wide *const p = MODEL_WIDE ? (const void *)(plane + row * ${rows.stride * 
   };
 }
 
-/** Weights by output, the cells per row, and the padded number of cells on machines with vectors. */
+/** Weights by output, the number of cells per row, and the padded number of cells on machines with vectors. */
 interface Rows {
   outputs: number;
   length: number;
   whole: number;
-  /** Whether weights are ordered by cell and each vector contains several outputs. This suits few cells and many outputs. */
+  /** Whether weights are ordered by cell, so that each vector contains several outputs. This suits few cells and many outputs. */
   turned: boolean;
 }
 
@@ -344,12 +347,15 @@ function weightTable(site: Site, { outputs, length, whole, turned }: Rows): stri
   return rowTable('wide', name, rows, wholeOutputs(outputs));
 }
 
-/** Sums of `count` outputs over the cells at `p`, from output `first`; without vectors they are finished immediately. */
+/**
+ * Sums of `count` outputs over the cells at `p`, starting at output `first`. Without vectors, each sum is converted into its output
+ * immediately.
+ */
 function sumsText(site: Site, finish: Finish, rows: Rows, first: number, count: number): string {
   return rows.turned ? turnedText(site, finish, rows) : dotText(site, finish, rows, first, count);
 }
 
-/** Eight rows of weights at a time, then four, then one: each cell is loaded once per group. */
+/** Processes eight rows of weights at a time, then four, then one, so that each cell is loaded once per group. */
 function dotText(site: Site, finish: Finish, rows: Rows, first: number, count: number): string {
   const [eight, four] = [first + count - (count % 8), first + count - (count % 4)];
   const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
@@ -414,7 +420,7 @@ function outputsText(
 }`;
 }
 
-/** Groups neighboring rows of weights, by index, such that the sum of a group's products with any cells fits 16 bits. */
+/** Groups neighboring rows of weights, by index, so that the sum of a group's products with any cells fits in 16 bits. */
 function fewOf(rows: Int8Array[]): number[][] {
   const groups: number[][] = [];
   let most: number[] = [];

@@ -32,7 +32,7 @@ import {
 
 type Part = Pick<Piece, 'body'> & Partial<Piece>;
 
-/** A piece with one input and one output, and without memory or tables except those in `part`. */
+/** A piece with one input and one output. It has no memory or tables except those in `part`. */
 function pieceOf(site: Site, part: Part): Piece {
   return {
     at: site.at,
@@ -48,7 +48,7 @@ function pieceOf(site: Site, part: Part): Piece {
   };
 }
 
-/** An operator that depends on a single value, as a table of its 256 results. */
+/** An operator that depends on a single value, as a table of 256 results. */
 export function lookup(site: Site, values: Int8Array): Piece {
   const name = site.own('table');
   return pieceOf(site, {
@@ -147,14 +147,14 @@ ${loops('r', reduced, (place) => take(place.x))}
   });
 }
 
-/** Distance, along each axis, between the input elements from which neighboring outputs are computed; 0 along a repeated axis. */
+/** Distance, along each axis, between the input elements that neighboring outputs are computed from; 0 along a repeated axis. */
 function broadcastSteps(own: readonly number[], shape: readonly number[]): number[] {
   const strides = stridesOf(own);
   const missing = shape.length - own.length;
   return shape.map((_, axis) => (axis < missing || own[axis - missing] === 1 ? 0 : strides[axis - missing]!));
 }
 
-/** The axes of two inputs that are broadcast. */
+/** The axes of two inputs that are broadcast together. */
 function broadcastAxes(site: Site): { size: number; x: number; x2: number }[] {
   const { shape } = site.output;
   const [x, x2] = [broadcastSteps(site.input(0).shape, shape), broadcastSteps(site.input(1).shape, shape)];
@@ -173,7 +173,7 @@ function pairwise(site: Site, text: string, helpers: Helper[]): Piece {
   return pieceOf(site, { inputs: site.operator.inputs, body: `{\n${indent(body)}\n}`, helpers });
 }
 
-/** MAXIMUM and MINIMUM of values of one scale. */
+/** MAXIMUM and MINIMUM of values with the same scale. */
 export function choice(site: Site): Piece {
   const sign = site.operator.op === 'MAXIMUM' ? '>' : '<';
   return pairwise(site, `*y++ = (int8_t)(a ${sign} b ? a : b);`, []);
@@ -188,7 +188,7 @@ const signs = {
   LESS_EQUAL: '<=',
 } as const;
 
-/** A comparison: 1 or 0. The scales are the multipliers of both sides. */
+/** A comparison, which gives 1 or 0. The multipliers of both sides are the scales. */
 export function comparison(site: Site): Piece {
   const sides = (['a', 'b'] as const).map((name, place) => {
     const { scale, zeroPoint } = scaleOf(site.input(place));
@@ -221,7 +221,7 @@ export function prelu(site: Site): Piece {
   return pairwise(site, text, ['clamped', above.helper, below.helper]);
 }
 
-/** SQUARED_DIFFERENCE: both sides on twice the larger scale, with 7 bits of fraction. */
+/** SQUARED_DIFFERENCE: rescales both sides to twice the larger scale, with 7 bits of fraction. */
 export function squaredDifference(site: Site): Piece {
   const [a, b, output] = [scaleOf(site.input(0)), scaleOf(site.input(1)), scaleOf(site.output)];
   const twice = 2 * Math.max(a.scale, b.scale);
@@ -275,7 +275,7 @@ const int32_t u = ${u.text}, v = ${v.text};
   });
 }
 
-/** SOFTMAX over the last axis: e^(x − max) depends only on the difference, and is a table. */
+/** SOFTMAX over the last axis: e^(x − max) depends only on the difference, so a table is enough. */
 export function softmax(site: SiteOf<'SOFTMAX'>): Piece {
   const { shape } = site.input(0);
   const classes = shape.at(-1) ?? 1;
@@ -323,7 +323,7 @@ interface Move {
   y: number;
 }
 
-/** y[its position] = x[its position] for every index; neighbors that are contiguous on both sides are copied together. */
+/** Copies y[its position] = x[its position] for every index; neighbors that are contiguous on both sides are copied together. */
 function copyText(axes: Move[], from = 0, to = 0): string {
   const merged: Move[] = [];
   for (const axis of axes.filter(({ size }) => size > 1)) {
@@ -429,7 +429,7 @@ export function variable(site: Site): Piece {
   });
 }
 
-/** Copies a tensor unchanged, for a network whose output is its input or a constant. */
+/** Copies a tensor unchanged, for a network whose output is an input or a constant. */
 export function whole(site: Site): Piece {
   return pieceOf(site, { body: `memcpy(y, x, ${elementCount(site.output.shape)});` });
 }
@@ -444,7 +444,7 @@ function stridesOf(shape: readonly number[]): number[] {
 type Axis<Step extends string> = { size: number } & { [name in Step]: number };
 
 /**
- * Nested loops over the axes around the body. For each stride, the body receives the position (the sum of index times stride) as a C
+ * Nested loops over the axes, with the body inside. For each stride, the body receives the position (the sum of index times stride) as a C
  * expression. Axes of one element need no loop.
  */
 function loops<Step extends string>(
@@ -518,7 +518,7 @@ export function nearest(site: SiteOf<'RESIZE_NEAREST_NEIGHBOR'>): Piece {
   });
 }
 
-/** RESIZE_BILINEAR: for each row and column, tables of both neighbors and of the distance from the first, in units of 1/1024. */
+/** RESIZE_BILINEAR: for each row and column, tables with both neighbors and the distance from the first neighbor, in units of 1/1024. */
 export function bilinear(site: SiteOf<'RESIZE_BILINEAR'>): Piece {
   const { batches, channels, input, output } = resizeOf(nodeAt(site.graph, site.at));
   const axes = [0, 1].map((axis) => bilinearPlaces(input[axis]!, output[axis]!, site.options));

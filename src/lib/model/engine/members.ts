@@ -7,8 +7,8 @@ const unfit = errorMaker('AIOT_MODEL_UNFIT', 'these models cannot be joined: ', 
 });
 
 /**
- * Combines several engines over networks of one shape with different initial weights: each learns from the same steps, and their outputs
- * are averaged. With little data, this reduces random variation. `graph` returns all networks joined into one (see `joinMembers`).
+ * Combines several engines over networks with the same shape and different initial weights. Each learns from the same steps, and the
+ * outputs are averaged. With little data, this reduces random variation. `graph` returns all networks joined into one (see `joinMembers`).
  * @param engines at least one; disposed with this one
  * @throws AIOT_MODEL_UNFIT for networks that cannot be joined
  */
@@ -67,7 +67,7 @@ function joinStates(states: EngineState[]): EngineState {
   };
 }
 
-/** Splits a joined state into one per member. If it has another number of members, the parts have lengths that the engines reject. */
+/** Splits a joined state into one per member. With a wrong number of members, the parts have lengths that the engines reject. */
 function splitState(state: EngineState, count: number): EngineState[] {
   return Array.from({ length: count }, (_, i) => {
     const own = (values: Float32Array) =>
@@ -85,7 +85,7 @@ function splitState(state: EngineState, count: number): EngineState[] {
 type Dense = Extract<Operator, { op: 'FULLY_CONNECTED' }>;
 
 /**
- * Joins networks of the same dense layers, trained from different initial weights, into one network whose outputs are the mean of theirs.
+ * Joins networks with the same dense layers, trained from different initial weights, into one network that outputs their mean.
  * The first layers are placed side by side. Each member's later layers receive only its own part (the other weights are 0), and the last
  * layer averages the members. A device runs the result like any other network, with no additional operators.
  * @param graphs float32 chains of FULLY_CONNECTED, as built by `buildTrainable` from dense layers
@@ -150,7 +150,7 @@ function stacked(members: Layer[]): Layer {
   return { outputs: members.length * outputs, inputs, weights, bias: concatenated(members) };
 }
 
-/** Joins later layers: each member reads only its own part of the input. */
+/** Joins later layers, where each member reads only its own part of the input. */
 function sideBySide(members: Layer[]): Layer {
   const { inputs, outputs } = members[0]!;
   const width = members.length * inputs;
@@ -166,7 +166,10 @@ function sideBySide(members: Layer[]): Layer {
   return { outputs: members.length * outputs, inputs: width, weights, bias: concatenated(members) };
 }
 
-/** Joins the last layers into the mean of the members' outputs. `shared`: all members read one input instead of a part each. */
+/**
+ * Joins the last layers into one that computes the mean of the members' outputs. `shared`: all members read one input instead of a part
+ * each.
+ */
 function averaged(members: Layer[], shared: boolean): Layer {
   const { inputs, outputs } = members[0]!;
   const count = members.length;

@@ -2,7 +2,7 @@ import type { Graph, Tensor } from '../../formats/tflite/graph.js';
 import type { BatchNorm, Trainable } from './types.js';
 
 /**
- * The graph with other parameters, and with the constants of its batch norms computed from their running statistics.
+ * The graph with new parameters, and with batch norm constants computed from the running statistics.
  * @param values in the order of EngineState.values
  */
 export function graphWith(

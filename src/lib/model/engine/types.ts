@@ -5,7 +5,7 @@ import type { Graph } from '../../formats/tflite/graph.js';
  * μγ/√(σ²+ε)). A training step normalizes by the batch's own mean and variance; inference uses the running ones.
  */
 export interface BatchNorm {
-  /** Indices in `graph.operators`; each has its constant as second input. */
+  /** Indices in `graph.operators`; each operator's second input is the constant. */
   multiply: number;
   add: number;
   /** Per channel (last axis). */
@@ -28,8 +28,9 @@ export interface Dropout {
 }
 
 /**
- * A trainable graph: batch 1, one float32 input, and one float32 output with logits, values or a reconstruction. A SOFTMAX or LOGISTIC
- * belongs to the loss instead. Every activation of an example is computed from that example alone, so an engine runs a whole batch by
+ * A trainable graph: batch 1, one float32 input, and one float32 output with logits, values or a reconstruction. A final SOFTMAX or
+ * LOGISTIC is part of the loss instead. Every activation of an example is computed from that example alone, so an engine runs a whole batch
+ * by
  * repeating the graph.
  */
 export interface Trainable {
@@ -53,7 +54,7 @@ export type Backend = (typeof backends)[number];
  */
 export type Loss = 'classes' | 'probability' | 'value';
 
-/** One activation's integers: real = scale · (q − zeroPoint), q in [least, most]. */
+/** Integer representation of one activation: real = scale · (q − zeroPoint), q in [least, most]. */
 export interface FakeRange {
   scale: number;
   zeroPoint: number;
@@ -61,11 +62,14 @@ export interface FakeRange {
   most: number;
 }
 
-/** Trains as if the network were already quantized. Gradients pass straight through the rounding, and are 0 if an activation is outside its range. */
+/**
+ * Trains as if the network were already quantized. Gradients pass straight through the rounding, but are 0 for activations outside their
+ * range.
+ */
 export interface FakeQuantization {
-  /** Weights of linear layers, per output channel, symmetric int8, with scales from the current weights. */
+  /** Whether the weights of linear layers are quantized: symmetric int8 per output channel, with scales from the current weights. */
   weights: boolean;
-  /** By index of the tensor; the network's input may be included. */
+  /** Ranges by tensor index; the network's input may be included. */
   activations: ReadonlyMap<number, FakeRange>;
 }
 
@@ -74,14 +78,14 @@ export interface EngineOptions {
   loss: Loss;
   /** Adam's learning rate (β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁷). */
   learningRate: number;
-  /** Determines what dropout drops; initial weights are already in the graph. */
+  /** Determines which values dropout drops. Initial weights are already in the graph. */
   seed: number;
   fakeQuant?: FakeQuantization;
 }
 
 /** State of an engine as plain arrays, for storage in memory or in a file. */
 export interface EngineState {
-  /** Steps taken. */
+  /** Number of steps taken. */
   steps: number;
   /** All parameters concatenated: `trainable.parameters` in order, then γ and β of each batch norm. */
   values: Float32Array;
@@ -99,7 +103,7 @@ export interface Step {
   outputs: Float32Array;
 }
 
-/** Trains one graph. Everything is deterministic: equal graph, options and calls give equal results on one backend. Not re-entrant. */
+/** Trains one graph. Deterministic: on one backend, equal graph, options and calls give equal results. Not re-entrant. */
 export interface Engine {
   /** Display name: `wasm-simd` (our own), `tfjs-node`, `tfjs-wasm`, `tfjs-cpu`. */
   readonly name: string;
@@ -126,7 +130,7 @@ export interface Engine {
   save(): EngineState;
   /** @throws AIOT_FILE_MALFORMED if the state belongs to another network */
   load(state: EngineState): void;
-  /** The trainable graph with the current weights; `finishGraph` turns it into the graph to write. */
+  /** The trainable graph with the current weights; `finishGraph` converts it into the graph to write. */
   graph(): Graph;
   /** Releases memory; the engine must not be used afterward. */
   dispose(): void;

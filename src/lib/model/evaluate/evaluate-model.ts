@@ -48,16 +48,16 @@ export interface EvaluationRequest {
   sensorDrop?: boolean;
   /** Length of a simulated stream, ms. */
   streamMs?: number;
-  /** Class of the stream that is not a detection. */
+  /** Class in the stream that is not a detection. */
   background?: string;
   signal?: AbortSignal;
 }
 
-/** Options that apply only to a file. */
+/** Options that apply only when evaluating a file. */
 const ofFiles = ['output', 'classes', 'threshold', 'outputs'] as const;
 
 /**
- * Evaluates a file on a table, or the project's network on its held-out part.
+ * Evaluates a file on a table, or the project's network on held-out data.
  * @throws AIOT_USAGE if the options contradict each other, AIOT_FILE_IS_INPUT, and any error of evaluateFile and evaluateProject
  */
 export async function evaluateModel(request: EvaluationRequest): Promise<Evaluation> {
@@ -135,24 +135,24 @@ interface EvaluateFileOptions {
   file: string;
   /** A CSV file: one column per input, and the label. */
   data: string;
-  /** Name of the label column. Defaults to `label`; a table without labels is accepted if outputs are written. */
+  /** Name of the label column. Default: `label`. A table without labels is accepted if outputs are written. */
   label?: string;
   runtime: Runtime;
-  /** Meaning of the outputs, for a file that does not state it. */
+  /** The meaning of the outputs, if the file does not define it. */
   output?: OutputKind;
   /** Names of the classes in the order of the outputs. */
   classes?: readonly string[];
   threshold?: number;
   /** CSV file for each row's outputs. */
   outputs?: string;
-  /** Whether the file of outputs also contains the integers of a quantized output. */
+  /** Whether the output file also contains the integers of a quantized output. */
   integers?: boolean;
   limits?: readonly Limit[];
   signal?: AbortSignal;
 }
 
 /**
- * Runs a model on the rows of a table and compares the outputs with their labels. Also returns normally if a gate fails: `gateError(result.gates)` is
+ * Runs a model on the rows of a table and compares the outputs with the labels. A failed gate does not throw: `gateError(result.gates)` is
  * the error.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_*, AIOT_BUNDLE_MALFORMED, AIOT_CSV_*, AIOT_DATA_COLUMNS, AIOT_LABELS_UNFIT, AIOT_MODEL_UNFIT,
  * AIOT_FILE_NOT_WRITABLE
@@ -261,7 +261,7 @@ function refuseNoLabels({ data, label, outputs }: EvaluateFileOptions, columns: 
   );
 }
 
-/** Rows of a table, whose labels are still text. */
+/** Outputs for a table's rows, with labels that are still text. */
 interface TableAnswers
   extends Pick<Answers, 'kind' | 'outputs' | 'width' | 'inputs' | 'threshold' | 'groups'> {
   /** Null if the table has no labels. */

@@ -25,11 +25,11 @@ import { judge, reconstructionErrors } from './verdict.js';
 
 interface EvaluateOptions extends DataSource {
   project: Project;
-  /** Runtime of the quantized network whose metrics come first; by default `device`, or `litert` if it cannot run on a device. */
+  /** Runtime of the quantized network whose metrics come first. Default: `device`, or `litert` if the network cannot run on a device. */
   runtime?: Runtime;
   /** Limits in addition to those of model.accept. */
   limits?: readonly Limit[];
-  /** Whether to evaluate with each field missing in turn. */
+  /** Whether to repeat the evaluation with each field missing in turn. */
   sensorDrop?: boolean | undefined;
   /** Also simulates a continuous stream from the test recordings. */
   stream?: { minutes: number; background?: string | undefined } | undefined;
@@ -37,9 +37,10 @@ interface EvaluateOptions extends DataSource {
 }
 
 /**
- * Evaluates the float and the quantized network on the test set, which was never used for training, and writes build/evaluation.json. Also returns
- * normally if a gate fails: `gateError(result.gates)` is the error.
- * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_TRAINING_DATA_UNFIT (no test window), AIOT_TFLITE_UNSUPPORTED, and for a stream any error of
+ * Evaluates the float and the quantized network on the test set, which was never used for training, and writes build/evaluation.json. A
+ * failed gate does not throw: `gateError(result.gates)` is the error.
+ * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_TRAINING_DATA_UNFIT (no test window), AIOT_TFLITE_UNSUPPORTED, and for a stream any
+ * error of
  * `evaluateStream`
  */
 export async function evaluateProject(options: EvaluateOptions): Promise<EvaluateResult> {
@@ -109,7 +110,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
   return result;
 }
 
-/** The linear model's metrics as measured by training, which uses the same test set. */
+/** The linear model's metrics, which training measured on the same test set. */
 function baselineOf({ baseline }: TrainingFile): EvaluateResult['baseline'] {
   const { testAccuracy = null, testRmse = null } = baseline ?? {};
   return testAccuracy === null && testRmse === null ? null : { accuracy: testAccuracy, rmse: testRmse };
@@ -139,7 +140,7 @@ function votedFigures(
   return metricsOf(truth, voteAll(predicted, groups ?? [], vote), classes);
 }
 
-/** Whether predictions are smoothed; they are not if every row is independent. */
+/** Whether predictions are smoothed. They are not if all rows are independent. */
 function isVoted({ groups }: BuiltOutputs): boolean {
   return groups !== null && new Set(groups).size < groups.length;
 }
@@ -151,7 +152,7 @@ function agreementOf(a: Int32Array | null, b: Int32Array | null): number | null 
   return same / a.length;
 }
 
-/** Warnings for the reader of the metrics. Leaks come first, because they make every metric meaningless. */
+/** Warnings about the metrics. Leaks come first, because they make every metric meaningless. */
 function sentences(
   { training, int8 }: Built,
   test: BuiltOutputs,
@@ -184,14 +185,14 @@ function groupsPerClass({ classes, groups }: BuiltOutputs): Map<number, number> 
   return new Map([...seen].map(([c, ids]) => [c, ids.size]));
 }
 
-/** A network's outputs for each row as real values [rows × width], row-major, or the errors of its reconstructions. */
+/** A network's outputs as real values [rows × width], row-major, or its reconstruction errors. */
 type Said = Float32Array | Float64Array;
 
 /** Expected and actual outputs of a project's networks for one part of the data. The rows themselves are not kept in memory. */
 interface BuiltOutputs {
   classes: Int32Array;
   values: Float32Array | null;
-  /** Group of each row; null if each row is independent. */
+  /** Each row's group; null if all rows are independent. */
   groups: string[] | null;
   float: Said;
   litert: Said;
@@ -201,7 +202,7 @@ interface BuiltOutputs {
 }
 
 /**
- * Runs both networks on LiteRT, in chunks. If a device can run the quantized one, it is also run as on a device, starting from features.
+ * Runs both networks on LiteRT, in chunks. If a device can run the quantized network, it also runs as on a device, starting from features.
  * @throws any error of `predictRows` and of the chunks
  */
 async function runBuilt(
@@ -245,7 +246,7 @@ async function runBuilt(
   }
 }
 
-/** Metrics that are measured only on request: of the rejection, and with missing fields. */
+/** Metrics that are measured only on request: for rejection, and with missing fields. */
 async function extrasOf(
   built: Built,
   onDevice: boolean,
@@ -261,7 +262,7 @@ async function extrasOf(
   });
 }
 
-/** Calls `use` with a function that runs the quantized network as on a device, or on LiteRT if no device can run it. */
+/** Calls `use` with a function that runs the quantized network as a device does, or on LiteRT if no device can run it. */
 async function withOutputs<T>(
   { training, int8 }: Built,
   onDevice: boolean,
@@ -281,14 +282,14 @@ async function withOutputs<T>(
   }
 }
 
-/** Returns the first instance of a name: each chunk creates its own copy of the string, which would waste memory. */
+/** Returns the first instance of a name, because a copy of the string for each chunk would waste memory. */
 function oneOf(known: Map<string, string>, name: string): string {
   const same = known.get(name);
   if (same === undefined) known.set(name, name);
   return same ?? name;
 }
 
-/** The bit-exact interpreter, from features to outputs, with the input quantized as on devices. */
+/** The bit-exact interpreter, from features to outputs. It quantizes the input as devices do. */
 function asDevice(
   graph: Graph,
   standardization: Built['training']['standardization'],
@@ -315,14 +316,14 @@ function asDevice(
   };
 }
 
-/** Number of windows drawn, and points per curve. */
+/** Number of windows that are drawn, and points per curve. */
 const most = 6;
 
 const points = 120;
 
 /**
  * Finds the recording, position and samples of the worst predictions, for drawing.
- * @param groups group of each row of the test set; null if rows of a table are independent
+ * @param groups each test row's group; null if a table's rows are independent
  */
 function worstWindows(
   worst: readonly Worst[],
@@ -339,7 +340,7 @@ function worstWindows(
   });
 }
 
-/** Name of a row of the test set, from its position in the file. @param row number of the row in the test set, from 1 */
+/** Name of a test row, from its position in the file. @param row number of the row in the test set, from 1 */
 function rowName({ training: { source } }: Built, row: number): string {
   const parts = source.kind === 'table' ? source.parts : '';
   let place = -1;
@@ -347,7 +348,7 @@ function rowName({ training: { source } }: Built, row: number): string {
   return `row ${place + 1}`;
 }
 
-/** The raw samples of a window. */
+/** A window's raw samples. */
 function samplesOf({ dataset, training: { signal } }: Built, id: string, window: number) {
   const recording = dataset.recordings.find((one) => one.id === id);
   if (!recording) return null;
@@ -371,11 +372,11 @@ function samplesOf({ dataset, training: { signal } }: Built, id: string, window:
 /** If two classes are confused in at least this share of their windows, the data is considered unable to separate them. */
 const confusedShare = 0.25;
 
-/** Minimum number of windows: with fewer, every metric is uncertain by several percentage points. */
+/** Minimum number of windows. With fewer, every metric is uncertain by several percentage points. */
 const fewWindows = 30;
 
 /**
- * Limitations of the metrics and reasons to distrust them, as sentences.
+ * The metrics' limitations and reasons to distrust them, as sentences.
  * @param recordings test recordings (or groups of rows) of each class, by its index
  * @param unit counted unit: windows or rows
  */
@@ -408,7 +409,7 @@ export function warningsOf(
   return warnings;
 }
 
-/** The metrics of one network, without those that do not apply to its kind of output. */
+/** One network's metrics, without those that do not apply to its kind of output. */
 export function networkFigures(verdict: Verdict): NetworkFigures {
   const { n, accuracy, macroF1, confusion, auc, calibrationError, mae, rmse, r2 } = verdict;
   if (accuracy === null || macroF1 === null)
@@ -444,7 +445,7 @@ export function requireSameRejection({ reject }: EvaluationFile, project: Projec
 
 type Measured = Pick<EvaluateResult, 'float' | 'int8' | 'arenaBytes' | 'bytes' | 'macs'>;
 
-/** The metrics that limits apply to: those of the quantized network as it runs on devices. */
+/** The metrics that limits apply to: the quantized network's, as it runs on devices. */
 export function gateFigures({
   float,
   int8,

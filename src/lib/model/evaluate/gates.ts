@@ -17,9 +17,9 @@ export interface Gate {
 /** build/evaluation.json: the metrics of one quantized model on data that was never used for training. */
 export interface EvaluationFile extends EvaluateResult {
   spec: 'aiot-evaluation/2';
-  /** The smoothing that `voted` was computed with. */
+  /** The smoothing used to compute `voted`. */
   vote: string;
-  /** The settings of model.reject, and the thresholds that follow from them; null without rejection. */
+  /** The settings in model.reject and the resulting thresholds; null without rejection. */
   reject?: { asked: RejectConfig; rule: RejectSpec } | null | undefined;
 }
 
@@ -76,7 +76,7 @@ export function parseLimits(texts: readonly string[]): Limit[] {
   });
 }
 
-/** The limits of model.accept for a model, without the unset ones. The drift limit applies to its data. */
+/** The limits in model.accept for a model, without unset ones. The drift limit is omitted, because it applies to the data. */
 export function limitsOf({ drift: _, ...accept }: ProjectConfig['model']['accept']): Limit[] {
   return (Object.keys(accept) as (keyof typeof accept)[]).flatMap((name) => {
     const limit = accept[name];
@@ -112,7 +112,7 @@ export function gateText({ name, limit, got }: Gate): string {
   return `${titles[name] ?? name}: expected ${most} ${limit}${unit}, got ${shown}`;
 }
 
-/** Null if all gates pass; otherwise a single error with all failures. */
+/** Null if all gates pass; otherwise a single error that lists all failures. */
 export function gateError(gates: readonly Gate[]): AiotError | null {
   const failed = gates.filter(({ passed }) => !passed);
   if (failed.length === 0) return null;

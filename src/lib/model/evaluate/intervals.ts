@@ -1,17 +1,17 @@
 import { quantile, seededRandom } from '../../core/numbers.js';
 
-/** Limits the work to about a second: the more rows there are, the fewer draws are made. */
+/** Limits the work to about a second: more rows mean fewer draws. */
 const mostWork = 5e7;
 
 /**
- * 95 % interval of any statistic, by resampling whole groups with replacement. Rows of one recording are alike, so recordings are the
+ * 95 % interval for any statistic, by resampling whole groups with replacement. Rows of one recording are alike, so recordings are the
  * sampling unit. Source: Efron's percentile bootstrap; for clusters, Davison and Hinkley, 1997, section 3.8.
  * @param groups group of each row, such as its recording; undefined = each row is its own group
  * @param strata class of each row: groups are drawn within the class of their first row, so that no draw lacks a class. A class with only
  *   one group does not vary, and does not contribute to the uncertainty.
  * @param statistic computed from rows with weights, which count their repetitions; draws for which it is null are left out
  * @returns null if there are fewer than two groups, if the statistic is null for most draws, or if every draw gives the same value: without
- *   any error among the rows, resampling cannot estimate its probability
+ * any errors, resampling cannot estimate their probability
  */
 export function bootstrapInterval(
   rows: number,
@@ -42,13 +42,13 @@ export function bootstrapInterval(
   return [quantile(found, 0.025), quantile(found, 0.975)];
 }
 
-/** Groups of rows. `of` contains the number of each row's group; null = each row is its own group. */
+/** Groups of rows. `of` contains each row's group number; null = each row is its own group. */
 interface Grouped {
   count: number;
   of: Uint32Array | null;
 }
 
-/** Groups of each stratum, with strata in the order of their first rows; without strata, a single list of all groups. */
+/** Each stratum's groups, with strata in the order of their first rows. Without strata, a single list of all groups. */
 function membersOf({ count, of }: Grouped, strata?: ArrayLike<number>): Uint32Array[] {
   // The first row of a group determines its stratum.
   const stratum = new Int32Array(count).fill(-1);
@@ -65,7 +65,7 @@ function membersOf({ count, of }: Grouped, strata?: ArrayLike<number>): Uint32Ar
   for (const number of stratum) sizes[number]! += 1;
   const members = Array.from(sizes, (size) => new Uint32Array(size));
   const filled = new Uint32Array(numbers.size);
-  // Groups are numbered in the order of their first rows, so this preserves that order.
+  // Groups are numbered by their first rows, so this loop preserves that order.
   for (let group = 0; group < count; group++) {
     const number = stratum[group]!;
     members[number]![filled[number]!++] = group;
@@ -92,13 +92,15 @@ export interface PairedDifference {
   onlyARight: number;
   onlyBRight: number;
   bothWrong: number;
-  /** McNemar's exact test: the probability of a split of the disagreements at least this uneven if both are equally good. */
+  /** McNemar's exact test: the probability that two equally good models split the disagreements at least this unevenly. */
   p: number;
 }
 
 /**
- * Tests whether two models differ, using the rows on which exactly one of them is right. Interval: Agresti and Min, "Simple improved confidence
- * intervals for comparing matched proportions" (Statistics in Medicine 24, 2005): Wald's with half a row added to each cell. Test: McNemar, exact
+ * Tests whether two models differ, using the rows that exactly one model predicts correctly. Interval: Agresti and Min, "Simple improved
+ * confidence
+ * intervals for comparing matched proportions" (Statistics in Medicine 24, 2005): Wald's with half a row added to each cell. Test: McNemar,
+ * exact
  * (binomial, two-sided).
  */
 export function pairedDifference(
@@ -150,7 +152,7 @@ export interface Proportion {
   share: number;
   /** 95 % */
   interval: [low: number, high: number];
-  /** Number of groups that the rows belong to; null if each row is independent. */
+  /** Number of groups among the rows; null if all rows are independent. */
   groups: number | null;
   /** Effective sample size: the number of independent rows that would be as informative. */
   effectiveRows: number;
@@ -217,7 +219,7 @@ function countsOf(rows: number, isRight: (row: number) => boolean, groups: reado
   return [...counts.values()];
 }
 
-/** Ratio of the variance of the share to that of independent rows. */
+/** Ratio of the share's variance to the variance for independent rows. */
 function designEffect(groups: readonly GroupCount[], share: number, rows: number): number {
   const size = groups.reduce((sum, group) => sum + group.rows ** 2, 0) / rows;
   if (size <= 1) return 1;
@@ -231,7 +233,7 @@ function designEffect(groups: readonly GroupCount[], share: number, rows: number
   return 1 + (size - 1) * likeness;
 }
 
-/** ρ̂, from 0 to 1; 0 if there is nothing to estimate it from. */
+/** ρ̂, from 0 to 1; 0 if there is nothing from which to estimate it. */
 function likenessOf(groups: readonly GroupCount[], share: number, rows: number, size: number): number {
   const count = groups.length;
   if (count < 2 || share === 0 || share === 1) return 0;
@@ -241,7 +243,7 @@ function likenessOf(groups: readonly GroupCount[], share: number, rows: number, 
   return Math.min(1, Math.max(0, (effect - 1) / (size - 1)));
 }
 
-/** 95 % interval of a share of independent cases, whose number may be fractional (Wilson 1927). */
+/** 95 % interval for a share of independent cases, whose number may be fractional (Wilson 1927). */
 function wilsonInterval(share: number, cases: number): [number, number] {
   if (cases === 0) return [0, 1];
   const spread = (z * z) / cases;

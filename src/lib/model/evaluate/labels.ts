@@ -2,7 +2,7 @@ import { AiotError } from '../../core/errors.js';
 
 /** Labels in the network's numbering of its classes. */
 interface MappedLabels {
-  /** Names in the order of the outputs; for one probability, the names for 0 and for 1. */
+  /** Class names in the order of the outputs; for a single probability, the names for 0 and 1. */
   classes: string[];
   truth: Int32Array;
   /** A sentence that explains how labels were mapped to classes; null if the mapping was specified. */
@@ -10,8 +10,9 @@ interface MappedLabels {
 }
 
 /**
- * Maps each label to a class. If classes are named, a label is a name or its index. Otherwise whole numbers below the number of classes are used as
- * indices. Any other labels are numbered in sorted order (numbers by size), if there are as many different labels as classes.
+ * Maps each label to a class. If classes are named, a label is a name or its index. Otherwise whole numbers below the number of classes are
+ * used as
+ * indices. Other labels are numbered in sorted order (numbers by size), if there are as many distinct labels as classes.
  * @param count classes of the network; 2 for one probability
  * @param names from `--classes` or a bundle, in the order of the outputs
  * @throws AIOT_LABELS_UNFIT
@@ -90,24 +91,24 @@ function unfit(message: string, next: string): AiotError {
   return new AiotError('AIOT_LABELS_UNFIT', message, { next });
 }
 
-/** Minimum gain in the average share of correct rows per class before another order is proposed. */
+/** Another order is proposed only if the mean share of correct rows per class increases by this much. */
 const farBetter = 0.3;
 
-/** Minimum number of rows for proposing another order: with fewer, a wrong order may fit as well. */
+/** Minimum number of rows for proposing another order. With fewer, a wrong order may fit equally well. */
 const enough = 10;
 
 /** An order of the classes that matches a network's predictions far better than the assumed one. */
 export interface OtherOrder {
   /** Names in the order of the outputs. */
   classes: string[];
-  /** Share of correct rows averaged over the classes: in the assumed order, and in this one. */
+  /** Share of correct rows, averaged over the classes, in the assumed order and in this one. */
   before: number;
   after: number;
 }
 
 /**
- * Checks whether a network's outputs seem to represent the classes in another order. Classes have equal weights whatever their number of rows, so for
- * a network that always predicts the same class no order is better than another.
+ * Checks whether a network's outputs seem to represent the classes in another order. Classes have equal weights whatever their number of
+ * rows. So for a network that always predicts the same class, no order is better than another.
  * @param confusion rows = truth, columns = prediction
  */
 export function otherOrder(
@@ -119,7 +120,7 @@ export function otherOrder(
   if (present < 2 || support.reduce((a, b) => a + b, 0) < enough) return null;
   const recall = confusion.map((row, t) => row.map((rows) => rows / Math.max(1, support[t]!)));
   const pairs = recall.flatMap((row, truth) => row.map((share, output) => ({ truth, output, share })));
-  // Largest first: if the order is clear at all, each class has one output that most of its rows get. Ties leave the class in place.
+  // Largest first: if the order is clear, one output predominates for each class. Ties leave the class in place.
   pairs.sort((a, b) => b.share - a.share || Number(b.truth === b.output) - Number(a.truth === a.output));
   const order: (number | undefined)[] = classes.map(() => undefined);
   const placed = new Set<number>();

@@ -14,7 +14,7 @@ export function argMaxRows(values: ArrayLike<number>, columns: number): Int32Arr
   return out;
 }
 
-/** Counts [truth][prediction]; `weights` state how often each row counts. */
+/** Counts rows by [truth][prediction]; `weights` defines how often each row counts. */
 export function confusionOf(
   truth: ArrayLike<number>,
   predicted: ArrayLike<number>,
@@ -26,7 +26,7 @@ export function confusionOf(
   return counts;
 }
 
-/** Precision, recall and F1 of each class; a ratio without cases is 0. */
+/** Precision, recall and F1 of each class; 0 for a ratio without cases. */
 export function classFigures(confusion: number[][], names: string[]): ClassFigures[] {
   return confusion.map((row, c) => {
     const hits = row[c]!;
@@ -67,7 +67,7 @@ interface Scores {
 /**
  * The area under the ROC curve as a function of row weights: the probability that a positive row scores above a negative one, with ties
  * counting half. Source: Mann and Whitney, 1947; Hanley and McNeil, 1982. Rows are sorted once, so that resampling needs one pass per
- * draw. Null if one side has no weight.
+ * draw. Null if all weights of one side are 0.
  */
 function weightedAuc(
   scores: Scores,
@@ -102,7 +102,8 @@ export function aucOf(scores: ArrayLike<number>, positive: (row: number) => bool
 }
 
 /**
- * Area under the ROC curve of each class against all others, averaged over the classes that have rows. (Hand and Till's one-against-the-rest
+ * Area under the ROC curve for each class against all others, averaged over the classes that have rows. (Hand and Till's
+ * one-against-the-rest
  * alternative; scikit-learn's `multi_class="ovr", average="macro"`.) For two classes whose scores sum to 1, both areas are the same.
  * @param scores [rows × classes], row-major
  */
@@ -132,7 +133,7 @@ interface ValueFigures {
   r2: number | null;
 }
 
-/** Errors of one predicted value per row; all 0 without rows. `weights`: how often each row counts. */
+/** Errors of one predicted value per row; all 0 without rows. `weights` defines how often each row counts. */
 export function valueFigures(
   truth: ArrayLike<number>,
   predicted: ArrayLike<number>,
@@ -162,7 +163,7 @@ export function valueFigures(
 /**
  * Expected calibration error: the difference between confidence and the share of correct predictions, averaged over equally wide bins
  * weighted by their rows. Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3, with 15 bins.
- * @param confidence of a row: the probability that its prediction was given, 0..1
+ * @param confidence of a row: the probability that the model assigned to its prediction, 0..1
  */
 export function calibrationOf(
   rows: number,
@@ -192,7 +193,7 @@ export function calibrationOf(
 }
 
 /**
- * Scores as shares that sum to 1: unchanged if they already do (a softmax), otherwise their softmax (logits).
+ * Converts scores to shares that sum to 1. Returns them unchanged if they already do (a softmax), otherwise returns their softmax (logits).
  * @param scores [rows × classes], row-major
  */
 export function sharesOf(scores: ArrayLike<number>, classes: number): Float64Array {

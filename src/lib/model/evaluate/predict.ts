@@ -10,25 +10,25 @@ import { brokenConstant } from '../network/simplify.js';
 /** Google's LiteRT on this machine, or the interpreter that matches TFLite Micro on a device. */
 export type Runtime = 'litert' | 'device';
 
-/** A network with any type of input and output, ready for rows of real values. */
+/** A network with any input and output types, ready for rows of real values. */
 export interface RunningNetwork {
-  /** Number of values per row: of all inputs, one input after another, and of the output. */
+  /** Number of values per row, for all inputs (one input after another) and for the output. */
   inputs: number;
   outputs: number;
-  /** The tensor that the outputs are read from, with its scale if it is quantized. */
+  /** The tensor from which outputs are read, with its scale if quantized. */
   outputTensor: Tensor;
-  /** The network as stored in the file, to explain a failing prediction. */
+  /** The network as stored in the file, used to explain a failed prediction. */
   graph: Graph;
-  /** Real values in, real values out: quantized in between as the file requires. A new array each time. */
+  /** Takes and returns real values, quantized in between as the file requires. Returns a new array each time. */
   run(row: Float32Array): Float32Array;
-  /** Gives its variables their initial values: the next row is the first of a recording. */
+  /** Resets the variables to their initial values, so that the next row starts a recording. */
   reset(): void;
-  /** Releases its memory. */
+  /** Releases the network's memory. */
   close(): void;
 }
 
 /**
- * Opens a .tflite file in one of the two runtimes. Decision trees always run in the interpreter, because LiteRT does not support their
+ * Opens a .tflite file in one of the two runtimes. Decision trees always run in the interpreter, because LiteRT does not support the
  * operator.
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED (dynamic range or float16 on a device; several outputs; variables in LiteRT, which
  * cannot reset them), AIOT_LITERT_FAILED
@@ -60,8 +60,8 @@ export async function openNetwork(bytes: Uint8Array, runtime: Runtime): Promise<
  * Outputs of all rows, [rows × outputs], row-major, as real values.
  * @param inputs [rows × network.inputs]: the network's inputs, row-major
  * @param before number of preceding rows, for messages
- * @param groups recording of each row: a model's variables are reset at the first row of each. Without them, all rows are one recording
- * @throws AIOT_TFLITE_INPUT (an input that is not finite), AIOT_MODEL_UNFIT (an output that is not), and the abort reason of `signal`
+ * @param groups each row's recording; a model's variables are reset when the recording changes. Without groups, all rows are one recording
+ * @throws AIOT_TFLITE_INPUT (an input that is not finite), AIOT_MODEL_UNFIT (an output that is not), and the abort reason in `signal`
  */
 export function predictRows(
   network: RunningNetwork,
@@ -84,7 +84,7 @@ export function predictRows(
   return out;
 }
 
-/** Determines whether the network or the row is at fault: a network with broken weights fails on every row. */
+/** Finds whether the network or the row is at fault: a network with broken weights fails on every row. */
 function noNumber({ graph }: RunningNetwork, where: string, got: number): AiotError {
   const broken = brokenConstant(withFloatConstants(graph));
   if (broken !== undefined) {

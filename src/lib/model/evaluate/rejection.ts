@@ -9,20 +9,21 @@ import { proportionOf } from './intervals.js';
 import { argMaxRows, aucOf } from './metrics.js';
 import type { Rejection } from './result.js';
 
-/** Outputs of the quantized network for examples, one row of `width` values each. */
+/** The quantized network's outputs for examples, one row of `width` values each. */
 export type Outputs = (piece: Examples) => Float32Array;
 
-/** Maximum number of values for all centers. More would take too much of a chip's memory. */
+/** Maximum number of values for all centers. More values would take too much of a chip's memory. */
 const mostValues = 2048;
 
-/** Minimum deviation of an input within the classes, as a share of its deviation over all examples. */
+/** Minimum deviation of an input within the classes, as a share of the deviation over all examples. */
 const leastDeviation = 0.05;
 
 /**
- * Chooses the thresholds of model.reject, and measures them. Centers come from the training set and thresholds from the validation set; the test set
- * and the recordings of unknown labels are only used to measure.
+ * Chooses the thresholds for model.reject, and measures their effect. Centers come from the training set and thresholds from the validation
+ * set; the test set and the recordings with unknown labels are used only for measurement.
  *
- * For each class, the thresholds are the quantiles of its correctly predicted validation windows (split conformal prediction; Vovk, Gammerman and
+ * For each class, the thresholds are the quantiles of its correctly predicted validation windows (split conformal prediction; Vovk,
+ * Gammerman and
  * Shafer, "Algorithmic Learning in a Random World", 2005). The allowed share is divided evenly between both criteria.
  */
 export function rejectionOf(
@@ -81,7 +82,7 @@ export function rejectionOf(
   };
 }
 
-/** Share of the examples that a rule rejects. @param outputs one row for each example */
+/** The share of examples that a rule rejects. @param outputs one row for each example */
 export function rejectedShare(
   rule: RejectSpec,
   piece: Examples,
@@ -92,12 +93,12 @@ export function rejectedShare(
   return answered.filter((row) => scoreOf(rule, row) > 1).length / Math.max(1, answered.length);
 }
 
-/** Centers of the classes, and weights of the inputs; without values if there would be too many. */
+/** The classes' centers and the inputs' weights; without values if there would be too many. */
 type Spread = Pick<RejectSpec, 'center' | 'weight'>;
 
 /**
- * Centers and pooled deviations within the classes of the standardized training set. Over time, all samples of a field share both, as for the
- * standardization, because statistics of single inputs would depend on where a window starts.
+ * Centers and pooled deviations within the classes of the standardized training set. As in the standardization, all samples of a field
+ * share both, because per-input statistics would depend on where a window starts.
  */
 function spreadOf(built: Built, classes: number): Spread {
   const { standardization, signal } = built.training;
@@ -147,7 +148,7 @@ function standardized(
   return (inputs[row * inputSize + input]! - mean[input]!) / deviation[input]!;
 }
 
-/** Four significant digits: more precision would only enlarge the bundle. */
+/** Rounds to four significant digits; more precision would only enlarge the bundle. */
 function rounded(value: number): number {
   return Number(value.toPrecision(4));
 }
@@ -155,10 +156,10 @@ function rounded(value: number): number {
 /** A window with its prediction. */
 interface Answered {
   recording: string;
-  /** Index of its class; −1 = none. */
+  /** Index of the window's class; −1 = none. */
   truth: number;
   predicted: number;
-  /** Output of the predicted class. */
+  /** Output for the predicted class. */
   share: number;
   /** Distance from the center of the predicted class; 0 if distances are not used. */
   distance: number;
@@ -197,7 +198,7 @@ function rightOf(rows: Answered[], c: number): Answered[] {
   return rows.filter(({ truth, predicted }) => truth === c && predicted === c);
 }
 
-/** Distances of the training windows from the center of their class. */
+/** Distances between the training windows and their class centers. */
 function trainingDistances({ part, training }: Built, spread: Spread, classes: number): number[][] {
   const found = Array.from({ length: classes }, (): number[] => []);
   if (spread.weight.length === 0) return found;
@@ -211,8 +212,8 @@ function trainingDistances({ part, training }: Built, spread: Spread, classes: n
 }
 
 /**
- * The minimum outputs come from the validation set, because a network is too sure of its training set. The distance does not depend on the network,
- * and a class often has a single validation recording, so its limit is the larger one of both sets.
+ * The minimum outputs come from the validation set, because a network is too confident on its training set. The distance does not depend on
+ * the network, and a class often has a single validation recording. So the distance limit is the larger one from both sets.
  */
 function ruleOf(
   { label, share }: RejectConfig,
@@ -227,9 +228,9 @@ function ruleOf(
     const both = [largestOf(own, allowed), largestOf(trained[c]!, allowed)].filter((each) => each !== null);
     return both.length === 0 ? null : Math.max(...both);
   });
-  // A class without any correct validation window is only rejected beyond the widest radius of the others.
+  // For a class without any correct validation window, the widest radius of the other classes is used.
   const widest = Math.max(...radii.filter((radius) => radius !== null), 0) || Number.MAX_VALUE;
-  // Outputs of a good model are nearly 1 on all validation windows. A lower one of another recording is no reason to reject it, unless it is
+  // A good model's outputs are nearly 1 on all validation windows. A lower output on another recording justifies rejection only if it is
   // closer to guessing than to certainty.
   const middle = (1 + 1 / names.length) / 2;
   const minimum = names.map((c) => {
@@ -247,7 +248,7 @@ function ruleOf(
   };
 }
 
-/** The value that a further one exceeds with at most this probability; the largest one if there are too few. Null without values. */
+/** The value that a further value exceeds with at most this probability, or the largest value if there are too few. Null without values. */
 function largestOf(values: number[], share: number): number | null {
   if (values.length === 0) return null;
   const order = [...values].sort((a, b) => a - b);
@@ -255,24 +256,24 @@ function largestOf(values: number[], share: number): number | null {
   return order[Math.min(rank, order.length) - 1]!;
 }
 
-/** Rounded to six digits, away from the windows that are accepted, so that the window at the threshold is accepted too. */
+/** Rounded to six digits, away from the accepted windows, so that the window at the threshold is still accepted. */
 const shiftedUp = (value: number) => Number((value * (1 + 1e-5)).toPrecision(6));
 const shiftedDown = (value: number) => Number((value * (1 - 1e-5)).toPrecision(6));
 
-/** Step of an int8 output. The score of an output cannot be finer than that. */
+/** Step of an int8 output; the output's score cannot be finer. */
 const step = 1 / 256;
 
-/** How far a window is from its class, with 1 at the thresholds: above it, the window is rejected. */
+/** How far a window is from its class. The score is 1 at the thresholds, and windows above 1 are rejected. */
 function scoreOf({ minimum, radius }: RejectSpec, { predicted, share, distance }: Answered): number {
   const doubt = (1 - share) / Math.max(step, 1 - minimum[predicted]!);
   const far = radius.length === 0 ? 0 : distance / radius[predicted]!;
   const isOut = share < minimum[predicted]! || far > 1;
   const score = Math.max(doubt, far);
-  // With outputs close to 1, the score of the output is capped by its step, so the decision itself comes first.
+  // With outputs close to 1, the int8 step caps the output's score, so the decision takes precedence.
   return isOut ? Math.max(score, 1 + Number.EPSILON) : Math.min(score, 1);
 }
 
-/** Answers for the recordings whose labels belong to no class. */
+/** Predictions for the recordings whose labels belong to no class. */
 function unknownOf(
   { dataset, rows, training }: Built,
   { unknown }: RejectConfig,

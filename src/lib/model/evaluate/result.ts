@@ -6,17 +6,17 @@ import { streamFiguresSchema } from './stream.js';
 
 /** A window (or row) among the network's worst predictions. */
 const worstWindowSchema = z.object({
-  /** Recording of the window; for a table, the group or row. */
+  /** The window's recording; for a table, the group or row. */
   recording: z.string(),
-  /** Number of the window in its recording, from 0; null if the windows are not in order. */
+  /** Index of the window in its recording, from 0; null if the windows are not in order. */
   window: z.int().nullable(),
-  /** Seconds from the recording's start to the window's. */
+  /** Seconds from the start of the recording to the start of the window. */
   startS: z.number().nullable(),
   truth: z.string(),
   predicted: z.string(),
-  /** Score of the true class, or the error of a value. */
+  /** Score of the true class, or the error of a predicted value. */
   score: z.number(),
-  /** Samples of each field over the window, thinned for drawing; null for a table. */
+  /** Each field's samples in the window, thinned for drawing; null for a table. */
   samples: z
     .object({ fields: z.array(z.string()), seconds: z.number(), values: z.array(z.array(z.number())) })
     .nullable(),
@@ -31,7 +31,7 @@ export type OutputKind = z.output<typeof outputKindSchema>;
 
 const figure = z.number().nullable();
 
-/** Parts that the results of all evaluations share. */
+/** Fields that all evaluation results share. */
 const intervalSchema = z.tuple([z.number(), z.number()]);
 
 const intervalsSchema = z.object({
@@ -44,7 +44,7 @@ const calibrationSchema = z.object({
   low: z.number(),
   high: z.number(),
   rows: z.int(),
-  /** Mean confidence of these rows, and the share of them that was correct. */
+  /** Mean confidence for these rows, and the share that was correct. */
   confidence: z.number(),
   accuracy: z.number(),
 });
@@ -60,27 +60,27 @@ const perClassSchema = z.object({
 });
 export type ClassFigures = z.output<typeof perClassSchema>;
 
-/** Metrics common to a table and a project's held-out part; null if they do not apply to the kind of output. */
+/** Metrics common to a table and a project's held-out data; null if they do not apply to the kind of output. */
 const verdictShape = {
   n: z.int(),
-  /** Recordings (or groups of a table's rows) that the examples are from; null if each is independent. */
+  /** Recordings (or groups of a table's rows) that the examples come from; null if all examples are independent. */
   groups: z.int().nullable(),
   accuracy: figure,
   macroF1: figure,
-  /** Area under the ROC curve: of each class against the rest, averaged; or of a single probability. */
+  /** Area under the ROC curve: for each class against the rest, averaged; or for a single probability. */
   auc: figure,
-  /** 95 % interval of the accuracy, with recordings as the sampling unit; for values, of the mean absolute error. */
+  /** 95 % interval for the accuracy, with recordings as the sampling unit; for predicted values, for the mean absolute error. */
   interval: intervalSchema.nullable(),
-  /** 95 % intervals by resampling whole groups of rows (recordings); null if all draws agree, for example without any error. */
+  /** 95 % intervals from resampling whole groups of rows (recordings); null if all draws agree, for example without any errors. */
   intervals: intervalsSchema,
   calibrationError: figure,
   calibration: z.array(calibrationSchema),
   mae: figure,
   rmse: figure,
   r2: figure,
-  /** Names in the order of the outputs; none for a value. */
+  /** Class names in the order of the outputs; empty for a value. */
   classes: z.array(z.string()),
-  /** Threshold of the second class: the minimum probability, or the reconstruction error that must be exceeded. */
+  /** Threshold for the second class: the minimum probability, or the reconstruction error that must be exceeded. */
   threshold: figure,
   perClass: z.array(perClassSchema),
   /** Rows = truth, columns = prediction. */
@@ -92,7 +92,7 @@ const worstSchema = z.object({
   row: z.int(),
   truth: z.string(),
   predicted: z.string(),
-  /** Score of the true class, or the error of a value. */
+  /** Score of the true class, or the error of a predicted value. */
   score: z.number(),
 });
 export type Worst = z.output<typeof worstSchema>;
@@ -100,7 +100,7 @@ export type Worst = z.output<typeof worstSchema>;
 /** A network's metrics on labeled rows; null if they do not apply to its kind of output. */
 export interface Verdict extends z.output<z.ZodObject<typeof verdictShape>> {
   worst: Worst[];
-  /** Index of the predicted class of each row; null if there is none. */
+  /** Index of each row's predicted class; null if no class is predicted. */
   predicted: Int32Array | null;
 }
 
@@ -132,7 +132,7 @@ export const refusalSchema = z.object({
   exit: z.int(),
 });
 
-/** Share of windows, and its 95 % interval with recordings as the sampling unit. */
+/** A share of windows, and its 95 % interval with recordings as the sampling unit. */
 const shareSchema = z.object({ windows: z.int(), rejected: figure, interval: intervalSchema.nullable() });
 
 /** Metrics of the rejection of inputs that belong to none of the classes (model.reject). */
@@ -144,40 +144,42 @@ export const rejectionSchema = z.object({
   perClass: z.array(
     z.object({
       class: z.string(),
-      /** Correctly predicted validation windows that the thresholds were chosen on. */
+      /** Number of correctly predicted validation windows from which the thresholds were chosen. */
       validation: z.int(),
-      /** Minimum output of this class, and maximum distance from its center; null if the distance is not used. */
+      /** Minimum output for this class, and maximum distance from its center; null if the distance is not used. */
       minimum: z.number(),
       radius: z.number().nullable(),
-      /** Test windows of this class, and the share of them that is rejected. */
+      /** Number of test windows of this class, and the share that is rejected. */
       windows: z.int(),
       rejected: figure,
     }),
   ),
-  /** Test windows of the classes; `accuracy` is that of the windows that are not rejected. */
+  /** Test windows of the known classes; `accuracy` covers only the windows that are not rejected. */
   known: shareSchema.extend({ accuracy: figure }),
-  /** Windows of the recordings in model.reject.unknown; null if there are none. `auc`: how well the score separates them from known windows. */
+  /**
+   * Windows from recordings in model.reject.unknown; null if there are none. `auc`: how well the score separates them from known windows.
+   */
   unknown: shareSchema.extend({ recordings: z.int(), auc: figure }).nullable(),
 });
 
 export type Rejection = z.output<typeof rejectionSchema>;
 
-/** Metrics of the quantized network while one field is missing; null if they do not apply to the kind of output. */
+/** The quantized network's metrics while one field is missing; null if they do not apply to the kind of output. */
 export const sensorDropSchema = z.object({
-  /** Field of the recordings, or column of the table, and the constant that replaces it. */
+  /** The recordings' field or the table's column, and the constant that replaces it. */
   field: z.string(),
   value: z.number(),
   accuracy: figure,
   macroF1: figure,
   mae: figure,
   rmse: figure,
-  /** Share of the windows that model.reject rejects; null without it. */
+  /** Share of windows that model.reject rejects; null without model.reject. */
   rejected: figure,
 });
 
 export type SensorDrop = z.output<typeof sensorDropSchema>;
 
-/** Result of `model evaluate` for a project: both of its networks on examples that were never used to train them. */
+/** Result of `model evaluate` for a project: both networks on examples that were never used to train them. */
 export const evaluateResultSchema = z.object({
   model: z.string(),
   /** The quantized network's file in build/. */
@@ -190,10 +192,10 @@ export const evaluateResultSchema = z.object({
   /** The counted unit: windows of recordings, or rows of a table. */
   unit: z.enum(['window', 'row']),
   output: outputKindSchema,
-  /** The metrics below are the quantized network's on this runtime. */
+  /** The runtime on which the metrics below were measured, for the quantized network. */
   runtime: z.enum(['litert', 'device']),
   ...verdictShape,
-  /** The float network on LiteRT; the quantized one on the device interpreter (if it runs there) and on LiteRT. */
+  /** The float network on LiteRT; the quantized network on the device interpreter (if supported) and on LiteRT. */
   float: networkFiguresSchema,
   int8: networkFiguresSchema,
   litert: networkFiguresSchema,
@@ -203,12 +205,15 @@ export const evaluateResultSchema = z.object({
   rejection: rejectionSchema.nullable().default(null),
   /** Robustness against the failure of one sensor, for each field; null unless it was requested. */
   sensorDrop: z.array(sensorDropSchema).nullable().default(null),
-  /** Metrics of a linear model trained on the same examples; null if none was trained. */
+  /** Metrics of a linear model trained on the same examples; null if there is none. */
   baseline: z
     .object({ accuracy: z.number().nullable(), rmse: z.number().nullable() })
     .nullable()
     .default(null),
-  /** Metrics of the float network by folds over all recordings; null if `model train --folds` has not measured this data with these settings. */
+  /**
+   * The float network's metrics from folds over all recordings; null if `model train --folds` has not measured this data with these
+   * settings.
+   */
   folds: foldsFiguresSchema.nullable(),
   /** Share of windows for which both runtimes predict the same class; null if no class is predicted. */
   agreement: z.number().nullable(),
@@ -221,9 +226,9 @@ export const evaluateResultSchema = z.object({
   passed: z.boolean(),
   /** Detections and false alarms in a simulated stream, if one was requested. */
   stream: streamFiguresSchema.optional(),
-  /** Limitations of the metrics, as sentences. */
+  /** The metrics' limitations, as sentences. */
   warnings: z.array(z.string()),
-  /** The error if a gate fails. */
+  /** The error, if a gate failed. */
   error: refusalSchema.nullable(),
 });
 
@@ -238,7 +243,7 @@ export const fileEvaluationSchema = z.object({
   precision: z.enum(['float32', 'float16', 'dynamic', 'int8', 'int16x8', 'mixed', 'forest', 'none']),
   data: z.string(),
   dataDigest: z.string(),
-  /** Whether rows were standardized with the mean and deviation that the file contains. */
+  /** Whether rows were standardized with the mean and deviation stored in the file. */
   standardized: z.boolean(),
   runtime: z.enum(['litert', 'device']),
   /** Interpretation of the outputs. */
@@ -246,13 +251,13 @@ export const fileEvaluationSchema = z.object({
   ...verdictShape,
   /** The worst rows, worst first. */
   worst: z.array(worstSchema),
-  /** The file of raw outputs, if one was requested. */
+  /** The file with raw outputs, if one was requested. */
   outputs: z.string().nullable(),
   arenaBytes: z.int().nullable(),
   gates: z.array(gateSchema),
   passed: z.boolean(),
   warnings: z.array(z.string()),
-  /** The error if a gate fails. */
+  /** The error, if a gate failed. */
   error: refusalSchema.nullable(),
 });
 
@@ -261,7 +266,7 @@ export type FileEvaluation = z.output<typeof fileEvaluationSchema>;
 /** Operators that preserve the meaning of an output. */
 const passing: readonly string[] = ['DEQUANTIZE', 'QUANTIZE', 'RESHAPE', 'SQUEEZE', 'EXPAND_DIMS'];
 
-/** The operator that computes the network's output, ignoring those that only change its type or shape. */
+/** The operator that computes the network's output, ignoring operators that only change the type or shape. */
 function lastOperator(graph: Graph): string | undefined {
   const maker = (index: number) => graph.operators.find(({ outputs }) => outputs.includes(index));
   let operator = maker(graph.outputs[0]!);
@@ -270,10 +275,10 @@ function lastOperator(graph: Graph): string | undefined {
 }
 
 /**
- * Infers the meaning of the outputs from the file and the labels. Several outputs are classes. A single one after a LOGISTIC, or with
- * exactly two different labels, is a probability; any other single one is a value. A reconstruction looks like classes, so it must be
+ * Infers the meaning of the outputs from the file and the labels. Several outputs are classes. A single output after a LOGISTIC, or with
+ * exactly two distinct labels, is a probability; any other single output is a value. A reconstruction looks like classes, so it must be
  * specified.
- * @param labels of the rows, as written; null = none
+ * @param the rows' labels, as written; null = none
  */
 export function outputKindOf(graph: Graph, labels: readonly string[] | null): OutputKind {
   const tensor = graph.tensors[graph.outputs[0]!]!;

@@ -5,8 +5,8 @@ import type { Bundle } from '../bundle/types.js';
 import { standardizationIn } from '../file-metadata.js';
 
 /**
- * The rows of a table as a network's inputs. They are unchanged for a bare network, and standardized for a bundle, whose rows are
- * unstandardized features. They are also standardized for a file made by aiot whose metadata requires it (`rowsTaken`).
+ * A table's rows as a network's inputs. Rows for a bare network are unchanged. Rows for a bundle are unstandardized features, and are
+ * standardized. Rows for a file made by aiot are standardized if its metadata requires it (`rowsTaken`).
  * @throws AIOT_DATA_COLUMNS if the table does not have one column per input
  */
 export function rowsFor(
@@ -45,14 +45,14 @@ export function requireColumns(table: Table, file: string, inputs: number, order
 }
 
 /**
- * Rows of a table as inputs of a file's network. A file made by aiot may record how to standardize raw rows; the rows are then standardized
- * that way. For any other file they are unchanged.
- * @returns a copy, or `inputs` itself; whether they were standardized; and a warning if they seem to have been standardized before
+ * A table's rows as inputs for a file's network. A file made by aiot may record how to standardize raw rows. For any other file, rows are
+ * unchanged.
+ * @returns a copy, or `inputs` itself; whether they were standardized; and a warning if the rows seem already standardized
  */
 export function rowsTaken(inputs: Float32Array, size: number, metadata: Uint8Array | null): RowsTaken {
   const by = standardizationIn(metadata, size);
   if (by === null) return { inputs, standardized: false, warnings: [] };
-  // Not the signal module's function, so that quantizing a file does not load all features.
+  // Does not import the signal module's function, so that quantizing a file does not load all features.
   const taken = inputs.map((value, i) => (value - by.mean[i % size]!) / by.deviation[i % size]!);
   const twice = isStandard(inputs, size) && !isStandard(taken, size);
   const warning =
@@ -66,7 +66,7 @@ export interface RowsTaken {
   warnings: string[];
 }
 
-/** Whether at least nine of ten columns have a mean near 0 and a deviation near 1; false for fewer than ten rows. */
+/** Whether at least nine of ten columns have a mean near 0 and a deviation near 1. Always false for fewer than ten rows. */
 function isStandard(inputs: Float32Array, size: number): boolean {
   const rows = inputs.length / size;
   if (rows < 10) return false;

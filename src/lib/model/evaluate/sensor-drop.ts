@@ -9,9 +9,9 @@ import type { SensorDrop } from './result.js';
 import { judge, reconstructionErrors } from './verdict.js';
 
 /**
- * Measures the quantized network on the test set while one field is missing. All samples of the field have its mean over the training recordings, as
- * when a device substitutes a failed sensor. For a table, the fields are its columns.
- * @param reject thresholds of model.reject: shows whether a failed sensor is noticed
+ * Measures the quantized network on the test set while one field is missing. All samples of the field are replaced by the field's mean over
+ * the training recordings, as a device does for a failed sensor. In a table, the columns are the fields.
+ * @param reject thresholds from model.reject, to show whether rejection detects a failed sensor
  */
 export function sensorDrop(built: Built, outputsOf: Outputs, reject?: RejectSpec): SensorDrop[] {
   const { training, rows } = built;
@@ -23,7 +23,7 @@ export function sensorDrop(built: Built, outputsOf: Outputs, reject?: RejectSpec
   });
 }
 
-/** Mean of a field over the training recordings. */
+/** A field's mean over the training recordings. */
 function meanOf({ dataset, training }: Built, field: string): number {
   const trained = new Set(training.split.train);
   let [sum, count] = [0, 0];

@@ -55,10 +55,10 @@ interface StreamOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Length of one part of the stream, s. Each part has noise of its own, and predictions start afresh in it. */
+/** Length of one part of the stream, s. Each part has its own noise, and the predictor is reset before it. */
 const partSeconds = 60;
 
-/** Share of the recordings in the stream that are events, if there are recordings of the background. */
+/** Share of events among the stream's recordings, if there are background recordings. */
 const eventShare = 0.2;
 
 /** Pause between two recordings, s. */
@@ -149,7 +149,7 @@ function backgroundOf({ training }: Built, asked = 'other'): number {
   );
 }
 
-/** Sound of a recording, and the index of its class. */
+/** A recording's sound, and the index of its class. */
 interface Take {
   of: number;
   label: string | null;
@@ -190,7 +190,7 @@ function poolsOf({ training, dataset }: Built, background: number): Record<Condi
 
 export interface PlacedEvent {
   of: number;
-  /** Its first and last moment, s. */
+  /** Start and end of the recording in the stream, s. */
   from: number;
   to: number;
 }

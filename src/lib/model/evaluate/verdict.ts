@@ -14,21 +14,21 @@ import {
 } from './metrics.js';
 import type { EvaluateResult, NetworkFigures, OutputKind, Verdict, Worst } from './result.js';
 
-/** Rows with their truth, and a network's outputs for them. */
+/** Rows with their true classes or values, and a network's outputs for them. */
 export interface Answers {
   kind: OutputKind;
   /** [rows × width], row-major. */
   outputs: Float32Array | Float64Array;
   width: number;
-  /** [rows × inputs]: reference for a reconstruction; null = `outputs` are its errors, one per row. */
+  /** [rows × inputs]: the reference for a reconstruction; null = `outputs` are reconstruction errors, one per row. */
   inputs: Float32Array | null;
-  /** Index of the class of each row; ignored if values are predicted. */
+  /** Index of each row's class; ignored if the network predicts values. */
   truth: Int32Array;
-  /** [rows × width]: the true values, if values are predicted. */
+  /** [rows × width]: the true values, if the network predicts values. */
   values?: ArrayLike<number>;
-  /** Names in the order of the network's classes; two for a probability and a reconstruction, none for values. */
+  /** Class names in the network's order; two for a probability and a reconstruction, none for values. */
   classes: readonly string[];
-  /** Threshold of the second class: the minimum probability (0.5), or the reconstruction error that must be exceeded; null = unknown. */
+  /** Threshold for the second class: the minimum probability (0.5), or the reconstruction error that must be exceeded; null = unknown. */
   threshold: number | null;
   /** Group of each row; whole groups are resampled. null = single rows are resampled within their class; absent = among all rows. */
   groups?: readonly string[] | null;
@@ -61,7 +61,7 @@ function judgeClasses({ kind, outputs, width, truth, threshold, ...rest }: Answe
   );
 }
 
-/** Each row's mean squared error is its score: the larger it is, the more likely is the second class, the anomaly. */
+/** Each row's mean squared error is its score: the larger the error, the more likely the second class (the anomaly). */
 function judgeReconstruction({ outputs, inputs, width, truth, threshold, ...rest }: Answers): Verdict {
   const errors =
     inputs === null
@@ -72,7 +72,7 @@ function judgeReconstruction({ outputs, inputs, width, truth, threshold, ...rest
     return { ...nothing, n: truth.length, groups: groupCount(rest.groups), auc, classes: [...rest.classes] };
   }
   const predicted = classesOf(errors, (error) => error > threshold);
-  // An error is not a probability: only its order and its side of the threshold are meaningful.
+  // An error is not a probability: only its rank and its side of the threshold are meaningful.
   const scores = twoSided(errors.map((error) => error / (error + threshold || 1)));
   return { ...named(truth, predicted, scores, threshold, rest), calibrationError: null, calibration: [] };
 }
@@ -109,7 +109,7 @@ function judgeValues({ outputs, width, values = [], groups, resample = true }: A
   };
 }
 
-/** Number of different groups; null if each row is independent. */
+/** Number of distinct groups; null if all rows are independent. */
 function groupCount(groups: readonly string[] | null | undefined): number | null {
   if (!groups) return null;
   const count = new Set(groups).size;
@@ -129,7 +129,7 @@ export function reconstructionErrors(
   });
 }
 
-/** The verdict on rows without labels, which has no metrics. */
+/** The verdict for rows without labels, which has no metrics. */
 export function unjudged(rows: number): Verdict {
   return { ...nothing, n: rows };
 }
@@ -169,7 +169,7 @@ function repeated(weights: Float64Array, width: number): Float64Array {
   return Float64Array.from({ length: weights.length * width }, (_, i) => weights[Math.floor(i / width)]!);
 }
 
-/** The rows with a wrong prediction whose true class got the smallest scores. */
+/** Incorrectly predicted rows, those with the smallest scores for the true class first. */
 function worstRows(
   truth: Int32Array,
   predicted: Int32Array,
@@ -186,7 +186,7 @@ function worstRows(
   }));
 }
 
-/** Indices of the largest values, largest first, ties in index order; null is skipped. */
+/** Indices of the largest values, largest first, ties in index order. Null values are skipped. */
 function largest(count: number, sizeOf: (place: number) => number | null): number[] {
   const found: { place: number; size: number }[] = [];
   for (let place = 0; place < count; place++) {
@@ -208,11 +208,11 @@ function classesOf(scores: ArrayLike<number>, isSecond: (score: number) => boole
 }
 
 interface Judged {
-  /** Index of the class of each row. */
+  /** Index of each row's class. */
   truth: ArrayLike<number>;
-  /** Index of the predicted class. */
+  /** Index of each row's predicted class. */
   predicted: ArrayLike<number>;
-  /** [rows × classes], row-major: the larger, the more likely. Shares or logits. */
+  /** [rows × classes], row-major: the larger, the more likely the class. Shares or logits. */
   scores: ArrayLike<number>;
   classes: readonly string[];
   /**
@@ -226,8 +226,9 @@ interface Judged {
 }
 
 /**
- * Metrics of a classifier on rows with a known class, including a single probability (its scores are then [1 − p, p]). AUC is null if only one class
- * has rows; intervals of macro-F1 and AUC are null with fewer than two groups, or without any error.
+ * A classifier's metrics on rows with a known class. A single probability is accepted as the scores [1 − p, p]. AUC is null if only one
+ * class
+ * has rows; intervals of macro-F1 and AUC are null with fewer than two groups, or without any errors.
  */
 export function figuresOf(judged: Judged) {
   const { truth, predicted, scores, classes, groups, seed, resample = true } = judged;
@@ -264,7 +265,7 @@ export function figuresOf(judged: Judged) {
   };
 }
 
-/** Metrics of a classifier that runs on devices: all of them are present. */
+/** Metrics of a classifier that runs on devices; none is null. */
 interface ClassifierFigures {
   float: Metrics;
   int8: Metrics;

@@ -18,7 +18,7 @@ export interface Chip {
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
-/** Chips whose fit is predicted. To add one, add a row here, and a family of cores in kernels.ts if it has its own. */
+/** Chips whose fit is predicted. To add a chip, add a row here, and a core family in kernels.ts if necessary. */
 export const chips = {
   esp32: {
     title: 'ESP32',

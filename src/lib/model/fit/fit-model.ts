@@ -22,7 +22,7 @@ interface FitOptions {
   file: string;
   /** Absent = all chips. */
   chip?: string;
-  /** Memory limit, such as 64KiB, overriding the chip's own. */
+  /** Flash limit, such as 64KiB, which overrides the chip's own. */
   flash?: string;
   ram?: string;
   /** Maximum inference time, ms. */
@@ -31,12 +31,12 @@ interface FitOptions {
   measured?: string;
 }
 
-/** Code size of TFLite Micro's interpreter and of each kind of kernel, bytes: an allowance, not a measurement. */
+/** Code size of TFLite Micro's interpreter and of each kind of kernel, in bytes: an allowance, not a measurement. */
 const runtimeBytes = { interpreter: 40 * 1024, kernel: 6 * 1024 };
 
 /**
- * Predicts flash, RAM and latency of a network on microcontrollers. Also returns normally if the named chip is too small: `error` is the error.
- * @throws AIOT_USAGE (no such chip), AIOT_TFLITE_UNSUPPORTED (rejected by TFLite Micro), AIOT_TFLITE_MALFORMED, AIOT_FILE_NOT_FOUND,
+ * Predicts a network's flash, RAM and latency on microcontrollers. If the named chip is too small, `error` is set and nothing is thrown.
+ * @throws AIOT_USAGE (unknown chip), AIOT_TFLITE_UNSUPPORTED (rejected by TFLite Micro), AIOT_TFLITE_MALFORMED, AIOT_FILE_NOT_FOUND,
  * AIOT_FILE_MALFORMED (measurements)
  */
 export async function fitModel(options: FitOptions): Promise<Fit> {
@@ -79,9 +79,10 @@ export async function fitModel(options: FitOptions): Promise<Fit> {
 }
 
 /**
- * File of a project's quantized model. Decision trees are not quantized, so theirs is the trained file. The file's contents decide, because
+ * The file of a project's quantized model. Decision trees are not quantized, so their file is the trained one. The file's contents decide,
+ * because
  * `--kind` may have replaced the kind in aiot.yaml.
- * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_FILE_NOT_FOUND if it is not quantized yet, AIOT_TFLITE_MALFORMED
+ * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_FILE_NOT_FOUND if the model is not quantized yet, AIOT_TFLITE_MALFORMED
  */
 export async function quantizedFile(folder: string): Promise<string> {
   const project = await loadProject(folder);
@@ -93,7 +94,7 @@ export async function quantizedFile(folder: string): Promise<string> {
   });
 }
 
-/** Null if it fits; otherwise a single error with everything that does not. */
+/** Null if the network fits; otherwise a single error that lists every exceeded limit. */
 export function refusalOf({ title, flash, ram, latency }: ChipFit): AiotError | null {
   const reasons = [
     flash.fits ? null : `flash: needs ${size(flash.need)}, but has ${size(flash.have)}`,
@@ -196,11 +197,11 @@ function notesOf(graph: Graph, fits: readonly ChipFit[]): string[] {
   return notes;
 }
 
-/** Measurements of one device; absent if not taken. */
+/** Measurements from one device; absent values were not measured. */
 const reportSchema = z.object({
   /** Duration of one inference, ms. */
   latencyMs: z.number().positive().optional(),
-  /** Bytes of its arena that TFLite Micro reports as used. */
+  /** Arena bytes that TFLite Micro reports as used. */
   arenaBytes: z.number().positive().optional(),
   flashBytes: z.number().positive().optional(),
   /** Milliseconds per operator, by index. */
@@ -213,8 +214,8 @@ const reportsSchema = z.union([z.array(reportSchema).min(1), reportSchema.transf
 const csvNames = 'latency_ms, arena_bytes, flash_bytes and layer_N_ms';
 
 /**
- * Reads measurements reported by devices. JSON is an object, or an array with one per device, of `latencyMs`, `arenaBytes`, `flashBytes`
- * and `layers` (`index`, `ms`). CSV has the columns latency_ms, arena_bytes, flash_bytes, layer_0_ms, …, and one row per device.
+ * Reads measurements reported by devices. JSON: an object with `latencyMs`, `arenaBytes`, `flashBytes` and `layers` (`index`, `ms`), or an
+ * array with one object per device. CSV: the columns latency_ms, arena_bytes, flash_bytes, layer_0_ms, …, and one row per device.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 async function readMeasured(file: string): Promise<MeasuredReport[]> {
@@ -258,7 +259,7 @@ function parseReports(text: string, file: string): MeasuredReport[] {
   });
 }
 
-/** Compares the prediction with the median of the measurements. @throws AIOT_FILE_MALFORMED for a layer that the network does not have */
+/** Compares the prediction with the median of the measurements. @throws AIOT_FILE_MALFORMED for an unknown layer */
 function compareMeasured(
   file: string,
   reports: readonly MeasuredReport[],

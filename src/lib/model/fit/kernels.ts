@@ -3,13 +3,13 @@ import { activationPlaces, rowOf } from '../../formats/tflite/operators.js';
 import { multiplyAdds, precisionAt } from '../inspect/costs.js';
 import type { SourceName } from './sources.js';
 
-/** Cost of one operator on a family of cores. */
+/** Cost of one operator on a core family. */
 interface LayerCost {
   index: number;
   op: string;
   macs: number;
   cycles: number;
-  /** Kernels that the count applies to: the vector library's for int8, or TFLite Micro's reference ones. */
+  /** Kernels that the count applies to: the vector library's for int8, or TFLite Micro's reference kernels. */
   kernels: 'library' | 'reference';
   costs: KernelCosts;
 }
@@ -17,7 +17,7 @@ interface LayerCost {
 /** Input channels below which a convolution counts as thin. */
 const thinChannels = 8;
 
-/** Cycles of every operator of a graph, in order: multiply-adds or elements times the kernel's cost, and its call. */
+/** Cycles for each of a graph's operators, in order: multiply-adds or elements times the kernel's cost, plus the cost of the call. */
 export function layerCycles(graph: Graph, core: keyof typeof kernelCosts): LayerCost[] {
   return graph.operators.map((operator, index) => {
     const isInt8 = precisionAt(graph, operator) === 'int8';
@@ -60,14 +60,14 @@ function workOf({ tensors }: Graph, operator: Operator, macs: number, costs: Ker
   }
 }
 
-/** Certainty of a value: measured for this kernel on this chip, fitted to whole networks on it, or taken from another chip. */
+/** Certainty of a cost: measured for this kernel on this chip, fitted to whole networks on this chip, or taken from another chip. */
 type Basis = 'measured' | 'fitted' | 'transferred';
 
-/** Cycles of kernels on one family of cores. */
+/** Cycles of the kernels on one core family. */
 interface KernelCosts {
   /** Per multiply-add. */
   convolution: number;
-  /** A convolution of fewer than 8 input channels, such as of raw samples: vectors are barely filled. */
+  /** A convolution with fewer than 8 input channels, as for raw samples: vectors are mostly empty. */
   thinConvolution: number;
   depthwise: number;
   dense: number;
@@ -81,9 +81,9 @@ interface KernelCosts {
   /** A table or exponentials: SOFTMAX, LOGISTIC, TANH. */
   transcendental: number;
   copy: number;
-  /** QUANTIZE, DEQUANTIZE and rescaling, per element. */
+  /** Per element, for QUANTIZE, DEQUANTIZE and rescaling. */
   rescale: number;
-  /** Fixed cost of every operator: its call and preparation. */
+  /** Fixed cost of every operator, for its call and preparation. */
   call: number;
   basis: Basis;
   /** The actual value is expected between these multiples of the prediction. */
@@ -92,8 +92,8 @@ interface KernelCosts {
 }
 
 /**
- * ESP32-S3 with ESP-NN's vector kernels: ticks from its README divided by the multiply-adds of each case. The figures predict 51 ms for
- * the person detector (7.16 M multiply-adds); measured 54.
+ * ESP32-S3 with ESP-NN's vector kernels: ticks from its README divided by the multiply-adds of each case. These costs predict 51 ms for the
+ * person detector (7.16 M multiply-adds); the measured time is 54 ms.
  *
  * - 1x1 64 → 64 on 10×10: 461,398 / 409,600
  * - 3×3×3 → 64 on 8×8: 643,689 / 110,592
@@ -137,7 +137,7 @@ const plainC = {
 /** The person detector's multiply-adds: 96×96 gray, MobileNet v1 of width 0.25, summed layer by layer. */
 const person = { wide: 6_193_152 + 512, thin: 165_888, depthwise: 798_336 };
 
-/** Kernels in the proportions of plain C, scaled so that the person detector takes the measured number of cycles. */
+/** Kernel costs in the proportions of plain C, scaled so that the person detector takes the measured number of cycles. */
 function fittedToPerson(cycles: number, spread: KernelCosts['spread'], basis: Basis = 'fitted'): KernelCosts {
   const weighted = person.wide + person.thin * plainC.thinConvolution + person.depthwise * plainC.depthwise;
   const unit = cycles / weighted;
@@ -157,8 +157,8 @@ function fittedToPerson(cycles: number, spread: KernelCosts['spread'], basis: Ba
 /**
  * Cortex-M4 with DSP instructions: MLPerf Tiny's four networks on a NUCLEO-L4R5ZI. The autoencoder has 0.264 M multiply-adds, all dense,
  * in 9.67 ms: 4.4 cycles each. ResNet-8 has 12.5 M in 252.8 ms: 2.4. MobileNet v1 0.25 (7.49 M, 254.6 ms) and DS-CNN (2.66 M, 97.6 ms)
- * agree within 5 % with 3.4 for pointwise and 10 for depthwise. The spread is wide because they were run with X-CUBE-AI, which is faster
- * than TFLite Micro with CMSIS-NN. Elementwise kernels are an estimate.
+ * agree within 5 % with 3.4 for pointwise and 10 for depthwise. The spread is wide because these networks were run with X-CUBE-AI, which is
+ * faster than TFLite Micro with CMSIS-NN. Elementwise kernels are an estimate.
  */
 const cortexM4: KernelCosts = {
   convolution: 3,
@@ -180,8 +180,9 @@ const cortexM4: KernelCosts = {
 };
 
 /**
- * Cortex-M0+: no published kernel measurements were found. A multiply-add of the C loop needs two byte loads of 2 cycles, a multiply and an
- * add of 1 cycle each, and about 3 cycles for the loop itself.
+ * Cortex-M0+: no published kernel measurements were found. A multiply-add in the C loop needs two byte loads of 2 cycles each, a multiply
+ * and an
+ * add of 1 cycle each, plus about 3 cycles for the loop.
  */
 const cortexM0: KernelCosts = {
   convolution: 9,
@@ -208,7 +209,7 @@ function slower(costs: KernelCosts, factor: number, spread: KernelCosts['spread'
   return { ...(scaled as typeof cycles), basis: 'transferred', spread, sources };
 }
 
-/** Families of cores with their kernels. `reference` = TFLite Micro's own, used if no library has a kernel for the type. */
+/** Core families with their kernels. `reference` = TFLite Micro's own kernels, used if the library has none for the type. */
 const kernelCosts = {
   // Person detection at 240 MHz: 54 ms with ESP-NN, 2,300 ms without.
   lx7: { int8: espS3, reference: fittedToPerson(2.3 * 240e6, [0.5, 2]) },

@@ -22,7 +22,7 @@ const chipFitSchema = z.object({
     /** Expected range of the actual latency, ms. */
     range: z.tuple([z.number(), z.number()]),
     cycles: z.int(),
-    /** The requested limit, ms. */
+    /** The requested maximum, ms. */
     most: z.number().nullable(),
     fits: z.boolean(),
   }),

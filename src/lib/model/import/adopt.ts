@@ -18,9 +18,9 @@ interface Adopted {
 }
 
 /**
- * Makes a network the project's own, with the same files that `model train` would write. The data is split and checked as for training, and
- * the network is evaluated on the validation set. build/ gets everything that quantize, evaluate and push need.
- * @throws AIOT_LABELS_UNFIT if `classes` are not the project's; AIOT_MODEL_UNFIT if its input or output does not have the project's sizes;
+ * Adopts a network as the project's own, and writes the same files as `model train`. Splits and checks the data as for training, and
+ * evaluates the network on the validation set. build/ gets everything that quantize, evaluate and push need.
+ * @throws AIOT_LABELS_UNFIT if `classes` are not the project's; AIOT_MODEL_UNFIT if the input or output sizes are not the project's;
  * any error of `trainProject`
  */
 export async function adoptNetwork(
@@ -55,7 +55,7 @@ export async function adoptNetwork(
   return { file, notes, validation: { examples: examplesMeasured, loss: valLoss, accuracy: valAccuracy } };
 }
 
-/** Converts the proposed order from that of the project's outputs to that of the file's outputs. */
+/** Converts the proposed order of the project's outputs to an order of the file's outputs. */
 function asOutputs(other: OtherOrder, names: readonly string[], named: readonly string[]): OtherOrder {
   return { ...other, classes: named.map((name) => other.classes[names.indexOf(name)]!) };
 }
@@ -65,10 +65,10 @@ function untouched(inputs: number) {
 }
 
 /**
- * The network with its outputs in the order of a project's classes.
+ * The network with its outputs reordered to match a project's classes.
  * @param named names in the order of the network's outputs; for one probability, the names for 0 and for 1
  * @param names of the project's classes, in their order
- * @throws AIOT_LABELS_UNFIT if these are not the same names, AIOT_MODEL_UNFIT if the network's outputs cannot be reordered
+ * @throws AIOT_LABELS_UNFIT if the names differ, AIOT_MODEL_UNFIT if the network's outputs cannot be reordered
  */
 export function inOrderOf(
   graph: Graph,
@@ -91,14 +91,14 @@ export function inOrderOf(
   const last = lastLayer(graph, kind === 'probability');
   const rearranged = kind === 'probability' ? negated : (tensor: Tensor) => reordered(tensor, order);
   const tensors = [...graph.tensors];
-  // Only the last layer reads the rearranged copies: another layer that reads the same constant keeps the original.
+  // Only the last layer reads the reordered copies, because other layers may read the same constants.
   const [x = -1, ...constants] = last.inputs;
   const inputs = [x, ...constants.map((at) => (at < 0 ? at : tensors.push(rearranged(tensors[at]!)) - 1))];
   const operators = graph.operators.map((one) => (one === last ? ({ ...one, inputs } as Operator) : one));
   return withoutUnused({ ...graph, tensors, operators });
 }
 
-/** The layer that computes one number per class, before any operator that treats all classes alike. */
+/** The layer that computes one number per class, ignoring later operators that treat all classes alike. */
 function lastLayer({ operators, outputs, tensors }: Graph, isProbability: boolean): Operator {
   let at = outputs[0]!;
   let hasSigmoid = false;

@@ -3,7 +3,7 @@ import { AiotError, errorMaker } from '../../core/errors.js';
 /** The error for a file that contradicts itself. */
 export const malformed = errorMaker('AIOT_FILE_MALFORMED');
 
-/** The error for a layer that is not supported, or is used in an unsupported way. @param where its index and name */
+/** The error for an unsupported layer, or an unsupported use of a layer. @param where the layer's index and name */
 export function unsupported(where: string, what: string, instead?: string): AiotError {
   return new AiotError('AIOT_LAYER_UNSUPPORTED', `${where}: ${what}${instead ? `; ${instead}` : ''}`);
 }
@@ -22,7 +22,7 @@ export function parseJson(text: Uint8Array | string | undefined, name: string): 
   throw malformed(`${name}: expected an object, got ${got}`);
 }
 
-/** The model inside the wrapper that Keras and TensorFlow.js put around it. */
+/** The model inside the wrapper that Keras and TensorFlow.js add. */
 export function isModel(value: unknown): value is { class_name: string; config: Record<string, unknown> } {
   if (typeof value !== 'object' || value === null) return false;
   const { class_name: kind, config } = value as { class_name?: unknown; config?: unknown };

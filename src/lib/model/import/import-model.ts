@@ -16,7 +16,7 @@ import { importFormats, readSource } from './open.js';
 const end = z.object({
   name: z.string(),
   shape: z.array(z.int()),
-  /** For each axis, the axis of the ONNX tensor that it corresponds to; present if the order differs, for example with channels first. */
+  /** For each axis, the corresponding axis of the ONNX tensor; present if the order differs, for example with channels first. */
   axes: z.array(z.int()).optional(),
 });
 
@@ -24,15 +24,15 @@ export const importResultSchema = z.object({
   /** Name of the model. */
   name: z.string(),
   format: z.enum(importFormats),
-  /** The program that wrote it, if the file states it. */
+  /** The program that wrote the model, if the file names it. */
   writer: z.string(),
-  /** Number of original layers; operators of a .tflite file, an ONNX file or a SavedModel. */
+  /** Number of original layers, or of operators for a .tflite file, an ONNX file or a SavedModel. */
   layers: z.int(),
   /** Operators after the import, in order. */
   ops: z.array(z.string()),
   /** The same list as `ops`. */
   operators: z.array(z.string()),
-  /** Nodes of an ONNX file that were computed during the import; 0 for other formats. */
+  /** Number of ONNX nodes that were computed during the import; 0 for other formats. */
   folded: z.int(),
   /** The first input and the first output. */
   input: end,
@@ -55,30 +55,32 @@ export interface ImportOptions {
   /** A file, or the folder of a TensorFlow.js model or SavedModel. */
   from: string;
   name?: string;
-  /** Output path of the .tflite file, or a folder; by default NAME.tflite in the working folder, or the project's build/model.float.tflite. */
+  /**
+   * Output path of the .tflite file, or a folder. Default: NAME.tflite in the working folder, or the project's build/model.float.tflite.
+   */
   out?: string;
-  /** The project that the network is for: all its later steps then use this network. */
+  /** The project that imports the network; all later steps of the project then use this network. */
   project?: Project;
   data?: string;
   label?: string;
-  /** Names of the project's classes in the order of the network's outputs; by default the project's order. */
+  /** Names of the project's classes in the order of the network's outputs. Default: the project's order. */
   classes?: readonly string[];
   /** Whether the network expects the project's inputs unchanged, or standardized by the training set. */
   inputs?: 'raw' | 'standardized';
   force?: boolean;
   /** For an ONNX file: `NAME:1x3x96x96` sets a dynamic shape, `NAME=16000` makes an input constant. */
   input?: readonly string[];
-  /** For an ONNX file with several outputs: those to import, in this order. */
+  /** For an ONNX file with several outputs: the outputs to import, in this order. */
   output?: readonly string[];
-  /** For a quantized ONNX file: keep its integers, and write an int8 file. */
+  /** For a quantized ONNX file: whether to keep the integers and write an int8 file. */
   keepScales?: boolean;
   signal?: AbortSignal;
 }
 
 /**
- * Reads a network that was trained elsewhere and writes it as a simplified float32 .tflite file, or with the integers of a quantized ONNX
- * file.
- * @throws AIOT_USAGE (an invalid name), AIOT_QUANTIZE_UNFIT (scales to keep, but the file has none), AIOT_FILE_IS_INPUT, AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_FILE_*, AIOT_BACKEND_MISSING; with a project
+ * Reads a network that was trained elsewhere and writes a simplified float32 .tflite file, or keeps a quantized ONNX file's integers.
+ * @throws AIOT_USAGE (an invalid name), AIOT_QUANTIZE_UNFIT (scales to keep, but the file has none), AIOT_FILE_IS_INPUT,
+ * AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_FILE_*, AIOT_BACKEND_MISSING; with a project
  * any error of `trainProject`
  */
 export async function importModel(options: ImportOptions): Promise<ImportResult> {
@@ -180,7 +182,7 @@ function onnxOptions({ input = [], output: outputs, keepScales }: ImportOptions)
   return { shapes, values, outputs, keepScales };
 }
 
-/** The name becomes a file name. @throws AIOT_USAGE */
+/** The name is used as a file name. @throws AIOT_USAGE */
 function requireName(name: string): void {
   if (namePattern.test(name)) return;
   throw new AiotError(
@@ -190,7 +192,7 @@ function requireName(name: string): void {
   );
 }
 
-/** All files that a network may be read from: those of its folder, or a model.json with the shards beside it. */
+/** All files from which a network may be read: a folder's files, or a model.json with the shards beside it. */
 async function filesOf(from: string): Promise<string[]> {
   const inside = async (folder: string) => {
     const names = await readdir(folder, { recursive: true }).catch(() => []);

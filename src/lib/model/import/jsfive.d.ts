@@ -1,4 +1,4 @@
-/** Types for the parts of jsfive that are used here; the package has none. */
+/** Types for the parts of jsfive that are used here, because the package includes none. */
 declare module 'jsfive' {
   interface Node {
     attrs: Record<string, unknown>;

@@ -8,7 +8,7 @@ export type { Group } from 'jsfive';
 
 /**
  * Reads a .keras file of Keras 3: a zip with config.json, metadata.json and model.weights.h5. The weights are in groups numbered by class
- * (`layers/dense_1/vars/0`), in the order in which Keras creates them; the group's attribute `name` is the layer's own name.
+ * (`layers/dense_1/vars/0`), in the order of creation; the group's attribute `name` is the layer's own name.
  * @throws AIOT_FILE_MALFORMED
  */
 export async function readKerasZip(bytes: Uint8Array): Promise<KerasModel> {
@@ -32,7 +32,7 @@ function byPlace(root: Group): WeightSource {
       const vars = childOf(group, 'vars');
       if (!isGroup(vars)) throw malformed(`the weights of ${path.join('/')} are missing`);
       const found = [...datasetsIn(vars)].sort((a, b) => Number(a.path[0]) - Number(b.path[0]));
-      // Further arrays, such as the seed of a Dropout, follow the layer's own weights.
+      // Additional arrays, such as a Dropout's seed, follow the layer's own weights.
       if (found.length < roles.length)
         throw malformed(`${path.join('/')}: expected ${roles.join(', ')}, got ${found.length} array(s)`);
       return roles.map((role, place): Weight => weightOf(found[place]!.dataset, `${path.join('/')}/${role}`));
@@ -85,7 +85,7 @@ export async function readKerasH5(bytes: Uint8Array): Promise<KerasModel> {
 async function openHdf5(bytes: Uint8Array): Promise<File> {
   const hdf5 = await import('jsfive');
   return guarded('it cannot be read as HDF5', () => {
-    // A copy, because Buffers of small files share one block of memory.
+    // Copied, because Buffers of small files share one block of memory.
     return new hdf5.File(new Uint8Array(bytes).buffer, 'model');
   });
 }
@@ -109,12 +109,12 @@ function isGroup(node: Group | Dataset | undefined): node is Group {
   );
 }
 
-/** Limits for the nesting depth and the number of nodes, because a group in a damaged file may contain itself under any number of names. */
+/** Limits for the nesting depth and the number of nodes, because a group in a damaged file may contain itself under many names. */
 const deepest = 16;
 
 const mostNodes = 3000;
 
-/** All datasets below a group, with their paths of names. @throws AIOT_FILE_MALFORMED */
+/** All datasets below a group, with their paths. @throws AIOT_FILE_MALFORMED */
 export function* datasetsIn(
   group: Group,
   path: string[] = [],
@@ -141,14 +141,14 @@ function weightOf(dataset: Dataset, name: string): Weight {
   });
 }
 
-/** The text of an attribute, as written by h5py and Keras. */
+/** The text of an attribute written by h5py or Keras. */
 function textAttribute(group: Group, name: string): string | undefined {
   const value = guarded(`its attribute ${name} cannot be read`, () => group.attrs[name]);
   const [text] = [value].flat();
   return typeof text === 'string' ? text : undefined;
 }
 
-/** Calls the library with its console output suppressed: it would print names from the file unescaped. */
+/** Calls the library without console output, because the library prints names from the file unescaped. */
 function guarded<T>(what: string, work: () => T): T {
   const { warn } = console;
   console.warn = () => {};

@@ -12,7 +12,7 @@ import type { OnnxOptions } from './onnx/to-graph.js';
 const hdf5Signature = [0x89, 0x48, 0x44, 0x46];
 
 /**
- * Reads a network in any of the known formats, recognized by its first bytes instead of its name.
+ * Reads a network in any of the known formats, which is recognized by the first bytes instead of the name.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_BACKEND_MISSING
  */
 export async function readSource(path: string, options: OnnxOptions = asStated): Promise<Imported> {
@@ -24,7 +24,7 @@ export async function readSource(path: string, options: OnnxOptions = asStated):
   }
 }
 
-/** Everything as the file states it. */
+/** Uses the file without changes. */
 const asStated: OnnxOptions = { shapes: new Map(), values: new Map() };
 
 async function open(path: string, options: OnnxOptions): Promise<Imported> {
@@ -90,7 +90,7 @@ async function isFolder(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
   } catch {
-    // A missing path is reported when it is read.
+    // The later read reports a missing path.
     return false;
   }
 }
@@ -108,19 +108,19 @@ function unknown(what: string): AiotError {
 
 export const importFormats = ['tfjs', 'keras', 'keras-h5', 'tflite', 'saved-model', 'onnx'] as const;
 
-/** A network as found in its file. */
+/** A network as read from its file. */
 export interface Imported {
   format: (typeof importFormats)[number];
-  /** The program that wrote it. */
+  /** The program that wrote the file. */
   writer: string;
-  /** Layers, or operators where the file has no layers. */
+  /** Number of layers, or of operators if the file has no layers. */
   layers: number;
   /** float32, batch 1. */
   graph: Graph;
   /** Changes made while reading, as sentences. */
   notes: string[];
-  /** Nodes of an ONNX file that were computed while reading. */
+  /** Number of ONNX nodes that were computed while reading. */
   folded?: number;
-  /** Original axes of an ONNX file's inputs and outputs, where they were reordered. */
+  /** Original axes of an ONNX file's inputs and outputs, if they were reordered. */
   axes?: { inputs: (number[] | undefined)[]; outputs: (number[] | undefined)[] };
 }

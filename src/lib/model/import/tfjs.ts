@@ -29,8 +29,8 @@ const widths: Readonly<Record<string, number>> = {
 };
 
 /**
- * Reads a layers model of TensorFlow.js: model.json with the topology and the list of weights, and the shards beside it. Weights quantized
- * by its converter are converted back to float32.
+ * Reads a TensorFlow.js layers model: model.json with the topology and the list of weights, and the shards beside it. Weights that the
+ * TensorFlow.js converter quantized are converted back to float32.
  * @throws AIOT_FILE_MALFORMED, AIOT_FILE_NOT_FOUND, AIOT_LAYER_UNSUPPORTED for a graph model
  */
 export async function readTfjs(file: string): Promise<KerasModel> {
@@ -72,7 +72,7 @@ function groupsIn({ weightsManifest }: Record<string, unknown>): z.output<typeof
   throw malformed(`model.json: ${issueText(read.error, 'the file')}`);
 }
 
-/** Path of a shard, which must be in the folder of model.json or below it: an imported file must not make aiot read arbitrary files. */
+/** Path of a shard. Must be inside model.json's folder, because an imported file must not make aiot read arbitrary files. */
 function shardOf(file: string, path: string): string {
   const plain = normalize(path);
   if (!isAbsolute(plain) && !plain.split(/[\\/]/).includes('..')) return join(dirname(file), plain);

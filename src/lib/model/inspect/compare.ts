@@ -23,10 +23,10 @@ import { arenaOf, graphMacs, parameterCount, precisionOf } from './costs.js';
 import { type ModelFile, modelFileOf, readModelFile } from './model-file.js';
 
 interface CompareOptions {
-  /** Files (.tflite, .aiot), folders of projects whose builds are used, or versions (`har@3`) if `getVersion` is given. */
+  /** Files (.tflite, .aiot), project folders (their builds are used), or versions (`har@3`) if `getVersion` is given. */
   a: string;
   b: string;
-  /** A CSV file; absent = the test set if one of the two is a project, otherwise no data. */
+  /** A CSV file. Default: the test set if one of the two is a project, otherwise no data. */
   data?: string;
   getVersion?: GetVersion;
   label?: string;
@@ -39,8 +39,9 @@ interface CompareOptions {
 const mostExamples = 20;
 
 /**
- * Compares two models: their files, and their predictions for the same rows.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_*, AIOT_BUNDLE_MALFORMED, AIOT_MODEL_NOT_BUILT, AIOT_MODEL_UNFIT (different kinds of prediction), and any
+ * Compares two models' files, and their predictions for the same rows.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_*, AIOT_BUNDLE_MALFORMED, AIOT_MODEL_NOT_BUILT, AIOT_MODEL_UNFIT (different kinds of
+ * prediction), and any
  * error from reading the rows
  */
 export async function compareModels(options: CompareOptions): Promise<Comparison> {
@@ -132,7 +133,7 @@ function verdictOf(rows: SharedRows, outputs: Float32Array, inputs: Float32Array
   return judge({ ...rows, outputs, width, inputs, truth, values, resample: false });
 }
 
-/** Classes of rows without labels. */
+/** Class names for rows without labels. */
 function namedBy({ kind, threshold }: SharedRows, outputs: Float32Array, width: number): Int32Array | null {
   if (kind === 'classes') return argMaxRows(outputs, width);
   return kind === 'probability' ? Int32Array.from(outputs, (p) => Number(p >= (threshold ?? 0.5))) : null;
@@ -165,12 +166,12 @@ function disagreementOf(
   };
 }
 
-/** One of two models, opened. */
+/** One of the two models, opened. */
 interface Opened {
   model: ModelFile;
   graph: Graph;
   metadata: Uint8Array | null;
-  /** Folder of the project that built it. */
+  /** Folder of the project that built the model. */
   project: string | null;
 }
 
@@ -196,7 +197,7 @@ async function networkOf(dir: string): Promise<string> {
   return join(buildFiles(project).folder, (await readQuantization(project)).file);
 }
 
-/** Information from its file. */
+/** Information from the model's file. */
 function sideOf({ model, graph }: Opened): Omit<Side, 'figures'> {
   const operators = dictionary<number>();
   for (const { op } of graph.operators) operators[op] = (operators[op] ?? 0) + 1;
@@ -217,7 +218,7 @@ function sideOf({ model, graph }: Opened): Omit<Side, 'figures'> {
 interface SharedRows {
   data: string;
   kind: OutputKind;
-  /** Inputs for each model, in the form that its network expects. */
+  /** Inputs for each model, in the form that the model's network expects. */
   inputs: [Float32Array, Float32Array];
   truth: Int32Array | null;
   values: ArrayLike<number> | null;
@@ -234,7 +235,7 @@ interface TableOptions {
   classes?: readonly string[];
 }
 
-/** The rows of a table. @throws AIOT_CSV_*, AIOT_DATA_COLUMNS, AIOT_LABELS_UNFIT */
+/** A table's rows. @throws AIOT_CSV_*, AIOT_DATA_COLUMNS, AIOT_LABELS_UNFIT */
 async function rowsOfTable(
   sides: readonly [Opened, Opened],
   widths: readonly [number, number],
@@ -274,7 +275,7 @@ async function rowsOfTable(
 }
 
 /**
- * The test set of a project, standardized for each model as its own project specifies, or else as this project does. @throws
+ * A project's test set, standardized for each model as the model's own project specifies, or otherwise as this project specifies. @throws
  * AIOT_MODEL_STALE, …
  */
 async function rowsOfProject(sides: readonly [Opened, Opened], dir: string): Promise<SharedRows> {

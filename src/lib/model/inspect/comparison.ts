@@ -11,7 +11,7 @@ const sideSchema = z.object({
   parameters: z.int(),
   /** Number of occurrences of each operator. */
   operators: z.record(z.string(), z.int()),
-  /** Metrics on the rows that both models ran on; null without labeled rows. */
+  /** Metrics on the rows on which both models ran; null without labeled rows. */
   figures: networkFiguresSchema.nullable(),
 });
 
@@ -20,7 +20,7 @@ export type Side = z.output<typeof sideSchema>;
 export const comparisonSchema = z.object({
   a: sideSchema,
   b: sideSchema,
-  /** Data that both models ran on; null = none, only their files were compared. */
+  /** Data on which both models ran; null = none, so only their files were compared. */
   data: z.string().nullable(),
   runtime: z.enum(['litert', 'device']),
   output: outputKindSchema.nullable(),
@@ -44,9 +44,9 @@ export const comparisonSchema = z.object({
     .object({
       rows: z.int(),
       share: z.number(),
-      /** Predictions of A and B for rows of one class, the most frequent first; truth is null without labels. */
+      /** Predictions of A and B for one class's rows, most frequent first; truth is null without labels. */
       table: z.array(z.object({ truth: z.string().nullable(), a: z.string(), b: z.string(), rows: z.int() })),
-      /** The first of these rows, numbered from 1. */
+      /** The first such rows, numbered from 1. */
       examples: z.array(
         z.object({ row: z.int(), truth: z.string().nullable(), a: z.string(), b: z.string() }),
       ),

@@ -10,7 +10,7 @@ import {
 import { activationPlaces, rowOf } from '../../formats/tflite/operators.js';
 import { arenaBytes } from '../../runtime/arena.js';
 
-/** Operators whose multiply-adds do not follow from their shapes, or depend on the subgraphs that they call. */
+/** Operators whose multiply-adds cannot be derived from shapes, or depend on subgraphs that the operators call. */
 const unknown: readonly string[] = [
   'BIDIRECTIONAL_SEQUENCE_LSTM',
   'BIDIRECTIONAL_SEQUENCE_RNN',
@@ -27,9 +27,10 @@ const unknown: readonly string[] = [
 ];
 
 /**
- * Multiply-adds of one run of an operator, from its shapes; 0 if negligible, null if shapes are not sufficient. Weight layouts as in the TFLite
+ * Multiply-adds for one run of an operator, from the shapes; 0 if negligible, null if the shapes are not sufficient. Weight layouts as in
+ * the TFLite
  * schema.
- * @param inputs shapes of its inputs; undefined if one is omitted
+ * @param inputs the inputs' shapes; undefined for an omitted input
  */
 export function macsOf(
   op: string,
@@ -63,19 +64,19 @@ export function macsOf(
   }
 }
 
-/** Multiply-adds of one run of an operator of a graph; 0 if negligible. */
+/** Multiply-adds for one run of an operator in a graph; 0 if negligible. */
 export function multiplyAdds(graph: Graph, { op, inputs, outputs }: Operator): number {
   const shapes = inputs.map((index) => graph.tensors[index]?.shape);
   return macsOf(op, shapes, graph.tensors[outputs[0] ?? -1]?.shape) ?? 0;
 }
 
-/** Multiply-adds of one run of a graph. */
+/** Multiply-adds for one run of a graph. */
 export function graphMacs(graph: Graph): number {
   return graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0);
 }
 
 /**
- * Number of trained values: constants of operators that have weights, each counted once, even if they are read through a DEQUANTIZE (float16).
+ * Number of trained values: the constants of weighted operators, each counted once, even if read through a DEQUANTIZE (float16).
  */
 export function parameterCount(
   operators: readonly { op: string; inputs: readonly number[]; outputs: readonly number[] }[],
@@ -109,7 +110,8 @@ const weighted: readonly string[] = [
 ];
 
 /**
- * Size of the arena that TFLite Micro needs for a network, bytes (see `arenaBytes`); null for float16 and dynamic range, which it rejects. 0 for
+ * Size of the arena that TFLite Micro needs for a network, in bytes (see `arenaBytes`). Null for float16 and dynamic range, which TFLite
+ * Micro rejects. 0 for
  * decision trees, which run as generated C and need no memory besides their input and output.
  */
 export function arenaOf(graph: Graph): number | null {
@@ -118,8 +120,8 @@ export function arenaOf(graph: Graph): number | null {
 }
 
 /**
- * A sentence that explains why TFLite Micro rejects the network, or computes other results than LiteRT; null if it does neither. Measured with
- * the tflite-micro of PyPI: it has fewer int16 kernels, and its RELU6 ignores the output's scale.
+ * A sentence that explains why TFLite Micro rejects the network, or computes different results than LiteRT; null if neither is the case.
+ * Measured with tflite-micro from PyPI, which has fewer int16 kernels, and whose RELU6 ignores the output's scale.
  */
 export function refusalOfMicro(graph: Graph): string | null {
   const refusal = refusalOfDevice(graph);
@@ -137,7 +139,8 @@ export function refusalOfMicro(graph: Graph): string | null {
 }
 
 /**
- * A sentence that explains why devices reject the network; null if they do not. Neither their interpreter nor TFLite Micro has kernels for
+ * A sentence that explains why devices reject the network; null if they accept it. Neither the devices' interpreter nor TFLite Micro has
+ * kernels for
  * float32 activations with int8 weights, nor for DEQUANTIZE from float16.
  */
 export function refusalOfDevice(graph: Graph): string | null {
@@ -158,7 +161,7 @@ export function refuseOffDevice(graph: Graph): void {
   });
 }
 
-/** A network's data type; `none` if it has no weights, `forest` for decision trees, which compute in int32 between float32 inputs and outputs. */
+/** A network's data type: `none` without weights, `forest` for decision trees, which sum in int32 between float32 inputs and outputs. */
 export type Precision = 'float32' | 'float16' | 'dynamic' | 'int8' | 'int16x8' | 'mixed' | 'forest' | 'none';
 
 const weightedOps: readonly string[] = [
@@ -170,13 +173,13 @@ const weightedOps: readonly string[] = [
   'UNIDIRECTIONAL_SEQUENCE_LSTM',
 ];
 
-/** An operator with int8 weights and float32 activations (dynamic range), and its index; or undefined. */
+/** An operator with int8 weights and float32 activations (dynamic range), with its index; undefined if there is none. */
 function dynamicOperator(graph: Graph): { index: number; operator: Operator } | undefined {
   const index = graph.operators.findIndex((operator) => precisionAt(graph, operator) === 'dynamic');
   return index < 0 ? undefined : { index, operator: graph.operators[index]! };
 }
 
-/** A DEQUANTIZE of float16 weights, and its index; or undefined. */
+/** A DEQUANTIZE of float16 weights, with its index; undefined if there is none. */
 function float16Operator(graph: Graph): { index: number; operator: Operator } | undefined {
   const index = graph.operators.findIndex(
     ({ op, inputs }) => op === 'DEQUANTIZE' && graph.tensors[inputs[0]!]?.type === 'float16',
@@ -184,7 +187,7 @@ function float16Operator(graph: Graph): { index: number; operator: Operator } | 
   return index < 0 ? undefined : { index, operator: graph.operators[index]! };
 }
 
-/** The kind of quantization of a whole network, as named by `model quantize --mode`. */
+/** How a whole network is quantized, as named by `model quantize --mode`. */
 export function precisionOf(graph: Graph): Precision {
   if (hasForest(graph)) return 'forest';
   if (float16Operator(graph)) return 'float16';
@@ -193,14 +196,14 @@ export function precisionOf(graph: Graph): Precision {
       .filter(({ op }) => weightedOps.includes(op))
       .map((operator) => precisionAt(graph, operator)),
   );
-  // Small tensors of a dynamic-range file stay float32.
+  // Small tensors in a dynamic-range file stay float32.
   if (found.has('dynamic') && !found.has('int8') && !found.has('int16x8')) return 'dynamic';
   const [first] = found;
   if (first === undefined) return 'none';
   return found.size === 1 ? first : 'mixed';
 }
 
-/** Data type of one operator's computation; without weights, determined by its first activation. */
+/** Data type in which one operator computes. Without weights, the type of the operator's first activation. */
 export function precisionAt({ tensors }: Pick<Graph, 'tensors'>, operator: Operator): Precision {
   const { op, inputs } = operator;
   const typeOf = (index = -1): Tensor['type'] | undefined => tensors[index]?.type;

@@ -55,7 +55,7 @@ interface ExplainOptions {
   signal?: AbortSignal;
 }
 
-/** Maximum number of inferences, which take a few seconds. */
+/** Maximum number of inferences; this many take a few seconds. */
 const budget = 150_000;
 
 /**
@@ -148,8 +148,8 @@ function explain(whole: Subject, model: string, digest: string, options: Explain
 }
 
 /**
- * Permutation importance: how much the metric worsens when the values of one feature (all its inputs together) are shuffled among the
- * rows. Redundant features share their importance, because each can be derived from the other. Source: Breiman, "Random Forests", 2001;
+ * Permutation importance: how much the metric worsens when one feature's values (all its inputs together) are shuffled among the rows.
+ * Redundant features share their importance, because the network can derive one from another. Source: Breiman, "Random Forests", 2001;
  * model-agnostic as in Fisher, Rudin and Dominici, 2019.
  */
 function permutationImportance(
@@ -180,7 +180,7 @@ function permutationImportance(
   return found.sort((a, b) => b.loss - a.loss);
 }
 
-/** Maximum number of stretches that a window is divided into. */
+/** Maximum number of segments into which a window is divided. */
 const mostParts = 20;
 
 interface Part {
@@ -190,8 +190,8 @@ interface Part {
 }
 
 /**
- * Occlusion: each part of the input is replaced by its mean over the rows. The loss in the true class's share is averaged over the rows of
- * that class. Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014.
+ * Occlusion: each part of the input is replaced by the part's mean over the rows. The drop in the true class's share is averaged over that
+ * class's rows. Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014.
  */
 function occlusionSaliency(subject: Subject, signal?: AbortSignal): Explanation['saliency'] {
   const { inputs, network, truth, kind } = subject;
@@ -240,7 +240,7 @@ function partsOf({ groups, window }: Layout): { fields: string[]; parts: Part[];
   return { fields, parts, over: 'time' };
 }
 
-/** Score that each row can lose: the share of its true class, its value, or minus its reconstruction error. */
+/** The score that each row can lose: the true class's share, the value, or the negated reconstruction error. */
 function scores(
   { network, kind, truth }: Subject,
   inputs: Float32Array,
@@ -267,7 +267,7 @@ function rowsOf(truth: Int32Array, wanted: number | null): number[] {
   return Array.from(truth, (_, row) => row).filter((row) => wanted === null || truth[row] === wanted);
 }
 
-/** A network with labeled rows on which it is explained. */
+/** A network, and the labeled rows on which it is explained. */
 interface Subject extends Pick<Answers, 'kind' | 'truth' | 'values' | 'classes' | 'threshold'> {
   network: RunningNetwork;
   /** [rows × network.inputs]: the network's inputs. */
@@ -283,14 +283,14 @@ function metricOf({ kind, threshold }: Subject): Metric {
   return kind === 'reconstruction' && threshold === null ? 'auc' : 'macroF1';
 }
 
-/** The metric of `metricOf`, with these inputs in place of the rows' own. */
+/** The metric from `metricOf`, with these inputs instead of the rows' own. */
 function scoreOf(subject: Subject, inputs: Float32Array, metric: Metric, signal?: AbortSignal): number {
   const outputs = predictRows(subject.network, inputs, signal);
   const verdict = judge({ ...subject, inputs, outputs, width: subject.network.outputs, resample: false });
   return verdict[metric] ?? 0;
 }
 
-/** A random sample of the rows, in their order, if there are more than `most`; deterministic for a seed. */
+/** A random sample of the rows, in order, if there are more than `most`; deterministic for each seed. */
 function thinned(subject: Subject, most: number, seed: number): Subject {
   const { truth, inputs, values, network } = subject;
   if (truth.length <= most) return subject;
@@ -320,7 +320,7 @@ function thinned(subject: Subject, most: number, seed: number): Subject {
 interface Layout {
   /** Inputs that are permuted together: a field over the whole window, or one feature. */
   groups: { name: string; inputs: number[] }[];
-  /** Layout of inputs for windows, [sample][field]. Null if inputs are features. */
+  /** Layout of inputs for windows, [sample][field]; null if inputs are features. */
   window: { fields: string[]; samples: number; rateHz: number | null } | null;
 }
 
@@ -340,7 +340,7 @@ function layoutOfSignal(signal: SignalSpec, names: readonly string[]): Layout {
 /** Number of parts on each side of a picture. */
 const pictureParts = 4;
 
-/** The inputs of a picture in 4 × 4 parts, which are permuted one by one: single pixels hardly matter. */
+/** A picture's inputs in 4 × 4 parts, which are permuted one by one, because single pixels hardly matter. */
 function layoutOfPicture({ width, height }: ImageSpec, channels: number): Layout {
   const groups = Array.from({ length: pictureParts ** 2 }, (_, g) => ({
     name: `row ${Math.floor(g / pictureParts) + 1}, column ${(g % pictureParts) + 1}`,
@@ -356,7 +356,7 @@ function layoutOfPicture({ width, height }: ImageSpec, channels: number): Layout
   return { groups, window: null };
 }
 
-/** Meaning of a file's inputs: a single input of rank 3 or more is a window [.., time, field], all others are features. */
+/** Meaning of a file's inputs: a single input of rank 3 or more is a window [.., time, field]; all others are features. */
 function layoutOfFile(graph: Graph, columns: readonly string[]): Layout {
   if (graph.inputs.length > 1) return layoutOfColumns(columns);
   const { shape } = graph.tensors[graph.inputs[0]!]!;

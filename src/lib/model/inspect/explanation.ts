@@ -12,17 +12,17 @@ export const explanationSchema = z.object({
   /** Digest of the explained network. */
   digest: z.string(),
   output: outputKindSchema,
-  /** Rows or windows used for the explanation. */
+  /** Number of rows or windows used for the explanation. */
   n: z.int(),
   seed: z.int(),
-  /** The metric that importance is measured in, and its value on the unmodified rows. */
+  /** The metric in which importance is measured, and its value on the unmodified rows. */
   metric: z.enum(['macroF1', 'auc', 'mae']),
   base: z.number(),
-  /** Deterioration of the metric if a feature's values are permuted among the rows; the largest first. */
+  /** How much the metric worsens if a feature's values are permuted among the rows, largest first. */
   importance: z.array(
     z.object({
       feature: z.string(),
-      /** Inputs of the network that belong to it. */
+      /** Number of network inputs that belong to the feature. */
       inputs: z.int(),
       loss: z.number(),
       /** Standard deviation of the loss over the repetitions. */
@@ -31,18 +31,18 @@ export const explanationSchema = z.object({
   ),
   /** Change in the prediction if a part of the input is replaced by its mean. */
   saliency: z.object({
-    /** `time`: parts are stretches of the window; `features`: parts are features. */
+    /** `time`: parts are segments of the window; `features`: parts are features. */
     over: z.enum(['time', 'features']),
     /** Rows of `values`: fields over time, or one row for features. */
     fields: z.array(z.string()),
-    /** Columns of `values`: the start of a stretch, or the feature. */
+    /** Columns of `values`: the start of a segment, or the feature. */
     parts: z.array(z.string()),
     /** One entry per class; a single entry for regression. */
     classes: z.array(
       z.object({
         class: z.string(),
         n: z.int(),
-        /** Mean loss in the true class's share (for a value: its mean change). */
+        /** Mean drop in the true class's share (for a value: its mean change). */
         values: z.array(z.array(z.number())),
       }),
     ),
@@ -59,7 +59,7 @@ export async function saveExplanation(project: Project, explanation: Explanation
   await writeJsonAtomic(fileOf(project), { spec: 'aiot-explanation/1', ...explanation });
 }
 
-/** Reads the explanation in build/; null if there is none, or none that this version can read. */
+/** Reads the explanation in build/; null if there is none, or if it was written by an incompatible version. */
 export async function readExplanation(project: Project): Promise<Explanation | null> {
   const found = await unless('AIOT_FILE_NOT_FOUND', readJson(fileOf(project)));
   const read = savedSchema.safeParse(found);

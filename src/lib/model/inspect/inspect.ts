@@ -9,8 +9,8 @@ import type { Inspection } from './inspection.js';
 import { readModelFile } from './model-file.js';
 
 /**
- * Contents of a .tflite or .aiot file and the cost of running it, even if it has unknown operators. A bundle is validated and its golden vectors are
- * run.
+ * The contents of a .tflite or .aiot file and the cost of running its network, even with unknown operators. Validates a bundle, and runs
+ * its golden vectors.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_MALFORMED with the byte offset, AIOT_BUNDLE_MALFORMED
  */
 export async function inspectModel(file: string): Promise<Inspection> {
@@ -34,8 +34,8 @@ export async function inspectModel(file: string): Promise<Inspection> {
 type Network = Omit<Inspection, 'file' | 'kind' | 'bytes' | 'networkBytes' | 'digest' | 'bundle'>;
 
 /**
- * The tensors, operators and costs of a .tflite file. Fields that require known operators (arena, options) are omitted if some are unknown, as
- * explained in `notes`.
+ * The tensors, operators and costs of a .tflite file. Fields that require known operators (arena, options) are omitted if some operators
+ * are unknown, as explained in `notes`.
  * @throws AIOT_TFLITE_MALFORMED with the byte offset
  */
 export function inspectNetwork(bytes: Uint8Array): Network {
@@ -90,7 +90,7 @@ function graphOf(bytes: Uint8Array, outline: Outline): { graph: Graph | null; no
   }
 }
 
-/** The operators of the outline. Options are added from the graph unless reading it has folded operators away, which changes their number. */
+/** The outline's operators, with options from the graph. Omits options if reading the graph changed the number of operators by folding. */
 function operatorsOf({ operators, tensors }: Outline, graph: Graph | null): Network['operators'] {
   const same = graph?.operators.length === operators.length ? graph.operators : [];
   return operators.map(({ op, version, known, inputs, outputs }, index) => ({
@@ -124,7 +124,7 @@ function arenaOf(graph: Graph | null, runs: boolean): Pick<Network, 'arena' | 'a
   };
 }
 
-/** For a file with unknown operators: the type of its larger constants. */
+/** For a file with unknown operators: the type of the larger constants. */
 function precisionOfOutline({ tensors }: Outline): Precision | null {
   const bytes = new Map<string, number>();
   for (const { type, constant, bytes: size } of tensors)

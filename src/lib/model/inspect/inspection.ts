@@ -16,9 +16,9 @@ const end = z.object({
 export const inspectionSchema = z.object({
   file: z.string(),
   kind: z.enum(['tflite', 'aiot']),
-  /** Bytes of the whole file. */
+  /** Size of the whole file in bytes. */
   bytes: z.int(),
-  /** Bytes of the network alone; for a bundle, less than `bytes`. */
+  /** Size of the network alone in bytes; for a bundle, less than `bytes`. */
   networkBytes: z.int(),
   digest: z.string(),
   description: z.string(),
@@ -26,11 +26,11 @@ export const inspectionSchema = z.object({
     .enum(['float32', 'float16', 'dynamic', 'int8', 'int16x8', 'mixed', 'forest', 'none'])
     .nullable(),
   parameters: z.int(),
-  /** Multiply-adds of one run; null if unknown for any operator. */
+  /** Multiply-adds for one run; null if unknown for any operator. */
   macs: z.int().nullable(),
-  /** Bytes for TFLite Micro's `tensor_arena`; null if it does not run there, or the size is unknown: `notes` explain why. */
+  /** Bytes for TFLite Micro's `tensor_arena`; null if the network does not run there or the size is unknown, as `notes` explain. */
   arenaBytes: z.int().nullable(),
-  /** Placement of temporary data by TFLite Micro's greedy planner. */
+  /** How TFLite Micro's greedy planner places temporary data. */
   arena: z
     .object({
       head: z.int(),
@@ -42,7 +42,7 @@ export const inspectionSchema = z.object({
           tensor: z.int().nullable(),
           operator: z.int().nullable(),
           bytes: z.int(),
-          /** Lifetime from the first to the last operator, counted from 1; 0 = while inputs are being filled. */
+          /** Lifetime, from the first to the last operator, counted from 1; 0 = while inputs are being filled. */
           first: z.int(),
           last: z.int(),
           offset: z.int(),
@@ -64,7 +64,7 @@ export const inspectionSchema = z.object({
       index: z.int(),
       op: z.string(),
       version: z.int(),
-      /** Whether aiot can run and quantize it. */
+      /** Whether aiot can run and quantize the operator. */
       known: z.boolean(),
       inputs: z.array(z.int()),
       outputs: z.array(z.int()),

@@ -4,28 +4,28 @@ import { readBytes } from '../../core/files.js';
 import { requireBundle, unpackAny } from '../bundle/pack.js';
 import type { Bundle } from '../bundle/types.js';
 
-/** A model on disk: a bare network, or a bundle with one. */
+/** A model on disk: a bare network, or a bundle that contains one. */
 export interface ModelFile {
   file: string;
   kind: 'tflite' | 'aiot';
-  /** Bytes of the whole file. */
+  /** Size of the whole file in bytes. */
   bytes: number;
   digest: string;
-  /** The .tflite file: the file itself, or the one in the bundle. */
+  /** The .tflite file, either bare or from the bundle. */
   network: Uint8Array;
   /** Null for a bare network, and for a network-only bundle. */
   bundle: Bundle | null;
 }
 
 /**
- * Reads a .tflite or .aiot file; the type is determined by its contents: a TFLite file has its identifier at byte 4.
+ * Reads a .tflite or .aiot file. The contents determine the type: a TFLite file has an identifier at byte 4.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_BUNDLE_MALFORMED
  */
 export async function readModelFile(file: string): Promise<ModelFile> {
   return modelFileOf(file, await readModelBytes(file));
 }
 
-/** Opens a model's file; a version of the registry must have been pulled first. @throws AIOT_FILE_NOT_FOUND */
+/** Opens a model's file; a version in the registry must be pulled first. @throws AIOT_FILE_NOT_FOUND */
 export async function readModelBytes(file: string): Promise<Uint8Array> {
   return await readBytes(file).catch((error: unknown) => {
     const [, name, version] = /^([A-Za-z0-9._-]+)@([A-Za-z0-9]+)$/.exec(file) ?? [];

@@ -12,9 +12,10 @@ const leak = 0.1;
 /**
  * Builds an untrained network as a trainable graph. Its weights depend only on `seed`. The input is [1, features], or an image. Windows
  * [samples, fields] are [1, 1, samples, fields], so that convolutions over time are CONV_2D of height 1 and no RESHAPE copies the input. A
- * batch norm directly after a layer is applied to that layer's sums, before its activation, so that it can be folded into the layer. Dense
+ * batch norm directly after a layer is applied to the layer's sums, before the activation, so that the batch norm can be folded into the
+ * layer. Dense
  * layers flatten their input.
- * @throws AIOT_MODEL_UNFIT naming the layer that does not fit its input
+ * @throws AIOT_MODEL_UNFIT naming the layer whose input does not fit
  */
 export function buildTrainable(spec: NetworkSpec, seed: number): Trainable {
   const builder = new TrainableBuilder();
@@ -46,7 +47,7 @@ export function endingOf({ output }: Pick<NetworkSpec, 'output'>): Trainable['en
   return output.kind === 'classes' ? 'SOFTMAX' : output.kind === 'probability' ? 'LOGISTIC' : 'none';
 }
 
-/** Shape of the network's input, batch 1 included. */
+/** Shape of the network's input, including batch 1. */
 export function graphInput({ inputShape, layers }: NetworkSpec): number[] {
   const first = layers.find(({ type }) => type !== 'batch-norm' && type !== 'dropout')?.type ?? 'dense';
   const flat = inputShape.length === 1 || first === 'dense' || first === 'flatten';
@@ -65,13 +66,13 @@ function activationOf(layer: LayerConfig): NamedActivation {
 }
 
 interface Neighbours {
-  /** Whether a batch norm follows, which takes over this layer's activation. */
+  /** Whether a batch norm follows, which then applies this layer's activation. */
   delayed: boolean;
-  /** For a batch norm: the activation that it took over from the previous layer. */
+  /** For a batch norm: the activation taken over from the previous layer. */
   after: NamedActivation | undefined;
 }
 
-/** The activation and bias at the end of a layer. A layer followed by a batch norm has neither of its own. */
+/** The activation and bias at the end of a layer. A layer before a batch norm has neither. */
 interface End {
   activation: NamedActivation;
   bias: boolean;
@@ -83,7 +84,7 @@ class LayerMaker {
   constructor(
     private readonly builder: TrainableBuilder,
     private readonly weights: InitialWeights,
-    /** Whether images are windows over time, of height 1. */
+    /** Whether images are windows over time, with height 1. */
     private readonly overTime: boolean,
   ) {}
 
@@ -166,8 +167,8 @@ class LayerMaker {
   }
 
   /**
-   * Widens the channels, convolves them one by one, and narrows them without an activation; each with a batch norm. The input is added if the result
-   * has its shape (Sandler et al., 2018, arXiv:1801.04381, section 3.3).
+   * Widens the channels, convolves them one by one, and narrows them without an activation, each with a batch norm. Adds the input if the
+   * result has the same shape (Sandler et al., 2018, arXiv:1801.04381, section 3.3).
    */
   private invertedResidual(
     x: number,
@@ -252,7 +253,7 @@ type Pair = number | [number, number];
 
 const pointwise: WindowShape = { filter: [1, 1], stride: [1, 1], padding: 'same' };
 
-/** The activation fused into a kernel, and the one that needs an operator of its own. */
+/** The activation fused into a kernel, and the activation that needs a separate operator. */
 function split(activation: NamedActivation): { fused: Activation; own?: 'LEAKY_RELU' | 'TANH' | 'LOGISTIC' } {
   switch (activation) {
     case 'none':
@@ -276,7 +277,7 @@ function unfit(message: string, next?: string): AiotError {
 const truncatedDeviation = 0.87962566103423978;
 
 /**
- * Initial weights of layers, each from a separate random stream, so that a change in one layer does not affect the others' weights.
+ * Initial weights of layers. Each layer has a separate random stream, so that a change in one layer does not affect other layers' weights.
  * He-normal: normal distribution truncated at two standard deviations, variance 2 / fan-in (He et al., 2015, arXiv:1502.01852, section
  * 2.2).
  */
@@ -284,7 +285,7 @@ export class InitialWeights {
   private layer = 0;
   constructor(private readonly seed: number) {}
 
-  /** @param fanIn number of terms summed for one output */
+  /** @param fanIn number of terms summed for each output */
   next(count: number, fanIn: number): Float32Array {
     const random = seededRandom(this.seed * 1000 + this.layer++);
     const deviation = Math.sqrt(2 / fanIn) / truncatedDeviation;

@@ -10,14 +10,14 @@ import type { BatchNorm, Dropout } from '../engine/types.js';
 
 export type Options<Op extends Operator['op']> = Extract<Operator, { op: Op }>['options'];
 
-/** [height, width] of a window and its steps. */
+/** [height, width] of a window and of its steps. */
 export interface WindowShape {
   filter: [number, number];
   stride: [number, number];
   padding: Padding;
 }
 
-/** Assembles a trainable graph, operator by operator; every function returns the index of its resulting tensor. */
+/** Assembles a trainable graph, operator by operator. Every function returns the index of the resulting tensor. */
 export class TrainableBuilder {
   readonly tensors: Tensor[] = [];
   readonly operators: Operator[] = [];
@@ -29,7 +29,7 @@ export class TrainableBuilder {
     return this.tensors[tensor]!.shape;
   }
 
-  /** Elements of a tensor. */
+  /** Number of elements in a tensor. */
   size(tensor: number): number {
     return elementCount(this.shape(tensor));
   }
@@ -61,7 +61,7 @@ export class TrainableBuilder {
     return y;
   }
 
-  /** A layer with the given initial weights and zero biases, or without bias. */
+  /** A layer with the given initial weights, and with zero biases or no bias. */
   dense(
     x: number,
     units: number,
@@ -139,7 +139,7 @@ export class TrainableBuilder {
   batchNorm(x: number, name: string, activation: Activation): number {
     const channels = this.shape(x).at(-1)!;
     const all = (value: number) => new Float32Array(channels).fill(value);
-    // Keras' ε; the running statistics move faster than with its 0.99, because a small dataset yields few steps.
+    // Keras' ε. The momentum is lower than Keras' 0.99, because a small dataset yields few steps.
     const norm = {
       gamma: all(1),
       beta: all(0),

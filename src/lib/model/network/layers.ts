@@ -46,7 +46,7 @@ export function outputSize({ output, inputShape }: Pick<NetworkSpec, 'output' | 
 
 type Layer = LayerConfig;
 
-/** Default hidden layers if aiot.yaml specifies none. */
+/** Default hidden layers, if aiot.yaml specifies none. */
 export const defaultLayers: Readonly<Record<Exclude<NetworkKind, 'layers' | 'forest'>, readonly number[]>> = {
   mlp: [32, 16],
   cnn1d: [16, 32],
@@ -55,24 +55,27 @@ export const defaultLayers: Readonly<Record<Exclude<NetworkKind, 'layers' | 'for
   autoencoder: [32, 8],
 };
 
-/** Default filters of a mobilenet with v2 blocks: narrower, because the blocks expand them six times. */
+/** Default filters for a mobilenet with v2 blocks: narrower, because the blocks expand them sixfold. */
 const defaultV2: readonly number[] = [8, 8, 12, 12, 16, 16, 24, 96];
 
 /** Taps of every convolution of a cnn1d. */
 const convolutionTaps = 5;
 
 /**
- * Every hidden layer of a network, from model.kind and model.layers of aiot.yaml. Numbers are the units or filters of the kind's own
- * pattern; layers listed individually are used unchanged.
+ * Every hidden layer of a network, from model.kind and model.layers in aiot.yaml. Numbers are units or filters in the kind's own pattern;
+ * layers listed individually are used unchanged.
  *
  * - mlp: dense layers.
  * - cnn1d: convolutions of 5 taps, each followed by a pool of 2 while there are enough samples; then the mean over time.
  * - ds-cnn: a convolution of stride 2, then depthwise separable ones (depthwise 3, pointwise), each with a batch norm; then the mean over
  * the image. (Zhang et al., Hello Edge, 2017, arXiv:1711.07128, figure 3.) Over time for [samples, fields], over an image for [height,
  * width, channels].
- * - mobilenet: MobileNet v1 (Howard et al., 2017, arXiv:1704.04861, table 1): a 3 × 3 convolution of stride 2, then depthwise separable ones, each with
- * a batch norm and relu6. From the second block, a block with more filters than the previous one has stride 2. Then the mean over the image.
- * - mobilenet with v2 blocks: MobileNet v2 (Sandler et al., 2018, arXiv:1801.04381, table 2): the blocks are inverted residuals, the first without
+ * - mobilenet: MobileNet v1 (Howard et al., 2017, arXiv:1704.04861, table 1): a 3 × 3 convolution of stride 2, then depthwise separable
+ * ones, each with
+ * a batch norm and relu6. From the second block, a block with more filters than the previous one has stride 2. Then the mean over the
+ * image.
+ * - mobilenet with v2 blocks: MobileNet v2 (Sandler et al., 2018, arXiv:1801.04381, table 2): the blocks are inverted residuals, the first
+ * without
  * expansion, and the last number is a pointwise convolution.
  * - autoencoder: dense layers down to the last number, and the same back up.
  * - forest: no layers; see `learnForest`.

@@ -23,10 +23,10 @@ const binary: readonly Operator['op'][] = ['ADD', 'SUB', 'MUL'];
 const rewrites: readonly Rewrite[] = [mergeReshapes, foldAffine, fuseActivation, sinkReshape, dropFlatten];
 
 /**
- * The same network with fewer operators: batch norms and other constants per channel folded into the preceding linear layer, activations fused,
- * changes of shape merged or dropped. Float32 results change only by rounding; integer arithmetic is not rewritten. A standardization before the
- * first layer stays in place: otherwise inputs of different units would share one int8 scale. The given graph is left unchanged. The time grows
- * in proportion to the graph: a rewrite is tried again only where its neighbors have changed.
+ * The same network with fewer operators: batch norms and other per-channel constants are folded into the preceding linear layer,
+ * activations fused, and shape changes merged or dropped. Float32 results change only by rounding; integer arithmetic is not rewritten. A
+ * standardization before the first layer is not folded, because inputs in different units would then share one int8 scale. The given graph
+ * is left unchanged. The time grows in proportion to the graph, because a rewrite is retried only where neighbors have changed.
  */
 export function simplifyGraph(graph: Graph): Graph {
   const draft = new Draft(graph);
@@ -37,7 +37,7 @@ export function simplifyGraph(graph: Graph): Graph {
   }
 }
 
-/** An operator in the order of execution. */
+/** An operator, in execution order. */
 interface Node {
   operator: Operator;
   next: Node | undefined;
@@ -46,16 +46,16 @@ interface Node {
   waits: boolean[];
 }
 
-/** A graph that is changed in place, with the maker and the readers of each tensor. */
+/** A graph that is changed in place, with each tensor's maker and readers. */
 class Draft {
   readonly tensors: Tensor[];
   /**
-   * For each rewrite, the operators to try it on. The last one is next, so that the surroundings of a change are tried before the rest of
-   * the graph.
+   * For each rewrite, the operators on which to try it. The last operator is next, so that a change's surroundings are tried before the
+   * rest of the graph.
    */
   private readonly waiting = rewrites.map(() => [] as Node[]);
   /**
-   * Numbers that may still be computed to fold constants. A hostile file with a long chain of factors behind one large layer would take
+   * How many numbers may still be computed to fold constants. A hostile file with a long chain of factors behind one large layer would take
    * hours; in real networks, only a few factors follow each layer.
    */
   private foldable: number;
@@ -64,7 +64,7 @@ class Draft {
   private readonly makers = new Map<number, Node>();
   /** How often each operator reads a tensor. */
   private readonly readers = new Map<number, Map<Node, number>>();
-  /** How often a tensor is read; an output of the network counts as a read. */
+  /** How often a tensor is read; being an output of the network counts as a read. */
   private readonly uses: number[];
   /** Tensors that may have lost their last reader. */
   private readonly released: number[];
@@ -83,7 +83,7 @@ class Draft {
     this.foldable = 2 ** 24 + 8 * sizes;
   }
 
-  /** The next rewrite to try, and where: one runs only while no earlier one in the list has anything left to try. */
+  /** The next rewrite to try, and where. A rewrite runs only when no earlier rewrite in the list has anything left to try. */
   next(): { rewrite: Rewrite; node: Node } | undefined {
     const turn = this.waiting.findIndex(({ length }) => length > 0);
     const node = this.waiting[turn]?.pop();
@@ -117,7 +117,7 @@ class Draft {
     return this.tensors.push(tensor) - 1;
   }
 
-  /** Whether this many numbers may still be computed; subtracts them from the budget. */
+  /** Whether this many numbers may still be computed. If so, subtracts them from the budget. */
   affords(numbers: number): boolean {
     if (numbers > this.foldable) return false;
     this.foldable -= numbers;
@@ -138,13 +138,13 @@ class Draft {
     this.detach(node, old);
   }
 
-  /** Removes an operator whose outputs are now computed by another one. */
+  /** Removes an operator whose outputs another operator now computes. */
   remove(node: Node): void {
     node.live = false;
     this.detach(node, node.operator);
   }
 
-  /** Replaces every use of tensor `from` by tensor `to`, which takes over the name of an output. */
+  /** Replaces every use of tensor `from` by tensor `to`. If `from` is an output, `to` takes over its name. */
   redirect(from: number, to: number): void {
     const moved = (indices: readonly number[]) => indices.map((index) => (index === from ? to : index));
     if (this.isOutput(from)) {
@@ -200,7 +200,7 @@ class Draft {
   private release(index: number): void {
     const uses = --this.uses[index]!;
     if (uses === 0) this.released.push(index);
-    // Rewrites of the last reader, or of one that reads a tensor twice, may have waited for this.
+    // Rewrites of the last reader, or of a reader that uses a tensor twice, may now apply.
     if (uses <= 2) for (const reader of this.readers.get(index)?.keys() ?? []) this.touch(reader);
   }
 
@@ -223,8 +223,8 @@ interface Line {
 }
 
 /**
- * Folds a MUL, ADD or SUB by constants per channel into a linear layer's weights and bias if it is the only reader of the layer's float32
- * output. This removes a batch norm (γ/√(var + ε) as MUL, the rest as ADD).
+ * Folds a MUL, ADD or SUB by per-channel constants into a linear layer's weights and bias, if the operator is the only reader of the
+ * layer's float32 output. This removes a batch norm (γ/√(var + ε) as MUL, the rest as ADD).
  */
 function foldAffine(draft: Draft, node: Node): boolean {
   const { operator } = node;
@@ -249,8 +249,8 @@ function isLinear(operator: Operator): operator is Layer {
 }
 
 /**
- * The operator as a linear function per channel of the layer; undefined if its constant is not float32 per channel.
- * @param cost numbers to compute for folding it
+ * The operator as a linear function for each of the layer's channels; undefined if the constant is not one float32 per channel. @param cost
+ * how many numbers must be computed to fold the operator
  */
 function lineOf(draft: Draft, affine: Affine, place: number, cost: number): Line | undefined {
   const { op, inputs, outputs } = affine;
@@ -271,7 +271,7 @@ function lineOf(draft: Draft, affine: Affine, place: number, cost: number): Line
     : { factor: all(-1), offset: values };
 }
 
-/** The layer's inputs with new weights and a new bias; undefined if they are not float32 constants, or folding would take too long. */
+/** The layer's inputs with new weights and a new bias; undefined if these are not float32 constants, or if folding would take too long. */
 function foldedInputs(draft: Draft, layer: Layer, affine: Affine, place: number): number[] | undefined {
   const { op, inputs } = layer;
   const [x = -1, w = -1, b = -1] = inputs;
@@ -283,7 +283,7 @@ function foldedInputs(draft: Draft, layer: Layer, affine: Affine, place: number)
   if (line === undefined) return undefined;
   const { factor, offset } = line;
   const given = bias?.data instanceof Float32Array ? bias.data : new Float32Array(channels);
-  // Depthwise weights have the channel last, the others first.
+  // Depthwise weights have the channel last; other weights have it first.
   const block = op === 'DEPTHWISE_CONV_2D' ? 1 : weights.data.length / channels;
   const scaled = weights.data.map((value, i) => value * factor[Math.floor(i / block) % channels]!);
   const moved = given.map((value, c) => value * factor[c]! + offset[c]!);
@@ -305,7 +305,7 @@ function joined(own: Activation, next: 'RELU' | 'RELU6'): Activation | undefined
   return next === 'RELU6' || own === 'relu6' ? 'relu6' : 'relu';
 }
 
-/** Fuses a RELU or RELU6 into a layer as its activation if it is the only reader of the layer's float32 output. */
+/** Fuses a RELU or RELU6 into a layer as the activation, if it is the only reader of the layer's float32 output. */
 function fuseActivation(draft: Draft, node: Node): boolean {
   const { op, inputs, outputs } = node.operator;
   if (op !== 'RELU' && op !== 'RELU6') return false;
@@ -321,14 +321,14 @@ function fuseActivation(draft: Draft, node: Node): boolean {
   return true;
 }
 
-/** Merges two consecutive changes of shape into one, and removes one that changes nothing. */
+/** Merges two consecutive shape changes, and removes a shape change that has no effect. */
 function mergeReshapes(draft: Draft, node: Node): boolean {
   if (!isShapeOnly(node.operator)) return false;
   const [input, output] = [node.operator.inputs[0]!, node.operator.outputs[0]!];
   const { shape } = draft.tensors[output]!;
   const maker = draft.makerOf(input);
   if (draft.tensors[input]!.shape.join() === shape.join()) {
-    // A network whose output is its input, or another output, retains its operator.
+    // The operator is kept if a network's output is its input, or equals another output.
     if (draft.isOutput(output) && (!maker || draft.isOutput(input))) return false;
     draft.redirect(output, input);
     return true;
@@ -338,7 +338,7 @@ function mergeReshapes(draft: Draft, node: Node): boolean {
   return true;
 }
 
-/** A fully connected layer flattens its input anyway. */
+/** Removes a flatten before a fully connected layer, which flattens its input anyway. */
 function dropFlatten(draft: Draft, node: Node): boolean {
   const { operator } = node;
   if (operator.op !== 'FULLY_CONNECTED' || operator.options.keepNumDims) return false;
@@ -349,8 +349,8 @@ function dropFlatten(draft: Draft, node: Node): boolean {
 }
 
 /**
- * Moves a change of shape behind a following elementwise float32 operator, so that the preceding layer can absorb the operator. The change
- * moves towards the next one, which undoes it. (Conv1D is CONV_2D between changes of shape.)
+ * Moves a shape change behind a following elementwise float32 operator, so that the preceding layer can absorb the operator. The shape
+ * change moves toward the next one, which undoes it. (Conv1D is CONV_2D between shape changes.)
  */
 function sinkReshape(draft: Draft, node: Node): boolean {
   const { operator } = node;
@@ -383,7 +383,7 @@ function maySink(draft: Draft, { op, inputs }: Operator, moving: Move[], shape: 
   const { tensors } = draft;
   if (unary.includes(op)) return draft.usesOf(moving[0]!.index) === 1;
   const shapes = moving.map(({ from }) => tensors[from]!.shape);
-  // All variable inputs must come from changes of one and the same shape, whose results only this operator reads.
+  // All variable inputs must come from identical shape changes, whose results only this operator reads.
   const times = new Set(inputs).size === 1 ? 2 : 1;
   if (moving.some(({ index }) => draft.usesOf(index) !== times)) return false;
   if (shapes.some((other) => other.join() !== shapes[0]!.join())) return false;
@@ -392,7 +392,7 @@ function maySink(draft: Draft, { op, inputs }: Operator, moving: Move[], shape: 
     if (moving.some((move) => move.index === index)) return true;
     const { data, shape: own } = tensors[index]!;
     if (data === undefined) return false;
-    // A constant is unaffected by the move if it is one value, or one per element of the last axis.
+    // The move does not affect a constant that is a single value, or one value per element of the last axis.
     const [last, before] = [shape.at(-1), shapes[0]!.at(-1)];
     const perChannel = own.length <= 1 || own.slice(0, -1).every((size) => size === 1);
     const fits = own.length <= shapes[0]!.length && own.length <= shape.length;
@@ -404,10 +404,10 @@ function reshape(input: number, output: number, shape: number[]): Operator {
   return { op: 'RESHAPE', inputs: [input], outputs: [output], options: { newShape: [...shape] } };
 }
 
-/** One small change of a graph at an operator; returns whether it changed anything. */
+/** One small change to a graph at an operator; returns whether anything changed. */
 type Rewrite = (draft: Draft, node: Node) => boolean;
 
-/** A description of the first constant with a value that is not finite, or undefined: such a network yields no predictions. */
+/** Describes the first constant with a value that is not finite; otherwise undefined. Such a network yields no predictions. */
 export function brokenConstant({ tensors }: Graph): string | undefined {
   for (const { name, data } of tensors) {
     if (!(data instanceof Float32Array)) continue;

@@ -5,16 +5,16 @@ import type { Trainable } from '../engine/types.js';
 import { endingOf, InitialWeights, outputNames } from './build.js';
 import { type NetworkSpec, outputSize } from './layers.js';
 
-/** A trained network without its last layer: it turns an input into numbers that a new last layer learns from. */
+/** A trained network without its last layer. Its outputs are the features from which a new last layer learns. */
 export interface Backbone {
-  /** The graph from the input to these numbers, [1, features]. */
+  /** The graph from the input to these features, [1, features]. */
   graph: Graph;
-  /** Standardization of its inputs; null = not known, so that the new training fits its own. */
+  /** Standardization of the inputs; null = unknown, so the new training run fits its own. */
   standardization: Standardization | null;
-  /** Path as in aiot.yaml, and digest of the file. */
+  /** Path as written in aiot.yaml, and digest of the file. */
   file: string;
   digest: string;
-  /** Number of its last layers with weights that are trained further; the others are frozen. */
+  /** Number of final weighted layers that are trained further; the others are frozen. */
   trained: number;
 }
 
@@ -22,7 +22,7 @@ const weighted: readonly string[] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CO
 
 /**
  * Removes a network's last dense layer, and everything after it.
- * @param file name of the file in errors
+ * @param file the file's name, for errors
  * @throws AIOT_MODEL_UNFIT: not float32, several inputs, or no dense layer
  */
 export function featuresOf(graph: Graph, file: string): Graph {
@@ -41,8 +41,9 @@ export function featuresOf(graph: Graph, file: string): Graph {
 }
 
 /**
- * A backbone with a new last layer, whose weights depend only on `seed`. The layer and the last `backbone.trained` layers are trainable.
- * @throws AIOT_MODEL_UNFIT if the backbone has another input than the network
+ * Adds a new last layer to a backbone, with initial weights that depend only on `seed`. The new layer and the last `backbone.trained`
+ * layers are trainable.
+ * @throws AIOT_MODEL_UNFIT if the backbone's input differs from the network's
  */
 export function transferTrainable(spec: NetworkSpec, backbone: Backbone, seed: number): Trainable {
   const { graph, file, trained } = backbone;

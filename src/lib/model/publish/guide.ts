@@ -28,15 +28,15 @@ export const guidePushedSchema = z.object({
   kind: z.literal('architects-guide'),
   /** The pushed file. */
   file: z.string(),
-  /** Its name on the server. */
+  /** The file's name on the server. */
   name: z.string(),
   url: z.string(),
-  /** Size of the uploaded file, which has float inputs and outputs, and at least the length that the firmware reads. */
+  /** Size of the uploaded file in bytes, at least as long as the firmware reads. Inputs and outputs are float. */
   bytes: z.int(),
   digest: z.string(),
-  /** Message on MQTT's or Kafka's control-message topic that makes its boards fetch it. */
+  /** Message that makes the guide's boards fetch the model, on the control-message topic in MQTT or Kafka. */
   message: z.string(),
-  /** Whether the guide's firmware reads all of it: it reads a fixed number of bytes of every model. */
+  /** Whether the guide's firmware reads the whole model: it reads a fixed number of bytes. */
   whole: z.boolean(),
 });
 
@@ -44,7 +44,7 @@ export type GuidePushed = z.output<typeof guidePushedSchema>;
 
 interface GuidePushOptions extends DataSource {
   client: GuideClient;
-  /** A .aiot or .tflite file; absent: the project's accepted network. */
+  /** A .aiot or .tflite file. Default: the project's accepted network. */
   path: string | null;
   project: Project | null;
   /** ms since 1970 */
@@ -52,8 +52,8 @@ interface GuidePushOptions extends DataSource {
 }
 
 /**
- * Uploads a network in the format that the guide's clients accept. Nothing is signed, because those clients would not verify it. For a project, the
- * message for its boards is written next to the bundle (build/download-model.json).
+ * Uploads a network in the format that the guide's clients accept. Nothing is signed, because those clients would not verify it. For a
+ * project, the message for the boards is written next to the bundle (build/download-model.json).
  * @throws as `pushModel` and `pushFile`, and any client error
  */
 export async function pushToGuide(options: GuidePushOptions): Promise<GuidePushed> {
@@ -79,7 +79,7 @@ async function contentOf({ path, project, data }: GuidePushOptions) {
   return { content: bytes, file };
 }
 
-/** A model on an installation of the guide: a file without further information. */
+/** A model on an installation of the guide: only a file. */
 export const guideModelSchema = z.object({
   kind: z.literal('architects-guide'),
   name: z.string(),
@@ -93,7 +93,7 @@ export const guidePulledSchema = guideModelSchema.extend({
   file: z.string(),
   bytes: z.int(),
   digest: z.string(),
-  /** Whether the file already existed with these bytes. */
+  /** Whether the file already existed with the same bytes. */
   unchanged: z.boolean(),
 });
 
@@ -105,8 +105,8 @@ export function listGuideModels(context: PlatformContext): Promise<GuideModel[]>
 }
 
 /**
- * Downloads a model from an installation of the guide into a folder. It is unsigned: its bytes are those sent by the server.
- * @param name of the file, or `latest` @throws AIOT_NOT_FOUND, AIOT_PLATFORM_FAILED, AIOT_FOLDER_NOT_EMPTY, and any client error
+ * Downloads a model from an installation of the guide into a folder. The model is unsigned, so nothing verifies the bytes that the server
+ * sent. @param name the file's name, or `latest` @throws AIOT_NOT_FOUND, AIOT_PLATFORM_FAILED, AIOT_FOLDER_NOT_EMPTY, and any client error
  */
 export function pullFromGuide(
   context: PlatformContext & { name: string },
@@ -118,7 +118,7 @@ export function pullFromGuide(
     const model = name === 'latest' ? models.at(-1) : models.find((one) => one.name === name);
     if (!model) throw unknownModel(context.name, name, models);
     const bytes = await client.download(model.name);
-    // The identifier of a FlatBuffer follows its root's offset (TensorFlow Lite's schema).
+    // In a FlatBuffer, the identifier follows the root's offset (TensorFlow Lite's schema).
     if (Buffer.from(bytes.subarray(4, 8)).toString('latin1') !== 'TFL3')
       throw new AiotError('AIOT_PLATFORM_FAILED', `${model.url} is not a TensorFlow Lite model`, {
         endpoint: model.url,
@@ -159,13 +159,13 @@ function unknownModel(context: string, name: string, models: readonly GuideModel
   );
 }
 
-/** Number of bytes that the guide's firmware reads of a model, regardless of the model's length. */
+/** Number of bytes of a model that the guide's firmware reads, regardless of the model's length. */
 const guideReads = 11_148;
 
 type Model = Pick<Bundle, 'info' | 'model'> | Pick<NetworkBundle, 'info' | 'model'>;
 
 /**
- * A network in the form that the guide's firmware and its Coral step accept: a .tflite of schema version 3 with raw readings as input.
+ * A network in the form that the guide's firmware and its Coral step accept: a .tflite file of schema version 3 with raw readings as input.
  * Float inputs and outputs surround the same integer network. The file is padded with zeros to the length that the firmware reads; TFLite
  * readers ignore bytes after the FlatBuffer.
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED
@@ -186,12 +186,15 @@ export function guideSavedModel(model: Model): Uint8Array {
   return writeSavedModel(ofReadings(model, withRealValues));
 }
 
-/** `YYYY-MM-DD-HH:MM:SS-model.tflite` in UTC, the naming of the guide's containers: its clients pick the last one of the list. */
+/** `YYYY-MM-DD-HH:MM:SS-model.tflite` in UTC, as the guide's containers name models. Their clients pick the last one in the list. */
 export function guideModelName(at: number): string {
   return `${new Date(at).toISOString().slice(0, 19).replace('T', '-')}-model.tflite`;
 }
 
-/** The network with float inputs and outputs (converted by `widened`), preceded by its standardization, which the guide's clients do not apply. */
+/**
+ * The network with float inputs and outputs (converted by `widened`). The standardization is prepended, because the guide's clients do not
+ * apply it.
+ */
 function ofReadings({ info, model }: Model, widened: (graph: Graph) => Graph): Graph {
   const { graph, metadata } = importTflite(model);
   const by =
@@ -203,8 +206,8 @@ function ofReadings({ info, model }: Model, widened: (graph: Graph) => Graph): G
 
 /**
  * The network with a standardization before its single float32 input: the mean is subtracted, then the result is divided by the deviation,
- * with one constant per input. A factor and an offset, or changed weights of the first layer, would be inaccurate. With a large mean and a
- * small deviation, single precision would lose the significant digits. The input keeps its name.
+ * with one constant per input. A factor and an offset, or modified first-layer weights, would be inaccurate: with a large mean and a small
+ * deviation, single precision would lose the significant digits. The input keeps its name.
  */
 export function standardizing(graph: Graph, { mean, deviation }: Standardization): Graph {
   const [x = -1] = graph.inputs;

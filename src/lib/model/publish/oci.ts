@@ -26,14 +26,14 @@ import { readTrust } from './verify.js';
 export const ociPushedSchema = z.object({
   name: z.string(),
   version: z.int(),
-  /** Digest of the bundle: the same on the platform and as the artifact's blob. */
+  /** Digest of the bundle, which is the same on the platform and for the artifact's blob. */
   digest: z.string(),
   bytes: z.int(),
-  /** Its address: oci://HOST/REPOSITORY:TAG */
+  /** The artifact's address: oci://HOST/REPOSITORY:TAG */
   reference: z.string(),
   /** Digest of the artifact: oci://HOST/REPOSITORY@… always refers to exactly this version. */
   manifest: z.string(),
-  /** Digest of the artifact that contains the release's signatures and refers to it. */
+  /** Digest of the signature artifact, which contains the release's signatures and refers to the model artifact. */
   signatures: z.string(),
   /** Whether nothing had to be uploaded, because the registry already had the bundle. */
   unchanged: z.boolean(),
@@ -44,9 +44,9 @@ export type OciPushed = z.output<typeof ociPushedSchema>;
 interface SignedOptions {
   /** NAME@VERSION on the platform, or a signed .aiot file. */
   what: string;
-  /** Trusted signers; null = those trusted by the platform. */
+  /** Trusted signers; null = the signers that the platform trusts. */
   trust: TrustRoot | null;
-  /** null = offline: a file and its trust root are sufficient. */
+  /** null = offline: a file and a trust root are sufficient. */
   client: (FetchClient & { models: Pick<RegistryClient['models'], 'versions'> }) | null;
 }
 
@@ -55,7 +55,7 @@ interface OciPushOptions {
   plainHttp?: boolean;
 }
 
-/** A signed version whose every byte is verified. @throws as `fetchModel` and `verifySigned`, AIOT_TRUST_MISSING */
+/** A signed version, every byte of which is verified. @throws as `fetchModel` and `verifySigned`, AIOT_TRUST_MISSING */
 async function signedModel({ what, trust, client }: SignedOptions): Promise<Verified> {
   const root = trust ?? (await client?.trust.get());
   if (!root)
@@ -80,7 +80,7 @@ async function pushToOci(signed: Verified, { to, plainHttp }: OciPushOptions): P
   const annotations = {
     'org.opencontainers.image.title': name,
     'org.opencontainers.image.version': String(version),
-    // The time of the release, so that pushing the same version again yields the same artifact.
+    // Uses the release's time, so that pushing the same version again yields the same artifact.
     'org.opencontainers.image.created': new Date(issued).toISOString(),
   };
   const repository = new OciRepository(tagged, plainHttp);
@@ -96,7 +96,7 @@ async function pushToOci(signed: Verified, { to, plainHttp }: OciPushOptions): P
     const subject = described(artifact);
     const seal = await put(envelopeType, Buffer.from(JSON.stringify(envelope)), 'manifest.json');
     const release = artifactText({ artifactType: releaseArtifact, layer: seal.layer, subject, annotations });
-    // The signatures are uploaded before the tag, so that anyone who pulls by tag finds both.
+    // Uploads the signatures before the tag, so that anyone who pulls by tag finds both.
     await repository.putManifest(subject.digest, artifact, manifestType);
     const referrer = { ...described(release), artifactType: releaseArtifact, annotations };
     const { listed } = await repository.putManifest(referrer.digest, release, manifestType);
@@ -117,11 +117,11 @@ function described(text: string) {
   return { mediaType: manifestType, digest: digestOf(bytes), size: bytes.length };
 }
 
-/** Pushes a version or file, as the command line names it, to its destination. @throws as `signedModel` and `pushToOci` */
+/** Pushes a version or file to a destination, both as named on the command line. @throws as `signedModel` and `pushToOci` */
 export async function pushVersionToOci(typed: {
   what: string;
   to: string;
-  /** File of a trust root. */
+  /** Path of a trust root file. */
   trust?: string | undefined;
   context?: string | undefined;
   'plain-http': boolean;
@@ -139,7 +139,7 @@ export async function pushVersionToOci(typed: {
 export const ociPulledSchema = pullResultSchema.extend({
   /** The requested address. */
   reference: z.string(),
-  /** Digest of the artifact found there. */
+  /** Digest of the artifact found at that address. */
   manifest: z.string(),
 });
 
@@ -148,7 +148,7 @@ type OciPulled = z.output<typeof ociPulledSchema>;
 interface OciPullOptions {
   from: OciReference;
   out: string;
-  /** Trusted signers: a registry is not trusted. */
+  /** Trusted signers, because a registry is not trusted. */
   trust: TrustRoot;
   plainHttp?: boolean;
 }
@@ -157,8 +157,8 @@ interface OciPullOptions {
 const mostSignatures = 32;
 
 /**
- * Pulls a model from an OCI registry with the signatures that refer to it, and verifies every byte. Writes all of its files into a folder,
- * or none.
+ * Pulls a model from an OCI registry with the signatures that refer to it, and verifies every byte. Writes all the model's files into a
+ * folder, or none.
  * @throws AIOT_OCI_REFUSED, AIOT_OCI_UNREACHABLE, AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_TAMPERED
  */
 export async function pullFromOci({ from, out, trust, plainHttp }: OciPullOptions): Promise<OciPulled> {
@@ -197,7 +197,10 @@ async function envelopesOf(repository: OciRepository, digest: string, what: stri
   return envelopes;
 }
 
-/** The newest envelope that the trust root accepts; those signed by others are skipped. @throws AIOT_SIGNATURE_INVALID, or the newest one's error */
+/**
+ * The newest envelope that the trust root accepts; envelopes signed by others are skipped. @throws AIOT_SIGNATURE_INVALID, or the newest
+ * envelope's error
+ */
 function firstTrusted(
   content: Uint8Array,
   envelopes: readonly Envelope[],
@@ -233,7 +236,7 @@ function artifactOf(content: Buffer, what: string): Artifact {
   });
 }
 
-/** @throws AIOT_OCI_REFUSED if it is another kind of artifact */
+/** @throws AIOT_OCI_REFUSED for another kind of artifact */
 function layerOf(artifact: Artifact, type: { artifact: string; layer: string }, what: string): Descriptor {
   const [layer, ...more] = artifact.layers;
   if (artifact.artifactType === type.artifact && layer?.mediaType === type.layer && more.length === 0)
@@ -259,5 +262,5 @@ const bundleType = 'application/vnd.aiot.bundle.v1.tar';
 const releaseArtifact = 'application/vnd.aiot.release.v1';
 const envelopeType = 'application/vnd.aiot.manifest.v1+json';
 
-/** Maximum size of the release's envelope (docs/reference/protocol.md), bytes. */
+/** Maximum size of the release's envelope (docs/reference/protocol.md), in bytes. */
 const largestEnvelope = 64 * 1024;

@@ -29,12 +29,12 @@ interface PullOptions {
   client: FetchClient;
   model: { name: string; version: number };
   out: string;
-  /** Trusted signers; null = those trusted by the platform. */
+  /** Trusted signers; null = the signers that the platform trusts. */
   trust?: TrustRoot | null;
 }
 
 /**
- * Fetches a version, verifies every byte of it, and writes the signed bundle and its files into a folder: all of them or none.
+ * Fetches a version, verifies every byte, and writes the signed bundle and its files into a folder: either all files or none.
  * @throws any error of `fetchModel`, AIOT_FOLDER_NOT_EMPTY, AIOT_FILE_NOT_WRITABLE
  */
 export async function pullModel({ client, model, out, trust = null }: PullOptions): Promise<PullResult> {
@@ -43,7 +43,7 @@ export async function pullModel({ client, model, out, trust = null }: PullOption
   return putFiles({ name, version, digest, bytes: fetched.bytes, members: fetched.members }, out);
 }
 
-/** Writes the signed bundle and its files into a folder: all of them or none. @throws AIOT_FOLDER_NOT_EMPTY, AIOT_FILE_NOT_WRITABLE */
+/** Writes the signed bundle and its files into a folder: either all files or none. @throws AIOT_FOLDER_NOT_EMPTY, AIOT_FILE_NOT_WRITABLE */
 export async function putFiles(
   model: { name: string; version: number; digest: string; bytes: Uint8Array; members: readonly Member[] },
   out: string,
@@ -56,7 +56,10 @@ export async function putFiles(
   return { name, version, digest, out, files: files.map((file) => file.name), unchanged };
 }
 
-/** Whether the folder contains exactly these files; false if it is empty. @throws AIOT_FOLDER_NOT_EMPTY, AIOT_FILE_NOT_WRITABLE (not a folder) */
+/**
+ * Whether the folder contains exactly these files; false for an empty folder. @throws AIOT_FOLDER_NOT_EMPTY, AIOT_FILE_NOT_WRITABLE (not a
+ * folder)
+ */
 async function isThere(out: string, files: Member[]): Promise<boolean> {
   const found = await readdir(out).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return [];
@@ -120,7 +123,7 @@ export type FetchClient = {
   trust: Pick<RegistryClient['trust'], 'get'>;
 };
 
-/** A version as signed, with every byte verified. */
+/** A signed version, every byte of which is verified. */
 interface Fetched extends Verified {
   card: ModelVersion;
   /** The signed bundle. */
@@ -129,7 +132,7 @@ interface Fetched extends Verified {
 
 /**
  * Fetches a version and verifies it.
- * @param trust trusted signers; null = those trusted by the platform
+ * @param trust trusted signers; null = the signers that the platform trusts
  * @throws AIOT_NOT_FOUND, AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_TAMPERED, AIOT_BUNDLE_MALFORMED
  */
 export async function fetchModel(
@@ -143,7 +146,7 @@ export async function fetchModel(
   if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
   const envelope = await client.manifests.get(card.sequence);
   const chunks: Uint8Array[] = [];
-  // Not `bytes()`, which would only report a digest mismatch: the check below names the changed file.
+  // Does not use `bytes()`, which would only report a digest mismatch: the check below names the changed file.
   for await (const chunk of (await client.blobs.get(card.digest)).body) chunks.push(chunk);
   const what = `${name}@${version}`;
   const content = Buffer.concat(chunks);

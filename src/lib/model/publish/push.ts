@@ -35,7 +35,7 @@ export const pushResultSchema = z.object({
   version: z.int(),
   /** Digest of the bundle. */
   digest: z.string(),
-  /** Sequence of the signed manifest. */
+  /** Sequence number of the signed manifest. */
   sequence: z.int(),
   bytes: z.int(),
   /** The pushed file. */
@@ -55,11 +55,11 @@ export type PushClient = ReleaseClient & { models: Pick<RegistryClient['models']
 
 interface Common {
   client: PushClient;
-  /** The operator's signing key, PKCS#8 PEM: used locally and never sent. */
+  /** The operator's signing key, PKCS#8 PEM, which is used locally and never sent. */
   privatePem: string;
-  /** Device types that it is released for; a device of another type rejects it. */
+  /** Device types for which the model is released; a device of another type rejects it. */
   deviceTypes?: string[];
-  /** Devices reject it after this time, ms from now; absent = it does not expire. */
+  /** Devices reject the release after this time, ms from now; absent = it does not expire. */
   validMs?: number | undefined;
 }
 
@@ -67,7 +67,7 @@ interface PushOptions extends DataSource, Common {
   project: Project;
   /** Overrides the project's name for the model. */
   name?: string | undefined;
-  /** Run of the pipeline that this step belongs to; recorded in the signed lineage. */
+  /** The pipeline run that this step belongs to; recorded in the signed lineage. */
   run?: { id: string; cause: string | null } | undefined;
 }
 
@@ -82,7 +82,7 @@ interface PushFileOptions extends Common {
 export const defaultDeviceTypes = ['virtual', 'esp32', 'pi'];
 
 /**
- * Bundles the accepted network, uploads it, and pushes a manifest signed locally.
+ * Bundles the accepted network, uploads the bundle, and pushes a locally signed manifest.
  * @throws AIOT_USAGE (device types), AIOT_GATE_FAILED, AIOT_MODEL_STALE, AIOT_MODEL_NOT_BUILT, and any platform error
  */
 export async function pushModel(options: PushOptions): Promise<PushResult> {
@@ -97,7 +97,7 @@ export async function pushModel(options: PushOptions): Promise<PushResult> {
 }
 
 /**
- * Pushes a bundle unchanged, or a bare network. Previous signatures of a bundle are irrelevant: it is signed locally.
+ * Pushes a bundle unchanged, or a bare network. A bundle's previous signatures are ignored, because it is signed locally.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_BUNDLE_MALFORMED, AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED, and as `pushModel`
  */
 export async function pushFile(options: PushFileOptions): Promise<PushResult> {
@@ -153,9 +153,8 @@ export function isModelFile(text: string): boolean {
 }
 
 /**
- * The content of a file to be pushed. A .aiot file is unchanged (without signatures). A .tflite file becomes a network-only bundle, named
- * after the model whose build folder contains it, otherwise after the file. The name is part of the content, so another name changes the
- * content.
+ * The content of a file to be pushed. A .aiot file is unchanged (without signatures). A .tflite file becomes a network-only bundle. It is
+ * named after the model whose build folder contains the file, or otherwise after the file. The name is part of the content.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_BUNDLE_MALFORMED, AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED
  */
 export async function bundleOfFile(
@@ -163,7 +162,7 @@ export async function bundleOfFile(
   name?: string,
 ): Promise<{ name: string; content: Uint8Array; kind: 'model' | 'network' }> {
   const bytes = await readBytes(path);
-  // By the contents, not the name: a TFLite file has its identifier at byte 4.
+  // Checks the contents, not the name: a TFLite file has an identifier at byte 4.
   if (bytes.subarray(4, 8).toString('latin1') === 'TFL3' || /\.tflite$/i.test(path)) {
     const own = name ?? (await projectOf(path)) ?? basename(path).replace(/\.[^.]*$/, '');
     return { name: own, content: networkBundle(own, bytes, path), kind: 'network' };
@@ -181,7 +180,10 @@ export async function bundleOfFile(
 
 const named = z.object({ spec: z.string().startsWith('aiot-training/'), model: z.string() });
 
-/** The model whose build folder contains a file: network files have the same name in every build folder. */
+/**
+ * The model whose build folder contains a file. The file's name is not enough, because network files have the same name in every build
+ * folder.
+ */
 async function projectOf(path: string): Promise<string | undefined> {
   const training = await readJson(join(dirname(path), 'training.json')).catch(() => null);
   const read = named.safeParse(training);
@@ -189,8 +191,8 @@ async function projectOf(path: string): Promise<string | undefined> {
 }
 
 /**
- * A bare .tflite file as a bundle. It can be stored and verified, but no device runs it, because its inputs and the meaning of its outputs
- * are unknown.
+ * A bare .tflite file as a bundle. The bundle can be stored and verified, but no device runs it, because the meaning of its inputs and
+ * outputs is unknown.
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED, AIOT_MODEL_UNFIT (more than one input or output)
  */
 export function networkBundle(name: string, model: Uint8Array, file: string): Uint8Array {
@@ -245,11 +247,11 @@ type ReleaseClient = TrustReader & {
   models: Pick<RegistryClient['models'], 'next' | 'push'>;
 };
 
-/** Maximum envelope size that devices read (docs/reference/protocol.md), bytes. */
+/** Maximum envelope size that devices read (docs/reference/protocol.md), in bytes. */
 const largestEnvelope = 64 * 1024;
 
 /**
- * Uploads a bundle's content and pushes its manifest, signed locally, as the next version. @throws AIOT_MODEL_UNFIT (manifest too large),
+ * Uploads a bundle's content, and pushes a locally signed manifest as the next version. @throws AIOT_MODEL_UNFIT (manifest too large),
  * AIOT_VERSION_CONFLICT, and any platform error
  */
 export async function release(
@@ -271,7 +273,7 @@ export async function release(
       return next;
     } catch (error) {
       if (attempt === pushAttempts) throw error;
-      // The blob was removed together with the last version that had the same content.
+      // The blob may have been removed together with the last version that had the same content.
       if (hasCode(error, 'AIOT_NOT_FOUND')) await client.blobs.put(digest, content);
       else if (!hasCode(error, 'AIOT_VERSION_CONFLICT')) throw error;
     }
@@ -305,19 +307,20 @@ interface SignOptions {
     manifests: Pick<RegistryClient['manifests'], 'get' | 'post'>;
   };
   model: { name: string; version: number };
-  /** The operator's signing key, PKCS#8 PEM: used locally and never sent. */
+  /** The operator's signing key, PKCS#8 PEM, which is used locally and never sent. */
   privatePem: string;
   deviceTypes?: string[];
-  /** Devices reject it after this time, ms from now; absent = it does not expire. */
+  /** Devices reject the release after this time, ms from now; absent = it does not expire. */
   validMs?: number | undefined;
-  /** Asks for confirmation before signing a version that only others have signed. */
+  /** Asks for confirmation before signing a version that only other users have signed. */
   agree?: Agree;
 }
 
 /**
- * Signs a version that was uploaded through an interface without signatures: fetches it, verifies each byte, converts a .tflite file to a bundle, and
- * signs that. The upload itself is not changed; from then on the version refers to the bundle.
- * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_MODEL_UNFIT (neither a network nor a bundle), AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED,
+ * Signs a version that was uploaded through an interface without signatures: fetches it, verifies each byte, converts a .tflite file to a
+ * bundle, and signs the bundle. The upload itself does not change, but the version then refers to the bundle.
+ * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_MODEL_UNFIT (neither a network nor a bundle), AIOT_TFLITE_MALFORMED,
+ * AIOT_TFLITE_UNSUPPORTED,
  * AIOT_BUNDLE_MALFORMED, AIOT_UPDATE_MISMATCH, AIOT_INTERRUPTED (not confirmed)
  */
 export async function signModel(options: SignOptions): Promise<SignResult> {
@@ -351,7 +354,7 @@ async function anewOf(options: SignOptions, card: ModelVersion): Promise<Make> {
   };
 }
 
-/** Re-signs a release unchanged if its keys are no longer valid; null = it is signed by valid keys, including this user's. */
+/** Re-signs a release unchanged if its keys are no longer valid; null = it is already signed by valid keys, including this user's. */
 async function againOf(options: SignOptions, card: ModelVersion): Promise<Make | null> {
   const { client, model, privatePem, validMs, agree } = options;
   const envelope = await client.manifests.get(card.sequence);

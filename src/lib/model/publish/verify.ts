@@ -29,17 +29,17 @@ export const verifyResultSchema = z.object({
   /** Digest of the content in the form that devices download. */
   digest: z.string(),
   bytes: z.int(),
-  /** IDs of the keys that signed it. */
+  /** IDs of the keys that signed the content. */
   keys: z.array(z.string()),
   /** ms since 1970 */
   issued: z.int(),
   expires: z.int().nullable(),
-  /** Whether it has expired, so that devices reject it now. */
+  /** Whether the release has expired, so that devices now reject it. */
   expired: z.boolean(),
   files: z.array(z.object({ name: z.string(), bytes: z.int(), sha256: z.string() })),
-  /** Additional files in a folder, which are not signed and never reach a device. */
+  /** Additional files in a folder. They are not signed, and never reach a device. */
   unsigned: z.array(z.string()),
-  /** Null for a bare network, which has none. */
+  /** Null for a bare network, which has no golden vectors. */
   golden: z.object({ vectors: z.int(), passed: z.int() }).nullable(),
 });
 
@@ -54,9 +54,9 @@ interface VerifyOptions {
   what: string;
   /** `what` is a file or a folder, not a version. */
   path: boolean;
-  /** Trusted signers; null = those trusted by the platform. */
+  /** Trusted signers; null = the signers that the platform trusts. */
   trust: TrustRoot | null;
-  /** null = offline: a path and its trust root are sufficient. */
+  /** null = offline: a path and a trust root are sufficient. */
   client: (FetchClient & { models: Pick<RegistryClient['models'], 'versions'> }) | null;
   /** ms since 1970 */
   now: number;
@@ -75,7 +75,7 @@ export async function verifyModel({ what, path, trust, client, now }: VerifyOpti
 }
 
 /**
- * Verifies a signed .aiot file, or the folder of a pulled one, offline: signatures, every byte of every file, and the golden vectors.
+ * Verifies a signed .aiot file, or the folder of a pulled version, offline: signatures, every byte of every file, and the golden vectors.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_TAMPERED, AIOT_BUNDLE_MALFORMED, AIOT_GOLDEN_MISMATCH
  */
 export async function verifyFile(path: string, trust: TrustRoot, now: number): Promise<VerifyResult> {
@@ -95,7 +95,7 @@ export async function verifyFile(path: string, trust: TrustRoot, now: number): P
   return verifyResult(path, verifySigned(bytes, trust, path), now);
 }
 
-/** Reports a damaged bundle as damaged: advising the user to sign it would be wrong. @throws AIOT_BUNDLE_MALFORMED */
+/** Reports damage before the missing signature, because advice to sign a damaged bundle would be wrong. @throws AIOT_BUNDLE_MALFORMED */
 function requireWhole(bytes: Uint8Array, path: string): void {
   try {
     unpackAny(bytes, path);
@@ -112,7 +112,7 @@ async function verifyFolder(
   const files = (await readdir(path)).sort();
   const members = [];
   for (const name of signedNames) {
-    // A folder without a manifest is not a bundle; reading the missing manifest below reports that.
+    // A folder without a manifest is not a bundle; the read below reports the missing manifest.
     if (!files.includes(name) && files.includes(signedNames[0])) {
       throw new AiotError('AIOT_BUNDLE_TAMPERED', `${path}: the signed file ${name} is missing`);
     }
@@ -174,9 +174,9 @@ function goldenResult(bundle: Bundle, what: string): { vectors: number; passed: 
 }
 
 interface TrustFiles {
-  /** A trust root, JSON, such as `trust.json` of a device's identity. */
+  /** Path of a trust root in JSON, such as `trust.json` in a device's identity. */
   trust?: string | undefined;
-  /** A public key, PEM. */
+  /** Path of a public key in PEM. */
   key?: string | undefined;
 }
 

@@ -18,11 +18,11 @@ export const whySchema = z.object({
     stage: z.enum(stages),
     /** ms since 1970 */
     pushed: z.int(),
-    /** IDs of the keys that signed it. */
+    /** IDs of the keys that signed the version. */
     keys: z.array(z.string()),
   }),
   network: z.object({ digest: z.string(), mode: z.string() }),
-  /** The pipeline run that pushed it: see `aiot pipeline status ID` on the machine that ran it. */
+  /** The pipeline run that pushed the version: see `aiot pipeline status ID` on the machine that ran the pipeline. */
   run: run.unwrap().nullable(),
   float: file,
   training,
@@ -32,10 +32,10 @@ export const whySchema = z.object({
   devices: z
     .array(
       z.object({
-        /** Name of the device; null if it was not recorded. */
+        /** Name of the device; null if not recorded. */
         name: z.string().nullable(),
         recordings: z.array(z.string()),
-        /** Its state on this platform; null if it has no device of this name. */
+        /** The device's state on this platform; null if the platform has no device with this name. */
         state: z.string().nullable(),
       }),
     )
@@ -47,8 +47,8 @@ export const whySchema = z.object({
 export type Why = z.output<typeof whySchema>;
 
 /**
- * Traces the lineage of a version back: bundle, network, float network, training, dataset, recordings, devices. All of it is signed; missing parts
- * are reported as unknown.
+ * Traces a version's lineage back: bundle, network, float network, training run, dataset, recordings, devices. The whole lineage is signed;
+ * missing parts are reported as unknown.
  * @throws any error of `fetchModel`
  */
 export async function whyModel(

@@ -3,50 +3,50 @@ import { affordable, decibels } from './graph/noise.js';
 import type { Compared } from './graph/quantize-graph.js';
 import { createRunner } from './runner.js';
 
-/** Multiply-add budget for the detailed analysis: the same as for the noise. */
+/** Multiply-add budget for the detailed analysis, the same as for the noise measurement. */
 const budget = 5e7;
 const mostRows = 200;
 const binCount = 48;
 
-/** Distribution of one activation's values, in the float network and in the quantized one. */
+/** Distribution of one activation's values, in the float network and in the quantized network. */
 export interface Spread {
   tensor: string;
   /** Ends of the bins: the range of the float network's values. */
   from: number;
   to: number;
-  /** Shares by bin. */
+  /** Share of the values in each bin. */
   float: number[];
   quantized: number[];
-  /** Range of its integers; null if it is not quantized. */
+  /** Range of the activation's integers; null if the activation is not quantized. */
   range: [low: number, high: number] | null;
-  /** Share of the float network's values that exceed this range by more than a step. */
+  /** Share of the float network's values that are more than a step outside this range. */
   clipped: number;
-  /** Maximum deviation of a value from the float network's. */
+  /** Maximum deviation from the float network's value. */
   error: number;
 }
 
-/** Rounding error of the weights of one layer. */
+/** Rounding error of one layer's weights. */
 interface WeightLoss {
   tensor: string;
   shape: readonly number[];
-  /** Smallest and largest scale of its channels. */
+  /** Smallest and largest scale among the layer's channels. */
   scales: [number, number];
   channels: number;
   sqnrDb: number;
 }
 
-/** A quantized network compared with the float one, value by value. */
+/** A quantized network compared with its float network, value by value. */
 export interface QuantizeDetail {
   rows: number;
   spreads: Spread[];
   weights: WeightLoss[];
-  /** Share of the rows for which both predict the same class, for each output of several values; null if there is none. */
+  /** Share of rows for which both networks predict the same class, for each output with several values; null if there is none. */
   agreement: number | null;
-  /** Mean absolute error of all values of the outputs. */
+  /** Mean absolute error over all output values. */
   meanError: number;
 }
 
-/** Runs both networks on some of the rows and compares every activation, and the weights. */
+/** Runs both networks on some of the rows, and compares every activation and the weights. */
 export function detailOf(compared: Compared, rows: readonly Float32Array[]): QuantizeDetail {
   const { graph, twins, against } = compared;
   const some = affordable(against, rows, budget, 16, mostRows);
@@ -124,7 +124,7 @@ function count({ a, b, scale, zero, spread }: Counted): void {
     const real = (Number(b[i]) - zero) * scale;
     spread.float[bin(value)]!++;
     spread.quantized[bin(real)]!++;
-    // Within one step beyond the last integer, the error is no larger than ordinary rounding (a SOFTMAX's 1 is always there).
+    // Up to one step beyond the last integer, the error is no larger than ordinary rounding. (A SOFTMAX's 1 is always in this interval.)
     if (range && (value < range[0] - scale || value > range[1] + scale)) spread.clipped++;
     spread.error = Math.max(spread.error, Math.abs(value - real));
   }
@@ -146,7 +146,7 @@ function largest(values: ArrayLike<number | bigint>): number {
   return best;
 }
 
-/** Integer tensors of the quantized network that are named after a float constant. */
+/** The quantized network's integer tensors that are named after a float constant. */
 function weightsOf(float: Graph, quantized: Graph): WeightLoss[] {
   const constants = new Map(
     float.tensors.flatMap(({ name, data }) => (data instanceof Float32Array ? [[name, data] as const] : [])),

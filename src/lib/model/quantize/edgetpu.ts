@@ -13,7 +13,7 @@ type EdgeTpu = z.output<typeof edgeTpuSchema>;
 const program = 'edgetpu_compiler';
 /** Name of the compiler's operator, which the compiled file must contain. */
 const customOp = 'edgetpu-custom-op';
-/** Longer than the compiler's own limit of three minutes. */
+/** Slightly longer than the compiler's own limit of three minutes. */
 const timeoutMs = 240_000;
 
 /** The compiler's path. @throws AIOT_PROGRAM_NOT_FOUND */
@@ -78,7 +78,7 @@ function recordOf(file: string): string {
   return file.replace(/\.tflite$/i, '.json');
 }
 
-/** Lines of the table `Operator  Count  Status` (coral.ai/docs/edgetpu/compiler), which -s prints. */
+/** Rows of the table `Operator  Count  Status`, which the compiler prints with -s (coral.ai/docs/edgetpu/compiler). */
 function operatorsIn(log: string): EdgeTpu['ops'] {
   const after = log.slice(Math.max(0, log.search(/^Operator\s+Count\s+Status/m)));
   return [...after.matchAll(/^([A-Z][A-Z0-9_]*)\s+(\d+)\s+(\S.*?)\s*$/gm)].map(
@@ -91,7 +91,7 @@ function operatorsIn(log: string): EdgeTpu['ops'] {
   );
 }
 
-/** @returns its output */
+/** @returns the compiler's output */
 async function run(compiler: string, args: string[], signal: AbortSignal | undefined): Promise<string> {
   const end = await runProgram(compiler, args, { timeoutMs, signal }).catch((error: Error) => {
     signal?.throwIfAborted();

@@ -6,13 +6,13 @@ import { outputKindOf } from '../evaluate/result.js';
 import type { Loss } from './result.js';
 import { createRunner } from './runner.js';
 
-/** Criterion for a correct prediction: the largest of several classes, or the side of a threshold that one number is on. */
+/** Criterion for a correct prediction: the largest of several classes, or which side of a threshold a single number is on. */
 export type Answer =
   | { kind: 'classes' }
   | { kind: 'probability'; threshold: number }
   | { kind: 'reconstruction'; threshold: number };
 
-/** Rows with the expected class of each. `groups`: group of each row, null if rows are independent. */
+/** Rows with their expected classes. `groups`: each row's group; null if rows are independent. */
 export function evaluationOf(
   rows: readonly Float32Array[],
   truth: ArrayLike<number>,
@@ -30,16 +30,16 @@ interface LabelledRows {
   rows: readonly Float32Array[];
   labels: readonly string[];
   groups: readonly string[] | null;
-  /** Names of the classes in the order of the outputs, if specified. */
+  /** Class names in the order of the outputs, if specified. */
   names: readonly string[] | null;
-  /** Whether a limit depends on the predictions: an implausible order of classes is then an error, not only a warning. */
+  /** Whether a limit depends on the predictions. An implausible order of classes is then an error, not only a warning. */
   limited: boolean;
 }
 
 /**
  * Rows of a table with their labels: several outputs are classes, one is a probability.
- * @throws AIOT_QUANTIZE_UNFIT for a network that predicts a value or has several outputs; AIOT_LABELS_UNFIT for labels that do not match the
- * classes, and for unnamed classes with a limit if another order fits far better
+ * @throws AIOT_QUANTIZE_UNFIT for a network that predicts a value or has several outputs; AIOT_LABELS_UNFIT if labels do not match the
+ * classes, or if there is a limit, classes are unnamed, and another order fits far better
  */
 export function evaluationOfTable(
   graph: Graph,
@@ -77,7 +77,7 @@ function confusionOf(
   return confusion;
 }
 
-/** The error for classes that seem to be in another order: the measured loss would be meaningless, but might appear to meet the limit. */
+/** The error for classes that seem to be in another order. The measured loss would be meaningless, yet might appear to meet the limit. */
 function unlikely(other: OtherOrder): AiotError {
   return new AiotError(
     'AIOT_LABELS_UNFIT',
@@ -110,13 +110,13 @@ function classOf(output: Float32Array, row: Float32Array, answer: Answer): numbe
   return best;
 }
 
-/** Labeled rows, and a check of whether an output is correct for one. */
+/** Labeled rows, and a check of whether an output is correct for a row. */
 export interface Evaluation {
   rows: readonly Float32Array[];
   right(row: number, output: Float32Array): boolean;
-  /** Group of each row (a recording); null if rows are independent. */
+  /** Each row's group (a recording); null if rows are independent. */
   groups: readonly string[] | null;
-  /** Whether ranges were calibrated on these rows too, which makes the measured loss optimistic. */
+  /** Whether ranges were also calibrated on these rows, which makes the measured loss optimistic. */
   calibrated?: boolean;
 }
 
@@ -128,8 +128,8 @@ export function hits(graph: Graph, { rows, right }: Evaluation): boolean[] {
 
 /**
  * The cost of quantization: float − quantized accuracy in percentage points, with a 95 % interval. Both networks run on the same rows, so
- * the interval depends only on the rows that exactly one of them predicts correctly (Agresti and Min 2005). If rows belong to groups, it is
- * a bootstrap over the groups, because rows of one recording are alike.
+ * the interval depends only on the rows that exactly one network predicts correctly (Agresti and Min 2005). If rows belong to groups, the
+ * interval is a bootstrap over the groups, because rows of one recording are alike.
  */
 export function lossOf(
   float: readonly boolean[],

@@ -24,7 +24,7 @@ const batch = 32;
 
 /**
  * Learning rates of Adam relative to a weight's integer step, in decreasing order. A weight reaches its neighboring integer in a few dozen
- * steps, independent of the magnitude of the network's weights.
+ * steps, regardless of the magnitude of the network's weights.
  */
 const stepShares = [0.03, 0.01, 0.003];
 
@@ -35,8 +35,8 @@ const seed = 7;
 
 /**
  * Quantization-aware fine-tuning: continues training with weights and activations rounded as in the quantized network. The float network
- * is the teacher (Ba and Caruana, "Do Deep Nets Really Need to be Deep?", 2014). Its output before a closing SOFTMAX or LOGISTIC is the
- * target, so no labels are needed. The best epoch is selected on rows that are not trained on; a network that no epoch improves is
+ * is the teacher (Ba and Caruana, "Do Deep Nets Really Need to be Deep?", 2014). The teacher's output before a final SOFTMAX or LOGISTIC is
+ * the target, so no labels are needed. The best epoch is selected on rows excluded from training. If no epoch improves the network, it is
  * returned unchanged.
  * @throws AIOT_MODEL_UNFIT for a network that cannot be trained, and the abort reason of `signal`
  */
@@ -92,7 +92,7 @@ interface Lesson {
   train: Float32Array[];
   targets: Float32Array[];
   check: Float32Array;
-  /** Expected outputs for the rows of the check. */
+  /** Expected outputs for the held-out rows. */
   wanted: Float32Array;
   checks: number;
 }
@@ -119,7 +119,7 @@ async function oneEpoch(
     const of = (values: Float32Array[]) => joined(some.map((row) => values[row]!));
     engine.step(of(train), of(targets), null, some.length);
     if (at % (64 * batch) !== 0) continue;
-    // Yields to signals and progress output.
+    // Yields so that signals and progress output are handled.
     await new Promise((resolve) => setImmediate(resolve));
     signal?.throwIfAborted();
   }
@@ -129,7 +129,7 @@ function distanceOf(engine: Engine, { check, wanted, checks }: Lesson): number {
   return squaredDistance(engine.forward(check, checks), wanted);
 }
 
-/** Mean scale of the weights over all layers' channels. */
+/** Mean scale of the weights, over the channels of all layers. */
 function meanWeightStep({ operators, tensors }: Graph): number {
   const scales = operators.filter(isWeighted).flatMap(({ op, inputs }) => {
     const { data, shape } = tensors[inputs[1]!]!;
@@ -140,14 +140,14 @@ function meanWeightStep({ operators, tensors }: Graph): number {
   return scales.reduce((sum, scale) => sum + scale, 0) / Math.max(1, scales.length);
 }
 
-/** Tensor of the graph → its counterpart in the trainable one, which has no tensor for a closing SOFTMAX or LOGISTIC. */
+/** Maps each tensor of the graph to its counterpart in the trainable graph, which has no tensor for a final SOFTMAX or LOGISTIC. */
 function placesIn(graph: Graph, count: number): Map<number, number> {
   const gone = graph.tensors.length === count ? -1 : graph.outputs[0]!;
   const kept = graph.tensors.map((_, index) => index).filter((index) => index !== gone);
   return new Map(kept.map((index, place) => [index, place]));
 }
 
-/** Integer range of each activation in the current quantized network. */
+/** Each activation's integer range in the current quantized network. */
 function fakeRanges(
   graph: Graph,
   rows: readonly Float32Array[],
@@ -174,7 +174,7 @@ function withConstants(graph: Graph, trained: Graph, places: ReadonlyMap<number,
   return { ...graph, tensors };
 }
 
-/** The network's outputs before a closing SOFTMAX or LOGISTIC, row by row. */
+/** The network's outputs before a final SOFTMAX or LOGISTIC, row by row. */
 function beforeEnding(graph: Graph, rows: readonly Float32Array[]): Float32Array[] {
   const [watched = -1] = decisive(graph);
   const operators = graph.operators.filter(({ inputs }) => !inputs.includes(watched));
@@ -200,8 +200,8 @@ function squaredDistance(a: Float32Array, b: Float32Array): number {
 const linear: readonly Operator['op'][] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
 
 /**
- * Converts any float32 graph to a trainable one. Weights and biases of its linear layers become trainable; a SOFTMAX or LOGISTIC at the
- * end is moved to the loss. Other constants (a standardization, an unfolded batch norm) do not change.
+ * Converts any float32 graph to a trainable one. The weights and biases of linear layers become trainable; a final SOFTMAX or LOGISTIC is
+ * moved to the loss. Other constants (a standardization, an unfolded batch norm) do not change.
  * @throws AIOT_MODEL_UNFIT for a graph that is not float32, has several inputs or outputs, grouped convolutions, or nothing to train
  */
 export function trainableOf(graph: Graph): Trainable {
@@ -229,7 +229,7 @@ export function trainableOf(graph: Graph): Trainable {
   for (const { op, inputs } of trained.operators) {
     if (!linear.includes(op)) continue;
     const [x, w] = inputs.map((index) => trained.tensors[index]?.shape[3]);
-    // Neither engine has a gradient for it.
+    // Neither engine has a gradient for grouped convolutions.
     if (op === 'CONV_2D' && x !== w)
       throw unfit(`it has a grouped convolution (${x} channels, ${w} per group)`);
     for (const index of inputs.slice(1)) {

@@ -24,7 +24,7 @@ export function unary(plan: Planner, operator: Unary): TrainNode {
   };
 }
 
-/** The function of an operator, and its derivative as computed from the argument and the function's value. */
+/** An operator's function, and its derivative, computed from the argument and the function's value. */
 function functionOf(operator: Unary): {
   value: (x: number) => number;
   slope: (x: number, y: number) => number;
@@ -80,8 +80,8 @@ export function softmax(plan: Planner, operator: Extract<Operator, { op: 'SOFTMA
 type Add = Extract<Operator, { op: 'ADD' }>;
 
 /**
- * Combines the MUL and ADD of a batch norm: y = γ(x − μ)/√(σ² + ε) + β. In training, mean and variance are the batch's, and also update
- * `note.mean` and `note.variance`; otherwise those are used. Source: Ioffe and Szegedy, 2015, arXiv:1502.03167, section 3. Per-channel
+ * Combines a batch norm's MUL and ADD: y = γ(x − μ)/√(σ² + ε) + β. In training, the batch's mean and variance are used, and they update
+ * `note.mean` and `note.variance`. Inference uses the latter two. Source: Ioffe and Szegedy, 2015, arXiv:1502.03167, section 3. Per-channel
  * numbers are computed here; kernels compute everything that covers the whole batch.
  */
 export function batchNorm(plan: Planner, note: BatchNorm, gamma: Slot, beta: Slot): TrainNode {
@@ -94,7 +94,7 @@ export function batchNorm(plan: Planner, note: BatchNorm, gamma: Slot, beta: Slo
   const { low, high, fused } = limitsOf(add.options.activation);
   const vector = () => plan.arena.floats(channels);
   const [mean, variance, factor, sum, product, away, shift] = Array.from({ length: 7 }, vector) as Seven;
-  /** 1/√(σ² + ε) of the last pass. */
+  /** 1/√(σ² + ε) from the last pass. */
   const inverse = new Float64Array(channels);
   return {
     forward: ({ kernels, rows, training }) => {
@@ -147,7 +147,7 @@ type Seven = [Floats, Floats, Floats, Floats, Floats, Floats, Floats];
 
 type Floats = ReturnType<Planner['arena']['floats']>;
 
-/** Factors of one step's dropout: 0, or 1 / (1 − rate). They depend only on the seed, the step and the tensor. */
+/** Factors for one step's dropout: 0, or 1 / (1 − rate). They depend only on the seed, the step and the tensor. */
 export function dropoutFactors(
   count: number,
   { tensor, rate }: Dropout,
@@ -182,8 +182,8 @@ export function dropout(plan: Planner, note: Dropout, seed: number): TrainNode {
 }
 
 /**
- * The weights as int8 would represent them: per output channel, symmetric, scale max|w| / 127. Their gradient is applied to the weights
- * themselves, as if there were no rounding.
+ * The weights as int8 would represent them: per output channel, symmetric, scale max|w| / 127. The gradient is applied to the unrounded
+ * weights, as if there were no rounding.
  */
 export function fakeWeights(plan: Planner, weights: Slot, shape: readonly number[], axis: number): Slot {
   const channels = shape[axis]!;
@@ -206,7 +206,7 @@ export function fakeWeights(plan: Planner, weights: Slot, shape: readonly number
   return rounded;
 }
 
-/** An activation as its integers would represent it; outside its range the gradient is 0. */
+/** An activation as int8 would represent it; outside its range, the gradient is 0. */
 export function fakeActivation(
   plan: Planner,
   index: number,

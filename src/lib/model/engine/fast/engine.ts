@@ -18,8 +18,8 @@ const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-7];
 const evaluationRows = 64;
 
 /**
- * The project's own engine (docs/background/decisions/009-training-engine.md). Forward, backward and Adam are WebAssembly SIMD kernels made
- * by `wasm/`, with plain loops over the same memory where those suffice. Single-threaded; every sum has a fixed order.
+ * The project's own engine (docs/background/decisions/009-training-engine.md). The forward pass, the backward pass and Adam are WebAssembly
+ * SIMD kernels made by `wasm/`; plain loops over the same memory are used where they suffice. Single-threaded; every sum has a fixed order.
  * @throws AIOT_MODEL_UNFIT, AIOT_TFLITE_MALFORMED
  */
 export function openFastEngine(given: Trainable, options: EngineOptions): Engine {
@@ -116,10 +116,10 @@ class FastEngine implements Engine {
     return graphWith(this.trainable, values, statistics);
   }
 
-  /** The memory is released with the object. */
+  /** The memory is released with the engine. */
   dispose(): void {}
 
-  /** Allocates memory for at least this many rows at once. */
+  /** Allocates memory for at least this many rows at a time. */
   private reserve(rows: number): void {
     if (rows <= this.machine.rows) return;
     const state = this.save();
@@ -144,7 +144,7 @@ export function checkState(expected: number, parts: readonly Float32Array[]): vo
   }
 }
 
-/** A graph in the kernels' memory, ready for up to `rows` examples at once. */
+/** A graph in the kernels' memory, ready for up to `rows` examples at a time. */
 interface Machine {
   rows: number;
   kernels: Kernels;
@@ -152,7 +152,7 @@ interface Machine {
   input: Slot;
   output: Slot;
   forward(run: Omit<Run, 'kernels'>): void;
-  /** Propagates the output's gradient, which the caller has stored after `clear`, to all other tensors. */
+  /** Propagates the output's gradient to all other tensors. The caller stores it after `clear`. */
   backward(run: Omit<Run, 'kernels'>): void;
   clear(): void;
 }
@@ -183,7 +183,7 @@ function buildMachine(
       nodes.push(batchNorm(plan, batchNorms[norm]!, parameters.slot(first), parameters.slot(first + 1)));
     } else {
       const made = nodeOf(plan, operator);
-      // If nothing before the operator is trained (a standardization, for example), no gradient is needed.
+      // No gradient is needed if nothing before the operator is trained, as for a standardization.
       const idle = !operator.outputs.some((index) => plan.slot(index).gradient);
       nodes.push(...(idle ? made.map(({ forward }) => ({ forward })) : made));
     }
@@ -211,7 +211,7 @@ function buildMachine(
   };
 }
 
-/** The nodes that compute an operator. An operator that only changes the shape has none, because its output is its input. */
+/** The nodes that compute an operator. An operator that only changes the shape has none, because its output shares its input's memory. */
 function nodeOf(plan: Planner, operator: Operator): TrainNode[] {
   switch (operator.op) {
     case 'FULLY_CONNECTED':
@@ -261,7 +261,7 @@ function nodeOf(plan: Planner, operator: Operator): TrainNode[] {
 }
 
 /**
- * Loss of a batch, and its gradient for the outputs. Sums are in double precision.
+ * A batch's loss, and its gradient with respect to the outputs. Sums are in double precision.
  * @param outputs [rows × size]
  * @param gradient [rows × size], overwritten
  */

@@ -33,7 +33,7 @@ export function fullyConnected(plan: Planner, operator: Op<'FULLY_CONNECTED'>): 
 /** Maximum number of values in the columns of a group of images, so that they stay in the cache during the multiplication. */
 const columnNumbers = 1 << 15;
 
-/** A convolution is a matrix product with the columns of the windows, a few images at a time. */
+/** A convolution is a matrix product with the windows' columns, computed for a few images at a time. */
 export function convolution(plan: Planner, operator: Op<'CONV_2D'>): TrainNode {
   const [x, w, b] = plan.layerInputs(operator, 0);
   const y = plan.output(operator);
@@ -98,7 +98,7 @@ interface Layer {
   b: Slot | undefined;
   y: Slot;
   units: number;
-  /** Number of terms summed for one result. */
+  /** Number of terms summed for each result. */
   inputs: number;
   activation: Op<'CONV_2D'>['options']['activation'];
 }
@@ -148,7 +148,7 @@ class Product {
     );
   }
 
-  /** Gradient through the activation, and of the bias. */
+  /** The gradient through the activation, and the bias's gradient. */
   before({ kernels }: Run, rows: number): void {
     const { b, y, units } = this.layer;
     const { low, high, fused } = this.limits;
@@ -202,7 +202,7 @@ export function depthwise(plan: Planner, operator: Depthwise): TrainNode {
   };
 }
 
-/** Repeats each channel of the image, and does the reverse for its gradient. */
+/** Repeats each channel of the image, and sums the repeats for the gradient. */
 function widened({ arena, rows: most }: Planner, { size, value, gradient }: Slot, times: number) {
   const wide = arena.floats(most * size * times);
   const back = gradient && arena.gradient(most * size * times);

@@ -1,4 +1,4 @@
-/** A run of float32 numbers in the memory of the kernels. Its address and view are available once the arena is sealed. */
+/** A contiguous range of float32 numbers in the kernels' memory. Its address and view are available once the arena is sealed. */
 export class Floats {
   /** Address in bytes. */
   at = 0;
@@ -6,12 +6,12 @@ export class Floats {
   constructor(readonly length: number) {}
 }
 
-/** Kernels may read and write up to this much beyond any run (they process four numbers at once). */
+/** Kernels may read and write up to this many bytes beyond any range, because they process four numbers at a time. */
 const slackBytes = 64;
 
 const pageBytes = 65_536;
 
-/** Plans the memory of one network: first all runs are requested, then the arena is sealed and all memory exists. */
+/** Plans one network's memory: first all ranges are requested, then the arena is sealed, which creates the memory. */
 export class Arena {
   private readonly plain: Floats[] = [];
   private readonly zeroed: Floats[] = [];
@@ -25,14 +25,14 @@ export class Arena {
     return floats;
   }
 
-  /** Numbers that are 0 at the beginning of each step. */
+  /** Numbers that are set to 0 at the beginning of each step. */
   gradient(length: number): Floats {
     const floats = new Floats(length);
     this.zeroed.push(floats);
     return floats;
   }
 
-  /** Scratch memory shared by all users of one name; values do not survive another user's turn. */
+  /** Scratch memory shared by all users of one name. Another user overwrites its values. */
   scratch(name: string, length: number): () => Floats {
     const known = this.scratches.get(name);
     if (!known || known.length < length) this.scratches.set(name, new Floats(length));

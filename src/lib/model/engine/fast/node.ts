@@ -8,7 +8,7 @@ export interface Slot {
   size: number;
   constant: boolean;
   value: Floats;
-  /** Absent if nothing before it is trained. */
+  /** Absent if nothing before the tensor is trained. */
   gradient?: Floats;
 }
 
@@ -18,11 +18,11 @@ export interface Run {
   rows: number;
   /** Whether batch norms use the batch's statistics, and dropout is active. */
   training: boolean;
-  /** Steps taken so far: together with the seed, it determines what is dropped. */
+  /** Number of steps taken so far. With the seed, it determines which values dropout drops. */
   steps: number;
 }
 
-/** One operator over a whole batch. Backward adds to its inputs' gradients; it may overwrite its output's. */
+/** One operator over a whole batch. The backward pass adds to the inputs' gradients, and may overwrite the output's gradient. */
 export interface TrainNode {
   forward(run: Run): void;
   backward?(run: Run): void;

@@ -2,7 +2,7 @@ import type { Trainable } from '../types.js';
 import { type Arena, Floats } from './memory.js';
 import type { Slot } from './node.js';
 
-/** All trainable numbers in one run, so that Adam needs a single pass. */
+/** All trainable numbers in one contiguous range, so that Adam needs a single pass. */
 export class Parameters {
   readonly values: Floats;
   readonly gradients: Floats;
@@ -20,7 +20,7 @@ export class Parameters {
       const [value, gradient] = [new Floats(values.length), new Floats(values.length)];
       const slot: Slot = { size: values.length, constant: true, value, gradient };
       this.parts.push({ slot, from, initial: values });
-      // Each starts at a multiple of 16 bytes.
+      // Each parameter starts at a multiple of 16 bytes.
       from += (values.length + 3) & ~3;
     }
     this.values = arena.floats(from);

@@ -17,13 +17,16 @@ interface WindowOptions {
   dilationW?: number;
 }
 
-/** height, width, channels, filter, strides, dilations, padding before, output's height and width: in the kernels' order of arguments. */
+/**
+ * Height, width, channels, filter, strides, dilations, padding before, and the output's height and width, in the order of the kernels'
+ * arguments.
+ */
 type WindowSizes = [
   ...[number, number, number, number, number, number, number],
   ...[number, number, number, number, number, number],
 ];
 
-/** Memory and tensors of a graph that is prepared for training with up to `rows` examples at once. */
+/** Memory and tensors of a graph prepared for training with up to `rows` examples at a time. */
 export class Planner {
   readonly arena = new Arena();
   readonly parameters: Parameters;
@@ -71,7 +74,7 @@ export class Planner {
     throw unfit(`${this.graph.tensors[index]!.name} is not an int32 constant`);
   }
 
-  /** The slot that operators after this point read a tensor from. */
+  /** The slot from which later operators read a tensor. */
   slot(index: number): Slot {
     const known = this.slots.get(index);
     if (known) return known;
@@ -119,7 +122,7 @@ export class Planner {
     return [this.slot(x), used, b === -1 ? undefined : this.slot(b)];
   }
 
-  /** Geometry of a window operator: SAME and VALID as TensorFlow defines them. */
+  /** Geometry of a window operator, with SAME and VALID as TensorFlow defines them. */
   windows(
     operator: Operator,
     options: WindowOptions,

@@ -4,7 +4,7 @@ import type { Planner } from './planner.js';
 
 type Pool = Extract<Operator, { op: 'MAX_POOL_2D' | 'AVERAGE_POOL_2D' }>;
 
-/** The maximum or the mean of each window; padding counts for neither. */
+/** The maximum or the mean of each window, without the padding. */
 export function pool(plan: Planner, operator: Pool): TrainNode {
   const { options } = operator;
   const x = plan.input(operator, 0);
@@ -28,7 +28,7 @@ export function pool(plan: Planner, operator: Pool): TrainNode {
   };
 }
 
-/** Cells of the image (positions of channel 0) under each output position, and their number. */
+/** The image cells (positions in channel 0) under each output position, and their number. */
 export interface Cells {
   /** For position p: `places[starts[p]]` up to `places[starts[p + 1]]`. */
   places: Int32Array;
@@ -217,7 +217,7 @@ export function sum(plan: Planner, operator: Sum): TrainNode {
   };
 }
 
-/** For each element of the output, the corresponding element of an input of `shape`. */
+/** For each output element, the corresponding element of an input with the shape `shape`. */
 export function broadcastPlaces(shape: readonly number[], output: readonly number[]): Int32Array {
   const padded = [...new Array<number>(output.length - shape.length).fill(1), ...shape];
   let stride = 1;

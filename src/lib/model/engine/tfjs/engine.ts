@@ -8,8 +8,8 @@ import { type Core, loadTfjs, type TensorFlow } from './load.js';
 const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-7];
 
 /**
- * Training on TensorFlow.js, with its operators, gradients and memory. It is the reference that the project's own engine is checked against, and the
- * way to use a GPU (backend `node`).
+ * Training on TensorFlow.js, with its operators, gradients and memory. It is the reference against which the project's own engine is
+ * checked, and supports GPUs (backend `node`).
  * @throws AIOT_BACKEND_MISSING, AIOT_MODEL_UNFIT
  */
 export async function openTfjsEngine(trainable: Trainable, options: EngineOptions): Promise<Engine> {
@@ -68,7 +68,7 @@ class TfjsEngine implements Engine {
       let outputs = new Float32Array(0);
       const { value, grads } = tf.variableGrads(() => {
         const z = this.run(inputs, rows, true);
-        // Read here: TensorFlow frees it with the gradients' scope.
+        // Copied here, because TensorFlow frees the tensor with the gradients' scope.
         outputs = Float32Array.from(z.dataSync());
         return tf.div(tf.sum(tf.mul(rowLoss(tf, this.options.loss, z, t), w)), rows) as Scalar;
       }, variables);
@@ -193,7 +193,7 @@ function joined(tensors: readonly Tensor[]): Float32Array {
   return all;
 }
 
-/** Loss of each row, [rows], as defined in types.ts. */
+/** Each row's loss, [rows], as defined in types.ts. */
 function rowLoss(tf: Core, loss: Loss, z: Tensor, t: Tensor): Tensor {
   switch (loss) {
     case 'classes':

@@ -18,11 +18,11 @@ export interface Pass {
   parameters: ReadonlyMap<number, Tensor>;
   /** γ and β of each batch norm. */
   norms: readonly { gamma: Tensor; beta: Tensor }[];
-  /** Receives mean and variance of each batch norm in training. */
+  /** In training, receives each batch norm's mean and variance. */
   onMoments?: (norm: number, mean: Tensor, variance: Tensor) => void;
 }
 
-/** Runs the graph on a batch in TensorFlow.js, which provides the gradients. @param input [rows × size] */
+/** Runs the graph on a batch in TensorFlow.js, which computes the gradients. @param input [rows × size] */
 export function execute(pass: Pass, input: Tensor): Tensor {
   const { tf, trainable, rows } = pass;
   const { graph, batchNorms } = trainable;
@@ -56,7 +56,7 @@ export function execute(pass: Pass, input: Tensor): Tensor {
   return tf.reshape(read(graph.outputs[0]!), [rows, -1]);
 }
 
-/** Dropout and fake quantization of a tensor. */
+/** A tensor after dropout and fake quantization. */
 function finished(
   { tf, trainable, options, rows, training, steps }: Pass,
   index: number,
@@ -161,7 +161,7 @@ function apply(pass: Pass, scene: Scene, operator: Operator, read: (index: numbe
 
 type Op<Name extends Operator['op']> = Extract<Operator, { op: Name }>;
 
-/** The operators of a graph in terms of TensorFlow.js. Activations are [rows, …shape of one example]. */
+/** A graph and its batch, for operators implemented with TensorFlow.js. Activations are [rows, …shape of one example]. */
 interface Scene {
   tf: Core;
   rows: number;
@@ -222,7 +222,7 @@ function convolution(
   return activated(tf, y, activation);
 }
 
-/** The filter with zeros between its taps: TensorFlow.js has no gradient for a dilated convolution. */
+/** The filter with zeros between its taps, because TensorFlow.js has no gradient for a dilated convolution. */
 function dilated(tf: Core, filter: Tensor, dilations: [number, number]): Tensor4D {
   let wide = filter;
   dilations.forEach((dilation, axis) => {
@@ -248,7 +248,7 @@ function pool(scene: Scene, operator: Op<'MAX_POOL_2D'> | Op<'AVERAGE_POOL_2D'>,
   let y: Tensor;
   if (operator.op === 'MAX_POOL_2D') y = tf.maxPool(image, [filterH, filterW], strides, padding);
   else {
-    // Sums divided by counts: the gradient of avgPool divides by the whole window even where padding does not count.
+    // Divides sums by counts, because the gradient of avgPool divides by the whole window, including padding.
     const ones = tf.ones<Rank.R4>([filterH, filterW, image.shape[3], 1]);
     const sums = tf.depthwiseConv2d(image, ones, strides, padding);
     y = tf.div(sums, tf.depthwiseConv2d(tf.onesLike(image), ones, strides, padding));
@@ -349,7 +349,7 @@ function fakeActivation(tf: Core, value: Tensor, { scale, zeroPoint, least, most
   return straight(value);
 }
 
-/** Rounds halves away from zero. TensorFlow's own function rounds them to even. */
+/** Rounds halves away from zero; TensorFlow's own function rounds them to even. */
 function rounded(tf: Core, x: Tensor): Tensor {
   return tf.tensor(Float32Array.from(x.dataSync(), roundHalfAway), x.shape);
 }

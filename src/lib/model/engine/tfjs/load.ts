@@ -19,16 +19,16 @@ export interface TensorFlow {
   tf: Core;
   /** Display name, e.g. `tfjs-wasm`. */
   name: string;
-  /** Makes the backend the current one: engines on several backends may be open at once. */
+  /** Selects this backend, because engines on several backends may be open at once. */
   use(): void;
 }
 
 const loading = new Map<string, Promise<TensorFlow>>();
 
-/** Search locations for optional packages: beside aiot, on NODE_PATH, and in the current folder's project. */
+/** Where optional packages are searched: beside aiot, on NODE_PATH, and in the project in the current folder. */
 const usualPlaces = () => [import.meta.url, pathToFileURL(join(process.cwd(), 'package.json')).href];
 
-/** Packages required by each backend of TensorFlow.js. They are optional peers: 98 MB that the built-in engine does not need. */
+/** Packages that each TensorFlow.js backend requires. They are optional peer dependencies: 98 MB that the built-in engine does not need. */
 const packagesOf = {
   cpu: ['@tensorflow/tfjs-core', '@tensorflow/tfjs-layers', '@tensorflow/tfjs-backend-cpu'],
   wasm: [
@@ -40,9 +40,9 @@ const packagesOf = {
 } as const;
 
 /**
- * Loads TensorFlow.js on one of its backends, once per process, on first use. Nothing is downloaded.
+ * Loads TensorFlow.js with one of its backends, once per process, on first use. Nothing is downloaded.
  * @param places files whose neighboring packages are searched, as URLs
- * @throws AIOT_BACKEND_MISSING if the backend's packages are not installed, or do not load
+ * @throws AIOT_BACKEND_MISSING if the backend's packages are not installed or fail to load
  */
 export function loadTfjs(
   backend: Exclude<Backend, 'auto'>,
@@ -51,7 +51,7 @@ export function loadTfjs(
   const key = [backend, ...places].join('\n');
   const known = loading.get(key) ?? (backend === 'node' ? loadNode(places) : load(backend, places));
   loading.set(key, known);
-  // Failures are not cached: the missing package may have been installed meanwhile.
+  // Failures are not cached, because the user may install the missing package meanwhile.
   known.catch(() => loading.delete(key));
   return known;
 }
@@ -80,7 +80,7 @@ async function load(backend: 'wasm' | 'cpu', places: readonly string[]): Promise
   return { tf, name: `tfjs-${backend}`, use: () => use(tf, backend) };
 }
 
-/** The file that a package is loaded from; undefined if none of the locations has it. */
+/** The file that a package is loaded from; undefined if the package is in none of the locations. */
 function resolvePeer(name: string, places: readonly string[]): string | undefined {
   for (const place of places) {
     try {
@@ -107,7 +107,7 @@ async function loadWasm(tf: Core, url: string): Promise<void> {
   bridgeKernels(tf, 'cpu', 'wasm');
   await tf.setBackend('wasm');
   await tf.ready();
-  // Emscripten's loader installs process-wide handlers that rethrow, which would bypass a program's own error handling.
+  // Emscripten's loader installs process-wide handlers that rethrow errors and so bypass a program's own error handling.
   for (const event of events) {
     for (const listener of process.rawListeners(event)) {
       if (!before.get(event)?.includes(listener)) process.off(event, listener as () => void);
@@ -119,7 +119,7 @@ const nodePackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as c
 
 /** Loads the GPU variant of tfjs-node if one is installed and loads, otherwise tfjs-node. */
 async function loadNode(places: readonly string[]): Promise<TensorFlow> {
-  // TensorFlow's library prints processor details directly, bypassing our own streams; only its errors are allowed.
+  // TensorFlow's library prints processor details directly, bypassing our streams. This setting allows only errors.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
   const failures: string[] = [];
   for (const name of nodePackages) {
@@ -144,15 +144,15 @@ function use(tf: Core, backend: string): void {
   if (tf.getBackend() !== backend) void tf.setBackend(backend);
 }
 
-/** Suppresses the hint to install tfjs-node, which the first use of the cpu backend prints in Node. */
+/** Suppresses the hint to install tfjs-node, which Node prints on first use of the cpu backend. */
 function quiet(tf: Core): void {
   const cpu = tf.findBackend('cpu') as (KernelBackend & { firstUse?: boolean }) | null;
   if (cpu) cpu.firstUse = false;
 }
 
 /**
- * Runs kernels that backend `to` lacks on backend `from`, and copies their results back. This is slow, but enables gradients for which
- * tfjs 4.22's wasm backend has no kernel (those of depthwise convolutions and pools).
+ * Runs kernels that backend `to` lacks on backend `from`, and copies their results back. This is slow, but enables gradients for depthwise
+ * convolutions and pools, which have no kernels in tfjs 4.22's wasm backend.
  */
 function bridgeKernels(tf: Core, from: string, to: string): void {
   for (const { kernelName, kernelFunc } of tf.getKernelsForBackend(from)) {
@@ -192,8 +192,8 @@ function carry(
 
 /**
  * The gradient of a 2-D convolution with respect to its filter. Without it, tfjs 4.22's wasm backend cannot train a network with a
- * convolution. Input x is padded, each filter tap is one strided slice of it, and all taps are multiplied with dy in a single matrix
- * product.
+ * convolution. Input x is padded, each filter tap is one strided slice of the padded input, and a single matrix product multiplies all taps
+ * with dy.
  *
  *     dF[h, w, c, o] = Σ over n, i, j of x[n, i·s + h, j·s + w, c] · dy[n, i, j, o]
  */

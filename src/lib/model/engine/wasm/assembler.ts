@@ -1,5 +1,6 @@
 /**
- * A small assembler for WebAssembly: instructions are arrays of bytes, assembled by functions named as in the text format. Encoding: WebAssembly core
+ * A small assembler for WebAssembly: instructions are arrays of bytes, built by functions named after the text format. Encoding:
+ * WebAssembly core
  * specification 2.0, chapter 5 (binary format), with the vector instructions of section 5.4.8.
  */
 export type Code = readonly number[];
@@ -58,7 +59,7 @@ export const when = (condition: Code, then: Code, otherwise: Code = []): Code =>
   0x0b,
 ];
 
-/** Repeats the body while the condition holds. */
+/** Repeats the body while the condition is true. */
 export const loop = (condition: Code, body: Code): Code => [
   ...[0x02, 0x40, 0x03, 0x40],
   ...condition,
@@ -79,7 +80,7 @@ export const i32 = {
   notLess: two(0x4e),
 };
 
-/** Operations on one number or four at once, so that kernels are written once for both. */
+/** Operations on one number or on four at a time, so that each kernel is written only once. */
 export interface Lanes {
   type: 'f32' | 'v128';
   /** Bytes. */

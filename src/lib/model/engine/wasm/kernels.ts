@@ -31,7 +31,7 @@ type Windows = Kernel<
   ]
 >;
 
-/** Kernels emitted by matrix.ts, vector.ts and windows.ts; addresses and matrix strides in bytes. */
+/** Kernels emitted by matrix.ts, vector.ts and windows.ts. Addresses and matrix strides are in bytes. */
 export interface Kernels {
   gemm: Kernel<
     [

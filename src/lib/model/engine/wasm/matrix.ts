@@ -16,8 +16,8 @@ import {
 const step = (name: Local, by: Code): Code => set(name, i32.add(get(name), by));
 
 /**
- * C = clamp(A·B + bias), or C += A·B. Addresses and strides are in bytes. A is read element by element, with a stride per row and one per
- * column, so that Aᵀ and overlapping windows need no copy. Rows of B and C are contiguous.
+ * C = clamp(A·B + bias), or C += A·B. Addresses and strides are in bytes. A is read element by element, with separate strides for rows and
+ * columns, so that Aᵀ and overlapping windows need no copy. Rows of B and C are contiguous.
  *
  *     gemm(m, n, k, a, aRow, aColumn, b, bRow, c, cRow, bias | 0, low, high, accumulate)
  *

@@ -2,7 +2,7 @@ import { type Code, f32, f32x4, get, i32, Kernel, type Lanes, type Local, loop, 
 
 const step = (name: Local, by: Code): Code => set(name, i32.add(get(name), by));
 
-/** The body for four numbers at a time, then for the rest one by one; `at` runs over bytes from 0. */
+/** Runs the body on four numbers at a time, then on the remaining numbers one by one; `at` counts bytes from 0. */
 function overBytes(at: Local, bytes: Code, body: (lanes: Lanes) => Code): Code {
   return [
     ...set(at, i32.const(0)),
@@ -32,7 +32,7 @@ export function clampAll(): Kernel {
   return kernel;
 }
 
-/** The gradient through a clamp: dy = low < y < high ? dy : 0: mask(dy, y, count, low, high) */
+/** The gradient through a clamp, dy = low < y < high ? dy : 0: mask(dy, y, count, low, high) */
 export function mask(): Kernel {
   const kernel = new Kernel('mask', ['i32', 'i32', 'i32', 'f32', 'f32']);
   const [dy, y, count, low, high] = parametersOf(kernel) as [Local, Local, Local, Local, Local];
@@ -65,7 +65,7 @@ export function addRows(): Kernel {
   return kernel;
 }
 
-/** Every row of `to` becomes `from`: fillRows(from, to, rows, columns) */
+/** Sets every row of `to` to `from`: fillRows(from, to, rows, columns) */
 export function fillRows(): Kernel {
   const kernel = new Kernel('fillRows', ['i32', 'i32', 'i32', 'i32']);
   const [from, to, rows, columns] = parametersOf(kernel) as [Local, Local, Local, Local];
@@ -137,8 +137,8 @@ export function adam(): Kernel {
 }
 
 /**
- * A kernel over the rows of a matrix: name(…moving, …fixed, rows, columns). `moving` addresses advance from row to row, `fixed` ones point to a
- * vector with one number per column.
+ * A kernel over the rows of a matrix: name(…moving, …fixed, rows, columns). `moving` addresses advance from row to row; `fixed` addresses
+ * point to a vector with one number per column.
  */
 function overRows(
   name: string,

@@ -14,11 +14,11 @@ import {
 
 const step = (name: Local, by: Code): Code => set(name, i32.add(get(name), by));
 
-/** Operations of a kernel at each cell of each window, on `channels` numbers at byte addresses. */
+/** A kernel's operations at each cell of each window, on `channels` numbers at byte addresses. */
 interface Cell {
   /** x = the image's cell, w = the filter's tap, y = the window's result, column = the cell's position in the columns. */
   inside(lanes: Lanes, at: { x: Code; w: Code; y: Code; column: Code }): Code;
-  /** The operation at cells of padding; absent = none. */
+  /** The operation at padding cells; absent if there is none. */
   outside?(lanes: Lanes, at: { column: Code }): Code;
   /** Whether the operation may write up to 12 bytes beyond the channels; later cells overwrite these bytes. */
   sloppy?: boolean;
@@ -49,7 +49,7 @@ function walkWindows(name: string, cell: Cell): Kernel {
   const tap: Code = [
     ...set(iy, i32.sub(i32.add(i32.mul(get(oy), get(strideH)), i32.mul(get(ky), get(dilationH))), get(top))),
     ...set(ix, i32.sub(i32.add(i32.mul(get(ox), get(strideW)), i32.mul(get(kx), get(dilationW))), get(left))),
-    // As an unsigned number, a negative position is a large one.
+    // A negative position is a large unsigned number, so one comparison covers both bounds.
     ...when(
       i32.and(i32.lessUnsigned(get(iy), get(height)), i32.lessUnsigned(get(ix), get(width))),
       [
@@ -101,7 +101,7 @@ export const windowsToColumns = (): Kernel =>
     outside: (l, { column }) => l.store(column, l.zero),
   });
 
-/** x += columns (in y), each added to its origin. */
+/** x += columns (in y); each column value is added to the image cell that it was copied from. */
 export const columnsToWindows = (): Kernel =>
   walkWindows('columnsToWindows', {
     inside: (l, { x, column }) => l.store(x, l.add(l.load(x), l.load(column))),

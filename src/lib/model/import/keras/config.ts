@@ -1,6 +1,6 @@
 import { malformed, unsupported } from '../errors.js';
 
-/** A layer or model in the JSON of Keras and TensorFlow.js. */
+/** A layer or model in Keras or TensorFlow.js JSON. */
 export interface LayerJson {
   class_name: string;
   config: Record<string, unknown>;
@@ -15,17 +15,17 @@ export interface Weight {
   data: Float32Array;
 }
 
-/** Source of the layers' weights. */
+/** Where the layers' weights come from. */
 export interface WeightSource {
   /**
-   * Weights of one layer, in the order of `roles` (Keras' own order, without those that the layer does not have).
+   * Weights of one layer, in the order of `roles` (Keras' own order, without weights that the layer lacks).
    * @param path names of the enclosing models, then the layer's own
-   * @throws AIOT_FILE_MALFORMED if they are missing
+   * @throws AIOT_FILE_MALFORMED if weights are missing
    */
   of(path: readonly string[], roles: readonly string[]): Weight[];
 }
 
-/** A whole model as described by its file. */
+/** A whole model as described in its file. */
 export interface KerasModel {
   model: LayerJson;
   weights: WeightSource;
@@ -33,7 +33,7 @@ export interface KerasModel {
   writer: string;
 }
 
-/** The settings of one layer, read with their types. */
+/** The settings of one layer, with typed accessors. */
 export class LayerSettings {
   constructor(
     private readonly values: Record<string, unknown>,
@@ -57,7 +57,7 @@ export class LayerSettings {
     throw malformed(`${this.where}: expected true or false as ${name}, got ${JSON.stringify(value)}`);
   }
 
-  /** `count` whole numbers; a single number is used for all of them. */
+  /** Reads `count` whole numbers; a single number applies to all of them. */
   integers(name: string, count: number, otherwise?: number): number[] {
     const value = this.raw(name) ?? otherwise;
     const list = Array.isArray(value) ? value : new Array(count).fill(value);
@@ -88,13 +88,13 @@ export class LayerSettings {
     throw unsupported(this.where, `padding ${JSON.stringify(value)}`);
   }
 
-  /** Channels must be last, as in microcontrollers' kernels. */
+  /** Requires that channels are last, as microcontroller kernels do. */
   channelsLast(): void {
     if (this.raw('data_format') === 'channels_first')
       throw unsupported(this.where, 'data_format is channels_first', 'train with channels_last');
   }
 
-  /** The axis of the channels; it must be the last of `rank`. */
+  /** The channel axis, which must be the last of `rank` axes. */
   lastAxis(rank: number): void {
     const axis = [this.raw('axis') ?? -1].flat();
     if (axis.length === 1 && (axis[0] === -1 || axis[0] === rank - 1)) return;
@@ -102,7 +102,7 @@ export class LayerSettings {
   }
 }
 
-/** A weight under its name in the file, e.g. `model/dense_1/kernel:0`, split at the slashes. */
+/** A weight's name in the file, e.g. `model/dense_1/kernel:0`, split at the slashes, with the weight. */
 export interface NamedWeight {
   segments: string[];
   weight: () => Weight;
@@ -112,8 +112,8 @@ export interface NamedWeight {
 const plain = (name: string) => name.replace(/:\d+$/, '');
 
 /**
- * Finds weights by name: the last segment is the role, the one before it the layer, preceded by the enclosing models in order. `a|b` is a
- * role with two names.
+ * Finds weights by name. The last segment is the role, preceded by the layer, and the enclosing models in order. `a|b` is a role with two
+ * names.
  */
 export function namedWeights(list: readonly NamedWeight[]): WeightSource {
   const of = (path: readonly string[], role: string): Weight => {

@@ -4,22 +4,22 @@ import { type GraphMaker, transposed } from './maker.js';
 
 interface LayerCall {
   maker: GraphMaker;
-  /** Its input tensors. */
+  /** The layer's input tensors. */
   inputs: number[];
   settings: LayerSettings;
   /** The layer's own name. */
   name: string;
-  /** Its weights by Keras' names, in Keras' order. */
+  /** The layer's weights by Keras' names, in Keras' order. */
   weights(...roles: string[]): Weight[];
 }
 
-/** Adds a layer's operators to the graph; returns the index of their result. */
+/** Adds a layer's operators to the graph; returns the index of the resulting tensor. */
 type LayerMaker = (call: LayerCall) => number;
 
 const activation: LayerMaker = ({ maker, inputs, settings }) =>
   maker.activate(inputs[0]!, settings.raw('activation'), settings.where);
 
-/** Layers that do nothing outside training. */
+/** Layers that have no effect outside training. */
 const nothing: LayerMaker = ({ inputs }) => inputs[0]!;
 
 /** Add, Subtract and Multiply of two or more inputs. */
@@ -79,7 +79,7 @@ const concatenate: LayerMaker = ({ maker, inputs, settings }) => {
   return maker.op('CONCATENATION', inputs, shape, { axis, activation: 'none' });
 };
 
-/** Conv1D and Conv2D: kernel [… window, in ÷ groups, out]; output channel c reads the inputs of group c ÷ (out ÷ groups). */
+/** Conv1D and Conv2D: kernel [… window, in ÷ groups, out]. Output channel c reads the inputs of group c ÷ (out ÷ groups). */
 const convolution: LayerMaker = (call) => {
   const { maker, settings, name } = call;
   const bias = settings.flag('use_bias', true);
@@ -131,7 +131,7 @@ const dense: LayerMaker = ({ maker, inputs, settings, name, weights }) => {
 const depthwise: LayerMaker = (call) => {
   const { maker, settings } = call;
   const bias = settings.flag('use_bias', true);
-  // tfjs and Keras 2 call it depthwise_kernel; Keras 3 files identify it by position.
+  // The kernel is named depthwise_kernel in tfjs and Keras 2, and identified by position in Keras 3 files.
   const [kernel, b] = call.weights('depthwise_kernel|kernel', ...(bias ? ['bias'] : []));
   const { x, rank } = start(call);
   const y = channelwise(call, x, windowsOf(call, x, rank), kernel!, b);
@@ -163,7 +163,8 @@ const leakyRelu: LayerMaker = ({ maker, inputs, settings }) =>
   maker.leaky(inputs[0]!, settings.number('negative_slope', settings.number('alpha', 0.3)));
 
 /**
- * (x − mean) / √variance per channel. Not folded into the next layer, because inputs of different units would then share one int8 scale.
+ * (x − mean) / √variance per channel. This step is not folded into the next layer, because inputs in different units would then share one
+ * int8 scale.
  */
 const normalization: LayerMaker = ({ maker, inputs, settings, weights }) => {
   settings.lastAxis(maker.shape(inputs[0]!).length);
@@ -215,7 +216,7 @@ const reshape: LayerMaker = ({ maker, inputs, settings }) => {
   return maker.reshape(inputs[0]!, [1, ...shape]);
 };
 
-/** SeparableConv1D and SeparableConv2D: a depthwise convolution without bias, followed by a pointwise one. */
+/** SeparableConv1D and SeparableConv2D: a depthwise convolution without bias, then a pointwise convolution. */
 const separable: LayerMaker = (call) => {
   const { maker, settings, name } = call;
   const bias = settings.flag('use_bias', true);
@@ -253,7 +254,7 @@ const zeroPadding: LayerMaker = ({ maker, inputs, settings }) => {
   return maker.op('PAD', [inputs[0]!, list], padded, {});
 };
 
-/** Layers by Keras' class names. To add one, add a row. */
+/** Layers by Keras class name. To add a layer, add a row. */
 export const layerMakers: Readonly<Record<string, LayerMaker>> = {
   Activation: activation,
   ActivityRegularization: nothing,
@@ -302,7 +303,7 @@ export const layerMakers: Readonly<Record<string, LayerMaker>> = {
 
 const recurrent = 'use Conv1D over the window instead';
 
-/** Alternatives to layers that have no row. */
+/** Alternatives to layers without a row. */
 export const replacements: Readonly<Record<string, string>> = {
   Attention: 'use Conv1D and GlobalAveragePooling1D',
   Bidirectional: recurrent,
@@ -338,7 +339,7 @@ interface Windows {
   size: [number, number];
 }
 
-/** The input as an image. If padding is `causal`, the image is padded in front, and the windows then use VALID padding. */
+/** The input as an image. For `causal` padding, the image is padded in front, and the windows then use VALID padding. */
 function start({ maker, inputs, settings }: LayerCall): { x: number; rank: number } {
   settings.channelsLast();
   const [given = -1] = inputs;
@@ -372,7 +373,7 @@ function windowsOf({ settings, maker }: LayerCall, x: number, rank: number, size
   return { filter, stride, dilation, padding, size: sizes };
 }
 
-/** Input channels of one group. @throws AIOT_FILE_MALFORMED if the groups are not of equal size */
+/** Input channels per group. @throws AIOT_FILE_MALFORMED if the groups differ in size */
 function groupSize(settings: LayerCall['settings'], channels: number, filters: number): number {
   const groups = settings.number('groups', 1);
   if (groups >= 1 && Number.isInteger(channels / groups) && Number.isInteger(filters / groups))
@@ -383,7 +384,8 @@ function groupSize(settings: LayerCall['settings'], channels: number, filters: n
 }
 
 /**
- * A kernel is [… window, in, out], with the channels of one group as `in`. @throws AIOT_FILE_MALFORMED if settings and weights contradict each other
+ * Requires a kernel of shape [… window, in, out], where `in` is the number of channels per group. @throws AIOT_FILE_MALFORMED if settings
+ * and weights contradict each other
  */
 function requireKernel(
   { settings }: LayerCall,
@@ -433,8 +435,8 @@ function linear(
 }
 
 /**
- * Converts a padding or cropping to [before, after] per axis. It may be one number for all sides, one per axis, or [before, after] per axis; over
- * time, two numbers are before and after.
+ * Converts a padding or cropping to [before, after] per axis. The setting may be one number for all sides, one number per axis, or [before,
+ * after] per axis. For a time axis, two numbers are before and after.
  */
 function sides(given: unknown, axes: number): [number, number][] {
   if (typeof given === 'number') return new Array(axes).fill([given, given]);

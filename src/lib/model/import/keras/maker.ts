@@ -5,7 +5,7 @@ import type { Weight } from './config.js';
 
 type Options<Op extends Operator['op']> = Extract<Operator, { op: Op }>['options'];
 
-/** Alternatives to Keras' activation functions that are not supported. */
+/** Alternatives to unsupported Keras activation functions. */
 const instead: Readonly<Record<string, string>> = {
   elu: 'use relu or leaky_relu',
   gelu: 'use relu or silu',
@@ -16,7 +16,7 @@ const instead: Readonly<Record<string, string>> = {
   exponential: 'compute it after the network',
 };
 
-/** Assembles a graph from layers: tensors are activations of batch 1, functions return the index of their result. */
+/** Assembles a graph from layers. Tensors are activations of batch 1, and functions return the index of the resulting tensor. */
 export class GraphMaker extends TrainableBuilder {
   private names = 0;
 
@@ -54,7 +54,7 @@ export class GraphMaker extends TrainableBuilder {
     throw unsupported(where, `expected [time, channels] or an image, got [${shape.slice(1)}]`);
   }
 
-  /** Converts an image back to the number of dimensions that the layer's input had: the reverse of `image`. */
+  /** Converts an image back to the layer's original number of dimensions: the inverse of `image`. */
   back(y: number, rank: number): number {
     const [, , width = 1, channels = 1] = this.shape(y);
     return rank === 3 ? this.reshape(y, [1, width, channels]) : y;
@@ -74,7 +74,7 @@ export class GraphMaker extends TrainableBuilder {
     return this.binary('ADD', scaled, this.floats(offset, [offset.length]));
   }
 
-  /** Applies one of Keras' activation functions. @param given a name, or an object with one */
+  /** Applies one of Keras' activation functions. @param given a name, or an object that contains one */
   activate(x: number, given: unknown, where: string): number {
     const object = given as { class_name?: unknown; config?: unknown } | undefined;
     const name =
@@ -117,7 +117,7 @@ export class GraphMaker extends TrainableBuilder {
     return this.op('LEAKY_RELU', [x], this.shape(x), { alpha: Math.fround(alpha) });
   }
 
-  /** A layer on the last axis. Keras stores its weights as [in, out]. */
+  /** A dense layer on the last axis. Keras stores the weights as [in, out]. */
   dense1(x: number, kernel: Weight, bias: Weight | undefined, name: string): number {
     const [inputs, units] = kernel.shape as [number, number];
     const shape = this.shape(x);

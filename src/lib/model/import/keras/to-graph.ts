@@ -5,7 +5,7 @@ import { layerMakers, replacements } from './layers.js';
 import { GraphMaker } from './maker.js';
 
 /**
- * A Keras model, sequential or functional, including nested models, as a float32 graph of batch 1.
+ * Converts a Keras model (sequential or functional, including nested models) to a float32 graph of batch 1.
  * @throws AIOT_LAYER_UNSUPPORTED naming the layer by its index, AIOT_FILE_MALFORMED
  */
 export function kerasToGraph({ model, weights }: KerasModel): Graph & { layers: number } {
@@ -16,7 +16,7 @@ export function kerasToGraph({ model, weights }: KerasModel): Graph & { layers: 
     throw malformed(`the model has ${inputs.length} inputs and ${outputs.length} outputs`);
   const taken = new Set(inputs);
   const ends = outputs.map((output) => {
-    // An operator copies an input that is returned, and an output that is listed twice.
+    // A copy is needed if an output is also an input, or is listed twice.
     const shape = walk.maker.shape(output);
     const own = taken.has(output)
       ? walk.maker.op('RESHAPE', [output, walk.maker.integers(shape)], shape, { newShape: shape })
@@ -30,7 +30,7 @@ export function kerasToGraph({ model, weights }: KerasModel): Graph & { layers: 
 class ModelWalk {
   /** Inputs of the whole network, in the order of their first use. */
   private readonly inputs: { name: string; tensor: number }[] = [];
-  /** Names of the inputs in the order that the model lists them. */
+  /** Names of the inputs in the model's order. */
   private listed: readonly string[] = [];
   layers = 0;
 
@@ -39,7 +39,7 @@ class ModelWalk {
     private readonly weights: WeightSource,
   ) {}
 
-  /** Tensors of the inputs that are used, in the order that the model lists them. */
+  /** Tensors of the used inputs, in the model's order. */
   ordered(): number[] {
     const place = ({ name }: { name: string }) => this.listed.indexOf(name);
     return [...this.inputs].sort((a, b) => place(a) - place(b)).map(({ tensor }) => tensor);
@@ -48,7 +48,7 @@ class ModelWalk {
   /** @param given the arguments of an inner model @returns its outputs */
   model(model: LayerJson, path: string[], given: number[] | undefined): number[] {
     const { layers } = model.config;
-    // TensorFlow.js 1 wrote the layers of a sequential model as its whole configuration.
+    // In TensorFlow.js 1, a sequential model's configuration is the list of layers.
     const list = (Array.isArray(model.config) ? model.config : layers) as LayerJson[] | undefined;
     if (!Array.isArray(list)) throw malformed(`${model.class_name}: the layer list is missing`);
     list.forEach(requireLayer);
@@ -117,7 +117,7 @@ class ModelWalk {
     return endsOf(model.config.output_layers).map(result);
   }
 
-  /** @returns the layer's outputs: those of an inner model, or one */
+  /** @returns the layer's outputs; only an inner model has several */
   private call(layer: LayerJson, index: number, inputs: number[], path: string[]): number[] {
     const name = nameOf(layer);
     const kind = layer.class_name;
@@ -157,7 +157,7 @@ class ModelWalk {
   }
 }
 
-/** Shape of the batch that a layer declares: Keras 3, Keras 2 and TensorFlow.js. */
+/** The batch shape that a layer declares, in Keras 3, Keras 2 or TensorFlow.js. */
 function shapeOf({ config }: LayerJson): unknown {
   return config.batch_shape ?? config.batch_input_shape;
 }
@@ -174,10 +174,10 @@ function requireLayer(layer: unknown, index: number): void {
   }
 }
 
-/** One output of one call of a layer. */
+/** One output from one call of a layer. */
 interface Source {
   layer: string;
-  /** Index of the layer's call, and of the output of that call, from 0. */
+  /** Index of the layer's call, and of that call's output, from 0. */
   call: number;
   output: number;
 }
@@ -187,7 +187,7 @@ function nameOf(layer: LayerJson): string {
 }
 
 /**
- * The arguments of each call of a layer. Keras 3 writes tensors with a `keras_history` somewhere in the arguments; Keras 2 and TensorFlow.js write
+ * The arguments of each call of a layer. Keras 3 nests tensors with a `keras_history` in the arguments; Keras 2 and TensorFlow.js write
  * lists of [layer, call, output, …].
  */
 function callsOf({ inbound_nodes: nodes }: LayerJson): Source[][] {
@@ -195,7 +195,7 @@ function callsOf({ inbound_nodes: nodes }: LayerJson): Source[][] {
   return nodes.map((node) => (Array.isArray(node) ? node.flatMap(fromList) : tensorsIn(node)));
 }
 
-/** `input_layers` or `output_layers` of a model: one source, or a list or an object of them. */
+/** A model's `input_layers` or `output_layers`: one source, or a list or object of sources. */
 function endsOf(given: unknown): Source[] {
   if (typeof given === 'object' && given !== null && !Array.isArray(given))
     return Object.values(given).flatMap(endsOf);

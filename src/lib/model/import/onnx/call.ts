@@ -13,9 +13,9 @@ export class NodeCall {
     /** The inputs; undefined where an optional one is omitted. */
     readonly inputs: readonly (Value | undefined)[],
     readonly attributes: Attributes,
-    /** Names of the outputs; empty for one that is not used. */
+    /** Names of the outputs; empty for an unused output. */
     readonly outputs: readonly string[],
-    /** Whether another node reads an output, or it is the imported output of the model. */
+    /** Whether another node reads an output, or the output is an imported output of the model. */
     readonly isRead: (output: string) => boolean,
     readonly opset: number,
   ) {}
@@ -27,7 +27,7 @@ export class NodeCall {
     return value;
   }
 
-  /** An input that the network computes; a constant becomes a tensor. */
+  /** An input that the network computes; a constant is converted to a tensor. */
   x(place = 0): Activation {
     const value = this.value(place);
     if (value.kind === 'activation') return value;
@@ -60,7 +60,7 @@ export class NodeCall {
     return constant && listIn(constant, this.where);
   }
 
-  /** Rejects a node if any output except the first is used. */
+  /** Rejects a node if any output other than the first is used. */
   onlyFirst(): void {
     const second = this.outputs.slice(1).find((name) => name !== '' && this.isRead(name));
     if (second !== undefined) throw unsupported(this.where, `its output ${second} is not supported`);

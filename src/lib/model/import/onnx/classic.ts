@@ -14,7 +14,7 @@ const scaler: Lower = (call) => {
   return maker.two('MUL', centered, constantOf('float32', [scale.length], scale));
 };
 
-/** The scores of a linear model. Its coefficients have the shape [targets, features]. */
+/** A linear model's scores. The coefficients have the shape [targets, features]. */
 function linearScores(call: NodeCall, targets: number): Activation {
   const { maker, attributes, where } = call;
   const x = call.x();
@@ -42,7 +42,7 @@ export function transformed(call: NodeCall, y: Activation): Activation {
 const linearRegressor: Lower = (call) =>
   transformed(call, linearScores(call, call.attributes.integer('targets', 1)));
 
-/** Converts only the scores. They replace the first output, the label, which is the class with the largest score. */
+/** Converts only the scores. They replace the first output, the label, because the label is the class with the largest score. */
 const linearClassifier: Lower = (call) => {
   const { maker, attributes } = call;
   const [texts, numbers] = [
@@ -51,7 +51,7 @@ const linearClassifier: Lower = (call) => {
   ];
   const classes = Math.max(texts.length, numbers.length);
   const rows = (attributes.floats('intercepts') ?? []).length;
-  // A model of two classes may compute one score only; the other class gets its complement or its negative.
+  // A model of two classes may compute only one score; the other class gets the complement or the negated score.
   if (classes === 2 && rows === 1) {
     const score = linearScores(call, 1);
     const isShare = attributes.text('post_transform', 'NONE') === 'LOGISTIC';

@@ -6,7 +6,7 @@ import { float16Value } from '../../../formats/tflite/real-values.js';
 import { malformed, unsupported } from '../errors.js';
 import type { OnnxTensor } from './file.js';
 
-/** Element types by their number in TensorProto.DataType. */
+/** Element types by number in TensorProto.DataType. */
 const elementTypes = {
   1: 'float32',
   2: 'uint8',
@@ -75,7 +75,7 @@ export function integers(values: readonly number[]): Constant {
   return constantOf('int64', [values.length], values);
 }
 
-/** Numbers of a constant that lists sizes, positions or axes. The length is limited because any number of nodes may use one long constant. */
+/** Numbers in a constant that lists sizes, positions or axes. The length is limited, because many nodes may use one long constant. */
 export function listIn({ data }: Constant, where: string): number[] {
   if (data.length > mostListed)
     throw malformed(`${where}: expected a list of at most ${mostListed} numbers, got ${data.length}`);
@@ -87,7 +87,7 @@ const mostListed = 4096;
 /** Maximum number of dimensions of a tensor. */
 export const mostDimensions = 8;
 
-/** Maximum number of elements in one tensor; a larger tensor does not fit any supported device. */
+/** Maximum number of elements in one tensor; a larger tensor would not fit on any supported device. */
 const mostElements = 2 ** 26;
 
 /** Rejects a shape that no tensor of a model can have. @throws AIOT_FILE_MALFORMED */
@@ -102,12 +102,12 @@ export function requireShape(shape: readonly number[], where: string): void {
 /** Maximum total of external data in bytes, because many tensors may refer to the same large file. */
 const mostExternalBytes = 2 ** 27;
 
-/** Reads the data that a model keeps in other files. */
+/** Reads the data that a model stores in other files. */
 export class ExternalData {
   private readonly files = new Map<string, { handle: FileHandle; bytes: number }>();
   private total = 0;
 
-  /** @param file path of the model: data is read only from its folder */
+  /** @param file path of the model; data is read only from the model's folder */
   constructor(private readonly file: string) {}
 
   /** Reads the bytes of these tensors from their files. @throws AIOT_FILE_MALFORMED */
@@ -151,7 +151,7 @@ export class ExternalData {
     const known = this.files.get(location);
     if (known) return known;
     const path = await this.inside(location, where);
-    // Opens the file without blocking, because the name may be that of a pipe.
+    // Opens the file without blocking, because it may be a pipe.
     const handle = await open(path, access.O_RDONLY | access.O_NONBLOCK).catch((cause: unknown) => {
       throw malformed(`${where}: cannot read its data file ${location}`, { cause });
     });
@@ -162,7 +162,7 @@ export class ExternalData {
     return file;
   }
 
-  /** The path of a data file with links resolved. @throws AIOT_FILE_MALFORMED if it is not in the model's folder */
+  /** A data file's path, with links resolved. @throws AIOT_FILE_MALFORMED if the file is not in the model's folder */
   private async inside(location: string, where: string): Promise<string> {
     const parts = location.split(/[\\/]/);
     if (location === '' || location.includes('\0') || isAbsolute(location) || parts.includes('..'))
@@ -178,13 +178,13 @@ export class ExternalData {
   }
 }
 
-/** Number of bytes or numbers that the file stores for a tensor. */
+/** Number of bytes, or of numbers, that the file stores for a tensor. */
 export function sizeOfTensor({ raw, floats, int32s, int64s, uint64s, doubles }: OnnxTensor): number {
   const lists = [...floats, ...doubles, int32s, int64s, uint64s];
   return lists.reduce((sum, { length }) => sum + length, raw?.length ?? 0);
 }
 
-/** The elements of a tensor; external data must already be loaded. @throws AIOT_FILE_MALFORMED, AIOT_LAYER_UNSUPPORTED */
+/** A tensor's elements; external data must already be loaded. @throws AIOT_FILE_MALFORMED, AIOT_LAYER_UNSUPPORTED */
 export function constantIn(tensor: OnnxTensor): Constant {
   const where = `the constant ${tensor.name || '(without a name)'}`;
   const type = elementTypeOf(tensor.type, where);

@@ -7,7 +7,7 @@ export interface OnnxTensor {
   type: number;
   name: string;
   floats: readonly Float32Array[];
-  /** Elements of int32 and all narrower types, and the bits of 16-bit floats. */
+  /** Elements of type int32 and all narrower types, and the bits of 16-bit floats. */
   int32s: readonly number[];
   int64s: readonly number[];
   uint64s: readonly number[];
@@ -29,7 +29,7 @@ export interface OnnxAttribute {
   floats: readonly Float32Array[];
   integers: readonly number[];
   strings: readonly Uint8Array[];
-  /** Name of the enclosing function's attribute that provides the value of this one. */
+  /** Name of the enclosing function's attribute that provides this attribute's value. */
   reference: string;
 }
 
@@ -78,12 +78,13 @@ export interface OnnxFunction {
   nodes: readonly OnnxNode[];
 }
 
-/** `integer`, `float` and so on are scalars; any other word is a message of the schema. `[]` marks a repeated field. */
+/** `integer`, `float` and so on are scalars; any other word is a message in the schema. `[]` marks a repeated field. */
 type Field = readonly [name: string, kind: string];
 type Fields = Readonly<Record<number, Field>>;
 
 /**
- * The fields that are read, by message and field number (onnx/onnx.proto, version 1 of the format). Descriptions and inferred types are
+ * The fields that the reader uses, by message and field number (onnx/onnx.proto, version 1 of the format). Descriptions and inferred types
+ * are
  * skipped.
  */
 const schema: Readonly<Record<string, Fields>> = {
@@ -153,16 +154,16 @@ const schema: Readonly<Record<string, Fields>> = {
   Dimension: { 1: ['size', 'integer'], 2: ['parameter', 'text'] },
 };
 
-/** Limits of one file. Without them, messages of a few bytes each could become gigabytes of objects. */
+/** Limits for one file. Without them, messages of a few bytes each could expand into gigabytes of objects. */
 const most = { messages: 100_000, texts: 1_000_000, numbers: 8_000_000, depth: 48 };
 
 const none: readonly never[] = Object.freeze([]);
 
-/** Values of fields that a message omits. Optional messages, bytes and sizes remain undefined. */
+/** Default values of fields that a message omits. Optional messages, bytes and sizes remain undefined. */
 const defaults: Readonly<Record<string, unknown>> = { integer: 0, float: 0, text: '' };
 
 /**
- * Reads the model in an .onnx file, without the data that it keeps in other files.
+ * Reads the model in an .onnx file, without the data that the model stores in other files.
  * @throws AIOT_FILE_MALFORMED with the byte offset
  */
 export async function readOnnxFile(bytes: Uint8Array): Promise<OnnxModel> {
@@ -198,7 +199,7 @@ class ModelReader {
     while (reader.pos < end) {
       const tag = reader.uint32();
       const [number, wire] = [tag >>> 3, tag & 7];
-      // The format has no groups, which nest without a length.
+      // Groups are rejected: the format does not use them, and their nesting has no length.
       if (number === 0 || wire === 3 || wire === 4) throw this.excess(`an invalid field (tag ${tag})`);
       const field = fields[number];
       if (field === undefined) reader.skipType(wire);
@@ -257,7 +258,7 @@ class ModelReader {
   private integer(): number {
     if (++this.numbers > most.numbers)
       throw this.excess(`more than ${most.numbers} separate numbers; store weights as raw_data`);
-    // All integers of the format are two's complement; the library returns a Long if that package is installed.
+    // All integers are two's complement; the library returns a Long if the package `long` is installed.
     const value: unknown = this.reader.int64();
     return typeof value === 'number' ? value : (value as { toNumber(): number }).toNumber();
   }
@@ -283,7 +284,7 @@ class ModelReader {
   }
 }
 
-/** Returns the list in a field, which is created at its first element. */
+/** Returns the list in a field. Creates the list for its first element. */
 function listOf(out: Record<string, unknown>, name: string): unknown[] {
   if (out[name] !== none) return out[name] as unknown[];
   const list: unknown[] = [];
@@ -291,7 +292,7 @@ function listOf(out: Record<string, unknown>, name: string): unknown[] {
   return list;
 }
 
-/** All tensors of a graph, including those in attributes and inner graphs. */
+/** All tensors in a graph, including those in attributes and inner graphs. */
 export function tensorsIn({ initializers, nodes }: OnnxGraph): OnnxTensor[] {
   const found = [...initializers];
   for (const { attributes } of nodes) {

@@ -41,7 +41,7 @@ export interface FoldCall {
   where: string;
 }
 
-/** Computes a node during the import; undefined for operators without a row. @throws AIOT_FILE_MALFORMED */
+/** Computes a node during the import. Returns undefined for operators without a row. @throws AIOT_FILE_MALFORMED */
 export function fold(call: FoldCall): Constant[] | undefined {
   const { op } = call;
   if (Object.hasOwn(unary, op)) return [mapped(call, unary[op]!)];
@@ -51,7 +51,7 @@ export function fold(call: FoldCall): Constant[] | undefined {
   return row && [row(call)].flat();
 }
 
-/** The input at this position. @throws AIOT_FILE_MALFORMED if it is omitted */
+/** The input at this position. @throws AIOT_FILE_MALFORMED if the input is omitted */
 function input({ inputs, where }: FoldCall, place: number): Constant {
   const found = inputs[place];
   if (found === undefined) throw malformed(`${where}: input ${place + 1} is missing`);
@@ -134,7 +134,7 @@ function combined(call: FoldCall, f: Two, type?: ElementType): Constant {
   );
 }
 
-/** For each element of the result, the index of the element that it reads from a broadcast tensor. */
+/** For each element of the result, the index of the element that is read from a broadcast tensor. */
 function broadcastPlaces(from: readonly number[], to: readonly number[]): (i: number) => number {
   if (from.join() === to.join()) return (i) => i;
   const count = elementCount(from);
@@ -202,7 +202,7 @@ const reduction =
     );
     const kept = x.shape.map((size, k) => (axes.has(k) ? 1 : size));
     call.budget.spend(x.shape, call.where);
-    // If the input has no elements, the result can still have many.
+    // An input without elements can still give many results.
     call.budget.spend(kept, call.where);
     const sums = new Float64Array(elementCount(kept)).fill(start);
     const place = broadcastPlaces(kept, x.shape);
@@ -386,7 +386,7 @@ const rows: Readonly<Record<string, Row>> = {
     const columns = b.shape[1] ?? 0;
     if (a.shape.length !== 2 || b.shape.length !== 2 || b.shape[0] !== inside)
       throw malformed(`${call.where}: [${a.shape.join(', ')}] times [${b.shape.join(', ')}]`);
-    // Counts the multiplications, because they determine the duration.
+    // Counts multiplications, because their number determines the duration.
     call.budget.spend([rows, inside, columns], call.where);
     const data = arrayFor(a.type, rows * columns);
     for (let i = 0; i < data.length; i++) {
@@ -460,7 +460,7 @@ function quantized(call: FoldCall): Constant {
   return { kind: 'constant', type, shape: x.shape, data };
 }
 
-/** For each element, the index of the scale that applies to it. */
+/** For each element, the index of the corresponding scale. */
 function scalePlaces(call: FoldCall, x: Constant, scale: Constant): (i: number) => number {
   if (scale.data.length === 1) return () => 0;
   const axis = axisIn(call.attributes.integer('axis', 1), x.shape.length, call.where);
@@ -512,7 +512,7 @@ export function flattened(shape: readonly number[], axis: number, where: string)
   return [elementCount(shape.slice(0, at)), elementCount(shape.slice(at))];
 }
 
-/** A permutation of the axes; reversed by default. @throws AIOT_FILE_MALFORMED */
+/** A permutation of the axes. Default: reversed. @throws AIOT_FILE_MALFORMED */
 export function permutationOf(rank: number, given: readonly number[] | undefined, where: string): number[] {
   const order = given ?? Array.from({ length: rank }, (_, k) => rank - 1 - k);
   const valid = order.length === rank && new Set(order).size === rank;
@@ -521,7 +521,7 @@ export function permutationOf(rank: number, given: readonly number[] | undefined
   return [...order];
 }
 
-/** Sizes of the parts of a Split. @throws AIOT_FILE_MALFORMED */
+/** Sizes of a Split's parts. @throws AIOT_FILE_MALFORMED */
 export function splitSizes(
   size: number,
   given: readonly number[] | undefined,

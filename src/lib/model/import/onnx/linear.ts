@@ -7,7 +7,7 @@ import { type Activation, fileIndexes, identity, type OnnxMaker, type Value } fr
 import { broadcastShape } from './node.js';
 import { joined, part } from './shapes.js';
 
-/** x · wᵀ + bias over the last axis of the file. @param w [units, inputs] */
+/** x · wᵀ + bias over the last axis in the file's order. @param w [units, inputs] */
 export function dense(maker: OnnxMaker, x: Activation, w: Constant, bias?: Constant): Activation {
   const [units = 0, inputs = 0] = w.shape;
   const shape = [...x.shape.slice(0, -1), units];
@@ -47,7 +47,7 @@ export function dense(maker: OnnxMaker, x: Activation, w: Constant, bias?: Const
 
 const matMul: Lower = (call) => product(call, call.value(0), call.value(1));
 
-/** A matrix product; either side may be a constant matrix. */
+/** A matrix product; either operand may be a constant matrix. */
 export function product(call: NodeCall, a: Value, b: Value): Activation {
   const { maker, where } = call;
   if (b.kind === 'constant' && a.kind === 'activation') {
@@ -95,7 +95,7 @@ function hasBatch({ shape }: Constant): boolean {
   return shape.slice(0, -2).some((size) => size > 1);
 }
 
-/** Maximum number of products for a constant that has one matrix for each element of the batch. */
+/** Maximum number of products for a constant with one matrix per batch element. */
 const mostMatrices = 64;
 
 /** Multiplies each element of the batch by its own matrix. @param w [… batch, inputs, units] */
@@ -170,7 +170,7 @@ function weighted({ maker }: NodeCall, c: Value, factor: number): Value {
   return maker.two('MUL', c, constantOf('float32', [], [factor]));
 }
 
-/** One value per unit from a constant that is the same for each row. */
+/** One value per unit, from a constant that is the same for each row. */
 export function biasOf(c: Constant, units: number, factor = 1): Constant | undefined {
   const perUnit = c.shape.at(-1) === units && c.data.length === units;
   if (!perUnit && c.data.length !== 1) return undefined;
@@ -181,7 +181,7 @@ export function biasOf(c: Constant, units: number, factor = 1): Constant | undef
   );
 }
 
-/** γ(x − μ)/√(σ² + ε) + β per channel, as a product and a sum, which can be folded into the layer before them. */
+/** γ(x − μ)/√(σ² + ε) + β per channel, as a product and a sum, so that both can be folded into the preceding layer. */
 const batchNormalization: Lower = (call) => {
   const { attributes, maker } = call;
   attributes.refuse('training_mode', 0, 'export the model for inference (model.eval())');

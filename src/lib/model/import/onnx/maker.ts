@@ -8,27 +8,27 @@ import { type FoldBudget, permuted, strides } from './fold.js';
 import { broadcastShape } from './node.js';
 
 /**
- * A value that the network computes. ONNX stores channels first, and TFLite stores them last, so a value's axes may be stored in another
- * order than in the file. A Transpose then needs no computation: elements move only if an operator needs another order.
+ * A value that the network computes. ONNX stores channels first, and TFLite last, so a value's axes may be stored in a different order than
+ * in the file. A Transpose then needs no computation: elements move only if an operator needs another order.
  */
 export interface Activation {
   kind: 'activation';
-  /** Tensor in the graph; −1 until the value of `before` is stored in this shape. */
+  /** Tensor in the graph; −1 until `before` has been rearranged into this shape. */
   tensor: number;
   /** Shape in the file. */
   shape: number[];
   /** For each stored axis, its index in `shape`. */
   order: number[];
-  /** Value with the same elements in the file's order. A layer with weights can reorder its weights instead of these elements. */
+  /** Value with the same elements in the file's order. A weighted layer can reorder its weights instead of these elements. */
   before?: Activation;
 }
 
 export type Value = Constant | Activation;
 
-/** Maximum number of operators, which limits the duration of any import. An unrolled recurrent layer has many. */
+/** Maximum number of operators, which limits the duration of an import. Unrolled recurrent layers have many. */
 export const mostOperators = 10_000;
 
-/** Maximum number of inputs of one CONCATENATION. */
+/** Maximum number of inputs for one CONCATENATION. */
 const mostJoined = 10;
 
 /** Assembles a graph from ONNX operators. */
@@ -40,7 +40,7 @@ export class OnnxMaker extends GraphMaker {
   /**
    * @param mostNumbers maximum number of elements in all constants of the network
    * @param budget limits the constants that are computed during the import
-   * @param keepsScales whether tensors get the scales that a quantized file has
+   * @param keepsScales whether tensors keep a quantized file's scales
    */
   constructor(
     private readonly mostNumbers: number,
@@ -52,7 +52,7 @@ export class OnnxMaker extends GraphMaker {
 
   /**
    * Records the scale of a quantized activation as the `quantization` of its float32 tensor, if the file's scales are to be kept.
-   * @throws AIOT_LAYER_UNSUPPORTED for other integers than int8 and uint8, and for an activation with two scales
+   * @throws AIOT_LAYER_UNSUPPORTED for integers other than int8 and uint8, and for an activation with two scales
    */
   noteScale(x: Activation, scale: Constant, zero: Constant | undefined): void {
     if (!this.keepsScales) return;
@@ -65,7 +65,7 @@ export class OnnxMaker extends GraphMaker {
     if ((type !== 'int8' && type !== 'uint8') || scale.data.length !== 1)
       throw unsupported(this.where, `it quantizes to ${type} with ${scale.data.length} scales`, next);
     const step = Math.fround(scale.data[0]!);
-    // uint8 values become int8 ones that are 128 lower.
+    // uint8 values become int8 values that are 128 lower.
     const zeroPoint = (zero?.data[0] ?? 0) - (type === 'uint8' ? 128 : 0);
     if (!(step > 0 && Number.isFinite(step))) throw malformed(`${this.where}: its scale is ${step}`);
     const tensor = this.tensors[x.tensor]!;
@@ -75,7 +75,7 @@ export class OnnxMaker extends GraphMaker {
     this.tensors[x.tensor] = { ...tensor, quantization: { scale: [step], zeroPoint: [zeroPoint], axis: 0 } };
   }
 
-  /** Counts elements before they are created, because one constant of the file can become any number of others. @throws AIOT_LAYER_UNSUPPORTED */
+  /** Counts elements before their creation, because one constant in the file can expand into many others. @throws AIOT_LAYER_UNSUPPORTED */
   reserve(count: number): void {
     this.numbers += count;
     if (this.numbers > this.mostNumbers)
@@ -118,7 +118,7 @@ export class OnnxMaker extends GraphMaker {
     this.known.set(data, made);
     const found = made.get(shape.join());
     if (found !== undefined) return found;
-    // A single number gets the shape [1], because some kernels do not accept an empty shape.
+    // A single number gets the shape [1], because some kernels reject an empty shape.
     const own = shape.length === 0 ? [1] : [...shape];
     const index = this.floats(data instanceof Float32Array ? data : Float32Array.from(data), own);
     made.set(shape.join(), index);
@@ -160,7 +160,7 @@ export class OnnxMaker extends GraphMaker {
     return order.map((axis) => shape[axis]!);
   }
 
-  /** The value with this order of stored axes. Elements move only if an axis longer than 1 changes its place. */
+  /** The value with this order of stored axes. Elements move only if an axis longer than 1 changes position. */
   arranged(x: Activation, order: readonly number[]): Activation {
     const y = this.settled(x);
     if (y.order.join() === order.join()) return y;
@@ -181,7 +181,7 @@ export class OnnxMaker extends GraphMaker {
     return this.stored(this.reshape(t, shape), y.shape, order);
   }
 
-  /** Stores the value in the order of the file, and returns its tensor. */
+  /** Stores the value in the file's order, and returns its tensor. */
   inFileOrder(x: Activation): number {
     return this.arranged(x, identity(x.shape.length)).tensor;
   }
@@ -193,12 +193,12 @@ export class OnnxMaker extends GraphMaker {
     return this.arranged(y, [...y.order.filter((each) => each !== axis), axis]);
   }
 
-  /** A value of shape [batch, channels, …] with its channels stored last. */
+  /** A value of shape [batch, channels, …], stored with channels last. */
   channelsLast(x: Activation): Activation {
     return this.arranged(x, [0, ...identity(x.shape.length).slice(2), 1]);
   }
 
-  /** The value, which is first stored in its own shape if necessary. */
+  /** The value, stored in its own shape. Rearranges `before` if necessary. */
   settled(x: Activation): Activation {
     if (x.before === undefined) return x;
     return this.plain(this.reshape(this.inFileOrder(x.before), x.shape));
@@ -210,7 +210,7 @@ export class OnnxMaker extends GraphMaker {
     return this.stored(f(x.tensor), x.shape, x.order);
   }
 
-  /** The elements of x in the order of the file, with another shape. */
+  /** The elements of x in the file's order, with another shape. */
   reshaped(x: Activation, shape: readonly number[]): Activation {
     if (x.shape.join() === shape.join()) return x;
     if (x.before !== undefined) return this.reshaped(x.before, shape);
@@ -232,7 +232,7 @@ export class OnnxMaker extends GraphMaker {
     );
   }
 
-  /** Applies an arithmetic operator with broadcasting; one of the inputs may be a constant. */
+  /** Applies an arithmetic operator with broadcasting; either input may be a constant. */
   two(op: 'ADD' | 'SUB' | 'MUL', a: Value, b: Value): Activation {
     return this.elementwise(a, b, (x, y) => this.binary(op, x, y));
   }
@@ -304,7 +304,7 @@ export function fileIndexes({ shape, order }: Activation): Int32Array {
 
 /**
  * The order of the stored axes after a change of shape that moves no element, or undefined if elements must move. Axes are matched in
- * groups of equal products, such as [6, 4] with [2, 3, 4]: each group must be stored contiguously.
+ * groups with equal products, such as [6, 4] with [2, 3, 4]; each group must be stored contiguously.
  */
 function orderAfter({ shape: from, order }: Activation, to: readonly number[]): number[] | undefined {
   const groups: { old: number[]; made: number[] }[] = [];

@@ -2,10 +2,10 @@ import { malformed, unsupported } from '../errors.js';
 import { type Constant, constantIn, mostDimensions } from './constants.js';
 import type { OnnxAttribute, OnnxGraph, OnnxNode } from './file.js';
 
-/** The attributes of a node, with the defaults of its operator. */
+/** A node's attributes, with the operator's defaults. */
 export class Attributes {
   private readonly byName: ReadonlyMap<string, OnnxAttribute>;
-  /** Texts that have been decoded, because some are read once for each element. */
+  /** Cache of decoded texts, because some are read once per element. */
   private readonly decoded = new Map<string, string>();
 
   constructor(
@@ -68,14 +68,14 @@ export class Attributes {
   }
 }
 
-/** Converts an axis that may be negative to one counted from the front. @throws AIOT_FILE_MALFORMED */
+/** Converts a possibly negative axis to one counted from the front. @throws AIOT_FILE_MALFORMED */
 export function axisIn(axis: number, rank: number, where: string): number {
   const found = axis < 0 ? axis + rank : axis;
   if (Number.isInteger(found) && found >= 0 && found < rank) return found;
   throw malformed(`${where}: axis ${axis} of ${rank} dimensions`);
 }
 
-/** NumPy's broadcasting rule. @throws AIOT_FILE_MALFORMED */
+/** Broadcasts two shapes by NumPy's rule. @throws AIOT_FILE_MALFORMED */
 export function broadcastShape(a: readonly number[], b: readonly number[], where: string): number[] {
   const rank = Math.max(a.length, b.length);
   if (rank > mostDimensions) throw malformed(`${where}: ${rank} dimensions`);
@@ -87,7 +87,7 @@ export function broadcastShape(a: readonly number[], b: readonly number[], where
   });
 }
 
-/** The target shape of a Reshape, with 0 (copied) and −1 (inferred) resolved. @throws AIOT_FILE_MALFORMED */
+/** A Reshape's target shape, with 0 (copied) and −1 (inferred) resolved. @throws AIOT_FILE_MALFORMED */
 export function reshapeTarget(
   from: readonly number[],
   wanted: readonly number[],

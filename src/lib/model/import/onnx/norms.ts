@@ -46,7 +46,7 @@ const rootMeanSquare: Lower = (call) => {
   return maker.two('MUL', y, call.constant(1, 'scale'));
 };
 
-/** A constant per channel, reshaped for values of this rank. */
+/** One constant per channel, reshaped for values of this rank. */
 function perChannel(c: Constant, rank: number): Constant {
   return constantOf('float32', [c.data.length, ...new Array<number>(Math.max(0, rank - 2)).fill(1)], c.data);
 }
@@ -75,7 +75,7 @@ const groupNormalization: Lower = (call) => {
   return maker.two('ADD', scaled, perChannel(repeated(bias, channels), x.shape.length));
 };
 
-/** Before opset 21, scale and bias have one value per group. */
+/** Before opset 21, scale and bias have one value per group, which is repeated for each channel. */
 function repeated(c: Constant, channels: number): Constant {
   const times = channels / c.data.length;
   return constantOf(

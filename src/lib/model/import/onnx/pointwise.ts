@@ -15,7 +15,7 @@ export function scalar(value: number): Constant {
   return constantOf('float32', [], [value]);
 }
 
-/** An operator of one input without options. @throws AIOT_LAYER_UNSUPPORTED if the runtime does not support it */
+/** An operator with one input and no options. @throws AIOT_LAYER_UNSUPPORTED if the runtime does not support it */
 export function plainUnary(maker: OnnxMaker, op: string, x: Activation): Activation {
   requireOperator(maker, op);
   return maker.each(x, (tensor) => maker.op(op as OperatorName, [tensor], maker.shape(tensor), {} as never));
@@ -30,7 +30,7 @@ export function requireOperator(maker: OnnxMaker, op: string): void {
     );
 }
 
-/** DIV, MAXIMUM, MINIMUM, …: an operator of two inputs that broadcasts. */
+/** DIV, MAXIMUM, MINIMUM, …: an operator with two inputs that are broadcast. */
 export function plainBinary(maker: OnnxMaker, op: string, a: Value, b: Value): Activation {
   requireOperator(maker, op);
   return maker.elementwise(a, b, (x, y) => {
@@ -49,7 +49,7 @@ const one =
   (call) =>
     unary(call.maker, op, call.x());
 
-/** Operators that change nothing during inference. */
+/** Operators that have no effect during inference. */
 const same: Lower = (call) => {
   call.onlyFirst();
   if (call.op === 'Dropout' && call.optional(2, 'training mode')?.data[0])
@@ -67,7 +67,7 @@ const cast: Lower = (call) => {
   );
 };
 
-/** The other input, which determines the type, is computed by the model, so the type is float32. */
+/** The type is that of the other input. The model computes that input, so the type is float32. */
 const castLike: Lower = (call) => {
   const x = call.value(0);
   return x.kind === 'constant' ? constantOf('float32', x.shape, x.data) : x;
@@ -93,7 +93,7 @@ function reciprocalIsExactEnough({ data }: Constant): boolean {
   return data.every((value) => Number.isFinite(Math.fround(1 / value)));
 }
 
-/** Add, Mul, Max and others, of any number of inputs. */
+/** Add, Mul, Max and others, with any number of inputs. */
 const folded =
   (
     two: (maker: OnnxMaker, a: Value, b: Value) => Activation,
@@ -125,7 +125,7 @@ const clip: Lower = (call) => {
   return clipped(call.maker, call.x(), low ?? Number.NEGATIVE_INFINITY, high ?? Number.POSITIVE_INFINITY);
 };
 
-/** Nearly the largest single-precision number, with which exporters express a missing bound. */
+/** Nearly the largest single-precision number. Exporters use such numbers for missing bounds. */
 const open = 3.4e38;
 
 export function clipped(maker: OnnxMaker, x: Activation, low: number, high: number): Activation {
@@ -141,7 +141,7 @@ export function clipped(maker: OnnxMaker, x: Activation, low: number, high: numb
   if (low >= high) return minimum(maker, maximum(maker, x, scalar(low)), scalar(high));
   if (maker.has('MAXIMUM') && maker.has('MINIMUM') && low !== 0)
     return minimum(maker, maximum(maker, x, scalar(low)), scalar(high));
-  // RELU6 after scaling the range to 0 … 6.
+  // Uses RELU6, after scaling the range to 0 … 6.
   const factor = 6 / (high - low);
   const shifted = low === 0 ? x : maker.two('SUB', x, scalar(low));
   const inner = unary(maker, 'RELU6', maker.two('MUL', shifted, scalar(factor)));
@@ -247,7 +247,7 @@ const softsign: Lower = (call) => {
   return plainBinary(maker, 'DIV', x, maker.two('ADD', size, scalar(1)));
 };
 
-/** Softmax over one axis; before opset 13 over all axes from `axis` on. */
+/** Softmax over one axis, or before opset 13 over all axes starting at `axis`. */
 const softmax: Lower = (call) => {
   const { maker, attributes, opset } = call;
   const x = call.x();

@@ -8,12 +8,12 @@ import type { Activation, OnnxMaker } from './maker.js';
 import { unary } from './pointwise.js';
 import { convolution, isNonNegative } from './windows.js';
 
-/** Smallest integer by element type. */
+/** Smallest integer of each element type. */
 const leastOf: Readonly<Record<string, number>> = { int8: -128, uint8: 0, int16: -32_768, uint16: 0 };
 
 /**
- * Keeps the real values, because `aiot model quantize` determines its own scales unless the file's are to be kept. Quantizers remove a Relu
- * if the integer range starts at 0 and so cuts off negative values; that Relu is restored here.
+ * Passes real values through, because `aiot model quantize` chooses its own scales unless told to keep the file's. Quantizers remove a Relu
+ * if the integer range starts at 0, which cuts off negative values; that Relu is restored here.
  */
 const quantize: Lower = (call) => {
   const zero = call.optional(2, 'zero point');
@@ -36,7 +36,7 @@ const dequantize: Lower = (call) => {
 };
 
 /**
- * An operator on integers: its input and its output have scales.
+ * An operator on integers, whose input and output have scales.
  * @param place position of the output's scale, before its zero point @param y makes the output from the input
  */
 function onIntegers(call: NodeCall, place: number, y: () => Activation): Activation {
@@ -47,7 +47,7 @@ function onIntegers(call: NodeCall, place: number, y: () => Activation): Activat
   return output;
 }
 
-/** Constants of a node as real numbers. @param places positions of the integers, their scale and their zero point */
+/** A node's constants as real numbers. @param places positions of the integers, their scale and their zero point */
 function real(call: NodeCall, [x, scale, zero]: [number, number, number], axis: number): Constant {
   const [integers, factor] = [call.constant(x, 'weights'), call.constant(scale, 'scale')];
   const offset = call.optional(zero, 'zero point');
@@ -70,7 +70,7 @@ function real(call: NodeCall, [x, scale, zero]: [number, number, number], axis: 
 }
 
 /**
- * Inputs: x, the weights and the output, each with scale and zero point, and an int32 bias. The bias's scale is the product of the scales
+ * Inputs: x, the weights and the output, each with a scale and zero point, and an int32 bias. The bias's scale is the product of the scales
  * of x and the weights.
  */
 const quantizedConvolution: Lower = (call) => {
@@ -93,7 +93,10 @@ function realBias(call: NodeCall, place: number, factor = 1): Constant | undefin
   );
 }
 
-/** ONNX Runtime's Gemm on integers: like a convolution, but with the bias before the output's scale, and real outputs without one. */
+/**
+ * ONNX Runtime's Gemm on integers. Unlike for a convolution, the bias comes before the output's scale; without that scale, outputs are
+ * real.
+ */
 const quantizedGemm: Lower = (call) => {
   if (call.optional(7, 'output scale') === undefined)
     throw unsupported(call.where, 'its output has no scale', 'quantize in the format QDQ');

@@ -4,7 +4,7 @@ import { readOnnxFile, tensorsIn } from './file.js';
 import { type OnnxOptions, onnxToGraph } from './to-graph.js';
 
 /**
- * Reads an .onnx file and the data that it stores in other files of its folder.
+ * Reads an .onnx file, and the data stored in other files in its folder.
  * @throws AIOT_FILE_MALFORMED, AIOT_LAYER_UNSUPPORTED
  */
 export async function readOnnx(path: string, bytes: Uint8Array, options: OnnxOptions): Promise<Imported> {

@@ -20,13 +20,13 @@ interface Direction {
   units: number;
   /** Weights for the hidden state, [gates · units, units]. */
   recurrent: Constant;
-  /** Their bias, [gates · units]; used only where it is not part of `projected`. */
+  /** Biases for the hidden state, [gates · units]; used only if `projected` does not include them. */
   recurrentBias: Constant;
   activations: Activate[];
   isLinearBeforeReset: boolean;
 }
 
-/** One step. @param projected the input times its weights, plus biases, [batch, gates · units] */
+/** One step. @param projected the input times the input weights, plus biases, [batch, gates · units] */
 type Step = (direction: Direction, projected: Activation, state: State) => State;
 
 interface Kind {
@@ -96,7 +96,7 @@ const kinds: Readonly<Record<'GRU' | 'LSTM' | 'RNN', Kind>> = {
   RNN: { gates: 1, activations: ['Tanh'], step: rnnStep, hasCell: false },
 };
 
-/** Unrolls a recurrent layer step by step. Its input [time, batch, features] has a fixed length. */
+/** Unrolls a recurrent layer step by step. The input [time, batch, features] has a fixed length. */
 const recurrent =
   (name: 'GRU' | 'LSTM' | 'RNN'): Lower =>
   (call) => {
@@ -138,7 +138,7 @@ const recurrent =
         activations: activationsOf(call, kind, way),
         isLinearBeforeReset: attributes.integer('linear_before_reset', 0) === 1,
       };
-      // With `linear_before_reset`, the bias of a GRU's third gate is multiplied by the reset gate, so it is not added in advance.
+      // With `linear_before_reset`, the bias of a GRU's third gate is multiplied by the reset gate, so the bias is not added in advance.
       const separate = name === 'GRU' && direction.isLinearBeforeReset ? 2 * units : rows;
       const shift = biases[0].map((value, k) => value + (k < separate ? biases[1][k]! : 0));
       const projected = dense(maker, x, row(weights, way), constantOf('float32', [rows], shift));
@@ -216,13 +216,13 @@ function activationsOf(
   });
 }
 
-/** The matrix of one direction. */
+/** One direction's matrix. */
 function row({ shape, data }: Constant, way: number): Constant {
   const size = data.length / shape[0]!;
   return constantOf('float32', shape.slice(1), data.subarray(way * size, (way + 1) * size));
 }
 
-/** The state before the first step; undefined for zeros. */
+/** The state before the first step; undefined = zeros. */
 function initial(call: NodeCall, place: number, way: number, units: number): Activation | undefined {
   const { maker } = call;
   const value = call.inputs[place];

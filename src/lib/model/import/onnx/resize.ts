@@ -6,8 +6,8 @@ import { type Activation, identity } from './maker.js';
 import { axisIn } from './node.js';
 
 /**
- * Resize. Mode `nearest` with a whole multiple copies elements. Any other resize is one matrix per axis, whose rows weight the elements
- * around a position.
+ * Resize. Mode `nearest` with a whole multiple copies elements. Any other resize multiplies each axis by a matrix, whose rows weight the
+ * elements around a position.
  */
 const resize: Lower = (call) => {
   const { attributes, where } = call;
@@ -84,14 +84,14 @@ function resized(call: NodeCall, x: Activation, axis: number, target: number, sc
   throw unsupported(maker.where, `the mode ${mode} is not supported`, 'use nearest, linear or cubic');
 }
 
-/** Keys' cubic kernel (1981). It is 0 from a distance of 2 on. */
+/** Keys' cubic kernel (1981). It is 0 at distances of 2 or more. */
 function cubic(distance: number, a: number): number {
   const [d1, d2, d3] = [distance, distance ** 2, distance ** 3];
   if (d1 <= 1) return (a + 2) * d3 - (a + 3) * d2 + 1;
   return d1 < 2 ? a * d3 - 5 * a * d2 + 8 * a * d1 - 4 * a : 0;
 }
 
-/** The position in the input that corresponds to an element of the output (onnx, operator Resize). */
+/** The input position that corresponds to an output element (onnx, operator Resize). */
 function positionOf(
   { attributes, where }: NodeCall,
   at: number,
@@ -149,7 +149,9 @@ function copied({ maker, where }: NodeCall, x: Activation, axis: number, times: 
   return maker.stored(maker.reshape(joined, wide), shape, y.order);
 }
 
-/** Each element of the result is a weighted sum, given as pairs [position, weight]. Positions outside the axis refer to its nearest end. */
+/**
+ * Makes each element of the result a weighted sum, given as pairs [position, weight]. Positions outside the axis refer to its nearest end.
+ */
 function weighed(
   { maker }: NodeCall,
   x: Activation,

@@ -54,7 +54,7 @@ export function joined(call: NodeCall, parts: readonly Activation[], at: number)
   );
   if (differs) throw malformed(`${where}: its inputs have different shapes`);
   if (parts.length === 1) return first;
-  // The order in which the largest part is already stored, so that it need not move.
+  // Uses the order in which the largest part is already stored, so that this part need not move.
   const largest = parts.reduce((a, b) => (elementCount(b.shape) > elementCount(a.shape) ? b : a));
   const { order } = maker.settled(largest);
   const tensors = parts.map((part) => maker.arranged(part, order).tensor);
@@ -104,7 +104,7 @@ export function cutOut(
   );
 }
 
-/** A part of a value along one axis. */
+/** Part of a value along one axis. */
 export function part(
   maker: OnnxMaker,
   x: Activation,
@@ -232,7 +232,7 @@ function constantPadded(
   return maker.stored(y, shape, x.order);
 }
 
-/** Pads by repeating the edge, or by mirroring the elements next to it. */
+/** Pads by repeating the edge, or by mirroring the elements beside it. */
 function mirrored(
   call: NodeCall,
   x: Activation,
@@ -318,7 +318,7 @@ const shapeOf: Lower = (call) => integers(shapeSlice(call.x().shape, call.attrib
 
 const size: Lower = (call): Constant => ({ ...integers([elementCount(call.x().shape)]), shape: [] });
 
-/** Moves blocks of channels to blocks of the image [batch, channels, height, width]. */
+/** Moves blocks of channels into blocks of the image [batch, channels, height, width]. */
 const depthToSpace: Lower = (call) => {
   const { maker, where } = call;
   const x = call.x();

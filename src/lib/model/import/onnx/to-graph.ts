@@ -39,9 +39,9 @@ export interface OnnxOptions {
   shapes: ReadonlyMap<string, readonly number[]>;
   /** Values of inputs that become constants. */
   values: ReadonlyMap<string, number>;
-  /** The outputs to import, in this order; by default all float outputs. */
+  /** The outputs to import, in this order. Default: all float outputs. */
   outputs?: readonly string[] | undefined;
-  /** Whether the tensors of a quantized file get its scales, as `quantization` of float32 activations. */
+  /** Whether tensors keep a quantized file's scales, as the `quantization` of float32 activations. */
   keepScales?: boolean | undefined;
 }
 
@@ -52,12 +52,12 @@ export interface OnnxImport {
   layers: number;
   /** Number of nodes that were computed during the import. */
   folded: number;
-  /** For each input and output, the original axis that each of its axes corresponds to; undefined if the order is unchanged. */
+  /** For each input and output, the original position of each axis; undefined if the order is unchanged. */
   axes: { inputs: (number[] | undefined)[]; outputs: (number[] | undefined)[] };
   notes: string[];
 }
 
-/** Operators by their names, after the domain if it is not the default one; to add one, add a row to its table. */
+/** Operators by name, prefixed with the domain if it is not the default one. To add an operator, add a row to its table. */
 const rows: Readonly<Record<string, Lower>> = {
   ...classicRows,
   ...linearRows,
@@ -81,7 +81,7 @@ const replacements: Readonly<Record<string, string>> = {
   TopK: 'export the model up to the node before it',
 };
 
-/** Number of constant elements that any model may have in addition to those in the file. Folding also counts intermediate results. */
+/** Number of constant elements that any model may have beyond those in the file. Folding also counts intermediate results. */
 const leastNumbers = 2 ** 22;
 
 /**
@@ -90,19 +90,19 @@ const leastNumbers = 2 ** 22;
  */
 const mostInlined = 100_000;
 
-/** Versions of the default operator set whose semantics are implemented; 22 and 23 only add element types and operators. */
+/** Versions of the default operator set whose semantics are implemented. Versions 22 and 23 only add element types and operators. */
 const opsets = { oldest: 11, newest: 23 };
 
 /**
- * Converts a model to a float32 graph. Constants and shapes are computed, images are stored channels last, and nodes and inputs that the
- * outputs do not need are omitted.
+ * Converts a model to a float32 graph. Constants and shapes are computed, and images are stored channels last. Nodes and inputs that no
+ * output needs are omitted.
  * @throws AIOT_LAYER_UNSUPPORTED naming the node, AIOT_FILE_MALFORMED
  */
 export function onnxToGraph(model: OnnxModel, options: OnnxOptions): OnnxImport {
   return new ModelWalk(model, options).run();
 }
 
-/** The names in one graph: values that are known, and the nodes and initializers that produce the others. */
+/** The names in one graph: known values, and the nodes and initializers that produce the others. */
 class Scope {
   readonly values = new Map<string, Value>();
   readonly makers = new Map<string, { node: OnnxNode; index: number }>();
@@ -126,7 +126,7 @@ class Scope {
     });
   }
 
-  /** Whether the node that computes this name is waiting for others. */
+  /** Whether the node that computes this name is waiting for its inputs. */
   isOpen(name: string): boolean {
     const made = this.makers.get(name);
     return made !== undefined && this.open.has(made.node);
@@ -190,7 +190,7 @@ class ModelWalk {
     this.requireKnownNames();
     this.wanted = this.chosenOutputs(scope);
     this.resolve(scope, this.wanted);
-    // In the order of the file, not in that of their first use.
+    // Uses the file's order, not the order of first use.
     const places = new Map([...this.declared.keys()].map((name, place) => [name, place]));
     const inputs = this.inputs.sort((a, b) => places.get(a.name)! - places.get(b.name)!);
     const outputs = this.wanted.map((name) => {
@@ -273,7 +273,7 @@ class ModelWalk {
     return [...new Set(real.map(({ name }) => name))];
   }
 
-  /** Adds everything that these names depend on. Without recursion, because a file may chain any number of nodes. */
+  /** Adds everything that these names depend on. Avoids recursion, because a file may chain any number of nodes. */
   private resolve(scope: Scope, names: readonly string[]): void {
     const waiting: string[] = [...names];
     while (waiting.length > 0) {
@@ -289,7 +289,7 @@ class ModelWalk {
       const missing = this.needs(scope, node).filter((each) => this.lookup(scope, each) === undefined);
       if (missing.length > 0) {
         scope.open.add(node);
-        // A node that waits for another one is below it on this stack.
+        // A waiting node is below the nodes that it waits for on this stack.
         if (missing.some((each) => scope.isOpen(each)))
           throw malformed(`${this.describe(scope, node, index)} depends on itself`);
         for (const each of missing) waiting.push(each);
@@ -306,7 +306,7 @@ class ModelWalk {
     return scope.find(name) ?? (scope.path === '' ? this.input(scope, name) : undefined);
   }
 
-  /** Names that a node reads; for an If with a known condition, those of the branch that it takes. */
+  /** Names that a node reads, including names in the branch that an If with a known condition takes. */
   private needs(scope: Scope, node: OnnxNode): string[] {
     const own = node.inputs.filter((name) => name !== '');
     if (node.op !== 'If' || own.length !== 1) return own;
@@ -337,7 +337,7 @@ class ModelWalk {
     });
   }
 
-  /** Gives a tensor that this node created the name of the node's output. */
+  /** Renames a tensor that this node created to the name of the node's output. */
   private rename(tensor: number, name: string, since: number): void {
     const { tensors, operators } = this.maker;
     if (operators.slice(since).some(({ outputs }) => outputs.includes(tensor)))
@@ -435,7 +435,7 @@ class ModelWalk {
     return outputs.map((each) => inner.find(each)!);
   }
 
-  /** An input of the model: a constant if the user gave its value, otherwise a tensor. Undefined for other names. */
+  /** An input of the model: a constant if the user specified its value, otherwise a tensor. Undefined for other names. */
   private input(scope: Scope, name: string): Value | undefined {
     const value = this.declared.get(name);
     if (value === undefined) return undefined;
@@ -530,8 +530,8 @@ class ModelWalk {
   }
 
   /**
-   * An output as stored in the .tflite file: images channels last if an input is, everything else as in the model.
-   * @param others outputs before it
+   * An output as stored in the .tflite file. Images are stored channels last if an input is; everything else as in the model.
+   * @param others the preceding outputs
    */
   private delivered(value: Activation, others: readonly Activation[]): Activation {
     const { maker } = this;
@@ -544,7 +544,7 @@ class ModelWalk {
     const isInput = inputs.some(({ tensor }) => tensor === y.tensor);
     const end = stays && !isInput && reordered(y) ? y : maker.arranged(y, identity(y.shape.length));
     if (!taken.includes(end.tensor)) return end;
-    // An operator copies an input that is returned, and an output with the values of another one.
+    // A copy is needed if an output is also an input, or has another output's values.
     const options = { newShape: end.shape };
     return maker.plain(
       maker.op('RESHAPE', [end.tensor, maker.integers(end.shape)], end.shape, options),
@@ -590,7 +590,7 @@ function sizeText({ size, parameter }: { size: number | undefined; parameter: st
   return size !== undefined ? String(size) : parameter || '?';
 }
 
-/** The stored order of a value's axes, if an axis longer than 1 has another position than in the file. */
+/** The stored order of a value's axes, if an axis longer than 1 is not at its position in the file. */
 function reordered({ shape, order }: Activation): number[] | undefined {
   const longer = order.filter((axis) => shape[axis] !== 1);
   return longer.every((axis, k) => k === 0 || longer[k - 1]! < axis) ? undefined : [...order];
@@ -608,7 +608,7 @@ function constantNode(attributes: Attributes, where: string): Constant {
   throw unsupported(where, 'its value is not a dense tensor of numbers');
 }
 
-/** Names that are read by any of these nodes or by a node of their inner graphs. */
+/** Names that any of these nodes, or any node in their inner graphs, reads. */
 function* namesRead(nodes: readonly OnnxNode[]): Generator<string> {
   for (const { inputs, attributes } of nodes) {
     yield* inputs;
@@ -630,7 +630,7 @@ function sizeOfNode({ inputs, outputs, attributes }: OnnxNode): number {
   }, inputs.length + outputs.length);
 }
 
-/** Names that a graph reads from outside itself. */
+/** Names that a graph reads from enclosing graphs. */
 function freeNames({ nodes, inputs, outputs, initializers }: OnnxGraph): Set<string> {
   const own = new Set([
     ...[...inputs, ...initializers].map(({ name }) => name),
@@ -644,7 +644,7 @@ function freeNames({ nodes, inputs, outputs, initializers }: OnnxGraph): Set<str
   return new Set([...read, ...outputs.map(({ name }) => name)].filter((name) => !own.has(name)));
 }
 
-/** Removes operators whose results nothing reads. */
+/** Removes operators with unused results. */
 function withoutDead(graph: Graph): Graph {
   const used = new Set(graph.outputs);
   const alive = [...graph.operators].reverse().filter(({ inputs, outputs }) => {

@@ -7,7 +7,7 @@ import type { Activation } from './maker.js';
 /** Weights of one leaf: pairs of an output and a value. */
 type Weights = [output: number, value: number][];
 
-/** Numbers of an attribute, which newer files may also store as a tensor (float64 for float64 inputs). */
+/** Numbers in an attribute. Newer files may also store them as a tensor (float64 for float64 inputs). */
 function numbers({ attributes, where }: NodeCall, name: string): ArrayLike<number> {
   const found = attributes.tensor(`${name}_as_tensor`)?.data ?? attributes.floats(name);
   if (found === undefined) throw malformed(`${where}: the attribute ${name} is missing`);
@@ -20,7 +20,7 @@ function integers({ attributes, where }: NodeCall, name: string, count: number):
   throw malformed(`${where}: ${found.length} numbers in ${name}, expected ${count}`);
 }
 
-/** The largest key whose float32 is at most this number, which may be more precise than a float32. */
+/** The largest key whose float32 is at most this number. The number may be more precise than a float32. */
 function keyAtMost(value: number, where: string): number {
   if (Number.isNaN(value)) throw malformed(`${where}: a threshold is not a number`);
   const single = Math.fround(value);
@@ -34,8 +34,8 @@ function keyBelow(value: number, where: string): number {
 }
 
 /**
- * Conditions of branches: how the key is derived from the threshold, and whether the condition holds for values up to the key. If so, the
- * true branch is `low`; otherwise it is `high`.
+ * Branch conditions: how the key is derived from the threshold, and whether the condition is true for values up to the key. If so, the true
+ * branch is `low`; otherwise it is `high`.
  */
 const conditions: Readonly<Record<string, { key: typeof keyAtMost; isBelow: boolean }>> = {
   BRANCH_LEQ: { key: keyAtMost, isBelow: true },
@@ -175,7 +175,7 @@ const regressor: Lower = (call) => {
   return transformed(call, forest(call, treesOf(call, targets, 'target', factor), baseOf(call, targets)));
 };
 
-/** Returns the scores for both outputs: the first one, the label, is redundant, because it is the class with the largest score. */
+/** Returns the scores for both outputs. The first output, the label, is redundant, because it is the class with the largest score. */
 const classifier: Lower = (call) => {
   const { attributes, where } = call;
   const labels = Math.max(
@@ -195,9 +195,9 @@ const classifier: Lower = (call) => {
 };
 
 /**
- * Scores of two classes for which the file has a single score. Although its class id is 0, the score is that of the second class. The score
- * of the first class is the complement if there is neither a sigmoid nor a negative weight; otherwise it is the negated score. The standard
- * does not define this; ONNX Runtime computes it this way.
+ * Scores of two classes for which the file has a single score. Although its class ID is 0, the score belongs to the second class. The first
+ * class gets the complement if there is neither a sigmoid nor a negative weight, and otherwise the negated score. The standard does not
+ * define this; ONNX Runtime works this way.
  */
 function pair(call: NodeCall): Activation {
   const { attributes, where } = call;

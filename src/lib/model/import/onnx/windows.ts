@@ -7,7 +7,7 @@ import type { Activation, OnnxMaker } from './maker.js';
 
 type Pair = [number, number];
 
-/** A window over the two axes of an image, with the padding before and after each. */
+/** A window over the two axes of an image, with the padding before and after each axis. */
 interface Window {
   kernel: Pair;
   stride: Pair;
@@ -16,7 +16,7 @@ interface Window {
   padding: Padding;
   /** Padding that needs a separate operator: [before, after] for each axis; null if `padding` is equivalent. */
   explicit: [Pair, Pair] | null;
-  /** Total padding [before, after] per axis, whichever way it is implemented. */
+  /** Total padding [before, after] per axis, regardless of how it is implemented. */
   pads: [Pair, Pair];
   /** Size of the output. */
   size: Pair;
@@ -34,12 +34,12 @@ function asImage(call: NodeCall, x: Activation): Activation {
   );
 }
 
-/** The reverse of `asImage`. */
+/** The inverse of `asImage`. */
 function asGiven({ maker }: NodeCall, y: Activation, rank: number): Activation {
   return rank === 3 ? maker.reshaped(y, [y.shape[0]!, y.shape[1]!, y.shape[3]!]) : y;
 }
 
-/** A list with one entry per axis of the window; for a time series, the added axis gets `first`. */
+/** A list with one entry per window axis. For a time series, the added axis gets `first`. */
 function pair(call: NodeCall, name: string, rank: number, otherwise: number, first = otherwise): Pair {
   const given = call.attributes.integers(name) ?? new Array<number>(rank - 2).fill(otherwise);
   if (given.length !== rank - 2 || given.some((value) => !(value >= 1 && value <= 2 ** 20)))
@@ -63,7 +63,7 @@ function padsOf(call: NodeCall, rank: number): [Pair, Pair] {
       ];
 }
 
-/** @param x an image in the shape of the file */
+/** @param x an image in the file's shape */
 function windowOf(call: NodeCall, x: Activation, rank: number, kernel: Pair): Window {
   const [stride, dilation] = [pair(call, 'strides', rank, 1), pair(call, 'dilations', rank, 1)];
   const auto = call.attributes.text('auto_pad', 'NOTSET');
@@ -124,7 +124,7 @@ function zeroPadded(maker: OnnxMaker, tensor: number, [high, wide]: [Pair, Pair]
   return maker.op('PAD', [tensor, list], shape, {});
 }
 
-/** Converts the result of an operator on channels-last images to the file's shape. */
+/** Converts the result of a channels-last image operator to the file's shape. */
 function image(maker: OnnxMaker, tensor: number): Activation {
   const [batch = 1, height = 1, width = 1, channels = 1] = maker.shape(tensor);
   return maker.stored(tensor, [batch, channels, height, width], [0, 2, 3, 1]);
@@ -192,8 +192,8 @@ function convolve(
 }
 
 /**
- * Converts a transposed convolution to an ordinary one: with zeros between the elements of the input, padding around it, and the mirrored
- * filter. Weights have the shape [in, out ÷ groups, … window].
+ * Converts a transposed convolution to an ordinary one: zeros between the input's elements, padding around them, and a mirrored filter.
+ * Weights have the shape [in, out ÷ groups, … window].
  */
 const transposedConvolution: Lower = (call) => {
   const { maker, attributes, where } = call;
@@ -226,7 +226,7 @@ const transposedConvolution: Lower = (call) => {
       if (total < 0) pads = [0, total];
       else pads = auto === 'SAME_UPPER' ? [half, total - half] : [total - half, half];
     }
-    // The last element is already followed by stride − 1 zeros.
+    // Stride − 1 zeros already follow the last element.
     const after = taps - 1 - pads[1] + outputPadding[axis]! - (stride[axis]! - 1);
     return { before: taps - 1 - pads[0], after, size: full - pads[0] - pads[1] };
   });
@@ -297,7 +297,7 @@ function zerosBetween(maker: OnnxMaker, tensor: number, [strideH, strideW]: Pair
   return x;
 }
 
-/** Removes rows and columns where the padding is negative. */
+/** Crops rows and columns where the padding is negative. */
 function trimmed(maker: OnnxMaker, tensor: number, pads: [Pair, Pair]): number {
   const cuts = pads.map(([before, after]) => [Math.max(0, -before), Math.max(0, -after)] as Pair);
   if (cuts.flat().every((cut) => cut === 0)) return tensor;
@@ -317,19 +317,19 @@ export function sliced(
   steps = begin.map(() => 1),
 ): number {
   const shape = end.map((stop, k) => Math.ceil((stop - begin[k]!) / steps[k]!));
-  // A backward slice that includes element 0 ends before it, which only a mask can express.
+  // A backward slice that includes element 0 ends before that element, which only a mask can express.
   const endMask = end.reduce((mask, stop, k) => (stop < 0 ? mask | (1 << k) : mask), 0);
   const bounds = [begin, end.map((stop) => Math.max(0, stop)), steps].map((list) => maker.integers(list));
   return maker.op('STRIDED_SLICE', [tensor, ...bounds], shape, { beginMask: 0, endMask, shrinkAxisMask: 0 });
 }
 
-/** Operators whose results are never negative: zeros around them do not change a maximum. */
+/** Operators whose results are never negative; surrounding zeros do not change their maximum. */
 const nonNegative = new Set(['RELU', 'RELU6', 'LOGISTIC', 'SOFTMAX']);
 
 /** Operators whose results are not negative if their input is not. */
 const passing = new Set(['MAX_POOL_2D', 'AVERAGE_POOL_2D', 'RESHAPE', 'TRANSPOSE']);
 
-/** Maximum number of operators to look through: there are few between a Relu and a quantization. */
+/** Maximum number of operators to look through, because few operators separate a Relu from a quantization. */
 const mostPassed = 4;
 
 /** Whether an operator ensures that no element is negative. */
@@ -381,7 +381,7 @@ function pooled(
   return maker.op(op, [tensor], [batch, ...window.size, channels], options);
 }
 
-/** Repeats the first and last rows and columns: any window over them also covers the repeated element. */
+/** Repeats the first and last rows and columns. Any window over a repeated element also covers the original. */
 function edgePadded(maker: OnnxMaker, tensor: number, pads: [Pair, Pair]): number {
   return pads.reduce((x, [before, after], k) => {
     if (before + after === 0) return x;
@@ -429,7 +429,7 @@ const averagePool: Lower = (call) => {
   return asGiven(call, maker.two('MUL', image(maker, y), factors), rank);
 };
 
-/** Window size ÷ counted elements at each position of the result, [1, 1, high, wide]. @param stated padding whose zeros count */
+/** Window size ÷ number of counted elements, at each position of the result, [1, 1, high, wide]. @param stated padding whose zeros count */
 function shareFactors(
   x: Activation,
   { kernel, stride, size }: Window,

@@ -76,7 +76,7 @@ function joint(a: readonly number[], b: readonly number[]): number[] {
   );
 }
 
-/** The shape with its −1 resolved. */
+/** The shape with −1 resolved. */
 export function resolved(shape: readonly number[], count: number): number[] {
   const known = shape.filter((size) => size !== -1).reduce((a, b) => a * b, 1);
   return shape.map((size) => (size === -1 ? count / known : size));

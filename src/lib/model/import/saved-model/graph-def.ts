@@ -4,7 +4,10 @@ import { malformed, unsupported } from '../errors.js';
 export interface NodeDef {
   name: string;
   op: string;
-  /** `name`; or `name:2` in a graph, `name:output:0` in a function. `^name` is a control input, which defines only the order of execution. */
+  /**
+   * `name`, or `name:2` in a graph and `name:output:0` in a function. `^name` is a control input, which defines only the order of
+   * execution.
+   */
   inputs: string[];
   /** AttrValue by name. */
   attributes: Map<string, Message>;
@@ -13,7 +16,7 @@ export interface NodeDef {
 interface FunctionDef {
   arguments: string[];
   nodes: Map<string, NodeDef>;
-  /** Names of the outputs, in the form that inputs use. */
+  /** Names of the outputs, in the form used by inputs. */
   returns: string[];
 }
 
@@ -79,12 +82,12 @@ function nodesOf(list: Message[]): Map<string, NodeDef> {
   );
 }
 
-/** Value at one point of a TensorFlow graph while it is followed. */
+/** A value in a TensorFlow graph, determined by following the graph. */
 export type Value =
   | { kind: 'constant'; shape: number[]; data: Float32Array | Int32Array }
-  /** An activation: a tensor of our graph. */
+  /** An activation: a tensor in our graph. */
   | { kind: 'tensor'; index: number }
-  /** A variable, by the name of its node in the main graph. */
+  /** A variable, identified by the name of its node in the main graph. */
   | { kind: 'variable'; name: string };
 
 export type Constant = Extract<Value, { kind: 'constant' }>;
@@ -99,7 +102,7 @@ export function integers(...values: number[]): Constant {
 
 const [float, int32, int64, bool] = [1, 3, 9, 10];
 
-/** A TensorProto (framework/tensor.proto): raw bytes, or values, the last of which is repeated as often as needed. */
+/** A TensorProto (framework/tensor.proto): raw bytes, or values, the last of which is repeated as needed. */
 export function tensorProto(tensor: Message, where: string): Constant {
   const type = tensor.integer(1);
   const shape =
@@ -133,7 +136,7 @@ export function tensorProto(tensor: Message, where: string): Constant {
 
 /**
  * One message of Protocol Buffers, by field number (protobuf.dev, "Encoding"). There is no schema: callers read each field with the method
- * for its type.
+ * for the field's type.
  */
 export class Message {
   private readonly fields = new Map<number, (Uint8Array | bigint)[]>();
@@ -194,7 +197,7 @@ export class Message {
     return this.texts(field).at(-1) ?? '';
   }
 
-  /** Whole numbers, packed or one by one. */
+  /** Whole numbers, packed or individual. */
   integers(field: number): number[] {
     return (this.fields.get(field) ?? []).flatMap((value) =>
       value instanceof Uint8Array ? packed(value) : [Number(value)],
@@ -205,7 +208,7 @@ export class Message {
     return this.integers(field).at(-1) ?? 0;
   }
 
-  /** Single precision, packed or one by one. */
+  /** Single-precision numbers, packed or individual. */
   floats(field: number): number[] {
     return this.bytes(field).flatMap((bytes) => {
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

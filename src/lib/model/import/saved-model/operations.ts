@@ -9,14 +9,14 @@ interface Operation {
   maker: GraphMaker;
   /**
    * Tensor of an image → dilation of the next convolution, [height, width]. TensorFlow splits the image (SpaceToBatchND) to dilate a
-   * convolution; here it remains whole.
+   * convolution; here the image remains whole.
    */
   spread: Map<number, [number, number]>;
   node: NodeDef;
   /** Description of the operation, for error messages. */
   where: string;
   inputs: Value[];
-  /** The n-th input as a tensor of our graph; constants become one. */
+  /** The n-th input as a tensor in our graph; constants are converted to tensors. */
   tensor(place: number): number;
   /** The n-th input, which must be constant. */
   constant(place: number): Constant;
@@ -69,7 +69,7 @@ const reshaped: Maker = ({ maker, node, tensor, constant, spread }) => {
   );
 };
 
-/** TensorFlow's operations and their counterparts here. To add one, add a row. */
+/** TensorFlow's operations and their counterparts here. To add an operation, add a row. */
 export const operations: Readonly<Record<string, Maker>> = {
   Add: binary('ADD'),
   AddV2: binary('ADD'),
@@ -186,7 +186,7 @@ export const operations: Readonly<Record<string, Maker>> = {
   },
 };
 
-/** Alternatives to TensorFlow operations that are not supported. */
+/** Alternatives to unsupported TensorFlow operations. */
 export const insteadOf: Readonly<Record<string, string>> = {
   Einsum: 'use Dense or Conv1D',
   Elu: 'use ReLU or LeakyReLU',
@@ -206,7 +206,7 @@ function cut(maker: GraphMaker, x: number, begin: number[], end: number[]): numb
   return maker.op('STRIDED_SLICE', [x, ...lists], shape, { beginMask: 0, endMask: 0, shrinkAxisMask: 0 });
 }
 
-/** [height, width] of a list attribute that also has batch and channels. */
+/** [height, width] from a list attribute that also includes batch and channels. */
 function pair({ node }: Operation, name: string): [number, number] {
   const [, height = 1, width = 1] = node.attributes.get(name)?.message(1)?.integers(3) ?? [];
   return [height, width];

@@ -20,7 +20,7 @@ import {
 } from './graph-def.js';
 import { insteadOf, operations } from './operations.js';
 
-/** The parts of tfjs-node used in addition to tfjs-core. */
+/** The parts of tfjs-node that are used in addition to tfjs-core. */
 interface NodeBackend {
   loadSavedModelMetaGraph(path: string, tags: string): number;
   deleteSavedModel(id: number): void;
@@ -58,7 +58,7 @@ export async function readSavedModel(folder: string): Promise<Imported> {
 
   function variable(name: string): Constant {
     const reading = readingOf(saved, name);
-    // A run needs an input, although the requested values do not depend on it.
+    // A run requires an input, although the requested values do not depend on the input.
     const input = tf.zeros(saved.input.shape.map((size) => Math.max(size, 1)));
     const [tensor] = backend.runSavedModel(session, [input], [{ name: saved.input.name }], [`${reading}:0`]);
     const values = constant([...tensor!.shape], Float32Array.from(tensor!.dataSync()));
@@ -67,7 +67,7 @@ export async function readSavedModel(folder: string): Promise<Imported> {
   }
 }
 
-/** The node of the main graph that reads a variable. */
+/** The main graph's node that reads a variable. */
 function readingOf({ nodes }: SavedGraph, variable: string): string {
   for (const { op, name, inputs } of nodes.values()) {
     if (op === 'ReadVariableOp' && inputs[0] === variable) return name;
@@ -75,7 +75,7 @@ function readingOf({ nodes }: SavedGraph, variable: string): string {
   throw malformed(`the variable ${variable} is not used`);
 }
 
-/** Reads a variable by the name of its node in the main graph. */
+/** Reads a variable, given the name of its node in the main graph. */
 type ReadVariable = (name: string) => Constant;
 
 interface Scope {
@@ -85,7 +85,7 @@ interface Scope {
 
 /**
  * Follows the signature of a SavedModel from its output back to its input, through the functions it calls. Values that depend only on
- * constants and variables are computed; the rest becomes operators of a float32 graph of batch 1.
+ * constants and variables are computed; the others become operators in a float32 graph of batch 1.
  * @throws AIOT_LAYER_UNSUPPORTED naming the operation, AIOT_FILE_MALFORMED
  */
 export function followSignature(saved: SavedGraph, read: ReadVariable): Graph & { layers: number } {
@@ -137,7 +137,7 @@ class SignatureWalk {
   private compute(scope: Scope, name: string): Value[] {
     const node = scope.nodes.get(name);
     if (!node) throw malformed(`${name} is used but missing`);
-    // Marked as being computed, so that a cyclic graph does not recurse forever.
+    // Marks the node as in progress, so that a cyclic graph does not recurse forever.
     scope.known.set(name, []);
     const values = this.run(scope, node);
     scope.known.set(name, values);
@@ -222,7 +222,7 @@ class SignatureWalk {
   }
 }
 
-/** One element, or a range, of a list of sizes. */
+/** One element or a range from a list of sizes. */
 function sliced({ attributes }: NodeDef, inputs: Constant[], where: string): Constant {
   const [list, begin, end] = inputs;
   if (!list || !begin || !end || list.shape.length !== 1) throw unsupported(where, 'a slice of a constant');

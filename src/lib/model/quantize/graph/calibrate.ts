@@ -7,20 +7,20 @@ export const unfit = errorMaker('AIOT_QUANTIZE_UNFIT');
 
 /** Statistics of one activation over the representative rows. */
 export interface Seen extends Range {
-  /** Sample of its values, evenly picked over all rows, ascending: at most `sampleRoom`. */
+  /** Evenly spaced sample of the values over all rows, ascending; at most `sampleRoom`. */
   samples: Float32Array;
-  /** Mean of each element over the rows, and its largest magnitude: one entry for each of the tensor's elements. */
+  /** Mean of each element over the rows, and its largest magnitude, with one entry per element of the tensor. */
   mean: Float64Array;
   largest: Float64Array;
-  /** Rows that its smallest and its largest value came from. */
+  /** The rows with the smallest and the largest value. */
   extremes: [low: number, high: number];
 }
 
 const sampleRoom = 4096;
 
 /**
- * Runs a float network on the representative rows and records statistics of every activation.
- * @returns by tensor index
+ * Runs a float network on the representative rows and collects statistics for every activation.
+ * @returns statistics by tensor index
  * @throws AIOT_QUANTIZE_UNFIT without rows, or if a value overflows; AIOT_TFLITE_INPUT for a row that does not fit
  */
 export function calibrate(graph: Graph, rows: readonly Float32Array[]): Map<number, Seen> {
@@ -53,7 +53,7 @@ export function calibrate(graph: Graph, rows: readonly Float32Array[]): Map<numb
 
 interface Note extends Seen {
   filled: number;
-  /** Each `step`-th value is sampled; `next` counts down to it. */
+  /** Every `step`-th value is sampled; `next` counts down to the next sample. */
   step: number;
   next: number;
   sum: number;

@@ -4,13 +4,13 @@ import type { Seen } from './calibrate.js';
 import { channelScales, quantizeWeights } from './numbers.js';
 import { channelAxis, isWeighted, type Weighted } from './rules.js';
 
-/** Maximum factor of a channel: a larger one would only move the problem to the other layer. */
+/** Maximum factor for a channel. A larger factor would only move the problem to the other layer. */
 const largestFactor = 16;
 
-/** Operators that do not mix channels and commute with a positive factor per channel. */
+/** Operators that do not mix channels, and commute with a positive factor per channel. */
 const passing: readonly OperatorName[] = ['MAX_POOL_2D', 'AVERAGE_POOL_2D', 'MEAN', 'REDUCE_MAX', 'RESHAPE'];
 
-/** Two layers such that a positive factor per channel passes through everything between them. */
+/** Two layers between which all operators commute with a positive factor per channel. */
 interface Pair {
   first: number;
   second: number;
@@ -20,10 +20,14 @@ interface Pair {
 }
 
 /**
- * Cross-layer equalization. Each channel between two layers is divided by s, and its weights in the next layer are multiplied by s. Channels then use
- * the tensor's single scale more evenly, and the network computes the same function. The factor is s = √(a / w), where a is the largest activation of
- * the channel and w its largest weight in the next layer, relative to their geometric mean. Source: Nagel et al., "Data-Free Quantization Through
- * Weight Equalization and Bias Correction" (2019), equation 11. Here the activation replaces the first layer's weights, which have a scale per
+ * Cross-layer equalization. Divides each channel between two layers by s, and multiplies the channel's weights in the next layer by s.
+ * Channels then use
+ * the tensor's single scale more evenly, and the network computes the same function. The factor is s = √(a / w), where a is the channel's
+ * largest activation and w its largest weight in the next layer, each divided by its geometric mean. Source: Nagel et
+ * al., "Data-Free Quantization
+ * Through
+ * Weight Equalization and Bias Correction" (2019), equation 11. Here the activation replaces the first layer's weights, which have a scale
+ * per
  * channel anyway.
  */
 export function equalized(graph: Graph, seen: ReadonlyMap<number, Seen>): { graph: Graph; pairs: number } {
@@ -58,7 +62,7 @@ function* pairsOf({ operators, outputs, tensors }: Graph): Iterable<Pair> {
       }
       const output = reader.outputs[0]!;
       const same = tensors[output]!.shape.at(-1) === tensors[made]!.shape.at(-1);
-      // A fused clamp of a pool does not commute with a factor, and a change of the last axis mixes channels.
+      // A clamp fused into a pool does not commute with a factor, and a change of the last axis mixes channels.
       const clamped = 'activation' in reader.options && reader.options.activation !== 'none';
       if (!passing.includes(reader.op) || clamped || !same) break;
       read = output;
@@ -95,7 +99,7 @@ function factorsOf(
   );
 }
 
-/** The layer with output channel c divided by its factor. */
+/** The layer with each output channel c divided by its factor. */
 function scaledOutputs(tensors: Tensor[], operator: Weighted, factors: Float64Array): Operator {
   const [x = -1, w = -1, b = -1] = operator.inputs;
   const weights = tensors[w]!;
@@ -110,7 +114,7 @@ function scaledOutputs(tensors: Tensor[], operator: Weighted, factors: Float64Ar
   return { ...operator, inputs: [x, place, tensors.push({ ...bias, data: moved }) - 1] };
 }
 
-/** The layer with the weights of input channel c multiplied by its factor. */
+/** The layer with the weights of each input channel c multiplied by its factor. */
 function scaledInputs(
   graph: Graph,
   tensors: Tensor[],
@@ -150,7 +154,7 @@ export function biasCorrected(graph: Graph, seen: ReadonlyMap<number, Seen>, kin
   return { ...graph, tensors, operators };
 }
 
-/** Per output channel, the change of the mean output caused by rounding the weights. */
+/** For each output channel, how much rounding the weights changes the mean output. */
 function meanError(
   operator: Weighted,
   { data, shape }: Tensor,
@@ -173,7 +177,10 @@ function meanError(
   return error;
 }
 
-/** Input channel that each weight multiplies, and the number of channels. `size`, `last`: elements and last axis of the input. */
+/**
+ * The input channel that each weight multiplies, and the number of channels. `size`, `last`: number of elements and length of the last axis
+ * of the input.
+ */
 function inputOfWeight(
   { op }: Weighted,
   shape: readonly number[],

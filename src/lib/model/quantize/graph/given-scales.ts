@@ -8,12 +8,12 @@ import type { Range } from './numbers.js';
 import { outputRule, weightPlaces } from './rules.js';
 
 /**
- * Quantizes a float32 graph with the scales that another program chose. They are the `quantization` of its float32 activations, and its
- * weights are whole numbers of steps. An operator with an activation without scale stays float32, as in that program.
+ * Quantizes a float32 graph with scales chosen by another program. The scales are the `quantization` of the float32 activations, and
+ * weights are whole numbers of steps. An operator stays float32, as in that program, if one of its activations has no scale.
  * @throws AIOT_QUANTIZE_UNFIT if no operator has scales, or a scale does not suit the integer kernels
  */
 export function quantizeAsGiven(given: Graph): { graph: Graph; notes: string[] } {
-  // The tensors that simplification added around reshapes have no scales yet.
+  // Simplification adds tensors around reshapes, which have no scales yet.
   const graph = spreadScales(given);
   const scales = new Map<number, Quantization>();
   graph.tensors.forEach(({ data, quantization }, index) => {
@@ -44,8 +44,8 @@ export function quantizeAsGiven(given: Graph): { graph: Graph; notes: string[] }
 }
 
 /**
- * The kind of an operator: int8 if all its activations have scales. Adds the output of an operator whose kernel determines the scale.
- * @param scales of the activations that are computed before it, and all that are given
+ * The kind of an operator: int8 if all its activations have scales. If the kernel determines the output's scale, records that scale.
+ * @param scales scales of the activations computed so far, and all given scales
  */
 function kindOf(graph: Graph, operator: Operator, scales: Map<number, Quantization>): Kind {
   const { op, inputs, outputs } = operator;
@@ -72,12 +72,12 @@ function rangeOf(given: Quantization): Range {
   return { low: (-128 - zero) * scale, high: (127 - zero) * scale, given };
 }
 
-/** Operators through which a scale may pass backwards: they only cut off values, or nothing. */
+/** Operators through which a scale may pass backward, because they at most cut off values. */
 const passing: readonly Operator['op'][] = ['RELU', 'RELU6'];
 
 /**
- * Gives the scales of activations also to the tensors around them that have none: those before a change of shape or a RELU, and those after
- * one. Simplifying a graph then removes no tensor that alone has the scale.
+ * Copies activations' scales to neighboring tensors without scales, before and after a shape change or a RELU. Otherwise, simplifying a
+ * graph could remove the only tensor that has the scale.
  */
 export function spreadScales(graph: Graph): Graph {
   const tensors = [...graph.tensors];

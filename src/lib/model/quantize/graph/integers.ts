@@ -16,11 +16,11 @@ import {
 import { channelAxis, fixedOutput, outputRule, weightPlaces } from './rules.js';
 
 interface IntegerPlan {
-  /** Kind of each operator of the float graph. */
+  /** How each operator of the float graph computes. */
   kinds: readonly Kind[];
-  /** Kind of the network's inputs and outputs. */
+  /** Data type of the network's inputs and outputs. */
   io: Kind;
-  /** Called with the name of weights that were not quantized before, if the others keep the scales that they had. */
+  /** Called with the name of weights that were not quantized before, if the other weights keep their scales. */
   onNewScales?: (weights: string) => void;
 }
 
@@ -34,7 +34,7 @@ interface IntegerGraph {
  * Converts a float32 network to integers: per-channel symmetric int8 weights; int8 activations with zero points and int32 biases, or int16
  * activations with int64 biases. Operators of other kinds are placed between QUANTIZE and DEQUANTIZE. Rules: those of TensorFlow 2.18's
  * converter, without its calibration defect for elementwise operators. The given graph is left unchanged.
- * @param ranges by tensor; a tensor whose range has a `given` scale gets exactly that one
+ * @param ranges ranges by tensor; a tensor whose range has a `given` scale gets exactly that scale
  * @throws AIOT_QUANTIZE_UNFIT
  */
 export function toIntegers(
@@ -57,7 +57,7 @@ export function toIntegers(
   return { graph: { ...graph, tensors, operators, inputs, outputs }, twins: new Map(twins.native()) };
 }
 
-/** The output in the requested kind, under its name in the float network. */
+/** The output in the requested kind, named as in the float network. */
 function outputOf(twins: Twins, index: number, io: Kind): number {
   const maker = twins.graph.operators.find(({ outputs }) => outputs.includes(index));
   const place = twins.of(index, io, maker && fixedOutput(maker.op, io));
@@ -131,7 +131,7 @@ function optionsFor({ op, options }: Operator, kind: Kind): Operator['options'] 
   return op === 'FULLY_CONNECTED' ? { ...options, quantizedBiasType: 'int64' } : options;
 }
 
-/** An operator whose inputs and output have one scale, such as CONCATENATION: inputs of another scale are converted to it. */
+/** An operator whose inputs and output share one scale, such as CONCATENATION. Inputs with another scale are converted. */
 function addJoined(twins: Twins, operator: Operator, kind: Kind): void {
   const [output = -1] = operator.outputs;
   const quantization = twins.own(output, kind);
@@ -151,7 +151,7 @@ function addJoined(twins: Twins, operator: Operator, kind: Kind): void {
   twins.operators.push({ ...operator, inputs, outputs } as Operator);
 }
 
-/** Input scales that the integer kernels of the exponential and the sigmoid support: above the first number, and below the second. */
+/** Input scales for which the integer kernels of the exponential and the sigmoid work: above the first number, and below the second. */
 const tableScales = {
   // Products with the table's multiplier must stay within 32 bits.
   int16: { SOFTMAX: [0, 5], other: [0, 32768 / 12288] },
@@ -164,7 +164,7 @@ function guardTable(op: string, scale: number, kind: 'int8' | 'int16'): void {
     throw unfit(`${op}: expected an input scale between ${least} and ${most}, got ${scale}`);
 }
 
-/** Weights and bias as integers; a fully connected layer without bias does not get one. */
+/** Weights and bias as integers. A fully connected layer without bias does not get one. */
 function addWeights(
   twins: Twins,
   { op, inputs }: Operator,
@@ -202,10 +202,10 @@ function addWeights(
 }
 
 /**
- * Gives the inputs of each CONCATENATION or similar operator a common scale. An input gets the range of the result if it may have any range
- * according to `free` and is used nowhere else. (Others are converted to it by a QUANTIZE. TensorFlow's converter instead propagates the range
- * upwards, through pools as far as the model's input, which then clips.)
- * @returns the ranges with these replaced
+ * Gives the inputs of each CONCATENATION or similar operator a common scale. An input gets the result's range if `free` allows any range
+ * for it and nothing else reads it. (A QUANTIZE converts the others. TensorFlow's converter instead propagates the range upward, through
+ * pools up to the model's input, which then clips.)
+ * @returns the ranges, with the inputs' ranges replaced
  */
 function uniteRanges(
   { operators, outputs }: Graph,
@@ -217,7 +217,7 @@ function uniteRanges(
   for (const index of [...outputs, ...operators.flatMap(({ inputs }) => inputs)])
     uses.set(index, (uses.get(index) ?? 0) + 1);
   const makers = new Map(operators.map((operator) => [operator.outputs[0], operator]));
-  // From last to first: the range of an outer concatenation is passed on to one within it.
+  // From last to first, so that an outer concatenation passes its range on to an inner one.
   for (const { op, inputs, outputs: made } of [...operators].reverse()) {
     const whole = united.get(made[0] ?? -1);
     if (rowOf(op).scale !== 'joined' || whole === undefined) continue;
@@ -230,13 +230,13 @@ function uniteRanges(
 }
 
 /**
- * The graph under construction. Each activation of the float graph has a twin of the kind that its operator produces. Readers of another
+ * The graph under construction. Each activation of the float graph has a twin of the kind that the operator produces. Readers of another
  * kind get additional twins, made by QUANTIZE or DEQUANTIZE.
  */
 class Twins {
   readonly tensors: Tensor[] = [];
   readonly operators: Operator[] = [];
-  /** Float tensor → kind → tensor here. The first of each is its operator's output. */
+  /** Float tensor → kind → tensor in this graph. The first tensor is the operator's output. */
   readonly #made = new Map<number, Map<Kind, number>>();
   readonly #constants = new Map<number, number>();
 
@@ -252,7 +252,7 @@ class Twins {
     const kinds = this.#made.get(index) ?? new Map<Kind, number>();
     this.#made.set(index, kinds);
     const { type: given } = this.graph.tensors[index]!;
-    // Outputs of comparisons and positions have no scale, whatever their operator computes with.
+    // Outputs of comparisons and positions have no scale, whichever type the operator computes in.
     const type = given === 'float32' ? kind : given;
     const own =
       type === 'int8' || type === 'int16' ? { quantization: quantization ?? this.own(index, type) } : {};
@@ -263,7 +263,7 @@ class Twins {
 
   /**
    * An activation's twin of this kind, created by conversion if there is none; a float constant is converted.
-   * @param quantization for a newly created tensor, instead of the one from its own range
+   * @param quantization used for a newly created tensor instead of the quantization from its own range
    */
   of(index: number, kind: Kind, quantization?: Quantization): number {
     if (this.graph.tensors[index]?.data !== undefined) return this.#constantOf(index, kind, quantization);
@@ -283,7 +283,7 @@ class Twins {
     return place;
   }
 
-  /** Converts an output to its given scale, if its operator could not produce it. */
+  /** Converts an output to its given scale if the operator cannot produce that scale. */
   rescale(index: number, kind: Kind): void {
     const kinds = this.#made.get(index);
     const made = kinds?.get(kind);
@@ -298,7 +298,7 @@ class Twins {
     kinds!.set(kind, place);
   }
 
-  /** Tensors of the float graph with their replacements here. */
+  /** The float graph's tensors with their replacements in this graph. */
   *native(): Iterable<[float: number, place: number]> {
     for (const [index, kinds] of this.#made) {
       const [first] = kinds.values();
@@ -306,13 +306,15 @@ class Twins {
     }
   }
 
-  /** An input that is not an activation: a constant, or the bool or int32 output of another operator. */
+  /** An input that is not an activation: a constant, or another operator's bool or int32 output. */
   other(index: number): number {
     const [first] = this.#made.get(index)?.values() ?? [];
     return first ?? this.constant(index);
   }
 
-  /** Copies a constant unchanged: shapes, axes, float weights of an operator that stays float. −1 (an omitted input) is returned as −1. */
+  /**
+   * Copies a constant unchanged: shapes, axes, or float weights of an operator that stays float. Returns −1 (an omitted input) unchanged.
+   */
   constant(index: number): number {
     if (index === -1) return -1;
     const known = this.#constants.get(index) ?? this.add(this.graph.tensors[index]!);
@@ -330,7 +332,7 @@ class Twins {
     return quantization;
   }
 
-  /** Scale of an activation from its range. */
+  /** An activation's scale, from its range. */
   own(index: number, kind: Kind): Quantization {
     const range = this.ranges.get(index);
     if (range === undefined)

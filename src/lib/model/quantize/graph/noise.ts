@@ -5,7 +5,7 @@ import { createRunner } from '../runner.js';
 /** Signal-to-noise ratio reported for equal values, in decibels: about the limit of float32's 24-bit fraction. */
 const mostDb = 150;
 
-/** Signal to noise by tensor of the float graph, in decibels, capped at ±150. */
+/** Signal-to-noise ratio by tensor of the float graph, in decibels, capped at ±150. */
 export type Noise = ReadonlyMap<number, number>;
 
 /**
@@ -46,7 +46,7 @@ export function measureNoise(
 }
 
 /**
- * Stores the float network's values of some tensors, to compare many quantized networks with it.
+ * Stores the float network's values for some tensors, to compare many quantized networks with them.
  * @returns the mean of their signal-to-noise ratios, in decibels
  */
 export function measureAgainst(
@@ -89,7 +89,7 @@ export function decibels(signal: number, noise: number): number {
   return Math.max(-mostDb, Math.min(mostDb, 10 * Math.log10(signal / noise)));
 }
 
-/** Evenly picked rows, as many as a budget of `budget` multiply-adds of this network allows: at least `least`, at most `most`. */
+/** Evenly spaced rows: as many as `budget` multiply-adds of this network allow, at least `least` and at most `most`. */
 export function affordable(
   graph: Graph,
   rows: readonly Float32Array[],
@@ -100,7 +100,7 @@ export function affordable(
   return spread(rows.length, affordableCount(graph, budget, least, most)).map((place) => rows[place]!);
 }
 
-/** The number of those rows. */
+/** The number of rows that `affordable` returns. */
 export function affordableCount(graph: Graph, budget: number, least: number, most: number): number {
   const adds = graphMacs(graph);
   const each = Math.max(1, adds + activations(graph));

@@ -5,7 +5,7 @@ import type { Quantization } from '../../../formats/tflite/graph.js';
 export interface Range {
   low: number;
   high: number;
-  /** Scale and zero point that an int8 activation has instead of those of its range: another program chose them. */
+  /** Scale and zero point chosen by another program, which an int8 activation uses instead of those from the range. */
   given?: Quantization;
 }
 
@@ -60,7 +60,7 @@ export function rangeOf(values: Float32Array): Range {
   return range;
 }
 
-/** The quantization, enlarged to a scale of at least `least`; its range still includes the original lower end. */
+/** The quantization with its scale increased to at least `least`; the range still includes the original lower end. */
 export function withLeastScale(quantization: Quantization, least: number): Quantization {
   const [scale = 0, zeroPoint = 0] = [quantization.scale[0], quantization.zeroPoint[0]];
   if (scale >= least) return quantization;
@@ -77,10 +77,10 @@ interface QuantizedLayer {
   biasQuantization: Quantization;
 }
 
-/** Largest |bias| in units of its scale: above it, int32 sums could overflow. */
+/** Maximum |bias| in units of its scale. Above this limit, int32 sums could overflow. */
 const biasLimit = 2 ** 30;
 
-/** Substitute for the largest weight of a channel whose weights are all 0. */
+/** Substitute for the largest weight of a channel in which all weights are 0. */
 const deadChannel = 5e-7;
 
 /**
@@ -116,7 +116,7 @@ export function quantizeLayer(
   };
 }
 
-/** s_w = max|w| / 127 of each output channel, in single precision; layout as in `quantizeLayer`. */
+/** s_w = max|w| / 127 for each output channel, in single precision. Layout as in `quantizeLayer`. */
 export function channelScales(weights: Float32Array, channels: number, block: number): number[] {
   const largest = new Float64Array(channels);
   for (let start = 0, c = 0; start < weights.length; start += block, c = c + 1 === channels ? 0 : c + 1) {
@@ -130,13 +130,13 @@ export function channelScales(weights: Float32Array, channels: number, block: nu
   return Array.from(largest, (most) => Math.fround((most || deadChannel) / 127));
 }
 
-/** Largest distance of a weight from a whole number of steps, in steps: single precision moves it less. */
+/** Maximum distance of a weight from a whole number of steps, in steps. Single precision moves weights by less. */
 const onGrid = 1e-3;
 
 /**
- * Scales of weights that were quantized before, so that each is a whole number of steps from −127 to 127. One scale for all channels if
- * possible, otherwise one for each. Layout as in `quantizeLayer`.
- * @returns undefined if there are none, for example because the zero point was not 0
+ * Scales of previously quantized weights, with which each weight is a whole number of steps from −127 to 127. One scale for all channels if
+ * possible, otherwise one per channel. Layout as in `quantizeLayer`.
+ * @returns undefined if there are no such scales, for example because the zero point was not 0
  */
 export function gridScales(weights: Float32Array, channels: number, block: number): number[] | undefined {
   const whole = gridScale(weights);
