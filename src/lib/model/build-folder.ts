@@ -72,8 +72,7 @@ export async function readBuilt(project: Project, source: DataSource): Promise<B
 
 /**
  * Requires that the network file, the recordings or rows, the signal part and the labels are unchanged since training. Limits, smoothing
- * and
- * training options may change in between.
+ * and training options may change in between.
  * @throws AIOT_MODEL_STALE
  */
 function requireSameData(

@@ -50,11 +50,9 @@ export async function openModelProject(dir: string, data?: string): Promise<Proj
 
 /**
  * Opens the data for a step: `data` if given (a file is a table, a folder contains recordings), otherwise the data of `training`, otherwise
- * the
- * project's own table or recordings.
+ * the project's own table or recordings.
  * @throws AIOT_DATA_COLUMNS (`source.label` is not a column), AIOT_USAGE (`source.label` is given, but the data is recordings),
- * AIOT_PROJECT_INVALID
- *   (recordings without a stream that describes them), and any error from opening the data
+ *   AIOT_PROJECT_INVALID (recordings without a stream that describes them), and any error from opening the data
  */
 export async function openMaterial(
   project: Project,

@@ -30,8 +30,7 @@ export interface Dropout {
 /**
  * A trainable graph: batch 1, one float32 input, and one float32 output with logits, values or a reconstruction. A final SOFTMAX or
  * LOGISTIC is part of the loss instead. Every activation of an example is computed from that example alone, so an engine runs a whole batch
- * by
- * repeating the graph.
+ * by repeating the graph.
  */
 export interface Trainable {
   graph: Graph;

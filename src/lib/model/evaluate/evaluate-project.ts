@@ -40,8 +40,7 @@ interface EvaluateOptions extends DataSource {
  * Evaluates the float and the quantized network on the test set, which was never used for training, and writes build/evaluation.json. A
  * failed gate does not throw: `gateError(result.gates)` is the error.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_TRAINING_DATA_UNFIT (no test window), AIOT_TFLITE_UNSUPPORTED, and for a stream any
- * error of
- * `evaluateStream`
+ *   error of `evaluateStream`
  */
 export async function evaluateProject(options: EvaluateOptions): Promise<EvaluateResult> {
   const { project, signal, limits = [] } = options;

@@ -98,10 +98,8 @@ export interface PairedDifference {
 
 /**
  * Tests whether two models differ, using the rows that exactly one model predicts correctly. Interval: Agresti and Min, "Simple improved
- * confidence
- * intervals for comparing matched proportions" (Statistics in Medicine 24, 2005): Wald's with half a row added to each cell. Test: McNemar,
- * exact
- * (binomial, two-sided).
+ * confidence intervals for comparing matched proportions" (Statistics in Medicine 24, 2005): Wald's with half a row added to each cell.
+ * Test: McNemar, exact (binomial, two-sided).
  */
 export function pairedDifference(
   rows: number,
@@ -164,8 +162,7 @@ export interface Proportion {
  *
  * This is Wilson's score interval ("Probable inference", JASA 22, 1927) with the effective number of rows n / deff in place of n. Source:
  * Rao and Scott, "A simple method for the analysis of clustered binary data", Biometrics 48, 1992. Here deff = 1 + (m − 1) ρ is Kish's
- * design effect ("Survey Sampling", 1965, section 5.4).
- * The size of the group of a typical row is m = Σ mᵢ² / Σ mᵢ, and ρ measures how
+ * design effect ("Survey Sampling", 1965, section 5.4). The size of the group of a typical row is m = Σ mᵢ² / Σ mᵢ, and ρ measures how
  * alike the rows of a group are. The estimate ρ̂ follows from the variance of the ratio Σ xᵢ / Σ mᵢ over k groups, divided by p (1 − p) /
  * n:
  *

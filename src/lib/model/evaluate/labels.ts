@@ -11,8 +11,7 @@ interface MappedLabels {
 
 /**
  * Maps each label to a class. If classes are named, a label is a name or its index. Otherwise whole numbers below the number of classes are
- * used as
- * indices. Other labels are numbered in sorted order (numbers by size), if there are as many distinct labels as classes.
+ * used as indices. Other labels are numbered in sorted order (numbers by size), if there are as many distinct labels as classes.
  * @param count classes of the network; 2 for one probability
  * @param names from `--classes` or a bundle, in the order of the outputs
  * @throws AIOT_LABELS_UNFIT

@@ -103,8 +103,8 @@ export function aucOf(scores: ArrayLike<number>, positive: (row: number) => bool
 
 /**
  * Area under the ROC curve for each class against all others, averaged over the classes that have rows. (Hand and Till's
- * one-against-the-rest
- * alternative; scikit-learn's `multi_class="ovr", average="macro"`.) For two classes whose scores sum to 1, both areas are the same.
+ * one-against-the-rest alternative; scikit-learn's `multi_class="ovr", average="macro"`.) For two classes whose scores sum to 1, both areas
+ * are the same.
  * @param scores [rows × classes], row-major
  */
 export function macroAuc(

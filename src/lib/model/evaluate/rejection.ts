@@ -23,8 +23,7 @@ const leastDeviation = 0.05;
  * set; the test set and the recordings with unknown labels are used only for measurement.
  *
  * For each class, the thresholds are the quantiles of its correctly predicted validation windows (split conformal prediction; Vovk,
- * Gammerman and
- * Shafer, "Algorithmic Learning in a Random World", 2005). The allowed share is divided evenly between both criteria.
+ * Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005). The allowed share is divided evenly between both criteria.
  */
 export function rejectionOf(
   built: Built,

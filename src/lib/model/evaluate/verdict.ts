@@ -227,8 +227,7 @@ interface Judged {
 
 /**
  * A classifier's metrics on rows with a known class. A single probability is accepted as the scores [1 − p, p]. AUC is null if only one
- * class
- * has rows; intervals of macro-F1 and AUC are null with fewer than two groups, or without any errors.
+ * class has rows; intervals of macro-F1 and AUC are null with fewer than two groups, or without any errors.
  */
 export function figuresOf(judged: Judged) {
   const { truth, predicted, scores, classes, groups, seed, resample = true } = judged;

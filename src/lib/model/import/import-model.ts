@@ -80,8 +80,7 @@ export interface ImportOptions {
 /**
  * Reads a network that was trained elsewhere and writes a simplified float32 .tflite file, or keeps a quantized ONNX file's integers.
  * @throws AIOT_USAGE (an invalid name), AIOT_QUANTIZE_UNFIT (scales to keep, but the file has none), AIOT_FILE_IS_INPUT,
- * AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_FILE_*, AIOT_BACKEND_MISSING; with a project
- * any error of `trainProject`
+ *   AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_FILE_*, AIOT_BACKEND_MISSING; with a project any error of `trainProject`
  */
 export async function importModel(options: ImportOptions): Promise<ImportResult> {
   const { from, project } = options;

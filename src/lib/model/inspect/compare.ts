@@ -41,8 +41,7 @@ const mostExamples = 20;
 /**
  * Compares two models' files, and their predictions for the same rows.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_*, AIOT_BUNDLE_MALFORMED, AIOT_MODEL_NOT_BUILT, AIOT_MODEL_UNFIT (different kinds of
- * prediction), and any
- * error from reading the rows
+ *   prediction), and any error from reading the rows
  */
 export async function compareModels(options: CompareOptions): Promise<Comparison> {
   const { runtime = 'litert' } = options;

@@ -28,8 +28,7 @@ const unknown: readonly string[] = [
 
 /**
  * Multiply-adds for one run of an operator, from the shapes; 0 if negligible, null if the shapes are not sufficient. Weight layouts as in
- * the TFLite
- * schema.
+ * the TFLite schema.
  * @param inputs the inputs' shapes; undefined for an omitted input
  */
 export function macsOf(
@@ -111,8 +110,7 @@ const weighted: readonly string[] = [
 
 /**
  * Size of the arena that TFLite Micro needs for a network, in bytes (see `arenaBytes`). Null for float16 and dynamic range, which TFLite
- * Micro rejects. 0 for
- * decision trees, which run as generated C and need no memory besides their input and output.
+ * Micro rejects. 0 for decision trees, which run as generated C and need no memory besides their input and output.
  */
 export function arenaOf(graph: Graph): number | null {
   if (hasForest(graph)) return 0;
@@ -140,8 +138,7 @@ export function refusalOfMicro(graph: Graph): string | null {
 
 /**
  * A sentence that explains why devices reject the network; null if they accept it. Neither the devices' interpreter nor TFLite Micro has
- * kernels for
- * float32 activations with int8 weights, nor for DEQUANTIZE from float16.
+ * kernels for float32 activations with int8 weights, nor for DEQUANTIZE from float16.
  */
 export function refusalOfDevice(graph: Graph): string | null {
   const dynamic = dynamicOperator(graph);

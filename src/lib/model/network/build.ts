@@ -13,8 +13,7 @@ const leak = 0.1;
  * Builds an untrained network as a trainable graph. Its weights depend only on `seed`. The input is [1, features], or an image. Windows
  * [samples, fields] are [1, 1, samples, fields], so that convolutions over time are CONV_2D of height 1 and no RESHAPE copies the input. A
  * batch norm directly after a layer is applied to the layer's sums, before the activation, so that the batch norm can be folded into the
- * layer. Dense
- * layers flatten their input.
+ * layer. Dense layers flatten their input.
  * @throws AIOT_MODEL_UNFIT naming the layer whose input does not fit
  */
 export function buildTrainable(spec: NetworkSpec, seed: number): Trainable {

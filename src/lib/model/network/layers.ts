@@ -71,12 +71,10 @@ const convolutionTaps = 5;
  * the image. (Zhang et al., Hello Edge, 2017, arXiv:1711.07128, figure 3.) Over time for [samples, fields], over an image for [height,
  * width, channels].
  * - mobilenet: MobileNet v1 (Howard et al., 2017, arXiv:1704.04861, table 1): a 3 × 3 convolution of stride 2, then depthwise separable
- * ones, each with
- * a batch norm and relu6. From the second block, a block with more filters than the previous one has stride 2. Then the mean over the
- * image.
+ *   ones, each with a batch norm and relu6. From the second block, a block with more filters than the previous one has stride 2. Then the
+ *   mean over the image.
  * - mobilenet with v2 blocks: MobileNet v2 (Sandler et al., 2018, arXiv:1801.04381, table 2): the blocks are inverted residuals, the first
- * without
- * expansion, and the last number is a pointwise convolution.
+ *   without expansion, and the last number is a pointwise convolution.
  * - autoencoder: dense layers down to the last number, and the same back up.
  * - forest: no layers; see `learnForest`.
  * @throws AIOT_MODEL_UNFIT

@@ -320,8 +320,7 @@ interface SignOptions {
  * Signs a version that was uploaded through an interface without signatures: fetches it, verifies each byte, converts a .tflite file to a
  * bundle, and signs the bundle. The upload itself does not change, but the version then refers to the bundle.
  * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_MODEL_UNFIT (neither a network nor a bundle), AIOT_TFLITE_MALFORMED,
- * AIOT_TFLITE_UNSUPPORTED,
- * AIOT_BUNDLE_MALFORMED, AIOT_UPDATE_MISMATCH, AIOT_INTERRUPTED (not confirmed)
+ *   AIOT_TFLITE_UNSUPPORTED, AIOT_BUNDLE_MALFORMED, AIOT_UPDATE_MISMATCH, AIOT_INTERRUPTED (not confirmed)
  */
 export async function signModel(options: SignOptions): Promise<SignResult> {
   const { client, model, privatePem } = options;

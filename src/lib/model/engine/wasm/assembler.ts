@@ -1,7 +1,6 @@
 /**
  * A small assembler for WebAssembly: instructions are arrays of bytes, built by functions named after the text format. Encoding:
- * WebAssembly core
- * specification 2.0, chapter 5 (binary format), with the vector instructions of section 5.4.8.
+ * WebAssembly core specification 2.0, chapter 5 (binary format), with the vector instructions of section 5.4.8.
  */
 export type Code = readonly number[];
 

@@ -84,8 +84,7 @@ type Fields = Readonly<Record<number, Field>>;
 
 /**
  * The fields that the reader uses, by message and field number (onnx/onnx.proto, version 1 of the format). Descriptions and inferred types
- * are
- * skipped.
+ * are skipped.
  */
 const schema: Readonly<Record<string, Fields>> = {
   Model: {

@@ -21,14 +21,10 @@ interface Pair {
 
 /**
  * Cross-layer equalization. Divides each channel between two layers by s, and multiplies the channel's weights in the next layer by s.
- * Channels then use
- * the tensor's single scale more evenly, and the network computes the same function. The factor is s = √(a / w), where a is the channel's
- * largest activation and w its largest weight in the next layer, each divided by its geometric mean. Source: Nagel et
- * al., "Data-Free Quantization
- * Through
- * Weight Equalization and Bias Correction" (2019), equation 11. Here the activation replaces the first layer's weights, which have a scale
- * per
- * channel anyway.
+ * Channels then use the tensor's single scale more evenly, and the network computes the same function. The factor is s = √(a / w), where a
+ * is the channel's largest activation and w its largest weight in the next layer, each divided by its geometric mean. Source: Nagel et al.,
+ * "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), equation 11. Here the activation replaces the first
+ * layer's weights, which have a scale per channel anyway.
  */
 export function equalized(graph: Graph, seen: ReadonlyMap<number, Seen>): { graph: Graph; pairs: number } {
   const tensors: Tensor[] = [...graph.tensors];
