@@ -253,7 +253,7 @@ export interface RolloutOptions extends WatchedRollout {
   configuration?: string | undefined;
   /** Selector of the devices, such as `type=esp32 and site=lab`, or `all`. */
   selector?: string | undefined;
-  /** Version to roll back to: of the model or, without a model, of the last kind given. */
+  /** Version to which to roll back: the model's or, without a model, that of the last kind given. */
   rollbackTo?: string | undefined;
   /** Waves, limits and times (ms); missing values have the platform's defaults. */
   policy?: RolloutPolicyInput | undefined;

@@ -1,4 +1,4 @@
-"""Validates a bill of materials with CycloneDX's own library, against the schema that it names: sbom.py FILE. Exits 1 if it is invalid."""
+"""Validates a bill of materials with CycloneDX's own library, against the schema that the file names: sbom.py FILE. Exits 1 if it is invalid."""
 
 import json
 import sys

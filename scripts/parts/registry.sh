@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds .venv/registry/bin with two programs: the distribution project's OCI registry, and crane, which lists a registry's contents.
 # Needs Go 1.25 or newer, and takes one to three minutes. A second run does nothing. REGISTRY_BUILT=FOLDER installs both programs from
-# there instead.
+# FOLDER instead.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/registry

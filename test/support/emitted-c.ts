@@ -16,8 +16,8 @@ export interface Job {
 export const promised = ['-std=c11', '-Wall', '-Wextra', '-Werror'];
 
 /**
- * Returns the outputs of the C code emitted for int8 models. All of it is compiled with the promised flags and
- * `flags`, linked into one program, and run.
+ * Returns the outputs of the C code emitted for int8 models. All of the code is compiled with the promised flags and `flags`,
+ * linked into one program, and run.
  */
 export function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Int8Array[] {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-emitted-'));

@@ -1,4 +1,4 @@
-"""Computes the 115 features of the original motion system with the libraries that it uses: numpy, SciPy, pandas, PyWavelets and
+"""Computes the 115 features of the original motion system with the libraries that the system uses: numpy, SciPy, pandas, PyWavelets and
 statsmodels. As in its service, each window is processed separately, from three columns to the text that is sent.
 
     python extractor.py WINDOWS.bin COUNT SAMPLES

@@ -1,4 +1,4 @@
-// A bridge from MQTT to Kafka that works like the one in the architects' guide, for bench/streams to compare with. A paho subscriber with
+// A bridge from MQTT to Kafka that works like the one in the architects' guide, as the peer in bench/streams. A paho subscriber with
 // its own session produces each message synchronously (acknowledged by the leader) in paho's callback, in order. It has the same defects as
 // the original: errors are printed and otherwise ignored.
 //

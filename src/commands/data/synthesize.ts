@@ -97,7 +97,7 @@ export default class DataSynthesize extends AiotCommand {
   }
 }
 
-/** Flags for spoken words, which pictures have no use for. */
+/** Flags that apply only to spoken words, not to pictures. */
 const ofSpeech = ['voices', 'takes', 'rate', 'language', 'others'] as const;
 
 /** @throws AIOT_USAGE if pictures are drawn, but flags for spoken words are given */

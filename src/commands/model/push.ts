@@ -97,7 +97,7 @@ export default class ModelPush extends AiotCommand {
       this.caution(
         `${result.file} is a model without an evaluation, and devices reject it. To push an evaluated model, run aiot model push in a project.`,
       );
-    // The default types are those that could run any model, not a choice.
+    // The default is every type that can run models; only types chosen by the user cause warnings.
     const chosen = flags.types === defaultDeviceTypes.join(',') || !result.memory ? [] : deviceTypes;
     for (const text of result.memory ? shortTypes(result.memory, chosen) : []) this.caution(text);
     this.print(pushedText(result, context.url));

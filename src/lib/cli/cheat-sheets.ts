@@ -147,7 +147,7 @@ type Commands = Pick<Interfaces.Config, 'commands' | 'topics'>;
 /**
  * The examples for a sheet's name, a command such as `rollout start`, or a topic such as `rollout`.
  * @param asked empty for all sheets
- * @throws AIOT_USAGE if there are none
+ * @throws AIOT_USAGE if there are no examples
  */
 export function sheetsFor(asked: string, config: Commands): [topic: string, sheet: CheatSheet][] {
   if (asked === '') return Object.entries(allCheatSheets);

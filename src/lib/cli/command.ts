@@ -105,8 +105,8 @@ export abstract class AiotCommand extends Command {
   }
 
   /**
-   * Shows the progress of long work: pass `this.progress().update` to lib's callback. A spinner or bar on a terminal, after 600 ms at the
-   * earliest; plain lines elsewhere; nothing under --quiet. It ends automatically with the command.
+   * Shows the progress of long work: pass `this.progress().update` to lib's callback. A spinner or bar on a terminal, after 600
+   * ms at the earliest; plain lines elsewhere; nothing under --quiet. The display ends automatically with the command.
    */
   protected progress(): Progress {
     this.running ??= createProgress({ tty: drawsOver(process.stderr), quiet: this.quiet });

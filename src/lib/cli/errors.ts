@@ -38,8 +38,8 @@ export interface ErrorStyle {
 }
 
 /**
- * Prints an error and sets the exit code: one line on stdout under --json, else a message on stderr.
- * It never ends the process, so pending output is still written.
+ * Prints an error and sets the exit code: one line on stdout under --json, else a message on stderr. Never ends the process, so
+ * pending output is still written.
  */
 export function showError(error: unknown, style: ErrorStyle): void {
   const known = asAiotError(error);

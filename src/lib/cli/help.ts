@@ -175,7 +175,8 @@ function inColumns(entries: Entry[], columns: number): string {
 }
 
 /**
- * Splits a command over several lines in a form that a shell accepts. It breaks only between words, and never between a flag and its value.
+ * Splits a command over several lines in a form that a shell accepts. Lines are broken only between words, and never between a
+ * flag and its value.
  */
 function commandLines(line: string, columns: number): string {
   if (width(line) <= columns) return line;
@@ -204,7 +205,7 @@ export default class AiotHelp extends Help {
     this.log(frontPage(this.config.bin, this.opts.maxWidth));
   }
 
-  /** Shows help. It can be requested anywhere on the command line, and by any name or alias of a command. */
+  /** Shows help. Help can be requested anywhere on the command line, and by any name or alias of a command. */
   override async showHelp(argv: string[]): Promise<void> {
     const end = argv.indexOf('--');
     const words = argv

@@ -114,7 +114,7 @@ const types: Partial<Record<string, string>> = {
   nan: 'NaN',
 };
 
-/** The unit for the size of a value. */
+/** The unit in which a value's size is counted. */
 const counted: Partial<Record<string, [one: string, many: string]>> = {
   string: ['character', 'characters'],
   file: ['byte', 'bytes'],

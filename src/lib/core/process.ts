@@ -51,7 +51,10 @@ export interface RunOptions {
   group?: boolean;
   /** Time between SIGTERM and SIGKILL, ms; default 5000. */
   graceMs?: number;
-  /** How long to wait for output after the program's exit, ms; default 2000. Its children may keep the streams open forever. */
+  /**
+   * How long to wait for output after the program's exit, ms; default 2000. The program's children may keep the streams open
+   * forever.
+   */
   outputMs?: number;
 }
 
@@ -331,8 +334,8 @@ export function collectGarbage(): void {
 }
 
 /**
- * Loads a package with native code on first use. Everything else works on systems that the package was not built for, and in installations
- * that omit it.
+ * Loads a package with native code on first use. Everything else works on systems for which the package was not built, and in
+ * installations without it.
  * @throws AIOT_NATIVE_PART if it does not load
  */
 export async function nativePart<T>(name: string, load: () => Promise<T>): Promise<T> {

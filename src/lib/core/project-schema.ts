@@ -138,7 +138,7 @@ export const layerSchema = z.discriminatedUnion('type', [
 
 export type LayerConfig = z.output<typeof layerSchema>;
 
-/** Altered copies of sound recordings to learn from. Each copy is drawn once, from the seed. */
+/** Altered copies of sound recordings for training. Each copy is drawn once, from the seed. */
 const soundAugment = z.strictObject({
   /** Number of copies of each recording. */
   copies: z.int().min(1).max(50).default(2),
@@ -208,7 +208,7 @@ const train = z.strictObject({
   batch: z.int().min(1).max(65_536).default(32),
   seed: z.int().min(0).default(7),
   learningRate: positive.default(0.001),
-  /** How the learning rate falls: `cosine` = along half a cosine to almost 0 in the last epoch; absent = it does not. */
+  /** Decay of the learning rate. `cosine`: along half a cosine wave, to almost 0 in the last epoch; absent = constant. */
   schedule: z.enum(['constant', 'cosine']).optional(),
   /** Number of networks trained from different initializations and averaged into one; dense layers only. */
   members: z.int().min(1).max(16).default(1),

@@ -26,7 +26,7 @@ export interface Demo {
   steps: DemoStep[];
   /** Computes the result, after the last step. */
   result(): DemoResult;
-  /** Stops everything that the steps started. It can be called at any time. */
+  /** Stops everything that the steps started. Can be called at any time. */
   close(): Promise<void>;
 }
 
@@ -154,7 +154,7 @@ async function closeAll(work: DemoWork): Promise<void> {
 const share = z.number().min(0).max(1);
 const interval = z.object({ low: share, high: share });
 
-/** Metrics of float models, each tested on recordings that it was not trained on. */
+/** Metrics of float models, each tested on recordings that were not in its training data. */
 const foldsSchema = z.object({
   macroF1: share,
   /** Macro-F1 after smoothing. */

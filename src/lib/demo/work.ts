@@ -46,7 +46,7 @@ export interface DemoWork {
   dataset: Dataset;
   split: Split;
   findings: Finding[];
-  /** Stored metrics of the recordings that the template's recordings are cut from; null for other recordings. */
+  /** Stored metrics of the recordings from which the template's recordings are cut; null for other recordings. */
   originals: Originals | null;
   trained: TrainResult;
   quantized: QuantizeResult;

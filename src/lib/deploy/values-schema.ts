@@ -144,7 +144,7 @@ const kafka = z.strictObject({
     z.strictObject({
       bootstrap: nodePort.default(32199),
       brokers: z.array(nodePort).default([32200, 32201, 32202]),
-      /** The host that clients are directed to; absent = the node's own address. */
+      /** The host to which clients are directed; absent = the node's own address. */
       host: host.optional(),
     }),
   ).prefault({}),

@@ -141,7 +141,7 @@ export async function readBoard(request: BoardRequest & PlaceWords & { out: stri
   });
 }
 
-/** Unit in which a dump is written to its file, bytes. A dump continues at a whole unit. */
+/** Unit in which a dump is written to its file, bytes. A dump resumes at a multiple of this unit. */
 const dumpBytes = 0x4_0000;
 
 export const boardDumpedSchema = boardReadSchema.extend({
@@ -151,8 +151,8 @@ export const boardDumpedSchema = boardReadSchema.extend({
 export type BoardDumped = z.infer<typeof boardDumpedSchema>;
 
 /**
- * Reads a board's whole flash into a file. An interrupted dump leaves `OUT.part`, and the next one continues after the last bytes in it that
- * are equal to the flash by the chip's MD5.
+ * Reads a board's whole flash into a file. An interrupted dump leaves `OUT.part`. The next dump continues after that file's
+ * bytes, as far as the chip's MD5 confirms them.
  * @throws AIOT_FLASH_READ, AIOT_CHIP_*, AIOT_SERIAL_*, AIOT_FILE_…
  */
 export async function dumpBoard(request: BoardRequest & { out: string }): Promise<BoardDumped> {
@@ -190,7 +190,7 @@ export async function dumpBoard(request: BoardRequest & { out: string }): Promis
   });
 }
 
-/** Number of bytes at the start of a partial dump, in whole units, that are equal to the flash. */
+/** Number of leading bytes of a partial dump, in whole units, that match the flash. */
 async function equalStart(loader: Loader, part: string, total: number): Promise<number> {
   const size = await stat(part).then(
     (about) => about.size,

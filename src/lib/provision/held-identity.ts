@@ -49,7 +49,7 @@ export async function readIdentity(folder: string): Promise<HeldIdentity> {
   };
 }
 
-/** The device that an NVS image belongs to. Missing values are null. @throws AIOT_FILE_MALFORMED */
+/** The device to which an NVS image belongs. Missing values are null. @throws AIOT_FILE_MALFORMED */
 export function nameInImage({ nvs, keys }: OldNvs): { name: string | null; id: string | null } {
   const { entries } = readNvs(keys === null ? nvs : decryptNvs(nvs, readNvsKeys(keys)));
   const text = (key: string) => {

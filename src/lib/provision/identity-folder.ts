@@ -183,7 +183,7 @@ const oldMs = 6 * 3_600_000;
  * kept.
  */
 export async function removeStale(folder: string): Promise<void> {
-  // If the folder is unreadable, the error is reported when it is written to.
+  // If the folder is unreadable, the first write reports the error.
   const names = await readdir(folder).catch(() => []);
   for (const name of names) {
     const match = stageName.exec(name);

@@ -39,8 +39,8 @@ const nothing: Placed = {
 };
 
 /**
- * Assigns times to the samples of a sensor that has its own clock. They are evenly spaced at the measured rate, never decrease, and differ
- * from this machine's clock by at most a period. If samples are reported missing, it determines how many.
+ * Assigns times to the samples of a sensor that has its own clock. They are evenly spaced at the measured rate, never decrease,
+ * and differ from this machine's clock by at most a period. If samples are reported missing, their number is determined.
  */
 export class Timeline {
   readonly #filter: RateFilter;

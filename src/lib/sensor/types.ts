@@ -26,7 +26,7 @@ export interface SampleField {
   unit: string;
 }
 
-/** Counts of faults that were recovered from. */
+/** Counts of faults from which the source recovered. */
 export interface SourceFaults {
   /** Number of buffer overruns. */
   overruns: number;

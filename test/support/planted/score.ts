@@ -8,7 +8,7 @@ import { cleanTable, type TableSet, tableFamilies } from './clean-tables.js';
 import { plantRecordings, recordingDefects } from './recording-defects.js';
 import { plantTable, tableDefects } from './table-defects.js';
 
-/** Findings of a set, without remarks. */
+/** A set's findings, excluding remarks. */
 type Alarms = Required<Finding>[];
 
 /** Checks recordings like `aiot data check FOLDER` for a folder with train and test. */

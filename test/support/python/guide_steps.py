@@ -1,4 +1,4 @@
-"""The guide's Python steps and its board, as seen on the wire. They use its client libraries in the versions of that time.
+"""The guide's Python steps and its board, as seen on the wire. They use the guide's client libraries in the versions of that time.
 
 Written for the tests from the known contract, without any of the guide's code. Server certificates are not verified, as in the guide.
 Each step prints its result as one line of JSON.

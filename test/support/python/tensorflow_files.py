@@ -54,7 +54,7 @@ def train(job):
 
 
 def convert(function, rows, mode):
-    # With the model as an argument, the converter keeps its variables and cannot run it for calibration; without it, it only warns.
+    # Given the model as an argument, the converter keeps its variables and cannot run the model for calibration. Without, it only warns.
     converter = tensorflow.lite.TFLiteConverter.from_concrete_functions([function])
     if mode != "float32":
         converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]

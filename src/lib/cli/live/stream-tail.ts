@@ -93,7 +93,7 @@ export function tailNotes(end: TailEnd, { where, never }: TailChecks): { note: s
   return { note: `${ended === 'interrupted' ? 'stopped after ' : ''}${count}${lost}`, cautions };
 }
 
-/** A warning for each field that a flag reads and that occurred in no message. */
+/** A warning for each field that a flag uses but no message contained. */
 export function missingCautions(end: Pick<TailEnd, 'missing' | 'seen'>): string[] {
   return missingSentences(end).map(
     (sentence) => `${sentence}. Check its name; text in an expression needs quotes`,

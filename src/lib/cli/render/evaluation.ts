@@ -232,7 +232,7 @@ interface Judged {
   confusion: number[][];
 }
 
-/** A table of the classes with their metrics, and the classes that each was mistaken for. */
+/** A table of the classes with their metrics, and the classes for which each was mistaken. */
 function classTable({ perClass, classes, confusion }: Judged, unit: string): string {
   return table(
     ['class', unit, 'precision', 'recall', 'F1', ...classes.map((name) => `→ ${name}`)],

@@ -18,7 +18,9 @@ const knownClasses = ['local-path', 'longhorn'];
 /** Annotation that lists objects that are created by hand: names of Secrets, or KIND/NAME, separated by commas. */
 const byHand = 'aiot/made-by-hand';
 
-/** Findings about references to missing objects. They make a pod wait forever, or leave a service without a backend. */
+/**
+ * Findings about references to missing objects. Such references make a pod wait forever, or leave a service without a backend.
+ */
 export function referenceFindings({ objects }: DeployFolder): Finding[] {
   // compose.yaml, user-data files and node configurations contain no such references.
   if (!objects.some(({ kind }) => kind !== '' && kind !== 'Kustomization')) return [];

@@ -75,7 +75,7 @@ const health = `require('node:https').get({port:8443,path:'/healthz',agent:false
 const node = '/nodejs/bin/node';
 const healthy = { condition: 'service_healthy' };
 
-/** The values that templates/deploy/compose/compose.yaml refers to. */
+/** The values to which templates/deploy/compose/compose.yaml refers. */
 function scopeOf(values: Values): Scope {
   const { name, image, images, platform, database, objects, nats, redis, services } = values;
   const here = objects && objects.endpoint === undefined;

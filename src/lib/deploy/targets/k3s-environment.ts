@@ -58,7 +58,7 @@ export function platformVariables(values: Values, bootstrap: string | null): Var
     said('AIOT_HOST', '0.0.0.0'),
     said('AIOT_PUBLIC', hosts.join(',')),
     said('AIOT_HTTP_PORT', 8443),
-    // The port that devices connect to: the platform broker's, or the external broker's.
+    // The port to which devices connect: the platform broker's, or the external broker's.
     said('AIOT_MQTT_PORT', broker ? platform.mqttPort : 8883),
     said('AIOT_CERT', '/tls/tls.crt'),
     said('AIOT_KEY', '/tls/tls.key'),

@@ -122,7 +122,7 @@ function labelOf(topic: string): string {
     .replaceAll(/^-+|-+$/g, '');
 }
 
-/** The values that templates/deploy/k3s/argo.yaml refers to. */
+/** The values to which templates/deploy/k3s/argo.yaml refers. */
 export function argoScope(values: Values, pipeline: boolean) {
   const { argo, kafka, objects, platform } = values;
   const broker = platform && values.broker;

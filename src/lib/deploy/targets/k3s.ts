@@ -210,7 +210,10 @@ function secretsKustomization(values: Values): string {
   });
 }
 
-/** The values that the templates in templates/deploy/k3s refer to. @param pipeline whether the files include the project's pipeline */
+/**
+ * The values to which the templates in templates/deploy/k3s refer. @param pipeline whether the files include the project's
+ * pipeline
+ */
 function scopeOf(values: Values, pipeline: boolean): Scope {
   const { name, namespace, host, image, images, pullSecret, storageClass, nats, redis } = values;
   const kafka = kafkaScope(values);

@@ -101,7 +101,7 @@ export interface Loader {
   /** Erases whole sectors of 4096 bytes. */
   eraseRegion(offset: number, length: number): Promise<void>;
   eraseAll(): Promise<void>;
-  /** Resets the chip as requested and closes the line. It may also be called after a failure. */
+  /** Resets the chip as requested and closes the line. May also be called after a failure. */
   end(): Promise<void>;
 }
 

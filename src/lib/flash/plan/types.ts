@@ -66,7 +66,7 @@ export interface StrandedIdentity {
   to: Pick<Partition, 'offset' | 'size'> | null;
 }
 
-/** The partition table that applies, and where it comes from. */
+/** The partition table that applies, and its source. */
 export interface KnownTable {
   table: PartitionTable;
   from: 'written' | 'board';

@@ -42,7 +42,7 @@ export interface SerialLine {
   /** Changes the speed for bytes that are sent after the promise resolves. @throws AIOT_SERIAL_LOST, AIOT_SERIAL_BAUD */
   setBaud(baud: number): Promise<void>;
   setControlLines(lines: ControlLines): Promise<void>;
-  /** Closes the line and releases the port. It may be called repeatedly. */
+  /** Closes the line and releases the port. May be called repeatedly. */
   close(): Promise<void>;
 }
 

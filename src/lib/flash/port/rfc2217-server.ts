@@ -64,7 +64,7 @@ export interface ServedLine {
   /** Address for clients: `rfc2217://127.0.0.1:4000` or `socket://…`. */
   address: string;
   port: number;
-  /** Stops listening, disconnects the client and closes the line. It may be called repeatedly. */
+  /** Stops listening, disconnects the client and closes the line. May be called repeatedly. */
   close(): Promise<void>;
 }
 

@@ -160,7 +160,7 @@ export const clientOptions: Wanted = {
   theirs: [option.BINARY, option.SUPPRESS_GO_AHEAD, option.COM_PORT],
 };
 
-/** Options of a server. It also enables ECHO, which keeps a Telnet client from echoing locally. */
+/** Options of a server. A server also enables ECHO, which keeps a Telnet client from echoing locally. */
 export const serverOptions: Wanted = {
   own: [option.BINARY, option.SUPPRESS_GO_AHEAD, option.ECHO, option.COM_PORT],
   theirs: [option.BINARY, option.SUPPRESS_GO_AHEAD, option.COM_PORT],

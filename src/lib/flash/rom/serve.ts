@@ -18,7 +18,7 @@ import type { SimulatedChip } from './chip.js';
 export interface ServedChip {
   /** Value for --port: `/dev/pts/4`, `socket://127.0.0.1:5555`, `rfc2217://127.0.0.1:2217`. */
   readonly address: string;
-  /** Closes the port. It may be called repeatedly. */
+  /** Closes the port. May be called repeatedly. */
   close(): Promise<void>;
 }
 

@@ -131,7 +131,7 @@ async function portsOf({ ports, all }: FlashRequest): Promise<readonly string[]>
   return ports.length > 0 ? ports : [await choosePort()];
 }
 
-/** Returns the job for a board. It is called at each attempt. */
+/** Returns the job for a board. Called at each attempt. */
 interface JobFor {
   (board: Pick<ChipInfo, 'chip' | 'mac'>): FlashJob;
   /** Target chip of identities and images; null = unknown. */

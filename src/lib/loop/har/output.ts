@@ -232,9 +232,9 @@ export function cleaned(state: LabelState): LabelState {
 }
 
 /**
- * The majority of the last four labels, including this one; null if two are equally frequent. Unlike the original, it accepts four equal
- * labels, which the original treats as an error without announcing anything. It also ignores missing labels, for which the original sends
- * the word `placeholder`. The stored labels shift in every case.
+ * The majority of the last four labels, including this one; null if two are equally frequent. Unlike the original, this accepts
+ * four equal labels, which the original treats as an error without announcing anything. This also ignores missing labels, for
+ * which the original sends the word `placeholder`. The stored labels shift in every case.
  */
 export function voteLabel(
   state: LabelState,

@@ -8,7 +8,7 @@ import { buildFiles } from '../../model/files.js';
 import { compileEdgeTpu, readEdgeTpu } from '../../model/quantize/edgetpu.js';
 import type { Settings } from './options.js';
 
-/** The parts of the two packages that are used here. Their types exist only if the packages are installed. */
+/** The parts of the two packages that are used here. The packages' types exist only if they are installed. */
 interface Runner {
   getInputs(): { data(): ArrayBufferView }[];
   getOutputs(): { data(): ArrayBufferView }[];

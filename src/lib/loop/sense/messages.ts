@@ -227,7 +227,7 @@ function collect(socket: Socket, give: (payload: Uint8Array) => void): void {
     bytes += chunk.length;
     if (bytes > limits.bytes) return socket.destroy();
     const last = chunk.at(-1);
-    // Parses only after characters that JSON can end with. A line ending completes a line of numbers.
+    // Parses only after characters that can end a JSON text. A line ending completes a line of numbers.
     if (last === 10 || ((last === 125 || last === 93) && parsedJson(Buffer.concat(chunks)) !== undefined))
       end();
   });

@@ -23,9 +23,9 @@ import {
 /**
  * Opens any sensor as samples in the contract's fields, units and rate.
  *
- * `i2c:`, `iio:`, `alsa:` and `w1:` are local sensors. `file:` replays a CSV file, sound or a picture. `tcp://:PORT` listens. All other
- * addresses are those of `aiot stream`, whose messages are samples. Reading continues after outages: a sensor that was unplugged is reopened
- * when it is available again.
+ * `i2c:`, `iio:`, `alsa:` and `w1:` are local sensors. `file:` replays a CSV file, a sound file or a picture. `tcp://:PORT`
+ * listens. All other addresses are those of `aiot stream`, whose messages are samples. Reading continues after outages: a sensor
+ * that was unplugged is reopened when it is available again.
  * @throws AIOT_SENSOR_MISSING, AIOT_SENSOR_URL, AIOT_SENSOR_UNFIT, and the errors of opening; while reading, permanent errors
  */
 export async function openSensing(options: SensingOptions): Promise<Sensing> {

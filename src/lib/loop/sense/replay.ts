@@ -87,7 +87,10 @@ function rowsIn(bytes: Uint8Array, path: string, { address, contract }: ReplayOp
   return { names: wanted, columns: wanted.map((name) => data[columns.indexOf(name)]!), rateHz: null };
 }
 
-/** As in training, unless `?map=` names channels, which are called like those of a microphone: `sound`, or `sound0` and so on. */
+/**
+ * Reads sound as in training, unless `?map=` names channels. Channels have the same names as a microphone's: `sound`, or `sound0`
+ * and so on.
+ */
 async function soundIn(
   bytes: Uint8Array,
   path: string,

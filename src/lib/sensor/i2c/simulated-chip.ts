@@ -185,7 +185,7 @@ export const still: Signal = (_seconds, world) => {
   world.az = 1;
 };
 
-/** An object that hangs on a thread, sways by 20° twice in three seconds, and turns slowly. It is colder at night. */
+/** An object that hangs on a thread, sways by 20° twice in three seconds, and turns slowly. Nights are colder. */
 export const swaying: Signal = (seconds, world) => {
   const phase = (2 * Math.PI * seconds) / 1.5;
   const angle = 0.35 * Math.sin(phase);

@@ -157,7 +157,7 @@ export function elementBytes({ storageBits, repeat }: ElementType): number {
   return (storageBits / 8) * repeat;
 }
 
-/** Returns a function that reads one value at a byte offset. It is exact up to 2⁵³. */
+/** Returns a function that reads one value at a byte offset. Values are exact up to 2⁵³. */
 export function elementReader(type: ElementType): (view: DataView, offset: number) => number {
   const { bigEndian, kind, bits, storageBits, shift } = type;
   const little = !bigEndian;
