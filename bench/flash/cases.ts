@@ -24,8 +24,8 @@ export async function blank(image: string, rounds: number): Promise<Figure[]> {
 }
 
 /**
- * Writes a blank chip, compared with espflash from crates.io, which also verifies by MD5 after writing. The chip is an ESP32-C3, because
- * espflash sends an ESP32 two commands that it does not support, and waits 3 s for each.
+ * Writes a blank chip, compared with espflash from crates.io, which also verifies by MD5 after writing. The chip is an ESP32-C3,
+ * because espflash sends an ESP32 two commands that the ESP32 does not support, and waits 3 s for each.
  */
 export async function besideEspflash(image: string, rounds: number): Promise<Figure[]> {
   const board = 'esp32c3';

@@ -85,7 +85,7 @@ export function unmeasured(
 }
 
 /**
- * The exponent of cost as a function of the amount of work, which is the slope of log cost over log size, by least squares. 1 is linear.
+ * The exponent in cost ∝ workᵉ: the slope of log cost over log size, by least squares. 1 is linear.
  * @param points at least two sizes
  */
 export function exponent(points: readonly { size: number; cost: number }[]): number {

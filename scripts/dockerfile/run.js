@@ -85,7 +85,7 @@ function build(stage, folder, roots, sent) {
   }
 }
 
-/** Adds the users of the base image to the root: distroless has a user named nonroot. */
+/** Adds the base image's users to the root: distroless has a user named nonroot. */
 function nameUser(folder) {
   const file = join(work, 'passwd');
   writeFileSync(

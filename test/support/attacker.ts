@@ -23,7 +23,7 @@ import { openSink } from '../../src/lib/stream/open.js';
 import { testPlatform } from './platform.js';
 import { anyRuntime, quickClock } from './update.js';
 
-/** Answers a request of the device; the device receives only this response. */
+/** Answers a request from the device; the device receives only this response. */
 export type Answer = (res: ServerResponse) => void | Promise<void>;
 
 /** An attack on a device: the request sent to it and the content served for that request. */

@@ -3,7 +3,7 @@ import { createServer } from 'node:https';
 import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { makeCertificates } from './certificates.js';
 
-/** Calls `use` with a client of a platform that disconnects in the middle of each response. */
+/** Calls `use` with a client whose platform disconnects in the middle of each response. */
 export async function withCutPlatform(use: (client: RegistryClient) => Promise<void>): Promise<void> {
   const certificates = await makeCertificates();
   const [key, cert] = [await certificates.read('server.key'), await certificates.read('server.crt')];

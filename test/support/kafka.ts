@@ -39,10 +39,7 @@ export function kafkaJars(version: KafkaVersion): string {
   return join(root, '.venv', 'kafka', version, 'lib');
 }
 
-/**
- * Starts a real Kafka broker, a single KRaft node on free ports with its own folder, which is ready in about three
- * seconds.
- */
+/** Starts a real Kafka broker: a single KRaft node, on free ports and with its own folder. Startup takes about three seconds. */
 export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroker> {
   const { version = '4.1.0' } = options;
   const folder = await mkdtemp(join(tmpdir(), 'aiot-kafka-'));

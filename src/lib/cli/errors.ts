@@ -31,7 +31,7 @@ function bugText(error: unknown): string {
 
 export interface ErrorStyle {
   json: boolean;
-  /** Whether to show the stack too. The stack of a bug is always shown. */
+  /** Whether to show the stack as well. The stack of a bug is always shown. */
   debug: boolean;
   /** Words of the command line. If they specify a project, suggested commands specify it too. */
   argv?: readonly string[];

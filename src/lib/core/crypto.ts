@@ -29,7 +29,7 @@ export function generateKeyPair(): { privatePem: string; publicPem: string } {
   };
 }
 
-/** SPKI DER of a public key, as base64, which is the form of keys in trust roots. */
+/** A public key as base64 of its SPKI DER, the form of keys in trust roots. */
 export function publicKeyOf(privatePem: string): string {
   return createPublicKey(createPrivateKey(privatePem))
     .export({ type: 'spki', format: 'der' })

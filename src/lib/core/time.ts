@@ -129,7 +129,7 @@ function valuesOf(field: Field, word: string): Set<number> {
     const [first = '', last, ...more] =
       range === '*' ? [String(field.from), String(field.to)] : range.split('-');
     const low = numberOf(field, first);
-    // `5/10` means every tenth value from 5 on.
+    // `5/10` means every tenth value, starting at 5.
     const high = last === undefined ? (step === undefined ? low : field.to) : numberOf(field, last);
     const by = step === undefined ? 1 : Number(step);
     if (range === '' || more.length > 0 || by === 0 || low > high) throw wrong(field, part);

@@ -49,7 +49,7 @@ export function createDemo(options: DemoOptions): Demo {
   return { steps, result: () => resultOf(work), close: () => closeAll(work) };
 }
 
-/** Creates a folder for a run, whose default name contains the time. @throws AIOT_FOLDER_NOT_EMPTY if a given folder is not empty */
+/** Creates a run's folder, whose default name contains the time. @throws AIOT_FOLDER_NOT_EMPTY if a given folder is not empty */
 export async function demoFolder(named: string | undefined, now: number): Promise<string> {
   const stamp = new Date(now).toISOString().slice(0, 19).replaceAll(':', '-');
   const folder = named ?? join(dataFolder(), 'demo', `${stamp}-${process.pid}`);

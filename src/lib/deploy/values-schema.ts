@@ -160,7 +160,7 @@ const word = z
   .regex(/^[^\p{Cc}]*$/u, 'expected text without control characters');
 
 const argo = z.strictObject({
-  /** Number of replicas of Argo Events' event bus (JetStream), which must be odd. */
+  /** Odd number of replicas of Argo Events' event bus (JetStream). */
   bus: z.union([z.literal(1), z.literal(3), z.literal(5)]).default(3),
   busSize: bytes.default('1Gi'),
   /** Name of the WorkflowTemplate that the triggers start. */

@@ -89,7 +89,7 @@ interface Rotation {
   out?: string | undefined;
   /** The only key to remove; if absent, all keys of the role are replaced. */
   only?: string | undefined;
-  /** For targets: files with the public keys of other signers, and the number of signatures that a release requires from now on. */
+  /** For targets: files with the public keys of other signers, and the number of signatures that releases will require. */
   targetsKeys?: readonly string[] | undefined;
   threshold?: number | undefined;
 }

@@ -14,7 +14,7 @@ export const burdenSchema = z.object({
     bits: z.int(),
     voltsPerCount: z.number(),
   }),
-  /** Burden resistance at which the peaks exactly fit the converter's range, and the E24 value at or below it, which is to be soldered. */
+  /** Burden resistance at which the peaks exactly fit the converter's range, and the E24 value at or below it, for soldering. */
   exactOhms: z.number(),
   ohms: z.number(),
   /**

@@ -2,10 +2,7 @@ import type { Recording } from '../../../src/lib/data/types.js';
 import { cleanRecordings, type RecordingFamily, type RecordingSet } from './clean-recordings.js';
 import { createDraw, type Draw, stepped } from './draw.js';
 
-/**
- * The evidence that a defect was found, which is a finding of one of these kinds that names one of the files or
- * the field.
- */
+/** The evidence that a defect was found: a finding of one of these kinds that names one of the files or the field. */
 export interface Expected {
   kinds: string[];
   files?: string[];

@@ -2,7 +2,7 @@ import type { Part } from '../../../src/lib/data/parts.js';
 import { cleanTable, type TableFamily, type TableSet } from './clean-tables.js';
 import { createDraw, type Draw, stepped } from './draw.js';
 
-/** The evidence that a defect was found, which is a finding of one of these kinds that names the column, if there is one. */
+/** The evidence that a defect was found: a finding of one of these kinds that names the column, if there is one. */
 export interface ExpectedInTable {
   kinds: string[];
   column?: string;

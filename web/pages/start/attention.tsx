@@ -62,7 +62,7 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   );
 }
 
-/** Codes of rollouts that were stopped by a person, which is not a failure. */
+/** Codes of rollouts that a person stopped; such a stop is not a failure. */
 const byPeople = new Set(['AIOT_ROLLOUT_PAUSED', 'AIOT_ROLLOUT_ABORTED', 'AIOT_ROLLOUT_ROLLED_BACK']);
 
 /**

@@ -58,7 +58,7 @@ const ofFlag: Readonly<Record<string, NameKind>> = {
   'configuration CONFIGURATION': 'configs',
 };
 
-/** Ids of commands that create a resource, whose new name cannot be completed. */
+/** Ids of commands that create a resource. Its new name cannot be completed. */
 const creates = /:(?:add|claim|create|provision|simulate|start)$/;
 
 const takesFile = /^(FILE|PATH|PORT$)/;

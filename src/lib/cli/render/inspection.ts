@@ -32,8 +32,8 @@ export function inspectionText(result: Inspection): string {
 }
 
 /**
- * The next command for a model file without a project: estimates its cost on chips, or generates C code for decision trees, which
- * need no interpreter.
+ * The next command for a model file without a project. It estimates the model's cost on chips, or generates C code for decision
+ * trees, which need no interpreter.
  */
 export function fileStep(
   { precision, arenaBytes }: { precision: string | null; arenaBytes: number | null },

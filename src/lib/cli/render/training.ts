@@ -103,7 +103,7 @@ function figurePairs({ metrics, threshold, output, windows, split }: TrainResult
 
 /**
  * The metric of a linear model on the same examples, which of the two models was selected, and whether the selected model was
- * then retrained on these examples too.
+ * then retrained on these examples as well.
  */
 function baselinePairs({ baseline, choice, refitted }: TrainResult): [string, string][] {
   const { valAccuracy = null, valRmse = null } = baseline ?? {};

@@ -37,7 +37,7 @@ export type SignedImage = z.output<typeof signedImageSchema>;
 
 /**
  * Signs an image for secure boot, and verifies the result before it is written.
- * @param request.keys PEM files; an image signed for V2 keeps its signatures, up to three in all
+ * @param request.keys PEM files; an image signed for V2 keeps its signatures, up to a total of three
  * @throws AIOT_USAGE, AIOT_IMAGE_MALFORMED, AIOT_FILE_…
  */
 export async function signImage(request: {
@@ -117,7 +117,7 @@ export const keyDigestSchema = z.object({
 export type KeyDigest = z.output<typeof keyDigestSchema>;
 
 /**
- * Computes the digest of a key for secure boot V2, which is burnt into a chip's fuses.
+ * Computes a key's digest for secure boot V2. The digest is burnt into a chip's fuses.
  * @param file PEM with a public or a private key @param out file for the 32 bytes
  * @throws AIOT_USAGE, AIOT_FILE_…
  */

@@ -191,7 +191,7 @@ export class Negotiation {
     return this.granted.has(wanted);
   }
 
-  /** The answer to a message of the peer; empty if no answer is required. */
+  /** The answer to a message from the peer; empty if no answer is required. */
   take(verb: number, about: number): Uint8Array {
     const positive = verb === telnet.DO || verb === telnet.WILL;
     const mine = verb === telnet.DO || verb === telnet.DONT;

@@ -20,7 +20,7 @@ const blockBytes = 0x10000;
  */
 export class NorFlash {
   readonly bytes: Uint8Array;
-  /** Number of erases of each sector of 4096 bytes. */
+  /** Number of times that each 4096-byte sector was erased. */
   readonly erases: Uint32Array;
 
   constructor(size: number, content?: Uint8Array) {

@@ -166,7 +166,7 @@ class RomState {
   memory = false;
   writing: Writing | null = null;
 
-  /** @param joint whether the loader listens on all ports at once, which affects the values of SYNC that it keeps */
+  /** @param joint whether the loader listens on all ports at once; this affects the values of SYNC that the ROM keeps */
   constructor(
     readonly host: LoaderHost,
     readonly joint: boolean,

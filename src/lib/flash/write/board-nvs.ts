@@ -139,7 +139,7 @@ export function changedPages(nvs: BoardNvs, changes: readonly NumberChange[]): C
   return [...pages].map((page) => ({ wanted: region(whole, page), now: region(nvs.bytes, page) }));
 }
 
-/** Offset of the state map in a page, which has two bits per entry. */
+/** Offset in a page of the state map, which has two bits per entry. */
 const mapOffset = 32;
 
 /** Offset of the number in an entry. */

@@ -16,7 +16,7 @@ const longest = 64;
 
 /**
  * Reads labels from `predictions` and publishes their majority on `output`. Also stores the last labels in Redis, notifies
- * Telegram when the majority changes, and sends it to the other outputs.
+ * Telegram when the majority changes, and sends the majority to the other outputs.
  * @throws the errors of opening Redis, Telegram and the others
  */
 export async function outputStage(

@@ -8,8 +8,8 @@ import { senseStage } from './sense.js';
 import { motionServer, type Stage } from './stage.js';
 
 /**
- * Runs one of the four parts of the motion system in place of one of the original's containers, until it is aborted or a finite
- * sensor ends.
+ * Runs one of the four parts of the motion system in place of one of the original's containers, until the stage is aborted or a
+ * finite sensor ends.
  * @throws AIOT_USAGE (no server, no sensor, no model), AIOT_LOOP_STAGE, AIOT_MODEL_UNFIT, AIOT_BROKER_REFUSED, and the errors of
  * opening the sensor or the model
  */

@@ -64,7 +64,7 @@ interface Held {
   source: Source;
 }
 
-/** Number of models kept in memory for rollback: each takes some kilobytes. */
+/** Number of models kept in memory for rollback: each takes a few kilobytes. */
 const depth = 3;
 
 /** Minimum interval between reports about a failing model that has no replacement, ms. */

@@ -16,7 +16,10 @@ import { parseAddress } from '../sense/address.js';
 import { type MeasuredSensor, measureSensor } from '../sense/open.js';
 import type { SensingOptions } from '../sense/types.js';
 
-/** Minimum relative deviation from the contract's rate for a measured rate to be reported. Chips' own clocks are some percent off. */
+/**
+ * Minimum relative deviation from the contract's rate for a measured rate to be reported. Chips' own clocks are off by a few
+ * percent.
+ */
 const usualScatter = 0.1;
 
 /** Checks access to a local sensor: the permission and, for chips, the bus, the addresses and the self-tests. */
@@ -47,7 +50,7 @@ export async function checkReach(sensor: string): Promise<CheckLine[]> {
 
 const names = { url: 'sensor', bus: 'bus', chip: 'address', 'self-test': 'self-test', rate: 'rate' } as const;
 
-/** Reads the sensor for a while, as the loop would. A failed measurement becomes a line, too. */
+/** Reads the sensor for a while, as the loop would. A failed measurement also becomes a line. */
 export async function checkRate(options: SensingOptions, seconds: number): Promise<CheckLine[]> {
   try {
     return linesOf(await measureSensor(options, seconds), options.contract.rateHz);

@@ -28,7 +28,7 @@ export interface OutputsOptions {
   writeTimeoutMs?: number;
 }
 
-/** Outputs for messages other than predictions: pictures. Like `Outputs`. */
+/** Outputs for pictures instead of predictions. Otherwise like `Outputs`. */
 export interface MessageOutputs extends Omit<Outputs, 'put'> {
   put(message: OutgoingMessage): void;
 }

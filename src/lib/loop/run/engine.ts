@@ -146,7 +146,7 @@ function createPredicting(
   let model = keeper.current();
   requireFit(model, sensor);
   let predictor = begin(model);
-  /** The keeper's model if it cannot be used here; it is not tried again until the keeper has another. */
+  /** The keeper's model if it cannot be used here; not tried again until the keeper has another model. */
   let refused: LoadedModel | null = null;
 
   function begin(next: LoadedModel): Predictor {

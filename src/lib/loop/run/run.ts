@@ -245,7 +245,7 @@ interface Recorder extends LoopTap {
 /** Maximum samples per recording. Writing one delays new samples, at this size by a few hundredths of a second. */
 const mostAtOnce = 50_000;
 
-/** Default maximum number of stored samples: a week at 100 Hz, some gigabytes. */
+/** Default maximum number of stored samples: a week at 100 Hz, a few gigabytes. */
 const usualMost = 60_480_000;
 
 /** Maximum number of recordings that wait for a slow disk. Further ones are dropped. */

@@ -24,9 +24,7 @@ interface Grid {
 /** Maximum relative deviation of a measured rate that counts as equal to the contract's rate. */
 const near = 0.005;
 
-/**
- * Maximum relative deviation in a longer measurement. If it is exceeded, samples that were passed on unchanged are resampled from then on.
- */
+/** Maximum relative deviation in a longer measurement. Beyond it, samples that were passed on unchanged are resampled instead. */
 const far = 0.01;
 
 const longLook = { everyMs: 10_000 };
@@ -86,7 +84,7 @@ export function createGrid(options: GridOptions): Grid {
   /** Number of lost samples that have not been reported with a batch yet, because after a gap the filter returns nothing at first. */
   let broken = 0;
 
-  /** @returns whether samples, which were passed on unchanged so far, must be resampled from here on */
+  /** @returns whether samples, passed on unchanged so far, must now be resampled */
   const reconsider = ({ times, count }: Segment): boolean => {
     const t = times[count - 1]!;
     if (mode !== 'pass' || timing !== 'own' || resample !== 'auto' || contractHz === null) return false;

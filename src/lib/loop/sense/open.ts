@@ -245,7 +245,7 @@ export interface MeasuredSensor extends Rates {
 }
 
 /**
- * Opens a sensor, listens for some seconds or until it ends, and closes it.
+ * Opens a sensor, listens for some seconds or until the sensor ends, and closes it.
  * @throws as `openSensing`
  */
 export async function measureSensor(options: SensingOptions, seconds: number): Promise<MeasuredSensor> {

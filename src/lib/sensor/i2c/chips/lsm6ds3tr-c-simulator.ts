@@ -26,7 +26,7 @@ interface Stored extends Pattern {
 /** A register-level LSM6DS3TR-C. */
 export class Lsm6ds3trcSimulator extends SimulatedChip {
   readonly fifo = new FifoRing();
-  /** Whether a rate, decimation or trigger was changed while the FIFO contained data, which can then not be decoded. */
+  /** Whether a rate, decimation or trigger was changed while the FIFO contained data. That data can no longer be decoded. */
   violated = false;
   readonly #outputs: Outputs;
   #pattern: Stored | null = null;
@@ -37,7 +37,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
   #beganMs = 0;
   #ticks = 0;
   #tickMs = 0;
-  /** Number of ticks between two samples of the accelerometer and of the gyroscope; 0 = off. */
+  /** Number of ticks between two samples, for the accelerometer and for the gyroscope; 0 = off. */
   #every: readonly [xl: number, gyro: number] = [0, 0];
   #timerMs: number | null = null;
   /** High bytes that are latched while BDU is set, by the low byte's register. */
