@@ -26,12 +26,12 @@ export interface Taught {
   /** A complete bundle. */
   bytes: Uint8Array;
   digest: string;
-  /** `biases`: without the original training data, only these may change. */
+  /** `biases`: without the original training data, only biases may change. */
   what: 'last layer' | 'biases';
   /** Metrics on the held-out windows, before and after retraining. */
   before: Metrics;
   after: Metrics;
-  /** Shares of the taught windows that are predicted correctly. */
+  /** Shares of the taught windows that are predicted correctly, before and after. */
   taught: { windows: number; before: number; after: number };
   /** Number of golden vectors whose prediction differs from the original model's. */
   goldenChanged: number;
@@ -52,21 +52,21 @@ interface RetrainOptions {
   breathe?: () => Promise<void>;
 }
 
-/** Iterations of the fit: more would not change a prediction. */
+/** Number of iterations of the fit. More iterations would not change a prediction. */
 const iterations = 150;
 
 /** Penalty for changing the layer: with the original training data, and without it. */
 const stay = { whole: 0.01, bias: 0.05 };
 
 /**
- * Retrains the last layer; everything before it is unchanged. With the original training data the whole layer is trained. Without it, only
- * the biases are trained, constrained by the golden vectors, because otherwise a few seconds of one class would make the layer forget the
- * others.
+ * Retrains the last layer, without changing anything before it. With the original training data, the whole layer is trained. Without it,
+ * only the biases are trained, constrained by the golden vectors, because otherwise a few seconds of one class would make the layer forget
+ * the others.
  * @throws AIOT_MODEL_UNFIT (not a classifier that ends in a fully connected layer), AIOT_TRAINING_DATA_UNFIT
  */
 export async function retrainLastLayer(options: RetrainOptions): Promise<Taught> {
   const { bundle, lesson, breathe } = options;
-  // Learns and measures with the classes alone; `taughtBundle` keeps the rejection.
+  // Training and measuring use only the classes; `taughtBundle` restores the rejection.
   const info = { ...bundle.info, answer: withoutRejection(bundle.info.answer) };
   if (info.answer.kind !== 'classes' && info.answer.kind !== 'probability') {
     throw unfit(`it outputs a ${info.answer.kind}, not classes`);
@@ -109,7 +109,7 @@ export async function retrainLastLayer(options: RetrainOptions): Promise<Taught>
   };
 }
 
-/** Golden vectors substitute for the original training data, each with its original prediction. */
+/** Golden vectors, with their original predictions, substitute for the original training data. */
 function anchorsOf({ golden, info }: Bundle): LabelledWindow[] {
   return golden.flatMap(({ features, answer, recording }) => {
     const c = answer.label === null ? -1 : info.classes.indexOf(answer.label);
@@ -162,7 +162,7 @@ async function fitLayer(
 function answersOf(graph: Graph, info: BundleInfo, windows: readonly LabelledWindow[]): Int32Array {
   const interpreter = createInterpreter(graph);
   const room = valuesOf(info.input, info.standardization.mean.length);
-  // Retraining may have changed the scale and zero point of the output, so they are read from the given graph.
+  // Retraining may have changed the output's scale and zero point, so both are read from the given graph.
   const parts = { ...info, output: endOf(graph, 'outputs') };
   return Int32Array.from(windows, ({ features }) => {
     const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, room));
@@ -174,7 +174,7 @@ function shareRight(answers: Int32Array, windows: readonly LabelledWindow[]): nu
   return windows.filter((window, row) => window.class === answers[row]).length / windows.length;
 }
 
-/** A window of a recording whose class is known. */
+/** A window from a recording with a known class. */
 export interface LabelledWindow {
   /** Features before standardization. */
   features: Float32Array;
@@ -184,11 +184,11 @@ export interface LabelledWindow {
 
 /** Windows for retraining a model. */
 export interface Lesson {
-  /** Windows of the original training; none = not available on this machine. */
+  /** Windows from the original training data; empty = not available on this machine. */
   old: LabelledWindow[];
   /** Windows labeled on the device. */
   taught: LabelledWindow[];
-  /** Windows held out from both, on which the retrained model and the original one are compared. */
+  /** Windows excluded from both, on which the retrained model is compared with the original. */
   heldOut: LabelledWindow[];
 }
 
@@ -200,7 +200,7 @@ export function classOfLabel({ classes, labels }: BundleInfo, label: string): nu
 }
 
 /**
- * The windows of one recording as the model's input; none if its label is not one of the model's.
+ * The windows of one recording as the model's input; none if the recording's label is not one of the model's.
  * @throws AIOT_TRAINING_DATA_UNFIT (another rate, a missing field, a non-numeric sample)
  */
 export function labelledWindows(info: BundleInfo, recording: Recording): LabelledWindow[] {
@@ -214,7 +214,7 @@ export function labelledWindows(info: BundleInfo, recording: Recording): Labelle
   }));
 }
 
-/** Minimum share of a class's weight that goes to the windows labeled on the device. */
+/** Minimum share of a class's weight that is given to the windows labeled on the device. */
 const taughtShare = 1 / 3;
 
 /** Weight of each window. Classes have equal total weight, so that teaching one class does not bias predictions against the others. */
@@ -252,8 +252,8 @@ interface LastLayer {
 }
 
 /**
- * @throws AIOT_MODEL_UNFIT if the network does not end in a fully connected layer (before its softmax or sigmoid), or its weights are neither
- * int8 nor float32
+ * @throws AIOT_MODEL_UNFIT if the network does not end in a fully connected layer (before a softmax or sigmoid), or if that layer's weights
+ * are neither int8 nor float32
  */
 function lastLayerOf({ operators, tensors, outputs }: Graph): LastLayer {
   let at = operators.length - 1;
@@ -274,7 +274,7 @@ function lastLayerOf({ operators, tensors, outputs }: Graph): LastLayer {
   };
 }
 
-/** Real values of a constant. If it has several scales, each one applies to `block` consecutive elements. */
+/** A constant's real values. If it has several scales, each scale applies to `block` consecutive elements. */
 function realValues(tensor: Tensor | undefined, block: number): Float64Array {
   const { data, quantization } = tensor ?? {};
   if (data instanceof Float32Array) return Float64Array.from(data);
@@ -286,7 +286,7 @@ function realValues(tensor: Tensor | undefined, block: number): Float64Array {
   return Float64Array.from(data as ArrayLike<number | bigint>, (q, i) => Number(q) * of(i));
 }
 
-/** Computes the input of the last layer, from features before standardization. The array is overwritten by the next call. */
+/** Computes the last layer's input, from features before standardization. The next call overwrites the returned array. */
 function createHidden(graph: Graph, info: BundleInfo): (features: ArrayLike<number>) => Float64Array {
   const { at, inputs } = lastLayerOf(graph);
   const interpreter = createInterpreter(graph);
@@ -303,7 +303,7 @@ function createHidden(graph: Graph, info: BundleInfo): (features: ArrayLike<numb
 }
 
 /**
- * The graph with the new weights in its last layer, in the layer's original data type.
+ * The graph with new weights in the last layer, in that layer's original data type.
  * @param range smallest and largest output of the new layer, before softmax or sigmoid
  */
 function withLastLayer(graph: Graph, layer: LastLayer, range: readonly [number, number]): Graph {
@@ -333,7 +333,7 @@ function withLastLayer(graph: Graph, layer: LastLayer, range: readonly [number, 
   return { ...graph, tensors };
 }
 
-/** Quantization of the layer's output: int16 without a zero point, int8 with one; the range includes 0. */
+/** Quantization of the layer's output: int16 without a zero point, or int8 with one. The range includes 0. */
 function outputQuantization({ type }: Tensor, range: readonly [number, number]): Tensor['quantization'] {
   const [low, high] = [Math.min(0, range[0]), Math.max(0, range[1])];
   if (type === 'int16') {
@@ -345,12 +345,12 @@ function outputQuantization({ type }: Tensor, range: readonly [number, number]):
   return { scale: [scale], zeroPoint: [zeroPoint], axis: 0 };
 }
 
-/** Inputs of the last layer for a set of examples, with their classes and weights. */
+/** The last layer's inputs for a set of examples, with the examples' classes and weights. */
 interface Hidden {
   /** [count × inputs], row-major. */
   values: Float64Array;
   classes: Int32Array;
-  /** Weight of each example; they sum to 1. */
+  /** Weight of each example; all weights sum to 1. */
   weights: Float64Array;
 }
 
@@ -368,8 +368,8 @@ interface FitOptions {
 const stretch = 10;
 
 /**
- * Fits the layer to examples: cross-entropy of softmax (or of a sigmoid, if there is one output) plus stay/2 · |new − old|², by
- * accelerated gradient steps of 1/L. The problem is convex: there is a unique solution, and nothing to tune. Sources: Nesterov 1983; Beck
+ * Fits the layer to examples: cross-entropy of softmax (or of a sigmoid, if there is one output) plus stay/2 · |new − old|², by accelerated
+ * gradient steps of 1/L. The problem is convex, so the solution is unique, and no hyperparameters are needed. Sources: Nesterov 1983; Beck
  * and Teboulle, "A Fast Iterative Shrinkage-Thresholding Algorithm", SIAM J. Imaging Sci. 2, 2009, section 4.
  */
 async function fitSoftmax(start: LastLayer, examples: Hidden, options: FitOptions): Promise<LastLayer> {
@@ -440,7 +440,7 @@ function gradientAt(
   }
 }
 
-/** Replaces the outputs for one example with the error of each class: its predicted share minus its true share. */
+/** Replaces one example's outputs by each class's error: predicted share minus true share. */
 function softmaxError(z: Float64Array, truth: number): Float64Array {
   const most = z.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   let sum = 0;
@@ -457,7 +457,7 @@ function sigmoidError(z: Float64Array, truth: number): Float64Array {
   return z;
 }
 
-/** An upper bound of the loss's curvature: half of the largest eigenvalue of the examples' second moments, by power iteration. */
+/** An upper bound for the loss's curvature: half of the largest eigenvalue of the examples' second moments, by power iteration. */
 function curvature({ values, weights: counts }: Hidden, inputs: number, biasOnly: boolean): number {
   if (biasOnly) return 0.5;
   let vector = new Float64Array(inputs + 1).fill(1 / Math.sqrt(inputs + 1));
@@ -485,14 +485,17 @@ interface Judged {
   metrics: Metrics;
 }
 
-/** Thresholds of the outputs do not hold for a retrained layer. The distance from the classes is independent of it. */
+/**
+ * Output thresholds are dropped, because they do not apply to a retrained layer. The distance from the classes does not depend on that
+ * layer.
+ */
 function taughtAnswer(answer: AnswerSpec): AnswerSpec {
   if (answer.kind !== 'classes' || !answer.reject) return answer;
   const { minimum, ...reject } = answer.reject;
   return { kind: 'classes', reject: { ...reject, minimum: minimum.map(() => 0) } };
 }
 
-/** The bundle of the retrained network. Its metrics are measured on the windows held out on this device. */
+/** The bundle with the retrained network. Its metrics are measured on the windows held out on this device. */
 function taughtBundle(
   { bundle, from, lesson, now }: Pick<RetrainOptions, 'bundle' | 'from' | 'lesson' | 'now'>,
   graph: Graph,

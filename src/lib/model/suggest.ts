@@ -12,13 +12,13 @@ import { buildFiles, readNetwork, readTraining } from './files.js';
 import { checkNumbers, columnsFor } from './train/examples/examples.js';
 import type { TrainingFile } from './train/types.js';
 
-/** Maximum number of windows of one recording that are compared with others. Longer recordings are sampled evenly. */
+/** Maximum number of windows per recording that are compared with other windows. Longer recordings are sampled evenly. */
 const comparedWindows = 64;
 
-/** Maximum number of training windows that new windows are compared with, sampled evenly. */
+/** Maximum number of training windows with which new windows are compared, sampled evenly. */
 const knownWindows = 2000;
 
-/** The quantile that defines `far` among the training windows' distances to other training recordings. */
+/** The quantile that defines `far`, among the training windows' distances to other training recordings. */
 const usual = 0.95;
 
 const share = z.number().min(0).max(1);
@@ -39,11 +39,11 @@ const suggestionSchema = z.object({
    * recordings.
    */
   novelty: share,
-  /** Median distance of its windows to the nearest training window, as a multiple of that percentile. */
+  /** Median distance from the recording's windows to the nearest training window, as a multiple of that percentile. */
   distance: z.number().min(0),
   /** The most frequent prediction, and its share of the windows; null if the model does not predict classes. */
   predicted: z.object({ class: z.string(), share }).nullable(),
-  /** An earlier recording of this list that resembles it: its label may suffice for both. */
+  /** An earlier recording in this list that resembles this one. The same label may suffice for both. */
   similarTo: z.string().nullable(),
 });
 
@@ -52,11 +52,11 @@ export const suggestionsSchema = z.object({
   model: z.string(),
   /** The stream on the platform; null for recordings in files. */
   stream: z.string().nullable(),
-  /** Number of recordings without a label of the model. */
+  /** Number of recordings without one of the model's labels. */
   unlabelled: z.int(),
   /** Number of recordings with a label, which are not suggested. */
   labelled: z.int(),
-  /** Recordings without a label that the model cannot be applied to, with the reason. */
+  /** Unlabeled recordings to which the model cannot be applied, each with the reason. */
   skipped: z.array(z.object({ id: z.string(), reason: z.string() })),
   /** The recordings whose labels would teach the model most, best first. */
   recordings: z.array(suggestionSchema),
@@ -66,17 +66,17 @@ export type Suggestions = z.output<typeof suggestionsSchema>;
 
 /** A recording that may need a label. */
 export type Candidate = Recording & {
-  /** Whether a part of it has a label. */
+  /** Whether part of the recording has a label. */
   partlyLabelled?: boolean;
-  /** Reason why its samples cannot be used. */
+  /** Why the recording's samples cannot be used. */
   unusable?: string;
 };
 
 interface SuggestOptions {
   project: Project;
-  /** The recordings to choose from, one at a time; by default those of the project's own data. */
+  /** The recordings to choose from, one at a time. Default: the project's own data. */
   candidates?: AsyncIterable<Candidate> | Iterable<Candidate>;
-  /** For the result only. */
+  /** Name of the stream, used only in the result. */
   stream?: string | undefined;
   /** Maximum number of suggestions. */
   limit: number;
@@ -84,10 +84,10 @@ interface SuggestOptions {
 }
 
 /**
- * Ranks the recordings without a label by how much their labels would teach the project's model. Two kinds are good: those about which
- * the model is uncertain, and those that resemble nothing it was trained on. Recordings that resemble a better one come after all others.
- * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE (the training recordings are gone), AIOT_MODEL_UNFIT (a model of tables), and errors of
- * opening the data
+ * Ranks the unlabeled recordings by how much their labels would teach the project's model. Two kinds rank high: recordings about which the
+ * model is uncertain, and recordings unlike any training data. Recordings that resemble a higher-ranked one come last.
+ * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE (the training recordings no longer exist), AIOT_MODEL_UNFIT (a model of tables), and
+ *   errors of opening the data
  */
 export async function suggestRecordings(options: SuggestOptions): Promise<Suggestions> {
   const { project, stream = null, limit, signal } = options;
@@ -130,15 +130,16 @@ interface View {
     Suggestion,
     'id' | 'device' | 'startedAt' | 'samples' | 'windows' | 'uncertainty' | 'predicted'
   >;
-  /** Coordinates of at most `comparedWindows` windows in the space in which windows are compared. */
+  /** Coordinates of at most `comparedWindows` windows, in the space in which windows are compared. */
   windows: Float32Array[];
 }
 
 type Viewed = View & Pick<Suggestion, 'novelty' | 'distance'>;
 
 /**
- * Windows are compared by the standardized inputs if these are features. Raw samples depend on where a window
- * starts, and pixels on where an object is. Raw windows and pictures are therefore compared by the values that enter the network's last layer.
+ * Windows are compared by their standardized inputs if the inputs are features. Raw samples depend on where a window
+ * starts, and pixels on where an object is. Raw windows and pictures are therefore compared by the values that enter the network's last
+ * layer.
  */
 function viewOf(training: TrainingFile, graph: Graph, network: RunningNetwork) {
   const { signal, standardization, classes } = training;
@@ -193,7 +194,7 @@ function entropyOf(probabilities: readonly number[]): number {
   return bits / Math.log(probabilities.length);
 }
 
-/** The recording as the model sees it, or the reason why the model cannot be applied to it. */
+/** The recording as the model sees it, or the reason why the model cannot be applied. */
 function usable(view: (recording: Recording) => View, recording: Candidate): View | string {
   if (recording.unusable !== undefined) return recording.unusable;
   try {
@@ -207,7 +208,7 @@ function usable(view: (recording: Recording) => View, recording: Candidate): Vie
 
 interface Known {
   windows: Float32Array[];
-  /** 95th percentile of the training windows' distances to the nearest window of another training recording. */
+  /** 95th percentile of the distances from training windows to the nearest window of another training recording. */
   far: number;
 }
 
@@ -258,8 +259,8 @@ function noveltyOf(
 }
 
 /**
- * The best recordings first. After each choice, recordings whose windows mostly resemble a chosen one are put back, because their labels
- * would add little; they follow when no others are left.
+ * Sorts the best recordings first. After each choice, recordings whose windows mostly resemble the chosen one are deferred to the end,
+ * because their labels would add little.
  */
 function ranked(found: readonly Viewed[], far: number, limit: number): Suggestion[] {
   const left = found
@@ -291,7 +292,7 @@ function ranked(found: readonly Viewed[], far: number, limit: number): Suggestio
   return chosen;
 }
 
-/** Distance to the nearest of the other points, per dimension (root of the mean squared difference). */
+/** Distance to the nearest of the other points, per dimension (root mean squared difference). */
 function nearest(place: Float32Array, places: readonly Float32Array[]): number {
   let best = Number.POSITIVE_INFINITY;
   for (const other of places) {
@@ -302,7 +303,7 @@ function nearest(place: Float32Array, places: readonly Float32Array[]): number {
   return Math.sqrt(best / Math.max(1, place.length));
 }
 
-/** At most `count` of the items, at equal intervals. */
+/** At most `count` of the items, evenly spaced. */
 function evenly<T>(items: readonly T[], count: number): T[] {
   if (items.length <= count) return [...items];
   return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)]!);

@@ -25,21 +25,21 @@ import { type Material, type SearchOptions, searchQuantization } from './search.
 import type { Quantized } from './types.js';
 
 export interface QuantizeModelOptions extends Omit<Partial<SearchOptions>, 'maxLoss' | 'onFound'> {
-  /** A float .tflite file; by default the project's own network. */
+  /** A float .tflite file. Default: the project's own network. */
   file?: string | undefined;
   project: string;
   data?: string | undefined;
   label?: string | undefined;
-  /** Names of the classes in the order of the outputs of `file`, separated by commas. */
+  /** Class names, separated by commas, in the order of the outputs of `file`. */
   classes?: string | undefined;
-  /** Labeled rows that the loss of `file` is measured on, instead of those of `data`. */
+  /** Labeled rows on which the loss of `file` is measured, instead of the rows in `data`. */
   evaluate?: string | undefined;
   out?: string | undefined;
   emit?: Emit | undefined;
   maxLoss?: number | undefined;
   /** Output HTML file that shows the loss of each tensor. */
   report?: string | undefined;
-  /** Accelerator that the file is also compiled for. */
+  /** Accelerator for which the file is also compiled. */
   target?: (typeof targets)[number] | undefined;
 }
 
@@ -47,13 +47,13 @@ export interface QuantizeModelOptions extends Omit<Partial<SearchOptions>, 'maxL
 export const targets = ['edgetpu'] as const;
 
 /**
- * `aiot model quantize`: quantizes a bare file, or the network of a project.
- * @throws AIOT_USAGE for options that apply only to a file; AIOT_PROGRAM_NOT_FOUND and AIOT_EDGETPU_FAILED (`target`); any error of quantizeFile and
- * quantizeProject; AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE (`report`)
+ * `aiot model quantize`: quantizes a bare file, or a project's network.
+ * @throws AIOT_USAGE for options that apply only to a file; AIOT_PROGRAM_NOT_FOUND and AIOT_EDGETPU_FAILED (`target`); any error of
+ *   quantizeFile and quantizeProject; AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE (`report`)
  */
 export async function quantizeModel(options: QuantizeModelOptions): Promise<QuantizeResult> {
   if (options.target === undefined) return await quantizeAndTell(options);
-  // Checked before the long computation, which would be useless without the compiler.
+  // Checks for the compiler before the long computation, which would be useless without it.
   const compiler = await requireCompiler();
   const result = await quantizeAndTell(options);
   options.onStep?.('compiling for the Edge TPU');
@@ -93,7 +93,7 @@ async function quantizeAsked(options: Asked): Promise<QuantizeResult> {
       throw new AiotError('AIOT_USAGE', `--${name} needs a model file`, {
         next: `A project defines its own classes and validation set. For a file, run \`aiot model quantize FILE.tflite --data rows.csv --${name} …\`.`,
       });
-  // Loaded lazily: only a project needs recordings and their signal part, so a bare file starts faster.
+  // Loaded lazily, so that a bare file starts faster: only a project needs recordings and their signal part.
   const [{ quantizeProject }, { openModelProject }] = await Promise.all([
     import('./quantize-project.js'),
     import('../material.js'),
@@ -104,17 +104,17 @@ async function quantizeAsked(options: Asked): Promise<QuantizeResult> {
 }
 
 interface QuantizeFileOptions extends SearchOptions {
-  /** A .tflite file of float32 (or float16 weights). */
+  /** A .tflite file with float32 (or float16) weights. */
   file: string;
   /** A CSV file of typical input rows: one column per input, and labels if needed. */
   data?: string | undefined;
-  /** Name of the label column. If given, the loss is measured; defaults to `label` if labels are needed. */
+  /** Name of the label column. If given, the loss is measured. Default: `label` if labels are needed. */
   label?: string | undefined;
-  /** Names of the classes in the order of the outputs; by default labels are numbered in sorted order. */
+  /** Class names in the order of the outputs. By default, labels are numbered in sorted order. */
   classes?: readonly string[] | undefined;
-  /** A CSV file of labeled rows that the loss is measured on; by default those of `data`. */
+  /** A CSV file of labeled rows on which the loss is measured. Default: the rows in `data`. */
   evaluate?: string | undefined;
-  /** The output file; by default FILE.MODE.tflite beside the input. With `emit` c, the output folder: by default FILE-c, for the source only. */
+  /** The output file. Default: FILE.MODE.tflite beside the input. With `emit` c, the output folder for the source. Default: FILE-c. */
   out?: string | undefined;
   emit?: Emit | undefined;
 }
@@ -197,7 +197,7 @@ type Requested = {
   finetune?: number | undefined;
 };
 
-/** Runs `read`, and prefixes the message of an error with the file's name. */
+/** Runs `read`, and prefixes an error's message with the file's name. */
 function named<T>(file: string, read: () => T): T {
   try {
     return read();
@@ -238,7 +238,7 @@ async function materialOf(
   });
   told.push(...notes, ...(judged === table ? [] : judged.warnings));
   const evaluation = { ...bare, calibrated: evaluate === undefined };
-  // Rows of another file are unseen anyway, so fine-tuning does not need to hold any back.
+  // Rows in another file are unseen anyway, so no rows need to be held back from fine-tuning.
   const lesson = evaluate === undefined ? lessonOf(graph, evaluation) : { rows, evaluation };
   return { rows, evaluation, lesson, told, standardized };
 }
@@ -266,7 +266,7 @@ async function tableOf(file: string, label: string | undefined, graph: Graph, me
   return { table, rows: rowsOf(inputs, size), standardized, warnings };
 }
 
-/** A sentence that states which columns each of several inputs reads; none for one input. */
+/** A sentence that states which columns each of several inputs reads; none for a single input. */
 function dividedColumns({ inputs, tensors }: Graph): string[] {
   if (inputs.length === 1) return [];
   let end = 0;
@@ -298,8 +298,8 @@ const unseenShare = 0.3;
 const seed = 7;
 
 /**
- * Divides one table for two uses: fine-tuning gets a part of the rows, and its loss is measured on the others. Rows of one group stay together. With
- * fewer than two groups or ten rows, nothing is held back.
+ * Divides one table for two uses: some rows are for fine-tuning, and the others for measuring the loss. Rows of one group stay together.
+ * With fewer than two groups or ten rows, nothing is held back.
  */
 function lessonOf(graph: Graph, evaluation: Evaluation): Material['lesson'] {
   const { rows, groups, right, calibrated } = evaluation;
@@ -330,17 +330,17 @@ const budget = 3e8;
 
 const fewest = 100;
 
-/** Maximum number of representative rows: more would hardly add information about an activation. */
+/** Maximum number of representative rows. More rows would hardly add information about an activation. */
 const most = 1000;
 
-/** A row-major table as its rows. */
+/** Splits a row-major table into rows. */
 export function rowsOf(inputs: Float32Array, size: number): Float32Array[] {
   return Array.from({ length: inputs.length / size }, (_, row) =>
     inputs.subarray(row * size, (row + 1) * size),
   );
 }
 
-/** The rows themselves, or an evenly picked subset small enough to calibrate even a large network in a second. */
+/** All rows, or an evenly spaced subset small enough to calibrate even a large network in a second. */
 function affordableRows(
   graph: Graph,
   rows: readonly Float32Array[],
@@ -349,7 +349,7 @@ function affordableRows(
   return { rows: taken, note: noteOf(taken.length, rows.length) };
 }
 
-/** Like `affordableRows`, but for a part of the data: the picked rows are standardized, and no other rows stay in memory. */
+/** Like `affordableRows`, but for part of the data: the selected rows are standardized, and no other rows stay in memory. */
 export function affordableOf(
   graph: Graph,
   { count, pieces }: PartPieces,
@@ -374,7 +374,7 @@ function noteOf(taken: number, rows: number): string | null {
   return taken < rows ? `ranges are from ${taken} of the ${rows} rows, selected at even intervals` : null;
 }
 
-/** A quantized network as the file to be written, and its description. */
+/** The file to write for a quantized network, and the network's description. */
 type Outcome = Omit<
   QuantizeResult,
   'model' | 'file' | 'floatBytes' | 'windows' | 'standardized' | 'emitted'

@@ -24,13 +24,13 @@ import {
 
 export interface QuantizeOptions extends DataSource, Partial<SearchOptions> {
   project: Project;
-  /** Overrides build/model.MODE.tflite; later steps then do not find it. With `emit` c, a folder. */
+  /** Overrides build/model.MODE.tflite; later steps then do not find the file. With `emit` c, a folder. */
   out?: string | undefined;
   emit?: Emit | undefined;
 }
 
 /**
- * Quantizes build/model.float.tflite to build/model.MODE.tflite, according to model.quantize of aiot.yaml, which options override. Ranges
+ * Quantizes build/model.float.tflite to build/model.MODE.tflite, according to model.quantize in aiot.yaml, which options override. Ranges
  * are calibrated on the training part, and the loss is measured on the validation set (`withinLoss`). build/quantization.json identifies
  * the file.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_QUANTIZE_UNFIT, AIOT_QUANTIZE_LOSS, AIOT_FILE_NOT_WRITABLE
@@ -86,8 +86,8 @@ function materialOf(rows: readonly Float32Array[], evaluation: Evaluation | null
 }
 
 /**
- * The loss is measured on the validation set. A network that was trained again on the validation set too would hide the loss there. It is
- * therefore quantized like its predecessor, which was not trained on that set.
+ * The loss is measured on the validation set. If the final training run included that set, the loss would look too small. Settings are
+ * therefore chosen on the network from before that run, and applied to the final network.
  * @throws AIOT_MODEL_STALE if the predecessor no longer exists
  */
 async function withinLoss(
@@ -121,7 +121,7 @@ type Wanted = Pick<SearchOptions, 'mode' | 'io' | 'calibration' | 'biasCorrectio
 function settingsOf({ project, ...options }: QuantizeOptions): SearchOptions {
   const quantize: Wanted = project.config.model.quantize;
   const mode = options.mode ?? quantize.mode;
-  // `io` in aiot.yaml applies only to the mode configured there; any other mode uses its own default.
+  // `io` in aiot.yaml applies only to the mode configured in aiot.yaml; any other mode uses its own default.
   const io = options.io ?? (mode === quantize.mode ? quantize.io : undefined);
   return {
     mode,
@@ -137,8 +137,8 @@ function settingsOf({ project, ...options }: QuantizeOptions): SearchOptions {
 }
 
 /**
- * Settings for a forest, which is written unchanged, because it already compares and adds integers. Its mode is float32, the type of its input and
- * output. The quantization settings in aiot.yaml do not apply.
+ * Settings for a forest, which is written unchanged, because it already compares and adds integers. The mode is float32, the type of input
+ * and output. The quantization settings in aiot.yaml do not apply.
  * @throws AIOT_QUANTIZE_UNFIT if another mode was requested
  */
 function forestSettings({ onStep, signal, ...options }: QuantizeOptions): SearchOptions {
@@ -146,7 +146,7 @@ function forestSettings({ onStep, signal, ...options }: QuantizeOptions): Search
   return { mode: 'float32', finetune: 0, maxLoss: null, onStep, signal };
 }
 
-/** The validation set, each example with its class. */
+/** The validation set: each example, with its class. */
 function validationOf({ training, examples }: Trained, by: Standardization): Evaluation {
   const { kind } = training.network.output;
   if (kind === 'value' || (kind === 'reconstruction' && training.threshold === null)) throw noAnswer(kind);

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { quantizeModes } from '../../core/project-schema.js';
 
 const kind = z.enum(['int8', 'int16', 'float32']);
-/** Scale and zero point of an input or output of the network; null if it is float32. */
+/** Scale and zero point of the network's input or output; null for float32. */
 const end = z.object({ scale: z.number(), zeroPoint: z.int() }).nullable();
 
 /** One tensor of the float network and its quantized form. */
@@ -11,7 +11,7 @@ const layerSchema = z.object({
   op: z.string(),
   tensor: z.string(),
   type: kind,
-  /** How its range was chosen; null if it has none (float32) or none of its own (fixed, or its input's). */
+  /** How the range was chosen; null if the tensor has no range (float32) or none of its own (fixed, or its input's). */
   calibration: z.enum(['min-max', 'percentile', 'mse']).nullable(),
   scale: z.number().nullable(),
   zeroPoint: z.int().nullable(),
@@ -20,10 +20,10 @@ const layerSchema = z.object({
 });
 export type LayerReport = z.output<typeof layerSchema>;
 
-/** Cost of quantization on labeled rows, as shares of the rows. */
+/** Loss from quantization on labeled rows, as shares of the rows. */
 const lossSchema = z.object({
   rows: z.int(),
-  /** Whether ranges were calibrated on the same rows (--evaluate selects others): the loss on other data may be larger. */
+  /** Whether ranges were calibrated on the same rows (--evaluate selects others). If so, the loss on other data may be larger. */
   calibrated: z.boolean(),
   float: z.number(),
   quantized: z.number(),
@@ -38,7 +38,7 @@ const lossSchema = z.object({
 export type Loss = z.output<typeof lossSchema>;
 
 const stepSchema = z.object({
-  /** The attempt, in words. */
+  /** Description of the attempt. */
   did: z.string(),
   points: z.number(),
   interval: z.tuple([z.number(), z.number()]),
@@ -52,11 +52,11 @@ export const edgeTpuSchema = z.object({
   file: z.string(),
   bytes: z.int(),
   digest: z.string(),
-  /** Digest of the network that it was compiled from. */
+  /** Digest of the network that was compiled. */
   from: z.string(),
-  /** Version of the compiler; null = not printed. */
+  /** Version of the compiler; null = the compiler did not print it. */
   compiler: z.string().nullable(),
-  /** Operators of the original network, and where each runs according to the compiler. */
+  /** Operators of the original network, and where each operator runs according to the compiler. */
   ops: z.array(z.object({ op: z.string(), count: z.int(), onTpu: z.boolean(), status: z.string() })),
 });
 
@@ -71,31 +71,31 @@ export const quantizeResultSchema = z.object({
   /** Size of the float network's file. */
   floatBytes: z.int(),
   digest: z.string(),
-  /** Operators of the file in their order. */
+  /** The file's operators, in order. */
   ops: z.array(z.object({ op: z.string(), version: z.int() })),
-  /** Number of representative rows that the ranges were calibrated on. */
+  /** Number of representative rows on which the ranges were calibrated. */
   windows: z.int(),
-  /** Whether rows were standardized with the mean and deviation that the file contains. */
+  /** Whether rows were standardized with the mean and deviation stored in the file. */
   standardized: z.boolean(),
   /**
    * Output signal-to-noise ratio against the float model, in dB, capped at 150; null without representative rows. With several outputs, the
-   * lowest of theirs.
+   * lowest ratio.
    */
   sqnrDb: z.number().nullable(),
   /** The first input and the first output. */
   input: end,
   output: end,
-  /** All inputs and outputs, in the order of the file. */
+  /** All inputs and outputs, in file order. */
   inputs: z.array(end),
   outputs: z.array(end),
-  /** Every activation with its type, range and noise, in the order of the float network. */
+  /** Every activation with its type, range and noise, in the float network's order. */
   layers: z.array(layerSchema),
-  /** Attempts to meet --max-loss, in order; the last one was written. */
+  /** Attempts to meet --max-loss, in order; the last attempt was written. */
   steps: z.array(stepSchema),
   loss: lossSchema.nullable(),
-  /** Bytes that TFLite Micro needs in addition to the file; null if it cannot run the network. */
+  /** Bytes that TFLite Micro needs in addition to the file; null if TFLite Micro cannot run the network. */
   arenaBytes: z.int().nullable(),
-  /** Further files written, by --emit. */
+  /** Additional files written by --emit. */
   emitted: z.array(z.string()),
   notes: z.array(z.string()),
   /** Present only with --target edgetpu. */

@@ -3,9 +3,9 @@ import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import type { Interpreter, OnTensor } from '../../runtime/interpreter/node.js';
 import { floatView } from '../../runtime/litert.js';
 
-/** Runs a network of any mode on real values. */
+/** Runs a network in any mode on real values. */
 interface Runner {
-  /** Its interpreter's tensors, overwritten by the next run; indices as in the graph given. */
+  /** The interpreter's tensors, which the next run overwrites. Indices are those of the given graph. */
   readonly tensors: Interpreter['tensors'];
   /** The next run overwrites the returned array. @throws AIOT_TFLITE_INPUT */
   run(row: Float32Array): Float32Array;
@@ -13,7 +13,7 @@ interface Runner {
 
 /**
  * Runs integer networks in the device interpreter, with QUANTIZE and DEQUANTIZE at the ends. Dynamic-range networks, which no device
- * supports, are run as in LiteRT: float arithmetic on weights and inputs rounded to int8.
+ * supports, run as in LiteRT: float arithmetic on weights and inputs rounded to int8.
  */
 export function createRunner(graph: Graph): Runner {
   const { graph: runnable, rounded } = simulated(graph);
@@ -30,7 +30,7 @@ export function createRunner(graph: Graph): Runner {
   };
 }
 
-/** Layers with int8 weights on float activations get float weights and a copy of their input, which is then rounded. */
+/** Gives layers with int8 weights on float activations float weights and a copy of their input, which is then rounded. */
 function simulated(graph: Graph): { graph: Graph; rounded: Set<number> } {
   const rounded = new Set<number>();
   const tensors: Tensor[] = [...graph.tensors];
@@ -54,7 +54,7 @@ function simulated(graph: Graph): { graph: Graph; rounded: Set<number> } {
   return rounded.size === 0 ? { graph, rounded } : { graph: { ...graph, tensors, operators }, rounded };
 }
 
-/** To int8 and back, using only the range of these values, including 0 (LiteRT's dynamic quantization of activations). */
+/** Converts values to int8 and back, using only the range of these values, including 0 (LiteRT's dynamic quantization of activations). */
 function roundInPlace(values: Float32Array): void {
   let [low, high] = [0, 0];
   for (const value of values) {

@@ -13,7 +13,7 @@ export interface SearchOptions extends QuantizeSettings {
   maxLoss: number | null;
   /** Requested epochs of fine-tuning. With 0, fine-tuning is used only if every other attempt exceeds the limit. */
   finetune: number;
-  /** Called with the current attempt. */
+  /** Called with a description of the current attempt. */
   onStep?: ((text: string) => void) | undefined;
   /** Called with the result and the representative rows, for further analysis. */
   onFound?: ((found: Compared, rows: readonly Float32Array[]) => void) | undefined;
@@ -24,11 +24,11 @@ export interface Found {
   quantized: Compared;
   steps: FallbackStep[];
   loss: Loss | null;
-  /** How it was derived from the float network. */
+  /** How the network was derived from the float network. */
   way: Way;
 }
 
-/** Settings, and epochs of fine-tuning before them. */
+/** Settings, and epochs of fine-tuning that precede quantization. */
 interface Way {
   settings: QuantizeSettings;
   epochs: number;
@@ -37,16 +37,16 @@ interface Way {
 /** Epochs of fine-tuning as the last resort. */
 const lastResort = 10;
 
-/** Number of worst parts that each successive attempt excludes from the mode's integers. */
+/** Number of worst parts that successive attempts exclude from the mode's integers. */
 const widths = [1, 2, 3, 5, 8];
 
 /** Rows and labels for quantizing and measuring a network. */
 export interface Material {
   /** Representative inputs. */
   rows: readonly Float32Array[];
-  /** Labeled rows that the loss is measured on; null = it is not measured. */
+  /** Labeled rows on which the loss is measured; null = it is not measured. */
   evaluation: Evaluation | null;
-  /** Rows for fine-tuning, and labeled rows that are held back from it. */
+  /** Rows for fine-tuning, and labeled rows that are excluded from fine-tuning. */
   lesson: { rows: readonly Float32Array[]; evaluation: Evaluation | null };
 }
 
@@ -57,8 +57,9 @@ interface Tried extends Way {
 }
 
 /**
- * Quantizes, and if there is a limit, continues until the loss is within it. It tries other calibrations, then bias correction and
- * equalization; then int16 for the parts with the largest loss, then float32; then fine-tuning. The first attempt within the limit is used.
+ * Quantizes the network. With a limit, tries alternatives until the loss is within it: other calibrations, then bias correction and
+ * equalization. Then it tries int16 for the parts with the largest loss, then float32, then fine-tuning. The first attempt within the limit
+ * is used.
  * @throws AIOT_QUANTIZE_LOSS with the closest attempt, AIOT_QUANTIZE_UNFIT and the abort reason of `signal`
  */
 export async function searchQuantization(
@@ -99,8 +100,8 @@ export async function searchQuantization(
 }
 
 /**
- * Searches settings on the first model and applies them to the second. The second has the same layers but was also trained on the evaluation
- * rows, so its own loss on them would be optimistic. The reported steps and loss are those of the first model.
+ * Searches for settings on the first model, and applies them to the second. The second model has the same layers, but was also trained on
+ * the evaluation rows, so its own loss would be optimistic. The reported steps and loss are the first model's.
  * @throws as `searchQuantization`
  */
 export async function quantizeAlike(
@@ -200,7 +201,7 @@ function* otherCalibrations(settings: QuantizeSettings): Iterable<[string, Quant
   }
 }
 
-/** Attempts that run the worst parts with int16, more parts in each attempt, and then with float32. */
+/** Attempts that run the worst parts in int16, more parts in each attempt, and then in float32. */
 function* apart(
   prepared: Graph,
   rows: readonly Float32Array[],
@@ -228,24 +229,24 @@ function* apart(
   }
 }
 
-/** Multiply-add budget for ranking, and rows for one trial. */
+/** Multiply-add budget for the ranking, and number of rows for one trial. */
 const budget = 4e8;
 
 const mostRows = 100;
 
-/** An operator and the readers of its output: only together do they avoid rounding that output to int8. */
+/** An operator and the readers of its output. Only by changing all of them is that output not rounded to int8. */
 interface Part {
   /** Indices in `graph.operators`. */
   operators: number[];
-  /** The first of them, for messages: `operator 3 (CONV_2D)`. */
+  /** The first operator, for messages: `operator 3 (CONV_2D)`. */
   name: string;
-  /** Gain of the decisive tensor, in decibels, if these operators compute with the other kind. */
+  /** Gain of the decisive tensor, in decibels, if these operators compute in the other kind. */
   gainDb: number;
 }
 
 /**
- * Parts of the network ranked by the output's gain if only that part is excluded from the mode's integers, the worst part first. Parts without a gain
- * are omitted.
+ * Parts of the network, ranked by how much the output gains if only that part is excluded from the mode's integers, worst part first. Parts
+ * without a gain are omitted.
  * @param kind replacement for the mode's integers
  */
 function worstParts(
@@ -258,7 +259,7 @@ function worstParts(
   const measure = measureAgainst(graph, decisive(graph), some);
   const score = (operators: readonly number[]) => {
     const kinds = new Map([...(settings.kinds ?? []), ...operators.map((at) => [at, kind] as const)]);
-    // Ranges do not depend on the kinds: min-max avoids a search in each trial.
+    // Ranges do not depend on the kinds, so min-max is used to avoid a search in each trial.
     const trial = { ...settings, calibration: 'min-max', kinds } as const;
     const { graph: quantized, twins } = quantizePrepared(graph, some, trial, { measured: false });
     return measure(quantized, twins);

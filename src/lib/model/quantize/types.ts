@@ -4,12 +4,12 @@ import type { LayerReport, QuantizeResult } from './result.js';
 
 type QuantizeMode = (typeof quantizeModes)[number];
 
-/** Method that derives the range of an activation from the values in the representative rows. */
+/** Method that derives an activation's range from the values in the representative rows. */
 export type RangeMethod = NonNullable<LayerReport['calibration']>;
 export const calibrations = ['auto', 'min-max', 'percentile', 'mse'] as const;
 export type Calibration = (typeof calibrations)[number];
 
-/** Number format that an operator computes in. */
+/** Number format in which an operator computes. */
 export type Kind = LayerReport['type'];
 
 export interface QuantizeSettings {
@@ -20,7 +20,7 @@ export interface QuantizeSettings {
   calibration?: Calibration | undefined;
   biasCorrection?: boolean | undefined;
   equalize?: boolean | undefined;
-  /** Operators (by index in the prepared graph) that compute with another kind than the mode's. */
+  /** Operators (by index in the prepared graph) that compute in a kind other than the mode's. */
   kinds?: ReadonlyMap<number, Kind> | undefined;
 }
 

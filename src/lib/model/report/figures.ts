@@ -116,7 +116,7 @@ type Certain = Pick<
   'n' | 'unit' | 'groups' | 'accuracy' | 'interval' | 'intervals' | 'agreement' | 'folds'
 >;
 
-/** Certainty of the metrics, as sentences. */
+/** How certain the metrics are, as sentences. */
 export function certainty(of: Certain): string {
   const { n, unit, groups, accuracy, interval, intervals, agreement, folds } = of;
   const parts: string[] = [];
@@ -149,7 +149,7 @@ const chartHeight = 260;
 const margin = { left: 46, right: 14, top: 12, bottom: 40 };
 const plot = { width: 440 - margin.left - margin.right, height: chartHeight - margin.top - margin.bottom };
 
-/** Share of correct predictions by confidence: one bar per bin, and the diagonal of perfect calibration. */
+/** Share of correct predictions by confidence: one bar per bin, and the diagonal that represents perfect calibration. */
 function calibrationChart(bins: readonly CalibrationBin[]): Html {
   const x = (share: number) => (margin.left + share * plot.width).toFixed(1);
   const y = (share: number) => (margin.top + (1 - share) * plot.height).toFixed(1);
@@ -212,7 +212,7 @@ export function findings({ findings: list, evaluation, training }: ReportData): 
   return html`${found.length > 0 ? html`<h2>Data check: ${findingCounts(list ?? [])}</h2><ul class="plain">${found}</ul>` : null}${limits}`;
 }
 
-/** Limitations of the metrics, as sentences. */
+/** The metrics' limitations, as sentences. */
 export function limitList(sentences: readonly string[]): Html | null {
   if (sentences.length === 0) return null;
   const items = sentences.map(

@@ -6,7 +6,7 @@ import { confusionTable, factList, tileRow } from '../../formats/html-charts.js'
 import type { FileEvaluation } from '../evaluate/result.js';
 import { calibrationSection, certainty, classTable, gates, limitList } from './figures.js';
 
-/** The metrics of one file on rows as a page: gates, confusion, classes, calibration, the worst rows. */
+/** A page with one file's metrics on rows: gates, confusion, classes, calibration, the worst rows. */
 export function fileEvaluationPage(result: FileEvaluation): string {
   const { file, data, n, runtime, precision, classes, confusion, perClass } = result;
   const name = basename(file);

@@ -8,10 +8,10 @@ import type { QuantizeResult } from '../quantize/result.js';
 
 /** Number of distributions drawn: those with the largest loss. */
 const mostSpreads = 24;
-/** Signal-to-noise ratios, in decibels, below which a tensor counts as poor, and as worth checking. */
+/** Signal-to-noise ratios, in decibels, below which a tensor is considered poor, or worth checking. */
 const [poor, fair] = [12, 20];
 
-/** The cost of a quantization as a self-contained HTML page; without `detail` (no rows), only the information from the file. */
+/** The loss from quantization as a self-contained HTML page. Without `detail` (no rows), it shows only information from the file. */
 export function quantizePage(result: QuantizeResult, detail: QuantizeDetail | null): string {
   const { model, mode, windows, standardized } = result;
   const from =
@@ -180,7 +180,7 @@ function paintOf(decibels: number): Paint {
   return decibels < poor ? 'bad' : decibels < fair ? 'warn' : 1;
 }
 
-/** Names from converters are whole paths: the end is the most informative part. */
+/** Names from converters are whole paths; the end is the most informative part. */
 function ending(name: string): string {
   return name.length > 40 ? `…${name.slice(-39)}` : name;
 }

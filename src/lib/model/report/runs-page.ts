@@ -38,7 +38,7 @@ const warning = (text: string) => html`<p class="bad">${text}</p>`;
 
 /**
  * The runs as a table and a parallel-coordinates plot.
- * @param own id of the run that the page is about, which is highlighted; null = highlight the best run
+ * @param own ID of the run that the page describes, which is highlighted; null = highlight the best run
  */
 export function runsSection(comparison: RunsComparison, own: string | null): Html {
   const { runs, params, metrics } = comparison;
@@ -76,10 +76,10 @@ export function runsSection(comparison: RunsComparison, own: string | null): Htm
   return html`<h2>Training runs</h2>${chart}${htmlTable(head, rows)}`;
 }
 
-/** The kind and layers of the network are in a column of their own. */
+/** The network's kind and layers have a separate column. */
 const shownParameter = ({ name }: { name: string }) => name !== 'model.kind' && name !== 'model.layers';
 
-/** Index of the best run by the newest run's main metric, excluding runs that leak or violate model.accept; −1 = none. */
+/** Index of the best run by the newest run's main metric, excluding runs with leaks or violated limits; −1 = none. */
 function bestIndex({ runs, metrics }: RunsComparison): number {
   const newest = runs.at(-1);
   const name = newest && mainMetric(newest);

@@ -64,7 +64,7 @@ function projectPage(data: ReportData): string {
   });
 }
 
-/** All data for a report; parts that are missing, or belong to an older training, are omitted. */
+/** All data for a report. Parts that are missing, or belong to an older training run, are omitted. */
 export interface ReportData extends Omit<ReportOptions, 'file' | 'project'> {
   training: TrainingFile;
   evaluation: EvaluationFile | null;
@@ -74,7 +74,7 @@ export interface ReportData extends Omit<ReportOptions, 'file' | 'project'> {
   runs: RunsComparison | null;
 }
 
-/** @throws AIOT_MODEL_NOT_BUILT if nothing has been trained */
+/** @throws AIOT_MODEL_NOT_BUILT if no model has been trained */
 async function gatherReport({ project, file: _, ...told }: ReportOptions): Promise<ReportData> {
   const training = await readTraining(project);
   const files = buildFiles(project);
@@ -97,7 +97,10 @@ async function gatherReport({ project, file: _, ...told }: ReportOptions): Promi
   };
 }
 
-/** The runs on the current data; null if there are fewer than two. A damaged record, which `model runs list` reports, must not prevent the report. */
+/**
+ * The runs on the current data; null if there are fewer than two. A damaged record must not prevent the report; `model runs list` reports
+ * such records.
+ */
 async function comparableRuns(project: Project): Promise<RunsComparison | null> {
   const runs = await unless(
     'AIOT_FILE_MALFORMED',
@@ -106,7 +109,7 @@ async function comparableRuns(project: Project): Promise<RunsComparison | null> 
   return runs ?? null;
 }
 
-/** Results of cross-validation, measured before this model was trained on all parts. */
+/** Cross-validation results, measured before this model was trained on all parts. */
 function foldSection(folds: FoldsFile | null | undefined, unit: 'window' | 'row'): Html | null {
   if (!folds) return null;
   const { pooled, together, confusion, classes, by, method } = folds;
@@ -129,10 +132,10 @@ const width = 440;
 const height = 170;
 const margin = { left: 46, right: 14, top: 10, bottom: 28 };
 
-/** Maximum number of curves: the style defines this many colors. */
+/** Maximum number of curves, because the style defines this many colors. */
 const colours = 6;
 
-/** The worst predictions: windows as drawings, rows of a table as a list. */
+/** The worst predictions: drawings of windows, or a list of table rows. */
 function worst({ evaluation }: ReportData): Html | null {
   if (!evaluation || evaluation.worst.length === 0) return null;
   const drawn = evaluation.worst.filter(({ samples }) => samples !== null);
@@ -203,7 +206,10 @@ function importance({ importance: all }: Explanation, metric: string, note: stri
   });
 }
 
-/** One row per field (or one for features) of each class, one cell per part: darker means that the class loses more without it. */
+/**
+ * One row per field of each class (or one for features), and one cell per part. A darker cell means that the class loses more without the
+ * part.
+ */
 function saliency({ saliency: { over, fields, parts, classes } }: Explanation): Html {
   const width = 330 / Math.max(1, parts.length);
   const blocks = classes.map(({ class: name, n, values }) => {
@@ -225,7 +231,7 @@ function saliency({ saliency: { over, fields, parts, classes } }: Explanation): 
   return html`<figure>${blocks}<p class="lead">How much the score of the class drops when ${what} is replaced by its mean. Darkest: the largest drop per class. Orange: the score rises.</p></figure>`;
 }
 
-/** Metrics of the devices' live predictions; compatible with `LiveFigures` of the registry. */
+/** Metrics of the devices' live predictions; compatible with `LiveFigures` in the registry. */
 interface ReportLive {
   windows: number;
   accuracy: number;
@@ -241,10 +247,10 @@ interface ReportOptions {
   project: Project;
   live?: ReportLive;
   findings?: Finding[];
-  /** Data of the training that has just finished, which is not stored anywhere. */
+  /** Data from the training run that has just finished, which is not stored anywhere. */
   settings?: ProjectConfig['model']['train'];
-  /** Id of the training that has just finished. */
+  /** ID of the training run that has just finished. */
   run?: string | null;
-  /** Folds measured before this training; by default those of build/folds.json, if they belong to this data and these settings. */
+  /** Folds measured before this training run. Default: those in build/folds.json, if they belong to this data and these settings. */
   folds?: FoldsFile | null;
 }

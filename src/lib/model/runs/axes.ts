@@ -15,12 +15,12 @@ const plotted = [
   ...['innerRmse', 'innerMacroF1', 'foldsRmse', 'foldsMacroF1'],
 ];
 
-/** More axes would be too close together to read. */
+/** Maximum number of axes. More axes would be too close together to read. */
 const mostAxes = 12;
 
 type Value = string | number | boolean | null;
 
-/** Axes for the settings that differ, followed by the plotted metrics that differ. If there are too many, settings are omitted. */
+/** Axes for the settings that differ, followed by the plotted metrics that differ. If there are too many axes, settings are omitted. */
 export function axesOf({ params, metrics }: Pick<RunsComparison, 'params' | 'metrics'>): Axis[] {
   const measured = plotted.flatMap((name) => {
     const found = metrics.find((each) => each.name === name);
@@ -31,7 +31,7 @@ export function axesOf({ params, metrics }: Pick<RunsComparison, 'params' | 'met
   return [...settings.slice(0, mostAxes - measured.length), ...measured];
 }
 
-/** Numbers are placed by value, anything else at equal distances in the order of appearance. */
+/** Numbers are placed by value; other values are evenly spaced in the order of appearance. */
 function axisOf(name: string, values: readonly Value[]): Axis {
   const known = values.filter((value) => value !== null);
   if (known.every((value) => typeof value === 'number'))

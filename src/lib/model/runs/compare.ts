@@ -11,7 +11,7 @@ import {
   trainingRunSchema,
 } from './record.js';
 
-/** The metrics that a run is judged by, the most reliable first: over folds, over a search's inner folds, on the validation set. */
+/** The metrics that rank a run, the most reliable first: over folds, over a search's inner folds, on the validation set. */
 const mainMetrics = [
   'foldsMacroF1',
   'foldsRmse',
@@ -22,7 +22,7 @@ const mainMetrics = [
   'valLoss',
 ] as const;
 
-/** The metric that a run is judged by; null if it has none. */
+/** The metric that ranks a run; null if the run has none. */
 export function mainMetric({ metrics }: Pick<TrainingRun, 'metrics'>): string | null {
   return mainMetrics.find((name) => metrics[name] !== undefined) ?? null;
 }
@@ -38,7 +38,7 @@ export function networkOf({ params }: Pick<TrainingRun, 'params'>): string {
   return `${params['model.kind'] ?? ''} ${params['model.layers'] ?? ''}`.trim();
 }
 
-/** A comparison of runs: the settings that differ, and all metrics. Values are in the order of the runs; null if a run has none. */
+/** A comparison of runs: the settings that differ, and all metrics. Values are in the order of the runs; null if a run has no value. */
 export const runsComparisonSchema = z.object({
   runs: z.array(trainingRunSchema),
   params: z.array(
@@ -52,24 +52,24 @@ export const runsComparisonSchema = z.object({
       name: z.string(),
       higherIsBetter: z.boolean(),
       values: z.array(trainingRunSchema.shape.metrics.valueType.nullable()),
-      /** Index of the best run; null if fewer than two runs have the metric, or if all are equal. */
+      /** Index of the best run; null if fewer than two runs have the metric, or if all values are equal. */
       best: z.int().nullable(),
     }),
   ),
-  /** Whether all were trained on the same data; if not, the metrics are not comparable. */
+  /** Whether all runs used the same data. If not, the metrics are not comparable. */
   sameData: z.boolean(),
-  /** Whether all have the same training, validation and test set. */
+  /** Whether all runs have the same training, validation and test sets. */
   sameSplit: z.boolean(),
 });
 
 export type RunsComparison = z.output<typeof runsComparisonSchema>;
 
-/** Maximum number of runs that are compared if none are named. */
+/** Maximum number of runs to compare if none are named. */
 const mostCompared = 50;
 
 /**
  * Compares these runs. Without any, compares the newest finished runs (at most 50) that used the same data as the newest finished run.
- * @param wanted ids, or their first characters
+ * @param wanted IDs, or their first characters
  * @throws AIOT_USAGE (only one run, or one twice), AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function compareTrainingRuns(dir: string, wanted: readonly string[]): Promise<RunsComparison> {
@@ -137,9 +137,9 @@ export const bestRunSchema = z.object({
   folder: z.string(),
   /** Number of runs that were compared. */
   compared: z.int(),
-  /** Runs whose 95 % interval overlaps the best run's, best first. The data does not show that they are worse. */
+  /** Runs whose 95 % interval overlaps the best run's, best first. For these runs, the data does not show that they are worse. */
   close: z.array(z.string()),
-  /** Finished runs that were left out, with the reason. */
+  /** Finished runs that were excluded, each with the reason. */
   excluded: z.array(z.object({ run: z.string(), reason: z.string() })),
 });
 
@@ -147,7 +147,7 @@ export type BestRun = z.output<typeof bestRunSchema>;
 
 /**
  * Finds the best finished run on the same data as the newest finished run.
- * @param wanted metric; default: the one that the newest finished run is judged by
+ * @param wanted metric; default: the newest finished run's main metric
  * @throws AIOT_NOT_FOUND, AIOT_USAGE (no run has the metric), AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function bestTrainingRun(dir: string, wanted: string | undefined): Promise<BestRun> {

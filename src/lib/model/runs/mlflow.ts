@@ -9,11 +9,11 @@ import { makeFolder, readBytes, readJson, syncFolder, unwritable } from '../../c
 import { readTrainingRuns, runFolder, type TrainingRun } from './record.js';
 
 export const exportedRunsSchema = z.object({
-  /** Folder to give to MLflow as its file store. */
+  /** Folder that MLflow uses as its file store. */
   out: z.string(),
   format: z.literal('mlflow'),
   experiments: z.array(z.object({ name: z.string(), id: z.string(), runs: z.int() })),
-  /** Ids of runs in progress, which are not exported. */
+  /** IDs of runs in progress, which are not exported. */
   skipped: z.array(z.string()),
 });
 
@@ -26,9 +26,9 @@ const statuses = { done: 3, failed: 4, interrupted: 5, unfinished: 5 } as const;
 const localSource = 4;
 
 /**
- * Writes the runs of a project, except those in progress, as an MLflow file store (mlflow/store/tracking/file_store.py). Each model becomes an
- * experiment folder, which contains a folder for each run with its params, metrics, tags and artifacts. Ids are derived from model names and
- * run ids, so a repeated export has the same ids. The folder is created completely or not at all. Artifact paths are absolute.
+ * Writes a project's runs, except those in progress, as an MLflow file store (mlflow/store/tracking/file_store.py). Each model becomes an
+ * experiment folder, which contains a folder for each run with its params, metrics, tags and artifacts. IDs are derived from model names
+ * and run IDs, so a repeated export has the same IDs. The folder is created completely or not at all. Artifact paths are absolute.
  * @throws AIOT_NOT_FOUND (no runs), AIOT_FOLDER_NOT_EMPTY, AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL, and any error of reading the runs
  */
 export async function exportMlflow({ dir, out }: { dir: string; out: string }): Promise<ExportedRuns> {
@@ -73,15 +73,15 @@ async function requireEmpty(folder: string): Promise<void> {
   throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${folder} is not empty`, { endpoint: folder });
 }
 
-/** MLflow's own experiment ids are decimal numbers. */
+/** An MLflow experiment ID. MLflow's own IDs are decimal numbers. */
 function experimentId(name: string): string {
   return String(BigInt(`0x${sha256Hex(name).slice(0, 14)}`) + 1n);
 }
 
-/** MLflow's own run ids are 32 hexadecimal digits. */
+/** An MLflow run ID. MLflow's own IDs are 32 hexadecimal digits. */
 const runId = (run: string) => sha256Hex(run).slice(0, 32);
 
-/** The folder in which files are written, and their final location. */
+/** The folder in which files are written, and the files' final location. */
 interface Places {
   staging: string;
   target: string;
@@ -147,7 +147,10 @@ async function writeRun(
     await writeFile(join(folder, 'artifacts', name), await readBytes(join(runFolder(dir, run.run), name)));
 }
 
-/** Lines `time value step` of each metric. The ends of an interval are separate metrics; for values by fold or epoch, the step is its number. */
+/**
+ * Lines `time value step` for each metric. The ends of an interval are separate metrics. For values by fold or epoch, the step is the
+ * number of the fold or epoch.
+ */
 async function metricLines(dir: string, run: TrainingRun): Promise<Record<string, string[]>> {
   const at = run.ended ?? run.started;
   const series = (values: readonly number[], first = 0) =>
@@ -179,7 +182,7 @@ const epochSchema = z.object({
 
 const historySchema = z.object({ history: z.array(epochSchema) });
 
-/** Epochs of the training; none if its copy of training.json is missing or malformed. */
+/** The run's training epochs; none if the run's copy of training.json is missing or malformed. */
 async function historyOf(dir: string, run: TrainingRun): Promise<z.output<typeof epochSchema>[]> {
   if (!run.files.some(({ name }) => name === 'training.json')) return [];
   try {

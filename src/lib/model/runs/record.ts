@@ -7,14 +7,14 @@ import { issueText } from '../../core/issues.js';
 import { newId, timeOfId } from '../../core/names.js';
 import { isAlive } from '../../core/process.js';
 
-/** `unfinished`: the process was killed before it could record the end. */
+/** `unfinished`: the process was killed before it could record how the run ended. */
 export const runStates = ['running', 'done', 'interrupted', 'failed', 'unfinished'] as const;
 
 const metricSchema = z.object({
   value: z.number(),
   /** 95 % interval; null if unknown. */
   interval: z.tuple([z.number(), z.number()]).nullable(),
-  /** Value of each fold; null if not measured by folds. */
+  /** The value for each fold; null if not measured by folds. */
   folds: z.array(z.number()).nullable(),
 });
 
@@ -24,7 +24,7 @@ const parameterSchema = z.union([z.string(), z.number(), z.boolean()]);
 
 export type Parameter = z.output<typeof parameterSchema>;
 
-/** build/runs/RUN/run.json: one training of a project, or one candidate of a search. */
+/** build/runs/RUN/run.json: one training run of a project, or one candidate of a search. */
 export const trainingRunSchema = z.object({
   spec: z.literal('aiot-training-run/1'),
   run: z.string(),
@@ -32,7 +32,7 @@ export const trainingRunSchema = z.object({
   kind: z.enum(['training', 'trial']),
   state: z.enum(runStates),
   model: z.string(),
-  /** Id that the trials of one search share; null for a training. */
+  /** ID that all trials of one search share; null for a training run. */
   search: z.string().nullable(),
   /** Start, ms since 1970. */
   started: z.number(),
@@ -51,7 +51,7 @@ export const trainingRunSchema = z.object({
     /** Number of samples, or of rows in a table. */
     samples: z.int(),
   }),
-  /** Unit of the split, and a digest of its parts: validation metrics are comparable only within one split. */
+  /** Unit of the split, and a digest of its parts. Validation metrics are comparable only within one split. */
   split: z.object({ by: z.string(), digest: z.string() }),
   metrics: z.record(z.string(), metricSchema),
   /** Files copied to the run's folder. */
@@ -65,25 +65,25 @@ export const trainingRunSchema = z.object({
   environment: z.object({
     aiot: z.string(),
     node: z.string(),
-    /** Such as `linux x64`. */
+    /** For example, `linux x64`. */
     platform: z.string(),
     cpu: z.string(),
     cores: z.int(),
-    /** The engine that trained; null if training did not end. */
+    /** The engine that was used; null if training did not finish. */
     backend: z.string().nullable(),
   }),
-  /** Leaks of the split, which was used nevertheless. They make the metrics too optimistic. */
+  /** Leaks in the split, which was used nevertheless. Leaks make the metrics too optimistic. */
   leaks: z.array(z.string()),
   /** Violated limits of model.accept, as sentences; trials only. */
   refused: z.array(z.string()),
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
-  /** The process that trains, or trained. */
+  /** The process that trains, or did. */
   process: z.object({ pid: z.int(), start: z.string().nullable() }),
 });
 
 export type TrainingRun = z.output<typeof trainingRunSchema>;
 
-/** Folder of a project's runs. Does not depend on aiot.yaml, because a project that trains on a table needs none. */
+/** A project's folder for runs. Does not depend on aiot.yaml, because a project that trains on a table needs none. */
 export function runsFolder(dir: string): string {
   return join(dir, 'build', 'runs');
 }
@@ -100,20 +100,20 @@ export async function writeTrainingRun(dir: string, record: TrainingRun): Promis
   await writeJsonAtomic(runFile(dir, record.run), record);
 }
 
-/** Ids of all runs, oldest first. */
+/** IDs of all runs, oldest first. */
 export async function trainingRunIds(dir: string): Promise<string[]> {
   const names = await readdir(runsFolder(dir)).catch(() => []);
   return names.filter((name) => idPattern.test(name)).sort();
 }
 
-/** Id of a run that begins now. It sorts after all existing ids, even if the clock has been set back. */
+/** ID for a run that begins now. It sorts after all existing IDs, even if the clock has been set back. */
 export async function nextTrainingRunId(dir: string, now: number): Promise<string> {
   const id = newId('tr', now);
   const last = (await trainingRunIds(dir)).at(-1);
   return last === undefined || id > last ? id : newId('tr', timeOfId(last) + 1);
 }
 
-/** @throws AIOT_FILE_MALFORMED; AIOT_FILE_NOT_FOUND if the training was killed before it wrote the record */
+/** @throws AIOT_FILE_MALFORMED; AIOT_FILE_NOT_FOUND if the process was killed before it wrote the record */
 async function readRun(dir: string, run: string): Promise<TrainingRun> {
   const file = runFile(dir, run);
   const next = `Remove it with \`aiot model runs remove ${run}\`.`;
@@ -130,7 +130,7 @@ async function readRun(dir: string, run: string): Promise<TrainingRun> {
   return lost ? { ...record, state: 'unfinished' } : record;
 }
 
-/** Reads all runs of a project, oldest first. @throws AIOT_FILE_NOT_FOUND (no such folder), AIOT_FILE_MALFORMED */
+/** Reads all of a project's runs, oldest first. @throws AIOT_FILE_NOT_FOUND (no such folder), AIOT_FILE_MALFORMED */
 export async function readTrainingRuns(dir: string): Promise<TrainingRun[]> {
   await requireFolder(dir);
   const records: TrainingRun[] = [];
@@ -149,7 +149,7 @@ async function requireFolder(dir: string): Promise<void> {
   throw new AiotError('AIOT_FILE_NOT_FOUND', `the project folder ${dir} does not exist`);
 }
 
-/** The only id that starts with these characters; the newest by default. @throws AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND */
+/** The only ID that starts with these characters. Default: the newest ID. @throws AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND */
 async function resolveRunId(dir: string, wanted: string | undefined): Promise<string> {
   await requireFolder(dir);
   const ids = await trainingRunIds(dir);
@@ -169,14 +169,14 @@ async function resolveRunId(dir: string, wanted: string | undefined): Promise<st
 }
 
 /**
- * Reads a run by its id or the id's first characters; the newest by default.
+ * Reads a run, given its ID or the ID's first characters. Default: the newest run.
  * @throws AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function findTrainingRun(dir: string, wanted?: string): Promise<TrainingRun> {
   return await readRun(dir, await resolveRunId(dir, wanted));
 }
 
-/** A run, and the folder with copies of its files. */
+/** A run, and the folder with copies of the run's files. */
 export const shownRunSchema = trainingRunSchema.extend({ folder: z.string() });
 
 export type ShownRun = z.output<typeof shownRunSchema>;
@@ -193,24 +193,24 @@ export async function listTrainingRuns(dir: string, last: number): Promise<Train
 }
 
 export const removedRunsSchema = z.object({
-  /** Ids, oldest first. */
+  /** IDs, oldest first. */
   removed: z.array(z.string()),
   /** Number of runs that remain. */
   left: z.int(),
 });
 
-/** Which runs to remove: exactly one of these. */
+/** Criteria for runs to remove. Exactly one must be set. */
 export interface RunsToRemove {
-  /** Id, or its first characters. */
+  /** ID of a run, or the ID's first characters. */
   run?: string | undefined;
   /** Number of newest runs to keep. */
   keep?: number | undefined;
-  /** Minimum time since the beginning of a run, ms. */
+  /** Minimum time since a run began, ms. */
   olderThan?: number | undefined;
 }
 
 /**
- * Ids of the runs to remove, oldest first. A damaged record does not prevent its removal. A run in progress is never pruned.
+ * IDs of the runs to remove, oldest first. Runs with damaged records can be removed too. Runs in progress are never removed.
  * @throws AIOT_USAGE (not exactly one criterion, or the run is in progress), AIOT_NOT_FOUND, AIOT_FILE_NOT_FOUND
  */
 export async function runsToRemove(
@@ -256,7 +256,7 @@ export async function removeTrainingRuns(
   runs: readonly string[],
 ): Promise<z.output<typeof removedRunsSchema>> {
   for (const run of runs) {
-    // The record is removed first. A folder without one is not listed, so an interrupted removal leaves no incomplete run.
+    // Removes the record first. A folder without a record is not listed, so an interrupted removal leaves no incomplete run.
     try {
       await rm(runFile(dir, run), { force: true });
       await rm(runFolder(dir, run), { recursive: true, force: true });

@@ -33,7 +33,7 @@ export interface RunStart {
   /** null for a candidate that cannot be planned. */
   plan: Plan | null;
   leaks: string[];
-  /** Id that the trials of one search share; absent for a training. */
+  /** ID that all trials of one search share; absent for a training run. */
   search?: string;
 }
 
@@ -43,12 +43,12 @@ interface RunEnd extends Partial<Pick<TrainingRun, 'refused' | 'error'>> {
   backend: string | null;
   /** Whether a linear model replaced the configured network. */
   linear?: boolean;
-  /** Files to keep with the run, by name. */
+  /** Files to store with the run, by name. */
   files?: ReadonlyMap<string, Uint8Array | string>;
 }
 
 /**
- * Records a run from its beginning, so that even a killed training leaves a record, although without an end. The record is replaced
+ * Records a run from its beginning, so that even a killed process leaves a record, although without an end. The record is replaced
  * atomically, after the run's files are complete.
  */
 export class RunRecorder {
@@ -95,7 +95,7 @@ export class RunRecorder {
     await writeTrainingRun(this.dir, this.record);
   }
 
-  /** Ends a run with an error. A training that was stopped or diverged is recorded; after any other error, the run is removed. */
+  /** Ends a run with an error. Runs that were stopped or diverged are recorded; after any other error, the run is removed. */
   async fail(error: unknown, stopped: boolean): Promise<void> {
     if (this.record.state !== 'running') return;
     const common = { metrics: {}, backend: null };
@@ -158,8 +158,8 @@ function recordOf({ project, material, division, plan, leaks, search }: RunStart
 const without = new Set(['name', 'table', 'accept', 'vote', 'quantize']);
 
 /**
- * The settings that determine the network, by their path in aiot.yaml. Defaults are included, so that runs of different versions of the file can
- * be compared. Training on a table has no `signal` settings.
+ * The settings that determine the network, by their path in aiot.yaml. Defaults are included, so that runs from different versions of the
+ * file can be compared. Training runs on a table have no `signal` settings.
  */
 function parametersOf({ config }: Project, rows: boolean, plan: Plan | null): Record<string, Parameter> {
   const own = trainingConfig(config).model ?? {};
@@ -180,7 +180,7 @@ function parametersOf({ config }: Project, rows: boolean, plan: Plan | null): Re
   return found;
 }
 
-/** A list as one value: numbers as in `32-16`, anything else as JSON. */
+/** A list as one value: numbers in the form `32-16`, anything else as JSON. */
 function listText(list: readonly unknown[]): string {
   return list.every((each) => typeof each === 'number') ? list.join('-') : JSON.stringify(list);
 }
@@ -199,7 +199,7 @@ function measured(all: Record<string, Metric | number | null | undefined>): Reco
   );
 }
 
-/** Metrics of a training: on the training and validation sets, of the linear baseline, and over folds if measured. */
+/** A training run's metrics: on the training and validation sets, for the linear baseline, and over folds if measured. */
 export function metricsOfTraining({ metrics, baseline, folds, bytes }: TrainResult): Record<string, Metric> {
   const { loss, accuracy, valLoss, valAccuracy, valInterval, valRmse } = metrics;
   const over = (name: 'accuracy' | 'macroF1' | 'rmse'): Metric | null => {
@@ -218,13 +218,13 @@ export function metricsOfTraining({ metrics, baseline, folds, bytes }: TrainResu
   });
 }
 
-/** Metrics of each inner fold of a candidate. */
+/** Metrics for each of a candidate's inner folds. */
 export interface InnerFolds {
   score: (number | null)[];
   accuracy: (number | null)[];
 }
 
-/** Metrics of a search candidate: over its inner folds, which do not include the test set, and the costs of its int8 network. */
+/** A search candidate's metrics: over its inner folds, which exclude the test set, and the costs of its int8 network. */
 export function metricsOfTrial(
   { score, interval, accuracy, arenaBytes, bytes, macs, latencyUs }: Omit<Candidate, 'pareto'>,
   name: 'macroF1' | 'rmse',

@@ -11,8 +11,9 @@ import { readModelFile } from '../inspect/model-file.js';
 import { type Backbone, featuresOf } from '../network/transfer.js';
 
 /**
- * The network that model.train.from names, without its last layer; null if the training starts from random weights.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_MODEL_NOT_BUILT (a project without a trained model), AIOT_TFLITE_*, AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNFIT
+ * The network named in model.train.from, without its last layer; null if training starts from random weights.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_MODEL_NOT_BUILT (a project without a trained model), AIOT_TFLITE_*, AIOT_BUNDLE_MALFORMED,
+ * AIOT_MODEL_UNFIT
  */
 export async function openBackbone({ dir, config }: Project): Promise<Backbone | null> {
   const { kind, train } = config.model;

@@ -26,8 +26,8 @@ interface FoldsOptions extends Omit<TrainOptions, 'folds'> {
 }
 
 /**
- * Cross-validation: leaves each part out once, trains on the others (a fifth of which chooses the epoch), and tests on the part left out.
- * Writes build/folds.json.
+ * Cross-validation: leaves out each part once, trains on the others (a fifth of which is used to choose the epoch), and tests on the
+ * omitted part. Writes build/folds.json.
  * @throws any error of training; the abort reason of `signal`, in which case nothing is written
  */
 export async function foldsOf(asked: FoldsAsked, options: FoldsOptions): Promise<FoldsFile> {
@@ -63,7 +63,7 @@ export async function foldsOf(asked: FoldsAsked, options: FoldsOptions): Promise
   return file;
 }
 
-/** All examples in any part of the split, which excludes unlabeled ones. */
+/** All examples in any part of the split, which has no unlabeled examples. */
 function everything(material: Material, division: Division): Examples {
   if (material.rows) return examplesOfRows(material.rows, truthOf(division));
   const { train, validation, test } = division.split;
@@ -74,7 +74,7 @@ export function rowsOfUnits(units: Unit[]): number[] {
   return units.flatMap(({ rows }) => rows).sort((a, b) => a - b);
 }
 
-/** @param examples `all`, and `learned`: the ones to learn from, whose windows may be closer together */
+/** @param examples `all` examples, and `learned`: the examples to train on, whose windows may be closer together */
 async function tryFold(
   { all, learned: closer }: { all: Examples; learned: Examples },
   rest: Unit[],
@@ -185,7 +185,7 @@ function votedFigures(
   return { accuracy, macroF1 };
 }
 
-/** Units that stay together: indices of examples, and the name of the unit. */
+/** A unit of examples that stay together: the examples' indices, and the unit's name. */
 export interface Unit {
   groups: string[];
   rows: number[];
@@ -193,8 +193,8 @@ export interface Unit {
 }
 
 /**
- * Units of examples that a split must not separate. These are the examples of one recording (with its copies), of one device, or of one
- * group of a table, or equal rows of a table without groups. By window, each example is on its own.
+ * Units of examples that a split must not separate. A unit contains the examples of one recording (with its copies), of one device, or of
+ * one table group, or equal rows in a table without groups. In a split by window, each example is a separate unit.
  * @throws AIOT_DATA_NO_DEVICE, AIOT_USAGE (rows without groups, each of which would be a separate fold)
  */
 export function unitsIn(
@@ -236,7 +236,7 @@ function unit(groups: string[], rows: number[], { classes }: Examples): Unit {
 }
 
 /**
- * Units to test on, fold by fold: each one alone, or K parts with roughly equal shares of each class.
+ * Units to test on, fold by fold: each unit alone, or K parts with roughly equal shares of each class.
  * @throws AIOT_DATA_TOO_FEW
  */
 export function dealt(units: Unit[], asked: FoldsAsked, seed: number): Unit[][] {
@@ -259,7 +259,7 @@ export function dealt(units: Unit[], asked: FoldsAsked, seed: number): Unit[][] 
   return folds;
 }
 
-/** Assigns about a fifth of each class in the remaining units to choosing the epoch, and the others to training. */
+/** Assigns about a fifth of each class in the remaining units to choosing the epoch, and the rest to training. */
 export function chosen(rest: Unit[], seed: number): { train: Unit[]; validation: Unit[] } {
   const random = seededRandom(seed);
   const train: Unit[] = [];
@@ -282,7 +282,7 @@ interface FoldFigures {
   rmse: number | null;
 }
 
-/** Metrics of predictions for examples; macro-F1 only if they belong to more than one class. */
+/** Metrics of predictions for examples. Macro-F1 is included only if the examples belong to more than one class. */
 export function foldFigures(
   truth: Pick<Examples, 'classes' | 'values'>,
   answers: Answers,
@@ -300,7 +300,8 @@ interface Pooled {
 }
 
 /**
- * Like `foldFigures`, but over all tested examples together. The accuracy's interval is from `proportionOf`; the others are from resampling groups.
+ * Like `foldFigures`, but over all tested examples together. The accuracy's interval comes from `proportionOf`; the other intervals come
+ * from resampling groups.
  */
 function pooledFigures(
   truth: Pick<Examples, 'classes' | 'values' | 'recordings'>,
@@ -349,9 +350,9 @@ export function tQuantile(freedom: number): number {
 }
 
 /**
- * Mean of independent metrics with its 95 % interval: mean ± t · deviation / √n. Folds share training data, so the true interval is slightly wider
- * (Bengio and Grandvalet, JMLR 5, 2004). null without metrics; no interval for a single one.
- * @param most upper bound of the metrics, such as 1 for a share; they are never below 0
+ * Mean of independent metrics, with a 95 % interval: mean ± t · deviation / √n. Folds share training data, so the true interval is slightly
+ * wider (Bengio and Grandvalet, JMLR 5, 2004). Null without metrics; no interval for a single metric.
+ * @param most upper bound for the metrics, such as 1 for a share; the lower bound is 0
  */
 export function tInterval(
   values: number[],

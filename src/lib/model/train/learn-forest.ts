@@ -18,15 +18,16 @@ import {
 import { learnOutside, measured, partOf } from './outside-trainer.js';
 import type { Lesson } from './types.js';
 
-/** Selects the trainer: aiot's own engines, its own forest, or the program named in aiot.yaml. */
+/** Selects the trainer: aiot's own engines, aiot's own forest, or the program named in aiot.yaml. */
 export function trainerOf({ command }: TrainConfig, kind: NetworkKind): typeof learn {
   if (command) return learnOutside;
   return kind === 'forest' ? learnForest : learn;
 }
 
 /**
- * Like `learn`, but for `kind: forest`: grows a random forest with `growForest`, or boosts trees with `boostForest`. Trees compare each feature with thresholds in its own unit, so
- * nothing is standardized. The validation set is used only to measure; therefore, the trees of a small data set are grown again on both sets.
+ * Like `learn`, but for `kind: forest`: grows a random forest with `growForest`, or boosts trees with `boostForest`. Trees compare each
+ * feature with thresholds in the feature's own unit, so nothing is standardized. The validation set is used only for measurement. For a
+ * small dataset, the trees are therefore grown again on both sets.
  * @throws AIOT_TRAINING_DATA_UNFIT, AIOT_INTERRUPTED (without a result: an incomplete forest is not kept)
  */
 async function learnForest(
@@ -76,7 +77,7 @@ async function forestOf(
   const growing: GrowOptions = {
     ...train.forest,
     seed: train.seed,
-    // Without a terminal, each report is a line of its own: about ten are enough.
+    // Without a terminal, each report is a separate line, so only about ten are made.
     onTree: (tree) => {
       if ((tree - 1) % Math.max(1, Math.floor(wanted / 10)) === 0)
         onStep?.(`${boosting ? 'round' : 'tree'} ${tree} of ${wanted}, ${what}`);
@@ -102,7 +103,7 @@ async function forestOf(
   return await measured(graph, standardization, own, options, 'forest');
 }
 
-/** The mean over the trees of a random forest as sums of leaves. A probability is the second of two shares. */
+/** Represents the mean over a random forest's trees as sums of leaves. A probability is the second of two shares. */
 function sharesGraph(
   trees: RealTree[],
   inputs: number,
@@ -119,8 +120,8 @@ function sharesGraph(
 }
 
 /**
- * The scores of boosting as sums of leaves, followed by the function that turns logits into shares. For two classes, softmax(−s/2, s/2) is the
- * sigmoid of the logit s.
+ * Represents boosting scores as sums of leaves, followed by the function that converts logits to shares. For two classes, softmax(−s/2,
+ * s/2) is the sigmoid of the logit s.
  */
 function boostedGraph(
   { trees, base }: Boosted,

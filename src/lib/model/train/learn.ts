@@ -20,62 +20,62 @@ import type { EpochFigures, Lesson } from './types.js';
 export type TrainConfig = ProjectConfig['model']['train'];
 
 export interface LearnOptions extends LessonOptions {
-  /** Name stored in the file. */
+  /** Description stored in the file. */
   description: string;
   /** The project's folder: the working directory of a training command. */
   folder: string;
   /** Reports activities other than epochs, in a few words. */
   onStep?: (text: string) => void;
   /**
-   * For a small table: a linear model replaces the network if it is better (`plan.linear`). The chosen one is trained again on the
-   * training and validation rows together, for the best number of epochs. Its metrics are those of the previous training, which did not
+   * For a small table: a linear model replaces the network if it is better (`plan.linear`). The chosen model is trained again on the
+   * training and validation rows together, for the best number of epochs. The metrics are those of the previous training run, which did not
    * use the validation rows.
    */
   refit?: boolean;
 }
 
 /**
- * Maximum number of rows of a small table. Up to this size, training on the validation rows as well is worthwhile: it adds a quarter more
+ * Maximum number of rows in a small table. Up to this size, it is worthwhile to also train on the validation rows, which add a quarter more
  * rows.
  */
 const smallTable = 10_000;
 
-/** Result of a training. */
+/** Result of a training run. */
 export interface Learned {
   /** The float network to write; it expects standardized inputs. */
   graph: Graph;
   standardization: Standardization;
   /** See TrainingFile. */
   threshold: number | null;
-  /** The temperature that the outputs were divided by before the softmax or sigmoid; null without model.train.calibrate. */
+  /** The temperature by which the outputs were divided before the softmax or sigmoid; null without model.train.calibrate. */
   temperature?: number | null;
   history: EpochFigures[];
   bestEpoch: number;
   interrupted: boolean;
   backend: string;
-  /** The actual network: the requested one, or a linear model in its place, which has no hidden layer. */
+  /** The actual network: the requested one, or a linear model instead, which has no hidden layers. */
   network: NetworkSpec;
-  /** Number of examples used to train the network again, including validation; null if it was not trained again. */
+  /** Number of examples, including validation, on which the network was trained again; null if it was not trained again. */
   refitted: number | null;
-  /** Whether a linear model replaced the network, and why; null if that was not considered. */
+  /** Whether a linear model replaced the network, and why; null if no replacement was considered. */
   choice: Choice | null;
   /** Root mean squared error on the validation set, in the unit of the values; null for other outputs. */
   valRmse: number | null;
   /**
-   * Predicts the class, or the value, for each example. For a reconstruction, the class follows from the threshold. The examples' inputs
-   * are standardized in place.
+   * Predicts the class, or the value, for each example. For a reconstruction, the threshold determines the class. Standardizes the
+   * examples' inputs in place.
    */
   answers(examples: Lesson): Answers;
   /**
-   * The network as chosen on the validation set, before it was trained again on the validation rows. Without that second training, it is
-   * the same network.
+   * The network that was chosen on the validation set, before the second training run, which includes the validation rows. Without a second
+   * run, this is the same network.
    */
   chosen: Pick<Learned, 'graph' | 'standardization' | 'answers'>;
   dispose(): void;
 }
 
 /**
- * Trains one network on examples. Their inputs are standardized in place, by the training set's own mean and deviation.
+ * Trains one network on examples. Standardizes the examples' inputs in place, by the training set's own mean and deviation.
  * @throws AIOT_TRAINING_DATA_UNFIT, AIOT_TRAINING_DIVERGED, AIOT_MODEL_UNFIT
  */
 export async function learn(
@@ -123,14 +123,14 @@ export async function learn(
     const own = { history, bestEpoch: kept.bestEpoch, interrupted: false, backend: engine, valRmse };
     return { ...last, ...own, refitted: rows.classes.length, choice, chosen: kept, dispose };
   } catch (error) {
-    // Stopped by Ctrl-C before the final training completed an epoch: the network chosen before is used.
+    // If Ctrl-C stopped the final training run before its first epoch ended, the previously chosen network is used.
     if (options.signal?.aborted) return { ...only(kept), interrupted: true };
     kept.dispose();
     throw error;
   }
 }
 
-/** Whether the final training includes the validation rows: for a small table of labeled rows. */
+/** Whether the final training run includes the validation rows: only for a small table of labeled rows. */
 export function isSmall({ network, rows }: Plan, train: Lesson, validation: Lesson): boolean {
   const count = train.classes.length + validation.classes.length;
   return rows && network.output.kind !== 'reconstruction' && count <= smallTable;
@@ -144,7 +144,7 @@ async function chosenOf(rows: Lesson, training: number, epochs: number, options:
   return choice;
 }
 
-/** The temperature for model.train.calibrate; null if it is not set, or if there is no validation set. */
+/** The temperature for model.train.calibrate; null if calibration is off, or if there is no validation set. */
 function calibration(
   validation: Lesson | null,
   forward: (inputs: Float32Array, rows: number) => Float32Array,
@@ -192,7 +192,7 @@ async function learnFrom(
       const inputs = standardizeInPlace(asked, standardization);
       const outputs = forward(inputs, asked.classes.length);
       const scaled = target ? outputs.map((z) => z * target.deviation + target.mean) : outputs;
-      // The engine's outputs are before the sigmoid, so the threshold of one half is at 0.
+      // The engine's outputs precede the sigmoid, so the threshold of one half corresponds to 0.
       return answersOf(scaled, inputs, network, threshold ?? 0);
     },
     dispose: () => fitted.dispose(),
@@ -236,7 +236,7 @@ export function requireExamples(parts: Record<'train' | 'validation', Lesson>, p
   }
 }
 
-/** Metrics of the network or of the linear model on unseen rows; classes are weighted by model.train.classWeights. */
+/** Metrics of the network or the linear model on unseen rows. Classes are weighted by model.train.classWeights. */
 interface ChoiceFigures {
   /** null for values. */
   accuracy: number | null;
@@ -244,12 +244,12 @@ interface ChoiceFigures {
   loss: number;
 }
 
-/** The choice between the network and a linear model, and the metrics behind it. */
+/** The choice between the network and a linear model, and the metrics on which it is based. */
 export interface Choice {
   kept: 'network' | 'linear';
   /** Number of folds; null = measured on the validation set. */
   folds: number | null;
-  /** Number of rows behind the metrics. */
+  /** Number of rows on which the metrics are based. */
   rows: number;
   /** Standard error of the difference between the two models: in accuracy, or for values in loss. */
   standardError: number;
@@ -259,17 +259,17 @@ export interface Choice {
 
 const foldsOfRows = 5;
 
-/** Above this many rows, the validation set is large enough to distinguish the two models. */
+/** With more rows than this, the validation set is large enough to distinguish the two models. */
 const mostRows = 1000;
 
-/** Maximum number of training rows per fold, summed over its epochs. They take about a second. */
+/** Maximum number of training rows per fold, summed over all epochs. These take about a second. */
 const mostLearned = 500_000;
 
 /**
- * Compares a linear model with the network on unseen rows of a small table, where it is often as good (measured: docs/reference/project.md). Uses the
- * validation set, or 5 folds of all rows except the test set's, with equal rows together and classes distributed evenly. The network is chosen if it
- * is better by more than one standard error, compared row by row (Breiman et al. 1984).
- * @param rows those of the training set, followed by those of the validation set; left unchanged
+ * Compares a linear model with the network on unseen rows of a small table, where the linear model is often as good (measured:
+ * docs/reference/project.md). Uses the validation set, or 5 folds of all rows except the test set's, with equal rows together and classes
+ * distributed evenly. The network is chosen if it is better, row by row, by more than one standard error (Breiman et al. 1984).
+ * @param rows the training set's rows, followed by the validation set's; left unchanged
  * @param epochs of the network
  * @returns null if `signal` stopped it
  */
@@ -331,7 +331,7 @@ async function choose(
   };
 }
 
-/** Cost of each row: for a wrong prediction, the weight of its class; for values the squared error. */
+/** Each row's cost: the class's weight for a wrong prediction, or the squared error for values. */
 interface Tried {
   costs: number[];
   loss: number;
@@ -341,7 +341,7 @@ function mean(of: readonly number[]): number {
   return of.reduce((sum, each) => sum + each, 0) / of.length;
 }
 
-/** Rows by fold: equal ones together, with roughly equal shares of each class. */
+/** Rows by fold. Equal rows stay together, and each fold has roughly equal shares of each class. */
 function dealt({ inputs, inputSize, classes }: Lesson, seed: number): number[][] {
   const folds = Array.from({ length: foldsOfRows }, (): number[] => []);
   const units = shuffled(rowsOf(sameRows(inputs, inputSize)), seededRandom(seed));
@@ -353,8 +353,8 @@ function dealt({ inputs, inputSize, classes }: Lesson, seed: number): number[][]
 }
 
 /**
- * The graph with its single output multiplied by `deviation` plus `mean`: two operators that `finishGraph` folds into the last dense layer. A network
- * that learned standardized values then predicts in their own unit.
+ * The graph with its single output multiplied by `deviation` plus `mean`: two operators that `finishGraph` folds into the last dense layer.
+ * A network that learned standardized values then predicts values in the original unit.
  */
 function scaledOutput(graph: Graph, { mean, deviation }: { mean: number; deviation: number }): Graph {
   const [x = -1] = graph.outputs;
@@ -381,8 +381,8 @@ function scaledOutput(graph: Graph, { mean, deviation }: { mean: number; deviati
 
 /**
  * Converts a trained graph to the graph to write. Batch norms are folded into the preceding layers, activations fused, changes of shape
- * merged, and the ending that the loss included is added. Dropout left no operator. A reconstruction is not changed: its distance from the
- * input is computed by the code that runs the network.
+ * merged, and the ending that the loss included is added. Dropout left no operator. A reconstruction is not changed; the code that runs the
+ * network computes the distance from the input.
  * @param graph result of `engine.graph()`
  * @param description stored in the file
  */

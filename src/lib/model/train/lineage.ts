@@ -10,7 +10,9 @@ import type { Material } from '../material.js';
 import type { Division } from './examples/parts.js';
 import type { TrainingSource } from './types.js';
 
-/** The project's own table is recorded under its path in aiot.yaml, so that the folder may be moved or copied. */
+/**
+ * Path to record for a data source. For the project's own table, this is the path in aiot.yaml, so that the folder may be moved or copied.
+ */
 export function sourceOf(
   { dir, config }: Project,
   { rows }: Material,
@@ -23,7 +25,7 @@ export function sourceOf(
   return { kind: 'table', file, label, columns: table.columns, parts: parts ?? '' };
 }
 
-/** Lineage of a model. A table's groups count as its recordings, and its rows as samples. */
+/** A model's lineage. A table's groups count as recordings, and its rows as samples. */
 export function lineageOf(project: Project, { dataset, rows }: Material, split: Split): Lineage {
   return {
     dataset: {
@@ -44,12 +46,14 @@ export function configDigestOf({ config }: Project): string {
   return digestOf(canonicalJson(trainingConfig(config)));
 }
 
-/** The parts of aiot.yaml that do not affect the trained model: where it runs, what runs next to it, and what triggers training. */
+/**
+ * The parts of aiot.yaml that do not affect the trained model: where the project runs, what runs next to it, and what triggers training.
+ */
 const without = new Set(['loop', 'up', 'pipeline']);
 
 /**
- * aiot.yaml except for the parts in `without`: the identity of a training. Settings of trees belong to it only if trees are trained, and
- * those of pictures only for pictures, because other projects keep the identity that they had before.
+ * aiot.yaml except for the parts in `without`, which identifies a training run. Tree settings are included only if trees are trained, and
+ * picture settings only for pictures, so that other projects keep the identity that they had before.
  */
 export function trainingConfig(config: ProjectConfig): Partial<ProjectConfig> {
   const parts: Partial<ProjectConfig> = Object.fromEntries(

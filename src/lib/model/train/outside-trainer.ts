@@ -20,8 +20,8 @@ import type { Plan } from './plan.js';
 import type { Lesson } from './types.js';
 
 /**
- * Like `learn`, using the program of model.train.command. The program gets the rows in a folder and writes a float .tflite there, which is
- * validated, simplified and evaluated like our own. See docs/reference/project.md for the contract.
+ * Like `learn`, but runs the program in model.train.command. The program reads the rows from a folder and writes a float .tflite file
+ * there, which is validated, simplified and evaluated like aiot's own networks. See docs/reference/project.md for the contract.
  * @throws AIOT_TRAINING_COMMAND, AIOT_TFLITE_*, AIOT_MODEL_UNFIT, and the abort reason of `signal`
  */
 export async function learnOutside(
@@ -55,7 +55,7 @@ export async function learnOutside(
   );
 }
 
-/** Reads the file that a training program had to write. @throws AIOT_TRAINING_COMMAND if it is missing */
+/** Reads the file that a training program had to write. @throws AIOT_TRAINING_COMMAND if the file is missing */
 async function leftBy(program: string, file: string): Promise<Uint8Array> {
   try {
     // Reading a pipe would block.
@@ -70,7 +70,7 @@ async function leftBy(program: string, file: string): Promise<Uint8Array> {
 
 /**
  * Evaluates a forest, or an externally trained network, in the same way as aiot's own networks: losses, accuracies, threshold.
- * @param parts standardized
+ * @param parts standardized parts
  * @param backend name of the trainer
  */
 export async function measured(
@@ -132,7 +132,7 @@ export function partOf(examples: Lesson, standardization: Standardization): Part
   return { inputs: standardizeInPlace(examples, standardization), inputSize, classes, values };
 }
 
-/** Converts shares and probabilities back to the logits whose softmax or sigmoid they are, because the losses need logits. */
+/** Converts shares and probabilities back to logits (the inverse of softmax or sigmoid), because the losses need logits. */
 function beforeEnding(outputs: Float32Array, network: NetworkSpec): Float32Array {
   const least = 1e-7;
   const { kind } = network.output;
@@ -146,7 +146,7 @@ function beforeEnding(outputs: Float32Array, network: NetworkSpec): Float32Array
 
 /**
  * Writes the input of a training program into its folder: train.csv, validation.csv and task.json. The CSV files have one standardized
- * column per input, and `label`: the number of the class, or the value; none for a reconstruction. task.json contains everything else.
+ * column per input, and `label`, the number of the class or the value; a reconstruction has no labels. task.json contains everything else.
  * @returns the file that the program must write
  */
 async function writeTask(
@@ -154,7 +154,7 @@ async function writeTask(
   { plan, config, train, validation }: { plan: Plan; config: TrainConfig; train: Part; validation: Part },
 ): Promise<string> {
   const { network, classes, signal } = plan;
-  // A row of a table is a window of one sample: its columns have names of their own.
+  // A table row is a window of one sample, so the columns' own names are used.
   const names = plan.rows && signal.windowSamples === 1 ? signal.fields : featureNames(signal);
   await writeFileAtomic(join(folder, 'train.csv'), csvOf(train, names, network.output.kind));
   await writeFileAtomic(join(folder, 'validation.csv'), csvOf(validation, names, network.output.kind));
@@ -184,13 +184,13 @@ function csvOf({ inputs, inputSize, classes, values }: Part, names: string[], ou
   return writeCsv([...names, 'label'], [...columns, values ?? classes]);
 }
 
-/** Number of output lines that are reported if it fails. */
+/** Number of output lines that are reported if the program fails. */
 const lastLines = 6;
 
 /**
  * Runs a training program to completion. If `signal` is aborted, the program is terminated with all its child processes.
  * @param onLine called with each output line
- * @throws AIOT_TRAINING_COMMAND with its last lines; the abort reason of `signal`
+ * @throws AIOT_TRAINING_COMMAND with the last output lines; the abort reason of `signal`
  */
 export async function runCommand(
   [program = '', ...args]: string[],
@@ -251,7 +251,7 @@ function readLeft(bytes: Uint8Array, whose: string): Graph {
 }
 
 /**
- * Requires a single float32 input and output of the sizes that a project's network has.
+ * Requires a single float32 input and output, of the sizes in the project's network.
  * @param whose for messages
  * @throws AIOT_MODEL_UNFIT
  */

@@ -10,38 +10,38 @@ import { classesFor, unfit } from './examples/examples.js';
 import { labelsOfRows, signalOfRows } from './examples/rows.js';
 import type { Classes } from './types.js';
 
-/** Decisions made before a training computes anything. */
+/** Decisions made before training starts. */
 export interface Plan {
   network: NetworkSpec;
   classes: Classes;
   signal: SignalSpec;
-  /** Whether the inputs are windows over time or pictures, whose fields share their statistics. */
+  /** Whether the inputs are windows over time or pictures, in which all inputs of a field share their statistics. */
   windows: boolean;
-  /** Whether the pixels of pictures become −1…1, whatever the training pictures contain. */
+  /** Whether pixels are scaled to −1…1, whatever the training pictures contain. */
   pixelRange: boolean;
   /** Whether each example is a row of a table. */
   rows: boolean;
   /**
-   * Whether a linear model may replace the network on a small table, and the criterion: folds over its rows, or only the validation set
-   * if rows belong together. Null for recordings, for kinds other than mlp, and if layers, a kind or members were requested.
+   * Whether a linear model may replace the network on a small table: compared by folds over the rows, or only the
+   * validation set if rows belong together. Null for recordings, for kinds other than mlp, and if layers, a kind or members were requested.
    */
   linear: 'folds' | 'validation' | null;
   /**
    * Default noise on the standardized inputs if aiot.yaml sets none. Measured on the motion recordings over 12 splits: mean macro-F1 0.953
-   * without, 0.960 with 0.4 to 0.5, 0.948 with 1. Adjacent samples are nearly redundant, so noise averages out over a window. 0 for rows of
-   * a table and for pictures, for which it was not measured.
+   * without, 0.960 with 0.4 to 0.5, 0.948 with 1. Adjacent samples are nearly redundant, so noise averages out over a window. 0 for table
+   * rows and pictures, for which no measurements were made.
    */
   noise: number;
   /** Default choices, as sentences. */
   notes: string[];
-  /** The trained layers that the network begins with; null = all layers are new. */
+  /** The trained layers at the beginning of the network; null = all layers are new. */
   backbone: Backbone | null;
 }
 
 /**
- * Network, classes and signal part for this project and its training data.
+ * Plans the network, classes and signal part for this project and its training data.
  * @param backbone from model.train.from
- * @param chosen explicitly requested kind: it is not replaced by another if it does not fit
+ * @param chosen explicitly requested kind, which is not replaced if it does not fit
  * @throws AIOT_MODEL_UNFIT, AIOT_TRAINING_DATA_UNFIT, AIOT_DATA_ONE_CLASS, AIOT_PROJECT_INVALID, AIOT_FEATURE_*
  */
 export function planTraining(
@@ -211,7 +211,7 @@ function fittingForest({ kind, layers, train }: ProjectConfig['model'], raw: boo
   return { kind, layers };
 }
 
-/** Convolutions run over time or over a picture; if the inputs are separate numbers, dense layers of the default sizes are used instead. */
+/** Convolutions run over time or over a picture. If the inputs are separate numbers, default dense layers are used instead. */
 function fitting(
   model: ProjectConfig['model'],
   { raw, overTime, picture }: { raw: boolean; overTime: boolean; picture: boolean },

@@ -37,7 +37,7 @@ const interval = z.tuple([z.number(), z.number()]);
 /** Mean over the folds, and its 95 % interval (Student's t over the folds); null with fewer than two folds. */
 const overFolds = z.object({ mean: z.number(), interval: interval.nullable() });
 
-/** Metric over all tested examples, and its 95 % interval with recordings as the sampling unit. */
+/** Metric over all tested examples, with a 95 % interval that uses recordings as the sampling unit. */
 const pooled = z.object({ value: z.number(), interval: interval.nullable() });
 
 /** build/folds.json: metrics of this float network on unseen data, by cross-validation. */
@@ -54,17 +54,17 @@ export const foldsFileSchema = z.object({
     rmse: overFolds.nullable(),
   }),
   pooled: z.object({ accuracy: pooled.nullable(), macroF1: pooled.nullable(), rmse: pooled.nullable() }),
-  /** A summary, as shown by evaluations, reports and bundles. */
+  /** A summary, which evaluations, reports and bundles show. */
   together: foldsFiguresSchema,
-  /** The smoothing that `together.voted` was computed with. */
+  /** The smoothing used to compute `together.voted`. */
   vote: z.string(),
-  /** Method of the intervals. */
+  /** Method by which the intervals were computed. */
   method: z.string(),
   classes: z.array(z.string()),
-  /** Rows = truth, columns = prediction, over all folds; null if values are predicted. */
+  /** Rows = truth, columns = prediction, over all folds; null if the network predicts values. */
   confusion: z.array(z.array(z.int())).nullable(),
   datasetDigest: z.string(),
-  /** Digest of the settings of aiot.yaml that determine the trained model. */
+  /** Digest of the settings in aiot.yaml that determine the trained model. */
   configDigest: z.string(),
 });
 export type FoldsFile = z.output<typeof foldsFileSchema>;
@@ -74,16 +74,19 @@ export const trainResultSchema = z.object({
   /** The network's kind of prediction. */
   output: z.enum(['classes', 'probability', 'value', 'reconstruction']),
   classes: z.array(z.string()),
-  /** Columns of the table that are the network's inputs, in order; null if it was trained on recordings. */
+  /** The table columns that are the network's inputs, in order; null if the network was trained on recordings. */
   inputs: z.array(z.string()).nullable(),
-  /** Metrics of the epoch whose weights were chosen; an accuracy is null without classes. */
+  /** Metrics for the chosen epoch; an accuracy is null without classes. */
   metrics: z.object({
     bestEpoch: z.int(),
     loss: z.number(),
     accuracy: z.number().nullable(),
     valLoss: z.number(),
     valAccuracy: z.number().nullable(),
-    /** 95 % interval of the validation accuracy; and the number of recordings (or groups of rows) behind it, null if rows are independent. */
+    /**
+     * 95 % interval for the validation accuracy, and the number of recordings (or row groups) on which it is based; null if rows are
+     * independent.
+     */
     valInterval: z.tuple([z.number(), z.number()]).nullable(),
     valGroups: z.int().nullable(),
     /** Root mean squared error on the validation set, in the unit of the values. */
@@ -91,11 +94,11 @@ export const trainResultSchema = z.object({
   }),
   /** Metrics of a linear model on the same rows; null for a reconstruction. */
   baseline: baselineSchema.nullable(),
-  /** Whether a linear model replaced the network on a small table, and why; null if that was not considered. */
+  /** Whether a linear model replaced the network on a small table, and why; null if no replacement was considered. */
   choice: choiceSchema.nullable(),
   /**
-   * Number of rows of a small table, including validation, on which the network was trained again after the epoch was chosen; null if it
-   * was not. The metrics are those of the previous training, which did not use the validation rows.
+   * Number of rows in a small table, including validation, on which the network was trained again after the epoch was chosen; null if it
+   * was not trained again. The metrics are those of the previous training run, which did not use the validation rows.
    */
   refitted: z.int().nullable(),
   epochs: z.int(),
@@ -110,13 +113,13 @@ export const trainResultSchema = z.object({
   windows: z.object({ train: z.int(), validation: z.int() }),
   split: z.string(),
   threshold: z.number().nullable(),
-  /** Leaks of the split that was nevertheless used for training: metrics are optimistic. */
+  /** Leaks in the split, which was used for training nevertheless, so that metrics are optimistic. */
   leaks: z.array(z.string()),
   /** Choices that were made by default. */
   notes: z.array(z.string()),
   /** Present if folds were requested. */
   folds: foldsFileSchema.nullable(),
-  /** Id of this training in build/runs; null if it was not recorded. */
+  /** ID of this training run in build/runs; null if it was not recorded. */
   run: z.string().nullable(),
 });
 
@@ -124,7 +127,7 @@ export type TrainResult = z.output<typeof trainResultSchema>;
 
 /**
  * @param valRmse null unless values are predicted
- * @param validation certainty of the validation accuracy; null unless a class is predicted
+ * @param validation how certain the validation accuracy is; null unless a class is predicted
  */
 export function resultOf(
   file: string,
@@ -170,25 +173,25 @@ const nullable = z.number().nullable();
 const candidateSchema = z.object({
   kind: z.string(),
   layers: z.array(z.int()),
-  /** null for rows of a table, which have no signal part to choose. */
+  /** Null for table rows, which have no signal part to choose. */
   features: z.union([z.string(), z.array(z.string())]).nullable(),
   window: z.int().nullable(),
   stride: z.int().nullable(),
-  /** Mean of the score over the inner folds; null if it could not be trained. */
+  /** Mean score over the inner folds; null if the candidate could not be trained. */
   score: nullable,
-  /** Its 95 % interval (Student's t). */
+  /** 95 % interval of the score (Student's t). */
   interval: z.tuple([z.number(), z.number()]).nullable(),
   accuracy: nullable,
-  /** Arena of the int8 network. */
+  /** Arena size for the int8 network in bytes. */
   arenaBytes: z.int().nullable(),
   /** File size of the int8 network. */
   bytes: z.int().nullable(),
   macs: z.int().nullable(),
-  /** Predicted latency on the chip of the search. */
+  /** Predicted latency on the search's chip. */
   latencyUs: nullable,
-  /** Violated limits of model.accept, or the reason why it could not be trained, as sentences. */
+  /** Violated limits of model.accept, or the reason why the candidate could not be trained, as sentences. */
   refused: z.array(z.string()),
-  /** Whether no other candidate is as good in score, arena and latency (multiply-adds if that is unknown), and better in one of them. */
+  /** Whether no other candidate is at least as good in score, arena and latency (multiply-adds if unknown), and better in one of these. */
   pareto: z.boolean(),
 });
 
@@ -201,19 +204,19 @@ export const searchFileSchema = z.object({
   /** Higher is better, except for rmse. */
   score: z.enum(['macroF1', 'rmse']),
   folds: z.int(),
-  /** Chip that the latency is predicted for. */
+  /** Chip for which the latency is predicted. */
   chip: z.string(),
   seed: z.int(),
-  /** The first one is the current aiot.yaml. */
+  /** The candidates; the first is the current aiot.yaml. */
   candidates: z.array(candidateSchema),
-  /** Index of the proposed one; null if all are rejected. */
+  /** Index of the proposed candidate; null if all are rejected. */
   best: z.int().nullable(),
   /** Lines for aiot.yaml. */
   yaml: z.array(z.string()),
-  /** Stopped by Ctrl-C before the last candidate. */
+  /** Whether Ctrl-C stopped the search before the last candidate. */
   interrupted: z.boolean(),
   datasetDigest: z.string(),
-  /** Ids of the candidates in build/runs, in their order; empty if they were not recorded. */
+  /** IDs of the candidates in build/runs, in the candidates' order; empty if they were not recorded. */
   runs: z.array(z.string()).default([]),
   seconds: z.number(),
   file: z.string(),

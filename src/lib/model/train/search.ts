@@ -47,8 +47,8 @@ interface SearchOptions extends Omit<TrainOptions, 'folds' | 'resume' | 'onEpoch
 const patience = 50;
 
 /**
- * Tries randomly drawn networks and signal parts (seeded), each by inner folds over the training and validation sets: the test set is never used.
- * Writes build/search.json even if `signal` stopped it, with the candidates tried until then.
+ * Tries randomly drawn networks and signal parts (seeded), each measured by inner folds over the training and validation sets; the test set
+ * is never used. Writes build/search.json even if `signal` stopped it, with the candidates tried so far.
  * @throws AIOT_USAGE (no classes or values to predict), AIOT_INTERRUPTED, and any error of training
  */
 export async function searchProject(options: SearchOptions): Promise<SearchFile> {
@@ -128,7 +128,7 @@ export async function searchProject(options: SearchOptions): Promise<SearchFile>
   );
 }
 
-/** The candidates: first the configuration of aiot.yaml, then random draws, without duplicates. */
+/** The candidates: first the configuration in aiot.yaml, then random draws, without duplicates. */
 function choicesOf({ project, count, kind }: SearchOptions, rows: boolean, own: Choice['kind']): Choice[] {
   const { model, signal } = project.config;
   const { features, window, stride } = signal;
@@ -184,26 +184,26 @@ function yamlOf({ kind, layers, features, window, stride }: Candidate): string[]
 interface Choice {
   kind: NetworkKind;
   layers: number[];
-  /** undefined for rows of a table. */
+  /** Undefined for table rows. */
   signal?: Pick<ProjectConfig['signal'], 'features' | 'window' | 'stride'>;
 }
 
 const units = [8, 12, 16, 24, 32, 48, 64];
 const filters = [8, 12, 16, 24, 32];
 
-/** Window lengths as shares of the one in aiot.yaml. */
+/** Window lengths as multiples of the length in aiot.yaml. */
 const windowShares = [0.5, 0.75, 1, 1, 1.5];
 
 interface Space {
-  /** Fixed kind of network, unless it is left open. */
+  /** The requested kind of network; undefined = any kind. */
   kind: NetworkKind | undefined;
-  /** Feature sets that suit the fields, including the project's own; empty for rows. */
+  /** Feature sets that suit the fields, including the project's own; empty for table rows. */
   features: ProjectConfig['signal']['features'][];
-  /** A spectrogram of sound or a picture, which is always searched with its own signal part: these kinds of convolutions suit it. */
+  /** Kinds of convolutions that suit a spectrogram or a picture, whose signal part is never varied. */
   kinds?: NetworkKind[];
 }
 
-/** Feature sets worth trying for these fields. */
+/** The search space, with feature sets worth trying for these fields. */
 export function spaceOf({ config }: Project, rows: boolean, kind: NetworkKind | undefined): Space {
   if (rows) return { kind, features: [] };
   const own = config.signal.features;
@@ -246,13 +246,13 @@ function overridesOf({ kind, layers, signal }: Choice): Overrides {
   return { model: { kind, layers }, ...alone, ...(signal && { signal }) };
 }
 
-/** Number of inner folds that a candidate is measured by. */
+/** Number of inner folds that measure a candidate. */
 const innerFolds = 3;
 
-/** The chip that latency is predicted for; others are faster or slower by a similar factor for every network. */
+/** The chip for which latency is predicted. Other chips are faster or slower by a similar factor for every network. */
 const searchChip = 'esp32s3';
 
-/** Number of examples for calibrating int8 ranges: sizes do not depend on them. */
+/** Number of examples for calibrating int8 ranges. Sizes do not depend on these ranges. */
 const calibrationRows = 50;
 
 interface TryOptions {
@@ -264,8 +264,8 @@ interface TryOptions {
 }
 
 /**
- * Trains one candidate on inner folds of the training and validation sets: the test set is never used. A candidate that cannot be trained (a window
- * longer than a recording, an unsuitable feature set) is reported with the reason.
+ * Trains one candidate on inner folds of the training and validation sets; the test set is never used. A candidate that cannot be trained
+ * (a window longer than a recording, an unsuitable feature set) is reported with the reason.
  */
 async function tryCandidate(choice: Choice, options: TryOptions): Promise<Tried> {
   const { signal } = choice;
@@ -302,7 +302,7 @@ interface Tried {
   error: { code: string; message: string } | null;
 }
 
-/** Begins the record of a candidate. If its combination of settings is impossible, those of aiot.yaml are recorded, and finally the reason. */
+/** Begins a candidate's record. For an impossible combination of settings, records the settings in aiot.yaml, and finally the reason. */
 async function beginTrial(
   choice: Choice,
   { project: given, material, division }: TryOptions,
@@ -381,7 +381,7 @@ async function measured(choice: Choice, { project: given, material, division, ba
   return { ...sized, refused: refusals(sized, model.accept, plan), inner: { ...found, backend: engine } };
 }
 
-/** Examples of the training and validation sets together. */
+/** Examples from the training and validation sets together. */
 function bothParts(material: Material, division: Division): Examples {
   const parts = (['train', 'validation'] as const).map((part) => examplesOfPart(material, division, part));
   const [a, b] = parts as [Examples, Examples];
@@ -474,8 +474,8 @@ function goodness({ score }: Pick<Candidate, 'score'>, lowIsGood: boolean): numb
 }
 
 /**
- * The Pareto-optimal candidates: no other is at least as good in score, arena and latency (multiply-adds if that is unknown), and better in
- * one.
+ * The Pareto-optimal candidates: no other candidate is at least as good in score, arena and latency (multiply-adds if unknown), and better
+ * in one of these.
  */
 export function paretoFront(candidates: readonly Figures[], lowIsGood: boolean): boolean[] {
   const costs = candidates.map((each) => [
@@ -494,7 +494,7 @@ export function paretoFront(candidates: readonly Figures[], lowIsGood: boolean):
 }
 
 /**
- * Index of the candidate with the best score among those that are not rejected; the smallest arena in case of ties. Null if there is none.
+ * Index of the candidate with the best score that is not rejected; the smallest arena decides ties. Null if all are rejected.
  */
 export function bestOf(candidates: readonly Candidate[], lowIsGood: boolean): number | null {
   const open = [...candidates.keys()].filter(

@@ -12,12 +12,12 @@ import { searchProject } from './search.js';
 import { trainProject } from './train-project.js';
 import type { EpochFigures } from './types.js';
 
-/** Result of `model train`: a training, or with --search the candidates. */
+/** Result of `model train`: a training run, or with --search the candidates. */
 export const trainedSchema = z.union([trainResultSchema, searchFileSchema]);
 
-/** Command-line request of `model train`. */
+/** Options of `model train`, as given on the command line. */
 export interface TrainRequest {
-  /** Folder. */
+  /** The project's folder. */
   project: string;
   data?: string;
   label?: string;
@@ -42,7 +42,7 @@ export interface TrainRequest {
 }
 
 /**
- * Trains, or searches for what to train, as requested on the command line, whose options override aiot.yaml.
+ * Trains a model, or searches for one, as requested on the command line. Command-line options override aiot.yaml.
  * @throws AIOT_USAGE, AIOT_FILE_IS_INPUT, and any error of `trainProject` and `searchProject`
  */
 export async function trainModel(request: TrainRequest): Promise<TrainResult | SearchFile> {

@@ -30,21 +30,21 @@ import type { EpochFigures, Lesson, TrainingFile } from './types.js';
 
 export interface TrainOptions extends DataSource {
   project: Project;
-  /** Explicitly requested kind: it is not replaced by another if it does not fit. */
+  /** Explicitly requested kind, which is not replaced if it does not fit. */
   kind?: NetworkKind;
-  /** Explicitly requested split: it is not replaced by another if it does not fit. */
+  /** Explicitly requested split, which is not replaced if it does not fit. */
   split?: 'recording' | 'device' | 'time' | 'window';
-  /** `auto` by default. */
+  /** Default: `auto`. */
   backend?: Backend;
-  /** Trains even if the split leaks; the result reports the leaks. */
+  /** Trains even if the split has leaks; the result reports them. */
   force?: boolean;
-  /** Resumes a stopped training. */
+  /** Resumes a stopped training run. */
   resume?: boolean;
-  /** Measures by cross-validation before the network itself is trained. */
+  /** Runs a cross-validation before the network itself is trained. */
   folds?: FoldsAsked;
-  /** Source of the network, instead of our engines or model.train.command. */
+  /** Produces the network, instead of aiot's engines or model.train.command. */
   trainer?: typeof learn;
-  /** Records the training as a run in build/runs/. */
+  /** Whether to record the training run in build/runs/. */
   record?: boolean;
   onEpoch?: (figures: EpochFigures) => void;
   /** Reports activities other than epochs, in a few words. */
@@ -53,8 +53,8 @@ export interface TrainOptions extends DataSource {
 }
 
 /**
- * Trains the project's network on recordings or on the rows of a table, and writes build/model.float.tflite and build/training.json. On an error,
- * neither file is written. A stopped training also writes its result so far, before it throws.
+ * Trains the project's network on recordings or on the rows of a table, and writes build/model.float.tflite and build/training.json. On an
+ * error, neither file is written. If training is stopped, the result so far is written before the error is thrown.
  * @throws AIOT_DATA_* (AIOT_DATA_LEAK: exit 6), AIOT_LABEL_UNKNOWN, AIOT_TRAINING_DATA_UNFIT, AIOT_MODEL_UNFIT, AIOT_TRAINING_DIVERGED,
  *   AIOT_BACKEND_MISSING, AIOT_MODEL_NOT_BUILT and AIOT_MODEL_STALE (resume), AIOT_INTERRUPTED
  */
@@ -82,7 +82,7 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
   }
 }
 
-/** A training whose data and settings have been checked. */
+/** A training run whose data and settings have been checked. */
 interface Prepared {
   material: Material;
   plan: Plan;
@@ -211,7 +211,7 @@ function baselineOf(
   };
 }
 
-/** The accuracy on the part that chose the epoch, from `proportionOf`. */
+/** The accuracy on the part that was used to choose the epoch, from `proportionOf`. */
 function validationOf(material: Material, division: Division, learned: Learned) {
   const { history, bestEpoch, chosen } = learned;
   if ((history[bestEpoch - 1]?.valAccuracy ?? null) === null) return null;
@@ -225,7 +225,7 @@ function validationOf(material: Material, division: Division, learned: Learned) 
   return proportionOf(right.length, (row) => right[row]!, groups);
 }
 
-/** Everything that determines how a training continues; the number of epochs and the patience may change. */
+/** Digest of everything that determines how a training run continues. The number of epochs and the patience may change. */
 function runDigest(
   { config }: Project,
   { dataset }: Material,
@@ -263,13 +263,13 @@ function stopped({ history, bestEpoch }: TrainingFile): AiotError {
   );
 }
 
-/** Metrics of a linear model on the same examples as the network's; null if a metric does not apply. */
+/** Metrics of a linear model on the same examples as the network; null if a metric does not apply. */
 export interface Baseline {
-  /** Accuracy on the validation set, trained on the training set. */
+  /** Accuracy on the validation set, after training on the training set. */
   valAccuracy: number | null;
   /** Root mean squared error on the validation set, in the unit of the values. */
   valRmse: number | null;
-  /** Metrics on the test set of a linear model trained on the same rows as the written network. */
+  /** Metrics on the test set, for a linear model trained on the same rows as the written network. */
   testAccuracy?: number | null;
   testRmse?: number | null;
 }
@@ -278,9 +278,9 @@ export interface Baseline {
 type LinearModel = (asked: Lesson) => Answers;
 
 /**
- * A linear model for comparison in every training: `linearLayer` on standardized inputs. If the network is no better, it is too large for
- * its data, or there is too little data. Classes have the same weights as for the network.
- * @returns null for a reconstruction, and if there is nothing to learn from
+ * A linear model for comparison in every training run: `linearLayer` on standardized inputs. If the network is no better, it is too large
+ * for the data, or there is too little data. Classes have the same weights as for the network.
+ * @returns null for a reconstruction, and if there are no examples
  */
 export function linearModel(
   train: Lesson,
@@ -297,7 +297,7 @@ export function linearModel(
     const inputs = standardizeAll(asked, by);
     const outputs = linearOutputs(layer, inputs);
     const scaled = target ? outputs.map((z) => z * target.deviation + target.mean) : outputs;
-    // A sigmoid of one half is at 0.
+    // A sigmoid is one half at 0.
     return answersOf(scaled, inputs, network, 0);
   };
 }

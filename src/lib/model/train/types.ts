@@ -12,25 +12,25 @@ export interface Lesson {
   /** Size of one example's input. */
   inputSize: number;
   /**
-   * Index of the class of each example, in the network's numbering. A reconstruction has two: 0 = normal, 1 = anomaly; unlabeled examples
-   * count as normal. All 0 if values are predicted.
+   * Index of each example's class, in the network's numbering. A reconstruction has two classes: 0 = normal, 1 = anomaly; unlabeled
+   * examples count as normal. All 0 if the network predicts values.
    */
   classes: Int32Array;
-  /** The true value of each example if the network predicts values, null otherwise. */
+  /** Each example's true value if the network predicts values, otherwise null. */
   values: Float32Array | null;
 }
 
 /** Examples ready for a network, with their origin. */
 export interface Examples extends Lesson {
   /**
-   * Unit that each example belongs to and that metrics are grouped by: the recording's ID, or for a table the row's group. A row without a
+   * Unit of each example, by which metrics are grouped: the recording's ID, or for a table the row's group. A row without a
    * group is `row N` (from 1, as in the file).
    */
   recordings: string[];
 }
 
 export interface Classes {
-  /** In the order of the network's outputs; none if it predicts values. */
+  /** Class names in the order of the network's outputs; none if the network predicts values. */
   names: string[];
   /** Class → recorded labels. */
   labels: Record<string, string[]>;
@@ -48,12 +48,12 @@ export interface EpochFigures {
   valAccuracy: number | null;
 }
 
-/** Source of the training data. */
+/** Where the training data comes from. */
 export type TrainingSource =
   | { kind: 'recordings' }
   | {
       kind: 'table';
-      /** Absolute path; for the project's own table, the path given in aiot.yaml. */
+      /** Absolute path, or for the project's own table, the path in aiot.yaml. */
       file: string;
       /** Name of the column with labels or values. */
       label: string;
@@ -62,23 +62,23 @@ export type TrainingSource =
       parts: string;
     };
 
-/** build/training.json: how the float network next to it was trained, and everything that later steps need. */
+/** build/training.json: how the adjacent float network was trained, and everything that later steps need. */
 export interface TrainingFile {
   spec: 'aiot-training/2';
   model: string;
-  /** Its layers, listed individually; `output` is its kind of prediction. */
+  /** The network's layers, listed individually; `output` is the kind of prediction. */
   network: NetworkSpec;
   classes: string[];
   /** Class → recorded labels. */
   labels: Record<string, string[]>;
   /**
-   * Threshold of the second class. For a probability, this is the minimum (0.5). For a reconstruction, the mean squared distance from the
-   * standardized input must exceed it. Null for classes and values.
+   * Threshold for the second class: the minimum probability (0.5), or the mean squared distance of a reconstruction from the standardized
+   * input, which must be exceeded. Null for classes and values.
    */
   threshold: number | null;
   /**
    * Temperature by which the outputs are divided before the softmax or sigmoid, chosen on the validation set; null if the shares are not
-   * calibrated. The file contains it: the last layer is scaled.
+   * calibrated. The file already includes the temperature, because the last layer is scaled.
    */
   temperature?: number | null;
   signal: SignalSpec;
@@ -92,24 +92,24 @@ export interface TrainingFile {
   /** Epoch whose weights were chosen, from 1; 1 if a custom program trained the network. */
   bestEpoch: number;
   /**
-   * Number of rows, including validation, on which the network was trained again for the same number of epochs; null if it was not.
-   * `history` is that of the previous training.
+   * Number of rows, including validation, on which the network was trained again for the same number of epochs; null if it was not trained
+   * again. `history` is that of the previous training run.
    */
   refitted?: number | null;
-  /** Whether a linear model replaced the network; null if that was not considered. */
+  /** Whether a linear model replaced the network; null if no replacement was considered. */
   choice?: Choice | null;
-  /** Describes `model.validated.tflite`, the network before it was trained on the validation rows; null if it was not. */
+  /** Describes `model.validated.tflite`, the network before it was trained on the validation rows; null if it was not trained on them. */
   chosen?: { digest: string; standardization: Standardization } | null;
-  /** Metrics of a linear model on the validation and test set; null for a reconstruction. */
+  /** Metrics of a linear model on the validation and test sets; null for a reconstruction. */
   baseline?: Baseline | null;
-  /** Stopped by Ctrl-C before its last epoch. */
+  /** Whether Ctrl-C stopped training before the last epoch. */
   interrupted: boolean;
   seconds: number;
   /** The engine that trained. */
   backend: string;
-  /** Leaks of the split that was nevertheless used for training, as sentences: metrics are optimistic. */
+  /** Leaks in the split, which was used for training nevertheless, as sentences. Leaks make metrics optimistic. */
   leaks: string[];
-  /** Further information for the reader of the metrics, as sentences. */
+  /** Additional remarks about the metrics, as sentences. */
   notes: string[];
   /** Digest of model.float.tflite. */
   digest: string;

@@ -147,7 +147,7 @@ export function gridScales(weights: Float32Array, channels: number, block: numbe
   return own.every((scale) => scale !== undefined) ? (own as number[]) : undefined;
 }
 
-/** The largest magnitude divided by the greatest number of steps, at most 127, of which all values are multiples. */
+/** The largest magnitude divided by the greatest number of steps (at most 127) such that all values are multiples. */
 function gridScale(values: Float32Array): number | undefined {
   const most = values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
   if (most === 0) return Math.fround(deadChannel / 127);

@@ -15,14 +15,14 @@ import { canQuantize, channelAxis, isWeighted, outputRule } from './rules.js';
 /** Multiply-add budget for measuring the noise. */
 const noiseBudget = 5e7;
 
-/** Maximum number of rows for measuring the noise: more would not change its second digit. */
+/** Maximum number of rows for measuring the noise. More rows would not change the second digit. */
 const mostNoiseRows = 200;
 
 /**
- * Quantizes a float32 network. For int8 and int16x8, ranges of the activations come from the representative rows, and weights have a scale
- * per output channel. For dynamic and float16, only weights are quantized. float32 is the network in the form to be written. The given
- * graph is left unchanged; folding comes first (see `prepareGraph`).
- * @param rows representative inputs, each with the length of the network's input; may be empty for the float modes, which are then not
+ * Quantizes a float32 network. For int8 and int16x8, activation ranges come from the representative rows, and weights have one scale per
+ * output channel. For dynamic and float16, only weights are quantized. For float32, nothing is. The given graph is left unchanged; a copy
+ * is folded first (see `prepareGraph`).
+ * @param rows representative inputs, each with the length of the network's input; may be empty for the float modes, whose noise is then not
  * measured
  * @throws AIOT_QUANTIZE_UNFIT, AIOT_TFLITE_UNSUPPORTED, AIOT_TFLITE_INPUT
  */
@@ -37,23 +37,23 @@ export function quantizeGraph(
 
 /** Optional information about the network to be quantized. */
 interface Further {
-  /** The network with the same tensors that noise is measured against: the one before fine-tuning. */
+  /** A network with the same tensors, against which noise is measured: the one before fine-tuning. */
   reference?: Graph;
-  /** False if noise is not to be measured, because the caller measures it itself. */
+  /** False if the caller measures noise itself. */
   measured?: boolean;
 }
 
 /** A quantized network and its reference. */
 export interface Compared extends Quantized {
-  /** For each tensor of the float network, the quantized one that replaces it. */
+  /** For each tensor of the float network, the quantized tensor that replaces it. */
   twins: ReadonlyMap<number, number>;
-  /** The float network that its inner tensors are to be compared with. */
+  /** The float network with which inner tensors are compared. */
   against: Graph;
 }
 
 /**
- * Like `quantizeGraph`, but for the result of `prepareGraph`. The search for a better quantization calls it repeatedly, so that folding runs only
- * once.
+ * Like `quantizeGraph`, but for the result of `prepareGraph`. The search for a better quantization calls this function repeatedly, and so
+ * folds only once.
  */
 export function quantizePrepared(
   prepared: Graph,
@@ -71,7 +71,7 @@ export function quantizePrepared(
   const { reference = prepared, measured = true } = further;
   const noise = measured && rows.length > 0 ? noiseOf(base ?? reference, graph, twins, rows) : undefined;
   if (noise !== undefined && base !== undefined) {
-    // Inner tensors are compared with those after equalization, the output with the original one.
+    // Inner tensors are compared with the equalized network's, but the output with the original network's.
     const ends = new Map(prepared.outputs.map((output) => [output, twins.get(output)!]));
     for (const [output, decibels] of noiseOf(reference, graph, ends, rows)) noise.set(output, decibels);
   }
@@ -84,7 +84,7 @@ interface Form {
   graph: Graph;
   twins: ReadonlyMap<number, number>;
   methods: ReadonlyMap<number, RangeMethod>;
-  /** The equalized float network that it was made from, if it differs from the given one. */
+  /** The equalized float network that was quantized, if it differs from the given network. */
   base?: Graph;
 }
 
@@ -157,10 +157,10 @@ function noiseOf(
 }
 
 /**
- * Converts the float32 network into the form that quantization needs: float16 constants as float32, batch norms and activations folded,
- * inputs and outputs of float32. The given graph is left unchanged.
- * @throws AIOT_QUANTIZE_UNFIT for a network that is already quantized, has an input or output of another type, an operator without a rule, or
- * non-finite weights
+ * Converts the float32 network into the form that quantization needs: float16 constants as float32, batch norms and activations folded, and
+ * float32 inputs and outputs. The given graph is left unchanged.
+ * @throws AIOT_QUANTIZE_UNFIT for a network that is already quantized, or has an input or output of another type, an operator without a
+ * rule, or non-finite weights
  */
 export function prepareGraph(graph: Graph): Graph {
   const float = withFloatConstants(graph);
@@ -191,8 +191,8 @@ export function prepareGraph(graph: Graph): Graph {
 }
 
 /**
- * The network with constants in place of operators that read only constants, such as the first step of an unrolled recurrent layer, whose state
- * starts with zeros. Their values cannot be observed, because they never change.
+ * Replaces operators that read only constants by their results. Calibration could not observe a range for them, because they never change.
+ * An example is the first step of an unrolled recurrent layer, whose state starts with zeros.
  */
 function withComputedConstants(graph: Graph): Graph {
   const tensors = [...graph.tensors];
@@ -219,12 +219,14 @@ function typesOf({ tensors }: Graph, { inputs }: Operator): string {
   return [...new Set(inputs.flatMap((index) => tensors[index]?.type ?? []))].join(', ');
 }
 
-/** Minimum number of weights for int8. With fewer, the scales would take more space than int8 saves (as in TensorFlow's converter). */
+/**
+ * Minimum number of weights for int8. With fewer weights, the scales would take more space than int8 saves (as in TensorFlow's converter).
+ */
 const fewestDynamic = 1024;
 
 /**
- * float16: each float32 constant is stored as float16 followed by a DEQUANTIZE, which LiteRT runs once; arithmetic stays float32. A constant with a
- * value that float16 cannot represent is not converted and is listed in `kept`.
+ * float16: each float32 constant is stored as float16 followed by a DEQUANTIZE, which LiteRT runs once; arithmetic stays float32. If
+ * float16 cannot represent a value, the constant is not converted, and is listed in `kept`.
  */
 function toFloat16(graph: Graph): { graph: Graph; kept: string[] } {
   const tensors: Tensor[] = [...graph.tensors];
@@ -257,8 +259,8 @@ function isDynamic(graph: Graph, operator: Operator): boolean {
 }
 
 /**
- * Dynamic range: weights of at least 1,024 elements become int8 per output channel; biases stay float32, and so do activations, which the kernel
- * quantizes at run time. Indices of tensors do not change.
+ * Dynamic range: weights of at least 1,024 elements become int8 per output channel. Biases stay float32, and so do activations, which the
+ * kernel quantizes at run time. Tensor indices do not change.
  * @param taken selected operators
  */
 function toDynamic(graph: Graph, taken: (operator: Operator, at: number) => boolean): Graph {
@@ -280,7 +282,7 @@ function toDynamic(graph: Graph, taken: (operator: Operator, at: number) => bool
       data,
       quantization: { scale, zeroPoint: scale.map(() => 0), axis },
     };
-    // If another operator also reads the weights, the original tensor is kept for it.
+    // If another operator also reads the weights, the original tensor is kept for that operator.
     const place = readers(w) === 1 ? w : tensors.push(rounded) - 1;
     tensors[place] = rounded;
     const inputs = [x, place, ...rest];
@@ -292,9 +294,8 @@ function toDynamic(graph: Graph, taken: (operator: Operator, at: number) => bool
 }
 
 /**
- * Reports each activation of the float network: its type, scale, range method and noise after quantization. The noise of the network is that
- * of its noisiest output.
- * @param twins its tensors → those of the quantized network
+ * Reports each activation of the float network: its type, scale, range method and noise after quantization. The network's noise is that of
+ * the noisiest output. @param twins the float network's tensors → the quantized network's
  */
 function reportOf(
   float: Graph,

@@ -10,22 +10,22 @@ interface Chosen extends Range {
   method: RangeMethod;
 }
 
-/** Multiply-add budget of `auto` for trying ranges: a few tenths of a second. */
+/** Multiply-add budget for `auto` to try ranges: a few tenths of a second. */
 const budget = 1e8;
 
 /** Maximum number of rows on which `auto` tries ranges, besides rows with extreme values. */
 const mostRows = 64;
 
-/** `auto` tries a narrower range only if its expected noise is below this share of the observed range's noise. */
+/** `auto` tries a narrower range only if the expected noise is below this share of the observed range's noise. */
 const promising = 0.8;
 
-/** `auto` accepts a narrower range only if the network's output gains more than this, in decibels. */
+/** `auto` accepts a narrower range only if the network's output improves by more than this, in decibels. */
 const worthwhile = 0.1;
 
 /**
- * The range of each activation, by one method for all, or `auto`. `auto` uses the observed range, unless a narrower one brings the quantized
- * network's output closer to the float one's on the representative rows. (The minimum error of a single tensor is no guide: the decision often
- * depends on a rare large value.)
+ * The range of each activation, either by one method for all, or by `auto`. `auto` uses the observed range, unless a narrower range brings
+ * the quantized network's output closer to the float network's on the representative rows. (The minimum error of a single tensor is no
+ * guide: the decision often depends on a rare large value.)
  */
 export function chooseRanges(
   graph: Graph,
@@ -85,7 +85,7 @@ function candidatesOf(graph: Graph, seen: ReadonlyMap<number, Seen>, kinds: read
     .sort((a, b) => a.share - b.share);
 }
 
-/** The decisive tensor of each output: the input of a closing SOFTMAX or LOGISTIC, otherwise the output. */
+/** The decisive tensor of each output: the input of a final SOFTMAX or LOGISTIC, or otherwise the output. */
 export function decisive({ operators, outputs }: Graph): number[] {
   return outputs.map((output) => {
     const last = operators.find((operator) => operator.outputs.includes(output));
@@ -101,11 +101,11 @@ const narrowest = 0.25;
 
 const tries = 31;
 
-/** Steps in the range of an int8 activation. int16 does not need clipping, so ranges are chosen for int8. */
+/** Number of steps in the range of an int8 activation. int16 does not need clipping, so ranges are chosen for int8. */
 const steps = 255;
 
 /**
- * The range of an activation, by method; every range includes 0. `min-max`: all observed values. `percentile`: all but the outermost 0.1 %
+ * An activation's range, by method; every range includes 0. `min-max`: all observed values. `percentile`: all but the outermost 0.1 %
  * at each end. `mse`: the observed range, narrowed to minimize the mean square error of rounding (scale² / 12) plus clipping.
  */
 export function rangeBy(method: RangeMethod, seen: Seen): Range {
@@ -114,7 +114,7 @@ export function rangeBy(method: RangeMethod, seen: Seen): Range {
   const sorted = seen.samples;
   if (method === 'percentile') {
     const cut = Math.floor(sorted.length * tail);
-    // Fewer than 1 / tail values have no outermost 0.1 %.
+    // With fewer than 1 / tail values, there is no outermost 0.1 %.
     if (cut === 0) return whole;
     return { low: Math.min(sorted[cut]!, 0), high: Math.max(sorted[sorted.length - 1 - cut]!, 0) };
   }
@@ -130,7 +130,7 @@ export function rangeBy(method: RangeMethod, seen: Seen): Range {
   return best;
 }
 
-/** Mean square error of rounding to the range's steps and clipping to it. `sorted`: ascending values. */
+/** Mean square error from rounding to the range's steps and clipping to the range. `sorted`: ascending values. */
 function expectedNoise(sorted: Float32Array, { low, high }: Range): number {
   let clipped = 0;
   let outside = 0;

@@ -2,19 +2,22 @@ import type { Operator, OperatorName, Quantization } from '../../../formats/tfli
 import { fixedScale, rowOf } from '../../../formats/tflite/operators.js';
 import type { Kind } from '../types.js';
 
-/** Output scale of an operator on integers: its own (even if the inputs are converted to it), a fixed one, its input's, or none. */
+/**
+ * Output scale of an operator on integers: its own (even if the inputs are converted to that scale), a fixed scale, its input's scale, or
+ * none.
+ */
 export function outputRule(op: OperatorName): 'own' | 'fixed' | 'input' | undefined {
   const { scale } = rowOf(op);
   if (scale === 'joined') return 'own';
   return typeof scale === 'object' ? 'fixed' : scale;
 }
 
-/** Whether a float network with this operator can be quantized: it is not itself a conversion. */
+/** Whether a float network with this operator can be quantized: the operator must not be a conversion itself. */
 export function canQuantize(op: OperatorName): boolean {
   return op !== 'QUANTIZE' && op !== 'DEQUANTIZE';
 }
 
-/** The output scale fixed by an operator's kernels; undefined if they fix none. */
+/** The output scale fixed by an operator's kernels; undefined if the kernels fix none. */
 export function fixedOutput(op: OperatorName, kind: Kind): Quantization | undefined {
   const fixed = fixedScale(op, kind === 'int16' ? 'int16' : 'int8');
   return fixed && { scale: [fixed[0]], zeroPoint: [fixed[1]], axis: 0 };
@@ -22,7 +25,7 @@ export function fixedOutput(op: OperatorName, kind: Kind): Quantization | undefi
 
 export type Weighted = Extract<Operator, { op: 'FULLY_CONNECTED' | 'CONV_2D' | 'DEPTHWISE_CONV_2D' }>;
 
-/** Operators with constant weights: those that are quantized per channel. */
+/** Whether the operator has constant weights. Such operators are quantized per channel. */
 export function isWeighted(operator: Operator): operator is Weighted {
   const { op } = operator;
   return op === 'FULLY_CONNECTED' || op === 'CONV_2D' || op === 'DEPTHWISE_CONV_2D';

@@ -17,7 +17,7 @@ import { splitRows } from './row-split.js';
 
 /**
  * Divides the examples into parts.
- * @param asked explicitly requested split: if rows lack the information for it, this is an error instead of a random division
+ * @param asked explicitly requested split; if the data lacks the required information, an error is thrown instead of dividing at random
  * @throws AIOT_DATA_*, AIOT_LABEL_UNKNOWN, AIOT_USAGE
  */
 export function divide({ config }: Project, material: Material, plan: Plan, asked?: Split['by']): Division {
@@ -34,7 +34,7 @@ export function divide({ config }: Project, material: Material, plan: Plan, aske
 }
 
 /**
- * Leaks of a split that is used nevertheless, as sentences. A table is not checked: equal rows stay together.
+ * Leaks in a split that is used nevertheless, as sentences. A table is not checked, because equal rows stay together.
  * @throws AIOT_DATA_LEAK unless leaks are allowed
  */
 export function leaksOf({ dataset, rows }: Material, { split, signal }: Division, force = false): string[] {
@@ -53,8 +53,9 @@ export function leaksOf({ dataset, rows }: Material, { split, signal }: Division
 }
 
 /**
- * Assigns recordings to training, validation and testing. If classes are predicted, `splitDataset` does this. For values or the normal state, whole
- * recordings or devices are assigned at random or by time, and copies stay together. Recordings labeled as anomalies are only for testing.
+ * Assigns recordings to training, validation and testing. For classes, `splitDataset` does this. For values or the normal state, whole
+ * recordings or devices are assigned at random or by time, and copies stay together. Recordings labeled as anomalies are used only for
+ * testing.
  * @throws as `splitDataset`
  */
 function splitRecordings(
@@ -142,7 +143,7 @@ function inTime(units: string[][], recordings: Recording[]): string[][] {
 }
 
 /**
- * Requires that the file states the group of each row, without which rows cannot be divided by recording or device.
+ * Requires a group for each row. Without groups, rows cannot be divided by recording or device.
  * @throws AIOT_USAGE
  */
 export function requireGroups({ rows }: Material, next: string): void {

@@ -17,15 +17,15 @@ export interface Copies {
   count: number;
   /**
    * The columns of one copy, of the same length.
-   * @param copy its number, from 1: the same recording and number give the same copy
+   * @param copy the copy's number, from 1; the same recording and number give the same copy
    */
   of(recording: Pick<Recording, 'id' | 'rateHz'>, columns: Float64Array[], copy: number): Float64Array[];
 }
 
 /**
- * Windows of the named recordings, in the order of the dataset; recordings shorter than one window yield none. Written directly to their final
- * location, because windows of long recordings take most of the memory.
- * @param copies altered copies of each recording, whose windows follow its own under the same ID
+ * Windows of the named recordings, in the dataset's order; recordings shorter than one window yield none. Windows are written directly to
+ * their final location, because those of long recordings take most of the memory.
+ * @param copies altered copies of each recording; their windows follow the recording's own, under the same ID
  */
 export function windowsOf(
   dataset: Dataset,
@@ -87,7 +87,7 @@ export function checkNumbers({ id, columns, fields }: Recording): void {
   });
 }
 
-/** The recording's columns in the order of the signal's fields. @throws AIOT_TRAINING_DATA_UNFIT */
+/** The recording's columns, in the order of the signal's fields. @throws AIOT_TRAINING_DATA_UNFIT */
 export function columnsFor(recording: Recording, signal: SignalSpec): Float64Array[] {
   if (recording.rateHz !== signal.rateHz) {
     throw unfit(
@@ -111,12 +111,12 @@ export function unfit(message: string, next?: string): AiotError {
   return new AiotError('AIOT_TRAINING_DATA_UNFIT', message, next === undefined ? {} : { next });
 }
 
-/** Name of an anomaly if no label has a name for it. */
+/** Name of the anomaly class if no label names it. */
 const anomaly = 'anomaly';
 
 /**
- * The classes of a network: those listed in model.labels, in their order. There are none for values. A reconstruction has two: the normal class (the
- * one called normal, otherwise the first one), and all others together.
+ * A network's classes: those listed in model.labels, in that order, or none for values. A reconstruction has two: the normal class (named
+ * `normal`, or otherwise the first class), and all others together.
  */
 export function classesFor(output: NetworkOutput['kind'], labels: Record<string, string[]>): Classes {
   if (output === 'value') return { names: [], labels: {} };
@@ -131,7 +131,7 @@ export function classesFor(output: NetworkOutput['kind'], labels: Record<string,
   return { names: [normal, other], labels: told };
 }
 
-/** Recorded label → index of its class. */
+/** Recorded label → index of the label's class. */
 export function classIndex({ names, labels }: Classes): Map<string, number> {
   return new Map(
     Object.entries(labels).flatMap(([name, list]) =>

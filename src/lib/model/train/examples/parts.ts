@@ -10,15 +10,15 @@ import { type Copies, checkNumbers, classIndex, pick, unfit, windowsOf } from '.
 import { partLetters } from './row-split.js';
 import { countOf, examplesOfRows, lessonsOfRows, piecesOfRows } from './rows.js';
 
-/** Everything that determines which part each example belongs to. */
+/** Everything that determines to which part each example belongs. */
 export interface Division {
   network: Pick<NetworkSpec, 'output'>;
   classes: Classes;
   signal: SignalSpec;
   split: Split;
-  /** One letter per row of a table, or null for recordings. */
+  /** One letter per table row, or null for recordings. */
   parts: string | null;
-  /** Altered copies of recordings to learn from; absent = none. */
+  /** Altered copies of recordings to train on; absent = none. */
   copies?: Copies;
 }
 
@@ -28,8 +28,8 @@ export function divisionOf({ network, classes, labels, signal, split, source }: 
 }
 
 /**
- * The examples of one part, inputs before standardization: windows of recordings in the order of the dataset, or rows of a table in the
- * file's order. If a network learns the normal state, training omits examples labeled as anomalies.
+ * The examples of one part, inputs before standardization: windows of recordings in the dataset's order, or table rows in the file's order.
+ * If a network learns the normal state, the training part omits examples labeled as anomalies.
  * @throws AIOT_TRAINING_DATA_UNFIT
  */
 export function examplesOfPart(material: Material, division: Division, part: Part): Examples {
@@ -45,7 +45,7 @@ export function examplesOfPart(material: Material, division: Division, part: Par
 
 /**
  * The examples for training, and those for choosing the epoch.
- * @param train of the project's model: see `forLearning`; absent = the examples as they are
+ * @param train model.train of the project, see `forLearning`; absent = unmodified examples
  * @throws AIOT_TRAINING_DATA_UNFIT
  */
 export function lessonsOf(
@@ -69,7 +69,10 @@ export function lessonsOf(
 export interface PartPieces {
   /** Total number of examples in all chunks. */
   count: number;
-  /** A table yields a few thousand at a time, read again on each pass; recordings yield all at once. @throws AIOT_TRAINING_DATA_UNFIT */
+  /**
+   * A table yields a few thousand examples at a time, and is read again on each pass. Recordings yield all examples at once. @throws
+   * AIOT_TRAINING_DATA_UNFIT
+   */
   pieces(): Iterable<Examples>;
 }
 
@@ -96,8 +99,8 @@ type Learning = Pick<ProjectConfig['model']['train'], 'stride' | 'seed' | 'augme
 
 /**
  * The division for training. Windows of recordings are closer together (model.train.stride) than the windows that devices evaluate, and
- * altered copies (model.train.augment.sound) follow each recording. It is unchanged for a table, which has neither, and for a split by
- * window, where overlapping windows would end up in different parts.
+ * altered copies (model.train.augment.sound) follow each recording. The division is unchanged for a table, which has neither, and for a
+ * split by window, which would put overlapping windows into different parts.
  */
 export function forLearning({ rows }: Material, division: Division, train: Learning): Division {
   const { stride, augment, seed } = train;
@@ -136,7 +139,10 @@ function numberOf({ id, label }: Recording): number {
   );
 }
 
-/** Indices of the windows that a split by window puts into this part. Anomalies from a recording used only for testing stay there. */
+/**
+ * Indices of the windows that a split by window assigns to this part. Anomalies from a recording used only for testing stay in the test
+ * part.
+ */
 function placesByWindow(recordings: string[], split: Split, part: Part): number[] {
   const trained = new Set(split.train);
   const places: number[] = [];

@@ -22,9 +22,9 @@ interface RowSplit {
 }
 
 /**
- * Divides the rows of a table into about 60 % for training, 15 % for validation and 25 % for testing, class by class. Rows of one group stay
- * together, and so do equal rows. By time, the last rows of the file are for testing. A network that learns the normal state gets only normal rows:
- * all others are for testing.
+ * Divides a table's rows into about 60 % for training, 15 % for validation and 25 % for testing, class by class. Rows of one group stay
+ * together, and so do equal rows. In a split by time, the file's last rows are for testing. A network that learns the normal state trains
+ * only on normal rows; all others are for testing.
  * @throws AIOT_DATA_TOO_FEW, AIOT_TRAINING_DATA_UNFIT
  */
 export function splitRows(
@@ -85,7 +85,7 @@ function nextPart(stratum: Stratum): Part {
   return fromEnd < test ? 'test' : fromEnd < test + validation ? 'validation' : 'train';
 }
 
-/** Units of rows that stay together, and the class of each row. @returns also the names of the groups, in the order of the units */
+/** Units of rows that stay together, and each row's class. @returns also the groups' names, in the order of the units */
 function readUnits(rows: Rows, truth: RowTruth, grouped: boolean) {
   const { rows: count, columns } = rows.table;
   const classes = new Int32Array(count);
@@ -101,7 +101,7 @@ function readUnits(rows: Rows, truth: RowTruth, grouped: boolean) {
   return { classes, units: (named ?? equal!).units(), names: named?.names() ?? [] };
 }
 
-/** The most frequent class of each unit's rows; the smallest one in case of ties. */
+/** The most frequent class among each unit's rows; the smallest class in case of ties. */
 function commonestOf({ of, count }: Units, classes: ArrayLike<number>): Int32Array {
   const found = new Int32Array(count).fill(-1);
   const mixed = new Map<number, Map<number, number>>();
@@ -150,7 +150,7 @@ export function sameRows(inputs: Float32Array, width: number): Units {
   return together.units();
 }
 
-/** Finds units by name, row by row. @param rows total in all chunks */
+/** Finds units by name, row by row. @param rows total number in all chunks */
 function namesTogether(rows: number) {
   const known = new Map<string, number>();
   const of = new Int32Array(rows);
@@ -170,9 +170,8 @@ function namesTogether(rows: number) {
 }
 
 /**
- * Finds units by numbers, row by row: bitwise equality. Only a 64-bit hash of all its numbers is stored per row. Two different rows are
- * mistaken for equal once in 10⁷ tables of a million rows, and then merely stay on one side.
- * @param rows total in all chunks
+ * Finds units by numbers, row by row: bitwise equality. Only a 64-bit hash of each row's numbers is stored. Two different rows are mistaken
+ * for equal once in 10⁷ tables of a million rows, and then merely stay together. @param rows total number in all chunks
  * @param width numbers per row
  */
 function rowsTogether(rows: number, width: number) {
@@ -206,7 +205,7 @@ function rowsTogether(rows: number, width: number) {
 }
 
 /**
- * FNV-1a by words, with its upper bits mixed in, because the upper bits of a float must affect the lower bits of the hash. Rows whose
+ * FNV-1a by words, with the upper bits mixed in, because the upper bits of a float must affect the lower bits of the hash. Rows whose
  * hashes collide almost never collide with another factor and shift as well.
  */
 function hashOf(words: Uint32Array, from: number, width: number, factor: number, shift: number): number {

@@ -6,14 +6,14 @@ import type { Rows } from '../../material.js';
 import type { Classes, Examples, Lesson } from '../types.js';
 import { classIndex, unfit } from './examples.js';
 
-/** Interpretation of rows for a network. */
+/** How a network interprets rows. */
 export interface RowTruth {
   classes: Classes;
   /** Whether the labels are values. */
   values: boolean;
 }
 
-/** Selects the rows with one letter. */
+/** Selects rows by their letter. */
 interface RowPart {
   /** One letter per row. */
   parts: string;
@@ -28,8 +28,7 @@ interface Piece extends Lesson {
 }
 
 /**
- * Rows of a table in the file's order, as the file is read: a few thousand at a time.
- * @param part absent = all of them
+ * A table's rows in the file's order, a few thousand at a time, as the file is read. @param part absent = all rows
  * @throws AIOT_TRAINING_DATA_UNFIT, naming the row and its label; any error of `TableFile.pieces`
  */
 export function* walkRows(rows: Rows, truth: RowTruth, part?: RowPart): Iterable<Piece> {
@@ -74,7 +73,7 @@ export function* walkRows(rows: Rows, truth: RowTruth, part?: RowPart): Iterable
   }
 }
 
-/** Like `walkRows`, but as examples: with the group of each row, or `row N` if the table has no groups. */
+/** Like `walkRows`, but as examples, with the group of each row, or `row N` if the table has no groups. */
 export function* piecesOfRows(rows: Rows, truth: RowTruth, part?: RowPart): Iterable<Examples> {
   for (const { places, groups, ...lesson } of walkRows(rows, truth, part)) {
     yield { ...lesson, recordings: groups ?? Array.from(places, (place) => `row ${place + 1}`) };
@@ -96,7 +95,7 @@ export function examplesOfRows(rows: Rows, truth: RowTruth, part?: RowPart): Exa
   return { ...room, recordings };
 }
 
-/** Reads several parts in one pass: each part by its letter. Names of groups are omitted, because there may be as many as rows. */
+/** Reads several parts, each selected by a letter, in one pass. Group names are omitted, because there may be as many as rows. */
 export function lessonsOfRows<L extends string>(
   rows: Rows,
   truth: RowTruth,
@@ -130,23 +129,23 @@ function roomFor({ table }: Rows, { values }: RowTruth, count: number): Lesson {
   };
 }
 
-/** Number of rows with the letter. */
+/** Number of rows with this letter. */
 export function countOf({ parts, letter }: RowPart): number {
   let count = 0;
   for (let at = parts.indexOf(letter); at >= 0; at = parts.indexOf(letter, at + 1)) count++;
   return count;
 }
 
-/** Maximum number of different labels that count as classes; with more, they are considered measured values. */
+/** Maximum number of distinct labels that count as classes. With more, labels are considered measured values. */
 const mostClasses = 100;
 
 /**
- * Class → labels of a table's rows: from model.labels if it covers every label, or uses them as names of its classes. Otherwise each
- * different label is a class of its own, numbers by size and words alphabetically.
- * @param kinds the different labels, in order of first appearance
+ * Class → labels of a table's rows: from model.labels if it covers every label, or if its class names are the labels. Otherwise, each
+ * distinct label is a class of its own, with numbers sorted by size and words alphabetically. @param kinds the distinct labels, in order of
+ * first appearance
  * @param rows total number, for messages
  * @returns a sentence that describes the result if the project did not specify it
- * @throws AIOT_TRAINING_DATA_UNFIT if there are too many different labels for classes
+ * @throws AIOT_TRAINING_DATA_UNFIT if there are too many distinct labels for classes
  */
 export function labelsOfRows(
   kinds: readonly string[],
@@ -168,7 +167,7 @@ export function labelsOfRows(
   const names = [...kinds].sort(byNumberOrText);
   const why = known.size > 0 ? 'model.labels in aiot.yaml does not cover them' : 'aiot.yaml names none';
   return {
-    // `Object.keys` lists whole numbers first, by size, which agrees with the sorting above.
+    // `Object.keys` lists whole numbers first, by size, as in the sorting above.
     labels: Object.fromEntries(names.map((name) => [name, [name]])),
     note: `classes are taken from the row labels: ${names.join(', ')} (${why})`,
   };
@@ -197,9 +196,8 @@ function byNumberOrText(a: string, b: string): number {
 }
 
 /**
- * The signal part of a model trained on rows. If the columns are the project's own features, by name and in order, the rows are windows of
- * its signal. Otherwise the columns are the fields of a separate signal, and each row is one sample, which is a window of its own and is
- * used unchanged.
+ * The signal part of a model trained on rows. If the columns are the project's own features, by name and in order, each row is a window of
+ * the project's signal. Otherwise, the columns are the fields of a separate signal, and each row is a window of one unchanged sample.
  */
 export function signalOfRows({ config }: Project, columns: string[]): { signal: SignalSpec; own: boolean } {
   if (Object.keys(config.stream.fields).length > 0) {

@@ -2,13 +2,13 @@ import { inputShape, type SignalSpec, type Standardization, standardize } from '
 import type { Plan } from '../plan.js';
 import type { Lesson } from '../types.js';
 
-/** Below this share of a feature's magnitude, its spread is rounding noise of single precision. */
+/** Below this share of a feature's magnitude, its deviation is only single-precision rounding noise. */
 const relativeFloor = 1e-6;
 
 /**
  * Mean and population deviation per input over the training windows. With `fields` (windows over time, [sample][field]), all samples of a
  * field share one mean and deviation, repeated per input. Statistics of individual inputs would depend on where a window starts. A constant
- * feature gets deviation 1, so that it becomes 0 instead of noise.
+ * feature gets deviation 1, so that the feature becomes 0 instead of noise.
  */
 export function fitStandardization({ inputs, inputSize }: Lesson, fields?: number): Standardization {
   const groups = fields ?? inputSize;
@@ -29,7 +29,7 @@ export function fitStandardization({ inputs, inputSize }: Lesson, fields?: numbe
   };
 }
 
-/** Number of values of one time step or pixel: those of a spectrogram are its bands. */
+/** Number of values in one time step or pixel. In a spectrogram, a time step's values are the bands. */
 export function fieldsOf(signal: SignalSpec): number {
   return signal.image ? signal.fields.length : (inputShape(signal)[1] ?? 1);
 }
@@ -54,8 +54,9 @@ export function standardizeInPlace({ inputs, inputSize }: Lesson, by: Standardiz
 }
 
 /**
- * The standardization for a training set; that of a backbone if it is known. Pictures with signal.image.normalize: range become −1…1. Rows of a table that are already standardized are used unchanged. That is the case if every
- * column's mean is within 0.25 of 0 and its deviation between 0.5 and 2.
+ * The standardization for a training set, or the backbone's if known. Pictures with signal.image.normalize: range become −1…1. Rows of a
+ * table that are already standardized are used unchanged. That is the case if every column's mean is within 0.25 of 0 and its deviation
+ * between 0.5 and 2.
  */
 export function standardizationFor(
   train: Lesson,

@@ -4,7 +4,7 @@ import { type Augment, addNoise, noiseTable } from './augment.js';
 
 type Settings = Omit<ProjectConfig['model']['train']['augment'], 'noise'> & { noise: number };
 
-/** Layout of one example: rows from top to bottom, with the channels of a pixel next to each other. */
+/** Layout of one example: rows from top to bottom, with each pixel's channels next to each other. */
 interface Layout {
   width: number;
   height: number;
@@ -40,7 +40,7 @@ export function pictureAugmenter(
           scale,
           mirrorX: mirror('horizontal'),
           mirrorY: mirror('vertical'),
-          // The crop is somewhere within the picture.
+          // Places the crop at random within the picture.
           x: between(((1 - scale) * layout.width) / 2),
           y: between(((1 - scale) * layout.height) / 2),
         });
@@ -52,11 +52,11 @@ export function pictureAugmenter(
   };
 }
 
-/** The part of a picture that becomes the whole: rotated about its center, which is moved by (x, y) pixels. */
+/** The part of a picture that is enlarged to the whole. It is rotated about its center, which is moved by (x, y) pixels. */
 interface View {
   /** Radians. */
   angle: number;
-  /** Side of the part, as a share of the picture's. */
+  /** Side of the part, as a share of the picture's side. */
   scale: number;
   /** −1 = mirrored. */
   mirrorX: number;
@@ -65,7 +65,7 @@ interface View {
   y: number;
 }
 
-/** Bilinear interpolation between the centers of pixels. Linear, and so the same before and after standardization. */
+/** Bilinear interpolation between pixel centers. The operation is linear, so it gives the same result before and after standardization. */
 function resample(
   from: Float32Array,
   to: Float32Array,

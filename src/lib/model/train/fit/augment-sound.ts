@@ -11,13 +11,13 @@ import {
 } from '../../../signal/acoustics.js';
 import type { Copies } from '../examples/examples.js';
 
-/** Power of the generated reverberation, as a share of the direct sound's: a seat close to the speaker to one far away. */
+/** Power of the generated reverberation, as a share of the direct sound's power: from a seat close to the speaker to one far away. */
 const reverbShare = [0.05, 0.8] as const;
 
 /**
  * Altered copies of sound recordings, for model.train.augment.sound: played at another speed, moved in time, in a generated room, and in
- * generated noise, in this order. The recording's ID, the copy's number and the seed determine the changes, so that adding a recording does not
- * change the copies of others.
+ * generated noise, in this order. The recording's ID, the copy's number and the seed determine the changes, so that adding a recording does
+ * not change the copies of other recordings.
  */
 export function soundCopies(settings: SoundAugmentConfig, seed: number): Copies {
   return {
@@ -37,7 +37,7 @@ function seedOf(text: string): number {
   return hash >>> 0;
 }
 
-/** The changes of one copy, which all columns share. */
+/** The changes in one copy, which are common to all columns. */
 function draw({ snr, shift, speed, reverb }: SoundAugmentConfig, rateHz: number, random: Random) {
   const [low, high] = reverbShare;
   return {

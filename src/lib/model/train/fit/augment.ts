@@ -6,7 +6,7 @@ export interface Augmentation {
   /** Degrees. */
   rotation: number;
   timeWarp: number;
-  /** Deviation of Gaussian noise on the standardized inputs. */
+  /** Standard deviation of Gaussian noise on the standardized inputs. */
   noise: number;
   gain: number;
 }
@@ -15,10 +15,10 @@ export interface Augmentation {
 export type Augment = (inputs: Float32Array, rows: number, random: Random) => void;
 
 /**
- * The requested changes, in this order: time warp, rotation, gain (these three in the windows' own units: gravity rotates with the sensor), then
- * noise.
- * @param window layout of a raw window in an example: [samples × fields], sample after sample; null if inputs are separate numbers, which only noise
- * changes
+ * The requested changes, in this order: time warp, rotation, gain, then noise. The first three are made in the windows' own units, because
+ * gravity rotates with the sensor.
+ * @param window layout of a raw window in an example: [samples × fields], sample after sample; null if inputs are separate numbers, to
+ * which only noise applies
  */
 export function augmenter(
   { rotation, timeWarp, noise, gain }: Augmentation,
@@ -46,7 +46,7 @@ export function augmenter(
   };
 }
 
-/** Numbers of a standard normal distribution, drawn once, because a training needs many millions. */
+/** Numbers from a standard normal distribution, drawn once, because a training run needs many millions. */
 let table: Float32Array | undefined;
 const tableSize = 1 << 16;
 export function noiseTable(): Float32Array {
@@ -55,7 +55,7 @@ export function noiseTable(): Float32Array {
   return table;
 }
 
-/** Adds excerpts of the table, from random positions; they are short enough that two rows rarely share one. */
+/** Adds excerpts from the table at random positions. They are short enough that two rows rarely share one. */
 export function addNoise(own: Float32Array, size: number, values: Float32Array, random: Random): void {
   let at = 0;
   for (let i = 0; i < own.length; i++) {

@@ -6,14 +6,14 @@ import { columnsOf, type ForestRows, Grower, type GrowOptions } from './grow-for
 /** Boosting defaults, the same as scikit-learn's. */
 const boostingDefaults = { depth: 3, learningRate: 0.1, subsample: 1 } as const;
 
-/** Trees whose leaves, added to the base, are the scores of a row: its value, the logit of the second of two classes, or a logit per class. */
+/** Trees whose leaves, added to the base, are a row's scores: the value, the logit of the second of two classes, or a logit per class. */
 export interface Boosted {
   trees: RealTree[];
   /** [scores] */
   base: number[];
 }
 
-/** The current scores of all rows, and the gradients that the next trees are grown on. */
+/** The current scores of all rows, and the gradients on which the next trees are grown. */
 interface Stage {
   /** [scores × count] */
   scores: Float64Array;
@@ -84,7 +84,7 @@ function baseOf({ classes, values }: ForestRows, weights: Float64Array): number[
   return classes.count === 2 ? [logs[1]! - logs[0]!] : logs;
 }
 
-/** Weights in which only a share of the rows, drawn without replacement, is not 0. */
+/** Weights in which only a share of the rows, drawn without replacement, has nonzero weights. */
 function subsampled(weights: Float64Array, share: number, random: Random): Float64Array {
   const count = weights.length;
   const size = Math.max(1, Math.floor(share * count));
@@ -119,8 +119,9 @@ function setGradients({ classes, values }: ForestRows, { scores, gradients }: St
 }
 
 /**
- * Computes a leaf's step from its rows: the weighted mean of the gradients for values. For classes, it is Σ w·g / Σ w·|g|·(1 − |g|), times
- * (K − 1)/K for K > 2 classes. The denominator is the second derivative, because a gradient is a row's class minus its share.
+ * Computes a leaf's step from the leaf's rows. For values, it is the weighted mean of the gradients. For classes, it is Σ w·g / Σ w·|g|·(1
+ * − |g|), times (K − 1)/K for K > 2 classes. The denominator is the second derivative, because a gradient is the row's true class (0 or 1)
+ * minus the predicted share.
  */
 function stepOf(
   { classes }: ForestRows,
@@ -141,7 +142,7 @@ function stepOf(
   };
 }
 
-/** Adds a tree's leaf to the score of every row, including those that it was not grown on. @param keys [count × size] */
+/** Adds a tree's leaf to the score of every row, including rows on which the tree was not grown. @param keys [count × size] */
 function advance(
   { feature, key, low, high, leaves, root }: RealTree,
   keys: Int32Array,
@@ -155,7 +156,7 @@ function advance(
   }
 }
 
-/** A tree of one score as a tree of all scores: its leaves are 0 for the others. */
+/** Converts a tree for one score to a tree for all scores: the leaves are 0 for the others. */
 function spread(tree: RealTree, score: number, scores: number): RealTree {
   if (scores === 1) return tree;
   const leaves = Array.from(tree.leaves, (leaf) =>

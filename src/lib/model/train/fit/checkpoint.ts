@@ -5,11 +5,11 @@ import { issueText } from '../../../core/issues.js';
 import type { EngineState } from '../../engine/types.js';
 import type { EpochFigures } from '../types.js';
 
-/** State of a training between two epochs. */
+/** State of a training run between two epochs. */
 export interface Checkpoint {
   /** The completed epochs, in order. */
   history: EpochFigures[];
-  /** State after the last of them. */
+  /** State after the last completed epoch. */
   last: EngineState;
   /** The epoch (from 1) with the lowest validation loss, and its weights. */
   best: { epoch: number; loss: number; state: EngineState };
@@ -28,7 +28,7 @@ const state = z.object({
 });
 const checkpointSchema = z.object({
   spec: z.literal('aiot-checkpoint/1'),
-  /** Digest of everything that determines how the training continues. */
+  /** Digest of everything that determines how the training run continues. */
   run: z.string(),
   history: z.array(
     z.object({
@@ -61,8 +61,8 @@ export async function writeCheckpoint(
 }
 
 /**
- * @param run digest of the training to be continued
- * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_MODEL_STALE if it belongs to another training
+ * @param run digest of the training run to be continued
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_MODEL_STALE if the file belongs to another training run
  */
 export async function readCheckpoint(file: string, run: string): Promise<Checkpoint> {
   const read = checkpointSchema.safeParse(await readJson(file));

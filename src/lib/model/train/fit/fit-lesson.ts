@@ -21,24 +21,24 @@ export interface LessonOptions {
   signal?: AbortSignal;
 }
 
-/** Mean and deviation by which values are standardized for training, so that their unit has no effect. */
+/** Mean and deviation that standardize target values for training, so that their unit has no effect. */
 interface TargetScale {
   mean: number;
   deviation: number;
 }
 
-/** A fitted model, with the scales of its inputs and outputs. */
+/** A fitted model, with its input and output scales. */
 interface FittedLesson {
   fitted: Fitted;
   standardization: Standardization;
   /** null if the network does not predict values. */
   target: TargetScale | null;
-  /** The training set in the form used for learning. */
+  /** The training set in the form used for fitting. */
   train: Part;
 }
 
 /**
- * Fits a network, or a linear model, to examples. Their inputs are standardized in place, by the training set's own mean and deviation.
+ * Fits a network, or a linear model, to examples. Standardizes the examples' inputs in place, by the training set's own mean and deviation.
  * @param validation null = the last epoch is used
  */
 export async function fitLesson(
@@ -56,7 +56,7 @@ export async function fitLesson(
   const window = windows && !signal.image ? { samples: inputSize / fields, fields } : null;
   const picture = windows && signal.image ? { ...signal.image, channels: fields } : null;
   const augmentation = { ...train.augment, noise: train.augment.noise ?? noise };
-  // `from` is the backbone in aiot.yaml, and the checkpoint of a fitter.
+  // `from` is excluded: it names the backbone in aiot.yaml, but a checkpoint in the fitter's options.
   const { from: _, ...settings } = train;
   const fitted = await fitter({
     ...settings,
@@ -83,7 +83,7 @@ export function targetScale(values: Float32Array | null): TargetScale | null {
   return { mean, deviation: deviation > 0 ? deviation : 1 };
 }
 
-/** The examples as a part for training. Their inputs are standardized in place. */
+/** Converts examples to a part for training. Standardizes their inputs in place. */
 export function partOf(examples: Lesson, by: Standardization, target: TargetScale | null): Part {
   const { inputSize, classes, values } = examples;
   const inputs = standardizeInPlace(examples, by);

@@ -6,11 +6,11 @@ import { type Assessment, assess } from './loss.js';
 import { classFactors, fillBatch, lossOf, type Part } from './part.js';
 
 const mostSteps = 1000;
-/** Maximum number of products over all steps (examples × inputs × outputs each). They take about a second. */
+/** Maximum number of products over all steps (examples × inputs × outputs each). These take about a second. */
 const mostProducts = 4e8;
-/** Minimum number of steps that the budget must allow; rows are evenly omitted until it does. */
+/** Minimum number of steps that the budget must allow; otherwise, evenly spaced rows are omitted. */
 const fewestSteps = 200;
-/** Largest entry of the gradient below which the metrics no longer change visibly. */
+/** Convergence threshold: below this largest gradient entry, the metrics no longer change visibly. */
 const flat = 1e-5;
 
 /** A layer's weights in the layout of a dense layer: [outputs × inputs], and one bias per output. */
@@ -23,7 +23,7 @@ export interface Linear {
  * One dense layer, fitted as logistic regression or, for values, ridge regression. The objective is the loss of the network's own output
  * plus |W|² / 2 over the examples (scikit-learn's default, C = 1). Its single minimum is found by Nesterov's accelerated gradient with
  * steps of 1 / L (Nesterov 1983), restarted if the objective increases (O'Donoghue and Candès 2015).
- * @param factors one per class, for its examples' losses; null = 1
+ * @param factors one factor per class, for the losses of the class's examples; null = 1
  */
 export function linearLayer(part: Part, output: NetworkOutput, factors: Float32Array | null): Linear {
   const units = outputSize({ output, inputShape: [part.inputSize] });
@@ -37,7 +37,7 @@ export function linearLayer(part: Part, output: NetworkOutput, factors: Float32A
   const spec = { kind: 'mlp' as const, inputShape: [inputs], layers: [], output };
   fillBatch(part, spec, rows, { inputs: x, targets });
   const weightOf = Float64Array.from(rows, (row) => (factors?.[part.classes[row]!] ?? 1) / rows.length);
-  // With two classes only the difference of their weights matters, which halves the penalty.
+  // With two classes, only the difference of the weights matters, which halves the penalty.
   const penalty = (output.kind === 'classes' && units === 2 ? 2 : 1) / rows.length;
   const size = inputs + 1;
   const bend = output.kind === 'classes' ? 0.5 : output.kind === 'probability' ? 0.25 : 1;
@@ -97,8 +97,8 @@ export function linearOutputs({ weights, bias }: Linear, inputs: Float32Array): 
 }
 
 /**
- * Like `fitNetwork`, without hidden layers and with the minimum found directly: there is only one epoch, and no randomness. Epochs, batch, learning
- * rate, seed, members and augmentation have no effect here.
+ * Like `fitNetwork`, but without hidden layers. Finds the minimum directly, so there is only one epoch, and no randomness. Epochs, batch,
+ * learning rate, seed, members and augmentation have no effect here.
  */
 export async function fitLinear(options: FitOptions): Promise<Fitted> {
   const { train, validation, backend, learningRate, seed, signal } = options;
@@ -138,12 +138,15 @@ function activate(scores: Float64Array, kind: NetworkOutput['kind']): void {
   for (let o = 0; o < scores.length; o++) scores[o]! /= sum;
 }
 
-/** Not Math.hypot, whose arguments are too many for a picture. */
+/** Length of a vector. Math.hypot cannot take as many arguments as a picture has values. */
 function lengthOf(values: Float64Array): number {
   return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
 }
 
-/** The largest eigenvalue of Σ w·x·xᵀ, x with an appended 1, by the power method, increased by a tenth to allow for incomplete convergence. */
+/**
+ * The largest eigenvalue of Σ w·x·xᵀ, where 1 is appended to x, by the power method. Increased by a tenth to allow for incomplete
+ * convergence.
+ */
 function largestCurvature(x: Float32Array, inputs: number, weightOf: Float64Array): number {
   let vector = Float64Array.from({ length: inputs + 1 }, (_, k) => 1 + (k % 7) / 7);
   let value = 0;

@@ -16,10 +16,10 @@ import { classFactors, fillBatch, hasClasses, lossOf, type Part } from './part.j
 
 export interface FitOptions {
   spec: NetworkSpec;
-  /** Trained layers that the network begins with; absent = all layers are new. */
+  /** Trained layers at the beginning of the network; absent = all layers are new. */
   backbone?: Backbone | null;
   train: Part;
-  /** Examples (at least one) that determine the epoch whose weights are used; null = the last epoch is used. */
+  /** Examples (at least one) that determine which epoch's weights are used; null = the last epoch's. */
   validation: Part | null;
   epochs: number;
   batch: number;
@@ -27,14 +27,14 @@ export interface FitOptions {
   /** Absent = constant. */
   schedule?: 'constant' | 'cosine' | undefined;
   seed: number;
-  /** Number of networks with different initial weights that are trained in parallel and joined; absent = 1. */
+  /** Number of networks with different initial weights that are trained in parallel and then joined; absent = 1. */
   members?: number;
   /** Epochs without a better validation loss after which training ends; absent = all epochs are run. */
   patience?: number;
   classWeights: 'balanced' | 'none';
   augment: Augment | null;
   backend: Backend;
-  /** Continues from here instead of from the beginning. */
+  /** Checkpoint from which training continues, instead of from the beginning. */
   from?: Checkpoint;
   /** Called periodically between epochs, and at the end, with a state from which a later run can continue. */
   onCheckpoint?: (checkpoint: Checkpoint) => Promise<void>;
@@ -43,29 +43,29 @@ export interface FitOptions {
 }
 
 export interface Fitted {
-  /** The trained graph of the best epoch, not yet folded: its outputs are logits, values or a reconstruction. */
+  /** The best epoch's trained graph, before folding. Outputs are logits, values or a reconstruction. */
   trained: Graph;
   history: EpochFigures[];
   /** Epoch of these weights, from 1. */
   bestEpoch: number;
-  /** Whether `signal` stopped it before its last epoch. */
+  /** Whether `signal` stopped training before the last epoch. */
   interrupted: boolean;
   backend: string;
-  /** Outputs [rows × outputs] of the best epoch for standardized inputs. */
+  /** The best epoch's outputs [rows × outputs] for standardized inputs. */
   forward(inputs: Float32Array, rows: number): Float32Array;
   dispose(): void;
 }
 
-/** Minimum interval between checkpoints, ms. Writing one takes time, so not every short epoch gets one. */
+/** Minimum interval between checkpoints, ms. Writing a checkpoint takes time, so short epochs do not each get one. */
 const checkpointEveryMs = 2000;
 /** Interval at which training yields to signals, timers and progress output, ms. */
 const turnEveryMs = 50;
 
 /**
- * Trains with Adam on the loss of the network's output and keeps the epoch with the lowest validation loss. Macro-F1 was measured as a
- * criterion: it has only a few steps on a small validation set, and chose epochs at random. Equal data, options and seed give equal
- * weights, even if a training was stopped and resumed. Initial weights, order, augmentation and dropout are seeded, the latter by epoch or
- * step.
+ * Trains with Adam on the loss of the network's output, and keeps the epoch with the lowest validation loss. Macro-F1 was tried as a
+ * criterion, but has only a few distinct values on a small validation set, and so chose epochs at random. Equal data, options and seeds
+ * give equal weights, even if training was stopped and resumed. Initial weights, order, augmentation and dropout are seeded; the last three
+ * are also seeded by epoch or step.
  * @throws AIOT_TRAINING_DIVERGED; the abort reason of `signal` if it was aborted before the first epoch ended
  */
 export async function fitNetwork(options: FitOptions): Promise<Fitted> {
@@ -115,7 +115,7 @@ export async function fitNetwork(options: FitOptions): Promise<Fitted> {
   }
 }
 
-/** Each member has its own seeds for initial weights and dropout; the first member's are those of a single network. */
+/** Each member has its own seeds for initial weights and dropout. The first member's seeds are those of a single network. */
 async function openMembers(options: FitOptions): Promise<Engine> {
   const { spec, backbone, seed, members = 1, backend, learningRate } = options;
   const engines: Engine[] = [];
@@ -137,7 +137,7 @@ async function trainEpoch(
   epoch: number,
 ): Promise<{ loss: number; accuracy: number | null } | null> {
   const count = train.classes.length;
-  // A separate random stream for each epoch, so that a resumed training continues as if it had not been stopped.
+  // Each epoch has a separate random stream, so that resumed training continues as if it had not been stopped.
   const random = seededRandom(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(epoch, 0x85ebca6b));
   const order = shuffledNumbers(count, random);
   const width = outputSize(spec);

@@ -6,14 +6,14 @@ import { orderKey, type RealTree } from '../../../formats/tflite/forest.js';
 /** The fields of model.train.forest in aiot.yaml. */
 export type ForestConfig = ProjectConfig['model']['train']['forest'];
 
-/** Examples to grow trees on. */
+/** Examples on which trees are grown. */
 export interface ForestRows {
   /** [count × inputSize], row-major; finite. */
   inputs: Float32Array;
   inputSize: number;
-  /** Class of each row, and the number of classes; null if values are predicted. */
+  /** Each row's class, and the number of classes; null if the forest predicts values. */
   classes: { of: Int32Array; count: number } | null;
-  /** Value of each row; null if classes are predicted. */
+  /** Each row's value; null if the forest predicts classes. */
   values: Float32Array | Float64Array | null;
   /** Weight of each class; null = 1. */
   factors: Float32Array | null;
@@ -26,10 +26,10 @@ export interface GrowOptions extends ForestConfig {
   signal?: AbortSignal | undefined;
 }
 
-/** A class or a value of each row, which a tree predicts. */
+/** The class or value of each row, which a tree learns to predict. */
 export type Targets = Pick<ForestRows, 'classes' | 'values'>;
 
-/** Features by column, prepared for the search for splits. */
+/** Features by column, prepared for the split search. */
 export interface Columns {
   count: number;
   size: number;
@@ -42,8 +42,8 @@ export interface Columns {
 /**
  * Grows a random forest (Breiman, Machine Learning 45, 2001). Each tree is grown on rows drawn with replacement; a forest of one tree uses
  * all rows. Each split is the best one among a random subset of the features, by Gini impurity for classes and by variance for values. A
- * leaf predicts the weighted shares of its classes, or the mean of its values; the forest predicts the mean over its trees. Equal rows,
- * options and seeds result in equal trees.
+ * leaf predicts the weighted shares of the classes among its rows, or the mean of the values. The forest predicts the mean over its trees.
+ * Equal rows, options and seeds result in equal trees.
  * @returns trees whose leaves, divided by the number of trees, add up to the prediction: one share per class, or the value
  * @throws the abort reason of `signal`
  */
@@ -61,7 +61,7 @@ export async function growForest(rows: ForestRows, options: GrowOptions): Promis
   return trees;
 }
 
-/** How often each row was drawn, times the weight of its class. A single tree is grown on all rows. */
+/** How often each row was drawn, times the weight of the row's class. A single tree is grown on all rows. */
 function drawnWeights(
   { classes, factors }: ForestRows,
   count: number,
@@ -101,40 +101,40 @@ function placeOf(value: number, list: Float32Array): number {
   return low;
 }
 
-/** A split of a part of the rows by one feature, and its quality. */
+/** A split of some rows by one feature, and the split's quality. */
 interface Split {
   feature: number;
-  /** Rows whose rank is at most this are on the lower side. */
+  /** Rows with at most this rank are on the lower side. */
   rank: number;
-  /** Rank of the next larger value among the rows. */
+  /** The next larger rank among the rows. */
   next: number;
   gain: number;
 }
 
-/** The rows [from, to) of the tree's own order, which become a leaf or a node. */
+/** The rows [from, to) in the tree's own order, which become a leaf or a node. */
 interface Part {
   from: number;
   to: number;
   depth: number;
-  /** Index of the parent node, and the side of the parent on which the part is; −1 for the root. */
+  /** Index of the parent node, and which side of the parent this part is on; −1 for the root. */
   parent: number;
   side: 'low' | 'high';
 }
 
 /** Grows one tree. */
 export class Grower {
-  /** Rows of the tree, each once, ordered such that the rows of each node are contiguous. */
+  /** The tree's rows, each once, ordered so that each node's rows are contiguous. */
   private readonly order: Uint32Array;
   private readonly keys: Float64Array;
   private readonly features: Uint32Array;
-  /** Number of features that each split chooses among. */
+  /** Number of features among which each split chooses. */
   private readonly tried: number;
   /** Number of sums per part: one per class, or 1 for values. */
   private readonly width: number;
   private readonly left: Float64Array;
   private readonly all: Float64Array;
 
-  /** @param weight of each row; rows with a weight of 0 do not belong to the tree */
+  /** @param weight weight of each row; rows with a weight of 0 do not belong to the tree */
   constructor(
     private readonly columns: Columns,
     private readonly rows: Targets,
@@ -153,7 +153,7 @@ export class Grower {
     this.all = new Float64Array(this.width);
   }
 
-  /** @param leafOf computes a leaf's value from its rows, instead of the shares of its classes or the mean of its values */
+  /** @param leafOf computes a leaf's value from the leaf's rows, instead of class shares or the mean value */
   grow(leafOf?: (rows: Uint32Array) => number): RealTree {
     const { values } = this.columns;
     const tree = {
@@ -203,8 +203,8 @@ export class Grower {
   }
 
   /**
-   * The best split by a random subset of the features. If none of them splits the node, others are tried. Null if the node is pure, too
-   * small, or indivisible.
+   * The best split by a random subset of the features. If none of these features splits the node, the others are tried. Null if the node is
+   * pure, too small, or indivisible.
    */
   private bestSplit(from: number, to: number, total: number): Split | null {
     const { leaf } = this.options;
@@ -234,8 +234,8 @@ export class Grower {
   }
 
   /**
-   * The best split by one feature. It maximizes Σ s² / w over both sides, where w is a side's weight and s its sums. That minimizes the weighted
-   * Gini impurity, or the variance.
+   * The best split by one feature. Maximizes Σ s² / w over both sides, where w is a side's weight and s its sums. This is equivalent to
+   * minimizing the weighted Gini impurity, or the variance.
    */
   private splitBy(feature: number, from: number, to: number, total: number): Split | null {
     const { classes, values } = this.rows;
@@ -292,7 +292,7 @@ export class Grower {
   }
 }
 
-/** Number of features that a split chooses among. By default, a single tree and the trees of boosting consider all of them. */
+/** Number of features among which a split chooses. By default, a single tree and boosted trees consider all features. */
 function triedOf({ features, trees, boosting }: ForestConfig, size: number, isClass: boolean): number {
   if (features !== undefined) return Math.max(1, Math.round(features * size));
   if (trees === 1 || boosting) return size;
@@ -300,7 +300,7 @@ function triedOf({ features, trees, boosting }: ForestConfig, size: number, isCl
   return Math.max(1, isClass ? Math.round(Math.sqrt(size)) : Math.ceil(size / 3));
 }
 
-/** Key of a threshold halfway between two float32 numbers, at least the lower one and below the upper one. */
+/** Key of a threshold halfway between two float32 numbers. At least the lower number, and below the upper one. */
 function between(low: number, high: number): number {
   const middle = orderKey(low / 2 + high / 2);
   return Math.max(orderKey(low), Math.min(middle, orderKey(high) - 1));

@@ -9,7 +9,7 @@ export interface Assessment {
 }
 
 /**
- * Loss of an engine's outputs (logits, values, a reconstruction), computed like the engine itself. It is −log softmax of the true class,
+ * Loss of an engine's outputs (logits, values, a reconstruction), as the engine computes it. This is −log softmax of the true class,
  * the sigmoid's cross-entropy, or the mean squared error over the outputs.
  * @param weights one per class; null = 1
  */
@@ -52,7 +52,7 @@ export function rowLoss(outputs: Float32Array, { output }: NetworkSpec, part: Pa
   }
 }
 
-/** Mean squared distance of a reconstruction from its row of inputs. */
+/** Mean squared distance between a reconstruction and its row of inputs. */
 function distance(outputs: Float32Array, inputs: Float32Array, row: number): number {
   const size = outputs.length;
   let sum = 0;
@@ -76,14 +76,14 @@ function isRight(outputs: Float32Array, spec: NetworkSpec, truth: number): boole
 export interface Answers {
   /** Class of each example; empty if values are predicted. */
   classes: Int32Array;
-  /** The predicted values; the error of a reconstruction; or the single output that determined the class. Empty for several classes. */
+  /** The predicted values, the reconstruction errors, or the single outputs that determined the classes. Empty for several classes. */
   values: Float64Array;
 }
 
 /**
  * Predictions from a network's outputs [rows × outputs].
  * @param inputs standardized, [rows × inputs]: the reference for a reconstruction
- * @param from threshold of the second class: for a single output (0 for a logit, 0.5 for a probability), or for the error of a reconstruction
+ * @param from threshold of the second class: for a single output (0 for a logit, 0.5 for a probability), or for the reconstruction error
  */
 export function answersOf(
   outputs: Float32Array,
@@ -115,7 +115,7 @@ export function answersOf(
   }
 }
 
-/** The reconstruction error below which this share of the rows lies. */
+/** The reconstruction error below which this share of the rows is. */
 export function errorQuantile(
   outputs: Float32Array,
   inputs: Float32Array,
@@ -131,19 +131,20 @@ function largest(row: Float32Array): number {
   return best;
 }
 
-/** Temperatures outside of this range come from too little data. */
+/** Temperatures outside this range come from too little data. */
 const temperatures = { least: 0.25, most: 10 };
 
 /**
- * The temperature that makes the shares of the classes match how often they are right. Outputs are divided by it before the softmax or the sigmoid,
- * which does not change the predicted class. Minimizes the cross-entropy over rows that were not trained on (Guo et al., "On Calibration of Modern
- * Neural Networks", ICML 2017, section 4.2). Targets are smoothed as by Platt, so that a few rows without any error do not give full confidence.
+ * The temperature at which the predicted shares match how often predictions are correct. Outputs are divided by the temperature before the
+ * softmax or sigmoid, without changing the predicted class. Minimizes the cross-entropy over rows that were not trained on (Guo et al., "On
+ * Calibration of Modern Neural Networks", ICML 2017, section 4.2). Targets are smoothed as by Platt, so that a few rows without errors do
+ * not give full confidence.
  * @param outputs before the softmax [rows × classes], or before the sigmoid [rows]
  */
 export function temperatureOf(outputs: ArrayLike<number>, classes: Int32Array): number {
   const width = outputs.length / classes.length;
   const { least, most } = temperatures;
-  // The cross-entropy has a single minimum over 1 / temperature, and so over its logarithm.
+  // The cross-entropy has a single minimum over 1 / temperature, and therefore over the temperature's logarithm.
   const ratio = (Math.sqrt(5) - 1) / 2;
   const costAt = (power: number) => crossEntropy(outputs, classes, width, Math.exp(power));
   let [low, high] = [Math.log(least), Math.log(most)];

@@ -7,11 +7,11 @@ export interface Part {
   inputs: Float32Array;
   inputSize: number;
   classes: Int32Array;
-  /** Standardized; null if the network does not predict values. */
+  /** Standardized values; null if the network does not predict values. */
   values: Float32Array | null;
 }
 
-/** Loss for each kind of prediction: values and reconstructions use their squared error. */
+/** Loss for each kind of prediction. Values and reconstructions use the squared error. */
 export function lossOf(output: NetworkOutput['kind']): Loss {
   return output === 'classes' || output === 'probability' ? output : 'value';
 }
@@ -21,7 +21,7 @@ export function hasClasses(output: NetworkOutput['kind']): boolean {
   return output === 'classes' || output === 'probability';
 }
 
-/** Writes the named rows, and their targets [rows × outputs], into sufficiently long buffers. */
+/** Writes the named rows and their targets [rows × outputs] into buffers of sufficient length. */
 export function fillBatch(
   { inputs, inputSize, classes, values }: Part,
   spec: NetworkSpec,
@@ -42,14 +42,14 @@ export function fillBatch(
   }
 }
 
-/** Per class, total / (classes · count): every class has the same weight in the loss, however many examples it has. */
+/** Per class, total / (classes · count), so that every class has the same weight in the loss, however many examples it has. */
 function balancedWeights(classes: Int32Array, count: number): Float32Array {
   const seen = new Float64Array(count);
   for (const c of classes) seen[c]! += 1;
   return Float32Array.from(seen, (n) => (n === 0 ? 0 : classes.length / (count * n)));
 }
 
-/** Weight of each class's loss according to model.train.classWeights; null = 1. */
+/** Weight of each class in the loss, according to model.train.classWeights; null = 1. */
 export function classFactors(
   classes: Int32Array,
   spec: Pick<NetworkSpec, 'output' | 'inputShape'>,
