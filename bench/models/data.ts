@@ -72,3 +72,14 @@ ${model}
   labels: { resting: [lying, sitting], walking: [walking], stairs: [upstairs, downstairs] }
   split: recording
 `;
+
+/** Drawn pictures of parts. @param filters of the mobilenet */
+export const picturesYaml = (filters: readonly number[]) => `name: parts
+stream: { topic: pixels, fields: { gray: { type: int, unit: '', range: [0, 255] } } }
+signal: { features: image, image: { width: 48, height: 48 }, rate: 2304, window: 2304, stride: 2304 }
+model:
+  kind: mobilenet
+  layers: [${filters.join(', ')}]
+  labels: { empty: [empty], bolt: [bolt], nut: [nut], washer: [washer] }
+  train: { batch: 16, seed: 7, learningRate: 0.003 }
+`;

@@ -1,6 +1,8 @@
 // Training and quantizing as whole processes, compared with the scripts that a Keras user would write for only these steps.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { loadProject, overrideProject } from '../../src/lib/core/project.js';
+import { trainProject } from '../../src/lib/model/train/train-project.js';
 import type { Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { pythonVersions } from '../harness/parts.js';
@@ -9,6 +11,7 @@ import {
   mostRecordings,
   motionYaml,
   motorYaml,
+  picturesYaml,
   sampleRecordings,
   writeMotorRows,
   writeProject,
@@ -127,6 +130,41 @@ export function trainWindows(bench: Bench): Figure[] {
   const { ours, theirs } = inTurn(training, peer, roundsOf(bench));
   const name = `train a 1-D CNN, ${epochs} epochs on ${windows.train} motion windows`;
   return [{ name, unit: 's', ours, peer: keras(theirs), goal: 1 }];
+}
+
+/**
+ * The fastest epoch of a MobileNet v1 on drawn pictures of 48 × 48 pixels, without augmentation and with the validation after it. The peer gets the
+ * same pictures. Starting, reading and compiling do not count, and other processes can only make an epoch slower.
+ */
+export async function trainPictures(bench: Bench): Promise<Figure[]> {
+  const folder = bench.folder();
+  const filters = [8, 16, 32, 32, 64, 64];
+  const dir = writeProject(join(folder, 'project'), picturesYaml(filters));
+  timed(aiot('data', 'synthesize', '--project', dir, '--pictures', '100', '--seed', '7'));
+  const epochs = bench.quick ? 8 : 20;
+  const project = overrideProject(await loadProject(dir), { train: { epochs } });
+  const train = async () => {
+    const ends = [performance.now()];
+    const { windows } = await trainProject({ project, onEpoch: () => ends.push(performance.now()) });
+    return { windows, fastest: Math.min(...ends.slice(2).map((end, i) => end - ends[i + 1]!)) / 1000 };
+  };
+  const { windows } = await train();
+  const { split } = JSON.parse(readFileSync(join(dir, 'build', 'training.json'), 'utf8'));
+  const listed = (ids: string[]) =>
+    ids.map((id) => [
+      join(dir, 'data', 'recordings', `${id}.png`),
+      ['empty', 'bolt', 'nut', 'washer'].findIndex((part) => id.includes(part)),
+    ]);
+  const plan = join(folder, 'plan.json');
+  const pictures = { train: listed(split.train), validation: listed(split.validation) };
+  writeFileSync(plan, JSON.stringify({ size: 48, filters, epochs, ...pictures }));
+  const [ours, theirs]: number[][] = [[], []];
+  for (let round = 0; round < (bench.quick ? 1 : 3); round++) {
+    ours!.push((await train()).fastest);
+    theirs!.push(JSON.parse(timed(script('train_mobilenet.py', plan)).stdout).fastest);
+  }
+  const name = `an epoch of a MobileNet on ${windows.train} pictures of 48 × 48`;
+  return [{ name, unit: 's', ours: ours!, peer: keras(theirs!), goal: 2 }];
 }
 
 /** Peak resident memory of training on all available recordings. */

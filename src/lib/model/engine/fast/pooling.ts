@@ -174,6 +174,8 @@ export function sum(plan: Planner, operator: Sum): TrainNode {
   const [aPlaces, bPlaces] = operator.inputs.map((index) => broadcastPlaces(plan.shape(index), shape));
   const { low, high, fused } = limitsOf(operator.options.activation);
   const { op } = operator;
+  if (op === 'ADD' && [a, b].every((slot) => !slot.constant && slot.size === y.size))
+    return residual(a, b, y, { low, high, fused });
   const steps = (slot: Slot) => (slot.constant ? 0 : slot.size);
   const [aStep, bStep] = [steps(a), steps(b)];
   return {
@@ -212,6 +214,28 @@ export function sum(plan: Planner, operator: Sum): TrainNode {
         add(a, aStep, aPlaces!, () => 1);
         const sign = op === 'SUB' ? -1 : 1;
         add(b, bStep, bPlaces!, () => sign);
+      }
+    },
+  };
+}
+
+/** The sum of two tensors of the same size, as at the end of a residual block: no places have to be looked up. */
+function residual(a: Slot, b: Slot, y: Slot, { low, high, fused }: ReturnType<typeof limitsOf>): TrainNode {
+  return {
+    forward: ({ kernels, rows }) => {
+      const [av, bv, yv] = [a.value.data, b.value.data, y.value.data];
+      const count = rows * y.size;
+      for (let i = 0; i < count; i++) yv[i] = av[i]! + bv[i]!;
+      if (fused) kernels.clamp(y.value.at, count, low, high);
+    },
+    backward: ({ kernels, rows }) => {
+      const count = rows * y.size;
+      if (fused) kernels.mask(y.gradient!.at, y.value.at, count, low, high);
+      const dy = y.gradient!.data;
+      for (const { gradient } of [a, b]) {
+        if (!gradient) continue;
+        const into = gradient.data;
+        for (let i = 0; i < count; i++) into[i]! += dy[i]!;
       }
     },
   };
