@@ -6,8 +6,8 @@ import { describeGuideEvent, type GuideEvent, guideEventSchema } from './guide/s
 import { describeKitEvent, type KitEvent, kitEventSchema, simulateKit } from './kit.js';
 
 /**
- * Boards with their own topics and payloads, which need no device identity. A level 2 board runs a second model on the readings of other
- * boards.
+ * Boards with their own topics and payloads, which need no device identity. A level 2 board runs a second model on
+ * other boards' readings.
  */
 export const simulatedBoards = ['iot-kit', 'architects-guide', 'architects-guide-level-2'] as const;
 
@@ -37,9 +37,10 @@ export function simulateBoard({ board, id, ...options }: SimulateBoardOptions): 
   return simulateKit({ ...options, mac, to: options.to ?? 'mqtt://127.0.0.1:1883' });
 }
 
-/** Formats an event as one human-readable line, without the time. */
+/** Formats an event as one line for people, without the time. */
 export function describeBoardEvent(event: BoardEvent): string {
-  // Both kinds have events with the same names. The kit's boards are identified by MAC, the guide's by number.
+  // // Both kinds of board have events with the same names. The kit's boards are identified by MAC, the guide's by
+  // number.
   return event.board.includes(':')
     ? describeKitEvent(event as KitEvent)
     : describeGuideEvent(event as GuideEvent);

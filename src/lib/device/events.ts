@@ -4,13 +4,13 @@ import { inferenceSchema, reportedSchema } from './protocol/messages.js';
 
 const at = { device: z.string(), t: z.int() };
 
-/** Events of a virtual device; `aiot device simulate --json` prints one per line. */
+/** Events from a virtual device; `aiot device simulate --json` prints each as a line. */
 export const deviceEventSchema = z.discriminatedUnion('event', [
   /** The device read its flash. `model`: the active model. */
   z.object({ event: z.literal('booted'), ...at, model: reportedSchema.shape.model }),
   z.object({ event: z.literal('online'), ...at }),
   z.object({ event: z.literal('offline'), ...at }),
-  /** The state of an update, as reported. */
+  /** The state of an update, as the device reported it. */
   z.object({ event: z.literal('reported'), ...at, reported: reportedSchema }),
   z.object({ event: z.literal('command'), ...at, command: z.string(), ok: z.boolean() }),
   z.object({ event: z.literal('inference'), ...at, inference: inferenceSchema }),
@@ -35,7 +35,7 @@ export const deviceEventSchema = z.discriminatedUnion('event', [
     inferences: z.int(),
     seconds: z.number(),
   }),
-  /** The flash failed, so the device stops working until it boots again. */
+  /** The flash failed, so the device does nothing until its next boot. */
   z.object({ event: z.literal('died'), ...at, message: z.string() }),
   z.object({ event: z.literal('stopped'), ...at }),
 ]);
@@ -49,7 +49,7 @@ export type DeviceNews = DeviceEvent extends infer E
     : never
   : never;
 
-/** Formats an event as one human-readable line, without the time. */
+/** Formats an event as one line for people, without the time. */
 export function describeEvent(event: DeviceEvent): string {
   switch (event.event) {
     case 'booted': {

@@ -1,6 +1,6 @@
 /**
- * Devices: protocol v1, the update state machine, and the virtual device over a simulated flash. The fleet module has the platform's
- * records of devices.
+ * Devices: protocol v1, the update state machine, and the virtual device over a simulated flash. The platform's records
+ * of devices are in the fleet module.
  */
 
 export { boardEventSchema, describeBoardEvent, simulateBoard, simulatedBoards } from './board.js';

@@ -4,7 +4,7 @@ import { timeLimit } from '../core/tasks.js';
 import { type Clock, systemClock } from '../core/time.js';
 import { connectBroker, disconnectBroker } from '../stream/mqtt/connect.js';
 
-/** Events of a kit board. `t`: ms since 1970. */
+/** Events from a kit board. `t`: ms since 1970. */
 export const kitEventSchema = z.discriminatedUnion('event', [
   z.object({ event: z.literal('connected'), t: z.number(), board: z.string(), broker: z.string() }),
   z.object({
@@ -30,7 +30,7 @@ export type KitEvent = z.output<typeof kitEventSchema>;
 interface SimulateKitOptions {
   /** The broker: `mqtt://HOST:PORT`. */
   to: string;
-  /** Iterations of the kit's loop per second; the real kit takes 1.5 s for one. */
+  /** Iterations of the kit's loop per second; on the real kit, one iteration takes 1.5 s. */
   rateHz?: number;
   /** Number of loops after which the board stops. */
   count?: number;
@@ -45,8 +45,9 @@ interface SimulateKitOptions {
 }
 
 /**
- * Simulates a board of the IoT kit as a broker sees it. It uses MQTT 3.1, its MAC address as client id and user, a dummy password, QoS 0,
- * and a NUL at the end of each payload. It runs until `count` loops are done, its time is up, or the signal is aborted.
+ * Simulates a board of the IoT kit as a broker sees it. It uses MQTT 3.1, its MAC address as client id and user, a
+ * dummy password, QoS 0, and a NUL at the end of each payload. The board runs until `count` loops are done, its time is
+ * up, or the signal is aborted.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function simulateKit(options: SimulateKitOptions): Promise<void> {
@@ -87,7 +88,7 @@ export async function simulateKit(options: SimulateKitOptions): Promise<void> {
   onEvent({ event: 'ended', ...at(), messages });
 }
 
-/** Formats an event as one human-readable line, without the time. */
+/** Formats an event as one line for people, without the time. */
 export function describeKitEvent(event: KitEvent): string {
   switch (event.event) {
     case 'connected':
@@ -107,7 +108,7 @@ interface KitMessage {
   text: string;
 }
 
-/** Loads of the machine that the board is mounted on. The name of the load is the class label in the board's readings. */
+/** Loads of the machine on which the board is mounted. The load's name is the class label in the board's readings. */
 const loads = [
   { name: 'low', celsius: 24, humidity: 46 },
   { name: 'middle', celsius: 30, humidity: 40 },
@@ -120,9 +121,9 @@ const readingsPerLoad = 20;
 const eventEvery = 7;
 
 /**
- * Yields messages endlessly, one loop at a time. Each loop has a reading, and occasionally an event of the Hall sensor, the button, the
- * card reader or the encoder. Temperature and humidity follow the load with a delay, so that a model can learn from them. The same seed
- * yields the same messages.
+ * Yields messages endlessly, one loop at a time. Each loop has a reading, and occasionally an event from the Hall
+ * sensor, the button, the card reader or the encoder. Temperature and humidity follow the load with a delay, so that a
+ * model can learn from them. The same seed yields the same messages.
  */
 export function* kitMessages(seed: number): Generator<KitMessage[]> {
   const random = seededRandom(seed);

@@ -7,9 +7,9 @@ import { isTimeless } from '../signal/spec.js';
 export interface LoadedModel {
   /** Fields of one sample, in order. */
   fields: string[];
-  /** Input sample rate, Hz; null = each sample is predicted individually, at any rate. */
+  /** Input sample rate, Hz; null = the model predicts on each sample individually, at any rate. */
   rateHz: number | null;
-  /** Size of the pictures, in pixels; absent = its windows are no pictures. */
+  /** Size of the pictures, pixels; absent = the windows are not pictures. */
   size?: { width: number; height: number };
   classes: string[];
   /** Memory for the model's tensors, bytes. */

@@ -24,11 +24,11 @@ export interface SimulateOptions {
   /** A CSV file to replay. Without it and without a motor to simulate, the device only handles updates and commands. */
   recording?: string;
   motor?: MotorState;
-  /** Samples per second. The defaults are those of the templates: 100 for a recording and 200 for a motor. */
+  /** Samples per second. The defaults are the templates' values: 100 for a recording and 200 for a motor. */
   rateHz?: number;
   /**
-   * Stream name. The defaults are those of the templates: `motion` for a recording and `shaded-pole-motor-sensor_data` for a
-   * motor.
+   * Stream name. The defaults are the templates' names: `motion` for a recording and `shaded-pole-motor-sensor_data`
+   * for a motor.
    */
   stream?: string;
   speed: number | 'max';
@@ -49,8 +49,10 @@ export interface SimulateOptions {
 }
 
 /**
- * Runs a virtual device until its recording ends, its time is up, or the signal is aborted. In every case, it goes offline cleanly.
- * @throws AIOT_DEVICE_BUSY, AIOT_INTERRUPTED if the signal cut a recording short; invalid input before the device goes online
+ * Runs a virtual device until its recording ends, its time is up, or the signal is aborted. In every case, the device
+ * goes offline cleanly.
+ * @throws AIOT_DEVICE_BUSY, AIOT_INTERRUPTED if the signal cut a recording short; invalid input before the device goes
+ * online
  */
 export async function simulateDevice(options: SimulateOptions): Promise<void> {
   const { identityDir, forMs, signal } = options;
@@ -65,7 +67,8 @@ export async function simulateDevice(options: SimulateOptions): Promise<void> {
   try {
     const run = options.native ? runNative : runVirtual;
     await run(options, { identity, sensor, form: sensor ?? recording }, async (device) => {
-      // A device that does not have to send a complete recording runs until it is aborted, which may also happen while it is connecting.
+      // // Unless the device has to send a complete recording, it runs until it is aborted, possibly while it is still
+      // connecting.
       const endless = !recording || options.loop;
       await device.connect({ signal }).catch((error: unknown) => {
         if (!endless || !signal?.aborted) throw error;

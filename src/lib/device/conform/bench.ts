@@ -10,9 +10,9 @@ import type { Listener, Seen } from './listen.js';
 
 /** One requirement that docs/reference/protocol.md places on a device. */
 export interface Check {
-  /** Stable across versions: scripts refer to it. */
+  /** Stable across versions, because scripts refer to the id. */
   id: string;
-  /** An anchor of docs/reference/protocol.md. */
+  /** An anchor in docs/reference/protocol.md. */
   section: string;
   /** The behavior that passes the check. */
   rule: string;
@@ -35,16 +35,19 @@ export interface Bench {
   listener: Listener;
   /** Timeout for operations that take longer than a reply, such as a restart or an update, ms. */
   patienceMs: number;
-  /** A release that may actually be installed; null = none. */
+  /** A release that may be installed; null = none. */
   model: ModelId | null;
   signal: AbortSignal | undefined;
   /** Sends a message without the retain flag, so that the platform's retained messages stay unchanged. */
   send(channel: 'command' | 'desired', payload: object | Buffer): Promise<void>;
-  /** Sends a command and waits for its reply. @throws NotHeld if none arrives */
+  /** Sends a command and waits for its reply. @throws NotHeld if no reply arrives */
   ask(command: string, more?: object): Promise<Reply>;
   /** The next matching message since `from` (an earlier value of `listener.seen.length`). @throws NotHeld */
   hear(what: string, fits: (seen: Seen) => boolean, from: number, withinMs?: number): Promise<Seen>;
-  /** Sends a desired release under its own rollout id. Returns the report that ends that rollout. @throws NotHeld */
+  /**
+   * Sends a desired release under a rollout id of its own. Returns the report that ends that rollout.
+   * @throws NotHeld
+   */
   wish(wish: Partial<Desired>): Promise<Reported>;
 }
 

@@ -26,12 +26,12 @@ export const conformitySchema = z.object({
   checks: z.array(
     z.object({
       id: z.string(),
-      /** An anchor of docs/reference/protocol.md. */
+      /** An anchor in docs/reference/protocol.md. */
       section: z.string(),
       /** The behavior that passes the check. */
       rule: z.string(),
       state: z.enum(checkStates),
-      /** Why it failed or was skipped. */
+      /** Reason why the check failed or was skipped. */
       reason: z.string().nullable(),
     }),
   ),
@@ -44,7 +44,7 @@ export interface ConformOptions {
   selector: string;
   /** Name of the platform's context; absent = the current one. */
   context?: string | undefined;
-  /** A release that is actually installed, `NAME@VERSION`; absent = none. */
+  /** A release that the checks install, `NAME@VERSION`; absent = none. */
   model?: string | undefined;
   /** Minimum time to listen for messages that the device sends on its own, ms. */
   forMs: number;
@@ -74,7 +74,7 @@ export async function conformDevice(options: ConformOptions): Promise<Conformity
   });
 }
 
-/** Name of the device that matches. @throws AIOT_NOT_FOUND, AIOT_USAGE if several match */
+/** Name of the matching device. @throws AIOT_NOT_FOUND, AIOT_USAGE if several match */
 async function oneDevice(client: RegistryClient, selector: string): Promise<string> {
   const [first, ...more] = await client.devices.list(selector);
   if (!first) {
@@ -151,7 +151,7 @@ function unended({ desired, reported }: DeviceTwin): string | null {
   if (rollout === undefined) return null;
   const { rollout: told, state, error = null } = (reported ?? {}) as Partial<Reported>;
   const over = told === rollout && (state === 'COMMITTED' || state === 'ROLLED_BACK' || error !== null);
-  // If the device has reported a later rollout, this one ended before.
+  // // If the device has reported a later rollout, this one has ended.
   return over || (told !== undefined && told !== null && told !== rollout) ? null : rollout;
 }
 

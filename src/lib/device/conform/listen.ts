@@ -15,21 +15,21 @@ export interface Seen {
   channel: DeviceChannel;
   stream: string | undefined;
   qos: number;
-  /** Whether it was published before the client subscribed. */
+  /** Whether the message was published before the client subscribed. */
   retained: boolean;
   /** null if the payload is invalid for its channel; `wrong` is then the reason. */
   value: Record<string, unknown> | null;
   wrong: string | null;
 }
 
-/** All messages of one device that the broker delivers to an operator, in order of arrival. */
+/** All messages that the broker delivers to an operator for one device, in order of arrival. */
 export interface Listener {
   readonly seen: readonly Seen[];
-  /** The first matching message of `seen` from index `from` on; null if none arrives within `withinMs`. */
+  /** The first matching message in `seen`, starting at index `from`; null if none arrives within `withinMs`. */
   next(fits: (seen: Seen) => boolean, from: number, withinMs: number): Promise<Seen | null>;
   /** Publishes at QoS 1, not retained. */
   publish(channel: 'command' | 'desired', payload: Buffer): Promise<void>;
-  /** Fetches the retained messages of the device's channels again. */
+  /** Fetches the retained messages on the device's channels again. */
   retained(): Promise<Seen[]>;
   close(): Promise<void>;
 }
@@ -73,7 +73,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     seen.push(message);
     heard();
   });
-  // With a subscription at QoS 2, a message arrives with the QoS that it was published with.
+  // With a subscription at QoS 2, a message arrives with its original QoS.
   await subscribe(client, `aiot/v1/${device}/#`, url);
   return {
     seen,

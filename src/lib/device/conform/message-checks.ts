@@ -3,7 +3,7 @@ import { telemetryMembers } from '../protocol/messages.js';
 import { type Bench, type Check, NotHeld, NotLooked } from './bench.js';
 import { type Listener, type Seen, type SpokenChannel, spokenChannels } from './listen.js';
 
-/** Checks of all messages that were received while the other checks ran. They therefore run last. */
+/** Checks of all messages that were received during the other checks; they therefore run last. */
 export const messageChecks: Check[] = [
   {
     id: 'qos',
@@ -95,8 +95,9 @@ function lengthsOf(fields: [string, unknown][]): string {
 }
 
 /**
- * Requires each number to be one more than the last in its series, or to repeat an earlier one, because unacknowledged messages are
- * resent. A series that is already running begins with its first received message. @throws NotHeld
+ * Requires each number to be one more than the last in its series, or to repeat an earlier number, because
+ * unacknowledged messages are resent. A series that is already running begins with its first received message.
+ * @throws NotHeld
  */
 function checkCounting(messages: readonly Seen[], seriesOf: (seen: Seen) => string): void {
   const last = new Map<string, number>();
@@ -116,7 +117,7 @@ function checkCounting(messages: readonly Seen[], seriesOf: (seen: Seen) => stri
   }
 }
 
-/** Whether all messages of this series with this number are identical. */
+/** Whether all messages in this series with this number are identical. */
 function isSame(
   seen: Seen,
   messages: readonly Seen[],
@@ -166,7 +167,7 @@ async function retainedOf(listener: Listener, channel: SpokenChannel): Promise<S
 const isPresence = (online: boolean) => (seen: Seen) =>
   seen.channel === 'presence' && seen.value?.online === online;
 
-/** Checks of one restart of the device; each examines one aspect of it. */
+/** Checks for one restart of the device; each examines one aspect of it. */
 export const restartChecks: Check[] = [
   {
     id: 'command-reboot',

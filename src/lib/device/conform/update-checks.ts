@@ -7,7 +7,7 @@ import { type Reported, updateStates } from '../protocol/messages.js';
 import { type Bench, type Check, ends, NotHeld, NotLooked, ownPrefix } from './bench.js';
 import { unchanged } from './wish-checks.js';
 
-/** Checks that actually install a model, if one was specified. It stays installed. */
+/** Checks that install a model, if one was specified. The model stays installed. */
 export const updateChecks: Check[] = [
   {
     id: 'update-committed',
@@ -73,7 +73,10 @@ const section = 'checks-in-order';
 /** Maximum size of an envelope, bytes. */
 const envelopeBytes = 65_536;
 
-/** Manifests that must be rejected before anything changes. Only those that can be made without the operator's key are tested. */
+/**
+ * Manifests that must be rejected before anything changes. Only manifests that can be made without the operator's key
+ * are tested.
+ */
 export const manifestChecks: Check[] = [
   {
     id: 'manifest-missing',
@@ -209,7 +212,7 @@ const at = ({ name, version, sequence }: Release) => ({
   manifest: `/api/v1/manifests/${sequence}`,
 });
 
-/** Maximum number of the registry's releases that are examined, newest first. */
+/** Maximum number of the registry's releases to examine, newest first. */
 const mostReleases = 20;
 
 /** The registry's signed models, newest first. */

@@ -193,8 +193,8 @@ export const commandChecks: Check[] = [
 ];
 
 /**
- * Sends a request once more than the number of allowed replies, then pings. Messages stay in order, so all replies precede the reply to
- * the ping.
+ * Sends a request once more than the number of allowed replies, then sends a ping. Messages stay in order, so all
+ * replies precede the reply to the ping.
  */
 async function answersNot(bench: Bench, asked: object, allowed: 0 | 1): Promise<void> {
   const id = newId();

@@ -4,12 +4,12 @@ import { type DeviceChannel, encodeMessage, topicOf } from '../protocol/codec.js
 import type { Signer } from '../protocol/proof.js';
 
 /**
- * MQTT keep-alive interval, s. The broker considers a device gone if it receives nothing for 1.5 times this interval. The fleet pings
- * each device three times per interval.
+ * MQTT keep-alive interval, s. The broker considers a device gone if nothing arrives for 1.5 times this interval. The
+ * fleet sends three pings for each device in this interval.
  */
 export const keepAliveS = 600;
 
-/** Connection settings of one device of a fleet. */
+/** Connection settings for one device in a fleet. */
 export interface Door {
   host: string;
   port: number;
@@ -36,7 +36,7 @@ interface LineOptions {
   onMessage(direction: 'sent' | 'heard'): void;
 }
 
-/** The connection of one device, with its own socket. */
+/** One device's connection, with its own socket. */
 export class Line implements Packets {
   private readonly socket: Socket;
   private rest: Buffer | null = null;
@@ -95,7 +95,7 @@ export class Line implements Packets {
     this.options.onAcknowledged(id);
   }
 
-  /** Publishes a message and returns its packet id, which the acknowledgment repeats. */
+  /** Publishes a message and returns its packet id, which the acknowledgment will contain. */
   publish(channel: DeviceChannel, message: object): number {
     const id = this.id();
     this.options.onMessage('sent');
@@ -107,7 +107,7 @@ export class Line implements Packets {
     if (this.ready) this.socket.write(pingPacket);
   }
 
-  /** Closes without DISCONNECT, as in a power failure: the broker publishes the last will. */
+  /** Closes without DISCONNECT, as in a power failure; the broker then publishes the last will. */
   cut(): void {
     this.socket.destroy();
   }
@@ -119,8 +119,8 @@ export class Line implements Packets {
 }
 
 /**
- * The last will of a device. The packets below implement only the parts of MQTT 3.1.1 that a fleet needs, so that a connection takes
- * little more memory than its socket.
+ * A device's last will. The packets below implement only the parts of MQTT 3.1.1 that a fleet needs, so that a
+ * connection takes little more memory than its socket.
  */
 interface Will {
   topic: string;
@@ -162,14 +162,14 @@ function acknowledgePacket(id: number): Buffer {
 const pingPacket = Buffer.from([0xc0, 0]);
 
 interface Packets {
-  /** Called with the return code of a CONNACK; 0 = accepted. */
+  /** Called with a CONNACK's return code; 0 = accepted. */
   onConnected(code: number): void;
   onSubscribed(): void;
   onPublish(topic: string, payload: Buffer, id: number | null): void;
   onAcknowledged(id: number): void;
 }
 
-/** Passes on each complete packet of the received bytes. Returns the bytes of an incomplete last packet, or null. */
+/** Passes on each complete packet in the received bytes. Returns the bytes of an incomplete last packet, or null. */
 function readPackets(came: Buffer, to: Packets): Buffer | null {
   let at = 0;
   while (at < came.length) {

@@ -9,32 +9,34 @@ import { configFlashBytes, defaultSlotBytes } from '../virtual/types.js';
 import type { FaultKind } from './network.js';
 import type { FleetSource, Program } from './source.js';
 
-/** The parts of a device that an update of one kind (model, firmware or configuration) uses. */
+/** The parts of a device that the update of one kind (model, firmware or configuration) uses. */
 export interface PartPorts {
   readonly shared: { blanks: Record<Kind, UpdateMachine>; source: FleetSource; now: () => number };
   readonly fault: FaultKind | undefined;
-  /** Whether every update of this device fails. */
+  /** Whether every update on this device fails. */
   readonly rigged: boolean;
-  /** Calls back after the network's latency. */
+  /** Calls `then` after the network's latency. */
   later(then: () => void): void;
-  /** Reports this kind. Returns the packet id that the acknowledgment will have; 0 = offline. */
+  /** Reports this kind. Returns the packet id that the broker will acknowledge; 0 = offline. */
   tell(kind: Kind): number;
   activated(kind: Kind): void;
   runShadow(isOn: boolean): void;
   /** Restarts the device, which loses everything but the flash. `into`: the program on trial; null = the current one. */
   restart(into: Program | null): void;
-  /** The active content of a kind. */
+  /** The active content of this kind. */
   active(kind: Kind): SlotContent | null;
 }
 
-/** The update of one kind on a device of a fleet, from power-on to the next restart. Its record represents the flash. */
+/**
+ * The update of one kind on a device in a fleet, from power-on to the next restart. Its record represents the flash.
+ */
 export class Part {
   state: UpdateMachine;
   /** Digest of the downloaded bytes. */
   private got = '';
-  /** The report whose acknowledgment ends the trial: its packet id, and the attempt that it belongs to. */
+  /** The report whose acknowledgment ends the trial: the packet id, and the report's update attempt. */
   private heartbeat: { attempt: number; id: number } | null = null;
-  /** The desired release whose firmware the device restarted into. */
+  /** The desired release into whose firmware the device restarted. */
   private entered: string | null = null;
   private isOver = false;
 
@@ -45,7 +47,7 @@ export class Part {
     this.state = ports.shared.blanks[kind];
   }
 
-  /** Starts from the contents of the flash. @param entered whether the running program is the one on trial */
+  /** Starts from the contents of the flash. @param entered whether the running program is the program on trial */
   boot(record: DeviceRecord, entered: boolean): void {
     if (entered && this.kind === 'firmware') this.entered = record.trial?.rollout ?? null;
     const { state, effects } = bootUpdate(record, [], this.state.traits);
@@ -65,7 +67,10 @@ export class Part {
     for (const effect of step.effects) this.perform(effect);
   }
 
-  /** If the trial still waits for the acknowledgment of its heartbeat report, sends it again over the new connection. */
+  /**
+   * If the trial still waits for the acknowledgment of its heartbeat report, sends the report again over the new
+   * connection.
+   */
   beat(): void {
     if (this.heartbeat) this.heartbeat.id = this.ports.tell(this.kind);
   }
@@ -163,7 +168,7 @@ export class Part {
     return { type: 'golden', attempt, ...(await this.verdict(content)) };
   }
 
-  /** Result of the golden vectors. For firmware and configurations, which have none, the numbers are placeholders. */
+  /** Result of the golden vectors. Firmware and configurations have none, so their numbers are placeholders. */
   private async verdict({ digest }: SlotContent): Promise<{ vectors: number; passed: number }> {
     const { ports } = this;
     const { source } = ports.shared;
@@ -189,8 +194,8 @@ export type Kind = Desired['kind'];
 const slotBytes = { model: defaultSlotBytes, firmware: 16 * 1024 ** 2, config: configFlashBytes / 4 };
 
 /**
- * The update machines of a factory-new device, one per kind. All devices of a fleet share these objects until their own state
- * changes.
+ * The update machines of a factory-new device, one for each kind. All devices in a fleet share these objects until
+ * their own state changes.
  */
 export function blankMachines(type: string): Record<Kind, UpdateMachine> {
   const { interface: needed, modes, features, firmware } = ownFirmware;

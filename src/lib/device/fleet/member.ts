@@ -10,12 +10,12 @@ import { type Kind, Part, type PartPorts } from './member-part.js';
 import { arrivals, asks, chanceOf, delayOf, type FaultKind, isRigged, type Network } from './network.js';
 import type { FleetSource, Program } from './source.js';
 
-/** Settings shared by all devices of a fleet. */
+/** Settings that all devices in a fleet share. */
 export interface Shared {
   network: Network;
   /** Speed-up factor of the fleet's clock. */
   clock: number;
-  /** Initial state of each kind of update. */
+  /** Initial state for each kind of update. */
   blanks: Record<Kind, UpdateMachine>;
   source: FleetSource;
   now: () => number;
@@ -23,16 +23,16 @@ export interface Shared {
   onOnline(delta: 1 | -1): void;
 }
 
-/** Delays before consecutive reconnection attempts, ms of the fleet's time; the last one repeats. */
+/** Delays before consecutive reconnection attempts, in ms of the fleet's time; the last one repeats. */
 const reconnectMs = [1000, 2000, 5000, 10_000, 20_000, 60_000];
 
 /** Minimum duration of a restart, ms; the maximum is twice as long. */
 const bootMs = 2000;
 
-/** One device of a fleet: its connection, and an update machine for each kind of update that was ever requested. */
+/** One device in a fleet: its connection, and an update machine for each kind of update that was ever requested. */
 export class Member implements PartPorts {
   private parts: Part[] = [];
-  /** The kind of the last desired release. */
+  /** The kind of the last desired release, to which reports refer. */
   private speaks: Kind = 'model';
   private line: Line | null = null;
   private events = 0;
@@ -198,7 +198,7 @@ export class Member implements PartPorts {
     part.feed({ type: 'desired', desired: wish });
   }
 
-  /** Calls back after the network's latency. */
+  /** Calls `then` after the network's latency. */
   later(then: () => void): void {
     const ms = this.delay();
     if (ms < 1) setImmediate(then);
@@ -214,7 +214,10 @@ export class Member implements PartPorts {
     return isRigged(this.shared.network, this.index);
   }
 
-  /** Reports the state of this kind's update. Later reports concern the same kind until this is called with another one. */
+  /**
+   * Reports the state of this kind's update. Later reports concern the same kind until this method is called with
+   * another kind.
+   */
   tell(kind: Kind): number {
     // Nothing is reported during a boot, and the reported kind stays the same.
     if (this.off) return 0;
@@ -273,7 +276,7 @@ interface MemberShadowPorts {
 /** Minimum interval between shadow reports at any clock speed, ms. */
 const leastMs = 50;
 
-/** The shadow of a device of a fleet. Without a sensor, it repeats the same windows for each report. */
+/** The shadow on a device in a fleet. Without a sensor, it repeats the same windows for each report. */
 class MemberShadow {
   private everyMs = 10_000;
   private timer: NodeJS.Timeout | undefined;

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { parseDuration } from '../../core/time.js';
 
-/** Simulated network quality and faults of a fleet. Shares are 0 to 1. */
+/** Simulated network quality and faults in a fleet. Shares are 0 to 1. */
 export interface Network {
   seed: number;
   /** Share of messages lost, independently of each other. */
@@ -19,8 +19,8 @@ export interface Network {
 const resendMs = 1000;
 
 /**
- * Fault of a device. `golden`: its vectors do not match; `download`: no bytes arrive; `silent`: it stops during its trial; `power`: power is cut in
- * its first trial; `offline`: it never connects.
+ * Fault on a device. `golden`: the golden vectors do not match. `download`: no bytes arrive. `silent`: the device stops
+ * during its trial. `power`: power is cut in the first trial. `offline`: the device never connects.
  */
 const faultKinds = ['golden', 'download', 'silent', 'power', 'offline'] as const;
 
@@ -30,7 +30,7 @@ export const faultsSchema = z.strictObject({ devices: z.record(z.string(), z.enu
 
 export type Faults = z.output<typeof faultsSchema>['devices'];
 
-/** Delivery time of a message, ms, including resends. @param count sequence number of the device's message */
+/** Time until a message is delivered, ms, including resends. @param count sequence number of the device's message */
 export function delayOf(
   { seed, loss, latencyMs: [least, most] }: Network,
   device: number,
@@ -45,8 +45,9 @@ export function delayOf(
 }
 
 /**
- * Delivers messages of one connection after their delays, in the order in which they were sent: a delayed message holds back later ones.
- * Timers of a busy process can be late, so each timer delivers the first waiting message, even if it was set for another one.
+ * Delivers messages of one connection after their delays, in the order in which they were sent: a delayed message holds
+ * back later messages. Timers in a busy process can be late, so each timer delivers the first waiting message, even if
+ * the timer was set for another one.
  * @param delay delivery time of the next message, ms
  */
 export function arrivals(delay: () => number): (deliver: () => void) => void {
@@ -97,8 +98,8 @@ export function parseClock(text: string): number {
 }
 
 /**
- * A pseudo-random number in [0, 1) determined by seed and place, and independent of the order of calls. A run with ten thousand devices is
- * therefore reproducible despite varying network timing.
+ * A pseudo-random number in [0, 1), determined by seed and place, and independent of the order of calls. A run with ten
+ * thousand devices is therefore reproducible even if network timing varies.
  */
 export function chanceOf(seed: number, ...place: number[]): number {
   let hash = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b);
@@ -111,5 +112,5 @@ export function chanceOf(seed: number, ...place: number[]): number {
   return ((hash ^ (hash >>> 16)) >>> 0) / 4294967296;
 }
 
-/** Purpose of a random number: the second place of `chanceOf`, after the device's index. */
+/** Purpose of a random number: the place after the device's index in `chanceOf`. */
 export const asks = { fail: 1, latency: 2, loss: 3, offline: 4, retry: 5, power: 6, restart: 7 } as const;

@@ -7,11 +7,11 @@ import type { DeviceTraits, UpdateEffect, UpdateEvent, UpdateMachine } from '../
 import type { Kind } from './member-part.js';
 import { asks, chanceOf, delayOf, isRigged, type Network } from './network.js';
 
-/** Conditions shared by all devices of a rehearsal. */
+/** Conditions that all devices in a rehearsal share. */
 export interface RehearsedNetwork extends Network {
   /** Share of updates with a power cut in the first trial. */
   powerCuts: number;
-  /** Download rate of a device, bytes per second. */
+  /** A device's download rate, bytes per second. */
   bytesPerSecond: number;
 }
 
@@ -28,7 +28,7 @@ export interface RehearsedWorld {
   traffic?: RehearsedTraffic;
 }
 
-/** Traffic of a device, apart from its reports. Times are ms since 1970. */
+/** A device's traffic, apart from its reports. Times are ms since 1970. */
 export interface RehearsedTraffic {
   /** Called when the device has connected again and subscribes. */
   connected(at: number, device: string): void;
@@ -45,26 +45,26 @@ const traits = (kind: Kind): DeviceTraits => ({
 const side = { p50Ms: 1, p95Ms: 1, arenaBytes: 0, labels: {} };
 const agreed = { windows: 1_000_000, disagreements: 0, active: side, candidate: side };
 const bootMs = 2000;
-/** Duration until the artifact on trial runs, ms. */
+/** Time from the start of a trial until the artifact runs, ms. */
 const trialMs = 2000;
 const vectors = 3;
 
 /**
- * A device of a rehearsal. It uses the virtual device's update state machines, one per kind, and randomly generated network, flash
- * and power events.
+ * A device in a rehearsal. It uses the virtual device's update state machines, one for each kind, and randomly
+ * generated network, flash and power events.
  */
 export class RehearsedDevice {
   online = true;
   private readonly parts = new Map<Kind, UpdateMachine>();
-  /** The desired release whose firmware the device was restarted into. */
+  /** The desired release into whose firmware the device was restarted. */
   private entered: string | null = null;
-  /** The desired release that the broker retains and delivers on connection; undefined = no new one. */
+  /** The desired release that the broker retains and delivers when the device connects; undefined = no new one. */
   private wish: Desired | null | undefined;
   /** Work that waits for the connection. */
   private waiting: (() => void)[] = [];
   private messages = 0;
   private updates = 0;
-  /** Arrival time of the last message in each direction, ms. A later message must not arrive before it. */
+  /** Arrival time of the last message in each direction, ms. Later messages must not arrive before this time. */
   private heardBy = 0;
   private toldBy = 0;
 
@@ -203,7 +203,10 @@ export class RehearsedDevice {
     return { type: 'failed', attempt, code, message: 'it does not work' };
   }
 
-  /** Restarts the device, which loses everything but the flash. @param entered whether it restarts into firmware on trial */
+  /**
+   * Restarts the device, which loses everything but the flash.
+   * @param entered whether the device restarts into firmware on trial
+   */
   private restart(kind: Kind, entered: boolean): void {
     const record = this.parts.get(kind)!.record;
     this.connect(false);

@@ -28,15 +28,15 @@ import { type Download, fleetSource } from './source.js';
 const t = z.int();
 const count = z.int().min(0);
 
-/** State of a fleet, as `aiot fleet simulate` prints it periodically. */
+/** A fleet's state, as `aiot fleet simulate` prints it periodically. */
 const summary = {
   devices: count,
   online: count,
   /** Number of devices by update state. */
   states: z.record(z.string(), count),
   /**
-   * Number of devices by active release of each kind. `none`: without a model, with the original firmware, or with the default
-   * configuration.
+   * Number of devices by active release, for each kind. `none`: without a model, with the original firmware, or with
+   * the default configuration.
    */
   models: z.record(z.string(), count),
   firmware: z.record(z.string(), count),
@@ -57,7 +57,9 @@ export const fleetEventSchema = z.discriminatedUnion('event', [
     devices: count,
     /** Number of devices that were newly registered. */
     made: count,
-    /** Number of devices by login: with a certificate, with a secret over TLS, and with a secret at the plain listener. */
+    /**
+     * Number of devices by login: with a certificate, with a secret over TLS, and with a secret on the plain listener.
+     */
     mutual: count,
     tls: count,
     plain: count,
@@ -70,7 +72,7 @@ export const fleetEventSchema = z.discriminatedUnion('event', [
 
 export type FleetEvent = z.output<typeof fleetEventSchema>;
 
-/** Formats an event as one human-readable line, without the time. */
+/** Formats an event as one line for people, without the time. */
 export function describeFleetEvent(event: FleetEvent): string {
   switch (event.event) {
     case 'enlisted': {
@@ -261,7 +263,7 @@ function teller(
   };
 }
 
-/** Number of devices by the active release of a kind. */
+/** Number of devices by the active release of one kind. */
 function running(members: readonly Member[], kind: Kind): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const member of members) {
@@ -293,7 +295,7 @@ function roaming(members: readonly Member[], network: Network, clock: number): N
   return setInterval(move, minuteMs / clock);
 }
 
-/** Revokes and removes the devices, at most `mostSimulated` per request. */
+/** Revokes and removes the devices, at most `mostSimulated` in each request. */
 async function remove(client: RegistryClient, names: readonly string[]): Promise<number> {
   let removed = 0;
   for (let i = 0; i < names.length; i += mostSimulated) {
@@ -334,8 +336,8 @@ const asked = 8;
 const addresses = 5;
 
 /**
- * How long to retry devices that are still online, ms. After a fleet ends, its devices count as online until the platform notices that
- * they have disconnected.
+ * How long to retry devices that are still online, ms. After a fleet ends, its devices count as online until the
+ * platform notices the disconnection.
  */
 const leavingMs = 5000;
 
@@ -362,8 +364,9 @@ interface Enlisted {
 }
 
 /**
- * Registers missing devices and gives all devices new, temporary credentials: a secret or a certificate each. Devices with a secret use
- * the platform's plain listener if it has one; it is reachable only on the loopback interface.
+ * Registers missing devices and gives all devices new, temporary credentials: each device gets a secret or a
+ * certificate. Devices with a secret use the platform's plain listener, if any, which is reachable only on the loopback
+ * interface.
  * @throws AIOT_ALREADY_EXISTS, AIOT_DEVICE_ONLINE if another simulation runs them
  */
 async function enlist(options: EnlistOptions): Promise<Enlisted> {
@@ -423,7 +426,7 @@ function addressOf(host: string, index: number): Pick<Door, 'localAddress'> {
   return { localAddress: `127.0.0.${1 + (index % addresses)}` };
 }
 
-/** Pattern for the names of a fleet's devices, and their tags. */
+/** Pattern for the names of a fleet's devices, and the devices' tags. */
 interface FleetTemplate {
   nameOf(index: number): string;
   tags: Record<string, string>;

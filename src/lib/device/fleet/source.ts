@@ -12,7 +12,7 @@ import type { SlotContent } from '../update/record.js';
 import type { BundleSource } from '../update/types.js';
 import { tryConfig } from '../virtual/firmware.js';
 
-/** How often a release is downloaded: once for all devices in the process, or by each of them. */
+/** How often a release is downloaded: once for all devices in the process, or by each device. */
 export type Download = 'once' | 'all';
 
 /** Maximum number of concurrent downloads. */
@@ -28,7 +28,7 @@ export interface FleetSource {
   blob(digest: string): Promise<{ digest: string; bytes: number }>;
   /** Runs the golden vectors once per digest, because the same bytes yield the same result on every device. */
   golden(digest: string): Promise<{ vectors: number; passed: number }>;
-  /** Name and version of a program, from its image or, if that contains none, from its release. */
+  /** Name and version of a program, from its image or, if the image contains neither, from its release. */
   program(content: SlotContent): Promise<Program>;
   /** Checks a configuration against the model in use, once for each combination. @throws AIOT_CONFIG_MALFORMED, AIOT_CONFIG_UNFIT */
   configure(digest: string, model: string | null): Promise<void>;
@@ -38,8 +38,9 @@ export interface FleetSource {
 }
 
 /**
- * Downloads and results shared by all devices of a fleet. `trust`: as provisioned. Like any device, it retries an unreachable platform
- * until `signal` is aborted. The retry delays are in real time, even if the fleet's clock runs faster.
+ * Downloads and results shared by all devices of a fleet. `trust`: as provisioned. Like any device, the source retries
+ * an unreachable platform until `signal` is aborted. The retry delays are in real time, even if the fleet's clock runs
+ * faster.
  */
 export function fleetSource(
   http: BundleSource,
@@ -128,7 +129,7 @@ async function compared(activeBytes: Uint8Array, candidateBytes: Uint8Array): Pr
   return shadow.figures;
 }
 
-/** Digests of shared buffers. Each is computed only once. */
+/** Digests of shared buffers. Each digest is computed only once. */
 const digests = new WeakMap<Buffer, string>();
 async function known(bytes: Buffer): Promise<string> {
   const digest = digests.get(bytes) ?? digestOf(bytes);
@@ -136,7 +137,7 @@ async function known(bytes: Buffer): Promise<string> {
   return digest;
 }
 
-/** Returns the cached result, or computes it. If that fails, the next caller tries again. */
+/** Returns the cached result, or computes it. If the computation fails, the next caller tries again. */
 function kept<T>(all: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
   const before = all.get(key);
   if (before !== undefined) return before;

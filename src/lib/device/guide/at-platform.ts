@@ -9,7 +9,7 @@ export interface GuideBoardOptions
   extends Pick<SimulateGuideOptions, 'id' | 'role' | 'count' | 'forMs' | 'signal' | 'onEvent'> {
   /** Context of a platform with --compat architects-guide, or of an installation of the guide; absent = the current context. */
   context?: string | undefined;
-  /** Address of the broker, if it is not the context's. */
+  /** Broker's address, if not the context's. */
   to?: string | undefined;
   motor?: Parameters<typeof motorSensor>[0]['state'] | undefined;
   /** Readings per second; default one. */
@@ -35,7 +35,7 @@ export interface GuidePlaces {
   fingerprint?: string;
 }
 
-/** The port of the guide's broker. */
+/** The guide's broker port. */
 const brokerPort = 30_005;
 
 /** Runs a board against the services of a context. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_CONTEXT_KIND, and the errors of `simulateGuideBoard` */
@@ -56,7 +56,7 @@ export async function simulateBoardAtGuide(options: GuideBoardOptions): Promise<
   }
 }
 
-/** Opens clients of the services for a board in this process. They must be closed. */
+/** Opens clients of the services for a board in this process. The caller must close them. */
 export function openServices({ devices, models, ...trust }: GuidePlaces) {
   const [registry, shelf] = [devices, models].map((url) => createGuideClient({ url, ...trust })) as [
     ReturnType<typeof createGuideClient>,

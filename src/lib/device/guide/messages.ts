@@ -1,5 +1,5 @@
 import { parsedJson } from '../../core/text.js';
-/** Topics of the guide: those that its firmware uses, and those that it defines but never publishes. */
+/** The guide's topics: topics that its firmware uses, and topics that the guide defines but never uses. */
 export const guideTopics = {
   data: 'shaded-pole-motor-sensor_data',
   control: 'control-message',
@@ -25,7 +25,7 @@ export function sensorMessage(id: string, reading: GuideReading): Buffer {
   return Buffer.from(`{${memberText(id, reading)}, "fft_data": "true"}`);
 }
 
-/** The reading with the prediction of the board's own model. */
+/** The reading with the prediction from the board's own model. */
 export function level1Message(id: string, reading: GuideReading, inference: number): Buffer {
   return Buffer.from(
     `{${memberText(id, reading)}, "fft_data": "true", "inference": ${inference.toFixed(6)}}`,
@@ -41,7 +41,8 @@ export interface Alert {
 }
 
 /**
- * The level 2 result for another board's reading. A long model name is truncated, so that clients with small buffers receive the message.
+ * The level 2 result for another board's reading. A long model name is truncated, so that clients with small buffers
+ * can receive the message.
  */
 export function level2Message(id: string, { reading, inference, model, time }: Alert): Buffer {
   const text = (name: string) =>
@@ -57,7 +58,7 @@ function memberText(id: string, reading: GuideReading): string {
   return [`"deviceID": ${JSON.stringify(id)}`, ...numbers].join(', ');
 }
 
-/** Parses another board's reading; null if it is invalid or longer than a board accepts. */
+/** Parses another board's reading; null if the reading is invalid or longer than a board accepts. */
 export function readSensorMessage(payload: Uint8Array): { id: string; reading: GuideReading } | null {
   const value = objectOf(payload);
   const [current, temperature, vibration, sound] = guideFields.map((field) => value?.[field]);
@@ -67,7 +68,10 @@ export function readSensorMessage(payload: Uint8Array): { id: string; reading: G
   return { id, reading: { current, temperature, vibration, sound } };
 }
 
-/** Parses a control message; null if a board must ignore it because it is too long, not JSON, or lacks a command or a text payload. */
+/**
+ * Parses a control message; null if a board must ignore the message because it is too long, not JSON, or lacks a
+ * command or a text payload.
+ */
 export function readControl(payload: Uint8Array): { command: string; payload: string } | null {
   const value = objectOf(payload);
   if (typeof value?.command !== 'string' || typeof value.payload !== 'string') return null;

@@ -26,11 +26,11 @@ export interface NativeGuideOptions
 
 /** Maximum time from a board's activation to its connection, ms. */
 const connectMs = 15_000;
-/** The guide's default ports of device registry and model registry. They are used if an address has no port. */
+/** The guide's default ports for device registry and model registry, used if an address has no port. */
 const ownPorts = { devices: 30_006, models: 30_007 };
 
 /**
- * Runs the firmware's core as a guide board in a separate process. Its behavior and its events are those of `simulateGuideBoard`.
+ * Runs the firmware's core as a guide board in a separate process. It behaves, and emits events, like `simulateGuideBoard`.
  * @throws AIOT_STREAM_URL, AIOT_CONTEXT_KIND (pinned by a fingerprint only), AIOT_BROKER_UNREACHABLE, AIOT_PROGRAM_FAILED, and the errors
  *   of `nativeProgram` and `programAt`
  */
@@ -142,7 +142,7 @@ function settingsOf({ id, role, to, places }: NativeGuideOptions) {
   };
 }
 
-/** If both registries have the same URL, the model registry is at the next port, as in the guide. */
+/** If both registries have the same URL, the model registry is on the next port, as in the guide. */
 function placeOf(places: NativeGuideOptions['places'], which: keyof typeof ownPorts): string {
   const { hostname, port } = new URL(places[which]);
   const same = places.devices === places.models && which === 'models';

@@ -22,7 +22,7 @@ import {
 
 const at = { board: z.string(), t: z.int() };
 
-/** Events of a guide board. `t`: ms since 1970. */
+/** Events from a guide board. `t`: ms since 1970. */
 export const guideEventSchema = z.discriminatedUnion('event', [
   /** The registry has not confirmed the board yet, so the board asks again. */
   z.object({ event: z.literal('waiting'), ...at }),
@@ -42,7 +42,7 @@ export type GuideEvent = z.output<typeof guideEventSchema>;
 /** An event without the members common to all events. */
 type GuideNews = GuideEvent extends infer E ? (E extends GuideEvent ? Omit<E, 'board' | 't'> : never) : never;
 
-/** Formats an event as one human-readable line, without the time. */
+/** Formats an event as one line for people, without the time. */
 export function describeGuideEvent(event: GuideEvent): string {
   switch (event.event) {
     case 'waiting':
@@ -66,7 +66,9 @@ export function describeGuideEvent(event: GuideEvent): string {
   }
 }
 
-/** `level-1` reads sensors, controls actuators and publishes. `level-2` runs another model on the readings of other boards. */
+/**
+ * `level-1` reads sensors, controls actuators and publishes. `level-2` runs another model on other boards' readings.
+ */
 type GuideRole = 'level-1' | 'level-2';
 
 /** The guide's HTTP services, as used by a board. */
@@ -84,7 +86,7 @@ export interface SimulateGuideOptions {
   /** The broker: `mqtt://HOST:PORT`. */
   to: string;
   services: GuideServices;
-  /** For level 1: current, temperature, vibration and sound, in this order. Its rate is the message rate. */
+  /** For level 1: current, temperature, vibration and sound, in this order. The sensor's rate is the message rate. */
   sensor: Sensor;
   /** Number of readings after which the board ends. */
   count?: number | undefined;
@@ -98,12 +100,16 @@ export interface SimulateGuideOptions {
 /** Interval between requests to the registry, ms, as in the guide's firmware. */
 const askEveryMs = 3000;
 
-/** Level 2 publishes predictions above this. The guide's thresholds are 0.5 for a possible failure and 0.8 for an immediate one. */
+/**
+ * Level 2 publishes predictions above this value. The guide's thresholds are 0.5 for a possible failure and 0.8 for an
+ * immediate failure.
+ */
 const alertAbove = 0.5;
 
 /**
- * Simulates a board that uses the guide's topics and payloads. It publishes nothing until `/confirmActivation` returns TRUE, and loads the
- * model that a `download-model` message requests. Its servo follows the model's prediction without the help of another program.
+ * Simulates a board that uses the guide's topics and payloads. The board publishes nothing until `/confirmActivation`
+ * returns TRUE, and loads the model that a `download-model` message requests. Its servo follows the model's prediction
+ * without the help of another program.
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function simulateGuideBoard(options: SimulateGuideOptions): Promise<void> {
@@ -177,7 +183,10 @@ interface Work {
   end: AbortSignal;
 }
 
-/** Polls the registry until it answers TRUE; false if the time is up first. Polling continues while the registry is unreachable. */
+/**
+ * Polls the registry until it answers TRUE; returns false if the time is up first. Polling continues while the registry
+ * is unreachable.
+ */
 async function activated(id: string, services: GuideServices, { clock, emit, end }: Work): Promise<boolean> {
   while (!end.aborted) {
     if (await services.confirmed(id).catch(() => false)) {
@@ -195,7 +204,7 @@ interface Sensing extends Work {
   infer: (of: string, reading: GuideReading) => number | null;
 }
 
-/** Takes one reading at a time, publishes it, runs the model on it and sets the actuators. */
+/** Takes one reading at a time: publishes it, runs the model on it, and sets the actuators. */
 async function sense(
   { id, sensor, count = Number.POSITIVE_INFINITY }: SimulateGuideOptions,
   { clock, emit, end, publish, infer }: Sensing,
@@ -219,7 +228,7 @@ async function sense(
   }
 }
 
-/** The guide's model. Its inputs are four unscaled readings, and its output is the probability of a failure. */
+/** The guide's model. The inputs are four unscaled readings; the output is the probability of a failure. */
 interface GuideNetwork {
   name: string;
   infer(reading: GuideReading): number;
@@ -253,7 +262,7 @@ interface RuleSpec {
   offBelow: number;
   /** Minimum duration of each state, ms. */
   leastMs: number;
-  /** Switches off after this time without a prediction, ms. */
+  /** Time without a prediction after which the actuator is switched off, ms. */
   lossMs: number;
 }
 
@@ -261,11 +270,11 @@ const usualRule: RuleSpec = { onAbove: 0.8, offBelow: 0.7, leastMs: 5000, lossMs
 
 interface Rule {
   readonly on: boolean;
-  /** Processes a prediction, or null if there is none. Returns whether the state changed. */
+  /** Processes a prediction; null = no prediction. Returns whether the state changed. */
   step(answer: number | null, nowMs: number): boolean;
 }
 
-/** The rule is initially off, without a minimum duration, so that it reacts to a first fault immediately. */
+/** The rule is initially off, without a minimum duration, so that it reacts to the first fault immediately. */
 export function createRule(spec: RuleSpec = usualRule): Rule {
   let on = false;
   let since = Number.NEGATIVE_INFINITY;

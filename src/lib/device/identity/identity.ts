@@ -1,6 +1,6 @@
 import { type HeldIdentity, readIdentity } from '../../provision/held-identity.js';
 
-/** A device's identity, its platform's addresses, and the keys it trusts. PEM texts. */
+/** A device's identity, its platform's addresses, and the keys that the device trusts. PEM texts. */
 export type DeviceIdentity = HeldIdentity;
 
 export { readIdentity };

@@ -11,7 +11,9 @@ import { runProgram } from '../../core/process.js';
 
 /** Time limit of the compiler, ms. */
 const buildMs = 300_000;
-/** Retention time of programs built from other sources, ms. Another installed version of aiot may still use them. */
+/**
+ * How long programs built from other sources are retained, ms. Another installed version of aiot may still use them.
+ */
 const keptMs = 7 * 24 * 3_600_000;
 
 /** Programs built by firmware/device.cmake; all but the first are for update tests. */
@@ -80,7 +82,7 @@ export async function programAt(file: string): Promise<string> {
   return resolve(file);
 }
 
-/** Hash of everything that the program is built from, including the version that it reports. */
+/** Hash of everything from which the program is built, including the version that it reports. */
 async function sumOf(sources: string): Promise<string> {
   const hash = createHash('sha256').update(aiotVersion());
   const files = await filesIn(sources).catch(() => {
@@ -105,7 +107,7 @@ async function filesIn(sources: string): Promise<string[]> {
   return found.sort();
 }
 
-/** Removes programs that were built from other sources and not recently. */
+/** Removes programs that were built from other sources and have not been used recently. */
 async function forgetOthers(folder: string): Promise<void> {
   const all = join(cacheFolder(), 'native');
   for (const name of await readdir(all)) {

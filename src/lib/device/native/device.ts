@@ -11,14 +11,14 @@ import type { ReplayOptions, VirtualDevice } from '../virtual/types.js';
 import { nativeProgram } from './build.js';
 import { type NativeProcess, startNative } from './process.js';
 
-/** Interface shared by this virtual device and the one in TypeScript. */
+/** Interface that this virtual device shares with the TypeScript virtual device. */
 export type SimulatedDevice = Pick<
   VirtualDevice,
   'name' | 'online' | 'connect' | 'replay' | 'sense' | 'stop'
 >;
 
 export interface NativeDevice extends SimulatedDevice {
-  /** The last reported state; null before the first. */
+  /** The last reported state; null before the first report. */
   readonly reported: Reported | null;
   readonly pid: number;
   /** Rejects if the process ends unexpectedly. */
@@ -57,7 +57,10 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
   let running: NativeProcess | null = null;
   let online = false;
   let reported: Reported | null = null;
-  /** Number of boots so far. If it changes while a recording is sent, the recording was interrupted and must be resent. */
+  /**
+   * Number of boots so far. If the number changes while a recording is sent, the recording was interrupted and must be
+   * resent.
+   */
   let boots = 0;
   let wasOnline = deferred();
   const lost = deferred<never>();
@@ -189,7 +192,10 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
   return device;
 }
 
-/** Writes the samples in real time. Returns false if the device rebooted in the meantime; they must then be rewritten. */
+/**
+ * Writes the samples in real time. Returns false if the device rebooted in the meantime; the samples must then be
+ * rewritten.
+ */
 async function write(
   to: NativeProcess,
   from: Sensor,

@@ -11,11 +11,14 @@ const goodbyeMs = 5000;
 export interface NativeProcess {
   readonly pid: number;
   /**
-   * Writes an input line (firmware/hal/host/feed.h). Resolves when the device can accept more. @throws AIOT_PROGRAM_FAILED once it has
-   * ended
+   * Writes an input line (firmware/hal/host/feed.h). Resolves when the device can accept more.
+   * @throws AIOT_PROGRAM_FAILED once the device has ended
    */
   write(line: object): Promise<void>;
-  /** Closes its input; the device exits after processing all of it. @throws AIOT_PROGRAM_FAILED if it failed */
+  /**
+   * Closes the device's input. The device exits after processing all of it.
+   * @throws AIOT_PROGRAM_FAILED if the device failed
+   */
   end(): Promise<void>;
   /** Asks the device to exit, and kills it if it has not exited after `goodbyeMs`. */
   stop(): Promise<void>;
@@ -35,7 +38,7 @@ export interface NativeProcessOptions<E> {
   onEvent: (event: E) => void;
 }
 
-/** Starts the program. It boots and connects on its own, and reports its progress as events. */
+/** Starts the program, which boots and connects on its own, and reports its progress as events. */
 export function startNative<E>(options: NativeProcessOptions<E>): NativeProcess {
   const { program, folder, schema, onEvent } = options;
   const child = startProgram(program, [folder, ...(options.arguments ?? [])], {

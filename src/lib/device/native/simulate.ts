@@ -21,9 +21,11 @@ interface NativeOptions extends Omit<SimulateOptions, 'identityDir' | 'native'> 
 const most = 100;
 
 /**
- * Runs a native device as a process against the current platform: the first of native-1, native-2 … that is not already running. A device
- * unknown to the platform is registered first; its identity is stored in the user's data folder. Each further device's seed is one higher.
- * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_DEVICE_BUSY (100 are running), AIOT_ALREADY_EXISTS, and the errors of `simulateDevice`
+ * Runs a native device as a process against the current platform: the first of native-1, native-2, … that is not
+ * running yet. A device unknown to the platform is registered first; its identity is stored in the user's data folder.
+ * Each further device's seed is one higher.
+ * @throws AIOT_CONTEXT_NOT_FOUND, AIOT_DEVICE_BUSY (100 are running), AIOT_ALREADY_EXISTS, and the errors of
+ * `simulateDevice`
  */
 export async function simulateNative(options: NativeOptions): Promise<void> {
   const { onBuild, signal, program } = options;
@@ -44,8 +46,9 @@ export async function simulateNative(options: NativeOptions): Promise<void> {
 }
 
 /**
- * The number of an idle device, which is locked until `release`. The lock is a file next to its folder, because the folder may be
- * recreated. @throws AIOT_DEVICE_BUSY
+ * The number of an idle device, which is locked until `release`. The lock is a file next to the device's folder,
+ * because the folder may be recreated.
+ * @throws AIOT_DEVICE_BUSY
  */
 async function firstIdle(folder: string): Promise<{ number: number; release: () => void }> {
   for (let number = 1; number <= most; number++) {

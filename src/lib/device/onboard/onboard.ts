@@ -74,9 +74,9 @@ async function openBoard(port: string, options: LoaderOptions): Promise<Loader> 
 }
 
 /**
- * Provisions the board at a port: creates a key and a certificate, writes the image to flash, verifies it, and stores the signed birth
- * certificate in the registry. The board keeps its partition table unless another is given. If writing fails, a new registration is
- * undone.
+ * Provisions the board at a port: creates a key and a certificate, writes the image to flash, verifies it, and stores
+ * the signed birth certificate in the registry. The board keeps its partition table unless another table is given. If
+ * writing fails, a new registration is undone.
  * @throws AIOT_SERIAL_…, AIOT_CHIP_…, AIOT_FLASH_… after closing the port, and the errors of `makeDevice`
  */
 export async function onboardDevice(options: OnboardOptions): Promise<Onboarded> {
@@ -151,7 +151,10 @@ function requireKeysStay(before: PartitionTable, next: PartitionTable): void {
   );
 }
 
-/** The image for this board. It contains the board's own table, unless another is given, and the settings that the device keeps. */
+/**
+ * The image for this board. The image contains the board's own table, unless another table is given, and the settings
+ * that the device keeps.
+ */
 async function imageOn(loader: Loader, asked: CommonImage, how: Enrolment) {
   const there = await tableOf(loader);
   const own = asked.table === null ? there : null;
@@ -232,7 +235,7 @@ function requireOpen({ security }: ChipInfo): void {
 
 const emptyByte = 0xff;
 
-/** The board's own partition table and its raw bytes; null if there is none or it is damaged. */
+/** The board's own partition table and its raw bytes; null if there is no table or if it is damaged. */
 async function tableOf(
   loader: Pick<Loader, 'read'>,
 ): Promise<{ bytes: Uint8Array; table: PartitionTable } | null> {
@@ -249,13 +252,15 @@ async function tableOf(
 const data = 1;
 const subtypes = { nvs: 0x02, nvs_keys: 0x04 } as const;
 
-/** The partition whose name is that of its subtype or, if there is none, the first partition of the subtype. */
+/** The partition whose name matches its subtype or, if there is none, the subtype's first partition. */
 function partitionOf(table: PartitionTable, kind: keyof typeof subtypes): Partition | null {
   const of = table.partitions.filter(({ type, subtype }) => type === data && subtype === subtypes[kind]);
   return of.find(({ label }) => label === kind) ?? of[0] ?? null;
 }
 
-/** The NVS on a device's board, with its keys if it is encrypted; null if there is none or it was never written. */
+/**
+ * The NVS on a device's board, with its keys if it is encrypted; null if there is no NVS or if it was never written.
+ */
 async function nvsOf(loader: Pick<Loader, 'read'>, table: PartitionTable) {
   const [place, keysPlace] = [partitionOf(table, 'nvs'), partitionOf(table, 'nvs_keys')];
   if (!place) return null;
@@ -281,8 +286,8 @@ async function staleKeys(
 }
 
 /**
- * A region that erases the NVS of the board's previous table. If the new table has no NVS there, a private key and the Wi-Fi password
- * would stay readable. Null if there is none, or if it is overwritten anyway.
+ * A region that erases the NVS of the board's previous table. If the new table has no NVS there, a private key and the
+ * Wi-Fi password would stay readable. Null if there is no such NVS, or if it is overwritten anyway.
  */
 async function staleNvs(
   loader: Pick<Loader, 'read'>,

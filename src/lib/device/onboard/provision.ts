@@ -101,8 +101,9 @@ async function make(request: ProvisionRequest): Promise<Provisioned> {
 }
 
 /**
- * Allows one fleet run at a time: two runs with the same file but different folders would divide its devices between them. @throws
- * AIOT_PROVISION_RUNNING
+ * Allows one fleet run at a time: otherwise, two runs with the same file but different folders would divide the file's
+ * devices between them.
+ * @throws AIOT_PROVISION_RUNNING
  */
 async function alone<T>(context: string, task: () => Promise<T>): Promise<T> {
   const release = await takeLock(join(configFolder(), `provision-${encodeURIComponent(context)}.lock`));

@@ -28,7 +28,10 @@ interface RenewRequest {
   client: RegistryClient;
   name: string;
   kind: 'rotate' | 'replace';
-  /** For a rotation: whether the current certificate is revoked immediately instead of at the first use of the new one. */
+  /**
+   * For a rotation: whether the current certificate is revoked immediately instead of at the first use of the new
+   * certificate.
+   */
   now: boolean;
   chip: ChipName | undefined;
   out: string | undefined;
@@ -42,7 +45,7 @@ interface RenewRequest {
 
 /**
  * Issues the next certificate of a device (`rotate`; all other data stays), or the first certificate of another board under the device's
- * name (`replace`). It is written into the device's folder or onto its board.
+ * name (`replace`). The certificate is written into the device's folder or onto its board.
  * @throws AIOT_NOT_FOUND, AIOT_USAGE, AIOT_BIRTH_MISMATCH (not the device's board), AIOT_DEVICE_CHANGED (changed by someone else
  *   meanwhile), and the errors of `provision`
  */
@@ -88,7 +91,7 @@ async function howFor(
 ): Promise<Enrolment> {
   const latest = device.next?.fingerprint ?? device.fingerprint;
   if (kind === 'replace') {
-    // A board may replace itself only if a rotation is not possible.
+    // // A board may replace itself only if rotation is not possible.
     const same = mac !== undefined && mac === device.mac;
     if (!same || (held && !isOf(device, await held()))) return { kind, mac, latest };
     const place = port === undefined ? '--out DIR' : `--port ${port}`;
@@ -131,7 +134,7 @@ function isOf({ name, id }: DeviceInfo, old: OldNvs | null): boolean {
   }
 }
 
-/** The chip of the device whose folder this is. The folder of another device is rejected. */
+/** The chip of the device whose folder this is. Another device's folder is rejected. */
 async function chipIn(
   folder: string,
   { name, id }: DeviceInfo,
@@ -156,7 +159,7 @@ async function chipIn(
   );
 }
 
-/** The NVS in the folder's image, whose entries are kept. @throws AIOT_FILE_NOT_FOUND */
+/** The NVS in the folder's image; its entries are kept. @throws AIOT_FILE_NOT_FOUND */
 async function oldIn(folder: string, name: string) {
   const [nvs, keys] = [join(folder, imageNames.nvs), join(folder, imageNames.keys)];
   if (!existsSync(nvs)) {
@@ -172,8 +175,9 @@ async function oldIn(folder: string, name: string) {
 }
 
 /**
- * The partition table that the folder's image was made for. The board uses this table, and its NVS offset may differ from that in the
- * default table for new boards. It was checked against the flash size when the image was made.
+ * The partition table for which the folder's image was made. The board uses this table, whose NVS offset may differ
+ * from the offset in the default table for new boards. The table was checked against the flash size when the image was
+ * made.
  */
 async function tableIn(
   folder: string,
@@ -196,9 +200,10 @@ interface Change {
 }
 
 /**
- * Rejects a request that would invalidate a recent, unused certificate of another user. If two users rotated or replaced the device into
- * different folders at about the same time, each would believe that their certificate is valid. Two cases may be repeated at once: a
- * rotation into the folder that contains the certificate, and an interrupted rotation, which has no birth certificate yet.
+ * Rejects a request that would invalidate a recent, unused certificate of another user. If two users rotated or
+ * replaced the device into different folders at about the same time, each would believe their own certificate to be
+ * valid. Two cases may be repeated immediately: a rotation into the folder that contains the certificate, and an
+ * interrupted rotation, which has no birth certificate yet.
  * @throws AIOT_DEVICE_CHANGED
  */
 async function requireSettled(

@@ -26,7 +26,7 @@ export async function foundOnBoard(port: string, options: LoaderOptions, birth: 
   return { chip: { name: chip, mac }, images };
 }
 
-/** Reads all image files that are listed in the birth certificate, from the folder that the device was provisioned into. */
+/** Reads all image files listed in the birth certificate, from the folder into which the device was provisioned. */
 export async function foundInFolder(folder: string, birth: Birth): Promise<Found> {
   const images = new Map<string, Uint8Array>();
   const names: Record<string, string> = imageNames;

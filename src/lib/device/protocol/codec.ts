@@ -9,8 +9,9 @@ export function encodeMessage(value: object): Buffer {
 }
 
 /**
- * Decodes a payload and checks it against its schema. The first byte distinguishes JSON from CBOR. `topic` is used in the error.
- * @throws AIOT_MESSAGE_MALFORMED with topic, member, and the expected value
+ * Decodes a payload and checks it against its schema. The first byte distinguishes JSON from CBOR. `topic` is used in
+ * the error.
+ * @throws AIOT_MESSAGE_MALFORMED with the topic, the member, and the expected value
  */
 export function decodeMessage<Schema extends ZodType>(
   schema: Schema,
@@ -48,7 +49,7 @@ function readCbor(topic: string, payload: Uint8Array): unknown {
 
 const root = 'aiot/v1';
 
-/** The channels of a device, and their publishers. */
+/** A device's channels, and their publishers. */
 export const deviceChannels = {
   telemetry: 'device',
   inference: 'device',
@@ -70,7 +71,7 @@ export function topicOf(device: string, channel: DeviceChannel, stream?: string)
 export interface TopicParts {
   device: string;
   channel: DeviceChannel;
-  /** Name of the stream; only for telemetry. */
+  /** Name of the stream, only for telemetry. */
   stream?: string;
 }
 

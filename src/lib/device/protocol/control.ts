@@ -8,7 +8,7 @@ const time = z.int().min(0);
 
 /** A command from the platform to a device: QoS 1, not retained. */
 export const commandSchema = z.looseObject({
-  /** Chosen by the sender and repeated in the reply. A device executes and answers each id once. */
+  /** Chosen by the sender and repeated in the reply. A device runs and answers each id once. */
   id: z.string().min(1).max(64),
   command: z.string().min(1).max(64),
   args: z.record(z.string(), z.unknown()).optional(),

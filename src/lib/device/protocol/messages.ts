@@ -21,8 +21,9 @@ export const updateKinds = ['model', 'firmware', 'config'] as const;
  */
 export const telemetrySchema = z.looseObject({
   /**
-   * Sequence number from 0, incremented per message within one recording of a stream or, without a recording, within the stream since the
-   * device's start. It reveals gaps and repeats. A recording that is resent has the same numbers.
+   * Sequence number from 0, incremented with each message within one recording of a stream or, without a recording,
+   * within the stream since the device's start. It reveals gaps and repeats. A recording that is resent has the same
+   * numbers.
    */
   seq: z.int().min(0).optional(),
   /** Time of the first sample; absent = time of arrival. */
@@ -34,12 +35,12 @@ export const telemetrySchema = z.looseObject({
 });
 export type Telemetry = z.output<typeof telemetrySchema>;
 
-/** Members of a telemetry message that are not fields; no field may use their names. */
+/** Members of a telemetry message that are not fields; no field may have one of these names. */
 export const telemetryMembers: ReadonlySet<string> = new Set(Object.keys(telemetrySchema.shape));
 
 /** The model's prediction for one window. */
 export const inferenceSchema = z.looseObject({
-  /** Incremented per message since the device's start. */
+  /** Incremented with each message since the device's start. */
   seq: z.int().min(0),
   /** Time of the prediction. */
   t: time,
@@ -70,7 +71,9 @@ export const desiredSchema = z.looseObject({
   sequence: z.int().min(1),
   /** Path of the signed manifest on the platform's API. */
   manifest: z.string().regex(/^\//),
-  /** How long the release must run before a device with a signing key reports once more, ms; absent = not required. */
+  /**
+   * How long the release must run before a device with a signing key must report once more, ms; absent = not required.
+   */
   soakMs: z.int().min(1).optional(),
   /** A patch from another release to this one; devices without that release download the whole artifact. */
   delta: z
@@ -83,8 +86,8 @@ export const desiredSchema = z.looseObject({
     })
     .optional(),
   /**
-   * The device runs the release alongside the active one, without committing it, and reports at this interval. Sent only to devices that
-   * support it.
+   * The device runs the release alongside the active one, without committing it, and reports at this interval. Sent
+   * only to devices that support shadows.
    */
   shadow: z.object({ everyMs: z.int().min(1) }).optional(),
 });
@@ -128,7 +131,7 @@ const beside = z.object({
   p95Ms: z.number().min(0),
   /** Memory for the model's tensors, bytes. */
   arenaBytes: z.int().min(0),
-  /** Number of predictions per label; empty if the model predicts values. */
+  /** Number of predictions for each label; empty if the model predicts values. */
   labels: z.record(z.string().max(64), z.int().min(0)),
 });
 
@@ -149,9 +152,10 @@ export const shadowSchema = z
 export type ShadowFigures = z.output<typeof shadowSchema>;
 
 /**
- * The releases that a device runs and the state of its update, from the device to the platform, retained. An update has ended when
- * `state` is COMMITTED (it runs the new version) or ROLLED_BACK (tried and abandoned: `error` gives the reason). It has also ended when
- * `state` is IDLE with `rollout` and `error` set (rejected before the trial: nothing was changed).
+ * The releases that a device runs and the state of its update, from the device to the platform, retained. An update has
+ * ended when `state` is COMMITTED (the device runs the new version) or ROLLED_BACK (the device tried the version and
+ * abandoned it; `error` gives the reason). It has also ended when `state` is IDLE with `rollout` and `error` set
+ * (rejected before the trial; nothing was changed).
  */
 export const reportedSchema = z.looseObject({
   t: time,
@@ -161,7 +165,10 @@ export const reportedSchema = z.looseObject({
     .object({
       name: name.optional(),
       version: z.string().min(1).max(64),
-      /** The active firmware release installed over the air; null = the original one. Absent if firmware cannot be updated over the air. */
+      /**
+       * The active firmware release installed over the air; null = the original firmware. Absent if firmware cannot be
+       * updated over the air.
+       */
       release: runningSchema.nullable().optional(),
     })
     .optional(),
@@ -170,9 +177,11 @@ export const reportedSchema = z.looseObject({
   state: z.enum(updateStates),
   /** The rollout that `state` refers to. */
   rollout: z.string().nullable(),
-  /** The active model; null before the first. */
+  /** The active model; null before the first model. */
   model: runningSchema.nullable(),
-  /** The active configuration; null = the default one. Absent if it cannot be configured over the air. */
+  /**
+   * The active configuration; null = the default configuration. Absent if the device cannot be configured over the air.
+   */
   config: runningSchema.nullable().optional(),
   /** Lowest accepted sequence; releases below it are never accepted. */
   floor: z.int().min(0),
@@ -183,13 +192,13 @@ export const reportedSchema = z.looseObject({
       /** Size of the patch, and of the whole release. */
       bytes: z.int().min(0),
       of: z.int().min(0),
-      /** Why the whole release was downloaded instead. */
+      /** Reason why the whole release was downloaded instead. */
       error: z.object({ code: z.string(), message: z.string() }).nullable(),
     })
     .nullable()
     .optional(),
   golden: z.object({ vectors: z.int().min(0), passed: z.int().min(0) }).nullable(),
-  /** Why it was rolled back or rejected. */
+  /** Reason why the update was rolled back or rejected. */
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
   /** Heap of a small board, bytes: free, the largest free block, and the least free since its start. */
   heap: z.object({ free: z.int().min(0), largest: z.int().min(0), least: z.int().min(0) }).optional(),

@@ -52,8 +52,8 @@ function derOf(pem: string): string {
 }
 
 /**
- * Verifies the proof in a report. `fingerprints` are those of the device's current certificates.
- * @throws AIOT_PROOF_INVALID if the signer is not this device, AIOT_PROOF_MISMATCH if it contradicts the report
+ * Verifies the proof in a report. `fingerprints`: of the device's current certificates.
+ * @throws AIOT_PROOF_INVALID if the signer is not this device, AIOT_PROOF_MISMATCH if the proof contradicts the report
  */
 export function checkProof(
   { device, report, proof }: { device: string; report: Reported; proof: SignedProof },
@@ -80,7 +80,7 @@ export function checkProof(
   return said;
 }
 
-/** The release of this kind that is running according to a report. */
+/** The release that is running according to a report, for this kind. */
 function runningIn(reported: Reported, kind: Proof['kind']): z.output<typeof runningSchema> | null {
   const running = { model: reported.model, firmware: reported.firmware?.release, config: reported.config };
   return running[kind] ?? null;

@@ -12,7 +12,10 @@ import {
 } from './messages.js';
 import { proofSchema } from './proof.js';
 
-/** All schemas of docs/reference/protocol.md, by the word that marks their examples; docs/reference/schemas/protocol has them as JSON Schema. */
+/**
+ * All schemas in docs/reference/protocol.md, by the word that marks their examples. docs/reference/schemas/protocol
+ * contains them as JSON Schema.
+ */
 export const protocolSchemas = {
   command: commandSchema,
   configuration: deviceConfigSchema,

@@ -11,7 +11,7 @@ export interface ActiveModel {
   name: NonNullable<Reported['model']>;
 }
 
-/** A shadow that runs alongside the model in use. `fail` is called if it cannot process a sample. */
+/** A shadow that runs alongside the model in use. `fail` is called if the shadow cannot process a sample. */
 export interface ShadowRun {
   shadow: Shadow;
   fail(error: unknown): void;
@@ -35,7 +35,7 @@ export function inferenceOf(
 interface Answering {
   /** The model in use. */
   model(): ActiveModel | null;
-  /** The shadow that runs alongside it. */
+  /** The shadow that runs alongside that model. */
   shadow?: (() => ShadowRun | null) | undefined;
   /** Whether to wait for a model that fits the sensor, instead of throwing at the start if there is none. */
   waits: boolean;
@@ -45,7 +45,7 @@ interface Answering {
 
 /**
  * Creates a function that returns the prediction of the model in use; null while that model does not fit the sensor.
- * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT unless it waits
+ * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT unless the caller waits
  */
 export function createAnswerer(
   sensor: Sensor,
@@ -76,7 +76,10 @@ export function createAnswerer(
   };
 }
 
-/** From the start of a shadow, feeds each sample to both models. Errors of the shadow are reported and have no other effect. */
+/**
+ * From the start of a shadow, feeds each sample to both models. Errors in the shadow are reported and have no other
+ * effect.
+ */
 function createOnlooker(sensor: Sensor, beside: () => ShadowRun | null): (sample: ArrayLike<number>) => void {
   let run: ShadowRun | null = null;
   let pushers: ReturnType<typeof createPusher>[] = [];
@@ -106,7 +109,7 @@ function createOnlooker(sensor: Sensor, beside: () => ShadowRun | null): (sample
 /** Fields and rate of samples, and the size of a picture. */
 export type SampleForm = Pick<Sensor, 'fields' | 'rateHz' | 'size'>;
 
-/** Why a model cannot predict on such samples; null if it can. */
+/** Reason why a model cannot predict on such samples; null if it can. */
 export function whyUnfit(sensor: SampleForm, { fields, rateHz, size }: LoadedModel): string | null {
   if (rateHz !== null && rateHz !== sensor.rateHz)
     return `expected ${rateHz} Hz as required by the model, got ${sensor.rateHz} (--rate sets it)`;
@@ -122,7 +125,7 @@ export function unfitText({ name: { name, version } }: Pick<ActiveModel, 'name'>
 }
 
 /**
- * Accepts samples in the sensor's field order, and passes the predictor's fields to it in its own order.
+ * Accepts samples in the sensor's field order, and passes the predictor's fields to it in the predictor's order.
  * @throws AIOT_RECORDING_UNFIT
  */
 function createPusher(sensor: Sensor, loaded: LoadedModel): (sample: ArrayLike<number>) => Prediction | null {

@@ -19,7 +19,10 @@ interface FeedOptions {
   startedAt: number;
   /** Whether the sensor has no end of its own, so that an abort is its normal end, not an error. */
   endless?: boolean;
-  /** Whether to predict nothing until there is a model that fits the sensor, instead of throwing at the start; default: `endless`. */
+  /**
+   * Whether to send no predictions until there is a model that fits the sensor, instead of throwing at the start;
+   * default: `endless`.
+   */
   waits?: boolean | undefined;
   signal?: AbortSignal;
 }
@@ -50,9 +53,10 @@ interface FeedPorts {
 const inFlightLimit = 16;
 
 /**
- * Sends a sensor's samples as telemetry, in column batches of about one second each, and the model's prediction for each window.
- * Resolves when the sensor has ended and the broker has acknowledged everything.
- * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT before anything is sent, unless it waits; the signal's reason; errors of the broker
+ * Sends a sensor's samples as telemetry, in column batches of about one second each, and the model's prediction for
+ * each window. Resolves when the sensor has ended and the broker has acknowledged everything.
+ * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT before anything is sent, unless `waits` is set; the signal's
+ * reason; errors of the broker
  */
 export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPorts): Promise<FeedResult> {
   const { clock } = ports;
@@ -107,7 +111,7 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
     for (const sample of sensor.samples()) {
       if (speed !== 'max') {
         const due = started + (read * 1000) / (sensor.rateHz * speed);
-        // Waits of up to 10 ms are skipped, because timers are too coarse. Later samples make up for the difference.
+        // Waits of up to 10 ms are skipped, because timers are too coarse. Later waits make up for the difference.
         if (due - clock.now() > 10) await clock.sleep(due - clock.now(), signal).catch(() => {});
       }
       if (signal?.aborted && options.endless) break;
@@ -133,7 +137,7 @@ interface SampleUse {
   /** Whether samples are published, and the number of samples per message. */
   telemetry: boolean;
   batchSamples: number;
-  /** Returns the mean of each group of samples, null within a group. */
+  /** Returns the mean of each group of samples; null within a group. */
   grouped(sample: ArrayLike<number>): ArrayLike<number> | null;
   answer: ((sample: ArrayLike<number>) => Answer | null) | null;
 }
@@ -179,7 +183,7 @@ function meansOf(fields: number, group: number): SampleUse['grouped'] {
   };
 }
 
-/** Limits the number of unacknowledged publishes; further ones wait. */
+/** Limits the number of unacknowledged publishes; further publishes wait. */
 interface InFlight {
   /** Starts `send` when there is room. Resolves when it has started, not when it is acknowledged. Rejects once any send has failed. */
   add(send: () => Promise<void>): Promise<void>;
@@ -189,7 +193,7 @@ interface InFlight {
   end(): void;
 }
 
-/** Creates the limit. An abort ends a wait with the signal's reason. */
+/** Creates the limit. An abort ends a wait, which rejects with the signal's reason. */
 export function createInFlight(limit: number, signal?: AbortSignal): InFlight {
   const running = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;

@@ -2,15 +2,15 @@ import type { Prediction } from '../../model/bundle/predictor.js';
 import type { ShadowFigures } from '../protocol/messages.js';
 import type { LoadedModel } from '../runtime.js';
 
-/** Number of most recent latencies that are kept per model. */
+/** Number of most recent latencies to keep for each model. */
 const kept = 1000;
 
 /** Values count as different if they differ by more than this fraction of the larger one. */
 const tolerance = 0.05;
 
 /**
- * Compares two models over the same windows. Both start with the same sample, so their windows are identical if their signal processing
- * is. The device's own predictions are not affected.
+ * Compares two models over the same windows. Both start with the same sample, so their windows are identical if they
+ * process signals identically. The device's own predictions are not affected.
  */
 export class Shadow {
   private readonly sides: { active: Side; candidate: Side };
@@ -25,7 +25,7 @@ export class Shadow {
     this.sides = { active: new Side(active), candidate: new Side(candidate) };
   }
 
-  /** Records both predictions for the latest sample. */
+  /** Records both models' predictions for the latest sample. */
   saw(active: Prediction | null, candidate: Prediction | null): void {
     if (candidate) {
       this.sides.candidate.time(candidate);
@@ -33,7 +33,8 @@ export class Shadow {
     }
     if (!active) return;
     this.sides.active.time(active);
-    // If the strides of the models differ, the window is compared with the candidate's newest prediction since the previous window.
+    // // If the models' strides differ, the window is compared with the candidate's newest prediction since the
+    // previous window.
     if (!this.waiting) return;
     this.counts.windows++;
     if (!agree(active, this.waiting)) this.counts.disagreements++;

@@ -10,7 +10,10 @@ const attempts = 6;
 
 /** An attempt that receives fewer bytes than this counts as having made no progress. */
 const attemptBytes = 512;
-/** Minimum rate, below which a connection is closed. Otherwise, a platform that sends single bytes could prolong an update for hours. */
+/**
+ * Minimum rate; connections that are slower are closed. Otherwise, a platform that sends single bytes could prolong an
+ * update for hours.
+ */
 const [paceMs, paceBytes] = [60_000, 4096];
 
 export interface DownloadPorts {
@@ -26,7 +29,7 @@ export interface DownloadJob {
   bytes: number;
   /** Whether the slot already contains a part of this blob. */
   resume: boolean;
-  /** For tests: accepts more or fewer bytes than the manifest promises, and keeps those that fit. */
+  /** For tests: accepts more or fewer bytes than the manifest promises, and keeps the bytes that fit. */
   anyLength?: boolean;
   onErased(): void;
   onProgress(bytes: number): void;
@@ -71,8 +74,8 @@ export async function downloadToSlot(
 }
 
 /**
- * Repeats the call after retryable errors; an attempt that made progress does not count. @throws AIOT_UPDATE_DOWNLOAD if progress is
- * too slow, and the errors of `call`
+ * Repeats the call after retryable errors; attempts that made progress do not count.
+ * @throws AIOT_UPDATE_DOWNLOAD if progress is too slow, and the errors of `call`
  */
 export async function retrying<T>(
   clock: Clock,

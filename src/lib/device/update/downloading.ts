@@ -89,15 +89,18 @@ function takeManifest(state: UpdateMachine, event: Extract<JobEvent, { type: 'ma
 }
 
 /**
- * Resets the counters when the keys are replaced. An attacker with the old keys may have raised the counters, and nothing that those
- * keys signed is still valid.
+ * Resets the counters when the keys are replaced. An attacker with the old keys may have raised the counters, and
+ * signatures by those keys are no longer valid.
  */
 function inEpoch(record: DeviceRecord, epoch: number): DeviceRecord {
   if (epoch <= (record.epoch ?? 0)) return record;
   return { ...record, epoch, floor: 0, sequence: 0, newestSigned: 0 };
 }
 
-/** Handles the digest of the bytes read back from the slot. Only if it is correct is the slot recorded as containing this version. */
+/**
+ * Handles the digest of the bytes read back from the slot. The slot is recorded as containing this version only if the
+ * digest is correct.
+ */
 export function verified(state: UpdateMachine, digest: string): UpdateStep {
   const { job, attempt } = state;
   const artifact = job?.manifest?.artifacts[0];
@@ -136,8 +139,8 @@ function deltaOf({ job, record }: UpdateMachine): Delta | null {
 }
 
 /**
- * Decides whether to use the offered patch, and what to report about it. The offer is not signed, so the result of the patch is checked
- * against the manifest. A patch longer than half of the whole artifact is not used.
+ * Decides whether to use the offered patch, and how to report the decision. The offer is not signed, so the result of
+ * the patch is checked against the manifest. A patch longer than half of the whole artifact is not used.
  */
 function chooseDelta(
   state: UpdateMachine,
@@ -192,10 +195,10 @@ function deltaFailed(
 }
 
 /**
- * Decides whether a device may accept a manifest whose signatures are valid. Returns the first failed check in the order of
- * docs/reference/protocol.md, or null if the manifest is accepted.
- * @param now ms since 1970, or null without a clock. If the newest signed time seen is later, it is used instead, because a clock
- * behind it is wrong.
+ * Decides whether a device may accept a manifest whose signatures are valid. Returns the first failed check in the
+ * order of docs/reference/protocol.md, or null if the manifest is accepted.
+ * @param now ms since 1970, or null without a clock. If the newest signed time seen so far is later, that time is used
+ * instead, because a clock behind it is wrong.
  */
 export function judgeManifest(
   manifest: Manifest,
@@ -278,7 +281,7 @@ function inability({ kind, interface: needed, model }: Manifest, traits: DeviceT
     return `expected a model for firmware of interface ${traits.interface} at most, got one for ${needed}`;
   }
   const mode = model?.quantization.mode;
-  // Decision trees need only their interface; their mode is the type of their input and output.
+  // Decision trees need only their interface; a tree's mode is the type of its input and output.
   const { forests, rejectingForests } = firmwareInterfaces;
   if ((needed === forests || needed === rejectingForests) && mode === 'float32') return null;
   if (mode === undefined || traits.modes.includes(mode)) return null;

@@ -2,8 +2,8 @@ import { type DeviceRecord, otherSlot, type Refusal, type SlotIndex, withSlot } 
 import type { DeviceTraits, UpdateMachine, UpdateStep } from './types.js';
 
 /**
- * Ends the job without installing its version: with ROLLED_BACK if it was staged, otherwise with IDLE and the error. The previous release
- * stays active.
+ * Ends the job without installing its version: with ROLLED_BACK if the version was staged, otherwise with IDLE and the
+ * error. The previous release stays active.
  */
 export function refuse(state: UpdateMachine, error: Refusal): UpdateStep {
   const { job, record } = state;
@@ -16,7 +16,7 @@ export function refuse(state: UpdateMachine, error: Refusal): UpdateStep {
   const kept = {
     ...record,
     slots: staged || shadow ? withSlot(record.slots, job.slot, null) : record.slots,
-    // An interrupted download may be resumed. Bytes that turned out to be wrong are discarded.
+    // An interrupted download may be resumed. Incorrect bytes are discarded.
     download: error.code === 'AIOT_UPDATE_DOWNLOAD' ? record.download : null,
     trial: null,
     last: { rollout: job.rollout, state: ended, error: refusal },
@@ -55,8 +55,8 @@ export function commit(state: UpdateMachine): UpdateStep {
 
 /**
  * Determines the state after power-on from the contents of the flash.
- * @param damaged slots whose bytes no longer match their recorded digest. A damaged active slot is replaced by the previous
- * version if that still exists and is not below the floor; otherwise the device runs without a model.
+ * @param damaged slots whose bytes no longer match their recorded digest. A damaged active slot is replaced with the
+ * previous version if that still exists and is not below the floor; otherwise, the device runs without a model.
  */
 export function bootUpdate(stored: DeviceRecord, damaged: SlotIndex[], traits: DeviceTraits): UpdateStep {
   const record = damaged.length === 0 ? stored : withoutDamaged(stored, damaged);

@@ -2,7 +2,7 @@ import type { Desired, Reported } from '../protocol/messages.js';
 import { type Signer, withProof } from '../protocol/proof.js';
 
 interface ProverPorts {
-  /** Key of the device; absent = the device reports without a proof. */
+  /** The device's key; absent = the device reports without a proof. */
   signer: Signer | undefined;
   /** ms since 1970 */
   now(): number;
@@ -37,7 +37,7 @@ export class Prover {
     const { rollout = null, soakMs = 0 } = this.wished ?? {};
     if (signer && reported.state === 'COMMITTED' && rollout === reported.rollout && healthyMs < soakMs) {
       clearTimeout(this.timer);
-      // A timer may fire a millisecond early, and the report would then state one second too few.
+      // A timer may fire a millisecond early, and the report would then state one second less than required.
       this.timer = setTimeout(report, (soakMs - healthyMs) / speed + 5).unref();
     }
     return withProof(reported, signer, Math.floor(healthyMs / 1000));

@@ -27,8 +27,8 @@ const refusalSchema = z.object({ code: z.string(), message: z.string() });
 export type Refusal = z.output<typeof refusalSchema>;
 
 /**
- * All data that survives a power cut. It is written as one record (see virtual/store.ts). `floor`, `sequence` and `newestSigned` never
- * decrease, but are reset when all keys that sign releases are replaced.
+ * All data that survives a power cut. The data is written as one record (see virtual/store.ts). `floor`, `sequence` and
+ * `newestSigned` never decrease, except that they are reset when all keys that sign releases are replaced.
  */
 export const deviceRecordSchema = z.object({
   /** Releases with a lower sequence are not accepted. */
@@ -44,10 +44,11 @@ export const deviceRecordSchema = z.object({
   epoch: z.int().optional(),
   active: slotSchema.nullable(),
   slots: z.tuple([contentSchema.nullable(), contentSchema.nullable()]),
-  /** A slot that was erased for this blob and contains a part of it. */
+  /** A slot that was erased for this blob and contains part of it. */
   download: z.object({ slot: slotSchema, digest: z.string() }).nullable(),
   /**
-   * A verified slot that is not active yet, and the number of its trials so far; or a slot that runs as a shadow and is not committed.
+   * A verified slot that is not active yet, and the number of its trials so far; or a slot that runs as a shadow,
+   * without being committed.
    */
   trial: z
     .object({
@@ -87,7 +88,7 @@ export function withSlot(
   return slot === 0 ? [content, slots[1]] : [slots[0], content];
 }
 
-/** The content of a kind's active slot, in the form of a report. */
+/** The content of a kind's active slot, in the form used in reports. */
 export function runningOf({ record }: UpdateMachine): Reported['model'] {
   const content = record.active === null ? null : record.slots[record.active];
   if (!content) return null;
@@ -95,7 +96,7 @@ export function runningOf({ record }: UpdateMachine): Reported['model'] {
   return { name, version, sequence, digest };
 }
 
-/** One machine per kind that a device updates. */
+/** One machine for each kind that a device updates. */
 interface UpdateMachines {
   model: UpdateMachine;
   config: UpdateMachine;
@@ -103,7 +104,9 @@ interface UpdateMachines {
 }
 
 /**
- * The `reported` message of a device that updates several kinds. Its update state is that of the kind `speaks`. @param t ms since 1970
+ * The `reported` message of a device that updates several kinds. The message contains the update state of the kind
+ * `speaks`.
+ * @param t ms since 1970
  */
 export function reportOfAll(
   { model, config, firmware }: UpdateMachines,

@@ -38,7 +38,8 @@ function jobStep(state: UpdateMachine, event: JobEvent): UpdateStep {
 }
 
 /**
- * Handles a new desired release of the platform. A rollout that has already ended on this device is reported again, but never restarted.
+ * Handles a new desired release from the platform. A rollout that has already ended on this device is reported again,
+ * but never restarted.
  */
 function begin(state: UpdateMachine, desired: Desired): UpdateStep {
   const { phase, record } = state;
@@ -82,7 +83,7 @@ function begin(state: UpdateMachine, desired: Desired): UpdateStep {
   };
 }
 
-/** Rejects a desired release of another kind at once, so that the platform need not wait for its deadline. */
+/** Rejects a desired release of another kind immediately, so that the platform need not wait for its deadline. */
 function otherKind(state: UpdateMachine, desired: Desired, abort: UpdateStep['effects']): UpdateStep {
   const { rollout, kind } = desired;
   const job = { rollout, desired, manifest: null, slot: otherSlot(state.record.active) };
@@ -144,7 +145,10 @@ function withoutShadow(record: DeviceRecord): DeviceRecord {
   return { ...record, slots: withSlot(record.slots, record.trial.slot, null), trial: null };
 }
 
-/** Maximum number of power cuts during a trial. After that, the trial is abandoned, because the model may be what crashes the device. */
+/**
+ * Maximum number of power cuts during a trial. After that, the trial is abandoned, because the model may be crashing
+ * the device.
+ */
 const maxTrials = 3;
 
 /**

@@ -11,19 +11,19 @@ import type { DeviceRecord, Refusal, SlotContent, SlotIndex } from './record.js'
 /** Properties that do not change while a device runs. */
 export interface DeviceTraits {
   type: string;
-  /** The kind that is updated. Each kind has its own machine, record and slots. Absent = models. */
+  /** The kind that the machine updates. Each kind has its own machine, record and slots. Absent = models. */
   kind?: Desired['kind'];
   /** Size of one slot, bytes. */
   slotBytes: number;
-  /** Interface version of its firmware. A manifest contains the minimum that it needs. */
+  /** Interface version of the device's firmware. A manifest contains the minimum version that it needs. */
   interface: number;
-  /** Types of models that its firmware can run. */
+  /** Types of models that the device's firmware can run. */
   modes: readonly NetworkMode[];
   /** Additional capabilities. */
   features?: Reported['features'];
-  /** Name and version reported by its firmware. */
+  /** Name and version reported by the device's firmware. */
   firmware?: Reported['firmware'];
-  /** Whether it applies deltas. */
+  /** Whether the device applies deltas. */
   deltas?: boolean;
   /** Disabled checks, for tests only; see `updateChecks`. */
   unchecked?: ReadonlySet<UpdateCheck>;
@@ -41,7 +41,7 @@ interface UpdateJob {
   byDelta?: boolean;
 }
 
-/** A patch, and the slot that it applies to. */
+/** A patch, and the slot to which it applies. */
 export interface Delta {
   base: SlotIndex;
   /** Size of the base. */
@@ -56,14 +56,14 @@ export interface Delta {
 export interface UpdateMachine {
   traits: DeviceTraits;
   phase: UpdateState;
-  /** The record in the flash after all effects so far have been carried out. */
+  /** The record in the flash, once all effects so far have been carried out. */
   record: DeviceRecord;
   /** Number of the job. Events of an earlier job are ignored. */
   attempt: number;
   job: UpdateJob | null;
-  /** A desired release that arrived during a trial; it is handled afterward. */
+  /** A desired release that arrived during a trial; it is handled after the trial. */
   pending: Desired | null;
-  /** The rollout that the phase belongs to. */
+  /** The rollout to which the phase belongs. */
   rollout: string | null;
   download: { bytes: number; total: number } | null;
   golden: { vectors: number; passed: number } | null;
@@ -72,7 +72,7 @@ export interface UpdateMachine {
   error: Refusal | null;
 }
 
-/** Events of a device. Events with `attempt` are the results of that job's effects. */
+/** Events on a device. Events with `attempt` are the results of that job's effects. */
 export type UpdateEvent =
   | { type: 'desired'; desired: Desired }
   | { type: 'withdrawn' }
@@ -102,7 +102,7 @@ export type UpdateEvent =
 
 export type JobEvent = Extract<UpdateEvent, { attempt: number }>;
 
-/** Actions of the device, performed in order. `persist` must be durable before the next one starts. */
+/** Actions of the device, performed in order. `persist` must be durable before the next action starts. */
 export type UpdateEffect =
   | { type: 'persist'; record: DeviceRecord }
   | { type: 'report' }
@@ -115,9 +115,9 @@ export type UpdateEffect =
       slot: SlotIndex;
       digest: string;
       bytes: number;
-      /** The slot contains a part of this blob or, with a delta, of its result. */
+      /** The slot contains part of this blob or, with a delta, part of the result. */
       resume: boolean;
-      /** Builds the content from this patch instead of downloading it; null = downloads it. */
+      /** Builds the content from this patch instead of downloading it; null = downloads the content. */
       delta: Delta | null;
     }
   | { type: 'hashSlot'; attempt: number; slot: SlotIndex; bytes: number }
@@ -179,7 +179,7 @@ export type UpdateCheck = (typeof updateChecks)[number];
 export interface BundleSource {
   /** The signed envelope, not verified. */
   manifest(path: string, signal: AbortSignal): Promise<unknown>;
-  /** A blob's bytes from an offset on. */
+  /** A blob's bytes, starting at an offset. */
   blob(digest: string, from: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
@@ -188,9 +188,9 @@ export interface UpdatePorts {
   store: DeviceStore;
   traits: Omit<DeviceTraits, 'slotBytes'>;
   clock: Clock;
-  /** Keys that the device trusts; null = it trusts none yet and accepts no updates. */
+  /** Keys that the device trusts; null = the device trusts no keys yet and accepts no updates. */
   trust: TrustRoot | null;
-  /** Keeps the trust root up to date; absent = it does not change. */
+  /** Keeps the trust root up to date; absent = the trust root does not change. */
   keeper?: TrustKeeper | undefined;
   source: BundleSource;
   /** Runs the trial of a slot's content. For a configuration, the returned numbers are placeholders. */
@@ -200,7 +200,10 @@ export interface UpdatePorts {
   heartbeat(reported: Reported, signal: AbortSignal): Promise<void>;
   /** Starts using this bundle. */
   activate(bundle: Uint8Array, content: SlotContent): Promise<void>;
-  /** Called after the failed trial of a configuration, to return to the active one's bytes, or to the default (null). */
+  /**
+   * Called after the failed trial of a configuration, to return to the active configuration's bytes, or to the default
+   * (null).
+   */
   abandon?(active: Uint8Array | null): Promise<void>;
   /** Runs this bundle alongside the active one; null = stops the shadow. */
   shadow?(bundle: Uint8Array | null, content: SlotContent | null): Promise<void>;

@@ -139,7 +139,7 @@ export async function startUpdater(ports: UpdatePorts): Promise<Updater> {
 /** Effects that take time and result in an event with the same attempt. */
 type JobEffect = Extract<UpdateEffect, { attempt: number }>;
 
-/** Dependencies of jobs: the device's ports, and its state as a report. */
+/** Dependencies of jobs: the device's ports, and the device's state as a report. */
 interface JobPorts extends UpdatePorts {
   reported(): Reported;
 }
@@ -147,7 +147,7 @@ interface JobPorts extends UpdatePorts {
 /** Maximum time to wait for the broker's acknowledgment during a trial, ms. */
 const heartbeatTimeoutMs = 60_000;
 
-/** Error codes for failed jobs whose error has none. */
+/** Error codes for failed jobs whose errors have no code. */
 const failureCodes = {
   fetchManifest: 'AIOT_UPDATE_DOWNLOAD',
   fetchBundle: 'AIOT_UPDATE_DOWNLOAD',
@@ -212,7 +212,10 @@ async function answer(
   }
 }
 
-/** A missing or invalid patch is no reason to reject the release, because the whole artifact may still be downloaded. */
+/**
+ * Reports the failure as an event, because a missing or invalid patch is no reason to reject the release: the whole
+ * artifact may still be downloaded.
+ */
 async function byDelta(attempt: number, made: Promise<number>, signal: AbortSignal): Promise<UpdateEvent> {
   try {
     return { type: 'downloaded', attempt, bytes: await made };

@@ -32,7 +32,10 @@ const lookEveryMs = 3600_000;
 
 const lookTimeoutMs = 60_000;
 
-/** Boots a device from its flash. It goes online only with `connect`. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the identity) */
+/**
+ * Boots a device from its flash. The device goes online only with `connect`.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the identity)
+ */
 export async function createVirtualDevice(options: VirtualDeviceOptions): Promise<VirtualDevice> {
   const identity = options.identity ?? (await readIdentity(options.identityDir ?? '.'));
   const { name } = identity;
@@ -89,7 +92,10 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     });
   }
   const { emit } = hardware;
-  /** Detects an attacker who withholds `desired`: such an attacker must also withhold the timestamp, which is detected and reported. */
+  /**
+   * Detects an attacker who withholds `desired`. The attacker must also withhold the timestamp, and a missing timestamp
+   * is detected and reported.
+   */
   const lookForFreeze = () => {
     const { keeper } = hardware;
     if (!keeper?.stamped) return;
@@ -97,7 +103,10 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
       hardware.log('warn', error instanceof Error ? error.message : String(error), error);
     });
   };
-  /** Applies a configuration. A new keep-alive interval needs a new connection. Messages wait until it is established. */
+  /**
+   * Applies a configuration. A new keep-alive interval needs a new connection. Messages wait until the new connection
+   * is established.
+   */
   const configured = async ({ report, mqtt }: DeviceConfig) => {
     clearInterval(reports);
     if (report.intervalMs > 0)
@@ -131,7 +140,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
   };
 
   let warned: string | null = null;
-  /** Logs why a model does not fit the samples, unless that reason was the last one logged; null = it fits. */
+  /** Logs why a model does not fit the samples, unless that reason was the last one logged; null = the model fits. */
   const warnOnce = (unfit: string | null) => {
     if (unfit !== null && unfit !== warned) hardware.log('warn', unfit);
     warned = unfit;
@@ -300,7 +309,7 @@ const remembered = 256;
 
 /**
  * Creates the handler of commands. It returns null for a command that has expired or was already answered.
- * @throws AIOT_MESSAGE_MALFORMED if there is no id to reply to
+ * @throws AIOT_MESSAGE_MALFORMED if the message has no id for a reply
  */
 function createCommander(options: CommandOptions): (payload: Uint8Array) => Promise<[Command, Reply] | null> {
   const { topic, handlers, now } = options;

@@ -33,7 +33,7 @@ export interface Hardware {
   /** Store of configurations, separate from the store of models. */
   configStore: DeviceStore;
   source: BundleSource;
-  /** Keeps the trust root up to date; absent if the device trusts no keys, or gets its updates from elsewhere. */
+  /** Keeps the trust root up to date; absent if the device trusts no keys, or gets its updates from another source. */
   keeper: TrustKeeper | undefined;
   runtime: ModelRuntime;
   radio: Radio;
@@ -85,7 +85,7 @@ export interface Firmware {
   nextInference(): number;
 }
 
-/** Reads the flash and starts the updaters. A device without a usable model boots as well. */
+/** Reads the flash and starts the updaters. A device without a usable model boots too. */
 export async function boot(hardware: Hardware): Promise<Firmware> {
   const { identity, clock, source, memoryBytes, radio, emit, log } = hardware;
   let model: ActiveModel | null = null;
@@ -236,7 +236,10 @@ export function codeOf(error: unknown): { code?: ErrorCode } {
   return error instanceof AiotError ? { code: error.code } : {};
 }
 
-/** Interval of shadow reports, ms, for a shadow from before the device started, whose requested interval is no longer known. */
+/**
+ * Interval of shadow reports, ms, for a shadow that began before the device started, because its requested interval is
+ * no longer known.
+ */
 const usualMs = 10_000;
 
 /** The shadow of a device and its reports. */
@@ -301,7 +304,9 @@ export function tryConfig(bytes: Uint8Array, { take, model }: ConfiguredUse): De
   throw unfit(`expected ${needed} Hz as required by the active model, got ${rate}`);
 }
 
-/** The configuration in a slot. If it cannot be read, the error is reported and the default one returned. */
+/**
+ * The configuration in a slot. If it cannot be read, the error is reported and the default configuration is returned.
+ */
 function configIn(bytes: Uint8Array | null, tell: (error: unknown) => void): DeviceConfig {
   if (bytes === null) return defaultDeviceConfig;
   try {

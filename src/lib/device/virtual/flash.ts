@@ -2,7 +2,7 @@ import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync,
 import { AiotError } from '../../core/errors.js';
 import { unwritable } from '../../core/files.js';
 
-/** Thrown when the power is cut. Every later operation throws it as well until `powerOn`. */
+/** Thrown when the power is cut. Until `powerOn`, every later operation throws it too. */
 export class PowerCut extends Error {
   constructor() {
     super('power cut');
@@ -10,7 +10,7 @@ export class PowerCut extends Error {
   }
 }
 
-/** NOR flash as on a chip: erased to 0xFF by sector; a write can only clear bits. Offsets are in bytes. */
+/** NOR flash as on a chip: erased to 0xFF by sector; writing can only clear bits. Offsets are in bytes. */
 export interface Flash {
   readonly sectorBytes: number;
   readonly bytes: number;
@@ -36,7 +36,7 @@ interface FlashOptions {
   onOperation?: (kind: 'write' | 'erase', offset: number, length: number) => void;
 }
 
-/** Creates a simulated flash. @throws AIOT_FILE_NOT_WRITABLE, AIOT_FILE_MALFORMED (a file of another size) */
+/** Creates a simulated flash. @throws AIOT_FILE_NOT_WRITABLE, AIOT_FILE_MALFORMED (a file with another size) */
 export function createFlash(options: FlashOptions): Flash {
   const { bytes, file, onOperation } = options;
   const sectorBytes = options.sectorBytes ?? 4096;
@@ -172,7 +172,7 @@ function fileMedium(path: string, bytes: number, sectorBytes: number): Medium {
   };
 }
 
-/** Reports a failed write. Otherwise, the device would report data that was not stored. */
+/** Reports a failed write. Otherwise, the device would claim to have stored data that was not stored. */
 function kept(path: string, work: () => void): void {
   try {
     work();

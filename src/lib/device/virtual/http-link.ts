@@ -117,8 +117,8 @@ export function createHttpSource(
 }
 
 /**
- * Number of received bytes to skip because they are before `from`. A server may start before the requested offset, but not after
- * it.
+ * Number of received bytes to skip because they precede `from`. A server may start before the requested offset, but not
+ * after it.
  */
 function checkRange(header: string | string[] | undefined, from: number): number {
   const start = Number(/^bytes (\d+)-/.exec(String(header))?.[1] ?? Number.NaN);
@@ -126,7 +126,10 @@ function checkRange(header: string | string[] | undefined, from: number): number
   throw new AiotError('AIOT_UPDATE_DOWNLOAD', `expected bytes from ${from} on, got "${header}"`);
 }
 
-/** Thrown if the platform does not have a document. A separate class, because older platforms lack some documents. */
+/**
+ * Thrown if the platform does not have a document. This is a separate class, because older platforms lack some
+ * documents.
+ */
 class NotThere extends AiotError {
   constructor(message: string, endpoint: string) {
     super('AIOT_UPDATE_DOWNLOAD', message, { endpoint });
@@ -161,7 +164,7 @@ async function coded<T>(
   }
 }
 
-/** Converts a connection error to a retryable one with a code, because it may be temporary. */
+/** Converts a connection error to a retryable error with a code, because the cause may be temporary. */
 function codedError(error: unknown, origin: string, path: string, signal: AbortSignal): unknown {
   if (error instanceof AiotError || signal.aborted) return error;
   const reason = systemCode(error) ?? (error instanceof Error ? error.message : String(error));

@@ -112,7 +112,7 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
 
 type Publish = DeviceLink['publish'];
 
-/** The broker connection for the rest of the device. It may not exist yet, or be closed during a reboot. */
+/** The broker connection for the rest of the device. The connection may not exist yet, or be closed during a reboot. */
 export interface Radio {
   readonly link: DeviceLink | null;
   /** Waits for the connection, then for the PUBACK. */

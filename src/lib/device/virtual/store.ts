@@ -22,11 +22,11 @@ export interface DeviceStore {
   readSlot(slot: SlotIndex, bytes: number, from?: number): Uint8Array;
   hashSlot(slot: SlotIndex, bytes: number): string;
   /**
-   * Prepares a slot that contains part of `bytes` bytes for the rest: erases the last sector that was started, and returns the offset to
-   * resume at.
+   * Prepares a slot for the remaining bytes when it contains only part of `bytes` bytes: erases the last sector that
+   * was started, and returns the offset at which to resume.
    */
   resumeSlot(slot: SlotIndex, bytes: number): number;
-  /** Slots whose bytes do not match the digest in their record. */
+  /** Slots whose bytes do not match the digest in the record. */
   damagedSlots(record: DeviceRecord): SlotIndex[];
 }
 

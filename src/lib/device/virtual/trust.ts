@@ -36,8 +36,8 @@ interface Trusted {
 
 export interface TrustKeeper {
   /**
-   * Follows the chain of roots to the newest one and checks the timestamp. @throws the AIOT_TRUST_… and AIOT_TIMESTAMP_… codes, and the
-   * source's errors
+   * Follows the chain of roots to the newest root, and checks the timestamp.
+   * @throws the AIOT_TRUST_… and AIOT_TIMESTAMP_… codes, and the source's errors
    */
   refresh(signal: AbortSignal): Promise<Trusted>;
   /** Whether the trusted root has a timestamp key, so that there is a timestamp to check. */
@@ -55,7 +55,9 @@ interface KeeperOptions {
   unchecked: ReadonlySet<UpdateCheck>;
 }
 
-/** Maximum number of roots processed per refresh, so that an attacker cannot keep the device busy with endless roots. */
+/**
+ * Maximum number of roots processed in one refresh, so that an attacker cannot keep the device busy with endless roots.
+ */
 const mostRoots = 64;
 
 /** Keeps a device's trust up to date according to TUF's rules: processes the roots in sequence, then the timestamp. */
@@ -79,7 +81,7 @@ export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
       if (offered === null) return;
       const rules = { signatures: checked('rootSignature'), version: checked('rootVersion') };
       const root = nextRoot(offered, before, rules);
-      // With the check disabled, any root is accepted, and an old one would be processed repeatedly.
+      // // With the check disabled, any root is accepted, so an old root would be processed repeatedly.
       if (root.version <= before.version) return;
       const fresh = roleReplaced(before.roles.timestamp, root.roles.timestamp);
       await keep({

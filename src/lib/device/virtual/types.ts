@@ -20,7 +20,7 @@ export const defaultSlotBytes = 1024 ** 2;
 export const configFlashBytes = 4 * 4096;
 
 export interface VirtualDeviceOptions {
-  /** Folder written by `aiot device provision`. The identity can be passed instead. */
+  /** Folder written by `aiot device provision`. Alternatively, pass the identity itself. */
   identityDir?: string;
   identity?: DeviceIdentity;
   /** Default: a blank flash in memory. */
@@ -42,7 +42,7 @@ export interface VirtualDeviceOptions {
   form?: SensedForm;
   /** Memory for models, bytes; null = not limited. Default: that of the board's default firmware, if its type is a known board. */
   memoryBytes?: number | null;
-  /** Capabilities of its firmware; default: everything the interpreter supports. */
+  /** Capabilities of the device's firmware; default: everything that the interpreter supports. */
   firmware?: FirmwareTraits;
   /** Default: HTTPS with the device's certificate. */
   source?: BundleSource & Partial<TrustSource>;
@@ -86,14 +86,18 @@ export interface VirtualDevice {
   replay(recording: Recording, options: ReplayOptions): Promise<FeedResult>;
   /** Reads the sensor until the signal is aborted, then resolves. */
   sense(options: ReplayOptions & { signal: AbortSignal }): Promise<FeedResult>;
-  /** Why the active model cannot predict on such samples; null = it can, or there is no model. The reason is also logged once. */
+  /**
+   * Reason why the active model cannot predict on such samples; null = it can, or there is no model. The reason is also
+   * logged once.
+   */
   unfit(source: SampleForm): string | null;
   /** Resolves when no update is under way. */
   settled(): Promise<void>;
   /** Restarts the device. Only the contents of the flash are kept. */
   reboot(): Promise<void>;
   /**
-   * Disconnects cleanly and stops everything that it started. The flash keeps its contents, and a flash that was passed in stays open.
+   * Disconnects cleanly and stops everything that it started. The flash keeps its contents; a flash that the caller
+   * passed in stays open.
    */
   stop(): Promise<void>;
 }

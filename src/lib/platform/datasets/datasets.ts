@@ -36,7 +36,7 @@ export interface Datasets {
     query: PageQuery & { device?: string | undefined; label?: string | undefined },
   ): Promise<DatasetListing>;
   /**
-   * Requires that telemetry or an inference has arrived in the stream for each recording.
+   * Requires that for each recording, telemetry in this stream or an inference has arrived.
    * @throws AIOT_NOT_FOUND for the first recording without either
    */
   requireRecordings(

@@ -4,7 +4,7 @@ import type { Store } from '../store/database.js';
 
 type NewLabel = LabelsRequest['labels'][number];
 
-/** Labels of one recording as a whole, and of parts of it. Where two parts overlap, the later label applies. */
+/** Labels of a whole recording and of its parts. Where two parts overlap, the later label applies. */
 export interface RecordingLabels {
   label: string | null;
   parts: LabelSpan[];

@@ -94,7 +94,7 @@ const harmless: Record<string, string> = {
   catch: 'use onError instead',
 };
 
-/** Types of configuration nodes. */
+/** Configuration node types. */
 const configuration =
   /^(tab|group|subflow|mqtt-broker|tls-config|http proxy|global-config|.*[kK]afka[- ][bB]roker.*|kafka-client)$/;
 

@@ -69,11 +69,11 @@ function fileUrl(path: string): string {
 interface ReplayOptions extends StreamOptions {
   /** File of message lines, as written by `stream record`. */
   file: string;
-  /** Destination; a topic in it applies to all messages. */
+  /** Destination; if it contains a topic, the topic applies to all messages. */
   to: string;
   /** Speed of the replay: 1 = original pauses, 2 = twice as fast, Infinity = as fast as possible. */
   speed: number;
-  /** Expressions: a condition for the messages to publish, and the topic of each. */
+  /** Expressions: a condition for the messages to publish, and each message's topic. */
   where?: string;
   topic?: string;
   /** Whether to keep the recorded times, if the destination accepts them (Kafka). Otherwise, messages get the current time. */

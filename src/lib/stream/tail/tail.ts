@@ -49,8 +49,8 @@ export interface TailOptions extends StreamOptions, SelectOptions {
   /** Fails after this time if `count` has not been reached, ms. */
   timeoutMs?: number;
   /**
-   * Shows only the messages for which this expression is true. Ends with the first one, or after `count` of them; fails if that takes
-   * longer than `withinMs`.
+   * Shows only the messages for which this expression is true. Ends with the first one, or after `count` of them; fails
+   * if this takes longer than `withinMs`.
    */
   expect?: string;
   withinMs?: number;
@@ -83,7 +83,8 @@ export interface TailEnd {
   /** Fields that an expression or `fields` reads and that no message contained; empty if no message was examined. */
   missing: readonly MissingField[];
   /**
-   * Why it ended. `source`: there are no more messages. `interrupted`: the signal was aborted while no particular messages were awaited.
+   * Reason why `tail` ended. `source`: there are no more messages. `interrupted`: the signal was aborted while no
+   * particular messages were awaited.
    */
   ended: 'count' | 'for' | 'source' | 'interrupted';
 }
@@ -272,7 +273,7 @@ export async function createSelector(
   };
   let failed = 0;
   let first: string | undefined;
-  /** Counts a failure for one message, which must not affect the others. Other errors are rethrown. */
+  /** Counts a failure for one message, which must not affect other messages. Other errors are rethrown. */
   const note = (error: unknown): void => {
     if (
       !(error instanceof AiotError) ||
@@ -487,7 +488,7 @@ async function endOf(
   output: TailOutput,
 ): Promise<TailEnd> {
   const came = plural(end.seen, 'message');
-  // An interruption is a normal end, unless particular messages or a number of them were awaited.
+  // An interruption is a normal end, unless particular messages, or a number of messages, were awaited.
   if (why === 'interrupted' && (watch || options.count !== undefined))
     throw new AiotError('AIOT_INTERRUPTED', `stopped after ${came}`);
   if (why === 'never')
