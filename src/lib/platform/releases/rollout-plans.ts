@@ -211,7 +211,7 @@ export class Planner {
     if (short === null) return warnings;
     if (releases.some(({ kind }) => kind === 'firmware')) return [short, ...warnings];
     throw new AiotError('AIOT_MEMORY_SHORT', short, {
-      next: 'Use a shorter signal.window, other features or a smaller model, exclude these devices with --selector, or install firmware with a larger AIOT_MEMORY_BYTES. See docs/reference/firmware-memory.md.',
+      next: 'Use a shorter signal.window, other features or a smaller model, exclude these devices with --selector, or install firmware with a larger AIOT_MEMORY_BYTES. For more, run `aiot docs firmware-memory`.',
     });
   }
 
