@@ -1,12 +1,12 @@
 import { gaussian, type Random } from '../core/numbers.js';
 import { resampled } from './band-limited.js';
 
-/** Kinds of generated noise: spectra that are flat, 1/f and 1/f², the hum of a machine, and many voices at once. */
+/** Kinds of generated noise: spectra that are flat, 1/f and 1/f², a machine's hum, and many voices at once. */
 export const noiseKinds = ['white', 'pink', 'brown', 'hum', 'murmur'] as const;
 
 export type NoiseKind = (typeof noiseKinds)[number];
 
-/** Noise of a kind, with a mean power of 1. */
+/** Noise of one kind, with a mean power of 1. */
 export function noiseOf(kind: NoiseKind, samples: number, rateHz: number, random: Random): Float64Array {
   const white = Float64Array.from({ length: samples }, () => gaussian(random));
   switch (kind) {
@@ -34,7 +34,7 @@ function pinkOf(white: Float64Array): Float64Array {
   });
 }
 
-/** White noise through a low-pass of first order at 40 Hz: 1/f² above it. */
+/** White noise through a first-order low-pass filter with a cutoff of 40 Hz; its power falls as 1/f² above that. */
 function brownOf(white: Float64Array, rateHz: number): Float64Array {
   const keep = Math.exp((-2 * Math.PI * 40) / rateHz);
   let sum = 0;
@@ -44,7 +44,7 @@ function brownOf(white: Float64Array, rateHz: number): Float64Array {
   });
 }
 
-/** A tone of 40 to 70 Hz with harmonics of random strength, in a little noise. */
+/** A tone of 40 to 70 Hz with harmonics of random strength, and a little noise. */
 function humOf(white: Float64Array, rateHz: number, random: Random): Float64Array {
   const hz = 40 + 30 * random();
   const tones = Array.from({ length: 12 }, (_, i) => ({
@@ -58,7 +58,7 @@ function humOf(white: Float64Array, rateHz: number, random: Random): Float64Arra
   );
 }
 
-/** Bands of noise at the first formants of vowels, each with loudness that changes a few times a second, as in a room of people. */
+/** Bands of noise at the first formants of vowels. Each band's loudness changes a few times a second, as in a room full of people. */
 function murmurOf(white: Float64Array, rateHz: number, random: Random): Float64Array {
   const out = new Float64Array(white.length);
   const dull = pinkOf(white);
@@ -77,7 +77,7 @@ function murmurOf(white: Float64Array, rateHz: number, random: Random): Float64A
   return out;
 }
 
-/** Mean of the squared samples; 0 without samples. */
+/** Mean of the squared samples; 0 if there are none. */
 export function powerOf(sound: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < sound.length; i++) sum += sound[i]! * sound[i]!;
@@ -93,8 +93,8 @@ function atPower(sound: Float64Array, power: number): Float64Array {
 
 /**
  * Adds noise at a signal-to-noise ratio.
- * @param noise of at least the sound's length
- * @param power that counts as the signal's: the mean over the sound, unless only a part of the sound is the signal
+ * @param noise noise, at least as long as the sound @param power the signal's power: the mean over the sound, unless only part of the sound
+ * is the signal
  */
 export function mixedAtSnr(
   sound: Float64Array,
@@ -107,32 +107,32 @@ export function mixedAtSnr(
   return sound.map((value, i) => value + factor * noise[i]!);
 }
 
-/** The sound moved by some samples (later if positive). Both ends are filled with the end values. */
+/** The sound shifted by a number of samples (later if positive). Both ends are filled with the end values. */
 export function shifted(sound: Float64Array, samples: number): Float64Array {
   const last = sound.length - 1;
   return sound.map((_, i) => sound[Math.min(last, Math.max(0, i - samples))]!);
 }
 
-/** The sound played faster (above 1) or slower, with its pitch, at the same rate. Its length changes. */
+/** The sound played faster (above 1) or slower at the same rate, which changes its pitch and length. */
 export function atSpeed(sound: Float64Array, speed: number): Float64Array {
   return resampled([sound], speed, 1)[0]!;
 }
 
-/** A sound of exactly this length: its middle, or the sound in the middle of its own end values. */
+/** A sound of exactly this length: the middle of the sound, or the whole sound between copies of its end values. */
 export function centered(sound: Float64Array, length: number): Float64Array {
   const from = Math.floor((sound.length - length) / 2);
   const last = sound.length - 1;
   return Float64Array.from({ length }, (_, i) => sound[Math.min(last, Math.max(0, i + from))]!);
 }
 
-/** Pulses per second of a generated room's impulse response: dense enough to sound smooth. */
+/** Pulses per second in a generated room's impulse response: dense enough to sound smooth. */
 const pulsesPerSecond = 1500;
 
 /**
- * The sound in a generated room: the direct sound, and an exponentially decaying sequence of pulses with random signs and places. ("Velvet
- * noise"; Karjalainen and Järveläinen, "Reverberation Modeling Using Velvet Noise", AES 30, 2007.)
- * @param seconds until the reverberation has decayed by 60 dB
- * @param share power of the reverberation, as a share of the direct sound's
+ * The sound in a generated room: the direct sound, and an exponentially decaying sequence of pulses with random signs and positions.
+ * ("Velvet noise"; Karjalainen and Järveläinen, "Reverberation Modeling Using Velvet Noise", AES 30, 2007.)
+ * @param seconds time until the reverberation has decayed by 60 dB
+ * @param share power of the reverberation, as a share of the direct sound's power
  */
 export function reverberated(
   sound: Float64Array,

@@ -5,8 +5,8 @@
  */
 export interface BandLimited {
   /**
-   * Accepts samples that follow those of the previous call, and returns the output samples that can now be computed. The output lags by
-   * half a kernel. The arrays belong to the caller.
+   * Accepts the samples that follow the previous call's, and returns the output samples that can now be computed. The output lags by half a
+   * kernel. The caller owns the arrays.
    * @param values sample after sample, one value per field
    * @param times of the samples, ms, ascending
    */
@@ -15,7 +15,7 @@ export interface BandLimited {
     times: Float64Array,
     count: number,
   ): { values: Float64Array; times: Float64Array; count: number };
-  /** Discards all samples: the next one starts a new output grid. */
+  /** Discards all samples, so that the next sample starts a new output grid. */
   reset(): void;
 }
 
@@ -25,13 +25,16 @@ export interface BandLimitedOptions {
   outputHz: number;
 }
 
-/** Zero crossings of the kernel on each side. With 80 dB the pass band reaches 79 % of the lower of the two Nyquist frequencies. */
+/**
+ * Zero crossings of the kernel on each side. With 80 dB attenuation, the pass band reaches 79 % of the lower of the two Nyquist
+ * frequencies.
+ */
 const crossings = 24;
 const stopDb = 80;
-/** Table entries per zero crossing. Values in between are interpolated linearly, with an error of about 2e-6. */
+/** Table entries per zero crossing. Values between entries are interpolated linearly, with an error of about 2e-6. */
 const fine = 512;
 
-/** Input samples on each side that an output needs. */
+/** Number of input samples that an output needs on each side. */
 function kernelHalf({ inputHz, outputHz }: Omit<BandLimitedOptions, 'fields'>): number {
   return crossings / Math.min(1, outputHz / inputHz);
 }
@@ -115,7 +118,7 @@ export function createBandLimited(options: BandLimitedOptions): BandLimited {
 }
 
 /**
- * Resamples a whole recording. The first output is at the first sample, the last one at or before the last sample; beyond both ends the
+ * Resamples a whole recording. The first output is at the first sample, the last one at or before the last sample; beyond both ends, the
  * signal is extended with its end values.
  * @param columns one per field, all of the same length; left unchanged, and returned if the rates are equal
  */
@@ -149,7 +152,7 @@ function kernelTable(): Float64Array {
   const cutoff = 0.5 - transition / 2;
   const table = new Float64Array(crossings * fine + 2);
   const top = besselI0(beta);
-  // The end value is 0, so it makes no difference whether a sample there is counted.
+  // The kernel is 0 at its end, so a sample there has no effect.
   for (let n = 0; n < crossings * fine; n++) {
     const x = n / fine;
     const angle = 2 * Math.PI * cutoff * x;

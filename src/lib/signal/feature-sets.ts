@@ -4,7 +4,7 @@ import { harSet, harWindow } from './har.js';
 import { melMisfit, melSet } from './mel.js';
 import type { SignalSpec } from './spec.js';
 
-/** A set of features of one window, created once for a spec, with its own tables and work space. */
+/** Computes a set of features for one window. Created once per spec, with its own tables and work space. */
 export interface FeatureSet {
   names: string[];
   /**
@@ -50,7 +50,7 @@ function soundSet(name: 'logmel' | 'mfcc', spec: SignalSpec): FeatureSet {
   return melSet(spec, mel);
 }
 
-/** The pixels themselves, row by row, with the channels of a pixel next to each other. */
+/** The pixels themselves, row by row, with each pixel's channels next to each other. */
 function imageSet(spec: SignalSpec): FeatureSet {
   const { fields, windowSamples, image } = spec;
   const problem = !image
@@ -129,8 +129,8 @@ function rawSet(spec: { fields: string[]; windowSamples: number }): FeatureSet {
 }
 
 /**
- * Edges of the bands, Hz. Human steps occur at 1 to 3 Hz with harmonics. A wrist or waist moves little above 12 Hz, where a sensor mostly shows noise
- * and the artifacts of its recorder.
+ * Edges of the bands, Hz. Human steps occur at 1 to 3 Hz, with harmonics. A wrist or waist moves little above 12 Hz, where a sensor mostly
+ * shows noise and recorder artifacts.
  */
 const motionBandsHz = [0, 1, 2, 3.5, 5.5, 8, 12] as const;
 
@@ -147,8 +147,8 @@ const measures = [
 ];
 
 /**
- * 36 features of a three-axis accelerometer that do not depend on how it is worn. Twelve describe the magnitude, twelve the part along
- * gravity (the mean vector of the window), and twelve the size of the part across it.
+ * 36 features of a three-axis accelerometer, regardless of how it is worn. Twelve describe the magnitude, twelve the component along
+ * gravity (the window's mean vector), and twelve the size of the component across it.
  *
  * The twelve are: deviation and mean absolute step from sample to sample, in the field's unit; peak frequency in Hz; six shares of the
  * power in 0..12 Hz. The last three are log10 of the variance plus 1e-9, skewness, and kurtosis (3 = normal).
@@ -178,7 +178,7 @@ const motionSet: FeatureSetMaker = ({ windowSamples: n, resampleHz }) => {
   };
 };
 
-/** Splits the vectors of a window into magnitude, part along the mean vector, and size of the part across it. */
+/** Splits a window's vectors into the magnitude, the component along the mean vector, and the size of the component across it. */
 function resolve(window: Float64Array[], [magnitude, along, across]: Float64Array[]): void {
   const [x, y, z] = window as [Float64Array, Float64Array, Float64Array];
   const n = x.length;
@@ -191,7 +191,7 @@ function resolve(window: Float64Array[], [magnitude, along, across]: Float64Arra
     gz += z[i]!;
   }
   const length = Math.sqrt(gx * gx + gy * gy + gz * gz);
-  // In free fall, or if gravity was already removed, there is no direction, and all of the motion counts as across.
+  // In free fall, or if gravity was already removed, there is no direction, so all motion counts as across.
   const scale = length > 1e-9 * n ? 1 / length : 0;
   gx *= scale;
   gy *= scale;

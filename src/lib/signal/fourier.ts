@@ -1,17 +1,17 @@
 import { turn } from './turn.js';
 
-/** Largest prime factor that is transformed directly. For a larger one, two transforms of more than twice the length are faster. */
+/** Largest prime factor that is transformed directly. For larger factors, two transforms of more than twice the length are faster. */
 const largestFactor = 60;
 
 interface Fourier {
   /** Bins 0..n−1 of the last transform. */
   re: Float64Array;
   im: Float64Array;
-  /** X[k] = Σ x[t]·exp(−2πi·kt/n), no scaling. `input` has n samples and is left unchanged. */
+  /** X[k] = Σ x[t]·exp(−2πi·kt/n), without scaling. `input` has n samples and is left unchanged. */
   transform(input: Float64Array): void;
   /**
-   * Transforms two real signals at once: `first` and `second` receive the real parts, then the imaginary parts of bins 0..n/2 (2 · (⌊n/2⌋ + 1) values
-   * each).
+   * Transforms two real signals at once: `first` and `second` each receive the real parts, then the imaginary parts, of bins 0..n/2 (2 ·
+   * (⌊n/2⌋ + 1) values).
    */
   transformPair(a: Float64Array, b: Float64Array, first: Float64Array, second: Float64Array): void;
 }
@@ -50,7 +50,7 @@ export function createFourier(n: number): Fourier {
 }
 
 /**
- * Discrete Fourier transform of complex signals, in place over `re` and `im`, which have n values each. Called with `(im, re)`, it computes the
+ * Discrete Fourier transform of complex signals, in place over `re` and `im`, which have n values each. A call with `(im, re)` computes the
  * inverse times n.
  */
 export function createComplexFourier(n: number): (re: Float64Array, im: Float64Array) => void {
@@ -212,8 +212,8 @@ const radix5 =
   };
 
 /**
- * Any odd p. Opposite elements are added and subtracted first, and each result is used for two outputs, which quarters the number of
- * products.
+ * A stage for any odd p. Opposite elements are added and subtracted first, and each result is used for two outputs, which quarters the
+ * number of products.
  */
 function oddRadix({ p, m, stride: s, cos, sin, n }: Plan): Stage {
   const half = (p - 1) / 2;
@@ -289,7 +289,7 @@ function turned(
 }
 
 /**
- * Complex transform in place for lengths with a large prime factor, by two transforms of a length with only the factors 2 and 5 (Bluestein 1970).
+ * In-place complex transform for lengths with a large prime factor, by two transforms whose length has no large factors (Bluestein 1970).
  * Because k·t = (k² + t² − (k − t)²)/2, the sum is a convolution with a chirp.
  */
 function createChirp(n: number): (re: Float64Array, im: Float64Array) => void {
@@ -297,7 +297,7 @@ function createChirp(n: number): (re: Float64Array, im: Float64Array) => void {
   const run = createStages(m);
   const cos = new Float64Array(n);
   const sin = new Float64Array(n);
-  // The conjugate chirp, which is transformed once.
+  // The conjugate chirp is transformed only once.
   const filterRe = new Float64Array(m);
   const filterIm = new Float64Array(m);
   for (let k = 0; k < n; k++) {
@@ -327,7 +327,7 @@ function createChirp(n: number): (re: Float64Array, im: Float64Array) => void {
       const a = workRe[k]!;
       const b = workIm[k]!;
       workRe[k] = a * filterRe[k]! - b * filterIm[k]!;
-      // Stores the conjugate, because the inverse transform is the conjugate of the conjugate's transform.
+      // Stores the conjugate, because conjugation before and after a transform gives the inverse.
       workIm[k] = -(a * filterIm[k]! + b * filterRe[k]!);
     }
     run(workRe, workIm);

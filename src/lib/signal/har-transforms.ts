@@ -1,16 +1,16 @@
-/** Features of the spectrum of one axis. */
+/** Features of one axis's spectrum. */
 interface SpectrumFigures {
   meanHz: number;
   threeQuartersHz: number;
   oneQuarterHz: number;
-  /** Bits. */
+  /** Entropy in bits. */
   entropy: number;
 }
 
 /**
- * The original's one-sided amplitude spectrum |X|/n: no window, and the mean is kept. Bins from 1 to half the rate are doubled, including the one at
- * half the rate, and zeros fill the rest of the signal's length.
- * @param parts real, then imaginary parts of bins 0..⌊n/2⌋ of the signal without its mean
+ * The original's one-sided amplitude spectrum |X|/n: no window, and the mean is kept. Bins from 1 to half the rate are doubled, including
+ * the one at half the rate, and zeros fill the rest of the signal's length.
+ * @param parts real parts, then imaginary parts, of bins 0..⌊n/2⌋ for the signal without its mean
  * @param out n values
  */
 export function amplitudes(parts: Float64Array, mean: number, out: Float64Array): void {
@@ -21,13 +21,13 @@ export function amplitudes(parts: Float64Array, mean: number, out: Float64Array)
   for (let k = 1; k < bins; k++) {
     out[k] = (2 * Math.sqrt(parts[k]! * parts[k]! + parts[bins + k]! * parts[bins + k]!)) / n;
   }
-  // For odd n, the last doubled bin mirrors the one before it. It is copied, because rounding could make them differ.
+  // For odd n, the last doubled bin mirrors the previous one. It is copied, because rounding could make the two differ.
   if (n % 2 === 1 && n > 2) out[bins] = out[bins - 1]!;
 }
 
 /**
- * Four values of a spectrum. The mean frequency is weighted by amplitude. The quarters are the first bins, from bin 1 on, up to which the
- * amplitudes (summed from bin 0) reach 25 % and 75 % of their total. The entropy is that of the periodogram without the mean (one-sided:
+ * Four values of a spectrum. The mean frequency is weighted by amplitude. The quarters are the first bins, starting at bin 1, up to which
+ * the amplitudes (summed from bin 0) reach 25 % and 75 % of the total. The entropy is that of the periodogram without the mean (one-sided:
  * all bins except the one at half the rate count twice).
  */
 export function spectrumFigures(amplitude: Float64Array, binHz: number, out: SpectrumFigures): void {
@@ -68,8 +68,8 @@ export function spectrumFigures(amplitude: Float64Array, binHz: number, out: Spe
 }
 
 /**
- * Index (not Hz) of the bin that halves the power of the lower half of the spectrum. As in the original, it is found by bisection in shrinking steps
- * that stops early, so it may not be the exact bin.
+ * Index (not Hz) of the bin that halves the power of the lower half of the spectrum. As in the original, the search bisects in shrinking
+ * steps and stops early, so the result may not be the exact bin.
  * @param work at least n/2 + 1 values, overwritten: power below each bin
  */
 export function medianBin(amplitude: Float64Array, work: Float64Array): number {
@@ -99,8 +99,8 @@ export function medianBin(amplitude: Float64Array, work: Float64Array): number {
 }
 
 /**
- * Analysis low-pass of the Symlet with four vanishing moments (Daubechies, Ten Lectures on Wavelets, table 6.3), in the
- * order of PyWavelets' `sym4`. The high-pass is its mirror with alternating signs.
+ * Analysis low-pass filter of the Symlet with four vanishing moments (Daubechies, Ten Lectures on Wavelets, table 6.3), in the
+ * order of PyWavelets' `sym4`. The high-pass filter is the mirror image with alternating signs.
  */
 const low = Float64Array.of(
   -0.07576571478927333,
@@ -115,17 +115,17 @@ const low = Float64Array.of(
 
 const high = low.map((_, i) => (i % 2 === 0 ? -1 : 1) * low[low.length - 1 - i]!);
 
-/** Number of levels that a signal of n samples allows: floor(log2(n / (taps − 1))). */
+/** Number of levels that a signal of n samples permits: floor(log2(n / (taps − 1))). */
 export function waveletLevels(n: number): number {
   return Math.max(0, Math.floor(Math.log2(n / (low.length - 1))));
 }
 
 /**
- * Discrete wavelet decomposition. The signal is extended by its mirror image at both ends (half-sample symmetric). Each band yields one coefficient:
- * the one whose distance from the band's end is the number of bands.
+ * Discrete wavelet decomposition. The signal is extended by its mirror image at both ends (half-sample symmetric). Each band yields one
+ * coefficient, at a distance from the band's end that equals the number of bands.
  * @param levels 0 = the signal itself is the only band
- * @returns a function that writes levels + 1 values: for the approximation of the last level, then for the details from the last level to the first.
- *   Each is |coefficient| divided by the length of the approximation.
+ * @returns a function that writes levels + 1 values: for the approximation of the last level, then for the details from the last level to
+ *   the first. Each is |coefficient| divided by the length of the approximation.
  */
 export function createWavelet(
   n: number,
@@ -155,7 +155,7 @@ const [l0, l1, l2, l3, l4, l5, l6, l7] = [...low] as [
   ...[number, number, number, number],
 ];
 
-/** The low-passed signal at half the rate. Unrolled, because a loop over the taps took most of the wavelets' time. */
+/** The low-pass filtered signal at half the rate. Unrolled, because a loop over the taps took most of the wavelets' time. */
 function convolve(from: Float64Array, to: Float64Array): void {
   for (let k = 0; k < to.length; k++) {
     const newest = 2 * k + 1;
@@ -190,10 +190,10 @@ export const autoregressionOrder = 4;
 const order = autoregressionOrder;
 
 /**
- * Coefficients of an autoregressive model by the Yule-Walker equations. Each lag's sum is divided by the number of its terms, which statsmodels calls
- * `adjusted`. 0 for a constant signal.
+ * Coefficients of an autoregressive model, from the Yule-Walker equations. Each lag's sum is divided by the number of terms (`adjusted` in
+ * statsmodels). 0 for a constant signal.
  * @param centred the signal without its mean
- * @param out the coefficients from lag 1 on
+ * @param out the coefficients, starting at lag 1
  */
 export function createYuleWalker(): (centred: Float64Array, out: Float64Array) => void {
   const r = new Float64Array(order + 1);
@@ -245,8 +245,8 @@ function solve(matrix: Float64Array, out: Float64Array): void {
 }
 
 /**
- * Coefficients of an autoregressive model by Burg's method (Burg 1975). Each reflection coefficient minimizes the forward and backward errors, and
- * Levinson's recursion converts them to coefficients. 0 for a constant signal.
+ * Coefficients of an autoregressive model, by Burg's method (Burg 1975). Each reflection coefficient minimizes the forward and backward
+ * errors, and Levinson's recursion converts reflection coefficients to the model's. 0 for a constant signal.
  */
 export function createBurg(n: number): (centred: Float64Array, out: Float64Array) => void {
   const forward = new Float64Array(n);

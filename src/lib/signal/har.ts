@@ -12,7 +12,7 @@ import {
   waveletLevels,
 } from './har-transforms.js';
 
-/** Levels of the wavelet part, which yield seven bands. The window lengths below are those that allow six levels. */
+/** Number of wavelet levels, which yield seven bands. The window lengths below are those that allow six levels. */
 const levels = 6;
 
 export const harWindow = { least: 448, most: 895 };
@@ -22,7 +22,7 @@ const each = (name: string) => axes.map((axis) => `acc_${axis}_${name}`);
 const numbered = (order: readonly string[], name: string, count: number) =>
   order.flatMap((axis) => Array.from({ length: count }, (_, i) => `acc_${axis}_${name}_${i + 1}`));
 
-/** Names and order of the original, which do not always match the computed value: see `harSet`. */
+/** The original's names and order. The names do not always match the computed values: see `harSet`. */
 const names = [
   ...['mpf', 'iqr', 'wilson_amp', 'crossco', 'three_quarters', 'one_quarter', 'corecoef'].flatMap(each),
   'acc_mpf',
@@ -56,8 +56,8 @@ export const harSet: FeatureSetMaker = ({ windowSamples, resampleHz }) => {
 };
 
 /**
- * Computes the features of `harSet` for any window of at least 7 samples; wavelet bands for which it is too short are NaN. `compute` returns whether
- * the original keeps such a window.
+ * Computes the features of `harSet` for any window of at least 7 samples. Wavelet bands for which the window is too short are NaN.
+ * `compute` returns whether the original keeps the window.
  */
 export function createHar(n: number, rateHz: number) {
   const fourier = createFourier(n);
@@ -89,7 +89,7 @@ export function createHar(n: number, rateHz: number) {
     centralMoments(signal, sums.mean, moments);
     means[a] = sums.mean;
     squares[a] = moments.variance * n;
-    // Without this, the rounding errors of a constant signal would be analyzed like a signal.
+    // Otherwise, a constant signal's rounding errors would be analyzed like a signal.
     if (sums.low === sums.high) centred[a]!.fill(0);
     out[area]! += sums.absolute / n;
     out[slot.wilson_amp] = sums.wilson;
@@ -129,7 +129,7 @@ export function createHar(n: number, rateHz: number) {
 
   return {
     names,
-    /** @returns whether the original keeps the window; used only for a last window that is shorter than the others */
+    /** @returns whether the original keeps the window; used only for a shorter last window */
     compute(window: Float64Array[], out: Float64Array): boolean {
       out[area] = 0;
       for (let a = 0; a < 3; a++) timePart(window[a]!, a, out);
@@ -159,12 +159,12 @@ const place = new Map(names.map((name, i) => [name, i]));
 const at = (name: string) => place.get(name)!;
 const slots = axes.map((axis) => slotsOf((name) => at(`acc_${axis}_${name}`)));
 
-// The original stores the value computed from x under z.
+// The original stores the value computed from x under the name z.
 const waveletAt = ['z', 'y', 'x'].map((axis) => at(`acc_${axis}_enwacto_1`));
 
 const area = at('acc_mpf');
 
-/** Positions of one axis's features in the output. */
+/** Output positions of one axis's features. */
 function slotsOf(at: (name: string) => number) {
   return {
     mpf: at('mpf'),
@@ -203,9 +203,9 @@ interface AxisSums {
   high: number;
   /** Σ |step| */
   waveform: number;
-  /** Σ sign(|step| − 0.05): the original's "Wilson amplitude", which counts small steps as −1. */
+  /** Σ sign(|step| − 0.05): the original's "Wilson amplitude", in which small steps count as −1. */
   wilson: number;
-  /** Number of sign changes from one step to the next; 0 counts as a sign of its own. */
+  /** Number of sign changes from one step to the next; 0 counts as a separate sign. */
   signChanges: number;
 }
 
@@ -264,12 +264,12 @@ function dot(a: Float64Array, b: Float64Array): number {
   return sum;
 }
 
-/** Pearson's correlation of two signals without their means; 0 if either is constant. */
+/** Pearson correlation of two zero-mean signals; 0 if either is constant. */
 function correlation(a: Float64Array, b: Float64Array, squaresA: number, squaresB: number): number {
   return squaresA > 0 && squaresB > 0 ? dot(a, b) / Math.sqrt(squaresA * squaresB) : 0;
 }
 
-/** Median of |x − median|. @param work of the signal's length, overwritten */
+/** Median of |x − median|. @param work buffer of the signal's length, overwritten */
 function medianDeviation(signal: Float64Array, work: Float64Array): number {
   work.set(signal);
   const middle = median(work);
@@ -278,7 +278,7 @@ function medianDeviation(signal: Float64Array, work: Float64Array): number {
 }
 
 /**
- * Median of the values, which are reordered; for an even number of values, the mean of the middle two. Hoare's selection (1961) with the median of
+ * Median of the values; for an even number, the mean of the middle two. Reorders the values. Hoare's selection (1961) with the median of
  * three as pivot makes sorting unnecessary.
  */
 export function median(values: Float64Array): number {
@@ -291,7 +291,7 @@ export function median(values: Float64Array): number {
   return (lower + upper) / 2;
 }
 
-/** The k-th smallest value, from 0; afterwards no element before it is larger. */
+/** The k-th smallest value, from 0. Reorders the values so that no value before it is larger. */
 function select(values: Float64Array, k: number): number {
   let left = 0;
   let right = values.length - 1;
@@ -318,9 +318,9 @@ function select(values: Float64Array, k: number): number {
 }
 
 /**
- * Bins of the three strongest local maxima, ascending; 0 if there are fewer. A plateau counts at its middle, and the ends are not maxima (as in
- * SciPy's find_peaks).
- * @returns the number of bins that are as high as one of the three: the original fails unless it is three
+ * Bins of the three strongest local maxima, ascending; 0 if there are fewer. A plateau counts at its middle, and the ends are not maxima
+ * (as in SciPy's find_peaks).
+ * @returns the number of bins as high as one of the three; the original fails unless there are exactly three
  */
 function strongestPeaks(amplitude: Float64Array, out: Int32Array): number {
   out.fill(0);

@@ -1,6 +1,6 @@
 /**
- * Samples → windows → features: pure functions on typed arrays, defined once for training, Pi, simulator and chip. Plain loops in double precision
- * throughout, so that the firmware's C code computes the same values.
+ * Samples → windows → features: pure functions on typed arrays, defined once for training, Pi, simulator and chip. They use plain loops in
+ * double precision, so that the firmware's C code computes the same values.
  */
 export {
   atSpeed,

@@ -1,7 +1,7 @@
 /**
- * Natural logarithm, computed with only additions, multiplications and one division. Every machine rounds these alike, while `Math.log`
- * differs from the firmware's C library. The argument is reduced to √½..√2, followed by the series of the inverse hyperbolic tangent:
- * within 3e-16 of the true value, relative to the larger of 1 and the result.
+ * Natural logarithm, computed with only additions, multiplications and one division. Every machine rounds these operations alike, whereas
+ * `Math.log` differs from the firmware's C library. The argument is reduced to √½..√2, followed by the series of the inverse hyperbolic
+ * tangent: within 3e-16 of the true value, relative to the larger of 1 and the result.
  * @param x above 0, finite and not denormal
  */
 export function naturalLog(x: number): number {
@@ -21,7 +21,9 @@ export function naturalLog(x: number): number {
   return exponent * Math.LN2 + 2 * s * sum;
 }
 
-/** The exponential function, by Taylor's series after reduction to ±½·ln 2: within 4e-16 of the true value, relative. @param x from 0 to 700 */
+/**
+ * The exponential function, by Taylor's series after reduction to ±½·ln 2: with a relative error of at most 4e-16. @param x from 0 to 700
+ */
 export function exponential(x: number): number {
   const halvings = Math.floor(x / Math.LN2 + 0.5);
   const rest = x - halvings * Math.LN2;

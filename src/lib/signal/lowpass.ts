@@ -13,8 +13,8 @@ interface Section {
 const qualities = [1 / (2 * turn(1, 16).cos), 1 / (2 * turn(3, 16).cos)];
 
 /**
- * Two sections of a 4th-order Butterworth low-pass by the bilinear transform, with a prewarped corner (−3 dB). Source: the analog prototype 1 / (s² +
- * s/Q + 1) with s = (1 − z⁻¹) / (K (1 + z⁻¹)), K = tan(π·corner/rate).
+ * Two sections of a 4th-order Butterworth low-pass filter, by the bilinear transform with a prewarped corner (−3 dB). Source: the analog
+ * prototype 1 / (s² + s/Q + 1) with s = (1 − z⁻¹) / (K (1 + z⁻¹)), K = tan(π·corner/rate).
  */
 export function butterworthSections(cornerHz: number, rateHz: number): Section[] {
   const half = turn(cornerHz, 2 * rateHz);
@@ -27,12 +27,12 @@ export function butterworthSections(cornerHz: number, rateHz: number): Section[]
 }
 
 export interface Lowpass {
-  /** One sample in, one out. The first sample after a reset sets the filter to its steady state, so that no ramp appears. */
+  /** Takes one sample and returns one. The first sample after a reset sets the filter to its steady state, so that no ramp appears. */
   step(x: number): number;
   reset(): void;
 }
 
-/** Causal low-pass for one field. `cornerHz` null = none: samples pass unchanged. */
+/** Causal low-pass filter for one field. If `cornerHz` is null, samples pass unchanged. */
 export function createLowpass(cornerHz: number | null, rateHz: number): Lowpass {
   if (cornerHz === null) return { step: (x) => x, reset: () => {} };
   const sections = butterworthSections(cornerHz, rateHz);
@@ -42,7 +42,7 @@ export function createLowpass(cornerHz: number | null, rateHz: number): Lowpass 
     step(x) {
       if (!started) {
         started = true;
-        // Start as if the input had always been x: each section's output is then x too (gain 1 at 0 Hz).
+        // Starts as if the input had always been x. Each section's output is then also x (gain 1 at 0 Hz).
         for (let s = 0; s < sections.length; s++) {
           const { b1, b2, a1, a2 } = sections[s]!;
           state[2 * s + 1] = (b2 - a2) * x;

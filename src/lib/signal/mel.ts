@@ -6,9 +6,9 @@ import { turn } from './turn.js';
 
 /** A spectrogram on the mel scale: frames of a window, each transformed and summed into bands. */
 export interface MelSpec {
-  /** Samples of a frame, after resampling. */
+  /** Number of samples in a frame, after resampling. */
   frameSamples: number;
-  /** Samples from one frame's start to the next. */
+  /** Number of samples from the start of one frame to the next. */
   hopSamples: number;
   /** Length of the transform, to which frames are padded with zeros. */
   fftSamples: number;
@@ -20,10 +20,10 @@ export interface MelSpec {
   coefficients: number | null;
 }
 
-/** Lowest power of a band, −100 dB: digital silence has a finite level. */
+/** Minimum power of a band, −100 dB, so that digital silence has a finite level. */
 const leastPower = 1e-10;
 
-/** 10/ln 10: decibels of power for each unit of its natural logarithm. */
+/** 10/ln 10: decibels per unit of the natural logarithm of power. */
 const perNeper = 4.342944819032518;
 
 /** Number of frames in one window. */
@@ -31,7 +31,7 @@ export function frameCount({ windowSamples }: Pick<SignalSpec, 'windowSamples'>,
   return 1 + Math.floor((windowSamples - mel.frameSamples) / mel.hopSamples);
 }
 
-/** Number of values of one frame. */
+/** Number of values in one frame. */
 export function frameValues({ bands, coefficients }: MelSpec): number {
   return coefficients ?? bands;
 }
@@ -61,10 +61,10 @@ export function melMisfit(
 }
 
 /**
- * Levels of the mel bands of each frame, dB, frame after frame; for `mfcc`, their cosine transform.
+ * Each frame's mel band levels in dB, frame after frame; for `mfcc`, the levels' cosine transform.
  *
- * The same as librosa's `power_to_db(melspectrogram(…, center=False), top_db=None)` and `mfcc` with their defaults. That is a periodic Hann
- * window over the frame, power, the mel scale of Slaney's Auditory Toolbox (1998), and triangles of equal area. Levels are 10·log₁₀ with a
+ * Matches librosa's `power_to_db(melspectrogram(…, center=False), top_db=None)` and `mfcc` with their defaults: a periodic Hann window over
+ * the frame, power, the mel scale from Slaney's Auditory Toolbox (1998), and triangles of equal area. Levels are 10·log₁₀ with a
  * floor of 1e-10, and the transform is the orthonormal DCT-II (Davis and Mermelstein 1980). In C: firmware/core/src/signal/mel.c.
  */
 export function melSet({ fields, resampleHz, windowSamples }: SignalSpec, mel: MelSpec): FeatureSet {
@@ -133,12 +133,12 @@ function cosineTable(coefficients: number, bands: number): Float64Array {
 
 /** Weights of consecutive FFT bins. */
 interface Filter {
-  /** First bin with a weight above 0. */
+  /** First bin with a positive weight. */
   first: number;
   weights: Float64Array;
 }
 
-/** Triangles between neighboring edges on the mel scale, each of the area of one Hz. */
+/** Triangles between neighboring edges on the mel scale, each with an area of 1 Hz. */
 function filtersOf({ bands, lowHz, highHz, fftSamples }: MelSpec, rateHz: number): Filter[] {
   const [low, high] = [melOf(lowHz), melOf(highHz)];
   const step = (high - low) / (bands + 1);
@@ -161,10 +161,10 @@ function filtersOf({ bands, lowHz, highHz, fftSamples }: MelSpec, rateHz: number
   });
 }
 
-/** The mel scale is linear below this, Hz, and logarithmic above it. */
+/** Frequency in Hz up to which the mel scale is linear; it is logarithmic above. */
 const bend = 1000;
 const hertzPerMel = 200 / 3;
-/** Mels of the bend: 15. */
+/** The bend on the mel scale: 15 mel. */
 const bendMel = bend / hertzPerMel;
 /** Each mel above the bend multiplies the frequency by the 27th root of 6.4. */
 const logStep = naturalLog(6.4) / 27;

@@ -5,11 +5,11 @@ import type { SignalSpec } from './spec.js';
 
 interface Pipeline {
   /**
-   * Takes one sample (one value per field, in the spec's order). Returns the features of a window if the sample completes one, otherwise null. The
-   * returned array belongs to the pipeline and is overwritten by the next window: copy it to keep it. Nothing is allocated.
+   * Takes one sample (one value per field, in the spec's order). Returns a window's features if the sample completes the window, otherwise
+   * null. The pipeline owns the returned array, and the next window overwrites it. Nothing is allocated.
    */
   push(sample: ArrayLike<number>): Float32Array | null;
-  /** Discards all samples: the next one is the first of a new recording. */
+  /** Discards all samples, so that the next sample starts a new recording. */
   reset(): void;
 }
 
@@ -25,7 +25,7 @@ export function createPipeline(spec: SignalSpec): Pipeline {
   const wide = new Float64Array(set.names.length);
   const out = new Float32Array(set.names.length);
   let filled = 0;
-  // Samples to skip before the next window, if the stride is longer than the window.
+  // Number of samples to skip before the next window, if the stride is longer than the window.
   let skip = 0;
   return {
     push(sample) {
@@ -63,7 +63,7 @@ export function createPipeline(spec: SignalSpec): Pipeline {
 }
 
 /**
- * Low-pass and resampling over a whole recording.
+ * Low-pass filters and resamples a whole recording.
  * @param columns one per field, all of the same length; left unchanged
  * @returns one column per field, at `resampleHz`
  */
@@ -91,7 +91,7 @@ export function windowCount(spec: SignalSpec, samples: number): number {
 }
 
 /**
- * Features of all windows of a recording: the same as those of a freshly reset pipeline for the same samples.
+ * Features of all windows in a recording. A freshly reset pipeline gives the same features for the same samples.
  * @param columns one per field in the spec's order, all of the same length (samples at `rateHz`)
  * @returns one array per window, each of `featureNames(spec).length` values; none if the recording is too short
  */
@@ -113,14 +113,14 @@ interface FeatureRows {
   names: string[];
   /** One row per window, in double precision. */
   rows: Float64Array[];
-  /** First sample (after resampling) of each window. */
+  /** First sample of each window, after resampling. */
   starts: number[];
 }
 
 /**
  * Like `windowFeatures`, but in double precision and with the position of each window.
- * @param unfilled whether a partially filled last window is included, as in the original of the `har` set. Bands for which it is too short are NaN,
- *   and it is dropped if the original would drop it.
+ * @param unfilled whether a partially filled last window is included, as in the original of the `har` set. Bands for which this window is
+ * too short are NaN. The window is dropped if the original would drop it.
  */
 export function featureRows(spec: SignalSpec, columns: Float64Array[], unfilled = false): FeatureRows {
   const set = featureSetOf(spec);
@@ -135,7 +135,7 @@ export function featureRows(spec: SignalSpec, columns: Float64Array[], unfilled 
     result.rows.push(row);
     result.starts.push(start);
   }
-  // The autoregression and the bands of the `har` set need seven samples.
+  // The autoregression and bands in the `har` set need seven samples.
   if (!unfilled || spec.features !== 'har' || length - start < 7) return result;
   const row = new Float64Array(set.names.length);
   if (createHar(length - start, spec.resampleHz).compute(part(start, length), row)) {
@@ -146,18 +146,18 @@ export function featureRows(spec: SignalSpec, columns: Float64Array[], unfilled 
 }
 
 /**
- * Maps resampled samples to input samples: the k-th one is at position k·rate/resample. At most one of them lies between two input samples, because
- * resampling never raises the rate.
+ * Maps output samples to input samples: the k-th output sample is at input position k·rate/resample. Two input samples have at most one
+ * output sample between them, because resampling never raises the rate.
  */
 interface Resampler {
-  /** Notifies the resampler of the next input sample; true = an output sample is at or before it. */
+  /** Notifies the resampler of the next input sample. Returns true if an output sample is at or before it. */
   advance(): boolean;
-  /** Value of that output sample by linear interpolation between the two last input samples. */
+  /** The value of that output sample, interpolated linearly between the last two input samples. */
   value(previous: number, current: number): number;
   reset(): void;
 }
 
-/** @param rateHz of the input @param resampleHz of the output, at most rateHz; equal = identity */
+/** @param rateHz the input's rate @param resampleHz the output's rate, at most rateHz; equal = identity */
 function createResampler(rateHz: number, resampleHz: number): Resampler {
   let inputs = 0;
   let outputs = 0;
@@ -183,7 +183,7 @@ function createResampler(rateHz: number, resampleHz: number): Resampler {
 function resampledCount(inputs: number, rateHz: number, resampleHz: number): number {
   if (inputs === 0) return 0;
   let count = Math.floor(((inputs - 1) * resampleHz) / rateHz);
-  // Rounding may make the estimate wrong by one if the rates are not divisible.
+  // If the rates are not divisible, rounding may make the estimate wrong by one.
   if ((count * rateHz) / resampleHz > inputs - 1) count--;
   while (((count + 1) * rateHz) / resampleHz <= inputs - 1) count++;
   return count + 1;

@@ -4,23 +4,23 @@ import { featureSetOf } from './feature-sets.js';
 import { frameCount, frameValues, type MelSpec } from './mel.js';
 
 /**
- * The signal part of the contract, as contained in a bundle. It defines how samples become one model input: by low-pass, resampling,
- * window, features and standardization, in this order. TypeScript and C both implement this definition.
+ * The signal part of the contract, as contained in a bundle. It defines how samples become one model input: by a low-pass filter,
+ * resampling, windowing, features and standardization, in this order. TypeScript and C both implement this definition.
  */
 export interface SignalSpec {
   /** Fields of one sample, in order. */
   fields: string[];
-  /** Hz, as samples arrive. */
+  /** Rate at which samples arrive, Hz. */
   rateHz: number;
   /** Corner of the low-pass filter, Hz; null = none. */
   lowpassHz: number | null;
-  /** Hz after resampling. */
+  /** Rate after resampling, Hz. */
   resampleHz: number;
-  /** Samples in one window, after resampling. */
+  /** Number of samples in one window, after resampling. */
   windowSamples: number;
-  /** Samples from the start of one window to the start of the next, after resampling. */
+  /** Number of samples from the start of one window to the start of the next, after resampling. */
   strideSamples: number;
-  /** A named set, or names from the sets. */
+  /** Name of a set, or names of features in the sets. */
   features: 'raw' | 'motion' | 'har' | 'spectral' | 'logmel' | 'mfcc' | 'image' | string[];
   /** For `logmel` and `mfcc` only. */
   mel?: MelSpec;
@@ -29,8 +29,8 @@ export interface SignalSpec {
 }
 
 /**
- * A picture as one window: its pixels are the samples, row by row from the top left, with values 0…255. One field is shades of gray, three fields
- * are red, green and blue. A device's camera delivers this size. `fit` describes how files of other sizes are converted.
+ * A picture as one window: its pixels are the samples, row by row from the top left, with values 0…255. One field is shades of gray, three
+ * fields are red, green and blue. A device's camera delivers this size. `fit` defines how files of other sizes are converted.
  */
 export interface ImageSpec {
   /** Pixels. */
@@ -39,14 +39,14 @@ export interface ImageSpec {
   fit: 'crop' | 'stretch' | 'pad';
 }
 
-/** Per input of the network: standardized = (feature − mean) / deviation. */
+/** For each network input: standardized = (feature − mean) / deviation. */
 export interface Standardization {
   mean: number[];
   deviation: number[];
 }
 
 /**
- * The signal part of a project, including defaults.
+ * A project's signal part, including defaults.
  * @throws AIOT_FEATURE_UNKNOWN, AIOT_FEATURE_UNFIT
  */
 export function signalSpecOf(config: ProjectConfig): SignalSpec {
@@ -93,13 +93,13 @@ export function isTimeless({ windowSamples, lowpassHz, resampleHz, rateHz }: Sig
   return windowSamples === 1 && lowpassHz === null && resampleHz === rateHz;
 }
 
-/** One name per input of the network, in order; raw inputs are called `field[sample]`. */
+/** One name per network input, in order; raw inputs are called `field[sample]`. */
 export function featureNames(spec: SignalSpec): string[] {
   return featureSetOf(spec).names;
 }
 
 /**
- * Shape of one model input without the batch: raw = [window, fields], flattened sample after sample; logmel and mfcc = [frames, bands or
+ * Shape of one model input, without the batch: raw = [window, fields], flattened sample after sample; logmel and mfcc = [frames, bands or
  * coefficients]; image = [height, width, channels]; other sets = [n].
  */
 export function inputShape(spec: SignalSpec): number[] {

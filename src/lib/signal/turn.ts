@@ -1,7 +1,7 @@
 /**
- * Cosine and sine of a fraction of a whole turn, computed with only additions, multiplications and one division. Every machine rounds these alike,
- * while `Math.cos` differs from the firmware's C library. The angle is reduced to an eighth of a turn, followed by Taylor's series: within 2e-16 of
- * the true values.
+ * Cosine and sine of a fraction of a whole turn, computed with only additions, multiplications and one division. Every machine rounds these
+ * operations alike, whereas `Math.cos` differs from the firmware's C library. The angle is reduced to an eighth of a turn, followed by
+ * Taylor's series: within 2e-16 of the true values.
  * @param numerator at least 0, exact @param denominator above 0, exact
  */
 export function turn(numerator: number, denominator: number): { cos: number; sin: number } {

@@ -10,7 +10,7 @@ export interface Face {
   y: number;
   width: number;
   height: number;
-  /** 0…1. */
+  /** Score, 0…1. */
   score: number;
   /** Right eye, left eye, tip of the nose, middle of the mouth, right ear and left ear, from the person's point of view. */
   points: readonly Point[];
@@ -19,23 +19,23 @@ export interface Face {
 export type Point = readonly [x: number, y: number];
 
 export interface DetectorOptions {
-  /** Default `sparse`. */
+  /** Default: `sparse`. */
   model?: FaceModelName;
-  /** 0…1; the model's default if absent. */
+  /** Minimum score, 0…1. Default: the model's own. */
   minScore?: number;
   /**
-   * Zoom from 1 (default) to 4. With 1, the whole picture is searched, which finds faces from 7 % of its longer side. With 2, overlapping
-   * squares with half of the longer side are searched too. That finds faces half as wide, and takes seven times as long for 640×480. False
-   * positives increase as well: in 19 pictures there were none with 1 and 1.5, one with 2, and four with 3.
+   * Zoom from 1 (default) to 4. With 1, the detector searches the whole picture, and finds faces at least 7 % as wide as its longer side.
+   * With 2, it also searches overlapping squares with half that side, finds faces half as wide, and takes seven times as long for 640×480.
+   * False positives also increase: in 19 pictures, there were none with 1 and 1.5, one with 2, and four with 3.
    */
   zoom?: number;
 }
 
 export interface FaceDetector {
   readonly model: FaceModelName;
-  /** Detects faces. The one with the highest score comes first. */
+  /** Detects faces, sorted by score, highest first. */
   detect(picture: Picture): Face[];
-  /** Releases its memory. */
+  /** Releases the detector's memory. */
   close(): void;
 }
 
@@ -92,7 +92,7 @@ async function modelFile(model: FaceModel): Promise<Uint8Array> {
   );
 }
 
-/** Converts a face from 0…1 of the square to pixels of the picture. */
+/** Converts a face from 0…1 of the square to the picture's pixels. */
 function inPicture(face: Face, { size, scale, padX, padY }: Letterbox, region: Region): Face {
   const x = (value: number) => (value * size - padX) / scale + region.x;
   const y = (value: number) => (value * size - padY) / scale + region.y;
@@ -107,7 +107,7 @@ function inPicture(face: Face, { size, scale, padX, padY }: Letterbox, region: R
 }
 
 /**
- * Whether the face is completely inside the region. A face that an edge cuts is ignored, because another region contains it completely.
+ * Whether the face is completely inside the region. A face that an edge cuts is ignored, because another region contains the whole face.
  * Only the edges of the picture itself may cut a face.
  */
 function isWhole(face: Face, region: Region, picture: Picture): boolean {
@@ -119,12 +119,12 @@ function isWhole(face: Face, region: Region, picture: Picture): boolean {
   );
 }
 
-/** Minimum overlap of neighboring squares, as a share of their side. A face that one square cuts is then complete in another. */
+/** Minimum overlap of neighboring squares, as a share of their side. A face that one square cuts is then whole in another. */
 const shared = 1 / 3;
 
 /**
- * The regions to search: the whole picture and, with a zoom, overlapping squares that cover it. Their side is `1 / zoom` of the picture's
- * longer side.
+ * The regions to search: the whole picture and, with a zoom, overlapping squares that cover it. The squares' side is `1 / zoom` of the
+ * picture's longer side.
  */
 export function regionsOf({ width, height }: Picture, zoom: number): Region[] {
   const whole = { x: 0, y: 0, width, height };
@@ -149,8 +149,7 @@ const rowLength = 16;
 /**
  * Decodes the network's output. Returns the boxes whose score is at least `minScore`, in 0…1 of the square. Center and points are relative
  * to the anchor; sizes are linear. (MediaPipe's TensorsToDetectionsCalculator with reverse_output_order and anchors of size 1.)
- * @param boxes 16 numbers per anchor, in pixels of the square
- * @param logits one per anchor
+ * @param boxes 16 numbers per anchor, in the square's pixels @param logits one per anchor
  */
 export function decodeBoxes(
   boxes: Float32Array,
@@ -159,7 +158,7 @@ export function decodeBoxes(
   { size, minScore }: { size: number; minScore: number },
 ): Face[] {
   const faces: Face[] = [];
-  // Scores are compared before the sigmoid, which then need not be computed for most of the thousands of anchors.
+  // Scores are compared before the sigmoid, so that it need not be computed for most of the thousands of anchors.
   const least = Math.log(minScore / (1 - minScore));
   for (let i = 0; i < logits.length; i++) {
     if (!(logits[i]! >= least)) continue;
@@ -186,8 +185,8 @@ export function decodeBoxes(
 const sameFace = 0.3;
 
 /**
- * Weighted non-maximum suppression: the boxes of one face become their mean, weighted by score, with the highest score (MediaPipe's
- * NonMaxSuppressionCalculator, WEIGHTED). The result is sorted by score, highest first.
+ * Weighted non-maximum suppression: the boxes of one face are replaced by their mean, weighted by score, and keep the highest score
+ * (MediaPipe's NonMaxSuppressionCalculator, WEIGHTED). The result is sorted by score, highest first.
  */
 export function mergeBoxes(faces: readonly Face[]): Face[] {
   let left = [...faces].sort((a, b) => b.score - a.score);
@@ -229,7 +228,7 @@ export function overlap(a: Omit<Face, 'score' | 'points'>, b: Omit<Face, 'score'
 /** A BlazeFace network of `@mediapipe/face_detection`. */
 interface FaceModel {
   file: string;
-  /** SHA-256 of the file. Native code runs the file without validation, so it must be the expected one. */
+  /** SHA-256 of the file, which must match because native code runs the file without validation. */
   sha256: string;
   /** Side of the square input, pixels. */
   size: number;
@@ -240,9 +239,9 @@ interface FaceModel {
 }
 
 /**
- * Measured on 15 pictures with 31 faces (faces found, false positives, time on one core): short 25, 0, 2.4 ms; full 30, 0, 8.4 ms; sparse
- * 31, 0, 6.3 ms. `short` is for faces nearer than 2 m; the other two are for up to 5 m. `sparse` is `full` with pruned weights. Sizes and
- * anchors are from MediaPipe's face_detection graphs (SsdAnchorsCalculatorOptions), release 0.10.
+ * Measured on 15 pictures with 31 faces (faces found, false positives, time on one core): short 25, 0, 2.4 ms; full 30, 0, 8.4
+ * ms; sparse 31, 0, 6.3 ms. `short` is for faces nearer than 2 m; the other two are for up to 5 m. `sparse` is `full` with pruned weights.
+ * Sizes and anchors are from MediaPipe's face_detection graphs (SsdAnchorsCalculatorOptions), release 0.10.
  */
 export const faceModels = {
   sparse: {
@@ -275,7 +274,7 @@ export type FaceModelName = keyof typeof faceModels;
 
 export const faceModelNames = Object.keys(faceModels) as [FaceModelName, ...FaceModelName[]];
 
-/** Centers of the anchors in 0…1 of the square, as x, y, x, y, …, ordered by row, column, and anchor within the cell. */
+/** Anchor centers in 0…1 of the square, as x, y, x, y, …, ordered by row, column, and anchor within the cell. */
 export function anchorCentres({ grids }: FaceModel): Float32Array {
   const centres: number[] = [];
   for (const [cells, anchors] of grids)

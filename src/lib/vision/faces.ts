@@ -15,20 +15,20 @@ export const foundFacesSchema = z.object({
   pictures: z.array(
     z.object({
       file: z.string(),
-      /** Size of the picture, pixels. */
+      /** The picture's size, pixels. */
       width: z.int(),
       height: z.int(),
-      /** Time of the detection without decoding the file, ms. */
+      /** Duration of the detection, without decoding the file, ms. */
       ms: z.number(),
       faces: z.array(
         z.object({
-          /** Box of the face in pixels of the picture. It may extend beyond the picture's edges. */
+          /** The face's box in the picture's pixels. It may extend beyond the picture's edges. */
           x: z.number(),
           y: z.number(),
           width: z.number(),
           height: z.number(),
           score: z.number(),
-          /** Points of the face; left and right are from the person's point of view. */
+          /** Facial points; left and right are from the person's point of view. */
           points: z.object({
             rightEye: point,
             leftEye: point,
@@ -48,7 +48,7 @@ export const foundFacesSchema = z.object({
 type FoundFaces = z.output<typeof foundFacesSchema>;
 
 export interface FaceOptions extends DetectorOptions {
-  /** Margin on each side of the crop, as a share of the face's size; default 0. */
+  /** Margin on each side of the crop, as a share of the face's size. Default: 0. */
   margin?: number;
   /** Longest side of the crop, pixels; absent = not resized. */
   size?: number;
@@ -98,7 +98,7 @@ export async function findFaces(files: readonly string[], options: FaceOptions =
   return { model: detector.model, faces, pictures };
 }
 
-/** Rounds positions to tenths of a pixel, and scores to thousandths. */
+/** Rounds a face's positions to tenths of a pixel, and its score to thousandths. */
 function rounded(face: Face) {
   const tenth = (value: number) => Math.round(value * 10) / 10;
   const points = face.points.map(([x, y]): [number, number] => [tenth(x), tenth(y)]);
@@ -120,7 +120,7 @@ function rounded(face: Face) {
 }
 
 /**
- * The region of a box in pixels, enlarged by `margin` of its size on each side and limited to the picture.
+ * A box's region in pixels, enlarged on each side by `margin` times the box's size, and limited to the picture.
  * @returns undefined if the box is outside the picture
  */
 export function cropRegion(picture: Picture, box: Region, margin = 0): Region | undefined {
@@ -133,7 +133,7 @@ export function cropRegion(picture: Picture, box: Region, margin = 0): Region | 
   return { x: left, y: top, width: right - left, height: bottom - top };
 }
 
-/** A part of a picture in shades of gray: BT.601 luma, `0.299 R + 0.587 G + 0.114 B`, as in OpenCV and libjpeg. */
+/** Converts part of a picture to shades of gray: BT.601 luma, `0.299 R + 0.587 G + 0.114 B`, as in OpenCV and libjpeg. */
 export function cropGray({ data, width }: Picture, region: Region): GrayPicture {
   const gray = new Uint8Array(region.width * region.height);
   let to = 0;
@@ -147,8 +147,8 @@ export function cropGray({ data, width }: Picture, region: Region): GrayPicture 
 }
 
 /**
- * Shrinks a gray picture so that its longer side is at most `longest`. Each pixel is the mean of those that it replaces. A smaller picture
- * is unchanged.
+ * Shrinks a gray picture so that its longer side is at most `longest`. Each pixel is the mean of the pixels that it replaces. Smaller
+ * pictures are unchanged.
  */
 export function shrinkGray(picture: GrayPicture, longest: number): GrayPicture {
   const ratio = Math.max(picture.width, picture.height) / longest;
@@ -175,7 +175,7 @@ function span(index: number, count: number, length: number): [from: number, to: 
 }
 
 interface Person {
-  /** Center of the face, and half its width, in pixels of 640×480. */
+  /** Center of the face, and half the face's width, in pixels of a 640×480 picture. */
   x: number;
   y: number;
   radius: number;
@@ -186,7 +186,7 @@ interface Person {
 export const drawnFaces = [0, 1, 1, 1, 2, 2, 2, 1, 1, 0] as const;
 
 /**
- * Draws pictures for a camera project without a camera. They show no real person. They are 640×480 JPEGs, named `frame00.jpg` and so on.
+ * Draws pictures for a camera project without a camera: 640×480 JPEGs, named `frame00.jpg` and so on, which show no real person.
  */
 export async function drawFaces(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
@@ -211,7 +211,10 @@ async function drawPicture(people: readonly Person[]): Promise<Buffer> {
   return sharp(Buffer.from(svg)).blur(1.2).jpeg({ quality: 88 }).toBuffer();
 }
 
-/** Draws a person in units of half the face's width, centered on the face. The detector depends on shading more than on lines. */
+/**
+ * Draws a person in units of half the face's width, centered on the face. Shading matters more than lines, because the detector depends on
+ * it.
+ */
 function personShape({ x, y, radius, hair }: Person): string {
   const eye = (side: number) => `<g transform="translate(${side},-.12)">
     <ellipse rx=".17" ry=".085" fill="#f5efe8"/><circle r=".08" fill="#4a3020"/><circle r=".04" fill="#111"/>

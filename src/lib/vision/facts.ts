@@ -8,9 +8,9 @@ export interface PictureFacts {
 }
 
 /**
- * Reads the format and the size from a picture's header. It neither decodes the picture nor uses a library, because a stream may deliver
- * hundreds per second. The size is the stored one, before an EXIF rotation.
- * @returns undefined for other formats, or if the data ends before the size
+ * Reads the format and the size from a picture's header. Does not decode the picture or use a library, because a stream may deliver
+ * hundreds of pictures per second. The size is the stored size, before an EXIF rotation.
+ * @returns undefined for other formats, or if the data ends before the size field
  */
 export function pictureFacts(bytes: Uint8Array): PictureFacts | undefined {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -60,8 +60,8 @@ const webp: Reader = (bytes) => {
 };
 
 /**
- * JPEG (T.81 B.1.1.3): skips segments until that of the frame, SOF0 … SOF15. DHT, JPG and DAC have markers in that range, but are not
- * frames.
+ * JPEG (T.81 B.1.1.3): skips segments until the frame header, SOF0 … SOF15. DHT, JPG and DAC have markers in that range, but are not frame
+ * headers.
  */
 const jpeg: Reader = (bytes) => {
   if (!starts(bytes, '\xff\xd8\xff')) return undefined;

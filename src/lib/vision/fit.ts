@@ -1,6 +1,6 @@
 import type { Picture, Region } from './picture.js';
 
-/** Size that a model expects, in pixels, and how pictures of other proportions are fitted into it. */
+/** Size that a model expects, in pixels, and how pictures with other proportions are fitted into it. */
 interface Target {
   width: number;
   height: number;
@@ -16,9 +16,9 @@ interface Plane {
 }
 
 /**
- * A picture as a model sees it: one column of `width · height` pixels per channel. The arithmetic is Pillow's, bit for bit: ITU-R 601 luma, then
- * `Image.resize` with BILINEAR and a fractional box, which averages over all pixels when it shrinks; `pad` as ImageOps.pad. Pictures of the right size
- * are not changed.
+ * A picture as a model sees it: one column of `width · height` pixels per channel. The arithmetic matches Pillow's bit for bit: ITU-R 601
+ * luma, then `Image.resize` with BILINEAR and a fractional box, which averages over all pixels when shrinking; `pad` works like
+ * ImageOps.pad. Pictures of the right size are not changed.
  * @param channels 1 = shades of gray, 3 = red, green and blue
  */
 export function fitPicture(picture: Picture, target: Target, channels: 1 | 3): Uint8Array[] {
@@ -45,7 +45,7 @@ function fitPlane(plane: Plane, { width, height, fit }: Target): Uint8Array {
   return out;
 }
 
-/** A part of a picture. @param region whole pixels within the picture */
+/** Part of a picture. @param region whole pixels within the picture */
 export function cropPicture({ width, data }: Picture, region: Region): Picture {
   const row = region.width * 3;
   const out = new Uint8Array(row * region.height);
@@ -56,7 +56,7 @@ export function cropPicture({ width, data }: Picture, region: Region): Picture {
   return { width: region.width, height: region.height, data: out };
 }
 
-/** As Python's round(), which Pillow uses. */
+/** Rounds like Python's round(), which Pillow uses. */
 function roundHalfEven(value: number): number {
   const low = Math.floor(value);
   const part = value - low;
@@ -77,14 +77,14 @@ function planeOf({ width, height, data }: Picture, channel: number): Plane {
   return { width, height, data: out };
 }
 
-/** Edges of the part that is used, in pixels, which may be fractions: left, top, right, bottom. */
+/** Edges of the region that is used, in possibly fractional pixels: left, top, right, bottom. */
 type Box = [number, number, number, number];
 
 function wholeBox({ width, height }: Plane): Box {
   return [0, 0, width, height];
 }
 
-/** The largest central part with these proportions. */
+/** The largest central region with these proportions. */
 function centralBox({ width, height }: Plane, ratio: number): Box {
   const own = width / height;
   if (own === ratio) return [0, 0, width, height];
@@ -94,7 +94,7 @@ function centralBox({ width, height }: Plane, ratio: number): Box {
   return [left, top, left + w, top + h].map(Math.fround) as Box;
 }
 
-/** Rows first, then columns, each rounded to 8 bits. */
+/** Resizes rows first, then columns; each step rounds to 8 bits. */
 function resize(plane: Plane, [left, top, right, bottom]: Box, width: number, height: number): Plane {
   const across = width !== plane.width || left !== 0 || right !== plane.width;
   const narrow = across ? resizeRows(plane, left, right, width) : plane;
@@ -102,10 +102,10 @@ function resize(plane: Plane, [left, top, right, bottom]: Box, width: number, he
   return down ? turned(resizeRows(turned(narrow), top, bottom, height)) : narrow;
 }
 
-/** Bits after the point of the weights (Pillow's PRECISION_BITS). */
+/** The value 1 in the weights' fixed-point format (Pillow's PRECISION_BITS). */
 const one = 1 << 22;
 
-/** Each pixel is the mean of those under a triangle, which is as wide as two steps between the results, and at least two pixels. */
+/** Makes each pixel the weighted mean of the pixels under a triangle. Its width is two steps between results, and at least two pixels. */
 function resizeRows({ width, height, data }: Plane, from: number, to: number, count: number): Plane {
   const step = Math.fround(to - from) / count;
   const support = Math.max(step, 1);

@@ -1,6 +1,6 @@
 /**
- * Decodes pictures, detects faces in them, and crops the faces in shades of gray. Fits pictures into the size that a model expects. Faces are detected, never identified. Independent of
- * cameras and streams.
+ * Decodes pictures, detects faces in them, and crops the faces in shades of gray. Fits pictures into the size that a model expects. Faces
+ * are detected, never identified. This module does not depend on cameras or streams.
  */
 export {
   type Face,

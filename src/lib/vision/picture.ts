@@ -2,7 +2,7 @@ import { crc32, deflateSync } from 'node:zlib';
 import { AiotError } from '../core/errors.js';
 import { nativePart } from '../core/process.js';
 
-/** A decoded picture: rows from top to bottom, with red, green and blue of a pixel next to each other, 0…255. */
+/** A decoded picture: rows from top to bottom, with each pixel's red, green and blue next to each other, 0…255. */
 export interface Picture {
   width: number;
   height: number;
@@ -13,17 +13,17 @@ export interface Picture {
 /** A picture in shades of gray: `width · height` bytes. */
 export type GrayPicture = Picture;
 
-/** Maximum number of pixels of a picture that is decoded. A small file may declare a huge picture. */
+/** Maximum number of pixels in a picture that is decoded, because a small file may declare a huge picture. */
 const mostPixels = 100_000_000;
 
 /**
  * Decodes JPEG, PNG, WebP, GIF, TIFF or AVIF. The picture is rotated according to its EXIF data, and transparent parts become black.
- * @param name name of the picture in errors
+ * @param name the picture's name, for errors
  * @throws AIOT_FILE_MALFORMED
  */
 export async function decodePicture(bytes: Uint8Array, name = 'the picture'): Promise<Picture> {
   const { default: sharp } = await nativePart('sharp', () => import('sharp'));
-  // Threads and the cache of libvips do not speed up a service that processes one frame after another.
+  // The threads and cache in libvips do not speed up a service that processes one frame after another.
   sharp.concurrency(1);
   sharp.cache(false);
   try {
@@ -43,7 +43,7 @@ export async function decodePicture(bytes: Uint8Array, name = 'the picture'): Pr
   }
 }
 
-/** @throws AIOT_FILE_MALFORMED when the number of bytes does not fit the size */
+/** @throws AIOT_FILE_MALFORMED if the number of bytes does not match the size */
 export function rawPicture(width: number, height: number, data: Uint8Array): Picture {
   if (Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0)
     if (data.length === width * height * 3) return { width, height, data };
@@ -54,7 +54,7 @@ export function rawPicture(width: number, height: number, data: Uint8Array): Pic
   );
 }
 
-/** Position of a picture in the network's square input: `square = picture · scale + pad`, in pixels. */
+/** A picture's position in the network's square input: `square = picture · scale + pad`, in pixels. */
 export interface Letterbox {
   /** Side of the square, in pixels. */
   size: number;
@@ -63,7 +63,7 @@ export interface Letterbox {
   padY: number;
 }
 
-/** The part of a picture that is searched. */
+/** The region of a picture that is searched. */
 export interface Region {
   x: number;
   y: number;
@@ -72,9 +72,9 @@ export interface Region {
 }
 
 /**
- * Fits a region of a picture into the square of side `size`: centered, with its proportions, on black. Values are −1…1 in the order row,
- * column, red-green-blue. Interpolation is bilinear without the usual offset of half a pixel, because MediaPipe samples at `(i − pad) /
- * scale`. With the offset, boxes would match MediaPipe's with an IoU of only 0.85 instead of 0.99.
+ * Fits a region of a picture into a square with side `size`: centered, with unchanged proportions, on black. Values are −1…1 in the order
+ * row, column, red-green-blue. Interpolation is bilinear without the usual offset of half a pixel, because MediaPipe samples at `(i − pad)
+ * / scale`. With the offset, boxes would match MediaPipe's with an IoU of only 0.85 instead of 0.99.
  * @param into `size · size · 3` values, all of which are overwritten
  */
 export function letterbox(picture: Picture, region: Region, size: number, into: Float32Array): Letterbox {
@@ -106,7 +106,7 @@ export function letterbox(picture: Picture, region: Region, size: number, into: 
   return { size, scale, padX, padY };
 }
 
-/** For each pixel along one axis of the square, the two pixels of the picture on either side of it, and its position between them. */
+/** For each pixel along one axis of the square, the two neighboring pixels in the picture, and the position between them. */
 function samples(size: number, pad: number, scale: number, offset: number, length: number) {
   const low = new Int32Array(size);
   const high = new Int32Array(size);
@@ -130,14 +130,13 @@ function samples(size: number, pad: number, scale: number, offset: number, lengt
 const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 
 /**
- * Filter type 2 (PNG 9.2): each row is stored as its difference from the row above. For photographs this makes the file a tenth smaller,
- * without additional time.
+ * Filter type 2 (PNG 9.2): each row is stored as its difference from the row above. For photographs, this makes the file a tenth smaller,
+ * without taking more time.
  */
 const up = 2;
 
 /**
- * Encodes an 8-bit grayscale PNG (PNG 3rd edition: color type 0). For the crop of a face, this is about ten times as fast as an image
- * library.
+ * Encodes an 8-bit grayscale PNG (PNG 3rd edition: color type 0). For a face crop, this is about ten times as fast as an image library.
  */
 export function grayPng({ width, height, data }: GrayPicture): Buffer {
   return encodePng({ width, height, data }, 1);
