@@ -25,8 +25,8 @@ export const boardMemory: Readonly<Record<string, BoardMemory>> = {
 const sectors = 3 * 4 * KiB;
 
 /**
- * Memory for models in the default firmware for boards of this type, bytes; null = the type is no known board. A project can change it
- * with AIOT_MEMORY_BYTES, so what a device reports takes precedence.
+ * Memory for models in the default firmware for boards of this type, bytes; null = the type is not a known board. A
+ * project can change this value with AIOT_MEMORY_BYTES, so the value that a device reports takes precedence.
  */
 export function modelMemoryOf(type: string): number | null {
   const board = Object.hasOwn(boardMemory, type) ? boardMemory[type] : undefined;
@@ -35,7 +35,7 @@ export function modelMemoryOf(type: string): number | null {
   return all - queue - message - envelope - 8 * batchValues - sectors;
 }
 
-/** For each of these types whose default firmware has too little memory for a model, a sentence with both sizes. */
+/** For each type whose default firmware has too little memory for a model, a sentence with both sizes. */
 export function shortTypes(
   { active, trial }: Pick<DeviceNeed, 'active' | 'trial'>,
   types: readonly string[],

@@ -123,7 +123,7 @@ async function runVirtual(
   }
 }
 
-/** The stream of a source, by default that of the templates. */
+/** A source's stream; by default, the template's. */
 function streamOf({ stream, motor }: Pick<SimulateOptions, 'stream' | 'motor'>): string {
   return stream ?? (motor ? 'shaded-pole-motor-sensor_data' : 'motion');
 }

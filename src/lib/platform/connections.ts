@@ -381,7 +381,7 @@ export class Crowd<T> {
       .next().value;
   }
 
-  /** The oldest item of the address whose turn it is; that address goes to the back of the queue. */
+  /** The oldest item from the address whose turn it is; that address then goes to the back of the queue. */
   next(): T | undefined {
     const [address, own] = this.byAddress.entries().next().value ?? [];
     if (address === undefined || own === undefined) return undefined;

@@ -108,7 +108,7 @@ interface Ground {
   now: () => number;
   disk: DiskFigures;
   lifecycle: Lifecycle;
-  /** Parts that start later in the table but are called by earlier ones. */
+  /** Parts that start later in the table, but that earlier parts call. */
   later: { broker?: Broker; mqtt?: Doors; plainDdi?: PlainDdi };
 }
 

@@ -95,7 +95,7 @@ function lengthsOf(fields: [string, unknown][]): string {
 }
 
 /**
- * Requires each number to be one more than the last in its series, or to repeat an earlier number, because
+ * Requires each number to be one higher than the last number in its series, or to repeat an earlier number, because
  * unacknowledged messages are resent. A series that is already running begins with its first received message.
  * @throws NotHeld
  */

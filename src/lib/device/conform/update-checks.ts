@@ -43,7 +43,7 @@ export const updateChecks: Check[] = [
   },
 ];
 
-/** Whether the report belongs to a rollout of the platform, not to one of these checks. */
+/** Whether the report belongs to a rollout from the platform, not to one of these checks. */
 function isBegun(report: Record<string, unknown> | null): boolean {
   return report?.state === 'DOWNLOADING' && !String(report.rollout).startsWith(ownPrefix);
 }

@@ -210,7 +210,9 @@ export const reportedSchema = z.looseObject({
       stream: name,
       fields: z.array(z.string().max(64)).max(64),
       rate: z.number().min(0),
-      /** Why the active model predicts nothing on these samples; null = it fits, or there is no model. */
+      /**
+       * Reason why the active model makes no predictions on these samples; null = the model fits, or there is no model.
+       */
       unfit: z.string().max(512).nullable(),
     })
     .optional(),

@@ -39,7 +39,9 @@ interface Answering {
   shadow?: (() => ShadowRun | null) | undefined;
   /** Whether to wait for a model that fits the sensor, instead of throwing at the start if there is none. */
   waits: boolean;
-  /** Called for each model that comes into use, with the reason if it does not fit the sensor; null = it fits. */
+  /**
+   * Called for each model that comes into use, with the reason if it does not fit the sensor; null = the model fits.
+   */
   onModel?: ((unfit: string | null) => void) | undefined;
 }
 

@@ -41,7 +41,9 @@ interface FeedPorts {
   model(): ActiveModel | null;
   /** The shadow currently running. */
   shadow?(): ShadowRun | null;
-  /** Called for each model that comes into use, with the reason if it does not fit the sensor; null = it fits. */
+  /**
+   * Called for each model that comes into use, with the reason if it does not fit the sensor; null = the model fits.
+   */
   onModel?(unfit: string | null): void;
   /** The configuration currently in use. */
   config(): DeviceConfig;

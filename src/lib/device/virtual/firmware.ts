@@ -71,7 +71,7 @@ export interface Firmware {
   /** Handles the platform's desired release; null = withdrawn. */
   desire(desired: Desired | null): void;
   readonly config: DeviceConfig;
-  /** The device's report. Its update state is that of the most recently updated kind. */
+  /** The device's report. It contains the update state of the most recently updated kind. */
   readonly reported: Reported;
   /** Reports again, as after a reconnect. */
   report(): void;

@@ -40,7 +40,10 @@ export interface VirtualDeviceOptions {
    * being sent.
    */
   form?: SensedForm;
-  /** Memory for models, bytes; null = not limited. Default: that of the board's default firmware, if its type is a known board. */
+  /**
+   * Memory for models, bytes; null = not limited. Default: the memory in the board's default firmware, if the type is a
+   * known board.
+   */
   memoryBytes?: number | null;
   /** Capabilities of the device's firmware; default: everything that the interpreter supports. */
   firmware?: FirmwareTraits;

@@ -85,7 +85,7 @@ export class BlobReading extends Readable {
     this.push(piece);
   }
 
-  /** Returns the requested part of a block, which is read and checked whole. */
+  /** Returns the requested part of a block; the whole block is read and checked. */
   private async readBlock({ file, bytes, sums }: OpenFile, block: number, end: number): Promise<Buffer> {
     const start = block * blockBytes;
     const length = Math.min(blockBytes, bytes - start);
@@ -313,7 +313,7 @@ export class BlobMemory {
   ) {}
 
   /**
-   * Drops the cached blob if its file was replaced or modified since.
+   * Drops the cached blob if its file has been replaced or modified since then.
    * @param stamp the file's current stamp; null = there is no file
    */
   keepOnly(digest: string, stamp: string | null): void {

@@ -53,7 +53,8 @@ export interface Entrance {
  */
 export function peerOf(socket: unknown): { fingerprint: string } | 'refused' | null {
   const tls = socket as Partial<TLSSocket>;
-  // `getPeerCertificate` is not used, because it creates a key object that OpenSSL keeps with the certificate, 2 kB per connection.
+  // `getPeerCertificate` is not used, because it creates a key object of 2 kB for each connection, which OpenSSL keeps
+  // with the certificate.
   const certificate = tls.getPeerX509Certificate?.();
   if (!certificate) return null;
   return tls.authorized === true ? { fingerprint: sha256Hex(certificate.raw) } : 'refused';
@@ -152,7 +153,7 @@ function inScope({ scopes }: UserIdentity, covers: (filter: string) => boolean):
   return scopes.some((scope) => scope.startsWith('stream:') && covers(scope.slice('stream:'.length)));
 }
 
-/** Created once per listener, because they are evaluated for every message. */
+/** Created once for each listener, because the matchers are evaluated for every message. */
 const matchers = new WeakMap<BoardDoor, ((topic: string) => boolean)[]>();
 
 function matchersOf(door: BoardDoor): ((topic: string) => boolean)[] {

@@ -4,7 +4,7 @@ import type { Broker, Core } from './broker.js';
 
 /** Broker metrics for $SYS and /metrics. */
 export interface BrokerFigures {
-  /** Accepted PUBLISH packets, and sent ones. */
+  /** Number of PUBLISH packets accepted from clients, and number sent to clients. */
   received: number;
   sent: number;
   /** Payloads that do not conform to the protocol. */

@@ -260,7 +260,7 @@ const dispensable = ['reasonString', 'topicAliasMaximum', 'maximumPacketSize'] a
 
 /**
  * Encodes a CONNACK, with as many properties as the client accepts; null if the client does not accept the necessary
- * ones (MQTT 5, section 3.1.2.11.4).
+ * properties (MQTT 5, section 3.1.2.11.4).
  */
 export function connack(
   level: ConnectPacket['level'],

@@ -319,8 +319,9 @@ const recordSchema = z.discriminatedUnion('k', [
   z.object({ k: z.literal('seen'), s: z.string(), id: z.array(z.number()) }),
   z.object({ k: z.literal('release'), s: z.string(), id: z.number() }),
   /**
-   * The will of a client; null = it is no longer needed. Its author is the device `who` or the token `t`. `d` is its delay and `e` its lifetime once
-   * published, both in seconds. `at`: when it is due, ms since 1970; absent while the client is connected.
+   * The will of a client; null = the will is no longer needed. Its author is the device `who` or the token `t`. `d` is
+   * its delay and `e` its lifetime once published, both in seconds. `at`: when it is due, ms since 1970; absent while
+   * the client is connected.
    */
   z.object({
     ...{ k: z.literal('will'), s: z.string(), who: z.string().optional(), t: z.string().optional() },
@@ -463,9 +464,9 @@ function readLog(bytes: Buffer, apply: (record: LogRecord) => void): { damaged: 
 }
 
 /**
- * Compares the log with the state database's record of it.
- * @param number of the newest file; null = there is none
- * @param now counts according to its lines; null = not determined
+ * Compares the log with its record in the state database.
+ * @param number the newest file's number; null = no file
+ * @param now counts according to the log's lines; null = not determined
  */
 function logFindings(
   { number, bytes, damaged }: { number: number | null; bytes: Buffer; damaged: number },

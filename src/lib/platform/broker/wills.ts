@@ -106,7 +106,9 @@ function isOutdated({ isOnline }: Core, { device, message }: Will): boolean {
   return device !== null && parseTopic(message.topic)?.channel === 'presence' && isOnline(device);
 }
 
-/** Replaces the retained online message of a device that is offline and had no will with an offline message. */
+/**
+ * Publishes a retained offline message for a device that is offline and had no will, in place of its online message.
+ */
 export async function settlePresence(core: Core, device: string): Promise<void> {
   const topic = topicOf(device, 'presence');
   const kept = core.state.retained.get(topic);

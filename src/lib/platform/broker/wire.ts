@@ -196,7 +196,7 @@ interface Delivered {
   now: number;
 }
 
-/** Encodes an MQTT 5 PUBLISH (section 3.3): the publisher's properties unchanged, then those of this delivery. */
+/** Encodes an MQTT 5 PUBLISH (section 3.3): the publisher's properties, unchanged, then this delivery's properties. */
 export function encodeDelivery(message: BrokerMessage, delivered: Delivered): Buffer {
   const { payload, retain, properties, expiresAt } = message;
   const { topic, alias, qos, id, dup, ids, now } = delivered;

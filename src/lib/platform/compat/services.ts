@@ -22,7 +22,7 @@ interface ServiceParts {
   shelf: Shelf;
   devices: GuideDevices;
   receiver: Receiver;
-  /** Implements the service's /deleteAllData; null = it is rejected. */
+  /** Implements the service's /deleteAllData; null = requests for it are rejected. */
   deleteAll: ((service: GuideService) => Promise<void>) | null;
   /** ms since 1970 */
   started: number;
@@ -169,7 +169,10 @@ export class GuideDevices {
     return id !== '' && this.parts.devices.knows(id);
   }
 
-  /** Registers a device. An existing device is left unchanged, so that one suspended or revoked by an operator cannot be restored here. */
+  /**
+   * Registers a device. An existing device is left unchanged, so that a device suspended or revoked by an operator
+   * cannot be restored here.
+   */
   async provision(id: string): Promise<Provisioned> {
     if (!/^[\x21-\x7e]{1,64}$/.test(id)) return 'malformed';
     const { devices, enrolment } = this.parts;

@@ -221,8 +221,8 @@ interface Writer {
    */
   ready(goOn: boolean): Promise<void>;
   /**
-   * Resolves once the sink has stored or permanently rejected all messages, or `instead`, which is called after the first failure, has
-   * taken them.
+   * Resolves once the sink has stored or permanently rejected all messages, or once `instead` has taken them. `instead`
+   * is called after the first failure.
    */
   write(parts: readonly Part[], instead?: Instead): Promise<void>;
   close(): Promise<void>;

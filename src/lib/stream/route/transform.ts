@@ -9,7 +9,7 @@ import type { Processor, Route } from './types.js';
 /** One message that a route has produced. */
 export interface Made {
   payload: Uint8Array;
-  /** The topic; undefined = the topic in the sink's address, or else that of the original message. */
+  /** The topic; undefined = the topic in the sink's address, or else the original message's topic. */
   topic: string | undefined;
   key: Uint8Array | undefined;
   headers: readonly Header[] | undefined;

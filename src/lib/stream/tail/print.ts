@@ -108,7 +108,7 @@ const printJson = (batch: readonly Shown[]): string => {
 
 /**
  * Prints CSV (RFC 4180): a header, then one row for each message, with `time` (ISO 8601) and `topic` first. The other
- * columns are the selected fields or those of the first message, with nested values as JSON. Payloads that are not
+ * columns are the selected fields, or the first message's fields, with nested values as JSON. Payloads that are not
  * objects are in one column, `payload`.
  */
 function csvPrinter(decode: Decoder, fields?: readonly string[]): (batch: readonly Shown[]) => string {

@@ -189,7 +189,7 @@ async function showBatch(
   let checked = all.length;
   if (chosen.length >= room) {
     chosen = chosen.slice(0, room);
-    // Messages after the last one shown stay with their source.
+    // Messages after the last shown message stay with their source.
     const last = chosen.at(-1)?.message;
     taken = batch.findIndex(({ message }) => message === last) + 1;
     checked = all.findIndex(({ message }) => message === last) + 1;
