@@ -73,7 +73,7 @@ ${model}
   split: recording
 `;
 
-/** Drawn pictures of parts. @param filters of the mobilenet */
+/** aiot.yaml of a project that classifies drawn pictures of parts. @param filters the mobilenet's filters */
 export const picturesYaml = (filters: readonly number[]) => `name: parts
 stream: { topic: pixels, fields: { gray: { type: int, unit: '', range: [0, 255] } } }
 signal: { features: image, image: { width: 48, height: 48 }, rate: 2304, window: 2304, stride: 2304 }

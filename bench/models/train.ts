@@ -133,8 +133,8 @@ export function trainWindows(bench: Bench): Figure[] {
 }
 
 /**
- * The fastest epoch of a MobileNet v1 on drawn pictures of 48 × 48 pixels, without augmentation and with the validation after it. The peer gets the
- * same pictures. Starting, reading and compiling do not count, and other processes can only make an epoch slower.
+ * The fastest epoch of a MobileNet v1 on drawn pictures of 48 × 48 pixels, without augmentation, including validation. The peer
+ * gets the same pictures. The fastest epoch excludes startup, reading and compilation, and interference from other processes.
  */
 export async function trainPictures(bench: Bench): Promise<Figure[]> {
   const folder = bench.folder();
