@@ -9,16 +9,19 @@ import { hasGravity } from './units.js';
 const mostAxes = 4;
 
 /**
- * Deviations below these count as normal even if the peers differ less. `level` is a share of the magnitude, `spread` the difference of
- * logarithms.
+ * Deviations below these limits count as normal, even if the peers differ less. `level` is a share of the magnitude, `spread` a difference
+ * of logarithms.
  */
 const floors = { level: 0.06, spread: 0.1, correlation: 0.12 };
 
-/** Minimum spread, as a share of the magnitude. Below it, the recording is at rest, and its axes depend on how a person lies or sits. */
+/**
+ * Minimum spread, as a share of the magnitude. Below this limit, the recording is at rest, and the axes depend on how a person lies or
+ * sits.
+ */
 const restShare = 0.01;
 
 /**
- * Minimum distance for a recording to be examined, in standard deviations over all values, and relative to the usual distance of its peers.
+ * Minimum distance at which a recording is examined, in standard deviations over all values, and relative to the peers' usual distance.
  */
 const leastDistance = 5;
 
@@ -32,20 +35,20 @@ const veryLargeShare = 0.35;
 /** Upper limit for the remaining share of the distance, in any case. */
 const mostShare = 0.5;
 
-/** Distances below this one must shrink to a smaller share. */
+/** Distances below this limit must shrink to a smaller share. */
 const large = 8;
 
 const mostShareOfSmall = 0.4;
 
 /**
- * Minimum length of the mean of the peers' directions of gravity, as unit vectors. It is 1 if the sensor is always mounted in the same way, and about
- * 0.3 for eight recordings in random orientations, such as a phone in a pocket. Then no orientation is unusual.
+ * Minimum length of the mean of the peers' gravity directions, as unit vectors. The length is 1 if the sensor is always mounted in the same
+ * way. For eight recordings in random orientations, such as a phone in a pocket, it is about 0.3, and no orientation is unusual.
  */
 const leastAlignment = 0.8;
 
 /**
- * Finds recordings whose axes are swapped or inverted compared with the others of their label. Their levels, spreads and correlations
- * differ greatly from the others, but match once the axes are restored. If a label's recordings vary among themselves (people rest in many
+ * Finds recordings whose axes are swapped or inverted compared with other recordings of the label. Levels, spreads and correlations differ
+ * greatly from the others, but match once the axes are restored. If a label's recordings vary among themselves (people rest in many
  * positions), nothing is reported.
  */
 export function checkSwapped(comparison: Comparison, explained: ReadonlySet<string>): Finding[] {
@@ -59,7 +62,7 @@ export function checkSwapped(comparison: Comparison, explained: ReadonlySet<stri
     const { id } = hit.profile.recording;
     if (!explained.has(id)) byId.set(id, [...(byId.get(id) ?? []), hit]);
   }
-  // The sensors of a board are turned together. If only one of them seems to be, its axes must match better.
+  // A board's sensors are turned together. If only one sensor seems to be turned, its axes must match better.
   const isPlausible = (own: TurnedRecording[]) =>
     groups.length === 1 || own.length > 1 || own[0]!.after <= mostShareOfSmall * own[0]!.before;
   return [...byId]
@@ -125,12 +128,12 @@ function turnedIn(
       }
       const peer = usual(distances.filter((_, i) => i !== own).map((other) => other.before)).high;
       if (before < leastDistance || before < timesPeers * peer) return [];
-      // Fields without the names of axes are usually different quantities, which are rarely swapped.
+      // Fields without axis names are usually different quantities, which are rarely swapped.
       if (!isTriad && before < large) return [];
       if (fields.every((f) => profile.spread[f]! < restShare * size)) return [];
       const tried = ways.map((way) => ({ way, after: distance(turned(shapes[own]!, way), model) }));
       const least = Math.min(...tried.map(({ after }) => after));
-      // The candidates are in the order of their number of changes. The first that fits about as well as the best is the likeliest.
+      // The candidates are sorted by their number of changes. The first one that fits about as well as the best is the likeliest.
       const best = tried.find(({ after }) => after <= least + 0.5)!;
       if (
         best.after > Math.max(mostAfter, veryLargeShare * before) ||
@@ -142,13 +145,13 @@ function turnedIn(
   });
 }
 
-/** Magnitude of all fields of a recording, from level and spread. */
+/** Magnitude over all fields of a recording, from level and spread. */
 function sizeOf({ level, spread }: Profile, fields: number[]): number {
   return Math.hypot(...fields.map((f) => Math.hypot(level[f]!, spread[f]!))) || 1;
 }
 
 interface Shape {
-  /** Level of each field, relative to the magnitude of all fields of the label. */
+  /** Level of each field, relative to the magnitude over all fields of the label. */
   level: number[];
   /** Logarithm of each field's spread, minus the mean over the fields: movements differ in strength, but hardly in direction. */
   spread: number[];
@@ -171,7 +174,7 @@ function shapeOf(profile: Profile, fields: number[], size: number): Shape {
   const correlation = columns.map((a, i) =>
     columns.map((b, j) => {
       const scale = deviations[i]! * deviations[j]!;
-      // Correlations at rest are ignored, because posture drifts and noise correlates at random.
+      // Correlations at rest are ignored, because posture drifts, and noise correlates at random.
       const still = Math.min(deviations[i]!, deviations[j]!) < 0.05 * size;
       return i === j || scale === 0 || still ? 0 : covariance(a, b, means[i]!, means[j]!) / scale;
     }),
@@ -223,12 +226,12 @@ function distance(shape: Shape, { middle, sigma }: ShapeModel): number {
   return Math.sqrt(sum);
 }
 
-/** The part of the distance that comes from the levels. */
+/** The part of the distance that is due to the levels. */
 function levelDistance({ level }: Shape, { middle, sigma }: ShapeModel): number {
   return Math.hypot(...level.map((value, i) => (value - middle.level[i]!) / sigma.level[i]!));
 }
 
-/** Length of the mean of the recordings' directions of gravity: 1 if all are the same. */
+/** Length of the mean of the recordings' gravity directions; 1 if all are the same. */
 function alignmentOf(profiles: Profile[], fields: number[]): number {
   const sums = fields.map((f) =>
     profiles.reduce(
@@ -253,7 +256,7 @@ function turned({ level, spread, correlation }: Shape, { from, sign }: Way): Sha
   };
 }
 
-/** All permutations and sign changes of the fields, except the identity; those with the fewest changes first. */
+/** All permutations and sign changes of the fields, except the identity. Those with the fewest changes come first. */
 function waysOf(fields: number): Way[] {
   const orders = permutations(Array.from({ length: fields }, (_, i) => i));
   const signs = Array.from({ length: 2 ** fields }, (_, bits) =>

@@ -27,7 +27,7 @@ interface CheckContext {
   ranges?: Ranges;
   /** Class → recorded labels; absent = each label is a class. */
   labels?: Record<string, string[]>;
-  /** Whether the recordings belong to no project. Other programs then split them and compute the inputs, in an unknown way. */
+  /** Whether the recordings belong to no project. Other programs then split them and compute the inputs, in unknown ways. */
   loose?: boolean;
 }
 
@@ -44,14 +44,16 @@ interface RuleInput {
   /** Class of each label; undefined = each label is its own class. */
   classOf: Map<string, string> | undefined;
   loose: boolean;
-  /** Recordings whose deviation from their peers was already explained by a finding. Reporting the deviation again would only repeat it. */
+  /**
+   * Recordings with a finding that already explains how they deviate from their peers. Reporting the deviation again would be redundant.
+   */
   explained: ReadonlySet<string>;
 }
 
 interface Rule {
-  /** The damage caused by this defect if it stays unnoticed. */
+  /** The damage that this defect causes if it goes unnoticed. */
   reason: string;
-  /** Whether a finding of this rule explains why its recordings deviate from their peers. */
+  /** Whether a finding of this rule explains why the recordings deviate from their peers. */
   explains?: true;
   find(input: RuleInput): Finding[];
 }
@@ -143,7 +145,7 @@ const rules: Rule[] = [
 
 /**
  * Finds the problems of a dataset, worst first; an empty list means none.
- * @param split if given, copies on both sides of it are errors
+ * @param split if given, copies on both sides of the split are errors
  */
 export function checkDataset(
   dataset: Dataset,
@@ -154,7 +156,7 @@ export function checkDataset(
   const classOf =
     labels && new Map(Object.entries(labels).flatMap(([name, list]) => list.map((label) => [label, name])));
   if (spec.image) {
-    // The other rules are about time: neighboring pixels are no samples one after another.
+    // The other rules concern time, and neighboring pixels are not successive samples.
     return sortFindings([
       ...checkValues(dataset, ranges),
       ...checkRecordings(dataset, spec, loose),

@@ -6,8 +6,8 @@ import type { Dataset, Evidence, Finding, Split } from '../types.js';
 import { listIds } from './report.js';
 
 /**
- * Checks whether a split makes the metrics misleading, because the same samples, or near copies, are on both sides. It checks only for
- * leaks, so that training can call it first. If there are errors among the findings, `leakError` combines them into one error.
+ * Checks whether a split makes the metrics misleading, because the same samples, or near copies, are on both sides. Training calls this
+ * function first, so it checks only for leaks. `leakError` combines the errors among the findings into one error.
  * @param spec if given, a split by window reports how much the windows overlap
  */
 export function checkSplit(dataset: Dataset, split: Split, spec?: SignalSpec): Finding[] {
@@ -62,7 +62,7 @@ export function leakError(findings: Finding[]): AiotError | null {
 
 interface CopiesOptions {
   split?: Split;
-  /** Whether the recordings are split by another program, which may put copies on both sides. */
+  /** Whether another program splits the recordings, and so may put copies on both sides. */
   unguarded?: boolean;
 }
 
@@ -122,7 +122,7 @@ interface Words {
   advice: string;
 }
 
-/** Up to five copies are reported individually, more as one finding. */
+/** Reports up to five copies individually, and more as one finding. */
 function leaks(pairs: Judged[], words: (pair: Judged) => Words): Finding[] {
   if (pairs.length <= 5) {
     return pairs.map((pair) => {

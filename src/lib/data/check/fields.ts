@@ -7,7 +7,7 @@ const stillSeconds = 1;
 
 const stillSamples = 50;
 
-/** Minimum factor by which the constant stretch must be longer than those of the other recordings. */
+/** Minimum ratio of the constant stretch's length to those in the other recordings. */
 const timesUsual = 10;
 
 /** Finds fields that are constant, throughout or for a while, while other fields move. */
@@ -37,12 +37,12 @@ export function checkStuck(dataset: Dataset): Finding[] {
   });
 }
 
-/** Minimum number of recordings that reach a value, for it to be a bound of the quantity instead of a defect of one recording. */
+/** Minimum number of recordings that must reach a value for it to be a bound of the quantity instead of a defect in one recording. */
 const boundRecordings = 3;
 
 /**
- * Whether a value is the largest or smallest of its field, and several recordings reach it exactly. A quantity with a bound, such as a power factor of
- * at most 1, may stay there. Sensors that are clipped at their bound are found by `checkClipping`.
+ * Whether a value is the largest or smallest of its field, and several recordings reach it exactly. A quantity with a bound, such as a
+ * power factor of at most 1, may stay there. `checkClipping` finds sensors that are clipped at their bound.
  */
 function isCommonBound(recordings: Recording[], f: number, value: number): boolean {
   let reached = 0;
@@ -95,7 +95,7 @@ function isConstant(column: Float64Array): boolean {
   return true;
 }
 
-/** Consecutive rows with equal values of one field. */
+/** The longest run of consecutive rows with equal values in one field. */
 function longestRun({ columns }: Recording, f: number): { rows: number; from: number } {
   const column = columns[f]!;
   let best = { rows: 0, from: 0 };
@@ -120,8 +120,8 @@ const mostFindings = 6;
 
 /**
  * Finds fields whose values pile up at one end, because a sensor is driven past its full scale. The end value must be more frequent than
- * all values in the adjacent tenth of the range together, which only clipping causes. Checks all recordings together, and each recording
- * with another end value.
+ * all values in the adjacent tenth of the range together, because only clipping causes that. Checks all recordings together, and separately
+ * each recording with another end value.
  */
 export function checkClipping(dataset: Dataset): Finding[] {
   const findings: Finding[] = [];
@@ -237,7 +237,7 @@ function piled(columns: Float64Array[], sign: number): Pile | null {
   return atEnd < leastSamples || atEnd <= nearEnd ? null : { top, atEnd, nearEnd, samples };
 }
 
-/** Minimum ratio between the number of values at the end and the number of the second most frequent other value. */
+/** Minimum ratio of the number of values at the end to the count of the second most frequent other value. */
 const timesOthers = 5;
 
 /** Whether values stay at the end of the range, or the end value is very frequent. Only the latter is true of fast vibrations. */
@@ -247,7 +247,7 @@ function isPlateau(column: Float64Array, value: number): boolean {
   for (const own of column) counts.set(own, (counts.get(own) ?? 0) + 1);
   const atEnd = counts.get(value) ?? 0;
   counts.delete(value);
-  // The most frequent other value may be the opposite end, if that is clipped too, so the second one is compared.
+  // The most frequent other value may be the opposite end, if that end is clipped too, so the second one is compared.
   const others = [...counts.values()].sort((a, b) => b - a);
   return atEnd > timesOthers * (others[1] ?? 0);
 }
@@ -277,7 +277,7 @@ function extent(columns: Float64Array[], sign: number): { top: number; bottom: n
   return { top, bottom };
 }
 
-/** Whether the field has at most 32 different values, as switches and counters do. Their values reach both ends without clipping. */
+/** Whether the field has at most 32 distinct values, as switches and counters do. Such values reach both ends without clipping. */
 function fewValues(columns: Float64Array[]): boolean {
   const seen = new Set<number>();
   for (const column of columns) {

@@ -16,16 +16,16 @@ import { type CheckReport, listIds, splitCounts } from './report.js';
 import { checkTables } from './tables.js';
 
 interface PathCheckOptions {
-  /** A folder of recordings (of a project or in train/validation/test), a CSV file of rows, or a folder with train.csv and test.csv. */
+  /** A folder of recordings (a project's, or in train/validation/test), a CSV file of rows, or a folder with train.csv and test.csv. */
   path: string;
   rateHz?: number;
   labelFrom?: LabelFrom;
-  /** Window length, samples. */
+  /** Window length in samples. */
   window?: number;
 }
 
 /**
- * Checks the data at a path: as a project if it is one, otherwise as loose recordings or tables.
+ * Checks the data at a path, as a project if possible, otherwise as loose recordings or tables.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_DATA_*, AIOT_CSV_*, AIOT_PROJECT_INVALID, AIOT_USAGE (a project's data folder)
  */
 export async function checkPath({ path, ...options }: PathCheckOptions): Promise<CheckReport> {
@@ -78,7 +78,7 @@ function partTables(folder: string, names: string[]): { file: string; part: Part
 }
 
 interface LooseCheckOptions {
-  /** Folder of recordings; subfolders named train, validation and test are a split to check. */
+  /** Folder of recordings. Subfolders named train, validation and test are a split to check. */
   folder: string;
   rateHz?: number;
   labelFrom?: LabelFrom;
@@ -122,7 +122,7 @@ async function checkLoose(options: LooseCheckOptions): Promise<CheckReport> {
   };
 }
 
-/** File names get their extension back, because users search for them. */
+/** Restores the extensions of file names, because users search for these names. */
 function named(finding: Required<Finding>, { info }: Loose): Required<Finding> {
   const fileOf = (id: string) => {
     const found = info.get(id);
@@ -144,7 +144,8 @@ function splitOf({ dataset, info }: Loose): Split {
 }
 
 /**
- * The window without a project: the requested length, or a tenth of the median recording, so that only truncated recordings are too short.
+ * The window to use without a project: the requested length, or a tenth of the median recording's, so that only truncated recordings are
+ * too short.
  */
 function specOf(dataset: Dataset, window?: number): SignalSpec {
   const lengths = dataset.recordings.map(({ columns }) => columns[0]?.length ?? 0).sort((a, b) => a - b);
@@ -160,7 +161,7 @@ function specOf(dataset: Dataset, window?: number): SignalSpec {
   };
 }
 
-/** Non-numeric cells, by file. */
+/** Finds non-numeric cells, by file. */
 function badCells({ info }: Loose): Finding[] {
   const hits = [...info].filter(([, { bad }]) => bad.count > 0);
   const [hit] = hits;
@@ -200,7 +201,7 @@ function timeGaps({ info }: Loose): Finding[] {
   ];
 }
 
-/** Finds files whose time columns indicate different rates, and labels whose files have another rate than the others. */
+/** Finds files whose time columns indicate different rates, and labels whose files differ in rate from the others. */
 function rates({ dataset, info, rateFrom }: Loose): Finding[] {
   const known = dataset.recordings.flatMap(({ id, label }) => {
     const hz = info.get(id)!.rateHz;
@@ -237,14 +238,14 @@ function missingSides(split?: Split): Finding[] {
   );
 }
 
-/** Minimum number of files that share a row with another side, and their minimum share. */
+/** Minimum number of files that share a row with a file on another side, and their minimum share. */
 const leastFiles = 4;
 
 const leastShare = 0.1;
 
 /**
  * Finds files on two sides of a split that are neighboring pieces of one take, such as windows that were cut from it and assigned at
- * random. They are detected if the last row of one is the first row of another (windows cut with both ends included), or by names such as
+ * random. Pieces are detected if the last row of one is the first row of another (windows cut with both ends included), or by names such as
  * walking1_3 and walking1_4. Windows with more overlap are found as copies.
  */
 function checkNeighbours(dataset: Dataset, split: Split): Finding[] {

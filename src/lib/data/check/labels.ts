@@ -2,20 +2,23 @@ import { percent } from '../../core/figures.js';
 import { trainDiscriminant } from '../features/discriminant.js';
 import type { Dataset, Finding, Recording } from '../types.js';
 
-/** Minimum number of recordings of a label for comparing other recordings with it, and minimum number of labeled recordings in total. */
+/** Minimum number of recordings per label for comparing other recordings with it, and minimum number of labeled recordings in total. */
 const leastOfLabel = 3;
 
 const leastRecordings = 10;
 
-/** Minimum share of the other recordings that are closest to their own label. If it is lower, the labels are simply hard to distinguish. */
+/**
+ * Minimum share of the other recordings that are closest to their own label. If the share is lower, the labels are simply hard to
+ * distinguish.
+ */
 const leastAccuracy = 0.8;
 
 /** Minimum margin by which the other label must be closer, as a share of the usual margin between the two labels. */
 const leastMargin = 0.65;
 
 /**
- * Recordings are typical of a label up to this multiple of the largest squared distance of the label's recordings. Beyond it they are far
- * from the label.
+ * Recordings are typical of a label up to this multiple of the largest squared distance among the label's recordings. Beyond that, they are
+ * far from the label.
  */
 const mostDistance = 1.5;
 
@@ -23,9 +26,9 @@ const mostDistance = 1.5;
 const shrinkage = 0.5;
 
 /**
- * Finds recordings that look like another label. Each is compared with the centers of all labels, calculated from the other recordings
- * (leave one out; linear discriminant on level, spread, pace and correlation). A label is questioned only if most other recordings are
- * closest to their own label. The recording must also be far from its own label, and typical of the other one.
+ * Finds recordings that look like another label. Each recording is compared with the centers of all labels, calculated from the other
+ * recordings (leave one out; linear discriminant on level, spread, pace and correlation). A label is questioned only if most other
+ * recordings are closest to their own label. The recording must also be far from its own label, and typical of the other label.
  */
 export function checkLabels({ recordings, fields }: Dataset): Finding[] {
   const counts = new Map<string, number>();
@@ -54,7 +57,7 @@ export function checkLabels({ recordings, fields }: Dataset): Finding[] {
       distances[own]! - distances[closest]! >= leastMargin * usualMargins(judged, from, own, closest).margin
     );
   };
-  // Wrong labels distort the centers and the deviations, so both are calculated again without the suspects.
+  // Wrong labels distort the centers and deviations, so both are recalculated without the suspects.
   const first = all.map((i) => judge(rows, classes, names.length, all, i));
   const suspects = all.filter((i) => isFar(first, all, i));
   if (suspects.length === 0) return [];
@@ -78,7 +81,9 @@ export function checkLabels({ recordings, fields }: Dataset): Finding[] {
   });
 }
 
-/** Whether most of the device's recordings with this label are suspect. Then the device or its location differs, rather than the label. */
+/**
+ * Whether most of the device's recordings with this label are suspect. If so, the device or its location differs, rather than the label.
+ */
 function isOfDevice(i: number, known: Recording[], doubtful: number[]): boolean {
   const { device, label } = known[i]!;
   if (device === null) return false;
@@ -108,7 +113,7 @@ interface Judged {
   distances: number[];
 }
 
-/** Squared distances of a recording from the centers of all labels, which are calculated without it. */
+/** A recording's squared distances from the centers of all labels, which are calculated without that recording. */
 function judge(rows: Float64Array[], classes: number[], count: number, from: number[], i: number): Judged {
   const others = from.filter((j) => j !== i);
   const probe = trainDiscriminant(
@@ -167,7 +172,7 @@ function momentsOf(column: Float64Array): { mean: number; deviation: number; ste
   };
 }
 
-/** Columns in units of their deviation; those that do not vary are left out. */
+/** Columns in units of their deviation; columns that do not vary are omitted. */
 function standardized(rows: number[][]): Float64Array[] {
   const columns = rows[0]!.map((_, c) => {
     const values = rows.map((row) => row[c]!);

@@ -4,7 +4,9 @@ import type { Part } from '../parts.js';
 import type { Finding } from '../types.js';
 import type { Rows } from './table-columns.js';
 
-/** Maximum number of rows whose neighbors are searched for, and of rows that are searched. The search takes a few seconds at most. */
+/**
+ * Maximum number of rows whose neighbors are searched for, and of rows among which the search takes place. It takes a few seconds at most.
+ */
 const mostQueries = 4000;
 
 const mostRows = 40_000;
@@ -14,31 +16,31 @@ const leastRows = 40;
 /** Number of nearest rows used to estimate the usual distance between rows. */
 const neighbours = 10;
 
-/** The nearest neighbor is compared with the neighbor of this rank, because a row may have several copies. */
+/** Rank of the neighbor with which the nearest neighbor is compared. It is not 2, because a row may have several copies. */
 const compared = 5;
 
-/** Minimum share of different values for a column to distinguish rows, and minimum number of such columns. */
+/** Minimum share of distinct values at which a column distinguishes rows, and minimum number of such columns. */
 const leastFine = 0.3;
 
 const leastFineColumns = 2;
 
 /**
- * Maximum number of pairs expected at random, and minimum number reported. If 0.05 pairs are expected, three have a probability of 2 in
+ * Maximum number of pairs expected at random, and minimum number reported. If 0.05 pairs are expected, the probability of three is 2 in
  * 100,000.
  */
 const mostByChance = 0.05;
 
 const leastPairs = 3;
 
-/** Maximum distance of near copies, relative to that of the fifth neighbor. It applies even if a larger ratio would be significant. */
+/** Maximum distance of near copies, relative to the fifth neighbor's distance. Applies even if a larger ratio would be significant. */
 const mostRatio = 0.12;
 
 /**
  * Finds rows that are near copies of others: augmented with noise, measured twice, or converted back and forth. If rows are independent,
  * the nearest row is hardly ever much closer than the fifth nearest. The ratio of the two distances is below t with probability 4·t^m,
  * whatever the density of the rows. Here m is the number of dimensions of the data, estimated from the ten nearest rows (Levina and Bickel
- * 2004). Equal rows are left to `repeatedRows`.
- * @param parts the side of each row, null without a split @param placeOf text for a row
+ * 2004). `repeatedRows` reports equal rows. @param parts the side of each row; null without a split @param placeOf text that describes a
+ * row
  */
 export function checkNearRows(
   rows: Rows,
@@ -99,7 +101,7 @@ export function checkNearRows(
   }
 }
 
-/** The first of all equal rows. */
+/** The first row of each set of equal rows. */
 function distinctRows(columns: Float64Array[], count: number): number[] {
   const seen = new Set<string>();
   const out: number[] = [];
@@ -112,7 +114,7 @@ function distinctRows(columns: Float64Array[], count: number): number[] {
   return Array.from({ length: mostRows }, (_, i) => out[Math.floor((i * out.length) / mostRows)]!);
 }
 
-/** The column in units of its spread; null if it does not vary. */
+/** The column in units of its spread; null for a constant column. */
 function scale(column: Float64Array): Float64Array | null {
   const sorted = Float64Array.from(column).sort();
   const spread =
@@ -122,12 +124,12 @@ function scale(column: Float64Array): Float64Array | null {
 
 interface Near {
   row: number;
-  /** The nearest rows and their distances (the largest difference of a column), nearest first. */
+  /** The nearest rows and their distances (the largest difference in any column), nearest first. */
   others: number[];
   distances: number[];
 }
 
-/** Finds the nearest rows by searching outward along one column until the difference in that column alone exceeds the distances found. */
+/** Finds the nearest rows. Searches outward along one column until the difference in that column alone exceeds the distances found. */
 function nearestRows(columns: Float64Array[], along: Float64Array, rows: number[]): Near[] {
   const order = Int32Array.from(rows).sort((a, b) => along[a]! - along[b]!);
   const step = Math.max(1, Math.ceil(order.length / mostQueries));
@@ -163,7 +165,8 @@ function nearestRows(columns: Float64Array[], along: Float64Array, rows: number[
 }
 
 /**
- * Estimates the number of dimensions of the data from each row's second to tenth neighbor. The first is omitted, because it may be a copy.
+ * Estimates the number of dimensions of the data from each row's second to tenth neighbor. The first neighbor is omitted, because it may be
+ * a copy.
  */
 function dimensionsOf(near: Near[]): number {
   let sum = 0;

@@ -3,13 +3,13 @@ import type { Dataset, Finding, Recording, Split } from '../types.js';
 import { figuresOf } from './labels.js';
 import { usual } from './profiles.js';
 
-/** Maximum pause between two parts of one take, s: a recorder needs a moment to open the next file. */
+/** Maximum pause between two parts of one take, in seconds, because a recorder needs a moment to open the next file. */
 const pauseSeconds = 2;
 
-/** Order of the linear prediction across a joint, which is also the number of predicted samples of the second recording. */
+/** Order of the linear prediction across a joint, and number of predicted samples in the second recording. */
 const order = 12;
 
-/** Maximum mean squared prediction error at a joint, relative to the usual error. If it is larger, the signal does not continue. */
+/** Maximum mean squared prediction error at a joint, relative to the usual error. With a larger error, the signal does not continue. */
 const mostError = 3;
 
 /** Maximum number of joints in the whole dataset that are expected to fit as well at random. */
@@ -17,25 +17,25 @@ const mostChance = 0.01;
 
 /**
  * Exponent of the power law for the probability of small errors, per field. The sum of n independent squared errors has the exponent n / 2.
- * It is lower here, because the axes of one sensor are not quite independent.
+ * This exponent is lower, because a sensor's axes are not quite independent.
  */
 const exponentPerField = 0.4;
 
-/** Maximum number of recordings per label. More are usually windows cut from a few takes, which other checks find. */
+/** Maximum number of recordings per label. If there are more, they are usually windows cut from a few takes, which other checks find. */
 const mostOfLabel = 60;
 
 /** Minimum median error of a field at joints of unrelated recordings. Fields with smaller errors do not distinguish joints. */
 const leastTelling = 2;
 
-/** Minimum number of joints between other recordings of the label, which show how well unrelated recordings fit. */
+/** Minimum number of joints between other recordings of the label. These joints show how well unrelated recordings fit. */
 const leastJoints = 10;
 
 /**
- * Finds recordings on two sides of a split that are consecutive parts of one take. The model is then trained with the person, the mounting
- * and the machine state of the test recording. If start times are known, they must match, and without a pause the signal must continue.
+ * Finds recordings on two sides of a split that are consecutive parts of one take. The model is then trained on the test recording's
+ * person, mounting and machine state. If start times are known, they must match, and without a pause the signal must continue.
  * Otherwise the end of one recording must predict the beginning of the other (linear prediction, Burg 1975; Box and Jenkins). The
- * prediction must be as good as within one recording, and much better than for all other pairs.
- * @param loose the split was made by another program
+ * prediction must be as good as within one recording, and much better than for all other pairs. @param loose whether another program made
+ * the split
  */
 export function checkJoints(dataset: Dataset, split: Split | undefined, loose: boolean): Finding[] {
   if (!split || split.by === 'window') return [];
@@ -63,7 +63,7 @@ function timedJoints(
       const direct = 2 / first.rateHz;
       // Overlapping times indicate a replay, because a device records one take at a time.
       if (pause < -direct || pause > Math.max(pauseSeconds, direct)) return [];
-      // Without a pause, the signal must continue; otherwise these are separate takes that were sent one after another.
+      // Without a pause, the signal must continue. Otherwise, these are separate takes that were sent one after another.
       if (pause < direct && errorsAt(first, second, first.columns.map(fit)).error > mostError) return [];
       return [{ first, second, pause }];
     });
@@ -99,7 +99,10 @@ function isOneTake(a: Recording, b: Recording): boolean {
 interface Joint {
   first: Recording;
   second: Recording;
-  /** Mean squared prediction error of each field at the joint, relative to the error within the first recording; and their mean. */
+  /**
+   * Mean squared prediction error of each field at the joint, relative to the error within the first recording; and the mean over the
+   * fields.
+   */
   errors: number[];
   error: number;
   /** Distance between the spreads, paces and correlations of the two recordings, in deviations. */
@@ -139,7 +142,7 @@ function signalJoints(recordings: Recording[], apart: (a: Recording, b: Recordin
     const sameDevice = joints.filter(({ first, second }) => isOneTake(first, second));
     return sameDevice.flatMap((joint) => {
       if (joint.error > mostError || !apart(joint.first, joint.second)) return [];
-      // Takes of one device resemble each other. If there are enough joints of that device, only they are used as examples of unrelated
+      // Takes from one device resemble each other. If that device has enough joints, only these are used as examples of unrelated
       // takes.
       const isOther = (other: Joint) =>
         !(other.first === joint.first && other.second === joint.second) &&
@@ -147,7 +150,7 @@ function signalJoints(recordings: Recording[], apart: (a: Recording, b: Recordin
       const alike = sameDevice.filter(isOther);
       const others = alike.length >= leastJoints ? alike : joints.filter(isOther);
       if (others.length < leastJoints) return [];
-      // Only fields that do not continue smoothly at joints of unrelated recordings are evidence.
+      // Only fields that do not continue smoothly at joints between unrelated recordings are evidence.
       const fields = joint.errors.filter(
         (_, f) => quantile(Float64Array.from(others, ({ errors }) => errors[f]!).sort(), 0.5) > leastTelling,
       ).length;
@@ -186,8 +189,8 @@ function bothChance(a: number, b: number): number {
 }
 
 /**
- * Estimates how likely a value as low as this one is, as the share of other values that are lower. Below their lowest tenth, the share
- * follows a power law through the lowest tenth and the median.
+ * Estimates how likely a value as low as this one is, as the share of other values that are lower. Below the lowest tenth of these values,
+ * the share follows a power law through the lowest tenth and the median.
  * @param leastExponent minimum exponent of the power law
  */
 function tail(others: number[], value: number, leastExponent: number): number {
@@ -219,7 +222,7 @@ function distancesOf(recordings: Recording[]): (a: Recording, b: Recording) => n
 
 /** Linear prediction of a field from its previous values. */
 interface Prediction {
-  /** weights[0] is for the latest value. */
+  /** weights[0] applies to the latest value. */
   weights: Float64Array;
   mean: number;
   /** Mean squared error within the recording. */

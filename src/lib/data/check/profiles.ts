@@ -1,14 +1,14 @@
 import { quantile } from '../../core/numbers.js';
 import type { Dataset, Recording } from '../types.js';
 
-/** Fields that measure one thing: the three axes of a sensor, or a single field. */
+/** Fields that belong to one sensor: its three axes, or a single field. */
 export interface Sensor {
   name: string;
-  /** Indexes into the dataset's fields; for axes in the order x, y, z. */
+  /** Indexes into the dataset's fields. Axes are in the order x, y, z. */
   fields: number[];
 }
 
-/** Robust statistics of one recording, which a few spikes do not change. */
+/** Robust statistics of one recording, which are not affected by a few spikes. */
 export interface Profile {
   recording: Recording;
   /** Median of each field. */
@@ -17,13 +17,13 @@ export interface Profile {
   spread: number[];
 }
 
-/** Peers are recordings with the same label. */
+/** A group of recordings with the same label. */
 export interface Peers {
   label: string | null;
   profiles: Profile[];
 }
 
-/** Data for comparing each recording with the others of its label, calculated once per check. */
+/** Data for comparing each recording with others of the same label, calculated once per check. */
 export interface Comparison {
   dataset: Dataset;
   sensors: Sensor[];
@@ -58,7 +58,7 @@ export function compareRecordings(dataset: Dataset): Comparison {
   };
 }
 
-/** Minimum number of recordings of a label, including the examined one. With fewer, the usual range is too uncertain. */
+/** Minimum number of recordings per label, including the examined one. With fewer, the usual range is too uncertain. */
 export const leastPeers = 4;
 
 /** Labels with enough recordings to be compared. */
@@ -87,7 +87,7 @@ export function sensorsOf(fields: string[]): Sensor[] {
   return [...triads, ...single];
 }
 
-/** The usual range of a statistic among peers, without outliers. */
+/** The usual range of a statistic among peers, after outliers are removed. */
 export interface Usual {
   middle: number;
   /** Standard deviation of the values without outliers. */
@@ -98,13 +98,13 @@ export interface Usual {
   count: number;
 }
 
-/** Factor from the median absolute deviation to the standard deviation of a normal distribution. */
+/** Ratio of a normal distribution's standard deviation to its median absolute deviation. */
 const madToSigma = 1.4826;
 
 /** Values further than this many deviations from the median are outliers. */
 const farSigmas = 4;
 
-/** The usual range of values. It is reliable if fewer than half of the values are wrong. */
+/** The usual range of values. The range is reliable if fewer than half of the values are wrong. */
 export function usual(values: number[]): Usual {
   const sorted = Float64Array.from(values).sort();
   const middle = quantile(sorted, 0.5);

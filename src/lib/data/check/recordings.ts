@@ -4,12 +4,12 @@ import type { SignalSpec } from '../../signal/spec.js';
 import type { Dataset, Finding, Recording } from '../types.js';
 import { listIds } from './report.js';
 
-/** Classes are reported if the largest class has at least this many times as many samples. */
+/** A class is reported if the largest class has at least this many times as many samples. */
 const imbalanceRatio = 4;
 
 /**
  * Finds recordings that have no label or are too short for one window.
- * @param loose whether the window was given or assumed, rather than read from a project
+ * @param loose whether the window comes from an option or is assumed, rather than read from a project
  */
 export function checkRecordings(dataset: Dataset, spec: SignalSpec, loose = false): Finding[] {
   const findings: Finding[] = [];
@@ -63,7 +63,7 @@ export function checkBalance(dataset: Dataset, classOf?: Map<string, string>): F
   );
 }
 
-/** @param counts of each class @param filesOf the files of some classes */
+/** @param counts counts by class @param filesOf returns the files of some classes */
 export function imbalance(
   counts: Map<string, number>,
   unit: 'samples' | 'rows',
@@ -88,7 +88,7 @@ export function imbalance(
   ];
 }
 
-/** Finds lost messages, and stretches in which the values of a sensor that otherwise changes stay constant. */
+/** Finds lost messages, and stretches in which the values of a normally changing sensor stay constant. */
 export function checkGaps(dataset: Dataset): Finding[] {
   const lost = dataset.recordings.filter(({ missing = 0 }) => missing > 0);
   const still = dataset.recordings.flatMap((recording) => {
@@ -217,7 +217,7 @@ function outside(
   ];
 }
 
-/** Replaces every non-numeric sample with the previous one, for the checks that need numbers. */
+/** Replaces every non-numeric sample by the previous sample, for the checks that need numbers. */
 export function withNumbersAlone(dataset: Dataset): Dataset {
   const broken = dataset.recordings.some(({ columns }) =>
     columns.some((column) => column.some((value) => !Number.isFinite(value))),
@@ -236,7 +236,7 @@ export function withNumbersAlone(dataset: Dataset): Dataset {
   return { ...dataset, recordings };
 }
 
-/** Longest run of equal rows that is attributed to a recorder that polls too fast. A stopped sensor produces longer runs. */
+/** Longest run of equal rows that is attributed to a recorder that polls too fast. If a sensor stops, runs are longer. */
 const longestHold = 4;
 
 /** Share of rows in which every field repeats the previous row, not counting runs longer than `longestHold`. */
@@ -256,8 +256,8 @@ export function repeatShare(columns: Float64Array[]): number {
 }
 
 /**
- * Share of repeated rows that is normal at this resolution. A converter with noise of a few steps gives the same value twice about as often
- * as a value one step away. A recorder that holds values repeats them far more often.
+ * Share of repeated rows that is normal at this resolution. With noise of a few steps, a converter repeats a value about as often as it
+ * changes by one step. A recorder that holds values repeats them far more often.
  */
 function chanceOfRepeats(columns: Float64Array[]): number {
   return columns.reduce((product, column) => {
@@ -272,13 +272,13 @@ function chanceOfRepeats(columns: Float64Array[]): number {
 }
 
 /**
- * Finds exact repeats of rows. A recorder that holds each value until the next one arrives adds images of the signal around the sensor's
- * own rate. A fourth-order low-pass (24 dB per octave) with its corner an octave below half that rate removes them.
+ * Finds exact repeats of rows. A recorder that holds each value until the next one arrives adds spectral images of the signal around the
+ * sensor's own rate. A fourth-order low-pass filter (24 dB per octave) with its corner an octave below half that rate removes the images.
  *
  * Measured on the HAR stairs recordings, artificially held at 54 of 100 rows (46 % repeats), with motion features on held-out recordings.
- * Without low-pass and resampling, a model distinguishes held windows from others in 99 % of the cases; with 12 Hz and 50 Hz, in 60 % (50 %
- * = chance). The rest results from holding, which slightly damps the signal near 12 Hz: the mean of a feature moves by at most 0.17 of its
- * deviation, compared with 4.8 without. `checkShortcuts` checks whether the repeats predict labels.
+ * Without filtering and resampling, a model distinguishes held windows from others in 99 % of the cases; with 12 Hz and 50 Hz, in 60 % (50
+ * % = chance). Holding slightly damps the signal near 12 Hz, which explains the rest. The mean of a feature moves by at most 0.17 of
+ * its deviation, compared with 4.8 without. `checkShortcuts` checks whether the repeats predict labels.
  */
 export function checkRepeats(dataset: Dataset, spec: SignalSpec): Finding[] {
   const shares = new Map(dataset.recordings.map((recording) => [recording, repeatShare(recording.columns)]));
@@ -302,7 +302,7 @@ export function checkRepeats(dataset: Dataset, spec: SignalSpec): Finding[] {
   ];
 }
 
-/** Finds labels whose sensors measured at different rates, judged by the share of rows that do not repeat. */
+/** Finds labels whose sensors measured at different rates, based on the share of rows that do not repeat. */
 function rateFinding(
   dataset: Dataset,
   shares: Map<Recording, number>,
@@ -347,7 +347,9 @@ function meanRepeats(known: { repeats: number }[]): number {
   return some.reduce((sum, { repeats }) => sum + repeats, 0) / Math.max(1, some.length);
 }
 
-/** Whether the project's signal part removes repeats: it needs a low-pass at most an octave below half the sensor's own rate. */
+/**
+ * Whether the project's signal part removes repeats. This requires a low-pass corner at least an octave below half the sensor's own rate.
+ */
 export function removesRepeats(known: { repeats: number }[], spec: SignalSpec): boolean {
   const { lowpassHz, rateHz } = spec;
   const sensorHz = rateHz * (1 - meanRepeats(known));

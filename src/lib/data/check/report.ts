@@ -47,10 +47,10 @@ export const checkReportSchema = z.object({
   recordings: z.int(),
   /** Number of samples, or of rows. */
   samples: z.int(),
-  /** Sampling rate in Hz, null for rows; and its source: the project or a flag, a time column, or an assumption. */
+  /** Sampling rate in Hz (null for rows), and where it comes from: the project or a flag, a time column, or an assumption. */
   rateHz: z.number().nullable(),
   rateFrom: z.enum(['told', 'time', 'assumed']).nullable(),
-  /** Source of the labels; null = the project. */
+  /** Where labels come from; null = the project. */
   labelFrom: z.enum(['name', 'folder', 'column', 'none']).nullable(),
   /** Number of recordings (or rows) on each side; null if there is no split. */
   split: z
@@ -75,7 +75,7 @@ export function listIds(ids: string[], most = 6): string {
   return `${ids.slice(0, most - 1).join(', ')} and ${ids.length - most + 1} more`;
 }
 
-/** Recordings on each side, as printed in a report; a split that already existed on disk has no seed. */
+/** Number of recordings on each side, as printed in a report. A split that already existed on disk has no seed. */
 export function splitCounts(split: Split, found?: 'folder'): CheckReport['split'] {
   const { by, seed, train, validation, test } = split;
   return {

@@ -12,18 +12,18 @@ const leastRecordings = 6;
 const leastShare = 0.9;
 
 /**
- * Means of recordings with one label may differ by this many standard errors of uncorrelated noise. Measured quantities differ more from
- * one recording to the next; constants, with or without added noise, do not.
+ * Means of recordings with one label may differ by at most this many standard errors of uncorrelated noise. Measured quantities differ more
+ * from one recording to the next; constants, with or without added noise, do not.
  */
 const mostErrors = 4;
 
-/** Maximum correlation between neighboring samples for a field to count as a constant with noise. */
+/** Maximum correlation between neighboring samples at which a field counts as a constant with noise. */
 const mostMemory = 0.25;
 
 /** The levels of two labels differ by at least this many times the variation within a label. */
 const leastGap = 5;
 
-/** Finds fields that repeat the label: their level is the same in all recordings of a label, and different for other labels. */
+/** Finds fields that repeat the label: the level is the same in all recordings of a label, and different for other labels. */
 export function checkLabelFields({ recordings, fields }: Dataset): Finding[] {
   const labels = [...new Set(recordings.flatMap(({ label }) => (label === null ? [] : [label])))];
   const known = recordings.filter(({ label, columns }) => label !== null && (columns[0]?.length ?? 0) > 1);
@@ -69,7 +69,7 @@ export function checkLabelFields({ recordings, fields }: Dataset): Finding[] {
   });
 }
 
-/** Mean, its standard error if neighboring samples are independent, and the correlation of neighboring samples. */
+/** Mean, its standard error if neighboring samples are independent, and the correlation between neighboring samples. */
 function momentsOf(column: Float64Array): { mean: number; error: number; memory: number } {
   let sum = 0;
   for (const value of column) sum += value;
@@ -81,7 +81,7 @@ function momentsOf(column: Float64Array): { mean: number; error: number; memory:
   return { mean, error: Math.sqrt(squares) / column.length, memory: squares > 0 ? products / squares : 0 };
 }
 
-/** Finds fields that only count: the same step from each sample to the next. */
+/** Finds fields that only count: every sample differs from the previous one by the same step. */
 export function checkCounters({ recordings, fields }: Dataset): Finding[] {
   const long = recordings.filter(({ columns }) => (columns[0]?.length ?? 0) >= 10);
   if (long.length === 0) return [];
@@ -106,7 +106,7 @@ export function checkCounters({ recordings, fields }: Dataset): Finding[] {
   });
 }
 
-/** The step from one sample to the next, if nearly all are equal. */
+/** The step from one sample to the next, if nearly all steps are equal. */
 function stepOf(column: Float64Array): number | null {
   const steps = Float64Array.from({ length: column.length - 1 }, (_, i) => column[i + 1]! - column[i]!);
   const middle = quantile(Float64Array.from(steps).sort(), 0.5);
@@ -115,10 +115,10 @@ function stepOf(column: Float64Array): number | null {
   return equal >= 0.95 * steps.length ? middle : null;
 }
 
-/** Maximum number of samples compared to find equal fields. */
+/** Maximum number of samples that are compared to find equal fields. */
 const mostSamples = 5000;
 
-/** Finds fields with the same content as another one, in the same or another unit. */
+/** Finds fields with the same content as another field, in the same or another unit. */
 export function checkSameFields({ recordings, fields }: Dataset): Finding[] {
   const samples = recordings.reduce((sum, { columns }) => sum + (columns[0]?.length ?? 0), 0);
   const every = Math.max(1, Math.ceil(samples / mostSamples));
@@ -142,8 +142,8 @@ export function checkSameFields({ recordings, fields }: Dataset): Finding[] {
 const mostResidual = 1e-5;
 
 /**
- * Pairs of columns where the second is a linear function of the first; each column is the second one of a pair at most once.
- * @returns indexes, and whether the values are equal
+ * Pairs of columns where the second is a linear function of the first; each column is second in at most one pair. @returns indexes, and
+ * whether the values are equal
  */
 export function duplicates(columns: Float64Array[]): [number, number, boolean][] {
   const moments = columns.map((column) => {

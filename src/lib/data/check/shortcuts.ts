@@ -6,7 +6,7 @@ import type { Dataset, Finding, Recording } from '../types.js';
 import { removalAdvice, removesRepeats, repeatShare } from './recordings.js';
 import { listIds } from './report.js';
 
-/** Minimum accuracy of the probe for a property to be reported as a shortcut. */
+/** Minimum accuracy of the probe at which a property is reported as a shortcut. */
 const leastAccuracy = 0.9;
 
 /** Maximum share of label permutations that may reach the probe's accuracy. */
@@ -17,8 +17,8 @@ interface Property {
   by: string;
   told: Told | null;
   /**
-   * Where the property is visible. `in windows`: a model can see it; `around`: it depends on the place or time of the recording; `outside`:
-   * windows do not contain it.
+   * Where the property is visible. `in windows`: a model can see the property; `around`: the property depends on the place or time of the
+   * recording; `outside`: windows do not contain it.
    */
   seen: 'in windows' | 'around' | 'outside';
   sentence: (told: Told) => string;
@@ -28,10 +28,10 @@ interface Property {
 }
 
 /**
- * Finds labels that can be predicted without the signal: from the recording method, the device, the day or the length. The accuracy of each
- * prediction is compared with that for permuted labels. Repeats need no such comparison, because only the recording method causes them.
- * @param project whether the dataset is a project's, whose windows are used for training: properties not visible in windows are then only
- * remarks
+ * Finds labels that can be predicted without the signal: from the recording method, the device, the day or the length. Each prediction's
+ * accuracy is compared with the accuracy for permuted labels. Repeats need no such comparison, because only the recording method causes
+ * them.
+ * @param project whether the dataset belongs to a project, which trains on windows; properties not visible in windows are then only remarks
  */
 export function checkShortcuts(dataset: Dataset, spec: SignalSpec, project: boolean): Finding[] {
   const labelled = dataset.recordings.filter(({ label }) => label !== null);
@@ -148,16 +148,16 @@ interface Metadata {
   length: number;
   /** Share of rows that repeat the previous row. */
   repeats: number;
-  /** Share of rows exactly midway between their neighbors: the result of interpolation. */
+  /** Share of rows exactly midway between their neighbors, as a result of interpolation. */
   interpolated: number;
-  /** Logarithm (base 10) of the step of which all values are multiples; 0 if there is none. */
+  /** Base-10 logarithm of the step of which all values are multiples; 0 if there is none. */
   resolution: number;
   device: string | null;
   /** Date in UTC, YYYY-MM-DD. */
   day: string | null;
 }
 
-/** Number of rows examined for properties that are constant throughout a recording. */
+/** Number of rows that are examined for properties that are constant throughout a recording. */
 const someRows = 4000;
 
 function metadataOf(recording: Recording): Metadata {
@@ -196,14 +196,14 @@ function interpolatedShare(columns: Float64Array[]): number {
   return moving > 0 ? between / moving : 0;
 }
 
-/** log10 of the grid that nearly all values are on, median over the fields; 0 if there is no grid. */
+/** log10 of the grid on which nearly all values are, median over the fields; 0 if there is no grid. */
 function resolutionOf(columns: Float64Array[]): number {
   const steps = columns.map(gridOf).sort((a, b) => a - b);
   const step = steps[steps.length >> 1] ?? 0;
   return step > 0 ? Math.round(10 * Math.log10(step)) / 10 : 0;
 }
 
-/** Smallest difference between two values, if 99 of 100 values are multiples of it; 0 otherwise. */
+/** Smallest difference between two values, if 99 of 100 values are multiples of it; otherwise 0. */
 function gridOf(column: Float64Array): number {
   const sorted = Float64Array.from(column.subarray(0, someRows)).sort();
   let step = Number.POSITIVE_INFINITY;
@@ -225,7 +225,7 @@ interface Told {
   /** Labels on the side of higher values, or of the first group of categories; then the other labels. */
   high: string[];
   low: string[];
-  /** Share of recordings on the side of their label. */
+  /** Share of recordings that are on their label's side. */
   accuracy: number;
   /** Mean accuracy over many permutations of the labels, and the share of permutations that were at least as accurate. */
   chance: number;
@@ -292,7 +292,7 @@ function byMajority(labels: string[], above: boolean[]): Parted | null {
   return { high, low, accuracy: right / labels.length };
 }
 
-/** Two labels are in one group if at least a tenth of the recordings of each have the same category. */
+/** Puts two labels into one group if at least a tenth of each label's recordings have the same category. */
 function byComponents(labels: string[], categories: string[]): Parted | null {
   const names = [...new Set(labels)].sort();
   const counts = new Map<string, Map<string, number>>();
@@ -327,7 +327,7 @@ function byComponents(labels: string[], categories: string[]): Parted | null {
 
 /**
  * Accuracy with which the signal itself separates groups of labels, on held-out recordings. It uses the simplest features (mean, deviation
- * and mean step of each field) and a linear discriminant. It is the baseline for the accuracy from metadata.
+ * and mean step of each field) and a linear discriminant. This is the baseline for the accuracy from metadata.
  * @returns accuracy, 0..1; null if a group is too small
  */
 function signalAccuracy(recordings: Recording[], isHigh: (label: string) => boolean): number | null {

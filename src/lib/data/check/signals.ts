@@ -5,10 +5,10 @@ import type { Finding, Recording } from '../types.js';
 import { type Comparison, comparable, figureText, leastPeers, type Profile, usual } from './profiles.js';
 import { listIds } from './report.js';
 
-/** Minimum number of spikes. A single one may be a real event. */
+/** Minimum number of spikes, because a single spike may be a real event. */
 const leastSpikes = 2;
 
-/** Minimum height of a spike, relative to the usual highest excursion in the other recordings of its label. */
+/** Minimum height of a spike, relative to the usual maximum excursion in the label's other recordings. */
 const timesPeers = 3;
 
 /**
@@ -20,12 +20,12 @@ const timesOwn = 8;
 /** Minimum height as a share of the field's range over all recordings. Smaller spikes hardly change the features of a window. */
 const leastOfRange = 0.05;
 
-/** After a spike, the signal returns to within this share of the spike's height. A real impact rings for longer. */
+/** After a spike, the signal must return to within this share of the spike's height. A real impact rings for longer. */
 const returnShare = 0.25;
 
 /**
  * Finds single samples that are far from both of their neighbors, such as transmission errors, a sensor's error codes, or samples replaced
- * by zero. Knocks and impacts have such samples too, but they ring, and they occur in most recordings of their label.
+ * by zero. Knocks and impacts also have such samples, but they ring, and occur in most recordings of the label.
  */
 export function checkSpikes({ dataset, peers, profiles: whole }: Comparison): Finding[] {
   return dataset.fields.flatMap((field, f) => {
@@ -121,33 +121,36 @@ const perOctave = 6;
 
 const lowestBin = 2;
 
-/** Maximum and minimum length of the segments: long enough for four octaves, short enough for several segments per recording. */
+/** Maximum and minimum segment length: long enough for four octaves, and short enough for several segments per recording. */
 const mostSegment = 256;
 
 const leastSegment = 64;
 
-/** Added to the share of the power at each point, so that noise floors, which differ between specimens, hardly count. */
+/** Added to the share of power at each point, so that noise floors, which differ between specimens, hardly matter. */
 const floorShare = 3e-3;
 
-/** Minimum distance between a recording's spectrum and the median, in natural logarithms of power, for its rate to be questioned. */
+/** Minimum distance of a recording's spectrum from the median at which its rate is questioned, in natural logarithms of power. */
 const leastSpectralDistance = 0.5;
 
 /** Minimum distance between a recording's spectrum and the median, relative to the upper end of the usual range. */
 const timesOthers = 1.2;
 
-/** Minimum distance between a label's spectrum and the same spectrum at another rate. If it is smaller, rates cannot be distinguished. */
+/**
+ * Minimum distance between a label's spectrum and the same spectrum at another rate. With a smaller distance, rates cannot be
+ * distinguished.
+ */
 const leastTelling = 0.6;
 
 /** Maximum distance from the spectrum at another rate, relative to the upper end of the usual range. */
 const mostTimesOthers = 1.5;
 
-/** Maximum share of the distance that remains if another rate is assumed. */
+/** Maximum share of the distance that may remain if another rate is assumed. */
 const mostRemaining = 0.65;
 
 /**
- * Finds recordings at half or twice the rate of the others of their label. Without a time column, every frequency then appears doubled or
- * halved, and at half the rate the highest ones are folded back. The averaged power spectrum (Welch 1967) is compared with the label's
- * median spectrum, and with the median spectra expected at half and at twice the rate.
+ * Finds recordings at half or twice the rate of other recordings of the label. Without a time column, every frequency then appears doubled
+ * or halved. At half the rate, the highest frequencies are folded back. The averaged power spectrum (Welch 1967) is compared with the
+ * label's median spectrum, and with the median spectra expected at half and at twice the rate.
  */
 export function checkPace({ dataset, peers }: Comparison): Finding[] {
   const segment = segmentOf(dataset.recordings);
@@ -169,7 +172,7 @@ export function checkPace({ dataset, peers }: Comparison): Finding[] {
       const before = distances[i]!;
       if (before < leastSpectralDistance || before < timesOthers * known.high) return [];
       const half = distance(spectra[i]!, halved, all);
-      // At twice the rate, the upper half of the spectrum is unknown: the label's recordings do not contain it.
+      // At twice the rate, the upper half of the spectrum is unknown, because the label's recordings do not contain it.
       const twice = distance(spectra[i]!, doubled, all >> 1);
       const after = Math.min(half, twice);
       if (after > mostRemaining * before || after > mostTimesOthers * known.high) return [];
@@ -234,7 +237,9 @@ function medianSpectrum(spectra: Float64Array[]): Float64Array {
   return spectra[0]!.map((_, k) => quantile(Float64Array.from(spectra, (one) => one[k]!).sort(), 0.5));
 }
 
-/** The spectrum after every second sample is dropped: frequencies appear doubled, and those above the new limit are folded back. */
+/**
+ * The spectrum after every second sample is dropped: frequencies appear doubled, and those above the new Nyquist frequency are folded back.
+ */
 function atHalfRate(power: Float64Array): Float64Array {
   const last = power.length - 1;
   return power.map((_, k) => valueAt(power, k / 2) + valueAt(power, last - k / 2));
@@ -251,8 +256,8 @@ function valueAt(power: Float64Array, bin: number): number {
 }
 
 /**
- * Root mean square difference of two spectra up to a bin, over all fields, in logarithms of power at points a sixth of an octave apart.
- * Spectra shifted by one point are compared too, because no two machines or people have exactly the same pace.
+ * Root mean square difference between two spectra up to a bin, over all fields, in logarithms of power at points a sixth of an octave
+ * apart. Spectra shifted by one point are also compared, because no two machines or people have exactly the same pace.
  */
 function distance(own: Float64Array[], other: Float64Array[], last: number): number {
   const points = Math.floor(perOctave * Math.log2(last / lowestBin)) + 1;

@@ -23,7 +23,7 @@ const mostRows = 3000;
 
 const leastRows = 30;
 
-/** Evenly spaced rows, in their order. */
+/** Evenly spaced rows, in order. */
 function sample(rows: Rows): Rows {
   if (rows.count <= mostRows) return rows;
   const at = Array.from({ length: mostRows }, (_, i) => Math.floor((i * rows.count) / mostRows));
@@ -35,13 +35,15 @@ function sample(rows: Rows): Rows {
   };
 }
 
-/** Column names of a device, a person or an occasion, alone or followed by `id`, `no` and the like; and column names of keys. */
+/**
+ * Names of columns that identify a device, a person or an occasion, alone or followed by `id`, `no` and the like; and names of key columns.
+ */
 const deviceName =
   /^(device|machine|board|node|station|subject|person|patient|participant|user|operator|rig|logger|module|gateway|batch|lot|session|trial|take|file|site)([_ -]?(id|no|nr|num|number|code|name|serial|key))?$|^(sensor|unit|probe)[_ -]?(id|no|nr|num|number|code|serial)$/i;
 
 const keyName = /(^|[_ -])(id|uid|uuid|guid|key|serial|sn|mac|imei)$/i;
 
-/** Minimum share of different values in a key column. */
+/** Minimum share of distinct values in a key column. */
 const leastDifferent = 0.98;
 
 /** Whole numbers without repetitions count as keys if at least this many repetitions would be expected at random. */
@@ -138,7 +140,7 @@ function roleOf(
   return null;
 }
 
-/** Number of equal pairs expected at random, if whole numbers have the density of these values. */
+/** Number of equal pairs expected at random for whole numbers with the same density as these values. */
 function repetitionsExpected(sorted: Float64Array): number {
   const reach = 10;
   let sum = 0;
@@ -149,7 +151,7 @@ function repetitionsExpected(sorted: Float64Array): number {
   return sum / 2;
 }
 
-/** Finds columns with the same content as another one, in the same or another unit. */
+/** Finds columns with the same content as another column, in the same or another unit. */
 export function checkSameColumns(all: Rows): Finding[] {
   const { columns, names, files, count } = sample(all);
   if (count < leastRows) return [];
@@ -165,29 +167,29 @@ export function checkSameColumns(all: Rows): Finding[] {
 }
 
 /**
- * Minimum distance of an outlier from the median, relative to that of the outermost 2.5 % of the values on its side (5.9 deviations of
+ * Minimum distance of an outlier from the median, relative to the outermost 2.5 % of values on the same side (5.9 standard deviations for
  * normal values).
  */
 const timesTail = 3;
 
-/** Minimum gap between an outlier and the other values, as a share of that distance. */
+/** Minimum gap between an outlier and the other values, as a share of the outlier's distance from the median. */
 const leastSeparation = 0.75;
 
-/** Maximum share of outliers. More values than that are a second population. */
+/** Maximum share of outliers. More such values are a second population. */
 const mostOutliers = 0.02;
 
 /** Minimum number of outliers, because a single value may be a real event. */
 const leastOutliers = 2;
 
-/** Minimum number of repetitions for an extreme value to be a code for missing values. */
+/** Minimum number of repetitions at which an extreme value is a code for missing values. */
 const leastRepeats = 4;
 
 /** Minimum frequency of a code, relative to half the average frequency of the other values. */
 const timesOthers = 10;
 
 /**
- * Finds values far from all others of their column, and codes for missing values. Distributions with heavy tails are judged on a
- * logarithmic scale.
+ * Finds values far from all others in the column, and codes for missing values. Distributions with heavy tails are checked on a logarithmic
+ * scale.
  */
 export function checkOutliers({ files, names, columns, count }: Rows): Finding[] {
   if (count < leastRows) return [];
@@ -233,7 +235,7 @@ interface Bounds {
   certain: boolean;
 }
 
-/** Bounds that exclude the value at one end if it repeats, its neighbors do not, and a gap separates it from all others. */
+/** Bounds that exclude an end value if it repeats, its neighbors do not, and a gap separates it from all others. */
 function codeAt(sorted: Float64Array, end: 'low' | 'high'): Bounds | null {
   const values =
     end === 'low' ? sorted : Float64Array.from(sorted, (_, i) => -sorted[sorted.length - 1 - i]!);
@@ -268,7 +270,7 @@ function farOut(sorted: Float64Array): Bounds | null {
   if (new Set(sorted).size <= 5) return null;
   const plain = beyond(sorted);
   if (!plain) return null;
-  // Positive quantities may have heavy tails. Their largest values are often no outliers on a logarithmic scale.
+  // Positive quantities may have heavy tails. On a logarithmic scale, their largest values are often not outliers.
   const inside = sorted.filter((value) => value >= plain.low && value <= plain.high);
   if (inside[0]! <= 0) return plain;
   const positive = sorted.filter((value) => value > 0);
@@ -291,7 +293,7 @@ function farOut(sorted: Float64Array): Bounds | null {
   return bounds.low === Number.NEGATIVE_INFINITY && bounds.high === Number.POSITIVE_INFINITY ? null : bounds;
 }
 
-/** Bounds in the gaps between the values and the outliers on both sides; null if there are none. */
+/** Bounds in the gaps between the values and the outliers on either side; null if there are no outliers. */
 function beyond(sorted: Float64Array): Bounds | null {
   const n = sorted.length;
   const middle = quantile(sorted, 0.5);
@@ -310,7 +312,7 @@ function beyond(sorted: Float64Array): Bounds | null {
   return bounds.low === Number.NEGATIVE_INFINITY && bounds.high === Number.POSITIVE_INFINITY ? null : bounds;
 }
 
-/** Minimum accuracy, averaged over the classes, with which a column predicts the label if it is the label with errors or noise. */
+/** Minimum accuracy, averaged over classes, with which a column that is the label with errors or noise predicts the label. */
 const leastAccuracy = 0.9;
 
 /**
@@ -324,7 +326,7 @@ const nearlyPerfect = 0.99;
 /** Maximum error rate of the column, relative to that of all other columns together. */
 const mostErrors = 0.4;
 
-/** Maximum ratio of the spreads within the classes of a noisy copy of the label, because the noise is the same in all classes. */
+/** Maximum ratio between the spreads within classes, for a noisy copy of the label. Noise has the same spread in all classes. */
 const mostSpreadRatio = 1.3;
 
 /** Maximum correlation of the noise with another column within a class, in standard errors. */
@@ -332,15 +334,15 @@ const correlationErrors = 4.5;
 
 const mostClasses = 20;
 
-/** Minimum share of the target's variance that a column explains if it is the target with noise. */
+/** Minimum share of the target's variance that is explained by a column that is the target with noise. */
 const leastExplained = 0.99;
 
-/** Maximum variance that this column leaves unexplained, as a share of the variance that all other columns together leave unexplained. */
+/** Maximum variance that a column leaves unexplained, as a share of the variance that all other columns together leave unexplained. */
 const mostUnexplained = 0.25;
 
 /**
  * Finds columns that are the label with noise or errors: they predict it nearly perfectly, and their noise is not correlated with any other
- * column. A good sensor predicts a label too, but it varies with the load and the surroundings, like the other sensors.
+ * column. A good sensor also predicts the label, but varies with the load and the surroundings, like the other sensors.
  * @param known columns that are known to be the label
  */
 export function checkNoisyLabels(all: Rows, known: readonly string[]): Finding[] {
@@ -426,7 +428,7 @@ function correlation(a: Float64Array, b: Float64Array): number {
 }
 
 /**
- * Accuracy of predicting the majority label in up to 40 ranges of one column, learned on odd rows and tested on even ones and vice versa;
+ * Accuracy of predicting the majority label in up to 40 ranges of one column, learned on odd rows and tested on even rows, and vice versa;
  * mean over the classes.
  */
 function accuracyOf(column: Float64Array, classes: Int32Array, kinds: number): number {
@@ -483,7 +485,7 @@ function jointAccuracy(columns: Float64Array[], classes: Int32Array, kinds: numb
   return [...right].reduce((sum, value, k) => sum + value / Math.max(1, total[k]!), 0) / kinds;
 }
 
-/** The column without the mean of each class. */
+/** The column after each class's mean is subtracted. */
 function withinClasses(column: Float64Array, classes: Int32Array, kinds: number): Float64Array {
   const sums = new Float64Array(kinds);
   const counts = new Float64Array(kinds);

@@ -20,7 +20,7 @@ import {
 
 /**
  * Checks tables for duplicate rows (in two parts of a split, or under two labels) and classes with little data. Also checks for columns
- * that carry no information or are the label itself.
+ * without information, and columns that are the label itself.
  * @param label name of the label column
  * @throws AIOT_CSV_*, AIOT_FILE_NOT_FOUND
  */
@@ -65,7 +65,7 @@ export async function checkTables(
 }
 
 interface TableRule {
-  /** The damage caused by this defect if it stays unnoticed. */
+  /** The damage that this defect causes if it goes unnoticed. */
   reason: string;
   find(tables: Opened[], rows: Rows, label: string): Finding[];
 }
@@ -110,7 +110,7 @@ const rules: TableRule[] = [
   { reason: 'Accuracy hides errors in a rare class.', find: balance },
 ];
 
-/** Finds the problems of tables with the same columns, worst first. @param label name of the label column */
+/** Finds problems in tables with the same columns, worst first. @param label name of the label column */
 export function checkRows(tables: Opened[], label: string): Required<Finding>[] {
   const rows = rowsOfAll(tables);
   return sortFindings(rules.flatMap(({ find }) => find(tables, rows, label)));
@@ -145,7 +145,7 @@ function rowsOfAll(tables: Opened[]): Rows {
 function refuseOtherColumns(first: Opened, other: Opened): void {
   const wanted = first.table.columns;
   const got = other.table.columns;
-  // Feature sets have a hundred columns, so only the first difference is shown.
+  // Feature sets have about a hundred columns, so only the first difference is shown.
   const at = Math.max(wanted.length, got.length);
   const place = Array.from({ length: at }, (_, i) => i).find((i) => wanted[i] !== got[i]);
   if (place === undefined) return;
@@ -176,7 +176,7 @@ function balance(tables: Opened[]): Finding[] {
   const counts = new Map<string, number>();
   for (const label of tables.flatMap(({ table }) => table.labels ?? []))
     counts.set(label, (counts.get(label) ?? 0) + 1);
-  // Labels with many different values are values to predict, not classes.
+  // Labels with many distinct values are values to predict, not classes.
   if (counts.size === 0 || counts.size > 50) return [];
   return imbalance(counts, 'rows', () => tables.map(({ name }) => name));
 }
@@ -204,7 +204,7 @@ function constantColumns(tables: Opened[]): Finding[] {
   ];
 }
 
-/** Finds columns that repeat the label: one value for each label, different for each. */
+/** Finds columns that repeat the label, with exactly one value for each label. */
 function labelColumns(tables: Opened[]): Finding[] {
   const labels = tables.flatMap(({ table }) => table.labels ?? []);
   const names = new Set(labels);
@@ -322,15 +322,15 @@ function repeatedRows(tables: Opened[]): Finding[] {
 }
 
 /**
- * Maximum ratio of equal pairs to those expected for independent columns that still counts as chance, because columns are rarely
- * independent.
+ * Maximum ratio of equal pairs to the number expected for independent columns. Up to this ratio, they count as chance, because columns are
+ * rarely independent.
  */
 const timesChance = 3;
 
 /**
- * If the columns' values (constants, switches, coarse codes) allow few combinations, some rows are equal without being copies. That is
- * assumed if there are fewer combinations than rows, or about as many equal pairs as expected at random. Copies of a table with finer
- * values do not meet either condition.
+ * If the columns' values (constants, switches, coarse codes) allow few combinations, some rows are equal without being copies. This is
+ * assumed if there are fewer combinations than rows, or about as many equal pairs as expected at random. Copies in a table with finer
+ * values meet neither condition.
  */
 function coarseRows(tables: Opened[], groups: Place[][]): Finding[] {
   const rows = tables.reduce((sum, { table }) => sum + table.rows, 0);
@@ -370,7 +370,7 @@ function equalPairs(tables: Opened[], rows: number): number {
   return pairs;
 }
 
-/** Number of different rows that the values of the columns allow, counted only until it reaches `enough`. */
+/** Number of distinct rows that the columns' values permit, counted only until it reaches `enough`. */
 function combinations(tables: Opened[], enough: number): number {
   let product = 1;
   for (let column = 0; column < (tables[0]?.table.columns.length ?? 0) && product < enough; column++) {
@@ -383,7 +383,7 @@ function combinations(tables: Opened[], enough: number): number {
   return product;
 }
 
-/** The header is line 1. */
+/** Line number of a row in the file, where the header is line 1. */
 function lineOf({ table, row }: Place): string {
   return `${table.name}:${row + 2}`;
 }

@@ -10,22 +10,22 @@ import {
 } from './profiles.js';
 
 /**
- * Minimum distance from the peers, in standard deviations. Among 100 recordings of 10 fields, normally distributed values reach 4, and real
- * values exceed that.
+ * Minimum distance from the peers, in standard deviations. Among 100 recordings with 10 fields, normally distributed values reach 4
+ * standard deviations, and real values exceed that.
  */
 const unitSigmas = 6;
 
 const offsetSigmas = 6;
 
-/** A conversion between two units that are mistaken for each other. */
+/** A conversion between two units that are commonly confused. */
 interface Conversion {
-  /** Unit of the deviating recording, and of the others. */
+  /** Unit in the deviating recording, and in the other recordings. */
   found: string;
   usual: string;
-  /** Turns a deviating value into the usual unit: (value − shift) · factor. */
+  /** Converts a deviating value to the usual unit: (value − shift) · factor. */
   factor: number;
   shift: number;
-  /** Sensors with these units: those with three axes, single fields, or any. */
+  /** Kind of sensors with these units: three axes, single fields, or either. */
   of: 'axes' | 'field' | 'any';
 }
 
@@ -68,8 +68,8 @@ function isPossible(unit: string, level: number): boolean {
 }
 
 /**
- * Finds recordings whose unit differs from that of the others of their label. They differ from their peers by far more than the peers
- * differ from each other, and after a known conversion their level and spread match.
+ * Finds recordings whose unit differs from that of other recordings of the label. Such recordings differ from their peers by far more than
+ * the peers differ from each other, but their level and spread match after a known conversion.
  */
 export function checkUnits(comparison: Comparison, explained: ReadonlySet<string>): Finding[] {
   const hits = comparison.sensors.flatMap((sensor) => unitHits(comparison, sensor, explained));
@@ -181,7 +181,7 @@ function spreadOf({ spread }: Profile, { fields }: Sensor): number {
 
 /**
  * Minimum offset, relative to the level. Smaller differences between specimens are normal. The offset must also be at least as large as the
- * spread of the signal.
+ * signal's spread.
  */
 const leastShift = 0.25;
 
@@ -190,7 +190,8 @@ const gravityShare = 0.15;
 
 /**
  * Finds constant offsets. An offset in acceleration changes the norm of gravity, which is the same in any orientation. In any other field,
- * it moves the level far from that of the peers. A level that all recordings of a device share comes from its location, not from a defect.
+ * an offset moves the level far from the peers' level. A level that all of a device's recordings share comes from the device's location,
+ * not from a defect.
  */
 export function checkOffsets(comparison: Comparison, explained: ReadonlySet<string>): Finding[] {
   const found = new Map<string, Finding>();
@@ -290,7 +291,7 @@ function levelOffsets({ sensors, peers, profiles: all, dataset }: Comparison): F
   return found.sort((a, b) => b.sigmas - a.sigmas).map(({ finding }) => finding);
 }
 
-/** Whether an offset explains the recording's spread, whose logarithm differs by `change`, better than a factor does. */
+/** Whether an offset explains the recording's spread better than a factor does. The logarithm of the spread differs by `change`. */
 function hasUsualSpread(change: number, sigma: number, factor: number): boolean {
   if (Math.abs(change) > Math.min(0.7, Math.max(2.5 * sigma, 0.35))) return false;
   return !(factor > 0) || Math.abs(change) < Math.abs(change - Math.log(factor));

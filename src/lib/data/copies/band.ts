@@ -1,11 +1,11 @@
 import { conditioned } from '../../signal/pipeline.js';
 import type { Dataset, Recording } from '../types.js';
 
-/** Sampling rate and highest frequency of the search, Hz. Recordings with a lower rate are not resampled. */
+/** Sampling rate and highest frequency for the search, Hz. Recordings with a lower rate are not resampled. */
 export const searchHz = 20;
 const lowpassHz = 8;
 /**
- * Length of the moving mean that is subtracted, s. Many recordings have similar levels and slow drift, so these are not evidence of a copy.
+ * Length of the moving mean that is subtracted, s. Similar levels and slow drift are common, so they are not evidence of a copy.
  */
 const meanSeconds = 1;
 
@@ -20,14 +20,14 @@ export interface Bands {
 
 /**
  * Subtracts each column's first value, so that filters leave a constant column at exactly 0 and rounding errors depend on the movement
- * instead of the level. Otherwise the rounding noise, which is the same in many recordings, would look like copies after scaling to
- * magnitude 1.
+ * instead of the level. Otherwise, rounding noise, which is the same in many recordings, would look like copies after scaling to magnitude
+ * 1.
  */
 export function withoutLevel(columns: Float64Array[]): Float64Array[] {
   return columns.map((column) => column.map((value) => value - column[0]!));
 }
 
-/** Magnitudes of fields; 0 if a field changes only in the last digits of its values. */
+/** Magnitudes of the fields; 0 if only the last digits of a field's values change. */
 export function movingSizes(sizes: number[], recordings: Recording[]): number[] {
   return sizes.map((size, f) => {
     let level = 0;
@@ -37,7 +37,7 @@ export function movingSizes(sizes: number[], recordings: Recording[]): number[] 
   });
 }
 
-/** Relative rounding error of a double after a few operations. */
+/** Relative rounding error of a double-precision number after a few operations. */
 const lastDigits = 1e-13;
 
 /** Movement of each recording between 0.5 and 8 Hz, at a given rate. */

@@ -8,8 +8,9 @@ export interface CopyPair {
   a: string;
   b: string;
   /**
-   * `exact`: share of the shorter recording's samples that are also in the other. `near`: correlation of their outlines. `part`:
-   * correlation of a stretch that both contain. `stretched`: correlation after scaling both to one length. `picture`: correlation of their details.
+   * `exact`: share of the shorter recording's samples that the other recording also contains. `near`: correlation of their outlines.
+   * `part`: correlation of a stretch that both contain. `stretched`: correlation after scaling both to one length. `picture`: correlation
+   * of their details.
    */
   kind: 'exact' | 'near' | 'part' | 'stretched' | 'picture';
   share: number;
@@ -23,7 +24,7 @@ export interface CopyPair {
 
 const known = new WeakMap<Dataset, CopyPair[]>();
 
-/** Finds recordings that are copies of each other, or of parts of each other, exact ones first. Computed once per dataset. */
+/** Finds recordings that are copies of each other, or of parts of each other, exact copies first. Computed once per dataset. */
 export function copiesIn(dataset: Dataset): CopyPair[] {
   const before = known.get(dataset);
   if (before) return before;
@@ -43,7 +44,7 @@ export function copiesIn(dataset: Dataset): CopyPair[] {
   for (const { a, b, share, factor } of stretchedCopies(dataset)) {
     add({ a: ids[a]!, b: ids[b]!, kind: 'stretched', share, factor });
   }
-  // Pairs that are already known are not compared again.
+  // Does not compare known pairs again.
   const apart = (a: number, b: number) => !pairs.has(`${ids[a]}\n${ids[b]}`);
   for (const { a, b, seconds, fromA, fromB, correlation } of partialCopies(dataset, apart)) {
     add({ a: ids[a]!, b: ids[b]!, kind: 'part', share: correlation, seconds, fromA, fromB });
@@ -54,15 +55,14 @@ export function copiesIn(dataset: Dataset): CopyPair[] {
 }
 
 /**
- * Number of rows covered by one fingerprint. It is large enough that equal fingerprints are not coincidental, and small enough to find
- * excerpts of one second.
+ * Number of rows per fingerprint. Large enough that equal fingerprints are not coincidental, and small enough to find one-second excerpts.
  */
 const shingleRows = 16;
 
 /**
  * Finds recordings that contain the same samples, at any offset. Each run of rows is hashed. Exact repeats of a row count once, because
  * some recorders produce them. If two recordings have a tenth of their runs in common, one contains copied samples.
- * @returns pairs of IDs, and the share of the shorter one's runs that are also in the other
+ * @returns pairs of IDs, and the share of the shorter recording's runs that the other recording also contains
  */
 function exactCopies(dataset: Dataset): { a: string; b: string; share: number }[] {
   const owners = new Map<number, number[]>();
@@ -94,7 +94,8 @@ function exactCopies(dataset: Dataset): { a: string; b: string; share: number }[
 }
 
 /**
- * Rolling hashes of `shingleRows` distinct rows. Only one hash in eight is used; it is chosen by its value, so copies have the same ones.
+ * Rolling hashes of `shingleRows` distinct rows. Only one hash in eight is used. It is selected by its value, so copies use the same
+ * hashes.
  */
 function shingles(columns: Float64Array[]): Set<number> {
   const rows = distinctRowHashes(columns);
@@ -133,8 +134,8 @@ function distinctRowHashes(columns: Float64Array[]): number[] {
 }
 
 /**
- * Mixes all bits of a hash (MurmurHash3's finalizer). Values of few bits, such as quiet 16-bit sound, differ only in the upper bits, which a
- * rolling hash never mixes into the lower ones. Unrelated recordings would then have hashes in common.
+ * Mixes all bits of a hash (MurmurHash3's finalizer). Values with few significant bits, such as quiet 16-bit sound, differ only in the
+ * upper bits. A rolling hash never mixes these into the lower bits. Unrelated recordings would then have hashes in common.
  */
 function mixed(hash: number): number {
   let h = hash ^ (hash >>> 16);

@@ -3,22 +3,22 @@ import { conditioned } from '../../signal/pipeline.js';
 import type { Dataset, Recording } from '../types.js';
 import { movingSizes, settlingCycles, withoutLevel } from './band.js';
 
-/** Minimum overlap of two outlines, as a share of the shorter one and in samples. Shorter overlaps often match without being copies. */
+/** Minimum overlap of two outlines, as a share of the shorter outline and in samples. Shorter overlaps often match without being copies. */
 const overlapShare = 0.6;
 
 const overlapSamples = 100;
 
 /**
- * Minimum coarse correlation for a comparison at the full rate. It is low, because a true copy may be offset by a fraction of a coarse
- * sample.
+ * Minimum coarse correlation for a comparison at the full rate. This limit is low, because a true copy may be offset by a fraction of a
+ * coarse sample.
  */
 const worthALook = 0.75;
 
 /**
- * Finds pairs whose outlines match at some offset: copies that were cut, rounded or filtered, or recordings made simultaneously. It uses
- * normalized cross-correlation at every lag (by FFT), then at the full rate around the best lag; 1 = equal except for a factor. Copies
- * reach 0.98 or more; unrelated recordings of the HAR set reach 0.87 at most. Copies with noise larger than their movement (a sensor at
- * rest) are not found. Neither are copies of a steady vibration, because it matches any other of the same frequency (see `isSignificant`).
+ * Finds pairs whose outlines match at some offset: copies that were cut, rounded or filtered, or recordings made simultaneously. The search
+ * uses normalized cross-correlation at every lag (by FFT), then at the full rate around the best lag; 1 = equal except for a factor. Copies
+ * reach 0.98 or more; unrelated recordings of the HAR set reach 0.87 at most. Copies whose noise exceeds their movement (a sensor at rest)
+ * are not found. Neither are copies of a steady vibration, because it matches any vibration of the same frequency (see `isSignificant`).
  * @param least minimum correlation that counts
  */
 export function nearCopies(dataset: Dataset, least = 0.95): { a: string; b: string; share: number }[] {
@@ -156,7 +156,7 @@ interface Outlines {
 }
 
 /**
- * The slow movement of a recording, combined from all fields: each field is low-passed, decimated, and scaled by its magnitude in the whole
+ * A recording's slow movement, combined from all fields: each field is low-passed, decimated, and scaled by its magnitude in the whole
  * dataset. Differences replace levels, because two recordings that warm up in the same way are not copies.
  */
 function outlinesOf(dataset: Dataset): Outlines {
@@ -167,7 +167,7 @@ function outlinesOf(dataset: Dataset): Outlines {
     dataset.fields.map((_, f) => rootMeanSquare(moves.map((columns) => columns[f]!))),
     recordings,
   );
-  // The weights differ so that equal and opposite movements of two axes do not cancel out.
+  // Weights differ, so that equal and opposite movements of two axes do not cancel out.
   const weights = sizes.map((size, f) => (size > 0 ? 0.8 ** f / size : 0));
   const fine = new Map<number, Float64Array>();
   return {
@@ -187,7 +187,7 @@ function movesOf({ fields, rateHz, columns }: Recording, resampleHz: number): Fl
     { fields, rateHz, lowpassHz, resampleHz, windowSamples: 1, strideSamples: 1, features: 'raw' },
     withoutLevel(columns),
   );
-  // A filter's start-up transient has the same shape in all recordings, and may be larger than a filtered vibration, so it is omitted.
+  // Omits the filter's start-up transient, which has the same shape in all recordings, and may be larger than a filtered vibration.
   const settled = lowpassHz === null ? 0 : Math.ceil((settlingCycles / lowpassHz) * resampleHz);
   return slow.map((column) => {
     const out = new Float64Array(Math.max(0, column.length - 1));
@@ -220,10 +220,10 @@ const chance = 0.01;
 /**
  * Whether a correlation between two signals cannot be chance. A periodic signal has few independent samples even if it is long: two steady
  * vibrations of one frequency always match at some lag. The number n of independent samples follows from the autocorrelations (Bartlett
- * 1946): about 2 for a tone, and a share of the samples for noise. A share of at most (1 − r²)^((n − 2) / 2) of independent signals reach
+ * 1946): about 2 for a tone, and a share of the samples for noise. At most a share of (1 − r²)^((n − 2) / 2) of independent signals reaches
  * the correlation r. There are as many trials as pairs of recordings times independent lags. Over all trials, 1 in 100 datasets has a false
  * positive.
- * @param a fields of one stretch, with their means subtracted @param b those of the other, aligned and equally long
+ * @param a fields of one stretch, with their means subtracted @param b fields of the other stretch, aligned and of equal length
  * @param pairs number of pairs of recordings compared
  */
 function isSignificant(a: Float64Array[], b: Float64Array[], correlation: number, pairs: number): boolean {
@@ -233,8 +233,8 @@ function isSignificant(a: Float64Array[], b: Float64Array[], correlation: number
 }
 
 /**
- * Number of independent samples: N · Ca(0) · Cb(0) / Σ over fields f, g and lags k of Ca(k) · Cb(k). The sum equals that of the squares of
- * the cross-correlation (Parseval). In a finite stretch the sums become smaller with the lag, so the result is reduced to two thirds, which
+ * Number of independent samples: N · Ca(0) · Cb(0) / Σ over fields f, g and lags k of Ca(k) · Cb(k). The sum equals the sum of squares of
+ * the cross-correlation (Parseval). In a finite stretch, the sums decrease with the lag, so the result is reduced to two thirds, which
  * gives 2 for a tone.
  */
 function independentSamples(a: Float64Array[], b: Float64Array[]): number {
@@ -263,7 +263,7 @@ function independentSamples(a: Float64Array[], b: Float64Array[]): number {
 }
 
 /**
- * 1 for a signal that moves steadily, less if most of its movement is in a short part. For example, two sensors that approach a new level
+ * 1 for a signal that moves steadily, less if most movement is in a short part. For example, two sensors that approach a new level
  * have the same shape, and later samples add no evidence. Calculated from the kurtosis of the samples, which is 3 for a normal
  * distribution.
  */

@@ -2,28 +2,28 @@ import { gaussian, seededRandom } from '../../core/numbers.js';
 import type { Dataset } from '../types.js';
 import { type Bands, bandsOf, scaleBy, scaleFields, searchHz } from './band.js';
 
-/** Samples per window whose signature is compared, and the step between such windows. */
+/** Number of samples per window whose signature is compared, and the step between such windows. */
 const windowSamples = 50;
 
 const strideSamples = 25;
 
-/** Minimum correlation at the search rate for a comparison at the full rate. */
+/** Minimum correlation at the search rate that leads to a comparison at the full rate. */
 const worthALook = 0.8;
 
-/** Maximum number of candidates examined for one window. A periodic machine has hundreds. */
+/** Maximum number of candidates examined for one window. A periodic machine yields hundreds. */
 const mostPlaces = 10;
 
 interface PartialCopy extends Match {
-  /** Recordings, by their index in the dataset; a is the first. */
+  /** Indexes of the recordings in the dataset, lower index first. */
   a: number;
   b: number;
 }
 
 /**
- * Finds stretches of one recording that also occur in another, with noise, a factor, an offset or at another position. Windows are found by
- * their signatures, compared by normalized cross-correlation, and extended as far as the recordings match. Returns the longest stretch of
- * each pair. Stretches shorter than four seconds (at 20 Hz or more) and periodic stretches are not found.
- * @param apart whether two recordings are to be compared
+ * Finds stretches of one recording that also occur in another, possibly with noise, a factor or an offset, or at another position. Windows
+ * are found by their signatures, compared by normalized cross-correlation, and extended as far as the recordings match. Returns the longest
+ * stretch of each pair. Stretches shorter than four seconds (at 20 Hz or more) and periodic stretches are not found.
+ * @param apart whether two recordings must be compared
  */
 export function partialCopies(dataset: Dataset, apart: (a: number, b: number) => boolean): PartialCopy[] {
   const { recordings } = dataset;
@@ -68,14 +68,14 @@ function covers(known: PartialCopy, at: number, to: number, rateHz: number): boo
   );
 }
 
-/** Maximum number of different bits in half of a signature. In two copies of a window, about one bit in twenty differs. */
+/** Maximum number of differing bits in half of a signature. In two copies of a window, about one bit in twenty differs. */
 const halfFlips = 2;
 
 const allFlips = 6;
 
-/** Positions in recordings, indexed by the signature of the window that begins there. */
+/** Positions in recordings, indexed by the signature of the window at each position. */
 interface SignatureIndex {
-  /** Calls back with each position that has a similar signature: recording, first sample. */
+  /** Calls back for each position with a similar signature, with the recording and the first sample. */
   near(signature: number, found: (recording: number, at: number) => void): void;
 }
 
@@ -149,7 +149,7 @@ function indexSignatures(signatures: Int32Array[]): SignatureIndex {
             const item = items[i]!;
             const other = all[item]!;
             if (other === 0 || ones(other ^ signature) > allFlips) continue;
-            // Positions that were found by the upper half of the signature are not reported again for the lower half.
+            // Positions found by the signature's upper half are not reported again for the lower half.
             if (side === 1 && ones((other ^ signature) >>> 16) <= halfFlips) continue;
             found(recordingOf[item]!, placeOf[item]!);
           }
@@ -171,7 +171,7 @@ function bucketed(all: Int32Array, shift: number): { starts: Int32Array; items: 
   return { starts, items };
 }
 
-/** All 16-bit numbers with at most this many ones. */
+/** All 16-bit numbers in which at most this many bits are set. */
 function flipsOf(most: number): number[] {
   return Array.from({ length: 65_536 }, (_, mask) => mask).filter((mask) => ones(mask) <= most);
 }
@@ -208,17 +208,18 @@ function leastFit(seconds: number): number {
 }
 
 /**
- * Compares stretches of recordings. In the HAR recordings, the best match of two unrelated stretches of 5 s was 0.951 (of 32,292, each at
- * every position of all other recordings). A copy reaches 0.99 if white noise is a fifth as large as the signal, and 0.98 if it is a third,
- * because the band-pass removes most of the noise. In a test, eight stretches of 8 s were copied in far more regular walks. All are found
- * if the noise is a fifth as large as the signal, seven if it is a third, and none if it is half. Among 40 such walks, no two were mistaken
- * for copies.
+ * Compares stretches of recordings. In the HAR recordings, the best match between unrelated 5-second stretches was 0.951 (among 32,292
+ * stretches, each at every position in all other recordings). A copy reaches 0.99 if white noise is a fifth as large as the signal, and
+ * 0.98 if it is a third, because the band-pass filter removes most noise. In a test with far more regular walks, eight 8-second stretches
+ * were copied. All are found with noise a fifth as large as the signal, seven with a third, and none with half. Among 40 such walks, no two
+ * were mistaken for copies.
  */
 function createMatcher(dataset: Dataset, bands: Bands, sizes: number[]) {
   const rateHz = Math.min(dataset.rateHz, fineHz);
   const factor = rateHz / bands.rateHz;
   /**
-   * Factor for durations in slow recordings, which are searched sample by sample: their "second" has as many samples as at the search rate.
+   * Factor for durations in slow recordings, which are searched sample by sample. One "second" then has as many samples as at the search
+   * rate.
    */
   const unit = bands.rateHz < searchHz ? searchHz / bands.rateHz : 1;
   const fine = new Map<number, Float64Array[]>();
@@ -262,7 +263,7 @@ function createMatcher(dataset: Dataset, bands: Bands, sizes: number[]) {
     /** Correlation of two windows at the search rate. */
     coarse: (a: number, at: number, b: number, to: number, windowSamples: number) =>
       fitOf(bands.signals[a]!, at, bands.signals[b]!, to, windowSamples),
-    /** The stretch around two windows in which the recordings match; null if it is not a copy. */
+    /** The stretch around two windows in which the recordings match; null if the stretch is not a copy. */
     grown,
   };
 }
@@ -307,7 +308,7 @@ function bestLag(
   return found;
 }
 
-/** Best match of the beginning of a stretch at any other position of the other recording. */
+/** Best match between the beginning of a stretch and any other position in the other recording. */
 function bestElsewhere(
   x: Float64Array[],
   from: number,

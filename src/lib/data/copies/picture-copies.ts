@@ -1,14 +1,15 @@
 import type { Dataset, Recording } from '../types.js';
 
-/** Side of the grid of means by which most pairs are ruled out. */
+/** Side of the grid of means that rules out most pairs. */
 const grid = 8;
 
-/** Minimum correlation of the grids, and then of the pictures' details. Copies that were compressed again or brightened exceed both. */
+/** Minimum correlation of the grids, and then of the pictures' details. Recompressed or brightened copies exceed both. */
 const least = { grid: 0.9, details: 0.9 };
 
 /**
- * Finds pictures that are the same except for brightness, contrast and compression. Details are compared, the difference of each place from its
- * surroundings, because pictures of one place under one light resemble each other in everything else. Pictures that were cut or turned are not found.
+ * Finds pictures that are the same except for brightness, contrast and compression. Compares only details (each position's difference from
+ * its surroundings), because pictures of one scene in the same light resemble each other in everything else. Cropped or rotated copies are
+ * not found.
  */
 export function pictureCopies(dataset: Dataset): { a: string; b: string; share: number }[] {
   const pictures = dataset.recordings.map(({ id, columns, size }) => ({
@@ -42,7 +43,10 @@ function meansOf(columns: Float64Array[], { width, height }: Size): Float32Array
   return out;
 }
 
-/** The mean of 3 × 3 pixels, minus the mean of the four such squares at a sixteenth of the picture's side. Noise alone would not survive compression. */
+/**
+ * The mean of 3 × 3 pixels, minus the mean of the four such squares at a sixteenth of the picture's side. Averaging is needed, because
+ * compression removes fine noise.
+ */
 function detailsOf(columns: Float64Array[], { width, height }: Size): Float32Array {
   const reach = Math.max(2, Math.round(Math.min(width, height) / 16));
   const out: number[] = [];
@@ -75,7 +79,7 @@ function smoothed(column: Float64Array, width: number, height: number): Float64A
   });
 }
 
-/** Mean 0 and length 1, so that the product of two is their correlation; 0 for a constant picture. */
+/** Scales to mean 0 and length 1, so that the product of two pictures is their correlation; 0 for a constant picture. */
 function normalized(values: Float32Array): Float32Array {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const length = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0));

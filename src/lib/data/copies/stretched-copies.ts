@@ -1,19 +1,19 @@
 import type { Dataset } from '../types.js';
 import { movingSizes } from './band.js';
 
-/** Number of points to which each recording is reduced, whatever its length. Copies at another rate then have the same points. */
+/** Number of points to which each recording is reduced, whatever its length, so that copies at another rate have the same points. */
 const points = 512;
 
-/** Minimum relative difference in length at which a copy counts as resampled. The other searches find copies that differ less. */
+/** Minimum relative difference in length at which a copy counts as resampled. The other searches find copies with smaller differences. */
 const sameLength = 0.01;
 
-/** Maximum ratio of the lengths. */
+/** Maximum ratio between the lengths. */
 const widest = 5;
 const least = 0.95;
 
 /**
- * Finds whole recordings that are copies of another at a different rate: resampled, or played faster. Both are reduced to the same number
- * of points, and the differences between neighboring points are correlated, all fields together.
+ * Finds whole recordings that are copies of another recording at a different rate: resampled, or played faster. Both are reduced to the
+ * same number of points, and the differences between neighboring points are correlated over all fields.
  */
 export function stretchedCopies(dataset: Dataset): { a: number; b: number; share: number; factor: number }[] {
   const { recordings } = dataset;

@@ -39,7 +39,7 @@ export function recordingFile(folder: string, { id, format }: Pick<ListingEntry,
   return join(folder, 'recordings', `${id}.${format ?? 'csv'}`);
 }
 
-/** Reads a folder's dataset.json; null if it has none. @throws AIOT_FILE_MALFORMED */
+/** Reads a folder's dataset.json; null if there is none. @throws AIOT_FILE_MALFORMED */
 export async function readListing(folder: string): Promise<Listing | null> {
   const file = listingFile(folder);
   const value = await unless('AIOT_FILE_NOT_FOUND', readJson(file));

@@ -19,7 +19,7 @@ export function expectedOf(config: ProjectConfig): Expected {
   };
 }
 
-/** The project's pictures; null if its recordings are no pictures. */
+/** The project's pictures; null if the recordings are not pictures. */
 function imageOf({ signal, stream }: ProjectConfig): Expected['image'] {
   const { image } = signal;
   const channels = Object.keys(stream.fields).length;
@@ -33,8 +33,8 @@ export function dataFolderOf(project: Project): string {
 }
 
 /**
- * Opens a project's recordings: the folder's dataset.json with its files in recordings, or a plain folder of such files, whose labels are then the
- * leading letters of their names. Pictures may be in a folder for each label.
+ * Opens a project's recordings: the folder's dataset.json with its files in recordings, or a plain folder of such files, in which case
+ * labels are the leading letters of the file names. Pictures may be in one folder per label.
  * @param folder overrides the project's own `data`
  * @throws AIOT_DATA_EMPTY, AIOT_DATA_COLUMNS, AIOT_DATA_RATE, AIOT_DATA_CHANGED, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED,
  * AIOT_FILE_NOT_FOUND
@@ -97,7 +97,7 @@ function datasetDigest(fields: string[], rateHz: number, recordings: Recording[]
   return `sha256:${hash.digest('hex')}`;
 }
 
-/** Total number of samples in these recordings; one sample is a row of all fields. */
+/** Total number of samples in these recordings, where one sample is a row of all fields. */
 export function sampleCount(recordings: Pick<Recording, 'columns'>[]): number {
   return recordings.reduce((sum, { columns }) => sum + (columns[0]?.length ?? 0), 0);
 }

@@ -19,7 +19,7 @@ interface PulledDatasets {
 
 interface PullOptions {
   client: { datasets: PulledDatasets };
-  /** Name of the stream, and so of the platform's dataset. */
+  /** Name of the stream, and therefore of the platform's dataset. */
   stream: string;
   /** The data folder; created if missing. */
   dir: string;
@@ -34,7 +34,7 @@ interface PullResult {
 
 /**
  * Fetches a stream's recordings from the platform into a data folder, in the format that `data record` writes. Existing recordings with the
- * same IDs are replaced, because a recording may have grown or its label may have changed. Other recordings stay.
+ * same IDs are replaced, because a recording may have grown or its label may have changed. Other recordings are unchanged.
  * @throws any client error, AIOT_FILE_MALFORMED, AIOT_FILE_NOT_WRITABLE
  */
 export async function pullDataset(options: PullOptions): Promise<PullResult> {
@@ -71,15 +71,16 @@ type ListedRecording = Pick<
   'id' | 'device' | 'label' | 'parts' | 'rateHz' | 'startedAt' | 'missing'
 >;
 
-/** A stored recording; its `id` is its place on the platform: STREAM/DEVICE/RECORDING. */
+/** A stored recording. The `id` is its path on the platform: STREAM/DEVICE/RECORDING. */
 export type StreamRecording = Recording & {
   partlyLabelled: boolean;
-  /** Reason why its samples cannot be used; it then has none. */
+  /** Why the samples cannot be used. If set, the recording has no samples. */
   unusable?: string;
 };
 
 /**
- * Fetches a stream's recordings from the platform, one at a time. Those that `wanted` rejects are not fetched, and have no samples.
+ * Fetches a stream's recordings from the platform, one at a time. Recordings that `wanted` rejects are returned without fetching their
+ * samples.
  * @param fields the fields to return, in this order
  * @throws AIOT_DATA_COLUMNS (the stream lacks a field), AIOT_NOT_FOUND (the stream), and any client error
  */
@@ -112,7 +113,7 @@ export async function* streamRecordings(
         const { data } = parseCsv(Buffer.from(text), id, listing.fields);
         yield { ...about, columns: fields.map((field) => data[listing.fields.indexOf(field)]!) };
       } catch (error) {
-        // Messages may lack a field that others of the stream have.
+        // Some messages may lack a field that other messages in the stream have.
         if (!hasCode(error, 'AIOT_FILE_MALFORMED')) throw error;
         yield { ...about, columns: empty, unusable: (error as AiotError).message };
       }
