@@ -31,16 +31,13 @@ export function simulateMotor(options: {
   };
 }
 
-/**
- * A seed that is different for each state. The first four states keep their earlier seeds, because existing models were trained with them.
- */
+/** A seed that is different for each state. The first four states keep their earlier seeds, because models have been trained with them. */
 function motorSeed(state: MotorState, seed: number): number {
   return state === 'worn' ? 1_000_000 + seed : seed * 4 + motorStates.indexOf(state);
 }
 
 /**
- * Number of recordings of each state, and seconds per recording. There are enough recordings for both sides of a split to have different
- * motors.
+ * Number of recordings of each state, and seconds per recording. With this many recordings, both sides of a split have different motors.
  */
 const takes = 10;
 
@@ -165,7 +162,7 @@ export const motorFields = ['current', 'temperature', 'vibration', 'sound'] as c
 export const motor = {
   mainsHz: 50,
   polePairs: 2,
-  /** Share by which the rotor lags the field: idle, and at full load. For a blocked rotor it is 1. */
+  /** Share by which the rotor lags behind the field, when idle and at full load. For a blocked rotor, the share is 1. */
   slip: { idle: 0.08, full: 0.16 },
   /** A */
   current: { idle: 0.62, full: 0.82, blocked: 1.65 },

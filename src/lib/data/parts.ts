@@ -25,8 +25,8 @@ export function windowParts({ seed }: Pick<Split, 'seed'>, id: string, count: nu
 }
 
 /**
- * Sizes of the validation and test parts for n units; the others are for training. With two units, only the test set gets one; from three
- * on, each part gets at least one.
+ * Sizes of the validation and test parts for n units; the others are for training. With two units, only the test set gets one; with three
+ * or more, each part gets at least one.
  */
 export function partSizes(n: number): { validation: number; test: number } {
   if (n < 3) return { validation: 0, test: n === 2 ? 1 : 0 };

@@ -76,13 +76,13 @@ const schemaFieldSchema = z.strictObject({
   range: z.tuple([z.number(), z.number()]).nullable(),
   /** Observed share of rows without a value. */
   missing: z.number().min(0).max(1),
-  /** Allowed words, for text with few of them; null = any. */
+  /** Allowed words, for text with few distinct words; null = any. */
   categories: z.array(z.string()).nullable(),
 });
 
 type SchemaField = z.output<typeof schemaFieldSchema>;
 
-/** Schema of rows: a file for people to read, edit and commit. */
+/** Schema of rows: a file that people can read, edit and commit. */
 const dataSchemaSchema = z.strictObject({
   spec: z.literal('aiot-schema/1'),
   name: z.string(),
@@ -125,8 +125,8 @@ export type SchemaResult = z.output<typeof schemaResultSchema>;
 const beyond = 0.1;
 
 /**
- * Maximum number of different words in a column of categories, absolute and as a share of its rows. If there are more, they are names or
- * remarks.
+ * Maximum number of different words in a column of categories, absolute and as a share of its rows. If there are more words, they are names
+ * or remarks.
  */
 const mostCategories = 50;
 

@@ -9,7 +9,7 @@ import { dataFolderOf, expectedOf } from './dataset/open.js';
 import { addRecordings, changeData, removeRecordings } from './dataset/write.js';
 import type { Recording } from './types.js';
 
-/** Objects on the tray. A nut and a washer differ only in their outline: the hard pair. */
+/** Objects on the tray. A nut and a washer are hard to tell apart, because they differ only in outline. */
 export const trayParts = ['empty', 'bolt', 'nut', 'washer'] as const;
 
 export type TrayPart = (typeof trayParts)[number];
@@ -41,7 +41,7 @@ interface DrawOptions {
   signal?: AbortSignal;
 }
 
-/** Prefix of the IDs of drawn pictures: only these are replaced. */
+/** Prefix of the IDs of drawn pictures. Only these pictures are replaced. */
 const prefix = 'drawn-';
 
 /**
@@ -120,9 +120,8 @@ export function trayRecording(part: TrayPart, seed: number, format: TrayFormat, 
 const rays = 2;
 
 /**
- * A camera's picture of a part on a tray. Random properties of the tray: material,
- * color, texture, dust, scratches. Of the part: position, direction, size, metal. Of the camera: tilt (perspective), focus, noise. Of the light: direction,
- * brightness, fall-off across the tray.
+ * A camera's picture of a part on a tray. Random properties of the tray: material, color, texture, dust, scratches. Of the part: position,
+ * direction, size, metal. Of the camera: tilt (perspective), focus, noise. Of the light: direction, brightness, fall-off across the tray.
  *
  * The plane of the tray has its origin at the picture's center, and its edges are about 1 away. A part is an outline (a signed distance) with a height.
  * It is shaded by the slope of its beveled edge, and casts a shadow away from the light.
@@ -223,7 +222,7 @@ function look(scene: Scene, u: number, v: number): Color {
   const distance = outline(scene, at);
   if (distance < 0) return metalAt(scene, at, distance, toLight).map((value) => value * lit) as Color;
   const behind: Point = [at[0] + scene.shadow * toLight[0], at[1] + scene.shadow * toLight[1]];
-  // The edge of a shadow is as soft as it is far from the part.
+  // A shadow's edge becomes softer with the distance from the part.
   const shade = smooth(-outline(scene, behind) / (0.5 * scene.shadow) + 0.5);
   const surface = trayAt(scene, at) * (1 - 0.6 * shade);
   return scene.tray.map((value) => value * surface * lit) as Color;

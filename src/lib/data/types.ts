@@ -1,4 +1,4 @@
-/** One continuous take by one device: the unit that a split never divides. */
+/** One continuous take by one device. A split never divides it. */
 export interface Recording {
   /** Unique in its dataset; a file name without extension, such as `walking1`. */
   id: string;
@@ -19,7 +19,7 @@ export interface Recording {
   format?: 'wav' | 'png';
   /** Size of a picture, in pixels; its samples are its pixels, row by row. */
   size?: { width: number; height: number };
-  /** Hz of the file that it was resampled from; absent = not resampled. */
+  /** Rate of the file from which the recording was resampled, Hz; absent = not resampled. */
   originalHz?: number;
 }
 
@@ -35,7 +35,7 @@ export interface Dataset {
 
 /**
  * IDs of recordings. `validation` is for early stopping and model selection, `test` for the metrics; neither is used for training. In a
- * split by window, every recording is on all three sides, and `windowParts` assigns its windows.
+ * split by window, every recording is on all three sides, and `windowParts` assigns the windows.
  */
 export interface Split {
   by: 'recording' | 'device' | 'time' | 'window' | 'row' | 'group';
@@ -77,7 +77,7 @@ export const findingKinds = [
   'identifier',
   /** A column with the same content as another one. */
   'duplicate',
-  /** Values far from all others of their column. */
+  /** Values far from all others in their column. */
   'outliers',
 ] as const;
 

@@ -20,14 +20,14 @@ export interface Expected {
   rateHz: number;
   /** Known labels, for recognizing a label in a file's name. */
   labels: string[];
-  /** The size of pictures, and their channels (1 = gray); null if recordings are no pictures. */
+  /** Size and channels of pictures (1 = gray); null if recordings are not pictures. */
   image: (ImageSpec & { channels: 1 | 3 }) | null;
 }
 
-/** Extension of a recording's file. */
+/** Extensions of recordings' files. */
 const extension = new RegExp(`\\.(csv|${soundExtensions}|png|jpe?g)$`, 'i');
 
-/** Extensions of recordings that are no pictures, and of pictures. */
+/** Extensions of recordings that are not pictures, and of pictures. */
 const samplesExtension = new RegExp(`\\.(csv|${soundExtensions})$`, 'i');
 const pictureExtension = /\.(png|jpe?g)$/i;
 
@@ -78,14 +78,14 @@ async function distinctFiles(
   return files;
 }
 
-/** A file's name without extension. A picture in a folder named after a label has that label before its name: `nut/7.jpg` is nut-7. */
+/** A file's name without extension. In a folder named after a label, the label is prefixed to a picture's name: `nut/7.jpg` is nut-7. */
 export function idOfFile(file: string, expected?: Pick<Expected, 'labels'>): string {
   const name = withoutExtension(basename(file));
   const folder = folderLabel(file, expected);
   return folder === null || name.startsWith(folder) ? name : `${folder}-${name}`;
 }
 
-/** The label after which a picture's folder is named; null if it is none. */
+/** The label after which a picture's folder is named; null if there is none. */
 function folderLabel(file: string, expected?: Pick<Expected, 'labels'>): string | null {
   const folder = basename(dirname(file));
   return isPicture(file) && expected?.labels.includes(folder) ? folder : null;
@@ -121,7 +121,7 @@ export async function readLoose(file: string, expected: Expected): Promise<Recor
   return {
     ...common,
     columns,
-    // The header of a WAV file can hold only whole rates.
+    // A WAV header can store only integer rates.
     ...(Number.isInteger(rateHz) && { format: 'wav' }),
     ...(originalHz !== rateHz && { originalHz }),
   };
@@ -292,8 +292,8 @@ async function refuseUnlisted(folder: string, listing: Listing, expected: Expect
 }
 
 /**
- * Derives the label from a file's name: the longest known label that it begins with, or its leading letters (`walking12.csv` → walking).
- * null if it begins with none.
+ * Derives the label from a file's name: the longest known label at the start of the name, or the leading letters (`walking12.csv` →
+ * walking). Null if there is neither.
  */
 export function labelOfName(name: string, known: readonly string[] = []): string | null {
   const fits = known.filter((label) => name.startsWith(label) && !/^[A-Za-z]/.test(name.slice(label.length)));

@@ -28,7 +28,7 @@ export const summarySchema = z.object({
   rateHz: z.number(),
   samples: z.int(),
   seconds: z.number(),
-  /** Counts by label. Recordings without a label are under an empty name. */
+  /** Counts by label. Unlabeled recordings are counted under an empty name. */
   labels: z.record(z.string(), z.object({ recordings: z.int(), samples: z.int(), seconds: z.number() })),
   recordings: z.array(recordingLineSchema),
   digest: z.string(),

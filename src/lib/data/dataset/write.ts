@@ -42,9 +42,9 @@ interface RollingOptions {
   folder: string;
   config: ProjectConfig;
   recording: Recording;
-  /** ID prefix of the recordings of this kind: only these are removed. */
+  /** ID prefix of the recordings of this kind; only these are removed. */
   prefix: string;
-  /** Maximum total samples of these recordings, including the new one: the oldest are removed. */
+  /** Maximum total number of samples in these recordings, including the new one. Beyond it, the oldest recordings are removed. */
   mostSamples: number;
   /** Decimal places in the CSV file. */
   decimals: number;
@@ -93,7 +93,7 @@ function pictureFile(columns: Float64Array[], size: { width: number; height: num
   return Uint8Array.from(encodePng({ ...size, data }, channels));
 }
 
-/** The contents of a recording's file, and its entry in dataset.json. */
+/** Contents of a recording's file, and the recording's entry in dataset.json. */
 function rendered(
   recording: Recording,
   decimals?: number,
@@ -107,8 +107,8 @@ function rendered(
 }
 
 /**
- * Changes a data folder while it is locked against other aiot processes. The callback receives the listing as it is on disk once the lock
- * is held.
+ * Changes a data folder while it is locked against other aiot processes. The callback receives the listing that is on disk once the lock is
+ * held.
  * @throws AIOT_TIMEOUT if another process holds the lock for half a minute, AIOT_FILE_NOT_WRITABLE
  */
 export async function changeData<T>(
@@ -121,8 +121,8 @@ export async function changeData<T>(
 }
 
 /**
- * Adds recordings to a data folder: their files first, then dataset.json, each atomically. If one cannot be written, those already written
- * are removed. A crash in between leaves only files that are not listed yet.
+ * Adds recordings to a data folder: their files first, then dataset.json, each atomically. If a file cannot be written, those already
+ * written are removed. A crash in between leaves only files that are not listed yet.
  * @param decimals decimal places; absent = as many as the numbers have
  * @param signal aborts between two recordings, in which case none are saved
  * @throws AIOT_ALREADY_EXISTS (before anything is written), AIOT_FILE_NOT_WRITABLE

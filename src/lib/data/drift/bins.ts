@@ -3,7 +3,7 @@ import type { FeatureDrift } from './result.js';
 
 /**
  * Cuts between bins: the quantiles of the sorted base, so that all bins contain equally many values. A value shared by many rows (a
- * constant, one of few levels, a sensor's limit) gets a bin of its own. The first and the last bin are open-ended.
+ * constant, one of few levels, a sensor's limit) gets a separate bin. The first and the last bin are open-ended.
  */
 export function cutsOf(sorted: Float64Array, bins: number): Float64Array {
   if (sorted.length === 0) return new Float64Array(0);
@@ -33,7 +33,7 @@ export function countsBetween(sorted: Float64Array, cuts: Float64Array): Float64
   return counts;
 }
 
-/** The index of a value's bin, which is the number of cuts that are not above the value. */
+/** The index of a value's bin, which is the number of cuts at or below the value. */
 export function binOf(value: number, cuts: Float64Array): number {
   let low = 0;
   let high = cuts.length;
@@ -78,7 +78,7 @@ const bars = 40;
 /** Share of values omitted at either end of a chart, because a single outlier would put all other values into one bar. */
 const outside = 0.005;
 
-/** Both sides in bars of equal width, as shares of all their values, for charts. Null if either side has no values. */
+/** Both sides in bars of equal width, as shares of each side's values, for charts. Null if either side has no values. */
 export function histogramOf(base: Float64Array, now: Float64Array): FeatureDrift['histogram'] {
   if (base.length === 0 || now.length === 0) return null;
   let from = Math.min(quantile(base, outside), quantile(now, outside));

@@ -23,7 +23,7 @@ interface CompareOptions {
   bins: number;
   /** Units by column. */
   units?: Record<string, string>;
-  /** First rows of the windows over NOW, and the end of the last one. */
+  /** First rows of the windows over NOW, and the end of the last window. */
   windows?: readonly number[] | null;
 }
 
@@ -84,7 +84,7 @@ interface ComparedColumns {
   /** The compared columns in the base's order, followed by label and prediction. */
   found: { role: Role; one: Compared }[];
   courses: Map<string, Course>;
-  /** Columns of text with too many different words to be categories. */
+  /** Text columns with too many distinct words to be categories. */
   unlike: string[];
 }
 
@@ -151,7 +151,7 @@ function comparePair(base: Profile, now: Profile, unit: string | null): Compared
   return base.endless || words.endless ? null : compareWords(base, words);
 }
 
-/** Numbers became text, or the reverse, so no value of one side occurs on the other. */
+/** Numbers became text, or the reverse, so no value on one side occurs on the other. */
 function otherType(base: Profile, now: Profile, unit: string | null): Compared {
   const blank = compareWords(emptied('text', base) as never, emptied('text', now) as never);
   const [number, words] = [base, now].map((side) => (side.kind === 'number' ? 1 : 0)) as [number, number];
@@ -198,7 +198,7 @@ function finish(
   { alpha, tests, course, now, nowRows, bounds }: Finish,
 ): FeatureDrift {
   const cut = course && adjusted < alpha ? changeIn(one, course, alpha) : 0;
-  // A change that is small over all of NOW may be large in the part after its beginning.
+  // A change that is small over all of NOW may be large after its start.
   const slow = Math.min(one.effective.base, one.effective.now) < fewest;
   const late = course !== undefined && !large && !slow && cut > 0 && largeSince(one, course, cut);
   const drifted = certain || (adjusted < alpha && (large || late));
@@ -215,7 +215,7 @@ function finish(
   };
 }
 
-/** Compares two columns of categories: χ² of their shares, and categories that the base does not have. */
+/** Compares two columns of categories: χ² of the shares, and categories that are missing in the base. */
 function compareWords(base: TextProfile, now: TextProfile): Compared {
   const words = [...new Set([...base.counts.keys(), ...now.counts.keys()])];
   const share = (side: TextProfile, word: string) => (side.counts.get(word) ?? 0) / Math.max(1, side.count);

@@ -8,9 +8,9 @@ import { chiSquareAbove } from './probability.js';
 import { countsByStretch, type NumberProfile, type Profile } from './profile.js';
 import type { DriftWindow, FeatureDrift, Since } from './result.js';
 
-/** The distribution of a column of NOW by stretch, which can be queried after the rows are released. */
+/** A column's distribution in NOW by stretch, which remains available after the rows are released. */
 export interface Course {
-  /** Counts by stretch and bin. For text, bins are the categories in the base's order, followed by those that the base does not have. */
+  /** Counts by stretch and bin. For text, bins are the categories in the base's order, followed by categories missing in the base. */
   counts: Float64Array[];
   /** Rows without a value, by stretch. */
   gone: Float64Array;
@@ -215,8 +215,8 @@ export function boundsOf(rows: number, parts: number): number[] {
 
 /**
  * Finds the stretch of NOW from which a column's distribution differs from the base's. The change is at the cut where the parts before and
- * after it differ most (χ² over the bins, based on effective sample sizes). If the earlier part does not match the base either, it is
- * searched again. 0 = from the beginning.
+ * after it differ most (χ² over the bins, based on effective sample sizes). If the earlier part does not match the base either, that part
+ * is searched again. 0 = from the beginning.
  * @param counts by stretch, then by bin @param time effective rows per row
  */
 function changePoint(counts: Float64Array[], base: number[], time: number, alpha: number): number {
@@ -232,8 +232,8 @@ function changePoint(counts: Float64Array[], base: number[], time: number, alpha
 }
 
 /**
- * The cut with the largest difference between the parts before and after it. Null if the difference may be chance, or if the earlier part
- * is less like the base.
+ * The cut with the largest difference between the parts before and after it. Null if the difference may be due to chance, or if the earlier
+ * part resembles the base less than the later part.
  */
 function strongestCut(counts: Float64Array[], base: number[], time: number, alpha: number): number | null {
   const bins = base.length;

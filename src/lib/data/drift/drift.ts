@@ -16,7 +16,7 @@ export const defaultBins = 10;
 interface DriftOptions {
   /** The base: a CSV file, a folder of recordings or of a project, or a reference (.json); absent = the project's own recordings. */
   base?: string | undefined;
-  /** The data to compare with the base, from the same kinds of sources except a reference. */
+  /** The data to compare with the base. Accepts the same kinds of sources, except a reference. */
   now: string;
   /** Supplies units and limits. */
   project?: Project | undefined;
@@ -29,7 +29,7 @@ interface DriftOptions {
   /** Number of windows of equal size, such as `12`, or duration of each window, such as `1h`. */
   windows?: string | undefined;
   limits?: DriftLimits;
-  /** Opens the sides in another way, such as the embeddings of a model; without a source, the project's own data. */
+  /** Opens the sides in another way, such as a model's embeddings. Without a source, opens the project's own data. */
   open?: ((source?: string) => Promise<Rows>) | undefined;
 }
 

@@ -4,7 +4,7 @@
  */
 const mostPoints = 4096;
 
-/** Minimum number of stretches on a level. With fewer, their variation cannot be estimated. */
+/** Minimum number of stretches on a level. With fewer, the variation between them cannot be estimated. */
 const fewestPoints = 16;
 
 /** Number of stretches that are merged into one on the next level. */
@@ -17,8 +17,8 @@ export interface Pace {
    */
   time: number;
   /**
-   * Degrees of freedom of this estimate: the number of independent stretches behind it, minus one. Tests based on it use Student's
-   * distribution.
+   * Degrees of freedom of this estimate: the number of independent stretches on which it is based, minus one. Tests that use the estimate
+   * are based on Student's distribution.
    */
   degrees: number;
 }
@@ -26,8 +26,8 @@ export interface Pace {
 /**
  * Estimates how slowly a series moves, on several levels: the values, then means of ever longer stretches. On each level, the time is the
  * variance of the means, relative to that of independent values, times 1 + 2 Σ ρ_k. The sum ends where the sum of two neighboring ρ is no
- * longer positive (Geyer's initial positive sequence, 1992). Slow wandering below strong noise is visible only on coarse levels. Such a
- * level is used if its time is larger by more than its own uncertainty.
+ * longer positive (Geyer's initial positive sequence, 1992). Slow wandering below strong noise is visible only on coarse levels. A coarser
+ * level is used if its time is larger by more than that time's uncertainty.
  */
 export function paceOf(values: Float64Array): Pace {
   const { length } = values;

@@ -26,8 +26,8 @@ import type { FeatureDrift, Reason } from './result.js';
 export const notable = { ks: 0.12, shift: 0.3, psi: 0.1, spread: 1.2, missing: 0.01 } as const;
 
 /**
- * Minimum number of independent rows for a side's own variation to be known. With fewer, only values far outside the base's range count as
- * drift.
+ * Minimum number of independent rows for a side's own variation to be known. With fewer rows, only values far outside the base's range
+ * count as drift.
  */
 export const fewest = 10;
 
@@ -36,7 +36,7 @@ const far = { ranges: 2, spread: 3 };
 /** Minimum length of a run of equal values that counts as a stuck sensor, in rows, and relative to the base's longest run. */
 const stuckRun = { rows: 20, times: 10 };
 
-/** The comparison of one column before the correction for multiple tests: `p` is that of this column alone. */
+/** The comparison of one column before correction for multiple tests; `p` applies to this column alone. */
 export type Compared = Omit<FeatureDrift, 'drifted' | 'since' | 'limits'> & {
   /** Whether the change is large enough to matter. */
   large: boolean;
@@ -201,7 +201,7 @@ function isStuck(base: NumberProfile, now: NumberProfile): boolean {
   return base.deviation > 0 && now.longestRun >= Math.max(stuckRun.rows, stuckRun.times * base.longestRun);
 }
 
-/** Limits that unchanged columns exceed in a share `alpha` of comparisons. */
+/** Limits that a share `alpha` of comparisons exceeds, even if columns are unchanged. */
 function limits(alpha: number, n: number, m: number, degrees: number): FeatureDrift['limits'] {
   const worth = 1 / n + 1 / m;
   const root = Math.sqrt(1 / worth);
@@ -239,7 +239,7 @@ const conversions: { text: string; factor: number; offset: number }[] = [
   { text: 'the sign was reversed', factor: -1, offset: 0 },
 ];
 
-/** A guess at the change of unit that explains the means and deviations of both sides, in words; null if none does. */
+/** A guess, in words, at the change of unit that explains both sides' means and deviations; null if no change does. */
 function unitChange(base: NumberProfile, now: NumberProfile): string | null {
   if (base.deviation === 0 || now.deviation === 0) return null;
   if (Math.abs(now.mean - base.mean) < base.deviation && ratioNear(now.deviation / base.deviation, 1, 1.5))

@@ -51,7 +51,7 @@ export interface TextProfile {
   counts: Map<string, number>;
   effective: number;
   degrees: number;
-  /** Whether there are too many words for categories. They are then treated as names, and are not counted. */
+  /** Whether there are too many words for categories. The words are then treated as names, and are not counted. */
   endless: boolean;
 }
 
@@ -278,7 +278,7 @@ export function countsByStretch(
   return { counts, gone, sums };
 }
 
-/** Runs of equal upper halves up to this length are sorted by insertion, longer ones by the engine's own sort. */
+/** Runs of equal upper halves up to this length are sorted by insertion, and longer runs by the engine's own sort. */
 const shortRun = 24;
 
 /**
@@ -317,8 +317,8 @@ export function sortNumbers(values: Float64Array, scratch: Float64Array): Float6
 }
 
 /**
- * Maps the upper half of a double to an integer with the same order: all bits of negative numbers are inverted, and only the sign bit of
- * others.
+ * Maps the upper half of a double to an integer with the same order: inverts all bits of negative numbers, but only the sign bit of other
+ * numbers.
  */
 function ordered(high: number): number {
   return (high & 0x80000000 ? ~high : high | 0x80000000) >>> 0;

@@ -5,14 +5,14 @@ export const reasons = [
   /** The distribution differs: by the Kolmogorov–Smirnov statistic or by χ² over the bins. */
   'distribution',
   'mean',
-  /** The mean distance of its values from their median differs. */
+  /** The mean distance of the column's values from their median differs. */
   'spread',
   /** The share of rows without a number differs. */
   'missing',
   'infinite',
   /** One value repeats for an unusually long time. */
   'stuck',
-  /** A category that the base does not have. */
+  /** A category that is missing in the base. */
   'category',
   /** Numbers became text, or text became numbers. */
   'type',
@@ -99,7 +99,7 @@ const featureDriftSchema = z.object({
 export type FeatureDrift = z.output<typeof featureDriftSchema>;
 
 const jointSchema = z.object({
-  /** Area under the ROC curve of a classifier that separates NOW's rows from the base's, on held-out rows; 0.5 = it cannot. */
+  /** Area under the ROC curve of a classifier that separates NOW's rows from the base's, on held-out rows; 0.5 = no separation. */
   auc: z.number(),
   interval: z.tuple([z.number(), z.number()]),
   p: z.number(),
@@ -109,7 +109,7 @@ const jointSchema = z.object({
   effective: z.object({ base: z.number(), now: z.number() }),
   /** The units that are kept together in one fold. */
   folds: z.enum(['recordings', 'time']),
-  /** Pairs of columns with the largest changes of their correlation. */
+  /** Pairs of columns whose correlations changed most. */
   pairs: z.array(z.object({ a: z.string(), b: z.string(), base: z.number(), now: z.number() })),
 });
 export type Joint = z.output<typeof jointSchema>;

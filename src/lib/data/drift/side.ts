@@ -29,7 +29,7 @@ interface SideOptions {
   keepSorted?: boolean;
 }
 
-/** Profiles all columns; a column's values are released once it is done. */
+/** Profiles all columns. A column's values are released once its profile is complete. */
 export function sideOf(rows: Rows, { bins, look, keepSorted = true }: SideOptions): Side {
   const space = workspaceFor(rows, bins);
   const profile = (column: Column) => {
@@ -57,7 +57,7 @@ export function sideOf(rows: Rows, { bins, look, keepSorted = true }: SideOption
   };
 }
 
-/** Profile of a column of the given kind that has no values: all its rows are missing. */
+/** Profile of a column of the given kind without values, so that all rows are missing. */
 export function emptied(kind: Profile['kind'], { name, rows }: Profile): Profile {
   if (kind === 'text') {
     return {

@@ -12,9 +12,9 @@ import { type Ranking, rankFeatures } from './rank.js';
 import { completeRows, type FeatureTable, featureTable, tableText } from './table.js';
 
 interface FeaturesOptions {
-  /** CSV files and folders; none = the project's recordings. */
+  /** CSV files and folders. Default: the project's recordings. */
   paths: string[];
-  /** The project; its signal part supplies the settings that the options below omit. */
+  /** The project, whose signal part supplies the settings that the options below omit. */
   project?: Project;
   /** A folder of recordings instead of the project's own. */
   data?: string;
@@ -29,7 +29,7 @@ interface FeaturesOptions {
   stride?: number;
   /** Samples omitted at both ends of each recording. */
   trim?: number;
-  /** Includes the last, partially filled window of a recording; included by default for the set `har` outside of projects. */
+  /** Whether to include a recording's last, partially filled window. Outside projects, the default for the set `har` is to include it. */
   tail?: 'keep' | 'drop';
   /**
    * Default for several recordings: the first source with labels (a label column, folders, names). Default for a single recording: none.

@@ -5,7 +5,7 @@ import type { FeatureTable } from './table.js';
 
 interface RankedFeature {
   name: string;
-  /** Mutual information between the label and the feature, which is divided into ten equally filled bins; bits. */
+  /** Mutual information between the label and the feature, divided into ten equally filled bins, in bits. */
   information: number;
   /** One-way ANOVA over the means of whole recordings: variance between the labels divided by variance within them. */
   f: number;

@@ -10,9 +10,9 @@ import type { Region } from '../../vision/picture.js';
 /** A box around an object, in pixels of the picture's file; the origin is the upper left corner. */
 export interface Box extends Region {
   label: string;
-  /** Whether it surrounds several objects of the label (COCO's `iscrowd`). */
+  /** Whether the box surrounds several objects of the label (COCO's `iscrowd`). */
   crowd: boolean;
-  /** Its place in errors: file, and number of the annotation. */
+  /** Location for error messages: the file, and the annotation's number. */
   place: string;
 }
 
@@ -25,7 +25,7 @@ export interface AnnotatedPicture {
   boxes: Box[];
 }
 
-/** Whether a file has annotations by its name: COCO is JSON, Pascal VOC is XML. */
+/** Whether a file's name indicates annotations: COCO is JSON, Pascal VOC is XML. */
 export function isAnnotations(file: string): boolean {
   return /\.(json|xml)$/i.test(file);
 }
@@ -58,7 +58,7 @@ export async function vocFilesIn(folder: string): Promise<string[]> {
   return [];
 }
 
-/** Folders that may have the pictures of annotations. */
+/** Folders that may contain the annotated pictures. */
 function placesOf(file: string, pictures: string | undefined): string[] {
   if (pictures !== undefined) return [pictures];
   const own = dirname(file);
@@ -67,7 +67,7 @@ function placesOf(file: string, pictures: string | undefined): string[] {
 
 async function findPicture(name: string, places: readonly string[], from: string): Promise<string> {
   const parts = name.split(/[\\/]/);
-  // A downloaded file must not choose which other files of this machine are read.
+  // A downloaded file must not determine which other files on this machine are read.
   if (isAbsolute(name) || /^[A-Za-z]:/.test(name) || parts.includes('..') || name.trim() === '')
     throw malformed(from, `expected the name of a picture within its folder, got "${name}"`);
   for (const place of places) {
@@ -87,7 +87,7 @@ function malformed(place: string, reason: string): AiotError {
 
 const key = z.union([z.int(), z.string()]);
 
-/** The parts of COCO's object detection format that are read. Unknown members are ignored, because each tool adds its own. */
+/** The parts of COCO's object detection format that the reader uses. Unknown members are ignored, because each tool adds its own. */
 const cocoSchema = z.object({
   images: z.array(
     z.object({

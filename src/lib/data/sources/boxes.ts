@@ -7,7 +7,7 @@ import { type Expected, fittedColumns, idOfFile } from '../dataset/read.js';
 import type { Recording } from '../types.js';
 import type { AnnotatedPicture, Box } from './annotations.js';
 
-/** Use of boxes for classification: `crop` = one recording per box; `picture` = the whole picture, with the label of its boxes. */
+/** How boxes are used for classification: `crop` = one recording per box; `picture` = the whole picture, with the label of its boxes. */
 export const boxUses = ['crop', 'picture'] as const;
 
 export type BoxUse = (typeof boxUses)[number];
@@ -18,24 +18,24 @@ export interface Unused {
   unlabeled: number;
   /** Boxes that surround several objects (COCO's `iscrowd`). */
   crowds: number;
-  /** Boxes with labels that model.labels does not have. */
+  /** Boxes with labels that are missing in model.labels. */
   unknown: number;
 }
 
 interface BoxOptions {
   use: BoxUse;
-  /** Skip boxes with labels that model.labels does not have, instead of rejecting them. */
+  /** Skip boxes with labels that are missing in model.labels, instead of rejecting them. */
   knownOnly: boolean;
   signal?: AbortSignal | undefined;
 }
 
-/** Margin around the crop of a box, as a share of its longer side. */
+/** Margin around a box's crop, as a share of the box's longer side. */
 const margin = 0.1;
 
 /**
- * Makes recordings of annotated pictures, fitted to the project's size.
- * @throws AIOT_LABEL_UNKNOWN, AIOT_LABELS_SEVERAL (`picture`), AIOT_FILE_MALFORMED (a box outside of its picture, a picture of another size),
- * AIOT_USAGE (a file name that is not a valid recording name), AIOT_ALREADY_EXISTS (two recordings of one name), AIOT_DATA_COLUMNS
+ * Converts annotated pictures to recordings, fitted to the project's size.
+ * @throws AIOT_LABEL_UNKNOWN, AIOT_LABELS_SEVERAL (`picture`), AIOT_FILE_MALFORMED (a box outside of its picture, a picture of another
+ *   size), AIOT_USAGE (a file name that is not a valid recording name), AIOT_ALREADY_EXISTS (two recordings of one name), AIOT_DATA_COLUMNS
  */
 export async function recordingsOfBoxes(
   pictures: readonly AnnotatedPicture[],
@@ -93,7 +93,7 @@ function usableBoxes(boxes: readonly Box[], { labels }: Expected, knownOnly: boo
   });
 }
 
-/** The decoded picture, if it has the size that its annotations state. */
+/** The decoded picture. Requires the size that the annotations state. */
 async function decodedAs({ file, size }: AnnotatedPicture): Promise<Picture> {
   const picture = await decodePicture(await readBytes(file), file);
   const { width, height } = picture;
@@ -111,7 +111,7 @@ async function decodedAs({ file, size }: AnnotatedPicture): Promise<Picture> {
   );
 }
 
-/** The part of a box that is within the picture: tools write boxes that extend some pixels beyond the edges. */
+/** The part of a box that is within the picture, because tools write boxes that extend some pixels beyond the edges. */
 function within({ x, y, width, height, place }: Box, picture: Picture): Region {
   const [left, top] = [Math.max(0, x), Math.max(0, y)];
   const [right, bottom] = [Math.min(picture.width, x + width), Math.min(picture.height, y + height)];

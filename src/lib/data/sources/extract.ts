@@ -17,7 +17,7 @@ import { dataFolderOf, expectedOf, openDataset } from '../dataset/open.js';
 import { saveRecordings } from '../dataset/write.js';
 import { importRecordings } from './import.js';
 
-/** Source of the data. `auto` = the platform if it has usable recordings of the stream, otherwise the project. */
+/** Where the data comes from. `auto` = the platform if it has usable recordings of the stream, otherwise the project. */
 export const extractSources = ['auto', 'project', 'platform'] as const;
 
 interface ExtractOptions {
@@ -29,7 +29,7 @@ interface ExtractOptions {
   data?: string;
   /** The platform's client; null = no platform is in use. */
   client: Pick<RegistryClient, 'datasets'> | null;
-  /** An installation of the guide; it has rows, but no recordings. */
+  /** An installation of the guide, which has rows but no recordings. */
   guide: Pick<GuideClient, 'listing' | 'rows'> | null;
   signal?: AbortSignal;
 }
@@ -39,7 +39,7 @@ export const extractedSchema = z.object({
   source: z.enum(['project', 'platform', 'guide']),
   kind: z.enum(['recordings', 'table']),
   recordings: z.int(),
-  /** Number of samples of recordings, or of rows of a table. */
+  /** Number of samples in recordings, or of rows in a table. */
   rows: z.int(),
   /** Number of recordings that were omitted because they have no label. */
   unlabelled: z.int(),
@@ -217,7 +217,7 @@ function told(
 /** Measurements of a board of the guide: the inputs of a model unless the project specifies others. */
 const measured = ['current', 'temperature', 'vibration', 'sound'];
 
-/** Columns of the guide's files, in order; the last exists only if rows are labeled. */
+/** Columns in the guide's files, in order. The last column exists only if rows are labeled. */
 const columns = ['deviceID', 'timeStamp', ...measured, 'label'];
 
 interface GuideRowsOptions {

@@ -39,13 +39,13 @@ interface ImportOptions {
   from?: string | undefined;
   /** Alternative source: the platform's recordings of this stream. */
   stream?: { name: string; client: Pick<RegistryClient, 'datasets'> } | undefined;
-  /** Folder of the pictures of annotations; absent = beside them. */
+  /** Folder of the annotated pictures. Default: beside the annotations. */
   pictures?: string;
-  /** Use of the boxes of annotations; absent = crop. */
+  /** How boxes in annotations are used. Default: crop. */
   boxes?: BoxUse;
-  /** Whether boxes with labels that model.labels does not have are skipped instead of rejected. */
+  /** Whether boxes with labels that are missing in model.labels are skipped instead of rejected. */
   knownOnly?: boolean;
-  /** Label of all of them; absent = from dataset.json or the file names. */
+  /** Label of all imported recordings. Default: from dataset.json or the file names. */
   label?: string;
   /** The device that made the recordings. */
   device?: string;
@@ -72,7 +72,7 @@ export const importResultSchema = z.object({
       unlabeled: z.int(),
       /** Boxes that surround several objects (`iscrowd` of COCO). */
       crowds: z.int(),
-      /** Boxes with labels that model.labels does not have. */
+      /** Boxes with labels that are missing in model.labels. */
       unknown: z.int(),
     })
     .nullable(),
@@ -166,7 +166,7 @@ interface Found {
   sha256: string | null;
 }
 
-/** Recordings to import and, of annotations, what is not imported. */
+/** Recordings to import and, for annotations, what is not imported. */
 interface Findings {
   found: Found[];
   unused?: Unused;
@@ -197,7 +197,7 @@ async function findRecordings(options: ImportOptions, expected: Expected): Promi
   });
 }
 
-/** Recordings of annotated pictures; null if there are no annotations. */
+/** Recordings from annotated pictures; null if there are no annotations. */
 async function readBoxes(
   from: string,
   expected: Expected,
@@ -329,7 +329,7 @@ async function readWithRoles(file: string, expected: Expected, rateHz?: number):
   };
 }
 
-/** The name of a device as its column has it; null if it is not a valid name. */
+/** The device name in a column; null if it is not a valid name. */
 function validName(name: string | null): string | null {
   return name !== null && namePattern.test(name) ? name : null;
 }

@@ -157,7 +157,7 @@ async function listen(source: Source, options: RecordOptions, fields: string[]) 
   return { takes: [...takes.values()], ignored, duplicates, reason, failure };
 }
 
-/** Writes recordings that do not fit the dataset next to it. @returns their files */
+/** Writes recordings that do not fit the dataset to a folder beside it. @returns the files' paths */
 async function setAside(folder: string, recordings: Recording[]): Promise<string[]> {
   const files: string[] = [];
   for (const { id, fields, columns } of recordings) {
@@ -179,7 +179,7 @@ function otherRates(takes: Take[], rateHz: number, kept: Recording[], files: str
   return keeping(new AiotError('AIOT_DATA_RATE', message), kept);
 }
 
-/** The same error with the IDs of the recordings that were saved nevertheless. */
+/** The same error, with the IDs of the recordings that were saved nevertheless. */
 function keeping(error: unknown, kept: Recording[]): unknown {
   if (!(error instanceof AiotError) || kept.length === 0) return error;
   const { code, message, next, endpoint, retryable } = error;
