@@ -11,10 +11,10 @@ export interface Member {
 
 const block = 512;
 
-/** Record size of ustar; archives are padded with zeros to a multiple of it. */
+/** Record size of ustar; archives are padded with zeros to a multiple of this size. */
 const record = 20 * block;
 
-/** The field of a header with the size of the member, in octal digits. */
+/** The header field with the member's size, in octal digits. */
 const sizeField = { at: 124, digits: 11 };
 
 /** Writes a ustar archive without times, owners or random values, so that equal members in the same order yield equal bytes. */
@@ -32,7 +32,7 @@ export function writeArchive(members: readonly Member[]): Uint8Array<ArrayBuffer
 }
 
 /**
- * Reads an archive that `writeArchive` made of files with these names, in this order. Every byte is checked: headers, padding and end
+ * Reads an archive that `writeArchive` made from files with these names, in this order. Every byte is checked: headers, padding and end
  * must be exactly as `writeArchive` writes them.
  * @param what the archive's name, for errors
  * @throws AIOT_BUNDLE_MALFORMED with the member and the byte
@@ -70,7 +70,7 @@ export function readArchive(bytes: Uint8Array, names: readonly string[], what = 
   return members;
 }
 
-/** Name of the first file in an archive. Not verified, so use it only to recognize the kind of an archive. */
+/** Name of the first file in an archive. Not verified, so use it only to recognize the archive's kind. */
 export function firstName(bytes: Uint8Array): string {
   const end = bytes.subarray(0, 100).indexOf(0);
   return new TextDecoder('latin1').decode(bytes.subarray(0, end < 0 ? 100 : end));

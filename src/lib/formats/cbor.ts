@@ -99,7 +99,7 @@ class CborReader {
     return this.bytes.length - this.at;
   }
 
-  /** Reads the first byte of an item: its major type and additional information. */
+  /** Reads the first byte of an item, which contains the major type and additional information. */
   head(): { major: number; info: number } {
     if (++this.items > this.mostItems) throw new CborError(`expected at most ${this.mostItems} items`);
     const first = this.view.getUint8(this.take(1));

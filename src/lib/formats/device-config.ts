@@ -16,13 +16,13 @@ const threshold = z.number().min(-1e9).max(1e9);
 export const deviceConfigSchema = z
   .strictObject({
     spec: z.literal('aiot-config/1'),
-    /** Sample rate to use, Hz; each sample is the mean of those measured in its period. Absent = every sample of the sensor. */
+    /** Sample rate, Hz. Each sample is the mean of the values measured in its period. Absent = every sensor sample is used. */
     sampleHz: z.number().min(0.001).max(1e6).optional(),
     telemetry: z
       .strictObject({
         /** Whether samples are published. */
         publish: z.boolean().default(true),
-        /** Period that the samples of one message cover, ms. */
+        /** Period covered by one message's samples, ms. */
         intervalMs: z.int().min(10).max(60_000).default(1000),
       })
       .prefault({}),

@@ -110,7 +110,7 @@ class XmlReader {
     throw this.malformed('a tag is not closed');
   }
 
-  /** The text before the next occurrence of `end`, after which reading continues. */
+  /** Returns the text before the next `end`, and moves past it. */
   private until(end: string, what: string): string {
     const found = this.text.indexOf(end, this.at);
     if (found < 0) throw this.malformed(`a ${what} is not closed`);

@@ -8,7 +8,7 @@ export interface NumberColumn {
   values: Float64Array;
   /** Number of empty cells and words such as NaN, NA and null. */
   missing: number;
-  /** Other cells that are not numbers: how many there are, and the first few. */
+  /** Number of other cells that are not numbers, and the first few of them. */
   words: number;
   first: BadCell[];
 }
@@ -33,7 +33,7 @@ export interface TextColumn {
 
 export type Column = NumberColumn | TextColumn;
 
-/** Maximum number of distinct words per column, more than any category needs. All further words get the same code. */
+/** Maximum number of distinct words per column, more than any category needs. All additional words get the same code. */
 export const mostWords = 10_000;
 
 /** Words for a missing number, in lower case. */
@@ -102,7 +102,7 @@ export function createWordList(): WordList {
   };
 }
 
-/** Maximum number of columns, more than any sensor table has. A header of millions of names would take minutes to read. */
+/** Maximum number of columns, more than any sensor table has. A header with millions of names would take minutes to read. */
 const mostColumns = 65_536;
 
 interface Header {
@@ -135,7 +135,7 @@ export function byteOrderMark(bytes: Uint8Array): number {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
 }
 
-/** Checks the names in a header. @param wanted the exact set of columns required @throws AIOT_CSV_COLUMNS */
+/** Checks the names in a header. @param wanted the exact set of required columns @throws AIOT_CSV_COLUMNS */
 export function checkHeader(columns: string[], file: string, wanted?: readonly string[]): void {
   const got = columns.join(',');
   const refused = (expected: string, what: string) =>
@@ -176,8 +176,8 @@ interface NumberReader {
 }
 
 /**
- * Converts decimal text to the nearest double, like Number() but several times as fast. Handles numbers that are an integer of at most 22
- * digits divided by a power of ten up to 10²², as nearly all are. The rest is passed to Number().
+ * Converts decimal text to the nearest double, like Number() but several times as fast. Handles an integer of at most 22 digits divided by
+ * a power of ten up to 10²², as nearly all numbers are. Other numbers are passed to Number().
  */
 export function createNumberReader(bytes: Uint8Array): NumberReader {
   // The bytes as a string, created once a number must be passed to Number(). Slicing a string is faster than decoding bytes.
@@ -288,7 +288,7 @@ const comma = 44;
 
 /**
  * Rejects invalid UTF-8, because replacement characters could make two labels equal.
- * @param firstLine number of the line that the bytes start with
+ * @param firstLine number of the line at which the bytes start
  * @throws AIOT_FILE_MALFORMED (file:line:column of the cell)
  */
 export function requireText(bytes: Uint8Array, file: string, firstLine = 1): void {

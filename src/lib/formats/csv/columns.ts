@@ -40,7 +40,7 @@ interface ColumnsReader {
 }
 
 interface ColumnsOptions {
-  /** Use of a column according to its name; null = determined from its cells. */
+  /** How a column is used according to its name; null = determined from its cells. */
   useOf?: (name: string, header: string[]) => ColumnUse | null;
   /** Size of the whole file, so that memory is allocated only once. */
   bytes?: number;
@@ -212,7 +212,7 @@ function roomFor(bytes: Uint8Array, start: number, expected: number): number {
 }
 
 /**
- * Determines the use of columns whose name does not determine it. A column with more words than numbers in the first rows contains words.
+ * Determines how columns are used if their names do not. A column with more words than numbers in the first rows contains words.
  */
 function usesOf(
   bytes: Uint8Array,
@@ -248,7 +248,7 @@ function weightOf(cell: string): number {
   return infiniteWords.has(small) || Number.isFinite(Number(cell)) ? 1 : -1;
 }
 
-/** Use of a column. `time`: numbers, or dates as seconds since 1970; `skip`: not stored. */
+/** How a column is used. `time`: numbers, or dates as seconds since 1970; `skip`: not stored. */
 export type ColumnUse = 'number' | 'text' | 'time' | 'skip';
 
 /** Maximum number of bad cells per column whose positions are recorded. */

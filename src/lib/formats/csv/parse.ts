@@ -20,7 +20,7 @@ interface NumericTable {
 
 /** A table with columns of text. */
 export interface LabelledTable extends NumericTable {
-  /** The columns that were read as text, by name. Their names are not in `columns`. */
+  /** The columns that were read as text, by name. `columns` does not include them. */
   texts: Record<string, string[]>;
   rows: number;
   /** All names, in file order. */
@@ -76,7 +76,7 @@ interface TextOptions {
   onBad?: ((bad: BadCell) => void) | undefined;
   names?: readonly string[] | undefined;
   emptyWords?: boolean;
-  /** Hint for text in a column of numbers. */
+  /** Hint for text in a numeric column. */
   next?: string;
 }
 
@@ -87,7 +87,7 @@ function parseTexts(bytes: Uint8Array, file: string, options: TextOptions): Labe
   return table;
 }
 
-/** Reads a CSV file in chunks. Only the header is kept between them. */
+/** Reads a CSV file in chunks. Only the header is kept between chunks. */
 interface TextsReader {
   /** Reads whole lines, starting with the header. The last line of the file may lack a line ending. */
   read(bytes: Uint8Array): LabelledTable;
@@ -119,7 +119,7 @@ export function createTextsReader(
       const { columns, isText, headless } = header;
       const firstLine = line === 1 && !headless ? 2 : line;
       const words = isText.map((is) => (is ? ([] as string[]) : null));
-      // The position of a cell is counted from the start of the bytes.
+      // A cell's position is counted from the start of the bytes.
       const data = readRows(bytes, from, columns, file, { words, onBad, emptyWords, firstLine: line, next });
       const texts = Object.fromEntries(columns.flatMap((name, c) => (words[c] ? [[name, words[c]]] : [])));
       const rows = words[0]?.length ?? data[0]!.length;
@@ -141,7 +141,7 @@ export function createTextsReader(
   };
 }
 
-/** Names of the columns of a CSV file. @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED (not UTF-8) */
+/** Names of the columns in a CSV file. @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED (not UTF-8) */
 export function csvColumns(bytes: Uint8Array, file: string): string[] {
   return readHeader(bytes, file).columns;
 }
@@ -159,7 +159,7 @@ interface RowsOptions {
   emptyWords?: boolean | undefined;
   /** Advice in the error for a rejected cell, if text in a column is the likely cause. */
   next?: string | undefined;
-  /** Number of the line that the bytes start with, for messages; default 1. */
+  /** Number of the line at which the bytes start, for messages. Default: 1. */
   firstLine?: number | undefined;
 }
 
@@ -219,7 +219,7 @@ function wordOf({ words, codeOf }: WordList, bytes: Uint8Array, from: number, to
   return code >= 0 ? words[code]! : utf8(bytes, from, to);
 }
 
-/** Number of lines from an offset on; the last one may lack a line ending. */
+/** Number of lines, starting at an offset. The last line may lack a line ending. */
 function linesFrom(bytes: Uint8Array, from: number): number {
   let lines = 0;
   let at = from;

@@ -1,6 +1,6 @@
 import { AiotError } from '../../core/errors.js';
 
-/** A row of a CSV file, and the number of the line that it starts on (from 1). */
+/** A row of a CSV file, and the number of the line on which it starts (from 1). */
 export interface CsvRecord {
   line: number;
   cells: string[];
@@ -10,7 +10,7 @@ export interface CsvRecord {
  * Reads rows of text cells, quoted if they contain commas, quotes (doubled) or line endings (RFC 4180, 2). Rows that start with `#` and
  * empty lines are skipped. Line endings may be `\r\n`, and a byte order mark is removed.
  * @param file name for messages
- * @throws AIOT_FILE_MALFORMED for an unclosed quote, or text after a closing one
+ * @throws AIOT_FILE_MALFORMED for an unclosed quote, or text after a closing quote
  */
 export function csvRecords(text: string, file: string): CsvRecord[] {
   const clean = text.replace(/^\uFEFF/, '').replace(/\r\n?/g, '\n');

@@ -26,7 +26,7 @@ const groupColumns = ['group', 'recording', 'device'];
 
 /** The role of each column in a file of rows. */
 export interface TableShape {
-  /** Name of the label column, default `label`. Without such a column, the rows have no labels. */
+  /** Name of the label column. Default: `label`. Without such a column, the rows have no labels. */
   label?: string;
   /** Input columns, in this order; absent = all columns except label and group. Other columns may contain anything. */
   inputs?: readonly string[];

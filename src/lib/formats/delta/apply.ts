@@ -7,7 +7,7 @@ const malformed = errorMaker('AIOT_DELTA_MALFORMED', 'the patch cannot be applie
 /** Reads a range of the base. */
 export type ReadBase = (offset: number, bytes: number) => Uint8Array;
 
-/** The largest window that devices have memory for, in bits. */
+/** The largest window for which devices have memory, in bits. */
 const maxWindow = 11;
 
 /** Number of base bytes read at once. */

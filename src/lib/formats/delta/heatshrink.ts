@@ -17,7 +17,7 @@ export interface Matches {
   distances: Uint16Array;
 }
 
-/** Creates the shortest stream for these bytes. All matches cost the same, so wherever one is used, the longest one is best. */
+/** Creates the shortest stream for these bytes. All matches cost the same, so the longest match is always the best. */
 export function heatshrink(
   bytes: Uint8Array,
   { window, lookahead }: Heatshrink,
@@ -56,7 +56,7 @@ export function heatshrink(
 const most = 128;
 const looks = 256;
 
-/** While more bytes than this remain of a match, no new search is made. */
+/** No new search is made while more bytes than this remain in a match. */
 const enough = 8;
 
 /** Number of bytes after which to yield to other tasks. */

@@ -56,8 +56,8 @@ function plainPatch(pieces: readonly Piece[], base: Uint8Array, next: Uint8Array
 }
 
 /**
- * Encodes a number: six bits in the first byte, then seven in each, the lowest first. 0x80 = more follow, 0x40 in the first byte =
- * negative.
+ * Encodes a number: six bits in the first byte, then seven bits per byte, lowest bits first. 0x80 = more bytes follow, 0x40 in the first
+ * byte = negative.
  */
 function packed(value: number): Uint8Array {
   let left = Math.abs(value);
@@ -70,8 +70,8 @@ function packed(value: number): Uint8Array {
 }
 
 /**
- * A piece of the new bytes: `diff` bytes that are added to those of the base from `from` on, then `extra` literal bytes. `at`: offset of
- * the piece in the new bytes.
+ * A piece of the new bytes: `diff` bytes that are added to the base's bytes, starting at `from`, then `extra` literal bytes. `at`: offset
+ * of the piece in the new bytes.
  */
 interface Piece {
   at: number;
@@ -80,7 +80,7 @@ interface Piece {
   extra: number;
 }
 
-/** A match elsewhere in the base is used only if it is this many bytes better than the current one. */
+/** A match elsewhere in the base is used only if it is this many bytes better than the current match. */
 const better = 8;
 
 /** Number of byte comparisons after which to yield to other tasks. */
@@ -136,8 +136,8 @@ function* differences(base: Uint8Array, next: Uint8Array): Steps<Piece[]> {
 type Place = Pick<Piece, 'at' | 'from'>;
 
 /**
- * Extends the match at the last place forward and the one at the next place backward. Where they overlap, each byte is assigned to the
- * better match.
+ * Extends the match at the last position forward, and the match at the next position backward. Where they overlap, each byte is assigned to
+ * the better match.
  */
 function extended(base: Uint8Array, next: Uint8Array, last: Place, end: Place) {
   const gap = end.at - last.at;
@@ -180,7 +180,7 @@ function bestLength(limit: number, fits: (i: number) => boolean): number {
   return length;
 }
 
-/** The longest match in the base for the new bytes from `at` on. */
+/** The longest match in the base for the new bytes, starting at `at`. */
 function longest(base: Uint8Array, suffixes: Int32Array, next: Uint8Array, at: number) {
   let [low, high] = [0, suffixes.length];
   // A prefix shared with the suffixes at both ends is shared with all between them.

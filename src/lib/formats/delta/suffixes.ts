@@ -51,7 +51,7 @@ function bucketsOf(text: Text, symbols: number): Int32Array {
   return starts;
 }
 
-/** Derives the order of all suffixes from that of the leftmost smaller suffixes, in two passes. */
+/** Derives the order of all suffixes from the order of the leftmost smaller suffixes, in two passes. */
 function* induce(
   text: Text,
   smaller: Uint8Array,
@@ -101,7 +101,7 @@ function samePiece(text: Text, isLeftmost: (at: number) => boolean, a: number, b
   }
 }
 
-/** The suffix array of symbols that are all different. */
+/** The suffix array of symbols that are all distinct. */
 function ranked(symbols: Int32Array): Int32Array {
   const ranks = new Int32Array(symbols.length);
   for (let i = 0; i < symbols.length; i++) ranks[symbols[i]!] = i;

@@ -235,7 +235,7 @@ export function withHandles(graph: Graph): WrittenGraph[] {
 }
 
 function uniqueName(name: string, index: number, names: Set<string>): string {
-  // A variable needs a name, unlike a tensor.
+  // Unlike a tensor, a variable needs a name.
   const own = name === '' ? 'variable' : name;
   const unique = names.has(own) ? `${own}/${index}` : own;
   names.add(unique);
