@@ -33,8 +33,8 @@ export function dataFolderOf(project: Project): string {
 }
 
 /**
- * Opens a project's recordings: the folder's dataset.json with its files in recordings, or a plain folder of such files, in which case
- * labels are the leading letters of the file names. Pictures may be in one folder per label.
+ * Opens a project's recordings: the folder's dataset.json with its files in recordings, or a plain folder of such files. Labels are then
+ * the leading letters of the file names. Pictures may be in one folder per label.
  * @param folder overrides the project's own `data`
  * @throws AIOT_DATA_EMPTY, AIOT_DATA_COLUMNS, AIOT_DATA_RATE, AIOT_DATA_CHANGED, AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED,
  * AIOT_FILE_NOT_FOUND
