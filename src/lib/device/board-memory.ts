@@ -16,8 +16,8 @@ const KiB = 1024;
 
 /** By device type: the name of the chip, as `aiot firmware push` uses it. */
 export const boardMemory: Readonly<Record<string, BoardMemory>> = {
-  esp32: { all: 47 * KiB, queue: 4 * KiB, message: 4 * KiB, envelope: 8 * KiB, batchValues: 160 },
-  esp32c3: { all: 56 * KiB, queue: 4 * KiB, message: 4 * KiB, envelope: 8 * KiB, batchValues: 160 },
+  esp32: { all: 46 * KiB, queue: 4 * KiB, message: 4 * KiB, envelope: 8 * KiB, batchValues: 160 },
+  esp32c3: { all: 55 * KiB, queue: 4 * KiB, message: 4 * KiB, envelope: 8 * KiB, batchValues: 160 },
   esp32s3: { all: 80 * KiB, queue: 12 * KiB, message: 6 * KiB, envelope: 12 * KiB, batchValues: 624 },
 };
 
