@@ -5,7 +5,7 @@ import { fillTemplate, fillText } from '../../src/lib/deploy/template.js';
 const filled = (template: string, scope: object) => parse(fillTemplate(template, scope as never)) as unknown;
 
 describe('a YAML template', () => {
-  it('inserts a lone value as is, and a value in quotes or text as text', () => {
+  it('keeps the type of an unquoted value, and inserts others as text', () => {
     const scope = { port: 8443, list: ['a', 'b'], on: true, name: 'x' };
     expect(filled('a: <port>\nb: "<port>"\nc: at-<port>-<name>\nd: <list>\ne: { f: <on> }\n', scope)).toEqual(
       {

@@ -38,7 +38,7 @@ describe('esptool-js (known defects)', () => {
     expect(steps).toEqual(['detect', 'stub']);
   });
 
-  it('attaches the flash with 4 bytes although a ROM expects 8', async () => {
+  it('sends 4 bytes to attach the flash, although the ROM expects 8', async () => {
     const { loader, sent } = await recorded('ESP32-C3');
     await loader.flashSpiAttach(0);
     expect(sent).toEqual([{ op: 0x0d, bytes: 4 }]);

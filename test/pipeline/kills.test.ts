@@ -69,7 +69,7 @@ it.skipIf(process.platform !== 'linux')(
   },
 );
 
-it('a pipeline run removes partial files of a killed runner', async () => {
+it('a pipeline run removes partial files left by a killed runner', async () => {
   const { dir } = await mill();
   await runPipeline({ dir });
   const left = ['.aiot/pipeline', '.aiot/pipeline/runs'].map((at) => join(dir, at, '.0123456789ab.tmp'));

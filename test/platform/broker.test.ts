@@ -152,7 +152,7 @@ describe('a connection is rejected', () => {
     await expect(refusal({})).rejects.toThrow(/Bad username or password/);
   });
 
-  it('with an oversized CONNECT', async () => {
+  it('if its CONNECT is oversized', async () => {
     const { port } = new URL(url());
     const socket = tls.connect({ port: Number(port), host: '127.0.0.1', ca: own.ca });
     await once(socket, 'secureConnect');

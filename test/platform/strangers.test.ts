@@ -181,7 +181,7 @@ describe('connections at the limit', () => {
     await user.endAsync();
   });
 
-  it('are rejected if all open ones are authenticated', async () => {
+  it('are rejected if every open connection is authenticated', async () => {
     await start({ connectionLimits: { open: 6 } });
     const users = [];
     const one = () => connect(own.platform.urls.mqtts, { ca: own.ca, username: 'u', password: own.token });

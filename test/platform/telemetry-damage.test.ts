@@ -222,7 +222,7 @@ describe('a replaced, emptied or deleted telemetry database', () => {
     expect(reports).toEqual([]);
   });
 
-  it('is compared with counts by stream and device, which are completed at startup after a kill', async () => {
+  it('is compared with the counts per stream and device, which are brought up to date at startup after a kill', async () => {
     const first = await open();
     await fill(first, ['a'], 0, 60);
     await first.close();

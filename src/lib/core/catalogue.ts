@@ -1042,7 +1042,7 @@ export const catalogue = {
     exit: 5,
     family: 'outside',
     about:
-      'The update that a device signed differs from the update that it reported or was offered, or failed its test vectors.',
+      'A device's signed proof names a different update than the one it reported or was offered, or shows that the test vectors failed.',
     next: 'Check its log with `aiot device logs NAME`, then run `aiot rollout retry ID`. If this happens again, revoke the device.',
   },
   AIOT_PROOF_MISSING: {
@@ -1208,7 +1208,7 @@ export const catalogue = {
   AIOT_ROLLOUT_SUPERSEDED: {
     exit: 1,
     family: 'user',
-    about: 'A newer rollout took over the device before this one finished on it.',
+    about: 'A newer rollout took over the device before this rollout updated it.',
     next: 'No action is needed: the newer rollout applies.',
   },
   AIOT_ROUTE_INVALID: {
@@ -1490,7 +1490,7 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about: 'The token, login link or device certificate is missing, invalid, expired or already used.',
-    next: "Ask an operator for a new token (`aiot token create NAME --role ROLE`). On the platform's machine, you can also stop it with `aiot down` and start it with `aiot up --new-token`.",
+    next: "Ask an operator for a new token (`aiot token create NAME --role ROLE`). On the platform's machine, you can also restart the platform: `aiot down`, then `aiot up --new-token`.",
   },
   AIOT_TRAINING_COMMAND: {
     exit: 1,
@@ -1572,7 +1572,7 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about: 'A release is not intended for this type of device, or for its update client.',
-    next: 'Push the release again with --types, including this type. Update clients such as SWUpdate accept only firmware.',
+    next: 'Push the release again, and include this type in --types. Update clients such as SWUpdate accept only firmware.',
   },
   AIOT_UPDATE_DOWNLOAD: {
     exit: 1,

@@ -78,7 +78,7 @@ describe('a lost sensor', () => {
     await expect(run([() => failing('AIOT_BUG')])).rejects.toMatchObject({ code: 'AIOT_BUG' });
   });
 
-  it('is not retried after it is closed', async () => {
+  it('is not reopened after it is closed', async () => {
     const source = await openAgain(
       (() => {
         let first = true;

@@ -178,7 +178,7 @@ export const writeFlags = {
     dependsOn: ['watch'],
   }),
   force: Flags.boolean({
-    summary: 'Write despite a safety check, and list the checks that were overridden.',
+    summary: 'Write even if a safety check fails, and list the checks that were overridden.',
     env: 'AIOT_FORCE',
     default: false,
   }),
