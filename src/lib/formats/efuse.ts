@@ -1,9 +1,9 @@
 import type { ChipName } from './esp-image/chips.js';
 
-/** A field of eFuse block 0: word, lowest bit and number of bits. */
+/** A field in eFuse block 0: word, lowest bit and number of bits. */
 type Field = readonly [word: number, bit: number, bits?: number];
 
-/** Where block 0 of a chip is, and the fields in it that concern security. A field that is absent does not exist in that chip. */
+/** Address of a chip's eFuse block 0, and the block's security fields. A chip lacks the fields that are absent here. */
 interface FuseLayout {
   /** Address of word 0 as read by the processor. */
   address: number;
@@ -11,7 +11,7 @@ interface FuseLayout {
   writeProtection: Field;
   readProtection: Field;
   encryptionCount: Field;
-  /** Bit of the write protection that covers the encryption count. */
+  /** Write-protection bit of the encryption count. */
   encryptionCountLock: number;
   /** Secure boot V1, which only an ESP32 has. */
   secureBootV1?: Field;
@@ -19,18 +19,18 @@ interface FuseLayout {
   aggressiveRevoke?: Field;
   revoked: readonly Field[];
   purposes: readonly Field[];
-  /** Bit of the write protection that covers key block 0; those of the other blocks follow it. */
+  /** Write-protection bit of key block 0. The bits of the other blocks follow it. */
   keyLock?: number;
   padJtag: Field;
-  /** JTAG can be enabled again by a key of purpose HMAC while an odd number of these bits is set. */
+  /** While an odd number of these bits is set, a key with purpose HMAC can enable JTAG again. */
   softJtag?: Field;
   usbJtag?: Field;
   noDownload: Field;
   secureDownload?: Field;
-  /** The loader neither encrypts what it writes nor, on an ESP32, decrypts what it reads. */
+  /** Prevents the loader from encrypting data that it writes and, on an ESP32, from decrypting data that it reads. */
   noManualEncryption: readonly Field[];
   noDirectBoot?: Field;
-  /** Absent on an ESP32, which has it in a block for the user. */
+  /** Absent on an ESP32, whose secure version is in a user block. */
   secureVersion?: Field;
 }
 
@@ -68,8 +68,8 @@ const common = {
 } as const satisfies Partial<FuseLayout>;
 
 /**
- * Source: eFuse tables of the chips' technical reference manuals, and ESP-IDF's esp_efuse_table.csv of each chip. The ESP32-P4's is that of
- * revisions before v3.0.
+ * Source: eFuse tables in the chips' technical reference manuals, and each chip's esp_efuse_table.csv in ESP-IDF. The ESP32-P4's layout
+ * applies to revisions before v3.0.
  */
 const layouts: Record<ChipName, FuseLayout> = {
   esp32: {
@@ -169,7 +169,7 @@ const layouts: Record<ChipName, FuseLayout> = {
   },
 };
 
-/** Names of key purposes by their number. Source: esp_efuse_purpose_t (ESP-IDF, esp_efuse_chip.h). */
+/** Names of key purposes, by number. Source: esp_efuse_purpose_t (ESP-IDF, esp_efuse_chip.h). */
 const purposeNames: Readonly<Record<number, string>> = {
   0: 'user',
   1: 'ecdsa-p256',
@@ -192,7 +192,7 @@ const purposeNames: Readonly<Record<number, string>> = {
 
 export const purposeName = (purpose: number): string => purposeNames[purpose] ?? `reserved-${purpose}`;
 
-/** One of a chip's blocks for keys. */
+/** One of a chip's key blocks. */
 export interface KeyBlock {
   block: number;
   purpose: string;
@@ -201,20 +201,20 @@ export interface KeyBlock {
   writeProtected: boolean;
 }
 
-/** Whether debugging by JTAG is possible: `soft` = disabled, but a key can enable it again. */
+/** Whether debugging over JTAG is possible. `soft` = disabled, but a key can enable JTAG again. */
 export type JtagState = 'enabled' | 'soft' | 'disabled';
 
-/** The fuses of a chip that concern security. */
+/** A chip's security fuses. */
 export interface SecurityFuses {
-  /** Version of secure boot that is enabled; null = it is not enabled. */
+  /** The enabled version of secure boot; null = not enabled. */
   secureBoot: 1 | 2 | null;
   aggressiveRevoke: boolean;
-  /** Whether each of the secure boot keys is revoked; empty if this chip cannot revoke keys. */
+  /** Whether each secure boot key is revoked; empty if this chip cannot revoke keys. */
   revoked: boolean[];
   encryption: {
     /** Whether the flash is encrypted: the count has an odd number of set bits. */
     enabled: boolean;
-    /** Number of set bits of the count. */
+    /** Number of bits set in the count. */
     count: number;
     /** Whether encryption can no longer be turned off. */
     permanent: boolean;
@@ -223,9 +223,9 @@ export interface SecurityFuses {
   /** Null = the chip has no JTAG over USB. */
   usbJtag: 'enabled' | 'disabled' | null;
   download: 'open' | 'secure' | 'disabled';
-  /** Whether the loader can still encrypt or decrypt flash with the chip's key. */
+  /** Whether the loader can encrypt or decrypt flash with the chip's key. */
   manualEncryption: boolean;
-  /** Whether code can be started from flash without an image header; null = this chip never does so. */
+  /** Whether the chip can start code from flash without an image header; null = this chip never can. */
   directBoot: boolean | null;
   /** Empty if this chip's key blocks have no purposes. */
   keys: KeyBlock[];
@@ -238,14 +238,14 @@ const fieldOf = (words: readonly number[], [word, bit, bits = 1]: Field): number
   return bits === 32 ? shifted : shifted & (2 ** bits - 1);
 };
 
-/** Number of set bits of a 32-bit word. */
+/** Number of bits set in a 32-bit word. */
 export function setBits(value: number): number {
   let count = 0;
   for (let rest = value >>> 0; rest !== 0; rest >>>= 1) count += rest & 1;
   return count;
 }
 
-/** Addresses of the words of block 0, in order. */
+/** Addresses of block 0's words, in order. */
 export function fuseAddresses(chip: ChipName): number[] {
   const { address, words } = layouts[chip];
   return Array.from({ length: words }, (_, word) => address + 4 * word);

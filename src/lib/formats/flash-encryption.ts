@@ -2,18 +2,18 @@ import { createCipheriv, createDecipheriv, createHash } from 'node:crypto';
 import { AiotError } from '../core/errors.js';
 import { hex } from '../core/figures.js';
 
-/** Flash is encrypted in units of this many bytes, each with its address as tweak. */
+/** Flash is encrypted in units of this many bytes. Each unit's tweak is its address. */
 const unitBytes = 0x80;
 
 const blockBytes = 16;
 
 /**
- * Encrypts or decrypts flash as all chips since the ESP32-S2 do: AES-XTS with units of 128 bytes, each in reverse byte order. Bytes outside of
- * whole units are computed from units that are filled up with zeros, as the hardware does.
- * Source: ESP32-S3 Technical Reference Manual, "External Memory Encryption and Decryption".
- * @param secret contents of the key blocks: 32 bytes (XTS-AES-128), 64 bytes (XTS-AES-256), or the 16 bytes of an ESP32-C2, whose hardware
- * uses their SHA-256
- * @param address of the first byte in flash, a multiple of 16
+ * Encrypts or decrypts flash as all chips since the ESP32-S2 do: AES-XTS with units of 128 bytes, each in reverse byte order. Incomplete
+ * units are padded with zeros, as in the hardware. Source: ESP32-S3 Technical Reference Manual, "External Memory Encryption and
+ * Decryption".
+ * @param secret contents of the key blocks: 32 bytes (XTS-AES-128), 64 bytes (XTS-AES-256), or 16 bytes on an ESP32-C2, whose hardware uses
+ * the SHA-256 of these bytes
+ * @param address the first byte's address in flash, a multiple of 16
  * @throws AIOT_USAGE for an unsuitable key, address or length
  */
 export function cryptFlash(
@@ -46,7 +46,7 @@ export function cryptFlash(
   return whole.subarray(before, before + data.length);
 }
 
-/** OpenSSL rejects a key whose halves are equal, because XTS is not secure then. @throws AIOT_USAGE */
+/** OpenSSL rejects a key whose halves are equal, because XTS would not be secure with such a key. @throws AIOT_USAGE */
 function xtsKey(key: Uint8Array): Uint8Array {
   const half = key.length / 2;
   if (Buffer.compare(key.subarray(0, half), key.subarray(half)) !== 0) return key;

@@ -5,7 +5,7 @@ export interface Bar {
   value: number;
   /** Formatted value. */
   text: string;
-  /** Half the width of its error bar, in the unit of the value. */
+  /** Half the width of the bar's error bar, in the value's unit. */
   deviation?: number;
   paint?: Paint;
 }
@@ -14,12 +14,12 @@ interface BarChart {
   title: string;
   note?: string;
   bars: readonly Bar[];
-  /** Value of a full bar; default: the largest value. */
+  /** Value of a full-width bar. Default: the largest value. */
   full?: number;
 }
 
 /**
- * A bar chart with one bar per row. It is a table, so that text has the page's font size, and screen readers read each name and
+ * A bar chart with one bar per row. It is a table so that text has the page's font size, and so that screen readers read each name and
  * value.
  */
 export function barChart({ title, note, bars, full }: BarChart): Html {
@@ -82,12 +82,12 @@ interface LineChart {
   x?: readonly number[];
   /** Formats an x value. */
   xText?: (x: number) => string;
-  /** Whether to draw steps: each value applies until the next one. */
+  /** Whether to draw steps, where each value applies until the next value. */
   steps?: boolean;
   /** Fixed range of the y axis; default: from 0 to the largest value, rounded up. */
   range?: readonly [number, number];
   format: (value: number) => string;
-  /** An x value that is marked with a vertical line, and its label. */
+  /** An x value to mark with a vertical line, and the label of this line. */
   mark?: { x: number; text: string };
 }
 
@@ -149,7 +149,7 @@ function wholeTicks(count: number): number[] {
   return [1, ...inner.filter((at) => count - at > step / 2), count];
 }
 
-/** Rounds up to 1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8 or 10 times a power of ten, because a quarter of these has few digits. */
+/** Rounds up to 1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8 or 10 times a power of ten, because a quarter of such a number has few digits. */
 function niceTop(value: number): number {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
@@ -163,10 +163,10 @@ function f(value: number): string {
 }
 
 export interface Histogram {
-  /** Range of the axis. */
+  /** The axis ranges from `from` to `to`. */
   from: number;
   to: number;
-  /** Share of each bin. They are drawn as an area. */
+  /** Share of each bin, drawn as an area. */
   area: readonly number[];
   /** Shares of the second distribution, drawn as a line. */
   line?: readonly number[];
@@ -180,9 +180,9 @@ export interface Histogram {
 const histogramHeight = 190;
 const histogramMargin = { left: 14, right: 14, top: 10, bottom: 26 };
 
-/** A distribution as a stepped area, with another one as a line on top. */
+/** A distribution as a stepped area, with a second distribution drawn over it as a line. */
 export function histogram({ from, to, area, line, unit, marks = [], spoken }: Histogram): Html {
-  // Both distributions share a scale, which ends at the larger maximum.
+  // Both distributions share a scale, whose upper end is the larger maximum.
   const top = Math.max(...area, ...(line ?? []), 1e-12);
   const count = area.length;
   const x = (i: number) =>
@@ -215,7 +215,7 @@ export function histogram({ from, to, area, line, unit, marks = [], spoken }: Hi
 export interface ParallelChart {
   title: string;
   note?: string;
-  /** Position of each line on this axis, from 0 (bottom) to 1 (top); null = the line has no value and skips the axis. */
+  /** Position of each line on this axis, from 0 (bottom) to 1 (top); null = the line has no value here and skips the axis. */
   axes: readonly {
     name: string;
     places: readonly (number | null)[];
@@ -255,14 +255,14 @@ export function parallelChart({ title, note, axes, lines, key }: ParallelChart):
   return html`<figure><figcaption>${title}${note ? html`<span class="note">${note}</span>` : null}${keys}</figcaption><div class="scroll"><svg style="min-width:${whole}px;max-width:${Math.round(whole * 1.35)}px" viewBox="0 0 ${whole} ${parallelHeight}" role="img" aria-label="${title}: ${axes.map(({ name }) => name).join(', ')}">${polylines}${uprights}</svg></div></figure>`;
 }
 
-/** Maximum length of a text next to or above an axis, in characters. */
+/** Maximum length of text next to or above an axis, in characters. */
 const longestLabel = 17;
 
 function shortText(text: string): string {
   return text.length > longestLabel ? `${text.slice(0, longestLabel - 1)}…` : text;
 }
 
-/** A confusion matrix: rows are the true classes, columns the predicted ones. Cells are shaded by their share of the row. */
+/** A confusion matrix: rows are true classes, columns are predicted classes. Cells are shaded by their share of the row. */
 export function confusionTable(title: string, note: string, classes: string[], counts: number[][]): Html {
   const head = classes.map((name) => html`<th scope="col">${name}</th>`);
   const rows = classes.map((name, truth) => {
@@ -280,7 +280,7 @@ export function confusionTable(title: string, note: string, classes: string[], c
   return html`<figure class="confusion"><figcaption>${title}<span class="note">${note}</span></figcaption><div class="scroll"><table><thead><tr><td class="corner">truth ↓ predicted →</td>${head}</tr></thead><tbody>${rows}</tbody></table></div></figure>`;
 }
 
-/** Colors of a legend, a line or a bar: curves by number, verdicts by name. */
+/** Colors of legends, lines and bars: curves by number, verdicts by name. */
 export type Paint = 1 | 2 | 3 | 4 | 5 | 6 | 'good' | 'bad' | 'warn' | 'soft';
 
 /** CSS class of a color. */

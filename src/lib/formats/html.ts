@@ -13,7 +13,7 @@ export class Html {
 
 type Part = string | number | Html | readonly (string | Html)[] | null | undefined;
 
-/** Template tag that escapes all values except markup created by this tag. Null and undefined become empty. */
+/** Template tag that escapes all values except markup created by this tag. Null and undefined become empty strings. */
 export function html(strings: TemplateStringsArray, ...parts: Part[]): Html {
   return new Html(strings.reduce((text, piece, i) => text + shown(parts[i - 1]) + piece));
 }
@@ -25,7 +25,7 @@ function shown(part: Part): string {
   return String(part).replace(/[&<>"']/g, (char) => entities[char] ?? char);
 }
 
-/** Maximum length of cells that stay on one line, characters. A wide table scrolls horizontally. */
+/** Maximum length of cells that stay on one line, in characters. A wide table scrolls horizontally. */
 const shortest = 24;
 
 /** A table with a header. Columns that contain only numbers, with or without a unit, are right-aligned. */
@@ -41,7 +41,7 @@ export function htmlTable(head: string[], rows: (string | Html)[][]): Html {
   return html`<div class="scroll"><table><thead>${line(head, 'th')}</thead><tbody>${rows.map((row) => line(row, 'td'))}</tbody></table></div>`;
 }
 
-/** Whether a cell is short enough for one line. Tags do not count. */
+/** Whether a cell, without its tags, is short enough for one line. */
 function isShort(cell: string | Html): boolean {
   const text = cell instanceof Html ? cell.text.replaceAll(/<[^>]*>/g, '') : cell;
   return text.length <= shortest;
@@ -64,7 +64,7 @@ export interface ReportPage {
   aiot: string;
 }
 
-/** A report must not load or run anything. Browsers enforce this policy even if a value could inject markup. */
+/** A report must not load or run anything. Browsers enforce this policy even if a value injects markup. */
 const policy = "default-src 'none'; style-src 'unsafe-inline'";
 
 /** The frame of every report: a single file with one style sheet, no script, and no external resources. */
@@ -80,10 +80,7 @@ ${sections.flatMap((section) => (section === null ? [] : [section, '\n']))}<foot
 `.text;
 }
 
-/**
- * The style sheet of reports: light or dark according to the user's setting, and also suited to paper and
- * phones.
- */
+/** The style sheet for reports: light or dark according to the user's setting, and also suitable for paper and phones. */
 export const reportStyle = `
 :root{color-scheme:light dark;--ground:#fbfaf8;--card:#fff;--ink:#1c1e21;--soft:#666a70;--rule:#e3e1dc;--blue:#2b6cb0;
 --orange:#c2601c;--good:#2f7d4f;--bad:#b3372f;--warn:#9a6b00;--strong:#fff}

@@ -11,14 +11,14 @@ const newline = 0x0a;
 const carriageReturn = 0x0d;
 const types = { data: 0, end: 1, segment: 2, startSegment: 3, linear: 4, startLinear: 5 } as const;
 
-/** Maximum length of a record, bytes: count, address, type, 255 bytes of data, and checksum. */
+/** Maximum length of a record, bytes: count, address, type, 255 data bytes, and checksum. */
 const longestRecord = 260;
 
-/** Lengths of record types whose length is fixed, bytes. */
+/** Lengths of the fixed-length record types, bytes. */
 const fixedLengths: Record<number, number> = { 1: 0, 2: 2, 3: 4, 4: 2, 5: 4 };
 
 /**
- * Parses Intel HEX into regions of bytes, with adjacent ones joined. Source: Intel, "Hexadecimal Object File Format Specification",
+ * Parses Intel HEX into regions of bytes, and joins adjacent regions. Source: Intel, "Hexadecimal Object File Format Specification",
  * revision A. Start addresses are ignored, because flashing does not use them.
  * @throws AIOT_IMAGE_MALFORMED with the offset, the line and the reason
  */
@@ -30,7 +30,7 @@ export function readIntelHex(bytes: Uint8Array, what = 'HEX file'): ByteRegion[]
   return joinRegions(found);
 }
 
-/** Joins the bytes of consecutive records in one buffer, because there may be a hundred thousand records. */
+/** Joins consecutive records' bytes in one buffer, because there may be a hundred thousand records. */
 class Runs {
   private readonly data: Uint8Array;
   private readonly runs: { offset: number; from: number }[] = [];
@@ -56,7 +56,7 @@ class Runs {
   }
 }
 
-/** Reads the file again, record by record, to find the two that overlap. */
+/** Reads the file again, record by record, to find the two records that overlap. */
 function overlapping(bytes: Uint8Array, what: string): AiotError {
   const found: (ByteRegion & { line: number; at: number })[] = [];
   eachData(bytes, what, (offset, record, count, line, at) => {
@@ -67,7 +67,7 @@ function overlapping(bytes: Uint8Array, what: string): AiotError {
   return refused(what, second?.at ?? 0, second?.line ?? 0, place);
 }
 
-/** Called with the data records in order; `record` is reused for the next one. */
+/** Called with each data record in order. `record` is reused for the next record. */
 type OnData = (offset: number, record: Uint8Array, count: number, line: number, at: number) => void;
 
 function eachData(bytes: Uint8Array, what: string, onData: OnData): void {
@@ -109,7 +109,7 @@ function eachData(bytes: Uint8Array, what: string, onData: OnData): void {
   if (!ended) throw malformed(what, bytes.length, 'the end-of-file record (:00000001FF) is missing');
 }
 
-/** Writes rows of 16 bytes, in upper case, with `\n`. Addresses above 64 KiB use linear records, as in esptool and IntelHex. */
+/** Writes records of 16 bytes, in upper case, with `\n`. Addresses above 64 KiB use linear address records, as in esptool and IntelHex. */
 export function writeIntelHex(regions: readonly ByteRegion[]): string {
   const joined = joinRegions(regions);
   const last = joined.at(-1);
@@ -189,13 +189,13 @@ function decode(bytes: Uint8Array, { at, end, line, what }: Row, record: Uint8Ar
   if ((total & 0xff) !== 0) throw refused(what, end - 2, line, 'the checksum is wrong');
 }
 
-/** Value of each character as a hexadecimal digit. An invalid one is -1, which stays negative when combined with OR. */
+/** Value of each character as a hexadecimal digit. Invalid characters have the value -1, which stays negative when combined with OR. */
 const digits = Int8Array.from({ length: 256 }, (_, code) => {
   const value = Number.parseInt(String.fromCharCode(code), 16);
   return Number.isNaN(value) ? -1 : value;
 });
 
-/** A separate function, so that the loops above create no closure for each of up to a hundred thousand records. */
+/** A separate function, so that the loops above do not create a closure for each of up to a hundred thousand records. */
 function refused(what: string, offset: number, line: number, reason: string): AiotError {
   return malformed(what, offset, `line ${line}: ${reason}`);
 }

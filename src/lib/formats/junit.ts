@@ -2,18 +2,18 @@ import { xmlText } from '../core/text.js';
 
 /** Result of one check. */
 export interface JunitCase {
-  /** The group that it belongs to: a route, a section, a file. */
+  /** The check's group: a route, a section, a file. */
   className: string;
   name: string;
-  /** Why it failed; absent = it passed. */
+  /** Why the check failed; absent = it did not fail. */
   failure?: string | undefined;
-  /** Why it was skipped. */
+  /** Why the check was skipped. */
   skipped?: string | undefined;
 }
 
 /**
- * A report for CI systems: the common subset of JUnit XML as used by Ant, Maven Surefire, Jenkins and GitLab. There is no standard, but
- * each of the attributes is required by one of them.
+ * A report for CI systems: the subset of JUnit XML that Ant, Maven Surefire, Jenkins and GitLab share. There is no standard, but each
+ * attribute here is required by one of these tools.
  * @param seconds total duration
  */
 export function junitXml(name: string, cases: readonly JunitCase[], seconds: number): string {

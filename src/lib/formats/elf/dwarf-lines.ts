@@ -1,7 +1,7 @@
 import { posix, win32 } from 'node:path';
 import { type Cursor, type FormContext, readForm } from './dwarf-units.js';
 
-/** Rows of a contiguous range of code, in ascending order. `end` is the first address after it. */
+/** Line table rows for a contiguous range of code, in ascending order. `end` is the first address after the range. */
 export interface LineSequence {
   start: number;
   end: number;
@@ -72,13 +72,13 @@ function newRows(names: string[]): LineSequence {
   return { start: 0, end: 0, addresses: [], files: [], lines: [], names };
 }
 
-/** Completes a sequence. Returns null if it has no code, for example because the linker removed the function. */
+/** Completes a sequence. Returns null if the sequence has no code, for example because the linker removed the function. */
 function finished(rows: LineSequence, end: number): LineSequence | null {
   const start = rows.addresses[0];
   return start === undefined || start === 0 || end <= start ? null : { ...rows, start, end };
 }
 
-/** Header of a line table. Source: DWARF 5, 6.2.4; the standards of versions 2 to 4 for older tables. */
+/** Header of a line table. Source: DWARF 5, 6.2.4; for older tables, the standards for versions 2 to 4. */
 interface LineHeader {
   version: number;
   addressBytes: number;
@@ -88,7 +88,7 @@ interface LineHeader {
   opcodeBase: number;
   /** Number of operands of each standard opcode: index 0 is opcode 1. */
   operands: number[];
-  /** Paths. Indices start at 0 in version 5, and at 1 before (index 0 is empty then). */
+  /** Paths. Indices start at 0 in version 5, and at 1 in earlier versions, where index 0 is empty. */
   files: string[];
 }
 
@@ -159,7 +159,7 @@ function* entries(unit: Cursor, context: FormContext): Generator<{ path: string;
   }
 }
 
-/** Joins paths as they were on the compiling machine, without converting them to this machine's form. */
+/** Joins paths in the compiling machine's form, without converting them to this machine's form. */
 function joined(folder: string, path: string): string {
   if (posix.isAbsolute(path) || win32.isAbsolute(path) || folder === '') return path;
   return `${folder}/${path}`;

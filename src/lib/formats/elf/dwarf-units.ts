@@ -3,9 +3,9 @@ import { type ElfFile, type ElfSection, findSection, sectionData, stringAt } fro
 
 /** A compilation unit in .debug_info. */
 export interface CompilationUnit {
-  /** Offset of its header in the section. 4-byte references are relative to it. */
+  /** Offset of the unit's header in the section. 4-byte references are relative to this offset. */
   start: number;
-  /** Offset of its first entry. */
+  /** Offset of the unit's first entry. */
   entries: number;
   end: number;
   data: DebugData;
@@ -16,18 +16,18 @@ export interface CompilationUnit {
   ranges: AddressRange[];
   /** The compiler's working directory; empty if not recorded. */
   folder: string;
-  /** Offset of its line table in .debug_line; null if there is none. */
+  /** Offset of the unit's line table in .debug_line; null if there is none. */
   lines: number | null;
 }
 
 const unitAttributes = { lines: 16, low: 17, folder: 27 } as const;
 
-/** Values of DW_UT_…. Skeleton units have an 8-byte identifier in their header. Type units contain no code. Source: DWARF 5, 7.5.1. */
+/** Values of DW_UT_…. Headers of skeleton units contain an 8-byte identifier. Type units contain no code. Source: DWARF 5, 7.5.1. */
 const skeletonTypes = new Set([4, 5]);
 
 const typeUnits = new Set([2, 6]);
 
-/** Reads all units of versions 2 to 5 with their first entry. Other units are skipped. @throws AIOT_IMAGE_MALFORMED */
+/** Reads all units of versions 2 to 5, each with its first entry. Skips other units. @throws AIOT_IMAGE_MALFORMED */
 export function compilationUnits(elf: ElfFile): CompilationUnit[] {
   const data = debugData(elf, '.debug_info');
   const tables = debugData(elf, '.debug_abbrev');
@@ -101,7 +101,7 @@ export class RangeReader {
     this.lists = debugData(elf, '.debug_rnglists');
   }
 
-  /** The code ranges of an entry. `base`: the unit's low address. Empty if the entry has none, or has them in an unknown form. */
+  /** The code ranges of an entry. `base`: the unit's low address. Empty if the entry has no ranges, or encodes them in an unknown form. */
   of(found: ReadonlyMap<number, Attribute>, base: number, version: number): AddressRange[] {
     const low = found.get(rangeAttributes.low)?.value;
     const high = found.get(rangeAttributes.high);
@@ -115,7 +115,7 @@ export class RangeReader {
     return end > low ? [[low, end]] : [];
   }
 
-  /** Reads .debug_ranges of DWARF 2 to 4: pairs of addresses relative to a base. */
+  /** Reads .debug_ranges (DWARF 2 to 4), which contains pairs of addresses relative to a base. */
   private paired(offset: number, base: number): AddressRange[] {
     if (this.pairs === null) return [];
     const found: AddressRange[] = [];
@@ -129,7 +129,10 @@ export class RangeReader {
     }
   }
 
-  /** Reads .debug_rnglists. Source: DWARF 5, 7.25. Kinds that index .debug_addr occur only in split files. */
+  /**
+   * Reads .debug_rnglists. Source: DWARF 5, 7.25. Entry kinds that index .debug_addr are not supported, because they occur only in split
+   * files.
+   */
   private listed(offset: number, base: number): AddressRange[] {
     if (this.lists === null) return [];
     const found: AddressRange[] = [];
@@ -161,7 +164,7 @@ interface Abbreviation {
 /** Forms that need special treatment. */
 export const forms = { address: 1, sectionReference: 16, implicitConstant: 33, listIndex: 35 } as const;
 
-/** Reads one table of .debug_abbrev, by code. Source: DWARF 5, 7.5.3. @throws AIOT_IMAGE_MALFORMED */
+/** Reads one table in .debug_abbrev, by code. Source: DWARF 5, 7.5.3. @throws AIOT_IMAGE_MALFORMED */
 function readAbbreviations(data: DebugData, offset: number): Map<number, Abbreviation> {
   const found = new Map<number, Abbreviation>();
   const cursor = new Cursor(data, offset);
@@ -184,7 +187,7 @@ interface Attribute {
   value: number | string;
 }
 
-/** Reads the attributes of an entry that are numbers or strings, by name. Moves the cursor past the entry. */
+/** Reads an entry's numeric and string attributes, by name. Moves the cursor past the entry. */
 export function readAttributes(
   cursor: Cursor,
   entry: Abbreviation,
@@ -198,7 +201,7 @@ export function readAttributes(
   return found;
 }
 
-/** Sizes that determine the length of an attribute, and the sections with its strings. */
+/** Sizes that determine attribute lengths, and the sections that contain attribute strings. */
 export interface FormContext {
   addressBytes: number;
   wide: boolean;
@@ -207,7 +210,7 @@ export interface FormContext {
   lineStrings: DebugData | null;
 }
 
-/** Fixed lengths of forms whose values are not used, bytes. Source: DWARF 5, 7.5.5 and table 7.6. */
+/** Fixed lengths, in bytes, of forms whose values are not used. Source: DWARF 5, 7.5.5 and table 7.6. */
 const skipped: Record<number, number> = {
   32: 8, // ref_sig8
   30: 16, // data16
@@ -223,7 +226,7 @@ const skipped: Record<number, number> = {
   36: 8, // ref_sup8
 };
 
-/** Reads one attribute. Returns a number, a string, or null for a skipped one. @throws AIOT_IMAGE_MALFORMED (an unknown form) */
+/** Reads one attribute. Returns a number, a string, or null for a skipped attribute. @throws AIOT_IMAGE_MALFORMED (an unknown form) */
 export function readForm(cursor: Cursor, form: number, context: FormContext): number | string | null {
   const length = skipped[form];
   if (length !== undefined) return skip(cursor, length);
@@ -241,7 +244,7 @@ export function readForm(cursor: Cursor, form: number, context: FormContext): nu
       return skip(cursor, cursor.u8());
     case 11: // data1
     case 12: // flag
-    case 17: // ref1, like the other ref forms below relative to the start of the unit
+    case 17: // ref1. This and the other ref forms below are relative to the start of the unit.
       return cursor.u8();
     case 5: // data2
     case 18: // ref2
@@ -267,7 +270,7 @@ export function readForm(cursor: Cursor, form: number, context: FormContext): nu
       return debugString(context.strings, cursor.word(context.wide));
     case 31: // line_strp
       return debugString(context.lineStrings, cursor.word(context.wide));
-    case 16: // ref_addr: in version 2 as long as an address
+    case 16: // ref_addr: in version 2, this form is as long as an address
       return context.version === 2 && context.addressBytes === 4 ? cursor.u32() : cursor.word(context.wide);
     case 23: // sec_offset
     case 29: // strp_sup
@@ -278,7 +281,7 @@ export function readForm(cursor: Cursor, form: number, context: FormContext): nu
       return readForm(cursor, own, context);
     }
     case 25: // flag_present
-    case 33: // implicit_const: its value is in the abbreviation
+    case 33: // implicit_const: the value is in the abbreviation
       return null;
     default:
       throw cursor.refuse(`unknown attribute form ${form}`);
@@ -294,13 +297,16 @@ function skip(cursor: Cursor, count: number): null {
 interface DebugData {
   what: string;
   name: string;
-  /** Offset of the contents in the file. For a compressed section, that of the section's start. */
+  /** File offset of the contents or, for a compressed section, of the section's start. */
   offset: number;
   compressed: boolean;
   bytes: Uint8Array;
 }
 
-/** A debug section's contents; null if the file has none of that name. @throws AIOT_IMAGE_MALFORMED (a compressed section that cannot be inflated) */
+/**
+ * A debug section's contents; null if the file has no section with that name. @throws AIOT_IMAGE_MALFORMED (a compressed section that
+ * cannot be inflated)
+ */
 export function debugData(elf: ElfFile, name: string): DebugData | null {
   const section: ElfSection | undefined = findSection(elf, name);
   if (section === undefined) return null;
@@ -308,7 +314,7 @@ export function debugData(elf: ElfFile, name: string): DebugData | null {
   return { what: elf.what, name, offset: section.offset, compressed: bytes.length !== section.size, bytes };
 }
 
-/** Reads forward through a part of a debug section, little-endian. Reading past its end throws. */
+/** Reads forward through part of a debug section, little-endian. Reading past the end of that part throws. */
 export class Cursor {
   private readonly view: DataView;
 
@@ -348,7 +354,7 @@ export class Cursor {
     return this.view.getUint32(this.take(4), true);
   }
 
-  /** Reads 64 bits. Bits above 2^53 are lost, but no address or length of these chips has any. */
+  /** Reads 64 bits. Numbers above 2^53 lose precision, but no address or length on these chips is that large. */
   u64(): number {
     const at = this.take(8);
     return this.view.getUint32(at, true) + this.view.getUint32(at + 4, true) * 2 ** 32;

@@ -32,7 +32,7 @@ export interface ElfSection {
   type: number;
   address: number;
   offset: number;
-  /** Size in bytes; for a section without data (`nobits`), its size in memory. */
+  /** Size in the file, bytes. For a section without data (`nobits`), the size in memory. */
   size: number;
   align: number;
   link: number;
@@ -41,7 +41,7 @@ export interface ElfSection {
 
 /** A PT_LOAD program header. */
 export interface ElfSegment {
-  /** Physical address at which it is loaded. */
+  /** Physical address at which the segment is loaded. */
   address: number;
   offset: number;
   /** Size in the file, bytes. */
@@ -59,7 +59,7 @@ export interface ElfFile {
 }
 
 /**
- * Reads the headers, and checks that everything they refer to is inside the file.
+ * Reads the headers, and checks that everything to which they refer is inside the file.
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function readElf(bytes: Uint8Array, what = 'ELF file'): ElfFile {
@@ -97,7 +97,9 @@ export function findSection(elf: ElfFile, name: string): ElfSection | undefined 
   return elf.sections.find((section) => section.name === name);
 }
 
-/** The section's bytes, inflated if compressed; otherwise a view of the file. @throws AIOT_IMAGE_MALFORMED */
+/**
+ * The section's bytes. If the section is compressed, they are inflated; otherwise they are a view of the file. @throws AIOT_IMAGE_MALFORMED
+ */
 export function sectionData(elf: ElfFile, section: ElfSection): Uint8Array {
   if (section.type === sectionTypes.nobits) return new Uint8Array(0);
   const raw = elf.bytes.subarray(section.offset, section.offset + section.size);
@@ -197,24 +199,24 @@ function requireInside(
   throw malformed(what, at, `${name}: ${range}, but the file ends at ${hex(bytes.length)}`);
 }
 
-/** The NUL-terminated string at an offset of a string table; null outside the table. */
+/** The NUL-terminated string at an offset in a string table; null if the offset is outside the table. */
 export function stringAt(strings: Uint8Array, offset: number): string | null {
   if (offset >= strings.length) return null;
   const end = strings.indexOf(0, offset);
   return end === -1 ? null : Buffer.from(strings.subarray(offset, end)).toString('utf8');
 }
 
-/** Values of e_machine for devices that are computers. Source: System V ABI, and its supplements. */
+/** Values of e_machine for devices that are computers. Source: System V ABI and its supplements. */
 const programMachines: Record<number, string> = { 40: 'arm', 62: 'x86-64', 183: 'aarch64', 243: 'riscv' };
 
-/** The machine that a Linux program is for (ELF, executable or position-independent); null for any other file. */
+/** The machine for which a Linux program was built (ELF, executable or position-independent); null for any other file. */
 export function readProgram(bytes: Uint8Array): string | null {
   if (bytes.length < 52) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const [magic, little] = [view.getUint32(0), bytes[5] === 1];
   if (magic !== 0x7f454c46 || !little) return null;
   const [type, machine] = [view.getUint16(16, true), view.getUint16(18, true)];
-  // Only ET_EXEC and ET_DYN are programs. A 32-bit RISC-V program is for a chip, which gets it as an image.
+  // Only ET_EXEC and ET_DYN are programs. A 32-bit RISC-V program is chip firmware, which is installed as an image.
   if ((type !== 2 && type !== 3) || (machine === 243 && bytes[4] === 1)) return null;
   return programMachines[machine] ?? null;
 }

@@ -33,8 +33,8 @@ interface Index {
 const indexes = new WeakMap<ElfFile, Index>();
 
 /**
- * Looks up function, file and line of addresses in the debug information (DWARF 2 to 5). Without it, looks up the function in the symbol
- * table. For inlined code, returns the inlined function.
+ * Looks up the function, file and line of each address in the debug information (DWARF 2 to 5). Without debug information, looks up the
+ * function in the symbol table. For inlined code, returns the inlined function.
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function symbolize(elf: ElfFile | Uint8Array, addresses: readonly number[]): SourcePlace[] {
@@ -103,11 +103,11 @@ interface Entry {
 const tags = { inlined: 0x1d, subprogram: 0x2e } as const;
 const attributes = { name: 3, origin: 49, specification: 71, linkage: 110 } as const;
 
-/** Maximum length of a chain of origins. Normally it has two or three entries; in a damaged file, it could be a cycle. */
+/** Maximum length of a chain of origins. A chain normally has two or three entries. In a damaged file, a chain could be a cycle. */
 const longestChain = 8;
 
 /**
- * Functions in .debug_info, including inlined ones. A unit is read when an address in it is first looked up.
+ * Functions in .debug_info, including inlined functions. A unit is read when one of its addresses is first looked up.
  * @throws AIOT_IMAGE_MALFORMED (also from `at`)
  */
 class DebugFunctions {
@@ -121,7 +121,7 @@ class DebugFunctions {
     this.ranges = new RangeReader(elf);
   }
 
-  /** The innermost function at an address; null if no unit has a function there. */
+  /** The innermost function at an address; null if no unit has a function at this address. */
   at(address: number): DebugFunction | null {
     let best: DebugFunction | null = null;
     for (const unit of this.units) {
@@ -145,11 +145,11 @@ class DebugFunctions {
     return found;
   }
 
-  /** All functions of a unit that have code, in order. Their names are resolved at the end, because an origin may come later. */
+  /** All functions in a unit that have code, in order. Their names are resolved last, because an origin may come after its function. */
   private walk(unit: CompilationUnit): { entry: Entry; depth: number; ranges: AddressRange[] }[] {
     const cursor = new Cursor(unit.data, unit.entries, unit.end);
     const found: { entry: Entry; depth: number; ranges: AddressRange[] }[] = [];
-    /** For each open entry, whether it is a function. */
+    /** Whether each open entry is a function. */
     const open: boolean[] = [];
     while (!cursor.done) {
       const at = cursor.at;
@@ -189,7 +189,7 @@ class DebugFunctions {
     return target === undefined ? null : this.nameOf(target, left - 1);
   }
 
-  /** An entry of another unit, which a function refers to if link-time optimization has moved it. */
+  /** An entry in another unit. A function refers to such an entry if link-time optimization moved the function. */
   private elsewhere(offset: number): Entry | undefined {
     const unit = this.units.find(({ start, end }) => start <= offset && offset < end);
     if (unit === undefined || this.read.has(unit)) return undefined;

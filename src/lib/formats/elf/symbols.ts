@@ -1,9 +1,9 @@
 import { type ElfFile, findSection, sectionData, sectionTypes, stringAt } from './read.js';
 
-/** A function of the symbol table. */
+/** A function in the symbol table. */
 export interface FunctionSymbol {
   address: number;
-  /** Size in bytes; 0 if the table does not contain it, as for labels in assembler code. */
+  /** Size in bytes; 0 if the table does not contain the size, as for labels in assembler code. */
   size: number;
   name: string;
 }
@@ -12,7 +12,7 @@ const symbolBytes = 16;
 const kinds = { none: 0, function: 2 } as const;
 const executable = 0x4;
 
-/** Suffixes of function copies made by a compiler. */
+/** Suffixes that a compiler adds to copies of a function. */
 const copies = /(\.(constprop|isra|part|cold|lto_priv|localalias)(\.\d+)?)+$/;
 
 /**
@@ -34,7 +34,7 @@ export function functionsOf(elf: ElfFile): FunctionSymbol[] {
     if ((kind !== kinds.function && kind !== kinds.none) || section === undefined) continue;
     if ((section.flags & executable) === 0) continue;
     const name = stringAt(strings, view.getUint32(at, true));
-    // Names such as `$x` and `.L4` are marks of the assembler.
+    // The assembler creates names such as `$x` and `.L4`.
     if (name === null || name === '' || /^[.$]/.test(name)) continue;
     const rank = (kind === kinds.function ? 2 : 0) + (info >> 4 !== 0 ? 1 : 0);
     found.push({
@@ -63,8 +63,8 @@ export function functionAt(functions: readonly FunctionSymbol[], address: number
     if ((functions[middle]?.address ?? 0) <= address) low = middle + 1;
     else high = middle;
   }
-  // Searches backwards for the function that covers the address, past labels within a function. A function without a size ends at the
-  // next one.
+  // Searches backwards, past labels within a function, for the function that contains the address. A function without a size ends where the
+  // next function starts.
   for (let index = low - 1; index >= 0 && low - index <= 64; index--) {
     const symbol = functions[index];
     if (symbol === undefined) return null;
@@ -119,8 +119,8 @@ const operators: Record<string, string> = {
 };
 
 /**
- * `_ZN7sensors5Level4readEv` → `sensors::Level::read`: decodes plain C++ names without parameters, as needed for backtraces. Returns null
- * for anything else: templates, substitutions, local names, and names that are not mangled. Source: Itanium C++ ABI, 5.1.
+ * `_ZN7sensors5Level4readEv` → `sensors::Level::read`: decodes plain C++ names without their parameters, for backtraces. Returns null for
+ * all other names: templates, substitutions, local names, and names that are not mangled. Source: Itanium C++ ABI, 5.1.
  */
 export function demangle(name: string): string | null {
   const nested = /^_ZN[rVK]*([RO]?)/.exec(name);

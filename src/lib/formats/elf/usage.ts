@@ -1,7 +1,7 @@
 import { hex } from '../../core/figures.js';
 import { malformed } from '../image-errors.js';
 
-/** Machines that run firmware, or native programs that simulate it (System V ABI, e_machine). */
+/** Machines that run firmware, or native programs that simulate firmware (System V ABI, e_machine). */
 const machines = new Map([
   [3, 'x86'],
   [40, 'arm'],
@@ -10,13 +10,13 @@ const machines = new Map([
   [183, 'aarch64'],
   [243, 'riscv'],
 ]);
-/** Names of the supported values of e_type. */
+/** Names of the supported e_type values. */
 const types = new Map([
   [1, 'object'],
   [2, 'executable'],
   [3, 'position-independent'],
 ] as const);
-/** Bits of sh_flags. `nobits`: the sh_type of sections without bytes in the file. */
+/** Bits in sh_flags. `nobits`: the sh_type of sections that have no bytes in the file. */
 const flag = { write: 1, alloc: 2, execute: 4 };
 const nobits = 8;
 
@@ -25,7 +25,7 @@ export interface ElfUsage {
   machine: string;
   type: 'object' | 'executable' | 'position-independent';
   entry: number;
-  /** Whether its functions have names, which `aiot board monitor --elf` needs. */
+  /** Whether the file contains function names, which `aiot board monitor --elf` needs. */
   symbols: boolean;
   /** Sections that occupy memory, by address. */
   sections: { name: string; address: number; bytes: number; part: 'text' | 'data' | 'bss' }[];
@@ -35,12 +35,12 @@ export interface ElfUsage {
   data: number;
   /** Size of zero-initialized data. */
   bss: number;
-  /** Memory used by the program. Code that runs from RAM counts as both; a placeholder counts as neither. */
+  /** Memory used by the program. Code that runs from RAM counts as flash and RAM. A placeholder counts as neither. */
   memory: { flash: number; ram: number };
 }
 
 /**
- * Reads an ELF file of 32 or 64 bits, and determines its use of flash and RAM, and its machine. Source: System V ABI, "Object Files".
+ * Reads a 32-bit or 64-bit ELF file, and determines its machine and its flash and RAM usage. Source: System V ABI, "Object Files".
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function elfUsage(bytes: Uint8Array, what: string): ElfUsage {
@@ -73,8 +73,8 @@ export function elfUsage(bytes: Uint8Array, what: string): ElfUsage {
 }
 
 /**
- * ESP-IDF's linker scripts reserve addresses with empty sections: for the instruction view of RAM mapped twice (`.dram0.dummy`), and for pages of
- * flash (`.flash_rodata_dummy`, `.flash.rodata_noload`). Code in `.iram` is loaded from flash into RAM.
+ * ESP-IDF's linker scripts use empty sections to reserve addresses: for RAM that is also mapped as instructions (`.dram0.dummy`), and for
+ * flash pages (`.flash_rodata_dummy`, `.flash.rodata_noload`). Code in `.iram` is loaded from flash into RAM.
  */
 function memoryOf(all: readonly { name: string; type: number; flags: number; bytes: number }[]) {
   const memory = { flash: 0, ram: 0 };
@@ -82,7 +82,7 @@ function memoryOf(all: readonly { name: string; type: number; flags: number; byt
     const empty = type === nobits;
     if ((flags & flag.alloc) === 0 || (empty && /dummy$|_noload$/.test(name))) continue;
     if (!empty) memory.flash += bytes;
-    // An assembler file or a linker script may mark a constant table as writable, but it stays in flash.
+    // An assembler file or a linker script may mark a constant table as writable, but the table stays in flash.
     const inFlash = name.startsWith('.flash');
     if (!inFlash && (partOf(flags, type) !== 'text' || /^\.(iram|rtc)/.test(name))) memory.ram += bytes;
   }

@@ -1,7 +1,7 @@
 /**
- * The supported chips, with their names in esptool and espflash and the properties that images need. Source:
- * the chip_id of esp_image_header_t (ESP-IDF, esp_app_format.h), the ROMs' boot offsets (esptool, targets), and the family
- * ids of the UF2 specification (uf2families.json).
+ * The supported chips, with their names in esptool and espflash and the properties that images need. Sources: the chip_id in
+ * esp_image_header_t (ESP-IDF, esp_app_format.h), the ROMs' boot offsets (esptool, targets), and the family ids in the UF2 specification
+ * (uf2families.json).
  */
 export const espChips = {
   esp32: { id: 0, bootloaderOffset: 0x1000, title: 'ESP32', machine: 'xtensa', uf2Family: 0x1c5f21b0 },
@@ -19,24 +19,24 @@ export type ChipName = keyof typeof espChips;
 
 export const chipNames = Object.keys(espChips) as ChipName[];
 
-/** The chip with this id in an image's header; null for an unknown id. */
+/** The chip that has this id in image headers; null for an unknown id. */
 export function chipOfId(id: number): ChipName | null {
   return chipNames.find((name) => espChips[name].id === id) ?? null;
 }
 
-/** spi_mode of esp_image_header_t (ESP-IDF, esp_app_format.h), by its value. */
+/** Names of spi_mode in esp_image_header_t (ESP-IDF, esp_app_format.h), by value. */
 export const flashModes = ['qio', 'qout', 'dio', 'dout', 'fast-read', 'slow-read'] as const;
 
 export type FlashMode = (typeof flashModes)[number];
 
-/** spi_size of esp_image_header_t, by its value: 1 MiB, doubled with each step. */
+/** Names of spi_size in esp_image_header_t, by value: 1 MiB, doubled with each step. */
 export const flashSizes = ['1MB', '2MB', '4MB', '8MB', '16MB', '32MB', '64MB', '128MB'] as const;
 
 export type FlashSize = (typeof flashSizes)[number];
 
 /**
- * Values of spi_speed of esp_image_header_t, a divider of the chip's flash clock, by the names in the manufacturer's tools. The ESP32-C6
- * uses one value for both of its speeds. Source: esptool, FLASH_FREQUENCY of each target.
+ * Values of spi_speed in esp_image_header_t (a divider of the chip's flash clock), by the names in the manufacturer's tools. The ESP32-C6
+ * uses one value for both of its speeds. Source: esptool, FLASH_FREQUENCY in each target.
  */
 const commonFrequencies = { '80m': 0xf, '40m': 0, '26m': 1, '20m': 2 };
 
@@ -52,7 +52,7 @@ const frequencies: Record<ChipName, Record<string, number>> = {
   esp32c5: { '80m': 0xf, '40m': 0, '20m': 2 },
 };
 
-/** All speed names of all chips, as values of a flag. */
+/** The speed names of all chips, as values of a flag. */
 export const flashFrequencies = [
   '80m',
   '60m',
@@ -79,12 +79,12 @@ export function frequencyCode(chip: ChipName, name: FlashFrequency): number | nu
   return frequencies[chip][name] ?? null;
 }
 
-/** The fastest speed that the value can stand for; null if the chip does not define the value. */
+/** The fastest speed that the value can represent; null if the chip does not define the value. */
 export function frequencyName(chip: ChipName, code: number): FlashFrequency | null {
   return frequenciesOf(chip).find((name) => frequencies[chip][name] === code) ?? null;
 }
 
-/** Size in bytes of a flash size's name. */
+/** The number of bytes in a named flash size. */
 export function flashSizeBytes(size: FlashSize): number {
   return 2 ** flashSizes.indexOf(size) * 0x100000;
 }

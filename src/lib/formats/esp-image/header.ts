@@ -5,7 +5,7 @@ import { type ChipName, chipOfId, espChips } from './chips.js';
 
 const imageMagic = 0xe9;
 
-/** Size of the header, bytes: a basic header of 8 and an extended header of 16. */
+/** Size of the header, bytes: 8 for the basic header and 16 for the extended header. */
 export const headerBytes = 24;
 
 export const segmentHeaderBytes = 8;
@@ -15,7 +15,7 @@ export const maximumSegments = 16;
 
 export const hashBytes = 32;
 
-/** Value for no write-protect pin. Any other value would make the ROM configure one. */
+/** Value for no write-protect pin. Any other value would make the ROM configure such a pin. */
 export const writeProtectDisabled = 0xee;
 
 /** esp_image_header_t (ESP-IDF, esp_app_format.h), 24 bytes. */
@@ -33,11 +33,11 @@ export interface ImageHeader {
   writeProtectPin: number;
   /** Drive strengths of the flash pins: three raw bytes. */
   drive: readonly [number, number, number];
-  /** Minimum revision in the old format: only the major part (only the minor part on a C3). */
+  /** Minimum revision in the old format: only the major part or, on a C3, only the minor part. */
   minRevisionOld: number;
   /** major · 100 + minor. */
   minRevision: number;
-  /** major · 100 + minor; 65535 = any; 0 in images of old tools, which do not set it. */
+  /** major · 100 + minor; 65535 = any; 0 in images from old tools, which do not set this field. */
   maxRevision: number;
   hashAppended: boolean;
 }
@@ -105,7 +105,7 @@ export function writeHeader(header: ImageHeader): Uint8Array {
   return bytes;
 }
 
-/** Initial value of the XOR of all bytes. Source: ESP_ROM_CHECKSUM_INITIAL of ESP-IDF. */
+/** Initial value for the XOR of all bytes. Source: ESP_ROM_CHECKSUM_INITIAL in ESP-IDF. */
 export const checksumStart = 0xef;
 
 export function xorChecksum(data: Uint8Array, start = checksumStart): number {
@@ -114,7 +114,7 @@ export function xorChecksum(data: Uint8Array, start = checksumStart): number {
   return sum;
 }
 
-/** Offset of the checksum byte for data up to `end`: the last byte of a row of 16. */
+/** Offset of the checksum byte for data up to `end`: the last byte in a row of 16. */
 export function checksumOffset(end: number): number {
   return end + 15 - (end % 16);
 }

@@ -24,9 +24,9 @@ export type MemoryType =
 type Range = readonly [start: number, end: number, type: MemoryType];
 
 interface ChipMemory {
-  /** Address ranges of the flash cache. A segment that starts in one of them is mapped; any other segment is copied. */
+  /** Address ranges of the flash cache. A segment that starts in one of these ranges is mapped; any other segment is copied. */
   flash: readonly (readonly [start: number, end: number])[];
-  /** Page sizes of the flash cache, bytes: the default first. If there are several, the firmware chooses. */
+  /** Page sizes of the flash cache, bytes; the default is first. If there are several, the firmware chooses one. */
   pages: readonly number[];
   ranges: readonly Range[];
 }
@@ -51,7 +51,7 @@ function unified(ramEnd: number, maskEnd: number, maskDataStart: number, flashEn
   ];
 }
 
-/** Source: the memory maps of the chips' technical reference manuals, with esptool's names and bounds. */
+/** Source: the memory maps in the chips' technical reference manuals, with esptool's names and bounds. */
 const chips: Record<ChipName, ChipMemory> = {
   esp32: {
     flash: [
@@ -195,14 +195,14 @@ export function isMapped(chip: ChipName, address: number): boolean {
   return chips[chip].flash.some(([start, end]) => start <= address && address < end);
 }
 
-/** All kinds of memory that an address belongs to, in the map's order. */
+/** All kinds of memory that contain an address, in the map's order. */
 export function memoryTypes(chip: ChipName, address: number): MemoryType[] {
   return chips[chip].ranges
     .filter(([start, end]) => start <= address && address < end)
     .map(([, , type]) => type);
 }
 
-/** Page sizes of the flash cache, bytes: the default first, then the alternatives that firmware may choose. */
+/** Page sizes of the flash cache, bytes: first the default, then the alternatives that firmware may choose. */
 export function flashPages(chip: ChipName): readonly number[] {
   return chips[chip].pages;
 }

@@ -25,18 +25,18 @@ import { isMapped, type MemoryType, memoryTypes } from './memory.js';
 export interface ImageSegment {
   /** Address on the chip. 0 marks padding, which is not loaded. */
   address: number;
-  /** Offset of its data in the file. Its header is in the 8 bytes before. */
+  /** File offset of the segment's data. The segment's header is in the 8 bytes before the data. */
   offset: number;
   length: number;
   memory: MemoryType[];
 }
 
-/** Contents of an image. Created only by `readEspImage`, so its checksum and hash are valid. */
+/** Contents of an image. Only `readEspImage` creates this object, so the image's checksum and hash are valid. */
 export interface EspImage {
   chip: ChipName;
   /**
-   * `app`: a second-stage bootloader maps it from flash. `bootloader`: the ROM itself loads it, because it has only RAM segments. Such an
-   * image is a second-stage bootloader, or a small program in its place.
+   * `app`: a second-stage bootloader maps the image from flash. `bootloader`: the image has only RAM segments, so the ROM itself can load
+   * it. Such an image is a second-stage bootloader, or a small program that replaces one.
    */
   kind: 'app' | 'bootloader';
   mode: FlashMode;
@@ -48,9 +48,9 @@ export interface EspImage {
   revisions: { minimum: string | null; maximum: string | null };
   segments: ImageSegment[];
   checksum: number;
-  /** Appended SHA-256, 64 hex digits; null if there is none. */
+  /** Appended SHA-256, 64 hex digits; null if the image has none. */
   hash: string | null;
-  /** Size of the image with its hash. Trailing bytes in a file (padding, a signature, a merged flash) are not included. */
+  /** Size of the image including its hash, but without trailing bytes in the file (padding, a signature, a merged flash). */
   length: number;
   header: ImageHeader;
   app: AppDescription | null;
@@ -58,7 +58,7 @@ export interface EspImage {
 }
 
 /**
- * Reads an image from the start of `bytes` and ignores trailing bytes. `what` is its name in errors.
+ * Reads an image from the start of `bytes` and ignores trailing bytes. `what` is the image's name in errors.
  * Layout: ESP-IDF, "App Image Format": header, segments, XOR checksum at the end of a row of 16, SHA-256.
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
@@ -152,11 +152,11 @@ function checkChecksum(bytes: Uint8Array, segments: readonly ImageSegment[], wha
   return at + 1;
 }
 
-/** Checks the appended hash, if there is one, and returns the offset after the image. */
+/** Checks the appended hash, if the image has one, and returns the offset after the image. */
 function checkHash(bytes: Uint8Array, header: ImageHeader, end: number, what: string): number {
   const stored = bytes.subarray(end, end + hashBytes);
   if (!header.hashAppended) {
-    // The hash covers the flag byte itself. Restoring the flag therefore shows whether it was cleared.
+    // The hash covers the flag byte itself. If the hash matches once the flag is set again, the flag was cleared.
     const restored = Uint8Array.from(bytes.subarray(0, end));
     restored[23] = 1;
     if (stored.length === hashBytes && Buffer.compare(sha256(restored), stored) === 0) {
@@ -187,7 +187,7 @@ function checkHash(bytes: Uint8Array, header: ImageHeader, end: number, what: st
   return end + hashBytes;
 }
 
-/** esp_app_desc_t, the first 256 bytes of an application's first segment. Source: ESP-IDF, esp_app_desc.h. */
+/** esp_app_desc_t, the first 256 bytes in an application's first segment. Source: ESP-IDF, esp_app_desc.h. */
 export interface AppDescription {
   project: string;
   version: string;
@@ -203,7 +203,7 @@ export interface AppDescription {
   pageBytes: number | null;
 }
 
-/** esp_bootloader_desc_t, the first 80 bytes of a second-stage bootloader. Source: ESP-IDF, esp_bootloader_desc.h. */
+/** esp_bootloader_desc_t, the first 80 bytes in a second-stage bootloader. Source: ESP-IDF, esp_bootloader_desc.h. */
 export interface BootloaderDescription {
   version: number;
   idf: string;
@@ -232,14 +232,14 @@ export function readAppDescription(data: Uint8Array): AppDescription | null {
   };
 }
 
-/** Parses a bootloader description. Returns null for other bytes; old bootloaders have no description. */
+/** Parses a bootloader description. Returns null if the bytes are something else, as in old bootloaders, which have no description. */
 function readBootloaderDescription(data: Uint8Array): BootloaderDescription | null {
   if (data.length < bootloaderBytes || data[0] !== bootloaderMagic) return null;
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   return { version: view.getUint32(4, true), idf: text(data, 8, 32), built: text(data, 40, 24) };
 }
 
-/** Reads a NUL-padded text. Unprintable characters are removed, because the text comes from a file and is printed to a terminal. */
+/** Reads NUL-padded text. Removes unprintable characters, because the text comes from a file and is printed to a terminal. */
 function text(data: Uint8Array, offset: number, length: number): string {
   const field = Buffer.from(data.subarray(offset, offset + length));
   const end = field.indexOf(0);

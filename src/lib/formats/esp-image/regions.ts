@@ -7,7 +7,7 @@ export interface ByteRegion {
   data: Uint8Array;
 }
 
-/** Sorts regions by offset and joins adjacent ones. They must not overlap (see `firstOverlap`). */
+/** Sorts regions by offset and joins adjacent regions. Regions must not overlap (see `firstOverlap`). */
 export function joinRegions(regions: readonly ByteRegion[]): ByteRegion[] {
   const groups: ByteRegion[][] = [];
   let end = -1;
@@ -37,17 +37,17 @@ export function firstOverlap<T extends ByteRegion>(regions: readonly T[]): [T, T
 export interface MergeOptions {
   /** Flash offset of the file's first byte (default 0). */
   start?: number;
-  /** Size of the whole flash, bytes. The file is padded with 0xFF up to it. */
+  /** Size of the whole flash, bytes. The file is padded with 0xFF to this size. */
   flashBytes?: number;
 }
 
-/** Maximum flash size of the chips: 128 MiB (image header, size 7). */
+/** The chips' maximum flash size: 128 MiB (image header, size 7). */
 const largestFlash = 0x800_0000;
 
 /**
- * Merges regions into one file that is to be written at `start`. Gaps are filled with 0xFF, as in erased flash.
- * @throws AIOT_USAGE if there are none, if they overlap, or if one begins before `start` or ends beyond the flash or the maximum flash
- * size
+ * Merges regions into one file to be written at `start`. Gaps are filled with 0xFF, as in erased flash.
+ * @throws AIOT_USAGE if there are no regions, if they overlap, or if a region begins before `start` or ends beyond the flash or the maximum
+ * flash size
  */
 export function mergeImages(
   regions: readonly (ByteRegion & { name?: string })[],

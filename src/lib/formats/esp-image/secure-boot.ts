@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import { AiotError } from '../../core/errors.js';
 import { malformed } from '../image-errors.js';
 
-/** Kinds of keys that secure boot V2 accepts. Which of them a chip verifies depends on the chip. */
+/** Kinds of keys that secure boot V2 accepts. Each chip supports only some of them. */
 export const bootKeyKinds = ['rsa-3072', 'ecdsa-p256', 'ecdsa-p384'] as const;
 
 export type BootKeyKind = (typeof bootKeyKinds)[number];
@@ -13,25 +13,25 @@ const sectorBytes = 4096;
 
 const blockBytes = 1216;
 
-/** Maximum number of blocks, and of keys in a chip. */
+/** Maximum number of signature blocks in an image, and of keys in a chip. */
 export const mostBlocks = 3;
 
 const magic = 0xe7;
 
-/** Bytes of a block before the CRC, which is followed by 16 zeros. */
+/** Number of bytes before a block's CRC. After the CRC come 16 zeros. */
 const crcAt = blockBytes - 20;
 
-/** Version byte of a block, curve number, hash, and bytes of a coordinate. */
+/** A block's version byte, curve number, hash, and coordinate length in bytes. */
 const kinds = {
   'rsa-3072': { version: 2, curve: null, hash: 'sha256', width: 384 },
   'ecdsa-p256': { version: 3, curve: 2, hash: 'sha256', width: 32 },
   'ecdsa-p384': { version: 3, curve: 3, hash: 'sha384', width: 48 },
 } as const satisfies Record<BootKeyKind, object>;
 
-/** A salt as long as the hash. */
+/** The salt is as long as the hash. */
 const pssSaltBytes = 32;
 
-/** One signature of an image. */
+/** One signature on an image. */
 export interface BootSignature {
   key: BootKeyKind;
   /** SHA-256 of the public key as stored in the chip's fuses, 64 hex digits. */
@@ -68,7 +68,7 @@ const digestOf = (bytes: Uint8Array) => createHash('sha256').update(bytes).diges
 
 const littleEndian = (bytes: Uint8Array) => Buffer.from(bytes).reverse();
 
-/** A big-endian number in base64url as in a JWK, in little endian and padded to `width` bytes. */
+/** Converts a big-endian base64url number, as in a JWK, to little endian, padded to `width` bytes. */
 function coordinate(text: string | undefined, width: number): Buffer {
   const number = Buffer.alloc(width);
   const bytes = Buffer.from(text ?? '', 'base64url');
@@ -87,8 +87,8 @@ const word = (value: number) => {
 };
 
 /**
- * The public key as in a block. For RSA, it includes two constants that the chip's accelerator would otherwise have to compute: R² mod n
- * with R = 2^3072, and -1/n mod 2^32. Source: ESP-IDF, "Secure Boot v2", signature block format.
+ * The public key in a block's format. An RSA key includes two constants that the chip's accelerator would otherwise have to compute: R² mod
+ * n with R = 2^3072, and -1/n mod 2^32. Source: ESP-IDF, "Secure Boot v2", signature block format.
  */
 function publicPart(key: KeyObject, kind: BootKeyKind): Buffer {
   const { n, e, x, y } = key.export({ format: 'jwk' });
@@ -105,14 +105,14 @@ function publicPart(key: KeyObject, kind: BootKeyKind): Buffer {
   ]);
 }
 
-/** 1/n mod 2^32 for an odd n, by Newton's iteration, which doubles the number of correct bits. */
+/** 1/n mod 2^32 for an odd n. Each of Newton's iterations doubles the number of correct bits. */
 function inverse(n: bigint): bigint {
   let found = n;
   for (let bits = 3; bits < 32; bits *= 2) found = BigInt.asUintN(32, found * (2n - n * found));
   return found;
 }
 
-/** Data as it is signed: filled up with FF to whole sectors. */
+/** Data as it is signed, padded with 0xFF to whole sectors. */
 function inSectors(data: Uint8Array): Uint8Array {
   const whole = new Uint8Array(Math.ceil(data.length / sectorBytes) * sectorBytes).fill(0xff);
   whole.set(data);
@@ -121,8 +121,8 @@ function inSectors(data: Uint8Array): Uint8Array {
 
 /**
  * Signs an image for secure boot V2. The result consists of the image in whole sectors, and a sector with one block per signature.
- * @param image without a signature, or a signed image, whose blocks are kept
- * @param names of the keys, for errors
+ * @param image an image without signatures, or a signed image, whose signature blocks are kept
+ * @param names names of the keys, for errors
  * @throws AIOT_USAGE (unsupported key, too many signatures, or a key that already signed)
  */
 export function signForBoot(
@@ -171,7 +171,7 @@ function signedBlock(data: Uint8Array, key: KeyObject, kind: BootKeyKind): Buffe
   return block;
 }
 
-/** RSA_PKCS1_PSS_PADDING of OpenSSL. */
+/** OpenSSL's RSA_PKCS1_PSS_PADDING. */
 const rsaPss = 6;
 
 /** Splits a signed image; null if its last sector has no signature block. */
@@ -188,8 +188,9 @@ function signedPart(image: Uint8Array): { data: Uint8Array; blocks: Buffer[] } |
 }
 
 /**
- * Verifies the signatures of an image, each with the public key in its block. Whether a chip trusts that key depends on its fuses.
- * @param image from its first byte to the end of the sector with the signatures
+ * Verifies an image's signatures, each with the public key in the signature's block. Whether a chip trusts that key depends on the chip's
+ * fuses.
+ * @param image the bytes from the start of the image to the end of the sector with the signatures
  * @returns an empty list for an image without signatures
  * @throws AIOT_IMAGE_MALFORMED for a block of an unknown version
  */
@@ -224,7 +225,7 @@ function signatureOf(block: Buffer, data: Uint8Array): BootSignature | null {
 function kindOf(block: Buffer): BootKeyKind | null {
   if (block[1] === 2) return 'rsa-3072';
   if (block[1] !== 3) return null;
-  // The hash determines the place of the curve's number.
+  // The hash's length determines the position of the curve number.
   const curve = block[2] === 1 ? block[4 + 48] : block[4 + 32];
   return bootKeyKinds.find((kind) => kinds[kind].curve === curve && curve !== undefined) ?? null;
 }
@@ -256,7 +257,7 @@ function verified(data: Uint8Array, { kind, known, signature }: Parts): boolean 
     ]);
     return verify(hash, data, { key, dsaEncoding: 'ieee-p1363' }, bytes);
   } catch {
-    // The bytes are no key.
+    // The bytes are not a key.
     return false;
   }
 }

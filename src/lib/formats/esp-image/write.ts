@@ -30,8 +30,8 @@ import { readAppDescription, readEspImage } from './read.js';
 export interface ElfImageOptions {
   chip: ChipName;
   /**
-   * Flash mode, size and speed. The default, which every board boots with, is qio, 1MB and half the chip's fastest speed; `aiot flash`
-   * sets the board's own.
+   * Flash mode, size and speed. The defaults are qio, 1MB and half the chip's fastest speed. Every board boots with these values; `aiot
+   * flash` sets the board's own.
    */
   mode?: FlashMode;
   size?: FlashSize;
@@ -39,7 +39,7 @@ export interface ElfImageOptions {
   /** Supported chip revisions, as major · 100 + minor. By default (0 and 65535), any revision. */
   minRevision?: number;
   maxRevision?: number;
-  /** Page size of the flash cache, bytes; default: from the application description or, without one, the chip's default. */
+  /** Page size of the flash cache, bytes. Default: from the application description or, without a description, the chip's default. */
   pageBytes?: number;
   /** Whether to append a SHA-256 (default true). */
   hash?: boolean;
@@ -47,24 +47,28 @@ export interface ElfImageOptions {
   useSegments?: boolean;
   /** Pads the image with 0xFF to a multiple of this many bytes. */
   padTo?: number;
-  /** Pads the image so that a secure-boot signature ends at a page boundary (version 1, ESP32 only) or begins at one (version 2). */
+  /** Pads the image so that a secure-boot signature ends (version 1, ESP32 only) or begins (version 2) at a page boundary. */
   securePad?: 1 | 2;
   /**
-   * Whether RAM segments come first and only they are counted, for a bootloader that maps the rest itself. The image then has no hash.
+   * Writes RAM segments first, and counts only these in the header, for a bootloader that maps the other segments itself. The image has no
+   * hash.
    */
   ramOnlyHeader?: boolean;
-  /** Offset in the image for the ELF's SHA-256; default: its place in the application description. */
+  /** Offset in the image for the ELF's SHA-256. Default: the hash's position in the application description. */
   elfHashOffset?: number;
 }
 
 const elfHashInDescription = 0xb0;
 
-/** Bytes between the checksum and the boundary: the hash and, in version 1, also version, signature and 12 bytes of alignment. */
+/**
+ * Number of bytes between the checksum and the boundary: the hash and, in version 1, also the version, the signature and 12 alignment
+ * bytes.
+ */
 const afterChecksum = { 1: 32 + 4 + 64 + 12, 2: 32 };
 
 /**
  * Builds a bootable image that is byte-for-byte identical to the output of esptool's elf2image. Source: ESP-IDF, "App Image Format".
- * @throws AIOT_IMAGE_MALFORMED (the ELF is damaged or not suitable); AIOT_USAGE (options the chip does not have)
+ * @throws AIOT_IMAGE_MALFORMED (the ELF is damaged or unsuitable); AIOT_USAGE (options that the chip does not support)
  */
 export function imageOfElf(bytes: Uint8Array, options: ElfImageOptions, what = 'ELF file'): Uint8Array {
   const { chip } = options;
@@ -91,8 +95,7 @@ export function imageOfElf(bytes: Uint8Array, options: ElfImageOptions, what = '
     writeInterleaved(writer, chip, layout, page);
     if (options.securePad !== undefined) {
       const taken = writer.length + segmentHeaderBytes + 16 + afterChecksum[options.securePad];
-      // The checksum is in the last byte of a row of 16. Adding a whole row yields the exact size, because the padding ends at a row
-      // boundary.
+      // The checksum is the last byte in a row of 16. Adding a whole row yields the exact size, because the padding ends at a row boundary.
       writer.segment(padding((page - (taken % page)) % page));
     }
     writer.addChecksum();
@@ -157,8 +160,8 @@ function pageOf(elf: ElfFile, { chip, pageBytes }: ElfImageOptions): number {
   const app = readAppDescription(sectionData(elf, section));
   if (app === null) return standard;
   if (app.pageBytes !== null) return requirePage(chip, app.pageBytes);
-  // Old builds do not contain the page size. It is then derived from the position of the description, which directly follows the image
-  // header and the segment header in a page.
+  // Old builds do not contain the page size. In such builds, it is derived from the description's position, which in a page directly
+  // follows the image header and the segment header.
   const descending = pages.toSorted((a, b) => b - a);
   return descending.find((page) => (section.address - 32) % page === 0) ?? standard;
 }
@@ -193,11 +196,11 @@ const lastPageMinimum = 0x24;
 interface Layout {
   /** Segments that the loader copies into RAM. */
   ram: Piece[];
-  /** Segments that are mapped. Their offset within a page must be the same in the file and in memory. */
+  /** Mapped segments. A segment's offset within a page must be the same in the file and in memory. */
   flash: Piece[];
 }
 
-/** Sorts both kinds by address. The description of an application or bootloader comes first, where readers expect it. */
+/** Sorts both kinds of segments by address. The application or bootloader description comes first, where readers expect it. */
 function layoutOf(chip: ChipName, pieces: readonly Piece[]): Layout {
   const sorted = pieces.toSorted((a, b) => a.address - b.address);
   const first = (list: Piece[], name: string) => {
@@ -216,7 +219,7 @@ function layoutOf(chip: ChipName, pieces: readonly Piece[]): Layout {
   };
 }
 
-/** Rejects segments that share a page of flash, because it cannot be mapped to two places. @throws AIOT_IMAGE_MALFORMED */
+/** Rejects segments that share a flash page, because a page cannot be mapped to two addresses. @throws AIOT_IMAGE_MALFORMED */
 function refuseSharedPages(flash: readonly Piece[], page: number): void {
   for (const [index, { address, name }] of flash.entries()) {
     const before = flash[index - 1];
@@ -229,7 +232,7 @@ function refuseSharedPages(flash: readonly Piece[], page: number): void {
 }
 
 /**
- * Writes flash segments at the offsets that their pages require, and fills the gaps with split RAM segments. The remaining RAM segments
+ * Writes flash segments at the offsets that their pages require, and fills the gaps with parts of RAM segments. The remaining RAM segments
  * follow.
  */
 function writeInterleaved(writer: ImageWriter, chip: ChipName, layout: Layout, page: number): void {
@@ -255,8 +258,8 @@ function writeInterleaved(writer: ImageWriter, chip: ChipName, layout: Layout, p
 }
 
 /**
- * Writes the RAM segments and their checksum, then the flash segments, which the ROM does not see. Returns the number of segments that
- * the ROM sees.
+ * Writes the RAM segments and their checksum, then the flash segments, which the ROM does not load. Returns the number of segments that the
+ * ROM loads.
  */
 function writeRamFirst(writer: ImageWriter, chip: ChipName, layout: Layout, page: number): number {
   for (const segment of layout.ram) writer.segment(segment);
@@ -276,8 +279,8 @@ function padding(length: number): Piece {
 }
 
 /**
- * Size of the filler segment that moves the next segment to the offset that its page requires; null if no filler is needed. It may be a
- * page longer than necessary, because esptool computes it this way, and images must be identical.
+ * Size of the filler segment that moves the next segment to the offset that its page requires; null if no filler is needed. The filler may
+ * be a page longer than necessary, because images must be identical to esptool's.
  */
 function gapBefore(length: number, segment: Piece, page: number): number | null {
   const missing = page - (length % page) + (segment.address % page) - segmentHeaderBytes;
@@ -297,7 +300,7 @@ function modulo(value: number, by: number): number {
   return ((value % by) + by) % by;
 }
 
-/** Bytes that are copied from an ELF into an image, with their address. Their length is a multiple of 4. */
+/** Bytes to copy from an ELF into an image, with their address. The number of bytes is a multiple of 4. */
 interface Piece {
   /** Name of the section. */
   name: string;
@@ -313,7 +316,7 @@ const loaded = new Set<number>([
   sectionTypes.preinitArray,
 ]);
 
-/** ELF sections (or PT_LOAD segments) that have data and an address, in file order, padded to whole words. */
+/** ELF sections (or PT_LOAD segments) with data and an address, in file order, padded to whole words. */
 function piecesOf(elf: ElfFile, useSegments: boolean): Piece[] {
   if (useSegments) {
     return elf.segments
@@ -336,14 +339,14 @@ function piecesOf(elf: ElfFile, useSegments: boolean): Piece[] {
 }
 
 /**
- * Joins each piece with the next one in the list if the next one begins where it ends, in the same memory. With `fill`, a gap due only
- * to alignment is filled first.
+ * Joins each piece with the next piece in the list if they are adjacent in the same memory. With `fill`, first fills a gap due only to
+ * alignment.
  */
 function joinAdjacent(chip: ChipName, pieces: readonly Piece[], fill: boolean): Piece[] {
   const joined: Piece[] = [];
   const sameMemory = (a: Piece, b: Piece) =>
     memoryTypes(chip, a.address).join() === memoryTypes(chip, b.address).join();
-  // The pieces are processed backwards, as in esptool, because whether two pieces touch depends on the padding after the second.
+  // Pieces are processed backwards, as in esptool, because the padding after the second piece determines whether two pieces are adjacent.
   for (const piece of pieces.toReversed()) {
     const next = joined[0];
     if (next === undefined) {
@@ -371,7 +374,7 @@ function alignUp(value: number, step: number): number {
   return Math.ceil(value / step) * step;
 }
 
-/** Pads with zeros to a multiple of `step`, or to `length`. Returns the same array if nothing is missing. */
+/** Pads with zeros to a multiple of `step`, or to `length`. Returns the same array if it needs no padding. */
 function padded(data: Uint8Array, step: number, length = alignUp(data.length, step)): Uint8Array {
   if (data.length >= length) return data;
   const longer = new Uint8Array(length);
@@ -379,10 +382,10 @@ function padded(data: Uint8Array, step: number, length = alignUp(data.length, st
   return longer;
 }
 
-/** Maximum segment size of the ROM's loader. */
+/** The largest segment that the ROM's loader accepts. */
 const segmentLimit = 0x1000000;
 
-/** SHA-256 of the ELF, which is written into a field of the image that contains zeros. */
+/** SHA-256 of the ELF. It is written into a field in the image that otherwise contains zeros. */
 interface ElfHash {
   /** Offset in the image. */
   offset: number;
@@ -455,7 +458,7 @@ class ImageWriter {
   }
 }
 
-/** Flash mode, size and speed. Parameters that are absent stay unchanged. */
+/** Flash mode, size and speed. Absent parameters stay unchanged. */
 export interface FlashParameters {
   mode?: FlashMode;
   size?: FlashSize;
@@ -463,8 +466,8 @@ export interface FlashParameters {
 }
 
 /**
- * Returns a copy with other flash parameters and an updated SHA-256. The checksum does not cover the header. Trailing bytes are kept. A
- * secure-boot signature would become invalid, so patch an image before signing it.
+ * Returns a copy of the image with other flash parameters and an updated SHA-256. The checksum does not cover the header. Trailing bytes
+ * are kept. A secure-boot signature would become invalid, so patch an image before you sign it.
  * @throws AIOT_IMAGE_MALFORMED; AIOT_USAGE (the chip has no such speed)
  */
 export function patchEspImage(bytes: Uint8Array, parameters: FlashParameters, what = 'image'): Uint8Array {

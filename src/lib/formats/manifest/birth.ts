@@ -10,7 +10,7 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 export const birthChipSchema = z.strictObject({
   /** `esp32c3` */
   name: z.string(),
-  /** The chip with package and revision: `ESP32-D0WD-V3 (revision v3.1)`. */
+  /** The chip with its package and revision: `ESP32-D0WD-V3 (revision v3.1)`. */
   description: z.string(),
   features: z.array(z.string()),
   crystalMHz: z.number(),
@@ -18,7 +18,7 @@ export const birthChipSchema = z.strictObject({
   mac: z.string(),
   /** `id`: JEDEC, 6 hex digits. */
   flash: z.strictObject({ id: z.string(), bytes: z.int().nullable() }),
-  /** State of its security fuses. */
+  /** State of the chip's security fuses. */
   security: z.strictObject({
     secureBoot: z.boolean(),
     flashEncryption: z.boolean(),
@@ -28,8 +28,8 @@ export const birthChipSchema = z.strictObject({
 export type BirthChip = z.output<typeof birthChipSchema>;
 
 /**
- * A device's birth certificate: the written data, the device, the operator, and the time. The operator signs it like a release. The
- * registry stores it, and `aiot device verify` checks it. Times are milliseconds since 1970.
+ * A device's birth certificate: the written data, the device, the operator, and the time. The operator signs the certificate like a
+ * release, the registry stores it, and `aiot device verify` checks it. Times are milliseconds since 1970.
  */
 export const birthSchema = z.strictObject({
   spec: z.literal('aiot-birth/1'),
@@ -38,17 +38,17 @@ export const birthSchema = z.strictObject({
   certificate: z.strictObject({ fingerprint: sha256, expires: z.int() }),
   /** null = provisioned into files, without a connected board. */
   chip: birthChipSchema.nullable(),
-  /** MAC read from the board, or given by the user. */
+  /** MAC address that was read from the board or specified by the user. */
   mac: z.string().nullable(),
   /** The guide's decimal chip id. */
   chipId: z.string().nullable(),
-  /** Files written to flash or disk. `offset` is null for a file that is not in flash. */
+  /** Files written to flash or disk. For a file on disk, `offset` is null. */
   images: z.array(
     z.strictObject({ name: z.string(), offset: z.int().min(0).nullable(), bytes: z.int().min(0), sha256 }),
   ),
-  /** Key id of the signing operator. */
+  /** The signing operator's key id. */
   operator: sha256,
-  /** Version of aiot that created it. */
+  /** Version of aiot that created the certificate. */
   aiot: z.string(),
   time: z.int(),
 });

@@ -4,7 +4,7 @@ import { AiotError } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
 
 /**
- * The payload's exact bytes (base64) and signatures over them. No canonical JSON is needed, because the signed bytes themselves are sent.
+ * The payload's exact bytes (base64) and signatures over them. Canonical JSON is unnecessary, because the signed bytes themselves are sent.
  */
 export const envelopeSchema = z.strictObject({
   payload: z.base64(),
@@ -38,7 +38,7 @@ export function trustRootOf(publicKey: string): TrustRoot {
 }
 
 /**
- * Signs the JSON of a value with one private key (PKCS#8 PEM). Its `spec` contains the type, so that a value of one type is not accepted
+ * Signs a value's JSON with one private key (PKCS#8 PEM). The value's `spec` contains its type, so that a value of one type is not accepted
  * as another.
  */
 export function signPayload(value: { spec: string }, privatePem: string): Envelope {
@@ -51,8 +51,8 @@ export function signPayload(value: { spec: string }, privatePem: string): Envelo
 }
 
 /**
- * Returns the payload's bytes and the ids of the signing keys, after verifying that enough release keys signed it. `what` is its name for
- * errors. @throws AIOT_MANIFEST_MALFORMED, AIOT_SIGNATURE_INVALID
+ * Returns the payload's bytes and the ids of the signing keys, after verifying that enough release keys signed it. `what` is the payload's
+ * name in errors. @throws AIOT_MANIFEST_MALFORMED, AIOT_SIGNATURE_INVALID
  */
 export function checkedPayload(
   value: unknown,
@@ -71,7 +71,7 @@ export function checkedPayload(
   );
 }
 
-/** The distinct ids in `keyids` whose signatures are valid. */
+/** The distinct key ids in `keyids` whose signatures are valid. */
 export function validSigners(
   envelope: Envelope,
   keys: TrustRoot['keys'],
@@ -80,7 +80,7 @@ export function validSigners(
   const payload = Buffer.from(envelope.payload, 'base64');
   const valid = envelope.signatures.filter(({ keyid, sig }) => {
     const key = keys[keyid];
-    // A key id is the digest of its key, so a trust root cannot list one key twice to reach the threshold.
+    // A key id is the key's digest, so a trust root cannot list one key twice to reach the threshold.
     return (
       keyids.includes(keyid) &&
       key !== undefined &&

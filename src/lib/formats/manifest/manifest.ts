@@ -13,12 +13,12 @@ const artifactSchema = z.strictObject({
 
 const anything = z.record(z.string(), z.unknown());
 
-/** Data type of a model. `mixed`: int8 with some layers of a wider type. */
+/** A model's data type. `mixed`: int8, with a wider type in some layers. */
 export const networkModes = ['float32', 'float16', 'dynamic', 'int8', 'int16x8', 'mixed'] as const;
 
 /**
- * Interface 1: the firmware runs only int8 networks that predict classes. Interface 2: it runs models with any kind of prediction, and the
- * data types that it declares. Interface 3: it also runs decision trees.
+ * Interface 1: the firmware runs only int8 networks that predict classes. Interface 2: the firmware runs models with any kind of
+ * prediction, and the data types that it declares. Interface 3: the firmware also runs decision trees.
  */
 export const firmwareInterfaces = {
   int8Classes: 1,
@@ -31,11 +31,11 @@ export const firmwareInterfaces = {
 const digest = z.string().regex(digestPattern);
 
 /**
- * The description of a model in its manifest, so that the signature covers it too. Recordings, standardization and golden vectors are in
+ * A model's description. It is in the manifest so that the signature covers it too. Recordings, standardization and golden vectors are in
  * the files, whose hashes are signed.
  */
 export const modelPartSchema = z.strictObject({
-  /** `network`: only a .tflite file, without signal processing, which devices cannot run. */
+  /** `network`: only a .tflite file without signal processing. Devices cannot run a network. */
   kind: z.enum(['model', 'network']),
   /** Signal processing from samples to inputs; null = unknown. */
   signal: anything.nullable(),
@@ -48,14 +48,14 @@ export const modelPartSchema = z.strictObject({
   metrics: anything.nullable(),
   /** The limits that the model has passed. */
   gates: z.array(anything),
-  /** Digest of the evaluation that determined these metrics. */
+  /** Digest of the evaluation that produced these metrics. */
   evaluation: digest.nullable(),
   dataset: z.strictObject({ name: z.string(), digest }).nullable(),
   /** Digest of the project's settings that determine the trained model. */
   config: digest.nullable(),
   /** Tool name → version. */
   tools: z.record(z.string(), z.string()),
-  /** Creation time of the model, ms since 1970; null = unknown. */
+  /** The model's creation time, ms since 1970; null = unknown. */
   created: z.int().nullable(),
 });
 
@@ -68,7 +68,7 @@ export const bundleFileSchema = z.strictObject({
 });
 
 /**
- * The signed part. Times are milliseconds since 1970. Over a fleet's releases of one kind, `sequence` strictly increases, independently
+ * The signed part. Times are milliseconds since 1970. Across a fleet's releases of one kind, `sequence` strictly increases, independently
  * of `version`. `floor` is the smallest sequence that a device may accept after committing this release.
  */
 export const manifestSchema = z.strictObject({
@@ -87,7 +87,7 @@ export const manifestSchema = z.strictObject({
   interface: z.int().min(1).default(1),
   /** Description of a model; absent for other kinds. */
   model: modelPartSchema.optional(),
-  /** The files in the artifact with their hashes, which reveal the file that a changed byte belongs to. */
+  /** The files in the artifact with their hashes, which reveal the file that contains a changed byte. */
   files: z.array(bundleFileSchema).optional(),
 });
 
@@ -109,7 +109,7 @@ export function verifyManifest(value: unknown, trust: TrustRoot): Manifest {
   return parsePayload(checkedPayload(value, trust, 'manifest').payload);
 }
 
-/** The manifest inside an envelope WITHOUT checking signatures: for display, never for decisions. */
+/** Reads the manifest in an envelope WITHOUT checking signatures. Use it for display, never for decisions. */
 export function peekManifest(envelope: Envelope): Manifest {
   return parsePayload(Buffer.from(envelope.payload, 'base64'));
 }

@@ -8,14 +8,14 @@ const role = z.strictObject({ keyids: z.array(z.string()).min(1), threshold: z.i
 
 type KeyRole = z.output<typeof role>;
 
-/** Roles of keys. `targets` signs releases; its keys are the trust root of a device without root support. */
+/** Key roles. `targets` signs releases; the keys with this role are the trust root of devices without root support. */
 export const rootRoles = ['root', 'targets', 'timestamp'] as const;
 
 export type RootRole = (typeof rootRoles)[number];
 
 /**
- * The keys that may sign for each role, and the number of signatures required. Signed by the previous root's keys and by its own. Times are ms since
- * 1970.
+ * The keys that may sign for each role, and the number of signatures required. A root is signed with the previous root's keys and its own
+ * keys. Times are ms since 1970.
  */
 export const rootSchema = z.strictObject({
   spec: z.literal('aiot-root/1'),
@@ -31,7 +31,7 @@ export const rootSchema = z.strictObject({
 
 export type Root = z.output<typeof rootSchema>;
 
-/** The current basis of trust: a root, or the bare trust root from before the first root. */
+/** The current basis of trust: a root or, before the first root, a bare trust root. */
 export interface HeldRoot {
   version: number;
   /** Expiry, ms since 1970; null = never. */
@@ -40,7 +40,10 @@ export interface HeldRoot {
   roles: { root: KeyRole; targets: KeyRole; timestamp: KeyRole | null };
 }
 
-/** Converts a bare trust root. Its release keys are also its root keys, because they sign the first root with separate roles. */
+/**
+ * Converts a bare trust root. The trust root's release keys are also its root keys, because they sign the first root that has separate
+ * roles.
+ */
 export function heldTrust({ version, keys, roles: { release } }: TrustRoot): HeldRoot {
   return { version, expires: null, keys, roles: { root: release, targets: release, timestamp: null } };
 }
@@ -59,15 +62,15 @@ export function cosign(envelope: Envelope, privatePem: string): Envelope {
   return { payload: envelope.payload, signatures: [...others, { keyid, sig }] };
 }
 
-/** Rules of the chain to check: all of them, except in attack tests. */
+/** The chain rules to check: all of them, except in attack tests. */
 interface RootRules {
   signatures: boolean;
   version: boolean;
 }
 
 /**
- * Verifies the root after `held` by TUF's rules: enough signatures by the keys of the held root and by its own, and the next version
- * number. Expiry is not checked, because roots between the held one and the newest may have expired.
+ * Verifies the root after `held` by TUF's rules: enough signatures from the held root's keys and from the new root's own keys, and the next
+ * version number. Expiry is not checked, because roots between the held root and the newest root may have expired.
  * @throws AIOT_MANIFEST_MALFORMED, AIOT_TRUST_SIGNATURES, AIOT_TRUST_VERSION
  */
 export function nextRoot(
@@ -87,7 +90,7 @@ export function nextRoot(
   );
 }
 
-/** Reads a previously verified root from an identity or the platform's own store. @throws AIOT_MANIFEST_MALFORMED, AIOT_TRUST_SIGNATURES */
+/** Reads an already verified root from an identity or the platform's own store. @throws AIOT_MANIFEST_MALFORMED, AIOT_TRUST_SIGNATURES */
 export function rootIn(value: unknown): Root {
   const envelope = envelopeOf(value, 'root');
   const root = parsed(envelope, rootSchema, 'root');
@@ -96,8 +99,8 @@ export function rootIn(value: unknown): Root {
 }
 
 /**
- * Whether so few of a role's keys remain that nothing signed under `before` is valid under `after`. Only then may the state derived from
- * it, such as the highest sequence, be reset, because old releases are no longer valid.
+ * Whether so few of a role's keys remain that nothing signed under `before` is valid under `after`. Only then may state derived from old
+ * signatures, such as the highest sequence, be reset, because old releases are no longer valid.
  */
 export function roleReplaced(before: KeyRole | null, after: KeyRole | null): boolean {
   if (before === null || after === null) return before !== after;
@@ -137,7 +140,7 @@ function requireSigned(
   );
 }
 
-/** Rejects a role whose threshold can never be reached, because it would lock everyone out permanently. */
+/** Rejects a role with an unreachable threshold, because such a role would lock everyone out permanently. */
 function requireUsable({ keys, roles, version }: Root, name: RootRole): void {
   const { keyids, threshold } = roles[name];
   const usable = new Set(keyids.filter((id) => keys[id] && keyIdOf(keys[id].publicKey) === id)).size;
@@ -152,8 +155,9 @@ const sequence = z.int().min(0);
 const digest = z.string().regex(digestPattern);
 
 /**
- * A statement about the newest releases. The platform signs it with its own key, and it is valid for a short time. An attacker who
- * withholds newer releases from a device must also withhold newer statements, and the last one then expires. Times are ms since 1970.
+ * A statement about the newest releases. The platform signs the statement with its own key, and the statement is valid for a short time. An
+ * attacker who withholds newer releases from a device must also withhold newer statements, so the device's last statement expires. Times
+ * are ms since 1970.
  */
 export const timestampSchema = z.strictObject({
   spec: z.literal('aiot-timestamp/1'),
@@ -161,11 +165,11 @@ export const timestampSchema = z.strictObject({
   version: z.int().min(1),
   issued: z.int(),
   expires: z.int(),
-  /** The newest root. `digest` is that of its payload. */
+  /** The newest root. `digest` is the digest of the root's payload. */
   root: z.strictObject({ version: z.int().min(1), digest }),
-  /** The highest sequence of each kind; 0 = no release. */
+  /** The highest sequence for each kind; 0 = no release. */
   newest: z.strictObject({ model: sequence, firmware: sequence, config: sequence }),
-  /** The newest manifest of each name, as many as fit. `digest` is that of its payload. */
+  /** The newest manifest for each name, as many as fit. `digest` is the digest of the manifest's payload. */
   releases: z.array(
     z.strictObject({ kind: z.enum(['model', 'firmware', 'config']), name: z.string(), sequence, digest }),
   ),
@@ -173,7 +177,7 @@ export const timestampSchema = z.strictObject({
 
 export type Timestamp = z.output<typeof timestampSchema>;
 
-/** Number of names that fit into the 64 KiB that devices read, with a margin. */
+/** Number of names that fit, with a margin, in the 64 KiB that devices read. */
 export const mostReleases = 200;
 
 /** Digest of an envelope's payload, which identifies roots and manifests. */
@@ -195,7 +199,7 @@ export function verifyTimestamp(value: unknown, held: HeldRoot, signed = true): 
   return parsed(envelope, timestampSchema, 'timestamp');
 }
 
-/** The reason why a manifest was not published according to the timestamp; null = no contradiction. */
+/** Explains how a manifest contradicts the timestamp; null = no contradiction. */
 export function unpublished(
   { kind, name, sequence: own }: Pick<Manifest, 'kind' | 'name' | 'sequence'>,
   payload: string,
