@@ -53,7 +53,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
 
     it('has every event type listed in the reference', async () => {
       const page = await readFile(new URL('../../docs/reference/event-types.md', import.meta.url), 'utf8');
-      const [, table = ''] = /\| about \| types \|([\s\S]*?)\n\n/.exec(page) ?? [];
+      const [, table = ''] = /\| subject \| types \|([\s\S]*?)\n\n/.exec(page) ?? [];
       const told = new Set<string>();
       let noun = '';
       for (const [, word = ''] of table.matchAll(/`([a-z.-]+)`/g)) {

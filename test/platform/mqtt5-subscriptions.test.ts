@@ -363,7 +363,7 @@ describe('a shared subscription', () => {
     expect(await payloadsOf(leaving)).toEqual(['0']);
   });
 
-  it('redistributes a member's messages if its new token no longer covers the filter', async () => {
+  it("redistributes a member's messages if its new token no longer covers the filter", async () => {
     await start();
     await own.client.users.add({ name: 'alice', role: 'viewer' });
     const passwordOf = async (scopes?: string[]) => {

@@ -159,6 +159,7 @@ describe('following a stream', () => {
     await expect(tail({ urls: [url], forMs: 100 }, { show: () => {} })).resolves.toEqual({
       messages: 0,
       seen: 0,
+      checked: 0,
       missing: [],
       dropped: 0,
       failed: 0,

@@ -1042,7 +1042,7 @@ export const catalogue = {
     exit: 5,
     family: 'outside',
     about:
-      'A device's signed proof names a different update than the one it reported or was offered, or shows that the test vectors failed.',
+      "A device's signed proof names a different update than the one it reported or was offered, or shows that the test vectors failed.",
     next: 'Check its log with `aiot device logs NAME`, then run `aiot rollout retry ID`. If this happens again, revoke the device.',
   },
   AIOT_PROOF_MISSING: {
