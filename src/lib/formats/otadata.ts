@@ -2,12 +2,12 @@ import { crc32 } from 'node:zlib';
 import { AiotError } from '../core/errors.js';
 import { hex } from '../core/figures.js';
 
-/** Size of the partition, bytes: two sectors of 0x1000, each starting with an entry of 32 bytes. */
+/** Size of the partition, bytes: two sectors of 0x1000, each of which starts with an entry of 32 bytes. */
 export const otadataBytes = 0x2000;
 
 export const otadataSector = 0x1000;
 
-/** States of an entry. Source: ESP-IDF, esp_flash_partitions.h (esp_ota_img_states_t). */
+/** Entry states. Source: ESP-IDF, esp_flash_partitions.h (esp_ota_img_states_t). */
 export const otaStates = {
   new: 0,
   pending: 1,
@@ -25,7 +25,7 @@ export interface OtadataEntry {
   /** Incremented with every switch. The slot is (sequence - 1) modulo the number of slots. */
   sequence: number;
   state: OtaState;
-  /** Whether the bootloader would accept it because its CRC is valid, and its state is neither invalid nor aborted. */
+  /** Whether the bootloader would accept the entry: its CRC is valid, and its state is neither invalid nor aborted. */
   usable: boolean;
 }
 
@@ -33,15 +33,15 @@ export interface Otadata {
   /** One entry per sector; null = blank. */
   entries: [OtadataEntry | null, OtadataEntry | null];
   /**
-   * The slot that the bootloader starts if there are `count` app slots. null = none is selected, so it starts the factory app or,
-   * without one, slot 0.
+   * The slot that the bootloader starts if there are `count` app slots. null = no slot is selected, so the bootloader starts the factory
+   * app or, without a factory app, slot 0.
    */
   active(count: number): number | null;
 }
 
 /**
- * Reads an otadata partition. Source: ESP-IDF, esp_flash_partitions.h (esp_ota_select_entry_t) and bootloader_common.c (selection of the
- * entry).
+ * Reads an otadata partition. Source: ESP-IDF, esp_flash_partitions.h (esp_ota_select_entry_t) and bootloader_common.c (how an entry is
+ * selected).
  * @throws AIOT_FILE_MALFORMED for a wrong length, or an entry that is neither blank nor has a valid CRC
  */
 export function readOtadata(bytes: Uint8Array): Otadata {
@@ -78,7 +78,7 @@ function readEntry(data: Buffer, at: number): OtadataEntry | null {
   return { sequence, state, usable: state !== 'invalid' && state !== 'aborted' };
 }
 
-/** CRC of the sequence alone, as in the bootloader. */
+/** As in the bootloader, the CRC covers only the sequence. */
 function otadataCrc(sequence: number): number {
   const word = Buffer.alloc(4);
   word.writeUInt32LE(sequence);
@@ -96,12 +96,11 @@ export function blankOtadata(): Uint8Array {
 
 /**
  * Selects the slot to start next: writes a higher sequence to the sector that is not in use, so that a power cut during the write leaves
- * the old selection. Selecting the same slot again also writes a new entry.
+ * the old selection. A new entry is written even if the same slot is selected again.
  * @param bytes the current partition, 0x2000 bytes; a damaged entry is considered blank
  * @param slot from 0
  * @param count number of app slots
- * @param state `undefined` = accepted without a trial; `new` = the bootloader rolls back unless the app confirms itself (rollback
- *   enabled)
+ * @param state `undefined` = accepted without a trial; `new` = the bootloader rolls back unless the app confirms itself (rollback enabled)
  * @throws AIOT_FILE_MALFORMED (wrong length), AIOT_USAGE (no such slot)
  */
 export function nextOtadata(
@@ -128,7 +127,7 @@ export function firstOtadata(slot: number, count: number, state: OtaState = 'und
   return bytes;
 }
 
-/** Sequence numbers of the two sectors; 0 for an unusable one. */
+/** The two sectors' sequence numbers; 0 for an unusable sector. */
 function usableSequences(bytes: Uint8Array): [number, number] {
   const blank = blankOtadata().subarray(otadataSector);
   const sectors = [bytes.subarray(0, otadataSector), bytes.subarray(otadataSector)];

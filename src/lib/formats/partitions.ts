@@ -3,7 +3,7 @@ import { AiotError } from '../core/errors.js';
 import { hex } from '../core/figures.js';
 import { csvRecords } from './csv/records.js';
 
-/** One row of a partition table. Offsets and sizes in bytes. */
+/** One row in a partition table. Offsets and sizes are in bytes. */
 export interface Partition {
   /** At most 16 bytes of UTF-8. */
   label: string;
@@ -17,11 +17,11 @@ export interface Partition {
 
 export interface PartitionTable {
   partitions: Partition[];
-  /** Whether it ends with a row that contains the MD5 of the other rows. */
+  /** Whether the table ends with a row that contains the MD5 of the other rows. */
   md5: boolean;
 }
 
-/** Default offset of the table in flash, the space reserved for it, and its length, bytes. */
+/** The table's default offset in flash, its reserved space, and its length, bytes. */
 export const partitionTableOffset = 0x8000;
 
 export const partitionTableSector = 0x1000;
@@ -74,7 +74,7 @@ function nameOf(names: Readonly<Record<string, number>>, value: number): string 
   return found ? found[0] : hex(value, 2);
 }
 
-/** The app slots for updates in order: ota_0, ota_1, … up to the first gap. */
+/** The update slots in order: ota_0, ota_1, … up to the first gap. */
 export function otaSlots(table: PartitionTable): Partition[] {
   const slots: Partition[] = [];
   for (let n = 0; ; n++) {
@@ -94,10 +94,10 @@ export interface PartitionsCsvOptions {
 }
 
 /**
- * Parses a partition table from text: `name, type, subtype, offset, size, flags`. If the offset is empty, the row follows the previous
- * one, aligned. K and M mean KiB and MiB. A negative size is the offset that the partition extends to. Flags are `encrypted` and
- * `readonly`, separated by a colon. Source: ESP-IDF, "Partition Tables", Creating Custom Tables.
- * @throws AIOT_FILE_MALFORMED with the file, and the line if a single row is wrong
+ * Parses a partition table from text: `name, type, subtype, offset, size, flags`. If the offset is empty, the partition starts at the next
+ * aligned offset after the previous partition. K and M mean KiB and MiB. A negative size specifies the offset at which the partition ends.
+ * Flags are `encrypted` and `readonly`, separated by a colon. Source: ESP-IDF, "Partition Tables", Creating Custom Tables.
+ * @throws AIOT_FILE_MALFORMED with the file and, if a single row is wrong, the line
  */
 export function parsePartitionsCsv(text: string, options: PartitionsCsvOptions = {}): PartitionTable {
   const { tableOffset = partitionTableOffset, flashBytes = null, file = 'partitions' } = options;
@@ -242,8 +242,8 @@ function writeRow(row: Buffer, partition: Partition): void {
 }
 
 /**
- * Reads a table at the start of a file or of part of a flash dump (bytes after its 0xC00 are ignored).
- * @throws AIOT_FILE_MALFORMED with the offset and the reason; overlapping rows are accepted here, see `checkPartitions`
+ * Reads a table at the start of a file or of part of a flash dump. Bytes after the table's 0xC00 bytes are ignored.
+ * @throws AIOT_FILE_MALFORMED with the offset and the reason; only `checkPartitions` rejects overlapping rows
  */
 export function readPartitionTable(bytes: Uint8Array): PartitionTable {
   const table = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -331,9 +331,9 @@ function malformedTable(at: number, what: string): AiotError {
 }
 
 /**
- * Rejects a table that no bootloader or driver could use: rows that overlap, are misaligned, cover the table or exceed the flash. It also
- * rejects duplicate names, and an otadata or nvs partition of an unsuitable size.
- * @param flashBytes size of the flash; null = unknown, so not checked
+ * Rejects a table that bootloaders or drivers could not use: rows that overlap, are misaligned, cover the table or exceed the flash. Also
+ * rejects duplicate names, and otadata or nvs partitions with an unsuitable size.
+ * @param flashBytes size of the flash; null = unknown, so the size is not checked
  * @throws AIOT_FILE_MALFORMED with the row
  */
 export function checkPartitions(
@@ -345,7 +345,7 @@ export function checkPartitions(
   if (problem !== undefined) throw new AiotError('AIOT_FILE_MALFORMED', problem, { subject: 'partitions' });
 }
 
-/** All problems that `checkPartitions` would reject a table for, as sentences. */
+/** All problems that make `checkPartitions` reject a table, as sentences. */
 export function partitionProblems(
   table: PartitionTable,
   flashBytes: number | null = null,
@@ -363,7 +363,7 @@ export function partitionProblems(
   ];
 }
 
-/** Problems of a single row. */
+/** Problems in a single row. */
 function rowProblems(row: Partition, flashBytes: number | null, tableOffset: number): string[] {
   const problems: string[] = [];
   const say = (what: string) => problems.push(`partition ${JSON.stringify(row.label)}: ${what}`);

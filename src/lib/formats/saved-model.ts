@@ -10,13 +10,16 @@ import type {
 } from './tflite/graph.js';
 import { withRealValues } from './tflite/real-values.js';
 
-/** The last version of GraphDef that changed the meaning of a graph (core/public/version.h). Every TensorFlow 2 has a later version. */
+/**
+ * The last GraphDef version that changed the meaning of a graph (core/public/version.h). Every TensorFlow 2 release supports a later
+ * version.
+ */
 const producer = 27;
 
 /**
- * Writes a model as saved_model.pb (protobuf/saved_model.proto, meta_graph.proto) with the tag `serve`. Its signature `serving_default`
- * has named inputs and outputs of float32 in the graph's shapes, including batch 1. Weights are constants, so there are no variables, and
- * TensorFlow needs no folder for them. A quantized model is written with the real values of its integers.
+ * Writes a model as saved_model.pb (protobuf/saved_model.proto, meta_graph.proto) with the tag `serve`. The signature `serving_default` has
+ * named float32 inputs and outputs in the graph's shapes, including batch 1. Weights are constants, so the model has no variables and needs
+ * no folder for them. A quantized model's integers are written as real values.
  * @throws AIOT_TFLITE_UNSUPPORTED for computed weights, operators that TensorFlow lacks, and inputs or outputs that are not float32
  */
 export function writeSavedModel(graph: Graph): Uint8Array {
@@ -47,7 +50,7 @@ interface NamedEnd {
 }
 
 /**
- * Names of inputs and outputs, from the file's signature or, if it has none, from its tensors. They are valid Python identifiers:
+ * Names of inputs and outputs, from the file's signature or, without a signature, from the tensors. The names are valid Python identifiers:
  * letters, digits and underscores.
  */
 function endNames({ inputs, outputs, tensors, signature }: Graph): Record<'inputs' | 'outputs', NamedEnd[]> {
@@ -66,7 +69,7 @@ function endNames({ inputs, outputs, tensors, signature }: Graph): Record<'input
   return { inputs: named(inputs, signature?.inputs), outputs: named(outputs, signature?.outputs) };
 }
 
-/** Converts a graph in real numbers to TensorFlow, and stores the TensorFlow reference of each tensor. */
+/** Converts a graph with real values to TensorFlow, and stores each tensor's TensorFlow reference. */
 class GraphWriter {
   readonly nodes = new GraphDefBuilder();
   private readonly references = new Map<number, string>();
@@ -120,7 +123,7 @@ class GraphWriter {
   }
 }
 
-/** Writes an operator's nodes. Returns the reference to its output, or to each of several outputs. */
+/** Writes an operator's nodes. Returns the reference to its output, or references to several outputs. */
 type Write<Name extends OperatorName> = (use: NodeWriter<Name>) => string | string[];
 
 const unary =
@@ -168,10 +171,10 @@ const blocks =
       ? use.input(0)
       : use.node(op, [use.input(0)], { block_size: attribute.integer(use.options.blockSize) });
 
-/** Writes any change of shape as a RESHAPE. All sizes are known, so the output shape determines the operation. */
+/** Writes any shape change as a RESHAPE. All sizes are known, so the output shape determines the operation. */
 const reshape = (use: NodeWriter): string => use.reshape(use.input(0), use.outputShape);
 
-/** Operators on real numbers that have no state: all except quantization, variables, trees, and ARG_MAX, whose output is an index. */
+/** Stateless operators on real numbers: all except quantization, variables, trees, and ARG_MAX, whose output is an index. */
 type RealOperatorName = Exclude<
   OperatorName,
   | 'QUANTIZE'
@@ -195,7 +198,7 @@ const attribute = {
   shape: (sizes: readonly number[]) => bytes(7, shapeProto(sizes)),
 };
 
-/** TensorFlow's operations for each operator, on float32 (core/ops/nn_ops.cc, math_ops.cc, array_ops.cc). */
+/** TensorFlow's float32 operations for each operator (core/ops/nn_ops.cc, math_ops.cc, array_ops.cc). */
 const operations: { readonly [Name in RealOperatorName]: Write<Name> } = {
   FULLY_CONNECTED: (use) => {
     const [outputs, inputs] = use.tensor(1).shape as [number, number];
@@ -365,7 +368,7 @@ function convolution(use: NodeWriter<'CONV_2D'>): string {
   const [outputs, high, wide, taken] = use.tensor(1).shape as [number, number, number, number];
   const channels = use.tensor(0).shape[3]!;
   const weights = use.weights(1);
-  // TFLite's filter is [out, height, width, in]. The number of groups is the image's channels divided by the filter's.
+  // TFLite's filter is [out, height, width, in]. The number of groups is the image's channels divided by the filter's input channels.
   const perGroup = (outputs * taken) / channels;
   const filter = new Float32Array(high * wide * channels * outputs);
   for (let cell = 0; cell < high * wide; cell++) {
@@ -380,8 +383,8 @@ function convolution(use: NodeWriter<'CONV_2D'>): string {
 }
 
 /**
- * TensorFlow's depthwise kernel has one stride for both axes and, on a CPU, no dilation. If that is not sufficient, a full convolution is
- * used, whose filter is 0 across channels.
+ * TensorFlow's depthwise kernel supports only equal strides on both axes and, on a CPU, no dilation. If that is insufficient, writes a full
+ * convolution whose filter is 0 across channels.
  */
 function depthwise(use: NodeWriter<'DEPTHWISE_CONV_2D'>): string {
   const { options } = use;
@@ -418,7 +421,7 @@ function whole(
   return use.ending(y, 2, activation);
 }
 
-/** TensorFlow's operation is the gradient of a convolution. Its filter is [height, width, out, in]. */
+/** In TensorFlow, this operation is the gradient of a convolution. The filter is [height, width, out, in]. */
 function transposedConvolution(use: NodeWriter<'TRANSPOSE_CONV'>): string {
   const [outputs, high, wide, taken] = use.tensor(1).shape as [number, number, number, number];
   const weights = use.weights(1);
@@ -450,10 +453,10 @@ function commonStride(use: NodeWriter<'DEPTHWISE_CONV_2D'>, filter: [number, num
   return own.find(does);
 }
 
-/** An operator of our graph while it is converted to TensorFlow nodes. */
+/** A graph operator during its conversion to TensorFlow nodes. */
 class NodeWriter<Name extends OperatorName = OperatorName> {
   readonly options: OperatorOptions[Name];
-  /** Shape of the first output. */
+  /** The first output's shape. */
   readonly outputShape: readonly number[];
   private readonly scope: string;
 
@@ -500,7 +503,7 @@ class NodeWriter<Name extends OperatorName = OperatorName> {
     return this.typed(op, inputs, { T: attribute.type('float32'), ...attributes });
   }
 
-  /** Adds a node that has type attributes other than T. */
+  /** Adds a node with type attributes other than T. */
   typed(op: string, inputs: readonly string[], attributes: Attributes): string {
     return this.writer.nodes.node(op, `${this.scope}/${op}`, inputs, attributes);
   }
@@ -513,7 +516,7 @@ class NodeWriter<Name extends OperatorName = OperatorName> {
   ending(x: string, bias: number, activation: Activation): string {
     if ((this.operator.inputs[bias] ?? -1) === -1) return this.activated(x, activation);
     const values = this.weights(bias);
-    // TensorFlow requires a list. TFLite accepts any shape with as many elements.
+    // TensorFlow requires a list. TFLite accepts any shape with the same number of elements.
     const added = this.node('BiasAdd', [x, this.constant('bias', [values.length], values)]);
     return this.activated(added, activation);
   }
@@ -534,14 +537,14 @@ class NodeWriter<Name extends OperatorName = OperatorName> {
   }
 }
 
-/** Numbers of TensorFlow's DataType (framework/types.proto). */
+/** Numbers in TensorFlow's DataType (framework/types.proto). */
 const dataTypes = { float32: 1, int32: 3 } as const;
 
 type DataType = keyof typeof dataTypes;
 
 type Attributes = Readonly<Record<string, Uint8Array>>;
 
-/** TensorInfo of a signature (protobuf/meta_graph.proto). */
+/** A signature's TensorInfo (protobuf/meta_graph.proto). */
 function tensorInfo(reference: string, shape: readonly number[]): Uint8Array {
   return message(text(1, reference), integer(2, dataTypes.float32), bytes(3, shapeProto(shape)));
 }
@@ -591,7 +594,7 @@ function shapeProto(sizes: readonly number[]): Uint8Array {
   return message(...sizes.map((size) => bytes(2, integer(1, size))));
 }
 
-/** Wire types of Protocol Buffers (protobuf.dev, "Encoding"). A message is encoded as the sequence of its fields. */
+/** Protocol Buffers wire types (protobuf.dev, "Encoding"). A message is encoded as the sequence of its fields. */
 
 const [varintType, lengthType, fixed32Type] = [0, 2, 5];
 
@@ -600,7 +603,7 @@ function message(...fields: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(fields));
 }
 
-/** A whole number or an enum. A negative one takes ten bytes, as int32 and int64 require. */
+/** A whole number or an enum. A negative number takes ten bytes, as int32 and int64 require. */
 function integer(field: number, value: number): Uint8Array {
   return message(tag(field, varintType), varint(value));
 }

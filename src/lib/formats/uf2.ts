@@ -7,15 +7,15 @@ import { malformed } from './image-errors.js';
 
 export interface Uf2Options {
   chip: ChipName;
-  /** Payload bytes per block; default: the maximum, which is 452 with MD5 and 476 without. */
+  /** Payload bytes per block. Default: the maximum, which is 452 with MD5 and 476 without it. */
   payloadBytes?: number;
   /** Whether to include an MD5 in every block (default true). */
   md5?: boolean;
 }
 
 /**
- * Parses UF2 into its chip (null if the file contains none) and its regions of bytes, with adjacent ones joined. Its MD5s are checked.
- * Rejects a file for another manufacturer's chip.
+ * Parses a UF2 file. Returns its chip (null if the file specifies none) and its regions of bytes, with adjacent regions joined. Checks the
+ * MD5s. Rejects a file for another manufacturer's chip.
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function readUf2(
@@ -54,7 +54,7 @@ export function readUf2(
   return { chip: chipOfFamily(blocks[0]?.family ?? null, what), regions: joinRegions(regions) };
 }
 
-/** Writes UF2. As in esptool, the blocks of each region are numbered separately. @throws AIOT_USAGE (payloadBytes out of range) */
+/** Writes a UF2 file. As in esptool, each region's blocks are numbered separately. @throws AIOT_USAGE (payloadBytes out of range) */
 export function writeUf2(regions: readonly ByteRegion[], options: Uf2Options): Uint8Array {
   const md5 = options.md5 !== false;
   const room = dataBytes - (md5 ? md5Bytes : 0);
@@ -99,7 +99,7 @@ const dataAt = 32;
 /** Space for the payload and the data after it, bytes. */
 const dataBytes = 476;
 
-/** Size of the MD5 part, bytes: address and length of the region, and its MD5. */
+/** Size of the MD5 part, bytes: the region's address, length and MD5. */
 const md5Bytes = 24;
 
 interface Uf2Block {
@@ -108,7 +108,7 @@ interface Uf2Block {
   number: number;
   /** Number of blocks in the block's file. A UF2 may consist of several concatenated files. */
   count: number;
-  /** Family id of the chip; null if the block contains none. */
+  /** The chip's family id; null if the block contains no family id. */
   family: number | null;
 }
 
@@ -157,7 +157,7 @@ function readBlock(bytes: Uint8Array, at: number, what: string): Uf2Block {
   };
 }
 
-/** Encodes a block. Its flags are `flags.family` and, if `md5` is set, `flags.md5`. */
+/** Encodes a block with `flags.family` and, if `md5` is set, `flags.md5`. */
 function writeBlock(block: Uf2Block, md5: boolean): Uint8Array {
   const bytes = new Uint8Array(blockBytes);
   const view = new DataView(bytes.buffer);
@@ -166,7 +166,7 @@ function writeBlock(block: Uf2Block, md5: boolean): Uint8Array {
   const words = [magics.first, magics.second, set, address, payload.length, number, count, block.family ?? 0];
   for (const [index, word] of words.entries()) view.setUint32(index * 4, word, true);
   bytes.set(payload, dataAt);
-  // The MD5 directly follows the payload, as in the manufacturer's tools. The specification puts it at the end of the block.
+  // The MD5 directly follows the payload, as in the manufacturer's tools. In the specification, the MD5 is at the end of the block.
   if (md5) bytes.set(md5Part(address, payload), dataAt + payload.length);
   view.setUint32(508, magics.last, true);
   return bytes;
@@ -181,7 +181,7 @@ function md5Part(address: number, payload: Uint8Array): Uint8Array {
   return part;
 }
 
-/** Returns `rest` without its valid MD5, which is at its start or, as specified, at its end; null if there is none. */
+/** Returns `rest` without a valid MD5, which may be at the start of `rest` or, as specified, at the end; null if there is no valid MD5. */
 function withoutMd5(rest: Uint8Array, address: number, payload: Uint8Array): Uint8Array | null {
   const expected = md5Part(address, payload);
   const same = (part: Uint8Array) => Buffer.compare(part, expected) === 0;

@@ -1,15 +1,15 @@
 import { AiotError } from '../core/errors.js';
 import { roundHalfAway } from '../core/numbers.js';
 
-/** Sound of a WAV file. */
+/** The sound in a WAV file. */
 export interface Sound {
-  /** Samples per second of each channel, Hz. */
+  /** Samples per second in each channel, Hz. */
   rateHz: number;
   /** One column per channel, all of the same length: multiples of 2⁻¹⁵, from −1 up to but not including 1 (full scale). */
   channels: Float64Array[];
 }
 
-/** Format tags of WAVE_FORMAT_PCM and WAVE_FORMAT_EXTENSIBLE (RFC 2361; Microsoft's mmreg.h). */
+/** Format tags for WAVE_FORMAT_PCM and WAVE_FORMAT_EXTENSIBLE (RFC 2361; Microsoft's mmreg.h). */
 const [pcm, extensible] = [1, 0xfffe];
 
 /** A declared size of at least this value means that the size was unknown when the header was written, as in a pipe. */
@@ -21,7 +21,7 @@ const scale = 2 ** 15;
 const mostChannels = 32;
 
 /**
- * Reads a WAV file of 16-bit PCM ("Multimedia Programming Interface and Data Specifications 1.0", IBM and Microsoft 1991). Chunks other
+ * Reads a WAV file with 16-bit PCM ("Multimedia Programming Interface and Data Specifications 1.0", IBM and Microsoft 1991). Chunks other
  * than `fmt ` and `data` are skipped. A data chunk without a known size, as from a pipe, ends with the file.
  * @param file name for messages
  * @throws AIOT_FILE_MALFORMED with the position in bytes: not a WAV file, damaged, truncated, without samples, or in another encoding
@@ -63,7 +63,7 @@ function formatIn(view: DataView, from: number, size: number, file: string) {
   const channels = view.getUint16(from + 2, true);
   const rateHz = view.getUint32(from + 4, true);
   const bits = view.getUint16(from + 14, true);
-  // The encoding of an extensible format is in the first two bytes of its GUID.
+  // An extensible format's encoding is in the first two bytes of its GUID.
   const encoding = tag === extensible && size >= 40 ? view.getUint16(from + 24, true) : tag;
   if (encoding !== pcm || bits !== 16) {
     const got = encoding === pcm ? `PCM of ${bits} bits` : `encoding ${encoding} of ${bits} bits`;
@@ -102,7 +102,7 @@ export function pcm16(value: number): number {
 }
 
 /**
- * Writes a WAV file of 16-bit PCM. Values outside of −1 to 1 are clipped.
+ * Writes a WAV file with 16-bit PCM. Values below −1 or above 1 are clipped.
  * @param channels one column per channel, all of the same length; at most 4 GiB in total
  * @param rateHz a whole number
  */

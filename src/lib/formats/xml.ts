@@ -1,6 +1,6 @@
 import { AiotError } from '../core/errors.js';
 
-/** An element: its own text without that of its children, and its child elements in order. Attributes are not kept. */
+/** An element's text, without its children's text, and its child elements in order. Attributes are ignored. */
 export interface XmlElement {
   name: string;
   text: string;
@@ -13,8 +13,8 @@ const mostDepth = 64;
 const entities: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', apos: "'", quot: '"' };
 
 /**
- * Reads the elements and texts of an XML 1.0 document in UTF-8. Comments and processing instructions are skipped. Document types are rejected,
- * so entities cannot be declared, and nothing outside the file is read.
+ * Reads the elements and texts of an XML 1.0 document in UTF-8. Comments and processing instructions are skipped. Document types are
+ * rejected, so a document cannot declare entities or refer to anything outside the file.
  * @param file name of the file in errors
  * @throws AIOT_FILE_MALFORMED with the line
  */
@@ -94,7 +94,7 @@ class XmlReader {
     throw this.malformed(`expected ${last ? `</${last.name}>` : 'an element'}, got </${name}>`);
   }
 
-  /** A tag without its end; a > in the value of an attribute does not end it. */
+  /** A tag without its closing `>`. A > in an attribute's value does not end the tag. */
   private tag(): string {
     let quote = '';
     for (let i = this.at; i < this.text.length; i++) {
@@ -110,7 +110,7 @@ class XmlReader {
     throw this.malformed('a tag is not closed');
   }
 
-  /** Returns the text before the next `end`, and moves past it. */
+  /** Returns the text before the next `end`, and moves past that `end`. */
   private until(end: string, what: string): string {
     const found = this.text.indexOf(end, this.at);
     if (found < 0) throw this.malformed(`a ${what} is not closed`);

@@ -5,29 +5,29 @@ import type { Member } from './archive.js';
 const [endSignature, entrySignature, localSignature] = [0x06054b50, 0x02014b50, 0x04034b50];
 const [endBytes, entryBytes, localBytes] = [22, 46, 30];
 
-/** Maximum total of unpacked bytes: more than any model for a microcontroller needs, and small enough for memory. */
+/** Maximum total of unpacked bytes: more than any microcontroller model needs, and small enough for memory. */
 const largestTotal = 1 << 29;
 
 /** A file in the archive, according to the directory. */
 interface Entry {
   name: string;
-  /** Offset of its directory entry from the start of the archive. */
+  /** Offset of the file's directory entry from the start of the archive. */
   at: number;
   method: number;
   size: number;
   encrypted: boolean;
   /** Offset of the file's own header. */
   begin: number;
-  /** Offset of its packed bytes. */
+  /** Offset of the file's packed bytes. */
   from: number;
   to: number;
 }
 
 /**
- * Reads files of a zip archive by name; they may be stored or deflated (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4). Only requested files
- * are unpacked. Zip64, encryption and other methods are rejected. Entries that share bytes are also rejected, because with them a small
- * archive could unpack to any size.
- * @param wanted names; those missing from the archive are omitted
+ * Reads files from a zip archive by name. The files may be stored or deflated (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4). Only requested
+ * files are unpacked. Zip64, encryption and other methods are rejected. Entries that share bytes are also rejected, because a small archive
+ * with such entries could unpack to any size.
+ * @param wanted names of the files to read; names that the archive does not contain are omitted from the result
  * @throws AIOT_FILE_MALFORMED with the offset
  */
 export function readZip(bytes: Uint8Array, wanted: readonly string[]): Map<string, Uint8Array> {
@@ -95,7 +95,7 @@ function requireApart(entries: readonly Entry[]): void {
   });
 }
 
-/** Finds the end record. It is at the end, followed only by a comment of up to 64 KB. */
+/** Finds the end record. Only a comment of up to 64 KB may follow this record. */
 function findEnd(view: DataView): number {
   const first = Math.max(0, view.byteLength - endBytes - 0xffff);
   for (let at = view.byteLength - endBytes; at >= first; at--) {
@@ -125,14 +125,14 @@ function malformed(offset: number, what: string, cause?: unknown): AiotError {
   return new AiotError('AIOT_FILE_MALFORMED', `byte ${offset} of the archive: ${what}`, { cause });
 }
 
-/** Flag of names in UTF-8 (APPNOTE 4.4.4, bit 11). */
+/** Flag for names in UTF-8 (APPNOTE 4.4.4, bit 11). */
 const utf8Names = 1 << 11;
 
 /** Version needed to extract: 2.0 introduced folders, and no newer features are used. */
 const version = 20;
 
 /**
- * Writes a zip archive of uncompressed files (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4). Equal files and an equal time yield equal
+ * Writes a zip archive with uncompressed files (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4). Equal files and an equal time yield equal
  * bytes. There must be fewer than 65,536 files, with less than 4 GiB in total.
  * @param modified ms since 1970, for all files; zip represents even seconds from 1980 on
  */

@@ -12,7 +12,7 @@ import {
   nvsPageStates,
 } from './types.js';
 
-/** Size of the two AES-256 keys for data and tweak, bytes. */
+/** Size of the two AES-256 keys, for data and for the tweak, bytes. */
 export const nvsKeyBytes = 64;
 
 /** Size of the nvs_keys partition, bytes. It contains the keys and their CRC, padded with 0xff. */
@@ -30,7 +30,7 @@ export function encryptNvs(bytes: Uint8Array, keys: Uint8Array): Uint8Array {
   });
 }
 
-/** Reverses `encryptNvs`. With wrong keys, the CRCs of the entries are wrong. */
+/** Reverses `encryptNvs`. With wrong keys, the entries' CRCs do not match. */
 export function decryptNvs(bytes: Uint8Array, keys: Uint8Array): Uint8Array {
   return everyEntry(bytes, (entry, tweak) => {
     const cipher = createDecipheriv('aes-256-xts', requireKeys(keys), tweak);
@@ -75,7 +75,7 @@ function everyEntry(bytes: Uint8Array, change: (entry: Uint8Array, tweak: Buffer
   return changed;
 }
 
-/** Two equal keys make XTS insecure. OpenSSL rejects them as well. */
+/** Two equal keys make XTS insecure. OpenSSL also rejects equal keys. */
 function requireKeys(keys: Uint8Array): Uint8Array {
   const same = Buffer.compare(keys.subarray(0, 32), keys.subarray(32)) === 0;
   if (keys.length === nvsKeyBytes && !same) return keys;
@@ -93,10 +93,10 @@ function malformed(at: number, what: string): AiotError {
 }
 
 /**
- * The keys that an NVS is encrypted with; null if it is not encrypted. Keys of an earlier, encrypted NVS may remain, so an NVS that is
+ * The keys that encrypt an NVS; null if the NVS is not encrypted. Keys from an earlier, encrypted NVS may remain, so an NVS that is
  * readable without keys counts as not encrypted.
- * @param keys the nvs_keys partition, or its first page; null = there is none
- * @throws AIOT_FILE_MALFORMED for damaged keys of an NVS that is unreadable without them
+ * @param keys the nvs_keys partition, or its first page; null = no such partition
+ * @throws AIOT_FILE_MALFORMED if the keys are damaged and the NVS is unreadable without keys
  */
 export function nvsKeysInUse(nvs: Uint8Array, keys: Uint8Array | null): Uint8Array | null {
   if (keys === null || keys.every((byte) => byte === 0xff)) return null;

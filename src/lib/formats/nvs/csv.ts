@@ -19,15 +19,15 @@ type Row = Record<(typeof columns)[number], string>;
 export interface NvsCsvOptions {
   /** Name of the file, for messages. */
   file?: string;
-  /** Format version. Values that are too long for it are rejected, with their line. */
+  /** Format version. Values that are too long for this version are rejected, with their line. */
   version?: NvsVersion;
 }
 
 /**
  * Parses the CSV format of ESP-IDF's generator: `key,type,encoding,value`, with the types `namespace`, `data` and `file`. If a namespace
- * occurs again, the following rows are added to it (ESP-IDF's generator adds them to the newest one). Wi-Fi's namespaces get no extra
- * entries.
- * @param readFile for rows of type `file`, with the path as written
+ * occurs again, the rows that follow are added to it; ESP-IDF's generator adds them to the newest namespace instead. Wi-Fi's namespaces get
+ * no extra entries.
+ * @param readFile reads the file for a row of type `file`; the path is passed as written
  * @throws AIOT_FILE_MALFORMED, AIOT_NVS_UNFIT (file:line), and the errors of `readFile`
  */
 export async function parseNvsCsv(
@@ -85,7 +85,7 @@ async function itemOf(
   return placed(place, () => nvsValue({ namespace, key }, encoding, bytes));
 }
 
-/** Reads a file. Errors contain the line that refers to it. */
+/** Reads a file. Errors contain the line that refers to the file. */
 async function readNamed(path: string, readFile: (path: string) => Promise<Uint8Array>, place: string) {
   try {
     return await readFile(path);
@@ -132,8 +132,9 @@ function malformed(place: string, what: string): AiotError {
 
 /**
  * A value from the text or file of a CSV row. Encodings: numbers, `string`, `binary` (raw bytes), `hex2bin`,
- * `base64`, `blob_fill(LENGTH;0xBYTE)` and `blob_sz_fill(…)` (both padded to the length; the second is preceded by its size, u32).
- * @throws AIOT_NVS_UNFIT; strings and blobs are not shown, because they may be secret
+ * `base64`, `blob_fill(LENGTH;0xBYTE)` and `blob_sz_fill(…)`. Both fill encodings are padded to the length; the second starts with its
+ * size, u32.
+ * @throws AIOT_NVS_UNFIT; the message never shows a string or a blob, which may be secret
  */
 function nvsValue(place: { namespace: string; key: string }, encoding: string, bytes: Uint8Array): NvsEntry {
   const name = `${place.namespace}.${place.key}`;

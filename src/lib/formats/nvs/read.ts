@@ -22,10 +22,10 @@ import {
 } from './types.js';
 
 /**
- * Reads the values of an NVS partition of either version, as written by a generator or a device.
+ * Reads the values in an NVS partition of either version, as written by a generator or a device.
  * Source: ESP-IDF, "Non-Volatile Storage Library", Internals.
- * @param bytes not encrypted: see `decryptNvs`
- * @param salvage reads as much as possible of a damaged partition; the damage is in `problems`
+ * @param bytes the decrypted partition: see `decryptNvs`
+ * @param salvage whether to read as much as possible from a damaged partition and list the damage in `problems`
  * @throws AIOT_FILE_MALFORMED with the offset and the reason
  */
 export function readNvs(bytes: Uint8Array, { salvage = false } = {}): NvsContents {
@@ -57,7 +57,7 @@ export function readNvs(bytes: Uint8Array, { salvage = false } = {}): NvsContent
   };
 }
 
-/** Checks the pages together: sequence numbers must be unique, and the newest page must be the active one. */
+/** Checks the pages together: sequence numbers must be unique, and the newest page must be the active page. */
 function pagesTogether(read: readonly ReadPage[]): NvsProblem[] {
   const used = read.filter(({ page }) => page.sequence !== null);
   const newest = Math.max(...used.map(({ page }) => page.sequence!));
@@ -101,7 +101,7 @@ interface ReadValues {
 }
 
 /**
- * Reads the values of entries, the oldest page first, so that the newer of two duplicates wins. A namespace's name may come after its
+ * Reads entry values from the oldest page to the newest, so that the newer of two duplicates wins. A namespace's name may come after its
  * entries.
  */
 function readValues(raw: readonly RawEntry[]): ReadValues {
@@ -132,7 +132,7 @@ function readValues(raw: readonly RawEntry[]): ReadValues {
       );
     const value = entryValue(entry, namespace, parts, used, say);
     if (value === null) continue;
-    // Drivers look up a key together with its type, so entries of two types are two values.
+    // Drivers look up a key together with its type, so entries with the same key and different types are separate values.
     const name = `${namespace} ${entry.key} ${value.type}`;
     if (values.has(name)) say(entry, `${namespace}.${entry.key} appears twice; the later entry is used`);
     values.set(name, value);
@@ -160,14 +160,14 @@ function namesOf(raw: readonly RawEntry[], say: Say): Map<number, string> {
   return names;
 }
 
-/** Reports a problem at a byte of an entry. */
+/** Reports a problem at a byte in an entry. */
 type Say = (entry: RawEntry, reason: string, at?: number) => void;
 
 const numberTypes = Object.entries(nvsNumbers) as [NvsNumberType, (typeof nvsNumbers)[NvsNumberType]][];
 
 /**
- * Reads the value that starts at an entry; returns null if it is damaged. `parts` has the available chunks of a blob, by count and
- * first number. Used chunks are added to `used`.
+ * Reads the value that starts at an entry; returns null if the value is damaged. `parts` contains a blob's available chunks, by count and
+ * first number. Chunks that are part of the value are added to `used`.
  */
 function entryValue(
   entry: RawEntry,
@@ -233,7 +233,7 @@ function numberOf(
   return { ...place, type, value };
 }
 
-/** The data after an entry, after its length and CRC have been checked. */
+/** Checks the length and CRC of the data after an entry, and returns this data; null if it is damaged. */
 function dataOf(entry: RawEntry, say: Say): Buffer | null {
   const size = entry.data.readUInt16LE(0);
   const room = entry.tail.length;
@@ -261,7 +261,7 @@ function dataOf(entry: RawEntry, say: Say): Buffer | null {
   return data;
 }
 
-/** An entry in use with a valid CRC, and the data entries after it. */
+/** An entry in use with a valid CRC, and the data entries that follow. */
 interface RawEntry {
   /** Offset in the partition. */
   offset: number;
@@ -351,7 +351,7 @@ function walk(bytes: Buffer, { page, entries }: ReadPage, say: SayAt): void {
   }
 }
 
-/** Reads an entry and returns the number of entries that it spans; 1 if it is damaged. */
+/** Reads an entry and returns the number of entries that it spans; 1 if the entry is damaged. */
 function readEntry(
   bytes: Buffer,
   i: number,

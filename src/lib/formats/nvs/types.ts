@@ -20,7 +20,7 @@ export const nvsPageStates = {
 
 export type NvsPageState = keyof typeof nvsPageStates;
 
-/** Values of an entry's two bits in the state map. */
+/** Values for an entry's two bits in the state map. */
 export const entryStates = { empty: 0b11, written: 0b10, erased: 0b00 } as const;
 
 /** Number types, with their code in an entry, their size and their range. */
@@ -42,7 +42,7 @@ export const typeCodes = { string: 0x21, blob: 0x41, blobData: 0x42, blobIndex: 
 /** Chunk index of an entry that is not a chunk. */
 export const noChunk = 0xff;
 
-/** Maximum lengths in bytes, including a string's NUL. A version 2 blob can span pages; a version 1 blob and any string cannot. */
+/** Maximum lengths in bytes, including a string's NUL. Only a version 2 blob can span pages. */
 export const nvsLongest = { 1: { string: 1984, blob: 1984 }, 2: { string: 4000, blob: 508_000 } } as const;
 
 export const nvsVersions = [1, 2] as const;
@@ -59,7 +59,7 @@ interface Place {
 export type NvsEntry =
   | (Place & { type: 'u64' | 'i64'; value: bigint })
   | (Place & { type: Exclude<NvsNumberType, 'u64' | 'i64'>; value: number })
-  /** `raw`: the bytes without their NUL, if they are not UTF-8. */
+  /** `raw`: the bytes without the final NUL, if the string is not valid UTF-8. */
   | (Place & { type: 'string'; value: string; raw?: Uint8Array })
   | (Place & { type: 'blob'; value: Uint8Array });
 
@@ -89,14 +89,14 @@ export interface NvsContents {
   /** Version of the format; null = no page has a valid header. */
   version: NvsVersion | null;
   pages: NvsPage[];
-  /** Names of the namespaces, by their index in entries. */
+  /** Namespace names, by the index that entries use. */
   namespaces: string[];
   entries: NvsEntry[];
   /** Damage, in order of offset. */
   problems: NvsProblem[];
 }
 
-/** CRC-32 of headers, entries and data, as computed by ESP-IDF's esp_rom_crc32_le(0xffffffff, …). */
+/** CRC-32 for headers, entries and data, as computed by ESP-IDF's esp_rom_crc32_le(0xffffffff, …). */
 export function nvsCrc(...parts: Uint8Array[]): number {
   return crc32(Buffer.concat(parts), 0xffffffff) >>> 0;
 }
@@ -106,7 +106,7 @@ export function entryCrc(entry: Uint8Array): number {
   return nvsCrc(entry.subarray(0, 4), entry.subarray(8, 32));
 }
 
-/** CRC of a page's header. It covers sequence, version and reserved bytes, but not the state, which changes. */
+/** CRC of a page's header. The CRC covers sequence, version and reserved bytes, but not the state, which changes. */
 export function headerCrc(page: Uint8Array): number {
   return nvsCrc(page.subarray(4, 28));
 }

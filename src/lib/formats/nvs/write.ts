@@ -22,8 +22,8 @@ const unfit = errorMaker('AIOT_NVS_UNFIT');
 
 export interface WriteNvsOptions {
   /**
-   * Size of the partition, bytes: whole pages of 4096. If there are 3 or more pages, the last one stays empty, because the driver needs
-   * one.
+   * Size of the partition, bytes: whole pages of 4096. If there are 3 or more pages, the last page stays empty, because the driver needs an
+   * empty page.
    */
   size: number;
   version?: NvsVersion;
@@ -33,7 +33,7 @@ export interface WriteNvsOptions {
 const largestFlash = 0x800_0000;
 
 /**
- * Builds an NVS partition of these values, laid out like ESP-IDF's generator: in the given order, with namespaces numbered by
+ * Builds an NVS partition from these values with the layout that ESP-IDF's generator uses: in the given order, with namespaces numbered by
  * first use. Source: ESP-IDF, "Non-Volatile Storage Library" and "NVS Partition Generator Utility".
  * @throws AIOT_NVS_UNFIT for a value that NVS cannot store, a duplicate key, or too many values
  */
@@ -64,7 +64,7 @@ export function writeNvs(items: readonly NvsItem[], { size, version = 2 }: Write
 
 const inHex = (size: number) => (Number.isInteger(size) && size >= 0 ? hex(size) : `${size}`);
 
-/** Suggests a valid size: 6000 most likely means 0x6000; otherwise the next size with enough space. */
+/** Suggests a valid size: 0x6000 for 6000, which was most likely meant as hexadecimal; otherwise the next size with enough space. */
 function betterSize(size: number): string {
   const asHex = Number.parseInt(`${size}`, 16);
   if (/^\d+$/.test(`${size}`) && asHex > 0 && asHex % nvsPageBytes === 0)
@@ -104,8 +104,8 @@ function single(pages: NvsPages, namespace: number, type: number, key: string, d
 }
 
 /**
- * Writes a string or a version 1 blob, which must be on one page. The page's last entry stays free, except for a string that needs a
- * whole page. Drivers can write such a string, but ESP-IDF's generator cannot.
+ * Writes a string or a version 1 blob, which must be on one page. The page's last entry stays free, unless a string needs the whole page.
+ * Drivers can write such a string, but ESP-IDF's generator cannot.
  */
 function whole(pages: NvsPages, namespace: number, type: number, key: string, data: Uint8Array): void {
   const span = 1 + Math.ceil(data.length / nvsEntryBytes);
@@ -114,7 +114,7 @@ function whole(pages: NvsPages, namespace: number, type: number, key: string, da
   pages.write({ namespace, type, span, chunk: noChunk, key, data: sizeAndCrc(data) }, data);
 }
 
-/** Writes a version 2 blob: as much as fits on this page, the rest on the next ones, and then an index. */
+/** Writes a version 2 blob: as much as fits on this page, the rest on the next pages, and then an index. */
 function chunks(pages: NvsPages, namespace: number, key: string, data: Uint8Array): void {
   if (pages.room < 1) pages.open();
   let count = 0;
@@ -181,7 +181,7 @@ class NvsPages {
     this.open();
   }
 
-  /** Closes the page and starts the next. */
+  /** Closes the current page and starts the next one. */
   open(): void {
     this.pages.at(-1)?.writeUInt32LE(nvsPageStates.full, 0);
     const page = Buffer.alloc(nvsPageBytes, 0xff);
@@ -198,7 +198,7 @@ class NvsPages {
     return nvsEntries - this.used;
   }
 
-  /** Writes the head and the data (whole entries, padded with 0xff). The caller has checked that they fit. */
+  /** Writes the head and the data (whole entries, padded with 0xff). The caller must have checked that head and data fit. */
   write(head: EntryHead, data: Uint8Array = new Uint8Array()): void {
     const entry = Buffer.alloc(nvsEntryBytes, 0xff);
     entry.set([head.namespace, head.type, head.span, head.chunk]);
@@ -214,7 +214,7 @@ class NvsPages {
     const page = this.pages.at(-1)!;
     if (this.used >= nvsEntries) throw new RangeError('data extends past the end of an NVS page');
     page.set(bytes, nvsFirstEntry + this.used * nvsEntryBytes);
-    // Changes the entry's state from empty (11) to written (10) by clearing the lower of its two bits.
+    // Clearing the lower of the entry's two state bits changes its state from empty (11) to written (10).
     const bit = this.used * 2;
     page[32 + (bit >> 3)]! &= ~(1 << (bit & 7));
     this.used++;

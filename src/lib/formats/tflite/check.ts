@@ -13,8 +13,8 @@ import { activationPlaces, fixedScale, operatorRows, rowOf } from './operators.j
 import type { ReadRow } from './shapes.js';
 
 /**
- * Rejects an inconsistent graph: invalid tensor indices, data that does not fill its shape, an operator
- * before the one that produces its input, a tensor produced twice.
+ * Rejects an inconsistent graph: invalid tensor indices, data that does not fill its shape, an operator before the producer of its input,
+ * or a tensor that is produced twice.
  * @throws AIOT_TFLITE_MALFORMED
  */
 export function checkGraph(graph: Graph): void {
@@ -35,11 +35,11 @@ export function checkGraph(graph: Graph): void {
     const made = row.outputs?.(options as never) ?? 1;
     if (inputs.length < row.inputs[0] || inputs.length > row.inputs[1] || outputs.length !== made)
       throw malformed(where, `${inputs.length} inputs and ${outputs.length} outputs`);
-    // TFLite Micro reads as many inputs as the option valuesCount specifies.
+    // TFLite Micro reads the number of inputs that the option valuesCount specifies.
     if (op === 'PACK' && options.valuesCount !== inputs.length)
       throw malformed(where, `${inputs.length} inputs, but valuesCount is ${options.valuesCount}`);
     inputs.forEach((index, place) => {
-      // Inputs after the required ones may be omitted, but never elements of a list.
+      // Inputs after the required inputs may be omitted, but elements of a list may not.
       const omissible = place >= row.inputs[0] && op !== 'CONCATENATION' && op !== 'PACK';
       if (index === -1 && (omissible || optional.includes(place))) return;
       if (!ready(index))
@@ -60,7 +60,8 @@ export function checkGraph(graph: Graph): void {
 }
 
 /**
- * Rejects states that are also used elsewhere, or that do not start with real zeros. Files cannot store other initial values of states.
+ * Rejects states that are also used elsewhere, or that do not start with real zeros. Files cannot store any other initial values for
+ * states.
  */
 function checkStates(graph: Graph): void {
   const uses = graph.operators.flatMap(({ inputs }) => inputs);
@@ -94,14 +95,14 @@ function checkTensor(tensor: Tensor, index: number): void {
   const { scale, zeroPoint, axis } = quantization;
   if (scale.length === 0 || scale.length !== zeroPoint.length)
     throw malformed(where, `${scale.length} scales but ${zeroPoint.length} zero points`);
-  // Files store scales in single precision, so a more precise number would change when written.
+  // Files store scales in single precision, so a more precise scale would change when it is written.
   const long = scale.find((value) => Math.fround(value) !== value);
   if (long !== undefined) throw malformed(where, `expected a float32 scale (Math.fround), got ${long}`);
   if (scale.length > 1 && shape[axis] !== scale.length)
     throw malformed(where, `${scale.length} scales for dimension ${axis} of [${shape}]`);
 }
 
-/** Operators whose scales TFLite Micro itself compares, exactly. */
+/** Operators whose scales TFLite Micro compares exactly. */
 const exactScale: readonly OperatorName[] = ['CONCATENATION', 'REDUCE_MAX', 'REDUCE_MIN'];
 
 const weighted: readonly OperatorName[] = [
@@ -112,8 +113,8 @@ const weighted: readonly OperatorName[] = [
 ];
 
 /**
- * Rejects integer operators with invalid scales that TFLite Micro would not detect, so that it would compute wrong results. All other
- * scales are checked by TFLite Micro's Prepare functions. A RELU6 may rescale, as in LiteRT. Source: quantization specification of TFLite.
+ * Rejects integer operators with invalid scales that TFLite Micro would not detect but use to compute wrong results. TFLite Micro's Prepare
+ * functions check all other scales. A RELU6 may rescale, as in LiteRT. Source: TFLite's quantization specification.
  * @throws AIOT_TFLITE_MALFORMED
  */
 export function checkQuantization({ tensors, operators }: Graph): void {
@@ -131,7 +132,7 @@ export function checkQuantization({ tensors, operators }: Graph): void {
       for (const { type } of alike)
         if (type !== alike[0]?.type && alike.some(isQuantized))
           throw malformed(where, `expected ${what} of one type, got ${alike[0]?.type} and ${type}`);
-    // An operator without an output stores its input, so the scale is compared with that input's.
+    // An operator without an output stores its input, so the scale is compared with the input's scale.
     const against = output ?? taken[0];
     if (against === undefined || !isQuantized(against)) return;
     if ((scale === 'input' && op !== 'RELU6') || scale === 'joined')
@@ -150,7 +151,7 @@ export function checkQuantization({ tensors, operators }: Graph): void {
     const [weights, bias] = [1, op === 'TRANSPOSE_CONV' ? 3 : 2].map((place) => tensors[inputs[place] ?? -1]);
     if (weights?.type !== 'int8' || weights.quantization?.zeroPoint.some((zero) => zero !== 0) !== false)
       throw malformed(where, 'expected symmetric int8 weights (all zero points 0)');
-    // TFLite Micro assumes that a third input is a bias, and crashes if it is omitted.
+    // TFLite Micro assumes that a third input is a bias, and crashes if this input is omitted.
     if (op === 'DEPTHWISE_CONV_2D' && inputs[2] === -1)
       throw malformed(where, 'its bias is given as −1, expected two inputs');
     if (bias !== undefined && bias.type !== 'int32' && !(bias.type === 'int64' && output.type === 'int16'))
@@ -161,8 +162,8 @@ export function checkQuantization({ tensors, operators }: Graph): void {
 }
 
 /**
- * Checks the scale of a bias for weights with a single scale. TFLite Micro compares it (0 if it has none) with the product of the input's
- * and the weights' scales. They may differ by 2 % of an output step.
+ * Checks a bias's scale for weights with a single scale. TFLite Micro compares the bias's scale (0 if it has none) with the product of the
+ * input's and the weights' scales. The two may differ by 2 % of an output step.
  */
 function checkBiasScale(
   [input, weights, bias, output]: [Tensor, Tensor, Tensor, Tensor],
@@ -205,7 +206,7 @@ export function scalesAlike(a: Tensor | undefined, b: Tensor | undefined): boole
   return equal(a?.quantization, b?.quantization, 1e-6);
 }
 
-/** Whether scales agree to within a fraction of the larger one, because the converter may have introduced rounding noise. */
+/** Whether scales agree to within a fraction of the larger scale, because the converter may have introduced rounding noise. */
 function equal(a: Quantization | undefined, b: Quantization | undefined, share: number): boolean {
   const [one, other] = [a?.scale[0] ?? Number.NaN, b?.scale[0] ?? Number.NaN];
   return Math.abs(one - other) <= share * Math.max(one, other) && a?.zeroPoint[0] === b?.zeroPoint[0];

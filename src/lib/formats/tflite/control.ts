@@ -5,9 +5,9 @@ import { otherOperator, type ReadRow, type ShapeOperator, valuesOf } from './sha
 import type { FileGraph, FileOperator } from './variables.js';
 
 /**
- * Control flow as a file stores it. A WHILE runs its body, another subgraph, as long as a third one yields true; this is what a recurrent layer
- * of Keras becomes. An IF runs one of two subgraphs. If the conditions depend only on constants, such as a number of steps, a graph contains the
- * operators of each step instead. So every interpreter and generator supports such a file.
+ * Control flow as a file stores it. A WHILE runs its body, another subgraph, while a third subgraph yields true. The converter writes a
+ * recurrent Keras layer as a WHILE. An IF runs one of two subgraphs. If the conditions depend only on constants, such as a number of steps,
+ * the graph contains each step's operators instead. Therefore, every interpreter and generator supports such a file.
  */
 export type ControlOperatorName = 'WHILE' | 'IF' | 'LOGICAL_AND' | 'LOGICAL_OR' | 'LOGICAL_NOT';
 
@@ -49,7 +49,7 @@ const byCode = new Map(
   (Object.keys(controlRows) as ControlOperatorName[]).map((op) => [controlRows[op].code, op]),
 );
 
-/** The operator of control flow with this builtin code, or undefined. */
+/** The control-flow operator with this builtin code, or undefined. */
 export function controlOperatorOf(code: number): ControlOperatorName | undefined {
   return byCode.get(code);
 }
@@ -60,17 +60,17 @@ export interface Subgraph extends FileGraph {
   outputs: number[];
 }
 
-/** Limits of what a file may become, because a small file can describe nested loops of any length and lists of any size. */
+/** Limits on a file's expansion, because a small file can describe nested loops of any length and lists of any size. */
 const mostSteps = 4096;
 const mostOperators = 30_000;
-/** Including those that become constants. */
+/** Includes copies that become constants. */
 const mostCopies = 200_000;
 const mostElements = 2 ** 24;
 const mostConstants = 4096;
 
 /**
  * The main subgraph, subgraph 0, with its loops unrolled and its branches chosen.
- * @returns also the number of steps of all loops; 0 if there is no control flow, and the main subgraph is returned unchanged
+ * @returns the main subgraph, unchanged if there is no control flow, and the total number of loop steps
  * @throws AIOT_TFLITE_UNSUPPORTED for a condition that depends on the input
  */
 export function withoutControl(subgraphs: readonly Subgraph[]): { main: Subgraph; steps: number } {
@@ -87,7 +87,7 @@ export function withoutControl(subgraphs: readonly Subgraph[]): { main: Subgraph
   return { main: { tensors, operators, inputs: main.inputs, outputs }, steps };
 }
 
-/** Rejects operators on conditions that are not constants. */
+/** Rejects operators whose conditions are not constants. */
 function refuseLogic(operators: readonly FileOperator[]): void {
   const index = operators.findIndex(({ op }) => op in controlRows);
   if (index >= 0)
@@ -107,11 +107,11 @@ function live(operators: readonly FileOperator[], outputs: readonly number[]): F
 
 /** Copies subgraphs into one list of operators. Operators that compute with constants, such as a loop's counter, become constants. */
 class Paste {
-  /** Tensors of the main subgraph, followed by those of the copies. */
+  /** Tensors of the main subgraph, followed by the copies' tensors. */
   readonly tensors: Tensor[];
   readonly operators: FileOperator[] = [];
   steps = 0;
-  /** Constants of each subgraph, which all its copies share. */
+  /** Each subgraph's constants, which all its copies share. */
   readonly #constants: Map<number, number>[];
   /** Tensors without elements, such as the part of a list before its first element. */
   readonly #empty = new Set<number>();
@@ -126,8 +126,8 @@ class Paste {
   }
 
   /**
-   * Copies subgraph `number`, whose inputs are these tensors.
-   * @param path the subgraphs in which it is called, to detect a recursion
+   * Copies subgraph `number`, with these tensors as its inputs.
+   * @param path the subgraphs that lead to this call, to detect recursion
    * @returns its outputs
    */
   run(number: number, inputs: readonly number[], path: readonly number[]): number[] {
@@ -196,7 +196,7 @@ class Paste {
     return this.run(number, inputs, [...path, number]);
   }
 
-  /** Evaluates the condition of a loop. Its operators must not depend on the input. */
+  /** Evaluates a loop's condition. The condition's operators must not depend on the input. */
   #holds(number: number, inputs: readonly number[], path: readonly number[]): boolean {
     const before = this.operators.length;
     const [condition = -1] = this.#call(number, inputs, path);
@@ -211,7 +211,7 @@ class Paste {
     return data[0] !== 0;
   }
 
-  /** Adds an operator. If its result is an existing tensor, that is returned instead. */
+  /** Adds an operator. If the result is an existing tensor, adds nothing and returns that tensor. */
   #add(operator: FileOperator): number | undefined {
     const [output = -1] = operator.outputs;
     const values = evaluated(operator, this.tensors);
@@ -246,7 +246,7 @@ class Paste {
   }
 }
 
-/** The shape of the part of a list, or of a list with a changed element; undefined for other operators. */
+/** The shape of a part of a list, or of a list with a changed element; undefined for other operators. */
 function movedShape({ op, inputs, options }: FileOperator, tensors: readonly Tensor[]): number[] | undefined {
   const [first = []] = inputs.map((index) => tensors[index]?.shape ?? []);
   if (op === 'SLICE') {
@@ -263,7 +263,9 @@ function movedShape({ op, inputs, options }: FileOperator, tensors: readonly Ten
   return undefined;
 }
 
-/** The values of an operator on constants of int32 or bool; undefined if its inputs are unknown, or it computes something else. */
+/**
+ * The result of an operator on int32 or bool constants; undefined if the inputs are unknown, or if the operator computes something else.
+ */
 function evaluated(
   operator: FileOperator,
   tensors: readonly Tensor[],

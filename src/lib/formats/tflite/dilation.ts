@@ -3,7 +3,7 @@ import type { Operator, OperatorOptions, Tensor } from './graph.js';
 type Convolution = Extract<Operator, { op: 'CONV_2D' | 'DEPTHWISE_CONV_2D' }>;
 
 /**
- * The operators that a converter writes for one dilated convolution, in order. The second and the fourth are written only for one
+ * The operators that a converter writes for one dilated convolution, in order. The converter writes the second and the fourth only for one
  * dimension.
  */
 interface Chain {
@@ -15,9 +15,9 @@ interface Chain {
 }
 
 /**
- * Replaces the operators that TensorFlow's converter writes for a dilated convolution with a dynamic batch dimension (SPACE_TO_BATCH_ND, the
- * convolution, BATCH_TO_SPACE_ND) by one dilated convolution. The shapes between them are wrong in such a file, because it stores a batch
- * of 1. Chains whose paddings match neither SAME nor VALID are kept.
+ * For a dilated convolution with a dynamic batch dimension, TensorFlow's converter writes SPACE_TO_BATCH_ND, a convolution and
+ * BATCH_TO_SPACE_ND. This function replaces them with one dilated convolution. The intermediate shapes in such a file are wrong, because
+ * the file stores a batch of 1. Chains whose paddings match neither SAME nor VALID are kept.
  * @param outputs the network's outputs
  */
 export function foldDilation(
@@ -101,7 +101,7 @@ function folding(
     };
   }
   const [wide = -1, made = -1] = [expand.outputs[0], convolution.outputs[0]];
-  // Inserts the axis of height before the last two dimensions.
+  // Inserts a height axis before the last two dimensions.
   const withHeight = ([batch = 1, steps = 1, channels = 1]: number[]) => [batch, 1, steps, channels];
   return {
     operators: [
@@ -116,7 +116,9 @@ function folding(
   };
 }
 
-/** The padding of a dilated convolution that the paddings and crops are equivalent to; undefined if it is neither of the two. */
+/**
+ * The padding of a dilated convolution that is equivalent to the paddings and crops: SAME or VALID, or undefined if neither is equivalent.
+ */
 function paddingOf(
   sizes: readonly number[],
   block: readonly number[],

@@ -1,7 +1,8 @@
 import { AiotError } from '../../core/errors.js';
 
 /**
- * The error for an inconsistent .tflite file, or for a graph that cannot be written as one. `where`: a byte offset or the name of a part.
+ * The error for an inconsistent .tflite file, or for a graph that cannot be written to a .tflite file. `where`: a byte offset or the name
+ * of a part.
  */
 export function malformed(where: string, reason: string): AiotError {
   return new AiotError('AIOT_TFLITE_MALFORMED', `${where}: ${reason}`);

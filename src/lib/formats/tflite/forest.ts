@@ -2,18 +2,18 @@ import { malformed } from './errors.js';
 import { elementCount, type Graph, type Operator, type Tensor } from './graph.js';
 
 /**
- * Ensembles of decision trees as one operator, FOREST, whose arithmetic is integer throughout:
+ * An ensemble of decision trees as one operator, FOREST, which uses only integer arithmetic:
  *
- * - A node compares a feature and a threshold as integers (`orderKey`), with exactly the same result as comparing the two float32 numbers.
+ * - A node compares a feature and a threshold as integers (`orderKey`). The result is exactly that of comparing the two float32 numbers.
  * - A leaf has one int32 per output. All leaves share one scale, a power of two, and the magnitude of a row's sums is at most 2^24. Unlike
- *   sums of floating-point numbers, these sums are exact and do not depend on the order. Each is also exact as a float32, so decisions by
- *   the integer and by the float32 agree.
+ * sums of floating-point numbers, these sums are exact and do not depend on the order. Each sum is also exact as a float32, so decisions
+ * based on the integer and on the float32 agree.
  *
  * The operator's inputs are x float32 [1, features], nodes int32 [nodes, 4], leaves int32 [leaves, outputs] with the scale, roots int32
- * [trees] and base int32 [outputs]. The base is added to the sums of the leaves. The four values of a node are a feature, a threshold, the
- * next node if x ≤ threshold, and the next node if not. A reference to a node is its index; −1 − k refers to leaf k. The trees are stored
- * one after another, and a node refers only to later nodes of its tree. Therefore every walk ends, which the firmware can check without
- * extra memory. The output is float32 [1, outputs].
+ * [trees] and base int32 [outputs]. The base is added to the leaf sums. A node's four values are a feature, a threshold, the next node if x
+ * ≤ threshold, and the next node otherwise. A reference to a node is its index; −1 − k refers to leaf k. The trees are stored one after
+ * another, and a node refers only to later nodes in its tree. Therefore, every walk ends, and the firmware can check this without extra
+ * memory. The output is float32 [1, outputs].
  */
 export interface Forest {
   /** Number of features and of outputs. */
@@ -25,11 +25,11 @@ export interface Forest {
   leaves: Int32Array;
   roots: Int32Array;
   base: Int32Array;
-  /** Real value of one integer step of the leaves and the base; a power of two. */
+  /** Real value of one integer step in the leaves and the base; a power of two. */
   scale: number;
 }
 
-/** One tree with real leaves. References are as in `Forest`, but to nodes and leaves of this tree, which may be in any order. */
+/** One tree with real leaves. References work as in `Forest`, but refer to nodes and leaves of this tree, which may be in any order. */
 export interface RealTree {
   feature: ArrayLike<number>;
   /** `orderKey` of each node's threshold. */
@@ -45,8 +45,9 @@ export interface RealTree {
 const bits = new DataView(new ArrayBuffer(4));
 
 /**
- * Maps float32 numbers to int32 numbers of the same order: x ≤ y if and only if orderKey(x) ≤ orderKey(y). Both zeros map to 0, and the keys
- * of neighboring numbers differ by 1. Floats consist of a sign and a magnitude (IEEE 754), so the key is the magnitude with that sign.
+ * Maps float32 numbers to int32 numbers of the same order: x ≤ y if and only if orderKey(x) ≤ orderKey(y). Both zeros map to 0, and the
+ * keys of neighboring numbers differ by 1. A float consists of a sign and a magnitude (IEEE 754), so the key is the magnitude with that
+ * sign.
  * @param value rounded to float32; not NaN
  */
 export function orderKey(value: number): number {
@@ -66,11 +67,11 @@ export function keyValue(key: number): number {
   return bits.getFloat32(0);
 }
 
-/** Maximum magnitude of a sum. Every integer up to it is exact as a float32. */
+/** Maximum magnitude of a sum. Every integer up to this magnitude is exact as a float32. */
 const largestSum = 2 ** 24;
 
 /**
- * Builds a graph with one FOREST. Equal leaves are stored once. The scale is nearly the finest one for which no sum can exceed 24 bits.
+ * Builds a graph with one FOREST. Equal leaves are stored once. The scale is nearly the finest scale at which no sum can exceed 24 bits.
  * Each output differs from the sum of the real values by at most half a step for each tree and half a step for the base.
  * @param base real values before the first tree, one per output
  * @throws AIOT_TFLITE_MALFORMED (a reference to a missing node, a node with several parents, a leaf that is not finite)
@@ -125,7 +126,7 @@ export function forestGraph(options: {
   };
 }
 
-/** An exponent k between −96 and 96, nearly the largest for which no sum of values · 2^k, each rounded, exceeds `largestSum`. */
+/** An exponent k between −96 and 96, nearly the largest for which no sum of the rounded products value · 2^k exceeds `largestSum`. */
 function exponentOf(trees: readonly RealTree[], base: readonly number[]): number {
   const most = base.map(Math.abs);
   const outputs = base.length;
@@ -205,7 +206,7 @@ export function forestIn({ tensors }: Pick<Graph, 'tensors'>, { inputs, outputs 
   return forest;
 }
 
-/** Checks the trees from the last to the first: each occupies the nodes from its root to the next tree's. */
+/** Checks the trees from the last to the first. Each tree occupies the nodes from its root up to the next tree's root. */
 function checkWalks(
   { inputs, outputs, nodes, leaves, roots, base }: Forest,
   wrong: (reason: string) => Error,
@@ -240,7 +241,7 @@ function checkWalks(
   if (sums.some((sum) => sum > largestSum)) throw wrong('its sums could exceed 24 bits');
 }
 
-/** Writes a row's sums. @param keys `orderKey` of each feature @param sums [outputs] */
+/** Computes a row's sums. @param keys `orderKey` of each feature @param sums [outputs] */
 export function sumLeaves(
   { outputs, nodes, leaves, roots, base }: Forest,
   keys: Int32Array,

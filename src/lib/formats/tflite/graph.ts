@@ -1,7 +1,7 @@
 /**
- * A model as typed data: the contents of a .tflite file without its layout. The reader creates it, the quantizer rewrites it, the writer
- * writes it, and the interpreters run it. Activations are NHWC. Constants have the layouts of the TFLite schema (FULLY_CONNECTED [out,
- * in], CONV_2D [out, kh, kw, in], DEPTHWISE_CONV_2D [1, kh, kw, in × multiplier]).
+ * A model as typed data: the contents of a .tflite file without its layout. The reader creates a graph, the quantizer rewrites it, the
+ * writer writes it to a file, and the interpreters run it. Activations are NHWC. Constants have the layouts of the TFLite schema
+ * (FULLY_CONNECTED [out, in], CONV_2D [out, kh, kw, in], DEPTHWISE_CONV_2D [1, kh, kw, in × multiplier]).
  */
 export type TensorType = 'float32' | 'float16' | 'int8' | 'int16' | 'int32' | 'int64' | 'uint8' | 'bool';
 
@@ -14,7 +14,7 @@ export type TensorData =
   | BigInt64Array
   | Uint8Array;
 
-/** real = scale · (q − zeroPoint). There is one entry, or one for each index of `axis`. Scales are float32 values. */
+/** real = scale · (q − zeroPoint). There is one entry, or one entry for each index along `axis`. Scales are float32 values. */
 export interface Quantization {
   scale: number[];
   zeroPoint: number[];
@@ -29,8 +29,8 @@ export interface Tensor {
   /** Data of a constant, row-major; absent for other tensors. float16 is stored as raw 16-bit words, bool as bytes of 0 and 1. */
   data?: TensorData;
   /**
-   * Values of a variable before the first run and after a reset; absent for other tensors. A variable keeps its value between runs. It is
-   * used either by READ_VARIABLE and ASSIGN_VARIABLE, or as the state of one operator. A state starts with real zeros.
+   * Values of a variable before the first run and after a reset; absent for other tensors. A variable keeps its value between runs. Either
+   * READ_VARIABLE and ASSIGN_VARIABLE use the variable, or it is one operator's state. A state starts with real zeros.
    */
   variable?: TensorData;
   quantization?: Quantization;
@@ -51,16 +51,16 @@ interface Pool {
 
 interface Sum {
   activation: Activation;
-  /** For int16 only: scales need not be powers of two. Such files contain false; the schema's default is true. */
+  /** For int16 only: false = scales need not be powers of two. The schema's default is true. */
   potScaleInt16?: false;
 }
 
-/** Options of each operator. An operator without options has `{}`. */
+/** Each operator's options. An operator without options has `{}`. */
 export interface OperatorOptions {
   FULLY_CONNECTED: {
     activation: Activation;
     keepNumDims: boolean;
-    /** Whether float activations are quantized at run time with a zero point; only in dynamic-range files. */
+    /** Whether float activations are quantized with a zero point at run time; only in dynamic-range files. */
     asymmetricQuantizeInputs?: boolean;
     /** Type of the bias, only in int16 files: int64, even if there is no bias. */
     quantizedBiasType?: TensorType;
@@ -94,12 +94,12 @@ export interface OperatorOptions {
   BATCH_MATMUL: { adjX: boolean; adjY: boolean };
   L2_NORMALIZATION: { activation: Activation };
   /**
-   * Inputs: 0 x [batch, time, in] (`timeMajor`: [time, batch, in]). 1–4 weights of x [out, in], 5–8 weights of the hidden state [out, out] and
-   * 12–15 biases [out], in each case of the input, forget, cell and output gate. 18 hidden state [batch, out]. 19 cell state [batch, out].
-   * Other inputs (peepholes, projection, layer normalization) are not supported. The activation of the cells is tanh.
+   * Inputs: 0 x [batch, time, in] (`timeMajor`: [time, batch, in]). 1–4 weights for x [out, in], 5–8 weights for the hidden state [out,
+   * out] and 12–15 biases [out], in each case for the input, forget, cell and output gates. 18 hidden state [batch, out]. 19 cell state
+   * [batch, out]. Other inputs (peepholes, projection, layer normalization) are not supported. The cells' activation is tanh.
    */
   UNIDIRECTIONAL_SEQUENCE_LSTM: {
-    /** Limit of the cell state's magnitude; 0 = none. */
+    /** Limit on the cell state's magnitude; 0 = no limit. */
     cellClip: number;
     timeMajor: boolean;
   };
@@ -130,9 +130,9 @@ export interface OperatorOptions {
   GREATER_EQUAL: Record<never, never>;
   LESS: Record<never, never>;
   LESS_EQUAL: Record<never, never>;
-  /** Inputs: a bool condition, the values where it is true, and those where it is false. */
+  /** Inputs: a bool condition, the values for true, and the values for false. */
   SELECT_V2: Record<never, never>;
-  /** Inputs: x and the constant slopes of negative values (int8 with int16 activations). */
+  /** Inputs: x and the constant slopes for negative values (int8 if activations are int16). */
   PRELU: Record<never, never>;
   /** Inputs: the parts in order. */
   CONCATENATION: { axis: number; activation: Activation };
@@ -142,11 +142,11 @@ export interface OperatorOptions {
   PADV2: Record<never, never>;
   /** Inputs: x and the int32 permutation. */
   TRANSPOSE: Record<never, never>;
-  /** Inputs: the axis (an int32 scalar) and x. There is one output per split. */
+  /** Inputs: the axis (an int32 scalar) and x. There is one output for each split. */
   SPLIT: { numSplits: number };
   /**
    * Inputs: x, the constant int32 sizes of the parts (one may be −1, which means the rest), and the axis (an int32 scalar). There is one
-   * output per size.
+   * output for each size.
    */
   SPLIT_V: { numSplits: number };
   /** Input: the variable. The output is a copy of its current value. */
@@ -155,7 +155,7 @@ export interface OperatorOptions {
   ASSIGN_VARIABLE: Record<never, never>;
   /** Inputs: the parts in order. They are joined along a new axis. */
   PACK: { valuesCount: number; axis: number };
-  /** There is one output for each index of an axis. */
+  /** There is one output for each index along the axis. */
   UNPACK: { num: number; axis: number };
   /** Inputs: x, int32 begin and size (−1 = to the end). */
   SLICE: Record<never, never>;
@@ -193,8 +193,8 @@ export interface OperatorOptions {
   ELU: Record<never, never>;
   HARD_SWISH: Record<never, never>;
   /**
-   * A custom operator of aiot: the sums of the leaves that a row reaches in an ensemble of decision trees. Inputs: x, and the constant
-   * int32 tables described in forest.ts.
+   * A custom operator in aiot, which sums the leaves that a row reaches in an ensemble of decision trees. Inputs: x, and the constant int32
+   * tables described in forest.ts.
    */
   FOREST: Record<never, never>;
   QUANTIZE: Record<never, never>;
@@ -221,7 +221,7 @@ export interface Graph {
   operators: Operator[];
   inputs: number[];
   outputs: number[];
-  /** External names of inputs and outputs, in order (the file's signature). If absent, their tensors' names are used. */
+  /** External names of inputs and outputs, in order (the file's signature). If absent, the tensors' names are used. */
   signature?: { inputs: string[]; outputs: string[] };
 }
 
@@ -229,7 +229,7 @@ interface TypeRow {
   /** Number in the schema's TensorType. */
   code: number;
   bytes: number;
-  /** Views `buffer` (whole elements, from its start) as elements of the type. */
+  /** Views `buffer` as elements of the type. `buffer` must contain only whole elements. */
   view: (buffer: ArrayBuffer) => TensorData;
 }
 
@@ -265,9 +265,9 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((count, size) => count * size, 1);
 }
 
-/** Converts little-endian bytes to elements, which are a copy. The length of `bytes` must be a multiple of the element size. */
+/** Copies little-endian bytes into elements. The length of `bytes` must be a multiple of the element size. */
 export function typedData(type: TensorType, bytes: Uint8Array): TensorData {
-  // Not bytes.slice(): a Buffer's slice shares its memory.
+  // Not bytes.slice(), because a Buffer's slice shares the Buffer's memory.
   return rows[type].view(new Uint8Array(bytes).buffer);
 }
 
@@ -281,7 +281,7 @@ export function hasState({ tensors }: Graph): boolean {
   return tensors.some(({ variable }) => variable !== undefined);
 }
 
-/** Real zeros in a tensor's type. As in TFLite Micro, these are the initial values of a variable without initial values in the file. */
+/** Real zeros in a tensor's type. As in TFLite Micro, a variable without initial values in the file starts with these values. */
 export function zeros({ type, shape, quantization }: Tensor): TensorData {
   const data = typedData(type, new Uint8Array(elementCount(shape) * elementBytes(type)));
   return type === 'int8' ? data.fill((quantization?.zeroPoint[0] ?? 0) as never) : data;

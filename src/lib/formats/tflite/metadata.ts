@@ -6,7 +6,7 @@ import { tableVector } from './write-tables.js';
 export const metadataName = 'TFLITE_METADATA';
 const identifier = 'M001';
 
-/** TFLite metadata of a model with one input and one output. */
+/** TFLite metadata for a model with one input and one output. */
 export interface ModelMetadata {
   name: string;
   description: string;
@@ -59,7 +59,7 @@ export function writeMetadata(metadata: ModelMetadata): Uint8Array {
 }
 
 /**
- * Reads metadata from `writeMetadata`, and the same parts of other tools' metadata; null if the bytes are not TFLite metadata.
+ * Reads metadata from `writeMetadata`, and the corresponding parts of other tools' metadata; null if the bytes are not TFLite metadata.
  * @throws AIOT_TFLITE_MALFORMED if an offset points outside the bytes
  */
 export function readMetadata(bytes: Uint8Array): ModelMetadata | null {

@@ -5,9 +5,9 @@ import { movingRows, reductionRows, variableRows } from './operators/moves.js';
 import type { FixedScale, Row, Use } from './operators/row.js';
 
 /**
- * Description of each operator. Reader, writer, checks, quantizer, arena plan, cost model and generated code are derived from it. A
- * new operator needs a row here, its type in graph.ts and its kernel in the runtime module. Codes, slots and options: the TFLite schema.
- * Versions: those written by the converter of TensorFlow 2.18; `since`: TensorFlow's table of minimum runtime versions (tools/versioning).
+ * Description of each operator. Reader, writer, checks, quantizer, arena plan, cost model and generated code use these rows. A new operator
+ * needs a row here, a type in graph.ts and a kernel in the runtime module. Sources: the TFLite schema for codes, slots and options;
+ * TensorFlow 2.18's converter for versions; TensorFlow's table of minimum runtime versions (tools/versioning) for `since`.
  */
 export const operatorRows: { readonly [Name in OperatorName]: Row<Name> } = {
   ...layerRows,
@@ -17,14 +17,14 @@ export const operatorRows: { readonly [Name in OperatorName]: Row<Name> } = {
   ...variableRows,
 };
 
-/** The row of any operator, for properties that do not depend on its options. */
+/** An operator's row, for properties that do not depend on the options. */
 export function rowOf(op: OperatorName): Omit<Row<OperatorName>, 'version' | 'outputs'> {
   return operatorRows[op];
 }
 
 const customCode = 32;
 
-/** Only custom operators are identified by their name. */
+/** Only custom operators are identified by name. */
 const keyOf = (code: number, custom: string) => (code === customCode ? `${code} ${custom}` : `${code}`);
 
 const byCode = new Map(
@@ -39,7 +39,7 @@ export function operatorOf(code: number, custom: string): OperatorName | undefin
   return byCode.get(keyOf(code, custom));
 }
 
-/** Version of the kernel that an operator needs in this use. */
+/** The kernel version that this use of an operator needs. */
 export function versionOf(operator: Operator, tensors: readonly Tensor[]): number {
   const use = {
     options: operator.options,
@@ -53,7 +53,7 @@ export function versionOf(operator: Operator, tensors: readonly Tensor[]): numbe
 
 /**
  * Positions of an operator's inputs that are activations (or constants in their place) rather than weights, axes or shapes. The first of
- * them determines the kernel's type.
+ * these inputs determines the kernel's type.
  */
 export function activationPlaces({ op, inputs }: Operator): readonly number[] {
   const places = rowOf(op).activations ?? [0];

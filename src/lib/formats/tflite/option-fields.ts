@@ -63,12 +63,12 @@ export function flag(slot: number, name: string): OptionField {
   };
 }
 
-/** A bool that only some files contain. If it is false, it is omitted from the options. */
+/** A bool that only some files contain. False is omitted from the options. */
 export function optionalFlag(slot: number, name: string): OptionField {
   return { ...flag(slot, name), read: (table) => (table.uint8(slot, 0) !== 0 ? true : undefined) };
 }
 
-/** A bool that is true unless a file contains false. If it is true, it is omitted from the options. */
+/** A bool that is true unless a file contains false. True is omitted from the options. */
 export function unlessFalse(slot: number, name: string): OptionField {
   return {
     slot,
@@ -88,7 +88,7 @@ export function integer(slot: number, name: string): OptionField {
   };
 }
 
-/** A string; if it is absent, it is omitted from the options. */
+/** A string. An absent string is omitted from the options. */
 export function text(slot: number, name: string): OptionField {
   return {
     slot,

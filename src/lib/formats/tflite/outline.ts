@@ -16,36 +16,33 @@ export interface OutlinedTensor {
   name: string;
   type: string;
   shape: number[];
-  /** The shape signature, with −1 for each dynamic dimension; null if the file has none. */
+  /** The shape signature, with −1 for each dynamic dimension; null if the file has no shape signature. */
   signature: number[] | null;
-  /** Size of its elements, bytes; null if the size is not fixed. */
+  /** Size of the tensor's elements, bytes; null if the size is not fixed. */
   bytes: number | null;
-  /** Whether its data is in the file. */
+  /** Whether the tensor's data is in the file. */
   constant: boolean;
   quantization: Quantization | null;
-  /** Whether it keeps its value between runs. */
+  /** Whether the tensor keeps its value between runs. */
   variable: boolean;
 }
 
 export interface OutlinedOperator {
-  /** The schema's name of the operator, or `CUSTOM NAME`. */
+  /** The schema's name for the operator, or `CUSTOM NAME`. */
   op: string;
   version: number;
   /** Whether aiot can read, run and write the operator. */
   known: boolean;
   inputs: number[];
   outputs: number[];
-  /** Offset of its table in the file. */
+  /** File offset of the operator's table. */
   at: number;
 }
 
 /** Description of any .tflite file, including unknown operators. */
 export interface Outline {
   description: string;
-  /**
-   * Number of subgraphs. A file with control flow has more than one; all other members of the outline describe
-   * the first.
-   */
+  /** Number of subgraphs. A file with control flow has several subgraphs; all other members of the outline describe the first. */
   subgraphs: number;
   tensors: OutlinedTensor[];
   operators: OutlinedOperator[];
@@ -58,7 +55,7 @@ export interface Outline {
 }
 
 /**
- * Reads the outline of a .tflite file. Every offset, count and index is checked, and nothing is run.
+ * Reads the outline of a .tflite file. Checks every offset, count and index, and runs nothing.
  * @throws AIOT_TFLITE_MALFORMED with the byte offset
  */
 export function outlineTflite(bytes: Uint8Array): Outline {
@@ -143,7 +140,7 @@ function operatorIn(table: Table, index: number, codes: readonly Table[], tensor
   const code = codes[number];
   if (code === undefined)
     throw malformed(where, `operator code ${number} does not exist (${codes.length} codes)`);
-  // Files from before 2020 have only the one-byte field. In newer files, the other field has the larger codes.
+  // Files from before 2020 have only the one-byte field. In newer files, the other field contains the larger codes.
   const builtin = Math.max(code.int8(slots.operatorCode.oldCode, 0), code.int32(slots.operatorCode.code, 0));
   const custom = code.text(slots.operatorCode.customCode);
   return {
@@ -164,7 +161,7 @@ function indices(table: Table, slot: number, tensors: number, least: number, wha
   return list;
 }
 
-/** Checks that operators come after those that produce their inputs, and that the outputs are produced. */
+/** Checks that operators come after the producers of their inputs, and that the outputs are produced. */
 function checkOrder({ tensors, operators, inputs, outputs }: Outline, at: number): void {
   const made = new Set(inputs);
   const there = (index: number) =>

@@ -40,9 +40,9 @@ export function readTflite(bytes: Uint8Array): Graph {
 }
 
 /**
- * Reads a .tflite file. Open dimensions (a batch of −1) are fixed to 1, as in the stored shape, and the operators that compute with them
- * become constants. `notes` describes each of these changes in a sentence. Calibration ranges are dropped. Constants are copied from
- * `bytes`. `metadata`: the file's TFLite metadata (a separate FlatBuffer), or null.
+ * Reads a .tflite file. Open dimensions (a batch of −1) are fixed at 1, as in the stored shape. The operators that compute with open
+ * dimensions become constants. `notes` describes each of these changes in a sentence. Calibration ranges are dropped. Constants are copied
+ * from `bytes`. `metadata`: the file's TFLite metadata (a separate FlatBuffer), or null.
  * @throws AIOT_TFLITE_MALFORMED with the place and the reason, AIOT_TFLITE_UNSUPPORTED with the operator or tensor
  */
 export function importTflite(bytes: Uint8Array): {
@@ -134,7 +134,7 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
   const tables = subgraph.tables(slots.subgraph.tensors, 'tensor');
   let variables = 0;
   const tensors = tables.map((table, index) => {
-    // The file contains no data for variables, so its size does not limit theirs.
+    // The file contains no data for variables, so the file's size does not limit the size of variables.
     if (table.uint8(slots.tensor.isVariable, 0) !== 0)
       variables += elementCount(table.int32s(slots.tensor.shape));
     if (variables > largestTensor)
@@ -161,8 +161,8 @@ function endsOf(subgraph: Table): { inputs: number[]; outputs: number[] } {
 }
 
 /**
- * Reads uint8 activations as int8 ones, with a zero point that is 128 lower. In TFLite Micro, only QUANTIZE supports uint8, from and to int8,
- * and its results are the same with either type.
+ * Reads uint8 activations as int8 activations, with a zero point that is 128 lower. In TFLite Micro, only QUANTIZE supports uint8, from and
+ * to int8, and the results are the same with either type.
  */
 function signedTensors(
   tensors: Tensor[],
@@ -188,7 +188,7 @@ function signedTensors(
   return { tensors: signed, changed };
 }
 
-/** Describes the dynamic dimensions of an input in a sentence; empty if it has none. */
+/** Describes an input's dynamic dimensions in a sentence; empty if the input has none. */
 function openDimensions(table: Table, { name, shape }: Tensor): string[] {
   const signature = table.int32s(slots.tensor.signature);
   const open = signature.flatMap((size, axis) => (size === -1 ? [axis] : []));
@@ -211,7 +211,7 @@ function readOperator(table: Table, index: number, codes: readonly Table[], tens
     throw malformed(where, `expected options of type ${row.optionsType}, got ${optionsType}`);
   const options: Record<string, unknown> = {};
   const stored = optionsType === 0 ? undefined : table.table(slots.operator.options, `options of ${where}`);
-  // An operator without an options table has default options only, as with an empty table.
+  // Without an options table, as with an empty table, all options have their default values.
   for (const field of row.fields) {
     const value = field.read(stored ?? emptyTable, where);
     if (field.name !== null && value !== undefined) options[field.name] = value;
@@ -226,7 +226,7 @@ function codeOf(table: Table, index: number, codes: readonly Table[]): Table {
   return code;
 }
 
-/** The bytes of a vtable of 4 bytes and of a table without fields. */
+/** A 4-byte vtable, and a table without fields. */
 const emptyTable = new CheckedBuffer(Uint8Array.of(8, 0, 0, 0, 4, 0, 4, 0, 4, 0, 0, 0)).root(
   'absent options',
 );
@@ -247,7 +247,7 @@ function indices(table: Table, slot: number, tensors: number, least: number, whe
   return list;
 }
 
-/** Maximum number of elements in a tensor. More than that indicates a damaged file, not a model for a device. */
+/** Maximum number of elements in a tensor. More elements indicate a damaged file, not a model for a device. */
 const largestTensor = 2 ** 24;
 
 const largestRank = 8;
@@ -299,13 +299,13 @@ function readTensor(table: Table, index: number, buffers: Buffers): Tensor {
   return { ...tensor, variable: zeros(tensor) };
 }
 
-/** Reads scales and zero points. Returns undefined if the table has none, because the tensor is then not quantized. */
+/** Reads scales and zero points. Returns undefined if the table has no scales, because the tensor is then not quantized. */
 function readQuantization(table: Table, shape: number[], where: string): Quantization | undefined {
   if (table.uint8(slots.quantization.detailsType, 0) !== 0) throw unsupported(where, 'custom quantization');
   const scale = table.float32s(slots.quantization.scale);
   const zeroPoint = table.int64s(slots.quantization.zeroPoint).map(Number);
   if (scale.length === 0 && zeroPoint.length === 0) return undefined;
-  // The axis of a vector is 0. For a bias, however, TensorFlow 1 writes the axis of the weights, which is 3 in a depthwise layer.
+  // A vector's axis is 0. For a bias, however, TensorFlow 1 writes the weights' axis, which is 3 in a depthwise layer.
   const axis = shape.length === 1 ? 0 : table.int32(slots.quantization.axis, 0);
   if (scale.length !== zeroPoint.length)
     throw malformed(where, `${scale.length} scales but ${zeroPoint.length} zero points`);
@@ -319,8 +319,8 @@ function readQuantization(table: Table, shape: number[], where: string): Quantiz
 }
 
 /**
- * Reads annotations of the model: its TFLite metadata, and the names of inputs and outputs. The names are used if the first signature has
- * all of them and they are not just those of the tensors.
+ * Reads annotations of the model: its TFLite metadata, and the names of inputs and outputs. The names are used if the first signature
+ * contains all of them, and if they differ from the tensors' names.
  */
 function readAnnotations(
   model: Table,

@@ -1,8 +1,8 @@
 import { type Graph, type Tensor, withoutUnused } from './graph.js';
 
 /**
- * The model in real numbers: every quantized tensor is float32, weights have the real values of their integers, and there is no QUANTIZE
- * or DEQUANTIZE. The weights' rounding errors remain. Tensor indices are kept, except in float16 files.
+ * The model with real numbers: every quantized tensor is float32, the weights' integers are real values, and there is no QUANTIZE or
+ * DEQUANTIZE. The weights' rounding errors remain. Tensor indices are kept, except in float16 files.
  */
 export function withRealValues(graph: Graph): Graph {
   const { tensors, operators, inputs, outputs, ...rest } = withFloatConstants(graph);
@@ -80,7 +80,7 @@ function float16Word(value: number): number {
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
   const size = Math.abs(value);
   if (size >= largestFloat16 + 16) return sign | 0x7c00;
-  // Counts steps of 2^(exponent − 10), or of 2^−24 below the smallest normal number.
+  // A step is 2^(exponent − 10), or 2^−24 below the smallest normal number.
   const exponent = Math.max(Math.floor(Math.log2(size || 1)), -14);
   const steps = roundEven(size / 2 ** (exponent - 10));
   // The encoding is continuous: 2048 steps carry into the exponent, and 1024 steps are the first normal number.

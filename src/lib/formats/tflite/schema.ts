@@ -1,10 +1,7 @@
 import { ByteBuffer } from 'flatbuffers';
 import { malformed } from './errors.js';
 
-/**
- * The parts of the public TFLite schema (tensorflow/lite/schema/schema.fbs, version 3) that are used: table slots, enumerations, operator
- * codes.
- */
+/** Table slots, enumerations and operator codes from the public TFLite schema (tensorflow/lite/schema/schema.fbs, version 3). */
 export const fileIdentifier = 'TFL3';
 
 export const schemaVersion = 3;
@@ -41,7 +38,7 @@ export const slots = {
   tensorMap: { name: 0, tensor: 1 },
 } as const;
 
-/** Number of slots in the schema for each table that is written. */
+/** The schema's number of slots for each table that is written. */
 export const slotCounts = {
   model: 8,
   operatorCode: 4,
@@ -58,10 +55,10 @@ export const slotCounts = {
 export const paddings = ['same', 'valid'] as const;
 export const activations = ['none', 'relu', 'relu_n1_to_1', 'relu6'] as const;
 
-/** Value of the one-byte operator code field for all codes that do not fit into it. Those are in the other field. */
+/** Value of the one-byte operator code field for all codes that do not fit in one byte. Such codes are in the other field. */
 export const largestOldCode = 127;
 
-/** BuiltinOperator of the public TFLite schema: names in numerical order, from 0. */
+/** BuiltinOperator in the public TFLite schema: names in numerical order, from 0. */
 const names =
   `ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE EMBEDDING_LOOKUP FLOOR FULLY_CONNECTED
 HASHTABLE_LOOKUP L2_NORMALIZATION L2_POOL_2D LOCAL_RESPONSE_NORMALIZATION LOGISTIC LSH_PROJECTION LSTM MAX_POOL_2D MUL RELU
@@ -87,7 +84,7 @@ STABLEHLO_WHILE STABLEHLO_GATHER STABLEHLO_TRANSPOSE DILATE STABLEHLO_RNG_BIT_GE
     /\s+/,
   );
 
-/** TensorType of the schema: names in numerical order, in lower case. */
+/** TensorType in the schema: names in numerical order, in lower case. */
 const types =
   'float32 float16 int32 uint8 int64 string bool int16 complex64 int8 float64 complex128 uint64 resource variant uint32 uint16 int4 bfloat16 int2 uint4 float8_e4m3fn float8_e5m2'.split(
     ' ',
@@ -119,7 +116,7 @@ const typeBytes: readonly (number | null)[] = [
   1,
 ];
 
-/** The schema's name of an operator, or its number if it is newer than this list. */
+/** The schema's name for an operator, or the operator's number if the operator is newer than this list. */
 export function builtinName(code: number): string {
   return names[code] ?? `BUILTIN_${code}`;
 }
@@ -129,11 +126,11 @@ export function tensorTypeName(code: number): { name: string; bytes: number | nu
   return { name: types[code] ?? `type ${code}`, bytes: typeBytes[code] ?? null };
 }
 
-/** A FlatBuffers file in which every access is bounds-checked, because its counts and offsets cannot be trusted. */
+/** A FlatBuffers file. Every access is bounds-checked, because the file's counts and offsets cannot be trusted. */
 export class CheckedBuffer {
   readonly data: ByteBuffer;
   /**
-   * Remaining number of vector bytes that may be read. Limited, because a file can refer to one vector many times and so request
+   * Remaining number of vector bytes that may be read. Limited, because a file could refer to one vector many times, for a total of
    * terabytes.
    */
   #budget: number;
@@ -179,7 +176,7 @@ export class Table {
   readonly #vtableBytes: number;
   readonly #inlineBytes: number;
 
-  /** `at`: start of the table. `what`: its name in messages. */
+  /** `at`: start of the table. `what`: the table's name in messages. */
   constructor(
     readonly file: CheckedBuffer,
     readonly at: number,
@@ -195,7 +192,7 @@ export class Table {
     file.need(at, this.#inlineBytes, what);
   }
 
-  /** Position of a field of `size` bytes, or 0 if it is absent. */
+  /** Position of a field with `size` bytes, or 0 if the field is absent. */
   #field(slot: number, size: number): number {
     const entry = 4 + 2 * slot;
     if (entry + 2 > this.#vtableBytes) return 0;
@@ -240,9 +237,7 @@ export class Table {
     return at === 0 ? undefined : new Table(this.file, this.file.follow(at, what), what);
   }
 
-  /**
-   * Start of a vector and the number of its elements, of `size` bytes each, all inside the file. The number is 0 if the field is absent.
-   */
+  /** A vector's start and its number of elements, of `size` bytes each, all inside the file. The number is 0 if the field is absent. */
   #vector(slot: number, size: number): { start: number; count: number } {
     const at = this.#field(slot, 4);
     if (at === 0) return { start: 0, count: 0 };
@@ -277,7 +272,7 @@ export class Table {
   text(slot: number): string {
     return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.bytes(slot));
   }
-  /** A string that C code can also read: it is followed by a NUL and contains none. Undefined if the field is absent. */
+  /** A string that C code can also read: a NUL follows the string, and the string contains no NUL. Undefined if the field is absent. */
   cString(slot: number): string | undefined {
     if (!this.has(slot)) return undefined;
     const { start, count } = this.#vector(slot, 1);

@@ -12,8 +12,9 @@ interface Folded {
 }
 
 /**
- * Evaluates the shape arithmetic of a file. A file with a dynamic batch has chains of int32 operators, such as SHAPE → STRIDED_SLICE → PACK,
- * before its RESHAPEs. With a batch of 1, their results are constants. Shapes that depend on them are corrected as well.
+ * Evaluates a file's shape arithmetic. A file with a dynamic batch has chains of int32 operators, such as SHAPE → STRIDED_SLICE → PACK,
+ * before its RESHAPEs. With a batch of 1, the results of these chains are constants. Shapes that depend on these results are also
+ * corrected.
  * @param isOpen whether a tensor has open dimensions
  * @throws AIOT_TFLITE_UNSUPPORTED for a shape operator on activations
  */
@@ -51,8 +52,8 @@ function isActivation(tensor: Tensor | undefined): boolean {
 }
 
 /**
- * Replaces a TILE with constant multiples by CONCATENATIONs of a tensor with itself, one for each repeated axis, because TFLite Micro has
- * no kernel for TILE.
+ * Converts a TILE that has constant multiples to CONCATENATIONs of a tensor with itself, one for each repeated axis, because TFLite Micro
+ * has no kernel for TILE.
  */
 function joined(operator: ShapeOperator, tensors: Tensor[], index: number): Operator[] {
   const [x = -1, by = -1] = operator.inputs;
@@ -94,7 +95,7 @@ function isShapeOperator(operator: Operator | ShapeOperator): operator is ShapeO
   return operator.op in shapeRows;
 }
 
-/** The int32 values of an operator's output, or undefined if they are unknown. Only for vectors and scalars. */
+/** The int32 values in an operator's output, or undefined if they are unknown. Supports only vectors and scalars. */
 export function valuesOf(
   operator: Operator | ShapeOperator,
   tensors: readonly Tensor[],
@@ -136,9 +137,9 @@ export function valuesOf(
 }
 
 /**
- * The shape of an operator's output, derived from those of its inputs. A file stores 1 for each dynamic dimension, which is wrong after a
- * RESHAPE that turns the steps of a dynamic batch into rows. Undefined for operators that keep a dynamic batch as the first dimension,
- * whose stored shape is correct.
+ * The shape of an operator's output, derived from the input shapes. A file stores 1 for each dynamic dimension. This is wrong after a
+ * RESHAPE that turns the steps in a dynamic batch into rows. Undefined for operators that keep a dynamic batch as the first dimension,
+ * because their stored shape is correct.
  */
 function inferredShape(operator: Operator, tensors: readonly Tensor[]): number[] | undefined {
   const { op, inputs, options } = operator;
@@ -194,7 +195,7 @@ type Windowed = Extract<
   { op: 'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'MAX_POOL_2D' | 'AVERAGE_POOL_2D' }
 >;
 
-/** Shape of the output of a window that moves over an image. The number of channels is the one stored in the file. */
+/** Output shape of a window that moves over an image. The number of channels is taken from the stored shape. */
 function windowShape(
   { op, options }: Windowed,
   [batch = 1, height = 0, width = 0]: readonly number[],
@@ -214,13 +215,13 @@ function windowShape(
   ];
 }
 
-/** The shape with its −1, if any, replaced by the actual size. */
+/** The shape with the actual size in place of −1, if present. */
 function resolved(shape: readonly number[], count: number): number[] | undefined {
   const known = shape.reduce((product, size) => (size === -1 ? product : product * size), 1);
   return shape.map((size) => (size === -1 ? count / known : size));
 }
 
-/** NumPy's broadcasting rule; undefined if it does not apply. */
+/** The shape to which NumPy broadcasts the two shapes; undefined if they cannot be broadcast. */
 function broadcast(a: readonly number[], b: readonly number[]): number[] | undefined {
   const rank = Math.max(a.length, b.length);
   const at = (shape: readonly number[], axis: number) => shape[axis - rank + shape.length] ?? 1;
@@ -240,9 +241,9 @@ export interface SliceAxis {
 }
 
 /**
- * The elements that a STRIDED_SLICE selects from a tensor of this shape, per axis: Python's x[begin:end:stride], where a mask bit omits a
- * bound (TensorFlow's documentation of tf.strided_slice). Axes beyond the vectors' length are selected completely.
- * @returns undefined if a stride is 0 or beyond ±2^30, or if a shrunk axis has a negative stride or no such element; in these cases
+ * The elements that a STRIDED_SLICE selects from a tensor with this shape, per axis: Python's x[begin:end:stride], where a mask bit omits a
+ * bound (TensorFlow's documentation for tf.strided_slice). Axes beyond the vectors' length are selected completely.
+ * @returns undefined if a stride is 0 or beyond ±2^30, or if a shrunk axis has a negative stride or no element at `begin`; in these cases,
  * TensorFlow selects no element
  */
 export function sliceAxes(
@@ -253,7 +254,7 @@ export function sliceAxes(
   const axes: SliceAxis[] = [];
   for (const [axis, size] of shape.entries()) {
     const step = strides[axis] ?? 1;
-    // A larger step would overflow TFLite Micro's 32-bit counter, so that it would read outside the tensor.
+    // A larger step would overflow TFLite Micro's 32-bit counter and cause reads outside the tensor.
     if (step === 0 || Math.abs(step) > 2 ** 30) return undefined;
     const wrapped = (value: number) => (value < 0 ? value + size : value);
     if ((shrinkAxisMask >> axis) & 1) {
@@ -262,7 +263,7 @@ export function sliceAxes(
       axes.push({ first, step: 1, count: 1, shrunk: true });
       continue;
     }
-    // With a negative step, both bounds are one lower: x[::-1] ends before element −1.
+    // With a negative step, both bounds are one lower. For example, x[::-1] ends before element −1.
     const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
     const bound = (value: number | undefined, mask: number, open: number) =>
       value === undefined || (mask >> axis) & 1 ? open : Math.min(Math.max(wrapped(value), low), high);
@@ -274,7 +275,7 @@ export function sliceAxes(
 }
 
 /**
- * Operators that are replaced while a file is read: those that compute shapes for a dynamic batch become constants, and a TILE becomes
+ * Operators that are replaced while a file is read: operators that compute shapes for a dynamic batch become constants, and a TILE becomes
  * CONCATENATIONs.
  */
 export type ShapeOperatorName = 'SHAPE' | 'REDUCE_PROD' | 'TILE';
@@ -312,7 +313,7 @@ export function shapeOperatorOf(code: number): ShapeOperatorName | undefined {
 interface Other {
   /** A supported alternative. */
   instead: string;
-  /** Origin of the operator, if its name does not show it. */
+  /** The operator's origin, if the name does not show it. */
   origin?: string;
 }
 
@@ -323,7 +324,7 @@ const outside = 'compute it before or after the network';
 /** For a recurrent layer that cannot be written as one operator, TensorFlow's converter writes FlexTensorList operators. */
 const recurrentPart: Other = { instead: recurrent, origin: 'part of an LSTM or GRU' };
 
-/** Unsupported operators of the schema, by code. Supported operators have a row in operators.ts. */
+/** Unsupported operators in the schema, by code. Supported operators have a row in operators.ts. */
 const others: Readonly<Record<number, Other>> = {
   7: { instead: 'use FULLY_CONNECTED on a one-hot input' }, // EMBEDDING_LOOKUP
   16: { instead: recurrent }, // LSTM

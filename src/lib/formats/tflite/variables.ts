@@ -6,9 +6,9 @@ import { integer, text } from './option-fields.js';
 import type { ReadRow, ShapeOperator } from './shapes.js';
 
 /**
- * Resource variables as a file stores them. In the main subgraph, a VAR_HANDLE yields a tensor of type `resource` that refers to a
- * variable by name. READ_VARIABLE and ASSIGN_VARIABLE have this tensor as input. Before the first run, a CALL_ONCE runs another subgraph,
- * which assigns constants to the variables. In a graph, a tensor with `variable` replaces all of this.
+ * Resource variables as a file stores them. In the main subgraph, a VAR_HANDLE yields a tensor of type `resource` that refers to a variable
+ * by name. READ_VARIABLE and ASSIGN_VARIABLE take this tensor as input. Before the first run, a CALL_ONCE runs another subgraph that
+ * assigns constants to the variables. In a graph, a tensor with `variable` replaces all of this.
  */
 export type ResourceOperatorName = 'CALL_ONCE' | 'VAR_HANDLE';
 
@@ -19,7 +19,7 @@ export interface ResourceOperator {
   options: Record<string, unknown>;
 }
 
-/** Written only together with READ_VARIABLE, which determines the minimum runtime version. */
+/** These operators are written only together with READ_VARIABLE, which determines the minimum runtime version. */
 export const resourceRows: Readonly<Record<ResourceOperatorName, ReadRow>> = {
   CALL_ONCE: {
     code: 129,
@@ -45,7 +45,7 @@ export function resourceOperatorOf(code: number): ResourceOperatorName | undefin
   return byCode.get(code);
 }
 
-/** Number of the schema's type of a variable's handle. */
+/** The schema's number for the type of a variable's handle. */
 export const resourceType = 13;
 
 /** An operator as in a file. */
@@ -58,8 +58,8 @@ export interface FileGraph {
 }
 
 /**
- * Replaces handles with the variables that they refer to.
- * @param init the subgraph that a CALL_ONCE runs, if the file has a second one
+ * Replaces handles with the variables to which they refer.
+ * @param init the subgraph that a CALL_ONCE runs, if the file has a second subgraph
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED for an initialization that does more than assign constants
  */
 export function resolveVariables(
@@ -100,9 +100,9 @@ export function resolveVariables(
 /** The handles of variables in a subgraph, by tensor. */
 class Handles {
   readonly #names = new Map<number, string>();
-  /** The first handle of each variable, by name. It replaces all others. */
+  /** Each variable's first handle, by name. The first handle replaces all others. */
   readonly #firsts = new Map<string, number>();
-  /** The assigned value of each variable or, if none is assigned, the value that is read. */
+  /** Each variable's assigned value or, if no value is assigned, the value that is read. */
   readonly #values = new Map<string, { tensor: Tensor; assigned: boolean }>();
 
   constructor(readonly graph: FileGraph) {}
@@ -129,7 +129,7 @@ class Handles {
     return name;
   }
 
-  /** The operator, with its handle replaced by the first handle of the same variable. */
+  /** The operator, with the first handle of the same variable instead of its own handle. */
   resolve<Taken extends Operator | ShapeOperator>(operator: Taken, where: string): Taken {
     const { op, inputs, outputs } = operator;
     const takes = op === 'READ_VARIABLE' || op === 'ASSIGN_VARIABLE';
@@ -151,7 +151,7 @@ class Handles {
     return { ...operator, inputs: [this.#firsts.get(name)!, ...inputs.slice(1)] };
   }
 
-  /** The variable that a handle refers to. */
+  /** The variable to which a handle refers. */
   variable(handle: number, initial: ReadonlyMap<string, Tensor>): Tensor {
     const where = `tensor ${handle}`;
     const name = this.nameOf(handle, where);
@@ -170,7 +170,7 @@ class Handles {
   }
 }
 
-/** The constants that an initialization assigns, by the name of the variable. */
+/** The constants that an initialization assigns, by variable name. */
 function assigned(init: FileGraph): Map<string, Tensor> {
   const handles = new Handles(init);
   const values = new Map<string, Tensor>();
@@ -197,13 +197,13 @@ export interface WrittenGraph {
   inputs: number[];
   outputs: number[];
   name: string;
-  /** Tensors that are handles of variables. */
+  /** Tensors that are variable handles. */
   handles: ReadonlySet<number>;
 }
 
 /**
- * The subgraphs of a file: one, or two if there are variables. The names of variables in a file must be unique, so equal names get a
- * number. Tensors keep their indices.
+ * A file's subgraphs: one, or two if there are variables. Variable names in a file must be unique, so a number is added to equal names.
+ * Tensors keep their indices.
  */
 export function withHandles(graph: Graph): WrittenGraph[] {
   const states = statesOf(graph);

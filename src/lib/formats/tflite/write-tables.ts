@@ -35,7 +35,7 @@ export function metadataTable(builder: Builder, key: string, buffer: number): nu
   return builder.endObject();
 }
 
-/** The signature `serving_default`, with the external names of inputs and outputs or, if there are none, their tensors' names. */
+/** The signature `serving_default`, with the external names of inputs and outputs or, without external names, the tensors' names. */
 export function signatureTable(builder: Builder, graph: Graph): number {
   const maps = (indices: readonly number[], names: readonly string[] = []) =>
     tableVector(
@@ -60,7 +60,7 @@ export function signatureTable(builder: Builder, graph: Graph): number {
 }
 
 /**
- * Writes an operator code to both fields, because readers before TensorFlow 2.4 read only the one-byte field. Custom operators have a
+ * Writes an operator code to both fields, because readers before TensorFlow 2.4 read only the one-byte field. Custom operators also have a
  * name.
  */
 export function codeTable(
@@ -129,7 +129,7 @@ export function fileRowOf(op: FileOperator['op']): ReadRow {
 export function operatorTable(builder: Builder, operator: FileOperator, code: number): number {
   const row = fileRowOf(operator.op);
   const padded = [...operator.inputs, ...new Array(3).fill(-1)];
-  // A fully connected layer without bias is written with three inputs, the last one −1, as by the converter.
+  // As in the converter, a fully connected layer without a bias has three inputs, the last of which is −1.
   const inputs = int32Vector(
     builder,
     operator.op === 'FULLY_CONNECTED' ? padded.slice(0, 3) : operator.inputs,

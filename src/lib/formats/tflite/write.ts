@@ -24,9 +24,9 @@ export interface WriteOptions {
 }
 
 /**
- * Writes a .tflite file. Equal graphs yield equal bytes. Constants are aligned to 16 bytes, as required by the schema and vector
- * kernels. The only signature, `serving_default`, contains the names of inputs and outputs. A convolution without a bias gets one
- * that consists of zeros, because LiteRT would reject it otherwise.
+ * Writes a .tflite file. Equal graphs yield equal bytes. Constants are aligned to 16 bytes, as the schema and vector kernels require. The
+ * only signature, `serving_default`, contains the names of inputs and outputs. A convolution without a bias gets a zero bias, because
+ * LiteRT would otherwise reject the convolution.
  * @throws AIOT_TFLITE_MALFORMED if the graph is inconsistent, or has scales that kernels would ignore
  */
 export function writeTflite(graph: Graph, { metadata }: WriteOptions = {}): Uint8Array {
@@ -39,7 +39,7 @@ export function writeTflite(graph: Graph, { metadata }: WriteOptions = {}): Uint
   const order = [...new Set(written.flatMap(({ operators }) => operators.map(({ op }) => op)))];
   const buffers = bufferIndices(full);
   const runtimeBuffer = buffers.size + 1;
-  // Children are written before their parents, so the data is at the end of the file and the model's table at its start.
+  // Children are written before their parents, so the data is at the end of the file, and the model's table is at the start.
   const bufferTables = tableVector(builder, [
     bufferTable(builder, undefined),
     ...[...buffers.keys()].map((data) => bufferTable(builder, data)),
@@ -72,7 +72,7 @@ export function writeTflite(graph: Graph, { metadata }: WriteOptions = {}): Uint
   return builder.asUint8Array().slice();
 }
 
-/** Operators in order of first use, each with the version to write: the highest that any use needs. */
+/** Operators in order of first use, each with the version to write: the highest version that any use needs. */
 export function operatorVersions(graph: Graph): Map<Operator['op'], number> {
   const codes = new Map<Operator['op'], number>();
   for (const operator of graph.operators) {
@@ -82,7 +82,7 @@ export function operatorVersions(graph: Graph): Map<Operator['op'], number> {
   return codes;
 }
 
-/** Buffer number of each constant. Buffer 0 is the schema's empty buffer. Tensors that share an array share a buffer. */
+/** Each constant's buffer number. Buffer 0 is the schema's empty buffer. Tensors that share an array share a buffer. */
 function bufferIndices(graph: Graph): Map<TensorData, number> {
   const indices = new Map<TensorData, number>();
   const states = statesOf(graph);
@@ -94,7 +94,7 @@ function bufferIndices(graph: Graph): Map<TensorData, number> {
   return indices;
 }
 
-/** The lowest TensorFlow release with all operator versions in use, as 16 bytes of ASCII, padded with zeros. */
+/** The lowest TensorFlow release that supports all operator versions in use, as 16 bytes of ASCII, padded with zeros. */
 function runtimeVersion(graph: Graph, codes: Map<Operator['op'], number>): Uint8Array {
   let newest = '1.5.0';
   for (const { op } of graph.operators) {
@@ -132,8 +132,8 @@ function subgraphTable(
 }
 
 /**
- * The graph with a bias of zeros for each convolution without one, because LiteRT does not load a convolution with two inputs. As for
- * every bias, the scales are input scale × weight scale (quantization specification of TFLite).
+ * The graph with a zero bias added to each convolution that has no bias, because LiteRT does not load a convolution with two inputs. As for
+ * every bias, the scales are input scale × weight scale (TFLite's quantization specification).
  */
 function withConvolutionBias(graph: Graph): Graph {
   const bare = ({ op, inputs }: Operator) =>

@@ -21,7 +21,7 @@ const unary = (
   ...rest,
 });
 
-/** An operator whose two inputs are broadcast by NumPy's rule. */
+/** An operator whose two inputs are broadcast by NumPy's rules. */
 const binary = (
   code: number,
   optionsType: number,
@@ -184,7 +184,7 @@ export const elementwiseRows = {
     { 1: '1.5.0', 2: '1.14.0', 3: '2.5.0' },
     {
       version: byType(2, 3),
-      // A file may also have an output of another scale, but TFLite Micro ignores it.
+      // A file may specify another scale for the output, but TFLite Micro ignores that scale.
       scale: 'input',
       cost: 'activation',
       micro: micro('AddRelu6', 8),

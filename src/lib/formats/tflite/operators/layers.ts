@@ -192,8 +192,8 @@ export const layerRows = {
 } satisfies { [Name in OperatorName]?: Row<Name> };
 
 /**
- * Selects a version by the constants: `perTensor` or `perChannel` for int8 weights with float activations (dynamic range), otherwise
- * `other`.
+ * Selects a version according to the constants: `perTensor` or `perChannel` for int8 weights with float activations (dynamic range),
+ * otherwise `other`.
  */
 function weighted(
   { inputs, output }: Use<OperatorName>,

@@ -17,7 +17,7 @@ const reduction = (
   ...rest,
 });
 
-/** Operators that reduce each of some axes to one value. */
+/** Operators that reduce each of the selected axes to one value. */
 export const reductionRows = {
   MEAN: reduction(40, { 1: '1.6.0', 2: '1.14.0' }, { scale: 'own', micro: micro('AddMean', 44, 16) }),
   SUM: reduction(74, { 1: '1.10.0', 2: '1.15.0' }, { scale: 'own', micro: micro('AddSum', 44, 16) }),
@@ -73,7 +73,7 @@ const move = (
 
 const inBlocks: SharedRow['version'] = (use) => (use.inputs[0]?.shape.length === 4 ? byType(2)(use) : 3);
 
-/** Either option of a resize needs version 3. Options are read in the same way from files with a lower version. */
+/** Either resize option needs version 3. Options in files with a lower version are read in the same way. */
 const resized: SharedRow['version'] = (use) => (use.inputs[0]?.type === 'int16' ? 4 : 3);
 
 const pad = (

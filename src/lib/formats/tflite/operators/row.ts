@@ -1,7 +1,7 @@
 import type { OperatorName, OperatorOptions, Tensor } from '../graph.js';
 import type { OptionField } from '../option-fields.js';
 
-/** Properties of an operator's use that determine its version. */
+/** Properties of an operator's use that determine the operator's version. */
 export interface Use<Name extends OperatorName> {
   options: OperatorOptions[Name];
   /** Types of the inputs (undefined if omitted) and of the first output. */
@@ -9,7 +9,7 @@ export interface Use<Name extends OperatorName> {
   output: Tensor;
 }
 
-/** Scale and zero point that the integer kernels prescribe for an output, by type. */
+/** An output's scale and zero point, as prescribed by the integer kernels, by type. */
 export interface FixedScale {
   int8: readonly [scale: number, zeroPoint: number];
   int16?: readonly [scale: number, zeroPoint: number];
@@ -42,47 +42,48 @@ export interface Row<Name extends OperatorName> {
   inputs: [least: number, most: number];
   /** Positions of inputs that may be omitted although later inputs are required. */
   optional?: readonly number[];
-  /**
-   * Positions of inputs that are the operator's state: variables that no other operator uses, and that the kernel updates in each run.
-   */
+  /** Positions of inputs that are the operator's state: variables that only this operator uses, and that its kernel updates in each run. */
   states?: readonly number[];
   /** Number of outputs; default: one. */
   outputs?: (options: OperatorOptions[Name]) => number;
-  /** The oldest kernel version that supports the use. */
+  /** The oldest kernel version that supports this use. */
   version: (use: Use<Name>) => number;
-  /** For each version, the first TensorFlow release that includes it. */
+  /** The first TensorFlow release that includes each version. */
   since: Readonly<Record<number, string>>;
   /**
-   * Positions of the inputs that are activations (or constants in their place) rather than weights, axes or shapes. The first of them
-   * determines the kernel's type. The default is the first input.
+   * Positions of the inputs that are activations (or constants in their place) rather than weights, axes or shapes. The first of these
+   * inputs determines the kernel's type. The default is the first input.
    */
   activations?: readonly number[] | 'all';
   /**
-   * Scale of an integer output: its own, that of its input (the kernel copies integers), a scale shared with several inputs (`joined`),
-   * or a prescribed scale. If absent, the output has no scale.
+   * Scale of an integer output: its own scale, the input's scale (the kernel copies integers), a scale shared with several inputs
+   * (`joined`), or a prescribed scale. If absent, the output has no scale.
    */
   scale?: 'own' | 'input' | 'joined' | FixedScale;
-  /** Type of the output if it differs from that of the activations. */
+  /** The output's type, if it differs from the activations' type. */
   yields?: 'bool' | 'int32';
-  /** Shape of the output: that of the first input, or that of both inputs broadcast. Absent if the shape depends on anything else. */
+  /**
+   * The output's shape: the first input's shape, or the shape to which both inputs are broadcast. Absent if the shape depends on anything
+   * else.
+   */
   shape?: 'first' | 'broadcast';
   cost: Cost;
   /**
-   * TFLite Micro's method that registers the kernel (micro_mutable_op_resolver.h). `data` and `options` are the bytes that the kernel
-   * allocates for its data and options in the arena's tail, measured with the 64-bit Python runtime. `lacks`: types for which LiteRT and we
-   * have a kernel, but TFLite Micro has none.
+   * TFLite Micro's method that registers the kernel (micro_mutable_op_resolver.h). `data` and `options` are the numbers of bytes that the
+   * kernel allocates for its data and options in the arena's tail, measured with the 64-bit Python runtime. `lacks`: types for which LiteRT
+   * and aiot have a kernel, but TFLite Micro has none.
    */
   micro: { register: string; data: number; options: number; lacks?: readonly ('int8' | 'int16')[] };
 }
 
-/** A row that several operators can share, because its version depends on no option. */
+/** A row that several operators can share, because the version does not depend on any option. */
 export type SharedRow = Omit<Row<OperatorName>, 'version' | 'outputs'> & {
   version: (use: Pick<Use<OperatorName>, 'inputs' | 'output'>) => number;
 };
 
 type SharedUse = Pick<Use<OperatorName>, 'inputs' | 'output'>;
 
-/** Version 1 for float32, and version `int8` for int8. int16 has the latter as well, because TensorFlow 2.18's converter writes it. */
+/** Version 1 for float32, and version `int8` for int8 and int16, because TensorFlow 2.18's converter writes this version for int16 too. */
 export const quantizedSince =
   (int8: number) =>
   ({ output }: { output: Tensor }) =>
@@ -101,8 +102,8 @@ export const byRank =
     (use.inputs[0]?.shape.length ?? 0) > rank ? wide : quantizedSince(2)(use);
 
 /**
- * The method of TFLite Micro's resolver, the number of bytes of the kernel's data and options, and the types that it lacks although we and
- * LiteRT support them.
+ * The method in TFLite Micro's resolver, the sizes of the kernel's data and options in bytes, and the types that the kernel lacks although
+ * aiot and LiteRT support them.
  */
 export const micro = (
   register: string,
