@@ -9,21 +9,21 @@ import {
 } from '../formats/tflite/graph.js';
 import { rowOf, statesOf } from '../formats/tflite/operators.js';
 
-/** Parts of TFLite Micro's tensor arena, in bytes. */
+/** The parts of TFLite Micro's tensor arena, in bytes. */
 interface ArenaPlan {
   /** Activations and scratch buffers, exact for the reference kernels. */
   head: number;
   /** Persistent structures for tensors, operators and multipliers. */
   tail: number;
-  /** The smallest arena in which the model runs. Preparing it needs memory that is later used for the head. */
+  /** The smallest arena in which the model runs. Preparing the model needs memory that is later used for the head. */
   smallest: number;
-  /** Contents of the head: tensors in their order, followed by scratch buffers. */
+  /** Contents of the head: tensors in index order, followed by scratch buffers. */
   pieces: ArenaPiece[];
 }
 
 /**
- * Plans the arena as TFLite Micro's 64-bit runtime does. The head is exact, and the tail is accurate to 4 %. On a 32-bit chip, structures
- * are smaller, so its tail is smaller.
+ * Plans the arena as TFLite Micro's 64-bit runtime does. The head is exact, and the tail is accurate to 4 %. On a 32-bit chip, the tail is
+ * smaller, because structures are smaller.
  * @throws AIOT_TFLITE_MALFORMED
  */
 export function planArena(graph: Graph): ArenaPlan {
@@ -36,10 +36,10 @@ export function planArena(graph: Graph): ArenaPlan {
 }
 
 /**
- * Recommended size of TFLite Micro's `tensor_arena` for this model: the need of the 64-bit runtime with reference kernels, plus 3 %,
- * rounded up to a multiple of 16 bytes. A test compares it with the smallest arena in which that runtime works. On a 32-bit chip it is more
- * than enough, because structures are smaller. Vector libraries (ESP-NN, CMSIS-NN) need additional scratch memory. The model file itself
- * stays in flash and is not included.
+ * Recommended size of TFLite Micro's `tensor_arena` for this model: the bytes that the 64-bit runtime needs with reference kernels, plus 3
+ * %, rounded up to a multiple of 16. A test compares this size with the smallest arena in which that runtime works. On a 32-bit chip, this
+ * size is more than enough, because structures are smaller. Vector libraries (ESP-NN, CMSIS-NN) need additional scratch memory. The model
+ * file itself stays in flash and is not included.
  * @throws AIOT_TFLITE_MALFORMED
  */
 export function arenaBytes(graph: Graph): number {
@@ -47,9 +47,9 @@ export function arenaBytes(graph: Graph): number {
 }
 
 /**
- * Memory that TFLite Micro needs temporarily, in addition to the tail, before the head is in use; bytes. It is needed to prepare an
- * operator (its tensors with their scales) and to plan the head (a request and an entry for each piece). The values are upper bounds for
- * the 64-bit Python runtime, measured with files of one operator.
+ * Memory in bytes that TFLite Micro needs temporarily, in addition to the tail, before the head is in use. TFLite Micro uses this memory to
+ * prepare an operator (its tensors with their scales) and to plan the head (a request and an entry for each piece). The values are upper
+ * bounds for the 64-bit Python runtime, measured with single-operator files.
  */
 function preparingBytes(graph: Graph, pieces: readonly ArenaPiece[]): number {
   const scratch = pieces.filter(({ operator }) => operator !== undefined).length;
@@ -85,7 +85,7 @@ function ownBytes(tensors: Graph['tensors'], { op, inputs }: Operator): number {
   return op === 'CONCATENATION' ? 96 : 0;
 }
 
-/** A piece of memory for an activation or a scratch buffer. In units of time, inputs exist at 0, and operator k (from 0) runs at k + 1. */
+/** A piece of memory for an activation or a scratch buffer. Inputs exist at time 0, and operator k (from 0) runs at time k + 1. */
 interface ArenaPiece {
   /** Index of the tensor in this piece; absent = scratch memory. */
   tensor?: number;
@@ -93,9 +93,9 @@ interface ArenaPiece {
   operator?: number;
   /** Size in bytes, a multiple of 16. */
   bytes: number;
-  /** First time at which it is in use. */
+  /** First time at which the piece is in use. */
   first: number;
-  /** Last time at which it is in use. */
+  /** Last time at which the piece is in use. */
   last: number;
   /** Offset from the start of the arena, bytes. */
   offset: number;
@@ -104,13 +104,13 @@ interface ArenaPiece {
 const align = (bytes: number) => Math.ceil(bytes / 16) * 16;
 
 /**
- * The arena's head: the positions of activations and scratch buffers according to TFLite Micro's greedy planner. It is exact for the
- * reference kernels (GreedyMemoryPlanner: largest pieces first, each in the first gap that is free during its lifetime).
+ * The arena's head: the positions of activations and scratch buffers according to TFLite Micro's greedy planner. The result is exact for
+ * the reference kernels (GreedyMemoryPlanner: largest pieces first, each in the first gap that is free during the piece's lifetime).
  */
 function arenaPieces(graph: Graph): ArenaPiece[] {
   const placed: ArenaPiece[] = [];
   const pieces = piecesOf(graph);
-  // Among pieces of equal size, the later one comes first.
+  // Among pieces of equal size, the later piece comes first.
   const order = pieces.map((piece, index) => ({ piece, index }));
   order.sort((a, b) => b.piece.bytes - a.piece.bytes || b.index - a.index);
   for (const { piece } of order) {
@@ -149,7 +149,7 @@ function scratchBytes({ op, inputs, outputs }: Operator, tensors: readonly Tenso
     : [4 * elementCount(output.shape), ...indices];
 }
 
-/** Tensors in their order, followed by scratch buffers in the order of their operators. */
+/** Tensors in index order, followed by scratch buffers in operator order. */
 function piecesOf(graph: Graph): ArenaPiece[] {
   const lives = new Map<number, ArenaPiece>();
   const use = (index: number, time: number) => {
@@ -178,9 +178,9 @@ const structures = {
   base: 520,
   tensor: 24,
   operator: 64,
-  /** Entry of a variable, with the names and numbers of its handles. */
+  /** A variable's entry, with the names and numbers of its handles. */
   variable: 128,
-  /** For each input and output of the model. The second value is added for the scale of a quantized one. */
+  /** For each of the model's inputs and outputs. If an input or output is quantized, the second value is added for its scale. */
   endpoint: 64,
   endpointScale: 32,
 } as const;
@@ -215,7 +215,7 @@ function variableBytes(graph: Graph): number {
   return values.reduce((sum, bytes) => sum + bytes + each, state + 2 * structures.operator);
 }
 
-/** The part of the tail for the network's inputs and outputs, bytes. It is allocated last. */
+/** The part of the tail for the network's inputs and outputs, bytes. This part is allocated last. */
 function endpointBytes({ inputs, outputs, tensors }: Graph): number {
   const ends = [...inputs, ...outputs];
   const quantized = ends.filter((index) => (tensors[index]!.quantization?.scale.length ?? 0) > 0);
@@ -246,7 +246,7 @@ function transposedBytes(operator: Operator, tensors: readonly Tensor[]): number
   );
 }
 
-/** Additional bytes for some operators, such as the tables of an int16 softmax or the zero bias of a convolution that has none. */
+/** Additional bytes for some operators, such as the tables for an int16 softmax, or the zero bias for a convolution without a bias. */
 function otherBytes(operator: Operator, tensors: readonly Tensor[]): number {
   const { op, inputs } = operator;
   if (op === 'BATCH_MATMUL') return transposedBytes(operator, tensors);

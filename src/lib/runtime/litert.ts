@@ -9,11 +9,11 @@ import { writeTflite } from '../formats/tflite/write.js';
 
 /** A network opened in LiteRT. */
 interface LiteRtModel {
-  /** Elements of all inputs, and of the output. */
+  /** Number of elements in all inputs, and in the output. */
   readonly inputs: number;
   readonly outputs: number;
   /**
-   * Real values of all inputs in, one input after another; real values out, a new array each time.
+   * Takes the real values of all inputs, one input after another. Returns real values in a new array each time.
    * @throws AIOT_TFLITE_INPUT, AIOT_LITERT_FAILED
    */
   predict(input: Float32Array): Float32Array;
@@ -23,12 +23,13 @@ interface LiteRtModel {
 
 /**
  * Opens a .tflite file in Google's LiteRT (WebAssembly, one thread, XNNPACK kernels). An int8 network is opened through its float view,
- * because LiteRT's bindings only accept float32. Results of int8 networks may differ from a device's by a few steps (XNNPACK rounds in
+ * because LiteRT's bindings accept only float32. Results of int8 networks may differ from a device's by a few steps (XNNPACK rounds in
  * floating point), so compare accuracies rather than single values.
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED, AIOT_LITERT_FAILED
  */
 export async function openLiteRt(bytes: Uint8Array): Promise<LiteRtModel> {
-  // Parsing the file first protects the native code from damaged files. Writing it again replaces a variable batch size by a fixed one.
+  // Parsing the file first protects the native code from damaged files. Writing the file again replaces a variable batch size with a fixed
+  // size.
   const graph = floatView(readTflite(bytes));
   const ends = [...graph.inputs, ...graph.outputs];
   if (graph.outputs.length !== 1 || ends.some((index) => graph.tensors[index]!.type !== 'float32'))
@@ -40,9 +41,9 @@ export async function openLiteRt(bytes: Uint8Array): Promise<LiteRtModel> {
   return { inputs, outputs: outputs[0]!, predict: (input) => run(input)[0]!, close };
 }
 
-/** A file of float32 tensors, compiled: any number of inputs and outputs. */
+/** A compiled file whose inputs and outputs, of any number, are float32 tensors. */
 export interface LiteRtSession {
-  /** Elements of all inputs, and of each output in the file's order. */
+  /** Number of elements in all inputs, and in each output in file order. */
   readonly inputs: number;
   readonly outputs: readonly number[];
   /**
@@ -56,8 +57,8 @@ export interface LiteRtSession {
 }
 
 /**
- * Compiles a .tflite file unchanged, for the CPU and one thread. The native code does not validate it, so pass only files that are verified
- * by a digest, or that this program has written (as `openLiteRt` does).
+ * Compiles a .tflite file unchanged, for the CPU and one thread. The native code does not validate the file. Therefore, pass only files
+ * that were verified by a digest, or that this program wrote (as `openLiteRt` does).
  * @throws AIOT_LITERT_FAILED
  */
 export async function openLiteRtSession(file: Uint8Array): Promise<LiteRtSession> {
@@ -101,7 +102,7 @@ export async function openLiteRtSession(file: Uint8Array): Promise<LiteRtSession
         let start = input.byteOffset;
         for (const { buffer, size } of given) {
           const at = buffer.lock(wasm.LiteRtTensorBufferLockMode.WRITE);
-          // The heap may have moved since the last run, so its view is recreated each time.
+          // The heap may have moved since the last run, so each run creates a new view.
           wasm.HEAPU8.set(new Uint8Array(input.buffer, start, 4 * size), at);
           buffer.unlock();
           start += 4 * size;
@@ -139,7 +140,7 @@ type Results = Extract<
   unknown[]
 >;
 
-/** Copies the results and deletes them, because LiteRT leaks undeleted results. */
+/** Copies the results, and deletes the originals because LiteRT would leak them. */
 function takeOutputs({ wasm }: LiteRtModule, results: Results): Float32Array[] {
   if (results.length === 0) throw new AiotError('AIOT_LITERT_FAILED', 'LiteRT returned no output');
   return results.map((result) => {
@@ -151,31 +152,31 @@ function takeOutputs({ wasm }: LiteRtModule, results: Results): Float32Array[] {
   });
 }
 
-/** Registers an object in native memory, which is deleted on close. */
+/** Registers an object in native memory for deletion on close. */
 function owned<T extends { delete(): void }>(undo: (() => void)[], object: T): T {
   undo.push(() => object.delete());
   return object;
 }
 
-/** The bindings of LiteRT's WebAssembly module, with the package's own types. */
+/** The bindings for LiteRT's WebAssembly module, with the package's own types. */
 type LiteRtWasm = LiteRt['liteRtWasm'];
 
 interface LiteRtModule {
   wasm: LiteRtWasm;
   environment: ReturnType<LiteRtWasm['LiteRtEnvironment']['create']>;
-  /** Text that LiteRT has printed since the last call. */
+  /** Returns the text that LiteRT has printed since the last call. */
   takeMessages: () => string;
 }
 
 /**
- * The build that works in every Node. Relaxed SIMD (Node ≥ 21) may round differently on each machine, and threads would keep the process
- * alive.
+ * The build that works in every Node version. Relaxed SIMD (Node ≥ 21) may round differently on each machine, and threads would keep the
+ * process alive.
  */
 const build = 'litert_wasm_compat_internal';
 
 let loading: Promise<LiteRtModule> | undefined;
 
-/** LiteRT, which is loaded on first use and shared by all models in the process. @throws AIOT_LITERT_FAILED */
+/** LiteRT is loaded on first use, and shared by all models in the process. @throws AIOT_LITERT_FAILED */
 export function liteRtModule(): Promise<LiteRtModule> {
   loading ??= load().catch((error: unknown) => {
     loading = undefined;
@@ -187,8 +188,8 @@ export function liteRtModule(): Promise<LiteRtModule> {
 }
 
 /**
- * Runs the package's classic script as a function with the names that it needs as parameters, so that nothing becomes global. (The
- * package's own loader requires a page or a worker, sets `importScripts` and `self` as globals, and warns about a missing GPU.)
+ * Runs the package's classic script as a function whose parameters are the names that the script needs, so that nothing becomes global. The
+ * package's own loader requires a page or a worker, sets `importScripts` and `self` as globals, and warns about a missing GPU.
  */
 async function load(): Promise<LiteRtModule> {
   const [script, wasmBinary] = await Promise.all([
@@ -218,8 +219,8 @@ async function load(): Promise<LiteRtModule> {
 }
 
 /**
- * The network with float32 in place of integer inputs and outputs. A QUANTIZE follows each integer input, and a DEQUANTIZE precedes each
- * integer output. Existing float32 inputs and outputs, and the indices of tensors, are unchanged.
+ * The network with float32 inputs and outputs instead of integer ones. A QUANTIZE follows each integer input, and a DEQUANTIZE precedes
+ * each integer output. Existing float32 inputs and outputs, and tensor indices, are unchanged.
  */
 export function floatView(graph: Graph): Graph {
   const tensors: Tensor[] = [...graph.tensors];

@@ -2,9 +2,9 @@ import { elementCount, type OperatorOptions } from '../../formats/tflite/graph.j
 import { stridesOf, walk } from './moves.js';
 import type { Kernel, Node } from './node.js';
 
-/** A regular set of elements that an operator copies: for every index of `sizes`, y[to + Σ index · y] = x[from + Σ index · x]. */
+/** A regular set of elements that an operator copies: for every index within `sizes`, y[to + Σ index · y] = x[from + Σ index · x]. */
 export interface Copy {
-  /** Indices of the input and of the output. */
+  /** Indices of the input and the output. */
   input: number;
   output: number;
   sizes: number[];
@@ -14,13 +14,16 @@ export interface Copy {
   to: number;
 }
 
-/** All copies that an operator makes. `filled`: they do not cover the whole output, so the rest is filled with zeros (the zero point). */
+/**
+ * All copies that an operator makes. `filled`: the copies do not cover the whole output, so the rest is filled with real zeros (the zero
+ * point).
+ */
 export interface Moves {
   copies: Copy[];
   filled: boolean;
 }
 
-/** The copies of each operator that only rearranges elements. The interpreter and the generated C code both use them. */
+/** The copies made by each operator that only rearranges elements. Both the interpreter and the generated C code use these copies. */
 export const movesOf = {
   PACK: (node: Node<OperatorOptions['PACK']>): Moves => {
     const { shape } = node.input(0).tensor;
@@ -153,7 +156,7 @@ function blocked([n, h, w, c]: [number, number, number, number], block: number, 
 
 /**
  * The copies from an image to blocks in its batch dimension, one for each position within a block. Inputs 1 and 2 are constants: the block
- * shape and the paddings of the image. A shape of three dimensions has no width.
+ * shape and the image's paddings. A three-dimensional shape has no width.
  */
 function batchBlocks(node: Node, image: number[], blocks: number[]): Moves & { covered: boolean } {
   const [block, paddings] = [[...node.int32Constant(1)], [...node.int32Constant(2)]];
@@ -196,14 +199,14 @@ function batchBlocks(node: Node, image: number[], blocks: number[]): Moves & { c
   return { copies, filled: moved < elementCount(blocks), covered: moved === elementCount(image) };
 }
 
-/** The blocks along one axis in which the cell at `within` is inside the image. */
+/** The blocks along one axis whose cell at `within` is inside the image. */
 function insideOf(within: number, block: number, before: number, size: number, count: number) {
   const first = Math.max(0, Math.ceil((before - within) / block));
   const last = Math.min(count - 1, Math.floor((size - 1 + before - within) / block));
   return { first, count: last - first + 1 };
 }
 
-/** A kernel that makes the copies of an operator. */
+/** A kernel that makes an operator's copies. */
 export function moving<Options>(moves: (node: Node<Options>) => Moves): Kernel<Options> {
   return (node) => {
     const { copies, filled } = moves(node);

@@ -30,7 +30,8 @@ export function abs(node: Node): () => void {
 const rsqrtBits = 20;
 
 /**
- * RSQRT on int8. Only the zero point −128 is supported, because other ones allow negative values, which TFLite Micro rejects at run time.
+ * RSQRT on int8. Only the zero point −128 is supported, because other zero points allow negative values, which TFLite Micro rejects at run
+ * time.
  */
 export function rsqrt(node: Node): () => void {
   const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
@@ -49,7 +50,7 @@ export function rsqrt(node: Node): () => void {
   });
 }
 
-/** ELU on int8, by a table of results in single precision, as in TFLite Micro. */
+/** ELU on int8, with a table of results computed in single precision, as in TFLite Micro. */
 export function elu(node: Node): () => void {
   const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
   // TFLite Micro converts the quotients to int32 without saturation.
@@ -70,7 +71,7 @@ export function hardSwish(node: Node): () => void {
   const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
   const hires = Math.fround(input.scale / 128);
   const last = halfMultiplier(node, Math.fround(hires / output.scale));
-  // In units of the factor, the real value 3 is 32768.
+  // Multiplying by the factor converts the real value 3 to 32768.
   const factor = halfMultiplier(node, Math.fround(hires / Math.fround(3 / 32768)));
   if (last.shift > 0) throw node.malformed(`an output scale of ${output.scale} is too small for its input`);
   return perElement(node, (q) => {
@@ -142,7 +143,7 @@ export function squaredDifference(node: Node): () => void {
   };
 }
 
-/** PRELU on int8 and int16. The slopes are int8 constants, and are broadcast. */
+/** PRELU on int8 and int16. The slopes are broadcast int8 constants. */
 export function prelu(node: Node): () => void {
   const [x, slopes, y] = [node.integers(0), node.int8Weights(1), node.integerOutput];
   const [input, slope, output] = [
@@ -180,7 +181,7 @@ export function floatPrelu(node: Node): () => void {
 /** Number of fraction bits with which int8 values are compared. */
 const comparisonBits = 8;
 
-/** A comparison. int8 values are first rescaled, with their scales as multipliers. */
+/** A comparison. int8 values are first rescaled; their scales are the multipliers. */
 export function comparison(holds: (a: number, b: number) => boolean): Kernel {
   return (node) => {
     const [x0, x1, y] = [node.input(0).values, node.input(1).values, node.boolOutput];

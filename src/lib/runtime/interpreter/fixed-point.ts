@@ -17,7 +17,7 @@ export function typeRange({ output }: Node): { low: number; high: number } {
   return output.values instanceof Int16Array ? { low: -32768, high: 32767 } : { low: -128, high: 127 };
 }
 
-/** A real number in steps of a scale, computed in single precision like the reference kernels do. It must fit into 32 bits. */
+/** Converts a real number to steps of a scale in single precision, as the reference kernels do. The result must fit in 32 bits. */
 export function stepsOf(node: Node, real: number, scale: number): number {
   const steps = Math.fround(real / scale);
   if (Math.abs(steps) < 2 ** 31) return roundHalfAway(steps);
@@ -38,8 +38,8 @@ export function activationRange(node: Node, activation: Activation): { low: numb
 }
 
 /**
- * Multiplier and shift per output channel: input scale × weight scale / output scale. There is either one weight scale, or one for each
- * channel along `axis`.
+ * Multiplier and shift per output channel: input scale × weight scale / output scale. There is either one weight scale, or one scale for
+ * each channel along `axis`.
  */
 export function channelMultipliers(node: Node, channels: number, axis: number) {
   const weights = node.input(1).tensor;
@@ -85,7 +85,7 @@ export interface QuantizedMultiplier {
 export function frexp(r: number): { fraction: number; exponent: number } {
   let exponent = Math.floor(Math.log2(r)) + 1;
   let fraction = r / 2 ** exponent;
-  // log2 is rounded, so the exponent may be off by one just below or at a power of two.
+  // log2 is rounded, so at or just below a power of two, the exponent may be off by one.
   if (fraction >= 1) {
     fraction /= 2;
     exponent += 1;
@@ -96,7 +96,7 @@ export function frexp(r: number): { fraction: number; exponent: number } {
   return { fraction, exponent };
 }
 
-/** TFLite's QuantizeMultiplier for r ≥ 0. It has 31 fraction bits, rounded half away from zero; values below 2^−32 become 0. */
+/** TFLite's QuantizeMultiplier for r ≥ 0. The multiplier has 31 fraction bits, rounded half away from zero. Values below 2^−32 become 0. */
 export function quantizeMultiplier(r: number): QuantizedMultiplier {
   if (r === 0) return { multiplier: 0, shift: 0 };
   const { fraction, exponent } = frexp(r);
@@ -106,11 +106,11 @@ export function quantizeMultiplier(r: number): QuantizedMultiplier {
 }
 
 /**
- * Saturating rounding doubling high multiply: ⌊(a·b + 2^30) / 2^31⌋ of the exact 64-bit product, for int32 a and b. The product may exceed
- * the exact range of a double, so a is split into halves; every part stays below 2^48.
+ * Saturating rounding doubling high multiply: ⌊(a·b + 2^30) / 2^31⌋ with the exact 64-bit product, for int32 a and b. The product may
+ * exceed a double's exact range, so a is split into halves, which keeps every part below 2^48.
  */
 export function doublingHighMultiply(a: number, b: number): number {
-  // If |a| is below 2^22, which is usual for an accumulator, the product is exact in a double.
+  // If |a| is below 2^22, as is usual for an accumulator, the product is exact in a double.
   if (a < 4194304 && a > -4194304) return Math.floor((a * b + 1073741824) / 2147483648);
   const low = Math.floor(((a & 0xffff) * b + 1073741824) / 65536);
   const high = Math.floor(((a >> 16) * b + low) / 32768);
@@ -120,7 +120,7 @@ export function doublingHighMultiply(a: number, b: number): number {
 /** x / 2^exponent, rounded to nearest with ties away from zero; exponent 0 … 31. */
 export function roundingShiftRight(x: number, exponent: number): number {
   if (exponent === 0) return x;
-  // For the exponent 31, the mask is 2^31 − 1. `1 << 31` is negative, so subtracting 1 yields the mask only after the conversion to int32.
+  // For the exponent 31, the mask is 2^31 − 1. `1 << 31` is negative, so subtracting 1 yields this mask only after conversion to int32.
   const mask = ((1 << exponent) - 1) | 0;
   const threshold = (mask >> 1) + (x < 0 ? 1 : 0);
   return (x >> exponent) + ((x & mask) > threshold ? 1 : 0);
@@ -146,7 +146,7 @@ export function multiplyByQuantized(x: number, multiplier: number, shift: number
 export function multiply64(x: number, multiplier: number, shift: number): number {
   const reduced = multiplier < 0x7fff0000 ? (multiplier + 32768) >> 16 : 0x7fff;
   const total = 15 - shift;
-  // If |x| is below 2^38, which is usual, the product is exact in a double.
+  // If |x| is below 2^38, as is usual, the product is exact in a double.
   if (x < 274877906944 && x > -274877906944)
     return Math.floor((x * reduced + 2 ** (total - 1)) / 2 ** total) | 0;
   const rounded = BigInt(x) * BigInt(reduced) + (1n << BigInt(total - 1));
@@ -163,7 +163,7 @@ export function exponential(a: number, integerBits: number): number {
   if (a === 0) return most;
   const fractionBits = 31 - integerBits;
   const quarter = 1 << (fractionBits - 2);
-  // a = m − rem with m in [−1/4, 0). The result is a polynomial of m, times one factor for each bit set in rem.
+  // a = m − rem with m in [−1/4, 0). The result is a polynomial in m, multiplied by one factor for each bit set in rem.
   const m = (a & (quarter - 1)) - quarter;
   const x = saturatingShiftLeft(m, integerBits) + (1 << 28);
   const x2 = doublingHighMultiply(x, x);
@@ -198,8 +198,8 @@ export function reciprocalOfOnePlus(a: number): number {
 }
 
 /**
- * 1/√x of a positive integer as multiplier · 2^(shift − 31), by five Newton-Raphson steps with three integer bits, for x shifted to [1/4,
- * 1) (TFLite's GetInvSqrtQuantizedMultiplierExp). 0 is treated as 1.
+ * 1/√x for a positive integer, as multiplier · 2^(shift − 31). Five Newton-Raphson steps with three integer bits are computed with x
+ * shifted to [1/4, 1) (TFLite's GetInvSqrtQuantizedMultiplierExp). 0 is treated as 1.
  */
 export function inverseSquareRoot(x: number): QuantizedMultiplier {
   if (x <= 1) return { multiplier: most, shift: 0 };

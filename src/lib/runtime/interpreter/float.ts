@@ -102,7 +102,7 @@ export function depthwise(node: Node<OperatorOptions['DEPTHWISE_CONV_2D']>): () 
 
 /**
  * sums[r] = Σ weights[first + r][i] · x[start + i] for `rows` rows of `length` values. Sums are computed in double precision and rounded
- * once, so they are at least as accurate as those of a float kernel. Four rows are computed at a time, as for int8.
+ * once, so they are at least as accurate as a float kernel's sums. Four rows are computed at a time, as for int8.
  */
 function rowSums(
   weights: Float32Array,
@@ -175,7 +175,7 @@ export function mean(node: Node<OperatorOptions['MEAN']>): () => void {
   };
 }
 
-/** SUM on float32, in the order of the elements, with each partial sum in single precision. */
+/** SUM on float32, in element order, with each partial sum in single precision. */
 export function sum(node: Node<OperatorOptions['SUM']>): () => void {
   const [x, y] = [node.float32(0), node.float32Output];
   const { target } = reductionPlan(node);

@@ -3,7 +3,7 @@ import type { Graph } from '../../formats/tflite/graph.js';
 import type { Node } from './node.js';
 
 /**
- * FOREST: adds integers as described in formats/tflite/forest.ts. Each sum is then multiplied by a power of two, which is exact in float32.
+ * FOREST: adds integers as described in formats/tflite/forest.ts. Each sum is then multiplied by a power of two. This is exact in float32.
  * x has one row.
  */
 export function forest(node: Node): () => void {

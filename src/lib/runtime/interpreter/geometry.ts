@@ -2,8 +2,8 @@ import type { OperatorOptions, Padding } from '../../formats/tflite/graph.js';
 import type { Activations, Node } from './node.js';
 
 /**
- * Maximum stride, dilation and filter size. Larger values indicate a damaged file. Products of values up to it fit into 32 bits on a
- * device.
+ * Maximum stride, dilation and filter size. Larger values indicate a damaged file. Products of values up to this maximum fit in 32 bits on
+ * a device.
  */
 const largestStep = 4096;
 
@@ -27,7 +27,7 @@ interface Window {
 }
 
 /**
- * Output size and padding along one axis, for SAME and VALID as TensorFlow defines them. If a VALID window is larger than its input, the
+ * Output size and padding along one axis, for SAME and VALID as defined by TensorFlow. If a VALID window is larger than its input, the
  * output size is below 1.
  */
 export function axisOf(
@@ -43,13 +43,13 @@ export function axisOf(
   return { input, output, filter, stride, dilation, before: total >> 1 };
 }
 
-/** Rejects unrealistically large windows, whose products may not fit into int32 on a device. */
+/** Rejects unrealistically large windows, because their products may not fit in int32 on a device. */
 export function requireSteps(node: Node, filter: readonly number[], steps: readonly number[]): void {
   if ([...filter, ...steps].some((step) => step > largestStep))
     throw node.malformed(`a window of ${filter} with steps of ${steps} (at most ${largestStep})`);
 }
 
-/** Axes of a window of filterH × filterW over input 0 (NHWC). The output must have `channels` channels. */
+/** Axes of a filterH × filterW window over input 0 (NHWC). The output must have `channels` channels. */
 export function windowAxes(node: Node, window: Window, filter: [number, number], channels: number) {
   const [batches, height, width] = node.shape(node.input(0), 4) as [number, number, number, number];
   const { padding, strideH, strideW, dilationH = 1, dilationW = 1 } = window;
@@ -63,8 +63,8 @@ export function windowAxes(node: Node, window: Window, filter: [number, number],
 }
 
 /**
- * Checks the filter [1, kh, kw, out] of a depthwise convolution for this number of channels. The number of outputs per channel is given by
- * the shapes and by an option. They must agree, because interpreters use one or the other.
+ * Checks the filter [1, kh, kw, out] of a depthwise convolution for this number of channels. The shapes and an option both specify the
+ * number of outputs per channel. They must agree, because some interpreters use the shapes and others use the option.
  */
 export function depthwiseFilter(node: Node<OperatorOptions['DEPTHWISE_CONV_2D']>, channels: number) {
   const [one, filterH, filterW, outputs] = node.shape(node.input(1), 4) as [number, number, number, number];
@@ -92,7 +92,7 @@ export function endCell({ input, filter, before, stride, dilation }: Axis, at: n
 
 /**
  * Copies the input cells under one window into `patch` ([filter rows][filter columns][channels]). Cells outside the image become `outside`.
- * `x` is NHWC with `width` columns and `channels` channels, from which the patch takes `taken` channels, starting at `firstChannel`. With a
+ * `x` is NHWC with `width` columns and `channels` channels. The patch takes `taken` of these channels, starting at `firstChannel`. With a
  * patch, a convolution is one dot product per output channel.
  */
 export function fillPatch<T extends Activations>(
@@ -127,10 +127,10 @@ export function fillPatch<T extends Activations>(
 
 /** How a pooling operator combines the cells of a window. */
 interface Pooling {
-  /** Whether the cells are combined by their maximum or by their sum. */
+  /** Whether the cells are combined by maximum or by sum. */
   take: 'largest' | 'sum';
   start: number;
-  /** Converts the combination of `count` cells to the output. */
+  /** Converts the combined value of `count` cells to the output value. */
   finish: (taken: number, count: number) => number;
 }
 
@@ -144,7 +144,7 @@ export function poolKernel<T extends Activations>(
   const channels = node.shape(node.input(0), 4)[3]!;
   const { filterH, filterW } = node.options;
   const { batches, rows, columns } = windowAxes(node, node.options, [filterH, filterW], channels);
-  // The channels of a cell are adjacent in memory, so they are combined in one pass per window.
+  // A cell's channels are adjacent in memory, so all channels are combined in one pass per window.
   const taken = new Float64Array(channels);
   const add = take === 'sum' ? addCell : keepLargest;
   return () => {

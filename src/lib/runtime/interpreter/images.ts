@@ -22,7 +22,7 @@ interface Resize {
   output: [height: number, width: number];
 }
 
-/** The shapes of a resize. Input 1 is constant, and contains the output size [height, width]. */
+/** The shapes in a resize. Input 1 is a constant with the output size [height, width]. */
 export function resizeOf(node: Node<OperatorOptions['RESIZE_BILINEAR']>): Resize {
   const [batches, height, width, channels] = node.shape(node.input(0), 4) as [number, number, number, number];
   const size = node.int32Constant(1);
@@ -53,7 +53,7 @@ export function nearest(node: Node<OperatorOptions['RESIZE_NEAREST_NEIGHBOR']>):
   };
 }
 
-/** For each output position of an axis, the input position whose value it gets, computed in single precision as in TFLite. */
+/** For each output position along an axis, the input position whose value is copied, computed in single precision as in TFLite. */
 export function nearestPlaces(
   input: number,
   output: number,
@@ -67,7 +67,7 @@ export function nearestPlaces(
   });
 }
 
-/** The two input positions on either side of an output position, and its distance from the first. */
+/** The two input positions on either side of an output position, and the output position's distance from the first. */
 interface Between {
   low: number;
   high: number;
@@ -116,7 +116,7 @@ export function bilinearPlaces(
   });
 }
 
-/** RESIZE_BILINEAR on int8 and int16. Weights have ten bits for each axis, and the result is rounded half away from zero. */
+/** RESIZE_BILINEAR on int8 and int16. Weights have ten bits along each axis, and the result is rounded half away from zero. */
 export function bilinear(node: Node<OperatorOptions['RESIZE_BILINEAR']>): () => void {
   const resize = resizeOf(node);
   const [rows, columns] = [0, 1].map((axis) =>
@@ -149,7 +149,7 @@ function interpolated(
   };
 }
 
-/** The geometry of a TRANSPOSE_CONV, whose inputs are the constant output shape, the filter [out, kh, kw, in], x and the optional bias. */
+/** The geometry of a TRANSPOSE_CONV. Its inputs are the constant output shape, the filter [out, kh, kw, in], x and the optional bias. */
 export function transposeConvOf(node: Node<OperatorOptions['TRANSPOSE_CONV']>) {
   const [batches, height, width, channels] = node.shape(node.input(2), 4) as [number, number, number, number];
   const [outputs, filterH, filterW, taken] = node.shape(node.input(1), 4) as [number, number, number, number];
@@ -191,7 +191,7 @@ export function transposeConvOf(node: Node<OperatorOptions['TRANSPOSE_CONV']>) {
   };
 }
 
-/** Adds the products of every input cell and the filter to `sums`, in the order of TFLite Micro. `sums` has the output's shape. */
+/** Adds the products of every input cell and the filter to `sums`, in the same order as TFLite Micro. `sums` has the output's shape. */
 function scatter(
   geometry: ReturnType<typeof transposeConvOf>,
   x: ArrayLike<number>,
@@ -215,7 +215,7 @@ function scatter(
               const to = ((batch * outH + outRow) * outW + outColumn) * outputs;
               for (let out = 0; out < outputs; out++) {
                 const weight = weights[((out * filterH + r) * filterW + c) * channels + channel]!;
-                // The Float32Array rounds the sum. The product of two float32 values must be rounded before that.
+                // The Float32Array rounds the sum. The product of two float32 values must be rounded before it is added.
                 sums[to + out] = sums[to + out]! + fround(value * weight);
               }
             }
@@ -239,7 +239,7 @@ export function floatTransposeConv(node: Node<OperatorOptions['TRANSPOSE_CONV']>
   };
 }
 
-/** Multiplier and shift per output channel of a TRANSPOSE_CONV, whose x is the third input. */
+/** Multiplier and shift for each output channel of a TRANSPOSE_CONV, in which x is the third input. */
 function multipliersOf(node: Node, outputs: number) {
   const scales = node.input(1).tensor.quantization?.scale ?? [];
   if (scales.length !== 1 && scales.length !== outputs)
@@ -292,7 +292,7 @@ export function wideTransposeConv(node: Node<OperatorOptions['TRANSPOSE_CONV']>)
   };
 }
 
-/** The geometry of a BATCH_MATMUL: for each batch the start of both matrices, their sizes, and the distances between elements. */
+/** The geometry of a BATCH_MATMUL: where both matrices start in each batch, their sizes, and the distances between elements. */
 export function batchMatmulOf(node: Node<OperatorOptions['BATCH_MATMUL']>) {
   const shapes = [node.input(0).tensor.shape, node.input(1).tensor.shape];
   const { adjX, adjY } = node.options;
@@ -346,7 +346,7 @@ function eachProduct(
         sum(plan.first[batch]! + row * plan.a.row, plan.second[batch]! + column * plan.b.column, to++);
 }
 
-/** BATCH_MATMUL on float32. Each partial sum is in single precision, in the order of the elements. */
+/** BATCH_MATMUL on float32. Each partial sum is in single precision, in element order. */
 export function floatBatchMatmul(node: Node<OperatorOptions['BATCH_MATMUL']>): () => void {
   const plan = batchMatmulOf(node);
   const [x0, x1, y] = [node.float32(0), node.float32(1), node.float32Output];
@@ -411,7 +411,7 @@ function l2Depth(node: Node<OperatorOptions['L2_NORMALIZATION']>): number {
 export function l2(node: Node<OperatorOptions['L2_NORMALIZATION']>): () => void {
   const [x, y, depth] = [node.int8(0), node.int8Output, l2Depth(node)];
   const { zeroPoint } = scaleOf(node, node.input(0));
-  // The sum of the squares of 2^15 values still fits into 32 bits.
+  // The sum of the squares of 2^15 values fits in 32 bits.
   if (depth > 32768) throw node.unsupported(`a normalization over ${depth} values`);
   return () => {
     for (let start = 0; start < x.length; start += depth) {
@@ -426,7 +426,7 @@ export function l2(node: Node<OperatorOptions['L2_NORMALIZATION']>): () => void 
   };
 }
 
-/** FILL. The constant dimensions are the shape of the output; the value is a scalar of its type. */
+/** FILL. The constant dimensions are the output's shape; the value is a scalar of the output's type. */
 export function fill(node: Node): () => void {
   const dims = node.int32Constant(0);
   node.expectOutput(...dims);

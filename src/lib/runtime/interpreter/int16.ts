@@ -111,20 +111,20 @@ export function depthwise(node: Node<OperatorOptions['DEPTHWISE_CONV_2D']>): () 
   };
 }
 
-/** The bias of a layer, and the function that scales its sums to outputs. */
+/** A layer's bias, and the function that scales the layer's sums to outputs. */
 interface Wide {
   bias: Float64Array;
   /** Multiplies a sum (including the bias) by the channel's multiplier. */
   scaled: (sum: number, multiplier: number, shift: number) => number;
 }
 
-/** Maximum magnitude of a bias. With a larger one, TFLite Micro's 64-bit multiplication would overflow. */
+/** Maximum magnitude of a bias. With a larger bias, TFLite Micro's 64-bit multiplication would overflow. */
 const limit = 2 ** 46;
 
 /**
- * The bias of an int16 layer. With an int64 bias, sums have 64 bits and multipliers have 15. With an int32 bias, both have the same number
- * of bits as for int8. Doubles represent the sums exactly.
- * @param absent type of the sums if there is no bias; undefined = int64
+ * The bias of an int16 layer. With an int64 bias, sums have 64 bits and multipliers have 15 bits. With an int32 bias, sums and multipliers
+ * have as many bits as for int8. Doubles represent the sums exactly.
+ * @param absent the sums' type if there is no bias; undefined = int64
  */
 export function wideBias(node: Node, channels: number, absent: TensorType | undefined, place = 2): Wide {
   const data = node.inputs[place]?.tensor.data;
@@ -162,8 +162,8 @@ function rowSums(
 }
 
 /**
- * 65536/(1 + e^−t) at t = i/24: the 256 values of TFLite's sigmoid_table_uint16. Each value is shifted by half of the error that linear
- * interpolation has in the middle of the segment.
+ * 65536/(1 + e^−t) at t = i/24: the 256 values of TFLite's sigmoid_table_uint16. Each value is shifted by half of the linear interpolation
+ * error in the middle of its segment.
  */
 export const sigmoidTable = (() => {
   const sigmoid = (t: number) => 65536 / (1 + Math.exp(-t));

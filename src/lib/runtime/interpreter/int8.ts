@@ -42,7 +42,7 @@ export function convolution(node: Node<OperatorOptions['CONV_2D']>): () => void 
       for (let row = 0; row < rows.output; row++) {
         for (let column = 0; column < columns.output; column++) {
           for (let group = 0; group < groups; group++) {
-            // Padding is filled with the zero point, so that it contributes nothing, as in the reference kernel.
+            // As in the reference kernel, padding is filled with the zero point, so that the padding contributes nothing.
             fillPatch(patch, x, start, rows, columns, row, column, channels, group * taken, taken, inputZero);
             rowSums(weights, group * perGroup, perGroup, patch, 0, length, sums);
             for (let i = 0, out = group * perGroup; i < perGroup; i++, out++) {
@@ -126,8 +126,8 @@ export function fullyConnected(node: Node<OperatorOptions['FULLY_CONNECTED']>): 
 }
 
 /**
- * bias[c] − zeroPoint · Σ weights of channel c. With this bias, Σ w·(x − z) becomes Σ w·x, which is the same int32 with fewer operations.
- * `weights` has the shape [channels][anything].
+ * bias[c] − zeroPoint · Σ weights of channel c. With this bias, Σ w·x replaces Σ w·(x − z), which yields the same int32 with fewer
+ * operations. `weights` has the shape [channels][anything].
  */
 function foldedBias(bias: Int32Array, weights: Int8Array, zeroPoint: number): Int32Array {
   const per = weights.length / bias.length;
@@ -140,7 +140,7 @@ function foldedBias(bias: Int32Array, weights: Int8Array, zeroPoint: number): In
 
 /**
  * sums[r] = Σ weights[first + r][i] · x[start + i] for `rows` rows of `length` int8 values, in int32. Four rows are computed at a time, so
- * that each x is loaded once for four products. This is about 1.7 times as fast as row by row.
+ * that each x is loaded once for four products. This is about 1.7 times as fast as computing each row separately.
  */
 function rowSums(
   weights: Int8Array,
@@ -181,12 +181,12 @@ function rowSums(
   }
 }
 
-/** LOGISTIC and TANH. Outside a radius, the output saturates; inside, `inner` computes it from the input in Q4.27. */
+/** LOGISTIC and TANH. Outside a radius, the output saturates. Inside the radius, `inner` computes the output from the input in Q4.27. */
 function saturating(node: Node, inner: (v: number) => number): () => void {
   const { scale, zeroPoint } = scaleOf(node, node.input(0));
   // With a scale of 16 or more, the radius would be 0, and even an input of zero would saturate.
   if (scale >= 16) throw node.unsupported(`an input scale of ${scale} (below 16)`);
-  // With a scale below 2^−28, the shift would be negative, which TFLite Micro does not support.
+  // With a scale below 2^−28, the shift would be negative. TFLite Micro does not support a negative shift.
   if (scale < 2 ** -28) throw node.unsupported(`an input scale of ${scale} (at least 2^−28)`);
   const { fraction, exponent } = frexp(scale * 2 ** 27);
   const multiplier = Math.round(fraction * 2 ** 31);

@@ -27,7 +27,7 @@ export function perElement(node: Node, output: (q: number) => number): () => voi
   };
 }
 
-/** RELU, which also rescales from the input's to the output's scale and zero point. */
+/** RELU. It also rescales from the input's scale and zero point to the output's. */
 export function relu(node: Node): () => void {
   const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
   const quotient = input.scale / output.scale;
@@ -44,7 +44,8 @@ export function relu(node: Node): () => void {
 }
 
 /**
- * RELU6: limits the values. If the output has another scale or zero point, it also rescales as in LiteRT, with a ratio in single precision.
+ * RELU6 limits the values. If the output's scale or zero point differs from the input's, RELU6 also rescales as in LiteRT, with a ratio in
+ * single precision.
  */
 export function relu6(node: Node): () => void {
   const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
@@ -57,7 +58,7 @@ export function relu6(node: Node): () => void {
   });
 }
 
-/** LEAKY_RELU, with one multiplier for positive values, and one that includes the slope for negative values. */
+/** LEAKY_RELU, with one multiplier for positive values, and another for negative values, which includes the slope. */
 export function leakyRelu(node: Node<OperatorOptions['LEAKY_RELU']>): () => void {
   const [input, output] = [scaleOf(node, node.input(0)), scaleOf(node, node.output)];
   const single = node.ratioPrecision === 'single';

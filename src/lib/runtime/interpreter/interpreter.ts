@@ -56,10 +56,10 @@ interface Step {
 }
 
 /**
- * Prepares a model for running; memory, multipliers and tables are created only here. Operators on int8 and int16 use the integer
- * arithmetic of TFLite Micro's reference kernels, bit for bit. Those on float32 use ordinary floating point.
- * @throws AIOT_TFLITE_MALFORMED when shapes, scales or types contradict each other, AIOT_TFLITE_UNSUPPORTED for types that an operator has
- * no kernel for, as in dynamic range
+ * Prepares a model for running. Memory, multipliers and tables are created only here. Operators on int8 and int16 match the integer
+ * arithmetic of TFLite Micro's reference kernels bit for bit. Operators on float32 use ordinary floating point.
+ * @throws AIOT_TFLITE_MALFORMED if shapes, scales or types contradict each other, AIOT_TFLITE_UNSUPPORTED if an operator has no kernel for
+ * its types, as in dynamic range
  */
 export function createInterpreter(graph: Graph, options: InterpreterOptions = {}): Interpreter {
   checkGraph(graph);
@@ -95,7 +95,7 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
   for (const [index, operator] of graph.operators.entries()) {
     const step = planStep(graph, operator, index, tensors, options);
     if (operator.inputs.every((place) => place === -1 || constant.has(place))) {
-      // An operator that reads only constants (such as the conversion of float16 weights to float32) is run here, once.
+      // An operator that reads only constants (such as the conversion of float16 weights to float32) runs here, once.
       step.run();
       for (const output of step.outputs) constant.add(output);
     } else steps.push(step);
@@ -144,7 +144,7 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
   };
 }
 
-/** Memory of the inputs. If they have one type, they are consecutive parts of one array, `whole`. */
+/** Memory for the inputs. If all inputs have the same type, they are consecutive parts of one array, `whole`. */
 function inputArrays(inputs: readonly Tensor[]): { each: Activations[]; whole: Activations | undefined } {
   const [first] = inputs;
   if (inputs.some(({ type }) => type !== first!.type))
@@ -160,7 +160,7 @@ function inputArrays(inputs: readonly Tensor[]): { each: Activations[]; whole: A
   return { each, whole };
 }
 
-/** Returns a function that copies all outputs into one array; the only output of a network is returned itself. */
+/** Returns a function that copies all outputs into one array. If a network has only one output, that output's array is returned. */
 function collector(outputs: readonly Activations[]): () => Activations {
   const [first] = outputs;
   if (outputs.length === 1) return () => first!;
@@ -241,7 +241,7 @@ const largestRank = 6;
 const largestTensorCount = 32767;
 const noValues = new Int32Array(0);
 
-/** Creates the array for an operator's output: an activation, or the result of a comparison or of a search. */
+/** Creates the array for an operator's output: an activation, or the result of a comparison or search. */
 function outputFor(tensor: Tensor, where: string): Values {
   if (tensor.type === 'bool') return new Uint8Array(elementCount(tensor.shape));
   if (tensor.type === 'int32') return new Int32Array(elementCount(tensor.shape));
@@ -259,7 +259,7 @@ function unsupported(what: string): AiotError {
   return new AiotError('AIOT_TFLITE_UNSUPPORTED', what);
 }
 
-/** @param tensors the inputs whose values `input` holds, one after another */
+/** @param tensors the inputs whose values `input` contains, one after another */
 function checkInput(values: Values, input: Values, tensors: readonly Tensor[]): void {
   if (values.length !== input.length || Object.getPrototypeOf(values) !== Object.getPrototypeOf(input)) {
     const got = `${values.length} in ${Object.prototype.toString.call(values).slice(8, -1)}`;
@@ -280,13 +280,13 @@ function checkInput(values: Values, input: Values, tensors: readonly Tensor[]): 
 
 const integer = <K>(kernel: K) => ({ 'int8 int8': kernel, 'int16 int16': kernel });
 
-/** Kernels of an operator that only moves or compares elements, which are the same for all types. */
+/** Kernels for an operator that only moves or compares elements. The kernel is the same for all types. */
 const moving = <K>(kernel: K) => ({ ...integer(kernel), 'float32 float32': kernel });
 
-/** Kernels of an operator that only moves elements, for float32 and int8 only. */
+/** Kernels for an operator that only moves elements and supports only float32 and int8. */
 const narrow = <K>(kernel: K) => ({ 'int8 int8': kernel, 'float32 float32': kernel });
 
-/** Kernels of a comparison. TFLite Micro has them for float32 and int8 only. */
+/** Kernels for a comparison. TFLite Micro supports comparisons only for float32 and int8. */
 const comparing = (holds: (a: number, b: number) => boolean) => ({
   'int8 bool': elementwise.comparison(holds),
   'float32 bool': elementwise.comparison(holds),
@@ -343,7 +343,7 @@ const kernels: {
   RSQRT: { 'int8 int8': elementwise.rsqrt, 'float32 float32': floatUnary.RSQRT },
   ELU: { 'int8 int8': elementwise.elu, 'float32 float32': floatUnary.ELU },
   HARD_SWISH: { 'int8 int8': elementwise.hardSwish, 'float32 float32': floatUnary.HARD_SWISH },
-  // TFLite Micro has only float32 kernels for these.
+  // TFLite Micro has only float32 kernels for these operators.
   NEG: { 'float32 float32': floatUnary.NEG },
   SQRT: { 'float32 float32': floatUnary.SQRT },
   SQUARE: { 'float32 float32': floatUnary.SQUARE },
@@ -361,7 +361,7 @@ const kernels: {
   PACK: moving(copies.moving(movesOf.PACK)),
   UNPACK: moving(copies.moving(movesOf.UNPACK)),
   SLICE: moving(copies.moving(movesOf.SLICE)),
-  // TFLite Micro has no int16 kernels for these.
+  // TFLite Micro has no int16 kernels for these operators.
   GATHER: narrow(copies.moving(movesOf.GATHER)),
   DEPTH_TO_SPACE: narrow(copies.moving(movesOf.DEPTH_TO_SPACE)),
   SPACE_TO_DEPTH: narrow(copies.moving(movesOf.SPACE_TO_DEPTH)),
@@ -409,7 +409,7 @@ const kernels: {
   SQUEEZE: {},
 };
 
-/** An operator of a graph with its tensors but without values, for code generation. */
+/** A graph's operator with its tensors but without their values, for code generation. */
 export function nodeAt(graph: Graph, index: number): Node<never> {
   const operator = graph.operators[index]!;
   const operand = (place: number) => ({ tensor: graph.tensors[place]!, values: noValues });
@@ -423,7 +423,7 @@ export function hasKernel(op: OperatorName, type: 'int8' | 'int16' | 'float32'):
   return sharesMemory(op) || kernelOf(op, type, yields) !== undefined;
 }
 
-/** Whether TFLite Micro also has such a kernel. The quantizer uses only these kernels. */
+/** Whether TFLite Micro also has a kernel for this operator and type. The quantizer uses only such kernels. */
 export function hasMicroKernel(op: OperatorName, type: 'int8' | 'int16' | 'float32'): boolean {
   const { lacks } = rowOf(op).micro;
   return hasKernel(op, type) && !lacks?.some((lacking) => lacking === type);
@@ -434,13 +434,13 @@ function zeroOf(node: Node): number {
   return scaleOf(node, node.output).zeroPoint;
 }
 
-/** Whether the operator leaves the elements unchanged, so that its output can share the input's memory. */
+/** Whether the operator leaves the elements unchanged, so that the output can share the input's memory. */
 function sharesMemory(op: OperatorName): boolean {
   return op === 'RESHAPE' || op === 'EXPAND_DIMS' || op === 'SQUEEZE';
 }
 
 /** The kernel for these types, or undefined. */
 function kernelOf(op: OperatorName, input: string, output: string): Kernel | undefined {
-  // The kernel was selected by the operator, so a node has the options that it expects.
+  // The kernel was selected according to the operator, so the node has the options that the kernel expects.
   return kernels[op][`${input} ${output}`] as Kernel | undefined;
 }

@@ -4,8 +4,8 @@ import type { Node, Operand, Values } from './node.js';
 
 /**
  * Rejects a RESHAPE, EXPAND_DIMS or SQUEEZE with an inconsistent output. The output of a RESHAPE must have the same number of elements.
- * EXPAND_DIMS inserts a 1 at a constant axis. SQUEEZE removes the given axes, each of which has the size 1 (without given axes, all axes of
- * size 1).
+ * EXPAND_DIMS inserts a 1 at a constant axis. SQUEEZE removes the specified axes, which must have size 1. If no axes are specified, SQUEEZE
+ * removes all axes with size 1.
  */
 export function expectReshaped(node: Node, { op, options }: Operator): void {
   const { shape } = node.input(0).tensor;
@@ -60,7 +60,7 @@ export function stridedSlice(node: Node<OperatorOptions['STRIDED_SLICE']>): () =
   return gather(node.input(0).values, node.output.values, source);
 }
 
-/** PAD and PADV2. `fill` returns the value around the input, which depends on the type for PAD. */
+/** PAD and PADV2. `fill` returns the value around the input. For PAD, this value depends on the type. */
 export function pad(fill: (node: Node) => number): (node: Node) => () => void {
   return (node) => {
     const { shape } = node.input(0).tensor;
@@ -201,10 +201,10 @@ export function reduceMin(node: Node<OperatorOptions['REDUCE_MIN']>): () => void
   };
 }
 
-/** The largest finite float32. TFLite Micro starts a maximum with its negative. */
+/** The largest finite float32. TFLite Micro starts a maximum with the negative of this number. */
 const largestFloat = (2 - 2 ** -23) * 2 ** 127;
 
-/** ARG_MAX along a constant axis. If the largest value occurs several times, the first position counts. */
+/** ARG_MAX along a constant axis. If the largest value occurs several times, the first position is returned. */
 export function argMax(node: Node): () => void {
   const { tensor, values: x } = node.input(0);
   const given = node.int32Constant(1);
@@ -256,7 +256,7 @@ export function walk(shape: readonly number[], strides: readonly number[], start
 }
 
 /**
- * For each output element, the elements of several inputs (by default 0 and 1) from which it is computed, by NumPy's broadcasting rules.
+ * For each output element, the elements of several inputs (by default 0 and 1) that contribute to it under NumPy's broadcasting rules.
  * Shapes are aligned at their last axis, and a dimension of 1 is repeated.
  */
 export function broadcastPlaces(node: Node): [a: Int32Array, b: Int32Array];
@@ -284,8 +284,8 @@ export function broadcastPlaces(node: Node, inputs: readonly number[] = [0, 1]):
 }
 
 /**
- * For each input element of a reduction, `target[i]` is the index of its output element. `count` is the number of inputs per output. Axes
- * may be negative and may repeat.
+ * For input element i of a reduction, `target[i]` is the index of the output element. `count` is the number of input elements per output
+ * element. Axes may be negative and may repeat.
  */
 export function reductionPlan(node: Node<OperatorOptions['MEAN']>): { target: Int32Array; count: number } {
   const { shape } = node.input(0).tensor;

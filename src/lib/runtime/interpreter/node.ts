@@ -5,14 +5,14 @@ import { elementCount, type Graph, type Operator, type Tensor } from '../../form
 export type Values = Int8Array | Int16Array | Float32Array | Int32Array | Uint8Array;
 
 /**
- * Called with the input, and with each operator's output once it is computed. `values` is the interpreter's own array, so it must be read
- * immediately or copied.
+ * Called with the input, and with each operator's output when the output is ready. `values` is the interpreter's own array, so read it
+ * immediately or copy it.
  */
 export type OnTensor = (index: number, values: Values) => void;
 
 export interface InterpreterOptions {
   /**
-   * Precision of the ratio of scales, in the few kernels in which builds of TFLite Micro differ: `double` as in October 2026, `single` as
+   * Precision of the scale ratio in the few kernels in which TFLite Micro builds differ: `double` as in October 2026, `single` as in builds
    * up to August 2026. A few int8 values in a million differ by one.
    */
   ratioPrecision?: 'double' | 'single';
@@ -24,22 +24,22 @@ export type Activations = Int8Array | Int16Array | Float32Array;
 /** A network that is ready to run. Its variables keep their values between runs. */
 export interface Interpreter<Data extends Activations = Activations> {
   readonly graph: Graph;
-  /** Inputs and outputs in the order of the file; most networks have one of each. */
+  /** Inputs and outputs in file order. Most networks have one input and one output. */
   readonly inputTensors: readonly Tensor[];
   readonly outputTensors: readonly Tensor[];
   /** Values by tensor index; undefined for tensors that no operator uses. The next run overwrites them. */
   readonly tensors: readonly (Values | undefined)[];
   /**
-   * Runs the network once. It allocates nothing: the returned array is the interpreter's own, and the next run overwrites it. To keep it,
-   * copy it (`.slice()`).
+   * Runs the network once without allocating memory. The returned array is the interpreter's own, and the next run overwrites it. To keep
+   * the values, copy the array (`.slice()`).
    * @param input values of all inputs, one input after another
    * @returns values of all outputs, one output after another
-   * @throws AIOT_TFLITE_INPUT when `input` has another length or type than the input tensors, or is not finite; AIOT_TFLITE_UNSUPPORTED if
-   * the inputs, or the outputs, have several types: use `run`
+   * @throws AIOT_TFLITE_INPUT if the length or type of `input` differs from that of the input tensors, or if a value is not finite;
+   * AIOT_TFLITE_UNSUPPORTED if inputs or outputs have several types: use `run`
    */
   invoke(input: Data, onTensor?: OnTensor): Data;
   /**
-   * Like `invoke`, with an array for each input and each output, which may have different types.
+   * Like `invoke`, but with an array for each input and each output. The arrays may have different types.
    * @throws AIOT_TFLITE_INPUT
    */
   run(inputs: readonly Activations[], onTensor?: OnTensor): readonly Activations[];
@@ -52,7 +52,7 @@ export interface Operand {
   values: Values;
 }
 
-/** One operator with its operands. A kernel is planned from it. */
+/** One operator with its operands, from which a kernel is planned. */
 export class Node<Options = unknown> {
   readonly options: Options;
 
@@ -80,7 +80,7 @@ export class Node<Options = unknown> {
     if (operand === undefined) throw this.malformed(`input ${place} is missing`);
     return operand;
   }
-  /** The first output. Every operator except ASSIGN_VARIABLE has one. */
+  /** The first output. Every operator except ASSIGN_VARIABLE has an output. */
   get output(): Operand {
     const [first] = this.outputs;
     if (first === undefined) throw this.malformed('it has no output');
@@ -138,12 +138,12 @@ export class Node<Options = unknown> {
     return this.output.values;
   }
 
-  /** Constant int8 weights, of which kernels compute sums in advance. */
+  /** Constant int8 weights. They must be constant because kernels compute sums of the weights in advance. */
   int8Weights(place: number): Int8Array {
     if (this.input(place).tensor.data === undefined) throw this.unsupported('weights that are not constant');
     return this.int8(place);
   }
-  /** The int32 bias with `channels` values; zeros if there is none. */
+  /** The int32 bias with `channels` values; zeros if there is no bias. */
   int32Bias(place: number, channels: number): Int32Array {
     const bias = this.inputs[place];
     if (bias === undefined) return new Int32Array(channels);
@@ -162,7 +162,7 @@ export class Node<Options = unknown> {
     return data;
   }
 
-  /** Converts an axis of `shape` to one that is counted from the front. Negative axes count from the back. */
+  /** Converts an axis of `shape`, which if negative counts from the last axis, to an index from the first axis. */
   axis(axis: number, shape: readonly number[]): number {
     const positive = axis < 0 ? axis + shape.length : axis;
     if (positive < 0 || positive >= shape.length) throw this.malformed(`axis ${axis} of [${shape}]`);
@@ -181,8 +181,8 @@ export class Node<Options = unknown> {
       throw this.malformed(`expected an output of [${shape}], got [${got}]`);
   }
   /**
-   * Rejects an output that does not have `rows` × `outputs` elements, or whose last dimension is not `outputs`, which other interpreters
-   * use.
+   * Rejects an output that does not have `rows` × `outputs` elements, or whose last dimension, which other interpreters use, is not
+   * `outputs`.
    */
   expectRows(rows: number, outputs: number): void {
     this.expectOutputSize(rows * outputs);
@@ -190,7 +190,7 @@ export class Node<Options = unknown> {
     if (shape.at(-1) !== outputs)
       throw this.malformed(`expected an output whose last dimension is ${outputs}, got [${shape}]`);
   }
-  /** Rejects an output with another size, whatever its shape. */
+  /** Rejects an output with another size, regardless of its shape. */
   expectOutputSize(size: number): void {
     const got = elementCount(this.output.tensor.shape);
     if (size !== got) throw this.malformed(`expected an output of ${size} elements, got ${got}`);

@@ -4,7 +4,7 @@ import { floatRange } from './float.js';
 import { logisticOf, tanhOf, wideBias } from './int16.js';
 import type { Node } from './node.js';
 
-/** Sizes of an SVDF: x is [batches, inputs], and there are `units` with `rank` filters each, which use the last `memory` steps. */
+/** Sizes of an SVDF: x is [batches, inputs], and there are `units` units, each with `rank` filters that use the last `memory` steps. */
 interface SvdfSizes {
   batches: number;
   inputs: number;
@@ -65,7 +65,7 @@ export function floatSvdf(node: Node<OperatorOptions['SVDF']>): () => void {
   };
 }
 
-/** SVDF on int8, with a state and time weights of int16 or int8. */
+/** SVDF on int8. The state and the time weights are int16 or int8. */
 export function svdf(node: Node<OperatorOptions['SVDF']>): () => void {
   const { batches, inputs, filters, memory, rank, units } = svdfSizes(node);
   const [x, feature, y] = [node.int8(0), node.int8Weights(1), node.int8Output];
@@ -100,13 +100,13 @@ export function svdf(node: Node<OperatorOptions['SVDF']>): () => void {
           sum =
             (sum + Math.imul(feature[filter * inputs + i]!, x[batch * inputs + i]! - input.zeroPoint)) | 0;
         const value = multiplyByQuantized(sum, first.multiplier, first.shift);
-        // The zero point is added after clamping, so the result can wrap, as in the reference kernel.
+        // As in the reference kernel, the zero point is added after clamping, so the result can wrap.
         state[(batch * filters + filter + 1) * memory - 1] =
           (value < low ? low : value > high ? high : value) + states.zeroPoint;
       }
       for (let unit = 0; unit < units; unit++) {
         let sum = bias[unit]!;
-        // The filters of a unit are consecutive.
+        // A unit's filters are consecutive.
         const from = unit * rank * memory;
         for (let i = from; i < from + rank * memory; i++)
           sum = (sum + Math.imul(time[i]!, state[batch * filters * memory + i]! - states.zeroPoint)) | 0;
@@ -119,7 +119,7 @@ export function svdf(node: Node<OperatorOptions['SVDF']>): () => void {
 
 type Scale = ReturnType<typeof scaleOf>;
 
-/** The single scale of symmetric weights. @throws AIOT_TFLITE_MALFORMED if their zero point is not 0 */
+/** The single scale of symmetric weights. @throws AIOT_TFLITE_MALFORMED if the zero point is not 0 */
 function symmetricScale(node: Node, place: number): number {
   const { scale, zeroPoint } = scaleOf(node, node.input(place));
   if (zeroPoint !== 0) throw node.malformed(`the zero point of input ${place} is ${zeroPoint}, expected 0`);
@@ -172,7 +172,7 @@ function lstmSizes(node: Node<OperatorOptions['UNIDIRECTIONAL_SEQUENCE_LSTM']>):
   return { batches, steps, inputs, units };
 }
 
-/** Calls `step` for each time step of each batch, with the indices of the batch and of the row of x and y. */
+/** Calls `step` for each time step in each batch, with the batch's index and the row's index in x and y. */
 function everyStep(
   { batches, steps }: LstmSizes,
   timeMajor: boolean,
@@ -237,7 +237,7 @@ function floatLogistic(x: number): number {
   return fround(1 / fround(1 + fround(Math.exp(-x))));
 }
 
-/** Scales in the gates: sums are in Q3.12, and outputs in Q0.15. */
+/** Scales in the gates: sums are in Q3.12, and outputs are in Q0.15. */
 const gateScale = 2 ** -12;
 const unitScale = 2 ** -15;
 
@@ -307,7 +307,7 @@ export function lstm(node: Node<OperatorOptions['UNIDIRECTIONAL_SEQUENCE_LSTM']>
 
 const clamp16 = (value: number) => (value < -32768 ? -32768 : value > 32767 ? 32767 : value);
 
-/** The sum of one gate in Q3.12, for a row of x, a batch and a unit. Both dot products are rounded and clamped before they are added. */
+/** The sum of one gate in Q3.12, for a row of x, a batch and a unit. The two dot products are rounded and clamped before they are added. */
 function gateSum(
   node: Node,
   gate: Gate,
