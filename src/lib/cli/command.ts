@@ -35,6 +35,18 @@ interface Input<T extends typeof Command> {
  * Base of all commands. `run` parses with `this.input()`, calls one function of lib, prints with `this.print` and returns the value. With
  * `--json`, that value is printed as one line instead. Errors thrown by `run` become a message and an exit code here.
  */
+/**
+ * Turns values of repeatable flags from environment variables into lists. oclif 4 splits values only on the command line, although the type of
+ * the flag promises a list.
+ */
+function listsFromEnvironment(declared: Interfaces.FlagInput, flags: Record<string, unknown>): void {
+  for (const [name, flag] of Object.entries(declared)) {
+    const value = flags[name];
+    if (flag.type !== 'option' || !flag.multiple || value === undefined || Array.isArray(value)) continue;
+    flags[name] = typeof value === 'string' && flag.delimiter ? value.split(flag.delimiter) : [value];
+  }
+}
+
 export abstract class AiotCommand extends Command {
   static override enableJsonFlag = true;
   static override baseFlags = common;
@@ -57,6 +69,7 @@ export abstract class AiotCommand extends Command {
     const { args: ownArgs, flags: ownFlags, baseFlags, enableJsonFlag, strict } = command as typeof Command;
     const declared = { ...command, args: ownArgs, flags: ownFlags, baseFlags, enableJsonFlag, strict };
     const { flags, args, argv, raw } = await this.parse(declared as unknown as typeof AiotCommand & T);
+    listsFromEnvironment({ ...baseFlags, ...ownFlags }, flags);
     const { NO_COLOR, FORCE_COLOR } = process.env;
     const wanted = drawsOver(process.stdout) || (FORCE_COLOR !== undefined && FORCE_COLOR !== '0');
     await useColor(wanted && !NO_COLOR && !flags['no-color'] && !this.jsonEnabled());

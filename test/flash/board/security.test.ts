@@ -124,6 +124,18 @@ describe('a simulated port', () => {
     expect(verified).toMatchObject({ code: 0, json: { equal: true } });
   });
 
+  it('is accepted in AIOT_PORT by a command with a repeatable --port', async () => {
+    process.env.AIOT_PORT = 'simulated:esp32s3';
+    try {
+      const image = join(folder, 'sector.bin');
+      expect((await runCli(['board', 'read', '0x0', '0x1000', '--out', image])).code).toBe(0);
+      const written = await runCli(['flash', `${image}@0x20000`, '--json']);
+      expect(written).toMatchObject({ code: 0, json: { port: 'simulated:esp32s3' } });
+    } finally {
+      delete process.env.AIOT_PORT;
+    }
+  });
+
   it.each([
     ['simulated:esp8266', /expected one of esp32, esp32c3, esp32s3/],
     ['simulated:esp32?colour=red', /expected flash, mac or fault/],

@@ -207,7 +207,9 @@ export class Planner {
     const at = releases.findIndex(({ kind }) => kind === 'model');
     const [release, artifact] = [releases[at], manifests[at]?.artifacts[0]];
     if (!release || !artifact) return [];
-    const { short, warnings } = modelMisfits(await this.needsOf(release, artifact.digest), devices);
+    const needs = await this.needsOf(release, artifact.digest);
+    if (needs === null) return [];
+    const { short, warnings } = modelMisfits(needs, devices);
     if (short === null) return warnings;
     if (releases.some(({ kind }) => kind === 'firmware')) return [short, ...warnings];
     throw new AiotError('AIOT_MEMORY_SHORT', short, {
@@ -215,13 +217,18 @@ export class Planner {
     });
   }
 
-  /** The newest models' needs are kept, because a rollout is planned several times. */
-  private async needsOf({ name, version, sequence }: Release, digest: string): Promise<ModelNeeds> {
+  /**
+   * A model's needs; null if its blob is missing here, because it may exist on another replica. The newest models' needs are kept, because a
+   * rollout is planned several times.
+   */
+  private async needsOf({ name, version, sequence }: Release, digest: string): Promise<ModelNeeds | null> {
     const model = { name: `${name}@${version}`, sequence };
     const known = this.needs.get(digest);
     if (known) return { ...known, ...model };
+    const bytes = await unless('AIOT_NOT_FOUND', this.parts.blobs.bytes(digest));
+    if (bytes === undefined) return null;
     const { deviceNeed, unpackBundle } = await import('../../model/index.js');
-    const bundle = unpackBundle(await this.parts.blobs.bytes(digest));
+    const bundle = unpackBundle(bytes);
     const { fields, rateHz } = bundle.info.signal;
     const needs = { ...deviceNeed(bundle), fields, rateHz: isTimeless(bundle.info.signal) ? null : rateHz };
     const [oldest] = this.needs.keys();
