@@ -18,7 +18,7 @@ export interface GraphNode<State = StepState> {
   row: number;
   gate: string | null;
   when: boolean;
-  /** State in the last run; null if the step was not part of it. */
+  /** State in the last run; null if the step was not part of that run. */
   last: Omit<Last<State>, 'name'> | null;
 }
 

@@ -9,7 +9,7 @@ import { findRun, pipelineFolders, stepStates } from './run/record.js';
 
 export const graphSchema = z.object({
   project: z.string(),
-  /** The run from which the states are; null before the first run. */
+  /** The run that the states are from; null before the first run. */
   run: z.string().nullable(),
   steps: z.array(
     z.object({
@@ -51,8 +51,8 @@ export async function pipelineGraph(options: { dir: string; out?: string }): Pro
 }
 
 /**
- * The graph as text. Each step is below its dependencies and indented by its column. The dependencies are listed, unless the only one is on
- * the line above.
+ * The graph as text. Each step is below its dependencies and indented by its column. A step's dependencies are listed, unless its only
+ * dependency is on the line above.
  */
 function graphText(nodes: readonly GraphNode[]): string {
   const lines = nodes.map((node, i) => {

@@ -1,6 +1,6 @@
 /**
- * The steps from data to devices as one graph: their inputs and outputs, cached results and triggers. For this module, a step is only a
- * command with input and output files.
+ * The steps from data to devices as one graph, with the steps' inputs, outputs, cached results and triggers. For this module, a step is
+ * only a command with input and output files.
  */
 export { type RunOnArgoOptions, runOnArgo } from './argo/run-on-argo.js';
 export { graphSchema, pipelineGraph } from './graph.js';

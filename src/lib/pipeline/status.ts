@@ -33,7 +33,7 @@ export const runStatusSchema = runRecordSchema.extend({
 
 export type RunStatus = z.output<typeof runStatusSchema>;
 
-/** The state of a run; by default the last one. @throws AIOT_NOT_FOUND, AIOT_USAGE (no such step) */
+/** The state of a run; by default, the last run. @throws AIOT_NOT_FOUND, AIOT_USAGE (no such step) */
 export async function pipelineStatus(options: {
   dir: string;
   run?: string;
@@ -66,7 +66,7 @@ export async function pipelineHistory(options: { dir: string; limit?: number }):
   return records;
 }
 
-/** Marks a run as interrupted if its runner was killed before it could do so itself. */
+/** Marks a run as interrupted if its runner was killed before the runner could mark it. */
 async function seen(record: RunRecord): Promise<RunRecord> {
   if (record.state !== 'running') return record;
   if (record.runner && (await isAlive(record.runner))) return record;
@@ -77,7 +77,7 @@ function lastSeen(record: RunRecord): number {
   return Math.max(record.started, ...record.steps.map(({ started, ended }) => ended ?? started ?? 0));
 }
 
-/** Stops a run and everything that it started. @throws AIOT_NOT_FOUND, AIOT_USAGE (it is not running) */
+/** Stops a run and everything that it started. @throws AIOT_NOT_FOUND, AIOT_USAGE (the run is not in progress) */
 export async function cancelPipeline(options: {
   dir: string;
   run?: string;
@@ -127,7 +127,7 @@ async function settle(
 }
 
 interface ResumePipelineOptions extends RunPipelineOptions {
-  /** Id of the run, or a prefix; absent = the last one. */
+  /** The run's id, or a prefix; absent = the last run. */
   run?: string | undefined;
   /** Token for Argo's server (secret), for runs on a cluster. */
   token?: string | undefined;
@@ -135,7 +135,7 @@ interface ResumePipelineOptions extends RunPipelineOptions {
 
 /**
  * Resumes a run with its original engine.
- * @throws as runPipeline, AIOT_ARGO_*, AIOT_USAGE (it is done)
+ * @throws as runPipeline, AIOT_ARGO_*, AIOT_USAGE (the run is done)
  */
 export async function resumePipeline({ run, ...options }: ResumePipelineOptions): Promise<RunRecord> {
   const { dir } = await loadProject(options.dir);

@@ -43,7 +43,7 @@ export function openBlobs(folder: string): Blobs {
     await linkOrCopy(from, part);
     // The new file replaces the entry, which may be damaged.
     await rename(part, to);
-    // The file is read-only, so that programs cannot modify it by mistake. If one does, the digest reveals it.
+    // The file is read-only, so that programs do not modify it by mistake. The digest reveals any modification.
     await chmod(to, 0o444).catch(() => {});
     await syncFolder(dirname(to));
   }
@@ -116,7 +116,7 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
   } catch (error) {
-    // Linking is impossible: the path is on another file system, links are not supported, or the file has too many.
+    // Linking is impossible: the path is on another file system, links are not supported, or the file has too many links.
     if (!['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EACCES'].includes(systemCode(error) ?? '')) throw error;
     await copyFile(from, to);
   }
@@ -140,14 +140,14 @@ export const treeSchema = z.object({
   ),
 });
 
-/** The outputs and the outcome of a step, which is done, or was skipped for a reason. */
+/** A step's outputs and outcome. The step is done, or was skipped for a reason. */
 const entrySchema = z.object({
   spec: z.literal('aiot-step/1'),
   step: z.string(),
   /** The run that executed the step. */
   run: z.string(),
   outputs: z.record(z.string(), treeSchema),
-  /** The step's JSON result; null if it printed none. */
+  /** The step's JSON result; null if the step printed no JSON. */
   result: z.unknown(),
   skipped: z.string().nullable(),
   /** End of the step, ms since 1970. */
@@ -159,7 +159,7 @@ type Entry = z.output<typeof entrySchema>;
 /** A cached "nothing to do" expires after this time, ms, because there may be devices by then. */
 const skippedForMs = 5 * 60_000;
 
-/** Reads the cached entry for a key; null if there is none, or it has expired. */
+/** Reads the cached entry for a key; null if there is no entry, or if it has expired. */
 export async function readEntry(folder: string, key: string, now: number): Promise<Entry | null> {
   const file = entryFile(folder, key);
   const read = entrySchema.safeParse(await unless('AIOT_FILE_NOT_FOUND', readJson(file)).catch(() => null));
@@ -249,7 +249,7 @@ const filesAtOnce = 8;
 
 const chunkBytes = 1 << 20;
 
-/** Maximum depth of folders. It ends the recursion if links form a cycle. */
+/** Maximum depth of folders. This limit ends the recursion if links form a cycle. */
 const deepest = 32;
 
 /** The contents of a file or folder; null if the path does not exist. Names that begin with a dot are ignored. */

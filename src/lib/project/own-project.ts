@@ -9,10 +9,13 @@ import { type ChipName, chips } from '../model/fit/chips.js';
 /** Path of the rows in a project. */
 export const rowsFile = 'data/rows.csv';
 
-/** Length of a window, s. If the recordings are too short, it is shorter. */
+/** Length of a window, s. The window is shorter if the recordings are too short. */
 const windowSeconds = 2;
 
-/** Maximum number of classes listed in aiot.yaml. If there are more, none are listed, and training takes them from the rows. */
+/**
+ * Maximum number of classes listed in aiot.yaml. If there are more classes, none are listed, and training determines the classes from the
+ * rows.
+ */
 const mostClasses = 20;
 
 /** Column names of an accelerometer's axes: x, y, z, acc_x, ax, … */
@@ -23,7 +26,8 @@ const header = (about: string) => ` yaml-language-server: $schema=aiot.schema.js
  Every step (training, evaluation, the bundle, the devices) is derived from this file; \`aiot docs project\` explains each field.`;
 
 /**
- * The aiot.yaml of a project for the user's own data. It contains the detected properties, and remarks on those that could not be detected.
+ * The aiot.yaml of a project for the user's own data. The file contains the detected properties, and remarks about properties that could
+ * not be detected.
  * @param chip target chip; absent = a Raspberry Pi or a server, without a memory limit
  */
 export function composeProject(name: string, survey: Survey, chip?: ChipName): string {
@@ -80,7 +84,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   return doc.toString({ lineWidth: 0 });
 }
 
-/** Comment on `model.accept`. It is needed because without limits every model is published. */
+/** Comment for `model.accept`. The comment is needed because every model is published if there are no limits. */
 const gates =
   ' model.accept sets limits for a model, such as { macroF1: 0.9 } for at least 0.9: aiot model push rejects a model that misses one.';
 
@@ -156,7 +160,7 @@ export interface Survey {
   ignored: string[];
   /** Label column of rows; null for recordings, and if there are no labels. */
   labelColumn: string | null;
-  /** Source of the labels; `none` if there are none. */
+  /** Source of the labels; `none` if there are no labels. */
   labelFrom: Loose['labelFrom'];
   /** Number of recordings (or rows) per label, most frequent first. */
   labels: Record<string, number>;

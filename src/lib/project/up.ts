@@ -104,8 +104,8 @@ function described({ name, from, to }: Route, state: Supervised['state']) {
 }
 
 /**
- * Determines the order in which routes end. A route that writes to the platform ends before routes that read the topic there, so that they
- * still receive its messages. Routes in a cycle end last, together.
+ * Determines the order in which routes end. A route that writes to a platform topic ends before the routes that read that topic, so that
+ * those routes still receive its messages. Routes in a cycle end last, together.
  */
 export function endingOrder(
   routes: readonly Route[],
@@ -133,7 +133,7 @@ function feeds(from: Route, to: Route, fits: (filter: string, topic: string) => 
 interface LocalPlace {
   /** Topic, or topic filter. */
   path: string;
-  /** Group of readers that have the same filter, such as `iot` for `?group=iot`. */
+  /** Group of readers with the same filter, such as `iot` for `?group=iot`. */
   group: string;
   qos: 0 | 1 | 2;
   retain: boolean;
@@ -190,8 +190,8 @@ const firstWaitMs = 500;
 const longestWaitMs = 30_000;
 
 /**
- * Supervises a route. After a failure it is restarted, with increasing delays. Before it has been open once, an error that a retry cannot
- * fix, such as an invalid setting, ends it.
+ * Supervises a route. After a failure, the route is restarted, with increasing delays. Before the route has been open once, an error that a
+ * retry cannot fix, such as an invalid setting, ends it.
  */
 function supervise(options: {
   name: string;

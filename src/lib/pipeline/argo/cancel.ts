@@ -19,7 +19,7 @@ interface CancelOnArgoOptions {
 }
 
 /**
- * Terminates the workflow of a run. If the workflow has already ended, it is unchanged, and the record gets its result.
+ * Terminates the workflow of a run. If the workflow has already ended, it stays unchanged, and its result is written to the record.
  * @throws AIOT_ARGO_*
  */
 export async function cancelOnArgo(options: CancelOnArgoOptions): Promise<RunRecord> {
@@ -60,7 +60,7 @@ async function untilSettled(
   }
 }
 
-/** Waits for the workflow to end. null = it was deleted; undefined = it did not end in time, so its outcome is unknown. */
+/** Waits for the workflow to end. null = the workflow was deleted; undefined = it did not end in time, so its outcome is unknown. */
 async function endOf(client: ArgoClient, name: string, clock: Clock): Promise<Workflow | null | undefined> {
   const signal = AbortSignal.timeout(endMs);
   try {

@@ -18,7 +18,7 @@ export interface ArgoAccess {
   /** https URL of the server; http is allowed on loopback only. */
   server: string;
   namespace: string;
-  /** PEM file of the CA that signed its certificate, or of the certificate itself; null = the system's CAs. */
+  /** PEM file with the server's certificate or its CA's certificate; null = the system's CAs. */
   ca: string | null;
   /** Token of a service account (secret); absent if the server requires none. */
   token?: string;
@@ -48,7 +48,9 @@ const eventSchema = z.union([
 const logSchema = z.object({ result: z.object({ content: z.string(), podName: z.string() }) });
 const errorSchema = z.object({ code: z.int(), message: z.string() });
 
-/** Size limit of a response and of a line of a stream, bytes. etcd stores at most 1.5 MB of a workflow; the server adds offloaded data. */
+/**
+ * Size limit for a response and for a line in a stream, bytes. etcd stores at most 1.5 MB of a workflow; the server adds offloaded data.
+ */
 const largestAnswer = 32 * 1024 ** 2;
 
 /** Maximum total size of a workflow's logs, bytes. */
@@ -71,7 +73,7 @@ export class ArgoClient {
   private agent: Promise<Agent> | undefined;
   private readonly origin: URL;
 
-  /** @throws AIOT_USAGE for an invalid URL, or for one over which the token would be sent unencrypted */
+  /** @throws AIOT_USAGE for an invalid URL, or for a URL over which the token would be sent unencrypted */
   constructor(private readonly access: ArgoAccess) {
     const { server } = access;
     const url = URL.canParse(server) ? new URL(server) : null;
@@ -104,7 +106,10 @@ export class ArgoClient {
       });
   }
 
-  /** Submits a workflow under a given name, so that it cannot exist twice. @throws AIOT_NOT_FOUND (no such template), AIOT_ARGO_CONFLICT */
+  /**
+   * Submits a workflow under a given name, so that the workflow cannot exist twice. @throws AIOT_NOT_FOUND (no such template),
+   * AIOT_ARGO_CONFLICT
+   */
   async submit(template: string, name: string, more: Submission): Promise<Workflow> {
     const { namespace } = this.access;
     const pairs = (record: Record<string, string>) =>
@@ -122,7 +127,10 @@ export class ArgoClient {
     return await this.json('GET', `workflows/${this.at(name)}`, workflowSchema, { signal });
   }
 
-  /** Yields the states of a workflow until the server or the network ends the watch, which is not an error. `null` = it was deleted. */
+  /**
+   * Yields a workflow's states until the server or the network ends the watch. Such an end is not an error. `null` = the workflow was
+   * deleted.
+   */
   async *changes(name: string, signal: AbortSignal): AsyncGenerator<Workflow | null> {
     const selector = encodeURIComponent(`metadata.name=${name}`);
     const path = `workflow-events/${encodeURIComponent(this.access.namespace)}?listOptions.fieldSelector=${selector}`;
@@ -150,7 +158,7 @@ export class ArgoClient {
     return await this.json('PUT', `workflows/${this.at(name)}/terminate`, workflowSchema, { body: {} });
   }
 
-  /** Reruns the steps that failed or were not run. */
+  /** Runs the steps that failed or were not run. */
   async retry(name: string): Promise<Workflow> {
     return await this.json('PUT', `workflows/${this.at(name)}/retry`, workflowSchema, { body: {} });
   }

@@ -109,7 +109,7 @@ export async function resumeOnArgo(options: ResumeOnArgoOptions): Promise<RunRec
   }
 }
 
-/** Ensures that the template on the cluster is the rendered one. @throws AIOT_ARGO_TEMPLATE */
+/** Ensures that the template on the cluster matches the rendered template. @throws AIOT_ARGO_TEMPLATE */
 async function agree(client: ArgoClient, { template, apply, access }: RunOnArgoOptions): Promise<void> {
   const { name, digest, object } = template;
   const found = await orNull(client.template(name));
@@ -194,7 +194,7 @@ async function lookOn(record: RunRecord, options: LookOn): Promise<RunRecord> {
   return record;
 }
 
-/** Submits the workflow of a run, or finds it, and retries it if it failed. Returns null if it was deleted. */
+/** Submits a run's workflow or, if it exists, finds it and retries it after a failure. Returns null if the workflow was deleted. */
 async function begin(record: RunRecord, client: ArgoClient, signal: AbortSignal): Promise<Workflow | null> {
   const { name, seen } = record.workflow!;
   if (!seen) return await submit(record, client, signal);
@@ -204,7 +204,8 @@ async function begin(record: RunRecord, client: ArgoClient, signal: AbortSignal)
 }
 
 /**
- * Submits a workflow. If there is no response, the request may still have arrived. It can be repeated safely, because the name is fixed.
+ * Submits a workflow. If there is no response, the request may still have arrived. Repeating the request is safe, because the name is
+ * fixed.
  */
 async function submit(record: RunRecord, client: ArgoClient, signal: AbortSignal): Promise<Workflow> {
   const { name, template, namespace } = record.workflow!;

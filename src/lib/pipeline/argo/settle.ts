@@ -13,14 +13,14 @@ const logsMs = 30_000;
 
 interface SettleOptions {
   record: RunRecord;
-  /** The workflow at its end; null = it was deleted. */
+  /** The workflow at its end; null = the workflow was deleted. */
   workflow: Workflow | null;
   client: ArgoClient;
   folders: PipelineFolders;
   clock: Clock;
 }
 
-/** Writes the outcome of a finished workflow into the record, and stores the output of its steps beside it. */
+/** Writes a finished workflow's outcome to the record, and stores the steps' output beside the record. */
 export async function settle({ record, workflow, client, folders, clock }: SettleOptions): Promise<void> {
   if (workflow) {
     const names = record.steps.map(({ name }) => name);
@@ -40,7 +40,7 @@ export async function settle({ record, workflow, client, folders, clock }: Settl
   Object.assign(record, { model: modelOf(record.steps), runner: null, ended, seconds });
 }
 
-/** Stores the logs for `aiot pipeline status --step`. A log that is no longer available is omitted, and does not fail the run. */
+/** Stores the logs for `aiot pipeline status --step`. An unavailable log is omitted and does not make the run fail. */
 async function keepLogs(
   { run, workflow: ref }: RunRecord,
   workflow: Workflow,
@@ -84,7 +84,7 @@ const awayMs = 600_000;
 /**
  * Follows a workflow until it ends. A watch may end at any time without notice. Before the watch is restarted, the workflow's current state
  * is fetched.
- * @returns null if it was deleted @throws AIOT_ARGO_*, and the signal's reason
+ * @returns null if the workflow was deleted @throws AIOT_ARGO_*, and the signal's reason
  */
 export async function follow(options: FollowOptions): Promise<Workflow | null> {
   const { client, name, clock, signal, onChange } = options;

@@ -41,8 +41,8 @@ export const workflowSchema = z.object({
 export type Workflow = z.output<typeof workflowSchema>;
 
 /**
- * Output parameter with the outcome of a step (templates/deploy/argo/step.mjs). It is stored in the workflow, because pods are deleted
- * soon.
+ * Output parameter with the outcome of a step (templates/deploy/argo/step.mjs). The outcome is stored in the workflow, because pods are
+ * soon deleted.
  */
 const outcomeParameter = 'outcome';
 const outcomeSchema = z.object({

@@ -18,8 +18,8 @@ export const defaultStepNames = [
 const minuteMs = 60_000;
 
 /**
- * Only a pipeline run stores its training data. For `aiot model push` it would be unreliable, because the project's data may have changed
- * since.
+ * Only a pipeline run stores its training data. For `aiot model push`, stored data would be unreliable, because the project's data may have
+ * changed since training.
  */
 const noReference =
   'no training data to compare with: only a pipeline run that pushes a model stores it, and the next run then compares the data';
@@ -36,7 +36,7 @@ const without = (...names: string[]): Reads => ({ ...model, without: names.map((
 
 /** The source of data and the destination of models. */
 export interface Surroundings {
-  /** Kind of the current context; null = there is none, and the project uses its own platform. */
+  /** The current context's kind; null = no context, so the project uses its own platform. */
   kind: ContextKind | null;
 }
 

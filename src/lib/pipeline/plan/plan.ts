@@ -17,7 +17,8 @@ import { parseWhen } from './when.js';
 const ofOwn = ['run', 'in', 'out', 'publish', 'gate', 'platform'] as const;
 
 /**
- * The steps of a project, validated: those in aiot.yaml, with defaults for everything that it does not specify. Nothing is run.
+ * Validates and returns a project's steps: the steps in aiot.yaml, with defaults for everything that aiot.yaml does not specify. Runs
+ * nothing.
  * @throws AIOT_PROJECT_INVALID: unknown steps and outputs, cycles, two steps with the same output; each with its position
  */
 export async function planPipeline(project: Project, surroundings: Surroundings): Promise<PipelinePlan> {
@@ -135,7 +136,7 @@ interface StepPlace {
 /** A user's program as a step. */
 function ownStep(name: string, config: StepConfig, place: StepPlace): PipelineStep {
   const command = (config.run ?? []).map((word) => withParams(word, config.params ?? {}, place));
-  // Words that are paths of project files become inputs, so that the step can access the files and is rerun when they change.
+  // Words that are paths of project files become inputs, so that the step can access these files and is rerun when a file changes.
   const files = command.filter((word) => word.startsWith('./') && existsSync(join(place.dir, word)));
   const along = [...new Set(files)].map((word): StepInput => {
     const path = word.slice(2);
@@ -222,7 +223,8 @@ function unknownStep(name: string, { outputs }: StepPlace): string {
 }
 
 /**
- * Sorts the steps so that each comes after its dependencies, and otherwise keeps their order. If there is a cycle, returns the steps in it.
+ * Sorts the steps so that each step comes after its dependencies, and otherwise keeps their order. If there is a cycle, returns the steps
+ * in the cycle.
  */
 function inOrder(steps: readonly PipelineStep[]): { steps: PipelineStep[] } | { circle: string[] } {
   const left = new Map(steps.map((each) => [each.name, each]));
@@ -236,7 +238,7 @@ function inOrder(steps: readonly PipelineStep[]): { steps: PipelineStep[] } | { 
   return { steps: ordered };
 }
 
-/** Each of these steps depends on another of them, so following the dependencies ends in a cycle. */
+/** Each of these steps depends on another of these steps, so following the dependencies ends in a cycle. */
 function circleIn(left: ReadonlyMap<string, PipelineStep>): string[] {
   const way: string[] = [];
   let at = [...left.keys()][0]!;

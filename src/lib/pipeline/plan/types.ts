@@ -8,7 +8,7 @@ export type InputFrom =
   | { kind: 'path'; path: string; optional: boolean }
   /** The parts of aiot.yaml that the step reads, so that a change of another part does not rerun it. */
   | { kind: 'settings'; text: string }
-  /** The output that an earlier run stored under this name. If there is none, the step is skipped, with `missing` as the reason. */
+  /** The output that an earlier run stored under this name. Without such an output, the step is skipped, with `missing` as the reason. */
   | { kind: 'kept'; name: string; missing: string };
 
 export interface StepInput {
@@ -38,27 +38,27 @@ export interface Term {
 /** A step as engines run it: a command in a folder of its own, with input and output files. */
 export interface PipelineStep {
   name: string;
-  /** A short description of its purpose. */
+  /** A short description of the step's purpose. */
   about: string;
   /** Program and arguments. `aiot` is this program. Words that begin with ./ are files of the project, and therefore inputs. */
   command: string[];
   inputs: StepInput[];
   outputs: StepOutput[];
-  /** All steps that must have ended first, including those of inputs and conditions. */
+  /** All steps that must end first, including steps to which inputs and conditions refer. */
   needs: string[];
   /** Conditions that must all be true. */
   when: Term[];
   retries: number;
-  /** Delay before the first retry, ms; doubled for each further one. */
+  /** Delay before the first retry, ms; doubled for each further retry. */
   waitMs: number;
   /** null = no limit. */
   timeoutMs: number | null;
   /** Meaning of exit code 6, in a few words; null = the step is not a gate. */
   gate: string | null;
   cache: boolean;
-  /** Whether the step uses the platform, which is then part of its cache key. */
+  /** Whether the step uses the platform. If so, the platform's identity is part of the step's cache key. */
   platform: boolean;
-  /** Data for the step that the platform may have, which is then part of the step's cache key. */
+  /** Data that the platform may have for the step. If not null, a digest of this data is part of the step's cache key. */
   stored: StoredData | null;
   /** Reason why the step has nothing to do in this project; null = it is run. */
   idle: string | null;

@@ -5,8 +5,8 @@ const term =
   /^(not )?([a-z][a-z0-9-]*)\.([A-Za-z_][\w-]*(?:\.[\w-]+)*)(?:\s*(!=|<=|>=|=|<|>)\s*("[^"]*"|'[^']*'|[^\s"']+))?$/;
 
 /**
- * Parses a condition such as `drift.drifted = true and evaluate.bytes < 60000` into terms, all of which must be true. A term begins with a
- * step's name, which is followed by a path in its result.
+ * Parses a condition such as `drift.drifted = true and evaluate.bytes < 60000` into terms, all of which must be true. A term consists of a
+ * step's name, followed by a path in the step's result.
  * @throws AIOT_USAGE
  */
 export function parseWhen(text: string): Term[] {
@@ -32,7 +32,7 @@ function literal(text: string): string | number | boolean {
   return Number.isNaN(number) ? text : number;
 }
 
-/** The first term that is false, as a sentence; null if all are true. @param results results by step */
+/** The first false term, as a sentence; null if all terms are true. @param results results by step */
 export function refusalOfWhen(terms: readonly Term[], results: ReadonlyMap<string, unknown>): string | null {
   for (const each of terms) {
     const found = valueAt(results.get(each.step), each.path);

@@ -85,7 +85,7 @@ async function one(
   }
   const data = await dataNow(step, options);
   const key = await keyNow(step, inputs, data, options);
-  // In a resumed run, completed steps stay completed, even those that are not cached for other runs.
+  // In a resumed run, completed steps stay completed, even steps that are not cached for other runs.
   const mine = before.state === 'done' && before.key === key && (await hasAll(record.outputs, options.blobs));
   if (mine) return settle({});
   const known = data === unknown ? null : await fromCache(step, key, options);
@@ -116,8 +116,8 @@ function isLasting({ state }: StepEnd, { platform }: PipelineStep, { record }: E
 }
 
 /**
- * Whether a dependent step uses the platform. If this step is run, the dependent one will most likely be run too, so the platform is
- * started in the meantime.
+ * Whether a dependent step uses the platform. If this step runs, the dependent step will most likely run too, so the platform is started in
+ * the meantime.
  */
 function leadsToPlatform({ name, platform }: PipelineStep, { plan }: EngineOptions): boolean {
   return !platform && plan.steps.some((each) => each.platform && each.needs.includes(name));
@@ -138,8 +138,8 @@ async function keyNow(
 const unknown = 'unknown';
 
 /**
- * A digest of the platform's data for a step; null if the step reads none. If the platform does not respond, the step itself reports the
- * reason.
+ * A digest of the platform's data for a step; null if the step reads no such data. If the platform does not respond, the step itself
+ * reports the reason.
  */
 async function dataNow({ stored }: PipelineStep, { platform }: EngineOptions): Promise<string | null> {
   return stored === null ? null : await platform.dataState(stored).catch(() => unknown);
@@ -209,7 +209,7 @@ async function hasAll(outputs: Readonly<Record<string, Tree>>, blobs: Blobs): Pr
   return true;
 }
 
-/** Whether the project files are unchanged since the step began. If they are not, it is unknown which version the step read. */
+/** Whether the project files are unchanged since the step began. If a file changed, the version that the step read is unknown. */
 async function areSame(inputs: readonly Input[]): Promise<boolean> {
   for (const { digest, source } of inputs) {
     if (source?.kind === 'path' && (await treeOf(source.path))?.digest !== digest) return false;
@@ -217,7 +217,7 @@ async function areSame(inputs: readonly Input[]): Promise<boolean> {
   return true;
 }
 
-/** The record of a step that has nothing to do. `cached`: this follows from the plan, so the step counts as cached. */
+/** The record of a step that has nothing to do. `cached`: the plan determines that there is nothing to do, so the step counts as cached. */
 function skippedFor({ name }: PipelineStep, reason: string, cached: boolean): StepRecord {
   return { ...newStepRecord(name), state: 'skipped', reason, cached };
 }
@@ -245,8 +245,8 @@ interface Node {
 }
 
 /**
- * Runs each node once all of its dependencies have ended, in the given order, at most `most` at a time. `run` must handle failures of a
- * node. If it throws, no more nodes are started, and those in progress are awaited.
+ * Runs each node once all of its dependencies have ended, in the given order, at most `most` at a time. `run` must handle a node's
+ * failures. If `run` throws, no more nodes are started, and nodes in progress are awaited.
  */
 async function schedule<N extends Node>(
   nodes: readonly N[],
@@ -279,8 +279,8 @@ async function schedule<N extends Node>(
 
 /**
  * Cache key of a step, derived from the command, its inputs, and the version of aiot. Equal keys mean equal outputs.
- * @param platform identity of the platform that the step uses; null if it uses none
- * @param data digest of the platform's data for the step; null if it reads none
+ * @param platform identity of the platform that the step uses; null if the step uses no platform
+ * @param data digest of the platform's data for the step; null if the step reads no such data
  */
 function keyOf(
   step: PipelineStep,

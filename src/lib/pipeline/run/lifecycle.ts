@@ -109,7 +109,7 @@ export async function finish(options: FinishOptions): Promise<void> {
   record.runner = null;
 }
 
-/** Path of a marker file. If it exists, the run was cancelled rather than interrupted. */
+/** Path of a marker file. If this file exists, the run was cancelled rather than interrupted. */
 export function cancelFile({ runs }: PipelineFolders, run: string): string {
   return join(runs, `${run}.cancel`);
 }
@@ -123,7 +123,7 @@ function stateOf(steps: readonly StepRecord[], cancelled: boolean): RunState {
   return states.has('stopped') ? 'stopped' : 'done';
 }
 
-/** The model that was pushed, in this run or, if the step was cached, in an earlier one. */
+/** The model that was pushed in this run or, if the step was cached, in an earlier run. */
 export function modelOf(steps: readonly StepRecord[]): RunRecord['model'] {
   const { result, state } = steps.find(({ name }) => name === 'push') ?? {};
   const { name, version, digest, kind } = (result ?? {}) as Record<string, unknown>;
@@ -147,7 +147,7 @@ async function keep({ plan, record, folders, kept }: FinishOptions): Promise<voi
   if (changed) await writeKept(folders.kept, kept);
 }
 
-/** Publishes outputs to the project. Files that were edited since the last run are replaced, and reported. */
+/** Publishes outputs to the project. Files edited since the last run are replaced and reported. */
 async function publish({ plan, record, dir, blobs }: FinishOptions): Promise<RunRecord['published']> {
   const by = new Map(record.steps.map((step) => [step.name, step]));
   const published: RunRecord['published'] = [];

@@ -18,7 +18,9 @@ export interface PlatformPort {
   identity(): Promise<string>;
   /** A digest of the platform's data. @throws AIOT_PLATFORM_UNREACHABLE and other errors of the platform */
   dataState(what: StoredData): Promise<string>;
-  /** Starts the platform if necessary. Returns the environment variables that a step needs to find it. @throws AIOT_PLATFORM_FAILED */
+  /**
+   * Starts the platform if necessary. Returns the environment variables with which a step finds the platform. @throws AIOT_PLATFORM_FAILED
+   */
   ready(signal: AbortSignal): Promise<Record<string, string>>;
   close(): Promise<void>;
 }
@@ -43,7 +45,7 @@ export function platformOfContext(
   };
 }
 
-/** A platform of the project's own, which runs only while a step needs it. */
+/** The project's own platform, which runs only while a step needs it. */
 export function ownPlatform(folders: PipelineFolders, self: readonly string[]): PlatformPort {
   let started: Promise<() => Promise<void>> | undefined;
   const closing = new AbortController();
@@ -68,7 +70,7 @@ export function ownPlatform(folders: PipelineFolders, self: readonly string[]): 
   };
 }
 
-/** Runs `aiot up` as a child process and waits until it is ready. @returns a function that stops it */
+/** Runs `aiot up` as a child process and waits until the platform is ready. @returns a function that stops the platform */
 async function start(
   folders: PipelineFolders,
   self: readonly string[],

@@ -34,7 +34,7 @@ interface ChildOptions {
 
 export interface ChildEnd {
   exit: number | null;
-  /** How the process ended: by itself, by a signal, by its timeout, or by an abort. `start` = it could not be started. */
+  /** How the process ended: by itself, by a signal, by its timeout, or by an abort. `start` = the process could not be started. */
   ended:
     | { by: 'itself' }
     | { by: 'signal'; signal: string }
@@ -78,7 +78,7 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
-  // Checked before the output streams are accessed, because there are none if the process could not be started.
+  // Checked before the output streams are accessed, because a process that could not be started has no streams.
   if (child.pid === undefined) {
     const code = await closed.then(
       () => 'unknown error',
@@ -117,7 +117,7 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     const timer = timeoutMs === null ? undefined : setTimeout(() => end('time'), timeoutMs);
     const abort = () => end('abort');
     const leave = onAbort(signal, abort);
-    // Ends processes that the program leaves behind. Otherwise `close` would not occur before they close their output streams.
+    // Ends processes that the program leaves behind. Otherwise, `close` would not occur until these processes close their output streams.
     child.once('exit', () => void endGroup(own));
     const [exit, ended] = await closed;
     clearTimeout(timer);
@@ -147,13 +147,16 @@ function boundedLog(file: string): { write(text: string): void; end(): Promise<v
   };
 }
 
-/** Environment variable that marks the processes of a project's steps. They can be found by it even after their runner was killed. */
+/**
+ * Environment variable that marks the processes of a project's steps. This variable identifies the processes even after their runner was
+ * killed.
+ */
 const markVariable = 'AIOT_PIPELINE';
 
 /** Time between SIGTERM and SIGKILL, ms. */
 const graceMs = 3000;
 
-/** Asks a process and its descendants to end, and kills those that do not. Each step leads its own process group. */
+/** Asks a process and its descendants to end, and kills any that remain. Each step leads its own process group. */
 export async function endGroup(child: ProcessId): Promise<void> {
   if (!(await isAlive(child))) return signalGroup(child.pid, 'SIGKILL');
   signalGroup(child.pid, 'SIGTERM');

@@ -13,12 +13,12 @@ export const stepStates = [
   'waiting',
   'running',
   'done',
-  /** The step had nothing to do, because of a condition or of its own result. */
+  /** The step had nothing to do, because of a condition or its own result. */
   'skipped',
   'failed',
   /** The step is a gate that was not passed. */
   'stopped',
-  /** The step was not run, because a step that it depends on did not succeed. */
+  /** The step was not run, because a step on which it depends did not succeed. */
   'not-run',
   'interrupted',
   'cancelled',
@@ -60,7 +60,7 @@ export const stepRecordSchema = z.object({
   /** Digests of the inputs, by name. */
   inputs: z.record(z.string(), z.string()),
   outputs: z.record(z.string(), treeSchema),
-  /** The JSON that the step printed; null if it printed none. */
+  /** The JSON that the step printed; null if the step printed no JSON. */
   result: z.unknown(),
   child: processSchema.nullable(),
 });
@@ -85,7 +85,7 @@ const workflowSchema = z.object({
   namespace: z.string(),
   /** Name of the WorkflowTemplate. */
   template: z.string(),
-  /** Name of the workflow. It is chosen before submission, so that a run is never submitted twice. */
+  /** Name of the workflow. The name is chosen before submission, so that a run is never submitted twice. */
   name: z.string(),
   /** Whether the server has confirmed that the workflow exists. */
   seen: z.boolean(),
@@ -185,8 +185,8 @@ export async function runIds({ runs }: PipelineFolders): Promise<string[]> {
 }
 
 /**
- * ID of a run that starts now. It sorts after all existing IDs, even if the clock was set back, because the order of IDs is the order of
- * the history.
+ * ID for a run that starts now. The ID sorts after all existing IDs, even if the clock was set back, because IDs determine the order of the
+ * history.
  */
 export async function nextRunId(folders: PipelineFolders, clock: Clock): Promise<string> {
   const id = newId('run', clock.now());

@@ -38,7 +38,7 @@ export function resultOfRun(record: RunRecord): RunResult {
   return runResultSchema.parse(record);
 }
 
-/** The error for a run that did not succeed, with the code of the error that stopped it; null if it succeeded. */
+/** The error for a run that did not succeed, with the code of the error that stopped the run; null if the run succeeded. */
 export function refusalOfRun(record: RunRecord): AiotError | null {
   if (record.state === 'done') return null;
   if (record.state === 'interrupted' || record.state === 'cancelled') {
@@ -58,8 +58,8 @@ export function refusalOfRun(record: RunRecord): AiotError | null {
   const code = step?.error?.code;
   const known = code !== undefined && Object.hasOwn(catalogue, code) ? (code as ErrorCode) : null;
   const gate = step?.state === 'stopped';
-  // A gate must exit with 6, and other failures must not. The error code that a step reported is used only if its exit code is consistent
-  // with that.
+  // A gate must exit with 6, and other failures must not. A step's reported error code is used only if the step's exit code follows this
+  // rule.
   const fits = known !== null && (catalogue[known].exit === 6) === gate;
   const used = fits ? known : gate ? 'AIOT_GATE_FAILED' : 'AIOT_PIPELINE_STEP';
   const next = step?.error?.next ?? `To see its output, run \`aiot pipeline status --step ${step?.name}\`.`;

@@ -175,8 +175,8 @@ async function tidy(
 }
 
 /**
- * Interval between reports of a run, ms, and maximum time without one. A report is sent even without changes, because a silent run would
- * count as dead.
+ * Interval between a run's reports, ms, and maximum time without a report. A report is sent even without changes, because a silent run
+ * would count as dead.
  */
 const everyMs = 2000;
 
@@ -191,8 +191,8 @@ const logBytes = 8000;
 const [resultBytes, allBytes] = [64_000, 500_000];
 
 /**
- * Reports the progress of a run to a context's platform. The run neither waits for a report nor fails because of one. After a failed
- * report, the state is reported with the next change. If the platform does not support such reports, no more are sent.
+ * Reports the progress of a run to a context's platform. The run neither waits for a report nor fails if a report fails. After a failed
+ * report, the state is reported with the next change. If the platform does not support such reports, no more reports are sent.
  */
 function createTeller(
   context: ChosenContext | null,

@@ -87,7 +87,7 @@ async function attemptOf(options: StepOptions, attempt: number): Promise<StepEnd
   };
 }
 
-/** Reason why the step did not succeed; null if it did. */
+/** Reason why the step did not succeed; null if it succeeded. */
 function refusalOf(
   step: PipelineStep,
   { exit, ended, last }: ChildEnd,
@@ -137,8 +137,8 @@ export function placesOf(folders: { work: string; logs: string }, run: string, s
 type StepError = StepRecord['error'];
 
 /**
- * Reason why a step that exited by itself did not succeed, for any engine. Exit code 6 of a gate means that it was not passed; others are
- * failures.
+ * Reason why a step that exited by itself did not succeed, for any engine. A gate's exit code 6 means that the gate was not passed; other
+ * nonzero codes are failures.
  */
 export function refusalOfExit(
   exit: number | null,
@@ -176,7 +176,7 @@ export function errorIn(result: unknown): StepError {
 }
 
 /**
- * A note on a rollout that the finished step started, and that continues without the run; null if there is none.
+ * A note about a rollout that the finished step started and that continues without the run; null if there is no such rollout.
  * @param earlier the run that started the rollout, if this step's outcome is from the cache
  */
 export function begunIn(result: unknown, earlier: string | null = null): string | null {

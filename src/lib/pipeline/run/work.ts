@@ -9,7 +9,7 @@ import { type Blobs, type Tree, treeOf } from '../store.js';
 export interface Input {
   name: string;
   digest: string;
-  /** Source from which the input is copied; null = the input is optional, and missing. */
+  /** Source from which the input is copied; null = the input is optional and missing. */
   source:
     | { kind: 'tree'; tree: Tree }
     | { kind: 'path'; path: string }
@@ -27,7 +27,7 @@ interface Sources {
 
 export type Found = { inputs: Input[] } | { skipped: string } | { missing: string };
 
-/** Finds a step's inputs and their digests. Otherwise returns the reason why the step has nothing to do or cannot be run. */
+/** Finds a step's inputs and their digests. If the step has nothing to do or cannot be run, returns the reason. */
 export async function findInputs(step: PipelineStep, sources: Sources): Promise<Found> {
   const inputs: Input[] = [];
   for (const { name, from } of step.inputs) {

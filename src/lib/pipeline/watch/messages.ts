@@ -25,7 +25,7 @@ interface Answering {
 /**
  * Fires on `{"command":"extract-data"|"train-model","payload":…}`. Announces the model of a successful run with `download-model`, as the
  * guide's services do. The guide's boards accept messages of at most 256 bytes.
- * @param answering null = no announcement, because the run itself has sent it, or boards cannot fetch the model
+ * @param answering null = no announcement, because the run itself has sent an announcement, or because boards cannot fetch the model
  */
 export function controlTrigger(messages: Messages, answering: Answering | null): Trigger {
   let asked = false;
@@ -48,7 +48,7 @@ export function controlTrigger(messages: Messages, answering: Answering | null):
   };
 }
 
-/** Fires on each request. The HTTP server that receives requests rejects those without a valid signature. */
+/** Fires on each request. The HTTP server rejects requests without a valid signature. */
 export function webhookTrigger(messages: Messages): Trigger {
   return {
     kind: 'webhook',

@@ -24,7 +24,7 @@ export function everyTrigger(everyMs: number, text: string, clock: Clock): Trigg
   };
 }
 
-/** Fires according to a cron pattern. @param next the next time after a given one, ms since 1970; null = never again */
+/** Fires according to a cron pattern. @param next returns the next time after a given time, ms since 1970; null = never again */
 export function cronTrigger(text: string, next: (after: number) => number | null, clock: Clock): Trigger {
   return {
     kind: 'cron',
@@ -54,7 +54,7 @@ export function rowsTrigger(
   clock: Clock,
   trouble: (text: string) => void,
 ): Trigger {
-  /** Row count at which the trigger last fired, so that it requests only one run for the same rows. */
+  /** Row count at which the trigger last fired, so that the trigger requests only one run for the same rows. */
   let fired = 0;
   return {
     kind: 'rows',
@@ -84,8 +84,7 @@ export function rowsTrigger(
 }
 
 /**
- * Fires when the data has drifted by more than a limit. @param probe returns the largest PSI of any feature; null = there is nothing to
- * compare with
+ * Fires when the data has drifted by more than a limit. @param probe returns the largest PSI of any feature; null = no data for comparison
  */
 export function driftTrigger(
   { above, everyMs }: { above: number; everyMs: number },

@@ -205,7 +205,7 @@ function secretsFile(): string {
   return join(configFolder(), 'pipeline-secrets.json');
 }
 
-/** The secret for signing requests to a project's webhook, which is generated on first use. @throws AIOT_FILE_MALFORMED */
+/** The secret for signing requests to a project's webhook. The secret is generated on first use. @throws AIOT_FILE_MALFORMED */
 async function webhookSecret(dir: string): Promise<string> {
   const file = secretsFile();
   const read = schema.safeParse((await unless('AIOT_FILE_NOT_FOUND', readJson(file))) ?? {});

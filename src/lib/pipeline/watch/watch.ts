@@ -99,7 +99,7 @@ export function messageOf(error: unknown): string {
 const at = z.number();
 const { kind } = causeSchema.shape;
 
-/** The outcome of a run; `refused`: it could not be started. */
+/** The outcome of a run; `refused`: the run could not be started. */
 const outcomeSchema = z.object({
   run: z.string().nullable(),
   state: z.enum([...runStates, 'refused']),

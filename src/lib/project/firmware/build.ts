@@ -29,13 +29,13 @@ export const firmwareBuildSchema = z.object({
   dir: z.string(),
   name: z.string(),
   version: z.string(),
-  /** Device type in aiot.yaml; null = none is set. */
+  /** Device type in aiot.yaml; null = no type is set. */
   type: z.string().nullable(),
   target: z.enum(firmwareTargets),
   tool: z.enum(['cmake', ...vendorTools]),
   /** Paths that were regenerated because aiot.yaml had changed. */
   regenerated: z.array(z.string()),
-  /** All files of the build, the main one first. */
+  /** All files from the build, the main file first. */
   files: z.array(madeSchema),
   /** The main file, as reported by `firmware inspect`. */
   main: inspectedSchema,
@@ -150,7 +150,7 @@ async function buildRv32(request: BuildRequest): Promise<Built> {
   );
   const programs = (await readdir(places.build)).filter((name) => name.endsWith('_rv32.elf')).sort();
   const all = programs.map((name) => join(places.build, name));
-  // This program includes everything from samples to predictions. The other programs cover parts of that.
+  // This program includes everything from samples to predictions. The other programs cover only parts of this path.
   const main = all.find((file) => file.endsWith('predictor_rv32.elf')) ?? all[0] ?? places.build;
   return { tool: 'cmake', main, others: all.filter((file) => file !== main) };
 }

@@ -17,7 +17,7 @@ export const firmwareInitSchema = z.object({
   name: z.string(),
   /** Number of source files that were copied. */
   copied: z.int(),
-  /** Paths of the files that were generated from aiot.yaml; with --force, only those that were outdated. */
+  /** Paths of the files that were generated from aiot.yaml; with --force, only the outdated files. */
   generated: z.array(z.string()),
   /** Remarks for the user, for example about a sensor that does not fit. */
   notes: z.array(z.string()),
@@ -115,8 +115,8 @@ async function copySources(to: string, others: ReadonlySet<string>): Promise<num
 }
 
 /**
- * Moves the files into the folder. An existing empty folder is not replaced, because it may be the shell's current one. The note is moved
- * last, because its presence makes the folder a firmware folder.
+ * Moves the files into the folder. An existing empty folder is not replaced, because it may be the shell's current folder. The note is
+ * moved last, because its presence makes the folder a firmware folder.
  */
 async function moveTo(staging: string, dir: string): Promise<void> {
   await makeFolder(dir);

@@ -13,7 +13,7 @@ interface Sensor {
 }
 
 const imu = ['ax', 'ay', 'az', 'gx', 'gy', 'gz'];
-/** Rates of an LSM6DS3TR-C (ODR_XL in its data sheet), Hz. A device only accepts models for its own rate. */
+/** Rates of an LSM6DS3TR-C (ODR_XL in its data sheet), Hz. A device accepts only models for its own rate. */
 const lsm = [12.5, 26, 52, 104, 208, 416, 833, 1666];
 /** Rates of sensors on the ADC. The measuring window is a whole number of ms and at least 100 ms, so that it covers whole mains periods. */
 const converter = {
@@ -48,7 +48,10 @@ const boardSensors: readonly Sensor[] = [
   },
 ];
 
-/** The sensor given in aiot.yaml, or else the first one that provides the stream's fields at its rate; null = there is none. */
+/**
+ * The sensor in aiot.yaml or, if none is specified, the first sensor that provides the stream's fields at the stream's rate; null = no such
+ * sensor.
+ */
 export function sensorOf(config: ProjectConfig): Sensor | null {
   const named = config.firmware?.sensor;
   if (named !== undefined) return boardSensors.find(({ name }) => name === named) ?? null;
