@@ -108,7 +108,7 @@ function ownRecordings({ loose, fields }: Survey) {
 /**
  * Creates a project in a folder beside DIR, and finally moves it to DIR.
  * @param begin fills the folder and returns the text of aiot.yaml
- * @param finish creates the remaining files, once the text is known to be valid
+ * @param finish creates the remaining files, after the text has been validated
  */
 async function assemble(
   options: { dir: string; name?: string | undefined },
@@ -213,8 +213,8 @@ async function filesIn(folder: string): Promise<string[]> {
 }
 
 /**
- * Moves files into an existing folder, which may be the shell's current one. aiot.yaml is moved last, because its presence makes the folder
- * a project.
+ * Moves files into an existing folder, which may be the shell's current folder. aiot.yaml is moved last, because its presence makes the
+ * folder a project.
  */
 async function moveInto(staging: string, dir: string): Promise<void> {
   const names = await readdir(staging);
