@@ -7,6 +7,7 @@ import { KeyReader } from '../../src/lib/cli/live/monitor-screen.js';
 import { LivePlot } from '../../src/lib/cli/live/plot.js';
 import { plotText } from '../../src/lib/cli/render/chart.js';
 import { monitorEventSchema } from '../../src/lib/flash/monitor/events.js';
+import { openChipLine } from '../../src/lib/flash/rom/simulate.js';
 import { runCli } from '../support/cli.js';
 import { elfOf } from '../support/elf-file.js';
 
@@ -45,12 +46,37 @@ describe('aiot board monitor', () => {
     });
   });
 
+  it('counts repeated lines, and prints each one with its time if asked to', async () => {
+    const port = await board('a\r\na\r\n\r\n\r\nb\r\nb\r\nb\r\nready\r\n');
+    const argv = ['board', 'monitor', '--port', port, '--until', 'ready'];
+    const { stdout } = await runCli(argv);
+    expect(stdout).toBe('a\n(repeated 1 time)\n\n\nb\n(repeated 2 times)\nready\n');
+    const timed = (await runCli([...argv, '--timestamps'])).stdout.trimEnd().split('\n');
+    expect(timed.map((line) => line.replace(/^\S+ {2}/, ''))).toEqual([...'aa', '', '', ...'bbb', 'ready']);
+  });
+
+  it('starts a chip that is simulated in the same process', async () => {
+    const argv = ['board', 'monitor', '--port', 'simulated:esp32', '--until', 'invalid header'];
+    const { stdout, stderr, code } = await runCli([...argv, '--timeout', '20s']);
+    expect([code, stderr]).toEqual([0, expect.stringContaining('board reset')]);
+    expect(stdout).toMatch(/rst:0x[\s\S]*invalid header: 0xffffffff\n/);
+  });
+
+  it('keeps the process alive while a simulated chip is open', async () => {
+    const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+    const before = timers();
+    const line = await openChipLine('simulated:esp32c3', 115_200);
+    expect(timers()).toBe(before + 1);
+    await line.close();
+    expect(timers()).toBe(before);
+  });
+
   it('explains once why a board without a program prints invalid headers', async () => {
     const port = await board(`${'invalid header: 0xffffffff\r\n'.repeat(3)}ready\r\n`);
     const { stdout, stderr } = await runCli(['board', 'monitor', '--port', port, '--until', 'ready']);
-    expect(stdout).toBe(`${'invalid header: 0xffffffff\n'.repeat(3)}ready\n`);
+    expect(stdout).toBe('invalid header: 0xffffffff\n(repeated 2 times)\nready\n');
     expect(
-      stderr.match(/there is no program in the board's flash; .*aiot flash --model MODEL/g),
+      stderr.match(/there is no program in the board's flash; .*aiot flash --project FIRMWARE_DIR/g),
     ).toHaveLength(1);
   });
 

@@ -11,7 +11,7 @@ const pattern = Flags.custom<RegExp>({ parse: async (text) => parsePattern(text)
 export default class BoardMonitor extends AiotCommand {
   static override summary = "Show a board's serial output.";
   static override description =
-    'Waits for the port, and reconnects after a reset or when the cable is plugged in again. Does not reset the board unless you pass --reset. Text that you type is sent; press Ctrl-] to stop, or Ctrl-T r to reset the board. PATTERN is a regular expression; to add flags, write /PATTERN/i. Exits with 0 after --until or --for, 124 after --timeout, and 6 after --fail.';
+    'Waits for the port, and reconnects after a reset or when the cable is plugged in again. Does not reset a board unless you pass --reset; a chip at simulated:CHIP is always restarted. Without --timestamps, repeated lines are counted instead of printed. Text that you type is sent; press Ctrl-] to stop, or Ctrl-T r to reset the board. PATTERN is a regular expression; to add flags, write /PATTERN/i. Exits with 0 after --until or --for, 124 after --timeout, and 6 after --fail.';
   static override aliases = ['monitor'];
   static override examples = [
     '<%= config.bin %> <%= command.id %> --port /dev/ttyUSB0 --timestamps',

@@ -1,4 +1,5 @@
 import type { ReadStream } from 'node:tty';
+import { plural } from '../../core/figures.js';
 import type { CrashFrame } from '../../flash/monitor/crashes.js';
 import type { Level, MonitorEvent } from '../../flash/monitor/events.js';
 import type { MonitorControl, MonitorOptions } from '../../flash/monitor/monitor.js';
@@ -26,6 +27,8 @@ export class MonitorScreen {
   private readonly typed: Typed | null = null;
   private control: MonitorControl | null = null;
   private hasExplainedEmpty = false;
+  /** The last complete line, and how often it has been repeated since it was shown. */
+  private last: { text: string; repeats: number } | null = null;
 
   constructor(private readonly options: MonitorScreenOptions) {
     const { stdin, stdout, eol, plot } = options;
@@ -54,20 +57,43 @@ export class MonitorScreen {
   }
 
   close(): void {
+    this.endRepeats();
     this.plot?.end();
     this.typed?.close();
     if (!this.typed) this.options.stdin?.destroy();
   }
 
   private show(event: MonitorEvent): void {
-    const { timestamps, hasElf, raw, stdout, note } = this.options;
+    const { timestamps, hasElf, raw, note } = this.options;
     if (event.event === 'values') this.plot?.add(event.values);
     const shown = monitorText(event, timestamps, hasElf);
-    if (!shown || (raw && shown.kind === 'line')) return;
+    if (!shown || (raw && shown.kind === 'line') || this.repeats(event)) return;
+    this.endRepeats();
+    if (event.event === 'line' && !event.partial) this.last = { text: event.text, repeats: 0 };
     if (shown.kind === 'note') note(shown.text);
-    else if (this.plot) this.plot.line(shown.text);
-    else stdout.write(forTerminal(`${shown.text}\n`));
+    else this.line(shown.text);
     if (event.event === 'line') this.explainEmpty(event.text);
+  }
+
+  private line(text: string): void {
+    if (this.plot) this.plot.line(text);
+    else this.options.stdout.write(forTerminal(`${text}\n`));
+  }
+
+  /** Whether the event repeats the last line, in which case it is only counted. With timestamps, each line has its own time. */
+  private repeats(event: MonitorEvent): boolean {
+    const { last } = this;
+    if (event.event !== 'line' || event.partial || this.options.timestamps) return false;
+    if (last === null || event.text === '' || event.text !== last.text) return false;
+    last.repeats++;
+    return true;
+  }
+
+  /** Shows how often the last line was repeated, once another one follows. */
+  private endRepeats(): void {
+    const { last } = this;
+    this.last = null;
+    if (last !== null && last.repeats > 0) this.line(dim(`(repeated ${plural(last.repeats, 'time')})`));
   }
 
   /** Reports once that the flash is empty. Boards without a program print the same line several times a second. */
@@ -82,7 +108,7 @@ export class MonitorScreen {
 const emptyFlash = /^invalid header: 0xffffffff/;
 
 const noProgram =
-  "there is no program in the board's flash; to write one, use aiot flash --model MODEL or aiot flash FILE";
+  "there is no program in the board's flash; to write one, use aiot flash FILE or aiot flash --project FIRMWARE_DIR";
 
 const ofLevel: Record<Level, (text: string) => string> = {
   error: red,

@@ -16,7 +16,7 @@ export interface MonitorOptions {
   /** Port or address; undefined = the only board, which may be connected later. */
   port?: string | undefined;
   baud: number;
-  /** Whether to reset the board once it is connected. By default, the board is never reset. */
+  /** Whether to reset the board once it is connected. By default, only a chip simulated in this process is reset, to start it. */
   reset?: boolean;
   /** The monitor ends successfully when a line matches. */
   until?: RegExp | undefined;
@@ -57,8 +57,8 @@ export interface MonitorOptions {
 export const lineEnds = { lf: '\n', cr: '\r', crlf: '\r\n' } as const;
 
 /**
- * Shows a board's serial output until the monitor ends. Waits until the port appears and, after it is lost, until it returns. Resets the
- * board or sends text only if requested.
+ * Shows a board's serial output until the monitor ends. Waits until the port appears and, after it is lost, until it returns. Resets a
+ * real board or sends text only if requested.
  * @throws AIOT_TIMEOUT, AIOT_MONITOR_FAILED (`fail` matched), AIOT_INTERRUPTED, AIOT_FILE_NOT_FOUND, AIOT_IMAGE_MALFORMED,
  *   AIOT_FILE_NOT_WRITABLE, AIOT_SERIAL_LOST with `once`, and errors of opening the port that waiting cannot fix
  */
@@ -217,7 +217,9 @@ class MonitorRun {
   }
 
   private async begin(): Promise<void> {
-    const { reset, send = [], eol = 'lf' } = this.options;
+    const { send = [], eol = 'lf' } = this.options;
+    // A chip that was created with the line is in download mode, and its program starts only with a reset.
+    const reset = this.options.reset || this.line?.address.startsWith('simulated:') === true;
     if (reset) await this.reset('hard-reset');
     for (const text of send) await this.line?.write(new TextEncoder().encode(text + lineEnds[eol]));
   }

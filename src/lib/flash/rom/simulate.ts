@@ -83,13 +83,19 @@ export async function simulateChip(options: SimulateChipOptions): Promise<void> 
 /** Resolves when the signal is aborted or the time is up, whichever comes first. */
 async function over(signal: AbortSignal, forMs?: number): Promise<void> {
   const ended = timeLimit(forMs, signal);
-  // Keeps the process alive, because a pty and a timeout do not.
-  const alive = setInterval(() => undefined, 1 << 30);
+  // A pty and a timeout do not keep the process alive.
+  const release = keepAlive();
   try {
     if (!ended.aborted) await once(ended, 'abort');
   } finally {
-    clearInterval(alive);
+    release();
   }
+}
+
+/** Keeps the process alive until the returned function is called. */
+function keepAlive(): () => void {
+  const timer = setInterval(() => undefined, 1 << 30);
+  return () => clearInterval(timer);
 }
 
 /** Formats an event as human-readable text. */
@@ -144,10 +150,13 @@ export async function openChipLine(address: string, baud: number): Promise<Seria
     ...(flash && { flash }),
   });
   const line = simulatedLine(chip, { address, baud });
+  // A chip in this process has no handle of the system, unlike any other port.
+  const release = keepAlive();
   const close = line.close.bind(line);
   let closed: Promise<void> | undefined;
   line.close = () =>
     (closed ??= (async () => {
+      release();
       await close();
       chip.powerOff();
       if (file !== null) await writeFileAtomic(file, chip.flash.bytes);
