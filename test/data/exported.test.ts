@@ -104,6 +104,57 @@ describe('exported data', () => {
     });
   });
 
+  it('is imported without the recordings that lack values, which are named with the reason and the remedy', async () => {
+    const send = (recording: string, seq: number, values: object) =>
+      devices[0]!.publishAsync(
+        'aiot/v1/m1/telemetry/partial',
+        JSON.stringify({ seq, t: 1_000_000 + seq * 10, recording, ...values }),
+        { qos: 1 },
+      );
+    await send('good', 0, { x: 1, y: 2, z: 3 });
+    await send('flat', 0, { x: 1 });
+    await send('broken', 0, { x: 1, y: 2, z: 3 });
+    await send('broken', 1, { x: 1, y: 2 });
+    await own.client.labels.post({ stream: 'partial', device: 'm1', recording: 'broken', label: 'lying' });
+    const place = { stream: 'partial', device: 'm1' };
+    const rejected = [
+      {
+        ...{ ...place, recording: 'broken', reason: 'no finite number for z in 1 of 2 samples' },
+        next: 'To remove it from the platform, run `aiot data remove partial/m1/broken --labeled`.',
+      },
+      {
+        ...{ ...place, recording: 'flat', reason: 'no values for y, z' },
+        next: 'To remove it from the platform, run `aiot data remove partial/m1/flat`.',
+      },
+    ];
+    const result = await run('data', 'import', '--stream', 'partial');
+    expect(result, result.stdout).toMatchObject({ code: 0, json: { imported: [{ id: 'good' }], rejected } });
+    const text = await runCli(['data', 'import', '--stream', 'partial', '--project', dir]);
+    expect(text.stdout).toContain('! not imported: partial/m1/flat: no values for y, z\n  To remove it');
+    // An unlabeled recording that has grown since then does not prevent the import of the others.
+    await send('good', 1, { x: 1, y: 2, z: 3 });
+    await send('late', 0, { x: 1, y: 2, z: 3 });
+    expect((await run('data', 'import', '--stream', 'partial')).json).toMatchObject({
+      imported: [{ id: 'late' }],
+      rejected: [
+        ...rejected,
+        { recording: 'good', reason: 'the project already has a different recording good' },
+      ],
+    });
+  });
+
+  it('is rejected with the names of its recordings if none can be imported', async () => {
+    const file = join(dir, 'bad.csv');
+    await writeFile(file, 'device,recording,seq,t,label,x,y,z\nm1,a,0,0,,1,2,\nm1,b,0,0,walking,1,,\n');
+    expect((await run('data', 'import', file)).json).toMatchObject({
+      error: {
+        code: 'AIOT_FILE_MALFORMED',
+        message: `${file}: none of the recordings can be imported: m1/a: no values for z, m1/b: no values for y, z`,
+        next: `Remove the recording from ${file}, or add the missing values.`,
+      },
+    });
+  });
+
   it('is rejected with a specific error if it does not fit the project', async () => {
     const head = 'device,recording,seq,t,label';
     const line = (more: object) =>

@@ -4,7 +4,7 @@ import { AiotCommand } from '../../lib/cli/command.js';
 import { hertz } from '../../lib/cli/flags/models.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
-import { recordingsTable, resampledText, unusedText } from '../../lib/cli/render/data.js';
+import { recordingsTable, rejectedText, resampledText, unusedText } from '../../lib/cli/render/data.js';
 import { next } from '../../lib/cli/render/text.js';
 import { loadProject } from '../../lib/core/project.js';
 import { boxUses } from '../../lib/data/sources/boxes.js';
@@ -83,6 +83,8 @@ export default class DataImport extends AiotCommand {
     if (converted !== null) this.print(converted);
     const unused = unusedText(result.unused);
     if (unused !== null) this.print(unused);
+    const rejected = rejectedText(result.rejected);
+    if (rejected !== null) this.print(rejected);
     if (result.skipped.length > 0) this.print(`${result.skipped.length} already present`);
     if (result.dryRun) this.print('Nothing was written (--dry-run)');
     this.print(next(`aiot data check${at}`, `aiot model train${at}`));

@@ -389,6 +389,19 @@ export function resampledText(resampled: Record<string, number>, rateHz: number)
   return `${files} at ${rates.join(', ')} Hz resampled to ${rateHz} Hz`;
 }
 
+/** Recordings that could not be imported, each with the reason and the remedy; null = none. */
+export function rejectedText(
+  rejected: { stream: string | null; device: string; recording: string; reason: string; next: string }[],
+): string | null {
+  const lines = rejected.slice(0, mostFiles).flatMap(({ stream, device, recording, reason, next }) => {
+    const place = [stream, device, recording].filter((name) => name !== null).join('/');
+    return [`${yellow('!')} not imported: ${place}: ${reason}`, `  ${dim(next)}`];
+  });
+  if (rejected.length > mostFiles)
+    lines.push(dim(`and ${rejected.length - mostFiles} more; use --json for all`));
+  return lines.length === 0 ? null : lines.join('\n');
+}
+
 /** Numbers of annotations that were not imported; null = none. */
 export function unusedText(
   unused: { unlabeled: number; crowds: number; unknown: number } | null,
@@ -435,8 +448,13 @@ export function extractedText({ out, kind, rows, recordings, source }: Extracted
 }
 
 /** Notes about omitted data; none if all data was used. */
-export function leftOutTexts({ unlabelled, malformed }: Extracted): string[] {
+export function leftOutTexts({ unlabelled, rejected, malformed }: Extracted): string[] {
   return [
+    ...(rejected > 0
+      ? [
+          `Left out ${plural(rejected, 'unusable recording')}; \`aiot data import --stream STREAM\` shows the reasons`,
+        ]
+      : []),
     ...(unlabelled > 0 ? [`Left out ${plural(unlabelled, 'recording')} without a label`] : []),
     ...(malformed > 0 ? [`Left out ${plural(malformed, 'invalid line')} of the guide's files`] : []),
   ];

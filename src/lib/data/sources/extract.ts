@@ -43,6 +43,8 @@ export const extractedSchema = z.object({
   rows: z.int(),
   /** Number of recordings that were omitted because they have no label. */
   unlabelled: z.int(),
+  /** Number of recordings that were omitted because they lack values or have another rate. */
+  rejected: z.int(),
   /** Number of lines that were omitted because they are not rows. Anyone may upload to an installation of the guide. */
   malformed: z.int(),
 });
@@ -67,7 +69,7 @@ export async function extractData(options: ExtractOptions): Promise<Extracted> {
     const asked = from === 'project' ? null : guide;
     const found = asked && (await guideRows({ ...options, guide: asked, file: out }));
     if (found && found.rows > 0)
-      return { ...found, out, source: 'guide', kind: 'table', recordings: 0, unlabelled: 0 };
+      return { ...found, out, source: 'guide', kind: 'table', recordings: 0, unlabelled: 0, rejected: 0 };
     if (!found || (from === 'auto' && existsSync(file))) return await fromTable(file, { ...options, out });
     throw new AiotError('AIOT_DATA_EMPTY', "the guide's services cannot provide rows for this project", {
       next: "The guide's extract step labels the rows that its ingest step wrote. An autoencoder can use them directly.",
@@ -117,7 +119,7 @@ async function fromTable(file: string, { project, out }: ExtractOptions): Promis
   await copyFile(file, out);
   const header = shape?.columns ? 0 : 1;
   return {
-    ...{ out, source: 'project', kind: 'table', recordings: 0, unlabelled: 0, malformed: 0 },
+    ...{ out, source: 'project', kind: 'table', recordings: 0, unlabelled: 0, rejected: 0, malformed: 0 },
     rows: Math.max(0, rows - header),
   };
 }
@@ -165,7 +167,9 @@ async function fromPlatform(
   // The dataset is created in a folder beside the destination and then moved, so that the destination is always complete.
   const staging = await mkdtemp(join(dirname(out), `.${basename(out)}-`));
   try {
-    await importRecordings({ project: { ...project, dir: staging }, stream: { name, client }, signal });
+    const { rejected } = await importRecordings({
+      ...{ project: { ...project, dir: staging }, stream: { name, client }, signal },
+    });
     const folder = join(staging, 'data');
     const listing = (await readListing(folder)) ?? {
       spec: 'aiot-dataset/1' as const,
@@ -177,7 +181,7 @@ async function fromPlatform(
     if (kept.length === 0) {
       throw new AiotError(
         'AIOT_DATA_EMPTY',
-        `the platform has ${left.length} recordings of ${name}, but none has a label`,
+        `the platform has ${left.length} complete recordings of ${name}, but none has a label`,
         { next: `Label some of them with \`aiot data label ${name}/DEVICE/RECORDING LABEL\`.` },
       );
     }
@@ -186,7 +190,8 @@ async function fromPlatform(
     await rm(join(folder, '.lock'), { force: true });
     await rm(out, { recursive: true, force: true });
     await rename(folder, out);
-    return told(out, 'platform', kept.length, samplesOf({ ...listing, recordings: kept }), left.length);
+    const rows = samplesOf({ ...listing, recordings: kept });
+    return { ...told(out, 'platform', kept.length, rows, left.length), rejected: rejected.length };
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
@@ -211,7 +216,7 @@ function told(
   rows: number,
   unlabelled: number,
 ): Extracted {
-  return { out, source, kind: 'recordings', recordings, rows, unlabelled, malformed: 0 };
+  return { out, source, kind: 'recordings', recordings, rows, unlabelled, rejected: 0, malformed: 0 };
 }
 
 /** Measurements of a board of the guide: the inputs of a model unless the project specifies others. */

@@ -9,6 +9,7 @@ import { AiotError } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import { dictionary, namePattern } from '../../core/names.js';
 import type { Project } from '../../core/project.js';
+import { shellWord } from '../../core/text.js';
 import { csvColumns } from '../../formats/csv/parse.js';
 import { listIds } from '../check/report.js';
 import { type Listing, readListing } from '../dataset/listing.js';
@@ -31,7 +32,7 @@ import { readLooseFile } from '../tables/loose-recordings.js';
 import type { Recording } from '../types.js';
 import { isAnnotations, readAnnotations, vocFilesIn } from './annotations.js';
 import { type BoxUse, recordingsOfBoxes, type Unused } from './boxes.js';
-import { isExported, isParquet, readExported } from './platform-export.js';
+import { isExported, isParquet, readExported, type Unusable } from './platform-export.js';
 
 interface ImportOptions {
   project: Project;
@@ -63,6 +64,18 @@ export const importResultSchema = z.object({
   imported: z.array(recordingLineSchema),
   /** IDs of recordings that already exist with the same content. */
   skipped: z.array(z.string()),
+  /** Recordings of an export or a stream that cannot be used. They do not prevent the import of the others. */
+  rejected: z.array(
+    z.object({
+      /** Null for a file. */
+      stream: z.string().nullable(),
+      device: z.string(),
+      recording: z.string(),
+      reason: z.string(),
+      /** The remedy, a sentence. */
+      next: z.string(),
+    }),
+  ),
   /** Imported WAV files with another rate than the project's, by ID, and their rates in Hz. */
   resampled: z.record(z.string(), z.number()),
   /** Annotations that were not imported, by reason; null = no annotations were read. */
@@ -80,6 +93,7 @@ export const importResultSchema = z.object({
 });
 
 type ImportResult = z.output<typeof importResultSchema>;
+type Rejected = ImportResult['rejected'][number];
 
 /**
  * Copies recordings into a project's data folder; everything is read and checked before anything is written.
@@ -106,32 +120,37 @@ export async function importRecordings(options: ImportOptions): Promise<ImportRe
   const folder = dataFolderOf(project);
   const present = await readListing(folder);
   if (present) refuseOtherFields(folder, present, expected);
-  const { found, unused = null } = await findRecordings(options, expected);
+  const { found, rejected, unused = null } = await findRecordings(options, expected);
   const sorted = (listing: Listing) => sortOut(found, listing, folder, options, expected);
-  let { fresh, skipped } = sorted(await listingOf(folder, expected));
+  let { fresh, skipped, changed } = sorted(await listingOf(folder, expected));
   if (!dryRun && fresh.length > 0) {
     await changeData(folder, expected, async (listing) => {
-      ({ fresh, skipped } = sorted(listing));
+      ({ fresh, skipped, changed } = sorted(listing));
       await addRecordings(folder, listing, fresh, undefined, signal);
     });
   }
   const resampled = dictionary<number>();
   for (const { id, originalHz } of fresh) if (originalHz !== undefined) resampled[id] = originalHz;
-  return { folder, imported: fresh.map(recordingLine), skipped, resampled, unused, dryRun };
+  const imported = fresh.map(recordingLine);
+  return { folder, imported, skipped, rejected: [...rejected, ...changed], resampled, unused, dryRun };
 }
 
-/** Separates new recordings, to which the given label and device are assigned, from those that already exist. */
+/**
+ * Separates new recordings, to which the given label and device are assigned, from those that already exist. An unlabeled recording of a
+ * stream may have grown since an earlier import, which must not prevent the import of the others.
+ */
 function sortOut(
   found: Found[],
   listing: Listing,
   folder: string,
   options: ImportOptions,
   expected: Expected,
-): { fresh: Recording[]; skipped: string[] } {
+): { fresh: Recording[]; skipped: string[]; changed: Rejected[] } {
   const there = new Map(listing.recordings.map(({ id, sha256 }) => [id, sha256]));
   const fresh: Recording[] = [];
   const skipped: string[] = [];
-  for (const { recording, sha256 } of found) {
+  const changed: Rejected[] = [];
+  for (const { recording, sha256, origin } of found) {
     const named = {
       ...recording,
       label: options.label ?? recording.label,
@@ -142,13 +161,18 @@ function sortOut(
     if (before === undefined) fresh.push(named);
     else if (before === sha256 || before === sha256Hex(fileContents(named))) {
       skipped.push(named.id);
+    } else if (origin && named.label === null) {
+      const reason = `the project already has a different recording ${named.id}`;
+      const next =
+        'To import it again, first delete the existing one: its entry in data/dataset.json, and its file.';
+      changed.push({ ...origin, reason, next });
     } else {
       throw new AiotError('AIOT_ALREADY_EXISTS', `${folder} already has a different recording ${named.id}`, {
         subject: 'recording',
       });
     }
   }
-  return { fresh, skipped };
+  return { fresh, skipped, changed };
 }
 
 /** @throws AIOT_LABEL_UNKNOWN */
@@ -164,11 +188,14 @@ interface Found {
   recording: Recording;
   /** Digest of the file's bytes; null for an export, or if it was already verified against a listing. */
   sha256: string | null;
+  /** Place on the platform, for a recording of an export or a stream. */
+  origin?: Pick<Rejected, 'stream' | 'device' | 'recording'>;
 }
 
-/** Recordings to import and, for annotations, what is not imported. */
+/** Recordings to import, those that cannot be used and, for annotations, what is not imported. */
 interface Findings {
   found: Found[];
+  rejected: Rejected[];
   unused?: Unused;
 }
 
@@ -181,10 +208,9 @@ async function findRecordings(options: ImportOptions, expected: Expected): Promi
   }
   const findings: Findings =
     stream === undefined
-      ? ((await readBoxes(from as string, expected, options)) ?? {
-          found: await readFrom(from as string, expected, options),
-        })
-      : { found: await fetchFrom(stream, expected, signal) };
+      ? ((await readBoxes(from as string, expected, options)) ??
+        (await readFrom(from as string, expected, options)))
+      : await fetchFrom(stream, expected, signal);
   if (findings.found.length > 0) return findings;
   if (findings.unused) {
     throw new AiotError('AIOT_DATA_EMPTY', `no boxes with labels of model.labels in ${from}`, {
@@ -219,42 +245,88 @@ async function readBoxes(
   const { recordings, unused } = await recordingsOfBoxes(annotated, expected, {
     ...{ use: boxes ?? 'crop', knownOnly, signal },
   });
-  return { found: recordings.map((recording) => ({ recording, sha256: null })), unused };
+  return { found: recordings.map((recording) => ({ recording, sha256: null })), rejected: [], unused };
 }
 
 async function fetchFrom(
   { name: stream, client }: NonNullable<ImportOptions['stream']>,
   expected: Expected,
   signal?: AbortSignal,
-): Promise<Found[]> {
+): Promise<Findings> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-import-'));
   try {
     const out = join(folder, 'export.csv');
     await exportDataset(client, { stream, query: { format: 'csv' }, out, ...(signal ? { signal } : {}) });
-    return exportedIn(await readBytes(out), `the stream ${stream}`, expected);
+    return exportedIn(await readBytes(out), `the stream ${stream}`, expected, stream);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-function exportedIn(bytes: Uint8Array, file: string, expected: Expected): Found[] {
-  return readExported(bytes, file, expected).map((recording) => ({ recording, sha256: null }));
+/**
+ * The recordings of an export.
+ * @param stream name of the platform's stream, if the export comes directly from there
+ * @throws the errors of `readExported`; if no recording can be used, the first one's error, which names all
+ */
+function exportedIn(bytes: Uint8Array, file: string, expected: Expected, stream: string | null): Findings {
+  const { usable, unusable } = readExported(bytes, file, expected);
+  const [first] = unusable;
+  if (first && usable.length === 0) {
+    const all = unusable.map(({ device, recording, reason }) => `${device}/${recording}: ${reason}`);
+    throw new AiotError(
+      first.code,
+      `${file}: none of the recordings can be imported: ${listIds(all)}`,
+      first.code === 'AIOT_FILE_MALFORMED' ? { next: remedyFor(first, file, stream) } : {},
+    );
+  }
+  const origin = ({ device, recording }: Pick<Rejected, 'device' | 'recording'>) => ({
+    stream,
+    device,
+    recording,
+  });
+  return {
+    found: usable.map(({ converted, ...place }) => ({
+      recording: converted,
+      sha256: null,
+      origin: origin(place),
+    })),
+    rejected: unusable.map((one) => ({
+      ...origin(one),
+      reason: one.reason,
+      next: remedyFor(one, file, stream),
+    })),
+  };
+}
+
+function remedyFor(
+  { code, device, recording, labelled }: Unusable,
+  file: string,
+  stream: string | null,
+): string {
+  if (code === 'AIOT_DATA_RATE')
+    return 'Record at signal.rate, or set signal.rate to the rate of the recording.';
+  if (code === 'AIOT_USAGE')
+    return 'Export it separately with `aiot data export STREAM --recording NAME --out FILE`.';
+  if (stream === null) return `Remove the recording from ${file}, or add the missing values.`;
+  const place = shellWord(`${stream}/${device}/${recording}`);
+  return `To remove it from the platform, run \`aiot data remove ${place}${labelled ? ' --labeled' : ''}\`.`;
 }
 
 async function readFrom(
   from: string,
   expected: Expected,
   { rateHz, signal }: ImportOptions,
-): Promise<Found[]> {
+): Promise<Findings> {
   const found = await stat(from).catch(() => null);
   if (!found) throw new AiotError('AIOT_FILE_NOT_FOUND', `the file or folder ${from} does not exist`);
   const listing = found.isDirectory() ? await readListing(from) : null;
   if (listing) {
     const recordings = await readListed(from, listing, expected);
-    return recordings.map((recording) => ({ recording, sha256: null }));
+    return { found: recordings.map((recording) => ({ recording, sha256: null })), rejected: [] };
   }
   const files = found.isDirectory() ? await recordingFilesIn(await looseFolder(from), expected) : [from];
   const out: Found[] = [];
+  const rejected: Rejected[] = [];
   for (const file of files) {
     signal?.throwIfAborted();
     // A pipe or /dev/zero may never end, and would be read twice.
@@ -273,7 +345,9 @@ async function readFrom(
       );
     }
     if (isExported(bytes)) {
-      out.push(...exportedIn(bytes, file, expected));
+      const exported = exportedIn(bytes, file, expected, null);
+      out.push(...exported.found);
+      rejected.push(...exported.rejected);
       continue;
     }
     if (!namePattern.test(idOfFile(file, expected))) {
@@ -288,7 +362,7 @@ async function readFrom(
       (await readLoose(file, expected));
     out.push({ recording, sha256: sha256Hex(bytes) });
   }
-  return out;
+  return { found: out, rejected };
 }
 
 /**

@@ -1,10 +1,12 @@
 import { exportColumns } from '../../api/contract/data.js';
+import type { ErrorCode } from '../../core/catalogue.js';
 import { AiotError } from '../../core/errors.js';
+import { plural, thousands } from '../../core/figures.js';
 import { namePattern } from '../../core/names.js';
 import { parseMixedCsv } from '../../formats/csv/parse.js';
 import type { Expected } from '../dataset/read.js';
 import type { Recording } from '../types.js';
-import { createTake } from './take.js';
+import { createTake, type Take } from './take.js';
 
 const csvHead = `${exportColumns.join(',')},`;
 
@@ -34,40 +36,128 @@ interface Run extends Origin {
   end: number;
 }
 
+/** A recording that the project cannot use. */
+export interface Unusable {
+  device: string;
+  recording: string;
+  /** Whether any part of it has a label. */
+  labelled: boolean;
+  code: ErrorCode;
+  /** The problem, without the recording's name, as part of a sentence. */
+  reason: string;
+}
+
+/** A recording, and its origin on the platform. */
+export interface ExportedRecording extends Pick<Origin, 'device' | 'recording'> {
+  converted: Recording;
+}
+
 /**
  * Converts a stream's export to recordings in the form that `data record` writes: each from one device, with its label. If a recording has
  * several labels, each part becomes a recording, `NAME-1`, `NAME-2`, …; if two devices used the same name, the device's name is prefixed.
- * Fields that the project does not have are omitted.
- * @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED, AIOT_CSV_EMPTY, AIOT_DATA_RATE, AIOT_USAGE (a name that is too long)
+ * Fields that the project does not have are omitted. Recordings without all values, at another rate, or with a name that is too long are
+ * returned as unusable, because any device can send them.
+ * @throws AIOT_CSV_COLUMNS (no recording has the fields), AIOT_FILE_MALFORMED (not an export), AIOT_CSV_EMPTY
  */
-export function readExported(bytes: Uint8Array, file: string, expected: Expected): Recording[] {
+export function readExported(
+  bytes: Uint8Array,
+  file: string,
+  expected: Expected,
+): { usable: ExportedRecording[]; unusable: Unusable[] } {
   const { fields, rateHz } = expected;
   const parse = isExportedLines(bytes) ? parseExportedLines : parseExportedCsv;
-  const { rows, t: times, seq: numbersOf, values, ...texts } = parse(bytes, file, fields);
-  const runs = runsOf(texts, rows);
-  return named(runs, file).map(({ id, run }) => {
-    const take = createTake(run.device, fields);
-    for (let from = run.first; from < run.end; ) {
-      const to = endOfMessage(numbersOf, from, run.end);
-      take.add(
-        {
-          ...{ device: run.device, byDevice: true, t: times[from] as number },
-          seq: numbersOf[from] === '' ? null : Number(numbersOf[from]),
-          columns: values.map((each) => [...each.subarray(from, to)]),
-        },
-        Number.POSITIVE_INFINITY,
-      );
-      from = to;
-    }
+  const exported = parse(bytes, file, fields);
+  const unusable: Unusable[] = [];
+  const takes: { run: Run; take: Take }[] = [];
+  for (const runs of byRecording(runsOf(exported, exported.rows))) {
+    const own = runs.map((run) => ({ run, take: takeOf(run, exported, fields) }));
+    const fault = missingValues(runs, exported, fields) ?? otherRate(own, rateHz);
+    if (fault === null) takes.push(...own);
+    else unusable.push(unusableOf(runs, fault));
+  }
+  const usable: ExportedRecording[] = [];
+  const ids = idsOf(takes.map(({ run }) => run));
+  for (const [i, { run, take }] of takes.entries()) {
+    const { device, recording, label } = run;
+    const id = ids[i]!;
+    if (namePattern.test(id))
+      usable.push({ device, recording, converted: take.finish(id, label === '' ? null : label, rateHz) });
+    else unusable.push(unusableOf([run], tooLong(id)));
+  }
+  return { usable, unusable };
+}
+
+/** Groups the parts of each recording. */
+function byRecording(runs: readonly Run[]): Run[][] {
+  const groups = new Map<string, Run[]>();
+  for (const run of runs) {
+    const group = groups.get(keyOf(run));
+    if (group) group.push(run);
+    else groups.set(keyOf(run), [run]);
+  }
+  return [...groups.values()];
+}
+
+function takeOf(run: Run, { t, seq, values }: ExportedRows, fields: string[]): Take {
+  const take = createTake(run.device, fields);
+  for (let from = run.first; from < run.end; ) {
+    const to = endOfMessage(seq, from, run.end);
+    take.add(
+      {
+        ...{ device: run.device, byDevice: true, t: t[from] as number },
+        seq: seq[from] === '' ? null : Number(seq[from]),
+        columns: values.map((each) => [...each.subarray(from, to)]),
+      },
+      Number.POSITIVE_INFINITY,
+    );
+    from = to;
+  }
+  return take;
+}
+
+type Fault = Pick<Unusable, 'code' | 'reason'>;
+
+/** The fault of a recording in which not every sample has a time and a finite number for each field; null = none. */
+function missingValues(
+  runs: readonly Run[],
+  { t, values }: ExportedRows,
+  fields: readonly string[],
+): Fault | null {
+  const samples = runs.reduce((sum, { first, end }) => sum + end - first, 0);
+  const reasons: string[] = [];
+  const absent: string[] = [];
+  for (const [name, column] of [
+    ['t', t] as const,
+    ...fields.map((field, f) => [field, values[f]!] as const),
+  ]) {
+    let bad = 0;
+    for (const { first, end } of runs)
+      for (let row = first; row < end; row++) if (!Number.isFinite(column[row])) bad++;
+    if (bad === samples) absent.push(name);
+    else if (bad > 0)
+      reasons.push(`no finite number for ${name} in ${thousands(bad)} of ${plural(samples, 'sample')}`);
+  }
+  if (absent.length > 0) reasons.unshift(`no values for ${absent.join(', ')}`);
+  return reasons.length === 0 ? null : { code: 'AIOT_FILE_MALFORMED', reason: reasons.join('; ') };
+}
+
+function otherRate(takes: readonly { take: Take }[], rateHz: number): Fault | null {
+  for (const { take } of takes) {
     const other = take.otherRate(rateHz);
-    if (other !== null) {
-      throw new AiotError(
-        'AIOT_DATA_RATE',
-        `${file}: ${run.device}/${run.recording}: expected ${rateHz} samples per second (signal.rate), got about ${other.toFixed(1)}`,
-      );
-    }
-    return take.finish(id, run.label === '' ? null : run.label, rateHz);
-  });
+    if (other === null) continue;
+    const reason = `expected ${rateHz} samples per second (signal.rate), got about ${other.toFixed(1)}`;
+    return { code: 'AIOT_DATA_RATE', reason };
+  }
+  return null;
+}
+
+function tooLong(id: string): Fault {
+  return { code: 'AIOT_USAGE', reason: `expected a recording name of at most 64 characters, got "${id}"` };
+}
+
+function unusableOf(runs: readonly Run[], fault: Fault): Unusable {
+  const { device, recording } = runs[0]!;
+  return { device, recording, labelled: runs.some(({ label }) => label !== ''), ...fault };
 }
 
 function parseExportedCsv(bytes: Uint8Array, file: string, fields: readonly string[]): ExportedRows {
@@ -112,10 +202,14 @@ function endOfMessage(numbers: readonly string[], from: number, end: number): nu
   return to;
 }
 
-function named(runs: readonly Run[], file: string): { id: string; run: Run }[] {
+function keyOf({ device, recording }: Run): string {
+  return `${device}/${recording}`;
+}
+
+/** The name of each run in the project, which is not always a valid one. */
+function idsOf(runs: readonly Run[]): string[] {
   const devices = new Map<string, Set<string>>();
   const parts = new Map<string, number>();
-  const keyOf = ({ device, recording }: Run) => `${device}/${recording}`;
   for (const run of runs) {
     devices.set(run.recording, (devices.get(run.recording) ?? new Set()).add(run.device));
     parts.set(keyOf(run), (parts.get(keyOf(run)) ?? 0) + 1);
@@ -127,13 +221,7 @@ function named(runs: readonly Run[], file: string): { id: string; run: Run }[] {
     const number = (told.get(key) ?? 0) + 1;
     told.set(key, number);
     const whole = devices.get(recording)?.size === 1 ? recording : `${device}.${recording}`;
-    const id = parts.get(key) === 1 ? whole : `${whole}-${number}`;
-    if (namePattern.test(id)) return { id, run };
-    throw new AiotError(
-      'AIOT_USAGE',
-      `${file}: expected a recording name of at most 64 characters, got "${id}"`,
-      { next: 'Export it separately with `aiot data export STREAM --recording NAME --out FILE`.' },
-    );
+    return parts.get(key) === 1 ? whole : `${whole}-${number}`;
   });
 }
 
@@ -147,9 +235,9 @@ interface ExportedRows {
   /** Sequence number of each row's message, and its label; '' = none. */
   seq: string[];
   label: string[];
-  /** ms since 1970 */
+  /** ms since 1970; NaN = unknown */
   t: ArrayLike<number>;
-  /** Values of each requested field, in their order. */
+  /** Values of each requested field, in their order; NaN = no number. */
   values: Float64Array[];
 }
 
@@ -173,6 +261,7 @@ function parseExportedLines(bytes: Uint8Array, file: string, fields: readonly st
     seq: [] as string[],
     label: [] as string[],
   };
+  const seen = new Set<string>();
   for (const [i, line] of lines.entries()) {
     const at = `${file}:${i + 1}`;
     const row = objectOf(line, at);
@@ -180,12 +269,13 @@ function parseExportedLines(bytes: Uint8Array, file: string, fields: readonly st
     texts.recording.push(textOf(row, 'recording', at));
     texts.label.push(row.label === null ? '' : textOf(row, 'label', at));
     texts.seq.push(row.seq === null ? '' : String(numberOf(row, 'seq', at)));
-    t[i] = numberOf(row, 't', at);
+    t[i] = numberIn(row.t);
     for (const [f, field] of fields.entries()) {
-      if (!(field in row)) throw absent(at, fields, row);
-      (values[f] as Float64Array)[i] = numberOf(row, field, at);
+      if (field in row) seen.add(field);
+      (values[f] as Float64Array)[i] = numberIn(row[field]);
     }
   }
+  if (fields.some((field) => !seen.has(field))) throw absent(file, fields, [...seen]);
   return { rows, ...texts, t, values };
 }
 
@@ -216,7 +306,11 @@ function numberOf(row: Row, name: string, at: string): number {
   );
 }
 
-function absent(at: string, fields: readonly string[], row: Row): AiotError {
-  const got = Object.keys(row).slice(5).join(', ');
-  return new AiotError('AIOT_CSV_COLUMNS', `${at}: expected the fields ${fields.join(', ')}, got ${got}`);
+function numberIn(value: unknown): number {
+  return typeof value === 'number' ? value : Number.NaN;
+}
+
+function absent(file: string, fields: readonly string[], seen: readonly string[]): AiotError {
+  const got = seen.length === 0 ? 'none of them' : `only ${seen.join(', ')}`;
+  return new AiotError('AIOT_CSV_COLUMNS', `${file}: expected the fields ${fields.join(', ')}, got ${got}`);
 }

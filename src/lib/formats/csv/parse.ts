@@ -62,13 +62,15 @@ export function parseLabelledCsv(
   return parseTexts(bytes, file, { textColumns, onBad, names });
 }
 
-/** Like `parseLabelledCsv`, but text cells may be empty, which means that the value is unknown. */
+/**
+ * Like `parseLabelledCsv`, but a value may be unknown: text cells may be empty, and cells that are not finite numbers become NaN.
+ */
 export function parseMixedCsv(
   bytes: Uint8Array,
   file: string,
   textColumns: (name: string) => boolean,
 ): LabelledTable {
-  return parseTexts(bytes, file, { textColumns, emptyWords: true });
+  return parseTexts(bytes, file, { textColumns, emptyWords: true, unknownNumbers: true });
 }
 
 interface TextOptions {
@@ -76,6 +78,7 @@ interface TextOptions {
   onBad?: ((bad: BadCell) => void) | undefined;
   names?: readonly string[] | undefined;
   emptyWords?: boolean;
+  unknownNumbers?: boolean;
   /** Hint for text in a numeric column. */
   next?: string;
 }
@@ -98,7 +101,7 @@ interface TextsReader {
 /** Like `parseLabelledCsv`, one chunk of the file at a time. @throws the errors of `parseLabelledCsv`, from `read` and `end` */
 export function createTextsReader(
   file: string,
-  { textColumns, onBad, names, emptyWords, next }: TextOptions,
+  { textColumns, onBad, names, emptyWords, unknownNumbers, next }: TextOptions,
 ): TextsReader {
   const isOfText = (name: string) =>
     typeof textColumns === 'function' ? textColumns(name) : textColumns.includes(name);
@@ -120,7 +123,9 @@ export function createTextsReader(
       const firstLine = line === 1 && !headless ? 2 : line;
       const words = isText.map((is) => (is ? ([] as string[]) : null));
       // A cell's position is counted from the start of the bytes.
-      const data = readRows(bytes, from, columns, file, { words, onBad, emptyWords, firstLine: line, next });
+      const data = readRows(bytes, from, columns, file, {
+        ...{ words, onBad, emptyWords, unknownNumbers, firstLine: line, next },
+      });
       const texts = Object.fromEntries(columns.flatMap((name, c) => (words[c] ? [[name, words[c]]] : [])));
       const rows = words[0]?.length ?? data[0]!.length;
       line = firstLine + rows;
@@ -157,6 +162,8 @@ interface RowsOptions {
   onBad?: ((bad: BadCell) => void) | undefined;
   /** Whether text cells may be empty. */
   emptyWords?: boolean | undefined;
+  /** Whether cells that are not finite numbers become NaN, without a call of `onBad`. */
+  unknownNumbers?: boolean | undefined;
   /** Advice in the error for a rejected cell, if text in a column is the likely cause. */
   next?: string | undefined;
   /** Number of the line at which the bytes start, for messages. Default: 1. */
@@ -173,7 +180,7 @@ function readRows(
   from: number,
   columns: string[],
   file: string,
-  { words, onBad, emptyWords = false, firstLine = 1, next }: RowsOptions,
+  { words, onBad, emptyWords = false, unknownNumbers = false, firstLine = 1, next }: RowsOptions,
 ): Float64Array[] {
   const width = columns.length;
   const end = bytes.length;
@@ -198,8 +205,9 @@ function readRows(
         const value = read(at, stop);
         if (texts || !Number.isFinite(value)) {
           const cutShort = last && cell !== width - 1;
-          if (!onBad || texts || cutShort) throw badCell(bytes, at, stop, columns[cell], where);
-          onBad({ ...place(bytes, at, firstLine), column: columns[cell]!, cell: utf8(bytes, at, stop) });
+          const accepted = unknownNumbers || onBad;
+          if (!accepted || texts || cutShort) throw badCell(bytes, at, stop, columns[cell], where);
+          onBad?.({ ...place(bytes, at, firstLine), column: columns[cell]!, cell: utf8(bytes, at, stop) });
           data[cell]![row] = Number.NaN;
         } else data[cell]![row] = value;
       }
