@@ -126,6 +126,17 @@ describe('the images of a firmware folder', () => {
     });
   });
 
+  it('are not found next to programs that only test the core, and the error names the build for a board', async () => {
+    const path = await project('tests', { 'build/host/aiot-device': '', 'build/c3/aiot_c3.bin': '' });
+    await expect(firmwareImages(path)).rejects.toMatchObject({
+      code: 'AIOT_FILE_NOT_FOUND',
+      message: expect.stringContaining(
+        `${path} contains only test programs (build/c3, build/host), no firmware for a board`,
+      ),
+      next: expect.stringMatching(/ESP-IDF or PlatformIO.*`aiot firmware build \S+ --target esp32c3`/),
+    });
+  });
+
   it('are rejected if nothing is built or the build is incomplete', async () => {
     const path = await project('empty', { 'main.c': '' });
     await expect(firmwareImages(path)).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_FOUND' });

@@ -84,6 +84,9 @@ export async function firmwareImages(folder: string): Promise<FirmwareImages> {
   return await binImages(only);
 }
 
+/** Targets of `aiot firmware build` whose programs only test the core. */
+const testTargets: ReadonlySet<string> = new Set(['host', 'rv32', 'c3']);
+
 async function noBuild(folder: string): Promise<AiotError> {
   const names = await readdir(folder).catch(() => null);
   const expected = `expected a firmware folder with a build: ${expectedBuilds}`;
@@ -99,6 +102,16 @@ async function noBuild(folder: string): Promise<AiotError> {
         next: 'Create and build its firmware folder: `aiot firmware init`, then `aiot firmware build --target esp32`.',
       },
     );
+  const tests = (await readdir(join(folder, 'build')).catch(() => [])).filter((name) =>
+    testTargets.has(name),
+  );
+  if (tests.length > 0) {
+    const built = tests.sort().map((name) => `build/${name}`);
+    const message = `${folder} contains only test programs (${built.join(', ')}), no firmware for a board: ${expected}`;
+    return new AiotError('AIOT_FILE_NOT_FOUND', message, {
+      next: `Build it with ESP-IDF or PlatformIO, for example for an ESP32-C3: \`aiot firmware build ${shellWord(folder)} --target esp32c3\`.`,
+    });
+  }
   return new AiotError('AIOT_FILE_NOT_FOUND', `${folder} contains no build: ${expected}`, {
     next: 'Build the firmware (`aiot firmware build --target esp32`, idf.py build, pio run, arduino-cli compile -e), or name the files: `aiot flash app.bin@0x10000`.',
   });
