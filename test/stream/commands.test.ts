@@ -116,6 +116,20 @@ describe('stream publish', () => {
     expect(kept).toMatchObject({ payload: { z: 3 }, retain: true });
   });
 
+  it('names the topic of several messages, and suggests a command that can show the message', async () => {
+    const text = async (...argv: string[]) => (await runCli(['stream', 'publish', ...argv])).stdout;
+    expect(await text(`${url}/in`, 'x', '--count', '2')).toContain(
+      `2 messages, 2 B to ${url}/in: acknowledged`,
+    );
+    const tail = `aiot stream tail ${url}/in`;
+    expect(await text(`${url}/in`, 'x')).toContain(`Next: ${tail}  # start it first, then publish again\n`);
+    expect(await text(`${url}/in`, 'x', '--retain')).toContain(`Next: ${tail}\n`);
+    const recorded = await runCli(['stream', 'tail', 'messages.ndjson.gz', '--json']);
+    expect(recorded.json).toMatchObject({
+      error: { code: 'AIOT_STREAM_URL', next: expect.stringContaining('file:messages.ndjson') },
+    });
+  });
+
   it('never prints a password', async () => {
     const secret = url.replace('://', '://ann:hush@');
     const { stdout, stderr } = await runCli(['stream', 'publish', `${secret}/in`, 'x']);

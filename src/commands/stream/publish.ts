@@ -96,8 +96,12 @@ export default class StreamPublish extends AiotCommand {
     const what = 'messages' in published ? `${plural(published.messages, 'message')}, ` : '';
     const speed = 'rate' in published ? `, ${Math.round(published.rate)}/s` : '';
     this.print(`${what}${size(published.bytes)} to ${published.url}: ${told}${speed}`);
-    if (/^(mqtt|ws|kafka|nats|aiot|file)/.test(published.url) && 'topic' in published)
-      this.print(next(`aiot stream tail ${shellWord(published.url)}`));
+    if (/^(mqtt|ws|kafka|nats|aiot|file)/.test(published.url) && 'topic' in published) {
+      // Other messages reach only the subscribers of that moment.
+      const readable = retain || /^(kafka|file)/.test(published.url);
+      const order = readable ? '' : '  # start it first, then publish again';
+      this.print(next(`aiot stream tail ${shellWord(published.url)}${order}`));
+    }
     return published;
   }
 }

@@ -174,7 +174,7 @@ interface PublishManyOptions extends Omit<StreamOptions, 'key'> {
 }
 
 export const publishedManySchema = z.object({
-  /** Address of the destination without credentials and topic; the path of a file or device. */
+  /** Address of the destination without credentials, with the topic if it applies to all messages; the path of a file or device. */
   url: z.string(),
   messages: z.int(),
   bytes: z.int(),
@@ -194,7 +194,8 @@ type PublishedMany = z.output<typeof publishedManySchema>;
  */
 async function publishMany(options: PublishManyOptions): Promise<PublishedMany> {
   const { url, rate, signal, count, onProgress, qos = 1 } = options;
-  const { endpoint } = parseStreamUrl(url);
+  const { scheme, path, endpoint } = parseStreamUrl(url);
+  const hasTopic = path !== '' && !pathless.has(scheme);
   const addressed = withTopics(url);
   const made = await messagesOf(options);
   const wanted = count === undefined ? made : firstOf(made, count);
@@ -207,7 +208,7 @@ async function publishMany(options: PublishManyOptions): Promise<PublishedMany> 
     });
     const seconds = (performance.now() - started) / 1000;
     return {
-      url: endpoint.endsWith(':') ? shownUrl(url) : endpoint,
+      url: hasTopic || endpoint.endsWith(':') ? shownUrl(url) : endpoint,
       ...written,
       seconds,
       rate: written.messages / seconds,
