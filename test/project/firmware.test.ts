@@ -51,7 +51,7 @@ describe('aiot firmware init', () => {
     const second = await init(join(own, 'b'), own);
     expect([first.code, second.code]).toEqual([0, 0]);
     expect(first.json).toMatchObject({
-      ...{ dir: join(own, 'a'), project: own, name: 'pump', notes: [] },
+      ...{ dir: join(own, 'a'), project: own, name: 'pump', sensor: 'guide', notes: [] },
       generated: ['generated/aiot_config.h', 'generated/aiot_tables.h', 'hal/esp32/partitions.csv'],
     });
     const files = await contents(join(own, 'a'));

@@ -34,6 +34,7 @@ export default class FirmwareInit extends AiotCommand {
       facts([
         ['Firmware', `for ${made.name}`],
         ['Folder', shownPath(made.dir)],
+        ['Sensor', made.sensor ?? 'none that fits the stream'],
         ['Copied', made.copied === 0 ? 'nothing: you own the sources' : plural(made.copied, 'file')],
         ['Generated', made.generated.join(', ') || 'nothing: all files match aiot.yaml'],
       ]),

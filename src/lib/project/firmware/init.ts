@@ -8,7 +8,7 @@ import { aiotVersion } from '../../core/folders.js';
 import { loadProject } from '../../core/project.js';
 import { noteName, openFirmware, packageSources } from './folder.js';
 import { generatedFiles, regenerate } from './headers.js';
-import { sensorNotes } from './sensors.js';
+import { sensorNotes, sensorOf } from './sensors.js';
 
 export const firmwareInitSchema = z.object({
   /** Absolute paths of the firmware folder, and of the folder that contains its aiot.yaml. */
@@ -19,6 +19,8 @@ export const firmwareInitSchema = z.object({
   copied: z.int(),
   /** Paths of the files that were generated from aiot.yaml; with --force, only the outdated files. */
   generated: z.array(z.string()),
+  /** Sensor that the firmware for an ESP32 reads: firmware.sensor, or else the first that fits; null = none. */
+  sensor: z.string().nullable(),
   /** Remarks for the user, for example about a sensor that does not fit. */
   notes: z.array(z.string()),
 });
@@ -40,7 +42,9 @@ export async function initFirmware(options: {
 }): Promise<FirmwareInit> {
   const dir = resolve(options.dir);
   const project = await loadProject(options.project);
-  const told = { dir, project: project.dir, name: project.config.name, notes: sensorNotes(project.config) };
+  const { config } = project;
+  const sensor = sensorOf(config)?.name ?? null;
+  const told = { dir, project: project.dir, name: config.name, sensor, notes: sensorNotes(config) };
   const names = await namesIn(dir);
   if (names.length > 0 && !options.force)
     throw new AiotError(
