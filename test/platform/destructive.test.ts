@@ -38,36 +38,36 @@ afterAll(async () => {
 async function question(...argv: string[]): Promise<string> {
   const { code, message, exit } = await refusal(argv);
   expect([code, exit], message).toEqual(['AIOT_USAGE', 2]);
-  expect((await runCli(argv)).code, 'without --json').toBe(2);
+  const plain = await runCli(argv);
+  expect(plain.code, 'without --json').toBe(2);
+  expect(plain.stderr).toContain('without a terminal, confirm with --yes: this will');
   return message;
 }
 
 describe('a destructive command', () => {
   it('lists the losses, and proceeds only with --yes', async () => {
     expect(await question('model', 'remove', 'tiny@1')).toMatch(
-      /^expected --yes: Permanently remove tiny@1 \([\d.,]+ (?:bytes|KiB), pushed 20\d\d-\d\d-\d\d \d\d:\d\d\)\?$/,
+      /^with --json, confirm with --yes: this will permanently remove tiny@1 \([\d.,]+ (?:bytes|KiB), pushed 20\d\d-\d\d-\d\d \d\d:\d\d\)$/,
     );
     expect(await question('device', 'revoke', 'pump')).toBe(
-      'expected --yes: Permanently revoke pump, including the certificate?',
+      'with --json, confirm with --yes: this will permanently revoke pump, including the certificate',
     );
     expect(await question('device', 'remove', 'pump')).toBe(
-      'expected --yes: Remove pump, with tags and groups?',
+      'with --json, confirm with --yes: this will remove pump, with tags and groups',
     );
     expect(await question('token', 'revoke', token)).toBe(
-      `expected --yes: Permanently revoke ${token} (laptop, ci) and close its connections?`,
+      `with --json, confirm with --yes: this will permanently revoke ${token} (laptop, ci) and close its connections`,
     );
     expect(await question('user', 'remove', 'alice')).toBe(
-      'expected --yes: Permanently remove alice (viewer, 0 tokens) and close all connections of its tokens?',
+      'with --json, confirm with --yes: this will permanently remove alice (viewer, 0 tokens) and close all connections of its tokens',
     );
     expect(await question('webhook', 'remove', webhook)).toContain(
-      `Permanently remove ${webhook} to https://127.0.0.1:9/ and its secret`,
+      `permanently remove ${webhook} to https://127.0.0.1:9/ and its secret`,
     );
     expect(await question('context', 'remove', 'lab')).toBe(
-      'expected --yes: Remove lab (https://lab.example:8443)?',
+      'with --json, confirm with --yes: this will remove lab (https://lab.example:8443)',
     );
-    expect(await question('context', 'remove', 'local')).toContain(
-      'its token, which is stored nowhere else?',
-    );
+    expect(await question('context', 'remove', 'local')).toContain('its token, which is stored nowhere else');
 
     const there = await withClient(undefined, async (client) => ({
       models: (await client.models.list()).map(({ name }) => name),
@@ -126,21 +126,21 @@ describe('a destructive command', () => {
 
   it('asks before it touches the board or reads keys', async () => {
     expect(await question('board', 'erase', '--port', '/dev/none')).toBe(
-      'expected --yes: Erase the whole flash of the board at /dev/none, including its firmware, keys and stored data?',
+      'with --json, confirm with --yes: this will erase the whole flash of the board at /dev/none, including its firmware, keys and stored data',
     );
     expect(await question('board', 'erase', 'nvs', '--port', '/dev/none')).toBe(
-      'expected --yes: Erase nvs of the board at /dev/none?',
+      'with --json, confirm with --yes: this will erase nvs of the board at /dev/none',
     );
     const key = ['--root-key', join(own.folder, 'none.pem')];
     expect(existsSync(key[1] ?? '')).toBe(false);
     expect(await question('trust', 'rotate', '--role', 'targets', ...key)).toContain(
-      'Replace the signing keys?',
+      'replace the signing keys. Releases',
     );
     expect(await question('trust', 'rotate', '--role', 'timestamp', ...key)).toContain(
-      'Replace the timestamp key?',
+      'replace the timestamp key. The',
     );
     expect(await question('trust', 'rotate', '--role', 'root', '--out', own.folder, ...key)).toContain(
-      'Replace the root keys?',
+      'replace the root keys. The',
     );
   });
 });

@@ -117,7 +117,9 @@ describe('a release that needs two of three signatures', () => {
 
     const refused = await refusal(['trust', 'sign', file]);
     expect(refused).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
-    expect(refused.message).toContain(`expected --yes: Sign model tiny@3 (${digestOf(tinyBundle())})?`);
+    expect(refused.message).toContain(
+      `confirm with --yes: this will sign model tiny@3 (${digestOf(tinyBundle())})`,
+    );
     expect(await readFile(file, 'utf8')).toBe(before);
 
     const digest = digestOf('nowhere');

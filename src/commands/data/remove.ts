@@ -12,6 +12,7 @@ export default class DataRemove extends PlatformCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> motion/waist-1/take7 --dry-run',
     '<%= config.bin %> <%= command.id %> motion/waist-1/take7',
+    '<%= config.bin %> <%= command.id %> motion/waist-1/take7 --yes',
   ];
   static override args = {
     recording: Args.string({

@@ -189,7 +189,7 @@ export abstract class AiotCommand extends Command {
   protected async agreed(question: string, yes: boolean): Promise<boolean> {
     if (yes) return true;
     const dryRun = 'dry-run' in (this.ctor.flags ?? {});
-    if (this.jsonEnabled()) throw needsYes(question, dryRun);
+    if (this.jsonEnabled()) throw needsYes(question, dryRun, 'with --json');
     this.running?.clear();
     return confirm(question, this.signal, { dryRun });
   }

@@ -93,10 +93,17 @@ export async function confirm(
   }
 }
 
-/** The error if a question cannot be asked. `dryRun`: whether the command has --dry-run. */
-export function needsYes(question: string, dryRun: boolean): AiotError {
+/**
+ * The error if a question cannot be asked.
+ * @param question begins with a verb, such as `Remove pump?`; further sentences may follow
+ * @param dryRun whether the command has --dry-run
+ * @param why the reason, as the start of a sentence
+ */
+export function needsYes(question: string, dryRun: boolean, why = 'without a terminal'): AiotError {
+  const text = question.replace(/\?$/, '').replace('? ', '. ');
+  const effect = `${text.charAt(0).toLowerCase()}${text.slice(1)}`;
   const look = dryRun ? 'Check the changes with --dry-run, then repeat' : 'Repeat';
-  return new AiotError('AIOT_USAGE', `expected --yes: ${question}`, {
+  return new AiotError('AIOT_USAGE', `${why}, confirm with --yes: this will ${effect}`, {
     next: `${look} the command with --yes.`,
   });
 }
