@@ -44,7 +44,7 @@ export async function openDataset(project: Project, folder?: string): Promise<Da
   const at = own ? dataFolderOf(project) : resolve(folder);
   const found = await stat(at).catch(() => null);
   if (!found?.isDirectory()) {
-    if (own) throw empty(at);
+    if (own) throw empty(at, project.config);
     throw new AiotError('AIOT_FILE_NOT_FOUND', `the folder ${at} does not exist`);
   }
   const expected = expectedOf(project.config);
@@ -52,7 +52,7 @@ export async function openDataset(project: Project, folder?: string): Promise<Da
   const recordings = listing
     ? await readListed(at, listing, expected)
     : await readFolder(await looseFolder(at), expected);
-  if (recordings.length === 0) throw empty(at);
+  if (recordings.length === 0) throw empty(at, project.config);
   return datasetOf(own ? project.config.name : basename(at), expected, recordings);
 }
 
@@ -79,8 +79,22 @@ async function readFolder(folder: string, expected: Expected): Promise<Recording
   return recordings;
 }
 
-function empty(at: string): AiotError {
-  return new AiotError('AIOT_DATA_EMPTY', `no recordings in ${at}`);
+/** Labels of sounds that are not words. */
+const noWords = ['other', 'noise'];
+
+function empty(at: string, { signal, model }: ProjectConfig): AiotError {
+  const message = `no recordings in ${at}`;
+  if (signal.features === 'image') {
+    return new AiotError('AIOT_DATA_EMPTY', message, {
+      next: 'Import pictures with `aiot data import FOLDER`. In a project of the template person-or-part, you can also draw some with `aiot data synthesize`.',
+    });
+  }
+  const words = Object.keys(model.labels).filter((label) => !noWords.includes(label));
+  if ((signal.features !== 'mfcc' && signal.features !== 'logmel') || words.length === 0)
+    return new AiotError('AIOT_DATA_EMPTY', message);
+  return new AiotError('AIOT_DATA_EMPTY', message, {
+    next: `Import recordings with \`aiot data import FOLDER\`, or generate spoken words with \`aiot data synthesize --words ${words.join(',')}\`.`,
+  });
 }
 
 /** `sha256:…` over fields, rate, and each recording's id, label and samples (little-endian doubles, column by column). */
