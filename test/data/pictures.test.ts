@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -210,11 +210,19 @@ describe('drawn parts', () => {
     });
   });
 
+  it('are suggested if there are no pictures', async () => {
+    await rm(join(project.dir, 'data'), { recursive: true, force: true });
+    expect((await runCli(['model', 'train', '--project', project.dir, '--json'])).json).toMatchObject({
+      error: { code: 'AIOT_DATA_EMPTY', next: expect.stringContaining('`aiot data synthesize`') },
+    });
+  });
+
   it('pass the data check', async () => {
     await runCli(['data', 'synthesize', '--project', project.dir, '--pictures', '30', '--json']);
     const { json, code } = await runCli(['data', 'check', '--project', project.dir, '--json']);
-    expect(json).toMatchObject({ ok: true, findings: [] });
+    expect(json).toMatchObject({ ok: true, findings: [], rateHz: null, rateFrom: null });
     expect(code).toBe(0);
+    expect((await runCli(['data', 'check', '--project', project.dir])).stdout).not.toContain('Hz');
   });
 });
 

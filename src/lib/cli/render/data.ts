@@ -33,17 +33,18 @@ export function checkText(report: CheckReport, { all = false } = {}): string {
 function headOf({ of, recordings, samples, rateHz, rateFrom, labelFrom }: CheckReport): string {
   if (of === 'table') return `${plural(samples, 'row')} in ${plural(recordings, 'file')}`;
   const rate = {
-    told: `${rateHz} Hz`,
-    time: `${rateHz} Hz according to the time column`,
-    assumed: `assumed ${rateHz} Hz (set it with --rate)`,
-  }[rateFrom ?? 'told'];
+    told: `, ${rateHz} Hz`,
+    time: `, ${rateHz} Hz according to the time column`,
+    assumed: `, assumed ${rateHz} Hz (set it with --rate)`,
+    none: '',
+  }[rateFrom ?? 'none'];
   const labels = {
     name: ', labels from file names',
     folder: ', labels from folders',
     column: ', labels from a column',
     none: ', no labels',
   };
-  return `${plural(recordings, 'recording')}, ${plural(samples, 'sample')}, ${rate}${labelFrom === null ? '' : labels[labelFrom]}`;
+  return `${plural(recordings, 'recording')}, ${plural(samples, 'sample')}${rate}${labelFrom === null ? '' : labels[labelFrom]}`;
 }
 
 function splitOf({ split }: CheckReport): string[] {

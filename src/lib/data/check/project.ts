@@ -52,13 +52,14 @@ export async function checkProject(project: Project, folder?: string): Promise<C
     }),
   ]);
   const { samples, recordings, digest } = datasetSummary(dataset);
+  const pictures = config.signal.features === 'image';
   return {
     of: 'project',
     digest,
     recordings: recordings.length,
     samples,
-    rateHz: dataset.rateHz,
-    rateFrom: 'told',
+    rateHz: pictures ? null : dataset.rateHz,
+    rateFrom: pictures ? null : 'told',
     labelFrom: null,
     split: split ? splitCounts(split) : null,
     findings,

@@ -47,7 +47,7 @@ export const checkReportSchema = z.object({
   recordings: z.int(),
   /** Number of samples, or of rows. */
   samples: z.int(),
-  /** Sampling rate in Hz (null for rows), and where it comes from: the project or a flag, a time column, or an assumption. */
+  /** Sampling rate in Hz (null for rows and pictures), and where it comes from: the project or a flag, a time column, or an assumption. */
   rateHz: z.number().nullable(),
   rateFrom: z.enum(['told', 'time', 'assumed']).nullable(),
   /** Where labels come from; null = the project. */
