@@ -147,6 +147,17 @@ describe('aiot init', () => {
     expect(existsSync(join(folder, 'new'))).toBe(false);
   });
 
+  it('names the file to change if the folder contains a project', async () => {
+    const dir = join(folder, 'twice');
+    await initProject({ dir, template: 'har-imu' });
+    expect((await runCli(['init', dir, '--json'])).json).toMatchObject({
+      error: {
+        code: 'AIOT_FOLDER_NOT_EMPTY',
+        next: `To change the existing project, such as its rate (signal.rate), edit ${join(dir, 'aiot.yaml')}. Specify a new or empty folder.`,
+      },
+    });
+  });
+
   it('rejects an occupied folder before reading your own data', async () => {
     const result = await runCli(['init', join(folder, 'busy'), '--from', '/nowhere', '--json']);
     expect(result.json).toMatchObject({

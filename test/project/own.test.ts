@@ -115,6 +115,17 @@ describe('aiot init --from', () => {
     expect(trained.json).toMatchObject({ inputs: config.model.table?.inputs });
   });
 
+  it('names the setting to change if the rate is assumed', async () => {
+    const from = join(folder, 'timeless');
+    await mkdir(from);
+    for (const take of [1, 2, 3]) await writeFile(join(from, `fast${take}.csv`), sine(400, take / 9, 'x,y'));
+    const dir = join(folder, 'assumed');
+    const { stdout } = await runCli(['init', dir, '--from', from, '--no-color']);
+    expect(stdout).toContain(
+      `If the recordings were not made at 100 Hz, change signal.rate in ${join(dir, 'aiot.yaml')}.`,
+    );
+  });
+
   it('uses anomaly detection if nothing is labeled', async () => {
     const file = join(folder, 'bare.csv');
     await writeFile(

@@ -177,12 +177,18 @@ export async function refuseOccupied(dir: string): Promise<boolean> {
     'AIOT_FOLDER_NOT_EMPTY',
     `${dir} is not empty: it contains ${names.slice(0, 3).join(', ')}`,
     {
-      next:
-        dir === '.'
-          ? 'To create the project in a new folder, run `aiot init NAME`.'
-          : 'Specify a new or empty folder.',
+      next: nextTo(dir, names),
     },
   );
+}
+
+function nextTo(dir: string, names: readonly string[]): string {
+  const other =
+    dir === '.'
+      ? 'To create the project in a new folder, run `aiot init NAME`.'
+      : 'Specify a new or empty folder.';
+  if (!names.includes('aiot.yaml')) return other;
+  return `To change the existing project, such as its rate (signal.rate), edit ${join(dir, 'aiot.yaml')}. ${other}`;
 }
 
 /** A valid project name. A folder's name is adapted (`lenient`). A name that the user gave is used unchanged or rejected. */

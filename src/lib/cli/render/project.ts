@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { elapsed, foldsText, percent, plural, shareText, size, thousands } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import { findingCounts } from '../../data/check/report.js';
@@ -36,6 +37,12 @@ export function surveyText(survey: Survey): string {
     const more = all.length > 8 ? `, and ${all.length - 8} more` : '';
     return `${where}: ${all.slice(0, 8).join(', ')}${more}`;
   }
+}
+
+/** How to correct a rate that the files do not contain. */
+export function assumedRateText({ rateHz }: Survey, dir: string): string {
+  const file = shownPath(join(dir, 'aiot.yaml'));
+  return `\n${yellow('!')} If the recordings were not made at ${rateHz} Hz, change signal.rate in ${file}.`;
 }
 
 /** The next commands for a new project in this folder. */
