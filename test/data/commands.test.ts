@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -96,6 +96,9 @@ describe('aiot data', () => {
     ).toMatchObject({
       recordings: [{ id: 'walking6', device: 'w1', samples: 2 }],
     });
+    const { stdout } = await run('data', 'record', url, '--label', 'walking', '--count', '2');
+    const saved = /Saved in (.*)/.exec(stdout)?.[1] as string;
+    expect(await readdir(saved)).toContain('walking7.csv');
   });
 
   it.each([

@@ -1,9 +1,10 @@
+import { join } from 'node:path';
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { recordingsTable } from '../../lib/cli/render/data.js';
-import { next } from '../../lib/cli/render/text.js';
+import { next, shownPath } from '../../lib/cli/render/text.js';
 import { plural } from '../../lib/core/figures.js';
 import { loadProject } from '../../lib/core/project.js';
 import { recordResultSchema, recordStream } from '../../lib/data/sources/record.js';
@@ -56,6 +57,7 @@ export default class DataRecord extends AiotCommand {
         this.note(`Recording from ${endpoint} (${address}). Press Ctrl-C to stop.`),
     });
     this.print(recordingsTable(result.recordings));
+    this.print(`Saved in ${shownPath(join(result.folder, 'recordings'))}`);
     for (const [count, what] of [
       [result.ignored, 'from other streams'],
       [result.duplicates, 'received more than once; their samples are counted once'],
