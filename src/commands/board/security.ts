@@ -8,7 +8,7 @@ import { boardSecurity, boardSecuritySchema, securityProfiles } from '../../lib/
 export default class BoardSecurity extends AiotCommand {
   static override summary = "Show a board's security fuses and check them.";
   static override description =
-    "Reads secure boot, flash encryption, JTAG, download mode and key blocks from the eFuses; nothing is written. With --profile, each setting is checked, and the command exits with 6 if one does not fit. In secure download mode, fuses cannot be read; the ROM's report contains only part of the state.";
+    "Reads secure boot, flash encryption, JTAG, download mode and key blocks from the eFuses; nothing is written. With --profile, each setting is checked, and the command exits with 6 if any setting does not match the profile. In secure download mode, fuses cannot be read; the ROM's report contains only part of the state.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> --profile production',
@@ -17,7 +17,7 @@ export default class BoardSecurity extends AiotCommand {
   static override flags = {
     port: shared.port,
     profile: Flags.option({ options: securityProfiles })({
-      summary: 'Check the fuses: development = open for work, production = locked.',
+      summary: 'Check the fuses: development = unlocked, production = locked.',
       env: 'AIOT_PROFILE',
       helpValue: 'PROFILE',
     }),

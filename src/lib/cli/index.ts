@@ -145,6 +145,7 @@ export {
   extractedText,
   leftOutTexts,
   recordingsTable,
+  rejectedText,
   resampledText,
   schemaText,
   statisticsText,

@@ -1202,7 +1202,7 @@ export const catalogue = {
     exit: 6,
     family: 'outside',
     about:
-      'Too few devices in a wave committed the release for the next wave to open, so the rollout was paused or rolled back.',
+      'Too few devices in a wave committed the release, so the next wave did not open, and the rollout was paused or rolled back.',
     next: 'To see the failed devices and the reasons, run `aiot rollout show ID`. Then resume, retry or abort a paused rollout.',
   },
   AIOT_ROLLOUT_SUPERSEDED: {

@@ -188,7 +188,7 @@ const delivery: Statement[] = [
   },
   {
     v5: '4.3.3-7 4.3.3-13',
-    says: 'Once its PUBLISH has been sent, a QoS 2 message no longer expires, and its exchange is completed.',
+    says: 'After its PUBLISH has been sent, a QoS 2 message no longer expires, and the broker must complete its exchange.',
     async check(lab) {
       const [topic, clientId] = [lab.name(), lab.name()];
       const reader = await lab.subscriber(topic, 2, lab.kept(clientId));

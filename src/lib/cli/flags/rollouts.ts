@@ -47,7 +47,7 @@ export const whatFlags = {
   selector,
   'rollback-to': Flags.string({
     summary:
-      'Version to roll back to. Applies to the model; without --model, to the configuration; without both, to the firmware. It is signed with your key when the rollout starts.',
+      'Version to roll back to. Applies to the model if --model is set, otherwise to the configuration, otherwise to the firmware. It is signed with your key when the rollout starts.',
     env: 'AIOT_ROLLBACK_TO',
     helpValue: 'NAME@VERSION',
   }),

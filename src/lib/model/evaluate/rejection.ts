@@ -96,8 +96,8 @@ export function rejectedShare(
 type Spread = Pick<RejectSpec, 'center' | 'weight'>;
 
 /**
- * Centers and pooled deviations within the classes of the standardized training set. As in the standardization, all samples of a field
- * share both, because per-input statistics would depend on where a window starts.
+ * Class centers and pooled within-class deviations of the standardized training set. All samples of a field share one center and one
+ * deviation, because per-input statistics would depend on where a window starts.
  */
 function spreadOf(built: Built, classes: number): Spread {
   const { standardization, signal } = built.training;
