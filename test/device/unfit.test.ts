@@ -1,9 +1,11 @@
-import { writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/crypto.js';
 import type { DeviceEvent } from '../../src/lib/device/events.js';
 import { type SimulateOptions, simulateDevice } from '../../src/lib/device/simulate.js';
+import { whyUnfit } from '../../src/lib/device/telemetry/answer.js';
+import { readRecording } from '../../src/lib/device/telemetry/sensor.js';
 import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
@@ -98,6 +100,23 @@ describe('a simulated device whose model does not fit its source', () => {
     },
     60_000,
   );
+
+  it('takes the rate from the project around the recording, and names the flag that fits', async () => {
+    const project = join(own.folder, 'project');
+    await mkdir(join(project, 'recordings'), { recursive: true });
+    await writeFile(
+      join(project, 'aiot.yaml'),
+      'name: motion\nsignal: { rate: 50, window: 50, stride: 25 }\n',
+    );
+    const file = join(project, 'recordings', 'walk.csv');
+    await copyFile(csv, file);
+    expect((await readRecording(csv, null)).rateHz).toBe(100);
+    expect((await readRecording(file, null)).rateHz).toBe(50);
+    expect((await readRecording(file, 200)).rateHz).toBe(200);
+    expect(whyUnfit({ fields: ['x'], rateHz: 100 }, { fields: ['x'], rateHz: 50 })).toBe(
+      'expected 50 Hz as required by the model, got 100 (to use this model, restart with --rate 50)',
+    );
+  });
 
   it('sends a recording once after an update to a model that fits, and fails if it times out without one', async () => {
     const device = await started('once', { recording: csv });

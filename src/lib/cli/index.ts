@@ -228,7 +228,7 @@ export {
   webhookTestText,
   webhookText,
 } from './render/platform.js';
-export { commandsAfterInit, demoSummary, initText, surveyText } from './render/project.js';
+export { assumedRateText, commandsAfterInit, demoSummary, initText, surveyText } from './render/project.js';
 export {
   afterProvisioning,
   fleetText,

@@ -24,7 +24,7 @@ export interface SimulateOptions {
   /** A CSV file to replay. Without it and without a motor to simulate, the device only handles updates and commands. */
   recording?: string;
   motor?: MotorState;
-  /** Samples per second. The defaults are the templates' values: 100 for a recording and 200 for a motor. */
+  /** Samples per second. By default, that of the recording or else of the project above it, or 100; for a motor, 200. */
   rateHz?: number;
   /**
    * Stream name. The defaults are the templates' names: `motion` for a recording and `shaded-pole-motor-sensor_data`

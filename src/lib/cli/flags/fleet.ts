@@ -99,7 +99,7 @@ export const virtualDeviceFlags = {
   }),
   rate: Flags.integer({
     summary:
-      "Samples per second [default: the rate of the recording's time column, or 100; 200 with --motor]; with --board, readings per second [default: 1; IoT kit: one every 1.5 s].",
+      "Samples per second [default: the recording's or its project's rate, or 100; 200 with --motor]; with --board, readings per second [default: 1; IoT kit: one every 1.5 s].",
     min: 1,
     max: 100_000,
     env: 'AIOT_RATE',

@@ -112,9 +112,12 @@ function createOnlooker(sensor: Sensor, beside: () => ShadowRun | null): (sample
 export type SampleForm = Pick<Sensor, 'fields' | 'rateHz' | 'size'>;
 
 /** Reason why a model cannot predict on such samples; null if it can. */
-export function whyUnfit(sensor: SampleForm, { fields, rateHz, size }: LoadedModel): string | null {
+export function whyUnfit(
+  sensor: SampleForm,
+  { fields, rateHz, size }: Pick<LoadedModel, 'fields' | 'rateHz' | 'size'>,
+): string | null {
   if (rateHz !== null && rateHz !== sensor.rateHz)
-    return `expected ${rateHz} Hz as required by the model, got ${sensor.rateHz} (--rate sets it)`;
+    return `expected ${rateHz} Hz as required by the model, got ${sensor.rateHz}${Number.isInteger(rateHz) ? ` (to use this model, restart with --rate ${rateHz})` : ''}`;
   if (size && sensor.size && (size.width !== sensor.size.width || size.height !== sensor.size.height))
     return `expected a picture of ${size.width} × ${size.height} pixels as required by the model, got ${sensor.size.width} × ${sensor.size.height}`;
   if (fields.every((field) => sensor.fields.includes(field))) return null;

@@ -1,7 +1,9 @@
-import { basename } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { AiotError } from '../../core/errors.js';
 import { namePattern } from '../../core/names.js';
 import { seededRandom } from '../../core/numbers.js';
+import { loadProject, type Project } from '../../core/project.js';
 import { withoutExtension } from '../../data/dataset/read.js';
 import { type MotorState, motorFields, motorSamples } from '../../data/motor.js';
 import { assumedHz, readLooseFile } from '../../data/tables/loose-recordings.js';
@@ -65,21 +67,31 @@ export function motorSensor(options: { state: MotorState; rateHz: number; seed: 
 
 /**
  * Reads a file of samples: CSV with one column per field, sound with one field per channel, or a picture, whose pixels are its samples. A time column is used only for the rate.
- * @param rateHz null: the rate of the time column or of the sound, or 100 Hz if there is neither
- * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_CSV_*
+ * @param rateHz null: the rate of the time column or of the sound, else that of the project above the file, else 100 Hz
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_CSV_*, AIOT_PROJECT_INVALID
  */
 export async function readRecording(file: string, rateHz: number | null): Promise<Recording> {
   const { fields, columns, size, rateHz: own } = await readLooseFile(file, rateHz === null ? {} : { rateHz });
+  const stated = rateHz ?? own;
+  const project = stated === null ? await projectAbove(file) : null;
   return {
     id: withoutExtension(basename(file)),
     label: null,
     device: null,
-    rateHz: rateHz ?? own ?? assumedHz,
+    rateHz: stated ?? project?.config.signal.rate ?? assumedHz,
     startedAt: null,
     fields,
     columns,
     ...(size && { size }),
   };
+}
+
+/** The project in the nearest folder above a file that has an aiot.yaml; null = there is none. @throws AIOT_PROJECT_INVALID */
+async function projectAbove(file: string): Promise<Project | null> {
+  for (let folder = dirname(resolve(file)); ; folder = dirname(folder)) {
+    if (existsSync(join(folder, 'aiot.yaml'))) return loadProject(folder);
+    if (folder === dirname(folder)) return null;
+  }
 }
 
 /** Parses `max`, or a factor greater than 0 and at most 1000. @throws AIOT_USAGE */
