@@ -52,7 +52,7 @@ describe('the fit of a model', () => {
       { name: 'levels', type: 'pi', reported: { ...idle, sensor: { ...sensor, fields: ['rms', 'peak'] } } },
     ];
     expect(modelMisfits(needs, devices).warnings).toEqual([
-      'AIOT_RECORDING_UNFIT on 2 devices, which will commit words@2 but predict nothing: it expects sound at 16000 Hz, but slow (sends microphone at 8000 Hz), levels (sends rms, peak in microphone)',
+      'AIOT_RECORDING_UNFIT on 2 devices, which will commit words@2 but predict nothing: it expects sound at 16000 Hz. Unfit: slow (sends microphone at 8000 Hz), levels (sends rms, peak in microphone)',
     ]);
     expect(modelMisfits({ ...needs, rateHz: null }, devices.slice(0, 2)).warnings).toEqual([]);
   });

@@ -60,7 +60,7 @@ it('a plan and a start warn about boards that have not reported, and about senso
   const { warnings } = await own.client.rollouts.plan(both);
   expect(warnings.slice(0, 2)).toEqual([
     expect.stringMatching(/^AIOT_MEMORY_SHORT is likely on 1 device .*: silent \(esp32: 17,152\)$/),
-    'AIOT_RECORDING_UNFIT on 1 device, which will commit har@1 but predict nothing: it expects x, y, z at 100 Hz, but pi (sends motion at 50 Hz)',
+    'AIOT_RECORDING_UNFIT on 1 device, which will commit har@1 but predict nothing: it expects x, y, z at 100 Hz. Unfit: pi (sends motion at 50 Hz)',
   ]);
   const started = await own.client.rollouts.start(both);
   expect(started.warnings).toEqual(warnings.slice(0, 2));

@@ -153,7 +153,7 @@ describe('aiot init', () => {
     expect((await runCli(['init', dir, '--json'])).json).toMatchObject({
       error: {
         code: 'AIOT_FOLDER_NOT_EMPTY',
-        next: `To change the existing project, such as its rate (signal.rate), edit ${join(dir, 'aiot.yaml')}. Specify a new or empty folder.`,
+        next: `To change the existing project, edit ${join(dir, 'aiot.yaml')}. To import it again at another rate, remove the folder first. Specify a new or empty folder.`,
       },
     });
   });

@@ -115,15 +115,18 @@ describe('aiot init --from', () => {
     expect(trained.json).toMatchObject({ inputs: config.model.table?.inputs });
   });
 
-  it('names the setting to change if the rate is assumed', async () => {
+  it('names the flag that sets the rate if it is assumed, and the flag has that effect', async () => {
     const from = join(folder, 'timeless');
     await mkdir(from);
     for (const take of [1, 2, 3]) await writeFile(join(from, `fast${take}.csv`), sine(400, take / 9, 'x,y'));
     const dir = join(folder, 'assumed');
     const { stdout } = await runCli(['init', dir, '--from', from, '--no-color']);
     expect(stdout).toContain(
-      `If the recordings were not made at 100 Hz, change signal.rate in ${join(dir, 'aiot.yaml')}.`,
+      `If the recordings were not made at 100 Hz, remove ${dir}, and repeat the command with --rate.`,
     );
+    await rm(dir, { recursive: true });
+    expect((await runCli(['init', dir, '--from', from, '--rate', '50'])).code).toBe(0);
+    expect((await runCli(['data', 'check', '--project', dir, '--json'])).json).toMatchObject({ rateHz: 50 });
   });
 
   it('uses anomaly detection if nothing is labeled', async () => {

@@ -188,7 +188,7 @@ function nextTo(dir: string, names: readonly string[]): string {
       ? 'To create the project in a new folder, run `aiot init NAME`.'
       : 'Specify a new or empty folder.';
   if (!names.includes('aiot.yaml')) return other;
-  return `To change the existing project, such as its rate (signal.rate), edit ${join(dir, 'aiot.yaml')}. ${other}`;
+  return `To change the existing project, edit ${join(dir, 'aiot.yaml')}. To import it again at another rate, remove the folder first. ${other}`;
 }
 
 /** A valid project name. A folder's name is adapted (`lenient`). A name that the user gave is used unchanged or rejected. */

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { elapsed, foldsText, percent, plural, shareText, size, thousands } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import { findingCounts } from '../../data/check/report.js';
@@ -39,10 +38,9 @@ export function surveyText(survey: Survey): string {
   }
 }
 
-/** How to correct a rate that the files do not contain. */
+/** How to correct a rate that the files do not contain. The recordings store it, too, so the project has to be created again. */
 export function assumedRateText({ rateHz }: Survey, dir: string): string {
-  const file = shownPath(join(dir, 'aiot.yaml'));
-  return `\n${yellow('!')} If the recordings were not made at ${rateHz} Hz, change signal.rate in ${file}.`;
+  return `\n${yellow('!')} If the recordings were not made at ${rateHz} Hz, remove ${shownPath(dir)}, and repeat the command with --rate.`;
 }
 
 /** The next commands for a new project in this folder. */

@@ -89,7 +89,7 @@ function sensorText(needs: ModelNeeds, devices: readonly Candidate[]): string {
     ({ reported }) => (reported?.sensor && sensorMisfit(needs, reported.sensor)) ?? '',
   );
   const rate = needs.rateHz === null ? '' : ` at ${needs.rateHz} Hz`;
-  return `AIOT_RECORDING_UNFIT on ${plural(devices.length, 'device')}, which will commit ${needs.name} but predict nothing: it expects ${needs.fields.join(', ')}${rate}, but ${list}`;
+  return `AIOT_RECORDING_UNFIT on ${plural(devices.length, 'device')}, which will commit ${needs.name} but predict nothing: it expects ${needs.fields.join(', ')}${rate}. Unfit: ${list}`;
 }
 
 function listed(devices: readonly Candidate[], detail: (device: Candidate) => string): string {
