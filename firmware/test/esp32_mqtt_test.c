@@ -83,7 +83,7 @@ int esp_mqtt_client_enqueue(esp_mqtt_client_handle_t client, const char *topic, 
   sim.enqueued++;
   return qos == 0 ? 0 : ++sim.ids;
 }
-bool aiot_esp32_wifi_joined(void) { return sim.joined; }
+bool aiot_esp32_network_joined(void) { return sim.joined; }
 static uint64_t now(void *context) { return (void)context, sim.now_ms; }
 const aiot_clock aiot_esp32_clock = {NULL, now, NULL, NULL};
 

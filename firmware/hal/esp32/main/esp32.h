@@ -59,11 +59,11 @@ const aiot_flash *aiot_esp32_trust(void);
  * Starts the network interface, and Wi-Fi with automatic reconnection. False: no network is configured, or the board has no
  * radio.
  */
-bool aiot_esp32_wifi_start(const aiot_esp32_identity *identity);
+bool aiot_esp32_network_start(const aiot_esp32_identity *identity);
 /* Call it in the loop: starts the next attempt when it is due. */
-void aiot_esp32_wifi_step(uint64_t now_ms);
-bool aiot_esp32_wifi_joined(void);
-void aiot_esp32_wifi_stop(void);
+void aiot_esp32_network_step(uint64_t now_ms);
+bool aiot_esp32_network_joined(void);
+void aiot_esp32_network_stop(void);
 
 /* Prepares the connection to the platform's broker; NULL if the certificates are invalid. `will`: presence, retained. */
 const aiot_mqtt *aiot_esp32_mqtt_open(const aiot_esp32_identity *identity, const char *will_topic, const void *will, size_t will_bytes);

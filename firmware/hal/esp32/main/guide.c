@@ -109,7 +109,7 @@ void aiot_esp32_guide_run(void *context) {
   const char *problem = NULL;
   if (!aiot_esp32_identity_read_wifi(&self.identity)) problem = "this board has no Wi-Fi settings: aiot device provision NAME --port PORT";
   if (problem == NULL) {
-    if (!aiot_esp32_wifi_start(&self.identity)) ESP_LOGW(tag, "the radio cannot be started");
+    if (!aiot_esp32_network_start(&self.identity)) ESP_LOGW(tag, "the radio cannot be started");
     else if (!aiot_esp32_clock_prepare(AIOT_GUIDE_BROKER, AIOT_TIME_SERVER)) ESP_LOGW(tag, "no time server is available");
     problem = open_board(&self, memory);
   }
@@ -120,8 +120,8 @@ void aiot_esp32_guide_run(void *context) {
   if (AIOT_ACTUATOR && !aiot_esp32_servo_start(AIOT_SERVO_PIN, uptime())) ESP_LOGE(tag, "the servo's timer cannot be started");
   for (;;) {
     esp_task_wdt_reset();
-    aiot_esp32_wifi_step(uptime());
-    aiot_esp32_clock_step(aiot_esp32_wifi_joined());
+    aiot_esp32_network_step(uptime());
+    aiot_esp32_clock_step(aiot_esp32_network_joined());
     if (AIOT_GUIDE_ROLE == AIOT_GUIDE_READS) feed(&self);
     aiot_esp32_servo_step(uptime());
     const bool active = self.board.phase == AIOT_GUIDE_ACTIVE;

@@ -141,7 +141,7 @@ static void close_line(void *context) {
 
 static bool begin(const char *place, const char *path, uint64_t from, const char *form) {
   close_line(NULL);
-  if (!aiot_esp32_wifi_joined() || !aiot_download_path(path)) return false;
+  if (!aiot_esp32_network_joined() || !aiot_download_path(path)) return false;
   static request what;
   what.from = from;
   const int bytes = snprintf(what.url, sizeof what.url, "%s%s", place, path);

@@ -115,14 +115,14 @@ static void reconnect(void) {
     else aiot_backoff_failed(&self.backoff, now_ms(), esp_random());
     self.connected_ms = 0;
   }
-  if (!self.waiting_to_connect || !aiot_esp32_wifi_joined() || !aiot_backoff_due(&self.backoff, now_ms())) return;
+  if (!self.waiting_to_connect || !aiot_esp32_network_joined() || !aiot_backoff_due(&self.backoff, now_ms())) return;
   self.waiting_to_connect = esp_mqtt_client_reconnect(self.client) != ESP_OK;
 }
 
 static uint32_t connection(void *context) {
   (void)context;
   /* The client is started once there is a network. Earlier attempts would only fail and delay the next one. */
-  if (!self.started && aiot_esp32_wifi_joined()) self.started = esp_mqtt_client_start(self.client) == ESP_OK;
+  if (!self.started && aiot_esp32_network_joined()) self.started = esp_mqtt_client_start(self.client) == ESP_OK;
   else if (self.started) reconnect();
   const uint32_t current = atomic_load(&self.connection);
   if (current != 0 && self.connected_ms == 0) self.connected_ms = now_ms();

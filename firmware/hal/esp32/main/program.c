@@ -201,7 +201,7 @@ static void sleep_if_due(program *self) {
   if (AIOT_SLEEP_MS == 0 || uptime() < AIOT_AWAKE_MS || updating(self)) return;
   aiot_device_take_end(&self->device);
   aiot_device_close(&self->device, GOODBYE_MS);
-  aiot_esp32_wifi_stop();
+  aiot_esp32_network_stop();
   esp_sleep_enable_timer_wakeup((uint64_t)AIOT_SLEEP_MS * 1000);
   esp_deep_sleep_start();
 }
@@ -212,7 +212,7 @@ static void run(void *context) {
   const char *problem = NULL;
   if (!aiot_esp32_identity_read(&self.identity, &aiot_crypto_mbedtls)) problem = "this board was not provisioned: aiot device provision NAME --port PORT";
   if (problem == NULL) {
-    if (!aiot_esp32_wifi_start(&self.identity)) ESP_LOGW(tag, "no Wi-Fi: no network was provisioned, or the radio cannot be started");
+    if (!aiot_esp32_network_start(&self.identity)) ESP_LOGW(tag, "no Wi-Fi: no network was provisioned, or the radio cannot be started");
     else if (!aiot_esp32_clock_prepare(self.identity.mqtts, AIOT_TIME_SERVER)) ESP_LOGW(tag, "no time server is available");
     self.kept_slot = AIOT_NO_SLOT;
     problem = open_device(&self);
@@ -229,8 +229,8 @@ static void run(void *context) {
   if (AIOT_ACTUATOR && !aiot_esp32_servo_start(AIOT_SERVO_PIN, uptime())) aiot_device_log(&self.device, "error", "the servo's timer cannot be started", AIOT_OK);
   for (;;) {
     esp_task_wdt_reset();
-    aiot_esp32_wifi_step(uptime());
-    aiot_esp32_clock_step(aiot_esp32_wifi_joined());
+    aiot_esp32_network_step(uptime());
+    aiot_esp32_clock_step(aiot_esp32_network_joined());
     feed(&self);
     aiot_esp32_servo_step(uptime());
     if (!aiot_device_step(&self.device, STEP_MS)) esp_restart();

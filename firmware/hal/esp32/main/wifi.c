@@ -59,7 +59,7 @@ static bool set_up(const aiot_esp32_identity *identity, esp_netif_t *interface) 
          esp_wifi_set_config(WIFI_IF_STA, &config) == ESP_OK && esp_wifi_start() == ESP_OK;
 }
 
-bool aiot_esp32_wifi_start(const aiot_esp32_identity *identity) {
+bool aiot_esp32_network_start(const aiot_esp32_identity *identity) {
   /*
    * The stack is started even without Wi-Fi settings, because sockets, name lookups and the time client wait for its task, and
    * crash the chip if it does not run.
@@ -81,7 +81,7 @@ static void failed(uint64_t now_ms) {
   aiot_backoff_failed(&backoff, now_ms, esp_random());
 }
 
-void aiot_esp32_wifi_step(uint64_t now_ms) {
+void aiot_esp32_network_step(uint64_t now_ms) {
   if (!started) return;
   const unsigned losses = atomic_load(&lost), lost_addresses = atomic_load(&addressless);
   if (losses != seen) {
@@ -110,9 +110,9 @@ void aiot_esp32_wifi_step(uint64_t now_ms) {
   if (!trying) failed(now_ms);
 }
 
-bool aiot_esp32_wifi_joined(void) { return atomic_load(&joined); }
+bool aiot_esp32_network_joined(void) { return atomic_load(&joined); }
 
-void aiot_esp32_wifi_stop(void) {
+void aiot_esp32_network_stop(void) {
   if (started) esp_wifi_stop();
   started = false;
 }
