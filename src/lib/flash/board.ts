@@ -4,7 +4,7 @@ import { AiotError } from '../core/errors.js';
 import { hex } from '../core/figures.js';
 import { readBytes, requireWritable, writeFileAtomic } from '../core/files.js';
 import { espChips } from '../formats/esp-image/chips.js';
-import { partitionSubtypeName, partitionTableOffset, partitionTypeName } from '../formats/partitions.js';
+import { partitionTableOffset } from '../formats/partitions.js';
 import { startsProgram } from './loader/loader.js';
 import type { Loader, LoaderOptions } from './loader/types.js';
 import { md5Of, offsetOf, piecesOf, resolvePlace } from './plan/pieces.js';
@@ -55,59 +55,6 @@ async function openBoard(port: string, options: LoaderOptions): Promise<Loader> 
 
 /** A board and how to connect to it. Without a port, the only connected board is used. */
 export type BoardRequest = Omit<BoardAt, 'port'> & { port?: string | undefined };
-
-export const boardInfoSchema = z.object({
-  port: z.string(),
-  chip: z.string(),
-  description: z.string(),
-  features: z.array(z.string()),
-  crystalMHz: z.number(),
-  mac: z.string(),
-  flash: z.object({
-    id: z.string().describe('JEDEC: manufacturer, type, size.'),
-    bytes: z.number().int().nullable(),
-  }),
-  security: z.object({
-    secureBoot: z.boolean(),
-    flashEncryption: z.boolean(),
-    secureDownload: z.boolean(),
-  }),
-  stub: z.boolean(),
-  baud: z.number().int().describe('Baud rate used with this adapter and chip.'),
-  partitions: z
-    .array(
-      z.object({
-        label: z.string(),
-        type: z.string(),
-        subtype: z.string(),
-        offset: z.number().int(),
-        size: z.number().int(),
-      }),
-    )
-    .nullable()
-    .describe('Null if the flash has no table, or cannot be read.'),
-});
-
-export type BoardInfo = z.infer<typeof boardInfoSchema>;
-
-/** Reads information from a board's chip, fuses and flash. Nothing is written. @throws AIOT_CHIP_*, AIOT_SERIAL_* */
-export async function boardInfo(request: BoardRequest): Promise<BoardInfo> {
-  const port = await choosePort(request.port);
-  return await withBoard({ ...request, port }, async (loader) => {
-    await loader.raiseSpeed();
-    const { chip, stub, baud } = loader;
-    const readable = !chip.security.secureDownload && chip.flash.bytes !== null;
-    const table = readable ? await readBoardTable(loader) : null;
-    const partitions = table?.partitions.map(({ label, type, subtype, offset, size }) => ({
-      label,
-      type: partitionTypeName(type),
-      subtype: partitionSubtypeName(type, subtype),
-      offset,
-      size,
-    }));
-    return { port, ...chip, stub, baud, partitions: partitions ?? null };
-  });
-}
 
 export const boardReadSchema = z.object({
   port: z.string(),

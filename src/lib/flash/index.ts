@@ -5,14 +5,11 @@
 export {
   type BoardDumped,
   type BoardErased,
-  type BoardInfo,
   type BoardRead,
   type BoardRun,
   type BoardVerified,
   boardDumpedSchema,
   boardErasedSchema,
-  boardInfo,
-  boardInfoSchema,
   boardReadSchema,
   boardRunSchema,
   boardVerifiedSchema,
@@ -22,6 +19,7 @@ export {
   runBoard,
   verifyBoard,
 } from './board.js';
+export { type BoardInfo, boardInfo, boardInfoSchema } from './board-info.js';
 export { createImage, type ImageInfo, imageInfo, imageInfoSchema, patchImage } from './images/image-info.js';
 export { type Inspected, inspectedSchema, inspectFirmware } from './images/inspect.js';
 export { type Merged, mergedSchema, mergeFiles, mergeFormats } from './images/merge.js';

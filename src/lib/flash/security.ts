@@ -12,10 +12,8 @@ export type SecurityProfile = (typeof securityProfiles)[number];
 
 const jtagStates = ['enabled', 'soft', 'disabled'] as const satisfies readonly JtagState[];
 
-export const boardSecuritySchema = z.object({
-  port: z.string(),
-  chip: z.string(),
-  mac: z.string().describe('Empty in secure download mode, in which it cannot be read.'),
+/** The security state of a chip. */
+export const securityStateSchema = z.object({
   source: z
     .enum(['fuses', 'rom'])
     .describe('Where the state is from: the fuses, or in secure download mode the report of the ROM.'),
@@ -56,6 +54,13 @@ export const boardSecuritySchema = z.object({
     }),
   ),
   secureVersion: z.number().int().nullable().describe('Anti-rollback version; null = unknown.'),
+});
+
+export const boardSecuritySchema = z.object({
+  port: z.string(),
+  chip: z.string(),
+  mac: z.string().describe('Empty in secure download mode, in which it cannot be read.'),
+  ...securityStateSchema.shape,
   profile: z.enum(securityProfiles).nullable().describe('Profile that the board was judged against.'),
   checks: z.array(
     z.object({
@@ -70,7 +75,7 @@ export const boardSecuritySchema = z.object({
 
 export type BoardSecurity = z.infer<typeof boardSecuritySchema>;
 
-type State = Omit<BoardSecurity, 'port' | 'chip' | 'mac' | 'profile' | 'checks' | 'fits'>;
+type State = z.infer<typeof securityStateSchema>;
 
 export interface SecurityCheck {
   check: string;
@@ -102,9 +107,8 @@ export async function boardSecurity(
 }
 
 async function stateOf(loader: Loader): Promise<State> {
-  const words = await loader.fuseWords();
-  if (words !== null) return fromFuses(securityFuses(loader.chip.chip, words));
-  if (loader.securityInfo !== null) return fromRom(loader.securityInfo);
+  const state = await readSecurity(loader);
+  if (state !== null) return state;
   throw new AiotError(
     'AIOT_CHIP_LOCKED',
     'the chip allows no access to its fuses and reports nothing about them',
@@ -112,6 +116,13 @@ async function stateOf(loader: Loader): Promise<State> {
       next: 'The fuses of this chip can only be read by the program that runs on it.',
     },
   );
+}
+
+/** The security state of a connected chip; null if the chip reveals nothing. @throws AIOT_CHIP_*, AIOT_SERIAL_* */
+export async function readSecurity(loader: Loader): Promise<State | null> {
+  const words = await loader.fuseWords();
+  if (words !== null) return fromFuses(securityFuses(loader.chip.chip, words));
+  return loader.securityInfo === null ? null : fromRom(loader.securityInfo);
 }
 
 function fromFuses(fuses: SecurityFuses): State {

@@ -53,7 +53,7 @@ export {
   frequenciesOf,
 } from './esp-image/chips.js';
 export { flashPages, isMapped } from './esp-image/memory.js';
-export { type EspImage, readEspImage } from './esp-image/read.js';
+export { type EspImage, imageStartBytes, readEspImage, readImageStart } from './esp-image/read.js';
 export { type ByteRegion, joinRegions, mergeImages, refuseOverlaps } from './esp-image/regions.js';
 export {
   type BootSignature,
@@ -147,6 +147,7 @@ export {
   nextOtadata,
   type OtaState,
   otadataBytes,
+  otadataEntries,
   otadataSector,
   otaStateNames,
   readOtadata,

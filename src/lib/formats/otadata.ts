@@ -55,6 +55,19 @@ export function readOtadata(bytes: Uint8Array): Otadata {
   return { entries, active: (count) => (newest === 0 ? null : (newest - 1) % count) };
 }
 
+/** One entry per sector, each read on its own; null = blank or damaged. */
+export function otadataEntries(bytes: Uint8Array): Otadata['entries'] {
+  const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return [0, otadataSector].map((at) => {
+    try {
+      return readEntry(data, at);
+    } catch (error) {
+      if (error instanceof AiotError) return null;
+      throw error;
+    }
+  }) as Otadata['entries'];
+}
+
 function readEntry(data: Buffer, at: number): OtadataEntry | null {
   const sequence = data.readUInt32LE(at);
   const code = data.readUInt32LE(at + 24);
@@ -129,17 +142,8 @@ export function firstOtadata(slot: number, count: number, state: OtaState = 'und
 
 /** The two sectors' sequence numbers; 0 for an unusable sector. */
 function usableSequences(bytes: Uint8Array): [number, number] {
-  const blank = blankOtadata().subarray(otadataSector);
-  const sectors = [bytes.subarray(0, otadataSector), bytes.subarray(otadataSector)];
   if (bytes.length !== otadataBytes) readOtadata(bytes);
-  return sectors.map((sector) => {
-    try {
-      const [entry] = readOtadata(Buffer.concat([sector, blank])).entries;
-      return entry?.usable ? entry.sequence : 0;
-    } catch {
-      return 0;
-    }
-  }) as [number, number];
+  return otadataEntries(bytes).map((entry) => (entry?.usable ? entry.sequence : 0)) as [number, number];
 }
 
 function writeEntry(bytes: Buffer, at: number, sequence: number, state: OtaState): void {

@@ -1,18 +1,12 @@
 import type { AiotError } from '../../core/errors.js';
 import { elapsed, hex, plural, size } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
-import type {
-  BoardDumped,
-  BoardErased,
-  BoardInfo,
-  BoardRead,
-  BoardRun,
-  BoardVerified,
-} from '../../flash/board.js';
+import type { BoardDumped, BoardErased, BoardRead, BoardRun, BoardVerified } from '../../flash/board.js';
+import type { BoardInfo } from '../../flash/board-info.js';
 import type { PortInfo } from '../../flash/port/list.js';
 import type { BoardSecurity } from '../../flash/security.js';
 import { type Boards, type Flashed, type Planned, unhealthy } from '../../flash/write/result.js';
-import { bold, dim, facts, green, next, red, table, yellow } from './text.js';
+import { bold, cut, dim, facts, green, next, red, table, yellow } from './text.js';
 
 /** A table of this machine's serial ports. */
 export function portsTable(ports: readonly PortInfo[]): string {
@@ -47,25 +41,85 @@ function state({ access, group, busy, holders }: PortInfo): string {
   return access === 'unknown' && busy === null ? dim('unknown') : 'free';
 }
 
-/** Description of a board's chip. */
+/** Description of a board: its chip, and the contents of its flash. */
 export function boardInfoText(info: BoardInfo): string {
-  const { chip, description, features, crystalMHz, mac, flash, security, stub, baud, partitions, port } =
-    info;
-  const locks = [
-    security.secureBoot ? 'secure boot' : null,
-    security.flashEncryption ? 'flash encryption' : null,
-    security.secureDownload ? 'secure download mode' : null,
-  ].filter((lock) => lock !== null);
+  const { chip, description, features, crystalMHz, mac, flash, stub, baud, partitions, port, apps } = info;
   const rows: [string, string][] = [
     ['chip', `${bold(chip)}  ${description}`],
     ['features', features.join(', ') || dim('unknown')],
     ['crystal', crystalMHz > 0 ? `${crystalMHz} MHz` : dim('unknown')],
     ['MAC', mac || dim('cannot be read')],
     ['flash', flashText(flash)],
-    ['fuses', locks.length > 0 ? yellow(locks.join(', ')) : green('open: no secure boot, no encryption')],
+    ['bootloader', bootloaderText(info)],
+    ['fuses', fusesText(info)],
     ['connection', `${stub ? 'flasher stub' : 'ROM loader'} at ${baud} baud, ${port}`],
   ];
-  return `${facts(rows)}\n\n${partitionsText(partitions)}`;
+  const parts = [facts(rows), partitionsText(partitions)];
+  if (apps.length > 0) parts.push(appsText(apps, info.fuses?.secureVersion ?? 0));
+  for (const nvs of info.nvs) parts.push(nvsText(nvs));
+  return parts.join('\n\n');
+}
+
+function bootloaderText({ bootloader }: BoardInfo): string {
+  if (bootloader === null) return dim('none, or encrypted');
+  const { offset, mode, size: flashSize, frequency, idf } = bootloader;
+  const header = [mode, flashSize, frequency].map((value) => value ?? '?').join(', ');
+  return `${hex(offset)}: ${header}${idf === null ? '' : `, ESP-IDF ${idf}`}`;
+}
+
+/** Locks in the fuses, in one line. `board security` shows all of them. */
+function fusesText({ security, fuses }: BoardInfo): string {
+  const { secureBoot, flashEncryption, secureDownload } = security;
+  const keys = fuses?.keys.filter(({ purpose }) => purpose !== 'user') ?? [];
+  const locks = [
+    secureBoot
+      ? `secure boot${fuses?.secureBoot.version == null ? '' : ` v${fuses.secureBoot.version}`}`
+      : null,
+    flashEncryption ? 'flash encryption' : null,
+    secureDownload ? 'secure download mode' : null,
+    fuses?.jtag.pins === 'disabled' || fuses?.jtag.pins === 'soft' ? 'JTAG disabled' : null,
+    keys.length > 0 ? `keys ${keys.map(({ block, purpose }) => `${block} ${purpose}`).join(', ')}` : null,
+    fuses?.secureVersion ? `rollback version ${fuses.secureVersion}` : null,
+  ].filter((lock) => lock !== null);
+  return locks.length > 0 ? yellow(locks.join('; ')) : green('open: no secure boot, no encryption');
+}
+
+function appsText(apps: BoardInfo['apps'], lowestVersion: number): string {
+  const rows = apps.map(
+    ({ label, project, version, idf, built, elfSha256, boots, state: state_, secureVersion }) => [
+      boots ? green('→') : '',
+      label,
+      project === null ? dim('no app') : project || dim('unnamed'),
+      version,
+      idf,
+      built,
+      elfSha256?.slice(0, 9) ?? null,
+      secureVersion !== null && secureVersion < lowestVersion
+        ? red(`${secureVersion}, below ${lowestVersion}`)
+        : secureVersion,
+      state_ === 'undefined' ? 'accepted' : state_,
+    ],
+  );
+  return table(['', 'app', 'project', 'version', 'ESP-IDF', 'built', 'build', 'security', 'state'], rows);
+}
+
+function nvsText({ partition, encrypted, problem, pages, namespaces }: BoardInfo['nvs'][number]): string {
+  const used = pages === null ? '' : `, ${pages.used} of ${plural(pages.total, 'page')} used`;
+  const title = `${bold(partition)}${encrypted ? ' (encrypted)' : ''}${used}`;
+  const rows = namespaces.flatMap(({ name, entries }) =>
+    entries.length === 0
+      ? [[name, dim('empty'), null, null, null]]
+      : entries.map(({ key, type, bytes, value }) => [
+          name,
+          key,
+          type,
+          size(bytes),
+          value === null ? dim('not shown') : cut(value, 40),
+        ]),
+  );
+  const found = problem === null ? [] : [yellow(`! ${problem}`)];
+  const listed = rows.length > 0 ? [table(['namespace', 'key', 'type', 'size', 'value'], rows)] : [];
+  return [title, ...found, ...listed].join('\n');
 }
 
 /** A board's security state, its key blocks, and the checks of the profile. */

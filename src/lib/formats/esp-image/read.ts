@@ -1,3 +1,4 @@
+import { hasCode } from '../../core/errors.js';
 import { hex } from '../../core/figures.js';
 import { malformed } from '../image-errors.js';
 import {
@@ -94,6 +95,37 @@ export function readEspImage(bytes: Uint8Array, what = 'image'): EspImage {
     header,
     app: first === undefined ? null : readAppDescription(data(first)),
     bootloader: first === undefined || mapped ? null : readBootloaderDescription(data(first)),
+  };
+}
+
+/** Number of bytes at the start of an image that `readImageStart` needs. */
+export const imageStartBytes = headerBytes + segmentHeaderBytes + 256;
+
+/**
+ * The header and the description of an image of which only the start is available, such as one in a board's flash. Unlike `readEspImage`, this
+ * cannot check the image.
+ * @param bytes at least `imageStartBytes` @returns null if no image starts here
+ */
+export function readImageStart(
+  bytes: Uint8Array,
+):
+  | (Pick<EspImage, 'chip' | 'size' | 'frequency' | 'app' | 'bootloader'> & { mode: FlashMode | null })
+  | null {
+  let header: ImageHeader;
+  try {
+    header = readHeader(bytes, 'image');
+  } catch (error) {
+    if (hasCode(error, 'AIOT_IMAGE_MALFORMED')) return null;
+    throw error;
+  }
+  const data = bytes.subarray(headerBytes + segmentHeaderBytes);
+  return {
+    chip: header.chip,
+    mode: flashModes[header.mode] ?? null,
+    size: flashSizes[header.size] ?? null,
+    frequency: frequencyName(header.chip, header.frequency),
+    app: readAppDescription(data),
+    bootloader: readBootloaderDescription(data),
   };
 }
 

@@ -1,0 +1,270 @@
+import * as z from 'zod';
+import { AiotError } from '../core/errors.js';
+import { hex } from '../core/figures.js';
+import { espChips, flashFrequencies, flashModes, flashSizes } from '../formats/esp-image/chips.js';
+import { imageStartBytes, readImageStart } from '../formats/esp-image/read.js';
+import { decryptNvs, nvsKeysInUse } from '../formats/nvs/crypt.js';
+import { readNvs } from '../formats/nvs/read.js';
+import { type NvsEntry, nvsPageBytes } from '../formats/nvs/types.js';
+import { type OtaState, otadataBytes, otadataEntries, otaStateNames } from '../formats/otadata.js';
+import {
+  otaSlots,
+  type Partition,
+  type PartitionTable,
+  partitionSubtypeName,
+  partitionSubtypes,
+  partitionTypeName,
+  partitionTypes,
+} from '../formats/partitions.js';
+import { type BoardRequest, withBoard } from './board.js';
+import type { Loader } from './loader/types.js';
+import { readBoardTable } from './plan/plan.js';
+import { choosePort } from './port/list.js';
+import { readSecurity, securityStateSchema } from './security.js';
+import { activeSlot } from './write/app-slots.js';
+import { dataPartition } from './write/board-nvs.js';
+
+const appSchema = z.object({
+  label: z.string(),
+  offset: z.number().int(),
+  project: z.string().nullable().describe('Null if the partition contains no app, or an encrypted one.'),
+  version: z.string().nullable(),
+  idf: z.string().nullable().describe('Version of ESP-IDF.'),
+  built: z.string().nullable(),
+  elfSha256: z.string().nullable().describe("The build's id: SHA-256 of its ELF file."),
+  secureVersion: z.number().int().nullable().describe('Anti-rollback version of the app.'),
+  boots: z.boolean().describe('Whether the bootloader starts this app.'),
+  state: z
+    .enum(otaStateNames)
+    .nullable()
+    .describe('State in otadata. Null = otadata has no entry for this partition.'),
+});
+
+const nvsSchema = z.object({
+  partition: z.string(),
+  encrypted: z.boolean().describe('Whether the values were decrypted with the keys in nvs_keys.'),
+  problem: z.string().nullable().describe('First damage that was found; null = none.'),
+  pages: z.object({ used: z.number().int(), total: z.number().int() }).nullable(),
+  namespaces: z.array(
+    z.object({
+      name: z.string(),
+      entries: z.array(
+        z.object({
+          key: z.string(),
+          type: z.string(),
+          bytes: z.number().int(),
+          value: z.string().nullable().describe('Null = a blob, or a value that may be secret.'),
+        }),
+      ),
+    }),
+  ),
+});
+
+export const boardInfoSchema = z.object({
+  port: z.string(),
+  chip: z.string(),
+  description: z.string(),
+  revision: z.string().nullable().describe('Revision of the chip, such as v3.1.'),
+  features: z.array(z.string()),
+  crystalMHz: z.number(),
+  mac: z.string(),
+  flash: z.object({
+    id: z.string().describe('JEDEC: manufacturer, type, size.'),
+    bytes: z.number().int().nullable(),
+  }),
+  bootloader: z
+    .object({
+      offset: z.number().int(),
+      mode: z.enum(flashModes).nullable(),
+      size: z.enum(flashSizes).nullable().describe('Flash size in its header.'),
+      frequency: z.enum(flashFrequencies).nullable(),
+      idf: z.string().nullable().describe('Version of ESP-IDF; null if the bootloader does not state it.'),
+      built: z.string().nullable(),
+    })
+    .nullable()
+    .describe('Null if there is none, or an encrypted one.'),
+  security: z.object({
+    secureBoot: z.boolean(),
+    flashEncryption: z.boolean(),
+    secureDownload: z.boolean(),
+  }),
+  fuses: securityStateSchema.nullable().describe('Null if the chip reveals nothing about its fuses.'),
+  stub: z.boolean(),
+  baud: z.number().int().describe('Baud rate used with this adapter and chip.'),
+  partitions: z
+    .array(
+      z.object({
+        label: z.string(),
+        type: z.string(),
+        subtype: z.string(),
+        offset: z.number().int(),
+        size: z.number().int(),
+        encrypted: z.boolean().describe('Whether the table marks it as encrypted.'),
+      }),
+    )
+    .nullable()
+    .describe('Null if the flash has no table, or cannot be read.'),
+  apps: z.array(appSchema),
+  nvs: z.array(nvsSchema),
+});
+
+export type BoardInfo = z.infer<typeof boardInfoSchema>;
+
+/**
+ * Reads information from a board's chip, fuses and flash. Nothing is written. Values that may be secret are not part of the result.
+ * @throws AIOT_CHIP_*, AIOT_SERIAL_*
+ */
+export async function boardInfo(request: BoardRequest): Promise<BoardInfo> {
+  const port = await choosePort(request.port);
+  return await withBoard({ ...request, port }, async (loader) => {
+    await loader.raiseSpeed();
+    const { chip, stub, baud } = loader;
+    const fuses = await readSecurity(loader);
+    const readable = !chip.security.secureDownload && chip.flash.bytes !== null;
+    const table = readable ? await readBoardTable(loader) : null;
+    return {
+      port,
+      ...chip,
+      revision: /\(revision (v[\d.]+)\)/.exec(chip.description)?.[1] ?? null,
+      bootloader: readable ? await readBootloader(loader) : null,
+      fuses,
+      stub,
+      baud,
+      partitions: table?.partitions.map(shown) ?? null,
+      apps: table ? await readApps(loader, table) : [],
+      nvs: table ? await readAllNvs(loader, table) : [],
+    };
+  });
+}
+
+const shown = ({ label, type, subtype, offset, size, encrypted }: Partition) => ({
+  label,
+  type: partitionTypeName(type),
+  subtype: partitionSubtypeName(type, subtype),
+  offset,
+  size,
+  encrypted,
+});
+
+/** The start of the image at an offset; null if there is none. */
+const readStart = async (loader: Loader, offset: number) =>
+  readImageStart(await loader.read(offset, imageStartBytes));
+
+async function readBootloader(loader: Loader): Promise<BoardInfo['bootloader']> {
+  const { bootloaderOffset: offset } = espChips[loader.chip.chip];
+  const start = await readStart(loader, offset);
+  if (start === null) return null;
+  const { mode, size, frequency, bootloader } = start;
+  return { offset, mode, size, frequency, idf: bootloader?.idf ?? null, built: bootloader?.built ?? null };
+}
+
+async function readApps(loader: Loader, table: PartitionTable): Promise<BoardInfo['apps']> {
+  const { app, data } = partitionTypes;
+  const slots = otaSlots(table);
+  const partition = table.partitions.find(
+    ({ type, subtype }) => type === data && subtype === partitionSubtypes[data]?.ota,
+  );
+  const otadata = partition ? await loader.read(partition.offset, otadataBytes) : null;
+  const chosen = otadata === null ? null : activeSlot(otadata, slots.length);
+  const factory = table.partitions.find(
+    ({ type, subtype }) => type === app && subtype === partitionSubtypes[app]?.factory,
+  );
+  const started = (chosen === null ? null : slots[chosen]) ?? factory ?? slots[0];
+  const apps: BoardInfo['apps'] = [];
+  for (const row of table.partitions.filter(({ type }) => type === app)) {
+    const about = (await readStart(loader, row.offset))?.app;
+    apps.push({
+      label: row.label,
+      offset: row.offset,
+      project: about?.project ?? null,
+      version: about?.version ?? null,
+      idf: about?.idf ?? null,
+      built: about?.built ?? null,
+      elfSha256: about?.elfSha256 ?? null,
+      secureVersion: about?.secureVersion ?? null,
+      boots: row === started,
+      state: otadata === null ? null : slotState(otadata, slots.indexOf(row), slots.length),
+    });
+  }
+  return apps;
+}
+
+/** State of the newest entry for this slot in otadata; null if there is none. */
+function slotState(otadata: Uint8Array, slot: number, count: number): OtaState | null {
+  const [newest] = otadataEntries(otadata)
+    .filter((entry) => entry !== null && (entry.sequence - 1) % count === slot)
+    .sort((a, b) => (b?.sequence ?? 0) - (a?.sequence ?? 0));
+  return newest?.state ?? null;
+}
+
+/** Larger partitions are not read, because a board's information must arrive within seconds. */
+const largestNvsBytes = 0x4_0000;
+
+async function readAllNvs(loader: Loader, table: PartitionTable): Promise<BoardInfo['nvs']> {
+  const { data } = partitionTypes;
+  const rows = table.partitions.filter(
+    ({ type, subtype }) => type === data && subtype === partitionSubtypes[data]?.nvs,
+  );
+  const keyRow = dataPartition(table, 'nvs_keys');
+  const keys = keyRow && rows.length > 0 ? await loader.read(keyRow.offset, nvsPageBytes) : null;
+  const all: BoardInfo['nvs'] = [];
+  for (const row of rows) {
+    const empty = { partition: row.label, encrypted: false, pages: null, namespaces: [] };
+    if (row.size > largestNvsBytes) {
+      all.push({ ...empty, problem: 'too large to read here; read it with aiot board read' });
+      continue;
+    }
+    try {
+      all.push({ partition: row.label, ...nvsSummary(await loader.read(row.offset, row.size), keys) });
+    } catch (error) {
+      if (!(error instanceof AiotError && error.code === 'AIOT_FILE_MALFORMED')) throw error;
+      all.push({ ...empty, problem: error.message });
+    }
+  }
+  return all;
+}
+
+function nvsSummary(stored: Uint8Array, keyPartition: Uint8Array | null) {
+  const keys = nvsKeysInUse(stored, keyPartition);
+  const { pages, namespaces, entries, problems } = readNvs(keys ? decryptNvs(stored, keys) : stored, {
+    salvage: true,
+  });
+  const [problem] = problems;
+  return {
+    encrypted: keys !== null,
+    problem: problem ? `offset ${hex(problem.offset)}: ${problem.reason}` : null,
+    pages: { used: pages.filter(({ state }) => state !== 'empty').length, total: pages.length },
+    namespaces: namespaces.map((name) => ({
+      name,
+      entries: entries.filter(({ namespace }) => namespace === name).map(entrySummary),
+    })),
+  };
+}
+
+/** Names of values that are secrets. The Wi-Fi driver uses `sta.pswd`, `sta.pmk` and `ap.passwd`. */
+const secretNames =
+  /pass|pswd|pwd|psk|pmk|secret|token|key|cred|auth|cert|private|pin\b|salt|seed|nonce|hash/i;
+
+/** Texts that are secrets whatever their name: PEM, credentials in an address or its query, and long random-looking words. */
+const secretTexts = [
+  /-----BEGIN /,
+  /:\/\/.*@/s,
+  /(?:pass|pwd|token|key|secret|sig|code)\w*=/i,
+  /^(?=.*\d)(?=.*[a-z])[\w+/=.-]{24,}$/i,
+];
+
+function entrySummary(entry: NvsEntry) {
+  const { key, type } = entry;
+  const text = typeof entry.value === 'object' ? null : String(entry.value);
+  const bytes =
+    typeof entry.value === 'object'
+      ? entry.value.length
+      : type === 'string'
+        ? Buffer.byteLength(entry.value as string)
+        : Number(/\d+/.exec(type)?.[0]) / 8;
+  const secret =
+    text === null ||
+    secretNames.test(key) ||
+    (type === 'string' && secretTexts.some((one) => one.test(text)));
+  return { key, type, bytes, value: secret ? null : text };
+}
