@@ -3,7 +3,7 @@ import { AiotCommand } from '../lib/cli/command.js';
 import { hertz, labelFrom } from '../lib/cli/flags/models.js';
 import { askForProject, type Beginning } from '../lib/cli/init-questions.js';
 import { createAsker } from '../lib/cli/questions.js';
-import { assumedRateText, commandsAfterInit, initText, surveyText } from '../lib/cli/render/project.js';
+import { commandsAfterInit, initText, surveyRemark, surveyText } from '../lib/cli/render/project.js';
 import { forTerminal, next } from '../lib/cli/render/text.js';
 import { type ChipName, chipNames } from '../lib/model/fit/chips.js';
 import { initOwnProject, initProject, initResultSchema, refuseOccupied } from '../lib/project/init.js';
@@ -67,8 +67,8 @@ export default class Init extends AiotCommand {
         ? await initOwnProject({ dir, ...beginning })
         : await initProject({ dir, ...beginning });
     this.print(initText(made));
-    if ('survey' in beginning && beginning.survey.rateFrom === 'assumed')
-      this.print(assumedRateText(beginning.survey, dir));
+    const remark = 'survey' in beginning ? surveyRemark(beginning.survey, dir) : null;
+    if (remark !== null) this.print(remark);
     this.print(next(...commandsAfterInit(made, dir)));
     return made;
   }

@@ -4,7 +4,13 @@ import { AiotCommand } from '../../lib/cli/command.js';
 import { hertz } from '../../lib/cli/flags/models.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
-import { recordingsTable, rejectedText, resampledText, unusedText } from '../../lib/cli/render/data.js';
+import {
+  recordingsTable,
+  rejectedText,
+  resampledText,
+  timeText,
+  unusedText,
+} from '../../lib/cli/render/data.js';
 import { next } from '../../lib/cli/render/text.js';
 import { loadProject } from '../../lib/core/project.js';
 import { boxUses } from '../../lib/data/sources/boxes.js';
@@ -79,6 +85,7 @@ export default class DataImport extends AiotCommand {
       ? read()
       : withClient(context, (client) => read({ name, client })));
     this.print(recordingsTable(result.imported, 'nothing new'));
+    if (result.time !== null) this.print(`Time column: ${timeText(result.time)}; not imported`);
     const converted = resampledText(result.resampled, project.config.signal.rate);
     if (converted !== null) this.print(converted);
     const unused = unusedText(result.unused);

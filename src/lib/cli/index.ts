@@ -152,6 +152,7 @@ export {
   suggestionsText,
   summaryText,
   synthesisText,
+  timeText,
   unusedText,
 } from './render/data.js';
 export {
@@ -228,7 +229,7 @@ export {
   webhookTestText,
   webhookText,
 } from './render/platform.js';
-export { assumedRateText, commandsAfterInit, demoSummary, initText, surveyText } from './render/project.js';
+export { commandsAfterInit, demoSummary, initText, surveyRemark, surveyText } from './render/project.js';
 export {
   afterProvisioning,
   fleetText,

@@ -48,11 +48,18 @@ export {
 export { splitDataset } from './split.js';
 export { dataStatistics, type Statistics, statisticsSchema } from './statistics.js';
 export {
+  fieldNames,
+  rolesInFile,
+  type TimeColumn,
+  timeColumnOf,
+  timeColumnSchema,
+} from './tables/columns.js';
+export { readLooseFile } from './tables/loose-file.js';
+export {
   assumedHz,
   type LabelFrom,
   type Loose,
   openLoose,
-  readLooseFile,
 } from './tables/loose-recordings.js';
 export type { Rows } from './tables/rows.js';
 export {
@@ -63,6 +70,7 @@ export {
   type Table,
   type TableFile,
   type TableShape,
+  withoutTimes,
 } from './tables/table.js';
 export { type DrawnPictures, drawnPicturesSchema, drawPictures, drawTray, trayParts } from './tray.js';
 export type * from './types.js';

@@ -10,6 +10,7 @@ export { csvColumns, parseCsv, parseLabelledCsv, parseMixedCsv } from './csv/par
 export { csvRecords } from './csv/records.js';
 export {
   createTableReader,
+  groupColumns,
   parseTable,
   type Table,
   type TableRows,

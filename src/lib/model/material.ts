@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { AiotError, hasCode } from '../core/errors.js';
 import { defaultProject, loadProject, type Project } from '../core/project.js';
 import { openDataset } from '../data/dataset/open.js';
-import { missingLabels, openTableFile, type TableFile } from '../data/tables/table.js';
+import { missingLabels, openTableFile, type TableFile, withoutTimes } from '../data/tables/table.js';
 import type { Dataset } from '../data/types.js';
 import type { TableShape } from '../formats/csv/table.js';
 import { readTraining } from './files.js';
@@ -112,7 +112,7 @@ async function materialOfRows(
   shape: TableShape & { label: string },
 ): Promise<Material & { rows: Rows }> {
   const { label } = shape;
-  const table = await openTableFile(file, shape);
+  const table = await openTableFile(file, await withoutTimes(file, shape));
   const name = file.replace(/^.*[/\\]/, '').replace(/\.[^.]*$/, '');
   const { columns, digest } = table;
   return {

@@ -12,6 +12,7 @@ import { didYouMean } from '../core/text.js';
 import { listRecordings, saveRecordings } from '../data/dataset/write.js';
 import { motorDecimals, motorRecordings } from '../data/motor.js';
 import { packedRecordings } from '../data/speech.js';
+import { timeColumnSchema } from '../data/tables/columns.js';
 import type { ChipName } from '../model/fit/chips.js';
 import { drawFaces } from '../vision/faces.js';
 import { composeProject, rowsFile, type Survey } from './own-project.js';
@@ -31,6 +32,12 @@ export const initResultSchema = z.object({
   labels: z.record(z.string(), z.int()),
   /** Whether the project can be started with `aiot up --project`, because aiot.yaml has an `up` section. */
   runs: z.boolean(),
+  /** Sampling rate of the user's own recordings, Hz; null for a table, and for a template. */
+  rateHz: z.number().nullable(),
+  /** Source of that rate: a flag, the time column, or an assumption. */
+  rateFrom: z.enum(['told', 'time', 'assumed']).nullable(),
+  /** Time column of the user's own data, which is not an input. */
+  time: timeColumnSchema.nullable(),
 });
 
 export type InitResult = z.output<typeof initResultSchema>;
@@ -85,7 +92,7 @@ export async function initOwnProject(options: {
   chip?: ChipName | undefined;
 }): Promise<InitResult> {
   const { survey, chip } = options;
-  return await assemble(
+  const made = await assemble(
     options,
     'own',
     async (staging, name) => {
@@ -98,6 +105,8 @@ export async function initOwnProject(options: {
       else await saveRecordings({ folder: join(staging, 'data'), config, recordings: ownRecordings(survey) });
     },
   );
+  const { rateHz, rateFrom, time } = survey;
+  return { ...made, rateHz, rateFrom, time };
 }
 
 /** The user's recordings with valid ids. Slashes are replaced: `walking/1` becomes walking-1. */
@@ -135,7 +144,17 @@ async function assemble(
     const files = (await filesIn(staging)).filter((path) => !/^data[/\\]recordings[/\\]/.test(path));
     if (exists) await moveInto(staging, dir);
     else await rename(staging, dir);
-    return { name, template, dir, files, ...counted(entries), runs };
+    return {
+      name,
+      template,
+      dir,
+      files,
+      ...counted(entries),
+      runs,
+      rateHz: null,
+      rateFrom: null,
+      time: null,
+    };
   } catch (error) {
     if (error instanceof AiotError) throw error;
     throw new AiotError(

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { Document, isNode, isScalar, YAMLMap, YAMLSeq } from 'yaml';
 import { AiotError } from '../core/errors.js';
 import { dataStatistics } from '../data/statistics.js';
+import { fieldNames, rolesInFile, type TimeColumn, timeColumnOf } from '../data/tables/columns.js';
 import { assumedHz, type LabelFrom, type Loose, openLoose } from '../data/tables/loose-recordings.js';
 import { type ChipName, chips } from '../model/fit/chips.js';
 
@@ -11,6 +12,9 @@ export const rowsFile = 'data/rows.csv';
 
 /** Length of a window, s. The window is shorter if the recordings are too short. */
 const windowSeconds = 2;
+
+/** Minimum length of a window, samples. Two seconds of a slow sensor would be a single sample. */
+const leastWindow = 16;
 
 /**
  * Maximum number of classes listed in aiot.yaml. If there are more classes, none are listed, and training determines the classes from the
@@ -117,7 +121,8 @@ function streamOf({ fields, rateHz, loose }: Survey) {
 
 /** Window length in samples. At least four windows fit into the shortest recording. */
 function windowOf(rateHz: number, shortest: number): number {
-  return Math.max(1, Math.min(Math.round(windowSeconds * rateHz), Math.floor(shortest / 4), 4096));
+  const wanted = Math.max(leastWindow, Math.round(windowSeconds * rateHz));
+  return Math.max(1, Math.min(wanted, Math.floor(shortest / 4), 4096));
 }
 
 function modelOf(survey: Survey, chip: ChipName | undefined) {
@@ -169,6 +174,8 @@ export interface Survey {
   /** Sampling rate, Hz; null for rows. */
   rateHz: number | null;
   rateFrom: Loose['rateFrom'] | null;
+  /** The time column, which is not an input; null if there is none. */
+  time: TimeColumn | null;
   /** The recordings, as read from the files; null for rows. */
   loose: Loose | null;
 }
@@ -179,20 +186,6 @@ interface SurveyOptions {
   labelFrom?: LabelFrom | undefined;
   /** Sampling rate of recordings, Hz. */
   rateHz?: number | undefined;
-}
-
-/** Field names for columns. Columns can have any name, but names of fields must be words. */
-function fieldNames(columns: string[]): string[] {
-  const names: string[] = [];
-  for (const column of columns) {
-    const name = column
-      .trim()
-      .replace(/[^A-Za-z0-9_]+/g, '_')
-      .replace(/^_+|_+$/g, '')
-      .replace(/^(?=\d|$)/, '_');
-    names.push(names.includes(name) ? `${name}_${names.length + 1}` : name);
-  }
-  return names;
 }
 
 /** Minimum number of distinct values for a numeric label to be a measured value rather than a class. */
@@ -231,6 +224,7 @@ async function surveyRecordings({ path, labelFrom, rateHz }: SurveyOptions): Pro
     measured: false,
     rateHz: rateFrom === 'assumed' ? assumedHz : dataset.rateHz,
     rateFrom,
+    time: loose.time,
     loose,
   };
 }
@@ -269,8 +263,17 @@ async function surveyRows({ path, labelFrom = 'auto', rateHz }: SurveyOptions): 
       (words.length === 0 || words.length >= leastValues),
     rateHz: null,
     rateFrom: null,
+    time: await timeIn(path),
     loose: null,
   };
+}
+
+/** The time column of a table, according to its first rows. */
+async function timeIn(path: string): Promise<TimeColumn | null> {
+  const { names, cells, time } = await rolesInFile(path);
+  if (time === null) return null;
+  const { seconds: _, ...column } = timeColumnOf(time, cells[names.indexOf(time)]!);
+  return column;
 }
 
 function counted(labels: string[]): Record<string, number> {

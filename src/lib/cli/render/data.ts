@@ -6,6 +6,7 @@ import type { SchemaResult } from '../../data/schema.js';
 import type { Extracted } from '../../data/sources/extract.js';
 import type { Synthesis } from '../../data/speech.js';
 import type { Statistics } from '../../data/statistics.js';
+import type { TimeColumn } from '../../data/tables/columns.js';
 import type { DrawnPictures } from '../../data/tray.js';
 import type { Suggestions } from '../../model/suggest.js';
 import { halved, sparkline } from './chart.js';
@@ -30,11 +31,11 @@ export function checkText(report: CheckReport, { all = false } = {}): string {
   return lines.join('\n');
 }
 
-function headOf({ of, recordings, samples, rateHz, rateFrom, labelFrom }: CheckReport): string {
+function headOf({ of, recordings, samples, rateHz, rateFrom, timeColumn, labelFrom }: CheckReport): string {
   if (of === 'table') return `${plural(samples, 'row')} in ${plural(recordings, 'file')}`;
   const rate = {
     told: `, ${rateHz} Hz`,
-    time: `, ${rateHz} Hz according to the time column`,
+    time: `, ${rateHz} Hz according to the time column${timeColumn === null ? '' : ` ${timeColumn}`}`,
     assumed: `, assumed ${rateHz} Hz (set it with --rate)`,
     none: '',
   }[rateFrom ?? 'none'];
@@ -45,6 +46,23 @@ function headOf({ of, recordings, samples, rateHz, rateFrom, labelFrom }: CheckR
     none: ', no labels',
   };
   return `${plural(recordings, 'recording')}, ${plural(samples, 'sample')}${rate}${labelFrom === null ? '' : labels[labelFrom]}`;
+}
+
+const unitText = {
+  ns: 'in ns',
+  us: 'in µs',
+  ms: 'in ms',
+  s: 'in s',
+  min: 'in minutes',
+  h: 'in hours',
+  date: 'dates or times of day',
+};
+
+/** A time column and its unit, such as `timestamp_ms, in ms since 1970`. */
+export function timeText({ name, unit, sinceEpoch }: TimeColumn): string {
+  if (unit === null)
+    return `${name}, which aiot cannot read: use numbers, or dates such as 2026-03-01T10:00:00Z`;
+  return `${name}, ${unitText[unit]}${sinceEpoch && unit !== 'date' ? ' since 1970' : ''}`;
 }
 
 function splitOf({ split }: CheckReport): string[] {

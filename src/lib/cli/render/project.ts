@@ -4,25 +4,34 @@ import { findingCounts } from '../../data/check/report.js';
 import type { DemoFolds, DemoResult } from '../../demo/demo.js';
 import type { InitResult } from '../../project/init.js';
 import type { Survey } from '../../project/own-project.js';
+import { timeText } from './data.js';
 import { bold, dim, facts, next, shownPath, table, yellow } from './text.js';
 
 const rateWords = {
   told: 'as given',
   time: 'from the time column',
-  assumed: 'assumed: the files do not contain it',
+  assumed: 'assumed: the files do not contain it; set it with --rate',
 };
 
 /** Detected properties of the user's data. */
 export function surveyText(survey: Survey): string {
-  const { kind, count, fields, ignored, labels, labelFrom, labelColumn, measured, rateHz, rateFrom } = survey;
+  const { kind, count, fields, ignored, labels, labelFrom, labelColumn, measured, rateHz, rateFrom, time } =
+    survey;
   const lines: [string, string][] = [
     ['Data', plural(count, kind === 'rows' ? 'row' : 'recording')],
     ['Inputs', fields.join(', ')],
   ];
   if (ignored.length > 0) lines.push(['Left out', ignored.join(', ')]);
-  if (rateHz !== null) lines.push(['Rate', `${rateHz} Hz, ${rateWords[rateFrom!]}`]);
+  if (time !== null) lines.push(['Time', `${timeText(time)}; not an input`]);
+  if (rateHz !== null) lines.push(['Rate', `${rateHz} Hz, ${rateText()}`]);
   lines.push(['Labels', labelsText()]);
   return facts(lines);
+
+  function rateText(): string {
+    return rateFrom === 'assumed' && time !== null
+      ? 'assumed, because the time column states no rate; set it with --rate'
+      : rateWords[rateFrom!];
+  }
 
   function labelsText(): string {
     if (labelFrom === 'none') {
@@ -38,9 +47,15 @@ export function surveyText(survey: Survey): string {
   }
 }
 
-/** How to correct a rate that the files do not contain. The recordings store it, too, so the project has to be created again. */
-export function assumedRateText({ rateHz }: Survey, dir: string): string {
-  return `\n${yellow('!')} If the recordings were not made at ${rateHz} Hz, remove ${shownPath(dir)}, and repeat the command with --rate.`;
+/** Remark about an assumption that the user may have to correct; null if there is none. */
+export function surveyRemark({ kind, rateHz, rateFrom, time, path }: Survey, dir: string): string | null {
+  const again = `remove ${shownPath(dir)}, and repeat the command with`;
+  // The recordings store the rate, too, so the project has to be created again.
+  if (rateFrom === 'assumed')
+    return `\n${yellow('!')} If the recordings were not made at ${rateHz} Hz, ${again} --rate.`;
+  if (kind === 'rows' && time !== null)
+    return `\n${yellow('!')} The model predicts each row on its own. To classify stretches of time, put ${shownPath(path)} into a folder, ${again} --from FOLDER.`;
+  return null;
 }
 
 /** The next commands for a new project in this folder. */

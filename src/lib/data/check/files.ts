@@ -115,6 +115,7 @@ async function checkLoose(options: LooseCheckOptions): Promise<CheckReport> {
     samples,
     rateHz: dataset.rateHz,
     rateFrom: loose.rateFrom,
+    timeColumn: loose.time?.name ?? null,
     labelFrom: loose.labelFrom,
     split: split ? splitCounts(split, 'folder') : null,
     findings,

@@ -60,6 +60,7 @@ export async function checkProject(project: Project, folder?: string): Promise<C
     samples,
     rateHz: pictures ? null : dataset.rateHz,
     rateFrom: pictures ? null : 'told',
+    timeColumn: null,
     labelFrom: null,
     split: split ? splitCounts(split) : null,
     findings,

@@ -50,6 +50,8 @@ export const checkReportSchema = z.object({
   /** Sampling rate in Hz (null for rows and pictures), and where it comes from: the project or a flag, a time column, or an assumption. */
   rateHz: z.number().nullable(),
   rateFrom: z.enum(['told', 'time', 'assumed']).nullable(),
+  /** Name of the time column; null if there is none, and for a project. */
+  timeColumn: z.string().nullable(),
   /** Where labels come from; null = the project. */
   labelFrom: z.enum(['name', 'folder', 'column', 'none']).nullable(),
   /** Number of recordings (or rows) on each side; null if there is no split. */

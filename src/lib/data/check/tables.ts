@@ -4,7 +4,7 @@ import { AiotError } from '../../core/errors.js';
 import { percent, plural, thousands } from '../../core/figures.js';
 import { requireFile } from '../../core/files.js';
 import type { Part } from '../parts.js';
-import { openTable, type Table, type TableShape } from '../tables/table.js';
+import { openTable, type Table, type TableShape, withoutTimes } from '../tables/table.js';
 import type { Finding } from '../types.js';
 import { sortFindings } from './check.js';
 import { checkNearRows } from './near-rows.js';
@@ -32,7 +32,11 @@ export async function checkTables(
   const tables: Opened[] = [];
   for (const { file, part } of files) {
     await requireFile(file);
-    const opened = { name: basename(file), part, table: await openTable(file, shape) };
+    const opened = {
+      name: basename(file),
+      part,
+      table: await openTable(file, await withoutTimes(file, shape)),
+    };
     refuseOtherColumns(tables[0] ?? opened, opened);
     tables.push(opened);
   }
@@ -49,6 +53,7 @@ export async function checkTables(
     samples: tables.reduce((sum, { table }) => sum + table.rows, 0),
     rateHz: null,
     rateFrom: null,
+    timeColumn: null,
     labelFrom: 'column',
     split: tables.some(({ part }) => part !== null)
       ? {

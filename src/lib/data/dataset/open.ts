@@ -5,6 +5,7 @@ import { canonicalJson } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import type { Project } from '../../core/project.js';
 import type { ProjectConfig } from '../../core/project-schema.js';
+import { readWithRoles } from '../tables/loose-file.js';
 import type { Dataset, Recording } from '../types.js';
 import { readListing } from './listing.js';
 import { type Expected, readListed, readLoose, recordingFilesIn } from './read.js';
@@ -74,8 +75,10 @@ export async function looseFolder(at: string): Promise<string> {
 
 async function readFolder(folder: string, expected: Expected): Promise<Recording[]> {
   const recordings: Recording[] = [];
-  for (const file of await recordingFilesIn(folder, expected))
-    recordings.push(await readLoose(file, expected));
+  for (const file of await recordingFilesIn(folder, expected)) {
+    const read = /\.csv$/i.test(file) ? await readWithRoles(file, expected) : null;
+    recordings.push(read?.recording ?? (await readLoose(file, expected)));
+  }
   return recordings;
 }
 

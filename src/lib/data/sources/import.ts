@@ -10,7 +10,6 @@ import { readBytes } from '../../core/files.js';
 import { dictionary, namePattern } from '../../core/names.js';
 import type { Project } from '../../core/project.js';
 import { shellWord } from '../../core/text.js';
-import { csvColumns } from '../../formats/csv/parse.js';
 import { listIds } from '../check/report.js';
 import { type Listing, readListing } from '../dataset/listing.js';
 import { dataFolderOf, expectedOf, looseFolder } from '../dataset/open.js';
@@ -18,7 +17,6 @@ import {
   type Expected,
   idOfFile,
   isPicture,
-  labelOfName,
   readListed,
   readLoose,
   recordingFilesIn,
@@ -27,8 +25,8 @@ import {
 import { isSound } from '../dataset/sound.js';
 import { recordingLine, recordingLineSchema } from '../dataset/summary.js';
 import { addRecordings, changeData, fileContents, listingOf } from '../dataset/write.js';
-import { rolesOf } from '../tables/columns.js';
-import { readLooseFile } from '../tables/loose-recordings.js';
+import { type TimeColumn, timeColumnSchema } from '../tables/columns.js';
+import { readWithRoles } from '../tables/loose-file.js';
 import type { Recording } from '../types.js';
 import { isAnnotations, readAnnotations, vocFilesIn } from './annotations.js';
 import { type BoxUse, recordingsOfBoxes, type Unused } from './boxes.js';
@@ -78,6 +76,8 @@ export const importResultSchema = z.object({
   ),
   /** Imported WAV files with another rate than the project's, by ID, and their rates in Hz. */
   resampled: z.record(z.string(), z.number()),
+  /** Time column of the first CSV file that has one; its values are not imported. */
+  time: timeColumnSchema.nullable(),
   /** Annotations that were not imported, by reason; null = no annotations were read. */
   unused: z
     .object({
@@ -120,7 +120,7 @@ export async function importRecordings(options: ImportOptions): Promise<ImportRe
   const folder = dataFolderOf(project);
   const present = await readListing(folder);
   if (present) refuseOtherFields(folder, present, expected);
-  const { found, rejected, unused = null } = await findRecordings(options, expected);
+  const { found, rejected, unused = null, time = null } = await findRecordings(options, expected);
   const sorted = (listing: Listing) => sortOut(found, listing, folder, options, expected);
   let { fresh, skipped, changed } = sorted(await listingOf(folder, expected));
   if (!dryRun && fresh.length > 0) {
@@ -132,7 +132,7 @@ export async function importRecordings(options: ImportOptions): Promise<ImportRe
   const resampled = dictionary<number>();
   for (const { id, originalHz } of fresh) if (originalHz !== undefined) resampled[id] = originalHz;
   const imported = fresh.map(recordingLine);
-  return { folder, imported, skipped, rejected: [...rejected, ...changed], resampled, unused, dryRun };
+  return { folder, imported, skipped, rejected: [...rejected, ...changed], resampled, time, unused, dryRun };
 }
 
 /**
@@ -197,6 +197,8 @@ interface Findings {
   found: Found[];
   rejected: Rejected[];
   unused?: Unused;
+  /** Time column of the first file that has one. */
+  time?: TimeColumn | null;
 }
 
 async function findRecordings(options: ImportOptions, expected: Expected): Promise<Findings> {
@@ -327,6 +329,7 @@ async function readFrom(
   const files = found.isDirectory() ? await recordingFilesIn(await looseFolder(from), expected) : [from];
   const out: Found[] = [];
   const rejected: Rejected[] = [];
+  let time: TimeColumn | null = null;
   for (const file of files) {
     signal?.throwIfAborted();
     // A pipe or /dev/zero may never end, and would be read twice.
@@ -357,53 +360,10 @@ async function readFrom(
         { next: 'Rename the file.' },
       );
     }
-    const recording =
-      (isSound(file) || isPicture(file) ? null : await readWithRoles(file, expected, rateHz)) ??
-      (await readLoose(file, expected));
+    const read = isSound(file) || isPicture(file) ? null : await readWithRoles(file, expected, rateHz);
+    time ??= read?.time ?? null;
+    const recording = read?.recording ?? (await readLoose(file, expected));
     out.push({ recording, sha256: sha256Hex(bytes) });
   }
-  return { found: out, rejected };
-}
-
-/**
- * Reads a CSV file that has columns for the time, the device, the label or a counter besides the project's fields. Only the fields are
- * imported; the rate of the time column must match the project's, unless the user specified the rate. Null if the columns are others.
- * @throws AIOT_DATA_RATE, AIOT_CSV_COLUMNS (several labels), AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED
- */
-async function readWithRoles(file: string, expected: Expected, rateHz?: number): Promise<Recording | null> {
-  const { fields } = expected;
-  const names = csvColumns(await readBytes(file), file);
-  const others = names.filter((name) => !fields.includes(name));
-  const roles = rolesOf(names).fields;
-  const fits = roles.length === fields.length && roles.every((name) => fields.includes(name));
-  if (others.length === 0 || !fits) return null;
-  const loose = await readLooseFile(file);
-  const got = loose.rateHz;
-  // Timestamps are rounded, often to milliseconds, so only a difference of more than a fifth is certain.
-  if (rateHz === undefined && got !== null && Math.abs(got / expected.rateHz - 1) > 0.2) {
-    throw new AiotError(
-      'AIOT_DATA_RATE',
-      `${file}: expected ${expected.rateHz} samples per second (signal.rate), got about ${got} by its time column`,
-      {
-        next: `Set signal.rate in aiot.yaml. If the time column is wrong, pass \`--rate ${expected.rateHz}\`.`,
-      },
-    );
-  }
-  const labels = [...new Set(loose.labels ?? [])];
-  if (labels.length > 1) {
-    throw new AiotError('AIOT_CSV_COLUMNS', `${file}: expected one label in a file, got ${listIds(labels)}`, {
-      next: 'Split the file into one file for each label.',
-    });
-  }
-  const id = idOfFile(file);
-  return {
-    ...{ id, label: labels[0] ?? labelOfName(id, expected.labels), device: validName(loose.device) },
-    ...{ rateHz: expected.rateHz, startedAt: loose.startedAt, fields },
-    columns: fields.map((name) => loose.columns[loose.fields.indexOf(name)]!),
-  };
-}
-
-/** The device name in a column; null if it is not a valid name. */
-function validName(name: string | null): string | null {
-  return name !== null && namePattern.test(name) ? name : null;
+  return { found: out, rejected, time };
 }

@@ -1,17 +1,13 @@
 import { basename } from 'node:path';
 import { AiotError } from '../../core/errors.js';
-import { readBytes } from '../../core/files.js';
-import type { BadCell } from '../../formats/csv/cells.js';
-import { csvColumns, parseLabelledCsv } from '../../formats/csv/parse.js';
-import { decodePicture } from '../../vision/picture.js';
 import { listIds } from '../check/report.js';
 import { datasetOf } from '../dataset/open.js';
-import { isPicture, labelOfName, soundAt } from '../dataset/read.js';
-import { isSound, readSound } from '../dataset/sound.js';
+import { labelOfName, soundAt } from '../dataset/read.js';
 import type { Part } from '../parts.js';
 import type { Dataset, Recording } from '../types.js';
-import { isEpoch, medianStep, rolesOf, secondsOf } from './columns.js';
+import type { TimeColumn } from './columns.js';
 import { type FoundFile, findFiles } from './files.js';
+import { type LooseFile, readLooseFile } from './loose-file.js';
 
 /** Source of the labels: `auto` = a label column if there is one, else the folders if there are several, else the names. */
 export type LabelFrom = 'auto' | 'name' | 'folder' | 'column' | 'none' | `column:${string}`;
@@ -37,6 +33,8 @@ export interface Loose {
   info: Map<string, Omit<LooseFile, 'columns' | 'labels'> & { part: Part | null }>;
   /** Source of the rate. */
   rateFrom: 'told' | 'time' | 'assumed';
+  /** Time column of the first file that has one; null if there is none. */
+  time: TimeColumn | null;
   labelFrom: 'name' | 'folder' | 'column' | 'none';
   /** Whether the folder is split already, by subfolders such as train and test. */
   hasParts: boolean;
@@ -81,6 +79,7 @@ export async function openLoose(options: LooseOptions): Promise<Loose> {
     inOrder: recordings,
     info,
     rateFrom: told !== undefined ? 'told' : byTime.length > 0 ? 'time' : 'assumed',
+    time: read.find(({ file }) => file.time)?.file.time ?? null,
     labelFrom: from,
     hasParts: files.some(({ part }) => part !== null),
   };
@@ -149,133 +148,4 @@ function recordingsOf(
     const own = columns.map((column) => column.slice(start, end));
     return { ...whole, id: `${id}[${start + 1}-${end}]`, label: labels[start]!, columns: own };
   });
-}
-
-/** A gap in the timestamps: more than three steps, or a jump backward. */
-interface Gap {
-  /** Number of the row before the gap, from 1. */
-  row: number;
-  seconds: number;
-}
-
-/** Contents of a CSV file that belongs to no project. */
-interface LooseFile {
-  fields: string[];
-  columns: Float64Array[];
-  rows: number;
-  /** Label of each row, from the label column; null if there is none. */
-  labels: string[] | null;
-  device: string | null;
-  /** Rate of the sound, or from the file's own time column, Hz; null if there is neither. */
-  rateHz: number | null;
-  /** Time of the first row, ms since 1970, if the time column contains such times. */
-  startedAt: number | null;
-  /** `wav`: sound, whose columns are named like a microphone's. `png`: a picture. Absent = CSV. */
-  format?: 'wav' | 'png';
-  /** Size of a picture, in pixels. */
-  size?: Recording['size'];
-  gaps: Gap[];
-  /** Non-numeric cells, which become NaN in the columns: the first few, and the total number. */
-  bad: { first: BadCell[]; count: number };
-}
-
-interface ReadOptions {
-  /** Name of the label column, instead of the usual names. */
-  labelColumn?: string;
-  /** Counts non-numeric cells instead of rejecting them. */
-  lenient?: boolean;
-  /** Hz to which WAV files are resampled; absent = they keep their own. */
-  rateHz?: number;
-}
-
-/** @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS (no field, or not the named label column), AIOT_CSV_EMPTY, AIOT_FILE_MALFORMED, AIOT_PROGRAM_NOT_FOUND (sound that needs ffmpeg) */
-export async function readLooseFile(file: string, options: ReadOptions = {}): Promise<LooseFile> {
-  const bytes = await readBytes(file);
-  if (isSound(file)) return await looseSound(bytes, file, options.rateHz);
-  if (isPicture(file)) return await loosePicture(bytes, file, options.rateHz);
-  const names = csvColumns(bytes, file);
-  const { labelColumn, lenient } = options;
-  if (labelColumn !== undefined && !names.includes(labelColumn)) {
-    const got = names.join(', ');
-    throw new AiotError('AIOT_CSV_COLUMNS', `${file}:1:1: expected a column "${labelColumn}", got ${got}`, {
-      next: 'Specify the label column: --label-from column:NAME.',
-    });
-  }
-  const roles = rolesOf(names, labelColumn);
-  const asText = [roles.time, roles.label, roles.device, roles.take].filter((name) => name !== null);
-  const bad: LooseFile['bad'] = { first: [], count: 0 };
-  const onBad = (cell: BadCell) => {
-    bad.count++;
-    if (bad.first.length < 5) bad.first.push(cell);
-  };
-  const { columns, data, texts, rows } = parseLabelledCsv(bytes, file, asText, lenient ? onBad : undefined);
-  const wanted = new Set(roles.fields);
-  const fields = columns.filter((name) => wanted.has(name));
-  if (fields.length === 0) {
-    throw new AiotError(
-      'AIOT_CSV_COLUMNS',
-      `${file}:1:1: expected a column of numbers, got ${names.join(', ')}`,
-    );
-  }
-  const times = roles.time === null ? null : secondsOf(roles.time, texts[roles.time]!);
-  const step = times ? medianStep(times) : 0;
-  const start = times?.[0] ?? 0;
-  return {
-    fields,
-    columns: data.filter((_, c) => wanted.has(columns[c]!)),
-    rows,
-    labels: roles.label === null ? null : texts[roles.label]!,
-    device: roles.device === null ? null : texts[roles.device]![0]!,
-    rateHz: step > 0 ? rounded(1 / step) : null,
-    startedAt: isEpoch(start) ? start * 1000 : null,
-    gaps: times && step > 0 ? gapsIn(times, step) : [],
-    bad,
-  };
-}
-
-/** @param rateHz Hz of the result; absent = the file's */
-async function looseSound(bytes: Uint8Array, file: string, rateHz?: number): Promise<LooseFile> {
-  const { channels, rateHz: own } = await readSound(bytes, file);
-  const fields = channels.length === 1 ? ['sound'] : channels.map((_, i) => `sound${i}`);
-  const columns = soundAt(rateHz ?? own, channels, own);
-  return {
-    ...{ fields, columns, rows: columns[0]!.length, labels: null, device: null },
-    rateHz: rateHz ?? own,
-    startedAt: null,
-    format: 'wav',
-    gaps: [],
-    bad: { first: [], count: 0 },
-  };
-}
-
-/** A picture in its own size: one column if it is gray, otherwise red, green and blue. Without a rate it takes one second. */
-async function loosePicture(bytes: Uint8Array, file: string, rateHz?: number): Promise<LooseFile> {
-  const { width, height, data } = await decodePicture(bytes, file);
-  const pixels = width * height;
-  const planes = [0, 1, 2].map((c) => Float64Array.from({ length: pixels }, (_, i) => data[3 * i + c]!));
-  const gray = planes[0]!.every((value, i) => value === planes[1]![i] && value === planes[2]![i]);
-  return {
-    fields: gray ? ['gray'] : ['red', 'green', 'blue'],
-    columns: gray ? planes.slice(0, 1) : planes,
-    ...{ rows: pixels, labels: null, device: null, rateHz: rateHz ?? pixels, startedAt: null },
-    format: 'png',
-    size: { width, height },
-    gaps: [],
-    bad: { first: [], count: 0 },
-  };
-}
-
-/** Rounds a rate to a whole number if it is within 0.5 % of one, because timestamps are rounded: 99.99 Hz becomes 100. */
-function rounded(hz: number): number {
-  const whole = Math.round(hz);
-  return Math.abs(hz - whole) < 0.005 * hz ? whole : Number(hz.toPrecision(4));
-}
-
-function gapsIn(times: Float64Array, step: number): Gap[] {
-  const gaps: Gap[] = [];
-  for (let i = 1; i < times.length; i++) {
-    const seconds = times[i]! - times[i - 1]!;
-    if (seconds > 3 * step || seconds < 0) gaps.push({ row: i, seconds });
-  }
-  return gaps;
 }

@@ -11,7 +11,7 @@ import { readListing } from '../dataset/listing.js';
 import { openDataset, sampleCount } from '../dataset/open.js';
 import { readListed } from '../dataset/read.js';
 import type { Recording } from '../types.js';
-import { isEpoch, rolesOf, secondsPerUnit } from './columns.js';
+import { firstCells, isEpoch, rolesOf, secondsPerUnit } from './columns.js';
 import { openLoose } from './loose-recordings.js';
 
 /** Rows stored by column, in the order of time, from any source. */
@@ -118,8 +118,8 @@ interface Roles {
  */
 async function readCsvRows(file: string, options: RowsOptions = {}): Promise<Rows> {
   let roles: Roles | undefined;
-  const useOf = (name: string, header: string[]): ColumnUse | null => {
-    roles ??= rolesIn(header, file, options);
+  const useOf = (name: string, header: string[], head: Uint8Array): ColumnUse | null => {
+    roles ??= rolesIn(header, file, options, firstCells(head, file).cells);
     if (name === roles.label || name === roles.take) return 'text';
     if (name === roles.time) return 'time';
     return roles.ignored.includes(name) ? 'skip' : null;
@@ -147,7 +147,7 @@ async function readCsvRows(file: string, options: RowsOptions = {}): Promise<Row
   };
 }
 
-function rolesIn(header: string[], file: string, options: RowsOptions): Roles {
+function rolesIn(header: string[], file: string, options: RowsOptions, cells: string[][]): Roles {
   const asked = (name: string | undefined) => {
     if (name === undefined || header.includes(name)) return name;
     const near = nearest(name, header);
@@ -159,20 +159,22 @@ function rolesIn(header: string[], file: string, options: RowsOptions): Roles {
       },
     );
   };
-  const own = rolesOf(header, asked(options.label));
+  const own = rolesOf(header, asked(options.label), cells);
   const prediction =
     asked(options.prediction) ?? header.find((name) => predictionNames.includes(name.toLowerCase())) ?? null;
-  const time = asked(options.time) ?? own.time;
+  const { columns } = options;
+  // A requested column is a feature, even if its name is usual for times.
+  const isRequested = (name: string | null) => name !== null && (columns?.includes(name) ?? false);
+  const time = asked(options.time) ?? (isRequested(own.time) ? null : own.time);
   const take = own.take ?? own.device;
   const roles = [own.label, prediction, time, take];
-  const { columns } = options;
   const ignored = header.filter((name) => {
     if (roles.includes(name)) return false;
     // If there is a take column, the device column adds no information.
     return (
-      own.counter.includes(name) ||
+      (own.counter.includes(name) && !isRequested(name)) ||
       name === own.device ||
-      name === own.time ||
+      (name === own.time && !isRequested(name)) ||
       (columns ? !columns.includes(name) : false)
     );
   });
@@ -189,7 +191,7 @@ function timesOf(column: Column | null): RowTimes | null {
 
 async function readColumns(
   file: string,
-  useOf: (name: string, header: string[]) => ColumnUse | null,
+  useOf: (name: string, header: string[], head: Uint8Array) => ColumnUse | null,
 ): Promise<{ columns: Column[]; rows: number }> {
   await requireFile(file);
   const handle = await open(file).catch((error: unknown) => {
@@ -199,7 +201,13 @@ async function readColumns(
   });
   try {
     const { size } = await handle.stat();
-    const reader = createColumnsReader(file, { useOf, bytes: size });
+    let head: Uint8Array = new Uint8Array(0);
+    const use = (name: string, header: string[]) => useOf(name, header, head);
+    const reader = createColumnsReader(file, { useOf: use, bytes: size });
+    const lines = (bytes: Uint8Array) => {
+      if (head.length === 0) head = bytes;
+      reader.lines(bytes);
+    };
     // A file without a final line ending gets one, so one byte is reserved for it.
     let buffer = Buffer.allocUnsafe(Math.min(pieceBytes, size + 1));
     let kept = 0;
@@ -208,11 +216,11 @@ async function readColumns(
       const { bytesRead } = await handle.read(buffer, kept, buffer.length - kept, null);
       const filled = kept + bytesRead;
       if (bytesRead === 0) {
-        if (filled > 0) reader.lines(Buffer.concat([buffer.subarray(0, filled), Buffer.from('\n')]));
+        if (filled > 0) lines(Buffer.concat([buffer.subarray(0, filled), Buffer.from('\n')]));
         return reader.end();
       }
       const whole = buffer.lastIndexOf(10, filled - 1) + 1;
-      if (whole > 0) reader.lines(buffer.subarray(0, whole));
+      if (whole > 0) lines(buffer.subarray(0, whole));
       buffer.copyWithin(0, whole, filled);
       kept = filled - whole;
     }

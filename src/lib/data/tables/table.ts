@@ -5,11 +5,14 @@ import { readBytes, requireFile } from '../../core/files.js';
 import { nearest } from '../../core/text.js';
 import {
   createTableReader,
+  groupColumns,
   parseTable,
   type Table,
   type TableRows,
   type TableShape,
 } from '../../formats/csv/table.js';
+
+import { rolesInFile } from './columns.js';
 
 export type { Table, TableRows, TableShape } from '../../formats/csv/table.js';
 
@@ -25,6 +28,19 @@ export const mostKinds = 10_000;
  */
 export async function openTable(file: string, shape: TableShape = {}): Promise<Table> {
   return parseTable(await readBytes(file), file, shape);
+}
+
+/**
+ * The shape of a table whose file decides its inputs: all columns except the label, the groups and the times. A given shape that names its
+ * inputs or columns stays as it is.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_CSV_COLUMNS
+ */
+export async function withoutTimes(file: string, shape: TableShape): Promise<TableShape> {
+  if (shape.inputs || shape.columns) return shape;
+  const { label = 'label' } = shape;
+  const { names, times } = await rolesInFile(file, label);
+  const others = [label, ...groupColumns, ...times];
+  return times.length === 0 ? shape : { ...shape, inputs: names.filter((name) => !others.includes(name)) };
 }
 
 /**

@@ -6,7 +6,9 @@ import { seededRandom } from '../../core/numbers.js';
 import { loadProject, type Project } from '../../core/project.js';
 import { withoutExtension } from '../../data/dataset/read.js';
 import { type MotorState, motorFields, motorSamples } from '../../data/motor.js';
-import { assumedHz, readLooseFile } from '../../data/tables/loose-recordings.js';
+import { fieldNames } from '../../data/tables/columns.js';
+import { readLooseFile } from '../../data/tables/loose-file.js';
+import { assumedHz } from '../../data/tables/loose-recordings.js';
 import type { Recording } from '../../data/types.js';
 import { telemetryMembers } from '../protocol/messages.js';
 
@@ -80,7 +82,7 @@ export async function readRecording(file: string, rateHz: number | null): Promis
     device: null,
     rateHz: stated ?? project?.config.signal.rate ?? assumedHz,
     startedAt: null,
-    fields,
+    fields: fieldNames(fields),
     columns,
     ...(size && { size }),
   };

@@ -22,7 +22,7 @@ export interface Table {
 }
 
 /** Columns that contain a row's group, and are not inputs. */
-const groupColumns = ['group', 'recording', 'device'];
+export const groupColumns = ['group', 'recording', 'device'];
 
 /** The role of each column in a file of rows. */
 export interface TableShape {
