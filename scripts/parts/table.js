@@ -175,6 +175,12 @@ export const parts = {
       'statsmodels==0.15.0',
     ]),
   },
+  improv: {
+    for: "the Improv project's own client library",
+    mb: 21,
+    script: 'improv.sh',
+    ready: () => isMade('improv/.stamp'),
+  },
   k8s: {
     for: 'kubeconform and the schemas of Kubernetes, Strimzi and Argo',
     mb: 275,

@@ -28,6 +28,9 @@ export const aarch64Folder = join(root, '.venv', 'aarch64');
 /** The folder created by scripts/parts/pictures.sh. */
 export const picturesFolder = join(root, '.venv', 'pictures');
 
+/** The folder where scripts/parts/improv.sh installs Improv's client library. */
+export const improvSdk = join(root, '.venv', 'improv');
+
 /** The folder where scripts/parts/tfjs-node.sh installs tfjs-node. */
 export const tfjsNode = join(root, '.venv', 'tfjs-node');
 

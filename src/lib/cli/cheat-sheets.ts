@@ -84,6 +84,7 @@ const tools = {
         'provision a device on the board at a port',
         'aiot device provision pump-7 --port /dev/ttyUSB0 --wifi-ssid plant --wifi-password-file wifi.txt',
       ],
+      ['connect a board to another Wi-Fi network', 'aiot device onboard --port /dev/ttyUSB0'],
       ['provision many devices', 'aiot device provision --csv fleet.csv --out fleet --jobs 4'],
       ['list offline devices at a site', "aiot device list --selector 'site=lab and not online=true'"],
       ['preview a rollout', 'aiot rollout plan --model har@3 --selector site=lab --out rollout.json'],

@@ -233,6 +233,7 @@ export { commandsAfterInit, demoSummary, initText, surveyRemark, surveyText } fr
 export {
   afterProvisioning,
   fleetText,
+  joinedText,
   nvsMadeText,
   nvsText,
   provisionedText,
@@ -310,6 +311,7 @@ export {
 export { identityFolder, RenewCommand, renewFlags } from './renew-command.js';
 export { openSecretUrl, reportFile, reportFlags } from './report.js';
 export { RolloutChangeCommand } from './rollout-change.js';
-export { passphraseFile, readPassphrase, readSecret } from './secrets.js';
+export { askSecret, passphraseFile, readPassphrase, readSecret } from './secrets.js';
 export { type ExplainInput, explainedSchema, explainSettings, flagVariables } from './settings.js';
 export { UserStateCommand } from './user-state.js';
+export { askForWifi, readWifiPassword } from './wifi.js';

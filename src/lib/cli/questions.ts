@@ -48,7 +48,7 @@ export function createAsker(
           .catch((error: unknown) => {
             if (signal.aborted || !closed.signal.aborted) throw error;
             throw new AiotError('AIOT_USAGE', `no answer was given to: ${text}`, {
-              next: 'Use flags instead. To list them, run `aiot init --help`.',
+              next: 'Use flags instead. To list them, repeat the command with --help.',
             });
           });
         const judged = await judge(given.trim() || (otherwise ?? ''));

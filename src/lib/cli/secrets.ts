@@ -77,8 +77,8 @@ export async function readPassphrase(
       `a passphrase is required: set ${variable} or pass --passphrase-file FILE`,
     );
   }
-  const first = await ask('Passphrase: ', signal, terminal);
-  if (twice && (await ask('Repeat the passphrase: ', signal, terminal)) !== first) {
+  const first = await askSecret('Passphrase: ', signal, terminal);
+  if (twice && (await askSecret('Repeat the passphrase: ', signal, terminal)) !== first) {
     throw new AiotError('AIOT_USAGE', 'the two passphrases differ');
   }
   return first;
@@ -88,14 +88,21 @@ function firstLine(content: string): string {
   return content.split(/\r?\n/)[0] ?? '';
 }
 
-/** Asks a question without displaying the typed answer. */
-async function ask(question: string, signal: AbortSignal, { input, output }: Terminal): Promise<string> {
+/**
+ * Asks a question on the terminal without displaying the typed answer.
+ * @throws AIOT_INTERRUPTED at Ctrl-C, or if the terminal is closed
+ */
+export async function askSecret(
+  question: string,
+  signal: AbortSignal,
+  { input, output }: Terminal = { input: process.stdin, output: process.stderr },
+): Promise<string> {
   output.write(question);
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input, output: silent, terminal: true });
   try {
     return await new Promise<string>((resolve, reject) => {
-      const stop = () => reject(new AiotError('AIOT_INTERRUPTED', 'no passphrase was given'));
+      const stop = () => reject(new AiotError('AIOT_INTERRUPTED', 'nothing was entered'));
       onAbort(signal, stop);
       lines.once('SIGINT', stop);
       lines.once('close', stop);

@@ -758,6 +758,32 @@ export const catalogue = {
       'A firmware image, or its source ELF, HEX or UF2 file, is damaged, truncated or not a firmware image.',
     next: 'Build it again, or download it again.',
   },
+  AIOT_IMPROV_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about: 'The board received the Wi-Fi settings, but reported an error that does not concern the network.',
+    next: "Reset the board and repeat the command. To see the board's log, run `aiot board monitor`.",
+  },
+  AIOT_IMPROV_REJECTED: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'The board rejected every request as damaged. The serial line changes bytes, or the board was still joining another network.',
+    next: 'Check the cable and --baud, wait a minute, and repeat the command.',
+  },
+  AIOT_IMPROV_SILENT: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'The board did not answer the Improv protocol, which hands over Wi-Fi settings on the serial port.',
+    next: 'Repeat the command with --reset. If the firmware does not support Improv, write the Wi-Fi settings with `aiot device provision NAME --port PORT --wifi-ssid SSID`.',
+  },
+  AIOT_IMPROV_UNSUPPORTED: {
+    exit: 1,
+    family: 'outside',
+    about: 'The firmware of the board does not support this Improv request.',
+    next: 'Name the network with --ssid. To update the firmware, run `aiot flash`.',
+  },
   AIOT_INTERRUPTED: {
     exit: 130,
     family: 'user',
@@ -1673,6 +1699,18 @@ export const catalogue = {
     about:
       'A webhook target must be a public https URL: it must not resolve to a private network or to the platform itself.',
     next: 'Use a public https URL. For an internal target, run `aiot webhook add URL --allow-private`.',
+  },
+  AIOT_WIFI_NOT_FOUND: {
+    exit: 1,
+    family: 'outside',
+    about: 'The board does not see a Wi-Fi network with this name.',
+    next: 'Check the name and the distance to the access point. An ESP32 uses only the 2.4 GHz band. For a hidden network, check the password too.',
+  },
+  AIOT_WIFI_REFUSED: {
+    exit: 1,
+    family: 'outside',
+    about: 'The board sees the Wi-Fi network, but could not join it or got no address.',
+    next: 'Check the password, then repeat the command. If the password is correct, check whether the access point admits new devices.',
   },
 } as const satisfies Record<string, CatalogueEntry>;
 

@@ -18,6 +18,7 @@ export {
 } from './fleet/simulate.js';
 export { createNativeDevice, type SimulatedDevice } from './native/device.js';
 export { simulateNative } from './native/simulate.js';
+export { type Joined, joinedSchema, joinOverSerial, type SeenNetwork } from './onboard/improv.js';
 export { type Onboarded, onboardedSchema } from './onboard/onboard.js';
 export { provision } from './onboard/provision.js';
 export { renewDevice } from './onboard/renew.js';

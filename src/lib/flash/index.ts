@@ -20,6 +20,7 @@ export {
   verifyBoard,
 } from './board.js';
 export { type BoardInfo, boardInfo, boardInfoSchema } from './board-info.js';
+export { isReadable, lastWords } from './diagnosis.js';
 export { createImage, type ImageInfo, imageInfo, imageInfoSchema, patchImage } from './images/image-info.js';
 export { type Inspected, inspectedSchema, inspectFirmware } from './images/inspect.js';
 export { type Merged, mergedSchema, mergeFiles, mergeFormats } from './images/merge.js';
@@ -57,6 +58,7 @@ export {
   verifyImage,
 } from './images/sign.js';
 export { openLoader } from './loader/open-loader.js';
+export { resetBoard } from './loader/reset.js';
 export type {
   AfterMode,
   BeforeMode,
@@ -71,6 +73,7 @@ export { type Level, levels, type MonitorEvent, monitorEventSchema } from './mon
 export { lineEnds, type MonitorControl, type MonitorOptions, monitor } from './monitor/monitor.js';
 export { parsePattern } from './monitor/pattern.js';
 export { offsetOf } from './plan/pieces.js';
+export type { SerialLine } from './port/line.js';
 export { choosePort, listPorts, type PortInfo, portSchema } from './port/list.js';
 export { openLine } from './port/open-line.js';
 export { describeServeEvent, serveEventSchema, servePort } from './port/rfc2217-server.js';

@@ -81,6 +81,16 @@ export {
   stackChart,
   tileRow,
 } from './html-charts.js';
+export {
+  decodeTexts,
+  encodeImprov,
+  encodeTexts,
+  type ImprovPacket,
+  ImprovReader,
+  type ImprovState,
+  improvCommands,
+  improvError,
+} from './improv.js';
 export { readIntelHex, writeIntelHex } from './intel-hex.js';
 export { type JunitCase, junitXml } from './junit.js';
 export { type Birth, type BirthChip, birthSchema, signBirth, verifyBirth } from './manifest/birth.js';

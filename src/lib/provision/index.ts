@@ -9,10 +9,12 @@ export { imageNames, type OldNvs, partsOf as imageParts } from './chip-image.js'
 export {
   type ChipOptions,
   type CommonImage,
+  checkWifi,
   chipOfType,
   deviceType,
   type ImageRequest,
   imageRequest,
+  type Wifi,
 } from './chip-options.js';
 export { activateDevice, activatedSchema, madeClaimSchema, makeClaim } from './claim.js';
 export { type DeviceImage, defaultTable, imageTable } from './device-image.js';

@@ -1,5 +1,6 @@
 import { elapsed, hex, plural, size } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
+import type { Joined } from '../../device/onboard/improv.js';
 import type { Onboarded } from '../../device/onboard/onboard.js';
 import type { NvsMade, NvsRead } from '../../flash/images/nvs.js';
 import type { VerifiedDevice } from '../../provision/birth.js';
@@ -28,6 +29,17 @@ export function provisionedText(device: ProvisionedDevice | Onboarded, done: str
     ],
   ];
   return `${bold(name)} ${done}\n${facts(rows)}`;
+}
+
+/** A board that has joined a Wi-Fi network. */
+export function joinedText({ device, chip, firmware, version, ssid, url, seconds }: Joined): string {
+  const rows: [string, string][] = [
+    ...(chip === null ? [] : [['chip', chip] as [string, string]]),
+    ...(firmware === null ? [] : [['firmware', `${firmware} ${version ?? ''}`.trim()] as [string, string]]),
+    ...(url === null ? [] : [['page', url] as [string, string]]),
+  ];
+  const done = `${bold(device ?? 'The board')} joined ${ssid} in ${elapsed(seconds * 1000)}.`;
+  return rows.length === 0 ? done : `${done}\n${facts(rows)}`;
 }
 
 function platformFact(url: string, isChip: boolean): [string, string][] {

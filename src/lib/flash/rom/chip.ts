@@ -13,7 +13,15 @@ import {
   type ResetCause,
   type SimulatedChipName,
 } from './identity.js';
-import { type BootMode, bootText, type ChipProgram, panicText, romBoot, secondStage } from './program.js';
+import {
+  type BootMode,
+  bootText,
+  type ChipProgram,
+  type ProgramBoard,
+  panicText,
+  romBoot,
+  secondStage,
+} from './program.js';
 import { encodeSlip, SlipReceiver } from './protocol.js';
 import { flashId, Registers, SpiController } from './registers.js';
 import { RomLoader } from './rom-loader.js';
@@ -46,6 +54,8 @@ export interface SimulatedChipOptions {
   bridge?: Bridge;
   /** Behavior of the image in flash. By default, it prints the output of a second-stage bootloader and of the app. */
   program?: ChipProgram;
+  /** A program that runs without an image in flash, in place of `program`. */
+  preloaded?: ChipProgram;
   /** Whether the flash chip has a parameter table (SFDP). */
   sfdp?: boolean;
   /** Base frequency of the UART's divider. */
@@ -255,8 +265,11 @@ export class SimulatedChip {
       identity: this.identity,
       flash: this.flash,
       clock: this.clock,
-      program: this.options.program ?? secondStage,
+      mac: this.mac,
+      faults: this.faults,
+      program: this.options.preloaded ?? romBoot(this.options.program ?? secondStage),
       print: (text) => this.print(text),
+      send: (bytes) => this.transmit(bytes),
       restart: () => this.reset('software'),
     });
     this.tell();
@@ -380,12 +393,10 @@ export class SimulatedChip {
   }
 }
 
-interface RunningOptions {
-  identity: ChipIdentity;
-  flash: NorFlash;
+interface RunningOptions
+  extends Pick<ProgramBoard, 'identity' | 'flash' | 'mac' | 'faults' | 'print' | 'send'> {
   clock: Clock;
   program: ChipProgram;
-  print(text: string): void;
   restart(): void;
 }
 
@@ -394,16 +405,16 @@ class Running {
   private readonly abort = new AbortController();
   private listener: ((bytes: Uint8Array) => void) | null = null;
 
-  constructor({ identity, flash, clock, program, print, restart }: RunningOptions) {
+  constructor({ clock, program, print, send, restart, ...facts }: RunningOptions) {
     const { signal } = this.abort;
     const whileItRuns = (action: () => void) => {
       if (!signal.aborted) action();
     };
-    romBoot(program)({
-      identity,
-      flash,
+    program({
+      ...facts,
       signal,
       print: (text) => whileItRuns(() => print(text)),
+      send: (bytes) => whileItRuns(() => send(bytes)),
       sleep: async (ms) => {
         await clock.sleep(ms, signal);
         signal.throwIfAborted();

@@ -45,6 +45,10 @@ export type Fault = Trigger &
     | { kind: 'short-read' }
     /** The chip's clock divider is wrong, so its output is unreadable. */
     | { kind: 'wrong-clock' }
+    /** The program does not answer Improv packets. */
+    | { kind: 'no-improv' }
+    /** The program never finishes joining a Wi-Fi network. */
+    | { kind: 'wifi-hang' }
   );
 export type FaultKind = Fault['kind'];
 
@@ -69,6 +73,8 @@ const kinds: Record<FaultKind, 'lasts' | 'happens'> = {
   'wrong-md5': 'happens',
   'short-read': 'happens',
   'wrong-clock': 'lasts',
+  'no-improv': 'lasts',
+  'wifi-hang': 'lasts',
 };
 export const faultKinds = Object.keys(kinds) as FaultKind[];
 

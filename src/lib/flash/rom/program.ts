@@ -8,6 +8,7 @@ import {
   partitionTableOffset,
   readPartitionTable,
 } from '../../formats/partitions.js';
+import type { FaultBox } from './faults.js';
 import type { NorFlash } from './flash-memory.js';
 import type { ChipIdentity, ResetCause } from './identity.js';
 import { wordAt } from './protocol.js';
@@ -17,7 +18,12 @@ export interface ProgramBoard {
   readonly identity: ChipIdentity;
   readonly flash: NorFlash;
   readonly signal: AbortSignal;
+  /** Factory address, in lower case with colons. */
+  readonly mac: string;
+  readonly faults: FaultBox;
   print(text: string): void;
+  /** Sends raw bytes. */
+  send(bytes: Uint8Array): void;
   /** Rejects with the signal's reason at a reset. */
   sleep(ms: number): Promise<void>;
   /** Subscribes to bytes from the host. */

@@ -10,6 +10,7 @@ import { parseStartFaults, serveControl } from './control.js';
 import { type SimulatedChipName, simulatedChipNames } from './identity.js';
 import type { BootMode } from './program.js';
 import { parseListen, type ServedChip, serveChip, simulatedLine } from './serve.js';
+import { parseNetwork, wifiBoard } from './wifi-board.js';
 
 export const chipEventSchema = z.discriminatedUnion('event', [
   z.object({
@@ -118,12 +119,15 @@ const stateTexts = {
   crashed: 'crashed',
 };
 
+const chipOptions: readonly string[] = ['flash', 'mac', 'fault', 'network', 'hidden-network'];
+
 const chipAddress = /^simulated:([^?]*)(?:\?(.*))?$/;
 
 /**
  * Opens a line to a new simulated chip in this process: `simulated:CHIP`, with options as in
  * `simulated:esp32s3?flash=board.bin&fault=secure-boot`. Its flash is lost when the line is closed, unless `flash` names a file.
- * @param address with `flash` (a file that is read if it exists, and written at the end), `mac`, and any number of `fault`s
+ * @param address with `flash` (a file that is read if it exists, and written at the end), `mac`, and any number of `fault`s. With a
+ * `network` or `hidden-network` (NAME:PASSWORD) in its range, the chip runs firmware that Improv can configure, not the image in flash.
  * @throws AIOT_USAGE, AIOT_FILE_…
  */
 export async function openChipLine(address: string, baud: number): Promise<SerialLine> {
@@ -136,10 +140,17 @@ export async function openChipLine(address: string, baud: number): Promise<Seria
     );
   }
   const options = new URLSearchParams(query);
-  const unknown = [...options.keys()].find((key) => !['flash', 'mac', 'fault'].includes(key));
+  const unknown = [...options.keys()].find((key) => !chipOptions.includes(key));
   if (unknown !== undefined) {
-    throw new AiotError('AIOT_USAGE', `${address}: expected flash, mac or fault after ?, got ${unknown}`);
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${address}: expected ${chipOptions.slice(0, -1).join(', ')} or ${chipOptions.at(-1)} after ?, got ${unknown}`,
+    );
   }
+  const networks = [
+    ...options.getAll('network').map((text) => parseNetwork(text, false)),
+    ...options.getAll('hidden-network').map((text) => parseNetwork(text, true)),
+  ];
   const { faults, security } = parseStartFaults(options.getAll('fault'));
   const [file, mac] = [options.get('flash'), options.get('mac')];
   if (file !== null) await requireWritable(file);
@@ -148,6 +159,7 @@ export async function openChipLine(address: string, baud: number): Promise<Seria
     ...{ chip: chipName, faults, security },
     ...(mac === null ? {} : { mac }),
     ...(flash && { flash }),
+    ...(networks.length > 0 && { preloaded: wifiBoard(networks) }),
   });
   const line = simulatedLine(chip, { address, baud });
   // A chip in this process has no handle of the system, unlike any other port.
