@@ -88,4 +88,20 @@ describeReal('chromium', 'problems on the overview page', () => {
     expect(troubles).toEqual([]);
     await page.context().close();
   });
+
+  it('lists an unwell device with what is wrong and what to do', async () => {
+    const { page, troubles } = await own.open('#/');
+    page.setDefaultTimeout(15_000);
+    await fleet.devices[2]?.report('IDLE', { rollout: null, vitals: { battery: { percent: 3 } } });
+    const entry = page.getByRole('list', { name: 'Needs attention' }).getByRole('listitem');
+    await entry.getByText('its battery is at 3 %').waitFor();
+    await entry.getByText('Replace or charge the battery now.').waitFor();
+    await entry.getByText('failing', { exact: true }).waitFor();
+    expect(await entry.getByRole('link', { name: 'bench-3' }).getAttribute('href')).toBe('#/devices/bench-3');
+    await expectAccessible(page);
+    await own.platform.client.attention.change('bench-3', { action: 'acknowledge', note: 'on its way' });
+    await entry.waitFor({ state: 'detached' });
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
 });

@@ -67,6 +67,20 @@ export {
   userSchema,
   usualLifetimeMs,
 } from './contract/access.js';
+export {
+  type Attention,
+  type AttentionRequest,
+  attentionSchema,
+  type Cause,
+  type CauseCode,
+  causeCodes,
+  type DeviceHealth,
+  deviceHealthSchema,
+  type HealthState,
+  healthStates,
+  longestSnoozeMs,
+  type UnwellDevice,
+} from './contract/attention.js';
 export { largestBlob } from './contract/blobs.js';
 export { type Contract, contract } from './contract/contract.js';
 export {

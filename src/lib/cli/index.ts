@@ -206,12 +206,15 @@ export { endPairs, fileStep, fitText, inspectionText } from './render/inspection
 export { checkedLoopText, installedLoopText, loopsNext, loopsText, loopText } from './render/loop.js';
 export { runStateText, runStatusText, runsTable, watchEventText } from './render/pipeline.js';
 export {
+  afterAttention,
   afterDown,
+  attentionText,
   backupText,
   brokerFilesText,
   damageTable,
   damageText,
   dashboardText,
+  deviceHealthText,
   downText,
   eventText,
   installedPlatformText,

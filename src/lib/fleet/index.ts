@@ -3,6 +3,16 @@
  * state and its effects from a state. The caller owns the store and communicates with the devices.
  */
 export { changeDevice, type DeviceEvent, type DeviceState, deviceStep, mayConnect } from './device.js';
+export {
+  causesOf,
+  type HealthFacts,
+  healthOf,
+  rejectWindowMs,
+  restartWindowMs,
+  silentAfterMs,
+  silentTag,
+  usualSilentMs,
+} from './health.js';
 export { countInference, emptyCounts, type LiveCounts, liveFigures } from './live.js';
 export { type Rehearsals, type RehearseOptions, rehearsalsSchema, rehearseAll } from './rehearse.js';
 export { parseWish } from './rollout/draft.js';

@@ -1,4 +1,4 @@
-import { AiotError } from '../core/errors.js';
+import { AiotError, hasCode } from '../core/errors.js';
 import { namePattern } from '../core/names.js';
 import { decodeMessage, parseTopic, type TopicParts } from '../device/protocol/codec.js';
 import { logSchema, replySchema } from '../device/protocol/control.js';
@@ -22,6 +22,8 @@ interface IngestParts {
   now: () => number;
   /** Called once a stream's telemetry is durable. */
   seen?: (stream: string, device: string) => Promise<void>;
+  /** Called with a message that violates the protocol. */
+  rejected?: (device: string, message: string) => void;
 }
 
 const journalled = {
@@ -36,9 +38,18 @@ const journalled = {
  * @throws AIOT_MESSAGE_MALFORMED for a payload that violates the protocol, and therefore can never be stored
  */
 export async function ingest(parts: IngestParts, topic: string, payload: Buffer): Promise<void> {
-  const at = parts.now();
   const parsed = parseTopic(topic);
   if (!parsed) return;
+  try {
+    await store(parts, parsed, topic, payload);
+  } catch (error) {
+    if (hasCode(error, 'AIOT_MESSAGE_MALFORMED')) parts.rejected?.(parsed.device, (error as Error).message);
+    throw error;
+  }
+}
+
+async function store(parts: IngestParts, parsed: TopicParts, topic: string, payload: Buffer): Promise<void> {
+  const at = parts.now();
   const { device, channel, stream } = parsed;
   switch (channel) {
     case 'telemetry':

@@ -254,6 +254,7 @@ async function startBroker(
     state;
   const { engines, brokerLimits, readers = {} } = options;
   const seen = datasetsSeen(store, state.events);
+  const rejected = (device: string, message: string) => state.attention.rejected(device, message);
   const platform = sha256Hex(authority.certificate).slice(0, 16);
   const broker = await openBroker(
     { url: engines?.broker, leader: engine.leader, platform, cutOff: revocations.changed },
@@ -268,7 +269,8 @@ async function startBroker(
       ...(engines?.database === undefined
         ? { ledger: ledgerWhenSound(ledgerIn<BrokerCounts>(store, 'broker'), engine.soundness) }
         : {}),
-      ingest: (topic, payload) => ingest({ telemetry, devices, rollouts, now, seen }, topic, payload),
+      ingest: (topic, payload) =>
+        ingest({ telemetry, devices, rollouts, now, seen, rejected }, topic, payload),
     },
   );
   for (const [name, filter] of Object.entries(readers)) broker.streams.expect(name, filter);
@@ -298,8 +300,14 @@ async function startBackground(
   started: WithWishes & { rollouts: Rollouts; outgoing: { workers: Worker[] }; workers: WorkerStates },
 ) {
   const { log, state, rollouts, outgoing, workers } = started;
-  const { engine, retention, orphans, scrub } = state;
-  const all = [rollouts.worker(), retention.worker(), sweeper({ orphans, log }), scrub.worker()];
+  const { engine, retention, orphans, scrub, attention } = state;
+  const all = [
+    rollouts.worker(),
+    retention.worker(),
+    sweeper({ orphans, log }),
+    scrub.worker(),
+    attention.worker(),
+  ];
   let end: () => Promise<void> | undefined = () => undefined;
   let ending = false;
   await whenSound(engine, async () => {

@@ -18,6 +18,7 @@ import { openPki } from './certificates.js';
 import { labelsIn } from './datasets/labels.js';
 import { Orphans, references } from './datasets/orphans.js';
 import { RetentionService } from './datasets/retention.js';
+import { AttentionService } from './devices/attention.js';
 import { Devices } from './devices/devices.js';
 import { Births, Claims, Enrolment, Simulated } from './devices/enrolment.js';
 import { type Events, eventsIn } from './events/events.js';
@@ -159,6 +160,11 @@ const stateParts = new PartTable<Ground>()
   // Devices.
   .part('devices', ({ store, events, engine, now }) =>
     Devices.open(store, now, events, engine.turns, engine.changes),
+  )
+  .part(
+    'attention',
+    ({ store, events, devices, now }) => new AttentionService({ store, events, devices, now }),
+    close,
   )
   .part(
     'enrolment',

@@ -1,11 +1,18 @@
 import type { ComponentChildren } from 'preact';
-import type { DeviceInfo, Rollout, RolloutDeviceInfo, Status } from '../../../src/lib/api/index.js';
+import type {
+  DeviceInfo,
+  Rollout,
+  RolloutDeviceInfo,
+  Status,
+  Attention as Unwell,
+} from '../../../src/lib/api/index.js';
 import { at } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
 import { plural } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
 import { Section } from '../../parts/page.js';
+import { When } from '../../parts/when.js';
 import { countsOf, devicesOf, inShare, shares, toneOf, words } from '../rollouts/states.js';
 
 /** Number of rollouts examined, newest first. */
@@ -14,8 +21,10 @@ const devicesRead = 1000;
 /** Maximum number of rollouts listed. */
 const rolloutsListed = 5;
 const namesListed = 5;
+/** Maximum number of unwell devices that are listed with their causes. */
+const unwellListed = 20;
 
-/** Everything that needs attention: the platform's own warnings, unsuccessful rollouts, and failed and offline devices. */
+/** Everything that needs attention: unsuccessful rollouts, unwell devices with causes, other offline devices, the platform's warnings. */
 export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   const list = useResource(at('GET /rollouts', {}, { limit: rolloutsRead }), {
     events: ['rollout.*'],
@@ -24,11 +33,16 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   const fleet = useResource(at('GET /devices', {}, { limit: devicesRead, selector }), {
     events: ['device.*'],
   });
+  const health = useResource(at('GET /attention', {}, { limit: unwellListed }), { events: ['device.*'] });
   const rollouts = troubled(list.value?.rollouts ?? []);
-  const devices = fleet.value?.devices ?? [];
+  const unwell = health.value?.devices ?? [];
+  const listed = new Set(unwell.map(({ name }) => name));
+  // Before a device counts as silent, and if there are more unwell devices than are listed, only its name is shown.
+  const devices = (fleet.value?.devices ?? []).filter(({ name }) => !listed.has(name));
   const rolledBack = devices.filter(({ updateState }) => updateState === 'ROLLED_BACK');
   const offline = devices.filter(({ online }) => !online);
-  if (warnings.length + rollouts.length + rolledBack.length + offline.length === 0) return null;
+  if (warnings.length + rollouts.length + unwell.length + rolledBack.length + offline.length === 0)
+    return null;
   const more = rollouts.length - rolloutsListed;
   return (
     <Section
@@ -42,6 +56,14 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
         {more > 0 && (
           <li>
             <a href={linkTo(['rollouts'])}>{plural(more, 'more rollout')}</a>
+          </li>
+        )}
+        {unwell.map((device) => (
+          <UnwellDevice key={device.name} device={device} />
+        ))}
+        {health.value?.next && (
+          <li>
+            more: <code>aiot status --attention --limit 1000</code>
           </li>
         )}
         <DeviceTrouble devices={rolledBack} tone="bad" word="rolled back">
@@ -60,6 +82,27 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
       </ul>
     </Section>
   );
+}
+
+/** One device: its state, and for each cause what is wrong, since when, and what to do. */
+function UnwellDevice({ device }: { device: Unwell['devices'][number] }) {
+  const { name, state, causes } = device;
+  return (
+    <li>
+      <Badge tone={state === 'degraded' ? 'warn' : 'bad'}>{state}</Badge>{' '}
+      <a href={linkTo(['devices', name])}>{name}</a>
+      {causes.map(({ code, message, since, next }) => (
+        <div key={code}>
+          {message}, <When at={since} as="ago" /> <span class="soft">{withCode(next)}</span>
+        </div>
+      ))}
+    </li>
+  );
+}
+
+/** A sentence in which commands in backticks are shown as code. */
+function withCode(text: string): ComponentChildren[] {
+  return text.split('`').map((part, i) => (i % 2 === 1 ? <code key={part}>{part}</code> : part));
 }
 
 /** Codes of rollouts that a person stopped; such a stop is not a failure. */

@@ -1,4 +1,5 @@
 import { session, tokens, users } from './access.js';
+import { attention } from './attention.js';
 import { blobs, uploads } from './blobs.js';
 import { datasets, labels, retention } from './data.js';
 import { births, claims, devices, enrolment, secrets, talk } from './devices.js';
@@ -16,6 +17,7 @@ export const contract = {
   session,
   trust,
   devices,
+  attention,
   enrolment,
   claims,
   births,

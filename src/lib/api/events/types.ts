@@ -69,6 +69,11 @@ export const eventTypes = {
     z.object({ days: z.number().nullable(), bytes: z.int().nullable(), labelled: z.boolean() }),
   ),
   'dataset.create': kind('stream', 'The first telemetry of a stream was stored.'),
+  'device.acknowledge': kind(
+    'device',
+    "A user acknowledged the device's problems.",
+    z.object({ causes: z.array(z.string()), note: z.string().nullable() }),
+  ),
   'device.activate': kind('device', 'The device connected for the first time.'),
   'device.birth': kind(
     'device',
@@ -107,6 +112,7 @@ export const eventTypes = {
     'The device was removed; its telemetry and history are kept.',
     z.object({ id: z.string(), type: z.string() }),
   ),
+  'device.reopen': kind('device', 'A user ended the acknowledgment or the snooze of the device.'),
   'device.replace': kind(
     'device',
     'The device was replaced by another board.',
@@ -138,11 +144,29 @@ export const eventTypes = {
     'The device used its next certificate, which replaced the previous one.',
     z.object({ fingerprint, before: fingerprint.nullable() }),
   ),
+  'device.snooze': kind(
+    'device',
+    "A user hid the device's problems until a time.",
+    z.object({ until: z.int(), note: z.string().nullable() }),
+  ),
   'device.suspend': kind('device', 'The device was suspended and cannot connect until it is resumed.'),
   'device.tag': kind(
     'device',
     'The tags of the device were changed.',
     z.object({ set: z.record(z.string(), z.string()), remove: z.array(z.string()) }),
+  ),
+  'device.unwell': kind(
+    'device',
+    'The causes of the problems of the device changed.',
+    z.object({
+      state: z.string(),
+      causes: z.array(z.object({ code: z.string(), message: z.string(), next: z.string() })),
+    }),
+  ),
+  'device.well': kind(
+    'device',
+    'The device has no problem any more.',
+    z.object({ after: z.array(z.string()) }),
   ),
   'events.prune': kind(
     'events',

@@ -1,5 +1,6 @@
 import type { Status } from '../../api/api.js';
 import type { LoginLink, Token, User } from '../../api/contract/access.js';
+import type { Attention, DeviceHealth } from '../../api/contract/attention.js';
 import type { Job } from '../../api/contract/jobs.js';
 import type { Webhook, WebhookTest } from '../../api/contract/webhooks.js';
 import { type Damage, lostText } from '../../api/damage.js';
@@ -29,6 +30,7 @@ import {
   oneLine,
   red,
   table,
+  wrappedLines,
   yellow,
 } from './text.js';
 
@@ -86,6 +88,50 @@ export function statusText(status: Status): string {
     .join('');
   const head = ready ? bold('The platform is ready.') : red('The platform is not ready.');
   return `${head}\n${facts(lines)}${told}`;
+}
+
+/** The unwell devices: each with its state, causes, their age, and what to do about them. */
+export function attentionText({ counts, quiet, devices, next: more }: Attention, now = Date.now()): string {
+  const numbers = Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([state, count]) => `${count} ${state}`)
+    .join(', ');
+  const hidden = quiet === 0 ? '' : `; ${quiet} acknowledged or snoozed (--all)`;
+  const head =
+    devices.length === 0
+      ? green('No device needs attention.')
+      : bold(
+          `${plural(devices.length, 'device')} need${devices.length === 1 ? 's' : ''} attention${more === null ? '' : ', and more (--limit)'}.`,
+        );
+  const list = devices.map((device) => `\n\n${deviceHealthText(device, now)}`).join('');
+  return `${head}${dim(numbers === '' ? '' : `  ${numbers}${hidden}`)}${list}`;
+}
+
+/** One device: its state, its causes with their age and the next steps, and what users decided. */
+export function deviceHealthText(
+  { name, type, state, causes, acknowledged, snoozed }: DeviceHealth,
+  now = Date.now(),
+): string {
+  const colors = { failing: red, silent: red, degraded: yellow, ok: green, unknown: dim };
+  const lines = causes.flatMap(({ code, message, since, next: todo }) => [
+    wrappedLines(`  ${oneLine(message)} ${dim(`(${code}, since ${minute(since)} UTC, ${ago(since, now)})`)}`),
+    wrappedLines(`  → ${oneLine(todo)}`),
+  ]);
+  const noted = (text: string | null) => (text === null ? '' : `: ${oneLine(text)}`);
+  if (acknowledged)
+    lines.push(
+      dim(`  acknowledged by ${acknowledged.who}, ${ago(acknowledged.at, now)}${noted(acknowledged.note)}`),
+    );
+  if (snoozed)
+    lines.push(dim(`  snoozed until ${minute(snoozed.until)} UTC by ${snoozed.who}${noted(snoozed.note)}`));
+  return [`${colors[state](state)}  ${bold(name)} ${dim(type)}`, ...lines].join('\n');
+}
+
+export function afterAttention({ devices }: Attention): string[] {
+  const [first] = devices;
+  return first
+    ? [`aiot device show ${first.name}`, `aiot device ack ${first.name} --note TEXT`]
+    : ['aiot status'];
 }
 
 /** One line per damaged part, with the data that is lost. */

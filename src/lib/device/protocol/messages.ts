@@ -202,6 +202,19 @@ export const reportedSchema = z.looseObject({
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
   /** Heap of a small board, bytes: free, the largest free block, and the least free since its start. */
   heap: z.object({ free: z.int().min(0), largest: z.int().min(0), least: z.int().min(0) }).optional(),
+  /** Readings about the device itself. Each is absent if the device does not measure it. */
+  vitals: z
+    .looseObject({
+      battery: z.object({ percent: z.number().min(0).max(100) }).optional(),
+      disk: z.object({ freeBytes: z.int().min(0), totalBytes: z.int().min(0) }).optional(),
+      /** Messages in the device's queue, and messages that it has dropped since its start because the queue was full. */
+      queue: z.object({ waiting: z.int().min(0), dropped: z.int().min(0) }).optional(),
+      /** Reason for the last restart. */
+      boot: z
+        .object({ reason: z.enum(['power-on', 'software', 'panic', 'watchdog', 'brownout', 'other']) })
+        .optional(),
+    })
+    .optional(),
   /** Memory for models, bytes: in all, and free beside the active model. Absent if it is not limited. */
   memory: z.object({ bytes: z.int().min(0), free: z.int().min(0) }).optional(),
   /** The samples that the device takes: its stream, its fields, and their rate in Hz. Absent if it takes none, or does not report it. */

@@ -24,7 +24,13 @@ import type { ApiParts } from './parts.js';
 import { sessionRoutes, tokenRoutes, userRoutes } from './routes/access.js';
 import { blobRoutes, uploadRoutes } from './routes/blobs.js';
 import { dataRoutes, retentionRoutes } from './routes/data.js';
-import { deviceRoutes, enrolmentRoutes, secretRoutes, talkRoutes } from './routes/devices.js';
+import {
+  attentionRoutes,
+  deviceRoutes,
+  enrolmentRoutes,
+  secretRoutes,
+  talkRoutes,
+} from './routes/devices.js';
 import { auditRoutes, eventRoutes, webhookRoutes } from './routes/events.js';
 import { jobRoutes, pipelineRoutes } from './routes/jobs.js';
 import { modelRoutes } from './routes/models.js';
@@ -84,6 +90,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
       sessionRoutes,
       trustRoutes,
       deviceRoutes,
+      attentionRoutes,
       secretRoutes,
       enrolmentRoutes,
       backupRoutes,

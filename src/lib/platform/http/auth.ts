@@ -146,7 +146,13 @@ export function tokenOf(request: FastifyRequest): string {
 
 /** Path below /api/v1 → noun of its scopes. */
 const nouns: Record<string, ScopeNoun> = {
-  ...{ devices: 'devices', claims: 'devices', activation: 'devices', groups: 'devices' },
+  ...{
+    devices: 'devices',
+    claims: 'devices',
+    activation: 'devices',
+    groups: 'devices',
+    attention: 'devices',
+  },
   ...{ models: 'models', manifests: 'models', firmware: 'firmware', configs: 'configs' },
   ...{ rollouts: 'rollouts', jobs: 'jobs', pipelines: 'pipelines' },
   ...{ datasets: 'data', labels: 'data', retention: 'data' },

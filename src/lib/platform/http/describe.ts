@@ -23,7 +23,14 @@ const tags: [string, string][] = [
 
 /** Path below /api/v1 → tag, if the tag differs from the path. */
 const tagged: Record<string, string> = {
-  ...{ claims: 'devices', activation: 'devices', groups: 'devices', manifests: 'models', uploads: 'blobs' },
+  ...{
+    claims: 'devices',
+    activation: 'devices',
+    groups: 'devices',
+    attention: 'devices',
+    manifests: 'models',
+    uploads: 'blobs',
+  },
   ...{
     datasets: 'data',
     labels: 'data',

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { healthStates } from '../../api/contract/attention.js';
 import { rolloutStates } from '../../api/rollouts/schema.js';
 import { residentBytes } from '../../core/process.js';
 import { Exposition, Histogram, type Labels } from '../../core/prometheus.js';
@@ -30,6 +31,13 @@ export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number)
   out.gauge('aiot_devices', 'Registered devices.', all.length);
   const online = all.filter(({ name }) => devices.online(name)).length;
   out.gauge('aiot_devices_online', 'Devices with an open connection.', online);
+  const health = await parts.attention.counts();
+  out.family(
+    'gauge',
+    'aiot_devices_health',
+    'Devices by health, without suspended and revoked ones.',
+    healthStates.map((state) => [{ state }, health[state]]),
+  );
   tellBroker(out, broker);
   tellConnections(out, parts.connections);
   disk.tell(out);

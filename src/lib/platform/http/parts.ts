@@ -16,6 +16,7 @@ import type { Labels } from '../datasets/labels.js';
 import type { Orphans } from '../datasets/orphans.js';
 import type { RetentionService } from '../datasets/retention.js';
 import type { Ddi } from '../ddi/ddi.js';
+import type { AttentionService } from '../devices/attention.js';
 import type { DesiredStates } from '../devices/desired.js';
 import type { Devices } from '../devices/devices.js';
 import type { Births, Claims, Enrolment, Simulated } from '../devices/enrolment.js';
@@ -43,6 +44,7 @@ import type { Rates } from './auth.js';
 /** Dependencies of the API's routes. */
 export interface ApiParts {
   answers: Answers;
+  attention: AttentionService;
   events: Events;
   backups: Backups;
   births: Births;

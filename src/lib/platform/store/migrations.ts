@@ -209,6 +209,13 @@ const damage = `
   ) STRICT;
 `;
 
+/** Health of devices that are or were unwell. `causes`: since when each cause has been observed. */
+const health = `
+  CREATE TABLE deviceHealth (
+    device TEXT PRIMARY KEY, causes TEXT NOT NULL DEFAULT '{}', rejected TEXT, acknowledged TEXT, snoozed TEXT
+  ) STRICT;
+`;
+
 /**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
@@ -295,4 +302,5 @@ export const migrations: string[] = [
   logins,
   pipelineRuns,
   damage,
+  health,
 ];

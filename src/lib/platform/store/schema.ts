@@ -163,6 +163,17 @@ export interface Schema {
    * or later.
    */
   guidePositions: { topic: string; since: number; next: number | null };
+  /** Devices that are or were unwell, by the device's id. The columns with JSON are null if there is nothing to store. */
+  deviceHealth: {
+    device: string;
+    /** JSON: cause → the time since when it has been observed. */
+    causes: Generated<string>;
+    /** JSON: number, first and last time, and last error of the rejected messages. */
+    rejected: string | null;
+    /** JSON: a user's acknowledgment and snooze, as in api/contract/attention.ts. */
+    acknowledged: string | null;
+    snoozed: string | null;
+  };
   /** Every change, in order; ids increase in commit order. */
   events: {
     id: Generated<number>;

@@ -42,6 +42,15 @@ export const deviceRoutes: Routes = (parts) => async (app) => {
   });
 };
 
+export const attentionRoutes: Routes =
+  ({ attention }) =>
+  async (app) =>
+    serve(app, contract.attention, {
+      list: ({ query }) => attention.list(query),
+      get: ({ params }) => attention.get(params.name),
+      change: ({ params, body, who }) => attention.change(params.name, body, who),
+    });
+
 /** Identities: how devices obtain certificates, and their signed birth certificates. */
 export const enrolmentRoutes: Routes = (parts) => async (app) => {
   const { births, broker, claims, desired, devices, enrolment, roots, trust, urls, ca } = parts;

@@ -1,0 +1,114 @@
+import * as z from 'zod';
+import { name, time } from '../fields.js';
+import { pageQuerySchema, queryFlagSchema } from '../page.js';
+import { endpoint } from './endpoint.js';
+
+/** Health of a device, from the most to the least urgent. `unknown`: it has never connected. */
+export const healthStates = ['failing', 'silent', 'degraded', 'ok', 'unknown'] as const;
+export type HealthState = (typeof healthStates)[number];
+
+/** Reasons why a device is unwell, in the order in which they are shown: a cause comes before its effects. */
+export const causeCodes = [
+  'certificate-expired',
+  'update-failed',
+  'sensor-unfit',
+  'battery-empty',
+  'disk-full',
+  'silent',
+  'restarting',
+  'battery-low',
+  'disk-low',
+  'memory-low',
+  'messages-lost',
+  'messages-rejected',
+  'clock-wrong',
+  'certificate-expiring',
+] as const;
+export type CauseCode = (typeof causeCodes)[number];
+
+export const causeSchema = z.object({
+  code: z.enum(causeCodes),
+  state: z.enum(['failing', 'silent', 'degraded']),
+  /** The problem in words, without the device's name. */
+  message: z.string(),
+  since: time,
+  /** The next step for an operator: a sentence, or a command in backticks within one. */
+  next: z.string(),
+});
+export type Cause = z.output<typeof causeSchema>;
+
+/** A user's decision about a device: its causes were noted, or the device is hidden until a time. */
+const decision = z.object({ who: z.string(), at: time, note: z.string().nullable() });
+
+export const unwellDeviceSchema = z.object({
+  name,
+  type: z.string(),
+  state: z.enum(['failing', 'silent', 'degraded']),
+  causes: z.array(causeSchema).min(1),
+  /** Valid until the device has a cause that is not in `codes`. */
+  acknowledged: decision.extend({ codes: z.array(z.enum(causeCodes)) }).nullable(),
+  snoozed: decision.extend({ until: time }).nullable(),
+});
+export type UnwellDevice = z.output<typeof unwellDeviceSchema>;
+
+/** GET /attention: the unwell devices, the most urgent first. */
+export const attentionSchema = z.object({
+  /** Number of devices in each state, without suspended and revoked ones. */
+  counts: z.object({ failing: z.int(), silent: z.int(), degraded: z.int(), ok: z.int(), unknown: z.int() }),
+  /** Number of unwell devices that are acknowledged or snoozed. They are listed only with `all`. */
+  quiet: z.int(),
+  devices: z.array(unwellDeviceSchema),
+  next: z.string().nullable(),
+});
+export type Attention = z.output<typeof attentionSchema>;
+
+export const attentionQuerySchema = z.object({
+  ...pageQuerySchema.shape,
+  /** Whether acknowledged and snoozed devices are listed too. */
+  all: queryFlagSchema.optional(),
+});
+
+const note = z.string().trim().min(1).max(500);
+
+/** Longest snooze, ms. */
+export const longestSnoozeMs = 90 * 86_400_000;
+
+/** POST /devices/{name}/attention. `reopen` ends an acknowledgment or a snooze. */
+export const attentionRequestSchema = z.discriminatedUnion('action', [
+  z.strictObject({ action: z.literal('acknowledge'), note: note.optional() }),
+  z.strictObject({
+    action: z.literal('snooze'),
+    forMs: z.int().min(1000).max(longestSnoozeMs),
+    note: note.optional(),
+  }),
+  z.strictObject({ action: z.literal('reopen') }),
+]);
+export type AttentionRequest = z.output<typeof attentionRequestSchema>;
+
+/** Health of one device, whatever its state. */
+export const deviceHealthSchema = z.object({
+  name,
+  type: z.string(),
+  state: z.enum(healthStates),
+  causes: z.array(causeSchema),
+  acknowledged: unwellDeviceSchema.shape.acknowledged,
+  snoozed: unwellDeviceSchema.shape.snoozed,
+});
+export type DeviceHealth = z.output<typeof deviceHealthSchema>;
+
+export const attention = {
+  list: endpoint('GET /attention', {
+    summary: 'Unwell devices with causes and next steps, the most urgent first',
+    query: attentionQuerySchema,
+    result: attentionSchema,
+  }),
+  get: endpoint('GET /devices/:name/attention', {
+    summary: "A device's health and its causes",
+    result: deviceHealthSchema,
+  }),
+  change: endpoint('POST /devices/:name/attention', {
+    summary: "Acknowledge a device's problems, snooze it, or list it again",
+    body: attentionRequestSchema,
+    result: deviceHealthSchema,
+  }),
+};

@@ -1,0 +1,399 @@
+import { setImmediate as breath } from 'node:timers/promises';
+import type {
+  Attention,
+  AttentionRequest,
+  Cause,
+  CauseCode,
+  DeviceHealth,
+  HealthState,
+} from '../../api/contract/attention.js';
+import { healthStates } from '../../api/contract/attention.js';
+import type { PageQuery } from '../../api/page.js';
+import { AiotError } from '../../core/errors.js';
+import { mayConnect } from '../../fleet/device.js';
+import { causesOf, type HealthFacts, healthOf, rejectWindowMs, restartWindowMs } from '../../fleet/health.js';
+import { type Events, eventsAfter, extentOf, type NewEvent } from '../events/events.js';
+import type { Store } from '../store/database.js';
+import { every, type Worker } from '../workers.js';
+import type { DeviceRecord, Devices } from './devices.js';
+
+interface Parts {
+  store: Store;
+  events: Events;
+  devices: Devices;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/** How often the causes are compared with the stored ones, ms. */
+const passEveryMs = 2000;
+/** How often rejected messages are stored, ms. */
+const writeEveryMs = 1000;
+/** Number of events that are read at first, so that a long log does not delay the first answer. */
+const eventsBack = 200_000;
+const eventsAtOnce = 5000;
+/** Number of devices examined before yielding to other work, and number of rows per statement. */
+const glance = 5000;
+const rowsAtOnce = 100;
+/** Connections remembered per device. */
+const mostConnections = 50;
+
+interface Rejected {
+  count: number;
+  first: number;
+  last: number;
+  message: string;
+}
+
+interface Stored {
+  causes: Partial<Record<CauseCode, number>>;
+  rejected: Rejected | null;
+  acknowledged: DeviceHealth['acknowledged'];
+  snoozed: DeviceHealth['snoozed'];
+}
+
+/**
+ * Which devices are unwell, why and since when. Causes are computed from the devices in memory whenever they are read. A worker stores since
+ * when each cause has been observed, and records an event when a device's causes change.
+ */
+export class AttentionService {
+  /** Times of recent connections, and of the report that has the current error; from the event log, which all replicas share. */
+  private readonly connections = new Map<string, number[]>();
+  private readonly errorsSince = new Map<string, number>();
+  private position: number | null = null;
+  private readonly rejections = new Map<string, Rejected>();
+  private writing: NodeJS.Timeout | undefined;
+  private readonly opened: number;
+
+  constructor(private readonly parts: Parts) {
+    this.opened = parts.now();
+  }
+
+  worker(): Worker {
+    return { name: 'health', run: (signal) => every(passEveryMs, signal, () => this.pass()) };
+  }
+
+  /** Counts a message that violated the protocol, and was therefore not stored. */
+  rejected(device: string, message: string): void {
+    const at = this.parts.now();
+    const before = this.rejections.get(device);
+    const { count = 0, first = at } = before ?? {};
+    this.rejections.set(device, { count: count + 1, first, last: at, message: message.slice(0, 300) });
+    this.writing ??= setTimeout(() => {
+      this.writing = undefined;
+      // A failed write is repeated with the next rejected message.
+      this.writeRejections().catch(() => {});
+    }, writeEveryMs);
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.writing);
+    this.writing = undefined;
+    await this.writeRejections().catch(() => {});
+  }
+
+  /** Adds the rejected messages since the last write to the stored ones. */
+  private async writeRejections(): Promise<void> {
+    const { devices, store, now } = this.parts;
+    const taken = [...this.rejections];
+    this.rejections.clear();
+    for (const [name, fresh] of taken) {
+      const device = devices.find(name);
+      if (!device) continue;
+      await store.transaction().execute(async (transaction) => {
+        const row = await transaction
+          .selectFrom('deviceHealth')
+          .select('rejected')
+          .where('device', '=', device.id)
+          .executeTakeFirst();
+        const rejected = JSON.stringify(joined(parsed<Rejected>(row?.rejected ?? null), fresh, now()));
+        await transaction
+          .insertInto('deviceHealth')
+          .values({ device: device.id, rejected, acknowledged: null, snoozed: null })
+          .onConflict((conflict) => conflict.column('device').doUpdateSet({ rejected }))
+          .execute();
+      });
+    }
+  }
+
+  /** A page of unwell devices; `after` is the `next` of the previous page. */
+  async list({ limit, after, all = false }: PageQuery & { all?: boolean | undefined }): Promise<Attention> {
+    const { found, counts } = await this.look();
+    const now = this.parts.now();
+    const unwell = found.filter(({ causes }) => causes.length > 0);
+    const shown = unwell.filter((health) => all || !isQuiet(health, now)).sort(byUrgency);
+    const start = after === undefined ? 0 : shown.findIndex((health) => keyOf(health) > after);
+    const page = start < 0 ? [] : shown.slice(start, start + limit);
+    const last = page.at(-1);
+    return {
+      counts,
+      quiet: unwell.filter((health) => isQuiet(health, now)).length,
+      devices: page as Attention['devices'],
+      next: last && start + limit < shown.length ? keyOf(last) : null,
+    };
+  }
+
+  /** Number of devices in each state. */
+  async counts(): Promise<Attention['counts']> {
+    return (await this.look()).counts;
+  }
+
+  /** @throws AIOT_NOT_FOUND */
+  async get(name: string): Promise<DeviceHealth> {
+    const device = this.parts.devices.record(name);
+    await this.follow();
+    return this.healthOf(device, (await this.stored([device.id])).get(device.id));
+  }
+
+  /** Acknowledges, snoozes or reopens a device. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID (nothing to acknowledge) */
+  async change(name: string, request: AttentionRequest, who: string): Promise<DeviceHealth> {
+    const { store, events, devices, now } = this.parts;
+    const device = devices.record(name);
+    const health = await this.get(name);
+    const at = now();
+    const decided = { who, at, note: 'note' in request ? (request.note ?? null) : null };
+    const codes = health.causes.map(({ code }) => code);
+    if (request.action === 'acknowledge' && codes.length === 0) {
+      throw new AiotError('AIOT_REQUEST_INVALID', `${name} has no problem to acknowledge`, {
+        next: 'To see the devices that need attention, run `aiot status --attention`.',
+      });
+    }
+    const [set, event] = changeOf(request, decided, codes, at);
+    await store.transaction().execute(async (transaction) => {
+      await transaction
+        .insertInto('deviceHealth')
+        .values({ device: device.id, rejected: null, acknowledged: null, snoozed: null, ...set })
+        .onConflict((conflict) => conflict.column('device').doUpdateSet(set))
+        .execute();
+      await events.record({ who, subject: name, ...event }, transaction);
+    });
+    return this.get(name);
+  }
+
+  /** Compares the causes with the stored ones, and stores the changes with their events. */
+  async pass(): Promise<void> {
+    const { store, events, devices, now } = this.parts;
+    await this.follow();
+    const stored = await this.stored();
+    const changes: { device: string; causes: string | null; event: NewEvent | null }[] = [];
+    const records = devices.records();
+    for (let i = 0; i < records.length; i++) {
+      if (i % glance === glance - 1) await breath();
+      const device = records[i]!;
+      const before = stored.get(device.id);
+      stored.delete(device.id);
+      const health = this.healthOf(device, before);
+      if (before === undefined && health.causes.length === 0) continue;
+      const codes = health.causes.map(({ code }) => code);
+      const known = Object.keys(before?.causes ?? {});
+      if (codes.length === known.length && codes.every((code) => known.includes(code))) {
+        if (codes.length === 0 && before && isForgettable(before, now()))
+          changes.push({ device: device.id, causes: null, event: null });
+        continue;
+      }
+      const causes = JSON.stringify(
+        Object.fromEntries(health.causes.map(({ code, since }) => [code, since])),
+      );
+      changes.push({ device: device.id, causes, event: eventOf(health, known) });
+    }
+    // Rows that are left belong to devices that were removed.
+    for (const device of stored.keys()) changes.push({ device, causes: null, event: null });
+    for (let i = 0; i < changes.length; i += rowsAtOnce) {
+      const some = changes.slice(i, i + rowsAtOnce);
+      await store.transaction().execute(async (transaction) => {
+        await writeCauses(transaction, some);
+        await events.recordAll(
+          some.flatMap(({ event }) => event ?? []),
+          transaction,
+        );
+      });
+    }
+  }
+
+  private async look() {
+    const { devices } = this.parts;
+    await this.follow();
+    const stored = await this.stored();
+    const counts: Attention['counts'] = { failing: 0, silent: 0, degraded: 0, ok: 0, unknown: 0 };
+    const found: DeviceHealth[] = [];
+    const records = devices.records();
+    for (let i = 0; i < records.length; i++) {
+      if (i % glance === glance - 1) await breath();
+      const device = records[i]!;
+      if (device.state === 'suspended' || device.state === 'revoked') continue;
+      const health = this.healthOf(device, stored.get(device.id));
+      counts[health.state]++;
+      if (health.causes.length > 0) found.push(health);
+    }
+    return { found, counts };
+  }
+
+  private healthOf(device: DeviceRecord, stored: Stored | undefined): DeviceHealth {
+    const { devices, now } = this.parts;
+    const { name, type, state } = device;
+    const at = now();
+    // One literal, because this runs for each device of a large fleet.
+    const facts: HealthFacts = {
+      name,
+      state,
+      tags: device.tags,
+      created: device.created,
+      expires: device.nextExpires ?? device.expires,
+      online: devices.online(name),
+      lastSeen: device.lastSeen,
+      watchedSince: this.opened,
+      wasSilent: stored?.causes.silent !== undefined,
+      reported: device.reported,
+      connections: this.connectionsOf(name, at),
+      errorSince: this.errorsSince.get(name) ?? null,
+      rejected: stored ? recentlyRejected(stored, at) : null,
+    };
+    const causes = causesOf(facts, at);
+    const health = mayConnect(state) ? healthOf(facts, causes) : 'unknown';
+    if (!stored) return { name, type, causes, state: health, acknowledged: null, snoozed: null };
+    for (const cause of causes)
+      if (cause.code !== 'silent') cause.since = stored.causes[cause.code] ?? cause.since;
+    const { acknowledged, snoozed } = stored;
+    const covered = causes.every(({ code }) => acknowledged?.codes.includes(code));
+    return {
+      ...{ name, type, causes, state: health, acknowledged: covered ? acknowledged : null },
+      snoozed: snoozed !== null && snoozed.until > at ? snoozed : null,
+    };
+  }
+
+  private connectionsOf(name: string, now: number): readonly number[] {
+    const times = this.connections.get(name);
+    return times === undefined ? none : times.filter((time) => time > now - restartWindowMs);
+  }
+
+  /** Reads the events since the last call: connections, and reports with errors. */
+  private async follow(): Promise<void> {
+    const { store, now } = this.parts;
+    const { latest, pruned } = await extentOf(store);
+    this.position ??= Math.max(pruned, latest - eventsBack);
+    while (this.position < latest) {
+      const types = ['device.connect', 'device.report'];
+      const events = await eventsAfter(store, { after: this.position, limit: eventsAtOnce, types });
+      for (const { type, subject, at, data } of events) {
+        if (type === 'device.connect') {
+          const times = this.connections.get(subject) ?? [];
+          times.push(at);
+          this.connections.set(subject, times.slice(-mostConnections));
+        } else if (data.error === null || data.error === undefined) this.errorsSince.delete(subject);
+        else this.errorsSince.set(subject, at);
+      }
+      this.position = events.length < eventsAtOnce ? latest : (events.at(-1)?.id ?? latest);
+    }
+    const since = now() - restartWindowMs;
+    for (const [name, times] of this.connections)
+      if ((times.at(-1) ?? 0) < since) this.connections.delete(name);
+  }
+
+  /** @param ids the devices' ids; absent = all */
+  private async stored(ids?: readonly string[]): Promise<Map<string, Stored>> {
+    const rows = await this.parts.store
+      .selectFrom('deviceHealth')
+      .selectAll()
+      .$if(ids !== undefined, (query) => query.where('device', 'in', ids ?? []))
+      .execute();
+    return new Map(
+      rows.map(({ device, causes, rejected, acknowledged, snoozed }) => [
+        device,
+        {
+          causes: JSON.parse(causes) as Stored['causes'],
+          rejected: parsed<Rejected>(rejected),
+          acknowledged: parsed<NonNullable<Stored['acknowledged']>>(acknowledged),
+          snoozed: parsed<NonNullable<Stored['snoozed']>>(snoozed),
+        },
+      ]),
+    );
+  }
+}
+
+const none: readonly number[] = [];
+
+function recentlyRejected({ rejected }: Stored, now: number): Rejected | null {
+  return rejected !== null && rejected.last > now - rejectWindowMs ? rejected : null;
+}
+
+/** Columns to set for a user's decision, and the event that records it. */
+function changeOf(
+  request: AttentionRequest,
+  decided: { who: string; at: number; note: string | null },
+  codes: CauseCode[],
+  at: number,
+): [{ acknowledged?: string | null; snoozed?: string | null }, Pick<NewEvent, 'type' | 'data'>] {
+  const { note } = decided;
+  switch (request.action) {
+    case 'acknowledge': {
+      const acknowledged = JSON.stringify({ ...decided, codes });
+      return [{ acknowledged }, { type: 'device.acknowledge', data: { causes: codes, note } }];
+    }
+    case 'snooze': {
+      const until = at + request.forMs;
+      const snoozed = JSON.stringify({ ...decided, until });
+      return [{ snoozed }, { type: 'device.snooze', data: { until, note } }];
+    }
+    case 'reopen':
+      return [{ acknowledged: null, snoozed: null }, { type: 'device.reopen' }];
+  }
+}
+
+async function writeCauses(
+  store: Store,
+  changes: readonly { device: string; causes: string | null }[],
+): Promise<void> {
+  const gone = changes.filter(({ causes }) => causes === null).map(({ device }) => device);
+  if (gone.length > 0) await store.deleteFrom('deviceHealth').where('device', 'in', gone).execute();
+  const rows = changes.flatMap(({ device, causes }) =>
+    causes === null ? [] : [{ device, causes, rejected: null, acknowledged: null, snoozed: null }],
+  );
+  if (rows.length === 0) return;
+  await store
+    .insertInto('deviceHealth')
+    .values(rows)
+    .onConflict((conflict) =>
+      conflict.column('device').doUpdateSet((is) => ({ causes: is.ref('excluded.causes') })),
+    )
+    .execute();
+  // A device that is well again needs a new acknowledgment for its next problem.
+  const well = rows.filter(({ causes }) => causes === '{}').map(({ device }) => device);
+  if (well.length > 0)
+    await store.updateTable('deviceHealth').set({ acknowledged: null }).where('device', 'in', well).execute();
+}
+
+function eventOf({ name, state, causes }: DeviceHealth, before: string[]): NewEvent {
+  const who = 'platform';
+  if (causes.length === 0) return { who, type: 'device.well', subject: name, data: { after: before } };
+  const told = causes.map(({ code, message, next }: Cause) => ({ code, message, next }));
+  return { who, type: 'device.unwell', subject: name, data: { state, causes: told } };
+}
+
+/** Whether the row of a well device has nothing left to store. */
+function isForgettable({ rejected, snoozed }: Stored, now: number): boolean {
+  return (
+    (rejected === null || rejected.last <= now - rejectWindowMs) && (snoozed === null || snoozed.until <= now)
+  );
+}
+
+function joined(before: Rejected | null, fresh: Rejected, now: number): Rejected {
+  if (before === null || before.last <= now - rejectWindowMs) return fresh;
+  return { ...fresh, count: before.count + fresh.count, first: before.first };
+}
+
+function parsed<T>(text: string | null): T | null {
+  return text === null ? null : (JSON.parse(text) as T);
+}
+
+function isQuiet({ acknowledged, snoozed }: DeviceHealth, now: number): boolean {
+  return acknowledged !== null || (snoozed !== null && snoozed.until > now);
+}
+
+/** Sort key: urgency, then name. It is also the cursor of a page. */
+function keyOf({ state, name }: { state: HealthState; name: string }): string {
+  return `${healthStates.indexOf(state)}/${name}`;
+}
+
+function byUrgency(a: DeviceHealth, b: DeviceHealth): number {
+  return keyOf(a) < keyOf(b) ? -1 : 1;
+}
