@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { DeltaDecoder } from '../../src/lib/formats/delta/apply.js';
 import { createDelta } from '../../src/lib/formats/delta/patch.js';
 import { defaultDeviceConfig, readDeviceConfig } from '../../src/lib/formats/device-config.js';
@@ -7,6 +8,7 @@ import { functionsOf } from '../../src/lib/formats/elf/symbols.js';
 import { elfUsage } from '../../src/lib/formats/elf/usage.js';
 import { readEspImage } from '../../src/lib/formats/esp-image/read.js';
 import { readIntelHex, writeIntelHex } from '../../src/lib/formats/intel-hex.js';
+import { mcubootSignatures, readMcuboot, writeMcuboot } from '../../src/lib/formats/mcuboot.js';
 import { readNvsKeys, writeNvsKeys } from '../../src/lib/formats/nvs/crypt.js';
 import { parseNvsCsv } from '../../src/lib/formats/nvs/csv.js';
 import { readNvs } from '../../src/lib/formats/nvs/read.js';
@@ -30,6 +32,15 @@ const tableCsv =
   '# Name, Type, SubType, Offset, Size, Flags\nnvs,data,nvs,0x9000,24K,\notadata,data,ota,,8K,\nota_0,app,ota_0,,1M,encrypted\nota_1,app,ota_1,,1M,\n';
 const nvsCsv =
   'key,type,encoding,value\naiot,namespace,,\nname,data,string,a b\nport,data,u16,1883\nkey,data,base64,AAEC\nblob,data,hex2bin,00ff\n';
+
+const mcubootKey = generateKeyPairSync('ed25519').privateKey;
+const mcubootOptions = {
+  version: { major: 1, minor: 2, revision: 3, build: 4 },
+  headerBytes: 64,
+  padHeader: false,
+  slotBytes: 0x4000,
+  dependencies: [{ image: 1, version: { major: 1, minor: 0, revision: 0, build: 0 } }],
+} as const;
 
 const noFile = async () => Buffer.from('a file');
 
@@ -133,6 +144,15 @@ export const boards: readonly Target[] = [
       ...filesIn('test/golden/images', '.uf2'),
     ],
     run: (input) => readUf2(input),
+  },
+  {
+    name: 'formats/mcuboot',
+    seeds: () => [
+      writeMcuboot(Buffer.concat([Buffer.alloc(64), base]), mcubootOptions),
+      writeMcuboot(base, { ...mcubootOptions, padHeader: true, pad: 'confirmed' }),
+      writeMcuboot(base, { ...mcubootOptions, padHeader: true, key: mcubootKey, securityCounter: 3 }),
+    ],
+    run: (input) => mcubootSignatures(readMcuboot(input), [mcubootKey]),
   },
   {
     name: 'formats/delta',

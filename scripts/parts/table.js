@@ -212,6 +212,18 @@ export const parts = {
     apt: ['mandoc', 'man-db'],
     ready: () => onPath('mandoc', 'man'),
   },
+  mcuboot: {
+    for: "MCUboot's imgtool, an SMP client, and a reader and writer of UF2 files",
+    mb: 70,
+    ...environment('mcuboot', [
+      '--no-binary=crcmod',
+      'imgtool==2.5.0',
+      'smp==4.2.0',
+      'smpclient[serial]==7.3.0',
+      'uf2utils==0.9.8',
+    ]),
+    apt: ['python3-venv', 'python3-dev', 'gcc', 'libc6-dev'],
+  },
   mlflow: {
     for: "MLflow's client, which reads exported training runs",
     mb: 142,

@@ -75,6 +75,7 @@ export function python(
     | 'har'
     | 'librosa'
     | 'litert'
+    | 'mcuboot'
     | 'mqtt-python'
     | 'onnx'
     | 'pillow'

@@ -4,12 +4,12 @@ import { verifiedImageText } from '../../lib/cli/render/firmware.js';
 import { verifiedImageSchema, verifyImage } from '../../lib/flash/images/sign.js';
 
 export default class FirmwareVerify extends AiotCommand {
-  static override summary = "Verify an image's signatures for secure boot.";
+  static override summary = "Verify an image's signatures for secure boot or MCUboot.";
   static override description =
-    'Checks each signature of secure boot version 2 with the public key in it. With --key, a signature must be by one of these keys, as a chip requires it to be by a key in its fuses. The command exits with 6 if no signature passes.';
+    'Checks each signature of secure boot version 2 with the public key in it. With --key, a signature must be by one of these keys, as a chip requires it to be by a key in its fuses. An MCUboot image (Zephyr; nRF, STM32, RP2350) contains only the hash of its key, so --key is required to check its signature. The command exits with 6 if no signature passes.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> app-signed.bin --key public.pem',
-    '<%= config.bin %> <%= command.id %> app-signed.bin --json',
+    '<%= config.bin %> <%= command.id %> zephyr.signed.bin --key public.pem --json',
   ];
   static override args = { image: Args.string({ required: true, description: 'Signed image.' }) };
   static override flags = {

@@ -191,6 +191,7 @@ export {
   otadataText,
   partitionsText,
   signedImageText,
+  signedMcubootText,
   verifiedImageText,
 } from './render/firmware.js';
 export {

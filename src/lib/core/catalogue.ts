@@ -758,6 +758,12 @@ export const catalogue = {
       'A firmware image, or its source ELF, HEX or UF2 file, is damaged, truncated or not a firmware image.',
     next: 'Build it again, or download it again.',
   },
+  AIOT_IMAGE_TOO_LARGE: {
+    exit: 2,
+    family: 'user',
+    about: 'A firmware image, including its trailer, does not fit into the slot.',
+    next: 'Make the program smaller, or check --slot-size, --align and --max-sectors against the flash partitions of the board.',
+  },
   AIOT_IMPROV_FAILED: {
     exit: 1,
     family: 'outside',

@@ -23,6 +23,14 @@ export { type BoardInfo, boardInfo, boardInfoSchema } from './board-info.js';
 export { isReadable, lastWords } from './diagnosis.js';
 export { createImage, type ImageInfo, imageInfo, imageInfoSchema, patchImage } from './images/image-info.js';
 export { type Inspected, inspectedSchema, inspectFirmware } from './images/inspect.js';
+export {
+  type McubootInfo,
+  mcubootInfoSchema,
+  type SignedMcuboot,
+  type SignMcubootRequest,
+  signedMcubootSchema,
+  signMcuboot,
+} from './images/mcuboot.js';
 export { type Merged, mergedSchema, mergeFiles, mergeFormats } from './images/merge.js';
 export {
   createNvs,

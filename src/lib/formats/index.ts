@@ -135,6 +135,24 @@ export {
   unpublished,
   verifyTimestamp,
 } from './manifest/root.js';
+export {
+  decryptMcuboot,
+  isMcuboot,
+  type McubootDependency,
+  type McubootImage,
+  type McubootKeyKind,
+  type McubootOptions,
+  type McubootSignature,
+  type McubootTlv,
+  type McubootVersion,
+  mcubootKeyKind,
+  mcubootKeyKinds,
+  mcubootSignatures,
+  mcubootVersionText,
+  parseMcubootVersion,
+  readMcuboot,
+  writeMcuboot,
+} from './mcuboot.js';
 export { decryptNvs, encryptNvs, nvsKeyBytes, nvsKeysInUse, readNvsKeys, writeNvsKeys } from './nvs/crypt.js';
 export { parseNvsCsv, writeNvsCsv } from './nvs/csv.js';
 export { readNvs } from './nvs/read.js';

@@ -2,6 +2,7 @@ import { hex, plural, size, thousands } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { ImageInfo } from '../../flash/images/image-info.js';
 import type { Inspected } from '../../flash/images/inspect.js';
+import type { McubootInfo, SignedMcuboot } from '../../flash/images/mcuboot.js';
 import type { Merged } from '../../flash/images/merge.js';
 import type { OtadataShown, Partitions } from '../../flash/images/partitions.js';
 import type { Crypted, SignedImage, VerifiedImage } from '../../flash/images/sign.js';
@@ -74,12 +75,14 @@ const kinds: Record<Inspected['kind'], string> = {
   flash: 'flash',
   'partition-table': 'partition table',
   bundle: 'model bundle',
+  mcuboot: 'MCUboot image',
 };
 
 const schemes = {
   'secure-boot-v1': 'for secure boot version 1',
   'secure-boot-v2': 'for secure boot version 2',
   release: 'as a release',
+  mcuboot: 'for MCUboot',
 } as const;
 
 const types = {
@@ -98,6 +101,7 @@ export function inspectedText(inspected: Inspected): string {
     ['File', sized(inspected.bytes)],
     ['SHA-256', inspected.sha256],
   );
+  if (inspected.mcuboot !== null) rows.push(...mcubootFacts(inspected.mcuboot));
   const more = [
     ...(inspected.image ? [imageText(inspected.image)] : []),
     ...(elf && elf.sections.length > 0 ? [sectionsText(elf)] : []),
@@ -109,7 +113,7 @@ export function inspectedText(inspected: Inspected): string {
 
 function titleOf({ kind, elf }: Inspected): string {
   return elf === null
-    ? `a ${kinds[kind]}`.replace('a image', 'an image')
+    ? `a ${kinds[kind]}`.replace(/^a (image|MCU)/, 'an $1')
     : `an ELF ${types[elf.type]}, ${elf.machine}, ${elf.bits} bits`;
 }
 
@@ -161,6 +165,8 @@ function sized(bytes: number): string {
 /** Typical next commands for a file of this kind. */
 export function inspectedNext({ kind, file, elf, image, parts }: Inspected): string[] {
   const name = shellWord(file);
+  if (kind === 'mcuboot')
+    return [`aiot firmware verify ${name} --key public.pem`, `aiot firmware push ${name}`];
   if (kind === 'bundle') return [`aiot model inspect ${name}`];
   if (kind === 'partition-table') return [`aiot firmware partitions read ${name}`];
   if (kind === 'flash') {
@@ -333,19 +339,55 @@ export function signedImageText({ file, bytes, scheme, signatures }: SignedImage
 /** The signatures of an image, and whether each is valid and made with an expected key. */
 export function verifiedImageText({ file, signatures, verified }: VerifiedImage): string {
   const rows = signatures.map(({ key, keyDigest, valid, expected }, index) => [
-    valid && expected !== false ? green('✓') : red('✗'),
+    valid && expected !== false ? green('✓') : valid === null && expected === null ? '?' : red('✗'),
     String(index),
     key,
-    keyDigest,
-    valid ? (expected === false ? red('by another key') : 'valid') : red('invalid'),
+    keyDigest ?? '-',
+    signatureState(valid, expected),
   ]);
-  const told = verified ? green('The signatures are valid.') : red('The image would not be accepted.');
+  const unchecked = signatures.some(({ valid, expected }) => valid === null && expected === null);
+  const rejected = unchecked
+    ? 'The hash is correct. To check the signature, add --key with the public key.'
+    : red('The image would not be accepted.');
+  const told = verified ? green('The signatures are valid.') : rejected;
   const shown = table(
     ['', 'signature', 'key', 'digest of the public key', ''],
     rows,
     'The image has no signature.',
   );
   return `${bold(file)}\n${shown}\n${told}`;
+}
+
+function signatureState(valid: boolean | null, expected: boolean | null): string {
+  if (expected === false) return red('by another key');
+  if (valid === null) return 'not checked';
+  return valid ? 'valid' : red('invalid');
+}
+
+export function signedMcubootText({ file, bytes, key, image }: SignedMcuboot): string {
+  const how = key === null ? 'hashed, not signed' : `signed with ${key}`;
+  return `${bold(file)}: ${size(bytes)}, ${how}\n${facts(mcubootFacts(image))}`;
+}
+
+/** The fields of an MCUboot image. */
+export function mcubootFacts(image: McubootInfo): [string, string][] {
+  const { hash, securityCounter, dependencies, encryption, trailer, records } = image;
+  const needs = dependencies.map(({ image: number, version }) => `image ${number} from ${version}`);
+  return [
+    ['Version', image.version],
+    ['Header', `${image.headerBytes} bytes`],
+    ['Program', sized(image.programBytes)],
+    ['Hash', `${hash.algorithm} ${hash.value}`],
+    ...(image.loadAddress === null ? [] : [['Load address', hex(image.loadAddress)] as [string, string]]),
+    ...(securityCounter === null ? [] : [['Security counter', String(securityCounter)] as [string, string]]),
+    ...(needs.length === 0 ? [] : [['Requires', needs.join(', ')] as [string, string]]),
+    ...(encryption === null ? [] : [['Encrypted', encryption] as [string, string]]),
+    ...(trailer === null ? [] : [['Trailer', trailer] as [string, string]]),
+    [
+      'Records',
+      records.map(({ name, protected: kept }) => `${name}${kept ? ' (protected)' : ''}`).join(', '),
+    ],
+  ];
 }
 
 export function cryptedText({ file, bytes, address, algorithm }: Crypted): string {

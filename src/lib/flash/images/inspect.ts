@@ -7,15 +7,17 @@ import { isMapped } from '../../formats/esp-image/memory.js';
 import { type EspImage, readEspImage } from '../../formats/esp-image/read.js';
 import type { ByteRegion } from '../../formats/esp-image/regions.js';
 import { bootSignatures } from '../../formats/esp-image/secure-boot.js';
+import { isMcuboot, mcubootSignatures, readMcuboot } from '../../formats/mcuboot.js';
 import { readNvs } from '../../formats/nvs/read.js';
 import { otadataBytes, readOtadata } from '../../formats/otadata.js';
 import { partitionTableBytes, partitionTableOffset } from '../../formats/partitions.js';
 import { contentsOf, type FileFormat, looksLike, looksLikeTable } from '../plan/pieces.js';
 import { describe, imageInfoSchema } from './image-info.js';
+import { mcubootInfo, mcubootInfoSchema } from './mcuboot.js';
 import { type Partitions, partitionsSchema, tableOf } from './partitions.js';
 
 /** Kinds of files that `firmware inspect` recognizes. */
-const firmwareKinds = ['elf', 'image', 'flash', 'partition-table', 'bundle'] as const;
+const firmwareKinds = ['elf', 'image', 'flash', 'partition-table', 'bundle', 'mcuboot'] as const;
 
 const usageSchema = z.object({
   bits: z.union([z.literal(32), z.literal(64)]),
@@ -62,15 +64,16 @@ export const inspectedSchema = z.object({
   /** Signatures of the file; null = the file is not signed. */
   signed: z
     .object({
-      scheme: z.enum(['secure-boot-v1', 'secure-boot-v2', 'release']),
+      scheme: z.enum(['secure-boot-v1', 'secure-boot-v2', 'release', 'mcuboot']),
       /** Whether the signatures match the signed data; null = this cannot be checked without the key. */
       valid: z.boolean().nullable(),
-      /** The signing keys: key ids of a release, or digests of the keys for secure boot version 2. */
+      /** The signing keys: key ids of a release, or digests of the keys for secure boot version 2 or MCUboot. */
       keyids: z.array(z.string()),
     })
     .nullable(),
   elf: usageSchema.nullable(),
   image: imageInfoSchema.nullable(),
+  mcuboot: mcubootInfoSchema.nullable(),
   partitions: partitionsSchema.nullable(),
   /** For a flash: all recognized contents, by offset. */
   parts: z.array(partSchema),
@@ -101,6 +104,7 @@ export async function inspectFirmware(file: string): Promise<Inspected> {
     signed: null,
     elf: null,
     image: null,
+    mcuboot: null,
     partitions: null,
     parts: [],
     bundle: null,
@@ -111,6 +115,7 @@ export async function inspectFirmware(file: string): Promise<Inspected> {
 async function tell(bytes: Uint8Array, file: string): Promise<Told> {
   const { format, regions } = contentsOf(bytes, file);
   if (format === 'elf') return tellElf(bytes, file);
+  if (isMcuboot(bytes)) return tellMcuboot(bytes, file);
   if (regions !== null) return tellRegions(regions, format, file);
   if (looksLikeTable(bytes)) return tellTable(bytes, file);
   if (isFlash(bytes)) return tellFlash([{ offset: 0, data: bytes }], file);
@@ -121,13 +126,22 @@ async function tell(bytes: Uint8Array, file: string): Promise<Told> {
   throw new AiotError('AIOT_IMAGE_MALFORMED', `${file}: ${strange(bytes)}`, {
     next: /TFL3/.test(latin1(bytes, 4, 8))
       ? `The file is a model. Run \`aiot model inspect ${file}\`.`
-      : 'Use an ELF file, an ESP32 image (.bin, .hex, .uf2), a merged or read-out flash image, a partition table, or a bundle (.aiot).',
+      : 'Use an ELF file, an ESP32 image (.bin, .hex, .uf2), an MCUboot image, a merged or read-out flash image, a partition table, or a bundle (.aiot).',
   });
 }
 
 function tellElf(bytes: Uint8Array, file: string): Told {
   const { memory, ...elf } = elfUsage(bytes, file);
   return { kind: 'elf', elf, use: memory };
+}
+
+function tellMcuboot(bytes: Uint8Array, file: string): Told {
+  const image = readMcuboot(bytes, file);
+  const mcuboot = mcubootInfo(image, file);
+  const signatures = mcubootSignatures(image, []);
+  const keyids = signatures.flatMap(({ keyDigest }) => keyDigest ?? []);
+  const signed = signatures.length > 0 ? { scheme: 'mcuboot' as const, valid: null, keyids } : null;
+  return { kind: 'mcuboot', mcuboot, signed };
 }
 
 function tellTable(bytes: Uint8Array, file: string): Told {

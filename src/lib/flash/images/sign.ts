@@ -1,4 +1,3 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { readBytes, refuseInputs, writeFileAtomic } from '../../core/files.js';
@@ -12,6 +11,9 @@ import {
   signForBootV1,
 } from '../../formats/esp-image/secure-boot.js';
 import { cryptFlash } from '../../formats/flash-encryption.js';
+import { isMcuboot, mcubootKeyKinds } from '../../formats/mcuboot.js';
+import { privateKeyOf, publicKeyOf } from './keys.js';
+import { verifyMcuboot } from './mcuboot.js';
 
 export const bootSchemes = ['v1', 'v2'] as const;
 
@@ -76,8 +78,20 @@ export async function signImage(request: {
 
 export const verifiedImageSchema = z.object({
   file: z.string(),
+  format: z.enum(['secure-boot', 'mcuboot']),
   signatures: z.array(
-    signatureSchema.extend({
+    z.object({
+      key: z.enum([...new Set([...bootKeyKinds, ...mcubootKeyKinds])]),
+      keyDigest: z
+        .string()
+        .nullable()
+        .describe('Hash of the public key as a chip or MCUboot compares it; null = not in the image.'),
+      valid: z
+        .boolean()
+        .nullable()
+        .describe(
+          'null = not checked, because an MCUboot image lacks the key and none of the given ones is it.',
+        ),
       expected: z
         .boolean()
         .nullable()
@@ -90,13 +104,20 @@ export const verifiedImageSchema = z.object({
 export type VerifiedImage = z.output<typeof verifiedImageSchema>;
 
 /**
- * Verifies an image's signatures for secure boot V2. A chip accepts an image with at least one valid signature made with a key in
- * its fuses.
+ * Verifies an image's signatures for secure boot V2 or MCUboot. A chip accepts an image with at least one valid signature made with a
+ * key in its fuses; MCUboot, with a key that was compiled in.
  * @param keys PEM files with public or private keys; without any, only validity is checked
  * @throws AIOT_USAGE, AIOT_IMAGE_MALFORMED, AIOT_FILE_…
  */
 export async function verifyImage(file: string, keys: readonly string[]): Promise<VerifiedImage> {
   const image = await readBytes(file);
+  if (isMcuboot(image)) {
+    const signatures = (await verifyMcuboot(image, file, keys)).map((signature) => ({
+      ...signature,
+      expected: keys.length === 0 ? null : signature.valid !== null,
+    }));
+    return { file, format: 'mcuboot', signatures, verified: signatures.some(({ valid }) => valid === true) };
+  }
   readEspImage(image, file);
   const digests = await Promise.all(keys.map(async (path) => (await keyDigest(path)).digest));
   const signatures = bootSignatures(image, file).map((signature) => ({
@@ -104,7 +125,7 @@ export async function verifyImage(file: string, keys: readonly string[]): Promis
     expected: keys.length === 0 ? null : digests.includes(signature.keyDigest),
   }));
   const verified = signatures.some(({ valid, expected }) => valid && expected !== false);
-  return { file, signatures, verified };
+  return { file, format: 'secure-boot', signatures, verified };
 }
 
 export const keyDigestSchema = z.object({
@@ -166,29 +187,4 @@ function filledUp(data: Uint8Array): Uint8Array {
   const whole = new Uint8Array(Math.ceil(data.length / 16) * 16).fill(0xff);
   whole.set(data);
   return whole;
-}
-
-async function privateKeyOf(path: string): Promise<KeyObject> {
-  const pem = await readBytes(path);
-  try {
-    return createPrivateKey({ key: Buffer.from(pem), format: 'pem' });
-  } catch (cause) {
-    throw notAKey(path, 'a private key', cause);
-  }
-}
-
-async function publicKeyOf(path: string): Promise<KeyObject> {
-  const pem = await readBytes(path);
-  try {
-    return createPublicKey({ key: Buffer.from(pem), format: 'pem' });
-  } catch (cause) {
-    throw notAKey(path, 'a public or private key', cause);
-  }
-}
-
-function notAKey(path: string, what: string, cause: unknown): AiotError {
-  return new AiotError('AIOT_USAGE', `${path}: expected ${what} in PEM format without a passphrase`, {
-    next: 'Create a key with `openssl genrsa -out key.pem 3072`; decrypt one with `openssl pkey -in key.pem`.',
-    cause,
-  });
 }
