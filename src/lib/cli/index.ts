@@ -24,6 +24,7 @@ export {
   imageAsked,
   imageFlags,
   loaderOptions,
+  mcubootBoardFlags,
   ownPort,
   revision,
   writeFlags,

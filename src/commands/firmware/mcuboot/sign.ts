@@ -1,12 +1,10 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../../lib/cli/command.js';
-import { flashOffset } from '../../../lib/cli/flags/boards.js';
+import { mcubootBoardFlags } from '../../../lib/cli/flags/boards.js';
 import { signedMcubootText } from '../../../lib/cli/render/firmware.js';
 import { next } from '../../../lib/cli/render/text.js';
 import { shellWord } from '../../../lib/core/text.js';
 import { signedMcubootSchema, signMcuboot } from '../../../lib/flash/images/mcuboot.js';
-
-const group = 'BOARD';
 
 export default class FirmwareMcubootSign extends AiotCommand {
   static override summary = 'Turn a program into a signed MCUboot image.';
@@ -46,53 +44,7 @@ export default class FirmwareMcubootSign extends AiotCommand {
       env: 'AIOT_ENCRYPT',
       helpValue: 'FILE',
     }),
-    'slot-size': flashOffset({
-      summary: 'Size of the slot.',
-      env: 'AIOT_SLOT_SIZE',
-      helpGroup: group,
-      helpValue: 'BYTES',
-      required: true,
-    }),
-    'header-size': flashOffset({
-      summary: 'Size of the header, as reserved by the build.',
-      env: 'AIOT_HEADER_SIZE',
-      helpGroup: group,
-      helpValue: 'BYTES',
-      default: 0x200,
-    }),
-    'pad-header': Flags.boolean({
-      summary: 'Put the header in front of a program that reserves no room for it.',
-      env: 'AIOT_PAD_HEADER',
-      helpGroup: group,
-    }),
-    align: Flags.option({ options: ['1', '2', '4', '8', '16', '32'] as const, default: '8' as const })({
-      summary: 'Smallest write to the flash, bytes.',
-      env: 'AIOT_ALIGN',
-      helpGroup: group,
-    }),
-    'max-sectors': Flags.integer({
-      summary: 'Number of sectors in a slot, for the trailer.',
-      env: 'AIOT_MAX_SECTORS',
-      helpGroup: group,
-      min: 1,
-      default: 128,
-    }),
-    'overwrite-only': Flags.boolean({
-      summary: 'For a bootloader that overwrites instead of swapping.',
-      env: 'AIOT_OVERWRITE_ONLY',
-      helpGroup: group,
-    }),
-    'load-address': flashOffset({
-      summary: 'Address in RAM that the program is copied to.',
-      env: 'AIOT_LOAD_ADDRESS',
-      helpGroup: group,
-      helpValue: 'ADDRESS',
-    }),
-    pad: Flags.option({ options: ['pending', 'confirmed'] as const })({
-      summary: 'Fill the slot and mark the image, to write it with a programmer.',
-      env: 'AIOT_PAD',
-      helpGroup: group,
-    }),
+    ...mcubootBoardFlags,
     out: Flags.string({
       char: 'o',
       summary: 'File to write.',

@@ -274,6 +274,57 @@ export const flashOffset = Flags.custom<number>({
   helpValue: 'OFFSET',
 });
 
+/** Flags that describe the flash of a board with MCUboot. */
+export const mcubootBoardFlags = {
+  'slot-size': flashOffset({
+    summary: 'Size of the slot.',
+    env: 'AIOT_SLOT_SIZE',
+    helpGroup: 'BOARD',
+    helpValue: 'BYTES',
+    required: true,
+  }),
+  'header-size': flashOffset({
+    summary: 'Size of the header, as reserved by the build.',
+    env: 'AIOT_HEADER_SIZE',
+    helpGroup: 'BOARD',
+    helpValue: 'BYTES',
+    default: 0x200,
+  }),
+  'pad-header': Flags.boolean({
+    summary: 'Put the header in front of a program that reserves no room for it.',
+    env: 'AIOT_PAD_HEADER',
+    helpGroup: 'BOARD',
+  }),
+  align: Flags.option({ options: ['1', '2', '4', '8', '16', '32'] as const, default: '8' as const })({
+    summary: 'Smallest write to the flash, bytes.',
+    env: 'AIOT_ALIGN',
+    helpGroup: 'BOARD',
+  }),
+  'max-sectors': Flags.integer({
+    summary: 'Number of sectors in a slot, for the trailer.',
+    env: 'AIOT_MAX_SECTORS',
+    helpGroup: 'BOARD',
+    min: 1,
+    default: 128,
+  }),
+  'overwrite-only': Flags.boolean({
+    summary: 'For a bootloader that overwrites instead of swapping.',
+    env: 'AIOT_OVERWRITE_ONLY',
+    helpGroup: 'BOARD',
+  }),
+  'load-address': flashOffset({
+    summary: 'Address in RAM that the program is copied to.',
+    env: 'AIOT_LOAD_ADDRESS',
+    helpGroup: 'BOARD',
+    helpValue: 'ADDRESS',
+  }),
+  pad: Flags.option({ options: ['pending', 'confirmed'] as const })({
+    summary: 'Fill the slot and mark the image, to write it with a programmer.',
+    env: 'AIOT_PAD',
+    helpGroup: 'BOARD',
+  }),
+};
+
 /** A chip revision as a flag, such as `1.3`; the command receives major · 100 + minor, as in image headers. */
 export const revision = Flags.custom<number>({
   parse: async (text, _context, { name }) => {
