@@ -129,6 +129,7 @@ export {
   boardDumpedText,
   boardErasedText,
   boardInfoText,
+  boardLoadedText,
   boardReadText,
   boardRunText,
   boardSecurityText,

@@ -4,6 +4,7 @@ import { AiotError } from '../core/errors.js';
 import { hex } from '../core/figures.js';
 import { readBytes, requireWritable, writeFileAtomic } from '../core/files.js';
 import { espChips } from '../formats/esp-image/chips.js';
+import { readEspImage } from '../formats/esp-image/read.js';
 import { partitionTableOffset } from '../formats/partitions.js';
 import { startsProgram } from './loader/loader.js';
 import type { Loader, LoaderOptions } from './loader/types.js';
@@ -50,7 +51,10 @@ async function openBoard(port: string, options: LoaderOptions): Promise<Loader> 
   ]);
   const { signal } = options;
   const line = await openLine(port, { baud: firstBaud, ...(signal && { signal }) });
-  return await openLoader(line, options);
+  const { trace } = options;
+  if (!trace) return await openLoader(line, options);
+  const { tracedLine } = await import('./port/traced-line.js');
+  return await openLoader(tracedLine(line, trace), options);
 }
 
 /** A board and how to connect to it. Without a port, the only connected board is used. */
@@ -169,6 +173,45 @@ export async function runBoard(request: BoardRequest): Promise<BoardRun> {
   return await withBoard({ ...request, port }, async (loader) => {
     const { chip, mac } = loader.chip;
     return { port, chip, mac, started: startsProgram(loader, request.loader.after) };
+  });
+}
+
+export const boardLoadedSchema = boardRunSchema.omit({ started: true }).extend({
+  file: z.string(),
+  bytes: z.number().int().describe('Number of bytes in all segments.'),
+  segments: z.array(z.object({ address: z.number().int(), bytes: z.number().int() })),
+  entry: z.number().int().describe('Address at which the program was started.'),
+});
+
+export type BoardLoaded = z.infer<typeof boardLoadedSchema>;
+
+/**
+ * Loads the segments of an image into a chip's RAM by its ROM loader, and starts the program there. The flash stays unchanged, and the
+ * program runs until the next reset.
+ * @throws AIOT_IMAGE_MALFORMED, AIOT_USAGE (the image needs flash), AIOT_CHIP_*, AIOT_SERIAL_*
+ */
+export async function loadBoardRam(request: BoardRequest & { file: string }): Promise<BoardLoaded> {
+  const { file } = request;
+  const bytes = await readBytes(file);
+  const image = readEspImage(bytes, file);
+  if (image.kind !== 'bootloader') {
+    throw new AiotError('AIOT_USAGE', `${file} has segments in flash, so it cannot run from RAM alone`, {
+      next: `Write it to flash with \`aiot flash ${file}@0x10000\`, or build it with RAM segments only.`,
+    });
+  }
+  const segments = image.segments
+    .filter(({ address }) => address !== 0)
+    .map(({ address, offset, length }) => ({ address, data: bytes.subarray(offset, offset + length) }));
+  const port = await choosePort(request.port);
+  const options = { ...request.loader, chip: image.chip, stub: false, after: 'no-reset' } as const;
+  return await withBoard({ ...request, port, loader: options }, async (loader) => {
+    await loader.runInRam(segments, image.entry);
+    const { chip, mac } = loader.chip;
+    return {
+      ...{ port, chip, mac, file, entry: image.entry },
+      bytes: segments.reduce((sum, { data }) => sum + data.length, 0),
+      segments: segments.map(({ address, data }) => ({ address, bytes: data.length })),
+    };
   });
 }
 

@@ -36,7 +36,8 @@ describe('work without progress information', () => {
       shown.push(typeof state === 'string' ? state : state.text);
       if (shown.length === 3) enough.abort(new Error('enough'));
     };
-    const flags = { ...defaults, 'no-stub': false };
+    const { trace: _, ...loader } = defaults;
+    const flags = { ...loader, 'no-stub': false };
     const options = boardLoader(flags, enough.signal, { update, clear() {}, end() {} });
     const line = simulatedLine(new SimulatedChip({ chip: 'esp32' }));
     const deaf = Object.assign(Object.create(line), { write: async () => {} });

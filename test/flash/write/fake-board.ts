@@ -93,6 +93,9 @@ export class FakeBoard {
         board.log.push('erase');
         board.flash.fill(0xff);
       },
+      runInRam: async (segments, entry) => {
+        board.log.push(`run ${entry.toString(16)} of ${segments.length}`);
+      },
       end: async () => {
         board.open--;
       },

@@ -1,5 +1,7 @@
+import { openSync, writeSync } from 'node:fs';
 import { Args, Flags } from '@oclif/core';
 import { AiotError } from '../../core/errors.js';
+import { printable } from '../../core/text.js';
 import type { AfterMode, BeforeMode, LoaderOptions, LoaderProgress } from '../../flash/loader/types.js';
 import { offsetOf } from '../../flash/plan/pieces.js';
 import {
@@ -59,6 +61,13 @@ export const flashFlags = {
     helpGroup: 'CONNECTION',
     helpValue: 'MODE',
   }),
+  trace: Flags.string({
+    summary:
+      'Record the exchange with the chip, without flash contents, for a bug report; - = standard error.',
+    env: 'AIOT_TRACE',
+    helpGroup: 'CONNECTION',
+    helpValue: 'FILE',
+  }),
 };
 
 interface LoaderGiven {
@@ -67,14 +76,31 @@ interface LoaderGiven {
   'no-stub': boolean;
   before: LoaderOptions['before'];
   after: LoaderOptions['after'];
+  trace?: string | undefined;
 }
 
 /** Converts these flags to loader options. */
 export function loaderOptions(
-  { chip, baud, before, after, ...flags }: LoaderGiven,
+  { chip, baud, before, after, trace, ...flags }: LoaderGiven,
   signal: AbortSignal,
 ): LoaderOptions {
-  return { chip, baud, stub: !flags['no-stub'], before, after, signal };
+  const options = { chip, baud, stub: !flags['no-stub'], before, after, signal };
+  return trace === undefined ? options : { ...options, trace: traceWriter(trace) };
+}
+
+/** A function that appends lines to a file, which is replaced, or to standard error (`-`). @throws AIOT_FILE_NOT_WRITABLE */
+function traceWriter(target: string): (text: string) => void {
+  if (target === '-') return (text) => process.stderr.write(`${printable(text)}\n`);
+  try {
+    const file = openSync(target, 'w', 0o600);
+    // Written at once, because the lines before a crash are the ones that a bug report needs.
+    return (text) => writeSync(file, `${text}\n`);
+  } catch (cause) {
+    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write ${target}: ${(cause as Error).message}`, {
+      endpoint: target,
+      cause,
+    });
+  }
 }
 
 /** Flags of commands that write a board's flash. */

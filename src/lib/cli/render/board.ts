@@ -1,7 +1,14 @@
 import type { AiotError } from '../../core/errors.js';
 import { elapsed, hex, plural, size } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
-import type { BoardDumped, BoardErased, BoardRead, BoardRun, BoardVerified } from '../../flash/board.js';
+import type {
+  BoardDumped,
+  BoardErased,
+  BoardLoaded,
+  BoardRead,
+  BoardRun,
+  BoardVerified,
+} from '../../flash/board.js';
 import type { BoardInfo } from '../../flash/board-info.js';
 import type { PortInfo } from '../../flash/port/list.js';
 import type { BoardSecurity } from '../../flash/security.js';
@@ -218,6 +225,11 @@ export function boardDumpedText(dumped: BoardDumped): string {
 export function boardRunText({ chip, mac, port, started }: BoardRun): string {
   const state = started ? green('its program is running') : yellow('press RESET to start its program');
   return `${bold(`${chip} ${mac}`)} at ${port}: ${state}.`;
+}
+
+export function boardLoadedText({ bytes, segments, entry, chip, mac, port }: BoardLoaded): string {
+  const what = `${size(bytes)} in ${plural(segments.length, 'segment')}`;
+  return `Loaded ${what} into the RAM of ${bold(`${chip} ${mac}`)} at ${port}; started at ${hex(entry, 8)}.`;
 }
 
 export function boardErasedText({

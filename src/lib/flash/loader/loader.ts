@@ -4,6 +4,7 @@ import { hex } from '../../core/figures.js';
 import type { Clock } from '../../core/time.js';
 import { fuseAddresses } from '../../formats/efuse.js';
 import { flashTimeMs, op, romBaud, sectorBytes, words } from './exchange.js';
+import { loadRam, startRam } from './ram.js';
 import { flashMd5, matches, readFlash } from './read.js';
 import { resetBoard } from './reset.js';
 import { changeBaud, doing, report, requireInFlash, type Session } from './session.js';
@@ -131,6 +132,23 @@ export class ChipLoader implements Loader {
     erased(total);
   }
 
+  async runInRam(segments: readonly { address: number; data: Uint8Array }[], entry: number): Promise<void> {
+    const { session } = this;
+    const { exchange } = session;
+    const total = segments.reduce((sum, { data }) => sum + data.length, 0);
+    let before = 0;
+    await doing(session, 'loading a program into RAM', async () => {
+      for (const { address, data } of segments) {
+        await loadRam(exchange, data, address, (done) =>
+          report(session, { stage: 'write', region: hex(address), done: before + done, total }),
+        );
+        before += data.length;
+      }
+      await startRam(exchange, entry);
+    });
+    session.programRuns = true;
+  }
+
   end(): Promise<void> {
     this.ended ??= this.finish();
     return this.ended;
@@ -217,6 +235,8 @@ export async function withBeats<T>(
  */
 async function leave(session: Session): Promise<void> {
   const { wire, options } = session;
+  // A program in RAM does not answer, and a reset would end it.
+  if (session.programRuns) return;
   const { line } = wire;
   switch (options.after) {
     case 'hard-reset':

@@ -5,9 +5,10 @@ import { fuseAddresses, lockWords, securityFuses, setBits } from '../../formats/
 import { type ChipName, chipNames, chipOfId, espChips } from '../../formats/esp-image/chips.js';
 import { whyInterrupted, whyNotConnected } from '../diagnosis.js';
 import type { SerialLine } from '../port/line.js';
-import { block, checksum, Exchange, op, quick, Refusal, romBaud, sync, words } from './exchange.js';
+import { Exchange, op, quick, Refusal, romBaud, sync, words } from './exchange.js';
 import { ChipLoader } from './loader.js';
-import { downloadResets, isUsbOtg, runSteps } from './reset.js';
+import { loadRam, startRam } from './ram.js';
+import { downloadResets, runSteps } from './reset.js';
 import { changeBaud, type Esptool, report, type Session } from './session.js';
 import type { BeforeMode, ChipInfo, Loader, LoaderOptions, SecurityInfo } from './types.js';
 import { NoAnswer, Wire } from './wire.js';
@@ -303,11 +304,6 @@ async function esp32Revision(esptool: Esptool, description: string): Promise<str
   return `${description.replace(/ \(revision .*$/, '')} (revision v${major}.${(word5 >>> 24) & 0b11})`;
 }
 
-const ramBlock = 0x1800;
-
-/** Block size for uploads over a chip's own USB, bytes. The ROM loses larger packets there. */
-const usbRamBlock = 0x800;
-
 /** Chips whose ROM rejects a stub if secure boot is enabled. Source: esptool, "flasher stub". */
 const noStubWhenSecure: readonly ChipName[] = [
   'esp32c3',
@@ -332,8 +328,8 @@ async function startStub(exchange: Exchange, esptool: Esptool): Promise<boolean>
   if (!stub) return false;
   for (let left = 2; ; left--) {
     try {
-      await load(exchange, stub.decodedText, stub.text_start);
-      await load(exchange, stub.decodedData, stub.data_start);
+      await loadRam(exchange, stub.decodedText, stub.text_start);
+      await loadRam(exchange, stub.decodedData, stub.data_start);
       await run(exchange, stub.entry);
       return true;
     } catch (error) {
@@ -346,25 +342,10 @@ async function startStub(exchange: Exchange, esptool: Esptool): Promise<boolean>
   }
 }
 
-async function load(exchange: Exchange, bytes: Uint8Array, address: number): Promise<void> {
-  const size = isUsbOtg(exchange.wire.line) ? usbRamBlock : ramBlock;
-  const blocks = Math.ceil(bytes.length / size);
-  await exchange.ask({ op: op.memBegin, data: words(bytes.length, blocks, size, address), ...quick });
-  for (let i = 0; i < blocks; i++) {
-    const piece = bytes.subarray(i * size, (i + 1) * size);
-    await exchange.ask({ op: op.memData, data: block(piece, i), checksum: checksum(piece) });
-  }
-}
-
 const greeting = Buffer.from('OHAI');
 
 async function run(exchange: Exchange, entry: number): Promise<void> {
-  try {
-    await exchange.ask({ op: op.memEnd, data: words(0, entry), timeoutMs: 500 });
-  } catch (error) {
-    // The ROM may stop before it has answered, so a missing answer is not an error.
-    if (!(error instanceof NoAnswer)) throw error;
-  }
+  await startRam(exchange, entry);
   const deadline = performance.now() + 5000;
   for (;;) {
     const left = deadline - performance.now();

@@ -27,6 +27,8 @@ export interface Session {
   /** Whether the line has DTR and RTS, which can start the chip's program. */
   canReset: boolean;
   options: LoaderOptions;
+  /** Whether a program in RAM runs instead of the loader. */
+  programRuns?: boolean;
   /** Raises the speed to the requested one on the first call. @throws AIOT_SERIAL_BAUD */
   raiseSpeed(): Promise<void>;
 }

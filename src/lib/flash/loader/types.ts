@@ -101,6 +101,11 @@ export interface Loader {
   /** Erases whole sectors of 4096 bytes. */
   eraseRegion(offset: number, length: number): Promise<void>;
   eraseAll(): Promise<void>;
+  /**
+   * Loads segments into RAM and starts the program at `entry`, which ends the session with the loader. The ROM loader must be in use, because
+   * the stub occupies RAM itself.
+   */
+  runInRam(segments: readonly { address: number; data: Uint8Array }[], entry: number): Promise<void>;
   /** Resets the chip as requested and closes the line. May also be called after a failure. */
   end(): Promise<void>;
 }
@@ -120,6 +125,8 @@ export interface LoaderOptions {
   before: BeforeMode;
   after: AfterMode;
   progress?: (progress: LoaderProgress) => void;
+  /** Receives a description of the exchange with the chip, line by line. */
+  trace?: (text: string) => void;
   /** Clock for pauses and timeouts (default: the system clock). */
   clock?: Clock;
   signal?: AbortSignal;

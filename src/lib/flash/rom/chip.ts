@@ -3,7 +3,7 @@ import type { Clock } from '../../core/time.js';
 import type { ControlLines } from '../port/line.js';
 import { type Fault, FaultBox } from './faults.js';
 import { NorFlash } from './flash-memory.js';
-import type { FrameProgram, LoaderHost, StubKind } from './host.js';
+import type { FrameProgram, LoaderHost, RamProgram, StubKind } from './host.js';
 import {
   type ChipIdentity,
   type ChipSecurity,
@@ -97,6 +97,8 @@ export class SimulatedChip {
   private told: ChipState | null = null;
   /** Whether the cable is unplugged. */
   unplugged = false;
+  /** The program that a host has loaded into RAM and started; null after a reset. */
+  ramProgram: RamProgram | null = null;
   private loader: FrameProgram | null = null;
   private running: Running | null = null;
   private frames: { bytes: Uint8Array; at: number }[] = [];
@@ -134,7 +136,7 @@ export class SimulatedChip {
   get state(): ChipState {
     if (this.held) return 'held';
     if (this.loader) return this.loader instanceof StubLoader ? 'stub' : 'rom';
-    return this.running ? 'program' : 'crashed';
+    return this.running || this.ramProgram ? 'program' : 'crashed';
   }
 
   /**
@@ -217,6 +219,7 @@ export class SimulatedChip {
   }
 
   private hold(): void {
+    this.ramProgram = null;
     this.held = true;
     this.epoch++;
     this.frames = [];
@@ -350,6 +353,12 @@ export class SimulatedChip {
         }),
       crash: (text) => this.crash(text),
       startStub: (kind) => this.startStub(kind, epoch),
+      startRamProgram: (program) => {
+        this.loader?.end();
+        this.loader = null;
+        this.ramProgram = program;
+        this.tell();
+      },
     };
   }
 

@@ -5,6 +5,13 @@ import type { Registers } from './registers.js';
 
 export type StubKind = 'v2' | 'legacy';
 
+/** A program that a host has uploaded to RAM. */
+export interface RamProgram {
+  /** Address of the first instruction. */
+  entry: number;
+  segments: { address: number; bytes: Uint8Array }[];
+}
+
 /** Functions of the chip that the ROM loader and the stub use to communicate on the serial line. */
 export interface LoaderHost {
   readonly identity: ChipIdentity;
@@ -27,6 +34,8 @@ export interface LoaderHost {
   /** Resets the chip once all bytes are sent. */
   restart(cause: ResetCause): Promise<void>;
   startStub(kind: StubKind): void;
+  /** Leaves the loader for a program in RAM, of which nothing is simulated but that it runs. */
+  startRamProgram(program: RamProgram): void;
   /** Prints this text and stops until the next reset. */
   crash(text: string): void;
   /** Leaves the loader and boots the image in flash. */

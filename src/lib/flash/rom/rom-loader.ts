@@ -1,5 +1,5 @@
 import { norTimes, type WriteProblem, Writing } from './flash-memory.js';
-import type { FrameProgram, LoaderHost, StubKind } from './host.js';
+import type { FrameProgram, LoaderHost, RamProgram, StubKind } from './host.js';
 import { securityInfo } from './identity.js';
 import { panicText } from './program.js';
 import {
@@ -19,6 +19,9 @@ const failed = (error: number, data = 0): RomOutcome => ({ error, data });
 
 /** Entry points of esptool's older stub, which espflash 4.4 still includes, on ESP32, S3 and C3. Determined by measurement. */
 const legacyEntries = [0x400be658, 0x40378c94, 0x403806d2];
+
+/** Entry points of the newer stub, on ESP32, S3 and C3. */
+const stubEntries = [0x400a902c, 0x40379524, 0x40380e9a, ...legacyEntries];
 
 /** ROM commands that do not access the flash. */
 const memoryCommands: readonly [number, RomCommand][] = [
@@ -164,6 +167,8 @@ class RomState {
   sequence = 0;
   /** Whether an upload to RAM has begun. */
   memory = false;
+  /** Uploads to RAM since the last start of a program. */
+  readonly uploads: RamProgram['segments'] = [];
   writing: Writing | null = null;
 
   /** @param joint whether the loader listens on all ports at once; this affects the values of SYNC that the ROM keeps */
@@ -223,22 +228,39 @@ function readRegister(rom: RomState) {
 function memoryBegin(rom: RomState) {
   rom.sequence = 0;
   rom.memory = true;
+  rom.uploads.push({ address: rom.word(3), bytes: new Uint8Array(0) });
   return kept;
 }
 
-/** Handles a block of an upload. The data is not stored, because only a stub's entry point matters. */
 function memoryData(rom: RomState, size: number) {
   if (!rom.memory) return failed(romError.message);
   const block = rom.block(size);
-  return 'payload' in block ? kept : block;
+  if (!('payload' in block)) return block;
+  const upload = rom.uploads.at(-1);
+  if (upload) upload.bytes = Buffer.concat([upload.bytes, block.payload]);
+  return kept;
 }
 
 function memoryEnd(rom: RomState) {
   const entry = rom.word(1);
+  const uploads = rom.uploads.splice(0);
   rom.memory = false;
   if (rom.word(0) !== 0 || entry === 0) return kept;
-  return { ...kept, after: () => rom.host.startStub(stubOfEntry(entry)) };
+  const isLoaded = uploads.some(({ address, bytes }) => entry >= address && entry < address + bytes.length);
+  const isStub = stubEntries.includes(entry) || uploads.some(({ bytes }) => greets(bytes));
+  const after = () =>
+    isProgram
+      ? rom.host.startRamProgram({ entry, segments: uploads })
+      : rom.host.startStub(stubOfEntry(entry));
+  return { ...kept, after };
 }
+
+/**
+ * Whether code contains the word with which every flasher stub greets: as a literal, or as the upper half in a LUI instruction of RISC-V. Any
+ * other uploaded code is a program of its own.
+ */
+const greets = (code: Uint8Array) =>
+  /OHAI|[\x37\xb7][\x50-\x5f]\x41\x49/.test(Buffer.from(code).toString('latin1'));
 
 function changeBaud(rom: RomState) {
   const baud = rom.word(0);
