@@ -249,9 +249,9 @@ function memoryEnd(rom: RomState) {
   const isLoaded = uploads.some(({ address, bytes }) => entry >= address && entry < address + bytes.length);
   const isStub = stubEntries.includes(entry) || uploads.some(({ bytes }) => greets(bytes));
   const after = () =>
-    isProgram
-      ? rom.host.startRamProgram({ entry, segments: uploads })
-      : rom.host.startStub(stubOfEntry(entry));
+    isStub || !isLoaded
+      ? rom.host.startStub(stubOfEntry(entry))
+      : rom.host.startRamProgram({ entry, segments: uploads });
   return { ...kept, after };
 }
 
