@@ -82,9 +82,11 @@ function casesOf({ featureNames }) {
       highHz: hz[1],
       coefficients,
     };
-    const set = coefficients === null ? 'logmel' : 'mfcc';
+    const { set = coefficients === null ? 'logmel' : 'mfcc' } = more;
     return of(piece, set, window, stride, { rate: 8000, fields: ['sound'], mel, ...more });
   };
+  const micro = (piece, window, stride, frames, bands, hz, more = {}) =>
+    sound(piece, window, stride, frames, bands, hz, null, { set: 'microfrontend', ...more });
   const motor = { rate: 200, fields: ['current', 'vibration'] };
   const har = featureNames(of('walking', 'har', 500, 500).spec);
   const mixed = [
@@ -137,6 +139,14 @@ function casesOf({ featureNames }) {
     sound('sound', 500, 300, [50, 100, 134], 5, [0, 1000], 3, { lowpass: 1800, resample: 7000.5 }),
     sound('hush', 200, 100, [100, 50, 128], 6, [20, 4000]),
     sound('loud', 200, 100, [100, 50, 128], 6, [20, 4000], 6),
+    // The front end of TensorFlow Lite Micro: each length of its transform, overlaps and gaps, silence and overdriven sound.
+    micro('sound', 1000, 160, [480, 160, 512], 40, [125, 7500], { rate: 16_000 }),
+    micro('sound', 640, 640, [64, 64, 64], 5, [125, 4000]),
+    micro('sound', 415, 80, [100, 80, 128], 10, [0, 3999]),
+    micro('sound', 300, 350, [60, 100, 256], 12, [100, 3000], { lowpass: 1800, resample: 7000.5 }),
+    micro('sound', 1200, 1200, [1000, 100, 1024], 64, [60, 4000]),
+    micro('hush', 200, 100, [100, 50, 128], 6, [20, 4000]),
+    micro('loud', 200, 100, [100, 50, 128], 6, [20, 4000]),
   ];
 }
 

@@ -91,7 +91,7 @@ describe('aiot.yaml', () => {
     [
       'stride: 125',
       'stride: 125\n  features: 5',
-      'expected one of raw, motion, har, spectral, logmel, mfcc, image, or a list; got 5',
+      'expected one of raw, motion, har, spectral, logmel, mfcc, microfrontend, image, or a list; got 5',
     ],
     ['walk: [walking]', '"": [walking]', 'model.labels.: as a name: expected 1 to 64 characters'],
     ['walk: [walking]', '"a\\nb": [walking]', 'without control characters'],

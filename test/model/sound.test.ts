@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/crypto.js';
@@ -183,6 +183,27 @@ describe('a model of mel features', () => {
       join(project.dir, 'c.csv'),
     ]);
     expect(cepstral.json).toMatchObject({ set: 'mfcc', rows: 1, rateHz: 8000, columns: { length: 29 * 13 } });
+  });
+
+  it('can be trained on the micro front end, whose bundle needs firmware with interface 6', async () => {
+    const dir = await temporaryFolder();
+    await cp(join(project.dir, 'data'), join(dir, 'data'), { recursive: true });
+    const own = yaml.replace('features: logmel', 'features: microfrontend').replace('low: 100', 'low: 125');
+    await writeFile(join(dir, 'aiot.yaml'), own);
+    const at = ['--project', dir, '--json'];
+    for (const command of ['train', 'quantize', 'evaluate']) {
+      const { code, stderr } = await runCli(['model', command, ...at]);
+      expect(code, stderr).toBe(0);
+    }
+    const { bundle } = await bundleProject({ project: await loadProject(dir) });
+    expect(interfaceOf(bundle)).toBe(6);
+    expect(checkGolden(bundle)).toMatchObject({ vectors: 2, passed: 2 });
+    const predictor = createPredictor(bundle);
+    const labels = (label: string) =>
+      [...sound(label, 77, 8000)].flatMap((value) => predictor.push([value])?.label ?? []);
+    expect(labels('whistle')[0]).toBe('whistle');
+    const streamed = await runCli(['model', 'evaluate', ...at, '--streaming', '1m', '--background', 'buzz']);
+    expect(streamed.json).toMatchObject({ stream: { minutes: 1, classes: [{ name: 'whistle' }] } });
   });
 
   it('can also be trained with convolutions over time and with dense layers', async () => {

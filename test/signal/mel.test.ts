@@ -256,7 +256,9 @@ describe('signal.mel of a project', () => {
     expect(() => project('spectral', ', mel: { bands: 20 }')).toThrow(
       expect.objectContaining({
         code: 'AIOT_PROJECT_INVALID',
-        message: expect.stringContaining('expected signal.features: logmel or mfcc with these settings; got'),
+        message: expect.stringContaining(
+          'expected signal.features: logmel, mfcc or microfrontend with these settings; got',
+        ),
       }),
     );
   });

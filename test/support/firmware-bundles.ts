@@ -198,6 +198,27 @@ function recipes(): Recipe[] {
       stream: walk,
       golden: [0, 320, 640],
     },
+    {
+      name: 'wake',
+      signal: {
+        ...{ fields: ['sound'], rateHz: 200, lowpassHz: null, resampleHz: 200 },
+        ...{ windowSamples: 120, strideSamples: 40, features: 'microfrontend' },
+        mel: {
+          frameSamples: 60,
+          hopSamples: 10,
+          fftSamples: 64,
+          bands: 6,
+          lowHz: 5,
+          highHz: 100,
+          coefficients: null,
+        },
+      },
+      answer: { kind: 'classes' },
+      classes: ['yes', 'no'],
+      vote: 'none',
+      stream: motor.map(([, vibration]) => [vibration!]),
+      golden: [0, 300],
+    },
   ];
 }
 

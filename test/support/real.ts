@@ -83,7 +83,8 @@ export function python(
     | 'prometheus'
     | 'streams'
     | 'tensorflow'
-    | 'tflm',
+    | 'tflm'
+    | 'wakeword',
 ): string {
   return join(root, '.venv', environment, 'bin', 'python');
 }

@@ -106,7 +106,7 @@ static void read_feature_names(reading *r, aiot_json *json) {
 }
 
 static void read_feature_set(reading *r, aiot_json *json) {
-  static const char *const sets[] = {"raw", "motion", "har", "spectral", "logmel", "mfcc", "image"};
+  static const char *const sets[] = {"raw", "motion", "har", "spectral", "logmel", "mfcc", "microfrontend", "image"};
   char name[AIOT_NAME_BYTES];
   aiot_signal_spec *signal = &r->bundle->signal;
   signal->set = NULL;

@@ -26,7 +26,7 @@ export default class DataFeatures extends AiotCommand {
     data: shared.data,
     set: Flags.string({
       summary:
-        "Feature set: raw, motion, spectral, har, logmel, mfcc, or feature names NAME,NAME,… [default: the project's, else motion].",
+        "Feature set: raw, motion, spectral, har, logmel, mfcc, microfrontend, or feature names NAME,NAME,… [default: the project's, else motion].",
       env: 'AIOT_SET',
       helpValue: 'SET',
     }),

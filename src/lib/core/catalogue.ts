@@ -566,7 +566,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'signal.features or --set names an unknown feature.',
-    next: 'Use raw, motion, spectral, har, logmel, mfcc, or names of features from the first four.',
+    next: 'Use raw, motion, spectral, har, logmel, mfcc, microfrontend, or names of features from the first four.',
   },
   AIOT_FILE_IS_INPUT: {
     exit: 2,

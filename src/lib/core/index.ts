@@ -124,6 +124,7 @@ export {
 } from './project.js';
 export {
   featureSetNames,
+  isSoundSet,
   type LayerConfig,
   layerSchema,
   type ProjectConfig,
@@ -132,6 +133,7 @@ export {
   quantizeModes,
   type RejectConfig,
   type SoundAugmentConfig,
+  type SoundSetName,
   type StepConfig,
   type TriggerConfig,
 } from './project-schema.js';

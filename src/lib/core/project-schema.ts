@@ -40,9 +40,26 @@ const stream = z.strictObject({
 });
 
 /** Names of feature sets; see the signal module. */
-export const featureSetNames = ['raw', 'motion', 'har', 'spectral', 'logmel', 'mfcc', 'image'] as const;
+export const featureSetNames = [
+  'raw',
+  'motion',
+  'har',
+  'spectral',
+  'logmel',
+  'mfcc',
+  'microfrontend',
+  'image',
+] as const;
 
-/** Frames, bands and coefficients of the sets `logmel` and `mfcc`. */
+/** Sets of sound, which divide a window into frames. */
+export const soundSetNames = ['logmel', 'mfcc', 'microfrontend'] as const;
+export type SoundSetName = (typeof soundSetNames)[number];
+
+export function isSoundSet(features: unknown): features is SoundSetName {
+  return soundSetNames.some((name) => name === features);
+}
+
+/** Frames, bands and coefficients of the sets `logmel`, `mfcc` and `microfrontend`. */
 const mel = z.strictObject({
   /** Number of samples in one frame, after resampling; absent = 30 ms. */
   frame: z.int().min(2).max(16_384).optional(),
@@ -52,9 +69,9 @@ const mel = z.strictObject({
   fft: z.int().min(2).max(16_384).optional(),
   /** Number of mel bands; absent = 40. */
   bands: z.int().min(1).max(256).optional(),
-  /** Lowest frequency, Hz; absent = 20. */
+  /** Lowest frequency, Hz; absent = 20, or 125 for `microfrontend`. */
   low: z.number().min(0).optional(),
-  /** Highest frequency, Hz; absent = half the rate after resampling. */
+  /** Highest frequency, Hz; absent = half the rate after resampling, or at most 7500 for `microfrontend`. */
   high: positive.optional(),
   /** mfcc: number of coefficients; absent = 13. */
   coefficients: z.int().min(1).max(256).optional(),

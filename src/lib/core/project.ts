@@ -4,7 +4,7 @@ import { AiotError } from './errors.js';
 import { readBytes, readText } from './files.js';
 import { type Problem, problemsOf, show } from './issues.js';
 import { namePattern } from './names.js';
-import { type ProjectConfig, projectSchema } from './project-schema.js';
+import { isSoundSet, type ProjectConfig, projectSchema } from './project-schema.js';
 import { parseYaml } from './yaml.js';
 
 export interface Project {
@@ -90,10 +90,10 @@ function checkSignal({ signal }: ProjectConfig): Problem[] {
       message: `expected at most the rate (${rate} Hz); got ${resample}`,
     });
   }
-  if (signal.mel && signal.features !== 'logmel' && signal.features !== 'mfcc') {
+  if (signal.mel && !isSoundSet(signal.features)) {
     problems.push({
       path: ['signal', 'mel'],
-      message: `expected signal.features: logmel or mfcc with these settings; got ${show(signal.features)}`,
+      message: `expected signal.features: logmel, mfcc or microfrontend with these settings; got ${show(signal.features)}`,
     });
   }
   return [...problems, ...checkImage(signal)];

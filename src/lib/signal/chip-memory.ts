@@ -1,4 +1,5 @@
 import { frameCount, frameValues, type MelSpec, melWeightCount } from './mel.js';
+import { microBinCount } from './microfrontend.js';
 import { featureNames, inputShape, type SignalSpec } from './spec.js';
 
 const double = 8;
@@ -20,7 +21,7 @@ export function signalBytes(spec: SignalSpec): number {
   const { fields, windowSamples: window, mel } = spec;
   const filter = spec.lowpassHz === null ? 0 : 2 * double * fields.length;
   const first = filter + double * fields.length;
-  if (mel) return first + melBytes(spec, mel);
+  if (mel) return first + (spec.features === 'microfrontend' ? microBytes(spec, mel) : melBytes(spec, mel));
   const inputs = inputShape(spec).reduce((product, size) => product * size, 1);
   const used = setsOf(spec);
   const transform = used.some((set) => set !== 'raw') ? transformBytes(window) : 0;
@@ -35,6 +36,16 @@ function melBytes(spec: SignalSpec, mel: MelSpec): number {
   const frame = double * (2 * frameSamples + bands);
   const cosines = coefficients === null ? 0 : double * width * bands;
   return filters + transformBytes(fftSamples) + frame + cosines + float * frameCount(spec, mel) * width;
+}
+
+/** The micro front end: int16, except a level and a float for each value (firmware/core/src/signal/micro.c). */
+function microBytes(spec: SignalSpec, mel: MelSpec): number {
+  const { frameSamples, fftSamples, bands } = mel;
+  const half = fftSamples / 2;
+  const transform = fftSamples + 2 * (half + 1) + 2 * half + half;
+  const filters = bands + 1 + 2 * microBinCount(mel, spec.resampleHz);
+  const values = frameCount(spec, mel) * bands;
+  return 2 * (2 * frameSamples + transform + filters + 126 + 130) + 2 * float * values;
 }
 
 /** Sets whose features a spec uses. */

@@ -1,7 +1,9 @@
 import { AiotError } from '../core/errors.js';
+import { isSoundSet, type SoundSetName } from '../core/project-schema.js';
 import { createBandPower, emptyMoments, momentsOf } from './bands.js';
 import { harSet, harWindow } from './har.js';
 import { melMisfit, melSet } from './mel.js';
+import { microMisfit, microSet } from './microfrontend.js';
 import type { SignalSpec } from './spec.js';
 
 /** Computes a set of features for one window. Created once per spec, with its own tables and work space. */
@@ -24,7 +26,7 @@ export function featureSetOf(spec: SignalSpec): FeatureSet {
   const { features } = spec;
   if (features === 'raw') return rawSet(spec);
   if (Array.isArray(features)) return picked(spec, features);
-  if (features === 'logmel' || features === 'mfcc') return soundSet(features, spec);
+  if (isSoundSet(features)) return soundSet(features, spec);
   if (features === 'image') return imageSet(spec);
   return makeSet(features, spec);
 }
@@ -37,17 +39,17 @@ function makeSet(name: string, spec: SignalSpec): FeatureSet {
   return maker(spec);
 }
 
-function soundSet(name: 'logmel' | 'mfcc', spec: SignalSpec): FeatureSet {
+function soundSet(name: SoundSetName, spec: SignalSpec): FeatureSet {
   const { mel } = spec;
-  if (!mel || (mel.coefficients === null) !== (name === 'logmel')) {
+  if (!mel || (mel.coefficients === null) !== (name !== 'mfcc')) {
     throw new AiotError(
       'AIOT_FEATURE_UNFIT',
       `the feature set "${name}" expects its own settings in signal.mel`,
     );
   }
-  const problem = melMisfit(spec, mel);
+  const problem = name === 'microfrontend' ? microMisfit(spec, mel) : melMisfit(spec, mel);
   if (problem) throw new AiotError('AIOT_FEATURE_UNFIT', `the feature set "${name}" ${problem}`);
-  return melSet(spec, mel);
+  return name === 'microfrontend' ? microSet(spec, mel) : melSet(spec, mel);
 }
 
 /** The pixels themselves, row by row, with each pixel's channels next to each other. */

@@ -16,7 +16,7 @@ export interface MelSpec {
   /** Edges of the lowest and the highest band, Hz. */
   lowHz: number;
   highHz: number;
-  /** `mfcc`: number of cepstral coefficients; `logmel`: null. */
+  /** `mfcc`: number of cepstral coefficients; otherwise null. */
   coefficients: number | null;
 }
 
@@ -37,11 +37,22 @@ export function frameValues({ bands, coefficients }: MelSpec): number {
 }
 
 /** The reason why a mel spectrogram cannot be computed with these settings; null if it can. */
-export function melMisfit(
+export function melMisfit(spec: SignalSpec, mel: MelSpec): string | null {
+  const { bands, coefficients } = mel;
+  const problem = frameMisfit(spec, mel);
+  if (problem !== null) return problem;
+  if (coefficients !== null && coefficients > bands)
+    return `expects at most as many coefficients as bands, ${bands}, got ${coefficients}`;
+  const empty = filtersOf(mel, spec.resampleHz).findIndex(({ weights }) => weights.length === 0);
+  return empty < 0 ? null : emptyBand(empty, mel);
+}
+
+/** The same for frames, stride and frequencies alone, which all sets of sound have. */
+export function frameMisfit(
   { fields, resampleHz, windowSamples, strideSamples }: SignalSpec,
   mel: MelSpec,
 ): string | null {
-  const { frameSamples, hopSamples, fftSamples, bands, lowHz, highHz, coefficients } = mel;
+  const { frameSamples, hopSamples, fftSamples, lowHz, highHz } = mel;
   if (fields.length !== 1)
     return `expects one field, the samples of a microphone, got ${fields.length}: ${fields.join(', ')}`;
   if (frameSamples > windowSamples)
@@ -53,11 +64,12 @@ export function melMisfit(
   if (highHz > resampleHz / 2)
     return `expects bands up to at most half the rate, ${resampleHz / 2} Hz, got ${highHz}`;
   if (lowHz >= highHz) return `expects its lowest frequency below the highest, ${highHz} Hz, got ${lowHz}`;
-  if (coefficients !== null && coefficients > bands)
-    return `expects at most as many coefficients as bands, ${bands}, got ${coefficients}`;
-  const empty = filtersOf(mel, resampleHz).findIndex(({ weights }) => weights.length === 0);
-  if (empty < 0) return null;
-  return `has no FFT bin in band ${empty + 1} of ${bands}: use fewer bands, or an FFT of more than ${fftSamples} samples`;
+  return null;
+}
+
+/** Describes a band that would always be silent. */
+export function emptyBand(band: number, { bands, fftSamples }: MelSpec): string {
+  return `has no FFT bin in band ${band + 1} of ${bands}: use fewer bands, or an FFT of more than ${fftSamples} samples`;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { roundHalfAway } from '../core/numbers.js';
-import type { ProjectConfig } from '../core/project-schema.js';
+import { isSoundSet, type ProjectConfig, type SoundSetName } from '../core/project-schema.js';
 import { featureSetOf } from './feature-sets.js';
 import { frameCount, frameValues, type MelSpec } from './mel.js';
 
@@ -21,8 +21,8 @@ export interface SignalSpec {
   /** Number of samples from the start of one window to the start of the next, after resampling. */
   strideSamples: number;
   /** Name of a set, or names of features in the sets. */
-  features: 'raw' | 'motion' | 'har' | 'spectral' | 'logmel' | 'mfcc' | 'image' | string[];
-  /** For `logmel` and `mfcc` only. */
+  features: 'raw' | 'motion' | 'har' | 'spectral' | SoundSetName | 'image' | string[];
+  /** For `logmel`, `mfcc` and `microfrontend` only. */
   mel?: MelSpec;
   /** For `image` only. */
   image?: ImageSpec;
@@ -60,8 +60,7 @@ export function signalSpecOf(config: ProjectConfig): SignalSpec {
     strideSamples: stride,
     features,
   };
-  if (features === 'logmel' || features === 'mfcc')
-    spec.mel = melSpecOf(features, config.signal.mel, spec.resampleHz);
+  if (isSoundSet(features)) spec.mel = melSpecOf(features, config.signal.mel, spec.resampleHz);
   const { image } = config.signal;
   if (features === 'image' && image)
     spec.image = { width: image.width, height: image.height, fit: image.fit };
@@ -71,7 +70,7 @@ export function signalSpecOf(config: ProjectConfig): SignalSpec {
 
 /** The mel spectrogram's settings, including defaults, for this rate after resampling. */
 export function melSpecOf(
-  features: 'logmel' | 'mfcc',
+  features: SoundSetName,
   settings: ProjectConfig['signal']['mel'],
   rateHz: number,
 ): MelSpec {
@@ -82,8 +81,8 @@ export function melSpecOf(
     hopSamples: mel.hop ?? Math.max(1, Math.round(0.02 * rateHz)),
     fftSamples: mel.fft ?? 2 ** Math.ceil(Math.log2(frameSamples)),
     bands: mel.bands ?? 40,
-    lowHz: mel.low ?? 20,
-    highHz: mel.high ?? rateHz / 2,
+    lowHz: mel.low ?? (features === 'microfrontend' ? 125 : 20),
+    highHz: mel.high ?? (features === 'microfrontend' ? Math.min(7500, rateHz / 2) : rateHz / 2),
     coefficients: features === 'mfcc' ? (mel.coefficients ?? 13) : null,
   };
 }
@@ -99,8 +98,8 @@ export function featureNames(spec: SignalSpec): string[] {
 }
 
 /**
- * Shape of one model input, without the batch: raw = [window, fields], flattened sample after sample; logmel and mfcc = [frames, bands or
- * coefficients]; image = [height, width, channels]; other sets = [n].
+ * Shape of one model input, without the batch: raw = [window, fields], flattened sample after sample; logmel, mfcc and microfrontend =
+ * [frames, bands or coefficients]; image = [height, width, channels]; other sets = [n].
  */
 export function inputShape(spec: SignalSpec): number[] {
   if (spec.features === 'raw') return [spec.windowSamples, spec.fields.length];

@@ -27,7 +27,7 @@ typedef struct {
 
 #define AIOT_MEL_BANDS_MAX 256
 
-/* A mel spectrogram (src/lib/signal/mel.ts): samples of a frame, of a hop, and of the transform; coefficients = 0 for `logmel`. */
+/* A mel spectrogram (src/lib/signal/mel.ts): samples of a frame, of a hop, and of the transform; coefficients = 0 except for `mfcc`. */
 typedef struct {
   size_t frame;
   size_t hop;
@@ -48,11 +48,11 @@ typedef struct {
   double resample_hz;
   size_t window_samples;
   size_t stride_samples;
-  /* `raw`, `motion`, `har`, `spectral`, `logmel`, `mfcc` or `image`; NULL = the features listed in `feature`. */
+  /* `raw`, `motion`, `har`, `spectral`, `logmel`, `mfcc`, `microfrontend` or `image`; NULL = the features listed in `feature`. */
   const char *set;
   size_t features;
   const char **feature;
-  /* For `logmel` and `mfcc`. */
+  /* For `logmel`, `mfcc` and `microfrontend`. */
   aiot_mel_spec mel;
 } aiot_signal_spec;
 

@@ -107,8 +107,17 @@ enum {
   AIOT_MODE_MIXED = 32
 };
 
-/* Interfaces: decision trees, rejection of inputs that belong to no class, and both together, which is that of this firmware. */
-enum { AIOT_INTERFACE_FORESTS = 3, AIOT_INTERFACE_REJECTION = 4, AIOT_INTERFACE_REJECTING_FORESTS = 5 };
+/*
+ * Interfaces: decision trees, rejection of inputs that belong to no class, both together, features of sound whose frames share their
+ * standardization, and decision trees on those, which is the interface of this firmware.
+ */
+enum {
+  AIOT_INTERFACE_FORESTS = 3,
+  AIOT_INTERFACE_REJECTION = 4,
+  AIOT_INTERFACE_REJECTING_FORESTS = 5,
+  AIOT_INTERFACE_SOUND = 6,
+  AIOT_INTERFACE_SOUND_FORESTS = 7
+};
 
 /* Properties that never change while a device runs. */
 typedef struct {

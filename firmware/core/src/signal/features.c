@@ -5,6 +5,7 @@
 #include "aiot/pipeline.h"
 #include "lowpass.h"
 #include "mel.h"
+#include "micro.h"
 #include "resample.h"
 #include "room.h"
 #include "select.h"
@@ -19,9 +20,10 @@ struct aiot_features {
   aiot_resampler resampler;
   /* The last filtered sample. */
   double *previous;
-  /* The window, field after field; NULL with `mel`, which stores less. */
+  /* The window, field after field; NULL with `mel` or `micro`, which store less. */
   double *window;
   aiot_mel *mel;
+  aiot_micro *micro;
   size_t filled;
   /* Number of samples to skip before the next window. It is above 0 only if the stride is longer than the window. */
   size_t skip;
@@ -57,8 +59,8 @@ aiot_code aiot_features_open(const aiot_signal_spec *spec, aiot_arena *arena, ai
   }
   own->previous = aiot_doubles(arena, own->fields);
   if (!own->previous) return AIOT_MEMORY_SHORT;
-  if (aiot_mel_wanted(spec)) {
-    const aiot_code opened = aiot_mel_open(spec, arena, &own->mel);
+  if (aiot_mel_wanted(spec) || aiot_micro_wanted(spec)) {
+    const aiot_code opened = aiot_mel_wanted(spec) ? aiot_mel_open(spec, arena, &own->mel) : aiot_micro_open(spec, arena, &own->micro);
     if (opened == AIOT_OK) *out = own;
     return opened;
   }
@@ -73,7 +75,13 @@ aiot_code aiot_features_open(const aiot_signal_spec *spec, aiot_arena *arena, ai
 }
 
 size_t aiot_features_count(const aiot_features *features) {
-  return features->mel ? aiot_mel_count(features->mel) : features->selection.count;
+  if (features->mel) return aiot_mel_count(features->mel);
+  return features->micro ? aiot_micro_count(features->micro) : features->selection.count;
+}
+
+static void restart(aiot_features *own) {
+  if (own->mel) aiot_mel_restart(own->mel);
+  if (own->micro) aiot_micro_restart(own->micro);
 }
 
 /* Advances the window by the stride. */
@@ -82,19 +90,19 @@ static void advance(aiot_features *own) {
   if (stride >= n) {
     own->filled = 0;
     own->skip = stride - n;
-    if (own->mel) aiot_mel_restart(own->mel);
+    restart(own);
     return;
   }
   own->filled = n - stride;
-  if (own->mel) {
-    aiot_mel_advance(own->mel, stride);
-    return;
-  }
+  if (own->mel) aiot_mel_advance(own->mel, stride);
+  if (own->micro) aiot_micro_advance(own->micro, stride);
+  if (!own->window) return;
   for (size_t f = 0; f < own->fields; f++) memmove(own->window + f * n, own->window + f * n + stride, (n - stride) * sizeof(double));
 }
 
 static void take(aiot_features *own, size_t field, double value) {
   if (own->mel) aiot_mel_add(own->mel, value);
+  else if (own->micro) aiot_micro_add(own->micro, value);
   else own->window[field * own->window_samples + own->filled] = value;
 }
 
@@ -112,9 +120,12 @@ const float *aiot_features_push(aiot_features *own, const double *sample) {
     return NULL;
   }
   if (++own->filled < own->window_samples) return NULL;
-  if (!own->mel) aiot_selection_compute(&own->selection, own->window, own->out);
+  const float *values = own->out;
+  if (own->mel) values = aiot_mel_values(own->mel);
+  else if (own->micro) values = aiot_micro_values(own->micro);
+  else aiot_selection_compute(&own->selection, own->window, own->out);
   advance(own);
-  return own->mel ? aiot_mel_values(own->mel) : own->out;
+  return values;
 }
 
 void aiot_features_reset(aiot_features *own) {
@@ -123,5 +134,5 @@ void aiot_features_reset(aiot_features *own) {
   own->resampler.outputs = 0;
   own->filled = 0;
   own->skip = 0;
-  if (own->mel) aiot_mel_restart(own->mel);
+  restart(own);
 }

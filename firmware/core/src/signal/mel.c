@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fourier.h"
+#include "frames.h"
 #include "logarithm.h"
 #include "room.h"
 #include "turn.h"
@@ -11,15 +12,13 @@
 struct aiot_mel {
   aiot_mel_spec spec;
   double rate_hz;
-  /* Frames of a window, and values of a frame. */
-  size_t frames;
+  /* Number of frames of a window, and of values of a frame. */
+  size_t count;
   size_t width;
+  aiot_frames frames;
   aiot_fourier fourier;
   double *taper;
   double *frame;
-  size_t filled;
-  /* Samples to skip before the next frame, if the hop is longer than the frame. */
-  size_t gap;
   /* For each band, its first bin and number of bins; their weights are consecutive. */
   uint32_t *first;
   uint32_t *bins;
@@ -28,11 +27,6 @@ struct aiot_mel {
   /* width * bands; NULL without a cosine transform. */
   double *cosine;
   float *rows;
-  size_t ready;
-  /* Frames to skip before the next one of the window. */
-  size_t skip;
-  /* Frames to remove before the next sample is taken: the values remain valid until then. */
-  size_t remove;
 };
 
 /* The mel scale is linear below this frequency in Hz, and logarithmic above it (Slaney 1998). */
@@ -58,12 +52,16 @@ bool aiot_mel_wanted(const aiot_signal_spec *spec) {
 /* The checks of melMisfit in src/lib/signal/mel.ts, and the limits of project-schema.ts. */
 static bool fits(const aiot_signal_spec *spec) {
   const aiot_mel_spec *mel = &spec->mel;
-  const bool cepstral = strcmp(spec->set, "mfcc") == 0;
+  if (!aiot_mel_frames_fit(spec)) return false;
+  return strcmp(spec->set, "mfcc") == 0 ? mel->coefficients >= 1 && mel->coefficients <= mel->bands : mel->coefficients == 0;
+}
+
+bool aiot_mel_frames_fit(const aiot_signal_spec *spec) {
+  const aiot_mel_spec *mel = &spec->mel;
   if (spec->fields != 1 || mel->frame < 2 || mel->frame > spec->window_samples || mel->hop < 1) return false;
   if (mel->fft < mel->frame || mel->fft > AIOT_WINDOW_MAX || mel->bands < 1 || mel->bands > AIOT_MEL_BANDS_MAX) return false;
   if (spec->stride_samples < spec->window_samples && spec->stride_samples % mel->hop != 0) return false;
-  if (!(mel->low_hz >= 0) || !(mel->high_hz > mel->low_hz) || mel->high_hz > spec->resample_hz / 2) return false;
-  return cepstral ? mel->coefficients >= 1 && mel->coefficients <= mel->bands : mel->coefficients == 0;
+  return mel->low_hz >= 0 && mel->high_hz > mel->low_hz && mel->high_hz <= spec->resample_hz / 2;
 }
 
 /* Weight of a bin in the triangle between three edges in Hz, before it is scaled. */
@@ -134,7 +132,8 @@ aiot_code aiot_mel_open(const aiot_signal_spec *spec, aiot_arena *arena, aiot_me
   if (!own) return AIOT_MEMORY_SHORT;
   const aiot_mel_spec *mel = &spec->mel;
   *own = (aiot_mel){.spec = *mel, .rate_hz = spec->resample_hz};
-  own->frames = 1 + (spec->window_samples - mel->frame) / mel->hop;
+  own->count = 1 + (spec->window_samples - mel->frame) / mel->hop;
+  own->frames = (aiot_frames){.frame = mel->frame, .hop = mel->hop};
   own->width = mel->coefficients > 0 ? mel->coefficients : mel->bands;
   const aiot_code code = open_filters(own, arena);
   if (code != AIOT_OK) return code;
@@ -142,7 +141,7 @@ aiot_code aiot_mel_open(const aiot_signal_spec *spec, aiot_arena *arena, aiot_me
   own->taper = aiot_doubles(arena, mel->frame);
   own->frame = aiot_doubles(arena, mel->frame);
   own->level = aiot_doubles(arena, mel->bands);
-  own->rows = aiot_room(arena, own->frames * own->width, sizeof(float));
+  own->rows = aiot_room(arena, own->count * own->width, sizeof(float));
   if (!own->taper || !own->frame || !own->level || !own->rows) return AIOT_MEMORY_SHORT;
   if (mel->coefficients > 0 && !open_cosines(own, arena)) return AIOT_MEMORY_SHORT;
   for (size_t i = 0; i < mel->frame; i++) own->taper[i] = 0.5 - 0.5 * aiot_turn((double)i, (double)mel->frame).cos;
@@ -150,7 +149,7 @@ aiot_code aiot_mel_open(const aiot_signal_spec *spec, aiot_arena *arena, aiot_me
   return AIOT_OK;
 }
 
-size_t aiot_mel_count(const aiot_mel *own) { return own->frames * own->width; }
+size_t aiot_mel_count(const aiot_mel *own) { return own->count * own->width; }
 
 static void compute_levels(const aiot_mel *own) {
   const aiot_fourier *f = &own->fourier;
@@ -183,45 +182,17 @@ static void compute_row(const aiot_mel *own, float *row) {
   }
 }
 
-static void remove_rows(aiot_mel *own) {
-  if (own->remove == 0) return;
-  memmove(own->rows, own->rows + own->remove * own->width, (own->ready - own->remove) * own->width * sizeof(float));
-  own->ready -= own->remove;
-  own->remove = 0;
-}
-
 void aiot_mel_add(aiot_mel *own, double sample) {
-  remove_rows(own);
-  if (own->gap > 0) {
-    own->gap--;
-    return;
-  }
-  const size_t frame = own->spec.frame, hop = own->spec.hop;
-  own->frame[own->filled++] = sample;
-  if (own->filled < frame) return;
-  if (own->skip > 0) own->skip--;
-  else compute_row(own, own->rows + own->ready++ * own->width);
-  if (hop < frame) {
-    memmove(own->frame, own->frame + hop, (frame - hop) * sizeof(double));
-    own->filled = frame - hop;
-  } else {
-    own->filled = 0;
-    own->gap = hop - frame;
-  }
+  const size_t place = aiot_frames_place(&own->frames, own->rows, own->width * sizeof(float));
+  if (place == AIOT_FRAMES_GAP) return;
+  own->frame[place] = sample;
+  size_t row = 0;
+  if (aiot_frames_full(&own->frames, &row)) compute_row(own, own->rows + row * own->width);
+  aiot_frames_slide(&own->frames, own->frame, sizeof(double));
 }
 
 const float *aiot_mel_values(const aiot_mel *own) { return own->rows; }
 
-void aiot_mel_advance(aiot_mel *own, size_t samples) {
-  const size_t rows = samples / own->spec.hop;
-  own->remove = rows < own->ready ? rows : own->ready;
-  own->skip = rows - own->remove;
-}
+void aiot_mel_advance(aiot_mel *own, size_t samples) { aiot_frames_advance(&own->frames, samples); }
 
-void aiot_mel_restart(aiot_mel *own) {
-  own->filled = 0;
-  own->gap = 0;
-  own->ready = 0;
-  own->skip = 0;
-  own->remove = 0;
-}
+void aiot_mel_restart(aiot_mel *own) { aiot_frames_restart(&own->frames); }

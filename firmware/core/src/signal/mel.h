@@ -14,6 +14,9 @@ typedef struct aiot_mel aiot_mel;
 /* Whether a signal part computes one: its set is `logmel` or `mfcc`. */
 bool aiot_mel_wanted(const aiot_signal_spec *spec);
 
+/* Whether frames, stride and frequencies are valid: frameMisfit in src/lib/signal/mel.ts, and the limits of project-schema.ts. */
+bool aiot_mel_frames_fit(const aiot_signal_spec *spec);
+
 /* AIOT_MODEL_UNSUPPORTED for settings that do not fit, AIOT_MEMORY_SHORT. */
 aiot_code aiot_mel_open(const aiot_signal_spec *spec, aiot_arena *arena, aiot_mel **out);
 

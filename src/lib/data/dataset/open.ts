@@ -4,7 +4,7 @@ import { basename, join, resolve } from 'node:path';
 import { canonicalJson } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import type { Project } from '../../core/project.js';
-import type { ProjectConfig } from '../../core/project-schema.js';
+import { isSoundSet, type ProjectConfig } from '../../core/project-schema.js';
 import { readWithRoles } from '../tables/loose-file.js';
 import type { Dataset, Recording } from '../types.js';
 import { readListing } from './listing.js';
@@ -93,8 +93,7 @@ function empty(at: string, { signal, model }: ProjectConfig): AiotError {
     });
   }
   const words = Object.keys(model.labels).filter((label) => !noWords.includes(label));
-  if ((signal.features !== 'mfcc' && signal.features !== 'logmel') || words.length === 0)
-    return new AiotError('AIOT_DATA_EMPTY', message);
+  if (!isSoundSet(signal.features) || words.length === 0) return new AiotError('AIOT_DATA_EMPTY', message);
   return new AiotError('AIOT_DATA_EMPTY', message, {
     next: `Import recordings with \`aiot data import FOLDER\`, or generate spoken words with \`aiot data synthesize --words ${words.join(',')}\`.`,
   });

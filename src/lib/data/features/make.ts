@@ -3,7 +3,7 @@ import { AiotError } from '../../core/errors.js';
 import { refuseInputs, writeFileAtomic } from '../../core/files.js';
 import { dictionary } from '../../core/names.js';
 import type { Project } from '../../core/project.js';
-import { featureSetNames } from '../../core/project-schema.js';
+import { featureSetNames, isSoundSet } from '../../core/project-schema.js';
 import { featureNames, melSpecOf, type SignalSpec, signalSpecOf } from '../../signal/spec.js';
 import { openDataset } from '../dataset/open.js';
 import { type LabelFrom, openLoose } from '../tables/loose-recordings.js';
@@ -200,10 +200,7 @@ function specOf(options: FeaturesOptions, dataset: Dataset): SignalSpec {
     throw unfit('--lowpass', `below half the rate, ${rateHz / 2} Hz`, lowpassHz);
   }
   const features = set === undefined ? (own?.features ?? 'motion') : featuresOf(set);
-  const mel =
-    features === 'logmel' || features === 'mfcc'
-      ? melSpecOf(features, project?.config.signal.mel, resampleHz)
-      : undefined;
+  const mel = isSoundSet(features) ? melSpecOf(features, project?.config.signal.mel, resampleHz) : undefined;
   const spec: SignalSpec = {
     fields: own?.fields.every((field) => dataset.fields.includes(field)) ? own.fields : dataset.fields,
     rateHz,

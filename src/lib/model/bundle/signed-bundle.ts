@@ -154,8 +154,10 @@ function tampered(message: string, cause?: unknown): AiotError {
 /** Minimum firmware interface required to run the bundle. */
 export function interfaceOf({ info, model }: Bundle | NetworkBundle): number {
   const rejects = info.kind === 'model' && info.answer.kind === 'classes' && info.answer.reject !== undefined;
-  if (hasForest(readTflite(model)))
-    return rejects ? firmwareInterfaces.rejectingForests : firmwareInterfaces.forests;
+  const forest = hasForest(readTflite(model));
+  if (info.kind === 'model' && info.signal.features === 'microfrontend')
+    return forest ? firmwareInterfaces.soundForests : firmwareInterfaces.sound;
+  if (forest) return rejects ? firmwareInterfaces.rejectingForests : firmwareInterfaces.forests;
   if (info.kind === 'network') return firmwareInterfaces.anyAnswer;
   if (rejects) return firmwareInterfaces.rejection;
   const { quantization, input, output, answer, signal } = info;

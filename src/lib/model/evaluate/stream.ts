@@ -136,7 +136,7 @@ function backgroundOf({ training }: Built, asked = 'other'): number {
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
       'a stream can be simulated only for a model of sound that predicts classes',
-      { next: 'Set signal.features: logmel or mfcc, and model.output: classes.' },
+      { next: 'Set signal.features: logmel, mfcc or microfrontend, and model.output: classes.' },
     );
   const index = classes.indexOf(asked);
   if (index >= 0) return index;

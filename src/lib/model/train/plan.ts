@@ -244,7 +244,7 @@ function fitting(
       'AIOT_MODEL_UNFIT',
       `a ${kind} needs raw windows or a mel spectrogram, but here each input is a single number`,
       {
-        next: 'Set signal.features: raw (or logmel, for sound) in aiot.yaml, or use --kind mlp.',
+        next: 'Set signal.features: raw (or logmel or microfrontend, for sound) in aiot.yaml, or use --kind mlp.',
       },
     );
   }

@@ -4,7 +4,7 @@ import { writeJsonAtomic } from '../../core/files.js';
 import { newId } from '../../core/names.js';
 import { type Random, seededRandom } from '../../core/numbers.js';
 import { type Overrides, overrideProject, type Project } from '../../core/project.js';
-import type { ProjectConfig } from '../../core/project-schema.js';
+import { isSoundSet, type ProjectConfig } from '../../core/project-schema.js';
 import type { Graph } from '../../formats/tflite/graph.js';
 import { writeTflite } from '../../formats/tflite/write.js';
 import { arenaBytes } from '../../runtime/arena.js';
@@ -207,7 +207,7 @@ interface Space {
 export function spaceOf({ config }: Project, rows: boolean, kind: NetworkKind | undefined): Space {
   if (rows) return { kind, features: [] };
   const own = config.signal.features;
-  if (own === 'logmel' || own === 'mfcc') return { kind, features: [], kinds: ['cnn1d', 'ds-cnn'] };
+  if (isSoundSet(own)) return { kind, features: [], kinds: ['cnn1d', 'ds-cnn'] };
   if (own === 'image') return { kind, features: [], kinds: ['ds-cnn', 'mobilenet'] };
   const three = Object.keys(config.stream.fields).length === 3;
   const named = (
