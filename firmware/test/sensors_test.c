@@ -322,6 +322,9 @@ static void test_adc(checks *c) {
       check_at(c, "adc", "esp32c3", channel, aiot_adc_parse(AIOT_ADC_WORD32_C3, c3_bytes, &result) == (unit == 0) && result.channel == channel && result.count == 0x123);
     }
   }
+  /* The only ADC of a C6 leaves the bits after its channel undefined. */
+  const uint8_t c6_bytes[] = {0x23, 0x61, 0xfe, 0xff};
+  check_at(c, "adc", "esp32c6", 0, aiot_adc_parse(AIOT_ADC_WORD32_C6, c6_bytes, &result) && result.channel == 3 && result.count == 0x123);
   check_at(c, "adc", "bytes", 0, aiot_adc_word_bytes(AIOT_ADC_WORD16) == 2 && aiot_adc_word_bytes(AIOT_ADC_WORD32_C3) == 4);
 }
 

@@ -75,6 +75,12 @@ it('the memory of each board is that of settings.h', () => {
   expect(kib('AIOT_CHIP_MEMORY_KIB')).toEqual(
     [boardMemory.esp32c3!.all, boardMemory.esp32!.all].map((n) => n / 1024),
   );
+  // settings.h names the chips with more memory. The others share the C3's sizes.
+  expect(text).toContain(
+    '#if defined(CONFIG_IDF_TARGET_ESP32S3) || defined(CONFIG_IDF_TARGET_ESP32P4)\n#define AIOT_CHIP_MEM',
+  );
+  expect(boardMemory.esp32p4).toEqual(boardMemory.esp32s3);
+  for (const chip of ['esp32c6', 'esp32h2']) expect(boardMemory[chip]).toEqual(boardMemory.esp32c3);
   // The smaller of two values applies to slow sensors, such as the guide's.
   const slow = (name: string) =>
     text.match(new RegExp(`${name} \\(\\(?AIOT_SOURCE_FAST \\? \\d+u : (\\d+)u`))?.[1];

@@ -143,6 +143,18 @@ describe('firmware files generated from aiot.yaml', () => {
   });
 
   it.each([
+    ['wifi', '1 /* wifi */'],
+    ['rmii', '2 /* rmii */'],
+    ['w5500', '3 /* w5500 */'],
+  ])('select the network %s', (network, value) => {
+    const config = configOf(board.replace('servo: false', `servo: false, network: ${network}`));
+    expect(defines(configHeader(config))).toMatchObject({ AIOT_NETWORK: value });
+    expect(readFileSync(join(root, 'firmware/hal/esp32/main/settings.h'), 'utf8')).toContain(
+      `#define AIOT_NETWORK_${network.toUpperCase()} ${value[0]}\n`,
+    );
+  });
+
+  it.each([
     [
       'ax: { unit: g }, ay: { unit: g }, az: { unit: g }',
       100,

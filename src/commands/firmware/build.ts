@@ -12,7 +12,7 @@ import {
 export default class FirmwareBuild extends AiotCommand {
   static override summary = "Build a project's firmware and show its size.";
   static override description =
-    "Targets:\n- host: the program for a native device, built with CMake.\n- rv32: the core and its tests for the ESP32-C3 instruction set.\n- c3: an image for a bare ESP32-C3 that runs test vectors and prints the results on its serial port.\n- esp32, esp32s3, esp32c3: the firmware for a board, built with idf.py if you sourced ESP-IDF's export.sh, and with PlatformIO otherwise.\n\nGenerated files are updated first if aiot.yaml has changed. Installs nothing; if a tool is missing, prints how to install it.";
+    "Targets:\n- host: the program for a native device, built with CMake.\n- rv32: the core and its tests for the ESP32-C3 instruction set.\n- c3: an image for a bare ESP32-C3 that runs test vectors and prints the results on its serial port.\n- esp32, esp32s3, esp32c3, esp32c6, esp32h2, esp32p4: the firmware for a board, built with idf.py if you sourced ESP-IDF's export.sh, and with PlatformIO otherwise.\n\nGenerated files are updated first if aiot.yaml has changed. Installs nothing; if a tool is missing, prints how to install it.";
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --target esp32c3',

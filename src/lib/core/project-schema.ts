@@ -435,6 +435,8 @@ const firmware = z.strictObject({
   clamp: z.strictObject({ turns: positive, burden: positive }).optional(),
   /** Whether a servo follows the model's value; absent = only with the guide's sensors. */
   servo: z.boolean().optional(),
+  /** How the board reaches the platform: Wi-Fi, the chip's own Ethernet, or a W5500; absent = the chip's default. */
+  network: z.enum(['wifi', 'rmii', 'w5500']).optional(),
 });
 
 /** Names of steps and of their outputs; they become folder names, and template names on a cluster. */

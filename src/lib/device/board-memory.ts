@@ -14,11 +14,18 @@ interface BoardMemory {
 
 const KiB = 1024;
 
+const small = { queue: 4 * KiB, message: 4 * KiB, envelope: 8 * KiB, batchValues: 160 };
+
+const large = { queue: 12 * KiB, message: 6 * KiB, envelope: 12 * KiB, batchValues: 624 };
+
 /** By device type: the name of the chip, as `aiot firmware push` uses it. */
 export const boardMemory: Readonly<Record<string, BoardMemory>> = {
-  esp32: { all: 46 * KiB, queue: 4 * KiB, message: 4 * KiB, envelope: 8 * KiB, batchValues: 160 },
-  esp32c3: { all: 55 * KiB, queue: 4 * KiB, message: 4 * KiB, envelope: 8 * KiB, batchValues: 160 },
-  esp32s3: { all: 80 * KiB, queue: 12 * KiB, message: 6 * KiB, envelope: 12 * KiB, batchValues: 624 },
+  esp32: { all: 46 * KiB, ...small },
+  esp32c3: { all: 55 * KiB, ...small },
+  esp32c6: { all: 55 * KiB, ...small },
+  esp32h2: { all: 55 * KiB, ...small },
+  esp32s3: { all: 80 * KiB, ...large },
+  esp32p4: { all: 80 * KiB, ...large },
 };
 
 /** A buffer of one flash sector for each kind of update. */

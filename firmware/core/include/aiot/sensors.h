@@ -44,9 +44,9 @@ double aiot_inmp441_decibels(double rms);
 
 /*
  * Formats of a chip's DMA conversion results: 2 bytes with a 4-bit channel (ESP32), or 4 bytes with the channel starting at bit 13
- * (ESP32-S3, C3).
+ * (ESP32-S3 and P4: 4 bits; C3: 3 bits; C6 and H2: 4 bits, and there is only one ADC).
  */
-typedef enum { AIOT_ADC_WORD16, AIOT_ADC_WORD32_S3, AIOT_ADC_WORD32_C3 } aiot_adc_word;
+typedef enum { AIOT_ADC_WORD16, AIOT_ADC_WORD32_S3, AIOT_ADC_WORD32_C3, AIOT_ADC_WORD32_C6 } aiot_adc_word;
 
 typedef struct {
   uint8_t channel;

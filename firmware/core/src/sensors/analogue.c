@@ -39,8 +39,8 @@ bool aiot_adc_parse(aiot_adc_word word, const uint8_t *bytes, aiot_adc_result *r
   }
   const unsigned high = bytes[2] | (unsigned)bytes[3] << 8;
   const unsigned all = low | high << 16;
-  /* The channel takes four or three bits. The number of the ADC follows it. */
-  const unsigned bits = word == AIOT_ADC_WORD32_S3 ? 4 : 3;
+  /* The channel takes four or three bits. The number of the ADC follows it, unless the chip has only one; those bits are reserved. */
+  const unsigned bits = word == AIOT_ADC_WORD32_C3 ? 3 : 4;
   result->channel = (uint8_t)(all >> 13 & ((1u << bits) - 1));
-  return (all >> (13 + bits) & 1) == 0;
+  return word == AIOT_ADC_WORD32_C6 || (all >> (13 + bits) & 1) == 0;
 }

@@ -24,11 +24,14 @@ enum { FRAME = 1024, WAIT_MS = 50, TRIAL_US = 200000, TRIALS_US = 1000000 };
 #if defined(CONFIG_IDF_TARGET_ESP32)
 #define WORD AIOT_ADC_WORD16
 #define FORMAT ADC_DIGI_OUTPUT_FORMAT_TYPE1
-#elif defined(CONFIG_IDF_TARGET_ESP32S3)
+#elif defined(CONFIG_IDF_TARGET_ESP32S3) || defined(CONFIG_IDF_TARGET_ESP32P4)
 #define WORD AIOT_ADC_WORD32_S3
 #define FORMAT ADC_DIGI_OUTPUT_FORMAT_TYPE2
 #elif defined(CONFIG_IDF_TARGET_ESP32C3)
 #define WORD AIOT_ADC_WORD32_C3
+#define FORMAT ADC_DIGI_OUTPUT_FORMAT_TYPE2
+#elif defined(CONFIG_IDF_TARGET_ESP32C6) || defined(CONFIG_IDF_TARGET_ESP32H2)
+#define WORD AIOT_ADC_WORD32_C6
 #define FORMAT ADC_DIGI_OUTPUT_FORMAT_TYPE2
 #else
 #error "unknown chip: the format of its converter's results is not supported"
@@ -63,10 +66,13 @@ static void calibrate(adc_channel_t channel) {
 #if ADC_CALI_SCHEME_CURVE_FITTING_SUPPORTED
   const adc_cali_curve_fitting_config_t config = {.unit_id = ADC_UNIT_1, .chan = channel, .atten = ADC_ATTEN_DB_12, .bitwidth = ADC_BITWIDTH_12};
   if (adc_cali_create_scheme_curve_fitting(&config, &self.calibration) != ESP_OK) self.calibration = NULL;
-#else
+#elif ADC_CALI_SCHEME_LINE_FITTING_SUPPORTED
   (void)channel;
   const adc_cali_line_fitting_config_t config = {.unit_id = ADC_UNIT_1, .atten = ADC_ATTEN_DB_12, .bitwidth = ADC_BITWIDTH_12};
   if (adc_cali_create_scheme_line_fitting(&config, &self.calibration) != ESP_OK) self.calibration = NULL;
+#else
+  /* ESP-IDF 5.3 cannot calibrate an ESP32-P4. */
+  (void)channel;
 #endif
 }
 

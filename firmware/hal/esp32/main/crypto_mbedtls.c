@@ -1,11 +1,40 @@
 #include <mbedtls/pk.h>
-#include <mbedtls/sha256.h>
 #include <mbedtls/version.h>
 #include <string.h>
+#if MBEDTLS_VERSION_MAJOR >= 4
+#include <psa/crypto.h>
+#else
+#include <mbedtls/sha256.h>
+#endif
 
 #include "esp32.h"
 #include "esp_random.h"
 
+#if MBEDTLS_VERSION_MAJOR >= 4
+/* ESP-IDF 6 has mbedTLS 4, in which hashes are part of PSA. Its operations need their own state to start with zeros. */
+_Static_assert(sizeof(psa_hash_operation_t) <= AIOT_SHA256_STATE_BYTES, "a hash's state fits into the room that the core gives it");
+
+/* An operation that failed is inactive, so all that follows fails too and sha256_end returns a digest that never matches. */
+static void sha256_begin(void *context, void *state) {
+  (void)context;
+  psa_hash_operation_t *operation = state;
+  *operation = psa_hash_operation_init();
+  if (psa_hash_setup(operation, PSA_ALG_SHA_256) != PSA_SUCCESS) psa_hash_abort(operation);
+}
+
+static void sha256_update(void *context, void *state, const void *data, size_t bytes) {
+  (void)context;
+  if (psa_hash_update(state, data, bytes) != PSA_SUCCESS) psa_hash_abort(state);
+}
+
+static void sha256_end(void *context, void *state, uint8_t digest[AIOT_SHA256_BYTES]) {
+  (void)context;
+  size_t bytes = 0;
+  const psa_status_t status = psa_hash_finish(state, digest, AIOT_SHA256_BYTES, &bytes);
+  if (status != PSA_SUCCESS || bytes != AIOT_SHA256_BYTES) memset(digest, 0, AIOT_SHA256_BYTES);
+  psa_hash_abort(state);
+}
+#else
 #if MBEDTLS_VERSION_MAJOR < 3
 #define mbedtls_sha256_starts mbedtls_sha256_starts_ret
 #define mbedtls_sha256_update mbedtls_sha256_update_ret
@@ -35,6 +64,7 @@ static void sha256_end(void *context, void *state, uint8_t digest[AIOT_SHA256_BY
   if (mbedtls_sha256_finish(state, digest) != 0) memset(digest, 0, AIOT_SHA256_BYTES);
   mbedtls_sha256_free(state);
 }
+#endif
 
 /* The bytes before the point in the SPKI of every P-256 key. Comparing them rejects other curves. */
 static bool is_p256(const uint8_t *spki, size_t bytes) {
@@ -62,10 +92,12 @@ static void fill_random(void *context, void *out, size_t bytes) {
 
 const aiot_crypto aiot_crypto_mbedtls = {NULL, sha256_begin, sha256_update, sha256_end, verify_p256, fill_random};
 
+#if MBEDTLS_VERSION_MAJOR < 4
 static int random_for_signing(void *context, unsigned char *out, size_t bytes) {
   fill_random(context, out, bytes);
   return 0;
 }
+#endif
 
 static size_t sign_p256(void *context, const uint8_t digest[AIOT_SHA256_BYTES], uint8_t signature[AIOT_SIGNATURE_BYTES]) {
   const char *pem = context;
@@ -73,7 +105,11 @@ static size_t sign_p256(void *context, const uint8_t digest[AIOT_SHA256_BYTES], 
   size_t bytes = 0;
   mbedtls_pk_context key;
   mbedtls_pk_init(&key);
-#if MBEDTLS_VERSION_MAJOR < 3
+#if MBEDTLS_VERSION_MAJOR >= 4
+  /* PSA has its own source of random numbers. */
+  const bool done = mbedtls_pk_parse_key(&key, (const unsigned char *)pem, strlen(pem) + 1, NULL, 0) == 0 &&
+                    mbedtls_pk_sign(&key, MBEDTLS_MD_SHA256, digest, AIOT_SHA256_BYTES, room, sizeof room, &bytes) == 0;
+#elif MBEDTLS_VERSION_MAJOR < 3
   const bool done = mbedtls_pk_parse_key(&key, (const unsigned char *)pem, strlen(pem) + 1, NULL, 0) == 0 &&
                     mbedtls_pk_sign(&key, MBEDTLS_MD_SHA256, digest, AIOT_SHA256_BYTES, room, &bytes, random_for_signing, NULL) == 0;
 #else

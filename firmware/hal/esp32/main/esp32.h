@@ -1,4 +1,4 @@
-/* Modules of the ESP32 program, for ESP-IDF 5.3 to 5.5 and the Arduino core 3, which is based on it. */
+/* Modules of the ESP32 program, for ESP-IDF 5.3 to 6.0 and the Arduino core 3, which is based on it. */
 #ifndef AIOT_ESP32_H
 #define AIOT_ESP32_H
 
@@ -56,8 +56,8 @@ const aiot_flash *aiot_esp32_configs(void);
 const aiot_flash *aiot_esp32_trust(void);
 
 /*
- * Starts the network interface, and Wi-Fi with automatic reconnection. False: no network is configured, or the board has no
- * radio.
+ * Starts the network that settings.h selects, and reconnects to it from then on. False: no Wi-Fi network is configured, or the
+ * radio or the Ethernet chip cannot be started.
  */
 bool aiot_esp32_network_start(const aiot_esp32_identity *identity);
 /* Call it in the loop: starts the next attempt when it is due. */

@@ -35,6 +35,23 @@
 #define AIOT_STREAM "motor"
 #endif
 
+/*
+ * The network: AIOT_NETWORK_WIFI, AIOT_NETWORK_RMII (the chip's own Ethernet and a PHY: ESP32, ESP32-P4) or AIOT_NETWORK_W5500
+ * (Ethernet by SPI, any chip).
+ */
+#define AIOT_NETWORK_WIFI 1
+#define AIOT_NETWORK_RMII 2
+#define AIOT_NETWORK_W5500 3
+#ifndef AIOT_NETWORK
+#if defined(CONFIG_IDF_TARGET_ESP32P4)
+#define AIOT_NETWORK AIOT_NETWORK_RMII
+#elif defined(CONFIG_IDF_TARGET_ESP32H2)
+#define AIOT_NETWORK AIOT_NETWORK_W5500
+#else
+#define AIOT_NETWORK AIOT_NETWORK_WIFI
+#endif
+#endif
+
 /* Number of the sensor's fields. It determines the size of a row in its queue. */
 #if AIOT_SOURCE == AIOT_SOURCE_MPU6050 || AIOT_SOURCE == AIOT_SOURCE_LSM6DS3TRC
 #define AIOT_SOURCE_FIELDS (AIOT_IMU_RANGE_DPS == 0 ? 3 : 6)
@@ -53,14 +70,14 @@
  * telemetry (at most 26 bytes per value) should fit into the queue: 20 KiB for all six fields of an IMU at 104 Hz.
  * docs/reference/firmware-memory.md lists each chip's spare memory, and a test checks a project's own sizes against it.
  */
-#ifdef CONFIG_IDF_TARGET_ESP32S3
+#if defined(CONFIG_IDF_TARGET_ESP32S3) || defined(CONFIG_IDF_TARGET_ESP32P4)
 #define AIOT_CHIP_MEMORY_BYTES (80u * 1024u)
 #define AIOT_CHIP_QUEUE_BYTES (12u * 1024u)
 #define AIOT_CHIP_MESSAGE_ROOM (6u * 1024u)
 #define AIOT_CHIP_ENVELOPE_ROOM (12u * 1024u)
 #define AIOT_CHIP_BATCH_VALUES 624u
 #else
-#ifdef CONFIG_IDF_TARGET_ESP32C3
+#ifndef CONFIG_IDF_TARGET_ESP32
 #define AIOT_CHIP_MEMORY_KIB 55u
 #else
 #define AIOT_CHIP_MEMORY_KIB 46u
@@ -91,31 +108,60 @@
 
 /*
  * Pins of the guide's board. They are on ADC 1 only, because the radio uses ADC 2. See docs/reference/hardware.md for the
- * circuit.
+ * circuit. The pins of a W5500 are clock, data out, data in, chip select and interrupt (-1 = it is polled).
  */
+#define AIOT_DEFAULT_ADC_HZ 20000u
 #if defined(CONFIG_IDF_TARGET_ESP32)
 #define AIOT_DEFAULT_PINS 36, 39, 34, 35
 #define AIOT_DEFAULT_SERVO 4
+#if AIOT_NETWORK == AIOT_NETWORK_RMII
+/* The chip's Ethernet occupies pins 0, 18, 19, 21, 22, 23, 25, 26 and 27. */
+#define AIOT_DEFAULT_SDA 32
+#define AIOT_DEFAULT_SCL 33
+#define AIOT_DEFAULT_I2S 32, 33, 13
+#else
 #define AIOT_DEFAULT_SDA 21
 #define AIOT_DEFAULT_SCL 22
 #define AIOT_DEFAULT_I2S 26, 25, 33
-#define AIOT_DEFAULT_ADC_HZ 20000u
+#endif
+#define AIOT_DEFAULT_W5500 18, 23, 19, 5, 27
 #elif defined(CONFIG_IDF_TARGET_ESP32S3)
 #define AIOT_DEFAULT_PINS 1, 2, 3, 4
 #define AIOT_DEFAULT_SERVO 14
 #define AIOT_DEFAULT_SDA 8
 #define AIOT_DEFAULT_SCL 9
 #define AIOT_DEFAULT_I2S 5, 6, 7
-#define AIOT_DEFAULT_ADC_HZ 20000u
+#define AIOT_DEFAULT_W5500 12, 11, 13, 10, 15
 #elif defined(CONFIG_IDF_TARGET_ESP32C3)
 #define AIOT_DEFAULT_PINS 0, 1, 3, 4
 #define AIOT_DEFAULT_SERVO 10
 #define AIOT_DEFAULT_SDA 5
 #define AIOT_DEFAULT_SCL 6
 #define AIOT_DEFAULT_I2S 7, 3, 4
-#define AIOT_DEFAULT_ADC_HZ 20000u
+#define AIOT_DEFAULT_W5500 7, 8, 2, 9, -1
+#elif defined(CONFIG_IDF_TARGET_ESP32C6)
+#define AIOT_DEFAULT_PINS 0, 1, 2, 3
+#define AIOT_DEFAULT_SERVO 18
+#define AIOT_DEFAULT_SDA 6
+#define AIOT_DEFAULT_SCL 7
+#define AIOT_DEFAULT_I2S 19, 20, 21
+#define AIOT_DEFAULT_W5500 10, 11, 22, 23, 5
+#elif defined(CONFIG_IDF_TARGET_ESP32H2)
+#define AIOT_DEFAULT_PINS 1, 2, 3, 4
+#define AIOT_DEFAULT_SERVO 5
+#define AIOT_DEFAULT_SDA 12
+#define AIOT_DEFAULT_SCL 22
+#define AIOT_DEFAULT_I2S 1, 2, 3
+#define AIOT_DEFAULT_W5500 10, 11, 13, 14, 0
+#elif defined(CONFIG_IDF_TARGET_ESP32P4)
+#define AIOT_DEFAULT_PINS 20, 21, 22, 23
+#define AIOT_DEFAULT_SERVO 54
+#define AIOT_DEFAULT_SDA 7
+#define AIOT_DEFAULT_SCL 8
+#define AIOT_DEFAULT_I2S 46, 47, 48
+#define AIOT_DEFAULT_W5500 26, 27, 32, 33, 36
 #else
-#error "unknown chip: this firmware has pins for the ESP32, ESP32-S3 and ESP32-C3"
+#error "unknown chip: this firmware has pins for the ESP32, ESP32-S3, ESP32-C3, ESP32-C6, ESP32-H2 and ESP32-P4"
 #endif
 /* Pins of temperature, vibration, sound and current. */
 #ifndef AIOT_ADC_PINS
@@ -136,6 +182,20 @@
 /* Pins of bit clock, word select and data. */
 #ifndef AIOT_I2S_PINS
 #define AIOT_I2S_PINS AIOT_DEFAULT_I2S
+#endif
+/* Pins of the W5500's clock, data out, data in, chip select and interrupt. */
+#ifndef AIOT_W5500_PINS
+#define AIOT_W5500_PINS AIOT_DEFAULT_W5500
+#endif
+/* The PHY of the chip's own Ethernet: address (-1 = it is searched for), and pins of its reset and its oscillator (-1 = none). */
+#ifndef AIOT_PHY_ADDRESS
+#define AIOT_PHY_ADDRESS -1
+#endif
+#ifndef AIOT_PHY_RESET_PIN
+#define AIOT_PHY_RESET_PIN -1
+#endif
+#ifndef AIOT_PHY_POWER_PIN
+#define AIOT_PHY_POWER_PIN -1
 #endif
 
 /* Conversions per second over all channels, and the length of the window, which contains whole periods of both 50 and 60 Hz. */

@@ -1,3 +1,6 @@
+#include "settings.h"
+
+#if AIOT_NETWORK == AIOT_NETWORK_WIFI
 #include <stdatomic.h>
 #include <string.h>
 
@@ -116,3 +119,4 @@ void aiot_esp32_network_stop(void) {
   if (started) esp_wifi_stop();
   started = false;
 }
+#endif

@@ -22,7 +22,8 @@ const madeSchema = z.object({
   bss: z.int().nullable(),
 });
 
-export const firmwareTargets = ['host', 'rv32', 'c3', 'esp32', 'esp32s3', 'esp32c3'] as const;
+const boardTargets = ['esp32', 'esp32s3', 'esp32c3', 'esp32c6', 'esp32h2', 'esp32p4'] as const;
+export const firmwareTargets = ['host', 'rv32', 'c3', ...boardTargets] as const;
 export const vendorTools = ['idf.py', 'pio'] as const;
 
 export const firmwareBuildSchema = z.object({
@@ -104,13 +105,16 @@ interface BuildRequest extends ToolOptions {
   tool?: VendorTool | undefined;
 }
 
-type ChipTarget = 'esp32' | 'esp32s3' | 'esp32c3';
+type ChipTarget = (typeof boardTargets)[number];
 
 /** Environments in firmware/hal/esp32/platformio.ini. */
 const environments: Record<ChipTarget, string> = {
   esp32: 'esp32dev',
   esp32s3: 'esp32-s3-devkitc-1',
   esp32c3: 'esp32-c3-devkitm-1',
+  esp32c6: 'esp32-c6-devkitc-1',
+  esp32h2: 'esp32-h2-devkitm-1',
+  esp32p4: 'esp32-p4-evboard',
 };
 
 /** @throws AIOT_PROGRAM_NOT_FOUND with the command that installs it, AIOT_FIRMWARE_BUILD */
@@ -181,7 +185,7 @@ async function toolHere(): Promise<VendorTool> {
 }
 
 const vendorNext =
-  'pipx install platformio (it fetches the compilers at the first build), or ESP-IDF 5.3 to 5.5, its install.sh, and in this shell: . $IDF_PATH/export.sh';
+  'pipx install platformio (it fetches the compilers at the first build), or ESP-IDF 5.3 to 6.0, its install.sh, and in this shell: . $IDF_PATH/export.sh';
 
 async function buildByPio(target: ChipTarget, request: BuildRequest): Promise<Built> {
   const { log } = placesOf(request, target);

@@ -5,6 +5,7 @@
 #include "sdkconfig.h"
 
 #if defined(CONFIG_IDF_TARGET_ESP32)
+#define ADC_CALI_SCHEME_LINE_FITTING_SUPPORTED 1
 typedef struct {
   adc_unit_t unit_id;
   adc_atten_t atten;
