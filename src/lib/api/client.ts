@@ -54,6 +54,7 @@ export function createClient(options: ClientOptions) {
       ...callsOf(transport, contract.talk),
       birth: callsOf(transport, contract.births),
     },
+    alarms: callsOf(transport, contract.alarms),
     attention: callsOf(transport, contract.attention),
     secrets: callsOf(transport, contract.secrets),
     claims: callsOf(transport, contract.claims),

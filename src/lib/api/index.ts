@@ -68,6 +68,21 @@ export {
   usualLifetimeMs,
 } from './contract/access.js';
 export {
+  type Alarm,
+  type AlarmDefinition,
+  type AlarmSample,
+  type AlarmShown,
+  type AlarmTest,
+  alarmSchema,
+  alarmShownSchema,
+  alarmsSchema,
+  alarmTestSchema,
+  type Incident,
+  type NewAlarm,
+  newAlarmSchema,
+  severities,
+} from './contract/alarms.js';
+export {
   type Attention,
   type AttentionRequest,
   attentionSchema,

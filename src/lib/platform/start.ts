@@ -26,6 +26,7 @@ import { Fleet } from './devices/fleet.js';
 import { keepRevocationList } from './devices/revocations.js';
 import { type LiveHub, liveHub } from './devices/talk.js';
 import { openingError } from './errors.js';
+import { Alarms } from './events/alarms.js';
 import { openEvents } from './events/start.js';
 import { createApp } from './http/app.js';
 import { datasetsSeen, ingest } from './ingest.js';
@@ -147,6 +148,7 @@ const platformParts = new PartTable<Ground>()
   .part('outgoing', ({ options, state, datasets, log, now }) =>
     openEvents({ ...state, dataDir: options.dataDir, datasets, log, now, relayTo: relayOf(options) }),
   )
+  .part('alarms', ({ state, log, now }) => new Alarms({ ...state, log, now }))
   .part('begun', ({ state, outgoing }) => whenSound(state.engine, outgoing.begin))
   .part('workers', () => new WorkerStates())
   .part('background', startBackground, (it) => it.end())
@@ -297,9 +299,14 @@ function relayOf(options: PlatformOptions): string | undefined {
 
 /** Starts the workers, now or once the database check is complete, and logs whether the database is sound. */
 async function startBackground(
-  started: WithWishes & { rollouts: Rollouts; outgoing: { workers: Worker[] }; workers: WorkerStates },
+  started: WithWishes & {
+    rollouts: Rollouts;
+    outgoing: { workers: Worker[] };
+    alarms: Alarms;
+    workers: WorkerStates;
+  },
 ) {
-  const { log, state, rollouts, outgoing, workers } = started;
+  const { log, state, rollouts, outgoing, alarms, workers } = started;
   const { engine, retention, orphans, scrub, attention } = state;
   const all = [
     rollouts.worker(),
@@ -307,6 +314,7 @@ async function startBackground(
     sweeper({ orphans, log }),
     scrub.worker(),
     attention.worker(),
+    alarms.worker(),
   ];
   let end: () => Promise<void> | undefined = () => undefined;
   let ending = false;
@@ -357,6 +365,7 @@ function ddiOf({ options, state, desired, rollouts, now, fleet }: WithBroker & {
 async function startApp(
   started: Omit<WithApi, 'app'> & {
     outgoing: Awaited<ReturnType<typeof openEvents>>;
+    alarms: Alarms;
     datasets: Datasets;
     live: LiveHub;
     fleet: Fleet;
@@ -365,12 +374,13 @@ async function startApp(
   },
 ): Promise<FastifyInstance> {
   const { options, urls, log, now, disk, later, state, certificates, outgoing, broker } = started;
-  const { desired, rollouts, connections, datasets, live, fleet, ddi, workers } = started;
+  const { alarms, desired, rollouts, connections, datasets, live, fleet, ddi, workers } = started;
   const { jobs, webhooks, relay, sender } = outgoing;
   return createApp(
     {
       ...state,
       ...{
+        alarms,
         jobs,
         webhooks,
         relay,

@@ -1,4 +1,5 @@
 import { session, tokens, users } from './access.js';
+import { alarms } from './alarms.js';
 import { attention } from './attention.js';
 import { blobs, uploads } from './blobs.js';
 import { datasets, labels, retention } from './data.js';
@@ -18,6 +19,7 @@ export const contract = {
   trust,
   devices,
   attention,
+  alarms,
   enrolment,
   claims,
   births,

@@ -30,6 +30,36 @@ const job = z.object({ kind: z.string() });
 
 /** All kinds of events by type, which is a noun and a verb. The members of `data` that are listed here are stable; there may be others. */
 export const eventTypes = {
+  'alarm.acknowledge': kind(
+    'alarm',
+    'A user acknowledged open incidents of the alarm, for one device or for all (null).',
+    z.object({ device: z.string().nullable(), note: z.string().nullable(), incidents: z.int() }),
+  ),
+  'alarm.clear': kind(
+    'alarm',
+    'An incident of the alarm ended.',
+    z.object({ incident: z.string(), device: z.string(), severity: z.string(), cleared: z.int() }),
+  ),
+  'alarm.create': kind('alarm', 'The alarm was created.'),
+  'alarm.raise': kind(
+    'alarm',
+    'The condition of the alarm holds on a device. Recorded once for each incident.',
+    z.object({
+      incident: z.string(),
+      device: z.string(),
+      severity: z.string(),
+      since: z.int(),
+      raised: z.int(),
+      message: z.string(),
+      next: z.string(),
+    }),
+  ),
+  'alarm.remove': kind('alarm', 'The alarm and its incidents were removed.'),
+  'alarm.silence': kind(
+    'alarm',
+    'A user silenced the alarm until a time, or ended the silence (null).',
+    z.object({ until: z.int().nullable(), note: z.string().nullable() }),
+  ),
   'backup.create': kind('platform', 'A backup was started.', z.object({ created: z.int() })),
   'claim.make': kind(
     'device',

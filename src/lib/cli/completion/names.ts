@@ -15,6 +15,7 @@ export const nameKinds = [
   'users',
   'tokens',
   'webhooks',
+  'alarms',
   'jobs',
 ] as const;
 
@@ -40,6 +41,7 @@ const lists: Lists = {
   users: ({ users }) => named(users.list()),
   tokens: ({ tokens }) => identified(tokens.list()),
   webhooks: ({ webhooks }) => identified(webhooks.list()),
+  alarms: ({ alarms }) => named(alarms.list()),
   jobs: ({ jobs }) => identified(jobs.list()),
 };
 

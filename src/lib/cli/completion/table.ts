@@ -36,6 +36,7 @@ const ofTopic: Readonly<Record<string, NameKind>> = {
   job: 'jobs',
   token: 'tokens',
   webhook: 'webhooks',
+  alarm: 'alarms',
 };
 
 /** Kind of resource by argument name. */

@@ -31,7 +31,7 @@ import {
   secretRoutes,
   talkRoutes,
 } from './routes/devices.js';
-import { auditRoutes, eventRoutes, webhookRoutes } from './routes/events.js';
+import { alarmRoutes, auditRoutes, eventRoutes, webhookRoutes } from './routes/events.js';
 import { jobRoutes, pipelineRoutes } from './routes/jobs.js';
 import { modelRoutes } from './routes/models.js';
 import { backupRoutes, damageRoutes, healthRoutes, statusRoutes } from './routes/platform.js';
@@ -107,6 +107,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
       talkRoutes,
       pipelineRoutes,
       retentionRoutes,
+      alarmRoutes,
       auditRoutes,
       eventRoutes,
       jobRoutes,

@@ -156,7 +156,7 @@ const nouns: Record<string, ScopeNoun> = {
   ...{ models: 'models', manifests: 'models', firmware: 'firmware', configs: 'configs' },
   ...{ rollouts: 'rollouts', jobs: 'jobs', pipelines: 'pipelines' },
   ...{ datasets: 'data', labels: 'data', retention: 'data' },
-  ...{ events: 'events', audit: 'events', webhooks: 'webhooks' },
+  ...{ events: 'events', audit: 'events', alarms: 'devices', webhooks: 'webhooks' },
   ...{ users: 'users', tokens: 'users' },
 };
 

@@ -28,6 +28,7 @@ const tagged: Record<string, string> = {
     activation: 'devices',
     groups: 'devices',
     attention: 'devices',
+    alarms: 'devices',
     manifests: 'models',
     uploads: 'blobs',
   },

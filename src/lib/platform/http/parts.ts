@@ -22,6 +22,7 @@ import type { Devices } from '../devices/devices.js';
 import type { Births, Claims, Enrolment, Simulated } from '../devices/enrolment.js';
 import type { Fleet } from '../devices/fleet.js';
 import type { LiveHub } from '../devices/talk.js';
+import type { Alarms } from '../events/alarms.js';
 import type { Events } from '../events/events.js';
 import type { Jobs } from '../events/jobs.js';
 import type { Relay } from '../events/relay.js';
@@ -43,6 +44,7 @@ import type { Rates } from './auth.js';
 
 /** Dependencies of the API's routes. */
 export interface ApiParts {
+  alarms: Alarms;
   answers: Answers;
   attention: AttentionService;
   events: Events;

@@ -216,6 +216,22 @@ const health = `
   ) STRICT;
 `;
 
+/** Alarms, their state on each device, and their incidents. */
+const alarms = `
+  CREATE TABLE alarms (
+    name TEXT PRIMARY KEY, definition TEXT NOT NULL, created INTEGER NOT NULL, who TEXT NOT NULL, silencedUntil INTEGER
+  ) STRICT;
+  CREATE TABLE alarmStates (
+    alarm TEXT NOT NULL, device TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (alarm, device)
+  ) STRICT;
+  CREATE TABLE incidents (
+    id TEXT PRIMARY KEY, alarm TEXT NOT NULL, device TEXT NOT NULL, since INTEGER NOT NULL, raised INTEGER NOT NULL,
+    cleared INTEGER, notified INTEGER NOT NULL, message TEXT NOT NULL, samples TEXT NOT NULL, acknowledged TEXT
+  ) STRICT;
+  CREATE INDEX incidentsByAlarm ON incidents (alarm, raised);
+  CREATE INDEX incidentsByEnd ON incidents (cleared, notified);
+`;
+
 /**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
@@ -303,4 +319,5 @@ export const migrations: string[] = [
   pipelineRuns,
   damage,
   health,
+  alarms,
 ];

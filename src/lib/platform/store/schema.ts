@@ -174,6 +174,24 @@ export interface Schema {
     acknowledged: string | null;
     snoozed: string | null;
   };
+  /** `definition`: JSON, as in api/contract/alarms.ts. */
+  alarms: { name: string; definition: string; created: number; who: string; silencedUntil: number | null };
+  /** `state`: JSON, as in fleet/alarm.ts. */
+  alarmStates: { alarm: string; device: string; state: string };
+  incidents: {
+    id: string;
+    alarm: string;
+    device: string;
+    since: number;
+    raised: number;
+    cleared: number | null;
+    notified: number;
+    message: string;
+    /** JSON */
+    samples: string;
+    /** JSON */
+    acknowledged: string | null;
+  };
   /** Every change, in order; ids increase in commit order. */
   events: {
     id: Generated<number>;

@@ -68,6 +68,19 @@ export const webhookRoutes: Routes =
       remove: ({ params, who }) => webhooks.remove(params.id, who),
     });
 
+export const alarmRoutes: Routes =
+  ({ alarms }) =>
+  async (app) =>
+    serve(app, contract.alarms, {
+      list: ({ query }) => alarms.list(query),
+      get: ({ params }) => alarms.get(params.name),
+      create: ({ body, who }) => alarms.create(body, who),
+      acknowledge: ({ params, body, who }) => alarms.acknowledge(params.name, body, who),
+      silence: ({ params, body, who }) => alarms.silence(params.name, body, who),
+      test: ({ params, body }) => alarms.test(params.name, body.sinceMs),
+      remove: ({ params, who }) => alarms.remove(params.name, who),
+    });
+
 export const auditRoutes: Routes =
   ({ events }) =>
   async (app) =>

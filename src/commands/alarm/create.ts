@@ -1,0 +1,85 @@
+import { Flags } from '@oclif/core';
+import { alarmSchema, severities } from '../../lib/api/contract/alarms.js';
+import { selectorTexts } from '../../lib/cli/flags/fleet.js';
+import { duration, shared } from '../../lib/cli/flags/shared.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
+import { alarmText } from '../../lib/cli/render/alarms.js';
+
+export default class AlarmCreate extends PlatformCommand {
+  static override summary = 'Create an alarm on telemetry.';
+  static override description =
+    'An alarm raises one incident for each device on which its condition holds, and records the events alarm.raise and alarm.clear. Send them to people with aiot webhook add. The condition is an expression as in routes (--where), or the absence of telemetry (--absent).';
+  static override examples = [
+    "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --for 10s --stream motors",
+    "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --clear 'temperature < 75' --severity critical",
+    "<%= config.bin %> <%= command.id %> --name mute --absent 10m --stream motors --selector 'site=lab' --json",
+  ];
+  static override flags = {
+    name: Flags.string({
+      summary: 'Name of the alarm.',
+      required: true,
+      env: 'AIOT_NAME',
+      helpValue: 'NAME',
+    }),
+    where: Flags.string({
+      summary: "Condition on a sample's fields.",
+      env: 'AIOT_WHERE',
+      helpValue: 'EXPRESSION',
+      exactlyOne: ['where', 'absent'],
+    }),
+    absent: duration({
+      summary: 'Raise the alarm if a device sends no telemetry for this long.',
+      env: 'AIOT_ABSENT',
+    }),
+    for: duration({ summary: 'How long the condition must hold.', env: 'AIOT_FOR', default: 0 }),
+    clear: Flags.string({
+      summary: 'Condition that ends an incident [default: --where does not hold].',
+      env: 'AIOT_CLEAR',
+      helpValue: 'EXPRESSION',
+    }),
+    'clear-for': duration({ summary: 'How long it must hold.', env: 'AIOT_CLEAR_FOR', default: 0 }),
+    stream: Flags.string({
+      summary: 'Stream of the telemetry [default: every stream].',
+      env: 'AIOT_STREAM',
+      helpValue: 'STREAM',
+    }),
+    selector: Flags.string({ ...selectorTexts, default: 'all' }),
+    severity: Flags.option({
+      summary: 'Severity.',
+      options: severities,
+      default: 'warning' as const,
+      env: 'AIOT_SEVERITY',
+    })(),
+    todo: Flags.string({
+      summary: 'Next step for the operator, repeated in each notification.',
+      env: 'AIOT_TODO',
+      helpValue: 'TEXT',
+    }),
+    context: shared.context,
+  };
+  static override result = alarmSchema;
+
+  async run() {
+    const input = await this.input(AlarmCreate);
+    const { name, where, absent, for: forMs, clear, 'clear-for': clearForMs, ...flags } = input.flags;
+    const { stream, selector, severity, todo } = flags;
+    const wanted = {
+      name,
+      where,
+      absentMs: absent,
+      forMs,
+      clear,
+      clearForMs,
+      stream,
+      selector,
+      severity,
+      todo,
+    };
+    return this.ask(
+      input,
+      ({ alarms }) => alarms.create(wanted),
+      (alarm) => alarmText(alarm),
+      () => [`aiot alarm test ${name} --since 7d`, "aiot webhook add URL --type 'alarm.*'"],
+    );
+  }
+}

@@ -1,0 +1,151 @@
+import * as z from 'zod';
+import { name, time } from '../fields.js';
+import { pageQuerySchema, pageSchema } from '../page.js';
+import { endpoint } from './endpoint.js';
+
+export const severities = ['info', 'warning', 'critical'] as const;
+
+const expression = z.string().trim().min(1).max(2000);
+const ms = z
+  .int()
+  .min(0)
+  .max(90 * 86_400_000);
+
+/**
+ * POST /alarms: raises an incident for each device on which the condition holds. With `where`, the condition is an expression of routes on each
+ * sample of telemetry. With `absentMs`, it is that a device that has sent telemetry stops sending.
+ */
+export const newAlarmSchema = z
+  .strictObject({
+    name,
+    where: expression.optional(),
+    absentMs: ms.min(1000).optional(),
+    /** How long the condition must hold, by the samples' times. */
+    forMs: ms.default(0),
+    /** Expression that ends an incident; absent = as soon as `where` does not hold. */
+    clear: expression.optional(),
+    /** How long `clear` must hold. */
+    clearForMs: ms.default(0),
+    /** Stream of the telemetry; absent = every stream. */
+    stream: name.optional(),
+    selector: z.string().max(4000).default('all'),
+    severity: z.enum(severities).default('warning'),
+    /** Next step for the operator, which each incident repeats. */
+    todo: z.string().trim().min(1).max(500).optional(),
+  })
+  .refine(
+    ({ where, absentMs }) => (where === undefined) !== (absentMs === undefined),
+    'expected either `where` or `absentMs`',
+  )
+  .refine(
+    ({ absentMs, clear, forMs }) => absentMs === undefined || (clear === undefined && forMs === 0),
+    '`clear` and `forMs` need `where`',
+  );
+export type NewAlarm = z.input<typeof newAlarmSchema>;
+export type AlarmDefinition = z.output<typeof newAlarmSchema>;
+
+const decision = z.object({ who: z.string(), at: time, note: z.string().nullable() });
+
+/** A sample that led to an incident: its time, and its fields. */
+export const alarmSampleSchema = z.object({ t: time, values: z.record(z.string(), z.unknown()) });
+export type AlarmSample = z.output<typeof alarmSampleSchema>;
+
+/** One time that an alarm's condition held on one device. */
+export const incidentSchema = z.object({
+  id: z.string(),
+  alarm: z.string(),
+  device: z.string(),
+  /** When the condition began to hold, when the incident was raised, and when it ended; null = it continues. */
+  since: time,
+  raised: time,
+  cleared: time.nullable(),
+  /** Whether the event `alarm.raise` was recorded; false while the alarm is silenced. */
+  notified: z.boolean(),
+  message: z.string(),
+  /** The last samples before the incident was raised, oldest first. */
+  samples: z.array(alarmSampleSchema),
+  acknowledged: decision.nullable(),
+});
+export type Incident = z.output<typeof incidentSchema>;
+
+export const alarmSchema = z.object({
+  ...newAlarmSchema.shape,
+  created: time,
+  by: z.string(),
+  /** No notification is sent until this time; null = the alarm is not silenced. */
+  silencedUntil: time.nullable(),
+  /** Number of incidents that continue, and of those, the unacknowledged ones. */
+  open: z.int(),
+  unacknowledged: z.int(),
+});
+export type Alarm = z.output<typeof alarmSchema>;
+export const alarmsSchema = pageSchema('alarms', alarmSchema);
+
+/** GET /alarms/{name} */
+export const alarmShownSchema = z.object({
+  alarm: alarmSchema,
+  /** The newest incidents, newest first. */
+  incidents: z.array(incidentSchema),
+});
+export type AlarmShown = z.output<typeof alarmShownSchema>;
+
+/** POST /alarms/{name}/test: the incidents that recorded telemetry would have raised. */
+export const alarmTestSchema = z.object({
+  alarm: z.string(),
+  from: time,
+  /** Number of recorded messages and of samples that were examined. */
+  messages: z.int(),
+  samples: z.int(),
+  fired: z.array(
+    z.object({ device: z.string(), raised: time, cleared: time.nullable(), message: z.string() }),
+  ),
+});
+export type AlarmTest = z.output<typeof alarmTestSchema>;
+
+const params = z.object({ name: z.string().max(100) });
+const note = z.string().trim().min(1).max(500).optional();
+
+export const alarms = {
+  list: endpoint('GET /alarms', {
+    summary: 'Alarms with the number of open incidents',
+    query: pageQuerySchema,
+    result: alarmsSchema,
+    list: 'alarms',
+  }),
+  get: endpoint('GET /alarms/:name', {
+    summary: 'One alarm with its newest incidents',
+    params,
+    result: alarmShownSchema,
+  }),
+  create: endpoint('POST /alarms', {
+    summary: 'Create an alarm for future telemetry',
+    body: newAlarmSchema,
+    result: alarmSchema,
+    location: (alarm) => ['alarms', alarm.name],
+    errors: ['AIOT_ALREADY_EXISTS', 'AIOT_SELECTOR_INVALID', 'AIOT_STREAM_EXPRESSION'],
+  }),
+  /** Acknowledges the open incidents, of one device or of all. */
+  acknowledge: endpoint('POST /alarms/:name/acknowledge', {
+    summary: "Acknowledge an alarm's open incidents",
+    params,
+    body: z.strictObject({ device: name.optional(), note }),
+    result: alarmShownSchema,
+  }),
+  silence: endpoint('POST /alarms/:name/silence', {
+    summary: 'Send no notifications for a while; 0 ends the silence',
+    params,
+    body: z.strictObject({ forMs: ms, note }),
+    result: alarmSchema,
+  }),
+  test: endpoint('POST /alarms/:name/test', {
+    summary: 'Find out when an alarm would have fired on recorded telemetry',
+    params,
+    body: z.strictObject({ sinceMs: ms }),
+    result: alarmTestSchema,
+  }),
+  remove: endpoint('DELETE /alarms/:name', {
+    summary: 'Remove an alarm and its incidents',
+    params,
+    result: alarmSchema,
+  }),
+};

@@ -1,0 +1,87 @@
+import type { Alarm, AlarmShown, AlarmTest } from '../../api/contract/alarms.js';
+import { elapsed, plural } from '../../core/figures.js';
+import { formatDuration } from '../../core/time.js';
+import {
+  ago,
+  bold,
+  dim,
+  facts,
+  green,
+  minute,
+  moment,
+  oneLine,
+  red,
+  table,
+  wrappedLines,
+  yellow,
+} from './text.js';
+
+/** The condition of an alarm in one line. */
+function condition({ where, absentMs, forMs }: Alarm): string {
+  if (where === undefined) return `no telemetry for ${formatDuration(absentMs ?? 0)}`;
+  return forMs > 0 ? `${where} for ${formatDuration(forMs)}` : where;
+}
+
+function stateOf({ open, unacknowledged, silencedUntil }: Alarm): string {
+  const silent = silencedUntil === null ? '' : `, silenced until ${minute(silencedUntil)} UTC`;
+  if (open === 0) return `${green('quiet')}${silent}`;
+  const noted = unacknowledged === 0 ? yellow('acknowledged') : red('open');
+  return `${noted}: ${plural(open, 'incident')}${silent}`;
+}
+
+export function alarmsTable(alarms: readonly Alarm[]): string {
+  const rows = alarms.map((alarm) => [
+    alarm.name,
+    alarm.severity,
+    stateOf(alarm),
+    condition(alarm),
+    alarm.stream ?? 'every stream',
+    alarm.selector,
+  ]);
+  return table(['name', 'severity', 'state', 'condition', 'stream', 'devices'], rows, 'No alarms yet.');
+}
+
+export function alarmText(alarm: Alarm): string {
+  const { name, severity, stream, selector, clear, clearForMs, todo, by, created } = alarm;
+  const held = clearForMs > 0 ? ` for ${formatDuration(clearForMs)}` : '';
+  const lines: [string, string][] = [
+    ['state', stateOf(alarm)],
+    ['severity', severity],
+    ['condition', condition(alarm)],
+    ...(clear === undefined ? [] : ([['ends when', `${clear}${held}`]] as [string, string][])),
+    ['stream', stream ?? 'every stream'],
+    ['devices', selector],
+    ...(todo === undefined ? [] : ([['to do', todo]] as [string, string][])),
+    ['created', `${minute(created)} UTC by ${by}`],
+  ];
+  return `${bold(name)}\n${facts(lines)}`;
+}
+
+/** An alarm with its incidents: open ones first in red, each with its cause, its time and who deals with it. */
+export function alarmShownText({ alarm, incidents }: AlarmShown, now = Date.now()): string {
+  const list = incidents.map(({ device, raised, cleared, message, acknowledged, samples }) => {
+    const end = cleared === null ? red('open') : dim(`ended after ${elapsed(Math.max(0, cleared - raised))}`);
+    const noted = acknowledged
+      ? `\n  ${dim(`acknowledged by ${acknowledged.who}, ${ago(acknowledged.at, now)}${acknowledged.note === null ? '' : `: ${oneLine(acknowledged.note)}`}`)}`
+      : '';
+    const seen = samples.length === 0 ? '' : dim(` (${plural(samples.length, 'sample')} in --json)`);
+    return `\n\n${bold(device)}  ${end}  ${dim(`${minute(raised)} UTC, ${ago(raised, now)}`)}\n${wrappedLines(`  ${oneLine(message)}${seen}`)}${noted}`;
+  });
+  return `${alarmText(alarm)}${list.length === 0 ? `\n\n${dim('It has never fired.')}` : list.join('')}`;
+}
+
+export function alarmTestText({ alarm, from, messages, samples, fired }: AlarmTest): string {
+  const read = `${plural(samples, 'sample')} in ${plural(messages, 'message')} since ${minute(from)} UTC`;
+  const head =
+    fired.length === 0
+      ? `${bold(alarm)} would not have fired.`
+      : `${bold(alarm)} would have fired ${plural(fired.length, 'time')}.`;
+  if (fired.length === 0) return `${head} ${dim(read)}`;
+  const rows = fired.map(({ device, raised, cleared, message }) => [
+    moment(raised),
+    device,
+    cleared === null ? 'until the end' : elapsed(Math.max(0, cleared - raised)),
+    message,
+  ]);
+  return `${head} ${dim(read)}\n${table(['raised', 'device', 'lasted', 'condition'], rows)}`;
+}

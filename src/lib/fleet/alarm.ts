@@ -1,0 +1,75 @@
+import type { AlarmDefinition, AlarmSample } from '../api/contract/alarms.js';
+import { formatDuration } from '../core/time.js';
+
+/** State of one alarm on one device. Times are ms since 1970. */
+export interface AlarmState {
+  /** When the condition began to hold; null = it does not hold. */
+  since: number | null;
+  /** When the condition for the end began to hold. */
+  clearSince: number | null;
+  /** Id of the open incident; null = none. */
+  incident: string | null;
+  /** Time of the newest sample. */
+  last: number;
+  /** The newest samples on which the condition held, oldest first. */
+  samples: AlarmSample[];
+}
+
+export type AlarmChange = 'raised' | 'cleared' | null;
+
+/** Maximum number of samples that an incident keeps. */
+const mostSamples = 20;
+
+export const quiet: AlarmState = { since: null, clearSince: null, incident: null, last: 0, samples: [] };
+
+/**
+ * Processes one sample. `holds` and `clears` are the results of the alarm's expressions on it. The result depends only on the samples, so
+ * recorded ones give the same incidents as live ones.
+ */
+export function alarmStep(
+  { forMs, clear, clearForMs }: Pick<AlarmDefinition, 'forMs' | 'clear' | 'clearForMs'>,
+  state: AlarmState,
+  { t, values }: AlarmSample,
+  { holds, clears }: { holds: boolean; clears: boolean },
+): { state: AlarmState; change: AlarmChange } {
+  // A sample that arrives late does not undo what a newer one has shown.
+  if (t < state.last) return { state, change: null };
+  const seen = { ...state, last: t };
+  if (state.incident !== null) {
+    const ends = clear === undefined ? !holds : clears;
+    if (!ends) return { state: { ...seen, clearSince: null }, change: null };
+    const clearSince = state.clearSince ?? t;
+    if (t - clearSince < clearForMs) return { state: { ...seen, clearSince }, change: null };
+    return { state: { ...quiet, last: t }, change: 'cleared' };
+  }
+  if (!holds) return { state: { ...quiet, last: t }, change: null };
+  const since = state.since ?? t;
+  const samples = [...state.samples, { t, values }].slice(-mostSamples);
+  return { state: { ...seen, since, samples }, change: t - since >= forMs ? 'raised' : null };
+}
+
+/** Whether a device has been absent for long enough. @param watchedSince time from which an absence counts */
+export function isAbsent(
+  { absentMs = 0 }: Pick<AlarmDefinition, 'absentMs'>,
+  { last, incident }: AlarmState,
+  watchedSince: number,
+  now: number,
+): boolean {
+  return incident === null && now - Math.max(last, watchedSince) >= absentMs;
+}
+
+/** The condition in words, with the values of the last sample. */
+export function alarmMessage(
+  { where, absentMs, forMs, stream }: AlarmDefinition,
+  { samples, last }: AlarmState,
+): string {
+  if (where === undefined) {
+    const of = stream === undefined ? 'any stream' : stream;
+    const newest = new Date(last).toISOString().slice(0, 19).replace('T', ' ');
+    return `no telemetry on ${of} for ${formatDuration(absentMs ?? 0)}; the last message came at ${newest} UTC`;
+  }
+  const values = Object.entries(samples.at(-1)?.values ?? {}).map(
+    ([name, value]) => `${name}=${String(value)}`,
+  );
+  return `${where}${forMs > 0 ? ` for ${formatDuration(forMs)}` : ''}: ${values.join(', ')}`;
+}

@@ -1,0 +1,617 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import {
+  type Alarm,
+  type AlarmDefinition,
+  type AlarmShown,
+  type AlarmTest,
+  type Incident,
+  type NewAlarm,
+  newAlarmSchema,
+} from '../../api/contract/alarms.js';
+import { type PageQuery, pageOfRows } from '../../api/page.js';
+import { AiotError } from '../../core/errors.js';
+import { newId } from '../../core/names.js';
+import { type AlarmState, alarmMessage, alarmStep, isAbsent, quiet } from '../../fleet/alarm.js';
+import { parseSelector, type Selectable } from '../../fleet/selector.js';
+import { compileExpression } from '../../stream/decode/expression.js';
+import { truth } from '../../stream/decode/expression-functions.js';
+import type { Devices } from '../devices/devices.js';
+import type { Entry } from '../journal/entry.js';
+import { fieldsOf } from '../journal/takes.js';
+import { cursorOf, type PlacedEntry, type Telemetry } from '../journal/telemetry.js';
+import type { Store } from '../store/database.js';
+import { serially } from '../store/engine.js';
+import type { Schema } from '../store/schema.js';
+import type { Worker } from '../workers.js';
+import type { Events, NewEvent } from './events.js';
+
+interface Parts {
+  store: Store;
+  events: Events;
+  telemetry: Telemetry;
+  devices: Devices;
+  log: Logger;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+const mostAlarms = 200;
+/** Number of incidents of one alarm that are kept, and number that are shown. */
+const incidentsKept = 1000;
+const incidentsShown = 100;
+/** How often absences, ended silences and changed alarms are noticed, ms. */
+const tickMs = 500;
+/** Time of a sample ahead of its arrival beyond which the arrival counts instead, ms. */
+const aheadMs = 60_000;
+/** Limits of a test on recorded telemetry. */
+const firedShown = 200;
+const takesAtOnce = 500;
+
+/** Key of the position in the telemetry up to which the alarms have evaluated it. */
+const positionKey = 'alarms:position';
+
+type AlarmRow = Schema['alarms'];
+
+/**
+ * Alarms on telemetry. A worker of the leader follows the stored telemetry. Each batch's states, incidents, events and position are committed
+ * together. After a crash at any point, evaluation therefore continues exactly behind the last committed batch: no message is lost, and no
+ * incident is raised twice.
+ */
+export class Alarms {
+  /** Serializes the batches and the ticks, because both change the states. */
+  private readonly inTurn = serially();
+  private loaded: { version: string; alarms: LoadedAlarm[] } | null = null;
+  private states = new Map<string, AlarmState>();
+  /** Times of the newest stored messages of alarms on absence. */
+  private readonly storedAt = new Map<string, number>();
+
+  constructor(private readonly parts: Parts) {}
+
+  /** @throws AIOT_ALREADY_EXISTS, AIOT_SELECTOR_INVALID, AIOT_STREAM_EXPRESSION, AIOT_REQUEST_INVALID (too many) */
+  async create(request: NewAlarm, who: string): Promise<Alarm> {
+    const { store, events, telemetry, now } = this.parts;
+    const definition = newAlarmSchema.parse(request);
+    new LoadedAlarm(definition, now());
+    const end = await telemetry.reader.end();
+    const row: AlarmRow = {
+      ...{ name: definition.name, definition: JSON.stringify(definition), created: now(), who },
+      silencedUntil: null,
+    };
+    await store.transaction().execute(async (transaction) => {
+      const known = await transaction.selectFrom('alarms').select('name').execute();
+      if (known.some(({ name }) => name === row.name))
+        throw new AiotError('AIOT_ALREADY_EXISTS', `the alarm ${row.name} already exists`, {
+          next: `Choose another name, or remove it with \`aiot alarm remove ${row.name}\`.`,
+        });
+      if (known.length >= mostAlarms)
+        throw new AiotError('AIOT_REQUEST_INVALID', `expected at most ${mostAlarms} alarms`);
+      await transaction.insertInto('alarms').values(row).execute();
+      // The first alarm begins with the next message. Others find the position of those before them.
+      await transaction
+        .insertInto('meta')
+        .values({ key: positionKey, value: end })
+        .onConflict((conflict) => conflict.doNothing())
+        .execute();
+      const { name: _, ...data } = definition;
+      await events.record({ who, type: 'alarm.create', subject: row.name, data }, transaction);
+    });
+    return this.alarm(row.name);
+  }
+
+  async list({ limit, after }: PageQuery): Promise<{ alarms: Alarm[]; next: string | null }> {
+    const rows = await this.parts.store
+      .selectFrom('alarms')
+      .selectAll()
+      .$if(after !== undefined, (query) => query.where('name', '>', after ?? ''))
+      .orderBy('name')
+      .limit(limit + 1)
+      .execute();
+    const { entries, next } = pageOfRows(rows, limit, ({ name }) => name);
+    const alarms: Alarm[] = [];
+    for (const row of entries) alarms.push(await this.alarmOf(row));
+    return { alarms, next };
+  }
+
+  /** @throws AIOT_NOT_FOUND */
+  async get(name: string): Promise<AlarmShown> {
+    const alarm = await this.alarm(name);
+    const rows = await this.parts.store
+      .selectFrom('incidents')
+      .selectAll()
+      .where('alarm', '=', name)
+      .orderBy('raised', 'desc')
+      .orderBy('id', 'desc')
+      .limit(incidentsShown)
+      .execute();
+    return { alarm, incidents: rows.map(incidentOf) };
+  }
+
+  /** Acknowledges the open incidents, of one device or of all. @throws AIOT_NOT_FOUND */
+  async acknowledge(name: string, { device, note }: { device?: string; note?: string }, who: string) {
+    const { store, events, now } = this.parts;
+    await this.row(name);
+    const acknowledged = JSON.stringify({ who, at: now(), note: note ?? null });
+    await store.transaction().execute(async (transaction) => {
+      const changed = await transaction
+        .updateTable('incidents')
+        .set({ acknowledged })
+        .where('alarm', '=', name)
+        .where('cleared', 'is', null)
+        .where('acknowledged', 'is', null)
+        .$if(device !== undefined, (query) => query.where('device', '=', device ?? ''))
+        .executeTakeFirst();
+      const data = { device: device ?? null, note: note ?? null, incidents: Number(changed.numUpdatedRows) };
+      await events.record({ who, type: 'alarm.acknowledge', subject: name, data }, transaction);
+    });
+    return this.get(name);
+  }
+
+  /** @throws AIOT_NOT_FOUND */
+  async silence(
+    name: string,
+    { forMs, note }: { forMs: number; note?: string },
+    who: string,
+  ): Promise<Alarm> {
+    const { store, events, now } = this.parts;
+    await this.row(name);
+    const silencedUntil = forMs === 0 ? null : now() + forMs;
+    await store.transaction().execute(async (transaction) => {
+      await transaction.updateTable('alarms').set({ silencedUntil }).where('name', '=', name).execute();
+      const data = { until: silencedUntil, note: note ?? null };
+      await events.record({ who, type: 'alarm.silence', subject: name, data }, transaction);
+    });
+    return this.alarm(name);
+  }
+
+  /** @throws AIOT_NOT_FOUND */
+  async remove(name: string, who: string): Promise<Alarm> {
+    const { store, events } = this.parts;
+    const alarm = await this.alarm(name);
+    await store.transaction().execute(async (transaction) => {
+      await transaction.deleteFrom('alarms').where('name', '=', name).execute();
+      await transaction.deleteFrom('alarmStates').where('alarm', '=', name).execute();
+      await transaction.deleteFrom('incidents').where('alarm', '=', name).execute();
+      const left = await transaction.selectFrom('alarms').select('name').limit(1).execute();
+      if (left.length === 0) await transaction.deleteFrom('meta').where('key', '=', positionKey).execute();
+      await events.record({ who, type: 'alarm.remove', subject: name }, transaction);
+    });
+    return alarm;
+  }
+
+  /** Replays recorded telemetry, device by device. Nothing is stored. @throws AIOT_NOT_FOUND */
+  async test(name: string, sinceMs: number): Promise<AlarmTest> {
+    const { telemetry, devices, now } = this.parts;
+    const row = await this.row(name);
+    const loaded = new LoadedAlarm(definitionOf(row), now());
+    const from = now() - sinceMs;
+    const result: AlarmTest = { alarm: name, from, messages: 0, samples: 0, fired: [] };
+    const { stream } = loaded.definition;
+    const streams = stream === undefined ? await telemetry.streams({ limit: 1000 }) : [{ name: stream }];
+    const states = new Map<string, { state: AlarmState; open: AlarmTest['fired'][number] | null }>();
+    for (const { name: of } of streams) {
+      for await (const key of takesOf(telemetry, of)) {
+        if (!loaded.wants(key.device, devices)) continue;
+        for await (const entry of telemetry.read(key, { from })) {
+          result.messages++;
+          const known = states.get(key.device) ?? { state: quiet, open: null };
+          for (const sample of samplesOf(entry)) {
+            result.samples++;
+            const { state, change } = await loaded.step(known.state, sample);
+            known.state = state;
+            if (change === 'raised') {
+              known.state = { ...state, incident: 'test' };
+              const message = alarmMessage(loaded.definition, state);
+              known.open = { device: key.device, raised: sample.t, cleared: null, message };
+              if (result.fired.length < firedShown) result.fired.push(known.open);
+            } else if (change === 'cleared' && known.open) known.open.cleared = sample.t;
+          }
+          states.set(key.device, known);
+        }
+      }
+    }
+    result.fired.sort((a, b) => a.raised - b.raised);
+    return result;
+  }
+
+  worker(): Worker {
+    return { name: 'alarms', run: (signal) => this.run(signal) };
+  }
+
+  private async run(signal: AbortSignal): Promise<void> {
+    // Another process may have led since this one last did.
+    this.loaded = null;
+    this.states = new Map();
+    this.storedAt.clear();
+    const started = this.parts.now();
+    const ended = new AbortController();
+    const both = AbortSignal.any([signal, ended.signal]);
+    const ticking = this.keepTicking(started, both).catch((error: unknown) => {
+      ended.abort();
+      throw error;
+    });
+    try {
+      await this.followTelemetry(both);
+    } finally {
+      ended.abort();
+      await ticking;
+    }
+  }
+
+  private async keepTicking(started: number, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.inTurn(() => this.tick(started));
+      await delay(tickMs, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  private async followTelemetry(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const position = await this.position();
+      if (position === null) {
+        await delay(tickMs, undefined, { signal }).catch(() => {});
+        continue;
+      }
+      for await (const batch of this.parts.telemetry.reader.from(position, signal)) {
+        const more = await this.inTurn(() => this.take(batch));
+        if (!more || signal.aborted) break;
+      }
+    }
+  }
+
+  private async position(): Promise<string | null> {
+    const { store } = this.parts;
+    const found = store.selectFrom('meta').select('value').where('key', '=', positionKey);
+    return (await found.executeTakeFirst())?.value ?? null;
+  }
+
+  /** Evaluates a batch, and commits its results with the position. False = there are no alarms any more. */
+  private async take(batch: readonly PlacedEntry[]): Promise<boolean> {
+    const { store, devices } = this.parts;
+    const alarms = await this.load();
+    if (alarms.length === 0) return false;
+    const work = new Work();
+    for (const { entry } of batch) {
+      if (entry.channel !== 'telemetry') continue;
+      for (const alarm of alarms) {
+        const { stream } = alarm.definition;
+        if ((stream !== undefined && stream !== entry.stream) || entry.at < alarm.created) continue;
+        if (alarm.wants(entry.device, devices)) await this.evaluate(alarm, entry, work);
+      }
+    }
+    const last = batch.at(-1)?.position;
+    await store.transaction().execute(async (transaction) => {
+      const moved = await transaction
+        .updateTable('meta')
+        .set({ value: last ?? '' })
+        .where('key', '=', positionKey)
+        .executeTakeFirst();
+      if (Number(moved.numUpdatedRows) > 0) await this.commit(work, transaction);
+    });
+    this.keep(work);
+    return true;
+  }
+
+  private async evaluate(alarm: LoadedAlarm, entry: Entry, work: Work): Promise<void> {
+    const key = keyOf(alarm.definition.name, entry.device);
+    for (const sample of samplesOf(entry)) {
+      const before = work.states.get(key) ?? this.states.get(key) ?? quiet;
+      if (alarm.definition.where === undefined) {
+        const { incident, last } = before;
+        const newest = Math.max(last, entry.at);
+        if (incident !== null) work.clear(alarm, entry.device, incident, entry.at);
+        // Stored only now and then, because after a restart an absence counts from the start anyway.
+        this.states.set(key, { ...before, last: newest });
+        const stored = this.storedAt.get(key) ?? 0;
+        const isDue = incident !== null || newest - stored > (alarm.definition.absentMs ?? 0) / 10;
+        if (isDue) {
+          work.states.set(key, { ...quiet, last: newest });
+          this.storedAt.set(key, newest);
+        }
+        continue;
+      }
+      const { state, change } = await alarm.step(before, sample);
+      const after = change === 'raised' ? work.raise(alarm, entry.device, state, sample.t) : state;
+      if (change === 'cleared' && before.incident !== null)
+        work.clear(alarm, entry.device, before.incident, sample.t);
+      const isIdle = before.since === null && after.since === null && before.incident === null;
+      if (!isIdle) work.states.set(key, after);
+      else this.states.set(key, after);
+    }
+  }
+
+  /** Raises incidents for absent devices, and reports incidents whose silence is over. */
+  private async tick(started: number): Promise<void> {
+    const { store, now } = this.parts;
+    const alarms = await this.load();
+    const work = new Work();
+    for (const alarm of alarms) {
+      const { name, where } = alarm.definition;
+      if (where !== undefined) continue;
+      for (const [key, state] of this.states) {
+        if (!key.startsWith(`${name}/`)) continue;
+        const device = key.slice(name.length + 1);
+        if (!isAbsent(alarm.definition, state, Math.max(started, alarm.created), now())) continue;
+        if (!alarm.wants(device, this.parts.devices)) continue;
+        work.states.set(key, work.raise(alarm, device, state, now()));
+      }
+    }
+    const silenced = await store
+      .selectFrom('incidents')
+      .selectAll()
+      .where('notified', '=', 0)
+      .where('cleared', 'is', null)
+      .execute();
+    const due = silenced.filter(
+      ({ alarm }) => alarms.find((one) => one.definition.name === alarm)?.isSilent(now()) === false,
+    );
+    if (work.states.size === 0 && due.length === 0) return;
+    await store.transaction().execute(async (transaction) => {
+      await this.commit(work, transaction);
+      for (const row of due) {
+        await transaction.updateTable('incidents').set({ notified: 1 }).where('id', '=', row.id).execute();
+        const alarm = alarms.find((one) => one.definition.name === row.alarm);
+        if (alarm) await this.parts.events.record(raiseEvent(alarm, incidentOf(row)), transaction);
+      }
+    });
+    this.keep(work);
+  }
+
+  private keep(work: Work): void {
+    for (const [key, state] of work.states) this.states.set(key, state);
+  }
+
+  private async commit(work: Work, store: Store): Promise<void> {
+    const { events, now } = this.parts;
+    const told: NewEvent[] = [];
+    for (const { alarm, incident } of work.raised) {
+      const notified = !alarm.isSilent(now());
+      await store
+        .insertInto('incidents')
+        .values({
+          ...incident,
+          notified: notified ? 1 : 0,
+          samples: JSON.stringify(incident.samples),
+          acknowledged: null,
+        })
+        .execute();
+      if (notified) told.push(raiseEvent(alarm, incident));
+      await forgetOld(store, incident.alarm);
+    }
+    for (const { alarm, device, incident, at } of work.cleared) {
+      await store.updateTable('incidents').set({ cleared: at }).where('id', '=', incident).execute();
+      const ended = store.selectFrom('incidents').select('notified').where('id', '=', incident);
+      // An incident that began and ended within a silence causes no notification.
+      if (Number((await ended.executeTakeFirst())?.notified ?? 0) === 0) continue;
+      const { severity } = alarm.definition;
+      told.push({
+        ...{ who: 'platform', type: 'alarm.clear', subject: alarm.definition.name },
+        data: { incident, device, severity, cleared: at },
+      });
+    }
+    for (const [key, state] of work.states) {
+      const slash = key.indexOf('/');
+      const row = { alarm: key.slice(0, slash), device: key.slice(slash + 1), state: JSON.stringify(state) };
+      await store
+        .insertInto('alarmStates')
+        .values(row)
+        .onConflict((conflict) => conflict.columns(['alarm', 'device']).doUpdateSet({ state: row.state }))
+        .execute();
+    }
+    await events.recordAll(told, store);
+  }
+
+  /** The alarms, reread with their states if a user has changed any. */
+  private async load(): Promise<LoadedAlarm[]> {
+    const { store, now } = this.parts;
+    const rows = await store.selectFrom('alarms').selectAll().orderBy('name').execute();
+    const version = JSON.stringify(
+      rows.map(({ name, created, silencedUntil }) => [name, created, silencedUntil]),
+    );
+    if (this.loaded?.version === version) return this.loaded.alarms;
+    const alarms = rows.map(
+      (row) => new LoadedAlarm(definitionOf(row), now(), Number(row.created), silencedOf(row)),
+    );
+    const states = await store.selectFrom('alarmStates').selectAll().execute();
+    const known = this.states;
+    this.states = new Map(
+      states.map(({ alarm, device, state: text }) => {
+        const key = keyOf(alarm, device);
+        const state = JSON.parse(text) as AlarmState;
+        const last = Math.max(state.last, known.get(key)?.last ?? 0);
+        return [key, { ...state, last }];
+      }),
+    );
+    this.loaded = { version, alarms };
+    return alarms;
+  }
+
+  private async alarm(name: string): Promise<Alarm> {
+    return this.alarmOf(await this.row(name));
+  }
+
+  private async alarmOf(row: AlarmRow): Promise<Alarm> {
+    const open = await this.parts.store
+      .selectFrom('incidents')
+      .select('acknowledged')
+      .where('alarm', '=', row.name)
+      .where('cleared', 'is', null)
+      .execute();
+    const silencedUntil = silencedOf(row);
+    return {
+      ...{ ...definitionOf(row), created: Number(row.created), by: row.who },
+      silencedUntil: silencedUntil !== null && silencedUntil > this.parts.now() ? silencedUntil : null,
+      open: open.length,
+      unacknowledged: open.filter(({ acknowledged }) => acknowledged === null).length,
+    };
+  }
+
+  private async row(name: string): Promise<AlarmRow> {
+    const query = this.parts.store.selectFrom('alarms').selectAll().where('name', '=', name);
+    const row = await query.executeTakeFirst();
+    if (row) return row;
+    throw new AiotError('AIOT_NOT_FOUND', `the alarm ${name} does not exist`, {
+      next: 'To see the alarms, run `aiot alarm list`.',
+    });
+  }
+}
+
+/** An alarm whose expressions and selector are compiled. */
+class LoadedAlarm {
+  private readonly where;
+  private readonly clear;
+  private readonly matches: (device: Selectable) => boolean;
+
+  /** @throws AIOT_SELECTOR_INVALID, AIOT_STREAM_EXPRESSION */
+  constructor(
+    readonly definition: AlarmDefinition,
+    now: number,
+    readonly created = 0,
+    private readonly silencedUntil: number | null = null,
+  ) {
+    const { where, clear, selector } = definition;
+    this.where = where === undefined ? null : compileExpression(where);
+    this.clear = clear === undefined ? null : compileExpression(clear);
+    this.matches = parseSelector(selector, now);
+  }
+
+  isSilent(now: number): boolean {
+    return this.silencedUntil !== null && this.silencedUntil > now;
+  }
+
+  wants(name: string, devices: Devices): boolean {
+    if (this.definition.selector === 'all') return true;
+    const device = devices.find(name);
+    return device !== null && this.matches(devices.selectable(device));
+  }
+
+  async step(state: AlarmState, sample: Sample) {
+    const holds = await this.isTrue(this.where, sample);
+    const clears = state.incident !== null && (await this.isTrue(this.clear, sample));
+    return alarmStep(this.definition, state, sample, { holds, clears });
+  }
+
+  /** Whether the expression is true for the sample. A sample that it cannot be evaluated on counts as false. */
+  private async isTrue(expression: typeof this.where, { topic, t, values }: Sample): Promise<boolean> {
+    if (expression === null) return false;
+    const message = { topic, payload: noBytes, time: t, source: 'telemetry' };
+    try {
+      return truth(await expression.evaluate(message, () => values));
+    } catch {
+      return false;
+    }
+  }
+}
+
+const noBytes = Buffer.alloc(0);
+
+/** Results of a batch, which are committed together. */
+class Work {
+  readonly states = new Map<string, AlarmState>();
+  readonly raised: { alarm: LoadedAlarm; incident: Incident }[] = [];
+  readonly cleared: { alarm: LoadedAlarm; device: string; incident: string; at: number }[] = [];
+
+  raise(alarm: LoadedAlarm, device: string, state: AlarmState, at: number): AlarmState {
+    const id = newId('inc', at);
+    const { since, samples, last } = state;
+    const message = alarmMessage(alarm.definition, state);
+    const incident = {
+      ...{ id, alarm: alarm.definition.name, device, since: since ?? last, raised: at, cleared: null },
+      ...{ notified: false, message, samples, acknowledged: null },
+    };
+    this.raised.push({ alarm, incident });
+    return { ...state, incident: id, samples: [] };
+  }
+
+  clear(alarm: LoadedAlarm, device: string, incident: string, at: number): void {
+    this.cleared.push({ alarm, device, incident, at });
+  }
+}
+
+interface Sample {
+  topic: string;
+  t: number;
+  values: Record<string, unknown>;
+}
+
+/**
+ * A message's samples, oldest first: one, or those of a batch in columns. Their times are the device's. If the device's clock is ahead, or the
+ * message has no time, the newest sample gets the time of arrival.
+ */
+function* samplesOf({ at, device, stream = '', payload }: Entry): Generator<Sample> {
+  const { t, rate } = payload as { t?: number; rate?: number };
+  const topic = `aiot/v1/${device}/telemetry/${stream}`;
+  const columns = fieldsOf(payload);
+  const count = Math.max(1, ...columns.map(([, column]) => column.length));
+  const stepMs = typeof rate === 'number' && rate > 0 ? 1000 / rate : 0;
+  const lengthMs = (count - 1) * stepMs;
+  const first = typeof t === 'number' && t + lengthMs <= at + aheadMs ? t : at - lengthMs;
+  const isBatch = columns.some(([name]) => Array.isArray(payload[name]));
+  for (let i = 0; i < count; i++) {
+    const values = isBatch
+      ? { ...payload, ...Object.fromEntries(columns.map(([name, column]) => [name, column[i]])) }
+      : payload;
+    yield { topic, t: Math.round(first + i * stepMs), values: withoutFrame(values) };
+  }
+}
+
+/** A sample's own fields, without the members that describe its message. */
+function withoutFrame({ seq: _seq, t: _t, rate: _rate, ...values }: Record<string, unknown>) {
+  return values;
+}
+
+async function* takesOf(telemetry: Telemetry, stream: string) {
+  for (let after: string | undefined; ; ) {
+    const page = await telemetry.takes({ stream, limit: takesAtOnce, after });
+    yield* page.sort((a, b) => (a.startedAt ?? 0) - (b.startedAt ?? 0));
+    if (page.length < takesAtOnce) return;
+    const last = page.reduce((one, other) => (cursorOf(one) > cursorOf(other) ? one : other));
+    after = cursorOf(last);
+  }
+}
+
+function raiseEvent(alarm: LoadedAlarm, incident: Incident): NewEvent {
+  const { severity, todo } = alarm.definition;
+  const { id, device, since, raised, message } = incident;
+  const next = todo ?? `To see its samples, run \`aiot alarm show ${incident.alarm}\`.`;
+  const data = { incident: id, device, severity, since, raised, message, next };
+  return { who: 'platform', type: 'alarm.raise', subject: incident.alarm, data };
+}
+
+async function forgetOld(store: Store, alarm: string): Promise<void> {
+  const oldest = await store
+    .selectFrom('incidents')
+    .select('raised')
+    .where('alarm', '=', alarm)
+    .orderBy('raised', 'desc')
+    .offset(incidentsKept)
+    .limit(1)
+    .executeTakeFirst();
+  if (!oldest) return;
+  const old = store.deleteFrom('incidents').where('alarm', '=', alarm).where('cleared', 'is not', null);
+  await old.where('raised', '<=', oldest.raised).execute();
+}
+
+function definitionOf({ definition }: AlarmRow): AlarmDefinition {
+  return newAlarmSchema.parse(JSON.parse(definition));
+}
+
+function silencedOf({ silencedUntil }: AlarmRow): number | null {
+  return silencedUntil === null ? null : Number(silencedUntil);
+}
+
+function incidentOf(row: Schema['incidents']): Incident {
+  return {
+    ...{ id: row.id, alarm: row.alarm, device: row.device, message: row.message },
+    ...{ since: Number(row.since), raised: Number(row.raised) },
+    cleared: row.cleared === null ? null : Number(row.cleared),
+    notified: Number(row.notified) !== 0,
+    samples: JSON.parse(row.samples) as Incident['samples'],
+    acknowledged:
+      row.acknowledged === null ? null : (JSON.parse(row.acknowledged) as Incident['acknowledged']),
+  };
+}
+
+function keyOf(alarm: string, device: string): string {
+  return `${alarm}/${device}`;
+}

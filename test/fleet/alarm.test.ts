@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest';
+import { newAlarmSchema } from '../../src/lib/api/contract/alarms.js';
+import { type AlarmState, alarmMessage, alarmStep, isAbsent, quiet } from '../../src/lib/fleet/alarm.js';
+
+const hot = newAlarmSchema.parse({
+  name: 'hot',
+  where: 'x > 80',
+  forMs: 10_000,
+  clear: 'x < 75',
+  clearForMs: 5000,
+});
+
+/** Feeds one value per second, and returns the times at which an incident began or ended. */
+function run(values: readonly number[], definition = hot, from: AlarmState = quiet) {
+  let state = from;
+  const news: string[] = [];
+  values.forEach((x, second) => {
+    const result = { holds: x > 80, clears: x < 75 };
+    const step = alarmStep(definition, state, { t: second * 1000, values: { x } }, result);
+    state = step.change === 'raised' ? { ...step.state, incident: 'inc' } : step.state;
+    if (step.change !== null) news.push(`${step.change} at ${second}`);
+  });
+  return { news, state };
+}
+
+const repeat = (x: number, count: number) => Array.from({ length: count }, () => x);
+
+describe('an alarm on one device', () => {
+  it('fires once after the condition held for long enough', () => {
+    expect(run(repeat(90, 10)).news).toEqual([]);
+    expect(run(repeat(90, 60)).news).toEqual(['raised at 10']);
+  });
+
+  it('starts to count again after one sample without the condition', () => {
+    expect(run([...repeat(90, 9), 70, ...repeat(90, 12)]).news).toEqual(['raised at 20']);
+  });
+
+  it('ends only after the second condition held for long enough, so that values between the limits do not end it', () => {
+    const values = [...repeat(90, 11), ...repeat(78, 20), ...repeat(70, 3), 78, ...repeat(70, 6)];
+    expect(run(values).news).toEqual(['raised at 10', 'cleared at 40']);
+  });
+
+  it('gives the same incidents if it continues from a stored state', () => {
+    const values = [...repeat(90, 15), ...repeat(70, 8)];
+    for (let cut = 0; cut < values.length; cut++) {
+      let state = quiet;
+      const news: string[] = [];
+      values.forEach((x, second) => {
+        if (second === cut) state = JSON.parse(JSON.stringify(state)) as AlarmState;
+        const step = alarmStep(
+          hot,
+          state,
+          { t: second * 1000, values: { x } },
+          { holds: x > 80, clears: x < 75 },
+        );
+        state = step.change === 'raised' ? { ...step.state, incident: 'inc' } : step.state;
+        if (step.change !== null) news.push(`${step.change} at ${second}`);
+      });
+      expect(news).toEqual(['raised at 10', 'cleared at 20']);
+    }
+  });
+
+  it('ignores samples that arrive late', () => {
+    const { state } = run(repeat(90, 5));
+    const late = alarmStep(hot, state, { t: 1000, values: { x: 1 } }, { holds: false, clears: true });
+    expect(late).toEqual({ state, change: null });
+  });
+
+  it('keeps the last 20 samples, and names the last values', () => {
+    const { state } = run(
+      repeat(90, 40),
+      newAlarmSchema.parse({ name: 'hot', where: 'x > 80', forMs: 60_000 }),
+    );
+    expect(state.samples).toHaveLength(20);
+    expect(alarmMessage(hot, state)).toBe('x > 80 for 10s: x=90');
+  });
+
+  it('fires on absence, counted from the start of the watch', () => {
+    const mute = newAlarmSchema.parse({ name: 'mute', absentMs: 60_000 });
+    const state = { ...quiet, last: 1000 };
+    expect(isAbsent(mute, state, 0, 60_999)).toBe(false);
+    expect(isAbsent(mute, state, 0, 61_000)).toBe(true);
+    expect(isAbsent(mute, state, 30_000, 61_000)).toBe(false);
+    expect(isAbsent(mute, { ...state, incident: 'inc' }, 0, 99_000)).toBe(false);
+  });
+});

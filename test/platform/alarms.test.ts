@@ -1,0 +1,153 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  alarmSchema,
+  alarmShownSchema,
+  alarmsSchema,
+  alarmTestSchema,
+} from '../../src/lib/api/contract/alarms.js';
+import { writeContexts } from '../../src/lib/core/contexts.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { runCli } from '../support/cli.js';
+import { connectDevice } from '../support/mqtt.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { ok, refusal } from '../support/up.js';
+
+let own: TestPlatform;
+const devices = ['motor-1', 'motor-2'];
+
+/** The commands use this platform, also after a restart on other ports. */
+async function choose() {
+  process.env.AIOT_CONFIG_DIR = join(own.folder, 'config');
+  await writeContexts({
+    current: 'lab',
+    contexts: { lab: { url: own.platform.urls.http, ca: own.platform.ca, token: own.token } },
+  });
+}
+
+beforeAll(async () => {
+  own = await testPlatform();
+  await choose();
+  for (const name of devices)
+    await provisionDevice({ client: own.client, name, type: 'esp32', out: join(own.folder, name) });
+});
+afterAll(() => own.stop());
+
+const start = Date.now() - 3600_000;
+
+/** Sends one sample per second, from a second after `start`. */
+async function send(name: string, second: number, temperatures: readonly number[]) {
+  const device = await connectDevice(own.platform.urls.mqtts, join(own.folder, name));
+  for (const [i, temperature] of temperatures.entries()) {
+    const payload = JSON.stringify({ t: start + (second + i) * 1000, temperature });
+    await device.publishAsync(`aiot/v1/${name}/telemetry/motors`, payload, { qos: 1 });
+  }
+  await device.endAsync();
+}
+
+const raised = async () => (await own.client.events.page({ types: ['alarm.raise'], limit: 100 })).events;
+const repeat = (value: number, count: number) => Array.from({ length: count }, () => value);
+
+describe('aiot alarm', () => {
+  it('rejects an invalid expression or selector, and a name that is taken', async () => {
+    const create = ['alarm', 'create', '--name', 'hot'];
+    expect(await refusal([...create, '--where', 'temperature >'])).toMatchObject({
+      code: 'AIOT_STREAM_EXPRESSION',
+    });
+    expect(await refusal([...create, '--absent', '1m', '--selector', 'fw<'])).toMatchObject({
+      code: 'AIOT_SELECTOR_INVALID',
+    });
+    const alarm = await ok(alarmSchema, [
+      ...[...create, '--where', 'temperature > 80', '--for', '10s', '--stream', 'motors'],
+      ...['--clear', 'temperature < 75', '--severity', 'critical', '--todo', 'Check the fan.'],
+    ]);
+    expect(alarm).toMatchObject({ name: 'hot', forMs: 10_000, severity: 'critical', open: 0 });
+    expect(await refusal([...create, '--where', 'x > 1'])).toMatchObject({ code: 'AIOT_ALREADY_EXISTS' });
+    expect(await refusal(['alarm', 'show', 'cold'])).toMatchObject({ code: 'AIOT_NOT_FOUND', exit: 4 });
+  });
+
+  it('raises one incident although the platform restarts while the condition holds', async () => {
+    await send('motor-1', 0, [70, ...repeat(90, 5)]);
+    await send('motor-2', 0, repeat(79, 20));
+    await own.restart();
+    await choose();
+    expect(await raised()).toEqual([]);
+    await send('motor-1', 6, repeat(91, 10));
+    await expect.poll(raised, { timeout: 10_000 }).toHaveLength(1);
+    await own.restart();
+    await choose();
+    await send('motor-1', 16, repeat(92, 5));
+    await send('motor-1', 21, [78, 70]);
+    await expect
+      .poll(async () => (await own.client.alarms.get('hot')).incidents, { timeout: 10_000 })
+      .toMatchObject([
+        {
+          ...{ device: 'motor-1', since: start + 1000, raised: start + 11_000, cleared: start + 22_000 },
+          ...{ message: 'temperature > 80 for 10s: temperature=91', notified: true },
+        },
+      ]);
+    expect(await raised()).toMatchObject([
+      { subject: 'hot', data: { device: 'motor-1', severity: 'critical', next: 'Check the fan.' } },
+    ]);
+    const { incidents } = await ok(alarmShownSchema, ['alarm', 'show', 'hot']);
+    expect(incidents[0]?.samples.map(({ values }) => values.temperature)).toEqual([
+      ...repeat(90, 5),
+      ...repeat(91, 6),
+    ]);
+  });
+
+  it('replays recorded telemetry and finds the same incident', async () => {
+    const { fired, samples } = await ok(alarmTestSchema, ['alarm', 'test', 'hot', '--since', '2h']);
+    expect(samples).toBe(43);
+    expect(fired).toMatchObject([{ device: 'motor-1', raised: start + 11_000, cleared: start + 22_000 }]);
+    expect((await runCli(['alarm', 'test', 'hot'])).stdout).toContain('hot would have fired 1 time.');
+  });
+
+  it('records incidents during a silence, and reports those that are still open when it ends', async () => {
+    await ok(alarmSchema, ['alarm', 'silence', 'hot', '--for', '1h', '--note', 'oven test']);
+    await send('motor-2', 40, repeat(95, 12));
+    await expect
+      .poll(async () => (await own.client.alarms.get('hot')).alarm.open, { timeout: 10_000 })
+      .toBe(1);
+    expect(await raised()).toHaveLength(1);
+    await ok(alarmSchema, ['alarm', 'silence', 'hot', '--for', '0s']);
+    await expect.poll(raised, { timeout: 10_000 }).toHaveLength(2);
+    const { incidents } = await ok(alarmShownSchema, ['alarm', 'ack', 'hot', '--note', 'on my way']);
+    expect(incidents[0]).toMatchObject({
+      device: 'motor-2',
+      cleared: null,
+      acknowledged: { note: 'on my way' },
+    });
+    const [alarm] = await ok(alarmsSchema.shape.alarms, ['alarm', 'list']);
+    expect(alarm).toMatchObject({ open: 1, unacknowledged: 0 });
+  });
+
+  it('is raised on a device that stops sending, and ends with its next message', async () => {
+    await ok(alarmSchema, [
+      'alarm',
+      'create',
+      '--name',
+      'mute',
+      '--absent',
+      '1s',
+      '--selector',
+      'name=motor-1',
+    ]);
+    await send('motor-1', 60, [20]);
+    const mute = async () =>
+      (await own.client.alarms.get('mute')).incidents.map(({ device, cleared }) => [
+        device,
+        cleared !== null,
+      ]);
+    await expect.poll(mute, { timeout: 10_000 }).toEqual([['motor-1', false]]);
+    await send('motor-1', 70, [20]);
+    await expect.poll(async () => (await mute()).at(-1), { timeout: 10_000 }).toEqual(['motor-1', true]);
+  });
+
+  it('is removed with its incidents', async () => {
+    expect(await refusal(['alarm', 'remove', 'hot'])).toMatchObject({ exit: 2 });
+    await ok(alarmSchema, ['alarm', 'remove', 'hot', '--yes']);
+    await ok(alarmSchema, ['alarm', 'remove', 'mute', '--yes']);
+    expect(await ok(alarmsSchema.shape.alarms, ['alarm', 'list'])).toEqual([]);
+  });
+});
