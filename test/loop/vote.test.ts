@@ -1,5 +1,9 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createVote } from '../../src/lib/loop/vote.js';
+import { createVote as createDeviceVote } from '../../src/lib/model/bundle/predictor.js';
+import { root } from '../support/cli.js';
 import { fc } from '../support/property.js';
 
 const classes = ['rest', 'walk', 'stairs'];
@@ -23,20 +27,32 @@ function votes(rule: string, labels: string, holdMs = 0): (string | null)[] {
 describe('the majority vote', () => {
   it.each([
     ['rest', ['rest']],
-    ['rest walk', ['rest', null]],
-    ['rest walk walk', ['rest', null, 'walk']],
-    ['rest rest rest rest walk walk walk', ['rest', 'rest', 'rest', 'rest', 'rest', null, 'walk']],
-    ['rest walk stairs rest', ['rest', null, null, 'rest']],
+    ['rest walk', ['rest', 'walk']],
+    ['rest walk walk', ['rest', 'walk', 'walk']],
+    ['rest rest rest rest walk walk walk', ['rest', 'rest', 'rest', 'rest', 'rest', 'walk', 'walk']],
+    ['rest walk stairs rest', ['rest', 'walk', 'stairs', 'rest']],
     ['rest rest walk stairs walk', ['rest', 'rest', 'rest', 'rest', 'walk']],
     ['rest rest rest | walk', ['rest', 'rest', 'rest', null, 'walk']],
   ])(
-    'over the last four windows of %s picks the most frequent class, and nothing on a tie',
+    'over the last four windows of %s picks the most frequent class, and the most recent one on a tie',
     (labels, expected) => {
       expect(votes('majority:4', labels)).toEqual(expected);
     },
   );
 
-  it('picks the single most frequent class in any run of windows, if there is one', () => {
+  it('equals the rule of devices, evaluation and C on the sequences of votes.inc', async () => {
+    const text = await readFile(join(root, 'firmware/test/votes.inc'), 'utf8');
+    const rows = [...text.matchAll(/\{(\d+), "(\d+)", "(\d+)"\}/g)];
+    expect(rows.length).toBe(50);
+    for (const [, size, labels = '', voted = ''] of rows) {
+      const rule = `majority:${size}`;
+      expect(votes(rule, [...labels].join(' ')).join('')).toBe(voted);
+      const device = createDeviceVote(rule);
+      expect([...labels].map((label) => device.push(Number(label))).join('')).toBe(voted);
+    }
+  });
+
+  it('picks the newest of the most frequent classes in any run of windows', () => {
     const runs = fc.array(fc.constantFrom(...classes), { minLength: 1, maxLength: 12 });
     fc.assert(
       fc.property(runs, fc.integer({ min: 1, max: 6 }), (labels, size) => {
@@ -45,7 +61,7 @@ describe('the majority vote', () => {
         const most = Math.max(...counts);
         const winners = classes.filter((_, i) => counts[i] === most);
         expect(votes(`majority:${size}`, labels.join(' ')).at(-1)).toBe(
-          winners.length === 1 ? winners[0] : null,
+          last.findLast((each) => winners.includes(each)),
         );
       }),
     );
@@ -81,8 +97,8 @@ describe('a minimum duration', () => {
     expect(votes('none', 'rest walk walk walk rest', 3000)).toEqual(['rest', 'rest', 'rest', 'walk', 'walk']);
   });
 
-  it('reports nothing on a tie, and keeps the class from before it', () => {
-    expect(votes('majority:2', 'rest walk walk rest', 5000)).toEqual(['rest', null, 'rest', null]);
+  it('also holds against the more recent class of a tie', () => {
+    expect(votes('majority:2', 'rest walk walk rest', 1500)).toEqual(['rest', 'rest', 'walk', 'walk']);
   });
 });
 

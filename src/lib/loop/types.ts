@@ -40,7 +40,7 @@ export interface Answer {
   window: number;
   /** Class of this window; null if the model returns values. */
   label: string | null;
-  /** Class after smoothing; null if smoothing has no result (a tie) or does not apply. */
+  /** Class after smoothing; null if smoothing has no result yet or does not apply. */
   voted: string | null;
   /** The model's output: a share for each class, the values, or the reconstruction error. */
   scores: readonly number[];

@@ -1,11 +1,12 @@
 import { AiotError } from '../core/errors.js';
+import { createMajority } from '../model/bundle/predictor.js';
 
 /** Default lead for `hysteresis`. */
 const usualLead = 0.2;
 
 /**
- * `none`: no smoothing. `majority:N`: the most frequent class of the last N windows; a tie has no result. `hysteresis` or
- * `hysteresis:SHARE`: a class is kept until another leads it by this share in two consecutive windows.
+ * `none`: no smoothing. `majority:N`: the most frequent class of the last N windows, or of fewer at the beginning; a tie goes
+ * to the most recent class, as on devices. `hysteresis` or `hysteresis:SHARE`: a class is kept until another leads it by this share in two consecutive windows.
  * @param holdMs minimum time that a class is kept; 0 = none
  * @throws AIOT_USAGE
  */
@@ -17,7 +18,10 @@ export function createVote(text: string, holdMs = 0): LoopVote {
 function voteOf(text: string): LoopVote {
   if (text === 'none') return { push: ({ label }) => label, reset: () => {} };
   const size = /^majority:([1-9]\d?)$/.exec(text)?.[1];
-  if (size) return createMajority(Number(size));
+  if (size) {
+    const { push, reset } = createMajority<string>(Number(size));
+    return { push: ({ label }) => push(label), reset };
+  }
   const [matched, lead] = /^hysteresis(?::(0?\.\d+))?$/.exec(text) ?? [];
   if (matched) return createHysteresis(lead === undefined ? usualLead : Number(lead));
   throw new AiotError(
@@ -44,32 +48,6 @@ export interface LoopVote {
   push(ballot: Ballot): string | null;
   /** Discards the history, because samples are missing or the model has changed. */
   reset(): void;
-}
-
-/** The most frequent label; null if there is a tie for first place, or no label at all. */
-export function mostFrequent(labels: Iterable<string>): string | null {
-  const counts = new Map<string, number>();
-  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
-  const [most, next] = [...counts].sort(([, a], [, b]) => b - a);
-  return most && most[1] !== next?.[1] ? most[0] : null;
-}
-
-/**
- * Creates a vote for the most frequent class of the last `size` windows, or of fewer at the beginning. A tie for first place has no result,
- * as in the original motion system, which did not forward ties.
- */
-function createMajority(size: number): LoopVote {
-  const last: string[] = [];
-  return {
-    push({ label }) {
-      last.push(label);
-      if (last.length > size) last.shift();
-      return mostFrequent(last);
-    },
-    reset() {
-      last.length = 0;
-    },
-  };
 }
 
 /** Number of consecutive windows in which a new class has to lead. */

@@ -7,7 +7,13 @@ export { bundleProject } from './bundle/bundle-project.js';
 export { type DeviceNeed, deviceNeed } from './bundle/device-memory.js';
 export { checkGolden } from './bundle/golden.js';
 export { describeBundle, isSigned, packBundle, unpackAny, unpackBundle } from './bundle/pack.js';
-export { createPredictor, type Invoker, type Prediction, type Predictor } from './bundle/predictor.js';
+export {
+  createMajority,
+  createPredictor,
+  type Invoker,
+  type Prediction,
+  type Predictor,
+} from './bundle/predictor.js';
 export {
   filesOf,
   packSigned,

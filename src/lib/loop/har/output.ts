@@ -2,7 +2,6 @@ import { AiotError } from '../../core/errors.js';
 import type { Delivery, StreamOptions } from '../../stream/message.js';
 import { openSink } from '../../stream/open.js';
 import { openRedis, type RedisClient } from '../../stream/redis/client.js';
-import { mostFrequent } from '../vote.js';
 import { follow } from './follow.js';
 import { motionStream, type StageOptions, subjects } from './layout.js';
 import { createBackground, openSender } from './sender.js';
@@ -229,6 +228,14 @@ export function cleaned(state: LabelState): LabelState {
     third: clean(state.third),
     previous: clean(state.previous),
   };
+}
+
+/** The most frequent label; null if there is a tie for first place, or no label at all. The original system does not forward ties. */
+function mostFrequent(labels: Iterable<string>): string | null {
+  const counts = new Map<string, number>();
+  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
+  const [most, next] = [...counts].sort(([, a], [, b]) => b - a);
+  return most && most[1] !== next?.[1] ? most[0] : null;
 }
 
 /**

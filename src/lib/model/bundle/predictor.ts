@@ -242,10 +242,10 @@ function argMax(values: ArrayLike<number>): number {
   return best;
 }
 
-/** Smooths the classes of successive windows. */
-interface Vote {
+/** Smooths the classes of successive windows. A class is an index or a label. */
+interface Vote<T = number> {
   /** Accepts the class of the newest window and returns the smoothed class. */
-  push(index: number): number;
+  push(of: T): T;
   /** Clears the history: the next window is the first of a new recording. */
   reset(): void;
 }
@@ -257,12 +257,17 @@ interface Vote {
 export function createVote(vote: string): Vote {
   const size = vote === 'none' ? 1 : Number(/^majority:([1-9]\d?)$/.exec(vote)?.[1]);
   if (!Number.isInteger(size)) throw new RangeError(`expected "none" or "majority:N", got "${vote}"`);
-  const last: number[] = [];
+  return createMajority(size);
+}
+
+/** `majority:N`, which evaluation, loops and every device compute alike; in C: firmware/core/src/predict/vote.c. */
+export function createMajority<T>(size: number): Vote<T> {
+  const last: T[] = [];
   return {
-    push(index) {
-      last.push(index);
+    push(of) {
+      last.push(of);
       if (last.length > size) last.shift();
-      let best = index;
+      let best = of;
       let most = 0;
       // From the newest back: an older class must be strictly more frequent to win.
       for (let i = last.length - 1; i >= 0; i--) {
