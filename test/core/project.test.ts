@@ -59,6 +59,12 @@ describe('aiot.yaml', () => {
     expect(() => parseProject(`name: rows\nmodel: { ${model} }`, 'aiot.yaml')).toThrow(message);
   });
 
+  it('can limit false alarms only for a model of sound with a class for the background', () => {
+    const text = good.replace('kind: mlp', 'kind: mlp\n  reject: { falseAlarms: 2 }');
+    expect(() => parseProject(text, 'aiot.yaml')).toThrow('expected signal.features: logmel or mfcc with it');
+    expect(() => parseProject(text, 'aiot.yaml')).toThrow(/expected a class: .*; got "other"/);
+  });
+
   it('cannot request rotation of windows that are not raw', () => {
     const text = good.replace('kind: mlp', 'kind: mlp\n  train: { augment: { rotation: 20 } }');
     expect(parseProject(text, 'aiot.yaml').model.train.augment.rotation).toBe(20);

@@ -9,11 +9,13 @@ import type { DeviceEvent } from '../../src/lib/device/events.js';
 import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
 import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { writeWav } from '../../src/lib/formats/wav.js';
+import { readBuilt } from '../../src/lib/model/build-folder.js';
 import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
 import { checkGolden } from '../../src/lib/model/bundle/golden.js';
 import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
 import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
+import { evaluateStream, hearStream } from '../../src/lib/model/evaluate/stream.js';
 import { readTraining } from '../../src/lib/model/files.js';
 import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
@@ -152,6 +154,24 @@ describe('a model of mel features', () => {
     expect((await runCli(args)).json).toMatchObject({
       error: { code: 'AIOT_USAGE', message: expect.stringContaining('whistle, buzz') },
     });
+  });
+
+  it('gets thresholds for a rate of false alarms from a stream of the validation recordings', async () => {
+    const built = await readBuilt(project, {});
+    const common = { background: 'buzz', minutes: 2, seed: 4 };
+    const validation = hearStream(built, { ...common, part: 'validation', onlyOthers: true });
+    expect(validation.parts.map(({ condition }) => condition)).toEqual(['others', 'others']);
+    const figures = evaluateStream(built, { ...common, vote: 'none', validation });
+    expect(figures.points.map(({ vote, target }) => [vote, target])).toEqual(
+      ['none', 'majority:3', 'majority:5'].flatMap((vote) => [1, 2, 5, 10, 20, 50].map((t) => [vote, t])),
+    );
+    for (const point of figures.points) {
+      const reject = { label: 'unknown', minimum: point.minimum, radius: [], center: [], weight: [] };
+      // Each point is what the evaluation measures with its thresholds and smoothing.
+      const own = evaluateStream(built, { ...common, vote: point.vote, reject });
+      expect(point.missed).toBe(1 - own.detected / own.events);
+      expect(point.others).toBe(own.others!.falseAlarmsPerHour);
+    }
   });
 
   it('is explained by its spectrogram bands', async () => {

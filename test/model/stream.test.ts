@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { judged } from '../../src/lib/model/evaluate/stream.js';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { type HeardStream, judged, thresholdsFor } from '../../src/lib/model/evaluate/stream.js';
 
 // Windows of 1 s, one every 0.2 s; window w ends at 1 + 0.2 w seconds.
 const signal = {
@@ -39,5 +40,43 @@ describe('detections in a stream', () => {
       { of: 1, kind: 'detected' },
       { of: 2, kind: 'detected' },
     ]);
+  });
+});
+
+/**
+ * An hour of windows of two words, 1 and 2. Ten words of each are heard in every minute, one in ten of them with an output of only 0.6. In between, an
+ * output of word 1 is nearly as high once a minute, and that of word 2 never.
+ */
+function hour(): HeardStream {
+  const random = seededRandom(3);
+  const parts = Array.from({ length: 60 }, () => {
+    const predicted = new Int32Array(296);
+    const shares = new Float32Array(296).fill(0.9);
+    const placed = Array.from({ length: 20 }, (_, i) => {
+      const from = 1 + 2.8 * i;
+      const first = Math.ceil((from + 0.5 - 1) / 0.2);
+      predicted.fill(1 + (i % 2), first, first + 2);
+      shares.fill(random() < 0.1 ? 0.6 : 0.99, first, first + 2);
+      return { of: 1 + (i % 2), from, to: from + 0.5 };
+    });
+    predicted[294] = 1;
+    shares[294] = 0.8;
+    return { condition: 'others' as const, placed, predicted, shares };
+  });
+  return { background: 0, parts };
+}
+
+describe('thresholds for a rate of false alarms', () => {
+  const choose = (target: number) => thresholdsFor(hour(), { target, vote: 'none', signal, classes: 3 });
+
+  it('are not needed for a rate that the stream does not exceed', () => {
+    expect(choose(60)).toEqual([0, 0, 0]);
+  });
+
+  it('rise only for the class that causes the false alarms, and only as far as needed', () => {
+    const [background, first, second] = choose(5);
+    expect([background, second]).toEqual([0, 0]);
+    expect(first).toBeGreaterThan(0.8);
+    expect(first).toBeLessThan(0.82);
   });
 });

@@ -14,7 +14,7 @@ import { drawnPicturesSchema, drawPictures } from '../../lib/data/tray.js';
 export default class DataSynthesize extends AiotCommand {
   static override summary = 'Generate labeled data: spoken words or pictures.';
   static override description =
-    "With --words, espeak-ng speaks: each recording has one word, in generated noise, and is as long as the model's window. If the project has the label other, its recordings are other words, beginnings and ends of the words, and running speech. Accent, speed, pitch, loudness and noise are random for each take. Each voice is a device, so a split by device tests the model on voices that it was not trained on.\n\nWithout --words, each recording is a picture of one part (bolt, nut or washer) or an empty tray, in the project's size. Position, perspective, light, focus and noise are random.\n\nVoices are synthetic and pictures are drawn: before you rely on a model, test it on recordings of people, or on photographs. Recordings from an earlier run are replaced; all others are kept.";
+    "With --words, espeak-ng speaks: each recording has one word, in generated noise, and is as long as the model's window. If the project has the label other, its recordings are other words, beginnings and ends of the words, and running speech; --speech adds sentences. Accent, speed, pitch, loudness and noise are random for each take. Each voice is a device, so a split by device tests the model on voices that it was not trained on.\n\nWithout --words, each recording is a picture of one part (bolt, nut or washer) or an empty tray, in the project's size. Position, perspective, light, focus and noise are random.\n\nVoices are synthetic and pictures are drawn: before you rely on a model, test it on recordings of people, or on photographs. Recordings from an earlier run are replaced; all others are kept.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --words yes,no,stop --voices 40 --rate 16000',
     '<%= config.bin %> <%= command.id %> --words ja,nein --language de --others haus,wasser,sieben',
@@ -58,6 +58,13 @@ export default class DataSynthesize extends AiotCommand {
       env: 'AIOT_OTHERS',
       helpValue: 'A,B,…',
     }),
+    speech: Flags.integer({
+      summary: 'Seconds of sentences of other words by each voice, for the label other.',
+      env: 'AIOT_SPEECH',
+      default: 0,
+      min: 0,
+      max: 3600,
+    }),
     pictures: Flags.integer({
       summary: 'Number of pictures of each label [default: 150].',
       env: 'AIOT_PICTURES',
@@ -70,7 +77,7 @@ export default class DataSynthesize extends AiotCommand {
 
   async run() {
     const input = await this.input(DataSynthesize);
-    const { words, others, project: folder, pictures = 150, seed, ...speech } = input.flags;
+    const { words, others, project: folder, pictures = 150, seed, rate, speech, ...spoken } = input.flags;
     checkFlags(words, input.given);
     const project = await loadProject(folder);
     const { update } = this.progress();
@@ -84,12 +91,11 @@ export default class DataSynthesize extends AiotCommand {
       this.print(next(`aiot data check${at}`, `aiot model train${at}`));
       return drawn;
     }
-    const { voices, takes, rate, language } = speech;
     const made = await synthesizeWords({
       words: columnList(words) ?? [],
       others: columnList(others) ?? usualOthers,
-      ...{ project, voices, takes, rateHz: rate, language, seed, signal: this.signal },
-      onVoice: (done) => update({ text: 'voices', done, total: voices }),
+      ...{ ...spoken, project, rateHz: rate, speechS: speech, seed, signal: this.signal },
+      onVoice: (done) => update({ text: 'voices', done, total: spoken.voices }),
     });
     this.print(synthesisText(made));
     this.print(next(`aiot model train${at}`));
@@ -98,7 +104,7 @@ export default class DataSynthesize extends AiotCommand {
 }
 
 /** Flags that apply only to spoken words, not to pictures. */
-const ofSpeech = ['voices', 'takes', 'rate', 'language', 'others'] as const;
+const ofSpeech = ['voices', 'takes', 'rate', 'language', 'others', 'speech'] as const;
 
 /** @throws AIOT_USAGE if pictures are drawn, but flags for spoken words are given */
 function checkFlags(words: string | undefined, given: (name: string) => boolean): void {

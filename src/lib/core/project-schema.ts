@@ -317,6 +317,13 @@ const reject = z.strictObject({
   label: word.default('unknown'),
   /** Share of each class's validation windows that may be rejected; the thresholds follow from it. */
   share: z.number().gt(0).max(0.5).default(0.05),
+  /**
+   * A model of sound: false alarms per hour of other sound for which the minimum outputs are chosen, on a simulated stream of the validation
+   * recordings. Replaces `share` for them.
+   */
+  falseAlarms: positive.optional(),
+  /** Class that is no detection in that stream; absent = `other`. */
+  background: word.optional(),
   /** Recorded labels that belong to no class. Their recordings only measure the rejection. */
   unknown: z.array(label).default([]),
 });

@@ -192,7 +192,7 @@ function checkAugment(
   return [];
 }
 
-function checkReject({ model }: ProjectConfig): Problem[] {
+function checkReject({ model, signal }: ProjectConfig): Problem[] {
   const { reject, kind, output, labels, train } = model;
   const problems: Problem[] = [];
   const isClassifier = output === 'classes' && kind !== 'autoencoder';
@@ -209,6 +209,18 @@ function checkReject({ model }: ProjectConfig): Problem[] {
     problems.push({
       path: [...path, 'label'],
       message: `expected a label that is no class; got ${show(reject.label)}`,
+    });
+  const { falseAlarms, background = 'other' } = reject;
+  const features = signal?.features;
+  if (falseAlarms !== undefined && features !== 'logmel' && features !== 'mfcc')
+    problems.push({
+      path: [...path, 'falseAlarms'],
+      message: 'expected signal.features: logmel or mfcc with it; got other features',
+    });
+  if (falseAlarms !== undefined && !Object.hasOwn(labels, background))
+    problems.push({
+      path: [...path, 'background'],
+      message: `expected a class: ${Object.keys(labels).join(', ')}; got ${show(background)}`,
     });
   const known = new Set(Object.values(labels).flat());
   for (const label of reject.unknown.filter((each) => known.has(each)))

@@ -29,6 +29,8 @@ export const synthesisSchema = z.object({
   samples: z.int(),
   /** Recordings per label. */
   labels: z.record(z.string(), z.int()),
+  /** Length of all sentences of other words, s. */
+  speechS: z.number(),
   /** Number of earlier synthesized recordings that these replaced. */
   replaced: z.int(),
 });
@@ -48,6 +50,8 @@ interface SynthesisOptions {
   language: string;
   /** Words for the label `other`. */
   others: readonly string[];
+  /** Length of the sentences of other words that each voice speaks, s, rounded up to whole recordings; 0 = none. */
+  speechS: number;
   seed: number;
   /** Called after each voice, with the number of finished voices. */
   onVoice?: ((done: number) => void) | undefined;
@@ -80,8 +84,8 @@ export const usualOthers = (
  * Records words spoken by espeak-ng as recordings of a project, one model window each. Every voice differs in its formants, and its takes
  * differ in accent, speed, pitch, loudness, place in the window and noise. A voice is the device of its recordings, so that
  * `model.split: device` tests on voices never heard. The label `other`, if the project has it, gets other words and running
- * speech, which is longer than a window. It also gets the words' own beginnings and ends, as in a window that a word enters or leaves. The label
- * `noise` gets noise alone.
+ * speech, which is longer than a window: a few words, and sentences. It also gets the words' own beginnings and ends, as in a window that a word
+ * enters or leaves. The label `noise` gets noise alone.
  * Earlier synthesized recordings are replaced. The same seed gives the same recordings, for the same version of espeak-ng.
  * @throws AIOT_PROGRAM_NOT_FOUND, AIOT_USAGE (a word, the language, too many voices), AIOT_LABEL_UNKNOWN, AIOT_DATA_RATE, AIOT_DATA_COLUMNS,
  * AIOT_PROGRAM_FAILED, AIOT_FILE_NOT_WRITABLE
@@ -103,21 +107,36 @@ export async function synthesizeWords(options: SynthesisOptions): Promise<Synthe
     );
   const others = options.others.filter((word) => !words.includes(word));
   const recordings: Recording[] = [];
+  const hasSpeech = expected.labels.includes(otherLabel) && others.length > 0;
+  let speechS = 0;
   const scratch = await mkdtemp(join(tmpdir(), 'aiot-speech-'));
   try {
     for (const [v, variant] of variants.entries()) {
       const own = seededRandom(seed * 1009 + v + 1);
       const voice = createVoice(speaker, variant, own, scratch);
       const said = new Map<string, Float64Array>();
-      for (const { label, text, take, part } of lines(words, others, expected.labels, options.takes, own)) {
+      const add = (spoken: Float64Array | null, label: string, take: number, part?: boolean) => {
+        const id = `${label}-${voice.name.slice(voicePrefix.length)}-${take}`;
+        recordings.push(
+          wordRecording(project.config, spoken, { id, label, device: voice.name, part, random: own }),
+        );
+      };
+      const script = lines(words, others, expected.labels, options.takes, own);
+      for (const { label, text, take, part } of script) {
         signal?.throwIfAborted();
         // A part is cut from the last take of its word.
         const spoken =
           part && text ? said.get(text)! : text && (await voice.say(text, expected.rateHz, signal));
         if (text && spoken) said.set(text, spoken);
-        const id = `${label}-${voice.name.slice(voicePrefix.length)}-${take}`;
-        const named = { id, label, device: voice.name, part, random: own };
-        recordings.push(wordRecording(project.config, spoken || null, named));
+        add(spoken || null, label, take, part);
+      }
+      let take = script.filter(({ label }) => label === otherLabel).length;
+      for (let seconds = 0; hasSpeech && seconds < options.speechS; ) {
+        signal?.throwIfAborted();
+        const sound = await voice.say(sentences(others, own), expected.rateHz, signal);
+        add(sound, otherLabel, ++take);
+        seconds += sound.length / expected.rateHz;
+        speechS += sound.length / expected.rateHz;
       }
       options.onVoice?.(v + 1);
     }
@@ -139,6 +158,7 @@ export async function synthesizeWords(options: SynthesisOptions): Promise<Synthe
     recordings: recordings.length,
     samples: recordings.reduce((sum, { columns }) => sum + columns[0]!.length, 0),
     labels: countLabels(recordings),
+    speechS,
     replaced,
   };
 }
@@ -210,6 +230,20 @@ function lines(
       ? numbered(noiseLabel, new Array<{ text: null }>(takes).fill({ text: null }))
       : []),
   ];
+}
+
+/** Number of sentences in one recording, and of words in a sentence. */
+const spoken = { sentences: 3, words: [5, 12] } as const;
+
+/** Sentences of random words. Half of them have a comma, at which espeak-ng pauses, as at a full stop. */
+function sentences(others: readonly string[], random: Random): string {
+  const word = () => others[Math.floor(random() * others.length)]!;
+  const sentence = () => {
+    const said = Array.from({ length: Math.round(between(spoken.words, random)) }, word);
+    if (random() < 0.5) said[Math.floor(said.length / 2)] += ',';
+    return `${said.join(' ')}.`;
+  };
+  return Array.from({ length: spoken.sentences }, sentence).join(' ');
 }
 
 /** Ranges of everything that varies from take to take. */

@@ -436,12 +436,15 @@ export function unusedText(
 }
 
 /** Voices and labels of synthesized speech, and the number of recordings that the speech replaced. */
-export function synthesisText({ program, voices, recordings, labels, replaced, folder }: Synthesis): string {
+export function synthesisText(made: Synthesis): string {
+  const { program, voices, recordings, labels, speechS, replaced, folder } = made;
+  const sentences: [string, string] = ['Sentences', `${(speechS / 60).toFixed(1)} min of other words`];
   const counts = Object.entries(labels).map(([label, count]) => `${label} ${count}`);
   const before = replaced > 0 ? `, in place of ${replaced} earlier ones` : '';
   return facts([
     ['Voices', `${voices.length} of ${program}: synthetic, not people`],
     ['Recordings', `${recordings}: ${counts.join(', ')}${before}`],
+    ...(speechS > 0 ? [sentences] : []),
     ['Folder', shownPath(folder)],
   ]);
 }

@@ -12,6 +12,7 @@ export function evaluationText(result: EvaluateResult): string {
   if (result.perClass.length > 0) parts.push(classTable(result, `${result.unit}s`));
   parts.push(facts([...certainty(result), ...gateFacts(result.gates)]));
   if (result.rejection) parts.push(rejectionText(result.rejection, result.unit));
+  if (result.stream && result.stream.points.length > 0) parts.push(pointsTable(result.stream));
   if (result.sensorDrop) parts.push(dropTable(result.sensorDrop, result));
   if (result.worst.length > 0) parts.push(worstTable(result));
   if (result.warnings.length > 0)
@@ -150,6 +151,19 @@ function streamLine({ noise, others, ...all }: NonNullable<EvaluateResult['strea
   );
   const words = `${detected} of ${plural(events, 'word')} detected, ${confused} taken for another`;
   return ['Stream', `${minutes} min with ${vote}: ${words}. False alarms: ${alarms.join(', ')}`];
+}
+
+/** Missed words and false alarms for other targets and other smoothing, on the same stream. */
+function pointsTable({ points }: NonNullable<EvaluateResult['stream']>): string {
+  const votes = [...new Set(points.map(({ vote }) => vote))];
+  const pointsOf = (target: number) => points.filter((point) => point.target === target);
+  const cell = ({ missed, others, noise }: (typeof points)[number]) =>
+    `${percent(missed)}, ${(others ?? noise ?? 0).toFixed(1)}`;
+  const rows = [...new Set(points.map(({ target }) => target))].map((target) => [
+    String(target),
+    ...pointsOf(target).map(cell),
+  ]);
+  return `${table(['falseAlarms', ...votes], rows)}\n${dim('missed words, and measured false alarms per hour of other sound, if model.reject.falseAlarms and model.vote were these')}`;
 }
 
 function worstTable({ worst, output }: EvaluateResult): string {

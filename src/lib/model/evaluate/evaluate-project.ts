@@ -6,6 +6,7 @@ import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { type Built, readBuilt, stale } from '../build-folder.js';
 import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
 import { voteAll } from '../bundle/predictor.js';
+import type { RejectSpec } from '../bundle/types.js';
 import { buildFiles, readFolds } from '../files.js';
 import { arenaOf, graphMacs, precisionOf, refusalOfDevice, refuseOffDevice } from '../inspect/costs.js';
 import type { DataSource } from '../material.js';
@@ -20,7 +21,7 @@ import { openNetwork, predictRows, type RunningNetwork, type Runtime } from './p
 import { type Outputs, rejectionOf } from './rejection.js';
 import type { EvaluateResult, NetworkFigures, Verdict, Worst, WorstWindow } from './result.js';
 import { sensorDrop } from './sensor-drop.js';
-import { evaluateStream } from './stream.js';
+import { evaluateStream, type HeardStream, hearStream, thresholdsFor, validationMinutes } from './stream.js';
 import { judge, reconstructionErrors } from './verdict.js';
 
 interface EvaluateOptions extends DataSource {
@@ -67,7 +68,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     macs: graphMacs(int8.graph),
   };
   const gates = gatesFrom([...limitsOf(accept), ...limits], gateFigures(measured));
-  const { rejecting, drops } = await extrasOf(built, runs, options);
+  const { rejecting, drops, heard } = await extrasOf(built, runs, options);
   const result: EvaluateResult = {
     model: training.model,
     network: int8.file,
@@ -93,7 +94,8 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     ...(options.stream && {
       stream: evaluateStream(built, {
         ...options.stream,
-        ...{ vote, reject: rejecting?.rule },
+        background: options.stream.background ?? reject?.background,
+        ...{ vote, reject: rejecting?.rule, validation: heard ?? undefined },
         seed: project.config.model.train.seed,
         signal,
       }),
@@ -251,13 +253,34 @@ async function extrasOf(
   onDevice: boolean,
   { project, sensorDrop: drop, signal }: EvaluateOptions,
 ) {
-  const { reject } = project.config.model;
+  const { reject, vote } = project.config.model;
   const isClassifier = built.training.network.output.kind === 'classes';
   const config = isClassifier ? reject : undefined;
-  if (!config && !drop) return { rejecting: null, drops: null };
+  if (!config && !drop) return { rejecting: null, drops: null, heard: null };
   return await withOutputs(built, onDevice, signal, (outputsOf) => {
-    const rejecting = config ? rejectionOf(built, config, outputsOf) : null;
-    return { rejecting, drops: drop ? sensorDrop(built, outputsOf, rejecting?.rule) : null };
+    let heard: HeardStream | null = null;
+    const { falseAlarms: target } = config ?? {};
+    const minimumFor = (rule: RejectSpec): number[] => {
+      heard = validationStream(built, { project, rule, signal });
+      const { classes, signal: own } = built.training;
+      return thresholdsFor(heard, { target: target!, vote, signal: own, classes: classes.length });
+    };
+    const rejecting = config
+      ? rejectionOf(built, config, outputsOf, target === undefined ? undefined : minimumFor)
+      : null;
+    return { rejecting, drops: drop ? sensorDrop(built, outputsOf, rejecting?.rule) : null, heard };
+  });
+}
+
+/** The stream on which thresholds are chosen: validation recordings only, with words among other sound. */
+function validationStream(
+  built: Built,
+  { project, rule, signal }: { project: Project; rule: RejectSpec; signal: AbortSignal | undefined },
+): HeardStream {
+  const { reject, train } = project.config.model;
+  return hearStream(built, {
+    ...{ part: 'validation', minutes: validationMinutes, onlyOthers: true },
+    ...{ reject: rule, background: reject?.background, seed: train.seed + 1, signal },
   });
 }
 

@@ -24,18 +24,21 @@ const leastDeviation = 0.05;
  *
  * For each class, the thresholds are the quantiles of its correctly predicted validation windows (split conformal prediction; Vovk,
  * Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005). The allowed share is divided evenly between both criteria.
+ * @param minimumFor chooses other minimum outputs, for a rule whose distances are known
  */
 export function rejectionOf(
   built: Built,
   config: RejectConfig,
   outputsOf: Outputs,
+  minimumFor?: (rule: RejectSpec) => number[],
 ): { rule: RejectSpec; rejection: Rejection } {
   const { training } = built;
   const classes = training.classes.length;
   const spread = spreadOf(built, classes);
   const validation = answersIn(built.part('validation').pieces(), { spread, outputsOf, ...training });
   const trained = trainingDistances(built, spread, classes);
-  const rule = ruleOf(config, { validation, trained }, spread);
+  const byShare = ruleOf(config, { validation, trained }, spread);
+  const rule = minimumFor ? { ...byShare, minimum: minimumFor(byShare) } : byShare;
   const test = answersIn(built.part('test').pieces(), { spread, outputsOf, ...training });
   const unknown = unknownOf(built, config, (pieces) => answersIn(pieces, { spread, outputsOf, ...training }));
   const rejected = (row: Answered) => scoreOf(rule, row) > 1;

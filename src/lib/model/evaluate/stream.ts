@@ -8,7 +8,7 @@ import { windowFeatures } from '../../signal/pipeline.js';
 import type { SignalSpec } from '../../signal/spec.js';
 import type { Built } from '../build-folder.js';
 import { endOf } from '../bundle/ends.js';
-import { answeringOf, createPredictor, type Predictor } from '../bundle/predictor.js';
+import { answeringOf, createPredictor, createVote, type Predictor } from '../bundle/predictor.js';
 import type { RejectSpec } from '../bundle/types.js';
 import { refuseOffDevice } from '../inspect/costs.js';
 import { columnsFor, unfit } from '../train/examples/examples.js';
@@ -30,6 +30,19 @@ const conditionSchema = z.object({
   falseAlarmsPerHour: z.number(),
 });
 
+const pointSchema = z.object({
+  /** False alarms per hour of other sound that the thresholds were chosen for, on the validation stream. */
+  target: z.number(),
+  vote: z.string(),
+  /** Minimum output of each class. */
+  minimum: z.array(z.number()),
+  /** Share of the words that were missed. */
+  missed: z.number(),
+  /** Measured false alarms per hour; null if the stream has no such part. */
+  noise: z.number().nullable(),
+  others: z.number().nullable(),
+});
+
 export const streamFiguresSchema = conditionSchema.extend({
   /** Smoothing of the predictions. */
   vote: z.string(),
@@ -40,6 +53,8 @@ export const streamFiguresSchema = conditionSchema.extend({
   /** The parts with other recordings of the background, such as speech, besides the words; null if there are none. */
   others: conditionSchema.nullable(),
   classes: z.array(z.object({ name: z.string(), ...counted })),
+  /** Results of other thresholds and smoothing on the same stream: points of the detection error tradeoff. */
+  points: z.array(pointSchema).default([]),
 });
 
 export type StreamFigures = z.output<typeof streamFiguresSchema>;
@@ -51,6 +66,8 @@ interface StreamOptions {
   reject?: RejectSpec | undefined;
   /** Absent = the class `other`. */
   background?: string | undefined;
+  /** The validation stream, which is needed for `points`. */
+  validation?: HeardStream | undefined;
   seed: number;
   signal?: AbortSignal | undefined;
 }
@@ -70,6 +87,30 @@ const noiseLevel = { least: 0.0005, most: 0.01 };
 /** Recordings in a part besides the words: of noise, or others of the background. */
 type Condition = 'noise' | 'others';
 
+/** A stream with the model's prediction for each window, before thresholds and smoothing. */
+export interface HeardStream {
+  background: number;
+  parts: HeardPart[];
+}
+
+interface HeardPart {
+  condition: Condition;
+  placed: PlacedEvent[];
+  /** Class of each window; −1 = far from all classes. */
+  predicted: Int32Array;
+  /** Output for that class. */
+  shares: Float32Array;
+}
+
+/** Minutes of the stream of validation recordings on which thresholds are chosen. A rate of one false alarm per hour needs at least an hour. */
+export const validationMinutes = 60;
+
+/** Targets of the reported points, false alarms per hour. */
+const targets = [1, 2, 5, 10, 20, 50];
+
+/** Smoothing of the reported points, besides the model's own. */
+const votes = ['none', 'majority:3', 'majority:5'];
+
 /**
  * Runs a model of sound on a continuous stream and counts detections and false alarms. The stream is made of the test recordings in random order on
  * generated noise. Its minutes alternate between noise and other recordings of the background. The model, its rejection and its smoothing are those
@@ -78,37 +119,144 @@ type Condition = 'noise' | 'others';
  * @throws AIOT_USAGE (no such background), AIOT_MODEL_UNFIT (a model without classes, or not of sound), AIOT_TRAINING_DATA_UNFIT
  */
 export function evaluateStream(built: Built, options: StreamOptions): StreamFigures {
-  const { training } = built;
-  const { signal, classes } = training;
-  const background = backgroundOf(built, options.background);
-  const pools = poolsOf(built, background);
-  const predictor = predictorOf(built, options);
-  const random = seededRandom(options.seed);
-  const tally = () => classes.map((name) => ({ name, events: 0, detected: 0, confused: 0, falseAlarms: 0 }));
-  const counts = { noise: tally(), others: tally() };
-  const minutes = { noise: 0, others: 0 };
-  const parts = Math.max(1, Math.round((options.minutes * 60) / partSeconds));
-  for (let part = 0; part < parts; part++) {
-    options.signal?.throwIfAborted();
-    const condition: Condition = part % 2 === 0 && pools.others.others.length > 0 ? 'others' : 'noise';
-    const { sound, events: placed } = partOf(signal, pools[condition], random);
-    const smoothed = smoothedOf(predictor, windowFeatures(signal, [sound]), classes, background);
-    const own = counts[condition];
-    minutes[condition] += partSeconds / 60;
-    for (const { of } of placed) own[of]!.events++;
-    for (const { of, kind } of judged(smoothed, placed, { signal, background, vote: options.vote }))
-      own[of]![kind]++;
-  }
-  const conditions = (['noise', 'others'] as const).map((name) => figuresOf(counts[name], minutes[name]));
-  const together = classes.map((name, i) => ({ name, ...summed([counts.noise[i]!, counts.others[i]!]) }));
+  const { classes, signal } = built.training;
+  const { vote, reject, validation } = options;
+  const heard = hearStream(built, { ...options, part: 'test' });
+  const { background } = heard;
+  const minimum = reject?.minimum ?? classes.map(() => 0);
+  const own = countsOf(heard, { signal, background, vote, minimum });
+  const counts = classes.map((_, i) => summed([own.noise.counts[i]!, own.others.counts[i]!]));
+  const points = validation
+    ? [...new Set([vote, ...votes])].flatMap((vote) =>
+        targets.map((target) => {
+          const minimum = thresholdsFor(validation, { target, vote, signal, classes: classes.length });
+          const { noise, others } = countsOf(heard, { signal, background, vote, minimum });
+          const { events, detected } = summed([...noise.counts, ...others.counts]);
+          const rateOf = ({ counts, minutes }: typeof noise) =>
+            figuresOf(counts, minutes)?.falseAlarmsPerHour ?? null;
+          const missed = events === 0 ? 0 : 1 - detected / events;
+          return { target, vote, minimum, missed, noise: rateOf(noise), others: rateOf(others) };
+        }),
+      )
+    : [];
   return {
-    ...figuresOf(together, minutes.noise + minutes.others)!,
-    vote: options.vote,
+    ...figuresOf(counts, own.noise.minutes + own.others.minutes)!,
+    vote,
     background: classes[background]!,
-    noise: conditions[0]!,
-    others: conditions[1]!,
-    classes: together.filter((_, i) => i !== background),
+    noise: figuresOf(own.noise.counts, own.noise.minutes),
+    others: figuresOf(own.others.counts, own.others.minutes),
+    classes: classes.flatMap((name, i) => (i === background ? [] : [{ name, ...counts[i]! }])),
+    points,
   };
+}
+
+interface HearOptions extends Pick<StreamOptions, 'minutes' | 'reject' | 'background' | 'seed' | 'signal'> {
+  /** Part of the data that the recordings are from. */
+  part: 'test' | 'validation';
+  /** Whether the stream has no minutes of noise alone, if there are other recordings of the background. */
+  onlyOthers?: boolean;
+}
+
+/**
+ * Simulates a stream and runs the model on it. Of `reject`, only the distances are applied; the minimum outputs are applied afterwards.
+ * @throws AIOT_USAGE, AIOT_MODEL_UNFIT, AIOT_TRAINING_DATA_UNFIT
+ */
+export function hearStream(built: Built, options: HearOptions): HeardStream {
+  const { signal, classes } = built.training;
+  const background = backgroundOf(built, options.background);
+  const pools = poolsOf(built, background, options.part);
+  const predictor = predictorOf(built, options.reject);
+  const random = seededRandom(options.seed);
+  const parts: HeardPart[] = [];
+  const count = Math.max(1, Math.round((options.minutes * 60) / partSeconds));
+  for (let part = 0; part < count; part++) {
+    options.signal?.throwIfAborted();
+    const turn = part % 2 === 0 || options.onlyOthers === true;
+    const condition: Condition = turn && pools.others.others.length > 0 ? 'others' : 'noise';
+    const { sound, events: placed } = partOf(signal, pools[condition], random);
+    predictor.reset();
+    const answers = windowFeatures(signal, [sound]).map((features) => predictor.answer(features));
+    const predicted = Int32Array.from(answers, ({ index }) => (index! < classes.length ? index! : -1));
+    const shares = Float32Array.from(answers, ({ scores }, w) => scores[predicted[w]!] ?? 0);
+    parts.push({ condition, placed, predicted, shares });
+  }
+  return { background, parts };
+}
+
+interface Operating extends Judging {
+  /** Minimum output of each class. */
+  minimum: readonly number[];
+}
+
+/** Detections and false alarms of each class in each kind of part. */
+function countsOf({ parts }: HeardStream, operating: Operating) {
+  const tally = () => ({
+    minutes: 0,
+    counts: operating.minimum.map((): Counts => ({ events: 0, detected: 0, confused: 0, falseAlarms: 0 })),
+  });
+  const all = { noise: tally(), others: tally() };
+  for (const part of parts) {
+    const own = all[part.condition];
+    own.minutes += partSeconds / 60;
+    for (const { of } of part.placed) own.counts[of]!.events++;
+    for (const { of, kind } of judged(smoothedOf(part, operating), part.placed, operating))
+      own.counts[of]![kind]++;
+  }
+  return all;
+}
+
+/** The smoothed class of each window of one part. As on a device, all rejected windows are one class for smoothing. */
+function smoothedOf({ predicted, shares }: HeardPart, { minimum, background, vote }: Operating): Int32Array {
+  const rejected = minimum.length;
+  const voter = createVote(vote);
+  return predicted.map((index, w) => {
+    const voted = voter.push(index < 0 || shares[w]! < minimum[index]! ? rejected : index);
+    return voted === rejected ? background : voted;
+  });
+}
+
+/** Thresholds that are tried for each class. An int8 output has 256 steps; the first one accepts every window. */
+const candidates = [0, ...Array.from({ length: 48 }, (_, i) => 0.25 + (0.75 * i) / 48), 0.9875, 0.991, 0.995];
+
+/**
+ * Minimum outputs of the classes with the fewest missed words, so that a stream has at most `target` false alarms per hour. Starts without thresholds,
+ * and raises, again and again, that class's threshold which costs the fewest words for each false alarm that it avoids. The background needs none.
+ */
+export function thresholdsFor(
+  heard: HeardStream,
+  { target, vote, signal, classes }: { target: number; vote: string; signal: SignalSpec; classes: number },
+): number[] {
+  const { background, parts } = heard;
+  const hours = (parts.length * partSeconds) / 3600;
+  const costs = Array.from({ length: classes }, (_, c) =>
+    c === background
+      ? []
+      : candidates.map((least) => {
+          // The other classes are silenced, so that the effect of this one's threshold is seen alone.
+          const minimum = Array.from({ length: classes }, (_, i) =>
+            i === c ? least : i === background ? 0 : Number.POSITIVE_INFINITY,
+          );
+          const { noise, others } = countsOf(heard, { signal, background, vote, minimum });
+          const both = summed([noise.counts[c]!, others.counts[c]!]);
+          return { missed: both.events - both.detected, alarms: both.falseAlarms };
+        }),
+  );
+  const at = costs.map(() => 0);
+  const alarms = () => costs.reduce((sum, own, c) => sum + (own[at[c]!]?.alarms ?? 0), 0);
+  while (alarms() > target * hours) {
+    let best = { price: Number.POSITIVE_INFINITY, c: -1, to: 0 };
+    costs.forEach((own, c) => {
+      const now = own[at[c]!];
+      for (let to = at[c]! + 1; now && to < own.length; to++) {
+        const avoided = now.alarms - own[to]!.alarms;
+        const price = avoided > 0 ? (own[to]!.missed - now.missed) / avoided : Number.POSITIVE_INFINITY;
+        if (price < best.price) best = { price, c, to };
+      }
+    });
+    if (best.c < 0) break;
+    at[best.c] = best.to;
+  }
+  return costs.map((own, c) => (own.length === 0 ? 0 : candidates[at[c]!]!));
 }
 
 type Counts = Record<'events' | 'detected' | 'confused' | 'falseAlarms', number>;
@@ -163,14 +311,18 @@ interface Pool {
   isEvent: (take: Take) => boolean;
 }
 
-/** The test recordings for each kind of part. @throws AIOT_TRAINING_DATA_UNFIT */
-function poolsOf({ training, dataset }: Built, background: number): Record<Condition, Pool> {
+/** The recordings for each kind of part. @throws AIOT_TRAINING_DATA_UNFIT */
+function poolsOf(
+  { training, dataset }: Built,
+  background: number,
+  part: HearOptions['part'],
+): Record<Condition, Pool> {
   const { split, labels, classes, signal } = training;
-  const test = new Set(split.by === 'window' ? [] : split.test);
+  const chosen = new Set(split.by === 'window' ? [] : split[part]);
   const classOf = ({ label }: Recording) =>
     classes.findIndex((name) => label !== null && labels[name]?.includes(label));
   const takes = dataset.recordings
-    .filter((recording) => test.has(recording.id) && classOf(recording) >= 0)
+    .filter((recording) => chosen.has(recording.id) && classOf(recording) >= 0)
     .map((recording) => ({
       of: classOf(recording),
       label: recording.label,
@@ -179,7 +331,7 @@ function poolsOf({ training, dataset }: Built, background: number): Record<Condi
   const isEvent = ({ of }: Take) => of !== background;
   const events = takes.filter(isEvent);
   if (events.length === 0)
-    throw unfit(`the test set has no recording of another class than ${classes[background]}`);
+    throw unfit(`the ${part} set has no recording of another class than ${classes[background]}`);
   const isNoise = ({ label }: Take) => label === noiseLabel;
   const others = takes.filter((take) => !isEvent(take));
   return {
@@ -217,29 +369,15 @@ function partOf({ rateHz }: SignalSpec, { events, others, isEvent }: Pool, rando
   }
 }
 
-/** The predictor of a device that runs this model. */
-function predictorOf({ int8, training }: Built, { vote, reject }: StreamOptions): Predictor {
+/** The predictor of a device that runs this model, without minimum outputs and smoothing. */
+function predictorOf({ int8, training }: Built, reject: RejectSpec | undefined): Predictor {
   refuseOffDevice(int8.graph);
   const { signal, standardization } = training;
   const ends = { input: endOf(int8.graph, 'inputs'), output: endOf(int8.graph, 'outputs') };
+  const distances = reject && { ...reject, minimum: reject.minimum.map(() => 0) };
   return createPredictor({
-    info: { signal, standardization, ...ends, ...answeringOf(training, vote, reject) },
+    info: { signal, standardization, ...ends, ...answeringOf(training, 'none', distances) },
     model: int8.bytes,
-  });
-}
-
-/** The smoothed class of each window of one part. */
-function smoothedOf(
-  predictor: Predictor,
-  windows: readonly Float32Array[],
-  classes: readonly string[],
-  background: number,
-): Int32Array {
-  predictor.reset();
-  return Int32Array.from(windows, (features) => {
-    const { voted } = predictor.answer(features);
-    const index = voted === null ? -1 : classes.indexOf(voted);
-    return index < 0 ? background : index;
   });
 }
 
