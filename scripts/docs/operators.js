@@ -72,7 +72,7 @@ aiot converts a uint8 input or output to int8 by subtracting 128 from each value
 
 ## Loops
 
-TensorFlow's converter writes a Keras recurrent layer as WHILE or as UNIDIRECTIONAL_SEQUENCE_LSTM. If the number of steps is fixed, aiot unrolls the loop when it reads the file. The graph then contains the operators of every step, which share the weights. If an IF has a constant condition, aiot replaces it with the branch that is taken. The table above, the quantizer, \`--emit c\` and the firmware therefore also cover such files.
+TensorFlow's converter writes a Keras recurrent layer as WHILE or as UNIDIRECTIONAL_SEQUENCE_LSTM. If the number of steps is fixed, aiot unrolls the loop when it reads the file. The graph then contains the operators of every step, which share the weights. If an IF has a constant condition, aiot replaces it with the branch that is taken. A loop that ends depending on the data is rejected (\`AIOT_TFLITE_UNSUPPORTED\`), with its place in the file. The table above, the quantizer, \`--emit c\` and the firmware therefore also cover such files.
 
 To fix the number of steps, give the model a fixed batch size: \`keras.Input(batch_shape=(1, 50, 3))\`. With a dynamic batch size, the converter writes Flex operators, which aiot rejects. aiot also rejects loops with more than 4,096 steps, and loops whose end depends on the data.
 

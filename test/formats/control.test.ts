@@ -72,6 +72,15 @@ describe('control flow of a .tflite file', () => {
       },
       'WHILE: the condition depends on the input (expected a fixed number of steps)',
     ],
+    [
+      'a condition that depends on the input, with the place of the loop in the file,',
+      () => {
+        const [main, , body] = tanhLoop(1) as [Subgraph, Subgraph, Subgraph];
+        const tensors = [number, real(1, 4), real(1, 4), truth];
+        return [main, subgraph(tensors, [0, 1], [3], { op: 'LESS', inputs: [1, 1], outputs: [3] }), body];
+      },
+      'subgraph 0, operator 0',
+    ],
     ['an endless loop', () => tanhLoop(2 ** 30), 'more than 4096 steps'],
     [
       'a recursion',

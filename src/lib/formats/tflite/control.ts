@@ -105,6 +105,11 @@ function live(operators: readonly FileOperator[], outputs: readonly number[]): F
   return kept.reverse();
 }
 
+/** Remedies for control flow that depends on the input. */
+const fixedSteps =
+  'Before you convert the model, give the loop a fixed number of steps: run the largest number, and keep finished results with tf.where. In Keras, set the length of the sequence in the input shape.';
+const bothBranches = 'Before you convert the model, compute both branches, and choose with tf.where.';
+
 /** Copies subgraphs into one list of operators. Operators that compute with constants, such as a loop's counter, become constants. */
 class Paste {
   /** Tensors of the main subgraph, followed by the copies' tensors. */
@@ -144,15 +149,19 @@ class Paste {
       else places.set(index, made);
       return made;
     };
-    for (const operator of graph.operators) {
+    for (const [index, operator] of graph.operators.entries()) {
       this.#copies += 1;
       if (this.#copies > mostCopies) throw unsupported('control flow', 'too many operators in its steps');
       if (operator.op === 'CALL_ONCE' || operator.op === 'VAR_HANDLE')
         throw unsupported(operator.op, 'variables beside control flow');
       const taken = operator.inputs.map(place);
       if (operator.op === 'WHILE' || operator.op === 'IF') {
+        const name = graph.tensors[operator.outputs[0]!]?.name;
+        const where = `subgraph ${number}, operator ${index}${name ? ` (${name})` : ''}, ${operator.op}`;
         const results =
-          operator.op === 'WHILE' ? this.#loop(operator, taken, path) : this.#branch(operator, taken, path);
+          operator.op === 'WHILE'
+            ? this.#loop(operator, taken, path, where)
+            : this.#branch(operator, taken, path, where);
         if (results.length !== operator.outputs.length)
           throw unsupported(operator.op, `${results.length} results for ${operator.outputs.length} outputs`);
         for (const [at, output] of operator.outputs.entries()) places.set(output, results[at]!);
@@ -171,12 +180,18 @@ class Paste {
     return this.tensors.push(tensor) - 1;
   }
 
-  #loop({ options }: FileOperator, inputs: readonly number[], path: readonly number[]): number[] {
+  /** @param where place of the operator in the file, for errors */
+  #loop(
+    { options }: FileOperator,
+    inputs: readonly number[],
+    path: readonly number[],
+    where: string,
+  ): number[] {
     const { condition, body } = options as { condition: number; body: number };
     let values = [...inputs];
     for (;;) {
-      if (!this.#holds(condition, values, path)) return values;
-      if (this.steps === mostSteps) throw unsupported('WHILE', `more than ${mostSteps} steps`);
+      if (!this.#holds(condition, values, path, where)) return values;
+      if (this.steps === mostSteps) throw unsupported(where, `more than ${mostSteps} steps`, fixedSteps);
       values = this.#call(body, values, path);
       this.steps += 1;
     }
@@ -186,9 +201,10 @@ class Paste {
     { options }: FileOperator,
     [condition = -1, ...inputs]: readonly number[],
     path: readonly number[],
+    where: string,
   ) {
     const { ifTrue, ifFalse } = options as { ifTrue: number; ifFalse: number };
-    return this.#call(this.#truth(condition, 'IF') ? ifTrue : ifFalse, inputs, path);
+    return this.#call(this.#truth(condition, where, bothBranches) ? ifTrue : ifFalse, inputs, path);
   }
 
   #call(number: number, inputs: readonly number[], path: readonly number[]): number[] {
@@ -197,17 +213,17 @@ class Paste {
   }
 
   /** Evaluates a loop's condition. The condition's operators must not depend on the input. */
-  #holds(number: number, inputs: readonly number[], path: readonly number[]): boolean {
+  #holds(number: number, inputs: readonly number[], path: readonly number[], where: string): boolean {
     const before = this.operators.length;
     const [condition = -1] = this.#call(number, inputs, path);
     this.operators.length = before;
-    return this.#truth(condition, 'WHILE');
+    return this.#truth(condition, where, fixedSteps);
   }
 
-  #truth(condition: number, operator: 'WHILE' | 'IF'): boolean {
+  #truth(condition: number, where: string, next: string): boolean {
     const { type, data } = this.tensors[condition] ?? {};
     if (type !== 'bool' || data?.length !== 1)
-      throw unsupported(operator, 'the condition depends on the input (expected a fixed number of steps)');
+      throw unsupported(where, 'the condition depends on the input (expected a fixed number of steps)', next);
     return data[0] !== 0;
   }
 

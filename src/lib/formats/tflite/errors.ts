@@ -9,6 +9,6 @@ export function malformed(where: string, reason: string): AiotError {
 }
 
 /** The error for a valid file that uses an unsupported feature. */
-export function unsupported(where: string, what: string): AiotError {
-  return new AiotError('AIOT_TFLITE_UNSUPPORTED', `${where}: ${what}`);
+export function unsupported(where: string, what: string, next?: string): AiotError {
+  return new AiotError('AIOT_TFLITE_UNSUPPORTED', `${where}: ${what}`, next === undefined ? {} : { next });
 }
