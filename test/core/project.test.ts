@@ -61,7 +61,9 @@ describe('aiot.yaml', () => {
 
   it('can limit false alarms only for a model of sound with a class for the background', () => {
     const text = good.replace('kind: mlp', 'kind: mlp\n  reject: { falseAlarms: 2 }');
-    expect(() => parseProject(text, 'aiot.yaml')).toThrow('expected signal.features: logmel or mfcc with it');
+    expect(() => parseProject(text, 'aiot.yaml')).toThrow(
+      'expected signal.features: logmel or mfcc or microfrontend with it',
+    );
     expect(() => parseProject(text, 'aiot.yaml')).toThrow(/expected a class: .*; got "other"/);
   });
 

@@ -4,7 +4,7 @@ import { AiotError } from './errors.js';
 import { readBytes, readText } from './files.js';
 import { type Problem, problemsOf, show } from './issues.js';
 import { namePattern } from './names.js';
-import { isSoundSet, type ProjectConfig, projectSchema } from './project-schema.js';
+import { isSoundSet, type ProjectConfig, projectSchema, soundSetNames } from './project-schema.js';
 import { parseYaml } from './yaml.js';
 
 export interface Project {
@@ -211,11 +211,10 @@ function checkReject({ model, signal }: ProjectConfig): Problem[] {
       message: `expected a label that is no class; got ${show(reject.label)}`,
     });
   const { falseAlarms, background = 'other' } = reject;
-  const features = signal?.features;
-  if (falseAlarms !== undefined && features !== 'logmel' && features !== 'mfcc')
+  if (falseAlarms !== undefined && !isSoundSet(signal?.features))
     problems.push({
       path: [...path, 'falseAlarms'],
-      message: 'expected signal.features: logmel or mfcc with it; got other features',
+      message: `expected signal.features: ${soundSetNames.join(' or ')} with it; got other features`,
     });
   if (falseAlarms !== undefined && !Object.hasOwn(labels, background))
     problems.push({
