@@ -158,14 +158,14 @@ describe('a model of mel features', () => {
 
   it('gets thresholds for a rate of false alarms from a stream of the validation recordings', async () => {
     const built = await readBuilt(project, {});
-    const common = { background: 'buzz', minutes: 2, seed: 4 };
+    const common = { background: 'buzz', minutes: 1, seed: 4 };
     const validation = hearStream(built, { ...common, part: 'validation', onlyOthers: true });
-    expect(validation.parts.map(({ condition }) => condition)).toEqual(['others', 'others']);
+    expect(validation.parts.map(({ condition }) => condition)).toEqual(['others']);
     const figures = evaluateStream(built, { ...common, vote: 'none', validation });
     expect(figures.points.map(({ vote, target }) => [vote, target])).toEqual(
       ['none', 'majority:3', 'majority:5'].flatMap((vote) => [1, 2, 5, 10, 20, 50].map((t) => [vote, t])),
     );
-    for (const point of figures.points) {
+    for (const point of figures.points.filter(({ target }) => target === 5)) {
       const reject = { label: 'unknown', minimum: point.minimum, radius: [], center: [], weight: [] };
       // Each point is what the evaluation measures with its thresholds and smoothing.
       const own = evaluateStream(built, { ...common, vote: point.vote, reject });
