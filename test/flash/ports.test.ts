@@ -83,7 +83,10 @@ describe('the serial ports of a machine', () => {
       ['/dev/ttyS0', 'onboard', null, null, false],
     ]);
     expect(ports[0]).toMatchObject({
-      chips: ['esp32s3', 'esp32c3', 'esp32c5', 'esp32c6', 'esp32h2', 'esp32p4'],
+      chips: [
+        ...['esp32s3', 'esp32c3', 'esp32c5', 'esp32c6', 'esp32c61'],
+        ...['esp32h2', 'esp32h21', 'esp32h4', 'esp32p4'],
+      ],
       manufacturer: 'Espressif',
       product: 'USB JTAG/serial debug unit',
       alias: '/dev/serial/by-id/usb-Espressif_USB_JTAG_serial_debug_unit_7C:DF:A1:E0:12:34-if00',

@@ -23,6 +23,9 @@ const places: Record<ChipName, { code: number; constants: number; iram: number; 
   esp32c6: { code: 0x42000020, constants: 0x42800020, iram: 0x40800000, dram: 0x40810000 },
   esp32h2: { code: 0x42000020, constants: 0x42800020, iram: 0x40800000, dram: 0x40810000 },
   esp32c5: { code: 0x42000020, constants: 0x43000020, iram: 0x40800000, dram: 0x40810000 },
+  esp32c61: { code: 0x42000020, constants: 0x42800020, iram: 0x40800000, dram: 0x40810000 },
+  esp32h21: { code: 0x42000020, constants: 0x42800020, iram: 0x40800000, dram: 0x40810000 },
+  esp32h4: { code: 0x42000020, constants: 0x43000020, iram: 0x40810000, dram: 0x40830000 },
   esp32p4: { code: 0x40000020, constants: 0x48000020, iram: 0x4ff00000, dram: 0x4ff40000 },
 };
 
@@ -122,7 +125,7 @@ describeReal('esptool', 'images created from ELF files', () => {
         {
           mode: 'dio',
           size: '4MB',
-          frequency: chip === 'esp32c2' ? '60m' : chip === 'esp32h2' ? '48m' : '80m',
+          frequency: frequenciesOf(chip)[0] ?? '40m',
         },
         { minRevision: 3, maxRevision: 199 },
         { hash: false },

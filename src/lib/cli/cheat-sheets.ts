@@ -26,6 +26,9 @@ const tools = {
       ['esptool read-flash 0 ALL backup.bin', 'aiot board dump backup.bin'],
       ['esptool erase-region 0x9000 0x6000 · parttool.py erase_partition', 'aiot board erase nvs'],
       ['esptool image-info app.bin · espflash save-image', 'aiot firmware image info app.bin'],
+      ['esptool elf2image app.elf', 'aiot firmware image create app.elf --chip esp32c3'],
+      ['esptool load-ram test.bin', 'aiot board load-ram test.bin'],
+      ['esptool --trace', 'aiot board info --trace trace.txt'],
       [
         'esptool merge-bin',
         'aiot firmware merge bootloader.bin@0x1000 partitions.bin@0x8000 app.bin@0x10000 --out whole.bin',

@@ -19,6 +19,8 @@ interface FuseLayout {
   aggressiveRevoke?: Field;
   revoked: readonly Field[];
   purposes: readonly Field[];
+  /** Highest bits of the purposes, if they are in a place of their own. */
+  purposesHigh?: readonly Field[];
   /** Write-protection bit of key block 0. The bits of the other blocks follow it. */
   keyLock?: number;
   padJtag: Field;
@@ -68,8 +70,8 @@ const common = {
 } as const satisfies Partial<FuseLayout>;
 
 /**
- * Source: eFuse tables in the chips' technical reference manuals, and each chip's esp_efuse_table.csv in ESP-IDF. The ESP32-P4's layout
- * applies to revisions before v3.0.
+ * Source: eFuse tables in the chips' technical reference manuals, and each chip's esp_efuse_table.csv in ESP-IDF. The ESP32-P4 has the highest
+ * bits of the purposes since revision v3.0; before, they are reserved and 0.
  */
 const layouts: Record<ChipName, FuseLayout> = {
   esp32: {
@@ -142,8 +144,81 @@ const layouts: Record<ChipName, FuseLayout> = {
   esp32p4: {
     ...common,
     address: 0x5012_d02c,
+    purposesHigh: [
+      [4, 27],
+      [4, 28],
+      [4, 29],
+      [4, 30],
+      [4, 31],
+      [5, 4],
+    ],
     usbJtag: [1, 9],
     secureVersion: [4, 9, 16],
+  },
+  esp32h21: {
+    ...common,
+    address: 0x600b_402c,
+    usbJtag: [1, 9],
+    secureVersion: [4, 9, 16],
+  },
+  esp32h4: {
+    ...common,
+    address: 0x600b_182c,
+    encryptionCount: [1, 23, 3],
+    secureBootV2: [3, 5],
+    aggressiveRevoke: [3, 6],
+    revoked: [
+      [1, 26],
+      [1, 27],
+      [1, 28],
+    ],
+    purposes: [
+      [2, 0, 5],
+      [2, 5, 5],
+      [2, 10, 5],
+      [2, 15, 5],
+      [2, 20, 5],
+      [2, 25, 5],
+    ],
+    padJtag: [1, 13],
+    softJtag: [5, 11, 3],
+    usbJtag: [1, 7],
+    noDownload: [3, 31],
+    secureDownload: [4, 3],
+    noManualEncryption: [[1, 14]],
+    noDirectBoot: [4, 0],
+    secureVersion: [4, 7, 16],
+  },
+  esp32c61: {
+    words: 6,
+    writeProtection: [0, 0, 32],
+    readProtection: [1, 0, 7],
+    address: 0x600b_482c,
+    encryptionCount: [1, 23, 3],
+    encryptionCountLock: 4,
+    secureBootV2: [2, 26],
+    aggressiveRevoke: [2, 27],
+    revoked: [
+      [1, 26],
+      [1, 27],
+      [1, 28],
+    ],
+    purposes: [
+      [2, 0, 4],
+      [2, 4, 4],
+      [2, 8, 4],
+      [2, 12, 4],
+      [2, 16, 4],
+      [2, 20, 4],
+    ],
+    keyLock: 23,
+    padJtag: [1, 13],
+    usbJtag: [1, 8],
+    noDownload: [3, 0],
+    secureDownload: [3, 4],
+    noManualEncryption: [[1, 14]],
+    noDirectBoot: [3, 1],
+    secureVersion: [3, 8, 16],
   },
   esp32c5: {
     ...common,
@@ -289,7 +364,7 @@ export function securityFuses(chip: ChipName, words: readonly number[]): Securit
     directBoot: layout.noDirectBoot === undefined ? null : !isSet(layout.noDirectBoot),
     keys: layout.purposes.map((field, block) => ({
       block,
-      purpose: purposeName(value(field)),
+      purpose: purposeName(value(field) | (isSet(layout.purposesHigh?.[block]) ? 0x10 : 0)),
       readProtected: ((readProtection >>> block) & 1) === 1,
       writeProtected: keyLock !== undefined && locked(keyLock + block),
     })),

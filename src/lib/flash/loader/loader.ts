@@ -3,6 +3,7 @@ import { AiotError } from '../../core/errors.js';
 import { hex } from '../../core/figures.js';
 import type { Clock } from '../../core/time.js';
 import { fuseAddresses } from '../../formats/efuse.js';
+import type { ChipName } from '../../formats/esp-image/chips.js';
 import { flashTimeMs, op, romBaud, sectorBytes, words } from './exchange.js';
 import { loadRam, startRam } from './ram.js';
 import { flashMd5, matches, readFlash } from './read.js';
@@ -272,12 +273,26 @@ async function runProgram(session: Session): Promise<void> {
   await exchange.ask({ op: op.flashEnd, data: words(0) });
 }
 
-/** Registers of the RTC watchdog: write protection, configuration 0 and 1. Source: esptool, "watchdog-reset". */
-const watchdogs = {
+/** Registers of the low-power watchdog on chips since the C6. */
+const lowPowerWatchdog = (base: number) => ({
+  protect: base + 0x18,
+  config0: base,
+  config1: base + 4,
+});
+
+/**
+ * Registers of the RTC watchdog: write protection, configuration 0 and 1. The C6 is missing because its USB Serial/JTAG port can disappear for
+ * good after this reset. Source: esptool, "watchdog-reset".
+ */
+export const watchdogs: Partial<Record<ChipName, { protect: number; config0: number; config1: number }>> = {
   esp32s2: { protect: 0x3f40_80ac, config0: 0x3f40_8094, config1: 0x3f40_8098 },
   esp32s3: { protect: 0x6000_80b0, config0: 0x6000_8098, config1: 0x6000_809c },
   esp32c3: { protect: 0x6000_80a8, config0: 0x6000_8090, config1: 0x6000_8094 },
-} as const;
+  esp32c2: { protect: 0x6000_809c, config0: 0x6000_8084, config1: 0x6000_8088 },
+  esp32c5: lowPowerWatchdog(0x600b_1c00),
+  esp32c61: lowPowerWatchdog(0x600b_1c00),
+  esp32p4: lowPowerWatchdog(0x5011_6000),
+};
 
 const watchdogKey = 0x50d8_3aa1;
 
@@ -293,8 +308,9 @@ export function startsProgram(
 
 /** Resets the chip by its watchdog, which needs no control lines. @returns false if the registers of this chip are not known */
 async function watchdogReset({ esptool, chip, wire }: Session): Promise<boolean> {
-  if (!(chip.chip in watchdogs) || chip.security.secureDownload) return false;
-  const { protect, config0, config1 } = watchdogs[chip.chip as keyof typeof watchdogs];
+  const registers = watchdogs[chip.chip];
+  if (!registers || chip.security.secureDownload) return false;
+  const { protect, config0, config1 } = registers;
   await esptool.writeReg(protect, watchdogKey);
   await esptool.writeReg(config1, 2000);
   // Enables the watchdog. Its stage 0 resets the system, and the lower bits set the lengths of the reset pulses.

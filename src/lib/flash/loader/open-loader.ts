@@ -312,6 +312,9 @@ const noStubWhenSecure: readonly ChipName[] = [
   'esp32c6',
   'esp32h2',
   'esp32c5',
+  'esp32c61',
+  'esp32h21',
+  'esp32h4',
   'esp32p4',
 ];
 

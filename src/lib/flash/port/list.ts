@@ -141,7 +141,10 @@ interface Adapter {
 }
 
 /** The chips that have a USB Serial/JTAG unit. */
-const usbJtagChips: ChipName[] = ['esp32s3', 'esp32c3', 'esp32c5', 'esp32c6', 'esp32h2', 'esp32p4'];
+const usbJtagChips: ChipName[] = [
+  ...(['esp32s3', 'esp32c3', 'esp32c5', 'esp32c6', 'esp32c61'] as const),
+  ...(['esp32h2', 'esp32h21', 'esp32h4', 'esp32p4'] as const),
+];
 
 const espressif = '303a';
 

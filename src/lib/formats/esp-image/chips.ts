@@ -11,6 +11,9 @@ export const espChips = {
   esp32c2: { id: 12, bootloaderOffset: 0x0, title: 'ESP32-C2', machine: 'riscv', uf2Family: 0x2b88d29c },
   esp32c6: { id: 13, bootloaderOffset: 0x0, title: 'ESP32-C6', machine: 'riscv', uf2Family: 0x540ddf62 },
   esp32h2: { id: 16, bootloaderOffset: 0x0, title: 'ESP32-H2', machine: 'riscv', uf2Family: 0x332726f6 },
+  esp32c61: { id: 20, bootloaderOffset: 0x0, title: 'ESP32-C61', machine: 'riscv', uf2Family: 0x77d850c4 },
+  esp32h21: { id: 25, bootloaderOffset: 0x0, title: 'ESP32-H21', machine: 'riscv', uf2Family: 0xb6dd00af },
+  esp32h4: { id: 28, bootloaderOffset: 0x2000, title: 'ESP32-H4', machine: 'riscv', uf2Family: 0x9e0baa8a },
   esp32p4: { id: 18, bootloaderOffset: 0x2000, title: 'ESP32-P4', machine: 'riscv', uf2Family: 0x3d308e94 },
   esp32c5: { id: 23, bootloaderOffset: 0x2000, title: 'ESP32-C5', machine: 'riscv', uf2Family: 0xf71c0343 },
 } as const;
@@ -50,6 +53,9 @@ const frequencies: Record<ChipName, Record<string, number>> = {
   esp32c6: { '80m': 0, '40m': 0, '20m': 2 },
   esp32h2: { '48m': 0xf, '24m': 0, '16m': 1, '12m': 2 },
   esp32c5: { '80m': 0xf, '40m': 0, '20m': 2 },
+  esp32c61: { '80m': 0xf, '40m': 0, '20m': 2 },
+  esp32h21: { '48m': 0xf, '24m': 0 },
+  esp32h4: { '48m': 0xf, '24m': 0 },
 };
 
 /** The speed names of all chips, as values of a flag. */
