@@ -16,6 +16,8 @@ if (rest.length === 0 && (first === '--version' || first === '-v')) {
     const ready = fileURLToPath(new URL('../scripts/ready.js', import.meta.url));
     const { status } = spawnSync(process.execPath, [ready], { stdio: ['ignore', 2, 2] });
     if (status !== 0) process.exit(1);
+  } else {
+    await warnIfOutdated();
   }
   const { homedir, userInfo } = await import('node:os');
   try {
@@ -42,5 +44,29 @@ if (rest.length === 0 && (first === '--version' || first === '-v')) {
     if (process.argv.includes('--json')) process.stdout.write(`${line}\n`);
     else process.stderr.write(`✗ ${code}: ${message}\n  Try: ${next}\n`);
     process.exitCode = 1;
+  }
+}
+
+/**
+ * In a clone, prints a warning if the sources have changed since the build. Git writes its index on a pull, a checkout, a commit and
+ * `git status`, so comparing it with the build takes microseconds. Only if it is newer, the sources themselves are compared. A package contains
+ * no .git, and is never checked.
+ */
+async function warnIfOutdated() {
+  const { statSync, utimesSync } = await import('node:fs');
+  const stamp = new URL('../dist/.stamp', import.meta.url);
+  try {
+    const built = statSync(stamp).mtimeMs;
+    if (statSync(new URL('../.git/index', import.meta.url)).mtimeMs <= built) return;
+    const { fileURLToPath } = await import('node:url');
+    const { isBuilt } = await import('../scripts/stamp.js');
+    const root = fileURLToPath(new URL('..', import.meta.url));
+    if (isBuilt(root)) utimesSync(stamp, new Date(), new Date());
+    else
+      process.stderr.write(
+        `! The build is older than the sources. To update it: npm run build --prefix ${root}\n`,
+      );
+  } catch {
+    // Without a stamp or a Git repository, there is nothing to compare.
   }
 }

@@ -1,7 +1,7 @@
 import { Args, Flags } from '@oclif/core';
 import * as z from 'zod';
 import { AiotCommand } from '../lib/cli/command.js';
-import { documentList, documentNamed, documentText, findInDocuments, placeOf } from '../lib/cli/documents.js';
+import { documentList, documentText, findInDocuments, placeOf, sectionFor } from '../lib/cli/documents.js';
 import { next, table } from '../lib/cli/render/text.js';
 import { AiotError } from '../lib/core/errors.js';
 
@@ -11,15 +11,17 @@ const sectionSchema = z.object({ page: z.string(), heading: z.string(), line: z.
 export default class Docs extends AiotCommand {
   static override summary = 'Read the documentation that comes with aiot.';
   static override description =
-    'Without PAGE, lists all pages. PAGE#WORDS shows the section whose heading contains these words. --find searches all pages.';
+    'Without PAGE, lists all pages. PAGE#WORDS shows the section whose heading contains these words. The name of a command, such as data import, shows its reference. --find searches all pages.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> quick-start',
     '<%= config.bin %> <%= command.id %> project#rows',
+    '<%= config.bin %> <%= command.id %> data import',
     "<%= config.bin %> <%= command.id %> --find 'mutual tls' --json",
   ];
+  static override strict = false;
   static override args = {
-    page: Args.string({ description: 'Page, such as quick-start or motor.' }),
+    page: Args.string({ description: 'Page, such as quick-start or motor, or command.' }),
   };
   static override flags = {
     find: Flags.string({
@@ -31,26 +33,32 @@ export default class Docs extends AiotCommand {
   static override result = z.union([z.array(pageSchema), z.array(sectionSchema), sectionSchema]);
 
   async run() {
-    const { args, flags } = await this.input(Docs);
+    const { flags, words } = await this.input(Docs);
+    const name = words.join(' ');
     if (flags.find !== undefined) {
-      if (args.page !== undefined)
-        throw new AiotError('AIOT_USAGE', `expected a page or --find, got both: ${args.page}`);
-      const found = findInDocuments(flags.find);
-      this.print(
-        table(
-          ['page', 'section', 'line'],
-          found.map(({ page, heading, line }) => [page, heading, line]),
-          'nothing',
-        ),
-      );
-      if (found[0]) this.print(next(`aiot docs ${placeOf(found[0])}`));
-      return found;
+      if (name !== '') throw new AiotError('AIOT_USAGE', `expected a page or --find, got both: ${name}`);
+      return this.found(flags.find);
     }
-    if (args.page !== undefined) {
-      const section = documentNamed(args.page);
-      this.print(documentText(section.text));
-      return section;
-    }
+    if (name === '') return this.pages();
+    const section = sectionFor(name, this.config);
+    this.print(documentText(section.text));
+    return section;
+  }
+
+  private found(words: string) {
+    const found = findInDocuments(words);
+    this.print(
+      table(
+        ['page', 'section', 'line'],
+        found.map(({ page, heading, line }) => [page, heading, line]),
+        'nothing',
+      ),
+    );
+    if (found[0]) this.print(next(`aiot docs ${placeOf(found[0])}`));
+    return found;
+  }
+
+  private pages() {
     const pages = documentList().map(({ text: _, ...page }) => page);
     this.print(
       table(

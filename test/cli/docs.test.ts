@@ -60,6 +60,40 @@ describe('aiot docs', () => {
     expect((await runCli(['docs', '--find', 'xyzzy plugh', '--json'])).json).toEqual([]);
   });
 
+  it.each(['own csv recordings', 'csv', 'my data'])(
+    'finds the page about the user’s own files: %s',
+    (words) => {
+      expect(findInDocuments(words)[0]).toMatchObject({
+        page: 'own-csv-data',
+        heading: 'Use your own data: CSV recordings',
+      });
+    },
+  );
+
+  it.each([
+    ['a command', ['init'], 'aiot init', '`--from`'],
+    ['a command of several words', ['data', 'import'], 'aiot data import', '`--project`'],
+    ['a command with colons', ['data:import'], 'aiot data import', '`--project`'],
+    ['a group of commands', ['data'], 'aiot data', '`aiot data check`'],
+  ])('shows the reference of %s', async (_, words, heading, part) => {
+    const { json } = await runCli(['docs', ...words, '--json']);
+    expect(json).toMatchObject({ heading, text: expect.stringContaining(part) });
+    const { stdout } = await runCli(['docs', ...words, '--no-color']);
+    expect(stdout).toMatch(new RegExp(`^${heading}\n`));
+    expect(stdout).not.toContain('<%=');
+  });
+
+  it('shows the page rather than the command of the same name', async () => {
+    expect((await runCli(['docs', 'fit', '--json'])).json).toMatchObject({ page: 'fit', line: 1 });
+  });
+
+  it('names the closest page if there is none of that name', async () => {
+    const { json } = await runCli(['docs', 'parquet', '--json']);
+    const { error } = json as { error: { next: string } };
+    const [, closest = ''] = /The closest page is `aiot docs (\S+)`/.exec(error.next) ?? [];
+    expect(documentNamed(closest).text.toLowerCase()).toContain('parquet');
+  });
+
   it.each([
     ['an unknown page', ['quick-strat'], 'AIOT_NOT_FOUND', 'aiot docs quick-start'],
     ['an unknown section', ['install#xyzzy'], 'AIOT_NOT_FOUND', 'Its sections: '],

@@ -1,11 +1,14 @@
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { devicesTable, deviceText } from '../../src/lib/cli/render/fleet.js';
+import { simulateCommand } from '../../src/lib/cli/render/provisioned.js';
 import { digestOf } from '../../src/lib/core/crypto.js';
+import { motorFields } from '../../src/lib/data/motor.js';
 import type { DeviceEvent } from '../../src/lib/device/events.js';
 import { type SimulateOptions, simulateDevice } from '../../src/lib/device/simulate.js';
 import { whyUnfit } from '../../src/lib/device/telemetry/answer.js';
-import { readRecording } from '../../src/lib/device/telemetry/sensor.js';
+import { readRecording, suitableSource } from '../../src/lib/device/telemetry/sensor.js';
 import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
@@ -83,6 +86,14 @@ describe('a simulated device whose model does not fit its source', () => {
       const first = await rollOut(name, others);
       await expect.poll(device.warnings, { timeout: 10_000 }).toEqual([warningOf(first, got)]);
       expect(device.predictedBy()).toEqual([]);
+      const sensor = async () => (await own.client.devices.get(name)).sensor;
+      await expect.poll(sensor, { timeout: 10_000 }).toMatchObject({
+        ...{ stream: source.motor ? 'shaded-pole-motor-sensor_data' : 'motion', rate: 100 },
+        unfit: expect.stringContaining('expected the fields a, b, c as required by the model'),
+      });
+      const info = await own.client.devices.get(name);
+      for (const text of [deviceText(info), devicesTable([info], Date.now())])
+        expect(text).toContain('no predictions: expected the fields a, b, c as required by the model');
       const second = await rollOut(name, fields);
       await expect.poll(() => device.predictedBy().at(-1), { timeout: 10_000 }).toBe(second);
 
@@ -94,6 +105,7 @@ describe('a simulated device whose model does not fit its source', () => {
       const fourth = await rollOut(name, fields);
       await expect.poll(() => device.predictedBy().at(-1), { timeout: 10_000 }).toBe(fourth);
       expect(device.warnings()).toHaveLength(2);
+      await expect.poll(sensor, { timeout: 10_000 }).toMatchObject({ unfit: null });
       device.end.abort();
       await running;
       expect(new Set(device.predictedBy())).toEqual(new Set([second, fourth]));
@@ -116,6 +128,33 @@ describe('a simulated device whose model does not fit its source', () => {
     expect(whyUnfit({ fields: ['x'], rateHz: 100 }, { fields: ['x'], rateHz: 50 })).toBe(
       'expected 50 Hz as required by the model, got 100 (to use this model, restart with --rate 50)',
     );
+  });
+
+  it('has a source that fits the project in the folder, for the command that runs it', async () => {
+    const folderOf = async (name: string, yaml: string, file?: string) => {
+      const folder = join(own.folder, name);
+      await mkdir(join(folder, 'data', 'recordings'), { recursive: true });
+      await writeFile(join(folder, 'aiot.yaml'), yaml);
+      if (file) await copyFile(csv, join(folder, 'data', 'recordings', file));
+      return folder;
+    };
+    const signal = 'signal: { rate: 50, window: 50, stride: 25 }\n';
+    const xyz = `stream: { topic: motion, fields: { x: { unit: g }, y: { unit: g }, z: { unit: g } } }\n${signal}`;
+    const walk = await folderOf('walk', `name: walk\n${xyz}`, 'walk 1.csv');
+    const recorded = ['--recording', join(walk, 'data', 'recordings', 'walk 1.csv'), '--loop'];
+    expect(await suitableSource(walk)).toEqual(recorded);
+    expect(simulateCommand('d', recorded)).toMatch(
+      /^aiot device simulate d --recording (['"]).*walk 1.csv\1 --loop$/,
+    );
+    const other = await folderOf('other', `name: other\n${xyz.replace('motion', 'shake')}`, 'a.csv');
+    expect(await suitableSource(other)).toContain('shake');
+    const fields = motorFields.map((field) => `${field}: { unit: V }`).join(', ');
+    const topic = 'shaded-pole-motor-sensor_data';
+    const motor = `name: motor\nstream: { topic: ${topic}, fields: { ${fields} } }\n${signal}`;
+    expect(await suitableSource(await folderOf('a-motor', motor))).toEqual(['--motor', 'healthy']);
+    expect(await suitableSource(await folderOf('empty', `name: empty\n${xyz}`))).toBeNull();
+    expect(await suitableSource(own.folder)).toBeNull();
+    expect(simulateCommand('d', null)).toBe('aiot device simulate d --recording FILE.csv --loop');
   });
 
   it('sends a recording once after an update to a model that fits, and fails if it times out without one', async () => {

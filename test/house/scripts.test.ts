@@ -11,6 +11,7 @@ import {
   realpathSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -130,6 +131,44 @@ describe('bin/run.js in a clone that was never built', () => {
     expect(first.status).toBe(status);
     expect(first.stdout).toBe(status === 0 ? `doctor ${cwd}\n` : '');
     if (status === 0) expect(run()).toMatchObject({ stderr: '', stdout: `doctor ${cwd}\n` });
+  });
+});
+
+describe('bin/run.js in a clone whose sources changed after the build', () => {
+  it('says how to build again, and compares the sources only after Git wrote its index', () => {
+    const made = repository({
+      'package.json': '{"type":"module"}',
+      'dist/lib/cli/main.js': 'export const main = () => console.log("ran");',
+      'dist/.stamp': 'old',
+      'scripts/stamp.js': `export const isBuilt = (root) => {
+        console.log('compared');
+        return process.env.BUILT === 'yes' && root === process.env.ROOT;
+      };`,
+      '.git/index': '',
+      'bin/here': '',
+    });
+    copyFileSync(join(root, 'bin/run.js'), join(made, 'bin/run.js'));
+    const at = join(realpathSync(made), '/');
+    const run = (built = 'no') => {
+      const env = { ...process.env, BUILT: built, ROOT: at };
+      const { stdout, stderr } = spawnSync(process.execPath, [join(at, 'bin/run.js'), 'doctor'], {
+        ...{ env, encoding: 'utf8' },
+      });
+      return { stdout, stderr };
+    };
+    const stamp = (name: string, seconds: number) => utimesSync(join(made, name), seconds, seconds);
+    stamp('dist/.stamp', 2000);
+    stamp('.git/index', 1000);
+    expect(run()).toEqual({ stdout: 'ran\n', stderr: '' });
+    stamp('.git/index', 3000);
+    const warning = `! The build is older than the sources. To update it: npm run build --prefix ${at}\n`;
+    expect(run()).toEqual({ stdout: 'compared\nran\n', stderr: warning });
+    // A commit of the sources that were built: they are compared once, and not again.
+    expect(run('yes')).toEqual({ stdout: 'compared\nran\n', stderr: '' });
+    expect(run('yes')).toEqual({ stdout: 'ran\n', stderr: '' });
+    // A package has neither Git's index nor the stamp.
+    for (const name of ['.git', 'dist/.stamp']) rmSync(join(made, name), { recursive: true });
+    expect(run()).toEqual({ stdout: 'ran\n', stderr: '' });
   });
 });
 

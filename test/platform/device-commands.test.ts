@@ -1,12 +1,13 @@
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { listSchemas } from '../../src/lib/api/api.js';
 import { type DevicesChanged, devicesChangedSchema } from '../../src/lib/api/change-devices.js';
 import type { RegistryClient } from '../../src/lib/api/client.js';
 import { clientFor } from '../../src/lib/api/context.js';
 import { deviceHistorySchema, deviceTwinSchema } from '../../src/lib/api/contract/devices.js';
 import { confirm } from '../../src/lib/cli/questions.js';
+import { deviceHistoryText } from '../../src/lib/cli/render/fleet.js';
 import { readJson } from '../../src/lib/core/files.js';
 import { runCli } from '../support/cli.js';
 import { fakeDevice } from '../support/fake-device.js';
@@ -180,6 +181,15 @@ describe('a suspended device', () => {
     expect(stdout).toMatch(/^when \(UTC\) +what +who +with\n\d{4}-\d\d-\d\d \d\d:\d\d +remove +operator/);
     expect(stdout.split('\n')).toHaveLength(7);
   });
+});
+
+it('a device’s history is complete if its output is not a terminal, without the noise of binary fractions', () => {
+  const data = { error: 'x'.repeat(80), latencyMs: 0.1 + 0.2, t: 1_764_230_000_123 };
+  const entry = { id: 1, at: 0, type: 'device.report', who: 'device m-2', data };
+  vi.stubEnv('COLUMNS', '');
+  expect(deviceHistoryText([entry])).toContain(`error ${'x'.repeat(80)}, latencyMs 0.3, t 1764230000123`);
+  vi.stubEnv('COLUMNS', '100');
+  expect(deviceHistoryText([entry])).toContain(`error ${'x'.repeat(39)}…`);
 });
 
 it('a device’s desired and reported states are read in one request', async () => {

@@ -1,3 +1,4 @@
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -26,6 +27,20 @@ const say = async (channel: string, message: object) => {
   for (const now = Date.now(); Date.now() === now; ) await setImmediate();
   await device.client.publishAsync(`aiot/v1/d1/${channel}`, JSON.stringify(message), { qos: 1 });
 };
+
+it('a recording of a stream without samples fails, and names a command that sends some', async () => {
+  const project = join(own.folder, 'shake');
+  await mkdir(project);
+  await writeFile(
+    join(project, 'aiot.yaml'),
+    'name: shake\nstream: { topic: shake, fields: { x: { unit: g } } }\nsignal: { rate: 50, window: 50, stride: 25 }\n',
+  );
+  const { json } = await runCli(['data', 'record', '--project', project, '--for', '1s', '--json']);
+  const { error } = json as { error: { code: string; next: string } };
+  expect(error.code).toBe('AIOT_DATA_EMPTY');
+  expect(error.next).toContain('`aiot device simulate DEVICE --recording FILE.csv --stream shake --loop`');
+  expect(error.next).toContain('restart it without that flag');
+});
 
 describe('a device’s latest messages', () => {
   it('are listed by channel, oldest first, across streams and recordings, up to the limit', async () => {
@@ -81,7 +96,7 @@ describe('a command', () => {
       '--out',
       join(own.folder, 'd2'),
     ]);
-    expect(stdout).toContain(`aiot device simulate ${join(own.folder, 'd2')} --motor healthy`);
+    expect(stdout).toContain(`aiot device simulate ${join(own.folder, 'd2')} --recording FILE.csv --loop`);
     expect(await refusal(['device', 'command', 'd2', 'ping'])).toMatchObject({ code: 'AIOT_DEVICE_OFFLINE' });
     expect(await refusal(['device', 'command', 'd1', 'dance'])).toMatchObject({ code: 'AIOT_USAGE' });
   });

@@ -45,6 +45,16 @@ async function contents(dir: string): Promise<Record<string, string>> {
 }
 
 describe('aiot firmware init', () => {
+  it('creates the folder firmware in the project, wherever the command runs, and names it', async () => {
+    const own = project();
+    const { stdout, code } = await runCli(['firmware', 'init', '--project', own, '--no-color']);
+    expect(code).toBe(0);
+    expect(stdout).toContain(join(own, 'firmware'));
+    expect(stdout).toContain(`aiot firmware build ${join(own, 'firmware')}`);
+    expect(existsSync(join(own, 'firmware', 'core'))).toBe(true);
+    expect(existsSync('firmware/aiot-firmware.json')).toBe(false);
+  });
+
   it('copies the sources and generates files from aiot.yaml, reproducible to the byte', async () => {
     const own = project();
     const first = await init(join(own, 'a'), own);

@@ -122,11 +122,27 @@ describe('stream publish', () => {
       `2 messages, 2 B to ${url}/in: acknowledged`,
     );
     const tail = `aiot stream tail ${url}/in`;
-    expect(await text(`${url}/in`, 'x')).toContain(`Next: ${tail}  # start it first, then publish again\n`);
+    const alone = await text(`${url}/in`, 'x');
+    expect(alone).toContain(`Only clients that were already subscribed received it, such as ${tail}\n`);
+    // A tail that starts now would not show the message.
+    expect(alone).not.toContain('Next:');
     expect(await text(`${url}/in`, 'x', '--retain')).toContain(`Next: ${tail}\n`);
     const recorded = await runCli(['stream', 'tail', 'messages.ndjson.gz', '--json']);
     expect(recorded.json).toMatchObject({
       error: { code: 'AIOT_STREAM_URL', next: expect.stringContaining('file:messages.ndjson') },
+    });
+  });
+
+  it('shows numbers in payloads without the noise of binary fractions, which --json keeps', async () => {
+    const noisy = '{"latencyMs":0.23420000000000002,"s":"0.23420000000000002","n":-1.5e-7,"t":1764230000123}';
+    expect((await runCli(['stream', 'publish', `${url}/noise`, noisy, '--retain'])).code).toBe(0);
+    const tail = ['stream', 'tail', `${url}/noise`, '-n', '1'];
+    expect((await runCli([...tail, '--no-color'])).stdout).toContain(
+      '{"latencyMs":0.2342,"s":"0.23420000000000002","n":-1.5e-7,"t":1764230000123}',
+    );
+    expect((await runCli([...tail, '--format', 'raw'])).stdout).toContain(noisy);
+    expect((await runCli([...tail, '--json'])).json).toMatchObject({
+      payload: { latencyMs: 0.23420000000000002 },
     });
   });
 

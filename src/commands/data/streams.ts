@@ -4,7 +4,9 @@ import { AiotCommand } from '../../lib/cli/command.js';
 import { pageFlags, shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { streamsTable } from '../../lib/cli/render/datasets.js';
+import { simulateCommand } from '../../lib/cli/render/provisioned.js';
 import { next } from '../../lib/cli/render/text.js';
+import { suitableSource } from '../../lib/device/telemetry/sensor.js';
 
 export default class DataStreams extends AiotCommand {
   static override summary = "List the platform's telemetry streams.";
@@ -27,7 +29,7 @@ export default class DataStreams extends AiotCommand {
     this.print(
       next(
         ...more,
-        first ? `aiot data list ${first.name}${at}` : 'aiot device simulate DEVICE --motor healthy',
+        first ? `aiot data list ${first.name}${at}` : simulateCommand('DEVICE', await suitableSource()),
       ),
     );
     return page;

@@ -1,7 +1,9 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
+import { simulateCommand } from '../../lib/cli/render/provisioned.js';
 import { bold, day, facts, next } from '../../lib/cli/render/text.js';
 import { shellWord } from '../../lib/core/text.js';
+import { suitableSource } from '../../lib/device/telemetry/sensor.js';
 import { activateDevice, activatedSchema } from '../../lib/provision/claim.js';
 
 export default class DeviceActivate extends AiotCommand {
@@ -37,7 +39,7 @@ export default class DeviceActivate extends AiotCommand {
         ['valid until', day(expires)],
       ]),
     );
-    this.print(next(`aiot device simulate ${shellWord(args.dir)} --motor healthy`));
+    this.print(next(simulateCommand(shellWord(args.dir), await suitableSource())));
     return device;
   }
 }

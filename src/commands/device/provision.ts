@@ -17,6 +17,7 @@ import { guideProvisionedText } from '../../lib/cli/render/versions.js';
 import { unless } from '../../lib/core/errors.js';
 import { onboardedSchema } from '../../lib/device/onboard/onboard.js';
 import { provision } from '../../lib/device/onboard/provision.js';
+import { suitableSource } from '../../lib/device/telemetry/sensor.js';
 import { operatorKey } from '../../lib/provision/operator-key.js';
 import { provisionedDeviceSchema } from '../../lib/provision/provision.js';
 import { fleetResultSchema } from '../../lib/provision/provision-fleet.js';
@@ -106,7 +107,7 @@ export default class DeviceProvision extends AiotCommand {
       this.print(fleetText(result));
       if (result.failed.length > 0) this.exitsWith(result.devices.length > 0 ? 3 : 1);
     } else this.print(provisionedText(result, 'is registered.'));
-    this.print(next(...afterProvisioning(result, { folder: out, port, at })));
+    this.print(next(...afterProvisioning(result, { folder: out, port, at, source: await suitableSource() })));
     return result;
   }
 }

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { shared } from '../../lib/cli/flags/shared.js';
@@ -16,7 +17,7 @@ export default class FirmwareInit extends AiotCommand {
     '<%= config.bin %> <%= command.id %> board --project pump --force',
   ];
   static override args = {
-    dir: Args.string({ default: 'firmware', description: 'Folder to create.' }),
+    dir: Args.string({ description: "Folder to create [default: firmware in the project's folder]." }),
   };
   static override flags = {
     project: shared.project,
@@ -29,7 +30,8 @@ export default class FirmwareInit extends AiotCommand {
 
   async run() {
     const { args, flags } = await this.input(FirmwareInit);
-    const made = await initFirmware({ dir: args.dir, project: flags.project, force: flags.force });
+    const folder = args.dir ?? join(flags.project, 'firmware');
+    const made = await initFirmware({ dir: folder, project: flags.project, force: flags.force });
     this.print(
       facts([
         ['Firmware', `for ${made.name}`],
@@ -40,7 +42,8 @@ export default class FirmwareInit extends AiotCommand {
       ]),
     );
     for (const note of made.notes) this.caution(note);
-    const dir = args.dir === 'firmware' ? '' : ` ${shellWord(args.dir)}`;
+    const shown = shownPath(made.dir);
+    const dir = shown === 'firmware' ? '' : ` ${shellWord(shown)}`;
     this.print(next(`aiot firmware build${dir}`, `aiot firmware test${dir}`));
     return made;
   }

@@ -97,10 +97,10 @@ export default class StreamPublish extends AiotCommand {
     const speed = 'rate' in published ? `, ${Math.round(published.rate)}/s` : '';
     this.print(`${what}${size(published.bytes)} to ${published.url}: ${told}${speed}`);
     if (/^(mqtt|ws|kafka|nats|aiot|file)/.test(published.url) && 'topic' in published) {
-      // Other messages reach only the subscribers of that moment.
-      const readable = retain || /^(kafka|file)/.test(published.url);
-      const order = readable ? '' : '  # start it first, then publish again';
-      this.print(next(`aiot stream tail ${shellWord(published.url)}${order}`));
+      const isStored = retain || /^(kafka|file)/.test(published.url);
+      const tail = `aiot stream tail ${shellWord(published.url)}`;
+      if (!isStored) this.print(`Only clients that were already subscribed received it, such as ${tail}`);
+      else this.print(next(/^kafka/.test(published.url) ? `${tail} --from beginning` : tail));
     }
     return published;
   }

@@ -39,6 +39,20 @@ export const deviceSchema = z.object({
   firmware: z.string().nullable(),
   /** The update state of protocol v1, null before the first report. */
   updateState: z.string().nullable(),
+  /**
+   * The samples that the device takes, as last reported, and the reason why its model makes no predictions on them (`unfit`). Null if it
+   * reports none; absent from platforms before 0.1.
+   */
+  sensor: z
+    .object({
+      stream: z.string(),
+      fields: z.array(z.string()),
+      /** Hz. */
+      rate: z.number(),
+      unfit: z.string().nullable(),
+    })
+    .nullable()
+    .optional(),
   tags: z.record(z.string(), z.string()),
   /** Names of the groups, sorted. */
   groups: z.array(z.string()),

@@ -1,9 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
+import type { Config } from '@oclif/core';
 import { AiotError } from '../core/errors.js';
 import { packageRoot } from '../core/folders.js';
 import { nearest } from '../core/text.js';
+import { sheetsFor } from './cheat-sheets.js';
 import { bold, cyan, dim, lineWidth } from './render/text.js';
 
 /** A page of docs/ that is part of the program. */
@@ -60,10 +62,13 @@ export function documentNamed(name: string, pages = documentList()): DocumentSec
     pages.find(({ title }) => title.toLowerCase() === wanted.toLowerCase());
   if (!found) {
     const near = nearest(wanted, names);
+    const [closest] = findInDocuments(wanted, pages);
     throw new AiotError('AIOT_NOT_FOUND', `the page ${wanted} does not exist`, {
       next: near
         ? `Did you mean \`aiot docs ${near}\`?`
-        : 'To list the pages, run `aiot docs`. To search them, run `aiot docs --find WORDS`.',
+        : closest
+          ? `The closest page is \`aiot docs ${placeOf(closest)}\`. To search all pages, run \`aiot docs --find WORDS\`.`
+          : 'To list the pages, run `aiot docs`. To search them, run `aiot docs --find WORDS`.',
     });
   }
   const sections = sectionsOf(found);
@@ -76,11 +81,58 @@ export function documentNamed(name: string, pages = documentList()): DocumentSec
 }
 
 /**
+ * A page or a section of one or, if there is no such page, the reference of the command of that name.
+ * @throws AIOT_NOT_FOUND
+ */
+export function sectionFor(name: string, config: Config): DocumentSection {
+  const pages = documentList();
+  const isPage = pages.some(({ page }) => page === /^(?:.*\/)?([\w-]*?)(?:\.md)?(?=#|$)/.exec(name)?.[1]);
+  return (isPage ? null : commandDocument(name, config)) ?? documentNamed(name, pages);
+}
+
+/** A description without the placeholders of oclif's templates, whose only use is the program's name. */
+function plainText(description: string): string {
+  return description.replaceAll('<%= config.bin %>', 'aiot');
+}
+
+/**
+ * The reference section of a command, or of a group of commands; null if there is none of that name. Packages
+ * contain the commands themselves, but not the pages about each of them.
+ * @param name words of the command, such as `data import`
+ */
+function commandDocument(name: string, config: Config): DocumentSection | null {
+  const words = name
+    .replaceAll(':', ' ')
+    .replace(/^aiot /, '')
+    .trim();
+  const id = words.replaceAll(' ', ':');
+  const command = config.findCommand(id);
+  const below = config.commands.filter((one) => !one.hidden && one.id.startsWith(`${id}:`));
+  if (id === '' || (!command && below.length === 0)) return null;
+  const lines = [`# aiot ${words}`, '', command?.summary ?? '', '', plainText(command?.description ?? '')];
+  if (command) {
+    const [[, sheet] = []] = sheetsFor(words, config);
+    lines.push('', '```sh', ...(sheet?.lines ?? []).map(([, example]) => example), '```');
+    const flags = Object.values(command.flags).filter(
+      ({ hidden, helpGroup }) => !hidden && helpGroup !== 'GLOBAL',
+    );
+    if (flags.length > 0) lines.push('', '| flag | |', '| --- | --- |');
+    lines.push(
+      ...flags.map((flag) => `| \`--${flag.name}\` | ${(flag.summary ?? '').replaceAll('|', '\\|')} |`),
+    );
+  }
+  if (below.length > 0) lines.push('', '| command | |', '| --- | --- |');
+  lines.push(...below.map(({ id, summary = '' }) => `| \`aiot ${id.replaceAll(':', ' ')}\` | ${summary} |`));
+  return { page: id, heading: `aiot ${words}`, line: 1, text: lines.join('\n') };
+}
+
+/**
  * Sections that contain all of the words. Sections with the words in the heading come first; the others are sorted by how often the words
  * occur relative to the section's length.
  */
 export function findInDocuments(words: string, pages = documentList()): DocumentSection[] {
-  const wanted = wordsOf(words);
+  // The pages address the reader as "you".
+  const wanted = wordsOf(words).map((word) => (word === 'my' ? 'own' : word));
   const own = pages.flatMap((page) => ownSections(page));
   return own
     .filter(({ heading, text }) => hasWords(`${heading}\n${text}`, wanted))

@@ -12,7 +12,14 @@ export {
 export { completionTable } from './completion/table.js';
 export { DeployCommand } from './deploy-command.js';
 export { DeviceChangeCommand } from './device-change.js';
-export { documentList, documentNamed, documentText, findInDocuments, placeOf } from './documents.js';
+export {
+  documentList,
+  documentNamed,
+  documentText,
+  findInDocuments,
+  placeOf,
+  sectionFor,
+} from './documents.js';
 export {
   boardLoader,
   burdenFlags,
@@ -245,6 +252,7 @@ export {
   nvsText,
   provisionedText,
   provisionWarnings,
+  simulateCommand,
   verifiedText,
 } from './render/provisioned.js';
 export {

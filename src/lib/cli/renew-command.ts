@@ -4,6 +4,7 @@ import { contextFor, withClient } from '../api/context.js';
 import { unless } from '../core/errors.js';
 import { onboardedSchema } from '../device/onboard/onboard.js';
 import { renewDevice } from '../device/onboard/renew.js';
+import { suitableSource } from '../device/telemetry/sensor.js';
 import { operatorKey } from '../provision/operator-key.js';
 import { provisionedDeviceSchema } from '../provision/provision.js';
 import { AiotCommand } from './command.js';
@@ -63,7 +64,14 @@ export abstract class RenewCommand extends AiotCommand {
     );
     for (const warning of provisionWarnings(result)) this.caution(warning);
     this.print(provisionedText(result, effect));
-    this.print(next(...afterProvisioning(result, { folder: out, port, at: again(input, 'context') })));
+    this.print(
+      next(
+        ...afterProvisioning(result, {
+          ...{ folder: out, port, at: again(input, 'context') },
+          source: await suitableSource(),
+        }),
+      ),
+    );
     return result;
   }
 }

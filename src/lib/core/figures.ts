@@ -3,6 +3,13 @@ export function thousands(value: number): string {
   return value.toLocaleString('en-US');
 }
 
+/** A number for people: whole numbers in full, others with at most six significant digits, without the noise of binary fractions. */
+export function readable(value: number): string {
+  return Number.isInteger(value) || !Number.isFinite(value)
+    ? String(value)
+    : String(Number(value.toPrecision(6)));
+}
+
 /** A count with its noun: 1 and 'recording' become `1 recording`, 1200 becomes `1,200 recordings`. */
 export function plural(count: number, noun: string): string {
   return `${thousands(count)} ${noun}${count === 1 ? '' : 's'}`;

@@ -54,6 +54,7 @@ export {
   hex,
   percent,
   plural,
+  readable,
   shareText,
   size,
   thousands,

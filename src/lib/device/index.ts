@@ -46,5 +46,5 @@ export {
 } from './protocol/messages.js';
 export { checkProof, type Proof } from './protocol/proof.js';
 export { simulateDevice } from './simulate.js';
-export { parseSpeed } from './telemetry/sensor.js';
+export { parseSpeed, suitableSource } from './telemetry/sensor.js';
 export { createVirtualDevice } from './virtual/device.js';

@@ -10,7 +10,7 @@ import type { DeviceEvent } from './events.js';
 import { type DeviceIdentity, readIdentity } from './identity/identity.js';
 import type { Reported } from './protocol/messages.js';
 import type { SampleForm } from './telemetry/answer.js';
-import { motorSensor, readRecording, type Sensor } from './telemetry/sensor.js';
+import { defaultStream, motorSensor, motorStream, readRecording, type Sensor } from './telemetry/sensor.js';
 import { createVirtualDevice } from './virtual/device.js';
 import type { SensedForm } from './virtual/firmware.js';
 import { createFlash } from './virtual/flash.js';
@@ -125,7 +125,7 @@ async function runVirtual(
 
 /** A source's stream; by default, the template's. */
 function streamOf({ stream, motor }: Pick<SimulateOptions, 'stream' | 'motor'>): string {
-  return stream ?? (motor ? 'shaded-pole-motor-sensor_data' : 'motion');
+  return stream ?? (motor ? motorStream : defaultStream);
 }
 
 function formOf(options: SimulateOptions, form: SampleForm | undefined): { form?: SensedForm } {

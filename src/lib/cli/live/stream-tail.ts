@@ -144,7 +144,18 @@ function payloadText(shown: Shown): string {
   const bytes = bytesOf(shown);
   let length = bytes.length;
   while (length > 0 && bytes[length - 1] === 0) length--;
-  return printablePayload(length === 0 ? bytes : bytes.subarray(0, length));
+  return withoutNoise(printablePayload(length === 0 ? bytes : bytes.subarray(0, length)));
+}
+
+/** A string in JSON, or a number with so many decimals that the last ones are noise of binary fractions. */
+const stringOrLongNumber = /"(?:[^"\\]|\\.)*"|-?\d+\.\d{10,}(?:e[-+]?\d+)?/gi;
+
+/** JSON with such numbers rounded to nine significant digits: 0.23420000000000002 becomes 0.2342. */
+function withoutNoise(text: string): string {
+  if (!/^[[{\d-]/.test(text) || !/\.\d{10}/.test(text)) return text;
+  return text.replace(stringOrLongNumber, (part) =>
+    part.startsWith('"') ? part : String(Number(Number(part).toPrecision(9))),
+  );
 }
 
 /** Number of recent seconds for which rates are drawn. */

@@ -13,7 +13,7 @@ import type { BoardInfo } from '../../flash/board-info.js';
 import type { PortInfo } from '../../flash/port/list.js';
 import type { BoardSecurity } from '../../flash/security.js';
 import { type Boards, type Flashed, type Planned, unhealthy } from '../../flash/write/result.js';
-import { bold, cut, dim, facts, green, next, red, table, yellow } from './text.js';
+import { bold, cutShort, dim, facts, green, next, red, table, yellow } from './text.js';
 
 /** A table of this machine's serial ports. */
 export function portsTable(ports: readonly PortInfo[]): string {
@@ -121,7 +121,7 @@ function nvsText({ partition, encrypted, problem, pages, namespaces }: BoardInfo
           key,
           type,
           size(bytes),
-          value === null ? dim('not shown') : cut(value, 40),
+          value === null ? dim('not shown') : cutShort(value, 40),
         ]),
   );
   const found = problem === null ? [] : [yellow(`! ${problem}`)];

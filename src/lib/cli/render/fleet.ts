@@ -8,9 +8,9 @@ import type {
   DeviceSecret,
 } from '../../api/contract/devices.js';
 import type { DeviceInfo } from '../../api/fields.js';
-import { plural } from '../../core/figures.js';
+import { plural, readable } from '../../core/figures.js';
 import type { Conformity } from '../../device/conform/conform.js';
-import { ago, bold, cut, day, dim, facts, green, minute, red, table, yellow } from './text.js';
+import { ago, bold, cutShort, day, dim, facts, green, minute, red, table, yellow } from './text.js';
 
 /** One device: its state, certificate and model. */
 export function deviceText(device: DeviceInfo): string {
@@ -24,6 +24,7 @@ export function deviceText(device: DeviceInfo): string {
     ['last seen', online ? 'now' : lastSeen === null ? 'never' : `${minute(lastSeen)} UTC`],
     ['firmware', firmware],
     ['model', model ? `${model.name}@${model.version} (${model.digest})` : 'none'],
+    ['sensor', sensorText(device)],
     ['update', device.updateState ?? 'no reports'],
     ['certificate', device.fingerprint ?? 'none yet'],
     ['valid until', expires === null ? null : day(expires)],
@@ -35,18 +36,27 @@ export function deviceText(device: DeviceInfo): string {
   return `${bold(device.name)}\n${facts(known)}`;
 }
 
+/** The device's sensor, and the reason why its model makes no predictions; null before the first report. */
+function sensorText({ sensor, updateState }: DeviceInfo): string | null {
+  if (!sensor) return updateState === null ? null : 'none reported';
+  const { stream, fields, rate, unfit } = sensor;
+  const samples = `${stream}: ${fields.join(', ')} at ${readable(rate)} Hz`;
+  return unfit === null ? samples : `${samples}\n${yellow(`no predictions: ${unfit}`)}`;
+}
+
 /** @param now ms since 1970 */
 export function devicesTable(devices: DeviceInfo[], now: number): string {
   const rows = devices.map(({ name, type, state, online, lastSeen, firmware, model, updateState }) => [
-    cut(name, longest),
-    cut(type, longest),
+    cutShort(name, longest),
+    cutShort(type, longest),
     state,
     online ? 'online' : lastSeen === null ? null : ago(lastSeen, now),
-    firmware && cut(firmware, 16),
-    model ? cut(`${model.name}@${model.version}`, longest) : null,
+    firmware && cutShort(firmware, 16),
+    model ? cutShort(`${model.name}@${model.version}`, longest) : null,
     updateState,
   ]);
-  return table(['name', 'type', 'state', 'seen', 'firmware', 'model', 'update'], rows, 'No devices.');
+  const notes = devices.map(({ sensor }) => (sensor?.unfit ? `no predictions: ${sensor.unfit}` : null));
+  return table(['name', 'type', 'state', 'seen', 'firmware', 'model', 'update'], rows, 'No devices.', notes);
 }
 
 /** Maximum length of a name in a table, so that long names do not widen it. `device show` and JSON contain the full name. */
@@ -72,7 +82,7 @@ export function changedText(result: DevicesChanged): string {
   ].join(', ');
   if (selector === null && devices[0]) return sentence(devices[0], what, dryRun);
   const first = dryRun ? devices : [...devices].sort((a, b) => rank(a) - rank(b)).slice(0, shown);
-  const rows = first.map((device) => [cut(device.name, longest), device.type, ...outcome(device)]);
+  const rows = first.map((device) => [cutShort(device.name, longest), device.type, ...outcome(device)]);
   const left = devices.length - first.length;
   const more = left > 0 ? `\n${dim(`and ${left} more; use --json for all`)}` : '';
   return `${table(['name', 'type', 'before', 'after'], rows)}${more}\n\n${bold(counts)}.`;
@@ -128,7 +138,7 @@ export function deviceHistoryText(entries: DeviceHistoryEntry[]): string {
     minute(at),
     type.replace(/^device\./, ''),
     who,
-    cut(dataText(data), 60),
+    cutShort(dataText(data), 60),
   ]);
   return table(['when (UTC)', 'what', 'who', 'with'], rows);
 }
@@ -144,7 +154,7 @@ export function deviceMessagesText(channel: string, messages: readonly DeviceMes
   const rows = messages.map(({ at, stream, payload }) => {
     const { seq: _seq, t: _t, level, message, ...rest } = payload;
     const said = typeof message === 'string' ? message : dataText(rest);
-    return [minute(at), stream ?? (typeof level === 'string' ? level : ''), cut(said, 100)];
+    return [minute(at), stream ?? (typeof level === 'string' ? level : ''), cutShort(said, 100)];
   });
   const head = ['when (UTC)', channel === 'telemetry' ? 'stream' : '', 'what'];
   return table(head, rows, `No messages on the channel ${channel} in this time.`);
@@ -158,7 +168,8 @@ function dataText(data: Record<string, unknown>): string {
 }
 
 function valueText(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return cut(String(value), 40);
+  if (typeof value === 'number') return readable(value);
+  if (typeof value !== 'object' || value === null) return cutShort(String(value), 40);
   if (Array.isArray(value)) return value.map(valueText).join(' ');
   const { name, version } = value as { name?: unknown; version?: unknown };
   if (typeof name === 'string' && version !== undefined) return `${name}@${version}`;

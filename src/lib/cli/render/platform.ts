@@ -330,7 +330,7 @@ export function eventText({ id, at, type, subject, who, data }: PlatformEvent): 
 
 function shown(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  const short = text.length > 60 ? `${text.slice(0, 59)}…` : text;
+  const short = Number.isFinite(lineWidth()) && text.length > 60 ? `${text.slice(0, 59)}…` : text;
   return /\s/.test(short) && typeof value === 'string' ? JSON.stringify(short) : short;
 }
 

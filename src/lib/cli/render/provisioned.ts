@@ -111,10 +111,15 @@ function shortText(text: string): string {
   return shorter.length > 60 ? `${shorter.slice(0, 57)}…` : shorter;
 }
 
-/** Suggested next commands. `at`: flags to repeat. */
+/** Suggested next commands. `at`: flags to repeat; `source`: as for `simulateCommand`. */
 export function afterProvisioning(
   result: ProvisionedDevice | Onboarded | FleetResult,
-  { folder, port, at }: { folder: string | undefined; port: string | undefined; at: string },
+  {
+    folder,
+    port,
+    at,
+    source,
+  }: { folder: string | undefined; port: string | undefined; at: string; source: string[] | null },
 ): string[] {
   if ('devices' in result) return [`aiot device list${at}`];
   const { name, files } = result;
@@ -129,7 +134,17 @@ export function afterProvisioning(
   }
   const dir = shellWord(folder ?? '');
   if (files.some((file) => file.endsWith('nvs.bin'))) return [`aiot flash --device ${dir} --port PORT`, show];
-  return [`aiot device simulate ${dir} --motor healthy`, show];
+  return [simulateCommand(dir, source), show];
+}
+
+/**
+ * The command that runs a virtual device.
+ * @param device its folder, quoted for a shell
+ * @param source flags for samples that fit the project; null = there is no project, so the user has to choose a file
+ */
+export function simulateCommand(device: string, source: string[] | null): string {
+  const flags = source?.map(shellWord) ?? ['--recording FILE.csv', '--loop'];
+  return ['aiot device simulate', device, ...flags].join(' ');
 }
 
 /** Keys whose values are usually secret. */

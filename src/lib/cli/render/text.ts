@@ -93,6 +93,11 @@ export function cut(text: string, most: number): string {
   return width(text) <= most ? text : `${stripVTControlCharacters(text).slice(0, Math.max(0, most - 1))}…`;
 }
 
+/** Like `cut`, but only on a terminal. Programs and files get the complete text. */
+export function cutShort(text: string, most: number): string {
+  return Number.isFinite(lineWidth()) ? cut(text, most) : text;
+}
+
 const isDate = /^\d{4}-\d\d-\d\d/;
 
 /** Whether a text is a command. Commands stay on one line, because a wrapped command could not be copied. */

@@ -4,7 +4,7 @@ import type { GuideProvisioned } from '../../api/guide/provision.js';
 import type { ShownModel } from '../../api/show.js';
 import type { SignatureResult } from '../../api/signatures.js';
 import type { ToSign } from '../../api/to-sign.js';
-import { percent, plural, size } from '../../core/figures.js';
+import { percent, plural, readable, size } from '../../core/figures.js';
 import { printable } from '../../core/text.js';
 import type { GuidePushed } from '../../model/publish/guide.js';
 import type { OciPushed } from '../../model/publish/oci.js';
@@ -41,7 +41,7 @@ export function modelText(card: ShownModel): string {
       'live',
       live.windows === 0
         ? `no labeled windows yet, ${live.unlabelled} unlabeled`
-        : `macro-F1 ${live.macroF1.toFixed(3)} over ${plural(live.windows, 'window')}, p99 ${live.latencyMs.p99} ms`,
+        : `macro-F1 ${live.macroF1.toFixed(3)} over ${plural(live.windows, 'window')}, p99 ${readable(live.latencyMs.p99)} ms`,
     ],
     ['pushed', moment(card.pushed)],
   ];

@@ -79,7 +79,7 @@ export async function recordStream(options: RecordOptions): Promise<RecordResult
         {
           next:
             options.url === undefined
-              ? `Devices must send to the stream ${topic} (stream.topic); for a virtual device, pass \`--stream ${topic}\`. To see all streams, run \`aiot data streams\`.`
+              ? `Start a device that sends samples to the stream ${topic} (stream.topic), such as \`aiot device simulate DEVICE --recording FILE.csv --stream ${topic} --loop\`. A virtual device with --predict sends only predictions, so restart it without that flag. To see all streams, run \`aiot data streams\`.`
               : `Check that devices are sending. To see the messages, run \`aiot stream tail ${shellWord(address)}\`.`,
         },
       )

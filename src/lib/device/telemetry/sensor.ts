@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { AiotError } from '../../core/errors.js';
 import { namePattern } from '../../core/names.js';
@@ -86,6 +87,36 @@ export async function readRecording(file: string, rateHz: number | null): Promis
     columns,
     ...(size && { size }),
   };
+}
+
+/**
+ * Flags of `aiot device simulate` for samples of the project in a folder: its first recording, or a simulated motor if that provides the
+ * project's fields. Null without a project, and for a project whose samples no virtual device can send.
+ */
+export async function suitableSource(folder = '.'): Promise<string[] | null> {
+  if (!existsSync(join(folder, 'aiot.yaml'))) return null;
+  const project = await loadProject(folder).catch(() => null);
+  if (!project) return null;
+  const { topic, fields } = project.config.stream;
+  const names = Object.keys(fields);
+  if (names.length === motorFields.length && motorFields.every((name) => names.includes(name)))
+    return ['--motor', 'healthy', ...(topic === motorStream ? [] : ['--stream', topic])];
+  const recording = await firstRecording(project);
+  if (recording === null) return null;
+  const stream = topic === defaultStream ? [] : ['--stream', topic];
+  return ['--recording', join(folder, recording), ...stream, '--loop'];
+}
+
+/** Default streams of a replayed recording and of a simulated motor: those of the templates. */
+export const defaultStream = 'motion';
+export const motorStream = 'shaded-pole-motor-sensor_data';
+
+/** Path of the first recording in a project's data folder, relative to the project; null if there is none. */
+async function firstRecording({ dir }: Project): Promise<string | null> {
+  const folder = join('data', 'recordings');
+  const names = await readdir(join(dir, folder)).catch(() => []);
+  const [first] = names.filter((name) => /\.(csv|wav|png|jpe?g)$/i.test(name)).sort();
+  return first === undefined ? null : join(folder, first);
 }
 
 /** The project in the nearest folder above a file that has an aiot.yaml; null = there is none. @throws AIOT_PROJECT_INVALID */

@@ -204,6 +204,7 @@ export class Devices {
       model: reported?.model ?? null,
       firmware: reported?.firmware?.version ?? null,
       updateState: reported?.state ?? null,
+      sensor: reported?.sensor ?? null,
     };
   }
 
