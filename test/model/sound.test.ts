@@ -11,8 +11,9 @@ import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { writeWav } from '../../src/lib/formats/wav.js';
 import { readBuilt } from '../../src/lib/model/build-folder.js';
 import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
+import { deviceNeed } from '../../src/lib/model/bundle/device-memory.js';
 import { checkGolden } from '../../src/lib/model/bundle/golden.js';
-import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
+import { membersOf, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
 import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
 import { evaluateStream, hearStream } from '../../src/lib/model/evaluate/stream.js';
@@ -78,7 +79,15 @@ describe('a model of mel features', () => {
 
     const { file, bundle } = await bundleProject({ project });
     expect(bundle.info.signal.mel).toMatchObject({ frameSamples: 240, hopSamples: 160, fftSamples: 256 });
-    expect(interfaceOf(bundle)).toBe(2);
+    expect(interfaceOf(bundle)).toBe(6);
+    // bundle.json stores the statistics of each band once.
+    const stored = JSON.parse(Buffer.from(membersOf(bundle)[0]!.data).toString());
+    expect(stored.standardization).toEqual({
+      mean: mean.slice(0, 16),
+      deviation: training.standardization.deviation.slice(0, 16),
+    });
+    expect(bundle.info.standardization).toEqual(training.standardization);
+    expect(deviceNeed(bundle).parts.standardization).toBe(2 * 8 * 16);
     // A window of 4800 samples is long, so only one vector contains its samples.
     expect(bundle.golden.map(({ samples }) => samples.length)).toEqual([4800, 0]);
     expect(checkGolden(bundle)).toMatchObject({ vectors: 2, passed: 2 });

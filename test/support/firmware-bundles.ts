@@ -30,6 +30,8 @@ interface Recipe {
   bare?: boolean;
   /** Rejects windows with thresholds that about a third of the stream's windows miss. */
   rejects?: boolean;
+  /** Whether all frames of sound share the means and deviations of their bands, as after a training run. */
+  shares?: boolean;
   /** Whether to use decision trees instead of a network; boosting adds the softmax of their sums. */
   trees?: 'forest' | 'boosting';
 }
@@ -218,18 +220,21 @@ function recipes(): Recipe[] {
       vote: 'none',
       stream: motor.map(([, vibration]) => [vibration!]),
       golden: [0, 300],
+      shares: true,
     },
   ];
 }
 
-function bundleOf({ stream, bare, trees, rejects, ...recipe }: Recipe, seed: number): Bundle {
+function bundleOf({ stream, bare, trees, rejects, shares, ...recipe }: Recipe, seed: number): Bundle {
   const { signal, answer, classes } = recipe;
   const rows = featuresOf(signal, stream);
   const standardization = trees
     ? { mean: Array.from(rows[0]!, () => 0), deviation: Array.from(rows[0]!, () => 1) }
     : signal.image
       ? byChannel(rows[0]!.length)
-      : standardizationOf(rows);
+      : shares
+        ? byBand(rows, signal.mel!.bands)
+        : standardizationOf(rows);
   const inputs = standardization.mean.length;
   const counts = { classes: classes.length, probability: 1, value: 2, reconstruction: inputs };
   const outputs = counts[answer.kind];
@@ -326,6 +331,15 @@ function featuresOf(signal: SignalSpec, stream: Samples): Float32Array[] {
 function byChannel(inputs: number) {
   const all = (values: number[]) => Array.from({ length: inputs }, (_, i) => values[i % 3]!);
   return { mean: all([0.125, -0.2, 0.75]), deviation: all([0.5, 0.4, 0.625]) };
+}
+
+function byBand(rows: Float32Array[], bands: number) {
+  const frames = rows.flatMap((row) =>
+    Array.from({ length: row.length / bands }, (_, f) => row.subarray(f * bands, (f + 1) * bands)),
+  );
+  const { mean, deviation } = standardizationOf(frames);
+  const all = (values: number[]) => Array.from(rows[0]!, (_, i) => values[i % bands]!);
+  return { mean: all(mean), deviation: all(deviation) };
 }
 
 function standardizationOf(rows: Float32Array[]) {

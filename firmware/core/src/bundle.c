@@ -370,17 +370,19 @@ static bool fits_rejection(const reading *r) {
   return r->radii == b->classes && r->centers == b->classes * r->inputs && r->weights == r->inputs;
 }
 
-/*
- * Whether there are means and deviations for all inputs: one each, or for a picture one per channel, which all of its pixels share. Completes the
- * standardization.
- */
+/* Number of inputs after which means and deviations may repeat: the channels of a picture, or the values of a frame of sound. 0 = never. */
+static size_t group_of(const aiot_signal_spec *signal) {
+  if (signal->set != NULL && strcmp(signal->set, "image") == 0) return signal->fields;
+  return signal->mel.coefficients > 0 ? signal->mel.coefficients : signal->mel.bands;
+}
+
+/* Whether there are means and deviations for all inputs: one each, or those of one group. Completes the standardization. */
 static bool standardizes(reading *r) {
   aiot_bundle *b = r->bundle;
   aiot_input_spec *spec = &b->standardization;
-  const bool picture = b->signal.set != NULL && strcmp(b->signal.set, "image") == 0;
   spec->count = r->inputs;
   if (spec->distinct == 0 || r->deviations != spec->distinct) return false;
-  return spec->distinct == r->inputs || (picture && spec->distinct == b->signal.fields && r->inputs % spec->distinct == 0);
+  return spec->distinct == r->inputs || (spec->distinct == group_of(&b->signal) && r->inputs % spec->distinct == 0);
 }
 
 /* Whether the parts are consistent, as in src/lib/model/bundle/pack.ts. */

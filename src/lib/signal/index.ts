@@ -16,7 +16,7 @@ export { createBandLimited, resampled } from './band-limited.js';
 export { signalBytes } from './chip-memory.js';
 export { createComplexFourier } from './fourier.js';
 export { createLowpass } from './lowpass.js';
-export type { MelSpec } from './mel.js';
+export { frameValues, type MelSpec } from './mel.js';
 export { conditioned, createPipeline, featureRows, windowCount, windowFeatures } from './pipeline.js';
 export {
   featureNames,

@@ -14,7 +14,7 @@ typedef struct {
   /* Quantization of the int8 input tensor: real = scale * (q - zero_point). */
   double scale;
   int32_t zero_point;
-  /* Number of different means: `count`, or the channels of a picture. */
+  /* Number of different means: `count`, or the channels of a picture or the values of a frame of sound. */
   size_t distinct;
 } aiot_input_spec;
 

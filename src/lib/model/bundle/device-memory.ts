@@ -1,6 +1,7 @@
 import { elementBytes, elementCount, type Graph, hasForest } from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { signalBytes } from '../../signal/chip-memory.js';
+import { distinctInputs } from './pack.js';
 import type { Bundle, BundleInfo } from './types.js';
 
 /** Memory that a model needs at least in the firmware's core on a 32-bit chip, bytes. */
@@ -35,14 +36,9 @@ export function deviceNeed({ info, model }: Pick<Bundle, 'info' | 'model'>): Dev
 }
 
 /** Means and deviations, the thresholds and centers of a rejection, and the names of individual features. */
-function standardizationBytes({ signal, standardization, answer }: BundleInfo): number {
-  const { mean, deviation } = standardization;
-  const channels = signal.fields.length;
-  // bundle.json contains the values of a picture's channels once.
-  const repeats = [mean, deviation].every((values) =>
-    values.every((value, i) => value === values[i % channels]),
-  );
-  const distinct = signal.image && repeats ? channels : mean.length;
+function standardizationBytes(info: BundleInfo): number {
+  const { signal, answer } = info;
+  const distinct = distinctInputs(info);
   const reject = answer.kind === 'classes' ? answer.reject : undefined;
   const thresholds = reject
     ? reject.minimum.length + reject.radius.length + reject.center.length + reject.weight.length

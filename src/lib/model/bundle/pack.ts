@@ -5,6 +5,7 @@ import { issueText } from '../../core/issues.js';
 import { firstName, type Member, readArchive, writeArchive } from '../../formats/archive.js';
 import { elementCount, type Graph } from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
+import { frameValues } from '../../signal/mel.js';
 import { featureNames } from '../../signal/spec.js';
 import { endOf } from './ends.js';
 import { anyInfoSchema, goldenSchema, provenanceSchema } from './schema.js';
@@ -37,19 +38,34 @@ export function membersOf({ info, model, golden, lineage }: Bundle | NetworkBund
 }
 
 /**
- * A picture's pixels share one mean and deviation per channel. bundle.json stores each once, because a chip keeps bundle.json in memory.
+ * A picture's pixels share one mean and deviation per channel, and the frames of sound one per band. bundle.json stores each once, because a
+ * chip keeps them in memory.
  */
 function withoutRepeats(info: BundleInfo): BundleInfo {
-  const { signal, standardization } = info;
-  if (!signal.image) return info;
-  const { mean, deviation } = standardization;
-  const channels = signal.fields.length;
-  const repeats = (values: number[]) => values.every((value, i) => value === values[i % channels]);
-  if (!repeats(mean) || !repeats(deviation)) return info;
+  const { mean, deviation } = info.standardization;
+  const distinct = distinctInputs(info);
+  if (distinct === mean.length) return info;
   return {
     ...info,
-    standardization: { mean: mean.slice(0, channels), deviation: deviation.slice(0, channels) },
+    standardization: { mean: mean.slice(0, distinct), deviation: deviation.slice(0, distinct) },
   };
+}
+
+/** Number of means that differ: that of the inputs, or, if the others repeat them, of a picture's channels or the bands of sound. */
+export function distinctInputs({
+  signal,
+  standardization,
+}: Pick<BundleInfo, 'signal' | 'standardization'>): number {
+  const { mean, deviation } = standardization;
+  const group = groupOf(signal);
+  const repeats = (values: number[]) => values.every((value, i) => value === values[i % group!]);
+  return group !== null && repeats(mean) && repeats(deviation) ? group : mean.length;
+}
+
+/** Number of inputs after which means may repeat; null = each input has its own. */
+function groupOf({ image, mel, fields }: BundleInfo['signal']): number | null {
+  if (image) return fields.length;
+  return mel ? frameValues(mel) : null;
 }
 
 /** The inverse of `withoutRepeats`. */
@@ -57,8 +73,8 @@ function withRepeats(info: BundleInfo): BundleInfo {
   const { signal, standardization, input } = info;
   const count = elementCount(input.shape);
   const { mean, deviation } = standardization;
-  const fits = mean.length === signal.fields.length && deviation.length === mean.length;
-  if (!signal.image || !fits || count > mostInputs) return info;
+  const fits = mean.length === groupOf(signal) && deviation.length === mean.length;
+  if (!fits || count > mostInputs || count % mean.length !== 0) return info;
   const all = (values: number[]) => Array.from({ length: count }, (_, i) => values[i % values.length]!);
   return { ...info, standardization: { mean: all(mean), deviation: all(deviation) } };
 }

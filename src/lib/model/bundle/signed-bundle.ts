@@ -15,6 +15,7 @@ import { readTflite } from '../../formats/tflite/read.js';
 import {
   bundleOfMembers,
   contentNames,
+  distinctInputs,
   jsonBytes,
   membersOf,
   packMembers,
@@ -151,11 +152,18 @@ function tampered(message: string, cause?: unknown): AiotError {
   return new AiotError('AIOT_BUNDLE_TAMPERED', message, { cause });
 }
 
+/** Whether only firmware for sound understands a bundle's features or its standardization, which each frame repeats. */
+function needsSound(info: BundleInfo): boolean {
+  const { signal, standardization } = info;
+  if (!signal.mel) return false;
+  return signal.features === 'microfrontend' || distinctInputs(info) < standardization.mean.length;
+}
+
 /** Minimum firmware interface required to run the bundle. */
 export function interfaceOf({ info, model }: Bundle | NetworkBundle): number {
   const rejects = info.kind === 'model' && info.answer.kind === 'classes' && info.answer.reject !== undefined;
   const forest = hasForest(readTflite(model));
-  if (info.kind === 'model' && info.signal.features === 'microfrontend')
+  if (info.kind === 'model' && needsSound(info))
     return forest ? firmwareInterfaces.soundForests : firmwareInterfaces.sound;
   if (forest) return rejects ? firmwareInterfaces.rejectingForests : firmwareInterfaces.forests;
   if (info.kind === 'network') return firmwareInterfaces.anyAnswer;
