@@ -113,7 +113,7 @@ if(esp32_sources)
 
   # Tests the program's startup, network and clock on simulated components.
   add_executable(esp32_program_test test/esp32_program_test.c hal/esp32/main/program.c hal/esp32/main/wifi.c hal/esp32/main/clock.c hal/esp32/main/watch.c
-    hal/esp32/main/dump.c hal/esp32/main/portable.c)
+    hal/esp32/main/dump.c hal/esp32/main/portable.c hal/esp32/main/console.c core/src/improv.c core/src/networks.c)
   set_target_properties(esp32_program_test PROPERTIES C_EXTENSIONS ON)
   target_include_directories(esp32_program_test PRIVATE core/include ${esp32_folder}/main ${esp32_folder}/interfaces ${sdkconfig_ESP32C3})
   target_link_libraries(esp32_program_test PRIVATE aiot_options)
@@ -162,7 +162,7 @@ if(esp32_sources)
   get_target_property(esp32_core aiot_core SOURCES)
   list(TRANSFORM esp32_core PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/ REGEX "^[^/]")
   set(esp32_program "")
-  foreach(part program dump mqtt http sampler watch flash identity trial wifi clock adc source_analogue servo portable)
+  foreach(part program console dump mqtt http sampler watch flash identity trial wifi clock adc source_analogue servo portable)
     list(APPEND esp32_program ${esp32_folder}/main/${part}.c)
   endforeach()
   set(esp32_wrap -Wl,--wrap=malloc,--wrap=free,--wrap=strdup,--wrap=aiot_esp32_http_open)

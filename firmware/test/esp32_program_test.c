@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "driver/uart.h"
 #include "esp32.h"
 #include "esp_core_dump.h"
 #include "esp_event.h"
@@ -33,7 +34,7 @@
 typedef enum {
   NOTHING, IDENTITY, WIFI_CREDENTIALS, NETIF, EVENT_LOOP, INTERFACE, RADIO, HANDLER, RADIO_START, CONNECT, SNTP, MODELS, PROGRAMS, CONFIGS, TRUST, RECORDS, MQTT, HTTP,
   DEVICE, SAMPLER, SERVO, CONVERTER, SLEPT, NO_ADDRESS, LOST_ADDRESS, LOST_FOR_GOOD, REFUSED, CRASHED, CRASHED_LONG_AGO,
-  CRASHED_OFFLINE, CRASH_CUT, PARTS
+  CRASHED_OFFLINE, CRASH_CUT, CONSOLE, NEW_NETWORK, NEW_REFUSED, NEW_BESIDE_OLD, PARTS
 } part;
 
 /* Results of a run, for the parent process. */
@@ -41,7 +42,10 @@ typedef struct {
   bool restarted, crashed, early, late, stack;
   uint64_t restarted_ms;
   char crash[128];
-  int erased, turns, trials, connects, disconnects, starts, nvs;
+  int erased, turns, trials, connects, disconnects, starts, nvs, kept;
+  uint8_t networks[AIOT_NETWORKS_BYTES];
+  char said[400];
+  size_t said_bytes;
   char hostname[40];
   char server[3][64];
   esp_sntp_config_t sntp;
@@ -54,7 +58,7 @@ static struct {
   part part;
   bool stack, address, had_address, answered;
   uint64_t now_ms, connected_ms, address_ms;
-  int seen_connects;
+  int seen_connects, asked;
   esp_event_handler_t handler;
 } sim;
 
@@ -75,6 +79,12 @@ static void need_stack(void) {
   _exit(0);
 }
 
+/* Whether the console receives settings in this run, and whether the network that they name refuses the board. */
+static bool has_new(void) { return sim.part == NEW_NETWORK || sim.part == NEW_REFUSED || sim.part == NEW_BESIDE_OLD; }
+static bool refuses(void) {
+  return sim.part == REFUSED || (sim.part == NEW_REFUSED && strcmp((const char *)out->config.ssid, "new") == 0);
+}
+
 static void happen(esp_event_base_t base, int32_t id) {
   if (base == IP_EVENT) sim.address = id == IP_EVENT_STA_GOT_IP;
   if (base == WIFI_EVENT) sim.address = false;
@@ -90,10 +100,10 @@ static void turn(void) {
   sim.now_ms += TURN_MS;
   if (++out->turns == turns_of(sim.part)) _exit(0);
   if (out->connects > sim.seen_connects && out->connects <= 64) out->connected_at[out->connects - 1] = sim.now_ms;
-  if (out->connects > sim.seen_connects && sim.part == REFUSED) {
+  if (out->connects > sim.seen_connects && refuses()) {
     happen(WIFI_EVENT, WIFI_EVENT_STA_DISCONNECTED);
   }
-  if (out->connects > sim.seen_connects) sim.answered = sim.part == REFUSED || sim.part == NO_ADDRESS || sim.part == CONNECT || sim.part == CRASHED_OFFLINE;
+  if (out->connects > sim.seen_connects) sim.answered = refuses() || sim.part == NO_ADDRESS || sim.part == CONNECT || sim.part == CRASHED_OFFLINE;
   sim.seen_connects = out->connects;
   if (out->connects > 0 && !sim.answered && sim.now_ms - sim.connected_ms >= ADDRESS_MS) {
     sim.answered = true;
@@ -124,11 +134,53 @@ bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *
   memset(identity, 0, sizeof *identity);
   snprintf(identity->name, sizeof identity->name, "Pump_7");
   snprintf(identity->mqtts, sizeof identity->mqtts, "mqtts://platform.lan:8883");
-  if (sim.part != WIFI_CREDENTIALS) snprintf(identity->ssid, sizeof identity->ssid, "hall");
-  snprintf(identity->password, sizeof identity->password, "correct horse");
+  if (sim.part != WIFI_CREDENTIALS && sim.part != NEW_NETWORK) snprintf(identity->network.ssid, sizeof identity->network.ssid, "hall");
+  snprintf(identity->network.password, sizeof identity->network.password, "correct horse");
   return sim.part != IDENTITY;
 }
 void aiot_esp32_identity_keep(const aiot_record *record) {}
+size_t aiot_esp32_identity_networks(void *networks, size_t room) {
+  return 0;
+}
+bool aiot_esp32_identity_keep_networks(const void *networks, size_t bytes) {
+  out->kept++;
+  memcpy(out->networks, networks, bytes);
+  return true;
+}
+esp_err_t uart_driver_install(uart_port_t port, int receive_bytes, int send_bytes, int events, QueueHandle_t *queue, int interrupt_flags) {
+  return sim.part == CONSOLE ? -1 : ESP_OK;
+}
+/* After half a minute, Improv's command 1 arrives with the network "new", and after two minutes, a request for the state. */
+int uart_read_bytes(uart_port_t port, void *bytes, uint32_t room, uint32_t ticks) {
+  static const char settings[] = "\x01\x12\x03new\x0d" "correct horse";
+  static const char state[] = "\x02\x00";
+  const bool first = out->turns == 300, second = out->turns == 1200;
+  if (!has_new() || sim.asked == out->turns || (!first && !second)) return 0;
+  sim.asked = out->turns;
+  uint8_t *to = bytes;
+  const size_t count = first ? sizeof settings - 1 : sizeof state - 1;
+  memcpy(to, "IMPROV\x01\x03", 8);
+  to[8] = (uint8_t)count;
+  memcpy(to + 9, first ? settings : state, count);
+  to[9 + count] = 0;
+  for (size_t i = 0; i < 9 + count; i++) to[9 + count] = (uint8_t)(to[9 + count] + to[i]);
+  return (int)(count + 10);
+}
+/* Keeps the type and the value of each state and error that the board reports. */
+int uart_write_bytes(uart_port_t port, const void *data, size_t bytes) {
+  const uint8_t *from = data;
+  if (out->said_bytes + 4 < sizeof out->said && from[8] < 3) out->said_bytes += (size_t)snprintf(out->said + out->said_bytes, 4, "%c%u ", from[8] == 1 ? 's' : 'e', from[10]);
+  return (int)bytes;
+}
+esp_err_t esp_wifi_scan_start(const wifi_scan_config_t *config, bool block) {
+  return -1;
+}
+esp_err_t esp_wifi_scan_get_ap_record(wifi_ap_record_t *record) {
+  return -1;
+}
+esp_err_t esp_wifi_clear_ap_list(void) {
+  return ESP_OK;
+}
 const aiot_flash *aiot_esp32_models(void) {
   return sim.part == MODELS ? NULL : &partition;
 }
@@ -358,6 +410,7 @@ static const struct {
     {SERVO, false, true},        {CONVERTER, false, true}, {SLEPT, false, true},             {NO_ADDRESS, false, false},
     {LOST_ADDRESS, false, true}, {LOST_FOR_GOOD, false, true}, {REFUSED, false, false},
     {CRASHED, false, true},      {CRASHED_LONG_AGO, false, true}, {CRASHED_OFFLINE, false, false}, {CRASH_CUT, false, true},
+    {CONSOLE, false, true},      {NEW_NETWORK, false, true}, {NEW_REFUSED, false, true},       {NEW_BESIDE_OLD, false, true},
 };
 
 static void test_parts(checks *c) {
@@ -403,6 +456,29 @@ static void test_network(checks *c) {
   check_at(c, "refused", "growing delays", (size_t)out->connects, out->connects > 10 && out->connects < 20 && out->disconnects == 0);
 }
 
+/* A network that arrives on the console is stored only once the board has joined it; otherwise, the former one is in use again. */
+static void test_new_network(checks *c) {
+  aiot_networks networks;
+  check_at(c, "new network", "runs", 0, run(NEW_NETWORK));
+  check_at(c, "new network", out->said, 0, strcmp(out->said, "e0 s3 s4 e0 s4 ") == 0);
+  aiot_networks_open(&networks, out->networks, sizeof out->networks, NULL);
+  check_at(c, "new network", "is stored without padding", 0, out->kept == 1 && networks.count == 0);
+  aiot_networks_open(&networks, out->networks, 2 + 3 + 3 + 13, NULL);
+  check_at(c, "new network", "is stored", 0, networks.count == 1 && strcmp(networks.known[0].ssid, "new") == 0);
+
+  check_at(c, "new network beside another", "runs", 0, run(NEW_BESIDE_OLD));
+  check_at(c, "new network beside another", out->said, 0, strcmp(out->said, "e0 s3 s4 e0 s4 ") == 0 && out->kept == 1);
+  check_at(c, "new network beside another", "one disconnection, two attempts", (size_t)out->connects, out->disconnects == 1 && out->connects == 2);
+  aiot_networks_open(&networks, out->networks, 2 + 3 + 3 + 13 + 3 + 4 + 13, NULL);
+  check_at(c, "new network beside another", "both are stored, the new one first", 0,
+           networks.count == 2 && strcmp(networks.known[0].ssid, "new") == 0 && strcmp(networks.known[1].ssid, "hall") == 0);
+
+  check_at(c, "refused network", "runs", 0, run(NEW_REFUSED));
+  check_at(c, "refused network", out->said, 0, strcmp(out->said, "e0 s3 e3 s2 e0 s4 ") == 0);
+  check_at(c, "refused network", "three attempts between two with the former network", (size_t)out->connects, out->connects == 5);
+  check_at(c, "refused network", "the former network is in use, and nothing is stored", 0, strcmp((const char *)out->config.ssid, "hall") == 0 && out->kept == 0);
+}
+
 /*
  * In a crash loop, the first dump is kept. It is deleted only after the board has worked for an hour and was able to report it.
  */
@@ -425,6 +501,7 @@ int main(void) {
   if (!check_at(&c, "test", "memory", 0, out != MAP_FAILED)) return checks_end(&c);
   test_parts(&c);
   test_network(&c);
+  test_new_network(&c);
   test_crashes(&c);
   return checks_end(&c);
 }

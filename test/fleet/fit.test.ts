@@ -18,7 +18,7 @@ const sensor = { stream: 'microphone', fields: ['sound'], rate: 16_000, unfit: n
 
 describe('the fit of a model', () => {
   it('names the devices that report too little memory, with both sizes', () => {
-    const memory = { bytes: 17_152, free: 17_152 };
+    const memory = { bytes: 15_104, free: 15_104 };
     const full = { bytes: 90_000, free: 15_000 };
     const devices = [
       { name: 'small', type: 'esp32', reported: { ...idle, memory } },
@@ -27,7 +27,7 @@ describe('the fit of a model', () => {
     ];
     expect(modelMisfits(needs, devices)).toEqual({
       short:
-        'words@2 needs at least 75,000 bytes of memory for models, and 78,400 during its trial, more than 2 devices can provide: small (has 17,152), full (has 15,000 free beside its active model)',
+        'words@2 needs at least 75,000 bytes of memory for models, and 78,400 during its trial, more than 2 devices can provide: small (has 15,104), full (has 15,000 free beside its active model)',
       warnings: [],
     });
   });
@@ -41,7 +41,7 @@ describe('the fit of a model', () => {
     const { short, warnings } = modelMisfits(needs, devices);
     expect(short).toBeNull();
     expect(warnings).toEqual([
-      'AIOT_MEMORY_SHORT is likely on 1 device unless the firmware has a larger AIOT_MEMORY_BYTES: words@2 needs at least 75,000 bytes of memory for models, and 78,400 during its trial, the default firmware has less: new (esp32: 17,152)',
+      'AIOT_MEMORY_SHORT is likely on 1 device unless the firmware has a larger AIOT_MEMORY_BYTES: words@2 needs at least 75,000 bytes of memory for models, and 78,400 during its trial, the default firmware has less: new (esp32: 15,104)',
     ]);
   });
 
@@ -96,6 +96,6 @@ it('the memory of each board is that of settings.h', () => {
   );
   expect(Number(slow('AIOT_CHIP_BATCH_VALUES'))).toBe(boardMemory.esp32!.batchValues);
   expect(text).toContain(`#define AIOT_CHIP_BATCH_VALUES ${boardMemory.esp32s3!.batchValues}u`);
-  expect(modelMemoryOf('esp32')).toBe(17_152);
+  expect(modelMemoryOf('esp32')).toBe(15_104);
   expect(modelMemoryOf('virtual')).toBeNull();
 });

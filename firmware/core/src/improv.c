@@ -17,26 +17,31 @@ static uint8_t sum_of(const uint8_t *bytes, size_t count) {
   return (uint8_t)sum;
 }
 
-/* Sends the packet whose data are already at their place. Line feeds surround it, because some readers look only at line starts. */
-static void send_packet(aiot_improv *improv, uint8_t type, size_t length) {
-  uint8_t *packet = improv->out + 1;
-  improv->out[0] = '\n';
+/* A packet with a line feed before and after it, because some readers look only at line starts. */
+typedef uint8_t framed[AIOT_IMPROV_PACKET_BYTES + 2];
+
+/* Sends the packet whose data are already at their place. */
+static void send_packet(const aiot_improv *improv, framed out, uint8_t type, size_t length) {
+  uint8_t *packet = out + 1;
+  out[0] = '\n';
   memcpy(packet, header, sizeof header);
   packet[TYPE_AT] = type;
   packet[LENGTH_AT] = (uint8_t)length;
   packet[DATA_AT + length] = sum_of(packet, DATA_AT + length);
   packet[DATA_AT + length + 1] = '\n';
-  improv->port->send(improv->port->context, improv->out, DATA_AT + length + 3);
+  improv->port->send(improv->port->context, out, DATA_AT + length + 3);
 }
 
-static void send_byte(aiot_improv *improv, uint8_t type, uint8_t value) {
-  improv->out[1 + DATA_AT] = value;
-  send_packet(improv, type, 1);
+static void send_byte(const aiot_improv *improv, uint8_t type, uint8_t value) {
+  framed out;
+  out[1 + DATA_AT] = value;
+  send_packet(improv, out, type, 1);
 }
 
 /* Sends texts as the result of a command. Texts that do not fit are cut. */
-static void send_result(aiot_improv *improv, uint8_t command, const char *const *text, size_t count) {
-  uint8_t *data = improv->out + 1 + DATA_AT;
+static void send_result(const aiot_improv *improv, uint8_t command, const char *const *text, size_t count) {
+  framed out;
+  uint8_t *data = out + 1 + DATA_AT;
   size_t used = 2;
   for (size_t i = 0; i < count; i++) {
     /* Leaves a byte for the length of each text that follows. */
@@ -47,15 +52,15 @@ static void send_result(aiot_improv *improv, uint8_t command, const char *const 
   }
   data[0] = command;
   data[1] = (uint8_t)(used - 2);
-  send_packet(improv, TYPE_RESULT, used);
+  send_packet(improv, out, TYPE_RESULT, used);
 }
 
-static void send_url(aiot_improv *improv, uint8_t command) {
+static void send_url(const aiot_improv *improv, uint8_t command) {
   const char *const url[] = {improv->about.url};
   send_result(improv, command, url, improv->about.url[0] == '\0' ? 0 : 1);
 }
 
-static void send_state(aiot_improv *improv) {
+static void send_state(const aiot_improv *improv) {
   if (improv->networks->trial == AIOT_NETWORK_TRYING) send_byte(improv, TYPE_STATE, STATE_PROVISIONING);
   else send_byte(improv, TYPE_STATE, improv->networks->joined ? STATE_PROVISIONED : STATE_READY);
 }

@@ -20,10 +20,10 @@ const large = { queue: 12 * KiB, message: 6 * KiB, envelope: 12 * KiB, batchValu
 
 /** By device type: the name of the chip, as `aiot firmware push` uses it. */
 export const boardMemory: Readonly<Record<string, BoardMemory>> = {
-  esp32: { all: 46 * KiB, ...small },
-  esp32c3: { all: 55 * KiB, ...small },
-  esp32c6: { all: 55 * KiB, ...small },
-  esp32h2: { all: 55 * KiB, ...small },
+  esp32: { all: 44 * KiB, ...small },
+  esp32c3: { all: 53 * KiB, ...small },
+  esp32c6: { all: 53 * KiB, ...small },
+  esp32h2: { all: 53 * KiB, ...small },
   esp32s3: { all: 80 * KiB, ...large },
   esp32p4: { all: 80 * KiB, ...large },
 };

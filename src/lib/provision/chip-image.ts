@@ -119,7 +119,11 @@ export function keepOld(image: DeviceImage, old: OldNvs, version: 1 | 2): Device
   const made = readNvs(image.nvs.data).entries;
   // Trust entries are replaced as a whole, because a leftover key or root fragment would belong to other trust data.
   const told = made.some(isTrust);
-  const kept = before.filter((entry) => !told || !isTrust(entry));
+  // A network that the board learned itself would take precedence over the one that is being written.
+  const network = made.some((entry) => placeOf(entry) === 'wifi/ssid');
+  const kept = before.filter(
+    (entry) => !(told && isTrust(entry)) && !(network && placeOf(entry) === 'wifi/networks'),
+  );
   const merged = new Map<string, NvsEntry>(kept.map((entry) => [placeOf(entry), entry]));
   for (const entry of made) {
     const place = placeOf(entry);

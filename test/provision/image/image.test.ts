@@ -7,6 +7,7 @@ import { generateKeyPair, keyIdOf, publicKeyOf } from '../../../src/lib/core/cry
 import { trustRootOf } from '../../../src/lib/formats/manifest/envelope.js';
 import { decryptNvs, readNvsKeys } from '../../../src/lib/formats/nvs/crypt.js';
 import { readNvs } from '../../../src/lib/formats/nvs/read.js';
+import { writeNvs } from '../../../src/lib/formats/nvs/write.js';
 import { otaSlots, parsePartitionsCsv, readPartitionTable } from '../../../src/lib/formats/partitions.js';
 import { selfSignedCa } from '../../../src/lib/provision/certificates.js';
 import { keepOld } from '../../../src/lib/provision/chip-image.js';
@@ -93,6 +94,16 @@ describe('a device image', () => {
     expect(rootIn(keepOld(imageOf(1200), { nvs: long.nvs.data, keys: null }, version))).toEqual(
       envelope(1200),
     );
+  });
+
+  it('drops networks that the board learned itself only if it contains a network', () => {
+    const learned = { type: 'blob', namespace: 'wifi', key: 'networks', value: Buffer.from([1, 0]) } as const;
+    const { entries } = readNvs(deviceImage(identity, options).nvs.data);
+    const old = { nvs: writeNvs([...entries, learned], { size: 0xc000 }), keys: null };
+    const keptBy = (wifi: typeof options.wifi) =>
+      valuesOf(keepOld(deviceImage(identity, { ...options, wifi }), old, 2).nvs.data);
+    expect(keptBy(null)).toMatchObject({ 'wifi.networks': learned.value, 'wifi.ssid': 'Workshop' });
+    expect(keptBy(options.wifi)).not.toHaveProperty('wifi.networks');
   });
 
   it('omits unknown values', () => {

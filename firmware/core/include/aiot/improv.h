@@ -56,7 +56,6 @@ typedef struct {
   uint64_t scan_ms;
   /* Whether the trial that runs was requested here, so that its end is reported. */
   bool trying;
-  uint8_t out[AIOT_IMPROV_PACKET_BYTES + 2];
 } aiot_improv;
 
 void aiot_improv_open(aiot_improv *improv, const aiot_improv_port *port, aiot_networks *networks, const aiot_improv_about *about);

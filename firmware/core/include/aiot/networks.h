@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AIOT_NETWORKS_MAX 4
+#define AIOT_NETWORKS_MAX 3
 #define AIOT_SSID_BYTES 33
 #define AIOT_WIFI_PASSWORD_BYTES 65
 /* Failed attempts after which a trial ends, and after which another known network is tried. */

@@ -5,7 +5,7 @@
 #include "esp_netif.h"
 
 extern esp_event_base_t const WIFI_EVENT;
-typedef enum { WIFI_EVENT_STA_START = 2, WIFI_EVENT_STA_DISCONNECTED = 5 } wifi_event_t;
+typedef enum { WIFI_EVENT_SCAN_DONE = 1, WIFI_EVENT_STA_START = 2, WIFI_EVENT_STA_DISCONNECTED = 5 } wifi_event_t;
 typedef enum { WIFI_STORAGE_FLASH, WIFI_STORAGE_RAM } wifi_storage_t;
 typedef enum { WIFI_MODE_NULL, WIFI_MODE_STA } wifi_mode_t;
 typedef enum { WIFI_IF_STA } wifi_interface_t;
@@ -44,6 +44,14 @@ typedef union {
   wifi_sta_config_t sta;
 } wifi_config_t;
 
+typedef struct {
+  uint8_t ssid[33];
+  int8_t rssi;
+  wifi_auth_mode_t authmode;
+} wifi_ap_record_t;
+
+typedef struct wifi_scan_config wifi_scan_config_t;
+
 esp_netif_t *esp_netif_create_default_wifi_sta(void);
 esp_err_t esp_wifi_init(const wifi_init_config_t *config);
 esp_err_t esp_wifi_set_storage(wifi_storage_t storage);
@@ -53,5 +61,8 @@ esp_err_t esp_wifi_start(void);
 esp_err_t esp_wifi_stop(void);
 esp_err_t esp_wifi_connect(void);
 esp_err_t esp_wifi_disconnect(void);
+esp_err_t esp_wifi_scan_start(const wifi_scan_config_t *config, bool block);
+esp_err_t esp_wifi_scan_get_ap_record(wifi_ap_record_t *record);
+esp_err_t esp_wifi_clear_ap_list(void);
 
 #endif

@@ -13,6 +13,7 @@ esp_err_t nvs_get_u8(nvs_handle_t handle, const char *key, uint8_t *out);
 esp_err_t nvs_get_u32(nvs_handle_t handle, const char *key, uint32_t *out);
 esp_err_t nvs_get_u64(nvs_handle_t handle, const char *key, uint64_t *out);
 esp_err_t nvs_set_u8(nvs_handle_t handle, const char *key, uint8_t value);
+esp_err_t nvs_set_blob(nvs_handle_t handle, const char *key, const void *value, size_t bytes);
 esp_err_t nvs_set_u64(nvs_handle_t handle, const char *key, uint64_t value);
 esp_err_t nvs_commit(nvs_handle_t handle);
 void nvs_close(nvs_handle_t handle);

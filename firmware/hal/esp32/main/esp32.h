@@ -5,6 +5,7 @@
 #include "aiot/bus.h"
 #include "aiot/device.h"
 #include "aiot/guide.h"
+#include "aiot/improv.h"
 #include "portable.h"
 
 /* The device's identity. See docs/reference/nvs.md. */
@@ -17,8 +18,8 @@ typedef struct {
   char ca[2048];
   char certificate[2048];
   char key[512];
-  char ssid[33];
-  char password[65];
+  /* The network written at provisioning; an empty name = none. */
+  aiot_network network;
   bool has_trust;
   aiot_trust trust;
   /* Floor and sequence of the releases at the time of provisioning. */
@@ -30,6 +31,10 @@ typedef struct {
 bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *crypto);
 /* Reads only the Wi-Fi settings, for a board without a platform. False if none were written. */
 bool aiot_esp32_identity_read_wifi(aiot_esp32_identity *identity);
+/* Reads the networks that the board has joined, as aiot_networks_write stores them. Returns their size; 0 = none. */
+size_t aiot_esp32_identity_networks(void *out, size_t room);
+/* Stores them. False if NVS is full or damaged. */
+bool aiot_esp32_identity_keep_networks(const void *networks, size_t bytes);
 /* Stores the floor and sequence that a model release has raised, where `aiot flash --model` reads them. */
 void aiot_esp32_identity_keep(const aiot_record *record);
 
@@ -56,14 +61,26 @@ const aiot_flash *aiot_esp32_configs(void);
 const aiot_flash *aiot_esp32_trust(void);
 
 /*
- * Starts the network that settings.h selects, and reconnects to it from then on. False: no Wi-Fi network is configured, or the
- * radio or the Ethernet chip cannot be started.
+ * Starts the network that settings.h selects, and reconnects to it from then on. False: the radio or the Ethernet chip cannot be
+ * started.
  */
 bool aiot_esp32_network_start(const aiot_esp32_identity *identity);
+/* The known networks. A trial that is started there begins with the next step. */
+aiot_networks *aiot_esp32_wifi_networks(void);
+/* Leaves the current network, because another one is to be used. */
+void aiot_esp32_wifi_leave(void);
+/* Starts a scan. False if the radio is joining a network. */
+bool aiot_esp32_wifi_scan(void);
+/* Returns the next network of the scan, if it is complete. */
+aiot_scan_state aiot_esp32_wifi_scanned(aiot_seen_network *network);
 /* Call it in the loop: starts the next attempt when it is due. */
 void aiot_esp32_network_step(uint64_t now_ms);
 bool aiot_esp32_network_joined(void);
 void aiot_esp32_network_stop(void);
+
+/* Accepts Wi-Fi settings on the console, by Improv. The identity must remain valid. */
+void aiot_esp32_console_start(const aiot_esp32_identity *identity);
+void aiot_esp32_console_step(uint64_t now_ms);
 
 /* Prepares the connection to the platform's broker; NULL if the certificates are invalid. `will`: presence, retained. */
 const aiot_mqtt *aiot_esp32_mqtt_open(const aiot_esp32_identity *identity, const char *will_topic, const void *will, size_t will_bytes);

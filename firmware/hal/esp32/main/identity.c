@@ -121,15 +121,33 @@ static bool read_device(aiot_esp32_identity *identity) {
 static void read_wifi(aiot_esp32_identity *identity) {
   nvs_handle_t nvs;
   if (nvs_open("wifi", NVS_READONLY, &nvs) != ESP_OK) return;
-  text(nvs, "ssid", identity->ssid, sizeof identity->ssid);
-  text(nvs, "password", identity->password, sizeof identity->password);
+  text(nvs, "ssid", identity->network.ssid, sizeof identity->network.ssid);
+  text(nvs, "password", identity->network.password, sizeof identity->network.password);
   nvs_close(nvs);
 }
 
 bool aiot_esp32_identity_read_wifi(aiot_esp32_identity *identity) {
   memset(identity, 0, sizeof *identity);
   if (nvs_flash_init() == ESP_OK) read_wifi(identity);
-  return identity->ssid[0] != '\0';
+  return identity->network.ssid[0] != '\0';
+}
+
+size_t aiot_esp32_identity_networks(void *out, size_t room) {
+  nvs_handle_t nvs;
+  size_t bytes = room;
+  if (nvs_open("wifi", NVS_READONLY, &nvs) != ESP_OK) return 0;
+  if (nvs_get_blob(nvs, "networks", out, &bytes) != ESP_OK) bytes = 0;
+  nvs_close(nvs);
+  return bytes;
+}
+
+bool aiot_esp32_identity_keep_networks(const void *networks, size_t bytes) {
+  nvs_handle_t nvs;
+  if (nvs_open("wifi", NVS_READWRITE, &nvs) != ESP_OK) return false;
+  /* A single entry, so that a power cut leaves either the former networks or the new ones. */
+  const bool kept = nvs_set_blob(nvs, "networks", networks, bytes) == ESP_OK && nvs_commit(nvs) == ESP_OK;
+  nvs_close(nvs);
+  return kept;
 }
 
 bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *crypto) {

@@ -78,9 +78,9 @@
 #define AIOT_CHIP_BATCH_VALUES 624u
 #else
 #ifndef CONFIG_IDF_TARGET_ESP32
-#define AIOT_CHIP_MEMORY_KIB 55u
+#define AIOT_CHIP_MEMORY_KIB 53u
 #else
-#define AIOT_CHIP_MEMORY_KIB 46u
+#define AIOT_CHIP_MEMORY_KIB 44u
 #endif
 /* An IMU needs more of this memory for its telemetry. With a microphone, buffers leave less of it; with a clamp, messages do. */
 #define AIOT_CHIP_MEMORY_LESS (AIOT_SOURCE == AIOT_SOURCE_INMP441 ? 6u : AIOT_SOURCE == AIOT_SOURCE_ACS712 ? 2u : 0u)

@@ -6,19 +6,27 @@
 
 #include "esp32.h"
 #include "esp_event.h"
+#include "esp_log.h"
 #include "esp_netif.h"
 #include "esp_random.h"
 #include "esp_wifi.h"
 
 /* Maximum time for getting an address. Then the access point is abandoned. */
-enum { ADDRESS_MS = 30000 };
+enum { ADDRESS_MS = 30000, SCAN_MS = 10000 };
 
 /* Written by the event task, read by the loop. */
-static atomic_bool joined;
+static atomic_bool joined, scan_over;
 static atomic_uint lost, addressless;
+
+static aiot_networks networks;
 
 static aiot_backoff backoff;
 static unsigned seen, seen_addressless;
+/* A scan that runs; meanwhile, no attempt is started. */
+static bool scanning;
+static uint64_t scan_ms;
+/* Time of the last step. */
+static uint64_t step_ms;
 /* `leaving`: whether the next disconnection is our own. It was counted when it was requested. */
 static bool started, trying, leaving;
 static uint64_t since_ms;
@@ -32,34 +40,40 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
     atomic_store(&joined, false);
     atomic_fetch_add(&addressless, 1);
   }
+  if (base == WIFI_EVENT && id == WIFI_EVENT_SCAN_DONE) atomic_store(&scan_over, true);
   if (base == WIFI_EVENT && id == WIFI_EVENT_STA_DISCONNECTED) {
     atomic_store(&joined, false);
     atomic_fetch_add(&lost, 1);
   }
 }
 
-static bool set_up(const aiot_esp32_identity *identity, esp_netif_t *interface) {
-  char name[AIOT_HOSTNAME_BYTES];
-  aiot_hostname(identity->name, name);
-  esp_netif_set_hostname(interface, name);
+/* Configures the network for the next attempt. */
+static bool choose(const aiot_network *network) {
   wifi_config_t config;
   memset(&config, 0, sizeof config);
-  memcpy(config.sta.ssid, identity->ssid, strnlen(identity->ssid, sizeof config.sta.ssid));
-  memcpy(config.sta.password, identity->password, strnlen(identity->password, sizeof config.sta.password));
+  memcpy(config.sta.ssid, network->ssid, strnlen(network->ssid, sizeof config.sta.ssid));
+  memcpy(config.sta.password, network->password, strnlen(network->password, sizeof config.sta.password));
   /* If the network has a password, an open network with the same name is not accepted. */
-  config.sta.threshold.authmode = identity->password[0] == '\0' ? WIFI_AUTH_OPEN : WIFI_AUTH_WPA2_PSK;
+  config.sta.threshold.authmode = network->password[0] == '\0' ? WIFI_AUTH_OPEN : WIFI_AUTH_WPA2_PSK;
   /*
    * Selects the strongest access point with that name. This requires a scan of all channels; a fast scan would use the first one
-   * found.
+   * found. The scan also asks for the name, so a hidden network is found.
    */
   config.sta.scan_method = WIFI_ALL_CHANNEL_SCAN;
   config.sta.sort_method = WIFI_CONNECT_AP_BY_SIGNAL;
   /* Both methods of WPA3 are supported: hash-to-element, which some access points require, and the older one. */
   config.sta.sae_pwe_h2e = WPA3_SAE_PWE_BOTH;
   config.sta.pmf_cfg.capable = true;
+  return esp_wifi_set_config(WIFI_IF_STA, &config) == ESP_OK;
+}
+
+static bool set_up(const aiot_esp32_identity *identity, esp_netif_t *interface) {
+  char name[AIOT_HOSTNAME_BYTES];
+  aiot_hostname(identity->name, name);
+  esp_netif_set_hostname(interface, name);
   return esp_event_handler_instance_register(WIFI_EVENT, ESP_EVENT_ANY_ID, on_event, NULL, NULL) == ESP_OK &&
          esp_event_handler_instance_register(IP_EVENT, ESP_EVENT_ANY_ID, on_event, NULL, NULL) == ESP_OK &&
-         esp_wifi_set_config(WIFI_IF_STA, &config) == ESP_OK && esp_wifi_start() == ESP_OK;
+         esp_wifi_start() == ESP_OK;
 }
 
 bool aiot_esp32_network_start(const aiot_esp32_identity *identity) {
@@ -68,9 +82,10 @@ bool aiot_esp32_network_start(const aiot_esp32_identity *identity) {
    * crash the chip if it does not run.
    */
   if (esp_netif_init() != ESP_OK || esp_event_loop_create_default() != ESP_OK) return false;
-  if (identity->ssid[0] == '\0') return false;
+  uint8_t stored[AIOT_NETWORKS_BYTES];
+  aiot_networks_open(&networks, stored, aiot_esp32_identity_networks(stored, sizeof stored), &identity->network);
   wifi_init_config_t init = WIFI_INIT_CONFIG_DEFAULT();
-  /* The password is already in NVS. The driver would also store it there, together with its own state, and fill the partition. */
+  /* The passwords are already in NVS. The driver would also store one there, together with its own state, and fill the partition. */
   init.nvs_enable = 0;
   esp_netif_t *interface = esp_netif_create_default_wifi_sta();
   if (interface == NULL || esp_wifi_init(&init) != ESP_OK) return false;
@@ -81,11 +96,21 @@ bool aiot_esp32_network_start(const aiot_esp32_identity *identity) {
 
 static void failed(uint64_t now_ms) {
   trying = false;
+  aiot_networks_failed(&networks);
   aiot_backoff_failed(&backoff, now_ms, esp_random());
+}
+
+static void keep(void) {
+  uint8_t bytes[AIOT_NETWORKS_BYTES];
+  networks.dirty = false;
+  if (!aiot_esp32_identity_keep_networks(bytes, aiot_networks_write(&networks, bytes, sizeof bytes))) ESP_LOGW("aiot", "the network cannot be stored");
+  memset(bytes, 0, sizeof bytes);
 }
 
 void aiot_esp32_network_step(uint64_t now_ms) {
   if (!started) return;
+  step_ms = now_ms;
+  if (aiot_networks_step(&networks, now_ms)) aiot_esp32_wifi_leave();
   const unsigned losses = atomic_load(&lost), lost_addresses = atomic_load(&addressless);
   if (losses != seen) {
     seen = losses;
@@ -99,6 +124,8 @@ void aiot_esp32_network_step(uint64_t now_ms) {
   seen_addressless = lost_addresses;
   if (atomic_load(&joined)) {
     if (trying) aiot_backoff_worked(&backoff);
+    if (!networks.joined) aiot_networks_joined(&networks);
+    if (networks.dirty) keep();
     trying = false;
     return;
   }
@@ -107,10 +134,48 @@ void aiot_esp32_network_step(uint64_t now_ms) {
     failed(now_ms);
   }
   if (trying || !aiot_backoff_due(&backoff, now_ms)) return;
+  const aiot_network *network = aiot_networks_current(&networks);
+  if (scanning && now_ms - scan_ms >= SCAN_MS) scanning = false;
+  if (network == NULL || scanning) return;
   leaving = false;
   since_ms = now_ms;
-  trying = esp_wifi_connect() == ESP_OK;
+  trying = choose(network) && esp_wifi_connect() == ESP_OK;
   if (!trying) failed(now_ms);
+}
+
+aiot_networks *aiot_esp32_wifi_networks(void) { return &networks; }
+
+void aiot_esp32_wifi_leave(void) {
+  if (!started) return;
+  if (trying || atomic_load(&joined)) leaving = esp_wifi_disconnect() == ESP_OK;
+  atomic_store(&joined, false);
+  trying = false;
+  /* The next attempt follows within a second, after the driver has reported the disconnection. */
+  aiot_backoff_worked(&backoff);
+  aiot_backoff_failed(&backoff, step_ms, esp_random());
+}
+
+bool aiot_esp32_wifi_scan(void) {
+  if (!started || trying) return false;
+  atomic_store(&scan_over, false);
+  scanning = esp_wifi_scan_start(NULL, false) == ESP_OK;
+  scan_ms = step_ms;
+  return scanning;
+}
+
+aiot_scan_state aiot_esp32_wifi_scanned(aiot_seen_network *network) {
+  wifi_ap_record_t record;
+  if (!atomic_load(&scan_over)) return AIOT_SCAN_RUNS;
+  if (esp_wifi_scan_get_ap_record(&record) != ESP_OK) {
+    esp_wifi_clear_ap_list();
+    scanning = false;
+    return AIOT_SCAN_OVER;
+  }
+  memset(network, 0, sizeof *network);
+  memcpy(network->ssid, record.ssid, strnlen((const char *)record.ssid, sizeof network->ssid - 1));
+  network->dbm = record.rssi;
+  network->secured = record.authmode != WIFI_AUTH_OPEN;
+  return AIOT_SCAN_NETWORK;
 }
 
 bool aiot_esp32_network_joined(void) { return atomic_load(&joined); }
