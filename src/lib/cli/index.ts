@@ -34,6 +34,8 @@ export {
   mcubootBoardFlags,
   ownPort,
   revision,
+  smpFlags,
+  smpOptions,
   writeFlags,
 } from './flags/boards.js';
 export { brokerFlags, brokerOptions } from './flags/brokers.js';
@@ -136,16 +138,20 @@ export { alarmShownText, alarmsTable, alarmTestText, alarmText } from './render/
 export {
   boardDumpedText,
   boardErasedText,
+  boardImagesText,
   boardInfoText,
   boardLoadedText,
   boardReadText,
   boardRunText,
   boardSecurityText,
+  boardStatisticsText,
   boardVerifiedText,
   flashExit,
   flashedText,
   flashNext,
+  installedImageText,
   portsTable,
+  uploadedImageText,
 } from './render/board.js';
 export { pictureText } from './render/chart.js';
 export {

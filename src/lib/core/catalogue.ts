@@ -1374,6 +1374,49 @@ export const catalogue = {
       'A release is unsigned, does not have enough valid signatures by keys in the trust root, or cannot be re-signed because your key never signed it.',
     next: 'Push the release again, or sign it with `aiot model sign NAME@VERSION`. If you have no signing key for this platform, ask the original signer.',
   },
+  AIOT_SMP_DENIED: {
+    exit: 5,
+    family: 'outside',
+    about: 'The board does not allow this SMP command.',
+    next: 'Check the configuration of its firmware, such as CONFIG_MCUMGR_GRP_IMG_ALLOW_CONFIRM_NON_ACTIVE_IMAGE_ANY, and its hooks.',
+  },
+  AIOT_SMP_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about: 'The board could not execute an SMP command, or its response does not follow the protocol.',
+    next: 'Reset the board and repeat the command. If it fails again, its flash or memory may be too small or faulty.',
+  },
+  AIOT_SMP_NOT_FOUND: {
+    exit: 4,
+    family: 'user',
+    about: 'The board has no such slot, image or group of statistics.',
+    next: 'To see the images of the board, run `aiot board image list`.',
+  },
+  AIOT_SMP_REJECTED: {
+    exit: 2,
+    family: 'user',
+    about:
+      'The board rejected the image or a value: it is invalid, for another slot, or older than the running image.',
+    next: 'Check the image with `aiot firmware inspect FILE`, and build it for the flash layout of this board.',
+  },
+  AIOT_SMP_SILENT: {
+    exit: 1,
+    family: 'outside',
+    about: 'The board sent no SMP response.',
+    next: 'Check the port, the power, and that the firmware contains an SMP server (CONFIG_MCUMGR) on this connection. Close other programs that use the port.',
+  },
+  AIOT_SMP_STATE: {
+    exit: 1,
+    family: 'user',
+    about: 'The board cannot do this now: it is busy, or an image is pending or not yet confirmed.',
+    next: 'Confirm the running image with `aiot board image confirm`, or reset the board with `aiot board reset`, which reverts it.',
+  },
+  AIOT_SMP_UNSUPPORTED: {
+    exit: 1,
+    family: 'outside',
+    about: "The board's firmware does not contain this group of SMP commands.",
+    next: 'Enable the group in its configuration (CONFIG_MCUMGR_GRP_IMG, _OS, _SHELL or _STAT), and build it again.',
+  },
   AIOT_SPOOL_BUSY: {
     exit: 1,
     family: 'user',

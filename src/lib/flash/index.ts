@@ -97,6 +97,26 @@ export {
   simulateChip,
 } from './rom/simulate.js';
 export { type BoardSecurity, boardSecurity, boardSecuritySchema, securityProfiles } from './security.js';
+export {
+  type BoardImages,
+  boardImagesSchema,
+  boardResetSchema,
+  boardShellSchema,
+  boardStatisticsSchema,
+  confirmBoardImage,
+  eraseBoardImage,
+  type InstalledImage,
+  installBoardImage,
+  installedImageSchema,
+  listBoardImages,
+  readBoardStatistics,
+  restartBoard,
+  runBoardShell,
+  testBoardImage,
+  type UploadedImage,
+  uploadBoardImage,
+  uploadedImageSchema,
+} from './smp/boards.js';
 export { programOn } from './write/flash-board.js';
 export { type Boards, type Flashed, flashResultSchema, type Planned, unhealthy } from './write/result.js';
 export type { BoardRow } from './write/run-flash.js';

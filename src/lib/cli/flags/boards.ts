@@ -14,7 +14,7 @@ import {
 } from '../../formats/esp-image/chips.js';
 import type { ImageRequest } from '../../provision/chip-options.js';
 import type { Progress, ProgressState } from '../live/progress.js';
-import { decimal } from './shared.js';
+import { decimal, duration } from './shared.js';
 
 const chips: readonly (ChipName | 'auto')[] = ['auto', ...chipNames];
 const beforeModes: readonly BeforeMode[] = ['default-reset', 'usb-reset', 'no-reset', 'no-reset-no-sync'];
@@ -299,6 +299,36 @@ export const flashOffset = Flags.custom<number>({
   },
   helpValue: 'OFFSET',
 });
+
+/** Flags of commands that talk to a board's SMP server. */
+export const smpFlags = {
+  port: Flags.string({
+    summary: 'Serial port, udp:HOST:PORT, or simulated:mcuboot [default: the only board].',
+    env: 'AIOT_PORT',
+    helpValue: 'PORT',
+    helpGroup: 'CONNECTION',
+  }),
+  baud: Flags.integer({
+    summary: 'Baud rate of a serial port.',
+    env: 'AIOT_BAUD',
+    helpGroup: 'CONNECTION',
+    min: 50,
+    default: 115_200,
+  }),
+  timeout: duration({
+    summary: 'Time for one response. A request is sent up to four times.',
+    env: 'AIOT_TIMEOUT',
+    helpGroup: 'CONNECTION',
+    min: 10,
+    default: 2500,
+  }),
+};
+
+/** Options of an SMP connection from these flags. */
+export const smpOptions = (
+  flags: { port: string | undefined; baud: number; timeout: number },
+  signal: AbortSignal,
+) => ({ port: flags.port, baud: flags.baud, timeoutMs: flags.timeout, signal });
 
 /** Flags that describe the flash of a board with MCUboot. */
 export const mcubootBoardFlags = {

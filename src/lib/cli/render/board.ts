@@ -12,6 +12,7 @@ import type {
 import type { BoardInfo } from '../../flash/board-info.js';
 import type { PortInfo } from '../../flash/port/list.js';
 import type { BoardSecurity } from '../../flash/security.js';
+import type { BoardImages, InstalledImage, UploadedImage } from '../../flash/smp/boards.js';
 import { type Boards, type Flashed, type Planned, unhealthy } from '../../flash/write/result.js';
 import { bold, cutShort, dim, facts, green, next, red, table, yellow } from './text.js';
 
@@ -386,4 +387,51 @@ export function flashNext(result: Result): string {
   const at = ` --port ${shellWord(result.port)}`;
   if (result.program === 'none') return next(`aiot flash --project FIRMWARE_DIR${at}`, 'aiot docs firmware');
   return next(`aiot board monitor${at}`, ...(result.device === null ? [] : ['aiot device list']));
+}
+
+/** The images in the slots of a board with MCUboot. */
+export function boardImagesText({ port, images }: BoardImages): string {
+  const rows = images.map((image) => [
+    image.image,
+    image.slot,
+    image.version,
+    image.hash === null ? '-' : image.hash.slice(0, 16),
+    imageStates(image).join(', '),
+  ]);
+  return `${bold(port)}\n${table(['image', 'slot', 'version', 'hash', 'state'], rows, 'No slot contains an image.')}`;
+}
+
+function imageStates(image: BoardImages['images'][number]): string[] {
+  const { active, confirmed, pending, permanent, bootable } = image;
+  return [
+    active ? 'running' : '',
+    active && !confirmed ? yellow('on trial: confirm it, or a reset reverts it') : '',
+    active && confirmed ? 'confirmed' : '',
+    !active && confirmed ? 'returns unless the running image is confirmed' : '',
+    pending ? (permanent ? 'starts at the next reset, to stay' : 'is tested at the next reset') : '',
+    bootable ? '' : 'not bootable',
+  ].filter(Boolean);
+}
+
+export function uploadedImageText({ port, version, bytes, resumedAt }: UploadedImage): string {
+  const resumed = resumedAt === 0 ? '' : `, resumed at ${size(resumedAt)}`;
+  return `Uploaded version ${bold(version)} to ${port}: ${size(bytes)}${resumed}`;
+}
+
+export function installedImageText({ port, outcome, before, version }: InstalledImage): string {
+  const told = {
+    installed: green(`runs and is confirmed; before: ${before ?? 'unknown'}`),
+    'on-trial': yellow('runs on trial: confirm it, or the next reset reverts it'),
+    'already-running': 'was running already',
+  };
+  return `${bold(port)}: version ${version} ${told[outcome]}`;
+}
+
+export function boardStatisticsText(
+  groups: readonly { name: string; fields: Record<string, number> }[],
+): string {
+  const rows = groups.flatMap(({ name, fields }) =>
+    Object.entries(fields).map(([field, value]) => [name, field, value]),
+  );
+  return table(['group', 'field', 'value'], rows, 'The board has no statistics.');
 }

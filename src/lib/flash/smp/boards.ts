@@ -1,0 +1,268 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as z from 'zod';
+import { AiotError } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
+import { isMcuboot, mcubootVersionText, readMcuboot } from '../../formats/mcuboot.js';
+import { choosePort } from '../port/list.js';
+import { type BoardImage, boardImageSchema, SmpClient, type SmpClientOptions } from './client.js';
+import { openSmpPort } from './port.js';
+
+export interface SmpBoardOptions extends SmpClientOptions {
+  /** `udp:HOST:PORT`, a serial port, or `simulated:mcuboot`; undefined = the only connected port. */
+  port: string | undefined;
+  baud: number;
+}
+
+/** Runs a function with a client of a board, and closes the connection. */
+async function withBoard<T>(options: SmpBoardOptions, use: (client: SmpClient) => Promise<T>): Promise<T> {
+  const { signal, baud } = options;
+  const address = options.port ?? (await choosePort(undefined));
+  const port = await openSmpPort(address, { baud, ...(signal ? { signal } : {}) });
+  const client = new SmpClient(port, options);
+  try {
+    return await use(client);
+  } finally {
+    await client.close();
+  }
+}
+
+export const boardImagesSchema = z.object({ port: z.string(), images: z.array(boardImageSchema) });
+
+export type BoardImages = z.output<typeof boardImagesSchema>;
+
+const listed = async (client: SmpClient, images: Promise<BoardImage[]>): Promise<BoardImages> => ({
+  port: client.address,
+  images: await images,
+});
+
+/** Lists the images in a board's slots. @throws AIOT_SMP_… */
+export function listBoardImages(options: SmpBoardOptions): Promise<BoardImages> {
+  return withBoard(options, (client) => listed(client, client.images()));
+}
+
+/** Marks an image to be tested at the next reset. @param hash hex digits, or the first of them @throws AIOT_SMP_… */
+export function testBoardImage(options: SmpBoardOptions, hash: string): Promise<BoardImages> {
+  return withBoard(options, async (client) => listed(client, client.test(await hashOnBoard(client, hash))));
+}
+
+/** Confirms the running image, or makes the one with this hash permanent. @throws AIOT_SMP_… */
+export function confirmBoardImage(options: SmpBoardOptions, hash: string | undefined): Promise<BoardImages> {
+  return withBoard(options, async (client) =>
+    listed(client, client.confirm(hash === undefined ? undefined : await hashOnBoard(client, hash))),
+  );
+}
+
+/** Erases a slot. @throws AIOT_SMP_… */
+export function eraseBoardImage(options: SmpBoardOptions, slot: number): Promise<BoardImages> {
+  return withBoard(options, async (client) => {
+    await client.erase(slot);
+    return listed(client, client.images());
+  });
+}
+
+async function hashOnBoard(client: SmpClient, text: string): Promise<Uint8Array> {
+  if (!/^[\da-f]{6,128}$/i.test(text))
+    throw new AiotError('AIOT_USAGE', `expected a hash of at least 6 hex digits, got ${text}`, {
+      next: 'List the hashes with `aiot board image list`.',
+    });
+  const found = (await client.images()).filter(({ hash }) => hash?.startsWith(text.toLowerCase()));
+  const hashes = [...new Set(found.map(({ hash }) => hash))];
+  const [only] = hashes;
+  if (hashes.length === 1 && only) return Buffer.from(only, 'hex');
+  const what = hashes.length === 0 ? 'no slot contains an image with' : 'several images begin with';
+  throw new AiotError('AIOT_SMP_NOT_FOUND', `${client.address}: ${what} the hash ${text}`);
+}
+
+export const uploadedImageSchema = z.object({
+  port: z.string(),
+  file: z.string(),
+  version: z.string(),
+  hash: z.string(),
+  bytes: z.int(),
+  resumedAt: z.int().describe('Offset at which an interrupted upload was resumed.'),
+  chunkBytes: z.int().describe('Largest number of image bytes in one packet.'),
+});
+
+export type UploadedImage = z.output<typeof uploadedImageSchema>;
+
+export interface UploadOptions extends SmpBoardOptions {
+  file: string;
+  image?: number;
+  onProgress?: (sent: number, total: number) => void;
+}
+
+/** Uploads a signed image to the free slot. @throws AIOT_SMP_…, AIOT_IMAGE_MALFORMED, AIOT_IMAGE_TOO_LARGE, AIOT_FILE_… */
+export async function uploadBoardImage(options: UploadOptions): Promise<UploadedImage> {
+  const signed = await imageFile(options.file);
+  return withBoard(options, async (client) => {
+    const { image, onProgress } = options;
+    const uploaded = await client.upload(signed.bytes, {
+      ...(image === undefined ? {} : { image }),
+      onProgress: (sent) => onProgress?.(sent, signed.bytes.length),
+    });
+    return {
+      port: client.address,
+      file: options.file,
+      version: signed.version,
+      hash: signed.hash,
+      ...uploaded,
+    };
+  });
+}
+
+async function imageFile(file: string): Promise<{ bytes: Uint8Array; version: string; hash: string }> {
+  const bytes = await readBytes(file);
+  if (!isMcuboot(bytes))
+    throw new AiotError('AIOT_IMAGE_MALFORMED', `${file} is not an MCUboot image`, {
+      next: 'Sign the program first: `aiot firmware mcuboot sign PROGRAM --key KEY --version 1.0.0 --slot-size SIZE --out FILE`.',
+    });
+  const image = readMcuboot(bytes, file);
+  if (image.intact === false)
+    throw new AiotError('AIOT_IMAGE_MALFORMED', `${file}: the image does not match its hash`);
+  return {
+    // Padding and a trailer belong to a programmer's file; a board writes its own trailer.
+    bytes: bytes.subarray(0, image.bytes),
+    version: mcubootVersionText(image.version),
+    hash: Buffer.from(image.hash.value).toString('hex'),
+  };
+}
+
+export const installedImageSchema = z.object({
+  port: z.string(),
+  file: z.string(),
+  outcome: z.enum(['installed', 'on-trial', 'already-running']),
+  before: z.string().nullable().describe('Version that ran before.'),
+  version: z.string(),
+  hash: z.string(),
+  uploadedBytes: z.int().describe('0 = the board already had the image.'),
+  resumedAt: z.int(),
+});
+
+export type InstalledImage = z.output<typeof installedImageSchema>;
+
+export interface InstallOptions extends UploadOptions {
+  /** Confirms the image if it runs; otherwise the board reverts it at its next reset. */
+  confirm: boolean;
+  /** How long the new image must keep running before it is confirmed, ms. */
+  soakMs: number;
+  /** How long the board may take to start again, ms. A swap of large slots takes a minute. */
+  restartMs: number;
+  onStep?: (text: string) => void;
+}
+
+/**
+ * Installs an image: upload, test, reset, check of the running hash, confirmation. If the new image does not run, MCUboot has reverted
+ * to the previous one, or rejected the new one.
+ * @throws AIOT_FLASH_UNHEALTHY (reverted or rejected), AIOT_SMP_…, AIOT_IMAGE_…
+ */
+export async function installBoardImage(options: InstallOptions): Promise<InstalledImage> {
+  const signed = await imageFile(options.file);
+  const step = options.onStep ?? (() => {});
+  return withBoard(options, async (client) => {
+    const images = await client.images();
+    const active = images.find((entry) => entry.active);
+    const result = {
+      port: client.address,
+      file: options.file,
+      before: active?.version ?? null,
+      ...named(signed),
+    };
+    if (active?.hash === signed.hash) {
+      if (options.confirm && !active.confirmed) await client.confirm();
+      return { ...result, outcome: 'already-running', uploadedBytes: 0, resumedAt: 0 };
+    }
+    let sent = { uploadedBytes: 0, resumedAt: 0 };
+    if (!images.some((entry) => !entry.active && entry.hash === signed.hash)) {
+      const uploaded = await client.upload(signed.bytes, {
+        onProgress: (bytes) => options.onProgress?.(bytes, signed.bytes.length),
+      });
+      sent = { uploadedBytes: uploaded.bytes - uploaded.resumedAt, resumedAt: uploaded.resumedAt };
+    }
+    step(`testing ${signed.version}`);
+    await client.test(Buffer.from(signed.hash, 'hex'));
+    step('resetting the board');
+    await client.reset();
+    await requireRunning(client, signed, options);
+    if (options.soakMs > 0) {
+      step('watching the new image');
+      await sleep(options.soakMs, undefined, options.signal ? { signal: options.signal } : {});
+      await requireRunning(client, signed, options);
+    }
+    if (!options.confirm) return { ...result, ...sent, outcome: 'on-trial' };
+    step('confirming');
+    await client.confirm();
+    return { ...result, ...sent, outcome: 'installed' };
+  });
+}
+
+const named = ({ version, hash }: { version: string; hash: string }) => ({ version, hash });
+
+/** Waits until the board answers, and checks which image runs. */
+async function requireRunning(
+  client: SmpClient,
+  { version, hash }: { version: string; hash: string },
+  { restartMs, signal }: InstallOptions,
+): Promise<void> {
+  const until = Date.now() + restartMs;
+  for (;;) {
+    signal?.throwIfAborted();
+    try {
+      const images = await client.images();
+      const active = images.find((entry) => entry.active);
+      if (active?.hash === hash) return;
+      throw unhealthy(
+        client.address,
+        version,
+        active?.version ?? 'unknown',
+        images.some((entry) => entry.hash === hash),
+      );
+    } catch (error) {
+      if (!(error instanceof AiotError && error.code === 'AIOT_SMP_SILENT') || Date.now() > until)
+        throw error;
+    }
+  }
+}
+
+function unhealthy(address: string, version: string, running: string, kept: boolean): AiotError {
+  const message = kept
+    ? `${address}: version ${version} did not keep running; MCUboot reverted to ${running}`
+    : `${address}: MCUboot rejected version ${version}, and ${running} keeps running`;
+  return new AiotError('AIOT_FLASH_UNHEALTHY', message, {
+    endpoint: address,
+    next: kept
+      ? 'See why it stopped: `aiot board monitor`. The board keeps the rejected image in its second slot.'
+      : 'Sign the image with the key that is compiled into the bootloader of the board, for its slot size.',
+  });
+}
+
+export const boardShellSchema = z.object({ port: z.string(), output: z.string(), status: z.int() });
+
+/** Runs a command in the shell of a board. @throws AIOT_SMP_… */
+export function runBoardShell(options: SmpBoardOptions, words: readonly string[]) {
+  return withBoard(options, async (client) => ({ port: client.address, ...(await client.execute(words)) }));
+}
+
+export const boardStatisticsSchema = z.object({
+  port: z.string(),
+  groups: z.array(z.object({ name: z.string(), fields: z.record(z.string(), z.number()) })),
+});
+
+/** Reads all statistics of a board. @throws AIOT_SMP_… */
+export function readBoardStatistics(options: SmpBoardOptions) {
+  return withBoard(options, async (client) => {
+    const groups = [];
+    for (const name of await client.statisticsGroups())
+      groups.push({ name, fields: await client.statistics(name) });
+    return { port: client.address, groups };
+  });
+}
+
+export const boardResetSchema = z.object({ port: z.string(), answers: z.boolean() });
+
+/** Resets a board, and waits until it answers again. @throws AIOT_SMP_… */
+export function restartBoard(options: SmpBoardOptions) {
+  return withBoard(options, async (client) => {
+    await client.reset();
+    return { port: client.address, answers: (await client.echo('aiot')) === 'aiot' };
+  });
+}

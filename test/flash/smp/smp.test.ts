@@ -1,0 +1,363 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { smpError } from '../../../src/lib/flash/smp/client.js';
+import { decodeSmp, encodeLines, encodeSmp, LineDecoder, smpOps } from '../../../src/lib/flash/smp/packet.js';
+import { parseUdp } from '../../../src/lib/flash/smp/port.js';
+import { SimulatedMcuboot, simulatedImage } from '../../../src/lib/flash/smp/simulated.js';
+import { parseMcubootVersion, writeMcuboot } from '../../../src/lib/formats/mcuboot.js';
+import { runCli } from '../../support/cli.js';
+import { fc, runs } from '../../support/property.js';
+import { type SmpServer, serveConsole, serveUdp } from '../../support/smp-server.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'aiot-smp-'));
+const at = (name: string) => join(folder, name);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const servers: SmpServer[] = [];
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.close();
+});
+const served = async (server: Promise<SmpServer>) => {
+  servers.push(await server);
+  return servers.at(-1)!.port;
+};
+
+const trusted = generateKeyPairSync('ed25519');
+const stranger = generateKeyPairSync('ed25519');
+
+function imageOf(version: string, key = trusted.privateKey, bytes = 20_000): Uint8Array {
+  return writeMcuboot(Buffer.alloc(bytes, `program ${version} `), {
+    version: parseMcubootVersion(version),
+    headerBytes: 0x200,
+    padHeader: true,
+    slotBytes: 0x100000,
+    key,
+  });
+}
+
+const file = (version: string, ...rest: [key?: typeof trusted.privateKey, bytes?: number]) => {
+  const path = at(`${version}-${rest.length}.bin`);
+  writeFileSync(path, imageOf(version, ...rest));
+  return path;
+};
+
+const board = (options: ConstructorParameters<typeof SimulatedMcuboot>[0] = {}) =>
+  new SimulatedMcuboot({ key: trusted.publicKey, image: imageOf('1.0.0'), ...options });
+
+/** Fast timing, so that a silent board is noticed quickly. */
+const quick = ['--timeout', '100ms'];
+const commands = {
+  list: ['board', 'image', 'list'],
+  upload: ['board', 'image', 'upload'],
+  test: ['board', 'image', 'test'],
+  confirm: ['board', 'image', 'confirm'],
+  erase: ['board', 'image', 'erase', '--yes'],
+  install: ['board', 'image', 'install'],
+};
+
+const image = async (verb: keyof typeof commands, ...args: string[]) => {
+  const result = await runCli([...commands[verb], ...args, ...quick, '--json']);
+  // With --json, errors are on stdout.
+  return { ...result, stderr: `${result.stdout}${result.stderr}` };
+};
+const install = (path: string, port: string, ...args: string[]) =>
+  image('install', path, '--port', port, '--soak', '0s', '--restart', '2s', ...args);
+
+describe('installing an image over SMP', () => {
+  it.each([
+    ['UDP', serveUdp],
+    ['a serial console with log output', serveConsole],
+  ])('uploads, tests, resets, checks and confirms over %s', async (_what, serve) => {
+    const device = board();
+    const port = await served(serve(device));
+    const { code, json } = await install(file('2.0.0+5'), port);
+    expect({ code, json }).toMatchObject({
+      code: 0,
+      json: { outcome: 'installed', before: '1.0.0', version: '2.0.0+5', resumedAt: 0 },
+    });
+    device.start();
+    expect(device.version).toBe('2.0.0+5');
+    expect((await image('list', '--port', port)).json).toMatchObject([
+      { slot: 0, version: '2.0.0+5', active: true, confirmed: true },
+      { slot: 1, version: '1.0.0', active: false, pending: false },
+    ]);
+    expect((await install(file('2.0.0+5'), port)).json).toMatchObject({
+      outcome: 'already-running',
+      uploadedBytes: 0,
+    });
+  });
+
+  it('reports the automatic revert of an image that crashes', async () => {
+    const device = board({ crashing: ['2.0.0'] });
+    const port = await served(serveUdp(device));
+    const { code, stderr } = await install(file('2.0.0'), port);
+    expect({ code, stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('AIOT_FLASH_UNHEALTHY'),
+    });
+    expect(stderr).toContain('MCUboot reverted to 1.0.0');
+    expect(device.events).toEqual([
+      'started 1.0.0',
+      'swapped',
+      'started 2.0.0',
+      'the program crashed',
+      'reverted',
+      'started 1.0.0',
+    ]);
+  });
+
+  it('reports an image that the bootloader rejects, because another key signed it', async () => {
+    const device = board();
+    const port = await served(serveUdp(device));
+    const { code, stderr } = await install(file('2.0.0', stranger.privateKey), port);
+    expect({ code, stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('MCUboot rejected version 2.0.0'),
+    });
+    expect(device.version).toBe('1.0.0');
+    device.start();
+    expect(device.version).toBe('1.0.0');
+  });
+
+  it('leaves an image on trial with --no-confirm, which the next reset reverts', async () => {
+    const device = board();
+    const port = await served(serveUdp(device));
+    const path = file('2.0.0');
+    expect((await install(path, port, '--no-confirm')).json).toMatchObject({ outcome: 'on-trial' });
+    expect(device.version).toBe('2.0.0');
+    // While an image is on trial, the other slot holds the way back.
+    const second = await image('upload', file('3.0.0'), '--port', port);
+    expect(second).toMatchObject({ code: 1, stderr: expect.stringContaining('AIOT_SMP_STATE') });
+    expect((await runCli(['board', 'reset', '--port', port, ...quick, '--json'])).json).toMatchObject({
+      answers: true,
+    });
+    expect(device.version).toBe('1.0.0');
+  });
+
+  it('survives lost and repeated packets', async () => {
+    const device = board();
+    let count = 0;
+    const port = await served(
+      serveUdp(device, () => {
+        count++;
+        return count % 7 === 0 ? 0 : count % 5 === 0 ? 2 : 1;
+      }),
+    );
+    const { code, json } = await install(file('2.0.0'), port);
+    expect({ code, json }).toMatchObject({ code: 0, json: { outcome: 'installed' } });
+    expect(device.version).toBe('2.0.0');
+  });
+
+  it('ends with a running board wherever the power fails, and installs on repetition', async () => {
+    // An upload of 20 KB takes about 23 operations, and the swap 64.
+    const path = file('2.0.0');
+    for (let operations = 0; operations < 90; operations += 9) {
+      const device = board();
+      device.powerFailsIn = operations;
+      const port = await served(serveUdp(device));
+      let result = await install(path, port);
+      if (result.code !== 0) {
+        if (!device.alive) device.start();
+        expect(['1.0.0', '2.0.0']).toContain(device.version);
+        result = await install(path, port);
+      }
+      expect(result.code).toBe(0);
+      device.start();
+      expect(device.version).toBe('2.0.0');
+    }
+  });
+});
+
+describe('the images of a board', () => {
+  it('are uploaded, tested and confirmed in single steps', async () => {
+    const device = board();
+    const port = await served(serveUdp(device));
+    const { json } = await image('upload', file('2.0.0'), '--port', port);
+    const { hash } = json as { hash: string };
+    const tested = await image('test', hash.slice(0, 8), '--port', port);
+    expect(tested.json).toMatchObject({ images: [{ active: true }, { version: '2.0.0', pending: true }] });
+    await runCli(['board', 'reset', '--port', port, ...quick]);
+    const shown = await runCli(['board', 'image', 'list', '--port', port, ...quick, '--no-color']);
+    expect(shown.stdout).toContain('on trial: confirm it');
+    expect((await image('confirm', '--port', port)).json).toMatchObject({
+      images: [{ confirmed: true }, {}],
+    });
+    expect((await image('erase', '--port', port)).json).toMatchObject({ images: [{ version: '2.0.0' }] });
+  });
+
+  it('are resumed where an interrupted upload stopped', async () => {
+    const device = board();
+    const bytes = imageOf('2.0.0');
+    const packet = (body: Record<string, unknown>) =>
+      encodeSmp({ op: smpOps.write, version: 1, group: 1, id: 1, sequence: 1, body });
+    const { createHash } = await import('node:crypto');
+    const sha = new Uint8Array(createHash('sha256').update(bytes).digest());
+    device.handle(packet({ image: 0, len: bytes.length, sha, off: 0, data: bytes.slice(0, 4000) }));
+    const { json } = await image('upload', file('2.0.0'), '--port', await served(serveUdp(device)));
+    expect(json).toMatchObject({ resumedAt: 4000, bytes: bytes.length });
+  });
+
+  it('are not erased without confirmation', async () => {
+    const { code, stderr } = await runCli(['board', 'image', 'erase', '--port', 'simulated:mcuboot']);
+    expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') });
+  });
+
+  it.each([
+    ['an unknown hash', ['test', 'abcdef12'], 4, 'AIOT_SMP_NOT_FOUND'],
+    ['text instead of a hash', ['test', 'latest'], 2, 'AIOT_USAGE'],
+    ['a slot that does not exist', ['erase', '--slot', '7'], 4, 'AIOT_SMP_NOT_FOUND'],
+    ['the slot of the running image', ['erase', '--slot', '0'], 1, 'AIOT_SMP_STATE'],
+  ] as const)('reject %s', async (_what, [verb, ...args], code, reason) => {
+    const port = await served(serveUdp(board()));
+    expect(await image(verb, ...args, '--port', port)).toMatchObject({
+      code,
+      stderr: expect.stringContaining(reason),
+    });
+  });
+
+  it('reject testing the running image again', async () => {
+    const device = board();
+    const port = await served(serveUdp(device));
+    const { json } = await image('list', '--port', port);
+    const images = json as { hash: string }[];
+    const { code, stderr } = await image('test', images[0]!.hash, '--port', port);
+    expect({ code, stderr }).toMatchObject({ code: 5, stderr: expect.stringContaining('AIOT_SMP_DENIED') });
+  });
+
+  it('reject an image that is too large for the slot', async () => {
+    const port = await served(serveUdp(board()));
+    const { code, stderr } = await image(
+      'upload',
+      file('2.0.0', trusted.privateKey, 300_000),
+      '--port',
+      port,
+    );
+    expect({ code, stderr }).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('AIOT_IMAGE_TOO_LARGE'),
+    });
+  });
+
+  it('reject a file that is no image, or damaged, before anything is sent', async () => {
+    writeFileSync(at('text.bin'), 'no image');
+    const damaged = Buffer.from(imageOf('2.0.0'));
+    damaged[0x300]! ^= 1;
+    writeFileSync(at('damaged.bin'), damaged);
+    for (const name of ['text.bin', 'damaged.bin']) {
+      const { code, stderr } = await image('install', at(name), '--port', 'udp:127.0.0.1:9');
+      expect({ code, stderr }).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining('AIOT_IMAGE_MALFORMED'),
+      });
+    }
+  });
+
+  it('report a board that does not answer', async () => {
+    const { code, stderr } = await image('list', '--port', 'udp:127.0.0.1:9');
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining('AIOT_SMP_SILENT') });
+  });
+});
+
+describe('a simulated board', () => {
+  it('keeps its flash in a file', async () => {
+    const state = at('board.flash');
+    const port = `simulated:mcuboot?state=${state}`;
+    writeFileSync(at('plain.bin'), simulatedImage('3.1.4'));
+    expect((await install(at('plain.bin'), port)).json).toMatchObject({
+      outcome: 'installed',
+      before: '1.0.0',
+    });
+    expect((await image('list', '--port', port)).json).toMatchObject([{ version: '3.1.4' }, {}]);
+  });
+
+  it('has a shell and statistics', async () => {
+    const shell = (command: string) =>
+      runCli(['board', 'shell', command, '--port', 'simulated:mcuboot', '--json']);
+    expect(await shell('kernel version')).toMatchObject({ code: 0, json: { status: 0, output: /^Zephyr/ } });
+    expect(await shell('dance')).toMatchObject({ code: 1 });
+    const { json } = await runCli(['board', 'statistics', '--port', 'simulated:mcuboot', '--json']);
+    expect(json).toMatchObject({ groups: [{ name: 'smp_svr_stats', fields: { packets: 2 } }] });
+  });
+
+  it('rejects unknown settings', async () => {
+    const { code, stderr } = await image('list', '--port', 'simulated:mcuboot?key');
+    expect(code).not.toBe(0);
+    expect(stderr).toContain('AIOT_');
+    const other = await image('list', '--port', 'simulated:mcuboot?color=red');
+    expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining('with settings state, key') });
+  });
+});
+
+describe('SMP packets', () => {
+  it('survive encoding and decoding, in any pieces and among other lines', () => {
+    const bodies = fc.dictionary(
+      fc.string(),
+      fc.oneof(fc.string(), fc.integer(), fc.boolean(), fc.uint8Array()),
+    );
+    fc.assert(
+      fc.property(bodies, fc.integer({ min: 1, max: 50 }), fc.nat(255), (body, step, sequence) => {
+        const packet = {
+          op: smpOps.write,
+          version: 1 as const,
+          group: 1,
+          id: 1,
+          sequence,
+          body: { ...body },
+        };
+        const bytes = encodeSmp(packet);
+        expect(decodeSmp(bytes)).toEqual(packet);
+        const stream = Buffer.concat([
+          Buffer.from('log\r\n\x06log\n'),
+          encodeLines(bytes),
+          Buffer.from('end\n'),
+        ]);
+        for (const line of encodeLines(bytes).toString().split('\n')) expect(line.length).toBeLessThan(127);
+        const decoder = new LineDecoder();
+        const found: Uint8Array[] = [];
+        for (let from = 0; from < stream.length; from += step)
+          found.push(...decoder.push(stream.subarray(from, from + step)));
+        expect(found.map((one) => Buffer.from(one).toString('hex'))).toEqual([
+          Buffer.from(bytes).toString('hex'),
+        ]);
+      }),
+      { numRuns: runs(60) },
+    );
+  });
+
+  it('skip a damaged packet', () => {
+    const bytes = encodeSmp({ op: smpOps.read, version: 1, group: 0, id: 6, sequence: 0, body: { a: 1 } });
+    const lines = Buffer.from(encodeLines(bytes));
+    lines[6] = lines[6] === 0x41 ? 0x42 : 0x41;
+    expect(new LineDecoder().push(lines)).toEqual([]);
+  });
+
+  it.each([
+    [{ rc: 0 }, null],
+    [{ rc: 8 }, 'AIOT_SMP_UNSUPPORTED'],
+    [{ rc: 10 }, 'AIOT_SMP_STATE'],
+    [{ rc: 5 }, 'AIOT_SMP_NOT_FOUND'],
+    [{ rc: 3 }, 'AIOT_SMP_REJECTED'],
+    [{ rc: 11 }, 'AIOT_SMP_DENIED'],
+    [{ rc: 2 }, 'AIOT_SMP_FAILED'],
+    [{ err: { group: 1, rc: 30 } }, 'AIOT_IMAGE_TOO_LARGE'],
+    [{ err: { group: 1, rc: 14 } }, 'AIOT_SMP_NOT_FOUND'],
+    [{ err: { group: 1, rc: 27 } }, 'AIOT_SMP_REJECTED'],
+    [{ err: { group: 1, rc: 32 } }, 'AIOT_SMP_DENIED'],
+    [{ err: { group: 1, rc: 12 } }, 'AIOT_SMP_FAILED'],
+    [{ err: { group: 64, rc: 3 } }, 'AIOT_SMP_FAILED'],
+  ])('with the return code %j mean %s', (body, code) => {
+    const packet = { op: smpOps.writeResponse, version: 1 as const, group: 1, id: 1, sequence: 0, body };
+    expect(smpError(packet, 'upload', 'board')?.code ?? null).toBe(code);
+  });
+
+  it.each([
+    ['udp:board.local', { host: 'board.local', port: 1337 }],
+    ['udp:10.0.0.2:99', { host: '10.0.0.2', port: 99 }],
+    ['udp:[fe80::1]:1337', { host: 'fe80::1', port: 1337 }],
+  ])('go to %s', (address, expected) => {
+    expect(parseUdp(address)).toEqual(expected);
+  });
+});
