@@ -57,7 +57,7 @@ export function alarmText(alarm: Alarm): string {
   return `${bold(name)}\n${facts(lines)}`;
 }
 
-/** An alarm with its incidents: open ones first in red, each with its cause, its time and who deals with it. */
+/** An alarm with its incidents: open ones first in red, each with its cause, its time and the person who deals with it. */
 export function alarmShownText({ alarm, incidents }: AlarmShown, now = Date.now()): string {
   const list = incidents.map(({ device, raised, cleared, message, acknowledged, samples }) => {
     const end = cleared === null ? red('open') : dim(`ended after ${elapsed(Math.max(0, cleared - raised))}`);
