@@ -66,8 +66,8 @@ async function infoOf(flash: string): Promise<BoardInfo> {
 describe('aiot board info', () => {
   it('lists the bootloader, the apps with the one that boots, and the keys in NVS', async () => {
     const file = flashOf({
-      0x9000: writeNvs(identity, { size: 0x5000, version: 2 }),
-      0xe000: nextOtadata(golden('ota/slot0.bin'), 1, 2, 'valid'),
+      36864: writeNvs(identity, { size: 0x5000, version: 2 }),
+      57344: nextOtadata(golden('ota/slot0.bin'), 1, 2, 'valid'),
     });
     const info = await infoOf(file);
     expect(info).toMatchObject({
@@ -88,7 +88,7 @@ describe('aiot board info', () => {
   });
 
   it('shows numbers and plain texts of NVS, and no value that may be secret', async () => {
-    const info = await infoOf(flashOf({ 0x9000: writeNvs(identity, { size: 0x5000, version: 2 }) }));
+    const info = await infoOf(flashOf({ 36864: writeNvs(identity, { size: 0x5000, version: 2 }) }));
     const values = info.nvs[0]?.namespaces.flatMap(({ name, entries }) =>
       entries.map(({ key, value, bytes }) => [`${name}.${key}`, value, bytes]),
     );
@@ -107,21 +107,21 @@ describe('aiot board info', () => {
   it('decrypts an NVS with the keys beside it, and names damage', async () => {
     const keys = Uint8Array.from({ length: 64 }, (_, i) => i + 1);
     const plain = writeNvs(identity, { size: 0x5000, version: 2 });
-    const parts = { 0x9000: encryptNvs(plain, keys), 0x290000: writeNvsKeys(keys) };
+    const parts = { 36864: encryptNvs(plain, keys), 2686976: writeNvsKeys(keys) };
     const [encrypted] = (await infoOf(flashOf(parts))).nvs;
     expect(encrypted).toMatchObject({ encrypted: true, problem: null });
     expect(encrypted?.namespaces.map(({ name }) => name)).toEqual(['wifi', 'app']);
     const damaged = Uint8Array.from(plain);
     damaged[0x40 + 24] = 99;
-    const [broken] = (await infoOf(flashOf({ 0x9000: damaged }))).nvs;
+    const [broken] = (await infoOf(flashOf({ 36864: damaged }))).nvs;
     expect(broken?.problem).toMatch(/^offset 0x44: the CRC of entry 0 is /);
   });
 
   it('shows the factory app, and an app without a description, of a board without otadata', async () => {
     const csv = 'nvs,data,nvs,0x9000,0x6000,\nfactory,app,factory,0x10000,1M,\nspare,app,test,0x110000,1M,\n';
     const file = flashOf({
-      0x8000: writePartitionTable(parsePartitionsCsv(csv)),
-      0x110000: espImage({ chip: 'esp32c3', address: 0x3c00_0020 }),
+      32768: writePartitionTable(parsePartitionsCsv(csv)),
+      1114112: espImage({ chip: 'esp32c3', address: 0x3c00_0020 }),
     });
     expect((await infoOf(file)).apps).toMatchObject([
       { label: 'factory', project: 'motor', boots: true, state: null },
