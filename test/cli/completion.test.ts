@@ -69,16 +69,24 @@ describe('aiot completion', () => {
     [['aiot', 'error', 'AIOT_ALREADY'], ['AIOT_ALREADY_EXISTS']],
     [
       ['aiot', 'init', 'here', '--template', ''],
-      ['face-camera', 'har-imu', 'iot-kit', 'keyword-spotting', 'motor-watch', 'person-or-part'],
+      [
+        'count-parts',
+        'face-camera',
+        'har-imu',
+        'iot-kit',
+        'keyword-spotting',
+        'motor-watch',
+        'person-or-part',
+      ],
     ],
     [
       ['aiot', 'model', 'train', '--kind', ''],
-      ['mlp', 'cnn1d', 'ds-cnn', 'mobilenet', 'autoencoder', 'forest'],
+      ['mlp', 'cnn1d', 'ds-cnn', 'mobilenet', 'fomo', 'autoencoder', 'forest'],
     ],
     [['aiot', 'model', 'train', '--kind', '=', 'c'], ['cnn1d']],
     [
       ['aiot', 'model', 'train', '--kind', '='],
-      ['mlp', 'cnn1d', 'ds-cnn', 'mobilenet', 'autoencoder', 'forest'],
+      ['mlp', 'cnn1d', 'ds-cnn', 'mobilenet', 'fomo', 'autoencoder', 'forest'],
     ],
     [['aiot', 'model', 'train', '--epochs', ''], []],
     [['aiot', 'examples', 'k'], ['kafka']],

@@ -112,7 +112,7 @@ describeReal('python3', 'aiot init on a terminal', () => {
     for (const name of ['lying1', 'lying2', 'lying3', 'upstairs1', 'upstairs3', 'upstairs4'])
       await copyFile(join(from, `${name}.csv`), join(recordings, `${name}.csv`));
     const { code, text } = await begun('wrist', [
-      ['Template? [1]', '8\r'],
+      ['Template? [1]', '9\r'],
       ['Template? [1]', 'own\r'],
       ['name? [wrist]', '\r'],
       ['of rows:', `${join(folder, 'nothing')}\r`],
@@ -122,7 +122,7 @@ describeReal('python3', 'aiot init on a terminal', () => {
       ['Pi, a server)? [esp32]', 'rp2040\r'],
     ]);
     expect(code, text).toBe(0);
-    expect(text).toContain('Enter 1 to 7, or one of har-imu');
+    expect(text).toContain('Enter 1 to 8, or one of har-imu');
     expect(text).toContain('does not exist');
     expect(text).toMatch(/Labels +by name: lying 3, upstairs 3/);
     const { config } = await loadProject(join(folder, 'wrist'));

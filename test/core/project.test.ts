@@ -78,7 +78,7 @@ describe('aiot.yaml', () => {
     [
       'kind: mlp',
       'kind: lstm',
-      'aiot.yaml:12:3: model.kind: expected one of mlp, cnn1d, ds-cnn, mobilenet, autoencoder, forest, layers; got "lstm"',
+      'aiot.yaml:12:3: model.kind: expected one of mlp, cnn1d, ds-cnn, mobilenet, fomo, autoencoder, forest, layers; got "lstm"',
     ],
     ['rate: 100', 'rate: fast', 'aiot.yaml:7:3: signal.rate: expected a number; got "fast"'],
     ['window: 250', 'windw: 250', 'aiot.yaml:9:3: signal.windw: unknown field. Did you mean window?'],

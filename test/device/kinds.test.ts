@@ -53,6 +53,8 @@ function wordsOf(answer: AnswerSpec, classes: string[], output: Float32Array, ro
       return { label: null, value: output[0]! };
     case 'reconstruction':
       return { label: classes[error > answer.threshold ? 1 : 0], value: error };
+    case 'objects':
+      throw new Error('a row of a table has no objects');
   }
 }
 

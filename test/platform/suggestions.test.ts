@@ -76,7 +76,7 @@ describe('an unknown name', () => {
       ],
       [
         ['init', join(own.folder, 'new'), '--template', 'moto-watch'],
-        'expected a template (face-camera, har-imu, iot-kit, keyword-spotting, motor-watch, person-or-part), got "moto-watch". Did you mean motor-watch?',
+        'expected a template (count-parts, face-camera, har-imu, iot-kit, keyword-spotting, motor-watch, person-or-part), got "moto-watch". Did you mean motor-watch?',
       ],
       [
         ['device', 'list', '--selector', 'state=actve'],

@@ -27,7 +27,10 @@ export function tableRows(count: number, seed = 1): number[][] {
 export const standardized = (row: number[]) =>
   Float32Array.from(row, (x, i) => (x - mean[i]!) / deviation[i]!);
 
-const answers: Record<AnswerSpec['kind'], { spec: AnswerSpec; outputs: number; classes: string[] }> = {
+/** The kinds of prediction from a table's row; objects need a picture. */
+type TableKind = Exclude<AnswerSpec['kind'], 'objects'>;
+
+const answers: Record<TableKind, { spec: AnswerSpec; outputs: number; classes: string[] }> = {
   classes: { spec: { kind: 'classes' }, outputs: 3, classes: ['off', 'low', 'high'] },
   probability: { spec: { kind: 'probability', threshold: 0.4 }, outputs: 1, classes: ['healthy', 'faulty'] },
   value: { spec: { kind: 'value', names: ['load'] }, outputs: 1, classes: [] },
@@ -37,13 +40,13 @@ const answers: Record<AnswerSpec['kind'], { spec: AnswerSpec; outputs: number; c
     classes: ['normal', 'anomaly'],
   },
 };
-export const answerKinds = Object.keys(answers) as AnswerSpec['kind'][];
+export const answerKinds = Object.keys(answers) as TableKind[];
 
 /**
  * An untrained float model with the columns as inputs, and with the output layer that this kind of prediction
  * needs.
  */
-export function tableNetwork(kind: AnswerSpec['kind'], seed = 3): Graph {
+export function tableNetwork(kind: TableKind, seed = 3): Graph {
   const network = new FloatNetwork(seededRandom(seed));
   const input = network.float([1, columns.length]);
   const hidden = network.dense(network.dense(input, 8, 'relu'), 6, 'relu');
@@ -65,7 +68,7 @@ const settings: Record<NetworkMode, QuantizeSettings> = {
 
 /** A bundle with a table's model, which has windows of one unchanged row. */
 export function tableBundle(
-  kind: AnswerSpec['kind'],
+  kind: TableKind,
   mode: NetworkMode,
   io?: 'float32',
 ): { bytes: Uint8Array; bundle: Bundle; float: (row: number[]) => Float32Array } {

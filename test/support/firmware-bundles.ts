@@ -236,7 +236,9 @@ function bundleOf({ stream, bare, trees, rejects, shares, ...recipe }: Recipe, s
         ? byBand(rows, signal.mel!.bands)
         : standardizationOf(rows);
   const inputs = standardization.mean.length;
-  const counts = { classes: classes.length, probability: 1, value: 2, reconstruction: inputs };
+  const cells = answer.kind === 'objects' ? answer.grid[0] * answer.grid[1] : 0;
+  const objects = cells * (1 + classes.length);
+  const counts = { classes: classes.length, probability: 1, value: 2, reconstruction: inputs, objects };
   const outputs = counts[answer.kind];
   const graph = trees ? forest(seed, rows, outputs, trees) : network(seed, inputs, outputs, answer.kind);
   const metrics = { windows: 1 };

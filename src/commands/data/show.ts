@@ -5,6 +5,7 @@ import { parseRecordingPlace, type RecordingPlace } from '../../lib/api/datasets
 import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { PlatformCommand, type PlatformInput } from '../../lib/cli/platform-command.js';
+import { objectsText } from '../../lib/cli/render/data.js';
 import { storedRecordingText } from '../../lib/cli/render/datasets.js';
 import { facts, moment, next, table } from '../../lib/cli/render/text.js';
 import { percent } from '../../lib/core/figures.js';
@@ -32,18 +33,9 @@ export default class DataShow extends PlatformCommand {
     const place = parseRecordingPlace(args.recording);
     if (place) return this.stored(input, place);
     const shown = await showRecording(await loadProject(flags.project), args.recording, flags.data);
-    this.print(
-      facts([
-        ['Recording', shown.id],
-        ['Label', shown.label ?? 'none'],
-        ['Device', shown.device ?? 'unknown'],
-        ['Started', shown.startedAt === null ? 'unknown' : moment(shown.startedAt)],
-        ['Samples', `${shown.samples} at ${shown.rateHz} Hz, ${shown.seconds.toFixed(1)} s`],
-        ['Windows', shown.windows],
-        ['Repeated rows', percent(shown.repeats)],
-      ]),
-    );
+    this.print(recordingFacts(shown));
     this.print(`\n${fieldsTable(shown.fields)}`);
+    if (shown.boxes?.length) this.print(`\n${boxesTable(shown.boxes)}`);
     this.print(next(`aiot data check${again(input, 'project', 'data')}`));
     return shown;
   }
@@ -57,6 +49,24 @@ export default class DataShow extends PlatformCommand {
       () => [`aiot data label ${stream}/${device}/${recording} LABEL`],
     );
   }
+}
+
+function recordingFacts(shown: z.output<typeof recordingDetailSchema>): string {
+  return facts([
+    ['Recording', shown.id],
+    ['Label', shown.label ?? 'none'],
+    ...(shown.objects ? [['Objects', objectsText(shown.objects)] as [string, string]] : []),
+    ['Device', shown.device ?? 'unknown'],
+    ['Started', shown.startedAt === null ? 'unknown' : moment(shown.startedAt)],
+    ['Samples', `${shown.samples} at ${shown.rateHz} Hz, ${shown.seconds.toFixed(1)} s`],
+    ['Windows', shown.windows],
+    ['Repeated rows', percent(shown.repeats)],
+  ]);
+}
+
+function boxesTable(boxes: NonNullable<z.output<typeof recordingDetailSchema>['boxes']>): string {
+  const rows = boxes.map(({ label, x, y, width, height }) => [label, x, y, width, height]);
+  return table(['object', 'x', 'y', 'width', 'height'], rows);
 }
 
 function fieldsTable(fields: z.output<typeof recordingDetailSchema>['fields']): string {

@@ -160,6 +160,7 @@ export {
   driftText,
   extractedText,
   leftOutTexts,
+  objectsText,
   recordingsTable,
   rejectedText,
   resampledText,

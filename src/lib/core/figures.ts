@@ -25,7 +25,7 @@ export interface MeasuredShare {
   share: number;
   cases: number;
   /** The unit of a case. */
-  unit: 'window' | 'row';
+  unit: 'window' | 'row' | 'picture';
   /** Number of groups; null if the cases are independent. */
   groups: number | null;
   /** The 95 % interval of the share. */
@@ -63,6 +63,17 @@ export function foldsText(of: FoldsFigures, unit: MeasuredShare['unit']): string
   if (voted) parts.push(`${voted.macroF1.toFixed(3)} smoothed`);
   if (rmse !== null) parts.push(`RMSE ${rmse.toPrecision(4)}`);
   return `${parts.join(', ')}; ${plural(folds, 'fold')}, float`;
+}
+
+/** Objects in a picture, such as `nut at 20, 31 (97 %), bolt at 70, 12 (88 %)`. */
+export function detectionsText(
+  detections: readonly { label: string; x: number; y: number; confidence: number }[],
+): string {
+  const shown = detections.map(
+    ({ label, x, y, confidence }) =>
+      `${label} at ${Math.round(x)}, ${Math.round(y)} (${Math.round(100 * confidence)} %)`,
+  );
+  return shown.length === 0 ? 'no objects' : shown.join(', ');
 }
 
 /** A size: 1536 becomes `1.5 KiB`. The format for file and memory sizes on the terminal, in the dashboard and in reports. */

@@ -49,6 +49,7 @@ export {
   ago,
   bytesOf,
   decimalOf,
+  detectionsText,
   elapsed,
   foldsText,
   hex,

@@ -345,12 +345,14 @@ const table = z.strictObject({
 const model = z.strictObject({
   name: name.optional(),
   table: table.optional(),
-  kind: z.enum(['mlp', 'cnn1d', 'ds-cnn', 'mobilenet', 'autoencoder', 'forest', 'layers']).default('mlp'),
-  /** Units of the hidden layers (mlp, autoencoder), filters of the convolutions (cnn1d, ds-cnn, mobilenet), or a list of layers. */
+  kind: z
+    .enum(['mlp', 'cnn1d', 'ds-cnn', 'mobilenet', 'fomo', 'autoencoder', 'forest', 'layers'])
+    .default('mlp'),
+  /** Units of the hidden layers (mlp, autoencoder), filters of the convolutions (cnn1d, ds-cnn, mobilenet, fomo), or a list of layers. */
   layers: z.union([z.array(size).min(1).max(16), z.array(layerSchema).min(1).max(64)]).optional(),
-  /** Blocks of a mobilenet: depthwise separable convolutions (v1) or inverted residuals (v2); absent = v1. */
+  /** Blocks of a mobilenet or fomo: depthwise separable convolutions (v1) or inverted residuals (v2); absent = v1. */
   blocks: z.enum(['v1', 'v2']).optional(),
-  /** Kind of the model's output; that of an autoencoder is always its reconstruction error. */
+  /** Kind of the model's output; that of an autoencoder is always its reconstruction error, and that of a fomo objects in a picture. */
   output: z.enum(['classes', 'probability', 'value']).default('classes'),
   /** Classes and their labels. Empty if there are no classes (value, autoencoder), or if a table's own labels are the classes. */
   labels: labels.default({}),

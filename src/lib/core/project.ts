@@ -144,7 +144,8 @@ function checkLabels({ model }: ProjectConfig): Problem[] {
       path,
       message: `expected two classes for one probability (model.output), which belongs to the second class; got ${count}`,
     });
-  } else if (count < 2) problems.push({ path, message: 'expected at least two classes' });
+  } else if (count < 2 && model.kind !== 'fomo')
+    problems.push({ path, message: 'expected at least two classes' });
   return problems;
 }
 
@@ -165,6 +166,7 @@ function checkModel({ model, signal }: ProjectConfig): Problem[] {
       message: `expected numbers for model.kind ${kind}; a list of layers needs model.kind: layers`,
     });
   }
+  problems.push(...checkFomo(model, signal));
   if (train.augment.sound && model.split === 'window') {
     problems.push({
       path: ['model', 'train', 'augment', 'sound'],
@@ -173,6 +175,25 @@ function checkModel({ model, signal }: ProjectConfig): Problem[] {
     });
   }
   return [...problems, ...checkAugment(train.augment, signal.features)];
+}
+
+/** A fomo model finds objects in pictures, so settings for the class of a whole window do not apply. */
+function checkFomo({ kind, split, vote, output }: Model, { features }: ProjectConfig['signal']): Problem[] {
+  if (kind !== 'fomo') return [];
+  const problems: Problem[] = [];
+  const add = (path: string[], message: string) => problems.push({ path, message });
+  if (features !== 'image')
+    add(['signal', 'features'], `expected image for model.kind fomo; got ${show(features)}`);
+  if (split === 'window')
+    add(
+      ['model', 'split'],
+      'expected recording, device or time, because a picture is not divided; got window',
+    );
+  if (vote !== 'none')
+    add(['model', 'vote'], `expected none, because a fomo predicts no class of the picture; got ${vote}`);
+  if (output !== 'classes')
+    add(['model', 'output'], `expected no other output for model.kind fomo; got ${output}`);
+  return problems;
 }
 
 function checkAugment(
@@ -195,8 +216,9 @@ function checkAugment(
 function checkReject({ model, signal }: ProjectConfig): Problem[] {
   const { reject, kind, output, labels, train } = model;
   const problems: Problem[] = [];
-  const isClassifier = output === 'classes' && kind !== 'autoencoder';
-  if (train.calibrate && (kind === 'forest' || train.command || output === 'value' || kind === 'autoencoder'))
+  const isClassifier = output === 'classes' && kind !== 'autoencoder' && kind !== 'fomo';
+  const uncalibrated = kind === 'forest' || kind === 'autoencoder' || kind === 'fomo' || output === 'value';
+  if (train.calibrate && (train.command || uncalibrated))
     problems.push({
       path: ['model', 'train', 'calibrate'],
       message: 'expected a network with classes or a probability, trained by aiot; got another model',

@@ -3,7 +3,7 @@ import { type Random, seededRandom, shuffled } from '../core/numbers.js';
 import type { ProjectConfig } from '../core/project-schema.js';
 import { copiesIn } from './copies/copies.js';
 import { type Part, partSizes } from './parts.js';
-import type { Dataset, Recording, Split } from './types.js';
+import type { Dataset, ObjectBox, Recording, Split } from './types.js';
 
 /**
  * Divides the labeled recordings into about 60 % for training, 15 % for validation and 25 % for testing. Recordings are never divided, and
@@ -16,8 +16,9 @@ import type { Dataset, Recording, Split } from './types.js';
 export function splitDataset(
   dataset: Dataset,
   model: Pick<ProjectConfig['model'], 'labels' | 'split' | 'train'> &
-    Partial<Pick<ProjectConfig['model'], 'reject'>>,
+    Partial<Pick<ProjectConfig['model'], 'reject' | 'kind'>>,
 ): Split {
+  if (model.kind === 'fomo') return splitObjects(dataset, model);
   const classes = classesOf(dataset, model.labels);
   refuseUnknownLabels(dataset, classes, model);
   const byId = new Map(dataset.recordings.map((recording) => [recording.id, recording]));
@@ -48,6 +49,83 @@ export function splitDataset(
     validation: idsOf('validation'),
     test: idsOf('test'),
   };
+}
+
+/**
+ * Divides annotated pictures, which are never divided themselves, and copies of each other stay together. Pictures without objects are
+ * included. At random, the division is drawn until each class with enough pictures is on each side.
+ */
+function splitObjects(
+  dataset: Dataset,
+  { labels, split: by, train }: Pick<ProjectConfig['model'], 'labels' | 'split' | 'train'>,
+): Split {
+  const classOf = classNames(labels);
+  const annotated = dataset.recordings.filter(({ boxes }) => boxes !== undefined);
+  const byId = new Map(annotated.map((recording) => [recording.id, recording]));
+  const classes = new Map(annotated.map(({ id, boxes = [] }) => [id, classesIn(id, boxes, classOf)]));
+  const names = [...new Set([...classes.values()].flatMap((own) => [...own]))];
+  if (names.length === 0) {
+    throw new AiotError('AIOT_DATA_EMPTY', 'expected pictures with boxes, got none', {
+      next: 'Import annotated pictures with `aiot data import ANNOTATIONS --pictures FOLDER`, or draw some with `aiot data synthesize`.',
+    });
+  }
+  const ids = [...byId.keys()];
+  const pairs = copiesIn(dataset).filter(({ a, b }) => byId.has(a) && byId.has(b));
+  const groups = groupsOf(ids, by === 'device' ? [...pairs, ...deviceMates(ids, byId)] : pairs);
+  for (const name of names) {
+    const own = groups.filter((group) => group.some((id) => classes.get(id)!.has(name)));
+    if (own.length < 3)
+      throw tooFew(name, own.length, `independent ${by === 'device' ? 'device(s)' : 'picture(s)'}`);
+  }
+  const random = seededRandom(train.seed);
+  for (let draw = 0; draw < 100; draw++) {
+    const parts = new Map<string, Part>();
+    assign(by === 'time' ? inTime(groups, byId) : shuffled(groups, random), parts);
+    const sides = new Set(
+      ids.flatMap((id) => [...classes.get(id)!].map((name) => `${parts.get(id)} ${name}`)),
+    );
+    if (sides.size < 3 * names.length && by !== 'time') continue;
+    const idsOf = (part: Part) => ids.filter((id) => parts.get(id) === part).sort();
+    return {
+      by,
+      seed: train.seed,
+      train: idsOf('train'),
+      validation: idsOf('validation'),
+      test: idsOf('test'),
+    };
+  }
+  throw tooFew('at least one', groups.length, 'pictures in total, too few to put each class on each side');
+}
+
+/** @throws AIOT_LABEL_UNKNOWN */
+function classesIn(id: string, boxes: readonly ObjectBox[], classOf: Map<string, string>): Set<string> {
+  return new Set(
+    boxes.map(({ label }, i) => {
+      const name = classOf.get(label);
+      if (name !== undefined) return name;
+      throw new AiotError(
+        'AIOT_LABEL_UNKNOWN',
+        `recording ${id}, box ${i + 1}: expected a label of model.labels (${[...classOf.keys()].join(', ')}), got "${label}"`,
+      );
+    }),
+  );
+}
+
+/** Pairs that connect the pictures of each device. @throws AIOT_DATA_NO_DEVICE */
+function deviceMates(ids: readonly string[], byId: Map<string, Recording>): { a: string; b: string }[] {
+  const firstOf = new Map<string, string>();
+  return ids.flatMap((id) => {
+    const device = deviceOf(byId.get(id)!);
+    const first = firstOf.get(device);
+    if (first !== undefined) return [{ a: first, b: id }];
+    firstOf.set(device, id);
+    return [];
+  });
+}
+
+function deviceOf({ id, device }: Recording): string {
+  if (device !== null) return device;
+  throw new AiotError('AIOT_DATA_NO_DEVICE', `model.split is "device", but recording ${id} names no device`);
 }
 
 function refuseUnknownLabels(
@@ -118,21 +196,7 @@ function splitByDevice(
   classes: Map<string, string>,
   random: Random,
 ): Map<string, Part> {
-  const firstOf = new Map<string, string>();
-  const pairs = [...copies];
-  for (const id of ids) {
-    const { device } = byId.get(id)!;
-    if (device === null) {
-      throw new AiotError(
-        'AIOT_DATA_NO_DEVICE',
-        `model.split is "device", but recording ${id} names no device`,
-      );
-    }
-    const first = firstOf.get(device);
-    if (first === undefined) firstOf.set(device, id);
-    else pairs.push({ a: first, b: id });
-  }
-  const groups = groupsOf(ids, pairs);
+  const groups = groupsOf(ids, [...copies, ...deviceMates(ids, byId)]);
   const names = new Set(classes.values());
   if (groups.length < 3) throw tooFew('every one', groups.length, 'independent device(s)');
   for (let draw = 0; draw < 100; draw++) {
@@ -172,13 +236,18 @@ function groupsOf(ids: string[], pairs: { a: string; b: string }[]): string[][] 
 
 /** Class of each labeled recording, by ID. */
 function classesOf(dataset: Dataset, labels: Record<string, string[]>): Map<string, string> {
-  const classOf = new Map(
-    Object.entries(labels).flatMap(([name, list]) => list.map((label) => [label, name] as const)),
-  );
+  const classOf = classNames(labels);
   const out = new Map<string, string>();
   for (const { id, label } of dataset.recordings) {
     const name = label === null ? undefined : classOf.get(label);
     if (name !== undefined) out.set(id, name);
   }
   return out;
+}
+
+/** Class of each label. */
+function classNames(labels: Record<string, string[]>): Map<string, string> {
+  return new Map(
+    Object.entries(labels).flatMap(([name, list]) => list.map((label) => [label, name] as const)),
+  );
 }

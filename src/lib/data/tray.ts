@@ -7,7 +7,7 @@ import { fitPicture } from '../vision/fit.js';
 import type { Picture } from '../vision/picture.js';
 import { dataFolderOf, expectedOf } from './dataset/open.js';
 import { addRecordings, changeData, removeRecordings } from './dataset/write.js';
-import type { Recording } from './types.js';
+import type { ObjectBox, Recording } from './types.js';
 
 /** Objects on the tray. A nut and a washer are hard to tell apart, because they differ only in outline. */
 export const trayParts = ['empty', 'bolt', 'nut', 'washer'] as const;
@@ -18,8 +18,9 @@ export const drawnPicturesSchema = z.object({
   /** Absolute folder. */
   folder: z.string(),
   recordings: z.int(),
-  /** Number of pictures of each label. */
+  /** Number of pictures of each label, or of objects if the pictures show several. */
   labels: z.record(z.string(), z.int()),
+  counted: z.enum(['pictures', 'objects']),
   /** Size of the pictures, in pixels, and their channels. */
   width: z.int(),
   height: z.int(),
@@ -33,8 +34,8 @@ export type DrawnPictures = z.output<typeof drawnPicturesSchema>;
 
 interface DrawOptions {
   project: Project;
-  /** Number of pictures of each label. */
-  pictures: number;
+  /** Number of pictures of each label; if the model finds objects, of pictures with several of them. Default: 150, or 500. */
+  pictures?: number | undefined;
   seed: number;
   /** Called after each picture. */
   onPicture?: (done: number, total: number) => void;
@@ -45,20 +46,22 @@ interface DrawOptions {
 const prefix = 'drawn-';
 
 /**
- * Draws pictures of parts on a tray into a project's data folder, for the labels of the project that it can draw. Pictures of an earlier run are
- * replaced, all others are kept.
+ * Draws pictures of parts on a tray into a project's data folder, for the labels of the project that it can draw. Each picture shows one part, or
+ * several with their boxes if the model finds objects. Pictures of an earlier run are replaced, all others are kept.
  * @throws AIOT_PROJECT_INVALID (a project without pictures), AIOT_LABEL_UNKNOWN (no label that can be drawn), AIOT_FILE_NOT_WRITABLE
  */
 export async function drawPictures(options: DrawOptions): Promise<DrawnPictures> {
-  const { project, pictures, seed, onPicture, signal } = options;
+  const { project, seed, onPicture, signal } = options;
+  const finds = project.config.model.kind === 'fomo';
+  const pictures = options.pictures ?? (finds ? 500 : 150);
   const expected = expectedOf(project.config);
   const { image, fields, rateHz } = expected;
   if (!image) {
     throw new AiotError('AIOT_PROJECT_INVALID', `${project.file}: signal.features: expected image`, {
-      next: 'For spoken words, use --words A,B,… For pictures, create a project with `aiot init DIR --template person-or-part`.',
+      next: 'For spoken words, use --words A,B,… For pictures, create a project with `aiot init DIR --template person-or-part` or `count-parts`.',
     });
   }
-  const parts = trayParts.filter((part) => expected.labels.includes(part));
+  const parts = trayParts.filter((part) => expected.labels.includes(part) && !(finds && part === 'empty'));
   if (parts.length === 0) {
     throw new AiotError(
       'AIOT_LABEL_UNKNOWN',
@@ -68,11 +71,17 @@ export async function drawPictures(options: DrawOptions): Promise<DrawnPictures>
   const { width, height, channels } = image;
   const format = { width, height, channels, fields, rateHz };
   const recordings: Recording[] = [];
+  const total = finds ? pictures : pictures * parts.length;
   for (let i = 0; i < pictures; i++) {
-    for (const part of parts) {
+    const own = seed * 100_000 + i + 1;
+    for (const part of finds ? [null] : parts) {
       signal?.throwIfAborted();
-      recordings.push(trayRecording(part, seed * 100_000 + i + 1, format, `${prefix}${part}-${i + 1}`));
-      onPicture?.(recordings.length, pictures * parts.length);
+      recordings.push(
+        part === null
+          ? fullTrayRecording(parts, own, format, `${prefix}tray-${i + 1}`)
+          : trayRecording(part, own, format, `${prefix}${part}-${i + 1}`),
+      );
+      onPicture?.(recordings.length, total);
       await nextTurn();
     }
   }
@@ -83,8 +92,14 @@ export async function drawPictures(options: DrawOptions): Promise<DrawnPictures>
     await addRecordings(folder, kept, recordings, undefined, signal);
     return before.size;
   });
-  const labels = Object.fromEntries(parts.map((part) => [part, pictures]));
-  return { folder, recordings: recordings.length, labels, width, height, channels, seed, replaced };
+  const objects = recordings.flatMap(({ boxes = [] }) => boxes);
+  const countOf = (part: TrayPart) =>
+    finds ? objects.filter(({ label }) => label === part).length : pictures;
+  return {
+    ...{ folder, recordings: recordings.length, replaced, width, height, channels, seed },
+    labels: Object.fromEntries(parts.map((part) => [part, countOf(part)])),
+    counted: finds ? 'objects' : 'pictures',
+  };
 }
 
 /** Size of the result, in pixels, and its channels: 1 = gray, 3 = red, green and blue. */
@@ -100,12 +115,28 @@ interface TrayFormat {
 
 /** A picture of one part on a tray as a recording. The same part and seed give the same picture, whatever other pictures are drawn. */
 export function trayRecording(part: TrayPart, seed: number, format: TrayFormat, id: string): Recording {
+  const { width, height } = format;
+  return recordingOf(drawTray(part, { width, height, seed }), format, id, part);
+}
+
+/** A picture of up to five parts on a tray as a recording, with their boxes. */
+export function fullTrayRecording(
+  parts: readonly TrayPart[],
+  seed: number,
+  format: TrayFormat,
+  id: string,
+): Recording {
+  const { width, height } = format;
+  const { picture, boxes } = drawFullTray(parts, { width, height, seed });
+  return { ...recordingOf(picture, format, id, null), boxes };
+}
+
+function recordingOf(picture: Picture, format: TrayFormat, id: string, label: string | null): Recording {
   const { width, height, channels, fields, rateHz } = format;
-  const picture = drawTray(part, { width, height, seed });
   const planes = fitPicture(picture, { width, height, fit: 'stretch' }, channels);
   return {
     id,
-    label: part,
+    label,
     device: null,
     rateHz,
     startedAt: null,
@@ -131,7 +162,74 @@ export function drawTray(
   { width, height, seed }: { width: number; height: number; seed: number },
 ): Picture {
   const random = seededRandom(seed * trayParts.length + trayParts.indexOf(part) + 77_000_000);
-  const scene = drawScene(part, random);
+  return photographed(drawScene(part, random), { width, height }, random);
+}
+
+/** Maximum number of parts on a full tray. */
+const mostParts = 5;
+
+/**
+ * Like `drawTray`, but with no to five smaller parts that do not overlap, and a box around each: the part's pixels, without its shadow.
+ * The centers of two parts are at least 0.43 apart.
+ */
+export function drawFullTray(
+  parts: readonly TrayPart[],
+  { width, height, seed }: { width: number; height: number; seed: number },
+): { picture: Picture; boxes: ObjectBox[] } {
+  const random = seededRandom(seed + 78_000_000);
+  const between = (low: number, high: number) => low + (high - low) * random();
+  const scene = drawScene('empty', random);
+  const wanted = Math.floor(random() * (mostParts + 1));
+  const poses: Pose[] = [];
+  // A part that finds no room is left out.
+  for (let turn = 0; turn < 20 * wanted && poses.length < wanted; turn++) {
+    const part = parts[Math.floor(random() * parts.length)]!;
+    const size = part === 'bolt' ? between(0.26, 0.34) : between(0.2, 0.27);
+    const reach = 0.92 - size;
+    const pose: Pose = {
+      ...scene.poses[0]!,
+      ...{ part, size, center: [between(-reach, reach), between(-reach, reach)] },
+      ...{ angle: between(-Math.PI, Math.PI), hole: between(0.42, 0.58) },
+    };
+    const isApart = (other: Pose) => {
+      const distance = Math.hypot(pose.center[0] - other.center[0], pose.center[1] - other.center[1]);
+      return distance >= pose.size + other.size + 0.03;
+    };
+    if (poses.every(isApart)) poses.push(pose);
+  }
+  const full = { ...scene, poses };
+  return {
+    picture: photographed(full, { width, height }, random),
+    boxes: poses.flatMap((pose) => boxAround(pose, full, { width, height })),
+  };
+}
+
+/** The box around the pixels whose centers show the part; none if a part is smaller than a pixel. */
+function boxAround(
+  pose: Pose,
+  { tilt }: Scene,
+  { width, height }: { width: number; height: number },
+): ObjectBox[] {
+  const half = Math.min(width, height) / 2;
+  let [left, top, right, bottom] = [width, height, -1, -1];
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const at = placeOnTray(tilt, (x + 0.5 - width / 2) / half, (y + 0.5 - height / 2) / half);
+      if (outline(pose, at) >= 0) continue;
+      [left, top] = [Math.min(left, x), Math.min(top, y)];
+      [right, bottom] = [Math.max(right, x), Math.max(bottom, y)];
+    }
+  }
+  if (right < left) return [];
+  return [{ label: pose.part, x: left, y: top, width: right - left + 1, height: bottom - top + 1 }];
+}
+
+/** The camera's picture of a scene. */
+function photographed(
+  scene: Scene,
+  { width, height }: { width: number; height: number },
+  random: Random,
+): Picture {
   const light = new Float64Array(width * height * 3);
   const half = Math.min(width, height) / 2;
   for (let y = 0; y < height; y++) {
@@ -150,10 +248,9 @@ export function drawTray(
 type Point = [x: number, y: number];
 type Color = [red: number, green: number, blue: number];
 
-interface Scene {
+/** A part and its place on the tray. */
+interface Pose {
   part: TrayPart;
-  /** Perspective: a point (u, v) of the picture is (u, v) / (1 + tilt · (u, v)) on the tray. */
-  tilt: Point;
   center: Point;
   /** Radians. */
   angle: number;
@@ -162,6 +259,13 @@ interface Scene {
   /** Inner radius of a nut or washer, as a share of the outer one. */
   hole: number;
   metal: Color;
+}
+
+interface Scene {
+  /** The parts; one named `empty` is not visible. */
+  poses: Pose[];
+  /** Perspective: a point (u, v) of the picture is (u, v) / (1 + tilt · (u, v)) on the tray. */
+  tilt: Point;
   tray: Color;
   /** Stripes across the tray: depth, radians, and stripes per unit. */
   stripes: { depth: number; angle: number; count: number };
@@ -188,14 +292,18 @@ function drawScene(part: TrayPart, random: Random): Scene {
     level * between(1 - spread, 1 + spread),
   ];
   const size = between(0.36, 0.6);
-  return {
+  const tilt = point(0.16);
+  const pose: Pose = {
     part,
-    tilt: point(0.16),
     center: point(0.8 - size),
     angle: around(),
     size,
     hole: between(0.42, 0.58),
     metal: tint(between(0.55, 0.85), 0.06),
+  };
+  return {
+    poses: [pose],
+    tilt,
     tray: tint(between(0.15, 0.5), 0.25),
     stripes: { depth: random() < 0.5 ? between(0.05, 0.25) : 0, angle: around(), count: between(2, 9) },
     specks: list(5, () => ({ at: point(1), radius: between(0.02, 0.07), dark: between(-0.25, 0.5) })),
@@ -214,18 +322,26 @@ function drawScene(part: TrayPart, random: Random): Scene {
 
 /** Light that the camera receives from a point of the picture: 0…1 for each color. */
 function look(scene: Scene, u: number, v: number): Color {
-  const depth = 1 + scene.tilt[0] * u + scene.tilt[1] * v;
-  const at: Point = [u / depth, v / depth];
+  const at = placeOnTray(scene.tilt, u, v);
   const { angle, level, slope } = scene.light;
   const toLight: Point = [Math.cos(angle), Math.sin(angle)];
   const lit = level * (1 + slope * (at[0] * toLight[0] + at[1] * toLight[1]));
-  const distance = outline(scene, at);
-  if (distance < 0) return metalAt(scene, at, distance, toLight).map((value) => value * lit) as Color;
+  for (const pose of scene.poses) {
+    const distance = outline(pose, at);
+    if (distance < 0) return metalAt(pose, at, distance, toLight).map((value) => value * lit) as Color;
+  }
   const behind: Point = [at[0] + scene.shadow * toLight[0], at[1] + scene.shadow * toLight[1]];
   // A shadow's edge becomes softer with the distance from the part.
-  const shade = smooth(-outline(scene, behind) / (0.5 * scene.shadow) + 0.5);
+  const nearest = scene.poses.reduce((least, pose) => Math.min(least, outline(pose, behind)), 1);
+  const shade = smooth(-nearest / (0.5 * scene.shadow) + 0.5);
   const surface = trayAt(scene, at) * (1 - 0.6 * shade);
   return scene.tray.map((value) => value * surface * lit) as Color;
+}
+
+/** The point of the tray that is seen at a point of the picture. */
+function placeOnTray(tilt: Point, u: number, v: number): Point {
+  const depth = 1 + tilt[0] * u + tilt[1] * v;
+  return [u / depth, v / depth];
 }
 
 function trayAt({ stripes, specks, scratches }: Scene, [x, y]: Point): number {
@@ -248,33 +364,33 @@ function trayAt({ stripes, specks, scratches }: Scene, [x, y]: Point): number {
 /** Width of the beveled edge. */
 const bevel = 0.07;
 
-function metalAt(scene: Scene, at: Point, distance: number, toLight: Point): Color {
+function metalAt(pose: Pose, at: Point, distance: number, toLight: Point): Color {
   const step = 1e-3;
-  const slopeX = (outline(scene, [at[0] + step, at[1]]) - distance) / step;
-  const slopeY = (outline(scene, [at[0], at[1] + step]) - distance) / step;
+  const slopeX = (outline(pose, [at[0] + step, at[1]]) - distance) / step;
+  const slopeY = (outline(pose, [at[0], at[1] + step]) - distance) / step;
   const edge = smooth(1 + distance / bevel);
   const facing = edge * (slopeX * toLight[0] + slopeY * toLight[1]);
-  const thread = scene.part === 'bolt' ? threadAt(scene, at) : 0;
+  const thread = pose.part === 'bolt' ? threadAt(pose, at) : 0;
   const shine = Math.max(0, facing) ** 4 * 0.5;
   const level = 0.85 + 0.45 * facing + thread;
-  return scene.metal.map((value) => Math.max(0, value * level + shine)) as Color;
+  return pose.metal.map((value) => Math.max(0, value * level + shine)) as Color;
 }
 
 /** The part's own coordinates: x along a bolt. */
-function turned({ center, angle, size }: Scene, [x, y]: Point): Point {
+function turned({ center, angle, size }: Pose, [x, y]: Point): Point {
   const [dx, dy] = [(x - center[0]) / size, (y - center[1]) / size];
   return [dx * Math.cos(angle) + dy * Math.sin(angle), dy * Math.cos(angle) - dx * Math.sin(angle)];
 }
 
-function threadAt(scene: Scene, at: Point): number {
-  const [x] = turned(scene, at);
+function threadAt(pose: Pose, at: Point): number {
+  const [x] = turned(pose, at);
   return x > -0.4 ? 0.18 * Math.sin(x * 40) : 0;
 }
 
 /** Signed distance from the outline: negative inside, as on the tray. */
-function outline(scene: Scene, at: Point): number {
-  const own = turned(scene, at);
-  const { part, hole, size } = scene;
+function outline(pose: Pose, at: Point): number {
+  const own = turned(pose, at);
+  const { part, hole, size } = pose;
   const radius = Math.hypot(...own);
   switch (part) {
     case 'empty':

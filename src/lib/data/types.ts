@@ -1,3 +1,12 @@
+/** An object in a picture, as a box in pixels of the stored picture. The origin is the upper left corner of the picture. */
+export interface ObjectBox {
+  label: string;
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
 /** One continuous take by one device. A split never divides it. */
 export interface Recording {
   /** Unique in its dataset; a file name without extension, such as `walking1`. */
@@ -19,6 +28,8 @@ export interface Recording {
   format?: 'wav' | 'png';
   /** Size of a picture, in pixels; its samples are its pixels, row by row. */
   size?: { width: number; height: number };
+  /** Objects in a picture. Empty = the picture shows none; absent = the picture is not annotated. */
+  boxes?: ObjectBox[];
   /** Rate of the file from which the recording was resampled, Hz; absent = not resampled. */
   originalHz?: number;
 }
@@ -29,7 +40,7 @@ export interface Dataset {
   rateHz: number;
   /** Sorted by id. */
   recordings: Recording[];
-  /** `sha256:…` over fields, rate, and each recording's ID, label and samples: equal data, equal digest. */
+  /** `sha256:…` over fields, rate, and each recording's ID, label and samples: equal data, equal digest. Boxes count too. */
   digest: string;
 }
 
@@ -73,6 +84,8 @@ export const findingKinds = [
   'short',
   'not-a-number',
   'label',
+  /** Objects that a grid of cells cannot tell apart, and classes or pictures without objects. */
+  'objects',
   /** A column that identifies rows, times or devices instead of measuring something. */
   'identifier',
   /** A column with the same content as another one. */

@@ -165,6 +165,7 @@ const findingTopics: Record<Finding['kind'], string> = {
   short: 'short recordings',
   'not-a-number': 'missing numbers',
   label: 'labels',
+  objects: 'objects',
   identifier: 'identifiers',
   duplicate: 'duplicate columns',
   outliers: 'outliers',

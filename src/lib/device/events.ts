@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { plural } from '../core/figures.js';
+import { detectionsText, plural } from '../core/figures.js';
 import { inferenceSchema, reportedSchema } from './protocol/messages.js';
 
 const at = { device: z.string(), t: z.int() };
@@ -75,7 +75,8 @@ export function describeEvent(event: DeviceEvent): string {
     case 'command':
       return `command ${event.command}: ${event.ok ? 'done' : 'rejected'}`;
     case 'inference': {
-      const { window, label, voted, scores, value, latencyMs } = event.inference;
+      const { window, label, voted, scores, value, detections, latencyMs } = event.inference;
+      if (detections) return `window ${window}: ${detectionsText(detections)}, ${latencyMs.toFixed(2)} ms`;
       if (label === null || value !== null) {
         const said = label === null ? '' : `${label}, smoothed ${voted}, `;
         return `window ${window}: ${said}${scores.map(short).join(' ')}, ${latencyMs.toFixed(2)} ms`;

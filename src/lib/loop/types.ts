@@ -1,3 +1,4 @@
+import type { Detection } from '../model/bundle/detections.js';
 import type { Predictor } from '../model/bundle/predictor.js';
 import type { Bundle, BundleInfo } from '../model/bundle/types.js';
 import type { SampleSource } from '../sensor/types.js';
@@ -45,6 +46,8 @@ export interface Answer {
   /** The model's output: a share for each class, the values, or the reconstruction error. */
   scores: readonly number[];
   value: number | null;
+  /** Objects in a picture, strongest first; absent if the model does not find objects. */
+  detections?: readonly Detection[];
   /** Time from the arrival of the window's last sample to this prediction, ms. */
   latencyMs: number;
   /** Whether the smoothed result has changed. */

@@ -123,6 +123,7 @@ const output = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('probability') }),
   z.object({ kind: z.literal('value'), count: z.int() }),
   z.object({ kind: z.literal('reconstruction') }),
+  z.object({ kind: z.literal('objects'), count: z.int(), grid: z.tuple([z.int(), z.int()]) }),
 ]);
 
 /** build/training.json. Validated on reading, because people may edit the file and other versions of aiot may have written it. */

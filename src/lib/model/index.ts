@@ -4,6 +4,7 @@
  */
 
 export { bundleProject } from './bundle/bundle-project.js';
+export type { Detection } from './bundle/detections.js';
 export { type DeviceNeed, deviceNeed } from './bundle/device-memory.js';
 export { checkGolden } from './bundle/golden.js';
 export { describeBundle, isSigned, packBundle, unpackAny, unpackBundle } from './bundle/pack.js';

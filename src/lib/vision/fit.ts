@@ -26,22 +26,54 @@ export function fitPicture(picture: Picture, target: Target, channels: 1 | 3): U
   return planes.map((plane) => fitPlane(plane, target));
 }
 
-function fitPlane(plane: Plane, { width, height, fit }: Target): Uint8Array {
-  if (fit !== 'pad') {
-    const box = fit === 'crop' ? centralBox(plane, width / height) : wholeBox(plane);
-    return resize(plane, box, width, height).data;
-  }
-  const ratio = plane.width / plane.height;
+/**
+ * A region of a picture as it is in the fitted picture, limited to that picture. Null if the region's center is cut off.
+ * @param region pixels, which may be fractional
+ */
+export function fitRegion(
+  { x, y, width, height }: Region,
+  picture: { width: number; height: number },
+  target: Target,
+): Region | null {
+  const { left, top, right, bottom, inner, at } = placeOf(picture, target);
+  const [scaleX, scaleY] = [inner.width / (right - left), inner.height / (bottom - top)];
+  const from = [(x - left) * scaleX + at.left, (y - top) * scaleY + at.top] as const;
+  const to = [from[0] + width * scaleX, from[1] + height * scaleY] as const;
+  const [centerX, centerY] = [(from[0] + to[0]) / 2, (from[1] + to[1]) / 2];
+  if (centerX < 0 || centerY < 0 || centerX >= target.width || centerY >= target.height) return null;
+  const [minX, minY] = [Math.max(0, from[0]), Math.max(0, from[1])];
+  const [maxX, maxY] = [Math.min(target.width, to[0]), Math.min(target.height, to[1])];
+  return { x: minX, y: minY, width: maxX - minX, height: maxY - minY };
+}
+
+/** The part of a picture that is used, and the size and place that it gets in the fitted picture. */
+function placeOf(picture: { width: number; height: number }, target: Target) {
+  const { width, height, fit } = target;
+  const box = fit === 'crop' ? centralBox(picture, width / height) : wholeBox(picture);
+  const [left, top, right, bottom] = box;
   const inner = { width, height };
-  if (ratio > width / height) inner.height = Math.max(1, roundHalfEven((plane.height / plane.width) * width));
-  else if (ratio < width / height)
-    inner.width = Math.max(1, roundHalfEven((plane.width / plane.height) * height));
-  const { data } = resize(plane, wholeBox(plane), inner.width, inner.height);
+  if (fit === 'pad') {
+    const ratio = picture.width / picture.height;
+    if (ratio > width / height)
+      inner.height = Math.max(1, roundHalfEven((picture.height / picture.width) * width));
+    else if (ratio < width / height)
+      inner.width = Math.max(1, roundHalfEven((picture.width / picture.height) * height));
+  }
+  const at = {
+    left: roundHalfEven((width - inner.width) * 0.5),
+    top: roundHalfEven((height - inner.height) * 0.5),
+  };
+  return { left, top, right, bottom, inner, at };
+}
+
+function fitPlane(plane: Plane, target: Target): Uint8Array {
+  const { width, height } = target;
+  const { left, top, right, bottom, inner, at } = placeOf(plane, target);
+  const { data } = resize(plane, [left, top, right, bottom], inner.width, inner.height);
+  if (inner.width === width && inner.height === height) return data;
   const out = new Uint8Array(width * height);
-  const left = roundHalfEven((width - inner.width) * 0.5);
-  const top = roundHalfEven((height - inner.height) * 0.5);
   for (let y = 0; y < inner.height; y++)
-    out.set(data.subarray(y * inner.width, (y + 1) * inner.width), (top + y) * width + left);
+    out.set(data.subarray(y * inner.width, (y + 1) * inner.width), (at.top + y) * width + at.left);
   return out;
 }
 
@@ -80,12 +112,12 @@ function planeOf({ width, height, data }: Picture, channel: number): Plane {
 /** Edges of the region that is used, in possibly fractional pixels: left, top, right, bottom. */
 type Box = [number, number, number, number];
 
-function wholeBox({ width, height }: Plane): Box {
+function wholeBox({ width, height }: { width: number; height: number }): Box {
   return [0, 0, width, height];
 }
 
 /** The largest central region with these proportions. */
-function centralBox({ width, height }: Plane, ratio: number): Box {
+function centralBox({ width, height }: { width: number; height: number }, ratio: number): Box {
   const own = width / height;
   if (own === ratio) return [0, 0, width, height];
   const [w, h] = own > ratio ? [ratio * height, height] : [width, width / ratio];

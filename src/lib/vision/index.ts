@@ -20,7 +20,8 @@ export {
   shrinkGray,
 } from './faces.js';
 export { type PictureFacts, pictureFacts } from './facts.js';
-export { cropPicture, fitPicture } from './fit.js';
+export { cropPicture, fitPicture, fitRegion } from './fit.js';
+export { cellAt, cellSide, centerOf, gridOf, touches } from './grid.js';
 export {
   decodePicture,
   encodePng,

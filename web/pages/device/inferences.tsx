@@ -28,6 +28,7 @@ export function Inferences({ messages }: { messages: readonly DeviceMessage[] })
         <Tile value={`${middle.toFixed(1)} ms`} label="latency, median" />
         <Tile value={predictions.length} label="predictions" />
       </div>
+      {last.detections && <Objects detections={last.detections} />}
       {last.label === null ? <Values predictions={predictions} /> : <Labels predictions={predictions} />}
     </Section>
   );
@@ -41,10 +42,19 @@ interface Prediction {
   value: number | null;
   score: number | null;
   latencyMs: number;
+  /** Objects in a picture; null if the model does not find objects. */
+  detections: Detection[] | null;
+}
+
+interface Detection {
+  label: string;
+  x: number;
+  y: number;
+  confidence: number;
 }
 
 function predictionOf({ payload }: DeviceMessage): Prediction {
-  const { t, model, label, voted, value, scores, latencyMs } = payload;
+  const { t, model, label, voted, value, scores, latencyMs, detections } = payload;
   const { name = '', version = '' } = (model ?? {}) as { name?: string; version?: number };
   const all = Array.isArray(scores) ? (scores as number[]) : [];
   const smoothed = voted ?? label;
@@ -55,7 +65,35 @@ function predictionOf({ payload }: DeviceMessage): Prediction {
     value: typeof value === 'number' ? value : null,
     score: typeof smoothed === 'string' && all.length > 0 ? Math.max(...all) : null,
     latencyMs: Number(latencyMs),
+    detections: Array.isArray(detections) ? (detections as Detection[]) : null,
   };
+}
+
+/** The objects in the newest picture, strongest first. */
+function Objects({ detections }: { detections: readonly Detection[] }) {
+  if (detections.length === 0) return <p>No objects in the newest picture.</p>;
+  return (
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">Object</th>
+          <th scope="col">x, pixels</th>
+          <th scope="col">y, pixels</th>
+          <th scope="col">Confidence</th>
+        </tr>
+      </thead>
+      <tbody>
+        {detections.map(({ label, x, y, confidence }) => (
+          <tr key={`${x} ${y}`}>
+            <th scope="row">{label}</th>
+            <td class="number">{x.toFixed(0)}</td>
+            <td class="number">{y.toFixed(0)}</td>
+            <td class="number">{(100 * confidence).toFixed(0)} %</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
 }
 
 function Values({ predictions }: { predictions: readonly Prediction[] }) {

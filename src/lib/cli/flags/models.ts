@@ -80,7 +80,9 @@ export const trainingFlags = {
     helpValue: 'N',
     min: 0,
   }),
-  kind: Flags.option({ options: ['mlp', 'cnn1d', 'ds-cnn', 'mobilenet', 'autoencoder', 'forest'] as const })({
+  kind: Flags.option({
+    options: ['mlp', 'cnn1d', 'ds-cnn', 'mobilenet', 'fomo', 'autoencoder', 'forest'] as const,
+  })({
     summary: 'Model architecture.',
     env: 'AIOT_KIND',
   }),

@@ -376,23 +376,30 @@ function fieldsTable(fields: SchemaResult['schema']['fields']): string {
 }
 
 /** The recordings of a project, and their totals. */
-export function summaryText({ recordings, labels, fields, rateHz, digest }: DatasetSummary): string {
+export function summaryText({ recordings, labels, objects, fields, rateHz, digest }: DatasetSummary): string {
   const byLabel = Object.entries(labels).map(
     ([label, { recordings, seconds }]) => `${label || 'unlabeled'} ${recordings} (${Math.round(seconds)} s)`,
   );
   const rows: [string, string][] = [
-    ['Labels', byLabel.join(', ')],
+    ...(byLabel.length > 0 ? [['Labels', byLabel.join(', ')] as [string, string]] : []),
+    ...(objects ? [['Objects', objectsText(objects)] as [string, string]] : []),
     ['Fields', `${fields.join(', ')} at ${rateHz} Hz`],
     ['Digest', digest],
   ];
   return `${recordingsTable(recordings)}\n\n${facts(rows)}`;
 }
 
+/** Number of objects of each label. */
+export function objectsText(objects: Record<string, number>): string {
+  const counts = Object.entries(objects).map(([label, count]) => `${label} ${count}`);
+  return counts.length === 0 ? 'none' : counts.join(', ');
+}
+
 /** One line per recording. `empty` is shown if there are no recordings. */
 export function recordingsTable(recordings: RecordingLine[], empty?: string): string {
-  const rows = recordings.map(({ id, label, device, samples, seconds }) => [
+  const rows = recordings.map(({ id, label, device, samples, seconds, objects }) => [
     id,
-    label,
+    label === null && objects ? objectsText(objects) : label,
     device,
     samples,
     `${seconds.toFixed(1)} s`,
@@ -423,13 +430,14 @@ export function rejectedText(
 
 /** Numbers of annotations that were not imported; null = none. */
 export function unusedText(
-  unused: { unlabeled: number; crowds: number; unknown: number } | null,
+  unused: { unlabeled: number; crowds: number; unknown: number; cropped: number } | null,
 ): string | null {
   if (unused === null) return null;
   const reasons = [
     [unused.unlabeled, 'unlabeled picture'],
     [unused.crowds, 'crowd'],
     [unused.unknown, 'unknown object'],
+    [unused.cropped, 'object beyond the edge'],
   ] as const;
   const shown = reasons.flatMap(([count, noun]) => (count > 0 ? [plural(count, noun)] : []));
   return shown.length === 0 ? null : `Not imported: ${shown.join(', ')}`;
@@ -451,11 +459,11 @@ export function synthesisText(made: Synthesis): string {
 
 /** Size and labels of drawn pictures, and the number of pictures that they replaced. */
 export function drawnPicturesText(drawn: DrawnPictures): string {
-  const { width, height, channels, recordings, labels, replaced, folder } = drawn;
+  const { width, height, channels, recordings, labels, counted, replaced, folder } = drawn;
   const counts = Object.entries(labels).map(([label, count]) => `${label} ${count}`);
   const before = replaced > 0 ? `, in place of ${replaced} earlier ones` : '';
   return facts([
-    ['Pictures', `${recordings}: ${counts.join(', ')}${before}`],
+    ['Pictures', `${recordings}${counted === 'objects' ? ' with' : ':'} ${counts.join(', ')}${before}`],
     ['Size', `${width} × ${height}, ${channels === 1 ? 'gray' : 'in color'}; drawn, not photographed`],
     ['Folder', shownPath(folder)],
   ]);

@@ -9,7 +9,8 @@ import { bar, bold, dim, facts, green, red, shownPath, table, yellow } from './t
 /** Metrics, classes, confusion matrix, worst windows and gates of a project's evaluation. */
 export function evaluationText(result: EvaluateResult): string {
   const parts = [`${bold(result.model)}\n${scoreTable(result)}`];
-  if (result.perClass.length > 0) parts.push(classTable(result, `${result.unit}s`));
+  const unit = result.output === 'objects' ? 'objects' : `${result.unit}s`;
+  if (result.perClass.length > 0) parts.push(classTable(result, unit));
   parts.push(facts([...certainty(result), ...gateFacts(result.gates)]));
   if (result.rejection) parts.push(rejectionText(result.rejection, result.unit));
   if (result.stream && result.stream.points.length > 0) parts.push(pointsTable(result.stream));
@@ -24,13 +25,16 @@ function scoreTable({ n, unit, float, int8, litert, voted, precision, output }: 
   const isValue = output === 'value';
   const columns = isValue
     ? (['mae', 'rmse', 'r2'] as const)
-    : (['accuracy', 'macroF1', 'auc', 'calibrationError'] as const);
+    : output === 'objects'
+      ? (['macroF1', 'accuracy', 'mae'] as const)
+      : (['accuracy', 'macroF1', 'auc', 'calibrationError'] as const);
+  const finds = output === 'objects';
   const titles = {
-    accuracy: 'accuracy',
-    macroF1: 'macro-F1',
+    accuracy: finds ? 'all correct' : 'accuracy',
+    macroF1: finds ? 'F1 of objects' : 'macro-F1',
     auc: 'AUC',
     calibrationError: 'calibration error',
-    mae: 'mean abs. error',
+    mae: finds ? 'count error' : 'mean abs. error',
     rmse: 'RMSE',
     r2: 'R²',
   };
@@ -51,16 +55,29 @@ function scoreTable({ n, unit, float, int8, litert, voted, precision, output }: 
     row(`${precision} (LiteRT)`, litert),
     ...(voted ? [row(`${precision}, smoothed`, voted)] : []),
   ];
-  return table([plural(n, `held-out ${unit}`), ...told.map((column) => titles[column])], rows);
+  return table(
+    [plural(n, `held-out ${finds ? 'picture' : unit}`), ...told.map((column) => titles[column])],
+    rows,
+  );
 }
 
 function certainty(result: EvaluateResult): [string, string][] {
+  const { output, threshold } = result;
   const { n, unit, groups, accuracy, interval, intervals, folds, agreement, arenaBytes, bytes } = result;
   const lines: [string, string][] = [];
   const between = (of: [number, number], show: (value: number) => string) =>
     `${show(of[0])} to ${show(of[1])}`;
   if (accuracy !== null)
-    lines.push(['Accuracy', shareText({ share: accuracy, cases: n, unit, groups, interval })]);
+    lines.push([
+      output === 'objects' ? 'Pictures without error' : 'Accuracy',
+      shareText({
+        share: accuracy,
+        cases: n,
+        unit: output === 'objects' ? 'picture' : unit,
+        groups,
+        interval,
+      }),
+    ]);
   else if (interval)
     lines.push([
       '95 % interval',
@@ -71,10 +88,13 @@ function certainty(result: EvaluateResult): [string, string][] {
   if (rmse !== null) lines.push(['Linear model', `RMSE ${rmse.toPrecision(4)} on the same ${unit}s`]);
   const { macroF1 } = intervals;
   if (macroF1) lines.push(['Macro-F1', `95 %: ${between(macroF1, (value) => value.toFixed(3))}`]);
-  lines.push([
-    'By folds',
-    folds ? foldsText(folds, unit) : 'not measured for these settings; run aiot model train --folds 5',
-  ]);
+  if (output === 'objects') {
+    lines.push(['Threshold', `a cell counts from a share of ${threshold?.toPrecision(2)}`]);
+  } else
+    lines.push([
+      'By folds',
+      folds ? foldsText(folds, unit) : 'not measured for these settings; run aiot model train --folds 5',
+    ]);
   if (result.stream) lines.push(streamLine(result.stream));
   if (agreement !== null)
     lines.push([
@@ -168,7 +188,7 @@ function pointsTable({ points }: NonNullable<EvaluateResult['stream']>): string 
 
 function worstTable({ worst, output }: EvaluateResult): string {
   const isPlaced = worst.some(({ window }) => window !== null);
-  const score = output === 'value' ? 'error' : 'score of the true class';
+  const score = { value: 'error', objects: 'count error' }[output as string] ?? 'score of the true class';
   return table(
     ['worst', ...(isPlaced ? ['window'] : []), 'truth', 'prediction', score],
     worst
@@ -209,6 +229,7 @@ const kinds = {
   probability: 'a probability',
   value: 'a value',
   reconstruction: 'a reconstruction',
+  objects: 'objects',
 } as const;
 
 function figureLines(result: FileEvaluation): [string, string][] {
@@ -249,7 +270,14 @@ interface Judged {
 /** A table of the classes with their metrics, and the classes for which each was mistaken. */
 function classTable({ perClass, classes, confusion }: Judged, unit: string): string {
   return table(
-    ['class', unit, 'precision', 'recall', 'F1', ...classes.map((name) => `→ ${name}`)],
+    [
+      'class',
+      unit,
+      'precision',
+      'recall',
+      'F1',
+      ...(confusion.length > 0 ? classes.map((name) => `→ ${name}`) : []),
+    ],
     perClass.map(({ class: name, support, precision, recall, f1 }, c) => [
       name,
       support,

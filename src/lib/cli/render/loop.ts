@@ -1,4 +1,4 @@
-import { elapsed, plural, size, thousands } from '../../core/figures.js';
+import { detectionsText, elapsed, plural, size, thousands } from '../../core/figures.js';
 import type { StageResult } from '../../loop/har/layout.js';
 import type { CheckedLoop } from '../../loop/operate/check.js';
 import type { InstalledLoop } from '../../loop/operate/install.js';
@@ -69,7 +69,7 @@ function heading({ name, sensor, model, at, startedAt, state }: LoopStatus): str
 }
 
 function bars({ classes, answer }: LoopView, width: number): string[] {
-  if (!answer || classes.length === 0) return [];
+  if (!answer || answer.detections || classes.length === 0) return [];
   const longest = Math.max(...classes.map(({ length }) => length));
   const cells = Math.max(8, Math.min(40, width - longest - 10));
   const one = answer.scores.length < classes.length;
@@ -89,7 +89,8 @@ function bars({ classes, answer }: LoopView, width: number): string[] {
 
 function answered({ answer, since, status }: LoopView): string {
   if (!answer) return `${dim('class')}    ${dim('no window yet')}`;
-  const { label, voted, value } = answer;
+  const { label, voted, value, detections } = answer;
+  if (detections) return `${dim('objects')}  ${bold(detectionsText(detections))}`;
   if (label === null) return `${dim('value')}    ${bold(figure(value ?? Number.NaN))}`;
   const stands = since === null ? '' : dim(`  for ${duration(status.at - since)}`);
   const vote = voted === null ? yellow('open') : `${bold(voted)}${stands}`;
@@ -131,7 +132,9 @@ function outputs({ outputs }: LoopStatus): string[] {
 }
 
 /** A prediction as a log line. */
-export function answerLine({ t, label, voted, value, scores, latencyMs }: Answer): string {
+export function answerLine({ t, label, voted, value, scores, detections, latencyMs }: Answer): string {
+  if (detections)
+    return `${dim(timeOfDay(t))}  ${bold(detectionsText(detections))}  ${dim(`${figure(latencyMs)} ms`)}`;
   const what = label === null ? figure(value ?? Number.NaN) : (voted ?? 'open');
   const share = label === null ? '' : `  ${dim(`${figure(Math.max(...scores))}`)}`;
   return `${dim(timeOfDay(t))}  ${bold(what)}${share}  ${dim(`${figure(latencyMs)} ms`)}`;

@@ -64,7 +64,8 @@ export function commandsAfterInit({ runs, template, recordings }: InitResult, di
   const there = dir === '.' ? '' : ` ${at}`;
   if (runs) return [`aiot up ${at}`];
   const train = `aiot model train${there}`;
-  if (template === 'person-or-part') return [`aiot data synthesize${there}`, train];
+  if (template === 'person-or-part' || template === 'count-parts')
+    return [`aiot data synthesize${there}`, train];
   if (recordings === 0) return [train];
   return template === 'own'
     ? [`aiot data check${there}`, train]

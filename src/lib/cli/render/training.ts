@@ -19,7 +19,7 @@ export function epochText(
 /** The trained model, its data, and its quality; leaks first. */
 export function trainingText(result: TrainResult): string {
   const { windows, split } = result;
-  const examples = unitOf(split) === 'row' ? 'Rows' : 'Windows';
+  const examples = unitOf(split) === 'row' ? 'Rows' : result.output === 'objects' ? 'Pictures' : 'Windows';
   const leaks = result.leaks
     .map((text) => `${red('✗')} Leaking split, metrics are too optimistic: ${text}\n`)
     .join('');
@@ -69,6 +69,7 @@ function linearAdvice({ baseline, choice, metrics, split }: TrainResult): string
 
 function answerText({ output, classes }: TrainResult): string {
   if (output === 'classes') return classes.length > 6 ? `${classes.length} classes` : classes.join(', ');
+  if (output === 'objects') return `objects: ${classes.join(', ')}`;
   if (output === 'probability') return `the probability of ${classes[1]}`;
   return output === 'value' ? 'a value' : `the distance of an input from ${classes[0]}`;
 }
@@ -96,6 +97,8 @@ function figurePairs({ metrics, threshold, output, windows, split }: TrainResult
     ['Loss', `${loss.toPrecision(3)} training, ${valLoss.toPrecision(3)} validation`],
   ];
   if (valRmse !== null) pairs.push(['Error', `${valRmse.toPrecision(4)} (root mean square, validation)`]);
+  if (output === 'objects' && threshold !== null)
+    pairs.push(['Threshold', `a cell counts from a share of ${threshold.toPrecision(2)}`]);
   if (output === 'reconstruction' && threshold !== null)
     pairs.push(['Threshold', `an error above ${threshold.toPrecision(4)} is an anomaly`]);
   return pairs;

@@ -83,6 +83,8 @@ function answerText({ answer, classes, mode }: ModelVersion): string {
   if (!answer) return `unknown (only a ${mode} model)`;
   if (answer.kind === 'value') return `values: ${Array.isArray(answer.names) ? answer.names.join(', ') : ''}`;
   const { threshold } = answer;
+  if (answer.kind === 'objects')
+    return `objects: ${classes.join(', ')}; a cell counts from a share of ${threshold}`;
   const names = `${answer.kind}: ${classes.join(', ')}`;
   if (typeof threshold !== 'number') return names;
   const where = answer.kind === 'reconstruction' ? 'above an error of' : 'at a probability of';

@@ -5,10 +5,12 @@ import { checkCopies, checkSplit } from './copies.js';
 import { checkClipping, checkStuck } from './fields.js';
 import { checkLabels } from './labels.js';
 import { checkJoints } from './neighbours.js';
+import { checkObjects } from './objects.js';
 import { type Comparison, compareRecordings } from './profiles.js';
 import {
   checkBalance,
   checkGaps,
+  checkLengths,
   checkRecordings,
   checkRepeats,
   checkValues,
@@ -27,6 +29,8 @@ interface CheckContext {
   ranges?: Ranges;
   /** Class → recorded labels; absent = each label is a class. */
   labels?: Record<string, string[]>;
+  /** Whether the model finds objects in pictures, so that boxes count instead of the recordings' labels. */
+  finds?: boolean;
   /** Whether the recordings belong to no project. Other programs then split them and compute the inputs, in unknown ways. */
   loose?: boolean;
 }
@@ -151,7 +155,7 @@ export function checkDataset(
   dataset: Dataset,
   spec: SignalSpec,
   split?: Split,
-  { ranges = {}, labels, loose = false }: CheckContext = {},
+  { ranges = {}, labels, finds = false, loose = false }: CheckContext = {},
 ): Required<Finding>[] {
   const classOf =
     labels && new Map(Object.entries(labels).flatMap(([name, list]) => list.map((label) => [label, name])));
@@ -159,8 +163,9 @@ export function checkDataset(
     // The other rules concern time, and neighboring pixels are not successive samples.
     return sortFindings([
       ...checkValues(dataset, ranges),
-      ...checkRecordings(dataset, spec, loose),
-      ...checkBalance(dataset, classOf),
+      ...(finds
+        ? [...checkLengths(dataset, spec), ...checkObjects(dataset, labels ?? {})]
+        : [...checkRecordings(dataset, spec, loose), ...checkBalance(dataset, classOf)]),
       ...checkCopies(dataset, { split, unguarded: loose && !split }),
     ]);
   }

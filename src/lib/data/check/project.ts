@@ -49,6 +49,7 @@ export async function checkProject(project: Project, folder?: string): Promise<C
     ...checkDataset(dataset, signalSpecOf(config), split, {
       ranges: rangesOf(config),
       labels: config.model.labels,
+      finds: config.model.kind === 'fomo',
     }),
   ]);
   const { samples, recordings, digest } = datasetSummary(dataset);

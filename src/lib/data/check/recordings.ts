@@ -24,6 +24,12 @@ export function checkRecordings(dataset: Dataset, spec: SignalSpec, loose = fals
       advice: 'They are ignored. Label them with `aiot data import FILE --label LABEL`.',
     });
   }
+  return [...findings, ...checkLengths(dataset, spec, loose)];
+}
+
+/** Finds recordings that are too short for one window. */
+export function checkLengths(dataset: Dataset, spec: SignalSpec, loose = false): Finding[] {
+  const findings: Finding[] = [];
   const short = dataset.recordings
     .filter(({ columns }) => windowCount(spec, columns[0]?.length ?? 0) === 0)
     .map(({ id }) => id);
@@ -66,7 +72,7 @@ export function checkBalance(dataset: Dataset, classOf?: Map<string, string>): F
 /** @param counts counts by class @param filesOf returns the files of some classes */
 export function imbalance(
   counts: Map<string, number>,
-  unit: 'samples' | 'rows',
+  unit: 'samples' | 'rows' | 'objects',
   filesOf: (names: string[]) => string[],
 ): Finding[] {
   const most = Math.max(...counts.values());
@@ -81,9 +87,14 @@ export function imbalance(
       severity: 'warning',
       files: filesOf(rare),
       evidence: { counts: Object.fromEntries(counts), ratio: most / least },
-      message: `There is much less of ${listIds(shown)} than of ${largest} (${thousands(most)} ${unit}): always predicting ${largest} would be correct in ${percent(most / [...counts.values()].reduce((sum, count) => sum + count, 0))}.`,
+      message:
+        unit === 'objects'
+          ? `There are far fewer objects of ${listIds(shown)} than of ${largest} (${thousands(most)}).`
+          : `There is much less of ${listIds(shown)} than of ${largest} (${thousands(most)} ${unit}): always predicting ${largest} would be correct in ${percent(most / [...counts.values()].reduce((sum, count) => sum + count, 0))}.`,
       advice:
-        'Record more of it, and use macro-F1 instead of accuracy. model.train.classWeights weights the classes equally.',
+        unit === 'objects'
+          ? 'Add pictures of the rare objects. model.train.classWeights weights the classes equally.'
+          : 'Record more of it, and use macro-F1 instead of accuracy. model.train.classWeights weights the classes equally.',
     },
   ];
 }

@@ -5,6 +5,15 @@ import { readJson, writeJsonAtomic } from '../../core/files.js';
 import { issueText } from '../../core/issues.js';
 import { namePattern } from '../../core/names.js';
 
+/** A box around an object, in pixels of the picture's file. */
+export const boxSchema = z.strictObject({
+  label: z.string().min(1),
+  x: z.number(),
+  y: z.number(),
+  width: z.number().positive(),
+  height: z.number().positive(),
+});
+
 const recordingEntry = z.strictObject({
   id: z.string().regex(namePattern),
   label: z.string().nullable(),
@@ -17,6 +26,8 @@ const recordingEntry = z.strictObject({
   samples: z.int().min(1),
   /** Format of the file: `wav` or `png`; absent = CSV. */
   format: z.enum(['wav', 'png']).optional(),
+  /** Objects in a picture; absent = the picture is not annotated. */
+  boxes: z.array(boxSchema).optional(),
   /** SHA-256 of the file's bytes, 64 hex digits. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 });

@@ -89,7 +89,7 @@ function empty(at: string, { signal, model }: ProjectConfig): AiotError {
   const message = `no recordings in ${at}`;
   if (signal.features === 'image') {
     return new AiotError('AIOT_DATA_EMPTY', message, {
-      next: 'Import pictures with `aiot data import FOLDER`. In a project of the template person-or-part, you can also draw some with `aiot data synthesize`.',
+      next: 'Import pictures with `aiot data import FOLDER`. In a project of the templates person-or-part and count-parts, you can also draw some with `aiot data synthesize`.',
     });
   }
   const words = Object.keys(model.labels).filter((label) => !noWords.includes(label));
@@ -103,8 +103,8 @@ function empty(at: string, { signal, model }: ProjectConfig): AiotError {
 function datasetDigest(fields: string[], rateHz: number, recordings: Recording[]): string {
   const hash = createHash('sha256');
   hash.update(canonicalJson({ fields, rateHz }));
-  for (const { id, label, columns } of recordings) {
-    hash.update(canonicalJson({ id, label, samples: columns[0]?.length ?? 0 }));
+  for (const { id, label, columns, boxes } of recordings) {
+    hash.update(canonicalJson({ id, label, samples: columns[0]?.length ?? 0, ...(boxes && { boxes }) }));
     // Typed arrays have the machine's byte order, which is little-endian on every Node platform except s390x and AIX.
     for (const { buffer, byteOffset, byteLength } of columns) {
       hash.update(new Uint8Array(buffer, byteOffset, byteLength));

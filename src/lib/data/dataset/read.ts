@@ -8,9 +8,9 @@ import { parseCsv } from '../../formats/csv/parse.js';
 import { pcm16 } from '../../formats/wav.js';
 import { resampled } from '../../signal/band-limited.js';
 import type { ImageSpec } from '../../signal/spec.js';
-import { fitPicture } from '../../vision/fit.js';
+import { fitPicture, fitRegion } from '../../vision/fit.js';
 import { decodePicture, type Picture } from '../../vision/picture.js';
-import type { Recording } from '../types.js';
+import type { ObjectBox, Recording } from '../types.js';
 import { type Listing, type ListingEntry, listingFile, recordingFile } from './listing.js';
 import { isSound, readSound, soundExtensions } from './sound.js';
 
@@ -140,6 +140,38 @@ export async function pictureColumns(
   return fittedColumns(await decodePicture(bytes, file), file, expected);
 }
 
+/**
+ * Boxes of a picture as they are in the fitted picture, to a hundredth of a pixel. Objects whose center is cut off are omitted.
+ * @throws AIOT_FILE_MALFORMED (a box that is outside of the picture)
+ */
+export function fittedBoxes(
+  boxes: readonly ObjectBox[],
+  picture: Pick<Picture, 'width' | 'height'>,
+  image: ImageSpec,
+  place: string,
+): ObjectBox[] {
+  const round = (value: number) => Math.round(value * 100) / 100;
+  return boxes.flatMap((box, i) => {
+    const { label, x, y, width, height } = box;
+    if (x >= picture.width || y >= picture.height || x + width <= 0 || y + height <= 0) {
+      throw new AiotError(
+        'AIOT_FILE_MALFORMED',
+        `${place}: box ${i + 1}: expected a box within ${picture.width} × ${picture.height} pixels, got ${width} × ${height} at ${x}, ${y}`,
+        { next: 'Correct the box in dataset.json, or import the annotations again.' },
+      );
+    }
+    const fitted = fitRegion(box, picture, image);
+    if (!fitted) return [];
+    return [
+      {
+        label,
+        ...{ x: round(fitted.x), y: round(fitted.y) },
+        ...{ width: round(fitted.width), height: round(fitted.height) },
+      },
+    ];
+  });
+}
+
 /** The pixels of a decoded picture, fitted to the project's size. @throws AIOT_DATA_COLUMNS (a project without pictures) */
 export function fittedColumns(
   picture: Picture,
@@ -234,7 +266,7 @@ export async function readListed(folder: string, listing: Listing, expected: Exp
   await refuseUnlisted(folder, listing, expected);
   const recordings: Recording[] = [];
   for (const entry of listing.recordings) {
-    const { id, label, device, rateHz, startedAt, missing, samples, format, sha256 } = entry;
+    const { id, label, device, rateHz, startedAt, missing, samples, format, boxes, sha256 } = entry;
     if (rateHz !== expected.rateHz) {
       throw new AiotError(
         'AIOT_DATA_RATE',
@@ -252,7 +284,14 @@ export async function readListed(folder: string, listing: Listing, expected: Exp
     }
     if (format === 'png') {
       const own = { id, label, device, rateHz, startedAt, fields };
-      recordings.push({ ...own, ...(await pictureColumns(bytes, file, expected)) });
+      const image = requirePictures(file, expected);
+      const picture = await decodePicture(bytes, file);
+      const objects = boxes && fittedBoxes(boxes, picture, image, `${listingFile(folder)}: recording ${id}`);
+      recordings.push({
+        ...own,
+        ...fittedColumns(picture, file, expected),
+        ...(objects && { boxes: objects }),
+      });
       continue;
     }
     const data = await listedColumns(bytes, file, listing, entry);

@@ -7,6 +7,7 @@ import { windowCount } from '../../signal/pipeline.js';
 import { type SignalSpec, signalSpecOf } from '../../signal/spec.js';
 import { repeatShare } from '../check/recordings.js';
 import type { Dataset, Recording } from '../types.js';
+import { boxSchema } from './listing.js';
 import { openDataset } from './open.js';
 
 export const recordingLineSchema = z.object({
@@ -18,6 +19,8 @@ export const recordingLineSchema = z.object({
   startedAt: z.number().nullable(),
   samples: z.int(),
   seconds: z.number(),
+  /** Number of objects of each label in an annotated picture; absent = not annotated. */
+  objects: z.record(z.string(), z.int()).optional(),
 });
 
 export type RecordingLine = z.output<typeof recordingLineSchema>;
@@ -30,6 +33,8 @@ export const summarySchema = z.object({
   seconds: z.number(),
   /** Counts by label. Unlabeled recordings are counted under an empty name. */
   labels: z.record(z.string(), z.object({ recordings: z.int(), samples: z.int(), seconds: z.number() })),
+  /** Objects in annotated pictures by label; absent = no picture is annotated. */
+  objects: z.record(z.string(), z.int()).optional(),
   recordings: z.array(recordingLineSchema),
   digest: z.string(),
 });
@@ -41,12 +46,15 @@ export async function summarizeProject(project: Project, folder?: string): Promi
   return datasetSummary(await openDataset(project, folder));
 }
 
-/** Counts of a dataset's recordings, in total and by label. */
+/** Counts of a dataset's recordings, in total and by label. Annotated pictures have no label, but their objects do. */
 export function datasetSummary(dataset: Dataset): DatasetSummary {
   const { name, fields, rateHz, digest } = dataset;
   const recordings = dataset.recordings.map(recordingLine);
   const labels: DatasetSummary['labels'] = dictionary();
-  for (const { label, samples, seconds } of recordings) {
+  const objects: Record<string, number> = dictionary();
+  for (const { label, samples, seconds, objects: own } of recordings) {
+    for (const [name, count] of Object.entries(own ?? {})) objects[name] = (objects[name] ?? 0) + count;
+    if (own && label === null) continue;
     labels[label ?? ''] ??= { recordings: 0, samples: 0, seconds: 0 };
     const sum = labels[label ?? '']!;
     sum.recordings++;
@@ -54,12 +62,19 @@ export function datasetSummary(dataset: Dataset): DatasetSummary {
     sum.seconds += seconds;
   }
   const samples = recordings.reduce((sum, line) => sum + line.samples, 0);
-  return { name, fields, rateHz, samples, seconds: samples / rateHz, labels, recordings, digest };
+  const annotated = recordings.some(({ objects: own }) => own !== undefined);
+  const counts = { samples, seconds: samples / rateHz, labels, ...(annotated && { objects }) };
+  return { name, fields, rateHz, ...counts, recordings, digest };
 }
 
-export function recordingLine({ id, label, device, rateHz, startedAt, columns }: Recording): RecordingLine {
+export function recordingLine(recording: Recording): RecordingLine {
+  const { id, label, device, rateHz, startedAt, columns, boxes } = recording;
   const samples = columns[0]?.length ?? 0;
-  return { id, label, device, rateHz, startedAt, samples, seconds: samples / rateHz };
+  const line = { id, label, device, rateHz, startedAt, samples, seconds: samples / rateHz };
+  if (!boxes) return line;
+  const objects: Record<string, number> = dictionary();
+  for (const box of boxes) objects[box.label] = (objects[box.label] ?? 0) + 1;
+  return { ...line, objects };
 }
 
 export const recordingDetailSchema = recordingLineSchema.extend({
@@ -67,6 +82,8 @@ export const recordingDetailSchema = recordingLineSchema.extend({
   windows: z.int(),
   /** Share of rows that repeat the previous row, 0..1. */
   repeats: z.number(),
+  /** Objects in an annotated picture, in pixels of the picture. */
+  boxes: z.array(boxSchema).optional(),
   fields: z.array(
     z.object({
       name: z.string(),
@@ -108,6 +125,7 @@ function recordingDetail(recording: Recording, spec: SignalSpec): RecordingDetai
     ...line,
     windows: windowCount(spec, line.samples),
     repeats: repeatShare(recording.columns),
+    ...(recording.boxes && { boxes: recording.boxes }),
     fields,
   };
 }

@@ -99,10 +99,11 @@ function rendered(
   decimals?: number,
 ): { contents: string | Uint8Array<ArrayBuffer>; entry: ListingEntry } {
   const contents = fileContents(recording, decimals);
-  const { id, label, device, rateHz, startedAt, missing, columns, format } = recording;
+  const { id, label, device, rateHz, startedAt, missing, columns, format, boxes } = recording;
   const samples = columns[0]?.length ?? 0;
   const sha256 = sha256Hex(contents);
-  const entry = { id, label, device, rateHz, startedAt, missing, samples, ...(format && { format }), sha256 };
+  const common = { id, label, device, rateHz, startedAt, missing, samples, ...(format && { format }) };
+  const entry = { ...common, ...(boxes && { boxes }), sha256 };
   return { contents, entry };
 }
 

@@ -3,12 +3,12 @@ import { readBytes } from '../../core/files.js';
 import { namePattern } from '../../core/names.js';
 import { cropPicture } from '../../vision/fit.js';
 import { decodePicture, type Picture, type Region } from '../../vision/picture.js';
-import { type Expected, fittedColumns, idOfFile } from '../dataset/read.js';
-import type { Recording } from '../types.js';
+import { type Expected, fittedBoxes, fittedColumns, idOfFile } from '../dataset/read.js';
+import type { ObjectBox, Recording } from '../types.js';
 import type { AnnotatedPicture, Box } from './annotations.js';
 
-/** How boxes are used for classification: `crop` = one recording per box; `picture` = the whole picture, with the label of its boxes. */
-export const boxUses = ['crop', 'picture'] as const;
+/** How boxes are used. `crop` = one recording per box; `picture` = the whole picture, with the label of its boxes; `keep` = the whole picture, with its boxes. */
+export const boxUses = ['crop', 'picture', 'keep'] as const;
 
 export type BoxUse = (typeof boxUses)[number];
 
@@ -20,6 +20,8 @@ export interface Unused {
   crowds: number;
   /** Boxes with labels that are missing in model.labels. */
   unknown: number;
+  /** Boxes whose center is cut off when the picture is fitted to the project's size. */
+  cropped: number;
 }
 
 interface BoxOptions {
@@ -33,7 +35,8 @@ interface BoxOptions {
 const margin = 0.1;
 
 /**
- * Converts annotated pictures to recordings, fitted to the project's size.
+ * Converts annotated pictures to recordings, fitted to the project's size. Kept boxes include pictures without any, which teach a model the
+ * background; pictures with several objects in one box are omitted, because their single objects are unknown.
  * @throws AIOT_LABEL_UNKNOWN, AIOT_LABELS_SEVERAL (`picture`), AIOT_FILE_MALFORMED (a box outside of its picture, a picture of another
  *   size), AIOT_USAGE (a file name that is not a valid recording name), AIOT_ALREADY_EXISTS (two recordings of one name), AIOT_DATA_COLUMNS
  */
@@ -42,15 +45,18 @@ export async function recordingsOfBoxes(
   expected: Expected,
   { use, knownOnly, signal }: BoxOptions,
 ): Promise<{ recordings: Recording[]; unused: Unused }> {
-  const unused: Unused = { unlabeled: 0, crowds: 0, unknown: 0 };
+  const unused: Unused = { unlabeled: 0, crowds: 0, unknown: 0, cropped: 0 };
   const recordings: Recording[] = [];
   const files = new Map<string, string>();
   for (const picture of pictures) {
     signal?.throwIfAborted();
     const { file } = picture;
+    const { crowds } = unused;
     const boxes = usableBoxes(picture.boxes, expected, knownOnly, unused);
-    if (picture.boxes.length === 0) unused.unlabeled++;
-    if (boxes.length === 0) continue;
+    if (use === 'keep' ? unused.crowds > crowds : boxes.length === 0) {
+      if (picture.boxes.length === 0) unused.unlabeled++;
+      continue;
+    }
     const id = idOfFile(file);
     const before = files.get(id);
     if (before !== undefined) {
@@ -63,11 +69,17 @@ export async function recordingsOfBoxes(
     const whole = await decodedAs(picture);
     const regions = boxes.map((box) => within(box, whole));
     const common = { device: null, rateHz: expected.rateHz, startedAt: null, fields: expected.fields };
-    const add = (own: string, label: string, part: Picture) => {
+    const add = (own: string, label: string | null, part: Picture, kept?: ObjectBox[]) => {
       if (!namePattern.test(own)) throw badName(file);
-      recordings.push({ ...common, id: own, label, ...fittedColumns(part, file, expected) });
+      const columns = fittedColumns(part, file, expected);
+      recordings.push({ ...common, id: own, label, ...columns, ...(kept && { boxes: kept }) });
     };
-    if (use === 'picture') add(id, singleLabel(boxes, file), whole);
+    if (use === 'keep') {
+      const objects = boxes.map(({ label }, i) => ({ label, ...regions[i]! }));
+      const kept = expected.image ? fittedBoxes(objects, whole, expected.image, file) : [];
+      unused.cropped += objects.length - kept.length;
+      add(id, null, whole, kept);
+    } else if (use === 'picture') add(id, singleLabel(boxes, file), whole);
     else
       for (const [i, { label }] of boxes.entries())
         add(`${id}-${i + 1}`, label, cropPicture(whole, aroundBox(regions[i]!, whole, expected.image)));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import type { RegistryClient } from '../../api/client.js';
 import { exportDataset } from '../../api/datasets/save.js';
-import { sha256Hex } from '../../core/crypto.js';
+import { canonicalJson, sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import { dictionary, namePattern } from '../../core/names.js';
@@ -40,7 +40,7 @@ interface ImportOptions {
   stream?: { name: string; client: Pick<RegistryClient, 'datasets'> } | undefined;
   /** Folder of the annotated pictures. Default: beside the annotations. */
   pictures?: string;
-  /** How boxes in annotations are used. Default: crop. */
+  /** How boxes in annotations are used. Default: crop, or keep if the project's model finds objects. */
   boxes?: BoxUse;
   /** Whether boxes with labels that are missing in model.labels are skipped instead of rejected. */
   knownOnly?: boolean;
@@ -87,6 +87,8 @@ export const importResultSchema = z.object({
       crowds: z.int(),
       /** Boxes with labels that are missing in model.labels. */
       unknown: z.int(),
+      /** Boxes whose center is cut off when the picture is fitted to the project's size. */
+      cropped: z.int(),
     })
     .nullable(),
   dryRun: z.boolean(),
@@ -146,7 +148,7 @@ function sortOut(
   options: ImportOptions,
   expected: Expected,
 ): { fresh: Recording[]; skipped: string[]; changed: Rejected[] } {
-  const there = new Map(listing.recordings.map(({ id, sha256 }) => [id, sha256]));
+  const there = new Map(listing.recordings.map((entry) => [entry.id, entry]));
   const fresh: Recording[] = [];
   const skipped: string[] = [];
   const changed: Rejected[] = [];
@@ -159,7 +161,10 @@ function sortOut(
     if (named.label !== null) refuseLabel(named.label, expected, named.id);
     const before = there.get(named.id);
     if (before === undefined) fresh.push(named);
-    else if (before === sha256 || before === sha256Hex(fileContents(named))) {
+    else if (
+      canonicalJson(before.boxes ?? null) === canonicalJson(named.boxes ?? null) &&
+      (before.sha256 === sha256 || before.sha256 === sha256Hex(fileContents(named)))
+    ) {
       skipped.push(named.id);
     } else if (origin && named.label === null) {
       const reason = `the project already has a different recording ${named.id}`;
@@ -229,7 +234,7 @@ async function findRecordings(options: ImportOptions, expected: Expected): Promi
 async function readBoxes(
   from: string,
   expected: Expected,
-  { pictures, boxes, knownOnly = false, signal }: ImportOptions,
+  { project, pictures, boxes, label, knownOnly = false, signal }: ImportOptions,
 ): Promise<Findings | null> {
   const isFolder = (await stat(from).catch(() => null))?.isDirectory();
   const files = !expected.image ? [] : isFolder ? await vocFilesIn(from) : isAnnotations(from) ? [from] : [];
@@ -243,10 +248,24 @@ async function readBoxes(
       },
     );
   }
+  const finds = project.config.model.kind === 'fomo';
+  const use = boxes ?? (finds ? 'keep' : 'crop');
+  if (finds !== (use === 'keep')) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      finds
+        ? `--boxes ${use}: expected keep, because a fomo model learns the places of objects`
+        : '--boxes keep: expected crop or picture, because only model.kind: fomo learns the places of objects',
+      { next: finds ? 'Omit --boxes.' : 'Omit --boxes, or set model.kind: fomo in aiot.yaml.' },
+    );
+  }
+  if (use === 'keep' && label !== undefined) {
+    throw new AiotError('AIOT_USAGE', '--label: expected no label, because each box has its own', {
+      next: 'Omit --label.',
+    });
+  }
   const annotated = await readAnnotations(files, pictures);
-  const { recordings, unused } = await recordingsOfBoxes(annotated, expected, {
-    ...{ use: boxes ?? 'crop', knownOnly, signal },
-  });
+  const { recordings, unused } = await recordingsOfBoxes(annotated, expected, { use, knownOnly, signal });
   return { found: recordings.map((recording) => ({ recording, sha256: null })), rejected: [], unused };
 }
 

@@ -48,14 +48,27 @@ export const inferenceSchema = z.looseObject({
   recording: name.optional(),
   /** Number of the window since the pipeline was reset, from 0. */
   window: z.int().min(0),
-  /** null if the model predicts values. */
+  /** null if the model predicts values or objects. */
   label: z.string().nullable(),
   /** Label after smoothing. */
   voted: z.string().nullable(),
-  /** The dequantized outputs in class order, the predicted values, or the reconstruction error. */
+  /** The dequantized outputs in class order, the predicted values, the reconstruction error, or the number of objects of each class. */
   scores: z.array(z.number()),
-  /** The probability of the second class, the first value, or the reconstruction error; null for any other model. */
+  /** The probability of the second class, the first value, the reconstruction error, or the number of objects; null for any other model. */
   value: z.number().nullable().optional(),
+  /** Objects in a picture, strongest first; absent if the model does not find objects. */
+  detections: z
+    .array(
+      z.object({
+        label: z.string(),
+        /** Center of the object, pixels from the upper left corner. */
+        x: z.number(),
+        y: z.number(),
+        /** Probability of the label, 0 to 1. */
+        confidence: z.number(),
+      }),
+    )
+    .optional(),
   /** Time from the window's last sample to the prediction, ms. */
   latencyMs: z.number().min(0),
 });

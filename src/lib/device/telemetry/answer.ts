@@ -27,9 +27,10 @@ export function inferenceOf(
   recording: string,
   t: number,
 ): Omit<Inference, 'seq'> {
-  const { window, label, voted, scores, value, latencyMs } = prediction;
+  const { window, label, voted, scores, value, detections, latencyMs } = prediction;
   const { name, version } = model.name;
-  return { t, model: { name, version }, recording, window, label, voted, scores, value, latencyMs };
+  const found = detections && { detections };
+  return { t, model: { name, version }, recording, window, label, voted, scores, value, ...found, latencyMs };
 }
 
 interface Answering {

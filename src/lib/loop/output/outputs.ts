@@ -158,6 +158,6 @@ function bareOf({ label, voted, value }: Answer): string | undefined {
 }
 
 function jsonOf(answer: Answer, device: string): string {
-  const { t, window, label, voted, scores, value, latencyMs, model } = answer;
-  return JSON.stringify({ t, window, label, voted, scores, value, latencyMs, model, device });
+  const { t, window, label, voted, scores, value, detections, latencyMs, model } = answer;
+  return JSON.stringify({ t, window, label, voted, scores, value, detections, latencyMs, model, device });
 }

@@ -111,8 +111,9 @@ function createVoting({ vote: asked, holdMs }: Pick<EngineOptions, 'vote' | 'hol
       const voted = ballot && vote.push(ballot);
       const changed = ballot === null || (voted !== null && voted !== last);
       if (voted !== null) last = voted;
-      const { label, scores, value } = prediction;
-      return { t, window, label, voted, scores, value, changed, model: { name, version } };
+      const { label, scores, value, detections } = prediction;
+      const found = detections && { detections };
+      return { t, window, label, voted, scores, value, ...found, changed, model: { name, version } };
     },
   };
 }

@@ -19,6 +19,7 @@ import type { DataSource } from '../material.js';
 import { columnsFor, unfit } from '../train/examples/examples.js';
 import type { PartPieces } from '../train/examples/parts.js';
 import type { TrainingFile } from '../train/types.js';
+import { compareObjects, emptyCounts, meanF1 } from './detections.js';
 import { encodeInput, endOf, modeOf, valuesOf } from './ends.js';
 import { checkGolden, goldenVector, oneWindow, type Take } from './golden.js';
 import { packBundle, unpackBundle } from './pack.js';
@@ -203,7 +204,11 @@ function takesOfRecordings(info: BundleInfo, { training, dataset }: Built): Take
   }
   const missing: string[] = [];
   const takes = info.classes.flatMap((name) => {
-    const own = recordings.filter(({ label }) => label !== null && info.labels[name]?.includes(label));
+    const own = recordings.filter(
+      ({ label, boxes = [] }) =>
+        (label !== null && info.labels[name]?.includes(label)) ||
+        boxes.some((box) => info.labels[name]?.includes(box.label)),
+    );
     const chosen = chooseGolden(own, info);
     if (chosen.length === 0) missing.push(name);
     return chosen;
@@ -356,11 +361,37 @@ function requireFigures(built: Built, info: BundleInfo): void {
   const test = built.part('test');
   const windows = test.count;
   if (windows !== int8.windows) throw wrong(`expected ${windows} windows, got ${int8.windows}`);
+  if (info.answer.kind === 'objects') {
+    requireObjects(test, built.int8.graph, info);
+    return;
+  }
   const counted = countAgain(test, built.int8.graph, info);
   if (int8.confusion) requireConfusion(counted, int8.confusion);
   if (counted.meanError === null || counted.rows < windows || typeof int8.mae !== 'number') return;
   if (isNear(counted.meanError, int8.mae)) return;
   throw wrong(`mean error: expected ${counted.meanError}, got ${int8.mae}`);
+}
+
+/** Recomputes the metrics of the objects on all pictures. @throws AIOT_MODEL_STALE if they differ */
+function requireObjects({ pieces }: PartPieces, graph: Graph, info: BundleInfo): void {
+  const { answer, metrics } = info;
+  if (answer.kind !== 'objects') return;
+  const interpreter = createInterpreter(graph);
+  const counts = emptyCounts(info.classes.length);
+  let right = 0;
+  for (const { inputs, inputSize, objects = [] } of pieces()) {
+    const input = valuesOf(info.input, inputSize);
+    for (const [row, truth] of objects.entries()) {
+      const features = inputs.subarray(row * inputSize, (row + 1) * inputSize);
+      const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, input));
+      const { objects: found = [] } = answerOf(info, output, features);
+      if (compareObjects(found, truth, answer, counts)) right++;
+    }
+  }
+  const { windows, accuracy = 0, macroF1 = 0 } = metrics.int8;
+  if (!isNear(macroF1, meanF1(counts))) throw wrong(`F1: expected ${meanF1(counts)}, got ${macroF1}`);
+  if (!isNear(accuracy * windows, right))
+    throw wrong(`pictures without error: expected ${right}, got ${accuracy * windows}`);
 }
 
 interface Counted {

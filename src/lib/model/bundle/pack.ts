@@ -7,6 +7,7 @@ import { elementCount, type Graph } from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { frameValues } from '../../signal/mel.js';
 import { featureNames } from '../../signal/spec.js';
+import { gridOf } from '../../vision/grid.js';
 import { endOf } from './ends.js';
 import { anyInfoSchema, goldenSchema, provenanceSchema } from './schema.js';
 import type { Bundle, BundleInfo, NetworkBundle } from './types.js';
@@ -238,11 +239,29 @@ function outputsOf({ answer, classes }: BundleInfo, features: number): number {
       return answer.names.length;
     case 'reconstruction':
       return features;
+    case 'objects':
+      return answer.grid[0] * answer.grid[1] * (1 + classes.length);
   }
 }
 
-function checkClasses({ answer, classes }: BundleInfo): void {
+function checkObjects({ answer, classes, signal: { image } }: BundleInfo): void {
+  if (answer.kind !== 'objects') return;
+  if (classes.length === 0) throw malformed('bundle.json: classes: expected one or more for objects, got 0');
+  const { picture, grid } = answer;
+  if (picture.width !== image?.width || picture.height !== image.height)
+    throw malformed('bundle.json: answer.picture: expected the size in signal.image');
+  const [rows, columns] = gridOf(picture);
+  if (grid[0] !== rows || grid[1] !== columns)
+    throw malformed(`bundle.json: answer.grid: expected ${rows} × ${columns}, got ${grid.join(' × ')}`);
+}
+
+function checkClasses(info: BundleInfo): void {
+  const { answer, classes } = info;
   const { kind } = answer;
+  if (kind === 'objects') {
+    checkObjects(info);
+    return;
+  }
   const fits = kind === 'classes' ? classes.length >= 2 : classes.length === (kind === 'value' ? 0 : 2);
   if (fits) return;
   const wanted = { classes: 'two or more', probability: 'two', reconstruction: 'two', value: 'no' }[kind];

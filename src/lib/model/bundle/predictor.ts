@@ -4,6 +4,7 @@ import type { Interpreter } from '../../runtime/interpreter/node.js';
 import { createPipeline } from '../../signal/pipeline.js';
 import { type Standardization, standardize } from '../../signal/spec.js';
 import type { TrainingFile } from '../train/types.js';
+import { type Detection, detectionsIn, type Found } from './detections.js';
 import { decode, encodeInput, valuesOf } from './ends.js';
 import type { AnswerSpec, Bundle, BundleInfo, RejectSpec } from './types.js';
 
@@ -14,7 +15,7 @@ export type Invoker = Pick<Interpreter, 'invoke'> & Partial<Pick<Interpreter, 'r
 export interface Prediction {
   /** Number of the window since the last reset, from 0. */
   window: number;
-  /** Index of the class, or the number of classes if the window is rejected; null if the model predicts values. */
+  /** Index of the class, or the number of classes if the window is rejected; null if the model predicts values or objects. */
   index: number | null;
   /** Name of the class, or the label of rejected windows. */
   label: string | null;
@@ -22,11 +23,13 @@ export interface Prediction {
   voted: string | null;
   /**
    * Dequantized outputs: one per class (summing to about 1), [1 − p, p] for a probability, the predicted values, or the reconstruction
-   * error.
+   * error. For objects, their number of each class.
    */
   scores: number[];
-  /** The probability, the first value, or the reconstruction error; null for classes. */
+  /** The probability, the first value, the reconstruction error, or the number of objects; null for classes. */
   value: number | null;
+  /** Objects in a picture, strongest first; absent if the model does not find objects. */
+  detections?: Detection[];
   /** Time from the sample that completed the window to this prediction, ms. */
   latencyMs: number;
 }
@@ -67,7 +70,7 @@ export function createPredictor({ info, model }: Predictable | Bundle, runs?: In
   let window = 0;
   const predict = (features: Float32Array, started: number): Prediction => {
     const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, input));
-    const { index, scores, value } = answerOf(info, output, features);
+    const { index, scores, value, objects } = answerOf(info, output, features);
     return {
       window: window++,
       index,
@@ -75,6 +78,7 @@ export function createPredictor({ info, model }: Predictable | Bundle, runs?: In
       voted: labelOf(index === null ? null : vote.push(index)),
       scores,
       value,
+      ...(objects && { detections: namedDetections(objects, info.classes) }),
       latencyMs: performance.now() - started,
     };
   };
@@ -97,12 +101,22 @@ export function createPredictor({ info, model }: Predictable | Bundle, runs?: In
 
 /** A decoded output of a network. */
 interface Answer {
-  /** Index in `labelsOf`; null if the model predicts values. */
+  /** Index in `labelsOf`; null if the model predicts values or objects. */
   index: number | null;
-  /** One share per class, the values, or the reconstruction error. */
+  /** One share per class, the values, the reconstruction error, or the number of objects of each class. */
   scores: number[];
-  /** The probability, the first value, or the reconstruction error; null for classes. */
+  /** The probability, the first value, the reconstruction error, or the number of objects; null for classes. */
   value: number | null;
+  objects?: Found[];
+}
+
+/** Detections with the names of their classes, and centers to a hundredth of a pixel. */
+export function namedDetections(objects: readonly Found[], classes: readonly string[]): Detection[] {
+  const round = (value: number, steps: number) => Math.round(value * steps) / steps;
+  return objects.map(({ class: own, x, y, confidence }) => ({
+    label: classes[own]!,
+    ...{ x: round(x, 100), y: round(y, 100), confidence: round(confidence, 10_000) },
+  }));
 }
 
 type Parts = Pick<BundleInfo, 'answer' | 'output' | 'standardization'>;
@@ -134,6 +148,13 @@ export function answerOf(
       const error = reconstructionError(scores, features, standardization);
       return { index: error > answer.threshold ? 1 : 0, scores: [error], value: error };
     }
+    case 'objects': {
+      const objects = detectionsIn(scores, answer, answer.threshold);
+      const [rows, columns] = answer.grid;
+      const counts = new Array<number>(scores.length / (rows * columns) - 1).fill(0);
+      for (const object of objects) counts[object.class]!++;
+      return { index: null, scores: counts, value: objects.length, objects };
+    }
   }
 }
 
@@ -142,7 +163,7 @@ const evenOdds = 0.5;
 
 /** Meaning of a trained network's outputs. */
 function answerSpecOf(
-  { network, threshold, source }: TrainingFile,
+  { network, threshold, source, signal: { image } }: TrainingFile,
   reject: RejectSpec | undefined,
 ): AnswerSpec {
   const { output } = network;
@@ -160,6 +181,15 @@ function answerSpecOf(
     }
     case 'reconstruction':
       return { kind: 'reconstruction', threshold: threshold ?? 0 };
+    case 'objects': {
+      const { width = 0, height = 0 } = image ?? {};
+      return {
+        kind: 'objects',
+        threshold: threshold ?? evenOdds,
+        grid: output.grid,
+        picture: { width, height },
+      };
+    }
   }
 }
 

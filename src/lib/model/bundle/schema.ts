@@ -29,6 +29,12 @@ const answerSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('probability'), threshold: z.number() }),
   z.object({ kind: z.literal('value'), names: z.array(z.string()).min(1) }),
   z.object({ kind: z.literal('reconstruction'), threshold: z.number().min(0) }),
+  z.object({
+    kind: z.literal('objects'),
+    threshold: z.number().gt(0).max(1),
+    grid: z.tuple([z.int().min(1), z.int().min(1)]),
+    picture: z.object({ width: z.int().min(1), height: z.int().min(1) }),
+  }),
 ]);
 
 /** bundle.json. Unknown members, such as those added by a newer aiot, are dropped, so that an older device can accept a newer bundle. */

@@ -167,6 +167,7 @@ export function interfaceOf({ info, model }: Bundle | NetworkBundle): number {
     return forest ? firmwareInterfaces.soundForests : firmwareInterfaces.sound;
   if (forest) return rejects ? firmwareInterfaces.rejectingForests : firmwareInterfaces.forests;
   if (info.kind === 'network') return firmwareInterfaces.anyAnswer;
+  if (info.answer.kind === 'objects') return firmwareInterfaces.objects;
   if (rejects) return firmwareInterfaces.rejection;
   const { quantization, input, output, answer, signal } = info;
   const plain = quantization.mode === 'int8' && [input, output].every(({ type }) => type === 'int8');

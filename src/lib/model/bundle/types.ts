@@ -1,6 +1,7 @@
 import type { FoldsFigures } from '../../api/api.js';
 import type { NetworkMode } from '../../formats/manifest/manifest.js';
 import type { SignalSpec, Standardization } from '../../signal/spec.js';
+import type { ObjectGrid } from './detections.js';
 import type { Provenance } from './schema.js';
 
 /** One golden vector: a device must produce the same predictions before a version becomes active. */
@@ -63,12 +64,15 @@ interface GateFigures {
  * - `value`: real values, in the order of `names`.
  * - `reconstruction`: a reconstruction of the input. The second class is predicted if the mean squared distance from the standardized input exceeds
  *   the threshold.
+ * - `objects`: shares of the background and of each class for each cell of a grid over a picture, see `detectionsIn`. A cell counts if a
+ *   class's share is at least the threshold.
  */
 export type AnswerSpec =
   | { kind: 'classes'; reject?: RejectSpec | undefined }
   | { kind: 'probability'; threshold: number }
   | { kind: 'value'; names: string[] }
-  | { kind: 'reconstruction'; threshold: number };
+  | { kind: 'reconstruction'; threshold: number }
+  | ({ kind: 'objects'; threshold: number } & ObjectGrid);
 
 /**
  * Decides whether a window belongs to none of the classes. It is rejected if the predicted class's output is below the minimum, or if the

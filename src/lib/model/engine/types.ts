@@ -49,9 +49,10 @@ export type Backend = (typeof backends)[number];
 
 /**
  * Loss of a row with outputs z and targets t. `classes`: −Σ t·log softmax(z). `probability`: the sigmoid's cross-entropy, averaged over the outputs.
- * `value`: the squared error, averaged over the outputs (a reconstruction's targets are its inputs).
+ * `value`: the squared error, averaged over the outputs (a reconstruction's targets are its inputs). `cells`: that of `classes` for each place
+ * of the output, whose last axis has the classes, averaged over the places; a place's targets may sum to any weight.
  */
-export type Loss = 'classes' | 'probability' | 'value';
+export type Loss = 'classes' | 'probability' | 'value' | 'cells';
 
 /** Integer representation of one activation: real = scale · (q − zeroPoint), q in [least, most]. */
 export interface FakeRange {

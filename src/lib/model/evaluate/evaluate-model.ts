@@ -240,6 +240,14 @@ function resultOf(
 }
 
 function requireWidth(kind: OutputKind, { inputs, outputs }: { inputs: number; outputs: number }): void {
+  if (kind === 'objects')
+    throw new AiotError(
+      'AIOT_MODEL_UNFIT',
+      'a table has no boxes, so objects cannot be evaluated on its rows',
+      {
+        next: 'Evaluate the model in its project: `aiot model evaluate --project DIR`.',
+      },
+    );
   const wanted = { classes: Math.max(2, outputs), probability: 1, value: 1, reconstruction: inputs }[kind];
   if (wanted === outputs) return;
   throw new AiotError(

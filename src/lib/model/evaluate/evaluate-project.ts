@@ -4,6 +4,7 @@ import type { Project } from '../../core/project.js';
 import { elementCount, type Graph, hasForest } from '../../formats/tflite/graph.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { type Built, readBuilt, stale } from '../build-folder.js';
+import type { ObjectPoint } from '../bundle/detections.js';
 import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
 import { voteAll } from '../bundle/predictor.js';
 import type { RejectSpec } from '../bundle/types.js';
@@ -118,8 +119,14 @@ function baselineOf({ baseline }: TrainingFile): EvaluateResult['baseline'] {
 }
 
 /** The rows' true classes or values, in the form that `judge` accepts. */
-function rowsOf({ training }: Built, { classes, values, groups, width }: BuiltOutputs) {
+function rowsOf({ training }: Built, { classes, values, objects, groups, width }: BuiltOutputs) {
+  const { output } = training.network;
+  const { image } = training.signal;
   return {
+    objects:
+      output.kind === 'objects' && image
+        ? { truth: objects, layout: { grid: output.grid, picture: image } }
+        : undefined,
     kind: training.network.output.kind,
     truth: classes,
     values: values ?? undefined,
@@ -168,7 +175,7 @@ function sentences(
   return [
     ...training.leaks.map((leak) => `the split leaks: ${leak}`),
     ...alone,
-    ...warningsOf(classes, confusion, groupsPerClass(test), unit),
+    ...(test.objects.length > 0 ? [] : warningsOf(classes, confusion, groupsPerClass(test), unit)),
   ];
 }
 
@@ -193,6 +200,8 @@ type Said = Float32Array | Float64Array;
 interface BuiltOutputs {
   classes: Int32Array;
   values: Float32Array | null;
+  /** Objects in each picture; empty unless the network finds objects. */
+  objects: ObjectPoint[][];
   /** Each row's group; null if all rows are independent. */
   groups: string[] | null;
   float: Said;
@@ -224,6 +233,7 @@ async function runBuilt(
     const classes = new Int32Array(count);
     const values = training.network.output.kind === 'value' ? new Float32Array(count) : null;
     const groups: string[] | null = rows && rows.table.groups === null ? null : [];
+    const objects: ObjectPoint[][] = [];
     const once = new Map<string, string>();
     let at = 0;
     for (const piece of pieces()) {
@@ -238,10 +248,12 @@ async function runBuilt(
       });
       classes.set(piece.classes, at);
       if (piece.values) values?.set(piece.values, at);
+      if (piece.objects) objects.push(...piece.objects);
       if (groups) for (const name of piece.recordings) groups.push(oneOf(once, name));
       at += piece.classes.length;
     }
-    return { classes, values, groups, float: said[0]!, litert: said[1]!, device: said[2] ?? null, width };
+    const outputs = { float: said[0]!, litert: said[1]!, device: said[2] ?? null };
+    return { classes, values, objects, groups, ...outputs, width };
   } finally {
     for (const network of opened) network.close();
   }
@@ -434,6 +446,8 @@ export function warningsOf(
 /** One network's metrics, without those that do not apply to its kind of output. */
 export function networkFigures(verdict: Verdict): NetworkFigures {
   const { n, accuracy, macroF1, confusion, auc, calibrationError, mae, rmse, r2 } = verdict;
+  if (macroF1 !== null && confusion.length === 0 && mae !== null && rmse !== null)
+    return { windows: n, accuracy: accuracy ?? 0, macroF1, mae, rmse };
   if (accuracy === null || macroF1 === null)
     return mae === null || rmse === null ? { windows: n, auc } : { windows: n, mae, rmse, r2 };
   return { windows: n, accuracy, macroF1, confusion, auc, calibrationError };
@@ -457,7 +471,7 @@ export function requireAccepted(evaluation: EvaluationFile, digest: string, proj
 /** @throws AIOT_MODEL_STALE if model.reject has changed since the evaluation, which chooses its thresholds */
 export function requireSameRejection({ reject }: EvaluationFile, project: Project): void {
   const { reject: asked, output, kind } = project.config.model;
-  const own = output === 'classes' && kind !== 'autoencoder' ? (asked ?? null) : null;
+  const own = output === 'classes' && kind !== 'autoencoder' && kind !== 'fomo' ? (asked ?? null) : null;
   if (canonicalJson(own) === canonicalJson(reject?.asked ?? null)) return;
   throw stale(
     'model.reject in aiot.yaml has changed since the evaluation',

@@ -25,7 +25,7 @@ const worstWindowSchema = z.object({
 export type WorstWindow = z.output<typeof worstWindowSchema>;
 
 /** The possible meanings of a network's outputs. */
-export const outputKinds = ['classes', 'probability', 'value', 'reconstruction'] as const;
+export const outputKinds = ['classes', 'probability', 'value', 'reconstruction', 'objects'] as const;
 export const outputKindSchema = z.enum(outputKinds);
 export type OutputKind = z.output<typeof outputKindSchema>;
 

@@ -1,4 +1,13 @@
 import { AiotError } from '../../core/errors.js';
+import {
+  compareObjects,
+  detectionsIn,
+  emptyCounts,
+  meanF1,
+  type ObjectGrid,
+  type ObjectPoint,
+  ratesOf,
+} from '../bundle/detections.js';
 import type { Metrics } from '../bundle/types.js';
 import { bootstrapInterval, proportionOf } from './intervals.js';
 import {
@@ -26,6 +35,8 @@ export interface Answers {
   truth: Int32Array;
   /** [rows × width]: the true values, if the network predicts values. */
   values?: ArrayLike<number>;
+  /** Objects in each picture, if the network finds objects, and the layout of its output. */
+  objects?: { truth: readonly (readonly ObjectPoint[])[]; layout: ObjectGrid } | undefined;
   /** Class names in the network's order; two for a probability and a reconstruction, none for values. */
   classes: readonly string[];
   /** Threshold for the second class: the minimum probability (0.5), or the reconstruction error that must be exceeded; null = unknown. */
@@ -44,6 +55,8 @@ export function judge(answers: Answers): Verdict {
       return judgeValues(answers);
     case 'reconstruction':
       return judgeReconstruction(answers);
+    case 'objects':
+      return judgeObjects(answers);
     default:
       return judgeClasses(answers);
   }
@@ -107,6 +120,52 @@ function judgeValues({ outputs, width, values = [], groups, resample = true }: A
       score: errorOf(i),
     })),
   };
+}
+
+/**
+ * Metrics of the objects found in pictures. `accuracy` is the share of pictures in which all objects were found, and nothing else. `mae` and
+ * `rmse` are the errors of the number of objects in a picture.
+ */
+function judgeObjects({ outputs, width, objects, classes, threshold, groups }: Answers): Verdict {
+  const counts = emptyCounts(classes.length);
+  const rows = outputs.length / width;
+  const right: boolean[] = [];
+  const errors: number[] = [];
+  const worst: Worst[] = [];
+  for (let row = 0; row < rows; row++) {
+    const { truth, layout } = objects!;
+    const own = truth[row]!;
+    const found = detectionsIn(outputs.subarray(row * width, (row + 1) * width), layout, threshold ?? 0.5);
+    right.push(compareObjects(found, own, layout, counts));
+    errors.push(found.length - own.length);
+    if (right[row]) continue;
+    const text = (list: readonly { class: number }[]) => objectsText(list, classes);
+    worst.push({ row: row + 1, truth: text(own), predicted: text(found), score: found.length - own.length });
+  }
+  const { share, interval, groups: units } = proportionOf(rows, (row) => right[row]!, groups);
+  const mean = (of: (error: number) => number) =>
+    rows === 0 ? 0 : errors.reduce((sum, error) => sum + of(error), 0) / rows;
+  return {
+    ...nothing,
+    ...{ n: rows, groups: units, accuracy: share, interval, macroF1: meanF1(counts) },
+    mae: mean(Math.abs),
+    rmse: Math.sqrt(mean((error) => error * error)),
+    classes: [...classes],
+    threshold,
+    perClass: counts.map((own, c) => ({
+      class: classes[c]!,
+      support: own.hits + own.misses,
+      ...ratesOf(own),
+    })),
+    worst: worst.sort((a, b) => Math.abs(b.score) - Math.abs(a.score)).slice(0, mostWorst),
+  };
+}
+
+/** Number of objects of each class, such as `2 nut, 1 bolt`. */
+function objectsText(list: readonly { class: number }[], classes: readonly string[]): string {
+  const counts = classes.map((name, c) => [list.filter((one) => one.class === c).length, name] as const);
+  const shown = counts.filter(([count]) => count > 0).map(([count, name]) => `${count} ${name}`);
+  return shown.length === 0 ? 'none' : shown.join(', ');
 }
 
 /** Number of distinct groups; null if all rows are independent. */

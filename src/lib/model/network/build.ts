@@ -27,8 +27,12 @@ export function buildTrainable(spec: NetworkSpec, seed: number): Trainable {
     const after = norms ? activationOf(spec.layers[i - 1]!) : undefined;
     x = maker.add(x, layer, `layer ${i + 1} (${layer.type})`, { delayed: normed, after });
   });
-  const units = outputSize(spec);
-  const output = maker.dense(x, units, outputNames[spec.output.kind], { activation: 'none', bias: true });
+  const name = outputNames[spec.output.kind];
+  const end: End = { activation: 'none', bias: true };
+  const output =
+    spec.output.kind === 'objects'
+      ? maker.cells(x, spec.output, name, end)
+      : maker.dense(x, outputSize(spec), name, end);
   const { parameters, batchNorms, dropouts } = builder;
   return { graph: builder.graph(input, output), parameters, batchNorms, dropouts, ending: endingOf(spec) };
 }
@@ -39,10 +43,12 @@ export const outputNames = {
   probability: 'logit',
   value: 'values',
   reconstruction: 'reconstruction',
+  objects: 'cells',
 } as const;
 
 /** The operator at the end of the written graph. */
 export function endingOf({ output }: Pick<NetworkSpec, 'output'>): Trainable['ending'] {
+  if (output.kind === 'objects') return 'SOFTMAX';
   return output.kind === 'classes' ? 'SOFTMAX' : output.kind === 'probability' ? 'LOGISTIC' : 'none';
 }
 
@@ -128,6 +134,21 @@ class LayerMaker {
         if (layer.rate > 0) builder.dropouts.push({ tensor: x, rate: layer.rate });
         return x;
     }
+  }
+
+  /** A pointwise convolution to the shares of each cell. @throws AIOT_MODEL_UNFIT if the layers before give another grid */
+  cells(
+    x: number,
+    { grid, count }: Extract<NetworkSpec['output'], { kind: 'objects' }>,
+    name: string,
+    { activation, bias }: End,
+  ): number {
+    const [, rows, columns, channels = 0] = this.builder.shape(this.image(x, 'the last layer'));
+    if (rows !== grid[0] || columns !== grid[1])
+      throw unfit(`expected a grid of ${grid.join(' × ')} cells, got ${rows} × ${columns}`);
+    const weights = this.weights.next(count * channels, channels);
+    const { fused } = split(activation);
+    return this.builder.convolution(x, count, pointwise, grid, name, fused, weights, bias);
   }
 
   dense(x: number, units: number, name: string, { activation, bias }: End): number {

@@ -1,11 +1,13 @@
 import { AiotError } from '../../core/errors.js';
 import type { LayerConfig } from '../../core/project-schema.js';
+import { cellSide } from '../../vision/grid.js';
 
 export const networkKinds = [
   'mlp',
   'cnn1d',
   'ds-cnn',
   'mobilenet',
+  'fomo',
   'autoencoder',
   'forest',
   'layers',
@@ -14,14 +16,16 @@ export const networkKinds = [
 export type NetworkKind = (typeof networkKinds)[number];
 
 /**
- * Kind of prediction: a share for each class, the probability of one event, real values, or a reconstruction of the input. A
- * reconstruction's distance from the input measures how unusual the input is.
+ * Kind of prediction: a share for each class, the probability of one event, real values, a reconstruction of the input, or objects in a
+ * picture. A reconstruction's distance from the input measures how unusual the input is. Objects are shares for each cell of a grid over the
+ * picture: `count` is 1 + the number of classes, because the background comes first.
  */
 export type NetworkOutput =
   | { kind: 'classes'; count: number }
   | { kind: 'probability' }
   | { kind: 'value'; count: number }
-  | { kind: 'reconstruction' };
+  | { kind: 'reconstruction' }
+  | { kind: 'objects'; count: number; grid: [rows: number, columns: number] };
 
 export interface NetworkSpec {
   kind: NetworkKind;
@@ -41,6 +45,8 @@ export function outputSize({ output, inputShape }: Pick<NetworkSpec, 'output' | 
       return 1;
     case 'reconstruction':
       return inputShape.reduce((a, b) => a * b, 1);
+    case 'objects':
+      return output.grid[0] * output.grid[1] * output.count;
   }
 }
 
@@ -52,11 +58,15 @@ export const defaultLayers: Readonly<Record<Exclude<NetworkKind, 'layers' | 'for
   cnn1d: [16, 32],
   'ds-cnn': [16, 24, 32],
   mobilenet: [8, 16, 32, 32, 64, 64, 128],
+  fomo: [8, 16, 24, 24, 48, 48, 64],
   autoencoder: [32, 8],
 };
 
 /** Default filters for a mobilenet with v2 blocks: narrower, because the blocks expand them sixfold. */
 const defaultV2: readonly number[] = [8, 8, 12, 12, 16, 16, 24, 96];
+
+/** The same for a fomo. */
+const defaultFomoV2: readonly number[] = [8, 8, 12, 12, 16, 16, 64];
 
 /** Taps of every convolution of a cnn1d. */
 const convolutionTaps = 5;
@@ -75,6 +85,8 @@ const convolutionTaps = 5;
  *   mean over the image.
  * - mobilenet with v2 blocks: MobileNet v2 (Sandler et al., 2018, arXiv:1801.04381, table 2): the blocks are inverted residuals, the first
  *   without expansion, and the last number is a pointwise convolution.
+ * - fomo: a mobilenet that ends where the picture has become an eighth as wide and high, without the mean (the idea of Edge Impulse's FOMO).
+ *   Each place of its output sees one part of the picture. Only the first two blocks with more filters than the previous one have stride 2.
  * - autoencoder: dense layers down to the last number, and the same back up.
  * - forest: no layers; see `learnForest`.
  * @throws AIOT_MODEL_UNFIT
@@ -108,7 +120,25 @@ export function layersOf(
       return separable(sizes, inputShape);
     case 'mobilenet':
       return blocks === 'v2' ? mobilenetV2(layers === undefined ? defaultV2 : sizes) : mobilenet(sizes);
+    case 'fomo': {
+      const own = blocks === 'v2' && layers === undefined ? defaultFomoV2 : sizes;
+      return truncated(blocks === 'v2' ? mobilenetV2(own, 2) : mobilenet(own, 2), own);
+    }
   }
+}
+
+/** The layers without the mean over the image. @throws AIOT_MODEL_UNFIT if the output is not an eighth as wide and high */
+function truncated(layers: readonly Layer[], sizes: readonly number[]): Layer[] {
+  const own = layers.filter(({ type }) => type !== 'global-average');
+  const reduction = own.reduce((sum, layer) => sum * ('stride' in layer ? Number(layer.stride ?? 1) : 1), 1);
+  if (reduction === cellSide) return own;
+  throw new AiotError(
+    'AIOT_MODEL_UNFIT',
+    `model.layers: expected a grid with cells of ${cellSide} × ${cellSide} pixels for a fomo, got ${reduction} × ${reduction} with [${sizes.join(', ')}]`,
+    {
+      next: 'From the third number on, at least two numbers must be larger than the one before, as in [8, 16, 24, 24, 48, 48, 64].',
+    },
+  );
 }
 
 function dense(units: number): Layer {
@@ -142,16 +172,17 @@ function separable([first = 16, ...blocks]: readonly number[], inputShape: reado
   ];
 }
 
-function mobilenet([first = 8, ...blocks]: readonly number[]): Layer[] {
+/** @param halvings maximum number of blocks with stride 2 */
+function mobilenet([first = 8, ...blocks]: readonly number[], halvings = Number.POSITIVE_INFINITY): Layer[] {
+  const strides = stridesOf(blocks, halvings);
   const norm: Layer = { type: 'batch-norm' };
   const relu6 = { padding: 'same', activation: 'relu6' } as const;
   return [
     { type: 'conv', filters: first, kernel: 3, stride: 2, ...relu6 },
     norm,
     ...blocks.flatMap((filters, i): Layer[] => {
-      const stride = i > 0 && filters > blocks[i - 1]! ? 2 : 1;
       return [
-        { type: 'depthwise', kernel: 3, stride, ...relu6 },
+        { type: 'depthwise', kernel: 3, stride: strides[i]!, ...relu6 },
         norm,
         { type: 'conv', filters, kernel: 1, stride: 1, ...relu6 },
         norm,
@@ -161,9 +192,16 @@ function mobilenet([first = 8, ...blocks]: readonly number[]): Layer[] {
   ];
 }
 
-function mobilenetV2(sizes: readonly number[]): Layer[] {
+/** From the second block, a block with more filters than the previous one has stride 2, until the maximum number of them is reached. */
+function stridesOf(blocks: readonly number[], halvings: number): number[] {
+  let left = halvings;
+  return blocks.map((filters, i) => (i > 0 && filters > blocks[i - 1]! && left-- > 0 ? 2 : 1));
+}
+
+function mobilenetV2(sizes: readonly number[], halvings = Number.POSITIVE_INFINITY): Layer[] {
   const [first = 8, ...rest] = sizes;
   const [blocks, last] = rest.length > 1 ? [rest.slice(0, -1), rest.at(-1)!] : [rest, undefined];
+  const strides = stridesOf(blocks, halvings);
   const norm: Layer = { type: 'batch-norm' };
   const relu6 = { padding: 'same', activation: 'relu6' } as const;
   const ending: Layer[] =
@@ -171,10 +209,14 @@ function mobilenetV2(sizes: readonly number[]): Layer[] {
   return [
     { type: 'conv', filters: first, kernel: 3, stride: 2, ...relu6 },
     norm,
-    ...blocks.map((filters, i): Layer => {
-      const stride = i > 0 && filters > blocks[i - 1]! ? 2 : 1;
-      return { type: 'inverted-residual', filters, stride, expansion: i === 0 ? 1 : 6 };
-    }),
+    ...blocks.map(
+      (filters, i): Layer => ({
+        type: 'inverted-residual',
+        filters,
+        stride: strides[i]!,
+        expansion: i === 0 ? 1 : 6,
+      }),
+    ),
     ...ending,
     { type: 'global-average' },
   ];

@@ -1,6 +1,13 @@
 import { AiotError } from '../../core/errors.js';
-import { elementCount, type Graph, type Tensor, withoutUnused } from '../../formats/tflite/graph.js';
+import {
+  elementCount,
+  type Graph,
+  type Operator,
+  type Tensor,
+  withoutUnused,
+} from '../../formats/tflite/graph.js';
 import type { Standardization } from '../../signal/spec.js';
+import { gridOf } from '../../vision/grid.js';
 import type { Trainable } from '../engine/types.js';
 import { endingOf, InitialWeights, outputNames } from './build.js';
 import { type NetworkSpec, outputSize } from './layers.js';
@@ -41,6 +48,32 @@ export function featuresOf(graph: Graph, file: string): Graph {
 }
 
 /**
+ * Removes everything after the last place where a network's output is a grid over the picture with cells of `cellSide` pixels. A last layer that
+ * already predicts such a grid is removed too.
+ * @param file the file's name, for errors
+ * @throws AIOT_MODEL_UNFIT: not float32, several inputs, or no such place
+ */
+export function gridFeaturesOf(graph: Graph, file: string): Graph {
+  const [input] = graph.inputs.map((index) => graph.tensors[index]!);
+  if (graph.inputs.length !== 1 || input?.type !== 'float32')
+    throw unfit(`${file}: expected one float32 input, got ${input?.type ?? 'none'}`);
+  const [, height = 0, width = 0] = input.shape;
+  const [rows, columns] = gridOf({ width, height });
+  const head = graph.operators.findLastIndex(({ op }) => weighted.includes(op));
+  const at = graph.operators.slice(0, Math.max(0, head)).findLastIndex(({ outputs }) => {
+    const { shape, type } = graph.tensors[outputs[0]!]!;
+    return type === 'float32' && shape.length === 4 && shape[1] === rows && shape[2] === columns;
+  });
+  const last = graph.operators[at];
+  if (!last)
+    throw unfit(
+      `${file}: expected layers whose output has ${rows} × ${columns} places, an eighth of the picture`,
+    );
+  const operators = graph.operators.slice(0, at + 1);
+  return withoutUnused({ ...graph, operators, outputs: [last.outputs[0]!] });
+}
+
+/**
  * Adds a new last layer to a backbone, with initial weights that depend only on `seed`. The new layer and the last `backbone.trained`
  * layers are trainable.
  * @throws AIOT_MODEL_UNFIT if the backbone's input differs from the network's
@@ -53,15 +86,22 @@ export function transferTrainable(spec: NetworkSpec, backbone: Backbone, seed: n
     throw unfit(`${file}: expected an input of ${wanted.join(' × ')}, got ${shape.join(' × ')}`);
   }
   const [features = -1] = graph.outputs;
-  const inputs = elementCount(graph.tensors[features]!.shape);
-  const units = outputSize(spec);
+  const { output: answer } = spec;
+  const cells = answer.kind === 'objects' ? answer : null;
+  const inputs = cells ? graph.tensors[features]!.shape[3]! : elementCount(graph.tensors[features]!.shape);
+  const units = cells ? cells.count : outputSize(spec);
   const tensors: Tensor[] = [...graph.tensors];
   const add = (tensor: Tensor) => tensors.push(tensor) - 1;
   const name = outputNames[spec.output.kind];
   const data = new InitialWeights(seed).next(units * inputs, inputs);
-  const w = add({ name: `${name}/weights`, shape: [units, inputs], type: 'float32', data });
+  const w = add({
+    name: `${name}/weights`,
+    shape: cells ? [units, 1, 1, inputs] : [units, inputs],
+    type: 'float32',
+    data,
+  });
   const b = add({ name: `${name}/bias`, shape: [units], type: 'float32', data: new Float32Array(units) });
-  const output = add({ name, shape: [1, units], type: 'float32' });
+  const output = add({ name, shape: cells ? [1, ...cells.grid, units] : [1, units], type: 'float32' });
   const layers = graph.operators.filter(({ op }) => weighted.includes(op));
   const parameters = (trained === 0 ? [] : layers.slice(-trained))
     .flatMap((layer) => layer.inputs.slice(1))
@@ -70,15 +110,7 @@ export function transferTrainable(spec: NetworkSpec, backbone: Backbone, seed: n
     graph: {
       ...graph,
       tensors,
-      operators: [
-        ...graph.operators,
-        {
-          op: 'FULLY_CONNECTED',
-          inputs: [features, w, b],
-          outputs: [output],
-          options: { activation: 'none', keepNumDims: false },
-        },
-      ],
+      operators: [...graph.operators, lastLayer(cells !== null, [features, w, b], output)],
       outputs: [output],
     },
     parameters: [...new Set(parameters), w, b],
@@ -86,6 +118,18 @@ export function transferTrainable(spec: NetworkSpec, backbone: Backbone, seed: n
     dropouts: [],
     ending: endingOf(spec),
   };
+}
+
+function lastLayer(pointwise: boolean, inputs: number[], output: number): Operator {
+  if (!pointwise)
+    return {
+      op: 'FULLY_CONNECTED',
+      inputs,
+      outputs: [output],
+      options: { activation: 'none', keepNumDims: false },
+    };
+  const window = { padding: 'same', strideH: 1, strideW: 1, dilationH: 1, dilationW: 1 } as const;
+  return { op: 'CONV_2D', inputs, outputs: [output], options: { ...window, activation: 'none' } };
 }
 
 function unfit(message: string): AiotError {

@@ -1,5 +1,12 @@
 import { AiotError } from '../../core/errors.js';
 import { elementCount, type Graph } from '../../formats/tflite/graph.js';
+import {
+  compareObjects,
+  detectionsIn,
+  emptyCounts,
+  type ObjectGrid,
+  type ObjectPoint,
+} from '../bundle/detections.js';
 import { bootstrapInterval, pairedDifference } from '../evaluate/intervals.js';
 import { mapLabels, type OtherOrder, orderWarning, otherOrder } from '../evaluate/labels.js';
 import { outputKindOf } from '../evaluate/result.js';
@@ -11,6 +18,20 @@ export type Answer =
   | { kind: 'classes' }
   | { kind: 'probability'; threshold: number }
   | { kind: 'reconstruction'; threshold: number };
+
+/** Pictures with their objects. A prediction is correct if all objects are found, and nothing else. */
+export function evaluationOfObjects(
+  rows: readonly Float32Array[],
+  truth: readonly (readonly ObjectPoint[])[],
+  { layout, threshold, classes }: { layout: ObjectGrid; threshold: number; classes: number },
+): Evaluation {
+  return {
+    rows,
+    groups: null,
+    right: (row, output) =>
+      compareObjects(detectionsIn(output, layout, threshold), truth[row]!, layout, emptyCounts(classes)),
+  };
+}
 
 /** Rows with their expected classes. `groups`: each row's group; null if rows are independent. */
 export function evaluationOf(

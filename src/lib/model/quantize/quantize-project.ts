@@ -10,7 +10,7 @@ import { isStandardizing, metadataOf } from '../file-metadata.js';
 import { buildFiles, type QuantizationFile, readNetwork } from '../files.js';
 import type { DataSource } from '../material.js';
 import { standardizeAll } from '../train/examples/standardize.js';
-import { type Answer, type Evaluation, evaluationOf, noAnswer } from './evaluation.js';
+import { type Answer, type Evaluation, evaluationOf, evaluationOfObjects, noAnswer } from './evaluation.js';
 import { prepareGraph } from './graph/quantize-graph.js';
 import { affordableOf, outcomeOf, requireForestMode, rowsOf } from './quantize-model.js';
 import type { QuantizeResult } from './result.js';
@@ -148,10 +148,20 @@ function forestSettings({ onStep, signal, ...options }: QuantizeOptions): Search
 
 /** The validation set: each example, with its class. */
 function validationOf({ training, examples }: Trained, by: Standardization): Evaluation {
-  const { kind } = training.network.output;
+  const { output } = training.network;
+  const { kind } = output;
   if (kind === 'value' || (kind === 'reconstruction' && training.threshold === null)) throw noAnswer(kind);
   const part = examples('validation');
   const rows = rowsOf(standardizeAll(part, by), part.inputSize);
+  const { image } = training.signal;
+  if (output.kind === 'objects' && image) {
+    return evaluationOfObjects(rows, part.objects ?? [], {
+      layout: { grid: output.grid, picture: image },
+      threshold: training.threshold ?? 0.5,
+      classes: training.classes.length,
+    });
+  }
+  if (kind === 'objects') throw noAnswer(kind);
   const answer: Answer = kind === 'classes' ? { kind } : { kind, threshold: training.threshold ?? 0.5 };
   return evaluationOf(rows, part.classes, answer, part.recordings);
 }

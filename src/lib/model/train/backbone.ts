@@ -8,7 +8,7 @@ import { importTflite } from '../../formats/tflite/read.js';
 import { standardizationIn } from '../file-metadata.js';
 import { readNetwork } from '../files.js';
 import { readModelFile } from '../inspect/model-file.js';
-import { type Backbone, featuresOf } from '../network/transfer.js';
+import { type Backbone, featuresOf, gridFeaturesOf } from '../network/transfer.js';
 
 /**
  * The network named in model.train.from, without its last layer; null if training starts from random weights.
@@ -31,7 +31,7 @@ export async function openBackbone({ dir, config }: Project): Promise<Backbone |
     ? (await readNetwork(join(at, 'build', 'model.float.tflite'), 'train')).bytes
     : (await readModelFile(at)).network;
   const { graph, metadata } = importTflite(bytes);
-  const features = featuresOf(graph, from.model);
+  const features = kind === 'fomo' ? gridFeaturesOf(graph, from.model) : featuresOf(graph, from.model);
   const inputs = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
   return {
     graph: features,

@@ -2,6 +2,7 @@ import { seededRandom, shuffled } from '../../core/numbers.js';
 import type { ProjectConfig } from '../../core/project-schema.js';
 import type { Graph, Tensor } from '../../formats/tflite/graph.js';
 import type { Standardization } from '../../signal/spec.js';
+import { bestThreshold } from '../bundle/detections.js';
 import type { Trainable } from '../engine/types.js';
 import type { NetworkSpec } from '../network/layers.js';
 import { simplifyGraph } from '../network/simplify.js';
@@ -172,7 +173,8 @@ async function learnFrom(
     kind === 'reconstruction'
       ? errorQuantile(forward(own.inputs, own.classes.length), own.inputs, network, train.quantile)
       : null;
-  const ending = kind === 'classes' ? 'SOFTMAX' : kind === 'probability' ? 'LOGISTIC' : 'none';
+  const ending =
+    kind === 'classes' || kind === 'objects' ? 'SOFTMAX' : kind === 'probability' ? 'LOGISTIC' : 'none';
   const temperature = options.temperature ?? calibration(validation, forward, options);
   const scale = temperature === null ? target : { mean: 0, deviation: 1 / temperature };
   const trained = scale === null ? fitted.trained : scaledOutput(fitted.trained, scale);
@@ -181,7 +183,12 @@ async function learnFrom(
     network,
     graph: finishGraph(trained, { ending }, description),
     standardization,
-    threshold: kind === 'probability' ? 0.5 : threshold,
+    threshold:
+      kind === 'probability'
+        ? 0.5
+        : network.output.kind === 'objects'
+          ? objectThreshold(validation, forward, network)
+          : threshold,
     temperature,
     history,
     bestEpoch,
@@ -197,6 +204,36 @@ async function learnFrom(
     },
     dispose: () => fitted.dispose(),
   };
+}
+
+/** The threshold that finds the objects of the validation set best; one half without one. */
+function objectThreshold(
+  validation: Lesson | null,
+  forward: (inputs: Float32Array, rows: number) => Float32Array,
+  { output, inputShape: [height = 0, width = 0] }: NetworkSpec,
+): number {
+  if (output.kind !== 'objects' || !validation?.objects || validation.objects.length === 0) return 0.5;
+  const { inputs, objects } = validation;
+  const { grid, count } = output;
+  // The inputs were standardized in place when the network was fitted.
+  const shares = softmaxRows(forward(inputs, objects.length), count);
+  const size = grid[0] * grid[1] * count;
+  const pictures = objects.map((_, row) => shares.subarray(row * size, (row + 1) * size));
+  return bestThreshold(pictures, objects, { grid, picture: { width, height } }, count - 1);
+}
+
+function softmaxRows(logits: Float32Array, width: number): Float32Array {
+  const out = new Float32Array(logits.length);
+  for (let from = 0; from < out.length; from += width) {
+    const z = logits.subarray(from, from + width);
+    const most = Math.max(...z);
+    const powers = Array.from(z, (each) => Math.exp(each - most));
+    const total = powers.reduce((sum, each) => sum + each, 0);
+    powers.forEach((power, c) => {
+      out[from + c] = power / total;
+    });
+  }
+  return out;
 }
 
 /** Omits anomalies if the network learns the normal state. */
@@ -223,6 +260,7 @@ function withoutAnomalies(examples: Lesson): Lesson {
 
 export function requireExamples(parts: Record<'train' | 'validation', Lesson>, plan: Plan): void {
   const { network, classes, signal } = plan;
+  if (network.output.kind === 'objects') requireObjectsIn(parts.train, classes.names);
   const needed = hasClasses(network.output.kind) ? classes.names : [];
   for (const [part, { classes: found }] of Object.entries(parts)) {
     const missing = needed.filter((_, c) => !found.includes(c));
@@ -234,6 +272,16 @@ export function requireExamples(parts: Record<'train' | 'validation', Lesson>, p
         : `the ${part} set has no window${of}: its recordings are shorter than one window (${signal.windowSamples} samples at ${signal.resampleHz} Hz), or it has none`,
     );
   }
+}
+
+function requireObjectsIn({ objects = [] }: Lesson, names: readonly string[]): void {
+  const found = new Set(objects.flatMap((own) => own.map(({ class: c }) => c)));
+  const missing = names.filter((_, c) => !found.has(c));
+  if (missing.length === 0) return;
+  throw unfit(
+    `no picture in the train set has a box of class ${missing.join(', ')}`,
+    'Add annotated pictures of it, or remove the class from model.labels.',
+  );
 }
 
 /** Metrics of the network or the linear model on unseen rows. Classes are weighted by model.train.classWeights. */

@@ -3,6 +3,7 @@ import { plural } from '../../core/figures.js';
 import type { Project } from '../../core/project.js';
 import type { ProjectConfig } from '../../core/project-schema.js';
 import { inputShape, type SignalSpec, signalSpecOf } from '../../signal/spec.js';
+import { gridOf } from '../../vision/grid.js';
 import type { Material } from '../material.js';
 import { layersOf, type NetworkKind, type NetworkOutput, type NetworkSpec } from '../network/layers.js';
 import type { Backbone } from '../network/transfer.js';
@@ -82,10 +83,11 @@ export function planTraining(
     kind,
     inputShape: size,
     layers: backbone ? [] : layersOf(kind, layers, size, model.blocks),
-    output: outputOf(output, classes.names.length),
+    output: outputOf(output, classes.names.length, size),
   };
   if (backbone) notes.push(backboneNote(backbone));
   const pixelRange = picture && project.config.signal.image?.normalize === 'range';
+  if (output === 'objects') requireObjects(project, classes);
   const noise = rows || picture ? 0 : overTime ? 0.1 : 0.5;
   const asked = layers !== undefined || chosen !== undefined || model.train.members > 1 || backbone !== null;
   const alone = rows?.table.groups === null && model.split !== 'time';
@@ -119,17 +121,38 @@ function networkInput(kind: NetworkKind, signal: SignalSpec, overTime: boolean):
   return signal.mel && kind !== 'cnn1d' ? [...shape, 1] : shape;
 }
 
-/** An autoencoder always outputs its reconstruction. */
+/** An autoencoder always outputs its reconstruction, and a fomo objects. */
 export function outputKindOf({
   kind,
   output,
 }: Pick<ProjectConfig['model'], 'kind' | 'output'>): NetworkOutput['kind'] {
+  if (kind === 'fomo') return 'objects';
   return kind === 'autoencoder' ? 'reconstruction' : output;
 }
 
-function outputOf(kind: NetworkOutput['kind'], classes: number): NetworkOutput {
+function outputOf(
+  kind: NetworkOutput['kind'],
+  classes: number,
+  [height = 0, width = 0]: readonly number[],
+): NetworkOutput {
   if (kind === 'classes') return { kind, count: classes };
+  if (kind === 'objects') return { kind, count: 1 + classes, grid: gridOf({ width, height }) };
   return kind === 'value' ? { kind, count: 1 } : { kind };
+}
+
+/** @throws AIOT_PROJECT_INVALID, AIOT_MODEL_UNFIT */
+function requireObjects({ file, config }: Project, { names }: Classes): void {
+  if (names.length === 0)
+    throw new AiotError(
+      'AIOT_PROJECT_INVALID',
+      `${file}: model.labels: expected at least one class; got none`,
+    );
+  const { command, members } = config.model.train;
+  const what = command ? 'model.train.command' : members > 1 ? 'model.train.members' : null;
+  if (what !== null)
+    throw new AiotError('AIOT_MODEL_UNFIT', `${what} cannot be used with model.kind fomo`, {
+      next: `Remove ${what} from aiot.yaml.`,
+    });
 }
 
 function labelsForRows(
@@ -228,14 +251,14 @@ function fitting(
         next: 'Set model.kind: mobilenet (or ds-cnn, layers) in aiot.yaml.',
       },
     );
-  if (model.blocks !== undefined && kind !== 'mobilenet')
+  if (model.blocks !== undefined && kind !== 'mobilenet' && kind !== 'fomo')
     throw new AiotError('AIOT_MODEL_UNFIT', `model.blocks is set, but model.kind is ${kind}`, {
       next: 'Remove model.blocks from aiot.yaml, or set model.kind: mobilenet.',
     });
-  if (kind === 'mobilenet' && !picture)
+  if ((kind === 'mobilenet' || kind === 'fomo') && !picture)
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
-      'a mobilenet has convolutions over pictures, but signal.features is not image',
+      `a ${kind} has convolutions over pictures, but signal.features is not image`,
       { next: 'Set signal.features: image, or another model.kind, in aiot.yaml.' },
     );
   if (overTime || (kind !== 'cnn1d' && kind !== 'ds-cnn')) return { kind, layers };

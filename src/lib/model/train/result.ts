@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { foldsFiguresSchema } from '../../api/api.js';
 import type { Proportion } from '../evaluate/intervals.js';
+import { outputKindSchema } from '../evaluate/result.js';
 import type { TrainingFile } from './types.js';
 
 const choiceFigures = z.object({ accuracy: z.number().nullable(), loss: z.number() });
@@ -72,7 +73,7 @@ export type FoldsFile = z.output<typeof foldsFileSchema>;
 export const trainResultSchema = z.object({
   model: z.string(),
   /** The network's kind of prediction. */
-  output: z.enum(['classes', 'probability', 'value', 'reconstruction']),
+  output: outputKindSchema,
   classes: z.array(z.string()),
   /** The table columns that are the network's inputs, in order; null if the network was trained on recordings. */
   inputs: z.array(z.string()).nullable(),

@@ -61,6 +61,7 @@ export async function searchProject(options: SearchOptions): Promise<SearchFile>
   const { kind: own } = model;
   if (
     kind === 'reconstruction' ||
+    kind === 'objects' ||
     model.train.command ||
     model.train.from ||
     own === 'layers' ||

@@ -280,14 +280,15 @@ type LinearModel = (asked: Lesson) => Answers;
 /**
  * A linear model for comparison in every training run: `linearLayer` on standardized inputs. If the network is no better, it is too large
  * for the data, or there is too little data. Classes have the same weights as for the network.
- * @returns null for a reconstruction, and if there are no examples
+ * @returns null for a reconstruction and objects, and if there are no examples
  */
 export function linearModel(
   train: Lesson,
   { network }: Pick<Plan, 'network'>,
   classWeights: TrainConfig['classWeights'],
 ): LinearModel | null {
-  if (network.output.kind === 'reconstruction' || train.classes.length === 0) return null;
+  const { kind } = network.output;
+  if (kind === 'reconstruction' || kind === 'objects' || train.classes.length === 0) return null;
   const by = fitStandardization(train);
   const target = targetScale(train.values);
   const values = target && train.values!.map((value) => (value - target.mean) / target.deviation);

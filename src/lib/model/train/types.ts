@@ -1,5 +1,6 @@
 import type { Split } from '../../data/types.js';
 import type { SignalSpec, Standardization } from '../../signal/spec.js';
+import type { ObjectPoint } from '../bundle/detections.js';
 import type { Lineage } from '../bundle/types.js';
 import type { NetworkSpec } from '../network/layers.js';
 import type { Choice } from './learn.js';
@@ -18,6 +19,8 @@ export interface Lesson {
   classes: Int32Array;
   /** Each example's true value if the network predicts values, otherwise null. */
   values: Float32Array | null;
+  /** Objects in each picture, if the network finds objects. */
+  objects?: ObjectPoint[][];
 }
 
 /** Examples ready for a network, with their origin. */
@@ -73,7 +76,7 @@ export interface TrainingFile {
   labels: Record<string, string[]>;
   /**
    * Threshold for the second class: the minimum probability (0.5), or the mean squared distance of a reconstruction from the standardized
-   * input, which must be exceeded. Null for classes and values.
+   * input, which must be exceeded. For objects, the minimum share of a cell. Null for classes and values.
    */
   threshold: number | null;
   /**

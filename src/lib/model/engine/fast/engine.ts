@@ -46,6 +46,12 @@ class FastEngine implements Engine {
     return this.machine.output.size;
   }
 
+  /** Size of the output's last axis. */
+  private get cellSize(): number {
+    const { tensors, outputs } = this.trainable.graph;
+    return tensors[outputs[0]!]!.shape.at(-1)!;
+  }
+
   step(
     inputs: Float32Array,
     targets: Float32Array,
@@ -63,7 +69,15 @@ class FastEngine implements Engine {
     const run = { rows, training: true, steps };
     machine.forward(run);
     const outputs = output.value.data.slice(0, rows * output.size);
-    const loss = lossOf(this.options.loss, outputs, targets, weights, rows, output.gradient!.data);
+    const cells = this.options.loss === 'cells' ? output.size / this.cellSize : 1;
+    const loss = lossOf(
+      this.options.loss,
+      outputs,
+      targets,
+      weights,
+      { rows, places: cells },
+      output.gradient!.data,
+    );
     machine.backward(run);
     this.steps = steps + 1;
     const { values, first, second, gradients } = parameters;
@@ -262,23 +276,23 @@ function nodeOf(plan: Planner, operator: Operator): TrainNode[] {
 
 /**
  * A batch's loss, and its gradient with respect to the outputs. Sums are in double precision.
- * @param outputs [rows × size]
- * @param gradient [rows × size], overwritten
+ * @param outputs [rows × places × size]; only the loss `cells` has more than one place in a row
+ * @param gradient [rows × places × size], overwritten
  */
 function lossOf(
   loss: Loss,
   outputs: Float32Array,
   targets: Float32Array,
   weights: Float32Array | null,
-  rows: number,
+  { rows, places }: { rows: number; places: number },
   gradient: Float32Array,
 ): number {
-  const size = outputs.length / rows;
+  const size = outputs.length / (rows * places);
   const ofRow = rowLosses[loss];
   let total = 0;
-  for (let row = 0; row < rows; row++) {
-    const weight = (weights?.[row] ?? 1) / rows;
-    const from = row * size;
+  for (let place = 0; place < rows * places; place++) {
+    const weight = (weights?.[Math.floor(place / places)] ?? 1) / (rows * places);
+    const from = place * size;
     total += weight * ofRow(outputs, targets, from, from + size, weight, gradient);
   }
   return total;
@@ -293,22 +307,25 @@ type RowLoss = (
   gradient: Float32Array,
 ) => number;
 
+// −Σ t·log softmax(z); its gradient is softmax(z)·Σt − t.
+const crossEntropy: RowLoss = (z, t, from, end, weight, gradient) => {
+  let most = Number.NEGATIVE_INFINITY;
+  for (let i = from; i < end; i++) if (z[i]! > most) most = z[i]!;
+  let [powers, share, hit] = [0, 0, 0];
+  for (let i = from; i < end; i++) {
+    powers += Math.exp(z[i]! - most);
+    share += t[i]!;
+    hit += t[i]! * (z[i]! - most);
+  }
+  for (let i = from; i < end; i++) {
+    gradient[i] = weight * ((Math.exp(z[i]! - most) / powers) * share - t[i]!);
+  }
+  return share * Math.log(powers) - hit;
+};
+
 const rowLosses: Record<Loss, RowLoss> = {
-  // −Σ t·log softmax(z); its gradient is softmax(z)·Σt − t.
-  classes: (z, t, from, end, weight, gradient) => {
-    let most = Number.NEGATIVE_INFINITY;
-    for (let i = from; i < end; i++) if (z[i]! > most) most = z[i]!;
-    let [powers, share, hit] = [0, 0, 0];
-    for (let i = from; i < end; i++) {
-      powers += Math.exp(z[i]! - most);
-      share += t[i]!;
-      hit += t[i]! * (z[i]! - most);
-    }
-    for (let i = from; i < end; i++) {
-      gradient[i] = weight * ((Math.exp(z[i]! - most) / powers) * share - t[i]!);
-    }
-    return share * Math.log(powers) - hit;
-  },
+  classes: crossEntropy,
+  cells: crossEntropy,
   // max(z, 0) − z·t + log(1 + e^−|z|); its gradient is sigmoid(z) − t.
   probability: (z, t, from, end, weight, gradient) => {
     let loss = 0;

@@ -196,6 +196,13 @@ function joined(tensors: readonly Tensor[]): Float32Array {
 /** Each row's loss, [rows], as defined in types.ts. */
 function rowLoss(tf: Core, loss: Loss, z: Tensor, t: Tensor): Tensor {
   switch (loss) {
+    case 'cells': {
+      // The outputs have the shape [rows, height, width, classes].
+      const places = z.size / z.shape.at(-1)!;
+      const [own, wanted] = [z, t].map((of) => tf.reshape(of, [places, -1])) as [Tensor, Tensor];
+      const losses = tf.neg(tf.sum(tf.mul(wanted, tf.logSoftmax(own)), 1));
+      return tf.mean(tf.reshape(losses, [z.shape[0]!, -1]), 1);
+    }
     case 'classes':
       return tf.neg(tf.sum(tf.mul(t, tf.logSoftmax(z)), 1));
     case 'probability': {

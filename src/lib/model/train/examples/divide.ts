@@ -64,7 +64,8 @@ function splitRecordings(
   output: NetworkOutput['kind'],
   classes: Classes,
 ): Split {
-  if (output === 'classes' || output === 'probability') return splitDataset(dataset, model);
+  if (output === 'classes' || output === 'probability' || output === 'objects')
+    return splitDataset(dataset, model);
   const index = classIndex(classes);
   const isAnomaly = ({ label }: Recording) =>
     output === 'reconstruction' && (index.get(label ?? '') ?? 0) > 0;

@@ -73,6 +73,7 @@ export function pick(examples: Examples, rows: readonly number[]): Examples {
     classes: Int32Array.from(rows, (row) => examples.classes[row]!),
     values: examples.values && Float32Array.from(rows, (row) => examples.values![row]!),
     recordings: rows.map((row) => examples.recordings[row]!),
+    ...(examples.objects && { objects: rows.map((row) => examples.objects![row]!) }),
   };
 }
 

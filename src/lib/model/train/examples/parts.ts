@@ -1,7 +1,9 @@
 import type { ProjectConfig } from '../../../core/project-schema.js';
 import { type Part, windowParts } from '../../../data/parts.js';
-import type { Recording, Split } from '../../../data/types.js';
+import type { Dataset, Recording, Split } from '../../../data/types.js';
 import type { SignalSpec } from '../../../signal/spec.js';
+import { centerOf } from '../../../vision/grid.js';
+import type { ObjectPoint } from '../../bundle/detections.js';
 import type { Material } from '../../material.js';
 import type { NetworkSpec } from '../../network/layers.js';
 import { soundCopies } from '../fit/augment-sound.js';
@@ -128,7 +130,20 @@ export function examplesOfRecordings(
     value: kind === 'value' ? numberOf(recording) : 0,
   });
   const all = windowsOf(dataset, wanted, signal, wantedOf, copies);
-  return kind === 'value' ? all : { ...all, values: null };
+  if (kind !== 'objects') return kind === 'value' ? all : { ...all, values: null };
+  const objects = objectsOf(dataset, index, all.recordings);
+  return { ...all, classes: new Int32Array(all.classes.length), values: null, objects };
+}
+
+/** The centers of the objects in each picture. */
+function objectsOf(dataset: Dataset, index: Map<string, number>, ids: readonly string[]): ObjectPoint[][] {
+  const byId = new Map(dataset.recordings.map((recording) => [recording.id, recording]));
+  return ids.map((id) =>
+    (byId.get(id)?.boxes ?? []).flatMap((box) => {
+      const own = index.get(box.label);
+      return own === undefined ? [] : [{ class: own, ...centerOf(box) }];
+    }),
+  );
 }
 
 function numberOf({ id, label }: Recording): number {

@@ -1,6 +1,6 @@
 import type { ProjectConfig } from '../../../core/project-schema.js';
 import type { Standardization } from '../../../signal/spec.js';
-import { type Augment, addNoise, noiseTable } from './augment.js';
+import { type Augment, addNoise, type Move, noiseTable } from './augment.js';
 
 type Settings = Omit<ProjectConfig['model']['train']['augment'], 'noise'> & { noise: number };
 
@@ -27,7 +27,7 @@ export function pictureAugmenter(
   const size = layout.width * layout.height * layout.channels;
   const work = new Float32Array(size);
   const table = noise > 0 ? noiseTable() : null;
-  return (inputs, rows, random) => {
+  return (inputs, rows, random, onMove) => {
     const between = (most: number) => most * (2 * random() - 1);
     for (let row = 0; row < rows; row++) {
       const own = inputs.subarray(row * size, (row + 1) * size);
@@ -35,7 +35,7 @@ export function pictureAugmenter(
         const mirror = (way: 'horizontal' | 'vertical') =>
           (flip === way || flip === 'both') && random() < 0.5 ? -1 : 1;
         const scale = 1 - crop * random();
-        resample(own, work, layout, {
+        const view: View = {
           angle: (between(rotation) * Math.PI) / 180,
           scale,
           mirrorX: mirror('horizontal'),
@@ -43,8 +43,10 @@ export function pictureAugmenter(
           // Places the crop at random within the picture.
           x: between(((1 - scale) * layout.width) / 2),
           y: between(((1 - scale) * layout.height) / 2),
-        });
+        };
+        resample(own, work, layout, view);
         own.set(work);
+        onMove?.(row, moveOf(view, layout));
       }
       if (lights) relight(own, 1 + between(gain), 255 * between(brightness), mean, deviation);
       if (table) addNoise(own, noise, table, random);
@@ -63,6 +65,15 @@ interface View {
   mirrorY: number;
   x: number;
   y: number;
+}
+
+/** The inverse of `resample`: the place of a point of the original picture. A pixel's center is half a pixel from its edges. */
+function moveOf({ angle, scale, mirrorX, mirrorY, x, y }: View, { width, height }: Layout): Move {
+  const [cos, sin] = [Math.cos(angle) / scale, Math.sin(angle) / scale];
+  return (atX, atY) => {
+    const [u, v] = [atX - width / 2 - x, atY - height / 2 - y];
+    return [width / 2 + mirrorX * (cos * u + sin * v), height / 2 + mirrorY * (cos * v - sin * u)];
+  };
 }
 
 /** Bilinear interpolation between pixel centers. The operation is linear, so it gives the same result before and after standardization. */

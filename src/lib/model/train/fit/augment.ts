@@ -11,8 +11,16 @@ export interface Augmentation {
   gain: number;
 }
 
-/** Changes `rows` standardized examples in place. */
-export type Augment = (inputs: Float32Array, rows: number, random: Random) => void;
+/** The place of a point of a picture, in pixels, after a random change of that picture. */
+export type Move = (x: number, y: number) => [x: number, y: number];
+
+/** Changes `rows` standardized examples in place. `onMove` is called for each picture whose pixels are moved. */
+export type Augment = (
+  inputs: Float32Array,
+  rows: number,
+  random: Random,
+  onMove?: (row: number, move: Move) => void,
+) => void;
 
 /**
  * The requested changes, in this order: time warp, rotation, gain, then noise. The first three are made in the windows' own units, because

@@ -85,10 +85,10 @@ export function targetScale(values: Float32Array | null): TargetScale | null {
 
 /** Converts examples to a part for training. Standardizes their inputs in place. */
 export function partOf(examples: Lesson, by: Standardization, target: TargetScale | null): Part {
-  const { inputSize, classes, values } = examples;
+  const { inputSize, classes, values, objects } = examples;
   const inputs = standardizeInPlace(examples, by);
   const scaled = target && values ? values.map((value) => (value - target.mean) / target.deviation) : null;
-  return { inputs, inputSize, classes, values: scaled };
+  return { inputs, inputSize, classes, values: scaled, objects };
 }
 
 /** The rows of both lessons concatenated, as a copy. */

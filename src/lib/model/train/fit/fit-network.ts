@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AiotError } from '../../../core/errors.js';
 import { seededRandom, shuffledNumbers } from '../../../core/numbers.js';
 import type { Graph } from '../../../formats/tflite/graph.js';
+import type { ObjectPoint } from '../../bundle/detections.js';
 import { membersEngine } from '../../engine/members.js';
 import { openEngine } from '../../engine/open-engine.js';
 import type { Backend, Engine } from '../../engine/types.js';
@@ -9,10 +10,10 @@ import { buildTrainable } from '../../network/build.js';
 import { type NetworkSpec, outputSize } from '../../network/layers.js';
 import { type Backbone, transferTrainable } from '../../network/transfer.js';
 import type { EpochFigures } from '../types.js';
-import type { Augment } from './augment.js';
+import type { Augment, Move } from './augment.js';
 import type { Checkpoint } from './checkpoint.js';
 import { assess, classOf } from './loss.js';
-import { classFactors, fillBatch, hasClasses, lossOf, type Part } from './part.js';
+import { cellWeights, classFactors, fillBatch, fillCells, hasClasses, lossOf, type Part } from './part.js';
 
 export interface FitOptions {
   spec: NetworkSpec;
@@ -76,7 +77,10 @@ export async function fitNetwork(options: FitOptions): Promise<Fitted> {
     let best = from?.best;
     let last = from?.last;
     if (last) engine.load(last);
-    const weights = classFactors(train.classes, spec, options.classWeights);
+    const weights =
+      spec.output.kind === 'objects'
+        ? cellWeights(train.objects ?? [], spec.output, options.classWeights)
+        : classFactors(train.classes, spec, options.classWeights);
     let written = performance.now();
     while (history.length < epochs && history.length - (best?.epoch ?? history.length) < patience) {
       if (signal?.aborted) break;
@@ -144,7 +148,8 @@ async function trainEpoch(
   const most = Math.min(batch, count);
   const inputs = new Float32Array(most * train.inputSize);
   const targets = new Float32Array(most * width);
-  const factors = weights && new Float32Array(most);
+  const { output } = spec;
+  const factors = weights && output.kind !== 'objects' ? new Float32Array(most) : null;
   const classes = hasClasses(spec.output.kind);
   let loss = 0;
   let right = 0;
@@ -152,8 +157,16 @@ async function trainEpoch(
   for (let start = 0; start < count; start += batch) {
     const rows = order.subarray(start, start + batch);
     fillBatch(train, spec, rows, { inputs, targets });
-    augment?.(inputs, rows.length, random);
-    if (factors) for (let i = 0; i < rows.length; i++) factors[i] = weights[train.classes[rows[i]!]!]!;
+    const moves = new Map<number, Move>();
+    augment?.(inputs, rows.length, random, (row, move) => moves.set(row, move));
+    if (output.kind === 'objects') {
+      for (let i = 0; i < rows.length; i++) {
+        const own = movedObjects(train.objects![rows[i]!]!, moves.get(i), spec.inputShape);
+        fillCells(own, output, weights!, targets.subarray(i * width, (i + 1) * width));
+      }
+    }
+    if (factors && weights)
+      for (let i = 0; i < rows.length; i++) factors[i] = weights[train.classes[rows[i]!]!]!;
     const step = engine.step(
       inputs.subarray(0, rows.length * train.inputSize),
       targets.subarray(0, rows.length * width),
@@ -177,6 +190,19 @@ async function trainEpoch(
   await nextTurn();
   if (signal?.aborted) return null;
   return { loss: loss / count, accuracy: classes ? right / count : null };
+}
+
+/** The objects after their picture was changed, without those that are now beyond an edge. */
+function movedObjects(
+  objects: readonly ObjectPoint[],
+  move: Move | undefined,
+  [height = 0, width = 0]: readonly number[],
+): readonly ObjectPoint[] {
+  if (!move) return objects;
+  return objects.flatMap(({ class: own, x, y }) => {
+    const [atX, atY] = move(x, y);
+    return atX >= 0 && atY >= 0 && atX < width && atY < height ? [{ class: own, x: atX, y: atY }] : [];
+  });
 }
 
 /** Factor of the learning rate in an epoch (from 1): from 1 along half a cosine to almost 0. (Loshchilov and Hutter, SGDR, 2017, without restarts.) */

@@ -1,6 +1,6 @@
 import { quantile } from '../../../core/numbers.js';
 import { type NetworkSpec, outputSize } from '../../network/layers.js';
-import { hasClasses, type Part } from './part.js';
+import { fillCells, hasClasses, type Part } from './part.js';
 
 /** Mean weighted loss over rows, and the share of correct predictions if there are classes. */
 export interface Assessment {
@@ -11,7 +11,7 @@ export interface Assessment {
 /**
  * Loss of an engine's outputs (logits, values, a reconstruction), as the engine computes it. This is −log softmax of the true class,
  * the sigmoid's cross-entropy, or the mean squared error over the outputs.
- * @param weights one per class; null = 1
+ * @param weights one per class, and before them one of the background if there are objects; null = 1
  */
 export function assess(
   outputs: Float32Array,
@@ -21,6 +21,8 @@ export function assess(
 ): Assessment {
   const width = outputSize(spec);
   const rows = outputs.length / width;
+  if (spec.output.kind === 'objects')
+    return { loss: cellLoss(outputs, spec.output, part, weights!), accuracy: null };
   let loss = 0;
   let right = 0;
   for (let row = 0; row < rows; row++) {
@@ -29,6 +31,29 @@ export function assess(
     if (isRight(own, spec, part.classes[row]!)) right++;
   }
   return { loss: loss / rows, accuracy: hasClasses(spec.output.kind) ? right / rows : null };
+}
+
+/** Mean weighted cross-entropy of the cells, over pictures. */
+function cellLoss(
+  outputs: Float32Array,
+  output: Extract<NetworkSpec['output'], { kind: 'objects' }>,
+  { objects = [] }: Part,
+  weights: Float32Array,
+): number {
+  const { grid, count } = output;
+  const size = grid[0] * grid[1] * count;
+  const targets = new Float32Array(size);
+  let loss = 0;
+  objects.forEach((own, row) => {
+    fillCells(own, output, weights, targets);
+    for (let from = 0; from < size; from += count) {
+      const z = outputs.subarray(row * size + from, row * size + from + count);
+      const most = Math.max(...z);
+      const total = most + Math.log(z.reduce((sum, each) => sum + Math.exp(each - most), 0));
+      for (let c = 0; c < count; c++) loss += targets[from + c]! * (total - z[c]!);
+    }
+  });
+  return loss / Math.max(1, objects.length * grid[0] * grid[1]);
 }
 
 export function rowLoss(outputs: Float32Array, { output }: NetworkSpec, part: Part, row: number): number {
@@ -49,6 +74,8 @@ export function rowLoss(outputs: Float32Array, { output }: NetworkSpec, part: Pa
       return (outputs[0]! - part.values![row]!) ** 2;
     case 'reconstruction':
       return distance(outputs, part.inputs, row);
+    case 'objects':
+      throw new Error('the loss of objects is that of all cells');
   }
 }
 
@@ -103,6 +130,8 @@ export function answersOf(
         classes: Int32Array.from(outputs, (output) => (output >= (from ?? 0.5) ? 1 : 0)),
         values: Float64Array.from(outputs),
       };
+    case 'objects':
+      return { classes: new Int32Array(0), values: none };
     case 'value':
       return { classes: new Int32Array(0), values: Float64Array.from(outputs) };
     case 'reconstruction': {
