@@ -5,10 +5,9 @@ import { parseRecordingPlace, type RecordingPlace } from '../../lib/api/datasets
 import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { PlatformCommand, type PlatformInput } from '../../lib/cli/platform-command.js';
-import { objectsText } from '../../lib/cli/render/data.js';
+import { recordingText } from '../../lib/cli/render/data.js';
 import { storedRecordingText } from '../../lib/cli/render/datasets.js';
-import { facts, moment, next, table } from '../../lib/cli/render/text.js';
-import { percent } from '../../lib/core/figures.js';
+import { next } from '../../lib/cli/render/text.js';
 import { loadProject } from '../../lib/core/project.js';
 import { recordingDetailSchema, showRecording } from '../../lib/data/dataset/summary.js';
 
@@ -33,9 +32,7 @@ export default class DataShow extends PlatformCommand {
     const place = parseRecordingPlace(args.recording);
     if (place) return this.stored(input, place);
     const shown = await showRecording(await loadProject(flags.project), args.recording, flags.data);
-    this.print(recordingFacts(shown));
-    this.print(`\n${fieldsTable(shown.fields)}`);
-    if (shown.boxes?.length) this.print(`\n${boxesTable(shown.boxes)}`);
+    this.print(recordingText(shown));
     this.print(next(`aiot data check${again(input, 'project', 'data')}`));
     return shown;
   }
@@ -49,31 +46,4 @@ export default class DataShow extends PlatformCommand {
       () => [`aiot data label ${stream}/${device}/${recording} LABEL`],
     );
   }
-}
-
-function recordingFacts(shown: z.output<typeof recordingDetailSchema>): string {
-  return facts([
-    ['Recording', shown.id],
-    ['Label', shown.label ?? 'none'],
-    ...(shown.objects ? [['Objects', objectsText(shown.objects)] as [string, string]] : []),
-    ['Device', shown.device ?? 'unknown'],
-    ['Started', shown.startedAt === null ? 'unknown' : moment(shown.startedAt)],
-    ['Samples', `${shown.samples} at ${shown.rateHz} Hz, ${shown.seconds.toFixed(1)} s`],
-    ['Windows', shown.windows],
-    ['Repeated rows', percent(shown.repeats)],
-  ]);
-}
-
-function boxesTable(boxes: NonNullable<z.output<typeof recordingDetailSchema>['boxes']>): string {
-  const rows = boxes.map(({ label, x, y, width, height }) => [label, x, y, width, height]);
-  return table(['object', 'x', 'y', 'width', 'height'], rows);
-}
-
-function fieldsTable(fields: z.output<typeof recordingDetailSchema>['fields']): string {
-  const figure = (value: number) => Number(value.toPrecision(4));
-  const rows = fields.map(({ name, min, max, mean, deviation }) => [
-    name,
-    ...[min, max, mean, deviation].map(figure),
-  ]);
-  return table(['field', 'min', 'max', 'mean', 'deviation'], rows);
 }

@@ -11,6 +11,7 @@ export { isPicture, pictureColumns, soundColumns, withoutExtension } from './dat
 export { isSound, readSound } from './dataset/sound.js';
 export {
   type DatasetSummary,
+  type RecordingDetail,
   type RecordingLine,
   recordingDetailSchema,
   showRecording,

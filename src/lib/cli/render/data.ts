@@ -1,6 +1,6 @@
 import { percent, plural, thousands } from '../../core/figures.js';
 import { type CheckReport, findingCounts } from '../../data/check/report.js';
-import type { DatasetSummary, RecordingLine } from '../../data/dataset/summary.js';
+import type { DatasetSummary, RecordingDetail, RecordingLine } from '../../data/dataset/summary.js';
 import type { Drift } from '../../data/drift/result.js';
 import type { SchemaResult } from '../../data/schema.js';
 import type { Extracted } from '../../data/sources/extract.js';
@@ -10,7 +10,7 @@ import type { TimeColumn } from '../../data/tables/columns.js';
 import type { DrawnPictures } from '../../data/tray.js';
 import type { Suggestions } from '../../model/suggest.js';
 import { halved, sparkline } from './chart.js';
-import { bold, dim, facts, green, red, shownPath, table, yellow } from './text.js';
+import { bold, dim, facts, green, moment, red, shownPath, table, yellow } from './text.js';
 
 const marks = { error: () => red('✗'), warning: () => yellow('!'), info: () => dim('i') };
 
@@ -393,6 +393,40 @@ export function summaryText({ recordings, labels, objects, fields, rateHz, diges
 export function objectsText(objects: Record<string, number>): string {
   const counts = Object.entries(objects).map(([label, count]) => `${label} ${count}`);
   return counts.length === 0 ? 'none' : counts.join(', ');
+}
+
+/** One recording: its facts, the statistics of its fields, and the objects of an annotated picture. */
+export function recordingText(shown: RecordingDetail): string {
+  const parts = [recordingFacts(shown), recordingFields(shown.fields)];
+  if (shown.boxes?.length) parts.push(boxesTable(shown.boxes));
+  return parts.join('\n\n');
+}
+
+function recordingFacts(shown: RecordingDetail): string {
+  return facts([
+    ['Recording', shown.id],
+    ['Label', shown.label ?? 'none'],
+    ...(shown.objects ? [['Objects', objectsText(shown.objects)] as [string, string]] : []),
+    ['Device', shown.device ?? 'unknown'],
+    ['Started', shown.startedAt === null ? 'unknown' : moment(shown.startedAt)],
+    ['Samples', `${shown.samples} at ${shown.rateHz} Hz, ${shown.seconds.toFixed(1)} s`],
+    ['Windows', shown.windows],
+    ['Repeated rows', percent(shown.repeats)],
+  ]);
+}
+
+function boxesTable(boxes: NonNullable<RecordingDetail['boxes']>): string {
+  const rows = boxes.map(({ label, x, y, width, height }) => [label, x, y, width, height]);
+  return table(['object', 'x', 'y', 'width', 'height'], rows);
+}
+
+function recordingFields(fields: RecordingDetail['fields']): string {
+  const figure = (value: number) => Number(value.toPrecision(4));
+  const rows = fields.map(({ name, min, max, mean, deviation }) => [
+    name,
+    ...[min, max, mean, deviation].map(figure),
+  ]);
+  return table(['field', 'min', 'max', 'mean', 'deviation'], rows);
 }
 
 /** One line per recording. `empty` is shown if there are no recordings. */

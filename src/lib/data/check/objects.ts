@@ -4,12 +4,12 @@ import type { Dataset, Finding, Recording } from '../types.js';
 import { imbalance } from './recordings.js';
 import { listIds } from './report.js';
 
-/** Share of objects with a neighbor too close to be told apart, above which the grid is called too coarse. */
+/** Share of objects with a neighbor that is too close, above which the grid is reported as too coarse. */
 const mostMerged = 0.02;
 
 /**
- * Finds problems of the boxes in annotated pictures: pictures without annotations, classes without boxes or with few of them, and objects
- * that are closer together than the cells of the model's grid can tell apart.
+ * Finds pictures without annotations, and classes without boxes or with few of them. Also finds objects that are closer together than the
+ * cells of the model's grid can separate.
  * @param labels class → recorded labels
  */
 export function checkObjects(dataset: Dataset, labels: Record<string, string[]>): Finding[] {

@@ -95,7 +95,7 @@ export const recordingDetailSchema = recordingLineSchema.extend({
   ),
 });
 
-type RecordingDetail = z.output<typeof recordingDetailSchema>;
+export type RecordingDetail = z.output<typeof recordingDetailSchema>;
 
 /** Summary of one recording. @throws AIOT_NOT_FOUND */
 export async function showRecording(project: Project, id: string, folder?: string): Promise<RecordingDetail> {
