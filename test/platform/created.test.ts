@@ -54,6 +54,7 @@ async function makeAll() {
   const { id } = await client.tokens.create({ name: 'hers', owner: 'ada' });
   await client.tokens.rotate(id, 0);
   await client.webhooks.add({ url: 'https://hooks.example/a' });
+  await client.alarms.create({ name: 'hot', where: 'temperature > 80' });
   await client.jobs.create({ kind: 'blob.sweep' });
   await client.devices.provision('dev', 'virtual', await csr('dev'));
   await client.devices.rotate('dev', await csr('dev'), true);
