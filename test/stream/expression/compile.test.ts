@@ -17,6 +17,17 @@ const message: Message = {
 };
 
 describe('an expression', () => {
+  it('that never ends is stopped, and evaluations of large messages are not', async () => {
+    const endless = compileExpression('($f := function($n){$f($n)}; $f(1))');
+    await expect(Promise.resolve(endless.evaluate(message, () => 1))).rejects.toMatchObject({
+      code: 'AIOT_STREAM_EVALUATION',
+      message: expect.stringContaining('it takes more than 500,000 steps'),
+    });
+    const sum = compileExpression('$sum($map($, function($v){$v * 2}))');
+    const values = Array.from({ length: 20_000 }, () => 1);
+    for (let i = 0; i < 5; i++) expect(await sum.evaluate(message, () => values)).toBe(40_000);
+  });
+
   it.each<[string, unknown]>([
     ["$split($, ',')[1]", '26.31'],
     ["$number($split($, ',')[2])", 41.2],

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type jsonata from 'jsonata';
 import { AiotError } from '../../core/errors.js';
+import { thousands } from '../../core/figures.js';
 import { textOrBase64 } from '../../core/text.js';
 import type { Header, Message } from '../message.js';
 import {
@@ -283,10 +284,30 @@ function library(): typeof jsonata {
   return createRequire(import.meta.url)('jsonata') as typeof jsonata;
 }
 
+/**
+ * Most steps of one evaluation. An expression may recurse without end, and would then block the process forever, because the library
+ * never returns to the event loop. These steps take less than a second.
+ */
+const mostSteps = 500_000;
+
+/** Throws once an evaluation has taken too many steps. */
+function limitSteps(expression: jsonata.Expression): void {
+  const taken = new WeakMap<object, number>();
+  const entered = (_node: unknown, _input: unknown, { base }: { base: object }) => {
+    const steps = (taken.get(base) ?? 0) + 1;
+    if (steps > mostSteps) throw new Error(`it takes more than ${thousands(mostSteps)} steps`);
+    taken.set(base, steps);
+  };
+  // The library calls this function before each step. Its types allow only texts as names.
+  expression.assign(Symbol.for('jsonata.__evaluate_entry') as unknown as string, entered);
+}
+
 /** @throws AIOT_STREAM_EXPRESSION with the place in the text */
 export function parse(text: string): jsonata.Expression {
   try {
-    return library()(text);
+    const expression = library()(text);
+    limitSteps(expression);
+    return expression;
   } catch (error) {
     const { message, position } = error as { message?: string; position?: number };
     const place = position === undefined ? '' : ` (at character ${position})`;
