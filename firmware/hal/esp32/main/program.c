@@ -212,7 +212,7 @@ static void run(void *context) {
   const char *problem = NULL;
   if (!aiot_esp32_identity_read(&self.identity, &aiot_crypto_mbedtls)) problem = "this board was not provisioned: aiot device provision NAME --port PORT";
   if (problem == NULL) {
-    if (!aiot_esp32_network_start(&self.identity)) ESP_LOGW(tag, "no Wi-Fi: the radio cannot be started");
+    if (!aiot_esp32_network_start(&self.identity)) ESP_LOGW(tag, "no network: its driver cannot be started");
     else if (!aiot_esp32_clock_prepare(self.identity.mqtts, AIOT_TIME_SERVER)) ESP_LOGW(tag, "no time server is available");
     aiot_esp32_console_start(&self.identity);
     self.kept_slot = AIOT_NO_SLOT;

@@ -163,6 +163,11 @@
 #else
 #error "unknown chip: this firmware has pins for the ESP32, ESP32-S3, ESP32-C3, ESP32-C6, ESP32-H2 and ESP32-P4"
 #endif
+/* Only on this chip do the default pins of a sensor and of a W5500 overlap. esp32_pins_test.c compares those of all chips. */
+#if defined(CONFIG_IDF_TARGET_ESP32C3) && AIOT_NETWORK == AIOT_NETWORK_W5500 && AIOT_SOURCE == AIOT_SOURCE_INMP441 && \
+    !defined(AIOT_I2S_PINS) && !defined(AIOT_W5500_PINS)
+#error "pin conflict: the INMP441 and the W5500 both use GPIO 7 of the ESP32-C3; define AIOT_I2S_PINS or AIOT_W5500_PINS in aiot_own.h"
+#endif
 /* Pins of temperature, vibration, sound and current. */
 #ifndef AIOT_ADC_PINS
 #define AIOT_ADC_PINS AIOT_DEFAULT_PINS
