@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { smpError } from '../../../src/lib/flash/smp/client.js';
+import { SmpClient, smpError } from '../../../src/lib/flash/smp/client.js';
 import { decodeSmp, encodeLines, encodeSmp, LineDecoder, smpOps } from '../../../src/lib/flash/smp/packet.js';
 import { parseUdp } from '../../../src/lib/flash/smp/port.js';
 import { SimulatedMcuboot, simulatedImage } from '../../../src/lib/flash/smp/simulated.js';
@@ -131,7 +131,7 @@ describe('installing an image over SMP', () => {
     // While an image is on trial, the other slot holds the way back.
     const second = await image('upload', file('3.0.0'), '--port', port);
     expect(second).toMatchObject({ code: 1, stderr: expect.stringContaining('AIOT_SMP_STATE') });
-    expect((await runCli(['board', 'reset', '--port', port, ...quick, '--json'])).json).toMatchObject({
+    expect((await runCli(['board', 'reset', '--port', port, '--json'])).json).toMatchObject({
       answers: true,
     });
     expect(device.version).toBe('1.0.0');
@@ -155,7 +155,7 @@ describe('installing an image over SMP', () => {
     // An upload of 20 KB takes about 23 operations, and the swap 64.
     const path = file('2.0.0');
     for (let operations = 0; operations < 90; operations += 9) {
-      const device = board();
+      const device = board({ resetDelayMs: 20, startMs: 20 });
       device.powerFailsIn = operations;
       const port = await served(serveUdp(device));
       let result = await install(path, port);
@@ -171,6 +171,123 @@ describe('installing an image over SMP', () => {
   });
 });
 
+/** A board that handles packets in a test's own way. */
+const altered = (device: SimulatedMcuboot, handle: (bytes: Uint8Array) => Uint8Array | null) =>
+  Object.assign(Object.create(device) as SimulatedMcuboot, { handle });
+const isReset = (bytes: Uint8Array) => {
+  const { group, id } = decodeSmp(bytes);
+  return group === 0 && id === 5;
+};
+
+describe('a board that restarts some time after its answer', () => {
+  it('is watched until it has restarted, whichever image answers meanwhile', async () => {
+    const device = board({ resetDelayMs: 600 });
+    const port = await served(serveUdp(device));
+    expect((await install(file('2.0.0'), port)).json).toMatchObject({ outcome: 'installed' });
+    expect(device.events).toEqual(['started 1.0.0', 'swapped', 'started 2.0.0']);
+  });
+
+  it('is reported if it does not restart', async () => {
+    const device = board({ resetDelayMs: 60_000 });
+    const port = await served(serveUdp(device));
+    const timing = ['--soak', '0s', '--restart', '300ms'];
+    const { code, stderr } = await image('install', file('2.0.0'), '--port', port, ...timing);
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining('AIOT_SMP_FAILED') });
+    expect(stderr).toContain('did not restart within 0.3 s');
+  });
+
+  it('is asked for a reset again if the request was lost', async () => {
+    const device = board();
+    let resets = 0;
+    const lossy = altered(device, (bytes) =>
+      isReset(bytes) && resets++ === 0 ? null : device.handle(bytes),
+    );
+    const { json } = await install(file('2.0.0'), await served(serveUdp(lossy)));
+    expect(json).toMatchObject({ outcome: 'installed' });
+    expect(resets).toBeGreaterThan(1);
+  });
+
+  it('has restarted when `aiot board reset` ends', async () => {
+    const device = board();
+    const port = await served(serveUdp(device));
+    const { json } = await runCli(['board', 'reset', '--port', port, '--json']);
+    expect(json).toMatchObject({ answers: true });
+    expect(device.events).toEqual(['started 1.0.0', 'started 1.0.0']);
+  });
+});
+
+describe('a board with several images', () => {
+  /** Image 0 belongs to another core; the simulated slots are those of image 1. */
+  const second = (device: SimulatedMcuboot) =>
+    altered(device, (bytes) => {
+      const packet = decodeSmp(bytes);
+      if (packet.body.image !== undefined && packet.body.image !== 1) throw new Error('another image');
+      const response = device.handle(encodeSmp({ ...packet, body: { ...packet.body, image: 0 } }));
+      if (response === null) return null;
+      const answer = decodeSmp(response);
+      if (!Array.isArray(answer.body.images)) return response;
+      const other = { slot: 0, version: '9.9.9', hash: new Uint8Array(32), active: true, confirmed: true };
+      const own = (answer.body.images as object[]).map((entry) => ({ ...entry, image: 1 }));
+      return encodeSmp({ ...answer, body: { images: [{ ...other, image: 0 }, ...own] } });
+    });
+
+  it('gets the image with the number of --image', async () => {
+    const device = board();
+    const port = await served(serveUdp(second(device)));
+    const { code, json } = await install(file('2.0.0'), port, '--image', '1');
+    expect({ code, json }).toMatchObject({ code: 0, json: { outcome: 'installed', before: '1.0.0' } });
+    device.start();
+    expect(device.version).toBe('2.0.0');
+  });
+
+  it('rejects the number of an image that it does not have', async () => {
+    const device = board();
+    const { stderr } = await install(file('2.0.0'), await served(serveUdp(device)), '--image', '3');
+    expect(stderr).toContain('AIOT_SMP_STATE');
+    expect(device.version).toBe('1.0.0');
+  });
+});
+
+describe('an upload', () => {
+  /** Uploads 4000 bytes to a board that answers the n-th chunk with these fields. */
+  const upload = (answer: (body: Record<string, unknown>, count: number) => Record<string, unknown>) => {
+    let listener: (packet: Uint8Array) => void = () => {};
+    let count = 0;
+    const client = new SmpClient({
+      address: 'board',
+      mostBytes: 1024,
+      send: async (bytes) => {
+        const packet = decodeSmp(bytes);
+        const body = packet.group === 0 ? { buf_size: 512, buf_count: 1 } : answer(packet.body, count++);
+        setImmediate(() => listener(encodeSmp({ ...packet, op: packet.op + 1, body } as typeof packet)));
+      },
+      onPacket: (added) => {
+        listener = added;
+      },
+      close: async () => {},
+    });
+    return client.upload(new Uint8Array(4000));
+  };
+  const next = ({ off, data }: Record<string, unknown>) => Number(off) + (data as Uint8Array).length;
+
+  it('ends if the board always asks for the start again', async () => {
+    const error = upload((body, count) => ({ off: count % 2 === 0 ? next(body) : 0 }));
+    await expect(error).rejects.toMatchObject({
+      code: 'AIOT_SMP_FAILED',
+      message: expect.stringContaining('does not advance'),
+    });
+  });
+
+  it('fails if the bytes in the slot are others', async () => {
+    const error = upload((body) => ({ off: next(body), ...(next(body) === 4000 ? { match: false } : {}) }));
+    await expect(error).rejects.toMatchObject({
+      code: 'AIOT_SMP_FAILED',
+      message: expect.stringContaining('SHA-256'),
+    });
+    expect(await upload((body) => ({ off: next(body), match: true }))).toMatchObject({ bytes: 4000 });
+  });
+});
+
 describe('the images of a board', () => {
   it('are uploaded, tested and confirmed in single steps', async () => {
     const device = board();
@@ -179,7 +296,7 @@ describe('the images of a board', () => {
     const { hash } = json as { hash: string };
     const tested = await image('test', hash.slice(0, 8), '--port', port);
     expect(tested.json).toMatchObject({ images: [{ active: true }, { version: '2.0.0', pending: true }] });
-    await runCli(['board', 'reset', '--port', port, ...quick]);
+    await runCli(['board', 'reset', '--port', port]);
     const shown = await runCli(['board', 'image', 'list', '--port', port, ...quick, '--no-color']);
     expect(shown.stdout).toContain('on trial: confirm it');
     expect((await image('confirm', '--port', port)).json).toMatchObject({
@@ -276,7 +393,10 @@ describe('a simulated board', () => {
   it('has a shell and statistics', async () => {
     const shell = (command: string) =>
       runCli(['board', 'shell', command, '--port', 'simulated:mcuboot', '--json']);
-    expect(await shell('kernel version')).toMatchObject({ code: 0, json: { status: 0, output: /^Zephyr/ } });
+    expect(await shell('kernel version')).toMatchObject({
+      code: 0,
+      json: { status: 0, output: expect.stringMatching(/^Zephyr/) },
+    });
     expect(await shell('dance')).toMatchObject({ code: 1 });
     const { json } = await runCli(['board', 'statistics', '--port', 'simulated:mcuboot', '--json']);
     expect(json).toMatchObject({ groups: [{ name: 'smp_svr_stats', fields: { packets: 2 } }] });
@@ -288,6 +408,8 @@ describe('a simulated board', () => {
     expect(stderr).toContain('AIOT_');
     const other = await image('list', '--port', 'simulated:mcuboot?color=red');
     expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining('with settings state, key') });
+    const cut = await image('list', '--port', 'simulated:mcuboot?cut=abc');
+    expect(cut).toMatchObject({ code: 2, stderr: expect.stringContaining('AIOT_USAGE') });
   });
 });
 

@@ -154,6 +154,8 @@ async def main():
         new = images[1].hash
         print('pending', sum(bool(i.pending) for i in (await must(ImageStatesWrite(hash=new))).images))
         await must(ResetWrite())
+        # The board resets some time after its answer.
+        await asyncio.sleep(1)
         shown((await must(ImageStatesRead())).images)
         shown((await must(ImageStatesWrite(confirm=True))).images)
         print('shell', (await must(Execute(argv=['kernel', 'version']))).o.strip())

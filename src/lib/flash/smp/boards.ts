@@ -159,7 +159,7 @@ export async function installBoardImage(options: InstallOptions): Promise<Instal
   const signed = await imageFile(options.file);
   const step = options.onStep ?? (() => {});
   return withBoard(options, async (client) => {
-    const images = await client.images();
+    const images = await imagesNumbered(client, options.image);
     const active = images.find((entry) => entry.active);
     const result = {
       port: client.address,
@@ -168,12 +168,13 @@ export async function installBoardImage(options: InstallOptions): Promise<Instal
       ...named(signed),
     };
     if (active?.hash === signed.hash) {
-      if (options.confirm && !active.confirmed) await client.confirm();
+      if (options.confirm && !active.confirmed) await confirmInstalled(client, signed, options);
       return { ...result, outcome: 'already-running', uploadedBytes: 0, resumedAt: 0 };
     }
     let sent = { uploadedBytes: 0, resumedAt: 0 };
     if (!images.some((entry) => !entry.active && entry.hash === signed.hash)) {
       const uploaded = await client.upload(signed.bytes, {
+        ...(options.image === undefined ? {} : { image: options.image }),
         onProgress: (bytes) => options.onProgress?.(bytes, signed.bytes.length),
       });
       sent = { uploadedBytes: uploaded.bytes - uploaded.resumedAt, resumedAt: uploaded.resumedAt };
@@ -181,8 +182,7 @@ export async function installBoardImage(options: InstallOptions): Promise<Instal
     step(`testing ${signed.version}`);
     await client.test(Buffer.from(signed.hash, 'hex'));
     step('resetting the board');
-    await client.reset();
-    await requireRunning(client, signed, options);
+    await requireRunning(client, signed, options, await client.reset());
     if (options.soakMs > 0) {
       step('watching the new image');
       await sleep(options.soakMs, undefined, options.signal ? { signal: options.signal } : {});
@@ -190,38 +190,65 @@ export async function installBoardImage(options: InstallOptions): Promise<Instal
     }
     if (!options.confirm) return { ...result, ...sent, outcome: 'on-trial' };
     step('confirming');
-    await client.confirm();
+    await confirmInstalled(client, signed, options);
     return { ...result, ...sent, outcome: 'installed' };
   });
 }
 
 const named = ({ version, hash }: { version: string; hash: string }) => ({ version, hash });
 
-/** Waits until the board answers, and checks which image runs. */
+/** The slots of one image, of a board that may have several. */
+const imagesNumbered = async (client: SmpClient, image = 0) =>
+  (await client.images()).filter((entry) => entry.image === image);
+
+/** Without a hash, a board confirms the image of the core that runs the server, which is image 0. */
+const confirmInstalled = (client: SmpClient, { hash }: { hash: string }, { image = 0 }: InstallOptions) =>
+  client.confirm(image === 0 ? undefined : Buffer.from(hash, 'hex'));
+
+/** Time between two questions to a board that has not restarted yet, ms. */
+const pollMs = 50;
+
+/**
+ * Waits until the board answers after its restart, and checks which image runs. Boards wait before they reset (Zephyr: 250 ms), and until then
+ * the previous image answers: as long as the new one is pending, the board has not restarted.
+ * @param resetAnswered false = the reset request may be lost. It is repeated only while the image is pending, because a second reset
+ * reverts an image on trial.
+ */
 async function requireRunning(
   client: SmpClient,
   { version, hash }: { version: string; hash: string },
-  { restartMs, signal }: InstallOptions,
+  { image, restartMs, signal }: InstallOptions,
+  resetAnswered = true,
 ): Promise<void> {
   const until = Date.now() + restartMs;
-  for (;;) {
+  for (let answered = resetAnswered; ; ) {
     signal?.throwIfAborted();
     try {
-      const images = await client.images();
+      const images = await imagesNumbered(client, image);
       const active = images.find((entry) => entry.active);
       if (active?.hash === hash) return;
-      throw unhealthy(
-        client.address,
-        version,
-        active?.version ?? 'unknown',
-        images.some((entry) => entry.hash === hash),
-      );
+      const installed = images.find((entry) => entry.hash === hash);
+      if (installed?.pending !== true)
+        throw unhealthy(client.address, version, active?.version ?? 'unknown', installed !== undefined);
+      if (Date.now() > until) throw notRestarted(client.address, restartMs);
+      if (!answered) answered = await client.reset();
+      await sleep(pollMs, undefined, signal ? { signal } : {});
     } catch (error) {
       if (!(error instanceof AiotError && error.code === 'AIOT_SMP_SILENT') || Date.now() > until)
         throw error;
     }
   }
 }
+
+const notRestarted = (address: string, ms: number) =>
+  new AiotError(
+    'AIOT_SMP_FAILED',
+    `${address}: the board accepted the reset, but did not restart within ${ms / 1000} s`,
+    {
+      endpoint: address,
+      next: 'Press the reset button of the board, then list its images: `aiot board image list`.',
+    },
+  );
 
 function unhealthy(address: string, version: string, running: string, kept: boolean): AiotError {
   const message = kept
@@ -259,10 +286,26 @@ export function readBoardStatistics(options: SmpBoardOptions) {
 
 export const boardResetSchema = z.object({ port: z.string(), answers: z.boolean() });
 
-/** Resets a board, and waits until it answers again. @throws AIOT_SMP_… */
+/** A board that still answers after this time did not restart, ms. Boards reset a fraction of a second after their answer. */
+const longestResetDelayMs = 10_000;
+
+/**
+ * Resets a board, and waits until it answers again. Its program answers until the reset, so an answer counts only after a
+ * silence.
+ * @throws AIOT_SMP_…, AIOT_SMP_FAILED (it did not restart)
+ */
 export function restartBoard(options: SmpBoardOptions) {
   return withBoard(options, async (client) => {
-    await client.reset();
+    const until = Date.now() + longestResetDelayMs;
+    let silent = !(await client.reset());
+    while (!silent) {
+      options.signal?.throwIfAborted();
+      silent = !(await client.answers(silenceMs));
+      if (!silent && Date.now() > until) throw notRestarted(client.address, longestResetDelayMs);
+    }
     return { port: client.address, answers: (await client.echo('aiot')) === 'aiot' };
   });
 }
+
+/** A running program answers an echo within this time, also over a slow serial line, ms. */
+const silenceMs = 500;

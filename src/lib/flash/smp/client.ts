@@ -144,6 +144,9 @@ export interface UploadResult {
 /** Size of a packet for boards that do not report their buffers, bytes. */
 const cautiousBytes = 256;
 
+/** A board may ask for an earlier offset this often during an upload. */
+const mostRewinds = 10;
+
 /** A client of a board's SMP server. Requests are sent one after the other, and repeated if no response arrives. */
 export class SmpClient {
   private sequence = 0;
@@ -194,13 +197,14 @@ export class SmpClient {
     body: Record<string, unknown>,
     what: string,
     attempts = this.attempts,
+    timeoutMs = this.timeoutMs,
   ): Promise<Record<string, unknown>> {
     this.sequence = (this.sequence + 1) & 0xff;
     const { sequence } = this;
     const bytes = encodeSmp({ op: smpOps[op], version: 1, group, id, sequence, body });
     for (let attempt = 0; attempt < attempts; attempt++) {
       this.options.signal?.throwIfAborted();
-      const response = await this.exchange(bytes, { sequence, group, id });
+      const response = await this.exchange(bytes, { sequence, group, id }, timeoutMs);
       if (response === null) continue;
       const error = smpError(response, what, this.address);
       if (error !== null) throw error;
@@ -215,6 +219,7 @@ export class SmpClient {
   private exchange(
     bytes: Uint8Array,
     wanted: { sequence: number; group: number; id: number },
+    timeoutMs: number,
   ): Promise<SmpPacket | null> {
     return new Promise((resolve, reject) => {
       const finish = (packet: SmpPacket | null) => {
@@ -222,7 +227,7 @@ export class SmpClient {
         this.waiting = null;
         resolve(packet);
       };
-      const timer = setTimeout(() => finish(null), this.timeoutMs);
+      const timer = setTimeout(() => finish(null), timeoutMs);
       this.waiting = { ...wanted, done: finish };
       this.port.send(bytes).catch((error: unknown) => {
         clearTimeout(timer);
@@ -238,14 +243,16 @@ export class SmpClient {
     return String(body.r ?? '');
   }
 
-  /** Resets the board. Its response may be lost, because it resets. */
-  async reset(): Promise<void> {
-    try {
-      await this.request('write', [smpGroups.os, os.reset], {}, 'reset', 1);
-    } catch (error) {
-      if (!(error instanceof AiotError && error.code === 'AIOT_SMP_SILENT')) throw error;
-    }
+  /** Whether one echo is answered within a time, ms. */
+  answers(withinMs: number): Promise<boolean> {
+    const timeoutMs = Math.min(withinMs, this.timeoutMs);
+    return answered(this.request('write', [smpGroups.os, os.echo], { d: 'aiot' }, 'echo', 1, timeoutMs));
+  }
+
+  /** Resets the board. Returns whether it answered: its response may be lost, because it resets. */
+  reset(): Promise<boolean> {
     this.bufferBytes = null;
+    return answered(this.request('write', [smpGroups.os, os.reset], {}, 'reset', 1));
   }
 
   /** The size of the board's buffers; null if it does not report them. */
@@ -283,7 +290,7 @@ export class SmpClient {
 
   /**
    * Uploads an image. The board knows the offset of an interrupted upload of the same image, from which this resumes.
-   * @throws AIOT_SMP_…, AIOT_IMAGE_TOO_LARGE
+   * @throws AIOT_SMP_…, AIOT_SMP_FAILED (the board does not advance, or received other bytes), AIOT_IMAGE_TOO_LARGE
    */
   async upload(
     bytes: Uint8Array,
@@ -293,7 +300,7 @@ export class SmpClient {
     const mostBytes = Math.min(this.bufferBytes, this.port.mostBytes);
     const sha = new Uint8Array(createHash('sha256').update(bytes).digest());
     const first = { image: options.image ?? 0, len: bytes.length, sha };
-    let [at, resumedAt, chunkBytes, stalled] = [0, 0, 0, 0];
+    let [at, resumedAt, chunkBytes, rewinds] = [0, 0, 0, 0];
     while (at < bytes.length) {
       const fields = at === 0 ? first : {};
       const chunk = bytes.slice(at, at + roomFor(mostBytes, { ...fields, off: at }));
@@ -303,9 +310,10 @@ export class SmpClient {
       const next = Number(response.off);
       if (!Number.isInteger(next) || next < 0 || next > bytes.length) throw this.strange(response.off);
       if (at === 0 && next > chunk.length) resumedAt = next;
-      // A board that lost its state asks for an earlier offset. One that never advances would make this endless.
-      stalled = next > at ? 0 : stalled + 1;
-      if (stalled > 5) throw this.strange(next);
+      // A board that lost its state asks for an earlier offset. All rewinds count, because one that alternates would make this endless.
+      if (next <= at) rewinds++;
+      if (rewinds > mostRewinds) throw this.strange(next);
+      if (next === bytes.length && response.match === false) throw this.mismatch();
       at = next;
       options.onProgress?.(at);
     }
@@ -315,6 +323,14 @@ export class SmpClient {
   private strange(offset: unknown): AiotError {
     const message = `${this.address}: upload the image: the board does not advance, and expects offset ${String(offset)}`;
     return new AiotError('AIOT_SMP_FAILED', message, { endpoint: this.address });
+  }
+
+  private mismatch(): AiotError {
+    const message = `${this.address}: upload the image: the SHA-256 of the bytes in the slot is not the image's`;
+    return new AiotError('AIOT_SMP_FAILED', message, {
+      endpoint: this.address,
+      next: 'Erase the slot with `aiot board image erase`, and upload the image again. If this recurs, the flash is damaged.',
+    });
   }
 
   /** Runs a shell command. Returns its output and its return value. */
@@ -347,6 +363,17 @@ export class SmpClient {
     return Object.fromEntries(
       Object.entries(body.fields ?? {}).map(([field, value]) => [field, Number(value)]),
     );
+  }
+}
+
+/** Whether a request is answered in time. Other errors are thrown. */
+async function answered(request: Promise<unknown>): Promise<boolean> {
+  try {
+    await request;
+    return true;
+  } catch (error) {
+    if (!(error instanceof AiotError && error.code === 'AIOT_SMP_SILENT')) throw error;
+    return false;
   }
 }
 

@@ -40,6 +40,10 @@ export interface SimulatedMcubootOptions {
   flash?: McubootFlash;
   /** Size of the SMP server's buffers, bytes. */
   bufferBytes?: number;
+  /** Time between the answer to a reset request and the reset, during which the program keeps answering, ms. Default: Zephyr's. */
+  resetDelayMs?: number;
+  /** Time from a requested reset to the first answer, ms. */
+  startMs?: number;
 }
 
 /** Thrown when the simulated power fails. */
@@ -58,6 +62,10 @@ export class SimulatedMcuboot {
   private running: McubootImage | null = null;
   private upload: { bytes: number; sha: string; at: number } | null = null;
   private packets = 0;
+  /** Time of a requested reset, ms; null = none is requested. */
+  private resetAt: number | null = null;
+  /** The board is silent until this time, ms. */
+  private silentUntil = 0;
   private readonly slotBytes: number;
   private readonly bufferBytes: number;
 
@@ -76,15 +84,18 @@ export class SimulatedMcuboot {
 
   /** Whether a program runs that answers. */
   get alive(): boolean {
+    this.resetIfDue();
     return this.running !== null;
   }
 
   get version(): string | null {
+    this.resetIfDue();
     return this.running === null ? null : mcubootVersionText(this.running.version);
   }
 
   /** Turns the power on, or resets the board. */
   start(): void {
+    this.resetAt = null;
     this.running = null;
     this.upload = null;
     try {
@@ -94,6 +105,17 @@ export class SimulatedMcuboot {
       this.powerFailsIn = null;
       this.events.push('the power failed');
     }
+  }
+
+  private resetIfDue(): void {
+    if (this.resetAt === null || performance.now() < this.resetAt) return;
+    this.silentUntil = this.resetAt + (this.options.startMs ?? 100);
+    this.start();
+  }
+
+  /** Performs a requested reset at once. */
+  finishReset(): void {
+    if (this.resetAt !== null) this.start();
   }
 
   private boot(): void {
@@ -173,9 +195,10 @@ export class SimulatedMcuboot {
     return mcubootSignatures(image, [key]).some(({ valid }) => valid === true) ? image : null;
   }
 
-  /** Answers a request; null if no program runs. A reset takes place after the answer. */
+  /** Answers a request; null if no program runs, or it is starting. A reset takes place some time after the answer. */
   handle(bytes: Uint8Array): Uint8Array | null {
-    if (this.running === null) return null;
+    this.resetIfDue();
+    if (this.running === null || performance.now() < this.silentUntil) return null;
     let request: SmpPacket;
     try {
       request = decodeSmp(bytes);
@@ -197,7 +220,8 @@ export class SimulatedMcuboot {
     }
     const op = request.op === smpOps.read ? smpOps.readResponse : smpOps.writeResponse;
     const response = encodeSmp({ ...request, op, body });
-    if (isCommand(request, smpGroups.os, smpCommands.os.reset)) this.start();
+    if (isCommand(request, smpGroups.os, smpCommands.os.reset))
+      this.resetAt = performance.now() + (this.options.resetDelayMs ?? 250);
     return response;
   }
 
@@ -279,11 +303,12 @@ export class SimulatedMcuboot {
     flash.pending = confirm === true ? 'permanent' : 'test';
   }
 
-  private receive({ off, data, len, sha }: Record<string, unknown>): Record<string, unknown> {
+  private receive(request: Record<string, unknown>): Record<string, unknown> {
+    const { off, data } = request;
     if (typeof off !== 'number') throw new Refusal(smpGroups.image, 20, 3);
     if (!(data instanceof Uint8Array)) throw new Refusal(smpGroups.image, 21, 3);
     if (off === 0) {
-      const resumed = this.begin(data, len, sha);
+      const resumed = this.begin(data, request);
       if (resumed !== null) return { off: resumed };
     }
     const { upload } = this;
@@ -301,7 +326,9 @@ export class SimulatedMcuboot {
   }
 
   /** Begins an upload, or returns the offset at which the same one continues. */
-  private begin(data: Uint8Array, len: unknown, sha: unknown): number | null {
+  private begin(data: Uint8Array, { image: number = 0, len, sha }: Record<string, unknown>): number | null {
+    // The board has one image. Zephyr finds no slot for others.
+    if (number !== 0) throw new Refusal(smpGroups.image, 9, 2);
     if (typeof len !== 'number') throw new Refusal(smpGroups.image, 21, 3);
     if (data.length < 32) throw new Refusal(smpGroups.image, 22, 3);
     if (!isMcuboot(data)) throw new Refusal(smpGroups.image, 23, 3);
@@ -379,6 +406,14 @@ export async function openSimulatedMcuboot(address: string): Promise<SmpPort> {
     crashing: settings.getAll('crash'),
   });
   const cut = settings.get('cut');
+  if (cut !== null && !/^\d{1,9}$/.test(cut))
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${address}: cut: expected a number of flash operations, got ${cut || 'nothing'}`,
+      {
+        next: 'For example, simulated:mcuboot?cut=30 lets the power fail before the 31st operation.',
+      },
+    );
   if (cut !== null) device.powerFailsIn = Number(cut);
   let listener: (packet: Uint8Array) => void = () => {};
   return {
@@ -394,6 +429,7 @@ export async function openSimulatedMcuboot(address: string): Promise<SmpPort> {
       listener = added;
     },
     close: async () => {
+      device.finishReset();
       if (state !== null) await writeFileAtomic(state, encode(device.flash));
     },
   };
