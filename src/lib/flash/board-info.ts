@@ -53,7 +53,10 @@ const nvsSchema = z.object({
           key: z.string(),
           type: z.string(),
           bytes: z.number().int(),
-          value: z.string().nullable().describe('Null = a blob, or a value that may be secret.'),
+          value: z
+            .string()
+            .nullable()
+            .describe('Null = a blob, or a value that may be secret: only known harmless keys are shown.'),
         }),
       ),
     }),
@@ -241,11 +244,30 @@ function nvsSummary(stored: Uint8Array, keyPartition: Uint8Array | null) {
   };
 }
 
-/** Names of values that are secrets. The Wi-Fi driver uses `sta.pswd`, `sta.pmk` and `ap.passwd`. */
-const secretNames =
-  /pass|pswd|pwd|psk|pmk|secret|token|key|cred|auth|cert|private|pin\b|salt|seed|nonce|hash/i;
+/** Public values of this project's own namespaces, by `namespace.key`. */
+const ownPublic: ReadonlySet<string> = new Set([
+  ...['name', 'type', 'id', 'http', 'mqtts', 'model_slot'].map((key) => `aiot.${key}`),
+  ...['version', 'keys', 'threshold'].map((key) => `aiot_trust.${key}`),
+  ...['sequence', 'floor'].map((key) => `aiot_update.${key}`),
+]);
 
-/** Texts that are secrets whatever their name: PEM, credentials in an address or its query, and long random-looking words. */
+/** Keys whose values are shown in any namespace. Programs name secrets in too many ways to recognize them, so all other values are hidden. */
+const harmlessKeys: ReadonlySet<string> = new Set([
+  ...[
+    'ssid',
+    'hostname',
+    'channel',
+    'country',
+    'language',
+    'timezone',
+    'log_level',
+    'version',
+    'cal_version',
+  ],
+  ...['boots', 'boot_count', 'restarts', 'crashes', 'retries', 'sequence', 'offset', 'interval', 'rate'],
+]);
+
+/** Texts that are secrets even under a harmless name: PEM, credentials in an address or its query, and long random-looking words. */
 const secretTexts = [
   /-----BEGIN /,
   /:\/\/.*@/s,
@@ -254,7 +276,7 @@ const secretTexts = [
 ];
 
 function entrySummary(entry: NvsEntry) {
-  const { key, type } = entry;
+  const { namespace, key, type } = entry;
   const text = typeof entry.value === 'object' ? null : String(entry.value);
   const bytes =
     typeof entry.value === 'object'
@@ -264,7 +286,7 @@ function entrySummary(entry: NvsEntry) {
         : Number(/\d+/.exec(type)?.[0]) / 8;
   const secret =
     text === null ||
-    secretNames.test(key) ||
+    !(harmlessKeys.has(key.toLowerCase()) || ownPublic.has(`${namespace}.${key}`)) ||
     (type === 'string' && secretTexts.some((one) => one.test(text)));
   return { key, type, bytes, value: secret ? null : text };
 }

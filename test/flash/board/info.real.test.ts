@@ -31,7 +31,7 @@ password,data,string,correct horse
 retries,data,u8,3
 state,namespace,,
 offset,data,i32,-44
-last,data,u64,18446744073709551615
+sequence,data,u64,18446744073709551615
 `;
 
 const elfSha = Buffer.from(Array.from({ length: 32 }, (_, i) => i * 7));
@@ -165,7 +165,7 @@ describeReal('esptool', 'aiot board info compared with third parties', () => {
             name: 'state',
             entries: [
               { key: 'offset', type: 'i32', bytes: 4, value: '-44' },
-              { key: 'last', type: 'u64', bytes: 8, value: '18446744073709551615' },
+              { key: 'sequence', type: 'u64', bytes: 8, value: '18446744073709551615' },
             ],
           },
         ],

@@ -39,6 +39,11 @@ const identity: NvsItem[] = [
   { namespace: 'app', key: 'mqtt', type: 'string', value: `mqtts://user:${secret}@broker` },
   { namespace: 'app', key: 'session', type: 'string', value: 'c2Vzc2lvbjE2Nzc4OTAxMjM0NTY3OA' },
   { namespace: 'app', key: 'door_pin', type: 'u16', value: 4711 },
+  ...['pw', 'wifi_pw', 'pin_code', 'pincode', 'otp'].map(
+    (key): NvsItem => ({ namespace: 'app', key, type: 'string', value: 'hunter2' }),
+  ),
+  { namespace: 'aiot', key: 'name', type: 'string', value: 'motor-7' },
+  { namespace: 'aiot', key: 'key', type: 'string', value: secret },
   { namespace: 'app', key: 'boots', type: 'u32', value: 12 },
   { namespace: 'app', key: 'calibration', type: 'blob', value: Uint8Array.of(1, 2, 3) },
 ];
@@ -87,20 +92,28 @@ describe('aiot board info', () => {
     expect(shown.stdout).not.toContain(secret);
   });
 
-  it('shows numbers and plain texts of NVS, and no value that may be secret', async () => {
+  it('shows the values of known harmless keys in NVS, and no others', async () => {
     const info = await infoOf(flashOf({ 36864: writeNvs(identity, { size: 0x5000, version: 2 }) }));
     const values = info.nvs[0]?.namespaces.flatMap(({ name, entries }) =>
       entries.map(({ key, value, bytes }) => [`${name}.${key}`, value, bytes]),
     );
-    expect(values).toEqual([
-      ['wifi.ssid', 'workshop', 8],
-      ['wifi.password', null, secret.length],
-      ['app.mqtt', null, secret.length + 20],
-      ['app.session', null, 30],
-      ['app.door_pin', null, 2],
-      ['app.boots', '12', 4],
-      ['app.calibration', null, 3],
-    ]);
+    const sorted = (rows: unknown[][] = []) =>
+      [...rows].sort(([a], [b]) => String(a).localeCompare(String(b)));
+    expect(sorted(values)).toEqual(
+      sorted([
+        ['wifi.ssid', 'workshop', 8],
+        ['wifi.password', null, secret.length],
+        ['app.mqtt', null, secret.length + 20],
+        ['app.session', null, 30],
+        ['app.door_pin', null, 2],
+        ...['pw', 'wifi_pw', 'pin_code', 'pincode', 'otp'].map((key) => [`app.${key}`, null, 7]),
+        ['aiot.name', 'motor-7', 7],
+        ['aiot.key', null, secret.length],
+        ['app.boots', '12', 4],
+        ['app.calibration', null, 3],
+      ]),
+    );
+    expect(JSON.stringify(info)).not.toContain('hunter2');
     expect(JSON.stringify(info)).not.toContain(secret);
   });
 
@@ -110,7 +123,7 @@ describe('aiot board info', () => {
     const parts = { 36864: encryptNvs(plain, keys), 2686976: writeNvsKeys(keys) };
     const [encrypted] = (await infoOf(flashOf(parts))).nvs;
     expect(encrypted).toMatchObject({ encrypted: true, problem: null });
-    expect(encrypted?.namespaces.map(({ name }) => name)).toEqual(['wifi', 'app']);
+    expect(encrypted?.namespaces.map(({ name }) => name)).toEqual(['wifi', 'app', 'aiot']);
     const damaged = Uint8Array.from(plain);
     damaged[0x40 + 24] = 99;
     const [broken] = (await infoOf(flashOf({ 36864: damaged }))).nvs;

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import type { LineListener, SerialLine } from '../../../src/lib/flash/port/line.js';
 import { tracedLine } from '../../../src/lib/flash/port/traced-line.js';
 import { SimulatedChip, type SimulatedChipOptions } from '../../../src/lib/flash/rom/chip.js';
 import { encodeSlip } from '../../../src/lib/flash/rom/protocol.js';
@@ -166,12 +167,51 @@ describe('--trace', () => {
     );
     const heard: Uint8Array[] = [];
     line.listen({ data: (bytes) => heard.push(bytes), closed: () => {} });
-    chip.faults.add({ kind: 'chatter', text: 'wifi password=hunter2 ssid=x\r\n' });
+    const secret = 'wifi password="hunter2 and more", x\r\nssid=y\r\n';
+    chip.faults.add({ kind: 'chatter', text: secret });
     await line.write(encodeSlip(syncRequest));
     await expect.poll(() => lines.some((text) => text.includes('SYNC (0x08) value'))).toBe(true);
     await line.close();
     expect(Buffer.concat(heard).toString('latin1')).toContain('hunter2');
-    expect(lines.join('\n')).toContain('wifi password=•••• ssid=x');
-    expect(lines.join('\n')).not.toContain('hunter2');
+    expect(lines.join('\n')).toContain('text "wifi password=••••"');
+    expect(lines.join('\n')).toContain('text "ssid=y"');
+    expect(lines.join('\n')).not.toMatch(/hunter2|and more/);
+  });
+
+  it('masks a password that arrives in pieces, and shows no block of flash', async () => {
+    const lines: string[] = [];
+    let listener: LineListener | undefined;
+    const fake = {
+      ...{ address: 'port', kind: 'serial', usb: null, baud: 115_200, hasControlLines: true },
+      listen: (added: LineListener) => {
+        listener = added;
+        return () => {};
+      },
+      write: async () => {},
+      close: async () => {},
+    } as unknown as SerialLine;
+    const line = tracedLine(
+      fake,
+      (text) => lines.push(text),
+      () => 0,
+    );
+    line.listen({ data: () => {}, closed: () => {} });
+    for (const piece of ['wifi_p', 'w: hunt', 'er2 an', 'd more\r\nready\r\n', 'pin_code: 4711'])
+      listener?.data(Buffer.from(piece));
+    const request = (code: number) => encodeSlip(Uint8Array.of(0, code, 0, 0, 0, 0, 0, 0));
+    await line.write(request(0xd2));
+    listener?.data(encodeSlip(Buffer.from('s3cret')));
+    // A block that looks like an answer to SYNC, with "key" as its data.
+    listener?.data(encodeSlip(Uint8Array.of(1, 8, 3, 0, 0, 0, 0, 0, 0x6b, 0x65, 0x79)));
+    listener?.data(encodeSlip(Buffer.from('OHAI')));
+    await line.close();
+    const text = lines.join('\n');
+    expect(text).toContain('text "wifi_pw: ••••"');
+    expect(text).toContain('text "ready"');
+    expect(text).toContain('text "pin_code: ••••"');
+    expect(text).not.toMatch(/hunt|er2|and more|4711|s3cret|733363726574|6b6579/);
+    expect(text).toContain('packet, 6 bytes not shown');
+    expect(text).toContain('packet, 11 bytes not shown');
+    expect(text).toContain('packet 4f484149');
   });
 });

@@ -14,7 +14,9 @@ const dataRequests: ReadonlySet<number> = new Set([op.flashData, op.memData, op.
 /** Text longer than this is cut off, characters. */
 const longestText = 240;
 
-const secretText = /((?:pass|pwd|psk|token|key|secret)\w*["']?\s*[:=]\s*["']?)[^\s"',;]+/gi;
+/** Secrets may contain spaces and quotation marks, so everything up to the end of the line is masked. */
+const secretText =
+  /((?:pass|pswd|pwd|pw(?!m)|psk|pmk|token|key|secret|cred|otp|pin_?code)\w*["']?\s*[:=]\s*)\S.*/i;
 
 /**
  * A line that also describes the exchange with the chip, one text line for each packet, in both directions. Contents of flash and of uploaded
@@ -30,12 +32,23 @@ export function tracedLine(
   const started = now();
   const say = (text: string) =>
     write(`+${((now() - started) / 1000).toFixed(3).padStart(7, '0')} ${line.address}  ${text}`);
+  const text = new StrayLines((line) => say(`← ${line}`));
+  /** Code of the last request. After a request for flash, packets are its contents. */
+  let requested: number | null = null;
   const incoming = new SlipReader({
-    frame: (packet) => say(`← ${answerText(packet)}`),
-    stray: (bytes) => say(`← ${strayText(bytes)}`),
+    frame: (packet) => say(`← ${answerText(packet, requested)}`),
+    // A damaged packet is outside of packets too, and may contain flash.
+    stray: (bytes) => {
+      if (requested === op.readFlash || requested === op.readFlashSlow)
+        say(`← ${bytes.length} bytes outside of packets`);
+      else text.push(bytes);
+    },
   });
   const outgoing = new SlipReader({
-    frame: (packet) => say(`→ ${requestText(packet)}`),
+    frame: (packet) => {
+      if (packet[0] === 0 && packet.length >= 8) requested = packet[1] ?? null;
+      say(`→ ${requestText(packet)}`);
+    },
     stray: (bytes) => say(`→ ${bytes.length} bytes outside of packets`),
   });
   const { usb } = line;
@@ -69,6 +82,7 @@ export function tracedLine(
           listener.data(bytes);
         },
         closed: (error) => {
+          if (records) text.end();
           if (records) say(`closed${error ? `: ${error.message}` : ''}`);
           listener.closed(error);
         },
@@ -90,7 +104,10 @@ export function tracedLine(
       say(`DTR=${Number(lines.dtr)} RTS=${Number(lines.rts)}`);
       await line.setControlLines(lines);
     },
-    close: () => line.close(),
+    close: () => {
+      text.end();
+      return line.close();
+    },
   };
 }
 
@@ -112,16 +129,22 @@ function requestText(packet: Uint8Array): string {
 /** Answers of which the data may be secret: contents of flash. */
 const secretAnswers: ReadonlySet<number> = new Set([op.readFlashSlow]);
 
-function answerText(packet: Uint8Array): string {
+/** The greeting of a stub. */
+const greeting = 'OHAI';
+
+function answerText(packet: Uint8Array, requested: number | null): string {
   const [direction, code = 0] = packet;
   const view = new DataView(packet.buffer, packet.byteOffset, packet.length);
   const isAnswer =
     direction === 1 &&
     packet.length >= 10 &&
     view.getUint16(2, true) === packet.length - 8 &&
-    names.has(code);
+    names.has(code) &&
+    // A block of flash may look like an answer.
+    (requested !== op.readFlash || code === requested);
   if (!isAnswer) {
-    return packet.length <= 16 ? `packet ${bytesText(packet)}` : `packet, ${hiddenText(packet)}`;
+    const isGreeting = Buffer.from(packet).toString('latin1') === greeting;
+    return isGreeting ? `packet ${bytesText(packet)}` : `packet, ${hiddenText(packet)}`;
   }
   const body = packet.subarray(8);
   const shown = secretAnswers.has(code) ? hiddenText(body) : bytesText(body);
@@ -144,9 +167,42 @@ function wordsText(data: Uint8Array): string {
 
 const hiddenText = (bytes: Uint8Array) => `${bytes.length} bytes not shown`;
 
-/** Bytes outside of packets, which are the output of a ROM or of a program. */
-function strayText(bytes: Uint8Array): string {
-  const text = Buffer.from(bytes).toString('latin1');
-  const masked = text.replaceAll(secretText, '$1••••').slice(0, longestText);
-  return `text ${JSON.stringify(masked)}${text.length > longestText ? '…' : ''}`;
+/**
+ * Bytes outside of packets, which are the output of a ROM or of a program, as whole lines: a secret may arrive in another piece than its
+ * name.
+ */
+class StrayLines {
+  private line = '';
+  private cut = false;
+
+  constructor(private readonly write: (text: string) => void) {}
+
+  push(bytes: Uint8Array): void {
+    const [first = '', ...others] = Buffer.from(bytes)
+      .toString('latin1')
+      .split(/[\r\n]/);
+    this.collect(first);
+    for (const piece of others) {
+      this.end();
+      this.collect(piece);
+    }
+  }
+
+  /** Ends the line, also without a line break. */
+  end(): void {
+    const { line, cut } = this;
+    this.line = '';
+    this.cut = false;
+    if (line === '') return;
+    const masked = line.replace(secretText, '$1••••');
+    this.write(
+      `text ${JSON.stringify(masked.slice(0, longestText))}${cut || masked.length > longestText ? '…' : ''}`,
+    );
+  }
+
+  private collect(piece: string): void {
+    const room = 2 * longestText - this.line.length;
+    this.line += piece.slice(0, room);
+    if (piece.length > room) this.cut = true;
+  }
 }
