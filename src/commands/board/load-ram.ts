@@ -16,7 +16,7 @@ export default class BoardLoadRam extends AiotCommand {
     '<%= config.bin %> <%= command.id %> test.bin --port simulated:esp32c3 --json',
   ];
   static override args = {
-    image: Args.string({ required: true, description: 'Image of which all segments are in RAM.' }),
+    image: Args.string({ required: true, description: 'Image whose segments are all in RAM.' }),
   };
   static override flags = { port: shared.port, before: flashFlags.before, trace: flashFlags.trace };
   static override result = boardLoadedSchema;

@@ -5,7 +5,8 @@ import { boardShellSchema, runBoardShell } from '../../lib/flash/smp/boards.js';
 
 export default class BoardShell extends AiotCommand {
   static override summary = 'Run a command in the shell of a board over SMP.';
-  static override description = 'Prints the output. The command exits with 1 if the shell command failed.';
+  static override description =
+    'For boards whose firmware contains an SMP server, such as one with Zephyr. Prints the output. The command exits with 1 if the shell command failed.';
   static override examples = [
     "<%= config.bin %> <%= command.id %> 'kernel version' --port udp:192.168.1.20",
     "<%= config.bin %> <%= command.id %> 'kernel uptime' --port /dev/ttyACM0 --json",

@@ -5,7 +5,8 @@ import { boardStatisticsSchema, readBoardStatistics } from '../../lib/flash/smp/
 
 export default class BoardStatistics extends AiotCommand {
   static override summary = 'Show the statistics of a board over SMP.';
-
+  static override description =
+    'For boards whose firmware contains an SMP server, such as one with Zephyr. For an ESP board, see `aiot board info`.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --port udp:192.168.1.20',
     '<%= config.bin %> <%= command.id %> --port /dev/ttyACM0 --json',

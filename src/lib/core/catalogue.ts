@@ -781,7 +781,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'The board did not answer the Improv protocol, which hands over Wi-Fi settings on the serial port.',
+      'The board did not answer the Improv protocol, which transfers Wi-Fi settings over the serial port.',
     next: 'Repeat the command with --reset. If the firmware does not support Improv, write the Wi-Fi settings with `aiot device provision NAME --port PORT --wifi-ssid SSID`.',
   },
   AIOT_IMPROV_UNSUPPORTED: {
@@ -1403,7 +1403,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about: 'The board sent no SMP response.',
-    next: 'Check the port, the power, and that the firmware contains an SMP server (CONFIG_MCUMGR) on this connection. Close other programs that use the port.',
+    next: 'Check the port, the power, and that the firmware contains an SMP server (Zephyr: CONFIG_MCUMGR) on this connection. Close other programs that use the port. ESP boards without Zephyr do not speak SMP: restart them with `aiot board run`.',
   },
   AIOT_SMP_STATE: {
     exit: 1,

@@ -8,7 +8,7 @@ import { next } from '../../../lib/cli/render/text.js';
 import { installBoardImage, installedImageSchema } from '../../../lib/flash/smp/boards.js';
 
 export default class BoardImageInstall extends AiotCommand {
-  static override summary = 'Install a signed image on a board, or revert.';
+  static override summary = 'Install a signed image on a board.';
   static override description =
     'Uploads the image, starts it on trial, checks that the board runs it, and confirms it. If it does not keep running, MCUboot reverts to the previous image, and the command exits with 1.';
   static override examples = [

@@ -90,7 +90,7 @@ export const verifiedImageSchema = z.object({
         .boolean()
         .nullable()
         .describe(
-          'null = not checked, because an MCUboot image lacks the key and none of the given ones is it.',
+          'null = not checked, because the image does not contain the key, and no given key matches.',
         ),
       expected: z
         .boolean()

@@ -28,13 +28,13 @@ export interface ObjectGrid {
   picture: { width: number; height: number };
 }
 
-/** Maximum number of objects in a picture; only the strongest are kept. A device reserves memory for them. */
+/** Maximum number of objects in a picture; only the strongest are kept. */
 export const mostDetections = 32;
 
 /**
  * Objects in a picture, from the shares of each cell, strongest first. A cell counts if the share of one class reaches the threshold. Such
  * cells form one object if they touch in any of eight directions and descend from the same strongest cell, whose class the object has. Its
- * center is the mean of the cells' centers, weighted by their shares. Devices compute the same, in the same order and in double precision.
+ * center is the mean of the cells' centers, weighted by their shares. A virtual device uses this function too; chips reject models with objects (interface 8).
  * @param shares [rows × columns × (1 + classes)]
  */
 export function detectionsIn(

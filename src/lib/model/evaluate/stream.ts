@@ -219,7 +219,8 @@ function smoothedOf({ predicted, shares }: HeardPart, { minimum, background, vot
 const candidates = [0, ...Array.from({ length: 48 }, (_, i) => 0.25 + (0.75 * i) / 48), 0.9875, 0.991, 0.995];
 
 /**
- * Minimum outputs of the classes with the fewest missed words, so that a stream has at most `target` false alarms per hour. Starts without thresholds,
+ * Minimum outputs of the classes with the fewest missed words, so that a stream has about `target` false alarms per hour. The number is
+ * not guaranteed: each class is measured alone, but in a stream the classes compete. Starts without thresholds,
  * and raises, again and again, that class's threshold which costs the fewest words for each false alarm that it avoids. The background needs none.
  */
 export function thresholdsFor(

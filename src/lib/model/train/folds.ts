@@ -33,9 +33,13 @@ interface FoldsOptions extends Omit<TrainOptions, 'folds'> {
 export async function foldsOf(asked: FoldsAsked, options: FoldsOptions): Promise<FoldsFile> {
   const { project, material, plan, division } = options;
   if (plan.network.output.kind === 'objects')
-    throw new AiotError('AIOT_USAGE', '--folds compares classes or values, so it cannot be used for a fomo', {
-      next: 'Train without folds; `aiot model evaluate` measures the model on unseen pictures.',
-    });
+    throw new AiotError(
+      'AIOT_USAGE',
+      '--folds compares classes or values, so it cannot be used with model.kind: fomo',
+      {
+        next: 'Train without folds; `aiot model evaluate` measures the model on unseen pictures.',
+      },
+    );
   const all = everything(material, division);
   const closer = forLearning(material, division, project.config.model.train);
   const learned = closer === division ? all : everything(material, closer);
