@@ -16,6 +16,7 @@ const well: HealthFacts = {
   ...{ name: 'pump-7', state: 'active', tags: {}, created: now - 100 * day, expires: now + 300 * day },
   ...{ online: true, lastSeen: now - minute, watchedSince: now - 50 * day, wasSilent: false },
   ...{ reported: report, connections: [now - 20 * minute], errorSince: null, rejected: null },
+  bootSince: null,
 };
 
 const error = { code: 'AIOT_GOLDEN_FAILED', message: '1 of 3 golden vectors differ' };
@@ -71,11 +72,16 @@ const cases: [string, Partial<HealthFacts>, string[], RegExp][] = [
   ['many connections', { connections }, ['degraded restarting'], /7 times within 1h.*device logs pump-7/],
   [
     'many restarts after brownouts',
-    { connections, ...vitals({ boot: { reason: 'brownout' } }) },
+    { connections, bootSince: now - minute, ...vitals({ boot: { reason: 'brownout' } }) },
     ['failing restarting'],
     /brownout.*power supply/,
   ],
-  ['one crash', vitals({ boot: { reason: 'panic' } }), ['degraded restarting'], /a crash of its firmware/],
+  [
+    'one crash',
+    { bootSince: now - 50 * minute, ...vitals({ boot: { reason: 'panic' } }) },
+    ['degraded restarting'],
+    /a crash of its firmware/,
+  ],
   [
     'little free memory',
     { reported: { ...report, heap: { free: 9000, largest: 4000, least: 2048 } } },
@@ -135,6 +141,15 @@ describe('health of a device', () => {
   it('has a case for every cause', () => {
     const named = new Set(cases.flatMap(([, , codes]) => codes.map((code) => code.split(' ')[1])));
     expect([...named].sort()).toEqual([...causeCodes].sort());
+  });
+
+  it('forgets a crash after an hour, although the device reconnects and reports the reason again', () => {
+    const crashed = { ...well, connections: [now], ...vitals({ boot: { reason: 'panic' } }) };
+    expect(causesOf({ ...crashed, bootSince: now - 59 * minute }, now)).toMatchObject([
+      { code: 'restarting', since: now - 59 * minute },
+    ]);
+    expect(causesOf({ ...crashed, bootSince: now - 60 * minute }, now)).toEqual([]);
+    expect(causesOf({ ...crashed, bootSince: null }, now)).toEqual([]);
   });
 
   it('lists the cause before its effect', () => {

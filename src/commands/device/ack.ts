@@ -7,7 +7,7 @@ import { deviceHealthText } from '../../lib/cli/render/platform.js';
 export default class DeviceAck extends PlatformCommand {
   static override summary = "Acknowledge a device's problems.";
   static override description =
-    'The device leaves the list of aiot status --attention until it has another problem, or until it is well and a problem returns. The acknowledgment and its note are in the audit log. With --undo, the device is listed again; this also ends a snooze.';
+    'Hides the device until it has a new problem, or until a problem returns after it has recovered. The acknowledgment and its note are in the audit log. With --undo, the device is listed again; this also ends a snooze.';
   static override examples = [
     "<%= config.bin %> <%= command.id %> pump-7 --note 'new battery ordered'",
     '<%= config.bin %> <%= command.id %> pump-7 --undo',

@@ -23,6 +23,8 @@ export interface HealthFacts {
   connections: readonly number[];
   /** Time of the report that has the current error; null = unknown. */
   errorSince: number | null;
+  /** Time of the report that first had the current reason for the last restart; null = more than `restartWindowMs` ago, or unknown. */
+  bootSince: number | null;
   /** Messages that were rejected within `rejectWindowMs`. */
   rejected: { count: number; first: number; message: string } | null;
 }
@@ -130,10 +132,11 @@ const rules: Record<CauseCode, Rule> = {
       next: `Check its power and network. If it sleeps, allow for it: \`aiot device tag ${name} ${silentTag}=6h\`.`,
     };
   },
-  restarting: ({ name, connections, reported, lastSeen }, now) => {
+  restarting: ({ name, connections, reported, bootSince }, now) => {
     const boot = reported?.vitals?.boot;
-    // A device that has not connected for an hour has recovered from its last crash.
-    const reason = (boot && connections.length > 0 && faults[boot.reason]) || null;
+    // Each report repeats the reason, also those after a mere loss of the network.
+    const isRecent = bootSince !== null && bootSince > now - restartWindowMs;
+    const reason = (boot && isRecent && faults[boot.reason]) || null;
     if (connections.length < manyConnections && reason === null) return null;
     const times = `it connected ${plural(connections.length, 'time')} within ${formatDuration(restartWindowMs)}`;
     const often = connections.length >= manyConnections;
@@ -142,7 +145,7 @@ const rules: Record<CauseCode, Rule> = {
       message: often
         ? `${times}${reason === null ? '' : `; its last restart was ${reason}`}`
         : `its last restart was ${reason}`,
-      since: (often ? connections[0] : lastSeen) ?? now,
+      since: (often ? connections[0] : bootSince) ?? now,
       next:
         boot?.reason === 'brownout'
           ? 'Check its power supply: the voltage drops below the limit of the chip.'

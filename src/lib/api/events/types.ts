@@ -150,7 +150,7 @@ export const eventTypes = {
   ),
   'device.report': kind(
     'device',
-    'The device reported a change: its model or firmware, the step of an update, or an error. Progress within a step causes no event.',
+    'The device reported a change: its model or firmware, the step of an update, an error, or another reason for its last restart. Progress within a step causes no event.',
     z.object({
       state: z.string(),
       rollout: z.string().nullable(),
@@ -158,6 +158,7 @@ export const eventTypes = {
       error: told,
       firmware: z.string().nullable(),
       config: z.object({ name: z.string(), version: z.int(), sequence: z.int() }).nullable().optional(),
+      boot: z.string().optional(),
     }),
   ),
   'device.resume': kind('device', 'The device was resumed and can connect again.'),
@@ -195,7 +196,7 @@ export const eventTypes = {
   ),
   'device.well': kind(
     'device',
-    'The device has no problem any more.',
+    'The device no longer has any problems.',
     z.object({ after: z.array(z.string()) }),
   ),
   'events.prune': kind(

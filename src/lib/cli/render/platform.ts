@@ -97,12 +97,13 @@ export function attentionText({ counts, quiet, devices, next: more }: Attention,
     .map(([state, count]) => `${count} ${state}`)
     .join(', ');
   const hidden = quiet === 0 ? '' : `; ${quiet} acknowledged or snoozed (--all)`;
+  const count = plural(devices.length, 'device');
   const head =
     devices.length === 0
       ? green('No device needs attention.')
-      : bold(
-          `${plural(devices.length, 'device')} need${devices.length === 1 ? 's' : ''} attention${more === null ? '' : ', and more (--limit)'}.`,
-        );
+      : more === null
+        ? bold(`${count} need${devices.length === 1 ? 's' : ''} attention.`)
+        : bold(`Showing the first ${count}; use --limit to see more.`);
   const list = devices.map((device) => `\n\n${deviceHealthText(device, now)}`).join('');
   return `${head}${dim(numbers === '' ? '' : `  ${numbers}${hidden}`)}${list}`;
 }

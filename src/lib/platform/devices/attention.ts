@@ -14,6 +14,7 @@ import { mayConnect } from '../../fleet/device.js';
 import { causesOf, type HealthFacts, healthOf, rejectWindowMs, restartWindowMs } from '../../fleet/health.js';
 import { type Events, eventsAfter, extentOf, type NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';
+import { serially } from '../store/engine.js';
 import { every, type Worker } from '../workers.js';
 import type { DeviceRecord, Devices } from './devices.js';
 
@@ -57,9 +58,15 @@ interface Stored {
  * when each cause has been observed, and records an event when a device's causes change.
  */
 export class AttentionService {
-  /** Times of recent connections, and of the report that has the current error; from the event log, which all replicas share. */
+  /** Serializes the reads of the event log, because each one counts connections and moves the position. */
+  private readonly inTurn = serially();
+  /**
+   * Times of recent connections, of the report that has the current error, and of the report that first had the current reason for the last
+   * restart; from the event log, which all replicas share.
+   */
   private readonly connections = new Map<string, number[]>();
   private readonly errorsSince = new Map<string, number>();
+  private readonly bootsSince = new Map<string, number>();
   private position: number | null = null;
   private readonly rejections = new Map<string, Rejected>();
   private writing: NodeJS.Timeout | undefined;
@@ -94,26 +101,37 @@ export class AttentionService {
 
   /** Adds the rejected messages since the last write to the stored ones. */
   private async writeRejections(): Promise<void> {
-    const { devices, store, now } = this.parts;
-    const taken = [...this.rejections];
-    this.rejections.clear();
-    for (const [name, fresh] of taken) {
+    const { devices, now } = this.parts;
+    for (const name of [...this.rejections.keys()]) {
+      const fresh = this.rejections.get(name);
       const device = devices.find(name);
-      if (!device) continue;
-      await store.transaction().execute(async (transaction) => {
-        const row = await transaction
-          .selectFrom('deviceHealth')
-          .select('rejected')
-          .where('device', '=', device.id)
-          .executeTakeFirst();
-        const rejected = JSON.stringify(joined(parsed<Rejected>(row?.rejected ?? null), fresh, now()));
-        await transaction
-          .insertInto('deviceHealth')
-          .values({ device: device.id, rejected, acknowledged: null, snoozed: null })
-          .onConflict((conflict) => conflict.column('device').doUpdateSet({ rejected }))
-          .execute();
-      });
+      this.rejections.delete(name);
+      if (!fresh || !device) continue;
+      try {
+        await this.writeRejection(device.id, fresh);
+      } catch (error) {
+        const newer = this.rejections.get(name);
+        this.rejections.set(name, newer ? joined(fresh, newer, now()) : fresh);
+        throw error;
+      }
     }
+  }
+
+  private async writeRejection(device: string, fresh: Rejected): Promise<void> {
+    const { store, now } = this.parts;
+    await store.transaction().execute(async (transaction) => {
+      const row = await transaction
+        .selectFrom('deviceHealth')
+        .select('rejected')
+        .where('device', '=', device)
+        .executeTakeFirst();
+      const rejected = JSON.stringify(joined(parsed<Rejected>(row?.rejected ?? null), fresh, now()));
+      await transaction
+        .insertInto('deviceHealth')
+        .values({ device, rejected, acknowledged: null, snoozed: null })
+        .onConflict((conflict) => conflict.column('device').doUpdateSet({ rejected }))
+        .execute();
+    });
   }
 
   /** A page of unwell devices; `after` is the `next` of the previous page. */
@@ -246,6 +264,7 @@ export class AttentionService {
       reported: device.reported,
       connections: this.connectionsOf(name, at),
       errorSince: this.errorsSince.get(name) ?? null,
+      bootSince: this.bootsSince.get(name) ?? null,
       rejected: stored ? recentlyRejected(stored, at) : null,
     };
     const causes = causesOf(facts, at);
@@ -266,8 +285,12 @@ export class AttentionService {
     return times === undefined ? none : times.filter((time) => time > now - restartWindowMs);
   }
 
-  /** Reads the events since the last call: connections, and reports with errors. */
-  private async follow(): Promise<void> {
+  /** Reads the events since the last call: connections, and reports with errors or with another reason for the last restart. */
+  private follow(): Promise<void> {
+    return this.inTurn(() => this.readEvents());
+  }
+
+  private async readEvents(): Promise<void> {
     const { store, now } = this.parts;
     const { latest, pruned } = await extentOf(store);
     this.position ??= Math.max(pruned, latest - eventsBack);
@@ -279,7 +302,10 @@ export class AttentionService {
           const times = this.connections.get(subject) ?? [];
           times.push(at);
           this.connections.set(subject, times.slice(-mostConnections));
-        } else if (data.error === null || data.error === undefined) this.errorsSince.delete(subject);
+          continue;
+        }
+        if (data.boot !== undefined) this.bootsSince.set(subject, at);
+        if (data.error === null || data.error === undefined) this.errorsSince.delete(subject);
         else this.errorsSince.set(subject, at);
       }
       this.position = events.length < eventsAtOnce ? latest : (events.at(-1)?.id ?? latest);
@@ -287,6 +313,7 @@ export class AttentionService {
     const since = now() - restartWindowMs;
     for (const [name, times] of this.connections)
       if ((times.at(-1) ?? 0) < since) this.connections.delete(name);
+    for (const [name, at] of this.bootsSince) if (at < since) this.bootsSince.delete(name);
   }
 
   /** @param ids the devices' ids; absent = all */

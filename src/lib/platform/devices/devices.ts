@@ -432,11 +432,13 @@ export function ofSightings(all: readonly Sighting[], known: Known, lastSeen: nu
 }
 
 /**
- * News in a report: the running model, the firmware, the update's step or its error. Null if none of these has changed, because progress
- * within a step and repeated reports are not events.
+ * News in a report: the running model, the firmware, the update's step or its error, and another reason for the last restart. Null if none
+ * of these has changed, because progress within a step and repeated reports are not events.
  */
 function reportChange(before: Reported | null, now: Reported): Record<string, unknown> | null {
   const [old, told] = [before && newsOf(before), newsOf(now)];
+  const boot = now.vitals?.boot?.reason;
+  if (boot !== undefined && boot !== before?.vitals?.boot?.reason) return { ...told, boot };
   return JSON.stringify(old) === JSON.stringify(told) ? null : told;
 }
 
