@@ -7,7 +7,7 @@ import { alarmShownText } from '../../lib/cli/render/alarms.js';
 export default class AlarmAck extends PlatformCommand {
   static override summary = "Acknowledge an alarm's open incidents.";
   static override description =
-    'Records in the audit log that a person deals with the incidents. They stay open until their condition ends.';
+    'Records in the audit log that someone is handling the incidents. They stay open until their condition ends.';
   static override examples = [
     "<%= config.bin %> <%= command.id %> hot --note 'fan is being replaced'",
     '<%= config.bin %> <%= command.id %> hot --device motor-3 --json',

@@ -8,7 +8,7 @@ import { alarmText } from '../../lib/cli/render/alarms.js';
 export default class AlarmCreate extends PlatformCommand {
   static override summary = 'Create an alarm on telemetry.';
   static override description =
-    'An alarm raises one incident for each device on which its condition holds, and records the events alarm.raise and alarm.clear. Send them to people with aiot webhook add. The condition is an expression as in routes (--where), or the absence of telemetry (--absent).';
+    'An alarm raises one incident for each device on which its condition holds, and records the events alarm.raise and alarm.clear. To notify people, add a webhook with aiot webhook add. The condition is an expression as in routes (--where), or the absence of telemetry (--absent).';
   static override examples = [
     "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --for 10s --stream motors",
     "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --clear 'temperature < 75' --severity critical",

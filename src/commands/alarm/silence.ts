@@ -5,7 +5,7 @@ import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { alarmText } from '../../lib/cli/render/alarms.js';
 
 export default class AlarmSilence extends PlatformCommand {
-  static override summary = 'Send no notifications for a while.';
+  static override summary = "Silence an alarm's notifications.";
   static override description =
     'Use it for maintenance. Incidents are still recorded. If one is still open when the silence ends, its notification is sent then. --for 0s ends the silence.';
   static override examples = [

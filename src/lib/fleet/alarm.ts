@@ -13,6 +13,8 @@ export interface AlarmState {
   last: number;
   /** The newest samples on which the condition held, oldest first. */
   samples: AlarmSample[];
+  /** Stream of the sample on which the condition began to hold. */
+  stream?: string | undefined;
 }
 
 export type AlarmChange = 'raised' | 'cleared' | null;
@@ -29,7 +31,7 @@ export const quiet: AlarmState = { since: null, clearSince: null, incident: null
 export function alarmStep(
   { forMs, clear, clearForMs }: Pick<AlarmDefinition, 'forMs' | 'clear' | 'clearForMs'>,
   state: AlarmState,
-  { t, values }: AlarmSample,
+  { t, values, stream }: AlarmSample & { stream?: string },
   { holds, clears }: { holds: boolean; clears: boolean },
 ): { state: AlarmState; change: AlarmChange } {
   // A sample that arrives late does not undo what a newer one has shown.
@@ -45,7 +47,8 @@ export function alarmStep(
   if (!holds) return { state: { ...quiet, last: t }, change: null };
   const since = state.since ?? t;
   const samples = [...state.samples, { t, values }].slice(-mostSamples);
-  return { state: { ...seen, since, samples }, change: t - since >= forMs ? 'raised' : null };
+  const began = state.since === null ? stream : state.stream;
+  return { state: { ...seen, since, samples, stream: began }, change: t - since >= forMs ? 'raised' : null };
 }
 
 /** Whether a device has been absent for long enough. @param watchedSince time from which an absence counts */

@@ -345,14 +345,19 @@ async function openConnections({ options, log }: Ground): Promise<Connections> {
   return new Connections({ ...limitsFor(await descriptorLimit()), ...options.connectionLimits }, log);
 }
 
-function fleetOf({ now, state: { devices, events }, broker, desired, rollouts }: WithBroker): Fleet {
+function fleetOf(started: WithBroker & { alarms: Alarms }): Fleet {
+  const { now, state, broker, desired, rollouts, alarms } = started;
+  const { devices, events } = state;
   return new Fleet({
     ...{ devices, events, now },
     async ended(name) {
       broker.disconnect(name);
       await rollouts.revoked(name);
     },
-    removed: (name) => desired.forget(name),
+    async removed(name) {
+      await desired.forget(name);
+      await alarms.forget(name);
+    },
   });
 }
 

@@ -96,6 +96,10 @@ export const alarmTestSchema = z.object({
   /** Number of recorded messages and of samples that were examined. */
   messages: z.int(),
   samples: z.int(),
+  /** Number of incidents, of which `fired` has the newest, sorted by time. */
+  total: z.int(),
+  /** Whether there was more telemetry than a test examines, or the test was ended early. */
+  truncated: z.boolean(),
   fired: z.array(
     z.object({ device: z.string(), raised: time, cleared: time.nullable(), message: z.string() }),
   ),

@@ -70,12 +70,21 @@ export function alarmShownText({ alarm, incidents }: AlarmShown, now = Date.now(
   return `${alarmText(alarm)}${list.length === 0 ? `\n\n${dim('It has never fired.')}` : list.join('')}`;
 }
 
-export function alarmTestText({ alarm, from, messages, samples, fired }: AlarmTest): string {
-  const read = `${plural(samples, 'sample')} in ${plural(messages, 'message')} since ${minute(from)} UTC`;
+export function alarmTestText({
+  alarm,
+  from,
+  messages,
+  samples,
+  total,
+  truncated,
+  fired,
+}: AlarmTest): string {
+  const limit = truncated ? '; there are more, so choose a shorter --since' : '';
+  const read = `${plural(samples, 'sample')} in ${plural(messages, 'message')} since ${minute(from)} UTC${limit}`;
   const head =
     fired.length === 0
       ? `${bold(alarm)} would not have fired.`
-      : `${bold(alarm)} would have fired ${plural(fired.length, 'time')}.`;
+      : `${bold(alarm)} would have fired ${plural(total, 'time')}.${total > fired.length ? ` Showing the newest ${fired.length}.` : ''}`;
   if (fired.length === 0) return `${head} ${dim(read)}`;
   const rows = fired.map(({ device, raised, cleared, message }) => [
     moment(raised),

@@ -14,11 +14,11 @@ import { AiotError } from '../../core/errors.js';
 import { newId } from '../../core/names.js';
 import { type AlarmState, alarmMessage, alarmStep, isAbsent, quiet } from '../../fleet/alarm.js';
 import { parseSelector, type Selectable } from '../../fleet/selector.js';
-import { compileExpression } from '../../stream/decode/expression.js';
+import { compileExpression, fieldPaths } from '../../stream/decode/expression.js';
 import { truth } from '../../stream/decode/expression-functions.js';
 import type { Devices } from '../devices/devices.js';
 import type { Entry } from '../journal/entry.js';
-import { fieldsOf } from '../journal/takes.js';
+import { fieldsOf, type Take } from '../journal/takes.js';
 import { cursorOf, type PlacedEntry, type Telemetry } from '../journal/telemetry.js';
 import type { Store } from '../store/database.js';
 import { serially } from '../store/engine.js';
@@ -47,6 +47,8 @@ const aheadMs = 60_000;
 /** Limits of a test on recorded telemetry. */
 const firedShown = 200;
 const takesAtOnce = 500;
+const streamsAtOnce = 1000;
+const samplesTested = 2_000_000;
 
 /** Key of the position in the telemetry up to which the alarms have evaluated it. */
 const positionKey = 'alarms:position';
@@ -59,12 +61,16 @@ type AlarmRow = Schema['alarms'];
  * incident is raised twice.
  */
 export class Alarms {
-  /** Serializes the batches and the ticks, because both change the states. */
+  /** Serializes the batches, the ticks and the removals, because they change the states. */
   private readonly inTurn = serially();
   private loaded: { version: string; alarms: LoadedAlarm[] } | null = null;
   private states = new Map<string, AlarmState>();
   /** Times of the newest stored messages of alarms on absence. */
   private readonly storedAt = new Map<string, number>();
+  /** Position behind the last committed batch, arrival of its last message, and whether the log had no further messages then. */
+  private at: string | null = null;
+  private evaluated = 0;
+  private isIdle = false;
 
   constructor(private readonly parts: Parts) {}
 
@@ -165,7 +171,11 @@ export class Alarms {
   }
 
   /** @throws AIOT_NOT_FOUND */
-  async remove(name: string, who: string): Promise<Alarm> {
+  remove(name: string, who: string): Promise<Alarm> {
+    return this.inTurn(() => this.removeNow(name, who));
+  }
+
+  private async removeNow(name: string, who: string): Promise<Alarm> {
     const { store, events } = this.parts;
     const alarm = await this.alarm(name);
     await store.transaction().execute(async (transaction) => {
@@ -179,39 +189,85 @@ export class Alarms {
     return alarm;
   }
 
-  /** Replays recorded telemetry, device by device. Nothing is stored. @throws AIOT_NOT_FOUND */
-  async test(name: string, sinceMs: number): Promise<AlarmTest> {
-    const { telemetry, devices, now } = this.parts;
-    const row = await this.row(name);
-    const loaded = new LoadedAlarm(definitionOf(row), now());
+  /** Ends the incidents of a removed device, and deletes its states, so that another device with its name begins anew. */
+  forget(device: string): Promise<void> {
+    return this.inTurn(async () => {
+      const { store, now } = this.parts;
+      const alarms = await this.load();
+      if (alarms.length === 0) return;
+      const work = new Work();
+      work.gone.add(device);
+      const open = store.selectFrom('incidents').select(['id', 'alarm']).where('cleared', 'is', null);
+      for (const row of await open.where('device', '=', device).execute()) {
+        const alarm = alarms.find(({ definition }) => definition.name === row.alarm);
+        if (alarm) work.clear(alarm, device, row.id, now());
+      }
+      await store.transaction().execute((transaction) => this.commit(work, transaction));
+      this.keep(work);
+    });
+  }
+
+  /**
+   * Replays recorded telemetry, device by device, with all streams of a device in the order of time. Nothing is stored.
+   * @param signal ends the test early, with the result so far
+   * @throws AIOT_NOT_FOUND
+   */
+  async test(name: string, sinceMs: number, signal?: AbortSignal): Promise<AlarmTest> {
+    const { now } = this.parts;
+    const loaded = new LoadedAlarm(definitionOf(await this.row(name)), now());
     const from = now() - sinceMs;
-    const result: AlarmTest = { alarm: name, from, messages: 0, samples: 0, fired: [] };
-    const { stream } = loaded.definition;
-    const streams = stream === undefined ? await telemetry.streams({ limit: 1000 }) : [{ name: stream }];
-    const states = new Map<string, { state: AlarmState; open: AlarmTest['fired'][number] | null }>();
-    for (const { name: of } of streams) {
-      for await (const key of takesOf(telemetry, of)) {
-        if (!loaded.wants(key.device, devices)) continue;
-        for await (const entry of telemetry.read(key, { from })) {
-          result.messages++;
-          const known = states.get(key.device) ?? { state: quiet, open: null };
-          for (const sample of samplesOf(entry)) {
-            result.samples++;
-            const { state, change } = await loaded.step(known.state, sample);
-            known.state = state;
-            if (change === 'raised') {
-              known.state = { ...state, incident: 'test' };
-              const message = alarmMessage(loaded.definition, state);
-              known.open = { device: key.device, raised: sample.t, cleared: null, message };
-              if (result.fired.length < firedShown) result.fired.push(known.open);
-            } else if (change === 'cleared' && known.open) known.open.cleared = sample.t;
-          }
-          states.set(key.device, known);
-        }
+    const counted = { messages: 0, samples: 0, total: 0, truncated: false };
+    let fired: AlarmTest['fired'] = [];
+    const newest = () => fired.sort((a, b) => a.raised - b.raised).slice(-firedShown);
+    for (const [device, takes] of await this.recorded(loaded, from, signal)) {
+      let state = quiet;
+      let open: AlarmTest['fired'][number] | null = null;
+      for await (const sample of inTimeOrder(takes.map((some) => this.replayed(some, from, counted)))) {
+        counted.truncated = counted.samples >= samplesTested || signal?.aborted === true;
+        if (counted.truncated) break;
+        counted.samples++;
+        const { state: after, change } = await loaded.step(state, sample);
+        state = change === 'raised' ? { ...after, incident: 'test' } : after;
+        if (change === 'cleared' && open) open.cleared = sample.t;
+        if (change !== 'raised') continue;
+        open = { device, raised: sample.t, cleared: null, message: alarmMessage(loaded.definition, after) };
+        counted.total++;
+        fired.push(open);
+        if (fired.length > 2 * firedShown) fired = newest();
+      }
+      if (counted.truncated) break;
+    }
+    return { alarm: name, from, ...counted, fired: newest() };
+  }
+
+  /** The recordings that a test reads, by device; those of one stream are a list. */
+  private async recorded(loaded: LoadedAlarm, from: number, signal?: AbortSignal) {
+    const { telemetry, devices } = this.parts;
+    const found = new Map<string, Take[][]>();
+    for await (const stream of streamsOf(telemetry, loaded.definition.stream)) {
+      const byDevice = new Map<string, Take[]>();
+      for await (const take of takesOf(telemetry, stream)) {
+        if (signal?.aborted) return found;
+        if (Math.max(take.endedAt ?? 0, take.lastAt ?? 0) < from || !loaded.wants(take.device, devices))
+          continue;
+        const known = byDevice.get(take.device);
+        if (known) known.push(take);
+        else byDevice.set(take.device, [take]);
+      }
+      for (const [device, takes] of byDevice) found.set(device, [...(found.get(device) ?? []), takes]);
+    }
+    return found;
+  }
+
+  /** The samples of recordings of one stream, and the number of their messages. */
+  private async *replayed(takes: Take[], from: number, counted: { messages: number }) {
+    for (const take of takes.sort((a, b) => (a.startedAt ?? 0) - (b.startedAt ?? 0))) {
+      for await (const entry of this.parts.telemetry.read(take, { from })) {
+        const samples = [...samplesOf(entry)].filter(({ t }) => t >= from);
+        if (samples.length > 0) counted.messages++;
+        yield* samples;
       }
     }
-    result.fired.sort((a, b) => a.raised - b.raised);
-    return result;
   }
 
   worker(): Worker {
@@ -220,9 +276,7 @@ export class Alarms {
 
   private async run(signal: AbortSignal): Promise<void> {
     // Another process may have led since this one last did.
-    this.loaded = null;
-    this.states = new Map();
-    this.storedAt.clear();
+    this.reset();
     const started = this.parts.now();
     const ended = new AbortController();
     const both = AbortSignal.any([signal, ended.signal]);
@@ -236,6 +290,16 @@ export class Alarms {
       ended.abort();
       await ticking;
     }
+  }
+
+  /** Forgets everything that another process may have changed. */
+  private reset(): void {
+    this.loaded = null;
+    this.states = new Map();
+    this.storedAt.clear();
+    this.at = null;
+    this.evaluated = 0;
+    this.isIdle = false;
   }
 
   private async keepTicking(started: number, signal: AbortSignal): Promise<void> {
@@ -252,7 +316,11 @@ export class Alarms {
         await delay(tickMs, undefined, { signal }).catch(() => {});
         continue;
       }
-      for await (const batch of this.parts.telemetry.reader.from(position, signal)) {
+      this.at = position;
+      const idle = (isIdle: boolean) => {
+        this.isIdle = isIdle;
+      };
+      for await (const batch of this.parts.telemetry.reader.from(position, signal, idle)) {
         const more = await this.inTurn(() => this.take(batch));
         if (!more || signal.aborted) break;
       }
@@ -265,9 +333,13 @@ export class Alarms {
     return (await found.executeTakeFirst())?.value ?? null;
   }
 
-  /** Evaluates a batch, and commits its results with the position. False = there are no alarms any more. */
+  /**
+   * Evaluates a batch, and commits its results with the position. False = there are no alarms any more, or another process has moved the
+   * position.
+   */
   private async take(batch: readonly PlacedEntry[]): Promise<boolean> {
     const { store, devices } = this.parts;
+    this.isIdle = false;
     const alarms = await this.load();
     if (alarms.length === 0) return false;
     const work = new Work();
@@ -279,17 +351,31 @@ export class Alarms {
         if (alarm.wants(entry.device, devices)) await this.evaluate(alarm, entry, work);
       }
     }
-    const last = batch.at(-1)?.position;
-    await store.transaction().execute(async (transaction) => {
-      const moved = await transaction
-        .updateTable('meta')
-        .set({ value: last ?? '' })
-        .where('key', '=', positionKey)
-        .executeTakeFirst();
-      if (Number(moved.numUpdatedRows) > 0) await this.commit(work, transaction);
+    const last = batch.at(-1)!;
+    const isCurrent = await store.transaction().execute(async (transaction) => {
+      const moved = await this.move(last.position, transaction);
+      if (moved) await this.commit(work, transaction);
+      return moved;
     });
+    if (!isCurrent) {
+      this.reset();
+      return false;
+    }
+    this.at = last.position;
+    this.evaluated = last.entry.at;
     this.keep(work);
     return true;
+  }
+
+  /** Moves the stored position. False = another process has moved it, so that this one must not store results. */
+  private async move(position: string, transaction: Store): Promise<boolean> {
+    const moved = await transaction
+      .updateTable('meta')
+      .set({ value: position })
+      .where('key', '=', positionKey)
+      .where('value', '=', this.at ?? '')
+      .executeTakeFirst();
+    return Number(moved.numUpdatedRows) > 0;
   }
 
   private async evaluate(alarm: LoadedAlarm, entry: Entry, work: Work): Promise<void> {
@@ -314,28 +400,17 @@ export class Alarms {
       const after = change === 'raised' ? work.raise(alarm, entry.device, state, sample.t) : state;
       if (change === 'cleared' && before.incident !== null)
         work.clear(alarm, entry.device, before.incident, sample.t);
-      const isIdle = before.since === null && after.since === null && before.incident === null;
-      if (!isIdle) work.states.set(key, after);
+      if (!isQuiet(before) || !isQuiet(after)) work.states.set(key, after);
       else this.states.set(key, after);
     }
   }
 
-  /** Raises incidents for absent devices, and reports incidents whose silence is over. */
+  /** Raises incidents for absent devices, ends those of devices that no longer match, and reports incidents whose silence is over. */
   private async tick(started: number): Promise<void> {
     const { store, now } = this.parts;
     const alarms = await this.load();
     const work = new Work();
-    for (const alarm of alarms) {
-      const { name, where } = alarm.definition;
-      if (where !== undefined) continue;
-      for (const [key, state] of this.states) {
-        if (!key.startsWith(`${name}/`)) continue;
-        const device = key.slice(name.length + 1);
-        if (!isAbsent(alarm.definition, state, Math.max(started, alarm.created), now())) continue;
-        if (!alarm.wants(device, this.parts.devices)) continue;
-        work.states.set(key, work.raise(alarm, device, state, now()));
-      }
-    }
+    this.examine(alarms, started, work);
     const silenced = await store
       .selectFrom('incidents')
       .selectAll()
@@ -345,26 +420,67 @@ export class Alarms {
     const due = silenced.filter(
       ({ alarm }) => alarms.find((one) => one.definition.name === alarm)?.isSilent(now()) === false,
     );
-    if (work.states.size === 0 && due.length === 0) return;
-    await store.transaction().execute(async (transaction) => {
-      await this.commit(work, transaction);
+    if (work.isEmpty && due.length === 0) return;
+    const isCurrent = await store.transaction().execute(async (transaction) => {
+      const held = work.isEmpty || (await this.move(this.at ?? '', transaction));
+      if (held) await this.commit(work, transaction);
       for (const row of due) {
-        await transaction.updateTable('incidents').set({ notified: 1 }).where('id', '=', row.id).execute();
+        const told = await transaction
+          .updateTable('incidents')
+          .set({ notified: 1 })
+          .where('id', '=', row.id)
+          .where('notified', '=', 0)
+          .executeTakeFirst();
         const alarm = alarms.find((one) => one.definition.name === row.alarm);
-        if (alarm) await this.parts.events.record(raiseEvent(alarm, incidentOf(row)), transaction);
+        if (alarm && Number(told.numUpdatedRows) > 0)
+          await this.parts.events.record(raiseEvent(alarm, incidentOf(row)), transaction);
       }
+      return held;
     });
-    this.keep(work);
+    if (isCurrent) this.keep(work);
+    else this.loaded = null;
+  }
+
+  /** Finds absent devices, and devices that were removed or that no longer match. */
+  private examine(alarms: readonly LoadedAlarm[], started: number, work: Work): void {
+    const { devices, now } = this.parts;
+    const byName = new Map(alarms.map((alarm) => [alarm.definition.name, alarm]));
+    // While older messages wait to be evaluated, nobody knows who was absent after them.
+    const until = this.isIdle ? now() : this.evaluated;
+    for (const [key, state] of this.states) {
+      const slash = key.indexOf('/');
+      const alarm = byName.get(key.slice(0, slash));
+      if (!alarm || (alarm.definition.where !== undefined && isQuiet(state))) continue;
+      const device = key.slice(slash + 1);
+      if (!alarm.wants(device, devices)) {
+        if (state.incident !== null) work.clear(alarm, device, state.incident, now());
+        if (!devices.find(device)) work.gone.add(device);
+        else if (!isQuiet(state)) work.states.set(key, { ...quiet, last: state.last });
+      } else if (
+        alarm.definition.where === undefined &&
+        isAbsent(alarm.definition, state, Math.max(started, alarm.created), until)
+      )
+        work.states.set(key, work.raise(alarm, device, state, now()));
+    }
   }
 
   private keep(work: Work): void {
     for (const [key, state] of work.states) this.states.set(key, state);
+    for (const device of work.gone) {
+      for (const { definition } of this.loaded?.alarms ?? []) {
+        this.states.delete(keyOf(definition.name, device));
+        this.storedAt.delete(keyOf(definition.name, device));
+      }
+    }
   }
 
   private async commit(work: Work, store: Store): Promise<void> {
+    if (work.isEmpty) return;
     const { events, now } = this.parts;
     const told: NewEvent[] = [];
+    const isCurrent = await this.current(store);
     for (const { alarm, incident } of work.raised) {
+      if (!isCurrent(alarm.definition.name)) continue;
       const notified = !alarm.isSilent(now());
       await store
         .insertInto('incidents')
@@ -379,7 +495,9 @@ export class Alarms {
       await forgetOld(store, incident.alarm);
     }
     for (const { alarm, device, incident, at } of work.cleared) {
-      await store.updateTable('incidents').set({ cleared: at }).where('id', '=', incident).execute();
+      const open = store.updateTable('incidents').set({ cleared: at }).where('id', '=', incident);
+      const ending = await open.where('cleared', 'is', null).executeTakeFirst();
+      if (Number(ending.numUpdatedRows) === 0) continue;
       const ended = store.selectFrom('incidents').select('notified').where('id', '=', incident);
       // An incident that began and ended within a silence causes no notification.
       if (Number((await ended.executeTakeFirst())?.notified ?? 0) === 0) continue;
@@ -391,6 +509,7 @@ export class Alarms {
     }
     for (const [key, state] of work.states) {
       const slash = key.indexOf('/');
+      if (!isCurrent(key.slice(0, slash))) continue;
       const row = { alarm: key.slice(0, slash), device: key.slice(slash + 1), state: JSON.stringify(state) };
       await store
         .insertInto('alarmStates')
@@ -398,7 +517,19 @@ export class Alarms {
         .onConflict((conflict) => conflict.columns(['alarm', 'device']).doUpdateSet({ state: row.state }))
         .execute();
     }
+    for (const device of work.gone)
+      await store.deleteFrom('alarmStates').where('device', '=', device).execute();
     await events.recordAll(told, store);
+  }
+
+  /** Tells whether an alarm still exists, because a user of another process may have removed or replaced it since it was loaded. */
+  private async current(store: Store): Promise<(name: string) => boolean> {
+    const rows = await store.selectFrom('alarms').select(['name', 'created']).execute();
+    const created = new Map(rows.map((row) => [row.name, Number(row.created)]));
+    const alarms = this.loaded?.alarms ?? [];
+    const names = alarms.filter((alarm) => created.get(alarm.definition.name) === alarm.created);
+    const current = new Set(names.map(({ definition }) => definition.name));
+    return (name) => current.has(name);
   }
 
   /** The alarms, reread with their states if a user has changed any. */
@@ -460,6 +591,9 @@ export class Alarms {
 class LoadedAlarm {
   private readonly where;
   private readonly clear;
+  /** Fields that the expressions read. */
+  private readonly whereFields;
+  private readonly clearFields;
   private readonly matches: (device: Selectable) => boolean;
 
   /** @throws AIOT_SELECTOR_INVALID, AIOT_STREAM_EXPRESSION */
@@ -472,6 +606,8 @@ class LoadedAlarm {
     const { where, clear, selector } = definition;
     this.where = where === undefined ? null : compileExpression(where);
     this.clear = clear === undefined ? null : compileExpression(clear);
+    this.whereFields = where === undefined ? [] : fieldPaths(where);
+    this.clearFields = clear === undefined ? this.whereFields : fieldPaths(clear);
     this.matches = parseSelector(selector, now);
   }
 
@@ -480,14 +616,21 @@ class LoadedAlarm {
   }
 
   wants(name: string, devices: Devices): boolean {
-    if (this.definition.selector === 'all') return true;
     const device = devices.find(name);
-    return device !== null && this.matches(devices.selectable(device));
+    if (!device) return false;
+    return this.definition.selector === 'all' || this.matches(devices.selectable(device));
   }
 
   async step(state: AlarmState, sample: Sample) {
     const holds = await this.isTrue(this.where, sample);
-    const clears = state.incident !== null && (await this.isTrue(this.clear, sample));
+    const isOpen = state.incident !== null;
+    const clears = isOpen && (await this.isTrue(this.clear, sample));
+    const told = isOpen && this.clear !== null ? clears : holds;
+    // Another stream's sample without the fields does not show that the condition has ended.
+    if (!told && this.definition.stream === undefined && sample.stream !== state.stream) {
+      const fields = isOpen ? this.clearFields : this.whereFields;
+      if (fields.some((path) => !hasField(sample.values, path))) return { state, change: null };
+    }
     return alarmStep(this.definition, state, sample, { holds, clears });
   }
 
@@ -510,6 +653,13 @@ class Work {
   readonly states = new Map<string, AlarmState>();
   readonly raised: { alarm: LoadedAlarm; incident: Incident }[] = [];
   readonly cleared: { alarm: LoadedAlarm; device: string; incident: string; at: number }[] = [];
+  /** Devices that were removed, and whose states are deleted. */
+  readonly gone = new Set<string>();
+
+  get isEmpty(): boolean {
+    const { states, raised, cleared, gone } = this;
+    return states.size + raised.length + cleared.length + gone.size === 0;
+  }
 
   raise(alarm: LoadedAlarm, device: string, state: AlarmState, at: number): AlarmState {
     const id = newId('inc', at);
@@ -530,6 +680,7 @@ class Work {
 
 interface Sample {
   topic: string;
+  stream: string;
   t: number;
   values: Record<string, unknown>;
 }
@@ -551,7 +702,7 @@ function* samplesOf({ at, device, stream = '', payload }: Entry): Generator<Samp
     const values = isBatch
       ? { ...payload, ...Object.fromEntries(columns.map(([name, column]) => [name, column[i]])) }
       : payload;
-    yield { topic, t: Math.round(first + i * stepMs), values: withoutFrame(values) };
+    yield { topic, stream, t: Math.round(first + i * stepMs), values: withoutFrame(values) };
   }
 }
 
@@ -560,10 +711,53 @@ function withoutFrame({ seq: _seq, t: _t, rate: _rate, ...values }: Record<strin
   return values;
 }
 
+/** Whether the condition does not hold, and there is no incident. */
+function isQuiet({ since, incident }: AlarmState): boolean {
+  return since === null && incident === null;
+}
+
+function hasField(values: Record<string, unknown>, path: readonly string[]): boolean {
+  let value: unknown = values;
+  for (const step of path) {
+    // A path into an array reads its items, and the expression has examined those.
+    if (Array.isArray(value)) return true;
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return false;
+    value = (value as Record<string, unknown>)[step];
+  }
+  return true;
+}
+
+/** Merges samples of several sources, each of which has its own in the order of time. */
+async function* inTimeOrder(sources: readonly AsyncGenerator<Sample>[]): AsyncGenerator<Sample> {
+  const heads: { source: AsyncGenerator<Sample>; sample: Sample }[] = [];
+  for (const source of sources) {
+    const { value, done } = await source.next();
+    if (!done) heads.push({ source, sample: value });
+  }
+  while (heads.length > 0) {
+    const first = heads.reduce((one, other) => (other.sample.t < one.sample.t ? other : one));
+    yield first.sample;
+    const { value, done } = await first.source.next();
+    if (done) heads.splice(heads.indexOf(first), 1);
+    else first.sample = value;
+  }
+}
+
+/** Names of all streams, or only the given one. */
+async function* streamsOf(telemetry: Telemetry, only: string | undefined): AsyncGenerator<string> {
+  if (only !== undefined) yield only;
+  for (let after: string | undefined; only === undefined; ) {
+    const page = await telemetry.streams({ after, limit: streamsAtOnce });
+    for (const { name } of page) yield name;
+    if (page.length < streamsAtOnce) return;
+    after = page.at(-1)?.name;
+  }
+}
+
 async function* takesOf(telemetry: Telemetry, stream: string) {
   for (let after: string | undefined; ; ) {
     const page = await telemetry.takes({ stream, limit: takesAtOnce, after });
-    yield* page.sort((a, b) => (a.startedAt ?? 0) - (b.startedAt ?? 0));
+    yield* page;
     if (page.length < takesAtOnce) return;
     const last = page.reduce((one, other) => (cursorOf(one) > cursorOf(other) ? one : other));
     after = cursorOf(last);

@@ -188,7 +188,7 @@ export class TableTelemetry implements Telemetry {
     this.writer = new Writer(tables);
     this.reader = {
       end: () => tables.end(),
-      from: (position, signal) => this.follow(position, signal),
+      from: (position, signal, idle) => this.follow(position, signal, idle),
     };
   }
 
@@ -442,13 +442,19 @@ export class TableTelemetry implements Telemetry {
     this.flushing = undefined;
   }
 
-  private async *follow(position: string | null, signal: AbortSignal): AsyncGenerator<PlacedEntry[]> {
+  private async *follow(
+    position: string | null,
+    signal: AbortSignal,
+    idle?: (isIdle: boolean) => void,
+  ): AsyncGenerator<PlacedEntry[]> {
     let after = position;
     while (!signal.aborted) {
       const rows = await this.tables.after(after, 2 * page);
       const last = rows.at(-1);
       if (!last) {
+        idle?.(true);
         await this.tables.changed(after, signal);
+        idle?.(false);
         continue;
       }
       after = last.position;

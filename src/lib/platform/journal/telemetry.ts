@@ -102,6 +102,11 @@ export interface JournalReader {
   /**
    * Yields entries after a position (null = the oldest available), first existing and then new ones, until the signal is aborted. A batch has at least one
    * entry. Duplicates are left out.
+   * @param idle called with true whenever there are no further entries, and with false before the search for new ones
    */
-  from(position: string | null, signal: AbortSignal): AsyncIterable<readonly PlacedEntry[]>;
+  from(
+    position: string | null,
+    signal: AbortSignal,
+    idle?: (isIdle: boolean) => void,
+  ): AsyncIterable<readonly PlacedEntry[]>;
 }

@@ -60,11 +60,7 @@ export const webhookRoutes: Routes =
       add: ({ body, who }) => webhooks.add(body, who),
       change: ({ params, body, who }) => webhooks.change(params.id, body, who),
       rotate: ({ params, who }) => webhooks.rotate(params.id, who),
-      test: ({ params, who }, reply) => {
-        const ended = new AbortController();
-        reply.raw.once('close', () => ended.abort());
-        return webhooks.test(params.id, who, ended.signal);
-      },
+      test: ({ params, who }, reply) => webhooks.test(params.id, who, closed(reply)),
       remove: ({ params, who }) => webhooks.remove(params.id, who),
     });
 
@@ -77,7 +73,7 @@ export const alarmRoutes: Routes =
       create: ({ body, who }) => alarms.create(body, who),
       acknowledge: ({ params, body, who }) => alarms.acknowledge(params.name, body, who),
       silence: ({ params, body, who }) => alarms.silence(params.name, body, who),
-      test: ({ params, body }) => alarms.test(params.name, body.sinceMs),
+      test: ({ params, body }, reply) => alarms.test(params.name, body.sinceMs, closed(reply)),
       remove: ({ params, who }) => alarms.remove(params.name, who),
     });
 
@@ -85,6 +81,13 @@ export const auditRoutes: Routes =
   ({ events }) =>
   async (app) =>
     serve(app, contract.audit, { list: ({ query }) => events.audit(query) });
+
+/** Is aborted when the connection of the request ends. */
+function closed(reply: { raw: ServerResponse }): AbortSignal {
+  const ended = new AbortController();
+  reply.raw.once('close', () => ended.abort());
+  return ended.signal;
+}
 
 /** Interval of the comments that keep a connection alive and report up to which id the log was searched, ms. */
 const heartbeatMs = 15_000;
