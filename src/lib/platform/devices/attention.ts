@@ -61,8 +61,8 @@ export class AttentionService {
   /** Serializes the reads of the event log, because each one counts connections and moves the position. */
   private readonly inTurn = serially();
   /**
-   * Times of recent connections, of the report that has the current error, and of the report that first had the current reason for the last
-   * restart; from the event log, which all replicas share.
+   * Times of recent connections, of the report that has the current error, and of the report that first had the latest boot reason. They
+   * come from the event log, which all replicas share.
    */
   private readonly connections = new Map<string, number[]>();
   private readonly errorsSince = new Map<string, number>();

@@ -445,7 +445,7 @@ export class Alarms {
   private examine(alarms: readonly LoadedAlarm[], started: number, work: Work): void {
     const { devices, now } = this.parts;
     const byName = new Map(alarms.map((alarm) => [alarm.definition.name, alarm]));
-    // While older messages wait to be evaluated, nobody knows who was absent after them.
+    // While messages wait to be evaluated, absence is known only up to the last evaluated one.
     const until = this.isIdle ? now() : this.evaluated;
     for (const [key, state] of this.states) {
       const slash = key.indexOf('/');
@@ -522,7 +522,7 @@ export class Alarms {
     await events.recordAll(told, store);
   }
 
-  /** Tells whether an alarm still exists, because a user of another process may have removed or replaced it since it was loaded. */
+  /** Checks names of alarms for existence: a user of another process may have removed or replaced one since it was loaded. */
   private async current(store: Store): Promise<(name: string) => boolean> {
     const rows = await store.selectFrom('alarms').select(['name', 'created']).execute();
     const created = new Map(rows.map((row) => [row.name, Number(row.created)]));
