@@ -11,7 +11,7 @@ export { type Lag, lagSchema, listTopics, readLag, type Topics, topicsSchema } f
 export { type CheatSheet, cheatMarkdown, cheatSheets } from './cheat-sheets.js';
 export { credentialsFrom, type Login, listLogins, login, loginSchema, logout } from './credentials.js';
 export { decoderFor } from './decode/decoder.js';
-export { compileExpression } from './decode/expression.js';
+export { compileExpression, fieldPaths } from './decode/expression.js';
 export { truth } from './decode/expression-functions.js';
 export { type Decoder, type DecoderName, type DecoderOptions, decoderNames } from './decode/values.js';
 export { fromLine, messageLineSchema, toLine } from './file/line.js';
