@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/numbers.js';
 import { loadProject } from '../../src/lib/core/project.js';
 import { openDataset } from '../../src/lib/data/dataset/open.js';
 import { initResultSchema } from '../../src/lib/project/init.js';
@@ -128,6 +129,47 @@ describe('aiot init --from', () => {
     expect((await runCli(['init', dir, '--from', from, '--rate', '50'])).code).toBe(0);
     expect((await runCli(['data', 'check', '--project', dir, '--json'])).json).toMatchObject({ rateHz: 50 });
   });
+
+  /**
+   * Twelve recordings of an accelerometer at 50 Hz: gravity, noise, and a tone whose frequency and axis, counted from that of gravity,
+   * depend on the label. In a worn sensor, gravity is on a different axis in each recording.
+   */
+  async function tones(name: string, byLabel: Record<string, { hz: number; axis: number }>, worn: boolean): Promise<string> {
+    const at = join(folder, name);
+    const random = seededRandom(3);
+    for (const [label, { hz, axis }] of Object.entries(byLabel)) {
+      await mkdir(join(at, label), { recursive: true });
+      for (const take of [1, 2, 3, 4, 5, 6]) {
+        const lines = Array.from({ length: 600 }, (_, i) => {
+          const sample = [0, 0, 0].map(() => (random() + random() + random() - 1.5) * 0.4);
+          const down = worn ? take % 3 : 2;
+          sample[down]! += 2;
+          sample[(down + axis) % 3]! += 0.5 * Math.sin((2 * Math.PI * (hz + take / 20) * i) / 50 + take);
+          return [20 * i, ...sample].join(',');
+        });
+        await writeFile(join(at, label, `${take}.csv`), `time_ms,ax,ay,az\n${lines.join('\n')}\n`);
+      }
+    }
+    return at;
+  }
+
+  it.each([
+    ['spectral', 25, { fan: { hz: 15, axis: 1 }, worn: { hz: 20, axis: 1 } }],
+    ['motion', 12, { up: { hz: 2, axis: 0 }, aside: { hz: 2, axis: 1 } }],
+  ] as const)(
+    'chooses %s features if they separate the labels, and prints their band',
+    async (features, most, byLabel) => {
+      const dir = join(folder, `tones-${features}`);
+      const from = await tones(`from-${features}`, byLabel, features === 'motion');
+      const { json } = await runCli(['init', dir, '--from', from, '--json']);
+      expect(json).toMatchObject({ signal: { features, bandHz: [0, most], window: 100 } });
+      expect((await loadProject(dir)).config.signal.features).toBe(features);
+      await rm(dir, { recursive: true });
+      const { stdout } = await runCli(['init', dir, '--from', from, '--no-color']);
+      expect(stdout).toMatch(new RegExp(`Features +${features}, which resolve 0 to ${most} Hz`));
+      expect(stdout).toMatch(/Window +100 samples, 2 s/);
+    },
+  );
 
   it('uses anomaly detection if nothing is labeled', async () => {
     const file = join(folder, 'bare.csv');

@@ -14,6 +14,8 @@ import { motorDecimals, motorRecordings } from '../data/motor.js';
 import { packedRecordings } from '../data/speech.js';
 import { timeColumnSchema } from '../data/tables/columns.js';
 import type { ChipName } from '../model/fit/chips.js';
+import { bandOf } from '../signal/feature-sets.js';
+import { signalSpecOf } from '../signal/spec.js';
 import { drawFaces } from '../vision/faces.js';
 import { composeProject, rowsFile, type Survey } from './own-project.js';
 import { findTemplates } from './templates.js';
@@ -38,6 +40,17 @@ export const initResultSchema = z.object({
   rateFrom: z.enum(['told', 'time', 'assumed']).nullable(),
   /** Time column of the user's own data, which is not an input. */
   time: timeColumnSchema.nullable(),
+  /** Signal settings chosen for the user's own recordings; null for a table, and for a template. */
+  signal: z
+    .object({
+      features: z.string(),
+      /** Frequencies that the features resolve, Hz. */
+      bandHz: z.tuple([z.number(), z.number()]).nullable(),
+      /** Samples. */
+      window: z.int(),
+      topic: z.string(),
+    })
+    .nullable(),
 });
 
 export type InitResult = z.output<typeof initResultSchema>;
@@ -92,6 +105,7 @@ export async function initOwnProject(options: {
   chip?: ChipName | undefined;
 }): Promise<InitResult> {
   const { survey, chip } = options;
+  let signal: InitResult['signal'] = null;
   const made = await assemble(
     options,
     'own',
@@ -101,12 +115,23 @@ export async function initOwnProject(options: {
       return composeProject(name, survey, chip);
     },
     async (staging, config) => {
-      if (survey.kind === 'rows') await cp(survey.path, join(staging, rowsFile));
-      else await saveRecordings({ folder: join(staging, 'data'), config, recordings: ownRecordings(survey) });
+      if (survey.kind === 'rows') return cp(survey.path, join(staging, rowsFile));
+      signal = chosenSignal(config);
+      await saveRecordings({ folder: join(staging, 'data'), config, recordings: ownRecordings(survey) });
     },
   );
   const { rateHz, rateFrom, time } = survey;
-  return { ...made, rateHz, rateFrom, time };
+  return { ...made, rateHz, rateFrom, time, signal };
+}
+
+function chosenSignal(config: ProjectConfig): NonNullable<InitResult['signal']> {
+  const spec = signalSpecOf(config);
+  return {
+    features: config.signal.features as string,
+    bandHz: bandOf(spec),
+    window: spec.windowSamples,
+    topic: config.stream.topic,
+  };
 }
 
 /** The user's recordings with valid ids. Slashes are replaced: `walking/1` becomes walking-1. */
@@ -154,6 +179,7 @@ async function assemble(
       rateHz: null,
       rateFrom: null,
       time: null,
+      signal: null,
     };
   } catch (error) {
     if (error instanceof AiotError) throw error;

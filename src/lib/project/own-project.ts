@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Document, isNode, isScalar, YAMLMap, YAMLSeq } from 'yaml';
 import { AiotError } from '../core/errors.js';
+import { chooseFeatures } from '../data/features/choose.js';
 import { dataStatistics } from '../data/statistics.js';
 import { fieldNames, rolesInFile, type TimeColumn, timeColumnOf } from '../data/tables/columns.js';
 import { assumedHz, type LabelFrom, type Loose, openLoose } from '../data/tables/loose-recordings.js';
@@ -21,9 +22,6 @@ const leastWindow = 16;
  * rows.
  */
 const mostClasses = 20;
-
-/** Column names of an accelerometer's axes: x, y, z, acc_x, ax, … */
-const axis = /^(a|acc(el)?(eration)?)?[ _.-]?[xyz]$/i;
 
 const header = (about: string) => ` yaml-language-server: $schema=aiot.schema.json
  ${about}
@@ -104,7 +102,11 @@ function inline(node: unknown): void {
 function streamOf({ fields, rateHz, loose }: Survey) {
   const lengths = loose!.dataset.recordings.map(({ columns }) => columns[0]!.length);
   const window = windowOf(rateHz!, Math.min(...lengths));
-  const motion = fields.length === 3 && fields.every((field) => axis.test(field));
+  const spec = {
+    ...{ fields, rateHz: rateHz!, lowpassHz: null, resampleHz: rateHz! },
+    ...{ windowSamples: window, strideSamples: Math.ceil(window / 2) },
+  };
+  const recordings = loose!.dataset.recordings.map((recording) => ({ ...recording, fields }));
   return {
     stream: {
       topic: 'motion',
@@ -113,8 +115,8 @@ function streamOf({ fields, rateHz, loose }: Survey) {
     signal: {
       rate: rateHz!,
       window,
-      stride: Math.ceil(window / 2),
-      features: motion ? 'motion' : window >= 16 ? 'spectral' : 'raw',
+      stride: spec.strideSamples,
+      features: chooseFeatures(spec, recordings).features,
     },
   };
 }

@@ -136,6 +136,17 @@ function rawSet(spec: { fields: string[]; windowSamples: number }): FeatureSet {
  */
 const motionBandsHz = [0, 1, 2, 3.5, 5.5, 8, 12] as const;
 
+/**
+ * The frequencies that a spec's features resolve: [lowest, highest] in Hz, at most half the rate. Null for pictures and for a list of
+ * features, whose members differ.
+ */
+export function bandOf({ features, resampleHz, lowpassHz, mel }: SignalSpec): [number, number] | null {
+  if (Array.isArray(features) || features === 'image') return null;
+  const most = Math.min(resampleHz / 2, lowpassHz ?? Number.POSITIVE_INFINITY);
+  if (mel) return [mel.lowHz, Math.min(mel.highHz, most)];
+  return [0, features === 'motion' ? Math.min(motionBandsHz.at(-1)!, most) : most];
+}
+
 const parts = ['magnitude', 'along', 'across'] as const;
 
 const measures = [

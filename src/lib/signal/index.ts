@@ -14,6 +14,7 @@ export {
 } from './acoustics.js';
 export { createBandLimited, resampled } from './band-limited.js';
 export { signalBytes } from './chip-memory.js';
+export { bandOf } from './feature-sets.js';
 export { createComplexFourier } from './fourier.js';
 export { createLowpass } from './lowpass.js';
 export { frameValues, type MelSpec } from './mel.js';

@@ -84,6 +84,16 @@ export function initText(made: InitResult): string {
     const of = labels.length > 0 ? `: ${labels.join(', ')}` : '';
     lines.push(['Recordings', `${made.recordings}, ${plural(made.samples, 'sample')}${of}`]);
   }
+  if (made.signal !== null) {
+    const { features, bandHz, window, topic } = made.signal;
+    const band =
+      bandHz === null ? '' : `, which resolve ${bandHz[0]} to ${Number(bandHz[1].toPrecision(4))} Hz`;
+    lines.push(
+      ['Features', `${features}${band}`],
+      ['Window', `${plural(window, 'sample')}, ${Number((window / made.rateHz!).toPrecision(3))} s`],
+      ['Topic', topic],
+    );
+  }
   return facts(lines);
 }
 

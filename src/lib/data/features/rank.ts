@@ -1,6 +1,6 @@
 import { AiotError } from '../../core/errors.js';
 import { seededRandom, shuffled } from '../../core/numbers.js';
-import { groupFolds, trainDiscriminant } from './discriminant.js';
+import { type Discriminant, groupFolds, trainDiscriminant } from './discriminant.js';
 import type { FeatureTable } from './table.js';
 
 interface RankedFeature {
@@ -30,7 +30,7 @@ const bins = 10;
  * @throws AIOT_DATA_ONE_CLASS, AIOT_DATA_TOO_FEW (a label with one recording)
  */
 export function rankFeatures(table: FeatureTable, seed = 7): Ranking {
-  const labels = [...new Set(table.labels)].filter((label) => label !== null).sort();
+  const { labels, classes, groups, rows } = labelledRows(table);
   if (labels.length < 2) {
     throw new AiotError(
       'AIOT_DATA_ONE_CLASS',
@@ -38,17 +38,12 @@ export function rankFeatures(table: FeatureTable, seed = 7): Ranking {
       { next: 'Specify several recordings and the source of their labels: --label-from name.' },
     );
   }
-  const keep = table.labels.flatMap((label, i) => (label === null ? [] : [i]));
-  const classes = keep.map((i) => labels.indexOf(table.labels[i]!));
-  const groups = keep.map((i) => table.recordings[i]!);
   const folds = foldCount(groups, classes, labels);
-  const rows = standardized(keep.map((i) => table.rows[i]!));
   const { accuracy, losses } = permutationImportance(
     rows,
     classes,
     labels.length,
     groupFolds(groups, classes, folds, seed),
-    folds,
     seed,
   );
   const features = table.names.map((name, f) => {
@@ -62,6 +57,54 @@ export function rankFeatures(table: FeatureTable, seed = 7): Ranking {
   });
   features.sort((a, b) => b.information - a.information || b.f - a.f || (a.name < b.name ? -1 : 1));
   return { features, accuracy, folds, labels };
+}
+
+/**
+ * Accuracy of the probe on held-out recordings, 0..1: how well a linear model separates the labels. Rows without a label are ignored.
+ * @throws AIOT_DATA_TOO_FEW (a label with one recording)
+ */
+export function separability(table: FeatureTable, seed = 7): number {
+  const { rows, classes, groups, labels } = labelledRows(table);
+  const folds = foldCount(groups, classes, labels);
+  let right = 0;
+  for (const { probe, test } of probes(
+    rows,
+    classes,
+    labels.length,
+    groupFolds(groups, classes, folds, seed),
+  ))
+    right += test.filter((i) => probe.classOf(rows[i]!) === classes[i]).length;
+  return right / rows.length;
+}
+
+function labelledRows(table: FeatureTable) {
+  const labels = [...new Set(table.labels)].filter((label) => label !== null).sort();
+  const keep = table.labels.flatMap((label, i) => (label === null ? [] : [i]));
+  return {
+    labels,
+    classes: keep.map((i) => labels.indexOf(table.labels[i]!)),
+    groups: keep.map((i) => table.recordings[i]!),
+    rows: keep.length === 0 ? [] : standardized(keep.map((i) => table.rows[i]!)),
+  };
+}
+
+/** For each fold, a probe trained on the other folds, and the rows of this fold. */
+function* probes(
+  rows: Float64Array[],
+  classes: number[],
+  count: number,
+  foldOf: Int32Array,
+): Generator<{ probe: Discriminant; test: number[] }> {
+  for (const fold of [...new Set(foldOf)].sort((a, b) => a - b)) {
+    const train = [...foldOf.keys()].filter((i) => foldOf[i] !== fold);
+    const test = [...foldOf.keys()].filter((i) => foldOf[i] === fold);
+    const probe = trainDiscriminant(
+      train.map((i) => rows[i]!),
+      train.map((i) => classes[i]!),
+      count,
+    );
+    yield { probe, test };
+  }
 }
 
 /** Number of folds: at most five, and at most the number of recordings of the rarest label. */
@@ -95,21 +138,13 @@ function permutationImportance(
   classes: number[],
   count: number,
   foldOf: Int32Array,
-  folds: number,
   seed: number,
 ): { accuracy: number; losses: Float64Array } {
   const random = seededRandom(seed + 1);
   const size = rows[0]!.length;
   const lost = new Float64Array(size);
   let right = 0;
-  for (let fold = 0; fold < folds; fold++) {
-    const train = [...foldOf.keys()].filter((i) => foldOf[i] !== fold);
-    const test = [...foldOf.keys()].filter((i) => foldOf[i] === fold);
-    const probe = trainDiscriminant(
-      train.map((i) => rows[i]!),
-      train.map((i) => classes[i]!),
-      count,
-    );
+  for (const { probe, test } of probes(rows, classes, count, foldOf)) {
     const correct = test.filter((i) => probe.classOf(rows[i]!) === classes[i]).length;
     right += correct;
     const work = new Float64Array(size);
