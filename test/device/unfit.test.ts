@@ -61,12 +61,27 @@ async function started(name: string, options: Partial<SimulateOptions>) {
       events.flatMap((event) => (event.event === 'log' && event.level === 'warn' ? [event.message] : [])),
     predictedBy: () =>
       events.flatMap((event) => (event.event === 'inference' ? [event.inference.model.version] : [])),
+    samples: () =>
+      events.reduce((sum, event) => sum + (event.event === 'sent' ? event.messages : 0), 0),
     sent: () => events.flatMap((event) => (event.event === 'sent' ? [event.inferences] : [])),
   };
 }
 
 const warningOf = (version: number, got: string) =>
   `motion@${version} does not fit this source, so the device predicts nothing until it gets another model: expected the fields a, b, c as required by the model, got ${got}`;
+
+it('sends samples without a model, and samples and predictions after a rollout', async () => {
+  const device = await started('both', { recording: csv, loop: true, predict: false });
+  const running = device.run();
+  await expect.poll(device.samples, { timeout: 10_000 }).toBeGreaterThan(0);
+  expect(device.predictedBy()).toEqual([]);
+  const version = await rollOut('both', ['x', 'y', 'z']);
+  await expect.poll(() => device.predictedBy().at(-1), { timeout: 10_000 }).toBe(version);
+  const before = device.samples();
+  await expect.poll(device.samples, { timeout: 10_000 }).toBeGreaterThan(before);
+  device.end.abort();
+  await running;
+});
 
 describe('a simulated device whose model does not fit its source', () => {
   it.each<[string, Partial<SimulateOptions>, string[], string]>([

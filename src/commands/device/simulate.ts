@@ -12,7 +12,7 @@ import { simulateDevice } from '../../lib/device/simulate.js';
 export default class DeviceSimulate extends AiotCommand {
   static override summary = 'Run one virtual device.';
   static override description =
-    "DEVICE is an identity folder from aiot device provision. The device's flash is stored there too, so the device resumes where it stopped. Without --recording or --motor, it sends no samples, and handles only updates and commands. --native runs the firmware's own core, built from source, as a process. --native without DEVICE registers a device: the first of native-1, native-2, … that is not running. --board simulates a board with its own topics and payloads, which needs no identity; run aiot docs iot-kit or aiot docs guide-services. For fleets, use aiot fleet simulate; for serial ports, aiot board simulate. Press Ctrl-C to stop.";
+    "DEVICE is an identity folder from aiot device provision. The device's flash is stored there too, so the device resumes where it stopped. With --recording or --motor, it sends samples and, once it has a model that fits, predictions. Without either, it handles only updates and commands. --native runs the firmware's own core, built from source, as a process. --native without DEVICE registers a device: the first of native-1, native-2, … that is not running. --board simulates a board with its own topics and payloads, which needs no identity; run aiot docs iot-kit or aiot docs guide-services. For fleets, use aiot fleet simulate; for serial ports, aiot board simulate. Press Ctrl-C to stop.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> devices/motor-1 --motor healthy',
     '<%= config.bin %> <%= command.id %> devices/wearable-1 --recording walking1.csv --speed max',

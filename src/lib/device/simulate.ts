@@ -32,6 +32,7 @@ export interface SimulateOptions {
    */
   stream?: string;
   speed: number | 'max';
+  /** Whether to send only predictions. Otherwise the device sends samples and, once it has a model that fits, predictions. */
   predict: boolean;
   /** Whether to replay the recording again when it ends, under a new name. */
   loop: boolean;
@@ -161,10 +162,12 @@ async function act(
 ): Promise<void> {
   const { speed, predict, loop } = options;
   const source = sensor ?? recording;
+  // Like a board, a device sends samples and predictions by default, and does not wait for a model.
+  const sends = { speed, predict: true, telemetry: !predict };
   if (predict && source) await usableModel(device, options, source, end);
   if (end.aborted) return;
   if (sensor) {
-    await device.sense({ stream: streamOf(options), speed, predict, signal: end });
+    await device.sense({ stream: streamOf(options), ...sends, signal: end });
     return;
   }
   if (!recording) return aborted(end);
@@ -173,7 +176,8 @@ async function act(
   for (let take = 1; !end.aborted; take++) {
     const recordingId = loop ? `${recording.id}-${started}-${take}` : recording.id;
     try {
-      await device.replay(recording, { stream, speed, predict, recordingId, waits: loop, signal: end });
+      const waits = loop || !predict;
+      await device.replay(recording, { stream, ...sends, recordingId, waits, signal: end });
     } catch (error) {
       if (!end.aborted) throw error;
     }

@@ -117,7 +117,7 @@ export const virtualDeviceFlags = {
     helpValue: 'FACTOR',
   }),
   predict: Flags.boolean({
-    summary: "Send the model's predictions instead of the samples.",
+    summary: "Send only the model's predictions, not the samples.",
     env: 'AIOT_PREDICT',
   }),
   loop: Flags.boolean({

@@ -92,7 +92,7 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
     checkSensor(from, id, take.stream);
     const active = running;
     if (!active) throw new AiotError('AIOT_USAGE', `${name} is not connected`);
-    if (take.predict && !endless && reported !== null && reported.model === null)
+    if (take.predict && !take.waits && !endless && reported !== null && reported.model === null)
       throw new AiotError('AIOT_DEVICE_NO_MODEL', 'the device has no active model to predict with');
     for (;;) {
       const boot = boots;
