@@ -103,6 +103,8 @@ export default class ModelPush extends AiotCommand {
     this.print(pushedText(result, context.url));
     const pushed = `${result.name}@${result.version}`;
     const run = result.kind === 'model' ? [`aiot model deploy ${pushed} --selector SELECTOR${at}`] : [];
+    if (run.length > 0 && deviceTypes.some((type) => type.startsWith('esp32')))
+      run.push(`aiot flash --model ${pushed} --port PORT${at}`);
     this.print(next(...run, `aiot model lineage ${pushed}${at}`));
     return result;
   }

@@ -204,10 +204,19 @@ describe('aiot flash', () => {
       'The identity of pump-7 is on the chip. The chip has no program yet, so nothing runs on it.\n' +
         'Write one from a firmware folder.',
     );
-    expect(stdout).toContain(`Next: aiot flash --project FIRMWARE_DIR --port ${port}`);
+    expect(stdout).toContain('Next: aiot firmware build FIRMWARE_DIR --target esp32\n');
+    expect(stdout).toContain(`aiot flash --project FIRMWARE_DIR --port ${port}`);
     expect(stdout).not.toMatch(/RESET|monitor/);
     const { json } = await runCli(['flash', '--device', device, '--port', port, '--json']);
     expect(json).toMatchObject({ program: 'none', device: 'pump-7' });
+  });
+
+  it('does not suggest a program for a simulated chip, which runs none', async () => {
+    const device = await identity();
+    const { stdout, code } = await runCli(['flash', '--device', device, '--port', 'simulated:esp32', '--quiet']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('A simulated chip only stores what is written.');
+    expect(stdout).not.toContain('FIRMWARE_DIR');
   });
 
   it('reports that the program is unchanged if only an identity is written', async () => {

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { flashedText } from '../../../src/lib/cli/render/board.js';
 import { generateKeyPair, publicKeyOf } from '../../../src/lib/core/crypto.js';
 import { flashModel, type SlotOptions } from '../../../src/lib/flash/write/flash-slot.js';
 import { trustRootOf } from '../../../src/lib/formats/manifest/envelope.js';
@@ -82,6 +83,10 @@ describe('a model flashed over the cable', () => {
     const changed = [...nvsOf(at)].flatMap((byte, i) => (byte === before[i] ? [] : [i]));
     // The slot and the sequence, with a CRC for each.
     expect(changed.length).toBeLessThanOrEqual(10);
+    // This board has no program, so nothing uses the model yet.
+    expect(result.program).toBe('none');
+    expect(flashedText(result)).toMatch(/model_1 is selected instead of model_0\. Nothing uses it/);
+    expect(flashedText({ ...result, program: 'unchanged' })).toContain('The board now uses model_1');
     const again = await update(at, signed({ sequence: 10 }));
     expect(again.switched).toMatchObject({ slot: 'model_0', before: 'model_1' });
     expect(numberOf(at, 'model_slot')).toBe(0);

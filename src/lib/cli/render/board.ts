@@ -14,6 +14,7 @@ import type { PortInfo } from '../../flash/port/list.js';
 import type { BoardSecurity } from '../../flash/security.js';
 import type { BoardImages, InstalledImage, UploadedImage } from '../../flash/smp/boards.js';
 import { type Boards, type Flashed, type Planned, unhealthy } from '../../flash/write/result.js';
+import { firmwareTargets } from '../../project/firmware/build.js';
 import { bold, cutShort, dim, facts, green, next, red, table, yellow } from './text.js';
 
 /** A table of this machine's serial ports. */
@@ -281,7 +282,7 @@ export function flashedText(result: Result): string {
  * Lines about the program on the board. If there is no program, reports this, because the monitor would show
  * nothing.
  */
-function programLines({ program, device, restarted, switched }: Flashed): string[] {
+function programLines({ port, program, device, restarted, switched }: Flashed): string[] {
   const identity = device === null ? '' : `The identity of ${device} is on the chip. `;
   const reset = restarted ? [] : [yellow('Press RESET to start the program.')];
   switch (program) {
@@ -290,14 +291,22 @@ function programLines({ program, device, restarted, switched }: Flashed): string
     case 'unchanged':
       return switched ? reset : [`${identity}The program on the chip is unchanged.`, ...reset];
     case 'none':
-      return [`${identity}${yellow('The chip has no program yet, so nothing runs on it.')}`, noProgram];
+      return [
+        `${identity}${yellow('The chip has no program yet, so nothing runs on it.')}`,
+        isSimulated(port) ? simulatedOnly : noProgram,
+      ];
     case null:
-      return [`${identity}No program was written; whether the chip has one could not be checked.`, ...reset];
+      return switched ? reset : [`${identity}No program was written; whether the chip has one could not be checked.`, ...reset];
   }
 }
 
 const noProgram =
-  'Write one from a firmware folder. aiot firmware init creates such a folder, and aiot firmware build builds it.';
+  'Write one from a firmware folder. aiot firmware init creates such a folder, and aiot firmware build --target CHIP builds it with ESP-IDF or PlatformIO.';
+
+const simulatedOnly =
+  'A simulated chip only stores what is written. To run a device without a board, use aiot device simulate.';
+
+const isSimulated = (port: string) => port.startsWith('simulated:');
 
 function regionTable(regions: Flashed['regions']): string {
   const rows = regions.map(({ name, offset, bytes, skipped, written, md5 }) => [
@@ -326,7 +335,7 @@ function noted({ warnings, overridden }: Pick<Flashed, 'warnings' | 'overridden'
   ];
 }
 
-function switchedLines({ switched }: Flashed): string[] {
+function switchedLines({ switched, program }: Flashed): string[] {
   if (!switched) return [];
   const { slot, before, healthy, restored, reason } = switched;
   if (restored)
@@ -337,6 +346,8 @@ function switchedLines({ switched }: Flashed): string[] {
     ];
   const from = before === null || before === slot ? '' : ` instead of ${before}`;
   const well = healthy ? `; ${reason}` : '';
+  if (program === 'none')
+    return [`${green('✓')} ${bold(slot)} is selected${from}. Nothing uses it until the board has a program.`];
   return [`${green('✓')} The board now uses ${bold(slot)}${from}${well}.`];
 }
 
@@ -385,7 +396,12 @@ export function flashNext(result: Result): string {
   if ('boards' in result) return next('aiot device list');
   if (!('port' in result)) return next('aiot board ports');
   const at = ` --port ${shellWord(result.port)}`;
-  if (result.program === 'none') return next(`aiot flash --project FIRMWARE_DIR${at}`, 'aiot docs firmware');
+  if (result.program === 'none') {
+    if (isSimulated(result.port)) return next(`aiot board info${at}`, 'aiot device list');
+    const isTarget = firmwareTargets.some((target) => target === result.chip);
+    const build = `aiot firmware build FIRMWARE_DIR --target ${isTarget ? result.chip : 'CHIP'}`;
+    return next(build, `aiot flash --project FIRMWARE_DIR${at}`, 'aiot docs firmware');
+  }
   return next(`aiot board monitor${at}`, ...(result.device === null ? [] : ['aiot device list']));
 }
 

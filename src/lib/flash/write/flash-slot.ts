@@ -34,6 +34,7 @@ import {
 } from './board-nvs.js';
 import {
   boardOf,
+  programOn,
   type FlashBoardOptions,
   restarts,
   secondsSince,
@@ -391,7 +392,8 @@ async function writeModel(loader: Loader, job: ModelJob, options: SlotOptions): 
     ...{ chip, mac, flashBytes: flash.bytes, erased: false, regions },
     verified: true,
     restarted: restarts(loader, options),
-    program: 'unchanged' as const,
+    // A bundle is no program, so the state of the board's own program is reported.
+    program: await programOn(loader, plan.regions, { table, erase: false }),
     device: nvsValue(nvs, 'string', 'aiot', 'name'),
     certificate: null,
     versions: [`${manifest.name}@${manifest.version}`],
