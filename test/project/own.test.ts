@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { loadProject } from '../../src/lib/core/project.js';
 import { openDataset } from '../../src/lib/data/dataset/open.js';
+import { streamAbove } from '../../src/lib/device/telemetry/sensor.js';
 import { initResultSchema } from '../../src/lib/project/init.js';
 import { runCli } from '../support/cli.js';
 
@@ -57,8 +58,9 @@ describe('aiot init --from', () => {
     const project = await loadProject(dir);
     expect(project.config.signal).toMatchObject({ rate: 50, window: 100, stride: 50, features: 'spectral' });
     expect(Object.keys(project.config.stream.fields)).toEqual(['accel_g', 'gyro_z']);
+    expect(project.config.stream.topic).toBe('turns');
     // The default of `aiot device simulate --recording`.
-    expect(project.config.stream.topic).toBe('motion');
+    expect(await streamAbove(join(dir, 'data', 'recordings', 'fast-1.csv'))).toBe('turns');
     expect(project.config.pipeline.selector).toBe('all');
     const { recordings } = await openDataset(project);
     expect(recordings.map(({ id }) => id)).toEqual([

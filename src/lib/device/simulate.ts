@@ -10,7 +10,7 @@ import type { DeviceEvent } from './events.js';
 import { type DeviceIdentity, readIdentity } from './identity/identity.js';
 import type { Reported } from './protocol/messages.js';
 import type { SampleForm } from './telemetry/answer.js';
-import { defaultStream, motorSensor, motorStream, readRecording, type Sensor } from './telemetry/sensor.js';
+import { defaultStream, motorSensor, motorStream, readRecording, type Sensor, streamAbove } from './telemetry/sensor.js';
 import { createVirtualDevice } from './virtual/device.js';
 import type { SensedForm } from './virtual/firmware.js';
 import { createFlash } from './virtual/flash.js';
@@ -27,8 +27,8 @@ export interface SimulateOptions {
   /** Samples per second. By default, that of the recording or else of the project above it, or 100; for a motor, 200. */
   rateHz?: number;
   /**
-   * Stream name. The defaults are the templates' names: `motion` for a recording and `shaded-pole-motor-sensor_data`
-   * for a motor.
+   * Stream name. Default: for a recording, the topic of the project above it, else `motion`; for a motor,
+   * `shaded-pole-motor-sensor_data`.
    */
   stream?: string;
   speed: number | 'max';
@@ -55,8 +55,11 @@ export interface SimulateOptions {
  * @throws AIOT_DEVICE_BUSY, AIOT_INTERRUPTED if the signal cut a recording short; invalid input before the device goes
  * online
  */
-export async function simulateDevice(options: SimulateOptions): Promise<void> {
-  const { identityDir, forMs, signal } = options;
+export async function simulateDevice(given: SimulateOptions): Promise<void> {
+  const { identityDir, forMs, signal } = given;
+  const project = given.recording === undefined ? null : await streamAbove(given.recording);
+  const stream = given.stream ?? project;
+  const options = stream === null ? given : { ...given, stream };
   const identity = await readIdentity(identityDir);
   const recording = options.recording
     ? await readRecording(options.recording, options.rateHz ?? null)

@@ -37,7 +37,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   const rows = kind === 'rows';
   const doc = new Document({
     name,
-    ...(rows ? {} : streamOf(survey)),
+    ...(rows ? {} : streamOf(survey, name)),
     model: modelOf(survey, chip),
     pipeline: { selector: 'all' },
   });
@@ -49,7 +49,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   remark(
     doc,
     ['stream', 'topic'],
-    'devices send to aiot/v1/DEVICE/telemetry/motion, as aiot device simulate does',
+    `devices send to aiot/v1/DEVICE/telemetry/${name}, as aiot device simulate does with these recordings`,
   );
   remark(
     doc,
@@ -99,7 +99,7 @@ function inline(node: unknown): void {
   if (node instanceof YAMLMap || node instanceof YAMLSeq) node.flow = true;
 }
 
-function streamOf({ fields, rateHz, loose }: Survey) {
+function streamOf({ fields, rateHz, loose }: Survey, topic: string) {
   const lengths = loose!.dataset.recordings.map(({ columns }) => columns[0]!.length);
   const window = windowOf(rateHz!, Math.min(...lengths));
   const spec = {
@@ -109,7 +109,7 @@ function streamOf({ fields, rateHz, loose }: Survey) {
   const recordings = loose!.dataset.recordings.map((recording) => ({ ...recording, fields }));
   return {
     stream: {
-      topic: 'motion',
+      topic,
       fields: Object.fromEntries(fields.map((field) => [field, { unit: '' }])),
     },
     signal: {

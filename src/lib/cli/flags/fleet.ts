@@ -106,7 +106,8 @@ export const virtualDeviceFlags = {
     helpValue: 'HZ',
   }),
   stream: Flags.string({
-    summary: 'Telemetry stream name [default: motion, or shaded-pole-motor-sensor_data with --motor].',
+    summary:
+      "Telemetry stream name [default: the topic of the recording's project, else motion; with --motor, shaded-pole-motor-sensor_data].",
     env: 'AIOT_STREAM',
     helpValue: 'NAME',
   }),

@@ -107,9 +107,15 @@ export async function suitableSource(folder = '.'): Promise<string[] | null> {
   return ['--recording', join(folder, recording), ...stream, '--loop'];
 }
 
-/** Default streams of a replayed recording and of a simulated motor: those of the templates. */
+/** Default streams of a recording outside projects and of a simulated motor: those of the templates. */
 export const defaultStream = 'motion';
 export const motorStream = 'shaded-pole-motor-sensor_data';
+
+/** Stream of the project above a recording; null = there is no valid project. */
+export async function streamAbove(file: string): Promise<string | null> {
+  const project = await projectAbove(file).catch(() => null);
+  return project?.config.stream.topic ?? null;
+}
 
 /** Path of the first recording in a project's data folder, relative to the project; null if there is none. */
 async function firstRecording({ dir }: Project): Promise<string | null> {
