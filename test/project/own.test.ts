@@ -173,6 +173,28 @@ describe('aiot init --from', () => {
     },
   );
 
+  it.each([
+    ['g', 1],
+    ['m/s²', 9.81],
+  ])('recognizes accelerations in %s, and warns of a board sensor in another unit', async (unit, gravity) => {
+    const name = `gravity-${gravity}`;
+    const from = join(folder, name);
+    await mkdir(from);
+    for (const take of [1, 2]) {
+      const lines = Array.from({ length: 300 }, (_, i) => `${20 * i},${Math.sin(i)},${Math.cos(i)},${gravity}`);
+      await writeFile(join(from, `still${take}.csv`), `time_ms,ax,ay,az\n${lines.join('\n')}\n`);
+    }
+    const dir = join(folder, `of-${name}`);
+    const made = await runCli(['init', dir, '--from', from, '--no-color']);
+    expect(made.stdout).toMatch(new RegExp(`Unit +${unit}, from the size of gravity`));
+    const { config } = await loadProject(dir);
+    expect(config.stream.fields).toMatchObject({ ax: { unit }, ay: { unit }, az: { unit } });
+    const { stderr, code } = await runCli(['firmware', 'init', '--project', dir]);
+    expect(code).toBe(0);
+    if (unit === 'g') expect(stderr).not.toContain('provides ax');
+    else expect(stderr).toContain('mpu6050 provides ax, ay, az in g, but stream.fields says m/s²');
+  });
+
   it('uses anomaly detection if nothing is labeled', async () => {
     const file = join(folder, 'bare.csv');
     await writeFile(

@@ -22,7 +22,7 @@ export { listRecordings, rollRecording, saveRecordings } from './dataset/write.j
 export { compareData } from './drift/drift.js';
 export { writeDriftReport } from './drift/report.js';
 export { type Drift, driftSchema } from './drift/result.js';
-export { type ChosenFeatures, chooseFeatures } from './features/choose.js';
+export { accelerationAxis, type ChosenFeatures, chooseFeatures } from './features/choose.js';
 export { type FeaturesResult, featuresResultSchema, makeFeatures } from './features/make.js';
 export {
   type MotorState,

@@ -2,10 +2,11 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Document, isNode, isScalar, YAMLMap, YAMLSeq } from 'yaml';
 import { AiotError } from '../core/errors.js';
-import { chooseFeatures } from '../data/features/choose.js';
+import { accelerationAxis as axis, chooseFeatures } from '../data/features/choose.js';
 import { dataStatistics } from '../data/statistics.js';
 import { fieldNames, rolesInFile, type TimeColumn, timeColumnOf } from '../data/tables/columns.js';
 import { assumedHz, type LabelFrom, type Loose, openLoose } from '../data/tables/loose-recordings.js';
+import type { Recording } from '../data/types.js';
 import { type ChipName, chips } from '../model/fit/chips.js';
 
 /** Path of the rows in a project. */
@@ -99,7 +100,7 @@ function inline(node: unknown): void {
   if (node instanceof YAMLMap || node instanceof YAMLSeq) node.flow = true;
 }
 
-function streamOf({ fields, rateHz, loose }: Survey, topic: string) {
+function streamOf({ fields, rateHz, loose, accelerationUnit }: Survey, topic: string) {
   const lengths = loose!.dataset.recordings.map(({ columns }) => columns[0]!.length);
   const window = windowOf(rateHz!, Math.min(...lengths));
   const spec = {
@@ -110,7 +111,9 @@ function streamOf({ fields, rateHz, loose }: Survey, topic: string) {
   return {
     stream: {
       topic,
-      fields: Object.fromEntries(fields.map((field) => [field, { unit: '' }])),
+      fields: Object.fromEntries(
+        fields.map((field) => [field, { unit: axis.test(field) ? (accelerationUnit ?? '') : '' }]),
+      ),
     },
     signal: {
       rate: rateHz!,
@@ -178,6 +181,8 @@ export interface Survey {
   rateFrom: Loose['rateFrom'] | null;
   /** The time column, which is not an input; null if there is none. */
   time: TimeColumn | null;
+  /** Unit of an accelerometer's axes, according to the size of gravity; null = there is none, or its size fits no unit. */
+  accelerationUnit: 'g' | 'm/s²' | null;
   /** The recordings, as read from the files; null for rows. */
   loose: Loose | null;
 }
@@ -227,6 +232,7 @@ async function surveyRecordings({ path, labelFrom, rateHz }: SurveyOptions): Pro
     rateHz: rateFrom === 'assumed' ? assumedHz : dataset.rateHz,
     rateFrom,
     time: loose.time,
+    accelerationUnit: accelerationUnitOf(dataset.recordings, fieldNames(dataset.fields)),
     loose,
   };
 }
@@ -266,8 +272,24 @@ async function surveyRows({ path, labelFrom = 'auto', rateHz }: SurveyOptions): 
     rateHz: null,
     rateFrom: null,
     time: await timeIn(path),
+    accelerationUnit: null,
     loose: null,
   };
+}
+
+/** Largest deviation of a mean acceleration from gravity, as a share of it. Sensors are biased, and bodies move. */
+const gravityTolerance = 0.15;
+
+/** The unit in which the mean acceleration of most recordings is the standard gravity: 1 g, or 9.80665 m/s². */
+function accelerationUnitOf(recordings: Recording[], fields: string[]): Survey['accelerationUnit'] {
+  const columns = fields.flatMap((field, f) => (axis.test(field) ? [f] : []));
+  if (columns.length !== 3) return null;
+  const sizes = recordings.map(({ columns: all }) =>
+    Math.hypot(...columns.map((f) => all[f]!.reduce((sum, value) => sum + value, 0) / all[f]!.length)),
+  );
+  const middle = sizes.sort((a, b) => a - b)[Math.floor(sizes.length / 2)] ?? Number.NaN;
+  const isGravity = (size: number) => Math.abs(middle / size - 1) <= gravityTolerance;
+  return isGravity(1) ? 'g' : isGravity(9.80665) ? 'm/s²' : null;
 }
 
 /** The time column of a table, according to its first rows. */

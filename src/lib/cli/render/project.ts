@@ -24,6 +24,8 @@ export function surveyText(survey: Survey): string {
   if (ignored.length > 0) lines.push(['Left out', ignored.join(', ')]);
   if (time !== null) lines.push(['Time', `${timeText(time)}; not an input`]);
   if (rateHz !== null) lines.push(['Rate', `${rateHz} Hz, ${rateText()}`]);
+  if (survey.accelerationUnit !== null)
+    lines.push(['Unit', `${survey.accelerationUnit}, from the size of gravity in the data`]);
   lines.push(['Labels', labelsText()]);
   return facts(lines);
 

@@ -25,7 +25,7 @@ const leastDifference = 0.01;
 const leastHighPower = 0.1;
 
 /** Column names of an accelerometer's axes: x, y, z, acc_x, ax, … */
-const axis = /^(a|acc(el)?(eration)?)?[ _.-]?[xyz]$/i;
+export const accelerationAxis = /^(a|acc(el)?(eration)?)?[ _.-]?[xyz]$/i;
 
 /**
  * Chooses the feature set for recordings. `motion` resolves only what a body does, so it is chosen only for the three axes of an
@@ -37,7 +37,7 @@ export function chooseFeatures(spec: Omit<SignalSpec, 'features'>, recordings: R
   const { fields, windowSamples, resampleHz } = spec;
   if (windowSamples < leastSpectrum) return { features: 'raw', accuracy: null };
   const motion: SignalSpec = { ...spec, features: 'motion' };
-  if (fields.length !== 3 || !fields.every((field) => axis.test(field)))
+  if (fields.length !== 3 || !fields.every((field) => accelerationAxis.test(field)))
     return { features: 'spectral', accuracy: null };
   if (bandOf(motion)![1] >= resampleHz / 2) return { features: 'motion', accuracy: null };
   const accuracy = comparedSets(spec, recordings);

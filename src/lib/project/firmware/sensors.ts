@@ -12,6 +12,8 @@ interface Sensor {
   rates: string;
 }
 
+/** Fields of an accelerometer. The board's sensors provide them in g. */
+const axes = ['ax', 'ay', 'az'];
 const imu = ['ax', 'ay', 'az', 'gx', 'gy', 'gz'];
 /** Rates of an LSM6DS3TR-C (ODR_XL in its data sheet), Hz. A device accepts only models for its own rate. */
 const lsm = [12.5, 26, 52, 104, 208, 416, 833, 1666];
@@ -77,5 +79,19 @@ export function sensorNotes(config: ProjectConfig): string[] {
       'No sensor of hal/esp32 provides the fields of stream.fields at signal.rate. On a board, the model makes no predictions until one does: set the nearest one as firmware.sensor in aiot.yaml, or write your own source.',
     ];
   const misfit = misfitOf(config, sensor);
-  return misfit === null ? [] : [`${misfit}: on a board, the model makes no predictions.`];
+  return [
+    ...(misfit === null ? [] : [`${misfit}: on a board, the model makes no predictions.`]),
+    ...unitNotes(config, sensor),
+  ];
+}
+
+/** A remark if the recordings' unit is not that of the sensor, because the model then gets values of another size. */
+function unitNotes({ stream }: ProjectConfig, sensor: Sensor): string[] {
+  if (!axes.every((axis) => sensor.fields.includes(axis))) return [];
+  const others = axes.filter((axis) => !['', 'g'].includes(stream.fields[axis]?.unit ?? ''));
+  if (others.length === 0) return [];
+  const unit = stream.fields[others[0]!]!.unit;
+  return [
+    `${sensor.name} provides ${others.join(', ')} in g, but stream.fields says ${unit}: on a board, the model's predictions are wrong. Convert the recordings to g (1 g = 9.80665 m/s²), set the unit to g, and train again.`,
+  ];
 }
