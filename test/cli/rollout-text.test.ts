@@ -94,6 +94,11 @@ describe('the note about offline devices', () => {
       '4 of 9 devices are offline (a, b, c, …); wave 2 will wait for up to 90s (--offline-deadline); to leave them out, use --selector "online=true and (site=lab or site=hall)"',
     ],
     [
+      'a device that has never connected',
+      noteOf({ never: ['pump-2'] }),
+      '2 of 9 devices are offline (pump-1, pump-2); never connected: pump-2 (start such a device first); wave 1 waits until 08:40:00 UTC (--deadline 10m); to leave them out, use --selector online=true',
+    ],
+    [
       'a wave that has passed, until another day',
       noteOf(
         { names: ['a'], until: at + 86_400_000 },

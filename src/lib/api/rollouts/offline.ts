@@ -6,6 +6,8 @@ import { type Rollout, type RolloutDeviceInfo, rolloutHasEnded } from './schema.
 export const offlineDevicesSchema = z.object({
   /** Names of the devices, sorted. */
   names: z.array(z.string()),
+  /** Those of them that have never connected, sorted; absent = none. */
+  never: z.array(z.string()).optional(),
   /** Number of devices in the rollout. */
   of: z.int(),
   /** Index of the last open wave that contains such devices, or else of the first later wave that does. */
@@ -31,15 +33,18 @@ export async function offlineDevices(
 ): Promise<OfflineDevices | null> {
   const waits = rollout.waves.some(({ pending, offered }) => pending + offered > 0);
   if (!waits || rolloutHasEnded(rollout)) return null;
-  const offline = new Set((await devices.list('online=false')).map(({ name }) => name));
+  const offline = new Map((await devices.list('online=false')).map(({ name, lastSeen }) => [name, lastSeen]));
   if (offline.size === 0) return null;
   const states = ['offered', 'pending'] as const;
   const unstarted = await Promise.all(states.map((state) => rollouts.devices(rollout.id, { state })));
   const [offered = [], pending = []] = unstarted.map((all) => all.filter(({ name }) => offline.has(name)));
   const all = [...offered, ...pending];
   if (all.length === 0) return null;
+  const names = all.map(({ name }) => name).sort();
+  const never = names.filter((name) => offline.get(name) === null);
   return {
-    names: all.map(({ name }) => name).sort(),
+    names,
+    ...(never.length > 0 && { never }),
     of: rollout.waves.reduce((sum, wave) => sum + wave.devices, 0),
     wave: offered.length > 0 ? lastWave(offered) : firstWave(pending),
     until: offered.length > 0 ? untilOf(offered, rollout) : null,

@@ -51,7 +51,7 @@ const named = 3;
  * @param now ms since 1970
  */
 export function offlineNote(
-  { names, of, wave, until }: OfflineDevices,
+  { names, never = [], of, wave, until }: OfflineDevices,
   { waves, policy, selector }: Pick<Rollout, 'waves' | 'policy' | 'selector'>,
   now: number = Date.now(),
 ): string {
@@ -68,7 +68,11 @@ export function offlineNote(
       : `${waiting} waits until ${clock(until, now)} UTC (${flag} ${limit})`;
   const online = names.length < of ? onlineOnly(selector) : null;
   const without = online === null ? '' : `; to leave them out, use --selector ${shellWord(online)}`;
-  return `${which}; ${wait}${without}`;
+  const unstarted =
+    never.length === 0
+      ? ''
+      : `; never connected: ${never.slice(0, named).join(', ')}${never.length > named ? ', …' : ''} (start such a device first)`;
+  return `${which}${unstarted}; ${wait}${without}`;
 }
 
 /** The time of day, with the date if it is not today. */
