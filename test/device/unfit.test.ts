@@ -61,8 +61,7 @@ async function started(name: string, options: Partial<SimulateOptions>) {
       events.flatMap((event) => (event.event === 'log' && event.level === 'warn' ? [event.message] : [])),
     predictedBy: () =>
       events.flatMap((event) => (event.event === 'inference' ? [event.inference.model.version] : [])),
-    samples: () =>
-      events.reduce((sum, event) => sum + (event.event === 'sent' ? event.messages : 0), 0),
+    samples: () => events.reduce((sum, event) => sum + (event.event === 'sent' ? event.messages : 0), 0),
     sent: () => events.flatMap((event) => (event.event === 'sent' ? [event.inferences] : [])),
   };
 }

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pushedText } from '../../src/lib/cli/render/versions.js';
 import { tinyBundle } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { refusal, type UpForTests, upForTests } from '../support/up.js';
@@ -32,6 +33,15 @@ it('the next step after a model leaves the devices open, because all would repla
   const pushed = await runCli(['model', 'push', bundle]);
   expect(pushed.stdout).toContain('aiot model deploy next@1 --selector SELECTOR');
   expect((await runCli(['model', 'show', 'next@1'])).stdout).toContain('--selector SELECTOR');
+});
+
+it('a push of a project without limits says that none are set', () => {
+  const pushed = { name: 'fan', version: 1, digest: 'sha256:0', sequence: 1, bytes: 9, file: 'fan.aiot' };
+  const result = { ...pushed, kind: 'model' as const, sameAs: null, memory: null };
+  expect(pushedText(result, 'https://a', 'none')).toMatch(
+    /Limits +none: model\.accept in aiot\.yaml sets none/,
+  );
+  expect(pushedText(result, 'https://a')).not.toContain('Limits');
 });
 
 describe('an unknown name', () => {

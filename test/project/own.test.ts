@@ -136,7 +136,11 @@ describe('aiot init --from', () => {
    * Twelve recordings of an accelerometer at 50 Hz: gravity, noise, and a tone whose frequency and axis, counted from that of gravity,
    * depend on the label. In a worn sensor, gravity is on a different axis in each recording.
    */
-  async function tones(name: string, byLabel: Record<string, { hz: number; axis: number }>, worn: boolean): Promise<string> {
+  async function tones(
+    name: string,
+    byLabel: Record<string, { hz: number; axis: number }>,
+    worn: boolean,
+  ): Promise<string> {
     const at = join(folder, name);
     const random = seededRandom(3);
     for (const [label, { hz, axis }] of Object.entries(byLabel)) {
@@ -181,7 +185,10 @@ describe('aiot init --from', () => {
     const from = join(folder, name);
     await mkdir(from);
     for (const take of [1, 2]) {
-      const lines = Array.from({ length: 300 }, (_, i) => `${20 * i},${Math.sin(i)},${Math.cos(i)},${gravity}`);
+      const lines = Array.from(
+        { length: 300 },
+        (_, i) => `${20 * i},${Math.sin(i)},${Math.cos(i)},${gravity}`,
+      );
       await writeFile(join(from, `still${take}.csv`), `time_ms,ax,ay,az\n${lines.join('\n')}\n`);
     }
     const dir = join(folder, `of-${name}`);

@@ -42,11 +42,17 @@ export default class FirmwareInit extends AiotCommand {
       ]),
     );
     for (const note of made.notes) this.caution(note);
-    this.print('To build for a board, name its chip, such as esp32s3. Without --target, the program is for this machine.');
+    this.print(
+      'To build for a board, name its chip, such as esp32s3. Without --target, the program is for this machine.',
+    );
     const shown = shownPath(made.dir);
     const dir = shown === 'firmware' ? '' : ` ${shellWord(shown)}`;
     this.print(
-      next(`aiot firmware build${dir} --target CHIP`, `aiot firmware build${dir}`, `aiot firmware test${dir}`),
+      next(
+        `aiot firmware build${dir} --target CHIP`,
+        `aiot firmware build${dir}`,
+        `aiot firmware test${dir}`,
+      ),
     );
     return made;
   }

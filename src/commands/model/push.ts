@@ -7,7 +7,7 @@ import { ociFlags, releaseFlags } from '../../lib/cli/flags/rollouts.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { next } from '../../lib/cli/render/text.js';
-import { guidePushedText, ociPushedText, pushedText } from '../../lib/cli/render/versions.js';
+import { afterPush, guidePushedText, ociPushedText, pushedText } from '../../lib/cli/render/versions.js';
 import { shortTypes } from '../../lib/device/board-memory.js';
 import { openModelProject } from '../../lib/model/material.js';
 import { guidePushedSchema, pushToGuide } from '../../lib/model/publish/guide.js';
@@ -100,12 +100,9 @@ export default class ModelPush extends AiotCommand {
     // The default is every type that can run models; only types chosen by the user cause warnings.
     const chosen = flags.types === defaultDeviceTypes.join(',') || !result.memory ? [] : deviceTypes;
     for (const text of result.memory ? shortTypes(result.memory, chosen) : []) this.caution(text);
-    this.print(pushedText(result, context.url));
-    const pushed = `${result.name}@${result.version}`;
-    const run = result.kind === 'model' ? [`aiot model deploy ${pushed} --selector SELECTOR${at}`] : [];
-    if (run.length > 0 && deviceTypes.some((type) => type.startsWith('esp32')))
-      run.push(`aiot flash --model ${pushed} --port PORT${at}`);
-    this.print(next(...run, `aiot model lineage ${pushed}${at}`));
+    const hasLimits = project === null || Object.keys(project.config.model.accept).length > 0;
+    this.print(pushedText(result, context.url, hasLimits ? 'set' : 'none'));
+    this.print(next(...afterPush(result, deviceTypes, at)));
     return result;
   }
 }

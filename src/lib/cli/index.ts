@@ -314,6 +314,7 @@ export {
   trainingRunText,
 } from './render/training-runs.js';
 export {
+  afterPush,
   configFacts,
   configTable,
   firmwareFacts,

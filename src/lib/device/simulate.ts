@@ -10,7 +10,14 @@ import type { DeviceEvent } from './events.js';
 import { type DeviceIdentity, readIdentity } from './identity/identity.js';
 import type { Reported } from './protocol/messages.js';
 import type { SampleForm } from './telemetry/answer.js';
-import { defaultStream, motorSensor, motorStream, readRecording, type Sensor, streamAbove } from './telemetry/sensor.js';
+import {
+  defaultStream,
+  motorSensor,
+  motorStream,
+  readRecording,
+  type Sensor,
+  streamAbove,
+} from './telemetry/sensor.js';
 import { createVirtualDevice } from './virtual/device.js';
 import type { SensedForm } from './virtual/firmware.js';
 import { createFlash } from './virtual/flash.js';

@@ -213,7 +213,14 @@ describe('aiot flash', () => {
 
   it('does not suggest a program for a simulated chip, which runs none', async () => {
     const device = await identity();
-    const { stdout, code } = await runCli(['flash', '--device', device, '--port', 'simulated:esp32', '--quiet']);
+    const { stdout, code } = await runCli([
+      'flash',
+      '--device',
+      device,
+      '--port',
+      'simulated:esp32',
+      '--quiet',
+    ]);
     expect(code).toBe(0);
     expect(stdout).toContain('A simulated chip only stores what is written.');
     expect(stdout).not.toContain('FIRMWARE_DIR');

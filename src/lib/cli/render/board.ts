@@ -296,7 +296,9 @@ function programLines({ port, program, device, restarted, switched }: Flashed): 
         isSimulated(port) ? simulatedOnly : noProgram,
       ];
     case null:
-      return switched ? reset : [`${identity}No program was written; whether the chip has one could not be checked.`, ...reset];
+      return switched
+        ? reset
+        : [`${identity}No program was written; whether the chip has one could not be checked.`, ...reset];
   }
 }
 

@@ -185,6 +185,7 @@ export function firmwareTable(rows: readonly FirmwareVersion[], empty: string): 
 export function pushedText(
   { name, version, bytes, digest, sameAs, sequence }: PushResult,
   url: string,
+  limits: 'set' | 'none' = 'set',
 ): string {
   const same = sameAs === null ? '' : `, identical to ${name}@${sameAs} and stored once`;
   return facts([
@@ -194,7 +195,28 @@ export function pushedText(
       'Signed',
       `with your key, ${releaseText(sequence)}; devices accept only increasing numbers, so deploying an older version signs it again`,
     ],
+    ...(limits === 'none'
+      ? [
+          ['Limits', 'none: model.accept in aiot.yaml sets none, so a model of any accuracy is pushed'] as [
+            string,
+            string,
+          ],
+        ]
+      : []),
   ]);
+}
+
+/** Suggested next commands. `at`: flags to repeat. */
+export function afterPush({ name, version, kind }: PushResult, deviceTypes: string[], at: string): string[] {
+  const pushed = `${name}@${version}`;
+  const lineage = `aiot model lineage ${pushed}${at}`;
+  if (kind !== 'model') return [lineage];
+  const isForBoards = deviceTypes.some((type) => type.startsWith('esp32'));
+  return [
+    `aiot model deploy ${pushed} --selector SELECTOR${at}`,
+    ...(isForBoards ? [`aiot flash --model ${pushed} --port PORT${at}`] : []),
+    lineage,
+  ];
 }
 
 /** The sequence number of a signed release; it increases with each release on a platform. */

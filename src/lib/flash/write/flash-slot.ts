@@ -34,8 +34,8 @@ import {
 } from './board-nvs.js';
 import {
   boardOf,
-  programOn,
   type FlashBoardOptions,
+  programOn,
   restarts,
   secondsSince,
   versionsOf,
