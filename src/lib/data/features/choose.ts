@@ -29,8 +29,7 @@ export const accelerationAxis = /^(a|acc(el)?(eration)?)?[ _.-]?[xyz]$/i;
 
 /**
  * Chooses the feature set for recordings. `motion` resolves only what a body does, so it is chosen only for the three axes of an
- * accelerometer: if it covers the whole band of the recordings, or if a linear probe separates the labels with it at least as well as with
- * `spectral`.
+ * accelerometer. It must cover the whole band of the recordings, or let a linear probe separate the labels as well as `spectral` does.
  * @param spec the signal part, whose features are ignored
  */
 export function chooseFeatures(spec: Omit<SignalSpec, 'features'>, recordings: Recording[]): ChosenFeatures {
