@@ -9,6 +9,7 @@ target_sources(aiot_core PRIVATE
 add_executable(bundle_test test/bundle_test.c)
 target_link_libraries(bundle_test PRIVATE aiot_core)
 add_test(NAME bundle COMMAND bundle_test ${CMAKE_CURRENT_SOURCE_DIR}/test/fixtures/bundles/motion.aiot)
+add_test(NAME bundle_objects COMMAND bundle_test ${CMAKE_CURRENT_SOURCE_DIR}/test/fixtures/bundles/parts.aiot)
 
 # Used by TypeScript tests, which create the patches.
 add_executable(delta_tool test/delta_tool.c)

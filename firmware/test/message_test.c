@@ -126,6 +126,24 @@ static void test_messages(checks *c) {
                  "{\"seq\":41,\"t\":1795168219000,\"model\":{\"name\":\"motion\",\"version\":3},\"window\":3,"
                  "\"label\":null,\"voted\":null,\"scores\":[12.5],\"value\":12.5,\"latencyMs\":0.42}"));
 
+  bundle.answer = AIOT_ANSWER_OBJECTS;
+  const aiot_object objects[] = {{1, 12.5, 3.07, 0.9961}, {0, 40, 8, 0.5}};
+  answer = (aiot_answer){.window = 4, .label = -1, .voted = -1, .scores = 2, .score = {1, 1}, .value = 2, .objects = 2, .object = objects};
+  bytes = aiot_inference_message(message, &news);
+  check_at(c, "inference", "objects", 2,
+           wrote(out, bytes,
+                 "{\"seq\":41,\"t\":1795168219000,\"model\":{\"name\":\"motion\",\"version\":3},\"window\":4,"
+                 "\"label\":null,\"voted\":null,\"scores\":[1,1],\"value\":2,\"detections\":["
+                 "{\"label\":\"walking\",\"x\":12.5,\"y\":3.07,\"confidence\":0.9961},"
+                 "{\"label\":\"idle\",\"x\":40,\"y\":8,\"confidence\":0.5}],\"latencyMs\":0.42}"));
+  answer.objects = 0;
+  answer.value = 0;
+  bytes = aiot_inference_message(message, &news);
+  check_at(c, "inference", "no objects", 3,
+           wrote(out, bytes,
+                 "{\"seq\":41,\"t\":1795168219000,\"model\":{\"name\":\"motion\",\"version\":3},\"window\":4,"
+                 "\"label\":null,\"voted\":null,\"scores\":[1,1],\"value\":0,\"detections\":[],\"latencyMs\":0.42}"));
+
   bytes = aiot_presence_message(message, true, 1795168210000);
   check_at(c, "presence", "", 0, wrote(out, bytes, "{\"online\":true,\"t\":1795168210000}"));
   bytes = aiot_log_message(message, -1, "warn", "not JSON", AIOT_MESSAGE_MALFORMED);

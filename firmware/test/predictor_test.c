@@ -15,6 +15,12 @@ typedef struct {
   uint64_t value;
   size_t scores;
   uint64_t score[4];
+  /* Objects in a picture. */
+  size_t objects;
+  struct {
+    int label;
+    uint64_t x, y, confidence;
+  } object[6];
 } answer_row;
 
 typedef struct {
@@ -69,6 +75,14 @@ static void test_answers(checks *c, const bundle_row *r, const aiot_bundle *bund
       check_equal(c, "scores", windows, (int64_t)expected->scores, (int64_t)got.scores);
       for (size_t s = 0; s < expected->scores && s < 4; s++) {
         check_at(c, r->name, "score of window", windows, same_bits(got.score[s], expected->score[s]));
+      }
+      check_equal(c, "objects", windows, (int64_t)expected->objects, (int64_t)got.objects);
+      for (size_t o = 0; o < expected->objects && o < got.objects; o++) {
+        const aiot_object *object = &got.object[o];
+        check_equal(c, "label of object", o, expected->object[o].label, object->label);
+        check_at(c, r->name, "place of object", o,
+                 same_bits(object->x, expected->object[o].x) && same_bits(object->y, expected->object[o].y) &&
+                     same_bits(object->confidence, expected->object[o].confidence));
       }
       windows++;
     }

@@ -222,6 +222,22 @@ function recipes(): Recipe[] {
       golden: [0, 300],
       shares: true,
     },
+    {
+      name: 'parts',
+      signal: {
+        ...{ fields: ['red', 'green', 'blue'], rateHz: 153, lowpassHz: null, resampleHz: 153 },
+        ...{ windowSamples: 153, strideSamples: 51, features: 'image' },
+        image: { width: 17, height: 9, fit: 'crop' },
+      },
+      answer: {
+        ...{ kind: 'objects', threshold: 0.35, grid: [2, 3] },
+        picture: { width: 17, height: 9 },
+      },
+      classes: ['bolt', 'nut'],
+      vote: 'none',
+      stream: walk,
+      golden: [0, 640],
+    },
   ];
 }
 
@@ -240,7 +256,9 @@ function bundleOf({ stream, bare, trees, rejects, shares, ...recipe }: Recipe, s
   const objects = cells * (1 + classes.length);
   const counts = { classes: classes.length, probability: 1, value: 2, reconstruction: inputs, objects };
   const outputs = counts[answer.kind];
-  const graph = trees ? forest(seed, rows, outputs, trees) : network(seed, inputs, outputs, answer.kind);
+  const graph = trees
+    ? forest(seed, rows, outputs, trees)
+    : network(seed, inputs, outputs, answer.kind, 1 + classes.length);
   const metrics = { windows: 1 };
   const model = writeTflite(graph);
   const info: BundleInfo = {
@@ -353,8 +371,11 @@ function standardizationOf(rows: Float32Array[]) {
   return { mean, deviation };
 }
 
-/** A network of two dense layers, with the output layer for this kind of prediction. */
-function network(seed: number, inputs: number, outputs: number, kind: Kind): Graph {
+/**
+ * A network of two dense layers, with the output layer for this kind of prediction.
+ * @param channels number of shares per cell, for objects
+ */
+function network(seed: number, inputs: number, outputs: number, kind: Kind, channels = 1): Graph {
   const random = seededRandom(seed);
   const tensors: Tensor[] = [];
   const operators: Operator[] = [];
@@ -381,6 +402,12 @@ function network(seed: number, inputs: number, outputs: number, kind: Kind): Gra
     operators.push({ op: 'FULLY_CONNECTED', inputs: [x, weights, bias], outputs: [y], options });
     return y;
   };
+  const reshaped = (x: number, shape: number[]) => {
+    const y = add({ ...tensors[x]!, shape });
+    const target = add({ type: 'int32', shape: [shape.length], data: Int32Array.from(shape) });
+    operators.push({ op: 'RESHAPE', inputs: [x, target], outputs: [y], options: { newShape: shape } });
+    return y;
+  };
   const input = activation(inputs, 0.04, -3);
   const hidden = dense(input, inputs, 8, activation(8, 0.06, -128), 'relu');
   const last = dense(hidden, 8, outputs, activation(outputs, 0.05, 11), 'none');
@@ -393,9 +420,12 @@ function network(seed: number, inputs: number, outputs: number, kind: Kind): Gra
     outputs: [output],
   });
   if (kind === 'value' || kind === 'reconstruction') return graph(last);
-  const share = activation(outputs, 1 / 256, -128);
-  const ends = { inputs: [last], outputs: [share] };
-  if (kind === 'classes') operators.push({ op: 'SOFTMAX', ...ends, options: { beta: 1 } });
+  const form = { scale: [1 / 256], zeroPoint: [-128], axis: 0 };
+  const rows = kind === 'objects' ? [outputs / channels, channels] : [1, outputs];
+  const share = add({ type: 'int8', shape: rows, quantization: form });
+  const ends = { inputs: [kind === 'objects' ? reshaped(last, rows) : last], outputs: [share] };
+  if (kind === 'classes' || kind === 'objects')
+    operators.push({ op: 'SOFTMAX', ...ends, options: { beta: 1 } });
   else operators.push({ op: 'LOGISTIC', ...ends, options: {} });
   return graph(share);
 }
@@ -478,9 +508,13 @@ export function answerTables(made: ReturnType<typeof firmwareBundles>): string {
     const answers = stream.flatMap((sample) => predictor.push(sample) ?? []);
     const labels = labelsOf(bundle.info);
     const at = (label: string | null) => (label === null ? -1 : labels.indexOf(label));
-    const lines = answers.map(({ index, voted, value, scores }) => {
+    const lines = answers.map(({ index, voted, value, scores, detections = [] }) => {
       const bits = scores.map(bits64).join(', ');
-      return `    {${index ?? -1}, ${at(voted)}, ${bits64(value ?? 0)}, ${scores.length}, {${bits}}},`;
+      const objects = detections.map(
+        ({ label, x, y, confidence }) => `{${at(label)}, ${[x, y, confidence].map(bits64).join(', ')}}`,
+      );
+      const found = `${objects.length}, {${objects.join(', ') || '{0}'}}`;
+      return `    {${index ?? -1}, ${at(voted)}, ${bits64(value ?? 0)}, ${scores.length}, {${bits}}, ${found}},`;
     });
     return { name, lines, samples: stream.length, fields: bundle.info.signal.fields.length };
   });

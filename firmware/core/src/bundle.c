@@ -163,6 +163,22 @@ static void read_mel(aiot_mel_spec *mel, aiot_json *json) {
   if (seen != 127) json->failed = true;
 }
 
+static void read_image(aiot_image_spec *image, aiot_json *json) {
+  static const char *const fits[] = {"crop", "stretch", "pad"};
+  char fit[16] = "";
+  aiot_json_enter(json, '{');
+  while (aiot_json_key(json)) {
+    if (aiot_json_is(json, "width")) image->width = read_count(json);
+    else if (aiot_json_is(json, "height")) image->height = read_count(json);
+    else if (aiot_json_is(json, "fit")) aiot_json_string(json, fit, sizeof fit);
+    else aiot_json_skip(json);
+  }
+  size_t found = 0;
+  while (found < 3 && strcmp(fit, fits[found]) != 0) found++;
+  if (found == 3 || image->width == 0 || image->height == 0) json->failed = true;
+  image->fit = (aiot_fit)found;
+}
+
 static void read_signal(reading *r, aiot_json *json) {
   aiot_signal_spec *signal = &r->bundle->signal;
   unsigned seen = 0;
@@ -192,6 +208,8 @@ static void read_signal(reading *r, aiot_json *json) {
       seen |= 64;
     } else if (aiot_json_is(json, "mel")) {
       read_mel(&signal->mel, json);
+    } else if (aiot_json_is(json, "image")) {
+      read_image(&signal->image, json);
     } else {
       aiot_json_skip(json);
     }
@@ -239,8 +257,26 @@ static void read_reject(reading *r, aiot_json *json) {
   if (r->radii == 0) reject->radius = NULL;
 }
 
+/* Reads an array of two positive integers. */
+static void read_pair(aiot_json *json, size_t *first, size_t *second) {
+  size_t count = 0;
+  aiot_json_enter(json, '[');
+  for (; aiot_json_element(json); count++) *(count == 0 ? first : second) = read_count(json);
+  if (count != 2) json->failed = true;
+}
+
+static void read_picture(aiot_object_spec *objects, aiot_json *json) {
+  aiot_json_enter(json, '{');
+  while (aiot_json_key(json)) {
+    if (aiot_json_is(json, "width")) objects->width = read_count(json);
+    else if (aiot_json_is(json, "height")) objects->height = read_count(json);
+    else aiot_json_skip(json);
+  }
+}
+
 static void read_answer(reading *r, aiot_json *json) {
-  static const char *const kinds[] = {"classes", "probability", "value", "reconstruction"};
+  static const char *const kinds[] = {"classes", "probability", "value", "reconstruction", "objects"};
+  aiot_object_spec *objects = &r->bundle->objects;
   char kind[16] = "";
   bool threshold = false;
   r->bundle->threshold = 0;
@@ -257,16 +293,21 @@ static void read_answer(reading *r, aiot_json *json) {
       aiot_json_skip(json);
     } else if (aiot_json_is(json, "reject")) {
       read_reject(r, json);
+    } else if (aiot_json_is(json, "grid")) {
+      read_pair(json, &objects->rows, &objects->columns);
+    } else if (aiot_json_is(json, "picture")) {
+      read_picture(objects, json);
     } else {
       aiot_json_skip(json);
     }
   }
   size_t found = 0;
-  while (found < 4 && strcmp(kind, kinds[found]) != 0) found++;
+  while (found < 5 && strcmp(kind, kinds[found]) != 0) found++;
   r->bundle->answer = (aiot_answer_kind)found;
-  const bool wanted = found == AIOT_ANSWER_PROBABILITY || found == AIOT_ANSWER_RECONSTRUCTION;
+  const bool wanted = found == AIOT_ANSWER_PROBABILITY || found == AIOT_ANSWER_RECONSTRUCTION || found == AIOT_ANSWER_OBJECTS;
   if (found != AIOT_ANSWER_CLASSES) r->bundle->reject = (aiot_reject_spec){0};
-  if (found == 4 || (wanted && !threshold) || (found == AIOT_ANSWER_VALUE && r->values == 0)) json->failed = true;
+  if (found != AIOT_ANSWER_OBJECTS) *objects = (aiot_object_spec){0};
+  if (found == 5 || (wanted && !threshold) || (found == AIOT_ANSWER_VALUE && r->values == 0)) json->failed = true;
 }
 
 /* Reads the smoothing: `none` or `majority:N`, with N from 1 to 99. */
@@ -385,10 +426,28 @@ static bool standardizes(reading *r) {
   return spec->distinct == r->inputs || (spec->distinct == group_of(&b->signal) && r->inputs % spec->distinct == 0);
 }
 
+/* Whether the window of a model for pictures has a sample per pixel. */
+static bool fits_picture(const aiot_signal_spec *signal) {
+  if (signal->set == NULL || strcmp(signal->set, "image") != 0) return true;
+  const size_t width = signal->image.width;
+  return width != 0 && signal->window_samples % width == 0 && signal->window_samples / width == signal->image.height;
+}
+
+/* Whether a model's grid covers its picture with cells of 8 * 8 pixels, and its outputs are their shares. */
+static bool fits_grid(const reading *r) {
+  const aiot_object_spec *o = &r->bundle->objects;
+  const aiot_image_spec *image = &r->bundle->signal.image;
+  if (!(r->bundle->threshold > 0 && r->bundle->threshold <= 1)) return false;
+  if (r->bundle->classes == 0 || o->width == 0 || o->width != image->width || o->height != image->height) return false;
+  if (o->rows != (o->height + 7) / 8 || o->columns != (o->width + 7) / 8) return false;
+  const size_t channels = 1 + r->bundle->classes;
+  return r->outputs % channels == 0 && r->outputs / channels / o->columns == o->rows && r->outputs / channels % o->columns == 0;
+}
+
 /* Whether the parts are consistent, as in src/lib/model/bundle/pack.ts. */
 static bool fits(reading *r) {
   const aiot_bundle *b = r->bundle;
-  if (r->seen != SEEN_ALL || !standardizes(r)) return false;
+  if (r->seen != SEEN_ALL || !standardizes(r) || !fits_picture(&b->signal)) return false;
   switch (b->answer) {
     case AIOT_ANSWER_CLASSES:
       return b->classes >= 2 && r->outputs == b->classes && fits_rejection(r);
@@ -398,6 +457,8 @@ static bool fits(reading *r) {
       return b->classes == 0 && r->outputs == r->values;
     case AIOT_ANSWER_RECONSTRUCTION:
       return b->classes == 2 && r->outputs == r->inputs;
+    case AIOT_ANSWER_OBJECTS:
+      return fits_grid(r);
   }
   return false;
 }

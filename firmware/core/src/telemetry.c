@@ -43,6 +43,21 @@ size_t aiot_telemetry_message(aiot_message message, const aiot_batch *batch) {
   return end(&writer);
 }
 
+static void detections_member(aiot_writer *writer, const aiot_bundle *bundle, const aiot_answer *answer) {
+  aiot_write_key(writer, "detections");
+  aiot_write_array(writer);
+  for (size_t i = 0; i < answer->objects; i++) {
+    const aiot_object *object = &answer->object[i];
+    aiot_write_object(writer);
+    text_member(writer, "label", aiot_bundle_label(bundle, object->label));
+    number_member(writer, "x", object->x);
+    number_member(writer, "y", object->y);
+    number_member(writer, "confidence", object->confidence);
+    aiot_write_object_end(writer);
+  }
+  aiot_write_array_end(writer);
+}
+
 size_t aiot_inference_message(aiot_message message, const aiot_inference_news *news) {
   const aiot_answer *answer = news->answer;
   aiot_writer writer = begin(message);
@@ -64,6 +79,7 @@ size_t aiot_inference_message(aiot_message message, const aiot_inference_news *n
   aiot_write_key(&writer, "value");
   if (news->bundle->answer == AIOT_ANSWER_CLASSES) aiot_write_null(&writer);
   else aiot_write_number(&writer, answer->value);
+  if (news->bundle->answer == AIOT_ANSWER_OBJECTS) detections_member(&writer, news->bundle, answer);
   number_member(&writer, "latencyMs", news->latency_ms);
   return end(&writer);
 }

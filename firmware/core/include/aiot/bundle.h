@@ -18,7 +18,13 @@
 #define AIOT_FIELDS_MAX 16
 #define AIOT_CLASSES_MAX 32
 
-typedef enum { AIOT_ANSWER_CLASSES, AIOT_ANSWER_PROBABILITY, AIOT_ANSWER_VALUE, AIOT_ANSWER_RECONSTRUCTION } aiot_answer_kind;
+typedef enum {
+  AIOT_ANSWER_CLASSES,
+  AIOT_ANSWER_PROBABILITY,
+  AIOT_ANSWER_VALUE,
+  AIOT_ANSWER_RECONSTRUCTION,
+  AIOT_ANSWER_OBJECTS
+} aiot_answer_kind;
 
 typedef struct {
   const uint8_t *data;
@@ -38,6 +44,23 @@ typedef struct {
   size_t coefficients;
 } aiot_mel_spec;
 
+/* Size of a picture in pixels, and how other pictures are fitted to it. */
+typedef enum { AIOT_FIT_CROP, AIOT_FIT_STRETCH, AIOT_FIT_PAD } aiot_fit;
+
+typedef struct {
+  size_t width;
+  size_t height;
+  aiot_fit fit;
+} aiot_image_spec;
+
+/* The grid over a picture whose objects a model finds, and the picture's size in pixels (src/lib/model/bundle/detections.ts). */
+typedef struct {
+  size_t rows;
+  size_t columns;
+  size_t width;
+  size_t height;
+} aiot_object_spec;
+
 /* The signal part: low-pass, resampling, window, features (src/lib/signal/spec.ts). */
 typedef struct {
   size_t fields;
@@ -54,6 +77,8 @@ typedef struct {
   const char **feature;
   /* For `logmel`, `mfcc` and `microfrontend`. */
   aiot_mel_spec mel;
+  /* For `image`. */
+  aiot_image_spec image;
 } aiot_signal_spec;
 
 /* Rejection of inputs that belong to no class (src/lib/model/bundle/types.ts, RejectSpec). The arrays are in the arena. */
@@ -79,6 +104,8 @@ typedef struct {
   aiot_answer_kind answer;
   double threshold;
   aiot_reject_spec reject;
+  /* For AIOT_ANSWER_OBJECTS. */
+  aiot_object_spec objects;
   /* Number of windows per majority vote; 1 = no smoothing. */
   size_t vote;
   aiot_span model;

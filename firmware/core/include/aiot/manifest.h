@@ -109,14 +109,15 @@ enum {
 
 /*
  * Interfaces: decision trees, rejection of inputs that belong to no class, both together, features of sound whose frames share their
- * standardization, and decision trees on those, which is the interface of this firmware.
+ * standardization, decision trees on those, and objects in pictures, which is the interface of this firmware.
  */
 enum {
   AIOT_INTERFACE_FORESTS = 3,
   AIOT_INTERFACE_REJECTION = 4,
   AIOT_INTERFACE_REJECTING_FORESTS = 5,
   AIOT_INTERFACE_SOUND = 6,
-  AIOT_INTERFACE_SOUND_FORESTS = 7
+  AIOT_INTERFACE_SOUND_FORESTS = 7,
+  AIOT_INTERFACE_OBJECTS = 8
 };
 
 /* Properties that never change while a device runs. */

@@ -24,16 +24,33 @@ size_t aiot_features_count(const aiot_features *features);
 const float *aiot_features_push(aiot_features *features, const double *sample);
 void aiot_features_reset(aiot_features *features);
 
+/* Maximum number of objects in a picture; must equal mostDetections in src/lib/model/bundle/detections.ts. */
+#define AIOT_OBJECTS_MAX 32
+
+/* An object in a picture. */
+typedef struct {
+  /* Index of its class. */
+  int label;
+  /* Its center, in pixels from the picture's upper left corner. */
+  double x;
+  double y;
+  /* Share of its strongest cell. */
+  double confidence;
+} aiot_object;
+
 typedef struct {
   /* Number of the window since the last reset. */
   uint32_t window;
-  /* Index of the class; -1 if the model has no classes (kind `value`). */
+  /* Index of the class; -1 if the model predicts values or objects. */
   int label;
   int voted;
   /* `scores` values in the order of the classes. `value` is as in docs/reference/protocol.md#inference. */
   size_t scores;
   double score[AIOT_CLASSES_MAX];
   double value;
+  /* Objects in a picture, strongest first; valid until the next prediction. */
+  size_t objects;
+  const aiot_object *object;
 } aiot_answer;
 
 typedef struct aiot_predictor aiot_predictor;

@@ -9,6 +9,7 @@ static bool fits(const aiot_runner *r, const aiot_tensor *input) {
     case AIOT_ANSWER_PROBABILITY: return b->classes == 2 && r->outputs == 1;
     case AIOT_ANSWER_VALUE: return r->outputs > 0;
     case AIOT_ANSWER_RECONSTRUCTION: return b->classes == 2 && r->outputs == r->inputs;
+    case AIOT_ANSWER_OBJECTS: return !b->forest && b->classes >= 1 && r->outputs == b->objects.rows * b->objects.columns * (1 + b->classes);
   }
   return false;
 }
@@ -43,6 +44,7 @@ aiot_code aiot_runner_open(aiot_runner *r, const aiot_bundle *bundle, const aiot
   if (code != AIOT_OK) return code;
   code = bundle->forest ? open_forest(r, arena) : open_network(r, arena);
   if (code != AIOT_OK) return code;
+  if (bundle->answer == AIOT_ANSWER_OBJECTS) return aiot_objects_open(&r->objects, &bundle->objects, bundle->classes, arena);
   return bundle->answer == AIOT_ANSWER_VALUE && r->outputs > AIOT_CLASSES_MAX ? AIOT_MODEL_UNSUPPORTED : AIOT_OK;
 }
 
@@ -155,6 +157,13 @@ void aiot_runner_answer(const aiot_runner *r, const float *features, aiot_answer
       answer->label = answer->value > b->threshold ? 1 : 0;
       answer->scores = 1;
       answer->score[0] = answer->value;
+      return;
+    case AIOT_ANSWER_OBJECTS:
+      answer->object = r->objects.object;
+      answer->objects = aiot_objects_find(&r->objects, r->output, r->inference->output(r->model), b->threshold);
+      answer->value = (double)answer->objects;
+      answer->scores = b->classes;
+      for (size_t i = 0; i < answer->objects; i++) answer->score[answer->object[i].label]++;
       return;
   }
 }

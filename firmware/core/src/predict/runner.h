@@ -7,6 +7,7 @@
 
 #include "aiot/forest.h"
 #include "aiot/pipeline.h"
+#include "objects.h"
 
 typedef struct {
   const aiot_bundle *bundle;
@@ -23,6 +24,8 @@ typedef struct {
   float *row;
   int32_t *sums;
   float *result;
+  /* For AIOT_ANSWER_OBJECTS. */
+  aiot_objects objects;
 } aiot_runner;
 
 /*

@@ -1,6 +1,7 @@
 import { elementBytes, elementCount, type Graph, hasForest } from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { signalBytes } from '../../signal/chip-memory.js';
+import { mostDetections } from './detections.js';
 import { distinctInputs } from './pack.js';
 import type { Bundle, BundleInfo } from './types.js';
 
@@ -29,7 +30,7 @@ export function deviceNeed({ info, model }: Pick<Bundle, 'info' | 'model'>): Dev
   const parts = {
     features: signalBytes(info.signal),
     standardization: standardizationBytes(info),
-    network: networkBytes(graph),
+    network: networkBytes(graph) + objectsBytes(info),
   };
   const active = parts.features + parts.standardization + parts.network;
   return { active, trial: active + bundleStructure, parts };
@@ -47,6 +48,13 @@ function standardizationBytes(info: BundleInfo): number {
     ? signal.features.reduce((sum, name) => sum + 4 + Buffer.byteLength(name) + 1, 0)
     : 0;
   return double * (2 * distinct + thresholds) + names;
+}
+
+/** Per cell, its strength, a mark and a place in a list; per object, four values of 8 bytes (firmware/core/src/predict/objects.c). */
+function objectsBytes({ answer }: BundleInfo): number {
+  if (answer.kind !== 'objects') return 0;
+  const cells = answer.grid[0] * answer.grid[1];
+  return 4 * cells + 4 * double * Math.min(cells, mostDetections);
 }
 
 /** Copies of the input and the output, the activations, and the biases and multipliers of layers. */

@@ -1,0 +1,28 @@
+/* Finds the objects in a picture from the shares of a grid's cells, as `detectionsIn` in src/lib/model/bundle/detections.ts. */
+#ifndef AIOT_PREDICT_OBJECTS_H
+#define AIOT_PREDICT_OBJECTS_H
+
+#include "aiot/pipeline.h"
+
+typedef struct {
+  aiot_object_spec spec;
+  size_t classes;
+  /* Per cell: the largest output of a class, whether the cell belongs to no object yet, and the cells still to visit. */
+  int8_t *most;
+  uint8_t *open;
+  uint16_t *stack;
+  /* The objects of the last picture, strongest first, with room for `room`. */
+  aiot_object *object;
+  size_t room;
+} aiot_objects;
+
+/* Errors: AIOT_MODEL_UNSUPPORTED for more than 65535 cells, AIOT_MEMORY_SHORT. */
+aiot_code aiot_objects_open(aiot_objects *objects, const aiot_object_spec *spec, size_t classes, aiot_arena *arena);
+
+/*
+ * `output` has rows * columns * (1 + classes) shares, the background first, quantized with the tensor's scale and zero point.
+ * Returns the number of objects; centers are rounded to a hundredth of a pixel, shares to a ten thousandth.
+ */
+size_t aiot_objects_find(const aiot_objects *objects, const int8_t *output, const aiot_tensor *tensor, double threshold);
+
+#endif
