@@ -74,7 +74,7 @@ if(esp32_sources)
     endforeach()
   endforeach()
   # The guide's sensors are the default. Each of the other sources is also compiled.
-  foreach(source 2 3 4 5 6)
+  foreach(source 2 3 4 5 6 7)
     add_test(NAME esp32_source_${source}
       COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -I ${sdkconfig_ESP32} -DAIOT_SOURCE=${source} -DAIOT_SLEEP_MS=60000 ${esp32_sources})
   endforeach()
@@ -245,6 +245,7 @@ if(esp32_sources)
     aiot_heap_test(thermometer ESP32 -DAIOT_SOURCE=4)
     aiot_heap_test(clamp ESP32 -DAIOT_SOURCE=5)
     aiot_heap_test(microphone ESP32 -DAIOT_SOURCE=6)
+    aiot_heap_test(sound ESP32 -DAIOT_SOURCE=7)
     aiot_heap_test(imu_esp32 ESP32 -DAIOT_SOURCE=2 -DAIOT_IMU_RANGE_DPS=500)
   endif()
 

@@ -521,7 +521,7 @@ enum { I2S = 6 * 240 * 4 * 2 };
 static aiot_sensor_code open_bus(void) { return AIOT_SENSOR_OK; }
 static int read_bus(double *values, size_t room, bool *gap) {
   (void)values, (void)room, (void)gap;
-  conversions = AIOT_SOURCE == AIOT_SOURCE_INMP441 ? I2S : 1024;
+  conversions = AIOT_SOURCE == AIOT_SOURCE_INMP441 || AIOT_SOURCE == AIOT_SOURCE_SOUND ? I2S : 1024;
   longjmp(*leave, 1);
 }
 static const char *const bus_fields[] = {"ax", "ay", "az", "gx", "gy", "gz"};
@@ -529,6 +529,9 @@ static const aiot_esp32_source bus = {AIOT_SOURCE_FAST ? 104 : 10, AIOT_SOURCE_F
 const aiot_esp32_source *aiot_esp32_source_imu(void) { return &bus; }
 const aiot_esp32_source *aiot_esp32_source_thermometer(void) { return &bus; }
 const aiot_esp32_source *aiot_esp32_source_microphone(void) { return &bus; }
+const aiot_esp32_source *aiot_esp32_source_sound(void) { return &bus; }
+bool aiot_esp32_sound_take(double *value, bool *gap) { return value == NULL && gap == NULL; }
+uint32_t aiot_esp32_sound_lost(void) { return 0; }
 void aiot_esp32_guide_run(void *context) { (void)context; }
 
 const aiot_http *__real_aiot_esp32_http_open(const aiot_esp32_identity *identity);

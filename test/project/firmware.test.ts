@@ -177,6 +177,7 @@ describe('firmware files generated from aiot.yaml', () => {
     ],
     ['temperature: { unit: degC }', 1, { AIOT_SOURCE: '1 /* guide */', AIOT_ADC_WINDOW_MS: '1000u' }],
     ['level: { unit: dB }', 10, { AIOT_SOURCE: '6 /* inmp441 */' }],
+    ['sound: { unit: FS }', 16000, { AIOT_SOURCE: '7 /* inmp441-sound */', AIOT_SOUND_HZ: '16000u' }],
   ])('select a sensor for %s at %d Hz', (fields, rate, expected) => {
     const text = `name: p\nstream: { topic: t, fields: { ${fields} } }\nsignal: { rate: ${rate}, window: 8, stride: 8 }\n`;
     const config = configOf(text);

@@ -439,7 +439,9 @@ const firmware = z.strictObject({
   /** Device type for which the firmware is released; absent = the chip's name. */
   type: name.optional(),
   /** Sensor on the board; absent = the first that provides the stream's fields at its rate. */
-  sensor: z.enum(['guide', 'mpu6050', 'lsm6ds3trc', 'ds18b20', 'acs712', 'inmp441']).optional(),
+  sensor: z
+    .enum(['guide', 'mpu6050', 'lsm6ds3trc', 'ds18b20', 'acs712', 'inmp441', 'inmp441-sound'])
+    .optional(),
   /** The current clamp's turns, and its burden resistor in ohms, which `aiot tools burden-resistor` computes. */
   clamp: z.strictObject({ turns: positive, burden: positive }).optional(),
   /** Whether a servo follows the model's value; absent = only with the guide's sensors. */

@@ -123,6 +123,11 @@ const aiot_esp32_source *aiot_esp32_source_acs712(void);
 const aiot_esp32_source *aiot_esp32_source_imu(void);
 const aiot_esp32_source *aiot_esp32_source_thermometer(void);
 const aiot_esp32_source *aiot_esp32_source_microphone(void);
+/* The same microphone's samples. Its `read` returns no values, because they take a buffer of their own. */
+const aiot_esp32_source *aiot_esp32_source_sound(void);
+/* Like aiot_esp32_sampler_take and aiot_esp32_sampler_lost, for this buffer. */
+bool aiot_esp32_sound_take(double *value, bool *gap);
+uint32_t aiot_esp32_sound_lost(void);
 
 /*
  * Starts the sampler's task. aiot_esp32_sampler_take then returns one sample at a time; false = none is available. `gap`: samples

@@ -12,7 +12,8 @@
 #include "freertos/task.h"
 #include "settings.h"
 
-enum { STACK = 16384, STEP_MS = 20, GOODBYE_MS = 2000, WILL = 96 };
+/* FEED: maximum number of samples between two steps of the device. LOST_MS: minimum time between two messages about lost samples. */
+enum { STACK = 16384, STEP_MS = 20, GOODBYE_MS = 2000, WILL = 96, FEED = 4096, LOST_MS = 10000 };
 
 static const char tag[] = "aiot";
 static const int adc_pins[] = {AIOT_ADC_PINS};
@@ -23,6 +24,8 @@ typedef struct {
   const aiot_esp32_source *source;
   bool taking;
   uint32_t told_lost;
+  /* Time of that message; 0 = none. */
+  uint64_t told_lost_ms;
   int64_t kept_sequence;
   int8_t kept_slot;
 } program;
@@ -160,7 +163,8 @@ static void begin_take(program *self) {
   take.rate_hz = self->source->rate_hz;
   take.fields = self->source->fields;
   for (size_t i = 0; i < take.fields; i++) snprintf(take.field[i], sizeof take.field[i], "%s", self->source->field[i]);
-  take.telemetry = true;
+  /* A microphone has 16,000 samples per second: far too many to send. */
+  take.telemetry = AIOT_SOURCE != AIOT_SOURCE_SOUND;
   take.predict = true;
   take.started_at = (double)aiot_esp32_clock.now_ms(NULL);
   const aiot_code code = aiot_device_take(&self->device, &take);
@@ -170,14 +174,19 @@ static void begin_take(program *self) {
 static void feed(program *self) {
   double values[AIOT_FIELDS_MAX];
   bool gap;
-  while (aiot_device_ready(&self->device) && aiot_esp32_sampler_take(values, &gap)) {
+  /* The number is limited, because the device must also run while samples arrive faster than the model uses them. */
+  for (size_t left = FEED; left > 0 && aiot_device_ready(&self->device) && aiot_esp32_sampler_take(values, &gap); left--) {
     if (gap || !self->taking) begin_take(self);
     if (self->taking) aiot_device_sample(&self->device, values);
   }
   const uint32_t lost = aiot_esp32_sampler_lost();
-  if (lost == self->told_lost) return;
+  const uint64_t now = uptime();
+  if (lost == self->told_lost || (self->told_lost_ms != 0 && now - self->told_lost_ms < LOST_MS)) return;
+  char text[112];
+  snprintf(text, sizeof text, "%u samples were lost: they arrived faster than they could be processed", (unsigned)(lost - self->told_lost));
   self->told_lost = lost;
-  aiot_device_log(&self->device, "warn", "samples were lost: they arrived faster than they could be processed", AIOT_OK);
+  self->told_lost_ms = now;
+  aiot_device_log(&self->device, "warn", text, AIOT_OK);
 }
 
 /* Stores the values that `aiot flash --model` reads. */

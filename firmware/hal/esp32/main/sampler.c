@@ -30,6 +30,7 @@ const aiot_esp32_source *aiot_esp32_source_chosen(void) {
     case AIOT_SOURCE_DS18B20: return aiot_esp32_source_thermometer();
     case AIOT_SOURCE_ACS712: return aiot_esp32_source_acs712();
     case AIOT_SOURCE_INMP441: return aiot_esp32_source_microphone();
+    case AIOT_SOURCE_SOUND: return aiot_esp32_source_sound();
     default: return aiot_esp32_source_guide();
   }
 }
@@ -69,10 +70,11 @@ bool aiot_esp32_sampler_start(const aiot_esp32_source *source) {
 
 bool aiot_esp32_sampler_take(double *values, bool *gap) {
   static row next;
+  if (AIOT_SOURCE == AIOT_SOURCE_SOUND) return aiot_esp32_sound_take(values, gap);
   if (xQueueReceive(rows, &next, 0) != pdTRUE) return false;
   memcpy(values, next.value, chosen->fields * sizeof next.value[0]);
   *gap = next.gap;
   return true;
 }
 
-uint32_t aiot_esp32_sampler_lost(void) { return atomic_load(&lost); }
+uint32_t aiot_esp32_sampler_lost(void) { return AIOT_SOURCE == AIOT_SOURCE_SOUND ? aiot_esp32_sound_lost() : atomic_load(&lost); }

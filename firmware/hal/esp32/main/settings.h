@@ -20,7 +20,7 @@
 
 /*
  * The sensor: AIOT_SOURCE_GUIDE (current, temperature, vibration and sound on the ADC), _MPU6050, _LSM6DS3TRC, _DS18B20, _ACS712,
- * _INMP441.
+ * _INMP441 (loudness ten times a second), _SOUND (each sample of an INMP441, for models of words; the samples are not sent).
  */
 #define AIOT_SOURCE_GUIDE 1
 #define AIOT_SOURCE_MPU6050 2
@@ -28,6 +28,7 @@
 #define AIOT_SOURCE_DS18B20 4
 #define AIOT_SOURCE_ACS712 5
 #define AIOT_SOURCE_INMP441 6
+#define AIOT_SOURCE_SOUND 7
 #ifndef AIOT_SOURCE
 #define AIOT_SOURCE AIOT_SOURCE_GUIDE
 #endif
@@ -57,7 +58,7 @@
 #define AIOT_SOURCE_FIELDS (AIOT_IMU_RANGE_DPS == 0 ? 3 : 6)
 #elif AIOT_SOURCE == AIOT_SOURCE_INMP441
 #define AIOT_SOURCE_FIELDS 3
-#elif AIOT_SOURCE == AIOT_SOURCE_DS18B20 || AIOT_SOURCE == AIOT_SOURCE_ACS712
+#elif AIOT_SOURCE == AIOT_SOURCE_DS18B20 || AIOT_SOURCE == AIOT_SOURCE_ACS712 || AIOT_SOURCE == AIOT_SOURCE_SOUND
 #define AIOT_SOURCE_FIELDS 1
 #else
 #define AIOT_SOURCE_FIELDS 4
@@ -83,7 +84,8 @@
 #define AIOT_CHIP_MEMORY_KIB 44u
 #endif
 /* An IMU needs more of this memory for its telemetry. With a microphone, buffers leave less of it; with a clamp, messages do. */
-#define AIOT_CHIP_MEMORY_LESS (AIOT_SOURCE == AIOT_SOURCE_INMP441 ? 6u : AIOT_SOURCE == AIOT_SOURCE_ACS712 ? 2u : 0u)
+#define AIOT_CHIP_MEMORY_LESS \
+  (AIOT_SOURCE == AIOT_SOURCE_SOUND ? 8u : AIOT_SOURCE == AIOT_SOURCE_INMP441 ? 6u : AIOT_SOURCE == AIOT_SOURCE_ACS712 ? 2u : 0u)
 #define AIOT_CHIP_MEMORY_BYTES ((AIOT_CHIP_MEMORY_KIB + (AIOT_SOURCE_FAST ? 4u : 0u) - AIOT_CHIP_MEMORY_LESS) * 1024u)
 #define AIOT_CHIP_QUEUE_BYTES ((AIOT_SOURCE_FAST ? 8u : 4u) * 1024u)
 #define AIOT_CHIP_MESSAGE_ROOM ((AIOT_SOURCE_FAST ? 6u : 4u) * 1024u)
@@ -234,6 +236,10 @@
 #endif
 #ifndef AIOT_SOUND_HZ
 #define AIOT_SOUND_HZ 16000u
+#endif
+/* For AIOT_SOURCE_SOUND: number of samples that may wait for the model, a power of two; 4096 are a quarter of a second at 16 kHz. */
+#ifndef AIOT_SOUND_ROOM
+#define AIOT_SOUND_ROOM 4096u
 #endif
 
 /* 1 = a servo follows the model's value by the rule of aiot/rule.h. */

@@ -1,10 +1,13 @@
 /* Sources on digital buses: an IMU on I2C, a thermometer on 1-Wire, a microphone on I2S. */
 #include <math.h>
+#include <stdatomic.h>
 
 #include "aiot/imu.h"
 #include "aiot/sensors.h"
+#include "aiot/sound.h"
 #include "driver/i2s_std.h"
 #include "esp32.h"
+#include "esp_attr.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
 #include "settings.h"
@@ -63,6 +66,16 @@ const aiot_esp32_source *aiot_esp32_source_thermometer(void) {
 
 static i2s_chan_handle_t microphone;
 static bool listening;
+/* Number of slots that the driver has lost since the start, because the sampler's task did not read them. */
+static atomic_uint overrun;
+
+/* Runs in an interrupt. */
+static bool IRAM_ATTR count_overrun(i2s_chan_handle_t handle, i2s_event_data_t *event, void *context) {
+  (void)handle;
+  (void)context;
+  atomic_fetch_add(&overrun, (unsigned)(event->size / sizeof(int32_t)));
+  return false;
+}
 
 static aiot_sensor_code open_microphone(void) {
   static const int pins[] = {AIOT_I2S_PINS};
@@ -75,7 +88,10 @@ static aiot_sensor_code open_microphone(void) {
   };
   if (microphone == NULL && i2s_new_channel(&channel, NULL, &microphone) != ESP_OK) return AIOT_SENSOR_FAILED;
   /* The channel is set up only once. After silence, reading simply continues. */
-  if (!listening) listening = i2s_channel_init_std_mode(microphone, &config) == ESP_OK && i2s_channel_enable(microphone) == ESP_OK;
+  const i2s_event_callbacks_t events = {.on_recv_q_ovf = count_overrun};
+  if (!listening)
+    listening = i2s_channel_init_std_mode(microphone, &config) == ESP_OK && i2s_channel_register_event_callback(microphone, &events, NULL) == ESP_OK &&
+                i2s_channel_enable(microphone) == ESP_OK;
   /* The microphone needs 2^18 clocks to wake up, a quarter of a second at 16 kHz. */
   vTaskDelay(pdMS_TO_TICKS(300));
   return listening ? AIOT_SENSOR_OK : AIOT_SENSOR_FAILED;
@@ -109,3 +125,37 @@ const aiot_esp32_source *aiot_esp32_source_microphone(void) {
   static const aiot_esp32_source source = {10, 3, fields, open_microphone, read_microphone};
   return &source;
 }
+
+static aiot_sound sound;
+static aiot_sensor_code open_sound(void) {
+  static int16_t samples[AIOT_SOUND_ROOM];
+  if (sound.sample == NULL && !aiot_sound_init(&sound, samples, AIOT_SOUND_ROOM)) return AIOT_SENSOR_FAILED;
+  aiot_sound_break(&sound, 0);
+  return open_microphone();
+}
+
+/* Moves ten milliseconds of samples to their buffer. */
+static int read_sound(double *values, size_t room, bool *gap) {
+  static int32_t slots[AIOT_SOUND_HZ / 100];
+  static unsigned told;
+  size_t bytes = 0;
+  (void)values;
+  (void)room;
+  *gap = false;
+  if (i2s_channel_read(microphone, slots, sizeof slots, &bytes, 250) != ESP_OK) return -1;
+  const unsigned lost = atomic_load(&overrun);
+  if (lost != told) aiot_sound_break(&sound, lost - told);
+  told = lost;
+  aiot_sound_write(&sound, slots, bytes / sizeof slots[0]);
+  return 0;
+}
+
+const aiot_esp32_source *aiot_esp32_source_sound(void) {
+  static const char *const fields[] = {"sound"};
+  static const aiot_esp32_source source = {AIOT_SOUND_HZ, 1, fields, open_sound, read_sound};
+  return &source;
+}
+
+bool aiot_esp32_sound_take(double *value, bool *gap) { return sound.sample != NULL && aiot_sound_read(&sound, value, gap); }
+
+uint32_t aiot_esp32_sound_lost(void) { return aiot_sound_lost(&sound); }

@@ -55,6 +55,8 @@ export function configHeader(config: ProjectConfig): string {
   }
   if (rates && atConverter.includes(sensor.name) && sensor.gives(signal.rate))
     lines.push(['AIOT_ADC_WINDOW_MS', `${Math.round(1000 / signal.rate)}u`]);
+  if (rates && sensor.name === 'inmp441-sound' && sensor.gives(signal.rate))
+    lines.push(['AIOT_SOUND_HZ', `${signal.rate}u`]);
   if (firmware?.clamp !== undefined) {
     lines.push(['AIOT_CT_TURNS', real(firmware.clamp.turns)]);
     lines.push(['AIOT_CT_BURDEN_OHMS', real(firmware.clamp.burden)]);

@@ -48,6 +48,10 @@ const boardSensors: readonly Sensor[] = [
     ...{ name: 'inmp441', source: 6, fields: ['rms', 'peak', 'level'], rates: '10 samples per second' },
     gives: (rateHz) => rateHz === 10,
   },
+  {
+    ...{ name: 'inmp441-sound', source: 7, fields: ['sound'], rates: '8000 to 48000 samples per second' },
+    gives: (rateHz) => rateHz >= 8000 && rateHz <= 48000 && Number.isInteger(rateHz),
+  },
 ];
 
 /**

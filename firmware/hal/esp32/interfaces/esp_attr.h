@@ -1,0 +1,6 @@
+#ifndef AIOT_DECLARED_ESP_ATTR_H
+#define AIOT_DECLARED_ESP_ATTR_H
+
+#define IRAM_ATTR
+
+#endif
