@@ -33,7 +33,9 @@ export function deviceNeed({ info, model }: Pick<Bundle, 'info' | 'model'>): Dev
     network: networkBytes(graph) + objectsBytes(info),
   };
   const active = parts.features + parts.standardization + parts.network;
-  return { active, trial: active + bundleStructure, parts };
+  // A trial also reads the features of golden vectors, in single precision.
+  const given = 4 * info.standardization.mean.length;
+  return { active, trial: active + bundleStructure + given, parts };
 }
 
 /** Means and deviations, the thresholds and centers of a rejection, and the names of individual features. */
