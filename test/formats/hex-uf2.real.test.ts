@@ -4,7 +4,7 @@ import { seededRandom } from '../../src/lib/core/numbers.js';
 import { chipNames } from '../../src/lib/formats/esp-image/chips.js';
 import { type ByteRegion, joinRegions, mergeImages } from '../../src/lib/formats/esp-image/regions.js';
 import { readIntelHex, writeIntelHex } from '../../src/lib/formats/intel-hex.js';
-import { readUf2, writeUf2 } from '../../src/lib/formats/uf2.js';
+import { readUf2, uf2Family, writeUf2 } from '../../src/lib/formats/uf2.js';
 import { esptoolImages, type ImageJob } from '../support/esptool-images.js';
 import { describeReal } from '../support/real.js';
 
@@ -90,7 +90,11 @@ describeReal('esptool', 'merged files', () => {
     for (const [index, chip] of chipNames.entries()) {
       const uf2 = theirs[index]?.bytes ?? new Uint8Array(0);
       expect(Buffer.compare(writeUf2([{ offset: 0x10000, data }], { chip }), uf2), chip).toBe(0);
-      expect(readUf2(uf2)).toEqual({ chip, regions: [{ offset: 0x10000, data: Buffer.from(data) }] });
+      expect(readUf2(uf2)).toEqual({
+        chip,
+        family: uf2Family(chip),
+        regions: [{ offset: 0x10000, data: Buffer.from(data) }],
+      });
     }
   });
 

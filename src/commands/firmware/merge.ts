@@ -7,14 +7,16 @@ import { hex } from '../../lib/core/figures.js';
 import { shellWord } from '../../lib/core/text.js';
 import { mergedSchema, mergeFiles, mergeFormats } from '../../lib/flash/images/merge.js';
 import { flashSizes } from '../../lib/formats/esp-image/chips.js';
+import { uf2Families } from '../../lib/formats/uf2.js';
 
 export default class FirmwareMerge extends AiotCommand {
   static override summary = 'Merge images into one file, or convert between formats.';
   static override description =
-    'Reads and writes raw, Intel HEX and UF2 files. Pass any number of FILE@OFFSET; HEX and UF2 files contain their offsets. Gaps in a raw file are filled with 0xFF, as in erased flash. --flash-mode, --flash-size and --flash-freq change the header of the bootloader, which must be one of the images. The result is byte-for-byte identical to that of esptool merge-bin.';
+    'Reads and writes raw, Intel HEX and UF2 files. Pass any number of FILE@OFFSET; HEX and UF2 files contain their offsets. Gaps in a raw file are filled with 0xFF, as in erased flash. --flash-mode, --flash-size and --flash-freq change the header of the bootloader, which must be one of the images. The result is byte-for-byte identical to that of esptool merge-bin. With --family, creates a UF2 file for the bootloader of another board, such as rp2040 or nrf52840; the offsets are then addresses.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> bootloader.bin@0x1000 partitions.bin@0x8000 app.bin@0x10000 --out whole.bin',
     '<%= config.bin %> <%= command.id %> bootloader.bin@bootloader app.bin@0x10000 --out update.uf2',
+    '<%= config.bin %> <%= command.id %> zephyr.bin@0x10000000 --family rp2040 --out app.uf2',
     '<%= config.bin %> <%= command.id %> update.uf2 --out update.hex',
   ];
   static override strict = false;
@@ -45,6 +47,11 @@ export default class FirmwareMerge extends AiotCommand {
       env: 'AIOT_PAD_TO',
       helpValue: 'SIZE',
     }),
+    family: Flags.option({ options: uf2Families.map(({ name }) => name) })({
+      summary: "Family of a UF2 file for a board that is not Espressif's.",
+      env: 'AIOT_FAMILY',
+      helpValue: 'FAMILY',
+    }),
     payload: Flags.integer({
       summary: 'Bytes of flash per UF2 block [default: as many as fit].',
       env: 'AIOT_PAYLOAD',
@@ -69,6 +76,7 @@ export default class FirmwareMerge extends AiotCommand {
       out: flags.out,
       format: flags.format,
       chip: flags.chip,
+      family: flags.family,
       start: flags.start,
       padTo: flags['pad-to'],
       payloadBytes: flags.payload,
@@ -77,7 +85,8 @@ export default class FirmwareMerge extends AiotCommand {
     });
     this.print(mergedText(result));
     const place = result.offset === null ? '' : `@${hex(result.offset)}`;
-    this.print(next(`aiot flash ${shellWord(`${result.file}${place}`)}`));
+    const drive = result.chip === null && result.family !== null ? ' --port DRIVE' : '';
+    this.print(next(`aiot flash ${shellWord(`${result.file}${place}`)}${drive}`));
     return result;
   }
 }

@@ -12,12 +12,13 @@ import { flashResultSchema } from '../../lib/flash/write/result.js';
 export default class Flash extends AiotCommand {
   static override summary = "Write images, an identity or an update to a chip's flash.";
   static override description =
-    "Before anything is written, aiot rejects images that would leave the board unable to boot. It rejects, for example, an image for another chip, and one that extends past the end of the flash or of its partition. It also rejects an app at the bootloader's offset, and a bootloader for a locked chip. Unchanged regions are skipped; the others are compressed, written and verified. OFFSET is a number (0x10000, 64K) or a partition label. With --project, aiot finds the bootloader, partition table and app built in a firmware folder. For a complete example, run aiot docs flash.";
+    "Before anything is written, aiot rejects images that would leave the board unable to boot. It rejects, for example, an image for another chip, and one that extends past the end of the flash or of its partition. It also rejects an app at the bootloader's offset, and a bootloader for a locked chip. Unchanged regions are skipped; the others are compressed, written and verified. OFFSET is a number (0x10000, 64K) or a partition label. With --project, aiot finds the bootloader, partition table and app built in a firmware folder. If --port is the drive of a board's UF2 bootloader (RP2040, RP2350, nRF52840, SAMD and others), copies a UF2 file to it and waits until the board restarts. For a complete example, run aiot docs flash.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> app.bin@0x10000 table.bin@0x8000 --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> --project ./firmware --device ./motor-1 --verify',
     '<%= config.bin %> <%= command.id %> merged.bin@0x0 --all --jobs 8 --record boards.csv --report boards.html',
     '<%= config.bin %> <%= command.id %> app.bin@0x10000 --diff-with old.bin --port socket://127.0.0.1:5555',
+    '<%= config.bin %> <%= command.id %> zephyr.uf2 --port /media/ada/RPI-RP2',
     '<%= config.bin %> <%= command.id %> --slot next --firmware motor@3 --watch --healthy "connected"',
   ];
   static override strict = false;
@@ -37,7 +38,7 @@ export default class Flash extends AiotCommand {
     ...flashFlags,
     port: Flags.string({
       summary:
-        'Serial port, socket://HOST:PORT, rfc2217://HOST:PORT or simulated:CHIP; several boards are written in parallel [default: the only board].',
+        'Serial port, socket://HOST:PORT, rfc2217://HOST:PORT, simulated:CHIP or the drive of a UF2 bootloader; several boards are written in parallel [default: the only board].',
       env: 'AIOT_PORT',
       helpValue: 'PORT',
       multiple: true,

@@ -542,6 +542,26 @@ export const catalogue = {
     about: 'The disk is full or a quota is used up, on the platform or where the command writes its output.',
     next: 'Free some disk space and repeat the command.',
   },
+  AIOT_DRIVE_LOST: {
+    exit: 1,
+    family: 'outside',
+    about: 'The drive of a UF2 bootloader disappeared before the whole file was written.',
+    next: 'Start the bootloader of the board again (hold BOOTSEL while you connect it, or press RESET twice), and repeat the command.',
+  },
+  AIOT_DRIVE_NOT_FOUND: {
+    exit: 4,
+    family: 'user',
+    about:
+      'The folder is not the drive of a UF2 bootloader, or no drive of a board for this file is mounted.',
+    next: 'Start the bootloader of the board (hold BOOTSEL while you connect it, or press RESET twice), and mount its drive. To list the drives, run `aiot board ports`.',
+  },
+  AIOT_DRIVE_REJECTED: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'The board got a whole UF2 file, but its drive did not disappear, so it has not started the program.',
+    next: 'Check with `aiot firmware inspect FILE` that the file is for this chip and that its addresses are in the flash of the board. On RP2350, its security settings may forbid the family.',
+  },
   AIOT_EDGETPU_FAILED: {
     exit: 1,
     family: 'outside',

@@ -84,6 +84,7 @@ export { type Level, levels, type MonitorEvent, monitorEventSchema } from './mon
 export { lineEnds, type MonitorControl, type MonitorOptions, monitor } from './monitor/monitor.js';
 export { parsePattern } from './monitor/pattern.js';
 export { offsetOf } from './plan/pieces.js';
+export { type BoardDrive, driveSchema, listDrives } from './port/drives.js';
 export type { SerialLine } from './port/line.js';
 export { choosePort, listPorts, type PortInfo, portSchema } from './port/list.js';
 export { openLine } from './port/open-line.js';
@@ -118,6 +119,7 @@ export {
   uploadedImageSchema,
 } from './smp/boards.js';
 export { programOn } from './write/flash-board.js';
+export { type DriveFlashed, driveFlashedSchema } from './write/flash-drive.js';
 export { type Boards, type Flashed, flashResultSchema, type Planned, unhealthy } from './write/result.js';
 export type { BoardRow } from './write/run-flash.js';
 export { type FlashRequest, runFlash } from './write/run-flash.js';

@@ -241,7 +241,18 @@ export {
 } from './tflite/real-values.js';
 export { sliceAxes } from './tflite/shapes.js';
 export { operatorVersions, writeTflite } from './tflite/write.js';
-export { readUf2, writeUf2 } from './uf2.js';
+export {
+  isUf2,
+  parseUf2,
+  readUf2,
+  type Uf2Family,
+  type Uf2Program,
+  uf2Families,
+  uf2FamiliesOfBoard,
+  uf2Family,
+  writeUf2,
+  writeUf2Program,
+} from './uf2.js';
 export { pcm16, readWav, type Sound, writeWav } from './wav.js';
 export { readXml, type XmlElement } from './xml.js';
 export { readZip, writeZip } from './zip.js';

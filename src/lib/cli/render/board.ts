@@ -10,15 +10,17 @@ import type {
   BoardVerified,
 } from '../../flash/board.js';
 import type { BoardInfo } from '../../flash/board-info.js';
+import type { BoardDrive } from '../../flash/port/drives.js';
 import type { PortInfo } from '../../flash/port/list.js';
 import type { BoardSecurity } from '../../flash/security.js';
 import type { BoardImages, InstalledImage, UploadedImage } from '../../flash/smp/boards.js';
+import type { DriveFlashed } from '../../flash/write/flash-drive.js';
 import { type Boards, type Flashed, type Planned, unhealthy } from '../../flash/write/result.js';
 import { firmwareTargets } from '../../project/firmware/build.js';
 import { bold, cutShort, dim, facts, green, next, red, table, yellow } from './text.js';
 
-/** A table of this machine's serial ports. */
-export function portsTable(ports: readonly PortInfo[]): string {
+/** A table of this machine's serial ports, and one of the drives of UF2 bootloaders, if there are any. */
+export function portsTable(ports: readonly PortInfo[], drives: readonly BoardDrive[] = []): string {
   const rows = ports.map((port) => [
     port.path,
     port.usb ? `${port.usb.vendorId}:${port.usb.productId}` : null,
@@ -28,11 +30,19 @@ export function portsTable(ports: readonly PortInfo[]): string {
     likely(port),
     state(port),
   ]);
-  return table(
+  const serial = table(
     ['port', 'vid:pid', 'serial number', 'adapter', 'likely chip', 'state'],
     rows,
     'No serial ports.',
   );
+  if (drives.length === 0) return serial;
+  const found = drives.map(({ path, boardId, model, families }) => [
+    path,
+    boardId,
+    model,
+    families.join(', ') || dim('unknown'),
+  ]);
+  return `${serial}\n\n${table(['drive', 'board', 'model', 'UF2 families'], found)}`;
 }
 
 function likely({ board, adapter, chips }: PortInfo): string | null {
@@ -261,11 +271,12 @@ export function boardVerifiedText({ regions, equal, chip, mac, port, seconds }: 
   return `${table(['offset', 'file', 'size', '', 'md5'], rows)}\n${bold(`${chip} ${mac}`)} at ${port}: ${told}, in ${elapsed(seconds * 1000)}.`;
 }
 
-type Result = Flashed | Boards | Planned;
+type Result = Flashed | Boards | Planned | DriveFlashed;
 
 /** Text of the result of `aiot flash`. */
 export function flashedText(result: Result): string {
   if ('boards' in result) return boardsText(result);
+  if ('drive' in result) return driveText(result);
   if (!('port' in result)) return plannedText(result);
   const { chip, mac, port, regions, seconds } = result;
   const all = regions.length === 0 ? 'switched' : stateOf(result);
@@ -275,6 +286,19 @@ export function flashedText(result: Result): string {
     ...switchedLines(result),
     `${bold(`${chip} ${mac}`)} at ${port}: ${green(all)} in ${elapsed(seconds * 1000)}.`,
     ...programLines(result),
+  ].join('\n');
+}
+
+function driveText(result: DriveFlashed): string {
+  const { drive, boardId, families, bytes, accepted, seconds, overridden } = result;
+  const what = `${size(bytes)} for ${families.join(', ')}`;
+  const outcome =
+    accepted === null
+      ? `${what} would be written`
+      : `${green('written and started')}: ${what} in ${elapsed(seconds * 1000)}`;
+  return [
+    ...overridden.map((text) => yellow(`overridden: ${text}`)),
+    `${bold(boardId)} at ${drive}: ${outcome}.`,
   ].join('\n');
 }
 

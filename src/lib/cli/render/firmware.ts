@@ -76,6 +76,7 @@ const kinds: Record<Inspected['kind'], string> = {
   'partition-table': 'partition table',
   bundle: 'model bundle',
   mcuboot: 'MCUboot image',
+  uf2: 'UF2 file',
 };
 
 const schemes = {
@@ -103,6 +104,7 @@ export function inspectedText(inspected: Inspected): string {
   );
   if (inspected.mcuboot !== null) rows.push(...mcubootFacts(inspected.mcuboot));
   const more = [
+    ...(inspected.uf2 ? [uf2Text(inspected.uf2)] : []),
     ...(inspected.image ? [imageText(inspected.image)] : []),
     ...(elf && elf.sections.length > 0 ? [sectionsText(elf)] : []),
     ...(inspected.partitions ? [partitionsText(inspected.partitions)] : []),
@@ -143,6 +145,14 @@ function signedText({ signed, kind }: Inspected): string {
     .join('; ');
 }
 
+function uf2Text({ programs, ignoredBlocks }: NonNullable<Inspected['uf2']>): string {
+  const rows = programs.flatMap(({ title, id, regions }) =>
+    regions.map(({ address, bytes }) => [title, id, hex(address), bytes]),
+  );
+  const ignored = ignoredBlocks === 0 ? '' : `\n\nBlocks that bootloaders ignore: ${ignoredBlocks}`;
+  return `${table(['family', 'id', 'address', 'bytes'], rows)}${ignored}`;
+}
+
 function sectionsText({ sections }: NonNullable<Inspected['elf']>): string {
   const rows = sections.map(({ name, address, bytes, part }) => [name, bytes, hex(address), part]);
   return table(['section', 'bytes', 'address', 'used as'], rows);
@@ -167,6 +177,7 @@ export function inspectedNext({ kind, file, elf, image, parts }: Inspected): str
   const name = shellWord(file);
   if (kind === 'mcuboot')
     return [`aiot firmware verify ${name} --key public.pem`, `aiot firmware push ${name}`];
+  if (kind === 'uf2') return [`aiot flash ${name} --port DRIVE`, 'aiot board ports'];
   if (kind === 'bundle') return [`aiot model inspect ${name}`];
   if (kind === 'partition-table') return [`aiot firmware partitions read ${name}`];
   if (kind === 'flash') {

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
+import { hex } from '../../core/figures.js';
 import { readBytes } from '../../core/files.js';
 import { elfUsage } from '../../formats/elf/usage.js';
 import { isMapped } from '../../formats/esp-image/memory.js';
@@ -11,13 +12,14 @@ import { isMcuboot, mcubootSignatures, readMcuboot } from '../../formats/mcuboot
 import { readNvs } from '../../formats/nvs/read.js';
 import { otadataBytes, readOtadata } from '../../formats/otadata.js';
 import { partitionTableBytes, partitionTableOffset } from '../../formats/partitions.js';
+import { isUf2, parseUf2, uf2Family } from '../../formats/uf2.js';
 import { contentsOf, type FileFormat, looksLike, looksLikeTable } from '../plan/pieces.js';
 import { describe, imageInfoSchema } from './image-info.js';
 import { mcubootInfo, mcubootInfoSchema } from './mcuboot.js';
 import { type Partitions, partitionsSchema, tableOf } from './partitions.js';
 
 /** Kinds of files that `firmware inspect` recognizes. */
-const firmwareKinds = ['elf', 'image', 'flash', 'partition-table', 'bundle', 'mcuboot'] as const;
+const firmwareKinds = ['elf', 'image', 'flash', 'partition-table', 'bundle', 'mcuboot', 'uf2'] as const;
 
 const usageSchema = z.object({
   bits: z.union([z.literal(32), z.literal(64)]),
@@ -40,6 +42,22 @@ const usageSchema = z.object({
   data: z.int(),
   /** Bytes of zero-initialized data. */
   bss: z.int(),
+});
+
+const uf2Schema = z.object({
+  programs: z.array(
+    z.object({
+      /** Name of the family; null = unknown, or the file names none. */
+      family: z.string().nullable(),
+      title: z.string(),
+      /** Family id, 0x and 8 hex digits; null = none. */
+      id: z.string().nullable(),
+      blocks: z.int(),
+      regions: z.array(z.object({ address: z.int(), bytes: z.int() })),
+    }),
+  ),
+  /** Blocks that tell the bootloader to ignore them. */
+  ignoredBlocks: z.int(),
 });
 
 /** Contents of a flash range. */
@@ -74,6 +92,8 @@ export const inspectedSchema = z.object({
   elf: usageSchema.nullable(),
   image: imageInfoSchema.nullable(),
   mcuboot: mcubootInfoSchema.nullable(),
+  /** A UF2 file for a chip that is not Espressif's, or for several. */
+  uf2: uf2Schema.nullable(),
   partitions: partitionsSchema.nullable(),
   /** For a flash: all recognized contents, by offset. */
   parts: z.array(partSchema),
@@ -105,6 +125,7 @@ export async function inspectFirmware(file: string): Promise<Inspected> {
     elf: null,
     image: null,
     mcuboot: null,
+    uf2: null,
     partitions: null,
     parts: [],
     bundle: null,
@@ -113,6 +134,8 @@ export async function inspectFirmware(file: string): Promise<Inspected> {
 }
 
 async function tell(bytes: Uint8Array, file: string): Promise<Told> {
+  const uf2 = isUf2(bytes) ? tellUf2(bytes, file) : null;
+  if (uf2 !== null) return uf2;
   const { format, regions } = contentsOf(bytes, file);
   if (format === 'elf') return tellElf(bytes, file);
   if (isMcuboot(bytes)) return tellMcuboot(bytes, file);
@@ -133,6 +156,26 @@ async function tell(bytes: Uint8Array, file: string): Promise<Told> {
 function tellElf(bytes: Uint8Array, file: string): Told {
   const { memory, ...elf } = elfUsage(bytes, file);
   return { kind: 'elf', elf, use: memory };
+}
+
+/** Describes a UF2 file, unless it is for one of Espressif's chips, whose images are described. */
+function tellUf2(bytes: Uint8Array, file: string): Told | null {
+  const { programs, ignoredBlocks } = parseUf2(bytes, file);
+  const [first] = programs;
+  const espressif = first?.family == null || (uf2Family(first.family)?.name ?? '').startsWith('esp');
+  if (programs.length === 1 && espressif) return null;
+  const described = programs.map(({ family: id, blocks, regions }) => {
+    const known = id === null ? null : uf2Family(id);
+    return {
+      family: known?.name ?? null,
+      title: known?.title ?? (id === null ? 'any' : 'unknown'),
+      id: id === null ? null : hex(id, 8),
+      blocks,
+      regions: regions.map(({ offset, data }) => ({ address: offset, bytes: data.length })),
+    };
+  });
+  const flash = described.flatMap(({ regions }) => regions).reduce((sum, { bytes: own }) => sum + own, 0);
+  return { kind: 'uf2', uf2: { programs: described, ignoredBlocks }, use: { flash, ram: 0 } };
 }
 
 function tellMcuboot(bytes: Uint8Array, file: string): Told {

@@ -6,7 +6,7 @@ import { readBytes, refuseInputs, writeFileAtomic } from '../../core/files.js';
 import { type ChipName, chipNames, type FlashSize, flashSizeBytes } from '../../formats/esp-image/chips.js';
 import { mergeImages, refuseOverlaps } from '../../formats/esp-image/regions.js';
 import { writeIntelHex } from '../../formats/intel-hex.js';
-import { writeUf2 } from '../../formats/uf2.js';
+import { type Uf2Family, uf2Family, writeUf2, writeUf2Program } from '../../formats/uf2.js';
 import type { Region } from '../loader/types.js';
 import { type Contents, contentsOf, md5Of, parsePlaced, resolvePlace } from '../plan/pieces.js';
 import { patchHeader } from '../plan/plan.js';
@@ -24,6 +24,8 @@ export interface MergeInput {
   format?: MergeFormat;
   /** Target chip of the output; default: that of the input files. */
   chip?: ChipName;
+  /** Family of a UF2 file for another manufacturer's chip; default: that of the input files. */
+  family?: string;
   /** Flash offset of a raw file's first byte. */
   start?: number;
   padTo?: FlashSize;
@@ -39,6 +41,8 @@ export const mergedSchema = z.object({
   /** Offset at which a raw file must be written; null = the file contains its own addresses. */
   offset: z.int().nullable(),
   chip: z.enum(chipNames).nullable(),
+  /** Family of a UF2 file; null = none. */
+  family: z.string().nullable(),
   regions: z.array(z.object({ name: z.string(), offset: z.int(), bytes: z.int(), md5: z.string() })),
 });
 
@@ -61,9 +65,9 @@ export async function mergeFiles(input: MergeInput): Promise<Merged> {
   );
   const format = input.format ?? formatOfName(out);
   refuseUnused(input, format);
-  const { regions, chip } = await readAll(words, input.chip);
+  const { regions, chip, family } = await readAll(words, input);
   const patched = withHeader(regions, chip, input.header);
-  const data = render(patched, format, chip, input);
+  const data = render(patched, format, { chip, family }, input);
   await writeFileAtomic(out, data);
   return {
     file: out,
@@ -71,6 +75,7 @@ export async function mergeFiles(input: MergeInput): Promise<Merged> {
     bytes: data.length,
     offset: format === 'raw' ? (input.start ?? 0) : null,
     chip,
+    family: format === 'uf2' ? (family?.name ?? chip) : null,
     regions: patched
       .toSorted((a, b) => a.offset - b.offset)
       .map(({ name, offset, data: part }) => ({
@@ -88,7 +93,14 @@ function formatOfName(out: string): MergeFormat {
   return extension === '.hex' || extension === '.ihex' ? 'hex' : 'raw';
 }
 
-function refuseUnused({ start, padTo, payloadBytes, md5 }: MergeInput, format: MergeFormat): void {
+function refuseUnused(
+  { start, padTo, payloadBytes, md5, family, chip }: MergeInput,
+  format: MergeFormat,
+): void {
+  if (family !== undefined && (format !== 'uf2' || chip !== undefined))
+    throw new AiotError('AIOT_USAGE', '--family applies to UF2 files only, and not together with --chip');
+  if (family !== undefined && (payloadBytes !== undefined || md5 === false))
+    throw new AiotError('AIOT_USAGE', 'with --family, blocks contain pages of 256 bytes and no MD5');
   const raw = start !== undefined || padTo !== undefined;
   if (raw && format !== 'raw') {
     throw new AiotError(
@@ -119,7 +131,7 @@ function withHeader(regions: Region[], chip: ChipName | null, header: HeaderChan
 function render(
   regions: Region[],
   format: MergeFormat,
-  chip: ChipName | null,
+  { chip, family }: { chip: ChipName | null; family: Uf2Family | null },
   input: MergeInput,
 ): Uint8Array {
   if (format === 'hex') return Buffer.from(writeIntelHex(regions));
@@ -129,9 +141,10 @@ function render(
       flashBytes: input.padTo === undefined ? undefined : flashSizeBytes(input.padTo),
     });
   }
+  if (family !== null) return writeUf2Program(regions, family);
   if (chip !== null) return writeUf2(regions, { chip, payloadBytes: input.payloadBytes, md5: input.md5 });
   throw new AiotError('AIOT_USAGE', 'a UF2 file must name its chip, but no input file identifies it', {
-    next: `Specify the chip: --chip esp32 (the first region is at ${hex(regions[0]?.offset ?? 0)})`,
+    next: `Specify the chip: --chip esp32, or --family rp2040 (the first region is at ${hex(regions[0]?.offset ?? 0)})`,
   });
 }
 
@@ -149,18 +162,34 @@ interface Read {
  */
 async function readAll(
   words: readonly string[],
-  wanted: ChipName | undefined,
-): Promise<{ regions: Region[]; chip: ChipName | null }> {
+  input: MergeInput,
+): Promise<{ regions: Region[]; chip: ChipName | null; family: Uf2Family | null }> {
   const read: Read[] = [];
   for (const word of words) {
     const { file, place } = parsePlaced(word);
     const bytes = await readBytes(file);
     read.push({ word, file, place, bytes, contents: contentsOf(bytes, file) });
   }
-  const chip = oneChip(read, wanted);
+  const family = oneFamily(read, input.family);
+  const chip = family === null ? oneChip(read, input.chip) : null;
   const regions = read.flatMap((one) => regionsOf(one, chip));
   refuseOverlaps(regions);
-  return { regions, chip };
+  return { regions, chip, family };
+}
+
+/** The family of another manufacturer's chip; null = the files are for Espressif's chips. */
+function oneFamily(read: readonly Read[], wanted: string | undefined): Uf2Family | null {
+  const first = read.find(({ contents }) => contents.family !== null && contents.chip === null);
+  const family = wanted === undefined ? (first?.contents.family ?? null) : uf2Family(wanted);
+  if (family === null) return null;
+  const other = read.find(
+    ({ contents: { family: own, chip } }) => (own?.name ?? chip ?? family.name) !== family.name,
+  );
+  if (other === undefined) return family;
+  const { contents } = other;
+  const against = wanted === undefined ? `${first?.file} is for ${family.title}` : `--family says ${wanted}`;
+  const message = `${other.file} is for ${contents.family?.title ?? contents.chip}, ${against}`;
+  throw new AiotError('AIOT_USAGE', message);
 }
 
 function oneChip(read: readonly Read[], wanted: ChipName | undefined): ChipName | null {

@@ -10,7 +10,7 @@ import { isMapped } from '../../formats/esp-image/memory.js';
 import type { ByteRegion } from '../../formats/esp-image/regions.js';
 import { readIntelHex } from '../../formats/intel-hex.js';
 import { partitionTableOffset, sectorBytes } from '../../formats/partitions.js';
-import { readUf2 } from '../../formats/uf2.js';
+import { readUf2, type Uf2Family } from '../../formats/uf2.js';
 import type { KnownTable, Piece } from './types.js';
 
 /**
@@ -26,11 +26,20 @@ export async function piecesOf(words: readonly string[]): Promise<Piece[]> {
 async function piecesOfWord(word: string): Promise<Piece[]> {
   const { file, place } = parsePlaced(word);
   const data = await readBytes(file);
-  const { format, regions, chip } = contentsOf(data, file);
+  const { format, regions, chip, family } = contentsOf(data, file);
   if (format === 'elf') {
     throw new AiotError('AIOT_USAGE', `${file} is an ELF file, not a flashable image`, {
       next: `Create an image from it with \`aiot firmware image create ${file} --chip esp32 --out app.bin\`.`,
     });
+  }
+  if (family !== null && chip === null) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${file} is for ${family.title}, which has no serial loader of Espressif`,
+      {
+        next: `Start the UF2 bootloader of the board, and pass its drive: \`aiot flash ${shellWord(file)} --port DRIVE\` (see \`aiot board ports\`).`,
+      },
+    );
   }
   if (regions === null) {
     if (place !== null) return [{ name: file, data, place }];
@@ -322,6 +331,8 @@ export interface Contents {
   format: FileFormat;
   /** Target chip of the file; null = unknown or not in the file. */
   chip: ChipName | null;
+  /** Target family of a UF2 file; null = the file specifies none, or has another format. */
+  family: Uf2Family | null;
   /** Bytes with their offsets, if the file contains them (HEX, UF2); null = the user specifies the offset. */
   regions: ByteRegion[] | null;
 }
@@ -329,9 +340,9 @@ export interface Contents {
 /** The contents of a file. @throws AIOT_IMAGE_MALFORMED (a damaged HEX or UF2 file) */
 export function contentsOf(bytes: Uint8Array, name: string): Contents {
   const format = formatOf(bytes);
-  if (format === 'hex') return { format, chip: null, regions: readIntelHex(bytes, name) };
+  if (format === 'hex') return { format, chip: null, family: null, regions: readIntelHex(bytes, name) };
   if (format === 'uf2') return { format, ...readUf2(bytes, name) };
-  return { format, chip: looksLike(bytes)?.chip ?? null, regions: null };
+  return { format, chip: looksLike(bytes)?.chip ?? null, family: null, regions: null };
 }
 
 /** MD5 digests by data. They are cached, because the same image is written to many boards and compared more than once on each. */

@@ -3,6 +3,7 @@ import type { ErrorCode } from '../../core/catalogue.js';
 import { AiotError } from '../../core/errors.js';
 import { chipNames } from '../../formats/esp-image/chips.js';
 import { rules } from '../plan/types.js';
+import { driveFlashedSchema } from './flash-drive.js';
 
 /** One region as it is in flash now. */
 export const writtenRegionSchema = z.object({
@@ -113,5 +114,5 @@ export const plannedSchema = z.object({
 });
 export type Planned = z.output<typeof plannedSchema>;
 
-/** Result for one board, for many boards, or of a dry run. */
-export const flashResultSchema = z.union([flashedSchema, boardsSchema, plannedSchema]);
+/** Result for one board, for many boards, of a dry run, or for the drive of a UF2 bootloader. */
+export const flashResultSchema = z.union([flashedSchema, boardsSchema, plannedSchema, driveFlashedSchema]);

@@ -7,8 +7,10 @@ import type { ChipInfo, LoaderOptions, LoaderProgress, Stage } from '../loader/t
 import { firmwareImages, looksLike, md5Of, parsePlaced, piecesOf } from '../plan/pieces.js';
 import { joinSectors, planWrite } from '../plan/plan.js';
 import type { HeaderChanges, Piece } from '../plan/types.js';
+import { isFolder } from '../port/drives.js';
 import { boardPorts, choosePort } from '../port/list.js';
 import { type FlashBoardOptions, type FlashJob, flashBoard, secondsSince } from './flash-board.js';
+import { type DriveFlashed, flashDrive, wantsDrive } from './flash-drive.js';
 import { assignIdentities, type DeviceIdentity, readIdentities } from './identity.js';
 import { openRecord, productionPage, type RecordRow, rowOf } from './production.js';
 import { type BoardOutcome, type Boards, type Flashed, type Planned, unhealthy } from './result.js';
@@ -62,7 +64,9 @@ export async function runFlash(
   request: FlashRequest,
   row: (row: BoardRow) => void = () => {},
   ask: (text: string) => void = () => {},
-): Promise<Flashed | Boards | Planned> {
+): Promise<Flashed | Boards | Planned | DriveFlashed> {
+  const drive = await driveOf(request);
+  if (drive !== undefined) return await flashDrive({ ...request, drive, signal: request.loader.signal });
   if (request.report !== undefined && request.dryRun)
     throw new AiotError('AIOT_USAGE', '--report needs boards that are written, but --dry-run writes none');
   const record = request.record === undefined ? null : await openRecord(request.record, systemClock.now);
@@ -87,6 +91,39 @@ export async function runFlash(
       await writeFileAtomic(request.report, productionPage(production));
     }
   }
+}
+
+/**
+ * The drive that the request is for; null = the only one that accepts the file, undefined = the request is for ports.
+ * @throws AIOT_USAGE for options that need a chip's loader
+ */
+async function driveOf(request: FlashRequest): Promise<string | null | undefined> {
+  const { ports, images } = request;
+  const folders = await Promise.all(ports.map(isFolder));
+  const chosen = ports.length === 0 && !request.all && (await wantsDrive(images));
+  if (!chosen && !folders.includes(true)) return undefined;
+  if (ports.length > 1)
+    throw new AiotError('AIOT_USAGE', `expected one drive, got ${ports.length} values of --port`);
+  const { project, device, slot, firmware, model, record, report, erase, verify, watch } = request;
+  const given = Object.entries({
+    project,
+    device,
+    slot,
+    firmware,
+    model,
+    record,
+    report,
+    erase,
+    verify,
+    watch,
+  });
+  const [unusable] =
+    given.find(([, value]) => value !== undefined && value !== null && value !== false) ?? [];
+  if (unusable !== undefined)
+    throw new AiotError('AIOT_USAGE', `--${unusable} cannot be combined with the drive of a UF2 bootloader`, {
+      next: 'Pass only the UF2 file, --port, --force and --dry-run.',
+    });
+  return ports[0] ?? null;
 }
 
 type Flash = (how: FlashBoardOptions) => Promise<Flashed>;
