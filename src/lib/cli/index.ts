@@ -36,6 +36,7 @@ export {
   revision,
   smpFlags,
   smpOptions,
+  smpWindow,
   writeFlags,
 } from './flags/boards.js';
 export { brokerFlags, brokerOptions } from './flags/brokers.js';

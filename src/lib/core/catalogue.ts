@@ -784,6 +784,12 @@ export const catalogue = {
     about: 'A firmware image, including its trailer, does not fit into the slot.',
     next: 'Make the program smaller, or check --slot-size, --align and --max-sectors against the flash partitions of the board.',
   },
+  AIOT_IMAGE_UNSUPPORTED: {
+    exit: 2,
+    family: 'user',
+    about: 'The MCUboot image is compressed, or for a big-endian chip.',
+    next: 'Sign the program again, without compression and in little-endian order.',
+  },
   AIOT_IMPROV_FAILED: {
     exit: 1,
     family: 'outside',

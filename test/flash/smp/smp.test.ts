@@ -10,7 +10,7 @@ import { SimulatedMcuboot, simulatedImage } from '../../../src/lib/flash/smp/sim
 import { parseMcubootVersion, writeMcuboot } from '../../../src/lib/formats/mcuboot.js';
 import { runCli } from '../../support/cli.js';
 import { fc, runs } from '../../support/property.js';
-import { type SmpServer, serveConsole, serveUdp } from '../../support/smp-server.js';
+import { type Loss, type SmpServer, serveConsole, serveUdp } from '../../support/smp-server.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'aiot-smp-'));
 const at = (name: string) => join(folder, name);
@@ -65,6 +65,46 @@ const image = async (verb: keyof typeof commands, ...args: string[]) => {
 };
 const install = (path: string, port: string, ...args: string[]) =>
   image('install', path, '--port', port, '--soak', '0s', '--restart', '2s', ...args);
+
+/** Loses each packet whose number is a multiple of `lost`, and doubles those of `doubled`. */
+function lossy(lost: number, doubled: number): Loss {
+  let count = 0;
+  return () => {
+    count++;
+    return count % lost === 0 ? 0 : count % doubled === 0 ? 2 : 1;
+  };
+}
+
+/** A board with two images, each of which a simulated board holds. Requests that name an image or its hash go to that one. */
+function twoImages(devices: readonly [SimulatedMcuboot, SimulatedMcuboot]): SimulatedMcuboot {
+  let target = devices[0];
+  const handle = (packet: Uint8Array): Uint8Array | null => {
+    const request = decodeSmp(packet);
+    const { hash, image: number } = request.body;
+    if (request.group === 0) return devices.map((device) => device.handle(packet))[0]!;
+    if (request.id === 1) {
+      if (number === undefined) return target.handle(packet);
+      target = devices[number === 1 ? 1 : 0];
+      return target.handle(encodeSmp({ ...request, body: { ...request.body, image: 0 } }));
+    }
+    const images: object[] = [];
+    for (const [index, device] of devices.entries()) {
+      const read = device.handle(encodeSmp({ ...request, op: smpOps.read, body: {} }));
+      if (read === null) return null;
+      let own = decodeSmp(read).body.images as { hash: Uint8Array }[];
+      const wanted =
+        hash instanceof Uint8Array
+          ? own.some((entry) => Buffer.compare(entry.hash, hash) === 0)
+          : index === 0;
+      if (request.op === smpOps.write && wanted)
+        own = decodeSmp(device.handle(packet)!).body.images as typeof own;
+      images.push(...own.map((entry) => ({ ...entry, image: index })));
+    }
+    const op = request.op === smpOps.read ? smpOps.readResponse : smpOps.writeResponse;
+    return encodeSmp({ ...request, op, body: { images } });
+  };
+  return altered(devices[0], handle);
+}
 
 describe('installing an image over SMP', () => {
   it.each([
@@ -256,6 +296,7 @@ describe('an upload', () => {
     const client = new SmpClient({
       address: 'board',
       mostBytes: 1024,
+      window: 4,
       send: async (bytes) => {
         const packet = decodeSmp(bytes);
         const body = packet.group === 0 ? { buf_size: 512, buf_count: 1 } : answer(packet.body, count++);
@@ -370,6 +411,50 @@ describe('the images of a board', () => {
         stderr: expect.stringContaining('AIOT_IMAGE_MALFORMED'),
       });
     }
+  });
+
+  it('reject a compressed or big-endian image before anything is sent', async () => {
+    const compressed = Buffer.from(imageOf('2.0.0'));
+    compressed.writeUInt32LE(0x400, 16);
+    writeFileSync(at('compressed.bin'), compressed);
+    const big = Buffer.from(imageOf('2.0.0'));
+    big.subarray(0, 4).reverse();
+    writeFileSync(at('big-endian.bin'), big);
+    for (const [name, why] of [
+      ['compressed.bin', 'is compressed'],
+      ['big-endian.bin', 'is for a big-endian chip'],
+    ] as const) {
+      const { code, stderr } = await image('install', at(name), '--port', 'udp:127.0.0.1:9');
+      expect({ code, stderr }).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining('AIOT_IMAGE_UNSUPPORTED'),
+      });
+      expect(stderr).toContain(why);
+    }
+  });
+
+  it('are uploaded with several packets under way, even if some are lost, doubled or late', async () => {
+    const path = file('2.0.0', trusted.privateKey, 60_000);
+    for (const loss of [() => 1 as const, lossy(7, 5), lossy(4, 3)]) {
+      const device = board();
+      const { json } = await image('upload', path, '--port', await served(serveUdp(device, loss)));
+      expect(json).toMatchObject({ window: 3, resumedAt: 0 });
+      const uploaded = Buffer.from(imageOf('2.0.0', trusted.privateKey, 60_000));
+      expect(device.flash.slots[1].subarray(0, uploaded.length).equals(uploaded)).toBe(true);
+    }
+    const alone = await image('upload', path, '--port', await served(serveUdp(board())), '--window', '1');
+    expect(alone.json).toMatchObject({ window: 1 });
+    const serial = await image('upload', path, '--port', await served(serveConsole(board())));
+    expect(serial.json).toMatchObject({ window: 1 });
+  });
+
+  it('are installed by number on a board with two', async () => {
+    const devices = [board(), board({ image: imageOf('5.0.0') })] as const;
+    const port = await served(serveUdp(twoImages(devices)));
+    const { code, json } = await install(file('6.0.0'), port, '--image', '1');
+    expect({ code, json }).toMatchObject({ code: 0, json: { before: '5.0.0', outcome: 'installed' } });
+    for (const device of devices) device.start();
+    expect(devices.map(({ version }) => version)).toEqual(['1.0.0', '6.0.0']);
   });
 
   it('report a board that does not answer', async () => {

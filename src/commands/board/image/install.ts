@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../../lib/cli/command.js';
-import { smpFlags, smpOptions } from '../../../lib/cli/flags/boards.js';
+import { smpFlags, smpOptions, smpWindow } from '../../../lib/cli/flags/boards.js';
 import { duration } from '../../../lib/cli/flags/shared.js';
 import { again } from '../../../lib/cli/invocation.js';
 import { installedImageText } from '../../../lib/cli/render/board.js';
@@ -42,6 +42,7 @@ export default class BoardImageInstall extends AiotCommand {
       env: 'AIOT_RESTART',
       default: 120_000,
     }),
+    window: smpWindow,
     ...smpFlags,
   };
   static override result = installedImageSchema;
@@ -54,6 +55,7 @@ export default class BoardImageInstall extends AiotCommand {
       ...smpOptions(flags, this.signal),
       file: args.file,
       image: flags.image,
+      window: flags.window,
       confirm: flags.confirm,
       soakMs: flags.soak,
       restartMs: flags.restart,

@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../../lib/cli/command.js';
-import { smpFlags, smpOptions } from '../../../lib/cli/flags/boards.js';
+import { smpFlags, smpOptions, smpWindow } from '../../../lib/cli/flags/boards.js';
 import { again } from '../../../lib/cli/invocation.js';
 import { uploadedImageText } from '../../../lib/cli/render/board.js';
 import { next } from '../../../lib/cli/render/text.js';
@@ -24,6 +24,7 @@ export default class BoardImageUpload extends AiotCommand {
       min: 0,
       default: 0,
     }),
+    window: smpWindow,
     ...smpFlags,
   };
   static override result = uploadedImageSchema;
@@ -36,6 +37,7 @@ export default class BoardImageUpload extends AiotCommand {
       ...smpOptions(flags, this.signal),
       file: args.file,
       image: flags.image,
+      window: flags.window,
       onProgress: (done, total) => update({ text: 'uploading', done, total }),
     });
     this.print(uploadedImageText(result));

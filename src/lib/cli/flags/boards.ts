@@ -324,6 +324,15 @@ export const smpFlags = {
   }),
 };
 
+/** Number of packets of an upload that are under way at a time. */
+export const smpWindow = Flags.integer({
+  summary: 'Packets under way at a time [default: as the board and the connection allow].',
+  env: 'AIOT_WINDOW',
+  helpGroup: 'CONNECTION',
+  min: 1,
+  max: 32,
+});
+
 /** Options of an SMP connection from these flags. */
 export const smpOptions = (
   flags: { port: string | undefined; baud: number; timeout: number },

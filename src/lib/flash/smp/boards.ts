@@ -81,6 +81,7 @@ export const uploadedImageSchema = z.object({
   bytes: z.int(),
   resumedAt: z.int().describe('Offset at which an interrupted upload was resumed.'),
   chunkBytes: z.int().describe('Largest number of image bytes in one packet.'),
+  window: z.int().describe('Number of packets under way at a time.'),
 });
 
 export type UploadedImage = z.output<typeof uploadedImageSchema>;
@@ -88,6 +89,8 @@ export type UploadedImage = z.output<typeof uploadedImageSchema>;
 export interface UploadOptions extends SmpBoardOptions {
   file: string;
   image?: number;
+  /** Number of packets under way at a time; undefined = as the board's buffers allow. */
+  window?: number | undefined;
   onProgress?: (sent: number, total: number) => void;
 }
 
@@ -95,9 +98,10 @@ export interface UploadOptions extends SmpBoardOptions {
 export async function uploadBoardImage(options: UploadOptions): Promise<UploadedImage> {
   const signed = await imageFile(options.file);
   return withBoard(options, async (client) => {
-    const { image, onProgress } = options;
+    const { image = 0, window, onProgress } = options;
     const uploaded = await client.upload(signed.bytes, {
-      ...(image === undefined ? {} : { image }),
+      image,
+      window,
       onProgress: (sent) => onProgress?.(sent, signed.bytes.length),
     });
     return {
@@ -112,11 +116,16 @@ export async function uploadBoardImage(options: UploadOptions): Promise<Uploaded
 
 async function imageFile(file: string): Promise<{ bytes: Uint8Array; version: string; hash: string }> {
   const bytes = await readBytes(file);
+  if (isMcuboot(Buffer.from(bytes.subarray(0, 4)).reverse()))
+    throw unsupported(file, 'is for a big-endian chip');
   if (!isMcuboot(bytes))
     throw new AiotError('AIOT_IMAGE_MALFORMED', `${file} is not an MCUboot image`, {
       next: 'Sign the program first: `aiot firmware mcuboot sign PROGRAM --key KEY --version 1.0.0 --slot-size SIZE --out FILE`.',
     });
   const image = readMcuboot(bytes, file);
+  // After decompression, the board reports another hash, so nothing would show that the right image runs.
+  if (image.flags.includes('lzma1') || image.flags.includes('lzma2'))
+    throw unsupported(file, 'is compressed');
   if (image.intact === false)
     throw new AiotError('AIOT_IMAGE_MALFORMED', `${file}: the image does not match its hash`);
   return {
@@ -125,6 +134,10 @@ async function imageFile(file: string): Promise<{ bytes: Uint8Array; version: st
     version: mcubootVersionText(image.version),
     hash: Buffer.from(image.hash.value).toString('hex'),
   };
+}
+
+function unsupported(file: string, why: string): AiotError {
+  return new AiotError('AIOT_IMAGE_UNSUPPORTED', `${file} ${why}, which aiot does not support`);
 }
 
 export const installedImageSchema = z.object({
@@ -175,6 +188,7 @@ export async function installBoardImage(options: InstallOptions): Promise<Instal
     if (!images.some((entry) => !entry.active && entry.hash === signed.hash)) {
       const uploaded = await client.upload(signed.bytes, {
         ...(options.image === undefined ? {} : { image: options.image }),
+        window: options.window,
         onProgress: (bytes) => options.onProgress?.(bytes, signed.bytes.length),
       });
       sent = { uploadedBytes: uploaded.bytes - uploaded.resumedAt, resumedAt: uploaded.resumedAt };

@@ -139,6 +139,8 @@ export interface UploadResult {
   resumedAt: number;
   /** Largest number of image bytes in one packet. */
   chunkBytes: number;
+  /** Number of packets that were under way at a time. */
+  window: number;
 }
 
 /** Size of a packet for boards that do not report their buffers, bytes. */
@@ -147,12 +149,18 @@ const cautiousBytes = 256;
 /** A board may ask for an earlier offset this often during an upload. */
 const mostRewinds = 10;
 
-/** A client of a board's SMP server. Requests are sent one after the other, and repeated if no response arrives. */
+/**
+ * A client of a board's SMP server. Requests are sent one after the other, except the chunks of an upload, and repeated if no response
+ * arrives.
+ */
 export class SmpClient {
   private sequence = 0;
-  private waiting: { sequence: number; group: number; id: number; done: (packet: SmpPacket) => void } | null =
-    null;
-  private bufferBytes: number | null = null;
+  /** Requests without a response, by sequence number. */
+  private readonly waiting = new Map<
+    number,
+    { group: number; id: number; done: (packet: SmpPacket) => void }
+  >();
+  private buffers: { bufferBytes: number; buffers: number } | null = null;
   private readonly timeoutMs: number;
   private readonly attempts: number;
 
@@ -181,10 +189,8 @@ export class SmpClient {
       // A damaged response is like a lost one: the request is repeated.
       return;
     }
-    const { waiting } = this;
-    if (waiting === null || packet.sequence !== waiting.sequence) return;
-    if (packet.group !== waiting.group || packet.id !== waiting.id) return;
-    waiting.done(packet);
+    const waiting = this.waiting.get(packet.sequence);
+    if (waiting?.group === packet.group && waiting.id === packet.id) waiting.done(packet);
   }
 
   /**
@@ -224,14 +230,14 @@ export class SmpClient {
     return new Promise((resolve, reject) => {
       const finish = (packet: SmpPacket | null) => {
         clearTimeout(timer);
-        this.waiting = null;
+        this.waiting.delete(wanted.sequence);
         resolve(packet);
       };
       const timer = setTimeout(() => finish(null), timeoutMs);
-      this.waiting = { ...wanted, done: finish };
+      this.waiting.set(wanted.sequence, { ...wanted, done: finish });
       this.port.send(bytes).catch((error: unknown) => {
         clearTimeout(timer);
-        this.waiting = null;
+        this.waiting.delete(wanted.sequence);
         reject(error);
       });
     });
@@ -251,7 +257,7 @@ export class SmpClient {
 
   /** Resets the board. Returns whether it answered: its response may be lost, because it resets. */
   reset(): Promise<boolean> {
-    this.bufferBytes = null;
+    this.buffers = null;
     return answered(this.request('write', [smpGroups.os, os.reset], {}, 'reset', 1));
   }
 
@@ -289,35 +295,63 @@ export class SmpClient {
   }
 
   /**
-   * Uploads an image. The board knows the offset of an interrupted upload of the same image, from which this resumes.
+   * Uploads an image, with several chunks under way at a time if the board has buffers for them. The board knows the offset of an
+   * interrupted upload of the same image, from which this resumes. If a chunk is lost, the board answers those after it with the offset
+   * that it expects: the upload waits for the chunks under way and continues there.
    * @throws AIOT_SMP_…, AIOT_SMP_FAILED (the board does not advance, or received other bytes), AIOT_IMAGE_TOO_LARGE
    */
   async upload(
     bytes: Uint8Array,
-    options: { image?: number; onProgress?: (sent: number) => void } = {},
+    options: { image?: number; window?: number | undefined; onProgress?: (sent: number) => void } = {},
   ): Promise<UploadResult> {
-    this.bufferBytes ??= (await this.parameters())?.bufferBytes ?? cautiousBytes;
-    const mostBytes = Math.min(this.bufferBytes, this.port.mostBytes);
+    this.buffers ??= (await this.parameters()) ?? { bufferBytes: cautiousBytes, buffers: 1 };
+    const mostBytes = Math.min(this.buffers.bufferBytes, this.port.mostBytes);
+    // One buffer is left for the response.
+    const window = options.window ?? Math.max(1, Math.min(this.port.window, this.buffers.buffers - 1));
     const sha = new Uint8Array(createHash('sha256').update(bytes).digest());
     const first = { image: options.image ?? 0, len: bytes.length, sha };
     let [at, resumedAt, chunkBytes, rewinds] = [0, 0, 0, 0];
     while (at < bytes.length) {
-      const fields = at === 0 ? first : {};
-      const chunk = bytes.slice(at, at + roomFor(mostBytes, { ...fields, off: at }));
-      chunkBytes = Math.max(chunkBytes, chunk.length);
-      const body = { ...fields, off: at, data: chunk };
-      const response = await this.request('write', [smpGroups.image, image.upload], body, 'upload the image');
-      const next = Number(response.off);
-      if (!Number.isInteger(next) || next < 0 || next > bytes.length) throw this.strange(response.off);
-      if (at === 0 && next > chunk.length) resumedAt = next;
+      const chunks: { off: number; chunk: Uint8Array; fields: Record<string, unknown> }[] = [];
+      // The first chunk goes alone, because its response decides where the upload begins.
+      for (let off = at; off < bytes.length && chunks.length < (at === 0 ? 1 : window); ) {
+        const fields = off === 0 ? first : {};
+        const chunk = bytes.slice(off, off + roomFor(mostBytes, { ...fields, off }));
+        chunkBytes = Math.max(chunkBytes, chunk.length);
+        chunks.push({ off, chunk, fields });
+        off += chunk.length;
+      }
+      const offsets = await this.sendChunks(chunks, bytes.length);
+      // A lost chunk is repeated within the batch, after which the board may be further than the last response states.
+      const next = Math.max(...offsets);
+      if (at === 0 && next > (chunks[0]?.chunk.length ?? 0)) resumedAt = next;
       // A board that lost its state asks for an earlier offset. All rewinds count, because one that alternates would make this endless.
       if (next <= at) rewinds++;
       if (rewinds > mostRewinds) throw this.strange(next);
-      if (next === bytes.length && response.match === false) throw this.mismatch();
       at = next;
       options.onProgress?.(at);
     }
-    return { bytes: bytes.length, resumedAt, chunkBytes };
+    return { bytes: bytes.length, resumedAt, chunkBytes, window };
+  }
+
+  /** Sends chunks without waiting for each response. Returns the offset that the board expects after each. */
+  private async sendChunks(
+    chunks: readonly { off: number; chunk: Uint8Array; fields: Record<string, unknown> }[],
+    total: number,
+  ): Promise<number[]> {
+    const sent = chunks.map(({ off, chunk, fields }) => {
+      const body = { ...fields, off, data: chunk };
+      return this.request('write', [smpGroups.image, image.upload], body, 'upload the image');
+    });
+    // All are awaited, so that no response of this batch is taken for one of the next.
+    const responses = await Promise.allSettled(sent);
+    return responses.map((response) => {
+      if (response.status === 'rejected') throw response.reason;
+      const next = Number(response.value.off);
+      if (!Number.isInteger(next) || next < 0 || next > total) throw this.strange(response.value.off);
+      if (next === total && response.value.match === false) throw this.mismatch();
+      return next;
+    });
   }
 
   private strange(offset: unknown): AiotError {

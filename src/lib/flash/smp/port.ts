@@ -10,6 +10,8 @@ export interface SmpPort {
   readonly address: string;
   /** Largest packet that the connection carries, bytes. */
   readonly mostBytes: number;
+  /** Number of requests that the connection may carry at a time. */
+  readonly window: number;
   send(packet: Uint8Array): Promise<void>;
   /** Sets the receiver of packets. */
   onPacket(listener: (packet: Uint8Array) => void): void;
@@ -41,6 +43,8 @@ export async function openSmpPort(
   return {
     address,
     mostBytes: 8192,
+    // The receive buffer of a console has room for one packet only.
+    window: 1,
     send: (packet) => line.write(encodeLines(packet)),
     onPacket: (listener) => {
       line.listen({
@@ -80,6 +84,7 @@ async function openUdp(address: string): Promise<SmpPort> {
   return {
     address,
     mostBytes: udpBytes,
+    window: 4,
     send: (packet) => new Promise((resolve) => socket.send(packet, () => resolve())),
     onPacket: (listener) => void socket.on('message', (packet) => listener(packet)),
     close: async () => {

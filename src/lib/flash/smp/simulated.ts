@@ -419,6 +419,7 @@ export async function openSimulatedMcuboot(address: string): Promise<SmpPort> {
   return {
     address,
     mostBytes: 8192,
+    window: 4,
     send: async (packet) => {
       const response = device.handle(packet);
       if (response !== null) setImmediate(() => listener(response));
