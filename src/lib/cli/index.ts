@@ -288,6 +288,7 @@ export {
   routesEndText,
   testedRoutesText,
   topicsText,
+  unreachableSteps,
 } from './render/streams.js';
 export {
   bold,

@@ -150,8 +150,12 @@ function adapterFor<Side extends 'source' | 'sink' | 'admin'>(
 /**
  * Resolves `aiot://[CONTEXT]/topic` to a platform's broker, with its CA, and its token as the password. `aiot://stream` is the broker of
  * the current context.
+ * @throws AIOT_CONTEXT_NOT_FOUND
  */
-async function platformBroker(url: StreamUrl, options: StreamOptions): Promise<[StreamUrl, StreamOptions]> {
+export async function platformBroker(
+  url: StreamUrl,
+  options: StreamOptions,
+): Promise<[StreamUrl, StreamOptions]> {
   const { contextFor } = await import('../api/context.js');
   const context = await contextFor(['', 'stream'].includes(url.host) ? options.context : url.host);
   if (!context.mqtt) {

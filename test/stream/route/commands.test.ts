@@ -1,13 +1,17 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { unreachableSteps } from '../../../src/lib/cli/render/streams.js';
 import { fromLine } from '../../../src/lib/stream/file/line.js';
+import { bridgeRoute } from '../../../src/lib/stream/route/bridge.js';
 import { parseRoutes } from '../../../src/lib/stream/route/load.js';
 import { topicAt } from '../../../src/lib/stream/route/transform.js';
 import type { RouteState } from '../../../src/lib/stream/route/types.js';
-import { createReporter, metricsText, showStates } from '../../../src/lib/stream/route/watch.js';
+import { createReporter, metricsText, runWatched, showStates } from '../../../src/lib/stream/route/watch.js';
 import { runCli } from '../../support/cli.js';
+import { freePort } from '../../support/free-port.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -260,13 +264,82 @@ test('states are printed as lines: losses and recoveries immediately, progress p
   now = 2000;
   report([{ ...state, received: 2008, skipped: 1, lastError: 'why' }]);
   expect(told).toEqual([
-    'r: kafka://b: gone\\x1b[2J; retrying',
-    'r: kafka://b: connected again',
+    'r: destination kafka://b: gone\\x1b[2J; retrying',
+    'r: destination kafka://b: connected again',
     'r: spool: no room; continuing',
     'r: spool: can be written again',
     'r: skipped a message: why',
     'r: 2,008 messages in, 5 out, 2 waiting, 2 in the spool, 1 filtered, 1 skipped, 1,004/s',
   ]);
+});
+
+describe('shortly after the start, a bridge names', () => {
+  /** Runs a bridge for at most 3 s. */
+  async function firstLines(from: string, to: string) {
+    const route = { ...bridgeRoute({ from, to }), name: 'r' };
+    const stop = new AbortController();
+    const timer = setTimeout(() => stop.abort(), 3000);
+    const lines: string[] = [];
+    let endpoints: readonly string[] = [];
+    await runWatched([route], {
+      signal: stop.signal,
+      onLine: (line) => lines.push(line),
+      onUnreachable: (all) => {
+        endpoints = all;
+        stop.abort();
+      },
+    });
+    clearTimeout(timer);
+    return { lines, endpoints };
+  }
+
+  const closed =
+    'nothing listens on this port: check that the broker is running and that the port is correct';
+
+  test('each end that is unreachable, although a source is opened only after the destinations', async () => {
+    const [a, b] = [await freePort(), await freePort()];
+    const [from, to] = [`mqtt://127.0.0.1:${a}`, `mqtt://127.0.0.1:${b}`];
+    const { lines, endpoints } = await firstLines(`${from}/in`, `${to}/out`);
+    expect(lines).toEqual([
+      `r: destination ${to}: AIOT_BROKER_UNREACHABLE: connect ECONNREFUSED 127.0.0.1:${b}; retrying`,
+      `r: source ${from}: ${closed}; retrying`,
+    ]);
+    expect(endpoints).toEqual([from, to]);
+  });
+
+  test('a platform that no context describes', async () => {
+    const to = `mqtt://127.0.0.1:${await freePort()}`;
+    const { lines, endpoints } = await firstLines('aiot://nowhere/in', `${to}/out`);
+    expect(lines[1]).toMatch(/^r: source aiot:\/\/nowhere: AIOT_CONTEXT_NOT_FOUND: .*; retrying$/);
+    expect(endpoints).toEqual(['aiot://nowhere', to]);
+  });
+
+  test('an end that accepts the connection, but does not respond', async () => {
+    const silent = createServer(() => {});
+    const port = await new Promise<number>((resolve) => {
+      silent.listen(0, '127.0.0.1', () => resolve((silent.address() as { port: number }).port));
+    });
+    const from = `mqtt://127.0.0.1:${port}`;
+    const { lines, endpoints } = await firstLines(`${from}/in`, `file:${join(folder, 'silent.ndjson')}`);
+    silent.close();
+    expect(lines).toEqual([`r: source ${from}: no response yet; still waiting`]);
+    expect(endpoints).toEqual([]);
+  });
+});
+
+test.each<[string[], string[]]>([
+  [
+    ['mqtt://127.0.0.1', 'kafka://h:9092'],
+    ['aiot up --detach --plain', 'aiot stream check mqtt://127.0.0.1', 'aiot stream check kafka://h:9092'],
+  ],
+  [
+    ['mqtt://localhost:1884'],
+    ['aiot up --detach --plain --plain-port 1884', 'aiot stream check mqtt://localhost:1884'],
+  ],
+  [['mqtt://broker.example'], ['aiot stream check mqtt://broker.example']],
+  [['aiot://', 'file:'], ['aiot up --detach']],
+])('if %j are unreachable, the next steps are %j', (endpoints, steps) => {
+  expect(unreachableSteps(endpoints)).toEqual(steps);
 });
 
 test('states are served as JSON and metrics on a local port', async () => {

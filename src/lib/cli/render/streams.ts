@@ -112,6 +112,24 @@ export function lostText(error: AiotError | undefined): string {
   return error === undefined ? lost : `${error.code}: ${error.message}\n  Try: ${error.next}\n${lost}`;
 }
 
+/**
+ * Commands that diagnose unreachable addresses, or start a broker there. aiot has an MQTT broker of its own, which can
+ * replace one that is missing on this machine.
+ */
+export function unreachableSteps(endpoints: readonly string[]): string[] {
+  const starts = endpoints.flatMap((endpoint) => {
+    const [, scheme, port = ''] =
+      /^(mqtts?|aiot):\/\/(?:(?:127\.0\.0\.1|localhost|\[::1\])(?::(\d+))?)?$/.exec(endpoint) ?? [];
+    if (scheme === undefined) return [];
+    if (scheme !== 'mqtt') return ['aiot up --detach'];
+    return [`aiot up --detach --plain${['', '1883'].includes(port) ? '' : ` --plain-port ${port}`}`];
+  });
+  const checks = endpoints
+    .filter((endpoint) => /^(mqtts?|wss?|kafkas?|natss?|rediss?):/.test(endpoint))
+    .map((endpoint) => `aiot stream check ${endpoint}`);
+  return [...starts.slice(0, 1), ...checks];
+}
+
 /** Message counts and sizes by topic, and statistics of the numbers in them. */
 export function streamStatisticsText(statistics: StreamStatistics): string {
   const { messages, seconds, bytes, rate, byteRate, dropped, topics } = statistics;

@@ -6,7 +6,7 @@ import { AiotError, hasCode, systemCode } from '../../core/errors.js';
 import { systemClock } from '../../core/time.js';
 import { credentialNames, withKeptCredentials } from '../credentials.js';
 import type { StreamCredentials, StreamOptions } from '../message.js';
-import { openAdmin } from '../open.js';
+import { openAdmin, platformBroker } from '../open.js';
 import { parseStreamUrl } from '../url.js';
 import type { CheckResult } from './admin.js';
 
@@ -56,6 +56,25 @@ export async function checkEndpoint(url: string, options: StreamOptions = {}): P
   if (failed()) results.push({ what: 'broker', state: 'skipped', detail: 'not reached' });
   else results.push(...(await asked(url, options, results.length > 0)));
   return { endpoint: parts.endpoint, ok: !failed(), results };
+}
+
+/**
+ * Why none of an address's hosts accepts connections: a name that does not resolve, or a port that is closed. Sends
+ * nothing to the peer.
+ * @param options connectTimeoutMs applies to each host
+ * @returns undefined if a host accepts connections, or if the address has no host and port
+ */
+export async function unreachable(url: string, options: StreamOptions): Promise<string | undefined> {
+  const given = parseStreamUrl(url);
+  const parts = given.scheme === 'aiot' ? (await platformBroker(given, options))[0] : given;
+  let reason: string | undefined;
+  for (const place of placesOf(credentialNames(parts))) {
+    const name = await resolves(place);
+    const tried = name.state === 'ok' ? await accepts(place, options.connectTimeoutMs ?? 10_000) : name;
+    if (tried.state === 'ok') return undefined;
+    reason ??= tried.detail;
+  }
+  return reason;
 }
 
 /** The adapter's own checks. A failure to connect becomes a failed check instead of an error. */

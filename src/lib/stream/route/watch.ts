@@ -4,8 +4,16 @@ import { ListenFailure, servePages } from '../../core/http-pages.js';
 import { keepHeapSmall } from '../../core/process.js';
 import { Exposition } from '../../core/prometheus.js';
 import { printable } from '../../core/text.js';
+import { unreachable } from '../broker/check.js';
 import { runRoutes } from './run.js';
-import { type Route, type RouteState, type RoutesEnd, type RunRoutesOptions, stateText } from './types.js';
+import {
+  type Route,
+  type RouteState,
+  type RoutesEnd,
+  type RunRoutesOptions,
+  reasonOf,
+  stateText,
+} from './types.js';
 
 interface WatchedOptions extends Omit<RunRoutesOptions, 'onState' | 'onNotice'> {
   /** Called with a line of text for people. */
@@ -14,11 +22,16 @@ interface WatchedOptions extends Omit<RunRoutesOptions, 'onState' | 'onNotice'> 
   status?: string;
   /** Interval of progress lines, ms. */
   everyMs?: number;
+  /** Called at most once, with the addresses (without credentials) that are unreachable shortly after the start. */
+  onUnreachable?: (endpoints: readonly string[]) => void;
 }
+
+/** When addresses that are not open yet are probed, and how long a probe may take, ms. */
+const early = { afterMs: 1500, probeMs: 1000 };
 
 /** Runs routes and shows their states to people and programs. @throws the errors of `runRoutes` and `showStates` */
 export async function runWatched(routes: readonly Route[], options: WatchedOptions): Promise<RoutesEnd> {
-  const { onLine, status, everyMs, ...running } = options;
+  const { onLine, status, everyMs, onUnreachable, ...running } = options;
   const { only = [] } = running;
   const looks = routes.some(({ name, through }) => through && (only.length === 0 || only.includes(name)));
   // Pictures count toward the heap. With pictures, collections would be so frequent that they take a third as long as
@@ -28,6 +41,24 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
   if (shown?.port !== undefined) onLine(`states at http://127.0.0.1:${shown.port}/, and /metrics`);
   const report = createReporter(onLine, everyMs);
   const notices = new Set<string>();
+  let latest: readonly RouteState[] = [];
+  const timer = setTimeout(() => {
+    probed(latest, routes, running).then(
+      ({ states, waiting }) => {
+        // The routes may have ended during the probe.
+        if (latest.length === 0 || running.signal?.aborted) return;
+        const now = latest.map((state, index) => withFailures(state, states[index] ?? state));
+        report(now);
+        for (const line of waiting) onLine(line);
+        const failing = now
+          .flatMap(({ from, to }) => [...from, ...to])
+          .filter(({ state }) => state === 'failing')
+          .map(({ endpoint }) => endpoint);
+        if (failing.length > 0) onUnreachable?.([...new Set(failing)]);
+      },
+      () => {},
+    );
+  }, early.afterMs);
   try {
     return await runRoutes(routes, {
       ...running,
@@ -37,13 +68,61 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
         notices.add(notice);
       },
       onState: (states) => {
+        latest = states;
         report(states);
         shown?.update(states);
       },
     });
   } finally {
+    clearTimeout(timer);
+    latest = [];
     await shown?.close();
   }
+}
+
+type Side = RouteState['from'][number];
+
+/**
+ * Probes the addresses that are not open yet. A source is opened only after all destinations. Without a probe, an
+ * unreachable source would be reported only once the destination is back.
+ * @returns the states with the failures of the probes, and lines about peers that accept connections but do not respond
+ */
+async function probed(
+  states: readonly RouteState[],
+  routes: readonly Route[],
+  options: Parameters<typeof unreachable>[1],
+): Promise<{ states: RouteState[]; waiting: string[] }> {
+  const waiting: string[] = [];
+  const probe = async <S extends Side>(side: S, url: string | undefined, begun: string | false) => {
+    if (side.state !== 'opening' || url === undefined) return side;
+    const error = await unreachable(url, { ...options, connectTimeoutMs: early.probeMs }).catch(reasonOf);
+    if (error !== undefined) return { ...side, state: 'failing' as const, error };
+    if (begun) waiting.push(`${begun} ${side.endpoint}: no response yet; still waiting`);
+    return side;
+  };
+  const probedStates = await Promise.all(
+    states.map(async (state) => {
+      const route = routes.find(({ name }) => name === state.name);
+      const open = state.to.every((to) => to.state === 'connected');
+      const from = state.from.map((side, index) =>
+        probe(side, route?.from[index], open && `${state.name}: source`),
+      );
+      const to = state.to.map((side, index) => probe(side, route?.to[index], `${state.name}: destination`));
+      return { ...state, from: await Promise.all(from), to: await Promise.all(to) };
+    }),
+  );
+  return { states: probedStates, waiting };
+}
+
+/** The current state, with the failures that a probe found at addresses that are still not open. */
+function withFailures(now: RouteState, probes: RouteState): RouteState {
+  const pick = <S extends Side>(side: S, probe: S | undefined) =>
+    side.state === 'opening' && probe?.state === 'failing' ? probe : side;
+  return {
+    ...now,
+    from: now.from.map((side, index) => pick(side, probes.from[index])),
+    to: now.to.map((side, index) => pick(side, probes.to[index])),
+  };
 }
 
 /**
@@ -66,14 +145,15 @@ export function createReporter(
   };
   const each = (route: RouteState) => {
     for (const [side, all] of [
-      ['from', route.from],
-      ['to', route.to],
+      ['source', route.from],
+      ['destination', route.to],
     ] as const) {
       all.forEach(({ endpoint, state, error }, index) => {
         const key = `${route.name} ${side} ${index}`;
-        if (state === 'failing')
-          told(key, 'failing', `${route.name}: ${endpoint}: ${printable(error ?? 'lost')}; retrying`);
-        else if (state === 'connected') told(key, 'ok', `${route.name}: ${endpoint}: connected again`);
+        const text = `${route.name}: ${side} ${endpoint}`;
+        const reason = withoutAddress(printable(error ?? 'lost'), endpoint);
+        if (state === 'failing') told(key, 'failing', `${text}: ${reason}; retrying`);
+        else if (state === 'connected') told(key, 'ok', `${text}: connected again`);
       });
     }
     route.to.forEach(({ endpoint, withoutHeaders }, index) => {
@@ -108,6 +188,14 @@ export function createReporter(
   return (states) => {
     for (const route of states) each(route);
   };
+}
+
+/** An adapter's error without its endpoint, which the line already contains. */
+function withoutAddress(reason: string, endpoint: string): string {
+  const [before = '', ...rest] = reason.split(endpoint);
+  const after = rest.join(endpoint);
+  const named = /^(:\d+)?: /.exec(after);
+  return named ? before + after.slice(named[0].length) : reason;
 }
 
 /** Makes states available to other programs. */
