@@ -34,6 +34,16 @@ describe('aiot.yaml', () => {
     expect(config).toMatchObject({ model: { kind: 'mlp', labels: {} }, stream: { fields: {} } });
   });
 
+  it.each([
+    ['{ severity: critical }', 'alarms.hot: expected either `where` or `absent`'],
+    ['{ where: x > 1, absent: 5m }', 'alarms.hot: expected either `where` or `absent`'],
+    ['{ absent: 5m, clear: x < 1 }', 'alarms.hot.clear: expected only with `where`'],
+    ['{ where: x > 1, for: 10 }', 'alarms.hot.for'],
+    ['{ where: x > 1, severity: bad }', 'alarms.hot.severity'],
+  ])('is rejected for the alarm %s', (alarm, message) => {
+    expect(() => parseProject(`name: fan\nalarms: { hot: ${alarm} }`, 'aiot.yaml')).toThrow(message);
+  });
+
   it('may contain numbers as recorded labels', () => {
     const text = 'name: rows\nmodel: { labels: { normal: [0], anomaly: [1, bearing] } }';
     expect(parseProject(text, 'aiot.yaml').model.labels).toEqual({

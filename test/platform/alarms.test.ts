@@ -1,8 +1,10 @@
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   alarmSchema,
   alarmShownSchema,
+  alarmsAppliedSchema,
   alarmsSchema,
   alarmTestSchema,
 } from '../../src/lib/api/contract/alarms.js';
@@ -142,6 +144,46 @@ describe('aiot alarm', () => {
     await expect.poll(mute, { timeout: 10_000 }).toEqual([['motor-1', false]]);
     await send('motor-1', 70, [20]);
     await expect.poll(async () => (await mute()).at(-1), { timeout: 10_000 }).toEqual(['motor-1', true]);
+  });
+
+  it('is defined by a project, and follows its aiot.yaml', async () => {
+    const project = join(own.folder, 'oven');
+    await mkdir(project);
+    const apply = (alarms: string, ...flags: string[]) =>
+      writeFile(join(project, 'aiot.yaml'), `name: oven\nalarms:\n${alarms}`).then(() =>
+        ok(alarmsAppliedSchema, ['alarm', 'apply', '--project', project, ...flags]),
+      );
+    const steady = '  steady: { where: temperature > 50, for: 1s, stream: motors, todo: Open it. }\n';
+    const planned = await apply(steady, '--dry-run');
+    expect(planned).toMatchObject({ dryRun: true, created: ['steady'] });
+    expect(await refusal(['alarm', 'show', 'steady'])).toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    expect(await apply(steady)).toMatchObject({ created: ['steady'] });
+    expect(await apply(steady)).toMatchObject({ created: [], unchanged: ['steady'] });
+    await send('motor-1', 80, [60, 61, 62]);
+    const steadyShown = async () => (await own.client.alarms.get('steady')).incidents;
+    await expect.poll(steadyShown, { timeout: 10_000 }).toMatchObject([{ cleared: null }]);
+
+    // A changed definition ends the incident, and starts anew with the next message.
+    expect(await apply(steady.replace('50', '55'))).toMatchObject({ changed: ['steady'] });
+    expect((await steadyShown())[0]?.cleared).not.toBeNull();
+    await send('motor-1', 90, [60, 61]);
+    await expect.poll(steadyShown, { timeout: 10_000 }).toHaveLength(2);
+    expect((await own.client.alarms.get('steady')).alarm).toMatchObject({ project: 'oven', open: 1 });
+
+    const elsewhere = { project: 'mill', alarms: [{ name: 'steady', where: 'x > 1' }] };
+    await expect(own.client.alarms.apply(elsewhere)).rejects.toMatchObject({ code: 'AIOT_ALREADY_EXISTS' });
+    // It takes over the alarm that a user created with the name, and leaves the others.
+    const hot = '  hot: { where: temperature > 99 }\n';
+    await writeFile(join(project, 'aiot.yaml'), `name: oven\nalarms:\n${hot}`);
+    expect(await refusal(['alarm', 'apply', '--project', project])).toMatchObject({ exit: 2 });
+    expect((await runCli(['alarm', 'apply', '--project', project, '--yes'])).stdout).toMatch(
+      /changed +hot\nremoved +steady/,
+    );
+    const left = await ok(alarmsSchema.shape.alarms, ['alarm', 'list']);
+    expect(left.map(({ name, project: of }) => [name, of])).toEqual([
+      ['hot', 'oven'],
+      ['mute', undefined],
+    ]);
   });
 
   it('is removed with its incidents', async () => {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -215,6 +216,20 @@ describe('a project that cannot be started', () => {
     expect(await readContexts()).toEqual(contexts);
   });
 
+  it.each([
+    ['hot: { where: temperature > }', 'alarms.hot.where'],
+    ['hot: { where: x > 1, selector: fw< }', 'alarms.hot.selector'],
+    ['hot: { absent: 100d }', 'alarms.hot.absent: expected at least 1s and at most 90d'],
+  ])('is rejected before anything is started for an invalid alarm: %s', async (alarm, told) => {
+    const dir = await projectOf(`alarm-${told.length}`, {
+      'aiot.yaml': `name: broken\nalarms:\n  ${alarm}\n`,
+    });
+    const refused = start(dir);
+    await expect(refused).rejects.toMatchObject({ code: 'AIOT_PROJECT_INVALID' });
+    await expect(refused).rejects.toThrow(told);
+    expect(existsSync(join(dir, 'platform'))).toBe(false);
+  });
+
   it('is rejected for an invalid --set, whose value is not repeated', async () => {
     const { json, code } = await runCli(['up', '--project', kit, '--set', '1x=secret', '--json']);
     expect(code).toBe(2);
@@ -229,6 +244,27 @@ describe('a project that cannot be started', () => {
     await expect(start(dir)).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_FOUND' });
     await writeFile(join(dir, 'aiot.yaml'), 'name: mended\n');
     await (await start(dir)).stop();
+  });
+});
+
+describe("a project's alarms", () => {
+  it('are created, changed and removed with the file, at each start', async () => {
+    const dir = await projectOf('alarmed', {});
+    const applied = async (alarms: string) => {
+      await writeFile(join(dir, 'aiot.yaml'), `name: oven\n${alarms}`);
+      const running = await start(dir);
+      await running.stop();
+      return running.result.project?.alarms;
+    };
+    const none = { created: [], changed: [], removed: [], unchanged: [] };
+    const both = 'alarms:\n  hot: { where: temperature > 80, for: 10s }\n  mute: { absent: 10m }\n';
+    expect(await applied(both)).toMatchObject({ ...none, created: ['hot', 'mute'] });
+    expect(await applied('alarms:\n  hot: { where: temperature > 90, for: 10s }\n')).toMatchObject({
+      ...none,
+      changed: ['hot'],
+      removed: ['mute'],
+    });
+    expect(await applied('')).toMatchObject({ ...none, removed: ['hot'] });
   });
 });
 

@@ -135,7 +135,7 @@ export { createTailView, missingCautions, tailNotes, tailSummary } from './live/
 export { serveMcp } from './mcp.js';
 export { PlatformCommand, type PlatformInput } from './platform-command.js';
 export { agreement, confirm, createAsker } from './questions.js';
-export { alarmShownText, alarmsTable, alarmTestText, alarmText } from './render/alarms.js';
+export { alarmShownText, alarmsAppliedText, alarmsTable, alarmTestText, alarmText } from './render/alarms.js';
 export {
   boardDumpedText,
   boardErasedText,

@@ -366,6 +366,8 @@ const model = z.strictObject({
   accept: accept.prefault({}),
 });
 
+const span = z.string().regex(/^\d+(\.\d+)?\s*(ms|s|m|h|d)$/, 'expected a time such as 500ms, 30s, 5m or 2h');
+
 /** An MQTT topic filter. `+` and `#` match whole levels, and `#` must be the last. */
 const filter = z
   .string()
@@ -403,6 +405,27 @@ const up = z.strictObject({
       z.union([z.string(), z.number().transform(String)]),
     )
     .default({}),
+});
+
+/** An alarm of the project. The fields are the flags of `aiot alarm create`. */
+const alarm = z.strictObject({
+  /** Condition on a sample's fields. */
+  where: z.string().trim().min(1).max(2000).optional(),
+  /** Raises the alarm if a device sends no telemetry for this long. */
+  absent: span.optional(),
+  /** How long the condition must hold. */
+  for: span.optional(),
+  /** Condition that ends an incident; absent = as soon as `where` does not hold. */
+  clear: z.string().trim().min(1).max(2000).optional(),
+  /** How long `clear` must hold. */
+  clearFor: span.optional(),
+  /** Stream of the telemetry; absent = every stream. */
+  stream: name.optional(),
+  /** Selector of the devices. */
+  selector: z.string().min(1).max(4000).default('all'),
+  severity: z.enum(['info', 'warning', 'critical']).default('warning'),
+  /** Next step for the operator, repeated in each notification. */
+  todo: z.string().trim().min(1).max(500).optional(),
 });
 
 /** How samples become predictions next to the sensor: `aiot loop run`. Its flags take precedence. */
@@ -457,8 +480,6 @@ const stepName = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'expected lowercase 
 const inside = z
   .string()
   .regex(/^(?!\/)(?!(?:.*\/)?\.\.?(?:\/|$))[^\\\p{Cc}]{1,200}$/u, "expected a path within the step's folder");
-
-const span = z.string().regex(/^\d+(\.\d+)?\s*(ms|s|m|h|d)$/, 'expected a time such as 500ms, 30s, 5m or 2h');
 
 /** A step: one of the default pipeline's steps with other settings, or a custom program. */
 const step = z.strictObject({
@@ -568,6 +589,8 @@ const pipelineSchema = z.strictObject({
 export const projectSchema = z.strictObject({
   name,
   up: up.optional(),
+  /** Alarms of the platform, by name: `aiot alarm apply`, and `aiot up --project`. */
+  alarms: z.record(name, alarm).optional(),
   stream: stream.default({ topic: 'rows', format: 'json', device: 'topic', fields: {} }),
   signal: signal.default({ rate: 1, window: 1, stride: 1, features: 'raw' }),
   model: model.prefault({}),

@@ -57,7 +57,19 @@ function crossChecks(config: ProjectConfig, given: unknown): Problem[] {
     ...checkLabels(config),
     ...checkModel(config),
     ...checkReject(config),
+    ...checkAlarms(config),
   ];
+}
+
+function checkAlarms({ alarms = {} }: ProjectConfig): Problem[] {
+  return Object.entries(alarms).flatMap(([name, { where, absent, for: held, clear, clearFor }]) => {
+    const path = ['alarms', name];
+    if ((where === undefined) === (absent === undefined))
+      return [{ path, message: 'expected either `where` or `absent`' }];
+    const needless = Object.entries({ for: held, clear, clearFor }).find(([, value]) => value !== undefined);
+    if (absent === undefined || !needless) return [];
+    return [{ path: [...path, needless[0]], message: 'expected only with `where`' }];
+  });
 }
 
 function checkStream({ stream }: ProjectConfig, given: unknown): Problem[] {

@@ -1,4 +1,5 @@
 import type { PlatformUrls } from '../api/api.js';
+import type { AlarmsApplied, ApplyAlarms } from '../api/contract/alarms.js';
 import type { Sync } from '../core/append-log.js';
 import type { Clock } from '../core/time.js';
 import type { BrokerLimits } from './broker/limits.js';
@@ -105,6 +106,11 @@ export interface Platform {
   figures: Pick<BrokerFigures, 'received'>;
   /** Access to the broker's messages, for routes in this process. */
   streams: Pick<LocalStreams, 'openSource' | 'openSink' | 'expect'>;
+  /**
+   * Makes a project's alarms equal to a list. Null: the database is still being checked (the alarms follow once it is known to be sound), or
+   * it is damaged.
+   */
+  applyAlarms(request: ApplyAlarms): Promise<AlarmsApplied | null>;
   /** Creates a link that logs one browser into the dashboard with this token's rights; null for an invalid token. */
   loginLink(token: string): Promise<string | null>;
   /** Closes all listeners and connections, and writes pending data. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { PlatformUrls } from '../api/api.js';
+import type { AlarmsApplied } from '../api/contract/alarms.js';
 import { sha256Hex } from '../core/crypto.js';
 import { aiotVersion } from '../core/folders.js';
 import { preload } from '../core/process.js';
@@ -58,13 +59,14 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     }
   };
   try {
-    const { urls, ca, token, figures, streams, loginLink } = await startParts(options, parts);
+    const { urls, ca, token, figures, streams, applyAlarms, loginLink } = await startParts(options, parts);
     let stopped: Promise<void> | undefined;
     return {
       urls,
       ca,
       figures,
       streams,
+      applyAlarms,
       loginLink,
       ...(token === undefined ? {} : { token }),
       stop: () => {
@@ -85,7 +87,7 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
   const log = await createLog(options.log);
   const now = () => clock.now();
   const ground = { options, lifecycle, host, urls, log, now, disk: new DiskFigures(), later: {} };
-  const { folder, state, broker, token } = await platformParts.start(ground, lifecycle);
+  const { folder, state, broker, alarms, token } = await platformParts.start(ground, lifecycle);
   folder.keep();
   log.debug({ urls }, 'ready');
   preload(() => import('../model/index.js'));
@@ -94,8 +96,15 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
     const user = await tokens.identify(shown);
     return user && loginUrl(urls.http, (await logins.link(user)).code);
   };
+  const applyAlarms: Platform['applyAlarms'] = async (request) => {
+    let applied: AlarmsApplied | null = null;
+    await whenSound(state.engine, async () => {
+      applied = await alarms.apply(request, 'platform');
+    });
+    return applied;
+  };
   const { figures, streams } = broker;
-  return { urls, ca: authority.file, token, figures, streams, loginLink };
+  return { urls, ca: authority.file, token, figures, streams, applyAlarms, loginLink };
 }
 
 /** Dependencies available to every part. */

@@ -32,6 +32,8 @@ export const newAlarmSchema = z
     severity: z.enum(severities).default('warning'),
     /** Next step for the operator, which each incident repeats. */
     todo: z.string().trim().min(1).max(500).optional(),
+    /** Project whose aiot.yaml defines the alarm; absent = `aiot alarm create`. */
+    project: name.optional(),
   })
   .refine(
     ({ where, absentMs }) => (where === undefined) !== (absentMs === undefined),
@@ -106,6 +108,30 @@ export const alarmTestSchema = z.object({
 });
 export type AlarmTest = z.output<typeof alarmTestSchema>;
 
+export const mostAlarms = 200;
+
+/**
+ * PUT /alarms: makes the platform's alarms of one project equal to this list. An alarm with the same name that belongs to no project is taken
+ * over; one of another project is an error.
+ */
+const applyAlarmsSchema = z.strictObject({
+  project: name,
+  alarms: z.array(newAlarmSchema).max(mostAlarms),
+  dryRun: z.boolean().default(false),
+});
+export type ApplyAlarms = z.input<typeof applyAlarmsSchema>;
+
+/** Names of the alarms that were created, changed, removed or left as they are; with `dryRun`, of those that would be. */
+export const alarmsAppliedSchema = z.object({
+  project: z.string(),
+  dryRun: z.boolean(),
+  created: z.array(z.string()),
+  changed: z.array(z.string()),
+  removed: z.array(z.string()),
+  unchanged: z.array(z.string()),
+});
+export type AlarmsApplied = z.output<typeof alarmsAppliedSchema>;
+
 const params = z.object({ name: z.string().max(100) });
 const note = z.string().trim().min(1).max(500).optional();
 
@@ -126,6 +152,14 @@ export const alarms = {
     body: newAlarmSchema,
     result: alarmSchema,
     location: (alarm) => ['alarms', alarm.name],
+    errors: ['AIOT_ALREADY_EXISTS', 'AIOT_SELECTOR_INVALID', 'AIOT_STREAM_EXPRESSION'],
+  }),
+  apply: endpoint('PUT /alarms', {
+    summary: "Create, change and remove alarms so that they equal a project's",
+    description:
+      'A changed alarm starts anew with the next message, and its open incidents end. A removed alarm loses its incidents.',
+    body: applyAlarmsSchema,
+    result: alarmsAppliedSchema,
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_SELECTOR_INVALID', 'AIOT_STREAM_EXPRESSION'],
   }),
   /** Acknowledges the open incidents, of one device or of all. */

@@ -60,6 +60,11 @@ export const eventTypes = {
     'A user silenced the alarm until a time, or ended the silence (null).',
     z.object({ until: z.int().nullable(), note: z.string().nullable() }),
   ),
+  'alarm.update': kind(
+    'alarm',
+    'A project changed the definition of the alarm; its open incidents ended.',
+    z.object({ project: z.string() }),
+  ),
   'backup.create': kind('platform', 'A backup was started.', z.object({ created: z.int() })),
   'claim.make': kind(
     'device',

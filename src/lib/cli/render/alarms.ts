@@ -1,4 +1,4 @@
-import type { Alarm, AlarmShown, AlarmTest } from '../../api/contract/alarms.js';
+import type { Alarm, AlarmShown, AlarmsApplied, AlarmTest } from '../../api/contract/alarms.js';
 import { elapsed, plural } from '../../core/figures.js';
 import { formatDuration } from '../../core/time.js';
 import {
@@ -42,7 +42,7 @@ export function alarmsTable(alarms: readonly Alarm[]): string {
 }
 
 export function alarmText(alarm: Alarm): string {
-  const { name, severity, stream, selector, clear, clearForMs, todo, by, created } = alarm;
+  const { name, severity, stream, selector, clear, clearForMs, todo, by, created, project } = alarm;
   const held = clearForMs > 0 ? ` for ${formatDuration(clearForMs)}` : '';
   const lines: [string, string][] = [
     ['state', stateOf(alarm)],
@@ -52,9 +52,27 @@ export function alarmText(alarm: Alarm): string {
     ['stream', stream ?? 'every stream'],
     ['devices', selector],
     ...(todo === undefined ? [] : ([['to do', todo]] as [string, string][])),
+    ...(project === undefined ? [] : ([['project', project]] as [string, string][])),
     ['created', `${minute(created)} UTC by ${by}`],
   ];
   return `${bold(name)}\n${facts(lines)}`;
+}
+
+/** The changes to a project's alarms, one line for each kind of change. */
+export function alarmsAppliedText({ project, dryRun, ...lists }: AlarmsApplied): string {
+  const { created, changed, removed, unchanged } = lists;
+  if (Object.values(lists).every((names) => names.length === 0))
+    return `The project ${project} has no alarms. To add one, write it under alarms: in aiot.yaml.`;
+  const would = dryRun ? 'would be ' : '';
+  const lines: [string, string][] = (
+    [
+      [`${would}created`, created],
+      [`${would}changed`, changed],
+      [`${would}removed`, removed],
+      ['unchanged', unchanged],
+    ] as const
+  ).flatMap(([label, names]) => (names.length === 0 ? [] : [[label, names.join(', ')]]));
+  return `${bold(`Alarms of ${project}`)}\n${facts(lines)}`;
 }
 
 /** An alarm with its incidents: open ones first in red, each with its cause, its time and the person who deals with it. */

@@ -1,5 +1,6 @@
 import type { Status } from '../../api/api.js';
 import type { LoginLink, Token, User } from '../../api/contract/access.js';
+import type { AlarmsApplied } from '../../api/contract/alarms.js';
 import type { Attention, DeviceHealth } from '../../api/contract/attention.js';
 import type { Job } from '../../api/contract/jobs.js';
 import type { Webhook, WebhookTest } from '../../api/contract/webhooks.js';
@@ -193,10 +194,18 @@ export function platformText({
       `${from.join(', ')} → ${to.join(', ')}${state === 'running' ? '' : `  ${bold(state)}`}`,
     ]);
   }
+  const alarms = project?.alarms ? alarmNames(project.alarms) : '';
+  if (alarms !== '') lines.push(['alarms', alarms]);
   lines.push(['context', context ?? 'none']);
   if (token !== undefined) lines.push(['token', token], ['', dim('shown once; stored in the context')]);
   const switched = replaced === undefined ? '' : `\nSwitched to the context ${context} (was ${replaced})`;
   return `${bold('The platform is running.')}\n${facts(lines)}${switched}`;
+}
+
+function alarmNames({ created, changed, removed, unchanged }: AlarmsApplied): string {
+  const noted = (names: string[], note: string) => names.map((name) => `${name} ${dim(`(${note})`)}`);
+  const all = [...noted(created, 'new'), ...noted(changed, 'changed'), ...noted(removed, 'removed')];
+  return [...all, ...unchanged].join(', ');
 }
 
 /** The unit, its path, and notes to read before starting it. */

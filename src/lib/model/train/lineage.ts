@@ -49,7 +49,7 @@ export function configDigestOf({ config }: Project): string {
 /**
  * The parts of aiot.yaml that do not affect the trained model: where the project runs, what runs next to it, and what triggers training.
  */
-const without = new Set(['loop', 'up', 'pipeline']);
+const without = new Set(['alarms', 'loop', 'up', 'pipeline']);
 
 /**
  * aiot.yaml except for the parts in `without`, which identifies a training run. Tree settings are included only if trees are trained, and

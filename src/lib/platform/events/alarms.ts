@@ -4,12 +4,16 @@ import {
   type Alarm,
   type AlarmDefinition,
   type AlarmShown,
+  type AlarmsApplied,
   type AlarmTest,
+  type ApplyAlarms,
   type Incident,
+  mostAlarms,
   type NewAlarm,
   newAlarmSchema,
 } from '../../api/contract/alarms.js';
 import { type PageQuery, pageOfRows } from '../../api/page.js';
+import { canonicalJson } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import { newId } from '../../core/names.js';
 import { type AlarmState, alarmMessage, alarmStep, isAbsent, quiet } from '../../fleet/alarm.js';
@@ -36,7 +40,6 @@ interface Parts {
   now: () => number;
 }
 
-const mostAlarms = 200;
 /** Number of incidents of one alarm that are kept, and number that are shown. */
 const incidentsKept = 1000;
 const incidentsShown = 100;
@@ -80,29 +83,95 @@ export class Alarms {
     const definition = newAlarmSchema.parse(request);
     new LoadedAlarm(definition, now());
     const end = await telemetry.reader.end();
-    const row: AlarmRow = {
-      ...{ name: definition.name, definition: JSON.stringify(definition), created: now(), who },
-      silencedUntil: null,
-    };
+    const row: AlarmRow = rowOf(definition, who, now());
     await store.transaction().execute(async (transaction) => {
       const known = await transaction.selectFrom('alarms').select('name').execute();
       if (known.some(({ name }) => name === row.name))
         throw new AiotError('AIOT_ALREADY_EXISTS', `the alarm ${row.name} already exists`, {
           next: `Choose another name, or remove it with \`aiot alarm remove ${row.name}\`.`,
         });
-      if (known.length >= mostAlarms)
-        throw new AiotError('AIOT_REQUEST_INVALID', `expected at most ${mostAlarms} alarms`);
-      await transaction.insertInto('alarms').values(row).execute();
-      // The first alarm begins with the next message. Others find the position of those before them.
-      await transaction
-        .insertInto('meta')
-        .values({ key: positionKey, value: end })
-        .onConflict((conflict) => conflict.doNothing())
-        .execute();
+      await insert(transaction, [row], end);
       const { name: _, ...data } = definition;
       await events.record({ who, type: 'alarm.create', subject: row.name, data }, transaction);
     });
     return this.alarm(row.name);
+  }
+
+  /**
+   * Makes a project's alarms equal to a list, all or none. A changed alarm starts anew, and its open incidents end.
+   * @throws AIOT_ALREADY_EXISTS (an alarm of another project), AIOT_SELECTOR_INVALID, AIOT_STREAM_EXPRESSION, AIOT_REQUEST_INVALID
+   */
+  async apply({ project, alarms: wanted, dryRun = false }: ApplyAlarms, who: string): Promise<AlarmsApplied> {
+    const { store, telemetry, now } = this.parts;
+    const rows = wanted.map((alarm) => {
+      const definition = newAlarmSchema.parse({ ...alarm, project });
+      new LoadedAlarm(definition, now());
+      return rowOf(definition, who, now());
+    });
+    const end = await telemetry.reader.end();
+    const carryOut = async (transaction: Store) => {
+      const known = await transaction.selectFrom('alarms').selectAll().execute();
+      const plan = planOf(project, rows, known);
+      const { created, changed, removed } = plan;
+      if (!dryRun) {
+        for (const { name } of removed) await this.erase(name, who, transaction);
+        for (const row of changed) await this.change(row, { project, who }, transaction);
+        await insert(transaction, created, end);
+        const told = created.map(({ name, definition }) => {
+          const { name: _, ...data } = JSON.parse(definition) as AlarmDefinition;
+          return { ...{ who, type: 'alarm.create' as const, subject: name }, data };
+        });
+        await this.parts.events.recordAll(told, transaction);
+      }
+      const names = (list: readonly AlarmRow[]) => list.map(({ name }) => name).sort();
+      return {
+        ...{ project, dryRun, created: names(created), changed: names(changed) },
+        ...{ removed: names(removed), unchanged: names(plan.unchanged) },
+      };
+    };
+    return this.inTurn(() => store.transaction().execute(carryOut));
+  }
+
+  /** Replaces an alarm's definition. Its evaluation starts anew, so its open incidents end. */
+  private async change(
+    { name, definition }: AlarmRow,
+    { project, who }: { project: string; who: string },
+    store: Store,
+  ): Promise<void> {
+    const { events, now } = this.parts;
+    const cleared = now();
+    const open = await store
+      .selectFrom('incidents')
+      .selectAll()
+      .where('alarm', '=', name)
+      .where('cleared', 'is', null)
+      .execute();
+    await store.updateTable('alarms').set({ definition }).where('name', '=', name).execute();
+    await store
+      .updateTable('incidents')
+      .set({ cleared })
+      .where('alarm', '=', name)
+      .where('cleared', 'is', null)
+      .execute();
+    const states = await store.selectFrom('alarmStates').selectAll().where('alarm', '=', name).execute();
+    for (const { device, state } of states) {
+      // The time of the last message stays, because a device that is absent now would otherwise never count as absent.
+      const { last } = JSON.parse(state) as AlarmState;
+      const anew = JSON.stringify({ ...quiet, last });
+      const row = store.updateTable('alarmStates').set({ state: anew }).where('alarm', '=', name);
+      await row.where('device', '=', device).execute();
+    }
+    const { severity } = definitionOf({ definition });
+    const ended = open
+      .filter(({ notified }) => Number(notified) !== 0)
+      .map(({ id, device }) => ({
+        ...{ who: 'platform', type: 'alarm.clear' as const, subject: name },
+        data: { incident: id, device, severity, cleared },
+      }));
+    await events.recordAll(
+      [...ended, { who, type: 'alarm.update', subject: name, data: { project } }],
+      store,
+    );
   }
 
   async list({ limit, after }: PageQuery): Promise<{ alarms: Alarm[]; next: string | null }> {
@@ -172,21 +241,20 @@ export class Alarms {
 
   /** @throws AIOT_NOT_FOUND */
   remove(name: string, who: string): Promise<Alarm> {
-    return this.inTurn(() => this.removeNow(name, who));
+    return this.inTurn(async () => {
+      const alarm = await this.alarm(name);
+      await this.parts.store.transaction().execute((transaction) => this.erase(name, who, transaction));
+      return alarm;
+    });
   }
 
-  private async removeNow(name: string, who: string): Promise<Alarm> {
-    const { store, events } = this.parts;
-    const alarm = await this.alarm(name);
-    await store.transaction().execute(async (transaction) => {
-      await transaction.deleteFrom('alarms').where('name', '=', name).execute();
-      await transaction.deleteFrom('alarmStates').where('alarm', '=', name).execute();
-      await transaction.deleteFrom('incidents').where('alarm', '=', name).execute();
-      const left = await transaction.selectFrom('alarms').select('name').limit(1).execute();
-      if (left.length === 0) await transaction.deleteFrom('meta').where('key', '=', positionKey).execute();
-      await events.record({ who, type: 'alarm.remove', subject: name }, transaction);
-    });
-    return alarm;
+  private async erase(name: string, who: string, store: Store): Promise<void> {
+    await store.deleteFrom('alarms').where('name', '=', name).execute();
+    await store.deleteFrom('alarmStates').where('alarm', '=', name).execute();
+    await store.deleteFrom('incidents').where('alarm', '=', name).execute();
+    const left = await store.selectFrom('alarms').select('name').limit(1).execute();
+    if (left.length === 0) await store.deleteFrom('meta').where('key', '=', positionKey).execute();
+    await this.parts.events.record({ who, type: 'alarm.remove', subject: name }, store);
   }
 
   /** Ends the incidents of a removed device, and deletes its states, so that another device with its name begins anew. */
@@ -537,7 +605,7 @@ export class Alarms {
     const { store, now } = this.parts;
     const rows = await store.selectFrom('alarms').selectAll().orderBy('name').execute();
     const version = JSON.stringify(
-      rows.map(({ name, created, silencedUntil }) => [name, created, silencedUntil]),
+      rows.map(({ name, definition, created, silencedUntil }) => [name, definition, created, silencedUntil]),
     );
     if (this.loaded?.version === version) return this.loaded.alarms;
     const alarms = rows.map(
@@ -786,7 +854,54 @@ async function forgetOld(store: Store, alarm: string): Promise<void> {
   await old.where('raised', '<=', oldest.raised).execute();
 }
 
-function definitionOf({ definition }: AlarmRow): AlarmDefinition {
+function rowOf(definition: AlarmDefinition, who: string, created: number): AlarmRow {
+  return {
+    name: definition.name,
+    definition: JSON.stringify(definition),
+    created,
+    who,
+    silencedUntil: null,
+  };
+}
+
+/** Adds alarms. @param end position in the telemetry from which the first alarm reads @throws AIOT_REQUEST_INVALID (too many) */
+async function insert(store: Store, rows: readonly AlarmRow[], end: string): Promise<void> {
+  const known = await store.selectFrom('alarms').select('name').execute();
+  if (known.length + rows.length > mostAlarms)
+    throw new AiotError('AIOT_REQUEST_INVALID', `expected at most ${mostAlarms} alarms`);
+  if (rows.length === 0) return;
+  await store.insertInto('alarms').values(rows).execute();
+  // The first alarm begins with the next message. Others find the position of those before them.
+  await store
+    .insertInto('meta')
+    .values({ key: positionKey, value: end })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+}
+
+/** What distinguishes a project's alarms from the known ones. @throws AIOT_ALREADY_EXISTS, AIOT_REQUEST_INVALID (the same name twice) */
+function planOf(project: string, rows: readonly AlarmRow[], known: readonly AlarmRow[]) {
+  const [created, changed, unchanged] = [[], [], []] as [AlarmRow[], AlarmRow[], AlarmRow[]];
+  for (const [i, row] of rows.entries()) {
+    const { name } = row;
+    if (rows.findIndex((other) => other.name === name) !== i)
+      throw new AiotError('AIOT_REQUEST_INVALID', `expected each alarm once; got ${name} twice`);
+    const before = known.find((other) => other.name === name);
+    const owner = before && definitionOf(before).project;
+    if (owner !== undefined && owner !== project)
+      throw new AiotError('AIOT_ALREADY_EXISTS', `the alarm ${name} belongs to the project ${owner}`, {
+        next: `Choose another name in aiot.yaml, or remove it with \`aiot alarm remove ${name}\`.`,
+      });
+    const isSame = before && canonicalJson(definitionOf(before)) === canonicalJson(definitionOf(row));
+    (before === undefined ? created : isSame ? unchanged : changed).push(row);
+  }
+  const removed = known.filter(
+    (row) => definitionOf(row).project === project && !rows.some(({ name }) => name === row.name),
+  );
+  return { created, changed, unchanged, removed };
+}
+
+function definitionOf({ definition }: Pick<AlarmRow, 'definition'>): AlarmDefinition {
   return newAlarmSchema.parse(JSON.parse(definition));
 }
 

@@ -21,6 +21,7 @@ import { platformFolder, type UpOptions, type UpResult } from './options.js';
 export interface UpPlatform {
   result: UpResult;
   streams: Platform['streams'];
+  applyAlarms: Platform['applyAlarms'];
   stop(): Promise<void>;
 }
 
@@ -91,7 +92,8 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       await platform.stop();
       boundless();
     };
-    return { result, streams: platform.streams, stop };
+    const { streams, applyAlarms } = platform;
+    return { result, streams, applyAlarms, stop };
   } catch (error) {
     await platform.stop();
     throw error;

@@ -71,6 +71,7 @@ export const alarmRoutes: Routes =
       list: ({ query }) => alarms.list(query),
       get: ({ params }) => alarms.get(params.name),
       create: ({ body, who }) => alarms.create(body, who),
+      apply: ({ body, who }) => alarms.apply(body, who),
       acknowledge: ({ params, body, who }) => alarms.acknowledge(params.name, body, who),
       silence: ({ params, body, who }) => alarms.silence(params.name, body, who),
       test: ({ params, body }, reply) => alarms.test(params.name, body.sinceMs, closed(reply)),

@@ -1,0 +1,39 @@
+import { alarmsAppliedSchema } from '../../lib/api/contract/alarms.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { PlatformCommand } from '../../lib/cli/platform-command.js';
+import { alarmsAppliedText } from '../../lib/cli/render/alarms.js';
+import { applyProjectAlarms } from '../../lib/project/alarms.js';
+
+export default class AlarmApply extends PlatformCommand {
+  static override summary = "Apply the alarms in a project's aiot.yaml.";
+  static override description =
+    "Creates, changes and removes the project's alarms until they equal those under alarms: in the file. Alarms that others have created stay. A changed alarm starts anew, and its open incidents end. aiot up --project applies them too.";
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --project fan --dry-run',
+    '<%= config.bin %> <%= command.id %> --project fan --yes --json',
+  ];
+  static override flags = {
+    project: shared.project,
+    'dry-run': shared['dry-run'],
+    yes: shared.yes,
+    context: shared.context,
+  };
+  static override result = alarmsAppliedSchema;
+
+  async run() {
+    const input = await this.input(AlarmApply);
+    const { project, 'dry-run': dryRun, yes } = input.flags;
+    return this.ask(
+      input,
+      (client) =>
+        applyProjectAlarms(client, {
+          project,
+          dryRun,
+          confirmed: ({ removed }) =>
+            this.agreeToLose(`Permanently remove ${removed.join(', ')} and their incidents?`, yes),
+        }),
+      alarmsAppliedText,
+      () => ['aiot alarm list'],
+    );
+  }
+}
