@@ -493,6 +493,7 @@ export class Alarms {
       const held = work.isEmpty || (await this.move(this.at ?? '', transaction));
       if (held) await this.commit(work, transaction);
       for (const row of due) {
+        // No row: a user has removed the alarm with its incidents, or another process has reported the incident.
         const told = await transaction
           .updateTable('incidents')
           .set({ notified: 1 })
@@ -542,13 +543,30 @@ export class Alarms {
     }
   }
 
+  /**
+   * Drops results whose alarm a user has removed or changed since the evaluation began; they would leave incidents without an alarm. The
+   * update locks the rows, because PostgreSQL would otherwise let the removal overtake this transaction.
+   */
+  private async dropOutdated(work: Work, store: Store): Promise<void> {
+    const names = work.alarms();
+    if (names.length === 0) return;
+    const lock = store.updateTable('alarms').set(({ ref }) => ({ who: ref('who') }));
+    await lock.where('name', 'in', names).execute();
+    const rows = await store.selectFrom('alarms').selectAll().where('name', 'in', names).execute();
+    const versions = new Map(rows.map((row) => [row.name, versionOf(row)]));
+    const evaluated = this.loaded?.alarms ?? [];
+    work.keep((name) => {
+      const version = evaluated.find(({ definition }) => definition.name === name)?.version;
+      return version !== undefined && version === versions.get(name);
+    });
+  }
+
   private async commit(work: Work, store: Store): Promise<void> {
     if (work.isEmpty) return;
     const { events, now } = this.parts;
     const told: NewEvent[] = [];
-    const isCurrent = await this.current(store);
+    await this.dropOutdated(work, store);
     for (const { alarm, incident } of work.raised) {
-      if (!isCurrent(alarm.definition.name)) continue;
       const notified = !alarm.isSilent(now());
       await store
         .insertInto('incidents')
@@ -577,7 +595,6 @@ export class Alarms {
     }
     for (const [key, state] of work.states) {
       const slash = key.indexOf('/');
-      if (!isCurrent(key.slice(0, slash))) continue;
       const row = { alarm: key.slice(0, slash), device: key.slice(slash + 1), state: JSON.stringify(state) };
       await store
         .insertInto('alarmStates')
@@ -590,16 +607,6 @@ export class Alarms {
     await events.recordAll(told, store);
   }
 
-  /** Checks names of alarms for existence: a user of another process may have removed or replaced one since it was loaded. */
-  private async current(store: Store): Promise<(name: string) => boolean> {
-    const rows = await store.selectFrom('alarms').select(['name', 'created']).execute();
-    const created = new Map(rows.map((row) => [row.name, Number(row.created)]));
-    const alarms = this.loaded?.alarms ?? [];
-    const names = alarms.filter((alarm) => created.get(alarm.definition.name) === alarm.created);
-    const current = new Set(names.map(({ definition }) => definition.name));
-    return (name) => current.has(name);
-  }
-
   /** The alarms, reread with their states if a user has changed any. */
   private async load(): Promise<LoadedAlarm[]> {
     const { store, now } = this.parts;
@@ -609,7 +616,12 @@ export class Alarms {
     );
     if (this.loaded?.version === version) return this.loaded.alarms;
     const alarms = rows.map(
-      (row) => new LoadedAlarm(definitionOf(row), now(), Number(row.created), silencedOf(row)),
+      (row) =>
+        new LoadedAlarm(definitionOf(row), now(), {
+          created: Number(row.created),
+          silencedUntil: silencedOf(row),
+          version: versionOf(row),
+        }),
     );
     const states = await store.selectFrom('alarmStates').selectAll().execute();
     const known = this.states;
@@ -663,14 +675,24 @@ class LoadedAlarm {
   private readonly whereFields;
   private readonly clearFields;
   private readonly matches: (device: Selectable) => boolean;
+  readonly created: number;
+  private readonly silencedUntil: number | null;
+  /** Changes with the definition, and if an alarm is created again under the name. */
+  readonly version: string;
 
   /** @throws AIOT_SELECTOR_INVALID, AIOT_STREAM_EXPRESSION */
   constructor(
     readonly definition: AlarmDefinition,
     now: number,
-    readonly created = 0,
-    private readonly silencedUntil: number | null = null,
+    {
+      created,
+      silencedUntil,
+      version,
+    }: { created: number; silencedUntil: number | null; version: string } = unstored,
   ) {
+    this.created = created;
+    this.silencedUntil = silencedUntil;
+    this.version = version;
     const { where, clear, selector } = definition;
     this.where = where === undefined ? null : compileExpression(where);
     this.clear = clear === undefined ? null : compileExpression(clear);
@@ -715,6 +737,7 @@ class LoadedAlarm {
 }
 
 const noBytes = Buffer.alloc(0);
+const unstored = { created: 0, silencedUntil: null, version: '' };
 
 /** Results of a batch, which are committed together. */
 class Work {
@@ -743,6 +766,23 @@ class Work {
 
   clear(alarm: LoadedAlarm, device: string, incident: string, at: number): void {
     this.cleared.push({ alarm, device, incident, at });
+  }
+
+  /** Names of the alarms that have results. */
+  alarms(): string[] {
+    const ofStates = [...this.states.keys()].map((key) => key.slice(0, key.indexOf('/')));
+    const ofIncidents = [...this.raised, ...this.cleared].map(({ alarm }) => alarm.definition.name);
+    return [...new Set([...ofStates, ...ofIncidents])];
+  }
+
+  /** Keeps only the results of the alarms that pass the test. */
+  keep(passes: (alarm: string) => boolean): void {
+    for (const key of this.states.keys())
+      if (!passes(key.slice(0, key.indexOf('/')))) this.states.delete(key);
+    for (const list of [this.raised, this.cleared] as { alarm: LoadedAlarm }[][]) {
+      const kept = list.filter(({ alarm }) => passes(alarm.definition.name));
+      list.splice(0, list.length, ...kept);
+    }
   }
 }
 
@@ -899,6 +939,10 @@ function planOf(project: string, rows: readonly AlarmRow[], known: readonly Alar
     (row) => definitionOf(row).project === project && !rows.some(({ name }) => name === row.name),
   );
   return { created, changed, unchanged, removed };
+}
+
+function versionOf({ definition, created }: AlarmRow): string {
+  return `${created} ${definition}`;
 }
 
 function definitionOf({ definition }: Pick<AlarmRow, 'definition'>): AlarmDefinition {

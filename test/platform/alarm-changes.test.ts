@@ -1,0 +1,103 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { deferred } from '../../src/lib/core/tasks.js';
+import type { Devices } from '../../src/lib/platform/devices/devices.js';
+import { Alarms } from '../../src/lib/platform/events/alarms.js';
+import { eventsIn } from '../../src/lib/platform/events/events.js';
+import type { Telemetry } from '../../src/lib/platform/journal/telemetry.js';
+import { openStore, type Store } from '../../src/lib/platform/store/database.js';
+
+let folder: string;
+let real: Store;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-alarms-'));
+  real = await openStore(join(folder, 'state.db'));
+});
+afterEach(async () => {
+  await real.destroy();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const at = 1_700_000_000_000;
+const hot = { name: 'hot', where: 'x > 80' };
+
+/**
+ * Evaluates one message on which the alarm `hot` holds. `meanwhile` runs after the evaluation, and before its results are stored.
+ */
+async function evaluateWhile(meanwhile: (alarms: Alarms) => Promise<unknown>) {
+  let before: (() => Promise<unknown>) | undefined;
+  const store = new Proxy(real, {
+    get: (target, key) => {
+      const value: unknown = Reflect.get(target, key);
+      if (key !== 'transaction') return typeof value === 'function' ? value.bind(target) : value;
+      return () => ({
+        execute: async (task: Parameters<ReturnType<Store['transaction']>['execute']>[0]) => {
+          const first = before;
+          before = undefined;
+          await first?.();
+          return target.transaction().execute(task);
+        },
+      });
+    },
+  });
+  const stored = deferred();
+  const entry = { at: at + 1, device: 'd', channel: 'telemetry' as const, stream: 's', payload: { x: 90 } };
+  const reader = {
+    end: async () => '0',
+    async *from(_: string, signal: AbortSignal) {
+      yield [{ entry, position: '1' }];
+      stored.resolve();
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    },
+  };
+  const events = eventsIn(store, () => at);
+  const alarms = new Alarms({
+    ...{ store, events, telemetry: { reader } as unknown as Telemetry, devices: {} as Devices },
+    ...{ log: pino({ level: 'silent' }), now: () => at },
+  });
+  await alarms.create(hot, 'me');
+  await alarms.create({ name: 'calm', where: 'x > 1000' }, 'me');
+  before = () => meanwhile(alarms);
+  const ended = new AbortController();
+  const running = alarms.worker().run(ended.signal);
+  await stored.promise;
+  ended.abort();
+  await running;
+  events.feed.close();
+  const types = await real.selectFrom('events').select('type').orderBy('id').execute();
+  return {
+    incidents: await real.selectFrom('incidents').select(['alarm', 'device', 'cleared']).execute(),
+    states: await real.selectFrom('alarmStates').select(['alarm', 'device']).execute(),
+    events: types.map(({ type }) => type).filter((type) => type.startsWith('alarm.')),
+  };
+}
+
+describe('a change of alarms during an evaluation', () => {
+  it('does not affect the results of an alarm that stays', async () => {
+    expect(await evaluateWhile((alarms) => alarms.remove('calm', 'me'))).toEqual({
+      incidents: [{ alarm: 'hot', device: 'd', cleared: null }],
+      states: [{ alarm: 'hot', device: 'd' }],
+      events: ['alarm.create', 'alarm.create', 'alarm.remove', 'alarm.raise'],
+    });
+  });
+
+  it('leaves no incident of an alarm that was removed', async () => {
+    expect(await evaluateWhile((alarms) => alarms.remove('hot', 'me'))).toEqual({
+      incidents: [],
+      states: [],
+      events: ['alarm.create', 'alarm.create', 'alarm.remove'],
+    });
+  });
+
+  it('leaves no incident of an alarm that was changed', async () => {
+    const changed = { project: 'oven', alarms: [{ ...hot, where: 'x > 95' }] };
+    expect(await evaluateWhile((alarms) => alarms.apply(changed, 'me'))).toEqual({
+      incidents: [],
+      states: [],
+      events: ['alarm.create', 'alarm.create', 'alarm.update'],
+    });
+  });
+});
