@@ -24,6 +24,7 @@ import { Ddi } from './ddi/ddi.js';
 import { openPlainDdi, type PlainDdi } from './ddi/routes.js';
 import { Deltas, DesiredStates, type PublishRetained } from './devices/desired.js';
 import { Fleet } from './devices/fleet.js';
+import { SharedPresence } from './devices/presence.js';
 import { keepRevocationList } from './devices/revocations.js';
 import { type LiveHub, liveHub } from './devices/talk.js';
 import { openingError } from './errors.js';
@@ -148,6 +149,7 @@ const platformParts = new PartTable<Ground>()
     await rollouts.load();
   })
   .part('cutOff', ({ broker, state }) => state.devices.watch((name) => broker.disconnect(name)), call)
+  .part('presence', sharePresence, call)
   .part('rolloutWatch', ({ rollouts }) => rollouts.watch(), call)
 
   // Background work.
@@ -295,6 +297,16 @@ async function startBroker(
  */
 function followReplicas({ options, state, desired }: WithWishes): () => void {
   return options.engines?.broker === undefined ? desired.watch(state.engine.changes) : () => {};
+}
+
+/**
+ * Shares the connections of this replica's broker with the other replicas. With an external broker, every replica sees the presence of all
+ * devices there.
+ */
+function sharePresence({ options, state, log, now }: WithState): () => unknown {
+  const { store, devices, engine } = state;
+  if (options.engines?.broker !== undefined || !engine.changes.shared) return () => {};
+  return new SharedPresence({ store, devices, log, now }).start();
 }
 
 function isGuide({ compat }: PlatformOptions): boolean {

@@ -155,7 +155,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
       const author = await parts.tokens.identityOf(token);
       return author !== null && mayPublish(author, topic);
     },
-    isOnline: (device) => !closing && devices.online(device),
+    isOnline: (device) => !closing && devices.isHere(device),
     offer: (message, done) => streams.offer(message as Offered, done),
     connected(connection) {
       track('connected', connection);

@@ -258,7 +258,7 @@ export class AttentionService {
       created: device.created,
       expires: device.nextExpires ?? device.expires,
       online: devices.online(name),
-      lastSeen: device.lastSeen,
+      lastSeen: devices.lastSeenOf(device),
       watchedSince: this.opened,
       wasSilent: stored?.causes.silent !== undefined,
       reported: device.reported,

@@ -41,6 +41,10 @@ export class Devices {
   private readonly connections = new Map<string, number>();
   /** Time until which a polling device counts as online, ms since 1970. */
   private readonly expected = new Map<string, number>();
+  /** Devices that are connected to other replicas. */
+  private elsewhere: ReadonlySet<string> = new Set();
+  /** When devices were last connected to another replica, ms since 1970. */
+  private readonly seenElsewhere = new Map<string, number>();
   /** Serializes code that reads and then changes devices, so that the code sees all earlier changes by others. */
   readonly inTurn: Turn;
   /** Runs reads of the database one after another, so that a later read is applied later. */
@@ -208,13 +212,38 @@ export class Devices {
     };
   }
 
+  /** Whether the device is connected to this replica or another one. */
   online(name: string): boolean {
+    return this.isHere(name) || this.elsewhere.has(name);
+  }
+
+  /** Whether the device is connected to this replica, or polls it. */
+  isHere(name: string): boolean {
     return (this.connections.get(name) ?? 0) > 0 || (this.expected.get(name) ?? 0) > this.now();
+  }
+
+  /** Names of the devices that are connected to this replica, or poll it. */
+  connectedHere(): string[] {
+    const names = new Set([...this.connections.keys(), ...this.expected.keys()]);
+    return [...names].filter((name) => this.isHere(name));
+  }
+
+  /** Replaces the names of the devices that are connected to other replicas. */
+  connectedElsewhere(names: readonly string[]): void {
+    const before = this.elsewhere;
+    this.elsewhere = new Set(names);
+    for (const name of before) if (!this.elsewhere.has(name)) this.seenElsewhere.set(name, this.now());
+  }
+
+  /** When the device was last seen by any replica. The stored time is reread only with other changes of the device. */
+  lastSeenOf({ name, lastSeen }: DeviceRecord): number | null {
+    const elsewhere = this.seenElsewhere.get(name);
+    return elsewhere === undefined ? lastSeen : Math.max(lastSeen ?? 0, elsewhere);
   }
 
   /** Records that the device has polled. @param until time until which the device counts as online, ms since 1970 */
   async polled(name: string, until: number): Promise<void> {
-    const before = this.online(name);
+    const before = this.isHere(name);
     this.expected.set(name, until);
     await this.seen(name, before ? undefined : 'device.connect');
   }

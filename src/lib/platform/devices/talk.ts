@@ -106,7 +106,7 @@ export async function commandDevice(
   command: DeviceCommand,
 ): Promise<DeviceReply> {
   devices.record(device);
-  if (!devices.online(device)) {
+  if (!devices.isHere(device)) {
     throw new AiotError('AIOT_DEVICE_OFFLINE', `${device} is not connected to the platform`);
   }
   const id = randomUUID();

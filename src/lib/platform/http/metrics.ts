@@ -29,7 +29,7 @@ export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number)
   );
   const all = devices.records();
   out.gauge('aiot_devices', 'Registered devices.', all.length);
-  const online = all.filter(({ name }) => devices.online(name)).length;
+  const online = all.filter(({ name }) => devices.isHere(name)).length;
   out.gauge('aiot_devices_online', 'Devices with an open connection.', online);
   const health = await parts.attention.counts();
   out.family(

@@ -232,6 +232,15 @@ const alarms = `
   CREATE INDEX incidentsByEnd ON incidents (cleared, notified);
 `;
 
+/** Which devices are connected to which replica, and when each replica was last seen. */
+const presences = `
+  CREATE TABLE replicas (replica TEXT PRIMARY KEY, seen INTEGER NOT NULL) STRICT;
+  CREATE TABLE presences (
+    device TEXT NOT NULL, replica TEXT NOT NULL, PRIMARY KEY (device, replica)
+  ) STRICT;
+  CREATE INDEX presencesByReplica ON presences (replica);
+`;
+
 /**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
@@ -320,4 +329,5 @@ export const migrations: string[] = [
   damage,
   health,
   alarms,
+  presences,
 ];

@@ -192,6 +192,9 @@ export interface Schema {
     /** JSON */
     acknowledged: string | null;
   };
+  /** When each replica last shared its connections, and those connections. */
+  replicas: { replica: string; seen: number };
+  presences: { device: string; replica: string };
   /** Every change, in order; ids increase in commit order. */
   events: {
     id: Generated<number>;

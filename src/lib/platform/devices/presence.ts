@@ -1,0 +1,102 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { newId } from '../../core/names.js';
+import type { Store } from '../store/database.js';
+import type { Devices } from './devices.js';
+
+interface Parts {
+  store: Store;
+  devices: Devices;
+  log: Logger;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/** How often a replica shares its connections, ms. */
+const shareEveryMs = 2000;
+/** How long a replica that no longer shares counts as running; allows for clocks that differ, and for a slow database. */
+const replicaLifeMs = 30_000;
+const rowsAtOnce = 200;
+
+/**
+ * Shares which devices are connected to which replica, for replicas that each have a broker of their own. The rows of a replica that was
+ * killed expire, because no one else can know that its connections are gone.
+ */
+export class SharedPresence {
+  private readonly id: string;
+  private shared = new Set<string>();
+
+  constructor(private readonly parts: Parts) {
+    this.id = newId('replica', parts.now());
+  }
+
+  /** Shares the connections until the returned function is called, which withdraws them. */
+  start(): () => Promise<void> {
+    const ended = new AbortController();
+    const running = this.run(ended.signal);
+    return async () => {
+      ended.abort();
+      await running;
+      await this.withdraw().catch(() => {});
+    };
+  }
+
+  private async run(signal: AbortSignal): Promise<void> {
+    let isFailing = false;
+    while (!signal.aborted) {
+      try {
+        await this.share();
+        isFailing = false;
+      } catch (err) {
+        if (!isFailing) this.parts.log.warn({ err }, 'could not share which devices are connected; retrying');
+        isFailing = true;
+      }
+      await delay(shareEveryMs, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  /** Stores the changes since the last call, and reads the connections of the other replicas. */
+  async share(): Promise<void> {
+    const { store, devices, now } = this.parts;
+    const here = new Set(devices.connectedHere());
+    const begun = [...here].filter((device) => !this.shared.has(device));
+    const gone = [...this.shared].filter((device) => !here.has(device));
+    const [replica, seen] = [this.id, now()];
+    await store.transaction().execute(async (transaction) => {
+      await transaction
+        .insertInto('replicas')
+        .values({ replica, seen })
+        .onConflict((conflict) => conflict.column('replica').doUpdateSet({ seen }))
+        .execute();
+      for (let i = 0; i < begun.length; i += rowsAtOnce) {
+        const rows = begun.slice(i, i + rowsAtOnce).map((device) => ({ device, replica }));
+        await transaction
+          .insertInto('presences')
+          .values(rows)
+          .onConflict((conflict) => conflict.doNothing())
+          .execute();
+      }
+      for (let i = 0; i < gone.length; i += rowsAtOnce) {
+        const own = transaction.deleteFrom('presences').where('replica', '=', replica);
+        await own.where('device', 'in', gone.slice(i, i + rowsAtOnce)).execute();
+      }
+      await transaction
+        .deleteFrom('replicas')
+        .where('seen', '<', seen - replicaLifeMs)
+        .execute();
+      // Also the rows of a backup, which does not restart the replicas that it names.
+      const known = transaction.selectFrom('replicas').select('replica');
+      await transaction.deleteFrom('presences').where('replica', 'not in', known).execute();
+    });
+    this.shared = here;
+    const others = store.selectFrom('presences').select('device').where('replica', '!=', replica);
+    devices.connectedElsewhere((await others.execute()).map(({ device }) => device));
+  }
+
+  private async withdraw(): Promise<void> {
+    await this.parts.store.transaction().execute(async (transaction) => {
+      await transaction.deleteFrom('presences').where('replica', '=', this.id).execute();
+      await transaction.deleteFrom('replicas').where('replica', '=', this.id).execute();
+    });
+  }
+}

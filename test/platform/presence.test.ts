@@ -1,0 +1,123 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { AttentionService } from '../../src/lib/platform/devices/attention.js';
+import { Devices } from '../../src/lib/platform/devices/devices.js';
+import { SharedPresence } from '../../src/lib/platform/devices/presence.js';
+import { eventsIn } from '../../src/lib/platform/events/events.js';
+import { openStore, type Store } from '../../src/lib/platform/store/database.js';
+
+let folder: string;
+let store: Store;
+let clock = 1_700_000_000_000;
+const now = () => clock;
+const minute = 60_000;
+beforeEach(async () => {
+  clock = 1_700_000_000_000;
+  folder = await mkdtemp(join(tmpdir(), 'aiot-presence-'));
+  store = await openStore(join(folder, 'state.db'));
+});
+afterEach(async () => {
+  await store.destroy();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** One process of a platform: its devices, and their health as it sees it. */
+async function replica() {
+  const events = eventsIn(store, now);
+  const devices = await Devices.open(store, now, events);
+  const attention = new AttentionService({ store, events, devices, now });
+  const presence = new SharedPresence({ store, devices, log: pino({ level: 'silent' }), now });
+  const silent = async () =>
+    (await attention.list({ limit: 10 })).devices.flatMap(({ name, causes }) =>
+      causes.filter(({ code }) => code === 'silent').map(({ since }) => ({ name, since })),
+    );
+  return { devices, presence, silent };
+}
+
+/** Two replicas that know the device `d`, which has connected to the first, and has been there for an hour. */
+async function two() {
+  const { devices } = await replica();
+  await devices.inTurn(() =>
+    devices.insert({
+      ...{
+        name: 'd',
+        id: 'dev_d',
+        type: 'esp32',
+        state: 'active',
+        fingerprint: 'fp',
+        mac: null,
+        chipId: null,
+      },
+      ...{ expires: now() + 1e12, created: now() },
+    }),
+  );
+  await devices.connected('d');
+  await devices.disconnected('d');
+  const [first, leader] = [await replica(), await replica()];
+  await first.devices.connected('d');
+  const share = async () => {
+    await first.presence.share();
+    await leader.presence.share();
+  };
+  await share();
+  clock += 60 * minute;
+  await share();
+  return { first, leader, share };
+}
+
+describe('devices connected to another replica', () => {
+  it('are online, not silent', async () => {
+    const { first, leader } = await two();
+    expect(leader.devices.online('d')).toBe(true);
+    expect(leader.devices.isHere('d')).toBe(false);
+    expect(leader.devices.info('d').online).toBe(true);
+    expect(await leader.silent()).toEqual([]);
+    expect(await first.silent()).toEqual([]);
+  });
+
+  it('are silent some minutes after they disconnected there', async () => {
+    const { first, leader, share } = await two();
+    await first.devices.disconnected('d');
+    await share();
+    const gone = clock;
+    expect(leader.devices.online('d')).toBe(false);
+    clock += 4 * minute;
+    await share();
+    expect(await leader.silent()).toEqual([]);
+    clock += 2 * minute;
+    expect(await leader.silent()).toEqual([{ name: 'd', since: gone }]);
+  });
+
+  it('are silent some minutes after that replica was killed', async () => {
+    const { leader } = await two();
+    clock += minute;
+    await leader.presence.share();
+    const noticed = clock;
+    expect(leader.devices.online('d')).toBe(false);
+    expect(await leader.silent()).toEqual([]);
+    clock += 6 * minute;
+    expect(await leader.silent()).toEqual([{ name: 'd', since: noticed }]);
+  });
+
+  it('are online at once if they move to this replica', async () => {
+    const { first, leader, share } = await two();
+    await leader.devices.connected('d');
+    await first.devices.disconnected('d');
+    await share();
+    expect(leader.devices.isHere('d')).toBe(true);
+    expect(first.devices.isHere('d')).toBe(false);
+    await first.presence.share();
+    expect(first.devices.online('d')).toBe(true);
+  });
+
+  it('are withdrawn when their replica stops', async () => {
+    const { first, leader } = await two();
+    const stop = first.presence.start();
+    await stop();
+    await leader.presence.share();
+    expect(leader.devices.online('d')).toBe(false);
+  });
+});
