@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { newAlarmSchema } from '../../src/lib/api/contract/alarms.js';
-import { type AlarmState, alarmMessage, alarmStep, isAbsent, quiet } from '../../src/lib/fleet/alarm.js';
+import {
+  type AlarmState,
+  absencesIn,
+  addArrival,
+  alarmMessage,
+  alarmStep,
+  isAbsent,
+  quiet,
+} from '../../src/lib/fleet/alarm.js';
 
 const hot = newAlarmSchema.parse({
   name: 'hot',
@@ -73,6 +81,24 @@ describe('an alarm on one device', () => {
     );
     expect(state.samples).toHaveLength(20);
     expect(alarmMessage(hot, state)).toBe('x > 80 for 10s: x=90');
+  });
+
+  it('finds past absences, counted from the last start of the platform', () => {
+    const mute = newAlarmSchema.parse({ name: 'mute', absentMs: 60_000 });
+    const spans: [number, number][] = [];
+    for (const second of [0, 30, 80, 300, 10, 305]) addArrival(spans, second * 1000, 60_000);
+    expect(spans).toEqual([
+      [0, 80_000],
+      [300_000, 300_000],
+      [10_000, 10_000],
+      [305_000, 305_000],
+    ]);
+    const found = (starts: number[], now: number) => absencesIn(mute, spans, starts, now);
+    expect(found([], 310_000)).toEqual([{ last: 80_000, raised: 140_000, cleared: 300_000 }]);
+    expect(found([200_000], 310_000)).toEqual([{ last: 80_000, raised: 260_000, cleared: 300_000 }]);
+    expect(found([250_000], 310_000)).toEqual([]);
+    expect(found([250_000], 400_000)).toEqual([{ last: 305_000, raised: 365_000, cleared: null }]);
+    expect(absencesIn(mute, [], [], 400_000)).toEqual([]);
   });
 
   it('fires on absence, counted from the start of the watch', () => {

@@ -219,7 +219,7 @@ describe('a project that cannot be started', () => {
   it.each([
     ['hot: { where: temperature > }', 'alarms.hot.where'],
     ['hot: { where: x > 1, selector: fw< }', 'alarms.hot.selector'],
-    ['hot: { absent: 100d }', 'alarms.hot.absent: expected at least 1s and at most 90d'],
+    ['hot: { absent: 100d }', 'alarms.hot.absent: expected 1s to 90d'],
   ])('is rejected before anything is started for an invalid alarm: %s', async (alarm, told) => {
     const dir = await projectOf(`alarm-${told.length}`, {
       'aiot.yaml': `name: broken\nalarms:\n  ${alarm}\n`,

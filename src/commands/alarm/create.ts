@@ -8,10 +8,13 @@ import { alarmText } from '../../lib/cli/render/alarms.js';
 export default class AlarmCreate extends PlatformCommand {
   static override summary = 'Create an alarm on telemetry.';
   static override description =
-    'An alarm raises one incident for each device on which its condition holds, and records the events alarm.raise and alarm.clear. To notify people, add a webhook with aiot webhook add. The condition is an expression as in routes (--where), or the absence of telemetry (--absent).';
+    'An alarm raises one incident for each device on which its condition holds, and records the events alarm.raise and alarm.clear. To notify people, add a webhook with aiot webhook add. The condition is an expression as in routes (--where), or the absence of telemetry (--absent). With --rate, the expression is on change and rate (per second) of a field; with --class, on share, count and total of the predictions of a class; with --offline-devices, on share, offline and total of the selected devices.';
   static override examples = [
     "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --for 10s --stream motors",
     "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --clear 'temperature < 75' --severity critical",
+    "<%= config.bin %> <%= command.id %> --name warming --rate temperature --within 1m --where 'change > 5' --stream motors",
+    "<%= config.bin %> <%= command.id %> --name shaky --class shaking --within 10m --where 'share > 0.2 and total >= 50'",
+    "<%= config.bin %> <%= command.id %> --name outage --offline-devices --selector type=esp32 --where 'share > 0.05' --for 2m",
     "<%= config.bin %> <%= command.id %> --name mute --absent 10m --stream motors --selector 'site=lab' --json",
   ];
   static override flags = {
@@ -31,6 +34,27 @@ export default class AlarmCreate extends PlatformCommand {
       summary: 'Raise the alarm if a device sends no telemetry for this long.',
       env: 'AIOT_ABSENT',
     }),
+    rate: Flags.string({
+      summary: 'Field whose change is evaluated instead of its value.',
+      env: 'AIOT_RATE',
+      helpValue: 'FIELD',
+      dependsOn: ['where', 'within'],
+      exclusive: ['class', 'offline-devices'],
+    }),
+    class: Flags.string({
+      summary: 'Class whose share of the predictions is evaluated.',
+      env: 'AIOT_CLASS',
+      helpValue: 'CLASS',
+      dependsOn: ['where', 'within'],
+      exclusive: ['offline-devices', 'stream'],
+    }),
+    'offline-devices': Flags.boolean({
+      summary: 'Evaluate how many of the selected devices are offline.',
+      env: 'AIOT_OFFLINE_DEVICES',
+      dependsOn: ['where'],
+      exclusive: ['stream'],
+    }),
+    within: duration({ summary: 'Window of --rate or --class, at most 7d.', env: 'AIOT_WITHIN' }),
     for: duration({ summary: 'How long the condition must hold.', env: 'AIOT_FOR', default: 0 }),
     clear: Flags.string({
       summary: 'Condition that ends an incident [default: --where does not hold].',
@@ -62,11 +86,15 @@ export default class AlarmCreate extends PlatformCommand {
   async run() {
     const input = await this.input(AlarmCreate);
     const { name, where, absent, for: forMs, clear, 'clear-for': clearForMs, ...flags } = input.flags;
-    const { stream, selector, severity, todo } = flags;
+    const { rate, class: label, 'offline-devices': offline, within, stream, selector, severity, todo } = flags;
     const wanted = {
       name,
       where,
       absentMs: absent,
+      rate,
+      class: label,
+      offline: offline ? (true as const) : undefined,
+      withinMs: within,
       forMs,
       clear,
       clearForMs,

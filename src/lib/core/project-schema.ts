@@ -413,6 +413,14 @@ const alarm = z.strictObject({
   where: z.string().trim().min(1).max(2000).optional(),
   /** Raises the alarm if a device sends no telemetry for this long. */
   absent: span.optional(),
+  /** Field whose change is evaluated. */
+  rate: z.string().min(1).max(100).optional(),
+  /** Class whose share of the predictions is evaluated. */
+  class: z.string().min(1).max(100).optional(),
+  /** Evaluates how many of the selected devices are offline. */
+  offline: z.literal(true).optional(),
+  /** Window of `rate` or `class`. */
+  within: span.optional(),
   /** How long the condition must hold. */
   for: span.optional(),
   /** Condition that ends an incident; absent = as soon as `where` does not hold. */

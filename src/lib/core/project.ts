@@ -62,14 +62,16 @@ function crossChecks(config: ProjectConfig, given: unknown): Problem[] {
 }
 
 function checkAlarms({ alarms = {} }: ProjectConfig): Problem[] {
-  return Object.entries(alarms).flatMap(([name, { where, absent, for: held, clear, clearFor }]) => {
-    const path = ['alarms', name];
-    if ((where === undefined) === (absent === undefined))
-      return [{ path, message: 'expected either `where` or `absent`' }];
-    const needless = Object.entries({ for: held, clear, clearFor }).find(([, value]) => value !== undefined);
-    if (absent === undefined || !needless) return [];
-    return [{ path: [...path, needless[0]], message: 'expected only with `where`' }];
-  });
+  return Object.entries(alarms).flatMap(
+    ([name, { where, absent, for: held, selector, severity, todo, stream, ...more }]) => {
+      const path = ['alarms', name];
+      if ((where === undefined) === (absent === undefined))
+        return [{ path, message: 'expected either `where` or `absent`' }];
+      const needless = Object.entries({ for: held, ...more }).find(([, value]) => value !== undefined);
+      if (absent === undefined || !needless) return [];
+      return [{ path: [...path, needless[0]], message: 'expected only with `where`' }];
+    },
+  );
 }
 
 function checkStream({ stream }: ProjectConfig, given: unknown): Problem[] {

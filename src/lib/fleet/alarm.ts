@@ -1,5 +1,6 @@
 import type { AlarmDefinition, AlarmSample } from '../api/contract/alarms.js';
 import { formatDuration } from '../core/time.js';
+import { type AlarmWindow, aboutOf } from './alarm-window.js';
 
 /** State of one alarm on one device. Times are ms since 1970. */
 export interface AlarmState {
@@ -15,6 +16,8 @@ export interface AlarmState {
   samples: AlarmSample[];
   /** Stream of the sample on which the condition began to hold. */
   stream?: string | undefined;
+  /** Earlier samples; only of an alarm on a change or on a class. */
+  window?: AlarmWindow;
 }
 
 export type AlarmChange = 'raised' | 'cleared' | null;
@@ -61,11 +64,43 @@ export function isAbsent(
   return incident === null && now - Math.max(last, watchedSince) >= absentMs;
 }
 
+/** Adds the arrival of a message to the times during which a device was never silent for `absentMs`: [first, last] message of each. */
+export function addArrival(spans: [number, number][], at: number, absentMs: number): void {
+  const last = spans.at(-1);
+  if (last && at > last[0] - absentMs && at < last[1] + absentMs) {
+    last[0] = Math.min(last[0], at);
+    last[1] = Math.max(last[1], at);
+  } else spans.push([at, at]);
+}
+
+/**
+ * The absences that an alarm would have raised. Times are ms since 1970.
+ * @param spans from `addArrival`, in any order
+ * @param starts when the platform started; it could not have seen the device before
+ */
+export function absencesIn(
+  { absentMs = 0 }: Pick<AlarmDefinition, 'absentMs'>,
+  spans: readonly (readonly [number, number])[],
+  starts: readonly number[],
+  now: number,
+): { last: number; raised: number; cleared: number | null }[] {
+  const sorted = [...spans].sort(([a], [b]) => a - b);
+  const found: { last: number; raised: number; cleared: number | null }[] = [];
+  let last = sorted[0]?.[1] ?? now;
+  for (const [first, end] of [...sorted.slice(1), [now, now] as const]) {
+    const before = last;
+    const watched = starts.filter((start) => start > before && start <= first);
+    const raised = Math.max(before, ...watched) + absentMs;
+    const isOpen = first === now && end === now;
+    if (raised <= first) found.push({ last: before, raised, cleared: isOpen ? null : first });
+    last = Math.max(last, end);
+  }
+  return found;
+}
+
 /** The condition in words, with the values of the last sample. */
-export function alarmMessage(
-  { where, absentMs, forMs, stream }: AlarmDefinition,
-  { samples, last }: AlarmState,
-): string {
+export function alarmMessage(definition: AlarmDefinition, { samples, last }: AlarmState): string {
+  const { where, absentMs, forMs, stream } = definition;
   if (where === undefined) {
     const of = stream === undefined ? 'any stream' : stream;
     const newest = new Date(last).toISOString().slice(0, 19).replace('T', ' ');
@@ -74,5 +109,5 @@ export function alarmMessage(
   const values = Object.entries(samples.at(-1)?.values ?? {}).map(
     ([name, value]) => `${name}=${String(value)}`,
   );
-  return `${where}${forMs > 0 ? ` for ${formatDuration(forMs)}` : ''}: ${values.join(', ')}`;
+  return `${aboutOf(definition)}${where}${forMs > 0 ? ` for ${formatDuration(forMs)}` : ''}: ${values.join(', ')}`;
 }

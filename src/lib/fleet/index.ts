@@ -2,7 +2,17 @@
  * The fleet's rules: device and rollout states, selectors, live metrics. The functions are pure: they compute the next
  * state and its effects from a state. The caller owns the store and communicates with the devices.
  */
-export { type AlarmState, alarmMessage, alarmStep, isAbsent, quiet } from './alarm.js';
+
+export {
+  type AlarmState,
+  absencesIn,
+  addArrival,
+  alarmMessage,
+  alarmStep,
+  isAbsent,
+  quiet,
+} from './alarm.js';
+export { type AlarmWindow, aboutOf, looksBack, withinWindow } from './alarm-window.js';
 export { changeDevice, type DeviceEvent, type DeviceState, deviceStep, mayConnect } from './device.js';
 export {
   causesOf,

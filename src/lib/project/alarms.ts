@@ -10,15 +10,29 @@ import { compileExpression } from '../stream/decode/expression.js';
 export function alarmsOf({ config, file }: Project): NewAlarm[] {
   const ms = (text: string | undefined) => (text === undefined ? undefined : parseDuration(text));
   return Object.entries(config.alarms ?? {}).map(([name, alarm]) => {
-    const { absent, for: held, clearFor, ...own } = alarm;
-    const wanted = { ...own, name, absentMs: ms(absent), forMs: ms(held), clearForMs: ms(clearFor) };
+    const { absent, for: held, clearFor, within, ...own } = alarm;
+    const wanted = {
+      ...own,
+      name,
+      absentMs: ms(absent),
+      forMs: ms(held),
+      clearForMs: ms(clearFor),
+      withinMs: ms(within),
+    };
     const invalid = (field: string, message: string) =>
       new AiotError('AIOT_PROJECT_INVALID', `${file}: alarms.${name}${field}: ${message}`);
     const checked = newAlarmSchema.safeParse(wanted);
     if (!checked.success) {
       const [issue] = checked.error.issues;
-      const field = { absentMs: '.absent', forMs: '.for', clearForMs: '.clearFor' }[String(issue?.path[0])];
-      throw invalid(field ?? '', field ? 'expected at least 1s and at most 90d' : (issue?.message ?? ''));
+      const field = { absentMs: '.absent', forMs: '.for', clearForMs: '.clearFor', withinMs: '.within' }[
+        String(issue?.path[0])
+      ];
+      throw invalid(
+        field ?? '',
+        field
+          ? `expected ${issue?.path[0] === 'withinMs' ? '1s to 7d' : '1s to 90d'}`
+          : (issue?.message ?? ''),
+      );
     }
     const check = (field: string, task: () => unknown) => {
       try {

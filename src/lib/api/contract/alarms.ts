@@ -13,13 +13,25 @@ const ms = z
 
 /**
  * POST /alarms: raises an incident for each device on which the condition holds. With `where`, the condition is an expression of routes on each
- * sample of telemetry. With `absentMs`, it is that a device that has sent telemetry stops sending.
+ * sample of telemetry. With `rate`, `class` or `offline`, the expression is on values of a period or of the fleet. With `absentMs`, the
+ * condition is that a device that has sent telemetry stops sending.
  */
 export const newAlarmSchema = z
   .strictObject({
     name,
     where: expression.optional(),
     absentMs: ms.min(1000).optional(),
+    /** Field whose change is evaluated: `change` within the window, and `rate`, the change per second. */
+    rate: z.string().min(1).max(100).optional(),
+    /** Class whose predictions are counted within the window: `share` (0 to 1), `count` and `total`. */
+    class: z.string().min(1).max(100).optional(),
+    /** Evaluates how many of the selected devices are offline: `share` (0 to 1), `offline`, `total` and `devices`. */
+    offline: z.literal(true).optional(),
+    /** Length of the window of `rate` or `class`. */
+    withinMs: ms
+      .min(1000)
+      .max(7 * 86_400_000)
+      .optional(),
     /** How long the condition must hold, by the samples' times. */
     forMs: ms.default(0),
     /** Expression that ends an incident; absent = as soon as `where` does not hold. */
@@ -42,6 +54,21 @@ export const newAlarmSchema = z
   .refine(
     ({ absentMs, clear, forMs }) => absentMs === undefined || (clear === undefined && forMs === 0),
     '`clear` and `forMs` need `where`',
+  )
+  .refine(
+    ({ absentMs, rate, class: label, offline }) =>
+      [absentMs, rate, label, offline].filter((each) => each !== undefined).length <= 1,
+    'expected only one of absence, rate, class and offline',
+  )
+  .refine(
+    ({ rate, class: label, withinMs }) =>
+      (rate !== undefined || label !== undefined) === (withinMs !== undefined),
+    'expected a window (within) with rate and class, and only there',
+  )
+  .refine(
+    ({ class: label, offline, stream }) =>
+      stream === undefined || (label === undefined && offline === undefined),
+    'expected no stream with class or offline',
   );
 export type NewAlarm = z.input<typeof newAlarmSchema>;
 export type AlarmDefinition = z.output<typeof newAlarmSchema>;

@@ -1,6 +1,7 @@
 import type { Alarm, AlarmShown, AlarmsApplied, AlarmTest } from '../../api/contract/alarms.js';
 import { elapsed, plural } from '../../core/figures.js';
 import { formatDuration } from '../../core/time.js';
+import { aboutOf } from '../../fleet/alarm-window.js';
 import {
   ago,
   bold,
@@ -17,9 +18,10 @@ import {
 } from './text.js';
 
 /** The condition of an alarm in one line. */
-function condition({ where, absentMs, forMs }: Alarm): string {
+function condition(alarm: Alarm): string {
+  const { where, absentMs, forMs } = alarm;
   if (where === undefined) return `no telemetry for ${formatDuration(absentMs ?? 0)}`;
-  return forMs > 0 ? `${where} for ${formatDuration(forMs)}` : where;
+  return `${aboutOf(alarm)}${where}${forMs > 0 ? ` for ${formatDuration(forMs)}` : ''}`;
 }
 
 function stateOf({ open, unacknowledged, silencedUntil }: Alarm): string {
@@ -35,21 +37,26 @@ export function alarmsTable(alarms: readonly Alarm[]): string {
     alarm.severity,
     stateOf(alarm),
     condition(alarm),
-    alarm.stream ?? 'every stream',
+    sourceOf(alarm),
     alarm.selector,
   ]);
   return table(['name', 'severity', 'state', 'condition', 'stream', 'devices'], rows, 'No alarms yet.');
 }
 
+function sourceOf({ stream, class: label, offline }: Alarm): string {
+  if (label !== undefined) return 'predictions';
+  return offline ? 'connections' : (stream ?? 'every stream');
+}
+
 export function alarmText(alarm: Alarm): string {
-  const { name, severity, stream, selector, clear, clearForMs, todo, by, created, project } = alarm;
+  const { name, severity, selector, clear, clearForMs, todo, by, created, project } = alarm;
   const held = clearForMs > 0 ? ` for ${formatDuration(clearForMs)}` : '';
   const lines: [string, string][] = [
     ['state', stateOf(alarm)],
     ['severity', severity],
     ['condition', condition(alarm)],
     ...(clear === undefined ? [] : ([['ends when', `${clear}${held}`]] as [string, string][])),
-    ['stream', stream ?? 'every stream'],
+    ['stream', sourceOf(alarm)],
     ['devices', selector],
     ...(todo === undefined ? [] : ([['to do', todo]] as [string, string][])),
     ...(project === undefined ? [] : ([['project', project]] as [string, string][])),
@@ -83,7 +90,7 @@ export function alarmShownText({ alarm, incidents }: AlarmShown, now = Date.now(
       ? `\n  ${dim(`acknowledged by ${acknowledged.who}, ${ago(acknowledged.at, now)}${acknowledged.note === null ? '' : `: ${oneLine(acknowledged.note)}`}`)}`
       : '';
     const seen = samples.length === 0 ? '' : dim(` (${plural(samples.length, 'sample')} in --json)`);
-    return `\n\n${bold(device)}  ${end}  ${dim(`${minute(raised)} UTC, ${ago(raised, now)}`)}\n${wrappedLines(`  ${oneLine(message)}${seen}`)}${noted}`;
+    return `\n\n${bold(device === '*' ? 'the fleet' : device)}  ${end}  ${dim(`${minute(raised)} UTC, ${ago(raised, now)}`)}\n${wrappedLines(`  ${oneLine(message)}${seen}`)}${noted}`;
   });
   return `${alarmText(alarm)}${list.length === 0 ? `\n\n${dim('It has never fired.')}` : list.join('')}`;
 }

@@ -16,7 +16,19 @@ import { type PageQuery, pageOfRows } from '../../api/page.js';
 import { canonicalJson } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import { newId } from '../../core/names.js';
-import { type AlarmState, alarmMessage, alarmStep, isAbsent, quiet } from '../../fleet/alarm.js';
+import type { Inference } from '../../device/protocol/messages.js';
+import {
+  type AlarmChange,
+  type AlarmState,
+  absencesIn,
+  addArrival,
+  alarmMessage,
+  alarmStep,
+  isAbsent,
+  quiet,
+} from '../../fleet/alarm.js';
+import { looksBack, withinWindow } from '../../fleet/alarm-window.js';
+import { mayConnect } from '../../fleet/device.js';
 import { parseSelector, type Selectable } from '../../fleet/selector.js';
 import { compileExpression, fieldPaths } from '../../stream/decode/expression.js';
 import { truth } from '../../stream/decode/expression-functions.js';
@@ -45,6 +57,12 @@ const incidentsKept = 1000;
 const incidentsShown = 100;
 /** How often absences, ended silences and changed alarms are noticed, ms. */
 const tickMs = 500;
+/** How often the share of offline devices is evaluated, and how long devices have to reconnect after a start, ms. */
+const fleetEveryMs = 5000;
+const reconnectMs = 60_000;
+/** Stands for the fleet in place of a device's name, which cannot contain it. */
+const wholeFleet = '*';
+const offlineShown = 20;
 /** Time of a sample ahead of its arrival beyond which the arrival counts instead, ms. */
 const aheadMs = 60_000;
 /** Limits of a test on recorded telemetry. */
@@ -68,6 +86,8 @@ export class Alarms {
   private readonly inTurn = serially();
   private loaded: { version: string; alarms: LoadedAlarm[] } | null = null;
   private states = new Map<string, AlarmState>();
+  /** When the share of offline devices was last evaluated. */
+  private fleetSeen = 0;
   /** Times of the newest stored messages of alarms on absence. */
   private readonly storedAt = new Map<string, number>();
   /** Position behind the last committed batch, arrival of its last message, and whether the log had no further messages then. */
@@ -276,14 +296,22 @@ export class Alarms {
   }
 
   /**
-   * Replays recorded telemetry, device by device, with all streams of a device in the order of time. Nothing is stored.
+   * Replays recorded telemetry or predictions, device by device, with all streams of a device in the order of time. Nothing is stored.
    * @param signal ends the test early, with the result so far
-   * @throws AIOT_NOT_FOUND
+   * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID (the alarm is on offline devices)
    */
   async test(name: string, sinceMs: number, signal?: AbortSignal): Promise<AlarmTest> {
     const { now } = this.parts;
     const loaded = new LoadedAlarm(definitionOf(await this.row(name)), now());
+    const { channel } = loaded;
+    if (channel === null)
+      throw new AiotError(
+        'AIOT_REQUEST_INVALID',
+        `the alarm ${name} is on offline devices, and recordings do not show when devices were online`,
+        { next: 'To try it, lower its limit and disconnect a device.' },
+      );
     const from = now() - sinceMs;
+    if (loaded.definition.absentMs !== undefined) return this.testAbsence(loaded, from, signal);
     const counted = { messages: 0, samples: 0, total: 0, truncated: false };
     let fired: AlarmTest['fired'] = [];
     const newest = () => fired.sort((a, b) => a.raised - b.raised).slice(-firedShown);
@@ -312,9 +340,10 @@ export class Alarms {
   private async recorded(loaded: LoadedAlarm, from: number, signal?: AbortSignal) {
     const { telemetry, devices } = this.parts;
     const found = new Map<string, Take[][]>();
-    for await (const stream of streamsOf(telemetry, loaded.definition.stream)) {
+    const channel = loaded.channel ?? 'telemetry';
+    for await (const stream of streamsOf(telemetry, channel, loaded.definition.stream)) {
       const byDevice = new Map<string, Take[]>();
-      for await (const take of takesOf(telemetry, stream)) {
+      for await (const take of takesOf(telemetry, stream, channel)) {
         if (signal?.aborted) return found;
         if (Math.max(take.endedAt ?? 0, take.lastAt ?? 0) < from || !loaded.wants(take.device, devices))
           continue;
@@ -336,6 +365,36 @@ export class Alarms {
         yield* samples;
       }
     }
+  }
+
+  /** The absences since a time, of all devices that have sent telemetry since then. */
+  private async testAbsence(loaded: LoadedAlarm, from: number, signal?: AbortSignal): Promise<AlarmTest> {
+    const { telemetry, store, now } = this.parts;
+    const { name, absentMs = 0 } = loaded.definition;
+    const counted = { messages: 0, truncated: false };
+    const fired: AlarmTest['fired'] = [];
+    const begun = store.selectFrom('events').select('at').where('type', '=', 'platform.start');
+    const starts = (await begun.where('at', '>=', from).execute()).map(({ at }) => Number(at));
+    for (const [device, takes] of await this.recorded(loaded, from, signal)) {
+      const spans: [number, number][] = [];
+      for (const take of takes.flat()) {
+        for await (const { at } of telemetry.read(take, { from })) {
+          counted.truncated = counted.messages >= samplesTested || signal?.aborted === true;
+          if (counted.truncated) break;
+          counted.messages++;
+          addArrival(spans, at, absentMs);
+        }
+      }
+      if (counted.truncated) break;
+      if (spans.length === 0) continue;
+      for (const { last, raised, cleared } of absencesIn(loaded.definition, spans, starts, now()))
+        fired.push({
+          ...{ device, raised, cleared, message: alarmMessage(loaded.definition, { ...quiet, last }) },
+        });
+    }
+    const newest = fired.sort((a, b) => a.raised - b.raised).slice(-firedShown);
+    const { messages } = counted;
+    return { alarm: name, from, ...counted, samples: messages, total: fired.length, fired: newest };
   }
 
   worker(): Worker {
@@ -412,9 +471,10 @@ export class Alarms {
     if (alarms.length === 0) return false;
     const work = new Work();
     for (const { entry } of batch) {
-      if (entry.channel !== 'telemetry') continue;
+      if (entry.channel !== 'telemetry' && entry.channel !== 'inference') continue;
       for (const alarm of alarms) {
         const { stream } = alarm.definition;
+        if (alarm.channel !== entry.channel) continue;
         if ((stream !== undefined && stream !== entry.stream) || entry.at < alarm.created) continue;
         if (alarm.wants(entry.device, devices)) await this.evaluate(alarm, entry, work);
       }
@@ -449,8 +509,8 @@ export class Alarms {
   private async evaluate(alarm: LoadedAlarm, entry: Entry, work: Work): Promise<void> {
     const key = keyOf(alarm.definition.name, entry.device);
     for (const sample of samplesOf(entry)) {
-      const before = work.states.get(key) ?? this.states.get(key) ?? quiet;
       if (alarm.definition.where === undefined) {
+        const before = work.states.get(key) ?? this.states.get(key) ?? quiet;
         const { incident, last } = before;
         const newest = Math.max(last, entry.at);
         if (incident !== null) work.clear(alarm, entry.device, incident, entry.at);
@@ -464,12 +524,39 @@ export class Alarms {
         }
         continue;
       }
-      const { state, change } = await alarm.step(before, sample);
-      const after = change === 'raised' ? work.raise(alarm, entry.device, state, sample.t) : state;
-      if (change === 'cleared' && before.incident !== null)
-        work.clear(alarm, entry.device, before.incident, sample.t);
-      if (!isQuiet(before) || !isQuiet(after)) work.states.set(key, after);
-      else this.states.set(key, after);
+      await this.advance(alarm, entry.device, sample, work);
+    }
+  }
+
+  /** Evaluates a condition on the next sample of a device, or of the fleet. */
+  private async advance(alarm: LoadedAlarm, device: string, sample: Sample, work: Work): Promise<void> {
+    const key = keyOf(alarm.definition.name, device);
+    const before = work.states.get(key) ?? this.states.get(key) ?? quiet;
+    const { state, change } = await alarm.step(before, sample);
+    const after = change === 'raised' ? work.raise(alarm, device, state, sample.t) : state;
+    if (change === 'cleared' && before.incident !== null)
+      work.clear(alarm, device, before.incident, sample.t);
+    // A window is stored with each batch, because it would otherwise lose messages in a crash.
+    if (!isQuiet(before) || !isQuiet(after) || looksBack(alarm.definition)) work.states.set(key, after);
+    else this.states.set(key, after);
+  }
+
+  /** Evaluates the alarms on the share of offline devices. Each has a single state, for the whole fleet. */
+  private async watchFleet(alarms: readonly LoadedAlarm[], started: number, work: Work): Promise<void> {
+    const { devices, now } = this.parts;
+    const at = now();
+    if (at - started < reconnectMs || at - this.fleetSeen < fleetEveryMs) return;
+    this.fleetSeen = at;
+    for (const alarm of alarms) {
+      if (!alarm.definition.offline) continue;
+      const chosen = [...devices.records()].filter(
+        ({ name, state, lastSeen }) => mayConnect(state) && lastSeen !== null && alarm.wants(name, devices),
+      );
+      const away = chosen.filter(({ name }) => !devices.online(name)).map(({ name }) => name);
+      const [offline, total] = [away.length, chosen.length];
+      const share = total === 0 ? 0 : offline / total;
+      const values = { share, offline, total, devices: away.slice(0, offlineShown) };
+      await this.advance(alarm, wholeFleet, { topic: '', stream: '', t: at, values }, work);
     }
   }
 
@@ -479,6 +566,7 @@ export class Alarms {
     const alarms = await this.load();
     const work = new Work();
     this.examine(alarms, started, work);
+    await this.watchFleet(alarms, started, work);
     const silenced = await store
       .selectFrom('incidents')
       .selectAll()
@@ -521,6 +609,7 @@ export class Alarms {
       const alarm = byName.get(key.slice(0, slash));
       if (!alarm || (alarm.definition.where !== undefined && isQuiet(state))) continue;
       const device = key.slice(slash + 1);
+      if (device === wholeFleet) continue;
       if (!alarm.wants(device, devices)) {
         if (state.incident !== null) work.clear(alarm, device, state.incident, now());
         if (!devices.find(device)) work.gone.add(device);
@@ -701,6 +790,13 @@ class LoadedAlarm {
     this.matches = parseSelector(selector, now);
   }
 
+  /** Channel of the messages that the alarm evaluates; null = none. */
+  get channel(): 'telemetry' | 'inference' | null {
+    const { class: label, offline } = this.definition;
+    if (offline) return null;
+    return label === undefined ? 'telemetry' : 'inference';
+  }
+
   isSilent(now: number): boolean {
     return this.silencedUntil !== null && this.silencedUntil > now;
   }
@@ -711,7 +807,17 @@ class LoadedAlarm {
     return this.definition.selector === 'all' || this.matches(devices.selectable(device));
   }
 
-  async step(state: AlarmState, sample: Sample) {
+  async step(state: AlarmState, sample: Sample): Promise<{ state: AlarmState; change: AlarmChange }> {
+    if (!looksBack(this.definition)) return this.judge(state, sample);
+    // A sample that arrives late would put the window out of order.
+    if (sample.t < state.last) return { state, change: null };
+    const { window, values } = withinWindow(this.definition, state.window ?? [], sample);
+    if (values === null) return { state: { ...state, last: sample.t, window }, change: null };
+    const judged = await this.judge(state, { ...sample, values });
+    return { ...judged, state: { ...judged.state, window } };
+  }
+
+  private async judge(state: AlarmState, sample: Sample) {
     const holds = await this.isTrue(this.where, sample);
     const isOpen = state.incident !== null;
     const clears = isOpen && (await this.isTrue(this.clear, sample));
@@ -797,7 +903,13 @@ interface Sample {
  * A message's samples, oldest first: one, or those of a batch in columns. Their times are the device's. If the device's clock is ahead, or the
  * message has no time, the newest sample gets the time of arrival.
  */
-function* samplesOf({ at, device, stream = '', payload }: Entry): Generator<Sample> {
+function* samplesOf({ at, device, channel, stream = '', payload }: Entry): Generator<Sample> {
+  if (channel === 'inference') {
+    const { t: predicted = at, label, voted } = payload as Partial<Inference>;
+    const values = { class: voted ?? label ?? null };
+    yield { topic: `aiot/v1/${device}/inference`, stream: '', t: predicted > at + aheadMs ? at : predicted, values };
+    return;
+  }
   const { t, rate } = payload as { t?: number; rate?: number };
   const topic = `aiot/v1/${device}/telemetry/${stream}`;
   const columns = fieldsOf(payload);
@@ -852,7 +964,13 @@ async function* inTimeOrder(sources: readonly AsyncGenerator<Sample>[]): AsyncGe
 }
 
 /** Names of all streams, or only the given one. */
-async function* streamsOf(telemetry: Telemetry, only: string | undefined): AsyncGenerator<string> {
+async function* streamsOf(
+  telemetry: Telemetry,
+  channel: 'telemetry' | 'inference',
+  only: string | undefined,
+): AsyncGenerator<string> {
+  // Predictions have no stream.
+  if (channel === 'inference') return yield '';
   if (only !== undefined) yield only;
   for (let after: string | undefined; only === undefined; ) {
     const page = await telemetry.streams({ after, limit: streamsAtOnce });
@@ -862,9 +980,9 @@ async function* streamsOf(telemetry: Telemetry, only: string | undefined): Async
   }
 }
 
-async function* takesOf(telemetry: Telemetry, stream: string) {
+async function* takesOf(telemetry: Telemetry, stream: string, channel: 'telemetry' | 'inference') {
   for (let after: string | undefined; ; ) {
-    const page = await telemetry.takes({ stream, limit: takesAtOnce, after });
+    const page = await telemetry.takes({ channel, stream, limit: takesAtOnce, after });
     yield* page;
     if (page.length < takesAtOnce) return;
     const last = page.reduce((one, other) => (cursorOf(one) > cursorOf(other) ? one : other));
