@@ -25,7 +25,7 @@ const at = 1_700_000_000_000;
 const hot = { name: 'hot', where: 'x > 80' };
 
 /**
- * Evaluates one message on which the alarm `hot` holds. `meanwhile` runs after the evaluation, and before its results are stored.
+ * Evaluates one message on which the alarm `hot` holds. `meanwhile` runs in another process after the evaluation, and before its results are stored.
  */
 async function evaluateWhile(meanwhile: (alarms: Alarms) => Promise<unknown>) {
   let before: (() => Promise<unknown>) | undefined;
@@ -54,19 +54,22 @@ async function evaluateWhile(meanwhile: (alarms: Alarms) => Promise<unknown>) {
     },
   };
   const events = eventsIn(store, () => at);
-  const alarms = new Alarms({
-    ...{ store, events, telemetry: { reader } as unknown as Telemetry, devices: {} as Devices },
-    ...{ log: pino({ level: 'silent' }), now: () => at },
-  });
+  const devices = { find: (name: string) => ({ name }) } as unknown as Devices;
+  const others = eventsIn(real, () => at);
+  const parts = { telemetry: { reader } as unknown as Telemetry, devices, now: () => at };
+  const log = pino({ level: 'silent' });
+  const alarms = new Alarms({ ...parts, store, events, log });
+  const otherProcess = new Alarms({ ...parts, store: real, events: others, log });
   await alarms.create(hot, 'me');
   await alarms.create({ name: 'calm', where: 'x > 1000' }, 'me');
-  before = () => meanwhile(alarms);
+  before = () => meanwhile(otherProcess);
   const ended = new AbortController();
   const running = alarms.worker().run(ended.signal);
   await stored.promise;
   ended.abort();
   await running;
   events.feed.close();
+  others.feed.close();
   const types = await real.selectFrom('events').select('type').orderBy('id').execute();
   return {
     incidents: await real.selectFrom('incidents').select(['alarm', 'device', 'cleared']).execute(),

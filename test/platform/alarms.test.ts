@@ -146,6 +146,35 @@ describe('aiot alarm', () => {
     await expect.poll(async () => (await mute()).at(-1), { timeout: 10_000 }).toEqual(['motor-1', true]);
   });
 
+  it('is on a change, on a class or on offline devices', async () => {
+    const create = (...flags: string[]) => ok(alarmSchema, ['alarm', 'create', '--name', ...flags]);
+    const rate = ['--rate', 'temperature', '--within', '20s', '--where', 'change > 5', '--stream', 'motors'];
+    expect(await create('warming', ...rate)).toMatchObject({ rate: 'temperature', withinMs: 20_000 });
+    const label = ['--class', 'shaking', '--within', '10m', '--where', 'share > 0.2 and total >= 50'];
+    expect(await create('shaky', ...label)).toMatchObject({ class: 'shaking', withinMs: 600_000 });
+    const offline = ['--offline-devices', '--where', 'share > 0.05', '--for', '2m'];
+    expect(await create('outage', ...offline)).toMatchObject({ offline: true, forMs: 120_000 });
+
+    const base = ['alarm', 'create', '--name', 'other', '--where', 'change > 5'];
+    for (const flags of [
+      ['--rate', 'temperature'],
+      ['--rate', 'temperature', '--within', '1m', '--class', 'shaking'],
+      ['--offline-devices', '--stream', 'motors'],
+    ])
+      expect(await refusal([...base, ...flags])).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
+    expect(await refusal([...base, '--within', '1m'])).toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
+    expect(await refusal(['alarm', 'test', 'outage'])).toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
+
+    await send('motor-2', 100, [20, 20, ...Array.from({ length: 20 }, (_, i) => 20 + i / 2)]);
+    const warming = async () => (await own.client.alarms.get('warming')).incidents;
+    await expect.poll(warming, { timeout: 10_000 }).toMatchObject([{ device: 'motor-2' }]);
+    const shown = await runCli(['alarm', 'list']);
+    expect(shown.stdout).toMatch(/warming .*temperature within 20s: change > 5 +motors/);
+    expect(shown.stdout).toMatch(/shaky .*predictions of shaking within 10m: share > 0\.2 .*predictions/);
+    expect(shown.stdout).toMatch(/outage .*offline devices: share > 0\.05 for 2m +connections/);
+    for (const name of ['warming', 'shaky', 'outage']) await own.client.alarms.remove(name);
+  });
+
   it('is defined by a project, and follows its aiot.yaml', async () => {
     const project = join(own.folder, 'oven');
     await mkdir(project);

@@ -8,7 +8,7 @@ import { alarmText } from '../../lib/cli/render/alarms.js';
 export default class AlarmCreate extends PlatformCommand {
   static override summary = 'Create an alarm on telemetry.';
   static override description =
-    'An alarm raises one incident for each device on which its condition holds, and records the events alarm.raise and alarm.clear. To notify people, add a webhook with aiot webhook add. The condition is an expression as in routes (--where), or the absence of telemetry (--absent). With --rate, the expression is on change and rate (per second) of a field; with --class, on share, count and total of the predictions of a class; with --offline-devices, on share, offline and total of the selected devices.';
+    "An alarm raises one incident for each device on which its condition holds, and records the events alarm.raise and alarm.clear. To notify people, add a webhook with aiot webhook add. The condition is an expression as in routes (--where), or the absence of telemetry (--absent). With --rate, the expression is on a field's change and rate (per second). With --class, it is on share, count and total of a class's predictions. With --offline-devices, it is on share, offline and total of the selected devices.";
   static override examples = [
     "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --for 10s --stream motors",
     "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --clear 'temperature < 75' --severity critical",
@@ -85,23 +85,12 @@ export default class AlarmCreate extends PlatformCommand {
 
   async run() {
     const input = await this.input(AlarmCreate);
-    const { name, where, absent, for: forMs, clear, 'clear-for': clearForMs, ...flags } = input.flags;
-    const { rate, class: label, 'offline-devices': offline, within, stream, selector, severity, todo } = flags;
+    const { name, where, rate, class: label, clear, stream, selector, severity, todo, ...rest } = input.flags;
+    const { absent: absentMs, within: withinMs, for: forMs, 'clear-for': clearForMs } = rest;
+    const offline = rest['offline-devices'] ? (true as const) : undefined;
     const wanted = {
-      name,
-      where,
-      absentMs: absent,
-      rate,
-      class: label,
-      offline: offline ? (true as const) : undefined,
-      withinMs: within,
-      forMs,
-      clear,
-      clearForMs,
-      stream,
-      selector,
-      severity,
-      todo,
+      ...{ name, where, absentMs, rate, class: label, offline, withinMs, forMs, clear, clearForMs },
+      ...{ stream, selector, severity, todo },
     };
     return this.ask(
       input,

@@ -52,7 +52,7 @@ export function withinWindow(
   return { window: kept, values: isFull ? { change, rate: change / seconds } : null };
 }
 
-/** What the condition is about, for people; empty = a single sample. */
+/** Names the subject of a condition to people; empty = a single sample. */
 export function aboutOf({ rate, class: label, offline, withinMs = 60_000 }: AlarmDefinition): string {
   if (rate !== undefined) return `${rate} within ${formatDuration(withinMs)}: `;
   if (label !== undefined) return `predictions of ${label} within ${formatDuration(withinMs)}: `;

@@ -907,7 +907,12 @@ function* samplesOf({ at, device, channel, stream = '', payload }: Entry): Gener
   if (channel === 'inference') {
     const { t: predicted = at, label, voted } = payload as Partial<Inference>;
     const values = { class: voted ?? label ?? null };
-    yield { topic: `aiot/v1/${device}/inference`, stream: '', t: predicted > at + aheadMs ? at : predicted, values };
+    yield {
+      topic: `aiot/v1/${device}/inference`,
+      stream: '',
+      t: predicted > at + aheadMs ? at : predicted,
+      values,
+    };
     return;
   }
   const { t, rate } = payload as { t?: number; rate?: number };
@@ -1037,7 +1042,7 @@ async function insert(store: Store, rows: readonly AlarmRow[], end: string): Pro
     .execute();
 }
 
-/** What distinguishes a project's alarms from the known ones. @throws AIOT_ALREADY_EXISTS, AIOT_REQUEST_INVALID (the same name twice) */
+/** Compares a project's alarms with the known ones. @throws AIOT_ALREADY_EXISTS, AIOT_REQUEST_INVALID (the same name twice) */
 function planOf(project: string, rows: readonly AlarmRow[], known: readonly AlarmRow[]) {
   const [created, changed, unchanged] = [[], [], []] as [AlarmRow[], AlarmRow[], AlarmRow[]];
   for (const [i, row] of rows.entries()) {
