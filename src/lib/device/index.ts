@@ -35,6 +35,7 @@ export {
 export { logSchema, replySchema } from './protocol/control.js';
 export {
   type Desired,
+  type Inference,
   inferenceSchema,
   presenceSchema,
   type Reported,

@@ -4,6 +4,7 @@
  */
 
 export {
+  type AlarmChange,
   type AlarmState,
   absencesIn,
   addArrival,
