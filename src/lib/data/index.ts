@@ -1,4 +1,5 @@
 /** Datasets: recording, import, opening, labels, splits, checks. A recording is one take by one device, and is never divided. */
+export { checkBand } from './check/band.js';
 export { checkDataset } from './check/check.js';
 export { checkSplit, leakError } from './check/copies.js';
 export { checkPath } from './check/files.js';

@@ -77,6 +77,8 @@ export const findingKinds = [
   /** Single samples that differ greatly from the neighbors on both sides. */
   'spikes',
   'saturation',
+  /** Features or a low-pass that leave out the frequencies in which the classes differ. */
+  'band',
   /** Missing samples or messages, or a recorder that stopped. */
   'gap',
   /** Values outside the project's plausible range. */

@@ -160,6 +160,7 @@ const findingTopics: Record<Finding['kind'], string> = {
   offset: 'offsets',
   spikes: 'spikes',
   saturation: 'saturation',
+  band: 'ignored frequencies',
   gap: 'gaps',
   range: 'values out of range',
   short: 'short recordings',

@@ -1,6 +1,7 @@
 import type { SignalSpec } from '../../signal/spec.js';
 import type { Dataset, Finding, Split } from '../types.js';
 import { checkSwapped } from './axes.js';
+import { checkBand } from './band.js';
 import { checkCopies, checkSplit } from './copies.js';
 import { checkClipping, checkStuck } from './fields.js';
 import { checkLabels } from './labels.js';
@@ -132,6 +133,10 @@ const rules: Rule[] = [
   {
     reason: 'A second copy of a field costs memory and adds nothing.',
     find: ({ dataset }) => checkSameFields(dataset),
+  },
+  {
+    reason: 'No model can learn a difference that the features leave out.',
+    find: ({ dataset, spec, classOf, loose }) => (loose ? [] : checkBand(dataset, spec, classOf)),
   },
   {
     reason: 'A copy on both sides of a split tests the model on what it was trained on.',

@@ -2,8 +2,8 @@ import { AiotError } from '../../core/errors.js';
 import { bandOf } from '../../signal/feature-sets.js';
 import type { SignalSpec } from '../../signal/spec.js';
 import type { Recording } from '../types.js';
-import { separability } from './rank.js';
-import { completeRows, featureTable } from './table.js';
+import { hitsByRecording, separability } from './rank.js';
+import { completeRows, type FeatureTable, featureTable } from './table.js';
 
 /** A feature set that suits recordings, and the accuracies that decided. */
 export interface ChosenFeatures {
@@ -60,13 +60,114 @@ export function comparedSets(
   if (new Set(some.map(({ label }) => label)).size < 2) return null;
   try {
     return {
-      motion: separability(tableOf({ ...spec, features: 'motion' }, some)),
-      spectral: separability(tableOf({ ...spec, features: 'spectral' }, some)),
+      motion: separability(completeRows(tableOf({ ...spec, features: 'motion' }, some))),
+      spectral: separability(completeRows(tableOf({ ...spec, features: 'spectral' }, some))),
     };
   } catch (error) {
     if (error instanceof AiotError) return null;
     throw error;
   }
+}
+
+/** The frequencies above a spec's band, in which the labels differ. */
+export interface IgnoredBand {
+  /** The settings of aiot.yaml that limit the band. */
+  settings: ('signal.features' | 'signal.lowpass')[];
+  /** Highest frequency that the features resolve, and half the rate, Hz. */
+  topHz: number;
+  nyquistHz: number;
+  /** Accuracy of a linear probe on held-out recordings, 0..1, with the spec's features and with the whole band. */
+  accuracy: { chosen: number; whole: number };
+  /** Chance of a difference like this if the whole band were no better (sign test over the recordings). */
+  chance: number;
+}
+
+/** Minimum gain in accuracy, and maximum chance of it, for which the band above a spec's features counts as ignored. */
+const leastGain = 0.05;
+const mostChance = 0.02;
+
+/**
+ * Tests whether the labels differ at frequencies that a spec ignores, because of the set `motion` or a low-pass. A linear probe must separate
+ * held-out recordings better with the whole band than with the spec's features. These must also get better if only features of the
+ * frequencies above are added. This excludes gains that have nothing to do with the frequency, such as by the mean of each axis.
+ * @param spec `raw` is represented by `spectral` @returns null if they do not, or if it cannot be measured
+ */
+export function ignoredBand(spec: SignalSpec, recordings: Recording[]): IgnoredBand | null {
+  const { features, lowpassHz, resampleHz, windowSamples } = spec;
+  const nyquistHz = resampleHz / 2;
+  const topHz = bandOf(spec)?.[1] ?? lowpassHz ?? nyquistHz;
+  const some = thinned(recordings);
+  const few = windowSamples < leastSpectrum || new Set(some.map(({ label }) => label)).size < 2;
+  if (spec.mel || spec.image || topHz >= nyquistHz || few) return null;
+  const chosen: SignalSpec = features === 'raw' ? { ...spec, features: 'spectral' } : spec;
+  const wide = chosen.features === 'motion' ? 'spectral' : chosen.features;
+  try {
+    const table = tableOf(chosen, some);
+    const above = columnsAbove(
+      tableOf({ ...spec, features: 'spectral', lowpassHz: null }, some),
+      spec,
+      topHz,
+    );
+    const [own, more, whole] = [
+      hitsByRecording(completeRows(table)),
+      hitsByRecording(completeRows({ ...table, rows: table.rows.map((row, i) => joined(row, above[i]!)) })),
+      hitsByRecording(completeRows(tableOf({ ...spec, features: wide, lowpassHz: null }, some))),
+    ];
+    const accuracy = { chosen: accuracyOf(own), whole: accuracyOf(whole) };
+    const gain = Math.min(accuracy.whole, accuracyOf(more)) - accuracy.chosen;
+    const chance = Math.max(chanceOf(whole, own), chanceOf(more, own));
+    if (gain < leastGain || chance > mostChance) return null;
+    const settings: IgnoredBand['settings'] = [];
+    if (features === 'motion' && bandOf({ ...spec, lowpassHz: null })![1] < nyquistHz)
+      settings.push('signal.features');
+    if (lowpassHz !== null && lowpassHz < nyquistHz) settings.push('signal.lowpass');
+    return { settings, topHz, nyquistHz, accuracy, chance };
+  } catch (error) {
+    if (error instanceof AiotError) return null;
+    throw error;
+  }
+}
+
+/** For each window, the peak frequency and the shares of those octaves of each field that are mostly above `topHz`. */
+function columnsAbove({ names, rows }: FeatureTable, { fields, resampleHz }: SignalSpec, topHz: number) {
+  const octaves = [1, 2, 3, 4, 5].filter((octave) => octaveEdges(octave, resampleHz)[1] * 0.75 > topHz);
+  const columns = fields.flatMap((field) =>
+    [`${field}_peak_hz`, ...octaves.map((octave) => `${field}_share_octave${octave}`)].map((name) =>
+      names.indexOf(name),
+    ),
+  );
+  return rows.map((row) => Float64Array.from(columns, (column) => row[column]!));
+}
+
+/** Lower and upper frequency of an octave of the set `spectral`, Hz. */
+function octaveEdges(octave: number, resampleHz: number): [number, number] {
+  const high = (resampleHz / 2) * 2 ** (octave - 5);
+  return [octave === 1 ? 0 : high / 2, high];
+}
+
+const joined = (a: Float64Array, b: Float64Array) => Float64Array.from([...a, ...b]);
+
+type Hits = ReturnType<typeof hitsByRecording>;
+
+function accuracyOf(hits: Hits): number {
+  const total = [...hits.values()];
+  const sum = (of: (own: { right: number; all: number }) => number) =>
+    total.reduce((all, own) => all + of(own), 0);
+  return sum(({ right }) => right) / sum(({ all }) => all);
+}
+
+/** One-sided sign test: the chance that so many of the recordings that differ are classified better with `a` than with `b`. */
+function chanceOf(a: Hits, b: Hits): number {
+  const differences = [...a].map(([id, { right }]) => right - (b.get(id)?.right ?? 0)).filter((d) => d !== 0);
+  const better = differences.filter((d) => d > 0).length;
+  const n = differences.length;
+  let term = 0.5 ** n;
+  let sum = 0;
+  for (let k = 0; k <= n; k++) {
+    if (k >= better) sum += term;
+    term *= (n - k) / (k + 1);
+  }
+  return sum;
 }
 
 /** Labeled recordings of every label, at most `mostWindows` of them. */
@@ -83,20 +184,19 @@ function tableOf(spec: SignalSpec, recordings: Recording[]) {
     spec.strideSamples,
     Math.ceil((samples * spec.resampleHz) / spec.rateHz / mostWindows),
   );
-  return completeRows(featureTable({ ...spec, strideSamples }, recordings, { trim: 0, unfilled: false }));
+  return featureTable({ ...spec, strideSamples }, recordings, { trim: 0, unfilled: false });
 }
 
 /** Share of the varying power at frequencies above `hz`, 0..1, from the octaves of the set `spectral`. */
 function powerAbove(spec: Omit<SignalSpec, 'features'>, recordings: Recording[], hz: number): number {
-  const { names, rows } = tableOf({ ...spec, features: 'spectral' }, thinned(recordings));
+  const { names, rows } = completeRows(tableOf({ ...spec, features: 'spectral' }, thinned(recordings)));
   let above = 0;
   let whole = 0;
   for (const field of spec.fields) {
     const deviation = names.indexOf(`${field}_deviation`);
     for (let octave = 1; octave <= 5; octave++) {
       const share = names.indexOf(`${field}_share_octave${octave}`);
-      const high = (spec.resampleHz / 2) * 2 ** (octave - 5);
-      const low = octave === 1 ? 0 : high / 2;
+      const [low, high] = octaveEdges(octave, spec.resampleHz);
       const part = Math.min(1, Math.max(0, (high - hz) / (high - low)));
       for (const row of rows) {
         const power = row[deviation]! ** 2 * row[share]!;

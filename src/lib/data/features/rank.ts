@@ -64,17 +64,37 @@ export function rankFeatures(table: FeatureTable, seed = 7): Ranking {
  * @throws AIOT_DATA_TOO_FEW (a label with one recording)
  */
 export function separability(table: FeatureTable, seed = 7): number {
+  let right = 0;
+  let all = 0;
+  for (const hits of hitsByRecording(table, seed).values()) {
+    right += hits.right;
+    all += hits.all;
+  }
+  return right / all;
+}
+
+/**
+ * Number of windows of each recording that the probe classifies correctly, and of all its windows. The probe is trained on other
+ * recordings. Rows without a label are ignored.
+ * @throws AIOT_DATA_TOO_FEW (a label with one recording)
+ */
+export function hitsByRecording(table: FeatureTable, seed = 7): Map<string, { right: number; all: number }> {
   const { rows, classes, groups, labels } = labelledRows(table);
   const folds = foldCount(groups, classes, labels);
-  let right = 0;
+  const hits = new Map(groups.map((group) => [group, { right: 0, all: 0 }]));
   for (const { probe, test } of probes(
     rows,
     classes,
     labels.length,
     groupFolds(groups, classes, folds, seed),
-  ))
-    right += test.filter((i) => probe.classOf(rows[i]!) === classes[i]).length;
-  return right / rows.length;
+  )) {
+    for (const i of test) {
+      const own = hits.get(groups[i]!)!;
+      own.all++;
+      if (probe.classOf(rows[i]!) === classes[i]) own.right++;
+    }
+  }
+  return hits;
 }
 
 function labelledRows(table: FeatureTable) {

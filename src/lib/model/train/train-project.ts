@@ -3,6 +3,7 @@ import { canonicalJson, digestOf } from '../../core/crypto.js';
 import { AiotError, hasCode } from '../../core/errors.js';
 import { requireWritable, writeFileAtomic, writeJsonAtomic } from '../../core/files.js';
 import type { Project } from '../../core/project.js';
+import { checkBand } from '../../data/check/band.js';
 import { writeTflite } from '../../formats/tflite/write.js';
 import type { Backend } from '../engine/types.js';
 import { proportionOf } from '../evaluate/intervals.js';
@@ -158,7 +159,7 @@ async function trainPrepared(options: TrainOptions, prepared: Prepared): Promise
     seconds: Math.round(performance.now() - started) / 1000,
     backend: learned.backend,
     leaks,
-    notes: [...plan.notes, ...calibrationNotes(learned.temperature)],
+    notes: [...plan.notes, ...bandNotes(material, plan), ...calibrationNotes(learned.temperature)],
     digest: digestOf(bytes),
   };
   await writeFileAtomic(files.float, bytes);
@@ -180,6 +181,15 @@ async function trainPrepared(options: TrainOptions, prepared: Prepared): Promise
   });
   if (interrupted) throw stopped(training);
   return { ...result, run: recorder?.run ?? null };
+}
+
+/** Warns if the features leave out the frequencies in which the classes differ. */
+function bandNotes({ dataset, rows }: Material, { classes, signal, network }: Plan): string[] {
+  if (rows !== null || network.output.kind !== 'classes') return [];
+  const classOf = new Map(
+    Object.entries(classes.labels).flatMap(([name, labels]) => labels.map((label) => [label, name])),
+  );
+  return checkBand(dataset, signal, classOf).map(({ message, advice }) => `${message}. ${advice}`);
 }
 
 function calibrationNotes(temperature: number | null | undefined): string[] {
