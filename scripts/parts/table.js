@@ -320,7 +320,12 @@ export const parts = {
   platform: {
     for: 'an OpenAPI fuzzer, the Eclipse MQTT client, resumable uploads',
     mb: 108,
-    ...environment('platform', ['schemathesis==4.32.5', 'paho-mqtt==2.1.0', 'tuspy==1.1.0']),
+    ...environment('platform', [
+      'schemathesis==4.32.5',
+      'paho-mqtt==2.1.0',
+      'tuspy==1.1.0',
+      'rfc8785==0.1.4',
+    ]),
   },
   postgres: {
     for: 'PostgreSQL',

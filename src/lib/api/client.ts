@@ -72,8 +72,12 @@ export function createClient(options: ClientOptions) {
       watch: (id: string, options: WatchOptions = {}) => watchRollout(transport, id, options),
     },
     datasets: datasetCalls(transport),
-    /** The newest hundred entries, optionally only those for one subject. */
-    audit: { list: (subject?: string) => audit.list({ subject, limit: 100 }) },
+    audit: {
+      /** The newest hundred entries, optionally only those for one subject. */
+      list: (subject?: string) => audit.list({ subject, limit: 100 }),
+      /** A page of the sealed log. */
+      log: audit.log,
+    },
     events: {
       /** Events, oldest first. @throws AIOT_EVENTS_GONE when `from` is older than the oldest available event */
       page: (query: EventsQuery = {}): Promise<EventPage> =>

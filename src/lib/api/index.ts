@@ -237,6 +237,21 @@ export {
   eventTypeSchema,
   type PlatformEvent,
 } from './events/api.js';
+export {
+  type AuditExported,
+  type AuditHead,
+  type AuditVerified,
+  auditExportedSchema,
+  auditLogQuerySchema,
+  auditLogSchema,
+  auditVerifiedSchema,
+  exportAudit,
+  hashOfEntry,
+  noHash,
+  type SealedEntry,
+  verifyAudit,
+  verifyAuditFile,
+} from './events/audit.js';
 export { tailEvents } from './events/tail.js';
 export type { EventType } from './events/types.js';
 export {

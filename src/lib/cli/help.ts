@@ -339,7 +339,7 @@ export const frontGroups: readonly (readonly [title: string, lines: readonly Fro
       ['deploy', 'Generate and apply an installation'],
       ['user, token, trust', 'Manage users, permissions and signing keys'],
       ['events, job, webhook', 'Follow changes and long-running work'],
-      ['alarm', 'Raise alarms on telemetry'],
+      ['alarm, audit', 'Raise alarms, and see who changed what'],
     ],
   ],
   [

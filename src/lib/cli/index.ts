@@ -62,6 +62,7 @@ export {
   trainingFlags,
 } from './flags/models.js';
 export {
+  auditHead,
   eventFrom,
   eventTypes,
   jobRequest,
@@ -228,6 +229,9 @@ export {
   afterAttention,
   afterDown,
   attentionText,
+  auditExportedText,
+  auditTable,
+  auditVerifiedText,
   backupText,
   brokerFilesText,
   damageTable,

@@ -377,7 +377,7 @@ function listOf(name: string, value: unknown): string[] {
 type ToolClass = 'read' | 'write' | 'never';
 
 const read = `
-board ports, config show, context list, data check, data drift, data features, data list, data schema, data show, data stats, data streams, data suggest,
+audit list, board ports, config show, context list, data check, data drift, data features, data list, data schema, data show, data stats, data streams, data suggest,
 deploy check, device config list, device config show, device history, device list, device logs, device show, docs, doctor, error, examples,
 firmware image info, firmware inspect, firmware list, firmware nvs read, firmware otadata read, firmware partitions read, firmware show, firmware verify,
 alarm list, alarm show, alarm test, job list, job show, job wait, loop status, model compare, model evaluate, model explain, model fit, model inspect, model lineage,
@@ -393,7 +393,7 @@ token create, token rotate, trust init, trust rotate, up, user add, webhook add,
 `;
 
 const write = `
-backup create, backup restore, board dump, board erase, board image confirm, board image erase, board image install, board image list, board image test, board image upload, board info, board load-ram, board read, board reset, board run, board security, board shell, board statistics, context add, context remove, context use, data export, data extract, data import, data label,
+audit export, audit verify, backup create, backup restore, board dump, board erase, board image confirm, board image erase, board image install, board image list, board image test, board image upload, board info, board load-ram, board read, board reset, board run, board security, board shell, board statistics, context add, context remove, context use, data export, data extract, data import, data label,
 data record, data remove, data retention, data synthesize, demo, deploy apply, deploy diff, deploy render, deploy status, device activate, device command,
 alarm ack, alarm apply, alarm create, alarm remove, alarm silence, device ack, device config deploy, device config push, device conform, device group, device labels, device onboard, device provision, device remove, device replace, device snooze,
 device resume, device revoke, device rotate, device suspend, device tag, device verify, down, firmware build, firmware deploy,

@@ -83,6 +83,13 @@ export const catalogue = {
     about: 'The Argo server did not respond. Workflows that are already submitted continue to run.',
     next: 'Check --argo-server. To reach the server from this machine, run `kubectl -n argo port-forward svc/argo-server 2746`.',
   },
+  AIOT_AUDIT_BROKEN: {
+    exit: 6,
+    family: 'outside',
+    about:
+      'The audit log was changed after it was written: an entry was edited, removed or inserted, or the log was cut off.',
+    next: 'Keep the data folder and stop the platform with `aiot down`. Compare the log with a file that `aiot audit export` wrote earlier, or with a backup.',
+  },
   AIOT_BACKEND_MISSING: {
     exit: 1,
     family: 'outside',

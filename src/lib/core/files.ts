@@ -11,6 +11,7 @@ import {
   rm,
   rmdir,
   stat,
+  writeFile,
 } from 'node:fs/promises';
 import { dirname, extname, join, resolve, sep } from 'node:path';
 import { AiotError, systemCode } from './errors.js';
@@ -20,7 +21,11 @@ import { AiotError, systemCode } from './errors.js';
  * Creates missing folders, writes through symbolic links, and replaces nothing but regular files.
  * @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL, AIOT_USAGE (an empty name)
  */
-export async function writeFileAtomic(path: string, data: Uint8Array | string, mode = 0o644): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  data: Uint8Array | string | AsyncIterable<string>,
+  mode = 0o644,
+): Promise<void> {
   const target = await targetOf(path);
   const folder = dirname(target);
   const temporary = temporaryIn(folder);
@@ -28,7 +33,7 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string, m
     await makeMissing(resolve(folder));
     const file = await open(temporary, 'wx', mode);
     try {
-      await file.writeFile(data);
+      await writeFile(file, data);
       await file.sync();
     } finally {
       await file.close();

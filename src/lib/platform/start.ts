@@ -278,6 +278,7 @@ async function startBroker(
       ...{ log, now, sync: disk.sync('sessions', options.sync), folder: join(options.dataDir, 'broker') },
       onCommit: disk.commits('sessions'),
       damage: (findings) => damages.note(findings),
+      denied: (denial) => state.denials.note(denial),
       // Processes that share a database have separate logs.
       ...(engines?.database === undefined
         ? { ledger: ledgerWhenSound(ledgerIn<BrokerCounts>(store, 'broker'), engine.soundness) }
@@ -328,7 +329,7 @@ async function startBackground(
   },
 ) {
   const { log, state, rollouts, outgoing, alarms, workers } = started;
-  const { engine, retention, orphans, scrub, attention } = state;
+  const { audit, engine, retention, orphans, scrub, attention } = state;
   const all = [
     rollouts.worker(),
     retention.worker(),
@@ -336,6 +337,7 @@ async function startBackground(
     scrub.worker(),
     attention.worker(),
     alarms.worker(),
+    audit.worker(),
   ];
   let end: () => Promise<void> | undefined = () => undefined;
   let ending = false;

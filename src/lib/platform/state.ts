@@ -21,6 +21,7 @@ import { RetentionService } from './datasets/retention.js';
 import { AttentionService } from './devices/attention.js';
 import { Devices } from './devices/devices.js';
 import { Births, Claims, Enrolment, Simulated } from './devices/enrolment.js';
+import { Audit, Denials } from './events/audit.js';
 import { type Events, eventsIn } from './events/events.js';
 import type { Tally } from './journal/lost.js';
 import { openTelemetry } from './journal/sqlite.js';
@@ -100,6 +101,8 @@ const stateParts = new PartTable<Ground>()
       eventsIn(store, now, engine.changes, (transaction) => answers.note(transaction)),
     (it) => it.feed.close(),
   )
+  .part('audit', ({ store }) => new Audit(store))
+  .part('denials', ({ events, log, now }) => new Denials({ events, log, now }), close)
   .part('damages', ({ store, events, now, log }) => new Damages({ store, events, now, log }))
 
   // Content by digest, and its integrity.

@@ -1,5 +1,6 @@
 import { auditQuerySchema, listSchemas } from '../api.js';
 import { eventPageSchema, eventQuerySchema } from '../events/api.js';
+import { auditLogQuerySchema, auditLogSchema } from '../events/audit.js';
 import { endpoint } from './endpoint.js';
 
 export const events = {
@@ -19,5 +20,10 @@ export const audit = {
     query: auditQuerySchema,
     result: listSchemas.audit,
     list: 'entries',
+  }),
+  log: endpoint('GET /audit/log', {
+    summary: 'Sealed audit log, oldest first, or its newest entries',
+    query: auditLogQuerySchema,
+    result: auditLogSchema,
   }),
 };

@@ -30,6 +30,11 @@ const job = z.object({ kind: z.string() });
 
 /** All kinds of events by type, which is a noun and a verb. The members of `data` that are listed here are stable; there may be others. */
 export const eventTypes = {
+  'access.deny': kind(
+    'attempt',
+    'Requests or connections without the right to do so were rejected: the first immediately, repetitions once a minute.',
+    z.object({ reason: z.string(), address: z.string(), count: z.int() }),
+  ),
   'alarm.acknowledge': kind(
     'alarm',
     'A user acknowledged open incidents of the alarm, for one device or for all (null).',

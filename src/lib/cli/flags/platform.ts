@@ -2,6 +2,7 @@ import { Flags, type Interfaces } from '@oclif/core';
 import * as z from 'zod';
 import { isScope, roles } from '../../api/contract/access.js';
 import { eventTypeSchema } from '../../api/events/api.js';
+import type { AuditHead } from '../../api/events/audit.js';
 import { AiotError } from '../../core/errors.js';
 import { compatibilities } from '../../platform/options.js';
 import type { UpOptions } from '../../platform/up/options.js';
@@ -287,5 +288,17 @@ export const jobRequest = Flags.custom<Record<string, unknown>>({
         },
       );
     }
+  },
+});
+
+/** An entry of the audit log with its hash: `1204:9f86…`. */
+export const auditHead = Flags.custom<AuditHead>({
+  async parse(text) {
+    const [, seq, hash] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text) ?? [];
+    if (seq !== undefined && hash !== undefined) return { seq: Number(seq), hash };
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--head: expected a number and a hash of 64 hexadecimal digits, such as 1204:9f86…, got "${text}"`,
+    );
   },
 });

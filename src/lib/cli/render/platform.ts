@@ -6,7 +6,8 @@ import type { Job } from '../../api/contract/jobs.js';
 import type { Webhook, WebhookTest } from '../../api/contract/webhooks.js';
 import { type Damage, lostText } from '../../api/damage.js';
 import type { PlatformEvent } from '../../api/events/api.js';
-import { elapsed, plural, size } from '../../core/figures.js';
+import type { AuditExported, AuditVerified, SealedEntry } from '../../api/events/audit.js';
+import { elapsed, plural, size, thousands } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { Restored } from '../../platform/backup/restore.js';
 import type { BrokerFiles } from '../../platform/broker/external-files.js';
@@ -336,6 +337,49 @@ export function eventText({ id, at, type, subject, who, data }: PlatformEvent): 
   const room = lineWidth() - [number, when, kind, of].join('  ').length - 2;
   const rest = room < 4 ? '' : `  ${dim(cut(by, room))}`;
   return `${dim(number)}  ${dim(when)}  ${cyan(kind)}  ${bold(of)}${rest}`;
+}
+
+/** Entries of the audit log, oldest first. */
+export function auditTable(entries: readonly SealedEntry[]): string {
+  const rows = entries.map(({ seq, at, type, subject, who, data }) => [
+    String(seq),
+    minute(at),
+    oneLine(who),
+    type,
+    oneLine(subject),
+    detailOf(data),
+  ]);
+  return table(['entry', 'time (UTC)', 'who', 'change', 'subject', 'details'], rows, 'No entries.');
+}
+
+function detailOf(data: Record<string, unknown>): string {
+  const known = Object.entries(data).filter(
+    ([, value]) => value !== null && value !== undefined && value !== '',
+  );
+  return oneLine(known.map(([name, value]) => `${name}=${shown(value)}`).join(' '));
+}
+
+const entriesText = (count: number) => (count === 1 ? '1 entry' : `${thousands(count)} entries`);
+
+export function auditExportedText({ file, entries, head }: AuditExported): string {
+  const upTo = entries === 0 ? '' : `\n${facts([['head', `${head.seq}:${head.hash}`]])}`;
+  return `${file}: ${entriesText(entries)}${upTo}`;
+}
+
+export function auditVerifiedText({ source, entries, first, from, to, head, since }: AuditVerified): string {
+  if (entries === 0) return `${source}: the audit log is empty.`;
+  const before =
+    since === null
+      ? 'nothing to compare with: this is the first verification'
+      : `contains entry ${since.seq}, which was verified at ${minute(since.at)} UTC`;
+  const range = first === 1 ? entriesText(entries) : `${entriesText(entries)}, from entry ${first}`;
+  const lines: Fact[] = [
+    ['entries', range],
+    ['period', `${minute(from ?? 0)} to ${minute(to ?? 0)} UTC`],
+    ['head', `${head.seq}:${head.hash}`],
+    ['history', before],
+  ];
+  return `${green('The audit log is intact.')}\n${facts(lines)}`;
 }
 
 function shown(value: unknown): string {

@@ -6,6 +6,7 @@ import type { DeviceSecrets, Failures } from '../access/secrets.js';
 import type { Tokens } from '../access/tokens.js';
 import type { Sessions } from '../access/users.js';
 import type { Devices } from '../devices/devices.js';
+import type { Denial } from '../events/audit.js';
 import type { NoteCommit } from '../metrics.js';
 import { createLocalStreams, type LocalStreams, type Offered } from '../streams.js';
 import type { Finding } from '../verify/damage.js';
@@ -55,6 +56,8 @@ interface BrokerParts {
   ledger?: Ledger<BrokerCounts> | undefined;
   /** Receives damage found in the session log. */
   damage?: (findings: readonly Finding[]) => Promise<void>;
+  /** Receives rejected connections, publishes and subscriptions. */
+  denied?: (denial: Denial) => void;
   /** ms since 1970 */
   now: () => number;
   limits?: Partial<BrokerLimits>;
@@ -147,6 +150,11 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
     ...{ connections: new Set(), byKey: new Map(), turns: new Map() },
     ...{ elapsed, rates: new PublishRates(limits, elapsed) },
     unavailable: parts.unavailable ?? (() => false),
+    denied: ({ identity, entrance }, what, reason) =>
+      parts.denied?.({
+        ...{ who: whoOf(identity), what: `mqtt ${what}`, reason },
+        address: entrance.address,
+      }),
     identify: ({ entrance }, connect) => identify({ ...parts, figures }, entrance, connect),
     store: (who, topic, payload) => storeMessage({ ...parts, figures }, who, topic, payload),
     async mayStillPublish({ device, token }, topic) {
@@ -273,6 +281,8 @@ export interface Core {
   ): Promise<Identity | 'credentials' | 'notAuthorized'>;
   /** True while the broker admits no clients. */
   unavailable(): boolean;
+  /** Reports that a client has no right to something. @param what `publish` or `subscribe` */
+  denied(client: Pick<Connection, 'identity' | 'entrance'>, what: string, reason: string): void;
   /** Stores protocol v1 messages; rejects if a message cannot be stored. */
   store(who: string, topic: string, payload: Buffer): Promise<void>;
   /** Whether a will's author still has the rights that the author's connection had. */
@@ -283,6 +293,12 @@ export interface Core {
   offer(message: Offered, done: (error?: Error | null) => void): void;
   connected(connection: Connection): void;
   disconnected(connection: Connection): void;
+}
+
+/** Name of a client, as in events. */
+function whoOf(identity: Identity | null): string {
+  if (identity === null || identity.kind === 'board') return 'nobody';
+  return identity.kind === 'device' ? `device ${identity.name}` : identity.name;
 }
 
 const everyMs = 500;

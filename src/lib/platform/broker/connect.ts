@@ -56,6 +56,11 @@ export async function admit(
   if (will && !mayPublish(identity, will.message.topic)) {
     core.figures.refused++;
     core.log.warn({ client: clientId, topic: will.message.topic }, 'rejected a will');
+    core.denied(
+      { identity, entrance: connection.entrance },
+      'publish',
+      `a will on ${will.message.topic.slice(0, 200)}`,
+    );
     return reasonCode.notAuthorized;
   }
   if (will && isTooDeep(core.limits, will.message.topic)) return reasonCode.topicNameInvalid;

@@ -408,6 +408,7 @@ export class Connection {
     if (this.level < 5 && topic.startsWith('$')) return this.drop(qos, id);
     if (!mayPublish(this.identity!, topic)) {
       core.log.warn({ client: this.name, topic }, 'rejected a publish');
+      core.denied(this, 'publish', `the topic ${topic.slice(0, 200)}`);
       return this.refuse(qos, id, reasonCode.notAuthorized, 'not allowed');
     }
     if (isTooDeep(core.limits, topic))

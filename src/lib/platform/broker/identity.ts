@@ -7,6 +7,7 @@ import type { DeviceSecrets, Failures } from '../access/secrets.js';
 import type { Tokens } from '../access/tokens.js';
 import type { Devices } from '../devices/devices.js';
 import type { DeviceRecord } from '../devices/records.js';
+import type { Denial } from '../events/audit.js';
 import type { BrokerFigures } from './metrics.js';
 import { filterCovers, topicMatcher } from './topics.js';
 import type { ConnectPacket } from './wire.js';
@@ -79,6 +80,7 @@ interface IdentifyParts {
   secrets?: DeviceSecrets | undefined;
   failures?: Failures | undefined;
   figures: BrokerFigures;
+  denied?: ((denial: Denial) => void) | undefined;
   log: Logger;
 }
 
@@ -87,7 +89,7 @@ interface IdentifyParts {
  * user by a token as the password. The board listener accepts every client.
  */
 export async function identify(
-  { devices, tokens, secrets, failures, figures, log }: IdentifyParts,
+  { devices, tokens, secrets, failures, figures, denied, log }: IdentifyParts,
   { door, peer, secure, address }: Entrance,
   { username, password, clientId }: ConnectPacket,
 ): Promise<Identity | 'credentials' | 'notAuthorized'> {
@@ -96,6 +98,8 @@ export async function identify(
     // Repeated attempts must not flood the log.
     const often = failures?.oftenMqtt(address, username ?? clientId) ?? false;
     log[often ? 'debug' : 'warn']({ client: clientId, user: username, address }, what);
+    const name = (username ?? clientId).slice(0, 64);
+    denied?.({ who: 'nobody', what: 'mqtt connect', reason: `${what} from ${name}`, address });
     return code;
   };
   if (peer === 'refused') return refuse('rejected a certificate', 'notAuthorized' as const);

@@ -38,6 +38,8 @@ export function subscribe(
     const { filter, qos } = request;
     const reason = reasonToRefuse(core, connection, session, filter);
     if (reason !== 0) {
+      if (reason === reasonCode.notAuthorized)
+        core.denied(connection, 'subscribe', `the topic ${filter.slice(0, 200)}`);
       denied.push(filter);
       return reason;
     }

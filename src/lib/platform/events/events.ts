@@ -227,7 +227,11 @@ function wanted(
  * Whether a text begins with `start`. LIKE is not used, because it ignores case in SQLite, and treats `_`, which names
  * may contain, as a wildcard. Lengths are in code points.
  */
-function begins(is: ExpressionBuilder<Schema, 'events'>, column: 'type' | 'subject', start: string) {
+export function begins<Table extends 'events' | 'auditLog'>(
+  is: ExpressionBuilder<Schema, Table>,
+  column: 'type' | 'subject' | 'who',
+  start: string,
+) {
   const head = is.fn<string>('substr', [column, is.val(1), is.val([...start].length)]);
   return is(head, '=', start);
 }

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Store } from '../store/database.js';
 import { every, type Worker } from '../workers.js';
+import { auditCursor } from './audit.js';
 import { type Events, type NewEvent, prunedCursor } from './events.js';
 import { cursorName } from './webhooks.js';
 
@@ -25,7 +26,7 @@ const periodMs = 600_000;
 const together = 5000;
 
 /**
- * Deletes old jobs and old events, except events that a webhook or the relay has yet to send. The position is recorded,
+ * Deletes old jobs and old events, except events that a webhook or the relay has yet to send, or that are not in the audit log yet. The position is recorded,
  * so that a reader behind it gets an error.
  * @returns the number of deleted events
  */
@@ -82,7 +83,13 @@ async function limitOf({ store, relayed, now }: PruneParts, kept: Kept): Promise
     .executeTakeFirst();
   const old = young ? Number(young.id) - 1 : Number.MAX_SAFE_INTEGER;
   const wanted = Math.max(old, Number(surplus?.id ?? 0));
-  return Math.min(wanted, (await relayed()) ?? wanted, await oldestWebhook(store));
+  return Math.min(wanted, (await relayed()) ?? wanted, await oldestWebhook(store), await sealed(store));
+}
+
+/** Highest id of the events that the audit log was made from. */
+async function sealed(store: Store): Promise<number> {
+  const cursor = store.selectFrom('cursors').select('position').where('name', '=', auditCursor);
+  return Number((await cursor.executeTakeFirst())?.position ?? 0);
 }
 
 async function oldestWebhook(store: Store): Promise<number> {

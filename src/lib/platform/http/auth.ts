@@ -43,13 +43,17 @@ declare module 'fastify' {
  */
 export function guard(
   app: FastifyInstance,
-  parts: Pick<ApiParts, 'tokens' | 'logins' | 'ca' | 'devices' | 'sessions' | 'failures' | 'connections'>,
+  parts: Pick<
+    ApiParts,
+    'tokens' | 'logins' | 'ca' | 'devices' | 'sessions' | 'failures' | 'connections' | 'denials'
+  >,
   countStranger: CountStranger,
 ): void {
   app.decorateRequest('who', 'nobody');
   app.decorateRequest('user', null);
   app.decorateRequest('device', null);
   app.decorateRequest('showsCredentials', false);
+  app.addHook('onResponse', async (request, { statusCode }) => noteDenial(request, statusCode, parts));
   app.addHook('onRequest', async (request, reply) => {
     const { config } = request.routeOptions;
     const access = accessOf<'controllers'>(config, request.method);
@@ -84,6 +88,16 @@ export function guard(
         parts.sessions.begin(who.token, () => cut(reply)),
       );
   });
+}
+
+/** Records rejected attempts. A reader without credentials, such as a browser before its login, has not attempted anything. */
+function noteDenial(request: FastifyRequest, status: number, { denials }: Pick<ApiParts, 'denials'>): void {
+  if ((status !== 401 && status !== 403) || request.is404) return;
+  if (!request.showsCredentials && (request.method === 'GET' || request.method === 'HEAD')) return;
+  const reason =
+    status === 403 ? 'not allowed' : request.showsCredentials ? 'invalid credentials' : 'no credentials';
+  const what = `${request.method} ${request.routeOptions.url ?? ''}`;
+  denials.note({ who: request.who, what, reason, address: request.ip });
 }
 
 function refusedCredentials({ raw }: FastifyRequest): string {

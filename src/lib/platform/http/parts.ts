@@ -23,6 +23,7 @@ import type { Births, Claims, Enrolment, Simulated } from '../devices/enrolment.
 import type { Fleet } from '../devices/fleet.js';
 import type { LiveHub } from '../devices/talk.js';
 import type { Alarms } from '../events/alarms.js';
+import type { Audit, Denials } from '../events/audit.js';
 import type { Events } from '../events/events.js';
 import type { Jobs } from '../events/jobs.js';
 import type { Relay } from '../events/relay.js';
@@ -47,6 +48,8 @@ export interface ApiParts {
   alarms: Alarms;
   answers: Answers;
   attention: AttentionService;
+  audit: Audit;
+  denials: Denials;
   events: Events;
   backups: Backups;
   births: Births;

@@ -241,6 +241,14 @@ const presences = `
   CREATE INDEX presencesByReplica ON presences (replica);
 `;
 
+/** The sealed log of changes and denied attempts. `data`: JSON; `hash` covers the entry and, through `previous`, all before it. */
+const auditLog = `
+  CREATE TABLE auditLog (
+    seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, type TEXT NOT NULL, subject TEXT NOT NULL, who TEXT NOT NULL, data TEXT NOT NULL,
+    previous TEXT NOT NULL, hash TEXT NOT NULL
+  ) STRICT;
+`;
+
 /**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
@@ -330,4 +338,5 @@ export const migrations: string[] = [
   health,
   alarms,
   presences,
+  auditLog,
 ];

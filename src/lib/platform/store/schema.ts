@@ -205,6 +205,18 @@ export interface Schema {
     /** JSON */
     data: string;
   };
+  /** Changes and denied attempts, each sealed with the hash of the one before it; see events/audit.ts. */
+  auditLog: {
+    seq: number;
+    at: number;
+    type: string;
+    subject: string;
+    who: string;
+    /** JSON */
+    data: string;
+    previous: string;
+    hash: string;
+  };
   /** Position of a reader of the events: `kafka`, `webhook:ID`, … */
   cursors: { name: string; position: number };
   webhooks: {

@@ -79,9 +79,12 @@ export const alarmRoutes: Routes =
     });
 
 export const auditRoutes: Routes =
-  ({ events }) =>
+  ({ audit, events }) =>
   async (app) =>
-    serve(app, contract.audit, { list: ({ query }) => events.audit(query) });
+    serve(app, contract.audit, {
+      list: ({ query }) => events.audit(query),
+      log: ({ query }) => audit.log(query),
+    });
 
 /** Is aborted when the connection of the request ends. */
 function closed(reply: { raw: ServerResponse }): AbortSignal {

@@ -1,0 +1,50 @@
+import { Args, Flags } from '@oclif/core';
+import { withClient } from '../../lib/api/context.js';
+import { auditVerifiedSchema, verifyAudit, verifyAuditFile } from '../../lib/api/events/audit.js';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { auditHead } from '../../lib/cli/flags/platform.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
+import { auditVerifiedText } from '../../lib/cli/render/platform.js';
+import { next } from '../../lib/cli/render/text.js';
+
+export default class AuditVerify extends AiotCommand {
+  static override summary = 'Check that nobody changed the audit log.';
+  static override description =
+    'Each entry contains the hash of the entry before it. The command reads all entries and checks the hashes on this computer. It also checks that the log still contains the last entry that it verified before, because an attacker with access to the database could write a new log with correct hashes. To be safe against that from the start, note the head elsewhere and pass it with --head.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> audit.ndjson',
+    '<%= config.bin %> <%= command.id %> --head 1204:HASH',
+  ];
+  static override args = {
+    file: Args.string({ description: 'File of aiot audit export [default: the log of the platform].' }),
+  };
+  static override flags = {
+    head: auditHead({
+      summary: 'Entry that the log must contain, with its hash, as printed by an earlier verification.',
+      env: 'AIOT_HEAD',
+      helpValue: 'N:HASH',
+    }),
+    forget: Flags.boolean({
+      summary: 'Do not compare with the last verification; needed after a restore.',
+      env: 'AIOT_FORGET',
+    }),
+    context: shared.context,
+  };
+  static override result = auditVerifiedSchema;
+
+  async run() {
+    const input = await this.input(AuditVerify);
+    const { head, forget, context } = input.flags;
+    const { file } = input.args;
+    const verified =
+      file === undefined
+        ? await withClient(context, (client) => verifyAudit(client, { head, forget }))
+        : await verifyAuditFile(file, { head });
+    this.print(auditVerifiedText(verified));
+    if (file === undefined)
+      this.print(next(`aiot audit export --out audit.ndjson${again(input, 'context')}`));
+    return verified;
+  }
+}

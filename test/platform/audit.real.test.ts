@@ -1,0 +1,50 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, it, vi } from 'vitest';
+import { exportAudit } from '../../src/lib/api/events/audit.js';
+import { testPlatform } from '../support/platform.js';
+import { describeReal, python } from '../support/real.js';
+
+const run = promisify(execFile);
+
+/** Checks an exported audit log with another implementation of canonical JSON, and prints the number of entries. */
+const check = `
+import hashlib, json, sys
+import rfc8785
+previous = '0' * 64
+for number, line in enumerate(open(sys.argv[1], encoding='utf-8'), 1):
+    entry = json.loads(line)
+    found = entry.pop('hash')
+    assert entry['seq'] == number and entry['previous'] == previous, number
+    previous = hashlib.sha256(rfc8785.dumps(entry)).hexdigest()
+    assert previous == found, number
+print(number, previous)
+`;
+
+describeReal('platform', 'the audit log and the canonical JSON of Python', () => {
+  it('agree on every hash, also with numbers, accents and emoji in the data', async () => {
+    const own = await testPlatform();
+    try {
+      await own.client.users.add({ name: 'ada', role: 'viewer' });
+      await own.client.alarms.create({
+        ...{ name: 'hot', where: 'temperature > 1e-7', selector: 'all', severity: 'warning' },
+        todo: 'Prüfe den Lüfter 🌀.',
+      } as never);
+      await own.client.alarms.silence('hot', { forMs: 60_000, note: 'Wartung: “später” \u2028 🌀' });
+      await vi.waitFor(
+        async () => {
+          const { entries } = await own.client.audit.log({ type: 'alarm.silence' });
+          expect(entries).toHaveLength(1);
+        },
+        { timeout: 10_000, interval: 100 },
+      );
+      const out = join(own.folder, 'audit.ndjson');
+      const { entries, head } = await exportAudit(own.client, out);
+      const { stdout } = await run(python('platform'), ['-c', check, out]);
+      expect(stdout.trim()).toBe(`${entries} ${head.hash}`);
+    } finally {
+      await own.stop();
+    }
+  }, 60_000);
+});
