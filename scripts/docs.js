@@ -1,6 +1,6 @@
 // Writes the documents that are generated from the code. In docs/reference, these are cli, schemas (including the protocol's), errors.md,
-// api.md, mqtt-statements.md, tflite-operators.md and the examples in stream-examples.md. Also writes the schema of aiot.yaml for editors,
-// and the graph in ARCHITECTURE.md.
+// api.md, mqtt-statements.md and the examples in stream-examples.md. Also writes docs/models.md, the schema of aiot.yaml for editors, and
+// the graph in ARCHITECTURE.md.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ import { apiPage } from './docs/api.js';
 import { loadCommands } from './docs/commands.js';
 import { generateDocs } from './docs/generate.js';
 import { mqttStatementsPage } from './docs/mqtt-statements.js';
-import { firmwareOperators, operatorsPage } from './docs/operators.js';
+import { firmwareOperators, modelsPage, readJudged } from './docs/operators.js';
 
 register();
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -20,7 +20,7 @@ const { protocolSchemas: protocol } = await import('../src/lib/device/protocol/s
 const { cheatMarkdown } = await import('../src/lib/stream/index.ts');
 const { statements } = await import('../test/platform/mqtt-statements/statements.ts');
 const { operatorRows } = await import('../src/lib/formats/tflite/operators.ts');
-const { hasKernel, hasMicroKernel } = await import('../src/lib/runtime/index.ts');
+const { hasKernel } = await import('../src/lib/runtime/index.ts');
 const { hasC } = await import('../src/lib/model/emit/emit-c.ts');
 const commands = await loadCommands(root);
 const toJsonSchema = (schema, options) => z.toJSONSchema(schema, options);
@@ -29,16 +29,16 @@ const project = projectJsonSchema();
 const api = apiPage(contract, accessOf);
 const mqttStatements = mqttStatementsPage(statements);
 const firmware = firmwareOperators(readFileSync(join(root, 'firmware/core/src/kernels.c'), 'utf8'));
-const operators = operatorsPage({
+const models = modelsPage({
   operators: Object.keys(operatorRows),
   hasKernel,
-  hasMicroKernel,
   hasC,
   firmware,
+  judged: readJudged(join(root, 'test/golden/judged')),
 });
 const pages = generateDocs({
   ...{ root, commands, catalogue, toJsonSchema, project, protocol },
-  ...{ cheatSheets, api, mqttStatements, operators },
+  ...{ cheatSheets, api, mqttStatements, models },
 });
 
 for (const folder of ['docs/reference/cli', 'docs/reference/schemas', 'docs/reference/schemas/protocol']) {

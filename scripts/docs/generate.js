@@ -16,7 +16,7 @@ import { projectSchemaText } from './project-schema.js';
  * @param {string} input.cheatSheets Markdown
  * @param {string} input.api docs/reference/api.md
  * @param {string} input.mqttStatements docs/reference/mqtt-statements.md
- * @param {string} input.operators docs/reference/tflite-operators.md
+ * @param {string} input.models docs/models.md
  * @returns {Map<string, string>} path relative to the root → text
  */
 export function generateDocs({
@@ -29,7 +29,7 @@ export function generateDocs({
   cheatSheets,
   api,
   mqttStatements,
-  operators,
+  models,
 }) {
   const { oclif } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const pages = commandPages(commands, oclif.topics);
@@ -51,7 +51,7 @@ export function generateDocs({
   pages.set('docs/reference/errors.md', errorPage(catalogue));
   pages.set('docs/reference/api.md', api);
   pages.set('docs/reference/mqtt-statements.md', mqttStatements);
-  pages.set('docs/reference/tflite-operators.md', operators);
+  pages.set('docs/models.md', models);
   pages.set('ARCHITECTURE.md', withPart(root, 'ARCHITECTURE.md', 'modules', drawModules(root)));
   pages.set(
     'docs/reference/stream-examples.md',

@@ -13,6 +13,7 @@ import { root } from '../support/cli.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
 import { hardForest } from '../support/hard-forest.js';
+import { expectRecorded, operatorsOn } from '../support/judged.js';
 import { runInFirmware } from '../support/native-interpreter.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
@@ -105,6 +106,7 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
     const sums = Array.from(new Int32Array(ran!.output.buffer), (sum) => sum * forest.scale);
     const interpreter = createInterpreter(graph);
     expect(sums).toEqual(rows.flatMap((row) => [...interpreter.invoke(row)]));
+    await expectRecorded('firmware.interpreter.trees', ['FOREST']);
   });
 
   it('rejects the decision trees that the TypeScript interpreter rejects', async () => {
@@ -163,6 +165,8 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
             jobs[index]!.name,
           ).toBe(true);
         });
+        const graphs = jobs.map(({ graph }) => graph);
+        await expectRecorded('firmware.TFLM.one-operator', operatorsOn('int8', graphs, 8));
       },
       timeout,
     );

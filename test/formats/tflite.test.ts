@@ -2,14 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { AiotError } from '../../src/lib/core/errors.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph } from '../../src/lib/formats/tflite/graph.js';
-import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { importTflite, readTflite } from '../../src/lib/formats/tflite/read.js';
 import { CheckedBuffer, slots } from '../../src/lib/formats/tflite/schema.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { GraphBuilder } from '../support/graph-builder.js';
 import { motorFile } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
-import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { argMaxGraph, oneOpGraphs } from '../support/one-op-graphs.js';
 import { openBatchFile, tileFile } from '../support/open-batch.js';
 import { fc, runs } from '../support/property.js';
 
@@ -25,6 +25,27 @@ function refusal(action: () => unknown): string {
   }
   return 'nothing was refused';
 }
+
+it('reads the values instead of a final ARG_MAX, and says so', () => {
+  const made = argMaxGraph(seededRandom(2));
+  const [positions, values] = made.operators.map(({ outputs }) => outputs[0]!);
+  const [x] = made.inputs;
+  // The RELU first, whose values the ARG_MAX takes
+  const [argMax, relu] = made.operators;
+  const operators = [relu!, { ...argMax!, inputs: [values!, argMax!.inputs[1]!] }] as typeof made.operators;
+  const { graph, notes } = importTflite(writeTflite({ ...made, operators, outputs: [positions!] }));
+  expect(graph.operators.map(({ op }) => op)).toEqual(['RELU']);
+  expect(graph.tensors[graph.outputs[0]!]).toEqual(made.tensors[values!]);
+  expect(graph.tensors).toHaveLength(2);
+  expect(notes).toEqual([expect.stringMatching(/^the output .* has the values, not the position/)]);
+  // Without an operator before it, nothing would remain.
+  const bare = writeTflite({
+    ...made,
+    operators: [{ ...argMax!, inputs: [x!, argMax!.inputs[1]!] }],
+    outputs: [positions!],
+  } as Graph);
+  expect(readTflite(bare).operators.map(({ op }) => op)).toEqual(['ARG_MAX']);
+});
 
 describe('a .tflite file written and read', () => {
   it.each(Object.entries(oneOpGraphs))('preserves a model of %s', (_op, make) => {

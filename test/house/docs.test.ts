@@ -7,7 +7,7 @@ import { loadCommands } from '../../scripts/docs/commands.js';
 import { generateDocs } from '../../scripts/docs/generate.js';
 import { renderMarkdown } from '../../scripts/docs/markdown.js';
 import { mqttStatementsPage } from '../../scripts/docs/mqtt-statements.js';
-import { firmwareOperators, operatorsPage } from '../../scripts/docs/operators.js';
+import { firmwareOperators, modelsPage, readJudged } from '../../scripts/docs/operators.js';
 import { importsOf, resolvedIn, sourcesIn } from '../../scripts/imports.js';
 import { inside, vendored } from '../../scripts/inside.js';
 import { contract } from '../../src/lib/api/contract/contract.js';
@@ -17,7 +17,7 @@ import { projectJsonSchema, projectSchema } from '../../src/lib/core/project-sch
 import { protocolSchemas } from '../../src/lib/device/protocol/schemas.js';
 import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
 import { hasC } from '../../src/lib/model/emit/emit-c.js';
-import { hasKernel, hasMicroKernel } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { hasKernel } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { cheatMarkdown } from '../../src/lib/stream/cheat-sheets.js';
 import { statements } from '../platform/mqtt-statements/statements.js';
 import { root } from '../support/cli.js';
@@ -44,6 +44,42 @@ const { dependencies, peerDependencies } = JSON.parse(text('package.json')) as R
   Record<string, string>
 >;
 
+const judgedFolder = join(root, 'test/golden/judged');
+
+describe('docs/models.md', () => {
+  const input = {
+    operators: Object.keys(operatorRows),
+    hasKernel,
+    hasC,
+    firmware: firmwareOperators(text('firmware/core/src/kernels.c')),
+  };
+
+  it('takes each judge from a list that one test compares with the operators it judges', () => {
+    const tests = readdirSync(join(root, 'test'), { recursive: true })
+      .map(String)
+      .filter((path) => path.endsWith('.real.test.ts'))
+      .map((path) => text(join('test', path)));
+    for (const file of readdirSync(judgedFolder)) {
+      const call = `expectRecorded('${file.replace(/\.txt$/, '')}', `;
+      const flat = tests.map((source) => source.replaceAll(/expectRecorded\(\s+/g, 'expectRecorded('));
+      expect(
+        flat.filter((source) => source.replaceAll(/,\s+/g, ', ').includes(call)),
+        file,
+      ).toHaveLength(1);
+    }
+  });
+
+  it.each([
+    ['supported, but not judged by any test', 'int8', 'ADD', false],
+    ['judged by TFLM, but not supported', 'int16', 'ELU', true],
+  ])('cannot be written if an operator is %s', (reason, column, op, claimed) => {
+    const judged = readJudged(judgedFolder);
+    if (claimed) judged.get(column)!.set(op, ['TFLM']);
+    else judged.get(column)!.delete(op);
+    expect(() => modelsPage({ ...input, judged })).toThrow(`docs/models.md: ${op}, ${column}: ${reason}`);
+  });
+});
+
 describe('the generated documents', () => {
   it('match the output of `npm run docs`', async () => {
     const commands = await loadCommands(root);
@@ -57,12 +93,12 @@ describe('the generated documents', () => {
       cheatSheets: cheatMarkdown(),
       api: apiPage(contract, accessOf),
       mqttStatements: mqttStatementsPage(statements),
-      operators: operatorsPage({
+      models: modelsPage({
         operators: Object.keys(operatorRows),
         hasKernel,
-        hasMicroKernel,
         hasC,
         firmware: firmwareOperators(text('firmware/core/src/kernels.c')),
+        judged: readJudged(judgedFolder),
       }),
     });
     const stale = [...pages].filter(([path, page]) => text(path) !== page).map(([path]) => path);

@@ -8,6 +8,7 @@ import { architectures, inputSize, quantizedOf, severalEnds } from '../support/a
 import { runEmittedC } from '../support/emitted-c.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
+import { expectRecorded, operatorsOn } from '../support/judged.js';
 import { motorFile } from '../support/motor-files.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
@@ -117,6 +118,14 @@ describeReal('cc', 'generated C in a C compiler', () => {
       const { jobs, ours } = ran();
       const theirs = runInPython('tflm', jobs).map(({ output }) => output);
       expectSame(jobs, ours, theirs);
+    });
+
+    it('matches bit for bit on every operator', bounded, async () => {
+      const jobs = operatorJobs();
+      const theirs = runInPython('tflm', jobs).map(({ output }) => output);
+      expectSame(jobs, runEmittedC(jobs, ['-O1']), theirs);
+      const graphs = jobs.map(({ graph }) => graph);
+      await expectRecorded('c.TFLM.one-operator', operatorsOn('int8', graphs, 2));
     });
 
     describe('files from TensorFlow’s converter', () => {

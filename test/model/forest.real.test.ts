@@ -20,6 +20,7 @@ import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter
 import { root, runCli } from '../support/cli.js';
 import { promised } from '../support/emitted-c.js';
 import { hardForest } from '../support/hard-forest.js';
+import { expectRecorded } from '../support/judged.js';
 import { describeReal, python } from '../support/real.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'aiot-forest-'));
@@ -235,6 +236,7 @@ describeReal('onnx', 'tree models from ONNX', () => {
           expect(got.indexOf(Math.max(...got)), `${name}, row ${at}`).toBe(classes[at]);
       });
     }
+    await expectRecorded('float32.ONNX-Runtime-near.trees', ['FOREST']);
   });
 
   describeReal('cc', 'as C', () => {
@@ -249,6 +251,7 @@ describeReal('onnx', 'tree models from ONNX', () => {
         const graph = readTflite(readFileSync(join(models, `${name}.tflite`)));
         expectSame(graph, runInC(out, graph, rows), rows, name);
       }
+      await expectRecorded('c.interpreter.trees', ['FOREST']);
     });
   });
 });

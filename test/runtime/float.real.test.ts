@@ -12,7 +12,8 @@ import { architectures, quantizedOf } from '../support/architectures.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
 import { floatOpGraphs } from '../support/float-op-graphs.js';
-import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { expectRecorded, operatorsOn } from '../support/judged.js';
+import { argMaxGraph, oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
 
 /**
@@ -54,20 +55,32 @@ const limit = long ? 600_000 : 60_000;
 const exact: OperatorName[] = [
   'ABS',
   'ADD',
+  'ASSIGN_VARIABLE',
   'BATCH_MATMUL',
   'BATCH_TO_SPACE_ND',
+  'CONCATENATION',
   'DEPTH_TO_SPACE',
   'DIV',
+  'EXPAND_DIMS',
   'FILL',
   'GATHER',
   'HARD_SWISH',
   'L2_NORMALIZATION',
+  'LEAKY_RELU',
   'MAXIMUM',
+  'MAX_POOL_2D',
   'MINIMUM',
+  'MUL',
   'NEG',
   'PACK',
+  'PAD',
+  'PADV2',
   'PRELU',
+  'REDUCE_MAX',
   'REDUCE_MIN',
+  'RELU',
+  'RELU6',
+  'RESHAPE',
   'RESIZE_BILINEAR',
   'RESIZE_NEAREST_NEIGHBOR',
   'RSQRT',
@@ -75,11 +88,17 @@ const exact: OperatorName[] = [
   'SLICE',
   'SPACE_TO_BATCH_ND',
   'SPACE_TO_DEPTH',
+  'SPLIT',
+  'SPLIT_V',
   'SQRT',
   'SQUARE',
   'SQUARED_DIFFERENCE',
+  'SQUEEZE',
+  'STRIDED_SLICE',
+  'SUB',
   'SUM',
   'SVDF',
+  'TRANSPOSE',
   'TRANSPOSE_CONV',
   'UNPACK',
 ];
@@ -146,26 +165,37 @@ describeReal('tflm', 'float32 in the device interpreter, compared with TFLite Mi
 
   it(
     'every operator matches, except for rounding',
-    () => {
+    async () => {
       const operators = (Object.keys(oneOpGraphs) as OperatorName[]).filter(
         (op) => op !== 'QUANTIZE' && op !== 'RSQRT',
       );
       const graphs = operators.flatMap((op) => {
         const random = seededRandom(13);
-        const made = Array.from({ length: long ? 100 : 12 }, () => oneOpGraphs[op]!(random));
-        const wholly = made.filter((graph) => graph.operators.every((other) => other.op !== 'QUANTIZE'));
-        expect(wholly.length, op).toBeGreaterThan(0);
-        return wholly.map(withRealValues);
+        const made: Graph[] = [];
+        while (made.length < (long ? 100 : 24)) {
+          const graph = oneOpGraphs[op]!(random);
+          if (graph.operators.every((other) => other.op !== 'QUANTIZE')) made.push(withRealValues(graph));
+        }
+        return made;
       });
       for (const make of Object.values(floatOpGraphs)) {
         const random = seededRandom(14);
-        graphs.push(...Array.from({ length: long ? 100 : 20 }, () => make(random)));
+        graphs.push(...Array.from({ length: long ? 100 : 24 }, () => make(random)));
       }
+      const random = seededRandom(15);
+      graphs.push(...Array.from({ length: 24 }, () => withRealValues(argMaxGraph(random))));
       compareAll(graphs, long ? 500 : 20).forEach(({ share }, index) => {
         const { op } = graphs[index]!.operators.at(-1)!;
         // Operators that round once, or in a fixed order, have only one correct result.
         expect(share, `${index}, ${op}`).toBeLessThan(exact.includes(op) ? Number.MIN_VALUE : close);
       });
+      const [same, near] = [true, false].map((isExact) =>
+        graphs.filter(({ operators: all }) => exact.includes(all.at(-1)!.op) === isExact),
+      );
+      const identical = operatorsOn('float32', same!, 20);
+      await expectRecorded('float32.TFLM.one-operator', identical);
+      const rounded = operatorsOn('float32', near!, 20).filter((op) => !identical.includes(op));
+      await expectRecorded('float32.TFLM-near.one-operator', rounded);
     },
     limit,
   );
@@ -174,7 +204,7 @@ describeReal('tflm', 'float32 in the device interpreter, compared with TFLite Mi
 describeReal('tflm', 'int8 models with a float32 layer', () => {
   it(
     'produce the same integers, except at rounding boundaries',
-    () => {
+    async () => {
       const layers = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
       const graphs = kinds.flatMap((kind) =>
         Array.from({ length: perKind }, (_, seed) => {
@@ -193,6 +223,8 @@ describeReal('tflm', 'int8 models with a float32 layer', () => {
         all.unequal += unequal;
       });
       expect(all.unequal / all.values).toBeLessThan(1e-4);
+      const conversions = operatorsOn('float32', graphs, 20).filter((op) => !layers.includes(op));
+      await expectRecorded('float32.TFLM-near.float-layers', conversions);
       if (long) process.stderr.write(`mixed: ${all.unequal} of ${all.values} int8 values differ\n`);
     },
     limit,

@@ -9,8 +9,9 @@ import {
 } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { chanceInputs, long, tensorsIn, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
 import { GraphBuilder } from '../support/graph-builder.js';
+import { expectRecorded, operatorsOn } from '../support/judged.js';
 import { motorFile } from '../support/motor-files.js';
-import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { constantSelectGraph, oneOpGraphs } from '../support/one-op-graphs.js';
 import { inOneProcess } from '../support/one-process.js';
 import { describeReal } from '../support/real.js';
 
@@ -47,13 +48,28 @@ describeReal('tflm', 'int16 activations, compared with TFLite Micro', () => {
     },
     tensorsInTflm,
   );
+  const judged: Graph[] = [];
   it.each(operators)(
     '%s matches bit for bit',
     (op) => {
-      for (const { job, answer } of answersTo(op)) expectSame(job, answer);
+      for (const { job, answer } of answersTo(op)) {
+        expectSame(job, answer);
+        judged.push(job.graph);
+      }
     },
     long ? 600_000 : 180_000,
   );
+
+  it('SELECT_V2 with a constant condition matches bit for bit', () => {
+    const random = seededRandom(32);
+    const graphs = Array.from({ length: files }, () => constantSelectGraph(random, 'int16'));
+    expectEqual(graphs);
+    judged.push(...graphs);
+  });
+
+  it('has judged the operators that docs/models.md lists', async () => {
+    await expectRecorded('int16.TFLM.one-operator', operatorsOn('int16', judged, 20));
+  });
 
   it.each(['LOGISTIC', 'TANH'] as const)('computes %s with power-of-two scales', (op) => {
     const random = seededRandom(6);
@@ -104,12 +120,19 @@ describeReal('tflm', 'int16 activations, compared with TFLite Micro', () => {
 });
 
 describeReal('litert', 'int16 activations, compared with LiteRT’s reference kernels', () => {
+  const judged: Graph[] = [];
   it.each(beyondMicro)('%s, which TFLite Micro lacks, matches bit for bit', (op) => {
     const random = seededRandom(33);
     const jobs = jobsOf(Array.from({ length: files }, () => oneOpGraphs[op]!(random, 'int16')));
     tensorsIn('litert', jobs).forEach((want, index) => {
       expectSame(jobs[index]!, want);
+      judged.push(jobs[index]!.graph);
     });
+  });
+
+  it('has judged the operators that docs/models.md lists', async () => {
+    const lists = operatorsOn('int16', judged, 20).filter((op) => beyondMicro.includes(op));
+    await expectRecorded('int16.LiteRT.one-operator', lists);
   });
 
   it.each(['int8', 'int16'] as const)('a RELU6 that also rescales matches bit for bit on %s', (type) => {

@@ -2,11 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { type Random, seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph, type OperatorName } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
+import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
-import { long } from '../support/every-tensor.js';
+import { chanceInputs, long, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
+import { expectRecorded, operatorsOn } from '../support/judged.js';
 import { motorFile } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
-import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { argMaxGraph, oneOpGraphs } from '../support/one-op-graphs.js';
 import { inOneProcess } from '../support/one-process.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
@@ -42,17 +44,36 @@ describeReal('tflm', 'the device interpreter, compared with TFLite Micro', () =>
     },
     (jobs) => runInPython('tflm', jobs),
   );
+  const judged: Graph[] = [];
   it.each(operators)(
     'matches bit for bit on %s',
     (op) => {
       answersTo(op).forEach(({ job, answer }, index) => {
         const got = Buffer.from(deviceOutput(job.graph, job.input).buffer);
         expect(got.equals(Buffer.from(answer.output.buffer)), `${op} ${index}`).toBe(true);
+        judged.push(job.graph);
       });
     },
     // The first of these tests runs all tests' jobs in TFLite Micro.
     long ? 600_000 : 180_000,
   );
+
+  it.each(['int8', 'float32'] as const)('matches on ARG_MAX of %s', (type) => {
+    const random = seededRandom(12);
+    const jobs = Array.from({ length: files }, () => {
+      const made = argMaxGraph(random);
+      const graph = type === 'int8' ? made : withRealValues(made);
+      return { graph, input: chanceInputs(graph, random, 20) };
+    });
+    tensorsInTflm(jobs).forEach((want, index) => {
+      expect(tensorsOnDevice(jobs[index]!).equals(want), `${index}`).toBe(true);
+    });
+    if (type === 'int8') judged.push(...jobs.map(({ graph }) => graph));
+  });
+
+  it('has judged the operators that docs/models.md lists', async () => {
+    await expectRecorded('int8.TFLM.one-operator', operatorsOn('int8', judged, 20));
+  });
 
   it('supports the integer types that TFLite Micro supports: it rejects the others, too', () => {
     const ops = ['ABS', 'NEG', 'SQRT', 'SQUARE', 'EXP', 'LOG'] as const;

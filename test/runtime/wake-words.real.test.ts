@@ -3,13 +3,14 @@ import { seededRandom } from '../../src/lib/core/numbers.js';
 import { importTflite } from '../../src/lib/formats/tflite/read.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
+import { expectRecorded, operatorsOn } from '../support/judged.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 import { spectra, steps, wakeWords } from '../support/wake-words.js';
 
 describeReal('wakeword', 'real streaming wake-word models', () => {
   describeReal('tflm', 'compared with TFLite Micro', () => {
-    it(`produce the same outputs over ${steps} steps, read and written again`, () => {
+    it(`produce the same outputs over ${steps} steps, read and written again`, async () => {
       const models = wakeWords();
       expect(models).toHaveLength(4);
       const jobs = models.flatMap(({ name, file }) => {
@@ -34,6 +35,8 @@ describeReal('wakeword', 'real streaming wake-word models', () => {
         });
         expect(ours, `${name} ${index}`).toEqual(answers[index]!.output);
       });
+      const graphs = models.map(({ file }) => importTflite(file).graph);
+      await expectRecorded('read.TFLM.wake-words', operatorsOn('int8', graphs, 1));
     });
 
     it('produce the same values in every tensor', () => {

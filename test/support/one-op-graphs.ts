@@ -567,6 +567,32 @@ function selectGraph(
   return b.graph(x, b.op({ op: 'SELECT_V2', inputs, outputs: [b.like(x, shape)], options: {} }));
 }
 
+/** A constant condition that selects between x and another constant, because comparisons have no int16 kernel. */
+export function constantSelectGraph(random: Random, type?: 'int8' | 'int16'): Graph {
+  const b = new GraphBuilder(random, type);
+  const [h, w, c] = [b.integer(1, 4), b.integer(1, 5), b.integer(1, 6)];
+  const shape = [1, h, w, c];
+  const x = b.activation(shape);
+  const data = Uint8Array.from({ length: h * w * c }, () => b.integer(0, 1));
+  const condition = b.add({ type: 'bool', shape, data });
+  const other = b.constant(b.pick(shape, [c], [1]));
+  b.tensors[other]!.quantization = b.tensors[x]!.quantization!;
+  const inputs = [condition, ...b.pick([x, other], [other, x])];
+  return b.graph(x, b.op({ op: 'SELECT_V2', inputs, outputs: [b.like(x, shape)], options: {} }));
+}
+
+/** An ARG_MAX beside a RELU, because positions cannot be an output of the device interpreter. Small values often tie. */
+export function argMaxGraph(random: Random): Graph {
+  const b = new GraphBuilder(random);
+  const shape = [1, b.integer(1, 5), b.integer(1, 6), b.integer(2, 7)];
+  const x = b.activation(shape);
+  const axis = b.integer(1, 3);
+  const place = b.add({ type: 'int32', shape: [1], data: Int32Array.of(b.pick(axis, axis - 4)) });
+  const positions = b.add({ type: 'int32', shape: shape.filter((_, at) => at !== axis) });
+  b.op({ op: 'ARG_MAX', inputs: [x, place], outputs: [positions], options: { outputType: 'int32' } });
+  return b.graph(x, b.op({ op: 'RELU', inputs: [x], outputs: [b.like(x, shape)], options: {} }));
+}
+
 function broadcastShape(a: number[], b: number[]): number[] {
   const rank = Math.max(a.length, b.length);
   const padded = (given: number[]) => [...new Array<number>(rank - given.length).fill(1), ...given];

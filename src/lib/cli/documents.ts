@@ -35,7 +35,7 @@ export function documentList(root = packageRoot()): DocumentPage[] {
   const folder = join(root, 'docs');
   return readdirSync(folder, { recursive: true })
     .map((path) => String(path).replaceAll('\\', '/'))
-    .filter((path) => /^(?:start|how-to|reference|background)\/[\w-]+\.md$/.test(path))
+    .filter((path) => /^(?:models|(?:start|how-to|reference|background)\/[\w-]+)\.md$/.test(path))
     .sort()
     .map((path) => {
       const text = readFileSync(join(folder, path), 'utf8');

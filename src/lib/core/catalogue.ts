@@ -1567,7 +1567,7 @@ export const catalogue = {
     family: 'user',
     about:
       'A .tflite model uses an operator, a data type, an option or a number of inputs or outputs that aiot, LiteRT or TFLite Micro does not support.',
-    next: "To see the file's operators and types, run `aiot model inspect FILE`. For the supported ones, run `aiot docs tflite-operators`. The batch size must be 1.",
+    next: "To see the file's operators and types, run `aiot model inspect FILE`. For the supported ones, run `aiot docs models`. The batch size must be 1.",
   },
   AIOT_TIMEOUT: {
     exit: 124,

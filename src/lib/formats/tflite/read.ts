@@ -90,14 +90,17 @@ export function importTflite(bytes: Uint8Array): {
   );
   const { count } = shaped;
   const ends = { inputs: subgraph.inputs, outputs: subgraph.outputs };
-  const { tensors, operators, count: dilated } = foldDilation(shaped.tensors, shaped.operators, ends.outputs);
+  const folded = foldDilation(shaped.tensors, shaped.operators, ends.outputs);
+  const { tensors, count: dilated } = folded;
+  const { operators, outputs, positions } = withoutPositions(folded.operators, ends);
   const { signature, metadata } = readAnnotations(model, stored, endsOf(main));
   const graph: Graph = {
     name: main.text(slots.subgraph.name),
     description: model.text(slots.model.description),
     tensors,
     operators,
-    ...ends,
+    inputs: ends.inputs,
+    outputs,
     ...(signature && { signature }),
   };
   checkGraph(graph);
@@ -112,12 +115,39 @@ export function importTflite(bytes: Uint8Array): {
     notes.push(
       `${dilated} dilated ${dilated === 1 ? 'convolution, written' : 'convolutions, each written'} with SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND, became one operator`,
     );
+  for (const index of positions)
+    notes.push(
+      `the output ${tensors[index]!.name} has the values, not the position of the largest one (ARG_MAX)`,
+    );
   for (const index of unsigned)
     notes.push(`tensor ${tensors[index]!.name} is uint8 in the file, and int8 here: each value is 128 lower`);
   return {
-    graph: hasControl || count + dilated + variables > 0 ? withoutUnused(graph) : graph,
+    graph: hasControl || count + dilated + variables + positions.length > 0 ? withoutUnused(graph) : graph,
     notes,
     metadata,
+  };
+}
+
+/**
+ * Removes each ARG_MAX whose result is an output and nothing else. Its input becomes the output, because class names, thresholds and
+ * probabilities need the values.
+ */
+function withoutPositions(
+  operators: readonly Operator[],
+  { inputs: given, outputs }: Pick<Graph, 'inputs' | 'outputs'>,
+) {
+  const final = operators.filter(
+    ({ op, inputs: [values], outputs: [position] }) =>
+      op === 'ARG_MAX' &&
+      !given.includes(values!) &&
+      outputs.includes(position!) &&
+      !operators.some(({ inputs }) => inputs.includes(position!)),
+  );
+  const valuesOf = new Map(final.map(({ inputs, outputs: [position] }) => [position!, inputs[0]!]));
+  return {
+    operators: operators.filter((operator) => !final.includes(operator)),
+    outputs: outputs.map((index) => valuesOf.get(index) ?? index),
+    positions: [...valuesOf.values()],
   };
 }
 
