@@ -135,6 +135,34 @@ describe('the worker of the alarms', () => {
     expect(await incidents('hot')).toEqual([[4, 11]]);
   });
 
+  it('evaluates a device whose clock was set back, after a minute, and streams whose clocks differ', async () => {
+    await alarms.create({ name: 'hot', where: 'temperature > 80' }, 'x');
+    const old = (arrival: number, at: number, temperature: number, stream = 'env') =>
+      entries.push({
+        ...{ at: begin + arrival * second, device: 'pump', channel: 'telemetry', stream },
+        payload: { t: begin + at * second, temperature },
+      });
+    sent(7200, 'env', { temperature: 20 });
+    // The other stream's clock is an hour behind from the start.
+    old(7201, 3600, 90, 'oil');
+    await evaluated();
+    expect(await incidents('hot')).toEqual([[3600, null]]);
+    old(7202, 3602, 20, 'oil');
+    // These are late, unless the clock stays behind for a minute.
+    for (let i = 0; i < 60; i += 10) old(7210 + i, i, 90);
+    await evaluated();
+    expect(await incidents('hot')).toEqual([[3600, 3602]]);
+    old(7271, 61, 90);
+    await evaluated();
+    expect(await incidents('hot')).toEqual([
+      [3600, 3602],
+      [61, null],
+    ]);
+    old(7280, 70, 20);
+    await evaluated();
+    expect((await incidents('hot'))[1]).toEqual([61, 70]);
+  });
+
   it('ends the incidents of a device that no longer matches, and of one that was removed', async () => {
     await alarms.create({ name: 'hot', where: 'temperature > 80', selector: 'site=lab' }, 'x');
     await alarms.create({ name: 'warm', where: 'temperature > 60' }, 'x');

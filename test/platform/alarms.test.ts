@@ -122,6 +122,10 @@ describe('aiot alarm', () => {
     });
     const [alarm] = await ok(alarmsSchema.shape.alarms, ['alarm', 'list']);
     expect(alarm).toMatchObject({ open: 1, unacknowledged: 0 });
+    expect((await runCli(['alarm', 'ack', 'hot'])).stdout).toMatch(/^The open incidents were already/);
+    expect(await refusal(['alarm', 'ack', 'hot', '--device', 'motor-1'])).toMatchObject({
+      ...{ code: 'AIOT_NOT_FOUND', exit: 4, message: 'the alarm hot has no open incident on motor-1' },
+    });
   });
 
   it('is raised on a device that stops sending, and ends with its next message', async () => {
@@ -173,6 +177,40 @@ describe('aiot alarm', () => {
     expect(shown.stdout).toMatch(/shaky .*predictions of shaking within 10m: share > 0\.2 .*predictions/);
     expect(shown.stdout).toMatch(/outage .*offline devices: share > 0\.05 for 2m +connections/);
     for (const name of ['warming', 'shaky', 'outage']) await own.client.alarms.remove(name);
+  });
+
+  it('reports an expression that cannot be evaluated, and limits the time of regular expressions', async () => {
+    const create = ['alarm', 'create', '--stream', 'words', '--name'];
+    await ok(alarmSchema, [...create, 'wrong', '--where', '$lower(word) = "hot"']);
+    await ok(alarmSchema, [...create, 'slow', '--where', '$contains(word, /^(a+)+$/)']);
+    const device = await connectDevice(own.platform.urls.mqtts, join(own.folder, 'motor-1'));
+    const began = Date.now();
+    for (const word of ['hot', `${'a'.repeat(40)}!`])
+      await device.publishAsync('aiot/v1/motor-1/telemetry/words', JSON.stringify({ level: 1, word }), {
+        qos: 1,
+      });
+    await device.endAsync();
+    const failing = async (name: string) => (await own.client.alarms.get(name)).alarm.failing;
+    await expect
+      .poll(() => failing('slow'), { timeout: 10_000 })
+      .toMatchObject({
+        ...{ count: 1, device: 'motor-1', error: expect.stringContaining('takes more than') },
+      });
+    expect(Date.now() - began).toBeLessThan(10_000);
+    await expect.poll(() => failing('wrong'), { timeout: 10_000 }).toMatchObject({ count: 2 });
+    expect((await runCli(['alarm', 'show', 'wrong'])).stdout).toMatch(
+      /state +quiet, cannot be evaluated\n.*\n.*\nfails +on 2 samples since .*of motor-1: /,
+    );
+    const { alarms } = await own.client.attention.list({});
+    expect(alarms.map(({ alarm, count }) => [alarm, count])).toEqual([
+      ['slow', 1],
+      ['wrong', 2],
+    ]);
+    expect((await runCli(['status', '--attention'])).stdout).toMatch(
+      /failing +wrong alarm\n +cannot be evaluated on 2 samples[\s\S]*→ Correct its expression; see `aiot alarm show wrong`/,
+    );
+    await own.client.alarms.remove('slow');
+    await own.client.alarms.remove('wrong');
   });
 
   it('is defined by a project, and follows its aiot.yaml', async () => {

@@ -47,7 +47,7 @@ describe('aiot status --attention', () => {
   it('lists no device if all are well', async () => {
     expect(await listed()).toEqual({
       counts: { failing: 0, silent: 0, degraded: 0, ok: 3, unknown: 0 },
-      ...{ quiet: 0, devices: [], next: null },
+      ...{ quiet: 0, alarms: [], devices: [], next: null },
     });
     expect((await runCli(['status', '--attention'])).stdout).toContain('No device needs attention.');
   });

@@ -1,13 +1,13 @@
 import { Args, Flags } from '@oclif/core';
-import { alarmShownSchema } from '../../lib/api/contract/alarms.js';
+import { alarmAcknowledgedSchema } from '../../lib/api/contract/alarms.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
-import { alarmShownText } from '../../lib/cli/render/alarms.js';
+import { alarmAcknowledgedText } from '../../lib/cli/render/alarms.js';
 
 export default class AlarmAck extends PlatformCommand {
   static override summary = "Acknowledge an alarm's open incidents.";
   static override description =
-    'Records in the audit log that someone is handling the incidents. They stay open until their condition ends.';
+    'Records in the audit log that someone is handling the incidents. They stay open until their condition ends. Fails if there is no open incident.';
   static override examples = [
     "<%= config.bin %> <%= command.id %> hot --note 'fan is being replaced'",
     '<%= config.bin %> <%= command.id %> hot --device motor-3 --json',
@@ -22,7 +22,7 @@ export default class AlarmAck extends PlatformCommand {
     note: Flags.string({ summary: 'Note for other operators.', env: 'AIOT_NOTE', helpValue: 'TEXT' }),
     context: shared.context,
   };
-  static override result = alarmShownSchema;
+  static override result = alarmAcknowledgedSchema;
 
   async run() {
     const input = await this.input(AlarmAck);
@@ -30,7 +30,7 @@ export default class AlarmAck extends PlatformCommand {
     return this.ask(
       input,
       ({ alarms }) => alarms.acknowledge(input.args.name, { device, note }),
-      (shown) => alarmShownText(shown),
+      (shown) => alarmAcknowledgedText(shown),
       () => ['aiot alarm list'],
     );
   }

@@ -69,12 +69,15 @@ export {
 } from './contract/access.js';
 export {
   type Alarm,
+  type AlarmAcknowledged,
   type AlarmDefinition,
+  type AlarmFailure,
   type AlarmSample,
   type AlarmShown,
   type AlarmsApplied,
   type AlarmTest,
   type ApplyAlarms,
+  alarmAcknowledgedSchema,
   alarmSchema,
   alarmShownSchema,
   alarmsAppliedSchema,

@@ -136,7 +136,14 @@ export { createTailView, missingCautions, tailNotes, tailSummary } from './live/
 export { serveMcp } from './mcp.js';
 export { PlatformCommand, type PlatformInput } from './platform-command.js';
 export { agreement, confirm, createAsker } from './questions.js';
-export { alarmShownText, alarmsAppliedText, alarmsTable, alarmTestText, alarmText } from './render/alarms.js';
+export {
+  alarmAcknowledgedText,
+  alarmShownText,
+  alarmsAppliedText,
+  alarmsTable,
+  alarmTestText,
+  alarmText,
+} from './render/alarms.js';
 export {
   boardDumpedText,
   boardErasedText,

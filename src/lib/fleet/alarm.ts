@@ -18,12 +18,42 @@ export interface AlarmState {
   stream?: string | undefined;
   /** Earlier samples; only of an alarm on a change or on a class. */
   window?: AlarmWindow;
+  /** By stream: the newest time, and when a sample first arrived that was older; absent = none since. The newest stream is last. */
+  clocks?: Record<string, { last: number; behind?: number }>;
 }
 
 export type AlarmChange = 'raised' | 'cleared' | null;
 
 /** Maximum number of samples that an incident keeps. */
 const mostSamples = 20;
+
+/** Samples that stay behind for this long come from a clock that was set back; others are late, ms. */
+const setBackAfterMs = 60_000;
+/** Number of streams of a device whose times are remembered. */
+const mostClocks = 50;
+
+/**
+ * Places a sample in the order of its stream's samples.
+ * @param at when it arrived, ms since 1970
+ * @returns whether the sample is late and must be ignored. If the device's clock was set back, the condition begins anew with the sample, and an
+ * open incident stays.
+ */
+export function placeInTime(
+  state: AlarmState,
+  { t, at, stream }: { t: number; at: number; stream: string },
+): { state: AlarmState; isLate: boolean } {
+  const { [stream]: own, ...others } = state.clocks ?? {};
+  const rest = Object.fromEntries(Object.entries(others).slice(1 - mostClocks));
+  const last = own?.last ?? (state.clocks === undefined ? state.last : 0);
+  const clocks = { ...rest, [stream]: { last: t } };
+  // Another stream may be ahead, which does not make this sample late.
+  if (t >= last) return { state: { ...state, last: Math.min(state.last, t), clocks }, isLate: false };
+  const behind = own?.behind ?? at;
+  if (at - behind < setBackAfterMs)
+    return { state: { ...state, clocks: { ...rest, [stream]: { last, behind } } }, isLate: true };
+  const { incident } = state;
+  return { state: { ...quiet, incident, last: t, clocks }, isLate: false };
+}
 
 export const quiet: AlarmState = { since: null, clearSince: null, incident: null, last: 0, samples: [] };
 

@@ -11,6 +11,7 @@ export {
   alarmMessage,
   alarmStep,
   isAbsent,
+  placeInTime,
   quiet,
 } from './alarm.js';
 export { type AlarmWindow, aboutOf, looksBack, withinWindow } from './alarm-window.js';

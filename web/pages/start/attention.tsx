@@ -41,8 +41,9 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   const devices = (fleet.value?.devices ?? []).filter(({ name }) => !listed.has(name));
   const rolledBack = devices.filter(({ updateState }) => updateState === 'ROLLED_BACK');
   const offline = devices.filter(({ online }) => !online);
-  if (warnings.length + rollouts.length + unwell.length + rolledBack.length + offline.length === 0)
-    return null;
+  const alarms = health.value?.alarms ?? [];
+  const found = [warnings, rollouts, unwell, rolledBack, offline, alarms];
+  if (found.every(({ length }) => length === 0)) return null;
   const more = rollouts.length - rolloutsListed;
   return (
     <Section
@@ -66,6 +67,12 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
             more: <code>aiot status --attention --limit 1000</code>
           </li>
         )}
+        {alarms.map(({ alarm, message, since, next }) => (
+          <li key={alarm}>
+            <Badge tone="bad">alarm</Badge> {alarm} {message}, <When at={since} as="ago" />.{' '}
+            <span class="soft">{withCode(next)}</span>
+          </li>
+        ))}
         <DeviceTrouble devices={rolledBack} tone="bad" word="rolled back">
           {rolledBack.length === 1
             ? '1 device rolled back its last update'
@@ -93,7 +100,7 @@ function UnwellDevice({ device }: { device: Unwell['devices'][number] }) {
       <a href={linkTo(['devices', name])}>{name}</a>
       {causes.map(({ code, message, since, next }) => (
         <div key={code}>
-          {message}, <When at={since} as="ago" /> <span class="soft">{withCode(next)}</span>
+          {message}, <When at={since} as="ago" />. <span class="soft">{withCode(next)}</span>
         </div>
       ))}
     </li>

@@ -97,6 +97,17 @@ export const incidentSchema = z.object({
 });
 export type Incident = z.output<typeof incidentSchema>;
 
+/** Samples that an alarm's expressions could not be evaluated on, since the first of them. */
+export const alarmFailureSchema = z.object({
+  count: z.int(),
+  since: time,
+  /** The newest one: when it arrived, its device and the error. */
+  at: time,
+  device: z.string(),
+  error: z.string(),
+});
+export type AlarmFailure = z.output<typeof alarmFailureSchema>;
+
 export const alarmSchema = z.object({
   ...newAlarmSchema.shape,
   created: time,
@@ -106,6 +117,8 @@ export const alarmSchema = z.object({
   /** Number of incidents that continue, and of those, the unacknowledged ones. */
   open: z.int(),
   unacknowledged: z.int(),
+  /** Null = the expressions could be evaluated on all samples of the last 10 minutes. */
+  failing: alarmFailureSchema.nullable(),
 });
 export type Alarm = z.output<typeof alarmSchema>;
 export const alarmsSchema = pageSchema('alarms', alarmSchema);
@@ -117,6 +130,10 @@ export const alarmShownSchema = z.object({
   incidents: z.array(incidentSchema),
 });
 export type AlarmShown = z.output<typeof alarmShownSchema>;
+
+/** POST /alarms/{name}/acknowledge: the alarm, and the number of incidents that were not acknowledged before. */
+export const alarmAcknowledgedSchema = alarmShownSchema.extend({ acknowledged: z.int() });
+export type AlarmAcknowledged = z.output<typeof alarmAcknowledgedSchema>;
 
 /** POST /alarms/{name}/test: the incidents that recorded telemetry would have raised. */
 export const alarmTestSchema = z.object({
@@ -193,8 +210,8 @@ export const alarms = {
   acknowledge: endpoint('POST /alarms/:name/acknowledge', {
     summary: "Acknowledge an alarm's open incidents",
     params,
-    body: z.strictObject({ device: name.optional(), note }),
-    result: alarmShownSchema,
+    body: z.strictObject({ device: z.union([name, z.literal('*')]).optional(), note }),
+    result: alarmAcknowledgedSchema,
   }),
   silence: endpoint('POST /alarms/:name/silence', {
     summary: 'Send no notifications for a while; 0 ends the silence',

@@ -57,6 +57,10 @@ export const attentionSchema = z.object({
   counts: z.object({ failing: z.int(), silent: z.int(), degraded: z.int(), ok: z.int(), unknown: z.int() }),
   /** Number of unwell devices that are acknowledged or snoozed. They are listed only with `all`. */
   quiet: z.int(),
+  /** Alarms whose expressions cannot be evaluated on the telemetry that arrives. */
+  alarms: z.array(
+    z.object({ alarm: z.string(), message: z.string(), since: time, count: z.int(), next: z.string() }),
+  ),
   devices: z.array(unwellDeviceSchema),
   next: z.string().nullable(),
 });

@@ -1,4 +1,11 @@
-import type { Alarm, AlarmShown, AlarmsApplied, AlarmTest } from '../../api/contract/alarms.js';
+import type {
+  Alarm,
+  AlarmAcknowledged,
+  AlarmFailure,
+  AlarmShown,
+  AlarmsApplied,
+  AlarmTest,
+} from '../../api/contract/alarms.js';
 import { elapsed, plural } from '../../core/figures.js';
 import { formatDuration } from '../../core/time.js';
 import { aboutOf } from '../../fleet/alarm-window.js';
@@ -24,8 +31,9 @@ function condition(alarm: Alarm): string {
   return `${aboutOf(alarm)}${where}${forMs > 0 ? ` for ${formatDuration(forMs)}` : ''}`;
 }
 
-function stateOf({ open, unacknowledged, silencedUntil }: Alarm): string {
-  const silent = silencedUntil === null ? '' : `, silenced until ${minute(silencedUntil)} UTC`;
+function stateOf({ open, unacknowledged, silencedUntil, failing }: Alarm): string {
+  const fails = failing === null ? '' : `, ${red('cannot be evaluated')}`;
+  const silent = `${silencedUntil === null ? '' : `, silenced until ${minute(silencedUntil)} UTC`}${fails}`;
   if (open === 0) return `${green('quiet')}${silent}`;
   const noted = unacknowledged === 0 ? yellow('acknowledged') : red('open');
   return `${noted}: ${plural(open, 'incident')}${silent}`;
@@ -48,13 +56,27 @@ function sourceOf({ stream, class: label, offline }: Alarm): string {
   return offline ? 'connections' : (stream ?? 'every stream');
 }
 
+function failureText({ count, since, device, error }: AlarmFailure): string {
+  return `on ${plural(count, 'sample')} since ${minute(since)} UTC, most recently of ${device}: ${oneLine(error)}`;
+}
+
+/** The alarm with its incidents, and the result of the acknowledgment. */
+export function alarmAcknowledgedText({ acknowledged, ...shown }: AlarmAcknowledged): string {
+  const head =
+    acknowledged === 0
+      ? yellow('The open incidents were already acknowledged.')
+      : green(`Acknowledged ${plural(acknowledged, 'incident')}.`);
+  return `${head}\n\n${alarmShownText(shown)}`;
+}
+
 export function alarmText(alarm: Alarm): string {
-  const { name, severity, selector, clear, clearForMs, todo, by, created, project } = alarm;
+  const { name, severity, selector, clear, clearForMs, todo, by, created, project, failing } = alarm;
   const held = clearForMs > 0 ? ` for ${formatDuration(clearForMs)}` : '';
   const lines: [string, string][] = [
     ['state', stateOf(alarm)],
     ['severity', severity],
     ['condition', condition(alarm)],
+    ...(failing === null ? [] : ([['fails', failureText(failing)]] as [string, string][])),
     ...(clear === undefined ? [] : ([['ends when', `${clear}${held}`]] as [string, string][])),
     ['stream', sourceOf(alarm)],
     ['devices', selector],

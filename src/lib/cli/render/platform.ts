@@ -93,7 +93,8 @@ export function statusText(status: Status): string {
 }
 
 /** The unwell devices: each with its state, causes, their age, and what to do about them. */
-export function attentionText({ counts, quiet, devices, next: more }: Attention, now = Date.now()): string {
+export function attentionText(attention: Attention, now = Date.now()): string {
+  const { counts, quiet, alarms, devices, next: more } = attention;
   const numbers = Object.entries(counts)
     .filter(([, count]) => count > 0)
     .map(([state, count]) => `${count} ${state}`)
@@ -106,7 +107,14 @@ export function attentionText({ counts, quiet, devices, next: more }: Attention,
       : more === null
         ? bold(`${count} need${devices.length === 1 ? 's' : ''} attention.`)
         : bold(`Showing the first ${count}; use --limit to see more.`);
-  const list = devices.map((device) => `\n\n${deviceHealthText(device, now)}`).join('');
+  const failing = alarms.map(({ alarm, message, since, next: todo }) =>
+    [
+      `\n\n${red('failing')}  ${bold(alarm)} ${dim('alarm')}`,
+      wrappedLines(`  ${oneLine(message)} ${dim(`(since ${minute(since)} UTC, ${ago(since, now)})`)}`),
+      wrappedLines(`  → ${oneLine(todo)}`),
+    ].join('\n'),
+  );
+  const list = [...devices.map((device) => `\n\n${deviceHealthText(device, now)}`), ...failing].join('');
   return `${head}${dim(numbers === '' ? '' : `  ${numbers}${hidden}`)}${list}`;
 }
 

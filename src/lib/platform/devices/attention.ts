@@ -12,6 +12,7 @@ import type { PageQuery } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
 import { mayConnect } from '../../fleet/device.js';
 import { causesOf, type HealthFacts, healthOf, rejectWindowMs, restartWindowMs } from '../../fleet/health.js';
+import { failingAlarms } from '../events/alarms.js';
 import { type Events, eventsAfter, extentOf, type NewEvent } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import { serially } from '../store/engine.js';
@@ -146,6 +147,7 @@ export class AttentionService {
     return {
       counts,
       quiet: unwell.filter((health) => isQuiet(health, now)).length,
+      alarms: await failingAlarms(this.parts.store),
       devices: page as Attention['devices'],
       next: last && start + limit < shown.length ? keyOf(last) : null,
     };

@@ -2,7 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import {
   type Alarm,
+  type AlarmAcknowledged,
   type AlarmDefinition,
+  type AlarmFailure,
   type AlarmShown,
   type AlarmsApplied,
   type AlarmTest,
@@ -12,9 +14,11 @@ import {
   type NewAlarm,
   newAlarmSchema,
 } from '../../api/contract/alarms.js';
+import type { Attention } from '../../api/contract/attention.js';
 import { type PageQuery, pageOfRows } from '../../api/page.js';
 import { canonicalJson } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
 import { newId } from '../../core/names.js';
 import type { Inference } from '../../device/protocol/messages.js';
 import {
@@ -25,6 +29,7 @@ import {
   alarmMessage,
   alarmStep,
   isAbsent,
+  placeInTime,
   quiet,
 } from '../../fleet/alarm.js';
 import { looksBack, withinWindow } from '../../fleet/alarm-window.js';
@@ -65,6 +70,8 @@ const wholeFleet = '*';
 const offlineShown = 20;
 /** Time of a sample ahead of its arrival beyond which the arrival counts instead, ms. */
 const aheadMs = 60_000;
+/** How long an alarm counts as failing after the last sample that it could not be evaluated on, ms. */
+const failingMs = 600_000;
 /** Limits of a test on recorded telemetry. */
 const firedShown = 200;
 const takesAtOnce = 500;
@@ -167,6 +174,7 @@ export class Alarms {
       .where('cleared', 'is', null)
       .execute();
     await store.updateTable('alarms').set({ definition }).where('name', '=', name).execute();
+    await store.deleteFrom('alarmFailures').where('alarm', '=', name).execute();
     await store
       .updateTable('incidents')
       .set({ cleared })
@@ -222,12 +230,33 @@ export class Alarms {
     return { alarm, incidents: rows.map(incidentOf) };
   }
 
-  /** Acknowledges the open incidents, of one device or of all. @throws AIOT_NOT_FOUND */
-  async acknowledge(name: string, { device, note }: { device?: string; note?: string }, who: string) {
+  /**
+   * Acknowledges the open incidents, of one device or of all.
+   * @throws AIOT_NOT_FOUND (the alarm, or an open incident)
+   */
+  async acknowledge(
+    name: string,
+    { device, note }: { device?: string; note?: string },
+    who: string,
+  ): Promise<AlarmAcknowledged> {
     const { store, events, now } = this.parts;
     await this.row(name);
     const acknowledged = JSON.stringify({ who, at: now(), note: note ?? null });
-    await store.transaction().execute(async (transaction) => {
+    const count = await store.transaction().execute(async (transaction) => {
+      const open = await transaction
+        .selectFrom('incidents')
+        .select('id')
+        .where('alarm', '=', name)
+        .where('cleared', 'is', null)
+        .$if(device !== undefined, (query) => query.where('device', '=', device ?? ''))
+        .limit(1)
+        .execute();
+      if (open.length === 0)
+        throw new AiotError(
+          'AIOT_NOT_FOUND',
+          `the alarm ${name} has no open incident${device === undefined ? '' : ` on ${device}`}`,
+          { next: `To see its incidents, run \`aiot alarm show ${name}\`.` },
+        );
       const changed = await transaction
         .updateTable('incidents')
         .set({ acknowledged })
@@ -236,10 +265,13 @@ export class Alarms {
         .where('acknowledged', 'is', null)
         .$if(device !== undefined, (query) => query.where('device', '=', device ?? ''))
         .executeTakeFirst();
-      const data = { device: device ?? null, note: note ?? null, incidents: Number(changed.numUpdatedRows) };
+      const incidents = Number(changed.numUpdatedRows);
+      if (incidents === 0) return 0;
+      const data = { device: device ?? null, note: note ?? null, incidents };
       await events.record({ who, type: 'alarm.acknowledge', subject: name, data }, transaction);
+      return incidents;
     });
-    return this.get(name);
+    return { ...(await this.get(name)), acknowledged: count };
   }
 
   /** @throws AIOT_NOT_FOUND */
@@ -271,6 +303,7 @@ export class Alarms {
   private async erase(name: string, who: string, store: Store): Promise<void> {
     await store.deleteFrom('alarms').where('name', '=', name).execute();
     await store.deleteFrom('alarmStates').where('alarm', '=', name).execute();
+    await store.deleteFrom('alarmFailures').where('alarm', '=', name).execute();
     await store.deleteFrom('incidents').where('alarm', '=', name).execute();
     const left = await store.selectFrom('alarms').select('name').limit(1).execute();
     if (left.length === 0) await store.deleteFrom('meta').where('key', '=', positionKey).execute();
@@ -465,7 +498,7 @@ export class Alarms {
    * position.
    */
   private async take(batch: readonly PlacedEntry[]): Promise<boolean> {
-    const { store, devices } = this.parts;
+    const { store, devices, now } = this.parts;
     this.isIdle = false;
     const alarms = await this.load();
     if (alarms.length === 0) return false;
@@ -480,6 +513,7 @@ export class Alarms {
       }
     }
     const last = batch.at(-1)!;
+    for (const alarm of alarms) work.failure(alarm, now());
     const isCurrent = await store.transaction().execute(async (transaction) => {
       const moved = await this.move(last.position, transaction);
       if (moved) await this.commit(work, transaction);
@@ -556,7 +590,12 @@ export class Alarms {
       const [offline, total] = [away.length, chosen.length];
       const share = total === 0 ? 0 : offline / total;
       const values = { share, offline, total, devices: away.slice(0, offlineShown) };
-      await this.advance(alarm, wholeFleet, { topic: '', stream: '', t: at, values }, work);
+      await this.advance(
+        alarm,
+        wholeFleet,
+        { topic: '', stream: '', t: at, at, device: wholeFleet, values },
+        work,
+      );
     }
   }
 
@@ -691,6 +730,7 @@ export class Alarms {
         .onConflict((conflict) => conflict.columns(['alarm', 'device']).doUpdateSet({ state: row.state }))
         .execute();
     }
+    for (const [alarm, failure] of work.failures) await writeFailure(store, alarm, failure);
     for (const device of work.gone)
       await store.deleteFrom('alarmStates').where('device', '=', device).execute();
     await events.recordAll(told, store);
@@ -712,6 +752,10 @@ export class Alarms {
           version: versionOf(row),
         }),
     );
+    for (const { alarm, at } of await store.selectFrom('alarmFailures').select(['alarm', 'at']).execute()) {
+      const failing = alarms.find(({ definition }) => definition.name === alarm);
+      if (failing) failing.failedAt = Number(at);
+    }
     const states = await store.selectFrom('alarmStates').selectAll().execute();
     const known = this.states;
     this.states = new Map(
@@ -737,12 +781,15 @@ export class Alarms {
       .where('alarm', '=', row.name)
       .where('cleared', 'is', null)
       .execute();
+    const failure = this.parts.store.selectFrom('alarmFailures').selectAll().where('alarm', '=', row.name);
+    const failing = await failure.executeTakeFirst();
     const silencedUntil = silencedOf(row);
     return {
       ...{ ...definitionOf(row), created: Number(row.created), by: row.who },
       silencedUntil: silencedUntil !== null && silencedUntil > this.parts.now() ? silencedUntil : null,
       open: open.length,
       unacknowledged: open.filter(({ acknowledged }) => acknowledged === null).length,
+      failing: failing === undefined ? null : failureOf(failing),
     };
   }
 
@@ -766,6 +813,10 @@ class LoadedAlarm {
   private readonly matches: (device: Selectable) => boolean;
   readonly created: number;
   private readonly silencedUntil: number | null;
+  /** When a sample last could not be evaluated, ms since 1970; null = not recently. */
+  failedAt: number | null = null;
+  /** Samples of the current batch that could not be evaluated; null = none. */
+  failure: AlarmFailure | null = null;
   /** Changes with the definition, and if an alarm is created again under the name. */
   readonly version: string;
 
@@ -807,10 +858,16 @@ class LoadedAlarm {
     return this.definition.selector === 'all' || this.matches(devices.selectable(device));
   }
 
-  async step(state: AlarmState, sample: Sample): Promise<{ state: AlarmState; change: AlarmChange }> {
+  async step(before: AlarmState, sample: Sample): Promise<{ state: AlarmState; change: AlarmChange }> {
+    const { state, isLate } = placeInTime(before, sample);
+    if (isLate) return { state, change: null };
+    const { clocks } = state;
+    const { state: after, change } = await this.look(state, sample);
+    return { state: { ...after, clocks }, change };
+  }
+
+  private async look(state: AlarmState, sample: Sample): Promise<{ state: AlarmState; change: AlarmChange }> {
     if (!looksBack(this.definition)) return this.judge(state, sample);
-    // A sample that arrives late would put the window out of order.
-    if (sample.t < state.last) return { state, change: null };
     const { window, values } = withinWindow(this.definition, state.window ?? [], sample);
     if (values === null) return { state: { ...state, last: sample.t, window }, change: null };
     const judged = await this.judge(state, { ...sample, values });
@@ -830,18 +887,25 @@ class LoadedAlarm {
     return alarmStep(this.definition, state, sample, { holds, clears });
   }
 
-  /** Whether the expression is true for the sample. A sample that it cannot be evaluated on counts as false. */
-  private async isTrue(expression: typeof this.where, { topic, t, values }: Sample): Promise<boolean> {
+  /** Whether the expression is true for the sample. A sample that it cannot be evaluated on counts as false, and as a failure. */
+  private async isTrue(
+    expression: typeof this.where,
+    { topic, t, at, values, device }: Sample,
+  ): Promise<boolean> {
     if (expression === null) return false;
     const message = { topic, payload: noBytes, time: t, source: 'telemetry' };
     try {
       return truth(await expression.evaluate(message, () => values));
-    } catch {
+    } catch (error) {
+      const { count = 0, since = at } = this.failure ?? {};
+      const reason = error instanceof Error ? error.message : String(error);
+      this.failure = { count: count + 1, since, at, device, error: reason.slice(0, mostReason) };
       return false;
     }
   }
 }
 
+const mostReason = 500;
 const noBytes = Buffer.alloc(0);
 const unstored = { created: 0, silencedUntil: null, version: '' };
 
@@ -852,10 +916,12 @@ class Work {
   readonly cleared: { alarm: LoadedAlarm; device: string; incident: string; at: number }[] = [];
   /** Devices that were removed, and whose states are deleted. */
   readonly gone = new Set<string>();
+  /** By alarm: new failures to evaluate it; null = it fails no longer. */
+  readonly failures = new Map<string, AlarmFailure | null>();
 
   get isEmpty(): boolean {
-    const { states, raised, cleared, gone } = this;
-    return states.size + raised.length + cleared.length + gone.size === 0;
+    const { states, raised, cleared, gone, failures } = this;
+    return states.size + raised.length + cleared.length + gone.size + failures.size === 0;
   }
 
   raise(alarm: LoadedAlarm, device: string, state: AlarmState, at: number): AlarmState {
@@ -870,6 +936,19 @@ class Work {
     return { ...state, incident: id, samples: [] };
   }
 
+  /** Takes over an alarm's failures of a batch. An alarm that failed earlier fails no longer after a while without another failure. */
+  failure(alarm: LoadedAlarm, now: number): void {
+    const { failure, failedAt, definition } = alarm;
+    alarm.failure = null;
+    if (failure) {
+      this.failures.set(definition.name, failure);
+      alarm.failedAt = failure.at;
+    } else if (failedAt !== null && now - failedAt > failingMs) {
+      this.failures.set(definition.name, null);
+      alarm.failedAt = null;
+    }
+  }
+
   clear(alarm: LoadedAlarm, device: string, incident: string, at: number): void {
     this.cleared.push({ alarm, device, incident, at });
   }
@@ -878,13 +957,14 @@ class Work {
   alarms(): string[] {
     const ofStates = [...this.states.keys()].map((key) => key.slice(0, key.indexOf('/')));
     const ofIncidents = [...this.raised, ...this.cleared].map(({ alarm }) => alarm.definition.name);
-    return [...new Set([...ofStates, ...ofIncidents])];
+    return [...new Set([...ofStates, ...ofIncidents, ...this.failures.keys()])];
   }
 
   /** Keeps only the results of the alarms that pass the test. */
   keep(passes: (alarm: string) => boolean): void {
     for (const key of this.states.keys())
       if (!passes(key.slice(0, key.indexOf('/')))) this.states.delete(key);
+    for (const alarm of this.failures.keys()) if (!passes(alarm)) this.failures.delete(alarm);
     for (const list of [this.raised, this.cleared] as { alarm: LoadedAlarm }[][]) {
       const kept = list.filter(({ alarm }) => passes(alarm.definition.name));
       list.splice(0, list.length, ...kept);
@@ -893,6 +973,9 @@ class Work {
 }
 
 interface Sample {
+  /** Arrival of the message, ms since 1970. */
+  at: number;
+  device: string;
   topic: string;
   stream: string;
   t: number;
@@ -908,7 +991,7 @@ function* samplesOf({ at, device, channel, stream = '', payload }: Entry): Gener
     const { t: predicted = at, label, voted } = payload as Partial<Inference>;
     const values = { class: voted ?? label ?? null };
     yield {
-      topic: `aiot/v1/${device}/inference`,
+      ...{ at, device, topic: `aiot/v1/${device}/inference` },
       stream: '',
       t: predicted > at + aheadMs ? at : predicted,
       values,
@@ -927,7 +1010,7 @@ function* samplesOf({ at, device, channel, stream = '', payload }: Entry): Gener
     const values = isBatch
       ? { ...payload, ...Object.fromEntries(columns.map(([name, column]) => [name, column[i]])) }
       : payload;
-    yield { topic, stream, t: Math.round(first + i * stepMs), values: withoutFrame(values) };
+    yield { at, device, topic, stream, t: Math.round(first + i * stepMs), values: withoutFrame(values) };
   }
 }
 
@@ -1025,6 +1108,39 @@ function rowOf(definition: AlarmDefinition, who: string, created: number): Alarm
     who,
     silencedUntil: null,
   };
+}
+
+async function writeFailure(store: Store, alarm: string, failure: AlarmFailure | null): Promise<void> {
+  if (failure === null) {
+    await store.deleteFrom('alarmFailures').where('alarm', '=', alarm).execute();
+    return;
+  }
+  const { count, at, device, error } = failure;
+  await store
+    .insertInto('alarmFailures')
+    .values({ alarm, ...failure })
+    .onConflict((conflict) =>
+      conflict.column('alarm').doUpdateSet((row) => ({
+        ...{ at, device, error },
+        count: row('alarmFailures.count', '+', count),
+      })),
+    )
+    .execute();
+}
+
+function failureOf({ count, since, at, device, error }: Schema['alarmFailures']): AlarmFailure {
+  return { count: Number(count), since: Number(since), at: Number(at), device, error };
+}
+
+/** Alarms whose expressions could not be evaluated on recent telemetry, for the list of what needs attention. */
+export async function failingAlarms(store: Store): Promise<Attention['alarms']> {
+  const rows = await store.selectFrom('alarmFailures').selectAll().orderBy('alarm').execute();
+  return rows.map((row) => {
+    const { count, since, device, error } = failureOf(row);
+    const message = `cannot be evaluated on ${plural(count, 'sample')}, most recently of ${device}: ${error}`;
+    const next = `Correct its expression; see \`aiot alarm show ${row.alarm}\`.`;
+    return { alarm: row.alarm, message, since, count, next };
+  });
 }
 
 /** Adds alarms. @param end position in the telemetry from which the first alarm reads @throws AIOT_REQUEST_INVALID (too many) */

@@ -249,6 +249,14 @@ const auditLog = `
   ) STRICT;
 `;
 
+/** Samples that an alarm's expressions could not be evaluated on. */
+const alarmFailures = `
+  CREATE TABLE alarmFailures (
+    alarm TEXT PRIMARY KEY, count INTEGER NOT NULL, since INTEGER NOT NULL, at INTEGER NOT NULL, device TEXT NOT NULL,
+    error TEXT NOT NULL
+  ) STRICT;
+`;
+
 /**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
@@ -339,4 +347,5 @@ export const migrations: string[] = [
   alarms,
   presences,
   auditLog,
+  alarmFailures,
 ];

@@ -178,6 +178,15 @@ export interface Schema {
   alarms: { name: string; definition: string; created: number; who: string; silencedUntil: number | null };
   /** `state`: JSON, as in fleet/alarm.ts. */
   alarmStates: { alarm: string; device: string; state: string };
+  /** Samples that an alarm's expressions could not be evaluated on: their number, the first time, and the newest one. */
+  alarmFailures: {
+    alarm: string;
+    count: number;
+    since: number;
+    at: number;
+    device: string;
+    error: string;
+  };
   incidents: {
     id: string;
     alarm: string;

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { createContext, Script } from 'node:vm';
 import type jsonata from 'jsonata';
 import { AiotError } from '../../core/errors.js';
 import { thousands } from '../../core/figures.js';
@@ -302,10 +303,75 @@ function limitSteps(expression: jsonata.Expression): void {
   expression.assign(Symbol.for('jsonata.__evaluate_entry') as unknown as string, entered);
 }
 
+/** Time that one search may take, and that all searches of the process may take within a period, ms. */
+const searchMs = 100;
+const searchesMs = 500;
+const searchPeriodMs = 5000;
+/** Number of characters up to which a pattern with one repetition is searched without a limit, because that takes less than a millisecond. */
+const shortText = 1000;
+
+/**
+ * A regular expression whose search ends after a while: some patterns take a time that doubles with each character, and a search cannot be
+ * interrupted otherwise. The library calls `exec` like that of a RegExp.
+ */
+class BoundedRegExp {
+  private static periodEnds = 0;
+  private static leftMs = searchesMs;
+  private static searchIn: ((pattern: RegExp, text: string, timeout: number) => unknown) | undefined;
+  private readonly isCheap: boolean;
+
+  constructor(private readonly pattern: RegExp) {
+    this.isCheap = (pattern.source.match(/[*+?{]/g) ?? []).length <= 1;
+  }
+
+  set lastIndex(value: number) {
+    this.pattern.lastIndex = value;
+  }
+
+  get lastIndex(): number {
+    return this.pattern.lastIndex;
+  }
+
+  /** @throws Error if the search takes too long */
+  exec(text: string): RegExpExecArray | null {
+    if (this.isCheap && text.length <= shortText) return this.pattern.exec(text);
+    const started = Date.now();
+    if (started >= BoundedRegExp.periodEnds || started < BoundedRegExp.periodEnds - searchPeriodMs) {
+      BoundedRegExp.periodEnds = started + searchPeriodMs;
+      BoundedRegExp.leftMs = searchesMs;
+    }
+    const timeout = Math.min(searchMs, Math.ceil(BoundedRegExp.leftMs));
+    if (timeout <= 0) throw new Error('its regular expressions have taken too long');
+    BoundedRegExp.searchIn ??= searcher();
+    const began = performance.now();
+    try {
+      return BoundedRegExp.searchIn(this.pattern, text, timeout) as RegExpExecArray | null;
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error;
+      throw new Error(`its regular expression takes more than ${timeout} ms`);
+    } finally {
+      BoundedRegExp.leftMs -= performance.now() - began;
+    }
+  }
+}
+
+function searcher() {
+  const place = createContext({ pattern: /./, text: '' });
+  const script = new Script('pattern.exec(text)');
+  return (pattern: RegExp, text: string, timeout: number): unknown => {
+    Object.assign(place, { pattern, text });
+    try {
+      return script.runInContext(place, { timeout });
+    } finally {
+      Object.assign(place, { pattern: /./, text: '' });
+    }
+  };
+}
+
 /** @throws AIOT_STREAM_EXPRESSION with the place in the text */
 export function parse(text: string): jsonata.Expression {
   try {
-    const expression = library()(text);
+    const expression = library()(text, { RegexEngine: BoundedRegExp as unknown as RegExpConstructor });
     limitSteps(expression);
     return expression;
   } catch (error) {
