@@ -96,7 +96,7 @@ describe('the note about offline devices', () => {
     [
       'a device that has never connected',
       noteOf({ never: ['pump-2'] }),
-      '2 of 9 devices are offline (pump-1, pump-2); never connected: pump-2 (start such a device first); wave 1 waits until 08:40:00 UTC (--deadline 10m); to leave them out, use --selector online=true',
+      '2 of 9 devices are offline (pump-1, pump-2), 1 of which never connected (pump-2); wave 1 waits until 08:40:00 UTC (--deadline 10m); to leave them out, use --selector online=true',
     ],
     [
       'a wave that has passed, until another day',

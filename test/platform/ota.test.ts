@@ -292,7 +292,7 @@ describe('aiot rollout', () => {
     const run = await runCli(argv);
     expect(run.code, run.stderr).toBe(1);
     expect(run.stderr).toMatch(
-      /^1 of 1 device is offline \(away-1\); wave 1 waits until \d\d:\d\d:\d\d UTC \(--deadline 2s\)$/m,
+      /^1 of 1 device has never connected \(away-1\); wave 1 waits until \d\d:\d\d:\d\d UTC \(--deadline 2s\)$/m,
     );
     expect((await runCli(['rollout', 'watch', rolloutOf(run.stdout)])).stderr).not.toContain('offline');
   });

@@ -53,13 +53,13 @@ it('a rollout gives the first wave to devices that are online, and reports how l
   const run = await runCli(['rollout', 'start', ...argv]);
   expect(run.code, run.stderr).toBe(0);
   expect(run.stderr).toContain(
-    '8 of 10 devices are offline (pump-0, pump-1, pump-2, …); wave 2 will wait for up to 10m (--deadline); ' +
+    '8 of 10 devices have never connected (pump-0, pump-1, pump-2, …); wave 2 will wait for up to 10m (--deadline); ' +
       'to leave them out, use --selector "online=true and name~pump-*"\n',
   );
   const id = /ro_\w+/.exec(run.stdout)![0];
   expect(await firstWaveOf(id)).toEqual(online);
   const before = await ok(RolloutShow.result, ['rollout', 'show', id]);
-  expect(before.offline).toEqual({ names: offline, of: 10, wave: 1, until: null });
+  expect(before.offline).toEqual({ names: offline, never: offline, of: 10, wave: 1, until: null });
 
   const { name, version, sequence, digest } = pushed;
   for (const device of devices) {
@@ -71,7 +71,7 @@ it('a rollout gives the first wave to devices that are online, and reports how l
   expect(after.offline).toMatchObject({ names: offline, of: 10, wave: 1 });
   expect(after.offline!.until).toBe(after.waves[1]!.opened! + 600_000);
   expect((await runCli(['rollout', 'show', id])).stdout).toMatch(
-    /^! 8 of 10 devices are offline .*; wave 2 waits until \d\d:\d\d:\d\d UTC \(--deadline 10m\); to leave/m,
+    /^! 8 of 10 devices have never connected .*; wave 2 waits until \d\d:\d\d:\d\d UTC \(--deadline 10m\); to leave/m,
   );
   await ok(rolloutSchema, ['rollout', 'abort', id]);
   const ended = await ok(RolloutShow.result, ['rollout', 'show', id]);

@@ -55,9 +55,15 @@ export function offlineNote(
   { waves, policy, selector }: Pick<Rollout, 'waves' | 'policy' | 'selector'>,
   now: number = Date.now(),
 ): string {
-  const more = names.length > named ? ', …' : '';
-  const are = names.length === 1 ? 'is' : 'are';
-  const which = `${names.length} of ${plural(of, 'device')} ${are} offline (${names.slice(0, named).join(', ')}${more})`;
+  const listed = (all: readonly string[]) =>
+    `(${all.slice(0, named).join(', ')}${all.length > named ? ', …' : ''})`;
+  const fleet = `${names.length} of ${plural(of, 'device')}`;
+  const one = names.length === 1;
+  // A device that has never connected is usually one that nobody has started yet.
+  const which =
+    never.length === names.length
+      ? `${fleet} ${one ? 'has' : 'have'} never connected ${listed(names)}`
+      : `${fleet} ${one ? 'is' : 'are'} offline ${listed(names)}${never.length === 0 ? '' : `, ${never.length} of which never connected ${listed(never)}`}`;
   const flag = policy.offlineMs === null ? '--deadline' : '--offline-deadline';
   const limit = formatDuration(offlineLimitMs(policy));
   // A wave that has passed no longer waits for devices, but the rollout ends only after all devices have ended.
@@ -68,11 +74,7 @@ export function offlineNote(
       : `${waiting} waits until ${clock(until, now)} UTC (${flag} ${limit})`;
   const online = names.length < of ? onlineOnly(selector) : null;
   const without = online === null ? '' : `; to leave them out, use --selector ${shellWord(online)}`;
-  const unstarted =
-    never.length === 0
-      ? ''
-      : `; never connected: ${never.slice(0, named).join(', ')}${never.length > named ? ', …' : ''} (start such a device first)`;
-  return `${which}${unstarted}; ${wait}${without}`;
+  return `${which}; ${wait}${without}`;
 }
 
 /** The time of day, with the date if it is not today. */
