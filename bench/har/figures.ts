@@ -1,7 +1,7 @@
-import { voteAll } from '../../src/lib/model/bundle/predictor.js';
 import { bootstrapInterval } from '../../src/lib/model/evaluate/intervals.js';
 import { classFigures, confusionOf, macroF1Of } from '../../src/lib/model/evaluate/metrics.js';
 import type { ClassFigures } from '../../src/lib/model/evaluate/result.js';
+import { voteAll } from '../../src/lib/model/vote.js';
 import type { Material } from './material.js';
 
 /** Metrics over windows, each predicted once by a model that was not trained on the window's recording. */
@@ -30,9 +30,11 @@ export function scoresOf(
 ): Scores {
   const truth = places.map((place) => material.truth[place]!);
   const groups = places.map((place) => material.recordings[place]!);
+  const ballotOf = (place: number) => ({ index: predicted[place]!, scores: [] });
+  const voted = voteAll(groups, ballotOf, { vote, answer: { kind: 'classes' } });
   return {
     window: score(truth, predicted, groups, material.classes),
-    voted: score(truth, voteAll(predicted, groups, vote), groups, material.classes),
+    voted: score(truth, voted, groups, material.classes),
   };
 }
 

@@ -2,8 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createVote } from '../../src/lib/loop/vote.js';
-import { createVote as createDeviceVote } from '../../src/lib/model/bundle/predictor.js';
+import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
+import { createVote as createDeviceVote } from '../../src/lib/model/vote.js';
 import { root } from '../support/cli.js';
+import { firmwareBundles } from '../support/firmware-bundles.js';
 import { fc } from '../support/property.js';
 
 const classes = ['rest', 'walk', 'stairs'];
@@ -20,7 +22,7 @@ function votes(rule: string, labels: string, holdMs = 0): (string | null)[] {
     const shares = classes.map((name) => (name === label ? own : 0));
     if (label === 'rest') shares[1] = 1 - own;
     else shares[0] = 1 - own;
-    return vote.push({ label, classes, shares, t: i * 1000 });
+    return vote.push({ label, classes, shares, scores: shares, t: i * 1000 });
   });
 }
 
@@ -47,8 +49,9 @@ describe('the majority vote', () => {
     for (const [, size, labels = '', voted = ''] of rows) {
       const rule = `majority:${size}`;
       expect(votes(rule, [...labels].join(' ')).join('')).toBe(voted);
-      const device = createDeviceVote(rule);
-      expect([...labels].map((label) => device.push(Number(label))).join('')).toBe(voted);
+      const device = createDeviceVote(rule, { kind: 'classes' });
+      const own = [...labels].map((label) => device.push({ index: Number(label), scores: [] }));
+      expect(own.join('')).toBe(voted);
     }
   });
 
@@ -66,6 +69,23 @@ describe('the majority vote', () => {
       }),
     );
   });
+});
+
+describe('the average', () => {
+  it.each(firmwareBundles().filter(({ bundle }) => bundle.info.vote.startsWith('average:')))(
+    'over the windows of the bundle $name equals the smoothing of devices',
+    ({ bundle, stream }) => {
+      const { vote, answer, classes } = bundle.info;
+      const predictor = createPredictor(bundle);
+      const loop = createVote(vote, 0, answer);
+      const answers = stream.flatMap((sample) => predictor.push(sample) ?? []);
+      const smoothed = answers.map(({ label, scores }, i) =>
+        loop.push({ label: label!, classes, shares: scores, scores, t: i * 1000 }),
+      );
+      expect(answers.some(({ label, voted }) => label !== voted)).toBe(true);
+      expect(smoothed).toEqual(answers.map(({ voted }) => voted));
+    },
+  );
 });
 
 describe('hysteresis', () => {
@@ -102,7 +122,7 @@ describe('a minimum duration', () => {
   });
 });
 
-it.each(['majority', 'majority:0', 'majority:100', 'hysteresis:1', 'hysteresis:2', 'most', ''])(
+it.each(['majority', 'majority:0', 'majority:100', 'hysteresis:1', 'average:0', 'hysteresis:2', 'most', ''])(
   'createVote rejects the vote "%s"',
   (rule) => {
     expect(() => createVote(rule)).toThrow(expect.objectContaining({ code: 'AIOT_USAGE' }));

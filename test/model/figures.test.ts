@@ -1,8 +1,12 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createVote, voteAll } from '../../src/lib/model/bundle/predictor.js';
+import type { AnswerSpec } from '../../src/lib/model/bundle/types.js';
 import { warningsOf } from '../../src/lib/model/evaluate/evaluate-project.js';
 import { gateError, gatesFrom, limitsOf } from '../../src/lib/model/evaluate/gates.js';
 import { argMaxRows, classFigures, macroF1Of, metricsOf } from '../../src/lib/model/evaluate/metrics.js';
+import { bestClass, costMatrix, createVote, voteAll } from '../../src/lib/model/vote.js';
+import { root } from '../support/cli.js';
 import { fc } from '../support/property.js';
 
 describe('metrics', () => {
@@ -44,27 +48,167 @@ describe('smoothing', () => {
     ['majority:4', [0, 1, 0, 1, 1, 2, 2], [0, 1, 0, 1, 1, 1, 2]],
     ['majority:1', [2, 1, 0], [2, 1, 0]],
   ])('%s turns %j into %j', (vote, given, voted) => {
-    const voter = createVote(vote);
-    expect(given.map((index) => voter.push(index))).toEqual(voted);
+    const voter = createVote(vote, { kind: 'classes' });
+    expect(given.map((index) => voter.push({ index, scores: [] }))).toEqual(voted);
   });
 
   it('restarts with each recording', () => {
-    expect([...voteAll([0, 0, 0, 1, 1], ['a', 'a', 'a', 'b', 'b'], 'majority:3')]).toEqual([0, 0, 0, 1, 1]);
+    const predicted = [0, 0, 0, 1, 1];
+    const voted = voteAll([...'aaabb'], (i) => ({ index: predicted[i]!, scores: [] }), {
+      ...{ vote: 'majority:3', answer: { kind: 'classes' } },
+    });
+    expect([...voted]).toEqual([0, 0, 0, 1, 1]);
   });
 
   it('always returns a class from the last N windows', () => {
     fc.assert(
       fc.property(fc.array(fc.nat(4), { minLength: 1 }), fc.integer({ min: 1, max: 9 }), (given, n) => {
-        const voter = createVote(`majority:${n}`);
+        const voter = createVote(`majority:${n}`, { kind: 'classes' });
         return given.every((index, i) =>
-          given.slice(Math.max(0, i - n + 1), i + 1).includes(voter.push(index)),
+          given.slice(Math.max(0, i - n + 1), i + 1).includes(voter.push({ index, scores: [] })),
         );
       }),
     );
   });
 
   it('rejects an unknown method', () => {
-    expect(() => createVote('best')).toThrow('expected "none" or "majority:N", got "best"');
+    expect(() => createVote('best', { kind: 'classes' })).toThrow(
+      'expected "none", "majority:N" or "average:N", got "best"',
+    );
+  });
+
+  const thresholds = (minimum: number[]) => ({
+    label: 'unknown',
+    minimum,
+    radius: [],
+    center: [],
+    weight: [],
+  });
+
+  it.each<[what: string, answer: AnswerSpec, windows: [index: number, scores: number[]][], voted: number[]]>([
+    [
+      'predicts the class with the largest mean output',
+      { kind: 'classes' },
+      [
+        [0, [0.75, 0.25]],
+        [1, [0.25, 0.75]],
+        [1, [0.375, 0.625]],
+        [1, [0.125, 0.875]],
+      ],
+      // Of two equal means, the first class wins; then 1.375 : 1.625; then 0.75 : 2.25.
+      [0, 0, 1, 1],
+    ],
+    [
+      'applies the minimum output to the mean',
+      { kind: 'classes', reject: thresholds([0.5, 0.75]) },
+      [
+        [1, [0.125, 0.875]],
+        [2, [0.375, 0.625]],
+        [2, [0.5, 0.5]],
+      ],
+      // Means of class 1: 0.875, 0.75, 0.667.
+      [1, 1, 2],
+    ],
+    [
+      'counts a window that is far from all classes as rejected',
+      { kind: 'classes', reject: thresholds([0, 0]) },
+      [
+        [1, [0.25, 0.75]],
+        [2, [0.25, 0.75]],
+        [2, [0.25, 0.75]],
+        [2, [0.25, 0.75]],
+      ],
+      // The rejection has 0, then 1/2 against 0.375, and finally everything.
+      [1, 2, 2, 2],
+    ],
+    [
+      'minimizes the expected cost of the mean',
+      { kind: 'classes', costs: [0, 1, 3, 0] },
+      [
+        [1, [0.625, 0.375]],
+        [0, [0.875, 0.125]],
+        [0, [0.75, 0.25]],
+      ],
+      // Class 1 is predicted from a share of more than 1/4: 0.375, then exactly 0.25, then 0.25.
+      [1, 0, 0],
+    ],
+    [
+      'applies the threshold of a probability to the mean',
+      { kind: 'probability', threshold: 0.5 },
+      [
+        [1, [0.25, 0.75]],
+        [0, [0.75, 0.25]],
+        [0, [0.625, 0.375]],
+      ],
+      [1, 1, 0],
+    ],
+    [
+      'applies the threshold of a reconstruction error to the mean',
+      { kind: 'reconstruction', threshold: 4 },
+      [
+        [0, [2]],
+        [1, [6]],
+        [1, [5]],
+      ],
+      [0, 0, 1],
+    ],
+  ])('average:3 %s', (_, answer, windows, voted) => {
+    const voter = createVote('average:3', answer);
+    expect(windows.map(([index, scores]) => voter.push({ index, scores }))).toEqual(voted);
+    voter.reset();
+    const [index, scores] = windows[0]!;
+    expect(voter.push({ index, scores })).toBe(voted[0]);
+  });
+});
+
+it('average:N equals the golden sequences, which are computed by Python', async () => {
+  const text = await readFile(join(root, 'firmware/test/averages.inc'), 'utf8');
+  const pattern =
+    /^\{(\d+), (true|false), \{(.*?)\}, (true|false), \{(.*?)\}, (\d+), \{(.*?)\}, "(\d+)", "(\d+)", "(\d+)"\},$/gm;
+  const rows = [...text.matchAll(pattern)];
+  expect(rows).toHaveLength(40);
+  for (const row of rows) {
+    const [, size, priced, prices = '', rejects, least = '', windows, outputs = ''] = row;
+    const [far = '', labels = '', voted = ''] = row.slice(8);
+    const numbers = (list: string) => list.split(', ').map(Number);
+    const costs = priced === 'true' ? numbers(prices) : undefined;
+    const minimum = numbers(least);
+    const reject =
+      rejects === 'true' ? { label: 'none', minimum, radius: [], center: [], weight: [] } : undefined;
+    const voter = createVote(`average:${size}`, { kind: 'classes', costs, reject });
+    const found = Array.from({ length: Number(windows) }, (_, w) => {
+      const scores = numbers(outputs)
+        .slice(3 * w, 3 * w + 3)
+        .map((value) => value / 256);
+      const best = bestClass(scores, costs);
+      const isOut = far[w] === '1' || (reject && scores[best]! < minimum[best]!);
+      const index = isOut ? 3 : best;
+      return [index, voter.push({ index, scores })];
+    });
+    expect(found.map(([index]) => index).join('')).toBe(labels);
+    expect(found.map(([, smoothed]) => smoothed).join('')).toBe(voted);
+  }
+});
+
+describe('costs', () => {
+  it('turn the decision toward the class that is expensive to miss, and keep it elsewhere', () => {
+    const costs = costMatrix({ stop: { go: 9 } }, ['go', 'stop'])!;
+    expect(costs).toEqual([0, 1, 9, 0]);
+    expect([0.05, 0.0999, 0.1, 0.1001, 0.8].map((stop) => bestClass([1 - stop, stop], costs))).toEqual([
+      0, 0, 0, 1, 1,
+    ]);
+  });
+
+  it('are 1 for a pair that is not listed, which decides like the largest output', () => {
+    const shares = fc.array(fc.integer({ min: 0, max: 255 }), { minLength: 4, maxLength: 4 });
+    const costs = costMatrix({}, ['a', 'b', 'c', 'd'])!;
+    fc.assert(fc.property(shares, (own) => bestClass(own, costs) === bestClass(own)));
+  });
+
+  it('of a class that does not exist are rejected', () => {
+    expect(() => costMatrix({ stop: { walk: 2 } }, ['go', 'stop'])).toThrow(
+      'model.costs: expected a class: go, stop; got "walk"',
+    );
   });
 });
 

@@ -9,9 +9,9 @@ import { packBundle, unpackBundle } from '../../src/lib/model/bundle/pack.js';
 import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
 import { interfaceOf, modelPartOf } from '../../src/lib/model/bundle/signed-bundle.js';
 import type { Bundle, RejectSpec } from '../../src/lib/model/bundle/types.js';
-import { evaluateProject } from '../../src/lib/model/evaluate/evaluate-project.js';
+import { evaluateProject, requireSameDecision } from '../../src/lib/model/evaluate/evaluate-project.js';
 import type { EvaluateResult } from '../../src/lib/model/evaluate/result.js';
-import { readTraining } from '../../src/lib/model/files.js';
+import { buildFiles, readEvaluation, readTraining } from '../../src/lib/model/files.js';
 import { retrainLastLayer } from '../../src/lib/model/retrain.js';
 import { temperatureOf } from '../../src/lib/model/train/fit/loss.js';
 import { runCli } from '../support/cli.js';
@@ -130,6 +130,21 @@ describe('model.reject', () => {
     expect(stdout).toMatch(/missing field +accuracy +macro-F1 +rejected/);
     const file = await runCli(['model', 'evaluate', 'x.tflite', '--sensor-drop', '--json']);
     expect(file.json).toMatchObject({ error: { code: 'AIOT_USAGE' } });
+  });
+
+  it('is read back from the evaluation with a rate of false alarms, so that such a model can be pushed', async () => {
+    const own = await loadProject(project.dir);
+    const asked = { label: 'other', share: 0.1, unknown: ['odd'], falseAlarms: 5, background: 'calm' };
+    own.config.model.reject = asked;
+    const file = buildFiles(own).evaluation;
+    const text = await readFile(file, 'utf8');
+    const evaluation = JSON.parse(text);
+    await writeFile(file, JSON.stringify({ ...evaluation, reject: { ...evaluation.reject, asked } }));
+    const read = await readEvaluation(own);
+    expect(() => requireSameDecision(read, own)).not.toThrow();
+    own.config.model.reject = { ...asked, falseAlarms: 6 };
+    expect(() => requireSameDecision(read, own)).toThrow('model.reject in aiot.yaml has changed');
+    await writeFile(file, text);
   });
 
   it('is shown in printed output, and makes an evaluation outdated if it changes', async () => {

@@ -172,7 +172,9 @@ describe('a model of mel features', () => {
     expect(validation.parts.map(({ condition }) => condition)).toEqual(['others']);
     const figures = evaluateStream(built, { ...common, vote: 'none', validation });
     expect(figures.points.map(({ vote, target }) => [vote, target])).toEqual(
-      ['none', 'majority:3', 'majority:5'].flatMap((vote) => [1, 2, 5, 10, 20, 50].map((t) => [vote, t])),
+      ['none', 'majority:3', 'average:3', 'average:5'].flatMap((vote) =>
+        [1, 2, 5, 10, 20, 50].map((t) => [vote, t]),
+      ),
     );
     for (const point of figures.points.filter(({ target }) => target === 5)) {
       const reject = { label: 'unknown', minimum: point.minimum, radius: [], center: [], weight: [] };

@@ -50,18 +50,24 @@ describe('detections in a stream', () => {
 function hour(): HeardStream {
   const random = seededRandom(3);
   const parts = Array.from({ length: 60 }, () => {
-    const predicted = new Int32Array(296);
-    const shares = new Float32Array(296).fill(0.9);
+    const scores = new Float64Array(3 * 296);
+    /** The output of one class, with the rest for the background. */
+    const fill = (of: number, share: number, from: number, to: number) => {
+      for (let w = from; w < to; w++) {
+        scores.fill(0, 3 * w, 3 * w + 3);
+        scores[3 * w] = 1 - share;
+        scores[3 * w + of] = share;
+      }
+    };
+    fill(0, 0.9, 0, 296);
     const placed = Array.from({ length: 20 }, (_, i) => {
       const from = 1 + 2.8 * i;
       const first = Math.ceil((from + 0.5 - 1) / 0.2);
-      predicted.fill(1 + (i % 2), first, first + 2);
-      shares.fill(random() < 0.1 ? 0.6 : 0.99, first, first + 2);
+      fill(1 + (i % 2), random() < 0.1 ? 0.6 : 0.99, first, first + 2);
       return { of: 1 + (i % 2), from, to: from + 0.5 };
     });
-    predicted[294] = 1;
-    shares[294] = 0.8;
-    return { condition: 'others' as const, placed, predicted, shares };
+    fill(1, 0.8, 294, 295);
+    return { condition: 'others' as const, placed, scores, far: new Uint8Array(296) };
   });
   return { background: 0, parts };
 }

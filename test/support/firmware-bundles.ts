@@ -238,6 +238,45 @@ function recipes(): Recipe[] {
       stream: walk,
       golden: [0, 640],
     },
+    // Decisions by costs, and on mean outputs, for each kind of prediction that is smoothed.
+    {
+      name: 'costs',
+      signal: { ...axes, resampleHz: 50, windowSamples: 50, strideSamples: 10, features: 'motion' },
+      answer: { kind: 'classes', costs: [0, 1, 0.7, 2.5, 0, 1, 1.3, 0.9, 0] },
+      classes: ['resting', 'walking', 'stairs'],
+      vote: 'average:4',
+      stream: walk,
+      golden: [0, 320, 640],
+      rejects: true,
+    },
+    {
+      name: 'costs-trees',
+      signal: { ...axes, resampleHz: 100, windowSamples: 100, strideSamples: 50, features: 'motion' },
+      answer: { kind: 'classes', costs: [0, 1, 1, 1.75, 0, 1, 1, 1.2, 0] },
+      classes: ['resting', 'walking', 'stairs'],
+      vote: 'average:3',
+      stream: walk,
+      golden: [0, 320, 640],
+      trees: 'boosting',
+    },
+    {
+      name: 'average-motor',
+      signal: { ...machine, windowSamples: 100, strideSamples: 25, features: 'spectral' },
+      answer: { kind: 'probability', threshold: 0.5 },
+      classes: ['normal', 'anomaly'],
+      vote: 'average:3',
+      stream: motor,
+      golden: [0, 117],
+    },
+    {
+      name: 'average-error',
+      signal: { ...machine, windowSamples: 8, strideSamples: 50, features: 'raw' },
+      answer: { kind: 'reconstruction', threshold: 4 },
+      classes: ['normal', 'strange'],
+      vote: 'average:2',
+      stream: motor,
+      golden: [0, 80],
+    },
   ];
 }
 
@@ -286,7 +325,8 @@ function bundleOf({ stream, bare, trees, rejects, shares, ...recipe }: Recipe, s
       created: 0,
     },
   };
-  if (rejects) info.answer = { kind: 'classes', reject: rejectOf({ info, model }, rows) };
+  if (rejects && answer.kind === 'classes')
+    info.answer = { ...answer, reject: rejectOf({ info, model }, rows) };
   const golden = recipe.golden.map((from) => goldenVector(graph, info, take(signal, stream, from, bare)));
   const lineage = unknownProvenance(digestOf(model), modeOf(graph));
   return unpackBundle(packBundle({ info, model, golden, lineage }));

@@ -24,6 +24,7 @@ typedef struct {
   size_t radii;
   size_t centers;
   size_t weights;
+  size_t costs;
   bool real_output;
 } reading;
 
@@ -293,6 +294,8 @@ static void read_answer(reading *r, aiot_json *json) {
       aiot_json_skip(json);
     } else if (aiot_json_is(json, "reject")) {
       read_reject(r, json);
+    } else if (aiot_json_is(json, "costs")) {
+      r->bundle->costs = read_numbers(r, json, &r->costs);
     } else if (aiot_json_is(json, "grid")) {
       read_pair(json, &objects->rows, &objects->columns);
     } else if (aiot_json_is(json, "picture")) {
@@ -305,25 +308,35 @@ static void read_answer(reading *r, aiot_json *json) {
   while (found < 5 && strcmp(kind, kinds[found]) != 0) found++;
   r->bundle->answer = (aiot_answer_kind)found;
   const bool wanted = found == AIOT_ANSWER_PROBABILITY || found == AIOT_ANSWER_RECONSTRUCTION || found == AIOT_ANSWER_OBJECTS;
-  if (found != AIOT_ANSWER_CLASSES) r->bundle->reject = (aiot_reject_spec){0};
+  if (found != AIOT_ANSWER_CLASSES) {
+    r->bundle->reject = (aiot_reject_spec){0};
+    r->bundle->costs = NULL;
+  }
   if (found != AIOT_ANSWER_OBJECTS) *objects = (aiot_object_spec){0};
   if (found == 5 || (wanted && !threshold) || (found == AIOT_ANSWER_VALUE && r->values == 0)) json->failed = true;
 }
 
-/* Reads the smoothing: `none` or `majority:N`, with N from 1 to 99. */
-static size_t read_vote(aiot_json *json) {
-  static const char majority[] = "majority:";
+/* Reads N from 1 to 99, or returns 0. */
+static size_t read_windows(const char *digits, size_t count) {
+  if (count < 1 || count > 2 || digits[0] < '1' || digits[0] > '9') return 0;
+  if (count == 1) return (size_t)(digits[0] - '0');
+  return digits[1] < '0' || digits[1] > '9' ? 0 : (size_t)(10 * (digits[0] - '0') + digits[1] - '0');
+}
+
+/* Reads the smoothing: `none`, `majority:N` or `average:N`, with N from 1 to 99. */
+static void read_vote(aiot_bundle *bundle, aiot_json *json) {
+  static const char *const kinds[] = {"majority:", "average:"};
   char text[16];
   const size_t bytes = aiot_json_string(json, text, sizeof text);
-  const size_t head = sizeof majority - 1;
-  if (strcmp(text, "none") == 0) return 1;
-  const char *digits = text + head;
-  if (bytes > head && bytes <= head + 2 && memcmp(text, majority, head) == 0 && digits[0] >= '1' && digits[0] <= '9') {
-    if (bytes == head + 1) return (size_t)(digits[0] - '0');
-    if (digits[1] >= '0' && digits[1] <= '9') return (size_t)(10 * (digits[0] - '0') + digits[1] - '0');
+  bundle->vote = strcmp(text, "none") == 0;
+  bundle->average = false;
+  for (size_t i = 0; i < 2; i++) {
+    const size_t head = strlen(kinds[i]);
+    if (bytes <= head || memcmp(text, kinds[i], head) != 0) continue;
+    bundle->vote = read_windows(text + head, bytes - head);
+    bundle->average = i == 1;
   }
-  json->failed = true;
-  return 1;
+  if (bundle->vote == 0) json->failed = true;
 }
 
 /* Reads the model's input or output: its number of values, scale and zero point, and whether its values are float32 instead of int8. */
@@ -387,7 +400,7 @@ static void read_member(reading *r, aiot_json *json) {
     read_answer(r, json);
     r->seen |= SEEN_ANSWER;
   } else if (aiot_json_is(json, "vote")) {
-    b->vote = read_vote(json);
+    read_vote(b, json);
     r->seen |= SEEN_VOTE;
   } else if (aiot_json_is(json, "input")) {
     r->inputs = read_end(r, json, &b->standardization.scale, &b->standardization.zero_point, &b->forest);
@@ -450,7 +463,7 @@ static bool fits(reading *r) {
   if (r->seen != SEEN_ALL || !standardizes(r) || !fits_picture(&b->signal)) return false;
   switch (b->answer) {
     case AIOT_ANSWER_CLASSES:
-      return b->classes >= 2 && r->outputs == b->classes && fits_rejection(r);
+      return b->classes >= 2 && r->outputs == b->classes && fits_rejection(r) && (b->costs == NULL || r->costs == b->classes * b->classes);
     case AIOT_ANSWER_PROBABILITY:
       return b->classes == 2 && r->outputs == 1;
     case AIOT_ANSWER_VALUE:

@@ -11,7 +11,7 @@ import { startLoop } from '../../lib/loop/run/run.js';
 export default class LoopRun extends AiotCommand {
   static override summary = 'Run inference on live sensor data on this machine.';
   static override description =
-    'Reads the sensor, runs the model on each window, smooths the predictions and sends them to the outputs. Stops on Ctrl-C, after --for, at --until, or when the sensor’s data ends. Settings without a flag come from `loop:` in aiot.yaml. --vote majority:N reports the most frequent class of the last N windows; a tie goes to the most recent class. --vote hysteresis:SHARE changes the class only when another one leads by SHARE twice in a row.';
+    'Reads the sensor, runs the model on each window, smooths the predictions and sends them to the outputs. Stops on Ctrl-C, after --for, at --until, or when the sensor’s data ends. Settings without a flag come from `loop:` in aiot.yaml. --vote majority:N reports the most frequent class of the last N windows; a tie goes to the most recent class. --vote average:N reports the class for the mean of their outputs. --vote hysteresis:SHARE changes the class only when another one leads by SHARE twice in a row.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --simulate --for 20s',
     "<%= config.bin %> <%= command.id %> --sensor 'i2c://1/lsm6ds3tr-c?rate=104' --out nats://127.0.0.1/output",

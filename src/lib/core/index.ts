@@ -125,6 +125,7 @@ export {
   projectSettings,
 } from './project.js';
 export {
+  type CostsConfig,
   featureSetNames,
   isSoundSet,
   type LayerConfig,

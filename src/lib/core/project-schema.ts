@@ -330,6 +330,11 @@ const reject = z.strictObject({
 
 export type RejectConfig = z.output<typeof reject>;
 
+/** Cost of each wrong prediction: true class → predicted class → cost. */
+const costs = z.record(z.string().min(1), z.record(z.string().min(1), z.number().min(0).max(1e6)));
+
+export type CostsConfig = z.output<typeof costs>;
+
 /** Rows to train on if no --data is given. */
 const table = z.strictObject({
   /** CSV file, relative to the project's folder. */
@@ -360,8 +365,13 @@ const model = z.strictObject({
   train: train.prefault({}),
   quantize,
   vote: z
-    .union([z.literal('none'), z.string().regex(/^majority:[1-9]\d?$/, '"none" or "majority:N"')])
+    .union([
+      z.literal('none'),
+      z.string().regex(/^(majority|average):[1-9]\d?$/, '"none", "majority:N" or "average:N"'),
+    ])
     .default('none'),
+  /** Costs of confusing one class with another; absent = every wrong prediction costs the same. A pair that is not listed costs 1. */
+  costs: costs.optional(),
   reject: reject.optional(),
   accept: accept.prefault({}),
 });
@@ -447,7 +457,10 @@ const loop = z.strictObject({
   /** Smoothing of the loop, in place of `model.vote`. */
   vote: z
     .string()
-    .regex(/^(none|majority:[1-9]\d?|hysteresis(:0?\.\d+)?)$/, '"none", "majority:N" or "hysteresis:SHARE"')
+    .regex(
+      /^(none|(majority|average):[1-9]\d?|hysteresis(:0?\.\d+)?)$/,
+      '"none", "majority:N", "average:N" or "hysteresis:SHARE"',
+    )
     .optional(),
   /** Minimum time that a smoothed class is held, such as 5s. */
   hold: z.string().min(1).optional(),

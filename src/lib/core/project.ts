@@ -46,7 +46,11 @@ export function defaultProject(dir: string): Project {
 
 /** Parses the text of aiot.yaml. @throws AIOT_PROJECT_INVALID, which lists all problems, not only the first */
 export function parseProject(text: string, file: string): ProjectConfig {
-  return parseYaml(text, file, projectSchema, { code: 'AIOT_PROJECT_INVALID', check: crossChecks });
+  const config = parseYaml(text, file, projectSchema, { code: 'AIOT_PROJECT_INVALID', check: crossChecks });
+  const { costs, train } = config.model;
+  // An expected cost needs probabilities, and an uncalibrated network is too confident.
+  if (costs && train.calibrate === undefined && canCalibrate(config.model)) train.calibrate = true;
+  return config;
 }
 
 /** Checks across fields. @param given the file's values before defaults are applied */
@@ -58,6 +62,7 @@ function crossChecks(config: ProjectConfig, given: unknown): Problem[] {
     ...checkModel(config),
     ...checkReject(config),
     ...checkAlarms(config),
+    ...checkCosts(config),
   ];
 }
 
@@ -227,19 +232,51 @@ function checkAugment(
   return [];
 }
 
-function checkReject({ model, signal }: ProjectConfig): Problem[] {
-  const { reject, kind, output, labels, train } = model;
-  const problems: Problem[] = [];
-  const isClassifier = output === 'classes' && kind !== 'autoencoder' && kind !== 'fomo';
+/** Whether a model predicts one of several classes. */
+function isClassifier({ kind, output }: Model): boolean {
+  return output === 'classes' && kind !== 'autoencoder' && kind !== 'fomo';
+}
+
+function canCalibrate({ kind, output, train }: Model): boolean {
   const uncalibrated = kind === 'forest' || kind === 'autoencoder' || kind === 'fomo' || output === 'value';
-  if (train.calibrate && (train.command || uncalibrated))
+  return !train.command && !uncalibrated;
+}
+
+function checkCosts({ model }: ProjectConfig): Problem[] {
+  const { costs, labels } = model;
+  if (!costs) return [];
+  const path = ['model', 'costs'];
+  if (!isClassifier(model))
+    return [{ path, message: 'expected model.output: classes with it; got another output' }];
+  const classes = Object.keys(labels);
+  const problems: Problem[] = [];
+  for (const [truth, row] of Object.entries(costs)) {
+    for (const name of [truth, ...Object.keys(row)])
+      if (classes.length > 0 && !classes.includes(name))
+        problems.push({
+          path: name === truth ? [...path, truth] : [...path, truth, name],
+          message: `expected a class: ${classes.join(', ')}; got ${show(name)}`,
+        });
+    if (Object.hasOwn(row, truth))
+      problems.push({
+        path: [...path, truth, truth],
+        message: 'expected no cost for a correct prediction, which always costs 0',
+      });
+  }
+  return problems;
+}
+
+function checkReject({ model, signal }: ProjectConfig): Problem[] {
+  const { reject, labels, train } = model;
+  const problems: Problem[] = [];
+  if (train.calibrate && !canCalibrate(model))
     problems.push({
       path: ['model', 'train', 'calibrate'],
       message: 'expected a network with classes or a probability, trained by aiot; got another model',
     });
   if (!reject) return problems;
   const path = ['model', 'reject'];
-  if (!isClassifier)
+  if (!isClassifier(model))
     problems.push({ path, message: 'expected model.output: classes with it; got another output' });
   if (Object.hasOwn(labels, reject.label))
     problems.push({

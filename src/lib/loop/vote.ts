@@ -1,33 +1,48 @@
 import { AiotError } from '../core/errors.js';
-import { createMajority } from '../model/bundle/predictor.js';
+import type { AnswerSpec } from '../model/bundle/types.js';
+import { createMajority, createVote as createModelVote } from '../model/vote.js';
 
 /** Default lead for `hysteresis`. */
 const usualLead = 0.2;
 
 /**
  * `none`: no smoothing. `majority:N`: the most frequent class of the last N windows, or of fewer at the beginning; a tie goes
- * to the most recent class, as on devices. `hysteresis` or `hysteresis:SHARE`: a class is kept until another leads it by this share in two consecutive windows.
+ * to the most recent class, as on devices. `average:N`: the decision on the mean of the last N windows' outputs, as on devices. `hysteresis` or `hysteresis:SHARE`: a class is kept until another leads it by this share in two consecutive windows.
  * @param holdMs minimum time that a class is kept; 0 = none
+ * @param answer the model's decision, which `average` applies to the mean
  * @throws AIOT_USAGE
  */
-export function createVote(text: string, holdMs = 0): LoopVote {
-  const vote = voteOf(text);
+export function createVote(text: string, holdMs = 0, answer: AnswerSpec = { kind: 'classes' }): LoopVote {
+  const vote = voteOf(text, answer);
   return holdMs > 0 ? holding(vote, holdMs) : vote;
 }
 
-function voteOf(text: string): LoopVote {
+function voteOf(text: string, answer: AnswerSpec): LoopVote {
   if (text === 'none') return { push: ({ label }) => label, reset: () => {} };
   const size = /^majority:([1-9]\d?)$/.exec(text)?.[1];
   if (size) {
     const { push, reset } = createMajority<string>(Number(size));
     return { push: ({ label }) => push(label), reset };
   }
+  if (/^average:([1-9]\d?)$/.test(text)) return createAverage(text, answer);
   const [matched, lead] = /^hysteresis(?::(0?\.\d+))?$/.exec(text) ?? [];
   if (matched) return createHysteresis(lead === undefined ? usualLead : Number(lead));
   throw new AiotError(
     'AIOT_USAGE',
-    `expected none, majority:N (N from 1 to 99) or hysteresis:SHARE (between 0 and 1); got "${text}"`,
+    `expected none, majority:N or average:N (N from 1 to 99) or hysteresis:SHARE (between 0 and 1); got "${text}"`,
   );
+}
+
+function createAverage(text: string, answer: AnswerSpec): LoopVote {
+  const { push, reset } = createModelVote(text, answer);
+  const rejected = answer.kind === 'classes' ? answer.reject?.label : undefined;
+  return {
+    push({ label, classes, scores }) {
+      const index = label === rejected ? classes.length : classes.indexOf(label);
+      return classes[push({ index, scores })] ?? rejected ?? label;
+    },
+    reset,
+  };
 }
 
 /** The input of one window to smoothing. */
@@ -38,6 +53,8 @@ export interface Ballot {
   classes: readonly string[];
   /** Support for each class, 0…1. */
   shares: readonly number[];
+  /** The model's outputs, as in `Prediction`. */
+  scores: readonly number[];
   /** Time of the window's last sample, ms since 1970. */
   t: number;
 }

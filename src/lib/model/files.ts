@@ -203,8 +203,12 @@ const evaluationFileSchema = evaluateResultSchema.extend({
   vote: z.string(),
   reject: z
     .object({
-      asked: z.object({ label: z.string(), share: z.number(), unknown: z.array(z.string()) }),
+      asked: z.object({
+        ...{ label: z.string(), share: z.number(), unknown: z.array(z.string()) },
+        ...{ falseAlarms: z.number().optional(), background: z.string().optional() },
+      }),
       rule: rejectSchema,
     })
     .nullish(),
+  costs: z.array(z.number()).optional(),
 }) satisfies z.ZodType<EvaluationFile>;

@@ -9,7 +9,6 @@ export { type DeviceNeed, deviceNeed } from './bundle/device-memory.js';
 export { checkGolden } from './bundle/golden.js';
 export { describeBundle, isSigned, packBundle, unpackAny, unpackBundle } from './bundle/pack.js';
 export {
-  createMajority,
   createPredictor,
   type Invoker,
   type Prediction,
@@ -148,3 +147,4 @@ export {
 export { type TrainRequest, trainedSchema, trainModel } from './train/train-model.js';
 export { trainProject } from './train/train-project.js';
 export type { EpochFigures } from './train/types.js';
+export { createMajority, createVote } from './vote.js';

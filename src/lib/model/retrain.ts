@@ -9,12 +9,13 @@ import { windowFeatures } from '../signal/pipeline.js';
 import { encodeInput, endOf, valuesOf } from './bundle/ends.js';
 import { goldenVector } from './bundle/golden.js';
 import { packBundle } from './bundle/pack.js';
-import { answerOf, voteAll, withoutRejection } from './bundle/predictor.js';
+import { answerOf, withoutRejection } from './bundle/predictor.js';
 import type { AnswerSpec, Bundle, BundleInfo, Metrics } from './bundle/types.js';
 import { gatesFrom, isGateName } from './evaluate/gates.js';
 import { metricsOf } from './evaluate/metrics.js';
 import { quantizeLayer } from './quantize/graph/numbers.js';
 import { checkNumbers, columnsFor, unfit as unfitData } from './train/examples/examples.js';
+import { type Ballot, voteAll } from './vote.js';
 
 /** Error for a layer, or a whole model, that cannot be retrained on the device. */
 const unfit = errorMaker('AIOT_MODEL_UNFIT', 'this model cannot be taught here: ', {
@@ -80,10 +81,10 @@ export async function retrainLastLayer(options: RetrainOptions): Promise<Taught>
   const next = withLastLayer(graph, fitted.layer, fitted.range);
   const heldOut = lesson.heldOut.length > 0 ? lesson.heldOut : lesson.taught;
   const runs = { before: answersOf(graph, info, heldOut), after: answersOf(next, info, heldOut) };
-  const metrics = (answers: Int32Array) =>
+  const metrics = (answers: readonly Ballot[]) =>
     metricsOf(
       heldOut.map((window) => window.class),
-      answers,
+      answers.map(({ index }) => index),
       info.classes.length,
     );
   const [before, after] = [metrics(runs.before), metrics(runs.after)];
@@ -159,19 +160,20 @@ async function fitLayer(
   return { layer: fitted, range };
 }
 
-function answersOf(graph: Graph, info: BundleInfo, windows: readonly LabelledWindow[]): Int32Array {
+function answersOf(graph: Graph, info: BundleInfo, windows: readonly LabelledWindow[]): Ballot[] {
   const interpreter = createInterpreter(graph);
   const room = valuesOf(info.input, info.standardization.mean.length);
   // Retraining may have changed the output's scale and zero point, so both are read from the given graph.
   const parts = { ...info, output: endOf(graph, 'outputs') };
-  return Int32Array.from(windows, ({ features }) => {
+  return windows.map(({ features }) => {
     const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, room));
-    return answerOf(parts, output, features).index ?? 0;
+    const { index, scores } = answerOf(parts, output, features);
+    return { index: index ?? 0, scores };
   });
 }
 
-function shareRight(answers: Int32Array, windows: readonly LabelledWindow[]): number {
-  return windows.filter((window, row) => window.class === answers[row]).length / windows.length;
+function shareRight(answers: readonly Ballot[], windows: readonly LabelledWindow[]): number {
+  return windows.filter((window, row) => window.class === answers[row]!.index).length / windows.length;
 }
 
 /** A window from a recording with a known class. */
@@ -481,7 +483,7 @@ function curvature({ values, weights: counts }: Hidden, inputs: number, biasOnly
 
 interface Judged {
   heldOut: LabelledWindow[];
-  predicted: Int32Array;
+  predicted: Ballot[];
   metrics: Metrics;
 }
 
@@ -492,7 +494,7 @@ interface Judged {
 function taughtAnswer(answer: AnswerSpec): AnswerSpec {
   if (answer.kind !== 'classes' || !answer.reject) return answer;
   const { minimum, ...reject } = answer.reject;
-  return { kind: 'classes', reject: { ...reject, minimum: minimum.map(() => 0) } };
+  return { ...answer, reject: { ...reject, minimum: minimum.map(() => 0) } };
 }
 
 /** The bundle with the retrained network. Its metrics are measured on the windows held out on this device. */
@@ -507,9 +509,9 @@ function taughtBundle(
   const own = [...new Set(lesson.taught.map(({ recording }) => recording))];
   const tested = [...new Set(heldOut.map(({ recording }) => recording))];
   const voted = voteAll(
-    predicted,
     heldOut.map(({ recording }) => recording),
-    info.vote,
+    (place) => predicted[place]!,
+    { vote: info.vote, answer: withoutRejection(info.answer) },
   );
   const truth = heldOut.map((window) => window.class);
   const figures = { accuracy: metrics.accuracy, macroF1: metrics.macroF1, arena: info.arenaBytes };

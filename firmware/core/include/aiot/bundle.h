@@ -104,10 +104,14 @@ typedef struct {
   aiot_answer_kind answer;
   double threshold;
   aiot_reject_spec reject;
+  /* Costs [true class * predicted class], row by row, which the prediction minimizes; NULL = the largest output decides. In the arena. */
+  const double *costs;
   /* For AIOT_ANSWER_OBJECTS. */
   aiot_object_spec objects;
-  /* Number of windows per majority vote; 1 = no smoothing. */
+  /* Number of windows that are smoothed; 1 = no smoothing. */
   size_t vote;
+  /* Whether smoothing averages the outputs instead of taking the most frequent class. */
+  bool average;
   aiot_span model;
   /* Whether the model consists of decision trees, the only model with float32 inputs and outputs that the firmware runs. */
   bool forest;

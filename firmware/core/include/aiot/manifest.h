@@ -109,7 +109,8 @@ enum {
 
 /*
  * Interfaces: decision trees, rejection of inputs that belong to no class, both together, features of sound whose frames share their
- * standardization, decision trees on those, and objects in pictures, which is the interface of this firmware.
+ * standardization, decision trees on those, objects in pictures, and decisions by costs or on mean outputs. The last one also includes
+ * decision trees with such decisions, and is the interface of this firmware.
  */
 enum {
   AIOT_INTERFACE_FORESTS = 3,
@@ -117,7 +118,9 @@ enum {
   AIOT_INTERFACE_REJECTING_FORESTS = 5,
   AIOT_INTERFACE_SOUND = 6,
   AIOT_INTERFACE_SOUND_FORESTS = 7,
-  AIOT_INTERFACE_OBJECTS = 8
+  AIOT_INTERFACE_OBJECTS = 8,
+  AIOT_INTERFACE_DECISIONS = 9,
+  AIOT_INTERFACE_DECIDING_FORESTS = 10
 };
 
 /* Properties that never change while a device runs. */

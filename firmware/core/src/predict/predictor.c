@@ -3,7 +3,9 @@
 
 struct aiot_predictor {
   aiot_runner runner;
+  /* The smoothing of the bundle: one of both. */
   aiot_vote vote;
+  aiot_average average;
   uint32_t window;
 };
 
@@ -12,8 +14,9 @@ aiot_code aiot_predictor_open(const aiot_bundle *bundle, const aiot_inference *i
   if (bundle->vote < 1 || bundle->vote > AIOT_VOTE_MAX) return AIOT_MODEL_UNSUPPORTED;
   aiot_predictor *own = aiot_arena_take(arena, sizeof(aiot_predictor), _Alignof(aiot_predictor));
   if (!own) return AIOT_MEMORY_SHORT;
-  own->vote.size = bundle->vote;
-  const aiot_code code = aiot_runner_open(&own->runner, bundle, inference, arena);
+  *own = (aiot_predictor){.vote.size = bundle->vote};
+  aiot_code code = aiot_runner_open(&own->runner, bundle, inference, arena);
+  if (code == AIOT_OK && bundle->average) code = aiot_average_open(&own->average, bundle, aiot_runner_scores(&own->runner), arena);
   if (code == AIOT_OK) *out = own;
   return code;
 }
@@ -23,7 +26,9 @@ bool aiot_predictor_push(aiot_predictor *own, const double *sample, aiot_answer 
   if (!features) return false;
   aiot_runner_answer(&own->runner, features, answer);
   answer->window = own->window++;
-  if (answer->label >= 0) answer->voted = aiot_vote_push(&own->vote, answer->label);
+  if (answer->label < 0) return true;
+  const aiot_bundle *bundle = own->runner.bundle;
+  answer->voted = bundle->average ? aiot_average_push(&own->average, bundle, answer) : aiot_vote_push(&own->vote, answer->label);
   return true;
 }
 
@@ -31,5 +36,6 @@ void aiot_predictor_reset(aiot_predictor *own) {
   aiot_features_reset(own->runner.features);
   aiot_runner_reset(&own->runner);
   own->vote.count = 0;
+  own->average.count = 0;
   own->window = 0;
 }

@@ -1,4 +1,5 @@
 #include "runner.h"
+#include "vote.h"
 
 static bool fits(const aiot_runner *r, const aiot_tensor *input) {
   const aiot_bundle *b = r->bundle;
@@ -129,6 +130,15 @@ static void run(const aiot_runner *r, const float *features) {
   r->inference->invoke(r->model, r->input, r->output);
 }
 
+size_t aiot_runner_scores(const aiot_runner *r) {
+  switch (r->bundle->answer) {
+    case AIOT_ANSWER_PROBABILITY: return 2;
+    case AIOT_ANSWER_RECONSTRUCTION: return 1;
+    case AIOT_ANSWER_OBJECTS: return r->bundle->classes;
+    default: return r->outputs;
+  }
+}
+
 void aiot_runner_answer(const aiot_runner *r, const float *features, aiot_answer *answer) {
   const aiot_bundle *b = r->bundle;
   run(r, features);
@@ -142,7 +152,7 @@ void aiot_runner_answer(const aiot_runner *r, const float *features, aiot_answer
         answer->value = answer->score[0];
         return;
       }
-      answer->label = greatest(r);
+      answer->label = b->costs ? (int)aiot_best_class(answer->score, b->classes, b->costs) : greatest(r);
       if (is_rejected(r, answer->label, answer->score[answer->label], features)) answer->label = (int)b->classes;
       return;
     case AIOT_ANSWER_PROBABILITY:

@@ -37,6 +37,9 @@ aiot_code aiot_runner_open(aiot_runner *runner, const aiot_bundle *bundle, const
 /* Computes label, scores and value, but not the window's number and the smoothing. */
 void aiot_runner_answer(const aiot_runner *runner, const float *features, aiot_answer *answer);
 
+/* Number of scores of a prediction. */
+size_t aiot_runner_scores(const aiot_runner *runner);
+
 /* The next input is the first of a recording, as in `aiot_inference`. */
 void aiot_runner_reset(const aiot_runner *runner);
 

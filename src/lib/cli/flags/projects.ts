@@ -19,7 +19,7 @@ export const loopFlags = {
     helpValue: 'MODEL',
   }),
   vote: Flags.string({
-    summary: "Smoothing: none, majority:N or hysteresis:SHARE [default: the model's].",
+    summary: "Smoothing: none, majority:N, average:N or hysteresis:SHARE [default: the model's].",
     env: 'AIOT_VOTE',
     helpValue: 'VOTE',
   }),

@@ -83,6 +83,14 @@ function certainty(result: EvaluateResult): [string, string][] {
       '95 % interval',
       `${between(interval, (value) => value.toPrecision(4))} (mean absolute error)`,
     ]);
+  if (result.cost) {
+    const { mean, interval: spread, likeliest } = result.cost;
+    const show = (value: number) => value.toPrecision(3);
+    lines.push([
+      'Mean cost',
+      `${show(mean)} per ${unit}${spread ? ` (95 %: ${between(spread, show)})` : ''}; ${show(likeliest)} without model.costs`,
+    ]);
+  }
   const { accuracy: linear = null, rmse = null } = result.baseline ?? {};
   if (linear !== null) lines.push(['Linear model', `${percent(linear)} of the same ${unit}s`]);
   if (rmse !== null) lines.push(['Linear model', `RMSE ${rmse.toPrecision(4)} on the same ${unit}s`]);

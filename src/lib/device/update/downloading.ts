@@ -282,9 +282,9 @@ function inability({ kind, interface: needed, model }: Manifest, traits: DeviceT
   }
   const mode = model?.quantization.mode;
   // Decision trees need only their interface; a tree's mode is the type of its input and output.
-  const { forests, rejectingForests, soundForests } = firmwareInterfaces;
-  if ([forests, rejectingForests, soundForests].some((each) => each === needed) && mode === 'float32')
-    return null;
+  const { forests, rejectingForests, soundForests, decidingForests } = firmwareInterfaces;
+  const trees: number[] = [forests, rejectingForests, soundForests, decidingForests];
+  if (trees.includes(needed) && mode === 'float32') return null;
   if (mode === undefined || traits.modes.includes(mode)) return null;
   return `expected a network of ${traits.modes.join(', ')}, got ${mode}`;
 }

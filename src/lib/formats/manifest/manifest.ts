@@ -31,6 +31,8 @@ export const firmwareInterfaces = {
   sound: 6,
   soundForests: 7,
   objects: 8,
+  decisions: 9,
+  decidingForests: 10,
 } as const;
 
 const digest = z.string().regex(digestPattern);

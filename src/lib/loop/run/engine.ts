@@ -98,15 +98,20 @@ async function catchUp(outputs: Outputs, pace: { given: number; since: number })
 function createVoting({ vote: asked, holdMs }: Pick<EngineOptions, 'vote' | 'holdMs'>) {
   let vote: LoopVote | null = null;
   let rule = '';
+  let decision: BundleInfo['answer'] | null = null;
   let last: string | null = null;
   return {
     reset: () => vote?.reset(),
     answer({ prediction, model }: Predicted, t: number, window: number): Omit<Answer, 'latencyMs'> {
       const { info, name, version } = model;
       // If the model has other classes or another rule, earlier predictions no longer count.
-      const own = `${asked ?? info.vote} ${info.classes.join('\n')}`;
-      if (vote === null || rule !== own) vote = createVote(asked ?? info.vote, holdMs);
+      const text = asked ?? info.vote;
+      const own = `${text} ${info.classes.join('\n')}`;
+      // An average also depends on the model's thresholds.
+      const isOther = rule !== own || (text.startsWith('average:') && decision !== info.answer);
+      if (vote === null || isOther) vote = createVote(text, holdMs, info.answer);
       rule = own;
+      decision = info.answer;
       const ballot = ballotOf(info, prediction, t);
       const voted = ballot && vote.push(ballot);
       const changed = ballot === null || (voted !== null && voted !== last);
@@ -321,9 +326,9 @@ function ballotOf(
   const { label, scores, value } = prediction;
   if (label === null) return null;
   const { answer, classes } = info;
-  if (answer.kind !== 'reconstruction') return { label, classes, shares: scores, t };
+  if (answer.kind !== 'reconstruction') return { label, classes, shares: scores, scores, t };
   // An error equal to the threshold supports both classes equally.
   const error = value ?? 0;
   const anomaly = error + answer.threshold === 0 ? 0 : error / (error + answer.threshold);
-  return { label, classes, shares: [1 - anomaly, anomaly], t };
+  return { label, classes, shares: [1 - anomaly, anomaly], scores, t };
 }

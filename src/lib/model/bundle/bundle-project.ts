@@ -10,7 +10,7 @@ import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { createPipeline } from '../../signal/pipeline.js';
 import type { SignalSpec, Standardization } from '../../signal/spec.js';
 import { type Built, readBuilt, stale } from '../build-folder.js';
-import { gateFigures, requireSameRejection } from '../evaluate/evaluate-project.js';
+import { gateFigures, requireSameDecision } from '../evaluate/evaluate-project.js';
 import { type EvaluationFile, gatesFrom } from '../evaluate/gates.js';
 import { macroF1Of } from '../evaluate/metrics.js';
 import { buildFiles, modelName, readEvaluation } from '../files.js';
@@ -49,7 +49,7 @@ export async function bundleProject(
   if (evaluation.digest !== built.int8.digest || evaluation.datasetDigest !== built.dataset.digest) {
     throw stale('the quantized model or its data has changed since the evaluation', 'aiot model evaluate');
   }
-  requireSameRejection(evaluation, project);
+  requireSameDecision(evaluation, project);
   const evaluationDigest = digestOf(await readBytes(buildFiles(project).evaluation));
   const mode = modeOf(built.int8.graph);
   const info = infoOf(built, evaluation, {
@@ -89,7 +89,7 @@ function infoOf({ training, int8 }: Built, evaluation: EvaluationFile, named: Na
     name: named.name,
     signal: training.signal,
     standardization: training.standardization,
-    ...answeringOf(training, vote, evaluation.reject?.rule),
+    ...answeringOf(training, { vote, reject: evaluation.reject?.rule, costs: evaluation.costs }),
     quantization: { mode: named.mode },
     arenaBytes: runnable(evaluation),
     input: endOf(int8.graph, 'inputs'),

@@ -38,7 +38,7 @@ export function deviceNeed({ info, model }: Pick<Bundle, 'info' | 'model'>): Dev
   return { active, trial: active + bundleStructure + given, parts };
 }
 
-/** Means and deviations, the thresholds and centers of a rejection, and the names of individual features. */
+/** Means and deviations, the thresholds and centers of a rejection, costs, smoothed outputs, and the names of individual features. */
 function standardizationBytes(info: BundleInfo): number {
   const { signal, answer } = info;
   const distinct = distinctInputs(info);
@@ -49,7 +49,14 @@ function standardizationBytes(info: BundleInfo): number {
   const names = Array.isArray(signal.features)
     ? signal.features.reduce((sum, name) => sum + 4 + Buffer.byteLength(name) + 1, 0)
     : 0;
-  return double * (2 * distinct + thresholds) + names;
+  const costs = answer.kind === 'classes' ? (answer.costs?.length ?? 0) : 0;
+  return double * (2 * distinct + thresholds + costs + averaged(info)) + names;
+}
+
+/** Numbers that `average:N` keeps: of each window, its scores and whether it is far from all classes. */
+function averaged({ vote, answer, classes }: BundleInfo): number {
+  const windows = Number(/^average:(\d+)$/.exec(vote)?.[1] ?? 0);
+  return windows * ((answer.kind === 'reconstruction' ? 1 : classes.length) + 1);
 }
 
 /** Per cell, its strength, a mark and a place in a list; per object, four values of 8 bytes (firmware/core/src/predict/objects.c). */

@@ -209,7 +209,7 @@ function checkBundle(bundle: Bundle | NetworkBundle): void {
     throw malformed(`model.tflite: expected one ${type} ${side} of ${count} values, got [${shape}]`);
   }
   checkClasses(info);
-  checkRejection(info, features);
+  checkDecision(info, features);
   checkStandardization(info, features);
   for (const [i, { samples, features: given, input, output }] of golden.entries()) {
     const fits =
@@ -268,8 +268,12 @@ function checkClasses(info: BundleInfo): void {
   throw malformed(`bundle.json: classes: expected ${wanted} for ${kind}, got ${classes.length}`);
 }
 
-function checkRejection({ answer, classes }: BundleInfo, features: number): void {
-  const reject = answer.kind === 'classes' ? answer.reject : undefined;
+/** Checks the sizes of what decides on a class: costs and thresholds. */
+function checkDecision({ answer, classes }: BundleInfo, features: number): void {
+  if (answer.kind !== 'classes') return;
+  const { reject, costs } = answer;
+  if (costs && costs.length !== classes.length ** 2)
+    throw malformed(`bundle.json: answer.costs: expected ${classes.length ** 2} costs, got ${costs.length}`);
   if (!reject) return;
   const { label, minimum, radius, center, weight } = reject;
   if (classes.includes(label)) throw malformed(`bundle.json: answer.reject: ${label} is the name of a class`);

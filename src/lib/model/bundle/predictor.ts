@@ -4,6 +4,7 @@ import type { Interpreter } from '../../runtime/interpreter/node.js';
 import { createPipeline } from '../../signal/pipeline.js';
 import { type Standardization, standardize } from '../../signal/spec.js';
 import type { TrainingFile } from '../train/types.js';
+import { bestClass, createVote } from '../vote.js';
 import { type Detection, detectionsIn, type Found } from './detections.js';
 import { decode, encodeInput, valuesOf } from './ends.js';
 import type { AnswerSpec, Bundle, BundleInfo, RejectSpec } from './types.js';
@@ -63,7 +64,7 @@ interface Predictable {
 export function createPredictor({ info, model }: Predictable | Bundle, runs?: Invoker): Predictor {
   const interpreter = runs ?? createInterpreter(readTflite(model));
   const pipeline = createPipeline(info.signal);
-  const vote = createVote(info.vote);
+  const vote = createVote(info.vote, info.answer);
   const input = valuesOf(info.input, info.standardization.mean.length);
   const labels = labelsOf(info);
   const labelOf = (index: number | null) => (index === null ? null : (labels[index] ?? null));
@@ -75,7 +76,7 @@ export function createPredictor({ info, model }: Predictable | Bundle, runs?: In
       window: window++,
       index,
       label: labelOf(index),
-      voted: labelOf(index === null ? null : vote.push(index)),
+      voted: labelOf(index === null ? null : vote.push({ index, scores })),
       scores,
       value,
       ...(objects && { detections: namedDetections(objects, info.classes) }),
@@ -133,8 +134,9 @@ export function answerOf(
   const scores = decode(output, end);
   switch (answer.kind) {
     case 'classes': {
-      const best = argMax(output);
-      const { reject } = answer;
+      const { reject, costs } = answer;
+      // Without costs, the quantized numbers are compared, so that dequantization cannot change the result.
+      const best = costs ? bestClass(scores, costs) : bestClass(output);
       const out = reject && isRejected(reject, best, scores[best]!, features, standardization);
       return { index: out ? scores.length : best, scores, value: null };
     }
@@ -158,18 +160,28 @@ export function answerOf(
   }
 }
 
+/** Settings of aiot.yaml that turn outputs into predictions. */
+interface Deciding {
+  /** model.vote */
+  vote: string;
+  /** Thresholds of model.reject. */
+  reject?: RejectSpec | undefined;
+  /** model.costs: [true class × predicted class], row-major. */
+  costs?: number[] | undefined;
+}
+
 /** Minimum probability for predicting the second class, unless training chose another threshold. */
 const evenOdds = 0.5;
 
 /** Meaning of a trained network's outputs. */
 function answerSpecOf(
   { network, threshold, source, signal: { image } }: TrainingFile,
-  reject: RejectSpec | undefined,
+  { reject, costs }: Deciding,
 ): AnswerSpec {
   const { output } = network;
   switch (output.kind) {
     case 'classes':
-      return reject ? { kind: 'classes', reject } : { kind: 'classes' };
+      return { kind: 'classes', ...(reject && { reject }), ...(costs && { costs }) };
     case 'probability':
       return { kind: 'probability', threshold: threshold ?? evenOdds };
     case 'value': {
@@ -196,12 +208,11 @@ function answerSpecOf(
 /** How the outputs of a trained network become predictions: the part of a bundle that evaluation and every device share. */
 export function answeringOf(
   training: TrainingFile,
-  vote: string,
-  reject: RejectSpec | undefined,
+  deciding: Deciding,
 ): Pick<BundleInfo, 'answer' | 'classes' | 'labels' | 'vote'> {
-  const answer = answerSpecOf(training, reject);
+  const answer = answerSpecOf(training, deciding);
   if (answer.kind === 'value') return { answer, classes: [], labels: {}, vote: 'none' };
-  return { answer, classes: training.classes, labels: training.labels, vote };
+  return { answer, classes: training.classes, labels: training.labels, vote: deciding.vote };
 }
 
 /** Labels by the index of a prediction: the classes, followed by the label of rejected windows if there is one. */
@@ -211,7 +222,9 @@ export function labelsOf({ answer, classes }: Pick<BundleInfo, 'answer' | 'class
 
 /** The same answer specification without rejection: every window gets the class with the largest output. */
 export function withoutRejection(answer: AnswerSpec): AnswerSpec {
-  return answer.kind === 'classes' ? { kind: 'classes' } : answer;
+  if (answer.kind !== 'classes') return answer;
+  const { reject: _, ...rest } = answer;
+  return rest;
 }
 
 /** Whether a window is rejected, given its predicted class and that class's output. */
@@ -261,66 +274,4 @@ function reconstructionError(
     sum += distance * distance;
   }
   return sum / input.length;
-}
-
-/**
- * Index of the maximum; the first one in case of ties. Compares the quantized numbers, so that dequantization cannot change the result.
- */
-function argMax(values: ArrayLike<number>): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
-  return best;
-}
-
-/** Smooths the classes of successive windows. A class is an index or a label. */
-interface Vote<T = number> {
-  /** Accepts the class of the newest window and returns the smoothed class. */
-  push(of: T): T;
-  /** Clears the history: the next window is the first of a new recording. */
-  reset(): void;
-}
-
-/**
- * `none`, or `majority:N`: the most frequent class of the last N windows (fewer at the start of a recording). Ties go to the most recent
- * class.
- */
-export function createVote(vote: string): Vote {
-  const size = vote === 'none' ? 1 : Number(/^majority:([1-9]\d?)$/.exec(vote)?.[1]);
-  if (!Number.isInteger(size)) throw new RangeError(`expected "none" or "majority:N", got "${vote}"`);
-  return createMajority(size);
-}
-
-/** `majority:N`, which evaluation, loops and every device compute alike; in C: firmware/core/src/predict/vote.c. */
-export function createMajority<T>(size: number): Vote<T> {
-  const last: T[] = [];
-  return {
-    push(of) {
-      last.push(of);
-      if (last.length > size) last.shift();
-      let best = of;
-      let most = 0;
-      // From the newest back: an older class must be strictly more frequent to win.
-      for (let i = last.length - 1; i >= 0; i--) {
-        let count = 0;
-        for (let k = 0; k < last.length; k++) if (last[k] === last[i]) count++;
-        if (count > most) {
-          most = count;
-          best = last[i]!;
-        }
-      }
-      return best;
-    },
-    reset() {
-      last.length = 0;
-    },
-  };
-}
-
-/** Smooths the windows of several consecutive recordings; smoothing restarts at each recording. */
-export function voteAll(predicted: ArrayLike<number>, recordings: string[], vote: string): Int32Array {
-  const voter = createVote(vote);
-  return Int32Array.from(recordings, (id, i) => {
-    if (i > 0 && recordings[i - 1] !== id) voter.reset();
-    return voter.push(predicted[i]!);
-  });
 }

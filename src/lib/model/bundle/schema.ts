@@ -3,6 +3,7 @@ import { figuresSchema, foldsFiguresSchema, gateSchema } from '../../api/api.js'
 import { digestPattern } from '../../core/crypto.js';
 import { featureSetNames } from '../../core/project-schema.js';
 import { networkModes } from '../../formats/manifest/manifest.js';
+import { votePattern } from '../vote.js';
 import type { BundleInfo, GoldenVector, NetworkInfo } from './types.js';
 
 const numbers = z.array(z.number());
@@ -25,7 +26,7 @@ export const rejectSchema = z.object({
 });
 
 const answerSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('classes'), reject: rejectSchema.optional() }),
+  z.object({ kind: z.literal('classes'), reject: rejectSchema.optional(), costs: numbers.optional() }),
   z.object({ kind: z.literal('probability'), threshold: z.number() }),
   z.object({ kind: z.literal('value'), names: z.array(z.string()).min(1) }),
   z.object({ kind: z.literal('reconstruction'), threshold: z.number().min(0) }),
@@ -74,7 +75,7 @@ export const bundleInfoSchema = z.object({
   labels: z.record(z.string(), z.array(z.string())),
   answer: answerSchema,
   quantization,
-  vote: z.string().regex(/^(none|majority:[1-9]\d?)$/, 'expected "none" or "majority:N"'),
+  vote: z.string().regex(votePattern, 'expected "none", "majority:N" or "average:N"'),
   arenaBytes: z.int(),
   input: end,
   output: end,

@@ -159,10 +159,17 @@ function needsSound(info: BundleInfo): boolean {
   return signal.features === 'microfrontend' || distinctInputs(info) < standardization.mean.length;
 }
 
+/** Whether a decision minimizes costs, or is made on mean outputs. */
+function decides({ answer, vote }: BundleInfo): boolean {
+  return vote.startsWith('average:') || (answer.kind === 'classes' && answer.costs !== undefined);
+}
+
 /** Minimum firmware interface required to run the bundle. */
 export function interfaceOf({ info, model }: Bundle | NetworkBundle): number {
   const rejects = info.kind === 'model' && info.answer.kind === 'classes' && info.answer.reject !== undefined;
   const forest = hasForest(readTflite(model));
+  if (info.kind === 'model' && decides(info))
+    return forest ? firmwareInterfaces.decidingForests : firmwareInterfaces.decisions;
   if (info.kind === 'model' && needsSound(info))
     return forest ? firmwareInterfaces.soundForests : firmwareInterfaces.sound;
   if (forest) return rejects ? firmwareInterfaces.rejectingForests : firmwareInterfaces.forests;

@@ -59,7 +59,8 @@ interface GateFigures {
 
 /**
  * Meaning of the network's outputs.
- * - `classes`: the class with the largest output is predicted, or the label of `reject` if the window is rejected.
+ * - `classes`: the class with the largest output or, with `costs`, the smallest expected cost is predicted, or the label of `reject` if the window is
+ *   rejected. `costs` has [true class × predicted class], row-major.
  * - `probability`: probability of the second class, which is predicted if it is at least the threshold.
  * - `value`: real values, in the order of `names`.
  * - `reconstruction`: a reconstruction of the input. The second class is predicted if the mean squared distance from the standardized input exceeds
@@ -68,7 +69,7 @@ interface GateFigures {
  *   class's share is at least the threshold.
  */
 export type AnswerSpec =
-  | { kind: 'classes'; reject?: RejectSpec | undefined }
+  | { kind: 'classes'; reject?: RejectSpec | undefined; costs?: number[] | undefined }
   | { kind: 'probability'; threshold: number }
   | { kind: 'value'; names: string[] }
   | { kind: 'reconstruction'; threshold: number }
@@ -115,7 +116,7 @@ export interface BundleInfo {
   labels: Record<string, string[]>;
   answer: AnswerSpec;
   quantization: { mode: NetworkMode };
-  /** `none` or `majority:N`. */
+  /** `none`, `majority:N` or `average:N`. */
   vote: string;
   arenaBytes: number;
   input: End;

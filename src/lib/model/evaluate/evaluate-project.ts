@@ -6,7 +6,7 @@ import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
 import { type Built, readBuilt, stale } from '../build-folder.js';
 import type { ObjectPoint } from '../bundle/detections.js';
 import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
-import { voteAll } from '../bundle/predictor.js';
+import { answeringOf } from '../bundle/predictor.js';
 import type { RejectSpec } from '../bundle/types.js';
 import { buildFiles, readFolds } from '../files.js';
 import { arenaOf, graphMacs, precisionOf, refusalOfDevice, refuseOffDevice } from '../inspect/costs.js';
@@ -16,6 +16,7 @@ import type { PartPieces } from '../train/examples/parts.js';
 import { partLetters } from '../train/examples/row-split.js';
 import { standardizeAll } from '../train/examples/standardize.js';
 import type { Examples, TrainingFile } from '../train/types.js';
+import { costMatrix, voteAll } from '../vote.js';
 import { type EvaluationFile, type GateName, gateError, gatesFrom, type Limit, limitsOf } from './gates.js';
 import { metricsOf } from './metrics.js';
 import { openNetwork, predictRows, type RunningNetwork, type Runtime } from './predict.js';
@@ -23,7 +24,7 @@ import { type Outputs, rejectionOf } from './rejection.js';
 import type { EvaluateResult, NetworkFigures, Verdict, Worst, WorstWindow } from './result.js';
 import { sensorDrop } from './sensor-drop.js';
 import { evaluateStream, type HeardStream, hearStream, thresholdsFor, validationMinutes } from './stream.js';
-import { judge, reconstructionErrors } from './verdict.js';
+import { costFigures, judge, reconstructionErrors } from './verdict.js';
 
 interface EvaluateOptions extends DataSource {
   project: Project;
@@ -49,6 +50,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
   const { vote, accept, reject } = project.config.model;
   const built = await readBuilt(project, options);
   const { training, int8, dataset } = built;
+  const costs = costMatrix(project.config.model.costs, training.classes);
   const test = built.part('test');
   if (test.count === 0) throw unfit('the test set is empty: its recordings are shorter than one window');
   const folds = await readFolds(project, training);
@@ -56,7 +58,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
   const runtime = options.runtime ?? (runs ? 'device' : 'litert');
   const outputs = await runBuilt(built, test, runs || runtime === 'device', signal);
   const verdictOf = (of: Said, resample: boolean) =>
-    judge({ ...rowsOf(built, outputs), outputs: of, resample });
+    judge({ ...rowsOf(built, outputs), costs, outputs: of, resample });
   const onDevice = outputs.device ?? outputs.litert;
   const first = verdictOf(runtime === 'device' ? onDevice : outputs.litert, true);
   const [float, device, litert] = [outputs.float, onDevice, outputs.litert].map((of) => verdictOf(of, false));
@@ -69,7 +71,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     macs: graphMacs(int8.graph),
   };
   const gates = gatesFrom([...limitsOf(accept), ...limits], gateFigures(measured));
-  const { rejecting, drops, heard } = await extrasOf(built, runs, options);
+  const { rejecting, drops, heard } = await extrasOf(built, runs, costs, options);
   const result: EvaluateResult = {
     model: training.model,
     network: int8.file,
@@ -84,9 +86,10 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     litert: networkFigures(litert!),
     voted:
       predicted && isVoted(outputs)
-        ? votedFigures(outputs, device!.predicted ?? predicted, vote, figures.classes.length)
+        ? votedFigures(built, outputs, { predicted: device!.predicted ?? predicted, vote, costs })
         : null,
     rejection: rejecting?.rejection ?? null,
+    cost: costs ? costFigures({ ...rowsOf(built, outputs), outputs: onDevice }, costs) : null,
     sensorDrop: drops,
     baseline: baselineOf(training),
     folds: folds && { ...folds.together, voted: folds.vote === vote ? folds.together.voted : null },
@@ -96,7 +99,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
       stream: evaluateStream(built, {
         ...options.stream,
         background: options.stream.background ?? reject?.background,
-        ...{ vote, reject: rejecting?.rule, validation: heard ?? undefined },
+        ...{ vote, costs, reject: rejecting?.rule, validation: heard ?? undefined },
         seed: project.config.model.train.seed,
         signal,
       }),
@@ -107,7 +110,10 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     error: gateError(gates)?.toJSON() ?? null,
   };
   const rule = rejecting && reject ? { asked: reject, rule: rejecting.rule } : null;
-  const file: EvaluationFile = { spec: 'aiot-evaluation/2', vote, reject: rule, ...result };
+  const file: EvaluationFile = {
+    ...{ spec: 'aiot-evaluation/2', vote, reject: rule, ...(costs && { costs }) },
+    ...result,
+  };
   await writeJsonAtomic(buildFiles(project).evaluation, file);
   return result;
 }
@@ -140,12 +146,21 @@ function rowsOf({ training }: Built, { classes, values, objects, groups, width }
 }
 
 function votedFigures(
-  { classes: truth, groups }: BuiltOutputs,
-  predicted: Int32Array,
-  vote: string,
-  classes: number,
+  { training }: Built,
+  { classes: truth, groups, device, litert }: BuiltOutputs,
+  { predicted, vote, costs }: { predicted: Int32Array; vote: string; costs: number[] | undefined },
 ): NetworkFigures {
-  return metricsOf(truth, voteAll(predicted, groups ?? [], vote), classes);
+  const { answer } = answeringOf(training, { vote, costs });
+  const outputs = device ?? litert;
+  const own = outputs.length / truth.length;
+  const ballotOf = (row: number) => {
+    const scores = outputs.subarray(row * own, (row + 1) * own);
+    return {
+      index: predicted[row]!,
+      scores: answer.kind === 'probability' ? [1 - scores[0]!, scores[0]!] : scores,
+    };
+  };
+  return metricsOf(truth, voteAll(groups ?? [], ballotOf, { vote, answer }), training.classes.length);
 }
 
 /** Whether predictions are smoothed. They are not if all rows are independent. */
@@ -263,6 +278,7 @@ async function runBuilt(
 async function extrasOf(
   built: Built,
   onDevice: boolean,
+  costs: number[] | undefined,
   { project, sensorDrop: drop, signal }: EvaluateOptions,
 ) {
   const { reject, vote } = project.config.model;
@@ -275,12 +291,20 @@ async function extrasOf(
     const minimumFor = (rule: RejectSpec): number[] => {
       heard = validationStream(built, { project, rule, signal });
       const { classes, signal: own } = built.training;
-      return thresholdsFor(heard, { target: target!, vote, signal: own, classes: classes.length });
+      return thresholdsFor(heard, { target: target!, vote, signal: own, costs, classes: classes.length });
     };
     const rejecting = config
-      ? rejectionOf(built, config, outputsOf, target === undefined ? undefined : minimumFor)
+      ? rejectionOf(built, config, {
+          outputsOf,
+          costs,
+          minimumFor: target === undefined ? undefined : minimumFor,
+        })
       : null;
-    return { rejecting, drops: drop ? sensorDrop(built, outputsOf, rejecting?.rule) : null, heard };
+    return {
+      rejecting,
+      drops: drop ? sensorDrop(built, outputsOf, { costs, reject: rejecting?.rule }) : null,
+      heard,
+    };
   });
 }
 
@@ -460,7 +484,7 @@ export function networkFigures(verdict: Verdict): NetworkFigures {
 export function requireAccepted(evaluation: EvaluationFile, digest: string, project: Project): void {
   const next = 'Evaluate it again with `aiot model evaluate`.';
   if (evaluation.digest !== digest) throw stale('the quantized model has changed since the evaluation', next);
-  requireSameRejection(evaluation, project);
+  requireSameDecision(evaluation, project);
   if (evaluation.vote !== project.config.model.vote) {
     throw stale('model.vote in aiot.yaml has changed since the evaluation', next);
   }
@@ -468,15 +492,15 @@ export function requireAccepted(evaluation: EvaluationFile, digest: string, proj
   if (error) throw error;
 }
 
-/** @throws AIOT_MODEL_STALE if model.reject has changed since the evaluation, which chooses its thresholds */
-export function requireSameRejection({ reject }: EvaluationFile, project: Project): void {
-  const { reject: asked, output, kind } = project.config.model;
+/** @throws AIOT_MODEL_STALE if model.reject, whose thresholds the evaluation chooses, or model.costs has changed since the evaluation */
+export function requireSameDecision({ reject, costs, classes }: EvaluationFile, project: Project): void {
+  const { reject: asked, costs: priced, output, kind } = project.config.model;
+  const next = 'Evaluate it again with `aiot model evaluate`.';
+  if (canonicalJson(costMatrix(priced, classes) ?? null) !== canonicalJson(costs ?? null))
+    throw stale('model.costs in aiot.yaml has changed since the evaluation', next);
   const own = output === 'classes' && kind !== 'autoencoder' && kind !== 'fomo' ? (asked ?? null) : null;
   if (canonicalJson(own) === canonicalJson(reject?.asked ?? null)) return;
-  throw stale(
-    'model.reject in aiot.yaml has changed since the evaluation',
-    'Evaluate it again with `aiot model evaluate`.',
-  );
+  throw stale('model.reject in aiot.yaml has changed since the evaluation', next);
 }
 
 type Measured = Pick<EvaluateResult, 'float' | 'int8' | 'arenaBytes' | 'bytes' | 'macs'>;

@@ -21,6 +21,8 @@ export interface EvaluationFile extends EvaluateResult {
   vote: string;
   /** The settings in model.reject and the resulting thresholds; null without rejection. */
   reject?: { asked: RejectConfig; rule: RejectSpec } | null | undefined;
+  /** The costs in model.costs: [true class × predicted class], row-major; absent without costs. */
+  costs?: number[] | undefined;
 }
 
 /** Metrics that can be limited, whether higher is better, and how to fix a failure. */

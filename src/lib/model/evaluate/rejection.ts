@@ -5,8 +5,9 @@ import { distanceTo } from '../bundle/predictor.js';
 import type { RejectSpec } from '../bundle/types.js';
 import { examplesOfRecordings } from '../train/examples/parts.js';
 import type { Examples } from '../train/types.js';
+import { bestClasses } from '../vote.js';
 import { proportionOf } from './intervals.js';
-import { argMaxRows, aucOf } from './metrics.js';
+import { aucOf } from './metrics.js';
 import type { Rejection } from './result.js';
 
 /** The quantized network's outputs for examples, one row of `width` values each. */
@@ -25,22 +26,23 @@ const leastDeviation = 0.05;
  * For each class, the thresholds are the quantiles of its correctly predicted validation windows (split conformal prediction; Vovk,
  * Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005). The allowed share is divided evenly between both criteria.
  * @param minimumFor chooses other minimum outputs, for a rule whose distances are known
+ * @param costs costs that the predictions minimize
  */
 export function rejectionOf(
   built: Built,
   config: RejectConfig,
-  outputsOf: Outputs,
-  minimumFor?: (rule: RejectSpec) => number[],
+  { outputsOf, minimumFor, costs }: RejectionOptions,
 ): { rule: RejectSpec; rejection: Rejection } {
   const { training } = built;
   const classes = training.classes.length;
   const spread = spreadOf(built, classes);
-  const validation = answersIn(built.part('validation').pieces(), { spread, outputsOf, ...training });
+  const answering = { spread, outputsOf, costs, standardization: training.standardization };
+  const validation = answersIn(built.part('validation').pieces(), answering);
   const trained = trainingDistances(built, spread, classes);
   const byShare = ruleOf(config, { validation, trained }, spread);
   const rule = minimumFor ? { ...byShare, minimum: minimumFor(byShare) } : byShare;
-  const test = answersIn(built.part('test').pieces(), { spread, outputsOf, ...training });
-  const unknown = unknownOf(built, config, (pieces) => answersIn(pieces, { spread, outputsOf, ...training }));
+  const test = answersIn(built.part('test').pieces(), answering);
+  const unknown = unknownOf(built, config, (pieces) => answersIn(pieces, answering));
   const rejected = (row: Answered) => scoreOf(rule, row) > 1;
   const accepted = test.filter((row) => !rejected(row));
   const shareIn = (rows: Answered[]) => {
@@ -84,14 +86,20 @@ export function rejectionOf(
   };
 }
 
+interface RejectionOptions {
+  outputsOf: Outputs;
+  minimumFor?: ((rule: RejectSpec) => number[]) | undefined;
+  costs?: readonly number[] | undefined;
+}
+
 /** The share of examples that a rule rejects. @param outputs one row for each example */
 export function rejectedShare(
-  rule: RejectSpec,
+  { reject: rule, costs }: { reject: RejectSpec; costs?: readonly number[] | undefined },
   piece: Examples,
   outputs: Float32Array,
   standardization: Standardization,
 ): number {
-  const answered = answersIn([piece], { spread: rule, outputsOf: () => outputs, standardization });
+  const answered = answersIn([piece], { spread: rule, outputsOf: () => outputs, costs, standardization });
   return answered.filter((row) => scoreOf(rule, row) > 1).length / Math.max(1, answered.length);
 }
 
@@ -172,15 +180,21 @@ function answersIn(
   {
     spread,
     outputsOf,
+    costs,
     standardization,
-  }: { spread: Spread; outputsOf: Outputs; standardization: Standardization },
+  }: {
+    spread: Spread;
+    outputsOf: Outputs;
+    costs?: readonly number[] | undefined;
+    standardization: Standardization;
+  },
 ): Answered[] {
   const answered: Answered[] = [];
   for (const piece of pieces) {
     const { classes, inputs, inputSize, recordings } = piece;
     const outputs = outputsOf(piece);
     const width = outputs.length / classes.length;
-    const predicted = argMaxRows(outputs, width);
+    const predicted = bestClasses(outputs, width, costs);
     for (let row = 0; row < classes.length; row++) {
       const features = inputs.subarray(row * inputSize, (row + 1) * inputSize);
       const index = predicted[row]!;

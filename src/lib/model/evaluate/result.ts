@@ -179,6 +179,17 @@ export const sensorDropSchema = z.object({
 
 export type SensorDrop = z.output<typeof sensorDropSchema>;
 
+/** Cost of the predictions under model.costs. */
+const costSchema = z.object({
+  /** Mean cost of a prediction, and its 95 % interval from resampling whole groups of rows; null if all draws agree. */
+  mean: z.number(),
+  interval: intervalSchema.nullable(),
+  /** Mean cost if the class with the largest output were predicted instead. */
+  likeliest: z.number(),
+});
+
+export type CostFigures = z.output<typeof costSchema>;
+
 /** Result of `model evaluate` for a project: both networks on examples that were never used to train them. */
 export const evaluateResultSchema = z.object({
   model: z.string(),
@@ -203,6 +214,8 @@ export const evaluateResultSchema = z.object({
   voted: networkFiguresSchema.nullable(),
   /** Metrics of the rejection of unknown inputs; null without model.reject. They do not affect the other metrics. */
   rejection: rejectionSchema.nullable().default(null),
+  /** Cost of the predictions; null without model.costs. */
+  cost: costSchema.nullable().default(null),
   /** Robustness against the failure of one sensor, for each field; null unless it was requested. */
   sensorDrop: z.array(sensorDropSchema).nullable().default(null),
   /** Metrics of a linear model trained on the same examples; null if there is none. */

@@ -8,18 +8,25 @@ import { type Outputs, rejectedShare } from './rejection.js';
 import type { SensorDrop } from './result.js';
 import { judge, reconstructionErrors } from './verdict.js';
 
+/** Settings that turn outputs into predictions. */
+interface Deciding {
+  /** Thresholds from model.reject, to show whether rejection detects a failed sensor. */
+  reject: RejectSpec | undefined;
+  /** Costs that the predictions minimize. */
+  costs: readonly number[] | undefined;
+}
+
 /**
  * Measures the quantized network on the test set while one field is missing. All samples of the field are replaced by the field's mean over
  * the training recordings, as a device does for a failed sensor. In a table, the columns are the fields.
- * @param reject thresholds from model.reject, to show whether rejection detects a failed sensor
  */
-export function sensorDrop(built: Built, outputsOf: Outputs, reject?: RejectSpec): SensorDrop[] {
+export function sensorDrop(built: Built, outputsOf: Outputs, deciding: Deciding): SensorDrop[] {
   const { training, rows } = built;
   const { fields } = training.signal;
   return fields.map((field, f) => {
     const value = rows ? training.standardization.mean[f]! : meanOf(built, field);
     const pieces = rows ? columnPieces(built, f, value) : [examplesWithout(built, field, value)];
-    return { field, value, ...measure(built, outputsOf, pieces, reject) };
+    return { field, value, ...measure(built, outputsOf, pieces, deciding) };
   });
 }
 
@@ -60,7 +67,7 @@ function measure(
   { training }: Built,
   outputsOf: Outputs,
   pieces: Iterable<Examples>,
-  reject: RejectSpec | undefined,
+  { reject, costs }: Deciding,
 ): Omit<SensorDrop, 'field' | 'value'> {
   const { network, classes, threshold, standardization } = training;
   const { kind } = network.output;
@@ -78,7 +85,7 @@ function measure(
     for (const score of scores) outputs.push(score);
     truth.push(...piece.classes);
     if (piece.values) values.push(...piece.values);
-    if (reject) rejected += rows * rejectedShare(reject, piece, said, standardization);
+    if (reject) rejected += rows * rejectedShare({ reject, costs }, piece, said, standardization);
   }
   const { accuracy, macroF1, mae, rmse } = judge({
     kind,
@@ -89,6 +96,7 @@ function measure(
     values,
     classes,
     threshold,
+    costs,
     resample: false,
   });
   return { accuracy, macroF1, mae, rmse, rejected: reject ? rejected / truth.length : null };

@@ -8,10 +8,11 @@ import { windowFeatures } from '../../signal/pipeline.js';
 import type { SignalSpec } from '../../signal/spec.js';
 import type { Built } from '../build-folder.js';
 import { endOf } from '../bundle/ends.js';
-import { answeringOf, createPredictor, createVote, type Predictor } from '../bundle/predictor.js';
-import type { RejectSpec } from '../bundle/types.js';
+import { answeringOf, createPredictor, type Predictor } from '../bundle/predictor.js';
+import type { AnswerSpec, RejectSpec } from '../bundle/types.js';
 import { refuseOffDevice } from '../inspect/costs.js';
 import { columnsFor, unfit } from '../train/examples/examples.js';
+import { bestClass, createVote } from '../vote.js';
 
 /** Words that occurred, and detections. */
 const counted = {
@@ -64,6 +65,8 @@ interface StreamOptions {
   vote: string;
   /** Thresholds of model.reject. */
   reject?: RejectSpec | undefined;
+  /** Costs of model.costs: [true class × predicted class], row-major. */
+  costs?: number[] | undefined;
   /** Absent = the class `other`. */
   background?: string | undefined;
   /** The validation stream, which is needed for `points`. */
@@ -96,10 +99,10 @@ export interface HeardStream {
 interface HeardPart {
   condition: Condition;
   placed: PlacedEvent[];
-  /** Class of each window; −1 = far from all classes. */
-  predicted: Int32Array;
-  /** Output for that class. */
-  shares: Float32Array;
+  /** Outputs of each window: [windows × classes], row-major. */
+  scores: Float64Array;
+  /** Whether each window is far from all classes. */
+  far: Uint8Array;
 }
 
 /** Minutes of the stream of validation recordings on which thresholds are chosen. A rate of one false alarm per hour needs at least an hour. */
@@ -109,7 +112,7 @@ export const validationMinutes = 60;
 const targets = [1, 2, 5, 10, 20, 50];
 
 /** Smoothing of the reported points, besides the model's own. */
-const votes = ['none', 'majority:3', 'majority:5'];
+const votes = ['none', 'majority:3', 'average:3', 'average:5'];
 
 /**
  * Runs a model of sound on a continuous stream and counts detections and false alarms. The stream is made of the test recordings in random order on
@@ -120,17 +123,17 @@ const votes = ['none', 'majority:3', 'majority:5'];
  */
 export function evaluateStream(built: Built, options: StreamOptions): StreamFigures {
   const { classes, signal } = built.training;
-  const { vote, reject, validation } = options;
+  const { vote, reject, costs, validation } = options;
   const heard = hearStream(built, { ...options, part: 'test' });
   const { background } = heard;
   const minimum = reject?.minimum ?? classes.map(() => 0);
-  const own = countsOf(heard, { signal, background, vote, minimum });
+  const own = countsOf(heard, { signal, background, vote, minimum, costs });
   const counts = classes.map((_, i) => summed([own.noise.counts[i]!, own.others.counts[i]!]));
   const points = validation
     ? [...new Set([vote, ...votes])].flatMap((vote) =>
         targets.map((target) => {
-          const minimum = thresholdsFor(validation, { target, vote, signal, classes: classes.length });
-          const { noise, others } = countsOf(heard, { signal, background, vote, minimum });
+          const minimum = thresholdsFor(validation, { target, vote, signal, costs, classes: classes.length });
+          const { noise, others } = countsOf(heard, { signal, background, vote, minimum, costs });
           const { events, detected } = summed([...noise.counts, ...others.counts]);
           const rateOf = ({ counts, minutes }: typeof noise) =>
             figuresOf(counts, minutes)?.falseAlarmsPerHour ?? null;
@@ -176,9 +179,9 @@ export function hearStream(built: Built, options: HearOptions): HeardStream {
     const { sound, events: placed } = partOf(signal, pools[condition], random);
     predictor.reset();
     const answers = windowFeatures(signal, [sound]).map((features) => predictor.answer(features));
-    const predicted = Int32Array.from(answers, ({ index }) => (index! < classes.length ? index! : -1));
-    const shares = Float32Array.from(answers, ({ scores }, w) => scores[predicted[w]!] ?? 0);
-    parts.push({ condition, placed, predicted, shares });
+    const scores = Float64Array.from(answers.flatMap((answer) => answer.scores));
+    const far = Uint8Array.from(answers, ({ index }) => Number(index === classes.length));
+    parts.push({ condition, placed, scores, far });
   }
   return { background, parts };
 }
@@ -186,6 +189,7 @@ export function hearStream(built: Built, options: HearOptions): HeardStream {
 interface Operating extends Judging {
   /** Minimum output of each class. */
   minimum: readonly number[];
+  costs: number[] | undefined;
 }
 
 /** Detections and false alarms of each class in each kind of part. */
@@ -205,18 +209,33 @@ function countsOf({ parts }: HeardStream, operating: Operating) {
   return all;
 }
 
-/** The smoothed class of each window of one part. As on a device, all rejected windows are one class for smoothing. */
-function smoothedOf({ predicted, shares }: HeardPart, { minimum, background, vote }: Operating): Int32Array {
+/** The smoothed class of each window of one part, as on a device. Rejected windows become the background only after smoothing. */
+function smoothedOf({ scores, far }: HeardPart, { minimum, background, vote, costs }: Operating): Int32Array {
   const rejected = minimum.length;
-  const voter = createVote(vote);
-  return predicted.map((index, w) => {
-    const voted = voter.push(index < 0 || shares[w]! < minimum[index]! ? rejected : index);
+  const reject = { label: '', minimum: [...minimum], radius: [], center: [], weight: [] };
+  const answer: AnswerSpec = { kind: 'classes', costs, reject };
+  const voter = createVote(vote, answer);
+  return Int32Array.from(far, (isFar, w) => {
+    const own = scores.subarray(w * rejected, (w + 1) * rejected);
+    const best = bestClass(own, costs);
+    const index = isFar === 1 || own[best]! < minimum[best]! ? rejected : best;
+    const voted = voter.push({ index, scores: own });
     return voted === rejected ? background : voted;
   });
 }
 
 /** Thresholds that are tried for each class. An int8 output has 256 steps; the first one accepts every window. */
 const candidates = [0, ...Array.from({ length: 48 }, (_, i) => 0.25 + (0.75 * i) / 48), 0.9875, 0.991, 0.995];
+
+interface ThresholdOptions {
+  /** False alarms per hour. */
+  target: number;
+  vote: string;
+  signal: SignalSpec;
+  costs?: number[] | undefined;
+  /** Number of classes. */
+  classes: number;
+}
 
 /**
  * Minimum outputs of the classes with the fewest missed words, so that a stream has about `target` false alarms per hour. The number is
@@ -225,11 +244,11 @@ const candidates = [0, ...Array.from({ length: 48 }, (_, i) => 0.25 + (0.75 * i)
  */
 export function thresholdsFor(
   heard: HeardStream,
-  { target, vote, signal, classes }: { target: number; vote: string; signal: SignalSpec; classes: number },
+  { target, vote, signal, costs, classes }: ThresholdOptions,
 ): number[] {
   const { background, parts } = heard;
   const hours = (parts.length * partSeconds) / 3600;
-  const costs = Array.from({ length: classes }, (_, c) =>
+  const effects = Array.from({ length: classes }, (_, c) =>
     c === background
       ? []
       : candidates.map((least) => {
@@ -237,16 +256,16 @@ export function thresholdsFor(
           const minimum = Array.from({ length: classes }, (_, i) =>
             i === c ? least : i === background ? 0 : Number.POSITIVE_INFINITY,
           );
-          const { noise, others } = countsOf(heard, { signal, background, vote, minimum });
+          const { noise, others } = countsOf(heard, { signal, background, vote, minimum, costs });
           const both = summed([noise.counts[c]!, others.counts[c]!]);
           return { missed: both.events - both.detected, alarms: both.falseAlarms };
         }),
   );
-  const at = costs.map(() => 0);
-  const alarms = () => costs.reduce((sum, own, c) => sum + (own[at[c]!]?.alarms ?? 0), 0);
+  const at = effects.map(() => 0);
+  const alarms = () => effects.reduce((sum, own, c) => sum + (own[at[c]!]?.alarms ?? 0), 0);
   while (alarms() > target * hours) {
     let best = { price: Number.POSITIVE_INFINITY, c: -1, to: 0 };
-    costs.forEach((own, c) => {
+    effects.forEach((own, c) => {
       const now = own[at[c]!];
       for (let to = at[c]! + 1; now && to < own.length; to++) {
         const avoided = now.alarms - own[to]!.alarms;
@@ -257,7 +276,7 @@ export function thresholdsFor(
     if (best.c < 0) break;
     at[best.c] = best.to;
   }
-  return costs.map((own, c) => (own.length === 0 ? 0 : candidates[at[c]!]!));
+  return effects.map((own, c) => (own.length === 0 ? 0 : candidates[at[c]!]!));
 }
 
 type Counts = Record<'events' | 'detected' | 'confused' | 'falseAlarms', number>;
@@ -377,7 +396,7 @@ function predictorOf({ int8, training }: Built, reject: RejectSpec | undefined):
   const ends = { input: endOf(int8.graph, 'inputs'), output: endOf(int8.graph, 'outputs') };
   const distances = reject && { ...reject, minimum: reject.minimum.map(() => 0) };
   return createPredictor({
-    info: { signal, standardization, ...ends, ...answeringOf(training, 'none', distances) },
+    info: { signal, standardization, ...ends, ...answeringOf(training, { vote: 'none', reject: distances }) },
     model: int8.bytes,
   });
 }

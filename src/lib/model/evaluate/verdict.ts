@@ -9,9 +9,9 @@ import {
   ratesOf,
 } from '../bundle/detections.js';
 import type { Metrics } from '../bundle/types.js';
+import { bestClasses } from '../vote.js';
 import { bootstrapInterval, proportionOf } from './intervals.js';
 import {
-  argMaxRows,
   aucOf,
   calibrationOf,
   classFigures,
@@ -21,7 +21,7 @@ import {
   shareOf,
   valueFigures,
 } from './metrics.js';
-import type { EvaluateResult, NetworkFigures, OutputKind, Verdict, Worst } from './result.js';
+import type { CostFigures, EvaluateResult, NetworkFigures, OutputKind, Verdict, Worst } from './result.js';
 
 /** Rows with their true classes or values, and a network's outputs for them. */
 export interface Answers {
@@ -41,6 +41,8 @@ export interface Answers {
   classes: readonly string[];
   /** Threshold for the second class: the minimum probability (0.5), or the reconstruction error that must be exceeded; null = unknown. */
   threshold: number | null;
+  /** Costs that the decision for a class minimizes: [true class × predicted class], row-major; absent = the largest output decides. */
+  costs?: readonly number[] | undefined;
   /** Group of each row; whole groups are resampled. null = single rows are resampled within their class; absent = among all rows. */
   groups?: readonly string[] | null;
   /** False if no intervals are needed. */
@@ -63,7 +65,7 @@ export function judge(answers: Answers): Verdict {
 }
 
 function judgeClasses({ kind, outputs, width, truth, threshold, ...rest }: Answers): Verdict {
-  if (kind === 'classes') return named(truth, argMaxRows(outputs, width), outputs, null, rest);
+  if (kind === 'classes') return named(truth, bestClasses(outputs, width, rest.costs), outputs, null, rest);
   const from = threshold ?? 0.5;
   return named(
     truth,
@@ -166,6 +168,34 @@ function objectsText(list: readonly { class: number }[], classes: readonly strin
   const counts = classes.map((name, c) => [list.filter((one) => one.class === c).length, name] as const);
   const shown = counts.filter(([count]) => count > 0).map(([count, name]) => `${count} ${name}`);
   return shown.length === 0 ? 'none' : shown.join(', ');
+}
+
+/**
+ * Mean cost of the predictions, with a 95 % interval from resampling whole groups of rows.
+ * @param costs [true class × predicted class], row-major
+ */
+export function costFigures(
+  { outputs, width, truth, groups }: Pick<Answers, 'outputs' | 'width' | 'truth' | 'groups'>,
+  costs: readonly number[],
+): CostFigures {
+  const rows = truth.length;
+  const costOf = (predicted: Int32Array) =>
+    Float64Array.from(predicted, (index, row) => costs[truth[row]! * width + index]!);
+  const own = costOf(bestClasses(outputs, width, costs));
+  const mean = (values: Float64Array, weights?: Float64Array) => {
+    let [sum, total] = [0, 0];
+    for (let row = 0; row < rows; row++) {
+      const weight = weights?.[row] ?? 1;
+      sum += weight * values[row]!;
+      total += weight;
+    }
+    return total === 0 ? 0 : sum / total;
+  };
+  return {
+    mean: mean(own),
+    interval: bootstrapInterval(rows, groups ?? undefined, (weights) => mean(own, weights)),
+    likeliest: mean(costOf(bestClasses(outputs, width))),
+  };
 }
 
 /** Number of distinct groups; null if all rows are independent. */

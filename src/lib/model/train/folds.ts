@@ -1,11 +1,11 @@
 import { AiotError } from '../../core/errors.js';
 import { writeJsonAtomic } from '../../core/files.js';
 import { seededRandom, shuffled } from '../../core/numbers.js';
-import { voteAll } from '../bundle/predictor.js';
 import { bootstrapInterval, proportionOf } from '../evaluate/intervals.js';
 import { confusionOf, macroF1Of, metricsOf, valueFigures } from '../evaluate/metrics.js';
 import { buildFiles, modelName } from '../files.js';
 import type { Material } from '../material.js';
+import { voteAll } from '../vote.js';
 import { joinCopies, requireGroups } from './examples/divide.js';
 import { pick } from './examples/examples.js';
 import { type Division, examplesOfRecordings, forLearning, truthOf } from './examples/parts.js';
@@ -141,7 +141,8 @@ function reportOf(
 ): FoldsFile {
   const { names } = plan.classes;
   const { vote } = project.config.model;
-  const isVoted = vote !== 'none' && by !== 'window' && !material.rows && !all.values;
+  // The outputs that an average needs are not kept over all folds.
+  const isVoted = /^majority:/.test(vote) && by !== 'window' && !material.rows && !all.values;
   const groups = new Set(all.recordings).size;
   const pooled = pooledFigures(all, answers, names.length);
   const over = (key: 'accuracy' | 'macroF1' | 'rmse') =>
@@ -189,7 +190,11 @@ function votedFigures(
   vote: string,
   count: number,
 ) {
-  const { accuracy, macroF1 } = metricsOf(truth, voteAll(classes, recordings, vote), count);
+  const voted = voteAll(recordings, (row) => ({ index: classes[row]!, scores: [] }), {
+    vote,
+    answer: { kind: 'classes' },
+  });
+  const { accuracy, macroF1 } = metricsOf(truth, voted, count);
   return { accuracy, macroF1 };
 }
 
