@@ -1,9 +1,10 @@
 import { Args, Flags } from '@oclif/core';
 import { flash } from '../../index.js';
 import { AiotCommand } from '../../lib/cli/command.js';
-import { flashFlags, loaderOptions, writeFlags } from '../../lib/cli/flags/boards.js';
+import { flashFlags, loaderOptions, lockFlags, writeFlags } from '../../lib/cli/flags/boards.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { boardRows } from '../../lib/cli/live/board-rows.js';
+import { lockAsked } from '../../lib/cli/lock.js';
 import { flashExit, flashedText, flashNext } from '../../lib/cli/render/board.js';
 import { drawsOver } from '../../lib/cli/render/text.js';
 import { reportFile, reportFlags } from '../../lib/cli/report.js';
@@ -35,6 +36,12 @@ export default class Flash extends AiotCommand {
       helpValue: 'FIRMWARE_DIR',
     }),
     ...writeFlags,
+    profile: Flags.option({ options: ['production'] as const })({
+      summary: 'Lock the board after writing signed images; see aiot board lock.',
+      env: 'AIOT_PROFILE',
+      helpGroup: 'LOCKING',
+    }),
+    ...lockFlags,
     ...flashFlags,
     port: Flags.string({
       summary:
@@ -73,6 +80,7 @@ export default class Flash extends AiotCommand {
       header: { mode: flags['flash-mode'], size: flags['flash-size'], frequency: flags['flash-freq'] },
       watch: flags.watch ? { timeoutMs: flags.timeout, pattern: flags.healthy ?? null } : null,
       diffWith: flags['diff-with'] ?? [],
+      lock: lockAsked(flags, this.signal, (text) => this.note(text)),
       dryRun: flags['dry-run'],
       signal: this.signal,
       onProgress: (progress) => {

@@ -31,6 +31,7 @@ export {
   imageAsked,
   imageFlags,
   loaderOptions,
+  lockFlags,
   mcubootBoardFlags,
   ownPort,
   revision,
@@ -133,6 +134,7 @@ export { createProgress } from './live/progress.js';
 export { offlineNote, rolloutNews } from './live/rollout-news.js';
 export { runSteps, type Step } from './live/steps.js';
 export { createTailView, missingCautions, tailNotes, tailSummary } from './live/stream-tail.js';
+export { lockAsked, lockConfirmation } from './lock.js';
 export { serveMcp } from './mcp.js';
 export { PlatformCommand, type PlatformInput } from './platform-command.js';
 export { agreement, confirm, createAsker } from './questions.js';
@@ -150,6 +152,7 @@ export {
   boardImagesText,
   boardInfoText,
   boardLoadedText,
+  boardLockedText,
   boardReadText,
   boardRunText,
   boardSecurityText,

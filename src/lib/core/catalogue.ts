@@ -880,6 +880,19 @@ export const catalogue = {
       "LiteRT, Google's interpreter for .tflite files, could not be loaded, rejected the model or returned no output; or the face detector's model is unusable.",
     next: "To see whether LiteRT loads, run `aiot doctor`. To see the model's operators and types, run `aiot model inspect FILE`.",
   },
+  AIOT_LOCK_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about: 'A fuse of the chip does not have the value that was burnt.',
+    next: 'Repeat the command: it continues after the fuses that are burnt. If the error persists, the chip or its power supply is faulty.',
+  },
+  AIOT_LOCK_REFUSED: {
+    exit: 6,
+    family: 'user',
+    about:
+      "Locking the board is not possible or not safe in the state of its fuses and flash: for example, the board would not start any more. No fuse was burnt.",
+    next: 'Fix the problem that the message names. To see the fuses, run `aiot board security`.',
+  },
   AIOT_LOOP_RUNNING: {
     exit: 1,
     family: 'user',

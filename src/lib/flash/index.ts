@@ -79,6 +79,14 @@ export type {
   LoaderProgress,
   RegionResult,
 } from './loader/types.js';
+export {
+  type BoardLocked,
+  boardLockedSchema,
+  type LockOptions,
+  type LockRequest,
+  lockBoard,
+} from './lock/lock.js';
+export { lockParts } from './lock/plan.js';
 export type { CrashFrame } from './monitor/crashes.js';
 export { type Level, levels, type MonitorEvent, monitorEventSchema } from './monitor/events.js';
 export { lineEnds, type MonitorControl, type MonitorOptions, monitor } from './monitor/monitor.js';
@@ -120,6 +128,14 @@ export {
 } from './smp/boards.js';
 export { programOn } from './write/flash-board.js';
 export { type DriveFlashed, driveFlashedSchema } from './write/flash-drive.js';
-export { type Boards, type Flashed, flashResultSchema, type Planned, unhealthy } from './write/result.js';
+export type { LockAsked } from './write/flash-production.js';
+export {
+  type Boards,
+  type Flashed,
+  flashResultSchema,
+  type Planned,
+  type ProductionFlashed,
+  unhealthy,
+} from './write/result.js';
 export type { BoardRow } from './write/run-flash.js';
 export { type FlashRequest, runFlash } from './write/run-flash.js';

@@ -119,7 +119,9 @@ async function stateOf(loader: Loader): Promise<State> {
 }
 
 /** The security state of a connected chip; null if the chip reveals nothing. @throws AIOT_CHIP_*, AIOT_SERIAL_* */
-export async function readSecurity(loader: Loader): Promise<State | null> {
+export async function readSecurity(
+  loader: Pick<Loader, 'chip' | 'fuseWords' | 'securityInfo'>,
+): Promise<State | null> {
   const words = await loader.fuseWords();
   if (words !== null) return fromFuses(securityFuses(loader.chip.chip, words));
   return loader.securityInfo === null ? null : fromRom(loader.securityInfo);

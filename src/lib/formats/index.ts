@@ -36,6 +36,19 @@ export {
   securityFuses,
   setBits,
 } from './efuse.js';
+export {
+  type BurnLayout,
+  blockLock,
+  blockOffset,
+  blockWords,
+  burnLayouts,
+  checkBytesOf,
+  type FuseName,
+  firstKeyBlock,
+  fuseCommands,
+  fuseRegisters,
+  keyBlockCount,
+} from './efuse-burn.js';
 export { type ElfFile, readElf, readProgram, sectionTypes } from './elf/read.js';
 export { symbolize } from './elf/symbolize.js';
 export { functionsOf } from './elf/symbols.js';
@@ -62,6 +75,7 @@ export {
   bootKeyKind,
   bootKeyKinds,
   bootSignatures,
+  signedImage,
   signForBoot,
   signForBootV1,
 } from './esp-image/secure-boot.js';
@@ -192,6 +206,7 @@ export {
   partitionSubtypes,
   partitionTableBytes,
   partitionTableOffset,
+  partitionTableSector,
   partitionTypeName,
   partitionTypes,
   readPartitionTable,

@@ -140,7 +140,7 @@ describe('a simulated port', () => {
     ['simulated:esp8266', /expected one of esp32, esp32c3, esp32s3/],
     [
       'simulated:esp32?colour=red',
-      /expected flash, mac, fault, network or hidden-network after \?, got colour/,
+      /expected flash, fuses, mac, fault, network or hidden-network after \?, got colour/,
     ],
     ['simulated:esp32?fault=fire', /expected one of/],
     ['simulated:esp32?mac=1', /is not a MAC address/],

@@ -67,6 +67,7 @@ export class FakeBoard {
       baud: options.baud,
       canReset: board.canReset,
       securityInfo: null,
+      registers: null,
       fuseWords: async () => [0, 0, 0, 0, 0, 0, 0],
       raiseSpeed: async () => {},
       matches: async ({ offset, data }) => board.bytes(offset, data.length).equals(Buffer.from(data)),

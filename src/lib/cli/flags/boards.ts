@@ -210,6 +210,36 @@ export const writeFlags = {
   }),
 };
 
+/** Flags of commands that burn fuses. */
+export const lockFlags = {
+  'boot-key': Flags.string({
+    summary: 'Key of secure boot, a PEM file; the public key suffices. Repeatable, up to three.',
+    env: 'AIOT_BOOT_KEY',
+    helpGroup: 'LOCKING',
+    helpValue: 'PEM',
+    multiple: true,
+    multipleNonGreedy: true,
+  }),
+  'encryption-keys': Flags.string({
+    summary: 'Folder with the keys of flash encryption, one for each board; missing keys are created.',
+    env: 'AIOT_ENCRYPTION_KEYS',
+    helpGroup: 'LOCKING',
+    helpValue: 'DIR',
+  }),
+  yes: Flags.boolean({
+    summary: 'Burn the fuses, which cannot be undone; otherwise only the plan is shown.',
+    env: 'AIOT_YES',
+    helpGroup: 'LOCKING',
+    default: false,
+  }),
+  mac: Flags.string({
+    summary: 'MAC of the board as confirmation; without it, you are asked to type it.',
+    env: 'AIOT_MAC',
+    helpGroup: 'LOCKING',
+    helpValue: 'MAC',
+  }),
+};
+
 /** Converts the flags to loader options, and shows the loader's progress in the command's progress line. */
 export function boardLoader(
   flags: Parameters<typeof loaderOptions>[0],

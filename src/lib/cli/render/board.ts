@@ -10,12 +10,19 @@ import type {
   BoardVerified,
 } from '../../flash/board.js';
 import type { BoardInfo } from '../../flash/board-info.js';
+import type { BoardLocked } from '../../flash/lock/lock.js';
 import type { BoardDrive } from '../../flash/port/drives.js';
 import type { PortInfo } from '../../flash/port/list.js';
 import type { BoardSecurity } from '../../flash/security.js';
 import type { BoardImages, InstalledImage, UploadedImage } from '../../flash/smp/boards.js';
 import type { DriveFlashed } from '../../flash/write/flash-drive.js';
-import { type Boards, type Flashed, type Planned, unhealthy } from '../../flash/write/result.js';
+import {
+  type Boards,
+  type Flashed,
+  type Planned,
+  type ProductionFlashed,
+  unhealthy,
+} from '../../flash/write/result.js';
 import { firmwareTargets } from '../../project/firmware/build.js';
 import { bold, cutShort, dim, facts, green, next, red, table, yellow } from './text.js';
 
@@ -271,12 +278,13 @@ export function boardVerifiedText({ regions, equal, chip, mac, port, seconds }: 
   return `${table(['offset', 'file', 'size', '', 'md5'], rows)}\n${bold(`${chip} ${mac}`)} at ${port}: ${told}, in ${elapsed(seconds * 1000)}.`;
 }
 
-type Result = Flashed | Boards | Planned | DriveFlashed;
+type Result = Flashed | Boards | Planned | DriveFlashed | ProductionFlashed;
 
 /** Text of the result of `aiot flash`. */
 export function flashedText(result: Result): string {
   if ('boards' in result) return boardsText(result);
   if ('drive' in result) return driveText(result);
+  if ('steps' in result) return productionText(result);
   if (!('port' in result)) return plannedText(result);
   const { chip, mac, port, regions, seconds } = result;
   const all = regions.length === 0 ? 'switched' : stateOf(result);
@@ -286,6 +294,47 @@ export function flashedText(result: Result): string {
     ...switchedLines(result),
     `${bold(`${chip} ${mac}`)} at ${port}: ${green(all)} in ${elapsed(seconds * 1000)}.`,
     ...programLines(result),
+  ].join('\n');
+}
+
+function productionText(result: ProductionFlashed): string {
+  const { regions, warnings } = result;
+  const rows = regions.map(({ offset, name, bytes, skipped, encrypted }) => [
+    ...[hex(offset), name, size(bytes), skipped ? dim('unchanged') : green('written')],
+    encrypted ? 'encrypted' : '',
+  ]);
+  return [
+    ...(rows.length > 0 ? [table(['offset', 'file', 'size', '', ''], rows)] : []),
+    ...warnings.map((text) => `${yellow('!')} ${text}`),
+    boardLockedText(result),
+  ].join('\n');
+}
+
+/** Fuses that lock a board. */
+export function boardLockedText({
+  port,
+  chip,
+  mac,
+  steps,
+  burnt,
+  complete,
+  encryptionKey,
+  problem,
+}: BoardLocked) {
+  const rows = steps.map(({ fuse, value, reason, lost, done }, index) => [
+    ...[index + 1, fuse, value.length > 20 ? `${value.slice(0, 16)}…` : value],
+    ...[done ? green('burnt') : yellow('to do'), reason, lost],
+  ]);
+  const left = steps.filter(({ done }) => !done).length;
+  const state = complete
+    ? green(burnt === 0 ? 'locked already' : `locked: ${plural(burnt, 'fuse')} burnt`)
+    : yellow(`${plural(left, 'fuse')} to burn; nothing was burnt`);
+  return [
+    ...(rows.length > 0 ? [table(['', 'fuse', 'value', '', 'effect', 'never again'], rows)] : []),
+    ...(encryptionKey === null ? [] : [`Key of flash encryption: ${encryptionKey}`]),
+    ...(problem === null ? [] : [`${red('!')} ${problem}`]),
+    `${bold(`${chip} ${mac}`.trim())} at ${port}: ${state}.`,
+    ...(complete ? [] : ['To burn them, repeat the command with --yes and --mac MAC.']),
   ].join('\n');
 }
 
@@ -413,7 +462,7 @@ export function flashExit(result: Result): { code: 0 | 1 | 3; error: AiotError |
     if (failed === 0) return { code: 0, error: null };
     return { code: ok > 0 ? 3 : 1, error: null };
   }
-  const error = 'port' in result ? unhealthy(result) : null;
+  const error = 'switched' in result ? unhealthy(result) : null;
   return { code: error ? 1 : 0, error };
 }
 
@@ -421,6 +470,8 @@ export function flashExit(result: Result): { code: 0 | 1 | 3; error: AiotError |
 export function flashNext(result: Result): string {
   if ('boards' in result) return next('aiot device list');
   if (!('port' in result)) return next('aiot board ports');
+  if ('steps' in result)
+    return next(`aiot board security --profile production --port ${shellWord(result.port)}`);
   const at = ` --port ${shellWord(result.port)}`;
   if (result.program === 'none') {
     if (isSimulated(result.port)) return next(`aiot board info${at}`, 'aiot device list');

@@ -4,10 +4,11 @@ import { hex } from '../../core/figures.js';
 import type { Clock } from '../../core/time.js';
 import { fuseAddresses } from '../../formats/efuse.js';
 import type { ChipName } from '../../formats/esp-image/chips.js';
-import { flashTimeMs, op, romBaud, sectorBytes, words } from './exchange.js';
+import { flashTimeMs, op, quick, romBaud, sectorBytes, words } from './exchange.js';
 import { loadRam, startRam } from './ram.js';
 import { flashMd5, matches, readFlash } from './read.js';
 import { resetBoard } from './reset.js';
+import { readSecurity } from './security-info.js';
 import { changeBaud, doing, report, requireInFlash, type Session } from './session.js';
 import type {
   AfterMode,
@@ -15,6 +16,7 @@ import type {
   Loader,
   Region,
   RegionResult,
+  RegisterAccess,
   SecurityInfo,
   WriteOptions,
 } from './types.js';
@@ -41,6 +43,25 @@ export class ChipLoader implements Loader {
 
   get securityInfo(): SecurityInfo | null {
     return this.session.securityInfo;
+  }
+
+  get registers(): RegisterAccess | null {
+    const { session, chip } = this;
+    if (chip.security.secureDownload) return null;
+    const { exchange } = session;
+    return {
+      read: (address) =>
+        doing(session, `reading the register ${hex(address)}`, async () => {
+          const { value } = await exchange.ask({ op: op.readReg, data: words(address), ...quick });
+          return value >>> 0;
+        }),
+      write: (address, value) =>
+        doing(session, `writing the register ${hex(address)}`, async () => {
+          const data = words(address, value, 0xffff_ffff, 0);
+          await exchange.ask({ op: op.writeReg, data, ...quick });
+        }),
+      security: () => doing(session, "reading the chip's security", () => readSecurity(exchange)),
+    };
   }
 
   async fuseWords(): Promise<number[] | null> {

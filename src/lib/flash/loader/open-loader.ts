@@ -9,6 +9,7 @@ import { Exchange, op, quick, Refusal, romBaud, sync, words } from './exchange.j
 import { ChipLoader } from './loader.js';
 import { loadRam, startRam } from './ram.js';
 import { downloadResets, runSteps } from './reset.js';
+import { readSecurity } from './security-info.js';
 import { changeBaud, type Esptool, report, type Session } from './session.js';
 import type { BeforeMode, ChipInfo, Loader, LoaderOptions, SecurityInfo } from './types.js';
 import { NoAnswer, Wire } from './wire.js';
@@ -203,22 +204,6 @@ function chipOfMagic(magic: number): ChipName | null {
 async function readMagic(exchange: Exchange): Promise<number | null> {
   try {
     return (await exchange.ask({ op: op.readReg, data: words(magicAddress), ...quick })).value;
-  } catch (error) {
-    if (error instanceof Refusal) return null;
-    throw error;
-  }
-}
-
-async function readSecurity(exchange: Exchange): Promise<SecurityInfo | null> {
-  try {
-    const { data } = await exchange.ask({ op: op.securityInfo, expect: [20, 12], ...quick });
-    const view = new DataView(data.buffer, data.byteOffset, data.length);
-    return {
-      flags: view.getUint32(0, true),
-      cryptCount: view.getUint8(4),
-      keyPurposes: [...data.subarray(5, 12)],
-      chipId: data.length < 20 ? null : view.getUint32(12, true),
-    };
   } catch (error) {
     if (error instanceof Refusal) return null;
     throw error;

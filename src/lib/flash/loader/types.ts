@@ -90,6 +90,8 @@ export interface Loader {
   read(offset: number, length: number): Promise<Uint8Array>;
   /** The words of eFuse block 0; null in secure download mode, which allows no register access. */
   fuseWords(): Promise<number[] | null>;
+  /** Access to the chip's registers; null in secure download mode. */
+  readonly registers: RegisterAccess | null;
   /** The ROM's own report of its security; null for an ESP32, which does not support the request. */
   readonly securityInfo: SecurityInfo | null;
   /**
@@ -108,6 +110,14 @@ export interface Loader {
   runInRam(segments: readonly { address: number; data: Uint8Array }[], entry: number): Promise<void>;
   /** Resets the chip as requested and closes the line. May also be called after a failure. */
   end(): Promise<void>;
+}
+
+/** The chip's registers, as the loader accesses them. Values are unsigned 32-bit numbers. */
+export interface RegisterAccess {
+  read(address: number): Promise<number>;
+  write(address: number, value: number): Promise<void>;
+  /** Reads the ROM's report again, after fuses were burnt; null = the chip does not answer. */
+  security(): Promise<SecurityInfo | null>;
 }
 
 export interface WriteOptions {

@@ -1,8 +1,11 @@
 import { AiotError } from '../../core/errors.js';
 import type { Clock } from '../../core/time.js';
+import { securityFuses } from '../../formats/efuse.js';
+import { burnLayouts } from '../../formats/efuse-burn.js';
 import type { ControlLines } from '../port/line.js';
 import { type Fault, FaultBox } from './faults.js';
 import { NorFlash } from './flash-memory.js';
+import { FuseArray } from './fuse-array.js';
 import type { FrameProgram, LoaderHost, RamProgram, StubKind } from './host.js';
 import {
   type ChipIdentity,
@@ -25,6 +28,7 @@ import {
 import { encodeSlip, SlipReceiver } from './protocol.js';
 import { flashId, Registers, SpiController } from './registers.js';
 import { RomLoader } from './rom-loader.js';
+import { bootFlash, imageCheck } from './secure-start.js';
 import { StubLoader } from './stub-loader.js';
 
 /**
@@ -62,6 +66,8 @@ export interface SimulatedChipOptions {
   uartClockHz?: number;
   /** Strapping pins that the boot text contains (default: the usual pins of the mode). */
   strap?: number;
+  /** Fuses that an earlier chip has saved, instead of those of a new one. */
+  fuses?: Uint8Array | undefined;
   /** Words that differ from those of an ordinary board, such as fuses and calibration values, by address. */
   words?: Readonly<Record<number, number>>;
 }
@@ -82,9 +88,11 @@ export class SimulatedChip {
   readonly mac: string;
   readonly flash: NorFlash;
   readonly faults: FaultBox;
-  readonly security: ChipSecurity;
+  /** The fuses, if the chip's controller is simulated; null for an ESP32. */
+  readonly fuses: FuseArray | null;
   /** The current speed of the chip's UART, and the clock from which that speed is derived. */
   readonly uart: { baud: number; clockHz: number };
+  private readonly given: ChipSecurity;
   private readonly registers: Registers;
   private readonly wire: Wire;
   private readonly receiver = new SlipReceiver();
@@ -116,7 +124,8 @@ export class SimulatedChip {
       throw new AiotError('AIOT_USAGE', `${this.mac} is not a MAC address`);
     this.flash = new NorFlash(options.flashBytes ?? options.flash?.length ?? 4 * 2 ** 20, options.flash);
     this.faults = new FaultBox(options.faults ?? [], options.seed ?? 1);
-    this.security = { ...openChip, ...options.security };
+    const security = { ...openChip, ...options.security };
+    this.given = security;
     this.clock = options.clock ?? preciseClock;
     this.circuit = new ResetCircuit(options.bridge ?? 'uart');
     this.button = options.boot ?? 'download';
@@ -127,10 +136,34 @@ export class SimulatedChip {
       id: flashId(this.flash.size),
       sfdp: options.sfdp ?? true,
     });
-    const words = efuseWords(this.identity, mac, this.security);
+    const words = efuseWords(this.identity, mac, security);
     for (const [address, value] of Object.entries(options.words ?? {})) words.set(Number(address), value);
-    this.registers = new Registers(this.identity, words, spi, this.uart);
+    const controller = burnLayouts[options.chip]?.controller;
+    this.fuses =
+      controller === undefined
+        ? null
+        : new FuseArray(options.chip, controller, words, options.fuses, () => this.powerFails());
+    this.registers = new Registers(this.identity, words, spi, this.uart, this.fuses);
     this.reset('power');
+  }
+
+  /** The settings of the fuses. Those that a host has burnt take precedence over those given to the constructor. */
+  get security(): ChipSecurity {
+    if (!this.fuses?.burnt) return this.given;
+    const { secureBoot, encryption, download } = securityFuses(this.identity.name, this.fuses.words);
+    return {
+      secureBoot: secureBoot !== null,
+      flashEncryption: encryption.enabled,
+      secureDownload: download === 'secure',
+      downloadDisabled: download === 'disabled',
+    };
+  }
+
+  /** Whether the power fails now, which resets the chip. */
+  private powerFails(): boolean {
+    if (!this.faults.strike('burn-cut')) return false;
+    this.reset('brownout');
+    return true;
   }
 
   get state(): ChipState {
@@ -266,7 +299,8 @@ export class SimulatedChip {
   private start(): void {
     this.running = new Running({
       identity: this.identity,
-      flash: this.flash,
+      flash: bootFlash(this.flash, this.fuses, this.identity),
+      verified: imageCheck(this.fuses),
       clock: this.clock,
       mac: this.mac,
       faults: this.faults,
@@ -324,7 +358,8 @@ export class SimulatedChip {
     };
     return {
       identity: this.identity,
-      security: this.security,
+      security: () => this.security,
+      fuses: this.fuses,
       flash: this.flash,
       registers: this.registers,
       faults: this.faults,
@@ -403,7 +438,7 @@ export class SimulatedChip {
 }
 
 interface RunningOptions
-  extends Pick<ProgramBoard, 'identity' | 'flash' | 'mac' | 'faults' | 'print' | 'send'> {
+  extends Pick<ProgramBoard, 'identity' | 'flash' | 'verified' | 'mac' | 'faults' | 'print' | 'send'> {
   clock: Clock;
   program: ChipProgram;
   restart(): void;

@@ -25,6 +25,8 @@ export type Fault = Trigger &
     | { kind: 'deaf' }
     /** The supply voltage dips, which resets the chip with this cause. */
     | { kind: 'brownout' }
+    /** The power fails while fuses are burnt: half of the bits are, and the chip resets. */
+    | { kind: 'burn-cut' }
     | { kind: 'reset' }
     /** The ROM or stub crashes with a register dump, and does not answer until the next reset. */
     | { kind: 'panic' }
@@ -62,6 +64,7 @@ const kinds: Record<FaultKind, 'lasts' | 'happens'> = {
   silent: 'lasts',
   deaf: 'lasts',
   brownout: 'happens',
+  'burn-cut': 'happens',
   reset: 'happens',
   panic: 'happens',
   hang: 'happens',

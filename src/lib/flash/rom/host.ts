@@ -1,5 +1,6 @@
 import type { FaultBox } from './faults.js';
 import type { NorFlash } from './flash-memory.js';
+import type { FuseArray } from './fuse-array.js';
 import type { ChipIdentity, ChipSecurity, ResetCause } from './identity.js';
 import type { Registers } from './registers.js';
 
@@ -15,7 +16,10 @@ export interface RamProgram {
 /** Functions of the chip that the ROM loader and the stub use to communicate on the serial line. */
 export interface LoaderHost {
   readonly identity: ChipIdentity;
-  readonly security: ChipSecurity;
+  /** The settings of the fuses now. */
+  security(): ChipSecurity;
+  /** Null for a chip whose fuses cannot be burnt. */
+  readonly fuses: FuseArray | null;
   readonly flash: NorFlash;
   readonly registers: Registers;
   readonly faults: FaultBox;

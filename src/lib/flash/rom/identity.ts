@@ -1,4 +1,6 @@
+import { securityFuses } from '../../formats/efuse.js';
 import type { ChipName } from '../../formats/esp-image/chips.js';
+import type { FuseArray } from './fuse-array.js';
 import { putWord } from './protocol.js';
 
 /** Registers of the SPI controller that drives the flash; offsets from `base`. */
@@ -223,15 +225,35 @@ function macCrc(high: number, low: number): number {
 
 const apiVersion = 3;
 
+const keyPurpose = (words: readonly number[], key: number) =>
+  ((words[key < 2 ? 2 : 3] ?? 0) >>> (key < 2 ? 24 + 4 * key : 4 * (key - 2))) & 0xf;
+
 /**
  * The answer to GET_SECURITY_INFO: flags, the encryption counter, seven key purposes, chip id, API version; 20 bytes.
  * Source: esptool's protocol documentation, "Get Security Info"; the last purpose is that of an unburnt C3.
  */
-export function securityInfo(identity: ChipIdentity, security: ChipSecurity): Uint8Array {
+export function securityInfo(
+  identity: ChipIdentity,
+  security: ChipSecurity,
+  fuses: FuseArray | null,
+): Uint8Array {
   const info = new Uint8Array(20);
   putWord(info, 0, (security.secureBoot ? 1 : 0) | (security.secureDownload ? 4 : 0));
   info[4] = security.flashEncryption ? 1 : 0;
   info[11] = 0x0c;
+  if (fuses?.burnt) {
+    const { words } = fuses;
+    const { revoked, padJtag, aggressiveRevoke } = securityFuses(identity.name, words);
+    const flags = [security.secureBoot, aggressiveRevoke, security.secureDownload, ...revoked];
+    flags.push(padJtag === 'soft', padJtag === 'disabled');
+    putWord(
+      info,
+      0,
+      flags.reduce((sum, on, bit) => sum | (on ? 1 << bit : 0), 0),
+    );
+    info[4] = ((words[2] ?? 0) >>> 18) & 7;
+    for (let key = 0; key < 6; key++) info[5 + key] = keyPurpose(words, key);
+  }
   putWord(info, 12, identity.securityId ?? 0);
   putWord(info, 16, apiVersion);
   return info;

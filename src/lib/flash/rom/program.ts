@@ -16,7 +16,10 @@ import { wordAt } from './protocol.js';
 /** Functions for a program on the chip. All of them end when the signal is aborted by a reset of the chip. */
 export interface ProgramBoard {
   readonly identity: ChipIdentity;
+  /** The flash as the processor sees it: decrypted, if the chip encrypts it. */
   readonly flash: NorFlash;
+  /** Whether the chip accepts the image that begins at an offset. Without secure boot, it accepts any. */
+  verified(bytes: Uint8Array): boolean;
   readonly signal: AbortSignal;
   /** Factory address, in lower case with colons. */
   readonly mac: string;
@@ -49,6 +52,10 @@ export function romBoot(then: ChipProgram): ChipProgram {
     while (flash.bytes[at] !== imageMagic) {
       await board.sleep(identity.emptyFlashEveryMs);
       board.print(`invalid header: ${hex(wordAt(flash.bytes, at), 8)}\r\n`);
+    }
+    while (!board.verified(flash.bytes.subarray(at, partitionTableOffset))) {
+      board.print('secure boot: the signature of the bootloader is not accepted\r\n');
+      await board.sleep(againMs);
     }
     for (const line of loadLines(flash.bytes, at, identity)) board.print(`${line}\r\n`);
     await then(board);
@@ -131,7 +138,7 @@ function appOf(
     if (!partition) continue;
     const bytes = board.flash.bytes.subarray(partition.offset, partition.offset + partition.size);
     const image = readOr(null, () => readEspImage(bytes, partition.label));
-    if (image) return { partition, image };
+    if (image && board.verified(bytes)) return { partition, image };
     board.print(`E (58) boot: OTA app partition slot ${partition.label} is not bootable\r\n`);
   }
   return null;

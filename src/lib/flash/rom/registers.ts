@@ -1,4 +1,5 @@
 import type { NorFlash } from './flash-memory.js';
+import type { FuseArray } from './fuse-array.js';
 import type { ChipIdentity, EfuseWords, SpiLayout } from './identity.js';
 
 /** Bits 0 to 19 are the integer part, 20 to 23 sixteenths: ESP32 technical reference manual, UART_CLKDIV_REG. */
@@ -13,9 +14,12 @@ export class Registers {
     private readonly fixed: EfuseWords,
     private readonly spi: SpiController,
     private readonly uart: { baud: number; clockHz: number },
+    /** Null for a chip whose fuses cannot be burnt. */
+    private readonly fuses: FuseArray | null,
   ) {}
 
   read(address: number): number {
+    if (this.fuses?.has(address)) return this.fuses.read(address);
     const fuse = this.fixed.get(address);
     if (fuse !== undefined) return fuse;
     if (address === 0x40001000) return this.identity.magic;
@@ -28,6 +32,7 @@ export class Registers {
   write(address: number, value: number, mask: number): void {
     const next = ((this.read(address) & ~mask) | (value & mask)) >>> 0;
     if (this.spi.has(address)) this.spi.write(address, next);
+    else if (this.fuses?.has(address)) this.fuses.write(address, next);
     else this.memory.set(address, next);
   }
 
@@ -64,6 +69,7 @@ export class Registers {
   reset(strap: number): void {
     this.memory.clear();
     this.spi.reset();
+    this.fuses?.reset();
     this.memory.set(this.identity.strapRegister, strap);
   }
 }

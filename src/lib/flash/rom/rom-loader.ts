@@ -115,9 +115,9 @@ export class RomLoader implements FrameProgram {
   }
 
   private commandOf(code: number): RomCommand | undefined {
-    const { identity, security } = this.host;
+    const { identity } = this.host;
     if (code === op.securityInfo && identity.securityId === null) return undefined;
-    if (security.secureDownload && !allowedInSecureDownload.has(code)) return undefined;
+    if (this.host.security().secureDownload && !allowedInSecureDownload.has(code)) return undefined;
     return commands.get(code);
   }
 
@@ -270,7 +270,7 @@ function changeBaud(rom: RomState) {
 }
 
 function security(rom: RomState) {
-  const info = securityInfo(rom.host.identity, rom.host.security);
+  const info = securityInfo(rom.host.identity, rom.host.security(), rom.host.fuses);
   rom.put(info);
   return { ...kept, data: info.length };
 }

@@ -119,14 +119,14 @@ const stateTexts = {
   crashed: 'crashed',
 };
 
-const chipOptions: readonly string[] = ['flash', 'mac', 'fault', 'network', 'hidden-network'];
+const chipOptions: readonly string[] = ['flash', 'fuses', 'mac', 'fault', 'network', 'hidden-network'];
 
 const chipAddress = /^simulated:([^?]*)(?:\?(.*))?$/;
 
 /**
  * Opens a line to a new simulated chip in this process: `simulated:CHIP`, with options as in
  * `simulated:esp32s3?flash=board.bin&fault=secure-boot`. Its flash is lost when the line is closed, unless `flash` names a file.
- * @param address with `flash` (a file that is read if it exists, and written at the end), `mac`, and any number of `fault`s. With a
+ * @param address with `flash` and `fuses` (files that are read if they exist, and written at the end), `mac`, and any number of `fault`s. With a
  * `network` or `hidden-network` (NAME:PASSWORD) in its range, the chip runs firmware that Improv can configure, not the image in flash.
  * @throws AIOT_USAGE, AIOT_FILE_…
  */
@@ -153,12 +153,18 @@ export async function openChipLine(address: string, baud: number): Promise<Seria
   ];
   const { faults, security } = parseStartFaults(options.getAll('fault'));
   const [file, mac] = [options.get('flash'), options.get('mac')];
-  if (file !== null) await requireWritable(file);
-  const flash = file !== null && existsSync(file) ? await readBytes(file) : undefined;
+  const fuseFile = options.get('fuses');
+  const stored = async (path: string | null) => {
+    if (path === null) return undefined;
+    await requireWritable(path);
+    return existsSync(path) ? await readBytes(path) : undefined;
+  };
+  const [flash, fuses] = [await stored(file), await stored(fuseFile)];
   const chip = new SimulatedChip({
     ...{ chip: chipName, faults, security },
     ...(mac === null ? {} : { mac }),
     ...(flash && { flash }),
+    fuses,
     ...(networks.length > 0 && { preloaded: wifiBoard(networks) }),
   });
   const line = simulatedLine(chip, { address, baud });
@@ -172,6 +178,7 @@ export async function openChipLine(address: string, baud: number): Promise<Seria
       await close();
       chip.powerOff();
       if (file !== null) await writeFileAtomic(file, chip.flash.bytes);
+      if (fuseFile !== null && chip.fuses !== null) await writeFileAtomic(fuseFile, chip.fuses.save());
     })());
   return line;
 }

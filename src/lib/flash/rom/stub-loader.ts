@@ -257,7 +257,7 @@ function memoryEnd({ host, kind }: StubState, request: StubRequest) {
 
 function security({ host }: StubState) {
   if (host.identity.securityId === null) return failed(stubError.unsupported);
-  return { data: securityInfo(host.identity, host.security) };
+  return { data: securityInfo(host.identity, host.security(), host.fuses) };
 }
 
 function runUserCode({ host, kind }: StubState) {

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import type { ErrorCode } from '../../core/catalogue.js';
 import { AiotError } from '../../core/errors.js';
 import { chipNames } from '../../formats/esp-image/chips.js';
+import { boardLockedSchema } from '../lock/lock.js';
 import { rules } from '../plan/types.js';
 import { driveFlashedSchema } from './flash-drive.js';
 
@@ -114,5 +115,20 @@ export const plannedSchema = z.object({
 });
 export type Planned = z.output<typeof plannedSchema>;
 
+/** Result for a board that was written and locked. */
+export const productionFlashedSchema = boardLockedSchema.extend({
+  regions: z.array(writtenRegionSchema.extend({ encrypted: z.boolean() })),
+  /** Name of the device whose identity was written; null = none. */
+  device: z.string().nullable(),
+  warnings: z.array(z.string()),
+});
+export type ProductionFlashed = z.output<typeof productionFlashedSchema>;
+
 /** Result for one board, for many boards, of a dry run, or for the drive of a UF2 bootloader. */
-export const flashResultSchema = z.union([flashedSchema, boardsSchema, plannedSchema, driveFlashedSchema]);
+export const flashResultSchema = z.union([
+  flashedSchema,
+  boardsSchema,
+  plannedSchema,
+  driveFlashedSchema,
+  productionFlashedSchema,
+]);

@@ -11,6 +11,7 @@ import { isFolder } from '../port/drives.js';
 import { boardPorts, choosePort } from '../port/list.js';
 import { type FlashBoardOptions, type FlashJob, flashBoard, secondsSince } from './flash-board.js';
 import { type DriveFlashed, flashDrive, wantsDrive } from './flash-drive.js';
+import type { LockAsked, ProductionFlashed } from './flash-production.js';
 import { assignIdentities, type DeviceIdentity, readIdentities } from './identity.js';
 import { openRecord, productionPage, type RecordRow, rowOf } from './production.js';
 import { type BoardOutcome, type Boards, type Flashed, type Planned, unhealthy } from './result.js';
@@ -50,6 +51,8 @@ export interface FlashRequest {
   record: string | undefined;
   /** HTML report to write, for the record or this run. */
   report?: string | undefined;
+  /** Locks the board after writing; null = it stays open. */
+  lock?: LockAsked | null | undefined;
   /** Platform for NAME@VERSION. */
   context: string | undefined;
 }
@@ -64,7 +67,11 @@ export async function runFlash(
   request: FlashRequest,
   row: (row: BoardRow) => void = () => {},
   ask: (text: string) => void = () => {},
-): Promise<Flashed | Boards | Planned | DriveFlashed> {
+): Promise<Flashed | Boards | Planned | DriveFlashed | ProductionFlashed> {
+  if (request.lock) {
+    const { flashProduction } = await import('./flash-production.js');
+    return await flashProduction(request, request.lock, { row, ask });
+  }
   const drive = await driveOf(request);
   if (drive !== undefined) return await flashDrive({ ...request, drive, signal: request.loader.signal });
   if (request.report !== undefined && request.dryRun)
@@ -160,7 +167,7 @@ async function prepareFlash(
   return (how) => flashBoard(job, how);
 }
 
-async function portsOf({ ports, all }: FlashRequest): Promise<readonly string[]> {
+export async function portsOf({ ports, all }: FlashRequest): Promise<readonly string[]> {
   const twice = ports.find((port, i) => ports.indexOf(port) !== i);
   if (twice !== undefined) throw new AiotError('AIOT_USAGE', `${twice} is specified twice`);
   if (all && ports.length > 0) throw new AiotError('AIOT_USAGE', '--all cannot be combined with --port');

@@ -2,6 +2,7 @@ import { createHash, createPublicKey, type KeyObject, sign, verify } from 'node:
 import { crc32 } from 'node:zlib';
 import { AiotError } from '../../core/errors.js';
 import { malformed } from '../image-errors.js';
+import { type EspImage, readEspImage } from './read.js';
 
 /** Kinds of keys that secure boot V2 accepts. Each chip supports only some of them. */
 export const bootKeyKinds = ['rsa-3072', 'ecdsa-p256', 'ecdsa-p384'] as const;
@@ -273,4 +274,17 @@ export function signForBootV1(image: Uint8Array, key: KeyObject, name: string): 
     });
   }
   return Buffer.concat([image, word(0), sign('sha256', image, { key, dsaEncoding: 'ieee-p1363' })]);
+}
+
+/**
+ * Reads an image with its signatures at the start of a partition, which is longer than both.
+ * @throws AIOT_IMAGE_MALFORMED
+ */
+export function signedImage(
+  bytes: Uint8Array,
+  what: string,
+): { image: EspImage; signatures: BootSignature[] } {
+  const image = readEspImage(bytes, what);
+  const end = Math.ceil(image.length / sectorBytes) * sectorBytes + sectorBytes;
+  return { image, signatures: end > bytes.length ? [] : bootSignatures(bytes.subarray(0, end), what) };
 }

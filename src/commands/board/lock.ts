@@ -1,0 +1,53 @@
+import { Flags } from '@oclif/core';
+import { AiotCommand } from '../../lib/cli/command.js';
+import { boardLoader, flashFlags, lockFlags } from '../../lib/cli/flags/boards.js';
+import { shared } from '../../lib/cli/flags/shared.js';
+import { lockConfirmation } from '../../lib/cli/lock.js';
+import { boardLockedText } from '../../lib/cli/render/board.js';
+import { next } from '../../lib/cli/render/text.js';
+import { shellWord } from '../../lib/core/text.js';
+import { boardLockedSchema, lockBoard } from '../../lib/flash/lock/lock.js';
+import { lockParts } from '../../lib/flash/lock/plan.js';
+
+export default class BoardLock extends AiotCommand {
+  static override summary = 'Plan and burn the fuses that lock a board.';
+  static override description =
+    "Shows which fuses lock the board, in which order, why, and what can never be undone. Nothing is burnt without --yes and the board's MAC. The bootloader and an app in its flash must be signed with --boot-key, and encrypted with the board's own key; `aiot flash --profile production` writes them so. If the command is interrupted, repeat it. It supports the ESP32-S3 and the ESP32-C3.";
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --boot-key secure.pem --encryption-keys board-keys --port /dev/ttyUSB0',
+    '<%= config.bin %> <%= command.id %> --only jtag --port simulated:esp32s3',
+    '<%= config.bin %> <%= command.id %> --only jtag --only download --port /dev/ttyUSB0 --yes --mac 24:0a:c4:00:01:10',
+  ];
+  static override flags = {
+    port: shared.port,
+    only: Flags.option({ options: lockParts })({
+      summary: 'Lock only these parts [default: all].',
+      env: 'AIOT_ONLY',
+      helpValue: 'PART',
+      multiple: true,
+      multipleNonGreedy: true,
+      delimiter: ',',
+    }),
+    ...lockFlags,
+    ...flashFlags,
+  };
+  static override result = boardLockedSchema;
+
+  async run() {
+    const { flags } = await this.input(BoardLock);
+    const steps = this.steps({ keep: true });
+    const locked = await lockBoard({
+      port: flags.port,
+      parts: flags.only ?? lockParts,
+      bootKeys: flags['boot-key'] ?? [],
+      encryptionKeys: flags['encryption-keys'],
+      confirm: lockConfirmation(flags, this.signal, (text) => this.note(text)),
+      onStep: ({ fuse }, done, total) => steps.update({ text: `burning ${fuse}`, done, total }),
+      loader: boardLoader(flags, this.signal, steps),
+    });
+    this.print(boardLockedText(locked));
+    if (locked.problem !== null) this.exitsWith(6);
+    this.print(next(`aiot board security --profile production --port ${shellWord(locked.port)}`));
+    return locked;
+  }
+}

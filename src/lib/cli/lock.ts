@@ -1,0 +1,61 @@
+import { AiotError } from '../core/errors.js';
+import type { BoardLocked } from '../flash/lock/lock.js';
+import { lockParts } from '../flash/lock/plan.js';
+import type { LockAsked } from '../flash/write/flash-production.js';
+import { createAsker, type Judged } from './questions.js';
+import { boardLockedText } from './render/board.js';
+
+interface LockFlags {
+  yes: boolean;
+  mac: string | undefined;
+  'boot-key': string[] | undefined;
+  'encryption-keys': string | undefined;
+}
+
+/** What `aiot flash --profile production` locks; null without --profile. @throws AIOT_USAGE for flags that need --profile */
+export function lockAsked(
+  flags: LockFlags & { profile: 'production' | undefined },
+  signal: AbortSignal,
+  note: (text: string) => void,
+): LockAsked | null {
+  const { 'boot-key': keys, 'encryption-keys': folder, profile, mac } = flags;
+  if (profile !== undefined)
+    return {
+      ...{ parts: lockParts, bootKeys: keys ?? [], encryptionKeys: folder },
+      confirm: lockConfirmation(flags, signal, note),
+    };
+  const given = keys ?? folder ?? mac;
+  if (given !== undefined)
+    throw new AiotError('AIOT_USAGE', '--boot-key, --encryption-keys and --mac need --profile production');
+  return null;
+}
+
+/**
+ * How the user confirms that fuses are burnt: with --yes, and the MAC from --mac or typed on the terminal. Null = without --yes, only
+ * the plan is shown.
+ */
+export function lockConfirmation(
+  flags: { yes: boolean; mac: string | undefined },
+  signal: AbortSignal,
+  note: (text: string) => void,
+): ((plan: BoardLocked) => Promise<string>) | null {
+  if (!flags.yes) return null;
+  return async (plan) => {
+    if (flags.mac !== undefined) return flags.mac;
+    if (!process.stdin.isTTY)
+      throw new AiotError('AIOT_USAGE', 'without a terminal, burning fuses needs --mac', {
+        next: 'Pass the MAC of the board, such as --mac 24:0a:c4:00:01:10. `aiot board info` shows it.',
+      });
+    note(boardLockedText(plan));
+    const asker = createAsker(signal);
+    try {
+      return await asker.ask({
+        text: 'These fuses can never be reset. Type the MAC of the board to burn them:',
+        judge: (answer): Judged<string> =>
+          answer === '' ? { problem: 'Type the MAC, or press Ctrl-C.' } : { value: answer },
+      });
+    } finally {
+      asker.close();
+    }
+  };
+}

@@ -1,0 +1,163 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { SimulatedChip } from '../../../src/lib/flash/rom/chip.js';
+import { serveChip } from '../../../src/lib/flash/rom/serve.js';
+import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/partitions.js';
+import { runCli } from '../../support/cli.js';
+import { described, espBootloader, espImage } from '../../support/esp-image.js';
+import { describeReal, python } from '../../support/real.js';
+
+/** PyPI's espefuse reads and burns the fuses of the simulated chip, and espsecure decrypts and verifies its flash. */
+describeReal('esptool', 'locking compared with espefuse and espsecure', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'aiot-lock-'));
+  const at = (name: string) => join(folder, name);
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  const tool = (name: 'espefuse' | 'espsecure', ...args: string[]) =>
+    new Promise<string>((resolve, reject) => {
+      const child = spawn(python('esptool'), ['-m', name, ...args], { timeout: 60_000 });
+      let text = '';
+      child.stdout.on('data', (bytes) => {
+        text += bytes;
+      });
+      child.stderr.on('data', (bytes) => {
+        text += bytes;
+      });
+      child.on('close', (code) => (code === 0 ? resolve(text) : reject(new Error(`${name}: ${text}`))));
+    });
+
+  const table =
+    'nvs,data,nvs,0x9000,0x5000,\notadata,data,ota,0xe000,0x2000,\napp0,app,ota_0,0x10000,0x20000,\n';
+  const mac = '24:0a:c4:00:01:10';
+
+  beforeAll(async () => {
+    await tool('espsecure', 'generate-signing-key', '--version', '2', '--scheme', 'rsa3072', at('boot.pem'));
+    writeFileSync(at('plain-boot.bin'), espBootloader('esp32s3'));
+    const app = { chip: 'esp32s3', address: 0x3c00_0020, starts: described('motor', '1.4.0') } as const;
+    writeFileSync(at('plain-app.bin'), espImage({ ...app, bytes: 5000 }));
+    writeFileSync(at('table.bin'), writePartitionTable(parsePartitionsCsv(table)));
+    for (const name of ['boot.bin', 'app.bin']) {
+      const signing = ['--version', '2', '--keyfile', at('boot.pem'), '--output', at(name)];
+      await tool('espsecure', 'sign-data', ...signing, at(`plain-${name}`));
+    }
+  });
+
+  /** Runs espefuse on a simulated chip with these fuses, and returns the fuses afterward. */
+  async function espefuse(fuses: Uint8Array | undefined, ...args: string[]) {
+    const chip = new SimulatedChip({ chip: 'esp32s3', fuses });
+    const served = await serveChip(chip, { port: 0 });
+    const connection = ['--chip', 'esp32s3', '--port', served.address, '--before', 'no-reset'];
+    try {
+      const text = await tool('espefuse', ...connection, ...args);
+      return { text, fuses: chip.fuses!.save() };
+    } finally {
+      await served.close();
+      chip.powerOff();
+    }
+  }
+
+  it('burns the fuses that espefuse then shows, and a flash that espsecure decrypts and verifies', async () => {
+    const port = `simulated:esp32s3?flash=${at('board.flash')}&fuses=${at('board.fuses')}`;
+    const images = [`${at('boot.bin')}@0x0`, `${at('table.bin')}@0x8000`, `${at('app.bin')}@0x10000`];
+    const keys = ['--boot-key', at('boot.pem'), '--encryption-keys', at('keys')];
+    // Without secure download mode, in which espefuse could read nothing: it ends the board's last step.
+    const cut = `${port}&fault=burn-cut%20after=18`;
+    const confirmed = ['--yes', '--mac', mac];
+    await runCli(['flash', ...images, '--profile', 'production', ...keys, '--port', cut, ...confirmed]);
+    const fuses = readFileSync(at('board.fuses'));
+    // The power failed in the last burn, of which no bit is set.
+    const { text } = await espefuse(fuses, 'summary', '--format', 'json');
+    const summary = JSON.parse(text.slice(text.indexOf('{'))) as Record<string, Summary>;
+    const value = (name: string) => summary[name]?.value;
+    const digest = await tool(
+      'espsecure',
+      'digest-sbv2-public-key',
+      '--keyfile',
+      at('boot.pem'),
+      '--output',
+      at('digest'),
+    );
+    expect(digest).toContain('digest');
+    const bytes = (name: string) => String(value(name)).replaceAll(' ', '');
+    expect(bytes('BLOCK_KEY0')).toBe(readFileSync(at('digest')).toString('hex'));
+    expect(summary).toMatchObject({
+      KEY_PURPOSE_0: { value: 'SECURE_BOOT_DIGEST0', writeable: false },
+      KEY_PURPOSE_1: { value: 'XTS_AES_128_KEY', writeable: false },
+      BLOCK_KEY0: { readable: true, writeable: false },
+      BLOCK_KEY1: { readable: false, writeable: false },
+      RD_DIS: { value: 2, writeable: false },
+      SECURE_BOOT_EN: { value: true },
+      SECURE_BOOT_KEY_REVOKE0: { value: false },
+      SECURE_BOOT_KEY_REVOKE1: { value: true },
+      SECURE_BOOT_KEY_REVOKE2: { value: true },
+      DIS_DOWNLOAD_MANUAL_ENCRYPT: { value: true },
+      DIS_DOWNLOAD_ICACHE: { value: true },
+      DIS_DOWNLOAD_DCACHE: { value: true },
+      DIS_PAD_JTAG: { value: true },
+      DIS_USB_JTAG: { value: true },
+      DIS_DIRECT_BOOT: { value: true },
+      DIS_USB_SERIAL_JTAG: { value: false },
+      ENABLE_SECURITY_DOWNLOAD: { value: false },
+    });
+    expect(String(value('SPI_BOOT_CRYPT_CNT'))).toMatch(/Enable|7/);
+    expect((await espefuse(fuses, 'check-error')).text).toContain('No errors detected');
+
+    const flash = readFileSync(at('board.flash'));
+    for (const [name, address] of [
+      ['boot.bin', 0],
+      ['app.bin', 0x10000],
+    ] as const) {
+      const signed = readFileSync(at(name));
+      writeFileSync(at('part'), flash.subarray(address, address + signed.length));
+      const key = ['--aes-xts', '--keyfile', at('keys/240ac4000110.key'), '--address', String(address)];
+      await tool('espsecure', 'decrypt-flash-data', ...key, '--output', at('decrypted'), at('part'));
+      expect(readFileSync(at('decrypted')).equals(signed)).toBe(true);
+      const verifying = ['--version', '2', '--keyfile', at('boot.pem'), at('decrypted')];
+      await tool('espsecure', 'verify-signature', ...verifying);
+    }
+  });
+
+  it('burns a key block exactly as espefuse does', async () => {
+    const key = Buffer.alloc(32, 0).map((_, index) => (index * 37 + 11) & 0xff);
+    writeFileSync(at('flash.key'), key);
+    const burning = ['--do-not-confirm', 'burn-key', 'BLOCK_KEY0', at('flash.key'), 'XTS_AES_128_KEY'];
+    const theirs = await espefuse(undefined, ...burning);
+    const files = `simulated:esp32s3?flash=${at('b.flash')}&fuses=${at('b.fuses')}`;
+    // A key that exists is used, as for a board that was begun earlier.
+    mkdirSync(at('given'));
+    writeFileSync(at('given/240ac4000110.key'), key);
+    const keys = ['--boot-key', at('boot.pem'), '--encryption-keys', at('given'), '--yes', '--mac', mac];
+    const signed = [`${at('boot.bin')}@0x0`, `${at('table.bin')}@0x8000`, `${at('app.bin')}@0x10000`];
+    const cut = `${files}&fault=burn-cut%20after=7`;
+    await runCli(['flash', ...signed, '--profile', 'production', ...keys, '--port', cut]);
+    // Block 1 of ours holds the key, because block 0 has the digest: 44 bytes with the check bytes of the code.
+    const ours = readFileSync(at('b.fuses'));
+    expect(ours.subarray(5 * 44, 6 * 44).equals(theirs.fuses.subarray(4 * 44, 5 * 44))).toBe(true);
+  });
+
+  it('reads the fuses that espefuse burnt', async () => {
+    const burning = ['--do-not-confirm', 'burn-efuse', 'DIS_PAD_JTAG', '1', 'DIS_USB_JTAG', '1'];
+    const { fuses } = await espefuse(undefined, ...burning);
+    writeFileSync(at('theirs.fuses'), fuses);
+    const port = `simulated:esp32s3?fuses=${at('theirs.fuses')}`;
+    const { json } = await runCli(['board', 'security', '--port', port, '--json']);
+    expect(json).toMatchObject({ jtag: { pins: 'disabled', usb: 'disabled' } });
+    const plan = await runCli(['board', 'lock', '--only', 'jtag', '--port', port, '--json']);
+    expect(plan.json).toMatchObject({
+      steps: [
+        { fuse: 'DIS_PAD_JTAG', done: true },
+        { fuse: 'DIS_USB_JTAG', done: true },
+        { fuse: 'DIS_DIRECT_BOOT', done: false },
+      ],
+    });
+  });
+});
+
+interface Summary {
+  value: unknown;
+  readable: boolean;
+  writeable: boolean;
+}

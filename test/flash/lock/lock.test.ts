@@ -1,0 +1,287 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { flash } from '../../../src/index.js';
+import { AiotError } from '../../../src/lib/core/errors.js';
+import type { Clock } from '../../../src/lib/core/time.js';
+import type { BoardLocked } from '../../../src/lib/flash/lock/lock.js';
+import { lockParts } from '../../../src/lib/flash/lock/plan.js';
+import { SimulatedChip } from '../../../src/lib/flash/rom/chip.js';
+import { checkBytesOf } from '../../../src/lib/formats/efuse-burn.js';
+import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/partitions.js';
+import { runCli } from '../../support/cli.js';
+import { described, espBootloader, espImage } from '../../support/esp-image.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'aiot-lock-'));
+const at = (name: string) => join(folder, name);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const mac = '24:0a:c4:00:01:10';
+const confirmed = ['--yes', '--mac', mac];
+const keys = ['--boot-key', at('boot.pem'), '--encryption-keys', at('keys')];
+
+function keyFile(name: string): void {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 3072 });
+  writeFileSync(at(name), privateKey.export({ type: 'pkcs8', format: 'pem' }));
+}
+
+const table = `nvs,data,nvs,0x9000,0x5000,
+otadata,data,ota,0xe000,0x2000,
+app0,app,ota_0,0x10000,0x20000,
+app1,app,ota_1,0x30000,0x20000,
+`;
+
+const images = () => [`${at('boot.bin')}@0x0`, `${at('table.bin')}@0x8000`, `${at('app.bin')}@0x10000`];
+
+beforeAll(async () => {
+  keyFile('boot.pem');
+  keyFile('other.pem');
+  writeFileSync(at('plain-boot.bin'), espBootloader('esp32s3'));
+  const app = { chip: 'esp32s3', address: 0x3c00_0020, starts: described('motor', '1.4.0') } as const;
+  writeFileSync(at('plain-app.bin'), espImage({ ...app, bytes: 5000 }));
+  writeFileSync(at('table.bin'), writePartitionTable(parsePartitionsCsv(table)));
+  for (const name of ['boot.bin', 'app.bin']) {
+    const signing = ['--key', at('boot.pem'), '--secure-boot', 'v2', '--out', at(name)];
+    expect((await runCli(['firmware', 'sign', at(`plain-${name}`), ...signing])).code).toBe(0);
+  }
+});
+
+/** Whether to test a power failure at each burn. */
+const long = process.env.AIOT_LONG === '1';
+
+let count = 0;
+
+/** A board whose flash and fuses are kept in files. */
+function board(): { flash: string; fuses: string; port: (...faults: string[]) => string } {
+  count++;
+  const [flash, fuses] = [at(`${count}.flash`), at(`${count}.fuses`)];
+  const port = (...faults: string[]) =>
+    `simulated:esp32s3?${new URLSearchParams([
+      ['flash', flash],
+      ['fuses', fuses],
+      ...faults.map((fault): [string, string] => ['fault', fault]),
+    ])}`;
+  return { flash, fuses, port };
+}
+
+const locking = ['--profile', 'production'];
+const flashed = (port: string, ...args: string[]) =>
+  runCli(['flash', ...images(), ...locking, '--port', port, ...args, '--json']);
+const produce = (port: string, ...args: string[]) => flashed(port, ...keys, ...args);
+const keysFrom = (name: string) => ['--boot-key', at('boot.pem'), '--encryption-keys', at(name)];
+
+/** A clock that is 25 times as fast, so that a board without power is noticed quickly. */
+const hurry = 25;
+const fast: Clock = {
+  now: () => performance.now() * hurry,
+  sleep: async (ms, signal) => {
+    await sleep(ms / hurry, undefined, signal ? { signal } : {});
+  },
+};
+
+/** As `produce`, in the library with the fast clock. Returns the code of the error, or null. */
+async function produceFast(port: string): Promise<{ error: string | null; complete: boolean }> {
+  try {
+    const result = await flash({
+      images: images(),
+      ports: [port],
+      loader: { clock: fast },
+      lock: {
+        parts: lockParts,
+        bootKeys: [at('boot.pem')],
+        encryptionKeys: at('keys'),
+        confirm: async (plan) => plan.mac,
+      },
+    });
+    return { error: null, complete: (result as BoardLocked).complete };
+  } catch (error) {
+    if (error instanceof AiotError) return { error: error.code, complete: false };
+    throw error;
+  }
+}
+
+const lock = (port: string, ...args: string[]) =>
+  runCli(['board', 'lock', '--port', port, ...args, '--json']);
+const burntBits = (file: string) =>
+  existsSync(file) ? [...readFileSync(file).subarray(0, 24)].reduce((sum, byte) => sum + byte, 0) : 0;
+
+/** Output of the chip after it starts from its flash. */
+async function started({ flash, fuses }: { flash: string; fuses: string }): Promise<string> {
+  const chip = new SimulatedChip({
+    chip: 'esp32s3',
+    flash: readFileSync(flash),
+    fuses: readFileSync(fuses),
+    boot: 'run',
+  });
+  let output = '';
+  chip.onOutput((bytes) => {
+    output += Buffer.from(bytes).toString('latin1');
+  });
+  chip.reset('power');
+  await sleep(20);
+  chip.powerOff();
+  return output;
+}
+
+const production = [
+  'BLOCK_KEY0',
+  'KEY_PURPOSE_0',
+  'WR_DIS',
+  'BLOCK_KEY1',
+  'KEY_PURPOSE_1',
+  'WR_DIS',
+  'RD_DIS',
+  'WR_DIS',
+  'SPI_BOOT_CRYPT_CNT',
+  'DIS_DOWNLOAD_MANUAL_ENCRYPT',
+  'DIS_DOWNLOAD_ICACHE',
+  'DIS_DOWNLOAD_DCACHE',
+  'SECURE_BOOT_KEY_REVOKE1',
+  'SECURE_BOOT_KEY_REVOKE2',
+  'SECURE_BOOT_EN',
+  'DIS_PAD_JTAG',
+  'DIS_USB_JTAG',
+  'DIS_DIRECT_BOOT',
+  'ENABLE_SECURITY_DOWNLOAD',
+];
+
+describe('aiot flash --profile production', () => {
+  it('writes signed, encrypted images and locks the board, which then starts', async () => {
+    const one = board();
+    const { code, json } = await produce(one.port(), ...confirmed);
+    expect(code).toBe(0);
+    expect(json).toMatchObject({ complete: true, burnt: production.length, problem: null });
+    const { steps } = json as BoardLocked;
+    expect(steps.map(({ fuse }) => fuse)).toEqual(production);
+    const output = await started(one);
+    expect(output).toContain('App version:      1.4.0');
+    expect(output).toContain('Calling app_main() of app0');
+    const flash = readFileSync(one.flash);
+    expect(flash.subarray(0, 0x8000).includes(readFileSync(at('plain-boot.bin')).subarray(0, 64))).toBe(
+      false,
+    );
+    const again = await produce(one.port(), ...confirmed);
+    expect(again).toMatchObject({ code: 0, json: { complete: true, burnt: 0 } });
+    const read = await runCli(['board', 'read', '0', '0x1000', '--out', at('x'), '--port', one.port()]);
+    expect(read.code).not.toBe(0);
+  });
+
+  it('starts after the power failed during any burn, or any request, and the command was repeated', {
+    timeout: 600_000,
+  }, async () => {
+    const burns = long ? production.map((_, burn) => burn) : [0, 8, 18];
+    const cuts = burns.map((burn) => `burn-cut after=${burn}`);
+    // There are about 600 requests to write a register. Then data blocks of the flash.
+    for (let request = 7; request < 560; request += long ? 31 : 300)
+      cuts.push(`brownout op=9 after=${request}`);
+    cuts.push('brownout op=3 after=1');
+    for (const cut of cuts) {
+      const one = board();
+      const first = await produceFast(one.port(cut));
+      expect({ cut, ...first }).toEqual({ cut, complete: false, error: expect.stringMatching(/^AIOT_/) });
+      const second = await produceFast(one.port());
+      expect({ cut, ...second }).toEqual({ cut, complete: true, error: null });
+      expect(await started(one), cut).toContain('Calling app_main() of app0');
+      rmSync(one.flash);
+    }
+  });
+
+  it('burns and writes nothing without --yes, or with another MAC', async () => {
+    const one = board();
+    const before = existsSync(at('other-keys'));
+    const plan = await flashed(one.port(), ...keysFrom('other-keys'));
+    expect(plan).toMatchObject({ code: 0, json: { complete: false, burnt: 0, regions: [] } });
+    expect(existsSync(at('other-keys'))).toBe(before);
+    const wrong = await produce(one.port(), '--yes', '--mac', '24:0a:c4:00:01:11');
+    expect(wrong).toMatchObject({ code: 2, json: { error: { code: 'AIOT_USAGE' } } });
+    const silent = await produce(one.port(), '--yes');
+    expect(silent).toMatchObject({ code: 2, json: { error: { code: 'AIOT_USAGE' } } });
+    expect(silent.stdout).toContain('--mac');
+    expect(burntBits(one.fuses)).toBe(0);
+  });
+
+  it('rejects images that are not signed with the key, before anything is burnt', async () => {
+    const one = board();
+    const plain = [`${at('boot.bin')}@0x0`, `${at('table.bin')}@0x8000`, `${at('plain-app.bin')}@0x10000`];
+    const args = ['--profile', 'production', ...keys, '--port', one.port(), ...confirmed, '--json'];
+    const unsigned = await runCli(['flash', ...plain, ...args]);
+    expect(unsigned).toMatchObject({ code: 6, json: { error: { code: 'AIOT_LOCK_REFUSED' } } });
+    expect(unsigned.stdout).toContain('the app in app0 is not signed');
+    const others = ['--boot-key', at('other.pem'), '--encryption-keys', at('keys'), ...confirmed];
+    const other = await flashed(one.port(), ...others);
+    expect(other).toMatchObject({ code: 6, stdout: expect.stringContaining('not signed with a key of') });
+    expect(burntBits(one.fuses)).toBe(0);
+  });
+
+  it.each([
+    ['several boards', ['--all']],
+    ['a watch', ['--watch']],
+  ])('rejects %s', async (_what, args) => {
+    expect(await produce(board().port(), ...args)).toMatchObject({ code: 2 });
+  });
+
+  it('needs --profile for the flags of locking', async () => {
+    const { code, stderr } = await runCli(['flash', ...images(), '--boot-key', at('boot.pem')]);
+    expect({ code, stderr }).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--profile production'),
+    });
+  });
+});
+
+describe('aiot board lock', () => {
+  it('refuses a board that would not start any more', async () => {
+    const one = board();
+    const { code, json } = await lock(one.port(), ...keys, ...confirmed);
+    expect({ code, json }).toMatchObject({ code: 6, json: { error: { code: 'AIOT_LOCK_REFUSED' } } });
+    const plan = await lock(one.port(), ...keys);
+    expect(plan).toMatchObject({ code: 6, json: { problem: expect.stringContaining('bootloader') } });
+    expect(burntBits(one.fuses)).toBe(0);
+  });
+
+  it('locks single parts, and continues with the others', async () => {
+    const one = board();
+    const jtag = await lock(one.port(), '--only', 'jtag', ...confirmed);
+    expect(jtag).toMatchObject({ code: 0, json: { complete: true, burnt: 3 } });
+    const rest = await produce(one.port(), ...confirmed);
+    expect(rest).toMatchObject({ code: 0, json: { burnt: production.length - 3 } });
+  });
+
+  it('refuses a board whose encryption key is unknown', async () => {
+    const one = board();
+    expect((await produceFast(one.port('burn-cut after=8'))).complete).toBe(false);
+    const { code, stdout } = await flashed(one.port(), ...keysFrom('lost'), ...confirmed);
+    expect({ code, stdout }).toMatchObject({
+      code: 6,
+      stdout: expect.stringContaining('240ac4000110.key is missing'),
+    });
+  });
+
+  it('refuses a board with a secure boot key of somebody else', async () => {
+    const one = board();
+    expect((await produceFast(one.port('burn-cut after=14'))).complete).toBe(false);
+    const copy = board();
+    copyFileSync(one.fuses, copy.fuses);
+    const { code, stdout } = await lock(copy.port(), '--only', 'secure-boot', '--boot-key', at('other.pem'));
+    expect({ code, stdout }).toMatchObject({ code: 6, stdout: expect.stringContaining('AIOT_LOCK_REFUSED') });
+  });
+
+  it.each([
+    ['another chip', ['--port', 'simulated:esp32', '--only', 'jtag'], 6],
+    ['no key', ['--port', 'simulated:esp32s3', '--only', 'secure-boot'], 2],
+    ['no folder', ['--port', 'simulated:esp32s3', '--only', 'flash-encryption'], 2],
+    ['a locked chip', ['--port', 'simulated:esp32s3?fault=secure-download', '--only', 'jtag'], 5],
+  ])('rejects %s', async (_what, args, code) => {
+    expect((await runCli(['board', 'lock', ...args, '--json'])).code).toBe(code);
+  });
+});
+
+it('the check bytes of a block are zero for zeros, and linear', () => {
+  const [a, b] = [new Uint8Array(32).map((_, i) => i * 7), new Uint8Array(32).map((_, i) => i * i)];
+  const sum = checkBytesOf(a.map((byte, i) => byte ^ b[i]!));
+  expect([...checkBytesOf(new Uint8Array(32))]).toEqual(new Array(12).fill(0));
+  expect([...sum]).toEqual([...checkBytesOf(a)].map((byte, i) => byte ^ checkBytesOf(b)[i]!));
+});
