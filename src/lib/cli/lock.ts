@@ -12,7 +12,7 @@ interface LockFlags {
   'encryption-keys': string | undefined;
 }
 
-/** What `aiot flash --profile production` locks; null without --profile. @throws AIOT_USAGE for flags that need --profile */
+/** The settings of `aiot flash --profile production`; null without --profile. @throws AIOT_USAGE for flags that need --profile */
 export function lockAsked(
   flags: LockFlags & { profile: 'production' | undefined },
   signal: AbortSignal,

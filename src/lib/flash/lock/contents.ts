@@ -58,8 +58,8 @@ export function encryptedRanges(
 }
 
 /**
- * Checks that the flash contains programs that the chip will still start after it is locked: bootloader and an app with a signature by one
- * of the keys, encrypted with the chip's key.
+ * Checks that the chip will still start after it is locked. It needs a bootloader and an app with a signature by one of the keys, encrypted
+ * with the chip's key.
  * @param digests digests of the keys of secure boot, hex digits; empty = signatures are not needed
  * @param secret the key of flash encryption; null = the flash is not encrypted
  * @throws AIOT_LOCK_REFUSED, AIOT_FLASH_READ, AIOT_SERIAL_…

@@ -50,7 +50,7 @@ export const boardLockedSchema = z.object({
 
 export type BoardLocked = z.output<typeof boardLockedSchema>;
 
-/** What to lock, and with which keys. */
+/** The parts to lock, and the keys for them. */
 export interface LockOptions {
   parts: readonly LockPart[];
   /** PEM files with one to three keys for secure boot; public keys suffice. */

@@ -9,7 +9,7 @@ import {
 } from '../../formats/efuse-burn.js';
 import { type ChipName, espChips } from '../../formats/esp-image/chips.js';
 
-/** What is locked. `jtag` also covers direct boot; `download` leaves only writing over the cable. */
+/** Parts that can be locked. `jtag` also covers direct boot; `download` leaves only writing over the cable. */
 export const lockParts = ['secure-boot', 'flash-encryption', 'jtag', 'download'] as const;
 
 export type LockPart = (typeof lockParts)[number];
@@ -40,15 +40,15 @@ export interface LockStep {
   /** The burnt value for people; a secret key is not shown. */
   value: string;
   reason: string;
-  /** What can never be undone. */
+  /** The loss that can never be undone. */
   lost: string;
   done: boolean;
   burn: Burn;
 }
 
 /**
- * The steps that lock a chip, in an order in which an interruption never leaves a chip that cannot be completed: keys first, then their
- * protection, then the fuses that make the chip require them, then the access over the cable.
+ * The steps that lock a chip, in an order in which an interrupted lock can always be completed. Keys come first, then their protection.
+ * The fuses that make the chip require them follow, and the access over the cable is last.
  * Source: ESP-IDF Programming Guide, "Security Features Enablement Workflows".
  * @throws AIOT_LOCK_REFUSED if the fuses are in a state from which the chip could not start or not be locked
  */
