@@ -3,9 +3,11 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { loadProject, type Project, parseProject } from '../../src/lib/core/project.js';
+import type { DeviceEvent } from '../../src/lib/device/events.js';
 import { inferenceSchema } from '../../src/lib/device/protocol/messages.js';
 import { interpreterRuntime } from '../../src/lib/device/runtime.js';
 import { inferenceOf } from '../../src/lib/device/telemetry/answer.js';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
 import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
 import {
   bestThreshold,
@@ -22,7 +24,11 @@ import { interfaceOf } from '../../src/lib/model/bundle/signed-bundle.js';
 import { readTraining } from '../../src/lib/model/files.js';
 import { layersOf } from '../../src/lib/model/network/layers.js';
 import { pictureAugmenter } from '../../src/lib/model/train/fit/augment-pictures.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { pushTiny } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
+import { testPlatform } from '../support/platform.js';
+import { oneWave, rolloutEnd } from '../support/rollout.js';
 import { temporaryFolder } from './support.js';
 
 const layout = { grid: [4, 5] as [number, number], picture: { width: 40, height: 32 } };
@@ -303,6 +309,38 @@ describe('a model that finds objects', () => {
       0,
     );
     expect(inferenceSchema.parse({ ...message, seq: 0 }).detections).toEqual(payload.detections);
+  });
+
+  it('is rolled out to a virtual device, which sends the objects of each picture', async () => {
+    const { bytes, bundle } = await bundleProject({ project });
+    const { openDataset } = await import('../../src/lib/data/dataset/open.js');
+    const { recordings } = await openDataset(project);
+    const own = await testPlatform();
+    const { client, key } = own;
+    const out = join(own.folder, 'camera-1');
+    await provisionDevice({ client, name: 'camera-1', type: 'virtual', out });
+    const events: DeviceEvent[] = [];
+    const device = await createVirtualDevice({ identityDir: out, onEvent: (event) => events.push(event) });
+    try {
+      await device.connect();
+      const { name, version, sequence } = await pushTiny(client, key, { name: 'count', bundle: bytes });
+      const { id } = await client.rollouts.start(oneWave({ name, version, sequence, deadlineMs: 20_000 }));
+      const { devices } = await rolloutEnd(client, id);
+      expect(devices[0]).toMatchObject({ name: 'camera-1', state: 'committed', error: null });
+      const predictor = createPredictor(bundle);
+      const shown = recordings.slice(0, 20);
+      const take = { stream: 'pixels', speed: 'max', predict: true } as const;
+      for (const recording of shown)
+        expect(await device.replay(recording, take)).toMatchObject({ samples: 1600, inferences: 1 });
+      const sent = events.flatMap((event) => (event.event === 'inference' ? [event.inference] : []));
+      expect(sent.map(({ detections }) => detections)).toEqual(
+        shown.map(({ columns }) => predictor.answer(columns[0]!).detections),
+      );
+      expect(sent.flatMap(({ detections }) => detections).length).toBeGreaterThan(10);
+    } finally {
+      await device.stop();
+      await own.stop();
+    }
   });
 
   it('can start from the layers of another model', async () => {
