@@ -62,7 +62,12 @@ describe('aiot device onboard', () => {
     expect(seconds).toBeGreaterThan(0);
     expect(joined).toEqual({
       ...{ device: '240ac4000007', chip: 'esp32s3', firmware: 'aiot', version: '1.0.0' },
-      ...{ port: port(), ssid: 'plant', state: 'provisioned', url: null },
+      ...{
+        port: port().replaceAll(encodeURIComponent(secret), '…'),
+        ssid: 'plant',
+        state: 'provisioned',
+        url: null,
+      },
     });
   });
 
@@ -111,6 +116,37 @@ describe('aiot device onboard', () => {
     expect(code).toBe(2);
     expect(stderr).toContain('expected a Wi-Fi password of 8 to 63 printable characters');
     expect(stderr).not.toContain('short');
+  });
+
+  it.each([
+    ['grüße an alle', 'characters that are not printable ASCII'],
+    ['first line\nsecond line', 'got 2 lines'],
+    ['short', 'got 5'],
+  ])('says why the password %j is invalid, without showing it', async (password, why) => {
+    const file = await passwordFile(password);
+    const argv = ['device', 'onboard', '--port', '/dev/missing', '--ssid', 'plant', '--password-file', file];
+    const { code, stderr } = await runCli(argv);
+    expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining(why) });
+    expect(stderr).not.toContain(password.split('\n')[0]);
+  });
+
+  it('joins a simulated network with a colon in its name', async () => {
+    const address = `simulated:esp32?network=${encodeURIComponent(`cafe\\:bar:${secret}`)}`;
+    const { code, json } = await onboard(address, '--ssid', 'cafe:bar', '--json');
+    expect({ code, json }).toMatchObject({ code: 0, json: { ssid: 'cafe:bar', state: 'provisioned' } });
+  });
+
+  it('never prints the password of a simulated network', async () => {
+    const joined = await onboard(port(), '--ssid', 'plant', '--no-color');
+    const failed = await onboard(port('&fault=no-improv'), '--ssid', 'plant');
+    const json = await onboard(port(), '--ssid', 'plant', '--json');
+    expect([joined.code, json.code]).toEqual([0, 0]);
+    for (const { stdout, stderr } of [joined, failed, json]) {
+      expect(`${stdout}${stderr}`).not.toContain(encodeURIComponent(secret));
+      expect(`${stdout}${stderr}`).not.toContain(secret);
+    }
+    expect(json.json).toMatchObject({ port: expect.stringContaining('network=plant:…') });
+    expect(joined.stdout).toContain('aiot device list');
   });
 
   it('requires a name and a password without a terminal', async () => {

@@ -4,6 +4,7 @@ import { shared } from '../../lib/cli/flags/shared.js';
 import { joinedText } from '../../lib/cli/render/provisioned.js';
 import { next } from '../../lib/cli/render/text.js';
 import { askForWifi, readWifiPassword } from '../../lib/cli/wifi.js';
+import { shellWord } from '../../lib/core/text.js';
 import { joinedSchema, joinOverSerial } from '../../lib/device/onboard/improv.js';
 
 export default class DeviceOnboard extends AiotCommand {
@@ -51,7 +52,11 @@ export default class DeviceOnboard extends AiotCommand {
       ask: asks ? (networks, name) => askForWifi(networks, name, this.signal) : undefined,
     });
     this.print(joinedText(joined));
-    this.print(next(`aiot board monitor --port ${joined.port}`, 'aiot device list'));
+    // The next command would simulate another chip.
+    const watch = joined.port.startsWith('simulated:')
+      ? []
+      : [`aiot board monitor --port ${shellWord(joined.port)}`];
+    this.print(next(...watch, 'aiot device list'));
     return joined;
   }
 }

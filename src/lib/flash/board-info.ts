@@ -103,6 +103,7 @@ export const boardInfoSchema = z.object({
         offset: z.number().int(),
         size: z.number().int(),
         encrypted: z.boolean().describe('Whether the table marks it as encrypted.'),
+        problem: z.string().nullable().describe('Why it cannot be read; null = it can.'),
       }),
     )
     .nullable()
@@ -124,7 +125,11 @@ export async function boardInfo(request: BoardRequest): Promise<BoardInfo> {
     const { chip, stub, baud } = loader;
     const fuses = await readSecurity(loader);
     const readable = !chip.security.secureDownload && chip.flash.bytes !== null;
-    const table = readable ? await readBoardTable(loader) : null;
+    const stated = readable ? await readBoardTable(loader) : null;
+    const flashBytes = chip.flash.bytes ?? 0;
+    // A bad entry must not hide the others.
+    const inFlash = ({ offset, size }: Partition) => offset + size <= flashBytes;
+    const table = stated && { ...stated, partitions: stated.partitions.filter(inFlash) };
     return {
       port,
       ...chip,
@@ -133,20 +138,21 @@ export async function boardInfo(request: BoardRequest): Promise<BoardInfo> {
       fuses,
       stub,
       baud,
-      partitions: table?.partitions.map(shown) ?? null,
+      partitions: stated?.partitions.map((row) => shown(row, inFlash(row))) ?? null,
       apps: table ? await readApps(loader, table) : [],
       nvs: table ? await readAllNvs(loader, table) : [],
     };
   });
 }
 
-const shown = ({ label, type, subtype, offset, size, encrypted }: Partition) => ({
+const shown = ({ label, type, subtype, offset, size, encrypted }: Partition, inFlash: boolean) => ({
   label,
   type: partitionTypeName(type),
   subtype: partitionSubtypeName(type, subtype),
   offset,
   size,
   encrypted,
+  problem: inFlash ? null : 'ends past the end of the flash',
 });
 
 /** The start of the image at an offset; null if there is none. */

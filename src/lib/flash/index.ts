@@ -94,7 +94,7 @@ export { parsePattern } from './monitor/pattern.js';
 export { offsetOf } from './plan/pieces.js';
 export { type BoardDrive, driveSchema, listDrives } from './port/drives.js';
 export type { SerialLine } from './port/line.js';
-export { choosePort, listPorts, type PortInfo, portSchema } from './port/list.js';
+export { choosePort, listPorts, type PortInfo, portSchema, withoutPasswords } from './port/list.js';
 export { openLine } from './port/open-line.js';
 export { describeServeEvent, serveEventSchema, servePort } from './port/rfc2217-server.js';
 export { startFaultNames } from './rom/control.js';

@@ -352,6 +352,13 @@ export interface McubootOptions {
  */
 export function writeMcuboot(program: Uint8Array, options: McubootOptions): Uint8Array {
   const { headerBytes, key, keyName = 'key' } = options;
+  // The header states its size in 16 bits.
+  if (!Number.isInteger(headerBytes) || headerBytes < shortestHeader || headerBytes > 0xffff)
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--header-size: expected ${shortestHeader} to 65535 bytes, got ${headerBytes}`,
+      { next: 'Use the size that the build reserves (CONFIG_ROM_START_OFFSET), usually 0x200.' },
+    );
   if (!options.padHeader) requireRoom(program, headerBytes);
   const content = options.padHeader
     ? Buffer.concat([Buffer.alloc(headerBytes, 0xff), program])

@@ -51,8 +51,16 @@ export function checkWifi(ssid: string, password: string): Wifi {
   }
   throw new AiotError(
     'AIOT_USAGE',
-    `expected a Wi-Fi password of 8 to 63 printable characters (or 64 hex digits), got ${password.length}`,
+    `expected a Wi-Fi password of 8 to 63 printable characters (or 64 hex digits), got ${passwordProblem(password)}`,
   );
+}
+
+/** The reason why a password is invalid, without showing it. */
+function passwordProblem(password: string): string {
+  const lines = password.split(/\r\n|\r|\n/).length;
+  if (lines > 1) return `${lines} lines`;
+  if (/[^\x20-\x7e]/.test(password)) return 'one with characters that are not printable ASCII';
+  return String(password.length);
 }
 
 /** Requested image contents, before any file is read. */

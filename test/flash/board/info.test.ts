@@ -142,6 +142,20 @@ describe('aiot board info', () => {
     ]);
   });
 
+  it('shows the rest of a board whose table has a partition past the end of the flash', async () => {
+    const csv =
+      'nvs,data,nvs,0x9000,0x5000,\nbig,app,ota_1,0x3f0000,0x100000,\napp0,app,ota_0,0x10000,0x140000,\n';
+    const file = flashOf({ 32768: writePartitionTable(parsePartitionsCsv(csv)) });
+    const info = await infoOf(file);
+    expect(info.partitions).toMatchObject([
+      { label: 'nvs', problem: null },
+      { label: 'big', problem: 'ends past the end of the flash' },
+      { label: 'app0', problem: null },
+    ]);
+    expect(info.apps).toMatchObject([{ label: 'app0', project: 'motor', boots: true }]);
+    expect(info.nvs).toHaveLength(1);
+  });
+
   it('shows an empty chip, and one in secure download mode', async () => {
     const empty = await runCli(['board', 'info', '--port', 'simulated:esp32', '--json']);
     expect(empty.json).toMatchObject({ bootloader: null, partitions: null, apps: [], nvs: [] });

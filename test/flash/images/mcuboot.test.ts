@@ -70,6 +70,8 @@ describe('firmware mcuboot sign', () => {
 
   it.each([
     ['a program without room for the header', [at('bare.bin')], /--pad-header/],
+    ['a header that is too long', [program, '--header-size', '70000', '--pad-header'], /32 to 65535 bytes/],
+    ['a header that is too short', [program, '--header-size', '8'], /32 to 65535 bytes, got 8/],
     ['a key of an unsupported curve', [program, '--key', at('p521.pem')], /got secp521r1/],
     ['a public key', [program, '--key', at('public.pem')], /expected a private key/],
     ['a program that does not fit', [program, '--slot-size', '6K'], /AIOT_IMAGE_TOO_LARGE/],

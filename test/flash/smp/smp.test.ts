@@ -487,6 +487,19 @@ describe('a simulated board', () => {
     expect(json).toMatchObject({ groups: [{ name: 'smp_svr_stats', fields: { packets: 2 } }] });
   });
 
+  it('says so if its image or its key is none, without waiting', async () => {
+    writeFileSync(at('garbage.pem'), 'garbage');
+    const began = performance.now();
+    const { code, stderr } = await image('list', '--port', `simulated:mcuboot?image=${at('garbage.pem')}`);
+    expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining('accepts no image') });
+    expect(performance.now() - began).toBeLessThan(2000);
+  });
+
+  it('rejects an empty shell command', async () => {
+    const { code, stderr } = await runCli(['board', 'shell', ' ', '--port', 'simulated:mcuboot']);
+    expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining('kernel version') });
+  });
+
   it('rejects unknown settings', async () => {
     const { code, stderr } = await image('list', '--port', 'simulated:mcuboot?key');
     expect(code).not.toBe(0);

@@ -221,14 +221,15 @@ function flashText({ id, bytes }: BoardInfo['flash']): string {
 
 function partitionsText(partitions: BoardInfo['partitions']): string {
   if (partitions === null) return dim('No partition table.');
-  const rows = partitions.map(({ label, type, subtype, offset, size: bytes }) => [
+  const rows = partitions.map(({ label, type, subtype, offset, size: bytes, problem }) => [
     label,
     type,
     subtype,
     hex(offset),
     size(bytes),
+    problem === null ? '' : red(problem),
   ]);
-  return table(['partition', 'type', 'subtype', 'offset', 'size'], rows);
+  return table(['partition', 'type', 'subtype', 'offset', 'size', ''], rows);
 }
 
 export function boardReadText({ bytes, offset, out, seconds, chip, mac, port, md5 }: BoardRead): string {

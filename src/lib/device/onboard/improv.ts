@@ -6,7 +6,7 @@ import { type Clock, formatDuration, systemClock } from '../../core/time.js';
 import { isReadable, lastWords } from '../../flash/diagnosis.js';
 import { resetBoard } from '../../flash/loader/reset.js';
 import type { SerialLine } from '../../flash/port/line.js';
-import { choosePort } from '../../flash/port/list.js';
+import { choosePort, withoutPasswords } from '../../flash/port/list.js';
 import { openLine } from '../../flash/port/open-line.js';
 import {
   encodeImprov,
@@ -89,7 +89,8 @@ export async function joinOverSerial(options: OverSerialOptions): Promise<Joined
   const session = new Session(line, options);
   try {
     if (options.reset || line.kind === 'simulated') await resetBoard(line);
-    options.onStage?.({ text: `waiting for the board at ${port}` });
+    const shown = withoutPasswords(port);
+    options.onStage?.({ text: `waiting for the board at ${shown}` });
     const began = performance.now();
     await session.contact();
     const [firmware, version, chip, device] = await session.info();
@@ -103,7 +104,7 @@ export async function joinOverSerial(options: OverSerialOptions): Promise<Joined
       firmware: firmware || null,
       version: version || null,
     };
-    return { ...known, port, ssid: wifi.ssid, state: 'provisioned', url: url || null, seconds };
+    return { ...known, port: shown, ssid: wifi.ssid, state: 'provisioned', url: url || null, seconds };
   } finally {
     session.end();
     await line.close();

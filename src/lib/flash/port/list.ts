@@ -399,3 +399,9 @@ async function hasOpen(pid: string, port: string): Promise<boolean> {
   }
   return false;
 }
+
+/** The address of a port for messages and results: without the passwords of a simulated chip's networks. */
+export const withoutPasswords = (address: string): string =>
+  address.startsWith('simulated:')
+    ? address.replace(/(network=(?:\\.|(?!%3a)[^:&\\])*)(?::|%3a)[^&]*/gi, '$1:…')
+    : address;

@@ -5,6 +5,7 @@ import { AiotError } from '../../core/errors.js';
 import { readBytes, requireWritable, writeFileAtomic } from '../../core/files.js';
 import { timeLimit } from '../../core/tasks.js';
 import type { SerialLine } from '../port/line.js';
+import { withoutPasswords } from '../port/list.js';
 import { SimulatedChip } from './chip.js';
 import { parseStartFaults, serveControl } from './control.js';
 import { type SimulatedChipName, simulatedChipNames } from './identity.js';
@@ -167,7 +168,7 @@ export async function openChipLine(address: string, baud: number): Promise<Seria
     fuses,
     ...(networks.length > 0 && { preloaded: wifiBoard(networks) }),
   });
-  const line = simulatedLine(chip, { address, baud });
+  const line = simulatedLine(chip, { address: withoutPasswords(address), baud });
   // A chip in this process has no handle of the system, unlike any other port.
   const release = keepAlive();
   const close = line.close.bind(line);

@@ -34,11 +34,12 @@ const heartbeatMs = 100;
  * @throws AIOT_USAGE
  */
 export function parseNetwork(text: string, hidden: boolean): SimulatedNetwork {
-  const [ssid = '', ...rest] = text.split(':');
+  const [, name = '', password = ''] = /^((?:\\.|[^:\\])*)(?::(.*))?$/s.exec(text) ?? [];
+  const ssid = name.replace(/\\(.)/gs, '$1');
   if (ssid === '') {
     throw new AiotError('AIOT_USAGE', 'expected NAME:PASSWORD after network=, got no name');
   }
-  return { ssid, password: rest.join(':'), hidden };
+  return { ssid, password, hidden };
 }
 
 /**

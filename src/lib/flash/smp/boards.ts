@@ -278,8 +278,12 @@ function unhealthy(address: string, version: string, running: string, kept: bool
 
 export const boardShellSchema = z.object({ port: z.string(), output: z.string(), status: z.int() });
 
-/** Runs a command in the shell of a board. @throws AIOT_SMP_… */
-export function runBoardShell(options: SmpBoardOptions, words: readonly string[]) {
+/** Runs a command in the shell of a board. @throws AIOT_USAGE (no command), AIOT_SMP_… */
+export async function runBoardShell(options: SmpBoardOptions, words: readonly string[]) {
+  if (words.length === 0)
+    throw new AiotError('AIOT_USAGE', 'expected a command, got nothing', {
+      next: "Pass one in quotes: `aiot board shell 'kernel version'`.",
+    });
   return withBoard(options, async (client) => ({ port: client.address, ...(await client.execute(words)) }));
 }
 

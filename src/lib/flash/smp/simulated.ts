@@ -405,6 +405,10 @@ export async function openSimulatedMcuboot(address: string): Promise<SmpPort> {
     ...(image === null ? {} : { image: await readBytes(image) }),
     crashing: settings.getAll('crash'),
   });
+  if (image !== null && flash === null && !device.alive)
+    throw new AiotError('AIOT_IMAGE_MALFORMED', `${address}: the bootloader accepts no image in ${image}`, {
+      next: 'Pass a signed MCUboot image, and the public part of its key. To check it: `aiot firmware verify`.',
+    });
   const cut = settings.get('cut');
   if (cut !== null && !/^\d{1,9}$/.test(cut))
     throw new AiotError(
