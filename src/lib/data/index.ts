@@ -5,6 +5,7 @@ export { checkSplit, leakError } from './check/copies.js';
 export { checkPath } from './check/files.js';
 export { checkProject, rangesOf } from './check/project.js';
 export { type CheckReport, checkReportSchema, findingCounts } from './check/report.js';
+export { checkTimes } from './check/times.js';
 export { copiesIn } from './copies/copies.js';
 export { datasetOf, expectedOf, openDataset, sampleCount } from './dataset/open.js';
 export { pullDataset, type StreamRecording, streamRecordings } from './dataset/pull.js';

@@ -82,6 +82,8 @@ export const findingKinds = [
   /** Missing samples or messages, or a recorder that stopped. */
   'gap',
   /** Values outside the project's plausible range. */
+  /** Timestamps that repeat, decrease or do not change, and columns with the name of a time that contain none. */
+  'time',
   'range',
   'short',
   'not-a-number',

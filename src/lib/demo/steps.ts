@@ -162,6 +162,7 @@ const findingTopics: Record<Finding['kind'], string> = {
   saturation: 'saturation',
   band: 'ignored frequencies',
   gap: 'gaps',
+  time: 'timestamps',
   range: 'values out of range',
   short: 'short recordings',
   'not-a-number': 'missing numbers',

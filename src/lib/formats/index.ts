@@ -4,7 +4,15 @@
  */
 export { firstName, type Member, readArchive, writeArchive } from './archive.js';
 export { CborError, decodeCbor } from './cbor.js';
-export type { BadCell, Column, NumberColumn, TextColumn } from './csv/cells.js';
+export {
+  type BadCell,
+  type Column,
+  createCommaSeparated,
+  type NumberColumn,
+  type Separators,
+  separatorsOf,
+  type TextColumn,
+} from './csv/cells.js';
 export { type ColumnUse, createColumnsReader } from './csv/columns.js';
 export { csvColumns, parseCsv, parseLabelledCsv, parseMixedCsv } from './csv/parse.js';
 export { csvRecords } from './csv/records.js';

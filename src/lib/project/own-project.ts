@@ -2,11 +2,13 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Document, isNode, isScalar, YAMLMap, YAMLSeq } from 'yaml';
 import { AiotError } from '../core/errors.js';
+import { checkTimes } from '../data/check/times.js';
 import { accelerationAxis as axis, chooseFeatures } from '../data/features/choose.js';
 import { dataStatistics } from '../data/statistics.js';
 import { fieldNames, rolesInFile, type TimeColumn, timeColumnOf } from '../data/tables/columns.js';
 import { assumedHz, type LabelFrom, type Loose, openLoose } from '../data/tables/loose-recordings.js';
-import type { Recording } from '../data/types.js';
+import type { Finding, Recording } from '../data/types.js';
+import type { Separators } from '../formats/csv/cells.js';
 import { type ChipName, chips } from '../model/fit/chips.js';
 
 /** Path of the rows in a project. */
@@ -181,8 +183,12 @@ export interface Survey {
   rateFrom: Loose['rateFrom'] | null;
   /** The time column, which is not an input; null if there is none. */
   time: TimeColumn | null;
+  /** How the cells of the files are separated; null = by commas. */
+  separators: Separators | null;
   /** Unit of an accelerometer's axes, according to the size of gravity; null = there is none, or its size fits no unit. */
   accelerationUnit: 'g' | 'm/s²' | null;
+  /** Problems of the time columns. */
+  findings: Finding[];
   /** The recordings, as read from the files; null for rows. */
   loose: Loose | null;
 }
@@ -232,7 +238,9 @@ async function surveyRecordings({ path, labelFrom, rateHz }: SurveyOptions): Pro
     rateHz: rateFrom === 'assumed' ? assumedHz : dataset.rateHz,
     rateFrom,
     time: loose.time,
+    separators: loose.separators,
     accelerationUnit: accelerationUnitOf(dataset.recordings, fieldNames(dataset.fields)),
+    findings: checkTimes(loose),
     loose,
   };
 }
@@ -271,8 +279,9 @@ async function surveyRows({ path, labelFrom = 'auto', rateHz }: SurveyOptions): 
       (words.length === 0 || words.length >= leastValues),
     rateHz: null,
     rateFrom: null,
-    time: await timeIn(path),
+    ...(await timeAndSeparatorsIn(path)),
     accelerationUnit: null,
+    findings: [],
     loose: null,
   };
 }
@@ -292,12 +301,12 @@ function accelerationUnitOf(recordings: Recording[], fields: string[]): Survey['
   return isGravity(1) ? 'g' : isGravity(9.80665) ? 'm/s²' : null;
 }
 
-/** The time column of a table, according to its first rows. */
-async function timeIn(path: string): Promise<TimeColumn | null> {
-  const { names, cells, time } = await rolesInFile(path);
-  if (time === null) return null;
+/** The time column of a table, according to its first rows, and how its cells are separated. */
+async function timeAndSeparatorsIn(path: string): Promise<Pick<Survey, 'time' | 'separators'>> {
+  const { names, cells, time, separators } = await rolesInFile(path);
+  if (time === null) return { time: null, separators };
   const { seconds: _, ...column } = timeColumnOf(time, cells[names.indexOf(time)]!);
-  return column;
+  return { time: column, separators };
 }
 
 function counted(labels: string[]): Record<string, number> {

@@ -22,12 +22,19 @@ export function surveyText(survey: Survey): string {
     ['Inputs', fields.join(', ')],
   ];
   if (ignored.length > 0) lines.push(['Left out', ignored.join(', ')]);
+  if (survey.separators !== null) {
+    const { cells, decimalComma } = survey.separators;
+    lines.push(['Cells', `separated by ${cells}s${decimalComma ? ', with a decimal comma' : ''}`]);
+  }
   if (time !== null) lines.push(['Time', `${timeText(time)}; not an input`]);
   if (rateHz !== null) lines.push(['Rate', `${rateHz} Hz, ${rateText()}`]);
   if (survey.accelerationUnit !== null)
     lines.push(['Unit', `${survey.accelerationUnit}, from the size of gravity in the data`]);
   lines.push(['Labels', labelsText()]);
-  return facts(lines);
+  const problems = survey.findings
+    .filter(({ severity }) => severity !== 'info')
+    .map(({ message, advice }) => `\n${yellow('!')} ${message} ${advice}`);
+  return `${facts(lines)}${problems.join('')}`;
 
   function rateText(): string {
     return rateFrom === 'assumed' && time !== null

@@ -14,6 +14,7 @@ import { checkDataset, sortFindings } from './check.js';
 import { checkProject } from './project.js';
 import { type CheckReport, listIds, splitCounts } from './report.js';
 import { checkTables } from './tables.js';
+import { checkTimes } from './times.js';
 
 interface PathCheckOptions {
   /** A folder of recordings (a project's, or in train/validation/test), a CSV file of rows, or a folder with train.csv and test.csv. */
@@ -102,7 +103,7 @@ async function checkLoose(options: LooseCheckOptions): Promise<CheckReport> {
   const findings = sortFindings([
     ...badCells(loose),
     ...found,
-    ...timeGaps(loose),
+    ...checkTimes(loose),
     ...rates(loose),
     ...missingSides(split),
     ...(split ? checkNeighbours(dataset, split) : []),
@@ -179,25 +180,6 @@ function badCells({ info }: Loose): Finding[] {
       evidence: { cells, line, column: col, field: column, cell },
       message: `${id}.csv:${line}:${col}: expected a number for ${column}, got ${cell === '' ? 'nothing' : JSON.stringify(cell.slice(0, 40))}${more}.`,
       advice: 'Cut the recording there, or record it again. No step accepts non-numeric values.',
-    },
-  ];
-}
-
-/** Gaps between timestamps, including jumps backward. */
-function timeGaps({ info }: Loose): Finding[] {
-  const hits = [...info].filter(([, { gaps }]) => gaps.length > 0);
-  if (hits.length === 0) return [];
-  const all = hits.flatMap(([id, { gaps }]) => gaps.map((gap) => ({ id, ...gap })));
-  const longest = all.reduce((a, b) => (Math.abs(b.seconds) > Math.abs(a.seconds) ? b : a));
-  const back = longest.seconds < 0 ? 'goes back by' : 'is';
-  return [
-    {
-      kind: 'gap',
-      severity: 'warning',
-      files: hits.map(([id]) => id),
-      evidence: { gaps: all.length, seconds: longest.seconds, row: longest.row },
-      message: `${plural(all.length, 'gap')} in the timestamps of ${listIds(hits.map(([id]) => id))}; the longest, after row ${longest.row} of ${longest.id}, ${back} ${Math.abs(longest.seconds).toFixed(2)} s.`,
-      advice: 'Windows across a gap join unrelated data: cut the recording there.',
     },
   ];
 }

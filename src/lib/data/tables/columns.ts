@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 import * as z from 'zod';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { requireFile } from '../../core/files.js';
+import { createCommaSeparated, type Separators, separatorsOf } from '../../formats/csv/cells.js';
 import { csvColumns } from '../../formats/csv/parse.js';
 
 const labelNames = ['label', 'activity', 'class', 'state'];
@@ -69,6 +70,8 @@ interface ColumnRoles {
   take: string | null;
   /** All time columns, whether or not they are `time`. */
   times: string[];
+  /** Columns with the name of a time column that contain no times, because their values rise and fall. They are fields. */
+  notTimes: string[];
   /** Counters, and time columns besides `time`. */
   counter: string[];
   fields: string[];
@@ -97,19 +100,34 @@ export function rolesOf(columns: string[], labelColumn?: string, cells: string[]
   );
   const others = [time, label, device, take, ...counter];
   const fields = columns.filter((name) => !others.includes(name));
-  return { time, label, device, take, times, counter, fields };
+  const notTimes = fields.filter((name) => wanders(name, cells[columns.indexOf(name)] ?? []));
+  return { time, label, device, take, times, notTimes, counter, fields };
 }
 
 /** Whether a column contains times: according to its name, or because its cells are dates or times since 1970. */
 function isTime(name: string, cells: string[] | undefined): boolean {
   const named = timeName(name);
-  if (named && !named.ambiguous) return true;
+  if (named && !named.ambiguous) return !wanders(name, cells ?? []);
   if (!cells || cells.length === 0) return named !== null;
   const values = secondsOf(name, cells);
   if (values === null) return false;
   const numeric = isNumber(cells[0]!);
   if (named) return !numeric || isGrowing(values);
   return numeric ? values.length > 2 && isCurrentTime(Number(cells[0])) && isGrowing(values) : true;
+}
+
+/** Minimum share of steps in each direction for which numbers are no times. Loggers that restart step backward less often. */
+const leastShare = 0.1;
+
+/** Whether a column has the name of a time column, but contains numbers that rise and fall. */
+function wanders(name: string, cells: string[]): boolean {
+  if (!isNumber(cells[0] ?? '') || timeName(name)?.ambiguous !== false) return false;
+  const values = secondsOf(name, cells);
+  if (values === null) return false;
+  const steps = stepsOf(values).filter((step) => step !== 0);
+  const up = steps.filter((step) => step > 0).length;
+  const least = Math.max(1, leastShare * steps.length);
+  return steps.length > 4 && up >= least && steps.length - up >= least;
 }
 
 /** Whether values never fall. Times of one recording do not, and neither do those of recordings in order. */
@@ -146,8 +164,8 @@ export async function rolesInFile(file: string, labelColumn?: string) {
   });
   try {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(headBytes), 0, headBytes, 0);
-    const { names, cells } = firstCells(buffer.subarray(0, bytesRead), file);
-    return { ...rolesOf(names, labelColumn, cells), names, cells };
+    const { names, cells, separators } = firstCells(buffer.subarray(0, bytesRead), file);
+    return { ...rolesOf(names, labelColumn, cells), names, cells, separators };
   } finally {
     await handle.close();
   }
@@ -164,16 +182,18 @@ const headBytes = 1 << 16;
  * @param bytes the whole file, or its start
  * @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED (not UTF-8)
  */
-export function firstCells(bytes: Uint8Array, file: string): { names: string[]; cells: string[][] } {
+export function firstCells(
+  bytes: Uint8Array,
+  file: string,
+): { names: string[]; cells: string[][]; separators: Separators | null } {
   const names = csvColumns(bytes, file);
-  const lines = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, headBytes))
-    .toString('utf8')
-    .split(/\r?\n/)
-    .slice(1);
+  const head = createCommaSeparated()(bytes.subarray(0, headBytes));
+  const lines = Buffer.from(head).toString('utf8').split(/\r?\n/).slice(1);
   // The last line may be incomplete.
   if (lines.length > 1) lines.pop();
   const rows = lines.slice(0, mostCells).map((line) => line.split(','));
-  return { names, cells: names.map((_, c) => rows.flatMap((row) => row[c] ?? []).map(bare)) };
+  const cells = names.map((_, c) => rows.flatMap((row) => row[c] ?? []).map(bare));
+  return { names, cells, separators: separatorsOf(bytes) };
 }
 
 function bare(cell: string): string {
@@ -286,19 +306,27 @@ export function medianStep(values: Float64Array): number {
 }
 
 function stepsOf(values: Float64Array): Float64Array {
-  const steps = new Float64Array(values.length - 1);
+  const steps = new Float64Array(Math.max(0, values.length - 1));
   for (let i = 0; i < steps.length; i++) steps[i] = values[i + 1]! - values[i]!;
   return steps;
 }
 
 /**
  * The step between samples: the mean of steps near the median one, because rounded timestamps at 60 Hz have steps of 16 and 17 ms. If most
- * steps are 0, as with times in whole seconds, the mean of all steps.
+ * steps are 0, as with times in whole seconds, the mean step from the first change to the last one.
  */
 export function typicalStep(values: Float64Array): number {
   const median = medianStep(values);
   if (median < 0 || values.length < 2) return 0;
-  if (median === 0) return Math.max(0, (values.at(-1)! - values[0]!) / (values.length - 1));
+  if (median === 0) return coarseStep(values);
   const near = stepsOf(values).filter((step) => step > 0.5 * median && step < 1.5 * median);
   return near.reduce((sum, step) => sum + step, 0) / near.length;
+}
+
+/** The seconds at both ends of a recording are incomplete, so only those between two changes count. */
+function coarseStep(values: Float64Array): number {
+  const changes = [...stepsOf(values)].flatMap((step, i) => (step === 0 ? [] : [i + 1]));
+  const [first = 0, last = 0] = [changes[0], changes.at(-1)];
+  const [from, to] = last > first ? [first, last] : [0, values.length - 1];
+  return Math.max(0, (values[to]! - values[from]!) / (to - from));
 }

@@ -1,7 +1,7 @@
 import { AiotError } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import { namePattern } from '../../core/names.js';
-import type { BadCell } from '../../formats/csv/cells.js';
+import type { BadCell, Separators } from '../../formats/csv/cells.js';
 import { parseLabelledCsv } from '../../formats/csv/parse.js';
 import { decodePicture } from '../../vision/picture.js';
 import { listIds } from '../check/report.js';
@@ -36,6 +36,12 @@ export interface LooseFile {
   /** Size of a picture, in pixels. */
   size?: Recording['size'];
   gaps: Gap[];
+  /** Steps from one timestamp to the next: all, those of zero, and those backward; null without a time column. */
+  steps: { all: number; repeated: number; backward: number } | null;
+  /** Columns with the name of a time column whose values rise and fall. They are fields. */
+  notTimes: string[];
+  /** How the cells are separated; null = by commas. */
+  separators: Separators | null;
   /** Non-numeric cells, which become NaN in the columns: the first few, and the total number. */
   bad: { first: BadCell[]; count: number };
 }
@@ -54,7 +60,7 @@ export async function readLooseFile(file: string, options: ReadOptions = {}): Pr
   const bytes = await readBytes(file);
   if (isSound(file)) return await looseSound(bytes, file, options.rateHz);
   if (isPicture(file)) return await loosePicture(bytes, file, options.rateHz);
-  const { names, cells } = firstCells(bytes, file);
+  const { names, cells, separators } = firstCells(bytes, file);
   const { labelColumn, lenient } = options;
   if (labelColumn !== undefined && !names.includes(labelColumn)) {
     const got = names.join(', ');
@@ -96,9 +102,14 @@ export async function readLooseFile(file: string, options: ReadOptions = {}): Pr
     rateHz: time?.rateHz ?? null,
     startedAt: time?.sinceEpoch ? times![0]! * 1000 : null,
     gaps: times && step > 0 ? gapsIn(times, step) : [],
+    steps: times && countSteps(times),
+    notTimes: roles.notTimes,
+    separators,
     bad,
   };
 }
+
+const noTimes = { gaps: [], steps: null, notTimes: [] };
 
 /** @param rateHz Hz of the result; absent = the file's */
 async function looseSound(bytes: Uint8Array, file: string, rateHz?: number): Promise<LooseFile> {
@@ -110,7 +121,8 @@ async function looseSound(bytes: Uint8Array, file: string, rateHz?: number): Pro
     rateHz: rateHz ?? own,
     startedAt: null,
     format: 'wav',
-    gaps: [],
+    ...noTimes,
+    separators: null,
     bad: { first: [], count: 0 },
   };
 }
@@ -127,16 +139,30 @@ async function loosePicture(bytes: Uint8Array, file: string, rateHz?: number): P
     ...{ rows: pixels, labels: null, device: null, time: null, rateHz: rateHz ?? pixels, startedAt: null },
     format: 'png',
     size: { width, height },
-    gaps: [],
+    ...noTimes,
+    separators: null,
     bad: { first: [], count: 0 },
   };
 }
 
+function countSteps(times: Float64Array): NonNullable<LooseFile['steps']> {
+  const counts = { all: Math.max(0, times.length - 1), repeated: 0, backward: 0 };
+  for (let i = 1; i < times.length; i++) {
+    if (times[i] === times[i - 1]) counts.repeated++;
+    else if (times[i]! < times[i - 1]!) counts.backward++;
+  }
+  return counts;
+}
+
 function gapsIn(times: Float64Array, step: number): Gap[] {
   const gaps: Gap[] = [];
+  // A coarse clock stays the same for several rows, then changes by one tick.
+  const ticks = times.map((time, i) => (i === 0 ? 0 : time - times[i - 1]!)).filter((change) => change > 0);
+  const tick = ticks.sort()[ticks.length >> 1] ?? 0;
+  const most = Math.max(3 * step, 1.5 * tick);
   for (let i = 1; i < times.length; i++) {
     const seconds = times[i]! - times[i - 1]!;
-    if (seconds > 3 * step || seconds < 0) gaps.push({ row: i, seconds });
+    if (seconds > most || seconds < 0) gaps.push({ row: i, seconds });
   }
   return gaps;
 }

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { AiotError } from '../../core/errors.js';
+import type { Separators } from '../../formats/csv/cells.js';
 import { listIds } from '../check/report.js';
 import { datasetOf } from '../dataset/open.js';
 import { labelOfName, soundAt } from '../dataset/read.js';
@@ -35,6 +36,8 @@ export interface Loose {
   rateFrom: 'told' | 'time' | 'assumed';
   /** Time column of the first file that has one; null if there is none. */
   time: TimeColumn | null;
+  /** How the cells of the first file that does not use commas are separated; null if all use commas. */
+  separators: Separators | null;
   labelFrom: 'name' | 'folder' | 'column' | 'none';
   /** Whether the folder is split already, by subfolders such as train and test. */
   hasParts: boolean;
@@ -80,6 +83,7 @@ export async function openLoose(options: LooseOptions): Promise<Loose> {
     info,
     rateFrom: told !== undefined ? 'told' : byTime.length > 0 ? 'time' : 'assumed',
     time: read.find(({ file }) => file.time)?.file.time ?? null,
+    separators: read.find(({ file }) => file.separators)?.file.separators ?? null,
     labelFrom: from,
     hasParts: files.some(({ part }) => part !== null),
   };

@@ -102,6 +102,66 @@ export function createWordList(): WordList {
   };
 }
 
+/** How a text file separates its cells, if not by commas. */
+export interface Separators {
+  cells: 'semicolon' | 'tab';
+  /** Whether numbers have a decimal comma. */
+  decimalComma: boolean;
+}
+
+const separatorBytes = { semicolon: 59, tab: 9 } as const;
+
+/**
+ * Recognizes files whose cells are separated by semicolons or tabs, as spreadsheets write them where numbers have a decimal comma. Commas in
+ * the first line are part of the names if the second line has the same number of separators.
+ * @param bytes the file, or its first lines @returns null if commas separate the cells
+ */
+export function separatorsOf(bytes: Uint8Array): Separators | null {
+  const head = bytes.indexOf(10);
+  const next = head < 0 ? -1 : bytes.indexOf(10, head + 1);
+  const first = bytes.subarray(0, head < 0 ? bytes.length : head);
+  const second = bytes.subarray(head < 0 ? bytes.length : head + 1, next < 0 ? bytes.length : next);
+  const count = (line: Uint8Array, byte: number) => line.reduce((sum, b) => sum + (b === byte ? 1 : 0), 0);
+  for (const cells of ['semicolon', 'tab'] as const) {
+    const own = count(first, separatorBytes[cells]);
+    const agree = own === count(second, separatorBytes[cells]);
+    if (own > 0 && (agree || count(first, comma) === 0))
+      return { cells, decimalComma: /\d,\d/.test(latin1(second)) };
+  }
+  return null;
+}
+
+const latin1 = (bytes: Uint8Array) =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+
+/**
+ * Creates a function that makes commas the separators of a file that is read in chunks of whole lines. Decimal commas become points, and
+ * other commas in names become spaces. Each character keeps its position, so that errors name the right column.
+ */
+export function createCommaSeparated(): (bytes: Uint8Array) => Uint8Array {
+  let separators: Separators | null | undefined;
+  return (bytes) => {
+    const isFirst = separators === undefined;
+    separators ??= separatorsOf(bytes);
+    if (separators === null) return bytes;
+    const out = Uint8Array.from(bytes);
+    const separator = separatorBytes[separators.cells];
+    let quoted = false;
+    let inHeader = isFirst;
+    for (let i = 0; i < out.length; i++) {
+      const byte = out[i];
+      if (byte === 10) inHeader = quoted = false;
+      else if (byte === 34) quoted = !quoted;
+      else if (byte === separator && !quoted) out[i] = comma;
+      else if (byte === comma && inHeader) out[i] = 32;
+      else if (byte === comma && (!quoted || isDigit(bytes[i + 1]))) out[i] = 46;
+    }
+    return out;
+  };
+}
+
+const isDigit = (byte: number | undefined) => byte !== undefined && byte >= 48 && byte <= 57;
+
 /** Maximum number of columns, more than any sensor table has. A header with millions of names would take minutes to read. */
 const mostColumns = 65_536;
 

@@ -3,6 +3,7 @@ import {
   type BadCell,
   type Column,
   checkHeader,
+  createCommaSeparated,
   createNumberReader,
   createWordList,
   infiniteWords,
@@ -62,8 +63,10 @@ export function createColumnsReader(
   let room = 0;
   let line = 1;
   let read: (from: number, to: number) => number = () => Number.NaN;
+  const separated = createCommaSeparated();
   return {
-    lines(bytes) {
+    lines(chunk) {
+      const bytes = separated(chunk);
       requireText(bytes, file, line);
       // The reader's slow path decodes all bytes that it was created with, so it gets only this chunk.
       read = createNumberReader(bytes).read;

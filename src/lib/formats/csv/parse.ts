@@ -3,6 +3,7 @@ import {
   type BadCell,
   byteOrderMark,
   checkHeader,
+  createCommaSeparated,
   createNumberReader,
   createWordList,
   positionOf,
@@ -30,13 +31,14 @@ export interface LabelledTable extends NumericTable {
 }
 
 /**
- * Reads a CSV file of plain decimal numbers with a header row. Accepts CRLF, a byte order mark and a missing last line ending, but no
- * quotes, spaces, empty cells, NaN or infinities.
+ * Reads a CSV file of plain decimal numbers with a header row. Accepts CRLF, a byte order mark, a missing last line ending, and semicolons
+ * or tabs between the cells, but no quotes, spaces, empty cells, NaN or infinities.
  * @param file name for messages
  * @param wanted the exact set of required columns, which are returned in this order
  * @throws AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY (no rows), AIOT_FILE_MALFORMED (file:line:column, expected, got; also for invalid UTF-8)
  */
-export function parseCsv(bytes: Uint8Array, file: string, wanted?: readonly string[]): NumericTable {
+export function parseCsv(text: Uint8Array, file: string, wanted?: readonly string[]): NumericTable {
+  const bytes = createCommaSeparated()(text);
   const { columns, bodyStart } = readHeader(bytes, file);
   checkHeader(columns, file, wanted);
   const data = readRows(bytes, bodyStart, columns, file, { words: columns.map(() => null) });
@@ -108,8 +110,10 @@ export function createTextsReader(
   let header: { columns: string[]; isText: boolean[]; headless: boolean } | null = null;
   let line = 1;
   let seen = 0;
+  const separated = createCommaSeparated();
   return {
-    read(bytes) {
+    read(chunk) {
+      const bytes = separated(chunk);
       let from = 0;
       if (header === null) {
         const found = readHeader(bytes, file);
@@ -148,7 +152,7 @@ export function createTextsReader(
 
 /** Names of the columns in a CSV file. @throws AIOT_CSV_COLUMNS, AIOT_FILE_MALFORMED (not UTF-8) */
 export function csvColumns(bytes: Uint8Array, file: string): string[] {
-  return readHeader(bytes, file).columns;
+  return readHeader(createCommaSeparated()(bytes), file).columns;
 }
 
 const newline = 10;

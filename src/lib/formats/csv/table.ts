@@ -1,6 +1,6 @@
 import { digestOf } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
-import { showCell } from './cells.js';
+import { createCommaSeparated, showCell } from './cells.js';
 import { createTextsReader, type LabelledTable } from './parse.js';
 
 /** Rows that are direct inputs of a model: a CSV file with one column per input and optionally a label. */
@@ -65,8 +65,10 @@ export function createTableReader(file: string, shape: TableShape = {}): TableRe
   const next = `The labels are expected in the column ${showCell(label)}. If they are in another column, specify it with --label.`;
   const reader = createTextsReader(file, { textColumns, names: shape.columns, next });
   let started = false;
+  const separated = createCommaSeparated();
   return {
-    read(bytes) {
+    read(chunk) {
+      const bytes = separated(chunk);
       const parsed = reader.read(bytes);
       const { texts, rows } = parsed;
       const begins = started ? parsed.firstLine : 1;

@@ -1,0 +1,149 @@
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/numbers.js';
+import { runCli } from '../support/cli.js';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-own-files-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Writes four recordings of two labels with 200 rows at 50 Hz. @param time the time of row i, ms */
+async function recordings(
+  name: string,
+  { cell = ',', decimal = '.', time = (i: number) => (20 * i) as number | string, column = 'time_ms' } = {},
+): Promise<string> {
+  const at = join(folder, name);
+  const random = seededRandom(5);
+  await mkdir(at);
+  for (const file of ['idle1', 'idle2', 'run1', 'run2']) {
+    const lines = Array.from({ length: 200 }, (_, i) => {
+      const values = [random(), file.startsWith('run') ? 3 * random() : random()];
+      return [time(i), ...values.map((v) => v.toFixed(3).replace('.', decimal))].join(cell);
+    });
+    await writeFile(join(at, `${file}.csv`), `${[column, 'a', 'b'].join(cell)}\n${lines.join('\n')}\n`);
+  }
+  return at;
+}
+
+describe('files whose cells are not separated by commas', () => {
+  it.each([
+    [';', ',', 'Cells +separated by semicolons, with a decimal comma'],
+    [';', '.', 'Cells +separated by semicolons\n'],
+    ['\t', ',', 'Cells +separated by tabs, with a decimal comma'],
+  ])(
+    'are read with %j between the cells and %j in numbers, and init says so',
+    async (cell, decimal, says) => {
+      const name = `cells-${cell.charCodeAt(0)}-${decimal.charCodeAt(0)}`;
+      const from = await recordings(`${name}-from`, { cell, decimal });
+      const dir = join(folder, name);
+      const { stdout } = await runCli(['init', dir, '--from', from]);
+      expect(stdout).toMatch(new RegExp(says));
+      expect(stdout).toMatch(/Rate +50 Hz, from the time column/);
+      const rows = async (file: string) => (await readFile(file, 'utf8')).trim().split('\n').slice(1);
+      const own = await rows(join(from, 'run2.csv'));
+      const copied = await rows(join(dir, 'data', 'recordings', 'run2.csv'));
+      const numbers = own.map((row) =>
+        row
+          .replaceAll(decimal, '.')
+          .split(cell === '.' ? ',' : cell)
+          .slice(1)
+          .map(Number),
+      );
+      expect(copied.map((row) => row.split(',').map(Number))).toEqual(numbers);
+      expect((await runCli(['data', 'check', from, '--json'])).json).toMatchObject({
+        rateHz: 50,
+        findings: [],
+      });
+      await rename(join(from, 'run2.csv'), join(from, 'run3.csv'));
+      const imported = await runCli(['data', 'import', join(from, 'run3.csv'), '--project', dir]);
+      expect(imported.code).toBe(0);
+      expect(await rows(join(dir, 'data', 'recordings', 'run3.csv'))).toEqual(copied);
+    },
+  );
+
+  it('name the line and column of a bad cell', async () => {
+    const from = join(folder, 'bad-cell');
+    await mkdir(from);
+    await writeFile(join(from, 'a.csv'), 'time;x\n0;1,5\n20;x,5\n');
+    await expect(runCli(['init', join(folder, 'bad-cell-project'), '--from', from])).resolves.toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/a\.csv:3:4: expected a finite number for "x"/),
+    });
+  });
+
+  it('may have commas in names', async () => {
+    const from = join(folder, 'comma-names');
+    await mkdir(from);
+    await writeFile(join(from, 'a.csv'), 'time;force, N;way, mm\n0;1,5;2,5\n20;1,25;2\n40;1;2\n');
+    const { json } = await runCli(['data', 'check', from, '--json']);
+    expect(json).toMatchObject({ recordings: 1, samples: 3 });
+  });
+
+  it('are read as tables', async () => {
+    const file = join(folder, 'rows.csv');
+    const random = seededRandom(2);
+    const rows = Array.from({ length: 60 }, (_, i) => {
+      const [a, b] = [random(), random() + (i % 2)].map((v) => v.toFixed(3).replace('.', ','));
+      return `${a};${b};${i % 2 === 0 ? 'off' : 'on'}`;
+    });
+    await writeFile(file, `a;b;label\n${rows.join('\n')}\n`);
+    const dir = join(folder, 'rows-project');
+    const { stdout } = await runCli(['init', dir, '--from', file]);
+    expect(stdout).toMatch(/Inputs +a, b\n/);
+    expect(stdout).toMatch(/Cells +separated by semicolons, with a decimal comma/);
+    const trained = await runCli(['model', 'train', '--project', dir, '--epochs', '3', '--json']);
+    expect(trained.json).toMatchObject({ classes: ['off', 'on'], inputs: ['a', 'b'] });
+    await writeFile(file, `a;b;label\n${rows.join('\n')}\n1e99;1;on\n`);
+    const beyond = await runCli(['model', 'train', '--project', dir, '--data', file]);
+    expect(beyond.stderr).toMatch(/rows\.csv:62:1: expected a number of at most 3.4e38 for "a"/);
+  });
+});
+
+describe('a time column', () => {
+  const random = seededRandom(9);
+
+  it.each<[string, (i: number) => number, string | null, number]>([
+    ['that does not change', () => 7, 'does not change in', 100],
+    [
+      'that decreases',
+      (i) => 20 * (200 - i),
+      'decreases in idle1, idle2, run1, run2: the rows are in reverse order',
+      100,
+    ],
+    ['with repeated rows', (i) => 20 * (i - (i % 10 === 3 ? 1 : 0)), '80 timestamps of time_ms', 50],
+    ['with a gap', (i) => 20 * i + (i > 100 ? 4000 : 0), '4 gaps in the timestamps', 50],
+    [
+      'that rises and falls',
+      () => Math.round(random() * 1000),
+      'The values of time_ms rise and fall, so they are not times: the column is an input.',
+      100,
+    ],
+    ['that jumps back once', (i) => 20 * (i % 150), '4 gaps in the timestamps', 50],
+    ['in order', (i) => 20 * i, null, 50],
+    ['of a clock in whole seconds', (i) => 1000 * Math.floor(i / 50), null, 50],
+  ])('%s is named by init and data check, if it is a problem', async (name, time, message, rateHz) => {
+    const from = await recordings(`from ${name}`, { time });
+    const dir = join(folder, `time-${name.replaceAll(/\W+/g, '-')}`);
+    const { stdout } = await runCli(['init', dir, '--from', from]);
+    const { json } = await runCli(['data', 'check', from, '--json']);
+    const { findings, rateHz: rate } = json as {
+      findings: { kind: string; severity: string; message: string }[];
+      rateHz: number;
+    };
+    const warnings = findings.filter(
+      ({ kind, severity }) => /^(time|gap)$/.test(kind) && severity === 'warning',
+    );
+    expect(Math.round(rate)).toBe(rateHz);
+    if (message === null) {
+      expect(warnings).toEqual([]);
+      expect(stdout).not.toContain('!');
+      return;
+    }
+    expect(warnings.map((one) => one.message).join('\n')).toContain(message);
+    expect(stdout).toContain(message);
+  });
+});
