@@ -101,7 +101,7 @@ const stateParts = new PartTable<Ground>()
       eventsIn(store, now, engine.changes, (transaction) => answers.note(transaction)),
     (it) => it.feed.close(),
   )
-  .part('audit', ({ store }) => new Audit(store))
+  .part('audit', ({ store, engine }) => new Audit(store, engine.turns))
   .part('denials', ({ events, log, now }) => new Denials({ events, log, now }), close)
   .part('damages', ({ store, events, now, log }) => new Damages({ store, events, now, log }))
 

@@ -9,6 +9,7 @@ import {
 } from '../../api/events/audit.js';
 import type { EventType } from '../../api/events/types.js';
 import type { Store } from '../store/database.js';
+import type { Turns } from '../store/engine.js';
 import type { Schema } from '../store/schema.js';
 import { every, type Worker } from '../workers.js';
 import { begins, type Events, eventsAfter } from './events.js';
@@ -42,7 +43,14 @@ const periodMs = 1000;
  * which is complete and in order, and which is deleted after a while; the audit log is kept.
  */
 export class Audit {
-  constructor(private readonly store: Store) {}
+  private readonly inTurn: ReturnType<Turns['of']>;
+
+  constructor(
+    private readonly store: Store,
+    turns: Turns,
+  ) {
+    this.inTurn = turns.of('audit');
+  }
 
   worker(): Worker {
     return {
@@ -55,7 +63,11 @@ export class Audit {
   }
 
   /** Appends the new events to the audit log. Returns the number of examined events. */
-  async seal(): Promise<number> {
+  seal(): Promise<number> {
+    return this.inTurn(() => this.sealNow());
+  }
+
+  private async sealNow(): Promise<number> {
     const { store } = this;
     const cursor = await store
       .selectFrom('cursors')
@@ -74,7 +86,6 @@ export class Audit {
       rows.push({ ...entry, data: JSON.stringify(data), hash: previous });
     }
     await store.transaction().execute(async (transaction) => {
-      // Two processes that seal at the same time have the same numbers, so that one of them fails and begins again.
       for (let i = 0; i < rows.length; i += 100)
         await transaction
           .insertInto('auditLog')
@@ -101,6 +112,8 @@ export class Audit {
 
   async log(query: z.output<typeof auditLogQuerySchema>): Promise<z.output<typeof auditLogSchema>> {
     const { after, limit, newest, type, subject, who } = query;
+    // Readers see their own changes at once. If the database is read-only, they see the older entries.
+    await this.seal().catch(() => {});
     // The head is read first, so that entries that arrive meanwhile are in the next page.
     const head = await this.head();
     const rows = await this.store
