@@ -388,6 +388,11 @@ export const parts = {
     mb: 44,
     ...environment('sbom', ['cyclonedx-python-lib[json-validation]==11.12.0']),
   },
+  smtp: {
+    for: 'a mail server that judges the mails of alarms',
+    mb: 21,
+    ...environment('smtp', ['aiosmtpd==1.4.6']),
+  },
   silero: {
     for: 'a real ONNX model, the Silero voice activity detector',
     mb: 39,

@@ -81,6 +81,7 @@ export function python(
     | 'pillow'
     | 'platform'
     | 'prometheus'
+    | 'smtp'
     | 'streams'
     | 'tensorflow'
     | 'tflm'

@@ -8,7 +8,7 @@ import { alarmText } from '../../lib/cli/render/alarms.js';
 export default class AlarmCreate extends PlatformCommand {
   static override summary = 'Create an alarm on telemetry.';
   static override description =
-    "An alarm raises one incident for each device on which its condition holds, and records the events alarm.raise and alarm.clear. To notify people, add a webhook with aiot webhook add. The condition is an expression as in routes (--where), or the absence of telemetry (--absent). With --rate, the expression is on a field's change and rate (per second). With --class, it is on share, count and total of a class's predictions. With --offline-devices, it is on share, offline and total of the selected devices.";
+    "An alarm raises one incident for each device on which its condition holds, and records the events alarm.raise and alarm.clear. To notify people, use aiot alarm target add. The condition is an expression as in routes (--where), or the absence of telemetry (--absent). With --rate, the expression is on a field's change and rate (per second). With --class, it is on share, count and total of a class's predictions. With --offline-devices, it is on share, offline and total of the selected devices.";
   static override examples = [
     "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --for 10s --stream motors",
     "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --clear 'temperature < 75' --severity critical",
@@ -96,7 +96,7 @@ export default class AlarmCreate extends PlatformCommand {
       input,
       ({ alarms }) => alarms.create(wanted),
       (alarm) => alarmText(alarm),
-      () => [`aiot alarm test ${name} --since 7d`, "aiot webhook add URL --type 'alarm.*'"],
+      () => [`aiot alarm test ${name} --since 7d`, 'aiot alarm target add NAME URL'],
     );
   }
 }

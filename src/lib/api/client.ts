@@ -55,6 +55,7 @@ export function createClient(options: ClientOptions) {
       birth: callsOf(transport, contract.births),
     },
     alarms: callsOf(transport, contract.alarms),
+    alarmTargets: callsOf(transport, contract.alarmTargets),
     attention: callsOf(transport, contract.attention),
     secrets: callsOf(transport, contract.secrets),
     claims: callsOf(transport, contract.claims),

@@ -68,6 +68,16 @@ export {
   usualLifetimeMs,
 } from './contract/access.js';
 export {
+  type AlarmTarget,
+  type AlarmTargetDefinition,
+  type AlarmTargetTest,
+  alarmTargetSchema,
+  alarmTargetsSchema,
+  alarmTargetTestSchema,
+  type NewAlarmTarget,
+  newAlarmTargetSchema,
+} from './contract/alarm-targets.js';
+export {
   type Alarm,
   type AlarmAcknowledged,
   type AlarmDefinition,
@@ -87,6 +97,7 @@ export {
   mostAlarms,
   type NewAlarm,
   newAlarmSchema,
+  type Severity,
   severities,
 } from './contract/alarms.js';
 export {

@@ -143,6 +143,9 @@ export {
   alarmShownText,
   alarmsAppliedText,
   alarmsTable,
+  alarmTargetsTable,
+  alarmTargetTestText,
+  alarmTargetText,
   alarmTestText,
   alarmText,
 } from './render/alarms.js';

@@ -29,6 +29,13 @@ export const catalogue = {
       'A client of the Direct Device Integration (DDI) API confirmed a cancellation that was never requested.',
     next: 'No action is needed: the update continues. To see the rollout, run `aiot rollout show ID`.',
   },
+  AIOT_ALARM_TARGET: {
+    exit: 2,
+    family: 'user',
+    about:
+      'Incidents of alarms cannot be sent to this target: its URL is invalid, or the target rejected a message.',
+    next: 'Compare the URL with the examples of `aiot alarm target add --help`, and run `aiot alarm target test NAME`.',
+  },
   AIOT_ALREADY_EXISTS: {
     exit: 2,
     family: 'user',

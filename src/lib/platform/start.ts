@@ -403,12 +403,13 @@ async function startApp(
 ): Promise<FastifyInstance> {
   const { options, urls, log, now, disk, later, state, certificates, outgoing, broker } = started;
   const { alarms, desired, rollouts, connections, datasets, live, fleet, ddi, workers } = started;
-  const { jobs, webhooks, relay, sender } = outgoing;
+  const { jobs, webhooks, alarmTargets, relay, sender } = outgoing;
   return createApp(
     {
       ...state,
       ...{
         alarms,
+        alarmTargets,
         jobs,
         webhooks,
         relay,

@@ -3,7 +3,9 @@ import { name, time } from '../fields.js';
 import { pageQuerySchema, pageSchema } from '../page.js';
 import { endpoint } from './endpoint.js';
 
+/** From the least to the most severe. */
 export const severities = ['info', 'warning', 'critical'] as const;
+export type Severity = (typeof severities)[number];
 
 const expression = z.string().trim().min(1).max(2000);
 const ms = z

@@ -1,4 +1,5 @@
 import { session, tokens, users } from './access.js';
+import { alarmTargets } from './alarm-targets.js';
 import { alarms } from './alarms.js';
 import { attention } from './attention.js';
 import { blobs, uploads } from './blobs.js';
@@ -20,6 +21,7 @@ export const contract = {
   devices,
   attention,
   alarms,
+  alarmTargets,
   enrolment,
   claims,
   births,

@@ -65,6 +65,11 @@ export const eventTypes = {
     'A user silenced the alarm until a time, or ended the silence (null).',
     z.object({ until: z.int().nullable(), note: z.string().nullable() }),
   ),
+  'alarm.target.add': kind(
+    'target',
+    'An address was added that incidents are sent to; its URL has no credentials.',
+  ),
+  'alarm.target.remove': kind('target', 'The address was removed.'),
   'alarm.update': kind(
     'alarm',
     'A project changed the definition of the alarm; its open incidents ended.',

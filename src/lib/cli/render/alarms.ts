@@ -1,3 +1,4 @@
+import type { AlarmTarget, AlarmTargetTest } from '../../api/contract/alarm-targets.js';
 import type {
   Alarm,
   AlarmAcknowledged,
@@ -140,4 +141,39 @@ export function alarmTestText({
     message,
   ]);
   return `${head} ${dim(read)}\n${table(['raised', 'device', 'lasted', 'condition'], rows)}`;
+}
+
+function deliveryOf({ pending, failures, error, retryAt, delivered }: AlarmTarget, now: number): string {
+  const waiting = pending === 0 ? '' : `, ${plural(pending, 'incident')} unsent`;
+  if (error !== null) {
+    const again = retryAt === null ? '' : `, next attempt ${minute(retryAt)} UTC`;
+    return `${red('failing')}: ${oneLine(error)} (${plural(failures, 'attempt')}${again})${waiting}`;
+  }
+  return `${delivered === null ? dim('nothing sent yet') : `${green('sent')} ${ago(delivered, now)}`}${waiting}`;
+}
+
+function routeOf({ severity, alarms, afterMs, groupMs }: AlarmTarget): string {
+  const which = alarms.length === 0 ? 'all alarms' : alarms.join(', ');
+  const least = severity === 'info' ? '' : severity === 'critical' ? ', critical' : `, ${severity} or worse`;
+  const late = afterMs === 0 ? '' : `, unacknowledged after ${formatDuration(afterMs)}`;
+  return `${which}${least}${late}${groupMs === 60_000 ? '' : `, grouped over ${formatDuration(groupMs)}`}`;
+}
+
+export function alarmTargetsTable(targets: readonly AlarmTarget[], now = Date.now()): string {
+  const rows = targets.map((target) => [target.name, target.url, routeOf(target), deliveryOf(target, now)]);
+  return table(['name', 'target', 'incidents', 'delivery'], rows, 'No alarm targets yet.');
+}
+
+export function alarmTargetText(target: AlarmTarget, now = Date.now()): string {
+  return `${bold(target.name)}\n${facts([
+    ['target', target.url],
+    ['incidents', routeOf(target)],
+    ['delivery', deliveryOf(target, now)],
+  ])}`;
+}
+
+export function alarmTargetTestText({ name, delivered, ms, error }: AlarmTargetTest): string {
+  return delivered
+    ? green(`${name} accepted a test message in ${ms} ms.`)
+    : red(`${name} did not accept a test message: ${oneLine(error ?? 'unknown error')}`);
 }

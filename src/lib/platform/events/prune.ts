@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Store } from '../store/database.js';
 import { every, type Worker } from '../workers.js';
+import { targetsCursor } from './alarm-targets.js';
 import { auditCursor } from './audit.js';
 import { type Events, type NewEvent, prunedCursor } from './events.js';
 import { cursorName } from './webhooks.js';
@@ -83,13 +84,25 @@ async function limitOf({ store, relayed, now }: PruneParts, kept: Kept): Promise
     .executeTakeFirst();
   const old = young ? Number(young.id) - 1 : Number.MAX_SAFE_INTEGER;
   const wanted = Math.max(old, Number(surplus?.id ?? 0));
-  return Math.min(wanted, (await relayed()) ?? wanted, await oldestWebhook(store), await sealed(store));
+  return Math.min(
+    wanted,
+    (await relayed()) ?? wanted,
+    await oldestWebhook(store),
+    await notified(store),
+    await sealed(store),
+  );
 }
 
 /** Highest id of the events that the audit log was made from. */
 async function sealed(store: Store): Promise<number> {
   const cursor = store.selectFrom('cursors').select('position').where('name', '=', auditCursor);
   return Number((await cursor.executeTakeFirst())?.position ?? 0);
+}
+
+/** Highest id of the events that the alarms' targets have considered. */
+async function notified(store: Store): Promise<number> {
+  const cursor = store.selectFrom('cursors').select('position').where('name', '=', targetsCursor);
+  return Number((await cursor.executeTakeFirst())?.position ?? Number.MAX_SAFE_INTEGER);
 }
 
 async function oldestWebhook(store: Store): Promise<number> {

@@ -8,6 +8,7 @@ import type { RetentionService } from '../datasets/retention.js';
 import type { Telemetry } from '../journal/telemetry.js';
 import type { Store } from '../store/database.js';
 import type { Worker } from '../workers.js';
+import { AlarmTargets } from './alarm-targets.js';
 import type { Events } from './events.js';
 import { platformKinds } from './job-kinds.js';
 import { JobRunner, Jobs } from './jobs.js';
@@ -31,7 +32,7 @@ interface EventParts {
   relayTo: string | undefined;
 }
 
-/** Starts the relay, webhooks and jobs, with their workers. @throws AIOT_USAGE, AIOT_STREAM_URL (the relay's) */
+/** Starts the relay, webhooks, the alarms' targets and jobs, with their workers. @throws AIOT_USAGE, AIOT_STREAM_URL (the relay's) */
 export async function openEvents(parts: EventParts) {
   const { store, events, telemetry, log, now, relayTo } = parts;
   const platform = await platformId(store);
@@ -45,11 +46,13 @@ export async function openEvents(parts: EventParts) {
   const sender = new WebhookSender({ store, events, log, platform, now });
   const own = [new JobRunner({ store, events, kinds, jobs, log, now }), sender, ...(relay ? [relay] : [])];
   const workers: Worker[] = own.map((worker) => ({ name: worker.name, run: (signal) => worker.run(signal) }));
-  workers.push(pruner({ ...prune, log }));
+  const alarmTargets = new AlarmTargets({ store, events, log, platform, now });
+  workers.push(pruner({ ...prune, log }), ...alarmTargets.workers());
   // // Consumers of the log infer from this event that no client is connected yet.
   const data = { version: aiotVersion() };
   const begin = () => events.record({ who: 'platform', type: 'platform.start', subject: 'platform', data });
-  return { begin, jobs, webhooks: new Webhooks({ store, events, now }), relay, sender, workers };
+  const webhooks = new Webhooks({ store, events, now });
+  return { begin, jobs, webhooks, alarmTargets, relay, sender, workers };
 }
 
 /** An id that distinguishes this platform's events from another's, derived from the creation time of its state. */

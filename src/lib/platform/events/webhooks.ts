@@ -460,9 +460,24 @@ const totalMs = 20_000;
 /** Maximum number of bytes read from a response; only its status is needed. */
 const mostAnswer = 64 * 1024;
 
-/** Sends one signed POST. Redirects are not followed, and no proxy is used. Never throws. */
-export async function deliver(delivery: Delivery): Promise<Outcome> {
-  const { url, allowPrivate, body, signal, resolve } = delivery;
+/** Sends one signed POST. Never throws. */
+export function deliver(delivery: Delivery): Promise<Outcome> {
+  return postJson({ ...delivery, headers: headersOf(delivery) });
+}
+
+/** Sends one POST. Redirects are not followed, and no proxy is used. Never throws. */
+export async function postJson({
+  url,
+  allowPrivate,
+  body,
+  headers,
+  signal,
+  resolve,
+  now = Date.now(),
+}: Pick<Delivery, 'url' | 'allowPrivate' | 'body' | 'signal' | 'resolve'> & {
+  headers: Record<string, string>;
+  now?: number;
+}): Promise<Outcome> {
   const started = performance.now();
   const outcome = (status: number | null, error: string | null): Outcome => ({
     ...{ status, error, delivered: error === null },
@@ -483,7 +498,7 @@ export async function deliver(delivery: Delivery): Promise<Outcome> {
     const { statusCode, headers: answered } = await withTimeLimit(totalMs, signal, async (limit) => {
       const answer = await request(target, {
         ...{ method: 'POST', body, dispatcher },
-        headers: headersOf(delivery),
+        headers: { 'content-type': 'application/json', 'user-agent': 'aiot', ...headers },
         signal: limit,
         ...{ headersTimeout: totalMs, bodyTimeout: totalMs },
       });
@@ -496,7 +511,7 @@ export async function deliver(delivery: Delivery): Promise<Outcome> {
     });
     if (statusCode >= 200 && statusCode < 300) return outcome(statusCode, null);
     const told = { ...outcome(statusCode, `it answered ${statusCode}`), gone: statusCode === 410 };
-    return { ...told, waitMs: retryAfterMs(answered['retry-after'], delivery.now) };
+    return { ...told, waitMs: retryAfterMs(answered['retry-after'], now) };
   } catch (error) {
     return outcome(null, reasonOf(error));
   } finally {

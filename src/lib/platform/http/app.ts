@@ -31,7 +31,7 @@ import {
   secretRoutes,
   talkRoutes,
 } from './routes/devices.js';
-import { alarmRoutes, auditRoutes, eventRoutes, webhookRoutes } from './routes/events.js';
+import { alarmRoutes, alarmTargetRoutes, auditRoutes, eventRoutes, webhookRoutes } from './routes/events.js';
 import { jobRoutes, pipelineRoutes } from './routes/jobs.js';
 import { modelRoutes } from './routes/models.js';
 import { backupRoutes, damageRoutes, healthRoutes, statusRoutes } from './routes/platform.js';
@@ -108,6 +108,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
       pipelineRoutes,
       retentionRoutes,
       alarmRoutes,
+      alarmTargetRoutes,
       auditRoutes,
       eventRoutes,
       jobRoutes,

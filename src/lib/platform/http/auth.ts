@@ -170,7 +170,13 @@ const nouns: Record<string, ScopeNoun> = {
   ...{ models: 'models', manifests: 'models', firmware: 'firmware', configs: 'configs' },
   ...{ rollouts: 'rollouts', jobs: 'jobs', pipelines: 'pipelines' },
   ...{ datasets: 'data', labels: 'data', retention: 'data' },
-  ...{ events: 'events', audit: 'events', alarms: 'devices', webhooks: 'webhooks' },
+  ...{
+    events: 'events',
+    audit: 'events',
+    alarms: 'devices',
+    webhooks: 'webhooks',
+    'alarm-targets': 'webhooks',
+  },
   ...{ users: 'users', tokens: 'users' },
 };
 

@@ -38,6 +38,7 @@ const tagged: Record<string, string> = {
     telemetry: 'data',
     audit: 'events',
     webhooks: 'events',
+    'alarm-targets': 'events',
     tokens: 'users',
     session: 'users',
   },

@@ -22,6 +22,7 @@ import type { Devices } from '../devices/devices.js';
 import type { Births, Claims, Enrolment, Simulated } from '../devices/enrolment.js';
 import type { Fleet } from '../devices/fleet.js';
 import type { LiveHub } from '../devices/talk.js';
+import type { AlarmTargets } from '../events/alarm-targets.js';
 import type { Alarms } from '../events/alarms.js';
 import type { Audit, Denials } from '../events/audit.js';
 import type { Events } from '../events/events.js';
@@ -46,6 +47,7 @@ import type { Rates } from './auth.js';
 /** Dependencies of the API's routes. */
 export interface ApiParts {
   alarms: Alarms;
+  alarmTargets: AlarmTargets;
   answers: Answers;
   attention: AttentionService;
   audit: Audit;

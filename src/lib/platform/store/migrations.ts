@@ -257,6 +257,19 @@ const alarmFailures = `
   ) STRICT;
 `;
 
+/** Addresses that incidents of alarms are sent to, and the incidents that each is yet to be sent. */
+const alarmTargets = `
+  CREATE TABLE alarmTargets (
+    name TEXT PRIMARY KEY, definition TEXT NOT NULL, created INTEGER NOT NULL, who TEXT NOT NULL, delivered INTEGER,
+    failures INTEGER NOT NULL, error TEXT, retryAt INTEGER
+  ) STRICT;
+  CREATE TABLE alarmNotices (
+    target TEXT NOT NULL, incident TEXT NOT NULL, event TEXT NOT NULL, alarm TEXT NOT NULL, device TEXT NOT NULL,
+    due INTEGER NOT NULL, batch TEXT, sent INTEGER, data TEXT NOT NULL, PRIMARY KEY (target, incident, event)
+  ) STRICT;
+  CREATE INDEX alarmNoticesByDue ON alarmNotices (target, sent, due);
+`;
+
 /**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
@@ -348,4 +361,5 @@ export const migrations: string[] = [
   presences,
   auditLog,
   alarmFailures,
+  alarmTargets,
 ];

@@ -178,6 +178,32 @@ export interface Schema {
   alarms: { name: string; definition: string; created: number; who: string; silencedUntil: number | null };
   /** `state`: JSON, as in fleet/alarm.ts. */
   alarmStates: { alarm: string; device: string; state: string };
+  /** Addresses that incidents are sent to. `definition`: JSON, as in api/contract/alarm-targets.ts. */
+  alarmTargets: {
+    name: string;
+    definition: string;
+    created: number;
+    who: string;
+    delivered: number | null;
+    failures: number;
+    error: string | null;
+    retryAt: number | null;
+  };
+  /**
+   * Incidents whose beginning or end is yet to be sent to a target (`sent`: null), or that it knows of. `event`: raise or clear. `batch`: id of the
+   * message that the row is part of. `data`: JSON, of the event.
+   */
+  alarmNotices: {
+    target: string;
+    incident: string;
+    event: string;
+    alarm: string;
+    device: string;
+    due: number;
+    batch: string | null;
+    sent: number | null;
+    data: string;
+  };
   /** Samples that an alarm's expressions could not be evaluated on: their number, the first time, and the newest one. */
   alarmFailures: {
     alarm: string;

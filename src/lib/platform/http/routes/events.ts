@@ -64,6 +64,16 @@ export const webhookRoutes: Routes =
       remove: ({ params, who }) => webhooks.remove(params.id, who),
     });
 
+export const alarmTargetRoutes: Routes =
+  ({ alarmTargets }) =>
+  async (app) =>
+    serve(app, contract.alarmTargets, {
+      list: () => alarmTargets.list(),
+      add: ({ body, who }) => alarmTargets.add(body, who),
+      test: ({ params }, reply) => alarmTargets.test(params.name, closed(reply)),
+      remove: ({ params, who }) => alarmTargets.remove(params.name, who),
+    });
+
 export const alarmRoutes: Routes =
   ({ alarms }) =>
   async (app) =>
