@@ -390,7 +390,7 @@ export const parts = {
   },
   smtp: {
     for: 'a mail server that judges the mails of alarms',
-    mb: 21,
+    mb: 28,
     ...environment('smtp', ['aiosmtpd==1.4.6']),
   },
   silero: {
