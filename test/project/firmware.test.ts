@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseProject } from '../../src/lib/core/project.js';
+import { parsePartitionsCsv } from '../../src/lib/formats/partitions.js';
 import type { FirmwareBuild } from '../../src/lib/project/firmware/build.js';
 import { configHeader, tablesHeader } from '../../src/lib/project/firmware/headers.js';
 import type { FirmwareInit } from '../../src/lib/project/firmware/init.js';
@@ -316,6 +317,61 @@ describe('aiot firmware build for an ESP32', () => {
     ]);
     // The tool already saw the regenerated file.
     expect(readFileSync(join(dir, 'build', 'esp32s3.log'), 'utf8')).toContain('"2.0.0"');
+  });
+
+  it('passes profiles to idf.py, those of firmware init by default', async () => {
+    const secure = join(dir, 'build', 'esp32s3-large-secure');
+    const noted = standIn(
+      'idf.py',
+      `for d in ${secure} ${dir}/build/esp32c3-low-power; do mkdir -p $d; cp ${image} $d/aiot.bin; done`,
+    );
+    const { json, code } = await build('--target', 'esp32s3', '--profile', 'large,secure');
+    expect({ code, json }).toMatchObject({
+      code: 0,
+      json: { notes: expect.arrayContaining([expect.stringContaining('--profile production')]) },
+    });
+    const files = 'sdkconfig.defaults;profiles/large.defaults;profiles/secure.defaults';
+    expect(readFileSync(noted, 'utf8')).toContain(`-DSDKCONFIG_DEFAULTS=${files}\n`);
+    for (const name of files.split(';')) expect(existsSync(join(dir, 'hal', 'esp32', name))).toBe(true);
+    const note = join(dir, 'aiot-firmware.json');
+    const before = readFileSync(note, 'utf8');
+    writeFileSync(note, JSON.stringify({ ...JSON.parse(before), profiles: ['low-power'] }));
+    const chosen = await build('--target', 'esp32c3');
+    writeFileSync(note, before);
+    expect(chosen.code).toBe(0);
+    expect(readFileSync(noted, 'utf8')).toContain(
+      '-DSDKCONFIG_DEFAULTS=sdkconfig.defaults;profiles/low-power.defaults\n',
+    );
+  });
+
+  it('stores the profiles of firmware init', async () => {
+    const at = join(own, 'another');
+    const made = await runCli(['firmware', 'init', at, '--project', own, '--profile', 'low-power', '--json']);
+    expect(made.code).toBe(0);
+    expect(JSON.parse(readFileSync(join(at, 'aiot-firmware.json'), 'utf8'))).toMatchObject({
+      profiles: ['low-power'],
+    });
+  });
+
+  it.each([
+    ['for this machine', ['--profile', 'secure'], 'is for boards'],
+    ['large for another chip', ['--target', 'esp32c3', '--profile', 'large'], 'is for --target esp32s3'],
+    ['with PlatformIO', ['--target', 'esp32', '--profile', 'secure', '--tool', 'pio'], 'need ESP-IDF'],
+  ])('rejects a profile %s', async (_what, args, why) => {
+    const { code, stdout } = await build(...args);
+    expect({ code, stdout }).toMatchObject({ code: 2, stdout: expect.stringContaining(why) });
+  });
+
+  it('has a partition table of 8 MB with the partitions of the usual one, and more room', () => {
+    const read = (name: string, flashBytes: number) =>
+      parsePartitionsCsv(readFileSync(join(root, 'firmware', 'hal', 'esp32', name), 'utf8'), { flashBytes });
+    const [usual, large] = [read('partitions.csv', 4 << 20), read('partitions-8mb.csv', 8 << 20)];
+    for (const { label, size, type, subtype } of usual.partitions) {
+      const same = large.partitions.find((one) => one.label === label);
+      expect(same, label).toMatchObject({ type, subtype });
+      expect(same!.size, label).toBeGreaterThanOrEqual(size);
+    }
+    expect(large.partitions.find(({ label }) => label === 'nvs')?.size).toBe(0x40000);
   });
 
   it('reports why a build failed and where the full log is', async () => {

@@ -1,5 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
+import { firmwareProfile } from '../../lib/cli/flags/boards.js';
 import { firmwareBuildNext, firmwareBuildText } from '../../lib/cli/render/firmware.js';
 import { next } from '../../lib/cli/render/text.js';
 import {
@@ -31,6 +32,7 @@ export default class FirmwareBuild extends AiotCommand {
       summary: 'ESP32 build tool [default: idf.py if available, else pio].',
       env: 'AIOT_TOOL',
     }),
+    profile: firmwareProfile,
   };
   static override result = firmwareBuildSchema;
 
@@ -39,6 +41,7 @@ export default class FirmwareBuild extends AiotCommand {
     const stage = this.stages({ list: true });
     const made = await buildFirmware({
       ...{ dir: args.dir, target: flags.target, tool: flags.tool, signal: this.signal },
+      profiles: flags.profile,
       onStage: (text) => stage({ text }),
     });
     this.print(firmwareBuildText(made));

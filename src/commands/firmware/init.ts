@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
+import { firmwareProfile } from '../../lib/cli/flags/boards.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { facts, next, shownPath } from '../../lib/cli/render/text.js';
 import { plural } from '../../lib/core/figures.js';
@@ -25,13 +26,19 @@ export default class FirmwareInit extends AiotCommand {
       summary: 'Rewrite only the generated files of an existing firmware folder.',
       env: 'AIOT_FORCE',
     }),
+    profile: firmwareProfile,
   };
   static override result = firmwareInitSchema;
 
   async run() {
     const { args, flags } = await this.input(FirmwareInit);
     const folder = args.dir ?? join(flags.project, 'firmware');
-    const made = await initFirmware({ dir: folder, project: flags.project, force: flags.force });
+    const made = await initFirmware({
+      dir: folder,
+      project: flags.project,
+      force: flags.force,
+      profiles: flags.profile,
+    });
     this.print(
       facts([
         ['Firmware', `for ${made.name}`],

@@ -26,6 +26,7 @@ export {
   cryptArgs,
   cryptFlags,
   firmwareFlags,
+  firmwareProfile,
   flashFlags,
   flashOffset,
   imageAsked,

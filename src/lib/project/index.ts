@@ -7,6 +7,7 @@ export {
   firmwareTargets,
   vendorTools,
 } from './firmware/build.js';
+export { type FirmwareProfile, firmwareProfiles } from './firmware/folder.js';
 export { firmwareInitSchema, initFirmware } from './firmware/init.js';
 export { type FirmwareTest, firmwareTestSchema, testFirmware } from './firmware/test-run.js';
 export { type InitResult, initOwnProject, initProject, initResultSchema, refuseOccupied } from './init.js';

@@ -11,6 +11,9 @@
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
 #include "settings.h"
+#if CONFIG_PM_ENABLE
+#include "esp_pm.h"
+#endif
 
 /* FEED: maximum number of samples between two steps of the device. LOST_MS: minimum time between two messages about lost samples. */
 enum { STACK = 16384, STEP_MS = 20, GOODBYE_MS = 2000, WILL = 96, FEED = 4096, LOST_MS = 10000 };
@@ -252,7 +255,20 @@ static void run(void *context) {
   }
 }
 
+/* Lets the chip sleep while all tasks wait, if it was built with the profile low-power. */
+static void save_power(void) {
+#if CONFIG_PM_ENABLE
+  esp_pm_config_t power = {
+    .max_freq_mhz = CONFIG_ESP_DEFAULT_CPU_FREQ_MHZ,
+    .min_freq_mhz = CONFIG_XTAL_FREQ,
+    .light_sleep_enable = true,
+  };
+  if (esp_pm_configure(&power) != ESP_OK) ESP_LOGW(tag, "light sleep cannot be turned on");
+#endif
+}
+
 void aiot_esp32_start(void) {
+  save_power();
   if (!AIOT_COMPAT_GUIDE) memory = malloc(AIOT_MEMORY_BYTES);
   log_heap("at the start");
   xTaskCreate(AIOT_COMPAT_GUIDE ? aiot_esp32_guide_run : run, "aiot", STACK, NULL, 5, NULL);

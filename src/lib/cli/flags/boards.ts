@@ -12,6 +12,7 @@ import {
   flashSizeBytes,
   flashSizes,
 } from '../../formats/esp-image/chips.js';
+import { firmwareProfiles } from '../../project/firmware/folder.js';
 import type { ImageRequest } from '../../provision/chip-options.js';
 import type { Progress, ProgressState } from '../live/progress.js';
 import { decimal, duration } from './shared.js';
@@ -209,6 +210,16 @@ export const writeFlags = {
     default: false,
   }),
 };
+
+/** Configurations of the firmware for a board. */
+export const firmwareProfile = Flags.option({ options: firmwareProfiles })({
+  summary:
+    'Configuration for boards: large = ESP32-S3 with 8 MB and PSRAM, secure = secure boot and flash encryption, low-power = light sleep. Repeatable.',
+  env: 'AIOT_PROFILE',
+  multiple: true,
+  multipleNonGreedy: true,
+  delimiter: ',',
+});
 
 /** Flags of commands that burn fuses. */
 export const lockFlags = {

@@ -5,7 +5,7 @@ import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { createImage } from '../../flash/images/image-info.js';
 import { type Inspected, inspectedSchema, inspectFirmware } from '../../flash/images/inspect.js';
-import { type FirmwareFolder, openFirmware } from './folder.js';
+import { type FirmwareFolder, type FirmwareProfile, openFirmware } from './folder.js';
 import { regenerate } from './headers.js';
 import { sensorNotes } from './sensors.js';
 import { cmakeBuild, install, requireBuilt, runTool, type ToolOptions } from './tools.js';
@@ -50,6 +50,8 @@ interface FirmwareBuildOptions {
   dir: string;
   target: FirmwareTarget;
   tool?: VendorTool | undefined;
+  /** Profiles of hal/esp32/profiles; undefined = those chosen at `firmware init`. */
+  profiles?: readonly FirmwareProfile[] | undefined;
   signal?: AbortSignal;
   /** Called with the name of each lengthy stage when it begins. */
   onStage?: (text: string) => void;
@@ -67,7 +69,8 @@ export async function buildFirmware(options: FirmwareBuildOptions): Promise<Firm
   const version = config.firmware?.version ?? '0.1.0';
   const started = performance.now();
   options.onStage?.(`Building ${config.name} for ${target}`);
-  const built = await buildTarget(target, { folder, version, tool, signal });
+  const profiles = profilesFor(target, options.profiles, folder);
+  const built = await buildTarget(target, { folder, version, tool, profiles, signal });
   const seconds = (performance.now() - started) / 1000;
   const main = await inspectFirmware(built.main);
   const others = await Promise.all(built.others.map((file) => inspectFirmware(file)));
@@ -80,8 +83,36 @@ export async function buildFirmware(options: FirmwareBuildOptions): Promise<Firm
     files: [main, ...others].map(brief),
     main,
     seconds,
-    notes: target.startsWith('esp32') ? sensorNotes(config) : [],
+    notes: target.startsWith('esp32')
+      ? [...sensorNotes(config), ...profiles.flatMap((profile) => profileNotes[profile])]
+      : [],
   };
+}
+
+/** The next step after a build with a profile. */
+const profileNotes: Record<FirmwareProfile, string[]> = {
+  large: [
+    'The NVS is elsewhere than usual: provision the board with --partitions hal/esp32/partitions-8mb.csv and --flash-size 8MB.',
+  ],
+  secure: [
+    'Sign bootloader and app with `aiot firmware sign`, and write them with `aiot flash --profile production`.',
+  ],
+  'low-power': [],
+};
+
+/** @throws AIOT_USAGE for a profile that the target does not have */
+function profilesFor(
+  target: FirmwareTarget,
+  asked: readonly FirmwareProfile[] | undefined,
+  { note }: FirmwareFolder,
+): readonly FirmwareProfile[] {
+  const board = boardTargets.some((name) => name === target);
+  if (!board && asked !== undefined)
+    throw new AiotError('AIOT_USAGE', `--profile is for boards, not for --target ${target}`);
+  const profiles = board ? (asked ?? note.profiles) : [];
+  if (profiles.includes('large') && target !== 'esp32s3')
+    throw new AiotError('AIOT_USAGE', `the profile large is for --target esp32s3, not ${target}`);
+  return profiles;
 }
 
 function brief({ file, kind, bytes, elf }: Inspected): z.output<typeof madeSchema> {
@@ -103,6 +134,7 @@ interface BuildRequest extends ToolOptions {
   folder: FirmwareFolder;
   version: string;
   tool?: VendorTool | undefined;
+  profiles: readonly FirmwareProfile[];
 }
 
 type ChipTarget = (typeof boardTargets)[number];
@@ -188,6 +220,10 @@ const vendorNext =
   'pipx install platformio (it fetches the compilers at the first build), or ESP-IDF 5.3 to 6.0, its install.sh, and in this shell: . $IDF_PATH/export.sh';
 
 async function buildByPio(target: ChipTarget, request: BuildRequest): Promise<Built> {
+  if (request.profiles.length > 0)
+    throw new AiotError('AIOT_USAGE', 'profiles need ESP-IDF (idf.py), but PlatformIO would build', {
+      next: "Source ESP-IDF's export.sh in this shell, or omit the profiles.",
+    });
   const { log } = placesOf(request, target);
   const project = join(request.folder.dir, 'hal', 'esp32');
   const environment = environments[target];
@@ -198,10 +234,15 @@ async function buildByPio(target: ChipTarget, request: BuildRequest): Promise<Bu
 }
 
 async function buildByIdf(target: ChipTarget, request: BuildRequest): Promise<Built> {
-  const { build, log } = placesOf(request, target);
+  const { profiles } = request;
+  const { build, log } = placesOf(request, [target, ...profiles].join('-'));
   const project = join(request.folder.dir, 'hal', 'esp32');
   // Each chip has a separate folder and sdkconfig, so that builds do not invalidate each other.
   const settings = [`-DIDF_TARGET=${target}`, `-DSDKCONFIG=${join(build, 'sdkconfig')}`];
+  if (profiles.length > 0) {
+    const files = ['sdkconfig.defaults', ...profiles.map((profile) => `profiles/${profile}.defaults`)];
+    settings.push(`-DSDKCONFIG_DEFAULTS=${files.join(';')}`);
+  }
   const ran = await runTool(
     'idf.py',
     ['-C', project, '-B', build, ...settings, 'build'],

@@ -9,12 +9,19 @@ import { loadProject, type Project } from '../../core/project.js';
 /** File in a firmware folder that records the project and the origin of the sources. */
 export const noteName = 'aiot-firmware.json';
 
+/** Configurations of the firmware for boards: files in hal/esp32/profiles. */
+export const firmwareProfiles = ['large', 'secure', 'low-power'] as const;
+
+export type FirmwareProfile = (typeof firmwareProfiles)[number];
+
 export const noteSchema = z.strictObject({
   spec: z.literal('aiot-firmware/1'),
   /** Folder of aiot.yaml, relative to the firmware folder. */
   project: z.string(),
   /** Version of aiot from which the sources were copied. */
   aiot: z.string(),
+  /** Profiles with which builds for boards are configured. */
+  profiles: z.array(z.enum(firmwareProfiles)).default([]),
 });
 export type Note = z.output<typeof noteSchema>;
 

@@ -6,7 +6,7 @@ import { AiotError, systemCode } from '../../core/errors.js';
 import { makeFolder, writeFileAtomic, writeJsonAtomic } from '../../core/files.js';
 import { aiotVersion } from '../../core/folders.js';
 import { loadProject } from '../../core/project.js';
-import { noteName, openFirmware, packageSources } from './folder.js';
+import { type FirmwareProfile, noteName, openFirmware, packageSources } from './folder.js';
 import { generatedFiles, regenerate } from './headers.js';
 import { sensorNotes, sensorOf } from './sensors.js';
 
@@ -39,6 +39,8 @@ export async function initFirmware(options: {
   dir: string;
   project: string;
   force: boolean;
+  /** Profiles for later builds. */
+  profiles?: readonly FirmwareProfile[] | undefined;
 }): Promise<FirmwareInit> {
   const dir = resolve(options.dir);
   const project = await loadProject(options.project);
@@ -72,6 +74,7 @@ export async function initFirmware(options: {
       spec: 'aiot-firmware/1',
       project: from,
       aiot: aiotVersion(),
+      ...(options.profiles?.length ? { profiles: options.profiles } : {}),
     });
     await moveTo(staging, dir);
     return { ...told, copied, generated: [...generated.keys()] };
