@@ -2,8 +2,11 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it, vi } from 'vitest';
-import { exportAudit } from '../../src/lib/api/events/audit.js';
+import { createClient } from '../../src/lib/api/client.js';
+import { exportAudit, hashOfEntry, noHash } from '../../src/lib/api/events/audit.js';
+import { startPlatform } from '../../src/lib/platform/start.js';
 import { testPlatform } from '../support/platform.js';
+import { startPostgres } from '../support/postgres.js';
 import { describeReal, python } from '../support/real.js';
 
 const run = promisify(execFile);
@@ -47,4 +50,44 @@ describeReal('platform', 'the audit log and the canonical JSON of Python', () =>
       await own.stop();
     }
   }, 60_000);
+});
+
+describeReal('postgres', 'the audit log of two replicas on PostgreSQL', () => {
+  it('is one chain with every change once, although both seal it at the same time', async () => {
+    const postgres = await startPostgres();
+    const shared = { engines: { database: await postgres.database() }, secret: 'of a test' };
+    const own = await testPlatform(shared);
+    const other = await startPlatform({
+      ...shared,
+      ...{ dataDir: join(own.folder, 'other'), httpPort: 0, mqttPort: 0 },
+    });
+    const second = createClient({ url: other.urls.http, ca: own.ca, token: own.token });
+    try {
+      const clients = [own.client, second];
+      const names = Array.from({ length: 40 }, (_, i) => `user-${i}`);
+      await Promise.all(
+        names.map(async (name, i) => {
+          await clients[i % 2]!.users.add({ name, role: 'viewer' });
+          // Reading seals the log, too.
+          await clients[(i + 1) % 2]!.audit.log({ limit: 1 });
+        }),
+      );
+      for (const client of clients) {
+        const { entries, head } = await client.audit.log({ limit: 1000 });
+        const added = entries.filter(({ type }) => type === 'user.add').map(({ subject }) => subject);
+        expect(added.sort()).toEqual([...names].sort());
+        let previous = noHash;
+        for (const [i, entry] of entries.entries()) {
+          expect(entry).toMatchObject({ seq: i + 1, previous, hash: hashOfEntry(entry) });
+          previous = entry.hash;
+        }
+        expect(head.hash).toBe(previous);
+      }
+    } finally {
+      await second.close();
+      await other.stop();
+      await own.stop();
+      await postgres.stop();
+    }
+  }, 120_000);
 });
