@@ -47,6 +47,7 @@ export const pages: readonly PageEntry[] = [
     title: 'Messages',
     load: async () => (await import('../pages/messages/messages.js')).Messages,
   },
+  { path: 'alarms', title: 'Alarms', load: async () => (await import('../pages/alarms/alarms.js')).Alarms },
   { path: 'audit', title: 'Audit', load: async () => (await import('../pages/audit/audit.js')).Audit },
   { path: 'events', title: 'Events', load: async () => (await import('../pages/events/events.js')).Events },
 ];

@@ -1,0 +1,351 @@
+import { useSignal } from '@preact/signals';
+import type { Alarm, Incident } from '../../../src/lib/api/index.js';
+import { type ApiError, at, send } from '../../app/api.js';
+import type { PageOf } from '../../app/pages.js';
+import { useResource } from '../../app/resource.js';
+import { linkTo } from '../../app/route.js';
+import { mayChange } from '../../app/session.js';
+import { plural } from '../../app/text.js';
+import { Badge, type Tone } from '../../parts/badge.js';
+import { Confirm } from '../../parts/dialog.js';
+import { Empty, Facts, Failure, Loading, Page, Section } from '../../parts/page.js';
+import { Scroll } from '../../parts/scroll.js';
+import { type Column, Table } from '../../parts/table.js';
+import { When } from '../../parts/when.js';
+
+/** The alarms, or one of them with its incidents. */
+export function Alarms({ parts }: PageOf) {
+  const [name] = parts;
+  return name === undefined ? <List /> : <One name={name} />;
+}
+
+const tones: Record<Alarm['severity'], Tone> = { info: 'blue', warning: 'warn', critical: 'bad' };
+
+function List() {
+  const { value, error } = useResource(at('GET /alarms', {}, { limit: 200 }), { events: ['alarm.*'] });
+  const alarms = value?.alarms;
+  return (
+    <Page title="Alarms" command="aiot alarm list">
+      {error && <Failure error={error} />}
+      {!alarms && !error && <Loading />}
+      {alarms?.length === 0 && (
+        <Empty
+          title="No alarms yet"
+          command="aiot alarm create --name hot --where 'temperature > 80' --for 10s"
+        >
+          <p>
+            An alarm watches the devices' telemetry. It raises an incident for each device on which its
+            condition holds.
+          </p>
+        </Empty>
+      )}
+      {alarms && alarms.length > 0 && (
+        <>
+          <p class="count">{plural(alarms.length, 'alarm')}</p>
+          <Table rows={alarms} columns={columns} keyOf={({ name }) => name} label="Alarms" filter />
+        </>
+      )}
+    </Page>
+  );
+}
+
+const columns: Column<Alarm>[] = [
+  {
+    title: 'alarm',
+    cell: ({ name }) => <a href={linkTo(['alarms', name])}>{name}</a>,
+    sort: ({ name }) => name,
+    width: '1fr',
+  },
+  { title: 'state', cell: (alarm) => <State alarm={alarm} />, sort: ({ open }) => open, width: '150px' },
+  {
+    title: 'severity',
+    cell: ({ severity }) => severity,
+    sort: ({ severity }) => severity,
+    width: '90px',
+    wide: true,
+  },
+  {
+    title: 'condition',
+    cell: (alarm) => <span title={conditionOf(alarm)}>{conditionOf(alarm)}</span>,
+    sort: conditionOf,
+    width: '2fr',
+    wide: true,
+  },
+  {
+    title: 'devices',
+    cell: ({ selector }) => selector,
+    sort: ({ selector }) => selector,
+    width: '1fr',
+    wide: true,
+  },
+];
+
+function State({ alarm }: { alarm: Alarm }) {
+  const { open, unacknowledged, severity, silencedUntil, failing } = alarm;
+  return (
+    <>
+      {open === 0 ? (
+        <Badge tone="good">quiet</Badge>
+      ) : (
+        <Badge tone={unacknowledged === 0 ? 'soft' : tones[severity]}>
+          {open.toLocaleString('en')} {unacknowledged === 0 ? 'acknowledged' : 'open'}
+        </Badge>
+      )}
+      {silencedUntil !== null && <Badge tone="soft">silenced</Badge>}
+      {failing !== null && <Badge tone="bad">cannot be evaluated</Badge>}
+    </>
+  );
+}
+
+/** The condition in words, such as `temperature > 80 for 10 s`. */
+function conditionOf({ where, absentMs, forMs, rate, class: label, offline, withinMs }: Alarm): string {
+  if (where === undefined) return `no telemetry for ${spanOf(absentMs ?? 0)}`;
+  const within = withinMs === undefined ? '' : ` within ${spanOf(withinMs)}`;
+  const subject =
+    rate !== undefined
+      ? `${rate}${within}: `
+      : label !== undefined
+        ? `predictions of ${label}${within}: `
+        : offline
+          ? 'offline devices: '
+          : '';
+  return `${subject}${where}${forMs > 0 ? ` for ${spanOf(forMs)}` : ''}`;
+}
+
+function spanOf(ms: number): string {
+  const [size, unit] =
+    ms % 86_400_000 === 0
+      ? [86_400_000, 'd']
+      : ms % 3600_000 === 0
+        ? [3600_000, 'h']
+        : ms % 60_000 === 0
+          ? [60_000, 'min']
+          : [1000, 's'];
+  return `${(ms / Number(size)).toLocaleString('en')} ${unit}`;
+}
+
+/** Lengths of a silence that the page offers, hours. */
+const silences = [1, 4, 24, 168];
+
+function One({ name }: { name: string }) {
+  const { value, error, reload } = useResource(at('GET /alarms/:name', { name }), {
+    events: ['alarm.*'],
+    subject: name,
+  });
+  const dialog = useSignal<'acknowledge' | 'silence' | null>(null);
+  const note = useSignal('');
+  const hours = useSignal(silences[0] ?? 1);
+  const failed = useSignal<ApiError | undefined>(undefined);
+  const close = () => {
+    dialog.value = null;
+    note.value = '';
+  };
+  const own = () => (note.value.trim() === '' ? {} : { note: note.value.trim() });
+  const act = (run: Promise<unknown>) =>
+    run.then(() => {
+      failed.value = undefined;
+      reload();
+    });
+  const silence = (forMs: number) =>
+    act(send(at('POST /alarms/:name/silence', { name }), { forMs, ...own() }));
+  const alarm = value?.alarm;
+  return (
+    <Page
+      title={name}
+      above={{ title: 'Alarms', to: linkTo(['alarms']) }}
+      command={`aiot alarm show ${name}`}
+      actions={
+        alarm &&
+        mayChange() && (
+          <>
+            {alarm.unacknowledged > 0 && (
+              <button type="button" class="primary" onClick={() => (dialog.value = 'acknowledge')}>
+                Acknowledge
+              </button>
+            )}
+            {alarm.silencedUntil === null ? (
+              <button type="button" onClick={() => (dialog.value = 'silence')}>
+                Silence
+              </button>
+            ) : (
+              <button
+                type="button"
+                onClick={() =>
+                  void silence(0).catch((reason: ApiError) => {
+                    failed.value = reason;
+                  })
+                }
+              >
+                End the silence
+              </button>
+            )}
+          </>
+        )
+      }
+    >
+      {error && <Failure error={error} />}
+      {failed.value && <Failure error={failed.value} />}
+      {!value && !error && <Loading />}
+      {alarm && <Facts facts={factsOf(alarm)} />}
+      {value && <History incidents={value.incidents} />}
+      {dialog.value === 'acknowledge' && (
+        <Confirm
+          title={`Acknowledge ${name}`}
+          action="Acknowledge"
+          run={() => act(send(at('POST /alarms/:name/acknowledge', { name }), own()))}
+          onClose={close}
+        >
+          <p>The incidents stay open until their condition ends.</p>
+          <Note value={note} />
+        </Confirm>
+      )}
+      {dialog.value === 'silence' && (
+        <Confirm
+          title={`Silence ${name}`}
+          action="Silence"
+          run={() => silence(hours.value * 3600_000)}
+          onClose={close}
+        >
+          <p>Incidents are recorded, but nobody is notified until the silence ends.</p>
+          <label>
+            Length
+            <select
+              value={hours.value}
+              onChange={(event) => {
+                hours.value = Number(event.currentTarget.value);
+              }}
+            >
+              {silences.map((each) => (
+                <option key={each} value={each}>
+                  {each < 48 ? plural(each, 'hour') : plural(each / 24, 'day')}
+                </option>
+              ))}
+            </select>
+          </label>
+          <Note value={note} />
+        </Confirm>
+      )}
+    </Page>
+  );
+}
+
+function Note({ value }: { value: { value: string } }) {
+  return (
+    <label>
+      Note for other operators
+      <input
+        type="text"
+        maxLength={500}
+        value={value.value}
+        onInput={(event) => {
+          value.value = event.currentTarget.value;
+        }}
+      />
+    </label>
+  );
+}
+
+function factsOf(alarm: Alarm) {
+  const { severity, clear, stream, selector, todo, silencedUntil, failing, project } = alarm;
+  return [
+    ['state', <State key="state" alarm={alarm} />],
+    ['severity', severity],
+    ['condition', conditionOf(alarm)],
+    ...(clear === undefined ? [] : [['ends when', clear] as const]),
+    ['stream', stream ?? 'every stream'],
+    ['devices', selector],
+    ...(todo === undefined ? [] : [['to do', todo] as const]),
+    ...(project === undefined ? [] : [['project', project] as const]),
+    ...(silencedUntil === null ? [] : [['silenced until', <When key="until" at={silencedUntil} />] as const]),
+    ...(failing === null
+      ? []
+      : [
+          [
+            'fails',
+            `on ${plural(failing.count, 'sample')}, most recently of ${failing.device}: ${failing.error}`,
+          ] as const,
+        ]),
+  ] as const;
+}
+
+function History({ incidents }: { incidents: readonly Incident[] }) {
+  return (
+    <Section title="Incidents" note={incidents.length === 0 ? 'it has never fired' : 'newest first'}>
+      <ul class="plain attention" aria-label="Incidents">
+        {incidents.map((incident) => (
+          <OneIncident key={incident.id} incident={incident} />
+        ))}
+      </ul>
+    </Section>
+  );
+}
+
+function OneIncident({ incident }: { incident: Incident }) {
+  const { device, raised, cleared, message, acknowledged, samples } = incident;
+  return (
+    <li>
+      <Badge tone={cleared !== null ? 'soft' : acknowledged ? 'warn' : 'bad'}>
+        {cleared !== null ? 'ended' : acknowledged ? 'acknowledged' : 'open'}
+      </Badge>{' '}
+      {device === '*' ? 'the fleet' : <a href={linkTo(['devices', device])}>{device}</a>}{' '}
+      <span class="soft">
+        since <When at={raised} />
+        {cleared !== null && (
+          <>
+            , ended <When at={cleared} />
+          </>
+        )}
+      </span>
+      <div>{message}</div>
+      {acknowledged && (
+        <div class="soft">
+          acknowledged by {acknowledged.who}, <When at={acknowledged.at} as="ago" />
+          {acknowledged.note !== null && `: ${acknowledged.note}`}
+        </div>
+      )}
+      {samples.length > 0 && (
+        <details>
+          <summary>{plural(samples.length, 'sample')} before it was raised</summary>
+          <Samples samples={samples} />
+        </details>
+      )}
+    </li>
+  );
+}
+
+function Samples({ samples }: { samples: Incident['samples'] }) {
+  const fields = [...new Set(samples.flatMap(({ values }) => Object.keys(values)))];
+  return (
+    <Scroll label="Samples">
+      <table class="plain-table">
+        <thead>
+          <tr>
+            <th scope="col">time</th>
+            {fields.map((field) => (
+              <th key={field} scope="col">
+                {field}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {samples.map(({ t, values }) => (
+            <tr key={t}>
+              <td>
+                <When at={t} />
+              </td>
+              {fields.map((field) => (
+                <td key={field}>{textOf(values[field])}</td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Scroll>
+  );
+}
+
+function textOf(value: unknown): string {
+  if (value === undefined) return '';
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
