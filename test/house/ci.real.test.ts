@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { type CommandFile, flagsOf, loadCommands } from '../../scripts/docs/commands.js';
 import { junitXml } from '../../src/lib/formats/junit.js';
+import { firmwareTargets } from '../../src/lib/project/firmware/build.js';
 import { root } from '../support/cli.js';
 import { describeReal, python } from '../support/real.js';
 
@@ -49,6 +50,8 @@ describeReal('ci', 'CI reports and templates', () => {
     ['vendor.github-actions', 'github/action.yml', /using: composite/],
     ['vendor.github-workflows', 'github/workflow.yml', /runs-on: .*/],
     ['vendor.gitlab-ci', 'gitlab/aiot.gitlab-ci.yml', /when: always/],
+    ['vendor.github-workflows', 'firmware/github.yml', /runs-on: .*/],
+    ['vendor.gitlab-ci', 'firmware/gitlab-ci.yml', /expire_in: .*/],
   ];
   it.each(schemas)('pass the schema %s in %s, which detects a mistake', (schema, path, part) => {
     const check = (text: string) => {
@@ -61,6 +64,18 @@ describeReal('ci', 'CI reports and templates', () => {
     expect(good.status, good.stdout + good.stderr).toBe(0);
     expect(read(path)).toMatch(part);
     expect(check(read(path).replace(part, 'nonsense: [1]')).status).not.toBe(0);
+  });
+});
+
+describe('the firmware in templates/ci', () => {
+  it('is built for each chip, with the same commands on both systems', () => {
+    const github = parse(read('firmware/github.yml')).jobs.build;
+    const gitlab = parse(read('firmware/gitlab-ci.yml')).firmware;
+    const chips = firmwareTargets.filter((target) => target.startsWith('esp32'));
+    expect(github.strategy.matrix.target).toEqual(chips);
+    expect(gitlab.parallel.matrix).toEqual([{ TARGET: chips }]);
+    expect(github.container).toBe(gitlab.image);
+    expect(github.steps[1].run.trim().split('\n')).toEqual(gitlab.script);
   });
 });
 
