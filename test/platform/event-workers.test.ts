@@ -5,6 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
+import { targetsCursor } from '../../src/lib/platform/events/alarm-targets.js';
+import { auditCursor } from '../../src/lib/platform/events/audit.js';
 import { type Events, eventsIn, startOf } from '../../src/lib/platform/events/events.js';
 import { jobKind } from '../../src/lib/platform/events/job-kinds.js';
 import { JobRunner, Jobs } from '../../src/lib/platform/events/jobs.js';
@@ -146,6 +148,14 @@ describe('the job runner', () => {
 });
 
 describe('old events', () => {
+  const read = (name: string, position: number) =>
+    store
+      .insertInto('cursors')
+      .values({ name, position })
+      .onConflict((conflict) => conflict.column('name').doUpdateSet({ position }))
+      .execute();
+  /** The audit log has read everything. */
+  beforeEach(() => read(auditCursor, 1e9));
   const prune = (kept: { forMs: number; events: number }, relayed: number | null = null) =>
     pruneEvents({ store, events, now, relayed: async () => relayed }, kept);
   const ids = async () =>
@@ -163,6 +173,16 @@ describe('old events', () => {
     await expect(startOf(store, { from: 3 })).rejects.toMatchObject({ code: 'AIOT_EVENTS_GONE' });
     expect(await startOf(store, { from: 0 })).toBe(4);
     expect((await typesOf()).at(-1)).toBe('events.prune events');
+  });
+
+  it('are kept until the audit log and the targets of alarms have read them', async () => {
+    for (let i = 1; i <= 5; i++) await record(`d${i}`);
+    await read(auditCursor, 0);
+    expect(await prune({ forMs: 1e9, events: 1 })).toEqual({ events: 0 });
+    await read(auditCursor, 3);
+    await read(targetsCursor, 2);
+    expect(await prune({ forMs: 1e9, events: 1 })).toEqual({ events: 2 });
+    expect((await ids())[0]).toBe(3);
   });
 
   it('are kept until the relay and the webhooks have sent them', async () => {
