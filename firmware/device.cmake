@@ -39,7 +39,7 @@ endif()
 
 add_executable(device_test test/device_test.c)
 target_link_libraries(device_test PRIVATE aiot_core)
-add_test(NAME device COMMAND device_test)
+add_test(NAME device COMMAND device_test ${CMAKE_CURRENT_SOURCE_DIR}/test/fixtures/bundles/picture.aiot)
 
 # Tests the parser of the platform's HTTP responses.
 add_executable(http_answer_test test/http_answer_test.c hal/host/http_answer.c)

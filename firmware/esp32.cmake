@@ -78,6 +78,28 @@ if(esp32_sources)
     add_test(NAME esp32_source_${source}
       COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -I ${sdkconfig_ESP32} -DAIOT_SOURCE=${source} -DAIOT_SLEEP_MS=60000 ${esp32_sources})
   endforeach()
+  # A camera, which only two chips support, in gray and in color.
+  foreach(channels 1 3)
+    foreach(target ESP32 ESP32S3)
+      add_test(NAME esp32_camera_${target}_${channels} COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -I ${sdkconfig_${target}} -DAIOT_SOURCE=8
+        -DAIOT_CAMERA_CHANNELS=${channels} ${esp32_sources})
+    endforeach()
+  endforeach()
+  set(esp32_camera ${CMAKE_C_COMPILER} ${esp32_flags} -DAIOT_SOURCE=8 ${esp32_folder}/main/source_camera.c)
+  add_test(NAME esp32_camera_absent COMMAND ${esp32_camera} -I ${sdkconfig_ESP32C3})
+  set_tests_properties(esp32_camera_absent PROPERTIES PASS_REGULAR_EXPRESSION "error: #error .no camera")
+  add_test(NAME esp32_camera_overlap COMMAND ${esp32_camera} -I ${sdkconfig_ESP32} -DAIOT_NETWORK=3)
+  set_tests_properties(esp32_camera_overlap PROPERTIES PASS_REGULAR_EXPRESSION "error: #error .pin conflict")
+  # The driver on a simulated camera, whose pictures are files.
+  foreach(setup "gray ESP32" "color ESP32 -DAIOT_CAMERA_CHANNELS=3 -DAIOT_CAMERA_FIT=AIOT_FIT_PAD" "large ESP32S3 -DAIOT_CAMERA_WIDTH=200 -DAIOT_CAMERA_HEIGHT=160")
+    separate_arguments(parts UNIX_COMMAND "${setup}")
+    list(POP_FRONT parts kind target)
+    add_executable(esp32_camera_${kind} test/esp32_camera_test.c hal/esp32/main/source_camera.c hal/host/frames.c)
+    target_include_directories(esp32_camera_${kind} PRIVATE ${esp32_folder}/main ${esp32_folder}/interfaces hal/host ${sdkconfig_${target}})
+    target_compile_options(esp32_camera_${kind} PRIVATE -DAIOT_SOURCE=8 ${parts})
+    target_link_libraries(esp32_camera_${kind} PRIVATE aiot_core)
+    add_test(NAME esp32_camera_${kind} COMMAND esp32_camera_${kind} ${CMAKE_CURRENT_BINARY_DIR}/camera_${kind}.pnm)
+  endforeach()
   # Ethernet: the chip's own, also with the functions of earlier versions of ESP-IDF, and a W5500.
   foreach(version 5,3,0 5,5,0)
     string(REPLACE "," "_" name ${version})

@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../core/src/device/take.h"
 #include "aiot/device.h"
+#include "aiot/pipeline.h"
 #include "check.h"
 
 #define MEMORY_BYTES (256u * 1024u)
@@ -17,6 +19,7 @@ typedef struct {
   /* First values of the telemetry messages that were published, in order. */
   char telemetry[MESSAGES][96];
   size_t count;
+  size_t inferences;
   char log[256];
   char reported[1024];
   aiot_device device;
@@ -45,6 +48,7 @@ static uint32_t publish(void *context, const char *topic, const void *payload, s
     memcpy(b->reported, payload, bytes);
     b->reported[bytes] = '\0';
   }
+  b->inferences += strstr(topic, "/inference") != NULL;
   if (strstr(topic, "/telemetry/") != NULL && b->count < MESSAGES) {
     const size_t kept = bytes < sizeof b->telemetry[0] - 1 ? bytes : sizeof b->telemetry[0] - 1;
     memcpy(b->telemetry[b->count], payload, kept);
@@ -174,12 +178,66 @@ static void test_dropped(checks *c, void *memory) {
   check_at(c, "oldest", "message", 0, !begins_with(&b, 0, 0));
 }
 
-int main(void) {
+/*
+ * Pixels of a camera: a model that is activated within a picture starts with the next one, and a model for pictures of another size gets
+ * none. The model of the fixture has pictures of 8 x 6 pixels.
+ */
+static void test_pictures(checks *c, void *memory, const char *path) {
+  static bench b;
+  static uint8_t file[64 * 1024], own[64 * 1024];
+  aiot_clock clock;
+  aiot_mqtt mqtt;
+  if (!check_at(c, "opens", "pictures", 0, open_bench(&b, &clock, &mqtt, memory))) return;
+  FILE *from = fopen(path, "rb");
+  if (from == NULL) exit(2);
+  const size_t bytes = fread(file, 1, sizeof file, from);
+  fclose(from);
+  aiot_arena arena;
+  aiot_arena_init(&arena, own, sizeof own);
+  aiot_predictor *predictor = NULL;
+  if (aiot_bundle_open(&b.device.bundle, file, bytes, &arena) != AIOT_OK) exit(2);
+  if (aiot_predictor_open(&b.device.bundle, &aiot_interpreter, &arena, &predictor) != AIOT_OK) exit(2);
+  b.acknowledges = true;
+  b.connection = 1;
+  aiot_take take = {.stream = "pixels", .rate_hz = 48, .fields = 3, .field = {"red", "green", "blue"}, .predict = true, .picture = {8, 6, AIOT_FIT_CROP}};
+  const double pixel[] = {10, 20, 30};
+  /* Index of the pixel at which the model is activated, and number of predictions after four pictures. */
+  const struct {
+    size_t at, predictions;
+  } rows[] = {{0, 4}, {1, 3}, {47, 3}, {48, 3}, {100, 1}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    b.device.predictor = NULL;
+    check_equal(c, "take", i, AIOT_OK, aiot_device_take(&b.device, &take));
+    run(&b);
+    b.inferences = 0;
+    for (size_t p = 0; p < 4 * 48; p++) {
+      if (p == rows[i].at) {
+        b.device.predictor = predictor;
+        aiot_device_match(&b.device);
+      }
+      aiot_device_sample(&b.device, pixel);
+      /* A picture is complete after its last pixel, so predictions come only there. */
+      const size_t before = b.inferences;
+      run(&b);
+      if (b.inferences != before) check_equal(c, "last pixel", p, 47, (int64_t)(p % 48));
+    }
+    check_equal(c, "predictions", i, (int64_t)rows[i].predictions, (int64_t)b.inferences);
+  }
+  take.picture.width = 12;
+  take.picture.height = 4;
+  check_equal(c, "another size", 0, AIOT_RECORDING_UNFIT, aiot_device_take(&b.device, &take));
+  check_at(c, "another size", "log", 0, strstr(b.log, "another picture") != NULL);
+  b.device.predictor = NULL;
+}
+
+int main(int count, char **arguments) {
+  if (count != 2) return 2;
   checks c = {0};
   void *memory = malloc(MEMORY_BYTES);
   if (memory == NULL) return 1;
   test_away(&c, memory);
   test_dropped(&c, memory);
+  test_pictures(&c, memory, arguments[1]);
   free(memory);
   return checks_end(&c);
 }

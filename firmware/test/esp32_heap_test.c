@@ -532,6 +532,8 @@ const aiot_esp32_source *aiot_esp32_source_microphone(void) { return &bus; }
 const aiot_esp32_source *aiot_esp32_source_sound(void) { return &bus; }
 bool aiot_esp32_sound_take(double *value, bool *gap) { return value == NULL && gap == NULL; }
 uint32_t aiot_esp32_sound_lost(void) { return 0; }
+const aiot_esp32_source *aiot_esp32_source_camera(void) { return NULL; }
+bool aiot_esp32_camera_take(double *values) { return values == NULL; }
 void aiot_esp32_guide_run(void *context) { (void)context; }
 
 const aiot_http *__real_aiot_esp32_http_open(const aiot_esp32_identity *identity);

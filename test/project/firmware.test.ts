@@ -186,6 +186,33 @@ describe('firmware files generated from aiot.yaml', () => {
     expect(sensorNotes(config)).toEqual([]);
   });
 
+  it.each([
+    ['gray: { unit: counts }', 'crop', '1'],
+    ['red: { unit: counts }, green: { unit: counts }, blue: { unit: counts }', 'pad', '3'],
+  ])('select a camera for pictures of %s', (fields, fit, channels) => {
+    const text = `name: p\nstream: { topic: t, fields: { ${fields} } }\nsignal: { features: image, image: { width: 48, height: 32, fit: ${fit} }, rate: 3072, window: 1536, stride: 1536 }\n`;
+    const config = configOf(text);
+    expect(defines(configHeader(config))).toMatchObject({
+      AIOT_SOURCE: '8 /* ov2640 */',
+      AIOT_CAMERA_WIDTH: '48',
+      AIOT_CAMERA_HEIGHT: '32',
+      AIOT_CAMERA_FIT: `AIOT_FIT_${fit.toUpperCase()}`,
+      AIOT_CAMERA_CHANNELS: channels,
+      AIOT_CAMERA_HZ: '3072.0',
+    });
+    expect(sensorNotes(config)).toEqual([]);
+    const fast = configOf(`${text.replace('3072', '16896')}firmware: { sensor: ov2640 }\n`);
+    expect(sensorNotes(fast)).toEqual([expect.stringContaining('at most 10 pictures per second, but')]);
+    expect(defines(configHeader(fast))).not.toHaveProperty('AIOT_CAMERA_WIDTH');
+  });
+
+  it('select no camera for other models of the same fields', () => {
+    const text = `name: p\nstream: { topic: t, fields: { gray: { unit: counts } } }\nsignal: { rate: 1, window: 1, stride: 1 }\n`;
+    expect(defines(configHeader(configOf(text)))).not.toHaveProperty('AIOT_SOURCE');
+    const named = configOf(`${text}firmware: { sensor: ov2640 }\n`);
+    expect(sensorNotes(named)).toEqual([expect.stringContaining('signal.features is not image')]);
+  });
+
   it('come with a note if no sensor fits or the named one does not', () => {
     const other =
       'name: p\nstream: { topic: t, fields: { x: { unit: g } } }\nsignal: { rate: 100, window: 8, stride: 8 }\n';

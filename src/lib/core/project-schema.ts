@@ -484,7 +484,7 @@ const firmware = z.strictObject({
   type: name.optional(),
   /** Sensor on the board; absent = the first that provides the stream's fields at its rate. */
   sensor: z
-    .enum(['guide', 'mpu6050', 'lsm6ds3trc', 'ds18b20', 'acs712', 'inmp441', 'inmp441-sound'])
+    .enum(['guide', 'mpu6050', 'lsm6ds3trc', 'ds18b20', 'acs712', 'inmp441', 'inmp441-sound', 'ov2640'])
     .optional(),
   /** The current clamp's turns, and its burden resistor in ohms, which `aiot tools burden-resistor` computes. */
   clamp: z.strictObject({ turns: positive, burden: positive }).optional(),

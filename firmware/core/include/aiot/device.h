@@ -94,6 +94,8 @@ typedef struct {
   bool predict;
   /* Time of the first sample, ms since 1970; below 0 = unknown. */
   double started_at;
+  /* The pictures of which the samples are pixels; a width of 0 = they are no pictures. Only models for pictures of this size fit. */
+  aiot_image_spec picture;
 } aiot_take;
 
 typedef struct {
@@ -173,6 +175,8 @@ typedef struct {
   /* For each of the model's fields, its index in a sample. */
   size_t place[AIOT_FIELDS_MAX];
   bool fits;
+  /* Number of samples to skip, so that a model that was activated within a picture starts with the next one. */
+  size_t skip;
   double *batch;
   size_t batch_samples;
   size_t batched;

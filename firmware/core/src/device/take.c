@@ -24,6 +24,8 @@ static bool find_fields(aiot_device *device) {
     if (place == take->fields) return false;
     device->place[f] = place;
   }
+  const aiot_image_spec *picture = &take->picture;
+  if (picture->width > 0 && (signal->image.width != picture->width || signal->image.height != picture->height)) return false;
   const double difference = signal->rate_hz - take->rate_hz;
   return aiot_device_timeless(device) || (difference >= 0 && difference <= 0);
 }
@@ -40,8 +42,10 @@ void aiot_device_match(aiot_device *device) {
   if (!device->taking || !device->take.predict || device->predictor == NULL) return;
   device->fits = find_fields(device);
   aiot_predictor_reset(device->predictor);
+  const int64_t pixels = (int64_t)(device->take.picture.width * device->take.picture.height);
+  device->skip = pixels == 0 ? 0 : (size_t)((pixels - device->taken.samples % pixels) % pixels);
   if (!device->fits) {
-    aiot_device_log(device, "error", "the model needs other fields or another rate than the sensor provides",
+    aiot_device_log(device, "error", "the model needs other fields, another rate or another picture than the sensor provides",
                     AIOT_RECORDING_UNFIT);
   }
 }
@@ -165,7 +169,9 @@ static void use_sample(aiot_device *device, const double *values) {
   bool answered = false;
   aiot_answer answer;
   double latency_ms = 0;
-  if (device->fits) {
+  if (device->skip > 0) {
+    device->skip--;
+  } else if (device->fits) {
     double wanted[AIOT_FIELDS_MAX];
     for (size_t f = 0; f < device->bundle.signal.fields; f++) wanted[f] = values[device->place[f]];
     const double before = microseconds(device);

@@ -128,6 +128,9 @@ const aiot_esp32_source *aiot_esp32_source_sound(void);
 /* Like aiot_esp32_sampler_take and aiot_esp32_sampler_lost, for this buffer. */
 bool aiot_esp32_sound_take(double *value, bool *gap);
 uint32_t aiot_esp32_sound_lost(void);
+/* A camera's pictures, pixel by pixel. Its `read` returns no values, either. NULL if settings.h does not select it. */
+const aiot_esp32_source *aiot_esp32_source_camera(void);
+bool aiot_esp32_camera_take(double *values);
 
 /*
  * Starts the sampler's task. aiot_esp32_sampler_take then returns one sample at a time; false = none is available. `gap`: samples

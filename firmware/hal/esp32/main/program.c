@@ -166,8 +166,11 @@ static void begin_take(program *self) {
   take.rate_hz = self->source->rate_hz;
   take.fields = self->source->fields;
   for (size_t i = 0; i < take.fields; i++) snprintf(take.field[i], sizeof take.field[i], "%s", self->source->field[i]);
-  /* A microphone has 16,000 samples per second: far too many to send. */
-  take.telemetry = AIOT_SOURCE != AIOT_SOURCE_SOUND;
+  /* A microphone or a camera has thousands of samples per second: far too many to send. */
+  take.telemetry = AIOT_SOURCE != AIOT_SOURCE_SOUND && AIOT_SOURCE != AIOT_SOURCE_OV2640;
+#if AIOT_SOURCE == AIOT_SOURCE_OV2640
+  take.picture = (aiot_image_spec){AIOT_CAMERA_WIDTH, AIOT_CAMERA_HEIGHT, AIOT_CAMERA_FIT};
+#endif
   take.predict = true;
   take.started_at = (double)aiot_esp32_clock.now_ms(NULL);
   const aiot_code code = aiot_device_take(&self->device, &take);

@@ -31,6 +31,7 @@ const aiot_esp32_source *aiot_esp32_source_chosen(void) {
     case AIOT_SOURCE_ACS712: return aiot_esp32_source_acs712();
     case AIOT_SOURCE_INMP441: return aiot_esp32_source_microphone();
     case AIOT_SOURCE_SOUND: return aiot_esp32_source_sound();
+    case AIOT_SOURCE_OV2640: return aiot_esp32_source_camera();
     default: return aiot_esp32_source_guide();
   }
 }
@@ -71,6 +72,8 @@ bool aiot_esp32_sampler_start(const aiot_esp32_source *source) {
 bool aiot_esp32_sampler_take(double *values, bool *gap) {
   static row next;
   if (AIOT_SOURCE == AIOT_SOURCE_SOUND) return aiot_esp32_sound_take(values, gap);
+  *gap = false;
+  if (AIOT_SOURCE == AIOT_SOURCE_OV2640) return aiot_esp32_camera_take(values);
   if (xQueueReceive(rows, &next, 0) != pdTRUE) return false;
   memcpy(values, next.value, chosen->fields * sizeof next.value[0]);
   *gap = next.gap;

@@ -20,7 +20,8 @@
 
 /*
  * The sensor: AIOT_SOURCE_GUIDE (current, temperature, vibration and sound on the ADC), _MPU6050, _LSM6DS3TRC, _DS18B20, _ACS712,
- * _INMP441 (loudness ten times a second), _SOUND (each sample of an INMP441, for models of words; the samples are not sent).
+ * _INMP441 (loudness ten times a second), _SOUND (each sample of an INMP441, for models of words; the samples are not sent),
+ * _OV2640 (a camera's pictures, pixel by pixel; the pixels are not sent).
  */
 #define AIOT_SOURCE_GUIDE 1
 #define AIOT_SOURCE_MPU6050 2
@@ -29,6 +30,7 @@
 #define AIOT_SOURCE_ACS712 5
 #define AIOT_SOURCE_INMP441 6
 #define AIOT_SOURCE_SOUND 7
+#define AIOT_SOURCE_OV2640 8
 #ifndef AIOT_SOURCE
 #define AIOT_SOURCE AIOT_SOURCE_GUIDE
 #endif
@@ -58,6 +60,8 @@
 #define AIOT_SOURCE_FIELDS (AIOT_IMU_RANGE_DPS == 0 ? 3 : 6)
 #elif AIOT_SOURCE == AIOT_SOURCE_INMP441
 #define AIOT_SOURCE_FIELDS 3
+#elif AIOT_SOURCE == AIOT_SOURCE_OV2640
+#define AIOT_SOURCE_FIELDS AIOT_CAMERA_CHANNELS
 #elif AIOT_SOURCE == AIOT_SOURCE_DS18B20 || AIOT_SOURCE == AIOT_SOURCE_ACS712 || AIOT_SOURCE == AIOT_SOURCE_SOUND
 #define AIOT_SOURCE_FIELDS 1
 #else
@@ -71,6 +75,10 @@
  * telemetry (at most 26 bytes per value) should fit into the queue: 20 KiB for all six fields of an IMU at 104 Hz.
  * docs/reference/firmware-memory.md lists each chip's spare memory, and a test checks a project's own sizes against it.
  */
+/* A board with a camera has external RAM, from which blocks of this size are allocated. */
+#if AIOT_SOURCE == AIOT_SOURCE_OV2640 && !defined(AIOT_MEMORY_BYTES)
+#define AIOT_MEMORY_BYTES (512u * 1024u)
+#endif
 #if defined(CONFIG_IDF_TARGET_ESP32S3) || defined(CONFIG_IDF_TARGET_ESP32P4)
 #define AIOT_CHIP_MEMORY_BYTES (80u * 1024u)
 #define AIOT_CHIP_QUEUE_BYTES (12u * 1024u)
@@ -127,6 +135,8 @@
 #define AIOT_DEFAULT_I2S 26, 25, 33
 #endif
 #define AIOT_DEFAULT_W5500 18, 23, 19, 5, 27
+/* AI-Thinker ESP32-CAM */
+#define AIOT_DEFAULT_CAMERA 32, -1, 0, 26, 27, 35, 34, 39, 36, 21, 19, 18, 5, 25, 23, 22
 #elif defined(CONFIG_IDF_TARGET_ESP32S3)
 #define AIOT_DEFAULT_PINS 1, 2, 3, 4
 #define AIOT_DEFAULT_SERVO 14
@@ -134,6 +144,8 @@
 #define AIOT_DEFAULT_SCL 9
 #define AIOT_DEFAULT_I2S 5, 6, 7
 #define AIOT_DEFAULT_W5500 12, 11, 13, 10, 15
+/* ESP32-S3-EYE */
+#define AIOT_DEFAULT_CAMERA -1, -1, 15, 4, 5, 16, 17, 18, 12, 10, 8, 9, 11, 6, 7, 13
 #elif defined(CONFIG_IDF_TARGET_ESP32C3)
 #define AIOT_DEFAULT_PINS 0, 1, 3, 4
 #define AIOT_DEFAULT_SERVO 10
@@ -169,6 +181,35 @@
 #if defined(CONFIG_IDF_TARGET_ESP32C3) && AIOT_NETWORK == AIOT_NETWORK_W5500 && AIOT_SOURCE == AIOT_SOURCE_INMP441 && \
     !defined(AIOT_I2S_PINS) && !defined(AIOT_W5500_PINS)
 #error "pin conflict: the INMP441 and the W5500 both use GPIO 7 of the ESP32-C3; define AIOT_I2S_PINS or AIOT_W5500_PINS in aiot_own.h"
+#endif
+#if AIOT_SOURCE == AIOT_SOURCE_OV2640
+#if !defined(AIOT_DEFAULT_CAMERA)
+#error "no camera: the component esp32-camera supports the ESP32 and the ESP32-S3"
+#elif AIOT_NETWORK != AIOT_NETWORK_WIFI && !defined(AIOT_CAMERA_PINS)
+#error "pin conflict: the camera and Ethernet use the same pins; define AIOT_CAMERA_PINS in aiot_own.h"
+#endif
+/*
+ * Pins of power down, reset, XCLK, SDA, SCL, D7 to D0, VSYNC, HREF and PCLK (-1 = none).
+ */
+#ifndef AIOT_CAMERA_PINS
+#define AIOT_CAMERA_PINS AIOT_DEFAULT_CAMERA
+#endif
+/* The model's picture: its size, how the camera's pictures are fitted to it, 1 = shades of gray or 3 = colors, and pixels per second. */
+#ifndef AIOT_CAMERA_WIDTH
+#define AIOT_CAMERA_WIDTH 96
+#endif
+#ifndef AIOT_CAMERA_HEIGHT
+#define AIOT_CAMERA_HEIGHT 96
+#endif
+#ifndef AIOT_CAMERA_FIT
+#define AIOT_CAMERA_FIT AIOT_FIT_CROP
+#endif
+#ifndef AIOT_CAMERA_CHANNELS
+#define AIOT_CAMERA_CHANNELS 1
+#endif
+#ifndef AIOT_CAMERA_HZ
+#define AIOT_CAMERA_HZ (1.0 * AIOT_CAMERA_WIDTH * AIOT_CAMERA_HEIGHT)
+#endif
 #endif
 /* Pins of temperature, vibration, sound and current. */
 #ifndef AIOT_ADC_PINS

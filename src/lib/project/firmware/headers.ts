@@ -5,7 +5,7 @@ import type { ProjectConfig } from '../../core/project-schema.js';
 import { defaultTable } from '../../provision/device-image.js';
 import type { MelSpec } from '../../signal/mel.js';
 import { featureNames, type SignalSpec, signalSpecOf } from '../../signal/spec.js';
-import { misfitOf, sensorOf } from './sensors.js';
+import { misfitOf, pixelsOf, sensorOf } from './sensors.js';
 
 /** Files that are generated from aiot.yaml alone, by path in the firmware folder. */
 export function generatedFiles(config: ProjectConfig): Map<string, string> {
@@ -41,22 +41,32 @@ const atConverter = ['guide', 'acs712'];
 export function configHeader(config: ProjectConfig): string {
   const { firmware, stream, signal } = config;
   const sensor = sensorOf(config);
-  const rates = sensor !== null && misfitOf(config, sensor) === null;
+  const rates =
+    sensor !== null && misfitOf(config, sensor) === null && sensor.gives(signal.rate, pixelsOf(config));
   const lines: [string, string][] = [
     ['AIOT_FIRMWARE_NAME', cString(config.name)],
     ['AIOT_FIRMWARE_VERSION', cString(firmware?.version ?? '0.1.0')],
     ['AIOT_STREAM', cString(stream.topic)],
   ];
   if (sensor !== null) lines.push(['AIOT_SOURCE', `${sensor.source} /* ${sensor.name} */`]);
-  if (rates && imus.includes(sensor.name) && sensor.gives(signal.rate)) {
+  if (rates && imus.includes(sensor.name)) {
     lines.push(['AIOT_IMU_RATE_HZ', real(signal.rate)]);
     const turns = Object.keys(stream.fields).some((field) => field.startsWith('g'));
     if (turns) lines.push(['AIOT_IMU_RANGE_DPS', '500']);
   }
-  if (rates && atConverter.includes(sensor.name) && sensor.gives(signal.rate))
+  if (rates && atConverter.includes(sensor.name))
     lines.push(['AIOT_ADC_WINDOW_MS', `${Math.round(1000 / signal.rate)}u`]);
-  if (rates && sensor.name === 'inmp441-sound' && sensor.gives(signal.rate))
-    lines.push(['AIOT_SOUND_HZ', `${signal.rate}u`]);
+  if (rates && sensor.name === 'inmp441-sound') lines.push(['AIOT_SOUND_HZ', `${signal.rate}u`]);
+  if (rates && sensor.name === 'ov2640' && signal.image !== undefined) {
+    const { width, height, fit } = signal.image;
+    lines.push(
+      ['AIOT_CAMERA_WIDTH', `${width}`],
+      ['AIOT_CAMERA_HEIGHT', `${height}`],
+      ['AIOT_CAMERA_FIT', `AIOT_FIT_${fit.toUpperCase()}`],
+      ['AIOT_CAMERA_CHANNELS', `${Object.keys(stream.fields).length}`],
+      ['AIOT_CAMERA_HZ', real(signal.rate)],
+    );
+  }
   if (firmware?.clamp !== undefined) {
     lines.push(['AIOT_CT_TURNS', real(firmware.clamp.turns)]);
     lines.push(['AIOT_CT_BURDEN_OHMS', real(firmware.clamp.burden)]);

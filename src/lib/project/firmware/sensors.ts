@@ -7,8 +7,11 @@ interface Sensor {
   /** Number of the AIOT_SOURCE_… in firmware/hal/esp32/main/settings.h. */
   source: number;
   fields: readonly string[];
-  /** Whether the sensor supports this number of samples per second, and a description of the rates that it supports. */
-  gives: (rateHz: number) => boolean;
+  /**
+   * Whether the sensor supports this number of samples per second, and a description of the rates that it supports.
+   * `pixels`: of one picture; null if the model does not take pictures.
+   */
+  gives: (rateHz: number, pixels: number | null) => boolean;
   rates: string;
 }
 
@@ -52,6 +55,15 @@ const boardSensors: readonly Sensor[] = [
     ...{ name: 'inmp441-sound', source: 7, fields: ['sound'], rates: '8000 to 48000 samples per second' },
     gives: (rateHz) => rateHz >= 8000 && rateHz <= 48000 && Number.isInteger(rateHz),
   },
+  {
+    ...{
+      name: 'ov2640',
+      source: 8,
+      fields: ['gray', 'red', 'green', 'blue'],
+      rates: 'at most 10 pictures per second',
+    },
+    gives: (rateHz, pixels) => pixels !== null && rateHz <= 10 * pixels,
+  },
 ];
 
 /**
@@ -64,14 +76,23 @@ export function sensorOf(config: ProjectConfig): Sensor | null {
   return boardSensors.find((sensor) => misfitOf(config, sensor) === null) ?? null;
 }
 
+/** Number of pixels of the model's picture; null if it takes no pictures. */
+export function pixelsOf({ signal }: ProjectConfig): number | null {
+  return signal.image === undefined ? null : signal.image.width * signal.image.height;
+}
+
 /** Reason why a board with this sensor cannot provide the model's input; null if it can. */
-export function misfitOf({ stream, signal }: ProjectConfig, sensor: Sensor): string | null {
+export function misfitOf(config: ProjectConfig, sensor: Sensor): string | null {
+  const { stream, signal } = config;
   const missing = Object.keys(stream.fields).filter((field) => !sensor.fields.includes(field));
   if (missing.length > 0)
     return `${sensor.name} provides ${sensor.fields.join(', ')}, but not ${missing.join(', ')} of stream.fields`;
+  const pixels = pixelsOf(config);
+  if (sensor.name === 'ov2640' && pixels === null)
+    return `${sensor.name} provides pictures, but signal.features is not image`;
   // A model of single rows does not depend on the rate.
   const timeless = signal.window === 1 && signal.lowpass === undefined;
-  if (timeless || sensor.gives(signal.rate)) return null;
+  if (timeless || sensor.gives(signal.rate, pixels)) return null;
   return `${sensor.name} provides ${sensor.rates}, but signal.rate is ${signal.rate}`;
 }
 

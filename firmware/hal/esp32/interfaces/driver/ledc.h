@@ -4,8 +4,8 @@
 #include "esp_err.h"
 
 typedef enum { LEDC_LOW_SPEED_MODE } ledc_mode_t;
-typedef enum { LEDC_TIMER_0 } ledc_timer_t;
-typedef enum { LEDC_CHANNEL_0 } ledc_channel_t;
+typedef enum { LEDC_TIMER_0, LEDC_TIMER_1 } ledc_timer_t;
+typedef enum { LEDC_CHANNEL_0, LEDC_CHANNEL_1 } ledc_channel_t;
 typedef enum { LEDC_TIMER_14_BIT = 14 } ledc_timer_bit_t;
 typedef enum { LEDC_AUTO_CLK } ledc_clk_cfg_t;
 
