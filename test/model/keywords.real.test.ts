@@ -2,13 +2,15 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
+import type { Synthesis } from '../../src/lib/data/speech.js';
 import type { EvaluateResult } from '../../src/lib/model/evaluate/result.js';
 import { root, runCli } from '../support/cli.js';
 import { describeReal } from '../support/real.js';
 import { temporaryFolder } from './support.js';
 
-/** Length of the simulated stream. */
-const streamed = process.env.AIOT_LONG === '1' ? 60 : 10;
+/** The long form follows the tutorial: sentences in training, thresholds for a rate of false alarms, and a stream of an hour. */
+const isLong = process.env.AIOT_LONG === '1';
+const streamed = isLong ? 60 : 10;
 
 /** Applies the settings that the tutorial recommends for many voices. */
 async function withSettingsOfTutorial(file: string): Promise<void> {
@@ -17,18 +19,27 @@ async function withSettingsOfTutorial(file: string): Promise<void> {
   const config = parse(await readFile(file, 'utf8'));
   const train = { ...config.model.train, ...wanted.model.train };
   config.model = { ...config.model, ...wanted.model, train };
+  if (!isLong) {
+    // Without sentences, there are fewer windows, so the model needs more epochs.
+    Object.assign(train, { epochs: 16, stride: config.signal.stride });
+    config.model.reject = { share: 0.05 };
+  }
   await writeFile(file, stringify(config));
 }
 
 describeReal('espeak', 'the template keyword-spotting with 40 voices of espeak-ng', () => {
-  it('recognizes at least 90 % of the windows of voices never heard, and is quiet in noise', async () => {
+  it(`recognizes at least ${isLong ? 93 : 90} % of the windows of voices never heard, and is quiet in noise`, async () => {
     const dir = join(await temporaryFolder(), 'listener');
     const at = ['--project', dir, '--json'];
     expect((await runCli(['init', dir, '--template', 'keyword-spotting', '--json'])).code).toBe(0);
     await withSettingsOfTutorial(join(dir, 'aiot.yaml'));
     const words = ['--words', 'yes,no,stop', '--voices', '40', '--rate', '16000'];
-    const made = await runCli(['data', 'synthesize', ...words, ...at]);
-    expect(made.json, made.stderr).toMatchObject({ replaced: 162, recordings: 40 * 68 });
+    const speech = isLong ? ['--speech', '60'] : [];
+    const made = await runCli(['data', 'synthesize', ...words, ...speech, ...at]);
+    expect(made.json, made.stderr).toMatchObject({ replaced: 162 });
+    const { recordings, speechS } = made.json as Synthesis;
+    if (isLong) expect(speechS).toBeGreaterThanOrEqual(40 * 60);
+    else expect(recordings).toBe(40 * 68);
     const trained = await runCli(['model', 'train', ...at]);
     expect(trained.code, trained.stderr).toBe(0);
     expect((await runCli(['model', 'quantize', ...at])).code).toBe(0);
@@ -37,10 +48,10 @@ describeReal('espeak', 'the template keyword-spotting with 40 voices of espeak-n
     const { int8, bytes, stream, rejection } = json as EvaluateResult;
     expect(rejection).toMatchObject({ share: 0.05 });
     expect(stream).toMatchObject({ minutes: streamed, vote: 'majority:5' });
-    expect(int8.accuracy).toBeGreaterThanOrEqual(0.9);
+    expect(int8.accuracy).toBeGreaterThanOrEqual(isLong ? 0.93 : 0.9);
     expect(bytes).toBeLessThanOrEqual(60 * 1024);
-    expect(stream!.detected / stream!.events).toBeGreaterThan(0.7);
+    expect(stream!.detected / stream!.events).toBeGreaterThan(isLong ? 0.65 : 0.7);
     expect(stream!.noise!.falseAlarms).toBeLessThanOrEqual(1 + streamed / 30);
-    expect(stream!.others!.falseAlarmsPerHour).toBeLessThanOrEqual(180);
+    expect(stream!.others!.falseAlarmsPerHour).toBeLessThanOrEqual(isLong ? 45 : 180);
   }, 3_600_000);
 });

@@ -26,8 +26,8 @@ export const votePattern = /^(?:none|(majority|average):([1-9]\d?))$/;
  * firmware/core/src/predict/vote.c.
  * - `none`: no smoothing.
  * - `majority:N`: the most frequent class, where rejected windows are one more class. Ties go to the most recent class.
- * - `average:N`: the decision on the mean of the outputs, with the same costs and thresholds as for a single window (the posterior handling of
- *   Chen, Parada and Heigold, "Small-footprint keyword spotting using deep neural networks", 2014).
+ * - `average:N`: the decision on the mean of the outputs, with the same costs and thresholds as for a single window. Source: Chen, Parada
+ *   and Heigold, "Small-footprint keyword spotting using deep neural networks", 2014.
  * @throws RangeError for any other text
  */
 export function createVote(vote: string, answer: AnswerSpec): Vote {
