@@ -147,3 +147,63 @@ describe('a time column', () => {
     expect(stdout).toContain(message);
   });
 });
+
+describe('data list and data show', () => {
+  it('mark recordings with problems', async () => {
+    const from = await recordings('bad-from');
+    const short = (await readFile(join(from, 'run1.csv'), 'utf8')).split('\n').slice(0, 30).join('\n');
+    const dir = join(folder, 'bad');
+    await runCli(['init', dir, '--from', from]);
+    const clean = await runCli(['data', 'list', '--project', dir]);
+    expect(clean.stdout).not.toContain('problems');
+    expect((await runCli(['data', 'show', 'run1', '--project', dir, '--json'])).json).toMatchObject({
+      findings: [],
+    });
+    await writeFile(join(from, 'short1.csv'), `${short}\n`);
+    await runCli(['data', 'import', join(from, 'short1.csv'), '--project', dir, '--label', 'run']);
+    const listed = await runCli(['data', 'list', '--project', dir]);
+    expect(listed.stdout).toMatch(/recording +label +device +samples +length +problems/);
+    expect(listed.stdout).toMatch(/short1 .* ! short\n/);
+    expect(listed.stdout).toMatch(/run1 .* s\s*\n/);
+    const shown = await runCli(['data', 'show', 'short1', '--project', dir]);
+    expect(shown.stdout).toMatch(/! .*short1/);
+  });
+});
+
+describe('a declared unit of acceleration', () => {
+  it.each([
+    [
+      'g',
+      9.81,
+      'stream.fields declares ax, ay, az in g, but gravity has its size in m/s² in the recordings.',
+    ],
+    [
+      'm/s2',
+      1,
+      'stream.fields declares ax, ay, az in m/s², but gravity has its size in g in the recordings.',
+    ],
+    ['m/s^2', 9.81, null],
+    ['g', 1, null],
+    ['counts', 9.81, null],
+    ['g', 3, null],
+  ])('of %s with a gravity of %d is compared with the data', async (unit, gravity, message) => {
+    const name = `unit-${unit.replaceAll(/\W/g, '-')}-${gravity}`;
+    const from = join(folder, `${name}-from`);
+    const random = seededRandom(8);
+    await mkdir(from);
+    for (const file of ['idle1', 'idle2', 'run1', 'run2']) {
+      const rows = Array.from({ length: 200 }, (_, i) =>
+        [20 * i, ...[0, 0, gravity].map((v) => (v + (random() - 0.5) * gravity * 0.2).toFixed(4))].join(','),
+      );
+      await writeFile(join(from, `${file}.csv`), `time_ms,ax,ay,az\n${rows.join('\n')}\n`);
+    }
+    const dir = join(folder, name);
+    await runCli(['init', dir, '--from', from]);
+    const yaml = await readFile(join(dir, 'aiot.yaml'), 'utf8');
+    await writeFile(join(dir, 'aiot.yaml'), yaml.replaceAll(/unit: [^ }]+/g, `unit: ${unit}`));
+    const { json } = await runCli(['data', 'check', '--project', dir, '--json']);
+    const { findings } = json as { findings: { kind: string; message: string }[] };
+    const own = findings.filter(({ kind }) => kind === 'unit').map((finding) => finding.message);
+    expect(own).toEqual(message === null ? [] : [message]);
+  });
+});

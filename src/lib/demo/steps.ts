@@ -9,7 +9,7 @@ import { plural, thousands } from '../core/figures.js';
 import { readText } from '../core/files.js';
 import { loadProject } from '../core/project.js';
 import { checkDataset } from '../data/check/check.js';
-import { rangesOf } from '../data/check/project.js';
+import { rangesOf } from '../data/check/recordings.js';
 import { findingCounts } from '../data/check/report.js';
 import { openDataset, sampleCount } from '../data/dataset/open.js';
 import { pullDataset } from '../data/dataset/pull.js';

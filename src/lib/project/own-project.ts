@@ -2,12 +2,13 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Document, isNode, isScalar, YAMLMap, YAMLSeq } from 'yaml';
 import { AiotError } from '../core/errors.js';
+import { accelerationUnitOf } from '../data/check/declared.js';
 import { checkTimes } from '../data/check/times.js';
 import { accelerationAxis as axis, chooseFeatures } from '../data/features/choose.js';
 import { dataStatistics } from '../data/statistics.js';
 import { fieldNames, rolesInFile, type TimeColumn, timeColumnOf } from '../data/tables/columns.js';
 import { assumedHz, type LabelFrom, type Loose, openLoose } from '../data/tables/loose-recordings.js';
-import type { Finding, Recording } from '../data/types.js';
+import type { Finding } from '../data/types.js';
 import type { Separators } from '../formats/csv/cells.js';
 import { type ChipName, chips } from '../model/fit/chips.js';
 
@@ -284,21 +285,6 @@ async function surveyRows({ path, labelFrom = 'auto', rateHz }: SurveyOptions): 
     findings: [],
     loose: null,
   };
-}
-
-/** Largest deviation of a mean acceleration from gravity, as a share of it. Sensors are biased, and bodies move. */
-const gravityTolerance = 0.15;
-
-/** The unit in which the mean acceleration of most recordings is the standard gravity: 1 g, or 9.80665 m/s². */
-function accelerationUnitOf(recordings: Recording[], fields: string[]): Survey['accelerationUnit'] {
-  const columns = fields.flatMap((field, f) => (axis.test(field) ? [f] : []));
-  if (columns.length !== 3) return null;
-  const sizes = recordings.map(({ columns: all }) =>
-    Math.hypot(...columns.map((f) => all[f]!.reduce((sum, value) => sum + value, 0) / all[f]!.length)),
-  );
-  const middle = sizes.sort((a, b) => a - b)[Math.floor(sizes.length / 2)] ?? Number.NaN;
-  const isGravity = (size: number) => Math.abs(middle / size - 1) <= gravityTolerance;
-  return isGravity(1) ? 'g' : isGravity(9.80665) ? 'm/s²' : null;
 }
 
 /** The time column of a table, according to its first rows, and how its cells are separated. */

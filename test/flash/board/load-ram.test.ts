@@ -82,6 +82,17 @@ describe('aiot board load-ram', () => {
 });
 
 describe('--trace', () => {
+  it.each([
+    ['a folder', '', 'it is a folder'],
+    ['a file in a missing folder', 'nowhere/trace.txt', 'its folder does not exist'],
+  ])('rejects %s with a plain reason', async (_, path, reason) => {
+    const file = join(folder, path);
+    const { json } = await runCli(['board', 'info', '--port', 'simulated:esp32', '--trace', file, '--json']);
+    expect(json).toMatchObject({
+      error: { code: 'AIOT_FILE_NOT_WRITABLE', message: `cannot write ${file}: ${reason}` },
+    });
+  });
+
   it('records requests, answers, control lines and speeds in a file that only the user can read', async () => {
     const file = join(folder, 'trace.txt');
     const port = 'simulated:esp32c3';

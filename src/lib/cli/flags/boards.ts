@@ -1,6 +1,6 @@
 import { openSync, writeSync } from 'node:fs';
 import { Args, Flags } from '@oclif/core';
-import { AiotError } from '../../core/errors.js';
+import { AiotError, systemCode } from '../../core/errors.js';
 import { printable } from '../../core/text.js';
 import type { AfterMode, BeforeMode, LoaderOptions, LoaderProgress } from '../../flash/loader/types.js';
 import { offsetOf } from '../../flash/plan/pieces.js';
@@ -97,7 +97,9 @@ function traceWriter(target: string): (text: string) => void {
     // Written at once, because the lines before a crash are the ones that a bug report needs.
     return (text) => writeSync(file, `${text}\n`);
   } catch (cause) {
-    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write ${target}: ${(cause as Error).message}`, {
+    const code = systemCode(cause);
+    const why = code === 'EISDIR' ? 'it is a folder' : code === 'ENOENT' ? 'its folder does not exist' : code;
+    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write ${target}: ${why}`, {
       endpoint: target,
       cause,
     });

@@ -399,6 +399,8 @@ export function objectsText(objects: Record<string, number>): string {
 export function recordingText(shown: RecordingDetail): string {
   const parts = [recordingFacts(shown), recordingFields(shown.fields)];
   if (shown.boxes?.length) parts.push(boxesTable(shown.boxes));
+  if (shown.findings.length > 0)
+    parts.push(shown.findings.map((text) => `${yellow('!')} ${text}`).join('\n'));
   return parts.join('\n\n');
 }
 
@@ -431,14 +433,20 @@ function recordingFields(fields: RecordingDetail['fields']): string {
 
 /** One line per recording. `empty` is shown if there are no recordings. */
 export function recordingsTable(recordings: RecordingLine[], empty?: string): string {
-  const rows = recordings.map(({ id, label, device, samples, seconds, objects }) => [
+  const bad = recordings.some(({ problems }) => problems !== undefined);
+  const rows = recordings.map(({ id, label, device, samples, seconds, objects, problems = [] }) => [
     id,
     label === null && objects ? objectsText(objects) : label,
     device,
     samples,
     `${seconds.toFixed(1)} s`,
+    ...(bad ? [problems.length === 0 ? '' : `${yellow('!')} ${problems.join(', ')}`] : []),
   ]);
-  return table(['recording', 'label', 'device', 'samples', 'length'], rows, empty);
+  return table(
+    ['recording', 'label', 'device', 'samples', 'length', ...(bad ? ['problems'] : [])],
+    rows,
+    empty,
+  );
 }
 
 /** How many sound files were resampled, and their rates; null = none. */

@@ -186,6 +186,22 @@ export function checkDataset(
   return sortFindings(findings);
 }
 
+/**
+ * Finds the problems that need no comparison of recordings, in linear time: bad values, clipping, recordings without a label or shorter than
+ * a window, gaps, stuck fields.
+ */
+export function checkAlone(dataset: Dataset, spec: SignalSpec, ranges: Ranges): Required<Finding>[] {
+  if (spec.image) return sortFindings([...checkValues(dataset, ranges), ...checkLengths(dataset, spec)]);
+  const whole = withNumbersAlone(dataset);
+  return sortFindings([
+    ...checkValues(dataset, ranges),
+    ...checkClipping(whole),
+    ...checkRecordings(whole, spec, false),
+    ...checkGaps(whole),
+    ...checkStuck(whole),
+  ]);
+}
+
 /** Sorts findings: worst first, leaks first within one severity, otherwise in the order found. The default confidence is `certain`. */
 export function sortFindings(findings: Finding[]): Required<Finding>[] {
   const rank = ({ severity, kind }: Finding) => 2 * order[severity] + (kind === 'leak' ? 0 : 1);

@@ -8,15 +8,14 @@ import { datasetSummary } from '../dataset/summary.js';
 import { splitDataset } from '../split.js';
 import type { Finding, Split } from '../types.js';
 import { checkDataset, sortFindings } from './check.js';
-import type { Ranges } from './recordings.js';
+import { checkDeclared } from './declared.js';
+import { rangesOf } from './recordings.js';
 import { type CheckReport, splitCounts } from './report.js';
 import { checkTables } from './tables.js';
 
-/** Plausible values of each field that the project declares. */
-export function rangesOf({ stream }: ProjectConfig): Ranges {
-  const ranges: Ranges = {};
-  for (const [name, { range }] of Object.entries(stream.fields)) if (range) ranges[name] = range;
-  return ranges;
+/** Unit of each field that the project declares. */
+function unitsOf({ stream }: ProjectConfig): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(stream.fields).map(([name, { unit }]) => [name, unit]));
 }
 
 /** Opens, splits and checks a project's recordings, or its table. Data that cannot be split is a finding too. */
@@ -51,6 +50,7 @@ export async function checkProject(project: Project, folder?: string): Promise<C
       labels: config.model.labels,
       finds: config.model.kind === 'fomo',
     }),
+    ...checkDeclared(dataset, unitsOf(config)),
   ]);
   const { samples, recordings, digest } = datasetSummary(dataset);
   const pictures = config.signal.features === 'image';

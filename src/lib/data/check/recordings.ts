@@ -1,4 +1,5 @@
 import { percent, plural, thousands } from '../../core/figures.js';
+import type { ProjectConfig } from '../../core/project-schema.js';
 import { windowCount } from '../../signal/pipeline.js';
 import type { SignalSpec } from '../../signal/spec.js';
 import type { Dataset, Finding, Recording } from '../types.js';
@@ -158,6 +159,13 @@ function longestStandstill({ columns }: Recording): { from: number; rows: number
 
 /** Plausible values of a field, inclusive. */
 export type Ranges = Record<string, [number, number]>;
+
+/** Plausible values of each field that the project declares. */
+export function rangesOf({ stream }: ProjectConfig): Ranges {
+  const ranges: Ranges = {};
+  for (const [name, { range }] of Object.entries(stream.fields)) if (range) ranges[name] = range;
+  return ranges;
+}
 
 /** Finds samples that are not numbers or are outside the project's plausible range: one finding per field. */
 export function checkValues({ recordings, fields }: Dataset, ranges: Ranges): Finding[] {

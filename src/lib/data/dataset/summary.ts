@@ -5,8 +5,9 @@ import type { Project } from '../../core/project.js';
 import { nearest } from '../../core/text.js';
 import { windowCount } from '../../signal/pipeline.js';
 import { type SignalSpec, signalSpecOf } from '../../signal/spec.js';
-import { repeatShare } from '../check/recordings.js';
-import type { Dataset, Recording } from '../types.js';
+import { checkAlone } from '../check/check.js';
+import { rangesOf, repeatShare } from '../check/recordings.js';
+import type { Dataset, Finding, Recording } from '../types.js';
 import { boxSchema } from './listing.js';
 import { openDataset } from './open.js';
 
@@ -21,6 +22,8 @@ export const recordingLineSchema = z.object({
   seconds: z.number(),
   /** Number of objects of each label in an annotated picture; absent = not annotated. */
   objects: z.record(z.string(), z.int()).optional(),
+  /** Kinds of the problems of this recording that need no comparison with others, as in `data check`; absent = none. */
+  problems: z.array(z.string()).optional(),
 });
 
 export type RecordingLine = z.output<typeof recordingLineSchema>;
@@ -43,7 +46,23 @@ export type DatasetSummary = z.output<typeof summarySchema>;
 
 /** Counts of a project's recordings. */
 export async function summarizeProject(project: Project, folder?: string): Promise<DatasetSummary> {
-  return datasetSummary(await openDataset(project, folder));
+  const dataset = await openDataset(project, folder);
+  const summary = datasetSummary(dataset);
+  const findings = problemsOf(dataset, project);
+  const recordings = summary.recordings.map((line) => {
+    const own = findings.filter(({ files }) => files.includes(line.id));
+    return own.length === 0 ? line : { ...line, problems: [...new Set(own.map(({ kind }) => kind))] };
+  });
+  return { ...summary, recordings };
+}
+
+/** The errors and warnings about single recordings that need no comparison with others. */
+function problemsOf(dataset: Dataset, { config }: Project): Finding[] {
+  const finds = config.model.kind === 'fomo';
+  return checkAlone(dataset, signalSpecOf(config), rangesOf(config)).filter(
+    // Pictures with objects have no label.
+    ({ severity, kind }) => severity !== 'info' && !(finds && kind === 'label'),
+  );
 }
 
 /** Counts of a dataset's recordings, in total and by label. Annotated pictures have no label, but their objects do. */
@@ -82,6 +101,8 @@ export const recordingDetailSchema = recordingLineSchema.extend({
   windows: z.int(),
   /** Share of rows that repeat the previous row, 0..1. */
   repeats: z.number(),
+  /** Problems of this recording, as sentences. */
+  findings: z.array(z.string()),
   /** Objects in an annotated picture, in pixels of the picture. */
   boxes: z.array(boxSchema).optional(),
   fields: z.array(
@@ -101,7 +122,11 @@ export type RecordingDetail = z.output<typeof recordingDetailSchema>;
 export async function showRecording(project: Project, id: string, folder?: string): Promise<RecordingDetail> {
   const dataset = await openDataset(project, folder);
   const recording = dataset.recordings.find((candidate) => candidate.id === id);
-  if (recording) return recordingDetail(recording, signalSpecOf(project.config));
+  if (recording) {
+    const alone = { ...dataset, recordings: [recording] };
+    const findings = problemsOf(alone, project).map(({ message }) => message);
+    return { ...recordingDetail(recording, signalSpecOf(project.config)), findings };
+  }
   const ids = dataset.recordings.map((candidate) => candidate.id);
   const close = nearest(id, ids);
   const some = `${ids.slice(0, 4).join(', ')}${ids.length > 4 ? ' …' : ''}`;
@@ -118,7 +143,7 @@ export async function showRecording(project: Project, id: string, folder?: strin
 }
 
 /** Summary of one recording. */
-function recordingDetail(recording: Recording, spec: SignalSpec): RecordingDetail {
+function recordingDetail(recording: Recording, spec: SignalSpec): Omit<RecordingDetail, 'findings'> {
   const line = recordingLine(recording);
   const fields = recording.fields.map((name, f) => ({ name, ...statisticsOf(recording.columns[f]!) }));
   return {
