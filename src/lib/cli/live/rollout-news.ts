@@ -59,7 +59,7 @@ export function offlineNote(
     `(${all.slice(0, named).join(', ')}${all.length > named ? ', …' : ''})`;
   const fleet = `${names.length} of ${plural(of, 'device')}`;
   const one = names.length === 1;
-  // A device that has never connected is usually one that nobody has started yet.
+  // A device that has never connected has usually not been started yet.
   const which =
     never.length === names.length
       ? `${fleet} ${one ? 'has' : 'have'} never connected ${listed(names)}`
