@@ -16,7 +16,7 @@ static void near(checks *c, const char *what, size_t row, double expected, doubl
 }
 
 static aiot_imu_setup setup_of(sim_imu *sim, double rate_hz, int range_g, int range_dps) {
-  return (aiot_imu_setup){sim->chip, &sim->port, sim->address, rate_hz, range_g, range_dps};
+  return (aiot_imu_setup){sim->chip, &sim->port, sim->address, rate_hz, range_g, range_dps, 1};
 }
 
 static void test_mpu6050_values(checks *c) {
@@ -42,6 +42,13 @@ static void test_mpu6050_values(checks *c) {
   for (size_t i = 0; i < COUNT(mpu6050_filters); i++) {
     near(c, "mpu6050, filter", i, mpu6050_filters[i].bandwidth_hz, bandwidths[aiot_mpu6050_filter(mpu6050_filters[i].rate_hz)], 0);
   }
+  aiot_imu_setup metric = setup;
+  metric.per_g = 9.80665;
+  check_at(c, "mpu6050", "opens for m/s²", 0, aiot_imu_open(&imu, &metric) == AIOT_SENSOR_OK);
+  for (size_t i = 0; i < sizeof mpu6050_set; i++) sim_imu_byte(&sim, mpu6050_set[i]);
+  check_at(c, "mpu6050", "reads m/s²", 0, aiot_imu_read(&imu, values, 1, &reading) == AIOT_SENSOR_OK && reading.count == 1);
+  for (size_t i = 0; i < AIOT_IMU_FIELDS; i++)
+    near(c, "mpu6050, value in m/s²", i, mpu6050_values[i] * (i < 3 ? 9.80665 : 1), values[i], 0.005);
   aiot_imu_close(&imu);
   check_at(c, "mpu6050", "sleeps", 0, !sim_imu_running(&sim) && (sim.reg[0x6b] & 0x40) != 0);
 }
@@ -107,9 +114,9 @@ typedef struct {
 static void follow(const aiot_imu *imu, const double *values, const aiot_imu_reading *reading, course *run) {
   for (size_t i = 0; i < reading->count; i++) {
     const double *at = values + i * imu->fields;
-    const int16_t n = (int16_t)lrint(at[0] / imu->g_per_count);
+    const int16_t n = (int16_t)lrint(at[0] / imu->acceleration_per_count);
     for (size_t f = 1; f < imu->fields; f++) {
-      if (lrint(at[f] / (f < 3 ? imu->g_per_count : imu->dps_per_count)) != n) run->mixed++;
+      if (lrint(at[f] / (f < 3 ? imu->acceleration_per_count : imu->dps_per_count)) != n) run->mixed++;
     }
     if (run->samples > 0 && n != run->last + 1) {
       run->jumps++;

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
 import { loadProject } from '../../src/lib/core/project.js';
 import { openDataset } from '../../src/lib/data/dataset/open.js';
+import { boardMemory } from '../../src/lib/device/board-memory.js';
 import { type Envelope, trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import { verifyManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { unpackBundle } from '../../src/lib/model/bundle/pack.js';
@@ -70,7 +71,7 @@ describe('train, quantize, evaluate, push', () => {
     expect(await pushModel({ project, client, privatePem })).toMatchObject({ version: 3, sameAs: 2 });
     const manifest = verifyManifest(pushed[0], trustRootOf(publicKeyOf(privatePem)));
     expect(manifest).toMatchObject({ kind: 'model', version: 2, sequence: 42, floor: 0, expires: null });
-    expect(manifest.deviceTypes).toEqual(['virtual', 'esp32', 'pi']);
+    expect([...manifest.deviceTypes].sort()).toEqual(['virtual', 'pi', ...Object.keys(boardMemory)].sort());
     expect(manifest.artifacts).toEqual([{ name: 'model.aiot', digest: result.digest, bytes: result.bytes }]);
     const bundle = unpackBundle(blobs.get(result.digest)!);
     expect(bundle.info.metrics.int8).toMatchObject(evaluated.int8);

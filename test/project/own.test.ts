@@ -198,8 +198,64 @@ describe('aiot init --from', () => {
     expect(config.stream.fields).toMatchObject({ ax: { unit }, ay: { unit }, az: { unit } });
     const { stderr, code } = await runCli(['firmware', 'init', '--project', dir]);
     expect(code).toBe(0);
-    if (unit === 'g') expect(stderr).not.toContain('provides ax');
-    else expect(stderr).toContain('mpu6050 provides ax, ay, az in g, but stream.fields says m/s²');
+    // The firmware measures in the unit of the recordings.
+    expect(stderr).not.toContain('predictions are wrong');
+    const header = await readFile(join(dir, 'firmware', 'generated', 'aiot_config.h'), 'utf8');
+    if (unit === 'g') expect(header).not.toContain('AIOT_IMU_PER_G');
+    else expect(header).toMatch(/#define AIOT_IMU_PER_G 9\.80665/);
+  });
+
+  it('warns about a unit that the board cannot measure in', async () => {
+    const dir = join(folder, 'feet');
+    await runCli(['init', dir, '--template', 'har-imu']);
+    const file = join(dir, 'aiot.yaml');
+    const own = await readFile(file, 'utf8');
+    const fields = '{ ax: { unit: ft/s² }, ay: { unit: g }, az: { unit: g } }';
+    await writeFile(file, own.replace(/^ {2}fields:.*\n( {4}.*\n)*/m, `  fields: ${fields}\n`));
+    const { stderr } = await runCli(['firmware', 'init', '--project', dir]);
+    expect(stderr).toContain(
+      'can provide ax, ay, az in g or in m/s², but stream.fields declares ax in ft/s², ay in g, az in g',
+    );
+  });
+
+  it('takes the only column with a few words as the label, and says so', async () => {
+    const file = join(folder, 'status.csv');
+    const words = ['ok', 'worn', 'broken'];
+    await writeFile(
+      file,
+      ['t;p;status', ...Array.from({ length: 90 }, (_, i) => `${i % 3},5;${i % 7},25;${words[i % 3]}`)].join(
+        '\n',
+      ),
+    );
+    const dir = join(folder, 'status');
+    const made = await runCli(['init', dir, '--from', file, '--no-color']);
+    expect(made.code, made.stderr).toBe(0);
+    expect(made.stdout).toMatch(/Labels +in the column status: ok 30, worn 30, broken 30/);
+    expect(made.stdout).toContain(
+      'The column status is taken as the label, because it is the only one with words.',
+    );
+    expect((await loadProject(dir)).config.model).toMatchObject({
+      table: { label: 'status', inputs: ['t', 'p'] },
+    });
+    const without = join(folder, 'without');
+    const bare = await runCli(['init', without, '--from', file, '--label-from', 'none', '--no-color']);
+    expect(bare.stdout).toContain('none: anomaly detection');
+    const check = await runCli(['data', 'check', '--project', dir, '--label-from', 'column:p']);
+    expect(check.code).toBe(2);
+    expect(check.stderr).toContain('--label-from is for data outside a project');
+  });
+
+  it('does not take a column of names or of single words as the label', async () => {
+    const file = join(folder, 'names.csv');
+    await writeFile(
+      file,
+      [
+        'temperature,humidity,serial',
+        ...Array.from({ length: 60 }, (_, i) => `${i % 9},${i % 7},unit-${i}`),
+      ].join('\n'),
+    );
+    const made = await runCli(['init', join(folder, 'names'), '--from', file, '--no-color']);
+    expect(made.stdout).toContain('none: anomaly detection, or from a column: --label-from column:serial');
   });
 
   it('uses anomaly detection if nothing is labeled', async () => {

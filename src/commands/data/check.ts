@@ -45,11 +45,20 @@ export default class DataCheck extends AiotCommand {
     const input = await this.input(DataCheck);
     const { flags, args, given } = input;
     const { path } = args;
+    const ofProject = path === undefined || given('project');
+    for (const flag of ['rate', 'label-from', 'window'] as const)
+      if (ofProject && given(flag))
+        throw new AiotError(
+          'AIOT_USAGE',
+          `--${flag} is for data outside a project; a project has its own in aiot.yaml`,
+          {
+            next: 'Change aiot.yaml, or pass the folder or file as PATH, without --project.',
+          },
+        );
     const junit = await junitReport(flags.junit, 'data check');
-    const report =
-      path === undefined || given('project')
-        ? await checkProject(await projectOf(flags), flags.data ?? path)
-        : await checkPath({ path, rateHz: flags.rate, labelFrom: flags['label-from'], window: flags.window });
+    const report = ofProject
+      ? await checkProject(await projectOf(flags), flags.data ?? path)
+      : await checkPath({ path, rateHz: flags.rate, labelFrom: flags['label-from'], window: flags.window });
     await junit(findingCases(report.findings));
     this.print(checkText(report, { all: flags.all }));
     const at = again(input, 'project', 'data');

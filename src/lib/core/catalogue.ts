@@ -897,7 +897,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about:
-      "Locking the board is not possible or not safe in the state of its fuses and flash: for example, the board would not start any more. No fuse was burnt.",
+      'Locking the board is not possible or not safe in the state of its fuses and flash: for example, the board would not start any more. No fuse was burnt.',
     next: 'Fix the problem that the message names. To see the fuses, run `aiot board security`.',
   },
   AIOT_LOOP_RUNNING: {

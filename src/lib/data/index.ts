@@ -2,7 +2,7 @@
 export { checkBand } from './check/band.js';
 export { checkDataset } from './check/check.js';
 export { checkSplit, leakError } from './check/copies.js';
-export { accelerationUnitOf } from './check/declared.js';
+export { accelerationUnitOf, accelerationUnits } from './check/declared.js';
 export { checkPath } from './check/files.js';
 export { checkProject } from './check/project.js';
 export { rangesOf } from './check/recordings.js';

@@ -1,6 +1,7 @@
 import type { RegistryClient } from '../api/client.js';
 import { type AlarmsApplied, type NewAlarm, newAlarmSchema } from '../api/contract/alarms.js';
 import { AiotError } from '../core/errors.js';
+import { problemsOf } from '../core/issues.js';
 import { loadProject, type Project } from '../core/project.js';
 import { parseDuration } from '../core/time.js';
 import { parseSelector } from '../fleet/selector.js';
@@ -23,15 +24,14 @@ export function alarmsOf({ config, file }: Project): NewAlarm[] {
       new AiotError('AIOT_PROJECT_INVALID', `${file}: alarms.${name}${field}: ${message}`);
     const checked = newAlarmSchema.safeParse(wanted);
     if (!checked.success) {
-      const [issue] = checked.error.issues;
+      const [problem] = problemsOf(checked.error, { value: wanted });
+      const [place] = problem?.path ?? [];
       const field = { absentMs: '.absent', forMs: '.for', clearForMs: '.clearFor', withinMs: '.within' }[
-        String(issue?.path[0])
+        String(place)
       ];
       throw invalid(
         field ?? '',
-        field
-          ? `expected ${issue?.path[0] === 'withinMs' ? '1s to 7d' : '1s to 90d'}`
-          : (issue?.message ?? ''),
+        field ? `expected ${place === 'withinMs' ? '1s to 7d' : '1s to 90d'}` : (problem?.message ?? ''),
       );
     }
     const check = (field: string, task: () => unknown) => {

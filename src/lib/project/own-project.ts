@@ -5,7 +5,7 @@ import { AiotError } from '../core/errors.js';
 import { accelerationUnitOf } from '../data/check/declared.js';
 import { checkTimes } from '../data/check/times.js';
 import { accelerationAxis as axis, chooseFeatures } from '../data/features/choose.js';
-import { dataStatistics } from '../data/statistics.js';
+import { dataStatistics, type Statistics } from '../data/statistics.js';
 import { fieldNames, rolesInFile, type TimeColumn, timeColumnOf } from '../data/tables/columns.js';
 import { assumedHz, type LabelFrom, type Loose, openLoose } from '../data/tables/loose-recordings.js';
 import type { Finding } from '../data/types.js';
@@ -41,7 +41,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   const rows = kind === 'rows';
   const doc = new Document({
     name,
-    ...(rows ? {} : streamOf(survey, name)),
+    ...(rows ? { stream: { topic: name, fields: fieldsOf(fields) } } : streamOf(survey, name)),
     model: modelOf(survey, chip),
     pipeline: { selector: 'all' },
   });
@@ -53,7 +53,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   remark(
     doc,
     ['stream', 'topic'],
-    `devices send to aiot/v1/DEVICE/telemetry/${name}, as aiot device simulate does with these recordings`,
+    `devices send to aiot/v1/DEVICE/telemetry/${name}, as aiot device simulate does with ${rows ? 'these rows' : 'these recordings'}`,
   );
   remark(
     doc,
@@ -103,6 +103,13 @@ function inline(node: unknown): void {
   if (node instanceof YAMLMap || node instanceof YAMLSeq) node.flow = true;
 }
 
+/** Declared fields; a unit is stated only where it is known. */
+function fieldsOf(fields: readonly string[], accelerationUnit: Survey['accelerationUnit'] = null) {
+  return Object.fromEntries(
+    fields.map((field) => [field, { unit: axis.test(field) ? (accelerationUnit ?? '') : '' }]),
+  );
+}
+
 function streamOf({ fields, rateHz, loose, accelerationUnit }: Survey, topic: string) {
   const lengths = loose!.dataset.recordings.map(({ columns }) => columns[0]!.length);
   const window = windowOf(rateHz!, Math.min(...lengths));
@@ -114,9 +121,7 @@ function streamOf({ fields, rateHz, loose, accelerationUnit }: Survey, topic: st
   return {
     stream: {
       topic,
-      fields: Object.fromEntries(
-        fields.map((field) => [field, { unit: axis.test(field) ? (accelerationUnit ?? '') : '' }]),
-      ),
+      fields: fieldsOf(fields, accelerationUnit),
     },
     signal: {
       rate: rateHz!,
@@ -175,6 +180,8 @@ export interface Survey {
   labelColumn: string | null;
   /** Source of the labels; `none` if there are no labels. */
   labelFrom: Loose['labelFrom'];
+  /** Whether the label column was chosen by its values, because no name says what it is. */
+  labelGuessed: boolean;
   /** Number of recordings (or rows) per label, most frequent first. */
   labels: Record<string, number>;
   /** Whether the labels are numeric values rather than classes. */
@@ -234,6 +241,7 @@ async function surveyRecordings({ path, labelFrom, rateHz }: SurveyOptions): Pro
     ignored: [],
     labelColumn: null,
     labelFrom: Object.keys(labels).length === 0 ? 'none' : loose.labelFrom,
+    labelGuessed: false,
     labels,
     measured: false,
     rateHz: rateFrom === 'assumed' ? assumedHz : dataset.rateHz,
@@ -254,7 +262,9 @@ async function surveyRows({ path, labelFrom = 'auto', rateHz }: SurveyOptions): 
       next: 'Specify the folder, or the label column: --label-from column:NAME',
     });
   }
-  const seen = await dataStatistics({ path, label: column });
+  const first = await dataStatistics({ path, label: column });
+  const likely = labelFrom === 'auto' && first.label === null ? likelyLabel(first) : undefined;
+  const seen = likely === undefined ? first : await dataStatistics({ path, label: likely });
   const inputs = seen.fields.filter(({ kind }) => kind === 'number');
   if (inputs.length === 0) {
     throw new AiotError(
@@ -273,6 +283,7 @@ async function surveyRows({ path, labelFrom = 'auto', rateHz }: SurveyOptions): 
     ignored: [...seen.ignored, ...seen.fields.filter(({ kind }) => kind === 'text').map(({ name }) => name)],
     labelColumn: label?.name ?? null,
     labelFrom: label ? 'column' : 'none',
+    labelGuessed: likely !== undefined,
     labels,
     measured:
       label !== null &&
@@ -285,6 +296,17 @@ async function surveyRows({ path, labelFrom = 'auto', rateHz }: SurveyOptions): 
     findings: [],
     loose: null,
   };
+}
+
+/**
+ * The label column of a table whose header names none: the only column with words, if there are few different ones and each occurs
+ * several times. Undefined if there is no such column.
+ */
+function likelyLabel({ fields, rows }: Statistics): string | undefined {
+  const texts = fields.filter(({ kind }) => kind === 'text');
+  const words = texts[0]?.categories ?? [];
+  const few = words.length >= 2 && words.length <= Math.min(20, rows / 5);
+  return texts.length === 1 && few && words.every(({ count }) => count > 1) ? texts[0]!.name : undefined;
 }
 
 /** The time column of a table, according to its first rows, and how its cells are separated. */

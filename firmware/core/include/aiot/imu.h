@@ -8,7 +8,7 @@
 
 #include "aiot/bus.h"
 
-/* Fields: ax, ay, az (g), gx, gy, gz (dps). */
+/* Fields: ax, ay, az (g, or the unit of `per_g`), gx, gy, gz (dps). */
 #define AIOT_IMU_FIELDS 6
 
 typedef enum { AIOT_MPU6050, AIOT_LSM6DS3TRC } aiot_imu_chip;
@@ -24,12 +24,15 @@ typedef struct {
   int range_g;
   /* Range of the gyroscope: 250, 500, 1000 or 2000; 125 only with the LSM6DS3TR-C. 0 = off; a sample then has three fields. */
   int range_dps;
+  /* Size of 1 g in the unit of ax, ay and az: 1 for g, 9.80665 for m/s². */
+  double per_g;
 } aiot_imu_setup;
 
 typedef struct {
   aiot_imu_setup setup;
   size_t fields;
-  double g_per_count;
+  /* Unit of ax, ay and az per count of the chip. */
+  double acceleration_per_count;
   double dps_per_count;
   /* Whether a transaction was aborted, so that the number of samples read is unknown. */
   bool uncertain;

@@ -95,7 +95,7 @@ aiot_sensor_code aiot_lsm6ds3trc_open(aiot_imu *imu) {
   const uint8_t ctrl1 = aiot_lsm6ds3trc_ctrl1(setup->rate_hz, setup->range_g);
   const uint8_t ctrl2 = setup->range_dps == 0 ? 0 : aiot_lsm6ds3trc_ctrl2(setup->rate_hz, setup->range_dps);
   if (ctrl1 == 0 || (ctrl2 == 0 && setup->range_dps != 0)) return AIOT_SENSOR_SETTING;
-  imu->g_per_count = setup->range_g / 2 * 0.061e-3;
+  imu->acceleration_per_count = setup->range_g / 2 * 0.061e-3 * setup->per_g;
   imu->dps_per_count = setup->range_dps / 125 * 4.375e-3;
   const aiot_sensor_code found = aiot_imu_expect(imu, WHO_AM_I, IDENTITY);
   if (found != AIOT_SENSOR_OK) return found;
@@ -137,7 +137,7 @@ static void decode(const aiot_imu *imu, const uint8_t *set, double *values, aiot
     const int16_t raw = aiot_imu_word(set[2 * word + 1], set[2 * word]);
     if (raw >= FIRST_UNSETTLED || raw <= -32767) reading->saturated++;
     const bool rotation = word < turn;
-    values[rotation ? word + 3 : word - turn] = raw * (rotation ? imu->dps_per_count : imu->g_per_count);
+    values[rotation ? word + 3 : word - turn] = raw * (rotation ? imu->dps_per_count : imu->acceleration_per_count);
   }
 }
 

@@ -72,7 +72,7 @@ aiot_sensor_code aiot_mpu6050_open(aiot_imu *imu) {
   const int divider = (int)(1000 / setup->rate_hz + 0.5);
   const double error = 1000.0 / divider - setup->rate_hz;
   if (error > 1e-9 || error < -1e-9) return AIOT_SENSOR_SETTING;
-  imu->g_per_count = setup->range_g / 32768.0;
+  imu->acceleration_per_count = setup->range_g / 32768.0 * setup->per_g;
   imu->dps_per_count = 1 / counts_a_dps(gyroscope);
   const aiot_sensor_code found = aiot_imu_expect(imu, WHO_AM_I, IDENTITY);
   if (found != AIOT_SENSOR_OK) return found;
@@ -104,7 +104,7 @@ static void decode(const aiot_imu *imu, const uint8_t *block, size_t sets, doubl
   for (size_t i = 0; i < sets * imu->fields; i++) {
     const int16_t raw = aiot_imu_word(block[2 * i], block[2 * i + 1]);
     if (raw == INT16_MAX || raw == INT16_MIN) reading->saturated++;
-    values[i] = raw * (i % imu->fields < 3 ? imu->g_per_count : imu->dps_per_count);
+    values[i] = raw * (i % imu->fields < 3 ? imu->acceleration_per_count : imu->dps_per_count);
   }
 }
 

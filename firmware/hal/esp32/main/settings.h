@@ -272,6 +272,10 @@
 #ifndef AIOT_IMU_RANGE_G
 #define AIOT_IMU_RANGE_G 4
 #endif
+/* Size of 1 g in the unit of the model's ax, ay and az: 9.80665 for m/s². */
+#ifndef AIOT_IMU_PER_G
+#define AIOT_IMU_PER_G 1.0
+#endif
 #ifndef AIOT_IMU_RANGE_DPS
 #define AIOT_IMU_RANGE_DPS 0
 #endif

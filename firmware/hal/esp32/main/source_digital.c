@@ -19,7 +19,7 @@ static aiot_sensor_code open_imu(void) {
   const uint8_t address = chip == AIOT_MPU6050 ? 0x68 : 0x6a;
   const aiot_i2c *bus = aiot_esp32_i2c_open(AIOT_SDA_PIN, AIOT_SCL_PIN, address);
   if (bus == NULL) return AIOT_SENSOR_FAILED;
-  const aiot_imu_setup setup = {chip, bus, address, AIOT_IMU_RATE_HZ, AIOT_IMU_RANGE_G, AIOT_IMU_RANGE_DPS};
+  const aiot_imu_setup setup = {chip, bus, address, AIOT_IMU_RATE_HZ, AIOT_IMU_RANGE_G, AIOT_IMU_RANGE_DPS, AIOT_IMU_PER_G};
   return aiot_imu_open(&imu, &setup);
 }
 

@@ -20,7 +20,7 @@ export function accelerationUnitOf(recordings: Recording[], fields: string[]): '
 }
 
 /** Spellings of units of acceleration. */
-const spellings: Record<string, 'g' | 'm/s²'> = {
+export const accelerationUnits: Record<string, 'g' | 'm/s²'> = {
   ...{ g: 'g', G: 'g' },
   ...{ 'm/s²': 'm/s²', 'm/s2': 'm/s²', 'm/s^2': 'm/s²', 'm/s/s': 'm/s²', 'm s⁻²': 'm/s²', 'm s-2': 'm/s²' },
 };
@@ -35,7 +35,7 @@ export function checkDeclared(
 ): Finding[] {
   const axes = fields.filter((field) => axis.test(field));
   const found = accelerationUnitOf(recordings, fields);
-  const declared = [...new Set(axes.map((field) => spellings[units[field] ?? '']))];
+  const declared = [...new Set(axes.map((field) => accelerationUnits[units[field] ?? '']))];
   const [unit] = declared;
   if (found === null || declared.length !== 1 || unit === undefined || unit === found) return [];
   return [

@@ -172,7 +172,8 @@ function unlabelled(tables: Opened[], label: string): Finding[] {
       files: without,
       evidence: { column: label },
       message: `No column "${label}" in ${listIds(without)}: labels cannot be checked.`,
-      advice: 'Specify the column: --label-from column:NAME.',
+      advice:
+        'Name the label column: --label-from column:NAME or, in a project, model.table.label in aiot.yaml.',
     },
   ];
 }

@@ -68,15 +68,26 @@ export function motorSensor(options: { state: MotorState; rateHz: number; seed: 
   };
 }
 
+/** Rows of a project's table that a virtual device sends per second. Each row is a sample of its own, with no rate. */
+const tableHz = 1;
+
 /**
  * Reads a file of samples: CSV with one column per field, sound with one field per channel, or a picture, whose pixels are its samples. A time column is used only for the rate.
- * @param rateHz null: the rate of the time column or of the sound, else that of the project above the file, else 100 Hz
+ * @param rateHz null: the rate of the time column or of the sound, else one row per second for the project's table, else the rate of the project above the file, else 100 Hz
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_CSV_*, AIOT_PROJECT_INVALID
  */
 export async function readRecording(file: string, rateHz: number | null): Promise<Recording> {
-  const { fields, columns, size, rateHz: own } = await readLooseFile(file, rateHz === null ? {} : { rateHz });
-  const stated = rateHz ?? own;
-  const project = stated === null ? await projectAbove(file) : null;
+  const project = await projectAbove(file).catch((error: unknown) => {
+    if (rateHz === null) throw error;
+    return null;
+  });
+  const table = project?.config.model.table;
+  const isTable = table !== undefined && join(project!.dir, table.file) === resolve(file);
+  const { fields, columns, size, ...own } = await readLooseFile(file, {
+    ...(rateHz === null ? {} : { rateHz }),
+    ...(isTable && table.label !== undefined ? { labelColumn: table.label } : {}),
+  });
+  const stated = rateHz ?? own.rateHz ?? (isTable ? tableHz : null);
   return {
     id: withoutExtension(basename(file)),
     label: null,

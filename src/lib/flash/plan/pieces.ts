@@ -108,7 +108,7 @@ async function noBuild(folder: string): Promise<AiotError> {
       'AIOT_FILE_NOT_FOUND',
       `${folder} is a project, not a firmware folder: ${expected}`,
       {
-        next: 'Create and build its firmware folder: `aiot firmware init`, then `aiot firmware build --target esp32`.',
+        next: `Create and build its firmware folder: \`aiot firmware init --project ${shellWord(folder)}\`, then \`aiot firmware build ${shellWord(join(folder, 'firmware'))} --target CHIP\` with your chip, such as esp32s3.`,
       },
     );
   const tests = (await readdir(join(folder, 'build')).catch(() => [])).filter((name) =>

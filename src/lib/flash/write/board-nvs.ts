@@ -304,10 +304,12 @@ export function requireFirmwareAccepted(
   }
 }
 
-function requireType(name: string, { deviceTypes }: Manifest, [type, chip]: (string | null)[]): void {
+function requireType(name: string, { deviceTypes, kind }: Manifest, [type, chip]: (string | null)[]): void {
   if (type == null || deviceTypes.includes(type) || (chip != null && deviceTypes.includes(chip))) return;
   const told = `${name} is for ${deviceTypes.join(', ')}, but the board has type ${type}`;
-  throw new AiotError('AIOT_UPDATE_DEVICE_TYPE', told);
+  throw new AiotError('AIOT_UPDATE_DEVICE_TYPE', told, {
+    next: `Release it for this type, too: \`aiot ${kind} push --types ${[...deviceTypes, type].join(',')}\`.`,
+  });
 }
 
 /** The keys that a board trusts according to its own NVS (docs/reference/nvs.md); null = it has no trust root. */

@@ -78,8 +78,17 @@ interface PushFileOptions extends Common {
   name?: string | undefined;
 }
 
-/** Default device types: those on which aiot can run a model itself. */
-export const defaultDeviceTypes = ['virtual', 'esp32', 'pi'];
+/** Default device types: those on which aiot can run a model itself. A rollout checks whether the model fits in a device's memory. */
+export const defaultDeviceTypes = [
+  'virtual',
+  'esp32',
+  'esp32s3',
+  'esp32c3',
+  'esp32c6',
+  'esp32h2',
+  'esp32p4',
+  'pi',
+];
 
 /**
  * Bundles the accepted network, uploads the bundle, and pushes a locally signed manifest.

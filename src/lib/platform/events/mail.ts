@@ -2,7 +2,7 @@ import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { connect as connectTls } from 'node:tls';
 import { AiotError } from '../../core/errors.js';
-import { withTimeLimit } from '../../core/tasks.js';
+import { onAbort, withTimeLimit } from '../../core/tasks.js';
 
 export interface Mail {
   from: string;
@@ -41,7 +41,7 @@ export async function sendMail(server: MailServer, mail: Mail, signal: AbortSign
     const plain = server.tls !== 'implicit';
     let line = new Conversation(await opened(server, null, limit));
     const ended = () => line.socket.destroy();
-    limit.addEventListener('abort', ended, { once: true });
+    const leave = onAbort(limit, ended);
     try {
       await line.reply('220', 'greeting');
       let features = await line.hello();
@@ -58,7 +58,7 @@ export async function sendMail(server: MailServer, mail: Mail, signal: AbortSign
       await line.say(`${mailText(mail)}\r\n.`, '250', 'the mail');
       await line.say('QUIT', '221').catch(() => {});
     } finally {
-      limit.removeEventListener('abort', ended);
+      leave();
       line.socket.destroy();
     }
   });
@@ -79,9 +79,7 @@ function opened(server: MailServer, plain: Socket | null, signal: AbortSignal): 
         : tls === 'implicit'
           ? connectTls({ ...own, ...trusted })
           : connect(own);
-    const ended = () => socket.destroy(new Error('aborted'));
-    signal.addEventListener('abort', ended, { once: true });
-    const done = () => signal.removeEventListener('abort', ended);
+    const done = onAbort(signal, () => socket.destroy(new Error('aborted')));
     socket.once(plain !== null || tls === 'implicit' ? 'secureConnect' : 'connect', () => {
       done();
       resolve(socket);

@@ -5,7 +5,7 @@ import type { ProjectConfig } from '../../core/project-schema.js';
 import { defaultTable } from '../../provision/device-image.js';
 import type { MelSpec } from '../../signal/mel.js';
 import { featureNames, type SignalSpec, signalSpecOf } from '../../signal/spec.js';
-import { misfitOf, pixelsOf, sensorOf } from './sensors.js';
+import { accelerationPerG, misfitOf, pixelsOf, sensorOf } from './sensors.js';
 
 /** Files that are generated from aiot.yaml alone, by path in the firmware folder. */
 export function generatedFiles(config: ProjectConfig): Map<string, string> {
@@ -53,6 +53,8 @@ export function configHeader(config: ProjectConfig): string {
     lines.push(['AIOT_IMU_RATE_HZ', real(signal.rate)]);
     const turns = Object.keys(stream.fields).some((field) => field.startsWith('g'));
     if (turns) lines.push(['AIOT_IMU_RANGE_DPS', '500']);
+    const perG = accelerationPerG(config);
+    if (perG !== null && perG !== 1) lines.push(['AIOT_IMU_PER_G', real(perG)]);
   }
   if (rates && atConverter.includes(sensor.name))
     lines.push(['AIOT_ADC_WINDOW_MS', `${Math.round(1000 / signal.rate)}u`]);

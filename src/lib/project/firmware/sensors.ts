@@ -1,4 +1,5 @@
 import type { ProjectConfig } from '../../core/project-schema.js';
+import { accelerationUnits } from '../../data/check/declared.js';
 
 type BoardSensor = NonNullable<NonNullable<ProjectConfig['firmware']>['sensor']>;
 
@@ -15,7 +16,7 @@ interface Sensor {
   rates: string;
 }
 
-/** Fields of an accelerometer. The board's sensors provide them in g. */
+/** Fields of an accelerometer. The firmware provides them in g or, if stream.fields declares that, in m/s². */
 const axes = ['ax', 'ay', 'az'];
 const imu = ['ax', 'ay', 'az', 'gx', 'gy', 'gz'];
 /** Rates of an LSM6DS3TR-C (ODR_XL in its data sheet), Hz. A device accepts only models for its own rate. */
@@ -110,13 +111,27 @@ export function sensorNotes(config: ProjectConfig): string[] {
   ];
 }
 
-/** A remark if the recordings' unit is not that of the sensor, because the model then gets values of another size. */
-function unitNotes({ stream }: ProjectConfig, sensor: Sensor): string[] {
-  if (!axes.every((axis) => sensor.fields.includes(axis))) return [];
-  const others = axes.filter((axis) => !['', 'g'].includes(stream.fields[axis]?.unit ?? ''));
-  if (others.length === 0) return [];
-  const unit = stream.fields[others[0]!]!.unit;
+/** Size of 1 g in each unit of acceleration, which the firmware converts to. */
+const perG = { g: 1, 'm/s²': 9.80665 };
+
+/**
+ * Size of 1 g in the unit that stream.fields declares for the accelerometer. Null if it is another unit or if the axes have different
+ * ones; 1 if no unit is declared.
+ */
+export function accelerationPerG({ stream }: ProjectConfig): number | null {
+  const units = new Set(axes.map((field) => stream.fields[field]?.unit ?? ''));
+  const [unit = ''] = units;
+  if (units.size !== 1) return null;
+  if (unit === '') return 1;
+  const known = accelerationUnits[unit];
+  return known === undefined ? null : perG[known];
+}
+
+/** A remark if the recordings' unit cannot be that of the sensor, because the model then gets values of another size. */
+function unitNotes(config: ProjectConfig, sensor: Sensor): string[] {
+  if (!axes.every((axis) => sensor.fields.includes(axis)) || accelerationPerG(config) !== null) return [];
+  const units = axes.map((field) => `${field} in ${config.stream.fields[field]?.unit || 'no unit'}`);
   return [
-    `${sensor.name} provides ${others.join(', ')} in g, but stream.fields says ${unit}: on a board, the model's predictions are wrong. Convert the recordings to g (1 g = 9.80665 m/s²), set the unit to g, and train again.`,
+    `${sensor.name} can provide ax, ay, az in g or in m/s², but stream.fields declares ${units.join(', ')}: on a board, the model's predictions are wrong. Convert the recordings to one of these units, declare it, and train again.`,
   ];
 }
