@@ -50,6 +50,8 @@ describe('a shell block', () => {
       { text: 'aiot up', line: 3, run: { beside: true, long: true } },
       { text: 'aiot down', line: 7, run: null },
     ]);
+    for (const comment of ['<!-- run: -->', '<!-- run -->\n'])
+      expect(() => blocksOf(`${comment}\n\`\`\`sh\naiot up\n\`\`\``)).toThrow('1 comments "run", of which 0');
     expect(() => blocksOf('<!-- run: sometimes -->\n```sh\naiot up\n```')).toThrow('sometimes');
   });
 });

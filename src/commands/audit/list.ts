@@ -27,7 +27,7 @@ export default class AuditList extends PlatformCommand {
       helpValue: 'NAME',
     }),
     who: Flags.string({
-      summary: "Only entries of this author, such as 'user ada', operator, 'device motor-1' or nobody.",
+      summary: "Only entries of this author, such as 'user ada', operator or 'device motor-1'.",
       env: 'AIOT_WHO',
       helpValue: 'AUTHOR',
     }),

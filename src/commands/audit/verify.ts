@@ -9,9 +9,9 @@ import { auditVerifiedText } from '../../lib/cli/render/platform.js';
 import { next } from '../../lib/cli/render/text.js';
 
 export default class AuditVerify extends AiotCommand {
-  static override summary = 'Check that nobody changed the audit log.';
+  static override summary = 'Check that the audit log is unchanged.';
   static override description =
-    'Each entry contains the hash of the entry before it. The command reads all entries and checks the hashes on this computer. It also checks that the log still contains the last entry that it verified before, because an attacker with access to the database could write a new log with correct hashes. To be safe against that from the start, note the head elsewhere and pass it with --head.';
+    'Each entry contains the hash of the entry before it. The command reads all entries and checks the hashes on this computer. An attacker with access to the database could write a new log with correct hashes. The command therefore remembers the last entry that it verified, and expects to find it again. You can also note the head elsewhere, and pass it with --head.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> audit.ndjson',

@@ -41,7 +41,9 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   const rows = kind === 'rows';
   const doc = new Document({
     name,
-    ...(rows ? { stream: { topic: name, fields: fieldsOf(fields) } } : streamOf(survey, name)),
+    ...(rows
+      ? declarable(fields) && { stream: { topic: name, fields: fieldsOf(fields) } }
+      : streamOf(survey, name)),
     model: modelOf(survey, chip),
     pipeline: { selector: 'all' },
   });
@@ -101,6 +103,11 @@ function remark(doc: Document, path: string[], text: string | undefined): void {
 
 function inline(node: unknown): void {
   if (node instanceof YAMLMap || node instanceof YAMLSeq) node.flow = true;
+}
+
+/** Whether all columns of a table have names that stream.fields allows. The others are only in model.table.inputs. */
+function declarable(columns: readonly string[]): boolean {
+  return columns.every((name) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name));
 }
 
 /** Declared fields; a unit is stated only where it is known. */
@@ -180,7 +187,7 @@ export interface Survey {
   labelColumn: string | null;
   /** Source of the labels; `none` if there are no labels. */
   labelFrom: Loose['labelFrom'];
-  /** Whether the label column was chosen by its values, because no name says what it is. */
+  /** Whether the label column was chosen by its values, because no column has a usual name for labels. */
   labelGuessed: boolean;
   /** Number of recordings (or rows) per label, most frequent first. */
   labels: Record<string, number>;

@@ -36,7 +36,15 @@ export function pageText(page: string): string {
 /** The shell blocks of a document, in order. */
 export function blocksOf(text: string): Block[] {
   const pattern = /(?:^<!-- run(?:: ([a-z, ]+))? -->\n)?^( *)```(?:sh|bash)\n([\s\S]*?)^\2```$/gm;
-  return [...text.matchAll(pattern)].map((match) => {
+  const found = [...text.matchAll(pattern)];
+  // A comment that no pattern finds would silently leave its block untyped.
+  const comments = [...text.matchAll(/^<!-- run\b.*$/gm)].length;
+  const marked = found.filter(([all]) => all.startsWith('<!-- run')).length;
+  if (comments !== marked)
+    throw new Error(
+      `${comments} comments "run", of which ${marked} stand directly above a shell block in a known form`,
+    );
+  return found.map((match) => {
     const [all, how, , block = ''] = match;
     const marks = (how ?? '').split(', ').filter(Boolean);
     const strange = marks.find((mark) => mark !== 'beside' && mark !== 'long');

@@ -29,7 +29,7 @@ const changes = [
 /** Number of newest entries that the page shows. */
 const most = 1000;
 
-/** Who changed what, and who was denied something, newest first. */
+/** Changes with their authors, and denied attempts, newest first. */
 export function Audit(_: PageOf) {
   const denied = route.value.query.get('only') === 'denied';
   const query = { newest: 'true', limit: most, ...(denied && { type: 'access.deny' }) };
@@ -71,8 +71,8 @@ export function Audit(_: PageOf) {
           </p>
           <Table rows={rows} columns={columns} keyOf={({ seq }) => String(seq)} label="Audit log" filter />
           <p class="soft">
-            Each entry contains the hash of the one before it. To check on your own computer that nobody
-            changed the log:
+            Each entry contains the hash of the one before it. To check on your own computer that the log is
+            unchanged:
           </p>
           <Command line="aiot audit verify" />
         </>

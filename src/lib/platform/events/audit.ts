@@ -152,7 +152,7 @@ function entryOf(row: Omit<SealedEntry, 'data'> & { data: string }): SealedEntry
 export interface Denial {
   /** The sender, as in events; `nobody` if it could not be identified. */
   who: string;
-  /** What was attempted, such as `POST /api/v1/rollouts` or `mqtt publish`. */
+  /** The attempted request or action, such as `POST /api/v1/rollouts` or `mqtt publish`. */
   what: string;
   /** Reason, without secrets. */
   reason: string;

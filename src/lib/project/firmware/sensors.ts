@@ -84,10 +84,13 @@ export function pixelsOf({ signal }: ProjectConfig): number | null {
 
 /** Reason why a board with this sensor cannot provide the model's input; null if it can. */
 export function misfitOf(config: ProjectConfig, sensor: Sensor): string | null {
-  const { stream, signal } = config;
-  const missing = Object.keys(stream.fields).filter((field) => !sensor.fields.includes(field));
+  const { stream, signal, model } = config;
+  const declared = Object.keys(stream.fields);
+  const [needed, where] =
+    declared.length > 0 ? [declared, 'stream.fields'] : [model.table?.inputs ?? [], 'model.table.inputs'];
+  const missing = needed.filter((field) => !sensor.fields.includes(field));
   if (missing.length > 0)
-    return `${sensor.name} provides ${sensor.fields.join(', ')}, but not ${missing.join(', ')} of stream.fields`;
+    return `${sensor.name} provides ${sensor.fields.join(', ')}, but not ${missing.join(', ')} of ${where}`;
   const pixels = pixelsOf(config);
   if (sensor.name === 'ov2640' && pixels === null)
     return `${sensor.name} provides pictures, but signal.features is not image`;
@@ -115,14 +118,13 @@ export function sensorNotes(config: ProjectConfig): string[] {
 const perG = { g: 1, 'm/s²': 9.80665 };
 
 /**
- * Size of 1 g in the unit that stream.fields declares for the accelerometer. Null if it is another unit or if the axes have different
- * ones; 1 if no unit is declared.
+ * Size of 1 g in the unit that stream.fields declares for the accelerometer, g if it declares none. Null if it is another unit, or if the axes
+ * have different ones.
  */
 export function accelerationPerG({ stream }: ProjectConfig): number | null {
-  const units = new Set(axes.map((field) => stream.fields[field]?.unit ?? ''));
+  const units = new Set(axes.map((field) => stream.fields[field]?.unit || 'g'));
   const [unit = ''] = units;
   if (units.size !== 1) return null;
-  if (unit === '') return 1;
   const known = accelerationUnits[unit];
   return known === undefined ? null : perG[known];
 }
