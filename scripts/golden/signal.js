@@ -211,7 +211,7 @@ function rowOf({ piece, spec, from, samples, rows }, i) {
   const set = listed ? `NULL, ${spec.features.length}, names_${i}` : `"${spec.features}", 0, NULL`;
   const fields = spec.fields.map((field) => `"${field}"`).join(', ');
   const numbers = [spec.rateHz, spec.lowpassHz ?? 0, spec.resampleHz].map(double).join(', ');
-  const signal = `{${spec.fields.length}, {${fields}}, ${numbers}, ${spec.windowSamples}, ${spec.strideSamples}, ${set}, ${melOf(spec)}}`;
+  const signal = `{${spec.fields.length}, {${fields}}, ${numbers}, ${spec.windowSamples}, ${spec.strideSamples}, ${set}, ${melOf(spec)}, {0, 0, AIOT_FIT_CROP}}`;
   return `    {"${piece}", ${signal}, piece_${piece} + ${from * spec.fields.length}, ${samples}, expected_${i}, ${rows.length}, ${rows[0].length}},`;
 }
 
