@@ -60,6 +60,8 @@ describeReal('nats', 'a platform killed while it relays to NATS', () => {
   it('delivers all acknowledged messages and all events in order', { timeout }, async () => {
     const owed = new Set<number>();
     await killUnder(victim, [telemetryLoad(1), stateLoad(), relayedLoad(owed)], moments);
+    // Denied attempts are recorded up to a second later, so later events than these may still arrive.
+    const { last: recorded } = await victim.client.events.page({ from: 'now' });
     const behind = async () => {
       const { relay } = await victim.client.status();
       return (relay?.telemetry.waitingSince ?? 0) + (relay?.events.behind ?? 1);
@@ -87,8 +89,8 @@ describeReal('nats', 'a platform killed while it relays to NATS', () => {
     expect(firsts(telemetry)).toEqual([...there].sort((a, b) => a - b));
     const told = firsts(events);
     expect(told).toEqual(told.map((_, i) => i + 1));
-    const { events: untold } = await victim.client.events.page({ from: told.length, limit: 10 });
-    expect(untold).toEqual([]);
+    expect(recorded).toBeGreaterThan(0);
+    expect(told.length).toBeGreaterThanOrEqual(recorded);
   });
 });
 
