@@ -3,11 +3,12 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { packRecordings } from '../../scripts/recordings.js';
 import { packageRoot } from '../../src/lib/core/folders.js';
 import { loadProject, parseProject } from '../../src/lib/core/project.js';
 import { checkProject } from '../../src/lib/data/check/project.js';
 import { openDataset } from '../../src/lib/data/dataset/open.js';
-import { initProject, initResultSchema } from '../../src/lib/project/init.js';
+import { initProject, initResultSchema, unpackRecordings } from '../../src/lib/project/init.js';
 import { findTemplates } from '../../src/lib/project/templates.js';
 import { signalSpecOf } from '../../src/lib/signal/spec.js';
 import { root, runCli } from '../support/cli.js';
@@ -64,6 +65,21 @@ describe('templates', () => {
     for (const file of await readdir(recordings)) bytes += (await readFile(join(recordings, file))).length;
     expect(bytes).toBeLessThan(3_000_000);
   });
+});
+
+it('unpacks the recordings that the package contains in one file', async () => {
+  const recordings = join(root, 'templates', 'har-imu', 'data', 'recordings');
+  const data = join(folder, 'packed', 'data');
+  await mkdir(data, { recursive: true });
+  await writeFile(join(data, 'recordings.json.gz'), packRecordings(recordings));
+  await unpackRecordings(data);
+  expect(await readdir(data)).toEqual(['recordings']);
+  const names = await readdir(recordings);
+  expect((await readdir(join(data, 'recordings'))).sort()).toEqual(names.sort());
+  for (const name of names)
+    expect(await readFile(join(data, 'recordings', name)), name).toEqual(
+      await readFile(join(recordings, name)),
+    );
 });
 
 describe('aiot init', () => {

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { cp, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import * as z from 'zod';
 import { AiotError, systemCode } from '../core/errors.js';
 import { writeFileAtomic } from '../core/files.js';
@@ -83,6 +85,7 @@ export async function initProject(options: {
     template.name,
     async (staging, name) => {
       await cp(template.dir, staging, { recursive: true });
+      await unpackRecordings(join(staging, 'data'));
       const text = await readFile(join(staging, 'aiot.yaml'), 'utf8');
       return text
         .replace(/^name: .*$/m, `name: ${name}`)
@@ -90,6 +93,18 @@ export async function initProject(options: {
     },
     generators[template.name],
   );
+}
+
+/** Replaces the file into which scripts/recordings.js packs a template's recordings by those files; a source checkout has none. */
+export async function unpackRecordings(data: string): Promise<void> {
+  const packed = join(data, 'recordings.json.gz');
+  if (!existsSync(packed)) return;
+  const files = z
+    .record(z.string(), z.string())
+    .parse(JSON.parse(gunzipSync(await readFile(packed)).toString('utf8')));
+  await mkdir(join(data, 'recordings'), { recursive: true });
+  for (const [name, text] of Object.entries(files)) await writeFile(join(data, 'recordings', name), text);
+  await rm(packed);
 }
 
 /**
