@@ -16,6 +16,13 @@ export {
   simulateFleet,
   usualTemplate,
 } from './fleet/simulate.js';
+export {
+  describeFollowEvent,
+  type FollowEvent,
+  type FollowOptions,
+  followEventSchema,
+  followRollouts,
+} from './gateway/follow.js';
 export { createNativeDevice, type SimulatedDevice } from './native/device.js';
 export { simulateNative } from './native/simulate.js';
 export { type Joined, joinedSchema, joinOverSerial, type SeenNetwork } from './onboard/improv.js';
