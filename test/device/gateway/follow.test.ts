@@ -113,7 +113,12 @@ describe('aiot board image follow', () => {
       token: { scheme: 'TargetToken', value: client.secret },
       board: { port: back.port, baud: 115_200, timeoutMs: 100 },
       ...{ soakMs: 0, restartMs: 2000 },
-      clock: { now: Date.now, sleep: async () => void (power = true) },
+      clock: {
+        now: Date.now,
+        sleep: async () => {
+          power = true;
+        },
+      },
       onEvent: (event) => {
         events.push(event);
         if (event.event === 'installed') abort.abort();
