@@ -121,6 +121,7 @@ export {
   readBoardStatistics,
   restartBoard,
   runBoardShell,
+  type SmpBoardOptions,
   testBoardImage,
   type UploadedImage,
   uploadBoardImage,

@@ -86,9 +86,9 @@ const deploymentSchema = z.object({
 });
 
 /**
- * Lets a board with MCUboot, which has no update client of its own, take part in rollouts: polls the platform for it over hawkBit's device
- * API, installs each offered image over SMP, and reports success only when the board runs the image and has confirmed it. An interrupted
- * update is continued at the next poll, because the board knows what it has received.
+ * Lets a board with MCUboot, which has no update client of its own, take part in rollouts. It polls the platform for the board over
+ * hawkBit's device API, and installs each offered image over SMP. It reports success only after the board runs the image and has confirmed
+ * it. An interrupted update continues at the next poll, because the board stores the offset of the upload.
  * @throws AIOT_TOKEN_INVALID, AIOT_NOT_FOUND; with `once` also AIOT_PLATFORM_UNREACHABLE, AIOT_SMP_…, AIOT_FLASH_UNHEALTHY
  */
 export async function followRollouts(options: FollowOptions): Promise<Followed> {
