@@ -98,12 +98,12 @@ describe('aiot up', () => {
   it('does not start on a folder where a platform is running', async () => {
     const again = await runCli(upArgs());
     expect(again.code).toBe(1);
-    const stop = `to stop it, run \`aiot down --data ${data()}\`. To start another platform, choose another folder with --data.`;
+    const stop = `To change its options, stop it with \`aiot down --data ${data()}\`, and start it again. To start another platform, choose another folder with --data.`;
     const message = `a platform is already running on ${data()}, at ${result.urls.http} (pid ${result.pid})`;
     expect((again.json as { error: object }).error).toMatchObject({
       code: 'AIOT_PLATFORM_RUNNING',
       message,
-      next: `To see it, run \`aiot status\`; ${stop}`,
+      next: `To see it, run \`aiot status\`. ${stop}`,
     });
     // From another context, `aiot status` alone would show another platform.
     const own = (await readContexts()).current!;
@@ -114,7 +114,7 @@ describe('aiot up', () => {
     await removeContext('elsewhere');
     expect((beside.json as { error: object }).error).toMatchObject({
       message,
-      next: `To see it, run \`aiot status --context ${own}\`; ${stop}`,
+      next: `To see it, run \`aiot status --context ${own}\`. ${stop}`,
     });
   });
 

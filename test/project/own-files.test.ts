@@ -14,13 +14,19 @@ afterAll(() => rm(folder, { recursive: true }));
 /** Writes four recordings of two labels with 200 rows at 50 Hz. @param time the time of row i, ms */
 async function recordings(
   name: string,
-  { cell = ',', decimal = '.', time = (i: number) => (20 * i) as number | string, column = 'time_ms' } = {},
+  {
+    cell = ',',
+    decimal = '.',
+    time = (i: number) => (20 * i) as number | string,
+    column = 'time_ms',
+    rows = 200,
+  } = {},
 ): Promise<string> {
   const at = join(folder, name);
   const random = seededRandom(5);
   await mkdir(at);
   for (const file of ['idle1', 'idle2', 'run1', 'run2']) {
-    const lines = Array.from({ length: 200 }, (_, i) => {
+    const lines = Array.from({ length: rows }, (_, i) => {
       const values = [random(), file.startsWith('run') ? 3 * random() : random()];
       return [time(i), ...values.map((v) => v.toFixed(3).replace('.', decimal))].join(cell);
     });
@@ -145,6 +151,21 @@ describe('a time column', () => {
     }
     expect(warnings.map((one) => one.message).join('\n')).toContain(message);
     expect(stdout).toContain(message);
+  });
+});
+
+describe('the number of epochs of a new project', () => {
+  it.each([
+    [200, 400],
+    [20_000, 70],
+    [40_000, 50],
+  ])('with four recordings of %d samples is %d', async (rows, epochs) => {
+    const from = await recordings(`epochs-from-${rows}`, { rows });
+    const dir = join(folder, `epochs-${rows}`);
+    await runCli(['init', dir, '--from', from]);
+    expect(await readFile(join(dir, 'aiot.yaml'), 'utf8')).toContain(
+      `train: { epochs: ${epochs}, batch: 32, seed: 7 }`,
+    );
   });
 });
 

@@ -48,7 +48,7 @@ export default class ModelTrain extends AiotCommand {
       this.print(next(`aiot model train${at}`));
       return result;
     }
-    this.print(trainingText(result));
+    this.print(trainingText(result, at));
     this.print(next(`aiot model quantize${at}`));
     return result;
   }

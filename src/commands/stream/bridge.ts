@@ -4,7 +4,7 @@ import { AiotCommand } from '../../lib/cli/command.js';
 import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { bridgeFlags, bridgeOptions, watchFlags, watchOptions } from '../../lib/cli/flags/streams.js';
-import { installedText, routesEndText, unreachableSteps } from '../../lib/cli/render/streams.js';
+import { installedText, routesEndText, unreachableText } from '../../lib/cli/render/streams.js';
 import { dim, next } from '../../lib/cli/render/text.js';
 import { bridgeRoute, installedSchema, installService } from '../../lib/stream/route/bridge.js';
 import { routesEndSchema } from '../../lib/stream/route/types.js';
@@ -70,7 +70,7 @@ export default class StreamBridge extends AiotCommand {
       signal: this.signal,
       onOpen: () => this.note(dim(`Bridging ${route.name}. Press Ctrl-C to stop.`)),
       onLine: (text) => this.note(text),
-      onUnreachable: (endpoints) => this.note(next(...unreachableSteps(endpoints))),
+      onUnreachable: (endpoints) => this.note(unreachableText(endpoints)),
     });
     this.print(routesEndText(end));
     return end;

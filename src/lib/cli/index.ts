@@ -306,7 +306,7 @@ export {
   routesEndText,
   testedRoutesText,
   topicsText,
-  unreachableSteps,
+  unreachableText,
 } from './render/streams.js';
 export {
   bold,

@@ -1064,7 +1064,7 @@ export const catalogue = {
     exit: 1,
     family: 'user',
     about: 'A platform is already running with this data folder.',
-    next: 'To see it, run `aiot status`; to stop it, run `aiot down`. To start another platform, choose another folder with --data.',
+    next: 'To see it, run `aiot status`. To change its options, stop it with `aiot down`, and start it again. To start another platform, choose another folder with --data.',
   },
   AIOT_PLATFORM_UNREACHABLE: {
     exit: 1,

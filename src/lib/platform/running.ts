@@ -55,5 +55,5 @@ export async function lockFolder(dataDir: string): Promise<() => void> {
 
 /** Advice about a platform that is already running. @param status the command that shows its status */
 export function nextBeside(dataDir: string, status: string): string {
-  return `To see it, run \`${status}\`; to stop it, run \`aiot down --data ${dataDir}\`. To start another platform, choose another folder with --data.`;
+  return `To see it, run \`${status}\`. To change its options, stop it with \`aiot down --data ${dataDir}\`, and start it again. To start another platform, choose another folder with --data.`;
 }

@@ -159,10 +159,32 @@ function modelOf(survey: Survey, chip: ChipName | undefined) {
     ...(classes &&
       names.length <= mostClasses && { labels: Object.fromEntries(names.map((label) => [label, [label]])) }),
     ...(!rows && { split: 'recording' }),
-    train: { epochs: 50, batch: 32, seed: 7 },
+    train: { epochs: rows ? 50 : epochsFor(survey), batch, seed: 7 },
     quantize: 'int8',
     ...(chip && { accept: { arena: arenaOf(chip) } }),
   };
+}
+
+/** Windows per training step. */
+const batch = 32;
+
+/** Share of the recordings that a split uses for training. */
+const trainedShare = 0.6;
+
+/**
+ * Training steps that a small network needs until its loss on the validation set stops falling. With 50 epochs, 15 recordings of 12 s gave
+ * 200 steps, and 73 % of the windows were right. 400 epochs gave 94 %; a linear model gets 97 %.
+ */
+const leastSteps = 2000;
+
+/** Number of epochs with enough training steps, because the recordings may have few windows. */
+function epochsFor({ loose, rateHz }: Survey): number {
+  const lengths = loose!.dataset.recordings.map(({ columns }) => columns[0]!.length);
+  const window = windowOf(rateHz!, Math.min(...lengths));
+  const stride = Math.ceil(window / 2);
+  const windows = lengths.reduce((sum, length) => sum + Math.floor((length - window) / stride) + 1, 0);
+  const steps = Math.ceil((trainedShare * windows) / batch);
+  return Math.min(400, Math.max(50, 10 * Math.ceil(leastSteps / steps / 10)));
 }
 
 /** At most half of the chip's free memory, as a power of two. */

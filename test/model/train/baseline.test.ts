@@ -105,7 +105,13 @@ describe('advice on a linear model that is better than the network', () => {
     };
     expect(trainingText(better)).toContain('A linear model did better than this network');
     expect(trainingText(better)).toContain('train without --kind and --layers');
-    expect(trainingText({ ...better, split: 'recording' })).toContain('`aiot model train --search 30`');
+    const recordings = (bestEpoch: number) =>
+      trainingText(
+        { ...better, split: 'recording', metrics: { ...better.metrics, bestEpoch } },
+        ' --project fan',
+      );
+    expect(recordings(3)).toContain('`aiot model train --project fan --search 30`');
+    expect(recordings(5)).toContain('Train longer: `aiot model train --project fan --epochs 20`');
     const equal = { ...result, baseline: { ...result.baseline!, valAccuracy: result.metrics.valAccuracy } };
     expect(trainingText(equal)).not.toContain('did better');
     const { result: chosen } = await trained(clouds(150, 1));

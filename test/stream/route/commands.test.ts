@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { unreachableSteps } from '../../../src/lib/cli/render/streams.js';
+import { unreachableSteps, unreachableText } from '../../../src/lib/cli/render/streams.js';
 import { fromLine } from '../../../src/lib/stream/file/line.js';
 import { bridgeRoute } from '../../../src/lib/stream/route/bridge.js';
 import { parseRoutes } from '../../../src/lib/stream/route/load.js';
@@ -340,6 +340,10 @@ test.each<[string[], string[]]>([
   [['aiot://', 'file:'], ['aiot up --detach']],
 ])('if %j are unreachable, the next steps are %j', (endpoints, steps) => {
   expect(unreachableSteps(endpoints)).toEqual(steps);
+  const local = endpoints.find((endpoint) => /^mqtt:\/\/(127|localhost)/.test(endpoint));
+  const text = unreachableText(endpoints);
+  if (local === undefined) expect(text).not.toContain('aiot:///TOPIC');
+  else expect(text).toContain(`write aiot:///TOPIC instead of ${local}/TOPIC`);
 });
 
 test('states are served as JSON and metrics on a local port', async () => {

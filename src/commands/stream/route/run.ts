@@ -3,8 +3,8 @@ import { AiotCommand } from '../../../lib/cli/command.js';
 import { brokerFlags, brokerOptions } from '../../../lib/cli/flags/brokers.js';
 import { setFlag, variablesOf } from '../../../lib/cli/flags/shared.js';
 import { watchFlags, watchOptions } from '../../../lib/cli/flags/streams.js';
-import { routesEndText, unreachableSteps } from '../../../lib/cli/render/streams.js';
-import { dim, next } from '../../../lib/cli/render/text.js';
+import { routesEndText, unreachableText } from '../../../lib/cli/render/streams.js';
+import { dim } from '../../../lib/cli/render/text.js';
 import { plural } from '../../../lib/core/figures.js';
 import { loadRoutes } from '../../../lib/stream/route/load.js';
 import { routesEndSchema } from '../../../lib/stream/route/types.js';
@@ -45,7 +45,7 @@ export default class StreamRouteRun extends AiotCommand {
           dim(`${plural(flags.only?.length ?? routes.length, 'route')} running. Press Ctrl-C to stop.`),
         ),
       onLine: (text) => this.note(text),
-      onUnreachable: (endpoints) => this.note(next(...unreachableSteps(endpoints))),
+      onUnreachable: (endpoints) => this.note(unreachableText(endpoints)),
     });
     this.print(routesEndText(end));
     return end;

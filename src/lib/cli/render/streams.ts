@@ -12,7 +12,7 @@ import type { ListedRoutes } from '../../stream/route/load.js';
 import type { ImportedRoutes } from '../../stream/route/node-red.js';
 import { type RoutesEnd, stateText } from '../../stream/route/types.js';
 import type { StreamStatistics } from '../../stream/tail/statistics.js';
-import { bold, dim, facts, green, red, table, timeOfDay, yellow } from './text.js';
+import { bold, dim, facts, green, next, red, table, timeOfDay, yellow } from './text.js';
 
 type Cell = string | number | null;
 
@@ -114,7 +114,7 @@ export function lostText(error: AiotError | undefined): string {
 
 /**
  * Commands that diagnose unreachable addresses, or start a broker there. aiot has an MQTT broker of its own, which can
- * replace one that is missing on this machine.
+ * replace one that is missing on this machine. If a platform runs already, it is the broker, under another address.
  */
 export function unreachableSteps(endpoints: readonly string[]): string[] {
   const starts = endpoints.flatMap((endpoint) => {
@@ -128,6 +128,17 @@ export function unreachableSteps(endpoints: readonly string[]): string[] {
     .filter((endpoint) => /^(mqtts?|wss?|kafkas?|natss?|rediss?):/.test(endpoint))
     .map((endpoint) => `aiot stream check ${endpoint}`);
   return [...starts.slice(0, 1), ...checks];
+}
+
+/** The next steps for unreachable addresses. */
+export function unreachableText(endpoints: readonly string[]): string {
+  const local = /^mqtt:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/;
+  const missing = endpoints.find((endpoint) => local.test(endpoint));
+  const running =
+    missing === undefined
+      ? ''
+      : `\n${dim(`If a platform is already running, write aiot:///TOPIC instead of ${missing}/TOPIC.`)}`;
+  return `${next(...unreachableSteps(endpoints))}${running}`;
 }
 
 /** Message counts and sizes by topic, and statistics of the numbers in them. */

@@ -16,8 +16,11 @@ export function epochText(
   return `epoch ${epoch}  loss ${loss.toFixed(3)}  validation ${validation}${left}`;
 }
 
-/** The trained model, its data, and its quality; leaks first. */
-export function trainingText(result: TrainResult): string {
+/**
+ * The trained model, its data, and its quality; leaks first.
+ * @param at flags that suggested commands need, such as ` --project fan`
+ */
+export function trainingText(result: TrainResult, at = ''): string {
   const { windows, split } = result;
   const examples = unitOf(split) === 'row' ? 'Rows' : result.output === 'objects' ? 'Pictures' : 'Windows';
   const leaks = result.leaks
@@ -34,7 +37,7 @@ export function trainingText(result: TrainResult): string {
     ...(result.run === null ? [] : [['Run', result.run] as [string, string]]),
   ];
   const folds = result.folds ? `\n\n${foldsTable(result.folds, unitOf(split))}` : '';
-  const better = linearAdvice(result);
+  const better = linearAdvice(result, at);
   const notes = [...result.notes, ...(better === null ? [] : [better])]
     .map((note) => `\n${yellow('!')} ${note}`)
     .join('');
@@ -53,7 +56,10 @@ function fittedPair({ choice, backend, epochs, seconds, metrics }: TrainResult):
  * Advice if the baseline is better than the trained network; null if it is not, or if the baseline was a candidate when the model was
  * chosen.
  */
-function linearAdvice({ baseline, choice, metrics, split }: TrainResult): string | null {
+function linearAdvice(
+  { baseline, choice, metrics, split, epochs, backend }: TrainResult,
+  at: string,
+): string | null {
   if (!baseline || choice) return null;
   const { valAccuracy, valRmse } = metrics;
   const isBetter =
@@ -61,10 +67,12 @@ function linearAdvice({ baseline, choice, metrics, split }: TrainResult): string
       ? valRmse !== null && baseline.valRmse !== null && baseline.valRmse < valRmse
       : baseline.valAccuracy > valAccuracy;
   if (!isBetter) return null;
+  if (unitOf(split) !== 'row' && backend !== 'forest' && metrics.bestEpoch > 0.95 * epochs)
+    return `A linear model did better than this network, which was still improving in its last epochs. Train longer: \`aiot model train${at} --epochs ${4 * epochs}\`, or \`model.train.epochs\` in aiot.yaml.`;
   const why = 'A linear model did better than this network, which may be too large for so little data.';
   return unitOf(split) === 'row'
     ? `${why} To keep the better of the two, train without --kind and --layers, and remove model.layers and model.train.members from aiot.yaml.`
-    : `${why} Record more data, or look for a better network with \`aiot model train --search 30\`.`;
+    : `${why} Record more data, or look for a better network with \`aiot model train${at} --search 30\`.`;
 }
 
 function answerText({ output, classes }: TrainResult): string {
