@@ -7,6 +7,7 @@ import {
   alarmMessage,
   alarmStep,
   isAbsent,
+  isMaintained,
   quiet,
 } from '../../src/lib/fleet/alarm.js';
 
@@ -108,5 +109,25 @@ describe('an alarm on one device', () => {
     expect(isAbsent(mute, state, 0, 61_000)).toBe(true);
     expect(isAbsent(mute, state, 30_000, 61_000)).toBe(false);
     expect(isAbsent(mute, { ...state, incident: 'inc' }, 0, 99_000)).toBe(false);
+  });
+});
+
+describe('a maintenance window', () => {
+  // 23 May 2026 is a Saturday.
+  it.each([
+    ['sat,sun 02:00-04:00', '2026-05-23T01:59:59Z', false],
+    ['sat,sun 02:00-04:00', '2026-05-23T02:00:00Z', true],
+    ['sat,sun 02:00-04:00', '2026-05-24T03:59:59Z', true],
+    ['sat,sun 02:00-04:00', '2026-05-24T04:00:00Z', false],
+    ['sat,sun 02:00-04:00', '2026-05-25T03:00:00Z', false],
+    ['sat 22:00-02:00', '2026-05-23T21:59:59Z', false],
+    ['sat 22:00-02:00', '2026-05-24T01:59:59Z', true],
+    ['sat 22:00-02:00', '2026-05-23T01:00:00Z', false],
+    ['daily 22:00-02:00', '2026-05-26T01:00:00Z', true],
+    ['daily 00:00-00:00', '2026-05-26T12:00:00Z', true],
+  ])('%s at %s: %s', (window, time, expected) => {
+    expect(isMaintained([window], Date.parse(time))).toBe(expected);
+    expect(isMaintained(['mon 00:00-00:01', window], Date.parse(time))).toBe(expected);
+    expect(isMaintained([], Date.parse(time))).toBe(false);
   });
 });

@@ -163,6 +163,23 @@ describe('the worker of the alarms', () => {
     expect((await incidents('hot'))[1]).toEqual([61, 70]);
   });
 
+  it('reports an incident that is still open when a maintenance window ends', async () => {
+    // The begin is a Sunday, 0:00.
+    const maintenance = ['sun 00:00-02:00'];
+    await alarms.create({ name: 'hot', where: 'temperature > 80', maintenance }, 'x');
+    sent(0, 'env', { temperature: 90 });
+    sent(0, 'oil', { temperature: 90 });
+    await evaluated();
+    const raises = async () =>
+      (await store.selectFrom('events').select('type').where('type', '=', 'alarm.raise').execute()).length;
+    expect(await incidents('hot')).toEqual([[0, null]]);
+    now = begin + 7199 * second;
+    await examined();
+    expect(await raises()).toBe(0);
+    now = begin + 7200 * second;
+    await expect.poll(raises, { timeout: 5000 }).toBe(1);
+  });
+
   it('ends the incidents of a device that no longer matches, and of one that was removed', async () => {
     await alarms.create({ name: 'hot', where: 'temperature > 80', selector: 'site=lab' }, 'x');
     await alarms.create({ name: 'warm', where: 'temperature > 60' }, 'x');

@@ -74,6 +74,13 @@ export default class AlarmCreate extends PlatformCommand {
       default: 'warning' as const,
       env: 'AIOT_SEVERITY',
     })(),
+    maintenance: Flags.string({
+      summary: 'Times of each week without notifications, in UTC; may be repeated.',
+      env: 'AIOT_MAINTENANCE',
+      helpValue: "'sat,sun 02:00-04:00'",
+      multiple: true,
+      multipleNonGreedy: true,
+    }),
     todo: Flags.string({
       summary: 'Next step for the operator, repeated in each notification.',
       env: 'AIOT_TODO',
@@ -85,12 +92,12 @@ export default class AlarmCreate extends PlatformCommand {
 
   async run() {
     const input = await this.input(AlarmCreate);
-    const { name, where, rate, class: label, clear, stream, selector, severity, todo, ...rest } = input.flags;
+    const { name, where, rate, class: label, clear, stream, selector, severity, todo, maintenance, ...rest } = input.flags;
     const { absent: absentMs, within: withinMs, for: forMs, 'clear-for': clearForMs } = rest;
     const offline = rest['offline-devices'] ? (true as const) : undefined;
     const wanted = {
       ...{ name, where, absentMs, rate, class: label, offline, withinMs, forMs, clear, clearForMs },
-      ...{ stream, selector, severity, todo },
+      ...{ stream, selector, severity, todo, maintenance },
     };
     return this.ask(
       input,

@@ -442,6 +442,8 @@ const alarm = z.strictObject({
   /** Selector of the devices. */
   selector: z.string().min(1).max(4000).default('all'),
   severity: z.enum(['info', 'warning', 'critical']).default('warning'),
+  /** Times of each week without notifications, in UTC, such as `sat,sun 02:00-04:00`. */
+  maintenance: z.array(z.string().max(100)).max(20).optional(),
   /** Next step for the operator, repeated in each notification. */
   todo: z.string().trim().min(1).max(500).optional(),
 });

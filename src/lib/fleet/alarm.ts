@@ -24,6 +24,7 @@ export interface AlarmState {
 
 export type AlarmChange = 'raised' | 'cleared' | null;
 
+const dayMs = 86_400_000;
 /** Maximum number of samples that an incident keeps. */
 const mostSamples = 20;
 
@@ -82,6 +83,31 @@ export function alarmStep(
   const samples = [...state.samples, { t, values }].slice(-mostSamples);
   const began = state.since === null ? stream : state.stream;
   return { state: { ...seen, since, samples, stream: began }, change: t - since >= forMs ? 'raised' : null };
+}
+
+const weekdays = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
+
+/**
+ * Whether a time, ms since 1970, is within one of the maintenance windows, such as `daily 22:00-02:00` or `sat,sun 02:00-04:00`, in UTC. A window
+ * that ends at or before its start ends on the next day.
+ */
+export function isMaintained(windows: readonly string[], now: number): boolean {
+  return windows.some((window) => {
+    const [days = '', times = ''] = window.split(' ');
+    const [start = 0, end = 0] = times.split('-').map((time) => {
+      const [hours = 0, minutes = 0] = time.split(':').map(Number);
+      return (hours * 60 + minutes) * 60_000;
+    });
+    const length = end > start ? end - start : end - start + dayMs;
+    // The window of today, or that of yesterday, which may continue into today.
+    return [0, 1].some((ago) => {
+      const day = Math.floor(now / dayMs) - ago;
+      const name = weekdays[new Date(day * dayMs).getUTCDay()] ?? '';
+      if (days !== 'daily' && !days.split(',').includes(name)) return false;
+      const since = now - day * dayMs - start;
+      return since >= 0 && since < length;
+    });
+  });
 }
 
 /** Whether a device has been absent for long enough. @param watchedSince time from which an absence counts */

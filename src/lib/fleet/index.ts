@@ -11,6 +11,7 @@ export {
   alarmMessage,
   alarmStep,
   isAbsent,
+  isMaintained,
   placeInTime,
   quiet,
 } from './alarm.js';

@@ -246,7 +246,7 @@ function Note({ value }: { value: { value: string } }) {
 }
 
 function factsOf(alarm: Alarm) {
-  const { severity, clear, stream, selector, todo, silencedUntil, failing, project } = alarm;
+  const { severity, clear, stream, selector, todo, silencedUntil, failing, project, maintenance } = alarm;
   return [
     ['state', <State key="state" alarm={alarm} />],
     ['severity', severity],
@@ -254,6 +254,7 @@ function factsOf(alarm: Alarm) {
     ...(clear === undefined ? [] : [['ends when', clear] as const]),
     ['stream', stream ?? 'every stream'],
     ['devices', selector],
+    ...(maintenance === undefined ? [] : [['maintenance', `${maintenance.join('; ')} UTC`] as const]),
     ...(todo === undefined ? [] : [['to do', todo] as const]),
     ...(project === undefined ? [] : [['project', project] as const]),
     ...(silencedUntil === null ? [] : [['silenced until', <When key="until" at={silencedUntil} />] as const]),

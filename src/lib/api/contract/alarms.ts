@@ -13,6 +13,14 @@ const ms = z
   .min(0)
   .max(90 * 86_400_000);
 
+/** A maintenance window of each week. */
+const maintenanceSchema = z
+  .string()
+  .regex(
+    /^(daily|(mon|tue|wed|thu|fri|sat|sun)(,(mon|tue|wed|thu|fri|sat|sun)){0,6}) ([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$/,
+    'expected days and times in UTC, such as "sat,sun 02:00-04:00" or "daily 22:00-02:00"',
+  );
+
 /**
  * POST /alarms: raises an incident for each device on which the condition holds. With `where`, the condition is an expression of routes on each
  * sample of telemetry. With `rate`, `class` or `offline`, the expression is on values of a period or of the fleet. With `absentMs`, the
@@ -46,6 +54,8 @@ export const newAlarmSchema = z
     severity: z.enum(severities).default('warning'),
     /** Next step for the operator, which each incident repeats. */
     todo: z.string().trim().min(1).max(500).optional(),
+    /** Times without notifications, in UTC: days and times, such as `sat,sun 02:00-04:00` or `daily 22:00-02:00`. */
+    maintenance: z.array(maintenanceSchema).max(20).optional(),
     /** Project whose aiot.yaml defines the alarm; absent = `aiot alarm create`. */
     project: name.optional(),
   })

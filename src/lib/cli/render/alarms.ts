@@ -71,7 +71,7 @@ export function alarmAcknowledgedText({ acknowledged, ...shown }: AlarmAcknowled
 }
 
 export function alarmText(alarm: Alarm): string {
-  const { name, severity, selector, clear, clearForMs, todo, by, created, project, failing } = alarm;
+  const { name, severity, selector, clear, clearForMs, todo, by, created, project, failing, maintenance } = alarm;
   const held = clearForMs > 0 ? ` for ${formatDuration(clearForMs)}` : '';
   const lines: [string, string][] = [
     ['state', stateOf(alarm)],
@@ -81,6 +81,9 @@ export function alarmText(alarm: Alarm): string {
     ...(clear === undefined ? [] : ([['ends when', `${clear}${held}`]] as [string, string][])),
     ['stream', sourceOf(alarm)],
     ['devices', selector],
+    ...(maintenance === undefined
+      ? []
+      : ([['maintenance', `${maintenance.join('; ')} UTC`]] as [string, string][])),
     ...(todo === undefined ? [] : ([['to do', todo]] as [string, string][])),
     ...(project === undefined ? [] : ([['project', project]] as [string, string][])),
     ['created', `${minute(created)} UTC by ${by}`],

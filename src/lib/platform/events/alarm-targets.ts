@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import {
   type AlarmTarget,
@@ -41,6 +42,8 @@ const mostTargets = 100;
 const collectMs = 1000;
 const tickMs = 500;
 const saveEveryMs = 1000;
+/** How long the messages that are being sent may take after the end, ms. */
+const farewellMs = 800;
 /** Number of incidents in one message, and number of rows per statement. */
 const together = 500;
 
@@ -56,8 +59,8 @@ type QueueRow = Schema['alarmNotices'];
  * crash repeats the same message.
  */
 export class AlarmTargets {
-  /** Targets that a message is being sent to. */
-  private readonly busy = new Set<string>();
+  /** Messages that are being sent, by target. */
+  private readonly sending = new Map<string, Promise<void>>();
   /** When the last message about an alarm was sent to a target. */
   private readonly sentAt = new Map<string, number>();
 
@@ -149,7 +152,14 @@ export class AlarmTargets {
   workers(): Worker[] {
     return [
       { name: 'alarm-notices', run: (signal) => this.keepQueueing(signal) },
-      { name: 'alarm-targets', run: (signal) => every(tickMs, signal, () => this.sendDue(signal)) },
+      {
+        name: 'alarm-targets',
+        run: async (signal) => {
+          await every(tickMs, signal, () => this.sendDue(signal));
+          // Their outcome must be stored before another process repeats them.
+          await Promise.race([Promise.all(this.sending.values()), delay(farewellMs, undefined, { ref: false })]);
+        },
+      },
     ];
   }
 
@@ -268,11 +278,11 @@ export class AlarmTargets {
     const { store, now, log } = this.parts;
     const rows = await store.selectFrom('alarmTargets').selectAll().execute();
     for (const row of rows) {
-      if (this.busy.has(row.name) || (row.retryAt !== null && Number(row.retryAt) > now())) continue;
-      this.busy.add(row.name);
-      this.sendTo(row, signal)
+      if (this.sending.has(row.name) || (row.retryAt !== null && Number(row.retryAt) > now())) continue;
+      const done = this.sendTo(row, signal)
         .catch((err: unknown) => log.error({ err, target: row.name }, 'could not process an alarm target'))
-        .finally(() => this.busy.delete(row.name));
+        .finally(() => this.sending.delete(row.name));
+      this.sending.set(row.name, done);
     }
   }
 

@@ -29,6 +29,7 @@ import {
   alarmMessage,
   alarmStep,
   isAbsent,
+  isMaintained,
   placeInTime,
   quiet,
 } from '../../fleet/alarm.js';
@@ -849,7 +850,8 @@ class LoadedAlarm {
   }
 
   isSilent(now: number): boolean {
-    return this.silencedUntil !== null && this.silencedUntil > now;
+    if (this.silencedUntil !== null && this.silencedUntil > now) return true;
+    return isMaintained(this.definition.maintenance ?? [], now);
   }
 
   wants(name: string, devices: Devices): boolean {
