@@ -13,7 +13,7 @@ import { createPredictor } from '../../src/lib/model/bundle/predictor.js';
 import type { Bundle } from '../../src/lib/model/bundle/types.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { fitPicture } from '../../src/lib/vision/fit.js';
-import type { Picture } from '../../src/lib/vision/picture.js';
+import { encodePng, type Picture } from '../../src/lib/vision/picture.js';
 import { root, runCli } from '../support/cli.js';
 import { long } from '../support/every-tensor.js';
 import { describeReal } from '../support/real.js';
@@ -83,6 +83,33 @@ describeReal('tflm', 'the network of count-parts', () => {
       }
     });
   });
+});
+
+describeReal('ffmpeg', 'a loop with a camera', () => {
+  it('finds the objects of the pictures that ffmpeg reads, at the model’s rate', async () => {
+    const photo = join(folder, 'photo.png');
+    const shown = pictures.slice(0, 3);
+    for (const pixels of shown) {
+      const data = new Uint8Array(pixels.length * 3).map((_, i) => pixels[Math.floor(i / 3)]!);
+      await writeFile(photo, encodePng({ width: side, height: side, data }, 3));
+      const out = join(folder, 'loop.ndjson');
+      const { code, stderr, json } = await runCli([
+        ...['loop', 'run', '--project', join(folder, 'counter'), '--model', file, '--vote', 'none'],
+        ...['--sensor', `camera:${photo}?size=${side}x${side}`, '--for', '4s'],
+        ...['--send', 'always', '--out', `file:${out}`, '--json'],
+      ]);
+      expect(code, stderr).toBe(0);
+      // The model expects one picture a second, and ffmpeg sends more.
+      const { predictions } = json as { predictions: number };
+      expect(predictions).toBeGreaterThanOrEqual(2);
+      expect(predictions).toBeLessThanOrEqual(5);
+      const sent = (await readFile(out, 'utf8')).trim().split('\n');
+      expect(sent).toHaveLength(predictions);
+      const wanted = createPredictor(bundle).answer(pixels).detections;
+      for (const line of sent) expect(JSON.parse(line).payload.detections).toEqual(wanted);
+      await rm(out);
+    }
+  }, 60_000);
 });
 
 describeReal('cmake', 'a board with a camera, on this computer', () => {

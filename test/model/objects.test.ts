@@ -1,13 +1,15 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { loadProject, type Project, parseProject } from '../../src/lib/core/project.js';
+import { drawTray } from '../../src/lib/data/tray.js';
 import type { DeviceEvent } from '../../src/lib/device/events.js';
 import { inferenceSchema } from '../../src/lib/device/protocol/messages.js';
 import { interpreterRuntime } from '../../src/lib/device/runtime.js';
 import { inferenceOf } from '../../src/lib/device/telemetry/answer.js';
 import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
+import { openSensing } from '../../src/lib/loop/sense/open.js';
 import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
 import {
   bestThreshold,
@@ -25,6 +27,8 @@ import { readTraining } from '../../src/lib/model/files.js';
 import { layersOf } from '../../src/lib/model/network/layers.js';
 import { pictureAugmenter } from '../../src/lib/model/train/fit/augment-pictures.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { fitPicture } from '../../src/lib/vision/fit.js';
+import { encodePng } from '../../src/lib/vision/picture.js';
 import { pushTiny } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { testPlatform } from '../support/platform.js';
@@ -309,6 +313,45 @@ describe('a model that finds objects', () => {
       0,
     );
     expect(inferenceSchema.parse({ ...message, seq: 0 }).detections).toEqual(payload.detections);
+  });
+
+  it('finds the objects in each picture of a folder, of any size, in a loop', async () => {
+    const { file, bundle } = await bundleProject({ project });
+    const { openDataset } = await import('../../src/lib/data/dataset/open.js');
+    const { recordings } = await openDataset(project);
+    const folder = join(await temporaryFolder(), 'shelf');
+    await mkdir(folder);
+    const shown = recordings.slice(0, 12);
+    for (const [i, { id }] of shown.entries())
+      await copyFile(join(project.dir, 'data', 'recordings', `${id}.png`), join(folder, `${i}.png`));
+    // A wide picture, which is cropped, and a file that is no picture
+    const wide = drawTray('washer', { width: 64, height: 40, seed: 3 });
+    await writeFile(join(folder, '12.png'), encodePng(wide, 3));
+    await writeFile(join(folder, '13.png'), 'no picture');
+    const out = join(folder, 'out.ndjson');
+    const { code, stderr, json } = await runCli([
+      ...['loop', 'run', ...at, '--model', file, '--sensor', `pictures://${folder}`, '--vote', 'none'],
+      ...['--send', 'always', '--out', `file:${out}`, '--json'],
+    ]);
+    expect(code, stderr).toBe(0);
+    expect(json).toMatchObject({ predictions: 13, samples: 13 * 1600 });
+    expect(stderr).toContain('a picture is skipped');
+    const predictor = createPredictor(bundle);
+    const fitted = fitPicture(wide, bundle.info.signal.image!, 1)[0]!;
+    const wanted = [...shown.map(({ columns }) => columns[0]!), fitted].map(
+      (pixels) => predictor.answer(pixels).detections,
+    );
+    const sent = (await readFile(out, 'utf8')).trim().split('\n');
+    expect(sent.map((line) => JSON.parse(line).payload.detections)).toEqual(wanted);
+  });
+
+  it('takes no camera for a model of other samples', async () => {
+    const contract = { fields: [{ name: 'x', unit: 'g' }], rateHz: 10 };
+    for (const sensor of ['pictures:///tmp', 'camera:///dev/video0'])
+      await expect(openSensing({ sensor, contract })).rejects.toMatchObject({
+        code: 'AIOT_SENSOR_UNFIT',
+        message: expect.stringContaining('the model takes none'),
+      });
   });
 
   it('is rolled out to a virtual device, which sends the objects of each picture', async () => {

@@ -8,6 +8,7 @@ export { type Bench, benchSchema, benchStream, smallestBench } from './broker/be
 export { type Checked, checkEndpoint, checkedSchema, tryCredentials } from './broker/check.js';
 export { type Created, createdSchema, createTopics, parseCreateFile } from './broker/create.js';
 export { type Lag, lagSchema, listTopics, readLag, type Topics, topicsSchema } from './broker/inspect.js';
+export { pictureOf } from './camera/input.js';
 export { type CheatSheet, cheatMarkdown, cheatSheets } from './cheat-sheets.js';
 export { credentialsFrom, type Login, listLogins, login, loginSchema, logout } from './credentials.js';
 export { decoderFor } from './decode/decoder.js';

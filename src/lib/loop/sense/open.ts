@@ -6,6 +6,7 @@ import { requireScheme } from '../../stream/open.js';
 import { parseStreamUrl } from '../../stream/url.js';
 import type { Rates, Sensing } from '../types.js';
 import { parseAddress, type SensorAddress } from './address.js';
+import { openCamera, pictureSchemes } from './camera.js';
 import type { FieldSettings } from './fields.js';
 import { machineSchemes, openMachine } from './machine.js';
 import { openListener, openMessages } from './messages.js';
@@ -23,8 +24,8 @@ import {
 /**
  * Opens any sensor as samples in the contract's fields, units and rate.
  *
- * `i2c:`, `iio:`, `alsa:` and `w1:` are local sensors. `file:` replays a CSV file, a sound file or a picture. `tcp://:PORT`
- * listens. All other addresses are those of `aiot stream`, whose messages are samples. Reading continues after outages: a sensor
+ * `i2c:`, `iio:`, `alsa:` and `w1:` are local sensors. `file:` replays a CSV file, a sound file or a picture. `camera:` and `pictures:`
+ * send pictures. `tcp://:PORT` listens. All other addresses are those of `aiot stream`, whose messages are samples. Reading continues after outages: a sensor
  * that was unplugged is reopened when it is available again.
  * @throws AIOT_SENSOR_MISSING, AIOT_SENSOR_URL, AIOT_SENSOR_UNFIT, and the errors of opening; while reading, permanent errors
  */
@@ -86,6 +87,11 @@ async function openRaw(
     return { source: await openListener(messages), fields: { map: {}, units: {} } };
   }
   requireReadable(address.url);
+  if (pictureSchemes.some((scheme) => scheme === address.scheme)) {
+    const open = () => openCamera({ ...messages, folder: baseFolder });
+    const source = await (address.scheme === 'camera' ? openAgain(open, again) : open());
+    return { source, fields: { map: {}, units: {} } };
+  }
   const open = () => openMessages(messages);
   // Files and pipes are not reopened, because corrupt data would stay corrupt.
   const source = await (['file', 'stdin'].includes(address.scheme) ? open() : openAgain(open, again));

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { pictureFacts } from '../../vision/facts.js';
+import { decodePicture, type Picture, rawPicture } from '../../vision/picture.js';
 import type { Header, Message } from '../message.js';
 import { queryBoolean, readQuery, type StreamUrl } from '../url.js';
 
@@ -201,6 +202,14 @@ export function frameMessage(input: CameraInput, payload: Buffer, frame: number)
     headers: pictureHeaders(input.format === 'rgb' ? rawRgb : 'image/jpeg', facts, frame),
     source: input.endpoint,
   };
+}
+
+/** The pixels of a message with a picture: a frame of a camera, or any picture file. @throws AIOT_FILE_MALFORMED */
+export async function pictureOf({ headers, payload, topic }: Message): Promise<Picture> {
+  const header = (name: string) => String(headers?.find(([key]) => key === name)?.[1] ?? '');
+  if (header(frameHeaders.contentType) === rawRgb)
+    return rawPicture(Number(header(frameHeaders.width)), Number(header(frameHeaders.height)), payload);
+  return decodePicture(payload, `a message of ${topic}`);
 }
 
 export function pictureHeaders(

@@ -3,8 +3,8 @@ import { AiotError } from '../../core/errors.js';
 import { issueText } from '../../core/issues.js';
 import { type Face, faceModelNames, openFaceDetector, overlap } from '../../vision/detector.js';
 import { cropGray, cropRegion, shrinkGray } from '../../vision/faces.js';
-import { decodePicture, grayPng, type Picture, rawPicture } from '../../vision/picture.js';
-import { frameHeaders, rawRgb } from '../camera/input.js';
+import { grayPng, type Picture } from '../../vision/picture.js';
+import { frameHeaders, pictureOf } from '../camera/input.js';
 import type { Header, Message, OutgoingMessage } from '../message.js';
 import { duration } from './schema.js';
 import type { OpenProcessor } from './types.js';
@@ -43,13 +43,6 @@ export const openFaces: OpenProcessor = async (settings) => {
     close: async () => detector.close(),
   };
 };
-
-async function pictureOf({ headers, payload, topic }: Message): Promise<Picture> {
-  const header = (name: string) => String(headers?.find(([key]) => key === name)?.[1] ?? '');
-  if (header(frameHeaders.contentType) === rawRgb)
-    return rawPicture(Number(header(frameHeaders.width)), Number(header(frameHeaders.height)), payload);
-  return decodePicture(payload, `a message of ${topic}`);
-}
 
 /** Headers of a face's picture: its score and box, and the original picture's headers except those that describe its encoding. */
 function headersOf({ headers = [], topic }: Message, face: { score: string; box: string }): Header[] {
