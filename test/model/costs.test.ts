@@ -11,6 +11,7 @@ import type { Bundle } from '../../src/lib/model/bundle/types.js';
 import { evaluateProject } from '../../src/lib/model/evaluate/evaluate-project.js';
 import type { EvaluateResult } from '../../src/lib/model/evaluate/result.js';
 import { readTraining } from '../../src/lib/model/files.js';
+import { certainty } from '../../src/lib/model/report/figures.js';
 import { runCli } from '../support/cli.js';
 import { toyProject, yaml } from './support.js';
 
@@ -104,7 +105,10 @@ describe('model.costs', () => {
     expect(answers.some(({ index, scores }) => scores[index!]! < Math.max(...scores))).toBe(true);
   });
 
-  it('is shown in printed output, and makes an evaluation outdated if it changes', async () => {
+  it('is shown in printed output and in the report, and makes an evaluation outdated if it changes', async () => {
+    expect(certainty(evaluated)).toMatch(
+      /Mean cost per window: 0\.\d+ \(95 %: 0\.\d+ to 0\.\d+\); without model\.costs, it would be [\d.]+\./,
+    );
     const { stdout } = await runCli(['model', 'evaluate', '--project', project.dir]);
     expect(stdout).toMatch(
       /Mean cost +0\.\d+ per window \(95 %: 0\.\d+ to 0\.\d+\); [\d.]+ without model\.costs/,

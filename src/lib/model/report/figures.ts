@@ -113,17 +113,24 @@ function valueTable({
 
 type Certain = Pick<
   EvaluationFile,
-  'n' | 'unit' | 'groups' | 'accuracy' | 'interval' | 'intervals' | 'agreement' | 'folds'
+  'n' | 'unit' | 'groups' | 'accuracy' | 'interval' | 'intervals' | 'agreement' | 'folds' | 'cost'
 >;
 
 /** How certain the metrics are, as sentences. */
 export function certainty(of: Certain): string {
-  const { n, unit, groups, accuracy, interval, intervals, agreement, folds } = of;
+  const { n, unit, groups, accuracy, interval, intervals, agreement, folds, cost } = of;
   const parts: string[] = [];
   if (accuracy !== null)
     parts.push(`Accuracy: ${shareText({ share: accuracy, cases: n, unit, groups, interval })}.`);
   if (intervals.macroF1)
     parts.push(`Macro-F1, 95 %: ${score(intervals.macroF1[0])} to ${score(intervals.macroF1[1])}.`);
+  if (cost) {
+    const show = (value: number) => value.toPrecision(3);
+    const between = cost.interval ? ` (95 %: ${cost.interval.map(show).join(' to ')})` : '';
+    parts.push(
+      `Mean cost per ${unit}: ${show(cost.mean)}${between}; without model.costs, it would be ${show(cost.likeliest)}.`,
+    );
+  }
   if (folds) parts.push(`Cross-validation: ${foldsText(folds, unit)}.`);
   if (agreement !== null)
     parts.push(

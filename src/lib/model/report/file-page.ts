@@ -21,7 +21,7 @@ export function fileEvaluationPage(result: FileEvaluation): string {
         ? html`<h2>Confusion matrix</h2>${confusionTable(precision, `${thousands(n)} rows`, classes, confusion)}`
         : null,
       perClass.length > 0
-        ? html`<h2>Metrics per class</h2>${classTable(perClass, 'Rows')}<p class="lead" style="margin-top:12px">${certainty({ ...result, unit: 'row', agreement: null, folds: null })}</p>`
+        ? html`<h2>Metrics per class</h2>${classTable(perClass, 'Rows')}<p class="lead" style="margin-top:12px">${certainty({ ...result, unit: 'row', agreement: null, folds: null, cost: null })}</p>`
         : null,
       calibrationSection(result),
       worstRows(result),
