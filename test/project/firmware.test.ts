@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -5,10 +6,11 @@ import { delimiter, join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseProject } from '../../src/lib/core/project.js';
 import { parsePartitionsCsv } from '../../src/lib/formats/partitions.js';
-import type { FirmwareBuild } from '../../src/lib/project/firmware/build.js';
+import type { FirmwareBuild, FirmwareContainer } from '../../src/lib/project/firmware/build.js';
 import { configHeader, tablesHeader } from '../../src/lib/project/firmware/headers.js';
 import type { FirmwareInit } from '../../src/lib/project/firmware/init.js';
 import { sensorNotes } from '../../src/lib/project/firmware/sensors.js';
+import { buildErrors } from '../../src/lib/project/firmware/tools.js';
 import { root, runCli } from '../support/cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'aiot-firmware-'));
@@ -409,6 +411,127 @@ describe('aiot firmware build for an ESP32', () => {
       /AIOT_FIRMWARE_BUILD.*main.c:3:1: error: unknown type name.*esp32\.log/s,
     );
     expect(readFileSync(join(dir, 'build', 'esp32.log'), 'utf8')).toContain('later');
+  });
+
+  it('shows the first errors of ESP-IDF with their files and lines, shortened', async () => {
+    const source = join(dir, 'hal', 'esp32', 'main', 'wifi.c');
+    standIn(
+      'idf.py',
+      `cat <<'END'
+[1/3] Building C object esp-idf/main/CMakeFiles/__idf_main.dir/wifi.c.obj
+FAILED: esp-idf/main/CMakeFiles/__idf_main.dir/wifi.c.obj
+${source}: In function 'wifi_start':
+${source}:12:3: error: unknown type name 'wifi_mode'; did you mean 'wifi_mode_t'?
+../../core/src/code.c:7:10: fatal error: no_such.h: No such file or directory
+../../core/src/code.c:7:10: fatal error: no_such.h: No such file or directory
+/idf/bin/ld: esp-idf/main/libmain.a(wifi.c.obj): in function \`wifi_start':
+/somewhere/wifi.c:44: undefined reference to \`missing'
+/idf/bin/ld: region \`iram0_0_seg' overflowed by 1234 bytes
+ninja: build stopped: subcommand failed.
+ninja failed with exit code 1, output of the command is in the /tmp/idf_py_stderr_output_1
+END
+exit 1`,
+    );
+    const { code, json } = await build('--target', 'esp32s3', '--tool', 'idf.py');
+    expect(code).toBe(1);
+    expect((json as { error: { message: string } }).error.message).toBe(
+      "building the firmware for esp32s3 failed: hal/esp32/main/wifi.c:12:3: error: unknown type name 'wifi_mode'; did you mean 'wifi_mode_t'?; core/src/code.c:7:10: fatal error: no_such.h: No such file or directory; wifi.c:44: undefined reference to `missing'; and 1 more error",
+    );
+  });
+
+  it.each([
+    [
+      'CMake',
+      "CMake Error at /idf/tools/cmake/build.cmake:682 (message):\n  Failed to resolve component 'mqtt'.\nCall Stack (most recent call first):\n  CMakeLists.txt:49 (project)",
+      "CMake Error at $IDF_PATH/tools/cmake/build.cmake:682: Failed to resolve component 'mqtt'.",
+    ],
+    [
+      'the check of sizes',
+      "Error: app partition is too small for binary aiot.bin size 0x1c1234:\n  - Part 'ota_0' 0/16 @ 0x20000 size 0x180000 (overflow 0x41234)\nninja: build stopped: subcommand failed.",
+      "app partition is too small for binary aiot.bin size 0x1c1234: - Part 'ota_0' 0/16 @ 0x20000 size 0x180000 (overflow 0x41234)",
+    ],
+    ['a program without a known form', 'working\nit is Monday\nninja: build stopped.', 'it is Monday'],
+    [
+      'a compiler with colors',
+      '\u001b[01m\u001b[Kmain.c:3:1:\u001b[m\u001b[K \u001b[01;31m\u001b[Kerror: \u001b[m\u001b[Kno',
+      'main.c:3:1: error: no',
+    ],
+  ])('quotes the reason given by %s', (_what, output, expected) => {
+    vi.stubEnv('IDF_PATH', '/idf');
+    expect(buildErrors(output, { root: dir, bases: [dir] })).toEqual([expected]);
+  });
+
+  it.each([
+    [
+      'the compiler',
+      'CMake Error at CMakeLists.txt:49 (project):\n  The CMAKE_C_COMPILER:\n\n    xtensa-esp32s3-elf-gcc\n\n  is not a full path and was not found in the PATH.',
+      /without the compiler for esp32s3 \(xtensa-esp32s3-elf-gcc\).*install\.sh esp32s3/s,
+    ],
+    [
+      'the Python packages',
+      'This usually means that "idf.py" was not spawned within an ESP-IDF shell environment or the python virtual environment used by "idf.py" is corrupted.',
+      /does not find ESP-IDF's Python packages.*install\.sh esp32s3.*export\.sh/s,
+    ],
+    [
+      'its tools',
+      "ERROR: /home/me/.espressif/espidf.constraints.v5.5.txt doesn't exist. Perhaps you've forgotten to run the install scripts.",
+      /install\.sh esp32s3/,
+    ],
+    ['CMake', '"cmake" must be available on the PATH to use idf.py', /needs cmake.*apt-get install cmake/s],
+  ])('reports that an installed ESP-IDF lacks %s', async (_what, output, expected) => {
+    standIn('idf.py', `cat <<'END'\n${output}\nEND\nexit 2`);
+    const { code, stdout } = await build('--target', 'esp32s3');
+    expect({ code, stdout }).toMatchObject({ code: 4, stdout: expect.stringMatching(expected) });
+    expect(stdout).toContain('AIOT_PROGRAM_NOT_FOUND');
+  });
+
+  it('prints the command that builds in a container, regenerates files, and runs nothing', async () => {
+    const noted = standIn('docker', 'exit 1');
+    writeFileSync(join(own, 'aiot.yaml'), board.replace('1.2.3', '3.0.0'));
+    const { json, code } = await build('--target', 'esp32c6', '--profile', 'low-power', '--docker');
+    writeFileSync(join(own, 'aiot.yaml'), board);
+    const made = join(dir, 'build', 'esp32c6-low-power');
+    expect({ code, json }).toMatchObject({
+      code: 0,
+      json: { target: 'esp32c6', tool: 'docker', build: made, regenerated: ['generated/aiot_config.h'] },
+    });
+    const { command, image } = json as FirmwareContainer;
+    expect(command.slice(0, 3)).toEqual(['docker', 'run', '--rm']);
+    expect(command.slice(command.indexOf('--volume'))).toEqual([
+      ...['--volume', `${dir}:${dir}`, '--workdir', dir, image, 'idf.py'],
+      ...['-C', join(dir, 'hal', 'esp32'), '-B', made, '-DIDF_TARGET=esp32c6'],
+      `-DSDKCONFIG=${made}/sdkconfig`,
+      '-DSDKCONFIG_DEFAULTS=sdkconfig.defaults;profiles/low-power.defaults',
+      'build',
+    ]);
+    expect(existsSync(noted)).toBe(false);
+    // A shell splits the printed line into the same words.
+    const text = await runCli([
+      'firmware',
+      'build',
+      dir,
+      '--target',
+      'esp32c6',
+      '--profile',
+      'low-power',
+      '--docker',
+      '--no-color',
+    ]);
+    standIn('docker', 'true');
+    const [line = ''] = text.stdout.split('\n');
+    const echoed = execFileSync('/bin/sh', ['-c', `printf '%s\\n' ${line}`], { encoding: 'utf8' });
+    expect(echoed.trim().split('\n')).toEqual(command);
+    expect(text.stdout).toContain('aiot flash');
+    // The CI templates build with the same image.
+    for (const name of ['github.yml', 'gitlab-ci.yml'])
+      expect(readFileSync(join(root, 'templates', 'ci', 'firmware', name), 'utf8')).toContain(`: ${image}\n`);
+  });
+
+  it.each([
+    ['a host build', ['--docker'], '--docker is for boards'],
+    ['PlatformIO', ['--target', 'esp32', '--tool', 'pio', '--docker'], 'not with PlatformIO'],
+  ])('prints no command for %s', async (_what, args, why) => {
+    expect(await build(...args)).toMatchObject({ code: 2, stdout: expect.stringContaining(why) });
   });
 
   it('fails if a tool succeeds without producing an image', async () => {

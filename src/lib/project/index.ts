@@ -2,8 +2,11 @@
 export { alarmsOf, applyProjectAlarms } from './alarms.js';
 export {
   buildFirmware,
+  containerBuild,
   type FirmwareBuild,
+  type FirmwareContainer,
   firmwareBuildSchema,
+  firmwareContainerSchema,
   firmwareTargets,
   vendorTools,
 } from './firmware/build.js';

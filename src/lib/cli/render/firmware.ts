@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { hex, plural, size, thousands } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { ImageInfo } from '../../flash/images/image-info.js';
@@ -7,7 +8,7 @@ import type { Merged } from '../../flash/images/merge.js';
 import type { OtadataShown, Partitions } from '../../flash/images/partitions.js';
 import type { Crypted, SignedImage, VerifiedImage } from '../../flash/images/sign.js';
 import { espChips } from '../../formats/esp-image/chips.js';
-import type { FirmwareBuild } from '../../project/firmware/build.js';
+import type { FirmwareBuild, FirmwareContainer } from '../../project/firmware/build.js';
 import type { FirmwareTest } from '../../project/firmware/test-run.js';
 import type { Burden } from '../../sensor/burden.js';
 import { bold, dim, facts, green, red, shownPath, table, yellow } from './text.js';
@@ -267,6 +268,17 @@ export function firmwareBuildNext({ target, main, files, name, type }: FirmwareB
   return [
     `aiot flash ${first}${file}@ota_0 --port PORT`,
     `aiot firmware push ${file} --name ${name}${types}`,
+  ];
+}
+
+/** The command that builds in a container, for copying into a shell. */
+export const firmwareContainerText = ({ command }: FirmwareContainer): string =>
+  command.map(shellWord).join(' ');
+
+export function firmwareContainerNext({ build }: FirmwareContainer): string[] {
+  const at = (path: string, where: string) => `${shellWord(shownPath(join(build, path)))}@${where}`;
+  return [
+    `aiot flash ${at('bootloader/bootloader.bin', 'bootloader')} ${at('aiot.bin', 'ota_0')} --port PORT`,
   ];
 }
 

@@ -83,11 +83,18 @@ export async function buildFirmware(options: FirmwareBuildOptions): Promise<Firm
     files: [main, ...others].map(brief),
     main,
     seconds,
-    notes: target.startsWith('esp32')
-      ? [...sensorNotes(config), ...profiles.flatMap((profile) => profileNotes[profile])]
-      : [],
+    notes: notesFor(target, config, profiles),
   };
 }
+
+const notesFor = (
+  target: FirmwareTarget,
+  config: FirmwareFolder['project']['config'],
+  profiles: readonly FirmwareProfile[],
+) =>
+  target.startsWith('esp32')
+    ? [...sensorNotes(config), ...profiles.flatMap((profile) => profileNotes[profile])]
+    : [];
 
 /** The next step after a build with a profile. */
 const profileNotes: Record<FirmwareProfile, string[]> = {
@@ -154,7 +161,7 @@ async function buildTarget(target: FirmwareTarget, request: BuildRequest): Promi
   if (target === 'host') return await buildHost(request);
   if (target === 'rv32') return await buildRv32(request);
   if (target === 'c3') return await buildC3(request);
-  const tool = request.tool ?? (await toolHere());
+  const tool = request.tool ?? (await toolHere(target));
   return tool === 'pio' ? await buildByPio(target, request) : await buildByIdf(target, request);
 }
 
@@ -204,11 +211,22 @@ async function buildC3(request: BuildRequest): Promise<Built> {
 }
 
 /** Chooses ESP-IDF if its export.sh was sourced, and otherwise PlatformIO. @throws AIOT_PROGRAM_NOT_FOUND */
-async function toolHere(): Promise<VendorTool> {
+async function toolHere(target: ChipTarget): Promise<VendorTool> {
+  const unusable: string[] = [];
   for (const tool of vendorTools) {
     const found = await runTool(tool, ['--version'], '').catch(() => null);
     if (found?.code === 0) return tool;
+    if (found !== null) unusable.push(found.said);
   }
+  for (const said of unusable) requireIdfComplete(said, target);
+  if (unusable.length > 0)
+    throw new AiotError(
+      'AIOT_PROGRAM_NOT_FOUND',
+      `${vendorTools.join(' or ')} is installed, but does not run`,
+      {
+        next: 'Run `idf.py --version` or `pio --version` by hand and read its output.',
+      },
+    );
   throw new AiotError(
     'AIOT_PROGRAM_NOT_FOUND',
     'building for an ESP32 needs ESP-IDF (idf.py) or PlatformIO (pio), but neither is installed',
@@ -217,7 +235,7 @@ async function toolHere(): Promise<VendorTool> {
 }
 
 const vendorNext =
-  'pipx install platformio (it fetches the compilers at the first build), or ESP-IDF 5.3 to 6.0, its install.sh, and in this shell: . $IDF_PATH/export.sh';
+  'pipx install platformio (it fetches the compilers at the first build), or ESP-IDF 5.3 to 6.0, its install.sh, and in this shell: . $IDF_PATH/export.sh. For a container: `aiot firmware build --docker`';
 
 async function buildByPio(target: ChipTarget, request: BuildRequest): Promise<Built> {
   if (request.profiles.length > 0)
@@ -228,12 +246,27 @@ async function buildByPio(target: ChipTarget, request: BuildRequest): Promise<Bu
   const project = join(request.folder.dir, 'hal', 'esp32');
   const environment = environments[target];
   const ran = await runTool('pio', ['run', '-d', project, '-e', environment], vendorNext, request);
-  await requireBuilt([ran], `the firmware for ${target}`, log);
+  await requireBuilt([ran], `the firmware for ${target}`, log, {
+    root: request.folder.dir,
+    bases: [project],
+  });
   const made = join(project, '.pio', 'build', environment);
   return found('pio', made, 'firmware.bin', ['firmware.elf', 'bootloader.bin', 'partitions.bin']);
 }
 
 async function buildByIdf(target: ChipTarget, request: BuildRequest): Promise<Built> {
+  const { build, log, project, args } = idfCommand(target, request);
+  const ran = await runTool('idf.py', args, vendorNext, request);
+  if (ran.code !== 0) requireIdfComplete(ran.said, target);
+  await requireBuilt([ran], `the firmware for ${target}`, log, {
+    root: request.folder.dir,
+    bases: [project, build],
+  });
+  const others = ['aiot.elf', 'bootloader/bootloader.bin', 'partition_table/partition-table.bin'];
+  return found('idf.py', build, 'aiot.bin', others);
+}
+
+function idfCommand(target: ChipTarget, request: BuildRequest) {
   const { profiles } = request;
   const { build, log } = placesOf(request, [target, ...profiles].join('-'));
   const project = join(request.folder.dir, 'hal', 'esp32');
@@ -243,15 +276,80 @@ async function buildByIdf(target: ChipTarget, request: BuildRequest): Promise<Bu
     const files = ['sdkconfig.defaults', ...profiles.map((profile) => `profiles/${profile}.defaults`)];
     settings.push(`-DSDKCONFIG_DEFAULTS=${files.join(';')}`);
   }
-  const ran = await runTool(
-    'idf.py',
-    ['-C', project, '-B', build, ...settings, 'build'],
-    vendorNext,
-    request,
-  );
-  await requireBuilt([ran], `the firmware for ${target}`, log);
-  const others = ['aiot.elf', 'bootloader/bootloader.bin', 'partition_table/partition-table.bin'];
-  return found('idf.py', build, 'aiot.bin', others);
+  return { build, log, project, args: ['-C', project, '-B', build, ...settings, 'build'] };
+}
+
+/** @throws AIOT_PROGRAM_NOT_FOUND if the output shows that ESP-IDF's environment, or the compiler for the target, is missing */
+function requireIdfComplete(said: string, target: ChipTarget): void {
+  const source = 'and in this shell: . $IDF_PATH/export.sh';
+  if (
+    /not spawned within an ESP-IDF shell environment|Python dependencies must be installed|forgotten to run the install scripts/.test(
+      said,
+    )
+  )
+    throw new AiotError('AIOT_PROGRAM_NOT_FOUND', "idf.py does not find ESP-IDF's Python packages", {
+      next: `Run $IDF_PATH/install.sh ${target}, ${source}`,
+    });
+  const compiler =
+    /CMAKE_(?:C|CXX|ASM)_COMPILER:\s+(\S+)\s+is not a full path and was not found/.exec(said)?.[1] ??
+    /([\w-]+-elf-(?:gcc|g\+\+|as)): (?:command )?not found/.exec(said)?.[1];
+  if (compiler !== undefined)
+    throw new AiotError(
+      'AIOT_PROGRAM_NOT_FOUND',
+      `ESP-IDF is installed without the compiler for ${target} (${compiler})`,
+      { next: `Run $IDF_PATH/install.sh ${target}, ${source}` },
+    );
+  const program = /"?\b(cmake|ninja)"? must be available|either the '(ninja)' or 'GNU make'/.exec(said);
+  if (program !== null)
+    throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `idf.py needs ${program[1] ?? program[2]}`, {
+      next: 'On Debian: apt-get install cmake ninja-build',
+    });
+}
+
+/** ESP-IDF's image from its vendor, which the files in templates/ci use too. */
+export const idfImage = 'espressif/idf:v5.5';
+
+export const firmwareContainerSchema = z.object({
+  dir: z.string(),
+  target: z.enum(boardTargets),
+  tool: z.literal('docker'),
+  image: z.string(),
+  /** Program and arguments; nothing has run them. */
+  command: z.array(z.string()),
+  /** Folder in which the command builds. */
+  build: z.string(),
+  /** Paths that were regenerated because aiot.yaml had changed. */
+  regenerated: z.array(z.string()),
+  notes: z.array(z.string()),
+});
+
+export type FirmwareContainer = z.output<typeof firmwareContainerSchema>;
+
+/**
+ * The command that builds a board's firmware in ESP-IDF's container image. Regenerates the files that depend on aiot.yaml, which the
+ * container cannot do, and runs nothing.
+ * @throws AIOT_USAGE, AIOT_FIRMWARE_MISSING, AIOT_PROJECT_INVALID
+ */
+export async function containerBuild(options: FirmwareBuildOptions): Promise<FirmwareContainer> {
+  const target = boardTargets.find((name) => name === options.target);
+  if (target === undefined)
+    throw new AiotError('AIOT_USAGE', `--docker is for boards, not for --target ${options.target}`);
+  if (options.tool === 'pio')
+    throw new AiotError('AIOT_USAGE', '--docker builds with idf.py, not with PlatformIO');
+  const folder = await openFirmware(options.dir);
+  const { config } = folder.project;
+  const regenerated = await regenerate(folder.dir, config);
+  const profiles = profilesFor(target, options.profiles, folder);
+  const { build, args } = idfCommand(target, { folder, version: '', profiles });
+  // Without the user's number, the files that the build creates would belong to root.
+  const user = process.getuid && process.getgid ? ['--user', `${process.getuid()}:${process.getgid()}`] : [];
+  // The folder has the same path inside, so paths in errors and in the build's files are valid outside.
+  const mount = ['--volume', `${folder.dir}:${folder.dir}`, '--workdir', folder.dir];
+  return {
+    ...{ dir: folder.dir, target, tool: 'docker', image: idfImage, build, regenerated },
+    command: ['docker', 'run', '--rm', ...user, '--env', 'HOME=/tmp', ...mount, idfImage, 'idf.py', ...args],
+    notes: notesFor(target, config, profiles),
+  };
 }
 
 /** @throws AIOT_FIRMWARE_BUILD if the tool reported success but created no file */

@@ -1,5 +1,8 @@
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { isAbsolute, join, relative, resolve } from 'node:path';
 import { AiotError, systemCode } from '../../core/errors.js';
+import { plural } from '../../core/figures.js';
 import { writeFileAtomic } from '../../core/files.js';
 import { runProgram } from '../../core/process.js';
 
@@ -51,7 +54,7 @@ export async function cmakeBuild(asked: CmakeBuild, options: ToolOptions): Promi
     throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `${what} needs ${needs.what}, which is not installed`, {
       next: needs.next,
     });
-  await requireBuilt(ran, what, log);
+  await requireBuilt(ran, what, log, { root: sources, bases: [build] });
 }
 
 interface Ran {
@@ -104,19 +107,107 @@ export async function runTool(
   return { code: code ?? 1, said };
 }
 
+/** Where a build's sources are, so that an error can show their paths shortened. */
+export interface SourcePlaces {
+  /** Folder to which shown paths are relative. */
+  root: string;
+  /** Folders to which paths in the tool's output may be relative. */
+  bases: readonly string[];
+}
+
 /**
- * Writes the output of a build to a file. If the build failed, the error quotes the first line that looks like the reason.
+ * Writes the output of a build to a file. If the build failed, the error quotes the first reasons, each with its file and line.
  * @throws AIOT_FIRMWARE_BUILD, AIOT_FILE_NOT_WRITABLE
  */
-export async function requireBuilt(ran: readonly Ran[], what: string, log: string): Promise<void> {
+export async function requireBuilt(
+  ran: readonly Ran[],
+  what: string,
+  log: string,
+  places: SourcePlaces,
+): Promise<void> {
   await writeFileAtomic(log, ran.map(({ said }) => said).join('\n'));
   const failed = ran.find(({ code }) => code !== 0);
   if (failed === undefined) return;
-  const lines = failed.said.split('\n').map((line) => line.trim());
-  const first =
-    lines.find((line) => /(?:^|\s)(?:fatal )?error:|CMake Error|undefined reference|Error: /i.test(line)) ??
-    lines.findLast((line) => line !== '');
-  throw new AiotError('AIOT_FIRMWARE_BUILD', `building ${what} failed: ${first ?? `code ${failed.code}`}`, {
+  const reasons = buildErrors(failed.said, places);
+  const shown = reasons.slice(0, mostReasons);
+  const rest = reasons.length - shown.length;
+  if (rest > 0) shown.push(`and ${plural(rest, 'more error')}`);
+  const why = shown.length > 0 ? shown.join('; ') : `code ${failed.code}`;
+  throw new AiotError('AIOT_FIRMWARE_BUILD', `building ${what} failed: ${why}`, {
     next: `For the full output, see ${log}.`,
   });
+}
+
+/** Maximum number of reasons that an error quotes, and of characters in each. */
+const mostReasons = 3;
+const mostReasonText = 300;
+
+/** Beginnings of lines that follow from an error above them. */
+const consequences =
+  /^(?:ninja: |make(?:\[\d+\])?: |gmake(?:\[\d+\])?: |FAILED: |collect2: |HINT: |-- |\S+ failed with exit code)/;
+
+/**
+ * The errors in the output of a compiler, a linker, CMake or ESP-IDF's tools, in order and without repetitions. If there is no known
+ * form of error, the last line.
+ */
+export function buildErrors(output: string, places: SourcePlaces): string[] {
+  // Compilers print colors even to a pipe if their environment says so.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape sequences of terminals
+  const lines = output.replace(/\u001b\[[\d;]*[A-Za-z]/g, '').split(/\r?\n/);
+  const found = new Set<string>();
+  lines.forEach((line, i) => {
+    const reason = reasonIn(line, lines, i, places);
+    if (reason !== null) found.add(reason.replace(/\s+/g, ' ').trim().slice(0, mostReasonText));
+  });
+  if (found.size > 0) return [...found];
+  const said = lines.map((line) => line.trim()).filter((line) => line !== '');
+  const last = said.findLast((line) => !consequences.test(line)) ?? said.at(-1);
+  return last === undefined ? [] : [last.slice(0, mostReasonText)];
+}
+
+function reasonIn(line: string, lines: readonly string[], i: number, places: SourcePlaces): string | null {
+  const compiler = /^\s*([^\s:]+):(\d+):(?:(\d+):)? ((?:fatal )?error: .+)$/i.exec(line);
+  if (compiler) {
+    const [, file = '', row, column, text] = compiler;
+    return `${shortened(file, places)}:${row}${column === undefined ? '' : `:${column}`}: ${text}`;
+  }
+  const cmake = /^CMake Error(?: at ([^:]+):(\d+) \([^)]*\))?:(.*)$/.exec(line);
+  if (cmake) {
+    const [, file, row, text = ''] = cmake;
+    const at = file === undefined ? '' : ` at ${shortened(file, places)}:${row}`;
+    return `CMake Error${at}:${text} ${indentedBelow(lines, i)}`;
+  }
+  const linker =
+    /(?:^|[ :/])([\w.-]+\.[cS](?:pp)?):(\d+): (undefined reference to .+|multiple definition of .+)$/.exec(
+      line,
+    );
+  if (linker) return `${linker[1]}:${linker[2]}: ${linker[3]}`;
+  const memory = /region [`']\w+' overflowed by \d+ bytes|(?:undefined reference|cannot find -l).*$/.exec(
+    line,
+  );
+  if (memory) return memory[0];
+  // A line of a Python tool, which may be followed by a list.
+  const tool = /^(?:Error|ERROR): *(.*)$/.exec(line) ?? /^error: (.+)$/.exec(line);
+  return tool ? `${tool[1]} ${indentedBelow(lines, i)}` : null;
+}
+
+/** The indented lines directly below a line, as one. CMake puts a blank line between the paragraphs of a message. */
+function indentedBelow(lines: readonly string[], i: number): string {
+  const found: string[] = [];
+  for (const line of lines.slice(i + 1, i + 6)) {
+    if (!/^\s+\S/.test(line)) break;
+    found.push(line.trim());
+  }
+  return found.join(' ');
+}
+
+/** A source's path below the firmware folder, or ESP-IDF's; unchanged if it is elsewhere. */
+function shortened(file: string, { root, bases }: SourcePlaces): string {
+  for (const base of ['/', ...bases]) {
+    const path = relative(root, resolve(base, file));
+    if (!path.startsWith('..') && !isAbsolute(path) && existsSync(join(root, path))) return path;
+  }
+  const idf = process.env.IDF_PATH;
+  const here = idf === undefined || idf === '' ? '..' : relative(idf, file);
+  return here.startsWith('..') || isAbsolute(here) ? file : `$IDF_PATH/${here}`;
 }
