@@ -151,7 +151,7 @@ const consequences =
  * form of error, the last line.
  */
 export function buildErrors(output: string, places: SourcePlaces): string[] {
-  // Compilers print colors even to a pipe if their environment says so.
+  // Some environments make compilers print colors even to a pipe.
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape sequences of terminals
   const lines = output.replace(/\u001b\[[\d;]*[A-Za-z]/g, '').split(/\r?\n/);
   const found = new Set<string>();
