@@ -216,6 +216,8 @@ export {
   cryptedText,
   firmwareBuildNext,
   firmwareBuildText,
+  firmwareContainerNext,
+  firmwareContainerText,
   firmwareTestText,
   imageText,
   inspectedNext,
