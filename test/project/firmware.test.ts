@@ -516,9 +516,9 @@ exit 1`,
       '--no-color',
     ]);
     const [line = ''] = text.stdout.split('\n');
-    expect(line.split(' ').map((word) => word.replace(/^'(.*)'$/, '$1'))).toEqual(command);
+    expect(line.split(' ').map((word) => word.replace(/^"(.*)"$/, '$1'))).toEqual(command);
     // A shell would end the command at this semicolon.
-    expect(line).toContain(` '-DSDKCONFIG_DEFAULTS=sdkconfig.defaults;profiles/low-power.defaults' `);
+    expect(line).toContain(' "-DSDKCONFIG_DEFAULTS=sdkconfig.defaults;profiles/low-power.defaults" ');
     expect(text.stdout).toContain('aiot flash');
     // The CI templates build with the same image.
     for (const name of ['github.yml', 'gitlab-ci.yml'])
