@@ -80,8 +80,10 @@ export async function openCamera(options: CameraOptions): Promise<RawSource> {
         }
         const planes = fitPicture(picture, image!, channels);
         ack();
-        // A folder's pictures follow one another, and a camera's have the time at which they arrived.
-        last = live || last === Number.NEGATIVE_INFINITY ? now : last + periodMs;
+        // A folder's pictures follow one another, and a camera's have the time at which they arrived. Their pixels' times must not overlap
+        // the previous picture's, or pixels would be dropped as late and all further windows would be misaligned.
+        const next = last + periodMs;
+        last = last === Number.NEGATIVE_INFINITY || (live && now > next) ? now : next;
         const from = last;
         const values = Float64Array.from(
           { length: pixels * channels },
