@@ -13,6 +13,7 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const allowed = new Set([
   ...[
     'MIT',
+    'MIT-0',
     'ISC',
     'BSD-2-Clause',
     'BSD-3-Clause',

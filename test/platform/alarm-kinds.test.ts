@@ -119,6 +119,19 @@ describe('an alarm', () => {
     60_000,
   );
 
+  it('on a change compares the samples of each stream only with each other', async () => {
+    // Two places of the same device: one stays at 20, the other at 60 until it rises by 1 per second from second 40 to 60.
+    const entries = Array.from({ length: 50 }, (_, i) => {
+      const second = 2 * i + (i % 2);
+      const temperature = i % 2 === 0 ? 20 : 60 + Math.max(0, Math.min(second - 40, 20));
+      return entry(second, { channel: 'telemetry', stream: i % 2 === 0 ? 'a' : 'b', payload: { temperature } });
+    });
+    const alarm = { name: 'warming', rate: 'temperature', withinMs: 30_000, where: 'change > 12' };
+    expect(await incidentsOf(alarm, entries, 27)).toEqual([
+      ['d0', 55, 79, expect.stringContaining('change=15')],
+    ]);
+  }, 60_000);
+
   it('on a class counts predictions after smoothing', async () => {
     const entries = Array.from({ length: 30 }, (_, i) => {
       const voted = i >= 12 && i < 20 ? 'shaking' : 'resting';

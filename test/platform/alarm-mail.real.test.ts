@@ -1,17 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { senderFor } from '../../src/lib/platform/events/alarm-messages.js';
 import { sendMail } from '../../src/lib/platform/events/mail.js';
+import { lookupFor } from '../../src/lib/platform/events/webhook-targets.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import { describeReal, python } from '../support/real.js';
 
 /**
- * Mail servers of aiosmtpd: without and with a required login after STARTTLS. Each mail is printed as Python's e-mail parser reads it, as one line
+ * Mail servers of aiosmtpd: without and with a required login after STARTTLS, and one with TLS from the start. Each mail is printed as Python's e-mail parser reads it, as one line
  * of JSON.
  */
 const program = `
@@ -33,6 +35,8 @@ class Inbox:
     async def handle_RCPT(self, server, session, envelope, address, options):
         if address.startswith('nobody'):
             return '550 no such user'
+        if address.startswith('later'):
+            return '450 try again later'
         envelope.rcpt_tos.append(address)
         return '250 OK'
 
@@ -50,6 +54,7 @@ async def main():
         await loop.create_server(lambda: SMTP(Inbox(), enable_SMTPUTF8=True), '127.0.0.1', 0),
         await loop.create_server(lambda: closed([]), '127.0.0.1', 0),
         await loop.create_server(lambda: closed(['PLAIN']), '127.0.0.1', 0),
+        await loop.create_server(lambda: SMTP(Inbox(), enable_SMTPUTF8=True), '127.0.0.1', 0, ssl=context),
     ]
     print(json.dumps([server.sockets[0].getsockname()[1] for server in servers]), flush=True)
     await asyncio.Event().wait()
@@ -62,7 +67,7 @@ describeReal('smtp', 'mails of alarms', () => {
   let certificates: Certificates;
   let server: ChildProcess;
   let lines: AsyncIterator<string>;
-  let ports: [open: number, plain: number, login: number];
+  let ports: [open: number, plain: number, login: number, implicit: number];
   const next = async () => JSON.parse((await lines.next()).value as string);
   const signal = new AbortController().signal;
   const mail = {
@@ -128,6 +133,45 @@ describeReal('smtp', 'mails of alarms', () => {
     await expect(sent).rejects.toThrow(
       'the server answered 550 no such user to RCPT TO:<nobody@example.com>',
     );
+  });
+
+  it('reach the other recipients if one does not exist, and are repeated if one is to be tried later', async () => {
+    const open = { host: '127.0.0.1', port: ports[0], tls: 'offered' as const };
+    const some = { ...mail, to: ['nobody@example.com', 'ops@example.com'] };
+    expect(await sendMail(open, some, signal)).toBe(
+      'the server answered 550 no such user to RCPT TO:<nobody@example.com>',
+    );
+    expect(await next()).toMatchObject({ to: ['ops@example.com'], id: '<ntf_1@example.com>' });
+    const later = { ...mail, to: ['later@example.com', 'ops@example.com'] };
+    await expect(sendMail(open, later, signal)).rejects.toThrow('450 try again later');
+    expect(await next()).toMatchObject({ to: ['ops@example.com'] });
+  });
+
+  it('are sent over TLS from the start, and only to the addresses of the lookup', async () => {
+    const implicit = { host: 'localhost', port: ports[3], tls: 'implicit' as const };
+    const trusted = { ...implicit, ca: await certificates.read('ca.crt') };
+    expect(await sendMail(trusted, mail, signal)).toBeNull();
+    expect(await next()).toMatchObject({ subject: mail.subject, to: mail.to });
+    await expect(sendMail(implicit, mail, signal)).rejects.toThrow(/certificate/);
+    const closed = sendMail({ ...trusted, lookup: lookupFor(false) }, mail, signal);
+    await expect(closed).rejects.toMatchObject({ code: 'AIOT_WEBHOOK_TARGET' });
+  });
+
+  it('end with the signal, and report a server that does not speak SMTP or does not listen', async () => {
+    const silent = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1');
+    const other = createServer((socket) => socket.on('error', () => {}).end('SSH-2.0-OpenSSH_9.6\r\n'));
+    await Promise.all([once(silent, 'listening'), once(other.listen(0, '127.0.0.1'), 'listening')]);
+    const to = (server: Server) => ({
+      ...{ host: '127.0.0.1', port: (server.address() as AddressInfo).port, tls: 'offered' as const },
+    });
+    const ended = new AbortController();
+    const sent = sendMail(to(silent), mail, ended.signal);
+    setTimeout(() => ended.abort(new Error('the end')), 50);
+    await expect(sent).rejects.toThrow('the end');
+    await expect(sendMail(to(other), mail, signal)).rejects.toMatchObject({ code: 'AIOT_ALARM_TARGET' });
+    const gone = to(other);
+    await Promise.all([silent, other].map((each) => new Promise((done) => each.close(done))));
+    await expect(sendMail(gone, mail, signal)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   });
 
   it('list the incidents of an alarm', async () => {

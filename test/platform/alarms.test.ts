@@ -1,10 +1,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { projectAlarmsAppliedSchema } from '../../src/lib/api/contract/alarm-targets.js';
 import {
   alarmSchema,
   alarmShownSchema,
-  alarmsAppliedSchema,
   alarmsSchema,
   alarmTestSchema,
 } from '../../src/lib/api/contract/alarms.js';
@@ -106,6 +106,10 @@ describe('aiot alarm', () => {
     const { fired, samples } = await ok(alarmTestSchema, ['alarm', 'test', 'hot', '--since', '2h']);
     expect(samples).toBe(43);
     expect(fired).toMatchObject([{ device: 'motor-1', raised: start + 11_000, cleared: start + 22_000 }]);
+    // The clocks of these devices are an hour behind, and their messages have arrived within the last minutes.
+    expect(await ok(alarmTestSchema, ['alarm', 'test', 'hot', '--since', '30m'])).toMatchObject({
+      ...{ samples: 43, fired: [{ device: 'motor-1' }] },
+    });
     expect((await runCli(['alarm', 'test', 'hot'])).stdout).toContain('hot would have fired 1 time.');
   });
 
@@ -222,7 +226,7 @@ describe('aiot alarm', () => {
     await mkdir(project);
     const apply = (alarms: string, ...flags: string[]) =>
       writeFile(join(project, 'aiot.yaml'), `name: oven\nalarms:\n${alarms}`).then(() =>
-        ok(alarmsAppliedSchema, ['alarm', 'apply', '--project', project, ...flags]),
+        ok(projectAlarmsAppliedSchema, ['alarm', 'apply', '--project', project, ...flags]),
       );
     const steady = '  steady: { where: temperature > 50, for: 1s, stream: motors, todo: Open it. }\n';
     const planned = await apply(steady, '--dry-run');
@@ -250,6 +254,25 @@ describe('aiot alarm', () => {
     expect((await runCli(['alarm', 'apply', '--project', project, '--yes'])).stdout).toMatch(
       /changed +hot\nremoved +steady/,
     );
+    const target = '  ops: { url: "ntfys://ntfy.sh/aiot-test", alarms: [hot], severity: critical }\n';
+    const targeted = await apply(`${hot}notify:\n${target}`);
+    expect(targeted).toMatchObject({ unchanged: ['hot'], targets: { created: ['ops'] } });
+    expect((await own.client.alarmTargets.list()).targets).toMatchObject([
+      { name: 'ops', project: 'oven', alarms: ['hot'], severity: 'critical', afterMs: 0, groupMs: 60_000 },
+    ]);
+    const shared = { project: 'mill', targets: [{ name: 'ops', url: 'ntfys://ntfy.sh/aiot-mill' }] };
+    await expect(own.client.alarmTargets.apply(shared)).rejects.toMatchObject({ code: 'AIOT_ALREADY_EXISTS' });
+    // An invalid target changes nothing, not even the alarms.
+    const wrong = `${hot.replace('99', '98')}notify:\n${target.replace('ntfys', 'gopher')}`;
+    await writeFile(join(project, 'aiot.yaml'), `name: oven\nalarms:\n${wrong}`);
+    expect(await refusal(['alarm', 'apply', '--project', project])).toMatchObject({ code: 'AIOT_ALARM_TARGET' });
+    expect((await own.client.alarms.get('hot')).alarm.where).toBe('temperature > 99');
+    await writeFile(join(project, 'aiot.yaml'), `name: oven\nalarms:\n${hot}`);
+    expect(await refusal(['alarm', 'apply', '--project', project])).toMatchObject({ exit: 2 });
+    expect((await runCli(['alarm', 'apply', '--project', project, '--yes'])).stdout).toMatch(
+      /Targets of oven\nremoved +ops/,
+    );
+    expect((await own.client.alarmTargets.list()).targets).toEqual([]);
     const left = await ok(alarmsSchema.shape.alarms, ['alarm', 'list']);
     expect(left.map(({ name, project: of }) => [name, of])).toEqual([
       ['hot', 'oven'],

@@ -230,6 +230,22 @@ describe('a project that cannot be started', () => {
     expect(existsSync(join(dir, 'platform'))).toBe(false);
   });
 
+  it.each([
+    ['ops: { url: "ntfys://:hush@ntfy.sh/t" }', 'notify.ops.url: expected a variable'],
+    ['pager: { url: "pagerduty://hush@events.pagerduty.com" }', 'notify.pager.url: expected a variable'],
+    ['ops: { url: "ntfys://ntfy.sh/t", alarms: [cold] }', 'notify.ops.alarms: expected names under alarms:'],
+    ['ops: { url: "ntfys://ntfy.sh/t", after: 8d }', 'notify.ops.after: expected at most 7d'],
+  ])('is rejected before anything is started for an invalid target: %s', async (target, told) => {
+    const dir = await projectOf(`target-${target.replace(/\W+/g, '-')}`, {
+      'aiot.yaml': `name: broken\nalarms:\n  hot: { where: x > 1 }\nnotify:\n  ${target}\n`,
+    });
+    const refused = start(dir);
+    await expect(refused).rejects.toMatchObject({ code: 'AIOT_PROJECT_INVALID' });
+    await expect(refused).rejects.toThrow(told);
+    await expect(refused).rejects.not.toThrow('hush');
+    expect(existsSync(join(dir, 'platform'))).toBe(false);
+  });
+
   it('is rejected for an invalid --set, whose value is not repeated', async () => {
     const { json, code } = await runCli(['up', '--project', kit, '--set', '1x=secret', '--json']);
     expect(code).toBe(2);
@@ -264,7 +280,20 @@ describe("a project's alarms", () => {
       changed: ['hot'],
       removed: ['mute'],
     });
-    expect(await applied('')).toMatchObject({ ...none, removed: ['hot'] });
+    const targets = { ...none, created: ['phone'] };
+    const notify = 'notify:\n  phone: { url: "ntfys://ntfy.sh/t", alarms: [hot], after: 5m }\n';
+    const hot = 'alarms:\n  hot: { where: temperature > 90, for: 10s }\n';
+    expect(await applied(hot + notify)).toMatchObject({ ...none, unchanged: ['hot'], targets });
+    expect(await applied(hot + notify.replace('5m', '6m'))).toMatchObject({
+      ...none,
+      unchanged: ['hot'],
+      targets: { ...none, changed: ['phone'] },
+    });
+    expect(await applied('')).toMatchObject({
+      ...none,
+      removed: ['hot'],
+      targets: { ...none, removed: ['phone'] },
+    });
   });
 });
 

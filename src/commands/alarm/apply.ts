@@ -1,13 +1,13 @@
-import { alarmsAppliedSchema } from '../../lib/api/contract/alarms.js';
+import { projectAlarmsAppliedSchema } from '../../lib/api/contract/alarm-targets.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
-import { alarmsAppliedText } from '../../lib/cli/render/alarms.js';
+import { alarmsAppliedText, alarmsRemovedText } from '../../lib/cli/render/alarms.js';
 import { applyProjectAlarms } from '../../lib/project/alarms.js';
 
 export default class AlarmApply extends PlatformCommand {
-  static override summary = "Apply the alarms in a project's aiot.yaml.";
+  static override summary = "Apply the alarms and targets in a project's aiot.yaml.";
   static override description =
-    "Creates, changes and removes the project's alarms until they equal those under alarms: in the file. Alarms that others have created stay. A changed alarm starts anew, and its open incidents end. aiot up --project applies them too.";
+    "Creates, changes and removes the project's alarms until they equal those under alarms: in the file, and the targets of their messages until they equal those under notify:. Alarms and targets that others have created stay. A changed alarm starts anew, and its open incidents end. aiot up --project applies them too.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --project fan --dry-run',
     '<%= config.bin %> <%= command.id %> --project fan --yes --json',
@@ -18,7 +18,7 @@ export default class AlarmApply extends PlatformCommand {
     yes: shared.yes,
     context: shared.context,
   };
-  static override result = alarmsAppliedSchema;
+  static override result = projectAlarmsAppliedSchema;
 
   async run() {
     const input = await this.input(AlarmApply);
@@ -29,8 +29,7 @@ export default class AlarmApply extends PlatformCommand {
         applyProjectAlarms(client, {
           project,
           dryRun,
-          confirmed: ({ removed }) =>
-            this.agreeToLose(`Permanently remove ${removed.join(', ')} and their incidents?`, yes),
+          confirmed: (planned) => this.agreeToLose(alarmsRemovedText(planned), yes),
         }),
       alarmsAppliedText,
       () => ['aiot alarm list'],

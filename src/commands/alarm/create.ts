@@ -92,7 +92,19 @@ export default class AlarmCreate extends PlatformCommand {
 
   async run() {
     const input = await this.input(AlarmCreate);
-    const { name, where, rate, class: label, clear, stream, selector, severity, todo, maintenance, ...rest } = input.flags;
+    const {
+      name,
+      where,
+      rate,
+      class: label,
+      clear,
+      stream,
+      selector,
+      severity,
+      todo,
+      maintenance,
+      ...rest
+    } = input.flags;
     const { absent: absentMs, within: withinMs, for: forMs, 'clear-for': clearForMs } = rest;
     const offline = rest['offline-devices'] ? (true as const) : undefined;
     const wanted = {

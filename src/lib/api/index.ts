@@ -74,8 +74,13 @@ export {
   alarmTargetSchema,
   alarmTargetsSchema,
   alarmTargetTestSchema,
+  type ApplyAlarmTargets,
+  mostAlarmTargets,
   type NewAlarmTarget,
   newAlarmTargetSchema,
+  type ProjectAlarmsApplied,
+  projectAlarmsAppliedSchema,
+  withTargets,
 } from './contract/alarm-targets.js';
 export {
   type Alarm,

@@ -143,6 +143,7 @@ export {
   alarmAcknowledgedText,
   alarmShownText,
   alarmsAppliedText,
+  alarmsRemovedText,
   alarmsTable,
   alarmTargetsTable,
   alarmTargetTestText,

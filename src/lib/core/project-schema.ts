@@ -448,6 +448,22 @@ const alarm = z.strictObject({
   todo: z.string().trim().min(1).max(500).optional(),
 });
 
+/** A target of the alarms' messages. The fields are the flags of `aiot alarm target add`. */
+const notify = z.strictObject({
+  /** Address; `$AIOT_NOTIFY_…` stands for a variable of the platform's environment. */
+  url: z.string().min(1).max(2000),
+  /** The least severe alarms that are sent. */
+  severity: z.enum(['info', 'warning', 'critical']).default('info'),
+  /** Alarms of this file that are sent; absent = all alarms of the platform. */
+  alarms: z.array(name).min(1).max(100).optional(),
+  /** Sends only incidents that are open and unacknowledged after this time. */
+  after: span.optional(),
+  /** Sends at most one message per alarm within this time. */
+  group: span.optional(),
+  /** Whether the target may be on the platform's machine or in a private network, and without TLS. */
+  allowPrivate: z.boolean().default(false),
+});
+
 /** How samples become predictions next to the sensor: `aiot loop run`. Its flags take precedence. */
 const loop = z.strictObject({
   /** Source of the samples. */
@@ -614,6 +630,8 @@ export const projectSchema = z.strictObject({
   up: up.optional(),
   /** Alarms of the platform, by name: `aiot alarm apply`, and `aiot up --project`. */
   alarms: z.record(name, alarm).optional(),
+  /** Targets of the alarms' messages, by name: `aiot alarm apply`, and `aiot up --project`. */
+  notify: z.record(name, notify).optional(),
   stream: stream.default({ topic: 'rows', format: 'json', device: 'topic', fields: {} }),
   signal: signal.default({ rate: 1, window: 1, stride: 1, features: 'raw' }),
   model: model.prefault({}),

@@ -16,8 +16,8 @@ export interface AlarmState {
   samples: AlarmSample[];
   /** Stream of the sample on which the condition began to hold. */
   stream?: string | undefined;
-  /** Earlier samples; only of an alarm on a change or on a class. */
-  window?: AlarmWindow;
+  /** Earlier samples by stream, the newest stream last; only of an alarm on a change or on a class. */
+  windows?: Record<string, AlarmWindow>;
   /** By stream: the newest time, and when a sample first arrived that was older; absent = none since. The newest stream is last. */
   clocks?: Record<string, { last: number; behind?: number }>;
 }
@@ -44,7 +44,7 @@ export function placeInTime(
   { t, at, stream }: { t: number; at: number; stream: string },
 ): { state: AlarmState; isLate: boolean } {
   const { [stream]: own, ...others } = state.clocks ?? {};
-  const rest = Object.fromEntries(Object.entries(others).slice(1 - mostClocks));
+  const rest = newestStreams(others);
   const last = own?.last ?? (state.clocks === undefined ? state.last : 0);
   const clocks = { ...rest, [stream]: { last: t } };
   // Another stream may be ahead, which does not make this sample late.
@@ -54,6 +54,24 @@ export function placeInTime(
     return { state: { ...state, clocks: { ...rest, [stream]: { last, behind } } }, isLate: true };
   const { incident } = state;
   return { state: { ...quiet, incident, last: t, clocks }, isLate: false };
+}
+
+/**
+ * Whether a sample says nothing about a condition on a change that began on another stream of the device. That stream counts until it has been
+ * silent for the length of the window.
+ */
+export function isOfAnother(
+  { withinMs = 0 }: Pick<AlarmDefinition, 'withinMs'>,
+  { stream, clocks }: AlarmState,
+  sample: { t: number; stream: string },
+): boolean {
+  if (stream === undefined || stream === sample.stream) return false;
+  return sample.t - (clocks?.[stream]?.last ?? Number.NEGATIVE_INFINITY) < withinMs;
+}
+
+/** The entries of the newest streams, so that another one can be added. */
+export function newestStreams<T>(byStream: Record<string, T>): Record<string, T> {
+  return Object.fromEntries(Object.entries(byStream).slice(1 - mostClocks));
 }
 
 export const quiet: AlarmState = { since: null, clearSince: null, incident: null, last: 0, samples: [] };

@@ -12,6 +12,8 @@ export {
   alarmStep,
   isAbsent,
   isMaintained,
+  isOfAnother,
+  newestStreams,
   placeInTime,
   quiet,
 } from './alarm.js';

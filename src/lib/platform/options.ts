@@ -1,5 +1,6 @@
 import type { PlatformUrls } from '../api/api.js';
-import type { AlarmsApplied, ApplyAlarms } from '../api/contract/alarms.js';
+import type { ApplyAlarmTargets, ProjectAlarmsApplied } from '../api/contract/alarm-targets.js';
+import type { ApplyAlarms } from '../api/contract/alarms.js';
 import type { Sync } from '../core/append-log.js';
 import type { Clock } from '../core/time.js';
 import type { BrokerLimits } from './broker/limits.js';
@@ -107,10 +108,12 @@ export interface Platform {
   /** Access to the broker's messages, for routes in this process. */
   streams: Pick<LocalStreams, 'openSource' | 'openSink' | 'expect'>;
   /**
-   * Makes a project's alarms equal to a list. Null: the database is still being checked (the alarms follow once it is known to be sound), or
+   * Makes a project's alarms and the targets of their messages equal to lists. Null: the database is still being checked (the alarms follow once it is known to be sound), or
    * it is damaged.
    */
-  applyAlarms(request: ApplyAlarms): Promise<AlarmsApplied | null>;
+  applyAlarms(
+    request: Pick<ApplyAlarms, 'project' | 'alarms'> & Pick<ApplyAlarmTargets, 'targets'>,
+  ): Promise<ProjectAlarmsApplied | null>;
   /** Creates a link that logs one browser into the dashboard with this token's rights; null for an invalid token. */
   loginLink(token: string): Promise<string | null>;
   /** Closes all listeners and connections, and writes pending data. */

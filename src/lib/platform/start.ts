@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { PlatformUrls } from '../api/api.js';
-import type { AlarmsApplied } from '../api/contract/alarms.js';
+import { type ProjectAlarmsApplied, withTargets } from '../api/contract/alarm-targets.js';
 import { sha256Hex } from '../core/crypto.js';
 import { aiotVersion } from '../core/folders.js';
 import { preload } from '../core/process.js';
@@ -88,7 +88,7 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
   const log = await createLog(options.log);
   const now = () => clock.now();
   const ground = { options, lifecycle, host, urls, log, now, disk: new DiskFigures(), later: {} };
-  const { folder, state, broker, alarms, token } = await platformParts.start(ground, lifecycle);
+  const { folder, state, broker, alarms, outgoing, token } = await platformParts.start(ground, lifecycle);
   folder.keep();
   log.debug({ urls }, 'ready');
   preload(() => import('../model/index.js'));
@@ -97,10 +97,11 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
     const user = await tokens.identify(shown);
     return user && loginUrl(urls.http, (await logins.link(user)).code);
   };
-  const applyAlarms: Platform['applyAlarms'] = async (request) => {
-    let applied: AlarmsApplied | null = null;
+  const applyAlarms: Platform['applyAlarms'] = async ({ project, alarms: wanted, targets }) => {
+    let applied: ProjectAlarmsApplied | null = null;
     await whenSound(state.engine, async () => {
-      applied = await alarms.apply(request, 'platform');
+      const changes = await alarms.apply({ project, alarms: wanted }, 'platform');
+      applied = withTargets(changes, await outgoing.alarmTargets.apply({ project, targets }, 'platform'));
     });
     return applied;
   };

@@ -1,5 +1,5 @@
 /** Whole projects: templates, creating a project's folder, building its firmware, and running its services together with the platform. */
-export { alarmsOf, applyProjectAlarms } from './alarms.js';
+export { alarmsOf, applyProjectAlarms, targetsOf } from './alarms.js';
 export {
   buildFirmware,
   containerBuild,

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { AlarmsApplied } from '../api/contract/alarms.js';
+import type { ProjectAlarmsApplied } from '../api/contract/alarm-targets.js';
 import { AiotError } from '../core/errors.js';
 import { loadProject, type Project } from '../core/project.js';
 import { deferred } from '../core/tasks.js';
@@ -13,7 +13,7 @@ import { loadRoutes } from '../stream/route/load.js';
 import { runRoutes } from '../stream/route/run.js';
 import type { Route, RouteState, StreamOpener } from '../stream/route/types.js';
 import { parseStreamUrl } from '../stream/url.js';
-import { alarmsOf } from './alarms.js';
+import { alarmsOf, targetsOf } from './alarms.js';
 
 export interface UpProjectOptions extends Omit<UpOptions, 'boards' | 'readers' | 'project'> {
   /** Folder of aiot.yaml. */
@@ -32,7 +32,7 @@ const patienceMs = 3000;
 
 /**
  * Starts a platform and, in the same process, the services of a project: a listener for its boards, and its routes, each of which is
- * supervised separately. The platform's alarms of the project become those of the file. If anything in the project is invalid, nothing is started.
+ * supervised separately. The platform's alarms of the project, and their targets, become those of the file. If anything in the project is invalid, nothing is started.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_ROUTE_INVALID, as `up`, and permanent errors of a route
  */
 export async function upProject(options: UpProjectOptions, log: (line: string) => void): Promise<UpPlatform> {
@@ -40,6 +40,7 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
   const project = await loadProject(options.project);
   const routes = await projectRoutes(project, given);
   const alarms = alarmsOf(project);
+  const targets = targetsOf(project);
   const readers = Object.fromEntries(routes.flatMap(readersOf));
   const platform = await up(
     { ...options, project: undefined, boards: boardsOf(project, options), readers },
@@ -52,14 +53,14 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
     }
     await platform.stop();
   };
-  let applied: AlarmsApplied | null;
+  let applied: ProjectAlarmsApplied | null;
   try {
     for (const route of routes) {
       const open = localOpener(platform.streams, route.name);
       const run: RunRoute = (handed) => runRoutes([route], { ...handed, open });
       running.set(route, supervise({ name: route.name, run, clock, say: log }));
     }
-    applied = await platform.applyAlarms({ project: project.config.name, alarms });
+    applied = await platform.applyAlarms({ project: project.config.name, alarms, targets });
     const ready = Promise.all([...running.values()].map((one) => one.ready));
     await Promise.race([ready, clock.sleep(patienceMs)]);
   } catch (error) {

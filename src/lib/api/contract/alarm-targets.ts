@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { name, time } from '../fields.js';
 import { pageSchema } from '../page.js';
-import { severities } from './alarms.js';
+import { type AlarmsApplied, alarmsAppliedSchema, severities } from './alarms.js';
 import { endpoint } from './endpoint.js';
 
 /** Longest delay and longest interval of a target, ms. */
@@ -25,6 +25,8 @@ export const newAlarmTargetSchema = z.strictObject({
   groupMs: z.int().min(0).max(mostMs).default(60_000),
   /** Whether the target may be on this machine or in a private network, and without TLS. */
   allowPrivate: z.boolean().default(false),
+  /** Project whose aiot.yaml defines the target; absent = `aiot alarm target add`. */
+  project: name.optional(),
 });
 export type NewAlarmTarget = z.input<typeof newAlarmTargetSchema>;
 export type AlarmTargetDefinition = z.output<typeof newAlarmTargetSchema>;
@@ -55,6 +57,33 @@ export const alarmTargetTestSchema = z.object({
 });
 export type AlarmTargetTest = z.output<typeof alarmTargetTestSchema>;
 
+export const mostAlarmTargets = 100;
+
+/**
+ * PUT /alarm-targets: makes the targets of one project equal to this list. A target with the same name that belongs to no project is taken over;
+ * one of another project is an error.
+ */
+const applyAlarmTargetsSchema = z.strictObject({
+  project: name,
+  targets: z.array(newAlarmTargetSchema).max(mostAlarmTargets),
+  dryRun: z.boolean().default(false),
+});
+export type ApplyAlarmTargets = z.input<typeof applyAlarmTargetsSchema>;
+
+/** The changes to a project's alarms, and to the targets of their messages. */
+export const projectAlarmsAppliedSchema = alarmsAppliedSchema.extend({
+  targets: alarmsAppliedSchema.omit({ project: true, dryRun: true }),
+});
+export type ProjectAlarmsApplied = z.output<typeof projectAlarmsAppliedSchema>;
+
+/** Joins the changes to alarms and to targets. */
+export function withTargets(
+  alarms: AlarmsApplied,
+  { created, changed, removed, unchanged }: AlarmsApplied,
+): ProjectAlarmsApplied {
+  return { ...alarms, targets: { created, changed, removed, unchanged } };
+}
+
 const params = z.object({ name: z.string().max(100) });
 /** Only operators may call these endpoints, because an address may contain a third party's secret. */
 const access = 'operator';
@@ -71,6 +100,15 @@ export const alarmTargets = {
     access,
     body: newAlarmTargetSchema,
     result: alarmTargetSchema,
+    errors: ['AIOT_ALREADY_EXISTS', 'AIOT_ALARM_TARGET'],
+  }),
+  apply: endpoint('PUT /alarm-targets', {
+    summary: "Create, change and remove targets so that they equal a project's",
+    description:
+      'Messages that a changed target has not received yet are sent to its new address. Those of a removed target are not sent.',
+    access,
+    body: applyAlarmTargetsSchema,
+    result: alarmsAppliedSchema,
     errors: ['AIOT_ALREADY_EXISTS', 'AIOT_ALARM_TARGET'],
   }),
   test: endpoint('POST /alarm-targets/:name/test', {

@@ -177,7 +177,7 @@ const applyAlarmsSchema = z.strictObject({
 });
 export type ApplyAlarms = z.input<typeof applyAlarmsSchema>;
 
-/** Names of the alarms that were created, changed, removed or left as they are; with `dryRun`, of those that would be. */
+/** Names of the alarms (or of their targets) that were created, changed, removed or left as they are; with `dryRun`, of those that would be. */
 export const alarmsAppliedSchema = z.object({
   project: z.string(),
   dryRun: z.boolean(),

@@ -65,6 +65,7 @@ export const auditLogSchema = z.object({
   head: auditHeadSchema,
 });
 
+/** By URL, and by the first entry of the log, which a platform keeps if it moves. */
 const headsSchema = z.record(z.string(), auditHeadSchema.extend({ at: z.int() }));
 const headsFile = () => join(configFolder(), 'audit.json');
 
@@ -92,7 +93,12 @@ class Chain {
   head: AuditHead = { seq: 0, hash: noHash };
 
   /** @param expected heads that the log must contain */
-  constructor(private readonly expected: readonly AuditHead[]) {}
+  constructor(private readonly expected: AuditHead[]) {}
+
+  /** Adds a head that the rest of the log must contain. */
+  expect(head: AuditHead): void {
+    this.expected.push(head);
+  }
 
   /** @throws AIOT_AUDIT_BROKEN */
   add(entry: SealedEntry): void {
@@ -140,7 +146,8 @@ interface VerifyOptions {
 
 /**
  * Reads a platform's whole audit log and checks it on this computer: the platform only delivers the entries. The head is remembered in the
- * user's configuration, so that the next verification also detects a log that was cut off, or written anew with correct hashes.
+ * user's configuration, so that the next verification also detects a log that was cut off, or written anew with correct hashes. It belongs to the
+ * URL, because an attacker could replace the whole log; if the URL is unknown, it belongs to the log that begins with the same entry.
  * @param forget do not compare with the remembered head
  * @throws AIOT_AUDIT_BROKEN, and errors of the client
  */
@@ -149,9 +156,18 @@ export async function verifyAudit(
   { head, forget = false, now = Date.now() }: VerifyOptions & { forget?: boolean; now?: number } = {},
 ): Promise<AuditVerified> {
   const heads = await rememberedHeads();
-  const since = forget ? null : (heads[client.url] ?? null);
+  let since = forget ? null : (heads[client.url] ?? null);
   const chain = new Chain([since, head ?? null].filter((known) => known !== null));
-  for await (const entry of auditEntries(client)) chain.add(entry);
+  let log: string | null = null;
+  for await (const entry of auditEntries(client)) {
+    if (entry.seq === 1) {
+      log = `log:${entry.hash}`;
+      const elsewhere = forget || since !== null ? undefined : heads[log];
+      if (elsewhere) chain.expect(elsewhere);
+      since ??= elsewhere ?? null;
+    }
+    chain.add(entry);
+  }
   // A head for which entries are missing at the beginning cannot be compared.
   if (chain.first > 1) throw broken(`the log begins with entry ${chain.first} instead of entry 1`);
   try {
@@ -162,7 +178,9 @@ export async function verifyAudit(
     throw error.reworded(error.message, { next });
   }
   await makeFolder(configFolder(), 0o700);
-  await writeJsonAtomic(headsFile(), { ...heads, [client.url]: { ...chain.head, at: now } }, 0o600);
+  const verified = { ...chain.head, at: now };
+  const kept = { ...heads, [client.url]: verified, ...(log === null ? {} : { [log]: verified }) };
+  await writeJsonAtomic(headsFile(), kept, 0o600);
   return { source: client.url, ...resultOf(chain), since };
 }
 

@@ -70,6 +70,7 @@ export const eventTypes = {
     'An address was added that incidents are sent to; its URL has no credentials.',
   ),
   'alarm.target.remove': kind('target', 'The address was removed.'),
+  'alarm.target.update': kind('target', 'A project changed the address, or which incidents are sent to it.'),
   'alarm.update': kind(
     'alarm',
     'A project changed the definition of the alarm; its open incidents ended.',

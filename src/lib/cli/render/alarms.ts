@@ -1,10 +1,9 @@
-import type { AlarmTarget, AlarmTargetTest } from '../../api/contract/alarm-targets.js';
+import type { AlarmTarget, AlarmTargetTest, ProjectAlarmsApplied } from '../../api/contract/alarm-targets.js';
 import type {
   Alarm,
   AlarmAcknowledged,
   AlarmFailure,
   AlarmShown,
-  AlarmsApplied,
   AlarmTest,
 } from '../../api/contract/alarms.js';
 import { elapsed, plural } from '../../core/figures.js';
@@ -71,7 +70,8 @@ export function alarmAcknowledgedText({ acknowledged, ...shown }: AlarmAcknowled
 }
 
 export function alarmText(alarm: Alarm): string {
-  const { name, severity, selector, clear, clearForMs, todo, by, created, project, failing, maintenance } = alarm;
+  const { name, severity, selector, clear, clearForMs, todo, by, created, project, failing, maintenance } =
+    alarm;
   const held = clearForMs > 0 ? ` for ${formatDuration(clearForMs)}` : '';
   const lines: [string, string][] = [
     ['state', stateOf(alarm)],
@@ -91,21 +91,27 @@ export function alarmText(alarm: Alarm): string {
   return `${bold(name)}\n${facts(lines)}`;
 }
 
-/** The changes to a project's alarms, one line for each kind of change. */
-export function alarmsAppliedText({ project, dryRun, ...lists }: AlarmsApplied): string {
-  const { created, changed, removed, unchanged } = lists;
-  if (Object.values(lists).every((names) => names.length === 0))
-    return `The project ${project} has no alarms. To add one, write it under alarms: in aiot.yaml.`;
+/** The changes to a project's alarms and targets, one line for each kind of change. */
+export function alarmsAppliedText({ project, dryRun, targets, ...alarms }: ProjectAlarmsApplied): string {
   const would = dryRun ? 'would be ' : '';
-  const lines: [string, string][] = (
-    [
-      [`${would}created`, created],
-      [`${would}changed`, changed],
-      [`${would}removed`, removed],
-      ['unchanged', unchanged],
-    ] as const
-  ).flatMap(([label, names]) => (names.length === 0 ? [] : [[label, names.join(', ')]]));
-  return `${bold(`Alarms of ${project}`)}\n${facts(lines)}`;
+  const part = (title: string, { created, changed, removed, unchanged }: typeof targets) => {
+    const lines = Object.entries({
+      ...{ [`${would}created`]: created, [`${would}changed`]: changed },
+      ...{ [`${would}removed`]: removed, unchanged },
+    }).flatMap(([label, names]): [string, string][] => (names.length === 0 ? [] : [[label, names.join(', ')]]));
+    return lines.length === 0 ? [] : [`${bold(`${title} of ${project}`)}\n${facts(lines)}`];
+  };
+  const parts = [...part('Alarms', alarms), ...part('Targets', targets)];
+  if (parts.length > 0) return parts.join('\n\n');
+  return `The project ${project} has no alarms. To add one, write it under alarms: in aiot.yaml.`;
+}
+
+/** The question before a project's alarms and targets are removed. */
+export function alarmsRemovedText({ removed, targets }: ProjectAlarmsApplied): string {
+  const alarms = removed.length === 0 ? [] : [`${removed.join(', ')} with all incidents`];
+  const sent = targets.removed;
+  const rest = sent.length === 0 ? [] : [`the ${sent.length === 1 ? 'target' : 'targets'} ${sent.join(', ')}`];
+  return `Permanently remove ${[...alarms, ...rest].join(', and ')}?`;
 }
 
 /** An alarm with its incidents: open ones first in red, each with its cause, its time and the person who deals with it. */
@@ -171,6 +177,7 @@ export function alarmTargetText(target: AlarmTarget, now = Date.now()): string {
   return `${bold(target.name)}\n${facts([
     ['target', target.url],
     ['incidents', routeOf(target)],
+    ...(target.project === undefined ? [] : ([['project', target.project]] as [string, string][])),
     ['delivery', deliveryOf(target, now)],
   ])}`;
 }

@@ -1,6 +1,6 @@
 import type { Status } from '../../api/api.js';
 import type { LoginLink, Token, User } from '../../api/contract/access.js';
-import type { AlarmsApplied } from '../../api/contract/alarms.js';
+import type { ProjectAlarmsApplied } from '../../api/contract/alarm-targets.js';
 import type { Attention, DeviceHealth } from '../../api/contract/attention.js';
 import type { Job } from '../../api/contract/jobs.js';
 import type { Webhook, WebhookTest } from '../../api/contract/webhooks.js';
@@ -205,13 +205,15 @@ export function platformText({
   }
   const alarms = project?.alarms ? alarmNames(project.alarms) : '';
   if (alarms !== '') lines.push(['alarms', alarms]);
+  const targets = project?.alarms ? alarmNames(project.alarms.targets) : '';
+  if (targets !== '') lines.push(['alarm targets', targets]);
   lines.push(['context', context ?? 'none']);
   if (token !== undefined) lines.push(['token', token], ['', dim('shown once; stored in the context')]);
   const switched = replaced === undefined ? '' : `\nSwitched to the context ${context} (was ${replaced})`;
   return `${bold('The platform is running.')}\n${facts(lines)}${switched}`;
 }
 
-function alarmNames({ created, changed, removed, unchanged }: AlarmsApplied): string {
+function alarmNames({ created, changed, removed, unchanged }: ProjectAlarmsApplied['targets']): string {
   const noted = (names: string[], note: string) => names.map((name) => `${name} ${dim(`(${note})`)}`);
   const all = [...noted(created, 'new'), ...noted(changed, 'changed'), ...noted(removed, 'removed')];
   return [...all, ...unchanged].join(', ');

@@ -46,7 +46,8 @@ const emojis: Record<Severity, string> = {
   info: 'information_source',
 };
 
-type Send = (message: AlarmMessage, signal: AbortSignal) => Promise<void>;
+/** Returns why some of the recipients will never receive the message; null = all will. */
+type Send = (message: AlarmMessage, signal: AbortSignal) => Promise<string | null>;
 
 /**
  * Opens the way to a target.
@@ -204,8 +205,8 @@ function pagerDutyTo({ host, path, query, username }: StreamUrl, allowPrivate: b
   const base = typeof query.base === 'string' ? query.base.replace(/\/$/, '') : `https://${host}`;
   return async (message, signal) => {
     const { event, alarm, severity, key, at, open } = message;
-    if (event === 'clear' && open > 0) return;
-    await post(`${base}/v2/enqueue`, allowPrivate, {}, signal, {
+    if (event === 'clear' && open > 0) return null;
+    return post(`${base}/v2/enqueue`, allowPrivate, {}, signal, {
       ...{ routing_key: username, event_action: event === 'raise' ? 'trigger' : 'resolve', dedup_key: key },
       payload: {
         ...{ summary: titleOf(message).slice(0, 1024), source: key, severity },
@@ -222,9 +223,10 @@ async function post(
   headers: Record<string, string>,
   signal: AbortSignal,
   value: object,
-): Promise<void> {
+): Promise<null> {
   const { error } = await postJson({ url, allowPrivate, headers, body: JSON.stringify(value), signal });
   if (error !== null) throw refused(error);
+  return null;
 }
 
 type Outgoing = (message: AlarmMessage) => { topic: string; key?: Buffer; payload: Buffer };
@@ -235,6 +237,7 @@ function sinkTo(url: string, made: Outgoing): Send {
     const sink = await openSink(url, { connectTimeoutMs, signal });
     try {
       await sink.write([{ ...made(message), time: message.at, headers: [['aiot-id', message.id]] }]);
+      return null;
     } finally {
       await sink.close().catch(() => {});
     }

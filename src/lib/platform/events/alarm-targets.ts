@@ -4,10 +4,12 @@ import {
   type AlarmTarget,
   type AlarmTargetDefinition,
   type AlarmTargetTest,
+  type ApplyAlarmTargets,
+  mostAlarmTargets,
   type NewAlarmTarget,
   newAlarmTargetSchema,
 } from '../../api/contract/alarm-targets.js';
-import type { Severity } from '../../api/contract/alarms.js';
+import type { AlarmsApplied, Severity } from '../../api/contract/alarms.js';
 import type { PlatformEvent } from '../../api/events/api.js';
 import { AiotError } from '../../core/errors.js';
 import { newId } from '../../core/names.js';
@@ -24,6 +26,7 @@ import {
 } from './alarm-messages.js';
 import { type Events, extentOf } from './events.js';
 import { sendOn } from './outbox.js';
+import { namesOf, planOf } from './project-plan.js';
 import { givesUpAfterMs, waitAfter } from './webhooks.js';
 
 interface Parts {
@@ -37,7 +40,6 @@ interface Parts {
   env?: NodeJS.ProcessEnv;
 }
 
-const mostTargets = 100;
 /** How long the first incidents of an alarm are collected into one message, ms. */
 const collectMs = 1000;
 const tickMs = 500;
@@ -68,37 +70,73 @@ export class AlarmTargets {
 
   /** @throws AIOT_ALARM_TARGET, AIOT_ALREADY_EXISTS, AIOT_REQUEST_INVALID (too many) */
   async add(request: NewAlarmTarget, who: string): Promise<AlarmTarget> {
-    const { store, events, now, env = process.env } = this.parts;
-    const definition = newAlarmTargetSchema.parse(request);
-    const { name, url, allowPrivate } = definition;
-    senderFor(url, { allowPrivate, env });
-    const row: TargetRow = {
-      ...{ name, definition: JSON.stringify(definition), created: now(), who },
-      ...{ delivered: null, failures: 0, error: null, retryAt: null },
-    };
-    await store.transaction().execute(async (transaction) => {
+    const row = this.checked(request, who);
+    const { name } = row;
+    await this.parts.store.transaction().execute(async (transaction) => {
       const known = await transaction.selectFrom('alarmTargets').select('name').execute();
       if (known.some((other) => other.name === name))
         throw new AiotError('AIOT_ALREADY_EXISTS', `the alarm target ${name} already exists`, {
           next: `Choose another name, or remove it with \`aiot alarm target remove ${name}\`.`,
         });
-      if (known.length >= mostTargets)
-        throw new AiotError('AIOT_REQUEST_INVALID', `expected at most ${mostTargets} alarm targets`);
-      await transaction.insertInto('alarmTargets').values(row).execute();
-      // The first target begins with the next event.
-      const position = (await extentOf(transaction)).latest;
-      await transaction
-        .insertInto('cursors')
-        .values({ name: targetsCursor, position })
-        .onConflict((conflict) => conflict.doNothing())
-        .execute();
-      const { url: _, ...data } = definition;
-      await events.record(
-        { who, type: 'alarm.target.add', subject: name, data: { ...data, url: shownTarget(url) } },
-        transaction,
-      );
+      await this.insert([row], who, transaction);
     });
     return this.get(name);
+  }
+
+  /**
+   * Makes a project's targets equal to a list, all or none. A changed target keeps its unsent messages.
+   * @throws AIOT_ALARM_TARGET, AIOT_ALREADY_EXISTS (a target of another project), AIOT_REQUEST_INVALID
+   */
+  async apply({ project, targets, dryRun = false }: ApplyAlarmTargets, who: string): Promise<AlarmsApplied> {
+    const { store, events } = this.parts;
+    const rows = targets.map((target) => this.checked({ ...target, project }, who));
+    return store.transaction().execute(async (transaction) => {
+      const known = await transaction.selectFrom('alarmTargets').selectAll().execute();
+      const plan = planOf(project, rows, known, { noun: 'alarm target', read: definitionOf });
+      if (!dryRun) {
+        for (const { name } of plan.removed) await this.erase(name, who, transaction);
+        for (const { name, definition } of plan.changed) {
+          const anew = { definition, failures: 0, error: null, retryAt: null };
+          await transaction.updateTable('alarmTargets').set(anew).where('name', '=', name).execute();
+          const data = shownDefinition({ definition });
+          await events.record({ who, type: 'alarm.target.update', subject: name, data }, transaction);
+        }
+        await this.insert(plan.created, who, transaction);
+      }
+      return { project, dryRun, ...namesOf(plan) };
+    });
+  }
+
+  /** The row of a new target. @throws AIOT_ALARM_TARGET */
+  private checked(request: NewAlarmTarget, who: string): TargetRow {
+    const { now, env = process.env } = this.parts;
+    const definition = newAlarmTargetSchema.parse(request);
+    const { name, url, allowPrivate } = definition;
+    senderFor(url, { allowPrivate, env });
+    return {
+      ...{ name, definition: JSON.stringify(definition), created: now(), who },
+      ...{ delivered: null, failures: 0, error: null, retryAt: null },
+    };
+  }
+
+  /** @throws AIOT_REQUEST_INVALID (too many) */
+  private async insert(rows: readonly TargetRow[], who: string, store: Store): Promise<void> {
+    const known = await store.selectFrom('alarmTargets').select('name').execute();
+    if (known.length + rows.length > mostAlarmTargets)
+      throw new AiotError('AIOT_REQUEST_INVALID', `expected at most ${mostAlarmTargets} alarm targets`);
+    if (rows.length === 0) return;
+    await store.insertInto('alarmTargets').values(rows).execute();
+    // The first target begins with the next event.
+    const position = (await extentOf(store)).latest;
+    await store
+      .insertInto('cursors')
+      .values({ name: targetsCursor, position })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+    const told = rows.map((row) => ({
+      ...{ who, type: 'alarm.target.add' as const, subject: row.name, data: shownDefinition(row) },
+    }));
+    await this.parts.events.recordAll(told, store);
   }
 
   async list(): Promise<{ targets: AlarmTarget[]; next: string | null }> {
@@ -125,7 +163,7 @@ export class AlarmTargets {
     let error: string | null = null;
     try {
       const send = senderFor(url, { allowPrivate, env });
-      await send(message, signal);
+      error = await send(message, signal);
       // A pager would otherwise keep the incident of the test open.
       if (url.startsWith('pagerduty:')) await send({ ...message, event: 'clear', open: 0 }, signal);
     } catch (failure) {
@@ -136,17 +174,17 @@ export class AlarmTargets {
 
   /** @throws AIOT_NOT_FOUND */
   async remove(name: string, who: string): Promise<AlarmTarget> {
-    const { store, events } = this.parts;
     const target = await this.get(name);
-    await store.transaction().execute(async (transaction) => {
-      await transaction.deleteFrom('alarmTargets').where('name', '=', name).execute();
-      await transaction.deleteFrom('alarmNotices').where('target', '=', name).execute();
-      const left = await transaction.selectFrom('alarmTargets').select('name').limit(1).execute();
-      if (left.length === 0)
-        await transaction.deleteFrom('cursors').where('name', '=', targetsCursor).execute();
-      await events.record({ who, type: 'alarm.target.remove', subject: name }, transaction);
-    });
+    await this.parts.store.transaction().execute((transaction) => this.erase(name, who, transaction));
     return target;
+  }
+
+  private async erase(name: string, who: string, store: Store): Promise<void> {
+    await store.deleteFrom('alarmTargets').where('name', '=', name).execute();
+    await store.deleteFrom('alarmNotices').where('target', '=', name).execute();
+    const left = await store.selectFrom('alarmTargets').select('name').limit(1).execute();
+    if (left.length === 0) await store.deleteFrom('cursors').where('name', '=', targetsCursor).execute();
+    await this.parts.events.record({ who, type: 'alarm.target.remove', subject: name }, store);
   }
 
   workers(): Worker[] {
@@ -157,7 +195,10 @@ export class AlarmTargets {
         run: async (signal) => {
           await every(tickMs, signal, () => this.sendDue(signal));
           // Their outcome must be stored before another process repeats them.
-          await Promise.race([Promise.all(this.sending.values()), delay(farewellMs, undefined, { ref: false })]);
+          await Promise.race([
+            Promise.all(this.sending.values()),
+            delay(farewellMs, undefined, { ref: false }),
+          ]);
         },
       },
     ];
@@ -295,14 +336,15 @@ export class AlarmTargets {
       if (!first) return;
       const message = await this.messageOf(rows);
       let error: string | null = null;
+      let partly: string | null = null;
       try {
-        await senderFor(definition.url, { ...definition, env })(message, signal);
+        partly = await senderFor(definition.url, { ...definition, env })(message, signal);
       } catch (failure) {
         if (signal.aborted) return;
         error = failureOf(failure);
       }
       if (error === null) this.sentAt.set(`${row.name}/${first.alarm}`, now());
-      more = await this.settled(row, rows, error);
+      more = await this.settled(row, rows, { error, partly });
     }
   }
 
@@ -362,8 +404,15 @@ export class AlarmTargets {
     };
   }
 
-  /** Stores the outcome of an attempt. Returns whether the next message may be sent. */
-  private async settled(row: TargetRow, rows: readonly QueueRow[], error: string | null): Promise<boolean> {
+  /**
+   * Stores the outcome of an attempt. Returns whether the next message may be sent.
+   * @param outcome.partly why some of the recipients of a delivered message will never receive it
+   */
+  private async settled(
+    row: TargetRow,
+    rows: readonly QueueRow[],
+    { error, partly }: { error: string | null; partly: string | null },
+  ): Promise<boolean> {
     const { store, now, log } = this.parts;
     const at = now();
     const failures = error === null ? 0 : Number(row.failures) + 1;
@@ -373,7 +422,7 @@ export class AlarmTargets {
       log.warn({ target: row.name, failures, error }, 'could not send a message about an alarm');
     await store.transaction().execute(async (transaction) => {
       const delivered = error === null ? { delivered: at } : {};
-      const set = { failures, retryAt, error, ...delivered };
+      const set = { failures, retryAt, error: error ?? partly, ...delivered };
       await transaction.updateTable('alarmTargets').set(set).where('name', '=', row.name).execute();
       if (error !== null && !isGivenUp) return;
       for (const { incident, event } of rows) {
@@ -427,6 +476,12 @@ function raisedIn(store: Store) {
   return store.selectFrom('alarmNotices').selectAll().where('event', '=', 'raise');
 }
 type RaisedQuery = ReturnType<typeof raisedIn>;
+
+/** The definition for an event, without credentials and without its name. */
+function shownDefinition(row: Pick<TargetRow, 'definition'>) {
+  const { name: _, url, ...data } = definitionOf(row);
+  return { ...data, url: shownTarget(url) };
+}
 
 function definitionOf({ definition }: Pick<TargetRow, 'definition'>): AlarmTargetDefinition {
   return newAlarmTargetSchema.parse(JSON.parse(definition));

@@ -16,7 +16,6 @@ import {
 } from '../../api/contract/alarms.js';
 import type { Attention } from '../../api/contract/attention.js';
 import { type PageQuery, pageOfRows } from '../../api/page.js';
-import { canonicalJson } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import { plural } from '../../core/figures.js';
 import { newId } from '../../core/names.js';
@@ -30,6 +29,8 @@ import {
   alarmStep,
   isAbsent,
   isMaintained,
+  isOfAnother,
+  newestStreams,
   placeInTime,
   quiet,
 } from '../../fleet/alarm.js';
@@ -47,6 +48,7 @@ import { serially } from '../store/engine.js';
 import type { Schema } from '../store/schema.js';
 import type { Worker } from '../workers.js';
 import type { Events, NewEvent } from './events.js';
+import { namesOf, planOf } from './project-plan.js';
 
 interface Parts {
   store: Store;
@@ -69,7 +71,10 @@ const reconnectMs = 60_000;
 /** Stands for the fleet in place of a device's name, which cannot contain it. */
 const wholeFleet = '*';
 const offlineShown = 20;
-/** Time of a sample ahead of its arrival beyond which the arrival counts instead, ms. */
+/**
+ * Difference between a sample's time and its arrival beyond which the device's clock is wrong, ms. If it is ahead, the time of arrival counts
+ * instead.
+ */
 const aheadMs = 60_000;
 /** How long an alarm counts as failing after the last sample that it could not be evaluated on, ms. */
 const failingMs = 600_000;
@@ -139,7 +144,7 @@ export class Alarms {
     const end = await telemetry.reader.end();
     const carryOut = async (transaction: Store) => {
       const known = await transaction.selectFrom('alarms').selectAll().execute();
-      const plan = planOf(project, rows, known);
+      const plan = planOf(project, rows, known, { noun: 'alarm', read: definitionOf });
       const { created, changed, removed } = plan;
       if (!dryRun) {
         for (const { name } of removed) await this.erase(name, who, transaction);
@@ -151,11 +156,7 @@ export class Alarms {
         });
         await this.parts.events.recordAll(told, transaction);
       }
-      const names = (list: readonly AlarmRow[]) => list.map(({ name }) => name).sort();
-      return {
-        ...{ project, dryRun, created: names(created), changed: names(changed) },
-        ...{ removed: names(removed), unchanged: names(plan.unchanged) },
-      };
+      return { project, dryRun, ...namesOf(plan) };
     };
     return this.inTurn(() => store.transaction().execute(carryOut));
   }
@@ -390,11 +391,12 @@ export class Alarms {
     return found;
   }
 
-  /** The samples of recordings of one stream, and the number of their messages. */
+  /** The samples of recordings of one stream that have arrived since a time, and the number of their messages. */
   private async *replayed(takes: Take[], from: number, counted: { messages: number }) {
     for (const take of takes.sort((a, b) => (a.startedAt ?? 0) - (b.startedAt ?? 0))) {
-      for await (const entry of this.parts.telemetry.read(take, { from })) {
-        const samples = [...samplesOf(entry)].filter(({ t }) => t >= from);
+      const since = from - behindBy(take);
+      for await (const entry of this.parts.telemetry.read(take, { from: since })) {
+        const samples = [...samplesOf(entry)].filter(({ t }) => t >= since);
         if (samples.length > 0) counted.messages++;
         yield* samples;
       }
@@ -412,7 +414,7 @@ export class Alarms {
     for (const [device, takes] of await this.recorded(loaded, from, signal)) {
       const spans: [number, number][] = [];
       for (const take of takes.flat()) {
-        for await (const { at } of telemetry.read(take, { from })) {
+        for await (const { at } of telemetry.read(take, { from: from - behindBy(take) })) {
           counted.truncated = counted.messages >= samplesTested || signal?.aborted === true;
           if (counted.truncated) break;
           counted.messages++;
@@ -870,10 +872,14 @@ class LoadedAlarm {
 
   private async look(state: AlarmState, sample: Sample): Promise<{ state: AlarmState; change: AlarmChange }> {
     if (!looksBack(this.definition)) return this.judge(state, sample);
-    const { window, values } = withinWindow(this.definition, state.window ?? [], sample);
-    if (values === null) return { state: { ...state, last: sample.t, window }, change: null };
+    const { stream, t } = sample;
+    const { [stream]: own = [], ...others } = state.windows ?? {};
+    const { window, values } = withinWindow(this.definition, own, sample);
+    const windows = window.length === 0 ? others : { ...newestStreams(others), [stream]: window };
+    if (values === null) return { state: { ...state, last: t, windows }, change: null };
+    if (isOfAnother(this.definition, state, sample)) return { state: { ...state, windows }, change: null };
     const judged = await this.judge(state, { ...sample, values });
-    return { ...judged, state: { ...judged.state, window } };
+    return { ...judged, state: { ...judged.state, windows } };
   }
 
   private async judge(state: AlarmState, sample: Sample) {
@@ -1037,6 +1043,12 @@ function hasField(values: Record<string, unknown>, path: readonly string[]): boo
   return true;
 }
 
+/** How far the clock of a recording's device is behind, ms: the times of its samples do not reach the last arrival. */
+function behindBy({ endedAt, lastAt }: Take): number {
+  const behind = (lastAt ?? 0) - (endedAt ?? lastAt ?? 0);
+  return behind > aheadMs ? behind : 0;
+}
+
 /** Merges samples of several sources, each of which has its own in the order of time. */
 async function* inTimeOrder(sources: readonly AsyncGenerator<Sample>[]): AsyncGenerator<Sample> {
   const heads: { source: AsyncGenerator<Sample>; sample: Sample }[] = [];
@@ -1158,28 +1170,6 @@ async function insert(store: Store, rows: readonly AlarmRow[], end: string): Pro
     .values({ key: positionKey, value: end })
     .onConflict((conflict) => conflict.doNothing())
     .execute();
-}
-
-/** Compares a project's alarms with the known ones. @throws AIOT_ALREADY_EXISTS, AIOT_REQUEST_INVALID (the same name twice) */
-function planOf(project: string, rows: readonly AlarmRow[], known: readonly AlarmRow[]) {
-  const [created, changed, unchanged] = [[], [], []] as [AlarmRow[], AlarmRow[], AlarmRow[]];
-  for (const [i, row] of rows.entries()) {
-    const { name } = row;
-    if (rows.findIndex((other) => other.name === name) !== i)
-      throw new AiotError('AIOT_REQUEST_INVALID', `expected each alarm once; got ${name} twice`);
-    const before = known.find((other) => other.name === name);
-    const owner = before && definitionOf(before).project;
-    if (owner !== undefined && owner !== project)
-      throw new AiotError('AIOT_ALREADY_EXISTS', `the alarm ${name} belongs to the project ${owner}`, {
-        next: `Choose another name in aiot.yaml, or remove it with \`aiot alarm remove ${name}\`.`,
-      });
-    const isSame = before && canonicalJson(definitionOf(before)) === canonicalJson(definitionOf(row));
-    (before === undefined ? created : isSame ? unchanged : changed).push(row);
-  }
-  const removed = known.filter(
-    (row) => definitionOf(row).project === project && !rows.some(({ name }) => name === row.name),
-  );
-  return { created, changed, unchanged, removed };
 }
 
 function versionOf({ definition, created }: AlarmRow): string {

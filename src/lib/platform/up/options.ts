@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import * as z from 'zod';
 import { platformUrlsSchema } from '../../api/api.js';
-import { alarmsAppliedSchema } from '../../api/contract/alarms.js';
+import { projectAlarmsAppliedSchema } from '../../api/contract/alarm-targets.js';
 import { dataFolder } from '../../core/folders.js';
 import { formatDuration } from '../../core/time.js';
 import { type Compatibility, type Engines, type PlatformOptions, usualDdiPollMs } from '../options.js';
@@ -74,8 +74,8 @@ export const upResultSchema = z.object({
           state: z.enum(['starting', 'running', 'failing', 'ended']),
         }),
       ),
-      /** Changes to the project's alarms; null while the database is being checked. */
-      alarms: alarmsAppliedSchema.nullable(),
+      /** Changes to the project's alarms and targets; null while the database is being checked. */
+      alarms: projectAlarmsAppliedSchema.nullable(),
     })
     .optional(),
 });

@@ -70,6 +70,7 @@ export const alarmTargetRoutes: Routes =
     serve(app, contract.alarmTargets, {
       list: () => alarmTargets.list(),
       add: ({ body, who }) => alarmTargets.add(body, who),
+      apply: ({ body, who }) => alarmTargets.apply(body, who),
       test: ({ params }, reply) => alarmTargets.test(params.name, closed(reply)),
       remove: ({ params, who }) => alarmTargets.remove(params.name, who),
     });
