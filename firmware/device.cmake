@@ -14,7 +14,7 @@ endif()
 # Adds one native device. Its compile definitions follow its name.
 function(aiot_native_device name)
   add_executable(${name}
-    hal/host/main.c hal/host/launcher.c hal/host/program.c hal/host/self_test.c hal/host/feed.c hal/host/lines.c
+    hal/host/main.c hal/host/launcher.c hal/host/program.c hal/host/self_test.c hal/host/vitals.c hal/host/feed.c hal/host/lines.c
     hal/host/clock.c hal/host/guide.c hal/host/guide_settings.c hal/host/identity.c hal/host/flash_file.c hal/host/mqtt_mosquitto.c hal/host/http_openssl.c hal/host/http_answer.c)
   target_compile_definitions(${name} PRIVATE ${ARGN})
   if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/generated/aiot_config.h)
@@ -46,3 +46,9 @@ add_executable(http_answer_test test/http_answer_test.c hal/host/http_answer.c)
 target_include_directories(http_answer_test PRIVATE core/include hal/host)
 target_link_libraries(http_answer_test PRIVATE aiot_options)
 add_test(NAME http_answer COMMAND http_answer_test)
+
+# Tests the readings of a computer's battery, disk and Wi-Fi.
+add_executable(host_vitals_test test/host_vitals_test.c hal/host/vitals.c)
+target_include_directories(host_vitals_test PRIVATE core/include hal/host)
+target_link_libraries(host_vitals_test PRIVATE aiot_options)
+add_test(NAME host_vitals COMMAND host_vitals_test)

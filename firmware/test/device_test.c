@@ -21,7 +21,7 @@ typedef struct {
   size_t count;
   size_t inferences;
   char log[256];
-  char reported[1024];
+  char reported[2048];
   aiot_device device;
 } bench;
 
@@ -86,6 +86,15 @@ static void heap(void *context, aiot_heap *out) {
   *out = (aiot_heap){52219, 31744, 43008};
 }
 
+static void vitals(void *context, aiot_vitals *out) {
+  (void)context;
+  out->battery_percent = 17;
+  out->disk_free = 3000000000;
+  out->disk_total = 8000000000;
+  out->rssi_dbm = -71;
+  out->boot = "watchdog";
+}
+
 static bool open_bench(bench *b, aiot_clock *clock, aiot_mqtt *mqtt, void *memory) {
   memset(b, 0, sizeof *b);
   *clock = (aiot_clock){b, uptime, now, NULL};
@@ -107,6 +116,7 @@ static bool open_bench(bench *b, aiot_clock *clock, aiot_mqtt *mqtt, void *memor
       .context = b,
       .event = event,
       .heap = heap,
+      .vitals = vitals,
       .reboot = reboot,
   };
   if (aiot_device_open(&b->device, &setup) != AIOT_OK) return false;
@@ -156,6 +166,9 @@ static void test_away(checks *c, void *memory) {
   check_at(c, "idle", "after", 0, aiot_device_idle(&b.device));
   /* The report includes the board's heap. */
   check_at(c, "reports", "heap", 0, strstr(b.reported, "\"heap\":{\"free\":52219,\"largest\":31744,\"least\":43008}") != NULL);
+  check_at(c, "reports", "vitals", 0,
+           strstr(b.reported, "\"boot\":{\"reason\":\"watchdog\"},\"battery\":{\"percent\":17},"
+                              "\"disk\":{\"freeBytes\":3000000000,\"totalBytes\":8000000000},\"rssiDbm\":-71}") != NULL);
   check_at(c, "reports", "sensor", 0,
            strstr(b.reported, "\"sensor\":{\"stream\":\"walk\",\"fields\":[\"x\"],\"rate\":4,\"unfit\":null}") != NULL);
 }
@@ -174,6 +187,7 @@ static void test_dropped(checks *c, void *memory) {
   check_at(c, "reported", "log", 0, strstr(b.log, "dropped") != NULL);
   b.connection = 1;
   run(&b);
+  check_at(c, "counted", "report", 0, strstr(b.reported, "\"dropped\":0") == NULL && strstr(b.reported, "\"dropped\":") != NULL);
   check_at(c, "newest", "message", b.count, b.count > 0 && begins_with(&b, b.count - 1, messages - 1));
   check_at(c, "oldest", "message", 0, !begins_with(&b, 0, 0));
 }

@@ -384,6 +384,7 @@ esp_err_t esp_wifi_stop(void) { return ESP_OK; }
 esp_err_t esp_wifi_connect(void) { return ESP_OK; }
 esp_err_t esp_wifi_disconnect(void) { return ESP_OK; }
 
+esp_err_t esp_wifi_sta_get_ap_info(wifi_ap_record_t *record) { return record == NULL ? ESP_OK : -1; }
 esp_err_t esp_wifi_scan_start(const wifi_scan_config_t *config, bool block) { return config != NULL || block; }
 esp_err_t esp_wifi_scan_get_ap_record(wifi_ap_record_t *record) { return record == NULL ? ESP_OK : -1; }
 esp_err_t esp_wifi_clear_ap_list(void) { return ESP_OK; }

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/crypto.js';
@@ -192,6 +192,15 @@ describeReal('native', 'the native virtual device on a platform', () => {
     for (const message of silent) await send(message);
     expect(await ask({ id: '5', command: 'reboot' })).toMatchObject({ id: '5', ok: true });
     await expect.poll(() => events.filter(({ event }) => event === 'online').length).toBe(2);
+    await expect.poll(() => device.reported?.vitals?.boot?.reason).toBe('software');
+    const { bsize, blocks } = await statfs(identityDir);
+    expect(device.reported?.vitals).toMatchObject({
+      ...{ disk: { totalBytes: bsize * blocks }, queue: { dropped: 0 }, uptimeMs: expect.any(Number) },
+    });
+    // The launcher starts its program again after a crash.
+    const children = `/proc/${device.pid}/task/${device.pid}/children`;
+    process.kill(Number((await readFile(children, 'utf8')).trim()), 'SIGSEGV');
+    await expect.poll(() => device.reported?.vitals?.boot?.reason, { timeout: 10_000 }).toBe('panic');
     expect(events.filter(({ event }) => event === 'log')).toMatchObject([{ code: 'AIOT_MESSAGE_MALFORMED' }]);
     await sink.close();
     await replies.close();

@@ -180,6 +180,18 @@ describe('a virtual device on a platform', () => {
     expect(recordings.find(({ id }) => id === 'after')).toMatchObject({ samples: 300 });
   });
 
+  it('reports its uptime, its queue and the reason for its last start', async () => {
+    const before = lastReport()?.vitals;
+    await device.reboot();
+    const { reported } = await own.client.devices.state('wearable-1');
+    expect(before?.uptimeMs).toBeGreaterThan(0);
+    expect(lastReport()?.vitals).toMatchObject({
+      ...{ boot: { reason: 'software' }, queue: { waiting: expect.any(Number), dropped: 0 } },
+      uptimeMs: expect.any(Number),
+    });
+    expect(reported?.vitals?.queue).toBeDefined();
+  });
+
   it('reports that it is offline when it is stopped', async () => {
     const { url, options } = operator('aiot/v1/wearable-1/presence');
     await device.stop();

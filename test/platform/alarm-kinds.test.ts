@@ -124,7 +124,11 @@ describe('an alarm', () => {
     const entries = Array.from({ length: 50 }, (_, i) => {
       const second = 2 * i + (i % 2);
       const temperature = i % 2 === 0 ? 20 : 60 + Math.max(0, Math.min(second - 40, 20));
-      return entry(second, { channel: 'telemetry', stream: i % 2 === 0 ? 'a' : 'b', payload: { temperature } });
+      return entry(second, {
+        channel: 'telemetry',
+        stream: i % 2 === 0 ? 'a' : 'b',
+        payload: { temperature },
+      });
     });
     const alarm = { name: 'warming', rate: 'temperature', withinMs: 30_000, where: 'change > 12' };
     expect(await incidentsOf(alarm, entries, 27)).toEqual([

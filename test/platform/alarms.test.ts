@@ -257,22 +257,26 @@ describe('aiot alarm', () => {
     const target = '  ops: { url: "ntfys://ntfy.sh/aiot-test", alarms: [hot], severity: critical }\n';
     const targeted = await apply(`${hot}notify:\n${target}`);
     expect(targeted).toMatchObject({ unchanged: ['hot'], targets: { created: ['ops'] } });
-    expect((await own.client.alarmTargets.list()).targets).toMatchObject([
+    expect(await own.client.alarmTargets.list()).toMatchObject([
       { name: 'ops', project: 'oven', alarms: ['hot'], severity: 'critical', afterMs: 0, groupMs: 60_000 },
     ]);
     const shared = { project: 'mill', targets: [{ name: 'ops', url: 'ntfys://ntfy.sh/aiot-mill' }] };
-    await expect(own.client.alarmTargets.apply(shared)).rejects.toMatchObject({ code: 'AIOT_ALREADY_EXISTS' });
+    await expect(own.client.alarmTargets.apply(shared)).rejects.toMatchObject({
+      code: 'AIOT_ALREADY_EXISTS',
+    });
     // An invalid target changes nothing, not even the alarms.
     const wrong = `${hot.replace('99', '98')}notify:\n${target.replace('ntfys', 'gopher')}`;
     await writeFile(join(project, 'aiot.yaml'), `name: oven\nalarms:\n${wrong}`);
-    expect(await refusal(['alarm', 'apply', '--project', project])).toMatchObject({ code: 'AIOT_ALARM_TARGET' });
+    expect(await refusal(['alarm', 'apply', '--project', project])).toMatchObject({
+      code: 'AIOT_ALARM_TARGET',
+    });
     expect((await own.client.alarms.get('hot')).alarm.where).toBe('temperature > 99');
     await writeFile(join(project, 'aiot.yaml'), `name: oven\nalarms:\n${hot}`);
     expect(await refusal(['alarm', 'apply', '--project', project])).toMatchObject({ exit: 2 });
     expect((await runCli(['alarm', 'apply', '--project', project, '--yes'])).stdout).toMatch(
       /Targets of oven\nremoved +ops/,
     );
-    expect((await own.client.alarmTargets.list()).targets).toEqual([]);
+    expect(await own.client.alarmTargets.list()).toEqual([]);
     const left = await ok(alarmsSchema.shape.alarms, ['alarm', 'list']);
     expect(left.map(({ name, project: of }) => [name, of])).toEqual([
       ['hot', 'oven'],

@@ -16,6 +16,7 @@
 #include "crypto_openssl.h"
 #include "flash_file.h"
 #include "program.h"
+#include "vitals.h"
 
 /* Time after which a trial is considered hung, like a watchdog. It is longer than the minute that a heartbeat may take. */
 #define WATCHDOG_MS 90000u
@@ -114,7 +115,7 @@ static void read_origin(origin *from, const char *folder) {
 }
 
 /* Starts the program of a slot, or the bundled program if the slot has none. Sets `slot` to the one that was started. */
-static pid_t start(const char *folder, origin *from, int wanted, int *slot, char *const *arguments) {
+static pid_t start(const char *folder, origin *from, int wanted, int *slot, const char *boot, char *const *arguments) {
   static programs all;
   const bool opened = open_programs(&all, folder);
   const int active = opened ? all.store.record.active : -1;
@@ -127,6 +128,7 @@ static pid_t start(const char *folder, origin *from, int wanted, int *slot, char
   char name[8];
   snprintf(name, sizeof name, "%d", *slot);
   setenv("AIOT_DEVICE_SLOT", name, 1);
+  setenv(AIOT_BOOT_VARIABLE, boot, 1);
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child != 0) {
@@ -153,8 +155,8 @@ static void rest(long ms) {
   nanosleep(&time, NULL);
 }
 
-/* Waits for the program. Ends it if the launcher is stopped or the trial hangs. */
-static int wait_for(pid_t child, const char *folder, bool trial) {
+/* Waits for the program. Ends it if the launcher is stopped or the trial hangs, and sets `hung` then. */
+static int wait_for(pid_t child, const char *folder, bool trial, bool *hung) {
   const uint64_t began = aiot_hal_uptime_ms();
   bool told = false;
   bool watching = trial;
@@ -168,7 +170,8 @@ static int wait_for(pid_t child, const char *folder, bool trial) {
     }
     if (watching && aiot_hal_uptime_ms() - began > WATCHDOG_MS) {
       watching = false;
-      if (on_trial(folder)) kill(child, SIGKILL);
+      *hung = on_trial(folder);
+      if (*hung) kill(child, SIGKILL);
     }
     rest(10);
   }
@@ -180,16 +183,19 @@ int aiot_launcher_run(const aiot_program_options *options, char *const *argument
   sigaction(SIGINT, &action, NULL);
   int wanted = -1;
   int falls = 0;
+  const char *boot = "power-on";
   origin from;
   read_origin(&from, options->folder);
   for (;;) {
     int slot;
     const bool trial = wanted >= 0;
     const uint64_t began = aiot_hal_uptime_ms();
-    const pid_t child = start(options->folder, &from, wanted, &slot, arguments);
+    const pid_t child = start(options->folder, &from, wanted, &slot, boot, arguments);
     if (child < 0) return AIOT_EXIT_FAILED;
-    const int status = wait_for(child, options->folder, trial);
+    bool hung = false;
+    const int status = wait_for(child, options->folder, trial, &hung);
     const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    boot = hung ? "watchdog" : code >= AIOT_EXIT_BOOT_SLOT || code == AIOT_EXIT_RESTART ? "software" : "panic";
     wanted = -1;
     if (ending) return code < 0 || code >= AIOT_EXIT_BOOT_SLOT ? AIOT_EXIT_OK : code;
     if (code == AIOT_EXIT_BOOT_SLOT || code == AIOT_EXIT_BOOT_SLOT + 1) wanted = code - AIOT_EXIT_BOOT_SLOT;

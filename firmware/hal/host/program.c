@@ -18,6 +18,7 @@
 #include "identity.h"
 #include "mqtt_mosquitto.h"
 #include "self_test.h"
+#include "vitals.h"
 
 /* Settings of a project's own firmware, generated from its aiot.yaml. */
 #if defined(__has_include)
@@ -70,6 +71,12 @@ static void print_event(void *context, const char *event, const char *member, co
 }
 
 static void reboot(void *context) { ((program *)context)->exit_code = AIOT_EXIT_RESTART; }
+
+static void take_vitals(void *context, aiot_vitals *vitals) {
+  const program *self = context;
+  aiot_vitals_source from = {"/sys", "/proc", self->identity.folder};
+  aiot_host_vitals(&from, vitals);
+}
 
 static int running(void *context) { return ((program *)context)->slot; }
 
@@ -203,6 +210,7 @@ static int open_device(program *self, const aiot_program_options *options) {
       .batch_values = 4096,
       .context = self,
       .event = print_event,
+      .vitals = take_vitals,
       .reboot = reboot,
   };
   if (setup.memory == NULL || aiot_device_open(&self->device, &setup) != AIOT_OK) return complain("the flash cannot be read");

@@ -92,21 +92,9 @@ export default class AlarmCreate extends PlatformCommand {
 
   async run() {
     const input = await this.input(AlarmCreate);
-    const {
-      name,
-      where,
-      rate,
-      class: label,
-      clear,
-      stream,
-      selector,
-      severity,
-      todo,
-      maintenance,
-      ...rest
-    } = input.flags;
-    const { absent: absentMs, within: withinMs, for: forMs, 'clear-for': clearForMs } = rest;
-    const offline = rest['offline-devices'] ? (true as const) : undefined;
+    const { name, where, rate, clear, stream, selector, severity, todo, maintenance, ...rest } = input.flags;
+    const { absent: absentMs, within: withinMs, for: forMs, 'clear-for': clearForMs, class: label } = rest;
+    const offline = rest['offline-devices'] || undefined;
     const wanted = {
       ...{ name, where, absentMs, rate, class: label, offline, withinMs, forMs, clear, clearForMs },
       ...{ stream, selector, severity, todo, maintenance },

@@ -61,7 +61,8 @@ export function targetsOf({ config, file }: Project): NewAlarmTarget[] {
     const invalid = (field: string, message: string) =>
       new AiotError('AIOT_PROJECT_INVALID', `${file}: notify.${name}.${field}: ${message}`);
     const unknown = own.alarms?.find((alarm) => !Object.hasOwn(config.alarms ?? {}, alarm));
-    if (unknown !== undefined) throw invalid('alarms', `expected names under alarms: in this file; got ${unknown}`);
+    if (unknown !== undefined)
+      throw invalid('alarms', `expected names under alarms: in this file; got ${unknown}`);
     if (hasSecret(own.url))
       throw invalid('url', 'expected a variable such as $AIOT_NOTIFY_PASSWORD in place of a secret');
     const wanted = {

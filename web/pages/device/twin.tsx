@@ -21,6 +21,13 @@ const onlyReported: readonly [label: string, path: string][] = [
   ['free heap', 'heap.free'],
   ['largest free block', 'heap.largest'],
   ['minimum free heap', 'heap.least'],
+  ['uptime (ms)', 'vitals.uptimeMs'],
+  ['last restart', 'vitals.boot.reason'],
+  ['battery (%)', 'vitals.battery.percent'],
+  ['free disk (bytes)', 'vitals.disk.freeBytes'],
+  ['waiting messages', 'vitals.queue.waiting'],
+  ['dropped messages', 'vitals.queue.dropped'],
+  ['Wi-Fi signal (dBm)', 'vitals.rssiDbm'],
 ];
 
 interface Member {

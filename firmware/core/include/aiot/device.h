@@ -31,6 +31,19 @@ typedef struct {
   uint32_t least;
 } aiot_heap;
 
+/* Readings about the device itself, besides those that the core knows. A reading that is not taken keeps its value for unknown. */
+typedef struct {
+  /* Charge of the battery, percent; below 0 = unknown, or no battery. */
+  int battery_percent;
+  /* Bytes of the file system; a total of 0 = unknown, or none. */
+  uint64_t disk_free;
+  uint64_t disk_total;
+  /* Strength of the Wi-Fi signal, dBm; 0 = unknown, or no Wi-Fi. */
+  int rssi_dbm;
+  /* Reason for the last restart, a word of the protocol such as "panic"; NULL = unknown. */
+  const char *boot;
+} aiot_vitals;
+
 typedef struct {
   /* These texts and tables must remain valid. */
   const char *name;
@@ -78,6 +91,8 @@ typedef struct {
   void (*event)(void *context, const char *event, const char *member, const char *json, size_t bytes);
   /* Reads the current state of the heap, for reports; NULL = there is no heap. */
   void (*heap)(void *context, aiot_heap *heap);
+  /* Takes the readings about the device itself, for reports; NULL = there are none. */
+  void (*vitals)(void *context, aiot_vitals *vitals);
   /* Restarts the device from its flash. If it returns, the device stops. */
   void (*reboot)(void *context);
 } aiot_device_setup;

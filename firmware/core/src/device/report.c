@@ -76,6 +76,36 @@ static void write_heap(aiot_writer *writer, const aiot_device *device) {
   aiot_write_object_end(writer);
 }
 
+static void write_counts(aiot_writer *writer, const char *key, const char *first, int64_t one, const char *second, int64_t other) {
+  aiot_write_key(writer, key);
+  aiot_write_object(writer);
+  aiot_write_integer_member(writer, first, one);
+  if (second != NULL) aiot_write_integer_member(writer, second, other);
+  aiot_write_object_end(writer);
+}
+
+static void write_vitals(aiot_writer *writer, const aiot_device *device) {
+  const aiot_queue *queue = &device->queue;
+  aiot_vitals vitals = {.battery_percent = -1};
+  if (device->setup.vitals != NULL) device->setup.vitals(device->setup.context, &vitals);
+  aiot_write_key(writer, "vitals");
+  aiot_write_object(writer);
+  aiot_write_integer_member(writer, "uptimeMs", (int64_t)aiot_device_uptime(device));
+  write_counts(writer, "queue", "waiting", (int64_t)(queue->waiting + queue->sent), "dropped", queue->dropped);
+  if (vitals.boot != NULL) {
+    aiot_write_key(writer, "boot");
+    aiot_write_object(writer);
+    aiot_write_text_member(writer, "reason", vitals.boot);
+    aiot_write_object_end(writer);
+  }
+  if (vitals.battery_percent >= 0) write_counts(writer, "battery", "percent", vitals.battery_percent, NULL, 0);
+  if (vitals.disk_total > 0) {
+    write_counts(writer, "disk", "freeBytes", (int64_t)vitals.disk_free, "totalBytes", (int64_t)vitals.disk_total);
+  }
+  if (vitals.rssi_dbm < 0) aiot_write_integer_member(writer, "rssiDbm", vitals.rssi_dbm);
+  aiot_write_object_end(writer);
+}
+
 static void write_memory(aiot_writer *writer, const aiot_device *device) {
   if (device->setup.flash[AIOT_KIND_MODEL] == NULL) return;
   aiot_write_key(writer, "memory");
@@ -125,6 +155,7 @@ size_t aiot_device_reported(const aiot_device *device, aiot_message message, boo
   aiot_write_integer_member(&writer, "floor", update->setup.store == NULL ? 0 : update->setup.store->record.floor);
   write_progress(&writer, update);
   write_heap(&writer, device);
+  write_vitals(&writer, device);
   write_memory(&writer, device);
   write_sensor(&writer, device);
   if (!status) aiot_device_write_proof(&writer, device, active(device, device->speaks), now < 0 ? 0 : now);

@@ -61,6 +61,7 @@ esp_err_t esp_wifi_start(void);
 esp_err_t esp_wifi_stop(void);
 esp_err_t esp_wifi_connect(void);
 esp_err_t esp_wifi_disconnect(void);
+esp_err_t esp_wifi_sta_get_ap_info(wifi_ap_record_t *record);
 esp_err_t esp_wifi_scan_start(const wifi_scan_config_t *config, bool block);
 esp_err_t esp_wifi_scan_get_ap_record(wifi_ap_record_t *record);
 esp_err_t esp_wifi_clear_ap_list(void);

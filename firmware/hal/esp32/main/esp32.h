@@ -167,6 +167,10 @@ void aiot_esp32_servo_answer(const char *json, size_t bytes, uint64_t now_ms);
 void aiot_esp32_servo_turn(bool on);
 void aiot_esp32_servo_step(uint64_t now_ms);
 
+/* Takes the readings about the board itself. */
+void aiot_esp32_vitals(void *context, aiot_vitals *vitals);
+/* Strength of the Wi-Fi signal, dBm; 0 = no Wi-Fi, or not connected. */
+int aiot_esp32_network_rssi(void);
 /* Reads the current state of the heap. */
 void aiot_esp32_heap(void *context, aiot_heap *heap);
 

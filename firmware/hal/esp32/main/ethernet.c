@@ -111,6 +111,8 @@ bool aiot_esp32_network_start(const aiot_esp32_identity *identity) {
 /* The driver follows the cable by itself. */
 void aiot_esp32_network_step(uint64_t now_ms) { (void)now_ms; }
 
+int aiot_esp32_network_rssi(void) { return 0; }
+
 bool aiot_esp32_network_joined(void) { return atomic_load(&joined); }
 
 void aiot_esp32_network_stop(void) {

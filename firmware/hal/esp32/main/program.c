@@ -132,6 +132,7 @@ static const char *open_device(program *self) {
       .context = self,
       .event = on_event,
       .heap = aiot_esp32_heap,
+      .vitals = aiot_esp32_vitals,
       .reboot = reboot,
   };
   if (setup.mqtt == NULL || setup.http == NULL) return "the device's key and certificates cannot be used";

@@ -22,6 +22,34 @@ void aiot_esp32_give_up(const char *problem) {
   esp_restart();
 }
 
+/* Reasons that are not listed are unknown, because newer versions of ESP-IDF add some. */
+static const char *boot_reason(void) {
+  switch (esp_reset_reason()) {
+    case ESP_RST_POWERON:
+    case ESP_RST_EXT:
+      return "power-on";
+    case ESP_RST_SW:
+    case ESP_RST_DEEPSLEEP:
+      return "software";
+    case ESP_RST_PANIC:
+      return "panic";
+    case ESP_RST_INT_WDT:
+    case ESP_RST_TASK_WDT:
+    case ESP_RST_WDT:
+      return "watchdog";
+    case ESP_RST_BROWNOUT:
+      return "brownout";
+    default:
+      return NULL;
+  }
+}
+
+void aiot_esp32_vitals(void *context, aiot_vitals *vitals) {
+  (void)context;
+  vitals->boot = boot_reason();
+  vitals->rssi_dbm = aiot_esp32_network_rssi();
+}
+
 void aiot_esp32_heap(void *context, aiot_heap *heap) {
   (void)context;
   heap->free = (uint32_t)heap_caps_get_free_size(MALLOC_CAP_8BIT);

@@ -178,6 +178,11 @@ aiot_scan_state aiot_esp32_wifi_scanned(aiot_seen_network *network) {
   return AIOT_SCAN_NETWORK;
 }
 
+int aiot_esp32_network_rssi(void) {
+  wifi_ap_record_t record;
+  return atomic_load(&joined) && esp_wifi_sta_get_ap_info(&record) == ESP_OK ? record.rssi : 0;
+}
+
 bool aiot_esp32_network_joined(void) { return atomic_load(&joined); }
 
 void aiot_esp32_network_stop(void) {

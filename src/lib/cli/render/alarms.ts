@@ -98,7 +98,9 @@ export function alarmsAppliedText({ project, dryRun, targets, ...alarms }: Proje
     const lines = Object.entries({
       ...{ [`${would}created`]: created, [`${would}changed`]: changed },
       ...{ [`${would}removed`]: removed, unchanged },
-    }).flatMap(([label, names]): [string, string][] => (names.length === 0 ? [] : [[label, names.join(', ')]]));
+    }).flatMap(([label, names]): [string, string][] =>
+      names.length === 0 ? [] : [[label, names.join(', ')]],
+    );
     return lines.length === 0 ? [] : [`${bold(`${title} of ${project}`)}\n${facts(lines)}`];
   };
   const parts = [...part('Alarms', alarms), ...part('Targets', targets)];
@@ -110,7 +112,8 @@ export function alarmsAppliedText({ project, dryRun, targets, ...alarms }: Proje
 export function alarmsRemovedText({ removed, targets }: ProjectAlarmsApplied): string {
   const alarms = removed.length === 0 ? [] : [`${removed.join(', ')} with all incidents`];
   const sent = targets.removed;
-  const rest = sent.length === 0 ? [] : [`the ${sent.length === 1 ? 'target' : 'targets'} ${sent.join(', ')}`];
+  const rest =
+    sent.length === 0 ? [] : [`the ${sent.length === 1 ? 'target' : 'targets'} ${sent.join(', ')}`];
   return `Permanently remove ${[...alarms, ...rest].join(', and ')}?`;
 }
 

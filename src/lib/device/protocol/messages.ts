@@ -218,6 +218,10 @@ export const reportedSchema = z.looseObject({
   /** Readings about the device itself. Each is absent if the device does not measure it. */
   vitals: z
     .looseObject({
+      /** Time since the device's start, ms. */
+      uptimeMs: z.int().min(0).optional(),
+      /** Strength of the Wi-Fi signal, dBm. */
+      rssiDbm: z.int().min(-255).max(0).optional(),
       battery: z.object({ percent: z.number().min(0).max(100) }).optional(),
       disk: z.object({ freeBytes: z.int().min(0), totalBytes: z.int().min(0) }).optional(),
       /** Messages in the device's queue, and messages that it has dropped since its start because the queue was full. */
@@ -250,6 +254,7 @@ export const reportedSchema = z.looseObject({
   proof: signedProofSchema.optional(),
 });
 export type Reported = z.output<typeof reportedSchema>;
+export type Vitals = NonNullable<Reported['vitals']>;
 
 /** Whether the device is online, retained. It is also the device's last will, with online false. */
 export const presenceSchema = z.looseObject({ online: z.boolean(), t: time });

@@ -69,6 +69,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     runtime: options.runtime ?? interpreterRuntime,
     firmware: options.firmware ?? ownFirmware,
     unchecked,
+    vitals: () => options.vitals?.() ?? {},
     radio,
     emit: (news) => options.onEvent?.({ device: name, t: now(), ...news } as DeviceEvent),
     log(level, message, error) {
@@ -120,12 +121,12 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     radio.attach(link);
   };
   hardware.configured = configured;
-  const powerOn = async () => {
-    const running = await boot(hardware);
+  const powerOn = async (reason: 'power-on' | 'software') => {
+    const running = await boot(hardware, reason);
     emit({ event: 'booted', model: running.model?.name ?? null });
     return running;
   };
-  let firmware = await powerOn();
+  let firmware = await powerOn('power-on');
   const onMessage = createInbox(
     hardware,
     () => firmware,
@@ -240,7 +241,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
       const wasOnline = radio.link !== null;
       await disconnect();
       await firmware.stop();
-      firmware = await powerOn();
+      firmware = await powerOn('software');
       if (wasOnline) await device.connect();
     },
     async stop() {

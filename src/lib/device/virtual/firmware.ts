@@ -13,7 +13,7 @@ import { firmwareInterfaces } from '../../formats/manifest/manifest.js';
 import type { DeviceNews } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import type { LogLevel } from '../protocol/control.js';
-import type { Desired, Reported, ShadowFigures } from '../protocol/messages.js';
+import type { Desired, Reported, ShadowFigures, Vitals } from '../protocol/messages.js';
 import { type LoadedModel, limitedRuntime, type ModelRuntime } from '../runtime.js';
 import { type ActiveModel, type SampleForm, type ShadowRun, whyUnfit } from '../telemetry/answer.js';
 import { Shadow } from '../telemetry/shadow.js';
@@ -50,6 +50,8 @@ export interface Hardware {
   configured(config: DeviceConfig): Promise<void>;
   /** Capabilities of its firmware. */
   firmware: FirmwareTraits;
+  /** Readings of the simulated hardware. */
+  vitals(): Vitals;
   /** For tests: see `updateChecks`. */
   unchecked: ReadonlySet<UpdateCheck>;
 }
@@ -85,9 +87,13 @@ export interface Firmware {
   nextInference(): number;
 }
 
-/** Reads the flash and starts the updaters. A device without a usable model boots too. */
-export async function boot(hardware: Hardware): Promise<Firmware> {
+/** Reads the flash and starts the updaters. A device without a usable model boots too. @param reason for the restart */
+export async function boot(
+  hardware: Hardware,
+  reason: NonNullable<Vitals['boot']>['reason'],
+): Promise<Firmware> {
   const { identity, clock, source, memoryBytes, radio, emit, log } = hardware;
+  const began = clock.now();
   let model: ActiveModel | null = null;
   const free = () => Math.max(0, (memoryBytes ?? 0) - (model?.loaded.need?.active ?? 0));
   const runtime =
@@ -186,6 +192,11 @@ export async function boot(hardware: Hardware): Promise<Firmware> {
       const told = reportOfAll({ model: updater.state, config: configs.state }, speaks, clock.now());
       return {
         ...told,
+        vitals: {
+          ...{ uptimeMs: Math.max(0, Math.round(clock.now() - began)), boot: { reason } },
+          // Samples wait at their source, so that nothing is dropped.
+          ...{ queue: { waiting: radio.waiting, dropped: 0 }, ...hardware.vitals() },
+        },
         ...(memoryBytes === null ? {} : { memory: { bytes: memoryBytes, free: free() } }),
         ...sensorOf(hardware.sensed(), config, model),
       };

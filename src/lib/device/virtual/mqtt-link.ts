@@ -117,6 +117,8 @@ export interface Radio {
   readonly link: DeviceLink | null;
   /** Waits for the connection, then for the PUBACK. */
   publish: Publish;
+  /** Number of messages that wait for the connection or for their PUBACK. */
+  readonly waiting: number;
   /** Sends a message that matters only now. Without a connection, it is dropped silently. */
   tell(channel: DeviceChannel, message: object, options?: { retain?: boolean }): void;
   attach(link: DeviceLink): void;
@@ -129,11 +131,22 @@ export interface Radio {
 export function createRadio(): Radio {
   let link: DeviceLink | null = null;
   let linked = deferred<DeviceLink>();
+  let waiting = 0;
   return {
+    get waiting() {
+      return waiting;
+    },
     get link() {
       return link;
     },
-    publish: async (...message) => (await linked.promise).publish(...message),
+    async publish(...message) {
+      waiting++;
+      try {
+        await (await linked.promise).publish(...message);
+      } finally {
+        waiting--;
+      }
+    },
     tell(...message) {
       link?.publish(...message).catch(() => {});
     },

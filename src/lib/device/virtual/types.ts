@@ -2,7 +2,7 @@ import type { Clock } from '../../core/time.js';
 import type { Recording } from '../../data/types.js';
 import type { DeviceEvent } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
-import type { Reported } from '../protocol/messages.js';
+import type { Reported, Vitals } from '../protocol/messages.js';
 import type { ModelRuntime } from '../runtime.js';
 import type { SampleForm } from '../telemetry/answer.js';
 import type { FeedResult } from '../telemetry/feed.js';
@@ -51,6 +51,8 @@ export interface VirtualDeviceOptions {
   source?: BundleSource & Partial<TrustSource>;
   /** Default: MQTT over TLS with the device's certificate. */
   openLink?: typeof openLink;
+  /** Readings of the simulated hardware, such as its battery. They replace the device's own, which are its uptime, its queue and its boot. */
+  vitals?: () => Vitals;
   /** Checks that this device skips. For attack tests only; no flag, setting or environment variable can set it. */
   unchecked?: readonly UpdateCheck[];
 }

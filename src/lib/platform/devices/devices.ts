@@ -461,14 +461,22 @@ export function ofSightings(all: readonly Sighting[], known: Known, lastSeen: nu
 }
 
 /**
- * News in a report: the running model, the firmware, the update's step or its error, and another reason for the last restart. Null if none
- * of these has changed, because progress within a step and repeated reports are not events.
+ * News in a report: the running model, the firmware, the update's step or its error, and another reason for the last restart, or another
+ * restart by a fault. Null if none of these has changed, because progress within a step and repeated reports are not events.
  */
 function reportChange(before: Reported | null, now: Reported): Record<string, unknown> | null {
   const [old, told] = [before && newsOf(before), newsOf(now)];
   const boot = now.vitals?.boot?.reason;
-  if (boot !== undefined && boot !== before?.vitals?.boot?.reason) return { ...told, boot };
+  if (boot !== undefined && (boot !== before?.vitals?.boot?.reason || hasFallen(before, now)))
+    return { ...told, boot };
   return JSON.stringify(old) === JSON.stringify(told) ? null : told;
+}
+
+/** Whether a device has restarted by a fault again. Ordinary restarts are no news, because devices that sleep restart all day. */
+function hasFallen(before: Reported, { vitals }: Reported): boolean {
+  const [old, uptime] = [before.vitals?.uptimeMs, vitals?.uptimeMs];
+  const isFault = !['power-on', 'software'].includes(vitals?.boot?.reason ?? 'software');
+  return isFault && old !== undefined && uptime !== undefined && uptime < old;
 }
 
 function newsOf({ state, rollout, model, firmware, config, error }: Reported): Record<string, unknown> {

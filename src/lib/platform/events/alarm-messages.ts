@@ -60,7 +60,8 @@ export function senderFor(
   { allowPrivate, env }: { allowPrivate: boolean; env: NodeJS.ProcessEnv },
 ): Send {
   const target = parsedTarget(withVariables(url, env));
-  const kind = target.scheme.replace(/s$/, '');
+  // With TLS, the scheme has another s at its end.
+  const kind = /^(smtp|ntfy|mqtt|kafka|nats|http)s$/.exec(target.scheme)?.[1] ?? target.scheme;
   switch (kind) {
     case 'smtp':
       return mailTo(target, allowPrivate);

@@ -104,7 +104,7 @@ function failed(error: unknown): unknown {
   return refused(reasonOf(error.rejectedErrors?.[0] ?? error));
 }
 
-function isOfMail(error: NodemailerError): boolean {
+function isOfMail(error: NodemailerError): error is NodemailerError {
   return error.command !== undefined || error.response !== undefined;
 }
 
