@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs kubeconform to .venv/k8s for test/deploy, with the schemas of everything that aiot deploy renders (Kubernetes, Strimzi, Argo,
-# cert-manager, the Prometheus operator, Compose). The schemas are only from package registries (Go modules, Maven Central, PyPI); none of
+# cert-manager, CloudNativePG, the Prometheus operator, Compose). The schemas are only from package registries (Go modules, Maven Central, PyPI); none of
 # them are in this repository. Needs Go 1.25 or newer, Maven and Python, and takes a minute. A second run does nothing.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -30,6 +30,8 @@ workflows=$(module github.com/argoproj/argo-workflows/v3@v3.7.14)
 events=$(module github.com/argoproj/argo-events@v1.9.11)
 certificates=$(module github.com/cert-manager/cert-manager@v1.21.2)
 monitoring=$(module github.com/prometheus-operator/prometheus-operator@v0.94.1)
+databases=$(module github.com/cloudnative-pg/cloudnative-pg@v1.28.0)
+backups=$(module github.com/cloudnative-pg/plugin-barman-cloud@v0.15.0)
 compose=$(module github.com/compose-spec/compose-go/v2@v2.16.2)
 
 for name in api crd-generator; do
@@ -49,6 +51,8 @@ for kind in workflows workflowtemplates cronworkflows; do
 done
 cp "$certificates"/deploy/crds/cert-manager.io_*.yaml "$folder/crds/"
 cp "$monitoring/example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml" "$folder/crds/"
+cp "$databases/config/crd/bases/postgresql.cnpg.io_clusters.yaml" "$databases/config/crd/bases/postgresql.cnpg.io_scheduledbackups.yaml" "$folder/crds/"
+cp "$backups/config/crd/bases/barmancloud.cnpg.io_objectstores.yaml" "$folder/crds/"
 cp "$compose/schema/compose-spec.json" "$folder/compose-spec.json"
 chmod -R u+w "$folder/crds" "$folder/compose-spec.json"
 

@@ -12,6 +12,11 @@ value() {
   grep -q "^$1=" secrets/values.env || echo "$1=s$(openssl rand -hex 24)" >>secrets/values.env
   sed -n "s/^$1=//p" secrets/values.env
 }
+# key NAME: 32 bytes as hexadecimal digits, generated once.
+key() {
+  grep -q "^$1=" secrets/values.env || echo "$1=$(openssl rand -hex 32)" >>secrets/values.env
+  sed -n "s/^$1=//p" secrets/values.env
+}
 # asked NAME: from the environment, or from an earlier run.
 asked() {
   eval "given=\${$1-}"

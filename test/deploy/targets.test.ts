@@ -136,6 +136,61 @@ services:
     expect((await checkDeployment(dir)).findings).toEqual([]);
   });
 
+  it('restore a database from its backups under a new name', async () => {
+    const values = join(dir, 'values.yaml');
+    await writeFile(
+      values,
+      `database:
+  instances: 3
+  backups: { destination: s3://backups/plant, at: '14:05', name: database-2 }
+  restore: { until: '2026-05-01T12:00:00Z' }
+`,
+    );
+    await renderDeployment({ target: 'k3s', out: dir, values });
+    const all = await objects('base/database.yaml');
+    const plugin = (serverName: string) => ({
+      name: 'barman-cloud.cloudnative-pg.io',
+      parameters: { barmanObjectName: 'database', serverName },
+    });
+    expect(all.map(({ kind }) => kind)).toEqual(['Cluster', 'ObjectStore', 'ScheduledBackup']);
+    expect(named(all, 'Cluster', 'database').spec).toMatchObject({
+      bootstrap: {
+        recovery: {
+          source: 'restored',
+          database: 'aiot',
+          recoveryTarget: { targetTime: '2026-05-01T12:00:00Z' },
+        },
+      },
+      externalClusters: [{ name: 'restored', plugin: plugin('database') }],
+      plugins: [{ ...plugin('database-2'), isWALArchiver: true }],
+    });
+    expect(named(all, 'ScheduledBackup', 'database').spec.schedule).toBe('0 5 14 * * *');
+    // The platform connects to the primary, which the operator's Service finds.
+    const platform = named(await objects('base/platform.yaml'), 'Deployment', 'platform');
+    expect(platform.spec.template.spec.containers[0].env).toContainEqual({
+      name: 'AIOT_DATABASE',
+      value: 'postgres://aiot:$(DATABASE_PASSWORD)@database-rw:5432/aiot',
+    });
+    expect((await checkDeployment(dir)).findings).toEqual([]);
+  });
+
+  it('report a cluster that refers to something that is not there', async () => {
+    await renderDeployment({ target: 'k3s', out: dir, values: join(root, 'test/deploy/three.yaml') });
+    const path = join(dir, 'base/database.yaml');
+    const text = await readFile(path, 'utf8');
+    const wrong = text
+      .replace('barmanObjectName: database', 'barmanObjectName: elsewhere')
+      .replace('accessKeyId: { name: database-backups', 'accessKeyId: { name: lost')
+      .replace('cluster: { name: database }', 'cluster: { name: other }');
+    await writeFile(path, wrong);
+    const { findings } = await checkDeployment(dir);
+    expect(findings.map(({ message }) => message)).toEqual([
+      'ObjectStore elsewhere does not exist here',
+      'Secret lost does not exist here',
+      'Cluster other does not exist here',
+    ]);
+  });
+
   it.each([
     ['unknown fields', 'platfrom: {}', 'values.yaml:1:1: platfrom: unknown field. Did you mean platform?'],
     [
@@ -184,6 +239,18 @@ services:
       'platform: { compat: architects-guide }\nbroker: false',
       'platform.replicas: expected 1',
     ],
+    [
+      'backups of a single database',
+      'database: { backups: { destination: s3://bak/a } }',
+      'needs `instances: 3`',
+    ],
+    [
+      'a restore that would overwrite its backups',
+      'database: { instances: 3, backups: { destination: s3://backups }, restore: {} }',
+      'database.backups.name: expected another name than database',
+    ],
+    ['a restore from nowhere', 'database: { instances: 3, restore: {} }', 'needs `backups`'],
+    ['two nodes for objects', 'objects: { servers: 2 }', 'servers: expected 1, or 3'],
     ['invalid YAML', 'a: [', 'not valid YAML'],
   ])('reject %s', async (_, text, said) => {
     const values = join(dir, 'values.yaml');

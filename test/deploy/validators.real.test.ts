@@ -88,9 +88,13 @@ describeReal('k8s', 'kubeconform', () => {
     ['base/argo.yaml', 'clientId:', 'clientID:', /additional propert|missing propert/i],
     ['base/tls.yaml', 'secretName: platform-tls', 'secret: platform-tls', /secretName/],
     ['base/network.yaml', 'policyTypes', 'policyType', /additional propert/i],
+    ['base/database.yaml', 'instances: 3', 'instances: three', /got string/, 'three machines'],
+    ['base/database.yaml', 'isWALArchiver', 'isWalArchiver', /additional propert/i, 'three machines'],
+    ['base/database.yaml', 'retentionPolicy: 30d', 'retentionPolicy: 30 days', /pattern/, 'three machines'],
+    ['base/database.yaml', 'method: plugin', 'method: barman', /plugin/, 'three machines'],
     ['components/monitoring/service-monitor.yaml', 'endpoints:', 'endpoint:', /endpoint/],
-  ])('detects a mistake in %s: %s → %s', async (file, right, wrong, said) => {
-    const text = await readFile(join(folderOf('a platform', 'k3s'), file), 'utf8');
+  ])('detects a mistake in %s: %s → %s', async (file, right, wrong, said, system = 'a platform') => {
+    const text = await readFile(join(folderOf(system, 'k3s'), file), 'utf8');
     expect(text).toContain(right);
     const path = join(dir, 'mistake.yaml');
     await writeFile(path, text.replace(right, wrong));

@@ -40,12 +40,28 @@ export function secretsOf(values: Values): NamedSecret[] {
           }),
         ]
       : []),
-    ...(database ? [env('database', { password: made('DATABASE_PASSWORD') })] : []),
+    ...(database
+      ? [
+          env('database', {
+            ...(database.instances === 1 ? {} : { username: { text: 'aiot' } }),
+            password: made('DATABASE_PASSWORD'),
+          }),
+        ]
+      : []),
+    ...(database !== false && database.backups
+      ? [
+          env('database-backups', {
+            user: { asked: 'BACKUPS_USER' },
+            password: { asked: 'BACKUPS_PASSWORD' },
+          }),
+        ]
+      : []),
     ...(objects
       ? [
           env('objects', {
             user: elsewhere ? { asked: 'OBJECTS_USER' } : made('OBJECTS_USER'),
             password: elsewhere ? { asked: 'OBJECTS_PASSWORD' } : made('OBJECTS_PASSWORD'),
+            ...(elsewhere ? {} : { admin: made('OBJECTS_ADMIN'), rpc: { hex: 'OBJECTS_RPC' } }),
           }),
         ]
       : []),
@@ -92,6 +108,8 @@ const sourceOf = (key: string): SecretSource => {
 export type SecretSource =
   /** A random value under this name. It is generated once, and is the same wherever the name is used. */
   | { made: string }
+  /** 32 random bytes as hexadecimal digits, for programs that require a key of this form. */
+  | { hex: string }
   /** Literal text that is not itself secret, but part of a secret. */
   | { text: string }
   /** A value that the user passes to the script in this variable. */
@@ -138,6 +156,7 @@ function blockOf({ file, form, values }: SecretFile): string {
 
 function expressionOf(from: SecretSource): string {
   if ('made' in from) return `"$(value ${from.made})"`;
+  if ('hex' in from) return `"$(key ${from.hex})"`;
   if ('asked' in from) return `"$(asked ${from.asked})"`;
   if ('parts' in from) return from.parts.map(expressionOf).join('');
   return `'${from.text.replaceAll("'", `'\\''`)}'`;

@@ -41,7 +41,9 @@ const image = z
 const images = z
   .strictObject({
     database: image.default('docker.io/library/postgres:17.6'),
-    objects: image.default('quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z'),
+    /** PostgreSQL for CloudNativePG, if the database has several instances. */
+    cluster: image.default('ghcr.io/cloudnative-pg/postgresql:17.6'),
+    objects: image.default('docker.io/dxflrs/garage:v2.5.0'),
     broker: image.default('docker.io/library/eclipse-mosquitto:2.0.22'),
     kafka: image.optional(),
     nats: image.default('docker.io/library/nats:2.11.9-alpine'),
@@ -73,13 +75,53 @@ const label = z
   .string()
   .regex(/^[a-z]([a-z0-9-]{0,51}[a-z0-9])?$/, 'expected at most 53 lowercase letters, digits and dashes');
 
+/** Continuous backups of the database in S3, on another system than the database. */
+const backups = z.strictObject({
+  destination: z
+    .string()
+    .regex(
+      /^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](\/[\w.-]+)*$/,
+      'expected a place such as s3://backups/aiot',
+    ),
+  /** URL of the S3 service; absent = AWS. */
+  endpoint: z
+    .url({ protocol: /^https?$/, error: 'expected an address such as https://s3.example' })
+    .optional(),
+  /** Time of the daily base backup, UTC. */
+  at: z
+    .string()
+    .regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'expected a time such as 03:00')
+    .default('03:00'),
+  /** How long backups are kept; older ones are deleted. */
+  keep: z
+    .string()
+    .regex(/^[1-9]\d{0,3}[dwm]$/, 'expected a period such as 30d, 8w or 6m')
+    .default('30d'),
+  /** Name of this database within the destination. A restored database needs a new one. */
+  name: label.default('database'),
+});
+
+/** Starts a new database from backups instead of an empty one. */
+const restore = z.strictObject({
+  /** Name of the backed up database within the destination. */
+  from: label.default('database'),
+  /** Moment to which it is restored; absent = the last one in the backups. */
+  until: z.iso.datetime({ offset: true, error: 'expected a time such as 2026-05-01T12:00:00Z' }).optional(),
+});
+
 const database = z.strictObject({
+  /** Number of instances. Three, with CloudNativePG, tolerate the loss of one without losing a commit. */
+  instances: z.union([z.literal(1), z.literal(3)]).default(1),
+  backups: backups.optional(),
+  restore: restore.optional(),
   size: bytes.default('10Gi'),
   storageClass: label.optional(),
   resources: resources({ cpu: '250m', memory: '256Mi', limit: '1Gi' }),
 });
 
 const objects = z.strictObject({
+  /** Number of Garage nodes. With three, each object is on all of them, and one may be lost. */
+  servers: z.union([z.literal(1), z.literal(3)]).default(1),
   bucket: z
     .string()
     .regex(

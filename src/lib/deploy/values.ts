@@ -39,7 +39,13 @@ export function parseValues(text: string, file: string): Given {
 
 /** Problems that involve several fields, which the schema cannot express. */
 function problemsIn(given: Given): Problem[] {
-  return [...portProblems(given), ...partProblems(given), ...serviceProblems(given), ...nodeProblems(given)];
+  return [
+    ...portProblems(given),
+    ...partProblems(given),
+    ...databaseProblems(given),
+    ...serviceProblems(given),
+    ...nodeProblems(given),
+  ];
 }
 
 function portProblems({ platform, kafka, services }: Given): Problem[] {
@@ -95,6 +101,27 @@ function partProblems({ platform, broker, objects }: Given): Problem[] {
       : []),
     ...(objects === false ? needs(['objects'], 'the platform needs S3, here or elsewhere (endpoint)') : []),
   ];
+}
+
+function databaseProblems({ database }: Given): Problem[] {
+  if (!database) return [];
+  const { instances, backups, restore } = database;
+  const three = (name: string) => ({
+    path: ['database', name],
+    message: 'needs `instances: 3`: a single instance is backed up with `aiot backup create`',
+  });
+  if (instances === 1)
+    return [...(backups ? [three('backups')] : []), ...(restore ? [three('restore')] : [])];
+  if (restore && !backups)
+    return [{ path: ['database', 'restore'], message: 'needs `backups`, the place to restore from' }];
+  if (restore && backups && restore.from === backups.name)
+    return [
+      {
+        path: ['database', 'backups', 'name'],
+        message: `expected another name than ${restore.from}, whose backups would be overwritten`,
+      },
+    ];
+  return [];
 }
 
 /** Names of components, which services must not use. */

@@ -64,6 +64,10 @@ function namesOf(objects: readonly DeployObject[]): Map<string, Set<string>> {
       add('Secret', `${name}-cluster-ca-cert`);
       add('Service', `${name}-kafka-bootstrap`);
     }
+    if (kind === 'Cluster') {
+      for (const role of ['rw', 'ro', 'r']) add('Service', `${name}-${role}`);
+      for (const role of ['app', 'ca', 'server']) add('Secret', `${name}-${role}`);
+    }
     if (kind === 'EventSource' && listAt(data, 'spec', 'service', 'ports').length > 0)
       add('Service', `${name}-eventsource-svc`);
   }
@@ -169,6 +173,18 @@ function ofOthers({ kind, data }: DeployObject): Pointer[] {
   }
   if (kind === 'Certificate')
     add(textAt(data, 'spec', 'issuerRef', 'kind') ?? 'Issuer', 'spec', 'issuerRef', 'name');
+  if (kind === 'Cluster') {
+    const [bootstrap = 'initdb'] = Object.keys((at(data, 'spec', 'bootstrap') ?? {}) as object);
+    add('Secret', 'spec', 'bootstrap', bootstrap, 'secret', 'name');
+    for (const index of listAt(data, 'spec', 'plugins').keys())
+      add('ObjectStore', 'spec', 'plugins', index, 'parameters', 'barmanObjectName');
+    for (const index of listAt(data, 'spec', 'externalClusters').keys())
+      add('ObjectStore', 'spec', 'externalClusters', index, 'plugin', 'parameters', 'barmanObjectName');
+  }
+  if (kind === 'ScheduledBackup') add('Cluster', 'spec', 'cluster', 'name');
+  if (kind === 'ObjectStore')
+    for (const key of ['accessKeyId', 'secretAccessKey'])
+      add('Secret', 'spec', 'configuration', 's3Credentials', key, 'name');
   if (kind === 'Issuer') add('Secret', 'spec', 'ca', 'secretName');
   if (kind === 'RoleBinding') {
     add(textAt(data, 'roleRef', 'kind') ?? 'Role', 'roleRef', 'name');

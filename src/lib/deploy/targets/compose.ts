@@ -9,6 +9,7 @@ import { fillTemplate, fillText, type Scope, templateText } from '../template.js
 import type { DeployTarget, RenderedFile, RenderInput } from '../types.js';
 import type { Values } from '../values.js';
 import { type ServiceValues, valuesSchema } from '../values-schema.js';
+import { garageCapacity, garageFiles } from './garage.js';
 import { bucketUrl } from './k3s-environment.js';
 import { mosquittoAlone, mosquittoFiles } from './mosquitto.js';
 
@@ -21,7 +22,8 @@ export const composeTarget: DeployTarget = {
     const { nats } = valuesSchema.parse({ nats: {} });
     return { kafka: false, nats: nats ?? false, redis: nats ?? false, argo: false };
   },
-  render(input: RenderInput): RenderedFile[] {
+  render(given: RenderInput): RenderedFile[] {
+    const input = { ...given, values: onOneMachine(given.values) };
     const { values } = input;
     const text = (path: string) => templateText(path);
     return [
@@ -45,6 +47,13 @@ export const composeTarget: DeployTarget = {
       ...(values.redis
         ? [{ path: 'redis/redis.conf', text: text('k3s/redis/redis.conf'), about: 'Redis' }]
         : []),
+      ...(hasGarage(values)
+        ? garageFiles(values).map(([name, text]) => ({
+            path: `objects/${name}`,
+            text,
+            about: 'Garage, for S3',
+          }))
+        : []),
       ...(mosquittoAlone(values)
         ? mosquittoFiles(values).map(([name, text]) => ({ path: `broker/${name}`, text, about: 'Mosquitto' }))
         : []),
@@ -52,6 +61,15 @@ export const composeTarget: DeployTarget = {
     ];
   },
 };
+
+/** More than one instance would gain nothing here. */
+const onOneMachine = (values: Values): Values => ({
+  ...values,
+  database: values.database && { ...values.database, instances: 1, backups: undefined, restore: undefined },
+  objects: values.objects && { ...values.objects, servers: 1 },
+});
+
+const hasGarage = ({ objects }: Values) => objects !== false && objects.endpoint === undefined;
 
 function projectFiles({ values, files }: RenderInput): RenderedFile[] {
   const read = new Set(
@@ -75,10 +93,12 @@ const health = `require('node:https').get({port:8443,path:'/healthz',agent:false
 const node = '/nodejs/bin/node';
 const healthy = { condition: 'service_healthy' };
 
+/** Garage has its bucket only after this service has ended. */
+const hasBucket = { 'objects-setup': { condition: 'service_completed_successfully' } };
+
 /** The values to which templates/deploy/compose/compose.yaml refers. */
 function scopeOf(values: Values): Scope {
   const { name, image, images, platform, database, objects, nats, redis, services } = values;
-  const here = objects && objects.endpoint === undefined;
   return {
     ...{ name, image, images, nats, redis },
     // Components that only the motion system needs. If no process of the motion system is installed, they start only with --profile motion.
@@ -86,8 +106,9 @@ function scopeOf(values: Values): Scope {
     platform: platformScope(values),
     database: database && { memory: size(database.resources.limit) },
     objects: {
-      here,
+      here: hasGarage(values),
       bucket: objects ? objects.bucket : '',
+      capacity: objects ? garageCapacity(objects) : 0,
       memory: objects ? size(objects.resources.limit) : '',
     },
     broker: mosquittoAlone(values) && { port: platform ? platform.mqttPort : 8883 },
@@ -99,7 +120,7 @@ function scopeOf(values: Values): Scope {
 }
 
 function platformScope(values: Values) {
-  const { platform, database, objects, kafka, hosts } = values;
+  const { platform, database, kafka, hosts } = values;
   if (!platform) return false;
   const guide = platform.compat !== undefined;
   const blobs = bucketUrl(values);
@@ -123,7 +144,7 @@ function platformScope(values: Values) {
     },
     after: nullIfEmpty({
       ...(database ? { database: healthy } : {}),
-      ...(objects && objects.endpoint === undefined ? { objects: healthy } : {}),
+      ...(hasGarage(values) ? hasBucket : {}),
       ...(kafka ? { kafka: healthy } : {}),
     }),
     health: ['CMD', node, '-e', health],
@@ -195,7 +216,8 @@ function serviceScope(name: string, service: ServiceValues, values: Values) {
       Object.fromEntries(
         [...parts]
           .filter((part) => part !== 'platform' || values.platform)
-          .map((part) => [part, others.includes(part) ? { condition: 'service_started' } : healthy]),
+          .map((part) => [part, others.includes(part) ? { condition: 'service_started' } : healthy])
+          .flatMap((entry) => (entry[0] === 'objects' ? Object.entries(hasBucket) : [entry])),
       ),
     ),
     healthcheck:
@@ -213,11 +235,11 @@ function serviceScope(name: string, service: ServiceValues, values: Values) {
 }
 
 function volumesOf(values: Values) {
-  const { platform, database, objects, kafka, nats, services } = values;
+  const { platform, database, kafka, nats, services } = values;
   const names = [
     ...(platform ? ['platform'] : []),
     ...(database ? ['database'] : []),
-    ...(objects && objects.endpoint === undefined ? ['objects'] : []),
+    ...(hasGarage(values) ? ['objects'] : []),
     ...(mosquittoAlone(values) ? ['broker'] : []),
     ...(kafka ? ['kafka'] : []),
     ...(nats ? ['nats'] : []),
@@ -227,12 +249,12 @@ function volumesOf(values: Values) {
 }
 
 function secretFiles(values: Values) {
-  const { database, objects, nats, redis } = values;
+  const { database, nats, redis } = values;
   const file = (path: string) => ({ file: `./secrets/${path}` });
   return nullIfEmpty({
     ...(database ? { database_password: file('database_password') } : {}),
-    ...(objects && objects.endpoint === undefined
-      ? { objects_user: file('objects_user'), objects_password: file('objects_password') }
+    ...(hasGarage(values)
+      ? Object.fromEntries(objectsSecrets.map((name) => [`objects_${name}`, file(`objects_${name}`)]))
       : {}),
     ...(mosquittoAlone(values) ? { broker_programs: file('broker_programs') } : {}),
     ...(nats ? { nats: file('nats.conf') } : {}),
@@ -240,19 +262,21 @@ function secretFiles(values: Values) {
   });
 }
 
+/** Secrets of Garage and of its setup. */
+const objectsSecrets = ['user', 'password', 'admin', 'rpc'] as const;
+
 const nullIfNone = <Item>(list: Item[]) => (list.length === 0 ? null : list);
 const nullIfEmpty = <Value>(map: Record<string, Value>) => (Object.keys(map).length === 0 ? null : map);
 
 /** The secrets for Compose: one file per value for programs that read files, and NAME=value lines for aiot's own processes. */
 function secretFilesOf(values: Values, secrets: readonly NamedSecret[]): SecretFile[] {
   const { platform, database, services } = values;
-  const here = values.objects && values.objects.endpoint === undefined;
   return secrets.flatMap(({ name, form, values: from }): SecretFile[] => {
     if (form !== 'env') return [{ file: `${name}.conf`, form, values: from }];
     if (name === 'platform') return [{ file: 'platform.env', form, values: platformVariables(values, from) }];
     if (name === 'database') return raw('database_password', from.password);
-    if (name === 'objects' && here) {
-      return [...raw('objects_user', from.user), ...raw('objects_password', from.password)];
+    if (name === 'objects' && hasGarage(values)) {
+      return objectsSecrets.flatMap((each) => raw(`objects_${each}`, from[each]));
     }
     if (name === 'broker' && mosquittoAlone(values)) return raw('broker_programs', from.programs);
     const service = Object.hasOwn(services, name) ? services[name] : undefined;

@@ -25,12 +25,18 @@ export const bucketUrl = ({ objects }: Values) =>
     ? `s3://${objects.bucket}?endpoint=${objects.endpoint ?? 'http://objects:9000'}&region=${objects.region}`
     : undefined;
 
+/** CloudNativePG has one Service that always leads to the primary. */
+const databaseHost = ({ instances }: { instances: number }) => (instances === 1 ? 'database' : 'database-rw');
+
 /** Variables for PostgreSQL, and for the key that encrypts the CA in it. Every process that opens the platform's state needs them. */
 export function stateVariables(values: Values): Variable[] {
   const own = values.database
     ? [
         secret('DATABASE_PASSWORD', 'database', 'password'),
-        said('AIOT_DATABASE', 'postgres://aiot:$(DATABASE_PASSWORD)@database:5432/aiot'),
+        said(
+          'AIOT_DATABASE',
+          `postgres://aiot:$(DATABASE_PASSWORD)@${databaseHost(values.database)}:5432/aiot`,
+        ),
       ]
     : [secret('AIOT_DATABASE', 'platform', 'database')];
   const blobs = bucketUrl(values);

@@ -16,6 +16,8 @@ const named = (name: string): Selector => ({ matchLabels: { 'app.kubernetes.io/n
 const strimzi: Selector = { matchLabels: { 'strimzi.io/cluster': cluster } };
 const steps: Selector = { matchLabels: { 'aiot/step': 'true' } };
 const bus: Selector = { matchLabels: { 'eventbus-name': 'default' } };
+/** Pods that CloudNativePG creates. */
+const instances: Selector = { matchLabels: { 'cnpg.io/cluster': 'database' } };
 const ports = (...all: number[]) => all.map((port) => ({ protocol: 'TCP', port }));
 
 const from = (selectors: Selector[], ...at: number[]) => ({
@@ -70,12 +72,15 @@ function both(name: string, selector: Selector, ingress: object[], egress: objec
  */
 function stateEgress({ database, objects }: Values): object[] {
   return [
-    database ? to(named('database'), 5432) : anybody(5432),
+    database ? to(databasePods(database), 5432) : anybody(5432),
     ...(objects
       ? [objects.endpoint === undefined ? to(named('objects'), 9000) : anybody(portOf(objects.endpoint))]
       : []),
   ];
 }
+
+const databasePods = (database: { instances: number }) =>
+  database.instances === 1 ? named('database') : instances;
 
 const portOf = (url: string) => {
   const { port, protocol } = new URL(url);
@@ -117,7 +122,7 @@ function platformPolicies(values: Values): Policy[] {
 }
 
 /** Selectors of the services that declare a connection to this component. */
-function talkingTo({ services }: Values, part: string): Selector[] {
+function talkingTo({ services }: Pick<Values, 'services'>, part: string): Selector[] {
   return Object.entries(services)
     .filter(([, { talksTo }]) => talksTo.some((target) => target.startsWith(`${part}:`)))
     .map(([name]) => named(name));
@@ -128,7 +133,7 @@ function partPolicies(values: Values): Policy[] {
   const state = [...(platform ? [named('platform')] : []), ...(broker && platform ? [named('broker')] : [])];
   const eventSources: Selector = { matchLabels: { 'eventsource-name': 'control-mqtt' } };
   const policies = [
-    database && { part: 'database', at: [5432], who: state },
+    database && database.instances === 1 && { part: 'database', at: [5432], who: state },
     objects &&
       objects.endpoint === undefined && {
         part: 'objects',
@@ -140,8 +145,20 @@ function partPolicies(values: Values): Policy[] {
   ].flatMap((each) => {
     if (!each) return [];
     const who = [...each.who, ...talkingTo(values, each.part)];
-    return [both(each.part, named(each.part), who.length === 0 ? [] : [from(who, ...each.at)], [])];
+    const own = each.part === 'objects' ? [named('objects')] : [];
+    return [
+      both(
+        each.part,
+        named(each.part),
+        [
+          ...(who.length === 0 ? [] : [from(who, ...each.at)]),
+          ...(own.length === 0 ? [] : [from(own, ...garagePorts)]),
+        ],
+        own.map((selector) => to(selector, ...garagePorts)),
+      ),
+    ];
   });
+  policies.push(...clusterPolicies(values, state));
   if (!broker) return policies;
   const programs = [
     ...(platform ? [named('platform')] : []),
@@ -155,6 +172,32 @@ function partPolicies(values: Values): Policy[] {
       named('broker'),
       [anybody(8883), from(programs, brokerPort(values))],
       platform ? stateEgress(values) : [],
+    ),
+  ];
+}
+
+/** Ports on which Garage's nodes and their setup reach each other. */
+const garagePorts = [3901, 3903];
+
+/** Policies for CloudNativePG: its operator asks the instances for their state, and they ask the Kubernetes API. */
+function clusterPolicies({ database, services }: Values, state: readonly Selector[]): Policy[] {
+  if (!database || database.instances === 1) return [];
+  const operator = {
+    from: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'cnpg-system' } } }],
+    ports: ports(5432, 8000),
+  };
+  const who = [...state, ...talkingTo({ services }, 'database')];
+  const { backups } = database;
+  return [
+    both(
+      'database',
+      instances,
+      [...(who.length === 0 ? [] : [from(who, 5432)]), from([instances], 5432, 8000), operator],
+      [
+        to(instances, 5432, 8000),
+        anybody(apiServer, 443),
+        ...(backups?.endpoint === undefined ? [] : [anybody(portOf(backups.endpoint))]),
+      ],
     ),
   ];
 }
@@ -207,6 +250,7 @@ function servicePolicy(name: string, values: Values): Policy {
   const egress = service.talksTo.map((target) => {
     const [part = '', port] = target.split(':');
     if (part === 'kafka') return to(strimzi, partPorts.kafka!);
+    if (part === 'database' && values.database) return to(databasePods(values.database), partPorts.database!);
     return to(named(part), partPorts[part] ?? Number(port));
   });
   return both(

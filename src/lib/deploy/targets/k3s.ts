@@ -6,6 +6,7 @@ import { fillTemplate, fillText, type Scope, templateText } from '../template.js
 import type { DeployTarget, RenderedFile, RenderedPipeline, RenderInput } from '../types.js';
 import type { Values } from '../values.js';
 import { valuesSchema } from '../values-schema.js';
+import { garageCapacity, garageFiles } from './garage.js';
 import {
   failover,
   folders,
@@ -45,8 +46,9 @@ const parts: readonly Part[] = [
   { file: 'database', about: 'PostgreSQL', there: ({ database }) => database !== false },
   {
     file: 'objects',
-    about: 'MinIO',
+    about: 'Garage, for S3',
     there: ({ objects }) => objects !== false && objects.endpoint === undefined,
+    config: garageFiles,
   },
   {
     file: 'broker',
@@ -222,13 +224,14 @@ function scopeOf(values: Values, pipeline: boolean): Scope {
     storageClass: part.storageClass ?? storageClass,
   });
   const small = limitsOf({ cpu: '50m', memory: '64Mi', limit: '256Mi' });
+  const affinity = affinityOf(values);
   return {
     ...{ name, namespace, host, image, images, storageClass, secure, failover, kafka },
     pullSecrets: pullSecret === null ? null : [{ name: pullSecret }],
-    affinity: affinityOf(values),
+    affinity,
     platform: platformScope(values, kafka ? kafka.bootstrap : null),
-    database: values.database && { ...kept(values.database), limits: limitsOf(values.database.resources) },
-    objects: values.objects && { ...kept(values.objects), limits: limitsOf(values.objects.resources) },
+    database: values.database && { ...kept(values.database), ...databaseScope(values.database, affinity) },
+    objects: values.objects && { ...kept(values.objects), ...objectsScope(values.objects, affinity) },
     broker: values.broker
       ? {
           ...kept(values.broker),
@@ -251,6 +254,68 @@ function scopeOf(values: Values, pipeline: boolean): Scope {
     argo: argoScope(values, pipeline),
     policies: policiesOf(values),
     ...servicesScope(values),
+  };
+}
+
+type Affinity = ReturnType<typeof affinityOf>;
+
+/** The plugin of CloudNativePG that stores backups. */
+const barman = 'barman-cloud.cloudnative-pg.io';
+
+/** Values of base/database.yaml: a StatefulSet, or a cluster of CloudNativePG. */
+function databaseScope(database: Exclude<Values['database'], false>, { nodeAffinity }: Affinity) {
+  const { instances, backups, restore, resources } = database;
+  const owner = { database: 'aiot', owner: 'aiot', secret: { name: 'database' } };
+  const plugin = (serverName: string) => ({
+    name: barman,
+    parameters: { barmanObjectName: 'database', serverName },
+  });
+  const [hours, minutes] = (backups?.at ?? '03:00').split(':').map(Number);
+  return {
+    alone: instances === 1,
+    several: instances > 1,
+    nodeAffinity,
+    limits: limitsOf(resources),
+    bootstrap: restore
+      ? {
+          recovery: {
+            source: 'restored',
+            ...owner,
+            ...(restore.until === undefined ? {} : { recoveryTarget: { targetTime: restore.until } }),
+          },
+        }
+      : { initdb: { ...owner, encoding: 'UTF8', dataChecksums: true } },
+    external: restore ? [{ name: 'restored', plugin: plugin(restore.from) }] : null,
+    plugins: backups ? [{ ...plugin(backups.name), isWALArchiver: true }] : null,
+    backups: backups && {
+      ...backups,
+      endpoint: backups.endpoint ?? null,
+      schedule: `0 ${minutes} ${hours} * * *`,
+    },
+  };
+}
+
+/** Values of base/objects.yaml. */
+function objectsScope(objects: Exclude<Values['objects'], false>, { nodeAffinity }: Affinity) {
+  const { servers, resources } = objects;
+  const several = servers > 1;
+  const labelSelector = { matchLabels: { 'app.kubernetes.io/name': 'objects' } };
+  return {
+    several,
+    nodes: Array.from({ length: servers }, (_, index) => `objects-${index}.objects-nodes`).join(','),
+    capacity: garageCapacity(objects),
+    affinity: several
+      ? {
+          nodeAffinity,
+          podAntiAffinity: {
+            requiredDuringSchedulingIgnoredDuringExecution: [
+              { labelSelector, topologyKey: 'kubernetes.io/hostname' },
+            ],
+          },
+        }
+      : { nodeAffinity },
+    limits: limitsOf(resources),
+    setupLimits: limitsOf({ cpu: '10m', memory: '64Mi', limit: '128Mi' }),
   };
 }
 
@@ -304,11 +369,26 @@ function platformScope(values: Values, bootstrap: string | null) {
 
 /** README with instructions for the files, in order of use. */
 function readme(values: Values, pipeline: RenderedPipeline | null): string {
-  const { name, namespace, host, image, platform, kafka, argo, broker, services, storageClass } = values;
+  const {
+    name,
+    namespace,
+    host,
+    image,
+    platform,
+    database,
+    objects,
+    kafka,
+    argo,
+    broker,
+    services,
+    storageClass,
+  } = values;
   const needs = [
     'cert-manager 1.18 or newer',
     ...(kafka ? ['Strimzi 1.0 or newer, which watches this namespace'] : []),
     ...(argo ? ['Argo Workflows 3.6 or newer, and Argo Events 1.9'] : []),
+    ...(database && database.instances > 1 ? ['CloudNativePG 1.28 or newer'] : []),
+    ...(database !== false && database.backups ? ['its plugin Barman Cloud'] : []),
     ...(storageClass === 'local-path' ? [] : [`the storage class \`${storageClass}\``]),
   ];
   const outside = kafka !== false && kafka.outside;
@@ -326,6 +406,9 @@ function readme(values: Values, pipeline: RenderedPipeline | null): string {
     places: placesOf(values).join('\n'),
     secured: isSecured(values),
     outside: outside && { ports: ports.join(' and ') },
+    backups: database !== false && database.backups !== undefined,
+    several: database !== false && database.instances > 1,
+    garage: objects !== false && objects.endpoint === undefined,
   });
 }
 
