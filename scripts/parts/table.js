@@ -146,6 +146,14 @@ export const parts = {
     optional: true,
     ready: () => existsSync(join(root, '..', 'shared', 'flash-samples')),
   },
+  garage: {
+    for: "Garage's nodes with the rendered configuration and setup",
+    mb: 0,
+    elsewhere:
+      'AIOT_GARAGE names the program: cargo install garage --version 2.5.0, which takes half an hour',
+    optional: true,
+    ready: () => existsSync(process.env.AIOT_GARAGE || '/nowhere'),
+  },
   guide: {
     for: "the guide's Python libraries in their versions of that time, and TensorFlow for the steps that train",
     mb: 33,

@@ -64,6 +64,9 @@ export const versitygwProgram = join(root, '.venv', 'versitygw', 'bin', 'versity
 /** Folder with qemu-system-xtensa and qemu-system-riscv32 that support `-machine esp32` and `esp32c3`, or ''. */
 export const qemuFolder = process.env.AIOT_ESP_QEMU ?? '';
 
+/** The program `garage`, or ''. */
+export const garageProgram = process.env.AIOT_GARAGE ?? '';
+
 export function python(
   environment:
     | 'ci'
