@@ -58,6 +58,7 @@ export function createClient(options: ClientOptions) {
     alarmTargets: callsOf(transport, contract.alarmTargets),
     attention: callsOf(transport, contract.attention),
     secrets: callsOf(transport, contract.secrets),
+    broker: callsOf(transport, contract.broker),
     claims: callsOf(transport, contract.claims),
     firmware: callsOf(transport, contract.firmware),
     configs: callsOf(transport, contract.configs),

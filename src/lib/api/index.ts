@@ -120,6 +120,12 @@ export {
   type UnwellDevice,
 } from './contract/attention.js';
 export { largestBlob } from './contract/blobs.js';
+export type {
+  BrokerAcl,
+  BrokerAclResult,
+  BrokerAuth,
+  BrokerAuthResult,
+} from './contract/broker.js';
 export { type Contract, contract } from './contract/contract.js';
 export {
   type DatasetInfo,

@@ -27,6 +27,8 @@ export interface Engines {
   events?: string | undefined;
   /** mqtt://… or mqtts://…: the broker that devices connect to. */
   broker?: string | undefined;
+  /** emqx+https://… or rmqtt+https://…: that broker's HTTP API, which closes connections of clients that may no longer connect. */
+  brokerControl?: string | undefined;
 }
 
 export interface PlatformOptions {

@@ -271,7 +271,10 @@ async function startBroker(
   const rejected = (device: string, message: string) => state.attention.rejected(device, message);
   const platform = sha256Hex(authority.certificate).slice(0, 16);
   const broker = await openBroker(
-    { url: engines?.broker, leader: engine.leader, platform, cutOff: revocations.changed },
+    {
+      ...{ url: engines?.broker, controlUrls: engines?.brokerControl },
+      ...{ leader: engine.leader, platform, cutOff: revocations.changed },
+    },
     {
       ...{ devices, tokens, sessions, secrets, failures },
       ...(brokerLimits ? { limits: brokerLimits } : {}),

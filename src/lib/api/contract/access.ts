@@ -30,6 +30,8 @@ export const scopeNouns = {
   platform: ['read', 'write'],
   /** Allows a gateway to act for every device in the Direct Device Integration API, and nothing else. */
   ddi: ['gateway'],
+  /** Allows an external broker to ask who may connect, publish and subscribe, and nothing else. */
+  broker: ['authorize'],
 } as const satisfies Record<string, readonly string[]>;
 export type ScopeNoun = keyof typeof scopeNouns;
 

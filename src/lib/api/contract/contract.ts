@@ -3,6 +3,7 @@ import { alarmTargets } from './alarm-targets.js';
 import { alarms } from './alarms.js';
 import { attention } from './attention.js';
 import { blobs, uploads } from './blobs.js';
+import { broker } from './broker.js';
 import { datasets, labels, retention } from './data.js';
 import { births, claims, devices, enrolment, secrets, talk } from './devices.js';
 import { audit, events } from './events.js';
@@ -26,6 +27,7 @@ export const contract = {
   claims,
   births,
   secrets,
+  broker,
   talk,
   backups,
   damage,

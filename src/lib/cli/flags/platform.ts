@@ -84,6 +84,14 @@ export const upFlags = {
   blobs: engine('Store blobs in S3: s3://BUCKET?endpoint=https://HOST.', 'AIOT_BLOBS'),
   events: engine('Forward telemetry and events to kafka://HOST:PORT or nats://HOST:PORT.', 'AIOT_EVENTS'),
   broker: engine('Use the MQTT broker at mqtt(s)://HOST:PORT instead of the built-in one.', 'AIOT_BROKER'),
+  'broker-control': Flags.string({
+    summary:
+      "HTTP API of the --broker, which closes suspended devices' connections: emqx+https://KEY:SECRET@HOST or rmqtt+https://TOKEN@HOST.",
+    env: 'AIOT_BROKER_CONTROL',
+    helpGroup: 'STORAGE',
+    helpValue: 'URL',
+    dependsOn: ['broker'],
+  }),
   compat: Flags.option({ options: compatibilities, multiple: true })({
     summary: 'Accept unmodified clients of another system, as untrusted, on separate listeners.',
     env: 'AIOT_COMPAT',
@@ -161,7 +169,7 @@ export function upOptionsOf(flags: UpFlags): UpOptions {
     wsPort: flags['ws-port'],
     newToken: flags['new-token'],
     noToken: flags['no-token'],
-    engines: { database, blobs, events, broker },
+    engines: { database, blobs, events, broker, brokerControl: flags['broker-control'] },
     serverCertificate: cert === undefined || key === undefined ? undefined : { cert, key },
     compatPorts: portsOf(flags['compat-ports']),
     compatMaxRows: flags['compat-max-rows'],

@@ -42,7 +42,7 @@ function readme(values: Values): string {
   const files = [
     ...(platform
       ? [
-          '- `/etc/aiot/platform.env`: AIOT_DATABASE, AIOT_BLOBS, AIOT_EVENTS, AIOT_BROKER if they contain passwords; AIOT_CA_PASSPHRASE, AIOT_PLATFORM_SECRET.',
+          '- `/etc/aiot/platform.env`: AIOT_DATABASE, AIOT_BLOBS, AIOT_EVENTS, AIOT_BROKER, AIOT_BROKER_CONTROL if they contain passwords; AIOT_CA_PASSPHRASE, AIOT_PLATFORM_SECRET.',
         ]
       : []),
     ...asked.map(

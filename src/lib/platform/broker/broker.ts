@@ -28,7 +28,9 @@ import { type BrokerMessage, type ConnectPacket, reasonCode } from './wire.js';
 
 /** Opens the broker in this process, or connects to the one at `url`. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
 export async function openBroker(
-  external: Pick<ExternalParts, 'leader' | 'platform' | 'cutOff'> & { url: string | undefined },
+  external: Pick<ExternalParts, 'leader' | 'platform' | 'cutOff' | 'controlUrls'> & {
+    url: string | undefined;
+  },
   parts: BrokerParts,
 ): Promise<Broker> {
   const { url } = external;
@@ -92,6 +94,8 @@ export interface Broker {
   disconnect(device: string): void;
   /** Closes the connections whose identity matches. */
   disconnectWho(is: (identity: Identity) => boolean): void;
+  /** Closes a user's connections at an external broker that has asked the platform about the user. */
+  disconnectUser(username: string): void;
   /** Ends all connections because the platform is stopping; MQTT 5 clients are sent the reason. */
   endConnections(): Promise<void>;
   figures: BrokerFigures;
@@ -227,6 +231,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
       new connections.Connection(core, socket, { door, secure, peer: peerOf(below), address, known });
     },
     ...{ figures, limits, publish, streams, disconnectWho, endConnections },
+    disconnectUser: () => {},
     tail: tailIn(core),
     depths: () => depthsOf(core),
     trouble: () => (sessions.log.failing ? 'its log of sessions cannot be written' : null),

@@ -10,6 +10,7 @@ import type { Devices } from '../devices/devices.js';
 import type { LocalStreams } from '../streams.js';
 import { type Leader, startWorkers } from '../workers.js';
 import type { Broker } from './broker.js';
+import { openControl } from './control.js';
 import { brokerLimits } from './limits.js';
 import { createFigures } from './metrics.js';
 import { storeMessage } from './router.js';
@@ -28,6 +29,8 @@ export interface ExternalParts {
    * credentials.
    */
   cutOff: () => void;
+  /** Addresses of the broker's HTTP API, which closes connections; see `controlTargets`. Absent = the broker must do it by itself. */
+  controlUrls: string | undefined;
   ingest: (topic: string, payload: Buffer) => Promise<void>;
   log: Logger;
 }
@@ -58,6 +61,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
   const base = url.replace(/\/*(\?.*)?$/, '');
   const session = { clientId: `aiot-platform-${platform}`, clean: false, overflow: 'wait' as const };
   const opened = new Set<Source>();
+  const control = parts.controlUrls === undefined ? undefined : await openControl(parts.controlUrls, { log });
   let end: () => Promise<void> = async () => {};
   const close = async () => {
     await end();
@@ -140,20 +144,24 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
       ...{ streams, tail: tailOf(streams, (source) => opened.delete(source)), figures, limits: brokerLimits },
       depths: () => null,
       trouble: () => (away.size > 0 ? `${shownUrl(base)} is unreachable: ${[...away].join(', ')}` : null),
-      // // Only the broker decides whether a client may stay connected: by its CRL, password file and ACL.
       disconnect(device) {
         parts.cutOff();
-        log.warn({ device }, 'the external broker must disconnect the device and reload pki/devices.crl');
+        if (control) control.cutOff(device, () => devices.mayConnect(device));
+        else
+          log.warn({ device }, 'the external broker must disconnect the device and reload pki/devices.crl');
       },
       disconnectWho: () => {},
+      disconnectUser: (username) => control?.cutOff(username, () => false),
       endConnections: async () => {},
       async close() {
         await close();
         await sink.close();
+        await control?.close();
       },
     };
   } catch (error) {
     await close();
+    await control?.close();
     throw error;
   }
 }

@@ -91,7 +91,7 @@ interface IdentifyParts {
 export async function identify(
   { devices, tokens, secrets, failures, figures, denied, log }: IdentifyParts,
   { door, peer, secure, address }: Entrance,
-  { username, password, clientId }: ConnectPacket,
+  { username, password, clientId }: Pick<ConnectPacket, 'username' | 'password' | 'clientId'>,
 ): Promise<Identity | 'credentials' | 'notAuthorized'> {
   const refuse = <T>(what: string, code: T) => {
     figures.refused++;

@@ -314,6 +314,13 @@ export class Devices {
     return device !== undefined && mayConnect(device.state);
   }
 
+  /** Whether a device that may connect has a certificate, current or next, that has not expired. */
+  hasCertificate(name: string): boolean {
+    const device = this.memory.find(name);
+    if (!device || !mayConnect(device.state)) return false;
+    return [device.expires, device.nextExpires].some((at) => at !== null && at > this.now());
+  }
+
   mayConnect(name: string): boolean {
     const device = this.memory.find(name);
     return device !== undefined && mayConnect(device.state);

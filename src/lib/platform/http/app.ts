@@ -23,6 +23,7 @@ import { HttpFigures } from './metrics.js';
 import type { ApiParts } from './parts.js';
 import { sessionRoutes, tokenRoutes, userRoutes } from './routes/access.js';
 import { blobRoutes, uploadRoutes } from './routes/blobs.js';
+import { brokerRoutes } from './routes/broker.js';
 import { dataRoutes, retentionRoutes } from './routes/data.js';
 import {
   attentionRoutes,
@@ -93,6 +94,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
       attentionRoutes,
       secretRoutes,
       enrolmentRoutes,
+      brokerRoutes,
       backupRoutes,
       damageRoutes,
       blobRoutes,

@@ -199,6 +199,7 @@ export function scopesOf(method: string, url: string, asked?: string | readonly 
     const action = reads && first === 'blobs' ? 'read' : 'push';
     return [`models:${action}`, `firmware:${action}`, `configs:${action}`];
   }
+  if (first === 'broker') return ['broker:authorize'];
   const noun = nouns[first] ?? 'platform';
   if (reads) return [`${noun}:read`];
   const pushes =

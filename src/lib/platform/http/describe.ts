@@ -29,6 +29,7 @@ const tagged: Record<string, string> = {
     groups: 'devices',
     attention: 'devices',
     alarms: 'devices',
+    broker: 'devices',
     manifests: 'models',
     uploads: 'blobs',
   },

@@ -67,6 +67,7 @@ function enginesOf({ engines }: UpOptions): Record<string, string | undefined> {
     AIOT_BLOBS: engines?.blobs,
     AIOT_EVENTS: engines?.events,
     AIOT_BROKER: engines?.broker,
+    AIOT_BROKER_CONTROL: engines?.brokerControl,
   };
 }
 

@@ -139,7 +139,9 @@ function absolute(up: UpOptions): UpOptions {
 
 function enginesOf({ engines = {} }: UpOptions): string[] {
   return Object.entries(engines).flatMap(([flag, url]) =>
-    url === undefined ? [] : [`--${flag}`, url as string],
+    url === undefined
+      ? []
+      : [`--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, url as string],
   );
 }
 
@@ -150,7 +152,7 @@ function refuseSecret(url: string): void {
     'AIOT_USAGE',
     `${found.endpoint}: expected an address without ${found.what}, because a service file is not secret`,
     {
-      next: `Put AIOT_DATABASE=…, AIOT_BLOBS=…, AIOT_EVENTS=… or AIOT_BROKER=… in ${secrets} (mode 0600), which the service reads.`,
+      next: `Put AIOT_DATABASE=…, AIOT_BLOBS=…, AIOT_EVENTS=…, AIOT_BROKER=… or AIOT_BROKER_CONTROL=… in ${secrets} (mode 0600), which the service reads.`,
     },
   );
 }

@@ -1,0 +1,196 @@
+import { X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
+import type { Logger } from 'pino';
+import type { BrokerAcl, BrokerAclResult, BrokerAuth, BrokerAuthResult } from '../../api/contract/broker.js';
+import { sha256Hex } from '../../core/crypto.js';
+import type { DeviceSecrets, Failures } from '../access/secrets.js';
+import type { Tokens } from '../access/tokens.js';
+import type { Sessions } from '../access/users.js';
+import type { Devices } from '../devices/devices.js';
+import type { Denial } from '../events/audit.js';
+import type { Broker } from './broker.js';
+import { type Identity, identify, mayPublish, maySubscribe } from './identity.js';
+import { filterWithin } from './topics.js';
+
+interface AuthorizerParts {
+  devices: Devices;
+  tokens: Tokens;
+  secrets: DeviceSecrets;
+  failures: Failures;
+  /** Ends a token's connections with the token. */
+  sessions: Sessions;
+  broker: Pick<Broker, 'figures' | 'disconnectUser'>;
+  denied: (denial: Denial) => void;
+  /** Whether the database is being checked, or damaged. */
+  unavailable: () => boolean;
+  log: Logger;
+}
+
+/** User names of tokens. Devices' names cannot contain a colon. */
+export const tokenUser = 'token:';
+
+/** User names of the broker's own users, such as the one of the platform itself. */
+export const localUser = 'local:';
+
+/** Longest accepted client certificate, characters of PEM. */
+const longestCertificate = 16_384;
+
+const longestClientId = 256;
+
+/** Denies without a reason: a broker passes none on, and the attempt is in the audit log. */
+const deny = { result: 'deny', is_superuser: false, superuser: false } as const;
+
+/**
+ * Answers external brokers with the same rules as the built-in broker: certificates, device secrets and tokens at CONNECT, and the rights by
+ * topic afterward. A broker reports only the user name with a publish or a subscription. That name must therefore identify the client: the
+ * device's name, or `token:ID`.
+ */
+export class Authorizer {
+  /** Tokens whose end disconnects their clients. */
+  private readonly watched = new Set<string>();
+
+  constructor(private readonly parts: AuthorizerParts) {}
+
+  /** Whether a client may connect. @param from address of the broker, used if the broker does not report the client's */
+  async connect(asked: BrokerAuth, from: string): Promise<BrokerAuthResult> {
+    const { username, clientId, address } = namesOf(asked, from);
+    if (username.startsWith(localUser)) return { ...deny, result: 'ignore' };
+    if (this.parts.unavailable()) return deny;
+    const refuse = (reason: string) => this.refuse('mqtt connect', username || clientId, reason, address);
+    const identity = await this.identityOf(asked, { username, clientId, address });
+    if (identity === null) return deny;
+    if (userOf(identity) !== username)
+      return refuse(`expected the user name ${userOf(identity)} for these credentials, not another one`);
+    // Brokers identify sessions by the client id alone: with the id of another client, a client would receive its messages.
+    if (clientId !== username && !clientId.startsWith(`${username}/`))
+      return refuse('expected the user name as the client id, alone or followed by a slash and more text');
+    if (clientId.length > longestClientId) return refuse('the client id is too long');
+    if (identity.kind !== 'user') return { ...deny, result: 'allow' };
+    this.watch(identity.token);
+    const { expires } = await this.parts.tokens.get(identity.token);
+    return { ...deny, result: 'allow', expire_at: Math.floor(expires / 1000) };
+  }
+
+  /** Whether a client that was admitted under this user name may publish or subscribe. */
+  async acl(asked: BrokerAcl, from: string): Promise<BrokerAclResult> {
+    const { username, address } = namesOf(asked, from);
+    if (username.startsWith(localUser)) return { result: 'ignore' };
+    if (this.parts.unavailable()) return { result: 'deny' };
+    const { action, topic } = asked;
+    const identity = await this.admitted(username);
+    const publishes = action === 'publish' || action === '2';
+    const subscribes = action === 'subscribe' || action === '1';
+    const may =
+      identity !== null &&
+      typeof topic === 'string' &&
+      topic !== '' &&
+      ((publishes && mayPublish(identity, topic)) ||
+        (subscribes && maySubscribe(identity, filterWithin(topic))));
+    if (may) return { result: 'allow' };
+    const what = publishes ? 'publish' : subscribes ? 'subscribe' : 'use';
+    const reason = identity === null ? 'may no longer connect' : `no right to ${(topic ?? '').slice(0, 200)}`;
+    this.refuse(`mqtt ${what}`, username, reason, address);
+    return { result: 'deny' };
+  }
+
+  private async identityOf(
+    asked: BrokerAuth,
+    { username, clientId, address }: Names,
+  ): Promise<Identity | null> {
+    const certificate = present(asked.certificate);
+    const commonName = present(asked.commonName);
+    if (certificate === undefined && commonName !== undefined) {
+      // Which of the device's certificates the client presented is unknown.
+      if (this.parts.devices.hasCertificate(commonName)) return { kind: 'device', name: commonName };
+      this.refuse('mqtt connect', commonName, 'rejected a certificate', address);
+      return null;
+    }
+    const password = present(asked.password);
+    const known = await identify(
+      this.identifyParts(),
+      {
+        peer: certificate === undefined ? null : peerFrom(certificate),
+        secure: asked.tls === true || asked.tls === 'true',
+        address,
+      },
+      {
+        username: username === '' ? null : username,
+        password: password === undefined ? null : Buffer.from(password),
+        clientId,
+      },
+    );
+    return typeof known === 'string' ? null : known;
+  }
+
+  private identifyParts() {
+    const { broker, ...parts } = this.parts;
+    return { ...parts, figures: broker.figures };
+  }
+
+  /** The client that a user name stands for, with its present rights. */
+  private async admitted(username: string): Promise<Identity | null> {
+    const { devices, tokens } = this.parts;
+    if (!username.startsWith(tokenUser))
+      return devices.mayConnect(username) ? { kind: 'device', name: username } : null;
+    const user = await tokens.identityOf(username.slice(tokenUser.length));
+    // The connection may have been admitted by another replica, or before a restart.
+    if (user) this.watch(user.token);
+    return user;
+  }
+
+  /** Disconnects the token's clients when the token ends. */
+  private watch(token: string): void {
+    if (this.watched.has(token)) return;
+    this.watched.add(token);
+    this.parts.sessions.begin(token, () => {
+      this.watched.delete(token);
+      this.parts.broker.disconnectUser(tokenUser + token);
+    });
+  }
+
+  private refuse(what: string, name: string, reason: string, address: string): typeof deny {
+    const { broker, denied, log } = this.parts;
+    broker.figures.refused++;
+    const who = name.slice(0, 64);
+    log.debug({ user: who, address, what }, reason);
+    denied({ who: 'nobody', what, reason: `${reason} (${who}, external broker)`, address });
+    return deny;
+  }
+}
+
+interface Names {
+  username: string;
+  clientId: string;
+  address: string;
+}
+
+function namesOf(
+  { username, clientId, address }: Pick<BrokerAuth, 'username' | 'clientId' | 'address'>,
+  from: string,
+): Names {
+  const given = present(address) ?? '';
+  return {
+    username: username ?? '',
+    clientId: clientId ?? '',
+    address: isIP(given) === 0 ? `broker ${from}` : given,
+  };
+}
+
+function userOf(identity: Identity): string {
+  if (identity.kind === 'device') return identity.name;
+  return identity.kind === 'user' ? tokenUser + identity.token : '';
+}
+
+/** A placeholder's value; brokers fill one that has none with nothing or, in early EMQX 5, with `undefined`. */
+function present(value: string | null | undefined): string | undefined {
+  return value === null || value === '' || value === 'undefined' ? undefined : value;
+}
+
+function peerFrom(pem: string): { fingerprint: string } | 'refused' {
+  if (pem.length > longestCertificate) return 'refused';
+  try {
+    return { fingerprint: sha256Hex(new X509Certificate(pem).raw) };
+  } catch {
+    return 'refused';
+  }
+}

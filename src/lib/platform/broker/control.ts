@@ -1,0 +1,188 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { Agent } from 'undici';
+import { AiotError } from '../../core/errors.js';
+import { httpAgent } from '../../core/http-agent.js';
+import { backOffMs } from '../../core/time.js';
+
+/** Closes connections at an external broker. */
+export interface BrokerControl {
+  /**
+   * Closes a user's connections, and repeats this until the broker has confirmed it.
+   * @param mayReturn whether the user may connect again; if not, connections that the broker was admitting meanwhile are closed too
+   */
+  cutOff(username: string, mayReturn: () => boolean): void;
+  close(): Promise<void>;
+}
+
+interface ControlParts {
+  log: Logger;
+  /** Delay before the second pass, ms. */
+  againMs?: number;
+}
+
+/** Time limit for one request to the broker, ms. */
+const requestMs = 5000;
+
+/** The delays between attempts, ms. */
+const retryMs = { first: 250, most: 5000 };
+
+/** When a broker has admitted a client, it needs a moment until its API lists the connection, ms. */
+const usualAgainMs = 1000;
+
+/** Largest number of a user's connections that one request lists. */
+const together = 1000;
+
+const kinds = {
+  emqx: { path: '/api/v5', authorization: basicOf },
+  rmqtt: { path: '/api/v1', authorization: bearerOf },
+} as const;
+type Kind = keyof typeof kinds;
+
+/** The API of one broker node. */
+interface Target {
+  kind: Kind;
+  /** Base address of the API, without credentials. */
+  base: string;
+  authorization: string | null;
+}
+
+const hint =
+  'Use emqx+https://KEY:SECRET@HOST:18083 or rmqtt+https://TOKEN@HOST:6060; separate the nodes of an RMQTT cluster with commas.';
+
+/**
+ * Parses the addresses of brokers' HTTP APIs: `emqx+https://KEY:SECRET@HOST:PORT` or `rmqtt+http://TOKEN@HOST:PORT`, separated by commas. An
+ * RMQTT node closes only its own connections, so every node is listed.
+ * @throws AIOT_USAGE
+ */
+export function controlTargets(text: string): Target[] {
+  return text.split(',').map((part) => {
+    const [, kind, rest] = /^(emqx|rmqtt)\+(https?:\/\/.+)$/.exec(part.trim()) ?? [];
+    if (kind === undefined || rest === undefined || !URL.canParse(rest))
+      throw new AiotError('AIOT_USAGE', "--broker-control: expected the address of the broker's HTTP API", {
+        next: hint,
+      });
+    const url = new URL(rest);
+    if ((url.pathname !== '/' && url.pathname !== '') || url.search !== '' || url.hash !== '')
+      throw new AiotError(
+        'AIOT_USAGE',
+        `--broker-control: ${kind}+${url.origin}: expected an address without a path, a query or a fragment`,
+        { next: hint },
+      );
+    const known = kinds[kind as Kind];
+    return {
+      kind: kind as Kind,
+      base: `${url.origin}${known.path}`,
+      authorization: known.authorization(url),
+    };
+  });
+}
+
+function basicOf({ username, password }: URL): string {
+  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  return `Basic ${Buffer.from(pair).toString('base64')}`;
+}
+
+/** RMQTT needs no token unless one is set there. */
+function bearerOf({ username }: URL): string | null {
+  return username === '' ? null : `Bearer ${decodeURIComponent(username)}`;
+}
+
+/** Opens the HTTP APIs of external brokers. Nothing is sent before the first connection is to be closed. @throws AIOT_USAGE */
+export async function openControl(
+  urls: string,
+  { log, againMs = usualAgainMs }: ControlParts,
+): Promise<BrokerControl> {
+  const targets = controlTargets(urls);
+  const agent = await httpAgent({ connections: 4, connect: { timeout: requestMs } });
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const running = new Set<Promise<void>>();
+
+  const untilDone = async (target: Target, username: string) => {
+    for (let failures = 1; !signal.aborted; failures++) {
+      try {
+        const closed = await closeAll(agent, target, username, signal);
+        if (closed > 0)
+          log.info({ broker: target.base, user: username, closed }, 'closed connections at the broker');
+        return;
+      } catch (err) {
+        if (signal.aborted) return;
+        log.error(
+          { err, broker: target.base, user: username },
+          'could not close connections at the broker; trying again',
+        );
+        await delay(backOffMs(failures, retryMs.first, retryMs.most), undefined, { signal }).catch(() => {});
+      }
+    }
+  };
+  const end = async (target: Target, username: string, mayReturn: () => boolean) => {
+    await untilDone(target, username);
+    await delay(againMs, undefined, { signal }).catch(() => {});
+    if (!signal.aborted && !mayReturn()) await untilDone(target, username);
+  };
+  return {
+    cutOff(username, mayReturn) {
+      for (const target of targets) {
+        const run: Promise<void> = end(target, username, mayReturn).finally(() => running.delete(run));
+        running.add(run);
+      }
+    },
+    async close() {
+      stopping.abort();
+      await Promise.allSettled(running);
+      await agent.close();
+    },
+  };
+}
+
+/** Closes all connections of a user at one node. Returns their number. */
+async function closeAll(
+  agent: Agent,
+  target: Target,
+  username: string,
+  signal: AbortSignal,
+): Promise<number> {
+  const query = new URLSearchParams({
+    username,
+    [target.kind === 'emqx' ? 'limit' : '_limit']: String(together),
+  });
+  const listed = await ask(agent, target, 'GET', `/clients?${query}`, signal);
+  if (listed.status !== 200) throw refused(listed.status);
+  const ids = clientIdsOf(JSON.parse(listed.text), username);
+  for (const id of ids) {
+    const { status } = await ask(agent, target, 'DELETE', `/clients/${encodeURIComponent(id)}`, signal);
+    // The client has left, or is connected to another node.
+    if (status !== 200 && status !== 204 && status !== 404) throw refused(status);
+  }
+  return ids.length;
+}
+
+function refused(status: number): Error {
+  return new Error(`the broker answered with HTTP status ${status}`);
+}
+
+/** EMQX lists clients in `data`, RMQTT as a list. Others than the user's are left alone, even if the broker ignored the filter. */
+function clientIdsOf(body: unknown, username: string): string[] {
+  const rows = Array.isArray(body) ? body : (body as { data?: unknown } | null)?.data;
+  if (!Array.isArray(rows)) throw new Error('the broker answered without a list of clients');
+  return rows.flatMap((row: { clientid?: unknown; username?: unknown } | null) =>
+    row?.username === username && typeof row.clientid === 'string' ? [row.clientid] : [],
+  );
+}
+
+async function ask(
+  dispatcher: Agent,
+  { base, authorization }: Target,
+  method: 'GET' | 'DELETE',
+  path: string,
+  signal: AbortSignal,
+): Promise<{ status: number; text: string }> {
+  const { request } = await import('undici');
+  const { statusCode, body } = await request(`${base}${path}`, {
+    ...{ method, dispatcher },
+    headers: { accept: 'application/json', ...(authorization === null ? {} : { authorization }) },
+    signal: AbortSignal.any([signal, AbortSignal.timeout(requestMs)]),
+  });
+  return { status: statusCode, text: await body.text() };
+}

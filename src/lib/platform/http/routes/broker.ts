@@ -1,0 +1,40 @@
+import type { FastifyError } from 'fastify';
+import { contract } from '../../../api/contract/contract.js';
+import { AiotError } from '../../../core/errors.js';
+import { Authorizer } from '../../broker/authorizer.js';
+import { statusOf } from '../../errors.js';
+import { bodyIsComing } from '../../listen.js';
+import type { Routes } from '../parts.js';
+import { serve } from '../serve.js';
+
+/**
+ * Questions of external brokers. Brokers take an HTTP error as "no opinion", and some then admit the client. Every question of a broker with
+ * the right to ask is therefore answered with 200, and with `deny` if it cannot be answered.
+ */
+export const brokerRoutes: Routes = (parts) => async (app) => {
+  const { log, engine, denials } = parts;
+  const authorizer = new Authorizer({
+    ...parts,
+    denied: (denial) => denials.note(denial),
+    unavailable: () => engine.soundness.pending || engine.soundness.damage !== null,
+  });
+  const answerAnyway = app.errorHandler;
+  app.setErrorHandler(async (error: FastifyError, request, reply) => {
+    const status = error instanceof AiotError ? statusOf(error) : (error.statusCode ?? 500);
+    if (request.user === null || status === 401 || status === 403)
+      return answerAnyway.call(app, error, request, reply);
+    log.warn(
+      { err: error, url: request.routeOptions.url },
+      "denied: an external broker's question had no answer",
+    );
+    if (bodyIsComing(request.raw)) reply.header('connection', 'close');
+    return reply
+      .status(200)
+      .type('application/json')
+      .send(JSON.stringify({ result: 'deny', is_superuser: false, superuser: false }));
+  });
+  serve(app, contract.broker, {
+    auth: ({ body, ip }) => authorizer.connect(body, ip),
+    acl: ({ body, ip }) => authorizer.acl(body, ip),
+  });
+};
