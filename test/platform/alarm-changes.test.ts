@@ -56,7 +56,8 @@ async function evaluateWhile(meanwhile: (alarms: Alarms) => Promise<unknown>) {
   const events = eventsIn(store, () => at);
   const devices = { find: (name: string) => ({ name }) } as unknown as Devices;
   const others = eventsIn(real, () => at);
-  const parts = { telemetry: { reader } as unknown as Telemetry, devices, now: () => at };
+  const attention = { unwell: async () => [] };
+  const parts = { telemetry: { reader } as unknown as Telemetry, devices, attention, now: () => at };
   const log = pino({ level: 'silent' });
   const alarms = new Alarms({ ...parts, store, events, log });
   const otherProcess = new Alarms({ ...parts, store: real, events: others, log });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { NewAlarm } from '../../src/lib/api/contract/alarms.js';
+import type { CauseCode, DeviceHealth } from '../../src/lib/api/contract/attention.js';
 import type { Devices } from '../../src/lib/platform/devices/devices.js';
 import { Alarms } from '../../src/lib/platform/events/alarms.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
@@ -26,6 +27,8 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+/** The devices that need attention. */
+let unwell: DeviceHealth[] = [];
 /** Names of the devices that are online, out of 40. */
 let online: ReadonlySet<string> = new Set();
 const names = Array.from({ length: 40 }, (_, i) => `d${i}`);
@@ -47,7 +50,8 @@ function alarmsOn(entries: readonly Entry[]): Alarms {
   };
   const telemetry = { reader } as unknown as Telemetry;
   const events = eventsIn(store, now);
-  return new Alarms({ store, events, telemetry, devices, log: pino({ level: 'silent' }), now });
+  const attention = { unwell: async () => unwell };
+  return new Alarms({ store, events, telemetry, devices, attention, log: pino({ level: 'silent' }), now });
 }
 
 /** Runs the alarms until a condition holds. */
@@ -150,6 +154,36 @@ describe('an alarm', () => {
         'predictions of shaking within 10s: share >= 0.5: share=0.5454545454545454, count=6, total=11',
       ],
     ]);
+  }, 60_000);
+
+  it('on unwell devices raises an incident with the causes, which ends when they are gone', async () => {
+    const sick = (name: string, code: CauseCode, state: 'failing' | 'degraded'): DeviceHealth => ({
+      ...{ name, type: 'esp32', state, acknowledged: null, snoozed: null },
+      causes: [{ code, state, message: `its ${code}`, since: start, next: 'Look.' }],
+    });
+    unwell = [sick('d1', 'battery-empty', 'failing'), sick('d2', 'memory-low', 'degraded')];
+    const alarms = alarmsOn([]);
+    await alarms.create({ name: 'unwell', unwell: true, where: 'state = "failing"' }, 'me');
+    const incidents = async () => (await alarms.get('unwell')).incidents;
+    await run(alarms, async () => {
+      await expect
+        .poll(incidents, { timeout: 20_000 })
+        .toMatchObject([{ device: 'd1', cleared: null, message: 'battery-empty: its battery-empty' }]);
+      unwell = [sick('d2', 'disk-full', 'failing')];
+      clock += 6000;
+      await expect
+        .poll(async () => (await incidents()).map(({ device, cleared }) => [device, cleared]).sort(), {
+          timeout: 20_000,
+        })
+        .toEqual([
+          ['d1', clock],
+          ['d2', null],
+        ]);
+    });
+    // Another process continues with the incident of d2.
+    await run(alarmsOn([]), () => new Promise((resolve) => setTimeout(resolve, 1500)));
+    expect(await incidents()).toHaveLength(2);
+    unwell = [];
   }, 60_000);
 
   it('on offline devices raises one incident for the fleet', async () => {

@@ -72,7 +72,15 @@ describe('the worker of the alarms', () => {
     );
     await fleet.inTurn(() => fleet.update(fleet.record('pump'), { tags: { site: 'lab' } }));
     const log = pino({ level: 'silent' });
-    alarms = new Alarms({ store, events, telemetry, devices: fleet, log, now: () => now });
+    alarms = new Alarms({
+      store,
+      events,
+      telemetry,
+      devices: fleet,
+      attention: { unwell: async () => [] },
+      log,
+      now: () => now,
+    });
     const ending = new AbortController();
     const ended = alarms.worker().run(ending.signal);
     stop = async () => {

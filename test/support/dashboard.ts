@@ -30,7 +30,11 @@ export interface DashboardPage {
 
 /** Starts a platform and a browser that displays it. */
 export async function dashboard(options: Parameters<typeof testPlatform>[0] = {}): Promise<Dashboard> {
-  const platform = await testPlatform(options);
+  return dashboardOf(await testPlatform(options));
+}
+
+/** Starts a browser that displays a running platform. */
+export async function dashboardOf(platform: TestPlatform): Promise<Dashboard> {
   const browser = await chromium.launch({
     executablePath: '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--font-render-hinting=none'],

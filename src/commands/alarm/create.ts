@@ -8,13 +8,14 @@ import { alarmText } from '../../lib/cli/render/alarms.js';
 export default class AlarmCreate extends PlatformCommand {
   static override summary = 'Create an alarm on telemetry.';
   static override description =
-    "An alarm raises one incident for each device on which its condition holds, and records the events alarm.raise and alarm.clear. To notify people, use aiot alarm target add. The condition is an expression as in routes (--where), or the absence of telemetry (--absent). With --rate, the expression is on a field's change and rate (per second). With --class, it is on share, count and total of a class's predictions. With --offline-devices, it is on share, offline and total of the selected devices.";
+    "An alarm raises one incident for each device on which its condition holds, and records the events alarm.raise and alarm.clear. To notify people, use aiot alarm target add. The condition is an expression as in routes (--where), or the absence of telemetry (--absent). With --rate, the expression is on a field's change and rate (per second). With --class, it is on share, count and total of a class's predictions. With --offline-devices, it is on share, offline and total of the selected devices. With --unwell, it is on state, causes and message of devices that need attention (aiot status --attention).";
   static override examples = [
     "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --for 10s --stream motors",
     "<%= config.bin %> <%= command.id %> --name hot --where 'temperature > 80' --clear 'temperature < 75' --severity critical",
     "<%= config.bin %> <%= command.id %> --name warming --rate temperature --within 1m --where 'change > 5' --stream motors",
     "<%= config.bin %> <%= command.id %> --name shaky --class shaking --within 10m --where 'share > 0.2 and total >= 50'",
     "<%= config.bin %> <%= command.id %> --name outage --offline-devices --selector type=esp32 --where 'share > 0.05' --for 2m",
+    "<%= config.bin %> <%= command.id %> --name battery --unwell --where '\"battery-low\" in causes' --todo 'Order a battery.'",
     "<%= config.bin %> <%= command.id %> --name mute --absent 10m --stream motors --selector 'site=lab' --json",
   ];
   static override flags = {
@@ -39,18 +40,24 @@ export default class AlarmCreate extends PlatformCommand {
       env: 'AIOT_RATE',
       helpValue: 'FIELD',
       dependsOn: ['where', 'within'],
-      exclusive: ['class', 'offline-devices'],
+      exclusive: ['class', 'offline-devices', 'unwell'],
     }),
     class: Flags.string({
       summary: 'Class whose share of the predictions is evaluated.',
       env: 'AIOT_CLASS',
       helpValue: 'CLASS',
       dependsOn: ['where', 'within'],
-      exclusive: ['offline-devices', 'stream'],
+      exclusive: ['offline-devices', 'unwell', 'stream'],
     }),
     'offline-devices': Flags.boolean({
       summary: 'Evaluate how many of the selected devices are offline.',
       env: 'AIOT_OFFLINE_DEVICES',
+      dependsOn: ['where'],
+      exclusive: ['unwell', 'stream'],
+    }),
+    unwell: Flags.boolean({
+      summary: 'Evaluate the health of the selected devices.',
+      env: 'AIOT_UNWELL',
       dependsOn: ['where'],
       exclusive: ['stream'],
     }),
@@ -94,16 +101,20 @@ export default class AlarmCreate extends PlatformCommand {
     const input = await this.input(AlarmCreate);
     const { name, where, rate, clear, stream, selector, severity, todo, maintenance, ...rest } = input.flags;
     const { absent: absentMs, within: withinMs, for: forMs, 'clear-for': clearForMs, class: label } = rest;
-    const offline = rest['offline-devices'] || undefined;
+    const [offline, unwell] = [rest['offline-devices'] || undefined, rest.unwell || undefined];
     const wanted = {
-      ...{ name, where, absentMs, rate, class: label, offline, withinMs, forMs, clear, clearForMs },
+      ...{ name, where, absentMs, rate, class: label, offline, unwell, withinMs, forMs, clear, clearForMs },
       ...{ stream, selector, severity, todo, maintenance },
     };
     return this.ask(
       input,
       ({ alarms }) => alarms.create(wanted),
       (alarm) => alarmText(alarm),
-      () => [`aiot alarm test ${name} --since 7d`, 'aiot alarm target add NAME URL'],
+      // Recordings do not show the health of devices.
+      () => [
+        offline || unwell ? `aiot alarm show ${name}` : `aiot alarm test ${name} --since 7d`,
+        'aiot alarm target add NAME URL',
+      ],
     );
   }
 }

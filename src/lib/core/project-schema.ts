@@ -429,6 +429,8 @@ const alarm = z.strictObject({
   class: z.string().min(1).max(100).optional(),
   /** Evaluates how many of the selected devices are offline. */
   offline: z.literal(true).optional(),
+  /** Evaluates the health of unwell devices. */
+  unwell: z.literal(true).optional(),
   /** Window of `rate` or `class`. */
   within: span.optional(),
   /** How long the condition must hold. */

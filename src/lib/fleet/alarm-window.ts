@@ -53,8 +53,9 @@ export function withinWindow(
 }
 
 /** Names the subject of a condition to people; empty = a single sample. */
-export function aboutOf({ rate, class: label, offline, withinMs = 60_000 }: AlarmDefinition): string {
+export function aboutOf({ rate, class: label, offline, unwell, withinMs = 60_000 }: AlarmDefinition): string {
   if (rate !== undefined) return `${rate} within ${formatDuration(withinMs)}: `;
   if (label !== undefined) return `predictions of ${label} within ${formatDuration(withinMs)}: `;
+  if (unwell) return 'unwell devices: ';
   return offline ? 'offline devices: ' : '';
 }

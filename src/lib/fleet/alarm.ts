@@ -180,6 +180,9 @@ export function alarmMessage(definition: AlarmDefinition, { samples, last }: Ala
     const newest = new Date(last).toISOString().slice(0, 19).replace('T', ' ');
     return `no telemetry on ${of} for ${formatDuration(absentMs ?? 0)}; the last message came at ${newest} UTC`;
   }
+  // The causes are known by their codes, which the condition may name.
+  const { causes, message } = samples.at(-1)?.values ?? {};
+  if (definition.unwell && Array.isArray(causes)) return `${causes.join(', ')}: ${String(message)}`;
   const values = Object.entries(samples.at(-1)?.values ?? {}).map(
     ([name, value]) => `${name}=${String(value)}`,
   );

@@ -98,7 +98,8 @@ function State({ alarm }: { alarm: Alarm }) {
 }
 
 /** The condition in words, such as `temperature > 80 for 10 s`. */
-function conditionOf({ where, absentMs, forMs, rate, class: label, offline, withinMs }: Alarm): string {
+function conditionOf(alarm: Alarm): string {
+  const { where, absentMs, forMs, rate, class: label, offline, unwell, withinMs } = alarm;
   if (where === undefined) return `no telemetry for ${spanOf(absentMs ?? 0)}`;
   const within = withinMs === undefined ? '' : ` within ${spanOf(withinMs)}`;
   const subject =
@@ -108,7 +109,9 @@ function conditionOf({ where, absentMs, forMs, rate, class: label, offline, with
         ? `predictions of ${label}${within}: `
         : offline
           ? 'offline devices: '
-          : '';
+          : unwell
+            ? 'unwell devices: '
+            : '';
   return `${subject}${where}${forMs > 0 ? ` for ${spanOf(forMs)}` : ''}`;
 }
 

@@ -23,7 +23,7 @@ const maintenanceSchema = z
 
 /**
  * POST /alarms: raises an incident for each device on which the condition holds. With `where`, the condition is an expression of routes on each
- * sample of telemetry. With `rate`, `class` or `offline`, the expression is on values of a period or of the fleet. With `absentMs`, the
+ * sample of telemetry. With `rate`, `class`, `offline` or `unwell`, the expression is on values of a period, of the fleet or of a device's health. With `absentMs`, the
  * condition is that a device that has sent telemetry stops sending.
  */
 export const newAlarmSchema = z
@@ -37,6 +37,8 @@ export const newAlarmSchema = z
     class: z.string().min(1).max(100).optional(),
     /** Evaluates how many of the selected devices are offline: `share` (0 to 1), `offline`, `total` and `devices`. */
     offline: z.literal(true).optional(),
+    /** Evaluates the health of unwell devices: `state`, `causes` (codes, the most urgent first) and `message`. */
+    unwell: z.literal(true).optional(),
     /** Length of the window of `rate` or `class`. */
     withinMs: ms
       .min(1000)
@@ -68,9 +70,9 @@ export const newAlarmSchema = z
     '`clear` and `forMs` need `where`',
   )
   .refine(
-    ({ absentMs, rate, class: label, offline }) =>
-      [absentMs, rate, label, offline].filter((each) => each !== undefined).length <= 1,
-    'expected only one of absence, rate, class and offline',
+    ({ absentMs, rate, class: label, offline, unwell }) =>
+      [absentMs, rate, label, offline, unwell].filter((each) => each !== undefined).length <= 1,
+    'expected only one of absence, rate, class, offline and unwell',
   )
   .refine(
     ({ rate, class: label, withinMs }) =>
@@ -78,9 +80,9 @@ export const newAlarmSchema = z
     'expected a window (within) with rate and class, and only there',
   )
   .refine(
-    ({ class: label, offline, stream }) =>
-      stream === undefined || (label === undefined && offline === undefined),
-    'expected no stream with class or offline',
+    ({ class: label, offline, unwell, stream }) =>
+      stream === undefined || [label, offline, unwell].every((each) => each === undefined),
+    'expected no stream with class, offline or unwell',
   );
 export type NewAlarm = z.input<typeof newAlarmSchema>;
 export type AlarmDefinition = z.output<typeof newAlarmSchema>;

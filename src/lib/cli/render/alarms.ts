@@ -51,8 +51,9 @@ export function alarmsTable(alarms: readonly Alarm[]): string {
   return table(['name', 'severity', 'state', 'condition', 'stream', 'devices'], rows, 'No alarms yet.');
 }
 
-function sourceOf({ stream, class: label, offline }: Alarm): string {
+function sourceOf({ stream, class: label, offline, unwell }: Alarm): string {
   if (label !== undefined) return 'predictions';
+  if (unwell) return 'health';
   return offline ? 'connections' : (stream ?? 'every stream');
 }
 

@@ -153,6 +153,11 @@ export class AttentionService {
     };
   }
 
+  /** All devices that have a cause, also the acknowledged and snoozed ones. */
+  async unwell(): Promise<DeviceHealth[]> {
+    return (await this.look()).found;
+  }
+
   /** Number of devices in each state. */
   async counts(): Promise<Attention['counts']> {
     return (await this.look()).counts;

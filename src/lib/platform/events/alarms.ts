@@ -39,6 +39,7 @@ import { mayConnect } from '../../fleet/device.js';
 import { parseSelector, type Selectable } from '../../fleet/selector.js';
 import { compileExpression, fieldPaths } from '../../stream/decode/expression.js';
 import { truth } from '../../stream/decode/expression-functions.js';
+import type { AttentionService } from '../devices/attention.js';
 import type { Devices } from '../devices/devices.js';
 import type { Entry } from '../journal/entry.js';
 import { fieldsOf, type Take } from '../journal/takes.js';
@@ -55,6 +56,7 @@ interface Parts {
   events: Events;
   telemetry: Telemetry;
   devices: Devices;
+  attention: Pick<AttentionService, 'unwell'>;
   log: Logger;
   /** ms since 1970 */
   now: () => number;
@@ -99,8 +101,9 @@ export class Alarms {
   private readonly inTurn = serially();
   private loaded: { version: string; alarms: LoadedAlarm[] } | null = null;
   private states = new Map<string, AlarmState>();
-  /** When the share of offline devices was last evaluated. */
+  /** When the share of offline devices, and when the health of devices was last evaluated. */
   private fleetSeen = 0;
+  private healthSeen = 0;
   /** Times of the newest stored messages of alarms on absence. */
   private readonly storedAt = new Map<string, number>();
   /** Position behind the last committed batch, arrival of its last message, and whether the log had no further messages then. */
@@ -333,7 +336,7 @@ export class Alarms {
   /**
    * Replays recorded telemetry or predictions, device by device, with all streams of a device in the order of time. Nothing is stored.
    * @param signal ends the test early, with the result so far
-   * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID (the alarm is on offline devices)
+   * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID (the alarm is on offline or unwell devices)
    */
   async test(name: string, sinceMs: number, signal?: AbortSignal): Promise<AlarmTest> {
     const { now } = this.parts;
@@ -342,7 +345,7 @@ export class Alarms {
     if (channel === null)
       throw new AiotError(
         'AIOT_REQUEST_INVALID',
-        `the alarm ${name} is on offline devices, and recordings do not show when devices were online`,
+        `the alarm ${name} is on ${loaded.definition.unwell ? 'unwell' : 'offline'} devices, and recordings do not show which devices were`,
         { next: 'To try it, lower its limit and disconnect a device.' },
       );
     const from = now() - sinceMs;
@@ -447,6 +450,8 @@ export class Alarms {
       ended.abort();
       throw error;
     });
+    // Its error is thrown below, once the telemetry is no longer followed.
+    ticking.catch(() => {});
     try {
       await this.followTelemetry(both);
     } finally {
@@ -602,6 +607,30 @@ export class Alarms {
     }
   }
 
+  /** Evaluates the alarms on the health of devices: of the unwell ones, and of those whose condition held before. */
+  private async watchHealth(alarms: readonly LoadedAlarm[], work: Work): Promise<void> {
+    const { devices, attention, now } = this.parts;
+    const at = now();
+    const own = alarms.filter(({ definition }) => definition.unwell);
+    if (own.length === 0 || at - this.healthSeen < fleetEveryMs) return;
+    this.healthSeen = at;
+    const unwell = new Map((await attention.unwell()).map((health) => [health.name, health]));
+    for (const alarm of own) {
+      const { name: of } = alarm.definition;
+      const before = [...this.states].filter(([key, state]) => key.startsWith(`${of}/`) && !isQuiet(state));
+      const names = new Set([...unwell.keys(), ...before.map(([key]) => key.slice(of.length + 1))]);
+      for (const device of names) {
+        if (!alarm.wants(device, devices)) continue;
+        const { state = 'ok', causes = [] } = unwell.get(device) ?? {};
+        const values = {
+          ...{ state, causes: causes.map(({ code }) => code) },
+          message: causes.map(({ message }) => message).join('; '),
+        };
+        await this.advance(alarm, device, { topic: '', stream: '', t: at, at, device, values }, work);
+      }
+    }
+  }
+
   /** Raises incidents for absent devices, ends those of devices that no longer match, and reports incidents whose silence is over. */
   private async tick(started: number): Promise<void> {
     const { store, now } = this.parts;
@@ -609,6 +638,7 @@ export class Alarms {
     const work = new Work();
     this.examine(alarms, started, work);
     await this.watchFleet(alarms, started, work);
+    await this.watchHealth(alarms, work);
     const silenced = await store
       .selectFrom('incidents')
       .selectAll()
@@ -846,8 +876,8 @@ class LoadedAlarm {
 
   /** Channel of the messages that the alarm evaluates; null = none. */
   get channel(): 'telemetry' | 'inference' | null {
-    const { class: label, offline } = this.definition;
-    if (offline) return null;
+    const { class: label, offline, unwell } = this.definition;
+    if (offline || unwell) return null;
     return label === undefined ? 'telemetry' : 'inference';
   }
 
