@@ -48,6 +48,11 @@ export const pages: readonly PageEntry[] = [
     load: async () => (await import('../pages/messages/messages.js')).Messages,
   },
   { path: 'alarms', title: 'Alarms', load: async () => (await import('../pages/alarms/alarms.js')).Alarms },
+  {
+    path: 'crashes',
+    title: 'Crashes',
+    load: async () => (await import('../pages/crashes/crashes.js')).Crashes,
+  },
   { path: 'audit', title: 'Audit', load: async () => (await import('../pages/audit/audit.js')).Audit },
   { path: 'events', title: 'Events', load: async () => (await import('../pages/events/events.js')).Events },
 ];

@@ -7,7 +7,7 @@ import { deviceReplyText } from '../../lib/cli/render/fleet.js';
 export default class DeviceCommandCommand extends PlatformCommand {
   static override summary = 'Send a command to an online device and show its reply.';
   static override description =
-    "ping reads the device's clock, status shows its versions and memory, and reboot restarts it. The command waits ten seconds for the reply.";
+    "ping reads the device's clock, status shows its versions and memory, and reboot restarts it. crash makes a virtual device crash, so that you can try out crash reports; boards reject it. The command waits ten seconds for the reply.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> bench-1 ping',
     '<%= config.bin %> <%= command.id %> bench-1 status --json',

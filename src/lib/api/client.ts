@@ -57,6 +57,7 @@ export function createClient(options: ClientOptions) {
     alarms: callsOf(transport, contract.alarms),
     alarmTargets: callsOf(transport, contract.alarmTargets),
     attention: callsOf(transport, contract.attention),
+    crashes: callsOf(transport, contract.crashes),
     secrets: callsOf(transport, contract.secrets),
     broker: callsOf(transport, contract.broker),
     claims: callsOf(transport, contract.claims),

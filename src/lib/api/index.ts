@@ -128,6 +128,15 @@ export type {
 } from './contract/broker.js';
 export { type Contract, contract } from './contract/contract.js';
 export {
+  type CrashFrame,
+  type CrashGroup,
+  type CrashList,
+  type CrashShown,
+  crashListSchema,
+  crashQuerySchema,
+  crashShownSchema,
+} from './contract/crashes.js';
+export {
   type DatasetInfo,
   type DatasetListing,
   datasetSchema,

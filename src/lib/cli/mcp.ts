@@ -378,7 +378,7 @@ type ToolClass = 'read' | 'write' | 'never';
 
 const read = `
 audit list, board ports, config show, context list, data check, data drift, data features, data list, data schema, data show, data stats, data streams, data suggest,
-deploy check, device config list, device config show, device history, device list, device logs, device show, docs, doctor, error, examples,
+deploy check, device config list, device config show, device crashes list, device crashes show, device history, device list, device logs, device show, docs, doctor, error, examples,
 firmware image info, firmware inspect, firmware list, firmware nvs read, firmware otadata read, firmware partitions read, firmware show, firmware verify,
 alarm list, alarm show, alarm target list, alarm test, job list, job show, job wait, loop status, model compare, model evaluate, model explain, model fit, model inspect, model lineage,
 model list, model runs best, model runs compare, model runs list, model runs show, model show, model verify, pipeline graph, pipeline history, pipeline status, rollout list, rollout plan, rollout rehearse,

@@ -82,6 +82,7 @@ export { httpAgent } from './http-agent.js';
 export { ListenFailure, type Page, servePages } from './http-pages.js';
 export { issueText, type Problem, problemsOf } from './issues.js';
 export { takeLock, withLock } from './lock.js';
+export { maskSecrets } from './mask.js';
 export { dictionary, namePattern, newId, timeOfId } from './names.js';
 export {
   gaussian,

@@ -5,6 +5,14 @@
 export { firstName, type Member, readArchive, writeArchive } from './archive.js';
 export { CborError, decodeCbor } from './cbor.js';
 export {
+  type CrashPlace,
+  type CrashReport,
+  crashKinds,
+  crashSchema,
+  largestCrash,
+  placesOfStack,
+} from './crash.js';
+export {
   type BadCell,
   type Column,
   createCommaSeparated,

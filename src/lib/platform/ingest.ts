@@ -8,6 +8,8 @@ import {
   reportedSchema,
   telemetrySchema,
 } from '../device/protocol/messages.js';
+import { crashSchema, largestCrash } from '../formats/crash.js';
+import type { Crashes } from './devices/crashes.js';
 import type { Devices } from './devices/devices.js';
 import type { Events } from './events/events.js';
 import { fieldsOf } from './journal/takes.js';
@@ -19,6 +21,7 @@ interface IngestParts {
   telemetry: Telemetry;
   devices: Devices;
   rollouts: Rollouts;
+  crashes: Pick<Crashes, 'take'>;
   now: () => number;
   /** Called once a stream's telemetry is durable. */
   seen?: (stream: string, device: string) => Promise<void>;
@@ -66,6 +69,14 @@ async function store(parts: IngestParts, parsed: TopicParts, topic: string, payl
       const report = decodeMessage(reportedSchema, topic, payload);
       await parts.devices.report(device, report);
       await parts.rollouts.reported(device, report);
+      return;
+    }
+    case 'crash': {
+      if (payload.length > largestCrash) {
+        const message = `${topic}: expected at most ${largestCrash} bytes, got ${payload.length}`;
+        throw new AiotError('AIOT_MESSAGE_MALFORMED', message);
+      }
+      await parts.crashes.take(device, decodeMessage(crashSchema, topic, payload));
       return;
     }
     case 'presence':

@@ -288,7 +288,7 @@ async function startBroker(
         ? { ledger: ledgerWhenSound(ledgerIn<BrokerCounts>(store, 'broker'), engine.soundness) }
         : {}),
       ingest: (topic, payload) =>
-        ingest({ telemetry, devices, rollouts, now, seen, rejected }, topic, payload),
+        ingest({ telemetry, devices, rollouts, crashes: state.crashes, now, seen, rejected }, topic, payload),
     },
   );
   for (const [name, filter] of Object.entries(readers)) broker.streams.expect(name, filter);
@@ -333,13 +333,14 @@ async function startBackground(
   },
 ) {
   const { log, state, rollouts, outgoing, alarms, workers } = started;
-  const { audit, engine, retention, orphans, scrub, attention } = state;
+  const { audit, engine, retention, orphans, scrub, attention, crashes } = state;
   const all = [
     rollouts.worker(),
     retention.worker(),
     sweeper({ orphans, log }),
     scrub.worker(),
     attention.worker(),
+    crashes.worker(),
     alarms.worker(),
     audit.worker(),
   ];

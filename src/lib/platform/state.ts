@@ -19,6 +19,7 @@ import { labelsIn } from './datasets/labels.js';
 import { Orphans, references } from './datasets/orphans.js';
 import { RetentionService } from './datasets/retention.js';
 import { AttentionService } from './devices/attention.js';
+import { Crashes } from './devices/crashes.js';
 import { Devices } from './devices/devices.js';
 import { Births, Claims, Enrolment, Simulated } from './devices/enrolment.js';
 import { Audit, Denials } from './events/audit.js';
@@ -169,6 +170,7 @@ const stateParts = new PartTable<Ground>()
     ({ store, events, devices, now }) => new AttentionService({ store, events, devices, now }),
     close,
   )
+  .part('crashes', ({ store, events, devices, now }) => new Crashes({ store, events, devices, now }))
   .part(
     'enrolment',
     ({ devices, authority, events, now }) => new Enrolment({ devices, authority, events, now }),

@@ -4,6 +4,7 @@ import { alarms } from './alarms.js';
 import { attention } from './attention.js';
 import { blobs, uploads } from './blobs.js';
 import { broker } from './broker.js';
+import { crashes } from './crashes.js';
 import { datasets, labels, retention } from './data.js';
 import { births, claims, devices, enrolment, secrets, talk } from './devices.js';
 import { audit, events } from './events.js';
@@ -21,6 +22,7 @@ export const contract = {
   trust,
   devices,
   attention,
+  crashes,
   alarms,
   alarmTargets,
   enrolment,

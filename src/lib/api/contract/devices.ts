@@ -228,7 +228,7 @@ export type DeviceMessage = z.output<typeof deviceMessageSchema>;
 export const deviceMessagesSchema = z.object({ messages: z.array(deviceMessageSchema) });
 
 /** POST /devices/{name}/commands: a command for a device to run now. */
-export const deviceCommandSchema = z.strictObject({ command: z.enum(['ping', 'status', 'reboot']) });
+export const deviceCommandSchema = z.strictObject({ command: z.enum(['ping', 'status', 'reboot', 'crash']) });
 export type DeviceCommand = z.output<typeof deviceCommandSchema>['command'];
 
 export const deviceReplySchema = z.object({

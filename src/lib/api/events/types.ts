@@ -132,6 +132,19 @@ export const eventTypes = {
     z.object({ fingerprint }),
   ),
   'device.connect': kind('device', 'The device connected to the broker.'),
+  'device.crash': kind(
+    'device',
+    'A crash report of the device was stored. `new`: no crash with this signature was known before.',
+    z.object({
+      crash: z.string(),
+      signature: z.string(),
+      kind: z.string(),
+      reason: z.string(),
+      firmware: z.string().nullable(),
+      version: z.string().nullable(),
+      new: z.boolean(),
+    }),
+  ),
   'device.desire': kind(
     'device',
     'A release was assigned to the device, or withdrawn (null).',

@@ -57,6 +57,7 @@ export const deviceChannels = {
   presence: 'device',
   reply: 'device',
   log: 'device',
+  crash: 'device',
   desired: 'platform',
   command: 'platform',
 } as const;

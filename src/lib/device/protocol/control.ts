@@ -1,7 +1,7 @@
 import * as z from 'zod';
 
 /** Commands from the platform; a device answers any other name with AIOT_COMMAND_UNKNOWN. */
-const commandNames = ['ping', 'status', 'reboot'] as const;
+const commandNames = ['ping', 'status', 'reboot', 'crash'] as const;
 export type CommandName = (typeof commandNames)[number];
 
 const time = z.int().min(0);

@@ -1,4 +1,5 @@
 import type { ZodType } from 'zod';
+import { crashSchema } from '../../formats/crash.js';
 import { deviceConfigSchema } from '../../formats/device-config.js';
 import { envelopeSchema, trustRootSchema } from '../../formats/manifest/envelope.js';
 import { manifestSchema } from '../../formats/manifest/manifest.js';
@@ -19,6 +20,7 @@ import { proofSchema } from './proof.js';
 export const protocolSchemas = {
   command: commandSchema,
   configuration: deviceConfigSchema,
+  crash: crashSchema,
   desired: desiredSchema,
   envelope: envelopeSchema,
   inference: inferenceSchema,

@@ -1,7 +1,9 @@
 import { AiotError } from '../../core/errors.js';
+import { newId } from '../../core/names.js';
 import { preload } from '../../core/process.js';
 import { deferred } from '../../core/tasks.js';
 import { systemClock } from '../../core/time.js';
+import { type CrashReport, placesOfStack } from '../../formats/crash.js';
 import { type DeviceConfig, defaultDeviceConfig, sampleGroup } from '../../formats/device-config.js';
 import { modelMemoryOf } from '../board-memory.js';
 import type { DeviceEvent } from '../events.js';
@@ -26,6 +28,9 @@ import {
   type VirtualDevice,
   type VirtualDeviceOptions,
 } from './types.js';
+
+/** Number of lines of the log in a crash report. */
+const logLines = 20;
 
 /** How often an online device checks the platform's timestamp, and the timeout of each check, ms. */
 const lookEveryMs = 3600_000;
@@ -55,6 +60,9 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
   let looks: NodeJS.Timeout | undefined;
   let taken: SensedForm | null = null;
   let keepAliveS = defaultDeviceConfig.mqtt.keepAliveS;
+  /** Last lines of the log, for crash reports. */
+  const lastLines: string[] = [];
+  const startedAt = now();
 
   const hardware: Hardware = {
     identity,
@@ -73,6 +81,8 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     radio,
     emit: (news) => options.onEvent?.({ device: name, t: now(), ...news } as DeviceEvent),
     log(level, message, error) {
+      lastLines.push(`${level}: ${message}`.slice(0, 512));
+      if (lastLines.length > logLines) lastLines.shift();
       hardware.emit({ event: 'log', level, message, ...codeOf(error) });
       radio.tell('log', { t: now(), level, message, ...codeOf(error) });
     },
@@ -131,7 +141,23 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     hardware,
     () => firmware,
     () => device.reboot(),
+    async () => {
+      const report = crashOf(new Error('test crash, requested by a command'));
+      await device.reboot();
+      await radio.publish('crash', report);
+    },
   );
+  /** The report of a crash in this program, as firmware would store it before it restarts. */
+  const crashOf = (error: Error): CrashReport => ({
+    ...{ id: newId('crash', now()), t: now(), kind: 'exception', reason: error.message },
+    firmware: hardware.firmware.firmware && {
+      name: hardware.firmware.firmware.name,
+      version: hardware.firmware.firmware.version,
+    },
+    ...{ uptimeMs: Math.max(0, now() - startedAt), task: 'main' },
+    backtrace: placesOfStack(error.stack?.split('\n') ?? []),
+    log: [...lastLines],
+  });
   const disconnect = async () => {
     const { link } = radio;
     if (!link) return;
@@ -263,6 +289,7 @@ function createInbox(
   hardware: Hardware,
   firmware: () => Firmware,
   reboot: () => Promise<void>,
+  crash: () => Promise<void>,
 ): (channel: 'desired' | 'command', payload: Uint8Array) => void {
   const { identity, clock, radio, emit, log } = hardware;
   const now = () => clock.now();
@@ -273,6 +300,7 @@ function createInbox(
       ping: async () => ({ t: now() }),
       status: async () => ({ id: identity.id, ...firmware().reported, t: now() }),
       reboot: async () => ({}),
+      crash: async () => ({}),
     },
   });
   const command = async (payload: Uint8Array) => {
@@ -282,6 +310,7 @@ function createInbox(
     await radio.publish('reply', reply);
     emit({ event: 'command', command: asked.command, ok: reply.ok });
     if (asked.command === 'reboot') await reboot();
+    if (asked.command === 'crash') await crash();
   };
   const desired = async (payload: Uint8Array) => {
     const withdrawn = payload.length === 0;

@@ -25,6 +25,7 @@ const unaudited: ReadonlySet<string> = new Set([
   'alarm.clear',
   'alarm.raise',
   'device.connect',
+  'device.crash',
   'device.disconnect',
   'device.report',
   'device.unwell',

@@ -27,6 +27,7 @@ import { brokerRoutes } from './routes/broker.js';
 import { dataRoutes, retentionRoutes } from './routes/data.js';
 import {
   attentionRoutes,
+  crashRoutes,
   deviceRoutes,
   enrolmentRoutes,
   secretRoutes,
@@ -92,6 +93,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
       trustRoutes,
       deviceRoutes,
       attentionRoutes,
+      crashRoutes,
       secretRoutes,
       enrolmentRoutes,
       brokerRoutes,

@@ -166,6 +166,7 @@ const nouns: Record<string, ScopeNoun> = {
     activation: 'devices',
     groups: 'devices',
     attention: 'devices',
+    crashes: 'devices',
   },
   ...{ models: 'models', manifests: 'models', firmware: 'firmware', configs: 'configs' },
   ...{ rollouts: 'rollouts', jobs: 'jobs', pipelines: 'pipelines' },

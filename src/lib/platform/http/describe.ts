@@ -28,6 +28,7 @@ const tagged: Record<string, string> = {
     activation: 'devices',
     groups: 'devices',
     attention: 'devices',
+    crashes: 'devices',
     alarms: 'devices',
     broker: 'devices',
     manifests: 'models',

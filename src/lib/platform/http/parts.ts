@@ -17,6 +17,7 @@ import type { Orphans } from '../datasets/orphans.js';
 import type { RetentionService } from '../datasets/retention.js';
 import type { Ddi } from '../ddi/ddi.js';
 import type { AttentionService } from '../devices/attention.js';
+import type { Crashes } from '../devices/crashes.js';
 import type { DesiredStates } from '../devices/desired.js';
 import type { Devices } from '../devices/devices.js';
 import type { Births, Claims, Enrolment, Simulated } from '../devices/enrolment.js';
@@ -61,6 +62,7 @@ export interface ApiParts {
   claims: Claims;
   connections: Connections;
   configs: Configs;
+  crashes: Crashes;
   damages: Damages;
   datasets: Datasets;
   desired: DesiredStates;

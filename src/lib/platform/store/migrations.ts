@@ -270,6 +270,26 @@ const alarmTargets = `
   CREATE INDEX alarmNoticesByDue ON alarmNotices (target, sent, due);
 `;
 
+/** Crash reports, their groups by signature, and their counts. */
+const crashes = `
+  CREATE TABLE crashes (
+    id TEXT PRIMARY KEY, device TEXT NOT NULL, key TEXT NOT NULL, at INTEGER NOT NULL, signature TEXT NOT NULL, version TEXT, build TEXT,
+    report TEXT NOT NULL, UNIQUE (device, key)
+  ) STRICT;
+  CREATE INDEX crashesBySignature ON crashes (signature, id);
+  CREATE TABLE crashGroups (
+    signature TEXT PRIMARY KEY, kind TEXT NOT NULL, reason TEXT NOT NULL, place TEXT
+  ) STRICT;
+  CREATE TABLE crashCounts (
+    signature TEXT NOT NULL, device TEXT NOT NULL, firmware TEXT NOT NULL, version TEXT NOT NULL, count INTEGER NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (signature, device, firmware, version)
+  ) STRICT;
+  CREATE INDEX crashCountsByLast ON crashCounts (last);
+  CREATE TABLE crashHours (
+    device TEXT NOT NULL, hour INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (device, hour)
+  ) STRICT;
+`;
+
 /**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
@@ -362,4 +382,5 @@ export const migrations: string[] = [
   auditLog,
   alarmFailures,
   alarmTargets,
+  crashes,
 ];

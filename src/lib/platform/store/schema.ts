@@ -227,6 +227,31 @@ export interface Schema {
     /** JSON */
     acknowledged: string | null;
   };
+  /** Stored crash reports. `key`: the id that the device chose. `report`: JSON, as in formats/crash.ts. */
+  crashes: {
+    id: string;
+    device: string;
+    key: string;
+    at: number;
+    signature: string;
+    version: string | null;
+    build: string | null;
+    report: string;
+  };
+  /** Crashes with the same signature. `reason`: of the newest. `place`: JSON, a call in the backtrace. */
+  crashGroups: { signature: string; kind: string; reason: string; place: string | null };
+  /** Number of crashes, and the times of the first and the last. An unknown program or version is empty. */
+  crashCounts: {
+    signature: string;
+    device: string;
+    firmware: string;
+    version: string;
+    count: number;
+    first: number;
+    last: number;
+  };
+  /** Crashes of a device in an hour, counted since 1970. */
+  crashHours: { device: string; hour: number; count: number };
   /** When each replica last shared its connections, and those connections. */
   replicas: { replica: string; seen: number };
   presences: { device: string; replica: string };

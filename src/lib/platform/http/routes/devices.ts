@@ -51,6 +51,16 @@ export const attentionRoutes: Routes =
       change: ({ params, body, who }) => attention.change(params.name, body, who),
     });
 
+/** Crash reports of devices, and of loops, which send theirs by HTTPS. */
+export const crashRoutes: Routes =
+  ({ crashes }) =>
+  async (app) =>
+    serve(app, contract.crashes, {
+      list: ({ query }) => crashes.list(query),
+      get: ({ params }) => crashes.get(params.id),
+      send: async ({ body: { device, crash } }) => ({ stored: await crashes.take(device, crash) }),
+    });
+
 /** Identities: how devices obtain certificates, and their signed birth certificates. */
 export const enrolmentRoutes: Routes = (parts) => async (app) => {
   const { births, broker, claims, desired, devices, enrolment, roots, trust, urls, ca } = parts;
