@@ -57,6 +57,14 @@ async function distribute(ids) {
   process.stdout.write(`layout ${layout.version + 1}: ${wanted.length} nodes of ${capacity} bytes\n`);
 }
 
+// The former layout stays in use until its nodes have seen the new one, which a lost node never does. Until then, the cluster tolerates no further
+// loss. Called only while all present nodes are up, so this skips no other.
+async function skipLost() {
+  const { currentVersion: version, versions } = await ask(self, 'GetClusterLayoutHistory');
+  if (!versions.some(({ status }) => status === 'Draining')) return;
+  await ask(self, 'ClusterLayoutSkipDeadNodes', { version, allowMissingData: false });
+}
+
 async function createBucket() {
   if ((await ask(self, `GetKeyInfo?id=${encodeURIComponent(key)}`)) === null) {
     await ask(self, 'ImportKey', { name: 'aiot', accessKeyId: key, secretAccessKey: password });
@@ -78,6 +86,7 @@ for (let told = ''; ; ) {
     await connect(ids);
     if (self === nodes[0]) {
       await distribute(ids);
+      await skipLost();
       await createBucket();
     }
     told = '';
