@@ -11,7 +11,7 @@ const sectionSchema = z.object({ page: z.string(), heading: z.string(), line: z.
 export default class Docs extends AiotCommand {
   static override summary = 'Read the documentation that comes with aiot.';
   static override description =
-    'Without PAGE, lists all pages. PAGE#WORDS shows the section whose heading contains these words. The name of a command, such as data import, shows its reference. --find searches all pages.';
+    'Without PAGE, lists all pages. PAGE#WORDS shows the section whose heading contains these words. The name of a command, such as data import, shows its reference. --find searches all pages; search WORDS does the same.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> quick-start',
@@ -40,6 +40,9 @@ export default class Docs extends AiotCommand {
       return this.found(flags.find);
     }
     if (name === '') return this.pages();
+    const [first, ...searched] = words;
+    if ((first === 'search' || first === 'find') && searched.length > 0)
+      return this.found(searched.join(' '));
     const section = sectionFor(name, this.config);
     this.print(documentText(section.text));
     return section;

@@ -115,6 +115,24 @@ describe('board progress rows', () => {
   });
 });
 
+it('a single board without a terminal has lines only for what is written', () => {
+  const told: string[] = [];
+  const progress = createProgress({ tty: false, quiet: false, write: (text) => told.push(text) });
+  const draw = boardRows(progress, { tty: false, quiet: false, event: () => {} });
+  const stages = [
+    { stage: 'connect' },
+    { stage: 'stub' },
+    { stage: 'read', done: 5, total: 9 },
+    { ...writing, rate: 2048 },
+    { ...writing, done: 700, rate: 4096 },
+    { stage: 'again', attempt: 2 },
+    { stage: 'verify' },
+    { stage: 'reset' },
+  ] as const;
+  for (const stage of stages) draw(row('a', stage));
+  expect(told).toEqual(['· write app.bin\n', '· retry 2\n']);
+});
+
 it('a single board is shown as a list of stages', async () => {
   const board = { mac: writing.mac, chip: 'esp32' };
   const { lines } = await show([

@@ -87,11 +87,17 @@ describe('aiot docs', () => {
     expect((await runCli(['docs', 'fit', '--json'])).json).toMatchObject({ page: 'fit', line: 1 });
   });
 
+  it.each(['search', 'find'])('%s is another form of --find', async (verb) => {
+    const { json } = await runCli(['docs', verb, 'mutual', 'tls', '--json']);
+    expect(json).toEqual((await runCli(['docs', '--find', 'mutual tls', '--json'])).json);
+  });
+
   it('names the closest page if there is none of that name', async () => {
     const { json } = await runCli(['docs', 'parquet', '--json']);
     const { error } = json as { error: { next: string } };
     const [, closest = ''] = /The closest page is `aiot docs (\S+)`/.exec(error.next) ?? [];
     expect(documentNamed(closest).text.toLowerCase()).toContain('parquet');
+    expect(error.next).toContain('`aiot docs --find parquet`');
   });
 
   it.each([

@@ -120,6 +120,11 @@ describe('the note about offline devices', () => {
       noteOf({ of: 2 }),
       '2 of 2 devices are offline (pump-1, pump-2); wave 1 waits until 08:40:00 UTC (--deadline 10m)',
     ],
+    [
+      'a command whose flag for the deadline has another name',
+      offlineNote({ ...two, of: 2 }, rollout({ waves: [wave(2)] }), at, '--timeout'),
+      '2 of 2 devices are offline (pump-1, pump-2); wave 1 waits until 08:40:00 UTC (--timeout 10m)',
+    ],
   ])('reports how long the rollout waits for %s', (_, text, expected) => {
     expect(text).toBe(expected);
   });

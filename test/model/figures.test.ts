@@ -263,4 +263,14 @@ describe('warnings', () => {
       'down: measured on only 20 windows of one recording: another person or day may differ',
     ]);
   });
+
+  it('name a class that was not measured, instead of one that is confused with it', () => {
+    const confusion = [
+      [30, 70],
+      [0, 0],
+    ];
+    expect(warningsOf(['normal', 'spare'], confusion, new Map([[0, 3]]), 'rows')).toEqual([
+      'spare: not measured, because none of the held-out rows has this label',
+    ]);
+  });
 });

@@ -175,6 +175,13 @@ describe('aiot alarm', () => {
     ])
       expect(await refusal([...base, ...flags])).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
     expect(await refusal([...base, '--within', '1m'])).toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
+    const mute = ['alarm', 'create', '--name', 'other', '--absent', '5m'];
+    for (const [flags, message] of [
+      [['--for', '10s'], '--for cannot be combined with --absent'],
+      [['--clear', 'x < 1'], '--clear cannot be combined with --absent'],
+      [['--clear-for', '91d'], '--clear-for: expected at most 90d'],
+    ] as const)
+      expect((await refusal([...mute, ...flags])).message).toContain(message);
     expect(await refusal(['alarm', 'test', 'outage'])).toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
 
     await send('motor-2', 100, [20, 20, ...Array.from({ length: 20 }, (_, i) => 20 + i / 2)]);

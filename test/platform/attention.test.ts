@@ -152,7 +152,10 @@ describe('aiot device ack and snooze', () => {
       message: 'pump-3 has no problem to acknowledge',
     });
     expect(await refusal(['device', 'snooze', 'pump-3', '--for', '400d'])).toMatchObject({
-      ...{ code: 'AIOT_REQUEST_INVALID', exit: 2 },
+      ...{ code: 'AIOT_USAGE', exit: 2, message: '--for: expected at most 90d, got "400d"' },
+    });
+    expect(await refusal(['device', 'snooze', 'pump-3', '--for', '1ms'])).toMatchObject({
+      message: '--for: expected at least 1s, got "1ms"',
     });
   });
 });

@@ -245,6 +245,35 @@ describe('aiot init --from', () => {
     expect(check.stderr).toContain('--label-from is for data outside a project');
   });
 
+  it('names the label column of a table or of recordings in a folder', async () => {
+    const table = join(folder, 'in-a-folder');
+    await mkdir(table, { recursive: true });
+    const text = [
+      'current,state of it',
+      ...Array.from({ length: 90 }, (_, i) => `${i % 7},${i < 45 ? 'dry' : 'wet'}`),
+    ];
+    await writeFile(join(table, 'pump.csv'), text.join('\n'));
+    const made = await runCli(['init', join(folder, 'by-folder'), '--from', table]);
+    expect(made.code).toBe(2);
+    const advice = made.stderr.replace(/\s+/g, ' ');
+    expect(advice).toContain('the column "state of it" contains words, such as "dry"; expected numbers');
+    expect(advice).toContain(
+      'add --label-from "column:state of it". If each row is an example of its own, pass the file',
+    );
+    const timed = text.map((line, i) => `${i === 0 ? 'time' : i / 100},${line}`);
+    await writeFile(join(table, 'pump.csv'), timed.join('\n'));
+    const { stderr } = await runCli(['init', join(folder, 'by-folder'), '--from', table]);
+    expect(stderr).not.toContain('example of its own');
+    const labelled = [
+      ...['init', join(folder, 'by-column')],
+      '--from',
+      table,
+      '--label-from',
+      'column:state of it',
+    ];
+    expect((await runCli([...labelled, '--no-color'])).stdout).toContain('by column: dry 1, wet 1');
+  });
+
   it('does not take a column of names or of single words as the label', async () => {
     const file = join(folder, 'names.csv');
     await writeFile(

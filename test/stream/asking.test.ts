@@ -124,9 +124,13 @@ describe('aiot examples', () => {
     expect([init.code, init.stderr]).toEqual([0, '']);
     expect(init.stdout).toMatch(/^aiot init\n/);
     expect(init.stdout).toContain('\naiot init my-watch --template har-imu');
+    // The title is followed by the summary, which is therefore no comment above each command.
+    expect(init.stdout.match(/^(# )?Create a project from a template or your own data\.$/gm)).toHaveLength(1);
     const { stdout } = await runCli(['examples', 'rollout']);
     for (const command of ['start', 'abort', 'rehearse'])
       expect(stdout).toContain(`\naiot rollout ${command} `);
+    const comments = stdout.match(/^# .*/gm) ?? [];
+    expect(new Set(comments).size).toBe(comments.length);
     const one = await runCli(['examples', 'rollout', 'start']);
     expect(one.stdout).toContain('\naiot rollout start ');
     expect(one.stdout).not.toContain('aiot rollout abort');

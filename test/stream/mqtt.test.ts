@@ -161,6 +161,7 @@ describe('following a stream', () => {
       seen: 0,
       checked: 0,
       missing: [],
+      missingTexts: [],
       dropped: 0,
       failed: 0,
       ended: 'for',

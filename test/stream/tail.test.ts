@@ -189,6 +189,28 @@ describe('stream tail as a check', () => {
     });
   });
 
+  it('names the texts that a field had if none matched', async () => {
+    const sentence = '--where expects id = "c", but in 4 messages id was "a" or "b"';
+    expect((await tail('--where', 'id = "c" and temperature > 1')).stderr).toContain(`! ${sentence}`);
+    expect((await tail('--where', 'id = "c"', '--format', 'raw')).stderr).toContain(sentence);
+    const { stderr } = await tail('--expect', 'id = "c"');
+    expect(stderr).toContain('--expect expects id = "c", but in 4 messages id was "a" or "b"');
+    for (const where of ['id = "b"', 'id = "c" or id = "a"', 'temperature = 5'])
+      expect((await tail('--where', where)).stderr).not.toContain('expects');
+    expect((await tail('--never', 'id = "c"')).stderr).not.toContain('expects');
+  });
+
+  it('shortens keys and signatures for people, but not in other formats', async () => {
+    const [key, proof] = ['k'.repeat(80), `${'AbC/9'.repeat(300)}==`];
+    const text = 'two words '.repeat(20);
+    const payload = { key, proof, text };
+    const signed = await recording('signed', [{ topic: 'state', time: 1000, payload }]);
+    const { stdout } = await runCli(['stream', 'tail', signed, '--no-color']);
+    expect(stdout).toContain(`{"key":"${key}","proof":"AbC/9AbC/9AbC/9AbC/9AbC/…","text":"${text}"}`);
+    for (const flags of [['--json'], ['--format', 'raw']])
+      expect((await runCli(['stream', 'tail', signed, ...flags])).stdout).toContain(proof);
+  });
+
   it('names the missing field if an expected message does not arrive', async () => {
     const { code, stderr } = await tail('--expect', 'temprature > 80');
     expect(code).toBe(6);

@@ -1,5 +1,5 @@
 import { Flags } from '@oclif/core';
-import { alarmSchema, severities } from '../../lib/api/contract/alarms.js';
+import { alarmSchema, longestAlarmMs, longestWindowMs, severities } from '../../lib/api/contract/alarms.js';
 import { selectorTexts } from '../../lib/cli/flags/fleet.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
@@ -34,6 +34,9 @@ export default class AlarmCreate extends PlatformCommand {
     absent: duration({
       summary: 'Raise the alarm if a device sends no telemetry for this long.',
       env: 'AIOT_ABSENT',
+      exclusive: ['for', 'clear', 'rate', 'class', 'offline-devices'],
+      min: 1000,
+      max: longestAlarmMs,
     }),
     rate: Flags.string({
       summary: 'Field whose change is evaluated instead of its value.',
@@ -61,14 +64,29 @@ export default class AlarmCreate extends PlatformCommand {
       dependsOn: ['where'],
       exclusive: ['stream'],
     }),
-    within: duration({ summary: 'Window of --rate or --class, at most 7d.', env: 'AIOT_WITHIN' }),
-    for: duration({ summary: 'How long the condition must hold.', env: 'AIOT_FOR', default: 0 }),
+    within: duration({
+      summary: 'Window of --rate or --class, at most 7d.',
+      env: 'AIOT_WITHIN',
+      min: 1000,
+      max: longestWindowMs,
+    }),
+    for: duration({
+      summary: 'How long the condition must hold.',
+      env: 'AIOT_FOR',
+      default: 0,
+      max: longestAlarmMs,
+    }),
     clear: Flags.string({
       summary: 'Condition that ends an incident [default: --where does not hold].',
       env: 'AIOT_CLEAR',
       helpValue: 'EXPRESSION',
     }),
-    'clear-for': duration({ summary: 'How long it must hold.', env: 'AIOT_CLEAR_FOR', default: 0 }),
+    'clear-for': duration({
+      summary: 'How long it must hold.',
+      env: 'AIOT_CLEAR_FOR',
+      default: 0,
+      max: longestAlarmMs,
+    }),
     stream: Flags.string({
       summary: 'Stream of the telemetry [default: every stream].',
       env: 'AIOT_STREAM',

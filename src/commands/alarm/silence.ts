@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { alarmSchema } from '../../lib/api/contract/alarms.js';
+import { alarmSchema, longestAlarmMs } from '../../lib/api/contract/alarms.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { alarmText } from '../../lib/cli/render/alarms.js';
@@ -14,7 +14,12 @@ export default class AlarmSilence extends PlatformCommand {
   ];
   static override args = { name: Args.string({ required: true, description: 'Alarm name.' }) };
   static override flags = {
-    for: duration({ summary: 'How long, at most 90d.', env: 'AIOT_FOR', default: 2 * 3600_000 }),
+    for: duration({
+      summary: 'How long, at most 90d.',
+      env: 'AIOT_FOR',
+      default: 2 * 3600_000,
+      max: longestAlarmMs,
+    }),
     note: Flags.string({ summary: 'Note for other operators.', env: 'AIOT_NOTE', helpValue: 'TEXT' }),
     context: shared.context,
   };

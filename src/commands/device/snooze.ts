@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { deviceHealthSchema } from '../../lib/api/contract/attention.js';
+import { deviceHealthSchema, longestSnoozeMs } from '../../lib/api/contract/attention.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
 import { deviceHealthText } from '../../lib/cli/render/platform.js';
@@ -14,7 +14,13 @@ export default class DeviceSnooze extends PlatformCommand {
   ];
   static override args = { name: Args.string({ required: true, description: 'Device name.' }) };
   static override flags = {
-    for: duration({ summary: 'How long, at most 90d.', env: 'AIOT_FOR', default: 4 * 3600_000 }),
+    for: duration({
+      summary: 'How long, at most 90d.',
+      env: 'AIOT_FOR',
+      default: 4 * 3600_000,
+      min: 1000,
+      max: longestSnoozeMs,
+    }),
     note: Flags.string({
       summary: 'Note for other operators, such as the reason.',
       env: 'AIOT_NOTE',

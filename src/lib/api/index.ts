@@ -99,6 +99,8 @@ export {
   alarmsSchema,
   alarmTestSchema,
   type Incident,
+  longestAlarmMs,
+  longestWindowMs,
   mostAlarms,
   type NewAlarm,
   newAlarmSchema,

@@ -4,7 +4,7 @@ import { stripVTControlCharacters } from 'node:util';
 import type { Config } from '@oclif/core';
 import { AiotError } from '../core/errors.js';
 import { packageRoot } from '../core/folders.js';
-import { nearest } from '../core/text.js';
+import { nearest, shellWord } from '../core/text.js';
 import { sheetsFor } from './cheat-sheets.js';
 import { bold, cyan, dim, lineWidth } from './render/text.js';
 
@@ -67,7 +67,7 @@ export function documentNamed(name: string, pages = documentList()): DocumentSec
       next: near
         ? `Did you mean \`aiot docs ${near}\`?`
         : closest
-          ? `The closest page is \`aiot docs ${placeOf(closest)}\`. To search all pages, run \`aiot docs --find WORDS\`.`
+          ? `The closest page is \`aiot docs ${placeOf(closest)}\`. To search all pages, run \`aiot docs --find ${shellWord(wanted)}\`.`
           : 'To list the pages, run `aiot docs`. To search them, run `aiot docs --find WORDS`.',
     });
   }

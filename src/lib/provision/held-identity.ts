@@ -4,6 +4,7 @@ import type { ZodType } from 'zod';
 import { AiotError, hasCode } from '../core/errors.js';
 import { readBytes, readJson, readText } from '../core/files.js';
 import { issueText } from '../core/issues.js';
+import { shellWord } from '../core/text.js';
 import {
   type Envelope,
   envelopeSchema,
@@ -29,6 +30,12 @@ export async function readIdentity(folder: string): Promise<HeldIdentity> {
   };
   const identity = await parse('device.json', identitySchema).catch((error: unknown) => {
     if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
+    if (/\.(csv|wav|png|jpe?g)$/i.test(folder) && existsSync(folder)) {
+      throw new AiotError('AIOT_USAGE', `expected a device's folder, got the recording ${folder}`, {
+        cause: error,
+        next: `Pass the folder from \`aiot device provision\`, and the recording with --recording: \`aiot device simulate DEVICE --recording ${shellWord(folder)} --loop\`.`,
+      });
+    }
     throw new AiotError('AIOT_FILE_NOT_FOUND', `${folder} contains no device identity (device.json)`, {
       cause: error,
       next: `Create one with \`aiot device provision NAME --type virtual --out ${folder}\`.`,

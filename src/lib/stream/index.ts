@@ -90,7 +90,12 @@ export {
 export { runWatched } from './route/watch.js';
 export { type Bucket, openBucket } from './s3/client.js';
 export { openSpool, type Spool, spoolState } from './spool/spool.js';
-export { missingSentences, type TailSummary, tailSummarySchema } from './tail/missing-fields.js';
+export {
+  missingSentences,
+  missingTextSentences,
+  type TailSummary,
+  tailSummarySchema,
+} from './tail/missing-fields.js';
 export { type PrinterOptions, printerFor, printFormats } from './tail/print.js';
 export { type RecordOptions, record, recordedSchema, replay, replayedSchema } from './tail/record.js';
 export { createStatistics, type StreamStatistics, streamStatisticsSchema } from './tail/statistics.js';

@@ -123,6 +123,22 @@ describe('aiot flash', () => {
     expect(chip.flash.bytes[0x10000]).toBe(0xe9);
   });
 
+  it('names the two commands for an identity and a model', async () => {
+    const { stderr, code } = await runCli([
+      'flash',
+      '--device',
+      'pump-1',
+      '--model',
+      'pump@2',
+      '--port',
+      'p 1',
+    ]);
+    expect(code).toBe(2);
+    const advice = stderr.replace(/\s+/g, ' ');
+    expect(advice).toContain('`aiot flash --device pump-1 --port "p 1"`');
+    expect(advice).toContain('`aiot flash --model pump@2 --port "p 1"`');
+  });
+
   it('reads the fuses before writing a bootloader', async () => {
     const path = await put('bootloader.bin', espBootloader());
     const { chip, port } = await board({ security: { secureBoot: true } });

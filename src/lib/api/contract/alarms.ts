@@ -8,10 +8,11 @@ export const severities = ['info', 'warning', 'critical'] as const;
 export type Severity = (typeof severities)[number];
 
 const expression = z.string().trim().min(1).max(2000);
-const ms = z
-  .int()
-  .min(0)
-  .max(90 * 86_400_000);
+
+/** Longest time in the definition of an alarm, ms; and longest window of `rate` and `class`. */
+export const [longestAlarmMs, longestWindowMs] = [90 * 86_400_000, 7 * 86_400_000] as const;
+
+const ms = z.int().min(0).max(longestAlarmMs);
 
 /** A maintenance window of each week. */
 const maintenanceSchema = z
@@ -40,10 +41,7 @@ export const newAlarmSchema = z
     /** Evaluates the health of unwell devices: `state`, `causes` (codes, the most urgent first) and `message`. */
     unwell: z.literal(true).optional(),
     /** Length of the window of `rate` or `class`. */
-    withinMs: ms
-      .min(1000)
-      .max(7 * 86_400_000)
-      .optional(),
+    withinMs: ms.min(1000).max(longestWindowMs).optional(),
     /** How long the condition must hold, by the samples' times. */
     forMs: ms.default(0),
     /** Expression that ends an incident; absent = as soon as `where` does not hold. */
@@ -63,11 +61,11 @@ export const newAlarmSchema = z
   })
   .refine(
     ({ where, absentMs }) => (where === undefined) !== (absentMs === undefined),
-    'expected either `where` or `absentMs`',
+    'expected either a condition (where) or an absence (absent)',
   )
   .refine(
     ({ absentMs, clear, forMs }) => absentMs === undefined || (clear === undefined && forMs === 0),
-    '`clear` and `forMs` need `where`',
+    'for and clear need a condition (where)',
   )
   .refine(
     ({ absentMs, rate, class: label, offline, unwell }) =>

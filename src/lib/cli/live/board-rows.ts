@@ -14,7 +14,7 @@ export interface RowsOptions {
 
 /**
  * Shows the progress of boards being written: a single board as a list of stages, several as one line each. On a terminal, the lines
- * are redrawn in place; elsewhere each new stage is a new line. Returns the function that updates the rows.
+ * are redrawn in place. Elsewhere, each new stage of several boards is a line, but a single board has lines only for what is written. Returns the function that updates the rows.
  */
 export function boardRows(progress: Progress, options: RowsOptions): (row: BoardRow) => void {
   const { quiet, tty, event } = options;
@@ -25,7 +25,8 @@ export function boardRows(progress: Progress, options: RowsOptions): (row: Board
     const changed = before?.stage !== row.stage || before.region !== row.region || before.note !== row.note;
     if (changed) event(row);
     if (quiet) return;
-    if (rows.size === 1) showOne(progress, row);
+    if (rows.size === 1 && (tty || isWork(row))) showOne(progress, row, tty);
+    else if (rows.size === 1) return;
     else if (tty)
       progress.update({ text: 'boards', lines: (room) => visible([...rows.values()], room).map(rowLine) });
     else if (changed && row.stage !== 'waiting')
@@ -35,13 +36,18 @@ export function boardRows(progress: Progress, options: RowsOptions): (row: Board
   };
 }
 
-function showOne(progress: Progress, row: BoardRow): void {
+/** Whether a stage changes the flash, or has news. */
+function isWork({ stage, note }: BoardRow): boolean {
+  return stage === 'write' || stage === 'erase' || stage === 'again' || note !== null;
+}
+
+function showOne(progress: Progress, row: BoardRow, tty: boolean): void {
   const { stage, total, done, rate } = row;
   if (stage === 'waiting' || stage === 'done' || stage === 'failed') return;
   const name = stageName(row);
   const figures = [row.note ?? '', rateText(rate), leftText(row)].filter(Boolean).join('  ');
-  const text = [stageText(row), rateText(rate)].filter(Boolean).join('  ');
-  const counted = total > 0 && moves(stage) && row.note === null ? { done, total } : {};
+  const text = [stageText(row), tty ? rateText(rate) : ''].filter(Boolean).join('  ');
+  const counted = tty && total > 0 && moves(stage) && row.note === null ? { done, total } : {};
   progress.update({ text, step: { name, figures }, ...counted });
 }
 

@@ -22,6 +22,6 @@ export function watchEpochs({ event, update, now = () => performance.now() }: Ep
     const passed = epoch - first.epoch;
     const leftMs = passed === 0 ? null : ((now() - first.at) / passed) * (epochs - epoch);
     event({ event: 'epoch', ...figures, secondsLeft: leftMs === null ? null : Math.round(leftMs) / 1000 });
-    update({ text: epochText(figures, leftMs), done: epoch, total: epochs });
+    update({ text: epochText(figures, leftMs), done: epoch, total: epochs, counted: true });
   };
 }

@@ -9,6 +9,8 @@ export interface ProgressState {
   text: string;
   done?: number;
   total?: number;
+  /** Whether the text itself contains the progress, such as `epoch 3/50`. Plain lines then omit the percentage. */
+  counted?: boolean;
   /** For a list of steps: the step in progress, and metrics that change while it runs. Defaults to a step named after the text. */
   step?: { name: string; figures?: string };
   /** For a list of steps: returns all lines, given the number that fits. Called for each frame. */
@@ -115,13 +117,13 @@ function lines(write: (text: string) => void): Progress {
   let last = '';
   return {
     update: (next) => {
-      const { text, done, total } = stateOf(next);
+      const { text, done, total, counted } = stateOf(next);
       const tenth = done !== undefined && total ? ` (${Math.floor((done / total) * 10) * 10} %)` : '';
       // With a total, prints one line per 10 %, because one per item would be too many.
       const key = tenth || text;
       if (key === last) return;
       last = key;
-      write(forTerminal(`${dim('·')} ${stripVTControlCharacters(oneLine(text))}${tenth}\n`));
+      write(forTerminal(`${dim('·')} ${stripVTControlCharacters(oneLine(text))}${counted ? '' : tenth}\n`));
     },
     clear: () => {},
     end: () => {},

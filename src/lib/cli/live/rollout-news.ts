@@ -49,11 +49,13 @@ const named = 3;
 /**
  * Describes the offline devices that a rollout waits for, how long it waits, and how to leave such devices out.
  * @param now ms since 1970
+ * @param deadlineFlag the flag that sets the policy's deadline
  */
 export function offlineNote(
   { names, never = [], of, wave, until }: OfflineDevices,
   { waves, policy, selector }: Pick<Rollout, 'waves' | 'policy' | 'selector'>,
   now: number = Date.now(),
+  deadlineFlag = '--deadline',
 ): string {
   const listed = (all: readonly string[]) =>
     `(${all.slice(0, named).join(', ')}${all.length > named ? ', …' : ''})`;
@@ -64,7 +66,7 @@ export function offlineNote(
     never.length === names.length
       ? `${fleet} ${one ? 'has' : 'have'} never connected ${listed(names)}`
       : `${fleet} ${one ? 'is' : 'are'} offline ${listed(names)}${never.length === 0 ? '' : `, ${never.length} of which never connected ${listed(never)}`}`;
-  const flag = policy.offlineMs === null ? '--deadline' : '--offline-deadline';
+  const flag = policy.offlineMs === null ? deadlineFlag : '--offline-deadline';
   const limit = formatDuration(offlineLimitMs(policy));
   // A wave that has passed no longer waits for devices, but the rollout ends only after all devices have ended.
   const waiting = waves[wave]?.state === 'passed' ? 'the rollout' : `wave ${wave + 1}`;

@@ -3,7 +3,11 @@ import { plural, size, thousands } from '../../core/figures.js';
 import { jsonLine, printable, printablePayload } from '../../core/text.js';
 import { decoderFor } from '../../stream/decode/decoder.js';
 import { type Header, mqttHeaders } from '../../stream/message.js';
-import { missingSentences, type TailSummary } from '../../stream/tail/missing-fields.js';
+import {
+  missingSentences,
+  missingTextSentences,
+  type TailSummary,
+} from '../../stream/tail/missing-fields.js';
 import { type PrinterOptions, printerFor } from '../../stream/tail/print.js';
 import { createStatistics } from '../../stream/tail/statistics.js';
 import {
@@ -84,7 +88,7 @@ export function tailNotes(end: TailEnd, { where, never }: TailChecks): { note: s
   const examined = where === undefined ? came : `${thousands(checked)} of ${came}`;
   const count = never === undefined ? matched : `${examined} checked, none matched ${never}`;
   const lost = dropped > 0 ? `, ${thousands(dropped)} dropped` : '';
-  const cautions = missingCautions(end);
+  const cautions = [...missingCautions(end), ...missingTextSentences(end)];
   if (never !== undefined && checked === 0) {
     const why = seen === 0 ? 'no message arrived' : 'no message matched --where';
     cautions.push(`${why}, so --never checked nothing; to fail then, use --expect`);
@@ -144,7 +148,18 @@ function payloadText(shown: Shown): string {
   const bytes = bytesOf(shown);
   let length = bytes.length;
   while (length > 0 && bytes[length - 1] === 0) length--;
-  return withoutNoise(printablePayload(length === 0 ? bytes : bytes.subarray(0, length)));
+  return shortened(withoutNoise(printablePayload(length === 0 ? bytes : bytes.subarray(0, length))));
+}
+
+/** Maximum length of a displayed key, signature or other encoded value, characters. `--json` contains the whole value. */
+const longestCode = 80;
+
+/** JSON whose long strings without spaces are shortened. They are keys, signatures and files, which are not meant to be read. */
+function shortened(text: string): string {
+  if (text.length <= longestCode || !/^[[{]/.test(text)) return text;
+  return text.replace(/"(?:[^"\\\s]|\\.)*"/g, (part) =>
+    part.length - 2 > longestCode ? `${part.slice(0, 25)}…"` : part,
+  );
 }
 
 /** A string in JSON, or a number with so many decimals that the last ones are noise of binary fractions. */

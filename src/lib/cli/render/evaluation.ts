@@ -289,9 +289,8 @@ function classTable({ perClass, classes, confusion }: Judged, unit: string): str
     perClass.map(({ class: name, support, precision, recall, f1 }, c) => [
       name,
       support,
-      precision.toFixed(3),
-      recall.toFixed(3),
-      f1.toFixed(3),
+      // Without an example, these metrics are not 0, but unknown.
+      ...[precision, recall, f1].map((value) => (support === 0 ? null : value.toFixed(3))),
       ...(confusion[c] ?? []),
     ]),
   );

@@ -261,7 +261,7 @@ export function firmwareBuildNext({ target, main, files, name, type }: FirmwareB
       `aiot firmware push ${file} --name ${name} --types ${type ?? 'virtual'}`,
     ];
   if (target === 'rv32') return ['aiot firmware test'];
-  if (target === 'c3') return [`aiot flash ${file}@0x0`];
+  if (target === 'c3') return [`aiot flash ${file}@0x0 --port PORT`];
   const bootloader = files.find(({ file }) => file.endsWith('bootloader.bin'));
   const first = bootloader === undefined ? '' : `${shellWord(shownPath(bootloader.file))}@bootloader `;
   const types = type === null ? '' : ` --types ${type}`;

@@ -31,7 +31,7 @@ export function deployNotes(tell: (line: string) => void): Omit<FollowRolloutOpt
       tell(`rollout ${id} is in progress`);
       for (const warning of warnings) tell(`! ${warning}`);
     },
-    onOffline: (devices, rollout) => tell(offlineNote(devices, rollout)),
+    onOffline: (devices, rollout) => tell(offlineNote(devices, rollout, Date.now(), '--timeout')),
     onProgress: ({ changed }) => {
       for (const { name, state, step, error } of changed) {
         const line = `${name}: ${state}${step ? `, ${step}` : ''}${error ? ` (${error.code}: ${error.message})` : ''}`;

@@ -98,9 +98,11 @@ export function loginsText({ endpoints }: Login): string {
   );
 }
 
-/** A cheat sheet as text. Each command has its own line, so that it can be copied. */
+/** A cheat sheet as text. Each command has its own line, so that it can be copied. Commands in a row with the same purpose share its line. */
 export function cheatText({ title, about, lines, settings, mark = '?' }: CheatSheet): string {
-  const commands = lines.map(([what, command]) => `${dim(`# ${what}`)}\n${command}`);
+  const commands = lines.map(([what, command], at) =>
+    what === (lines[at - 1]?.[0] ?? about) ? command : `${dim(`# ${what}`)}\n${command}`,
+  );
   const pairs = settings.map(([setting, meaning]): [string, string] => [setting, meaning]);
   const after = pairs.length > 0 ? `\n\n${bold(`After the ${mark}`)}\n${facts(pairs)}` : '';
   return `${bold(title)}\n${about}\n\n${commands.join('\n')}${after}`;

@@ -6,14 +6,14 @@ import { facts, green, red, shownPath, table, yellow } from './text.js';
 
 const score = (value: number) => value.toFixed(4);
 
-/** One line per epoch: `epoch 12  loss 0.231  validation 93.1 %  8 s left`. */
+/** One line per epoch: `epoch 12/50  loss 0.231  validation 93.1 %  8 s left`. */
 export function epochText(
   { epoch, epochs, loss, valLoss, valAccuracy }: EpochFigures,
   leftMs: number | null,
 ): string {
   const validation = valAccuracy === null ? `loss ${valLoss.toFixed(3)}` : percent(valAccuracy);
   const left = leftMs === null || epoch === epochs ? '' : `  ${elapsed(leftMs)} left`;
-  return `epoch ${epoch}  loss ${loss.toFixed(3)}  validation ${validation}${left}`;
+  return `epoch ${epoch}/${epochs}  loss ${loss.toFixed(3)}  validation ${validation}${left}`;
 }
 
 /**

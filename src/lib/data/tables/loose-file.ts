@@ -1,6 +1,7 @@
 import { AiotError } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import { namePattern } from '../../core/names.js';
+import { shellWord } from '../../core/text.js';
 import type { BadCell, Separators } from '../../formats/csv/cells.js';
 import { parseLabelledCsv } from '../../formats/csv/parse.js';
 import { decodePicture } from '../../vision/picture.js';
@@ -51,6 +52,8 @@ interface ReadOptions {
   labelColumn?: string;
   /** Counts non-numeric cells instead of rejecting them. */
   lenient?: boolean;
+  /** Ignores columns of words instead of rejecting them. */
+  ignoreWords?: boolean;
   /** Hz to which WAV files are resampled; absent = they keep their own. */
   rateHz?: number;
 }
@@ -69,7 +72,10 @@ export async function readLooseFile(file: string, options: ReadOptions = {}): Pr
     });
   }
   const roles = rolesOf(names, labelColumn, cells);
-  const asText = [roles.time, roles.label, roles.device, roles.take, ...roles.counter];
+  const words = lenient ? [] : wordColumns(roles.fields, names, cells);
+  if (words.length > 0 && !options.ignoreWords)
+    throw wordsError(file, roles, { name: words[0]!, names, cells });
+  const asText = [roles.time, roles.label, roles.device, roles.take, ...roles.counter, ...words];
   const bad: LooseFile['bad'] = { first: [], count: 0 };
   const onBad = (cell: BadCell) => {
     bad.count++;
@@ -81,7 +87,7 @@ export async function readLooseFile(file: string, options: ReadOptions = {}): Pr
     (name) => asText.includes(name),
     lenient ? onBad : undefined,
   );
-  const wanted = new Set(roles.fields);
+  const wanted = new Set(roles.fields.filter((name) => !words.includes(name)));
   const fields = columns.filter((name) => wanted.has(name));
   if (fields.length === 0) {
     throw new AiotError(
@@ -107,6 +113,30 @@ export async function readLooseFile(file: string, options: ReadOptions = {}): Pr
     separators,
     bad,
   };
+}
+
+/** Columns whose first cells are all words. Single words among numbers are reported with their line when the cells are read. */
+function wordColumns(fields: string[], names: string[], cells: string[][]): string[] {
+  return fields.filter((name) => {
+    const own = cells[names.indexOf(name)] ?? [];
+    return own.length > 0 && own.every((cell) => cell !== '' && Number.isNaN(Number(cell)));
+  });
+}
+
+/** The error for a column of words, which is usually the label under a name that only the user knows. */
+function wordsError(
+  file: string,
+  { time, label }: ReturnType<typeof rolesOf>,
+  { name, names, cells }: { name: string; names: string[]; cells: string[][] },
+): AiotError {
+  const example = cells[names.indexOf(name)]![0]!;
+  const rows = time === null ? ' If each row is an example of its own, pass the file, not its folder.' : '';
+  const labels = `If these are the labels, add --label-from ${shellWord(`column:${name}`)}.${rows} Otherwise, remove the column.`;
+  return new AiotError(
+    'AIOT_CSV_COLUMNS',
+    `${file}:1:1: the column "${name}" contains words, such as "${example}"; expected numbers`,
+    { next: label === null ? labels : 'Remove the column.' },
+  );
 }
 
 const noTimes = { gaps: [], steps: null, notTimes: [] };

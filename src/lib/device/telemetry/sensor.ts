@@ -85,6 +85,8 @@ export async function readRecording(file: string, rateHz: number | null): Promis
   const isTable = table !== undefined && join(project!.dir, table.file) === resolve(file);
   const { fields, columns, size, ...own } = await readLooseFile(file, {
     ...(rateHz === null ? {} : { rateHz }),
+    // A device sends numbers only.
+    ignoreWords: true,
     ...(isTable && table.label !== undefined ? { labelColumn: table.label } : {}),
   });
   const stated = rateHz ?? own.rateHz ?? (isTable ? tableHz : null);

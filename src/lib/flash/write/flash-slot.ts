@@ -4,6 +4,7 @@ import { fetchFirmware } from '../../api/firmware/fetch.js';
 import { resolveModel } from '../../api/reference.js';
 import { AiotError } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
+import { shellWord } from '../../core/text.js';
 import { readEspImage } from '../../formats/esp-image/read.js';
 import type { Envelope } from '../../formats/manifest/envelope.js';
 import { blankOtadata } from '../../formats/otadata.js';
@@ -133,6 +134,12 @@ function refuseOthers({
     [request.model !== undefined && request.firmware !== undefined, '--firmware'],
     [request.model !== undefined && request.slot !== undefined, '--slot'],
   ];
+  if (request.model !== undefined && device !== undefined) {
+    const at = request.ports.map((port) => ` --port ${shellWord(port)}`).join('');
+    throw new AiotError('AIOT_USAGE', '--model cannot be combined with --device', {
+      next: `Write the identity first, with \`aiot flash --device ${shellWord(device)}${at}\`. Then write the model, with \`aiot flash --model ${shellWord(request.model)}${at}\`.`,
+    });
+  }
   const what = request.model !== undefined ? '--model' : '--slot';
   const found = others.find(([given]) => given);
   if (found) throw new AiotError('AIOT_USAGE', `${what} cannot be combined with ${found[1]}`);

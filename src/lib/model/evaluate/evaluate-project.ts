@@ -190,8 +190,17 @@ function sentences(
   return [
     ...training.leaks.map((leak) => `the split leaks: ${leak}`),
     ...alone,
-    ...(test.objects.length > 0 ? [] : warningsOf(classes, confusion, groupsPerClass(test), unit)),
+    ...(test.objects.length > 0
+      ? []
+      : training.network.output.kind === 'reconstruction' && confusion[1]?.every((n) => n === 0)
+        ? [falseAlarmsOnly(confusion[0]!, unit)]
+        : warningsOf(classes, confusion, groupsPerClass(test), unit)),
   ];
+}
+
+/** The warning about a test set without anomalies. @param normal number of normal examples predicted as normal and as anomalies */
+function falseAlarmsOnly([normal = 0, alarms = 0]: readonly number[], unit: string): string {
+  return `no held-out ${unit} are anomalies, so this measures only false alarms: ${alarms} of ${normal + alarms}. To measure how many faults the model finds, add faults labeled anomaly`;
 }
 
 function groupsPerClass({ classes, groups }: BuiltOutputs): Map<number, number> {
@@ -450,7 +459,7 @@ export function warningsOf(
     for (let b = a + 1; b < classes.length; b++) {
       const mixed = confusion[a]![b]! + confusion[b]![a]!;
       const total = support[a]! + support[b]!;
-      if (total > 0 && mixed / total >= confusedShare) {
+      if (support[a]! > 0 && support[b]! > 0 && mixed / total >= confusedShare) {
         const share = Math.round((100 * mixed) / total);
         warnings.push(
           `${classes[a]} and ${classes[b]} are confused in ${share} % of their ${unit}: these recordings hardly distinguish them`,
@@ -459,6 +468,10 @@ export function warningsOf(
     }
   }
   classes.forEach((name, c) => {
+    if (support[c] === 0) {
+      warnings.push(`${name}: not measured, because none of the held-out ${unit} has this label`);
+      return;
+    }
     const few = support[c]! < fewWindows;
     const alone = (recordings.get(c) ?? 0) < 2;
     const of = alone ? ' of one recording: another person or day may differ' : '';

@@ -435,6 +435,31 @@ function collect(node: Node, names: Set<string>): boolean {
 }
 
 /**
+ * Comparisons of a payload's field with a text, such as `label = "walking"`. Only those joined by `and` or `or` are included.
+ * @throws AIOT_STREAM_EXPRESSION
+ */
+export function comparedTexts(text: string): readonly { path: readonly string[]; text: string }[] {
+  const found: { path: string[]; text: string }[] = [];
+  const visit = (node: Node): void => {
+    if (node.type === 'block') {
+      for (const each of node.expressions ?? []) visit(each as Node);
+      return;
+    }
+    if (node.type !== 'binary') return;
+    const sides = [node.lhs as Node, node.rhs!];
+    if (node.value === 'and' || node.value === 'or') sides.forEach(visit);
+    if (node.value !== '=') return;
+    const field = sides.find(({ type }) => type === 'path');
+    const literal = sides.find(({ type }) => type === 'string');
+    const steps = field?.steps ?? [];
+    if (literal && steps.length > 0 && steps.every((step) => step.type === 'name' && !('stages' in step)))
+      found.push({ path: steps.map(({ value }) => String(value)), text: String(literal.value) });
+  };
+  visit(parse(text).ast() as Node);
+  return found;
+}
+
+/**
  * Paths of the payload's fields that an expression reads from the root, such as `[['temperature'], ['motor',
  * 'current']]`. Fields read in other contexts, such as conditions on an array's items, are not included.
  * @throws AIOT_STREAM_EXPRESSION

@@ -13,6 +13,21 @@ export interface WantedField {
 export const missingFieldSchema = z.object({ field: z.string(), flag: z.string() });
 export type MissingField = z.output<typeof missingFieldSchema>;
 
+/** A text with which a flag compares a field. */
+export interface WantedText extends WantedField {
+  text: string;
+}
+
+/** A text that a flag compares with a field, and that no message contained there. */
+export interface MissingText {
+  flag: string;
+  /** Such as `motor.state`. */
+  field: string;
+  text: string;
+  /** Texts that the field had instead, in the order in which they first occurred. */
+  seen: readonly string[];
+}
+
 /** The last line of `stream tail --json` with `--never`, or if a field is missing. */
 export const tailSummarySchema = z.object({
   /** Number of messages received. */
@@ -26,9 +41,16 @@ export const tailSummarySchema = z.object({
 });
 export type TailSummary = z.output<typeof tailSummarySchema>;
 
-/** Finds fields that occur in no message: a misspelled name would otherwise make a check pass. */
-export function createMissingFields(wanted: readonly WantedField[]) {
+/** Maximum number of other texts of a field that are remembered. */
+const mostTexts = 10;
+
+/**
+ * Finds fields that occur in no message, and texts that a field never has: a misspelled name would otherwise make a check pass.
+ * @param texts the texts with which flags compare fields
+ */
+export function createMissingFields(wanted: readonly WantedField[], texts: readonly WantedText[] = []) {
   let missing = wanted;
+  let awaited = texts.map((one) => ({ ...one, seen: new Set<string>() }));
   let examined = false;
   return {
     /** Examines a decoded payload. Costs nothing once every field has occurred. */
@@ -36,7 +58,23 @@ export function createMissingFields(wanted: readonly WantedField[]) {
       examined = true;
       if (missing.length > 0 && missing.some(({ path }) => contains(root, path)))
         missing = missing.filter(({ path }) => !contains(root, path));
+      for (const { path, text, seen } of awaited) {
+        const value = path.reduce<unknown>(
+          (at, name) =>
+            typeof at === 'object' && at !== null && Object.hasOwn(at, name)
+              ? (at as Record<string, unknown>)[name]
+              : undefined,
+          root,
+        );
+        if (value === text) awaited = awaited.filter((one) => one.text !== text || one.path !== path);
+        else if (typeof value === 'string' && seen.size < mostTexts) seen.add(value);
+      }
     },
+    /** The texts that their fields never had, although the fields had others. */
+    missingTexts: (): readonly MissingText[] =>
+      awaited.flatMap(({ flag, path, text, seen }) =>
+        seen.size === 0 ? [] : [{ flag, field: path.join('.'), text, seen: [...seen] }],
+      ),
     /** The fields that have not occurred; empty if no payload was examined. */
     missing: (): readonly MissingField[] => {
       if (!examined) return [];
@@ -57,23 +95,36 @@ function contains(value: unknown, path: readonly string[], from = 0): boolean {
   return Array.isArray(value) && value.some((item) => contains(item, path, from));
 }
 
-/** A sentence about each missing field, such as `--never reads the field latency, which occurred in none of 4 messages`. */
-export function missingSentences({
-  missing,
-  seen,
-}: {
+interface Missing {
   missing: readonly MissingField[];
+  missingTexts?: readonly MissingText[];
   seen: number;
-}): string[] {
+}
+
+/** A sentence about each missing field, such as `--never reads the field latency, which occurred in none of 4 messages`. */
+export function missingSentences({ missing, seen }: Missing): string[] {
   return missing.map(
     ({ field, flag }) =>
       `--${flag} reads the field ${field}, which occurred in none of ${plural(seen, 'message')}`,
   );
 }
 
+/** A sentence about each text that no message contained, such as `--where expects label = "walk", but label was walking or sitting`. */
+export function missingTextSentences({ missingTexts = [], seen }: Missing): string[] {
+  return missingTexts.map(
+    ({ field, flag, text, seen: others }) =>
+      `--${flag} expects ${field} = ${JSON.stringify(text)}, but in ${plural(seen, 'message')} ${field} was ${listed(others)}`,
+  );
+}
+
+/** Texts as a list, such as `"walking", "sitting" or "running"`. */
+function listed(texts: readonly string[]): string {
+  const quoted = texts.map((text) => JSON.stringify(text));
+  if (texts.length >= mostTexts) return `${quoted.join(', ')}, …`;
+  return [quoted.slice(0, -1).join(', '), quoted.at(-1)].filter(Boolean).join(' or ');
+}
+
 /** The same sentences as the end of an error; empty if no field is missing. */
-export function missingText(end: { missing: readonly MissingField[]; seen: number }): string {
-  return missingSentences(end)
-    .map((sentence) => `; ${sentence}`)
-    .join('');
+export function missingText(end: Missing): string {
+  return [...missingSentences(end), ...missingTextSentences(end)].map((sentence) => `; ${sentence}`).join('');
 }

@@ -5,12 +5,25 @@ import { onAbort } from '../../core/tasks.js';
 import { printablePayload } from '../../core/text.js';
 import { formatDuration } from '../../core/time.js';
 import { decoderFor } from '../decode/decoder.js';
-import { compileExpression, type Expression, fieldPaths, variables } from '../decode/expression.js';
+import {
+  comparedTexts,
+  compileExpression,
+  type Expression,
+  fieldPaths,
+  variables,
+} from '../decode/expression.js';
 import type { Decoder, DecoderName } from '../decode/values.js';
 import type { Delivery, Message, Payloads, Source, StreamOptions } from '../message.js';
 import { openSource } from '../open.js';
 import { mergeByTime } from './merge.js';
-import { createMissingFields, type MissingField, missingText, type WantedField } from './missing-fields.js';
+import {
+  createMissingFields,
+  type MissingField,
+  type MissingText,
+  missingText,
+  type WantedField,
+  type WantedText,
+} from './missing-fields.js';
 import { everyPayload, linesOf, type PayloadFilter, payloadFilter } from './payloads.js';
 import { textOf } from './template.js';
 
@@ -82,6 +95,8 @@ export interface TailEnd {
   first?: string;
   /** Fields that an expression or `fields` reads and that no message contained; empty if no message was examined. */
   missing: readonly MissingField[];
+  /** Texts that `where` or `expect` compares with a field that only had others; empty if a message was shown. */
+  missingTexts: readonly MissingText[];
   /**
    * Reason why `tail` ended. `source`: there are no more messages. `interrupted`: the signal was aborted while no
    * particular messages were awaited.
@@ -133,11 +148,13 @@ export async function tail(options: TailOptions, output: TailOutput): Promise<Ta
     await (ending.closing ?? source.close());
   }
   const { failed, first, missing } = selector;
+  const missingTexts = state.messages === 0 ? selector.missingTexts : [];
   const end = {
     ...state,
     dropped: source.dropped,
     failed,
     missing,
+    missingTexts,
     ...(first === undefined ? {} : { first }),
   };
   return endOf(ending.why ?? 'source', end, options, watch, output);
@@ -253,6 +270,8 @@ export interface Selector {
   readonly first: string | undefined;
   /** Fields that no message examined so far contained. */
   readonly missing: readonly MissingField[];
+  /** Texts that no message examined so far contained in the field that `where` or `expect` compares with them. */
+  readonly missingTexts: readonly MissingText[];
 }
 
 type Step = (shown: Shown) => Shown | undefined | Promise<Shown | undefined>;
@@ -264,7 +283,7 @@ export async function createSelector(
   if (options.map !== undefined && options.fields !== undefined) {
     throw new AiotError('AIOT_USAGE', 'expected --map or --fields, got both');
   }
-  const fields = createMissingFields(wantedFields(options));
+  const fields = createMissingFields(wantedFields(options), wantedTexts(options));
   const decoder = await decoderFor(options.decode, { schema: options.schema, type: options.messageType });
   const decode: Decoder = (message) => {
     const value = decoder(message);
@@ -327,6 +346,9 @@ export async function createSelector(
     get missing() {
       return fields.missing();
     },
+    get missingTexts() {
+      return fields.missingTexts();
+    },
   };
 }
 
@@ -342,6 +364,13 @@ function wantedFields({
   );
   const listed = fields.filter((path) => !path.startsWith('$'));
   return [...read, ...listed.map((path) => ({ flag: 'fields', path: path.split('.') }))];
+}
+
+/** The texts with which messages are selected. `--never` is not included: it usually never holds. */
+function wantedTexts({ where, expect }: Pick<TailOptions, 'where' | 'expect'>): WantedText[] {
+  return Object.entries({ where, expect }).flatMap(([flag, text]) =>
+    text === undefined ? [] : comparedTexts(text).map((one) => ({ flag, ...one })),
+  );
 }
 
 function payloadsOf(
