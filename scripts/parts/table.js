@@ -204,6 +204,11 @@ export const parts = {
     ready: () => isMade('kafka/4.1.0/.stamp') && isMade('kafka/3.9.1/.stamp') && onPath('java'),
   },
   kcat: { for: "librdkafka's command", mb: 0, apt: ['kcat'], ready: () => onPath('kcat') },
+  libraries: {
+    for: "Espressif's component manager and PlatformIO, which read the manifests of the firmware library",
+    mb: 77,
+    ...environment('libraries', ['platformio==6.2.0', 'idf-component-manager==3.1.2']),
+  },
   librosa: {
     for: 'librosa, whose mel spectrograms and cepstral coefficients are the reference for ours',
     mb: 527,

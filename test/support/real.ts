@@ -76,6 +76,7 @@ export function python(
     | 'esptool'
     | 'guide'
     | 'har'
+    | 'libraries'
     | 'librosa'
     | 'litert'
     | 'mcuboot'

@@ -12,6 +12,7 @@ export {
 } from './firmware/build.js';
 export { type FirmwareProfile, firmwareProfiles } from './firmware/folder.js';
 export { firmwareInitSchema, initFirmware } from './firmware/init.js';
+export { createLibrary, firmwareLibrarySchema } from './firmware/library.js';
 export { type FirmwareTest, firmwareTestSchema, testFirmware } from './firmware/test-run.js';
 export { type InitResult, initOwnProject, initProject, initResultSchema, refuseOccupied } from './init.js';
 export { type Survey, surveyData } from './own-project.js';
