@@ -89,7 +89,9 @@ describeReal('native', 'the example of the firmware library', () => {
             ...{ online: true, firmware: '1.0.0' },
             sensor: { stream: 'motor', fields: ['temperature'], rate: 10 },
           });
-          expect(await client.datasets.list()).toMatchObject([{ stream: 'motor' }]);
+          const [stream] = await client.datasets.list();
+          expect(stream).toMatchObject({ name: 'motor' });
+          expect(stream!.samples).toBeGreaterThan(0);
         },
         { timeout: 30_000, interval: 200 },
       );
