@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core';
-import { alarmSchema, longestAlarmMs, longestWindowMs, severities } from '../../lib/api/contract/alarms.js';
+import { alarmSchema, longestAlarmMs, severities } from '../../lib/api/contract/alarms.js';
+import { conditionFlags } from '../../lib/cli/flags/alarms.js';
 import { selectorTexts } from '../../lib/cli/flags/fleet.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
@@ -25,51 +26,7 @@ export default class AlarmCreate extends PlatformCommand {
       env: 'AIOT_NAME',
       helpValue: 'NAME',
     }),
-    where: Flags.string({
-      summary: "Condition on a sample's fields.",
-      env: 'AIOT_WHERE',
-      helpValue: 'EXPRESSION',
-      exactlyOne: ['where', 'absent'],
-    }),
-    absent: duration({
-      summary: 'Raise the alarm if a device sends no telemetry for this long.',
-      env: 'AIOT_ABSENT',
-      exclusive: ['for', 'clear', 'rate', 'class', 'offline-devices'],
-      min: 1000,
-      max: longestAlarmMs,
-    }),
-    rate: Flags.string({
-      summary: 'Field whose change is evaluated instead of its value.',
-      env: 'AIOT_RATE',
-      helpValue: 'FIELD',
-      dependsOn: ['where', 'within'],
-      exclusive: ['class', 'offline-devices', 'unwell'],
-    }),
-    class: Flags.string({
-      summary: 'Class whose share of the predictions is evaluated.',
-      env: 'AIOT_CLASS',
-      helpValue: 'CLASS',
-      dependsOn: ['where', 'within'],
-      exclusive: ['offline-devices', 'unwell', 'stream'],
-    }),
-    'offline-devices': Flags.boolean({
-      summary: 'Evaluate how many of the selected devices are offline.',
-      env: 'AIOT_OFFLINE_DEVICES',
-      dependsOn: ['where'],
-      exclusive: ['unwell', 'stream'],
-    }),
-    unwell: Flags.boolean({
-      summary: 'Evaluate the health of the selected devices.',
-      env: 'AIOT_UNWELL',
-      dependsOn: ['where'],
-      exclusive: ['stream'],
-    }),
-    within: duration({
-      summary: 'Window of --rate or --class, at most 7d.',
-      env: 'AIOT_WITHIN',
-      min: 1000,
-      max: longestWindowMs,
-    }),
+    ...conditionFlags,
     for: duration({
       summary: 'How long the condition must hold.',
       env: 'AIOT_FOR',

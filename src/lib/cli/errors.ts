@@ -157,7 +157,7 @@ function sentences(said: string, flags: Record<string, { options?: readonly stri
 /** oclif's phrases about flags, and our wording of them. */
 const phrases: [RegExp, string][] = [
   [/^Missing required flag (\S+)$/, 'expected --$1'],
-  [/^(--[^\s=]+)\S* cannot also be provided when using (--\S+)$/, '$1 cannot be combined with $2'],
+  [/^(--[^\s=]+)(?:=.*)? cannot also be provided when using (--\S+)$/s, '$1 cannot be combined with $2'],
   [/^All of the following must be provided when using (--\S+): (.+)$/, '$1 needs $2'],
   [/^Expected (--[^\s=]+)=([\s\S]*) to be one of: (.+)$/, '$1: expected one of $3; got "$2"'],
   [/^Expected ([\s\S]*) to be one of: (.+)$/, 'expected one of $2; got "$1"'],

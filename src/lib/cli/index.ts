@@ -20,6 +20,7 @@ export {
   placeOf,
   sectionFor,
 } from './documents.js';
+export { conditionFlags } from './flags/alarms.js';
 export {
   boardLoader,
   burdenFlags,
