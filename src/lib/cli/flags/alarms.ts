@@ -2,7 +2,7 @@ import { Flags } from '@oclif/core';
 import { longestAlarmMs, longestWindowMs } from '../../api/contract/alarms.js';
 import { duration } from './shared.js';
 
-/** Flags for the condition of an alarm: an expression, on what it is evaluated, and over which time; or an absence. */
+/** Flags for the condition of an alarm: an expression with its subject and window, or an absence. */
 export const conditionFlags = {
   where: Flags.string({
     summary: "Condition on a sample's fields.",
