@@ -132,7 +132,13 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     // The device reports its state periodically, even if nothing has changed.
     const [before, after] = await heard('reported', 2);
     // The device signs a new proof once it has run for a while.
-    expect({ ...after, t: 0, proof: null }).toEqual({ ...before, t: 0, proof: null });
+    // Vitals change with time and load: how long the device has run, and how many messages wait.
+    const steady = { t: 0, proof: null, vitals: null };
+    expect({ ...after, ...steady }).toEqual({ ...before, ...steady });
+    type Vitals = { uptimeMs: number; boot: object } | undefined;
+    const [vitals, later] = [before?.vitals as Vitals, after?.vitals as Vitals];
+    expect(later?.boot).toEqual(vitals?.boot);
+    expect(Number(later?.uptimeMs) - Number(vitals?.uptimeMs)).toBeGreaterThan(500);
     expect((after?.t as number) - (before?.t as number)).toBeGreaterThan(500);
     ends.abort();
     await take;

@@ -119,9 +119,13 @@ export async function readLooseFile(file: string, options: ReadOptions = {}): Pr
 function wordColumns(fields: string[], names: string[], cells: string[][]): string[] {
   return fields.filter((name) => {
     const own = cells[names.indexOf(name)] ?? [];
-    return own.length > 0 && own.every((cell) => cell !== '' && Number.isNaN(Number(cell)));
+    return own.length > 0 && own.every(isWord);
   });
 }
+
+/** A measurement that failed, such as `NaN`, is no word. */
+const isWord = (cell: string) =>
+  cell !== '' && Number.isNaN(Number(cell)) && !/^[-+]?(nan|inf|infinity)$/i.test(cell.trim());
 
 /** The error for a column of words, which is usually the label under a name that only the user knows. */
 function wordsError(
