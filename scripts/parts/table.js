@@ -190,11 +190,11 @@ export const parts = {
     ready: () => isMade('improv/.stamp'),
   },
   k8s: {
-    for: 'kubeconform and the schemas of Kubernetes, Strimzi and Argo',
+    for: 'kubeconform and the schemas of Kubernetes, Strimzi, Argo and CloudNativePG',
     mb: 275,
     apt: ['golang-go', 'python3-venv'],
     script: 'k8s-tools.sh',
-    ready: () => isMade('k8s/.stamp'),
+    ready: () => isMade('k8s/.stamp') && isMade('k8s/schemas/postgresql.cnpg.io'),
   },
   kafka: {
     for: 'Apache Kafka 4.1.0 and 3.9.1',

@@ -38,7 +38,7 @@ const longestCertificate = 16_384;
 const longestClientId = 256;
 
 /** Denies without a reason: a broker passes none on, and the attempt is in the audit log. */
-const deny = { result: 'deny', is_superuser: false, superuser: false } as const;
+export const deny = { result: 'deny', is_superuser: false, superuser: false } as const;
 
 /**
  * Answers external brokers with the same rules as the built-in broker: certificates, device secrets and tokens at CONNECT, and the rights by

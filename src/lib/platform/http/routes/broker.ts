@@ -1,7 +1,7 @@
-import type { FastifyError } from 'fastify';
+import type { FastifyError, FastifyRequest } from 'fastify';
 import { contract } from '../../../api/contract/contract.js';
 import { AiotError } from '../../../core/errors.js';
-import { Authorizer } from '../../broker/authorizer.js';
+import { Authorizer, deny } from '../../broker/authorizer.js';
 import { statusOf } from '../../errors.js';
 import { bodyIsComing } from '../../listen.js';
 import type { Routes } from '../parts.js';
@@ -31,10 +31,12 @@ export const brokerRoutes: Routes = (parts) => async (app) => {
     return reply
       .status(200)
       .type('application/json')
-      .send(JSON.stringify({ result: 'deny', is_superuser: false, superuser: false }));
+      .send(JSON.stringify(asksForRights(request) ? { result: 'deny' } : deny));
   });
   serve(app, contract.broker, {
     auth: ({ body, ip }) => authorizer.connect(body, ip),
     acl: ({ body, ip }) => authorizer.acl(body, ip),
   });
 };
+
+const asksForRights = ({ routeOptions }: FastifyRequest) => routeOptions.url?.endsWith('/acl') === true;
