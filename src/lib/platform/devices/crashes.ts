@@ -267,20 +267,15 @@ async function isKnown(store: Store, device: string, key: string): Promise<boole
 /** Counts a crash of a device in the current hour. @returns whether its report is within the limit */
 async function countHour(store: Store, device: string, at: number): Promise<boolean> {
   const hour = Math.floor(at / hourMs);
-  const row = await store
-    .selectFrom('crashHours')
-    .select('count')
-    .where('device', '=', device)
-    .where('hour', '=', hour)
-    .executeTakeFirst();
-  await store
+  const { count } = await store
     .insertInto('crashHours')
     .values({ device, hour, count: 1 })
     .onConflict((conflict) =>
       conflict.columns(['device', 'hour']).doUpdateSet((is) => ({ count: is('crashHours.count', '+', 1) })),
     )
-    .execute();
-  return (row?.count ?? 0) < crashesPerHour;
+    .returning('count')
+    .executeTakeFirstOrThrow();
+  return count <= crashesPerHour;
 }
 
 /** Counts a crash whose report is not stored. Only known groups count it, so that one device cannot displace the groups of others. */
