@@ -102,6 +102,11 @@ describe('a command such as aiot error', () => {
       '--motor cannot be combined with --recording',
     ],
     [
+      'mutually exclusive flags, one of which has a value with spaces',
+      ['alarm', 'create', '--name', 'mute', '--absent', '5m', '--clear', 'x < 1'],
+      '--clear cannot be combined with --absent',
+    ],
+    [
       'a value that is not allowed',
       ['device', 'simulate', 'x', '--motor', 'wild'],
       '--motor: expected one of healthy, bearing, blocked, imbalance, worn; got "wild"',

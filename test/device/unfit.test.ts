@@ -12,6 +12,7 @@ import { readRecording, suitableSource } from '../../src/lib/device/telemetry/se
 import { signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { manifestOf } from '../../src/lib/model/publish/push.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { runCli } from '../support/cli.js';
 import { motionBundle, motionSamples } from '../support/motion-bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { oneWave, rolloutEnd } from '../support/rollout.js';
@@ -144,6 +145,13 @@ describe('a simulated device whose model does not fit its source', () => {
     );
   });
 
+  it('is not the device itself', async () => {
+    const { code, stderr } = await runCli(['device', 'simulate', csv]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`expected a device's folder, got the recording ${csv}`);
+    expect(stderr.replace(/\s+/g, ' ')).toContain(`aiot device simulate DEVICE --recording ${csv} --loop`);
+  });
+
   it('has a source that fits the project in the folder, for the command that runs it', async () => {
     const folderOf = async (name: string, yaml: string, file?: string) => {
       const folder = join(own.folder, name);
@@ -168,6 +176,17 @@ describe('a simulated device whose model does not fit its source', () => {
     expect(await suitableSource(await folderOf('a-motor', motor))).toEqual(['--motor', 'healthy']);
     expect(await suitableSource(await folderOf('empty', `name: empty\n${xyz}`))).toBeNull();
     expect(await suitableSource(own.folder)).toBeNull();
+    const [above, table] = [join(own.folder, 'above'), join('data', 'rows.csv')];
+    const tableProject = await folderOf(
+      join('above', 'pump'),
+      `name: pump\nmodel: { table: { file: ${table} } }\n`,
+    );
+    await copyFile(csv, join(tableProject, table));
+    const rows = ['--recording', join(tableProject, table), '--stream', 'rows', '--loop'];
+    expect(await suitableSource(tableProject)).toEqual(rows);
+    expect(await suitableSource(above)).toEqual(rows);
+    await folderOf(join('above', 'second'), `name: second\n${xyz}`, 'a.csv');
+    expect(await suitableSource(above)).toBeNull();
     expect(simulateCommand('d', null)).toBe('aiot device simulate d --recording FILE.csv --loop');
   });
 

@@ -2,7 +2,11 @@ import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { telemetryNames } from '../../src/lib/core/names.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
+import { loadProject } from '../../src/lib/core/project.js';
+import { telemetryMembers } from '../../src/lib/device/protocol/messages.js';
+import { readRecording } from '../../src/lib/device/telemetry/sensor.js';
 import { runCli } from '../support/cli.js';
 
 let folder: string;
@@ -151,6 +155,40 @@ describe('a time column', () => {
     }
     expect(warnings.map((one) => one.message).join('\n')).toContain(message);
     expect(stdout).toContain(message);
+  });
+});
+
+describe('a column with a name that telemetry messages reserve', () => {
+  it('becomes a field of another name', async () => {
+    const at = await recordings('reserved-from');
+    for (const file of ['idle1', 'idle2', 'run1', 'run2']) {
+      const path = join(at, `${file}.csv`);
+      await writeFile(path, (await readFile(path, 'utf8')).replace('time_ms,a,b', 'time_ms,t,rate'));
+    }
+    const dir = join(folder, 'reserved');
+    const { stdout, code } = await runCli(['init', dir, '--from', at, '--no-color']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('Telemetry messages reserve the name of the column t: it becomes the field _t.');
+    const { stream } = (await loadProject(dir)).config;
+    expect(Object.keys(stream.fields)).toEqual(['_t', '_rate']);
+    expect([...telemetryNames]).toEqual([...telemetryMembers]);
+    const sent = await readRecording(join(at, 'idle1.csv'), null);
+    expect(sent.fields).toEqual(['_t', '_rate']);
+    await rename(join(at, 'idle1.csv'), join(at, 'idle9.csv'));
+    expect((await runCli(['data', 'import', join(at, 'idle9.csv'), '--project', dir])).code).toBe(0);
+  });
+
+  it('is reported in a table, whose columns keep their names', async () => {
+    const at = join(folder, 'reserved.csv');
+    const rows = Array.from(
+      { length: 60 },
+      (_, i) => `${20 + ((7 * i) % 11)},${i % 5},${i % 2 ? 'on' : 'off'}`,
+    );
+    await writeFile(at, ['t,load,state', ...rows].join('\n'));
+    const dir = join(folder, 'reserved-rows');
+    const { stdout } = await runCli(['init', dir, '--from', at, '--no-color']);
+    expect(stdout).toContain('reserve the name of the column t: rename it, or devices cannot send it.');
+    expect((await loadProject(dir)).config.stream.fields).toEqual({});
   });
 });
 

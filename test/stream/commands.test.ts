@@ -127,6 +127,8 @@ describe('stream publish', () => {
     // A tail that starts now would not show the message.
     expect(alone).not.toContain('Next:');
     expect(await text(`${url}/in`, 'x', '--retain')).toContain(`Next: ${tail}\n`);
+    const named = await text(`${url}/in`, 'x', '--retain', '--username', 'ann lee');
+    expect(named).toContain(`Next: ${tail} --username "ann lee"\n`);
     const recorded = await runCli(['stream', 'tail', 'messages.ndjson.gz', '--json']);
     expect(recorded.json).toMatchObject({
       error: { code: 'AIOT_STREAM_URL', next: expect.stringContaining('file:messages.ndjson') },

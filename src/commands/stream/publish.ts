@@ -1,7 +1,7 @@
 import { Args, Flags } from '@oclif/core';
 import * as z from 'zod';
 import { AiotCommand } from '../../lib/cli/command.js';
-import { brokerFlags, brokerOptions } from '../../lib/cli/flags/brokers.js';
+import { brokerFlags, brokerOptions, brokerWords } from '../../lib/cli/flags/brokers.js';
 import { decimal } from '../../lib/cli/flags/shared.js';
 import { header } from '../../lib/cli/flags/streams.js';
 import { headerLoss } from '../../lib/cli/render/streams.js';
@@ -77,7 +77,7 @@ export default class StreamPublish extends AiotCommand {
   static override result = z.union([publishedManySchema, publishedSchema]);
 
   async run() {
-    const { args, flags } = await this.input(StreamPublish);
+    const { args, flags, given } = await this.input(StreamPublish);
     const { file, lines, template, count, rate, retain, header: headers } = flags;
     const { update } = this.progress();
     const headless = headerLoss();
@@ -98,7 +98,7 @@ export default class StreamPublish extends AiotCommand {
     this.print(`${what}${size(published.bytes)} to ${published.url}: ${told}${speed}`);
     if (/^(mqtt|ws|kafka|nats|aiot|file)/.test(published.url) && 'topic' in published) {
       const isStored = retain || /^(kafka|file)/.test(published.url);
-      const tail = `aiot stream tail ${shellWord(published.url)}`;
+      const tail = `aiot stream tail ${shellWord(published.url)}${brokerWords(flags, given)}`;
       if (!isStored) this.print(`Only clients that were already subscribed received it, such as ${tail}`);
       else this.print(next(/^kafka/.test(published.url) ? `${tail} --from beginning` : tail));
     }

@@ -42,7 +42,7 @@ export {
   smpWindow,
   writeFlags,
 } from './flags/boards.js';
-export { brokerFlags, brokerOptions } from './flags/brokers.js';
+export { brokerFlags, brokerOptions, brokerWords } from './flags/brokers.js';
 export {
   fleetFlags,
   groupingOf,

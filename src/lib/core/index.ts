@@ -83,7 +83,7 @@ export { ListenFailure, type Page, servePages } from './http-pages.js';
 export { issueText, type Problem, problemsOf } from './issues.js';
 export { takeLock, withLock } from './lock.js';
 export { maskSecrets } from './mask.js';
-export { dictionary, namePattern, newId, timeOfId } from './names.js';
+export { dictionary, namePattern, newId, telemetryNames, timeOfId } from './names.js';
 export {
   gaussian,
   quantile,

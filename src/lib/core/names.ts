@@ -5,6 +5,9 @@ const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
 /** Pattern of the names that people give to devices, models, datasets and contexts. They appear in topics, paths and URLs. */
 export const namePattern = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$/;
 
+/** Members of a telemetry message that are not fields (docs/reference/protocol.md). No field may have one of these names. */
+export const telemetryNames: ReadonlySet<string> = new Set(['seq', 't', 'rate', 'recording']);
+
 /** A new id: `prefix_` and 26 characters. Ten of them encode the time, so that ids sort by creation, and 16 are random (80 bits). */
 export function newId(prefix: string, now: number = Date.now()): string {
   let time = '';

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Document, isNode, isScalar, YAMLMap, YAMLSeq } from 'yaml';
 import { AiotError } from '../core/errors.js';
+import { telemetryNames } from '../core/names.js';
 import { accelerationUnitOf } from '../data/check/declared.js';
 import { checkTimes } from '../data/check/times.js';
 import { accelerationAxis as axis, chooseFeatures } from '../data/features/choose.js';
@@ -107,7 +108,7 @@ function inline(node: unknown): void {
 
 /** Whether all columns of a table have names that stream.fields allows. The others are only in model.table.inputs. */
 function declarable(columns: readonly string[]): boolean {
-  return columns.every((name) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name));
+  return columns.every((name) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !telemetryNames.has(name));
 }
 
 /** Declared fields; a unit is stated only where it is known. */

@@ -1,4 +1,5 @@
 import { Flags } from '@oclif/core';
+import { shellWord } from '../../core/text.js';
 import { credentialsFrom } from '../../stream/credentials.js';
 import type { StreamCredentials } from '../../stream/message.js';
 import { readSecret } from '../secrets.js';
@@ -61,6 +62,14 @@ interface BrokerFlags {
   cert?: string;
   key?: string;
   context?: string;
+}
+
+/** The flags with which the user connected, for a suggested command that reads from the same broker. They begin with a space. */
+export function brokerWords(flags: BrokerFlags, given: (flag: string) => boolean): string {
+  return Object.entries(flags)
+    .filter(([name, value]) => Object.hasOwn(brokerFlags, name) && given(name) && typeof value === 'string')
+    .map(([name, value]) => ` --${name} ${shellWord(String(value))}`)
+    .join('');
 }
 
 /**

@@ -1,4 +1,5 @@
 import { elapsed, foldsText, percent, plural, shareText, size, thousands } from '../../core/figures.js';
+import { telemetryNames } from '../../core/names.js';
 import { shellWord } from '../../core/text.js';
 import { findingCounts } from '../../data/check/report.js';
 import type { DemoFolds, DemoResult } from '../../demo/demo.js';
@@ -31,10 +32,18 @@ export function surveyText(survey: Survey): string {
   if (survey.accelerationUnit !== null)
     lines.push(['Unit', `${survey.accelerationUnit}, from the size of gravity in the data`]);
   lines.push(['Labels', labelsText()]);
+  const reserved = fields.flatMap((field) => {
+    const column = kind === 'rows' ? field : field.replace(/^_/, '');
+    const isReserved = telemetryNames.has(column) && (kind === 'rows' || column !== field);
+    const remedy = kind === 'rows' ? 'rename it, or devices cannot send it' : `it becomes the field ${field}`;
+    return isReserved
+      ? [`\n${yellow('!')} Telemetry messages reserve the name of the column ${column}: ${remedy}.`]
+      : [];
+  });
   const problems = survey.findings
     .filter(({ severity }) => severity !== 'info')
     .map(({ message, advice }) => `\n${yellow('!')} ${message} ${advice}`);
-  return `${facts(lines)}${problems.join('')}`;
+  return `${facts(lines)}${[...reserved, ...problems].join('')}`;
 
   function rateText(): string {
     return rateFrom === 'assumed' && time !== null

@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 import * as z from 'zod';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { requireFile } from '../../core/files.js';
+import { telemetryNames } from '../../core/names.js';
 import { createCommaSeparated, type Separators, separatorsOf } from '../../formats/csv/cells.js';
 import { csvColumns } from '../../formats/csv/parse.js';
 
@@ -140,15 +141,16 @@ function isCurrentTime(value: number): boolean {
   return [1, 1e3, 1e6, 1e9].some((unit) => value >= 1e9 * unit && value < 4e9 * unit);
 }
 
-/** Field names for columns. Columns can have any name, but names of fields must be words. */
+/** Field names for columns. Columns can have any name, but names of fields must be words that telemetry messages do not reserve. */
 export function fieldNames(columns: string[]): string[] {
   const names: string[] = [];
   for (const column of columns) {
-    const name = column
+    const word = column
       .trim()
       .replace(/[^A-Za-z0-9_]+/g, '_')
       .replace(/^_+|_+$/g, '')
       .replace(/^(?=\d|$)/, '_');
+    const name = telemetryNames.has(word) ? `_${word}` : word;
     names.push(names.includes(name) ? `${name}_${names.length + 1}` : name);
   }
   return names;

@@ -103,11 +103,18 @@ export async function readRecording(file: string, rateHz: number | null): Promis
 }
 
 /**
- * Flags of `aiot device simulate` for samples of the project in a folder: its first recording, or a simulated motor if that provides the
- * project's fields. Null without a project, and for a project whose samples no virtual device can send.
+ * Flags of `aiot device simulate` for samples of the project in a folder, or else of the only project in its subfolders. The samples are
+ * the table, the first recording, or a simulated motor if that provides the project's fields. Null without such a project, and for a
+ * project whose samples no virtual device can send.
  */
 export async function suitableSource(folder = '.'): Promise<string[] | null> {
-  if (!existsSync(join(folder, 'aiot.yaml'))) return null;
+  if (existsSync(join(folder, 'aiot.yaml'))) return sourceIn(folder);
+  const names = await readdir(folder).catch(() => []);
+  const projects = names.filter((name) => existsSync(join(folder, name, 'aiot.yaml')));
+  return projects.length === 1 ? sourceIn(join(folder, projects[0]!)) : null;
+}
+
+async function sourceIn(folder: string): Promise<string[] | null> {
   const project = await loadProject(folder).catch(() => null);
   if (!project) return null;
   const { topic, fields } = project.config.stream;
@@ -130,8 +137,10 @@ export async function streamAbove(file: string): Promise<string | null> {
   return project?.config.stream.topic ?? null;
 }
 
-/** Path of the first recording in a project's data folder, relative to the project; null if there is none. */
-async function firstRecording({ dir }: Project): Promise<string | null> {
+/** Path of the table or of the first recording in a project's data folder, relative to the project; null if there is none. */
+async function firstRecording({ dir, config }: Project): Promise<string | null> {
+  const table = config.model.table?.file;
+  if (table !== undefined && existsSync(join(dir, table))) return table;
   const folder = join('data', 'recordings');
   const names = await readdir(join(dir, folder)).catch(() => []);
   const [first] = names.filter((name) => /\.(csv|wav|png|jpe?g)$/i.test(name)).sort();

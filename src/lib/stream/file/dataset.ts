@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
-import { namePattern } from '../../core/names.js';
+import { namePattern, telemetryNames } from '../../core/names.js';
 import { decodeAuto } from '../decode/values.js';
 import type { OutgoingMessage, Sink } from '../message.js';
 import { readQuery, type StreamUrl } from '../url.js';
@@ -14,9 +14,6 @@ const shape = {
   /** Recording name for samples that do not specify one. */
   recording: z.string().regex(namePattern).optional(),
 };
-
-/** Members of a telemetry message that are not fields (docs/reference/protocol.md). */
-const members = new Set(['seq', 't', 'rate', 'recording']);
 
 const fieldName = /^[A-Za-z_]\w*$/;
 
@@ -78,7 +75,7 @@ function sampleOf(
       ? { ...(value as Record<string, unknown>) }
       : { ...payloadRow(message, fields, where) };
   const columns = Object.entries(sample).filter(
-    ([name, cell]) => !members.has(name) && fieldName.test(name) && isNumbers(cell),
+    ([name, cell]) => !telemetryNames.has(name) && fieldName.test(name) && isNumbers(cell),
   );
   if (columns.length === 0) throw unfit(where, message, 'contains no numeric columns');
   const lengths = new Set(columns.map(([, cell]) => (Array.isArray(cell) ? cell.length : 1)));
