@@ -64,6 +64,7 @@ describe('aiot model', () => {
     const evaluate = await runCli(['model', 'evaluate', ...at, '--report', report]);
     expect(evaluate.stdout).toContain('int8 (device)');
     expect(evaluate.stdout).toContain('Gate macroF1');
+    expect(evaluate.stdout).toContain(`run aiot model train --project ${project.dir} --folds 5`);
     expect(evaluate.stdout).toContain(`aiot model push --project ${project.dir}`);
     expect(evaluate.stdout).toContain(`aiot model inspect ${file}`);
     expect(evaluate.stderr).toBe(`report: ${report}\n`);

@@ -260,7 +260,7 @@ describe('warnings', () => {
     ]);
     expect(warningsOf(['resting', 'up', 'down'], confusion, recordings)).toEqual([
       'up and down are confused in 58 % of their windows: these recordings hardly distinguish them',
-      'down: measured on only 20 windows of one recording: another person or day may differ',
+      'down: measured on only 20 windows of one recording: another machine, person or day may differ',
     ]);
   });
 

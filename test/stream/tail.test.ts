@@ -200,13 +200,16 @@ describe('stream tail as a check', () => {
     expect((await tail('--never', 'id = "c"')).stderr).not.toContain('expects');
   });
 
-  it('shortens keys and signatures for people, but not in other formats', async () => {
+  it('shortens signatures and samples for people, but not in other formats', async () => {
     const [key, proof] = ['k'.repeat(80), `${'AbC/9'.repeat(300)}==`];
     const text = 'two words '.repeat(20);
-    const payload = { key, proof, text };
+    const samples = Array.from({ length: 200 }, (_, i) => i / 8);
+    const payload = { text, key, proof, samples, few: samples.slice(0, 20) };
     const signed = await recording('signed', [{ topic: 'state', time: 1000, payload }]);
     const { stdout } = await runCli(['stream', 'tail', signed, '--no-color']);
-    expect(stdout).toContain(`{"key":"${key}","proof":"AbC/9AbC/9AbC/9AbC/9AbC/…","text":"${text}"}`);
+    expect(stdout).toContain(
+      `{"text":"${text}","key":"${key}","proof":"AbC/9AbC/9AbC/9AbC/9AbC/…","samples":[0,0.125,0.25,0.375,0.5,… 200 numbers],"few":${JSON.stringify(payload.few)}}`,
+    );
     for (const flags of [['--json'], ['--format', 'raw']])
       expect((await runCli(['stream', 'tail', signed, ...flags])).stdout).toContain(proof);
   });

@@ -99,14 +99,14 @@ export default class ModelEvaluate extends AiotCommand {
         signal: this.signal,
       },
     });
-    this.print('file' in result ? fileEvaluationText(result) : evaluationText(result));
+    const at = again(input, 'project', 'data');
+    this.print('file' in result ? fileEvaluationText(result) : evaluationText(result, at));
     await junit(gateCases(result.gates));
     await this.showReport(report, flags);
     const refusal = gateError(result.gates);
     // In output for people, the failed gate is an error after the metrics. In JSON, it is part of the result.
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) this.exitsWith(6);
-    const at = again(input, 'project', 'data');
     if ('file' in result) this.print(next(fileStep(result, shownPath(result.file))));
     else {
       const file = shellWord(shownPath(join(flags.project, 'build', result.network)));

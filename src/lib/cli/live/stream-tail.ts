@@ -154,12 +154,21 @@ function payloadText(shown: Shown): string {
 /** Maximum length of a displayed key, signature or other encoded value, characters. `--json` contains the whole value. */
 const longestCode = 80;
 
-/** JSON whose long strings without spaces are shortened. They are keys, signatures and files, which are not meant to be read. */
+/** Number of displayed items of a longer list of numbers. */
+const shownItems = 5;
+
+/** A string in JSON, or a list of more than 20 numbers. */
+const stringOrLongList = /"(?:[^"\\]|\\.)*"|\[(?:[-+.\deE]+,){20,}[-+.\deE]+\]/g;
+
+/** JSON with shortened lists of numbers, such as samples, and strings without spaces, such as keys, signatures and files. */
 function shortened(text: string): string {
   if (text.length <= longestCode || !/^[[{]/.test(text)) return text;
-  return text.replace(/"(?:[^"\\\s]|\\.)*"/g, (part) =>
-    part.length - 2 > longestCode ? `${part.slice(0, 25)}…"` : part,
-  );
+  return text.replace(stringOrLongList, (part) => {
+    if (part.startsWith('"'))
+      return part.length - 2 > longestCode && !/\s/.test(part) ? `${part.slice(0, 25)}…"` : part;
+    const items = part.slice(1, -1).split(',');
+    return `[${items.slice(0, shownItems).join(',')},… ${items.length} numbers]`;
+  });
 }
 
 /** A string in JSON, or a number with so many decimals that the last ones are noise of binary fractions. */

@@ -27,7 +27,7 @@ export function checkText(report: CheckReport, { all = false } = {}): string {
     // If there are few files, the message already lists them.
     if (files.length > 2) lines.push(`  ${dim(shortened(files, all ? files.length : mostFiles))}`);
   }
-  lines.push('', findingCounts(findings) || green('Nothing found.'));
+  lines.push('', findingCounts(findings) || green('No problems found.'));
   return lines.join('\n');
 }
 

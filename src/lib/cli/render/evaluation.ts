@@ -6,12 +6,15 @@ import type { Comparison } from '../../model/inspect/comparison.js';
 import type { Explanation } from '../../model/inspect/explanation.js';
 import { bar, bold, dim, facts, green, red, shownPath, table, yellow } from './text.js';
 
-/** Metrics, classes, confusion matrix, worst windows and gates of a project's evaluation. */
-export function evaluationText(result: EvaluateResult): string {
+/**
+ * Metrics, classes, confusion matrix, worst windows and gates of a project's evaluation.
+ * @param at flags that suggested commands need, such as ` --project fan`
+ */
+export function evaluationText(result: EvaluateResult, at = ''): string {
   const parts = [`${bold(result.model)}\n${scoreTable(result)}`];
   const unit = result.output === 'objects' ? 'objects' : `${result.unit}s`;
   if (result.perClass.length > 0) parts.push(classTable(result, unit));
-  parts.push(facts([...certainty(result), ...gateFacts(result.gates)]));
+  parts.push(facts([...certainty(result, at), ...gateFacts(result.gates)]));
   if (result.rejection) parts.push(rejectionText(result.rejection, result.unit));
   if (result.stream && result.stream.points.length > 0) parts.push(pointsTable(result.stream));
   if (result.sensorDrop) parts.push(dropTable(result.sensorDrop, result));
@@ -61,7 +64,7 @@ function scoreTable({ n, unit, float, int8, litert, voted, precision, output }: 
   );
 }
 
-function certainty(result: EvaluateResult): [string, string][] {
+function certainty(result: EvaluateResult, at: string): [string, string][] {
   const { output, threshold } = result;
   const { n, unit, groups, accuracy, interval, intervals, folds, agreement, arenaBytes, bytes } = result;
   const lines: [string, string][] = [];
@@ -101,7 +104,7 @@ function certainty(result: EvaluateResult): [string, string][] {
   } else
     lines.push([
       'By folds',
-      folds ? foldsText(folds, unit) : 'not measured for these settings; run aiot model train --folds 5',
+      folds ? foldsText(folds, unit) : `not measured for these settings; run aiot model train${at} --folds 5`,
     ]);
   if (result.stream) lines.push(streamLine(result.stream));
   if (agreement !== null)

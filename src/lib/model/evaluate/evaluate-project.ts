@@ -474,7 +474,7 @@ export function warningsOf(
     }
     const few = support[c]! < fewWindows;
     const alone = (recordings.get(c) ?? 0) < 2;
-    const of = alone ? ' of one recording: another person or day may differ' : '';
+    const of = alone ? ' of one recording: another machine, person or day may differ' : '';
     if (few || alone) warnings.push(`${name}: measured on ${few ? 'only ' : ''}${support[c]} ${unit}${of}`);
   });
   return warnings;
