@@ -109,6 +109,9 @@ describe('a simulated device whose model does not fit its source', () => {
       const info = await own.client.devices.get(name);
       for (const text of [deviceText(info), devicesTable([info], Date.now())])
         expect(text).toContain('no predictions: expected the fields a, b, c as required by the model');
+      expect(deviceText(info)).toMatch(
+        /running for +\d+ s\n.*last restart +power-on\n.*queue +0 waiting, 0 messages dropped/,
+      );
       const second = await rollOut(name, fields);
       await expect.poll(() => device.predictedBy().at(-1), { timeout: 10_000 }).toBe(second);
 

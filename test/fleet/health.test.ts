@@ -104,7 +104,7 @@ const cases: [string, Partial<HealthFacts>, string[], RegExp][] = [
     'a clock that is ahead',
     { reported: { ...report, t: now + 3 * day } },
     ['degraded clock-wrong'],
-    /ahead by at least 3d/,
+    /ahead by at least 3 d/,
   ],
   [
     'a clock that was never set',

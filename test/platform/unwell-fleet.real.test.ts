@@ -6,10 +6,12 @@ import { alarmSchema } from '../../src/lib/api/contract/alarms.js';
 import { attentionSchema } from '../../src/lib/api/contract/attention.js';
 import { writeContexts } from '../../src/lib/core/contexts.js';
 import { sha256Hex } from '../../src/lib/core/crypto.js';
-import type { Reported, Vitals } from '../../src/lib/device/protocol/messages.js';
+import type { Reported } from '../../src/lib/device/protocol/messages.js';
 import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
 import type { VirtualDevice } from '../../src/lib/device/virtual/types.js';
+import type { Vitals } from '../../src/lib/formats/vitals.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { runCli } from '../support/cli.js';
 import { type Dashboard, dashboardOf } from '../support/dashboard.js';
 import { connect } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -147,6 +149,10 @@ describeReal('postgres', 'a fleet of 200 devices, ten of which are unwell', () =
     const { counts, devices } = await ok(attentionSchema, ['status', '--attention']);
     expect(counts).toEqual({ failing: 4, silent: 1, degraded: 5, ok: 190, unknown: 0 });
     for (const { causes } of devices) expect(causes[0]?.next).toMatch(/\.$/);
+    const { stdout } = await runCli(['device', 'show', 'unit-134']);
+    for (const row of [/running for +\d+ s/, /battery +85 %/, /Wi-Fi signal +-60 dBm/])
+      expect(stdout).toMatch(row);
+    expect(stdout).toMatch(/free disk +476\.8 MiB of 953\.7 MiB/);
   });
 
   /** The devices with an open incident of the alarm, and the causes that their messages name. */

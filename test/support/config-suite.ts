@@ -108,6 +108,8 @@ export function configSuite(make: (making: Making) => Promise<ConfiguredDevice>)
     expect(await recorded('halved')).toEqual(Array.from({ length: 125 }, (_, i) => 2 * i + 0.5));
     const { recordings } = await own.client.datasets.get('levels');
     expect(recordings.find(({ id }) => id === 'halved')).toMatchObject({ rateHz: 50, missing: 0 });
+    const { stdout } = await runCli(['device', 'show', 'pump-1']);
+    expect(stdout).toMatch(/configuration +pump@1 \(sha256:[0-9a-f]{64}\)/);
   }, 60_000);
 
   it('is reported at each start, and survives a restart', async () => {

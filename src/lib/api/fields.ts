@@ -3,6 +3,7 @@ import { digestPattern } from '../core/crypto.js';
 import { AiotError } from '../core/errors.js';
 import { namePattern } from '../core/names.js';
 import { envelopeSchema, trustRootSchema } from '../formats/manifest/envelope.js';
+import { heapSchema, vitalsSchema } from '../formats/vitals.js';
 
 /** Fields shared by several bodies of the API. Times are milliseconds since 1970. */
 export const name = z.string().regex(namePattern);
@@ -14,6 +15,8 @@ export const macSchema = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
 export const deviceStates = ['registered', 'provisioned', 'active', 'suspended', 'revoked'] as const;
 
 /** GET /devices → {devices}, GET /devices/{name} */
+const runningSchema = z.object({ name, version: z.int(), sequence: z.int(), digest });
+
 export const deviceSchema = z.object({
   name,
   id: z.string(),
@@ -34,7 +37,9 @@ export const deviceSchema = z.object({
   /** Time of the last connection, disconnection or report. A device that is `online` may have been connected since. */
   lastSeen: time.nullable(),
   /** The active model, as last reported by the device. */
-  model: z.object({ name, version: z.int(), sequence: z.int(), digest }).nullable(),
+  model: runningSchema.nullable(),
+  /** The active configuration, as last reported; null = the default one, or none can be set over the air. */
+  config: runningSchema.nullable().optional(),
   /** Version of the firmware, as last reported. */
   firmware: z.string().nullable(),
   /** The update state of protocol v1, null before the first report. */
@@ -53,6 +58,9 @@ export const deviceSchema = z.object({
     })
     .nullable()
     .optional(),
+  /** Its readings about itself and its heap, as last reported. Null if it reports none. */
+  vitals: vitalsSchema.nullable().optional(),
+  heap: heapSchema.nullable().optional(),
   tags: z.record(z.string(), z.string()),
   /** Names of the groups, sorted. */
   groups: z.array(z.string()),

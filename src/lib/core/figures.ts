@@ -121,10 +121,14 @@ export function hex(value: number, digits = 0): string {
 
 /** The time since `ms` in one unit: `now`, `40 s ago`, `3 min ago`, `5 h ago`, `12 d ago`. */
 export function ago(ms: number, now: number): string {
-  const seconds = Math.floor((now - ms) / 1000);
-  if (seconds < 5) return 'now';
-  if (seconds < 90) return `${seconds} s ago`;
-  if (seconds < 90 * 60) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h ago`;
-  return `${Math.floor(seconds / 86_400)} d ago`;
+  return now - ms < 5000 ? 'now' : `${lasting(now - ms)} ago`;
+}
+
+/** A time in the largest unit of which it has at least about two, rounded down: `40 s`, `3 min`, `5 h`, `12 d`. */
+export function lasting(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 90) return `${seconds} s`;
+  if (seconds < 90 * 60) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86_400)} d`;
 }

@@ -53,6 +53,7 @@ export {
   elapsed,
   foldsText,
   hex,
+  lasting,
   percent,
   plural,
   readable,

@@ -1,5 +1,5 @@
 import { type Cause, type CauseCode, causeCodes, type HealthState } from '../api/contract/attention.js';
-import { percent, plural, size } from '../core/figures.js';
+import { lasting, percent, plural, size } from '../core/figures.js';
 import { formatDuration, parseDuration } from '../core/time.js';
 import type { Reported } from '../device/protocol/messages.js';
 import { type DeviceState, mayConnect } from './device.js';
@@ -187,7 +187,7 @@ const rules: Record<CauseCode, Rule> = {
       state: 'degraded',
       message:
         ahead > clockToleranceMs
-          ? `its clock is ahead by at least ${rounded(ahead)}`
+          ? `its clock is ahead by at least ${lasting(ahead)}`
           : `its clock shows ${day(reported.t)}, before it was registered`,
       since: lastSeen,
       next: `Its samples get wrong times. Let it reach a time server (NTP, UDP port 123), then restart it: \`aiot device command ${name} reboot\`.`,
@@ -246,9 +246,4 @@ function disk(
 
 function day(ms: number): string {
   return new Date(ms).toISOString().slice(0, 10);
-}
-
-function rounded(ms: number): string {
-  const unit = ms >= 2 * dayMs ? dayMs : ms >= 2 * 3600_000 ? 3600_000 : 60_000;
-  return formatDuration(Math.floor(ms / unit) * unit);
 }

@@ -8,13 +8,13 @@ import type {
   DeviceSecret,
 } from '../../api/contract/devices.js';
 import type { DeviceInfo } from '../../api/fields.js';
-import { plural, readable } from '../../core/figures.js';
+import { lasting, plural, readable, size } from '../../core/figures.js';
 import type { Conformity } from '../../device/conform/conform.js';
 import { ago, bold, cutShort, day, dim, facts, green, minute, red, table, yellow } from './text.js';
 
 /** One device: its state, certificate and model. */
 export function deviceText(device: DeviceInfo): string {
-  const { groups, tags, online, lastSeen, firmware, model, expires, mac, chipId } = device;
+  const { groups, tags, online, lastSeen, firmware, model, config, expires, mac, chipId } = device;
   const rows: [string, string | null][] = [
     ['id', device.id],
     ['type', device.type],
@@ -24,8 +24,10 @@ export function deviceText(device: DeviceInfo): string {
     ['last seen', online ? 'now' : lastSeen === null ? 'never' : `${minute(lastSeen)} UTC`],
     ['firmware', firmware],
     ['model', model ? `${model.name}@${model.version} (${model.digest})` : 'none'],
+    ['configuration', config ? `${config.name}@${config.version} (${config.digest})` : null],
     ['sensor', sensorText(device)],
     ['update', device.updateState ?? 'no reports'],
+    ...vitalsRows(device),
     ['certificate', device.fingerprint ?? 'none yet'],
     ['valid until', expires === null ? null : day(expires)],
     ['next certificate', device.next ? `${device.next.fingerprint} (created, not used yet)` : null],
@@ -42,6 +44,20 @@ function sensorText({ sensor, updateState }: DeviceInfo): string | null {
   const { stream, fields, rate, unfit } = sensor;
   const samples = `${stream}: ${fields.join(', ')} at ${readable(rate)} Hz`;
   return unfit === null ? samples : `${samples}\n${yellow(`no predictions: ${unfit}`)}`;
+}
+
+/** The device's readings about itself. A reading that it does not report is null. */
+function vitalsRows({ vitals, heap }: DeviceInfo): [string, string | null][] {
+  const { uptimeMs, boot, battery, rssiDbm, disk, queue } = vitals ?? {};
+  return [
+    ['running for', uptimeMs === undefined ? null : lasting(uptimeMs)],
+    ['last restart', boot ? boot.reason : null],
+    ['battery', battery ? `${readable(battery.percent)} %` : null],
+    ['Wi-Fi signal', rssiDbm === undefined ? null : `${rssiDbm} dBm`],
+    ['free memory', heap ? `${size(heap.free)}, at least ${size(heap.least)} since its start` : null],
+    ['free disk', disk ? `${size(disk.freeBytes)} of ${size(disk.totalBytes)}` : null],
+    ['queue', queue ? `${queue.waiting} waiting, ${plural(queue.dropped, 'message')} dropped` : null],
+  ];
 }
 
 /** @param now ms since 1970 */

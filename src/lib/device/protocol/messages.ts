@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { digestPattern } from '../../core/crypto.js';
 import { namePattern } from '../../core/names.js';
+import { heapSchema, vitalsSchema } from '../../formats/vitals.js';
 
 /**
  * Device protocol v1, as specified in docs/reference/protocol.md. All payloads are JSON objects; unknown members are ignored, so that a
@@ -213,25 +214,8 @@ export const reportedSchema = z.looseObject({
   golden: z.object({ vectors: z.int().min(0), passed: z.int().min(0) }).nullable(),
   /** Reason why the update was rolled back or rejected. */
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
-  /** Heap of a small board, bytes: free, the largest free block, and the least free since its start. */
-  heap: z.object({ free: z.int().min(0), largest: z.int().min(0), least: z.int().min(0) }).optional(),
-  /** Readings about the device itself. Each is absent if the device does not measure it. */
-  vitals: z
-    .looseObject({
-      /** Time since the device's start, ms. */
-      uptimeMs: z.int().min(0).optional(),
-      /** Strength of the Wi-Fi signal, dBm. */
-      rssiDbm: z.int().min(-255).max(0).optional(),
-      battery: z.object({ percent: z.number().min(0).max(100) }).optional(),
-      disk: z.object({ freeBytes: z.int().min(0), totalBytes: z.int().min(0) }).optional(),
-      /** Messages in the device's queue, and messages that it has dropped since its start because the queue was full. */
-      queue: z.object({ waiting: z.int().min(0), dropped: z.int().min(0) }).optional(),
-      /** Reason for the last restart. */
-      boot: z
-        .object({ reason: z.enum(['power-on', 'software', 'panic', 'watchdog', 'brownout', 'other']) })
-        .optional(),
-    })
-    .optional(),
+  heap: heapSchema.optional(),
+  vitals: vitalsSchema.optional(),
   /** Memory for models, bytes: in all, and free beside the active model. Absent if it is not limited. */
   memory: z.object({ bytes: z.int().min(0), free: z.int().min(0) }).optional(),
   /** The samples that the device takes: its stream, its fields, and their rate in Hz. Absent if it takes none, or does not report it. */
@@ -254,7 +238,6 @@ export const reportedSchema = z.looseObject({
   proof: signedProofSchema.optional(),
 });
 export type Reported = z.output<typeof reportedSchema>;
-export type Vitals = NonNullable<Reported['vitals']>;
 
 /** Whether the device is online, retained. It is also the device's last will, with online false. */
 export const presenceSchema = z.looseObject({ online: z.boolean(), t: time });

@@ -10,10 +10,11 @@ import {
   sampleGroup,
 } from '../../formats/device-config.js';
 import { firmwareInterfaces } from '../../formats/manifest/manifest.js';
+import type { Vitals } from '../../formats/vitals.js';
 import type { DeviceNews } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import type { LogLevel } from '../protocol/control.js';
-import type { Desired, Reported, ShadowFigures, Vitals } from '../protocol/messages.js';
+import type { Desired, Reported, ShadowFigures } from '../protocol/messages.js';
 import { type LoadedModel, limitedRuntime, type ModelRuntime } from '../runtime.js';
 import { type ActiveModel, type SampleForm, type ShadowRun, whyUnfit } from '../telemetry/answer.js';
 import { Shadow } from '../telemetry/shadow.js';

@@ -1,8 +1,9 @@
 import type { Clock } from '../../core/time.js';
 import type { Recording } from '../../data/types.js';
+import type { Vitals } from '../../formats/vitals.js';
 import type { DeviceEvent } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
-import type { Reported, Vitals } from '../protocol/messages.js';
+import type { Reported } from '../protocol/messages.js';
 import type { ModelRuntime } from '../runtime.js';
 import type { SampleForm } from '../telemetry/answer.js';
 import type { FeedResult } from '../telemetry/feed.js';

@@ -209,6 +209,9 @@ export class Devices {
       firmware: reported?.firmware?.version ?? null,
       updateState: reported?.state ?? null,
       sensor: reported?.sensor ?? null,
+      config: reported?.config ?? null,
+      vitals: reported?.vitals ?? null,
+      heap: reported?.heap ?? null,
     };
   }
 
