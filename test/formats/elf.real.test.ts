@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiotError } from '../../src/lib/core/errors.js';
-import { readElf } from '../../src/lib/formats/elf/read.js';
+import { buildIdOf, readAnyElf, readElf } from '../../src/lib/formats/elf/read.js';
 import { symbolize } from '../../src/lib/formats/elf/symbolize.js';
 import { fc, runs } from '../support/property.js';
 import { describeReal } from '../support/real.js';
@@ -69,33 +69,32 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+/** Compilers for a chip (32-bit) and for this computer (64-bit): prefix of their programs, and flags. */
+const machines = {
+  riscv: {
+    prefix: 'riscv64-unknown-elf-',
+    compile: ['-march=rv32imc', '-mabi=ilp32', '-ffreestanding', '-ffunction-sections'],
+    link: ['-march=rv32imc', '-mabi=ilp32', '-Wl,-Ttext=0x40380000', '-lgcc'],
+  },
+  host: {
+    prefix: '',
+    compile: ['-ffreestanding', '-ffunction-sections', '-fPIE', '-fno-stack-protector'],
+    link: ['-pie', '-Wl,--build-id=sha1'],
+  },
+} as const;
+type Machine = keyof typeof machines;
+
 /** Compiles in different folders, so that relative and absolute file names occur. */
-function build(flags: readonly string[]): string {
-  const machine = ['-march=rv32imc', '-mabi=ilp32', '-ffreestanding', '-ffunction-sections'];
+function build(flags: readonly string[], machine: Machine = 'riscv'): string {
+  const { prefix, compile, link } = machines[machine];
   const run = (args: readonly string[], cwd: string) => {
-    const { status, stderr } = spawnSync('riscv64-unknown-elf-gcc', [...machine, ...args], {
-      cwd,
-      encoding: 'utf8',
-    });
+    const { status, stderr } = spawnSync(`${prefix}gcc`, [...args], { cwd, encoding: 'utf8' });
     if (status !== 0) throw new Error(stderr);
   };
-  run([...flags, '-Isrc', '-c', 'src/main.c', '-o', 'main.o'], folder);
-  run([...flags, '-c', 'sum.c', '-o', '../sum.o'], join(folder, 'src'));
-  run([...flags, '-c', join(folder, 'src/lib/scale.c'), '-o', 'scale.o'], folder);
-  run(
-    [
-      '-nostdlib',
-      '-Wl,--gc-sections',
-      '-Wl,-Ttext=0x40380000',
-      'main.o',
-      'sum.o',
-      'scale.o',
-      '-o',
-      'all.elf',
-      '-lgcc',
-    ],
-    folder,
-  );
+  run([...compile, ...flags, '-Isrc', '-c', 'src/main.c', '-o', 'main.o'], folder);
+  run([...compile, ...flags, '-c', 'sum.c', '-o', '../sum.o'], join(folder, 'src'));
+  run([...compile, ...flags, '-c', join(folder, 'src/lib/scale.c'), '-o', 'scale.o'], folder);
+  run(['-nostdlib', '-Wl,--gc-sections', 'main.o', 'sum.o', 'scale.o', '-o', 'all.elf', ...link], folder);
   return join(folder, 'all.elf');
 }
 
@@ -106,9 +105,9 @@ interface Told {
 }
 
 /** Returns the output of addr2line for each address. */
-function addr2line(elf: string, addresses: readonly number[]): Told[] {
+function addr2line(elf: string, addresses: readonly number[], machine: Machine): Told[] {
   const input = addresses.map((address) => address.toString(16)).join('\n');
-  const { stdout } = spawnSync('riscv64-unknown-elf-addr2line', ['-f', '-e', elf], {
+  const { stdout } = spawnSync(`${machines[machine].prefix}addr2line`, ['-f', '-e', elf], {
     input,
     encoding: 'utf8',
   });
@@ -126,8 +125,10 @@ function addr2line(elf: string, addresses: readonly number[]): Told[] {
 }
 
 /** Returns the file name for an address, from the rows of the line table as decoded by readelf. */
-function decodedFiles(elf: string): (address: number) => string | null {
-  const { stdout } = spawnSync('riscv64-unknown-elf-readelf', ['-wL', '-W', elf], { encoding: 'utf8' });
+function decodedFiles(elf: string, machine: Machine): (address: number) => string | null {
+  const { stdout } = spawnSync(`${machines[machine].prefix}readelf`, ['-wL', '-W', elf], {
+    encoding: 'utf8',
+  });
   const rows = [...stdout.matchAll(/^(\S+\.[ch]) +(\d+|-) +(0x[0-9a-f]+|0)\b/gm)].map(
     ([, file = '', line, at]) => ({
       file: line === '-' ? null : file,
@@ -139,36 +140,62 @@ function decodedFiles(elf: string): (address: number) => string | null {
 }
 
 function addressesOf(elf: string): number[] {
-  const read = readElf(readFileSync(elf), elf);
+  const read = readAnyElf(readFileSync(elf), elf);
   const text = read.sections.find(({ name }) => name === '.text')!;
   return Array.from({ length: text.size / 2 + 8 }, (_, index) => text.address - 8 + index * 2);
 }
 
-describeReal('riscv', 'function, file and line of an address', () => {
-  for (const version of [2, 3, 4, 5]) {
-    for (const optimize of ['-O0', '-Og', '-Os', '-O2']) {
-      it(`match addr2line: DWARF ${version}, ${optimize}`, () => {
-        const elf = build([`-gdwarf-${version}`, optimize]);
-        const addresses = addressesOf(elf);
-        const theirs = addr2line(elf, addresses);
-        const ours = symbolize(readElf(readFileSync(elf)), addresses);
-        // In binutils 2.40, addr2line counts the files of DWARF 5 from 1, but readelf counts them from 0, as in the
-        // standard.
-        const files = version === 5 ? decodedFiles(elf) : null;
-        for (const [index, { address, function: name, file, line }] of ours.entries()) {
-          const { name: theirName, file: theirFile, line: theirLine } = theirs[index]!;
-          const label = `0x${address.toString(16)}`;
-          expect({ name, line }, label).toEqual({ name: theirName, line: theirLine });
-          if (files === null) expect(file, label).toBe(theirFile);
-          else
-            expect(file === null ? null : basename(file), label).toBe(
-              theirFile === null ? null : files(address),
-            );
-        }
-        expect(theirs.filter(({ line }) => line !== null).length).toBeGreaterThan(50);
-      });
+describe.each(['riscv', 'host'] as const)('function, file and line of an address on %s', (machine) => {
+  describeReal(machine === 'host' ? 'cc' : machine, 'as addr2line', () => {
+    for (const version of [2, 3, 4, 5]) {
+      for (const optimize of ['-O0', '-Og', '-Os', '-O2']) {
+        it(`DWARF ${version}, ${optimize}`, () => matchesAddr2line(version, optimize, machine));
+      }
     }
+  });
+});
+
+function matchesAddr2line(version: number, optimize: string, machine: Machine): void {
+  const elf = build([`-gdwarf-${version}`, optimize], machine);
+  const addresses = addressesOf(elf);
+  const theirs = addr2line(elf, addresses, machine);
+  const ours = symbolize(readAnyElf(readFileSync(elf)), addresses);
+  // In binutils 2.40, addr2line counts the files of DWARF 5 from 1, but readelf counts them from 0, as in the
+  // standard.
+  const files = version === 5 ? decodedFiles(elf, machine) : null;
+  for (const [index, { address, function: name, file, line }] of ours.entries()) {
+    const { name: theirName, file: theirFile, line: theirLine } = theirs[index]!;
+    const label = `0x${address.toString(16)}`;
+    // Padding between functions: addr2line names the function before it.
+    if (machine === 'host' && name === null && line === null && theirLine === null) continue;
+    expect({ name, line }, label).toEqual({ name: theirName, line: theirLine });
+    if (files === null) expect(file, label).toBe(theirFile);
+    else
+      expect(file === null ? null : basename(file), label).toBe(theirFile === null ? null : files(address));
   }
+  expect(theirs.filter(({ line }) => line !== null).length).toBeGreaterThan(50);
+}
+
+describeReal('cc', 'the build ID', () => {
+  it('equals that of readelf, and is null without one', () => {
+    const elf = build(['-g', '-O2'], 'host');
+    const { stdout } = spawnSync('readelf', ['-n', elf], { encoding: 'utf8' });
+    const [, expected] = /Build ID: ([0-9a-f]{40})/.exec(stdout) ?? [];
+    const bytes = readFileSync(elf);
+    expect(buildIdOf(readAnyElf(bytes))).toBe(expected);
+    spawnSync('strip', ['-R', '.note.gnu.build-id', elf]);
+    expect(buildIdOf(readAnyElf(readFileSync(elf)))).toBeNull();
+  });
+
+  it('is not read from a file that is cut off or of another machine', () => {
+    const bytes = new Uint8Array(readFileSync(build(['-g', '-O2'], 'host')));
+    expect(() => readAnyElf(bytes.subarray(0, 60))).toThrow('the file ends within its 64-byte header');
+    expect(() => readAnyElf(bytes.subarray(0, bytes.length - 500))).toThrow('but the file ends at');
+    expect(() => readElf(bytes)).toThrow('ELF files for these chips are 32-bit');
+    const other = Uint8Array.from(bytes);
+    other[18] = 21;
+    expect(() => readAnyElf(other)).toThrow('unsupported machine 21');
+  });
 });
 
 const cpp = `

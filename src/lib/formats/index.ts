@@ -65,7 +65,15 @@ export {
   fuseRegisters,
   keyBlockCount,
 } from './efuse-burn.js';
-export { type ElfFile, readElf, readProgram, sectionTypes } from './elf/read.js';
+export {
+  buildIdOf,
+  type ElfFile,
+  findSection,
+  readAnyElf,
+  readElf,
+  readProgram,
+  sectionTypes,
+} from './elf/read.js';
 export { symbolize } from './elf/symbolize.js';
 export { functionsOf } from './elf/symbols.js';
 export { elfUsage } from './elf/usage.js';

@@ -89,14 +89,15 @@ function numberOf(found: ReadonlyMap<number, Attribute>, name: number): number |
 export type AddressRange = readonly [start: number, end: number];
 
 const rangeAttributes = { low: 17, high: 18, ranges: 85 } as const;
-const largest = 0xffffffff;
 
 /** Reads the code ranges of entries in .debug_info. */
 export class RangeReader {
   private readonly pairs: DebugData | null;
   private readonly lists: DebugData | null;
+  private readonly wide: boolean;
 
   constructor(elf: ElfFile) {
+    this.wide = elf.wide;
     this.pairs = debugData(elf, '.debug_ranges');
     this.lists = debugData(elf, '.debug_rnglists');
   }
@@ -120,9 +121,11 @@ export class RangeReader {
     if (this.pairs === null) return [];
     const found: AddressRange[] = [];
     const cursor = new Cursor(this.pairs, offset);
+    // As read by `u64`, which rounds the largest 64-bit number up.
+    const largest = this.wide ? 2 ** 64 : 0xffffffff;
     for (let from = base; ; ) {
-      const start = cursor.u32();
-      const end = cursor.u32();
+      const start = cursor.address(this.wide);
+      const end = cursor.address(this.wide);
       if (start === 0 && end === 0) return found;
       if (start === largest) from = end;
       else if (end > start) found.push([from + start, from + end]);
@@ -141,10 +144,10 @@ export class RangeReader {
       const kind = cursor.u8();
       if (kind === 0) return found;
       if (kind === 4) found.push([from + cursor.uleb(), from + cursor.uleb()]);
-      else if (kind === 5) from = cursor.u32();
-      else if (kind === 6) found.push([cursor.u32(), cursor.u32()]);
+      else if (kind === 5) from = cursor.address(this.wide);
+      else if (kind === 6) found.push([cursor.address(this.wide), cursor.address(this.wide)]);
       else if (kind === 7) {
-        const start = cursor.u32();
+        const start = cursor.address(this.wide);
         found.push([start, start + cursor.uleb()]);
       } else return found;
     }
@@ -232,7 +235,7 @@ export function readForm(cursor: Cursor, form: number, context: FormContext): nu
   if (length !== undefined) return skip(cursor, length);
   switch (form) {
     case 1: // addr
-      return context.addressBytes === 8 ? cursor.u64() : cursor.u32();
+      return cursor.address(context.addressBytes === 8);
     case 3: // block2
       return skip(cursor, cursor.u16());
     case 4: // block4
@@ -358,6 +361,11 @@ export class Cursor {
   u64(): number {
     const at = this.take(8);
     return this.view.getUint32(at, true) + this.view.getUint32(at + 4, true) * 2 ** 32;
+  }
+
+  /** Reads an address: 4 bytes, or 8 in a 64-bit file. */
+  address(wide: boolean): number {
+    return wide ? this.u64() : this.u32();
   }
 
   /** Reads an offset into a section: 4 bytes, or 8 in 64-bit DWARF. */

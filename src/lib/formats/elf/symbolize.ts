@@ -10,7 +10,7 @@ import {
   RangeReader,
   readAttributes,
 } from './dwarf-units.js';
-import { type ElfFile, readElf } from './read.js';
+import { type ElfFile, readAnyElf } from './read.js';
 import { demangle, type FunctionSymbol, functionAt, functionsOf } from './symbols.js';
 
 /** The source location of an address. Missing information is null. */
@@ -38,7 +38,7 @@ const indexes = new WeakMap<ElfFile, Index>();
  * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
  */
 export function symbolize(elf: ElfFile | Uint8Array, addresses: readonly number[]): SourcePlace[] {
-  const file = elf instanceof Uint8Array ? readElf(elf) : elf;
+  const file = elf instanceof Uint8Array ? readAnyElf(elf) : elf;
   const index = indexes.get(file) ?? indexOf(file);
   indexes.set(file, index);
   return addresses.map((address) => ({
@@ -58,7 +58,7 @@ function sequencesOf(elf: ElfFile, units: readonly CompilationUnit[]): LineSeque
   if (lines === null) return [];
   const folders = new Map(units.map((unit) => [unit.lines, unit.folder]));
   const context = {
-    addressBytes: 4,
+    addressBytes: elf.wide ? 8 : 4,
     strings: debugData(elf, '.debug_str'),
     lineStrings: debugData(elf, '.debug_line_str'),
   };

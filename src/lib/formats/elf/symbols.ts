@@ -8,7 +8,11 @@ export interface FunctionSymbol {
   name: string;
 }
 
-const symbolBytes = 16;
+/** Where an entry has its fields, in 32-bit and 64-bit files. */
+const entries = {
+  narrow: { bytes: 16, info: 12, section: 14 },
+  wide: { bytes: 24, info: 4, section: 6 },
+} as const;
 const kinds = { none: 0, function: 2 } as const;
 const executable = 0x4;
 
@@ -27,10 +31,12 @@ export function functionsOf(elf: ElfFile): FunctionSymbol[] {
   const strings = sectionData(elf, names);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const found: (FunctionSymbol & { rank: number })[] = [];
-  for (let at = 0; at + symbolBytes <= bytes.length; at += symbolBytes) {
-    const info = view.getUint8(at + 12);
+  const entry = elf.wide ? entries.wide : entries.narrow;
+  const wide = (at: number) => view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+  for (let at = 0; at + entry.bytes <= bytes.length; at += entry.bytes) {
+    const info = view.getUint8(at + entry.info);
     const kind = info & 0xf;
-    const section = elf.sections[view.getUint16(at + 14, true)];
+    const section = elf.sections[view.getUint16(at + entry.section, true)];
     if ((kind !== kinds.function && kind !== kinds.none) || section === undefined) continue;
     if ((section.flags & executable) === 0) continue;
     const name = stringAt(strings, view.getUint32(at, true));
@@ -38,8 +44,8 @@ export function functionsOf(elf: ElfFile): FunctionSymbol[] {
     if (name === null || name === '' || /^[.$]/.test(name)) continue;
     const rank = (kind === kinds.function ? 2 : 0) + (info >> 4 !== 0 ? 1 : 0);
     found.push({
-      address: view.getUint32(at + 4, true),
-      size: view.getUint32(at + 8, true),
+      address: elf.wide ? wide(at + 8) : view.getUint32(at + 4, true),
+      size: elf.wide ? wide(at + 16) : view.getUint32(at + 8, true),
       name: plainName(name),
       rank,
     });

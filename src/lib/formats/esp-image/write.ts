@@ -1,6 +1,6 @@
 import { AiotError } from '../../core/errors.js';
 import { hex } from '../../core/figures.js';
-import { type ElfFile, readElf, sectionData, sectionTypes } from '../elf/read.js';
+import { type ElfFile, type ElfMachine, readElf, sectionData, sectionTypes } from '../elf/read.js';
 import {
   type ChipName,
   espChips,
@@ -129,7 +129,7 @@ export function imageOfElf(bytes: Uint8Array, options: ElfImageOptions, what = '
 function requireMachine(elf: ElfFile, chip: ChipName): void {
   const machine = espChips[chip].machine;
   if (elf.machine === machine) return;
-  const names = { xtensa: 'Xtensa', riscv: 'RISC-V' };
+  const names: Partial<Record<ElfMachine, string>> = { xtensa: 'Xtensa', riscv: 'RISC-V' };
   throw unfit(
     `${elf.what} is for ${names[elf.machine]}, but the ${chip} is ${names[machine]}`,
     'Specify the chip that it was built for with --chip.',
