@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { DeltaDecoder } from '../../src/lib/formats/delta/apply.js';
 import { createDelta } from '../../src/lib/formats/delta/patch.js';
 import { defaultDeviceConfig, readDeviceConfig } from '../../src/lib/formats/device-config.js';
-import { readElf } from '../../src/lib/formats/elf/read.js';
+import { buildIdOf, readAnyElf, readElf } from '../../src/lib/formats/elf/read.js';
 import { symbolize } from '../../src/lib/formats/elf/symbolize.js';
 import { functionsOf } from '../../src/lib/formats/elf/symbols.js';
 import { elfUsage } from '../../src/lib/formats/elf/usage.js';
@@ -125,6 +125,7 @@ export const boards: readonly Target[] = [
       functionsOf(readElf(input)),
       elfUsage(input, 'it'),
       symbolize(input, [0x40080010, 0x40380000]),
+      buildIdOf(readAnyElf(input)),
     ],
   },
   {

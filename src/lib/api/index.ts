@@ -137,6 +137,7 @@ export {
   crashListSchema,
   crashQuerySchema,
   crashShownSchema,
+  symbolsAddedSchema,
 } from './contract/crashes.js';
 export {
   type DatasetInfo,
@@ -306,6 +307,7 @@ export {
 export { fetchFirmware, pulledFirmwareSchema, pullFirmware, resolveFirmware } from './firmware/fetch.js';
 export { readFirmware } from './firmware/image.js';
 export { pushedFirmwareSchema, pushFirmware } from './firmware/push.js';
+export { type PushedSymbols, pushedSymbolsSchema, pushSymbols } from './firmware/symbols.js';
 export { createGuideClient, type GuideClient } from './guide/client.js';
 export { type GuideProvisioned, guideProvisionedSchema, provisionAtGuide } from './guide/provision.js';
 export { startJob } from './jobs/start.js';

@@ -172,7 +172,7 @@ export {
   uploadedImageText,
 } from './render/board.js';
 export { pictureText } from './render/chart.js';
-export { crashesText, crashShownText } from './render/crashes.js';
+export { crashesText, crashShownText, pushedSymbolsText } from './render/crashes.js';
 export {
   checkText,
   drawnPicturesText,

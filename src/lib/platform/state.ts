@@ -22,6 +22,7 @@ import { AttentionService } from './devices/attention.js';
 import { Crashes } from './devices/crashes.js';
 import { Devices } from './devices/devices.js';
 import { Births, Claims, Enrolment, Simulated } from './devices/enrolment.js';
+import { CrashSymbols } from './devices/symbols.js';
 import { Audit, Denials } from './events/audit.js';
 import { type Events, eventsIn } from './events/events.js';
 import type { Tally } from './journal/lost.js';
@@ -170,7 +171,16 @@ const stateParts = new PartTable<Ground>()
     ({ store, events, devices, now }) => new AttentionService({ store, events, devices, now }),
     close,
   )
-  .part('crashes', ({ store, events, devices, now }) => new Crashes({ store, events, devices, now }))
+  .part(
+    'symbols',
+    ({ store, blobs, events, engine: { turns }, now }) =>
+      new CrashSymbols({ store, blobs, events, turns, now }),
+    close,
+  )
+  .part(
+    'crashes',
+    ({ store, events, devices, symbols, now }) => new Crashes({ store, events, devices, symbols, now }),
+  )
   .part(
     'enrolment',
     ({ devices, authority, events, now }) => new Enrolment({ devices, authority, events, now }),

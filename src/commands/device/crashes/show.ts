@@ -24,7 +24,12 @@ export default class DeviceCrashesShow extends PlatformCommand {
       input,
       ({ crashes }) => crashes.get(input.args.id),
       (shown) => crashShownText(shown),
-      ({ device }) => [`aiot device crashes list --device ${device}`],
+      ({ device, frames, report }) => [
+        ...(report.firmware?.build !== undefined && frames[0]?.function === null
+          ? ['aiot firmware symbols ELF']
+          : []),
+        `aiot device crashes list --device ${device}`,
+      ],
     );
   }
 }

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { crashKinds, crashSchema } from '../../formats/crash.js';
-import { name, time } from '../fields.js';
+import { digest, name, time } from '../fields.js';
 import { pageQuerySchema } from '../page.js';
 import { endpoint } from './endpoint.js';
 
@@ -76,6 +76,9 @@ export type CrashShown = z.output<typeof crashShownSchema>;
 /** POST /crashes: the report of a program that is not connected as a device, such as a loop. */
 export const crashSentSchema = z.strictObject({ device: name, crash: crashSchema });
 
+/** Builds under which an ELF file is registered: its GNU build ID, if it has one, and its SHA-256. */
+export const symbolsAddedSchema = z.object({ builds: z.array(z.string()) });
+
 export const crashes = {
   list: endpoint('GET /crashes', {
     summary: 'Crashes grouped by signature, the newest first',
@@ -85,6 +88,14 @@ export const crashes = {
   get: endpoint('GET /crashes/:id', {
     summary: 'A crash report by its ID, or the newest report of a group by its signature',
     result: crashShownSchema,
+  }),
+  addSymbols: endpoint('POST /crashes/symbols', {
+    summary: 'Register an uploaded ELF file, which names the functions and lines of crashes of its program',
+    access: 'ci',
+    body: z.strictObject({ digest }),
+    takes: ['digest'],
+    result: symbolsAddedSchema,
+    errors: ['AIOT_IMAGE_MALFORMED'],
   }),
   send: endpoint('POST /crashes', {
     summary: 'Store the crash report of a program that is not connected as a device',

@@ -234,6 +234,11 @@ export const eventTypes = {
     z.object({ upTo: z.int(), events: z.int() }),
   ),
   'firmware.push': kind('name@version', 'A signed version of a firmware was stored.', pushed),
+  'firmware.symbols': kind(
+    'build',
+    'An ELF file was registered, so that crashes of its program can be shown with functions and lines.',
+    z.object({ digest: z.string(), builds: z.array(z.string()) }),
+  ),
   'firmware.sign': kind('name@version', 'A version of a firmware was signed again.', pushed),
   'job.cancel': kind('job', 'Cancellation of the job was requested.', job),
   'job.create': kind('job', 'The job was queued.', job),

@@ -3,6 +3,7 @@ import { digestOf } from '../../core/crypto.js';
 import { AiotError, hasCode } from '../../core/errors.js';
 import { readBytes } from '../../core/files.js';
 import { namePattern } from '../../core/names.js';
+import { buildIdOf, readAnyElf } from '../../formats/elf/read.js';
 import type { RegistryClient } from '../client.js';
 import { firmwareVersionSchema } from '../contract/releases.js';
 import { pushAttempts, signedRelease, type TrustReader, waitForTurn } from '../signatures.js';
@@ -19,6 +20,7 @@ export interface PushFirmwareOptions {
   client: TrustReader & {
     firmware: Pick<RegistryClient['firmware'], 'next' | 'push'>;
     blobs: Pick<RegistryClient['blobs'], 'put'>;
+    crashes?: Pick<RegistryClient['crashes'], 'addSymbols'>;
   };
   /** An application image (.bin), a program for a computer (ELF), or a bundle (.swu, .raucb, MCUboot image). */
   path: string;
@@ -49,6 +51,9 @@ export async function pushFirmware(options: PushFirmwareOptions): Promise<Pushed
     bytes: content.length,
   };
   await client.blobs.put(artifact.digest, content);
+  // A program of a computer is its own ELF file. Its crashes are named as soon as devices run it.
+  if (image.chip === null && !image.bundle && hasBuildId(content))
+    await client.crashes?.addSymbols(artifact.digest);
   for (let attempt = 1; ; attempt++) {
     const next = await client.firmware.next(name);
     const issued = Date.now();
@@ -74,6 +79,15 @@ export async function pushFirmware(options: PushFirmwareOptions): Promise<Pushed
       if (attempt === pushAttempts || !hasCode(error, 'AIOT_VERSION_CONFLICT')) throw error;
     }
     await waitForTurn(attempt);
+  }
+}
+
+function hasBuildId(bytes: Uint8Array): boolean {
+  try {
+    return buildIdOf(readAnyElf(bytes)) !== null;
+  } catch {
+    // The platform stores programs whose headers are incomplete, such as those of other linkers.
+    return false;
   }
 }
 

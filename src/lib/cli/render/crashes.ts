@@ -1,6 +1,7 @@
 import type { CrashFrame, CrashGroup, CrashList, CrashShown } from '../../api/contract/crashes.js';
+import type { PushedSymbols } from '../../api/firmware/symbols.js';
 import { elapsed, plural, thousands } from '../../core/figures.js';
-import { ago, bold, dim, facts, green, minute, oneLine, red, table } from './text.js';
+import { ago, bold, dim, facts, green, minute, oneLine, red, shownPath, table, yellow } from './text.js';
 
 /** Number of versions named in a row of the list. */
 const versionsListed = 3;
@@ -78,6 +79,15 @@ export function crashShownText(shown: CrashShown, now = Date.now()): string {
 function groupText({ signature, count, devices, versions }: CrashGroup): string {
   const over = versions.length > 1 ? ` in ${versions.length} versions` : '';
   return `${signature}: ${crashCount(count)} on ${plural(devices, 'device')}${over}`;
+}
+
+/** The builds whose crashes can now be shown with functions. */
+export function pushedSymbolsText({ file, builds, functions, lines }: PushedSymbols): string {
+  const without = lines
+    ? ''
+    : yellow('\nThe file has no debug information, so crashes are shown without lines. Compile with -g.');
+  const rows = builds.map((build): [string, string] => ['build', build]);
+  return `Uploaded ${bold(shownPath(file))} with ${plural(functions, 'function')}.\n${facts(rows)}${without}`;
 }
 
 const section = (title: string, lines: readonly string[]) =>

@@ -113,6 +113,8 @@ export async function references(store: Store): Promise<Reference[]> {
       known.add(digest);
     }
   }
+  const elfs = await store.selectFrom('crashSymbols').select(['digest', 'build']).execute();
+  for (const { digest, build } of elfs) found.push({ digest, by: `the ELF file of build ${build}` });
   for (const { digest } of await deltas(store)) found.push({ digest, by: 'a delta update' });
   return found;
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { z } from 'zod';
 import type {
   CrashFrame,
@@ -14,11 +15,13 @@ import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import { every, type Worker } from '../workers.js';
 import type { Devices } from './devices.js';
+import type { CrashSymbols } from './symbols.js';
 
 interface Parts {
   store: Store;
   events: Events;
   devices: Devices;
+  symbols: Pick<CrashSymbols, 'name' | 'digestOf'>;
   /** ms since 1970 */
   now: () => number;
 }
@@ -36,6 +39,10 @@ const mostGroups = 2000;
 /** Age at which reports, and groups without newer crashes, are deleted. */
 export const crashRetentionMs = 90 * dayMs;
 const sweepEveryMs = hourMs;
+/** How often reports without names are looked at again, ms. */
+const nameEveryMs = 2000;
+/** Maximum wait for the names of a new report, ms. Its device waits for the PUBACK. */
+const patienceMs = 5000;
 const othersShown = 20;
 
 type Query = z.output<typeof crashQuerySchema>;
@@ -48,7 +55,13 @@ export class Crashes {
   constructor(private readonly parts: Parts) {}
 
   worker(): Worker {
-    return { name: 'crashes', run: (signal) => every(sweepEveryMs, signal, () => this.sweep()) };
+    return {
+      name: 'crashes',
+      run: async (signal) => {
+        const sweeping = every(sweepEveryMs, signal, () => this.sweep());
+        await Promise.all([sweeping, every(nameEveryMs, signal, () => this.nameStored())]);
+      },
+    };
   }
 
   /**
@@ -59,7 +72,8 @@ export class Crashes {
     const { store, events, now } = this.parts;
     const at = now();
     const report = this.named(device, maskedCrash(sent));
-    const frames = report.backtrace ?? [];
+    const named = await this.framesOf(report);
+    const frames = named ?? report.backtrace ?? [];
     const signature = crashSignature(report, frames);
     return store.transaction().execute(async (transaction) => {
       if (await isKnown(transaction, device, report.id)) return false;
@@ -68,7 +82,7 @@ export class Crashes {
         return false;
       }
       const id = newId('crash', at);
-      await insertReport(transaction, { id, device, at, signature, report });
+      await insertReport(transaction, { id, device, at, signature, report, frames: named });
       const isNew = await countCrash(transaction, { device, at, signature, report, frames });
       await limitGroup(transaction, signature);
       const { name = null, version = null } = report.firmware ?? {};
@@ -83,6 +97,61 @@ export class Crashes {
         transaction,
       );
       return true;
+    });
+  }
+
+  /** The backtrace with names from the program's ELF file; null if there is none, or if it takes too long. */
+  private async framesOf({ firmware, backtrace = [] }: CrashReport): Promise<CrashPlace[] | null> {
+    if (firmware?.build === undefined || !backtrace.some(isBare)) return null;
+    const late = new AbortController();
+    const timeout = delay(patienceMs, null, { signal: late.signal, ref: false }).catch(() => null);
+    const named = await Promise.race([this.parts.symbols.name(firmware.build, backtrace), timeout]);
+    late.abort();
+    return named;
+  }
+
+  /** Adds names to the stored reports of builds whose ELF file has been registered since, and moves them into the groups to which they then belong. */
+  async nameStored(): Promise<void> {
+    const { store, symbols } = this.parts;
+    const unnamed = store.selectFrom('crashes').distinct().where('frames', 'is', null);
+    const builds = await unnamed.select('build').where('build', 'is not', null).execute();
+    for (const { build } of builds) {
+      if (build === null || (await symbols.digestOf(build)) === null) continue;
+      const groups = await unnamed.select('signature').where('build', '=', build).execute();
+      for (const { signature } of groups) await this.nameGroup(build, signature);
+    }
+  }
+
+  private async nameGroup(build: string, signature: string): Promise<void> {
+    const { store, symbols, now } = this.parts;
+    const rows = await store
+      .selectFrom('crashes')
+      .select(['id', 'report'])
+      .where('signature', '=', signature)
+      .where('build', '=', build)
+      .where('frames', 'is', null)
+      .execute();
+    const named: { id: string; report: CrashReport; frames: CrashPlace[] }[] = [];
+    for (const { id, report: text } of rows) {
+      const report = crashSchema.parse(JSON.parse(text));
+      const backtrace = report.backtrace ?? [];
+      // A report that cannot be named is not looked at again.
+      const frames = backtrace.some(isBare) ? await symbols.name(build, backtrace) : null;
+      named.push({ id, report, frames: frames ?? backtrace });
+    }
+    const [first] = named;
+    if (first === undefined) return;
+    // The reports of a group without names have the same innermost addresses, so they stay together.
+    const target = crashSignature(first.report, first.frames);
+    await store.transaction().execute(async (transaction) => {
+      for (const { id, frames } of named)
+        await transaction
+          .updateTable('crashes')
+          .set({ frames: JSON.stringify(frames), signature: target })
+          .where('id', '=', id)
+          .execute();
+      if (target !== signature)
+        await moveGroup(transaction, { signature, target, at: now(), place: crashPlace(first.frames) });
     });
   }
 
@@ -130,8 +199,9 @@ export class Crashes {
   }
 
   /** A report by its ID, or the newest one of a group by its signature. @throws AIOT_NOT_FOUND */
-  async get(id: string): Promise<CrashShown> {
+  async get(asked: string): Promise<CrashShown> {
     const { store } = this.parts;
+    const id = await this.movedTo(asked);
     const row = await store
       .selectFrom('crashes')
       .selectAll()
@@ -140,7 +210,7 @@ export class Crashes {
       .limit(1)
       .executeTakeFirst();
     if (!row)
-      throw new AiotError('AIOT_NOT_FOUND', `there is no crash report ${id}`, {
+      throw new AiotError('AIOT_NOT_FOUND', `there is no crash report ${asked}`, {
         next: 'To see the crashes, run `aiot device crashes list`. Reports are stored for 90 days.',
       });
     const report = crashSchema.parse(JSON.parse(row.report));
@@ -158,10 +228,21 @@ export class Crashes {
       device: row.device,
       at: row.at,
       report,
-      frames: (report.backtrace ?? []).map(frameOf),
+      frames: (row.frames === null ? (report.backtrace ?? []) : (JSON.parse(row.frames) as CrashPlace[])).map(
+        frameOf,
+      ),
       group: group as CrashGroup,
       others,
     };
+  }
+
+  private async movedTo(signature: string): Promise<string> {
+    const row = await this.parts.store
+      .selectFrom('crashMoves')
+      .select('target')
+      .where('signature', '=', signature)
+      .executeTakeFirst();
+    return row?.target ?? signature;
   }
 
   /** Groups by their signatures, in the given order, with the counts of the crashes that the query selects. */
@@ -222,6 +303,7 @@ export class Crashes {
         )
         .execute();
       await transaction.deleteFrom('crashCounts').where('last', '<', oldest).execute();
+      await transaction.deleteFrom('crashMoves').where('at', '<', oldest).execute();
       await transaction
         .deleteFrom('crashHours')
         .where('hour', '<', Math.floor(oldest / hourMs))
@@ -301,6 +383,8 @@ async function countOne(store: Store, { device, at, signature, report }: Taken):
     .execute();
 }
 
+const isBare = ({ address, function: name }: CrashPlace) => address !== undefined && name === undefined;
+
 interface Taken {
   device: string;
   at: number;
@@ -308,11 +392,17 @@ interface Taken {
   report: CrashReport;
 }
 
-async function insertReport(store: Store, { id, device, at, signature, report }: Taken & { id: string }) {
+async function insertReport(
+  store: Store,
+  { id, device, at, signature, report, frames }: Taken & { id: string; frames: CrashPlace[] | null },
+) {
   const { version = null, build = null } = report.firmware ?? {};
   await store
     .insertInto('crashes')
-    .values({ id, device, key: report.id, at, signature, version, build, report: JSON.stringify(report) })
+    .values({
+      ...{ id, device, key: report.id, at, signature, version, build },
+      ...{ report: JSON.stringify(report), frames: frames && JSON.stringify(frames) },
+    })
     .execute();
 }
 
@@ -336,6 +426,65 @@ async function countCrash(
     .execute();
   await countOne(store, { device, at, signature, report });
   return known === undefined;
+}
+
+/** Makes a group part of another one, with its counts. */
+async function moveGroup(
+  store: Store,
+  {
+    signature,
+    target,
+    at,
+    place,
+  }: { signature: string; target: string; at: number; place: CrashPlace | null },
+): Promise<void> {
+  const group = await store
+    .selectFrom('crashGroups')
+    .selectAll()
+    .where('signature', '=', signature)
+    .executeTakeFirst();
+  const counts = await store
+    .selectFrom('crashCounts')
+    .selectAll()
+    .where('signature', '=', signature)
+    .execute();
+  if (group)
+    await store
+      .insertInto('crashGroups')
+      .values({ ...group, signature: target, place: place && JSON.stringify(place) })
+      .onConflict((conflict) => conflict.column('signature').doNothing())
+      .execute();
+  for (const { count, first, last, ...key } of counts) {
+    const before = await store
+      .selectFrom('crashCounts')
+      .select(['count', 'first', 'last'])
+      .where('signature', '=', target)
+      .where('device', '=', key.device)
+      .where('firmware', '=', key.firmware)
+      .where('version', '=', key.version)
+      .executeTakeFirst();
+    const joined = {
+      count: count + (before?.count ?? 0),
+      first: Math.min(first, before?.first ?? first),
+      last: Math.max(last, before?.last ?? last),
+    };
+    await store
+      .insertInto('crashCounts')
+      .values({ ...key, signature: target, ...joined })
+      .onConflict((conflict) =>
+        conflict.columns(['signature', 'device', 'firmware', 'version']).doUpdateSet(joined),
+      )
+      .execute();
+  }
+  await store.deleteFrom('crashCounts').where('signature', '=', signature).execute();
+  await store.deleteFrom('crashGroups').where('signature', '=', signature).execute();
+  await store.updateTable('crashMoves').set({ target }).where('target', '=', signature).execute();
+  await store
+    .insertInto('crashMoves')
+    .values({ signature, target, at })
+    .onConflict((conflict) => conflict.column('signature').doUpdateSet({ target, at }))
+    .execute();
+  await limitGroup(store, target);
 }
 
 /** Deletes the reports of a group beyond the newest ones. */

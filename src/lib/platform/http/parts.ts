@@ -22,6 +22,7 @@ import type { DesiredStates } from '../devices/desired.js';
 import type { Devices } from '../devices/devices.js';
 import type { Births, Claims, Enrolment, Simulated } from '../devices/enrolment.js';
 import type { Fleet } from '../devices/fleet.js';
+import type { CrashSymbols } from '../devices/symbols.js';
 import type { LiveHub } from '../devices/talk.js';
 import type { AlarmTargets } from '../events/alarm-targets.js';
 import type { Alarms } from '../events/alarms.js';
@@ -91,6 +92,7 @@ export interface ApiParts {
   rollouts: Rollouts;
   sender: WebhookSender;
   simulated: Simulated;
+  symbols: CrashSymbols;
   stages: Stages;
   store: Store;
   telemetry: Telemetry;

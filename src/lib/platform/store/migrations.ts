@@ -290,6 +290,14 @@ const crashes = `
   ) STRICT;
 `;
 
+/** ELF files by build, and the reports whose backtraces have names from them. */
+const crashSymbols = `
+  CREATE TABLE crashSymbols (build TEXT PRIMARY KEY, digest TEXT NOT NULL, added INTEGER NOT NULL) STRICT;
+  CREATE TABLE crashMoves (signature TEXT PRIMARY KEY, target TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+  ALTER TABLE crashes ADD COLUMN frames TEXT;
+  CREATE INDEX crashesByBuild ON crashes (build, frames);
+`;
+
 /**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
@@ -383,4 +391,5 @@ export const migrations: string[] = [
   alarmFailures,
   alarmTargets,
   crashes,
+  crashSymbols,
 ];

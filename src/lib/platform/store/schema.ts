@@ -227,7 +227,10 @@ export interface Schema {
     /** JSON */
     acknowledged: string | null;
   };
-  /** Stored crash reports. `key`: the id that the device chose. `report`: JSON, as in formats/crash.ts. */
+  /**
+   * Stored crash reports. `key`: the id that the device chose. `report`: JSON, as in formats/crash.ts. `frames`: JSON, its backtrace with names from the ELF file;
+   * null = none were found.
+   */
   crashes: {
     id: string;
     device: string;
@@ -237,6 +240,7 @@ export interface Schema {
     version: string | null;
     build: string | null;
     report: string;
+    frames: Generated<string | null>;
   };
   /** Crashes with the same signature. `reason`: of the newest. `place`: JSON, a call in the backtrace. */
   crashGroups: { signature: string; kind: string; reason: string; place: string | null };
@@ -250,6 +254,10 @@ export interface Schema {
     first: number;
     last: number;
   };
+  /** ELF files by GNU build ID and by SHA-256 (hex). */
+  crashSymbols: { build: string; digest: string; added: number };
+  /** Signatures of groups that became part of another group when their ELF file was registered. */
+  crashMoves: { signature: string; target: string; at: number };
   /** Crashes of a device in an hour, counted since 1970. */
   crashHours: { device: string; hour: number; count: number };
   /** When each replica last shared its connections, and those connections. */
