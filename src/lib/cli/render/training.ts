@@ -240,7 +240,7 @@ export function quantizationText(result: QuantizeResult): string {
     ],
     ['Operators', operatorsOf(result)],
   ];
-  if (result.windows > 0) told.push(['Ranges', `from ${result.windows} rows`]);
+  if (result.windows > 0) told.push(['Calibrated', `on ${plural(result.windows, 'example')}`]);
   if (result.standardized && result.windows > 0)
     told.push(['Rows', 'standardized with the mean and deviation in the file']);
   if (result.sqnrDb !== null)

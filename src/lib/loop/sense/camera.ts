@@ -1,9 +1,11 @@
 import { isAbsolute, join } from 'node:path';
 import { AiotError } from '../../core/errors.js';
 import { pictureOf } from '../../stream/camera/input.js';
+import type { Source } from '../../stream/message.js';
 import { openSource } from '../../stream/open.js';
 import { fitPicture } from '../../vision/fit.js';
 import type { SensorAddress } from './address.js';
+import { followLink } from './messages.js';
 import type { Incoming, RawSource, SensingContract, SensingOptions, Tell } from './types.js';
 
 /** Schemes of `aiot stream` whose messages are pictures. */
@@ -45,17 +47,16 @@ export async function openCamera(options: CameraOptions): Promise<RawSource> {
   const pixels = image.width * image.height;
   const periodMs = (1000 * pixels) / rateHz;
   const faults = { overruns: 0, retries: 0, reconnects: 0 };
-  let connected = true;
-  const source = await openSource(streamUrl(options, 1000 / periodMs), {
+  const link = followLink(faults, (connected) =>
+    tell(
+      connected ? 'found' : 'lost',
+      `${source.endpoint} ${connected ? 'is available again' : 'was disconnected: waiting for it to return'}`,
+    ),
+  );
+  const source: Source = await openSource(streamUrl(options, 1000 / periodMs), {
     ...options.stream,
     signal,
-    onState(state) {
-      const now = state === 'connected';
-      if (now === connected) return;
-      connected = now;
-      if (now) faults.reconnects++;
-      tell(now ? 'found' : 'lost', `${source.endpoint} ${now ? 'is available again' : 'was disconnected'}`);
-    },
+    onState: link.onState,
   });
   const offset = options.wallMs() - options.monotonicMs();
   const live = address.scheme === 'camera';
@@ -101,7 +102,7 @@ export async function openCamera(options: CameraOptions): Promise<RawSource> {
     rateHz,
     timing: 'exact',
     get connected() {
-      return connected;
+      return link.connected;
     },
     faults,
     [Symbol.asyncIterator]: () => batches(),

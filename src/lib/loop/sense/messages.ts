@@ -28,21 +28,16 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
   const { address, contract, signal, tell } = options;
   const faults = { overruns: 0, retries: 0, reconnects: 0 };
   const batcher = createBatcher(contract, address, tell);
-  let connected = true;
+  const link = followLink(faults, (connected) => {
+    // A board that reconnects has restarted. With a broker, the gap shows in the messages' own times.
+    if (connected && (batcher.timing === 'arrival' || address.scheme === 'serial')) batcher.cut();
+    if (connected) tell('found', `${source.endpoint} is available again`);
+    else tell('lost', `${source.endpoint} was disconnected: waiting for it to return`);
+  });
   const source: Source = await openSource(address.url, {
     ...options.stream,
     signal,
-    onState(state) {
-      const now = state === 'connected';
-      if (now === connected) return;
-      connected = now;
-      if (now) {
-        faults.reconnects++;
-        // A board that reconnects has restarted. With a broker, the gap shows in the messages' own times.
-        if (batcher.timing === 'arrival' || address.scheme === 'serial') batcher.cut();
-        tell('found', `${source.endpoint} is available again`);
-      } else tell('lost', `${source.endpoint} was disconnected: waiting for it to return`);
-    },
+    onState: link.onState,
   });
   const offset = options.wallMs() - options.monotonicMs();
   let kept = address.scheme === 'file';
@@ -95,11 +90,27 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
       return kept;
     },
     get connected() {
-      return connected;
+      return link.connected;
     },
     faults,
     [Symbol.asyncIterator]: () => batches(),
     close: () => source.close(),
+  };
+}
+
+/** Follows a source's connection: counts its returns in `faults`, and reports only changes. */
+export function followLink(faults: { reconnects: number }, changed: (connected: boolean) => void) {
+  let connected = true;
+  return {
+    get connected() {
+      return connected;
+    },
+    onState(state: 'connected' | 'disconnected') {
+      if ((state === 'connected') === connected) return;
+      connected = !connected;
+      if (connected) faults.reconnects++;
+      changed(connected);
+    },
   };
 }
 
