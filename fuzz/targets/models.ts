@@ -12,12 +12,17 @@ import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { unpackAny } from '../../src/lib/model/bundle/pack.js';
 import { readGraphDef } from '../../src/lib/model/import/saved-model/graph-def.js';
 import { tinyBundle } from '../../test/support/bundle.js';
+import { embeddingGraph } from '../../test/support/integer-op-graphs.js';
 import { cnn, mlp } from '../../test/support/networks.js';
+import { oneOpGraphs } from '../../test/support/one-op-graphs.js';
 import { asJson, filesIn } from '../seeds.js';
 import type { Target } from '../types.js';
 import { networkTargets } from './networks.js';
 
-const networks = () => [mlp(seededRandom(1), [4, 3, 2]), cnn(seededRandom(2))];
+const networks = () => [
+  ...[mlp(seededRandom(1), [4, 3, 2]), cnn(seededRandom(2))],
+  ...[embeddingGraph(seededRandom(3), 'int8'), oneOpGraphs.READ_VARIABLE!(seededRandom(4))],
+];
 const key = generateKeyPair().privatePem;
 const trust = trustRootOf(publicKeyOf(key));
 

@@ -13,6 +13,8 @@ const columns = {
   float32: 'float32',
   int8: 'int8',
   int16: 'int16x8',
+  int32: 'int32',
+  bool: 'bool',
   c: '`--emit c`',
   firmware: 'firmware',
 };
@@ -72,13 +74,16 @@ This page lists each supported operator of \`.tflite\` files. Each cell names th
 - Results have identical bits. For those marked ≈, sums or exponentials are rounded differently, by at most 2·10⁻⁵ of the largest value (trees: 10⁻⁵).
 - **read**: TensorFlow writes a file with the operator. We compare the outputs of this file in LiteRT or TFLM with ours.
 - **float32**, **int8**, **int16x8**: activations of this type in aiot's interpreter, in models with random shapes, scales and options. int16x8 has int16 activations and int8 weights.
-- **\`--emit c\`** and **firmware** support int8 and [decision trees](reference/tflite-operators.md#decision-trees), which we compare with the interpreter.
+- **int32**, **bool**: indices and conditions, as inputs, outputs or between operators.
+- **\`--emit c\`** and **firmware** support int8 and [decision trees](reference/tflite-operators.md#decision-trees), which we compare with the interpreter. C code also supports int32 and bool.
 
 | operator | ${Object.values(columns).join(' | ')} |
 | --- | ${Object.keys(columns)
     .map(() => '---')
     .join(' | ')} |
 ${rows.join('\n')}
+
+GATHER also reads float32 and int8 at computed int32 indices, and CAST converts between all types. See [indices and conditions](reference/tflite-operators.md#indices-and-conditions).
 
 QUANTIZE converts float32 to int8 or int16, int8 to int16 and back, and int8 to uint8 and back. DEQUANTIZE converts int8, int16 or float16 to float32.
 
@@ -87,7 +92,7 @@ See [TFLite operators](reference/tflite-operators.md) for their rules and for li
 
 ## Files that aiot changes as it reads them
 
-- SHAPE and REDUCE_PROD must compute constants. TILE, by at most 10, becomes CONCATENATION.
+- SHAPE and REDUCE_PROD must compute constants. TILE, by at most 10, becomes CONCATENATION. SELECT becomes SELECT_V2.
 - SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around a convolution become the convolution's dilation.
 - If an output is the position of the largest value (ARG_MAX), aiot outputs the values instead.
 - Loops with a fixed number of steps are unrolled.

@@ -91,11 +91,6 @@ describe('control flow of a .tflite file', () => {
       'a recursion',
     ],
     ['a missing subgraph', () => tanhLoop(1).slice(0, 2), 'a call with 2 inputs'],
-    [
-      'LOGICAL_NOT outside a condition',
-      () => [subgraph([truth, truth], [0], [1], { op: 'LOGICAL_NOT', inputs: [0], outputs: [1] })],
-      'LOGICAL_NOT is not supported',
-    ],
   ];
   it.each(wrong)('%s is rejected', (_, make, expected) => {
     expect(() => withoutControl(make())).toThrow(expected);

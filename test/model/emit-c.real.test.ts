@@ -1,14 +1,15 @@
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
-import type { Graph, OperatorName } from '../../src/lib/formats/tflite/graph.js';
+import { elementCount, type Graph, type OperatorName } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { architectures, inputSize, quantizedOf, severalEnds } from '../support/architectures.js';
 import { runEmittedC } from '../support/emitted-c.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
-import { expectRecorded, operatorsOn } from '../support/judged.js';
+import { beyondMicroGraphs, embeddingGraph, integerOpGraphs } from '../support/integer-op-graphs.js';
+import { expectRecorded, operatorsOn, operatorsReading } from '../support/judged.js';
 import { motorFile } from '../support/motor-files.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
@@ -21,7 +22,7 @@ const bounded = { timeout: long ? 1_200_000 : 60_000 };
 type Job = {
   name: string;
   graph: Graph;
-  input: Int8Array;
+  input: Int8Array | Int32Array;
 };
 
 const networkJobs = (): Job[] =>
@@ -50,13 +51,32 @@ const operatorJobs = (): Job[] =>
       .map((job) => ({ ...job, input: chanceInputs(job.graph, random, runs) as Int8Array }));
   });
 
+/** Models of one operator on indices and conditions whose inputs, outputs and other tensors are not float32 or int16. */
+const integerJobs = (): Job[] =>
+  Object.entries({ ...integerOpGraphs, ...beyondMicroGraphs }).flatMap(([name, make]) => {
+    const random = seededRandom(33);
+    return Array.from({ length: files }, () => make(random))
+      .filter(({ tensors }) => tensors.every(({ type }) => type !== 'float32' && type !== 'int16'))
+      .map((graph) => ({ name, graph, input: chanceInputs(graph, random, runs) as Int32Array }));
+  });
+
+/** An embedding whose indices are the model's input. */
+function givenIndexGraph(): Graph {
+  const graph = embeddingGraph(seededRandom(4), 'int8');
+  const gather = graph.operators.at(-1)!;
+  const operators = [{ ...gather, inputs: [gather.inputs[0]!, graph.inputs[0]!] }] as Graph['operators'];
+  return { ...graph, operators };
+}
+
 function answersOf({ graph, input }: Job): Int8Array {
   const interpreter = createInterpreter(graph);
   const size = inputSize(graph);
-  const all: number[] = [];
-  for (let at = 0; at < input.length; at += size)
-    all.push(...interpreter.invoke(input.subarray(at, at + size)));
-  return Int8Array.from(all);
+  const all: Uint8Array[] = [];
+  for (let at = 0; at < input.length; at += size) {
+    const made = interpreter.invoke(input.subarray(at, at + size));
+    all.push(new Uint8Array(made.buffer, made.byteOffset, made.byteLength).slice());
+  }
+  return new Int8Array(Buffer.concat(all));
 }
 
 function expectSame(jobs: Job[], ours: Int8Array[], theirs: Int8Array[]): void {
@@ -74,6 +94,26 @@ describeReal('cc', 'generated C in a C compiler', () => {
   it('matches the interpreter bit for bit on every operator', bounded, () => {
     const jobs = operatorJobs();
     expectSame(jobs, runEmittedC(jobs, sanitized), jobs.map(answersOf));
+  });
+
+  it('matches the interpreter bit for bit on indices and conditions', bounded, () => {
+    const jobs = integerJobs();
+    expectSame(jobs, runEmittedC(jobs, sanitized), jobs.map(answersOf));
+  });
+
+  it('takes the nearest element in place of an index that does not exist', bounded, () => {
+    const graph = givenIndexGraph();
+    const size = graph.tensors[graph.operators[0]!.inputs[0]!]!.shape[0]!;
+    const count = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
+    const input = (...values: number[]) =>
+      Int32Array.from({ length: count * 2 }, (_, i) => values[Number(i >= count)]!);
+    const jobs = [input(-7, size + 9), input(0, size - 1)].map((own) => ({
+      name: 'index',
+      graph,
+      input: own,
+    }));
+    const [outside, inside] = runEmittedC(jobs, sanitized);
+    expect(outside).toEqual(inside);
   });
 
   let made: { jobs: Job[]; ours: Int8Array[] } | undefined;
@@ -126,6 +166,16 @@ describeReal('cc', 'generated C in a C compiler', () => {
       expectSame(jobs, runEmittedC(jobs, ['-O1']), theirs);
       const graphs = jobs.map(({ graph }) => graph);
       await expectRecorded('c.TFLM.one-operator', operatorsOn('int8', graphs, 2));
+    });
+
+    it('matches bit for bit on indices and conditions', bounded, async () => {
+      const jobs = integerJobs().filter(({ name }) => name in integerOpGraphs);
+      const theirs = runInPython('tflm', jobs).map(({ output }) => output);
+      expectSame(jobs, runEmittedC(jobs, ['-O1']), theirs);
+      const graphs = jobs.map(({ graph }) => graph);
+      const types = ['int8', 'int32', 'bool'] as const;
+      const listed = types.flatMap((type) => operatorsReading(type, graphs, 2));
+      await expectRecorded('c.TFLM.integers', listed);
     });
 
     describe('files from TensorFlow’s converter', () => {

@@ -7,7 +7,7 @@ import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 import { floatView } from '../../src/lib/runtime/litert.js';
 import { architectures } from '../support/architectures.js';
-import { FloatNetwork } from '../support/float-network.js';
+import { embeddingNetwork, FloatNetwork, streamingNetwork } from '../support/float-network.js';
 
 function samples(graph: Graph, count: number, seed = 1): Float32Array[] {
   const random = seededRandom(seed);
@@ -37,6 +37,65 @@ describe('quantization of every operator', () => {
       expect(signalToNoise(float, readTflite(writeTflite(int8)))).toBeGreaterThan(18);
     }
   });
+});
+
+describe('a quantized network with an embedding', () => {
+  const random = seededRandom(8);
+  const [words, width, length] = [40, 6, 8];
+  const float = embeddingNetwork(random, { words, width, length });
+  const rows = Array.from({ length: 200 }, () =>
+    Float32Array.from({ length }, () => Math.floor(random() * words)),
+  );
+  const { graph: int8, report } = quantizeGraph(float, rows, { mode: 'int8', calibration: 'min-max' });
+
+  it('keeps its int32 input, and has an int8 table', () => {
+    expect(int8.tensors[int8.inputs[0]!]!.type).toBe('int32');
+    const gather = int8.operators.find(({ op }) => op === 'GATHER')!;
+    expect(int8.tensors[gather.inputs[0]!]!.data).toBeInstanceOf(Int8Array);
+    expect(report.io).toBe('int8');
+  });
+
+  it('stays close to the float network, and is written and read without loss', () => {
+    const read = readTflite(writeTflite(int8));
+    const [a, b] = [createInterpreter(floatView(float)), createInterpreter(floatView(read))];
+    let [signal, noise] = [0, 0];
+    for (const row of rows) {
+      const got = b.invoke(row);
+      a.invoke(row).forEach((value, i) => {
+        signal += value ** 2;
+        noise += (value - got[i]!) ** 2;
+      });
+    }
+    expect(10 * Math.log10(signal / noise)).toBeGreaterThan(25);
+  });
+});
+
+describe('a quantized streaming network', () => {
+  it.each(['int8', 'int16x8'] as const)(
+    'keeps the state of %s without conversions, and stays close',
+    (mode) => {
+      const random = seededRandom(9);
+      const float = streamingNetwork(random);
+      const rows = Array.from({ length: 150 }, (_, i) =>
+        Float32Array.from({ length: 4 }, (_x, k) => Math.sin(i / (3 + k)) + 0.3 * gaussian(random)),
+      );
+      const { graph } = quantizeGraph(float, rows, { mode, calibration: 'min-max' });
+      const assigned = graph.operators.find(({ op }) => op === 'ASSIGN_VARIABLE')!;
+      const maker = graph.operators.find(({ outputs }) => outputs.includes(assigned.inputs[1]!))!;
+      expect(maker.op).toBe('STRIDED_SLICE');
+      const [a, b] = [createInterpreter(float), createInterpreter(floatView(readTflite(writeTflite(graph))))];
+      let [signal, noise] = [0, 0];
+      for (const row of rows) {
+        const got = b.invoke(row);
+        a.invoke(row).forEach((value, i) => {
+          signal += value ** 2;
+          noise += (value - got[i]!) ** 2;
+        });
+      }
+      // The weights are int8 in both modes.
+      expect(10 * Math.log10(signal / noise)).toBeGreaterThan(mode === 'int8' ? 25 : 35);
+    },
+  );
 });
 
 describe('a quantized concatenation', () => {

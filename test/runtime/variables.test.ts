@@ -3,12 +3,14 @@ import { seededRandom } from '../../src/lib/core/numbers.js';
 import { writeSavedModel } from '../../src/lib/formats/saved-model.js';
 import type { Graph, Tensor } from '../../src/lib/formats/tflite/graph.js';
 import { importTflite, readTflite } from '../../src/lib/formats/tflite/read.js';
+import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { openNetwork, predictRows } from '../../src/lib/model/evaluate/predict.js';
 import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/graph/quantize-graph.js';
 import { planArena } from '../../src/lib/runtime/arena.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
+import { floatView } from '../../src/lib/runtime/litert.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 
 /**
@@ -75,13 +77,38 @@ it('variables are reset at the first row of each recording', async () => {
   expect([...predictRows(network, rows)]).toEqual([1, 3, 6, 10]);
 });
 
-it('LiteRT and the quantizer report that they do not support variables', async () => {
+it('LiteRT reports that it cannot reset variables', async () => {
   const graph = counter('float32');
   await expect(openNetwork(writeTflite(graph), 'litert')).rejects.toMatchObject({
     code: 'AIOT_TFLITE_UNSUPPORTED',
     next: 'Run it with --runtime device.',
   });
-  expect(() => quantizeGraph(graph, [Float32Array.of(1)])).toThrow('expected a model without variables');
+});
+
+it.each(['int8', 'int16x8'] as const)('variables keep their values after quantization to %s', (mode) => {
+  const rows = Array.from({ length: 40 }, (_, i) => Float32Array.of(i < 20 ? 1 : -1));
+  const { graph } = quantizeGraph(counter('float32', 2), rows, { mode, calibration: 'min-max' });
+  const variable = graph.tensors.find((tensor) => tensor.variable)!;
+  expect(variable.type).toBe(mode === 'int8' ? 'int8' : 'int16');
+  // The sum of the previous and the new value is assigned without a conversion.
+  expect(graph.operators.map(({ op }) => op).filter((op) => op !== 'QUANTIZE')).toEqual([
+    'READ_VARIABLE',
+    'ADD',
+    'ASSIGN_VARIABLE',
+  ]);
+  const interpreter = createInterpreter(floatView(readTflite(writeTflite(graph))));
+  const sums = rows.map((row) => (interpreter.invoke(row) as Float32Array)[0]!);
+  rows.forEach((_, i) => {
+    expect(Math.abs(sums[i]! - (i < 20 ? 3 + i : 41 - i))).toBeLessThan(1.5);
+  });
+});
+
+it('the quantizer rejects operators with their own state', () => {
+  const graph = withRealValues(oneOpGraphs.SVDF!(seededRandom(1)));
+  const size = graph.tensors[graph.inputs[0]!]!.shape.reduce((count, own) => count * own, 1);
+  expect(() => quantizeGraph(graph, [new Float32Array(size)])).toThrow(
+    'expected a model without SVDF, whose state cannot be quantized',
+  );
 });
 
 it('variables take no activation memory in the arena plan', () => {

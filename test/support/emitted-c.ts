@@ -2,14 +2,14 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { elementCount, type Graph, hasState } from '../../src/lib/formats/tflite/graph.js';
+import { elementBytes, elementCount, type Graph, hasState } from '../../src/lib/formats/tflite/graph.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { emitted } from '../../src/lib/model/emit/emit.js';
 
 export interface Job {
   graph: Graph;
   /** Values of all inputs, for any number of consecutive runs. */
-  input: Int8Array;
+  input: Int8Array | Int32Array | Uint8Array;
 }
 
 /** Exactly the flags with which the output of `--emit c` is documented to compile. */
@@ -56,19 +56,28 @@ function compile(args: string[]): void {
 }
 
 function mainText(jobs: Job[], folder: string): string {
-  /** Positions of all inputs or outputs in one array, and their total size. */
+  /** Positions of all inputs or outputs in one array, and their total size, in bytes. */
   const placesOf = ({ tensors }: Graph, indices: readonly number[]) => {
     let size = 0;
     const places = indices.map((index) => {
-      size += elementCount(tensors[index]!.shape);
-      return size - elementCount(tensors[index]!.shape);
+      const bytes = elementCount(tensors[index]!.shape) * elementBytes(tensors[index]!.type);
+      size += bytes;
+      return size - bytes;
     });
     return { places, size };
   };
   const calls = jobs.map(({ graph }, index) => {
     const [taken, given] = [placesOf(graph, graph.inputs), placesOf(graph, graph.outputs)];
-    const parameters = [...taken.places.map(() => 'const int8_t *'), ...given.places.map(() => 'int8_t *')];
-    const values = [...taken.places.map((at) => `from + ${at}`), ...given.places.map((at) => `to + ${at}`)];
+    const typeOf = (tensor: number) => (graph.tensors[tensor]!.type === 'int32' ? 'int32_t' : 'int8_t');
+    const [read, written] = [
+      graph.inputs.map((tensor) => `const ${typeOf(tensor)} *`),
+      graph.outputs.map((tensor) => `${typeOf(tensor)} *`),
+    ];
+    const parameters = [...read, ...written];
+    const values = [
+      ...taken.places.map((at, i) => `(${read[i]})(const void *)(from + ${at})`),
+      ...given.places.map((at, i) => `(${written[i]})(void *)(to + ${at})`),
+    ];
     return `void run${index}(${parameters.join(', ')});
 void reset${index}(void);
 static void call${index}(const int8_t *from, int8_t *to) { run${index}(${values.join(', ')}); }`;
@@ -82,7 +91,7 @@ static void call${index}(const int8_t *from, int8_t *to) { run${index}(${values.
   return `#include <stdint.h>
 #include <stdio.h>
 ${calls.join('\n')}
-static int8_t input[1 << 20], output[1 << 20];
+static _Alignas(8) int8_t input[1 << 20], output[1 << 20];
 static void run(void (*model)(const int8_t *, int8_t *), size_t taken, size_t given, const char *folder) {
   char path[4096];
   snprintf(path, sizeof path, "%s/input", folder);

@@ -12,7 +12,7 @@ import { runInPython } from './tflite.js';
 export const long = process.env.AIOT_LONG === '1';
 
 /** Inputs of a model. */
-type Inputs = Int8Array | Int16Array | Float32Array;
+type Inputs = Int8Array | Int16Array | Int32Array | Uint8Array | Float32Array;
 
 /**
  * `runs` consecutive random inputs, half of them over the whole integer range, and half near the middle, like real
@@ -25,6 +25,9 @@ export function chanceInputs(graph: Graph, random: Random, runs: number): Inputs
     const wide = Math.floor(at / size) % 2 === 0;
     return Math.floor(((wide ? random() : (random() + random() + random()) / 3) * 2 - 1) * half);
   };
+  if (type === 'int32')
+    return Int32Array.from({ length: size * runs }, () => Math.floor(random() * 200) - 100);
+  if (type === 'bool') return Uint8Array.from({ length: size * runs }, () => Math.floor(random() * 2));
   if (type === 'float32') return Float32Array.from({ length: size * runs }, () => random() * 6 - 3);
   return type === 'int16'
     ? Int16Array.from({ length: size * runs }, value)

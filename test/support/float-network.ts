@@ -1,7 +1,8 @@
-import { gaussian } from '../../src/lib/core/numbers.js';
+import { gaussian, type Random } from '../../src/lib/core/numbers.js';
 import {
   type Activation,
   elementCount,
+  type Graph,
   type Operator,
   type Padding,
 } from '../../src/lib/formats/tflite/graph.js';
@@ -155,4 +156,34 @@ function geometry(shape: number[], { filter, stride, dilation, padding = 'same' 
     size(shape[2]!, filter[1], dilationW, strideW),
   ];
   return { padding, strideH, strideW, dilationH, dilationW, sizes };
+}
+
+/** Scores of a text of `length` words: int32 positions in a table of embeddings, their mean, and two dense layers. */
+export function embeddingNetwork(
+  random: Random,
+  { words, width, length }: { words: number; width: number; length: number },
+): Graph {
+  const n = new FloatNetwork(random);
+  const x = n.add({ type: 'int32', shape: [1, length] });
+  const table = n.values([words, width], 1);
+  const y = n.float([1, length, width]);
+  n.op({ op: 'GATHER', inputs: [table, x], outputs: [y], options: { axis: 0, batchDims: 0 } });
+  const mean = n.float([1, width]);
+  n.op({ op: 'MEAN', inputs: [y, n.int32s(1)], outputs: [mean], options: { keepDims: false } });
+  return n.graph(x, n.dense(n.dense(mean, 12, 'relu'), 3));
+}
+
+/** A convolution over the last three steps of a stream, two of which are in a variable. */
+export function streamingNetwork(random: Random): Graph {
+  const n = new FloatNetwork(random);
+  const [kept, channels] = [2, 4];
+  const x = n.float([1, 1, channels]);
+  const shape = [1, kept, channels];
+  const state = n.add({ type: 'float32', shape, variable: new Float32Array(kept * channels) });
+  const old = n.float(shape);
+  n.op({ op: 'READ_VARIABLE', inputs: [state], outputs: [old], options: {} });
+  const all = n.concatenation([old, x], 1);
+  const last = n.slice(all, 1, 1, kept + 1);
+  n.op({ op: 'ASSIGN_VARIABLE', inputs: [state, last], outputs: [], options: {} });
+  return n.graph(x, n.dense(n.dense(n.reshape(all, [1, (kept + 1) * channels]), 10, 'relu'), 3));
 }

@@ -20,7 +20,7 @@ export function runInPython<Report>(
   environment: 'litert' | 'tflm',
   jobs: {
     graph: Graph | Uint8Array;
-    input: Int8Array | Int16Array | Float32Array;
+    input: Int8Array | Int16Array | Int32Array | BigInt64Array | Uint8Array | Float32Array;
     [option: string]: unknown;
   }[],
 ): Ran<Report>[] {

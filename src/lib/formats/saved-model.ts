@@ -174,12 +174,17 @@ const blocks =
 /** Writes any shape change as a RESHAPE. All sizes are known, so the output shape determines the operation. */
 const reshape = (use: NodeWriter): string => use.reshape(use.input(0), use.outputShape);
 
-/** Stateless operators on real numbers: all except quantization, variables, trees, and ARG_MAX, whose output is an index. */
+/** Stateless operators on real numbers: all except quantization, variables, trees, and operators whose output is an index or a bool. */
 type RealOperatorName = Exclude<
   OperatorName,
   | 'QUANTIZE'
   | 'DEQUANTIZE'
+  | 'CAST'
   | 'ARG_MAX'
+  | 'ARG_MIN'
+  | 'LOGICAL_AND'
+  | 'LOGICAL_OR'
+  | 'LOGICAL_NOT'
   | 'READ_VARIABLE'
   | 'ASSIGN_VARIABLE'
   | 'SVDF'

@@ -35,7 +35,7 @@ export async function openLiteRt(bytes: Uint8Array): Promise<LiteRtModel> {
   if (graph.outputs.length !== 1 || ends.some((index) => graph.tensors[index]!.type !== 'float32'))
     throw new AiotError(
       'AIOT_TFLITE_UNSUPPORTED',
-      'expected inputs and one output of float32, int16 or int8',
+      'expected inputs and one output of float32, int32, int16, int8 or bool',
     );
   const { inputs, outputs, run, close } = await openLiteRtSession(writeTflite(graph));
   return { inputs, outputs: outputs[0]!, predict: (input) => run(input)[0]!, close };
@@ -219,8 +219,8 @@ async function load(): Promise<LiteRtModule> {
 }
 
 /**
- * The network with float32 inputs and outputs instead of integer ones. A QUANTIZE follows each integer input, and a DEQUANTIZE precedes
- * each integer output. Existing float32 inputs and outputs, and tensor indices, are unchanged.
+ * The network with float32 inputs and outputs instead of integer ones. A QUANTIZE follows each int8 or int16 input, and a DEQUANTIZE precedes
+ * such an output. A CAST converts int32 and bool. Existing float32 inputs and outputs, and tensor indices, are unchanged.
  */
 export function floatView(graph: Graph): Graph {
   const tensors: Tensor[] = [...graph.tensors];
@@ -232,15 +232,27 @@ export function floatView(graph: Graph): Graph {
     return tensors.length - 1;
   };
   const inputs = graph.inputs.map((index) => {
-    if (!isQuantized(graph.tensors[index])) return index;
+    const tensor = graph.tensors[index]!;
+    if (tensor.type === 'float32') return index;
     const twin = floatTwin(index);
-    before.push({ op: 'QUANTIZE', inputs: [twin], outputs: [index], options: {} });
+    const options = { inDataType: 'float32', outDataType: tensor.type } as const;
+    before.push(
+      isQuantized(tensor)
+        ? { op: 'QUANTIZE', inputs: [twin], outputs: [index], options: {} }
+        : { op: 'CAST', inputs: [twin], outputs: [index], options },
+    );
     return twin;
   });
   const outputs = graph.outputs.map((index) => {
-    if (!isQuantized(graph.tensors[index])) return index;
+    const tensor = graph.tensors[index]!;
+    if (tensor.type === 'float32') return index;
     const twin = floatTwin(index);
-    after.push({ op: 'DEQUANTIZE', inputs: [index], outputs: [twin], options: {} });
+    const options = { inDataType: tensor.type, outDataType: 'float32' } as const;
+    after.push(
+      isQuantized(tensor)
+        ? { op: 'DEQUANTIZE', inputs: [index], outputs: [twin], options: {} }
+        : { op: 'CAST', inputs: [index], outputs: [twin], options },
+    );
     return twin;
   });
   return { ...graph, tensors, operators: [...before, ...graph.operators, ...after], inputs, outputs };

@@ -31,6 +31,11 @@ def compared(compare):
 OPERATORS = {
     "ABS": tf.abs,
     "ADD": lambda x: x + weights(4),
+    "ARG_MIN": lambda x: tf.cast(tf.argmin(x * weights(4), axis=3, output_type=tf.int32), tf.float32),
+    "CAST": lambda x: tf.cast(tf.cast(x * 3, tf.int32), tf.float32),
+    "LOGICAL_AND": lambda x: tf.where(tf.logical_and(x > 0.1, x < 0.8), x, -x),
+    "LOGICAL_OR": lambda x: tf.where(tf.logical_or(x < 0.1, x > 0.8), x, -x),
+    "LOGICAL_NOT": lambda x: tf.cast(tf.logical_not(tf.logical_or(x < 0.1, x > 0.8)), tf.float32),
     "ARG_MAX": lambda x: tf.argmax(x * weights(4), axis=3, output_type=tf.int32),
     "AVERAGE_POOL_2D": lambda x: tf.nn.avg_pool2d(x, 2, 2, "SAME"),
     "BATCH_MATMUL": lambda x: tf.matmul(x, tf.transpose(x, [0, 1, 3, 2]) + 1.0),

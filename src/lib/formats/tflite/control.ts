@@ -1,7 +1,7 @@
 import { unsupported } from './errors.js';
 import { elementCount, type Operator, type Tensor } from './graph.js';
 import { integer } from './option-fields.js';
-import { otherOperator, type ReadRow, type ShapeOperator, valuesOf } from './shapes.js';
+import { type ReadRow, type ShapeOperator, valuesOf } from './shapes.js';
 import type { FileGraph, FileOperator } from './variables.js';
 
 /**
@@ -9,7 +9,7 @@ import type { FileGraph, FileOperator } from './variables.js';
  * recurrent Keras layer as a WHILE. An IF runs one of two subgraphs. If the conditions depend only on constants, such as a number of steps,
  * the graph contains each step's operators instead. Therefore, every interpreter and generator supports such a file.
  */
-export type ControlOperatorName = 'WHILE' | 'IF' | 'LOGICAL_AND' | 'LOGICAL_OR' | 'LOGICAL_NOT';
+export type ControlOperatorName = 'WHILE' | 'IF';
 
 export interface ControlOperator {
   op: ControlOperatorName;
@@ -17,13 +17,6 @@ export interface ControlOperator {
   outputs: number[];
   options: Record<string, unknown>;
 }
-
-const logical = (code: number, optionsType: number, inputs: number): ReadRow => ({
-  code,
-  optionsType,
-  fields: [],
-  inputs: [inputs, inputs],
-});
 
 export const controlRows: Readonly<Record<ControlOperatorName, ReadRow>> = {
   WHILE: {
@@ -40,9 +33,6 @@ export const controlRows: Readonly<Record<ControlOperatorName, ReadRow>> = {
     inputs: [1, 1024],
     outputs: () => 1,
   },
-  LOGICAL_AND: logical(86, 62, 2),
-  LOGICAL_OR: logical(84, 60, 2),
-  LOGICAL_NOT: logical(87, 63, 1),
 };
 
 const byCode = new Map(
@@ -75,23 +65,12 @@ const mostConstants = 4096;
  */
 export function withoutControl(subgraphs: readonly Subgraph[]): { main: Subgraph; steps: number } {
   const [main] = subgraphs as [Subgraph];
-  if (!main.operators.some(({ op }) => op === 'WHILE' || op === 'IF')) {
-    refuseLogic(main.operators);
-    return { main, steps: 0 };
-  }
+  if (!main.operators.some(({ op }) => op === 'WHILE' || op === 'IF')) return { main, steps: 0 };
   const pasted = new Paste(subgraphs);
   const outputs = pasted.run(0, main.inputs, [0]);
   const { tensors, steps } = pasted;
   const operators = live(pasted.operators, outputs);
-  refuseLogic(operators);
   return { main: { tensors, operators, inputs: main.inputs, outputs }, steps };
-}
-
-/** Rejects operators whose conditions are not constants. */
-function refuseLogic(operators: readonly FileOperator[]): void {
-  const index = operators.findIndex(({ op }) => op in controlRows);
-  if (index >= 0)
-    throw otherOperator(index, controlRows[operators[index]!.op as ControlOperatorName].code, '');
 }
 
 /** Operators whose outputs are used. */

@@ -116,6 +116,7 @@ export interface OperatorOptions {
   REDUCE_MIN: { keepDims: boolean };
   /** Inputs: x and the axis (an int32 scalar). The output is int32. */
   ARG_MAX: { outputType?: TensorType };
+  ARG_MIN: { outputType?: TensorType };
   ADD: Sum;
   SUB: Sum;
   MUL: { activation: Activation };
@@ -130,6 +131,10 @@ export interface OperatorOptions {
   GREATER_EQUAL: Record<never, never>;
   LESS: Record<never, never>;
   LESS_EQUAL: Record<never, never>;
+  /** Operators on bool. */
+  LOGICAL_AND: Record<never, never>;
+  LOGICAL_OR: Record<never, never>;
+  LOGICAL_NOT: Record<never, never>;
   /** Inputs: a bool condition, the values for true, and the values for false. */
   SELECT_V2: Record<never, never>;
   /** Inputs: x and the constant slopes for negative values (int8 if activations are int16). */
@@ -159,7 +164,7 @@ export interface OperatorOptions {
   UNPACK: { num: number; axis: number };
   /** Inputs: x, int32 begin and size (−1 = to the end). */
   SLICE: Record<never, never>;
-  /** Inputs: x, constant int32 indices. */
+  /** Inputs: x, int32 indices, which may be constant. */
   GATHER: { axis: number; batchDims: number };
   DEPTH_TO_SPACE: { blockSize: number };
   SPACE_TO_DEPTH: { blockSize: number };
@@ -197,6 +202,8 @@ export interface OperatorOptions {
    * tables described in forest.ts.
    */
   FOREST: Record<never, never>;
+  /** Converts stored values to another type: scales are ignored. */
+  CAST: { inDataType?: TensorType; outDataType?: TensorType };
   QUANTIZE: Record<never, never>;
   DEQUANTIZE: Record<never, never>;
 }

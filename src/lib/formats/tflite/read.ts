@@ -81,11 +81,12 @@ export function importTflite(bytes: Uint8Array): {
     (hasControl ? subgraphs : [main]).map((table, number) => readSubgraph(table, codes, buffers, number)),
   );
   const resolved = resolveVariables(subgraph, initialization);
-  const { tensors: stored, changed: unsigned } = signedTensors(resolved.tensors, resolved.operators);
+  const narrow = narrowTensors(resolved.tensors, resolved.operators);
+  const { tensors: stored, changed: unsigned } = signedTensors(narrow.tensors, narrow.operators);
   const variables = stored.filter(({ variable }) => variable).length;
   const shaped = foldShapes(
     stored,
-    resolved.operators,
+    narrow.operators,
     (index) => tensorTables[index]?.int32s(slots.tensor.signature).includes(-1) ?? false,
   );
   const { count } = shaped;
@@ -121,6 +122,9 @@ export function importTflite(bytes: Uint8Array): {
     );
   for (const index of unsigned)
     notes.push(`tensor ${tensors[index]!.name} is uint8 in the file, and int8 here: each value is 128 lower`);
+  for (const index of [...ends.inputs, ...outputs])
+    if (narrow.changed.has(index))
+      notes.push(`tensor ${tensors[index]!.name} is int64 in the file, and int32 here`);
   return {
     graph: hasControl || count + dilated + variables + positions.length > 0 ? withoutUnused(graph) : graph,
     notes,
@@ -189,6 +193,55 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
 function endsOf(subgraph: Table): { inputs: number[]; outputs: number[] } {
   return { inputs: subgraph.int32s(slots.subgraph.inputs), outputs: subgraph.int32s(slots.subgraph.outputs) };
 }
+
+/**
+ * Reads int64 indices as int32, because TFLite Micro supports only int32 indices. Biases of int16 layers stay int64.
+ * @throws AIOT_TFLITE_UNSUPPORTED for a constant beyond int32
+ */
+function narrowTensors(
+  tensors: readonly Tensor[],
+  operators: readonly (Operator | ShapeOperator)[],
+): { tensors: Tensor[]; operators: (Operator | ShapeOperator)[]; changed: ReadonlySet<number> } {
+  const biases = new Set(
+    operators.flatMap(({ op, inputs }) => (withBias.includes(op) ? inputs.slice(1) : [])),
+  );
+  const changed = new Set<number>();
+  const narrow = tensors.map((tensor, index): Tensor => {
+    if (tensor.type !== 'int64' || biases.has(index)) return tensor;
+    changed.add(index);
+    const { data, variable, ...rest } = tensor;
+    const values = data ?? variable;
+    if (!(values instanceof BigInt64Array)) return { ...rest, type: 'int32' };
+    const wrong = values.find((value) => value !== BigInt.asIntN(32, value));
+    if (wrong !== undefined)
+      throw unsupported(`tensor ${index} (${tensor.name})`, `the index ${wrong}, which needs 64 bits`);
+    const whole = Int32Array.from(values, Number);
+    return { ...rest, type: 'int32', ...(data ? { data: whole } : { variable: whole }) };
+  });
+  if (changed.size === 0) return { tensors: narrow, operators: [...operators], changed };
+  const named = (options: object) =>
+    Object.fromEntries(
+      Object.entries(options).map(([key, value]) => [key, value === 'int64' ? 'int32' : value]),
+    );
+  return {
+    tensors: narrow,
+    operators: operators.map((operator) =>
+      operator.op === 'CAST' || operator.op === 'ARG_MAX' || operator.op === 'ARG_MIN'
+        ? ({ ...operator, options: named(operator.options) } as Operator)
+        : operator,
+    ),
+    changed,
+  };
+}
+
+/** Operators whose bias may be int64. */
+const withBias: readonly string[] = [
+  'FULLY_CONNECTED',
+  'CONV_2D',
+  'DEPTHWISE_CONV_2D',
+  'TRANSPOSE_CONV',
+  'UNIDIRECTIONAL_SEQUENCE_LSTM',
+];
 
 /**
  * Reads uint8 activations as int8 activations, with a zero point that is 128 lower. In TFLite Micro, only QUANTIZE supports uint8, from and

@@ -38,6 +38,7 @@ export function foldShapes(
       known[operator.outputs[0]!] = { ...output, data: Int32Array.from(values) };
       count += 1;
     } else if (operator.op === 'TILE' && isActivation(output)) left.push(...joined(operator, known, index));
+    else if (operator.op === 'SELECT') left.push(...selected(operator, known));
     else if (isShapeOperator(operator)) throw otherOperator(index, shapeRows[operator.op].code, '');
     else {
       left.push(operator);
@@ -78,6 +79,25 @@ function joined(operator: ShapeOperator, tensors: Tensor[], index: number): Oper
     from = output;
     return { op: 'CONCATENATION', inputs, outputs: [output], options: { axis, activation: 'none' } };
   });
+}
+
+/**
+ * Converts a SELECT to a SELECT_V2, because TFLite Micro has only the latter. SELECT does not broadcast, except for a condition with one
+ * value for each row of the inputs.
+ */
+function selected({ inputs, outputs }: ShapeOperator, tensors: Tensor[]): Operator[] {
+  const [condition = -1, x = -1, y = -1] = inputs;
+  const [{ shape: given = [] } = {}, { shape = [] } = {}] = [tensors[condition], tensors[x]];
+  const chosen = (by: number): Operator => ({ op: 'SELECT_V2', inputs: [by, x, y], outputs, options: {} });
+  const byRow = given.length === 1 && shape.length > 1 && given[0] === shape[0];
+  const known = tensors[condition];
+  if (!byRow || known === undefined) return [chosen(condition)];
+  const rows = [given[0]!, ...shape.slice(1).map(() => 1)];
+  const reshaped = tensors.push({ ...known, name: `${known.name}/rows`, shape: rows }) - 1;
+  const options = { newShape: rows };
+  return known.data
+    ? [chosen(reshaped)]
+    : [{ op: 'RESHAPE', inputs: [condition], outputs: [reshaped], options }, chosen(reshaped)];
 }
 
 /** Maximum number of inputs of an integer CONCATENATION in TFLite Micro. */
@@ -275,10 +295,10 @@ export function sliceAxes(
 }
 
 /**
- * Operators that are replaced while a file is read: operators that compute shapes for a dynamic batch become constants, and a TILE becomes
- * CONCATENATIONs.
+ * Operators that are replaced while a file is read: operators that compute shapes for a dynamic batch become constants, a TILE becomes
+ * CONCATENATIONs, and a SELECT becomes a SELECT_V2.
  */
-export type ShapeOperatorName = 'SHAPE' | 'REDUCE_PROD' | 'TILE';
+export type ShapeOperatorName = 'SHAPE' | 'REDUCE_PROD' | 'TILE' | 'SELECT';
 
 export interface ShapeOperator {
   op: ShapeOperatorName;
@@ -300,6 +320,7 @@ export interface ReadRow {
 export const shapeRows: Readonly<Record<ShapeOperatorName, ReadRow>> = {
   SHAPE: { code: 77, optionsType: 55, fields: [optionalType(0, 'outType')], inputs: [1, 1] },
   TILE: { code: 69, optionsType: 51, fields: [], inputs: [2, 2] },
+  SELECT: { code: 64, optionsType: 47, fields: [], inputs: [3, 3] },
   REDUCE_PROD: { code: 81, optionsType: 27, fields: [flag(0, 'keepDims')], inputs: [2, 2] },
 };
 
@@ -319,7 +340,6 @@ interface Other {
 
 const fixedBatch = 'convert with a batch of 1 fixed in the input';
 const recurrent = 'use convolutions over time (CONV_2D of height 1)';
-const outside = 'compute it before or after the network';
 
 /** For a recurrent layer that cannot be written as one operator, TensorFlow's converter writes FlexTensorList operators. */
 const recurrentPart: Other = { instead: recurrent, origin: 'part of an LSTM or GRU' };
@@ -331,7 +351,6 @@ const others: Readonly<Record<number, Other>> = {
   20: { instead: 'fuse it into the layer before, or use TANH' }, // RELU_N1_TO_1
   24: { instead: recurrent }, // RNN
   32: { instead: 'convert without custom and Flex operators' }, // CUSTOM
-  53: { instead: outside }, // CAST
   77: { instead: fixedBatch }, // SHAPE
   78: { instead: 'use MUL' }, // POW
   81: { instead: fixedBatch }, // REDUCE_PROD

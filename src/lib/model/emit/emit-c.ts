@@ -3,6 +3,7 @@ import { digestOf } from '../../core/crypto.js';
 import { AiotError } from '../../core/errors.js';
 import { seededRandom } from '../../core/numbers.js';
 import {
+  elementBytes,
   elementCount,
   type Graph,
   hasState,
@@ -12,25 +13,30 @@ import {
 } from '../../formats/tflite/graph.js';
 import { sigmoidTable } from '../../runtime/interpreter/int16.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
+import type { Interpreter, Values } from '../../runtime/interpreter/node.js';
 import { cFloat, cText } from './c-text.js';
 import type { EmitOptions } from './emit.js';
-import { type Helper, indent, type Piece, type Site, scaleOf, siteOf, table } from './piece.js';
+import { cTypeOf, type Helper, indent, type Piece, type Site, scaleOf, siteOf, table } from './piece.js';
 import { lstm, svdf } from './recurrent-layers.js';
 import { convolution, depthwise, fullyConnected } from './weighted-layers.js';
 import {
   arithmetic,
   batchMatmul,
   bilinear,
+  cast,
   choice,
   comparison,
   concatenation,
   fill,
+  gather,
   l2,
+  logical,
   lookup,
   moved,
   nearest,
   pad,
   pool,
+  position,
   prelu,
   reduction,
   select,
@@ -102,18 +108,20 @@ void model_reset(void);
 }
 
 /** Variables with their initial values. */
-function variablesOf({ tensors }: Graph): { index: number; values: Int8Array | Int16Array }[] {
+function variablesOf({ tensors }: Graph): { index: number; values: VariableValues }[] {
   return tensors.flatMap(({ variable: values }, index) =>
-    values instanceof Int8Array || values instanceof Int16Array ? [{ index, values }] : [],
+    values === undefined ? [] : [{ index, values: values as VariableValues }],
   );
 }
+
+type VariableValues = Int8Array | Int16Array | Int32Array | Uint8Array;
 
 /** The variables, and the function that resets them. */
 function variableTexts(graph: Graph): string[] {
   const variables = variablesOf(graph);
   if (variables.length === 0) return [];
   const definitions = variables.flatMap(({ index, values }) => {
-    const type = values instanceof Int16Array ? 'int16_t' : 'int8_t';
+    const type = cTypeOf(graph.tensors[index]!);
     const listed = table(type, `variable${index}`, values);
     const own = listed.replace('static const', 'static');
     return isUniform(values) ? [own] : [table(type, `initial${index}`, values), own];
@@ -129,16 +137,21 @@ function variableTexts(graph: Graph): string[] {
   ];
 }
 
-/** Whether memset can set the values: they are all equal, and for int16 all 0. */
-function isUniform(values: Int8Array | Int16Array): boolean {
-  const same = values instanceof Int16Array ? 0 : values[0];
+/** Whether memset can set the values: they are all equal and, if they are wider than a byte, all 0. */
+function isUniform(values: VariableValues): boolean {
+  const same = values.BYTES_PER_ELEMENT > 1 ? 0 : values[0];
   return values.every((value) => value === same);
 }
 
 const comment = (text: string) => cText(text).replace(/\*\//g, '* /').replace(/\/\*/g, '/ *');
 
-function endText({ argument, macro, tensor: { name, shape, quantization } }: End): string {
-  return `/* ${comment(name === '' ? argument : name)}, int8 [${shape.join(', ')}]; real = scale * (q - zero point). */
+function endText({ argument, macro, tensor: { name, shape, type, quantization } }: End): string {
+  const title = comment(name === '' ? argument : name);
+  if (type !== 'int8')
+    return `/* ${title}, ${type} [${shape.join(', ')}]${type === 'bool' ? ': 0 or 1' : ''}. */
+#define MODEL_${macro}_COUNT ${elementCount(shape)}
+`;
+  return `/* ${title}, int8 [${shape.join(', ')}]; real = scale * (q - zero point). */
 #define MODEL_${macro}_COUNT ${elementCount(shape)}
 #define MODEL_${macro}_SCALE ${cFloat(quantization!.scale[0]!)}
 #define MODEL_${macro}_ZERO_POINT (${quantization!.zeroPoint[0]!})
@@ -175,8 +188,8 @@ function endsOf({ tensors, inputs, outputs }: Graph): { inputs: End[]; outputs: 
 function parametersOf(graph: Graph): string {
   const { inputs, outputs } = endsOf(graph);
   return [
-    ...inputs.map(({ argument }) => `const int8_t *${argument}`),
-    ...outputs.map(({ argument }) => `int8_t *${argument}`),
+    ...inputs.map(({ argument, tensor }) => `const ${cTypeOf(tensor)} *${argument}`),
+    ...outputs.map(({ argument, tensor }) => `${cTypeOf(tensor)} *${argument}`),
   ].join(', ');
 }
 
@@ -184,8 +197,10 @@ function source({ graph, name, classes }: EmitOptions, { pieces, roots }: Pieces
   const constants = [
     ...new Set(pieces.flatMap(({ inputs }) => inputs.map((input) => roots[input]!))),
   ].flatMap((root) => {
-    const { data } = graph.tensors[root]!;
-    return data === undefined ? [] : [table('int8_t', `constant${root}`, data as Int8Array)];
+    const tensor = graph.tensors[root]!;
+    return tensor.data === undefined
+      ? []
+      : [table(cTypeOf(tensor), `constant${root}`, tensor.data as Int8Array | Int32Array | Uint8Array)];
   });
   const usesMemory = hasState(graph) || pieces.some(({ body }) => /\bmem(cpy|set)\(/.test(body));
   const names =
@@ -200,12 +215,12 @@ function source({ graph, name, classes }: EmitOptions, { pieces, roots }: Pieces
     ...(memory.bytes === 0
       ? []
       : [
-          `/* Activations, at offsets planned when this file was generated. */\nstatic int8_t arena[MODEL_ARENA_BYTES];`,
+          `/* Activations, at offsets planned when this file was generated. */\n${memory.wide ? wideArena : 'static int8_t arena[MODEL_ARENA_BYTES];'}`,
         ]),
     ...constants,
     ...variableTexts(graph),
     ...names,
-    ...pieces.map((piece, index) => functionText(piece, index)),
+    ...pieces.map((piece, index) => functionText(graph, piece, index)),
     `/* Called after each layer, for example to count; empty by default. */
 #ifndef MODEL_LAYER_DONE
 #define MODEL_LAYER_DONE(index, name) ((void)0)
@@ -215,11 +230,16 @@ function source({ graph, name, classes }: EmitOptions, { pieces, roots }: Pieces
   return `${parts.join('\n\n')}\n`;
 }
 
-function functionText({ op, about, constants, body, inputs, scratch, cloned }: Piece, index: number): string {
+/** An arena that is aligned for int32. Bytes may alias any type (C11, 6.5). */
+const wideArena = `static int32_t words[MODEL_ARENA_BYTES / 4];
+static int8_t *const arena = (int8_t *)words;`;
+
+function functionText({ tensors, outputs }: Graph, piece: Piece, index: number): string {
+  const { op, about, constants, body, inputs, output, scratch, cloned } = piece;
+  const typeOf = (tensor: number) => cTypeOf(tensors[tensor]!);
   const parameters = [
-    'const int8_t *restrict x',
-    ...inputs.slice(1).map((_, place) => `const int8_t *restrict x${place + 2}`),
-    'int8_t *restrict y',
+    ...inputs.map((tensor, place) => `const ${typeOf(tensor)} *restrict x${place === 0 ? '' : place + 1}`),
+    `${typeOf(output < 0 ? outputs[-1 - output]! : output)} *restrict y`,
     ...(scratch > 0 ? ['int8_t *restrict patch'] : []),
   ];
   const tables = constants.map((text) => `${text}\n`).join('');
@@ -243,8 +263,9 @@ function goldenOf({ graph, contents, name, classes, rows }: EmitOptions): string
   const interpreter = createInterpreter(graph);
   const { inputTensors, outputTensors } = interpreter;
   const isPair = inputTensors.length === 1 && outputTensors.length === 1;
-  const vectors = inputsOf(inputTensors, rows ?? []).map((inputs) => {
-    const outputs = interpreter.run(inputs);
+  const vectors = inputsOf(graph, inputTensors, rows ?? []).flatMap((inputs) => {
+    const outputs = outputsFor(interpreter, inputs);
+    if (outputs === null) return [];
     return isPair
       ? { input: [...inputs[0]!], output: [...outputs[0]!] }
       : { inputs: inputs.map((input) => [...input]), outputs: outputs.map((output) => [...output]) };
@@ -258,12 +279,23 @@ function goldenOf({ graph, contents, name, classes, rows }: EmitOptions): string
   return `${JSON.stringify(about, null, 2).slice(0, -2)},\n  "vectors": [\n${lines}\n  ]\n}\n`;
 }
 
+/** The outputs; null for random indices that do not exist in a table of the network. */
+function outputsFor(interpreter: Interpreter, inputs: Values[]): readonly Values[] | null {
+  try {
+    return interpreter.run(inputs);
+  } catch (error) {
+    if (error instanceof AiotError && error.code === 'AIOT_TFLITE_INPUT') return null;
+    throw error;
+  }
+}
+
 function endOf(tensor: Tensor) {
-  return { count: elementCount(tensor.shape), shape: tensor.shape, ...scaleOf(tensor) };
+  const { shape, type } = tensor;
+  return { count: elementCount(shape), shape, ...(type === 'int8' ? scaleOf(tensor) : { type }) };
 }
 
 /** For each run, one array per input. @param rows the values of all inputs, one input after another */
-function inputsOf(tensors: readonly Tensor[], rows: readonly ArrayLike<number>[]): Int8Array[][] {
+function inputsOf(graph: Graph, tensors: readonly Tensor[], rows: readonly ArrayLike<number>[]): Values[][] {
   const random = seededRandom(1);
   const each = (make: (tensor: Tensor, before: number) => (i: number) => number) => {
     let before = 0;
@@ -271,23 +303,44 @@ function inputsOf(tensors: readonly Tensor[], rows: readonly ArrayLike<number>[]
       const length = elementCount(tensor.shape);
       const value = make(tensor, before);
       before += length;
-      return Int8Array.from({ length }, (_, i) => value(i));
+      const values = { length, map: (_: unknown, i: number) => value(i) };
+      if (tensor.type === 'int32') return Int32Array.from({ length }, values.map);
+      return tensor.type === 'bool'
+        ? Uint8Array.from({ length }, values.map)
+        : Int8Array.from({ length }, values.map);
     });
   };
+  const limit = fewestRows(graph);
+  /** The range of an input's values: indices are random, but exist in every table. */
+  const rangeOf = ({ type }: Tensor): [low: number, high: number] =>
+    type === 'int32' ? [0, limit - 1] : type === 'bool' ? [0, 1] : [-128, 127];
   const stride = Math.max(1, Math.floor(rows.length / counts.rows));
   const taken = rows.filter((_, at) => at % stride === 0).slice(0, counts.rows);
   const quantized = taken.map((row) =>
     each((tensor, before) => {
+      if (tensor.type !== 'int8') return (i) => Math.round(row[before + i]!);
       const { scale, zeroPoint } = scaleOf(tensor);
       return (i) => Math.max(-128, Math.min(127, Math.round(row[before + i]! / scale) + zeroPoint));
     }),
   );
-  const filled = [-128, 127].map((value) => each(() => () => value));
-  const zeros = each((tensor) => () => scaleOf(tensor).zeroPoint);
+  const filled = ([0, 1] as const).map((end) => each((tensor) => () => rangeOf(tensor)[end]));
+  const zeros = each((tensor) => () => tensor.quantization?.zeroPoint[0] ?? 0);
   const chance = Array.from({ length: counts.chance }, () =>
-    each(() => () => Math.floor(random() * 256) - 128),
+    each((tensor) => {
+      const [low, high] = rangeOf(tensor);
+      return () => Math.floor(random() * (high - low + 1)) + low;
+    }),
   );
   return [...quantized, ...filled, zeros, ...chance];
+}
+
+/** The number of rows of the smallest table from which computed or given indices select; 100 without such a table. */
+function fewestRows({ operators, tensors }: Graph): number {
+  const sizes = operators.flatMap((operator) => {
+    if (operator.op !== 'GATHER' || tensors[operator.inputs[1]!]!.data !== undefined) return [];
+    return tensors[operator.inputs[0]!]!.shape.at(operator.options.axis) ?? [];
+  });
+  return Math.min(100, ...sizes);
 }
 
 interface Block {
@@ -300,6 +353,8 @@ interface Block {
 interface Memory {
   /** Arena size in bytes. */
   bytes: number;
+  /** Whether the arena contains int32 values, and so must be aligned. */
+  wide: boolean;
   /** C expression for a tensor's location. */
   place(tensor: number): string;
   /** C expression for a piece's scratch memory. */
@@ -327,7 +382,8 @@ function memoryOf(graph: Graph, { pieces, roots }: Pieces): Memory {
     const root = roots[tensor]!;
     const { data, variable: own } = graph.tensors[root]!;
     if (given.has(root) || made.has(root) || data !== undefined || own !== undefined) return;
-    const bytes = align(elementCount(graph.tensors[root]!.shape));
+    const { shape, type } = graph.tensors[root]!;
+    const bytes = align(elementCount(shape) * elementBytes(type));
     const block = blocks.get(root) ?? { bytes, first: time, last: time, offset: -1 };
     block.last = time;
     blocks.set(root, block);
@@ -342,6 +398,7 @@ function memoryOf(graph: Graph, { pieces, roots }: Pieces): Memory {
   const arena = (offset: number) => (offset === 0 ? 'arena' : `arena + ${offset}`);
   return {
     bytes,
+    wide: [...blocks.keys()].some((root) => graph.tensors[root]!.type === 'int32'),
     place: (tensor) => {
       if (tensor < 0) return outputs[-1 - tensor]!.argument;
       const root = roots[tensor]!;
@@ -349,7 +406,8 @@ function memoryOf(graph: Graph, { pieces, roots }: Pieces): Memory {
       if (end !== undefined) return end;
       if (graph.tensors[root]!.variable !== undefined) return `variable${root}`;
       if (graph.tensors[root]!.data !== undefined) return `constant${root}`;
-      return arena(blocks.get(root)!.offset);
+      const place = arena(blocks.get(root)!.offset);
+      return graph.tensors[root]!.type === 'int32' ? `(int32_t *)(void *)(${place})` : place;
     },
     patch: (piece) => arena(patches.get(piece)!.offset),
   };
@@ -531,6 +589,12 @@ const makers: { readonly [Name in OperatorName]?: (site: Site<never>) => Piece |
   LESS: comparison,
   LESS_EQUAL: comparison,
   SELECT_V2: select,
+  LOGICAL_AND: logical,
+  LOGICAL_OR: logical,
+  LOGICAL_NOT: logical,
+  CAST: cast,
+  ARG_MAX: position,
+  ARG_MIN: position,
   TRANSPOSE_CONV: transposeConv,
   BATCH_MATMUL: batchMatmul,
   L2_NORMALIZATION: l2,
@@ -539,7 +603,7 @@ const makers: { readonly [Name in OperatorName]?: (site: Site<never>) => Piece |
   PACK: moved,
   UNPACK: moved,
   SLICE: moved,
-  GATHER: moved,
+  GATHER: gather,
   DEPTH_TO_SPACE: moved,
   SPACE_TO_DEPTH: moved,
   SPACE_TO_BATCH_ND: moved,
@@ -619,6 +683,9 @@ function isCopied(
   return made.has(root) || graph.inputs.includes(root) || graph.tensors[root]!.data !== undefined;
 }
 
+/** Types of values in generated code. */
+const emitted: readonly Tensor['type'][] = ['int8', 'int32', 'bool'];
+
 function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
   const next = 'Use --mode int8 with --io int8.';
   const refuse = (what: string) =>
@@ -627,9 +694,9 @@ function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
     });
   const typeOf = (index: number): Tensor['type'] => tensors[index]!.type;
   for (const index of [...inputs, ...outputs])
-    if (typeOf(index) !== 'int8') throw refuse(`an input or output of ${typeOf(index)}`);
+    if (!emitted.includes(typeOf(index))) throw refuse(`an input or output of ${typeOf(index)}`);
   operators.forEach(({ op, outputs: made }, at) => {
-    const other = made.map(typeOf).find((type) => type !== 'int8' && type !== 'bool');
+    const other = made.map(typeOf).find((type) => !emitted.includes(type));
     if (other !== undefined) throw refuse(`operator ${at} (${op}) of ${other}`);
     if (!hasC(op)) throw refuse(`operator ${at} (${op}), which has no C code`);
   });

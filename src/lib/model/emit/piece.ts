@@ -66,6 +66,11 @@ export function siteOf(graph: Graph, at: number, table: Int8Array | null): Site 
   };
 }
 
+/** C type of a tensor's elements. bool values are bytes of 0 and 1. */
+export function cTypeOf({ type }: Pick<Tensor, 'type'>): 'int8_t' | 'int16_t' | 'int32_t' {
+  return type === 'int32' ? 'int32_t' : type === 'int16' ? 'int16_t' : 'int8_t';
+}
+
 export type SiteOf<Name extends keyof OperatorOptions> = Site<OperatorOptions[Name]>;
 
 export function scaleOf({ quantization }: Tensor): { scale: number; zeroPoint: number } {

@@ -1,6 +1,6 @@
-import { elementCount } from '../../formats/tflite/graph.js';
+import { elementBytes, elementCount, type Tensor } from '../../formats/tflite/graph.js';
 import { sliceAxes } from '../../formats/tflite/shapes.js';
-import { type Moves, movesOf } from '../../runtime/interpreter/copies.js';
+import { gatherPlan, type Moves, movesOf } from '../../runtime/interpreter/copies.js';
 import {
   doublingHighMultiply,
   exponential,
@@ -18,6 +18,7 @@ import { nodeAt } from '../../runtime/interpreter/interpreter.js';
 import type { Node } from '../../runtime/interpreter/node.js';
 import {
   byByte,
+  cTypeOf,
   type Helper,
   indent,
   type Piece,
@@ -176,7 +177,7 @@ function pairwise(site: Site, text: string, helpers: Helper[]): Piece {
 /** MAXIMUM and MINIMUM of values with the same scale. */
 export function choice(site: Site): Piece {
   const sign = site.operator.op === 'MAXIMUM' ? '>' : '<';
-  return pairwise(site, `*y++ = (int8_t)(a ${sign} b ? a : b);`, []);
+  return pairwise(site, `*y++ = (${cTypeOf(site.output)})(a ${sign} b ? a : b);`, []);
 }
 
 const signs = {
@@ -188,8 +189,10 @@ const signs = {
   LESS_EQUAL: '<=',
 } as const;
 
-/** A comparison, which gives 1 or 0. The multipliers of both sides are the scales. */
+/** A comparison, which gives 1 or 0. For int8, the multipliers of both sides are the scales. */
 export function comparison(site: Site): Piece {
+  if (site.input(0).type === 'int32')
+    return pairwise(site, `*y++ = (int8_t)(a ${signs[site.operator.op as keyof typeof signs]} b);`, []);
   const sides = (['a', 'b'] as const).map((name, place) => {
     const { scale, zeroPoint } = scaleOf(site.input(place));
     return scaledText(`${less(name, zeroPoint)} * 256`, scale);
@@ -221,8 +224,71 @@ export function prelu(site: Site): Piece {
   return pairwise(site, text, ['clamped', above.helper, below.helper]);
 }
 
+/** ADD, SUB, MUL and SQUARED_DIFFERENCE of int32, which wrap. */
+function wide(site: Site): Piece {
+  const text = {
+    ADD: '(uint32_t)a + (uint32_t)b',
+    SUB: '(uint32_t)a - (uint32_t)b',
+    MUL: '(uint32_t)a * (uint32_t)b',
+    SQUARED_DIFFERENCE: '((uint32_t)a - (uint32_t)b) * ((uint32_t)a - (uint32_t)b)',
+  }[site.operator.op as 'ADD'];
+  return pairwise(site, `*y++ = (int32_t)(${text});`, []);
+}
+
+/** LOGICAL_AND, LOGICAL_OR and LOGICAL_NOT of bytes of 0 and 1. */
+export function logical(site: Site): Piece {
+  const { op } = site.operator;
+  if (op !== 'LOGICAL_NOT')
+    return pairwise(site, `*y++ = (int8_t)(a ${op === 'LOGICAL_AND' ? '&' : '|'} b);`, []);
+  return pieceOf(site, {
+    body: `for (int i = 0; i < ${elementCount(site.output.shape)}; i++) y[i] = !x[i];`,
+  });
+}
+
+/** CAST of stored values. Values that do not fit wrap. */
+export function cast(site: Site): Piece {
+  const { type, shape } = site.output;
+  const value = type === 'bool' ? 'x[i] != 0' : type === 'int32' ? 'x[i]' : '(int8_t)(uint8_t)x[i]';
+  return pieceOf(site, { body: `for (int i = 0; i < ${elementCount(shape)}; i++) y[i] = ${value};` });
+}
+
+/** ARG_MAX and ARG_MIN: the first position of the largest or smallest value along an axis. */
+export function position(site: Site): Piece {
+  const { shape } = site.input(0);
+  const axis = positive((site.input(1).data as Int32Array)[0]!, shape.length);
+  const [size, inner] = [shape[axis]!, elementCount(shape.slice(axis + 1))];
+  const outer = elementCount(shape.slice(0, axis));
+  return pieceOf(site, {
+    body: `for (int o = 0; o < ${outer}; o++, x += ${(size - 1) * inner})
+  for (int i = 0; i < ${inner}; i++, x++) {
+    int best = 0;
+    for (int k = 1; k < ${size}; k++)
+      if (x[k * ${inner}] ${site.operator.op === 'ARG_MAX' ? '>' : '<'} x[best * ${inner}]) best = k;
+    *y++ = best;
+  }`,
+    about: `[${shape}] along axis ${axis}`,
+  });
+}
+
+/** GATHER. A computed index that does not exist is replaced by the nearest one, so that nothing outside is read. */
+export function gather(site: SiteOf<'GATHER'>): Piece {
+  const { batches, outer, size, count, inner } = gatherPlan(nodeAt(site.graph, site.at));
+  const isConstant = site.input(1).data !== undefined;
+  const index = `x2[n * ${count} + i]`;
+  return pieceOf(site, {
+    inputs: site.operator.inputs,
+    helpers: isConstant ? [] : ['clamped'],
+    body: `for (int n = 0; n < ${batches}; n++)
+  for (int o = 0; o < ${outer}; o++, x += ${size * inner})
+    for (int i = 0; i < ${count}; i++, y += ${inner})
+      memcpy(y, x + ${isConstant ? index : `clamped(${index}, 0, ${size - 1})`} * ${inner}, ${inner * elementBytes(site.output.type)});`,
+    about: `${count} of ${size}`,
+  });
+}
+
 /** SQUARED_DIFFERENCE: rescales both sides to twice the larger scale, with 7 bits of fraction. */
 export function squaredDifference(site: Site): Piece {
+  if (site.output.type === 'int32') return wide(site);
   const [a, b, output] = [scaleOf(site.input(0)), scaleOf(site.input(1)), scaleOf(site.output)];
   const twice = 2 * Math.max(a.scale, b.scale);
   const u = scaledText(`${less('a', a.zeroPoint)} * 128`, a.scale / twice);
@@ -235,6 +301,7 @@ export function squaredDifference(site: Site): Piece {
 
 /** ADD, SUB and MUL with NumPy's broadcasting. */
 export function arithmetic(site: SiteOf<'ADD'>): Piece {
+  if (site.output.type === 'int32') return wide(site);
   const [a, b, output] = [scaleOf(site.input(0)), scaleOf(site.input(1)), scaleOf(site.output)];
   const { low, high } = rangeOf(site.output, site.options.activation);
   const axes = broadcastAxes(site);
@@ -323,8 +390,11 @@ interface Move {
   y: number;
 }
 
-/** Copies y[its position] = x[its position] for every index; neighbors that are contiguous on both sides are copied together. */
-function copyText(axes: Move[], from = 0, to = 0): string {
+/**
+ * Copies y[its position] = x[its position] for every index; neighbors that are contiguous on both sides are copied together.
+ * @param bytes size of an element
+ */
+function copyText(bytes: number, axes: Move[], from = 0, to = 0): string {
   const merged: Move[] = [];
   for (const axis of axes.filter(({ size }) => size > 1)) {
     const last = merged.at(-1);
@@ -336,7 +406,7 @@ function copyText(axes: Move[], from = 0, to = 0): string {
   const last = merged.at(-1);
   if (last === undefined || (last.x === 1 && last.y === 1)) {
     const outer = merged.slice(0, -1);
-    const run = last?.size ?? 1;
+    const run = (last?.size ?? 1) * bytes;
     if (outer.length === 0) return `memcpy(y + ${to}, x + ${from}, ${run});`;
     return loops('i', outer, ({ x, y }) => `memcpy(y + ${plus(to)}${y}, x + ${plus(from)}${x}, ${run});`);
   }
@@ -353,7 +423,7 @@ export function transpose(site: Site): Piece {
   const permutation = [...(site.input(1).data as Int32Array)];
   const { shape } = site.output;
   const x = permutation.map((axis) => strides[axis]!);
-  return pieceOf(site, { body: copyText(zip(shape, x, stridesOf(shape))) });
+  return pieceOf(site, { body: copyText(elementBytes(site.output.type), zip(shape, x, stridesOf(shape))) });
 }
 
 export function stridedSlice(site: SiteOf<'STRIDED_SLICE'>): Piece {
@@ -364,7 +434,9 @@ export function stridedSlice(site: SiteOf<'STRIDED_SLICE'>): Piece {
   const counts = axes.map(({ count }) => count);
   const from = axes.reduce((start, { first }, axis) => start + first * own[axis]!, 0);
   const x = axes.map(({ step }, axis) => step * own[axis]!);
-  return pieceOf(site, { body: copyText(zip(counts, x, stridesOf(counts)), from) });
+  return pieceOf(site, {
+    body: copyText(elementBytes(site.output.type), zip(counts, x, stridesOf(counts)), from),
+  });
 }
 
 /** PAD fills with the zero point, PADV2 with its third input. */
@@ -374,10 +446,12 @@ export function pad(site: Site): Piece {
   const strides = stridesOf(site.output.shape);
   const start = strides.reduce((sum, stride, axis) => sum + stride * paddings[2 * axis]!, 0);
   const given = site.operator.op === 'PADV2';
-  const fill = given ? (site.input(2).data as Int8Array)[0]! : scaleOf(site.output).zeroPoint;
+  const fill = given
+    ? (site.input(2).data as Int8Array | Int32Array)[0]!
+    : (site.output.quantization?.zeroPoint[0] ?? 0);
   return pieceOf(site, {
-    body: `memset(y, ${fill}, ${elementCount(site.output.shape)});
-${copyText(zip(shape, stridesOf(shape), strides), 0, start)}`,
+    body: `${filledText(site, String(fill))}
+${copyText(elementBytes(site.output.type), zip(shape, stridesOf(shape), strides), 0, start)}`,
   });
 }
 
@@ -389,7 +463,12 @@ export function concatenation(site: SiteOf<'CONCATENATION'>): Piece[] {
   let start = 0;
   return site.operator.inputs.map((input, place) => {
     const own = site.input(place).shape;
-    const body = copyText(zip(own, stridesOf(own), strides), 0, start * strides[axis]!);
+    const body = copyText(
+      elementBytes(site.output.type),
+      zip(own, stridesOf(own), strides),
+      0,
+      start * strides[axis]!,
+    );
     start += own[axis]!;
     return pieceOf(site, { inputs: [input], body });
   });
@@ -402,7 +481,11 @@ export function split(site: SiteOf<'SPLIT'>): Piece[] {
   const strides = stridesOf(shape);
   return site.operator.outputs.map((output, part) => {
     const own = site.graph.tensors[output]!.shape;
-    const body = copyText(zip(own, strides, stridesOf(own)), part * own[axis]! * strides[axis]!);
+    const body = copyText(
+      elementBytes(site.output.type),
+      zip(own, strides, stridesOf(own)),
+      part * own[axis]! * strides[axis]!,
+    );
     return pieceOf(site, { inputs: [site.operator.inputs[1]!], output, body });
   });
 }
@@ -415,7 +498,11 @@ export function splitSizes(site: SiteOf<'SPLIT_V'>): Piece[] {
   let start = 0;
   return site.operator.outputs.map((output) => {
     const own = site.graph.tensors[output]!.shape;
-    const body = copyText(zip(own, strides, stridesOf(own)), start * strides[axis]!);
+    const body = copyText(
+      elementBytes(site.output.type),
+      zip(own, strides, stridesOf(own)),
+      start * strides[axis]!,
+    );
     start += own[axis]!;
     return pieceOf(site, { inputs: [site.operator.inputs[0]!], output, body });
   });
@@ -425,13 +512,13 @@ export function splitSizes(site: SiteOf<'SPLIT_V'>): Piece[] {
 export function variable(site: Site): Piece {
   return pieceOf(site, {
     inputs: [site.operator.inputs.at(-1)!],
-    body: `memcpy(y, x, ${elementCount(site.input(0).shape)});`,
+    body: `memcpy(y, x, ${bytesOf(site.input(0))});`,
   });
 }
 
 /** Copies a tensor unchanged, for a network whose output is an input or a constant. */
 export function whole(site: Site): Piece {
-  return pieceOf(site, { body: `memcpy(y, x, ${elementCount(site.output.shape)});` });
+  return pieceOf(site, { body: `memcpy(y, x, ${bytesOf(site.output)});` });
 }
 
 /** Distance between neighbors along each axis of a row-major tensor. */
@@ -487,11 +574,11 @@ export function moved(site: Site): Piece[] {
       texts: [],
     };
     pieces.set(key, piece);
-    piece.texts.push(copyText(zip(sizes, x, y), from, to));
+    piece.texts.push(copyText(elementBytes(site.output.type), zip(sizes, x, y), from, to));
   }
-  const fill = `memset(y, ${scaleOf(site.output).zeroPoint}, ${elementCount(site.output.shape)});\n`;
+  const fill = filled ? `${filledText(site, String(scaleOf(site.output).zeroPoint))}\n` : '';
   return [...pieces.values()].map(({ inputs, output, texts }, index) =>
-    pieceOf(site, { inputs, output, body: `${filled && index === 0 ? fill : ''}${texts.join('\n')}` }),
+    pieceOf(site, { inputs, output, body: `${index === 0 ? fill : ''}${texts.join('\n')}` }),
   );
 }
 
@@ -499,9 +586,19 @@ export function moved(site: Site): Piece[] {
 export function fill(site: Site): Piece {
   return pieceOf(site, {
     inputs: [site.operator.inputs[1]!],
-    body: `memset(y, x[0], ${elementCount(site.output.shape)});`,
+    body: filledText(site, 'x[0]'),
   });
 }
+
+/** Fills the output with one value. memset fills only bytes. */
+function filledText({ output }: Site, value: string): string {
+  const count = elementCount(output.shape);
+  return elementBytes(output.type) === 1
+    ? `memset(y, ${value}, ${count});`
+    : `for (int i = 0; i < ${count}; i++) y[i] = ${value};`;
+}
+
+const bytesOf = ({ shape, type }: Tensor) => elementCount(shape) * elementBytes(type);
 
 /** RESIZE_NEAREST_NEIGHBOR: tables of the source rows and columns. */
 export function nearest(site: SiteOf<'RESIZE_NEAREST_NEIGHBOR'>): Piece {

@@ -160,7 +160,7 @@ class Draft {
       this.replace(node, { ...node.operator, inputs: moved(node.operator.inputs) });
   }
 
-  /** Removes operators whose outputs have no readers. */
+  /** Removes operators whose outputs have no readers. ASSIGN_VARIABLE has no output and is not among the makers. */
   sweep(): void {
     for (let index = this.released.pop(); index !== undefined; index = this.released.pop()) {
       const node = this.makers.get(index);

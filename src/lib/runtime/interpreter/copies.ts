@@ -81,37 +81,6 @@ export const movesOf = {
     const from = x.reduce((sum, stride, axis) => sum + stride * begin[axis]!, 0);
     return { copies: [{ input: 0, output: 0, sizes, x, y: stridesOf(sizes), from, to: 0 }], filled: false };
   },
-  GATHER: (node: Node<OperatorOptions['GATHER']>): Moves => {
-    const { shape } = node.input(0).tensor;
-    const { shape: own } = node.input(1).tensor;
-    const taken = node.int32Constant(1);
-    const axis = node.axis(node.options.axis, shape);
-    const batchDims =
-      node.options.batchDims < 0 ? node.options.batchDims + own.length : node.options.batchDims;
-    if (batchDims < 0 || batchDims > Math.min(axis, own.length))
-      throw node.malformed(`${node.options.batchDims} batch dimensions of [${own}]`);
-    if (own.slice(0, batchDims).join() !== shape.slice(0, batchDims).join())
-      throw node.malformed(`[${own}] and [${shape}] differ in their batch dimensions`);
-    const wrong = taken.find((at) => at < 0 || at >= shape[axis]!);
-    if (wrong !== undefined) throw node.malformed(`element ${wrong} of ${shape[axis]}`);
-    node.expectOutput(...shape.slice(0, axis), ...own.slice(batchDims), ...shape.slice(axis + 1));
-    const inner = elementCount(shape.slice(axis + 1));
-    const outer = elementCount(shape.slice(batchDims, axis));
-    const count = elementCount(own.slice(batchDims));
-    const copies = [...taken].map((at, index): Copy => {
-      const [batch, place] = [Math.floor(index / count), index % count];
-      return {
-        input: 0,
-        output: 0,
-        sizes: [outer, inner],
-        x: [shape[axis]! * inner, 1],
-        y: [count * inner, 1],
-        from: (batch * outer * shape[axis]! + at) * inner,
-        to: (batch * outer * count + place) * inner,
-      };
-    });
-    return { copies, filled: false };
-  },
   DEPTH_TO_SPACE: (node: Node<OperatorOptions['DEPTH_TO_SPACE']>): Moves => {
     const { blockSize } = node.options;
     const [batches, height, width, depth] = node.shape(node.input(0), 4) as [number, number, number, number];
@@ -143,6 +112,57 @@ export const movesOf = {
     };
   },
 };
+
+/** Sizes of a GATHER: x is [batches, outer, size, inner], the indices are [batches, count], and y is [batches, outer, count, inner]. */
+export interface GatherPlan {
+  batches: number;
+  outer: number;
+  size: number;
+  count: number;
+  inner: number;
+}
+
+/** @throws AIOT_TFLITE_MALFORMED for shapes that contradict each other, or for a constant index that does not exist */
+export function gatherPlan(node: Node<OperatorOptions['GATHER']>): GatherPlan {
+  const { shape } = node.input(0).tensor;
+  const { shape: own, type, data } = node.input(1).tensor;
+  if (type !== 'int32') throw node.unsupported(`indices of ${type}`);
+  const axis = node.axis(node.options.axis, shape);
+  const batchDims = node.options.batchDims < 0 ? node.options.batchDims + own.length : node.options.batchDims;
+  if (batchDims < 0 || batchDims > Math.min(axis, own.length))
+    throw node.malformed(`${node.options.batchDims} batch dimensions of [${own}]`);
+  if (own.slice(0, batchDims).join() !== shape.slice(0, batchDims).join())
+    throw node.malformed(`[${own}] and [${shape}] differ in their batch dimensions`);
+  const wrong = (data as Int32Array | undefined)?.find((at) => at < 0 || at >= shape[axis]!);
+  if (wrong !== undefined) throw node.malformed(`element ${wrong} of ${shape[axis]}`);
+  node.expectOutput(...shape.slice(0, axis), ...own.slice(batchDims), ...shape.slice(axis + 1));
+  return {
+    batches: elementCount(shape.slice(0, batchDims)),
+    outer: elementCount(shape.slice(batchDims, axis)),
+    size: shape[axis]!,
+    count: elementCount(own.slice(batchDims)),
+    inner: elementCount(shape.slice(axis + 1)),
+  };
+}
+
+/**
+ * GATHER. The kernel throws AIOT_TFLITE_INPUT for a computed index that does not exist, because TFLite Micro would read memory outside the
+ * tensor.
+ */
+export function gather(node: Node<OperatorOptions['GATHER']>): () => void {
+  const { batches, outer, size, count, inner } = gatherPlan(node);
+  const [x, indices, y] = [node.input(0).values, node.input(1).values, node.output.values];
+  return () => {
+    let to = 0;
+    for (let batch = 0; batch < batches; batch++)
+      for (let row = batch * outer; row < (batch + 1) * outer; row++)
+        for (let i = batch * count; i < (batch + 1) * count; i++) {
+          const at = indices[i]!;
+          if (at < 0 || at >= size) throw node.outside(at, size);
+          for (let k = (row * size + at) * inner, end = k + inner; k < end; k++) y[to++] = x[k]!;
+        }
+  };
+}
 
 /** The copy between [n, h, w, block², c] and [n, h · block, w · block, c]. */
 function blocked([n, h, w, c]: [number, number, number, number], block: number, toSpace: boolean): Copy {

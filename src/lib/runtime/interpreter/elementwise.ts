@@ -214,6 +214,56 @@ export function select(node: Node): () => void {
   };
 }
 
+/** A binary operator on int32. Like the reference kernels, it wraps at 32 bits. */
+export function wide(compute: (a: number, b: number) => number): (node: Node) => () => void {
+  return (node) => {
+    const { activation = 'none' } = node.options as { activation?: string };
+    if (activation !== 'none') throw node.unsupported(`a fused ${activation} on int32`);
+    const [a, b, y] = [node.input(0).values, node.input(1).values, node.output.values];
+    const [first, second] = broadcastPlaces(node);
+    return () => {
+      for (let i = 0; i < y.length; i++) y[i] = compute(a[first[i]!]!, b[second[i]!]!);
+    };
+  };
+}
+
+/** LOGICAL_AND and LOGICAL_OR. */
+export function logical(combine: (a: number, b: number) => number): Kernel {
+  return (node) => {
+    const [a, b, y] = [node.bools(0), node.bools(1), node.boolOutput];
+    const [first, second] = broadcastPlaces(node);
+    return () => {
+      for (let i = 0; i < y.length; i++) y[i] = combine(a[first[i]!]!, b[second[i]!]!);
+    };
+  };
+}
+
+/** LOGICAL_NOT. */
+export function not(node: Node): () => void {
+  const [x, y] = [node.bools(0), node.boolOutput];
+  node.expectOutput(...node.input(0).tensor.shape);
+  return () => {
+    for (let i = 0; i < y.length; i++) y[i] = x[i] === 0 ? 1 : 0;
+  };
+}
+
+/** CAST: converts stored values like a C cast, without scales. Numbers are truncated, and any number except 0 is true. */
+function cast(node: Node): () => void {
+  const [x, y] = [node.input(0).values, node.output.values];
+  node.expectOutput(...node.input(0).tensor.shape);
+  const toBool = node.output.tensor.type === 'bool';
+  return () => {
+    for (let i = 0; i < y.length; i++) y[i] = toBool ? Number(x[i] !== 0) : x[i]!;
+  };
+}
+
+const castTypes = ['float32', 'int8', 'int16', 'int32', 'bool'] as const;
+
+/** CAST between any two types. */
+export const casts: Readonly<Record<string, Kernel>> = Object.fromEntries(
+  castTypes.flatMap((from) => castTypes.map((to) => [`${from} ${to}`, cast])),
+);
+
 const { fround } = Math;
 
 /** Unary operators on float32. Each intermediate value is in single precision, as in TFLite Micro. */

@@ -100,12 +100,7 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
       for (const output of step.outputs) constant.add(output);
     } else steps.push(step);
   }
-  const made = graph.outputs.map((index): Activations => {
-    const output = tensors[index]!;
-    if (output instanceof Int32Array || output instanceof Uint8Array)
-      throw unsupported(`an output of ${graph.tensors[index]!.type}`);
-    return output;
-  });
+  const made = graph.outputs.map((index) => tensors[index]!);
   const collected = collector(made);
   const execute = (onTensor: OnTensor | undefined) => {
     if (onTensor !== undefined) for (const index of graph.inputs) onTensor(index, tensors[index]!);
@@ -195,7 +190,7 @@ function planStep(
   const inputs = operator.inputs.map(operand);
   const shared = sharesMemory(operator.op);
   for (const output of operator.outputs)
-    tensors[output] = shared ? inputs[0]!.values : outputFor(graph.tensors[output]!, where);
+    tensors[output] = shared ? inputs[0]!.values : valuesFor(graph.tensors[output]!, where);
   const outputs = operator.outputs.map((output) => operand(output)!);
   const node = new Node(index, operator, inputs, outputs, ratioPrecision);
   const source = node.input(activationPlaces(operator)[0]!).tensor;
@@ -241,18 +236,13 @@ const largestRank = 6;
 const largestTensorCount = 32767;
 const noValues = new Int32Array(0);
 
-/** Creates the array for an operator's output: an activation, or the result of a comparison or search. */
-function outputFor(tensor: Tensor, where: string): Values {
-  if (tensor.type === 'bool') return new Uint8Array(elementCount(tensor.shape));
-  if (tensor.type === 'int32') return new Int32Array(elementCount(tensor.shape));
-  return valuesFor(tensor, where);
-}
-
 function valuesFor({ type, shape }: Tensor, where: string): Activations {
   if (type === 'int16') return new Int16Array(elementCount(shape));
   if (type === 'int8') return new Int8Array(elementCount(shape));
   if (type === 'float32') return new Float32Array(elementCount(shape));
-  throw unsupported(`${where}: activations of ${type} (known: float32, int16, int8)`);
+  if (type === 'int32') return new Int32Array(elementCount(shape));
+  if (type === 'bool') return new Uint8Array(elementCount(shape));
+  throw unsupported(`${where}: activations of ${type} (known: float32, int32, int16, int8, bool)`);
 }
 
 function unsupported(what: string): AiotError {
@@ -283,6 +273,12 @@ const integer = <K>(kernel: K) => ({ 'int8 int8': kernel, 'int16 int16': kernel 
 /** Kernels for an operator that only moves or compares elements. The kernel is the same for all types. */
 const moving = <K>(kernel: K) => ({ ...integer(kernel), 'float32 float32': kernel });
 
+/** The same kernel for int32 too, for operators that move or compare elements. */
+const movingWide = <K>(kernel: K) => ({ ...moving(kernel), 'int32 int32': kernel });
+
+/** The same kernel for all types, for operators that only move elements. */
+const movingAll = <K>(kernel: K) => ({ ...movingWide(kernel), 'bool bool': kernel });
+
 /** Kernels for an operator that only moves elements and supports only float32 and int8. */
 const narrow = <K>(kernel: K) => ({ 'int8 int8': kernel, 'float32 float32': kernel });
 
@@ -290,6 +286,7 @@ const narrow = <K>(kernel: K) => ({ 'int8 int8': kernel, 'float32 float32': kern
 const comparing = (holds: (a: number, b: number) => boolean) => ({
   'int8 bool': elementwise.comparison(holds),
   'float32 bool': elementwise.comparison(holds),
+  'int32 bool': elementwise.comparison(holds),
 });
 
 /** Kernels by the types of the first activation and the output. */
@@ -320,16 +317,30 @@ const kernels: {
   REDUCE_MAX: moving(moves.reduceMax),
   REDUCE_MIN: moving(moves.reduceMin),
   ARG_MAX: { 'int8 int32': moves.argMax, 'float32 int32': moves.argMax },
-  ADD: { ...integer(sum(1)), 'float32 float32': binary((a, b) => a + b) },
-  SUB: { ...integer(sum(-1)), 'float32 float32': binary((a, b) => a - b) },
-  MUL: { ...integer(product), 'float32 float32': binary((a, b) => a * b) },
+  ARG_MIN: { 'int8 int32': moves.argMin, 'float32 int32': moves.argMin },
+  ADD: {
+    ...integer(sum(1)),
+    'float32 float32': binary((a, b) => a + b),
+    'int32 int32': elementwise.wide((a, b) => a + b),
+  },
+  SUB: {
+    ...integer(sum(-1)),
+    'float32 float32': binary((a, b) => a - b),
+    'int32 int32': elementwise.wide((a, b) => a - b),
+  },
+  MUL: {
+    ...integer(product),
+    'float32 float32': binary((a, b) => a * b),
+    'int32 int32': elementwise.wide(Math.imul),
+  },
   // TFLite Micro's int8 kernel shifts by more than 31 bits at usual scales, which is undefined behavior in C.
   DIV: { 'float32 float32': binary((a, b) => a / b) },
-  MAXIMUM: moving(elementwise.choice((a, b) => !(a > b))),
-  MINIMUM: moving(elementwise.choice((a, b) => !(a < b))),
+  MAXIMUM: movingWide(elementwise.choice((a, b) => !(a > b))),
+  MINIMUM: movingWide(elementwise.choice((a, b) => !(a < b))),
   SQUARED_DIFFERENCE: {
     ...integer(elementwise.squaredDifference),
     'float32 float32': elementwise.floatSquaredDifference as Kernel,
+    'int32 int32': elementwise.wide((a, b) => Math.imul(a - b, a - b)),
   },
   EQUAL: comparing((a, b) => a === b),
   NOT_EQUAL: comparing((a, b) => a !== b),
@@ -337,7 +348,11 @@ const kernels: {
   GREATER_EQUAL: comparing((a, b) => a >= b),
   LESS: comparing((a, b) => a < b),
   LESS_EQUAL: comparing((a, b) => a <= b),
-  SELECT_V2: moving(elementwise.select),
+  LOGICAL_AND: { 'bool bool': elementwise.logical((a, b) => a & b) },
+  LOGICAL_OR: { 'bool bool': elementwise.logical((a, b) => a | b) },
+  LOGICAL_NOT: { 'bool bool': elementwise.not },
+  CAST: elementwise.casts,
+  SELECT_V2: movingAll(elementwise.select),
   PRELU: { ...integer(elementwise.prelu), 'float32 float32': elementwise.floatPrelu },
   ABS: { ...integer(elementwise.abs), 'float32 float32': floatUnary.ABS },
   RSQRT: { 'int8 int8': elementwise.rsqrt, 'float32 float32': floatUnary.RSQRT },
@@ -358,25 +373,29 @@ const kernels: {
   L2_NORMALIZATION: { 'int8 int8': images.l2, 'float32 float32': images.floatL2 },
   RESIZE_BILINEAR: { ...integer(images.bilinear), 'float32 float32': images.floatBilinear },
   RESIZE_NEAREST_NEIGHBOR: moving(images.nearest),
-  PACK: moving(copies.moving(movesOf.PACK)),
-  UNPACK: moving(copies.moving(movesOf.UNPACK)),
-  SLICE: moving(copies.moving(movesOf.SLICE)),
+  PACK: movingWide(copies.moving(movesOf.PACK)),
+  UNPACK: movingWide(copies.moving(movesOf.UNPACK)),
+  SLICE: movingAll(copies.moving(movesOf.SLICE)),
   // TFLite Micro has no int16 kernels for these operators.
-  GATHER: narrow(copies.moving(movesOf.GATHER)),
+  GATHER: { ...narrow(copies.gather), 'int32 int32': copies.gather, 'bool bool': copies.gather },
   DEPTH_TO_SPACE: narrow(copies.moving(movesOf.DEPTH_TO_SPACE)),
   SPACE_TO_DEPTH: narrow(copies.moving(movesOf.SPACE_TO_DEPTH)),
   SPACE_TO_BATCH_ND: narrow(copies.moving(movesOf.SPACE_TO_BATCH_ND)),
   BATCH_TO_SPACE_ND: narrow(copies.moving(movesOf.BATCH_TO_SPACE_ND)),
-  FILL: narrow(images.fill),
-  CONCATENATION: moving(moves.concatenation),
-  PAD: { ...integer(moves.pad(zeroOf)), 'float32 float32': moves.pad(() => 0) },
-  PADV2: moving(moves.pad(moves.padValue)),
+  FILL: { ...narrow(images.fill), 'int32 int32': images.fill },
+  CONCATENATION: movingAll(moves.concatenation),
+  PAD: {
+    ...integer(moves.pad(zeroOf)),
+    'float32 float32': moves.pad(() => 0),
+    'int32 int32': moves.pad(() => 0),
+  },
+  PADV2: movingWide(moves.pad(moves.padValue)),
   TRANSPOSE: moving(moves.transpose),
-  SPLIT: moving(moves.split),
-  SPLIT_V: moving(moves.splitSizes),
-  READ_VARIABLE: moving(moves.read),
-  ASSIGN_VARIABLE: moving(moves.assign),
-  STRIDED_SLICE: moving(moves.stridedSlice),
+  SPLIT: movingWide(moves.split),
+  SPLIT_V: movingWide(moves.splitSizes),
+  READ_VARIABLE: movingAll(moves.read),
+  ASSIGN_VARIABLE: movingAll(moves.assign),
+  STRIDED_SLICE: movingAll(moves.stridedSlice),
   SOFTMAX: { 'int8 int8': softmax, 'int16 int16': softmax16, 'float32 float32': floats.softmax },
   LOGISTIC: {
     'int8 int8': logistic,
@@ -417,14 +436,17 @@ export function nodeAt(graph: Graph, index: number): Node<never> {
   return new Node<never>(index, operator, inputs, operator.outputs.map(operand), 'double');
 }
 
+/** Types of the activations that kernels read. */
+type KernelType = 'int8' | 'int16' | 'int32' | 'float32' | 'bool';
+
 /** Whether an operator has a kernel that reads and outputs activations of this type. */
-export function hasKernel(op: OperatorName, type: 'int8' | 'int16' | 'float32'): boolean {
+export function hasKernel(op: OperatorName, type: KernelType): boolean {
   const { yields = type } = rowOf(op);
   return sharesMemory(op) || kernelOf(op, type, yields) !== undefined;
 }
 
 /** Whether TFLite Micro also has a kernel for this operator and type. The quantizer uses only such kernels. */
-export function hasMicroKernel(op: OperatorName, type: 'int8' | 'int16' | 'float32'): boolean {
+export function hasMicroKernel(op: OperatorName, type: KernelType): boolean {
   const { lacks } = rowOf(op).micro;
   return hasKernel(op, type) && !lacks?.some((lacking) => lacking === type);
 }

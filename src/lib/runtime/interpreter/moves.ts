@@ -206,6 +206,15 @@ const largestFloat = (2 - 2 ** -23) * 2 ** 127;
 
 /** ARG_MAX along a constant axis. If the largest value occurs several times, the first position is returned. */
 export function argMax(node: Node): () => void {
+  return firstPosition(node, (value, best) => value > best);
+}
+
+/** ARG_MIN, like ARG_MAX for the smallest value. */
+export function argMin(node: Node): () => void {
+  return firstPosition(node, (value, best) => value < best);
+}
+
+function firstPosition(node: Node, isBetter: (value: number, best: number) => boolean): () => void {
   const { tensor, values: x } = node.input(0);
   const given = node.int32Constant(1);
   if (given.length !== 1) throw node.malformed(`expected one axis, got [${given}]`);
@@ -218,7 +227,7 @@ export function argMax(node: Node): () => void {
     for (let i = 0; i < y.length; i++) {
       const start = Math.floor(i / inner) * size * inner + (i % inner);
       let best = 0;
-      for (let k = 1; k < size; k++) if (x[start + k * inner]! > x[start + best * inner]!) best = k;
+      for (let k = 1; k < size; k++) if (isBetter(x[start + k * inner]!, x[start + best * inner]!)) best = k;
       y[i] = best;
     }
   };

@@ -18,8 +18,8 @@ export interface InterpreterOptions {
   ratioPrecision?: 'double' | 'single';
 }
 
-/** Values of a network's input or output. */
-export type Activations = Int8Array | Int16Array | Float32Array;
+/** Values of a network's input or output. bool values are bytes of 0 and 1. */
+export type Activations = Values;
 
 /** A network that is ready to run. Its variables keep their values between runs. */
 export interface Interpreter<Data extends Activations = Activations> {
@@ -73,6 +73,13 @@ export class Node<Options = unknown> {
   /** The error for a valid use of this operator that is not supported here. */
   unsupported(what: string): AiotError {
     return new AiotError('AIOT_TFLITE_UNSUPPORTED', `operator ${this.index} (${this.operator.op}): ${what}`);
+  }
+  /** The error for an index that this operator computed or received, but that does not exist. */
+  outside(index: number, size: number): AiotError {
+    return new AiotError(
+      'AIOT_TFLITE_INPUT',
+      `operator ${this.index} (${this.operator.op}): expected an index from 0 to ${size - 1}, got ${index}`,
+    );
   }
 
   input(place: number): Operand {

@@ -1,5 +1,5 @@
 import type { OperatorName } from '../graph.js';
-import { activation, float, unlessFalse } from '../option-fields.js';
+import { activation, float, optionalType, unlessFalse } from '../option-fields.js';
 import { byType, type FixedScale, micro, quantizedSince, type Row, type SharedRow } from './row.js';
 
 const unit: FixedScale = { int8: [1 / 256, -128], int16: [2 ** -15, 0] };
@@ -60,6 +60,21 @@ const comparison = (code: number, optionsType: number, method: string): SharedRo
     { version: byType(2), yields: 'bool', cost: 'add', micro: micro(method, 32) },
   );
 
+/** An operator on bool. */
+const logical = (code: number, optionsType: number, inputs: number, method: string): SharedRow => ({
+  code,
+  optionsType,
+  fields: [],
+  inputs: [inputs, inputs],
+  version: () => 1,
+  since: { 1: '1.11.0' },
+  ...(inputs === 2 && { activations: [0, 1] }),
+  yields: 'bool',
+  shape: inputs === 2 ? 'broadcast' : 'first',
+  cost: 'copy',
+  micro: micro(method),
+});
+
 /** Operators that compute each element of the output from one element of each input. */
 export const elementwiseRows = {
   ADD: sum(0, 11, '1.5.0', 'AddAdd', [68, 8]),
@@ -112,6 +127,20 @@ export const elementwiseRows = {
   GREATER_EQUAL: comparison(62, 45, 'AddGreaterEqual'),
   LESS: comparison(58, 41, 'AddLess'),
   LESS_EQUAL: comparison(63, 46, 'AddLessEqual'),
+  LOGICAL_AND: logical(86, 62, 2, 'AddLogicalAnd'),
+  LOGICAL_OR: logical(84, 60, 2, 'AddLogicalOr'),
+  LOGICAL_NOT: logical(87, 63, 1, 'AddLogicalNot'),
+  CAST: {
+    code: 53,
+    optionsType: 37,
+    fields: [optionalType(0, 'inDataType'), optionalType(1, 'outDataType')],
+    inputs: [1, 1],
+    version: ({ inputs, output }) => (inputs[0]?.type === 'int8' || output.type === 'int8' ? 3 : 1),
+    since: { 1: '1.5.0', 3: '2.8.0' },
+    shape: 'first',
+    cost: 'copy',
+    micro: micro('AddCast'),
+  },
   SELECT_V2: {
     code: 123,
     optionsType: 98,
@@ -122,7 +151,7 @@ export const elementwiseRows = {
     activations: [1, 2],
     scale: 'joined',
     cost: 'copy',
-    micro: micro('AddSelectV2', 8),
+    micro: micro('AddSelectV2', 8, 0, 'int32', 'bool'),
   },
   LEAKY_RELU: {
     code: 98,

@@ -50,6 +50,17 @@ export const reductionRows = {
     cost: 'reduction',
     micro: micro('AddArgMax'),
   },
+  ARG_MIN: {
+    code: 79,
+    optionsType: 57,
+    fields: [optionalType(0, 'outputType')],
+    inputs: [2, 2],
+    version: byType(2),
+    since: { 1: '1.9.0', 2: '1.14.0' },
+    yields: 'int32',
+    cost: 'reduction',
+    micro: micro('AddArgMin'),
+  },
 } satisfies { [Name in OperatorName]?: Row<Name> };
 
 /** An operator that copies elements of its first input. */
@@ -185,7 +196,7 @@ export const movingRows = {
     since: { 1: '1.10.0' },
     scale: 'input',
     cost: 'copy',
-    micro: micro('AddExpandDims'),
+    micro: micro('AddExpandDims', 0, 0, 'int32', 'bool'),
   },
   SQUEEZE: {
     code: 43,
@@ -237,7 +248,7 @@ export const movingRows = {
     {
       fields: [integer(0, 'axis'), integer(1, 'batchDims')],
       version: byType(2),
-      micro: micro('AddGather', 32),
+      micro: micro('AddGather', 32, 0, 'int32', 'bool'),
     },
   ),
   DEPTH_TO_SPACE: move(

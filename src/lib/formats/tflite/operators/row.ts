@@ -30,6 +30,9 @@ export type Cost =
   | 'transcendental'
   | 'copy';
 
+/** Types for which TFLite Micro may lack a kernel. */
+export type MicroType = 'int8' | 'int16' | 'int32' | 'bool';
+
 export interface Row<Name extends OperatorName> {
   /** Number in the schema's BuiltinOperator. */
   code: number;
@@ -73,7 +76,7 @@ export interface Row<Name extends OperatorName> {
    * kernel allocates for its data and options in the arena's tail, measured with the 64-bit Python runtime. `lacks`: types for which LiteRT
    * and aiot have a kernel, but TFLite Micro has none.
    */
-  micro: { register: string; data: number; options: number; lacks?: readonly ('int8' | 'int16')[] };
+  micro: { register: string; data: number; options: number; lacks?: readonly MicroType[] };
 }
 
 /** A row that several operators can share, because the version does not depend on any option. */
@@ -109,5 +112,5 @@ export const micro = (
   register: string,
   data = 0,
   options = 0,
-  ...lacks: ('int8' | 'int16')[]
+  ...lacks: MicroType[]
 ): Row<OperatorName>['micro'] => ({ register, data, options, ...(lacks.length > 0 && { lacks }) });

@@ -1,6 +1,7 @@
 import { errorMaker } from '../../../core/errors.js';
 import type { Graph } from '../../../formats/tflite/graph.js';
 import { createInterpreter } from '../../../runtime/interpreter/interpreter.js';
+import { floatView } from '../../../runtime/litert.js';
 import type { Range } from './numbers.js';
 
 export const unfit = errorMaker('AIOT_QUANTIZE_UNFIT');
@@ -25,14 +26,16 @@ const sampleRoom = 4096;
  */
 export function calibrate(graph: Graph, rows: readonly Float32Array[]): Map<number, Seen> {
   if (rows.length === 0) throw unfit('expected representative inputs, got none');
-  const interpreter = createInterpreter(graph);
+  const interpreter = createInterpreter(floatView(graph));
   const notes: (Note | undefined)[] = [];
   rows.forEach((row, at) => {
     interpreter.invoke(row, (index, values) => {
+      // Indices and conditions have no range.
+      if (index >= graph.tensors.length || !(values instanceof Float32Array)) return;
       notes[index] ??= newNote(values.length, rows.length);
       const note = notes[index]!;
       const { low, high } = note;
-      take(note, values as Float32Array);
+      take(note, values);
       if (note.low < low) note.extremes[0] = at;
       if (note.high > high) note.extremes[1] = at;
       if (!Number.isFinite(note.low) || !Number.isFinite(note.high) || Number.isNaN(note.sum))

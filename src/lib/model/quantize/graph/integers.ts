@@ -13,7 +13,7 @@ import {
   wideQuantization,
   withLeastScale,
 } from './numbers.js';
-import { channelAxis, fixedOutput, outputRule, weightPlaces } from './rules.js';
+import { channelAxis, fixedOutput, outputRule, usesVariable, weightPlaces } from './rules.js';
 
 interface IntegerPlan {
   /** How each operator of the float graph computes. */
@@ -44,7 +44,7 @@ export function toIntegers(
 ): IntegerGraph {
   const united = uniteRanges(
     graph,
-    ranges,
+    uniteStates(graph, ranges),
     ({ op, outputs }) => outputRule(op) === 'own' && ranges.get(outputs[0] ?? -1)?.given === undefined,
   );
   const twins = new Twins(graph, united, plan.onNewScales);
@@ -68,7 +68,8 @@ function outputOf(twins: Twins, index: number, io: Kind): number {
 }
 
 function addOperator(twins: Twins, operator: Operator, kind: Kind): void {
-  if (kind === 'float32') addFloat(twins, operator);
+  if (usesVariable(operator)) addState(twins, operator, kind);
+  else if (kind === 'float32') addFloat(twins, operator);
   else if (rowOf(operator.op).scale === 'joined') addJoined(twins, operator, kind);
   else addInteger(twins, operator, kind);
 }
@@ -80,6 +81,20 @@ function addFloat(twins: Twins, operator: Operator): void {
   );
   const outputs = operator.outputs.map((index) => twins.make(index, 'float32'));
   twins.operators.push({ ...operator, inputs, outputs });
+}
+
+/** READ_VARIABLE or ASSIGN_VARIABLE. Values with another scale than the variable's are converted. */
+function addState(twins: Twins, operator: Operator, kind: Kind): void {
+  const [index = -1, value] = operator.inputs;
+  const variable = twins.variable(index, kind);
+  const { quantization } = twins.tensors[variable]!;
+  if (value === undefined) {
+    const outputs = operator.outputs.map((output) => twins.make(output, kind, quantization));
+    twins.operators.push({ ...operator, inputs: [variable], outputs } as Operator);
+    return;
+  }
+  const given = twins.as(value, kind, quantization);
+  twins.operators.push({ ...operator, inputs: [variable, given], outputs: [] } as Operator);
 }
 
 function addInteger(twins: Twins, operator: Operator, kind: Kind): void {
@@ -138,14 +153,7 @@ function addJoined(twins: Twins, operator: Operator, kind: Kind): void {
   const places = activationPlaces(operator);
   const inputs = operator.inputs.map((index, place) => {
     if (!places.includes(place)) return twins.other(index);
-    const given = twins.of(index, kind, quantization);
-    const own = twins.quantizationOf(given, operator.op);
-    if (own.scale[0] === quantization.scale[0] && own.zeroPoint[0] === quantization.zeroPoint[0])
-      return given;
-    const { name, shape } = twins.tensors[given]!;
-    const joined = twins.add({ name: `${name}/joined`, shape, type: kind, quantization });
-    twins.operators.push({ op: 'QUANTIZE', inputs: [given], outputs: [joined], options: {} });
-    return joined;
+    return twins.as(index, kind, quantization);
   });
   const outputs = [twins.make(output, kind, quantization)];
   twins.operators.push({ ...operator, inputs, outputs } as Operator);
@@ -230,6 +238,47 @@ function uniteRanges(
 }
 
 /**
+ * Gives each variable a range, and the same range to the activations that are assigned to it. Otherwise, its values would be converted in
+ * each step, and rounding errors would accumulate.
+ */
+function uniteStates(graph: Graph, ranges: ReadonlyMap<number, Range>): Map<number, Range> {
+  const united = new Map(ranges);
+  const makers = new Map(
+    graph.operators.flatMap((operator) => operator.outputs.map((output) => [output, operator])),
+  );
+  /** The activation whose scale an activation has, because operators between them only move its elements. */
+  const originOf = (index: number): number => {
+    const maker = makers.get(index);
+    const [place = 0] = maker ? activationPlaces(maker) : [];
+    return maker && outputRule(maker.op) === 'input' && maker.op !== 'READ_VARIABLE'
+      ? originOf(maker.inputs[place]!)
+      : index;
+  };
+  const variables = graph.tensors.flatMap(({ variable }, index) => {
+    if (!(variable instanceof Float32Array)) return [];
+    const uses = graph.operators.filter((operator) => usesVariable(operator) && operator.inputs[0] === index);
+    const values = uses.flatMap(({ inputs: [, value], outputs }) =>
+      value === undefined ? outputs : originOf(value),
+    );
+    return [{ index, start: rangeOf(variable), values }];
+  });
+  // One variable's values may be assigned to another one.
+  for (let round = 0; round <= variables.length; round++)
+    for (const { index, start, values } of variables) {
+      const known = [start, united.get(index), ...values.map((value) => united.get(value))].flatMap(
+        (range) => range ?? [],
+      );
+      const range = {
+        low: Math.min(...known.map(({ low }) => low)),
+        high: Math.max(...known.map(({ high }) => high)),
+      };
+      for (const place of [index, ...values])
+        if (united.get(place)?.given === undefined) united.set(place, range);
+    }
+  return united;
+}
+
+/**
  * The graph under construction. Each activation of the float graph has a twin of the kind that the operator produces. Readers of another
  * kind get additional twins, made by QUANTIZE or DEQUANTIZE.
  */
@@ -266,6 +315,8 @@ class Twins {
    * @param quantization used for a newly created tensor instead of the quantization from its own range
    */
   of(index: number, kind: Kind, quantization?: Quantization): number {
+    // Indices and conditions have no other form.
+    if (this.graph.tensors[index]?.type !== 'float32') return this.other(index);
     if (this.graph.tensors[index]?.data !== undefined) return this.#constantOf(index, kind, quantization);
     const kinds = this.#made.get(index);
     const [first] = kinds ?? [];
@@ -281,6 +332,32 @@ class Twins {
       options: {},
     });
     return place;
+  }
+
+  /** An activation's twin of this kind with exactly this scale, made by conversion if necessary. */
+  as(index: number, kind: Kind, quantization: Quantization | undefined): number {
+    const given = this.of(index, kind, quantization);
+    const { name, shape, quantization: own } = this.tensors[given]!;
+    if (!quantization || !own) return given;
+    if (own.scale[0] === quantization.scale[0] && own.zeroPoint[0] === quantization.zeroPoint[0])
+      return given;
+    const joined = this.add({ name: `${name}/joined`, shape, type: kind, quantization });
+    this.operators.push({ op: 'QUANTIZE', inputs: [given], outputs: [joined], options: {} });
+    return joined;
+  }
+
+  /** A variable, with its initial values in this kind. */
+  variable(index: number, kind: Kind): number {
+    const known = this.#constants.get(index);
+    if (known !== undefined) return known;
+    const tensor = this.graph.tensors[index]!;
+    const values = tensor.variable;
+    const place = this.tensors.length;
+    this.#constants.set(index, place);
+    if (kind === 'float32' || !(values instanceof Float32Array)) return this.add(tensor);
+    const quantization = this.own(index, kind);
+    const variable = (kind === 'int16' ? quantizeWide : quantizeValues)(values, quantization);
+    return this.add({ ...tensor, type: kind, variable, quantization });
   }
 
   /** Converts an output to its given scale if the operator cannot produce that scale. */

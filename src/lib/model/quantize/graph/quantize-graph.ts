@@ -1,4 +1,5 @@
-import { type Graph, hasState, type Operator, type Tensor } from '../../../formats/tflite/graph.js';
+import type { Graph, Operator, Tensor } from '../../../formats/tflite/graph.js';
+import { activationPlaces, statesOf } from '../../../formats/tflite/operators.js';
 import { float16Words, largestFloat16, withFloatConstants } from '../../../formats/tflite/real-values.js';
 import { createInterpreter, hasMicroKernel } from '../../../runtime/interpreter/interpreter.js';
 import { brokenConstant, simplifyGraph } from '../../network/simplify.js';
@@ -10,7 +11,7 @@ import { toIntegers } from './integers.js';
 import { affordable, measureNoise, type Noise } from './noise.js';
 import { channelScales, quantizeWeights } from './numbers.js';
 import { chooseRanges } from './ranges.js';
-import { canQuantize, channelAxis, isWeighted, outputRule } from './rules.js';
+import { canQuantize, channelAxis, isWeighted, outputRule, usesVariable } from './rules.js';
 
 /** Multiply-add budget for measuring the noise. */
 const noiseBudget = 5e7;
@@ -75,7 +76,10 @@ export function quantizePrepared(
     const ends = new Map(prepared.outputs.map((output) => [output, twins.get(output)!]));
     for (const [output, decibels] of noiseOf(reference, graph, ends, rows)) noise.set(output, decibels);
   }
-  const io = graph.tensors[graph.inputs[0]!]!.type as Kind;
+  const [io = 'float32'] = [...graph.inputs, ...graph.outputs].flatMap((index): Kind[] => {
+    const { type } = graph.tensors[index]!;
+    return type === 'float32' || type === 'int8' || type === 'int16' ? [type] : [];
+  });
   const report = reportOf(prepared, graph, twins, methods, noise);
   return { graph, twins, against: base ?? reference, report: { mode: settings.mode, io, ...report, notes } };
 }
@@ -134,17 +138,33 @@ function integerForm(
 }
 
 function kindsOf(
-  { operators }: Graph,
+  { operators, tensors }: Graph,
   integer: Kind,
   apart: ReadonlyMap<number, Kind> | undefined,
   notes: string[],
 ): Kind[] {
-  return operators.map(({ op }, at) => {
+  const kinds = operators.map((operator, at): Kind => {
+    const { op } = operator;
     const kind = apart?.get(at) ?? integer;
+    // Indices and conditions are whole numbers already, and a CAST converts real values.
+    if (op === 'CAST' || !isReal(tensors, operator)) return 'float32';
     if (kind === 'float32' || hasMicroKernel(op, kind)) return kind;
     notes.push(`operator ${at} (${op}) stays float32: TFLite Micro has no ${kind} kernel for it`);
     return 'float32';
   });
+  // A variable has one type for all its operators.
+  const floats = new Set(
+    operators.flatMap(({ inputs: [first = -1] }, at) => (kinds[at] === 'float32' ? [first] : [])),
+  );
+  return kinds.map((kind, at) =>
+    usesVariable(operators[at]!) && floats.has(operators[at]!.inputs[0]!) ? 'float32' : kind,
+  );
+}
+
+/** Whether an operator computes with real values: an activation or an output is float32. */
+function isReal(tensors: readonly Tensor[], operator: Operator): boolean {
+  const taken = activationPlaces(operator).map((place) => operator.inputs[place]!);
+  return [...taken, ...operator.outputs].some((index) => tensors[index]?.type === 'float32');
 }
 
 function noiseOf(
@@ -169,18 +189,22 @@ export function prepareGraph(graph: Graph): Graph {
     throw unfit(
       `expected a float32 model, but it is already quantized (${inside.op} on ${typesOf(float, inside)})`,
     );
-  const ends: [string, number[]][] = [
+  const sides: [string, number[]][] = [
     ['input', float.inputs],
     ['output', float.outputs],
   ];
-  for (const [what, indices] of ends) {
+  for (const [what, indices] of sides) {
     if (indices.length === 0) throw unfit(`expected an ${what}, got none`);
     for (const index of indices) {
       const { name, type } = float.tensors[index]!;
-      if (type !== 'float32') throw unfit(`expected an ${what} of float32, got ${type} (${name})`);
+      if (!ends.includes(type)) throw unfit(`expected an ${what} of float32, got ${type} (${name})`);
     }
   }
-  if (hasState(float)) throw unfit('expected a model without variables: their ranges cannot be observed');
+  const stateful = float.operators.find(({ op }) => op === 'SVDF' || op === 'UNIDIRECTIONAL_SEQUENCE_LSTM');
+  if (stateful !== undefined && statesOf(float).size > 0)
+    throw unfit(`expected a model without ${stateful.op}, whose state cannot be quantized`, {
+      next: 'Let TensorFlow’s converter quantize it, or unroll the layer before conversion.',
+    });
   const broken = brokenConstant(float);
   if (broken !== undefined) throw unfit(`the model's ${broken}: train it again`);
   const simple = simplifyGraph(withComputedConstants(float));
@@ -189,6 +213,9 @@ export function prepareGraph(graph: Graph): Graph {
       throw unfit(`operator ${index}: expected an operator on float32 activations, got ${op}`);
   return simple;
 }
+
+/** Types of a float network's inputs and outputs. Indices and conditions stay as they are. */
+const ends: readonly Tensor['type'][] = ['float32', 'int32', 'bool'];
 
 /**
  * Replaces operators that read only constants by their results. Calibration could not observe a range for them, because they never change.
@@ -316,12 +343,17 @@ function reportOf(
       sqnrDb: rounded(noise?.get(index)),
     };
   };
+  const real = (indices: readonly number[]) =>
+    indices.filter((index) => float.tensors[index]!.type === 'float32');
   const made = ({ op, outputs }: Operator) =>
-    outputs.map((index) => line(op, index, outputRule(op) === 'own'));
+    real(outputs).map((index) => line(op, index, outputRule(op) === 'own'));
   const ofOutputs = float.outputs.flatMap((index) => noise?.get(index) ?? []);
   return {
     sqnrDb: ofOutputs.length === 0 ? null : rounded(Math.min(...ofOutputs)),
-    layers: [...float.inputs.map((index) => line('input', index, true)), ...float.operators.flatMap(made)],
+    layers: [
+      ...real(float.inputs).map((index) => line('input', index, true)),
+      ...float.operators.flatMap(made),
+    ],
   };
 }
 

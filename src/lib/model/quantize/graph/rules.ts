@@ -17,6 +17,11 @@ export function canQuantize(op: OperatorName): boolean {
   return op !== 'QUANTIZE' && op !== 'DEQUANTIZE';
 }
 
+/** Whether the operator's first input is a variable. */
+export function usesVariable({ op }: Pick<Operator, 'op'>): boolean {
+  return op === 'READ_VARIABLE' || op === 'ASSIGN_VARIABLE';
+}
+
 /** The output scale fixed by an operator's kernels; undefined if the kernels fix none. */
 export function fixedOutput(op: OperatorName, kind: Kind): Quantization | undefined {
   const fixed = fixedScale(op, kind === 'int16' ? 'int16' : 'int8');

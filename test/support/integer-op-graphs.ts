@@ -1,0 +1,205 @@
+import type { Random } from '../../src/lib/core/numbers.js';
+import {
+  elementCount,
+  type Graph,
+  type OperatorName,
+  type TensorType,
+} from '../../src/lib/formats/tflite/graph.js';
+import { withRealValues } from '../../src/lib/formats/tflite/real-values.js';
+import { GraphBuilder } from './graph-builder.js';
+import { argMaxGraph, oneOpGraphs } from './one-op-graphs.js';
+
+/** A model of one operator on these indices or conditions. */
+type MakeGraph = (random: Random) => Graph;
+
+type Kind = 'int32' | 'bool';
+
+/** The float32 model of one operator, with int32 or bool in place of float32. Values are whole numbers. */
+function typed(op: OperatorName, type: Kind): MakeGraph {
+  return (random) => {
+    const graph = withRealValues(oneOpGraphs[op]!(random));
+    const whole = (values: Float32Array) =>
+      type === 'int32'
+        ? Int32Array.from(values, (value) => Math.round(value * 100))
+        : Uint8Array.from(values, (value) => Number(value > 0));
+    const tensors = graph.tensors.map((tensor) => {
+      if (tensor.type !== 'float32') return tensor;
+      const { name, shape, data, variable } = tensor;
+      return {
+        ...{ name, shape, type },
+        ...(data instanceof Float32Array && { data: whole(data) }),
+        ...(variable instanceof Float32Array && { variable: whole(variable) }),
+      };
+    });
+    // A fused activation or a QUANTIZE has no kernel for these types.
+    const operators = graph.operators.map((operator) =>
+      'activation' in operator.options
+        ? ({ ...operator, options: { ...operator.options, activation: 'none' } } as typeof operator)
+        : operator,
+    );
+    return { ...graph, tensors, operators };
+  };
+}
+
+function castGraph(from: TensorType, to: TensorType): MakeGraph {
+  return (random) => {
+    const b = new GraphBuilder(random);
+    const shape = [b.integer(1, 4), b.integer(1, 6)];
+    const tensor = (type: TensorType) =>
+      b.add({
+        ...{ type, shape },
+        ...((type === 'int8' || type === 'int16') && {
+          quantization: { scale: [b.scale()], zeroPoint: [0], axis: 0 },
+        }),
+      });
+    const [x, y] = [tensor(from), tensor(to)];
+    const options = { inDataType: from, outDataType: to };
+    return b.graph(x, b.op({ op: 'CAST', inputs: [x], outputs: [y], options }));
+  };
+}
+
+/** A comparison of int32 with a constant. Small values are often equal. */
+function comparisonGraph(
+  op: 'LESS' | 'LESS_EQUAL' | 'GREATER' | 'GREATER_EQUAL' | 'EQUAL' | 'NOT_EQUAL',
+): MakeGraph {
+  return (random) => {
+    const b = new GraphBuilder(random);
+    const shape = [1, b.integer(1, 5), b.integer(1, 6)];
+    const x = b.add({ type: 'int32', shape });
+    const limits = b.pick(shape, [shape[2]!], [1]);
+    const data = Int32Array.from({ length: elementCount(limits) }, () => b.integer(-5, 5));
+    const limit = b.add({ type: 'int32', shape: limits, data });
+    const y = b.add({ type: 'bool', shape });
+    return b.graph(x, b.op({ op, inputs: b.pick([x, limit], [limit, x]), outputs: [y], options: {} }));
+  };
+}
+
+function logicalGraph(op: 'LOGICAL_AND' | 'LOGICAL_OR' | 'LOGICAL_NOT'): MakeGraph {
+  return (random) => {
+    const b = new GraphBuilder(random);
+    const shape = [1, b.integer(1, 5), b.integer(1, 6)];
+    const x = b.add({ type: 'bool', shape });
+    const y = b.add({ type: 'bool', shape });
+    if (op === 'LOGICAL_NOT') return b.graph(x, b.op({ op, inputs: [x], outputs: [y], options: {} }));
+    const others = b.pick(shape, [shape[2]!]);
+    const data = Uint8Array.from({ length: elementCount(others) }, () => b.integer(0, 1));
+    const other = b.add({ type: 'bool', shape: others, data });
+    return b.graph(x, b.op({ op, inputs: [x, other], outputs: [y], options: {} }));
+  };
+}
+
+/** A constant condition that selects between x and a constant. */
+function selectGraph(type: Kind): MakeGraph {
+  return (random) => {
+    const b = new GraphBuilder(random);
+    const shape = [1, b.integer(1, 5), b.integer(1, 6)];
+    const x = b.add({ type, shape });
+    const bits = () => Uint8Array.from({ length: elementCount(shape) }, () => b.integer(0, 1));
+    const condition = b.add({ type: 'bool', shape, data: bits() });
+    const data = type === 'bool' ? bits() : Int32Array.from(bits(), () => b.integer(-100, 100));
+    const other = b.add({ type, shape, data });
+    const y = b.add({ type, shape });
+    const inputs = [condition, ...b.pick([x, other], [other, x])];
+    return b.graph(x, b.op({ op: 'SELECT_V2', inputs, outputs: [y], options: {} }));
+  };
+}
+
+/** ARG_MAX or ARG_MIN, whose positions are the model's output. */
+function positionGraph(op: 'ARG_MAX' | 'ARG_MIN'): MakeGraph {
+  return (random) => {
+    const graph = argMaxGraph(random);
+    const [position] = graph.operators;
+    return {
+      ...graph,
+      operators: [{ ...position!, op } as typeof position & object],
+      outputs: position!.outputs,
+    };
+  };
+}
+
+/** An embedding: a constant table, from which computed or given indices select rows. */
+export function embeddingGraph(random: Random, type: 'float32' | 'int8' | Kind, computed = false): Graph {
+  const b = new GraphBuilder(random);
+  const [size, width, count] = [b.integer(2, 9), b.integer(1, 6), b.integer(1, 5)];
+  const quantization =
+    type === 'int8' ? { scale: [b.scale()], zeroPoint: [b.integer(-128, 127)], axis: 0 } : undefined;
+  const values = Float32Array.from({ length: size * width }, () => b.integer(-128, 127));
+  const data = {
+    float32: values,
+    int8: Int8Array.from(values),
+    int32: Int32Array.from(values),
+    bool: Uint8Array.from(values, (value) => Number(value > 0)),
+  }[type];
+  const table = b.add({ type, shape: [size, width], data, ...(quantization && { quantization }) });
+  const y = b.add({ type, shape: [count, width], ...(quantization && { quantization }) });
+  const x = computed ? b.activation([count, size]) : b.add({ type: 'int32', shape: [count] });
+  let index = x;
+  if (computed) {
+    index = b.add({ type: 'int32', shape: [count] });
+    b.op({
+      op: b.pick('ARG_MAX', 'ARG_MIN'),
+      inputs: [x, b.int32s(1)],
+      outputs: [index],
+      options: { outputType: 'int32' },
+    });
+  } else {
+    // Indices within the table: the remainder of a division is not among the operators, so the values are limited.
+    const limited = [0, 0].map(() => b.add({ type: 'int32', shape: [count] })) as [number, number];
+    b.op({ op: 'MAXIMUM', inputs: [x, b.int32s(0)], outputs: [limited[0]], options: {} });
+    b.op({ op: 'MINIMUM', inputs: [limited[0], b.int32s(size - 1)], outputs: [limited[1]], options: {} });
+    index = limited[1];
+  }
+  return b.graph(
+    x,
+    b.op({ op: 'GATHER', inputs: [table, index], outputs: [y], options: { axis: 0, batchDims: 0 } }),
+  );
+}
+
+/** Operators that TFLite Micro supports for int32 or bool, and that have a model of one operator with whole numbers. */
+const moved: Readonly<Record<Kind, readonly OperatorName[]>> = {
+  int32: [
+    ...(['RESHAPE', 'SQUEEZE', 'PACK', 'UNPACK', 'SLICE', 'CONCATENATION', 'PAD', 'PADV2', 'SPLIT'] as const),
+    ...([
+      'SPLIT_V',
+      'STRIDED_SLICE',
+      'FILL',
+      'MAXIMUM',
+      'MINIMUM',
+      'READ_VARIABLE',
+      'ASSIGN_VARIABLE',
+    ] as const),
+    ...(['ADD', 'SUB', 'MUL', 'SQUARED_DIFFERENCE'] as const),
+  ],
+  bool: ['RESHAPE', 'SQUEEZE', 'SLICE', 'CONCATENATION', 'STRIDED_SLICE', 'READ_VARIABLE'],
+};
+
+const comparisons = ['LESS', 'LESS_EQUAL', 'GREATER', 'GREATER_EQUAL', 'EQUAL', 'NOT_EQUAL'] as const;
+const castTypes = ['float32', 'int8', 'int16', 'int32', 'bool'] as const;
+
+/** Models of one operator with indices and conditions, by name, which TFLite Micro runs. */
+export const integerOpGraphs: Readonly<Record<string, MakeGraph>> = Object.fromEntries([
+  ...(['int32', 'bool'] as const).flatMap((type) =>
+    moved[type].map((op) => [`${op} ${type}`, typed(op, type)]),
+  ),
+  ...comparisons.map((op) => [op, comparisonGraph(op)]),
+  ...(['LOGICAL_AND', 'LOGICAL_OR', 'LOGICAL_NOT'] as const).map((op) => [op, logicalGraph(op)]),
+  ...(['ARG_MAX', 'ARG_MIN'] as const).flatMap((op) => [
+    [op, positionGraph(op)],
+    [`${op} float32`, (random: Random) => withRealValues(positionGraph(op)(random))],
+  ]),
+  ...castTypes.flatMap((from) => castTypes.map((to) => [`CAST ${from} ${to}`, castGraph(from, to)])),
+  ...(['float32', 'int8'] as const).flatMap((type) => [
+    [`GATHER ${type}`, (random: Random) => embeddingGraph(random, type)],
+    [`GATHER ${type} computed`, (random: Random) => embeddingGraph(random, type, true)],
+  ]),
+]);
+
+/** Models of one operator with indices and conditions, which LiteRT runs, but TFLite Micro does not. */
+export const beyondMicroGraphs: Readonly<Record<string, MakeGraph>> = {
+  'EXPAND_DIMS int32': typed('EXPAND_DIMS', 'int32'),
+  'EXPAND_DIMS bool': typed('EXPAND_DIMS', 'bool'),
+  'SELECT_V2 int32': selectGraph('int32'),
+  'SELECT_V2 bool': selectGraph('bool'),
+  'GATHER int32': (random) => embeddingGraph(random, 'int32'),
+  'GATHER bool': (random) => embeddingGraph(random, 'bool'),
+};
