@@ -1,6 +1,6 @@
 /** Runs models on this machine with the bit-exact device interpreter or with LiteRT, and computes the memory that a device will need. */
 export { arenaBytes, planArena } from './arena.js';
-export { type Moves, movesOf } from './interpreter/copies.js';
+export { gatherPlan, type Moves, movesOf } from './interpreter/copies.js';
 export { doublingHighMultiply, exponential, quantizeMultiplier } from './interpreter/fixed-point.js';
 export { type Axis, axisOf } from './interpreter/geometry.js';
 export {

@@ -13,7 +13,7 @@ import {
 } from '../../formats/tflite/graph.js';
 import { sigmoidTable } from '../../runtime/interpreter/int16.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
-import type { Interpreter, Values } from '../../runtime/interpreter/node.js';
+import type { Activations, Interpreter } from '../../runtime/interpreter/node.js';
 import { cFloat, cText } from './c-text.js';
 import type { EmitOptions } from './emit.js';
 import { cTypeOf, type Helper, indent, type Piece, type Site, scaleOf, siteOf, table } from './piece.js';
@@ -280,7 +280,7 @@ function goldenOf({ graph, contents, name, classes, rows }: EmitOptions): string
 }
 
 /** The outputs; null for random indices that do not exist in a table of the network. */
-function outputsFor(interpreter: Interpreter, inputs: Values[]): readonly Values[] | null {
+function outputsFor(interpreter: Interpreter, inputs: Activations[]): readonly Activations[] | null {
   try {
     return interpreter.run(inputs);
   } catch (error) {
@@ -295,7 +295,11 @@ function endOf(tensor: Tensor) {
 }
 
 /** For each run, one array per input. @param rows the values of all inputs, one input after another */
-function inputsOf(graph: Graph, tensors: readonly Tensor[], rows: readonly ArrayLike<number>[]): Values[][] {
+function inputsOf(
+  graph: Graph,
+  tensors: readonly Tensor[],
+  rows: readonly ArrayLike<number>[],
+): Activations[][] {
   const random = seededRandom(1);
   const each = (make: (tensor: Tensor, before: number) => (i: number) => number) => {
     let before = 0;
