@@ -17,7 +17,7 @@ import { runInPython } from '../support/tflite.js';
 
 const makers = { ...architectures, ...severalEnds, ...engineKinds };
 const [files, networks, runs] = long ? [60, 12, 500] : [2, 1, 100];
-const bounded = { timeout: long ? 1_200_000 : 60_000 };
+const bounded = { timeout: long ? 1_200_000 : 180_000 };
 
 type Job = {
   name: string;
