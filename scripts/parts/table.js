@@ -289,6 +289,12 @@ export const parts = {
     apt: ['nats-server'],
     ready: () => onPath('nats-server'),
   },
+  'nats-server': {
+    for: 'the NATS server with the current MQTT listener (Go 1.25 or newer builds it)',
+    mb: 16,
+    script: 'nats-server.sh',
+    ready: () => isMade('nats-server/bin/nats-server'),
+  },
   nginx: {
     for: 'a peer of the benchmarks',
     mb: 1,

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectNats, type NatsConnection } from 'nats';
+import { natsServerProgram } from './real.js';
 
 export interface NatsServer {
   port: number;
@@ -21,15 +22,18 @@ export interface NatsServer {
  * Starts a real nats-server with JetStream on a free port. Its store survives `kill`. `config` is appended to its
  * configuration.
  */
-export async function startNats(config = '', { jetstream = true } = {}): Promise<NatsServer> {
+export async function startNats(
+  config = '',
+  { jetstream = true, program = 'nats-server', sync = '' } = {},
+): Promise<NatsServer> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-nats-'));
   const port = await freePort();
   const file = join(folder, 'nats.conf');
-  const store = jetstream ? `jetstream { store_dir: "${join(folder, 'store')}" }\n` : '';
+  const store = jetstream ? `jetstream { store_dir: "${join(folder, 'store')}"${sync} }\n` : '';
   await writeFile(file, `listen: "127.0.0.1:${port}"\n${store}${config}\n`);
   let server: ChildProcess | undefined;
   const start = async () => {
-    server = spawn('nats-server', ['-c', file], {
+    server = spawn(program, ['-c', file], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
     });
@@ -60,6 +64,16 @@ export async function startNats(config = '', { jetstream = true } = {}): Promise
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Starts the built nats-server, which also listens for MQTT, and syncs each message to disk. */
+export async function startNatsWithMqtt(): Promise<NatsServer & { mqtt: string; broker: string }> {
+  const port = await freePort();
+  const server = await startNats(`server_name: test\nmqtt { listen: "127.0.0.1:${port}" }`, {
+    program: natsServerProgram,
+    sync: ', sync_interval: always',
+  });
+  return { ...server, mqtt: `mqtt://127.0.0.1:${port}`, broker: `${server.url}?mqtt=${port}` };
 }
 
 /** The client of the nats package, as an independent check. */

@@ -18,6 +18,7 @@ export interface ConditionParts {
   dataDir: string;
   engine: Engine;
   engines: Engines | undefined;
+  ingest: Condition['engines']['ingest'];
   devices: Devices;
   /** PEM */
   certificates: { ca: string; server: string };
@@ -70,6 +71,7 @@ export async function conditionOf(parts: ConditionParts): Promise<Condition> {
       blobs: engines?.blobs === undefined ? 'folder' : 's3',
       events: engines?.events === undefined ? null : engines.events.startsWith('nats') ? 'nats' : 'kafka',
       broker: engines?.broker === undefined ? 'embedded' : 'external',
+      ingest: parts.ingest,
     },
     disk,
     scrub: scrubbed(parts.scrub),

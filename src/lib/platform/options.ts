@@ -17,6 +17,10 @@ export type Compatibility = (typeof compatibilities)[number];
 /** Default polling interval of Direct Device Integration API clients, ms. */
 export const usualDdiPollMs = 300_000;
 
+/** Ways in which replicas receive devices' messages from an external broker. `mqtt`: one session, which the leader reads. */
+export const ingestEngines = ['mqtt', 'jetstream'] as const;
+export type IngestEngine = (typeof ingestEngines)[number];
+
 /** URLs of external engines. An engine without a URL is embedded in this process. */
 export interface Engines {
   /** postgres://…: state and telemetry. */
@@ -25,10 +29,12 @@ export interface Engines {
   blobs?: string | undefined;
   /** kafka://… or nats://…: destination for telemetry and state events. */
   events?: string | undefined;
-  /** mqtt://… or mqtts://…: the broker that devices connect to. */
+  /** mqtt(s)://… or nats(s)://…: the broker that devices connect to. */
   broker?: string | undefined;
   /** emqx+https://… or rmqtt+https://…: that broker's HTTP API, which closes connections of clients that may no longer connect. */
   brokerControl?: string | undefined;
+  /** How the replicas receive devices' messages from that broker; the default suits the broker's address. */
+  ingest?: IngestEngine | undefined;
 }
 
 export interface PlatformOptions {

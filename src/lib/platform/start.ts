@@ -12,6 +12,12 @@ import { systemClock } from '../core/time.js';
 import { loginUrl } from './access/users.js';
 import { type Broker, openBroker } from './broker/broker.js';
 import type { ExternalParts } from './broker/external.js';
+import {
+  type IngestPlan,
+  planIngest,
+  type SharedIngest,
+  startSharedIngest,
+} from './broker/ingest-engines.js';
 import { type Doors, openDoors } from './broker/listeners.js';
 import type { BrokerCounts } from './broker/session-log.js';
 import { openTls } from './certificates.js';
@@ -87,6 +93,8 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
   const urls: PlatformUrls = { http: '', mqtts: '' };
   const log = await createLog(options.log);
   const now = () => clock.now();
+  // Rejected before anything is created; the platform's id is not known yet.
+  ingestPlanOf(options.engines, '');
   const ground = { options, lifecycle, host, urls, log, now, disk: new DiskFigures(), later: {} };
   const { folder, state, broker, alarms, outgoing, token } = await platformParts.start(ground, lifecycle);
   folder.keep();
@@ -143,7 +151,11 @@ const platformParts = new PartTable<Ground>()
   .part('desired', desiredOf)
   .part('rollouts', rolloutsOf)
   .part('revocations', openRevocations, close)
+  .part('ingestPlan', ({ options: { engines }, state: { authority } }) =>
+    ingestPlanOf(engines, sha256Hex(authority.certificate).slice(0, 16)),
+  )
   .part('broker', startBroker, close)
+  .part('ingest', startIngest, (it) => it?.close())
   .part('otherReplicas', followReplicas, call)
   .part('restored', async ({ desired, rollouts, state: { devices } }) => {
     await desired.restore(devices.records());
@@ -233,8 +245,13 @@ function stateOptions({ options, log, now, disk }: Ground): StateOptions {
 
 type WithState = Ground & { state: State };
 type WithWishes = WithState & { deltas: Deltas; desired: DesiredStates };
-type WithBroker = WithWishes & { rollouts: Rollouts; broker: Broker };
-type WithApi = WithBroker & { certificates: Certificates; connections: Connections; app: FastifyInstance };
+type WithBroker = WithWishes & { rollouts: Rollouts; ingestPlan: IngestPlan | null; broker: Broker };
+type WithApi = WithBroker & {
+  ingest: SharedIngest | undefined;
+  certificates: Certificates;
+  connections: Connections;
+  app: FastifyInstance;
+};
 type Certificates = Awaited<ReturnType<typeof openTls>>;
 
 function desiredOf({ state: { store, events }, deltas, later }: WithState & { deltas: Deltas }) {
@@ -260,37 +277,51 @@ function openRevocations({ options, log, now, state: { store, devices, authority
   });
 }
 
+/** How an external broker's messages reach this replica; null with the embedded broker. */
+function ingestPlanOf(engines: PlatformOptions['engines'], platform: string): IngestPlan | null {
+  return engines === undefined ? null : planIngest(engines, platform);
+}
+
+/** Stores a device's message; resolves once it is durable. */
+function storingOf({ state, now }: WithState, rollouts: Rollouts): ExternalParts['ingest'] {
+  const { devices, events, store, telemetry, attention, crashes } = state;
+  const seen = datasetsSeen(store, events);
+  const rejected = (device: string, message: string) => attention.rejected(device, message);
+  const parts = { telemetry, devices, rollouts, crashes, now, seen, rejected };
+  return (topic, payload) => ingest(parts, topic, payload);
+}
+
+function startIngest(started: WithBroker): Promise<SharedIngest> | undefined {
+  const { broker, ingestPlan: plan, log, rollouts } = started;
+  if (!plan?.shared) return undefined;
+  const { figures } = broker;
+  return startSharedIngest(plan.shared, { ingest: storingOf(started, rollouts), figures, log });
+}
+
 async function startBroker(
-  started: WithWishes & { rollouts: Rollouts; revocations: { changed: ExternalParts['cutOff'] } },
+  started: WithWishes & {
+    rollouts: Rollouts;
+    revocations: { changed: ExternalParts['cutOff'] };
+    ingestPlan: IngestPlan | null;
+  },
 ): Promise<Broker> {
-  const { options, log, now, disk, later, state, rollouts, revocations } = started;
-  const { authority, devices, engine, store, telemetry, tokens, sessions, secrets, failures, damages } =
-    state;
+  const { options, log, now, disk, later, state, rollouts, revocations, ingestPlan: plan } = started;
+  const { devices, engine, store, tokens, sessions, secrets, failures, damages } = state;
   const { engines, brokerLimits, readers = {} } = options;
-  const seen = datasetsSeen(store, state.events);
-  const rejected = (device: string, message: string) => state.attention.rejected(device, message);
-  const platform = sha256Hex(authority.certificate).slice(0, 16);
-  const broker = await openBroker(
-    {
-      ...{ url: engines?.broker, controlUrls: engines?.brokerControl },
-      ...{ leader: engine.leader, platform, cutOff: revocations.changed },
-    },
-    {
-      ...{ devices, tokens, sessions, secrets, failures },
-      ...(brokerLimits ? { limits: brokerLimits } : {}),
-      unavailable: () => engine.soundness.pending || engine.soundness.damage !== null,
-      ...{ log, now, sync: disk.sync('sessions', options.sync), folder: join(options.dataDir, 'broker') },
-      onCommit: disk.commits('sessions'),
-      damage: (findings) => damages.note(findings),
-      denied: (denial) => state.denials.note(denial),
-      // Processes that share a database have separate logs.
-      ...(engines?.database === undefined
-        ? { ledger: ledgerWhenSound(ledgerIn<BrokerCounts>(store, 'broker'), engine.soundness) }
-        : {}),
-      ingest: (topic, payload) =>
-        ingest({ telemetry, devices, rollouts, crashes: state.crashes, now, seen, rejected }, topic, payload),
-    },
-  );
+  const broker = await openBroker(plan && { plan, leader: engine.leader, cutOff: revocations.changed, controlUrls: engines?.brokerControl }, {
+    ...{ devices, tokens, sessions, secrets, failures },
+    ...(brokerLimits ? { limits: brokerLimits } : {}),
+    unavailable: () => engine.soundness.pending || engine.soundness.damage !== null,
+    ...{ log, now, sync: disk.sync('sessions', options.sync), folder: join(options.dataDir, 'broker') },
+    onCommit: disk.commits('sessions'),
+    damage: (findings) => damages.note(findings),
+    denied: (denial) => state.denials.note(denial),
+    // Processes that share a database have separate logs.
+    ...(engines?.database === undefined
+      ? { ledger: ledgerWhenSound(ledgerIn<BrokerCounts>(store, 'broker'), engine.soundness) }
+      : {}),
+    ingest: storingOf(started, rollouts),
+  });
   for (const [name, filter] of Object.entries(readers)) broker.streams.expect(name, filter);
   later.broker = broker;
   return broker;
@@ -433,17 +464,19 @@ async function startApp(
       liveBeatMs: options.liveBeatMs,
       urls: () => urls,
       condition: () => conditionOf(conditionParts(started)),
-      brokerTrouble: () => troubleOf(broker, later.mqtt),
+      brokerTrouble: () => troubleOf(broker, later.mqtt) ?? started.ingest?.trouble() ?? null,
     },
     certificates.api,
   );
 }
 
-function conditionParts({ options, urls, now, state, certificates }: Omit<WithApi, 'app'>): ConditionParts {
+function conditionParts(started: Omit<WithApi, 'app'>): ConditionParts {
+  const { options, urls, now, state, certificates, ingestPlan } = started;
   const { engine, devices, scrub, damages, orphans, authority } = state;
   const { dataDir, engines } = options;
   return {
     ...{ dataDir, engine, engines, devices, urls: () => urls, now, scrub, damages },
+    ingest: ingestPlan?.engine ?? 'embedded',
     missing: () => orphans.missing,
     certificates: { ca: authority.certificate, server: certificates.current() },
   };
@@ -487,8 +520,9 @@ async function startPlainDdi({ options, host, urls, later, app, connections }: W
 }
 
 async function startMqtt({ options, host, urls, later, broker, ...more }: WithApi): Promise<Doors> {
-  const { certificates, connections } = more;
-  const doors = await openDoors(broker, { ...options, host, tls: certificates.api, connections });
+  const { certificates, connections, ingestPlan } = more;
+  const external = ingestPlan?.mqtt;
+  const doors = await openDoors(broker, { ...options, external, host, tls: certificates.api, connections });
   later.mqtt = doors;
   Object.assign(urls, doors.urls);
   return doors;

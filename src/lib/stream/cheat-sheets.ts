@@ -145,6 +145,7 @@ const nats: CheatSheet = {
     ],
     ['window=N', 'maximum unacknowledged messages; default = 2000'],
     ['servername=NAME', "name in the server's certificate, if it differs from the host"],
+    ['ackWait=DURATION', 'time after which a new consumer redelivers a message; default = 30s'],
     ['tlsFirst', "start TLS before the server's greeting"],
   ],
 };

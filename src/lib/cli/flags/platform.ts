@@ -4,7 +4,7 @@ import { isScope, roles } from '../../api/contract/access.js';
 import { eventTypeSchema } from '../../api/events/api.js';
 import type { AuditHead } from '../../api/events/audit.js';
 import { AiotError } from '../../core/errors.js';
-import { compatibilities } from '../../platform/options.js';
+import { compatibilities, ingestEngines } from '../../platform/options.js';
 import type { UpOptions } from '../../platform/up/options.js';
 import { duration, setFlag, shared, sizeInBytes, variablesOf } from './shared.js';
 
@@ -83,7 +83,17 @@ export const upFlags = {
   database: engine('Store state in PostgreSQL: postgres://USER@HOST/NAME.', 'AIOT_DATABASE'),
   blobs: engine('Store blobs in S3: s3://BUCKET?endpoint=https://HOST.', 'AIOT_BLOBS'),
   events: engine('Forward telemetry and events to kafka://HOST:PORT or nats://HOST:PORT.', 'AIOT_EVENTS'),
-  broker: engine('Use the MQTT broker at mqtt(s)://HOST:PORT instead of the built-in one.', 'AIOT_BROKER'),
+  broker: engine(
+    'Use the MQTT broker at mqtt(s)://HOST:PORT, or the NATS server at nats(s)://HOST:PORT, instead of the built-in broker.',
+    'AIOT_BROKER',
+  ),
+  ingest: Flags.option({ options: ingestEngines })({
+    summary:
+      'How replicas receive messages from --broker [default: jetstream for a NATS server, else mqtt]: with mqtt, one replica receives all messages; with jetstream, all replicas share them.',
+    env: 'AIOT_INGEST',
+    helpGroup: 'STORAGE',
+    dependsOn: ['broker'],
+  }),
   'broker-control': Flags.string({
     summary:
       "HTTP API of the --broker, which closes suspended devices' connections: emqx+https://KEY:SECRET@HOST or rmqtt+https://TOKEN@HOST.",
@@ -158,7 +168,7 @@ type UpFlags = Interfaces.InferredFlags<typeof upFlags>;
 
 /** Options for `up` from the flags. @throws AIOT_USAGE */
 export function upOptionsOf(flags: UpFlags): UpOptions {
-  const { data, host, context, compat, database, blobs, events, broker, cert, key, plain } = flags;
+  const { data, host, context, compat, database, blobs, events, broker, ingest, cert, key, plain } = flags;
   const { project: dir } = flags;
   return {
     ...{ data, host, context, compat },
@@ -169,7 +179,7 @@ export function upOptionsOf(flags: UpFlags): UpOptions {
     wsPort: flags['ws-port'],
     newToken: flags['new-token'],
     noToken: flags['no-token'],
-    engines: { database, blobs, events, broker, brokerControl: flags['broker-control'] },
+    engines: { database, blobs, events, broker, brokerControl: flags['broker-control'], ingest },
     serverCertificate: cert === undefined || key === undefined ? undefined : { cert, key },
     compatPorts: portsOf(flags['compat-ports']),
     compatMaxRows: flags['compat-max-rows'],

@@ -66,7 +66,7 @@ function listeners({ http, mqtts, mqtt, boards, wss, ddi, guide }: UpResult['url
 /** Status of a platform: its health first, and items that need attention last. */
 export function statusText(status: Status): string {
   const { ready, urls, engines, counts, disk, lag, warnings, started, version } = status;
-  const { database, blobs, events, broker } = engines;
+  const { database, blobs, events, broker, ingest } = engines;
   const behind = Object.entries(lag).map(([name, count]) => `${name} by ${plural(count, 'event')}`);
   const lines: Fact[] = [
     ...listeners(urls),
@@ -74,7 +74,7 @@ export function statusText(status: Status): string {
     ['up since', `${minute(started)} UTC, ${ago(started, Date.now()).replace(/ ago$/, '')}`],
     ['keeps', `state in ${database}, blobs in ${blobs === 's3' ? 'S3' : 'a folder'}`],
     ...(events === null ? [] : [['events to', relayText(events, status.relay)] as Fact]),
-    ...(broker === 'external' ? [['broker', 'external'] as Fact] : []),
+    ...(broker === 'external' ? [['broker', brokerText(ingest)] as Fact] : []),
     ['devices', `${counts.devices}, ${counts.online} online`],
     ['models', `${counts.models}, ${plural(counts.modelVersions, 'version')}`],
     ['datasets', counts.datasets],
@@ -90,6 +90,10 @@ export function statusText(status: Status): string {
     .join('');
   const head = ready ? bold('The platform is ready.') : red('The platform is not ready.');
   return `${head}\n${facts(lines)}${told}`;
+}
+
+function brokerText(ingest: Status['engines']['ingest']): string {
+  return ingest === 'jetstream' ? 'external, all replicas receive messages' : 'external';
 }
 
 /** The unwell devices: each with its state, causes, their age, and what to do about them. */

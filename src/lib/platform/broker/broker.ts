@@ -26,17 +26,14 @@ import { Subscriptions } from './topics.js';
 import { endSession, endWill, settleAll, sweepWills } from './wills.js';
 import { type BrokerMessage, type ConnectPacket, reasonCode } from './wire.js';
 
-/** Opens the broker in this process, or connects to the one at `url`. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
+/** Opens the broker in this process, or connects to the external one. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
 export async function openBroker(
-  external: Pick<ExternalParts, 'leader' | 'platform' | 'cutOff' | 'controlUrls'> & {
-    url: string | undefined;
-  },
+  external: Pick<ExternalParts, 'plan' | 'leader' | 'cutOff' | 'controlUrls'> | null,
   parts: BrokerParts,
 ): Promise<Broker> {
-  const { url } = external;
-  if (url === undefined) return startBroker(parts);
+  if (external === null) return startBroker(parts);
   const { startExternalBroker } = await import('./external.js');
-  return startExternalBroker({ ...parts, ...external, url });
+  return startExternalBroker({ ...parts, ...external });
 }
 
 interface BrokerParts {

@@ -11,17 +11,16 @@ import type { LocalStreams } from '../streams.js';
 import { type Leader, startWorkers } from '../workers.js';
 import type { Broker } from './broker.js';
 import { openControl } from './control.js';
+import type { IngestPlan } from './ingest-engines.js';
 import { brokerLimits } from './limits.js';
 import { createFigures } from './metrics.js';
 import { storeMessage } from './router.js';
 import { tailOf } from './tail.js';
 
 export interface ExternalParts {
-  /** mqtt(s)://HOST:PORT; credentials are in the URL, or stored by `aiot stream login`. */
-  url: string;
-  /** The platform's id, the same for all its processes, because they share one session at the broker. */
-  platform: string;
-  /** Decides which process uses the session. */
+  /** The broker's MQTT address, and the messages that the leader reads there. */
+  plan: Pick<IngestPlan, 'mqtt' | 'led' | 'ended'>;
+  /** Decides which process uses the session of `plan.led`, which all processes share. */
   leader: Leader;
   devices: Devices;
   /**
@@ -38,13 +37,6 @@ export interface ExternalParts {
 /** Delay before storing a message is retried, ms. */
 const againMs = 1000;
 
-/**
- * Filter for all devices' messages. One process receives them, through a session that its successor takes over
- * unchanged. With `$share`, messages assigned to a process would stay in its session when the process ends, and more
- * would be added.
- */
-const everything = 'aiot/v1/#';
-
 /** How long a start waits for the session, ms. If another process leads, that process uses the session. */
 const patienceMs = 2000;
 
@@ -56,10 +48,10 @@ const presence = 'aiot/v1/+/presence';
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function startExternalBroker(parts: ExternalParts): Promise<Broker> {
-  const { url, platform, leader, devices, log } = parts;
+  const { plan, leader, devices, log } = parts;
+  const { mqtt: base, led, ended } = plan;
   const figures = createFigures();
-  const base = url.replace(/\/*(\?.*)?$/, '');
-  const session = { clientId: `aiot-platform-${platform}`, clean: false, overflow: 'wait' as const };
+  const session = { clientId: led.clientId, clean: false, overflow: 'wait' as const };
   const opened = new Set<Source>();
   const control = parts.controlUrls === undefined ? undefined : await openControl(parts.controlUrls, { log });
   let end: () => Promise<void> = async () => {};
@@ -115,7 +107,8 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
     each(followed, note).catch((err: unknown) => log.error({ err }, 'the connection to the broker was lost'));
     await new Promise<void>((begun) => {
       const run = async (signal: AbortSignal) => {
-        const messages = await openSource(`${base}/${everything}`, { ...session, ...watched('messages') });
+        if (ended !== null) await endSession(base, ended);
+        const messages = await openSource(`${base}/${led.filter}`, { ...session, ...watched('messages') });
         onAbort(signal, () => void messages.close());
         begun();
         try {
@@ -164,6 +157,12 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
     await control?.close();
     throw error;
   }
+}
+
+/** Ends a session by opening a clean one with the same client id (MQTT 3.1.1, section 3.1.2.4). Its queued messages are discarded. */
+async function endSession(base: string, clientId: string): Promise<void> {
+  const source = await openSource(`${base}/${presence}`, { clientId, clean: true });
+  await source.close();
 }
 
 async function each(source: Source, take: (delivery: Delivery) => void): Promise<void> {

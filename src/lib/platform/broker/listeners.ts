@@ -18,20 +18,22 @@ export interface Doors {
   close(): Promise<void>;
 }
 
-type DoorOptions = Pick<PlatformOptions, 'engines' | 'mqttPort' | 'names' | 'plain' | 'boards' | 'wsPort'> &
-  Pick<ListenerOptions, 'host' | 'tls' | 'connections'>;
+type DoorOptions = Pick<PlatformOptions, 'mqttPort' | 'names' | 'plain' | 'boards' | 'wsPort'> &
+  Pick<ListenerOptions, 'host' | 'tls' | 'connections'> & {
+    /** Address of the external broker; undefined = devices connect to the embedded one. */
+    external: string | undefined;
+  };
 
 /**
  * Opens the configured listeners and returns their addresses. Opens no listeners if devices connect to an external
  * broker.
  */
 export async function openDoors(broker: Broker, options: DoorOptions): Promise<Doors> {
-  const { engines, host, names = [], mqttPort, plain, boards, wsPort, tls, connections } = options;
-  if (engines?.broker !== undefined) {
+  const { external, host, names = [], mqttPort, plain, boards, wsPort, tls, connections } = options;
+  if (external !== undefined) {
     // // If the platform has a configured name, devices use that name to reach the broker, not the platform's own
     // address for it.
-    const mqtts =
-      names.length > 0 ? `mqtts://${reachableHost(host, names)}:${mqttPort}` : shownUrl(engines.broker);
+    const mqtts = names.length > 0 ? `mqtts://${reachableHost(host, names)}:${mqttPort}` : shownUrl(external);
     return { urls: { mqtts }, listening: () => true, close: async () => {} };
   }
   const webSocket = wsPort === undefined ? undefined : { port: wsPort };

@@ -114,11 +114,13 @@ interface StoringParts {
   ingest: (topic: string, payload: Buffer) => Promise<void>;
   figures: BrokerFigures;
   log: Logger;
+  /** Called instead of logging an error that is not the message's fault. */
+  failed?: (error: unknown, topic: string) => void;
 }
 
 /** Stores a message of protocol v1. A malformed message is counted and dropped, because resending it would not help. */
 export async function storeMessage(
-  { ingest, figures, log }: StoringParts,
+  { ingest, figures, log, failed }: StoringParts,
   who: string,
   topic: string,
   payload: Buffer,
@@ -127,7 +129,8 @@ export async function storeMessage(
     await ingest(topic, payload);
   } catch (error) {
     if (!(error instanceof AiotError) || !unstorable.has(error.code)) {
-      log.error({ err: error, topic }, 'could not store a message');
+      if (failed) failed(error, topic);
+      else log.error({ err: error, topic }, 'could not store a message');
       throw error;
     }
     figures.malformed++;

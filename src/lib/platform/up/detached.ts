@@ -68,6 +68,7 @@ function enginesOf({ engines }: UpOptions): Record<string, string | undefined> {
     AIOT_EVENTS: engines?.events,
     AIOT_BROKER: engines?.broker,
     AIOT_BROKER_CONTROL: engines?.brokerControl,
+    AIOT_INGEST: engines?.ingest,
   };
 }
 

@@ -63,7 +63,8 @@ export async function installPlatform(options: InstallPlatformOptions): Promise<
   if (!/^\d+[KMGT]?$/.test(memory)) {
     throw new AiotError('AIOT_USAGE', `--memory: expected a size such as 1G, got "${memory}"`);
   }
-  for (const url of Object.values(up.engines ?? {})) if (url !== undefined) refuseSecret(url);
+  const { ingest: _, ...addresses } = up.engines ?? {};
+  for (const url of Object.values(addresses)) if (url !== undefined) refuseSecret(url);
   const { user, home } = await whoRuns(options.user);
   const own = user !== undefined && home !== undefined;
   const data = own || up.data !== undefined ? platformFolder(up.data) : undefined;

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
+import { queryDuration } from '../file/settings.js';
 import { positionFrom, type StreamOptions } from '../message.js';
 import { queryBoolean, queryCount, readQuery, type StreamUrl } from '../url.js';
 
@@ -21,6 +22,8 @@ const settings = {
   servername: z.string().min(1).optional(),
   /** Maximum number of unacknowledged messages. */
   window: queryCount.optional(),
+  /** Time after which a new consumer redelivers an unacknowledged message. */
+  ackWait: queryDuration.optional(),
   /** TLS before the server's greeting (`handshake_first`). */
   tlsFirst: queryBoolean.optional(),
 };
@@ -34,6 +37,8 @@ export interface NatsSettings {
   untilEnd: boolean;
   servername: string | undefined;
   window: number | undefined;
+  /** ms */
+  ackWait: number | undefined;
   tlsFirst: boolean;
   /**
    * For a sink. True: reject messages that no stream stores. False: never request an acknowledgment. Undefined: request
@@ -63,6 +68,7 @@ export function natsSettings(url: StreamUrl, options: StreamOptions): NatsSettin
     untilEnd: query.until === 'end',
     servername: query.servername,
     window: query.window,
+    ackWait: query.ackWait,
     tlsFirst: query.tlsFirst ?? false,
     kept,
   };

@@ -46,7 +46,8 @@ async function openStream(
   const durable = settings.durable ?? settings.group;
   if (durable !== undefined) {
     const unacked = settings.window ?? Math.max(options.queue ?? 10_000, 1000);
-    const wish = { durable, subject: settings.subject, from: settings.from, unacked };
+    const { subject, from, ackWait = ackWaitMs } = settings;
+    const wish = { durable, subject, from, unacked, ackWait };
     const consumer = await durableConsumer(client, manager, stream, wish, endpoint);
     return openDurableSource(client, manager, consumer, settings, options, endpoint);
   }
@@ -145,6 +146,8 @@ interface DurableWish {
   from: StreamOptions['from'];
   /** Maximum number of unacknowledged messages of a consumer that we create. */
   unacked: number;
+  /** Acknowledgment timeout of a consumer that we create, ms. */
+  ackWait: number;
 }
 
 /**
@@ -169,7 +172,7 @@ async function durableConsumer(
   const config = {
     durable_name: wish.durable,
     ack_policy: AckPolicy.Explicit,
-    ack_wait: nanos(ackWaitMs),
+    ack_wait: nanos(wish.ackWait),
     max_ack_pending: wish.unacked,
     replay_policy: ReplayPolicy.Instant,
     ...startOf(wish.from ?? 'beginning', stream.state.last_seq),

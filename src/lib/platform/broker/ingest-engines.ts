@@ -1,0 +1,271 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { AiotError } from '../../core/errors.js';
+import { onAbort } from '../../core/tasks.js';
+import { type DeviceChannel, parseTopic } from '../../device/protocol/codec.js';
+import type { Delivery, Message, Source } from '../../stream/message.js';
+import { openSource } from '../../stream/open.js';
+import { parseStreamUrl } from '../../stream/url.js';
+import type { Engines, IngestEngine } from '../options.js';
+import { alwaysLeader, startWorkers } from '../workers.js';
+import type { BrokerFigures } from './metrics.js';
+import { storeMessage } from './router.js';
+
+/** How a platform with an external broker receives its devices' messages. */
+export interface IngestPlan {
+  engine: IngestEngine;
+  /** The broker's MQTT address, with credentials, and without topic and settings. */
+  mqtt: string;
+  /** Messages that one replica, the leader, reads in the order of their arrival, through a session that outlives the replica. */
+  led: { filter: string; clientId: string };
+  /** A client id whose session at the broker is to be ended, because another engine used it. */
+  ended: string | null;
+  /** The log that all replicas read together; null = the leader reads everything. */
+  shared: SharedLog | null;
+}
+
+interface SharedLog {
+  /** Address for `openSource`, with credentials. Each message goes to one replica. */
+  url: string;
+  topicOf: (message: Message) => string;
+}
+
+/**
+ * Channels whose messages replicas may store in any order, because each message has a number of its own. Reports must be processed in order,
+ * so the leader reads them. Brokers retain reports, so a new leader receives each device's last report again.
+ */
+const shareable = new Set<DeviceChannel>(['telemetry', 'inference', 'reply', 'log']);
+
+/**
+ * Plans the ingest for a broker's address and the chosen engine. The default engine is the one that suits the address.
+ * @param platform the platform's id, the same for all replicas
+ * @returns null with the embedded broker
+ * @throws AIOT_USAGE if engine and address do not fit, AIOT_STREAM_URL
+ */
+export function planIngest({ broker, ingest }: Engines, platform: string): IngestPlan | null {
+  if (broker === undefined) {
+    if (ingest === undefined) return null;
+    throw new AiotError('AIOT_USAGE', `--ingest ${ingest}: expected --broker too`);
+  }
+  const { scheme } = parseStreamUrl(broker);
+  const nats = scheme === 'nats' || scheme === 'natss';
+  const engine = ingest ?? (nats ? 'jetstream' : 'mqtt');
+  if (engine !== (nats ? 'jetstream' : 'mqtt')) throw unfit(engine, scheme);
+  if (!nats) {
+    return {
+      engine: 'mqtt',
+      mqtt: broker.replace(/\/*(\?.*)?$/, ''),
+      // With `$share`, messages assigned to a process would stay in its session when the process ends.
+      led: { filter: 'aiot/v1/#', clientId: sessionOf(platform) },
+      ended: null,
+      shared: null,
+    };
+  }
+  return {
+    engine: 'jetstream',
+    mqtt: mqttOf(broker),
+    led: { filter: 'aiot/v1/+/reported', clientId: `aiot-reports-${platform}` },
+    ended: sessionOf(platform),
+    shared: { url: jetstreamOf(broker, platform), topicOf: ({ topic }) => topicOfSubject(topic) },
+  };
+}
+
+function sessionOf(platform: string): string {
+  return `aiot-platform-${platform}`;
+}
+
+function unfit(engine: string, scheme: string): AiotError {
+  const message =
+    engine === 'jetstream'
+      ? `--ingest jetstream: expected --broker nats://HOST:PORT, got an address with ${scheme}:`
+      : `--ingest ${engine}: expected --broker mqtt(s)://HOST:PORT, got an address with ${scheme}:`;
+  return new AiotError('AIOT_USAGE', message);
+}
+
+/** Parts of a NATS address as written, so that escapes in credentials stay as they are. */
+const natsAddress = /^(natss?):\/\/(?:([^/?]*)@)?([^/?]*)[^?]*(?:\?(.*))?$/i;
+
+/**
+ * The address of a NATS server's MQTT listener: on the first host, at the usual port, unless the setting `mqtt` names
+ * a port or an address.
+ * @throws AIOT_STREAM_URL
+ */
+function mqttOf(broker: string): string {
+  const [, scheme = '', credentials, hosts = ''] = natsAddress.exec(broker) ?? [];
+  const { endpoint, query } = parseStreamUrl(broker);
+  const secure = scheme.toLowerCase() === 'natss';
+  const { mqtt = secure ? '8883' : '1883' } = query;
+  if (/^(mqtts?|wss?):\/\/[^/?]+$/.test(mqtt)) return mqtt;
+  if (!/^\d{1,5}$/.test(mqtt) || Number(mqtt) < 1 || Number(mqtt) > 65_535) {
+    throw new AiotError(
+      'AIOT_STREAM_URL',
+      `${endpoint}: mqtt: expected a port such as 1883 or an address such as mqtts://HOST:8883`,
+    );
+  }
+  const host = (hosts.split(',')[0] ?? '').replace(/:\d+$/, '');
+  return `${secure ? 'mqtts' : 'mqtt'}://${credentials === undefined ? '' : `${credentials}@`}${host}:${mqtt}`;
+}
+
+/** The stream in which a NATS server stores MQTT messages of QoS 1 and 2 before it acknowledges them, and the prefix of its subjects. */
+const [natsStream, natsPrefix] = ['$MQTT_msgs', '$MQTT.msgs.'];
+
+/**
+ * After this time without a sign of life, a replica's messages go to the others. Messages that a running replica
+ * holds for longer are not delivered again, because the replica reports progress.
+ */
+const ackWait = '10s';
+
+function jetstreamOf(broker: string, platform: string): string {
+  const [, scheme = '', credentials, hosts = '', settings = ''] = natsAddress.exec(broker) ?? [];
+  const kept = settings.split('&').filter((setting) => setting !== '' && !setting.startsWith('mqtt='));
+  const own = [`stream=${natsStream}`, `durable=aiot-ingest-${platform}`, `ackWait=${ackWait}`];
+  const at = `${scheme}://${credentials === undefined ? '' : `${credentials}@`}${hosts}`;
+  return `${at}/${natsPrefix}aiot.v1.>?${[...kept, ...own].join('&')}`;
+}
+
+/**
+ * The MQTT topic of a subject in NATS's stream of MQTT messages. NATS replaces `/` by `.`, `.` by `//`, and marks empty
+ * levels with a `/` (NATS docs, MQTT, "MQTT Topics and NATS Subjects").
+ */
+export function topicOfSubject(subject: string): string {
+  const own = subject.startsWith(natsPrefix) ? subject.slice(natsPrefix.length) : subject;
+  return own.replace(/\/\/|\/\.|\.|\/$/g, (found) => (found === '//' ? '.' : found === '/' ? '' : '/'));
+}
+
+/** A replica's share of the devices' messages. */
+export interface SharedIngest {
+  /** Reason why messages do not arrive now; null = they arrive. */
+  trouble(): string | null;
+  /** Stops reading. Messages that are not stored by then go to the other replicas. */
+  close(): Promise<void>;
+}
+
+interface SharingParts {
+  /** As in `storeMessage`. */
+  ingest: (topic: string, payload: Buffer) => Promise<void>;
+  figures: BrokerFigures;
+  log: Logger;
+}
+
+/** Delay before a message that could not be stored is tried again, ms, and the number of attempts before it goes to another replica. */
+const [againMs, mostAttempts] = [1000, 5];
+
+/** Maximum number of messages that one replica stores at a time. */
+const mostInFlight = 8192;
+
+/** Maximum number of messages that all replicas of a new consumer store at a time. */
+const mostTogether = 20_000;
+
+/** How long storing may take when the replica stops, ms. */
+const drainMs = 5000;
+
+/**
+ * Reads a log together with the other replicas, and acknowledges each message once it is stored. A replica that is
+ * killed in between causes a redelivery, which the telemetry recognizes by the message's number.
+ * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_TOPIC_NOT_FOUND
+ */
+export async function startSharedIngest(
+  { url, topicOf }: SharedLog,
+  parts: SharingParts,
+): Promise<SharedIngest> {
+  const { endpoint } = parseStreamUrl(url);
+  let connected = true;
+  const open = async () => {
+    const source = await openSource(url, {
+      ...{ overflow: 'wait', queue: mostTogether },
+      onState: (state) => {
+        connected = state === 'connected';
+      },
+    });
+    connected = true;
+    return source;
+  };
+  // The consumer exists before the platform is ready, so that the broker retains all messages sent from then on.
+  let first: Source | undefined = await open();
+  const run = async (signal: AbortSignal) => {
+    const source = first ?? (await open());
+    first = undefined;
+    try {
+      await readShared(source, { ...parts, topicOf, signal });
+      if (!signal.aborted) throw new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint} ended the delivery`);
+    } finally {
+      connected = false;
+      await source.close();
+    }
+  };
+  const end = startWorkers([{ name: 'ingest', run }], alwaysLeader, parts.log, 'ingest');
+  return { trouble: () => (connected ? null : `${endpoint} is unreachable: messages`), close: end };
+}
+
+async function readShared(
+  source: Source,
+  parts: SharingParts & Pick<SharedLog, 'topicOf'> & { signal: AbortSignal },
+): Promise<void> {
+  const { figures, topicOf, signal, log } = parts;
+  const failed = oncePerOutage(log);
+  let inFlight = 0;
+  const waiting = new Set<() => void>();
+  const untilBelow = (limit: number) =>
+    new Promise<void>((resolve) => {
+      const look = () => {
+        if (inFlight >= limit) return;
+        waiting.delete(look);
+        resolve();
+      };
+      waiting.add(look);
+      look();
+    });
+  const store = async (topic: string, { message, ack, nack }: Delivery) => {
+    const { buffer, byteOffset, length } = message.payload;
+    for (let attempt = 1; attempt <= mostAttempts && !signal.aborted; attempt++) {
+      const stored = await storeMessage(
+        { ...parts, failed },
+        'broker',
+        topic,
+        Buffer.from(buffer, byteOffset, length),
+      ).then(
+        () => true,
+        () => false,
+      );
+      if (stored) return ack();
+      await delay(againMs, undefined, { signal }).catch(() => {});
+    }
+    nack();
+  };
+  const leave = onAbort(signal, () => {
+    void Promise.race([untilBelow(1), delay(drainMs, undefined, { ref: false })]).then(() => source.close());
+  });
+  try {
+    for await (const batch of source) {
+      for (const delivery of batch) {
+        const topic = topicOf(delivery.message);
+        const channel = parseTopic(topic)?.channel;
+        if (channel === undefined || !shareable.has(channel)) {
+          delivery.ack();
+          continue;
+        }
+        figures.received++;
+        inFlight++;
+        void store(topic, delivery).finally(() => {
+          inFlight--;
+          for (const look of waiting) look();
+        });
+        if (inFlight >= mostInFlight) await untilBelow(mostInFlight);
+      }
+    }
+  } finally {
+    leave();
+  }
+}
+
+/** Minimum interval between log lines about messages that could not be stored, ms. An outage affects thousands of them. */
+const quietMs = 10_000;
+
+function oncePerOutage(log: Logger): (error: unknown, topic: string) => void {
+  let last = -quietMs;
+  return (err, topic) => {
+    const now = performance.now();
+    if (now - last > quietMs) log.error({ err, topic }, 'could not store messages; retrying');
+    last = now;
+  };
+}
