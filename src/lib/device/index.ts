@@ -31,6 +31,7 @@ export { provision } from './onboard/provision.js';
 export { renewDevice } from './onboard/renew.js';
 export { foundInFolder, foundOnBoard } from './onboard/verify-board.js';
 export {
+  type DeviceChannel,
   decodeMessage,
   deviceChannels,
   encodeMessage,
