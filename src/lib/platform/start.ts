@@ -308,20 +308,23 @@ async function startBroker(
   const { options, log, now, disk, later, state, rollouts, revocations, ingestPlan: plan } = started;
   const { devices, engine, store, tokens, sessions, secrets, failures, damages } = state;
   const { engines, brokerLimits, readers = {} } = options;
-  const broker = await openBroker(plan && { plan, leader: engine.leader, cutOff: revocations.changed, controlUrls: engines?.brokerControl }, {
-    ...{ devices, tokens, sessions, secrets, failures },
-    ...(brokerLimits ? { limits: brokerLimits } : {}),
-    unavailable: () => engine.soundness.pending || engine.soundness.damage !== null,
-    ...{ log, now, sync: disk.sync('sessions', options.sync), folder: join(options.dataDir, 'broker') },
-    onCommit: disk.commits('sessions'),
-    damage: (findings) => damages.note(findings),
-    denied: (denial) => state.denials.note(denial),
-    // Processes that share a database have separate logs.
-    ...(engines?.database === undefined
-      ? { ledger: ledgerWhenSound(ledgerIn<BrokerCounts>(store, 'broker'), engine.soundness) }
-      : {}),
-    ingest: storingOf(started, rollouts),
-  });
+  const broker = await openBroker(
+    plan && { plan, leader: engine.leader, cutOff: revocations.changed, controlUrls: engines?.brokerControl },
+    {
+      ...{ devices, tokens, sessions, secrets, failures },
+      ...(brokerLimits ? { limits: brokerLimits } : {}),
+      unavailable: () => engine.soundness.pending || engine.soundness.damage !== null,
+      ...{ log, now, sync: disk.sync('sessions', options.sync), folder: join(options.dataDir, 'broker') },
+      onCommit: disk.commits('sessions'),
+      damage: (findings) => damages.note(findings),
+      denied: (denial) => state.denials.note(denial),
+      // Processes that share a database have separate logs.
+      ...(engines?.database === undefined
+        ? { ledger: ledgerWhenSound(ledgerIn<BrokerCounts>(store, 'broker'), engine.soundness) }
+        : {}),
+      ingest: storingOf(started, rollouts),
+    },
+  );
   for (const [name, filter] of Object.entries(readers)) broker.streams.expect(name, filter);
   later.broker = broker;
   return broker;

@@ -31,10 +31,14 @@ interface SharedLog {
 }
 
 /**
- * Channels whose messages replicas may store in any order, because each message has a number of its own. Reports must be processed in order,
- * so the leader reads them. Brokers retain reports, so a new leader receives each device's last report again.
+ * The replicas that store a channel's messages. `any`: in any order, because each message has a number or an id of its own. Reports must be
+ * processed in order, so the leader reads them. Brokers retain reports, so a new leader receives each device's last report again. `none`:
+ * the messages are not stored; presence is followed by each replica.
  */
-const shareable = new Set<DeviceChannel>(['telemetry', 'inference', 'reply', 'log']);
+const storedBy: Record<DeviceChannel, 'any' | 'leader' | 'none'> = {
+  ...{ telemetry: 'any', inference: 'any', reply: 'any', log: 'any', crash: 'any' },
+  ...{ reported: 'leader', presence: 'none', desired: 'none', command: 'none' },
+};
 
 /**
  * Plans the ingest for a broker's address and the chosen engine. The default engine is the one that suits the address.
@@ -240,7 +244,7 @@ async function readShared(
       for (const delivery of batch) {
         const topic = topicOf(delivery.message);
         const channel = parseTopic(topic)?.channel;
-        if (channel === undefined || !shareable.has(channel)) {
+        if (channel === undefined || storedBy[channel] !== 'any') {
           delivery.ack();
           continue;
         }
