@@ -93,6 +93,9 @@ describeReal('nats-server', 'three replicas that share the messages of NATS', ()
         }
         const [first, , last] = clients as [RegistryClient, RegistryClient, RegistryClient];
         await first.trust.put(trustRootOf(publicKeyOf(generateKeyPair().privatePem)));
+        const leaders = async () => (await last.status()).replicas.flatMap(({ leads }) => leads).sort();
+        await expect.poll(leaders, { timeout: 20_000 }).toEqual(['broker', 'platform']);
+        expect((await last.status()).replicas.map(({ self }) => self)).toEqual([false, false, true]);
         const [devices, messages] = [8, 150];
         const names = Array.from({ length: devices }, (_, i) => `dev-${i}`);
         for (const name of names)

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { envelopeSchema, trustRootSchema } from '../formats/manifest/envelope.js';
-import { conditionSchema } from './condition.js';
+import { conditionSchema, replicaSchema } from './condition.js';
 import { deviceSchema, digest, name, time } from './fields.js';
 import { pageQuerySchema, pageSchema } from './page.js';
 import { relayStatusSchema } from './relay-api.js';
@@ -42,6 +42,8 @@ export const statusSchema = z.object({
   started: time,
   urls: platformUrlsSchema,
   ...conditionSchema.shape,
+  /** All processes that share the database, the oldest first. */
+  replicas: z.array(replicaSchema).default([]),
   /** Only with --events. */
   relay: relayStatusSchema.optional(),
   counts: z.object({

@@ -45,3 +45,21 @@ export const conditionSchema = z.object({
   lag: z.record(z.string(), z.int()),
 });
 export type Condition = z.output<typeof conditionSchema>;
+
+/** A process that shares the platform's database. */
+export const replicaSchema = z.object({
+  id: z.string(),
+  /** Address of its API. */
+  url: z.string(),
+  version: z.string(),
+  started: time,
+  /** When it last shared its state. A killed replica is listed for half a minute. */
+  seen: time,
+  /** Whether it is the replica that responds. */
+  self: z.boolean(),
+  /** Roles in which it leads: `platform` runs the background tasks, `broker` reads the external broker's messages. */
+  leads: z.array(z.string()),
+  /** Number of messages that it has received since its start. */
+  received: z.int(),
+});
+export type Replica = z.output<typeof replicaSchema>;

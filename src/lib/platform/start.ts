@@ -45,6 +45,7 @@ import { DiskFigures } from './metrics.js';
 import { type Platform, type PlatformOptions, usualDdiPollMs } from './options.js';
 import { rolloutStoreIn } from './releases/rollout-store.js';
 import { Rollouts } from './releases/rollouts.js';
+import { Replicas } from './replicas.js';
 import { forgetRunning, lockFolder, noteRunning } from './running.js';
 import { openState, type StateOptions } from './state.js';
 import { whenSound } from './store/engine.js';
@@ -174,6 +175,7 @@ const platformParts = new PartTable<Ground>()
   )
   .part('alarms', ({ state, log, now }) => new Alarms({ ...state, log, now }))
   .part('begun', ({ state, outgoing }) => whenSound(state.engine, outgoing.begin))
+  .part('replicas', replicasOf)
   .part('workers', () => new WorkerStates())
   .part('background', startBackground, (it) => it.end())
 
@@ -192,6 +194,7 @@ const platformParts = new PartTable<Ground>()
   .part('https', listenToHttps)
   .part('plainDdi', startPlainDdi, (it) => it?.stop())
   .part('mqtt', startMqtt, close)
+  .part('replicaShared', ({ replicas }) => replicas.start(), call)
   .part('note', noteStart, call)
 
   // // The token is issued last. If a later part failed, the token would never be shown, but would prevent a new token
@@ -275,6 +278,15 @@ function openRevocations({ options, log, now, state: { store, devices, authority
     ...{ file: join(options.dataDir, 'pki', 'devices.crl'), store, devices, authority, now, log },
     follow: options.engines?.broker !== undefined,
   });
+}
+
+function replicasOf({ state: { engine }, urls, broker, log, now }: WithBroker): Replicas {
+  const started = now();
+  const facts = () => ({
+    ...{ url: urls.http, version: aiotVersion(), started },
+    received: broker.figures.received,
+  });
+  return new Replicas({ engine, facts, log, now });
 }
 
 /** How an external broker's messages reach this replica; null with the embedded broker. */
@@ -438,10 +450,11 @@ async function startApp(
     fleet: Fleet;
     ddi: Ddi;
     workers: WorkerStates;
+    replicas: Replicas;
   },
 ): Promise<FastifyInstance> {
   const { options, urls, log, now, disk, later, state, certificates, outgoing, broker } = started;
-  const { alarms, desired, rollouts, connections, datasets, live, fleet, ddi, workers } = started;
+  const { alarms, desired, rollouts, connections, datasets, live, fleet, ddi, workers, replicas } = started;
   const { jobs, webhooks, alarmTargets, relay, sender } = outgoing;
   return createApp(
     {
@@ -461,6 +474,7 @@ async function startApp(
         rollouts,
         live,
         connections,
+        replicas,
       },
       ...{ dataDir: options.dataDir, ca: state.authority.certificate, disk, workers, log, now },
       ...{ started: now(), version: aiotVersion(), rates: options.rates, drainMs: options.drainMs },

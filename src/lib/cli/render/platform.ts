@@ -75,6 +75,7 @@ export function statusText(status: Status): string {
     ['keeps', `state in ${database}, blobs in ${blobs === 's3' ? 'S3' : 'a folder'}`],
     ...(events === null ? [] : [['events to', relayText(events, status.relay)] as Fact]),
     ...(broker === 'external' ? [['broker', brokerText(ingest)] as Fact] : []),
+    ...(status.replicas.length > 1 ? [['replicas', replicasText(status.replicas)] as Fact] : []),
     ['devices', `${counts.devices}, ${counts.online} online`],
     ['models', `${counts.models}, ${plural(counts.modelVersions, 'version')}`],
     ['datasets', counts.datasets],
@@ -90,6 +91,12 @@ export function statusText(status: Status): string {
     .join('');
   const head = ready ? bold('The platform is ready.') : red('The platform is not ready.');
   return `${head}\n${facts(lines)}${told}`;
+}
+
+function replicasText(replicas: Status['replicas']): string {
+  return replicas
+    .map(({ url, leads }) => (leads.length === 0 ? url : `${url} (leads ${leads.join(', ')})`))
+    .join(', ');
 }
 
 function brokerText(ingest: Status['engines']['ingest']): string {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { newId } from '../../core/names.js';
+import { replicaLifeMs, shareEveryMs } from '../replicas.js';
 import type { Store } from '../store/database.js';
 import type { Devices } from './devices.js';
 
@@ -12,10 +13,6 @@ interface Parts {
   now: () => number;
 }
 
-/** How often a replica shares its connections, ms. */
-const shareEveryMs = 2000;
-/** How long a replica that no longer shares counts as running; allows for clocks that differ, and for a slow database. */
-const replicaLifeMs = 30_000;
 const rowsAtOnce = 200;
 
 /**

@@ -39,6 +39,7 @@ import type { Configs, Firmware } from '../releases/releases.js';
 import type { Rollouts } from '../releases/rollouts.js';
 import type { Removal, Stages } from '../releases/stages.js';
 import type { Roots, Trust } from '../releases/trust.js';
+import type { Replicas } from '../replicas.js';
 import type { Store } from '../store/database.js';
 import type { Engine } from '../store/engine.js';
 import type { Damages } from '../verify/damage.js';
@@ -83,6 +84,7 @@ export interface ApiParts {
   orphans: Orphans;
   /** Forwards events; null = no relay. */
   relay: Relay | null;
+  replicas: Replicas;
   disk: DiskFigures;
   workers: WorkerStates;
   /** Reason why devices cannot connect at present; null = devices can connect. */

@@ -232,6 +232,9 @@ const alarms = `
   CREATE INDEX incidentsByEnd ON incidents (cleared, notified);
 `;
 
+/** What each replica reports in `aiot status`, as JSON. */
+const replicaFacts = 'ALTER TABLE replicas ADD COLUMN facts TEXT;';
+
 /** Which devices are connected to which replica, and when each replica was last seen. */
 const presences = `
   CREATE TABLE replicas (replica TEXT PRIMARY KEY, seen INTEGER NOT NULL) STRICT;
@@ -392,4 +395,5 @@ export const migrations: string[] = [
   alarmTargets,
   crashes,
   crashSymbols,
+  replicaFacts,
 ];

@@ -261,7 +261,8 @@ export interface Schema {
   /** Crashes of a device in an hour, counted since 1970. */
   crashHours: { device: string; hour: number; count: number };
   /** When each replica last shared its connections, and those connections. */
-  replicas: { replica: string; seen: number };
+  /** `facts`: JSON, what the replica reports in `aiot status`; null = it has not reported. */
+  replicas: { replica: string; seen: number; facts: Generated<string | null> };
   presences: { device: string; replica: string };
   /** Every change, in order; ids increase in commit order. */
   events: {

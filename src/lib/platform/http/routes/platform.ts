@@ -176,6 +176,7 @@ export const statusRoutes: Routes = (parts) => async (app) =>
         started,
         urls: urls(),
         ...(await condition()),
+        replicas: await parts.replicas.list(),
         ...(parts.relay ? { relay: await parts.relay.status() } : {}),
         counts: {
           devices: all.length,
