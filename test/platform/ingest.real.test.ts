@@ -19,7 +19,10 @@ import { brokerSuite } from './broker-suite.js';
 
 let nats: Awaited<ReturnType<typeof startNatsWithMqtt>> | undefined;
 let own: TestPlatform | undefined;
+/** Ends the parts of the last test in reverse order, even if it ran out of time. */
+const endings: (() => unknown)[] = [];
 afterEach(async () => {
+  for (const end of endings.splice(0).reverse()) await end();
   await own?.stop();
   await nats?.stop();
   own = undefined;
@@ -79,65 +82,63 @@ describeReal('nats-server', 'three replicas that share the messages of NATS', ()
       const folder = await mkdtemp(join(tmpdir(), 'aiot-ingest-'));
       const children: ChildProcess[] = [];
       const clients: RegistryClient[] = [];
-      try {
-        const database = await postgres.database();
-        let token = '';
-        for (const name of ['a', 'b', 'c']) {
-          const options = { dataDir: join(folder, name), httpPort: 0, mqttPort: 0, secret: 'shared' };
-          const child = startReplica({ ...options, engines: { database, broker } });
-          children.push(child);
-          const started = await replicaOf(child);
-          token ||= started.token ?? '';
-          const ca = await readFile(started.ca, 'utf8');
-          clients.push(createClient({ url: started.urls.http, ca, token }));
-        }
-        const [first, , last] = clients as [RegistryClient, RegistryClient, RegistryClient];
-        await first.trust.put(trustRootOf(publicKeyOf(generateKeyPair().privatePem)));
-        const leaders = async () => (await last.status()).replicas.flatMap(({ leads }) => leads).sort();
-        await expect.poll(leaders, { timeout: 20_000 }).toEqual(['broker', 'platform']);
-        expect((await last.status()).replicas.map(({ self }) => self)).toEqual([false, false, true]);
-        const [devices, messages] = [8, 150];
-        const names = Array.from({ length: devices }, (_, i) => `dev-${i}`);
-        for (const name of names)
-          await provisionDevice({ client: first, name, type: 'virtual', out: join(folder, name) });
-        let acknowledged = 0;
-        const kill = async (index: number, after: number) => {
-          await expect.poll(() => acknowledged, { timeout: 60_000 }).toBeGreaterThan(after);
-          children[index]?.kill('SIGKILL');
-        };
-        const speak = async (name: string) => {
-          const device = await connect(mqtt, { clientId: name });
-          for (let seq = 1; seq <= messages; seq++) {
-            const payload = JSON.stringify({ seq, t: seq, rate: 10, recording: 'r', x: seq });
-            await device.publishAsync(`aiot/v1/${name}/telemetry/s`, payload, { qos: 1 });
-            acknowledged++;
-          }
-          const report = { t: 1, type: 'virtual', state: 'IDLE', rollout: null, model: null, floor: 0 };
-          const more = { download: null, golden: null, error: null };
-          const text = JSON.stringify({ ...report, ...more });
-          await device.publishAsync(`aiot/v1/${name}/reported`, text, { qos: 1, retain: true });
-          await device.endAsync();
-        };
-        const all = devices * messages;
-        await Promise.all([...names.map(speak), kill(0, all / 4), kill(1, all / 2)]);
-        const stored = async () => (await last.datasets.list()).map(({ samples }) => samples);
-        await expect.poll(stored, { timeout: 60_000 }).toEqual([all]);
-        const rows = `SELECT count(*) || ' ' || count(DISTINCT ("take", "seq")) FROM "telemetryMessages"`;
-        expect(await postgres.psql(database.split('/').at(-1) as string, rows)).toBe(`${all} ${all}`);
-        const { recordings } = await last.datasets.get('s');
-        expect(recordings.map(({ samples, missing }) => [samples, missing])).toEqual(
-          names.map(() => [messages, 0]),
-        );
-        const states = () =>
-          Promise.all(names.map(async (name) => (await last.devices.get(name)).updateState));
-        await expect.poll(states, { timeout: 30_000 }).toEqual(names.map(() => 'IDLE'));
-      } finally {
-        for (const client of clients) await client.close();
-        for (const child of children) child.kill('SIGKILL');
-        await postgres.stop();
-        await rm(folder, { recursive: true, force: true });
+      endings.push(
+        () => rm(folder, { recursive: true, force: true }),
+        () => postgres.stop(),
+        () => children.map((child) => child.kill('SIGKILL')),
+        () => Promise.all(clients.map((client) => client.close())),
+      );
+      const database = await postgres.database();
+      let token = '';
+      for (const name of ['a', 'b', 'c']) {
+        const options = { dataDir: join(folder, name), httpPort: 0, mqttPort: 0, secret: 'shared' };
+        const child = startReplica({ ...options, engines: { database, broker } });
+        children.push(child);
+        const started = await replicaOf(child);
+        token ||= started.token ?? '';
+        const ca = await readFile(started.ca, 'utf8');
+        clients.push(createClient({ url: started.urls.http, ca, token }));
       }
-    }, 240_000);
+      const [first, , last] = clients as [RegistryClient, RegistryClient, RegistryClient];
+      await first.trust.put(trustRootOf(publicKeyOf(generateKeyPair().privatePem)));
+      const leaders = async () => (await last.status()).replicas.flatMap(({ leads }) => leads).sort();
+      await expect.poll(leaders, { timeout: 20_000 }).toEqual(['broker', 'platform']);
+      expect((await last.status()).replicas.map(({ self }) => self)).toEqual([false, false, true]);
+      const [devices, messages] = [8, 150];
+      const names = Array.from({ length: devices }, (_, i) => `dev-${i}`);
+      for (const name of names)
+        await provisionDevice({ client: first, name, type: 'virtual', out: join(folder, name) });
+      let acknowledged = 0;
+      const kill = async (index: number, after: number) => {
+        await expect.poll(() => acknowledged, { timeout: 60_000 }).toBeGreaterThan(after);
+        children[index]?.kill('SIGKILL');
+      };
+      const speak = async (name: string) => {
+        const device = await connect(mqtt, { clientId: name });
+        for (let seq = 1; seq <= messages; seq++) {
+          const payload = JSON.stringify({ seq, t: seq, rate: 10, recording: 'r', x: seq });
+          await device.publishAsync(`aiot/v1/${name}/telemetry/s`, payload, { qos: 1 });
+          acknowledged++;
+        }
+        const report = { t: 1, type: 'virtual', state: 'IDLE', rollout: null, model: null, floor: 0 };
+        const more = { download: null, golden: null, error: null };
+        const text = JSON.stringify({ ...report, ...more });
+        await device.publishAsync(`aiot/v1/${name}/reported`, text, { qos: 1, retain: true });
+        await device.endAsync();
+      };
+      const all = devices * messages;
+      await Promise.all([...names.map(speak), kill(0, all / 4), kill(1, all / 2)]);
+      const stored = async () => (await last.datasets.list()).map(({ samples }) => samples);
+      await expect.poll(stored, { timeout: 60_000 }).toEqual([all]);
+      const rows = `SELECT count(*) || ' ' || count(DISTINCT ("take", "seq")) FROM "telemetryMessages"`;
+      expect(await postgres.psql(database.split('/').at(-1) as string, rows)).toBe(`${all} ${all}`);
+      const { recordings } = await last.datasets.get('s');
+      expect(recordings.map(({ samples, missing }) => [samples, missing])).toEqual(
+        names.map(() => [messages, 0]),
+      );
+      const states = () => Promise.all(names.map(async (name) => (await last.devices.get(name)).updateState));
+      await expect.poll(states, { timeout: 30_000 }).toEqual(names.map(() => 'IDLE'));
+    }, 400_000);
   }),
 );
 

@@ -66,14 +66,32 @@ export async function startNats(
   };
 }
 
-/** Starts the built nats-server, which also listens for MQTT, and syncs each message to disk. */
-export async function startNatsWithMqtt(): Promise<NatsServer & { mqtt: string; broker: string }> {
-  const port = await freePort();
-  const server = await startNats(`server_name: test\nmqtt { listen: "127.0.0.1:${port}" }`, {
-    program: natsServerProgram,
-    sync: ', sync_interval: always',
-  });
-  return { ...server, mqtt: `mqtt://127.0.0.1:${port}`, broker: `${server.url}?mqtt=${port}` };
+/**
+ * Starts the built nats-server, which also listens for MQTT, and syncs each message to disk.
+ * @param tls PEM files of the MQTT listener's certificate and key; without them, it has no TLS
+ * @param config more of the server's configuration
+ */
+export async function startNatsWithMqtt({
+  tls,
+  config = '',
+}: {
+  tls?: { cert: string; key: string };
+  config?: string;
+} = {}): Promise<NatsServer & { mqtt: string; ws: string; broker: string }> {
+  const [port, web] = [await freePort(), await freePort()];
+  const files = tls ? `, tls { cert_file: "${tls.cert}", key_file: "${tls.key}" }` : '';
+  const server = await startNats(
+    [
+      'server_name: test',
+      `mqtt { listen: "127.0.0.1:${port}"${files} }`,
+      `websocket { listen: "127.0.0.1:${web}", no_tls: true }`,
+      config,
+    ].join('\n'),
+    { program: natsServerProgram, sync: ', sync_interval: always' },
+  );
+  const mqtt = `${tls ? 'mqtts' : 'mqtt'}://127.0.0.1:${port}`;
+  const broker = `${server.url}?mqtt=${encodeURIComponent(mqtt)}`;
+  return { ...server, mqtt, ws: `ws://127.0.0.1:${web}`, broker };
 }
 
 /** The client of the nats package, as an independent check. */

@@ -1,0 +1,121 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { addContext } from '../../src/lib/core/contexts.js';
+import { conformitySchema } from '../../src/lib/device/conform/conform.js';
+import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
+import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { runCli } from '../support/cli.js';
+import { Lab } from '../support/mqtt-lab.js';
+import { type NatsServer, startNatsWithMqtt } from '../support/nats.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { push } from '../support/push.js';
+import { describeReal } from '../support/real.js';
+import { numbersOf } from './mqtt-statements/statement.js';
+import { statements } from './mqtt-statements/statements.js';
+
+/** Statements of MQTT 3.1.1 that nats-server 2.15 does not follow, as docs/how-to/external-broker.md describes. */
+const deviations = new Set([
+  // Malformed packets are answered with a CONNACK and a return code, or accepted.
+  ...['1.5.3-1', '1.5.3-2', '3.1.2-11', '3.1.2-18', '3.1.2-20', '3.1.3-4', '3.1.3-9', '3.1.3-11', '3.1.4-1'],
+  // A client that has just connected with the same id several times is made to wait.
+  '3.1.4-3',
+  // A ping that arrives late, but within 1.5 keep-alive intervals.
+  '3.1.2-24',
+  // Overlapping subscriptions: the first one's QoS counts. A filter that is repeated in a SUBSCRIBE is delivered to twice.
+  ...['3.3.5-1', '3.8.4-4'],
+  // Filters of any length are accepted.
+  '3.8.4-5',
+  // Topics with spaces end the connection; topics that start with $ are not delivered.
+  ...['4.7.1-2', '4.7.1-3', '4.7.2-1', '4.7.3-4'],
+  // Unacknowledged messages are resent after `ack_wait`, not on reconnection, and without their order.
+  ...['3.3.1-1', '3.10.4-3', '4.3.2-1', '4.3.3-1', '4.4.0-1', '4.6.0-5', '4.6.0-6'],
+]);
+
+describeReal('nats-server', 'the MQTT listener of NATS', () => {
+  let nats: NatsServer & { mqtt: string; ws: string };
+  beforeAll(async () => {
+    nats = await startNatsWithMqtt({ config: 'authorization { user: lab, password: secret }' });
+  });
+  afterAll(() => nats.stop());
+
+  const checked = statements.flatMap((statement): [string, (lab: Lab) => Promise<void>][] => {
+    const numbers = numbersOf(statement, 4);
+    if (numbers.length === 0 || !('check' in statement)) return [];
+    return numbers.some((number) => deviations.has(number))
+      ? []
+      : [[`${numbers.join(', ')}: ${statement.says}`, statement.check]];
+  });
+
+  it.concurrent.each(checked)(
+    'follows %s',
+    async (_title, check) => {
+      const lab = new Lab(4, {
+        url: nats.mqtt,
+        wss: `${nats.ws}/mqtt`,
+        ca: '',
+        username: 'lab',
+        password: 'secret',
+      });
+      try {
+        await check(lab);
+      } finally {
+        lab.close();
+      }
+    },
+    30_000,
+  );
+});
+
+describeReal('nats-server', 'a virtual device that connects to NATS with TLS', () => {
+  let own: TestPlatform;
+  let nats: NatsServer & { mqtt: string; broker: string };
+  beforeAll(async () => {
+    // The platform's CA issues the server's certificate at the first start.
+    own = await testPlatform();
+    const file = (name: string) => join(own.folder, 'data', 'pki', name);
+    nats = await startNatsWithMqtt({ tls: { cert: file('server.crt'), key: file('server.key') } });
+    vi.stubEnv('AIOT_CONFIG_DIR', join(own.folder, 'config'));
+    const login = await runCli(['stream', 'login', nats.mqtt, '--ca', file('ca.crt'), '--json']);
+    expect(login.code, login.stdout + login.stderr).toBe(0);
+    await own.restart({ engines: { broker: nats.broker } });
+    const { urls, ca } = own.platform;
+    await addContext('own', { url: urls.http, mqtt: urls.mqtts, ca, token: own.token }, { use: true });
+    await push(own, 1);
+    await push(own, 2);
+    await push(own, 3, ['esp32']);
+  }, 120_000);
+  afterAll(async () => {
+    vi.unstubAllEnvs();
+    await own.stop();
+    await nats.stop();
+  });
+
+  it('conforms to protocol v1, including a complete update', async () => {
+    const identityDir = join(own.folder, 'whole');
+    await mkdir(identityDir, { recursive: true });
+    await provisionDevice({ client: own.client, name: 'whole', type: 'virtual', out: identityDir });
+    const device = await createVirtualDevice({ identityDir });
+    await device.connect();
+    try {
+      const words = [
+        'device',
+        'conform',
+        '--selector',
+        'whole',
+        '--model',
+        'motion@2',
+        '--for',
+        '1ms',
+        '--json',
+      ];
+      const { json, stdout, stderr } = await runCli(words);
+      const result = conformitySchema.safeParse(json);
+      expect(result.success, stdout + stderr).toBe(true);
+      expect(result.data?.checks.filter(({ state }) => state === 'failed')).toEqual([]);
+      expect(await own.client.devices.get('whole')).toMatchObject({ model: { name: 'motion', version: 2 } });
+    } finally {
+      await device.stop();
+    }
+  }, 120_000);
+});
