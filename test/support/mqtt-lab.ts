@@ -25,8 +25,8 @@ import {
   type Version,
 } from './mqtt-bytes.js';
 
-/** Time limit for an expected packet, ms. */
-const patienceMs = 5000;
+/** Default time limit for an expected packet, ms. */
+const usualPatienceMs = 5000;
 
 /** A client connection that sends arbitrary bytes, and decodes what it receives. */
 export class Peer {
@@ -45,6 +45,7 @@ export class Peer {
   constructor(
     readonly socket: Duplex,
     readonly version: Version,
+    private readonly patienceMs = usualPatienceMs,
   ) {
     socket.on('data', (chunk: Buffer) => this.read(chunk));
     socket.on('error', () => {});
@@ -65,7 +66,7 @@ export class Peer {
   }
 
   /** Returns the next packet of this type; others are kept for later calls. */
-  async next(name: PacketName, ms = patienceMs): Promise<Heard> {
+  async next(name: PacketName, ms = this.patienceMs): Promise<Heard> {
     const until = performance.now() + ms;
     for (;;) {
       if (this.fault) throw this.fault;
@@ -89,7 +90,7 @@ export class Peer {
   }
 
   /** Waits until the broker has closed the connection. */
-  async ended(ms = patienceMs): Promise<void> {
+  async ended(ms = this.patienceMs): Promise<void> {
     const until = performance.now() + ms;
     while (!this.closed) {
       const left = until - performance.now();
@@ -241,6 +242,8 @@ export interface LabParts {
   /** wss:// address, and the CA of its certificate as PEM. */
   wss: string;
   ca: string;
+  /** Time limit for an expected packet, ms; default = 5000. */
+  patienceMs?: number;
 }
 
 /** The broker for one check of one statement, with one version of the protocol and names that only this check uses. */
@@ -286,7 +289,7 @@ export class Lab {
 
   /** A peer on an open connection. */
   use(socket: Duplex): Peer {
-    const peer = new Peer(socket, this.version);
+    const peer = new Peer(socket, this.version, this.parts.patienceMs);
     this.peers.push(peer);
     return peer;
   }

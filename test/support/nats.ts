@@ -67,15 +67,18 @@ export async function startNats(
 }
 
 /**
- * Starts the built nats-server, which also listens for MQTT, and syncs each message to disk.
+ * Starts the built nats-server, which also listens for MQTT.
  * @param tls PEM files of the MQTT listener's certificate and key; without them, it has no TLS
+ * @param sync whether the server syncs each message to disk before it acknowledges it
  * @param config more of the server's configuration
  */
 export async function startNatsWithMqtt({
   tls,
+  sync = true,
   config = '',
 }: {
   tls?: { cert: string; key: string };
+  sync?: boolean;
   config?: string;
 } = {}): Promise<NatsServer & { mqtt: string; ws: string; broker: string }> {
   const [port, web] = [await freePort(), await freePort()];
@@ -87,7 +90,7 @@ export async function startNatsWithMqtt({
       `websocket { listen: "127.0.0.1:${web}", no_tls: true }`,
       config,
     ].join('\n'),
-    { program: natsServerProgram, sync: ', sync_interval: always' },
+    { program: natsServerProgram, sync: sync ? ', sync_interval: always' : '' },
   );
   const mqtt = `${tls ? 'mqtts' : 'mqtt'}://127.0.0.1:${port}`;
   const broker = `${server.url}?mqtt=${encodeURIComponent(mqtt)}`;

@@ -232,7 +232,7 @@ const alarms = `
   CREATE INDEX incidentsByEnd ON incidents (cleared, notified);
 `;
 
-/** What each replica reports in `aiot status`, as JSON. */
+/** A replica's report in `aiot status`, as JSON. */
 const replicaFacts = 'ALTER TABLE replicas ADD COLUMN facts TEXT;';
 
 /** Which devices are connected to which replica, and when each replica was last seen. */

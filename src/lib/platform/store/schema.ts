@@ -260,8 +260,10 @@ export interface Schema {
   crashMoves: { signature: string; target: string; at: number };
   /** Crashes of a device in an hour, counted since 1970. */
   crashHours: { device: string; hour: number; count: number };
-  /** When each replica last shared its connections, and those connections. */
-  /** `facts`: JSON, what the replica reports in `aiot status`; null = it has not reported. */
+  /**
+   * When each replica last shared its state, and its connections (`presences`). `facts`: its report in `aiot status`, as JSON; null = it
+   * has not reported.
+   */
   replicas: { replica: string; seen: number; facts: Generated<string | null> };
   presences: { device: string; replica: string };
   /** Every change, in order; ids increase in commit order. */
