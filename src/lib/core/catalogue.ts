@@ -1470,6 +1470,32 @@ export const catalogue = {
     about: "The board's firmware does not contain this group of SMP commands.",
     next: 'Enable the group in its configuration (CONFIG_MCUMGR_GRP_IMG, _OS, _SHELL or _STAT), and build it again.',
   },
+  AIOT_SOFTAP_INSECURE: {
+    exit: 1,
+    family: 'outside',
+    about:
+      "The board offers no provisioning with ESP-IDF's security scheme 2. The other schemes send the Wi-Fi password in clear text, or protect it less.",
+    next: 'Build the firmware with security scheme 2 (SRP6a), or send the settings over the serial port with --improv.',
+  },
+  AIOT_SOFTAP_MALFORMED: {
+    exit: 1,
+    family: 'outside',
+    about:
+      "The address does not answer as a board with ESP-IDF's unified provisioning, or the board does not prove that it knows the password.",
+    next: "Check that this computer is in the board's Wi-Fi network, and check --board-url. If another device imitates the board, do not send it the Wi-Fi password.",
+  },
+  AIOT_SOFTAP_REFUSED: {
+    exit: 5,
+    family: 'user',
+    about: "The user name or the password of the board's provisioning service is wrong.",
+    next: 'Check --board-user and the file of --board-password-file. The board, its label or its firmware names both.',
+  },
+  AIOT_SOFTAP_UNREACHABLE: {
+    exit: 1,
+    family: 'outside',
+    about: "The board's own Wi-Fi network cannot be reached.",
+    next: "Join the board's Wi-Fi network with this computer, and check --board-url.",
+  },
   AIOT_SPOOL_BUSY: {
     exit: 1,
     family: 'user',

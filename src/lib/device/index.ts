@@ -29,6 +29,7 @@ export { type Joined, joinedSchema, joinOverSerial, type SeenNetwork } from './o
 export { type Onboarded, onboardedSchema } from './onboard/onboard.js';
 export { provision } from './onboard/provision.js';
 export { renewDevice } from './onboard/renew.js';
+export { joinOverSoftap } from './onboard/softap.js';
 export { foundInFolder, foundOnBoard } from './onboard/verify-board.js';
 export {
   type DeviceChannel,

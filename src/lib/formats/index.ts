@@ -238,7 +238,27 @@ export {
   writePartitionsCsv,
   writePartitionTable,
 } from './partitions.js';
+export {
+  encodeLogin,
+  encodeLoginProof,
+  encodeScanResultsRequest,
+  encodeScanStart,
+  encodeScanStatusRequest,
+  encodeWifiApply,
+  encodeWifiSettings,
+  encodeWifiStatusRequest,
+  ProtocommCipher,
+  protocommNonceBytes,
+  protocommStatus,
+  readLogin,
+  readLoginProof,
+  readScanResults,
+  readScanStatus,
+  readWifiDone,
+  readWifiProgress,
+} from './protocomm.js';
 export { writeSavedModel } from './saved-model.js';
+export { protocommGroup, SrpClient, sameProof } from './srp.js';
 export { checkGraph, checkQuantization, scalesAlike } from './tflite/check.js';
 export {
   type Forest,

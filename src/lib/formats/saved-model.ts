@@ -1,3 +1,4 @@
+import { bytes, entries, float, integer, integers, message, text } from './protobuf.js';
 import { unsupported } from './tflite/errors.js';
 import type {
   Activation,
@@ -597,57 +598,4 @@ class GraphDefBuilder {
 /** TensorShapeProto (framework/tensor_shape.proto). */
 function shapeProto(sizes: readonly number[]): Uint8Array {
   return message(...sizes.map((size) => bytes(2, integer(1, size))));
-}
-
-/** Protocol Buffers wire types (protobuf.dev, "Encoding"). A message is encoded as the sequence of its fields. */
-
-const [varintType, lengthType, fixed32Type] = [0, 2, 5];
-
-/** Encodes the fields of one message. */
-function message(...fields: readonly Uint8Array[]): Uint8Array {
-  return new Uint8Array(Buffer.concat(fields));
-}
-
-/** A whole number or an enum. A negative number takes ten bytes, as int32 and int64 require. */
-function integer(field: number, value: number): Uint8Array {
-  return message(tag(field, varintType), varint(value));
-}
-
-/** A single-precision number. */
-function float(field: number, value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setFloat32(0, value, true);
-  return message(tag(field, fixed32Type), bytes);
-}
-
-/** A field of bytes, or a nested message. */
-function bytes(field: number, content: Uint8Array): Uint8Array {
-  return message(tag(field, lengthType), varint(content.length), content);
-}
-
-function text(field: number, content: string): Uint8Array {
-  return bytes(field, new TextEncoder().encode(content));
-}
-
-/** A packed list of whole numbers. */
-function integers(field: number, values: readonly number[]): Uint8Array {
-  return bytes(field, message(...values.map(varint)));
-}
-
-/** A map from names to messages. */
-function entries(field: number, values: Readonly<Record<string, Uint8Array>>): Uint8Array {
-  return message(
-    ...Object.entries(values).map(([key, value]) => bytes(field, message(text(1, key), bytes(2, value)))),
-  );
-}
-
-function tag(field: number, wireType: number): Uint8Array {
-  return varint(field * 8 + wireType);
-}
-
-function varint(value: number): Uint8Array {
-  const digits: number[] = [];
-  let rest = BigInt.asUintN(64, BigInt(value));
-  for (; rest > 0x7fn; rest >>= 7n) digits.push(Number(rest & 0x7fn) | 0x80);
-  return Uint8Array.of(...digits, Number(rest));
 }

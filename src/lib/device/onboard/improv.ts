@@ -94,7 +94,7 @@ export async function joinOverSerial(options: OverSerialOptions): Promise<Joined
     const began = performance.now();
     await session.contact();
     const [firmware, version, chip, device] = await session.info();
-    const wifi = await wifiFor(session, options);
+    const wifi = await wifiFor(options, () => session.scan());
     options.onStage?.({ text: `joining ${wifi.ssid}` });
     const url = await session.join(wifi, options.timeoutMs);
     const seconds = Math.round(performance.now() - began) / 1000;
@@ -111,11 +111,18 @@ export async function joinOverSerial(options: OverSerialOptions): Promise<Joined
   }
 }
 
-/** Name and password as given, or as the user chooses them. */
-async function wifiFor(session: Session, { ssid, password, ask, onStage }: OverSerialOptions): Promise<Wifi> {
+/**
+ * Name and password as given, or as the user chooses them.
+ * @param scan returns the networks that the board sees; called only if something is missing
+ * @throws AIOT_USAGE without a terminal, or for an invalid name or password
+ */
+export async function wifiFor(
+  { ssid, password, ask, onStage }: Pick<OverSerialOptions, 'ssid' | 'password' | 'ask' | 'onStage'>,
+  scan: () => Promise<SeenNetwork[]>,
+): Promise<Wifi> {
   if (ssid !== undefined && password !== undefined) return { ssid, password };
   onStage?.({ text: 'the board scans for networks' });
-  const networks = await session.scan();
+  const networks = await scan();
   const found = networks.find((network) => network.ssid === ssid);
   if (ssid !== undefined && found?.secured === false) return { ssid, password: '' };
   if (ask) {
@@ -134,6 +141,12 @@ async function wifiFor(session: Session, { ssid, password, ask, onStage }: OverS
   throw new AiotError('AIOT_USAGE', `a password is required for the network ${ssid}`, {
     next: 'Add --password-file FILE, or set AIOT_WIFI_PASSWORD. An empty file means an open network.',
   });
+}
+
+/** Each name once, with its strongest access point. */
+export function strongestFirst(seen: readonly SeenNetwork[]): SeenNetwork[] {
+  const sorted = [...seen].sort((a, b) => (b.dbm ?? -200) - (a.dbm ?? -200));
+  return sorted.filter(({ ssid }, at) => sorted.findIndex((each) => each.ssid === ssid) === at);
 }
 
 function namesOf(networks: readonly SeenNetwork[]): string {
@@ -227,8 +240,7 @@ class Session {
         },
       );
     }
-    const strongest = seen.sort((a, b) => (b.dbm ?? -200) - (a.dbm ?? -200));
-    return strongest.filter(({ ssid }, at) => strongest.findIndex((each) => each.ssid === ssid) === at);
+    return strongestFirst(seen);
   }
 
   /**
