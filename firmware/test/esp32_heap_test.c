@@ -371,6 +371,12 @@ esp_err_t esp_event_handler_instance_register(esp_event_base_t base, int32_t id,
   return ESP_OK;
 }
 esp_netif_t *esp_netif_create_default_wifi_sta(void) { return (esp_netif_t *)(void *)&queues; }
+esp_err_t esp_netif_dhcpc_start(esp_netif_t *interface) { return interface == NULL; }
+esp_err_t esp_netif_dhcpc_stop(esp_netif_t *interface) { return interface == NULL; }
+esp_err_t esp_netif_set_ip_info(esp_netif_t *interface, const esp_netif_ip_info_t *addresses) { return interface == NULL || addresses == NULL; }
+esp_err_t esp_netif_set_dns_info(esp_netif_t *interface, esp_netif_dns_type_t type, esp_netif_dns_info_t *dns) {
+  return interface == NULL || type != ESP_NETIF_DNS_MAIN || dns == NULL;
+}
 esp_err_t esp_netif_set_hostname(esp_netif_t *interface, const char *name) { return interface == NULL || name[0] == '\0'; }
 esp_err_t esp_wifi_init(const wifi_init_config_t *config) {
   count("Wi-Fi", WIFI - (WIFI_BUFFERS - AIOT_CONFIG_ESP_WIFI_STATIC_RX_BUFFER_NUM) * WIFI_BUFFER);

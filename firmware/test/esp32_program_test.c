@@ -34,12 +34,15 @@
 typedef enum {
   NOTHING, IDENTITY, WIFI_CREDENTIALS, NETIF, EVENT_LOOP, INTERFACE, RADIO, HANDLER, RADIO_START, CONNECT, SNTP, MODELS, PROGRAMS, CONFIGS, TRUST, RECORDS, MQTT, HTTP,
   DEVICE, SAMPLER, SERVO, CONVERTER, SLEPT, NO_ADDRESS, LOST_ADDRESS, LOST_FOR_GOOD, REFUSED, CRASHED, CRASHED_LONG_AGO,
-  CRASHED_OFFLINE, CRASH_CUT, CONSOLE, NEW_NETWORK, NEW_REFUSED, NEW_BESIDE_OLD, PARTS
+  CRASHED_OFFLINE, CRASH_CUT, CONSOLE, NEW_NETWORK, NEW_REFUSED, NEW_BESIDE_OLD, FIXED, FIXED_REFUSED, NEW_BESIDE_FIXED, PARTS
 } part;
 
 /* Results of a run, for the parent process. */
 typedef struct {
-  bool restarted, crashed, early, late, stack;
+  bool restarted, crashed, early, late, stack, dhcp_stopped;
+  int dhcp_starts;
+  esp_netif_ip_info_t addresses;
+  esp_netif_dns_info_t dns;
   uint64_t restarted_ms;
   char crash[128];
   int erased, turns, trials, connects, disconnects, starts, nvs, kept;
@@ -80,7 +83,8 @@ static void need_stack(void) {
 }
 
 /* Whether the console receives settings in this run, and whether the network that they name refuses the board. */
-static bool has_new(void) { return sim.part == NEW_NETWORK || sim.part == NEW_REFUSED || sim.part == NEW_BESIDE_OLD; }
+static bool has_new(void) { return sim.part == NEW_NETWORK || sim.part == NEW_REFUSED || sim.part == NEW_BESIDE_OLD || sim.part == NEW_BESIDE_FIXED; }
+static bool has_fixed(void) { return sim.part == FIXED || sim.part == FIXED_REFUSED || sim.part == NEW_BESIDE_FIXED; }
 static bool refuses(void) {
   return sim.part == REFUSED || (sim.part == NEW_REFUSED && strcmp((const char *)out->config.ssid, "new") == 0);
 }
@@ -136,6 +140,7 @@ bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *
   snprintf(identity->mqtts, sizeof identity->mqtts, "mqtts://platform.lan:8883");
   if (sim.part != WIFI_CREDENTIALS && sim.part != NEW_NETWORK) snprintf(identity->network.ssid, sizeof identity->network.ssid, "hall");
   snprintf(identity->network.password, sizeof identity->network.password, "correct horse");
+  if (has_fixed()) aiot_network_fix(&identity->network, "10.0.0.7", "255.255.252.0", "10.0.0.1", "10.0.0.2");
   return sim.part != IDENTITY;
 }
 void aiot_esp32_identity_keep(const aiot_record *record) {}
@@ -287,6 +292,27 @@ esp_err_t esp_netif_set_hostname(esp_netif_t *interface, const char *name) {
   snprintf(out->hostname, sizeof out->hostname, "%s", name);
   return ESP_OK;
 }
+/* The DHCP client runs by default. Addresses can be set only while it does not. */
+esp_err_t esp_netif_dhcpc_start(esp_netif_t *interface) {
+  if (!out->dhcp_stopped) return -1;
+  out->dhcp_stopped = false;
+  out->dhcp_starts++;
+  return ESP_OK;
+}
+esp_err_t esp_netif_dhcpc_stop(esp_netif_t *interface) {
+  if (out->dhcp_stopped) return -1;
+  out->dhcp_stopped = true;
+  return ESP_OK;
+}
+esp_err_t esp_netif_set_ip_info(esp_netif_t *interface, const esp_netif_ip_info_t *addresses) {
+  if (!out->dhcp_stopped || sim.part == FIXED_REFUSED) return -1;
+  out->addresses = *addresses;
+  return ESP_OK;
+}
+esp_err_t esp_netif_set_dns_info(esp_netif_t *interface, esp_netif_dns_type_t type, esp_netif_dns_info_t *dns) {
+  out->dns = *dns;
+  return type == ESP_NETIF_DNS_MAIN && dns->ip.type == ESP_IPADDR_TYPE_V4 ? ESP_OK : -1;
+}
 esp_err_t esp_event_handler_instance_register(esp_event_base_t base, int32_t id, esp_event_handler_t handler, void *context, esp_event_handler_instance_t *instance) {
   sim.handler = handler;
   return sim.part == HANDLER ? -1 : ESP_OK;
@@ -415,6 +441,7 @@ static const struct {
     {LOST_ADDRESS, false, true}, {LOST_FOR_GOOD, false, true}, {REFUSED, false, false},
     {CRASHED, false, true},      {CRASHED_LONG_AGO, false, true}, {CRASHED_OFFLINE, false, false}, {CRASH_CUT, false, true},
     {CONSOLE, false, true},      {NEW_NETWORK, false, true}, {NEW_REFUSED, false, true},       {NEW_BESIDE_OLD, false, true},
+    {FIXED, false, true},        {FIXED_REFUSED, false, false}, {NEW_BESIDE_FIXED, false, true},
 };
 
 static void test_parts(checks *c) {
@@ -458,6 +485,26 @@ static void test_network(checks *c) {
 
   check_at(c, "refused", "runs", 0, run(REFUSED));
   check_at(c, "refused", "growing delays", (size_t)out->connects, out->connects > 10 && out->connects < 20 && out->disconnects == 0);
+}
+
+static bool is_address(esp_ip4_addr_t address, const char *bytes) { return memcmp(&address.addr, bytes, 4) == 0; }
+
+static void test_fixed_addresses(checks *c) {
+  check_at(c, "addresses", "runs", 0, run(NOTHING));
+  check_at(c, "addresses", "by DHCP", 0, !out->dhcp_stopped && out->addresses.ip.addr == 0);
+
+  check_at(c, "fixed addresses", "runs", 0, run(FIXED));
+  check_at(c, "fixed addresses", "one attempt, without DHCP", 0, out->connects == 1 && out->dhcp_stopped && out->dhcp_starts == 0);
+  check_at(c, "fixed addresses", "address, mask and gateway in network byte order", 0,
+           is_address(out->addresses.ip, "\012\0\0\007") && is_address(out->addresses.netmask, "\377\377\374\0") && is_address(out->addresses.gw, "\012\0\0\001"));
+  check_at(c, "fixed addresses", "DNS server", 0, is_address(out->dns.ip.u_addr.ip4, "\012\0\0\002"));
+
+  check_at(c, "fixed addresses, refused", "runs", 0, run(FIXED_REFUSED));
+  check_at(c, "fixed addresses, refused", "the board does not join with other addresses", 0, out->connects == 0);
+
+  check_at(c, "new network beside fixed addresses", "runs", 0, run(NEW_BESIDE_FIXED));
+  check_at(c, "new network beside fixed addresses", "gets its address by DHCP", 0,
+           strcmp((const char *)out->config.ssid, "new") == 0 && !out->dhcp_stopped && out->dhcp_starts == 1);
 }
 
 /* A network that arrives on the console is stored only once the board has joined it; otherwise, the former one is in use again. */
@@ -505,6 +552,7 @@ int main(void) {
   if (!check_at(&c, "test", "memory", 0, out != MAP_FAILED)) return checks_end(&c);
   test_parts(&c);
   test_network(&c);
+  test_fixed_addresses(&c);
   test_new_network(&c);
   test_crashes(&c);
   return checks_end(&c);

@@ -289,6 +289,39 @@ static void test_known(checks *c) {
   check_at(c, "known", "fixed addresses are kept", 0, networks.known[0].fixed && memcmp(&networks.known[0].addresses, &fixed.addresses, 16) == 0);
 }
 
+static void test_addresses(checks *c) {
+  static const struct {
+    const char *text[4];
+    bool good;
+  } cases[] = {
+      {{"10.0.0.7", "255.255.255.0", "10.0.0.1", "10.0.0.2"}, true},
+      {{"172.16.4.3", "255.255.252.0", "172.16.7.254", ""}, true},
+      {{"192.168.1.255", "255.255.255.0", "192.168.1.1", ""}, false},
+      {{"192.168.1.0", "255.255.255.0", "192.168.1.1", ""}, false},
+      {{"192.168.1.7", "255.0.255.0", "192.168.1.1", ""}, false},
+      {{"192.168.1.7", "255.255.255.255", "192.168.1.7", ""}, false},
+      {{"192.168.1.7", "0.0.0.0", "192.168.1.1", ""}, false},
+      {{"192.168.1.7", "255.255.255.0", "192.168.2.1", ""}, false},
+      {{"192.168.1.256", "255.255.255.0", "192.168.1.1", ""}, false},
+      {{"192.168.1", "255.255.255.0", "192.168.1.1", ""}, false},
+      {{"192.168.1.7 ", "255.255.255.0", "192.168.1.1", ""}, false},
+      {{"192.168.1.0007", "255.255.255.0", "192.168.1.1", ""}, false},
+      {{"", "", "", ""}, false},
+      {{"192.168.1.7", "255.255.255.0", "192.168.1.1", "8.8.8"}, false},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    aiot_network network = {.ssid = "lab"};
+    const bool good = aiot_network_fix(&network, cases[i].text[0], cases[i].text[1], cases[i].text[2], cases[i].text[3]);
+    check_at(c, "addresses", "accepted or rejected", i, good == cases[i].good && network.fixed == good);
+    if (i == 0) {
+      const aiot_fixed_address expected = {{10, 0, 0, 7}, {255, 255, 255, 0}, {10, 0, 0, 1}, {10, 0, 0, 2}};
+      check_at(c, "addresses", "all four", i, memcmp(&network.addresses, &expected, sizeof expected) == 0);
+    }
+    if (i == 1) check_at(c, "addresses", "the gateway answers DNS", i, memcmp(network.addresses.dns, network.addresses.gateway, 4) == 0);
+    if (!good) check_at(c, "addresses", "DHCP", i, network.addresses.address[0] == 0);
+  }
+}
+
 int main(void) {
   checks c = {0, 0};
   test_packets(&c);
@@ -298,5 +331,6 @@ int main(void) {
   test_rollback(&c);
   test_scan(&c);
   test_known(&c);
+  test_addresses(&c);
   return checks_end(&c);
 }

@@ -35,7 +35,9 @@ describe('aiot device provision for a chip', () => {
     const device = await ok(provisionedDeviceSchema, [
       ...['device', 'provision', 'pump-1', '--type', 'esp32', '--out', out],
       ...['--wifi-ssid', 'plant', '--wifi-password-file', at('wifi.txt'), '--mac', '24:0A:C4:DA:B6:B0'],
+      ...['--wifi-address', '10.0.0.7/24', '--wifi-gateway', '10.0.0.1'],
     ]);
+    expect(device.wifi).toEqual({ ssid: 'plant', open: false, address: '10.0.0.7' });
     expect(device.files).toEqual([join(out, 'nvs.bin'), join(out, 'partitions.bin')]);
     expect((await readdir(out)).sort()).toEqual([
       ...['device.crt', 'device.json', 'nvs.bin', 'partitions.bin'],
@@ -47,6 +49,8 @@ describe('aiot device provision for a chip', () => {
     expect(values.get('aiot/chip_id')).toBe('14333616');
     expect(values.get('aiot/http')).toBe(own.url);
     expect(values.get('wifi/password')).toBe('two words and more');
+    expect(values.get('wifi/mask')).toBe('255.255.255.0');
+    expect(values.get('wifi/dns')).toBe('10.0.0.1');
     const certificate = new X509Certificate(values.get('aiot/certificate') as string);
     expect(certificate.checkPrivateKey(createPrivateKey(values.get('aiot/key') as string))).toBe(true);
     expect(certificate.subject).toContain('CN=pump-1');
@@ -103,6 +107,18 @@ describe('aiot device provision for a chip', () => {
     ['a short password', ['--wifi-ssid', 'plant', '--wifi-password-file', 'short.txt'], 'AIOT_USAGE', 2],
     ['a password without a network', ['--wifi-password-file', 'short.txt'], 'AIOT_USAGE', 2],
     ['an overlong network name', ['--wifi-ssid', 'x'.repeat(33)], 'AIOT_USAGE', 2],
+    [
+      'a fixed address without a network',
+      ['--wifi-address', '10.0.0.7/24', '--wifi-gateway', '10.0.0.1'],
+      'AIOT_USAGE',
+      2,
+    ],
+    [
+      'a fixed address without a gateway',
+      ['--wifi-ssid', 'open', '--wifi-address', '10.0.0.7/24'],
+      'AIOT_USAGE',
+      2,
+    ],
     ['an invalid MAC address', ['--mac', '24:0a:c4'], 'AIOT_USAGE', 2],
     ['a chip ID of more than 24 bits', ['--chip-id', '16777216'], 'AIOT_USAGE', 2],
     ['an unknown label format', ['--labels', 'labels.png'], 'AIOT_USAGE', 2],
@@ -121,6 +137,7 @@ describe('aiot device provision for a chip', () => {
   it.each([
     ['neither a name nor a file', []],
     ['both a name and a file', ['x', '--csv', 'fleet.csv', '--out', 'x']],
+    ['a fixed address for a fleet', ['--csv', 'fleet.csv', '--out', 'x', '--wifi-address', '10.0.0.7/24']],
     ['a missing output folder', ['x']],
     ['a misspelled chip name', ['x', '--type', 'esp23', '--out', 'x']],
     ['conflicting chips', ['x', '--type', 'esp32', '--chip', 'esp32c3', '--out', 'x']],

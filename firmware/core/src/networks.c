@@ -65,6 +65,34 @@ static bool read_network(reader *r, aiot_network *network) {
          aiot_network_valid(network);
 }
 
+static bool read_address(const char *text, uint8_t out[4]) {
+  for (int i = 0; i < 4; i++) {
+    unsigned value = 0, digits = 0;
+    for (; *text >= '0' && *text <= '9' && digits < 3; text++, digits++) value = value * 10 + (unsigned)(*text - '0');
+    if (digits == 0 || value > 255 || *text != (i < 3 ? '.' : '\0')) return false;
+    out[i] = (uint8_t)value;
+    text++;
+  }
+  return true;
+}
+
+static uint32_t number_of(const uint8_t address[4]) {
+  return (uint32_t)address[0] << 24 | (uint32_t)address[1] << 16 | (uint32_t)address[2] << 8 | address[3];
+}
+
+bool aiot_network_fix(aiot_network *network, const char *address, const char *mask, const char *gateway, const char *dns) {
+  aiot_fixed_address *fixed = &network->addresses;
+  network->fixed = read_address(address, fixed->address) && read_address(mask, fixed->mask) && read_address(gateway, fixed->gateway) &&
+                   read_address(dns[0] == '\0' ? gateway : dns, fixed->dns);
+  const uint32_t bits = number_of(fixed->mask), host = ~bits;
+  /* The bits of the host follow those of the network, and are neither all 0 nor all 1. */
+  if ((host & (host + 1)) != 0 || bits == 0 || host < 3) network->fixed = false;
+  if ((number_of(fixed->address) & host) == 0 || (number_of(fixed->address) & host) == host) network->fixed = false;
+  if ((number_of(fixed->address) & bits) != (number_of(fixed->gateway) & bits)) network->fixed = false;
+  if (!network->fixed) memset(fixed, 0, sizeof *fixed);
+  return network->fixed;
+}
+
 static bool read_all(aiot_networks *networks, const void *stored, size_t bytes) {
   reader r = {stored, bytes};
   const uint8_t *head = take(&r, 2);

@@ -108,6 +108,8 @@ export interface OldNvs {
 /** Entries that the device itself has written since it was provisioned. A new certificate must never reset them. */
 const itsOwn = new Set(['aiot_update/sequence', 'aiot_update/floor', 'aiot/model_slot']);
 
+const ofNetwork = new Set(['networks', 'address', 'mask', 'gateway', 'dns'].map((key) => `wifi/${key}`));
+
 /**
  * Adds all entries of an earlier NVS that the new image does not set: Wi-Fi, the firmware's own settings, the device's committed
  * versions. The result is encrypted with the same keys if the earlier NVS was encrypted.
@@ -119,10 +121,11 @@ export function keepOld(image: DeviceImage, old: OldNvs, version: 1 | 2): Device
   const made = readNvs(image.nvs.data).entries;
   // Trust entries are replaced as a whole, because a leftover key or root fragment would belong to other trust data.
   const told = made.some(isTrust);
-  // A network that the board learned itself would take precedence over the one that is being written.
+  // Networks that the board learned itself would take precedence over the one that is being written, and fixed addresses belong to the
+  // earlier one.
   const network = made.some((entry) => placeOf(entry) === 'wifi/ssid');
   const kept = before.filter(
-    (entry) => !(told && isTrust(entry)) && !(network && placeOf(entry) === 'wifi/networks'),
+    (entry) => !(told && isTrust(entry)) && !(network && ofNetwork.has(placeOf(entry))),
   );
   const merged = new Map<string, NvsEntry>(kept.map((entry) => [placeOf(entry), entry]));
   for (const entry of made) {

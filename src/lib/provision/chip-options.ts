@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { AiotError } from '../core/errors.js';
 import { readText } from '../core/files.js';
 import { type ChipName, chipNames } from '../formats/esp-image/chips.js';
@@ -26,6 +27,16 @@ export interface ChipOptions {
 export interface Wifi {
   ssid: string;
   password: string;
+  /** Absent = the addresses come from DHCP. */
+  fixed?: FixedAddress | undefined;
+}
+
+/** IPv4 addresses of a board, each as four decimal numbers. */
+export interface FixedAddress {
+  address: string;
+  mask: string;
+  gateway: string;
+  dns: string;
 }
 
 /** Flash size of common boards, bytes. */
@@ -63,9 +74,43 @@ function passwordProblem(password: string): string {
   return String(password.length);
 }
 
+/**
+ * Validates fixed addresses.
+ * @param address with the length of the network's prefix, such as `10.0.0.7/24` @param dns absent = the gateway
+ * @throws AIOT_USAGE
+ */
+export function fixedAddress(address: string, gateway: string, dns = gateway): FixedAddress {
+  const [host = '', prefix = ''] = address.split('/');
+  const length = /^([1-9]|[12]\d|30)$/.test(prefix) ? Number(prefix) : null;
+  const number = ipv4Number(host);
+  if (length === null || number === null)
+    throw new AiotError('AIOT_USAGE', `expected an address such as 10.0.0.7/24, got ${address}`);
+  const hosts = 2 ** (32 - length);
+  if (number % hosts === 0 || number % hosts === hosts - 1)
+    throw new AiotError('AIOT_USAGE', `${host} is the network's own address or its broadcast address`);
+  const router = ipv4Number(gateway);
+  if (router === null || router === number || Math.floor(router / hosts) !== Math.floor(number / hosts))
+    throw new AiotError('AIOT_USAGE', `expected a gateway in the network of ${address}, got ${gateway}`);
+  if (ipv4Number(dns) === null)
+    throw new AiotError('AIOT_USAGE', `expected an IPv4 address for DNS, got ${dns}`);
+  return { address: host, mask: ipv4Text(2 ** 32 - hosts), gateway, dns };
+}
+
+function ipv4Number(text: string): number | null {
+  if (!isIPv4(text)) return null;
+  return text.split('.').reduce((number, part) => number * 256 + Number(part), 0);
+}
+
+const ipv4Text = (number: number) =>
+  [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join('.');
+
 /** Requested image contents, before any file is read. */
 export interface ImageRequest {
   ssid?: string | undefined;
+  /** Fixed address with the prefix's length; undefined = DHCP. */
+  address?: string | undefined;
+  gateway?: string | undefined;
+  dns?: string | undefined;
   /** File that contains the password; if absent, `password` is used. */
   passwordFile?: string | undefined;
   /** The password from the environment. */
@@ -90,8 +135,17 @@ export async function imageRequest(asked: ImageRequest): Promise<CommonImage> {
   };
 }
 
-async function wifiOf({ ssid, passwordFile, password }: ImageRequest): Promise<Wifi | null> {
+async function wifiOf(asked: ImageRequest): Promise<Wifi | null> {
+  const { ssid, passwordFile, password, address, gateway, dns } = asked;
+  if ((address === undefined) !== (gateway === undefined) || (address === undefined && dns !== undefined))
+    throw new AiotError('AIOT_USAGE', 'a fixed address needs its network and gateway', {
+      next: 'For example: --wifi-address 10.0.0.7/24 --wifi-gateway 10.0.0.1',
+    });
   if (ssid === undefined) {
+    if (address !== undefined)
+      throw new AiotError('AIOT_USAGE', "a fixed address also needs the network's name", {
+        next: 'Add it: --wifi-ssid NAME',
+      });
     if (passwordFile === undefined) return null;
     throw new AiotError('AIOT_USAGE', "a Wi-Fi password also needs the network's name", {
       next: 'Add it: --wifi-ssid NAME',
@@ -99,7 +153,10 @@ async function wifiOf({ ssid, passwordFile, password }: ImageRequest): Promise<W
   }
   // Spaces are part of a password; the line ending is not.
   const told = passwordFile === undefined ? password : (await readText(passwordFile)).replace(/\r?\n$/, '');
-  return checkWifi(ssid, told ?? '');
+  const wifi = checkWifi(ssid, told ?? '');
+  return address === undefined || gateway === undefined
+    ? wifi
+    : { ...wifi, fixed: fixedAddress(address, gateway, dns) };
 }
 
 /**
@@ -135,7 +192,10 @@ function isOneSlip(a: string, b: string): boolean {
 
 /** The Wi-Fi network that the image configures, without the password; null = none. */
 export function wifiTold({ wifi, old }: Pick<ChipOptions, 'wifi' | 'old'>) {
-  if (wifi) return { ssid: wifi.ssid, open: wifi.password === '' };
+  if (wifi) {
+    const { ssid, password, fixed } = wifi;
+    return { ssid, open: password === '', ...(fixed && { address: fixed.address }) };
+  }
   return old ? wifiIn(old) : null;
 }
 

@@ -14,6 +14,7 @@ import {
   readPartitionTable,
   writePartitionTable,
 } from '../formats/partitions.js';
+import type { Wifi } from './chip-options.js';
 
 /** Identity of a device on a chip, including its secrets. Keys and certificates are PEM text. */
 export interface ImageIdentity {
@@ -33,7 +34,7 @@ export interface ImageIdentity {
 /** Contents of an image, apart from the identity. */
 export interface ImageOptions {
   /** Wi-Fi network; null = configured later, on the board. */
-  wifi: { ssid: string; password: string } | null;
+  wifi: Wifi | null;
   /** `https://…` and `mqtts://…` URLs at which the device reaches the platform; PEM of the CA. */
   platform: { http: string; mqtts: string; ca: string };
   trust: TrustRoot | null;
@@ -150,8 +151,13 @@ function deviceEntries(identity: ImageIdentity, options: ImageOptions): NvsEntry
     ...(root ? rootEntries(root) : []),
     { namespace: 'aiot_update', key: 'sequence', type: 'u64', value: BigInt(release.sequence) },
     { namespace: 'aiot_update', key: 'floor', type: 'u64', value: BigInt(release.floor) },
-    ...(wifi ? [text('wifi', 'ssid', wifi.ssid), text('wifi', 'password', wifi.password)] : []),
+    ...(wifi ? wifiEntries(wifi) : []),
   ];
+}
+
+function wifiEntries({ ssid, password, fixed }: Wifi): NvsEntry[] {
+  const addresses = Object.entries(fixed ?? {}).map(([key, value]) => text('wifi', key, value));
+  return [text('wifi', 'ssid', ssid), text('wifi', 'password', password), ...addresses];
 }
 
 /** The keys that may sign a release, numbered. Keys without that role are omitted. */

@@ -40,7 +40,14 @@ export const provisionedDeviceSchema = z.object({
   /** Files written: those of an identity or, for a chip, `nvs`, `partitions` (and `nvs-keys` if NVS is encrypted). */
   files: z.array(z.string()),
   /** For a chip: the Wi-Fi network that its image configures (`open`: without a password); null = none. */
-  wifi: z.object({ ssid: z.string(), open: z.boolean() }).nullable().optional(),
+  wifi: z
+    .object({
+      ssid: z.string(),
+      open: z.boolean(),
+      address: z.string().optional().describe('Fixed address; absent = DHCP assigns one.'),
+    })
+    .nullable()
+    .optional(),
   /** URL of the device's platform. */
   platform: z.string().optional(),
   /** Whether a signed birth certificate is in the registry. */

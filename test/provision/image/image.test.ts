@@ -11,6 +11,7 @@ import { writeNvs } from '../../../src/lib/formats/nvs/write.js';
 import { otaSlots, parsePartitionsCsv, readPartitionTable } from '../../../src/lib/formats/partitions.js';
 import { selfSignedCa } from '../../../src/lib/provision/certificates.js';
 import { keepOld } from '../../../src/lib/provision/chip-image.js';
+import { fixedAddress } from '../../../src/lib/provision/chip-options.js';
 import {
   deviceImage,
   type ImageIdentity,
@@ -104,6 +105,50 @@ describe('a device image', () => {
       valuesOf(keepOld(deviceImage(identity, { ...options, wifi }), old, 2).nvs.data);
     expect(keptBy(null)).toMatchObject({ 'wifi.networks': learned.value, 'wifi.ssid': 'Workshop' });
     expect(keptBy(options.wifi)).not.toHaveProperty('wifi.networks');
+  });
+
+  it('contains the fixed addresses of its network, and drops those of an earlier one', () => {
+    const fixed = fixedAddress('10.0.0.7/24', '10.0.0.1', '10.0.0.2');
+    const wifi = { ssid: 'lab', password: 'secret lab', fixed };
+    const made = deviceImage(identity, { ...options, wifi });
+    const addresses = {
+      ...{ 'wifi.address': '10.0.0.7', 'wifi.mask': '255.255.255.0' },
+      ...{ 'wifi.gateway': '10.0.0.1', 'wifi.dns': '10.0.0.2' },
+    };
+    expect(valuesOf(made.nvs.data)).toMatchObject(addresses);
+    const old = { nvs: made.nvs.data, keys: null };
+    const keptBy = (next: typeof options.wifi) =>
+      valuesOf(keepOld(deviceImage(identity, { ...options, wifi: next }), old, 2).nvs.data);
+    expect(keptBy(null)).toMatchObject(addresses);
+    for (const key of Object.keys(addresses)) expect(keptBy(options.wifi)).not.toHaveProperty([key]);
+  });
+
+  it.each([
+    [
+      '10.0.0.7/24',
+      '10.0.0.1',
+      { address: '10.0.0.7', mask: '255.255.255.0', gateway: '10.0.0.1', dns: '10.0.0.1' },
+    ],
+    ['172.16.4.3/22', '172.16.7.254', { mask: '255.255.252.0' }],
+    ['10.1.2.3/8', '10.255.255.254', { mask: '255.0.0.0' }],
+    ['192.168.1.1/30', '192.168.1.2', { mask: '255.255.255.252' }],
+  ])('reads the fixed address %s with the gateway %s', (address, gateway, expected) => {
+    expect(fixedAddress(address, gateway)).toMatchObject(expected);
+  });
+
+  it.each([
+    ['10.0.0.7', '10.0.0.1'],
+    ['10.0.0.7/31', '10.0.0.6'],
+    ['10.0.0.7/0', '10.0.0.1'],
+    ['10.0.0.0/24', '10.0.0.1'],
+    ['10.0.0.255/24', '10.0.0.1'],
+    ['10.0.0.7/24', '10.0.1.1'],
+    ['10.0.0.7/24', '10.0.0.7'],
+    ['10.0.0/24', '10.0.0.1'],
+    ['10.0.0.7/24', 'router'],
+    ['fd00::7/64', 'fd00::1'],
+  ])('rejects the fixed address %s with the gateway %s', (address, gateway) => {
+    expect(() => fixedAddress(address, gateway)).toThrow(/expected|own address/);
   });
 
   it('omits unknown values', () => {

@@ -57,6 +57,12 @@ typedef struct {
 bool aiot_network_valid(const aiot_network *network);
 
 /*
+ * Sets fixed addresses from texts such as "10.0.0.7"; an empty `dns` = the gateway. False, and DHCP, if one of them is invalid: a mask with
+ * gaps, or a gateway outside the network.
+ */
+bool aiot_network_fix(aiot_network *network, const char *address, const char *mask, const char *gateway, const char *dns);
+
+/*
  * Reads stored networks. `provisioned`: the network written by cable, NULL = none; it is added at the end unless it is known. Damaged bytes
  * count as none.
  */

@@ -19,6 +19,7 @@ static atomic_bool joined, scan_over;
 static atomic_uint lost, addressless;
 
 static aiot_networks networks;
+static esp_netif_t *station;
 
 static aiot_backoff backoff;
 static unsigned seen, seen_addressless;
@@ -47,8 +48,36 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
   }
 }
 
+static uint32_t address_of(const uint8_t bytes[4]) {
+  /* lwIP keeps addresses in network byte order. */
+  uint32_t address;
+  memcpy(&address, bytes, sizeof address);
+  return address;
+}
+
+/* Uses the network's fixed addresses, or asks DHCP for some. The driver reports fixed ones like those of DHCP. */
+static bool set_addresses(const aiot_network *network) {
+  /* Fails if the client is in that state already. */
+  if (!network->fixed) {
+    esp_netif_dhcpc_start(station);
+    return true;
+  }
+  const esp_netif_ip_info_t info = {
+      .ip = {address_of(network->addresses.address)},
+      .netmask = {address_of(network->addresses.mask)},
+      .gw = {address_of(network->addresses.gateway)},
+  };
+  esp_netif_dns_info_t dns;
+  memset(&dns, 0, sizeof dns);
+  dns.ip.type = ESP_IPADDR_TYPE_V4;
+  dns.ip.u_addr.ip4.addr = address_of(network->addresses.dns);
+  esp_netif_dhcpc_stop(station);
+  return esp_netif_set_ip_info(station, &info) == ESP_OK && esp_netif_set_dns_info(station, ESP_NETIF_DNS_MAIN, &dns) == ESP_OK;
+}
+
 /* Configures the network for the next attempt. */
 static bool choose(const aiot_network *network) {
+  if (!set_addresses(network)) return false;
   wifi_config_t config;
   memset(&config, 0, sizeof config);
   memcpy(config.sta.ssid, network->ssid, strnlen(network->ssid, sizeof config.sta.ssid));
@@ -67,10 +96,10 @@ static bool choose(const aiot_network *network) {
   return esp_wifi_set_config(WIFI_IF_STA, &config) == ESP_OK;
 }
 
-static bool set_up(const aiot_esp32_identity *identity, esp_netif_t *interface) {
+static bool set_up(const aiot_esp32_identity *identity) {
   char name[AIOT_HOSTNAME_BYTES];
   aiot_hostname(identity->name, name);
-  esp_netif_set_hostname(interface, name);
+  esp_netif_set_hostname(station, name);
   return esp_event_handler_instance_register(WIFI_EVENT, ESP_EVENT_ANY_ID, on_event, NULL, NULL) == ESP_OK &&
          esp_event_handler_instance_register(IP_EVENT, ESP_EVENT_ANY_ID, on_event, NULL, NULL) == ESP_OK &&
          esp_wifi_start() == ESP_OK;
@@ -87,10 +116,10 @@ bool aiot_esp32_network_start(const aiot_esp32_identity *identity) {
   wifi_init_config_t init = WIFI_INIT_CONFIG_DEFAULT();
   /* The passwords are already in NVS. The driver would also store one there, together with its own state, and fill the partition. */
   init.nvs_enable = 0;
-  esp_netif_t *interface = esp_netif_create_default_wifi_sta();
-  if (interface == NULL || esp_wifi_init(&init) != ESP_OK) return false;
+  station = esp_netif_create_default_wifi_sta();
+  if (station == NULL || esp_wifi_init(&init) != ESP_OK) return false;
   if (esp_wifi_set_storage(WIFI_STORAGE_RAM) != ESP_OK || esp_wifi_set_mode(WIFI_MODE_STA) != ESP_OK) return false;
-  started = set_up(identity, interface);
+  started = set_up(identity);
   return started;
 }
 

@@ -288,6 +288,21 @@ export const imageFlags = {
     env: 'AIOT_WIFI_PASSWORD_FILE',
     helpValue: 'FILE',
   }),
+  'wifi-address': Flags.string({
+    summary: 'Fixed IPv4 address with the length of its prefix, such as 10.0.0.7/24 [default: by DHCP].',
+    env: 'AIOT_WIFI_ADDRESS',
+    helpValue: 'ADDRESS',
+  }),
+  'wifi-gateway': Flags.string({
+    summary: 'Gateway of a fixed address.',
+    env: 'AIOT_WIFI_GATEWAY',
+    helpValue: 'ADDRESS',
+  }),
+  'wifi-dns': Flags.string({
+    summary: 'DNS server of a fixed address [default: the gateway].',
+    env: 'AIOT_WIFI_DNS',
+    helpValue: 'ADDRESS',
+  }),
   partitions: Flags.string({
     summary: "Partition table, CSV [default: the board's own, else the one in aiot docs nvs].",
     env: 'AIOT_PARTITIONS',
@@ -310,6 +325,9 @@ export const imageFlags = {
 interface ImageGiven {
   'wifi-ssid': string | undefined;
   'wifi-password-file': string | undefined;
+  'wifi-address': string | undefined;
+  'wifi-gateway': string | undefined;
+  'wifi-dns': string | undefined;
   partitions: string | undefined;
   'nvs-version': '1' | '2';
   'encrypt-nvs': boolean;
@@ -322,6 +340,9 @@ export function imageAsked(flags: ImageGiven): ImageRequest {
   return {
     ssid: flags['wifi-ssid'],
     passwordFile: flags['wifi-password-file'],
+    address: flags['wifi-address'],
+    gateway: flags['wifi-gateway'],
+    dns: flags['wifi-dns'],
     password: process.env.AIOT_WIFI_PASSWORD,
     partitions: flags.partitions,
     nvsVersion: flags['nvs-version'] === '1' ? 1 : 2,

@@ -140,6 +140,11 @@ function check({ name, csv, port, out, mac, chipId, type, chip, image }: Provisi
     const other = Object.entries({ NAME: name, '--port': port, '--mac': mac, '--chip-id': chipId });
     const given = other.find(([, value]) => value !== undefined)?.[0];
     if (given) refuse(`expected ${given} or --csv, got both`, 'The CSV file has a column for this.');
+    if (image.address !== undefined)
+      refuse(
+        '--wifi-address is for one device, not for those in --csv',
+        "Reserve the devices' addresses in your DHCP server.",
+      );
     if (out === undefined)
       refuse('expected an output folder for the devices in --csv', 'Specify one: --out DIR');
     return;
