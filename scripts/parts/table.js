@@ -428,6 +428,12 @@ export const parts = {
     apt: ['socat'],
     ready: () => onPath('socat'),
   },
+  softhsm: {
+    for: 'SoftHSM, a PKCS#11 module in software, and pkcs11-tool',
+    mb: 5,
+    apt: ['softhsm2', 'opensc'],
+    ready: () => onPath('softhsm2-util', 'pkcs11-tool'),
+  },
   strace: {
     for: 'strace, which shows system calls',
     mb: 3,

@@ -8,15 +8,16 @@ import { bootSchemes, signedImageSchema, signImage } from '../../lib/flash/image
 export default class FirmwareSign extends AiotCommand {
   static override summary = "Sign an image for a chip's secure boot.";
   static override description =
-    'Version 2 accepts RSA 3072, ECDSA P-256 and P-384 keys, and up to three signatures; an already signed image keeps its signatures. Version 1, which only the ESP32 has, takes one ECDSA P-256 key. The result is the same as that of espsecure sign-data. For MCUboot (nRF, STM32, RP2350), use aiot firmware mcuboot sign. Releases for updates over the air are signed by aiot firmware push, with other keys.';
+    'Version 2 accepts RSA 3072, ECDSA P-256 and P-384 keys, and up to three signatures; an already signed image keeps its signatures. Version 1, which only the ESP32 has, takes one ECDSA P-256 key. The result is the same as that of espsecure sign-data. A key can stay in a hardware security module: name it by its PKCS#11 URI (needs pkcs11-tool). For MCUboot (nRF, STM32, RP2350), use aiot firmware mcuboot sign. Releases for updates over the air are signed by aiot firmware push, with other keys.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> app.bin --key secure.pem --secure-boot v2 --out app-signed.bin',
     '<%= config.bin %> <%= command.id %> app.bin --key first.pem --key second.pem --out app-signed.bin',
+    "<%= config.bin %> <%= command.id %> app.bin --key 'pkcs11:token=plant;object=boot?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:pin.txt' --out app-signed.bin",
   ];
   static override args = { image: Args.string({ required: true, description: 'App or bootloader image.' }) };
   static override flags = {
     key: Flags.string({
-      summary: 'Private key, PEM. Repeatable.',
+      summary: 'Private key: PEM, or a PKCS#11 URI. Repeatable.',
       env: 'AIOT_KEY',
       helpValue: 'FILE',
       required: true,

@@ -1048,6 +1048,18 @@ export const catalogue = {
     about: 'A pipeline step failed, including any retries. The outputs of earlier steps are kept.',
     next: "To see the step's output, run `aiot pipeline status --step NAME`. To continue from that step, run `aiot pipeline resume`.",
   },
+  AIOT_PKCS11_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about: 'The PKCS#11 module, the token or the key in it cannot be used.',
+    next: 'Check the URI. List tokens and keys with `pkcs11-tool --module MODULE --list-objects`.',
+  },
+  AIOT_PKCS11_PIN: {
+    exit: 5,
+    family: 'user',
+    about: 'The PKCS#11 token rejects the PIN, or it is locked after several wrong ones.',
+    next: 'Correct the file of pin-source or AIOT_PKCS11_PIN. Each wrong PIN counts toward the lock.',
+  },
   AIOT_PLATFORM_FAILED: {
     exit: 1,
     family: 'outside',

@@ -94,11 +94,15 @@ export { flashPages, isMapped } from './esp-image/memory.js';
 export { type EspImage, imageStartBytes, readEspImage, readImageStart } from './esp-image/read.js';
 export { type ByteRegion, joinRegions, mergeImages, refuseOverlaps } from './esp-image/regions.js';
 export {
+  type BootKeyKind,
   type BootSignature,
+  type BootSigner,
+  bootHash,
   bootKeyDigest,
   bootKeyKind,
   bootKeyKinds,
   bootSignatures,
+  keySigner,
   signedImage,
   signForBoot,
   signForBootV1,

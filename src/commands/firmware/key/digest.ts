@@ -11,7 +11,9 @@ export default class FirmwareKeyDigest extends AiotCommand {
     '<%= config.bin %> <%= command.id %> public.pem',
     '<%= config.bin %> <%= command.id %> public.pem --out digest.bin',
   ];
-  static override args = { key: Args.string({ required: true, description: 'Public or private key, PEM.' }) };
+  static override args = {
+    key: Args.string({ required: true, description: 'Public or private key: PEM, or a PKCS#11 URI.' }),
+  };
   static override flags = {
     out: Flags.string({ char: 'o', summary: 'File for the 32 bytes.', env: 'AIOT_OUT', helpValue: 'FILE' }),
   };

@@ -7,6 +7,7 @@ import {
   bootKeyKind,
   bootKeyKinds,
   bootSignatures,
+  keySigner,
   signForBoot,
   signForBootV1,
 } from '../../formats/esp-image/secure-boot.js';
@@ -14,6 +15,7 @@ import { cryptFlash } from '../../formats/flash-encryption.js';
 import { isMcuboot, mcubootKeyKinds } from '../../formats/mcuboot.js';
 import { privateKeyOf, publicKeyOf } from './keys.js';
 import { verifyMcuboot } from './mcuboot.js';
+import { isPkcs11, pkcs11PublicKey, pkcs11Signer } from './pkcs11.js';
 
 export const bootSchemes = ['v1', 'v2'] as const;
 
@@ -39,8 +41,8 @@ export type SignedImage = z.output<typeof signedImageSchema>;
 
 /**
  * Signs an image for secure boot, and verifies the result before it is written.
- * @param request.keys PEM files; an image signed for V2 keeps its signatures, up to a total of three
- * @throws AIOT_USAGE, AIOT_IMAGE_MALFORMED, AIOT_FILE_…
+ * @param request.keys PEM files, or PKCS#11 URIs; an image signed for V2 keeps its signatures, up to a total of three
+ * @throws AIOT_USAGE, AIOT_IMAGE_MALFORMED, AIOT_FILE_…, AIOT_PKCS11_…
  */
 export async function signImage(request: {
   file: string;
@@ -49,23 +51,23 @@ export async function signImage(request: {
   out: string;
 }): Promise<SignedImage> {
   const { file, keys, scheme, out } = request;
-  await refuseInputs([out], [file, ...keys]);
+  await refuseInputs([out], [file, ...keys.filter((key) => !isPkcs11(key))]);
   const image = await readBytes(file);
   readEspImage(image, file);
-  const pairs = await Promise.all(keys.map(async (path) => ({ path, key: await privateKeyOf(path) })));
+  const signers = await Promise.all(
+    keys.map(async (key) =>
+      isPkcs11(key) ? await pkcs11Signer(key) : keySigner(await privateKeyOf(key), key),
+    ),
+  );
   if (scheme === 'v1') {
-    const [only, ...others] = pairs;
+    const [only, ...others] = signers;
     if (only === undefined || others.length > 0)
       throw new AiotError('AIOT_USAGE', 'secure boot V1 uses exactly one key');
-    const signed = signForBootV1(image, only.key, only.path);
+    const signed = await signForBootV1(image, only);
     await writeFileAtomic(out, signed);
     return { file: out, bytes: signed.length, scheme, signatures: [] };
   }
-  const signed = signForBoot(
-    image,
-    pairs.map(({ key }) => key),
-    pairs.map(({ path }) => path),
-  );
+  const signed = await signForBoot(image, signers);
   const signatures = bootSignatures(signed, file);
   if (!signatures.every(({ valid }) => valid)) {
     throw new AiotError('AIOT_SIGNATURE_INVALID', `${file}: a signature that it already has is invalid`, {
@@ -139,12 +141,12 @@ export type KeyDigest = z.output<typeof keyDigestSchema>;
 
 /**
  * Computes a key's digest for secure boot V2. The digest is burnt into a chip's fuses.
- * @param file PEM with a public or a private key @param out file for the 32 bytes
+ * @param file PEM with a public or a private key, or a PKCS#11 URI @param out file for the 32 bytes
  * @throws AIOT_USAGE, AIOT_FILE_…
  */
 export async function keyDigest(file: string, out?: string): Promise<KeyDigest> {
-  await refuseInputs([out], [file]);
-  const key = await publicKeyOf(file);
+  await refuseInputs([out], isPkcs11(file) ? [] : [file]);
+  const key = isPkcs11(file) ? await pkcs11PublicKey(file) : await publicKeyOf(file);
   const digest = bootKeyDigest(key, file);
   if (out !== undefined) await writeFileAtomic(out, digest);
   return { file, key: bootKeyKind(key, file), digest: digest.toString('hex'), out: out ?? null };

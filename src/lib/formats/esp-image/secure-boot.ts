@@ -120,48 +120,67 @@ function inSectors(data: Uint8Array): Uint8Array {
   return whole;
 }
 
+/** A key that signs, in a file or in a hardware security module. */
+export interface BootSigner {
+  /** For errors. */
+  name: string;
+  publicKey: KeyObject;
+  /** Signs data with the kind's hash: RSA-PSS as a big-endian number, ECDSA as r and s. */
+  sign(data: Uint8Array, kind: BootKeyKind): Promise<Uint8Array>;
+}
+
+/** A signer with a key in memory. */
+export function keySigner(key: KeyObject, name: string): BootSigner {
+  return {
+    name,
+    publicKey: createPublicKey(privatePem(key)),
+    sign: async (data, kind) =>
+      kind === 'rsa-3072'
+        ? sign('sha256', data, { key, padding: rsaPss, saltLength: pssSaltBytes })
+        : sign(bootHash(kind), data, { key, dsaEncoding: 'ieee-p1363' }),
+  };
+}
+
+/** The hash that is signed. */
+export const bootHash = (kind: BootKeyKind): 'sha256' | 'sha384' => kinds[kind].hash;
+
 /**
  * Signs an image for secure boot V2. The result consists of the image in whole sectors, and a sector with one block per signature.
  * @param image an image without signatures, or a signed image, whose signature blocks are kept
- * @param names names of the keys, for errors
- * @throws AIOT_USAGE (unsupported key, too many signatures, or a key that already signed)
+ * @throws AIOT_USAGE (unsupported key, too many signatures, or a key that already signed), and the errors of the signers
  */
-export function signForBoot(
-  image: Uint8Array,
-  keys: readonly KeyObject[],
-  names: readonly string[],
-): Uint8Array {
+export async function signForBoot(image: Uint8Array, signers: readonly BootSigner[]): Promise<Uint8Array> {
   const present = signedPart(image);
   const data = present === null ? inSectors(image) : present.data;
   const blocks = present === null ? [] : present.blocks;
   const digests = new Set(blocks.map((block) => signatureOf(block, data)?.keyDigest));
-  for (const [index, key] of keys.entries()) {
-    const name = names[index] ?? 'key';
-    const kind = bootKeyKind(key, name);
-    const digest = bootKeyDigest(key, name).toString('hex');
+  // Every check comes before the first signature: a module may ask its user for each.
+  const checked = signers.map((signer) => {
+    const { name, publicKey } = signer;
+    const kind = bootKeyKind(publicKey, name);
+    const digest = bootKeyDigest(publicKey, name).toString('hex');
     if (digests.has(digest)) throw new AiotError('AIOT_USAGE', `the image is already signed by ${name}`);
     digests.add(digest);
-    blocks.push(signedBlock(data, key, kind));
-  }
-  if (blocks.length > mostBlocks) {
+    return { signer, kind };
+  });
+  const count = blocks.length + signers.length;
+  if (count > mostBlocks) {
     throw new AiotError(
       'AIOT_USAGE',
-      `an image has at most ${mostBlocks} signatures; this one would have ${blocks.length}`,
+      `an image has at most ${mostBlocks} signatures; this one would have ${count}`,
     );
   }
+  for (const { signer, kind } of checked) blocks.push(await signedBlock(data, signer, kind));
   const sector = Buffer.alloc(sectorBytes, 0xff);
   blocks.forEach((block, index) => void sector.set(block, index * blockBytes));
   return Buffer.concat([data, sector]);
 }
 
-function signedBlock(data: Uint8Array, key: KeyObject, kind: BootKeyKind): Buffer {
+async function signedBlock(data: Uint8Array, signer: BootSigner, kind: BootKeyKind): Promise<Buffer> {
   const { version, curve, hash, width } = kinds[kind];
   const digest = createHash(hash).update(data).digest();
-  const known = publicPart(createPublicKey(privatePem(key)), kind);
-  const made =
-    curve === null
-      ? sign(hash, data, { key, padding: rsaPss, saltLength: pssSaltBytes })
-      : sign(hash, data, { key, dsaEncoding: 'ieee-p1363' });
+  const known = publicPart(signer.publicKey, kind);
+  const made = Buffer.from(await signer.sign(data, kind));
   const signature =
     curve === null
       ? littleEndian(made)
@@ -267,13 +286,14 @@ function verified(data: Uint8Array, { kind, known, signature }: Parts): boolean 
  * Signs an ESP32 app or bootloader for secure boot V1: a version word of 0 and an ECDSA P-256 signature directly after the image.
  * @throws AIOT_USAGE for another key
  */
-export function signForBootV1(image: Uint8Array, key: KeyObject, name: string): Uint8Array {
-  if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
+export async function signForBootV1(image: Uint8Array, signer: BootSigner): Promise<Uint8Array> {
+  const { name, publicKey } = signer;
+  if (publicKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
     throw new AiotError('AIOT_USAGE', `${name}: secure boot V1 requires an ECDSA P-256 key`, {
       next: 'Create a key with `openssl ecparam -name prime256v1 -genkey -noout -out key.pem`.',
     });
   }
-  return Buffer.concat([image, word(0), sign('sha256', image, { key, dsaEncoding: 'ieee-p1363' })]);
+  return Buffer.concat([image, word(0), await signer.sign(image, 'ecdsa-p256')]);
 }
 
 /**
