@@ -194,6 +194,9 @@ describe('an external broker that asks the platform', () => {
   });
 });
 
+/** The HTTP APIs need no devices. */
+const noDevices = { records: () => [], hasCertificate: () => false };
+
 interface Asked {
   method: string;
   url: string;
@@ -234,6 +237,7 @@ describe('closing connections at an external broker', () => {
     const emqx = await api((data) => ({ data, meta: { page: 1, limit: 1000, count: data.length } }), 2);
     const control = await openControl(`emqx+http://key:se%40cret@${emqx.at}`, {
       log: await createLog(undefined),
+      devices: noDevices,
       againMs: 10,
     });
     stops.push(() => control.close());
@@ -249,6 +253,7 @@ describe('closing connections at an external broker', () => {
     const nodes = [await api((rows) => rows), await api((rows) => rows)] as const;
     const control = await openControl(nodes.map(({ at }) => `rmqtt+http://secret@${at}`).join(','), {
       log: await createLog(undefined),
+      devices: noDevices,
       againMs: 300,
     });
     stops.push(() => control.close());

@@ -31,7 +31,7 @@ export interface Engines {
   events?: string | undefined;
   /** mqtt(s)://… or nats(s)://…: the broker that devices connect to. */
   broker?: string | undefined;
-  /** emqx+https://… or rmqtt+https://…: that broker's HTTP API, which closes connections of clients that may no longer connect. */
+  /** emqx+https://…, rmqtt+https://… or mosquitto+mqtts://…: that broker's API, which closes connections of clients that may no longer connect. */
   brokerControl?: string | undefined;
   /** How the replicas receive devices' messages from that broker; the default suits the broker's address. */
   ingest?: IngestEngine | undefined;

@@ -96,7 +96,7 @@ export const upFlags = {
   }),
   'broker-control': Flags.string({
     summary:
-      "HTTP API of the --broker, which closes suspended devices' connections: emqx+https://KEY:SECRET@HOST or rmqtt+https://TOKEN@HOST.",
+      "API of the --broker, which closes suspended devices' connections: emqx+https://KEY:SECRET@HOST, rmqtt+https://TOKEN@HOST or mosquitto+mqtts://USER:PASSWORD@HOST.",
     env: 'AIOT_BROKER_CONTROL',
     helpGroup: 'STORAGE',
     helpValue: 'URL',

@@ -4,6 +4,9 @@ import type { Agent } from 'undici';
 import { AiotError } from '../../core/errors.js';
 import { httpAgent } from '../../core/http-agent.js';
 import { backOffMs } from '../../core/time.js';
+import { shownUrl } from '../../stream/url.js';
+import type { Devices } from '../devices/devices.js';
+import type { Worker } from '../workers.js';
 
 /** Closes connections at an external broker. */
 export interface BrokerControl {
@@ -12,11 +15,14 @@ export interface BrokerControl {
    * @param mayReturn whether the user may connect again; if not, connections that the broker was admitting meanwhile are closed too
    */
   cutOff(username: string, mayReturn: () => boolean): void;
+  /** Background work at the broker, which only one replica does. */
+  workers: readonly Worker[];
   close(): Promise<void>;
 }
 
 interface ControlParts {
   log: Logger;
+  devices: Pick<Devices, 'records' | 'hasCertificate'>;
   /** Delay before the second pass, ms. */
   againMs?: number;
 }
@@ -47,8 +53,18 @@ interface Target {
   authorization: string | null;
 }
 
+/** Closes connections at one broker node. */
+interface Closer {
+  /** Address without credentials. */
+  endpoint: string;
+  /** Returns the number of closed connections; null = the broker does not report it. */
+  end(username: string, mayReturn: boolean, signal: AbortSignal): Promise<number | null>;
+}
+
 const hint =
-  'Use emqx+https://KEY:SECRET@HOST:18083 or rmqtt+https://TOKEN@HOST:6060; separate the nodes of an RMQTT cluster with commas.';
+  'Use emqx+https://KEY:SECRET@HOST:18083, rmqtt+https://TOKEN@HOST:6060 (separate the nodes of a cluster with commas), or mosquitto+mqtts://USER:PASSWORD@HOST:8883.';
+
+const mosquitto = /^mosquitto\+(mqtts?:\/\/.+)$/;
 
 /**
  * Parses the addresses of brokers' HTTP APIs: `emqx+https://KEY:SECRET@HOST:PORT` or `rmqtt+http://TOKEN@HOST:PORT`, separated by commas. An
@@ -59,7 +75,7 @@ export function controlTargets(text: string): Target[] {
   return text.split(',').map((part) => {
     const [, kind, rest] = /^(emqx|rmqtt)\+(https?:\/\/.+)$/.exec(part.trim()) ?? [];
     if (kind === undefined || rest === undefined || !URL.canParse(rest))
-      throw new AiotError('AIOT_USAGE', "--broker-control: expected the address of the broker's HTTP API", {
+      throw new AiotError('AIOT_USAGE', "--broker-control: expected the address of the broker's API", {
         next: hint,
       });
     const url = new URL(rest);
@@ -88,52 +104,87 @@ function bearerOf({ username }: URL): string | null {
   return username === '' ? null : `Bearer ${decodeURIComponent(username)}`;
 }
 
-/** Opens the HTTP APIs of external brokers. Nothing is sent before the first connection is to be closed. @throws AIOT_USAGE */
+/**
+ * Opens the APIs through which external brokers close connections. Over HTTP, nothing is sent before the first connection is to be closed.
+ * @throws AIOT_USAGE; AIOT_BROKER_UNREACHABLE and AIOT_BROKER_REFUSED for Mosquitto
+ */
 export async function openControl(
   urls: string,
-  { log, againMs = usualAgainMs }: ControlParts,
+  { log, devices, againMs = usualAgainMs }: ControlParts,
 ): Promise<BrokerControl> {
-  const targets = controlTargets(urls);
-  const agent = await httpAgent({ connections: 4, connect: { timeout: requestMs } });
   const stopping = new AbortController();
   const { signal } = stopping;
   const running = new Set<Promise<void>>();
+  const { closers, workers, close } = await closersAt(urls, { log, devices });
 
-  const untilDone = async (target: Target, username: string) => {
+  const untilDone = async ({ endpoint, end }: Closer, username: string, mayReturn: () => boolean) => {
     for (let failures = 1; !signal.aborted; failures++) {
       try {
-        const closed = await closeAll(agent, target, username, signal);
-        if (closed > 0)
-          log.info({ broker: target.base, user: username, closed }, 'closed connections at the broker');
+        const closed = await end(username, mayReturn(), signal);
+        if (closed !== 0)
+          log.info({ broker: endpoint, user: username, closed }, 'closed connections at the broker');
         return;
       } catch (err) {
         if (signal.aborted) return;
         log.error(
-          { err, broker: target.base, user: username },
+          { err, broker: endpoint, user: username },
           'could not close connections at the broker; trying again',
         );
         await delay(backOffMs(failures, retryMs.first, retryMs.most), undefined, { signal }).catch(() => {});
       }
     }
   };
-  const end = async (target: Target, username: string, mayReturn: () => boolean) => {
-    await untilDone(target, username);
+  const cutOff = async (closer: Closer, username: string, mayReturn: () => boolean) => {
+    await untilDone(closer, username, mayReturn);
     await delay(againMs, undefined, { signal }).catch(() => {});
-    if (!signal.aborted && !mayReturn()) await untilDone(target, username);
+    if (!signal.aborted && !mayReturn()) await untilDone(closer, username, mayReturn);
   };
   return {
+    workers,
     cutOff(username, mayReturn) {
-      for (const target of targets) {
-        const run: Promise<void> = end(target, username, mayReturn).finally(() => running.delete(run));
+      for (const closer of closers) {
+        const run: Promise<void> = cutOff(closer, username, mayReturn).finally(() => running.delete(run));
         running.add(run);
       }
     },
     async close() {
       stopping.abort();
       await Promise.allSettled(running);
-      await agent.close();
+      await close();
     },
   };
+}
+
+interface Closers {
+  closers: readonly Closer[];
+  workers: readonly Worker[];
+  close(): Promise<void>;
+}
+
+async function closersAt(urls: string, { log, devices }: ControlParts): Promise<Closers> {
+  const [, url] = mosquitto.exec(urls.trim()) ?? [];
+  if (url !== undefined) {
+    const { openDynamicSecurity } = await import('./dynamic-security.js');
+    const security = await openDynamicSecurity({ url, devices, log });
+    const end: Closer['end'] = async (username, mayReturn) => {
+      if (mayReturn) await security.disconnect(username);
+      else await security.remove(username);
+      return null;
+    };
+    return {
+      closers: [{ endpoint: shownUrl(url), end }],
+      workers: [security.worker],
+      close: () => security.close(),
+    };
+  }
+  const targets = controlTargets(urls);
+  const agent = await httpAgent({ connections: 4, connect: { timeout: requestMs } });
+  const closers = targets.map((target) => ({
+    endpoint: target.base,
+    end: (username: string, _mayReturn: boolean, signal: AbortSignal) =>
+      closeAll(agent, target, username, signal),
+  }));
+  return { closers, workers: [], close: () => agent.close() };
 }
 
 /** Closes all connections of a user at one node. Returns their number. */

@@ -53,7 +53,8 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
   const figures = createFigures();
   const session = { clientId: led.clientId, clean: false, overflow: 'wait' as const };
   const opened = new Set<Source>();
-  const control = parts.controlUrls === undefined ? undefined : await openControl(parts.controlUrls, { log });
+  const control =
+    parts.controlUrls === undefined ? undefined : await openControl(parts.controlUrls, { log, devices });
   let end: () => Promise<void> = async () => {};
   const close = async () => {
     await end();
@@ -119,7 +120,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
         }
         if (!signal.aborted) throw new Error('the broker closed the session');
       };
-      end = startWorkers([{ name: 'broker', run }], leader, log, 'broker');
+      end = startWorkers([{ name: 'broker', run }, ...(control?.workers ?? [])], leader, log, 'broker');
       setTimeout(begun, patienceMs).unref();
     });
     const streams = remoteStreams(base, opened);
