@@ -1,5 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { elementCount, type Graph, type OperatorName } from '../../src/lib/formats/tflite/graph.js';
 import { readTflite } from '../../src/lib/formats/tflite/read.js';
@@ -86,22 +85,19 @@ function expectSame(jobs: Job[], ours: Int8Array[], theirs: Int8Array[]): void {
 }
 
 describeReal('cc', 'generated C in a C compiler', () => {
-  // Compilations block the process, so the test runner gets a turn between tests.
-  beforeEach(() => setImmediate());
-
   const sanitized = ['-O0', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
 
-  it('matches the interpreter bit for bit on every operator', bounded, () => {
+  it('matches the interpreter bit for bit on every operator', bounded, async () => {
     const jobs = operatorJobs();
-    expectSame(jobs, runEmittedC(jobs, sanitized), jobs.map(answersOf));
+    expectSame(jobs, await runEmittedC(jobs, sanitized), jobs.map(answersOf));
   });
 
-  it('matches the interpreter bit for bit on indices and conditions', bounded, () => {
+  it('matches the interpreter bit for bit on indices and conditions', bounded, async () => {
     const jobs = integerJobs();
-    expectSame(jobs, runEmittedC(jobs, sanitized), jobs.map(answersOf));
+    expectSame(jobs, await runEmittedC(jobs, sanitized), jobs.map(answersOf));
   });
 
-  it('takes the nearest element in place of an index that does not exist', bounded, () => {
+  it('takes the nearest element in place of an index that does not exist', bounded, async () => {
     const graph = givenIndexGraph();
     const size = graph.tensors[graph.operators[0]!.inputs[0]!]!.shape[0]!;
     const count = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
@@ -112,27 +108,27 @@ describeReal('cc', 'generated C in a C compiler', () => {
       graph,
       input: own,
     }));
-    const [outside, inside] = runEmittedC(jobs, sanitized);
+    const [outside, inside] = await runEmittedC(jobs, sanitized);
     expect(outside).toEqual(inside);
   });
 
   let made: { jobs: Job[]; ours: Int8Array[] } | undefined;
-  const ran = () => {
+  const ran = async () => {
     if (made === undefined) {
       const jobs = networkJobs();
-      made = { jobs, ours: runEmittedC(jobs, sanitized) };
+      made = { jobs, ours: await runEmittedC(jobs, sanitized) };
     }
     return made;
   };
 
-  it('matches the interpreter bit for bit on every model kind, without sanitizer errors', bounded, () => {
-    const { jobs, ours } = ran();
+  it('matches the interpreter bit for bit on every model kind, without sanitizer errors', bounded, async () => {
+    const { jobs, ours } = await ran();
     expectSame(jobs, ours, jobs.map(answersOf));
   });
 
-  it('matches the interpreter bit for bit on every operator without vector extensions', bounded, () => {
+  it('matches the interpreter bit for bit on every operator without vector extensions', bounded, async () => {
     const jobs = operatorJobs();
-    expectSame(jobs, runEmittedC(jobs, ['-O0', '-DMODEL_WIDE=0']), jobs.map(answersOf));
+    expectSame(jobs, await runEmittedC(jobs, ['-O0', '-DMODEL_WIDE=0']), jobs.map(answersOf));
   });
 
   it.each([
@@ -142,20 +138,20 @@ describeReal('cc', 'generated C in a C compiler', () => {
     '-Os',
     '-O2 -DMODEL_WIDE=0',
     `${sanitized.join(' ')} -DMODEL_WIDE=0`,
-  ])('produces the same outputs when compiled with %s', bounded, (flags) => {
-    const { jobs, ours } = ran();
+  ])('produces the same outputs when compiled with %s', bounded, async (flags) => {
+    const { jobs, ours } = await ran();
     const at = jobs.flatMap((_, index) => (long || index % 6 === 0 ? [index] : []));
     const some = at.map((index) => jobs[index]!);
     expectSame(
       some,
-      runEmittedC(some, flags.split(' ')),
+      await runEmittedC(some, flags.split(' ')),
       at.map((index) => ours[index]!),
     );
   });
 
   describeReal('tflm', 'compared with TFLite Micro', () => {
-    it('matches bit for bit', bounded, () => {
-      const { jobs, ours } = ran();
+    it('matches bit for bit', bounded, async () => {
+      const { jobs, ours } = await ran();
       const theirs = runInPython('tflm', jobs).map(({ output }) => output);
       expectSame(jobs, ours, theirs);
     });
@@ -163,7 +159,7 @@ describeReal('cc', 'generated C in a C compiler', () => {
     it('matches bit for bit on every operator', bounded, async () => {
       const jobs = operatorJobs();
       const theirs = runInPython('tflm', jobs).map(({ output }) => output);
-      expectSame(jobs, runEmittedC(jobs, ['-O1']), theirs);
+      expectSame(jobs, await runEmittedC(jobs, ['-O1']), theirs);
       const graphs = jobs.map(({ graph }) => graph);
       await expectRecorded('c.TFLM.one-operator', operatorsOn('int8', graphs, 2));
     });
@@ -171,7 +167,7 @@ describeReal('cc', 'generated C in a C compiler', () => {
     it('matches bit for bit on indices and conditions', bounded, async () => {
       const jobs = integerJobs().filter(({ name }) => name in integerOpGraphs);
       const theirs = runInPython('tflm', jobs).map(({ output }) => output);
-      expectSame(jobs, runEmittedC(jobs, ['-O1']), theirs);
+      expectSame(jobs, await runEmittedC(jobs, ['-O1']), theirs);
       const graphs = jobs.map(({ graph }) => graph);
       const types = ['int8', 'int32', 'bool'] as const;
       const listed = types.flatMap((type) => operatorsReading(type, graphs, 2));
@@ -179,11 +175,11 @@ describeReal('cc', 'generated C in a C compiler', () => {
     });
 
     describe('files from TensorFlow’s converter', () => {
-      it.each(['int8', 'har_cnn_int8'])('matches bit for bit on %s', bounded, (name) => {
+      it.each(['int8', 'har_cnn_int8'])('matches bit for bit on %s', bounded, async (name) => {
         const graph = readTflite(motorFile(`${name}.tflite`));
         const jobs = [{ name, graph, input: chanceInputs(graph, seededRandom(3), 200) as Int8Array }];
         const theirs = runInPython('tflm', jobs).map(({ output }) => output);
-        expectSame(jobs, runEmittedC(jobs, ['-O2']), theirs);
+        expectSame(jobs, await runEmittedC(jobs, ['-O2']), theirs);
       });
     });
   });

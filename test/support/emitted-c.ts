@@ -1,7 +1,8 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { elementBytes, elementCount, type Graph, hasState } from '../../src/lib/formats/tflite/graph.js';
 import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { emitted } from '../../src/lib/model/emit/emit.js';
@@ -17,12 +18,12 @@ export const promised = ['-std=c11', '-Wall', '-Wextra', '-Werror'];
 
 /**
  * Returns the outputs of the C code emitted for int8 models. All of the code is compiled with the promised flags and `flags`,
- * linked into one program, and run.
+ * linked into one program, and run. The test runner can report progress meanwhile.
  */
-export function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Int8Array[] {
+export async function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Promise<Int8Array[]> {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-emitted-'));
   try {
-    const objects = jobs.map(({ graph, input }, index) => {
+    const compilations = jobs.map(({ graph, input }, index) => {
       const out = join(folder, String(index));
       mkdirSync(out);
       for (const [path, text] of emittedC(graph, out)) writeFileSync(path, text);
@@ -31,14 +32,20 @@ export function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Int8Array[]
       // The models in one program would have identical symbol names, so each model's symbols are renamed.
       const renamed = { run: 'run', reset: 'reset', class_names: 'names' };
       const names = Object.entries(renamed).map(([own, name]) => `-Dmodel_${own}=${name}${index}`);
-      compile([...promised, '-Wshadow', ...flags, '-c', join(out, 'model.c'), ...names, '-o', object]);
-      return object;
+      const args = [...promised, '-Wshadow', ...flags, '-c', join(out, 'model.c'), ...names, '-o', object];
+      return { object, args };
     });
+    // Two compilers at a time.
+    const half = async (rest: number) => {
+      for (let at = rest; at < compilations.length; at += 2) await compile(compilations[at]!.args);
+    };
+    await Promise.all([half(0), half(1)]);
+    const objects = compilations.map(({ object }) => object);
     const main = join(folder, 'main.c');
     writeFileSync(main, mainText(jobs, folder));
     const program = join(folder, 'main');
-    compile([...promised, ...flags, main, ...objects, '-o', program]);
-    execFileSync(program, { stdio: 'pipe' });
+    await compile([...promised, ...flags, main, ...objects, '-o', program]);
+    await run(program);
     return jobs.map((_, index) => new Int8Array(readFileSync(join(folder, String(index), 'output'))));
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -50,9 +57,16 @@ export function emittedC(graph: Graph, out: string): Map<string, string> {
   return emitted('c', { out, graph, contents: writeTflite(graph), name: 'test', classes: ['a', 'b "c"'] });
 }
 
-function compile(args: string[]): void {
-  const { status, stderr } = spawnSync('cc', args, { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`cc ${args.join(' ')}: ${stderr.slice(0, 4000)}`);
+const run = promisify(execFile);
+
+async function compile(args: string[]): Promise<void> {
+  try {
+    await run('cc', args);
+  } catch (error) {
+    throw new Error(`cc ${args.join(' ')}: ${String((error as { stderr?: string }).stderr).slice(0, 4000)}`, {
+      cause: error,
+    });
+  }
 }
 
 function mainText(jobs: Job[], folder: string): string {
