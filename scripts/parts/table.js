@@ -225,6 +225,11 @@ export const parts = {
     apt: ['mandoc', 'man-db'],
     ready: () => onPath('mandoc', 'man'),
   },
+  magika: {
+    for: 'a real ONNX model with integer inputs, the Magika classifier of files',
+    mb: 62,
+    ...environment('magika', ['--no-deps', 'magika==1.0.3']),
+  },
   mcuboot: {
     for: "MCUboot's imgtool, an SMP client, and a reader and writer of UF2 files",
     mb: 70,

@@ -10,7 +10,7 @@ import { writeTflite } from '../../src/lib/formats/tflite/write.js';
 import { readSource } from '../../src/lib/model/import/open.js';
 import { simplifyGraph } from '../../src/lib/model/network/simplify.js';
 import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
-import { openLiteRt } from '../../src/lib/runtime/litert.js';
+import { floatView, openLiteRt } from '../../src/lib/runtime/litert.js';
 import { root, runCli } from '../support/cli.js';
 import { describeReal, python } from '../support/real.js';
 
@@ -62,7 +62,7 @@ async function difference(path: string, name: string, { litert = false, shapes =
     outputs: about.output === undefined ? undefined : [about.output],
   });
   const simple = simplifyGraph(graph);
-  const interpreter = createInterpreter(simple);
+  const interpreter = createInterpreter(floatView(simple));
   const other = litert ? await openLiteRt(writeTflite(simple)) : undefined;
   let worst = 0;
   about.inputs.forEach((input, row) => {
@@ -136,7 +136,7 @@ describeReal('onnx', 'importing ONNX files', () => {
       for (const name of networks)
         off.push([name, await difference(join(folder, 'networks'), name, { litert: true })]);
       expect(off.filter(([, worst]) => !(Number(worst) <= 1e-5))).toEqual([]);
-      expect(networks.length).toBeGreaterThanOrEqual(32);
+      expect(networks.length).toBeGreaterThanOrEqual(38);
     });
 
     it.each(['mlp-17', 'mobile-17', 'residual', 'sklearn-mlp-tanh'])(
@@ -303,6 +303,20 @@ describeReal('silero', 'importing a real speech detector', () => {
       expect(await difference(join(folder, 'silero'), name, { shapes: { input: [1, 576] } })).toBeLessThan(
         1e-5,
       );
-    expect(names.length).toBe(3);
+    expect(names.length).toBe(6);
+  });
+});
+
+describeReal('magika', 'importing a real classifier of files', () => {
+  it('matches ONNX Runtime to 1e-5 on a file’s bytes', { timeout: 120_000 }, async () => {
+    if (!parts.onnx.ready()) return;
+    const models = join(libraries('magika'), 'magika/models');
+    const [name] = write<string>(
+      'onnx',
+      'magika',
+      'magika',
+      join(models, readdirSync(models).sort().at(-1)!),
+    );
+    expect(await difference(join(folder, 'magika'), name!)).toBeLessThan(1e-5);
   });
 });

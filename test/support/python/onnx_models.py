@@ -153,9 +153,12 @@ def nodes():
 class Net:
     """Builds a network node by node, with random weights."""
 
-    def __init__(self, shape, opset=17, batch="batch"):
+    def __init__(self, shape, opset=17, batch="batch", words=None):
+        """@param words the input contains positions in a table of so many words, instead of real numbers"""
         self.shape, self.opset, self.nodes, self.weights, self.count = shape, opset, [], [], 0
-        self.input = h.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [batch, *shape[1:]])
+        self.words = words
+        kind = onnx.TensorProto.INT64 if words else onnx.TensorProto.FLOAT
+        self.input = h.make_tensor_value_info("x", kind, [batch, *shape[1:]])
         self.last = "x"
 
     def constant(self, array):
@@ -198,8 +201,9 @@ class Net:
         return h.make_model(graph, opset_imports=[h.make_opsetid("", self.opset)], producer_name="pytorch", ir_version=8)
 
     def save(self, name):
-        inputs = [random.normal(size=[1, *self.shape[1:]]).astype(np.float32) for _ in range(4)]
-        return save(name, self.model(), inputs)
+        size = [1, *self.shape[1:]]
+        make = lambda: random.integers(self.words, size=size) if self.words else random.normal(size=size).astype(np.float32)
+        return save(name, self.model(), [make() for _ in range(4)])
 
 
 def torch_networks():
@@ -281,6 +285,33 @@ def torch_networks():
     x = n.conv(4, 3, (3, 2), x="x", auto_pad="SAME_UPPER", strides=[2, 2])
     n.add("Reshape", x, n.add("Concat", first, n.ints(-1), axis=0)), n.dense(2, 4 * 4 * 5)
     yield n.save("shape-arithmetic")
+
+
+def text_networks():
+    n = Net([1, 12], words=50)
+    n.add("Gather", n.weight(50, 8), "x", axis=0), n.add("ReduceMean", axes=[1], keepdims=0), n.dense(6, 8), n.add("Relu"), n.dense(3, 6)
+    yield n.save("embedding-mean")
+    n = Net([1, 20], words=30)
+    n.add("Gather", n.weight(30, 6), "x"), n.add("Transpose", perm=[0, 2, 1])
+    n.conv(8, 6, (3,)), n.add("Relu"), n.add("GlobalMaxPool"), n.add("Flatten"), n.dense(4, 8), n.add("Softmax", axis=1)
+    yield n.save("embedding-conv1d")
+    n = Net([1, 6], words=20)
+    words = n.add("Gather", n.weight(20, 5), "x")
+    n.add("Add", words, n.weight(1, 6, 5)), n.add("LayerNormalization", n.last, n.weight(5), n.weight(5), axis=-1)
+    n.add("MatMul", n.last, n.weight(5, 5)), n.add("ReduceMax", axes=[1], keepdims=0), n.dense(2, 5)
+    yield n.save("embedding-positions")
+    n = Net([1, 6], words=20)
+    n.add("Gather", n.weight(20, 5), "x"), n.add("Transpose", perm=[1, 0, 2])
+    n.add("LSTM", n.last, n.weight(1, 28, 5), n.weight(1, 28, 7), n.weight(1, 56), hidden_size=7)
+    n.add("Transpose", perm=[2, 0, 1, 3]), n.add("Reshape", n.last, n.ints(1, 6, 7)), n.add("Gather", n.last, n.constant(np.int64(-1)), axis=1), n.dense(3, 7)
+    yield n.save("embedding-lstm")
+    n = Net([1, 9], words=12)
+    n.add("Unsqueeze", "x", n.ints(-1)), n.add("Equal", n.last, n.constant(np.arange(12)[None, None])), n.add("Cast", to=onnx.TensorProto.FLOAT)
+    n.add("MatMul", n.last, n.weight(12, 4)), n.add("Tanh"), n.add("ReduceMean", axes=[1], keepdims=0), n.dense(2, 4)
+    yield n.save("one-hot")
+    n = Net([1, 7], words=40)
+    n.add("Cast", "x", to=onnx.TensorProto.FLOAT), n.add("Mul", n.last, n.constant(np.float32(1 / 40))), n.dense(5, 7), n.add("Relu"), n.dense(2, 5)
+    yield n.save("counts")
 
 
 def several_ends():
@@ -432,25 +463,36 @@ def answers():
 
 def silero():
     path = sys.argv[3]
-    values = {"sr": 16000, "state": 0}
-    names = []
-    for file in ("silero_vad", "silero_vad_16k_op15", "silero_vad_op18_ifless"):
-        model = onnx.load(f"{path}/{file}.onnx")
-        names.append(file)
-        with open(f"{folder}/{file}.shape", "w") as shape:
-            shape.write("input:1x576")
-        save(file, model, [(random.normal(size=[1, 576]) * 0.1).astype(np.float32)], "output", values)
-    return names
+    # Silero VAD in the six forms that its wheel carries: each with an output, and the values of the other inputs.
+    files = {
+        "silero_vad": ("output", {"sr": 16000, "state": 0}),
+        "silero_vad_16k_op15": ("output", {"sr": 16000, "state": 0}),
+        "silero_vad_op18_ifless": ("output", {"sr": 16000, "state": 0}),
+        "silero_vad_half": ("output", {"state": 0}),
+        "silero_vad_openvino_16k": ("output", {"state": 0}),
+        "silero_vad_16k_sequence": ("speech_probs", {"h": 0, "c": 0}),
+    }
+    for file, (output, values) in files.items():
+        sound = (random.normal(size=[1, 576]) * 0.1).astype(np.float32)
+        save(file, onnx.load(f"{path}/{file}.onnx"), [sound], output, values)
+    return list(files)
+
+
+def magika():
+    text = np.frombuffer(open(__file__, "rb").read(2048), np.uint8).astype(np.int32)[None]
+    chance = random.integers(257, size=[1, 2048]).astype(np.int32)
+    return [save("magika", onnx.load(f"{sys.argv[3]}/model.onnx"), [text, chance])]
 
 
 made = {
     "nodes": nodes,
-    "networks": lambda: [*torch_networks(), *estimators()],
+    "networks": lambda: [*torch_networks(), *text_networks(), *estimators()],
     "ends": lambda: list(several_ends()),
     "quantized": lambda: list(quantized_networks()),
     "keras": keras_models,
     "answers": answers,
     "silero": silero,
+    "magika": magika,
 }[kind]()
 with open(f"{folder}/index.json", "w") as file:
     json.dump(made, file)

@@ -1,5 +1,5 @@
-import { elementCount, type Operator } from '../../../formats/tflite/graph.js';
-import { operatorRows } from '../../../formats/tflite/operators.js';
+import { elementCount, type Operator, type Tensor } from '../../../formats/tflite/graph.js';
+import { operatorRows, rowOf } from '../../../formats/tflite/operators.js';
 import type { Options } from '../../network/graph-builder.js';
 import { malformed, unsupported } from '../errors.js';
 import { GraphMaker } from '../keras/maker.js';
@@ -27,6 +27,15 @@ export type Value = Constant | Activation;
 
 /** Maximum number of operators, which limits the duration of an import. Unrolled recurrent layers have many. */
 export const mostOperators = 10_000;
+
+/** Operators on int32, besides GATHER, CAST and comparisons. */
+const indexOperators: readonly Operator['op'][] = [
+  'ADD',
+  'CONCATENATION',
+  'RESHAPE',
+  'SLICE',
+  'STRIDED_SLICE',
+];
 
 /** Maximum number of inputs for one CONCATENATION. */
 const mostJoined = 10;
@@ -102,7 +111,43 @@ export class OnnxMaker extends GraphMaker {
       );
     requireShape(shape, this.where);
     if (elementCount(shape) === 0) throw unsupported(this.where, `its output [${shape.join(', ')}] is empty`);
-    return super.operator(op, inputs, name, shape, options as never);
+    const type = this.yielded(op, inputs, options);
+    const made = super.operator(op, inputs, name, shape, options as never);
+    this.setType(made, type);
+    return made;
+  }
+
+  /** Type of a value, even if it has not been rearranged yet. */
+  typeOfValue({ tensor, before }: Activation): Tensor['type'] {
+    return before ? this.typeOfValue(before) : this.typeOf(tensor);
+  }
+
+  /** Type of a computed tensor; int32 for a model's indices, and bool for comparisons of these. */
+  typeOf(tensor: number): Tensor['type'] {
+    return this.tensors[tensor]!.type;
+  }
+
+  setType(tensor: number, type: Tensor['type']): void {
+    this.tensors[tensor] = { ...this.tensors[tensor]!, type };
+  }
+
+  /** The type of an operator's output. @throws AIOT_LAYER_UNSUPPORTED if it does not compute with indices */
+  private yielded(op: Operator['op'], inputs: readonly number[], options: unknown): Tensor['type'] {
+    const { yields } = rowOf(op);
+    const taken = inputs.flatMap((index): Tensor['type'][] => {
+      const tensor = this.tensors[index];
+      return tensor === undefined || (tensor.data && tensor.type === 'int32') ? [] : [tensor.type];
+    });
+    if (op === 'CAST') return (options as { outDataType?: Tensor['type'] }).outDataType ?? 'float32';
+    if (op === 'GATHER') return this.typeOf(inputs[0]!);
+    if (!taken.some((type) => type === 'int32' || type === 'bool')) return yields ?? 'float32';
+    if (yields !== undefined) return yields;
+    if (indexOperators.includes(op) && !taken.includes('float32')) return taken[0]!;
+    throw unsupported(
+      this.where,
+      'it computes with the whole numbers of an input',
+      'convert them with Cast, or look them up with Gather',
+    );
   }
 
   /** Whether the runtime supports this operator. */

@@ -3,6 +3,7 @@ import { malformed, unsupported } from '../errors.js';
 import type { Lower, NodeCall } from './call.js';
 import { type Constant, constantOf, elementTypeOf, isReal } from './constants.js';
 import type { Activation, OnnxMaker, Value } from './maker.js';
+import { broadcastShape } from './node.js';
 
 type Unary = 'RELU' | 'RELU6' | 'TANH' | 'LOGISTIC';
 
@@ -57,9 +58,19 @@ const same: Lower = (call) => {
   return call.value(0);
 };
 
+/** Activations are float32, int32 for indices, or bool for comparisons of indices. */
 const cast: Lower = (call) => {
   const type = elementTypeOf(call.attributes.integer('to', 1), call.where);
-  if (isReal(type)) return call.value(0);
+  const { maker } = call;
+  const x = call.value(0);
+  if (x.kind === 'constant' && isReal(type)) return x;
+  const from = x.kind === 'constant' ? undefined : maker.typeOfValue(x);
+  const to = isReal(type) ? 'float32' : type === 'int32' || type === 'int64' ? 'int32' : undefined;
+  if (to !== undefined && to === from) return x;
+  if (x.kind === 'activation' && to !== undefined && (from === 'int32' || from === 'bool'))
+    return maker.each(x, (tensor) =>
+      maker.op('CAST', [tensor], maker.shape(tensor), { inDataType: from, outDataType: to }),
+    );
   throw unsupported(
     call.where,
     `a conversion of computed values to ${type} is not supported`,
@@ -71,6 +82,21 @@ const cast: Lower = (call) => {
 const castLike: Lower = (call) => {
   const x = call.value(0);
   return x.kind === 'constant' ? constantOf('float32', x.shape, x.data) : x;
+};
+
+/** Equal of indices with indices or constants. Its result can only be converted, as in a one-hot encoding. */
+const equal: Lower = (call) => {
+  const { maker, where } = call;
+  const [a, b] = [call.value(0), call.value(1)];
+  const shape = broadcastShape(a.shape, b.shape, where);
+  const tensors = [a, b].map((value) => {
+    if (value.kind === 'activation') return maker.inFileOrder(value);
+    maker.budget.spend(value.shape, where);
+    return maker.integers([...value.data], [...value.shape]);
+  });
+  const whole = tensors.every((tensor) => maker.typeOf(tensor) === 'int32');
+  if (!whole) throw unsupported(where, 'a comparison of computed float values is not supported');
+  return maker.plain(maker.op('EQUAL', tensors, shape, {}), shape);
 };
 
 const arithmetic =
@@ -107,15 +133,30 @@ const folded =
 
 /** max(a, b) = b + relu(a − b), for runtimes without MAXIMUM. */
 export function maximum(maker: OnnxMaker, a: Value, b: Value): Activation {
+  const same = withoutLimit(a, b, Number.NEGATIVE_INFINITY);
+  if (same !== undefined) return same;
   if (maker.has('MAXIMUM')) return plainBinary(maker, 'MAXIMUM', a, b);
   const above = unary(maker, 'RELU', maker.two('SUB', a, b));
   return maker.two('ADD', above, b);
 }
 
 export function minimum(maker: OnnxMaker, a: Value, b: Value): Activation {
+  const same = withoutLimit(a, b, Number.POSITIVE_INFINITY);
+  if (same !== undefined) return same;
   if (maker.has('MINIMUM')) return plainBinary(maker, 'MINIMUM', a, b);
   const above = unary(maker, 'RELU', maker.two('SUB', a, b));
   return maker.two('SUB', a, above);
+}
+
+/** The computed value, if the other one is an infinite limit that does not broadcast it, as in softmax exported from JAX. */
+function withoutLimit(a: Value, b: Value, limit: number): Activation | undefined {
+  const [x, other] = a.kind === 'activation' ? [a, b] : [b, a];
+  const isLimit = other.kind === 'constant' && other.data.every((value) => value === limit);
+  if (!isLimit || x.kind === 'constant') return undefined;
+  const missing = x.shape.length - other.shape.length;
+  return missing >= 0 && other.shape.every((size, k) => size === 1 || size === x.shape[k + missing])
+    ? x
+    : undefined;
 }
 
 const clip: Lower = (call) => {
@@ -298,6 +339,7 @@ export const pointwiseRows: Readonly<Record<string, Lower>> = {
   Div: divide,
   Dropout: same,
   Elu: elu,
+  Equal: equal,
   Exp: named('EXP'),
   Floor: named('FLOOR'),
   Gelu: gelu,

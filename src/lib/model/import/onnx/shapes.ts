@@ -133,9 +133,11 @@ const split: Lower = (call) => {
   });
 };
 
-/** Gather with constant indices: slices, joined where the indices are not consecutive. */
+/** Gather with constant indices: slices, joined where the indices are not consecutive. Computed indices look up rows, as in an embedding. */
 const gather: Lower = (call) => {
   const { maker, where } = call;
+  const places = call.value(1);
+  if (places.kind === 'activation') return lookedUp(call, places);
   const indices = call.constant(1, 'index');
   const x = call.x();
   const axis = axisIn(call.attributes.integer('axis', 0), x.shape.length, where);
@@ -155,11 +157,33 @@ const gather: Lower = (call) => {
   return maker.reshaped(y, [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)]);
 };
 
+/** Gather with indices that the model receives or computes. Negative indices, which count from the end, are not supported. */
+function lookedUp(call: NodeCall, places: Activation): Activation {
+  const { maker, where } = call;
+  const index = maker.inFileOrder(places);
+  if (maker.typeOf(index) !== 'int32') throw unsupported(where, 'its indices are not whole numbers');
+  const x = call.x();
+  const axis = axisIn(call.attributes.integer('axis', 0), x.shape.length, where);
+  const shape = [...x.shape.slice(0, axis), ...places.shape, ...x.shape.slice(axis + 1)];
+  const options = { axis, batchDims: 0 };
+  return maker.plain(maker.op('GATHER', [maker.inFileOrder(x), index], shape, options), shape);
+}
+
 const expand: Lower = (call) => {
   const x = call.x();
   const shape = broadcastShape(x.shape, listIn(call.constant(1, 'shape'), call.where), call.where);
   const { maker } = call;
   const wide = maker.ranked(x, shape.length);
+  if (maker.typeOfValue(wide) === 'int32') {
+    // Adding zeros broadcasts.
+    const zeros = shape.map((size, k) => (wide.shape[k] === size ? 1 : size));
+    maker.budget.spend(zeros, call.where);
+    const tensor = maker.integers(new Array<number>(elementCount(zeros)).fill(0), zeros);
+    return maker.plain(
+      maker.op('ADD', [maker.inFileOrder(wide), tensor], shape, { activation: 'none' }),
+      shape,
+    );
+  }
   return repeated(
     call,
     wide,

@@ -448,15 +448,17 @@ class ModelWalk {
       this.budget.spend(shape, where);
       made = constantOf(type, shape, arrayFor(type, elementCount(shape)).fill(fixed));
     } else {
-      if (!isReal(type))
+      const isIndex = type === 'int32' || type === 'int64';
+      if (!isReal(type) && !isIndex)
         throw unsupported(
           where,
-          `its elements are ${type}, expected float`,
+          `its elements are ${type}, expected float, int32 or int64`,
           `fix its value with --input ${name}=VALUE`,
         );
       const isImage = (shape.length === 3 || shape.length === 4) && this.feedsImages(name);
       const order = isImage ? [0, ...identity(shape.length).slice(2), 1] : identity(shape.length);
       const tensor = this.maker.activation(name, this.maker.storedShape({ shape, order }));
+      if (isIndex) this.maker.setType(tensor, 'int32');
       const stored = this.maker.stored(tensor, shape, order);
       this.inputs.push({ name, value: stored });
       made = stored;
