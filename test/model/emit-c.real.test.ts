@@ -121,10 +121,14 @@ describeReal('cc', 'generated C in a C compiler', () => {
     return made;
   };
 
-  it('matches the interpreter bit for bit on every model kind, without sanitizer errors', bounded, async () => {
-    const { jobs, ours } = await ran();
-    expectSame(jobs, ours, jobs.map(answersOf));
-  });
+  it(
+    'matches the interpreter bit for bit on every model kind, without sanitizer errors',
+    bounded,
+    async () => {
+      const { jobs, ours } = await ran();
+      expectSame(jobs, ours, jobs.map(answersOf));
+    },
+  );
 
   it('matches the interpreter bit for bit on every operator without vector extensions', bounded, async () => {
     const jobs = operatorJobs();

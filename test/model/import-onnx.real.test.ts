@@ -1,7 +1,8 @@
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parts } from '../../scripts/parts/table.js';
 import type { Tensor } from '../../src/lib/formats/tflite/graph.js';
@@ -27,11 +28,15 @@ interface Answers {
 }
 
 /** Runs the script that writes models; returns its index. */
-function write<T>(environment: 'onnx' | 'tensorflow', kind: string, name: string, ...rest: string[]): T[] {
+async function write<T>(
+  environment: 'onnx' | 'tensorflow',
+  kind: string,
+  name: string,
+  ...rest: string[]
+): Promise<T[]> {
   const script = join(root, 'test/support/python/onnx_models.py');
   const args = [script, kind, join(folder, name), ...rest];
-  const run = spawnSync(python(environment), args, { encoding: 'utf8', maxBuffer: 2 ** 26 });
-  if (run.status !== 0) throw new Error(run.stderr);
+  await promisify(execFile)(python(environment), args, { maxBuffer: 2 ** 26 });
   return JSON.parse(readFileSync(join(folder, name, 'index.json'), 'utf8')) as T[];
 }
 
@@ -102,7 +107,7 @@ describeReal('onnx', 'importing ONNX files', () => {
   it('every operator test that is accepted matches ONNX Runtime to 1e-5, and core operators are accepted', {
     timeout: 600_000,
   }, async () => {
-    const tests = write<{ name: string; ops: string[] }>('onnx', 'nodes', 'nodes');
+    const tests = await write<{ name: string; ops: string[] }>('onnx', 'nodes', 'nodes');
     const wrong: string[] = [];
     const refused: string[] = [];
     let matching = 0;
@@ -125,8 +130,8 @@ describeReal('onnx', 'importing ONNX files', () => {
 
   describe('networks', () => {
     let networks: string[] = [];
-    beforeAll(() => {
-      networks = write<string>('onnx', 'networks', 'networks');
+    beforeAll(async () => {
+      networks = await write<string>('onnx', 'networks', 'networks');
     }, 300_000);
 
     it('in the style of PyTorch, or from scikit-learn, match ONNX Runtime to 1e-5, even when run by LiteRT', {
@@ -181,7 +186,7 @@ interface SeveralEnds {
 
 describeReal('onnx', 'importing ONNX files with several inputs and outputs', () => {
   it('matches ONNX Runtime to 1e-5 in every output', { timeout: 120_000 }, async () => {
-    const names = write<string>('onnx', 'ends', 'ends');
+    const names = await write<string>('onnx', 'ends', 'ends');
     expect(names).toHaveLength(4);
     for (const name of names) {
       const path = join(folder, 'ends', name);
@@ -216,7 +221,7 @@ describeReal('tensorflow', 'keeping the integers of ONNX files that ONNX Runtime
     timeout: 600_000,
   }, async () => {
     if (!parts.onnx.ready()) return;
-    const names = write<string>('onnx', 'quantized', 'quantized', libraries('tensorflow'));
+    const names = await write<string>('onnx', 'quantized', 'quantized', libraries('tensorflow'));
     const total = { values: 0, equal: 0, near: 0 };
     for (const name of names) {
       const own = { values: 0, near: 0, most: 0 };
@@ -282,8 +287,8 @@ function roundHalfEven(value: number): number {
 describeReal('tensorflow', 'importing ONNX files of Keras models', () => {
   it('match ONNX Runtime to 1e-5; a loop is rejected by name', { timeout: 300_000 }, async () => {
     if (!parts.onnx.ready()) return;
-    write('tensorflow', 'keras', 'keras', libraries('onnx'));
-    const names = write<string>('onnx', 'answers', 'keras');
+    await write('tensorflow', 'keras', 'keras', libraries('onnx'));
+    const names = await write<string>('onnx', 'answers', 'keras');
     const off = [];
     for (const name of names.filter((each) => each !== 'keras-gru'))
       off.push([name, await difference(join(folder, 'keras'), name)]);
@@ -298,7 +303,12 @@ describeReal('tensorflow', 'importing ONNX files of Keras models', () => {
 describeReal('silero', 'importing a real speech detector', () => {
   it('matches ONNX Runtime to 1e-5 with its state fixed at 0', { timeout: 120_000 }, async () => {
     if (!parts.onnx.ready()) return;
-    const names = write<string>('onnx', 'silero', 'silero', join(libraries('silero'), 'silero_vad/data'));
+    const names = await write<string>(
+      'onnx',
+      'silero',
+      'silero',
+      join(libraries('silero'), 'silero_vad/data'),
+    );
     for (const name of names)
       expect(await difference(join(folder, 'silero'), name, { shapes: { input: [1, 576] } })).toBeLessThan(
         1e-5,
@@ -311,7 +321,7 @@ describeReal('magika', 'importing a real classifier of files', () => {
   it('matches ONNX Runtime to 1e-5 on a file’s bytes', { timeout: 120_000 }, async () => {
     if (!parts.onnx.ready()) return;
     const models = join(libraries('magika'), 'magika/models');
-    const [name] = write<string>(
+    const [name] = await write<string>(
       'onnx',
       'magika',
       'magika',
