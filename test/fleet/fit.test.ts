@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { boardMemory, modelMemoryOf } from '../../src/lib/device/board-memory.js';
+import { boardMemory, modelMemoryOf } from '../../src/lib/model/bundle/board-memory.js';
 import { modelMisfits } from '../../src/lib/fleet/rollout/fit.js';
 import { root } from '../support/cli.js';
 
@@ -27,7 +27,7 @@ describe('the fit of a model', () => {
     ];
     expect(modelMisfits(needs, devices)).toEqual({
       short:
-        'words@2 needs at least 75,000 bytes of memory for models, and 78,400 during its trial, more than 2 devices can provide: small (has 15,104), full (has 15,000 free beside its active model)',
+        'words@2 needs at least 75,000 bytes of memory for models, and 78,400 during its trial, but 2 devices have less: small (has 15,104), full (has 15,000 free beside its active model)',
       warnings: [],
     });
   });

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
 import { loadProject } from '../../src/lib/core/project.js';
 import { openDataset } from '../../src/lib/data/dataset/open.js';
-import { boardMemory } from '../../src/lib/device/board-memory.js';
+import { boardMemory } from '../../src/lib/model/bundle/board-memory.js';
 import { type Envelope, trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import { verifyManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { unpackBundle } from '../../src/lib/model/bundle/pack.js';

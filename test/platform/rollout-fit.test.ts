@@ -46,7 +46,7 @@ afterAll(async () => {
 
 it('a model that needs more memory than a device reports is not rolled out', async () => {
   const message =
-    'har@1 needs at least 46,659 bytes of memory for models, and 50,299 during its trial, more than 1 device can provide: small (has 15,104)';
+    'har@1 needs at least 46,659 bytes of memory for models, and 50,299 during its trial, but 1 device has less: small (has 15,104)';
   const refused = { code: 'AIOT_MEMORY_SHORT', message };
   await expect(own.client.rollouts.plan(request(large, 'name=small'))).rejects.toMatchObject(refused);
   await expect(own.client.rollouts.start(request(large, 'all'))).rejects.toMatchObject(refused);

@@ -1,12 +1,15 @@
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { loadProject } from '../../src/lib/core/project.js';
 import { openDataset } from '../../src/lib/data/dataset/open.js';
 import { streamAbove } from '../../src/lib/device/telemetry/sensor.js';
+import { modelMemoryOf } from '../../src/lib/model/bundle/board-memory.js';
+import { bundleProject } from '../../src/lib/model/bundle/bundle-project.js';
+import { deviceNeed } from '../../src/lib/model/bundle/device-memory.js';
 import { initResultSchema } from '../../src/lib/project/init.js';
 import { runCli } from '../support/cli.js';
 
@@ -43,6 +46,33 @@ const rows = (cells: (i: number) => unknown[], head: string, count = 120) =>
   `${head}\n${Array.from({ length: count }, (_, i) => `${cells(i).join(',')}\n`).join('')}`;
 
 describe('aiot init --from', () => {
+  it('shortens the window until the model and its trial fit into the memory of the chip', async () => {
+    const at = join(folder, 'quick', 'spin');
+    await mkdir(at, { recursive: true });
+    for (const take of [1, 2, 3])
+      await writeFile(
+        join(at, `${take}.csv`),
+        `x,y,z\n${Array.from({ length: 2000 }, (_, i) => [0, 1, 2].map((k) => Math.sin(i / (4 + take + k))).join(',')).join('\n')}\n`,
+      );
+    const from = ['--from', dirname(at), '--rate', '200'];
+    const windowFor = async (name: string, more: string[]) => {
+      const dir = join(folder, name);
+      expect((await runCli(['init', dir, ...from, ...more])).code).toBe(0);
+      return { dir, window: (await loadProject(dir)).config.signal!.window };
+    };
+    expect((await windowFor('spin-pi', [])).window).toBe(400);
+    const { dir, window } = await windowFor('spin-esp32', ['--chip', 'esp32']);
+    expect(window).toBeLessThan(200);
+    expect(await readFile(join(dir, 'aiot.yaml'), 'utf8')).toContain(
+      'samples, not 400: the model has to fit',
+    );
+    expect((await runCli(['model', 'train', '--project', dir, '--epochs', '2', '--json'])).code).toBe(0);
+    for (const step of ['quantize', 'evaluate'])
+      expect((await runCli(['model', step, '--project', dir, '--json'])).code, step).toBe(0);
+    const { trial } = deviceNeed((await bundleProject({ project: await loadProject(dir) })).bundle);
+    expect(trial + 2048).toBeLessThanOrEqual(modelMemoryOf('esp32')!);
+  });
+
   it('creates a project from recordings that trains immediately, with settings from the files', async () => {
     const dir = join(folder, 'turns');
     const { code, json } = await runCli([

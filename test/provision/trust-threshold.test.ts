@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { withClient } from '../../src/lib/api/context.js';
 import { signatureResultSchema, signedRelease } from '../../src/lib/api/signatures.js';
 import { digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
-import { boardMemory } from '../../src/lib/device/board-memory.js';
+import { boardMemory } from '../../src/lib/model/bundle/board-memory.js';
 import type { Envelope } from '../../src/lib/formats/manifest/envelope.js';
 import { peekManifest, signManifest } from '../../src/lib/formats/manifest/manifest.js';
 import { pushResultSchema, signResultSchema } from '../../src/lib/model/publish/push.js';

@@ -8,7 +8,7 @@ import { shared } from '../../lib/cli/flags/shared.js';
 import { again } from '../../lib/cli/invocation.js';
 import { next } from '../../lib/cli/render/text.js';
 import { afterPush, guidePushedText, ociPushedText, pushedText } from '../../lib/cli/render/versions.js';
-import { shortTypes } from '../../lib/device/board-memory.js';
+import { shortTypes } from '../../lib/model/bundle/board-memory.js';
 import { openModelProject } from '../../lib/model/material.js';
 import { guidePushedSchema, pushToGuide } from '../../lib/model/publish/guide.js';
 import { ociPushedSchema, pushVersionToOci } from '../../lib/model/publish/oci.js';

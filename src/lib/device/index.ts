@@ -4,7 +4,6 @@
  */
 
 export { boardEventSchema, describeBoardEvent, simulateBoard, simulatedBoards } from './board.js';
-export { modelMemoryOf, shortTypes } from './board-memory.js';
 export { type Conformity, conformDevice, conformitySchema } from './conform/conform.js';
 export { type DeviceEvent, describeEvent, deviceEventSchema } from './events.js';
 export { chanceOf, isAway, type Network, parseClock, parseLatency, parseShare } from './fleet/network.js';

@@ -3,6 +3,7 @@
  * Only training on a TensorFlow.js backend loads TensorFlow.js, and only evaluation loads LiteRT.
  */
 
+export { boardMemory, modelMemoryOf, shortTypes } from './bundle/board-memory.js';
 export { bundleProject } from './bundle/bundle-project.js';
 export type { Detection } from './bundle/detections.js';
 export { type DeviceNeed, deviceNeed } from './bundle/device-memory.js';

@@ -11,7 +11,9 @@ import { fieldNames, rolesInFile, type TimeColumn, timeColumnOf } from '../data/
 import { assumedHz, type LabelFrom, type Loose, openLoose } from '../data/tables/loose-recordings.js';
 import type { Finding } from '../data/types.js';
 import type { Separators } from '../formats/csv/cells.js';
+import { modelMemoryOf } from '../model/bundle/board-memory.js';
 import { type ChipName, chips } from '../model/fit/chips.js';
+import { signalBytes } from '../signal/chip-memory.js';
 
 /** Path of the rows in a project. */
 export const rowsFile = 'data/rows.csv';
@@ -44,7 +46,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
     name,
     ...(rows
       ? declarable(fields) && { stream: { topic: name, fields: fieldsOf(fields) } }
-      : streamOf(survey, name)),
+      : streamOf(survey, name, chip)),
     model: modelOf(survey, chip),
     pipeline: { selector: 'all' },
   });
@@ -63,7 +65,14 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
     ['signal', 'rate'],
     survey.rateFrom === 'assumed' ? 'Hz, assumed: the files do not contain it' : 'Hz',
   );
-  remark(doc, ['signal', 'window'], 'samples');
+  const isShorter = chip !== undefined && !rows && windowOf(survey, chip) < wantedWindow(survey);
+  remark(
+    doc,
+    ['signal', 'window'],
+    isShorter
+      ? `samples, not ${wantedWindow(survey)}: the model has to fit into the memory of the ${chips[chip].title}'s default firmware`
+      : 'samples',
+  );
   remark(doc, ['signal', 'stride'], 'samples from one prediction to the next');
   remark(
     doc,
@@ -118,9 +127,9 @@ function fieldsOf(fields: readonly string[], accelerationUnit: Survey['accelerat
   );
 }
 
-function streamOf({ fields, rateHz, loose, accelerationUnit }: Survey, topic: string) {
-  const lengths = loose!.dataset.recordings.map(({ columns }) => columns[0]!.length);
-  const window = windowOf(rateHz!, Math.min(...lengths));
+function streamOf(survey: Survey, topic: string, chip: ChipName | undefined) {
+  const { fields, rateHz, loose, accelerationUnit } = survey;
+  const window = windowOf(survey, chip);
   const spec = {
     ...{ fields, rateHz: rateHz!, lowpassHz: null, resampleHz: rateHz! },
     ...{ windowSamples: window, strideSamples: Math.ceil(window / 2) },
@@ -140,10 +149,29 @@ function streamOf({ fields, rateHz, loose, accelerationUnit }: Survey, topic: st
   };
 }
 
-/** Window length in samples. At least four windows fit into the shortest recording. */
-function windowOf(rateHz: number, shortest: number): number {
-  const wanted = Math.max(leastWindow, Math.round(windowSeconds * rateHz));
+/**
+ * Window length in samples. At least four windows fit into the shortest recording. For a chip, its features and a small network fit into the
+ * default firmware's memory for models.
+ */
+function windowOf(survey: Survey, chip: ChipName | undefined): number {
+  const wanted = wantedWindow(survey);
+  const memory = chip && modelMemoryOf(chip);
+  if (memory == null) return wanted;
+  for (let window = wanted; window > leastWindow; window--)
+    if (spectralBytes(survey, window) + networkRoom <= memory) return window;
+  return Math.min(wanted, leastWindow);
+}
+
+function wantedWindow({ rateHz, loose }: Survey): number {
+  const shortest = Math.min(...loose!.dataset.recordings.map(({ columns }) => columns[0]!.length));
+  const wanted = Math.max(leastWindow, Math.round(windowSeconds * rateHz!));
   return Math.max(1, Math.min(wanted, Math.floor(shortest / 4), 4096));
+}
+
+/** Memory of spectral features, bytes. Lengths with large prime factors need more, because of their Fourier transform. */
+function spectralBytes({ fields, rateHz }: Survey, window: number): number {
+  const spec = { fields, rateHz: rateHz!, lowpassHz: null, resampleHz: rateHz! };
+  return signalBytes({ ...spec, windowSamples: window, strideSamples: 1, features: 'spectral' });
 }
 
 function modelOf(survey: Survey, chip: ChipName | undefined) {
@@ -160,11 +188,17 @@ function modelOf(survey: Survey, chip: ChipName | undefined) {
     ...(classes &&
       names.length <= mostClasses && { labels: Object.fromEntries(names.map((label) => [label, [label]])) }),
     ...(!rows && { split: 'recording' }),
-    train: { epochs: rows ? 50 : epochsFor(survey), batch, seed: 7 },
+    train: { epochs: rows ? 50 : epochsFor(survey, chip), batch, seed: 7 },
     quantize: 'int8',
     ...(chip && { accept: { arena: arenaOf(chip) } }),
   };
 }
+
+/**
+ * Memory that a small network and its trial need beside the features, bytes. 36 inputs, layers of 32 and 16 and three classes need 6,106
+ * (`deviceNeed`), and the firmware up to 2 KiB more.
+ */
+const networkRoom = 8192;
 
 /** Windows per training step. */
 const batch = 32;
@@ -179,9 +213,9 @@ const trainedShare = 0.6;
 const leastSteps = 2000;
 
 /** Number of epochs with enough training steps, because the recordings may have few windows. */
-function epochsFor({ loose, rateHz }: Survey): number {
-  const lengths = loose!.dataset.recordings.map(({ columns }) => columns[0]!.length);
-  const window = windowOf(rateHz!, Math.min(...lengths));
+function epochsFor(survey: Survey, chip: ChipName | undefined): number {
+  const lengths = survey.loose!.dataset.recordings.map(({ columns }) => columns[0]!.length);
+  const window = windowOf(survey, chip);
   const stride = Math.ceil(window / 2);
   const windows = lengths.reduce((sum, length) => sum + Math.floor((length - window) / stride) + 1, 0);
   const steps = Math.ceil((trainedShare * windows) / batch);

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { flashedText } from '../../../src/lib/cli/render/board.js';
 import { generateKeyPair, publicKeyOf } from '../../../src/lib/core/crypto.js';
@@ -10,6 +12,7 @@ import { packSigned } from '../../../src/lib/model/bundle/signed-bundle.js';
 import { manifestOf, networkBundle } from '../../../src/lib/model/publish/push.js';
 import { deviceImage } from '../../../src/lib/provision/device-image.js';
 import { tableBundle } from '../../support/any-bundle.js';
+import { root } from '../../support/cli.js';
 import { twoSlotsTable } from '../plan/support.js';
 import { anyLoader, FakeBoard } from './fake-board.js';
 
@@ -21,7 +24,13 @@ beforeAll(() => {
 });
 
 function signed(
-  changes: { sequence?: number; floor?: number; deviceTypes?: string[]; expires?: number | null } = {},
+  changes: {
+    name?: string;
+    sequence?: number;
+    floor?: number;
+    deviceTypes?: string[];
+    expires?: number | null;
+  } = {},
   key = owner,
   own = content,
 ) {
@@ -90,6 +99,16 @@ describe('a model flashed over the cable', () => {
     const again = await update(at, signed({ sequence: 10 }));
     expect(again.switched).toMatchObject({ slot: 'model_0', before: 'model_1' });
     expect(numberOf(at, 'model_slot')).toBe(0);
+  });
+
+  it('causes a warning if the default firmware of the chip has too little memory for it', async () => {
+    const har = readFileSync(join(root, 'firmware/test/fixtures/bundles/har.aiot'));
+    expect((await update(board(), signed({ name: 'har' }, owner, har))).warnings).toEqual([
+      expect.stringMatching(
+        /^The default firmware for esp32 has 15,104 bytes of memory for models, but this model needs at least 46,659\./,
+      ),
+    ]);
+    expect((await update(board(), signed())).warnings).toEqual([]);
   });
 
   it('is committed with its sequence and floor, which never decrease', async () => {

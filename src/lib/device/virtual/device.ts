@@ -5,7 +5,7 @@ import { deferred } from '../../core/tasks.js';
 import { systemClock } from '../../core/time.js';
 import { type CrashReport, placesOfStack } from '../../formats/crash.js';
 import { type DeviceConfig, defaultDeviceConfig, sampleGroup } from '../../formats/device-config.js';
-import { modelMemoryOf } from '../board-memory.js';
+import { modelMemoryOf } from '../../model/bundle/board-memory.js';
 import type { DeviceEvent } from '../events.js';
 import { readIdentity } from '../identity/identity.js';
 import { decodeMessage, topicOf } from '../protocol/codec.js';

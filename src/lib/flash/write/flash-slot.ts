@@ -3,12 +3,16 @@ import { withClient } from '../../api/context.js';
 import { fetchFirmware } from '../../api/firmware/fetch.js';
 import { resolveModel } from '../../api/reference.js';
 import { AiotError } from '../../core/errors.js';
+import { thousands } from '../../core/figures.js';
 import { readBytes } from '../../core/files.js';
 import { shellWord } from '../../core/text.js';
 import { readEspImage } from '../../formats/esp-image/read.js';
 import type { Envelope } from '../../formats/manifest/envelope.js';
 import { blankOtadata } from '../../formats/otadata.js';
 import type { Partition, PartitionTable } from '../../formats/partitions.js';
+import { modelMemoryOf } from '../../model/bundle/board-memory.js';
+import { deviceNeed } from '../../model/bundle/device-memory.js';
+import { unpackBundle } from '../../model/bundle/pack.js';
 import { withBoard } from '../board.js';
 import type { Loader, Region } from '../loader/types.js';
 import { parsePattern } from '../monitor/pattern.js';
@@ -404,7 +408,7 @@ async function writeModel(loader: Loader, job: ModelJob, options: SlotOptions): 
     device: nvsValue(nvs, 'string', 'aiot', 'name'),
     certificate: null,
     versions: [`${manifest.name}@${manifest.version}`],
-    warnings: settled === null ? plan.warnings : [...plan.warnings, settled],
+    warnings: [...plan.warnings, ...(settled === null ? [] : [settled]), ...shortText(job.image.data, chip)],
     overridden: [...overridden, ...plan.overridden],
   };
   return {
@@ -414,6 +418,16 @@ async function writeModel(loader: Loader, job: ModelJob, options: SlotOptions): 
     old: pages.map(({ now }) => now),
     canReset: loader.canReset,
   };
+}
+
+/** A warning if the default firmware of the chip has too little memory for the model. */
+function shortText(bundle: Uint8Array, chip: string): string[] {
+  const { active } = deviceNeed(unpackBundle(bundle));
+  const memory = modelMemoryOf(chip);
+  if (memory === null || active <= memory) return [];
+  return [
+    `The default firmware for ${chip} has ${thousands(memory)} bytes of memory for models, but this model needs at least ${thousands(active)}. It runs only on firmware with a larger AIOT_MEMORY_BYTES; or use a shorter signal.window.`,
+  ];
 }
 
 /** The two model slots in a table. @throws AIOT_FLASH_NO_SLOT */

@@ -1,6 +1,6 @@
 import { plural, thousands } from '../../core/figures.js';
-import { modelMemoryOf } from '../../device/board-memory.js';
 import type { Reported } from '../../device/protocol/messages.js';
+import { modelMemoryOf } from '../../model/bundle/board-memory.js';
 
 /** Requirements of a model on its devices. */
 export interface ModelNeeds {
@@ -60,7 +60,7 @@ function shortText(needs: ModelNeeds, devices: readonly Candidate[]): string {
       ? `has ${thousands(bytes)}`
       : `has ${thousands(free)} free beside its active model`;
   });
-  return `${needText(needs)}, more than ${plural(devices.length, 'device')} can provide: ${list}`;
+  return `${needText(needs)}, but ${plural(devices.length, 'device')} ${devices.length === 1 ? 'has' : 'have'} less: ${list}`;
 }
 
 function doubtText(needs: ModelNeeds, devices: readonly Candidate[]): string {

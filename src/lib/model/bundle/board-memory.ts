@@ -1,5 +1,5 @@
-import { thousands } from '../core/figures.js';
-import type { DeviceNeed } from '../model/bundle/device-memory.js';
+import { thousands } from '../../core/figures.js';
+import type { DeviceNeed } from './device-memory.js';
 
 /** Memory settings of the default firmware for one chip, bytes: firmware/hal/esp32/main/settings.h, with the guide's sensors. */
 interface BoardMemory {
