@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../core/src/device/inbox.h"
 #include "../core/src/device/take.h"
 #include "aiot/device.h"
 #include "aiot/pipeline.h"
@@ -22,6 +23,11 @@ typedef struct {
   size_t inferences;
   char log[256];
   char reported[2048];
+  char reply[2048];
+  size_t replies;
+  /* Number of times that the command `set-speed` ran, and its last parameter. */
+  size_t runs;
+  int64_t rpm;
   aiot_device device;
 } bench;
 
@@ -47,6 +53,11 @@ static uint32_t publish(void *context, const char *topic, const void *payload, s
   if (strstr(topic, "/reported") != NULL && bytes < sizeof b->reported) {
     memcpy(b->reported, payload, bytes);
     b->reported[bytes] = '\0';
+  }
+  if (strstr(topic, "/reply") != NULL && bytes < sizeof b->reply) {
+    memcpy(b->reply, payload, bytes);
+    b->reply[bytes] = '\0';
+    b->replies++;
   }
   b->inferences += strstr(topic, "/inference") != NULL;
   if (strstr(topic, "/telemetry/") != NULL && b->count < MESSAGES) {
@@ -95,6 +106,49 @@ static void vitals(void *context, aiot_vitals *out) {
   out->boot = "watchdog";
 }
 
+static aiot_code set_speed(aiot_call *call) {
+  bench *b = call->context;
+  int64_t rpm = -1;
+  aiot_json_enter(&call->params, '{');
+  while (aiot_json_key(&call->params)) {
+    if (aiot_json_is(&call->params, "rpm")) rpm = aiot_json_integer(&call->params);
+    else aiot_json_skip(&call->params);
+  }
+  if (!aiot_json_done(&call->params) || rpm < 0) return aiot_call_fail(call, "rpm: expected an integer");
+  b->runs++;
+  b->rpm = rpm;
+  aiot_write_key(call->result, "rpm");
+  aiot_write_integer(call->result, rpm);
+  return AIOT_OK;
+}
+
+static aiot_code stop(aiot_call *call) {
+  aiot_write_key(call->result, "half");
+  aiot_write_text(call->result, "written");
+  return AIOT_FLASH_FAILED;
+}
+
+static aiot_code flood(aiot_call *call) {
+  aiot_write_key(call->result, "log");
+  aiot_write_array(call->result);
+  for (int i = 0; i < 1000; i++) aiot_write_integer(call->result, i);
+  aiot_write_array_end(call->result);
+  return AIOT_OK;
+}
+
+static aiot_code quit(aiot_call *call) {
+  return aiot_call_fail(call,
+                        "a reason that is longer than the room for it, which is why it ends before its last word; this part of the text is not sent");
+}
+
+static aiot_code idle(aiot_call *call) {
+  (void)call;
+  return AIOT_OK;
+}
+
+AIOT_COMMANDS(commands, AIOT_COMMAND("set-speed", set_speed) AIOT_COMMAND("stop", stop) AIOT_COMMAND("flood", flood)
+                            AIOT_COMMAND("quit", quit) AIOT_COMMAND("idle", idle));
+
 static bool open_bench(bench *b, aiot_clock *clock, aiot_mqtt *mqtt, void *memory) {
   memset(b, 0, sizeof *b);
   *clock = (aiot_clock){b, uptime, now, NULL};
@@ -118,6 +172,7 @@ static bool open_bench(bench *b, aiot_clock *clock, aiot_mqtt *mqtt, void *memor
       .heap = heap,
       .vitals = vitals,
       .reboot = reboot,
+      .commands = commands,
   };
   if (aiot_device_open(&b->device, &setup) != AIOT_OK) return false;
   const aiot_take take = {.stream = "walk", .rate_hz = 4, .fields = 1, .field = {"x"}, .telemetry = true, .started_at = 0};
@@ -244,6 +299,53 @@ static void test_pictures(checks *c, void *memory, const char *path) {
   b.device.predictor = NULL;
 }
 
+/* Commands of the program: parameters and results, failures, repeated ids, and results that do not fit. */
+static void test_commands(checks *c, void *memory) {
+  static bench b;
+  aiot_clock clock;
+  aiot_mqtt mqtt;
+  if (!check_at(c, "opens", "commands", 0, open_bench(&b, &clock, &mqtt, memory))) return;
+  b.acknowledges = true;
+  b.connection = 1;
+  run(&b);
+  const struct {
+    const char *sent;
+    /* The end of the reply; NULL = there is no reply. */
+    const char *reply;
+  } rows[] = {
+      {"{\"id\":\"1\",\"command\":\"set-speed\",\"args\":{\"x\":[{}],\"rpm\":900}}", "\"ok\":true,\"result\":{\"rpm\":900}}"},
+      {"{\"id\":\"1\",\"command\":\"set-speed\",\"args\":{\"rpm\":901}}", NULL},
+      {"{\"id\":\"2\",\"expires\":1,\"command\":\"set-speed\",\"args\":{\"rpm\":902}}", NULL},
+      {"{\"id\":\"3\",\"command\":\"set-speed\",\"args\":{\"rpm\":\"9\"}}",
+       "\"ok\":false,\"error\":{\"code\":\"AIOT_COMMAND_FAILED\",\"message\":\"rpm: expected an integer\"}}"},
+      {"{\"id\":\"4\",\"command\":\"set-speed\"}",
+       "\"ok\":false,\"error\":{\"code\":\"AIOT_COMMAND_FAILED\",\"message\":\"rpm: expected an integer\"}}"},
+      {"{\"id\":\"5\",\"command\":\"set-speed\",\"args\":[900]}", NULL},
+      {"{\"id\":\"6\",\"command\":\"stop\"}", "\"ok\":false,\"error\":{\"code\":\"AIOT_FLASH_FAILED\",\"message\":\"the command failed\"}}"},
+      {"{\"id\":\"7\",\"command\":\"flood\",\"args\":{}}",
+       "\"error\":{\"code\":\"AIOT_MEMORY_SHORT\",\"message\":\"the command was run, but its result does not fit into a message\"}}"},
+      {"{\"id\":\"8\",\"command\":\"quit\"}", "which is why it ends before its last word; this p\"}}"},
+      {"{\"id\":\"9\",\"command\":\"idle\"}", "\"ok\":true,\"result\":{}}"},
+      {"{\"id\":\"10\",\"command\":\"ping\"}", "\"ok\":true,\"result\":{\"t\":1700000000000}}"},
+      {"{\"id\":\"11\",\"command\":\"dance\"}",
+       "\"message\":\"expected one of ping, status, reboot, set-speed, stop, flood, quit, idle, got dance\"}}"},
+  };
+  size_t replies = 0;
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    b.reply[0] = '\0';
+    aiot_device_receive(&b.device, "aiot/v1/pump-1/command", (const uint8_t *)rows[i].sent, strlen(rows[i].sent));
+    run(&b);
+    replies += rows[i].reply != NULL;
+    check_equal(c, "replies", i, (int64_t)replies, (int64_t)b.replies);
+    if (rows[i].reply == NULL) continue;
+    const size_t wanted = strlen(rows[i].reply);
+    const size_t got = strlen(b.reply);
+    check_at(c, "reply", b.reply, i, got >= wanted && strcmp(b.reply + got - wanted, rows[i].reply) == 0);
+  }
+  check_equal(c, "runs", 0, 1, (int64_t)b.runs);
+  check_equal(c, "rpm", 0, 900, b.rpm);
+}
+
 int main(int count, char **arguments) {
   if (count != 2) return 2;
   checks c = {0};
@@ -251,6 +353,7 @@ int main(int count, char **arguments) {
   if (memory == NULL) return 1;
   test_away(&c, memory);
   test_dropped(&c, memory);
+  test_commands(&c, memory);
   test_pictures(&c, memory, arguments[1]);
   free(memory);
   return checks_end(&c);

@@ -188,14 +188,18 @@ describe('the dependencies', () => {
 });
 
 describe('docs/reference/project.md', () => {
+  const hasFields = (schema: unknown): schema is z.core.JSONSchema.BaseSchema =>
+    typeof schema === 'object' &&
+    schema !== null &&
+    ('properties' in schema || hasFields((schema as z.core.JSONSchema.BaseSchema).additionalProperties));
+
   /** Paths of the schema's leaves; `*` stands for the keys of a record. */
   function paths(schema: z.core.JSONSchema.BaseSchema, at: string): string[] {
     const inner = Object.entries(schema.properties ?? {});
     const values = schema.additionalProperties;
     if (inner.length > 0)
       return inner.flatMap(([key, value]) => paths(value as typeof schema, at ? `${at}.${key}` : key));
-    if (typeof values === 'object' && 'properties' in values)
-      return [at, ...paths(values as typeof schema, `${at}.*`)];
+    if (hasFields(values)) return [at, ...paths(values, `${at}.*`)];
     return [at];
   }
 

@@ -193,7 +193,7 @@ it('gets the crash of a virtual device after its restart', async () => {
   const device = await createVirtualDevice({ identityDir: out });
   await device.connect();
   try {
-    const { code } = await runCli(['device', 'command', 'bench-1', 'crash']);
+    const { code } = await runCli(['device', 'call', 'bench-1', 'crash']);
     expect(code).toBe(0);
     await expect
       .poll(async () => (await listed('--device', 'bench-1')).groups.length, { timeout: 5000 })

@@ -2,7 +2,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { deviceMessagesSchema, deviceReplySchema } from '../../src/lib/api/contract/devices.js';
+import { deviceReplySchema } from '../../src/lib/api/contract/commands.js';
+import { deviceMessagesSchema } from '../../src/lib/api/contract/devices.js';
 import { runCli } from '../support/cli.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
@@ -80,10 +81,10 @@ describe('a command', () => {
         command === 'ping' ? { id, t: 1, ok: true, result: { t: 7 } } : { id, t: 1, ok: false, error },
       );
     });
-    const reply = await ok(deviceReplySchema, ['device', 'command', 'd1', 'ping']);
+    const reply = await ok(deviceReplySchema, ['device', 'call', 'd1', 'ping']);
     expect(reply).toMatchObject({ device: 'd1', command: 'ping', result: { t: 7 } });
-    expect((await runCli(['device', 'command', 'd1', 'ping'])).stdout).toContain('d1 replied to ping in ');
-    expect(await refusal(['device', 'command', 'd1', 'reboot'])).toEqual({
+    expect((await runCli(['device', 'call', 'd1', 'ping'])).stdout).toContain('d1 replied to ping in ');
+    expect(await refusal(['device', 'call', 'd1', 'reboot'])).toEqual({
       ...{ code: 'AIOT_COMMAND_FAILED', exit: 1 },
       message: 'd1: AIOT_DEVICE_BUSY not now',
     });
@@ -97,7 +98,10 @@ describe('a command', () => {
       join(own.folder, 'd2'),
     ]);
     expect(stdout).toContain(`aiot device simulate ${join(own.folder, 'd2')} --recording FILE.csv --loop`);
-    expect(await refusal(['device', 'command', 'd2', 'ping'])).toMatchObject({ code: 'AIOT_DEVICE_OFFLINE' });
-    expect(await refusal(['device', 'command', 'd1', 'dance'])).toMatchObject({ code: 'AIOT_USAGE' });
+    expect(await refusal(['device', 'call', 'd2', 'ping'])).toMatchObject({ code: 'AIOT_DEVICE_OFFLINE' });
+    expect(await refusal(['device', 'call', 'd1', 'dance'])).toMatchObject({
+      ...{ code: 'AIOT_COMMAND_UNKNOWN', exit: 2 },
+      message: 'd1 (type virtual): expected one of ping, status, reboot, crash, got dance',
+    });
   });
 });

@@ -95,9 +95,73 @@ describeReal('chromium', 'device pages', () => {
     await context.close();
   });
 
+  it('call a command with a form, and show its reply or the reason for its failure', async () => {
+    const params = {
+      type: 'object',
+      properties: {
+        rpm: { type: 'integer', minimum: 0, maximum: 3000, description: 'Revolutions per minute.' },
+        mode: { enum: ['eco', 'boost'] },
+        steps: { type: 'array', items: { type: 'number' } },
+        pin: { type: 'string', writeOnly: true },
+      },
+      required: ['rpm'],
+    };
+    await own.platform.client.commands.apply({
+      project: 'bench',
+      commands: [{ type: 'virtual', name: 'set-speed', summary: 'Set the speed of the motor.', params }],
+    });
+    const { client, folder, platform } = own.platform;
+    await provisionDevice({ client, name: 'bench-2', type: 'virtual', out: join(folder, 'bench-2') });
+    const called = await fakeDevice(platform.urls.mqtts, join(folder, 'bench-2'), 'bench-2');
+    const heard: unknown[] = [];
+    called.client.on('message', (topic, payload) => {
+      if (!topic.endsWith('/command')) return;
+      const { id, args } = JSON.parse(payload.toString()) as { id: string; args: { rpm: number } };
+      heard.push(args);
+      const error = { code: 'AIOT_COMMAND_FAILED', message: 'the belt slips' };
+      const outcome = args.rpm > 2000 ? { ok: false, error } : { ok: true, result: { rpm: args.rpm } };
+      const reply = JSON.stringify({ id, t: Date.now(), ...outcome });
+      void called.client.publishAsync('aiot/v1/bench-2/reply', reply, { qos: 1 });
+    });
+    await called.client.subscribeAsync('aiot/v1/bench-2/command', { qos: 1 });
+    const { page, context, troubles } = await own.open('#/devices/bench-2?tab=commands');
+    const form = page.getByRole('region', { name: 'set-speed' });
+    await form.getByLabel('rpm').fill('900');
+    await form.getByLabel('mode').selectOption('boost');
+    await form.getByLabel('steps').fill('[1, 2]');
+    await form.getByLabel('pin').fill('0815');
+    await form.getByText('aiot device call bench-2 set-speed --param rpm=900 --param mode=boost').waitFor();
+    expect(await form.getByText('0815').count()).toBe(0);
+    await form.getByRole('button', { name: 'Call', exact: true }).click();
+    await form.getByText(/Replied in \d+ ms/).waitFor();
+    expect(heard).toEqual([{ rpm: 900, mode: 'boost', steps: [1, 2], pin: '0815' }]);
+    await expectAccessible(page);
+    await page.screenshot({
+      path: join(process.env.SHOTS ?? own.platform.folder, 'commands.png'),
+      fullPage: true,
+    });
+    await form.getByLabel('rpm').fill('2500');
+    await form.getByRole('button', { name: 'Call', exact: true }).click();
+    await form.getByText('bench-2: AIOT_COMMAND_FAILED the belt slips').waitFor();
+    await form.getByLabel('steps').fill('1, 2');
+    await form.getByRole('button', { name: 'Call', exact: true }).click();
+    await form.getByText('set-speed: params.steps: must be array, got "1, 2"').waitFor();
+    expect(heard).toHaveLength(2);
+    await page.screenshot({
+      path: join(process.env.SHOTS ?? own.platform.folder, 'commands-failed.png'),
+      fullPage: true,
+    });
+    expect(troubles.filter((trouble) => !/status of 400/.test(trouble))).toEqual([]);
+    await called.client.endAsync(true);
+    await context.close();
+  });
+
   it('fit a phone in dark mode, and hide actions from a viewer', async () => {
     const viewer = await own.platform.client.tokens.create({ name: 'screen', role: 'viewer' });
-    for (const hash of ['#/', '#/devices', '#/devices?view=map', '#/devices/bench-1']) {
+    for (const hash of [
+      ...['#/', '#/devices', '#/devices?view=map', '#/devices/bench-1'],
+      '#/devices/bench-1?tab=commands',
+    ]) {
       const { page, context, troubles } = await own.open(hash, {
         width: 390,
         dark: true,

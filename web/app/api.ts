@@ -57,12 +57,13 @@ export function get<R extends Reads>(place: Place<R>, signal?: AbortSignal): Pro
   return call('GET', place.path, undefined, signal);
 }
 
-/** Sends a change. @throws ApiError */
+/** Sends a change. @param key the request's Idempotency-Key @throws ApiError */
 export function send<R extends Exclude<Route, Reads>>(
   { route, path }: Place<R>,
   body?: Input<EndpointOf<R>['body']>,
+  key?: string,
 ): Promise<AnswerOf<R>> {
-  return call(route.split(' ')[0] ?? '', path, body);
+  return call(route.split(' ')[0] ?? '', path, body, undefined, key);
 }
 
 /**
@@ -89,7 +90,13 @@ export async function getAll<R extends Reads, Noun extends keyof AnswerOf<R>>(
   }
 }
 
-async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+async function call<T>(
+  method: string,
+  path: string,
+  body?: unknown,
+  signal?: AbortSignal,
+  key?: string,
+): Promise<T> {
   const response = await fetch(`/api/v1${path}`, {
     method,
     credentials: 'same-origin',
@@ -97,6 +104,7 @@ async function call<T>(method: string, path: string, body?: unknown, signal?: Ab
       accept: 'application/json',
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       ...(method === 'GET' ? {} : { 'x-aiot-csrf': csrf }),
+      ...(key === undefined ? {} : { 'idempotency-key': key }),
     },
     body: body === undefined ? null : JSON.stringify(body),
     signal: signal ?? null,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "aiot/device.h"
+#include "aiot/own_commands.h"
 #include "clock.h"
 #include "crypto_openssl.h"
 #include "feed.h"
@@ -212,6 +213,7 @@ static int open_device(program *self, const aiot_program_options *options) {
       .event = print_event,
       .vitals = take_vitals,
       .reboot = reboot,
+      .commands = own_commands,
   };
   if (setup.memory == NULL || aiot_device_open(&self->device, &setup) != AIOT_OK) return complain("the flash cannot be read");
   return AIOT_EXIT_OK;

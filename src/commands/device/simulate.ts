@@ -12,11 +12,12 @@ import { simulateDevice } from '../../lib/device/simulate.js';
 export default class DeviceSimulate extends AiotCommand {
   static override summary = 'Run one virtual device.';
   static override description =
-    "DEVICE is an identity folder from aiot device provision. The device's flash is stored there too, so the device resumes where it stopped. With --recording or --motor, it sends samples and, once it has a model that fits, predictions. Without either, it handles only updates and commands. --native runs the firmware's own core, built from source, as a process. --native without DEVICE registers a device: the first of native-1, native-2, … that is not running. --board simulates a board with its own topics and payloads, which needs no identity; run aiot docs iot-kit or aiot docs guide-services. For fleets, use aiot fleet simulate; for serial ports, aiot board simulate. Press Ctrl-C to stop.";
+    "DEVICE is an identity folder from aiot device provision. The device's flash is stored there too, so the device resumes where it stopped. With --recording or --motor, it sends samples and, once it has a model that fits, predictions. Without either, it handles only updates and commands. With --project, it also runs the commands that the project defines for its type. --native runs the firmware's own core, built from source, as a process. --native without DEVICE registers a device: the first of native-1, native-2, … that is not running. --board simulates a board with its own topics and payloads, which needs no identity; run aiot docs iot-kit or aiot docs guide-services. For fleets, use aiot fleet simulate; for serial ports, aiot board simulate. Press Ctrl-C to stop.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> devices/motor-1 --motor healthy',
     '<%= config.bin %> <%= command.id %> devices/wearable-1 --recording walking1.csv --speed max',
     '<%= config.bin %> <%= command.id %> devices/wearable-1 --recording walking1.csv --predict --loop --for 30s --json',
+    '<%= config.bin %> <%= command.id %> devices/pump-1 --project pump',
     '<%= config.bin %> <%= command.id %> --native --json',
     '<%= config.bin %> <%= command.id %> --native --program firmware/build/host/aiot-device',
     '<%= config.bin %> <%= command.id %> --board iot-kit --to mqtt://127.0.0.1:1883 --rate 50 --count 600',
@@ -34,7 +35,7 @@ export default class DeviceSimulate extends AiotCommand {
 
   async run() {
     const { args, flags } = await this.input(DeviceSimulate);
-    const { board, to, count, motor, seed, native, program, context, recording, stream } = flags;
+    const { board, to, count, motor, seed, native, program, context, recording, stream, project } = flags;
     const { speed, predict, loop, rate: rateHz, for: forMs } = flags;
     const onBuild = () => this.stages()({ text: 'Building the native device' });
     const common = { rateHz, forMs, seed, motor, native, program, onBuild, signal: this.signal };
@@ -43,7 +44,7 @@ export default class DeviceSimulate extends AiotCommand {
       return simulateBoard({ ...common, board, id: args.device, to, count, context, onEvent });
     }
     const onEvent = this.teller(describeEvent);
-    const options = { ...common, recording, stream, speed, predict, loop, onEvent };
+    const options = { ...common, recording, stream, project, speed, predict, loop, onEvent };
     if (args.device !== undefined) return simulateDevice({ ...options, identityDir: args.device });
     if (native) return simulateNative({ ...options, context });
     throw new AiotError('AIOT_USAGE', 'missing DEVICE: the identity folder made by aiot device provision', {

@@ -1,10 +1,13 @@
+import { randomUUID } from 'node:crypto';
 import { text } from 'node:stream/consumers';
+import { setTimeout } from 'node:timers/promises';
 import type { z } from 'zod';
-import { hasCode } from '../core/errors.js';
+import { hasCode, systemCode } from '../core/errors.js';
 import { nearest } from '../core/text.js';
 import { blobCalls } from './blobs.js';
 import type { Token } from './contract/access.js';
 import { callsOf } from './contract/calls.js';
+import { type DeviceCall, type DeviceReply, deviceReplySchema } from './contract/commands.js';
 import { contract } from './contract/contract.js';
 import {
   type DatasetListing,
@@ -55,6 +58,7 @@ export function createClient(options: ClientOptions) {
       birth: callsOf(transport, contract.births),
     },
     alarms: callsOf(transport, contract.alarms),
+    commands: commandCalls(transport),
     alarmTargets: callsOf(transport, contract.alarmTargets),
     attention: callsOf(transport, contract.attention),
     crashes: callsOf(transport, contract.crashes),
@@ -100,6 +104,50 @@ export function createClient(options: ClientOptions) {
   };
 }
 export type RegistryClient = ReturnType<typeof createClient>;
+
+/** How often a call is repeated while the platform does not respond, ms. */
+const againMs = 500;
+
+/** System codes of requests that did not reach the platform. */
+const neverSent = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT']);
+
+function commandCalls(transport: Transport) {
+  return {
+    ...callsOf(transport, contract.commands),
+    /**
+     * Calls a command of a device. If the connection to the platform is lost, or the platform restarts, the request is repeated with the
+     * same key, so that the device runs the command once.
+     * @param limitMs how long the request is repeated, ms
+     */
+    call: async (
+      name: string,
+      call: DeviceCall,
+      { limitMs, signal }: { limitMs: number; signal?: AbortSignal | undefined },
+    ): Promise<DeviceReply> => {
+      const key = randomUUID();
+      const until = Date.now() + limitMs;
+      let wasSent = false;
+      for (;;) {
+        try {
+          const answer = await transport.call('POST', pathOf(contract.commands.call, [name]), {
+            body: JSON.stringify(call),
+            headers: { 'content-type': 'application/json', 'idempotency-key': key },
+            headersTimeoutMs: Math.max(1000, until - Date.now() + 5000),
+            ...(signal ? { signal } : {}),
+          });
+          return deviceReplySchema.parse(await answer.body.json());
+        } catch (error) {
+          signal?.throwIfAborted();
+          const isLost = hasCode(error, 'AIOT_PLATFORM_UNREACHABLE');
+          const isUnsent = isLost && neverSent.has(systemCode(error.cause) ?? '');
+          if (!isLost || (isUnsent && !wasSent) || Date.now() > until) throw error;
+          wasSent = true;
+          await setTimeout(againMs, undefined, signal ? { signal } : {});
+        }
+      }
+    },
+  };
+}
 
 function tokenCalls(transport: Transport) {
   const calls = callsOf(transport, contract.tokens);

@@ -23,6 +23,14 @@ export {
   statusSchema,
 } from './api.js';
 export {
+  type CallDevices,
+  callDevices,
+  callExit,
+  type DeviceCalled,
+  type DevicesCalled,
+  deviceCalledSchema,
+} from './call-devices.js';
+export {
   type ChangeDevices,
   changeDevices,
   changeExit,
@@ -128,6 +136,25 @@ export type {
   BrokerAuth,
   BrokerAuthResult,
 } from './contract/broker.js';
+export {
+  type ApplyCommands,
+  type CommandDefinition,
+  type CommandInfo,
+  type CommandsApplied,
+  commandInfoSchema,
+  commandName,
+  commandsAppliedSchema,
+  commandsSchema,
+  commandTimeoutMs,
+  type DeviceCall,
+  type DeviceReply,
+  deviceReplySchema,
+  mostCommands,
+  mostParamsBytes,
+  mostReplyBytes,
+  type NewCommand,
+  newCommandSchema,
+} from './contract/commands.js';
 export { type Contract, contract } from './contract/contract.js';
 export {
   type CrashFrame,
@@ -170,20 +197,16 @@ export {
   type ClaimRequest,
   claimLifetimeMs,
   type DeviceChange,
-  type DeviceCommand,
   type DeviceHistoryEntry,
   type DeviceListQuery,
   type DeviceMessage,
   type DeviceMessagesQuery,
   type DevicePatch,
-  type DeviceReply,
   type DeviceSecret,
   type DeviceTwin,
   deviceChannels,
-  deviceCommandSchema,
   deviceHistorySchema,
   deviceMessagesSchema,
-  deviceReplySchema,
   deviceSecretSchema,
   groupName,
   type Latest,

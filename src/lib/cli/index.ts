@@ -44,6 +44,7 @@ export {
 } from './flags/boards.js';
 export { brokerFlags, brokerOptions, brokerWords } from './flags/brokers.js';
 export {
+  calleeOf,
   fleetFlags,
   groupingOf,
   networkFlags,
@@ -233,10 +234,12 @@ export {
   verifiedImageText,
 } from './render/firmware.js';
 export {
+  commandsAppliedText,
+  commandsTable,
   conformityText,
+  deviceCalledText,
   deviceHistoryText,
   deviceMessagesText,
-  deviceReplyText,
   deviceSecretText,
   devicesTable,
   deviceText,

@@ -310,14 +310,39 @@ export const catalogue = {
   AIOT_COMMAND_FAILED: {
     exit: 1,
     family: 'outside',
-    about: 'A device failed to run a command, or did not respond in time.',
-    next: 'To see whether the device is online, run `aiot device show NAME`. If the device reported an error, the message contains it.',
+    about: 'A device reported that it could not run a command.',
+    next: 'The message contains the reason that the device reported. Remove the cause, and call the command again.',
+  },
+  AIOT_COMMAND_PARAMS: {
+    exit: 2,
+    family: 'user',
+    about: "A command's parameters do not match the JSON Schema in its definition. Nothing was sent.",
+    next: "To see the parameters of a device's commands, run `aiot device commands list NAME --json`.",
+  },
+  AIOT_COMMAND_REPLY: {
+    exit: 1,
+    family: 'outside',
+    about: 'A device ran a command, but its reply does not match the JSON Schema in the definition.',
+    next: "Correct the device's program, or the reply: of the command in aiot.yaml.",
+  },
+  AIOT_COMMAND_SCHEMA: {
+    exit: 2,
+    family: 'user',
+    about:
+      "A command's params or reply is not a valid JSON Schema (draft 2020-12), or refers to another file.",
+    next: 'Correct the schema named in the message, under commands: in aiot.yaml.',
+  },
+  AIOT_COMMAND_UNANSWERED: {
+    exit: 124,
+    family: 'outside',
+    about: 'A command was sent to a device, but no reply arrived in time. The device may have run it.',
+    next: 'To see whether the device is online, run `aiot device show NAME`. Check its state before you call the command again.',
   },
   AIOT_COMMAND_UNKNOWN: {
     exit: 2,
     family: 'user',
-    about: 'A device received a command that it does not support.',
-    next: 'For the commands of protocol v1, run `aiot docs protocol`.',
+    about: 'A device does not support this command, or no project defines it for devices of this type.',
+    next: "To see a device's commands, run `aiot device commands list NAME`.",
   },
   AIOT_CONFIG_MALFORMED: {
     exit: 2,

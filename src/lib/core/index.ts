@@ -127,6 +127,7 @@ export {
   projectSettings,
 } from './project.js';
 export {
+  type CommandConfig,
   type CostsConfig,
   featureSetNames,
   isSoundSet,

@@ -466,6 +466,32 @@ const notify = z.strictObject({
   allowPrivate: z.boolean().default(false),
 });
 
+/** A JSON Schema (draft 2020-12) of an object. */
+const objectSchema = z
+  .record(z.string(), z.unknown())
+  .refine(({ type }) => type === 'object', 'expected a JSON Schema with type: object');
+
+/** A command of one's own, for devices of a type. */
+const command = z.strictObject({
+  summary: z.string().trim().min(1).max(200).optional(),
+  /** JSON Schema of the parameters; absent = the command has none. */
+  params: objectSchema.optional(),
+  /** JSON Schema of the reply; absent = any object. */
+  reply: objectSchema.optional(),
+  /** Maximum time until the reply. */
+  timeout: span.default('10s'),
+  /** Least role that may call the command. */
+  role: z.enum(['viewer', 'ci', 'operator']).default('operator'),
+  /** Whether a device that restarts before its reply may run the command again. */
+  repeatable: z.boolean().default(false),
+  /** A program that a virtual device runs: it reads the parameters on stdin, and writes the reply to stdout, both as JSON. */
+  run: z.array(z.string().min(1)).min(1).optional(),
+  /** The reply of a virtual device: a JSONata expression on the parameters. */
+  simulate: z.string().trim().min(1).max(2000).optional(),
+});
+
+export type CommandConfig = z.output<typeof command>;
+
 /** How samples become predictions next to the sensor: `aiot loop run`. Its flags take precedence. */
 const loop = z.strictObject({
   /** Source of the samples. */
@@ -634,6 +660,8 @@ export const projectSchema = z.strictObject({
   alarms: z.record(name, alarm).optional(),
   /** Targets of the alarms' messages, by name: `aiot alarm apply`, and `aiot up --project`. */
   notify: z.record(name, notify).optional(),
+  /** Commands of the platform's devices, by type and name: `aiot device commands apply`, and `aiot up --project`. */
+  commands: z.record(name, z.record(z.string(), command)).optional(),
   stream: stream.default({ topic: 'rows', format: 'json', device: 'topic', fields: {} }),
   signal: signal.default({ rate: 1, window: 1, stride: 1, features: 'raw' }),
   model: model.prefault({}),

@@ -40,7 +40,7 @@ export {
   type TopicParts,
   topicOf,
 } from './protocol/codec.js';
-export { logSchema, replySchema } from './protocol/control.js';
+export { logSchema, type Reply, replySchema } from './protocol/control.js';
 export {
   type Desired,
   type Inference,

@@ -159,7 +159,7 @@ const rules: Record<CauseCode, Rule> = {
       state: 'degraded',
       message: `it had only ${size(least)} of free memory left since it started`,
       since: lastSeen ?? 0,
-      next: `Deploy a smaller model, or restart it: \`aiot device command ${name} reboot\`.`,
+      next: `Deploy a smaller model, or restart it: \`aiot device call ${name} reboot\`.`,
     };
   },
   'messages-lost': ({ name, reported, lastSeen }) => {
@@ -190,7 +190,7 @@ const rules: Record<CauseCode, Rule> = {
           ? `its clock is ahead by at least ${lasting(ahead)}`
           : `its clock shows ${day(reported.t)}, before it was registered`,
       since: lastSeen,
-      next: `Its samples get wrong times. Let it reach a time server (NTP, UDP port 123), then restart it: \`aiot device command ${name} reboot\`.`,
+      next: `Its samples get wrong times. Let it reach a time server (NTP, UDP port 123), then restart it: \`aiot device call ${name} reboot\`.`,
     };
   },
   'certificate-expiring': ({ name, expires }, now) =>

@@ -18,6 +18,13 @@ export {
   quiet,
 } from './alarm.js';
 export { type AlarmWindow, aboutOf, looksBack, withinWindow } from './alarm-window.js';
+export {
+  builtInCommands,
+  type CompiledCommand,
+  compileCommand,
+  isBuiltIn,
+  maskSecrets,
+} from './command.js';
 export { crashPlace, crashSignature, maskedCrash } from './crash.js';
 export { changeDevice, type DeviceEvent, type DeviceState, deviceStep, mayConnect } from './device.js';
 export {

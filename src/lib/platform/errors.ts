@@ -14,6 +14,8 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   // Status defined by the tus protocol's checksum extension.
   AIOT_CHECKSUM_MISMATCH: 460,
   AIOT_CLAIM_INVALID: 403,
+  AIOT_COMMAND_REPLY: 502,
+  AIOT_COMMAND_UNANSWERED: 504,
   AIOT_DATABASE_REFUSED: 503,
   AIOT_DATABASE_UNREACHABLE: 503,
   AIOT_DEVICE_CHANGED: 409,

@@ -1,6 +1,7 @@
 import type { PlatformUrls } from '../api/api.js';
 import type { ApplyAlarmTargets, ProjectAlarmsApplied } from '../api/contract/alarm-targets.js';
 import type { ApplyAlarms } from '../api/contract/alarms.js';
+import type { ApplyCommands, CommandsApplied } from '../api/contract/commands.js';
 import type { Sync } from '../core/append-log.js';
 import type { Clock } from '../core/time.js';
 import type { BrokerLimits } from './broker/limits.js';
@@ -122,6 +123,8 @@ export interface Platform {
   applyAlarms(
     request: Pick<ApplyAlarms, 'project' | 'alarms'> & Pick<ApplyAlarmTargets, 'targets'>,
   ): Promise<ProjectAlarmsApplied | null>;
+  /** Makes a project's commands equal to a list; null as for alarms. */
+  applyCommands(request: ApplyCommands): Promise<CommandsApplied | null>;
   /** Creates a link that logs one browser into the dashboard with this token's rights; null for an invalid token. */
   loginLink(token: string): Promise<string | null>;
   /** Closes all listeners and connections, and writes pending data. */

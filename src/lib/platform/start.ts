@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { PlatformUrls } from '../api/api.js';
 import { type ProjectAlarmsApplied, withTargets } from '../api/contract/alarm-targets.js';
+import type { CommandsApplied } from '../api/contract/commands.js';
 import { sha256Hex } from '../core/crypto.js';
 import { aiotVersion } from '../core/folders.js';
 import { preload } from '../core/process.js';
@@ -28,6 +29,7 @@ import { type Datasets, datasetsOf } from './datasets/datasets.js';
 import { sweeper } from './datasets/orphans.js';
 import { Ddi } from './ddi/ddi.js';
 import { openPlainDdi, type PlainDdi } from './ddi/routes.js';
+import { DeviceCommands } from './devices/calls.js';
 import { Deltas, DesiredStates, type PublishRetained } from './devices/desired.js';
 import { Fleet } from './devices/fleet.js';
 import { SharedPresence } from './devices/presence.js';
@@ -67,7 +69,8 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     }
   };
   try {
-    const { urls, ca, token, figures, streams, applyAlarms, loginLink } = await startParts(options, parts);
+    const started = await startParts(options, parts);
+    const { urls, ca, token, figures, streams, applyAlarms, applyCommands, loginLink } = started;
     let stopped: Promise<void> | undefined;
     return {
       urls,
@@ -75,6 +78,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       figures,
       streams,
       applyAlarms,
+      applyCommands,
       loginLink,
       ...(token === undefined ? {} : { token }),
       stop: () => {
@@ -97,7 +101,10 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
   // Rejected before anything is created; the platform's id is not known yet.
   ingestPlanOf(options.engines, '');
   const ground = { options, lifecycle, host, urls, log, now, disk: new DiskFigures(), later: {} };
-  const { folder, state, broker, alarms, outgoing, token } = await platformParts.start(ground, lifecycle);
+  const { folder, state, broker, alarms, commands, outgoing, token } = await platformParts.start(
+    ground,
+    lifecycle,
+  );
   folder.keep();
   log.debug({ urls }, 'ready');
   preload(() => import('../model/index.js'));
@@ -114,8 +121,16 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
     });
     return applied;
   };
+  const applyCommands: Platform['applyCommands'] = async (request) => {
+    let applied: CommandsApplied | null = null;
+    await whenSound(state.engine, async () => {
+      applied = await commands.apply(request, 'platform');
+    });
+    return applied;
+  };
   const { figures, streams } = broker;
-  return { urls, ca: authority.file, token, figures, streams, applyAlarms, loginLink };
+  const apply = { applyAlarms, applyCommands };
+  return { urls, ca: authority.file, token, figures, streams, ...apply, loginLink };
 }
 
 /** Dependencies available to every part. */
@@ -174,6 +189,8 @@ const platformParts = new PartTable<Ground>()
     openEvents({ ...state, dataDir: options.dataDir, datasets, log, now, relayTo: relayOf(options) }),
   )
   .part('alarms', ({ state, log, now }) => new Alarms({ ...state, log, now }))
+  .part('live', ({ state, log }) => liveHub(state.telemetry.reader, log), close)
+  .part('commands', ({ state, broker, live, now }) => new DeviceCommands({ ...state, broker, live, now }))
   .part('begun', ({ state, outgoing }) => whenSound(state.engine, outgoing.begin))
   .part('replicas', replicasOf)
   .part('workers', () => new WorkerStates())
@@ -181,7 +198,6 @@ const platformParts = new PartTable<Ground>()
 
   // Dependencies of the API.
   .part('certificates', openCertificates, close)
-  .part('live', ({ state, log }) => liveHub(state.telemetry.reader, log), close)
   .part('connections', openConnections, close)
   .part('fleet', fleetOf)
   .part('ddi', ddiOf)
@@ -375,10 +391,11 @@ async function startBackground(
     rollouts: Rollouts;
     outgoing: { workers: Worker[] };
     alarms: Alarms;
+    commands: DeviceCommands;
     workers: WorkerStates;
   },
 ) {
-  const { log, state, rollouts, outgoing, alarms, workers } = started;
+  const { log, state, rollouts, outgoing, alarms, commands, workers } = started;
   const { audit, engine, retention, orphans, scrub, attention, crashes } = state;
   const all = [
     rollouts.worker(),
@@ -388,6 +405,7 @@ async function startBackground(
     attention.worker(),
     crashes.worker(),
     alarms.worker(),
+    commands.worker(),
     audit.worker(),
   ];
   let end: () => Promise<void> | undefined = () => undefined;
@@ -445,6 +463,7 @@ async function startApp(
   started: Omit<WithApi, 'app'> & {
     outgoing: Awaited<ReturnType<typeof openEvents>>;
     alarms: Alarms;
+    commands: DeviceCommands;
     datasets: Datasets;
     live: LiveHub;
     fleet: Fleet;
@@ -454,7 +473,8 @@ async function startApp(
   },
 ): Promise<FastifyInstance> {
   const { options, urls, log, now, disk, later, state, certificates, outgoing, broker } = started;
-  const { alarms, desired, rollouts, connections, datasets, live, fleet, ddi, workers, replicas } = started;
+  const { alarms, commands, desired, rollouts, connections, datasets, live, fleet, ddi, workers } = started;
+  const { replicas } = started;
   const { jobs, webhooks, alarmTargets, relay, sender } = outgoing;
   return createApp(
     {
@@ -462,6 +482,7 @@ async function startApp(
       ...{
         alarms,
         alarmTargets,
+        commands,
         jobs,
         webhooks,
         relay,

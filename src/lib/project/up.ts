@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { ProjectAlarmsApplied } from '../api/contract/alarm-targets.js';
+import type { CommandsApplied } from '../api/contract/commands.js';
 import { AiotError } from '../core/errors.js';
 import { loadProject, type Project } from '../core/project.js';
 import { deferred } from '../core/tasks.js';
@@ -14,6 +15,7 @@ import { runRoutes } from '../stream/route/run.js';
 import type { Route, RouteState, StreamOpener } from '../stream/route/types.js';
 import { parseStreamUrl } from '../stream/url.js';
 import { alarmsOf, targetsOf } from './alarms.js';
+import { commandsOf } from './commands.js';
 
 export interface UpProjectOptions extends Omit<UpOptions, 'boards' | 'readers' | 'project'> {
   /** Folder of aiot.yaml. */
@@ -32,7 +34,7 @@ const patienceMs = 3000;
 
 /**
  * Starts a platform and, in the same process, the services of a project: a listener for its boards, and its routes, each of which is
- * supervised separately. The platform's alarms of the project, and their targets, become those of the file. If anything in the project is invalid, nothing is started.
+ * supervised separately. The platform's alarms of the project, their targets, and its commands become those of the file. If anything in the project is invalid, nothing is started.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_ROUTE_INVALID, as `up`, and permanent errors of a route
  */
 export async function upProject(options: UpProjectOptions, log: (line: string) => void): Promise<UpPlatform> {
@@ -41,6 +43,7 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
   const routes = await projectRoutes(project, given);
   const alarms = alarmsOf(project);
   const targets = targetsOf(project);
+  const commands = await commandsOf(project);
   const readers = Object.fromEntries(routes.flatMap(readersOf));
   const platform = await up(
     { ...options, project: undefined, boards: boardsOf(project, options), readers },
@@ -54,6 +57,7 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
     await platform.stop();
   };
   let applied: ProjectAlarmsApplied | null;
+  let appliedCommands: CommandsApplied | null;
   try {
     for (const route of routes) {
       const open = localOpener(platform.streams, route.name);
@@ -61,6 +65,7 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
       running.set(route, supervise({ name: route.name, run, clock, say: log }));
     }
     applied = await platform.applyAlarms({ project: project.config.name, alarms, targets });
+    appliedCommands = await platform.applyCommands({ project: project.config.name, commands });
     const ready = Promise.all([...running.values()].map((one) => one.ready));
     await Promise.race([ready, clock.sleep(patienceMs)]);
   } catch (error) {
@@ -70,7 +75,10 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
   const states = routes.map((route) => described(route, running.get(route)!.state));
   const result: UpResult = {
     ...platform.result,
-    project: { name: project.config.name, dir: project.dir, routes: states, alarms: applied },
+    project: {
+      ...{ name: project.config.name, dir: project.dir, routes: states },
+      ...{ alarms: applied, commands: appliedCommands },
+    },
   };
   return { ...platform, result, stop };
 }

@@ -28,7 +28,7 @@ function List() {
       {error && <Failure error={error} />}
       {!groups && !error && <Loading />}
       {groups?.length === 0 && (
-        <Empty title="No crashes" command="aiot device command NAME crash">
+        <Empty title="No crashes" command="aiot device call NAME crash">
           <p>A device sends a report of a crash when it is back. To try it with a virtual device, run:</p>
         </Empty>
       )}

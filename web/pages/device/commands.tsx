@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals';
-import type { DeviceCommand, DeviceInfo } from '../../../src/lib/api/index.js';
+import type { DeviceInfo } from '../../../src/lib/api/index.js';
 import { type ApiError, at, send } from '../../app/api.js';
 import { shellWord } from '../../app/text.js';
 import { Command } from '../../parts/command.js';
@@ -10,7 +10,7 @@ export function Commands({ device, onNotice }: { device: DeviceInfo; onNotice: (
   const { name, online } = device;
   const asking = useSignal(false);
   const busy = useSignal(false);
-  const command = async (what: DeviceCommand) => {
+  const command = async (what: 'ping' | 'reboot') => {
     busy.value = true;
     onNotice(`Sending ${what} …`);
     try {
@@ -39,7 +39,7 @@ export function Commands({ device, onNotice }: { device: DeviceInfo; onNotice: (
           <p>
             The device acknowledges the command and restarts. Samples measured during the restart are lost.
           </p>
-          <Command line={`aiot device command ${shellWord(name)} reboot`} />
+          <Command line={`aiot device call ${shellWord(name)} reboot`} />
         </Confirm>
       )}
     </>

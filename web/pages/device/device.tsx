@@ -9,6 +9,7 @@ import { shellWord } from '../../app/text.js';
 import { Badge, State } from '../../parts/badge.js';
 import { Facts, Failure, Loading, Page } from '../../parts/page.js';
 import { When } from '../../parts/when.js';
+import { Calls } from './calls.js';
 import { Changes } from './changes.js';
 import { Commands } from './commands.js';
 import { Live } from './live.js';
@@ -26,6 +27,11 @@ const tabs = [
     id: 'state',
     title: 'Desired and reported',
     command: (name: string) => `aiot device show ${shellWord(name)}`,
+  },
+  {
+    id: 'commands',
+    title: 'Commands',
+    command: (name: string) => `aiot device commands list ${shellWord(name)}`,
   },
   { id: 'log', title: 'Logs', command: (name: string) => `aiot device logs ${shellWord(name)}` },
   { id: 'history', title: 'History', command: (name: string) => `aiot device history ${shellWord(name)}` },
@@ -81,6 +87,7 @@ export function Device({ parts: [name = ''] }: PageOf) {
       </nav>
       {tab.id === 'live' && <Live device={value} />}
       {tab.id === 'state' && <Twin name={name} online={value.online} />}
+      {tab.id === 'commands' && <Calls device={value} />}
       {tab.id === 'log' && <Log name={name} />}
       {tab.id === 'history' && <History name={name} />}
     </Page>

@@ -35,7 +35,7 @@ export function Log({ name }: { name: string }) {
     return (
       <Empty
         title="No log messages in the last 24 hours"
-        command={`aiot device command ${shellWord(name)} ping`}
+        command={`aiot device call ${shellWord(name)} ping`}
       >
         <p>New messages appear here as they arrive. To check that the device responds, run:</p>
       </Empty>

@@ -11,6 +11,7 @@
 #ifndef AIOT_DEVICE_H
 #define AIOT_DEVICE_H
 
+#include "aiot/command.h"
 #include "aiot/config.h"
 #include "aiot/pipeline.h"
 #include "aiot/queue.h"
@@ -95,6 +96,8 @@ typedef struct {
   void (*vitals)(void *context, aiot_vitals *vitals);
   /* Restarts the device from its flash. If it returns, the device stops. */
   void (*reboot)(void *context);
+  /* Commands of one's own (aiot/command.h); NULL = none. */
+  const aiot_command *commands;
 } aiot_device_setup;
 
 /* One continuous series of samples. */

@@ -15,10 +15,15 @@ typedef struct {
   char name[AIOT_ID_BYTES];
   bool expires;
   int64_t expires_at;
+  /* The parameters, in the payload; {} if there are none. */
+  const char *args;
+  size_t args_bytes;
 } command;
 
 static bool read_command(command *out, const uint8_t *payload, size_t bytes) {
   memset(out, 0, sizeof *out);
+  out->args = "{}";
+  out->args_bytes = 2;
   aiot_json json;
   aiot_json_begin(&json, payload, bytes);
   aiot_json_enter(&json, '{');
@@ -27,6 +32,9 @@ static bool read_command(command *out, const uint8_t *payload, size_t bytes) {
       aiot_json_string(&json, out->id, sizeof out->id);
     } else if (aiot_json_is(&json, "command")) {
       aiot_json_string(&json, out->name, sizeof out->name);
+    } else if (aiot_json_is(&json, "args")) {
+      if (aiot_json_peek(&json) != '{') return false;
+      out->args = aiot_json_value(&json, &out->args_bytes);
     } else if (aiot_json_is(&json, "expires")) {
       out->expires = true;
       out->expires_at = aiot_json_integer(&json);
@@ -45,8 +53,106 @@ static bool known(aiot_device *device, const char *id) {
   return false;
 }
 
+aiot_code aiot_call_fail(aiot_call *call, const char *reason) {
+  size_t bytes = strlen(reason);
+  if (bytes >= sizeof call->reason) bytes = sizeof call->reason - 1;
+  memcpy(call->reason, reason, bytes);
+  call->reason[bytes] = '\0';
+  return AIOT_COMMAND_FAILED;
+}
+
+static const aiot_command *own_command(const aiot_device *device, const char *name) {
+  for (const aiot_command *each = device->setup.commands; each != NULL && each->name != NULL; each++) {
+    if (strcmp(each->name, name) == 0) return each;
+  }
+  return NULL;
+}
+
+static void write_error(aiot_writer *writer, aiot_code code, const char *text) {
+  aiot_write_key(writer, "ok");
+  aiot_write_boolean(writer, false);
+  aiot_write_key(writer, "error");
+  aiot_write_object(writer);
+  aiot_write_key(writer, "code");
+  aiot_write_text(writer, aiot_code_name(code));
+  aiot_write_key(writer, "message");
+  aiot_write_text(writer, text);
+  aiot_write_object_end(writer);
+}
+
+/* Runs a command of the program. A result that does not fit is replaced by an error, because the platform must get a reply. */
+static bool write_own(const aiot_device *device, aiot_writer *writer, const aiot_command *own, const command *asked) {
+  const aiot_writer before = *writer;
+  aiot_call call = {.context = device->setup.context, .result = writer};
+  aiot_json_begin(&call.params, asked->args, asked->args_bytes);
+  aiot_write_key(writer, "ok");
+  aiot_write_boolean(writer, true);
+  aiot_write_key(writer, "result");
+  aiot_write_object(writer);
+  const aiot_code code = own->run(&call);
+  aiot_write_object_end(writer);
+  /* The end of the reply needs one more byte. */
+  const bool fits = !writer->failed && writer->used < writer->room;
+  if (code == AIOT_OK && fits) return true;
+  *writer = before;
+  if (code == AIOT_OK) write_error(writer, AIOT_MEMORY_SHORT, "the command was run, but its result does not fit into a message");
+  else write_error(writer, code, call.reason[0] == '\0' ? "the command failed" : call.reason);
+  return false;
+}
+
+/* Appends to a text as much as fits. */
+static void append(char *text, size_t room, const char *more) {
+  const size_t used = strlen(text);
+  size_t bytes = strlen(more);
+  if (bytes >= room - used) bytes = room - used - 1;
+  memcpy(text + used, more, bytes);
+  text[used + bytes] = '\0';
+}
+
+static void write_unknown(const aiot_device *device, aiot_writer *writer, const char *name) {
+  char text[192 + AIOT_ID_BYTES] = "expected one of ping, status, reboot";
+  const size_t names = sizeof text - AIOT_ID_BYTES - 8;
+  for (const aiot_command *each = device->setup.commands; each != NULL && each->name != NULL; each++) {
+    append(text, names, ", ");
+    append(text, names, each->name);
+  }
+  append(text, sizeof text, ", got ");
+  append(text, sizeof text, name);
+  write_error(writer, AIOT_COMMAND_UNKNOWN, text);
+}
+
+static bool write_outcome(const aiot_device *device, aiot_writer *writer, const command *asked, int64_t now) {
+  const bool ping = strcmp(asked->name, "ping") == 0;
+  const bool status = strcmp(asked->name, "status") == 0;
+  if (!ping && !status && strcmp(asked->name, "reboot") != 0) {
+    const aiot_command *own = own_command(device, asked->name);
+    if (own != NULL) return write_own(device, writer, own, asked);
+    write_unknown(device, writer, asked->name);
+    return false;
+  }
+  aiot_write_key(writer, "ok");
+  aiot_write_boolean(writer, true);
+  aiot_write_key(writer, "result");
+  if (status) {
+    /* Writes a complete JSON object as a value. */
+    aiot_message rest = {writer->out + writer->used, writer->room - writer->used, writer->encoding};
+    const size_t bytes = aiot_device_reported(device, rest, true);
+    writer->failed = writer->failed || bytes == 0;
+    writer->used += bytes;
+    writer->comma = true;
+    return true;
+  }
+  aiot_write_object(writer);
+  if (ping) {
+    aiot_write_key(writer, "t");
+    aiot_write_integer(writer, now);
+  }
+  aiot_write_object_end(writer);
+  return true;
+}
+
 static size_t write_reply(const aiot_device *device, aiot_message message, const command *asked, bool *ok) {
-  const int64_t now = aiot_device_now(device);
+  const int64_t now = aiot_device_now(device) < 0 ? 0 : aiot_device_now(device);
   /* The reply is written to the message buffer. The result of `status` is written directly after the reply's first members. */
   aiot_writer writer;
   aiot_write_begin(&writer, message.out, message.room, message.encoding);
@@ -54,36 +160,8 @@ static size_t write_reply(const aiot_device *device, aiot_message message, const
   aiot_write_key(&writer, "id");
   aiot_write_text(&writer, asked->id);
   aiot_write_key(&writer, "t");
-  aiot_write_integer(&writer, now < 0 ? 0 : now);
-  const bool ping = strcmp(asked->name, "ping") == 0;
-  const bool status = strcmp(asked->name, "status") == 0;
-  const bool reboot = strcmp(asked->name, "reboot") == 0;
-  *ok = ping || status || reboot;
-  aiot_write_key(&writer, "ok");
-  aiot_write_boolean(&writer, *ok);
-  aiot_write_key(&writer, *ok ? "result" : "error");
-  if (status) {
-    /* Writes a complete JSON object as a value. */
-    aiot_message rest = {writer.out + writer.used, writer.room - writer.used, writer.encoding};
-    const size_t bytes = aiot_device_reported(device, rest, true);
-    writer.failed = writer.failed || bytes == 0;
-    writer.used += bytes;
-    writer.comma = true;
-  } else {
-    aiot_write_object(&writer);
-    if (ping) {
-      aiot_write_key(&writer, "t");
-      aiot_write_integer(&writer, now < 0 ? 0 : now);
-    } else if (!reboot) {
-      aiot_write_key(&writer, "code");
-      aiot_write_text(&writer, aiot_code_name(AIOT_COMMAND_UNKNOWN));
-      char text[48 + AIOT_ID_BYTES] = "expected one of ping, status, reboot, got ";
-      memcpy(text + strlen(text), asked->name, strlen(asked->name) + 1);
-      aiot_write_key(&writer, "message");
-      aiot_write_text(&writer, text);
-    }
-    aiot_write_object_end(&writer);
-  }
+  aiot_write_integer(&writer, now);
+  *ok = write_outcome(device, &writer, asked, now);
   aiot_write_object_end(&writer);
   return aiot_write_end(&writer);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aiot/own_commands.h"
 #include "esp32.h"
 #include "esp_log.h"
 #include "esp_sleep.h"
@@ -134,6 +135,7 @@ static const char *open_device(program *self) {
       .heap = aiot_esp32_heap,
       .vitals = aiot_esp32_vitals,
       .reboot = reboot,
+      .commands = own_commands,
   };
   if (setup.mqtt == NULL || setup.http == NULL) return "the device's key and certificates cannot be used";
   const aiot_code code = aiot_device_open(&self->device, &setup);

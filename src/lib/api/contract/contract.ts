@@ -4,6 +4,7 @@ import { alarms } from './alarms.js';
 import { attention } from './attention.js';
 import { blobs, uploads } from './blobs.js';
 import { broker } from './broker.js';
+import { commands } from './commands.js';
 import { crashes } from './crashes.js';
 import { datasets, labels, retention } from './data.js';
 import { births, claims, devices, enrolment, secrets, talk } from './devices.js';
@@ -31,6 +32,7 @@ export const contract = {
   secrets,
   broker,
   talk,
+  commands,
   backups,
   damage,
   blobs,

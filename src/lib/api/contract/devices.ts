@@ -227,20 +227,6 @@ export const deviceMessageSchema = z.object({
 export type DeviceMessage = z.output<typeof deviceMessageSchema>;
 export const deviceMessagesSchema = z.object({ messages: z.array(deviceMessageSchema) });
 
-/** POST /devices/{name}/commands: a command for a device to run now. */
-export const deviceCommandSchema = z.strictObject({ command: z.enum(['ping', 'status', 'reboot', 'crash']) });
-export type DeviceCommand = z.output<typeof deviceCommandSchema>['command'];
-
-export const deviceReplySchema = z.object({
-  device: z.string(),
-  command: deviceCommandSchema.shape.command,
-  /** Result that the device returned. */
-  result: z.unknown().optional(),
-  /** Time from the command to its response, ms. */
-  ms: z.number(),
-});
-export type DeviceReply = z.output<typeof deviceReplySchema>;
-
 /** A device's secret; `secret` is present only when it was just created. */
 export const deviceSecretSchema = z.object({
   device: z.string().describe('Also the MQTT user name.'),
@@ -404,20 +390,13 @@ export const secrets = {
   }),
 };
 
-/** Devices' live and past messages, and commands to devices. */
+/** Devices' live and past messages. */
 export const talk = {
   messages: endpoint('GET /devices/:name/messages', {
     summary: "A device's newest messages on one channel, oldest first",
     query: deviceMessagesQuerySchema,
     result: deviceMessagesSchema,
     list: 'messages',
-  }),
-  command: endpoint('POST /devices/:name/commands', {
-    summary: 'Send a command to a device, and wait for its reply',
-    body: deviceCommandSchema,
-    takes: ['command'],
-    result: deviceReplySchema,
-    errors: ['AIOT_DEVICE_OFFLINE', 'AIOT_COMMAND_FAILED'],
   }),
   live: endpoint('GET /devices/:name/live', {
     summary: "A device's new messages as server-sent events: telemetry, inference, reply, log",

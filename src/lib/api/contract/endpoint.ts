@@ -37,6 +37,8 @@ interface Details<
    * `session`: any token may call the endpoint, however restricted. Absent = a restricted token needs the scope for the endpoint's path.
    */
   scope?: 'session';
+  /** Whether the handler itself carries out a repeated request with the same Idempotency-Key only once. */
+  ownRepeats?: boolean;
   /** Error codes of this endpoint, in addition to those of every endpoint. OpenAPI lists their statuses. */
   errors?: readonly ErrorCode[];
   /** Further HTTP statuses of the endpoint's responses. */

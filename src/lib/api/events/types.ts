@@ -82,6 +82,15 @@ export const eventTypes = {
     'A one-time token for a first certificate was created.',
     z.object({ expires: z.int() }),
   ),
+  'commands.apply': kind(
+    'project',
+    "A project's commands for devices were created, changed or removed.",
+    z.object({
+      created: z.array(z.string()),
+      changed: z.array(z.string()),
+      removed: z.array(z.string()),
+    }),
+  ),
   'config.push': kind('name@version', 'A signed version of a device configuration was stored.', pushed),
   'config.sign': kind('name@version', 'A version of a configuration was signed again.', pushed),
   'damage.acknowledge': kind(
@@ -188,6 +197,22 @@ export const eventTypes = {
       firmware: z.string().nullable(),
       config: z.object({ name: z.string(), version: z.int(), sequence: z.int() }).nullable().optional(),
       boot: z.string().optional(),
+    }),
+  ),
+  'device.call': kind(
+    'device',
+    'A command was sent to the device. Secret parameters are masked.',
+    z.object({ call: z.string(), command: z.string(), params: z.record(z.string(), z.unknown()) }),
+  ),
+  'device.call-ended': kind(
+    'device',
+    'A call of a command has ended: with the reply of the device, or with an error.',
+    z.object({
+      call: z.string(),
+      command: z.string(),
+      ok: z.boolean(),
+      code: z.string().nullable(),
+      ms: z.number().nullable(),
     }),
   ),
   'device.resume': kind('device', 'The device was resumed and can connect again.'),

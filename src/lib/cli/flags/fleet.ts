@@ -33,6 +33,22 @@ export function targetOf(name: string | undefined, selector: string | undefined)
   throw new AiotError('AIOT_USAGE', `expected the name of a device, or --selector; got ${got}`);
 }
 
+/** The device or the devices to call, and the command. @throws AIOT_USAGE */
+export function calleeOf(
+  { name, command }: { name: string; command?: string | undefined },
+  selector: string | undefined,
+): { target: ChangeDevices['target']; command: string } {
+  if (selector === undefined && command !== undefined) return { target: { name }, command };
+  if (selector !== undefined && command === undefined) return { target: { selector }, command: name };
+  const got = command === undefined ? name : `${name} ${command}`;
+  throw new AiotError(
+    'AIOT_USAGE',
+    selector === undefined
+      ? `expected the name of a device and a command, got ${got}`
+      : `expected only a command with --selector, got ${got}`,
+  );
+}
+
 interface Worded {
   name: string | undefined;
   change: DeviceChange;
@@ -125,6 +141,13 @@ export const virtualDeviceFlags = {
     summary: 'Restart the recording when it ends.',
     env: 'AIOT_LOOP',
     relationships: needs('recording'),
+  }),
+  project: Flags.string({
+    char: 'p',
+    summary: 'Project folder, whose commands the device runs [default: none].',
+    env: 'AIOT_PROJECT',
+    helpValue: 'DIR',
+    exclusive: ['native', 'board'],
   }),
   native: Flags.boolean({
     summary: "Run the firmware's core as a native process. Not available for the IoT kit.",

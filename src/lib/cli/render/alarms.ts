@@ -11,6 +11,7 @@ import { formatDuration } from '../../core/time.js';
 import { aboutOf } from '../../fleet/alarm-window.js';
 import {
   ago,
+  appliedText,
   bold,
   dim,
   facts,
@@ -94,17 +95,10 @@ export function alarmText(alarm: Alarm): string {
 
 /** The changes to a project's alarms and targets, one line for each kind of change. */
 export function alarmsAppliedText({ project, dryRun, targets, ...alarms }: ProjectAlarmsApplied): string {
-  const would = dryRun ? 'would be ' : '';
-  const part = (title: string, { created, changed, removed, unchanged }: typeof targets) => {
-    const lines = Object.entries({
-      ...{ [`${would}created`]: created, [`${would}changed`]: changed },
-      ...{ [`${would}removed`]: removed, unchanged },
-    }).flatMap(([label, names]): [string, string][] =>
-      names.length === 0 ? [] : [[label, names.join(', ')]],
-    );
-    return lines.length === 0 ? [] : [`${bold(`${title} of ${project}`)}\n${facts(lines)}`];
-  };
-  const parts = [...part('Alarms', alarms), ...part('Targets', targets)];
+  const parts = [
+    appliedText(`Alarms of ${project}`, alarms, dryRun),
+    appliedText(`Targets of ${project}`, targets, dryRun),
+  ].filter((part) => part !== '');
   if (parts.length > 0) return parts.join('\n\n');
   return `The project ${project} has no alarms. To add one, write it under alarms: in aiot.yaml.`;
 }

@@ -1,16 +1,31 @@
+import type { DeviceCalled } from '../../api/call-devices.js';
 import type { DevicesChanged } from '../../api/change-devices.js';
+import type { CommandInfo, CommandsApplied } from '../../api/contract/commands.js';
 import type {
   Changeable,
   ChangedDevice,
   DeviceHistoryEntry,
   DeviceMessage,
-  DeviceReply,
   DeviceSecret,
 } from '../../api/contract/devices.js';
 import type { DeviceInfo } from '../../api/fields.js';
 import { lasting, plural, readable, size } from '../../core/figures.js';
+import { formatDuration } from '../../core/time.js';
 import type { Conformity } from '../../device/conform/conform.js';
-import { ago, bold, cutShort, day, dim, facts, green, minute, red, table, yellow } from './text.js';
+import {
+  ago,
+  appliedText,
+  bold,
+  cutShort,
+  day,
+  dim,
+  facts,
+  green,
+  minute,
+  red,
+  table,
+  yellow,
+} from './text.js';
 
 /** One device: its state, certificate and model. */
 export function deviceText(device: DeviceInfo): string {
@@ -160,9 +175,63 @@ export function deviceHistoryText(entries: DeviceHistoryEntry[]): string {
 }
 
 /** A device's reply, and its latency. */
-export function deviceReplyText({ device, command, result, ms }: DeviceReply): string {
-  const told = dataText((result ?? {}) as Record<string, unknown>);
-  return `${bold(device)} replied to ${command} in ${Math.round(ms)} ms${told === '' ? '' : `\n${told}`}`;
+/** The reply of one device, or a table of the outcomes of several. */
+export function deviceCalledText(called: DeviceCalled): string {
+  if (!('devices' in called)) {
+    const told = dataText((called.result ?? {}) as Record<string, unknown>);
+    const head = `${bold(called.device)} replied to ${called.command} in ${Math.round(called.ms)} ms`;
+    return `${head}${told === '' ? '' : `\n${told}`}`;
+  }
+  const { command, selector, matched, succeeded, failed, devices } = called;
+  const rows = devices.map(({ device, error, result, ms }) =>
+    error === null
+      ? [
+          device,
+          green('done'),
+          `${Math.round(ms ?? 0)} ms`,
+          dataText((result ?? {}) as Record<string, unknown>),
+        ]
+      : [device, red('failed'), '', `${error.code}: ${cutShort(error.message, 100)}`],
+  );
+  const sum = `${succeeded} of ${plural(matched, 'device')} ran ${command}${failed > 0 ? `, ${failed} failed` : ''}`;
+  return `${bold(sum)} ${dim(`(${selector})`)}\n${table(['device', 'outcome', 'time', 'reply'], rows)}`;
+}
+
+/** Commands with their parameters; a required one has an asterisk. */
+export function commandsTable(commands: readonly CommandInfo[]): string {
+  const rows = commands.map(({ type, name, params, role, timeoutMs, repeatable, summary, project }) => [
+    name,
+    project === null ? dim('all') : type,
+    paramsText(params),
+    role,
+    formatDuration(timeoutMs),
+    repeatable ? 'yes' : 'no',
+    summary ?? '',
+  ]);
+  const head = ['command', 'type', 'parameters', 'role', 'timeout', 'repeatable', 'summary'];
+  return table(head, rows, 'No project defines commands yet.');
+}
+
+function paramsText(params: CommandInfo['params']): string {
+  const { properties = {}, required = [] } = (params ?? {}) as {
+    properties?: Record<string, { type?: unknown }>;
+    required?: string[];
+  };
+  return Object.entries(properties)
+    .map(
+      ([name, { type }]) =>
+        `${name}${required.includes(name) ? '*' : ''}${typeof type === 'string' ? ` ${type}` : ''}`,
+    )
+    .join(', ');
+}
+
+/** The changes to a project's commands, one line for each kind of change. */
+export function commandsAppliedText(applied: CommandsApplied): string {
+  const { project, dryRun } = applied;
+  const text = appliedText(`Commands of ${project}`, applied, dryRun);
+  return text === ''
+    ? `The project ${project} has no commands. To add one, write it under commands: in aiot.yaml.`
+    : text;
 }
 
 /** Messages of one channel, oldest first. */

@@ -2,6 +2,7 @@ import type { Status } from '../../api/api.js';
 import type { LoginLink, Token, User } from '../../api/contract/access.js';
 import type { ProjectAlarmsApplied } from '../../api/contract/alarm-targets.js';
 import type { Attention, DeviceHealth } from '../../api/contract/attention.js';
+import type { CommandsApplied } from '../../api/contract/commands.js';
 import type { Job } from '../../api/contract/jobs.js';
 import type { Webhook, WebhookTest } from '../../api/contract/webhooks.js';
 import { type Damage, lostText } from '../../api/damage.js';
@@ -214,17 +215,24 @@ export function platformText({
       `${from.join(', ')} → ${to.join(', ')}${state === 'running' ? '' : `  ${bold(state)}`}`,
     ]);
   }
-  const alarms = project?.alarms ? alarmNames(project.alarms) : '';
+  const alarms = project?.alarms ? appliedNames(project.alarms) : '';
   if (alarms !== '') lines.push(['alarms', alarms]);
-  const targets = project?.alarms ? alarmNames(project.alarms.targets) : '';
+  const targets = project?.alarms ? appliedNames(project.alarms.targets) : '';
   if (targets !== '') lines.push(['alarm targets', targets]);
+  const commands = project?.commands ? appliedNames(project.commands) : '';
+  if (commands !== '') lines.push(['commands', commands]);
   lines.push(['context', context ?? 'none']);
   if (token !== undefined) lines.push(['token', token], ['', dim('shown once; stored in the context')]);
   const switched = replaced === undefined ? '' : `\nSwitched to the context ${context} (was ${replaced})`;
   return `${bold('The platform is running.')}\n${facts(lines)}${switched}`;
 }
 
-function alarmNames({ created, changed, removed, unchanged }: ProjectAlarmsApplied['targets']): string {
+function appliedNames({
+  created,
+  changed,
+  removed,
+  unchanged,
+}: ProjectAlarmsApplied['targets'] | CommandsApplied): string {
   const noted = (names: string[], note: string) => names.map((name) => `${name} ${dim(`(${note})`)}`);
   const all = [...noted(created, 'new'), ...noted(changed, 'changed'), ...noted(removed, 'removed')];
   return [...all, ...unchanged].join(', ');

@@ -285,3 +285,23 @@ export function day(ms: number): string {
 export function timeOfDay(ms: number): string {
   return moment(ms).slice(11, 23);
 }
+
+/** The changes to a project's alarms, targets or commands, one line for each kind of change; empty = there are none. */
+export function appliedText(title: string, lists: Applied, dryRun: boolean): string {
+  const { created, changed, removed, unchanged } = lists;
+  const would = dryRun ? 'would be ' : '';
+  const lines = Object.entries({
+    [`${would}created`]: created,
+    [`${would}changed`]: changed,
+    [`${would}removed`]: removed,
+    unchanged,
+  }).flatMap(([label, names]): [string, string][] => (names.length === 0 ? [] : [[label, names.join(', ')]]));
+  return lines.length === 0 ? '' : `${bold(title)}\n${facts(lines)}`;
+}
+
+interface Applied {
+  created: readonly string[];
+  changed: readonly string[];
+  removed: readonly string[];
+  unchanged: readonly string[];
+}

@@ -1,15 +1,12 @@
 import * as z from 'zod';
 
-/** Commands from the platform; a device answers any other name with AIOT_COMMAND_UNKNOWN. */
-const commandNames = ['ping', 'status', 'reboot', 'crash'] as const;
-export type CommandName = (typeof commandNames)[number];
-
 const time = z.int().min(0);
 
 /** A command from the platform to a device: QoS 1, not retained. */
 export const commandSchema = z.looseObject({
   /** Chosen by the sender and repeated in the reply. A device runs and answers each id once. */
   id: z.string().min(1).max(64),
+  /** ping, status, reboot, crash, or a project's own; a device answers any other name with AIOT_COMMAND_UNKNOWN. */
   command: z.string().min(1).max(64),
   args: z.record(z.string(), z.unknown()).optional(),
   /** After this time, the device ignores the command. */

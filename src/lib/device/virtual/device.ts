@@ -9,7 +9,7 @@ import { modelMemoryOf } from '../../model/bundle/board-memory.js';
 import type { DeviceEvent } from '../events.js';
 import { readIdentity } from '../identity/identity.js';
 import { decodeMessage, topicOf } from '../protocol/codec.js';
-import { type Command, type CommandName, commandSchema, type Reply } from '../protocol/control.js';
+import { type Command, commandSchema, type Reply } from '../protocol/control.js';
 import { desiredSchema, type Inference } from '../protocol/messages.js';
 import { interpreterRuntime, laterParts } from '../runtime.js';
 import { unfitText, whyUnfit } from '../telemetry/answer.js';
@@ -22,6 +22,7 @@ import { createRadio, openLink } from './mqtt-link.js';
 import { createDeviceStore, flashBytesFor } from './store.js';
 import { createTrustKeeper, trustInMemory } from './trust.js';
 import {
+  type CommandHandler,
   configFlashBytes,
   defaultSlotBytes,
   type ReplayOptions,
@@ -146,6 +147,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
       await device.reboot();
       await radio.publish('crash', report);
     },
+    options.commands ?? {},
   );
   /** The report of a crash in this program, as firmware would store it before it restarts. */
   const crashOf = (error: Error): CrashReport => ({
@@ -290,6 +292,7 @@ function createInbox(
   firmware: () => Firmware,
   reboot: () => Promise<void>,
   crash: () => Promise<void>,
+  own: Readonly<Record<string, CommandHandler>>,
 ): (channel: 'desired' | 'command', payload: Uint8Array) => void {
   const { identity, clock, radio, emit, log } = hardware;
   const now = () => clock.now();
@@ -297,6 +300,7 @@ function createInbox(
     topic: topicOf(identity.name, 'command'),
     now,
     handlers: {
+      ...own,
       ping: async () => ({ t: now() }),
       status: async () => ({ id: identity.id, ...firmware().reported, t: now() }),
       reboot: async () => ({}),
@@ -324,12 +328,9 @@ function createInbox(
   };
 }
 
-/** Handlers by command; the return value is the reply's `result`. */
-type CommandHandlers = Record<CommandName, () => Promise<Record<string, unknown>>>;
-
 interface CommandOptions {
   topic: string;
-  handlers: CommandHandlers;
+  handlers: Readonly<Record<string, CommandHandler>>;
   /** ms since 1970 */
   now: () => number;
 }
@@ -353,15 +354,19 @@ function createCommander(options: CommandOptions): (payload: Uint8Array) => Prom
   };
 }
 
-async function answer(command: Command, handlers: CommandHandlers, now: () => number): Promise<Reply> {
+async function answer(
+  command: Command,
+  handlers: CommandOptions['handlers'],
+  now: () => number,
+): Promise<Reply> {
   const { id } = command;
-  const known = Object.hasOwn(handlers, command.command);
-  if (!known) {
+  const handler = Object.hasOwn(handlers, command.command) ? handlers[command.command] : undefined;
+  if (!handler) {
     const message = `expected one of ${Object.keys(handlers).join(', ')}, got ${command.command}`;
     return { id, t: now(), ok: false, error: { code: 'AIOT_COMMAND_UNKNOWN', message } };
   }
   try {
-    const result = await handlers[command.command as CommandName]();
+    const result = await handler(command.args ?? {});
     return { id, t: now(), ok: true, result };
   } catch (error) {
     const code = error instanceof AiotError ? error.code : 'AIOT_COMMAND_FAILED';

@@ -54,9 +54,14 @@ export interface VirtualDeviceOptions {
   openLink?: typeof openLink;
   /** Readings of the simulated hardware, such as its battery. They replace the device's own, which are its uptime, its queue and its boot. */
   vitals?: () => Vitals;
+  /** Commands of one's own, by name, in addition to those of protocol v1. */
+  commands?: Readonly<Record<string, CommandHandler>>;
   /** Checks that this device skips. For attack tests only; no flag, setting or environment variable can set it. */
   unchecked?: readonly UpdateCheck[];
 }
+
+/** Runs a command; its parameters were checked by the platform. The return value is the reply's result, and an error the reply's error. */
+export type CommandHandler = (params: Record<string, unknown>) => Promise<Record<string, unknown>>;
 
 export interface ReplayOptions {
   /** Name of the telemetry stream. */

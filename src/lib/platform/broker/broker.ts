@@ -87,6 +87,8 @@ export interface Broker {
   streams: LocalStreams;
   /** Passes messages from clients and from the platform to users who watch a topic. */
   tail: Tail;
+  /** Whether a device is subscribed to its topic now, so that it receives messages; always true with an external broker. */
+  hears(device: string, topic: string): boolean;
   /** Ends all connections of a device; if it is no longer allowed to connect, its queued messages are discarded too. */
   disconnect(device: string): void;
   /** Closes the connections whose identity matches. */
@@ -231,6 +233,11 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
     disconnectUser: () => {},
     tail: tailIn(core),
     depths: () => depthsOf(core),
+    hears: (device, topic) =>
+      [...core.connections].some(
+        ({ identity, session }) =>
+          identity?.kind === 'device' && identity.name === device && session?.subscriptions.has(topic),
+      ),
     trouble: () => (sessions.log.failing ? 'its log of sessions cannot be written' : null),
     disconnect(device) {
       const isIt = (identity: Identity) => identity.kind === 'device' && identity.name === device;

@@ -137,6 +137,7 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
       },
       ...{ streams, tail: tailOf(streams, (source) => opened.delete(source)), figures, limits: brokerLimits },
       depths: () => null,
+      hears: () => true,
       trouble: () => (away.size > 0 ? `${shownUrl(base)} is unreachable: ${[...away].join(', ')}` : null),
       disconnect(device) {
         parts.cutOff();

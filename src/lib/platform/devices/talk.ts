@@ -1,18 +1,7 @@
-import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import type {
-  DeviceCommand,
-  DeviceHistoryEntry,
-  DeviceMessage,
-  DeviceMessagesQuery,
-  DeviceReply,
-} from '../../api/contract/devices.js';
+import type { DeviceHistoryEntry, DeviceMessage, DeviceMessagesQuery } from '../../api/contract/devices.js';
 import { numberOf, type PageQuery, pageOfRows } from '../../api/page.js';
 import { AiotError } from '../../core/errors.js';
-import type { Clock } from '../../core/time.js';
-import { topicOf } from '../../device/protocol/codec.js';
-import { replySchema } from '../../device/protocol/control.js';
-import type { Broker } from '../broker/broker.js';
 import type { Entry } from '../journal/entry.js';
 import type { Take } from '../journal/takes.js';
 import { cursorOf, type JournalReader, type Telemetry } from '../journal/telemetry.js';
@@ -84,61 +73,6 @@ export function liveHub(reader: JournalReader, log: Logger): LiveHub {
       reading?.abort();
     },
   };
-}
-
-/** How long a device may take to respond, ms. After this time, the device must ignore the command. */
-const patienceMs = 10_000;
-
-interface Parts {
-  broker: Broker;
-  devices: Devices;
-  live: LiveHub;
-  now: Clock['now'];
-}
-
-/**
- * Sends a command to a device and waits for its response.
- * @throws AIOT_NOT_FOUND, AIOT_DEVICE_OFFLINE, AIOT_COMMAND_FAILED if the device rejects the command or does not respond
- */
-export async function commandDevice(
-  { broker, devices, live, now }: Parts,
-  device: string,
-  command: DeviceCommand,
-): Promise<DeviceReply> {
-  devices.record(device);
-  if (!devices.isHere(device)) {
-    throw new AiotError('AIOT_DEVICE_OFFLINE', `${device} is not connected to the platform`);
-  }
-  const id = randomUUID();
-  const began = now();
-  let resolve: (payload: unknown) => void = () => {};
-  const answered = new Promise<unknown>((done) => {
-    resolve = done;
-  });
-  const end = live.listen(device, ({ channel, payload }) => {
-    if (channel === 'reply' && payload.id === id) resolve(payload);
-  });
-  const timer = setTimeout(() => resolve(null), patienceMs);
-  try {
-    // The listener must be reading before the command is sent, or it could miss the reply.
-    await live.ready();
-    const payload = Buffer.from(JSON.stringify({ id, command, expires: began + patienceMs }));
-    await broker.publish({ topic: topicOf(device, 'command'), payload });
-    const answer = replySchema.safeParse(await answered);
-    if (!answer.success) {
-      throw new AiotError(
-        'AIOT_COMMAND_FAILED',
-        `${device} did not respond to ${command} within ${patienceMs / 1000} s`,
-      );
-    }
-    const { ok, error, result } = answer.data;
-    if (!ok)
-      throw new AiotError('AIOT_COMMAND_FAILED', `${device}: ${error?.code ?? ''} ${error?.message ?? ''}`);
-    return { device, command, result, ms: now() - began };
-  } finally {
-    clearTimeout(timer);
-    end();
-  }
 }
 
 const usualSpanMs = 3600_000;

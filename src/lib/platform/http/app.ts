@@ -27,6 +27,7 @@ import { brokerRoutes } from './routes/broker.js';
 import { dataRoutes, retentionRoutes } from './routes/data.js';
 import {
   attentionRoutes,
+  commandRoutes,
   crashRoutes,
   deviceRoutes,
   enrolmentRoutes,
@@ -93,6 +94,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
       trustRoutes,
       deviceRoutes,
       attentionRoutes,
+      commandRoutes,
       crashRoutes,
       secretRoutes,
       enrolmentRoutes,

@@ -21,6 +21,8 @@ declare module 'fastify' {
     scope?: string | readonly string[];
     /** Whether the response never ends on its own; shutdown does not wait for such a response. */
     endless?: boolean;
+    /** Whether the handler itself answers repeated requests, as in the contract. */
+    ownRepeats?: boolean;
     /** Error codes and additional HTTP statuses of the route, as in the contract. */
     errors?: readonly ErrorCode[];
     statuses?: readonly number[];
@@ -167,6 +169,7 @@ const nouns: Record<string, ScopeNoun> = {
     groups: 'devices',
     attention: 'devices',
     crashes: 'devices',
+    commands: 'devices',
   },
   ...{ models: 'models', manifests: 'models', firmware: 'firmware', configs: 'configs' },
   ...{ rollouts: 'rollouts', jobs: 'jobs', pipelines: 'pipelines' },

@@ -73,19 +73,28 @@ export function answerRepeats(app: FastifyInstance, answers: Answers, log: Logge
 }
 
 function pendingOf(request: FastifyRequest): Pending | null {
-  const key = request.headers['idempotency-key'];
-  if (key === undefined || !methods.has(request.method) || request.who === 'nobody') return null;
+  if (request.routeOptions.config.ownRepeats || !methods.has(request.method) || request.who === 'nobody')
+    return null;
+  const key = idempotencyKeyOf(request);
+  if (key === null) return null;
+  const { body, method, url, who } = request;
+  const plain = body === undefined || body === null || Object.getPrototypeOf(body) === Object.prototype;
+  if (!plain) return null;
+  const asked = sha256Hex(`${method}\n${url}\n${JSON.stringify(body ?? null)}`);
+  return { who, key, request: asked, secret: request.user ? tokenOf(request) : null };
+}
+
+/** The request's Idempotency-Key; null = none. @throws AIOT_REQUEST_INVALID */
+export function idempotencyKeyOf({ headers }: Pick<FastifyRequest, 'headers'>): string | null {
+  const key = headers['idempotency-key'];
+  if (key === undefined) return null;
   if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key)) {
     throw new AiotError(
       'AIOT_REQUEST_INVALID',
       'headers: idempotency-key: expected 1 to 255 visible characters',
     );
   }
-  const { body, method, url, who } = request;
-  const plain = body === undefined || body === null || Object.getPrototypeOf(body) === Object.prototype;
-  if (!plain) return null;
-  const asked = sha256Hex(`${method}\n${url}\n${JSON.stringify(body ?? null)}`);
-  return { who, key, request: asked, secret: request.user ? tokenOf(request) : null };
+  return key;
 }
 
 function lost({ key }: Pending): AiotError {

@@ -17,6 +17,7 @@ import type { Orphans } from '../datasets/orphans.js';
 import type { RetentionService } from '../datasets/retention.js';
 import type { Ddi } from '../ddi/ddi.js';
 import type { AttentionService } from '../devices/attention.js';
+import type { DeviceCommands } from '../devices/calls.js';
 import type { Crashes } from '../devices/crashes.js';
 import type { DesiredStates } from '../devices/desired.js';
 import type { Devices } from '../devices/devices.js';
@@ -62,6 +63,7 @@ export interface ApiParts {
   health: BlobHealth;
   broker: Broker;
   claims: Claims;
+  commands: DeviceCommands;
   connections: Connections;
   configs: Configs;
   crashes: Crashes;

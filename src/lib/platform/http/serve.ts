@@ -59,11 +59,12 @@ export function locate(reply: FastifyReply, path: readonly (string | number)[]):
   return reply.status(201).header('location', `/api/v1/${path.map(encodeURIComponent).join('/')}`);
 }
 
-function configOf({ access, scope, sends, errors = [], statuses = [] }: Endpoint) {
+function configOf({ access, scope, sends, ownRepeats = false, errors = [], statuses = [] }: Endpoint) {
   return {
     ...(access === undefined ? {} : { access }),
     ...(scope === undefined ? {} : { scope }),
     endless: sends === 'events',
+    ownRepeats,
     errors,
     statuses,
   };

@@ -301,6 +301,19 @@ const crashSymbols = `
   CREATE INDEX crashesByBuild ON crashes (build, frames);
 `;
 
+/** Commands that projects define for types of devices, and calls of commands. */
+const commands = `
+  CREATE TABLE commands (
+    type TEXT NOT NULL, name TEXT NOT NULL, project TEXT NOT NULL, definition TEXT NOT NULL, created INTEGER NOT NULL, who TEXT NOT NULL,
+    PRIMARY KEY (type, name)
+  ) STRICT;
+  CREATE TABLE calls (
+    id TEXT PRIMARY KEY, device TEXT NOT NULL, command TEXT NOT NULL, request TEXT NOT NULL, who TEXT NOT NULL, created INTEGER NOT NULL,
+    deadline INTEGER NOT NULL, sent INTEGER, outcome TEXT
+  ) STRICT;
+  CREATE INDEX callsByDeadline ON calls (deadline);
+`;
+
 /**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
@@ -396,4 +409,5 @@ export const migrations: string[] = [
   crashes,
   crashSymbols,
   replicaFacts,
+  commands,
 ];

@@ -174,6 +174,30 @@ export interface Schema {
     acknowledged: string | null;
     snoozed: string | null;
   };
+  /** Commands for devices of a type. `definition`: JSON, as in api/contract/commands.ts. */
+  commands: {
+    type: string;
+    name: string;
+    project: string;
+    definition: string;
+    created: number;
+    who: string;
+  };
+  /**
+   * Calls of commands. `request`: digest of the device, the command and its parameters. `sent`: when the call was sent first; null = not
+   * yet. `outcome`: JSON, as in devices/calls.ts; null = the call has not ended.
+   */
+  calls: {
+    id: string;
+    device: string;
+    command: string;
+    request: string;
+    who: string;
+    created: number;
+    deadline: number;
+    sent: number | null;
+    outcome: string | null;
+  };
   /** `definition`: JSON, as in api/contract/alarms.ts. */
   alarms: { name: string; definition: string; created: number; who: string; silencedUntil: number | null };
   /** `state`: JSON, as in fleet/alarm.ts. */

@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import * as z from 'zod';
 import { platformUrlsSchema } from '../../api/api.js';
 import { projectAlarmsAppliedSchema } from '../../api/contract/alarm-targets.js';
+import { commandsAppliedSchema } from '../../api/contract/commands.js';
 import { dataFolder } from '../../core/folders.js';
 import { formatDuration } from '../../core/time.js';
 import { type Compatibility, type Engines, type PlatformOptions, usualDdiPollMs } from '../options.js';
@@ -76,6 +77,8 @@ export const upResultSchema = z.object({
       ),
       /** Changes to the project's alarms and targets; null while the database is being checked. */
       alarms: projectAlarmsAppliedSchema.nullable(),
+      /** Changes to the commands of the project's devices; null while the database is being checked. */
+      commands: commandsAppliedSchema.nullable(),
     })
     .optional(),
 });

@@ -22,6 +22,7 @@ export interface UpPlatform {
   result: UpResult;
   streams: Platform['streams'];
   applyAlarms: Platform['applyAlarms'];
+  applyCommands: Platform['applyCommands'];
   stop(): Promise<void>;
 }
 
@@ -92,8 +93,8 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       await platform.stop();
       boundless();
     };
-    const { streams, applyAlarms } = platform;
-    return { result, streams, applyAlarms, stop };
+    const { streams, applyAlarms, applyCommands } = platform;
+    return { result, streams, applyAlarms, applyCommands, stop };
   } catch (error) {
     await platform.stop();
     throw error;

@@ -314,7 +314,7 @@ const shortText = 1000;
  * A regular expression whose search ends after a while: some patterns take a time that doubles with each character, and a search cannot be
  * interrupted otherwise. The library calls `exec` like that of a RegExp.
  */
-class BoundedRegExp {
+export class BoundedRegExp {
   private static periodEnds = 0;
   private static leftMs = searchesMs;
   private static searchIn: ((pattern: RegExp, text: string, timeout: number) => unknown) | undefined;

@@ -2,9 +2,10 @@ import type { ServerResponse } from 'node:http';
 import { contract } from '../../../api/contract/contract.js';
 import { AiotError } from '../../../core/errors.js';
 import type { Enrolled } from '../../devices/enrolment.js';
-import { commandDevice, deviceHistory, deviceMessages, type LiveHub } from '../../devices/talk.js';
+import { deviceHistory, deviceMessages, type LiveHub } from '../../devices/talk.js';
 import type { Entry } from '../../journal/entry.js';
 import { checkRevision, giveRevision } from '../etags.js';
+import { idempotencyKeyOf } from '../idempotency.js';
 import type { Routes } from '../parts.js';
 import { serve } from '../serve.js';
 
@@ -150,21 +151,37 @@ export const secretRoutes: Routes =
 
 const heartbeatMs = 15_000;
 
-/** Devices' live and past messages, and commands to them. */
+/** Devices' live and past messages. */
 export const talkRoutes: Routes =
-  ({ broker, devices, live, now, telemetry }) =>
+  ({ devices, live, now, telemetry }) =>
   async (app) =>
     serve(app, contract.talk, {
       messages: async ({ params: { name }, query }) => {
         devices.record(name);
         return deviceMessages(telemetry, name, query, now());
       },
-      command: ({ params: { name }, body: { command } }) =>
-        commandDevice({ broker, devices, live, now }, name, command),
       live: ({ params: { name } }, reply) => {
         devices.record(name);
         reply.hijack();
         streamLive(live, name, reply.raw);
+      },
+    });
+
+/** Commands of devices, and calls to them. */
+export const commandRoutes: Routes =
+  ({ commands }) =>
+  async (app) =>
+    serve(app, contract.commands, {
+      list: async () => ({ commands: await commands.list() }),
+      of: async ({ params: { name } }) => ({ commands: await commands.of(name) }),
+      apply: ({ body, who }) => commands.apply(body, who),
+      call: (request, reply) => {
+        const left = new AbortController();
+        reply.raw.once('close', () => left.abort());
+        return commands.call(request.params.name, request.body, {
+          ...{ who: request.who, role: request.user?.role ?? 'viewer' },
+          ...{ key: idempotencyKeyOf(request), signal: left.signal },
+        });
       },
     });
 
