@@ -12,8 +12,7 @@ add_test(NAME bundle COMMAND bundle_test ${CMAKE_CURRENT_SOURCE_DIR}/test/fixtur
 add_test(NAME bundle_objects COMMAND bundle_test ${CMAKE_CURRENT_SOURCE_DIR}/test/fixtures/bundles/parts.aiot)
 
 # Used by TypeScript tests, which create the patches.
-add_executable(delta_tool test/delta_tool.c)
-target_link_libraries(delta_tool PRIVATE aiot_core)
+aiot_tool(delta_tool aiot_core)
 
 # Targets that need cryptography are built if OpenSSL is installed.
 find_package(OpenSSL 3)
@@ -33,8 +32,6 @@ if(OPENSSL_FOUND)
     add_test(NAME ${name} COMMAND ${name}_test)
   endforeach()
   # Used by TypeScript tests, which provide cases and expected results.
-  add_executable(update_tool test/update_tool.c)
-  target_link_libraries(update_tool PRIVATE aiot_sim)
-  add_executable(trust_tool test/trust_tool.c)
-  target_link_libraries(trust_tool PRIVATE aiot_crypto_openssl)
+  aiot_tool(update_tool aiot_sim)
+  aiot_tool(trust_tool aiot_crypto_openssl)
 endif()

@@ -63,6 +63,8 @@ export async function packageSources(): Promise<{ root: string; paths: string[] 
   const paths = entries
     .filter((entry) => entry.isFile())
     .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
+    // Programs that only tests in TypeScript run are not in the package.
+    .filter((path) => !/^test\/(\w+_tool|run_\w+|improv_board)\.c$/.test(path))
     .filter(
       (path) =>
         !/^(build|generated)\/|^hal\/esp32\/(build|\.pio|managed_components)\/|(^|\/)sdkconfig(\.old)?$/.test(
