@@ -283,6 +283,24 @@ describe('aiot data check of a folder without a project', () => {
     expect(code).toBe(2);
     expect(json).toMatchObject({ error: { code: 'AIOT_CSV_COLUMNS' } });
   });
+
+  it('cuts a table with a label column at pauses, and reports a short gap once, in its stretch', async () => {
+    // Three walks, then three rests, each 30 s after the previous one. Within the second one, 0.2 s are missing.
+    let at = 0;
+    const stretch = (rows: Rows, label: string, missing = -1) => {
+      at += 30;
+      return rows.map((row, i) => {
+        at += i === missing ? 0.22 : 0.02;
+        return `${at.toFixed(2)},${row.join(',')},${label}`;
+      });
+    };
+    const lines = [1, 2, 3].flatMap((seed) => stretch(walk(seed), 'walk', seed === 2 ? 50 : -1));
+    lines.push(...[1, 2, 3].flatMap((seed) => stretch(rest(seed), 'rest')));
+    const { report } = await check({ 'all.csv': `time,x,y,z,label\n${lines.join('\n')}\n` });
+    expect(report).toMatchObject({ labelFrom: 'column', recordings: 6, rateHz: 50 });
+    const gaps = report.findings.filter(({ kind }) => kind === 'gap');
+    expect(gaps).toMatchObject([{ evidence: { gaps: 1, row: 50 } }]);
+  });
 });
 
 describe('aiot data check of a split into folders', () => {

@@ -331,7 +331,7 @@ describe('a device with one fault', () => {
       found[id] = await conformWith(
         own.client,
         { url: urls.mqtts, ca: own.ca, username: 'operator', password: own.token, device, signal: undefined },
-        { device, model, forMs: 0, patienceMs: 3000 },
+        { device, model, forMs: 0, patienceMs: 6000 },
       );
     });
     await Promise.all(looking);

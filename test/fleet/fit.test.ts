@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { boardMemory, modelMemoryOf } from '../../src/lib/model/bundle/board-memory.js';
 import { modelMisfits } from '../../src/lib/fleet/rollout/fit.js';
+import { boardMemory, modelMemoryOf } from '../../src/lib/model/bundle/board-memory.js';
 import { root } from '../support/cli.js';
 
 const needs = {

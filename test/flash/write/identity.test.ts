@@ -76,7 +76,9 @@ describe('an identity from its folder', () => {
     expect(one).toMatchObject({ chip: 'esp32s3', regions: [{ offset: 0x8000 }, { offset: 0x9000 }] });
     expect(await runFlash(request(join(tray(), 'motor-1')))).toMatchObject({ chip: 'esp32' });
     const other = { ...request(join(tray(), 'cam-1')), loader: { ...anyLoader, chip: 'esp32' as const } };
-    await expect(runFlash(other)).rejects.toMatchObject({ message: 'no identity is available for an esp32' });
+    await expect(runFlash(other)).rejects.toMatchObject({
+      message: 'this board has an esp32, but cam-1 was provisioned for an esp32s3',
+    });
   });
 
   it('replaces a project’s table and keeps its other images', async () => {

@@ -83,7 +83,8 @@ function gaps({ info }: Loose): Finding[] {
       files: hits.map(([id]) => id),
       evidence: { gaps: all.length, seconds: longest.seconds, row: longest.row },
       message: `${plural(all.length, 'gap')} in the timestamps of ${listIds(hits.map(([id]) => id))}; the longest, after row ${longest.row} of ${longest.id}, ${back} ${Math.abs(longest.seconds).toFixed(2)} s.`,
-      advice: 'Windows across a gap join unrelated data: cut the recording there.',
+      advice:
+        'Windows across a gap join unrelated data. Split the file there, so that each part becomes a recording.',
     },
   ];
 }

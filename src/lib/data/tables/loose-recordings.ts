@@ -72,9 +72,12 @@ export async function openLoose(options: LooseOptions): Promise<Loose> {
     const { columns: _, labels: _labels, ...rest } = file;
     // The rate of sound is certain, unlike that of a time column.
     if (file.format === 'wav') file.columns = soundAt(rateHz, file.columns, file.rateHz ?? rateHz);
-    for (const recording of recordingsOf(found, file, from, labels)) {
+    for (const { start, end, ...recording } of recordingsOf(found, file, from, labels)) {
       recordings.push({ ...recording, rateHz, fields });
-      info.set(recording.id, { ...rest, part: found.part });
+      const gaps = rest.gaps.flatMap(({ row, seconds }) =>
+        row > start && row < end ? [{ row: row - start, seconds }] : [],
+      );
+      info.set(recording.id, { ...rest, gaps, part: found.part });
     }
   }
   return {
@@ -124,13 +127,19 @@ function refuseOtherFields(
   other.file.columns = wanted.map((name) => other.file.columns[got.indexOf(name)]!);
 }
 
-/** One recording per file. If the label column changes within the file, one for each stretch with the same label. */
+/** Where a table of several recordings is cut, s and samples: a pause this long is none of the sensor's own delays. */
+const pause = { seconds: 1, samples: 10 };
+
+/**
+ * One recording per file. With a label column, one for each stretch of rows that have the same label and no pause between them. `start` and
+ * `end`: its rows in the file.
+ */
 function recordingsOf(
   found: FoundFile,
   file: LooseFile,
   from: Loose['labelFrom'],
   known: string[],
-): Omit<Recording, 'rateHz' | 'fields'>[] {
+): (Omit<Recording, 'rateHz' | 'fields'> & { start: number; end: number })[] {
   const { id, folder } = found;
   const { device, startedAt, columns } = file;
   const whole = {
@@ -140,16 +149,26 @@ function recordingsOf(
     columns,
     ...(file.format && { format: file.format }),
     ...(file.size && { size: file.size }),
+    ...{ start: 0, end: file.rows },
   };
   if (from === 'none') return [{ ...whole, label: null }];
   if (from === 'name') return [{ ...whole, label: labelOfName(basename(id), known) }];
   if (from === 'folder') return [{ ...whole, label: folder === '' ? null : folder }];
   const labels = file.labels!;
-  const starts = labels.flatMap((label, i) => (i === 0 || label !== labels[i - 1] ? [i] : []));
+  const least = Math.max(pause.seconds, pause.samples / (file.rateHz ?? Number.POSITIVE_INFINITY));
+  const paused = new Set(
+    file.gaps.flatMap(({ row, seconds }) => (seconds < 0 || seconds >= least ? [row] : [])),
+  );
+  const starts = labels.flatMap((label, i) =>
+    i === 0 || label !== labels[i - 1] || paused.has(i) ? [i] : [],
+  );
   if (starts.length === 1) return [{ ...whole, label: labels[0]! }];
   return starts.map((start, i) => {
     const end = starts[i + 1] ?? labels.length;
     const own = columns.map((column) => column.slice(start, end));
-    return { ...whole, id: `${id}[${start + 1}-${end}]`, label: labels[start]!, columns: own };
+    return {
+      ...{ ...whole, id: `${id}[${start + 1}-${end}]`, label: labels[start]! },
+      ...{ columns: own, start, end },
+    };
   });
 }

@@ -282,7 +282,7 @@ async function requireTable(loader: Loader): Promise<PartitionTable> {
   const table = loader.chip.security.secureDownload ? null : await readBoardTable(loader);
   if (table) return table;
   throw new AiotError('AIOT_FLASH_NO_SLOT', 'the board has no readable partition table, so it has no slots', {
-    next: 'Write the bootloader, table and app first with `aiot flash --project FIRMWARE_DIR`.',
+    next: 'Write an identity first, which includes a table: `aiot flash --device NAME`. To write a program too, add `--project FIRMWARE_DIR`.',
   });
 }
 

@@ -131,6 +131,19 @@ export async function readIdentities(folder: string): Promise<FoundIdentities> {
 
 const one = (identity: DeviceIdentity): FoundIdentities => ({ identities: [identity], skipped: [] });
 
+function ofOtherChips(identities: readonly DeviceIdentity[], chip: string): AiotError {
+  const [first] = identities;
+  const others =
+    identities.length > 1 ? `none of the ${identities.length} identities is for this chip; ` : '';
+  return new AiotError(
+    'AIOT_USAGE',
+    `this board has an ${chip}, but ${others}${first?.name} was provisioned for an ${first?.chip}`,
+    {
+      next: `Connect a board with that chip, or provision a device for this one: \`aiot device provision NAME --type ${chip} --out DIR\`.`,
+    },
+  );
+}
+
 /**
  * Assigns each board its own identity: its previous one, according to the record or the identity's folder; otherwise the identity
  * made for the board; otherwise the first unused one. No identity is assigned twice, even over several runs.
@@ -162,16 +175,13 @@ export function assignIdentities(
     if (known) return known;
     const fitting = identities.filter((identity) => identity.chip === null || identity.chip === chip);
     const free = fitting.find(({ name }) => !taken.has(name));
-    if (!free) {
-      const all = `${fitting.length} ${fitting.length === 1 ? 'identity' : 'identities'} for ${chip} boards in total, but none is left`;
+    if (fitting.length === 0) throw ofOtherChips(identities, chip);
+    if (!free)
       throw new AiotError(
         'AIOT_USAGE',
-        fitting.length === 0 ? `no identity is available for an ${chip}` : all,
-        {
-          next: 'Create more with `aiot device provision --csv fleet.csv --out DIR`.',
-        },
+        `${fitting.length} ${fitting.length === 1 ? 'identity' : 'identities'} for ${chip} boards in total, but none is left`,
+        { next: 'Create more with `aiot device provision --csv fleet.csv --out DIR`.' },
       );
-    }
     taken.add(free.name);
     byMac.set(mac, free);
     return free;
