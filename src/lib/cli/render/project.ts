@@ -65,18 +65,20 @@ export function surveyText(survey: Survey): string {
   }
 }
 
-/** Remark about an assumption that the user may have to correct; null if there is none. */
+/** Remarks about assumptions that the user may have to correct; null if there are none. */
 export function surveyRemark(survey: Survey, dir: string): string | null {
   const { kind, rateHz, rateFrom, time, path, labelGuessed, labelColumn } = survey;
   const again = `remove ${shownPath(dir)}, and repeat the command with`;
   // The recordings store the rate, too, so the project has to be created again.
-  if (rateFrom === 'assumed')
-    return `\n${yellow('!')} If the recordings were not made at ${rateHz} Hz, ${again} --rate.`;
-  if (labelGuessed)
-    return `\n${yellow('!')} The column ${labelColumn} is taken as the label, because it is the only one with words. For anomaly detection without labels, ${again} --label-from none.`;
-  if (kind === 'rows' && time !== null)
-    return `\n${yellow('!')} The model predicts each row on its own. To classify stretches of time, put ${shownPath(path)} into a folder, ${again} --from FOLDER.`;
-  return null;
+  const remarks = [
+    rateFrom === 'assumed' && `If the recordings were not made at ${rateHz} Hz, ${again} --rate.`,
+    labelGuessed &&
+      `The column ${labelColumn} is taken as the label, because it is the only one with words. For anomaly detection without labels, ${again} --label-from none.`,
+    kind === 'rows' &&
+      time !== null &&
+      `The model predicts each row on its own. To classify stretches of time, put ${shownPath(path)} into a folder, ${again} --from FOLDER${labelColumn === null ? '' : ` --label-from column:${shellWord(labelColumn)}`}.`,
+  ].filter((remark) => remark !== false);
+  return remarks.length === 0 ? null : remarks.map((remark) => `\n${yellow('!')} ${remark}`).join('');
 }
 
 /** The next commands for a new project in this folder. */
