@@ -200,6 +200,22 @@ describe('aiot data check of a folder without a project', () => {
     },
   );
 
+  it('does not take a field that is constant under one label for other rounding', async () => {
+    const rounded = (name: string, rows: Rows) =>
+      rows.map(([x, y, z]) => [
+        Math.round(1000 * x!) / 1000,
+        Math.round(10 * y!) / 10,
+        name.startsWith('walking') ? Math.round(100 * z!) / 100 : 21.5,
+      ]);
+    const files = Object.fromEntries(
+      Object.entries(clean).map(([name, rows]) => [name, rounded(name, rows)]),
+    );
+    const { report } = await check(files);
+    expect(report.findings.map(({ evidence }) => (evidence as { by?: string }).by)).not.toContain(
+      'resolution',
+    );
+  });
+
   it('finds a label that follows the device, but not an independent one', async () => {
     const on = (rows: Rows, device: string) =>
       csvOf(rows)

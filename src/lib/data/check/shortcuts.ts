@@ -46,7 +46,7 @@ export function checkShortcuts(dataset: Dataset, spec: SignalSpec, project: bool
 }
 
 function properties(known: Metadata[], labels: string[], spec: SignalSpec): Property[] {
-  const numbers = (name: 'repeats' | 'interpolated' | 'resolution') => known.map((one) => one[name]);
+  const numbers = (name: 'repeats' | 'interpolated') => known.map((one) => one[name]);
   const meanOf = (values: number[], names: string[]) => {
     const own = values.filter((_, i) => names.includes(labels[i]!));
     return own.reduce((sum, value) => sum + value, 0) / own.length;
@@ -76,7 +76,7 @@ function properties(known: Metadata[], labels: string[], spec: SignalSpec): Prop
     },
     {
       by: 'resolution',
-      told: toldByNumber(numbers('resolution'), labels, 0.25),
+      told: toldByNumber(resolutions(known), labels, 0.25),
       seen: 'in windows',
       sentence: ({ high, low }) =>
         `The rounding of the values gives the label away: ${listIds(high)} have a different step size than ${listIds(low)}. The two were recorded in different ways.`,
@@ -150,8 +150,8 @@ interface Metadata {
   repeats: number;
   /** Share of rows exactly midway between their neighbors, as a result of interpolation. */
   interpolated: number;
-  /** Base-10 logarithm of the step of which all values are multiples; 0 if there is none. */
-  resolution: number;
+  /** For each field, the step of which all values are multiples: 0 if there is none, null if the values do not change. */
+  grids: (number | null)[];
   device: string | null;
   /** Date in UTC, YYYY-MM-DD. */
   day: string | null;
@@ -166,7 +166,7 @@ function metadataOf(recording: Recording): Metadata {
     length: columns[0]?.length ?? 0,
     repeats: repeatShare(columns),
     interpolated: interpolatedShare(columns),
-    resolution: resolutionOf(columns),
+    grids: columns.map((column) => (column.every((value) => value === column[0]) ? null : gridOf(column))),
     device,
     day: startedAt === null ? null : new Date(startedAt).toISOString().slice(0, 10),
   };
@@ -196,11 +196,19 @@ function interpolatedShare(columns: Float64Array[]): number {
   return moving > 0 ? between / moving : 0;
 }
 
-/** log10 of the grid on which nearly all values are, median over the fields; 0 if there is no grid. */
-function resolutionOf(columns: Float64Array[]): number {
-  const steps = columns.map(gridOf).sort((a, b) => a - b);
-  const step = steps[steps.length >> 1] ?? 0;
-  return step > 0 ? Math.round(10 * Math.log10(step)) / 10 : 0;
+/**
+ * For each recording, log10 of the grid on which nearly all values are, median over the fields; 0 if there is no grid. A field that does not
+ * change in some recording, such as the temperature of an idle machine, shows no grid there and is left out.
+ */
+function resolutions(known: Metadata[]): number[] {
+  const moving = (known[0]?.grids ?? []).flatMap((_, field) =>
+    known.every(({ grids }) => grids[field] !== null) ? [field] : [],
+  );
+  return known.map(({ grids }) => {
+    const steps = moving.map((field) => grids[field] ?? 0).sort((a, b) => a - b);
+    const step = steps[steps.length >> 1] ?? 0;
+    return step > 0 ? Math.round(10 * Math.log10(step)) / 10 : 0;
+  });
 }
 
 /** Smallest difference between two values, if 99 of 100 values are multiples of it; otherwise 0. */
