@@ -44,6 +44,18 @@ describe('aiot docs', () => {
     expect((await runCli(['docs', 'motor.md', '--json'])).json).toMatchObject({ page: 'motor' });
   });
 
+  it.each([
+    ['how do I update the firmware of half of my boards tonight', 'rollouts'],
+    ['email if a motor is hot', 'alarms'],
+    ['schedule a rollout for the night', 'rollouts'],
+  ])('finds the page that answers: %s', (words, page) => {
+    expect(
+      findInDocuments(words)
+        .slice(0, 3)
+        .map((hit) => hit.page),
+    ).toContain(page);
+  });
+
   it('searches all pages and ranks headings first', async () => {
     const found = (await runCli(['docs', '--find', 'mutual tls', '--json'])).json as Section[];
     expect(found.length).toBeGreaterThan(1);

@@ -126,19 +126,38 @@ function commandDocument(name: string, config: Config): DocumentSection | null {
   return { page: id, heading: `aiot ${words}`, line: 1, text: lines.join('\n') };
 }
 
+/** Words of questions that say nothing about their subject. */
+const fillers: ReadonlySet<string> = new Set(
+  'a an and are as at be by can do does for from get how i if in is it me of on or so that the then there to up was what when where which who why will with you'.split(
+    ' ',
+  ),
+);
+
 /**
- * Sections that contain all of the words. Sections with the words in the heading come first; the others are sorted by how often the words
+ * Sections that contain all of the words or, if there are none, sections with most of them, apart from words such as `how` and `the`. Sections with the words in the heading come first; the others are sorted by how often the words
  * occur relative to the section's length.
  */
 export function findInDocuments(words: string, pages = documentList()): DocumentSection[] {
   // The pages address the reader as "you".
   const wanted = wordsOf(words).map((word) => (word === 'my' ? 'own' : word));
   const own = pages.flatMap((page) => ownSections(page));
-  return own
-    .filter(({ heading, text }) => hasWords(`${heading}\n${text}`, wanted))
-    .map((hit) => ({ hit, weight: weightOf(hit, wanted) }))
-    .sort((a, b) => b.weight - a.weight)
-    .map(({ hit }) => hit);
+  const ranked = (hits: readonly DocumentSection[], by: readonly string[]) =>
+    hits
+      .map((hit) => ({ hit, weight: weightOf(hit, by) }))
+      .sort((a, b) => b.weight - a.weight)
+      .map(({ hit }) => hit);
+  const all = own.filter(({ heading, text }) => hasWords(`${heading}\n${text}`, wanted));
+  if (all.length > 0) return ranked(all, wanted);
+  const telling = wanted.filter((word) => !fillers.has(word));
+  const countOf = ({ page, heading, text }: DocumentSection) =>
+    telling.filter((word) => hasWords(`${page}\n${heading}\n${text}`, [word])).length;
+  const counts = new Map(own.map((hit) => [hit, countOf(hit)]));
+  const most = Math.max(0, ...counts.values());
+  if (most <= telling.length / 2) return [];
+  return ranked(
+    own.filter((hit) => counts.get(hit) === most),
+    telling,
+  );
 }
 
 /** Reference pages that contain almost every word, and therefore rank lower. */
@@ -192,7 +211,9 @@ const wordsOf = (text: string) =>
 
 function hasWords(text: string, words: readonly string[]): boolean {
   const all = text.toLowerCase();
-  return words.length > 0 && words.every((word) => all.includes(word));
+  // `email` also finds e-mail.
+  const joined = all.replaceAll('-', '');
+  return words.length > 0 && words.every((word) => all.includes(word) || joined.includes(word));
 }
 
 /** The headings of a page; lines in code blocks are not headings. */
