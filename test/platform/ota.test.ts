@@ -241,6 +241,8 @@ describe('aiot rollout', () => {
     ['a failure limit above 100%', start('--model', 'tiny@1', '--max-failures', '101%'), 'AIOT_USAGE', 2],
     ['a window without an end', start('--model', 'tiny@1', '--window', '22:00'), 'AIOT_USAGE', 2],
     ['a malformed start time', start('--model', 'tiny@1', '--at', 'tomorrow'), 'AIOT_USAGE', 2],
+    ['a number as a start time', start('--model', 'tiny@1', '--at', '7'), 'AIOT_USAGE', 2],
+    ['an hour that no clock has', start('--model', 'tiny@1', '--at', '24:30'), 'AIOT_USAGE', 2],
     [
       'a rollback on failure without a version',
       start('--model', 'tiny@1', '--on-failure', 'rollback'),

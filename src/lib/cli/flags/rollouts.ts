@@ -128,7 +128,7 @@ export const policyFlags = {
     helpValue: 'WINDOW',
   }),
   at: Flags.string({
-    summary: 'Earliest start time, such as 2026-12-01T22:00:00Z.',
+    summary: 'Earliest start time, such as 22:00 (the next one, in your time zone) or 2026-12-01T22:00:00Z.',
     env: 'AIOT_AT',
     helpGroup: 'TIMING',
     helpValue: 'TIME',
@@ -267,10 +267,21 @@ function windowOf(text: string) {
   return { from, to, zone: zone ?? here, ...(named ? { days: named } : {}) };
 }
 
+/** A time of day is the next one, in this machine's time zone. */
 function timeOf(text: string): number {
-  const at = Date.parse(text);
+  const [, hours, minutes] = /^([01]?\d|2[0-3]):([0-5]\d)$/.exec(text) ?? [];
+  if (hours !== undefined && minutes !== undefined) {
+    const next = new Date();
+    next.setHours(Number(hours), Number(minutes), 0, 0);
+    if (next.getTime() <= Date.now()) next.setDate(next.getDate() + 1);
+    return next.getTime();
+  }
+  const at = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
   if (!Number.isNaN(at)) return at;
-  throw new AiotError('AIOT_USAGE', `--at: expected a time such as 2026-12-01T22:00:00Z, got ${text}`);
+  throw new AiotError(
+    'AIOT_USAGE',
+    `--at: expected a time such as 22:00 or 2026-12-01T22:00:00Z, got ${text}`,
+  );
 }
 
 /** Signed metadata of a release. @param types default device types of the release */
