@@ -5,8 +5,14 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { connect as connectNats, type NatsConnection } from 'nats';
-import { natsServerProgram } from './real.js';
+
+/**
+ * The program built by scripts/parts/nats-server.sh. The path does not come from real.ts, which imports Vitest, because the chaos runs use
+ * this file too.
+ */
+const natsServerProgram = fileURLToPath(new URL('../../.venv/nats-server/bin/nats-server', import.meta.url));
 
 export interface NatsServer {
   port: number;

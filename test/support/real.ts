@@ -58,9 +58,6 @@ export const mqttRust = join(root, '.venv', 'mqtt-rust', 'bin', 'mqtt-rust');
 export const registryFolder = join(root, '.venv', 'registry');
 export const registryProgram = join(registryFolder, 'bin', 'registry');
 
-/** The program built by scripts/parts/nats-server.sh. */
-export const natsServerProgram = join(root, '.venv', 'nats-server', 'bin', 'nats-server');
-
 /** The program built by scripts/parts/versitygw.sh. */
 export const versitygwProgram = join(root, '.venv', 'versitygw', 'bin', 'versitygw');
 
