@@ -186,7 +186,7 @@ describeReal('nats', 'streams with a real nats-server', () => {
     const dropping = await openSource(`${server.url}/flood`, { queue: 100 });
     const keeping = await openSource(`${server.url}/flood`, { queue: 100, overflow: 'wait' });
     await flood();
-    expect(dropping.dropped).toBe(4900);
+    await expect.poll(() => dropping.dropped, { timeout: 10_000 }).toBe(4900);
     const taken = deliveriesOf(keeping);
     await expect(
       (async () => {

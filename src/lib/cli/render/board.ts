@@ -367,7 +367,9 @@ function programLines({ port, program, device, restarted, switched }: Flashed): 
     case 'none':
       return [
         `${identity}${yellow('The chip has no program yet, so nothing runs on it.')}`,
-        isSimulated(port) ? simulatedOnly : noProgram,
+        isSimulated(port)
+          ? `A simulated chip only stores what is written. To run a device without a board, use aiot device simulate${device === null ? '' : ` ${device}`}.`
+          : noProgram,
       ];
     case null:
       return switched
@@ -378,9 +380,6 @@ function programLines({ port, program, device, restarted, switched }: Flashed): 
 
 const noProgram =
   'Write one from a firmware folder. aiot firmware init creates such a folder, and aiot firmware build --target CHIP builds it with ESP-IDF or PlatformIO.';
-
-const simulatedOnly =
-  'A simulated chip only stores what is written. To run a device without a board, use aiot device simulate.';
 
 const isSimulated = (port: string) => port.startsWith('simulated:');
 
