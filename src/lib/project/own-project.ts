@@ -70,7 +70,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
     doc,
     ['signal', 'window'],
     isShorter
-      ? `samples, not ${wantedWindow(survey)}: the model has to fit into the memory of the ${chips[chip].title}'s default firmware`
+      ? `samples, not ${wantedWindow(survey)}: the model and its updates have to fit into the memory of the ${chips[chip].title}'s default firmware`
       : 'samples',
   );
   remark(doc, ['signal', 'stride'], 'samples from one prediction to the next');
@@ -150,15 +150,20 @@ function streamOf(survey: Survey, topic: string, chip: ChipName | undefined) {
 }
 
 /**
- * Window length in samples. At least four windows fit into the shortest recording. For a chip, its features and a small network fit into the
- * default firmware's memory for models.
+ * Window length in samples. At least four windows fit into the shortest recording. For a chip, the model fits into the default firmware's
+ * memory for models together with the trial of its next version or, if the window would become too short, only alone.
  */
 function windowOf(survey: Survey, chip: ChipName | undefined): number {
   const wanted = wantedWindow(survey);
   const memory = chip && modelMemoryOf(chip);
   if (memory == null) return wanted;
-  for (let window = wanted; window > leastWindow; window--)
-    if (spectralBytes(survey, window) + networkRoom <= memory) return window;
+  for (const [models, least] of [
+    [2, leastForUpdates],
+    [1, leastWindow],
+  ] as const) {
+    for (let window = wanted; window >= least; window--)
+      if (models * (spectralBytes(survey, window) + room.network) + room.trial <= memory) return window;
+  }
   return Math.min(wanted, leastWindow);
 }
 
@@ -195,10 +200,13 @@ function modelOf(survey: Survey, chip: ChipName | undefined) {
 }
 
 /**
- * Memory that a small network and its trial need beside the features, bytes. 36 inputs, layers of 32 and 16 and three classes need 6,106
- * (`deviceNeed`), and the firmware up to 2 KiB more.
+ * Memory of a small network besides its features, and of its trial, bytes. 36 inputs, layers of 32 and 16 and three classes need 2,562 and
+ * 3,544 (`deviceNeed`), and the firmware up to 2 KiB more.
  */
-const networkRoom = 8192;
+const room = { network: 2562 + 2048, trial: 3544 };
+
+/** Shortest window, samples, that is accepted so that a second version can be updated over the air beside the active one. */
+const leastForUpdates = 64;
 
 /** Windows per training step. */
 const batch = 32;
