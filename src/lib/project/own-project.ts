@@ -150,8 +150,8 @@ function streamOf(survey: Survey, topic: string, chip: ChipName | undefined) {
 }
 
 /**
- * Window length in samples. At least four windows fit into the shortest recording. For a chip, the model fits into the default firmware's
- * memory for models together with the trial of its next version or, if the window would become too short, only alone.
+ * Window length in samples. At least four windows fit into the shortest recording. For a chip, the model and the trial of its next version
+ * fit together into the default firmware's memory for models. If the window would become too short, only one of them does.
  */
 function windowOf(survey: Survey, chip: ChipName | undefined): number {
   const wanted = wantedWindow(survey);
