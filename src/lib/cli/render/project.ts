@@ -61,7 +61,8 @@ export function surveyText(survey: Survey): string {
     if (measured) return `${where}: measurements`;
     const all = Object.entries(labels).map(([label, times]) => `${label} ${times}`);
     const more = all.length > 8 ? `, and ${all.length - 8} more` : '';
-    return `${where}: ${all.slice(0, 8).join(', ')}${more}`;
+    const only = all.length === 1 ? '; with a single label, the project detects anomalies' : '';
+    return `${where}: ${all.slice(0, 8).join(', ')}${more}${only}`;
   }
 }
 

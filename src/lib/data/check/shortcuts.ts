@@ -76,10 +76,10 @@ function properties(known: Metadata[], labels: string[], spec: SignalSpec): Prop
     },
     {
       by: 'resolution',
-      told: toldByNumber(resolutions(known), labels, 0.25),
+      told: toldByRounding(known, labels),
       seen: 'in windows',
       sentence: ({ high, low }) =>
-        `The rounding of the values gives the label away: ${listIds(high)} have a different step size than ${listIds(low)}. The two were recorded in different ways.`,
+        `The rounding of the values gives the label away: in most fields, ${listIds(high)} have a different step size than ${listIds(low)}. The two were recorded in different ways.`,
       advice:
         'Record all labels with the same sensor and settings. A low-pass filter (signal.lowpass) smooths out the steps.',
       removed: spec.lowpassHz !== null,
@@ -131,7 +131,7 @@ function findingOf(
     around: by === 'device' ? 'error' : 'warning',
     outside: project ? 'info' : 'warning',
   } as const;
-  const figures = `(Recordings that a simple predictor gets right: ${percent(accuracy)} from this alone, ${percent(chance)} with shuffled labels${signal === null ? '' : `, ${percent(signal)} from the signal's mean, deviation and step`}.)`;
+  const figures = `(From this alone, a simple predictor gets ${percent(accuracy)} of the recordings right; by chance, it would be ${percent(chance)}${signal === null ? '' : `; from the signal's mean, deviation and step, it is ${percent(signal)}`}.)`;
   return {
     kind: 'shortcut',
     severity: severities[seen],
@@ -197,18 +197,19 @@ function interpolatedShare(columns: Float64Array[]): number {
 }
 
 /**
- * For each recording, log10 of the grid on which nearly all values are, median over the fields; 0 if there is no grid. A field that does not
- * change in some recording, such as the temperature of an idle machine, shows no grid there and is left out.
+ * Separates the labels by the step size of the values, if more than half of the fields do. A different way of recording rounds all fields. A
+ * single field may take few values for reasons of its own, such as the temperature of an idle machine.
  */
-function resolutions(known: Metadata[]): number[] {
-  const moving = (known[0]?.grids ?? []).flatMap((_, field) =>
-    known.every(({ grids }) => grids[field] !== null) ? [field] : [],
-  );
-  return known.map(({ grids }) => {
-    const steps = moving.map((field) => grids[field] ?? 0).sort((a, b) => a - b);
-    const step = steps[steps.length >> 1] ?? 0;
-    return step > 0 ? Math.round(10 * Math.log10(step)) / 10 : 0;
+function toldByRounding(known: Metadata[], labels: string[]): Told | null {
+  const fields = (known[0]?.grids ?? []).map((_, field) => {
+    const steps = known.map(({ grids }) => grids[field] ?? null);
+    if (steps.includes(null)) return null;
+    const sizes = steps.map((step) => (step! > 0 ? Math.round(10 * Math.log10(step!)) / 10 : 0));
+    const own = toldByNumber(sizes, labels, 0.25);
+    return own && own.accuracy >= leastAccuracy && own.p <= mostChance ? own : null;
   });
+  const telling = fields.filter((own) => own !== null);
+  return telling.length > fields.length / 2 ? telling[0]! : null;
 }
 
 /** Smallest difference between two values, if 99 of 100 values are multiples of it; otherwise 0. */

@@ -331,11 +331,11 @@ async function refuseUnlisted(folder: string, listing: Listing, expected: Expect
 }
 
 /**
- * Derives the label from a file's name: the longest known label at the start of the name, or the leading letters (`walking12.csv` →
- * walking). Null if there is neither.
+ * Derives the label from a file's name: the longest known label at the start of the name, or the leading words (`walking12.csv` → walking,
+ * `air_leak_01.csv` → air_leak). A last word of one letter distinguishes recordings (`walk_a.csv` → walk). Null if there is neither.
  */
 export function labelOfName(name: string, known: readonly string[] = []): string | null {
   const fits = known.filter((label) => name.startsWith(label) && !/^[A-Za-z]/.test(name.slice(label.length)));
   const [longest] = fits.sort((a, b) => b.length - a.length);
-  return longest ?? /^[A-Za-z]+/.exec(name)?.[0] ?? null;
+  return longest ?? /^[A-Za-z]+(?:[-_. ][A-Za-z]{2,}(?![A-Za-z]))*/.exec(name)?.[0] ?? null;
 }
