@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tailNotes } from '../../src/lib/cli/live/stream-tail.js';
 import { streamStatisticsSchema } from '../../src/lib/stream/tail/statistics.js';
 import { runCli } from '../support/cli.js';
 
@@ -91,6 +92,19 @@ describe('stream tail', () => {
     const { stderr, stdout, code } = await tail('--where', 'temperature > 80', '--format', 'raw');
     expect([code, stdout.split('\n').length]).toEqual([0, 2]);
     expect(stderr).toMatch(/! 1 message left out: temperature > 80: .*"hot"/);
+  });
+
+  it('names $max and others for messages with several samples', () => {
+    const first =
+      'x > 7: The expressions either side of operator ">" must evaluate to numeric or string values';
+    const end = { seen: 2, checked: 0, messages: 0, dropped: 0, failed: 2, first, ended: 'done' as const };
+    const { cautions } = tailNotes(
+      { ...end, missing: [], missingTexts: [] } as unknown as Parameters<typeof tailNotes>[0],
+      { where: 'x > 7', never: undefined },
+    );
+    expect(cautions).toEqual([
+      `2 messages left out: ${first}. If messages contain several samples of a field, compare $max(FIELD), $min(FIELD) or $average(FIELD)`,
+    ]);
   });
 
   it('prints statistics by topic and field', async () => {

@@ -93,7 +93,11 @@ export function tailNotes(end: TailEnd, { where, never }: TailChecks): { note: s
     const why = seen === 0 ? 'no message arrived' : 'no message matched --where';
     cautions.push(`${why}, so --never checked nothing; to fail then, use --expect`);
   }
-  if (failed > 0) cautions.push(`${plural(failed, 'message')} left out: ${first}`);
+  // Such as `temperature > 80` for a message that contains several samples of each field.
+  const arrays = /must evaluate to numeric/.test(first ?? '')
+    ? '. If messages contain several samples of a field, compare $max(FIELD), $min(FIELD) or $average(FIELD)'
+    : '';
+  if (failed > 0) cautions.push(`${plural(failed, 'message')} left out: ${first}${arrays}`);
   return { note: `${ended === 'interrupted' ? 'stopped after ' : ''}${count}${lost}`, cautions };
 }
 
