@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import DataCheck from '../../src/commands/data/check.js';
 import type { CheckReport } from '../../src/lib/data/check/report.js';
+import { labelOfName } from '../../src/lib/data/dataset/read.js';
 import { runCli } from '../support/cli.js';
 import {
   csvOf,
@@ -210,6 +211,20 @@ describe('aiot data check of a folder without a project', () => {
     const files = Object.fromEntries(
       Object.entries(clean).map(([name, rows]) => [name, rounded(name, rows)]),
     );
+    const { report } = await check(files);
+    expect(report.findings.map(({ evidence }) => (evidence as { by?: string }).by)).not.toContain(
+      'resolution',
+    );
+  });
+
+  it('does not take one field with coarser values under a label for other rounding', async () => {
+    const coarse = (name: string, rows: Rows) =>
+      rows.map(([x, y, z]) => [
+        Math.round(1000 * x!) / 1000,
+        Math.round(1000 * y!) / 1000,
+        name.startsWith('walking') ? Math.round(1000 * z!) / 1000 : Math.round(5 * z!) / 5,
+      ]);
+    const files = Object.fromEntries(Object.entries(clean).map(([name, rows]) => [name, coarse(name, rows)]));
     const { report } = await check(files);
     expect(report.findings.map(({ evidence }) => (evidence as { by?: string }).by)).not.toContain(
       'resolution',
@@ -467,4 +482,18 @@ it('data check rejects files with different columns without listing a hundred of
   expect(error.code).toBe('AIOT_CSV_COLUMNS');
   expect(error.message).toContain('feature_4 and 110 more');
   expect(error.message).not.toContain('feature_80');
+});
+
+describe("the label in a file's name", () => {
+  it.each([
+    ['walking12', [], 'walking'],
+    ['air_leak_01', [], 'air_leak'],
+    ['worn-belt-3', [], 'worn-belt'],
+    ['walk_a', [], 'walk'],
+    ['sitting (2)', [], 'sitting'],
+    ['air_leak_01', ['air'], 'air'],
+    ['42', [], null],
+  ])('of %s, with the labels %j, is %s', (name, known, label) => {
+    expect(labelOfName(name, known)).toBe(label);
+  });
 });
