@@ -40,12 +40,8 @@ export interface SeenNetwork {
   secured: boolean;
 }
 
-interface OverSerialOptions {
-  /** Absent = the only board. */
-  port?: string | undefined;
-  baud: number;
-  /** Whether to restart the board first. A chip simulated in this process is always restarted, because only that starts its program. */
-  reset: boolean;
+/** The network that a board joins, however it is reached. */
+export interface JoinOptions {
   /** Absent = `ask` chooses one. */
   ssid?: string | undefined;
   /** Absent = `ask` asks for it, unless the network is open. */
@@ -58,6 +54,14 @@ interface OverSerialOptions {
   onStage?: (stage: { text: string }) => void;
   /** Replaced in tests. */
   clock?: Clock;
+}
+
+interface OverSerialOptions extends JoinOptions {
+  /** Absent = the only board. */
+  port?: string | undefined;
+  baud: number;
+  /** Whether to restart the board first. A chip simulated in this process is always restarted, because only that starts its program. */
+  reset: boolean;
 }
 
 /** Time within which a running board answers the first request, ms. Firmware needs a few seconds after a reset. */

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import * as z from 'zod';
 import { AiotError } from '../../core/errors.js';
 import { httpAgent } from '../../core/http-agent.js';
-import { type Clock, formatDuration, systemClock } from '../../core/time.js';
+import { formatDuration, systemClock } from '../../core/time.js';
 import {
   encodeLogin,
   encodeLoginProof,
@@ -24,24 +24,13 @@ import {
 } from '../../formats/protocomm.js';
 import { protocommGroup, SrpClient, sameProof } from '../../formats/srp.js';
 import { checkWifi, type Wifi } from '../../provision/chip-options.js';
-import { type Joined, type SeenNetwork, strongestFirst, wifiFor } from './improv.js';
+import { type Joined, type JoinOptions, type SeenNetwork, strongestFirst, wifiFor } from './improv.js';
 
-interface OverSoftapOptions {
+interface OverSoftapOptions extends JoinOptions {
   /** The board in its own network, `http://host[:port]`. Absent = 192.168.4.1. */
   url?: string | undefined;
   /** User name (absent = wifiprov) and password of the board's provisioning service, not of a Wi-Fi network. */
   login: { user?: string | undefined; password: string | undefined };
-  /** Absent = `ask` chooses one. */
-  ssid?: string | undefined;
-  /** Absent = `ask` asks for it, unless the network is open. */
-  password?: string | undefined;
-  /** Asks for the missing name or password. Absent = there is no terminal. */
-  ask?: ((networks: readonly SeenNetwork[], ssid: string | undefined) => Promise<Wifi>) | undefined;
-  /** Time for joining the network. */
-  timeoutMs: number;
-  signal: AbortSignal;
-  onStage?: (stage: { text: string }) => void;
-  clock?: Clock;
 }
 
 const aboutSchema = z.object({
