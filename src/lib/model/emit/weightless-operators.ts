@@ -155,9 +155,12 @@ function broadcastSteps(own: readonly number[], shape: readonly number[]): numbe
   return shape.map((_, axis) => (axis < missing || own[axis - missing] === 1 ? 0 : strides[axis - missing]!));
 }
 
+/** A tensor's shape; a scalar has one axis of one element. */
+const axesOf = ({ shape }: Tensor): readonly number[] => (shape.length === 0 ? [1] : shape);
+
 /** The axes of two inputs that are broadcast together. */
 function broadcastAxes(site: Site): { size: number; x: number; x2: number }[] {
-  const { shape } = site.output;
+  const shape = axesOf(site.output);
   const [x, x2] = [broadcastSteps(site.input(0).shape, shape), broadcastSteps(site.input(1).shape, shape)];
   return shape.map((size, axis) => ({ size, x: x[axis]!, x2: x2[axis]! }));
 }
@@ -204,7 +207,7 @@ export function comparison(site: Site): Piece {
 
 /** SELECT_V2: x is the condition, x2 and x3 the values. */
 export function select(site: Site): Piece {
-  const { shape } = site.output;
+  const shape = axesOf(site.output);
   const [x, x2, x3] = [0, 1, 2].map((place) => broadcastSteps(site.input(place).shape, shape));
   const axes = shape.map((size, axis) => ({ size, x: x![axis]!, x2: x2![axis]!, x3: x3![axis]! }));
   const body = loops('i', axes, (place) => `*y++ = x[${place.x}] ? x2[${place.x2}] : x3[${place.x3}];`);
