@@ -95,7 +95,7 @@ See [TFLite operators](reference/tflite-operators.md) for their rules and for li
 - SHAPE and REDUCE_PROD must compute constants. TILE, by at most 10, becomes CONCATENATION. SELECT becomes SELECT_V2.
 - SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around a convolution become the convolution's dilation.
 - If an output is the position of the largest value (ARG_MAX), aiot outputs the values instead.
-- Loops with a fixed number of steps are unrolled.
+- Loops with a largest number of steps are unrolled, and branches become selections ([loops](reference/tflite-operators.md#loops)).
 
 ## Random networks from Keras
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { type Subgraph, withoutControl } from '../../src/lib/formats/tflite/control.js';
-import type { Tensor } from '../../src/lib/formats/tflite/graph.js';
+import type { Graph, Tensor } from '../../src/lib/formats/tflite/graph.js';
 import type { FileOperator } from '../../src/lib/formats/tflite/variables.js';
+import { createInterpreter } from '../../src/lib/runtime/interpreter/interpreter.js';
 
 const real = (...shape: number[]): Tensor => ({ name: 'real', type: 'float32', shape });
 const number: Tensor = { name: 'number', type: 'int32', shape: [] };
@@ -30,6 +31,30 @@ function tanhLoop(steps: number): Subgraph[] {
       { op: 'TANH', inputs: [1], outputs: [4] },
     ),
   ];
+}
+
+/** A loop that applies TANH to x while x is above 0.5, and at most `steps` times if given. */
+function openLoop(steps?: number): Subgraph[] {
+  const [main, , body] = tanhLoop(1) as [Subgraph, Subgraph, Subgraph];
+  const single = (graph: Subgraph): Subgraph => ({
+    ...graph,
+    tensors: graph.tensors.map((tensor) => (tensor?.name === 'real' ? { ...tensor, shape: [] } : tensor)),
+  });
+  const half: Tensor = { ...real(), data: Float32Array.of(0.5) };
+  const tensors = [number, real(), half, truth, constant(steps ?? 0), truth, truth];
+  const above = { op: 'GREATER', inputs: [1, 2], outputs: [3] };
+  const limited = [
+    { op: 'LESS', inputs: [0, 4], outputs: [5] },
+    { op: 'LOGICAL_AND', inputs: [5, 3], outputs: [6] },
+  ];
+  const condition = subgraph(
+    tensors,
+    [0, 1],
+    [steps === undefined ? 3 : 6],
+    above,
+    ...(steps === undefined ? [] : limited),
+  );
+  return [single(main), condition, single(body)];
 }
 
 describe('control flow of a .tflite file', () => {
@@ -62,24 +87,62 @@ describe('control flow of a .tflite file', () => {
     expect(main.operators.map(({ op }) => op)).toEqual([expected]);
   });
 
+  it('selects between both branches if the condition depends on the input', () => {
+    const branch = { op: 'IF', inputs: [1, 0], outputs: [2], options: { ifTrue: 1, ifFalse: 2 } };
+    const { main } = withoutControl([
+      subgraph([real(2), truth, real(2)], [0, 1], [2], branch),
+      subgraph([real(2), real(2)], [0], [1], { op: 'TANH', inputs: [0], outputs: [1] }),
+      subgraph([real(2), real(2)], [0], [1], { op: 'RELU', inputs: [0], outputs: [1] }),
+    ]);
+    expect(main.operators.map(({ op }) => op)).toEqual(['TANH', 'RELU', 'SELECT_V2']);
+    expect(main.operators[2]!.inputs).toEqual([
+      1,
+      main.operators[0]!.outputs[0],
+      main.operators[1]!.outputs[0],
+    ]);
+  });
+
+  it('takes the largest number of steps of a loop that ends depending on the input, and keeps its results', () => {
+    const { main, steps } = withoutControl(openLoop(3));
+    expect(steps).toBe(3);
+    const [x] = main.inputs;
+    const graph = { name: '', description: '', ...main } as Graph;
+    const interpreter = createInterpreter(graph);
+    const want = (start: number) => {
+      let value = Math.fround(start);
+      for (let step = 0; step < 3 && value > 0.5; step++) value = Math.fround(Math.tanh(value));
+      return value;
+    };
+    expect(x).toBe(0);
+    for (const start of [-1, 0.4, 0.6, 2, 9])
+      expect(interpreter.invoke(Float32Array.of(start))[0]).toBe(want(start));
+  });
+
   const wrong: [string, () => Subgraph[], string][] = [
     [
-      'a condition that depends on the input',
-      () => {
-        const [main, , body] = tanhLoop(1) as [Subgraph, Subgraph, Subgraph];
-        const tensors = [number, real(1, 4), real(1, 4), truth];
-        return [main, subgraph(tensors, [0, 1], [3], { op: 'LESS', inputs: [1, 1], outputs: [3] }), body];
-      },
-      'WHILE: the condition depends on the input (expected a fixed number of steps)',
+      'a loop without a largest number of steps, with its place in the file,',
+      () => openLoop(),
+      'subgraph 0, operator 0 (number), WHILE: the condition depends on the input (expected a largest number of steps, at most 256)',
     ],
     [
-      'a condition that depends on the input, with the place of the loop in the file,',
+      'a condition with several values',
       () => {
         const [main, , body] = tanhLoop(1) as [Subgraph, Subgraph, Subgraph];
-        const tensors = [number, real(1, 4), real(1, 4), truth];
-        return [main, subgraph(tensors, [0, 1], [3], { op: 'LESS', inputs: [1, 1], outputs: [3] }), body];
+        const tensors = [number, real(1, 4), { ...truth, shape: [4] }];
+        return [main, subgraph(tensors, [0, 1], [2], { op: 'LESS', inputs: [1, 1], outputs: [2] }), body];
       },
-      'subgraph 0, operator 0',
+      'a condition of bool [4]',
+    ],
+    [
+      'a branch with another shape',
+      () => [
+        subgraph([real(2), truth, real(2)], [0, 1], [2], {
+          ...{ op: 'IF', inputs: [1, 0], outputs: [2], options: { ifTrue: 1, ifFalse: 2 } },
+        }),
+        subgraph([real(2), real(2)], [0], [1], { op: 'TANH', inputs: [0], outputs: [1] }),
+        subgraph([real(2), real(1, 2)], [0], [1], { op: 'RESHAPE', inputs: [0], outputs: [1] }),
+      ],
+      'its results have the shapes [2] and [1,2]',
     ],
     ['an endless loop', () => tanhLoop(2 ** 30), 'more than 4096 steps'],
     [

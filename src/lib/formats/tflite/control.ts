@@ -7,7 +7,9 @@ import type { FileGraph, FileOperator } from './variables.js';
 /**
  * Control flow as a file stores it. A WHILE runs its body, another subgraph, while a third subgraph yields true. The converter writes a
  * recurrent Keras layer as a WHILE. An IF runs one of two subgraphs. If the conditions depend only on constants, such as a number of steps,
- * the graph contains each step's operators instead. Therefore, every interpreter and generator supports such a file.
+ * the graph contains each step's operators instead. If an IF's condition depends on the input, the graph contains both branches and selects
+ * between their results. If a WHILE's condition depends on the input and on a largest number of steps, the graph contains so many steps, and
+ * keeps the results of the last one that the loop takes. Therefore, every interpreter and generator supports such a file.
  */
 export type ControlOperatorName = 'WHILE' | 'IF';
 
@@ -52,6 +54,8 @@ export interface Subgraph extends FileGraph {
 
 /** Limits on a file's expansion, because a small file can describe nested loops of any length and lists of any size. */
 const mostSteps = 4096;
+/** A loop whose end depends on the input takes all its steps each time. */
+const mostOpenSteps = 256;
 const mostOperators = 30_000;
 /** Includes copies that become constants. */
 const mostCopies = 200_000;
@@ -61,7 +65,7 @@ const mostConstants = 4096;
 /**
  * The main subgraph, subgraph 0, with its loops unrolled and its branches chosen.
  * @returns the main subgraph, unchanged if there is no control flow, and the total number of loop steps
- * @throws AIOT_TFLITE_UNSUPPORTED for a condition that depends on the input
+ * @throws AIOT_TFLITE_UNSUPPORTED for a loop without a largest number of steps
  */
 export function withoutControl(subgraphs: readonly Subgraph[]): { main: Subgraph; steps: number } {
   const [main] = subgraphs as [Subgraph];
@@ -84,10 +88,9 @@ function live(operators: readonly FileOperator[], outputs: readonly number[]): F
   return kept.reverse();
 }
 
-/** Remedies for control flow that depends on the input. */
+/** A remedy for loops without a largest number of steps. */
 const fixedSteps =
-  'Before you convert the model, give the loop a fixed number of steps: run the largest number, and keep finished results with tf.where. In Keras, set the length of the sequence in the input shape.';
-const bothBranches = 'Before you convert the model, compute both branches, and choose with tf.where.';
+  'Before you convert the model, give the loop a largest number of steps, such as maximum_iterations=20 in tf.while_loop. In Keras, set the length of the sequence in the input shape.';
 
 /** Copies subgraphs into one list of operators. Operators that compute with constants, such as a loop's counter, become constants. */
 class Paste {
@@ -168,10 +171,30 @@ class Paste {
   ): number[] {
     const { condition, body } = options as { condition: number; body: number };
     let values = [...inputs];
+    // From the first condition that depends on the input: the results of the last step taken, and whether all conditions so far held.
+    let kept: number[] | undefined;
+    let active = -1;
+    let openSteps = 0;
     for (;;) {
-      if (!this.#holds(condition, values, path, where)) return values;
+      const before = this.operators.length;
+      const [holds = -1] = this.#call(condition, values, path);
+      const truth = this.#truth(holds, where);
+      if (truth !== undefined) this.operators.length = before;
+      if (truth === false) return kept ?? values;
       if (this.steps === mostSteps) throw unsupported(where, `more than ${mostSteps} steps`, fixedSteps);
-      values = this.#call(body, values, path);
+      if (truth === undefined) {
+        if (++openSteps > mostOpenSteps)
+          throw unsupported(
+            where,
+            `the condition depends on the input (expected a largest number of steps, at most ${mostOpenSteps})`,
+            fixedSteps,
+          );
+        active = kept === undefined ? holds : this.#both(active, holds);
+        kept ??= values;
+      }
+      const next = this.#call(body, values, path);
+      if (kept !== undefined) kept = this.#selected(active, next, kept, where);
+      values = next;
       this.steps += 1;
     }
   }
@@ -183,7 +206,40 @@ class Paste {
     where: string,
   ) {
     const { ifTrue, ifFalse } = options as { ifTrue: number; ifFalse: number };
-    return this.#call(this.#truth(condition, where, bothBranches) ? ifTrue : ifFalse, inputs, path);
+    const truth = this.#truth(condition, where);
+    if (truth !== undefined) return this.#call(truth ? ifTrue : ifFalse, inputs, path);
+    const [yes, no] = [ifTrue, ifFalse].map((number) => this.#call(number, inputs, path)) as [
+      number[],
+      number[],
+    ];
+    return this.#selected(condition, yes, no, where);
+  }
+
+  /** For each pair of values, the first one if the computed condition holds, otherwise the second one. */
+  #selected(condition: number, yes: readonly number[], no: readonly number[], where: string): number[] {
+    if (yes.length !== no.length) throw unsupported(where, `${yes.length} and ${no.length} results`);
+    return yes.map((a, place) => {
+      const b = no[place]!;
+      if (a === b) return a;
+      const [one, other] = [this.tensors[a], this.tensors[b]];
+      if (one === undefined || other === undefined) throw unsupported(where, 'a result that is missing');
+      const scalar = one.shape.length === 0 && this.tensors[condition]!.shape.length > 0;
+      if (one.type !== other.type || one.shape.join() !== other.shape.join() || scalar)
+        throw unsupported(
+          where,
+          `its results have the shapes [${one.shape}] and [${other.shape}], and the types ${one.type} and ${other.type}`,
+        );
+      const { data: _, variable: __, ...tensor } = one;
+      const y = this.tensors.push({ ...tensor, name: `${tensor.name}/selected` }) - 1;
+      this.#add({ op: 'SELECT_V2', inputs: [condition, a, b], outputs: [y], options: {} });
+      return y;
+    });
+  }
+
+  /** Whether both conditions hold. */
+  #both(a: number, b: number): number {
+    const y = this.tensors.push({ name: 'both', type: 'bool', shape: this.tensors[b]!.shape }) - 1;
+    return this.#add({ op: 'LOGICAL_AND', inputs: [a, b], outputs: [y], options: {} }) ?? y;
   }
 
   #call(number: number, inputs: readonly number[], path: readonly number[]): number[] {
@@ -191,24 +247,19 @@ class Paste {
     return this.run(number, inputs, [...path, number]);
   }
 
-  /** Evaluates a loop's condition. The condition's operators must not depend on the input. */
-  #holds(number: number, inputs: readonly number[], path: readonly number[], where: string): boolean {
-    const before = this.operators.length;
-    const [condition = -1] = this.#call(number, inputs, path);
-    this.operators.length = before;
-    return this.#truth(condition, where, fixedSteps);
-  }
-
-  #truth(condition: number, where: string, next: string): boolean {
-    const { type, data } = this.tensors[condition] ?? {};
-    if (type !== 'bool' || data?.length !== 1)
-      throw unsupported(where, 'the condition depends on the input (expected a fixed number of steps)', next);
-    return data[0] !== 0;
+  /** The value of a condition; undefined if it depends on the input. */
+  #truth(condition: number, where: string): boolean | undefined {
+    const { type, shape = [], data } = this.tensors[condition] ?? {};
+    if (type !== 'bool' || elementCount(shape) !== 1)
+      throw unsupported(where, `a condition of ${type} [${shape}]`);
+    return data && data[0] !== 0;
   }
 
   /** Adds an operator. If the result is an existing tensor, adds nothing and returns that tensor. */
   #add(operator: FileOperator): number | undefined {
     const [output = -1] = operator.outputs;
+    const known = this.#combined(operator);
+    if (known !== undefined) return known;
     const values = evaluated(operator, this.tensors);
     if (values !== undefined) {
       const { type, name } = this.tensors[output]!;
@@ -237,6 +288,22 @@ class Paste {
     if (operator.op === 'CONCATENATION' && inputs.length === 1) return inputs[0];
     if (this.operators.push({ ...operator, inputs } as FileOperator) > mostOperators)
       throw unsupported('control flow', `more than ${mostOperators} operators in its steps`);
+    return undefined;
+  }
+
+  /** The result of a LOGICAL_AND or LOGICAL_OR if one input is a constant, such as a limit on the number of steps. */
+  #combined({ op, inputs }: FileOperator): number | undefined {
+    if (op !== 'LOGICAL_AND' && op !== 'LOGICAL_OR') return undefined;
+    const [a = -1, b = -1] = inputs;
+    for (const [own, other] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const { data, shape = [] } = this.tensors[own] ?? {};
+      if (data?.length !== 1 || shape.join() !== this.tensors[other]?.shape.join()) continue;
+      // A true AND, or a false OR, leaves the other input.
+      return (data[0] !== 0) === (op === 'LOGICAL_AND') ? other : own;
+    }
     return undefined;
   }
 }
