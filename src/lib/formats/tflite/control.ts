@@ -8,8 +8,8 @@ import type { FileGraph, FileOperator } from './variables.js';
  * Control flow as a file stores it. A WHILE runs its body, another subgraph, while a third subgraph yields true. The converter writes a
  * recurrent Keras layer as a WHILE. An IF runs one of two subgraphs. If the conditions depend only on constants, such as a number of steps,
  * the graph contains each step's operators instead. If an IF's condition depends on the input, the graph contains both branches and selects
- * between their results. If a WHILE's condition depends on the input and on a largest number of steps, the graph contains so many steps, and
- * keeps the results of the last one that the loop takes. Therefore, every interpreter and generator supports such a file.
+ * between their results. If a WHILE's condition also depends on the input, the graph contains the largest number of steps. It keeps the
+ * results of the last step that the loop takes. Therefore, every interpreter and generator supports such a file.
  */
 export type ControlOperatorName = 'WHILE' | 'IF';
 
