@@ -146,6 +146,23 @@ describe('control flow of a .tflite file', () => {
     ],
     ['an endless loop', () => tanhLoop(2 ** 30), 'more than 4096 steps'],
     [
+      'branches in branches, whose number doubles at each of 40 levels,',
+      () => [
+        ...Array.from({ length: 40 }, (_, level) =>
+          subgraph([real(2), truth, real(2)], [0, 1], [2], {
+            ...{
+              op: 'IF',
+              inputs: [1, 0, 1],
+              outputs: [2],
+              options: { ifTrue: level + 1, ifFalse: level + 1 },
+            },
+          }),
+        ),
+        subgraph([real(2), truth], [0, 1], [0]),
+      ],
+      'too many operators in its steps',
+    ],
+    [
       'a recursion',
       () => {
         const [main, condition] = tanhLoop(1) as [Subgraph, Subgraph];
