@@ -1,6 +1,8 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { catalogue } from '../../src/lib/core/catalogue.js';
 import { AiotError } from '../../src/lib/core/errors.js';
 import { formatDuration, parseDuration } from '../../src/lib/core/time.js';
@@ -214,6 +216,20 @@ describe('the program', () => {
     // Values of flags are not arguments, even of flags that do not exist.
     const { stderr: withFlags } = aiot(['model', 'train', 'rows.csv', '--kind', 'mlp', '--out', 'x']);
     expect(withFlags).toContain('Unexpected argument: rows.csv\n');
+  });
+
+  it('suggests the flag for a project or a data file that was given as an argument', () => {
+    const template = join(root, 'templates', 'har-imu');
+    expect(aiot(['model', 'train', template]).stderr).toContain(
+      `Try: aiot model train --project ${template}\n`,
+    );
+    const folder = mkdtempSync(join(tmpdir(), 'aiot-arguments-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, 'rows.csv');
+    writeFileSync(file, 'a,b\n1,2\n');
+    expect(aiot(['model', 'train', file]).stderr).toContain(`Try: aiot model train --data ${file}\n`);
+    // `token list` has no --data.
+    expect(aiot(['token', 'list', file]).stderr).toContain('run `aiot token list --help`');
   });
 
   it('lists the values of a flag in help, even if it has a placeholder', () => {

@@ -84,6 +84,13 @@ describe('aiot stream login', () => {
   });
 });
 
+it('suggests aiot:/// where a topic stands in the place of a context', async () => {
+  const { code, stderr } = await runCli(['stream', 'tail', 'aiot://shop/+/speed']);
+  expect(code).toBe(4);
+  expect(stderr).toContain('no context is named shop');
+  expect(stderr.replaceAll(/\s+/g, ' ')).toContain('write aiot:///shop/+/speed');
+});
+
 describe('aiot stream logout', () => {
   it('removes one endpoint and leaves the others', async () => {
     await loginAt('mqtt://ana:a@one');

@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
-import { Config, Errors, type Interfaces, run, settings } from '@oclif/core';
+import { type Command, Config, Errors, type Interfaces, run, settings } from '@oclif/core';
 import { switchedOn } from './switches.js';
 
 /**
@@ -72,7 +74,13 @@ async function fail(error: unknown, argv: string[], config: Config | undefined):
     const flag = from.findIndex((word) => word.startsWith('-'));
     const more = from.slice(command.split(' ').length, flag < 0 ? undefined : flag);
     const message = `Unexpected argument${more.length > 1 ? 's' : ''}: ${more.join(', ')}`;
-    const next = `To see the arguments and flags, run \`aiot ${command} --help\`.`;
+    const flagged =
+      more.length === 1
+        ? await flagFor(more[0]!, config.findCommand(command.replaceAll(' ', ':')))
+        : undefined;
+    const next = flagged
+      ? `aiot ${command} ${flagged}`
+      : `To see the arguments and flags, run \`aiot ${command} --help\`.`;
     return showError(new AiotError('AIOT_USAGE', message, { next, cause: error }), style);
   }
   const whole = config.topics.some(({ name }) => name === words.join(':'));
@@ -86,6 +94,18 @@ async function fail(error: unknown, argv: string[], config: Config | undefined):
     new AiotError('AIOT_USAGE', message, { next: await advice(words, namesOf(config)), cause: error }),
     style,
   );
+}
+
+/** The flag that was left out before a project folder or a file of data; undefined if the command has none for the word. */
+async function flagFor(word: string, command: Command.Loadable | undefined): Promise<string | undefined> {
+  const flag = existsSync(join(word, 'aiot.yaml'))
+    ? 'project'
+    : /\.(csv|jsonl|parquet)$/i.test(word) && existsSync(word)
+      ? 'data'
+      : undefined;
+  if (!flag || !command?.flags[flag]) return undefined;
+  const { shellWord } = await import('../core/text.js');
+  return `--${flag} ${shellWord(word)}`;
 }
 
 /** Maps all names of commands, including former names, which still work, to the current names. */

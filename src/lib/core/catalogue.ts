@@ -163,7 +163,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'The message broker did not respond, closed the connection or is temporarily unavailable, or its TLS certificate is not trusted.',
-    next: "Check the URL and that the broker is running. For a private CA, add --ca FILE. For the platform's own broker, run `aiot status`.",
+    next: "Check the URL and that the broker is running. The platform's own broker starts with `aiot up`. For a private CA, add --ca FILE.",
   },
   AIOT_BUG: {
     exit: 1,

@@ -1,5 +1,5 @@
 import { type PlatformContext, readContexts } from '../core/contexts.js';
-import { AiotError } from '../core/errors.js';
+import { AiotError, hasCode } from '../core/errors.js';
 import { readText } from '../core/files.js';
 import type { StreamAdmin } from './broker/admin.js';
 import { saysWho, withKeptCredentials } from './credentials.js';
@@ -157,7 +157,15 @@ export async function platformBroker(
   options: StreamOptions,
 ): Promise<[StreamUrl, StreamOptions]> {
   const { contextFor } = await import('../api/context.js');
-  const context = await contextFor(['', 'stream'].includes(url.host) ? options.context : url.host);
+  const named = !['', 'stream'].includes(url.host);
+  const context = await contextFor(named ? url.host : options.context).catch((error) => {
+    if (!named || !hasCode(error, 'AIOT_CONTEXT_NOT_FOUND')) throw error;
+    const topic = [url.host, url.path].filter(Boolean).join('/');
+    throw new AiotError('AIOT_CONTEXT_NOT_FOUND', error.message, {
+      next: `For the topic ${topic} on the current platform, write aiot:///${topic} with three slashes. To list the contexts, run \`aiot context list\`.`,
+      cause: error,
+    });
+  });
   if (!context.mqtt) {
     throw new AiotError('AIOT_CONTEXT_NOT_FOUND', `context ${context.name} has no broker address`, {
       next: 'Add it with `aiot context add NAME --url URL --mqtt URL --replace`.',

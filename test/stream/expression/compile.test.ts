@@ -55,6 +55,22 @@ describe('an expression', () => {
     );
   });
 
+  it.each([
+    ['a == 3', '"=" instead of "=="'],
+    ['a > 3 && b === "on"', '"and" instead of "&&" and "=" instead of "==="'],
+    ['a > 3 || b', '"or" instead of "||"'],
+  ])('states the operators of JSONata if it has those of C: %s', (text, advice) => {
+    expect(() => compileExpression(text)).toThrow(
+      expect.objectContaining({ next: expect.stringContaining(advice) }),
+    );
+  });
+
+  it('takes no advice from text in quotes', () => {
+    expect(() => compileExpression('a > "&& ==" b')).toThrow(
+      expect.objectContaining({ next: expect.not.stringContaining('instead of') }),
+    );
+  });
+
   it('fails with AIOT_STREAM_EVALUATION if it does not apply to a message', async () => {
     const failed = compileExpression('$ > 80').evaluate(message, await decoderFor('auto'));
     await expect(failed).rejects.toMatchObject({ code: 'AIOT_STREAM_EVALUATION' });

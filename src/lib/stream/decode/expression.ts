@@ -377,10 +377,30 @@ export function parse(text: string): jsonata.Expression {
   } catch (error) {
     const { message, position } = error as { message?: string; position?: number };
     const place = position === undefined ? '' : ` (at character ${position})`;
+    const next = operatorAdvice(text);
     throw new AiotError('AIOT_STREAM_EXPRESSION', `${text}: ${message ?? 'not valid JSONata'}${place}`, {
+      ...(next ? { next } : {}),
       cause: error,
     });
   }
+}
+
+/** JSONata's equivalents of the operators that C, Python and JavaScript share. */
+const operatorsElsewhere: Record<string, string> = {
+  '==': '=',
+  '===': '=',
+  '!==': '!=',
+  '&&': 'and',
+  '||': 'or',
+};
+
+/** Names JSONata's operators where an invalid expression contains another language's; undefined if it contains none. */
+function operatorAdvice(text: string): string | undefined {
+  const withoutStrings = text.replace(/"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`/g, '');
+  const found = [...new Set(withoutStrings.match(/!==|={2,3}|&&|\|\|/g))];
+  if (found.length === 0) return undefined;
+  const pairs = found.map((operator) => `"${operatorsElsewhere[operator]}" instead of "${operator}"`);
+  return `In JSONata, write ${pairs.join(' and ')}, such as --where 'temperature > 80 and state = "on"'.`;
 }
 
 /** Evaluates any expression with the library. @throws AIOT_STREAM_EVALUATION */
