@@ -58,9 +58,10 @@ const lookMs = 100;
 const resendMs = 2000;
 /** Maximum number of calls that wait for one device at the same time. */
 const mostWaiting = 16;
-/** How often calls without a caller are ended, and how long after their deadline, ms. */
+/** How often calls without a caller are ended, how long after their deadline, and how often old calls are deleted, ms. */
 const sweepMs = 2000;
 const graceMs = 2000;
+const pruneMs = 60_000;
 /** How long a call's outcome is stored for repeated requests, ms. */
 const keptMs = 86_400_000;
 const rowsAtOnce = 100;
@@ -73,6 +74,7 @@ const rowsAtOnce = 100;
 export class DeviceCommands {
   private readonly inTurn = serially();
   private readonly waiting = new Map<string, number>();
+  private prunedAt = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly parts: Parts) {}
 
@@ -198,6 +200,8 @@ export class DeviceCommands {
       const reply = await this.storedReply(row);
       await this.end(row, reply === null ? lateOutcome(row) : await this.judge(row, reply));
     }
+    if (now() < this.prunedAt + pruneMs) return;
+    this.prunedAt = now();
     await store
       .deleteFrom('calls')
       .where('created', '<', now() - keptMs)
