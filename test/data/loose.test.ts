@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import DataCheck from '../../src/commands/data/check.js';
+import { checkText } from '../../src/lib/cli/render/data.js';
 import type { CheckReport } from '../../src/lib/data/check/report.js';
 import { labelOfName } from '../../src/lib/data/dataset/read.js';
+import { openLoose } from '../../src/lib/data/tables/loose-recordings.js';
 import { runCli } from '../support/cli.js';
 import {
   csvOf,
@@ -332,6 +334,32 @@ describe('aiot data check of a folder without a project', () => {
     const gaps = report.findings.filter(({ kind }) => kind === 'gap');
     expect(gaps).toMatchObject([{ evidence: { gaps: 1, row: 50 } }]);
   });
+});
+
+it('gives each part of a table that is cut at pauses the time of its own first row', async () => {
+  const dir = join(base, 'parts');
+  const starts = [1_795_900_000, 1_795_900_100, 1_795_900_250.5];
+  const lines = starts.flatMap((start) =>
+    walk(1, 20).map((row, i) => `${(start + i / 50).toFixed(2)},${row.join(',')},walk`),
+  );
+  await writeFiles(dir, { 'all.csv': `time,x,y,z,label\n${lines.join('\n')}\n` });
+  const { inOrder } = await openLoose({ paths: [dir] });
+  expect(inOrder.map(({ startedAt }) => startedAt)).toEqual(starts.map((start) => start * 1000));
+});
+
+it.each([
+  [['a_01', 'a_02', 'a_03', 'a_07'], 'a_01–03, a_07'],
+  [['a_08', 'a_09', 'a_10', 'a_11'], 'a_08–11'],
+  [['a8', 'a9', 'a10'], 'a8–10'],
+  [['a8', 'a9', 'a010'], 'a8, a9, a010'],
+])('the files %j of a finding are listed with their own digits', (files, listed) => {
+  const finding = {
+    ...({ kind: 'leak', severity: 'warning', confidence: 'certain' } as const),
+    ...{ files, evidence: {}, message: 'Message.', advice: 'Advice.' },
+  };
+  const report = { of: 'recordings', recordings: 4, samples: 4, rateHz: 1, rateFrom: 'told' } as CheckReport;
+  const text = checkText({ ...report, labelFrom: null, split: null, findings: [finding] });
+  expect(text.split('\n').map((line) => line.trim())).toContain(listed);
 });
 
 describe('aiot data check of a split into folders', () => {

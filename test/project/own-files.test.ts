@@ -5,6 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { telemetryNames } from '../../src/lib/core/names.js';
 import { seededRandom } from '../../src/lib/core/numbers.js';
 import { loadProject } from '../../src/lib/core/project.js';
+import { fieldsOfColumns } from '../../src/lib/data/tables/columns.js';
+import { accelerationUnitNamed } from '../../src/lib/data/units.js';
 import { telemetryMembers } from '../../src/lib/device/protocol/messages.js';
 import { readRecording } from '../../src/lib/device/telemetry/sensor.js';
 import { runCli } from '../support/cli.js';
@@ -226,6 +228,59 @@ describe('data list and data show', () => {
     expect(listed.stdout).toMatch(/run1 .* s\s*\n/);
     const shown = await runCli(['data', 'show', 'short1', '--project', dir]);
     expect(shown.stdout).toMatch(/! .*short1/);
+  });
+});
+
+describe('units in the names of columns', () => {
+  it('become the units of fields, and are accepted again by data import', async () => {
+    const from = join(folder, 'units-from');
+    await mkdir(from);
+    const head =
+      'time_ms,accel_x [g],accel_y [m/s^2],temperature (°C),humidity (%),flow (left),sensor (A),sensor (B)';
+    const lines = Array.from({ length: 200 }, (_, i) => [
+      20 * i,
+      ...[1, 2, 3, 4, 5, 6, 7].map((k) => Math.sin(i / k)),
+    ]);
+    for (const file of ['idle1', 'idle2', 'run1', 'run2'])
+      await writeFile(join(from, `${file}.csv`), `${head}\n${lines.join('\n')}\n`);
+    const dir = join(folder, 'units');
+    const { stdout, code } = await runCli(['init', dir, '--from', from, '--no-color']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('accel_x (g), accel_y (m/s^2), temperature (°C), humidity (%), flow_left, ');
+    const { stream } = (await loadProject(dir)).config;
+    expect(Object.entries(stream.fields).map(([name, { unit }]) => [name, unit])).toEqual([
+      ['accel_x', 'g'],
+      ['accel_y', 'm/s^2'],
+      ['temperature', '°C'],
+      ['humidity', '%'],
+      ['flow_left', ''],
+      ['sensor_A', ''],
+      ['sensor_B', ''],
+    ]);
+    await rename(join(from, 'idle1.csv'), join(from, 'idle9.csv'));
+    expect((await runCli(['data', 'import', join(from, 'idle9.csv'), '--project', dir])).code).toBe(0);
+  });
+
+  it.each([
+    [['temp (°C)', 'temp (°F)'], { temp_C: '°C', temp_F: '°F' }],
+    [['x (1)', 'y[rpm]', 'z (m/s/s)', '(g)'], { x_1: '', y: 'rpm', z: 'm/s/s', g: '' }],
+  ])('of %j make the fields %j', (columns, fields) => {
+    expect(Object.fromEntries(fieldsOfColumns(columns).map(({ name, unit }) => [name, unit]))).toEqual(
+      fields,
+    );
+  });
+
+  it.each([
+    ['g', 'g'],
+    ['G', 'g'],
+    ['m/s²', 'm/s²'],
+    ['m s⁻²', 'm/s²'],
+    ['m s-2', 'm/s²'],
+    ['mg', null],
+    ['rpm', null],
+    ['', null],
+  ])('declare the acceleration %s as %s', (text, unit) => {
+    expect(accelerationUnitNamed(text)).toBe(unit);
   });
 });
 

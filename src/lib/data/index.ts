@@ -2,7 +2,6 @@
 export { checkBand } from './check/band.js';
 export { checkDataset } from './check/check.js';
 export { checkSplit, leakError } from './check/copies.js';
-export { accelerationUnitOf, accelerationUnits } from './check/declared.js';
 export { checkPath } from './check/files.js';
 export { checkProject } from './check/project.js';
 export { rangesOf } from './check/recordings.js';
@@ -55,6 +54,7 @@ export { splitDataset } from './split.js';
 export { dataStatistics, type Statistics, statisticsSchema } from './statistics.js';
 export {
   fieldNames,
+  fieldsOfColumns,
   rolesInFile,
   type TimeColumn,
   timeColumnOf,
@@ -80,3 +80,10 @@ export {
 } from './tables/table.js';
 export { type DrawnPictures, drawnPicturesSchema, drawPictures, drawTray, trayParts } from './tray.js';
 export type * from './types.js';
+export {
+  accelerationUnitNamed,
+  accelerationUnitOf,
+  type Conversion,
+  conversionOf,
+  quantityOf,
+} from './units.js';

@@ -19,7 +19,7 @@ import type { ChipName } from '../model/fit/chips.js';
 import { bandOf } from '../signal/feature-sets.js';
 import { signalSpecOf } from '../signal/spec.js';
 import { drawFaces } from '../vision/faces.js';
-import { composeProject, rowsFile, type Survey } from './own-project.js';
+import { composeProject, rowsFile, type Survey, shortenedWindow } from './own-project.js';
 import { findTemplates } from './templates.js';
 
 export const initResultSchema = z.object({
@@ -50,6 +50,8 @@ export const initResultSchema = z.object({
       bandHz: z.tuple([z.number(), z.number()]).nullable(),
       /** Samples. */
       window: z.int(),
+      /** Length that the rate and the recordings suggest, samples, and why the window is shorter; null if it is not. */
+      shortened: z.object({ from: z.int(), reason: z.string() }).nullable(),
       topic: z.string(),
     })
     .nullable(),
@@ -131,7 +133,10 @@ export async function initOwnProject(options: {
     },
     async (staging, config) => {
       if (survey.kind === 'rows') return cp(survey.path, join(staging, rowsFile));
-      signal = chosenSignal(config);
+      signal = {
+        ...chosenSignal(config),
+        shortened: chip === undefined ? null : shortenedWindow(survey, chip),
+      };
       await saveRecordings({ folder: join(staging, 'data'), config, recordings: ownRecordings(survey) });
     },
   );
@@ -139,7 +144,7 @@ export async function initOwnProject(options: {
   return { ...made, rateHz, rateFrom, time, signal };
 }
 
-function chosenSignal(config: ProjectConfig): NonNullable<InitResult['signal']> {
+function chosenSignal(config: ProjectConfig): Omit<NonNullable<InitResult['signal']>, 'shortened'> {
   const spec = signalSpecOf(config);
   return {
     features: config.signal.features as string,

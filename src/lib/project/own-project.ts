@@ -3,13 +3,13 @@ import { resolve } from 'node:path';
 import { Document, isNode, isScalar, YAMLMap, YAMLSeq } from 'yaml';
 import { AiotError } from '../core/errors.js';
 import { telemetryNames } from '../core/names.js';
-import { accelerationUnitOf } from '../data/check/declared.js';
 import { checkTimes } from '../data/check/times.js';
 import { accelerationAxis as axis, chooseFeatures } from '../data/features/choose.js';
 import { dataStatistics, type Statistics } from '../data/statistics.js';
-import { fieldNames, rolesInFile, type TimeColumn, timeColumnOf } from '../data/tables/columns.js';
+import { fieldsOfColumns, rolesInFile, type TimeColumn, timeColumnOf } from '../data/tables/columns.js';
 import { assumedHz, type LabelFrom, type Loose, openLoose } from '../data/tables/loose-recordings.js';
 import type { Finding } from '../data/types.js';
+import { accelerationUnitOf } from '../data/units.js';
 import type { Separators } from '../formats/csv/cells.js';
 import { modelMemoryOf } from '../model/bundle/board-memory.js';
 import { type ChipName, chips } from '../model/fit/chips.js';
@@ -45,7 +45,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   const doc = new Document({
     name,
     ...(rows
-      ? declarable(fields) && { stream: { topic: name, fields: fieldsOf(fields) } }
+      ? declarable(fields) && { stream: { topic: name, fields: fieldsOf(survey) } }
       : streamOf(survey, name, chip)),
     model: modelOf(survey, chip),
     pipeline: { selector: 'all' },
@@ -53,7 +53,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   doc.commentBefore = header(
     rows
       ? `${count} rows of ${fields.length} inputs each: the model predicts one row at a time.`
-      : `${count} recordings of ${fields.length} fields. Add their units and ranges of plausible values.`,
+      : `${count} recordings of ${fields.length} fields. Add ${Object.keys(survey.units).length < fields.length ? 'their units and ' : ''}ranges of plausible values.`,
   );
   remark(
     doc,
@@ -65,13 +65,11 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
     ['signal', 'rate'],
     survey.rateFrom === 'assumed' ? 'Hz, assumed: the files do not contain it' : 'Hz',
   );
-  const isShorter = chip !== undefined && !rows && windowOf(survey, chip) < wantedWindow(survey);
+  const shortened = chip && shortenedWindow(survey, chip);
   remark(
     doc,
     ['signal', 'window'],
-    isShorter
-      ? `samples, not ${wantedWindow(survey)}: the model and its updates have to fit into the memory of the ${chips[chip].title}'s default firmware`
-      : 'samples',
+    shortened ? `samples, not ${shortened.from}: ${shortened.reason}` : 'samples',
   );
   remark(doc, ['signal', 'stride'], 'samples from one prediction to the next');
   remark(
@@ -121,14 +119,13 @@ function declarable(columns: readonly string[]): boolean {
 }
 
 /** Declared fields; a unit is stated only where it is known. */
-function fieldsOf(fields: readonly string[], accelerationUnit: Survey['accelerationUnit'] = null) {
-  return Object.fromEntries(
-    fields.map((field) => [field, { unit: axis.test(field) ? (accelerationUnit ?? '') : '' }]),
-  );
+function fieldsOf({ fields, units, accelerationUnit }: Survey) {
+  const unitOf = (field: string) => units[field] ?? (axis.test(field) ? accelerationUnit : null) ?? '';
+  return Object.fromEntries(fields.map((field) => [field, { unit: unitOf(field) }]));
 }
 
 function streamOf(survey: Survey, topic: string, chip: ChipName | undefined) {
-  const { fields, rateHz, loose, accelerationUnit } = survey;
+  const { fields, rateHz, loose } = survey;
   const window = windowOf(survey, chip);
   const spec = {
     ...{ fields, rateHz: rateHz!, lowpassHz: null, resampleHz: rateHz! },
@@ -138,7 +135,7 @@ function streamOf(survey: Survey, topic: string, chip: ChipName | undefined) {
   return {
     stream: {
       topic,
-      fields: fieldsOf(fields, accelerationUnit),
+      fields: fieldsOf(survey),
     },
     signal: {
       rate: rateHz!,
@@ -165,6 +162,15 @@ function windowOf(survey: Survey, chip: ChipName | undefined): number {
       if (models * (spectralBytes(survey, window) + room.network) + room.trial <= memory) return window;
   }
   return Math.min(wanted, leastWindow);
+}
+
+/** Why the window is shorter than the recordings and their rate suggest; null if it is not. */
+export function shortenedWindow(survey: Survey, chip: ChipName): { from: number; reason: string } | null {
+  const from = survey.kind === 'rows' ? 0 : wantedWindow(survey);
+  const window = survey.kind === 'rows' ? 0 : windowOf(survey, chip);
+  if (window >= from) return null;
+  const parts = window < leastForUpdates ? 'the model has' : 'the model and its updates have';
+  return { from, reason: `${parts} to fit into the memory of the ${chips[chip].title}'s default firmware` };
 }
 
 function wantedWindow({ rateHz, loose }: Survey): number {
@@ -265,7 +271,9 @@ export interface Survey {
   time: TimeColumn | null;
   /** How the cells of the files are separated; null = by commas. */
   separators: Separators | null;
-  /** Unit of an accelerometer's axes, according to the size of gravity; null = there is none, or its size fits no unit. */
+  /** Units of fields according to the header; fields without one are missing. */
+  units: Readonly<Record<string, string>>;
+  /** Unit of an accelerometer's axes, according to the size of gravity; null = the header states it, there are none, or it fits no unit. */
   accelerationUnit: 'g' | 'm/s²' | null;
   /** Problems of the time columns. */
   findings: Finding[];
@@ -305,11 +313,15 @@ async function surveyRecordings({ path, labelFrom, rateHz }: SurveyOptions): Pro
   });
   const { dataset, rateFrom } = loose;
   const labels = counted(dataset.recordings.flatMap(({ label }) => label ?? []));
+  const declared = fieldsOfColumns(dataset.fields);
+  const fields = declared.map(({ name }) => name);
+  const stated = declared.filter(({ unit }) => unit !== '');
   return {
     path,
     kind: 'recordings',
     count: dataset.recordings.length,
-    fields: fieldNames(dataset.fields),
+    fields,
+    units: Object.fromEntries(stated.map(({ name, unit }) => [name, unit])),
     ignored: [],
     labelColumn: null,
     labelFrom: Object.keys(labels).length === 0 ? 'none' : loose.labelFrom,
@@ -320,7 +332,9 @@ async function surveyRecordings({ path, labelFrom, rateHz }: SurveyOptions): Pro
     rateFrom,
     time: loose.time,
     separators: loose.separators,
-    accelerationUnit: accelerationUnitOf(dataset.recordings, fieldNames(dataset.fields)),
+    accelerationUnit: stated.some(({ name }) => axis.test(name))
+      ? null
+      : accelerationUnitOf(dataset.recordings, fields),
     findings: checkTimes(loose),
     loose,
   };
@@ -364,6 +378,7 @@ async function surveyRows({ path, labelFrom = 'auto', rateHz }: SurveyOptions): 
     rateHz: null,
     rateFrom: null,
     ...(await timeAndSeparatorsIn(path)),
+    units: {},
     accelerationUnit: null,
     findings: [],
     loose: null,

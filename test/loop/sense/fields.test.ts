@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { conversionOf } from '../../../src/lib/data/units.js';
 import { parseAddress } from '../../../src/lib/loop/sense/address.js';
-import { conversionOf, mapFields } from '../../../src/lib/loop/sense/fields.js';
+import { mapFields } from '../../../src/lib/loop/sense/fields.js';
 
 const imu = [
   ...['ax', 'ay', 'az'].map((name) => ({ name, unit: 'g' })),

@@ -81,29 +81,34 @@ function shortened(files: string[], most: number): string {
 }
 
 function ranges(files: string[]): string[] {
-  const stems = new Map<string, number[]>();
+  const stems = new Map<string, string[]>();
   const others: string[] = [];
   for (const file of files) {
     const parts = /^(.*?)(\d{1,6})(\.csv)?$/.exec(file);
     if (!parts) others.push(file);
     else {
       const key = `${parts[1]}\n${parts[3] ?? ''}`;
-      stems.set(key, [...(stems.get(key) ?? []), Number(parts[2])]);
+      stems.set(key, [...(stems.get(key) ?? []), parts[2]!]);
     }
   }
   const drawn = [...stems].flatMap(([key, numbers]) => {
     const [stem = '', end = ''] = key.split('\n');
-    numbers.sort((a, b) => a - b);
+    numbers.sort((a, b) => Number(a) - Number(b));
     const out: string[] = [];
     for (let i = 0; i < numbers.length; ) {
       let last = i;
-      while (numbers[last + 1] === numbers[last]! + 1) last++;
+      while (follows(numbers[last]!, numbers[last + 1])) last++;
       out.push(last - i > 1 ? `${stem}${numbers[i]}–${numbers[last]}${end}` : `${stem}${numbers[i]}${end}`);
       i = last - i > 1 ? last + 1 : i + 1;
     }
     return out;
   });
   return [...drawn, ...others];
+}
+
+/** Whether a number in a name is the next one, written with as many leading zeros: 10 after 09, but not after 9 if it is 010. */
+function follows(number: string, next: string | undefined): boolean {
+  return next === String(Number(number) + 1).padStart(/^0./.test(number) ? number.length : 0, '0');
 }
 
 type Field = Statistics['fields'][number];

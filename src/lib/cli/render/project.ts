@@ -16,11 +16,23 @@ const rateWords = {
 
 /** Detected properties of the user's data. */
 export function surveyText(survey: Survey): string {
-  const { kind, count, fields, ignored, labels, labelFrom, labelColumn, measured, rateHz, rateFrom, time } =
-    survey;
+  const {
+    kind,
+    count,
+    fields,
+    units,
+    ignored,
+    labels,
+    labelFrom,
+    labelColumn,
+    measured,
+    rateHz,
+    rateFrom,
+    time,
+  } = survey;
   const lines: [string, string][] = [
     ['Data', plural(count, kind === 'rows' ? 'row' : 'recording')],
-    ['Inputs', fields.join(', ')],
+    ['Inputs', fields.map((field) => (units[field] ? `${field} (${units[field]})` : field)).join(', ')],
   ];
   if (ignored.length > 0) lines.push(['Left out', ignored.join(', ')]);
   if (survey.separators !== null) {
@@ -109,12 +121,15 @@ export function initText(made: InitResult): string {
     lines.push(['Recordings', `${made.recordings}, ${plural(made.samples, 'sample')}${of}`]);
   }
   if (made.signal !== null) {
-    const { features, bandHz, window, topic } = made.signal;
+    const { features, bandHz, window, shortened, topic } = made.signal;
     const band =
       bandHz === null ? '' : `, which resolve ${bandHz[0]} to ${Number(bandHz[1].toPrecision(4))} Hz`;
     lines.push(
       ['Features', `${features}${band}`],
-      ['Window', `${plural(window, 'sample')}, ${Number((window / made.rateHz!).toPrecision(3))} s`],
+      [
+        'Window',
+        `${plural(window, 'sample')}, ${Number((window / made.rateHz!).toPrecision(3))} s${shortened ? `; not ${shortened.from}, because ${shortened.reason}` : ''}`,
+      ],
       ['Topic', topic],
     );
   }

@@ -5,6 +5,7 @@ import { requireFile } from '../../core/files.js';
 import { telemetryNames } from '../../core/names.js';
 import { createCommaSeparated, type Separators, separatorsOf } from '../../formats/csv/cells.js';
 import { csvColumns } from '../../formats/csv/parse.js';
+import { columnUnit } from '../units.js';
 
 const labelNames = ['label', 'activity', 'class', 'state'];
 const deviceNames = ['device', 'device_id', 'deviceid', 'sensor_id', 'subject', 'user'];
@@ -141,19 +142,36 @@ function isCurrentTime(value: number): boolean {
   return [1, 1e3, 1e6, 1e9].some((unit) => value >= 1e9 * unit && value < 4e9 * unit);
 }
 
-/** Field names for columns. Columns can have any name, but names of fields must be words that telemetry messages do not reserve. */
+/** The names of `fieldsOfColumns`. */
 export function fieldNames(columns: string[]): string[] {
+  return fieldsOfColumns(columns).map(({ name }) => name);
+}
+
+/**
+ * Fields for columns, with the units in the columns' names; an empty unit is unknown. Columns can have any name, but names of fields must be
+ * words that telemetry messages do not reserve. A unit is not part of the name, unless only the text in brackets distinguishes two columns:
+ * `sensor (A)` and `sensor (B)` are two sensors, not one in amperes.
+ */
+export function fieldsOfColumns(columns: string[]): { name: string; unit: string }[] {
+  const parts = columns.map(columnUnit);
   const names: string[] = [];
-  for (const column of columns) {
-    const word = column
-      .trim()
-      .replace(/[^A-Za-z0-9_]+/g, '_')
-      .replace(/^_+|_+$/g, '')
-      .replace(/^(?=\d|$)/, '_');
+  return columns.map((column, c) => {
+    const { stem, unit } = parts[c]!;
+    const alike = parts.filter((part) => wordOf(part.stem) === wordOf(stem));
+    const isUnit = unit !== null && alike.every((part) => part.unit !== null);
+    const word = wordOf(isUnit && alike.length === 1 ? stem : column);
     const name = telemetryNames.has(word) ? `_${word}` : word;
     names.push(names.includes(name) ? `${name}_${names.length + 1}` : name);
-  }
-  return names;
+    return { name: names[c]!, unit: isUnit ? unit : '' };
+  });
+}
+
+function wordOf(name: string): string {
+  return name
+    .trim()
+    .replace(/[^A-Za-z0-9_]+/g, '_')
+    .replace(/^_+|_+$/g, '')
+    .replace(/^(?=\d|$)/, '_');
 }
 
 /** The roles of a file's columns, for a file that is not in memory. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_CSV_COLUMNS */

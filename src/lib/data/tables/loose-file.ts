@@ -32,6 +32,8 @@ export interface LooseFile {
   rateHz: number | null;
   /** Time of the first row, ms since 1970, if the time column contains such times. */
   startedAt: number | null;
+  /** Time of each row, s, with the origin of the time column; null if there is none. */
+  times: Float64Array | null;
   /** `wav`: sound, whose columns are named like a microphone's. `png`: a picture. Absent = CSV. */
   format?: 'wav' | 'png';
   /** Size of a picture, in pixels. */
@@ -107,6 +109,7 @@ export async function readLooseFile(file: string, options: ReadOptions = {}): Pr
     time: time && { name: time.name, unit: time.unit, sinceEpoch: time.sinceEpoch, rateHz: time.rateHz },
     rateHz: time?.rateHz ?? null,
     startedAt: time?.sinceEpoch ? times![0]! * 1000 : null,
+    times,
     gaps: times && step > 0 ? gapsIn(times, step) : [],
     steps: times && countSteps(times),
     notTimes: roles.notTimes,
@@ -143,7 +146,7 @@ function wordsError(
   );
 }
 
-const noTimes = { gaps: [], steps: null, notTimes: [] };
+const noTimes = { times: null, gaps: [], steps: null, notTimes: [] };
 
 /** @param rateHz Hz of the result; absent = the file's */
 async function looseSound(bytes: Uint8Array, file: string, rateHz?: number): Promise<LooseFile> {

@@ -31,7 +31,7 @@ export interface Loose {
   /** The dataset's recordings, in the order in which the files were given. */
   inOrder: Recording[];
   /** Details of each recording's file, by the recording's ID. */
-  info: Map<string, Omit<LooseFile, 'columns' | 'labels'> & { part: Part | null }>;
+  info: Map<string, Omit<LooseFile, 'columns' | 'labels' | 'times'> & { part: Part | null }>;
   /** Source of the rate. */
   rateFrom: 'told' | 'time' | 'assumed';
   /** Time column of the first file that has one; null if there is none. */
@@ -69,7 +69,7 @@ export async function openLoose(options: LooseOptions): Promise<Loose> {
   const recordings: Recording[] = [];
   const info: Loose['info'] = new Map();
   for (const { found, file } of read) {
-    const { columns: _, labels: _labels, ...rest } = file;
+    const { columns: _, labels: _labels, times: _times, ...rest } = file;
     // The rate of sound is certain, unlike that of a time column.
     if (file.format === 'wav') file.columns = soundAt(rateHz, file.columns, file.rateHz ?? rateHz);
     for (const { start, end, ...recording } of recordingsOf(found, file, from, labels)) {
@@ -169,6 +169,7 @@ function recordingsOf(
     return {
       ...{ ...whole, id: `${id}[${start + 1}-${end}]`, label: labels[start]! },
       ...{ columns: own, start, end },
+      startedAt: startedAt === null ? null : file.times![start]! * 1000,
     };
   });
 }

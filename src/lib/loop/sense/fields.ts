@@ -1,4 +1,5 @@
 import { AiotError } from '../../core/errors.js';
+import { type Conversion, conversionOf, quantityOf } from '../../data/units.js';
 import type { SampleField } from '../../sensor/types.js';
 
 /** The sensor's field for a field of the contract, and the conversion between them. */
@@ -140,76 +141,4 @@ export function namesFor(field: { name: string; unit: string }): string[] {
   // The quantity of a bare axis follows from its unit.
   if (letter && /^[xyz]$/i.test(name)) names.push(`${letter}${name.toLowerCase()}`);
   return [...new Set(names)];
-}
-
-/** The quantity of a unit, and its conversion to the base unit: base = value · scale + offset. */
-interface Unit {
-  quantity: string;
-  scale: number;
-  offset?: number;
-}
-
-/** Standard acceleration of free fall, m/s² (CODATA, exact). */
-const standardGravity = 9.80665;
-
-const named: [quantity: string, units: Record<string, number>][] = [
-  ['acceleration', { g: 1, mg: 1e-3, 'm/s2': 1 / standardGravity }],
-  ['angular rate', { dps: 1, 'deg/s': 1, mdps: 1e-3, 'rad/s': 180 / Math.PI }],
-  ['magnetic flux density', { gauss: 1, Gs: 1, G: 1, mgauss: 1e-3, T: 1e4, mT: 10, uT: 0.01, nT: 1e-5 }],
-  ['pressure', { Pa: 1, hPa: 100, mbar: 100, kPa: 1000, bar: 1e5 }],
-  ['relative humidity', { '%': 1, '%rh': 1, percent: 1 }],
-  ['velocity', { 'mm/s': 1, 'cm/s': 10, 'm/s': 1000 }],
-  ['current', { A: 1, mA: 1e-3 }],
-  ['voltage', { V: 1, mV: 1e-3 }],
-  ['level', { dB: 1 }],
-];
-
-const units: ReadonlyMap<string, Unit> = new Map<string, Unit>([
-  ...named.flatMap(([quantity, of]) =>
-    Object.entries(of).map(([unit, scale]): [string, Unit] => [unit, { quantity, scale }]),
-  ),
-  ...['degC', 'C', 'celsius'].map((unit): [string, Unit] => [unit, { quantity: 'temperature', scale: 1 }]),
-  ['K', { quantity: 'temperature', scale: 1, offset: -273.15 }],
-  ['degF', { quantity: 'temperature', scale: 5 / 9, offset: (-32 * 5) / 9 }],
-]);
-
-/** Normalizes different spellings of a unit: `m/s²`, `m/s^2`, `µT`, `°C`, `°/s`. */
-function unitOf(text: string): Unit | undefined {
-  const plain = text
-    .trim()
-    .replace('²', '2')
-    .replace('^', '')
-    .replace(/[µμ]/, 'u')
-    .replace(/^°\/s$/, 'dps')
-    .replace('°', 'deg');
-  // The exact spelling is tried first, because G is gauss and g is gravity.
-  const found = units.get(plain);
-  if (found) return found;
-  const small = plain.toLowerCase();
-  return [...units].find(([name]) => name.length > 1 && name.toLowerCase() === small)?.[1];
-}
-
-/** The quantity measured in this unit, such as `acceleration`; null for an unknown unit. */
-export function quantityOf(unit: string): string | null {
-  return unitOf(unit)?.quantity ?? null;
-}
-
-/** wanted = given · scale + offset. */
-interface Conversion {
-  scale: number;
-  offset: number;
-}
-
-/**
- * The conversion of values from one unit to another; null if their quantities differ. If the units are equal, values are not changed at
- * all.
- */
-export function conversionOf(given: string, wanted: string): Conversion | null {
-  if (given.trim() === wanted.trim()) return { scale: 1, offset: 0 };
-  const [from, to] = [unitOf(given), unitOf(wanted)];
-  if (!from || !to || from.quantity !== to.quantity) return null;
-  return {
-    scale: from.scale / to.scale,
-    offset: ((from.offset ?? 0) - (to.offset ?? 0)) / to.scale,
-  };
 }

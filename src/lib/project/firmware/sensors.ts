@@ -1,5 +1,5 @@
 import type { ProjectConfig } from '../../core/project-schema.js';
-import { accelerationUnits } from '../../data/check/declared.js';
+import { accelerationUnitNamed } from '../../data/units.js';
 
 type BoardSensor = NonNullable<NonNullable<ProjectConfig['firmware']>['sensor']>;
 
@@ -125,8 +125,8 @@ export function accelerationPerG({ stream }: ProjectConfig): number | null {
   const units = new Set(axes.map((field) => stream.fields[field]?.unit || 'g'));
   const [unit = ''] = units;
   if (units.size !== 1) return null;
-  const known = accelerationUnits[unit];
-  return known === undefined ? null : perG[known];
+  const known = accelerationUnitNamed(unit);
+  return known && perG[known];
 }
 
 /** A remark if the recordings' unit cannot be that of the sensor, because the model then gets values of another size. */
