@@ -9,6 +9,7 @@ import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
 import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { kafkaPeer, startKafka } from '../support/kafka.js';
 import { mosquittoPub } from '../support/mosquitto.js';
 import { connect } from '../support/mqtt.js';
 import { natsClient, startNatsWithMqtt } from '../support/nats.js';
@@ -44,8 +45,6 @@ describeReal('nats-server', 'a platform with NATS', () => {
 });
 
 describeReal('nats-server', 'ingest from JetStream', () => {
-  const sample = (seq: number) => JSON.stringify({ seq, t: seq, rate: 10, recording: 'r', x: seq });
-
   it('stores messages of other clients, and those sent while the platform was stopped, and empties the stream', async () => {
     nats = await startNatsWithMqtt();
     own = await testPlatform({ engines: { broker: nats.broker } });
@@ -78,69 +77,149 @@ describeReal('nats-server', 'three replicas that share the messages of NATS', ()
     it('lose nothing and store nothing twice when two of them are killed', async () => {
       nats = await startNatsWithMqtt();
       const { mqtt, broker } = nats;
-      const postgres = await startPostgres();
-      const folder = await mkdtemp(join(tmpdir(), 'aiot-ingest-'));
-      const children: ChildProcess[] = [];
-      const clients: RegistryClient[] = [];
-      endings.push(
-        () => rm(folder, { recursive: true, force: true }),
-        () => postgres.stop(),
-        () => children.map((child) => child.kill('SIGKILL')),
-        () => Promise.all(clients.map((client) => client.close())),
-      );
-      const database = await postgres.database();
-      let token = '';
-      for (const name of ['a', 'b', 'c']) {
-        const options = { dataDir: join(folder, name), httpPort: 0, mqttPort: 0, secret: 'shared' };
-        const child = startReplica({ ...options, engines: { database, broker } });
-        children.push(child);
-        const started = await replicaOf(child);
-        token ||= started.token ?? '';
-        const ca = await readFile(started.ca, 'utf8');
-        clients.push(createClient({ url: started.urls.http, ca, token }));
-      }
-      const [first, , last] = clients as [RegistryClient, RegistryClient, RegistryClient];
-      await first.trust.put(trustRootOf(publicKeyOf(generateKeyPair().privatePem)));
+      const group = await startReplicas({ broker });
+      const { last } = group;
       const leaders = async () => (await last.status()).replicas.flatMap(({ leads }) => leads).sort();
       await expect.poll(leaders, { timeout: 20_000 }).toEqual(['broker', 'platform']);
       expect((await last.status()).replicas.map(({ self }) => self)).toEqual([false, false, true]);
-      const [devices, messages] = [8, 150];
-      const names = Array.from({ length: devices }, (_, i) => `dev-${i}`);
-      for (const name of names)
-        await provisionDevice({ client: first, name, type: 'virtual', out: join(folder, name) });
-      let acknowledged = 0;
-      const kill = async (index: number, after: number) => {
-        await expect.poll(() => acknowledged, { timeout: 60_000 }).toBeGreaterThan(after);
-        children[index]?.kill('SIGKILL');
-      };
-      const speak = async (name: string) => {
+      await speakAndKill(group, async (name, acknowledged) => {
         const device = await connect(mqtt, { clientId: name });
         for (let seq = 1; seq <= messages; seq++) {
-          const payload = JSON.stringify({ seq, t: seq, rate: 10, recording: 'r', x: seq });
-          await device.publishAsync(`aiot/v1/${name}/telemetry/s`, payload, { qos: 1 });
-          acknowledged++;
+          await device.publishAsync(`aiot/v1/${name}/telemetry/s`, sample(seq), { qos: 1 });
+          acknowledged();
         }
         const report = { t: 1, type: 'virtual', state: 'IDLE', rollout: null, model: null, floor: 0 };
         const more = { download: null, golden: null, error: null };
         const text = JSON.stringify({ ...report, ...more });
         await device.publishAsync(`aiot/v1/${name}/reported`, text, { qos: 1, retain: true });
         await device.endAsync();
-      };
-      const all = devices * messages;
-      await Promise.all([...names.map(speak), kill(0, all / 4), kill(1, all / 2)]);
-      const stored = async () => (await last.datasets.list()).map(({ samples }) => samples);
-      await expect.poll(stored, { timeout: 60_000 }).toEqual([all]);
-      const rows = `SELECT count(*) || ' ' || count(DISTINCT ("take", "seq")) FROM "telemetryMessages"`;
-      expect(await postgres.psql(database.split('/').at(-1) as string, rows)).toBe(`${all} ${all}`);
-      const { recordings } = await last.datasets.get('s');
-      expect(recordings.map(({ samples, missing }) => [samples, missing])).toEqual(
-        names.map(() => [messages, 0]),
-      );
+      });
       const states = () => Promise.all(names.map(async (name) => (await last.devices.get(name)).updateState));
       await expect.poll(states, { timeout: 30_000 }).toEqual(names.map(() => 'IDLE'));
     }, 400_000);
   }),
 );
+
+describeReal('kafka', 'three replicas that share a Kafka topic', () =>
+  describeReal('postgres', 'on PostgreSQL', () => {
+    it('lose nothing and store nothing twice when two of them are killed', async () => {
+      const kafka = await startKafka();
+      endings.push(() => kafka.stop());
+      await kafka.createTopic('aiot', 4);
+      const group = await startReplicas({ ingest: `kafka://${kafka.address}/aiot` });
+      const { last } = group;
+      expect((await last.status()).engines).toMatchObject({ broker: 'embedded', ingest: 'kafka' });
+      const producer = kafkaPeer(kafka.address).producer();
+      await producer.connect();
+      endings.push(() => producer.disconnect());
+      const send = (key: string | null, value: string | null) =>
+        producer.send({ topic: 'aiot', acks: -1, messages: [{ key, value }] });
+      // Records that are no device's messages are skipped: they would otherwise block their partition.
+      await send(null, sample(1));
+      await send('plant/temperature', '21');
+      await send(`aiot/v1/${names[0]}/telemetry/s`, null);
+      const admin = kafkaPeer(kafka.address).admin();
+      await admin.connect();
+      endings.push(() => admin.disconnect());
+      const groupId = async () =>
+        (await admin.listGroups()).groups.find((one) => one.groupId.startsWith('aiot-ingest-'))?.groupId ??
+        '';
+      const members = async () => (await admin.describeGroups([await groupId()])).groups[0]?.members.length;
+      await expect.poll(members, { timeout: 60_000 }).toBe(3);
+      await speakAndKill(group, async (name, acknowledged) => {
+        for (let seq = 1; seq <= messages; seq++) {
+          await send(`aiot/v1/${name}/telemetry/s`, sample(seq));
+          acknowledged();
+        }
+      });
+      const unread = async () => {
+        const [committed] = await admin.fetchOffsets({ groupId: await groupId(), topics: ['aiot'] });
+        const ends = await admin.fetchTopicOffsets('aiot');
+        return ends.map(({ partition, high }) => {
+          const at = committed?.partitions.find((one) => one.partition === partition)?.offset ?? -1;
+          return Number(high) - Number(at);
+        });
+      };
+      await expect.poll(unread, { timeout: 30_000 }).toEqual([0, 0, 0, 0]);
+    }, 400_000);
+  }),
+);
+
+const names = Array.from({ length: 8 }, (_, i) => `dev-${i}`);
+/** Number of messages of each device. */
+const messages = 150;
+
+function sample(seq: number): string {
+  return JSON.stringify({ seq, t: seq, rate: 10, recording: 'r', x: seq });
+}
+
+interface Replicas {
+  children: ChildProcess[];
+  /** Clients of the first and the last replica. */
+  first: RegistryClient;
+  last: RegistryClient;
+  /** The number of stored messages, and of different ones. */
+  stored: () => Promise<string>;
+  folder: string;
+}
+
+/** Starts three replicas on one database, each in its own process. */
+async function startReplicas(engines: { broker?: string; ingest?: string }): Promise<Replicas> {
+  const postgres = await startPostgres();
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-ingest-'));
+  const children: ChildProcess[] = [];
+  const clients: RegistryClient[] = [];
+  endings.push(
+    () => rm(folder, { recursive: true, force: true }),
+    () => postgres.stop(),
+    () => children.map((child) => child.kill('SIGKILL')),
+    () => Promise.all(clients.map((client) => client.close())),
+  );
+  const database = await postgres.database();
+  let token = '';
+  for (const name of ['a', 'b', 'c']) {
+    const options = { dataDir: join(folder, name), httpPort: 0, mqttPort: 0, secret: 'shared' };
+    const child = startReplica({ ...options, engines: { ...engines, database } });
+    children.push(child);
+    const started = await replicaOf(child);
+    token ||= started.token ?? '';
+    const ca = await readFile(started.ca, 'utf8');
+    clients.push(createClient({ url: started.urls.http, ca, token }));
+  }
+  const [first, , last] = clients as [RegistryClient, RegistryClient, RegistryClient];
+  await first.trust.put(trustRootOf(publicKeyOf(generateKeyPair().privatePem)));
+  const rows = `SELECT count(*) || ' ' || count(DISTINCT ("take", "seq")) FROM "telemetryMessages"`;
+  const stored = () => postgres.psql(database.split('/').at(-1) as string, rows);
+  return { children, first, last, stored, folder };
+}
+
+/**
+ * Lets all devices speak at the same time, and kills two replicas meanwhile.
+ * @param speak sends a device's messages, and reports each one that the broker has acknowledged
+ */
+async function speakAndKill(
+  { children, first, last, stored, folder }: Replicas,
+  speak: (name: string, acknowledged: () => void) => Promise<void>,
+): Promise<void> {
+  for (const name of names)
+    await provisionDevice({ client: first, name, type: 'virtual', out: join(folder, name) });
+  let count = 0;
+  const kill = async (index: number, after: number) => {
+    await expect.poll(() => count, { timeout: 60_000 }).toBeGreaterThan(after);
+    children[index]?.kill('SIGKILL');
+  };
+  const acknowledged = () => {
+    count++;
+  };
+  const all = names.length * messages;
+  const speaking = names.map((name) => speak(name, acknowledged));
+  await Promise.all([...speaking, kill(0, all / 4), kill(1, all / 2)]);
+  const samples = async () => (await last.datasets.list()).map((set) => set.samples);
+  await expect.poll(samples, { timeout: 60_000 }).toEqual([all]);
+  expect(await stored()).toBe(`${all} ${all}`);
+  const { recordings } = await last.datasets.get('s');
+  expect(recordings.map((take) => [take.samples, take.missing])).toEqual(names.map(() => [messages, 0]));
+}
 
 function startReplica(options: object): ChildProcess {
   const program = join(import.meta.dirname, 'kills', 'child.mjs');

@@ -27,8 +27,8 @@ export const conditionSchema = z.object({
     blobs: z.enum(['folder', 's3']),
     events: z.enum(['kafka', 'nats']).nullable(),
     broker: z.enum(['embedded', 'external']),
-    /** How devices' messages reach the replicas: through the embedded broker, the leader's MQTT session, or a shared JetStream consumer. */
-    ingest: z.enum(['embedded', 'mqtt', 'jetstream']).default('embedded'),
+    /** How devices' messages reach the replicas: through the embedded broker, the leader's MQTT session, a shared JetStream consumer, or a Kafka group. */
+    ingest: z.enum(['embedded', 'mqtt', 'jetstream', 'kafka']).default('embedded'),
   }),
   /** File system of the platform's folder; null if the operating system does not report it. */
   disk: z.object({ freeBytes: z.int(), totalBytes: z.int() }).nullable(),

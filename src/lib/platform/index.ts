@@ -11,7 +11,7 @@ export {
 } from './backup/restore.js';
 export { type BrokerFiles, brokerFilesSchema, keepBrokerFiles } from './broker/external-files.js';
 export { topicMatcher } from './broker/topics.js';
-export { compatibilities, ingestEngines, type Platform } from './options.js';
+export { compatibilities, type Platform } from './options.js';
 export { startPlatform } from './start.js';
 export { type DownResult, down, downResultSchema, upDetached } from './up/detached.js';
 export {

@@ -18,9 +18,8 @@ export type Compatibility = (typeof compatibilities)[number];
 /** Default polling interval of Direct Device Integration API clients, ms. */
 export const usualDdiPollMs = 300_000;
 
-/** Ways in which replicas receive devices' messages from an external broker. `mqtt`: one session, which the leader reads. */
-export const ingestEngines = ['mqtt', 'jetstream'] as const;
-export type IngestEngine = (typeof ingestEngines)[number];
+/** Ways in which replicas receive devices' messages. `mqtt`: one session at an external broker, which the leader reads. */
+export type IngestEngine = 'mqtt' | 'jetstream' | 'kafka';
 
 /** URLs of external engines. An engine without a URL is embedded in this process. */
 export interface Engines {
@@ -34,8 +33,8 @@ export interface Engines {
   broker?: string | undefined;
   /** emqx+https://…, rmqtt+https://… or mosquitto+mqtts://…: that broker's API, which closes connections of clients that may no longer connect. */
   brokerControl?: string | undefined;
-  /** How the replicas receive devices' messages from that broker; the default suits the broker's address. */
-  ingest?: IngestEngine | undefined;
+  /** How the replicas receive devices' messages: `mqtt`, `jetstream`, or kafka://HOST:PORT/TOPIC. The default suits the broker's address. */
+  ingest?: string | undefined;
 }
 
 export interface PlatformOptions {

@@ -333,7 +333,8 @@ async function startBroker(
     ingestPlan: IngestPlan | null;
   },
 ): Promise<Broker> {
-  const { options, log, now, disk, later, state, rollouts, revocations, ingestPlan: plan } = started;
+  const { options, log, now, disk, later, state, rollouts, revocations, ingestPlan } = started;
+  const plan = ingestPlan?.broker ?? null;
   const { devices, engine, store, tokens, sessions, secrets, failures, damages } = state;
   const { engines, brokerLimits, readers = {} } = options;
   const broker = await openBroker(
@@ -559,7 +560,7 @@ async function startPlainDdi({ options, host, urls, later, app, connections }: W
 
 async function startMqtt({ options, host, urls, later, broker, ...more }: WithApi): Promise<Doors> {
   const { certificates, connections, ingestPlan } = more;
-  const external = ingestPlan?.mqtt;
+  const external = ingestPlan?.broker?.mqtt;
   const doors = await openDoors(broker, { ...options, external, host, tls: certificates.api, connections });
   later.mqtt = doors;
   Object.assign(urls, doors.urls);

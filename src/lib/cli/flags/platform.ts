@@ -4,7 +4,7 @@ import { isScope, roles } from '../../api/contract/access.js';
 import { eventTypeSchema } from '../../api/events/api.js';
 import type { AuditHead } from '../../api/events/audit.js';
 import { AiotError } from '../../core/errors.js';
-import { compatibilities, ingestEngines } from '../../platform/options.js';
+import { compatibilities } from '../../platform/options.js';
 import type { UpOptions } from '../../platform/up/options.js';
 import { duration, setFlag, shared, sizeInBytes, variablesOf } from './shared.js';
 
@@ -87,12 +87,12 @@ export const upFlags = {
     'Use the MQTT broker at mqtt(s)://HOST:PORT, or the NATS server at nats(s)://HOST:PORT, instead of the built-in broker.',
     'AIOT_BROKER',
   ),
-  ingest: Flags.option({ options: ingestEngines })({
+  ingest: Flags.string({
     summary:
-      'How replicas receive messages from --broker [default: jetstream for a NATS server, else mqtt]: with mqtt, one replica receives all messages; with jetstream, all replicas share them.',
+      "How replicas receive devices' messages: mqtt (one replica receives all), jetstream or kafka://HOST:PORT/TOPIC (all replicas share them) [default: jetstream for a NATS server, else mqtt].",
     env: 'AIOT_INGEST',
     helpGroup: 'STORAGE',
-    dependsOn: ['broker'],
+    helpValue: 'mqtt|jetstream|URL',
   }),
   'broker-control': Flags.string({
     summary:

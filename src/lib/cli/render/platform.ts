@@ -76,6 +76,7 @@ export function statusText(status: Status): string {
     ['keeps', `state in ${database}, blobs in ${blobs === 's3' ? 'S3' : 'a folder'}`],
     ...(events === null ? [] : [['events to', relayText(events, status.relay)] as Fact]),
     ...(broker === 'external' ? [['broker', brokerText(ingest)] as Fact] : []),
+    ...(ingest === 'kafka' ? [['messages', 'from Kafka, shared by all replicas'] as Fact] : []),
     ...(status.replicas.length > 1 ? [['replicas', replicasText(status.replicas)] as Fact] : []),
     ['devices', `${counts.devices}, ${counts.online} online`],
     ['models', `${counts.models}, ${plural(counts.modelVersions, 'version')}`],

@@ -11,7 +11,7 @@ import type { LocalStreams } from '../streams.js';
 import { type Leader, startWorkers } from '../workers.js';
 import type { Broker } from './broker.js';
 import { openControl } from './control.js';
-import type { IngestPlan } from './ingest-engines.js';
+import type { ExternalPlan } from './ingest-engines.js';
 import { brokerLimits } from './limits.js';
 import { createFigures } from './metrics.js';
 import { storeMessage } from './router.js';
@@ -19,7 +19,7 @@ import { tailOf } from './tail.js';
 
 export interface ExternalParts {
   /** The broker's MQTT address, and the messages that the leader reads there. */
-  plan: Pick<IngestPlan, 'mqtt' | 'led' | 'ended'>;
+  plan: ExternalPlan;
   /** Decides which process uses the session of `plan.led`, which all processes share. */
   leader: Leader;
   devices: Devices;

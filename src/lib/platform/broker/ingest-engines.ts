@@ -11,23 +11,32 @@ import { alwaysLeader, startWorkers } from '../workers.js';
 import type { BrokerFigures } from './metrics.js';
 import { storeMessage } from './router.js';
 
-/** How a platform with an external broker receives its devices' messages. */
+/** How a platform receives its devices' messages from other servers. */
 export interface IngestPlan {
   engine: IngestEngine;
+  /** The external broker; null = devices connect to the embedded one. */
+  broker: ExternalPlan | null;
+  /** The log that all replicas read together; null = the leader reads everything. */
+  shared: SharedLog | null;
+}
+
+/** How the platform uses an external broker. */
+export interface ExternalPlan {
   /** The broker's MQTT address, with credentials, and without topic and settings. */
   mqtt: string;
   /** Messages that one replica, the leader, reads in the order of their arrival, through a session that outlives the replica. */
   led: { filter: string; clientId: string };
-  /** A client id whose session at the broker is to be ended, because another engine used it. */
+  /** A client id whose session at the broker is to be ended, because another engine used it; null = none. */
   ended: string | null;
-  /** The log that all replicas read together; null = the leader reads everything. */
-  shared: SharedLog | null;
 }
 
 interface SharedLog {
   /** Address for `openSource`, with credentials. Each message goes to one replica. */
   url: string;
-  topicOf: (message: Message) => string;
+  /** The message's MQTT topic; null = the message has none, and can never be stored. */
+  topicOf: (message: Message) => string | null;
+  /** How long to wait for the first connection, ms; default as in `openSource`. */
+  connectTimeoutMs?: number;
 }
 
 /**
@@ -41,49 +50,85 @@ const storedBy: Record<DeviceChannel, 'any' | 'leader' | 'none'> = {
 };
 
 /**
- * Plans the ingest for a broker's address and the chosen engine. The default engine is the one that suits the address.
+ * Plans the ingest for the addresses of the broker and of the log. The default suits the broker's address.
  * @param platform the platform's id, the same for all replicas
- * @returns null with the embedded broker
- * @throws AIOT_USAGE if engine and address do not fit, AIOT_STREAM_URL
+ * @returns null if devices connect to the embedded broker, and there is no log
+ * @throws AIOT_USAGE if the addresses do not fit, AIOT_STREAM_URL
  */
 export function planIngest({ broker, ingest }: Engines, platform: string): IngestPlan | null {
-  if (broker === undefined) {
-    if (ingest === undefined) return null;
-    throw new AiotError('AIOT_USAGE', `--ingest ${ingest}: expected --broker too`);
-  }
-  const { scheme } = parseStreamUrl(broker);
-  const nats = scheme === 'nats' || scheme === 'natss';
-  const engine = ingest ?? (nats ? 'jetstream' : 'mqtt');
-  if (engine !== (nats ? 'jetstream' : 'mqtt')) throw unfit(engine, scheme);
-  if (!nats) {
-    return {
-      engine: 'mqtt',
-      mqtt: broker.replace(/\/*(\?.*)?$/, ''),
-      // With `$share`, messages assigned to a process would stay in its session when the process ends.
-      led: { filter: 'aiot/v1/#', clientId: sessionOf(platform) },
-      ended: null,
-      shared: null,
-    };
-  }
+  if (broker === undefined && ingest === undefined) return null;
+  const scheme = broker === undefined ? 'none' : parseStreamUrl(broker).scheme;
+  const usual = scheme.startsWith('nats') ? 'jetstream' : 'mqtt';
+  const kafka = ingest !== undefined && /^kafkas?:/i.test(ingest);
+  if (!kafka && (broker === undefined || (ingest ?? usual) !== usual)) throw unfit(ingest ?? usual, scheme);
+  const shared = kafka
+    ? kafkaLog(ingest, platform)
+    : usual === 'jetstream'
+      ? jetstreamLog(broker as string, platform)
+      : null;
   return {
-    engine: 'jetstream',
-    mqtt: mqttOf(broker),
-    led: { filter: 'aiot/v1/+/reported', clientId: `aiot-reports-${platform}` },
-    ended: sessionOf(platform),
-    shared: { url: jetstreamOf(broker, platform), topicOf: ({ topic }) => topicOfSubject(topic) },
+    engine: kafka ? 'kafka' : usual,
+    broker:
+      broker === undefined ? null : externalPlan(broker, usual === 'jetstream', shared !== null, platform),
+    shared,
   };
 }
 
-function sessionOf(platform: string): string {
-  return `aiot-platform-${platform}`;
+function externalPlan(broker: string, nats: boolean, shared: boolean, platform: string): ExternalPlan {
+  const all = `aiot-platform-${platform}`;
+  return {
+    mqtt: nats ? mqttOf(broker) : broker.replace(/\/*(\?.*)?$/, ''),
+    led: shared
+      ? { filter: 'aiot/v1/+/reported', clientId: `aiot-reports-${platform}` }
+      : // With `$share`, messages assigned to a process would stay in its session when the process ends.
+        { filter: 'aiot/v1/#', clientId: all },
+    ended: shared ? all : null,
+  };
 }
 
-function unfit(engine: string, scheme: string): AiotError {
-  const message =
-    engine === 'jetstream'
-      ? `--ingest jetstream: expected --broker nats://HOST:PORT, got an address with ${scheme}:`
-      : `--ingest ${engine}: expected --broker mqtt(s)://HOST:PORT, got an address with ${scheme}:`;
-  return new AiotError('AIOT_USAGE', message);
+function unfit(ingest: string, scheme: string): AiotError {
+  const expected =
+    ingest === 'jetstream'
+      ? '--broker nats://HOST:PORT'
+      : ingest === 'mqtt'
+        ? '--broker mqtt(s)://HOST:PORT'
+        : 'mqtt, jetstream or kafka://HOST:PORT/TOPIC';
+  const got = scheme === 'none' ? 'no --broker' : `a broker with ${scheme}:`;
+  // Only an address's scheme is repeated, because the address may contain a password.
+  return new AiotError('AIOT_USAGE', `--ingest ${ingest.split(':')[0]}: expected ${expected}, got ${got}`);
+}
+
+/** Settings of a Kafka address that the platform sets itself: all replicas read all partitions, in one group. */
+const ownSettings = ['group', 'from', 'until', 'partition'];
+
+/**
+ * A Kafka topic that a bridge or gateways write to, read by all replicas as one consumer group. Each record's key is its
+ * MQTT topic, so the messages of a device's stream are in one partition.
+ * @throws AIOT_STREAM_URL
+ */
+function kafkaLog(url: string, platform: string): SharedLog {
+  const { endpoint, path, query } = parseStreamUrl(url);
+  if (path === '' || path.includes(',')) {
+    throw new AiotError(
+      'AIOT_STREAM_URL',
+      `--ingest ${endpoint}: expected one topic, such as ${endpoint}/aiot`,
+    );
+  }
+  const found = ownSettings.find((name) => name in query);
+  if (found !== undefined) {
+    throw new AiotError(
+      'AIOT_STREAM_URL',
+      `--ingest ${endpoint}/${path}: expected no setting "${found}", because the platform sets it`,
+    );
+  }
+  // A broker would create a missing topic with its default number of partitions, perhaps one, which only one replica can read.
+  const own = `${'create' in query ? '' : 'create=false&'}group=aiot-ingest-${platform}&from=beginning`;
+  return {
+    url: `${url}${url.includes('?') ? '&' : '?'}${own}`,
+    // A new Kafka creates its topic of offsets during a group's first request, which takes a busy one long.
+    connectTimeoutMs: 60_000,
+    topicOf: ({ key }) => (key === undefined ? null : Buffer.from(key).toString('utf8')),
+  };
 }
 
 /** Parts of a NATS address as written, so that escapes in credentials stay as they are. */
@@ -119,12 +164,15 @@ const [natsStream, natsPrefix] = ['$MQTT_msgs', '$MQTT.msgs.'];
  */
 const ackWait = '10s';
 
-function jetstreamOf(broker: string, platform: string): string {
+function jetstreamLog(broker: string, platform: string): SharedLog {
   const [, scheme = '', credentials, hosts = '', settings = ''] = natsAddress.exec(broker) ?? [];
   const kept = settings.split('&').filter((setting) => setting !== '' && !setting.startsWith('mqtt='));
   const own = [`stream=${natsStream}`, `durable=aiot-ingest-${platform}`, `ackWait=${ackWait}`];
   const at = `${scheme}://${credentials === undefined ? '' : `${credentials}@`}${hosts}`;
-  return `${at}/${natsPrefix}aiot.v1.>?${[...kept, ...own].join('&')}`;
+  return {
+    url: `${at}/${natsPrefix}aiot.v1.>?${[...kept, ...own].join('&')}`,
+    topicOf: ({ topic }) => topicOfSubject(topic),
+  };
 }
 
 /**
@@ -169,14 +217,18 @@ const drainMs = 5000;
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_TOPIC_NOT_FOUND
  */
 export async function startSharedIngest(
-  { url, topicOf }: SharedLog,
+  { url, topicOf, connectTimeoutMs }: SharedLog,
   parts: SharingParts,
 ): Promise<SharedIngest> {
   const { endpoint } = parseStreamUrl(url);
   let connected = true;
   const open = async () => {
     const source = await openSource(url, {
-      ...{ overflow: 'wait', queue: mostTogether },
+      ...{
+        overflow: 'wait',
+        queue: mostTogether,
+        ...(connectTimeoutMs === undefined ? {} : { connectTimeoutMs }),
+      },
       onState: (state) => {
         connected = state === 'connected';
       },
@@ -207,6 +259,11 @@ async function readShared(
 ): Promise<void> {
   const { figures, topicOf, signal, log } = parts;
   const failed = oncePerOutage(log);
+  const foreign = (topic: string | null) => {
+    figures.malformed++;
+    if (figures.malformed === 1 || figures.malformed % 10_000 === 0)
+      log.warn({ topic, count: figures.malformed }, 'skipped a message without a topic of protocol v1');
+  };
   let inFlight = 0;
   const waiting = new Set<() => void>();
   const untilBelow = (limit: number) =>
@@ -243,8 +300,9 @@ async function readShared(
     for await (const batch of source) {
       for (const delivery of batch) {
         const topic = topicOf(delivery.message);
-        const channel = parseTopic(topic)?.channel;
-        if (channel === undefined || storedBy[channel] !== 'any') {
+        const channel = topic === null ? undefined : parseTopic(topic)?.channel;
+        if (topic === null || channel === undefined || storedBy[channel] !== 'any') {
+          if (channel === undefined) foreign(topic);
           delivery.ack();
           continue;
         }

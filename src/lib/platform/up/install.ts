@@ -63,8 +63,8 @@ export async function installPlatform(options: InstallPlatformOptions): Promise<
   if (!/^\d+[KMGT]?$/.test(memory)) {
     throw new AiotError('AIOT_USAGE', `--memory: expected a size such as 1G, got "${memory}"`);
   }
-  const { ingest: _, ...addresses } = up.engines ?? {};
-  for (const url of Object.values(addresses)) if (url !== undefined) refuseSecret(url);
+  // The name of an ingest engine is not an address.
+  for (const url of Object.values(up.engines ?? {})) if (url?.includes(':')) refuseSecret(url);
   const { user, home } = await whoRuns(options.user);
   const own = user !== undefined && home !== undefined;
   const data = own || up.data !== undefined ? platformFolder(up.data) : undefined;
@@ -153,7 +153,7 @@ function refuseSecret(url: string): void {
     'AIOT_USAGE',
     `${found.endpoint}: expected an address without ${found.what}, because a service file is not secret`,
     {
-      next: `Put AIOT_DATABASE=…, AIOT_BLOBS=…, AIOT_EVENTS=…, AIOT_BROKER=… or AIOT_BROKER_CONTROL=… in ${secrets} (mode 0600), which the service reads.`,
+      next: `Put AIOT_DATABASE=…, AIOT_BLOBS=…, AIOT_EVENTS=…, AIOT_BROKER=…, AIOT_INGEST=… or AIOT_BROKER_CONTROL=… in ${secrets} (mode 0600), which the service reads.`,
     },
   );
 }
