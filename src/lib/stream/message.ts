@@ -143,6 +143,8 @@ export interface StreamCredentials {
 export interface StreamOptions extends StreamCredentials {
   /** How long to wait for the first connection, ms; default 10 000. */
   connectTimeoutMs?: number;
+  /** How long to wait for a broker that responds but is not ready yet, ms; default as `connectTimeoutMs` (Kafka). */
+  readyTimeoutMs?: number;
   /**
    * Maximum number of messages queued for a reader that is slower than its source; default 10 000. Their total size is limited too; see
    * queue.ts.

@@ -115,3 +115,37 @@ describeReal('kafka', 'a Kafka broker killed under load', () => {
     expect(kcat(broker.address, 'given-up', '%s\n')).toBe('before\nafter\n');
   }, 120_000);
 });
+
+describeReal('kafka', 'a Kafka without a group coordinator', () => {
+  let young: KafkaBroker;
+  beforeAll(async () => {
+    // The only broker cannot create a topic of offsets with two copies, so no coordinator becomes available.
+    young = await startKafka({ properties: ['offsets.topic.replication.factor=2'] });
+    await young.createTopic('numbers');
+  }, 120_000);
+  afterAll(() => young?.stop());
+
+  const join = (readyTimeoutMs: number) =>
+    openSource(`kafka://${young.address}/numbers?group=readers&from=beginning`, { readyTimeoutMs });
+
+  it('makes a group wait, and fail with its response after the time limit', async () => {
+    await expect(join(2000)).rejects.toMatchObject({
+      code: 'AIOT_BROKER_UNREACHABLE',
+      message: expect.stringContaining('The group coordinator is not available'),
+      retryable: true,
+    });
+  }, 60_000);
+
+  it('delivers messages to a group once the coordinator is available', async () => {
+    const opening = join(120_000);
+    // kafkajs's own retries of this response end after about a second.
+    expect(await Promise.race([opening, delay(4000, 'waiting')])).toBe('waiting');
+    await young.createTopic('__consumer_offsets', 1, { 'cleanup.policy': 'compact' });
+    const source = await opening;
+    const sink = await openSink(`kafka://${young.address}/numbers`);
+    await sink.write([{ topic: '', payload: Buffer.from('7') }]);
+    await sink.close();
+    expect(await collect(source, 7)).toEqual(['7']);
+    await source.close();
+  }, 180_000);
+});

@@ -1,4 +1,7 @@
+import { createRequire } from 'node:module';
 import { describe, expect, it } from 'vitest';
+import { createVirtualClock } from '../../../src/lib/loop/sense/time.js';
+import { patiently } from '../../../src/lib/stream/kafka/connect.js';
 import { Progress } from '../../../src/lib/stream/kafka/group.js';
 import { createHandover } from '../../../src/lib/stream/kafka/handover.js';
 import { kafkaSettings, topicsOf } from '../../../src/lib/stream/kafka/settings.js';
@@ -130,6 +133,45 @@ describe('the handover to a reader', () => {
     expect((await reader.next()).value).toBe(batch);
     await expect(reader.next()).rejects.toThrow('gone');
     expect(room).toBe(true);
+  });
+});
+
+describe('a broker that is not ready yet', () => {
+  const { createErrorFromCode } = createRequire(import.meta.url)('kafkajs/src/protocol/error.js');
+  const loading = 14;
+  const groupAuthorizationFailed = 30;
+  /** The outcome of work that is rejected `times` times with a response of Kafka, and the times of the attempts, ms. */
+  async function attempts(code: number, times: number, readyTimeoutMs: number) {
+    const clock = createVirtualClock();
+    const at: number[] = [];
+    const work = async () => {
+      at.push(clock.now());
+      if (at.length <= times) throw createErrorFromCode(code);
+      return 'ready';
+    };
+    const outcome = await patiently({ readyTimeoutMs, signal: undefined }, 'kafka://k', work, clock).catch(
+      (error: unknown) => error,
+    );
+    return { outcome, at };
+  }
+
+  it('is asked again with growing pauses', async () => {
+    expect(await attempts(loading, 6, 60_000)).toEqual({
+      outcome: 'ready',
+      at: [0, 200, 600, 1400, 3000, 5000, 7000],
+    });
+  });
+
+  it('is asked until the time limit', async () => {
+    const { outcome, at } = await attempts(loading, 100, 3000);
+    expect(outcome).toMatchObject({ code: 'AIOT_BROKER_UNREACHABLE', retryable: true });
+    expect(at).toEqual([0, 200, 600, 1400, 3000]);
+  });
+
+  it('is asked once if it refuses', async () => {
+    const { outcome, at } = await attempts(groupAuthorizationFailed, 100, 3000);
+    expect(outcome).toMatchObject({ code: 'AIOT_BROKER_REFUSED' });
+    expect(at).toEqual([0]);
   });
 });
 

@@ -35,8 +35,8 @@ interface SharedLog {
   url: string;
   /** The message's MQTT topic; null = the message has none, and can never be stored. */
   topicOf: (message: Message) => string | null;
-  /** How long to wait for the first connection, ms; default as in `openSource`. */
-  connectTimeoutMs?: number;
+  /** As in `openSource`. */
+  readyTimeoutMs?: number;
 }
 
 /**
@@ -125,8 +125,8 @@ function kafkaLog(url: string, platform: string): SharedLog {
   const own = `${'create' in query ? '' : 'create=false&'}group=aiot-ingest-${platform}&from=beginning`;
   return {
     url: `${url}${url.includes('?') ? '&' : '?'}${own}`,
-    // A new Kafka creates its topic of offsets during a group's first request, which takes a busy one long.
-    connectTimeoutMs: 60_000,
+    // A new Kafka creates its topic of offsets for the first group, which can take longer than a connection on a busy machine.
+    readyTimeoutMs: 60_000,
     topicOf: ({ key }) => (key === undefined ? null : Buffer.from(key).toString('utf8')),
   };
 }
@@ -217,7 +217,7 @@ const drainMs = 5000;
  * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_TOPIC_NOT_FOUND
  */
 export async function startSharedIngest(
-  { url, topicOf, connectTimeoutMs }: SharedLog,
+  { url, topicOf, readyTimeoutMs }: SharedLog,
   parts: SharingParts,
 ): Promise<SharedIngest> {
   const { endpoint } = parseStreamUrl(url);
@@ -227,7 +227,7 @@ export async function startSharedIngest(
       ...{
         overflow: 'wait',
         queue: mostTogether,
-        ...(connectTimeoutMs === undefined ? {} : { connectTimeoutMs }),
+        ...(readyTimeoutMs === undefined ? {} : { readyTimeoutMs }),
       },
       onState: (state) => {
         connected = state === 'connected';

@@ -1,9 +1,9 @@
 import { isIP, connect as netConnect } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
 import { connect as tlsConnect } from 'node:tls';
 import type { KafkaConfig, logCreator } from 'kafkajs';
 import type { RequestQueue } from 'kafkajs/src/network/requestQueue/index.js';
 import { untilAborted } from '../../core/tasks.js';
+import { type Clock, systemClock } from '../../core/time.js';
 import type { KafkaCluster } from './cluster.js';
 import { isRetriableAnswer, kafkaError } from './errors.js';
 import type { KafkaSettings } from './settings.js';
@@ -88,23 +88,31 @@ export async function connectCluster(
   return cluster;
 }
 
+/** Delay after the first response that Kafka is not ready, ms. It doubles up to the longest delay. */
+const [firstPauseMs, longestPauseMs] = [200, 2000];
+
 /**
- * Retries while Kafka reports a temporary state (a coordinator that is loading, a leader election), up to the timeout of the first
- * connection. @throws as kafkaError
+ * Retries while Kafka reports a temporary state, up to `readyTimeoutMs`. The group coordinator of a new cluster is such a state: the first
+ * request creates the topic of offsets, and is rejected until its partitions have leaders and are loaded.
+ * @throws as kafkaError, or the reason of `signal`
  */
 export async function patiently<T>(
-  settings: KafkaSettings,
+  settings: Pick<KafkaSettings, 'readyTimeoutMs' | 'signal'>,
   endpoint: string,
   work: () => Promise<T>,
+  clock: Clock = systemClock,
 ): Promise<T> {
-  for (const started = performance.now(); ; await delay(200)) {
+  const now = () => clock.monotonic?.() ?? clock.now();
+  const started = now();
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
     try {
       return await work();
     } catch (error) {
       settings.signal?.throwIfAborted();
-      const soon = isRetriableAnswer(error) && performance.now() - started < settings.connectTimeoutMs;
-      if (!soon) throw kafkaError(error, endpoint);
+      const late = now() - started >= settings.readyTimeoutMs;
+      if (late || !isRetriableAnswer(error)) throw kafkaError(error, endpoint);
     }
+    await clock.sleep(pauseMs, settings.signal);
   }
 }
 

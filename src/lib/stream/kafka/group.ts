@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs';
 import { headerValue } from '../headers.js';
 import type { Delivery, Header, Message, Source } from '../message.js';
-import type { KafkaNode } from './cluster.js';
+import type { KafkaCluster, KafkaNode } from './cluster.js';
 import { connectCluster, kafkaClient, patiently } from './connect.js';
 import { hasMembers, kafkaError } from './errors.js';
 import { createHandover, type Handover } from './handover.js';
@@ -220,12 +220,22 @@ async function placeGroup(
   const cluster = await connectCluster(settings, endpoint, { create });
   try {
     const ranges = await partitionRanges(cluster, topics, { ...settings, create }, endpoint);
-    const coordinator = await cluster.findGroupCoordinator({ groupId: settings.group });
+    const coordinator = await coordinatorOf(cluster, settings.group);
     const fresh = await withoutCommit(coordinator, settings.group, ranges);
     if (fresh.length > 0) await commitStarts(coordinator, settings.group, fresh);
   } finally {
     await cluster.disconnect().catch(() => {});
   }
+}
+
+/**
+ * The node that coordinates a group. Any node is asked first, because kafkajs's own search reports a coordinator that is not available yet
+ * as an error that must not be retried.
+ */
+async function coordinatorOf(cluster: KafkaCluster, groupId: string): Promise<KafkaNode> {
+  const node = await cluster.findControllerBroker();
+  await node.findGroupCoordinator({ groupId, coordinatorType: 0 });
+  return cluster.findGroupCoordinator({ groupId });
 }
 
 async function withoutCommit(

@@ -32,6 +32,7 @@ export interface KafkaSettings extends Omit<StreamOptions, 'from'> {
   tls: boolean;
   clientId: string;
   connectTimeoutMs: number;
+  readyTimeoutMs: number;
   from: NonNullable<StreamOptions['from']> | undefined;
   acks: -1 | 0 | 1;
   compression: (typeof compressions)[number];
@@ -57,6 +58,7 @@ export function kafkaSettings(url: StreamUrl, options: StreamOptions): KafkaSett
     tls: url.scheme === 'kafkas',
     clientId: query.clientId ?? options.clientId ?? 'aiot',
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
+    readyTimeoutMs: options.readyTimeoutMs ?? options.connectTimeoutMs ?? 10_000,
     group: query.group ?? options.group,
     from: from === undefined ? options.from : startFrom(from, url.endpoint),
     sasl: query.sasl ?? options.sasl,
