@@ -2,12 +2,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { OfflineDevices } from '../../src/lib/api/rollouts/offline.js';
 import { type Rollout, rolloutPolicySchema } from '../../src/lib/api/rollouts/schema.js';
 import { offlineNote } from '../../src/lib/cli/live/rollout-news.js';
-import { rolloutsTable } from '../../src/lib/cli/render/rollout.js';
+import { rolloutStatusText, rolloutsTable } from '../../src/lib/cli/render/rollout.js';
 
 const at = Date.UTC(2026, 10, 21, 8, 30);
 const nothing = {
   ...{ pending: 0, offered: 0, updating: 0, shadowing: 0, recalled: 0, committed: 0, rolledBack: 0 },
-  ...{ failed: 0, missed: 0, withdrawn: 0, restoring: 0, restored: 0 },
+  ...{ failed: 0, missed: 0, withdrawn: 0, restoring: 0, restored: 0, crashed: 0 },
 };
 const wave = (devices: number, more: Partial<Rollout['waves'][number]> = {}): Rollout['waves'][number] => ({
   ...{ state: 'open', devices, ...nothing, opened: at, ended: null, shadow: null, ...more },
@@ -71,6 +71,24 @@ describe('the list of rollouts', () => {
       expect(text.indexOf(message.trim())).toBeLessThan(text.indexOf('done'));
     }
   });
+});
+
+it('a rollout shows how many devices crashed after the update, and which', () => {
+  process.env.COLUMNS = '120';
+  const status = {
+    ...rollout({ waves: [wave(2, { committed: 2, crashed: 1 }), wave(8, { committed: 7, failed: 1 })] }),
+    ...{ runs: [], saved: { byDelta: 0, fellBack: 0, bytes: 0 } },
+  };
+  const device = {
+    ...{ name: 'pump-1', wave: 0, state: 'committed' as const, step: 'COMMITTED', error: null, offers: 1 },
+    ...{ times: { committed: at, crashed: at + 1000 }, proof: null, shadow: null, updated: at },
+  };
+  const text = rolloutStatusText(status, { devices: [device], offline: null });
+  expect(text).toMatch(/gates +per wave: at most 5% failed or crashed, at least 50% committed/);
+  expect(text).toMatch(/wave .* not updated +crashed\n +1 +open .* 1\n +2 +open .* 0\n/);
+  expect(text).toMatch(/pump-1 +committed, crashed +COMMITTED/);
+  const none = rolloutStatusText({ ...status, waves: [wave(8)] }, { devices: [], offline: null });
+  expect(none).not.toMatch(/not updated +crashed/);
 });
 
 describe('the note about offline devices', () => {

@@ -84,7 +84,15 @@ export function madeUpRollout(count = 60): RolloutReport {
     const of = (state: string) => own.filter((device) => device.state === state).length;
     const none = { pending: 0, offered: 0, updating: 0, shadowing: 0, recalled: 0, withdrawn: 0 };
     return {
-      ...{ state: 'passed' as const, devices: own.length, ...none, restoring: 0, restored: 0, failed: 0 },
+      ...{
+        state: 'passed' as const,
+        devices: own.length,
+        ...none,
+        restoring: 0,
+        restored: 0,
+        crashed: 0,
+        failed: 0,
+      },
       ...{ committed: of('committed'), rolledBack: of('rolledBack'), missed: of('missed'), shadow: null },
       ...{ opened: begun + index * 95_000, ended: begun + index * 95_000 + 80_000 },
     };

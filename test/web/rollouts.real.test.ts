@@ -58,6 +58,30 @@ describeReal('chromium', 'rollouts and events in a browser', () => {
     await page.context().close();
   });
 
+  it('shows how many devices crashed after the update, and which', async () => {
+    const { client, key } = own.platform;
+    const { version, sequence } = await pushTiny(client, key, { seed: 1 });
+    const request = oneWave({ name: 'tiny', version, sequence, selector: 'name=bench-1 or name=bench-2' });
+    const policy = { ...request.policy, waves: [1, '100%' as const], soakMs: 3600_000, maxFailures: 0 };
+    const { id } = await client.rollouts.start({ ...request, policy });
+    const { page, troubles } = await own.open(`#/rollouts/${id}`);
+    page.setDefaultTimeout(15_000);
+    await page.getByRole('cell', { name: 'soaking' }).waitFor();
+    expect(await page.getByRole('columnheader', { name: 'crashed' }).count()).toBe(0);
+    const [updated] = await client.rollouts.devices(id, { state: 'committed' });
+    const crash = { id: 'a', kind: 'watchdog' as const, reason: 'task radio hung' };
+    await client.crashes.send({ device: updated?.name ?? '', crash });
+    await page.getByText('1 of 1 devices of wave 1 crashed after the update').waitFor();
+    await page.getByRole('columnheader', { name: 'crashed' }).waitFor();
+    await page.getByLabel('State', { exact: true }).selectOption('crashed');
+    const table = page.getByRole('table', { name: 'Devices of the rollout' });
+    await table.getByText(updated?.name ?? '').waitFor();
+    await table.getByText('crashed', { exact: true }).waitFor();
+    await expectAccessible(page);
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+
   it('shows an error of the platform, and hides actions from a viewer', async () => {
     const { page } = await own.open(`#/rollouts/${rollout.id}`, { dark: true });
     page.setDefaultTimeout(15_000);

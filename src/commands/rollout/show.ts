@@ -21,7 +21,8 @@ export default class RolloutShow extends PlatformCommand {
   static override args = rolloutId;
   static override flags = {
     state: Flags.option({ options: rolloutDeviceStates })({
-      summary: 'List devices in this state, instead of those that failed, rolled back or were missed.',
+      summary:
+        'List devices in this state, instead of those that failed, rolled back, were missed or crashed.',
       env: 'AIOT_STATE',
     }),
     context: shared.context,
@@ -41,9 +42,11 @@ export default class RolloutShow extends PlatformCommand {
       async (client) => {
         const { rollouts } = client;
         const states = state ? [state] : (['failed', 'rolledBack', 'missed'] as const);
-        const devices = await Promise.all(states.map((state) => rollouts.devices(id, { state })));
+        const devices = (await Promise.all(states.map((state) => rollouts.devices(id, { state })))).flat();
+        const crashed = state ? [] : await rollouts.devices(id, { crashed: true });
+        const others = crashed.filter(({ name }) => !devices.some((device) => device.name === name));
         const status = await rollouts.get(id);
-        return { ...status, devices: devices.flat(), offline: await offlineDevices(client, status) };
+        return { ...status, devices: [...devices, ...others], offline: await offlineDevices(client, status) };
       },
       (status) => rolloutStatusText(status, status),
       (status) => [`aiot rollout ${status.state === 'paused' ? 'resume' : 'report'} ${id}`],

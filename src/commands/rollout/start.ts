@@ -15,7 +15,7 @@ import { next } from '../../lib/cli/render/text.js';
 export default class RolloutStart extends AiotCommand {
   static override summary = 'Roll out models, firmware or configurations in waves.';
   static override description =
-    'A wave opens when the previous one has settled: no update is in progress, enough devices have committed, and --soak has passed without failures. Too many failures stop the rollout: no further devices start, and with --on-failure rollback all devices roll back. With --wait, exits with 0 if all devices succeeded, 3 if some did, 1 if none did, and 6 if the rollout was stopped.';
+    'A wave opens when the previous one has settled: no update is in progress, enough devices have committed, and --soak has passed. If more devices than --max-failures fail, or crash after the update, the rollout stops: no further devices start, and with --on-failure rollback all devices roll back. With --wait, exits with 0 if all devices succeeded, 3 if some did, 1 if none did, and 6 if the rollout was stopped.';
   static override hiddenAliases = ['ota:start'];
   static override examples = [
     '<%= config.bin %> <%= command.id %> --model har@3 --selector type=esp32 --waves 1%,10%,50%,100% --max-failures 1% --wait',

@@ -1260,8 +1260,8 @@ export const catalogue = {
     exit: 6,
     family: 'outside',
     about:
-      'More devices in a wave failed than the rollout allows, so it was paused or rolled back. No more devices will start updating.',
-    next: 'To see the failed devices and the reasons, run `aiot rollout show ID`. Then resume, roll back or abort a paused rollout.',
+      'More devices in a wave failed, or crashed after the update, than the rollout allows, so it was paused or rolled back. No more devices will start updating.',
+    next: 'To see the failed devices and the reasons, run `aiot rollout show ID`; for crashes, `aiot device crashes list`. Then resume, roll back or abort a paused rollout.',
   },
   AIOT_ROLLOUT_MISREPORTED: {
     exit: 1,

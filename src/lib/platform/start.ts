@@ -281,12 +281,14 @@ function desiredOf({ state: { store, events }, deltas, later }: WithState & { de
 
 function rolloutsOf({ state, desired, deltas, now }: WithWishes): Rollouts {
   const { store, blobs, engine, events, devices, models, firmware, configs } = state;
-  return new Rollouts({
+  const rollouts = new Rollouts({
     store: rolloutStoreIn(store, events, desired),
     ...{ blobs, devices, models, firmware, configs, desired, deltas },
     ...{ turns: engine.turns, changes: engine.changes },
     now,
   });
+  state.crashes.listen((device, report) => rollouts.crashed(device, report));
+  return rollouts;
 }
 
 function openRevocations({ options, log, now, state: { store, devices, authority } }: WithState) {

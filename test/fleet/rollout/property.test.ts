@@ -17,7 +17,7 @@ import type {
   RolloutStep,
   UpdateReport,
 } from '../../../src/lib/fleet/rollout/types.js';
-import { failures, isEnd, startRollout } from '../../../src/lib/fleet/rollout/waves.js';
+import { harmed, isEnd, startRollout } from '../../../src/lib/fleet/rollout/waves.js';
 import { fc, runs } from '../../support/property.js';
 
 const names = Array.from({ length: 12 }, (_, i) => `d${i}`);
@@ -63,15 +63,21 @@ interface Says {
   shadow?: ShadowFigures;
 }
 
-/** Events: a device reports on its latest offer or the previous one, users give commands, or time passes. */
+/** Events: a device reports on its latest offer or the previous one, or crashes, users give commands, or time passes. */
 type Act =
   | Says
   | { do: 'gone'; device: string; how: 'superseded' | 'revoked' }
   | { do: 'switch'; device: string }
+  | { do: 'crash'; device: string; ago: number | null }
   | { do: 'command'; command: (typeof rolloutCommands)[number]; who: string }
   | { do: 'wait'; ms: number };
 
 const device = fc.constantFrom(...names, 'stranger');
+const crash: fc.Arbitrary<Act> = fc.record({
+  do: fc.constant('crash' as const),
+  device,
+  ago: fc.constantFrom(null, 0, 0, 400, 5000),
+});
 const act: fc.Arbitrary<Act> = fc.oneof(
   {
     weight: 12,
@@ -101,6 +107,7 @@ const act: fc.Arbitrary<Act> = fc.oneof(
     how: fc.constantFrom('superseded' as const, 'revoked' as const),
   }),
   fc.record({ do: fc.constant('switch' as const), device }),
+  { weight: 2, arbitrary: crash },
   fc.record({
     do: fc.constant('command' as const),
     command: fc.constantFrom(...rolloutCommands),
@@ -161,6 +168,8 @@ class Run {
     } else if (act.do === 'switch') {
       if (!this.offline.delete(act.device)) this.offline.add(act.device);
     } else if (act.do === 'command') this.feed({ type: act.command, who: act.who });
+    else if (act.do === 'crash')
+      this.feed({ type: 'crashed', device: act.device, t: act.ago === null ? null : this.at - act.ago });
     else if (act.do === 'gone') this.feed({ type: act.how, device: act.device });
     else this.feed({ type: 'reported', device: act.device, report: this.reportOf(act) });
   }
@@ -218,6 +227,10 @@ describe('a rollout under random events', () => {
           for (const [name, count] of Object.entries(wave.counts)) {
             expect(count, name).toBe(members.filter((device) => device.state === name).length);
           }
+          const crashed = members.filter(({ times }) => times.crashed !== undefined);
+          expect(wave.crashed ?? 0).toBe(crashed.length);
+          for (const { times } of crashed)
+            expect(times.crashed).toBeGreaterThanOrEqual(times.committed ?? Number.POSITIVE_INFINITY);
         });
       }
     });
@@ -249,16 +262,47 @@ describe('a rollout under random events', () => {
     });
   });
 
-  it('stops running once a wave exceeds its failure limit', () => {
+  it('stops running once failures and crashes in a wave exceed the limit', () => {
     always(({ moments }) => {
       for (const { state } of moments) {
         if (state.head.state !== 'running') continue;
         for (const wave of state.head.waves) {
           const allowed = Math.floor(shareOf(state.head.policy.maxFailures, wave.devices));
-          expect(failures(wave) - wave.forgiven).toBeLessThanOrEqual(allowed);
+          expect(harmed(wave) - wave.forgiven).toBeLessThanOrEqual(allowed);
         }
       }
     });
+  });
+
+  it('counts only crashes of devices that committed its release, and each device once', () => {
+    let counted = 0;
+    const many = fc.array(fc.oneof(act, crash), { minLength: 30, maxLength: 60, size: 'max' });
+    const property = fc.property(policy, many, (given, list) => {
+      const run = new Run(begin({ ...given, approval: false, shadow: null, soakMs: 5000 }));
+      for (const act of list) {
+        // Crashes stop the rollout, so an operator resumes it. Other commands would end it early.
+        if (act.do !== 'command') run.act(act);
+        if (run.state.head.state === 'paused') run.feed({ type: 'resume', who: 'ann' });
+        const offered = [...run.state.devices.values()].find((each) => each.state === 'offered');
+        const says = { state: 'COMMITTED', sequence: 7, stale: false, error: false };
+        if (offered) run.act({ do: 'report', device: offered.name, ...says });
+      }
+      for (const { before, state, event, at } of run.moments) {
+        for (const { name, times } of state.devices.values()) {
+          const old = before.devices.get(name)!;
+          if (times.crashed === old.times.crashed) continue;
+          counted++;
+          expect(event).toMatchObject({ type: 'crashed', device: name });
+          expect(old.state).toBe('committed');
+          expect(old.times.crashed).toBeUndefined();
+          if (event.type === 'crashed' && event.t !== null)
+            expect(event.t).toBeGreaterThanOrEqual(old.times.committed!);
+          expect(times.crashed).toBe(at);
+        }
+      }
+    });
+    fc.assert(property, { numRuns: runs(300, 60) });
+    expect(counted).toBeGreaterThan(20);
   });
 
   it('withdraws every offer when it stops, pauses, or ends', () => {

@@ -43,6 +43,7 @@ function begun({ devices, policy, offline = [] }: Given) {
   return {
     happen,
     report,
+    reason: () => state.head.reason,
     now: () => [state.head.state, ...state.head.waves.map((_, index) => waveOutcome(state.head, index))],
   };
 }
@@ -94,5 +95,50 @@ describe('the outcome of a wave', () => {
     rollout.happen({ type: 'rollback', who: 'ann' });
     rollout.report('a', 'COMMITTED', 'ro_1.2');
     expect(rollout.now()).toEqual(['rolledBack', 'rolledBack', 'rolledBack', 'skipped']);
+  });
+});
+
+describe('a device that crashes after it committed', () => {
+  const policy = { waves: [2], maxFailures: 0, soakMs: 60_000 };
+  const crashed = (device: string, t: number | null = null): RolloutEvent => ({ type: 'crashed', device, t });
+
+  it('counts against the limit of failures, and stops the rollout during the soak', () => {
+    const rollout = begun({ devices: ['a', 'b', 'c'], policy });
+    rollout.report('a', 'COMMITTED');
+    rollout.report('b', 'COMMITTED');
+    expect(rollout.now()).toEqual(['running', 'soaking', 'waiting']);
+    rollout.happen(crashed('a'));
+    expect(rollout.now()).toEqual(['paused', 'stopped', 'waiting']);
+    expect(rollout.reason()).toEqual({
+      code: 'AIOT_ROLLOUT_FAILURES',
+      message:
+        '1 of 2 devices of wave 1 crashed after the update; no failures are allowed in a wave of this size',
+    });
+    // Resuming accepts the crash. Another device that crashes stops the rollout again.
+    rollout.happen({ type: 'resume', who: 'ann' });
+    expect(rollout.now()).toEqual(['running', 'soaking', 'waiting']);
+    rollout.happen(crashed('a'), crashed('a'));
+    expect(rollout.now()).toEqual(['running', 'soaking', 'waiting']);
+    rollout.happen(crashed('b'));
+    expect(rollout.now()).toEqual(['paused', 'stopped', 'waiting']);
+  });
+
+  it('counts together with failures', () => {
+    const rollout = begun({ devices: ['a', 'b', 'c'], policy: { waves: [3], maxFailures: 1 } });
+    rollout.report('a', 'COMMITTED');
+    rollout.report('b', 'ROLLED_BACK');
+    rollout.happen(crashed('a'));
+    expect(rollout.reason()?.message).toBe(
+      '2 of 3 devices of wave 1 failed (1), or crashed after the update (1); the limit is 1',
+    );
+  });
+
+  it('does not count before it has committed, or if the crash is older than the commit', () => {
+    const rollout = begun({ devices: ['a', 'b', 'c'], policy });
+    rollout.happen(crashed('a'));
+    rollout.report('a', 'COMMITTED');
+    rollout.happen(crashed('a', 1500), crashed('stranger'));
+    rollout.report('b', 'COMMITTED');
+    expect(rollout.now()).toEqual(['running', 'soaking', 'waiting']);
   });
 });

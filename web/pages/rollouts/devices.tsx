@@ -21,7 +21,12 @@ const columns: Column<RolloutDeviceInfo>[] = [
   { title: 'wave', cell: ({ wave }) => wave + 1, sort: ({ wave }) => wave, width: '64px', wide: true },
   {
     title: 'state',
-    cell: ({ state }) => <Badge tone={toneOfDevice(state)}>{words(state)}</Badge>,
+    cell: ({ state, times }) => (
+      <>
+        <Badge tone={toneOfDevice(state)}>{words(state)}</Badge>{' '}
+        {times.crashed !== undefined && <Badge tone="bad">crashed</Badge>}
+      </>
+    ),
     sort: ({ state }) => words(state),
     width: '1.1fr',
   },
@@ -81,13 +86,16 @@ export function RolloutDevices({ rollout }: { rollout: RolloutStatus }) {
   const { id, waves } = rollout;
   const { query } = route.value;
   const [state, wave, after] = ['state', 'wave', 'after'].map((key) => query.get(key) ?? '');
-  const asked = { ...(state ? { state } : {}), ...(wave ? { wave } : {}) };
+  // A crash is not a state of its own: most devices that crash stay on the release.
+  const what = state === 'crashed' ? { crashed: 'true' } : state ? { state } : {};
+  const asked = { ...what, ...(wave ? { wave } : {}) };
   const search = { ...asked, after: after || undefined, limit: atATime };
   const { value, error } = useResource(at('GET /rollouts/:id/devices', { id }, search), {
-    events: ['rollout.*'],
+    events: ['rollout.*', 'device.crash'],
   });
   const other = (changes: Record<string, string>) => here({ after: '', ...changes });
   const counts = countsOf(rollout);
+  const crashed = waves.reduce((sum, each) => sum + each.crashed, 0);
   const states = shares.flatMap((share) => share.states).filter((one) => counts[one] > 0 || one === state);
   return (
     <Section title="Devices">
@@ -104,6 +112,7 @@ export function RolloutDevices({ rollout }: { rollout: RolloutStatus }) {
               {words(one)} ({counts[one].toLocaleString('en')})
             </option>
           ))}
+          {crashed > 0 && <option value="crashed">crashed ({crashed.toLocaleString('en')})</option>}
         </select>
         {waves.length > 1 && (
           <>

@@ -26,7 +26,7 @@ import { commandTexts, countsOf, devicesOf, toneOf, words } from './states.js';
 /** One rollout, with its waves, failures with reasons, devices, and available actions. */
 export function OneRollout({ id }: { id: string }) {
   const { value, error, reload } = useResource(at('GET /rollouts/:id', { id }), {
-    events: ['rollout.*'],
+    events: ['rollout.*', 'device.crash'],
   });
   const above = { title: 'Rollouts', to: linkTo(['rollouts']) };
   if (!value) return error ? <Failure error={error} /> : <Loading />;
@@ -102,12 +102,14 @@ type Wave = Rollout['waves'][number] & { index: number };
 
 function Waves({ rollout }: { rollout: Rollout }) {
   const counts = countsOf(rollout);
+  const crashed = rollout.waves.reduce((sum, wave) => sum + wave.crashed, 0);
   const totals = [
     devicesOf(rollout),
     counts.committed,
     counts.failed,
     counts.rolledBack,
     counts.missed + counts.withdrawn + counts.restored,
+    ...(crashed > 0 ? [crashed] : []),
   ];
   const foot = rollout.waves.length > 1 && (
     <tr>
@@ -129,7 +131,7 @@ function Waves({ rollout }: { rollout: Rollout }) {
       <Scroll label="Waves">
         <ShortTable
           rows={rollout.waves.map((wave, index) => ({ ...wave, index }))}
-          columns={waveColumns}
+          columns={waveColumns(crashed > 0)}
           keyOf={({ index }) => String(index)}
           label="Waves"
           name="waves"
@@ -151,7 +153,8 @@ const countColumn = (title: string, of: (wave: Wave) => number): Column<Wave> =>
   number: true,
 });
 
-const waveColumns: Column<Wave>[] = [
+/** @param crashes whether a device crashed after it committed */
+const waveColumns = (crashes: boolean): Column<Wave>[] => [
   { title: 'wave', cell: ({ index }) => index + 1, sort: ({ index }) => index },
   {
     title: 'state',
@@ -169,6 +172,7 @@ const waveColumns: Column<Wave>[] = [
   countColumn('failed', ({ failed }) => failed),
   countColumn('rolled back', ({ rolledBack }) => rolledBack),
   countColumn('not updated', ({ missed, withdrawn, restored }) => missed + withdrawn + restored),
+  ...(crashes ? [countColumn('crashed', ({ crashed }) => crashed)] : []),
   {
     title: 'duration',
     cell: (wave) => (wave.opened === null ? '' : lasting(openMs(wave))),
@@ -212,7 +216,7 @@ function factsOf(rollout: RolloutStatus): [string, ComponentChildren][] {
       : []),
     [
       'gates',
-      `per wave: at most ${maxFailures} failed, at least ${minSuccess} committed; otherwise ${otherwise}`,
+      `per wave: at most ${maxFailures} failed or crashed, at least ${minSuccess} committed; otherwise ${otherwise}`,
     ],
     ...(soakMs > 0
       ? [['soak', `each wave must stay healthy for ${lasting(soakMs)}`] as [string, string]]

@@ -58,7 +58,7 @@ export const commandTexts: Record<RolloutCommand, { title: string; why: string; 
   pause: { title: 'Pause', why: 'No further devices start. Devices that are updating finish.' },
   resume: {
     title: 'Resume',
-    why: 'The rollout continues. Earlier failures are accepted; only new failures count toward the limits.',
+    why: 'The rollout continues. Earlier failures and crashes are accepted; only new ones count toward the limits.',
   },
   retry: { title: 'Retry', why: 'The update is offered again to the failed devices.' },
   rollback: {

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { namePattern } from '../../core/names.js';
-import { pageQuerySchema, pageSchema } from '../page.js';
+import { pageQuerySchema, pageSchema, queryFlagSchema } from '../page.js';
 import { type Amount, amountSchema } from './amount.js';
 import { rolloutTimesMs, shadowFiguresSchema, shadowPolicySchema, waveShadowSchema } from './shadow.js';
 
@@ -93,7 +93,7 @@ export const rolloutPolicySchema = z.strictObject({
     .max(100)
     .refine(rises, 'expected each wave to be larger than the one before')
     .default(['100%']),
-  /** Maximum number of failed devices in a wave. More failures stop the rollout. */
+  /** Maximum number of devices in a wave that fail, or crash after they commit. More of them stop the rollout. */
   maxFailures: amountSchema.default('5%'),
   /** Minimum number of a wave's devices that must commit before the next wave opens. */
   minSuccess: amountSchema.default('50%'),
@@ -157,6 +157,8 @@ export const deviceTimesSchema = z.object({
   committed: time.optional(),
   /** Set if the device was online and running the release at the end of its wave's soak time. */
   healthy: time.optional(),
+  /** Arrival of the first report of a crash since the commit. */
+  crashed: time.optional(),
 });
 export type DeviceTimes = z.output<typeof deviceTimesSchema>;
 
@@ -225,6 +227,8 @@ export const rolloutWaveSchema = z.object({
   ...{ pending: count, offered: count, updating: count, shadowing: count, recalled: count },
   ...{ committed: count, rolledBack: count, failed: count, missed: count, withdrawn: count },
   ...{ restoring: count, restored: count },
+  /** Devices that crashed after they committed. Each also counts in the state that it has now. */
+  crashed: count,
   opened: time.nullable(),
   ended: time.nullable(),
   /** State of the wave's shadow; null without --shadow, and before it begins. */
@@ -295,7 +299,10 @@ export type RolloutNews = z.output<typeof rolloutNewsSchema>;
 export const rolloutDevicesQuerySchema = pageQuerySchema.extend({
   state: z.enum(rolloutDeviceStates).optional(),
   wave: z.coerce.number().int().min(0).optional(),
+  /** Only devices that crashed after they committed. */
+  crashed: queryFlagSchema.optional(),
 });
+export type RolloutDevicesQuery = z.output<typeof rolloutDevicesQuerySchema>;
 
 /** A rollout's request, and its devices by wave. `aiot rollout start` accepts a plan as a file. */
 export const rolloutPlanSchema = z.object({

@@ -63,7 +63,8 @@ export const policyFlags = {
     helpValue: 'N|N%,…',
   }),
   'max-failures': amountFlag('max-failures')({
-    summary: "Stop the rollout when more than this number or share of a wave's devices fail [default: 5%].",
+    summary:
+      "Stop the rollout when more than this number or share of a wave's devices fail, or crash after the update [default: 5%].",
     env: 'AIOT_MAX_FAILURES',
     helpGroup: 'WAVES',
     helpValue: 'N|N%',

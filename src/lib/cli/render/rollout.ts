@@ -6,6 +6,7 @@ import type {
   Rollout,
   RolloutDeviceInfo,
   RolloutPlan,
+  RolloutPolicy,
   RolloutStatus,
 } from '../../api/rollouts/schema.js';
 import type { ShadowPolicy } from '../../api/rollouts/shadow.js';
@@ -120,7 +121,7 @@ function factsOf(rollout: Rollout): [string, string][] {
     ],
     ...(rollback ? ([['rollback to', nameOf(rollback)]] as [string, string][]) : []),
     ['selector', `${selector} ${dim(`(${plural(sum(rollout, 'devices'), 'device')})`)}`],
-    ['gates', `per wave: at most ${policy.maxFailures} failed, at least ${policy.minSuccess} committed`],
+    ['gates', gatesText(policy)],
     ...(policy.shadow ? ([['shadow', shadowText(policy.shadow)]] as [string, string][]) : []),
     ['started', `${minute(created)} by ${by}`],
     ...approvals.map(({ who, at }): [string, string] => ['approved', `${minute(at)} by ${who}`]),
@@ -128,7 +129,12 @@ function factsOf(rollout: Rollout): [string, string][] {
   ];
 }
 
+function gatesText({ maxFailures, minSuccess }: Pick<RolloutPolicy, 'maxFailures' | 'minSuccess'>): string {
+  return `per wave: at most ${maxFailures} failed or crashed, at least ${minSuccess} committed`;
+}
+
 function wavesTable({ waves }: Rollout): string {
+  const crashed = waves.some((wave) => wave.crashed > 0);
   const lines = waves.map((wave, index) => {
     const { pending, offered, updating, shadowing, recalled, restoring } = wave;
     const others = wave.missed + wave.withdrawn + wave.restored;
@@ -141,10 +147,12 @@ function wavesTable({ waves }: Rollout): string {
         updating + shadowing + recalled + restoring,
       ],
       ...[pending + offered, wave.failed, wave.rolledBack, others],
+      ...(crashed ? [wave.crashed] : []),
     ];
   });
   const head = ['wave', 'state', 'devices', 'committed', 'updating', 'waiting'];
-  return table([...head, 'failed', 'rolled back', 'not updated'], lines);
+  const ends = ['failed', 'rolled back', 'not updated', ...(crashed ? ['crashed'] : [])];
+  return table([...head, ...ends], lines);
 }
 
 function shadowText({ ms, minWindows, maxDisagreement, maxLatency, maxHeapBytes }: ShadowPolicy): string {
@@ -199,8 +207,9 @@ function answersText(active: Record<string, number>, candidate: Record<string, n
 
 function devicesTable(devices: RolloutDeviceInfo[]): string {
   const shown = devices.slice(0, rows);
-  const lines = shown.map(({ name, state, step, proof, error }) => [
-    ...[name, stateWords(state), step, proof && proofWords[proof.state]],
+  const lines = shown.map(({ name, state, step, proof, error, times }) => [
+    ...[name, `${stateWords(state)}${times.crashed === undefined ? '' : ', crashed'}`, step],
+    proof && proofWords[proof.state],
     error && `${error.code}: ${error.message}`,
   ]);
   const more = devices.length - shown.length;

@@ -3,7 +3,7 @@ import type { RolloutReason } from '../../api/rollouts/schema.js';
 import type { Draft } from './draft.js';
 import { judgeShadow, passShadow } from './shadow.js';
 import type { RolloutDevice, RolloutWave } from './types.js';
-import { failures, isEnd, underWay, unended } from './waves.js';
+import { failures, harmed, isEnd, underWay, unended } from './waves.js';
 
 /** How long after the soak an offline device counts as silent, ms; longer than a reconnection takes. */
 const awayMs = 120_000;
@@ -15,15 +15,22 @@ export function checkFailures(draft: Draft): void {
   for (let i = 0; i <= head.wave; i++) {
     const wave = draft.wave(i);
     const allowed = Math.floor(shareOf(head.policy.maxFailures, wave.devices));
-    const failed = failures(wave) - wave.forgiven;
-    if (failed > allowed) {
-      const share = `${failures(wave)} of ${wave.devices} devices of wave ${i + 1} failed`;
+    if (harmed(wave) - wave.forgiven > allowed) {
       const limit =
         allowed === 0 ? 'no failures are allowed in a wave of this size' : `the limit is ${allowed}`;
-      stop(draft, i, 'AIOT_ROLLOUT_FAILURES', `${share}; ${limit}`);
+      stop(draft, i, 'AIOT_ROLLOUT_FAILURES', `${harmText(wave, i)}; ${limit}`);
       return;
     }
   }
+}
+
+function harmText(wave: RolloutWave, index: number): string {
+  const [failed, crashed] = [failures(wave), wave.crashed ?? 0];
+  const of = `of ${wave.devices} devices of wave ${index + 1}`;
+  if (crashed === 0) return `${failed} ${of} failed`;
+  return failed === 0
+    ? `${crashed} ${of} crashed after the update`
+    : `${failed + crashed} ${of} failed (${failed}), or crashed after the update (${crashed})`;
 }
 
 /**
@@ -71,7 +78,7 @@ export function passes(draft: Draft, index: number): boolean {
   const silent = markHealthy(draft, index);
   if (silent > 0 && draft.world.returning) return false;
   const allowed = Math.floor(shareOf(head.policy.maxFailures, wave.devices)) + wave.forgiven;
-  if (wave.waived || failures(wave) + silent <= allowed) return true;
+  if (wave.waived || harmed(wave) + silent <= allowed) return true;
   // Connections drop and recover, so a device counts as silent only if it stays offline.
   if (draft.at < (wave.settled ?? draft.at) + head.policy.soakMs + awayMs) return false;
   const told = `${silent} of ${wave.devices} devices of wave ${index + 1} committed, but are offline now`;

@@ -13,7 +13,7 @@ import { applyReport, awaitsProof, fail } from './report.js';
 import { beginShadow, isShadowing } from './shadow.js';
 import { DeviceTable } from './table.js';
 import type { RolloutDevice, RolloutEvent, RolloutState, RolloutStep, World } from './types.js';
-import { failures, isEnd, unended } from './waves.js';
+import { harmed, isEnd, unended } from './waves.js';
 
 /**
  * Computes a rollout's next step: its new head, the devices that changed, and the desired releases to send. Pure. Reports that are
@@ -46,6 +46,9 @@ function apply(draft: Draft, event: RolloutEvent): void {
       if (device && rollout === draft.head.id) applyReport(draft, device, event.report);
       break;
     }
+    case 'crashed':
+      crash(draft, event);
+      break;
     case 'superseded':
     case 'revoked':
       takeOut(draft, event.device, whyOut[event.type]);
@@ -53,6 +56,17 @@ function apply(draft: Draft, event: RolloutEvent): void {
     default:
       applyCommand(draft, event.type, event.who);
   }
+}
+
+/** Counts a device that crashed after it committed the release of this rollout. Later crashes of the device count no more. */
+function crash(draft: Draft, { device: name, t }: Extract<RolloutEvent, { type: 'crashed' }>): void {
+  const device = draft.device(name);
+  if (device?.state !== 'committed' || device.offer === 0 || device.times.crashed !== undefined) return;
+  // A device sends a crash after its restart, so the crash may be older than the update.
+  if (t !== null && t < (device.times.committed ?? draft.at)) return;
+  draft.change(device, { times: { ...device.times, crashed: draft.at } });
+  const wave = draft.wave(device.wave);
+  wave.crashed = (wave.crashed ?? 0) + 1;
 }
 
 const whyOut = {
@@ -215,7 +229,7 @@ const commands: Record<RolloutCommand, (draft: Draft, who: string) => void> = {
     head.state = head.wave < 0 ? 'scheduled' : 'running';
     head.reason = null;
     for (const wave of head.waves) {
-      wave.forgiven = failures(wave);
+      wave.forgiven = harmed(wave);
       if (wave.state !== 'stopped') continue;
       Object.assign(wave, { state: 'open', waived: true });
       if (wave.shadow) wave.shadow = { ...wave.shadow, passed: true };
@@ -248,7 +262,7 @@ const commands: Record<RolloutCommand, (draft: Draft, who: string) => void> = {
       draft.change(device, { state: 'pending', attempts: 0, retryAt: null, error: null, step: null });
     }
     head.waves.forEach((wave, index) => {
-      Object.assign(wave, { forgiven: 0, waived: false });
+      Object.assign(wave, { forgiven: wave.crashed ?? 0, waived: false });
       if (wave.opened !== null) Object.assign(wave, { state: 'open', settled: null, ended: null });
       if (isShadowing(wave)) beginShadow(draft, index);
     });

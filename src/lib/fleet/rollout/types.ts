@@ -5,6 +5,7 @@ import type {
   Release,
   RolloutCommand,
   RolloutDeviceState,
+  RolloutDevicesQuery,
   RolloutPhase,
   RolloutPolicy,
   RolloutReason,
@@ -55,7 +56,9 @@ export interface RolloutWave {
   settled: number | null;
   ended: number | null;
   counts: DeviceCounts;
-  /** Number of failures that an operator accepted when continuing the rollout. */
+  /** Number of devices that crashed after they committed; absent = 0. */
+  crashed?: number;
+  /** Number of failures and crashes that an operator accepted when continuing the rollout. */
   forgiven: number;
   /** Whether an operator continued the rollout although too few devices had committed. */
   waived: boolean;
@@ -126,6 +129,8 @@ export type RolloutEvent =
   | { type: 'reported'; device: string; report: UpdateReport }
   /** A newer rollout took over the device, or the device was suspended, revoked or removed. */
   | { type: 'superseded' | 'revoked'; device: string }
+  /** The device's program crashed. `t`: time of the crash, ms since 1970; null = unknown. */
+  | { type: 'crashed'; device: string; t: number | null }
   | { type: RolloutCommand; who: string }
   | { type: 'tick' };
 
@@ -181,11 +186,4 @@ export interface RolloutStore {
   devices(id: string, query: RolloutDevicesQuery): Promise<RolloutDevice[]>;
   /** Unfinished rollouts. @param known rollouts that were read before; only rollouts changed since then are read */
   running(known: ReadonlyMap<string, RolloutState>): Promise<RolloutState[]>;
-}
-
-interface RolloutDevicesQuery {
-  state?: RolloutDeviceState | undefined;
-  wave?: number | undefined;
-  after?: string | undefined;
-  limit: number;
 }

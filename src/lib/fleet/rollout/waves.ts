@@ -157,6 +157,11 @@ export function failures({ counts }: RolloutWave): number {
   return counts.failed + counts.rolledBack;
 }
 
+/** Number of devices that failed, or crashed after they committed. */
+export function harmed(wave: RolloutWave): number {
+  return failures(wave) + (wave.crashed ?? 0);
+}
+
 /** Number of devices that have started but not ended. */
 export function underWay({ counts }: RolloutWave): number {
   return counts.updating + counts.shadowing + counts.recalled + counts.restoring;

@@ -52,7 +52,14 @@ type Query = z.output<typeof crashQuerySchema>;
  * whose number is limited.
  */
 export class Crashes {
+  private readonly listeners: ((device: string, report: CrashReport) => Promise<void>)[] = [];
+
   constructor(private readonly parts: Parts) {}
+
+  /** Calls the listener with each report before it is stored; possibly more than once. */
+  listen(listener: (device: string, report: CrashReport) => Promise<void>): void {
+    this.listeners.push(listener);
+  }
 
   worker(): Worker {
     return {
@@ -71,6 +78,9 @@ export class Crashes {
   async take(device: string, sent: CrashReport): Promise<boolean> {
     const { store, events, now } = this.parts;
     const at = now();
+    if (await isKnown(store, device, sent.id)) return false;
+    // Before the report is stored: if the platform ends in between, the device sends the report again.
+    for (const listener of this.listeners) await listener(device, sent);
     const report = this.named(device, maskedCrash(sent));
     const named = await this.framesOf(report);
     const frames = named ?? report.backtrace ?? [];

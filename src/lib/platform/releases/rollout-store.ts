@@ -67,7 +67,7 @@ export function rolloutStoreIn(store: Store, events: Events, desired: DesiredSta
         .execute();
       return rows.map((row) => headOf(row));
     },
-    async devices(id, { state, wave, after, limit }) {
+    async devices(id, { state, wave, crashed, after, limit }) {
       const rows = await store
         .selectFrom('rolloutDevices')
         .selectAll()
@@ -75,6 +75,8 @@ export function rolloutStoreIn(store: Store, events: Events, desired: DesiredSta
         .$if(after !== undefined, (query) => query.where('device', '>', after ?? ''))
         .$if(state !== undefined, (query) => query.where('state', '=', state ?? ''))
         .$if(wave !== undefined, (query) => query.where('wave', '=', wave ?? 0))
+        // A key of `times`. In a value, JSON would escape its quotation marks.
+        .$if(crashed === true, (query) => query.where('data', 'like', '%"crashed":%'))
         .orderBy('device')
         .limit(limit)
         .execute();

@@ -3,10 +3,10 @@ import {
   type Rollout,
   type RolloutCommand,
   type RolloutDeviceInfo,
+  type RolloutDevicesQuery,
   type RolloutNews,
   type RolloutPlan,
   type RolloutStatus,
-  rolloutDevicesQuerySchema,
   rolloutHasEnded,
   type Saved,
   savedBy,
@@ -26,6 +26,7 @@ import type {
   RolloutStore,
 } from '../../fleet/rollout/types.js';
 import { startRollout, waveOutcome } from '../../fleet/rollout/waves.js';
+import type { CrashReport } from '../../formats/crash.js';
 import type { BlobStore } from '../blobs/store.js';
 import { type Deltas, type DesiredStates, patienceMs } from '../devices/desired.js';
 import type { Devices } from '../devices/devices.js';
@@ -199,8 +200,11 @@ export class Rollouts {
   }
 
   /** Sorted by name. @throws AIOT_NOT_FOUND */
-  async devices(id: string, query: unknown): Promise<{ devices: RolloutDeviceInfo[]; next: string | null }> {
-    const { limit, ...rest } = rolloutDevicesQuerySchema.parse(query);
+  async devices(
+    id: string,
+    query: RolloutDevicesQuery,
+  ): Promise<{ devices: RolloutDeviceInfo[]; next: string | null }> {
+    const { limit, ...rest } = query;
     await this.get(id);
     const rows = await this.parts.store.devices(id, { ...rest, limit: limit + 1 });
     const { entries, next } = pageOfRows(rows, limit, ({ name }) => name);
@@ -226,6 +230,22 @@ export class Rollouts {
     const { proof: signed, ...said } = report;
     const proof = signed && (await this.proofs.check(device, report, signed));
     await this.tell(rollout, { type: 'reported', device, report: { ...said, proof, refusedRecall } });
+  }
+
+  /**
+   * Counts the crash of a device in its rollouts, unless another version of its firmware crashed. Resolves when all changes are saved.
+   */
+  async crashed(device: string, { t, firmware }: CrashReport): Promise<void> {
+    const isIn = (state: RolloutState) => state.devices.has(device);
+    // Another process may have started a rollout that is not loaded here yet.
+    if (![...this.running.values()].some(isIn) && !this.parts.changes.shared) return;
+    const now = this.parts.devices.find(device)?.reported?.firmware;
+    const isOld = firmware?.version !== now?.version;
+    if (firmware && now && isOld && (firmware.name ?? now.name) === now.name) return;
+    await this.inTurn(async () => {
+      for (const state of [...this.running.values()].filter(isIn))
+        await this.step(state, [{ type: 'crashed', device, t: t ?? null }], 'platform');
+    });
   }
 
   async revoked(device: string): Promise<void> {
@@ -434,8 +454,8 @@ function rolloutOf(head: RolloutHead, now: number): Rollout {
     ...{ id, state, reason, releases, rollback, selector, policy, by, approvals, created, ended },
     seconds: ((ended ?? now) - created) / 1000,
     waves: head.waves.map((wave, index) => {
-      const { devices, counts, opened, ended, shadow = null } = wave;
-      return { state: waveOutcome(head, index), devices, ...counts, opened, ended, shadow };
+      const { devices, counts, crashed = 0, opened, ended, shadow = null } = wave;
+      return { state: waveOutcome(head, index), devices, ...counts, crashed, opened, ended, shadow };
     }),
   };
 }

@@ -35,12 +35,15 @@ export function rolloutPage(report: RolloutReport): string {
 }
 
 function tiles({ rollout, durationMs }: RolloutReport): Html {
-  const sum = (...states: ('devices' | 'committed' | 'failed' | 'rolledBack' | 'missed')[]) =>
+  const sum = (...states: ('devices' | 'committed' | 'failed' | 'rolledBack' | 'missed' | 'crashed')[]) =>
     thousands(rollout.waves.reduce((all, wave) => all + states.reduce((n, state) => n + wave[state], 0), 0));
   return tileRow([
     ['devices', sum('devices')],
     ['committed', sum('committed')],
     ['failed or rolled back', sum('failed', 'rolledBack')],
+    ...(rollout.waves.some(({ crashed }) => crashed > 0)
+      ? [['crashed after the update', sum('crashed')] as const]
+      : []),
     ['offline until the deadline', sum('missed')],
     ...(durationMs ? [['median time to commit', elapsed(durationMs.p50)] as const] : []),
     ['duration', elapsed(rollout.seconds * 1000)],
@@ -84,7 +87,7 @@ function factSection({ rollout, runs, devices, saved }: RolloutReport): Html {
     ['Waves', policy.waves.join(', ')],
     [
       'Gates',
-      `per wave: at most ${policy.maxFailures} failed, at least ${policy.minSuccess} committed; otherwise ${policy.onFailure}`,
+      `per wave: at most ${policy.maxFailures} failed or crashed, at least ${policy.minSuccess} committed; otherwise ${policy.onFailure}`,
     ],
     ...(policy.soakMs > 0 ? ([['Soak', elapsed(policy.soakMs)]] as [string, string][]) : []),
     ['Proof', proofs.join(', ') || 'none'],

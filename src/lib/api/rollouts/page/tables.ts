@@ -15,13 +15,13 @@ export function deviceTable({ devices }: RolloutReport): Html | null {
     (a, b) => Number(a.state === 'committed') - Number(b.state === 'committed') || a.wave - b.wave,
   );
   const rows = sorted.slice(0, most).map((device) => {
-    const { name, wave, state, times, proof, error } = device;
+    const { name, wave, times, proof, error } = device;
     const after = steps.map((step) => {
       const at = times[step];
       return at === undefined || times.offered === undefined ? '–' : elapsed(Math.max(0, at - times.offered));
     });
     return [
-      ...[name, String(wave + 1), stateOf(state), ...after],
+      ...[name, String(wave + 1), stateOf(device), ...after],
       proof ? proofWords[proof.state] : '–',
       error ? `${error.code}: ${error.message}` : '',
     ];
@@ -45,7 +45,8 @@ function capitalized(text: string): string {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 }
 
-function stateOf(state: RolloutDeviceInfo['state']): Html {
+function stateOf({ state, times }: RolloutDeviceInfo): Html {
+  if (times.crashed !== undefined) return html`<span class="bad">${stateWords(state)}, crashed</span>`;
   const kind = state === 'committed' ? 'good' : state === 'failed' || state === 'rolledBack' ? 'bad' : 'soft';
   return html`<span class="${kind}">${stateWords(state)}</span>`;
 }
