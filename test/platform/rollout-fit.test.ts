@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { ModelVersion } from '../../src/lib/api/api.js';
+import { pushConfig } from '../../src/lib/api/config/push.js';
 import { deploy } from '../../src/lib/api/rollouts/deploy.js';
+import { releaseOf } from '../../src/lib/api/rollouts/release.js';
 import { createVirtualDevice } from '../../src/lib/device/virtual/device.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { pushTiny } from '../support/bundle.js';
@@ -89,4 +92,56 @@ it('a virtual device with the type of a board rejects a model that the board has
   } finally {
     await device.stop();
   }
+});
+
+it('a device that runs the version under an earlier signature counts as committed, even without memory for a second copy', async () => {
+  const [small, pi] = devices as [FakeDevice, FakeDevice];
+  const newer = await pushTiny(own.client, own.key, {
+    seed: 1,
+    change: (manifest) => ({ ...manifest, deviceTypes: ['esp32', 'pi'] }),
+  });
+  const signing = { client: own.client, signingKey: async () => own.key, now: Date.now() };
+  const again = await releaseOf(signing, 'model', { name: 'tiny', version: 1 });
+  expect(again.sequence).toBeGreaterThan(newer.sequence);
+  const { name, version, sequence, digest } = tiny;
+  const model = { name, version, sequence, digest };
+  await small.report('IDLE', { type: 'esp32', model, memory: { bytes: 15_104, free: 0 } });
+  const heard = small.desired.length;
+  const { policy } = oneWave({ ...again, selector: 'all' });
+  const { id, state } = await own.client.rollouts.start({
+    ...{ releases: [again], selector: 'name=small', policy },
+  });
+  expect(state).toBe('done');
+  expect(await own.client.rollouts.devices(id)).toMatchObject([{ state: 'committed', offers: 0 }]);
+  expect(small.desired).toHaveLength(heard);
+  await expect(own.client.rollouts.start(request(newer, 'name=small'))).rejects.toMatchObject({
+    code: 'AIOT_MEMORY_SHORT',
+  });
+  // A device that another rollout is about to update gets the offer, because it would not stay on the version.
+  await pi.report('IDLE', { type: 'pi', model });
+  const other = await own.client.rollouts.start(request(newer, 'name=pi'));
+  await expect.poll(() => pi.desired.at(-1), { timeout: 10_000 }).toMatchObject({ version: 2 });
+  const back = await own.client.rollouts.start({ releases: [again], selector: 'name=pi', policy });
+  await expect.poll(() => pi.desired.at(-1), { timeout: 10_000 }).toMatchObject({ version: 1 });
+  expect(await own.client.rollouts.devices(back.id)).toMatchObject([{ state: 'offered' }]);
+  expect(await own.client.rollouts.devices(other.id)).toMatchObject([{ state: 'withdrawn' }]);
+});
+
+it('a device that runs the model, but not the configuration of the same rollout, gets an offer', async () => {
+  const [, pi] = devices as [FakeDevice, FakeDevice];
+  const { name, version, sequence, digest } = tiny;
+  await pi.report('IDLE', { type: 'pi', model: { name, version, sequence, digest } });
+  const path = join(own.folder, 'slow.json');
+  await writeFile(path, '{"spec":"aiot-config/1","sampleHz":10}');
+  const { client, key: privatePem } = own;
+  const slow = await pushConfig({ client, path, name: 'slow', deviceTypes: ['pi'], privatePem });
+  const { releases, policy } = request(tiny, 'name=pi');
+  const config = { kind: 'config' as const, name: 'slow', version: slow.version, sequence: slow.sequence };
+  const { id } = await client.rollouts.start({
+    releases: [config, ...releases],
+    selector: 'name=pi',
+    policy,
+  });
+  expect(await client.rollouts.devices(id)).toMatchObject([{ state: 'offered', offers: 1 }]);
+  await expect.poll(() => pi.desired.at(-1), { timeout: 10_000 }).toMatchObject({ kind: 'config' });
 });

@@ -44,6 +44,14 @@ it('a push of a project without limits says that none are set', () => {
   expect(pushedText(result, 'https://a')).not.toContain('Limits');
 });
 
+it('a push states the sequence so that it cannot be read as a version', () => {
+  const pushed = { name: 'fan', version: 1, digest: 'sha256:0', sequence: 2, bytes: 9, file: 'fan.aiot' };
+  const text = pushedText({ ...pushed, kind: 'model', sameAs: null, memory: null }, 'https://a');
+  expect(text.replaceAll(/\s+/g, ' ')).toContain(
+    'Signed with your key, sequence 2. The sequence counts all signatures for models, not versions.',
+  );
+});
+
 describe('an unknown name', () => {
   it('is rejected with a suggestion of a similar device, user or model', async () => {
     await runCli(['device', 'claim', 'pump', '--json']);

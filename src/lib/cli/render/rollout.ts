@@ -19,9 +19,9 @@ import { bold, dim, facts, green, minute, red, table, yellow } from './text.js';
 /** Maximum number of device rows; the rest is counted. */
 const rows = 20;
 
-/** A rollout with its devices, one row per device. */
-export function deployedText({ id, devices }: { id: string; devices: RolloutDeviceInfo[] }): string {
-  return `${bold(id)}\n${devicesTable(devices)}`;
+/** The devices of a rollout, one row per device. The rollout's ID is in the notes, and in the suggested command. */
+export function deployedText({ devices }: { devices: RolloutDeviceInfo[] }): string {
+  return devicesTable(devices);
 }
 
 /** Notes for a user who waits for a rollout: the start of each wave and each step of each device, reported once. */

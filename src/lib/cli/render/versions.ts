@@ -30,7 +30,7 @@ export function modelText(card: ShownModel): string {
   const { live } = card;
   const rows: [string, string | number][] = [
     ['digest', card.digest],
-    ['signed', card.sequence === 0 ? 'no' : releaseText(card.sequence)],
+    ['signed', card.sequence === 0 ? 'no' : signedText(card.sequence)],
     ['bundle', `${size(card.bytes)}: the model, its signal processing and its test vectors`],
     ['stage', card.stage],
     ['arena', card.arenaBytes === null ? 'unknown' : size(card.arenaBytes)],
@@ -114,7 +114,7 @@ export function configFacts(card: ConfigVersion): string {
     ],
     ['for', deviceTypes.join(', ')],
     ['document', `${size(bytes)}, ${digest}`],
-    ['signed', releaseText(sequence)],
+    ['signed', signedText(sequence)],
     ['pushed', `${minute(pushed)} UTC`],
   ]);
 }
@@ -160,7 +160,7 @@ export function firmwareFacts({
       'program',
       app ? `${app.project} ${app.version}, built ${app.built} with ESP-IDF ${app.idf}` : 'unknown',
     ],
-    ['signed', releaseText(sequence)],
+    ['signed', signedText(sequence)],
     ['pushed', `${minute(pushed)} UTC`],
   ]);
 }
@@ -193,7 +193,7 @@ export function pushedText(
     ['Bundle', `${size(bytes)}, ${digest}${same}`],
     [
       'Signed',
-      `with your key, ${releaseText(sequence)}; devices accept only increasing numbers, so deploying an older version signs it again`,
+      `with your key, sequence ${sequence}. The sequence counts all signatures for models, not versions. Devices accept only a higher one, so deploying an older version signs it again.`,
     ],
     ...(limits === 'none'
       ? [
@@ -219,9 +219,9 @@ export function afterPush({ name, version, kind }: PushResult, deviceTypes: stri
   ];
 }
 
-/** The sequence number of a signed release; it increases with each release on a platform. */
-function releaseText(sequence: number): string {
-  return `as release number ${sequence}`;
+/** A release's sequence number, which is not the number of its version. */
+function signedText(sequence: number): string {
+  return `yes, sequence ${sequence}`;
 }
 
 export function ociPushedText(pushed: OciPushed): string {

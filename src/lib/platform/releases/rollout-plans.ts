@@ -42,7 +42,7 @@ interface Prepared {
   devices: string[];
   /** Offline devices, which come last. */
   offline: ReadonlySet<string>;
-  /** Devices that already run the newest release. */
+  /** Devices that already run all releases, and that no other rollout is updating. */
   current: string[];
   /** Why some devices may not be able to run the model. */
   warnings: string[];
@@ -65,8 +65,16 @@ export class Planner {
 
   constructor(private readonly parts: PlannerParts) {}
 
-  async plan(value: unknown): Promise<RolloutPlan> {
-    const { request, devices, offline, current, warnings: unfit, deltas } = await this.prepare(value);
+  /** @param running unfinished rollouts */
+  async plan(value: unknown, running: readonly RolloutState[]): Promise<RolloutPlan> {
+    const {
+      request,
+      devices,
+      offline,
+      current,
+      warnings: unfit,
+      deltas,
+    } = await this.prepare(value, running);
     const made = await this.parts.deltas.ready(deltas, patienceMs.plan);
     const left = devices.length - current.length;
     const waves = splitIntoWaves(devices, request.policy.waves);
@@ -91,7 +99,7 @@ export class Planner {
     };
   }
 
-  async prepare(value: unknown): Promise<Prepared> {
+  async prepare(value: unknown, running: readonly RolloutState[]): Promise<Prepared> {
     const request = rolloutRequestSchema.parse(value);
     requireShadowable(request);
     await this.requireWholeWindow(request);
@@ -115,13 +123,20 @@ export class Planner {
       const message = `"${request.selector}" matches other devices than when the plan was made`;
       throw new AiotError('AIOT_ROLLOUT_PLAN', message);
     }
-    const last = request.releases.at(-1)!;
-    const current = found.filter((device) => runs(device, last)).map(({ name }) => name);
-    const warnings = await this.requireRoom(request.releases, manifests, found);
+    // Another rollout would still replace the release that the device runs now.
+    const isBusy = ({ name }: DeviceRecord) =>
+      running.some(({ devices }) => !isEnd(devices.get(name)?.state ?? 'committed'));
+    const isCurrent = (device: DeviceRecord) =>
+      request.releases.every((release, i) => runs(device, release, manifests[i])) && !isBusy(device);
+    const [current, others] = [found.filter(isCurrent), found.filter((device) => !isCurrent(device))];
+    const warnings = await this.requireRoom(request.releases, manifests, others);
     const deltas = await this.pairsOf(found, request.releases, manifests);
     const offline = this.offlineOf(names, request);
     const ordered = inRolloutOrder(names, request.releases, offline);
-    return { request, devices: ordered, offline, current, warnings, deltas };
+    return {
+      ...{ request, devices: ordered, offline, warnings, deltas },
+      current: current.map(({ name }) => name),
+    };
   }
 
   /**
@@ -274,8 +289,14 @@ function digestOf(names: readonly string[]): string {
   return `sha256:${sha256Hex([...names].sort().join('\n'))}`;
 }
 
-function runs({ reported }: DeviceRecord, { kind, sequence }: Release): boolean {
-  return reported ? runningOf(kind, reported)?.sequence === sequence : false;
+/** Whether a device runs a release, or the same version under an earlier signature. */
+function runs({ reported }: DeviceRecord, release: Release, manifest: Manifest | undefined): boolean {
+  const running = reported && runningOf(release.kind, reported);
+  if (!running) return false;
+  const { name, version, sequence, digest } = running;
+  if (sequence === release.sequence) return true;
+  const isSame = name === release.name && version === release.version;
+  return isSame && digest !== undefined && digest === manifest?.artifacts[0]?.digest;
 }
 
 interface ProofParts {

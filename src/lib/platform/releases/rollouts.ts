@@ -139,16 +139,17 @@ export class Rollouts {
 
   /** @throws AIOT_NOT_FOUND, AIOT_MODEL_UNTRUSTED, AIOT_REQUEST_INVALID, AIOT_SELECTOR_INVALID, AIOT_ROLLOUT_EMPTY */
   plan(value: unknown): Promise<RolloutPlan> {
-    return this.planner.plan(value);
+    return this.planner.plan(value, [...this.running.values()]);
   }
 
   /** @throws those of `plan`, AIOT_ROLLOUT_PLAN, AIOT_ROLLOUT_OVERLAP */
   async start(value: unknown, who: string): Promise<Rollout> {
-    const planned = await this.planner.prepare(value);
+    const planned = await this.planner.prepare(value, [...this.running.values()]);
     await this.parts.deltas.ready(planned.deltas, patienceMs.start);
     // Serialized with removals, so that the release cannot be removed in the meantime.
     return this.parts.models.inTurn(async () => {
-      const { request, devices, current, warnings } = await this.planner.prepare(value);
+      const running = [...this.running.values()];
+      const { request, devices, current, warnings } = await this.planner.prepare(value, running);
       const { releases, rollback, selector, policy } = request;
       return this.inTurn(async () => {
         const created = this.parts.now();
