@@ -7,6 +7,7 @@ import { processorNamed } from './processors.js';
 import type { RouteCase } from './schema.js';
 import { createTransform, type Made, topicAt } from './transform.js';
 import { type Route, reasonOf } from './types.js';
+import { stagesOf, windowsInMemory } from './window.js';
 
 export const testedRoutesSchema = z.object({
   cases: z.array(
@@ -57,15 +58,24 @@ async function tryCase(route: Route, one: RouteCase): Promise<string | undefined
   const processor = route.through
     ? await processorNamed(route.through.processor)(route.through.settings, {})
     : undefined;
-  const transform = await createTransform(route, processor);
+  const { before, after } = route.window ? stagesOf(route) : { before: route, after: route };
+  const transform = await createTransform(before, processor);
+  const windows = route.window ? await windowsInMemory(route) : undefined;
+  const afterWindows = route.window ? await createTransform(after) : undefined;
   const topicOf = topicAt(route.to[0] ?? '');
   const got: (Made & { sent: string })[] = [];
   try {
+    const send = (made: Made) => got.push({ ...made, sent: made.topic ?? topicOf(made.of) });
+    const sendResults = async (results: readonly Message[]) => {
+      for (const result of results) for (const made of (await afterWindows?.(result)) ?? []) send(made);
+    };
     for (const each of one.in) {
-      const message = messageOf(each, route);
-      for (const made of await transform(message))
-        got.push({ ...made, sent: made.topic ?? topicOf(made.of) });
+      for (const made of await transform(messageOf(each, route)))
+        if (windows) await sendResults(await windows.add({ ...made.of, payload: made.payload }));
+        else send(made);
     }
+    // At the end of a case, all windows close.
+    await sendResults(windows?.finish() ?? []);
   } catch (error) {
     const reason = reasonOf(error);
     if (one.error === undefined) return `expected no error, got ${reason}`;

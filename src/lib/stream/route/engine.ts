@@ -44,6 +44,11 @@ export interface Engine {
    * @param seen the keys that were sent to that target
    */
   refused(part: Part, error: unknown, seen?: Seen): void;
+  /**
+   * Applies the route's policy to a message that could not be processed before it reached the engine.
+   * @throws AIOT_ROUTE_MESSAGE if the policy is to stop rather than lose the message
+   */
+  fail(delivery: Delivery, error: unknown): void;
   /** Number of messages that were read from the sources and are still being processed. */
   readonly pending: number;
 }
@@ -164,6 +169,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         part.flight.done();
       }
     },
+    fail: failed,
     get pending() {
       return gate.messages;
     },

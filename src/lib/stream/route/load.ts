@@ -60,7 +60,7 @@ function withPresets(value: unknown): unknown {
 }
 
 function absolute(route: Route, folder: string): Route {
-  const { spool, onError, decode } = route;
+  const { spool, onError, decode, window } = route;
   const address = (url: string) => absoluteUrl(url, folder);
   return {
     ...route,
@@ -72,6 +72,7 @@ function absolute(route: Route, folder: string): Route {
     } as RouteConfig['onError'],
     decode: decode.schema === undefined ? decode : { ...decode, schema: resolve(folder, decode.schema) },
     ...(spool ? { spool: { ...spool, path: resolve(folder, spool.path) } } : {}),
+    ...(window ? { window: { ...window, path: resolve(folder, window.path) } } : {}),
   };
 }
 
@@ -155,6 +156,8 @@ function checkRoute(route: RouteConfig, path: PropertyKey[]): Problem[] {
   }
   for (const field of ['where', 'map', 'topic', 'key'] as const) expression([field], route[field]);
   for (const [name, text] of Object.entries(route.headers)) expression(['headers', name], text);
+  expression(['window', 'key'], route.window?.key);
+  expression(['window', 'time'], route.window?.time);
   expression(['dedupe', 'key'], route.dedupe?.key);
   const { format } = route.decode;
   if (!(decoderNames as readonly string[]).includes(format)) {
@@ -212,7 +215,7 @@ export async function listRoutes(file: string, variables: Variables = {}): Promi
         from: from.map(shownUrl),
         to: to.map(shownUrl),
         does: [
-          ...(['where', 'through', 'map', 'topic', 'key', 'dedupe'] as const).filter(
+          ...(['where', 'through', 'window', 'map', 'topic', 'key', 'dedupe'] as const).filter(
             (step) => route[step] !== undefined,
           ),
           ...(Object.keys(route.headers).length > 0 ? ['headers'] : []),

@@ -20,6 +20,7 @@ import {
   type RunRoutesOptions,
   reasonOf,
 } from './types.js';
+import { openWindows, stagesOf, type WindowStage } from './window.js';
 
 /**
  * Runs routes until their sources have no more messages or `signal` is aborted. Reading then stops, and messages
@@ -151,9 +152,29 @@ async function openRoute(
   const deadLetter =
     route.onError.deadLetter === undefined ? undefined : outletTo(route.onError.deadLetter, false);
   const outlets = [...targets.map(({ outlet }) => outlet), ...(deadLetter ? [deadLetter] : [])];
-  const transform = await createTransform(route, processor);
-  engine = await createEngine({ route, transform, targets, deadLetter, counts, stop: stopReading });
+  // With windows, the engine gets their results in place of the source's messages.
+  const after = route.window ? stagesOf(route).after : route;
+  const results: Counts = route.window ? { ...counts } : counts;
+  const transform = await createTransform(after, route.window ? undefined : processor);
+  engine = await createEngine({
+    route: after,
+    transform,
+    targets,
+    deadLetter,
+    counts: results,
+    stop: stopReading,
+  });
+  const windows: WindowStage | undefined = route.window
+    ? await openWindows({ route, processor, engine, counts, stop: stopReading, onFailure: common.onFailure })
+    : undefined;
   const inlets = route.from.map(inletFrom);
+
+  const total = (name: 'filtered' | 'duplicates' | 'skipped' | 'deadLettered') =>
+    counts[name] + (results === counts ? 0 : results[name]);
+  const lastError = () => {
+    const text = results.lastError ?? counts.lastError;
+    return text === undefined ? {} : { lastError: text };
+  };
 
   async function openTargets(): Promise<Target[]> {
     const all: Target[] = [];
@@ -199,7 +220,7 @@ async function openRoute(
         const settings: StreamOptions = { ...streamOptions(route, options, url), overflow: 'wait', onState };
         return options.open?.source?.(url, settings) ?? openSource(url, settings);
       },
-      take: (batch) => engine?.take(batch),
+      take: (batch) => (windows ?? engine)?.take(batch),
       stop: stopReading,
       onChange,
     });
@@ -214,6 +235,7 @@ async function openRoute(
     async run() {
       try {
         await Promise.all(inlets.map((inlet) => inlet.read()));
+        if (!stopReading.aborted) await windows?.finish();
       } catch (error) {
         broken ??= { error };
       }
@@ -236,6 +258,7 @@ async function openRoute(
       await Promise.all(outlets.map((outlet) => outlet.close()));
       // Sources are closed last, so that acknowledgments reach the peer.
       await Promise.allSettled(inlets.map((inlet) => inlet.close()));
+      await windows?.close();
       await processor?.close?.();
     },
     state: () => ({
@@ -243,13 +266,14 @@ async function openRoute(
       from: inlets.map((inlet) => inlet.state()),
       to: targets.map(({ outlet }) => outlet.state()),
       received: counts.received,
-      filtered: counts.filtered,
-      duplicates: counts.duplicates,
-      skipped: counts.skipped,
-      deadLettered: counts.deadLettered,
+      filtered: total('filtered'),
+      duplicates: total('duplicates'),
+      skipped: total('skipped'),
+      deadLettered: total('deadLettered'),
       retries: counts.retries,
+      ...(windows ? { windows: windows.state() } : {}),
       pending: engine?.pending ?? 0,
-      ...(counts.lastError === undefined ? {} : { lastError: counts.lastError }),
+      ...lastError(),
     }),
   };
 }

@@ -108,6 +108,48 @@ export const duration = z.string().transform((text, context) => {
   }
 });
 
+/** Collects messages by key and time. Each window becomes one message, whose payload contains the messages' payloads. */
+const windowSchema = z
+  .strictObject({
+    /** Length of each window. Windows begin at multiples of `every` since 1970 (UTC). */
+    size: duration.optional(),
+    /** Interval between the beginnings of windows; default: `size`, so that windows do not overlap. */
+    every: duration.optional(),
+    /** Instead of `size`: a window is a session that ends when no message of its key has arrived for this long. */
+    gap: duration.optional(),
+    /** Messages with the same key share a window; absent = all messages of the route. */
+    key: expression.optional(),
+    /** Event time: ms since 1970, or an ISO time; absent = the message's time. */
+    time: expression.optional(),
+    /** How long a window waits for messages that arrive out of order. */
+    grace: duration.prefault('0s'),
+    /** Time without messages after which the clock closes windows with event times; absent = only later messages close them. */
+    idle: duration.optional(),
+    /** Folder of the messages in open windows, relative to the file of routes. */
+    path: z.string().min(1),
+    /** Maximum number of messages in open windows. Beyond it, the window that ends first is closed early. */
+    limit: z.int().min(1).max(10_000_000).default(100_000),
+  })
+  .superRefine(({ size, every, gap }, context) => {
+    const problem = (at: string, message: string) =>
+      context.addIssue({ code: 'custom', path: [at], message });
+    if ((size === undefined) === (gap === undefined))
+      problem('size', 'expected size for windows of equal length, or gap for sessions');
+    if (size === 0) problem('size', 'expected a time above 0');
+    if (gap === 0) problem('gap', 'expected a time above 0');
+    if (every === undefined) return;
+    if (size === undefined) problem('every', 'expected size in the same window');
+    else if (every === 0 || every > size) problem('every', 'expected a time above 0, and at most size');
+    else if (size / every > mostOverlapping)
+      problem(
+        'every',
+        `expected at most ${mostOverlapping} windows at a time: every ${size / mostOverlapping} ms or more`,
+      );
+  });
+
+/** Largest number of windows that may contain the same message. */
+const mostOverlapping = 1000;
+
 /** One route in the form of its file. */
 export const routeSchema = z.strictObject({
   /** Preset with defaults for a well-known topic layout. */
@@ -120,6 +162,7 @@ export const routeSchema = z.strictObject({
    * Built-in processor, which converts a message to any number of messages. Later steps receive the resulting messages.
    */
   through: throughSchema.optional(),
+  window: windowSchema.optional(),
   /** The new payload; absent = unchanged, byte for byte. A string becomes text, and any other value becomes JSON. */
   map: expression.optional(),
   /** Whether a list returned by `map` becomes several messages. */

@@ -106,6 +106,16 @@ const routeStateSchema = z.object({
   deadLettered: z.int(),
   /** Number of messages whose write was retried. */
   retries: z.int(),
+  /** Windows of a route with `window`. */
+  windows: z
+    .object({
+      open: z.int(),
+      /** Number of messages in open windows, and in results that are not delivered yet. */
+      messages: z.int(),
+      /** Number of messages that arrived after their window was closed. */
+      late: z.int(),
+    })
+    .optional(),
   /** Number of messages that were read from the sources and are still being processed. */
   pending: z.int(),
   /** The last error caused by a message. */
@@ -193,6 +203,8 @@ export function stateText(route: RouteState, rate?: number): string {
     [route.pending, 'waiting'],
     [spooled, 'in the spool'],
     [route.filtered, 'filtered'],
+    [route.windows?.messages ?? 0, 'in windows'],
+    [route.windows?.late ?? 0, 'too late'],
     [route.duplicates, 'duplicates'],
     [route.skipped, 'skipped'],
     [route.deadLettered, 'in the dead-letter sink'],

@@ -292,6 +292,21 @@ export function metricsText(states: readonly RouteState[]): string {
     'Messages received, but not stored by every sink yet.',
     states.map((route) => [{ route: route.name }, route.pending]),
   );
+  const windows = states.flatMap((route) =>
+    route.windows ? [[{ route: route.name }, route.windows] as const] : [],
+  );
+  text.family(
+    'gauge',
+    'aiot_route_window_messages',
+    'Messages in open windows, and in results that are not delivered yet.',
+    windows.map(([labels, { messages }]) => [labels, messages]),
+  );
+  text.family(
+    'counter',
+    'aiot_route_late_total',
+    'Messages that arrived after their window was closed.',
+    windows.map(([labels, { late }]) => [labels, late]),
+  );
   const sinks = states.flatMap((route) =>
     route.to.map((to) => [{ route: route.name, to: to.endpoint }, to] as const),
   );
