@@ -194,6 +194,30 @@ describe('aiot alarm', () => {
     for (const name of ['warming', 'shaky', 'outage']) await own.client.alarms.remove(name);
   });
 
+  it('cautions about a stream or a field that no stored telemetry has', async () => {
+    const cautions = async (...flags: string[]) => {
+      const { stderr, code } = await runCli(['alarm', 'create', '--name', 'typo', ...flags]);
+      expect(code, stderr).toBe(0);
+      await own.client.alarms.remove('typo');
+      return stderr.trim();
+    };
+    const field =
+      '! No stored telemetry of motors has a number in the field temprature. Did you mean temperature?';
+    const ofMotors = ['--stream', 'motors'];
+    expect(await cautions('--where', 'temprature > 80', ...ofMotors)).toBe(field);
+    const rate = ['--rate', 'temprature', '--within', '1m', '--where', 'change > 5'];
+    expect(await cautions(...rate, ...ofMotors)).toBe(field);
+    expect(await cautions('--where', 'temperature > 80', '--stream', 'motrs')).toBe(
+      '! No stored telemetry is of the stream motrs. Did you mean motors?',
+    );
+    expect(JSON.parse(await cautions('--where', 'quux > 80', '--json'))).toEqual({
+      warning: 'No stored telemetry has a number in the field quux.',
+    });
+    // Texts are not stored, and the values of --class are not fields.
+    expect(await cautions('--where', 'temperature > 80 and mode = "on"', ...ofMotors)).toBe('');
+    expect(await cautions('--class', 'hot', '--within', '1m', '--where', 'share > 0.5')).toBe('');
+  });
+
   it('reports an expression that cannot be evaluated, and limits the time of regular expressions', async () => {
     const create = ['alarm', 'create', '--stream', 'words', '--name'];
     await ok(alarmSchema, [...create, 'wrong', '--where', '$lower(word) = "hot"']);

@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core';
 import { alarmSchema, longestAlarmMs, severities } from '../../lib/api/contract/alarms.js';
-import { conditionFlags } from '../../lib/cli/flags/alarms.js';
+import { conditionFlags, unknownTelemetry } from '../../lib/cli/flags/alarms.js';
 import { selectorTexts } from '../../lib/cli/flags/fleet.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
@@ -83,7 +83,13 @@ export default class AlarmCreate extends PlatformCommand {
     };
     return this.ask(
       input,
-      ({ alarms }) => alarms.create(wanted),
+      async (client) => {
+        const alarm = await client.alarms.create(wanted);
+        // The alarm exists, even if its names cannot be compared.
+        const cautions = await unknownTelemetry(client, wanted).catch(() => []);
+        for (const caution of cautions) this.caution(caution);
+        return alarm;
+      },
       (alarm) => alarmText(alarm),
       // Recordings do not show the health of devices.
       () => [

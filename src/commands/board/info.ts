@@ -22,7 +22,7 @@ export default class BoardInfo extends AiotCommand {
     const { flags } = await this.input(BoardInfo);
     const info = await boardInfo({
       port: flags.port,
-      loader: boardLoader(flags, this.signal, this.steps({ keep: false })),
+      loader: boardLoader(flags, this.signal, this.steps({ keep: false, lines: false })),
     });
     this.print(boardInfoText(info));
     this.print(next(`aiot board dump backup.bin --port ${shellWord(info.port)}`));

@@ -30,7 +30,7 @@ export default class BoardSecurity extends AiotCommand {
     const security = await boardSecurity({
       port: flags.port,
       profile: flags.profile,
-      loader: boardLoader(flags, this.signal, this.steps({ keep: false })),
+      loader: boardLoader(flags, this.signal, this.steps({ keep: false, lines: false })),
     });
     this.print(boardSecurityText(security));
     if (security.checks.some(({ ok }) => ok !== true)) this.exitsWith(6);

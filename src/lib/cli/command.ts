@@ -128,10 +128,12 @@ export abstract class AiotCommand extends Command {
 
   /**
    * Like `progress`, for a sequence of steps: a live list on a terminal. `keep: false` clears the list at the end, for commands
-   * whose result repeats the whole list.
+   * whose result repeats the whole list. `lines: false` shows nothing without a terminal, for commands that take only seconds.
    */
-  protected steps({ keep = true } = {}): Progress {
-    if (!drawsOver(process.stderr) || this.quiet || this.jsonEnabled()) return this.progress();
+  protected steps({ keep = true, lines = true } = {}): Progress {
+    const draws = drawsOver(process.stderr) && !this.jsonEnabled();
+    if (!draws && !lines) return createProgress({ tty: false, quiet: true });
+    if (!draws || this.quiet) return this.progress();
     this.running ??= stepProgress({ keep });
     return this.running;
   }

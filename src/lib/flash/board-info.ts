@@ -1,8 +1,10 @@
 import * as z from 'zod';
 import { AiotError } from '../core/errors.js';
 import { hex } from '../core/figures.js';
+import { firstContents, firstName } from '../formats/archive.js';
 import { espChips, flashFrequencies, flashModes, flashSizes } from '../formats/esp-image/chips.js';
 import { imageStartBytes, readImageStart } from '../formats/esp-image/read.js';
+import { peekManifest } from '../formats/manifest/manifest.js';
 import { decryptNvs, nvsKeysInUse } from '../formats/nvs/crypt.js';
 import { readNvs } from '../formats/nvs/read.js';
 import { type NvsEntry, nvsPageBytes } from '../formats/nvs/types.js';
@@ -16,6 +18,7 @@ import {
   partitionTypeName,
   partitionTypes,
 } from '../formats/partitions.js';
+import { signingNames } from '../model/bundle/pack.js';
 import { type BoardRequest, withBoard } from './board.js';
 import type { Loader } from './loader/types.js';
 import { readBoardTable } from './plan/plan.js';
@@ -38,6 +41,14 @@ const appSchema = z.object({
     .enum(otaStateNames)
     .nullable()
     .describe('State in otadata. Null = otadata has no entry for this partition.'),
+});
+
+const modelSchema = z.object({
+  label: z.string(),
+  offset: z.number().int(),
+  name: z.string().nullable().describe('Null if the slot contains no signed model, or an encrypted one.'),
+  version: z.number().int().nullable(),
+  selected: z.boolean().describe('Whether NVS selects this slot, which contains a model.'),
 });
 
 const nvsSchema = z.object({
@@ -109,6 +120,7 @@ export const boardInfoSchema = z.object({
     .nullable()
     .describe('Null if the flash has no table, or cannot be read.'),
   apps: z.array(appSchema),
+  models: z.array(modelSchema).describe('The model slots; signatures were not checked.'),
   nvs: z.array(nvsSchema),
 });
 
@@ -130,6 +142,7 @@ export async function boardInfo(request: BoardRequest): Promise<BoardInfo> {
     // A bad entry must not hide the others.
     const inFlash = ({ offset, size }: Partition) => offset + size <= flashBytes;
     const table = stated && { ...stated, partitions: stated.partitions.filter(inFlash) };
+    const nvs = table ? await readAllNvs(loader, table) : [];
     return {
       port,
       ...chip,
@@ -140,7 +153,8 @@ export async function boardInfo(request: BoardRequest): Promise<BoardInfo> {
       baud,
       partitions: stated?.partitions.map((row) => shown(row, inFlash(row))) ?? null,
       apps: table ? await readApps(loader, table) : [],
-      nvs: table ? await readAllNvs(loader, table) : [],
+      models: table ? await readModels(loader, table, nvs) : [],
+      nvs,
     };
   });
 }
@@ -204,6 +218,59 @@ function slotState(otadata: Uint8Array, slot: number, count: number): OtaState |
     .filter((entry) => entry !== null && (entry.sequence - 1) % count === slot)
     .sort((a, b) => (b?.sequence ?? 0) - (a?.sequence ?? 0));
   return newest?.state ?? null;
+}
+
+/** The model slots, numbered by their subtypes. NVS contains the number of the selected one; without a number, it is the first. */
+async function readModels(
+  loader: Loader,
+  table: PartitionTable,
+  nvs: BoardInfo['nvs'],
+): Promise<BoardInfo['models']> {
+  const entries = nvs.flatMap(({ namespaces }) => namespaces).filter(({ name }) => name === 'aiot');
+  const selected =
+    entries.flatMap((each) => each.entries).find(({ key }) => key === 'model_slot')?.value ?? '0';
+  const models: BoardInfo['models'] = [];
+  for (const row of modelSlotsIn(table)) {
+    const model = await readModel(loader, row);
+    models.push({
+      label: row.label,
+      offset: row.offset,
+      name: model?.name ?? null,
+      version: model?.version ?? null,
+      selected: model !== null && String(row.subtype) === selected,
+    });
+  }
+  return models;
+}
+
+/** Type of aiot's own partitions. The subtypes of the two model slots are their numbers; other subtypes contain no models. */
+const ownType = 0x40;
+
+/** The model slots in a table, in order: two, unless the table is not of aiot's firmware. */
+export function modelSlotsIn({ partitions }: PartitionTable): Partition[] {
+  return [0, 1].flatMap(
+    (n) => partitions.find(({ type, subtype }) => type === ownType && subtype === n) ?? [],
+  );
+}
+
+/** Bytes at the start of a signed bundle that contain its manifest. A manifest with several artifacts has about 3 KB. */
+const manifestBytes = 0x4000;
+
+/** Name and version of the signed bundle in a slot, whose signatures are not checked. Null if there is none, or an encrypted one. */
+export async function readModel(
+  loader: Loader,
+  slot: Partition,
+): Promise<{ name: string; version: number } | null> {
+  const start = await loader.read(slot.offset, 0x1000);
+  if (firstName(start) !== signingNames[0]) return null;
+  const bytes = firstContents(start) ?? firstContents(await loader.read(slot.offset, manifestBytes));
+  try {
+    const { name, version } = peekManifest({ payload: Buffer.from(bytes ?? []).toString('base64') });
+    return { name, version };
+  } catch (error) {
+    if (error instanceof AiotError && error.code === 'AIOT_MANIFEST_MALFORMED') return null;
+    throw error;
+  }
 }
 
 /** Larger partitions are not read, because a board's information must arrive within seconds. */

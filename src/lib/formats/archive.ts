@@ -76,6 +76,12 @@ export function firstName(bytes: Uint8Array): string {
   return new TextDecoder('latin1').decode(bytes.subarray(0, end < 0 ? 100 : end));
 }
 
+/** Contents of the first file in an archive of which at least the start is present; null if they are not complete. Nothing is verified. */
+export function firstContents(bytes: Uint8Array): Uint8Array | null {
+  const size = sizeOf(bytes.subarray(0, block));
+  return size === null || block + size > bytes.length ? null : bytes.subarray(block, block + size);
+}
+
 function sizeOf(header: Uint8Array): number | null {
   if (header.length < block) return null;
   const digits = new TextDecoder('latin1').decode(

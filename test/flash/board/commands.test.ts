@@ -58,6 +58,8 @@ describe('aiot board info', () => {
     const shown = await runCli(['board', 'info', '--port', port, '--no-stub', '--baud', '115200']);
     expect(shown.stdout).toMatch(/chip +esp32c3 +ESP32-C3 \(QFN32\) \(revision v0\.4\)/);
     expect(shown.stdout).toMatch(/Next: aiot board dump backup\.bin/);
+    // Progress of a few seconds is shown only on a terminal.
+    expect(shown.stderr).toBe('');
   });
 
   it('rejects a chip other than the one specified', async () => {

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { flashedText } from '../../../src/lib/cli/render/board.js';
+import { boardInfoText, flashedText } from '../../../src/lib/cli/render/board.js';
 import { generateKeyPair, publicKeyOf } from '../../../src/lib/core/crypto.js';
+import { boardInfo } from '../../../src/lib/flash/board-info.js';
 import { flashModel, type SlotOptions } from '../../../src/lib/flash/write/flash-slot.js';
 import { trustRootOf } from '../../../src/lib/formats/manifest/envelope.js';
 import { signManifest } from '../../../src/lib/formats/manifest/manifest.js';
@@ -84,7 +85,8 @@ describe('a model flashed over the cable', () => {
     expect(result).toMatchObject({
       device: 'motor-1',
       versions: ['table@3'],
-      switched: { slot: 'model_1', before: 'model_0', healthy: null },
+      // The board had no model.
+      switched: { slot: 'model_1', before: null, healthy: null },
     });
     expect(at.bytes(slots[1]!, bundle.length).equals(Buffer.from(bundle))).toBe(true);
     expect(numberOf(at, 'model_slot')).toBe(1);
@@ -94,11 +96,36 @@ describe('a model flashed over the cable', () => {
     expect(changed.length).toBeLessThanOrEqual(10);
     // This board has no program, so nothing uses the model yet.
     expect(result.program).toBe('none');
-    expect(flashedText(result)).toMatch(/model_1 is selected instead of model_0\. Nothing uses it/);
-    expect(flashedText({ ...result, program: 'unchanged' })).toContain('The board now uses model_1');
+    expect(flashedText(result)).toMatch(
+      /The model is in the slot model_1\. Nothing uses it until the board has a program\.$/m,
+    );
+    expect(flashedText({ ...result, program: 'unchanged' })).toMatch(/The board now uses model_1\.$/m);
     const again = await update(at, signed({ sequence: 10 }));
     expect(again.switched).toMatchObject({ slot: 'model_0', before: 'model_1' });
+    expect(flashedText(again)).toMatch(
+      /until the board has a program\. The previous one stays in model_1\.$/m,
+    );
     expect(numberOf(at, 'model_slot')).toBe(0);
+  });
+
+  it('is named by board info with its version, in the slot that is selected', async () => {
+    const at = board();
+    const about = () => boardInfo({ port: 'fake', loader: anyLoader, open: at.opener() });
+    const empty = { name: null, version: null, selected: false };
+    expect((await about()).models).toEqual([
+      { label: 'model_0', offset: slots[0], ...empty },
+      { label: 'model_1', offset: slots[1], ...empty },
+    ]);
+    await update(at, signed());
+    const info = await about();
+    expect(info.models).toEqual([
+      { label: 'model_0', offset: slots[0], ...empty },
+      { label: 'model_1', offset: slots[1], name: 'table', version: 3, selected: true },
+    ]);
+    expect(boardInfoText(info)).toMatch(/model_0 +no model\n *→ +model_1 +table@3/);
+    // A bundle whose manifest is damaged is not a model.
+    at.put(slots[1]! + 512, Buffer.alloc(64));
+    expect((await about()).models[1]).toMatchObject(empty);
   });
 
   it('causes a warning if the default firmware of the chip has too little memory for it', async () => {
@@ -144,6 +171,9 @@ describe('a model flashed over the cable', () => {
     await update(at, signed());
     const again = await update(at, signed({ sequence: 10 }));
     expect(again.switched).toMatchObject({ slot: 'model_0', before: 'model_1' });
+    expect(flashedText(again)).toMatch(
+      /until the board has a program\. The previous one stays in model_1\.$/m,
+    );
     await expect(update(at, signed({ sequence: 10 }))).rejects.toMatchObject({
       code: 'AIOT_UPDATE_SEQUENCE',
     });
@@ -153,7 +183,7 @@ describe('a model flashed over the cable', () => {
     const at = board();
     const before = Buffer.from(nvsOf(at));
     const result = await update(at, signed(), async () => ({ healthy: false, reason: 'it crashed' }));
-    expect(result.switched).toMatchObject({ restored: true, healthy: false, before: 'model_0' });
+    expect(result.switched).toMatchObject({ restored: true, healthy: false, before: null });
     expect(nvsOf(at).equals(before)).toBe(true);
   });
 

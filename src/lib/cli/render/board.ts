@@ -21,6 +21,7 @@ import {
   type Flashed,
   type Planned,
   type ProductionFlashed,
+  toPrevious,
   unhealthy,
 } from '../../flash/write/result.js';
 import { firmwareTargets } from '../../project/firmware/build.js';
@@ -82,6 +83,7 @@ export function boardInfoText(info: BoardInfo): string {
   ];
   const parts = [facts(rows), partitionsText(partitions)];
   if (apps.length > 0) parts.push(appsText(apps, info.fuses?.secureVersion ?? 0));
+  if (info.models.length > 0) parts.push(modelsText(info.models));
   for (const nvs of info.nvs) parts.push(nvsText(nvs));
   return parts.join('\n\n');
 }
@@ -127,6 +129,15 @@ function appsText(apps: BoardInfo['apps'], lowestVersion: number): string {
     ],
   );
   return table(['', 'app', 'project', 'version', 'ESP-IDF', 'built', 'build', 'security', 'state'], rows);
+}
+
+function modelsText(models: BoardInfo['models']): string {
+  const rows = models.map(({ label, name, version, selected }) => [
+    selected ? green('→') : '',
+    label,
+    name === null ? dim('no model') : `${name}@${version}`,
+  ]);
+  return table(['', 'model slot', 'model'], rows);
 }
 
 function nvsText({ partition, encrypted, problem, pages, namespaces }: BoardInfo['nvs'][number]): string {
@@ -414,15 +425,22 @@ function switchedLines({ switched, program }: Flashed): string[] {
   if (!switched) return [];
   const { slot, before, healthy, restored, reason } = switched;
   if (restored)
-    return [`${red('✗')} ${slot} did not become healthy; the board was set back to ${before}: ${reason}`];
+    return [
+      `${red('✗')} ${slot} did not become healthy; the board was set back${toPrevious(before)}: ${reason}`,
+    ];
   if (healthy === false)
     return [
-      `${red('✗')} ${slot} did not become healthy, and the board was NOT set back to ${before}: ${reason}`,
+      `${red('✗')} ${slot} did not become healthy, and the board was NOT set back${toPrevious(before)}: ${reason}`,
     ];
   const from = before === null || before === slot ? '' : ` instead of ${before}`;
   const well = healthy ? `; ${reason}` : '';
-  if (program === 'none')
-    return [`${green('✓')} ${bold(slot)} is selected${from}. Nothing uses it until the board has a program.`];
+  // Only models can be written to a board without a program.
+  if (program === 'none') {
+    const old = before === null ? '' : ` The previous one stays in ${before}.`;
+    return [
+      `${green('✓')} The model is in the slot ${bold(slot)}. Nothing uses it until the board has a program.${old}`,
+    ];
+  }
   return [`${green('✓')} The board now uses ${bold(slot)}${from}${well}.`];
 }
 

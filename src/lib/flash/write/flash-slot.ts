@@ -14,6 +14,7 @@ import { modelMemoryOf } from '../../model/bundle/board-memory.js';
 import { deviceNeed } from '../../model/bundle/device-memory.js';
 import { unpackBundle } from '../../model/bundle/pack.js';
 import { withBoard } from '../board.js';
+import { modelSlotsIn, readModel } from '../board-info.js';
 import type { Loader, Region } from '../loader/types.js';
 import { parsePattern } from '../monitor/pattern.js';
 import { looksLike } from '../plan/pieces.js';
@@ -326,15 +327,13 @@ interface ModelJob {
   force: boolean;
 }
 
-/** Type of the model slots in the default partition table. Their subtypes are their numbers. */
-const modelType = 0x40;
-
 const choice = { namespace: 'aiot', key: 'model_slot' };
 
 interface Written {
   flashed: Omit<Flashed, 'port' | 'seconds' | 'switched'>;
   slot: string;
-  before: string;
+  /** The slot of the previous model; null = the board had none. */
+  before: string | null;
   /** The changed pages of NVS, before the change. */
   old: Region[];
   canReset: boolean;
@@ -385,20 +384,21 @@ async function writeModel(loader: Loader, job: ModelJob, options: SlotOptions): 
     verify: job.verify,
     old: new Map(),
   });
-  const before = slots[now]?.label ?? slots[0]!.label;
+  const held = slots[now] ?? slots[0];
+  const { chip, mac, flash, security } = loader.chip;
+  const hadModel = security.flashEncryption || (await readModel(loader, held)) !== null;
   if (options.watch && regions[0]) {
     const choice = pages.map(({ wanted: { name, offset, data }, now }) => ({
       ...{ name, offset },
       ...{ before: now.data, now: data },
     }));
-    const about = { slot: slots[target]!.label, before, image: regions[0], choice };
+    const about = { slot: slots[target]!.label, before: held.label, image: regions[0], choice };
     await recordPendingSwitch({ mac: loader.chip.mac, kind: 'model' }, about);
   }
   await writePages(
     loader,
     pages.map(({ wanted }) => wanted),
   );
-  const { chip, mac, flash } = loader.chip;
   const flashed = {
     ...{ chip, mac, flashBytes: flash.bytes, erased: false, regions },
     verified: true,
@@ -414,7 +414,7 @@ async function writeModel(loader: Loader, job: ModelJob, options: SlotOptions): 
   return {
     flashed,
     slot: slots[target]!.label,
-    before,
+    before: hadModel ? held.label : null,
     old: pages.map(({ now }) => now),
     canReset: loader.canReset,
   };
@@ -432,9 +432,7 @@ function shortText(bundle: Uint8Array, chip: string): string[] {
 
 /** The two model slots in a table. @throws AIOT_FLASH_NO_SLOT */
 function modelSlots(table: PartitionTable): [Partition, Partition] {
-  const [first, second] = [0, 1].map((n) =>
-    table.partitions.find(({ type, subtype }) => type === modelType && subtype === n),
-  );
+  const [first, second] = modelSlotsIn(table);
   if (first && second) return [first, second];
   throw new AiotError('AIOT_FLASH_NO_SLOT', "the board's partition table has no two model slots", {
     next: 'Provision the board with a table that has them, such as the one in `aiot docs nvs`: `aiot device provision NAME --port PORT --partitions FILE.csv`.',

@@ -26,7 +26,7 @@ export const objectionSchema = z.object({ rule: z.enum(rules), region: z.string(
 export const switchedSchema = z.object({
   /** Label of the partition. */
   slot: z.string(),
-  /** The previous slot; null = no slot was selected. */
+  /** The previous slot; null = no slot was selected, or it contained no model. */
   before: z.string().nullable(),
   /** Result of the watch for a healthy start; null = the start was not watched. */
   healthy: z.boolean().nullable(),
@@ -74,10 +74,15 @@ export function unhealthy({ port, switched }: { port: string; switched: Switched
   if (switched?.healthy !== false) return null;
   const { slot, before, restored, reason, back } = switched;
   if (restored) return new AiotError('AIOT_FLASH_UNHEALTHY', `${slot} did not become healthy: ${reason}`);
-  const message = `${slot} did not become healthy, remains selected for the next boot, and was NOT reverted to ${before}: ${reason}`;
+  const message = `${slot} did not become healthy, remains selected for the next boot, and was NOT reverted${toPrevious(before)}: ${reason}`;
   const repeat = 'repeat the update, which reverts it first';
   const next = `Hold BOOT, press RESET, then ${back === null ? repeat : `${back} --port ${port}; or ${repeat}`}`;
   return new AiotError('AIOT_FLASH_UNHEALTHY', message, { next });
+}
+
+/** The previous slot as the end of a clause; empty if there was none. */
+export function toPrevious(before: string | null): string {
+  return before === null ? '' : ` to ${before}`;
 }
 
 /** One of many boards: its result, or its error. */

@@ -11,7 +11,7 @@ import type { Loader, Region } from '../loader/types.js';
 import type { SerialLine } from '../port/line.js';
 import { openLine } from '../port/open-line.js';
 import type { FlashBoardOptions } from './flash-board.js';
-import type { Switched } from './result.js';
+import { type Switched, toPrevious } from './result.js';
 
 export interface JudgeOptions extends FlashBoardOptions {
   /** Watches the restarted board; absent = its health is not checked. */
@@ -62,7 +62,8 @@ async function restorePrevious(
 ): Promise<AiotError | null> {
   const { port, ask } = options;
   for (let left = canReset ? 1 : triesByHand; ; left--) {
-    if (!canReset) ask?.(`hold BOOT and press RESET on the board at ${port} to revert it to ${before}`);
+    if (!canReset)
+      ask?.(`hold BOOT and press RESET on the board at ${port} to revert it${toPrevious(before)}`);
     try {
       await withBoard(options, restore);
       return null;

@@ -117,7 +117,7 @@ export function verifyManifest(value: unknown, trust: TrustRoot): Manifest {
 }
 
 /** Reads the manifest in an envelope WITHOUT checking signatures. Use it for display, never for decisions. */
-export function peekManifest(envelope: Envelope): Manifest {
+export function peekManifest(envelope: Pick<Envelope, 'payload'>): Manifest {
   return parsePayload(Buffer.from(envelope.payload, 'base64'));
 }
 
