@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { AiotError } from '../core/errors.js';
 import { hex } from '../core/figures.js';
-import { firstContents, firstName } from '../formats/archive.js';
+import { firstContents } from '../formats/archive.js';
 import { espChips, flashFrequencies, flashModes, flashSizes } from '../formats/esp-image/chips.js';
 import { imageStartBytes, readImageStart } from '../formats/esp-image/read.js';
 import { peekManifest } from '../formats/manifest/manifest.js';
@@ -18,7 +18,7 @@ import {
   partitionTypeName,
   partitionTypes,
 } from '../formats/partitions.js';
-import { signingNames } from '../model/bundle/pack.js';
+import { isSigned } from '../model/bundle/pack.js';
 import { type BoardRequest, withBoard } from './board.js';
 import type { Loader } from './loader/types.js';
 import { readBoardTable } from './plan/plan.js';
@@ -262,7 +262,7 @@ export async function readModel(
   slot: Partition,
 ): Promise<{ name: string; version: number } | null> {
   const start = await loader.read(slot.offset, 0x1000);
-  if (firstName(start) !== signingNames[0]) return null;
+  if (!isSigned(start)) return null;
   const bytes = firstContents(start) ?? firstContents(await loader.read(slot.offset, manifestBytes));
   try {
     const { name, version } = peekManifest({ payload: Buffer.from(bytes ?? []).toString('base64') });

@@ -136,6 +136,7 @@ export {
   flashResultSchema,
   type Planned,
   type ProductionFlashed,
+  toPrevious,
   unhealthy,
 } from './write/result.js';
 export type { BoardRow } from './write/run-flash.js';

@@ -2,7 +2,7 @@
  * Conversion between bytes and objects. Pure: no access to files, the network or the clock. Errors for damaged input contain the position
  * and the reason.
  */
-export { firstName, type Member, readArchive, writeArchive } from './archive.js';
+export { firstContents, firstName, type Member, readArchive, writeArchive } from './archive.js';
 export { CborError, decodeCbor } from './cbor.js';
 export {
   type CrashPlace,

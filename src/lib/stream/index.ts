@@ -12,7 +12,7 @@ export { pictureOf } from './camera/input.js';
 export { type CheatSheet, cheatMarkdown, cheatSheets } from './cheat-sheets.js';
 export { credentialsFrom, type Login, listLogins, login, loginSchema, logout } from './credentials.js';
 export { decoderFor } from './decode/decoder.js';
-export { BoundedRegExp, compileExpression, fieldPaths, parse } from './decode/expression.js';
+export { BoundedRegExp, comparedTexts, compileExpression, fieldPaths, parse } from './decode/expression.js';
 export { truth } from './decode/expression-functions.js';
 export { type Decoder, type DecoderName, type DecoderOptions, decoderNames } from './decode/values.js';
 export { fromLine, messageLineSchema, toLine } from './file/line.js';
