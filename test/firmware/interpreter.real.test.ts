@@ -13,7 +13,8 @@ import { root } from '../support/cli.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
 import { hardForest } from '../support/hard-forest.js';
-import { expectRecorded, operatorsOn } from '../support/judged.js';
+import { conditionsGraph } from '../support/integer-op-graphs.js';
+import { expectRecorded, operatorsOn, operatorsReading } from '../support/judged.js';
 import { runInFirmware } from '../support/native-interpreter.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
@@ -66,6 +67,13 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
         .filter(({ graph }) => isInt8(graph))
         .map((job) => ({ ...job, input: chanceInputs(job.graph, random, runs) as Int8Array }));
     });
+  const conditionJobs = () => {
+    const random = seededRandom(29);
+    return Array.from({ length: 4 * files }, (_, at) => {
+      const graph = conditionsGraph(random);
+      return { name: `conditions ${at}`, graph, input: chanceInputs(graph, random, runs) as Int8Array };
+    });
+  };
   const networkJobs = () =>
     kinds.flatMap((kind) =>
       Array.from({ length: networks }, (_, seed) => {
@@ -81,6 +89,7 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
   it.each([
     ['each operator', operatorJobs],
     ['whole networks of each kind', networkJobs],
+    ['combined conditions', conditionJobs],
   ])(
     'computes %s bit for bit as the TypeScript interpreter does',
     async (_, jobsOf) => {
@@ -167,6 +176,19 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
         });
         const graphs = jobs.map(({ graph }) => graph);
         await expectRecorded('firmware.TFLM.one-operator', operatorsOn('int8', graphs, 8));
+      },
+      timeout,
+    );
+
+    it(
+      'computes the same bits of combined conditions',
+      async () => {
+        const jobs = conditionJobs();
+        const ours = await runInFirmware(program, jobs);
+        const theirs = runInPython('tflm', jobs).map(({ output }) => output);
+        expect(ours.map(({ output }) => output)).toEqual(theirs);
+        const graphs = jobs.map(({ graph }) => graph);
+        await expectRecorded('firmware.TFLM.conditions', operatorsReading('bool', graphs, 8));
       },
       timeout,
     );

@@ -88,6 +88,33 @@ function logicalGraph(op: 'LOGICAL_AND' | 'LOGICAL_OR' | 'LOGICAL_NOT'): MakeGra
   };
 }
 
+/** An int8 model: two comparisons of x, combined with each other and with a constant, select between x and a constant. */
+export function conditionsGraph(random: Random): Graph {
+  const b = new GraphBuilder(random);
+  const shape = [1, b.integer(1, 4), b.integer(1, 6)];
+  const x = b.activation(shape);
+  const compared = () => {
+    const y = b.add({ type: 'bool', shape });
+    const inputs = [x, b.constant(b.pick(shape, [shape[2]!], [1]), b.scale())];
+    return b.op({ op: b.pick(...comparisons), inputs, outputs: [y], options: {} });
+  };
+  const combined = (op: 'LOGICAL_AND' | 'LOGICAL_OR' | 'LOGICAL_NOT', ...inputs: number[]) =>
+    b.op({ op, inputs, outputs: [b.add({ type: 'bool', shape })], options: {} });
+  const fixed = b.pick(shape, [shape[2]!], [1]);
+  const data = Uint8Array.from({ length: elementCount(fixed) }, () => b.integer(0, 1));
+  const constant = b.add({ type: 'bool', shape: fixed, data });
+  const [first, second] = b.pick(
+    ['LOGICAL_AND', 'LOGICAL_OR'] as const,
+    ['LOGICAL_OR', 'LOGICAL_AND'] as const,
+  );
+  const both = combined(first, compared(), combined('LOGICAL_NOT', compared()));
+  const condition = combined(second, ...b.pick([both, constant], [constant, both]));
+  const other = b.constant(b.pick(shape, [1]));
+  b.tensors[other]!.quantization = b.tensors[x]!.quantization!;
+  const inputs = [condition, ...b.pick([x, other], [other, x])];
+  return b.graph(x, b.op({ op: 'SELECT_V2', inputs, outputs: [b.like(x, shape)], options: {} }));
+}
+
 /** A constant condition that selects between x and a constant. */
 function selectGraph(type: Kind): MakeGraph {
   return (random) => {

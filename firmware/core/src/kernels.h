@@ -22,6 +22,8 @@ aiot_code aiot_prepare_prelu(const aiot_operator *operator);
 /* For MAXIMUM and MINIMUM. */
 aiot_code aiot_prepare_choice(const aiot_operator *operator);
 aiot_code aiot_prepare_comparison(const aiot_operator *operator);
+/* For LOGICAL_AND, LOGICAL_OR and LOGICAL_NOT. */
+aiot_code aiot_prepare_logic(const aiot_operator *operator);
 aiot_code aiot_prepare_select(const aiot_operator *operator);
 /*
  * For LOGISTIC, TANH, RELU, RELU6, LEAKY_RELU, QUANTIZE, ABS, RSQRT, ELU and HARD_SWISH, which have one output value for each of

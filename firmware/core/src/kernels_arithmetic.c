@@ -1,4 +1,4 @@
-/* Operators with two or three int8 inputs, which are broadcast by NumPy's rule. */
+/* Operators with two or three int8 inputs, or one or two conditions, which are broadcast by NumPy's rule. */
 #include "kernels.h"
 #include "quantized.h"
 #include "walk.h"
@@ -59,6 +59,18 @@ static int32_t comparison_of(const arithmetic_plan *plan, int32_t a, int32_t b) 
   }
 }
 
+/* A condition is a byte, which is true unless it is 0. LOGICAL_NOT receives its only input twice. */
+static int32_t logic_of(const arithmetic_plan *plan, int32_t a, int32_t b) {
+  switch (plan->code) {
+    case AIOT_LOGICAL_AND:
+      return a != 0 && b != 0;
+    case AIOT_LOGICAL_OR:
+      return a != 0 || b != 0;
+    default:
+      return a == 0;
+  }
+}
+
 static void run(const aiot_step *step, int32_t (*of)(const arithmetic_plan *, int32_t, int32_t)) {
   const arithmetic_plan *plan = step->plan;
   const int32_t count = aiot_extent_count(&plan->extent);
@@ -94,6 +106,10 @@ static void run_comparison(const aiot_step *step) {
   run(step, comparison_of);
 }
 
+static void run_logic(const aiot_step *step) {
+  run(step, logic_of);
+}
+
 /*
  * Steps between an operand's elements along the output's axes. Shapes are aligned at their last axis. False = the operand cannot
  * be broadcast.
@@ -122,18 +138,25 @@ typedef struct {
   aiot_scale a, b, output;
 } scales;
 
+/* The scale of an int8 operand, or of a condition, whose values are 0 and 1. */
+static bool scale_of(aiot_flatbuffer *file, const aiot_operand *operand, bool is_condition, aiot_scale *out) {
+  *out = (aiot_scale){1.0, 0};
+  return is_condition ? operand->type == AIOT_BOOL : aiot_scale_of(file, operand, out);
+}
+
 static aiot_code prepare(const aiot_operator *operator, void (*step)(const aiot_step *), arithmetic_plan **out, scales *of) {
   aiot_flatbuffer *file = &operator->network->file;
-  const aiot_operand *a = aiot_operator_input(operator, 0), *b = aiot_operator_input(operator, 1);
+  const uint32_t second = operator->inputs.count - 1;
+  const aiot_operand *a = aiot_operator_input(operator, 0), *b = aiot_operator_input(operator, second);
   const aiot_operand *y = aiot_operator_output(operator, 0);
   if (a == NULL || b == NULL || y == NULL) return AIOT_BUNDLE_MALFORMED;
-  if (!aiot_scale_of(file, a, &of->a) || !aiot_scale_of(file, b, &of->b)) return AIOT_BUNDLE_MALFORMED;
-  /* The result of a comparison is a byte, 0 or 1. */
-  of->output = (aiot_scale){1.0, 0};
-  if (step == run_comparison ? y->type != AIOT_BOOL : !aiot_scale_of(file, y, &of->output)) return AIOT_BUNDLE_MALFORMED;
+  const bool is_logic = step == run_logic;
+  if (!scale_of(file, a, is_logic, &of->a) || !scale_of(file, b, is_logic, &of->b) ||
+      !scale_of(file, y, is_logic || step == run_comparison, &of->output))
+    return AIOT_BUNDLE_MALFORMED;
   arithmetic_plan *plan =
       aiot_network_step(operator->network, step, sizeof *plan, aiot_operator_input_index(operator, 0),
-                        aiot_operator_input_index(operator, 1), aiot_operator_output_index(operator, 0));
+                        aiot_operator_input_index(operator, second), aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
   plan->extent = aiot_extent_of(y);
   if (y->rank != (a->rank > b->rank ? a->rank : b->rank)) return AIOT_BUNDLE_MALFORMED;
@@ -223,6 +246,12 @@ aiot_code aiot_prepare_comparison(const aiot_operator *operator) {
   if (of.a.scale >= 1.0 || of.b.scale >= 1.0) return AIOT_MODEL_UNSUPPORTED;
   return aiot_ratio_of(of.a.scale, &plan->first_ratio) && aiot_ratio_of(of.b.scale, &plan->second_ratio) ? AIOT_OK
                                                                                                         : AIOT_BUNDLE_MALFORMED;
+}
+
+aiot_code aiot_prepare_logic(const aiot_operator *operator) {
+  arithmetic_plan *plan;
+  scales of;
+  return prepare(operator, run_logic, &plan, &of);
 }
 
 typedef struct {

@@ -238,11 +238,11 @@ function wide(site: Site): Piece {
   return pairwise(site, `*y++ = (int32_t)(${text});`, []);
 }
 
-/** LOGICAL_AND, LOGICAL_OR and LOGICAL_NOT of bytes of 0 and 1. */
+/** LOGICAL_AND, LOGICAL_OR and LOGICAL_NOT of bytes, which are true unless they are 0. */
 export function logical(site: Site): Piece {
   const { op } = site.operator;
   if (op !== 'LOGICAL_NOT')
-    return pairwise(site, `*y++ = (int8_t)(a ${op === 'LOGICAL_AND' ? '&' : '|'} b);`, []);
+    return pairwise(site, `*y++ = (int8_t)(a ${op === 'LOGICAL_AND' ? '&&' : '||'} b);`, []);
   return pieceOf(site, {
     body: `for (int i = 0; i < ${elementCount(site.output.shape)}; i++) y[i] = !x[i];`,
   });

@@ -227,13 +227,13 @@ export function wide(compute: (a: number, b: number) => number): (node: Node) =>
   };
 }
 
-/** LOGICAL_AND and LOGICAL_OR. */
-export function logical(combine: (a: number, b: number) => number): Kernel {
+/** LOGICAL_AND and LOGICAL_OR. Any byte except 0 is true, also in a file's constants. */
+export function logical(combine: (a: boolean, b: boolean) => boolean): Kernel {
   return (node) => {
     const [a, b, y] = [node.bools(0), node.bools(1), node.boolOutput];
     const [first, second] = broadcastPlaces(node);
     return () => {
-      for (let i = 0; i < y.length; i++) y[i] = combine(a[first[i]!]!, b[second[i]!]!);
+      for (let i = 0; i < y.length; i++) y[i] = Number(combine(a[first[i]!] !== 0, b[second[i]!] !== 0));
     };
   };
 }
