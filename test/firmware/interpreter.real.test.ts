@@ -18,7 +18,7 @@ import { expectRecorded, operatorsOn, operatorsReading } from '../support/judged
 import { runInFirmware } from '../support/native-interpreter.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
-import { runInPython } from '../support/tflite.js';
+import { runInPythonAsync } from '../support/tflite.js';
 import { spectra, steps, wakeWords } from '../support/wake-words.js';
 
 const makers = { ...architectures, ...engineKinds };
@@ -168,7 +168,7 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
       async () => {
         const jobs = [...networkJobs(), ...operatorJobs()].filter((_, at) => long || at % 5 === 0);
         const ours = await runInFirmware(program, jobs);
-        runInPython('tflm', jobs).forEach(({ output }, index) => {
+        (await runInPythonAsync('tflm', jobs)).forEach(({ output }, index) => {
           expect(
             Buffer.from(ours[index]!.output.buffer).equals(Buffer.from(output.buffer)),
             jobs[index]!.name,
@@ -185,7 +185,7 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
       async () => {
         const jobs = conditionJobs();
         const ours = await runInFirmware(program, jobs);
-        const theirs = runInPython('tflm', jobs).map(({ output }) => output);
+        const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
         expect(ours.map(({ output }) => output)).toEqual(theirs);
         const graphs = jobs.map(({ graph }) => graph);
         await expectRecorded('firmware.TFLM.conditions', operatorsReading('bool', graphs, 8));

@@ -13,7 +13,7 @@ import { root } from '../support/cli.js';
 import { runEmittedC } from '../support/emitted-c.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
 import { describeReal, python } from '../support/real.js';
-import { runInPython } from '../support/tflite.js';
+import { runInPythonAsync } from '../support/tflite.js';
 
 /** Number of inputs per model. */
 const runs = long ? 2000 : 200;
@@ -68,8 +68,10 @@ describeReal('tensorflow', 'branches and loops that depend on the input, from Te
   });
 
   describeReal('litert', 'in float', () => {
-    it('yield the results of the branch and of the steps that LiteRT takes', { timeout: patient }, () => {
-      const answers = runInPython(
+    it('yield the results of the branch and of the steps that LiteRT takes', {
+      timeout: patient,
+    }, async () => {
+      const answers = await runInPythonAsync(
         'litert',
         models.map(({ file, rows }) => ({
           graph: file,
@@ -96,7 +98,7 @@ describeReal('tensorflow', 'branches and loops that depend on the input, from Te
         const quantized = quantizeGraph(graph, rows, { mode: 'int8', calibration: 'min-max' }).graph;
         return { graph: quantized, input: chanceInputs(quantized, random, runs) as Int8Array };
       });
-      const outputs = runInPython('tflm', jobs).map(({ output }) => output);
+      const outputs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
       jobs.forEach(({ graph, input }, at) => {
         const interpreter = createInterpreter(graph);
         const ours = Array.from({ length: runs }, (_, run) => [

@@ -12,7 +12,7 @@ import { expectRecorded, operatorsOn, operatorsReading } from '../support/judged
 import { motorFile } from '../support/motor-files.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
-import { runInPython } from '../support/tflite.js';
+import { runInPythonAsync } from '../support/tflite.js';
 
 const makers = { ...architectures, ...severalEnds, ...engineKinds };
 const [files, networks, runs] = long ? [60, 12, 500] : [2, 1, 100];
@@ -156,13 +156,13 @@ describeReal('cc', 'generated C in a C compiler', () => {
   describeReal('tflm', 'compared with TFLite Micro', () => {
     it('matches bit for bit', bounded, async () => {
       const { jobs, ours } = await ran();
-      const theirs = runInPython('tflm', jobs).map(({ output }) => output);
+      const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
       expectSame(jobs, ours, theirs);
     });
 
     it('matches bit for bit on every operator', bounded, async () => {
       const jobs = operatorJobs();
-      const theirs = runInPython('tflm', jobs).map(({ output }) => output);
+      const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
       expectSame(jobs, await runEmittedC(jobs, ['-O1']), theirs);
       const graphs = jobs.map(({ graph }) => graph);
       await expectRecorded('c.TFLM.one-operator', operatorsOn('int8', graphs, 2));
@@ -170,7 +170,7 @@ describeReal('cc', 'generated C in a C compiler', () => {
 
     it('matches bit for bit on indices and conditions', bounded, async () => {
       const jobs = integerJobs().filter(({ name }) => name in integerOpGraphs);
-      const theirs = runInPython('tflm', jobs).map(({ output }) => output);
+      const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
       expectSame(jobs, await runEmittedC(jobs, ['-O1']), theirs);
       const graphs = jobs.map(({ graph }) => graph);
       const types = ['int8', 'int32', 'bool'] as const;
@@ -182,7 +182,7 @@ describeReal('cc', 'generated C in a C compiler', () => {
       it.each(['int8', 'har_cnn_int8'])('matches bit for bit on %s', bounded, async (name) => {
         const graph = readTflite(motorFile(`${name}.tflite`));
         const jobs = [{ name, graph, input: chanceInputs(graph, seededRandom(3), 200) as Int8Array }];
-        const theirs = runInPython('tflm', jobs).map(({ output }) => output);
+        const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
         expectSame(jobs, await runEmittedC(jobs, ['-O2']), theirs);
       });
     });
