@@ -255,6 +255,33 @@ describe('a fleet of simulated devices', () => {
     expect(told.filter(({ state }) => state === 'committed')).toHaveLength(count - 2);
   });
 
+  it('reports vitals, with a low battery and a crash on named devices, which need attention', async () => {
+    const faults = join(own.folder, 'unwell.json');
+    await writeFile(faults, JSON.stringify({ devices: { 'sim-001': 'battery', 'sim-002': 'crash' } }));
+    const causesOf = async (name: string) =>
+      (await client.attention.get(name)).causes.map(({ code, message }) => `${code}: ${message}`).join();
+    const slow = { timeout: 30_000 };
+    const later = async () => {
+      await expect
+        .poll(async () => (await client.crashes.list({ device: 'sim-002' })).groups, slow)
+        .toMatchObject([{ reason: 'simulated crash, a fault of the fleet', kind: 'exception' }]);
+      await expect
+        .poll(() => causesOf('sim-002'), slow)
+        .toMatch(/restarting: .*its last restart was a crash of its firmware/);
+      await expect.poll(() => causesOf('sim-001'), slow).toContain('battery-empty: its battery is at 3 %');
+      expect(await causesOf('sim-003')).not.toMatch(/battery|crash/);
+      const { vitals } = reportedSchema.parse((await client.devices.state('sim-003')).reported);
+      expect(vitals).toMatchObject({ boot: { reason: 'power-on' }, queue: { dropped: 0 } });
+      expect(vitals?.uptimeMs).toBeGreaterThanOrEqual(0);
+      expect(vitals?.battery).toBeUndefined();
+    };
+    const policy = { ...borne, waves: ['100%' as const], maxFailures: 0, soakMs: 600_000 };
+    const { rollout } = await under([await forEsp32(31)], { faults }, {}, later, policy);
+    expect(rollout).toMatchObject({ state: 'paused', waves: [{ crashed: 1 }] });
+    expect(rollout.reason?.message).toMatch(/^1 of 24 devices of wave 1 crashed after the update/);
+    await client.rollouts.command(rollout.id, 'abort');
+  });
+
   it('is started by a command that prints JSON lines and removes the devices it created', async () => {
     const { stdout, code } = await runCli([
       ...['fleet', 'simulate', '--count', '5', '--type', 'esp32', '--template', 'press-##,site=lab'],

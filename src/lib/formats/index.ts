@@ -316,7 +316,7 @@ export {
   writeUf2,
   writeUf2Program,
 } from './uf2.js';
-export { type Heap, heapSchema, type Vitals, vitalsSchema } from './vitals.js';
+export { type BootReason, type Heap, heapSchema, type Vitals, vitalsSchema } from './vitals.js';
 export { pcm16, readWav, type Sound, writeWav } from './wav.js';
 export { readXml, type XmlElement } from './xml.js';
 export { readZip, writeZip } from './zip.js';

@@ -24,3 +24,4 @@ export const vitalsSchema = z.looseObject({
     .optional(),
 });
 export type Vitals = z.output<typeof vitalsSchema>;
+export type BootReason = NonNullable<Vitals['boot']>['reason'];

@@ -30,12 +30,12 @@ function begun({ devices, policy, offline = [] }: Given) {
     const world = { at, online: (name: string) => !offline.includes(name) };
     state = afterStep(state, rolloutStep(state, events, world));
   };
-  const report = (device: string, step: 'COMMITTED' | 'ROLLED_BACK', wish = 'ro_1') =>
+  const report = (device: string, step: 'COMMITTED' | 'ROLLED_BACK', wish = 'ro_1', t?: number) =>
     happen({
       type: 'reported',
       device,
       report: {
-        ...{ rollout: wish, kind: 'model', state: step, error: null },
+        ...{ rollout: wish, kind: 'model', state: step, error: null, t },
         model: { sequence: step === 'COMMITTED' ? 7 : 6 },
       },
     });
@@ -140,5 +140,16 @@ describe('a device that crashes after it committed', () => {
     rollout.happen(crashed('a', 1500), crashed('stranger'));
     rollout.report('b', 'COMMITTED');
     expect(rollout.now()).toEqual(['running', 'soaking', 'waiting']);
+  });
+
+  it('compares the times of commit and crash by the clock of the device', () => {
+    const rollout = begun({ devices: ['a', 'b', 'c'], policy });
+    rollout.report('a', 'COMMITTED', 'ro_1', 500);
+    rollout.report('b', 'COMMITTED', 'ro_1', 500);
+    rollout.happen(crashed('a', 499));
+    expect(rollout.now()).toEqual(['running', 'soaking', 'waiting']);
+    // The clock of the device is behind that of the platform.
+    rollout.happen(crashed('a', 501));
+    expect(rollout.now()).toEqual(['paused', 'stopped', 'waiting']);
   });
 });

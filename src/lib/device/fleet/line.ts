@@ -41,6 +41,8 @@ export class Line implements Packets {
   private readonly socket: Socket;
   private rest: Buffer | null = null;
   private nextId = 1;
+  /** Number of messages that the broker has not acknowledged. */
+  waiting = 0;
   private error: Error | null = null;
   ready = false;
 
@@ -92,14 +94,18 @@ export class Line implements Packets {
   }
 
   onAcknowledged(id: number): void {
+    this.waiting--;
     this.options.onAcknowledged(id);
   }
 
-  /** Publishes a message and returns its packet id, which the acknowledgment will contain. */
+  /** Publishes a message, which the broker retains unless it is a crash. Returns its packet id, which the acknowledgment will contain. */
   publish(channel: DeviceChannel, message: object): number {
     const id = this.id();
+    this.waiting++;
     this.options.onMessage('sent');
-    this.socket.write(publishPacket(id, topicOf(this.options.name, channel), encodeMessage(message), true));
+    this.socket.write(
+      publishPacket(id, topicOf(this.options.name, channel), encodeMessage(message), channel !== 'crash'),
+    );
     return id;
   }
 

@@ -1,4 +1,5 @@
 import { AiotError } from '../../core/errors.js';
+import type { BootReason } from '../../formats/vitals.js';
 import type { Desired, ShadowFigures } from '../protocol/messages.js';
 import { bootUpdate } from '../update/ending.js';
 import { blankRecord, type DeviceRecord, type SlotContent } from '../update/record.js';
@@ -22,7 +23,7 @@ export interface PartPorts {
   activated(kind: Kind): void;
   runShadow(isOn: boolean): void;
   /** Restarts the device, which loses everything but the flash. `into`: the program on trial; null = the current one. */
-  restart(into: Program | null): void;
+  restart(into: Program | null, reason?: BootReason): void;
   /** The active content of this kind. */
   active(kind: Kind): SlotContent | null;
 }
@@ -162,7 +163,7 @@ export class Part {
     }
     if (ports.fault === 'silent') return null;
     if (ports.fault === 'power' && trial?.tries === 1) {
-      ports.restart(null);
+      ports.restart(null, 'power-on');
       return null;
     }
     return { type: 'golden', attempt, ...(await this.verdict(content)) };

@@ -1,5 +1,7 @@
 import { AiotError } from '../../core/errors.js';
-import { dictionary } from '../../core/names.js';
+import { dictionary, newId } from '../../core/names.js';
+import type { CrashReport } from '../../formats/crash.js';
+import type { BootReason, Vitals } from '../../formats/vitals.js';
 import { decodeMessage, topicOf } from '../protocol/codec.js';
 import { type Desired, desiredSchema, type Reported, type ShadowFigures } from '../protocol/messages.js';
 import { Prover } from '../update/prover.js';
@@ -39,6 +41,12 @@ export class Member implements PartPorts {
   private losses = 0;
   private readonly inOrder = arrivals(() => this.delay());
   private boots = 0;
+  private began: number;
+  private bootReason: BootReason = 'power-on';
+  /** Releases after whose commit the device has crashed (fault `crash`). */
+  private readonly crashedWith = new Set<string>();
+  /** The report of a crash, until it has been sent after the restart. */
+  private crashReport: CrashReport | null = null;
   /** Whether the device is restarting. */
   private off = false;
   /** Firmware installed over the air, and firmware on trial. */
@@ -60,6 +68,7 @@ export class Member implements PartPorts {
     readonly fault: FaultKind | undefined,
   ) {
     const { now, clock: speed } = shared;
+    this.began = now();
     this.prover = new Prover({ signer: door.signer, now, speed, report: () => this.report() });
     this.shadow = new MemberShadow({
       speed,
@@ -147,6 +156,8 @@ export class Member implements PartPorts {
     line.publish('presence', { online: true, t: this.shared.now() });
     this.report();
     for (const part of this.parts) part.beat();
+    if (this.crashReport) line.publish('crash', this.crashReport);
+    this.crashReport = null;
     this.whenReady?.(null);
     this.whenReady = null;
   }
@@ -172,7 +183,19 @@ export class Member implements PartPorts {
     const all = reportOfAll(machines, this.speaks, this.shared.now());
     const program = this.tried ?? this.program;
     const told = program && all.firmware ? { ...all, firmware: { ...all.firmware, ...program } } : all;
-    return this.line.publish('reported', this.prover.prove(this.shadow.told(told)));
+    const whole = { ...told, vitals: this.vitals(this.line.waiting) };
+    return this.line.publish('reported', this.prover.prove(this.shadow.told(whole)));
+  }
+
+  /** The vitals of a virtual device; the uptime is in the device's own time. @param waiting messages without acknowledgment */
+  private vitals(waiting: number): Vitals {
+    const { now, clock } = this.shared;
+    return {
+      uptimeMs: Math.max(0, Math.round((now() - this.began) * clock)),
+      boot: { reason: this.bootReason },
+      queue: { waiting, dropped: 0 },
+      ...(this.fault === 'battery' ? { battery: { percent: 3 } } : {}),
+    };
   }
 
   private hear(payload: Buffer): void {
@@ -227,9 +250,27 @@ export class Member implements PartPorts {
 
   activated(kind: Kind): void {
     this.prover.use(kind);
+    const { digest } = this.known(kind)?.active ?? {};
+    if (this.fault === 'crash' && digest !== undefined && !this.crashedWith.has(digest)) {
+      this.crashedWith.add(digest);
+      setTimeout(() => this.crash(), bootMs / this.shared.clock).unref();
+    }
     if (kind !== 'firmware' || this.off || !this.tried) return;
     this.program = this.tried;
     this.tried = null;
+  }
+
+  /** Crashes, and reports it after the restart. */
+  private crash(): void {
+    if (this.off || this.stopped) return;
+    const t = this.shared.now();
+    const { version = '0', ...named } = this.program ?? this.machine('model').traits.firmware ?? {};
+    this.crashReport = {
+      ...{ id: newId('crash', t), t, kind: 'exception', reason: 'simulated crash, a fault of the fleet' },
+      firmware: { ...named, version },
+      backtrace: [{ function: 'simulated_fault' }],
+    };
+    this.restart(null, 'panic');
   }
 
   runShadow(isOn: boolean): void {
@@ -240,9 +281,10 @@ export class Member implements PartPorts {
     return this.known(kind)?.active ?? null;
   }
 
-  restart(into: Program | null): void {
+  restart(into: Program | null, reason: BootReason = 'software'): void {
     if (this.off || this.stopped) return;
     this.off = true;
+    this.bootReason = reason;
     if (this.retry) clearTimeout(this.retry);
     this.line?.cut();
     this.shadow.run(false);
@@ -256,6 +298,7 @@ export class Member implements PartPorts {
   private boot(into: Program | null): void {
     if (this.stopped) return;
     this.tried = into;
+    this.began = this.shared.now();
     const before = this.parts;
     this.parts = before.map(({ kind }) => new Part(kind, this));
     for (const [i, part] of this.parts.entries()) part.boot(before[i]!.state.record, into !== null);

@@ -20,9 +20,10 @@ const resendMs = 1000;
 
 /**
  * Fault on a device. `golden`: the golden vectors do not match. `download`: no bytes arrive. `silent`: the device stops
- * during its trial. `power`: power is cut in the first trial. `offline`: the device never connects.
+ * during its trial. `power`: power is cut in the first trial. `offline`: the device never connects. `battery`: the device reports an empty
+ * battery. `crash`: the device crashes once after each commit.
  */
-const faultKinds = ['golden', 'download', 'silent', 'power', 'offline'] as const;
+const faultKinds = ['golden', 'download', 'silent', 'power', 'offline', 'battery', 'crash'] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
 

@@ -104,7 +104,9 @@ function committed(draft: Draft, device: RolloutDevice, report: UpdateReport): v
   const times = { ...golden, ...device.times, committed: draft.at };
   const next = device.item + 1;
   if (next === head.releases.length) {
-    draft.change(device, { state: 'committed', step, error: null, times, proof });
+    // 0 = the device's clock is not set yet.
+    const clock = report.t ? { committedT: report.t } : {};
+    draft.change(device, { state: 'committed', step, error: null, times, proof, ...clock });
   } else {
     draft.change(device, { state: 'pending', item: next, attempts: 0, step, error: null, times, proof });
   }

@@ -63,7 +63,7 @@ function crash(draft: Draft, { device: name, t }: Extract<RolloutEvent, { type: 
   const device = draft.device(name);
   if (device?.state !== 'committed' || device.offer === 0 || device.times.crashed !== undefined) return;
   // A device sends a crash after its restart, so the crash may be older than the update.
-  if (t !== null && t < (device.times.committed ?? draft.at)) return;
+  if (t !== null && t < (device.committedT ?? device.times.committed ?? draft.at)) return;
   draft.change(device, { times: { ...device.times, crashed: draft.at } });
   const wave = draft.wave(device.wave);
   wave.crashed = (wave.crashed ?? 0) + 1;

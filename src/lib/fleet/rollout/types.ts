@@ -33,6 +33,8 @@ export interface RolloutDevice {
   retryAt: number | null;
   /** Times at which each step was first reported, ms since 1970. */
   times: DeviceTimes;
+  /** Time of the commit's report by the device's clock, ms since 1970, to compare crashes with; absent = unknown. */
+  committedT?: number;
   /** Proof that the device committed; absent before it commits. */
   proof?: DeviceProof | null;
   /** How the current release was transferred if a delta was offered; otherwise absent. */
@@ -100,6 +102,8 @@ export interface RolloutState {
 
 /** The part of a device's update report that a rollout uses. */
 export interface UpdateReport {
+  /** Time by the device's clock, ms since 1970; 0 or absent = unknown. */
+  t?: number | undefined;
   rollout: string | null;
   kind?: Release['kind'] | undefined;
   state: string;
