@@ -2,7 +2,7 @@ import { Flags } from '@oclif/core';
 import { AiotCommand } from '../lib/cli/command.js';
 import { shared } from '../lib/cli/flags/shared.js';
 import { again } from '../lib/cli/invocation.js';
-import { afterDown, downText } from '../lib/cli/render/platform.js';
+import { afterDown, downText, secretText } from '../lib/cli/render/platform.js';
 import { next } from '../lib/cli/render/text.js';
 import { down, downResultSchema } from '../lib/platform/up/detached.js';
 
@@ -29,6 +29,7 @@ export default class Down extends AiotCommand {
     const result = await down({ data: flags.data, timeoutMs: flags.timeout ?? 20_000, signal: this.signal });
     this.print(downText(result));
     this.print(next(...afterDown(result, at)));
+    if (result.restart) this.print(secretText(result.restart));
     return result;
   }
 }

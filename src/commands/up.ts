@@ -3,12 +3,12 @@ import { AiotCommand } from '../lib/cli/command.js';
 import { upFlags, upOptionsOf } from '../lib/cli/flags/platform.js';
 import { again } from '../lib/cli/invocation.js';
 import { boundedLog, endUnread } from '../lib/cli/live/bounded-log.js';
-import { logText, platformNext, platformText } from '../lib/cli/render/platform.js';
+import { logText, platformNext, platformText, secretText } from '../lib/cli/render/platform.js';
 import { dim, next } from '../lib/cli/render/text.js';
 import { keepYoungHeapSmall } from '../lib/core/process.js';
 import { upDetached } from '../lib/platform/up/detached.js';
 import { logLineOf } from '../lib/platform/up/logs.js';
-import { type UpResult, upResultSchema } from '../lib/platform/up/options.js';
+import { restartOf, type UpResult, upResultSchema } from '../lib/platform/up/options.js';
 import { up } from '../lib/platform/up/up.js';
 import { upProject } from '../lib/project/up.js';
 
@@ -34,18 +34,21 @@ export default class Up extends AiotCommand {
     const at = again(input, 'data');
     const options = upOptionsOf(flags);
     const { project } = options;
+    const restart = restartOf({ ...options, noToken: false });
+    const ports = again(input, 'http-port', 'mqtt-port');
+    const detach = flags.detach ? ' --detach' : '';
+    const fresh = `${next(platformNext(at, `${ports}${detach}`, restart))}${secretText(restart)}`;
     if (flags.detach) {
       const result = await upDetached(options, this.signal);
-      const known = ['aiot status', `aiot down${at}`];
-      const after = result.context === undefined ? [platformNext(at, true)] : known;
-      this.print(`${platformText(result)}\n${next(...after)}`);
+      const known = next('aiot status', `aiot down${at}`);
+      this.print(`${platformText(result)}\n${result.context === undefined ? fresh : known}`);
       return result;
     }
     const log = boundedLog(process.stderr, (line) => this.logged(line.trimEnd(), flags.log));
     const { result, stop } = project
       ? await upProject({ ...options, ...project, project: project.dir }, log)
       : await up(options, log);
-    const after = result.context === undefined ? next(platformNext(at)) : '';
+    const after = result.context === undefined ? fresh : '';
     this.item(result, () => `${platformText(result)}\n\n${dim('Press Ctrl-C to stop.')}${after}`);
     if (!this.signal.aborted) await once(this.signal, 'abort');
     await stop();

@@ -1,8 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Parser } from '@oclif/core';
 import { describe, expect, it } from 'vitest';
+import { upFlags, upOptionsOf } from '../../src/lib/cli/flags/platform.js';
 import { again, forProject } from '../../src/lib/cli/invocation.js';
+import { afterDown, platformNext, secretText } from '../../src/lib/cli/render/platform.js';
 import { shellWord } from '../../src/lib/core/text.js';
+import { restartOf } from '../../src/lib/platform/up/options.js';
 import { temporaryFolder } from '../model/support.js';
 import { runCli } from '../support/cli.js';
 
@@ -31,6 +35,74 @@ describe('suggested next commands', () => {
     ["it's $5", "'it'\\''s $5'"],
   ])('quote the word %s for a shell', (text, word) => {
     expect(shellWord(text)).toBe(word);
+  });
+});
+
+describe('the command that starts a platform again', () => {
+  const mosquitto = { http: 'https://127.0.0.1:9443', mqtts: 'mqtt://mqtt.lan:1883' };
+  /** The options after these words of `aiot up`, as `aiot down` and a start without a context suggest them. */
+  async function suggested(...typed: string[]) {
+    const { flags } = await Parser.parse(typed, { flags: upFlags });
+    const restart = restartOf(upOptionsOf(flags as Parameters<typeof upOptionsOf>[0]));
+    const stopped = { pid: 1, data: 'd', urls: mosquitto, restart, context: null, otherContext: null };
+    return { restart, down: afterDown(stopped, ' --data d'), next: platformNext(' --data d', '', restart) };
+  }
+
+  it('needs no options after a start with default values', async () => {
+    const { restart } = await suggested();
+    expect(restart).toEqual({ words: [], secret: [] });
+    expect(secretText(restart, {})).toBe('');
+  });
+
+  it('repeats the engines and all other options, quoted for a shell', async () => {
+    const { down, next } = await suggested(
+      ...['--broker', 'nats://mqtt.lan:4222?mqtt=1883', '--ingest', 'jetstream', '--host', '0.0.0.0'],
+      ...['--plain', '--compat', 'architects-guide', '--ddi-poll', '90s', '--compat-quota', '2GiB'],
+      ...['--public', 'hub.lan,10.0.0.2', '--context', 'plant', '--http-port', '9443', '--mqtt-port', '0'],
+      ...['--no-token', '--project', '/srv/pump', '--board-port', '0'],
+    );
+    const options = `--host 0.0.0.0 --plain`;
+    const more = `--compat architects-guide --context plant --project /srv/pump --board-port 0`;
+    const last = `--public hub.lan,10.0.0.2 --compat-quota 2147483648 --ddi-poll 90s`;
+    const broker = `--broker "nats://mqtt.lan:4222?mqtt=1883" --ingest jetstream`;
+    expect(down).toEqual([
+      `aiot up --data d --http-port 9443 ${options} --no-token ${more} ${last} ${broker}`,
+    ]);
+    expect(next).toBe(
+      `aiot down --data d && aiot up --data d ${options} --no-token ${more} ${last} ${broker} --new-token`,
+    );
+    const again = await suggested(...[options, more, last, broker].join(' ').replaceAll('"', '').split(' '));
+    expect(again.next).toBe(next.replace(' --no-token', ''));
+  });
+
+  it('shows no secrets, but names the options to add unless the environment sets them', async () => {
+    const { restart, down } = await suggested(
+      ...['--broker', 'mqtts://hub:geheim@mqtt.lan', '--database', 'postgres://db/aiot'],
+      ...[
+        '--blobs',
+        's3://b?endpoint=https://s3.lan&secretKey=geheim',
+        '--project',
+        '.',
+        '--set',
+        'A=geheim',
+      ],
+    );
+    expect(down).toEqual([
+      `aiot up --data d --http-port 9443 --project ${process.cwd()} --database postgres://db/aiot`,
+    ]);
+    expect(restart.secret).toEqual(['--blobs', '--broker', '--set']);
+    expect(secretText(restart, {})).toBe(
+      '\n--blobs and --broker and --set are not shown, because they may contain secrets. Add them to aiot up.',
+    );
+    expect(secretText(restart, { AIOT_BROKER: 'x', AIOT_SET: 'x' })).toBe(
+      '\n--blobs is not shown, because it may contain secrets. Add it to aiot up.',
+    );
+  });
+
+  it('repeats the ports of a platform that an earlier version started', () => {
+    const urls = { http: 'https://127.0.0.1:8443', mqtts: 'mqtts://127.0.0.1:9883' };
+    const stopped = { pid: 1, data: 'd', urls, restart: null, context: 'a', otherContext: 'b' };
+    expect(afterDown(stopped, '')).toEqual(['aiot up --mqtt-port 9883', 'aiot context use b']);
   });
 });
 

@@ -103,6 +103,9 @@ describe('the program name in suggested commands', () => {
 
   it('replaces aiot only where it begins a command', () => {
     expect(asTyped('aiot model push aiot', 'bin/run.js')).toBe('bin/run.js model push aiot');
+    expect(asTyped('aiot down --data aiot && aiot up --new-token', 'npx aiot')).toBe(
+      'npx aiot down --data aiot && npx aiot up --new-token',
+    );
     expect(adviceAsTyped('aiot error', 'npx aiot')).toBe('npx aiot error');
     expect(
       adviceAsTyped('Not an aiot model: run `aiot model list`, or start it: aiot up.', 'bin/run.js'),

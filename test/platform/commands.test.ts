@@ -243,6 +243,7 @@ describe('aiot down', () => {
       pid: result.pid,
       data: data(),
       urls: result.urls,
+      restart: { words: [], secret: [] },
       // Another context is the current one.
       context: null,
       otherContext: null,

@@ -75,7 +75,9 @@ describe('a platform without a context', () => {
     const { stdout, code } = await runCli(['up', '--detach', '--data', data(), ...ports]);
     try {
       expect(code).toBe(0);
-      expect(stdout).toContain(`aiot down --data ${data()} && aiot up --data ${data()} --new-token --detach`);
+      expect(stdout).toContain(
+        `aiot down --data ${data()} && aiot up --data ${data()} --http-port 0 --mqtt-port 0 --detach --new-token`,
+      );
       expect(stdout).not.toContain('aiot status');
     } finally {
       await runCli(['down', '--data', data()]);

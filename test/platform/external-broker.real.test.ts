@@ -1,9 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import type { Status } from '../../src/lib/api/api.js';
 import type { LiveNews } from '../../src/lib/api/live.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
 import { root } from '../support/cli.js';
@@ -53,6 +55,40 @@ describeReal('mosquitto', 'a platform on an external broker', () => {
     await expect.poll(async () => (await platform.client.devices.get('dev')).online).toBe(false);
     device.end(true);
   });
+
+  it('suggests commands that start it on the same broker again', async () => {
+    mosquitto = await startMosquitto();
+    const folder = await mkdtemp(join(tmpdir(), 'aiot-suggested-'));
+    await symlink(join(root, 'bin', 'run.js'), join(folder, 'aiot'));
+    const env = {
+      ...{ ...process.env, PATH: `${folder}:${process.env.PATH}`, AIOT_CONFIG_DIR: join(folder, 'config') },
+      ...{ NO_COLOR: '1', INIT_CWD: undefined },
+    };
+    const typed = (line: string) => {
+      const { stdout, stderr, status } = spawnSync('sh', ['-c', line], { env, encoding: 'utf8' });
+      if (status !== 0) throw new Error(`${line}: ${stderr}`);
+      return stdout;
+    };
+    const suggested = (stdout: string) => stdout.split('Next: ')[1]?.split('\n')[0] ?? '';
+    const engines = () => (JSON.parse(typed('aiot status --json')) as Status).engines;
+    const data = join(folder, 'platform');
+    const broker = `mqtt://127.0.0.1:${mosquitto.port}`;
+    const ports = '--http-port 0 --mqtt-port 0';
+    const first = `aiot up --data ${data} ${ports} --broker ${broker} --no-token --detach`;
+    try {
+      const withToken = suggested(typed(first));
+      expect(withToken).toContain(`--broker ${broker}`);
+      typed(withToken);
+      expect(engines()).toMatchObject({ broker: 'external', ingest: 'mqtt' });
+      const again = suggested(typed(`aiot down --data ${data}`));
+      expect(again).toMatch(new RegExp(`^aiot up --data ${data} --http-port \\d+ --broker ${broker}$`));
+      typed(`${again} --detach`);
+      expect(engines()).toMatchObject({ broker: 'external', ingest: 'mqtt' });
+    } finally {
+      spawnSync('sh', ['-c', `aiot down --data ${data}`], { env });
+      await rm(folder, { recursive: true, force: true });
+    }
+  }, 240_000);
 
   it('shows its messages in the live tail of the dashboard, and closes its connections afterward', async () => {
     const { platform, url } = await start();

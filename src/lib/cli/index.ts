@@ -270,6 +270,7 @@ export {
   madeTokenText,
   platformNext,
   platformText,
+  secretText,
   statusText,
   tokensTable,
   usersTable,

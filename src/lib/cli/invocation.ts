@@ -103,9 +103,9 @@ function ownName(): string {
   return name;
 }
 
-/** Replaces `aiot` in a suggested command with the words that the user must type. */
+/** Replaces `aiot` in a suggested command, or in each of several joined by `&&`, with the words that the user must type. */
 export function asTyped(command: string, program = ownName()): string {
-  return command.replace(/^aiot(?= |$)/, () => program);
+  return command.replace(/(^| && )aiot(?= |$)/g, (_, before: string) => before + program);
 }
 
 /**

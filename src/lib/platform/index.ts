@@ -12,6 +12,7 @@ export {
 export { type BrokerFiles, brokerFilesSchema, keepBrokerFiles } from './broker/external-files.js';
 export { topicMatcher } from './broker/topics.js';
 export { compatibilities, type Platform } from './options.js';
+export type { Restart } from './running.js';
 export { startPlatform } from './start.js';
 export { type DownResult, down, downResultSchema, upDetached } from './up/detached.js';
 export {
@@ -22,6 +23,6 @@ export {
   uninstallPlatform,
 } from './up/install.js';
 export { type LogLine, logLineOf, logLineSchema, readLogs } from './up/logs.js';
-export { platformFolder, type UpOptions, type UpResult, upResultSchema } from './up/options.js';
+export { platformFolder, restartOf, type UpOptions, type UpResult, upResultSchema } from './up/options.js';
 export { type UpPlatform, up } from './up/up.js';
 export { type Verified, verifiedSchema, verifyPlatform } from './verify/verify.js';

@@ -9,6 +9,7 @@ import type { BoardListener } from './broker/listeners.js';
 import type { BrokerFigures } from './broker/metrics.js';
 import type { ConnectionLimits } from './connections.js';
 import type { Rates } from './http/auth.js';
+import type { Restart } from './running.js';
 import type { LocalStreams } from './streams.js';
 
 /** Third-party clients that work unchanged, each through its own listener, which is off by default. */
@@ -99,6 +100,8 @@ export interface PlatformOptions {
   clock?: Clock;
   /** Size above which the database is checked in the background instead of at startup, bytes; 1 GiB when absent. */
   checkAtOnce?: number | undefined;
+  /** How users can start this platform again; recorded in its folder. */
+  restart?: Restart | undefined;
   /** Makes files durable; replaceable in tests. */
   sync?: Sync;
   /** Receives log lines; no log when absent. */

@@ -7,12 +7,23 @@ import { readJson, writeJsonAtomic } from '../core/files.js';
 import { takeLock } from '../core/lock.js';
 import { identify, isAlive } from '../core/process.js';
 
+/** The options of a platform as words of `aiot up`, so that users can start it again. */
+export const restartSchema = z.object({
+  /** Words such as `--broker mqtts://…`, without the folder, the API's and the broker's ports, and default values. */
+  words: z.array(z.string()),
+  /** Flags that are left out, because their values may contain secrets. */
+  secret: z.array(z.string()),
+});
+
+export type Restart = z.output<typeof restartSchema>;
+
 const runningSchema = z.object({
   pid: z.int(),
   /** Start time, as in `ProcessId`. */
   start: z.string().nullable(),
   urls: platformUrlsSchema,
   ca: z.string(),
+  restart: restartSchema.optional(),
 });
 
 type RunningPlatform = z.output<typeof runningSchema>;
@@ -24,7 +35,7 @@ function runningFile(dataDir: string): string {
 /** Records that this process runs the platform of this folder. */
 export async function noteRunning(
   dataDir: string,
-  platform: Pick<RunningPlatform, 'urls' | 'ca'>,
+  platform: Pick<RunningPlatform, 'urls' | 'ca' | 'restart'>,
 ): Promise<void> {
   await writeJsonAtomic(runningFile(dataDir), { ...(await identify(process.pid)), ...platform });
 }

@@ -571,13 +571,13 @@ async function startMqtt({ options, host, urls, later, broker, ...more }: WithAp
 
 /** Records in the folder which process runs the platform; the returned function removes the record. */
 async function noteStart({
-  options: { dataDir },
+  options: { dataDir, restart },
   urls,
   log,
   state,
 }: WithState): Promise<() => Promise<void>> {
   for (const { message } of listenerWarnings(urls)) log.warn(message);
-  await noteRunning(dataDir, { urls, ca: state.authority.file });
+  await noteRunning(dataDir, { urls, ca: state.authority.file, restart });
   return () => forgetRunning(dataDir);
 }
 

@@ -7,7 +7,7 @@ import { deferred } from '../core/tasks.js';
 import { backOffMs, type Clock, systemClock } from '../core/time.js';
 import { topicMatcher } from '../platform/broker/topics.js';
 import type { Platform } from '../platform/options.js';
-import type { UpOptions, UpResult } from '../platform/up/options.js';
+import { restartOf, type UpOptions, type UpResult } from '../platform/up/options.js';
 import { type UpPlatform, up } from '../platform/up/up.js';
 import { mqttSettings } from '../stream/mqtt/connect.js';
 import { loadRoutes } from '../stream/route/load.js';
@@ -45,8 +45,10 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
   const targets = targetsOf(project);
   const commands = await commandsOf(project);
   const readers = Object.fromEntries(routes.flatMap(readersOf));
+  const { boardPort } = options;
+  const restart = restartOf({ ...options, project: { dir: options.project, set: given, boardPort } });
   const platform = await up(
-    { ...options, project: undefined, boards: boardsOf(project, options), readers },
+    { ...options, project: undefined, boards: boardsOf(project, options), readers, restart },
     log,
   );
   const running = new Map<Route, Supervised>();

@@ -12,6 +12,7 @@ import { elapsed, plural, size, thousands } from '../../core/figures.js';
 import { shellWord } from '../../core/text.js';
 import type { Restored } from '../../platform/backup/restore.js';
 import type { BrokerFiles } from '../../platform/broker/external-files.js';
+import type { Restart } from '../../platform/running.js';
 import type { DownResult } from '../../platform/up/detached.js';
 import type { InstalledPlatform } from '../../platform/up/install.js';
 import type { LogLine } from '../../platform/up/logs.js';
@@ -37,9 +38,30 @@ import {
   yellow,
 } from './text.js';
 
-/** Commands that create a context for a running platform. A restart alone does not create another token, so `--new-token` is needed. */
-export function platformNext(at: string, detach = false): string {
-  return `aiot down${at} && aiot up${at} --new-token${detach ? ' --detach' : ''}`;
+/**
+ * Commands that create a context for a running platform. A restart alone does not create another token, so `--new-token` is needed.
+ * @param at flag that both commands repeat
+ * @param up flags that only the second command repeats
+ */
+export function platformNext(at: string, up: string, restart: Restart): string {
+  return `aiot down${at} && aiot up${at}${words(restart.words)}${up} --new-token`;
+}
+
+/** Asks for flags that a suggested command cannot show. Those set in this environment need no repetition. */
+export function secretText({ secret }: Restart, environment: NodeJS.ProcessEnv = process.env): string {
+  const left = secret.filter((flag) => environment[variableOf(flag)] === undefined);
+  if (left.length === 0) return '';
+  const [are, contain, each] = left.length === 1 ? ['is', 'it', 'it'] : ['are', 'they', 'them'];
+  return `\n${left.join(' and ')} ${are} not shown, because ${contain} may contain secrets. Add ${each} to aiot up.`;
+}
+
+/** The environment variable of a flag: AIOT_BROKER for --broker. */
+function variableOf(flag: string): string {
+  return `AIOT_${flag.slice(2).replaceAll('-', '_').toUpperCase()}`;
+}
+
+function words(all: readonly string[]): string {
+  return all.map((word) => ` ${shellWord(word)}`).join('');
 }
 
 type Fact = [string, string | number];
@@ -508,12 +530,15 @@ export function downText({ data, pid, context, otherContext }: DownResult): stri
 }
 
 /** Suggested next commands. `at`: flags to repeat. The platform's ports are repeated if they are not the defaults. */
-export function afterDown({ urls, otherContext }: DownResult, at: string): string[] {
+export function afterDown({ urls, otherContext, restart }: DownResult, at: string): string[] {
+  const options = restart ?? { words: [], secret: [] };
   const port = (flag: string, url: string, usual: string) => {
     const used = new URL(url).port;
     return used === usual ? '' : ` --${flag} ${used}`;
   };
-  const ports = `${port('http-port', urls.http, '8443')}${port('mqtt-port', urls.mqtts, '8883')}`;
-  const up = `aiot up${at}${ports}`;
+  // With an external broker, the URL is that broker's.
+  const external = [...options.words, ...options.secret].includes('--broker');
+  const mqtt = external ? '' : port('mqtt-port', urls.mqtts, '8883');
+  const up = `aiot up${at}${port('http-port', urls.http, '8443')}${mqtt}${words(options.words)}`;
   return otherContext === null ? [up] : [up, `aiot context use ${otherContext}`];
 }

@@ -11,7 +11,7 @@ import { packageRoot } from '../../core/folders.js';
 import { type ChildProcess, isAlive, startProgram } from '../../core/process.js';
 import { onAbort } from '../../core/tasks.js';
 import { type Clock, systemClock } from '../../core/time.js';
-import { runningPlatform } from '../running.js';
+import { restartSchema, runningPlatform } from '../running.js';
 import { argumentsOf, platformFolder, type UpOptions, type UpResult, upResultSchema } from './options.js';
 
 /**
@@ -107,6 +107,8 @@ export const downResultSchema = z.object({
   data: z.string(),
   /** Addresses that the platform had. */
   urls: platformUrlsSchema,
+  /** Its other options; null if an earlier version of aiot ran it. */
+  restart: restartSchema.nullable(),
   /** The current context, if it belongs to this platform. */
   context: z.string().nullable(),
   /**
@@ -140,7 +142,7 @@ export async function down(options: DownOptions): Promise<DownResult> {
           : `To start one, run \`aiot up${options.data === undefined ? '' : ` --data ${data}`}\`.`,
     });
   }
-  const { pid, urls } = running;
+  const { pid, urls, restart = null } = running;
   const deadline = clock.now() + timeoutMs;
   process.kill(pid, 'SIGTERM');
   while (await isAlive(running)) {
@@ -151,7 +153,7 @@ export async function down(options: DownOptions): Promise<DownResult> {
     }
     await clock.sleep(50, signal);
   }
-  return { pid, data, urls, ...(await contextsAfter(data)) };
+  return { pid, data, urls, restart, ...(await contextsAfter(data)) };
 }
 
 /** The current context, if it belongs to the platform of this folder, and another context to switch to. */

@@ -7,7 +7,7 @@ import { configFolder, packageRoot } from '../../core/folders.js';
 import { ownFolders, packagesOf, platformUnit, whoRuns, writeUnit } from '../../core/systemd.js';
 import { shellWord } from '../../core/text.js';
 import { secretIn } from '../../stream/url.js';
-import { argumentsOf, platformFolder, type UpOptions } from './options.js';
+import { absolute, argumentsOf, engineArguments, platformFolder, type UpOptions } from './options.js';
 
 interface InstallPlatformOptions {
   up: UpOptions;
@@ -83,7 +83,7 @@ export async function installPlatform(options: InstallPlatformOptions): Promise<
       process.execPath,
       join(packageRoot(), 'bin', 'run.js'),
       ...argumentsOf(data, absolute(up)),
-      ...enginesOf(up),
+      ...engineArguments(up).flat(),
     ],
     reads: [dirname(process.execPath), packagesOf(packageRoot()), ...files],
     lowPorts: [up.httpPort, up.mqttPort, up.wsPort ?? 0].some((port) => port > 0 && port < 1024),
@@ -128,22 +128,6 @@ export async function uninstallPlatform({
       next: 'Run the command again with sudo.',
     });
   }
-}
-
-/** Makes paths absolute, because the service's working directory differs from the caller's. */
-function absolute(up: UpOptions): UpOptions {
-  const { serverCertificate: own } = up;
-  return own === undefined
-    ? up
-    : { ...up, serverCertificate: { cert: resolve(own.cert), key: resolve(own.key) } };
-}
-
-function enginesOf({ engines = {} }: UpOptions): string[] {
-  return Object.entries(engines).flatMap(([flag, url]) =>
-    url === undefined
-      ? []
-      : [`--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, url as string],
-  );
 }
 
 function refuseSecret(url: string): void {

@@ -5,7 +5,9 @@ import { projectAlarmsAppliedSchema } from '../../api/contract/alarm-targets.js'
 import { commandsAppliedSchema } from '../../api/contract/commands.js';
 import { dataFolder } from '../../core/folders.js';
 import { formatDuration } from '../../core/time.js';
+import { secretIn } from '../../stream/url.js';
 import { type Compatibility, type Engines, type PlatformOptions, usualDdiPollMs } from '../options.js';
+import type { Restart } from '../running.js';
 
 /** Options of `aiot up`. */
 export interface UpOptions {
@@ -42,6 +44,8 @@ export interface UpOptions {
   /** Set when a project is started with the platform; see PlatformOptions. */
   boards?: PlatformOptions['boards'];
   readers?: PlatformOptions['readers'];
+  /** How to start the platform again; set when a project is started with it. Default: `restartOf` these options. */
+  restart?: Restart | undefined;
   /** Project that the background process starts too. */
   project?:
     | { dir: string; set: Readonly<Record<string, string>>; boardPort?: number | undefined }
@@ -109,6 +113,59 @@ export function argumentsOf(folder: string | undefined, options: UpOptions): str
     ...(boardPort === undefined ? [] : ['--board-port', String(boardPort)]),
     ...sideDoorsOf(options),
   ];
+}
+
+/** The engines' addresses as words of `aiot up`, which may contain passwords. */
+export function engineArguments({ engines = {} }: UpOptions): [flag: string, url: string][] {
+  return Object.entries(engines).flatMap(([name, url]): [string, string][] =>
+    url === undefined
+      ? []
+      : [[`--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, url as string]],
+  );
+}
+
+/** Options that `argumentsOf` always returns, with the values that need not be typed. */
+const usual: Readonly<Record<string, string>> = {
+  ...{ '--host': '127.0.0.1', '--plain-port': '1883' },
+  ...{ '--compat-ports': '30005,30006,30007,30008', '--compat-max-rows': '10' },
+};
+
+/** The options that start the same platform again, without those that vary with each start (see `restartSchema`). Paths are absolute. */
+export function restartOf(options: UpOptions): Restart {
+  const { project } = options;
+  const given = argumentsOf(undefined, {
+    ...absolute(options),
+    ...{ newToken: false, project: project && { ...project, dir: resolve(project.dir) } },
+  }).slice(2);
+  const words: string[] = [];
+  for (let at = 0; at < given.length; at++) {
+    const [flag = '', value = ''] = given.slice(at, at + 2);
+    if (usual[flag] === value || flag === '--http-port' || flag === '--mqtt-port') at++;
+    else words.push(flag);
+  }
+  const engines = engineArguments(options);
+  const secret = engines.filter(([, url]) => mayHoldSecret(url)).map(([flag]) => flag);
+  words.push(...engines.filter(([flag]) => !secret.includes(flag)).flat());
+  if (Object.keys(project?.set ?? {}).length > 0) secret.push('--set');
+  return { words, secret };
+}
+
+/** Whether an engine's address, or its name, may contain a secret. An address that cannot be read is assumed to. */
+function mayHoldSecret(engine: string): boolean {
+  if (!engine.includes(':')) return false;
+  try {
+    return secretIn(engine) !== undefined;
+  } catch {
+    return true;
+  }
+}
+
+/** Makes paths of files absolute, because a later start may have another working directory. */
+export function absolute(up: UpOptions): UpOptions {
+  const { serverCertificate: own } = up;
+  return own === undefined
+    ? up
+    : { ...up, serverCertificate: { cert: resolve(own.cert), key: resolve(own.key) } };
 }
 
 function sideDoorsOf(options: UpOptions): string[] {

@@ -16,7 +16,7 @@ import type { Platform } from '../options.js';
 import { nextBeside } from '../running.js';
 import { startPlatform } from '../start.js';
 import { boundLog } from './logs.js';
-import { platformFolder, type UpOptions, type UpResult } from './options.js';
+import { platformFolder, restartOf, type UpOptions, type UpResult } from './options.js';
 
 export interface UpPlatform {
   result: UpResult;
@@ -70,6 +70,7 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       ddiPollMs,
       rates,
     },
+    restart: options.restart ?? restartOf(options),
     secret: process.env.AIOT_PLATFORM_SECRET || undefined,
     caPassphrase: process.env.AIOT_CA_PASSPHRASE || undefined,
     ...(log ? { log } : {}),
