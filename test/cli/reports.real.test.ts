@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { changes, compareSamples, independentRows } from '../../bench/drift/rates.js';
-import { writeRolloutPage } from '../../src/lib/api/rollouts/page/write-page.js';
+import { writeRolloutPage } from '../../src/lib/api/rollouts/page/page.js';
 import { driftPage } from '../../src/lib/data/drift/report.js';
 import { productionPage } from '../../src/lib/flash/write/production.js';
 import { toyProject } from '../model/support.js';

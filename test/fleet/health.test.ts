@@ -101,6 +101,32 @@ const cases: [string, Partial<HealthFacts>, string[], RegExp][] = [
     /1 message violated .* was not stored.*expected a number.*conform --selector pump-7/,
   ],
   [
+    'settings that it does not run',
+    {
+      settings: {
+        drift: { state: 'drifted', differences: [{ path: 'rpm', desired: 900, reported: 1 }] },
+        since: now - minute,
+      },
+    },
+    ['degraded settings-drift'],
+    /rpm is 1 instead of 900.*settings show pump-7/,
+  ],
+  [
+    'settings that it rejected',
+    {
+      settings: { drift: { state: 'rejected', differences: [] }, since: now - minute },
+      reported: {
+        ...report,
+        settings: {
+          digest: null,
+          error: { digest: 'd', code: 'AIOT_SETTINGS_REJECTED', message: 'no motor' },
+        },
+      },
+    },
+    ['degraded settings-drift'],
+    /rejected its settings: no motor \(AIOT_SETTINGS_REJECTED\)/,
+  ],
+  [
     'a clock that is ahead',
     { reported: { ...report, t: now + 3 * day } },
     ['degraded clock-wrong'],

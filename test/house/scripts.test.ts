@@ -228,7 +228,7 @@ describe('scripts/ready.js', () => {
       'package.json': '{"type":"module"}',
       'package-lock.json': wanted,
       'tsconfig.json': '{}',
-      'src/lib/api/rollouts/command-states.ts': '',
+      'src/lib/api/rollouts/words.ts': '',
       'src/lib/pipeline/graph-model.ts': '',
       'web/main.tsx': '',
       'npm.cjs': `const { appendFileSync, mkdirSync, writeFileSync } = require('node:fs');

@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { jobSchema } from '../../lib/api/contract/jobs.js';
-import { startJob } from '../../lib/api/jobs/start.js';
+import { startJob } from '../../lib/api/streams.js';
 import { jobRequest } from '../../lib/cli/flags/platform.js';
 import { shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';

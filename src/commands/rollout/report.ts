@@ -1,5 +1,5 @@
 import { withClient } from '../../lib/api/context.js';
-import { writeRolloutPage } from '../../lib/api/rollouts/page/write-page.js';
+import { writeRolloutPage } from '../../lib/api/rollouts/page/page.js';
 import { rolloutReport, rolloutReportSchema } from '../../lib/api/rollouts/report.js';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { rolloutId } from '../../lib/cli/flags/rollouts.js';

@@ -1,6 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import * as z from 'zod';
 import { catalogue, type ErrorCode } from '../core/catalogue.js';
 import { AiotError } from '../core/errors.js';
+import { parsedJson } from '../core/text.js';
+import { formatDuration } from '../core/time.js';
 import type { RegistryClient } from './client.js';
 import {
   type ChangedDevice,
@@ -8,6 +11,7 @@ import {
   type DeviceChange,
   mostChanges,
 } from './contract/devices.js';
+import type { DeviceSettings, SettingsInfo } from './contract/settings.js';
 
 export const devicesChangedSchema = z.object({
   action: z.string(),
@@ -92,3 +96,96 @@ function named(target: ChangeDevices['target'], result: DevicesChanged): Devices
   const code = Object.hasOwn(catalogue, error.code) ? (error.code as ErrorCode) : 'AIOT_PLATFORM_FAILED';
   throw new AiotError(code, error.message);
 }
+
+export interface ChangeSettings {
+  client: Pick<RegistryClient, 'settings'>;
+  /** A device, or the devices of a type in a group. An absent type is the only one that has settings. */
+  target: { name: string } | { group: string; type?: string | undefined; rank?: number | undefined };
+  /** Paths of settings such as `report.everyS`, and their values as text. */
+  set: readonly (readonly [path: string, text: string])[];
+  unset: readonly string[];
+  /** Whether to wait until the device has applied the settings, and for how long, ms. */
+  waits: boolean;
+  timeoutMs: number;
+  signal: AbortSignal;
+}
+
+/** How often a waiting caller looks at the device, ms. */
+const lookMs = 200;
+
+/**
+ * Changes the settings of a device or of a group. A value is JSON, or text if it is not JSON, or if the schema expects text.
+ * @throws AIOT_NOT_FOUND, AIOT_USAGE, AIOT_SETTINGS_UNKNOWN, AIOT_SETTINGS_INVALID; if it waits, AIOT_SETTINGS_REJECTED, AIOT_SETTINGS_UNCONFIRMED
+ */
+export async function changeSettings(options: ChangeSettings): Promise<DeviceSettings | SettingsInfo> {
+  const { client, target, waits, timeoutMs, signal } = options;
+  const all = await client.settings.list();
+  const type = 'name' in target ? (await client.settings.of(target.name)).type : typeOf(target.type, all);
+  const schema = all.find((each) => each.type === type)?.schema;
+  const set: Record<string, unknown> = {};
+  for (const [path, text] of options.set) setAt(set, path, settingValueOf(text, schemaAt(schema, path)));
+  const change = { set, unset: [...options.unset] };
+  if ('group' in target) {
+    const { group, rank } = target;
+    return client.settings.changeGroup(type, group, { ...change, ...(rank === undefined ? {} : { rank }) });
+  }
+  let settings = await client.settings.change(target.name, change);
+  for (const until = Date.now() + timeoutMs; waits && settings.state !== 'same'; ) {
+    const { device, state, error } = settings;
+    if (state === 'rejected')
+      throw new AiotError('AIOT_SETTINGS_REJECTED', `${device}: ${error?.code} ${error?.message}`);
+    if (Date.now() > until) {
+      const message = `${device} has not applied its settings within ${formatDuration(timeoutMs)} (${state})`;
+      throw new AiotError('AIOT_SETTINGS_UNCONFIRMED', message);
+    }
+    await delay(lookMs, undefined, { signal });
+    settings = await client.settings.of(target.name);
+  }
+  return settings;
+}
+
+function typeOf(asked: string | undefined, all: readonly SettingsInfo[]): string {
+  const [only, ...others] = all;
+  if (asked !== undefined) return asked;
+  if (only && others.length === 0) return only.type;
+  if (!only) throw new AiotError('AIOT_SETTINGS_UNKNOWN', 'no project defines settings');
+  const known = all.map(({ type }) => type).join(', ');
+  throw new AiotError('AIOT_USAGE', `expected --type with one of ${known}`);
+}
+
+type Schema = Record<string, unknown>;
+
+/** The schema of a setting; undefined if it is not found under `properties`. */
+function schemaAt(schema: Schema | undefined, path: string): Schema | undefined {
+  return path.split('.').reduce<Schema | undefined>((at, name) => {
+    const properties = (at?.properties ?? {}) as Record<string, Schema>;
+    return Object.hasOwn(properties, name) ? properties[name] : undefined;
+  }, schema);
+}
+
+function settingValueOf(text: string, schema: Schema | undefined): unknown {
+  const value = schema?.type === 'string' ? undefined : parsedJson(text);
+  return value === undefined ? text : value;
+}
+
+/** Sets a value within nested objects. @throws AIOT_USAGE if another change has set it, or a value around it */
+function setAt(values: Record<string, unknown>, path: string, value: unknown): void {
+  const names = path.split('.');
+  const last = names.pop() ?? '';
+  let at = values;
+  for (const name of names) {
+    if (!Object.hasOwn(at, name)) define(at, name, {});
+    const inner = at[name];
+    if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) throw twice(path);
+    at = inner as Record<string, unknown>;
+  }
+  if (Object.hasOwn(at, last)) throw twice(path);
+  define(at, last, value);
+}
+
+/** A name such as __proto__ becomes a member, and the platform rejects it by the schema. */
+function define(at: object, name: string, value: unknown): void {
+  Object.defineProperty(at, name, { value, configurable: true, enumerable: true, writable: true });
+}
+
+const twice = (path: string) => new AiotError('AIOT_USAGE', `${path} is given twice`);

@@ -59,6 +59,7 @@ export function createClient(options: ClientOptions) {
     },
     alarms: callsOf(transport, contract.alarms),
     commands: commandCalls(transport),
+    settings: callsOf(transport, contract.settings),
     alarmTargets: callsOf(transport, contract.alarmTargets),
     attention: callsOf(transport, contract.attention),
     crashes: callsOf(transport, contract.crashes),

@@ -14,6 +14,9 @@ export const macSchema = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
 
 export const deviceStates = ['registered', 'provisioned', 'active', 'suspended', 'revoked'] as const;
 
+/** Whether a device runs its settings; see contract/settings.ts. */
+export const settingsStates = ['same', 'pending', 'rejected', 'unsupported', 'drifted'] as const;
+
 /** GET /devices → {devices}, GET /devices/{name} */
 const runningSchema = z.object({ name, version: z.int(), sequence: z.int(), digest });
 
@@ -56,6 +59,11 @@ export const deviceSchema = z.object({
       rate: z.number(),
       unfit: z.string().nullable(),
     })
+    .nullable()
+    .optional(),
+  /** Whether it runs its settings, and the paths that differ. Null if no project defines settings for its type. */
+  settings: z
+    .object({ state: z.enum(settingsStates), differing: z.array(z.string()) })
     .nullable()
     .optional(),
   /** Its readings about itself and its heap, as last reported. Null if it reports none. */

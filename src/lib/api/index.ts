@@ -32,8 +32,10 @@ export {
 } from './call-devices.js';
 export {
   type ChangeDevices,
+  type ChangeSettings,
   changeDevices,
   changeExit,
+  changeSettings,
   type DevicesChanged,
   devicesChangedSchema,
 } from './change-devices.js';
@@ -266,6 +268,18 @@ export {
   type TrustChain,
 } from './contract/releases.js';
 export {
+  type ApplySettings,
+  type DeviceSettings,
+  deviceSettingsSchema,
+  type NewSettings,
+  newSettingsSchema,
+  type SettingsApplied,
+  type SettingsInfo,
+  settingsAppliedSchema,
+  settingsInfoSchema,
+  settingsListSchema,
+} from './contract/settings.js';
+export {
   type NewWebhook,
   newWebhookSchema,
   removedWebhookSchema,
@@ -333,7 +347,7 @@ export { pushedFirmwareSchema, pushFirmware } from './firmware/push.js';
 export { type PushedSymbols, pushedSymbolsSchema, pushSymbols } from './firmware/symbols.js';
 export { createGuideClient, type GuideClient } from './guide/client.js';
 export { type GuideProvisioned, guideProvisionedSchema, provisionAtGuide } from './guide/provision.js';
-export { startJob } from './jobs/start.js';
+export { startJob } from './streams.js';
 export {
   type LiveChannel,
   type LiveMessage,
@@ -359,7 +373,6 @@ export { type Problem, problemOf, problemSchema, problemType } from './problem.j
 export { type ModelId, parseModelReference, parseVersion, promoteModel, resolveModel } from './reference.js';
 export type { RelayStatus } from './relay-api.js';
 export { type Amount, amountSchema, shareOf } from './rollouts/amount.js';
-export { commandStates } from './rollouts/command-states.js';
 export {
   type Deployed,
   deploy,
@@ -374,7 +387,7 @@ export {
   offlineDevicesSchema,
   offlineLimitMs,
 } from './rollouts/offline.js';
-export { writeRolloutPage } from './rollouts/page/write-page.js';
+export { writeRolloutPage } from './rollouts/page/page.js';
 export { releaseOf } from './rollouts/release.js';
 export { type RolloutReport, rolloutReport, rolloutReportSchema } from './rollouts/report.js';
 export { noRolloutSchema, readPlan, rolloutRequest, startedIfAny } from './rollouts/request.js';
@@ -411,7 +424,7 @@ export {
   savedBy,
 } from './rollouts/schema.js';
 export { rolloutTimesMs, type ShadowFigures, type ShadowPolicy, type WaveShadow } from './rollouts/shadow.js';
-export { proofWords, stateWords, stepWord } from './rollouts/words.js';
+export { commandStates, proofWords, stateWords, stepWord } from './rollouts/words.js';
 export { type ShownModel, showModel, shownModelSchema } from './show.js';
 export {
   addSignature,
@@ -426,5 +439,4 @@ export {
 export { type StoredData, storedState } from './stored.js';
 export { sentEvents } from './streams.js';
 export { type Agree, type ToSign, toSign } from './to-sign.js';
-export { requireTrusted } from './trusted.js';
-export { manifestAsked, signedBy } from './vouched.js';
+export { manifestAsked, requireTrusted, signedBy } from './vouched.js';

@@ -1,5 +1,6 @@
 import { AiotError } from '../core/errors.js';
 import { backOffMs, type Clock, systemClock } from '../core/time.js';
+import type { RegistryClient } from './client.js';
 import { contract } from './contract/contract.js';
 import { pathOf, queryOf } from './contract/endpoint.js';
 import { hasJobEnded, type Job, jobSchema } from './contract/jobs.js';
@@ -208,4 +209,19 @@ export async function* sentEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
 /** Yields only the data of the events. */
 export async function* eventData(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   for await (const { data } of sentEvents(body)) if (data !== null) yield data;
+}
+
+export interface StartJobOptions extends WaitOptions {
+  kind: string;
+  request: Record<string, unknown>;
+  wait: boolean;
+}
+
+/** Starts a job and optionally waits until it has ended. @throws AIOT_REQUEST_INVALID, AIOT_TIMEOUT */
+export async function startJob(
+  client: Pick<RegistryClient, 'jobs'>,
+  { kind, request, wait, ...options }: StartJobOptions,
+): Promise<Job> {
+  const job = await client.jobs.create({ kind, request });
+  return wait ? client.jobs.wait(job.id, options) : job;
 }

@@ -2,6 +2,7 @@ import { keyIdOf, publicKeyOf } from '../core/crypto.js';
 import { AiotError } from '../core/errors.js';
 import { type Envelope, validSigners } from '../formats/manifest/envelope.js';
 import { type Manifest, peekManifest } from '../formats/manifest/manifest.js';
+import type { ModelVersion } from './api.js';
 
 type Asked = Pick<Manifest, 'kind' | 'name' | 'version'>;
 
@@ -44,4 +45,15 @@ export function requireOwn(envelope: Envelope, { kind, name, version }: Asked, p
   const what = `${name}@${version}`;
   const message = `${kind} ${what} has no valid signature of this user's present key, so it is not signed again automatically`;
   throw new AiotError('AIOT_SIGNATURE_INVALID', message, { next: lookFirst[kind](what) });
+}
+
+/** Rejects an untrusted version, which must not be promoted, rolled out or run. @throws AIOT_MODEL_UNTRUSTED */
+export function requireTrusted({ name, version, trusted, origin }: ModelVersion): void {
+  if (trusted) return;
+  const source = origin ? ` through ${origin.source}` : '';
+  throw new AiotError(
+    'AIOT_MODEL_UNTRUSTED',
+    `${name}@${version} was uploaded${source} and has not been signed`,
+    { next: `Inspect the version, then sign it with \`aiot model sign ${name}@${version}\`.` },
+  );
 }

@@ -243,6 +243,8 @@ export {
   deviceSecretText,
   devicesTable,
   deviceText,
+  settingsAppliedText,
+  settingsText,
 } from './render/fleet.js';
 export { endPairs, fileStep, fitText, inspectionText } from './render/inspection.js';
 export { checkedLoopText, installedLoopText, loopsNext, loopsText, loopText } from './render/loop.js';

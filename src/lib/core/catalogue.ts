@@ -1451,6 +1451,37 @@ export const catalogue = {
     about: 'No serial port has this name, or there are no serial ports.',
     next: 'To list the serial ports of this machine, run `aiot board ports`. To try without a board, run `aiot board simulate`.',
   },
+  AIOT_SETTINGS_INVALID: {
+    exit: 2,
+    family: 'user',
+    about: 'The settings of a device do not match the JSON Schema of its type. Nothing was changed.',
+    next: 'To see the settings with their sources, run `aiot device settings show NAME`. For the schema, add `--json` without NAME.',
+  },
+  AIOT_SETTINGS_REJECTED: {
+    exit: 1,
+    family: 'outside',
+    about: 'A device reported that it cannot apply its settings. It keeps the earlier ones.',
+    next: 'The message contains the reason that the device reported. Remove the cause, or set another value with `aiot device settings set`.',
+  },
+  AIOT_SETTINGS_SCHEMA: {
+    exit: 2,
+    family: 'user',
+    about:
+      "The schema of a type's settings is not a valid JSON Schema (draft 2020-12), its defaults do not match it, or it contains secrets.",
+    next: 'Correct the schema named in the message, under settings: in aiot.yaml.',
+  },
+  AIOT_SETTINGS_UNCONFIRMED: {
+    exit: 124,
+    family: 'outside',
+    about: 'Settings are stored, but the device has not reported in time that it applied them.',
+    next: 'The device gets them when it connects. To see whether it runs them, run `aiot device settings show NAME`.',
+  },
+  AIOT_SETTINGS_UNKNOWN: {
+    exit: 2,
+    family: 'user',
+    about: 'No project defines settings for devices of this type.',
+    next: 'Add settings: to aiot.yaml, and run `aiot device settings apply`. For an example, run `aiot docs device-settings`.',
+  },
   AIOT_SIGNATURES_MISSING: {
     exit: 6,
     family: 'user',

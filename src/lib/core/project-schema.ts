@@ -492,6 +492,14 @@ const command = z.strictObject({
 
 export type CommandConfig = z.output<typeof command>;
 
+/** Settings of one's own, for devices of a type. */
+const deviceSettings = z.strictObject({
+  /** JSON Schema of the settings, with their defaults. */
+  schema: objectSchema,
+  /** A program that a virtual device runs when its settings have changed: it reads them as JSON on stdin. A failure rejects them. */
+  run: z.array(z.string().min(1)).min(1).optional(),
+});
+
 /** How samples become predictions next to the sensor: `aiot loop run`. Its flags take precedence. */
 const loop = z.strictObject({
   /** Source of the samples. */
@@ -662,6 +670,8 @@ export const projectSchema = z.strictObject({
   notify: z.record(name, notify).optional(),
   /** Commands of the platform's devices, by type and name: `aiot device commands apply`, and `aiot up --project`. */
   commands: z.record(name, z.record(z.string(), command)).optional(),
+  /** Settings of the platform's devices, by type: `aiot device settings apply`, and `aiot up --project`. */
+  settings: z.record(name, deviceSettings).optional(),
   stream: stream.default({ topic: 'rows', format: 'json', device: 'topic', fields: {} }),
   signal: signal.default({ rate: 1, window: 1, stride: 1, features: 'raw' }),
   model: model.prefault({}),

@@ -18,7 +18,7 @@ import {
   type Sensor,
   streamAbove,
 } from './telemetry/sensor.js';
-import { projectCommands } from './virtual/commands.js';
+import { projectCommands, projectSettings } from './virtual/commands.js';
 import { createVirtualDevice } from './virtual/device.js';
 import type { SensedForm } from './virtual/firmware.js';
 import { createFlash } from './virtual/flash.js';
@@ -32,7 +32,7 @@ export interface SimulateOptions {
   /** A CSV file to replay. Without it and without a motor to simulate, the device only handles updates and commands. */
   recording?: string;
   motor?: MotorState;
-  /** Folder of a project whose commands the device runs; absent = only the commands of protocol v1. */
+  /** Folder of a project whose commands the device runs, and whose program applies its settings; absent = only the commands of protocol v1. */
   project?: string;
   /** Samples per second. By default, that of the recording or else of the project above it, or 100; for a motor, 200. */
   rateHz?: number;
@@ -123,6 +123,9 @@ async function runVirtual(
       const device = await createVirtualDevice({
         ...{ identity, flash, configFlash, sensor, onEvent, ...formOf(options, form) },
         commands: options.project === undefined ? {} : await projectCommands(options.project, identity.type),
+        applySettings:
+          options.project === undefined ? undefined : await projectSettings(options.project, identity.type),
+        settingsFile: join(identityDir, 'settings.json'),
         trustMemory: trustInFile(join(identityDir, 'trust-state.json')),
       });
       try {

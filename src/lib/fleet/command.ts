@@ -1,4 +1,4 @@
-import type { Ajv2020, ErrorObject, ValidateFunction } from 'ajv/dist/2020.js';
+import type { ErrorObject, ValidateFunction } from 'ajv/dist/2020.js';
 import {
   type CommandDefinition,
   type CommandInfo,
@@ -9,7 +9,6 @@ import {
 import { AiotError } from '../core/errors.js';
 import { BoundedRegExp } from '../stream/decode/expression.js';
 
-type Schema = NonNullable<CommandDefinition['params']>;
 type Values = Record<string, unknown>;
 
 const time = { type: 'integer', minimum: 0 };
@@ -59,16 +58,15 @@ export async function compileCommand(command: CommandDefinition): Promise<Compil
   const key = JSON.stringify([type, name, params, reply]);
   const known = compiled.get(key);
   if (known) return known;
-  const { Ajv2020 } = await import('ajv/dist/2020.js');
-  const validateParams = compile(Ajv2020, command, 'params', params ?? noParams);
-  const validateReply = compile(Ajv2020, command, 'reply', reply ?? { type: 'object' });
+  const problemOfParams = await compile(command, 'params', params ?? noParams);
+  const problemOfReply = await compile(command, 'reply', reply ?? { type: 'object' });
   const made: CompiledCommand = {
     checkParams(given) {
       const bytes = Buffer.byteLength(JSON.stringify(given));
       const problem =
         bytes > mostParamsBytes
           ? `: expected at most ${mostParamsBytes} bytes, got ${bytes}`
-          : problemOf(validateParams, given, params ?? noParams);
+          : problemOfParams(given);
       if (problem !== null) throw new AiotError('AIOT_COMMAND_PARAMS', `${name}: params${problem}`);
     },
     checkReply(device, result) {
@@ -76,7 +74,7 @@ export async function compileCommand(command: CommandDefinition): Promise<Compil
       const problem =
         bytes > mostReplyBytes
           ? `: expected at most ${mostReplyBytes} bytes, got ${bytes}`
-          : problemOf(validateReply, result ?? {}, reply ?? {});
+          : problemOfReply(result ?? {});
       if (problem !== null)
         throw new AiotError(
           'AIOT_COMMAND_REPLY',
@@ -91,28 +89,39 @@ export async function compileCommand(command: CommandDefinition): Promise<Compil
 
 const noParams = { type: 'object', additionalProperties: false };
 
-/** Formats are annotations, as in the draft: nothing is checked that a schema does not state by other keywords. */
-function compile(
-  Validator: typeof Ajv2020,
+async function compile(
   { type, name }: CommandDefinition,
   member: 'params' | 'reply',
-  schema: Schema,
-): ValidateFunction {
-  const search = Object.assign((pattern: string, flags: string) => boundedPattern(pattern, flags), {
-    code: 'new RegExp',
-  });
+  schema: Values,
+): Promise<Check> {
   try {
-    const ajv = new Validator({
-      ...{ strict: true, strictTypes: false, strictRequired: false, validateFormats: false },
-      ...{ logger: false, code: { regExp: search } },
-    });
-    return ajv.compile(schema);
+    return await compileSchema(schema);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new AiotError('AIOT_COMMAND_SCHEMA', `${type}/${name}: ${member}: ${reason.slice(0, 300)}`, {
       cause: error,
     });
   }
+}
+
+/** The first violation of a schema by a value, such as `.rpm: must be <= 3000, got 9000`; null = the value is valid. */
+export type Check = (value: unknown) => string | null;
+
+/**
+ * Formats are annotations, as in the draft: nothing is checked that a schema does not state by other keywords.
+ * @throws Error if the schema is not a JSON Schema (draft 2020-12), or refers to another one
+ */
+export async function compileSchema(schema: Values): Promise<Check> {
+  const { Ajv2020 } = await import('ajv/dist/2020.js');
+  const search = Object.assign((pattern: string, flags: string) => boundedPattern(pattern, flags), {
+    code: 'new RegExp',
+  });
+  const ajv = new Ajv2020({
+    ...{ strict: true, strictTypes: false, strictRequired: false, validateFormats: false },
+    ...{ logger: false, code: { regExp: search } },
+  });
+  const validate = ajv.compile(schema);
+  return (value) => problemOf(validate, value, schema);
 }
 
 /**
@@ -125,7 +134,7 @@ function boundedPattern(pattern: string, flags: string): { test(text: string): b
 }
 
 /** The first violation, such as `.rpm: must be <= 3000, got 9000`; null = the value is valid. Secret values are not repeated. */
-function problemOf(validate: ValidateFunction, value: unknown, schema: Schema): string | null {
+function problemOf(validate: ValidateFunction, value: unknown, schema: Values): string | null {
   try {
     if (validate(value)) return null;
   } catch (error) {

@@ -3,6 +3,7 @@ import { lasting, percent, plural, size } from '../core/figures.js';
 import { formatDuration, parseDuration } from '../core/time.js';
 import type { Reported } from '../device/protocol/messages.js';
 import { type DeviceState, mayConnect } from './device.js';
+import type { SettingsDrift } from './settings.js';
 
 /** Facts about a device that decide its health. Times are ms since 1970. */
 export interface HealthFacts {
@@ -25,6 +26,8 @@ export interface HealthFacts {
   errorSince: number | null;
   /** Time of the report that first had the current reason for the last restart; null = more than `restartWindowMs` ago, or unknown. */
   bootSince: number | null;
+  /** Its settings, and since when it should use them; absent = it has none. */
+  settings?: { drift: SettingsDrift; since: number } | null;
   /** Messages that were rejected within `rejectWindowMs`. */
   rejected: { count: number; first: number; message: string } | null;
 }
@@ -192,6 +195,22 @@ const rules: Record<CauseCode, Rule> = {
       since: lastSeen,
       next: `Its samples get wrong times. Let it reach a time server (NTP, UDP port 123), then restart it: \`aiot device call ${name} reboot\`.`,
     };
+  },
+  'settings-drift': ({ name, reported, settings }) => {
+    if (!settings) return null;
+    const { drift, since } = settings;
+    const next = `Compare them, then set them again or restart the device: \`aiot device settings show ${name}\`.`;
+    if (drift.state === 'rejected') {
+      const { code = '', message = '' } = reported?.settings?.error ?? {};
+      return { state: 'degraded', message: `it rejected its settings: ${message} (${code})`, since, next };
+    }
+    if (drift.state !== 'drifted') return null;
+    const [first, ...others] = drift.differences;
+    const shown = (value: unknown) => (JSON.stringify(value) ?? 'none').slice(0, 60);
+    const detail = first
+      ? `${first.path} is ${shown(first.reported)} instead of ${shown(first.desired)}${others.length > 0 ? `, and ${others.length} more differ` : ''}`
+      : 'it reports another digest';
+    return { state: 'degraded', message: `it does not run its settings: ${detail}`, since, next };
   },
   'certificate-expiring': ({ name, expires }, now) =>
     expires === null || expires <= now || expires - now > soonMs

@@ -66,4 +66,14 @@ export {
   waveOutcome,
 } from './rollout/waves.js';
 export { onlineOnly, parseSelector, requireListedNames, type Selectable } from './selector.js';
+export {
+  type CompiledSettings,
+  changedSettings,
+  compileProjectSettings,
+  mostSettingsBytes,
+  type SettingsChange,
+  type SettingsDrift,
+  type SettingsLayer,
+  settingsDrift,
+} from './settings.js';
 export { compareVersions } from './version.js';

@@ -84,6 +84,7 @@ async function store(parts: IngestParts, parsed: TopicParts, topic: string, payl
       return;
     case 'desired':
     case 'command':
+    case 'settings':
       return;
   }
 }

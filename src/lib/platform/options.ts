@@ -2,6 +2,7 @@ import type { PlatformUrls } from '../api/api.js';
 import type { ApplyAlarmTargets, ProjectAlarmsApplied } from '../api/contract/alarm-targets.js';
 import type { ApplyAlarms } from '../api/contract/alarms.js';
 import type { ApplyCommands, CommandsApplied } from '../api/contract/commands.js';
+import type { ApplySettings, SettingsApplied } from '../api/contract/settings.js';
 import type { Sync } from '../core/append-log.js';
 import type { Clock } from '../core/time.js';
 import type { BrokerLimits } from './broker/limits.js';
@@ -127,6 +128,8 @@ export interface Platform {
   ): Promise<ProjectAlarmsApplied | null>;
   /** Makes a project's commands equal to a list; null as for alarms. */
   applyCommands(request: ApplyCommands): Promise<CommandsApplied | null>;
+  /** Makes a project's settings equal to a list; null as for alarms. */
+  applySettings(request: ApplySettings): Promise<SettingsApplied | null>;
   /** Creates a link that logs one browser into the dashboard with this token's rights; null for an invalid token. */
   loginLink(token: string): Promise<string | null>;
   /** Closes all listeners and connections, and writes pending data. */

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import type { PlatformUrls } from '../api/api.js';
 import { type ProjectAlarmsApplied, withTargets } from '../api/contract/alarm-targets.js';
 import type { CommandsApplied } from '../api/contract/commands.js';
+import type { SettingsApplied } from '../api/contract/settings.js';
 import { sha256Hex } from '../core/crypto.js';
 import { aiotVersion } from '../core/folders.js';
 import { preload } from '../core/process.js';
@@ -34,6 +35,7 @@ import { Deltas, DesiredStates, type PublishRetained } from './devices/desired.j
 import { Fleet } from './devices/fleet.js';
 import { SharedPresence } from './devices/presence.js';
 import { keepRevocationList } from './devices/revocations.js';
+import { DeviceSettingsService } from './devices/settings.js';
 import { type LiveHub, liveHub } from './devices/talk.js';
 import { openingError } from './errors.js';
 import { Alarms } from './events/alarms.js';
@@ -70,7 +72,8 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   };
   try {
     const started = await startParts(options, parts);
-    const { urls, ca, token, figures, streams, applyAlarms, applyCommands, loginLink } = started;
+    const { urls, ca, token, figures, streams, loginLink } = started;
+    const { applyAlarms, applyCommands, applySettings } = started;
     let stopped: Promise<void> | undefined;
     return {
       urls,
@@ -79,6 +82,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       streams,
       applyAlarms,
       applyCommands,
+      applySettings,
       loginLink,
       ...(token === undefined ? {} : { token }),
       stop: () => {
@@ -101,10 +105,8 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
   // Rejected before anything is created; the platform's id is not known yet.
   ingestPlanOf(options.engines, '');
   const ground = { options, lifecycle, host, urls, log, now, disk: new DiskFigures(), later: {} };
-  const { folder, state, broker, alarms, commands, outgoing, token } = await platformParts.start(
-    ground,
-    lifecycle,
-  );
+  const started = await platformParts.start(ground, lifecycle);
+  const { folder, state, broker, alarms, commands, settings, outgoing, token } = started;
   folder.keep();
   log.debug({ urls }, 'ready');
   preload(() => import('../model/index.js'));
@@ -129,7 +131,14 @@ async function startParts(options: PlatformOptions, lifecycle: Lifecycle) {
     return applied;
   };
   const { figures, streams } = broker;
-  const apply = { applyAlarms, applyCommands };
+  const applySettings: Platform['applySettings'] = async (request) => {
+    let applied: SettingsApplied | null = null;
+    await whenSound(state.engine, async () => {
+      applied = await settings.apply(request, 'platform');
+    });
+    return applied;
+  };
+  const apply = { applyAlarms, applyCommands, applySettings };
   return { urls, ca: authority.file, token, figures, streams, ...apply, loginLink };
 }
 
@@ -191,6 +200,7 @@ const platformParts = new PartTable<Ground>()
   .part('alarms', ({ state, log, now }) => new Alarms({ ...state, log, now }))
   .part('live', ({ state, log }) => liveHub(state.telemetry.reader, log), close)
   .part('commands', ({ state, broker, live, now }) => new DeviceCommands({ ...state, broker, live, now }))
+  .part('settings', ({ state, desired, now }) => new DeviceSettingsService({ ...state, desired, now }))
   .part('begun', ({ state, outgoing }) => whenSound(state.engine, outgoing.begin))
   .part('replicas', replicasOf)
   .part('workers', () => new WorkerStates())
@@ -395,10 +405,11 @@ async function startBackground(
     outgoing: { workers: Worker[] };
     alarms: Alarms;
     commands: DeviceCommands;
+    settings: DeviceSettingsService;
     workers: WorkerStates;
   },
 ) {
-  const { log, state, rollouts, outgoing, alarms, commands, workers } = started;
+  const { log, state, rollouts, outgoing, alarms, commands, settings, workers } = started;
   const { audit, engine, retention, orphans, scrub, attention, crashes } = state;
   const all = [
     rollouts.worker(),
@@ -409,6 +420,7 @@ async function startBackground(
     crashes.worker(),
     alarms.worker(),
     commands.worker(),
+    settings.worker(),
     audit.worker(),
   ];
   let end: () => Promise<void> | undefined = () => undefined;
@@ -467,6 +479,7 @@ async function startApp(
     outgoing: Awaited<ReturnType<typeof openEvents>>;
     alarms: Alarms;
     commands: DeviceCommands;
+    settings: DeviceSettingsService;
     datasets: Datasets;
     live: LiveHub;
     fleet: Fleet;
@@ -477,7 +490,7 @@ async function startApp(
 ): Promise<FastifyInstance> {
   const { options, urls, log, now, disk, later, state, certificates, outgoing, broker } = started;
   const { alarms, commands, desired, rollouts, connections, datasets, live, fleet, ddi, workers } = started;
-  const { replicas } = started;
+  const { replicas, settings } = started;
   const { jobs, webhooks, alarmTargets, relay, sender } = outgoing;
   return createApp(
     {
@@ -486,6 +499,7 @@ async function startApp(
         alarms,
         alarmTargets,
         commands,
+        settings,
         jobs,
         webhooks,
         relay,

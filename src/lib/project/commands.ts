@@ -5,11 +5,13 @@ import {
   type NewCommand,
   newCommandSchema,
 } from '../api/contract/commands.js';
+import { type NewSettings, newSettingsSchema, type SettingsApplied } from '../api/contract/settings.js';
 import { AiotError } from '../core/errors.js';
 import { problemsOf } from '../core/issues.js';
 import { loadProject, type Project } from '../core/project.js';
 import { formatDuration, parseDuration } from '../core/time.js';
 import { compileCommand, isBuiltIn } from '../fleet/command.js';
+import { compileProjectSettings } from '../fleet/settings.js';
 
 /** The commands in a project's aiot.yaml, as the platform defines commands. @throws AIOT_PROJECT_INVALID, AIOT_COMMAND_SCHEMA */
 export async function commandsOf({ config, file }: Project): Promise<NewCommand[]> {
@@ -48,4 +50,34 @@ export async function applyProjectCommands(
 ): Promise<CommandsApplied> {
   const project = await loadProject(folder);
   return commands.apply({ project: project.config.name, commands: await commandsOf(project), dryRun });
+}
+
+/** The settings of devices in a project's aiot.yaml. @throws AIOT_PROJECT_INVALID, AIOT_SETTINGS_SCHEMA */
+export async function settingsOf({ config, file }: Project): Promise<NewSettings[]> {
+  const found: NewSettings[] = [];
+  for (const [type, { schema }] of Object.entries(config.settings ?? {})) {
+    const wanted = { type, schema };
+    const checked = newSettingsSchema.safeParse(wanted);
+    if (!checked.success) {
+      const [problem] = problemsOf(checked.error, { value: wanted });
+      const place = `${file}: settings.${type}.${problem?.path.join('.')}`;
+      throw new AiotError('AIOT_PROJECT_INVALID', `${place}: ${problem?.message ?? ''}`);
+    }
+    await compileProjectSettings(type, schema);
+    found.push(checked.data);
+  }
+  return found;
+}
+
+/**
+ * Makes the platform's settings of a project equal to those in its aiot.yaml.
+ * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_SETTINGS_SCHEMA, AIOT_ALREADY_EXISTS (a type of another project),
+ * AIOT_SETTINGS_INVALID (overrides that do not fit the new schema)
+ */
+export async function applyProjectSettings(
+  { settings }: Pick<RegistryClient, 'settings'>,
+  { project: folder, dryRun }: { project: string; dryRun: boolean },
+): Promise<SettingsApplied> {
+  const project = await loadProject(folder);
+  return settings.apply({ project: project.config.name, settings: await settingsOf(project), dryRun });
 }

@@ -1,6 +1,6 @@
 /** Whole projects: templates, creating a project's folder, building its firmware, and running its services together with the platform. */
 export { alarmsOf, applyProjectAlarms, targetsOf } from './alarms.js';
-export { applyProjectCommands, commandsOf } from './commands.js';
+export { applyProjectCommands, applyProjectSettings, commandsOf, settingsOf } from './commands.js';
 export {
   buildFirmware,
   containerBuild,

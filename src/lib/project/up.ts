@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { ProjectAlarmsApplied } from '../api/contract/alarm-targets.js';
 import type { CommandsApplied } from '../api/contract/commands.js';
+import type { SettingsApplied } from '../api/contract/settings.js';
 import { AiotError } from '../core/errors.js';
 import { loadProject, type Project } from '../core/project.js';
 import { deferred } from '../core/tasks.js';
@@ -15,7 +16,7 @@ import { runRoutes } from '../stream/route/run.js';
 import type { Route, RouteState, StreamOpener } from '../stream/route/types.js';
 import { parseStreamUrl } from '../stream/url.js';
 import { alarmsOf, targetsOf } from './alarms.js';
-import { commandsOf } from './commands.js';
+import { commandsOf, settingsOf } from './commands.js';
 
 export interface UpProjectOptions extends Omit<UpOptions, 'boards' | 'readers' | 'project'> {
   /** Folder of aiot.yaml. */
@@ -34,7 +35,7 @@ const patienceMs = 3000;
 
 /**
  * Starts a platform and, in the same process, the services of a project: a listener for its boards, and its routes, each of which is
- * supervised separately. The platform's alarms of the project, their targets, and its commands become those of the file. If anything in the project is invalid, nothing is started.
+ * supervised separately. The platform's alarms of the project, their targets, its commands and its settings become those of the file. If anything in the project is invalid, nothing is started.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_ROUTE_INVALID, as `up`, and permanent errors of a route
  */
 export async function upProject(options: UpProjectOptions, log: (line: string) => void): Promise<UpPlatform> {
@@ -44,6 +45,7 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
   const alarms = alarmsOf(project);
   const targets = targetsOf(project);
   const commands = await commandsOf(project);
+  const settings = await settingsOf(project);
   const readers = Object.fromEntries(routes.flatMap(readersOf));
   const { boardPort } = options;
   const restart = restartOf({ ...options, project: { dir: options.project, set: given, boardPort } });
@@ -60,6 +62,7 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
   };
   let applied: ProjectAlarmsApplied | null;
   let appliedCommands: CommandsApplied | null;
+  let appliedSettings: SettingsApplied | null;
   try {
     for (const route of routes) {
       const open = localOpener(platform.streams, route.name);
@@ -68,6 +71,7 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
     }
     applied = await platform.applyAlarms({ project: project.config.name, alarms, targets });
     appliedCommands = await platform.applyCommands({ project: project.config.name, commands });
+    appliedSettings = await platform.applySettings({ project: project.config.name, settings });
     const ready = Promise.all([...running.values()].map((one) => one.ready));
     await Promise.race([ready, clock.sleep(patienceMs)]);
   } catch (error) {
@@ -79,7 +83,7 @@ export async function upProject(options: UpProjectOptions, log: (line: string) =
     ...platform.result,
     project: {
       ...{ name: project.config.name, dir: project.dir, routes: states },
-      ...{ alarms: applied, commands: appliedCommands },
+      ...{ alarms: applied, commands: appliedCommands, settings: appliedSettings },
     },
   };
   return { ...platform, result, stop };

@@ -6,7 +6,7 @@ import type {
   RolloutDeviceInfo,
   RolloutStatus,
 } from '../../../src/lib/api/index.js';
-import { commandStates } from '../../../src/lib/api/rollouts/command-states.js';
+import { commandStates } from '../../../src/lib/api/rollouts/words.js';
 import { at, send } from '../../app/api.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';

@@ -22,6 +22,7 @@ export const causeCodes = [
   'messages-lost',
   'messages-rejected',
   'clock-wrong',
+  'settings-drift',
   'certificate-expiring',
 ] as const;
 export type CauseCode = (typeof causeCodes)[number];

@@ -14,6 +14,7 @@ import { manifests, models } from './models.js';
 import { backups, damage, status } from './platform.js';
 import { configs, firmware, trust } from './releases.js';
 import { rollouts } from './rollouts.js';
+import { settings } from './settings.js';
 import { webhooks } from './webhooks.js';
 
 /** The platform's API, /api/v1: all endpoints by noun. */
@@ -33,6 +34,7 @@ export const contract = {
   broker,
   talk,
   commands,
+  settings,
   backups,
   damage,
   blobs,

@@ -215,6 +215,30 @@ export const eventTypes = {
       ms: z.number().nullable(),
     }),
   ),
+  'device.settings': kind(
+    'device',
+    "The device's own settings were changed.",
+    z.object({ set: z.record(z.string(), z.unknown()), unset: z.array(z.string()) }),
+  ),
+  'settings.apply': kind(
+    'project',
+    "A project's settings of devices were created, changed or removed.",
+    z.object({
+      created: z.array(z.string()),
+      changed: z.array(z.string()),
+      removed: z.array(z.string()),
+    }),
+  ),
+  'settings.group': kind(
+    'type',
+    'The settings of the devices of a type in a group were changed.',
+    z.object({
+      group: z.string(),
+      rank: z.int(),
+      set: z.record(z.string(), z.unknown()),
+      unset: z.array(z.string()),
+    }),
+  ),
   'device.resume': kind('device', 'The device was resumed and can connect again.'),
   'device.revoke': kind('device', 'The access of the device was permanently revoked.'),
   'device.rotate': kind(

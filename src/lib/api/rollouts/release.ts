@@ -3,8 +3,7 @@ import type { Envelope } from '../../formats/manifest/envelope.js';
 import type { Manifest } from '../../formats/manifest/manifest.js';
 import type { RegistryClient } from '../client.js';
 import { isSignedEnough, signedRelease } from '../signatures.js';
-import { requireTrusted } from '../trusted.js';
-import { manifestAsked, requireOwn } from '../vouched.js';
+import { manifestAsked, requireOwn, requireTrusted } from '../vouched.js';
 import type { Release, RolloutKind } from './schema.js';
 
 export interface ReleaseOptions {

@@ -1,4 +1,4 @@
-import type { RolloutDeviceInfo } from './schema.js';
+import type { RolloutCommand, RolloutDeviceInfo, RolloutPhase } from './schema.js';
 
 /** Text for a proof's state, as shown in results, reports and the dashboard. */
 export const proofWords: Record<NonNullable<RolloutDeviceInfo['proof']>['state'], string> = {
@@ -16,3 +16,16 @@ export function stateWords(state: string): string {
 export function stepWord(step: string): string {
   return step === 'golden' ? 'tested' : step;
 }
+
+/**
+ * Rollout states in which each command is allowed. This file has no runtime imports, because the dashboard's pages use
+ * it too.
+ */
+export const commandStates: Record<RolloutCommand, readonly RolloutPhase[]> = {
+  approve: ['awaitingApproval'],
+  pause: ['running', 'scheduled'],
+  resume: ['paused'],
+  abort: ['awaitingApproval', 'scheduled', 'running', 'paused', 'rollingBack'],
+  rollback: ['running', 'paused', 'done', 'partly', 'aborted'],
+  retry: ['running', 'paused', 'partly', 'failed'],
+};

@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import type { ChangeDevices } from '../../api/change-devices.js';
+import type { ChangeDevices, ChangeSettings } from '../../api/change-devices.js';
 import { type DeviceChange, groupName, tagName, tagValue } from '../../api/contract/devices.js';
 import { AiotError } from '../../core/errors.js';
 import { motorStates } from '../../data/motor.js';
@@ -81,6 +81,33 @@ export function groupingOf(words: string[], selector: string | undefined): Worde
     (word === group ? add : remove).push(group);
   }
   return { name, change: { action: 'group', add, remove } };
+}
+
+/**
+ * Parses changes of settings: `rpm=900` sets one, `rpm-` removes its override. With a group, all words are changes.
+ * @throws AIOT_USAGE
+ */
+export function settingWordsOf(
+  words: string[],
+  { group, type, rank }: { group?: string | undefined; type?: string | undefined; rank?: number | undefined },
+): Pick<ChangeSettings, 'target' | 'set' | 'unset'> {
+  if (group === undefined && (type !== undefined || rank !== undefined))
+    throw new AiotError('AIOT_USAGE', '--type and --rank require --group');
+  // The rank alone can be changed too.
+  const { name = '', rest } =
+    rank !== undefined && words.length === 0
+      ? { rest: [] }
+      : split(words, group, 'a setting such as rpm=900, or rpm- to remove its override');
+  const set: [string, string][] = [];
+  const unset: string[] = [];
+  for (const word of rest) {
+    const [, path, value] = /^([^=.]+(?:\.[^=.]+)*?)(?:=(.*)|-)$/s.exec(word) ?? [];
+    if (path === undefined)
+      throw wrong('rpm=900 (a name, =, and a value), or rpm- to remove an override', word);
+    if (value === undefined) unset.push(path);
+    else set.push([path, value]);
+  }
+  return { target: group === undefined ? { name } : { group, type, rank }, set, unset };
 }
 
 /** Splits the positional words. With a selector all words describe the change; without one the first word is the device. */

@@ -8,6 +8,7 @@ import type {
   DeviceMessage,
   DeviceSecret,
 } from '../../api/contract/devices.js';
+import type { DeviceSettings, SettingsApplied, SettingsInfo } from '../../api/contract/settings.js';
 import type { DeviceInfo } from '../../api/fields.js';
 import { lasting, plural, readable, size } from '../../core/figures.js';
 import { formatDuration } from '../../core/time.js';
@@ -40,6 +41,7 @@ export function deviceText(device: DeviceInfo): string {
     ['firmware', firmware],
     ['model', model ? `${model.name}@${model.version} (${model.digest})` : 'none'],
     ['configuration', config ? `${config.name}@${config.version} (${config.digest})` : null],
+    ['settings', settingsNote(device)],
     ['sensor', sensorText(device)],
     ['update', device.updateState ?? 'no reports'],
     ...vitalsRows(device),
@@ -51,6 +53,83 @@ export function deviceText(device: DeviceInfo): string {
   ];
   const known = rows.filter((row): row is [string, string] => row[1] !== null);
   return `${bold(device.name)}\n${facts(known)}`;
+}
+
+const settingsWords = {
+  same: 'applied',
+  pending: 'not applied yet',
+  rejected: 'rejected by the device',
+  unsupported: 'not supported by the device',
+  drifted: 'drifted',
+} as const;
+
+/** Whether the device runs its settings, and which differ; null = it has none. */
+function settingsNote({ settings }: DeviceInfo): string | null {
+  if (!settings) return null;
+  const { state, differing } = settings;
+  const text = `${settingsWords[state]}${differing.length > 0 ? `: ${cutShort(differing.join(', '), 60)}` : ''}`;
+  return state === 'drifted' || state === 'rejected' ? yellow(text) : text;
+}
+
+/** A device's settings with their sources, or the settings of one or all types with the overrides for groups. */
+export function settingsText(shown: DeviceSettings | SettingsInfo | { settings: SettingsInfo[] }): string {
+  if ('device' in shown) return deviceSettingsText(shown);
+  if ('schema' in shown) return typeSettingsTable([shown]);
+  return typeSettingsTable(shown.settings);
+}
+
+function deviceSettingsText({
+  device,
+  state,
+  values,
+  origins,
+  differences,
+  error,
+  problem,
+}: DeviceSettings): string {
+  const reported = new Map(differences.map((each) => [each.path, each]));
+  const paths = [...new Set([...Object.keys(origins), ...reported.keys()])].sort();
+  const rows = paths.map((path) => {
+    const different = reported.get(path);
+    return [
+      path,
+      settingText(valueAt(values, path)),
+      origins[path] ?? dim('none'),
+      different ? yellow(settingText(different.reported)) : '',
+    ];
+  });
+  const lines = [`${bold(device)}: settings ${settingsWords[state]}`];
+  if (error) lines.push(yellow(`${error.code}: ${error.message}`));
+  if (problem !== null) lines.push(yellow(`The overrides cannot be combined: ${problem}`));
+  return `${lines.join('\n')}\n${table(['setting', 'value', 'source', 'device reports'], rows, 'No settings.')}`;
+}
+
+function typeSettingsTable(types: readonly SettingsInfo[]): string {
+  const rows = types.flatMap(({ type, project, schema, groups }) => [
+    [type, project, dim('all'), '', Object.keys((schema.properties ?? {}) as object).join(', ')],
+    ...groups.map(({ group, rank, values }) => [type, project, group, String(rank), JSON.stringify(values)]),
+  ]);
+  const head = ['type', 'project', 'group', 'rank', 'settings'];
+  return table(head, rows, 'No project defines settings yet.');
+}
+
+function valueAt(values: Record<string, unknown>, path: string): unknown {
+  return path
+    .split('.')
+    .reduce<unknown>((at, name) => (at as Record<string, unknown> | null | undefined)?.[name], values);
+}
+
+function settingText(value: unknown): string {
+  return value === undefined ? '–' : cutShort(typeof value === 'string' ? value : JSON.stringify(value), 60);
+}
+
+/** The changes to a project's settings, one line for each kind of change. */
+export function settingsAppliedText(applied: SettingsApplied): string {
+  const { project, dryRun } = applied;
+  const text = appliedText(`Settings of ${project}`, applied, dryRun);
+  return text === ''
+    ? `The project ${project} has no settings. To add some, write them under settings: in aiot.yaml.`
+    : text;
 }
 
 /** The device's sensor, and the reason why its model makes no predictions; null before the first report. */
@@ -86,7 +165,13 @@ export function devicesTable(devices: DeviceInfo[], now: number): string {
     model ? cutShort(`${model.name}@${model.version}`, longest) : null,
     updateState,
   ]);
-  const notes = devices.map(({ sensor }) => (sensor?.unfit ? `no predictions: ${sensor.unfit}` : null));
+  const notes = devices.map((device) => {
+    const { sensor, settings } = device;
+    if (sensor?.unfit) return `no predictions: ${sensor.unfit}`;
+    return settings?.state === 'drifted' || settings?.state === 'rejected'
+      ? `settings ${settingsNote(device)}`
+      : null;
+  });
   return table(['name', 'type', 'state', 'seen', 'firmware', 'model', 'update'], rows, 'No devices.', notes);
 }
 

@@ -244,6 +244,8 @@ export function platformText({
   if (targets !== '') lines.push(['alarm targets', targets]);
   const commands = project?.commands ? appliedNames(project.commands) : '';
   if (commands !== '') lines.push(['commands', commands]);
+  const settings = project?.settings ? appliedNames(project.settings) : '';
+  if (settings !== '') lines.push(['device settings', settings]);
   lines.push(['context', context ?? 'none']);
   if (token !== undefined) lines.push(['token', token], ['', dim('shown once; stored in the context')]);
   const switched = replaced === undefined ? '' : `\nSwitched to the context ${context} (was ${replaced})`;

@@ -60,6 +60,7 @@ export const deviceChannels = {
   crash: 'device',
   desired: 'platform',
   command: 'platform',
+  settings: 'platform',
 } as const;
 
 export type DeviceChannel = keyof typeof deviceChannels;

@@ -13,6 +13,9 @@ const digest = z.string().regex(digestPattern);
 
 export { name as deviceName };
 
+/** Largest settings that a device reports, bytes of JSON. */
+const mostSettingsBytes = 4096;
+
 /** Kinds of updates: each has its own slots, versions and rollback. */
 export const updateKinds = ['model', 'firmware', 'config'] as const;
 
@@ -214,6 +217,26 @@ export const reportedSchema = z.looseObject({
   golden: z.object({ vectors: z.int().min(0), passed: z.int().min(0) }).nullable(),
   /** Reason why the update was rolled back or rejected. */
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
+  /** The settings that a project defines. Absent if the device has no such settings. */
+  settings: z
+    .object({
+      /** Digest of the settings that the device applied last; null = none. */
+      digest: digest.nullable(),
+      /** The values that it uses. Absent if it reports only the digest. */
+      values: z
+        .record(z.string(), z.unknown())
+        .refine(
+          (values) => JSON.stringify(values).length <= mostSettingsBytes,
+          `expected at most ${mostSettingsBytes} bytes`,
+        )
+        .optional(),
+      /** Why it did not apply the settings with this digest. */
+      error: z
+        .object({ digest, code: z.string().max(64), message: z.string().max(512) })
+        .nullable()
+        .optional(),
+    })
+    .optional(),
   heap: heapSchema.optional(),
   vitals: vitalsSchema.optional(),
   /** Memory for models, bytes: in all, and free beside the active model. Absent if it is not limited. */
@@ -238,6 +261,13 @@ export const reportedSchema = z.looseObject({
   proof: signedProofSchema.optional(),
 });
 export type Reported = z.output<typeof reportedSchema>;
+
+/** Settings that a device should use, from the platform to the device, retained. An empty payload means that there are none. */
+export const settingsSchema = z.looseObject({
+  /** Identifies the values. The device repeats it in `reported`. */
+  digest,
+  values: z.record(z.string(), z.unknown()),
+});
 
 /** Whether the device is online, retained. It is also the device's last will, with online false. */
 export const presenceSchema = z.looseObject({ online: z.boolean(), t: time });

@@ -9,6 +9,7 @@ import {
   inferenceSchema,
   presenceSchema,
   reportedSchema,
+  settingsSchema,
   telemetrySchema,
 } from './messages.js';
 import { proofSchema } from './proof.js';
@@ -30,6 +31,7 @@ export const protocolSchemas = {
   proof: proofSchema,
   reply: replySchema,
   reported: reportedSchema,
+  settings: settingsSchema,
   telemetry: telemetrySchema,
   trust: trustRootSchema,
 } as const satisfies Record<string, ZodType>;

@@ -9,6 +9,8 @@ import type { CommandHandler } from './types.js';
 
 /** Time between SIGTERM and SIGKILL of a command's program, ms. */
 const graceMs = 2000;
+/** Longest run of a program that applies settings, ms. */
+const settingsTimeoutMs = 20_000;
 
 /**
  * The commands that a project defines for devices of a type, as handlers of a virtual device. A command without `run` or `simulate` is not
@@ -23,6 +25,26 @@ export async function projectCommands(folder: string, type: string): Promise<Rec
     return handler ? [[name, handler]] : [];
   });
   return Object.fromEntries(handlers);
+}
+
+/**
+ * Runs the program that a project defines for applying the settings of a type; undefined = it defines none.
+ * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID
+ */
+export async function projectSettings(
+  folder: string,
+  type: string,
+): Promise<((values: Record<string, unknown>) => Promise<void>) | undefined> {
+  const { config, dir } = await loadProject(folder);
+  const own = Object.hasOwn(config.settings ?? {}, type) ? config.settings?.[type] : undefined;
+  const run = own?.run;
+  if (!run) return undefined;
+  return async (values) => {
+    await runCommand(run, values, dir, settingsTimeoutMs).catch((error: unknown) => {
+      if (!(error instanceof AiotError)) throw error;
+      throw new AiotError('AIOT_SETTINGS_REJECTED', error.message, { cause: error });
+    });
+  };
 }
 
 function handlerOf({ run, simulate, timeout }: CommandConfig, dir: string): CommandHandler | null {

@@ -1,7 +1,10 @@
+import { readFile, rm } from 'node:fs/promises';
 import { AiotError } from '../../core/errors.js';
+import { writeFileAtomic } from '../../core/files.js';
 import { newId } from '../../core/names.js';
 import { preload } from '../../core/process.js';
 import { deferred } from '../../core/tasks.js';
+import { parsedJson } from '../../core/text.js';
 import { systemClock } from '../../core/time.js';
 import { type CrashReport, placesOfStack } from '../../formats/crash.js';
 import { type DeviceConfig, defaultDeviceConfig, sampleGroup } from '../../formats/device-config.js';
@@ -10,7 +13,7 @@ import type { DeviceEvent } from '../events.js';
 import { readIdentity } from '../identity/identity.js';
 import { decodeMessage, topicOf } from '../protocol/codec.js';
 import { type Command, commandSchema, type Reply } from '../protocol/control.js';
-import { desiredSchema, type Inference } from '../protocol/messages.js';
+import { desiredSchema, type Inference, type Reported, settingsSchema } from '../protocol/messages.js';
 import { interpreterRuntime, laterParts } from '../runtime.js';
 import { unfitText, whyUnfit } from '../telemetry/answer.js';
 import { feed } from '../telemetry/feed.js';
@@ -77,6 +80,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     keeper: undefined,
     runtime: options.runtime ?? interpreterRuntime,
     firmware: options.firmware ?? ownFirmware,
+    settings: () => settings.reported,
     unchecked,
     vitals: () => options.vitals?.() ?? {},
     radio,
@@ -137,6 +141,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     emit({ event: 'booted', model: running.model?.name ?? null });
     return running;
   };
+  const settings = await createSettingsKeeper(options, (message) => hardware.log('warn', message));
   let firmware = await powerOn('power-on');
   const onMessage = createInbox(
     hardware,
@@ -148,6 +153,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
       await radio.publish('crash', report);
     },
     options.commands ?? {},
+    settings,
   );
   /** The report of a crash in this program, as firmware would store it before it restarts. */
   const crashOf = (error: Error): CrashReport => ({
@@ -293,7 +299,8 @@ function createInbox(
   reboot: () => Promise<void>,
   crash: () => Promise<void>,
   own: Readonly<Record<string, CommandHandler>>,
-): (channel: 'desired' | 'command', payload: Uint8Array) => void {
+  settings: SettingsKeeper,
+): (channel: 'desired' | 'command' | 'settings', payload: Uint8Array) => void {
   const { identity, clock, radio, emit, log } = hardware;
   const now = () => clock.now();
   const answer = createCommander({
@@ -321,10 +328,69 @@ function createInbox(
     const topic = topicOf(identity.name, 'desired');
     firmware().desire(withdrawn ? null : decodeMessage(desiredSchema, topic, payload));
   };
+  // Settings are applied one after another, so that the last ones win.
+  let setting = Promise.resolve();
+  const handlers = {
+    command,
+    desired,
+    async settings(payload: Uint8Array) {
+      const topic = topicOf(identity.name, 'settings');
+      const wanted = payload.length === 0 ? null : decodeMessage(settingsSchema, topic, payload);
+      const taken = setting.then(() => settings.take(wanted));
+      setting = taken.catch(() => {});
+      await taken;
+      firmware().report();
+    },
+  };
   return (channel, payload) => {
-    (channel === 'command' ? command(payload) : desired(payload)).catch((error: unknown) => {
+    handlers[channel](payload).catch((error: unknown) => {
       log('warn', error instanceof Error ? error.message : String(error), error);
     });
+  };
+}
+
+interface SettingsKeeper {
+  readonly reported: Reported['settings'];
+  /** Applies settings, and stores them; null = there are none. */
+  take(settings: { digest: string; values: Record<string, unknown> } | null): Promise<void>;
+}
+
+/** Applies the settings of the last run, and then each new ones. */
+async function createSettingsKeeper(
+  { applySettings = async () => {}, settingsFile: file }: VirtualDeviceOptions,
+  warn: (message: string) => void,
+): Promise<SettingsKeeper> {
+  let reported: Reported['settings'];
+  const apply = async ({ digest, values }: { digest: string; values: Record<string, unknown> }) => {
+    try {
+      await applySettings(values);
+      reported = { digest, values };
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      warn(`settings: ${message}`);
+      const rejected = {
+        digest,
+        code: codeOf(error).code ?? 'AIOT_SETTINGS_REJECTED',
+        message: message.slice(0, 500),
+      };
+      reported = { ...(reported ?? { digest: null }), error: rejected };
+    }
+  };
+  const stored = file === undefined ? null : await readFile(file, 'utf8').catch(() => null);
+  const last = settingsSchema.safeParse(parsedJson(stored ?? '')).data;
+  if (last) await apply(last);
+  return {
+    get reported() {
+      return reported;
+    },
+    async take(settings) {
+      if (settings === null) reported = undefined;
+      else if (reported?.digest !== settings.digest || reported.error) await apply(settings);
+      if (file === undefined) return;
+      if (reported === undefined) await rm(file, { force: true });
+      else if (reported.digest !== null)
+        await writeFileAtomic(file, JSON.stringify({ digest: reported.digest, values: reported.values }));
+    },
   };
 }
 

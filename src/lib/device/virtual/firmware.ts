@@ -51,6 +51,8 @@ export interface Hardware {
   configured(config: DeviceConfig): Promise<void>;
   /** Capabilities of its firmware. */
   firmware: FirmwareTraits;
+  /** Its settings, for its reports; undefined = it has none. */
+  settings(): Reported['settings'];
   /** Readings of the simulated hardware. */
   vitals(): Vitals;
   /** For tests: see `updateChecks`. */
@@ -198,6 +200,7 @@ export async function boot(
           // Samples wait at their source, so that nothing is dropped.
           ...{ queue: { waiting: radio.waiting, dropped: 0 }, ...hardware.vitals() },
         },
+        ...(hardware.settings() ? { settings: hardware.settings() } : {}),
         ...(memoryBytes === null ? {} : { memory: { bytes: memoryBytes, free: free() } }),
         ...sensorOf(hardware.sensed(), config, model),
       };

@@ -31,7 +31,7 @@ export interface LinkOptions {
   /** Called each time the connection and its subscriptions are established. */
   onOnline(): void;
   onOffline(): void;
-  onMessage(channel: 'desired' | 'command', payload: Uint8Array): void;
+  onMessage(channel: 'desired' | 'command' | 'settings', payload: Uint8Array): void;
 }
 
 /** Connects by mutual TLS with the device's own certificate. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
@@ -67,10 +67,16 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
   client.on('message', (received, payload) => {
     if (received === topic('desired')) options.onMessage('desired', payload);
     else if (received === topic('command')) options.onMessage('command', payload);
+    else if (received === topic('settings')) options.onMessage('settings', payload);
   });
   client.on('close', options.onOffline);
-  try {
+  const subscribe = async () => {
     await client.subscribeAsync([topic('desired'), topic('command')], { qos: 1 });
+    // An older broker's access rules may not allow this topic.
+    await client.subscribeAsync(topic('settings'), { qos: 1 }).catch(() => {});
+  };
+  try {
+    await subscribe();
   } catch (error) {
     client.end(true);
     throw brokerError(error, urls.mqtts);
@@ -89,7 +95,7 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
       client.reconnect();
       // If the broker is unreachable, messages wait, as after any connection loss.
       await Promise.race([back, new Promise((resolve) => setTimeout(resolve, 5000).unref())]);
-      if (client.connected) await client.subscribeAsync([topic('desired'), topic('command')], { qos: 1 });
+      if (client.connected) await subscribe();
     },
     async close() {
       client.off('close', options.onOffline);

@@ -56,6 +56,12 @@ export interface VirtualDeviceOptions {
   vitals?: () => Vitals;
   /** Commands of one's own, by name, in addition to those of protocol v1. */
   commands?: Readonly<Record<string, CommandHandler>>;
+  /**
+   * Applies settings of one's own. An error rejects them, and the device reports it. Absent = settings are only stored.
+   */
+  applySettings?: ((values: Record<string, unknown>) => Promise<void>) | undefined;
+  /** File with the settings that the device applied last; absent = in memory. */
+  settingsFile?: string;
   /** Checks that this device skips. For attack tests only; no flag, setting or environment variable can set it. */
   unchecked?: readonly UpdateCheck[];
 }

@@ -1,4 +1,3 @@
-import { commandStates } from '../../api/rollouts/command-states.js';
 import {
   days,
   type MaintenanceWindow,
@@ -6,6 +5,7 @@ import {
   type RolloutCommand,
   type RolloutReason,
 } from '../../api/rollouts/schema.js';
+import { commandStates } from '../../api/rollouts/words.js';
 import { AiotError } from '../../core/errors.js';
 import { Draft, parseWish } from './draft.js';
 import { checkFailures, checkShadow, hasSettled, passes, recall, restore, rollBack } from './gate.js';

@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import * as z from 'zod';
 import type { ModelVersion } from '../../api/api.js';
 import type { RegistryClient } from '../../api/client.js';
-import { requireTrusted } from '../../api/trusted.js';
+import { requireTrusted } from '../../api/vouched.js';
 import { digestOf } from '../../core/crypto.js';
 import { AiotError, systemCode } from '../../core/errors.js';
 import { makeFolder, readBytes, syncFolder, writeFileAtomic } from '../../core/files.js';

@@ -46,7 +46,7 @@ interface SharedLog {
  */
 const storedBy: Record<DeviceChannel, 'any' | 'leader' | 'none'> = {
   ...{ telemetry: 'any', inference: 'any', reply: 'any', log: 'any', crash: 'any' },
-  ...{ reported: 'leader', presence: 'none', desired: 'none', command: 'none' },
+  ...{ reported: 'leader', presence: 'none', desired: 'none', command: 'none', settings: 'none' },
 };
 
 /**

@@ -84,7 +84,7 @@ export class Retained {
   }
 
   /**
-   * Messages that the log must store. Excludes desired and reported, which are in the database, and $SYS,
+   * Messages that the log must store. Excludes desired, settings and reported, which are in the database, and $SYS,
    * which is regenerated.
    */
   *logged(): Generator<BrokerMessage> {
@@ -98,5 +98,5 @@ export function isLogged(topic: string): boolean {
 
 function isOfDatabase(topic: string): boolean {
   const channel = parseTopic(topic)?.channel;
-  return channel === 'desired' || channel === 'reported';
+  return channel === 'desired' || channel === 'settings' || channel === 'reported';
 }

@@ -273,6 +273,7 @@ export class AttentionService {
       errorSince: this.errorsSince.get(name) ?? null,
       bootSince: this.bootsSince.get(name) ?? null,
       rejected: stored ? recentlyRejected(stored, at) : null,
+      settings: settingsOf(device, devices),
     };
     const causes = causesOf(facts, at);
     const health = mayConnect(state) ? healthOf(facts, causes) : 'unknown';
@@ -430,4 +431,10 @@ function keyOf({ state, name }: { state: HealthState; name: string }): string {
 
 function byUrgency(a: DeviceHealth, b: DeviceHealth): number {
   return keyOf(a) < keyOf(b) ? -1 : 1;
+}
+
+/** How a device's settings differ from those that it should use; null = it should use none. */
+function settingsOf({ name, settings }: DeviceRecord, devices: Devices): HealthFacts['settings'] {
+  const drift = settings?.wanted ? devices.settingsDrift(name) : null;
+  return drift && { drift, since: settings?.wanted?.at ?? 0 };
 }

@@ -12,6 +12,7 @@ import type { BlobStore } from '../blobs/store.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import { type Changes, serially } from '../store/engine.js';
+import type { DeviceRecord, StoredSettings } from './records.js';
 
 /** Publishes a retained message at QoS 1; an empty payload deletes the retained message. */
 export type PublishRetained = (topic: string, payload: Buffer) => Promise<void>;
@@ -23,6 +24,7 @@ export class DesiredStates {
    * follow.
    */
   private told: Map<string, string | null> | undefined;
+  private toldSettings: Map<string, string | null> | undefined;
 
   constructor(
     private readonly store: Store,
@@ -84,6 +86,15 @@ export class DesiredStates {
     }
   }
 
+  /** Publishes the settings of devices, after they were written. */
+  async tellSettings(devices: readonly Pick<DeviceRecord, 'name' | 'settings'>[]): Promise<void> {
+    for (const { name, settings } of devices) {
+      const message = settingsMessage(settings);
+      this.toldSettings?.set(name, message);
+      await this.publish(topicOf(name, 'settings'), Buffer.from(message ?? ''));
+    }
+  }
+
   /**
    * Publishes changes by other processes on this process's broker, for devices connected to it, until the returned function is called. Not
    * used when all processes share a broker.
@@ -91,6 +102,7 @@ export class DesiredStates {
   watch(changes: Changes): () => void {
     if (!changes.shared) return () => {};
     this.told = new Map();
+    this.toldSettings = new Map();
     const follow = changes.followDevices();
     const inTurn = serially();
     const catchUp = () => inTurn(() => follow((names) => this.catchUp(names)));
@@ -101,8 +113,14 @@ export class DesiredStates {
   private async catchUp(names: readonly string[]): Promise<void> {
     for (let i = 0; i < names.length; i += 1000) {
       const some = names.slice(i, i + 1000);
-      const rows = this.store.selectFrom('devices').select(['name', 'desired']).where('name', 'in', some);
-      for (const { name, desired } of await rows.execute()) {
+      const rows = this.store
+        .selectFrom('devices')
+        .select(['name', 'desired', 'settings'])
+        .where('name', 'in', some);
+      for (const { name, desired, settings: stored } of await rows.execute()) {
+        const settings = stored === null ? null : (JSON.parse(stored) as StoredSettings);
+        if ((this.toldSettings?.get(name) ?? null) !== settingsMessage(settings))
+          await this.tellSettings([{ name, settings }]);
         if ((this.told?.get(name) ?? null) === desired) continue;
         this.told?.set(name, desired);
         await this.publish(topicOf(name, 'desired'), Buffer.from(desired ?? ''));
@@ -110,13 +128,14 @@ export class DesiredStates {
     }
   }
 
-  /** Publishes all desired and reported states from the database, because the broker does not keep these messages across a restart. */
-  async restore(devices: readonly { name: string; reported: Reported | null }[]): Promise<void> {
+  /** Publishes all desired states, settings and reported states from the database, because the broker does not keep these messages across a restart. */
+  async restore(devices: readonly Pick<DeviceRecord, 'name' | 'reported' | 'settings'>[]): Promise<void> {
     const rows = await this.store.selectFrom('devices').select(['name', 'desired']).execute();
     for (const { name, desired } of rows) {
       this.told?.set(name, desired);
       if (desired !== null) await this.publish(topicOf(name, 'desired'), Buffer.from(desired));
     }
+    await this.tellSettings(devices.filter(({ settings }) => settings?.wanted));
     for (const { name, reported } of devices) {
       if (reported !== null) await this.publish(topicOf(name, 'reported'), encodeMessage(reported));
     }
@@ -127,7 +146,7 @@ export class DesiredStates {
    * attributed to the new device.
    */
   async forget(device: string): Promise<void> {
-    for (const channel of ['desired', 'reported', 'presence'] as const) {
+    for (const channel of ['desired', 'settings', 'reported', 'presence'] as const) {
       await this.publish(topicOf(device, channel), Buffer.alloc(0));
     }
   }
@@ -138,6 +157,13 @@ export class DesiredStates {
       await this.publish(topicOf(device, channel), Buffer.alloc(0));
     }
   }
+}
+
+/** The message with a device's settings; null = it has none. */
+function settingsMessage(settings: StoredSettings | null): string | null {
+  if (!settings?.wanted) return null;
+  const { digest, values } = settings.wanted;
+  return encodeMessage({ digest, values }).toString();
 }
 
 async function wishOf(store: Store, device: string): Promise<string | undefined> {

@@ -3,6 +3,7 @@ import { AiotError } from '../../core/errors.js';
 import type { Reported } from '../../device/protocol/messages.js';
 import { type DeviceEvent, deviceStep, mayConnect } from '../../fleet/device.js';
 import type { Selectable } from '../../fleet/selector.js';
+import { type SettingsDrift, settingsDrift } from '../../fleet/settings.js';
 import type { Events, NewEvent } from '../events/events.js';
 import { inBatches } from '../store/batches.js';
 import type { Store } from '../store/database.js';
@@ -39,6 +40,8 @@ export class Devices {
   private readonly memory = new DeviceMemory();
   /** Open connections per device. */
   private readonly connections = new Map<string, number>();
+  /** When each device's first open connection began, ms since 1970. */
+  private readonly connectedAt = new Map<string, number>();
   /** Time until which a polling device counts as online, ms since 1970. */
   private readonly expected = new Map<string, number>();
   /** Devices that are connected to other replicas. */
@@ -120,7 +123,7 @@ export class Devices {
   ): Promise<{ replaced: boolean }> {
     this.memory.requireFree(device);
     const before = this.memory.find(device.name);
-    const row = { ...device, lastSeen: null, nextFingerprint: null, nextExpires: null };
+    const row = { ...device, ...unseen };
     await this.store.transaction().execute(async (store) => {
       await store
         .deleteFrom('devices')
@@ -196,7 +199,8 @@ export class Devices {
 
   /** @throws AIOT_NOT_FOUND */
   info(name: string): DeviceInfo {
-    const { reported, nextFingerprint, nextExpires, ...device } = this.record(name);
+    const { reported, settings, nextFingerprint, nextExpires, ...device } = this.record(name);
+    const drift = this.settingsDrift(name);
     const next =
       nextFingerprint === null || nextExpires === null
         ? null
@@ -210,6 +214,7 @@ export class Devices {
       updateState: reported?.state ?? null,
       sensor: reported?.sensor ?? null,
       config: reported?.config ?? null,
+      settings: drift && { state: drift.state, differing: drift.differences.map(({ path }) => path) },
       vitals: reported?.vitals ?? null,
       heap: reported?.heap ?? null,
     };
@@ -223,6 +228,18 @@ export class Devices {
   /** Whether the device is connected to this replica, or polls it. */
   isHere(name: string): boolean {
     return (this.connections.get(name) ?? 0) > 0 || (this.expected.get(name) ?? 0) > this.now();
+  }
+
+  /** Compares a device's reported settings with those that it should use; null = it should use none. @throws AIOT_NOT_FOUND */
+  settingsDrift(name: string): SettingsDrift | null {
+    const { settings, reported } = this.record(name);
+    if (!settings?.wanted) return null;
+    const since = Math.max(settings.wanted.at, this.connectedAt.get(name) ?? 0);
+    return settingsDrift(
+      settings.wanted,
+      reported?.settings ?? null,
+      this.online(name) ? this.now() - since : null,
+    );
   }
 
   /** Names of the devices that are connected to this replica, or poll it. */
@@ -346,6 +363,7 @@ export class Devices {
   async connected(name: string): Promise<void> {
     const before = this.connections.get(name) ?? 0;
     this.connections.set(name, before + 1);
+    if (before === 0) this.connectedAt.set(name, this.now());
     await this.seen(name, before === 0 ? 'device.connect' : undefined);
   }
 

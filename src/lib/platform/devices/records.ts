@@ -172,6 +172,8 @@ export interface DeviceRecord {
   created: number;
   lastSeen: number | null;
   reported: Reported | null;
+  /** Null = it has neither settings nor overrides. */
+  settings: StoredSettings | null;
   tags: Record<string, string>;
   /** Sorted. */
   groups: string[];
@@ -179,10 +181,16 @@ export interface DeviceRecord {
   revision: number;
 }
 
+/** A device's own overrides, and the settings that it should use since a time (ms since 1970); null = its type has none. */
+export interface StoredSettings {
+  own: Record<string, unknown>;
+  wanted: { digest: string; values: Record<string, unknown>; at: number } | null;
+}
+
 /** Properties of a device before it is registered. */
 export type NewDevice = Omit<
   DeviceRecord,
-  'lastSeen' | 'reported' | 'nextFingerprint' | 'nextExpires' | 'tags' | 'groups' | 'revision'
+  'lastSeen' | 'reported' | 'settings' | 'nextFingerprint' | 'nextExpires' | 'tags' | 'groups' | 'revision'
 >;
 
 export interface DeviceUpdate {
@@ -207,18 +215,19 @@ export async function readDevices(store: Store, names?: readonly string[]): Prom
 }
 
 function recordOf(row: Selectable<Schema['devices']>): DeviceRecord {
-  const { desired: _, secret: __, reported, tags, groups, state, ...rest } = row;
+  const { desired: _, secret: __, reported, settings, tags, groups, state, ...rest } = row;
   return {
     ...rest,
     state: state as DeviceState,
     tags: JSON.parse(tags) as DeviceRecord['tags'],
     groups: JSON.parse(groups) as string[],
     reported: reported === null ? null : (JSON.parse(reported) as Reported),
+    settings: settings === null ? null : (JSON.parse(settings) as StoredSettings),
   };
 }
 
 /** Values of a device that has never connected. */
-export const unseen = { lastSeen: null, nextFingerprint: null, nextExpires: null };
+export const unseen = { lastSeen: null, nextFingerprint: null, nextExpires: null, settings: null };
 
 /** Inserts devices. Call in a transaction. */
 export async function insertDevices(
@@ -262,10 +271,11 @@ export async function writeDevices(store: Store, changes: readonly DeviceUpdate[
 }
 
 /** A change in the table's format, in which objects are JSON. */
-function columnsOf({ reported, tags, groups, ...columns }: Partial<DeviceRecord>) {
+function columnsOf({ reported, settings, tags, groups, ...columns }: Partial<DeviceRecord>) {
   return {
     ...columns,
     ...(reported === undefined ? {} : { reported: reported && JSON.stringify(reported) }),
+    ...(settings === undefined ? {} : { settings: settings && JSON.stringify(settings) }),
     ...(tags === undefined ? {} : { tags: JSON.stringify(tags) }),
     ...(groups === undefined ? {} : { groups: JSON.stringify(groups) }),
   };

@@ -32,6 +32,7 @@ import {
   deviceRoutes,
   enrolmentRoutes,
   secretRoutes,
+  settingsRoutes,
   talkRoutes,
 } from './routes/devices.js';
 import { alarmRoutes, alarmTargetRoutes, auditRoutes, eventRoutes, webhookRoutes } from './routes/events.js';
@@ -95,6 +96,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
       deviceRoutes,
       attentionRoutes,
       commandRoutes,
+      settingsRoutes,
       crashRoutes,
       secretRoutes,
       enrolmentRoutes,

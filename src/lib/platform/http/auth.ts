@@ -170,6 +170,7 @@ const nouns: Record<string, ScopeNoun> = {
     attention: 'devices',
     crashes: 'devices',
     commands: 'devices',
+    settings: 'devices',
   },
   ...{ models: 'models', manifests: 'models', firmware: 'firmware', configs: 'configs' },
   ...{ rollouts: 'rollouts', jobs: 'jobs', pipelines: 'pipelines' },

@@ -23,6 +23,7 @@ import type { DesiredStates } from '../devices/desired.js';
 import type { Devices } from '../devices/devices.js';
 import type { Births, Claims, Enrolment, Simulated } from '../devices/enrolment.js';
 import type { Fleet } from '../devices/fleet.js';
+import type { DeviceSettingsService } from '../devices/settings.js';
 import type { CrashSymbols } from '../devices/symbols.js';
 import type { LiveHub } from '../devices/talk.js';
 import type { AlarmTargets } from '../events/alarm-targets.js';
@@ -64,6 +65,7 @@ export interface ApiParts {
   broker: Broker;
   claims: Claims;
   commands: DeviceCommands;
+  settings: DeviceSettingsService;
   connections: Connections;
   configs: Configs;
   crashes: Crashes;

@@ -1,5 +1,5 @@
 import { type Release, type RolloutPlan, rolloutRequestSchema } from '../../api/rollouts/schema.js';
-import { requireTrusted } from '../../api/trusted.js';
+import { requireTrusted } from '../../api/vouched.js';
 import { sha256Hex } from '../../core/crypto.js';
 import { AiotError, unless } from '../../core/errors.js';
 import type { Reported, SignedProof } from '../../device/protocol/messages.js';

@@ -5,7 +5,7 @@ import {
   type StageRequest,
   stages,
 } from '../../api/api.js';
-import { requireTrusted } from '../../api/trusted.js';
+import { requireTrusted } from '../../api/vouched.js';
 import { AiotError } from '../../core/errors.js';
 import type { Leases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';

@@ -321,6 +321,18 @@ const callIndexes = `
   CREATE INDEX callsByCreated ON calls (created);
 `;
 
+/** Settings that projects define for types of devices, overrides for groups, and the settings of each device. */
+const deviceSettings = `
+  CREATE TABLE settings (
+    type TEXT PRIMARY KEY, project TEXT NOT NULL, definition TEXT NOT NULL, created INTEGER NOT NULL, who TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE groupSettings (
+    type TEXT NOT NULL, groupName TEXT NOT NULL, rank INTEGER NOT NULL, overrides TEXT NOT NULL, who TEXT NOT NULL,
+    PRIMARY KEY (type, groupName)
+  ) STRICT;
+  ALTER TABLE devices ADD COLUMN settings TEXT;
+`;
+
 /**
  * Migrations in order; each is applied once, completely. `user_version` counts the applied migrations. Never change a
  * released migration; add another.
@@ -418,4 +430,5 @@ export const migrations: string[] = [
   replicaFacts,
   commands,
   callIndexes,
+  deviceSettings,
 ];

@@ -58,6 +58,8 @@ export interface Schema {
     /** JSON: the device's last report, and its current desired state. */
     reported: string | null;
     desired: string | null;
+    /** JSON: as in devices/records.ts. */
+    settings: Generated<string | null>;
     mac: string | null;
     chipId: string | null;
     /** A certificate that was issued but has not been used yet. */
@@ -183,6 +185,10 @@ export interface Schema {
     created: number;
     who: string;
   };
+  /** Settings of devices of a type. `definition`: JSON, as in api/contract/settings.ts. */
+  settings: { type: string; project: string; definition: string; created: number; who: string };
+  /** Overrides of settings for the devices of a type in a group. `overrides`: JSON. */
+  groupSettings: { type: string; groupName: string; rank: number; overrides: string; who: string };
   /**
    * Calls of commands. `request`: digest of the device, the command and its parameters. `sent`: when the call was sent first; null = not
    * yet. `outcome`: JSON, as in devices/calls.ts; null = the call has not ended.

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { platformUrlsSchema } from '../../api/api.js';
 import { projectAlarmsAppliedSchema } from '../../api/contract/alarm-targets.js';
 import { commandsAppliedSchema } from '../../api/contract/commands.js';
+import { settingsAppliedSchema } from '../../api/contract/settings.js';
 import { dataFolder } from '../../core/folders.js';
 import { formatDuration } from '../../core/time.js';
 import { secretIn } from '../../stream/url.js';
@@ -83,6 +84,8 @@ export const upResultSchema = z.object({
       alarms: projectAlarmsAppliedSchema.nullable(),
       /** Changes to the commands of the project's devices; null while the database is being checked. */
       commands: commandsAppliedSchema.nullable(),
+      /** Changes to the settings of the project's devices; null as for commands. */
+      settings: settingsAppliedSchema.nullable(),
     })
     .optional(),
 });

@@ -23,6 +23,7 @@ export interface UpPlatform {
   streams: Platform['streams'];
   applyAlarms: Platform['applyAlarms'];
   applyCommands: Platform['applyCommands'];
+  applySettings: Platform['applySettings'];
   stop(): Promise<void>;
 }
 
@@ -94,8 +95,8 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       await platform.stop();
       boundless();
     };
-    const { streams, applyAlarms, applyCommands } = platform;
-    return { result, streams, applyAlarms, applyCommands, stop };
+    const { streams, applyAlarms, applyCommands, applySettings } = platform;
+    return { result, streams, applyAlarms, applyCommands, applySettings, stop };
   } catch (error) {
     await platform.stop();
     throw error;

@@ -1,4 +1,5 @@
 import { elapsed, plural, thousands } from '../../../core/figures.js';
+import { writeFileAtomic } from '../../../core/files.js';
 import { aiotVersion } from '../../../core/folders.js';
 import { type Html, html, reportPage } from '../../../formats/html.js';
 import { factList, lineChart, tileRow } from '../../../formats/html-charts.js';
@@ -8,6 +9,11 @@ import { proofWords, stateWords } from '../words.js';
 import { courseOf } from './course.js';
 import { failureSection, spreadChart, stretchSection, waveSection } from './sections.js';
 import { deviceTable, historyTable, utc } from './tables.js';
+
+/** @throws AIOT_FILE_NOT_WRITABLE */
+export async function writeRolloutPage(file: string, report: RolloutReport): Promise<void> {
+  await writeFileAtomic(file, rolloutPage(report));
+}
 
 /** A rollout as a self-contained HTML page: waves, progress over time, failures, durations, each device, and the history. */
 export function rolloutPage(report: RolloutReport): string {

@@ -185,6 +185,18 @@ export const commandRoutes: Routes =
       },
     });
 
+/** Settings of devices. */
+export const settingsRoutes: Routes =
+  ({ settings }) =>
+  async (app) =>
+    serve(app, contract.settings, {
+      list: async () => ({ settings: await settings.list() }),
+      apply: ({ body, who }) => settings.apply(body, who),
+      of: ({ params: { name } }) => settings.of(name),
+      change: ({ params: { name }, body, who }) => settings.change(name, body, who),
+      changeGroup: ({ params: { type, group }, body, who }) => settings.changeGroup(type, group, body, who),
+    });
+
 /**
  * Sends each message as an event named after its channel. Nothing is buffered for a slow client; messages that the
  * client is too slow to receive are dropped and counted in `missed`.

@@ -1,0 +1,127 @@
+import * as z from 'zod';
+import { digest, name, settingsStates, time } from '../fields.js';
+import { groupName } from './devices.js';
+import { endpoint } from './endpoint.js';
+
+/** Largest JSON Schema of settings, bytes; maximum number of types in one project; ranks of groups. */
+const mostSchemaBytes = 16_384;
+const mostTypes = 100;
+const mostRank = 1000;
+
+const values = z.record(z.string().max(100), z.unknown());
+
+/** The settings of devices of one type, as a JSON Schema (draft 2020-12) with defaults. */
+export const newSettingsSchema = z.strictObject({
+  /** Type of the devices. */
+  type: name,
+  schema: z
+    .record(z.string(), z.unknown())
+    .refine(({ type }) => type === 'object', 'expected a JSON Schema with type: object')
+    .refine(
+      (schema) => JSON.stringify(schema).length <= mostSchemaBytes,
+      `expected at most ${mostSchemaBytes} bytes`,
+    ),
+});
+export type NewSettings = z.output<typeof newSettingsSchema>;
+
+export const settingsInfoSchema = z.object({
+  ...newSettingsSchema.shape,
+  /** Project whose aiot.yaml defines the settings. */
+  project: z.string(),
+  /** Overrides for groups. A group with a higher rank overrides the others; groups of equal rank apply in the order of their names. */
+  groups: z.array(z.object({ group: z.string(), rank: z.int(), values })),
+});
+export type SettingsInfo = z.output<typeof settingsInfoSchema>;
+export const settingsListSchema = z.object({ settings: z.array(settingsInfoSchema) });
+
+/** PUT /settings: makes the platform's settings of one project equal to this list. A type of another project is an error. */
+const applySettingsSchema = z.strictObject({
+  project: name,
+  settings: z.array(newSettingsSchema).max(mostTypes),
+  dryRun: z.boolean().default(false),
+});
+export type ApplySettings = z.input<typeof applySettingsSchema>;
+
+/** The types whose settings were created, changed, removed or left as they are; with `dryRun`, that would be. */
+export const settingsAppliedSchema = z.object({
+  project: z.string(),
+  dryRun: z.boolean(),
+  created: z.array(z.string()),
+  changed: z.array(z.string()),
+  removed: z.array(z.string()),
+  unchanged: z.array(z.string()),
+});
+export type SettingsApplied = z.output<typeof settingsAppliedSchema>;
+
+const change = {
+  /** Values to set: objects are merged, lists and other values are replaced. */
+  set: values.default({}),
+  /** Paths of overrides to remove, such as `report.everyS`. */
+  unset: z.array(z.string().min(1).max(200)).max(100).default([]),
+};
+const changeSettingsSchema = z.strictObject(change);
+const changeGroupSettingsSchema = z.strictObject({
+  ...change,
+  /** Absent = unchanged, 0 at first. */
+  rank: z.int().min(0).max(mostRank).optional(),
+});
+
+export const deviceSettingsSchema = z.object({
+  device: z.string(),
+  type: z.string(),
+  /** The settings that the device should have, and their digest. */
+  values,
+  digest: digest.nullable(),
+  /** The source of each value, by its path: `default`, `group lab`, or the device's name. */
+  origins: z.record(z.string(), z.string()),
+  /** The device's own overrides. */
+  own: values,
+  /**
+   * `same`: the device runs them. `pending`: it is offline, or has had less than 30 s to apply them. `rejected`: it reported an error for
+   * them. `unsupported`: it has never reported settings. `drifted`: it runs other settings.
+   */
+  state: z.enum(settingsStates),
+  /** Since when the device should have these values. */
+  since: time.nullable(),
+  /** The differing values that the device reports. An absent value is missing here too. */
+  differences: z.array(
+    z.object({ path: z.string(), desired: z.unknown().optional(), reported: z.unknown().optional() }),
+  ),
+  /** The device's own error for these settings. */
+  error: z.object({ code: z.string(), message: z.string() }).nullable(),
+  /** Why the overrides of the device and its groups cannot be combined: the device keeps the earlier settings. */
+  problem: z.string().nullable(),
+});
+export type DeviceSettings = z.output<typeof deviceSettingsSchema>;
+
+export const settings = {
+  list: endpoint('GET /settings', {
+    summary: 'Settings that projects define for types of devices, and overrides for groups',
+    result: settingsListSchema,
+    list: 'settings',
+  }),
+  apply: endpoint('PUT /settings', {
+    summary: "Create, change and remove settings so that they equal a project's",
+    body: applySettingsSchema,
+    result: settingsAppliedSchema,
+    errors: ['AIOT_ALREADY_EXISTS', 'AIOT_SETTINGS_SCHEMA', 'AIOT_SETTINGS_INVALID'],
+  }),
+  of: endpoint('GET /devices/:name/settings', {
+    summary: "A device's settings: the values with their sources, and whether the device runs them",
+    result: deviceSettingsSchema,
+    errors: ['AIOT_SETTINGS_UNKNOWN'],
+  }),
+  change: endpoint('PATCH /devices/:name/settings', {
+    summary: "Set or remove a device's own overrides; offline devices get them when they connect",
+    body: changeSettingsSchema,
+    result: deviceSettingsSchema,
+    errors: ['AIOT_SETTINGS_UNKNOWN', 'AIOT_SETTINGS_INVALID'],
+  }),
+  changeGroup: endpoint('PATCH /settings/:type/groups/:group', {
+    summary: 'Set or remove overrides for the devices of a type in a group',
+    params: z.object({ type: name, group: groupName }),
+    body: changeGroupSettingsSchema,
+    result: settingsInfoSchema,
+    errors: ['AIOT_SETTINGS_UNKNOWN', 'AIOT_SETTINGS_INVALID'],
+  }),
+};

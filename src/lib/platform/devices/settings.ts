@@ -1,0 +1,288 @@
+import {
+  type ApplySettings,
+  type DeviceSettings,
+  newSettingsSchema,
+  type SettingsApplied,
+  type SettingsInfo,
+} from '../../api/contract/settings.js';
+import { AiotError } from '../../core/errors.js';
+import {
+  type CompiledSettings,
+  changedSettings,
+  compileProjectSettings,
+  type SettingsChange,
+  type SettingsLayer,
+} from '../../fleet/settings.js';
+import type { Events } from '../events/events.js';
+import type { Store } from '../store/database.js';
+import { every, type Worker } from '../workers.js';
+import type { DesiredStates } from './desired.js';
+import type { DeviceRecord, Devices, DeviceUpdate } from './devices.js';
+import type { StoredSettings } from './records.js';
+
+interface Parts {
+  store: Store;
+  events: Events;
+  devices: Devices;
+  desired: DesiredStates;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+type Values = Record<string, unknown>;
+
+/** A type's settings, ready to resolve those of devices. */
+interface Definition extends SettingsInfo {
+  compiled: CompiledSettings;
+}
+
+/** How often the settings of new devices, and of devices in other groups than before, are brought up to date, ms. */
+const passEveryMs = 1000;
+/** Number of devices whose settings are written in one transaction. */
+const devicesAtOnce = 500;
+
+/**
+ * Settings of devices that projects define: a schema with defaults for a type, overrides for groups and for single devices. Each device's
+ * result is stored with the device, so that every replica has it in memory, and published as a retained message.
+ */
+export class DeviceSettingsService {
+  constructor(private readonly parts: Parts) {}
+
+  async list(): Promise<SettingsInfo[]> {
+    return (await this.definitions()).map(({ compiled: _, ...info }) => info);
+  }
+
+  /** @throws AIOT_NOT_FOUND, AIOT_SETTINGS_UNKNOWN */
+  async of(name: string): Promise<DeviceSettings> {
+    const { devices } = this.parts;
+    const device = devices.record(name);
+    const definition = await this.definitionOf(device.type, name);
+    const { own = {}, wanted = null } = device.settings ?? {};
+    const resolved = definition.compiled.resolve(layersOf(definition, device, own));
+    const isInvalid = 'problem' in resolved;
+    const drift = devices.settingsDrift(name) ?? { state: 'pending', differences: [] };
+    const error = drift.state === 'rejected' ? (device.reported?.settings?.error ?? null) : null;
+    return {
+      ...{ device: name, type: device.type, own },
+      values: wanted?.values ?? (isInvalid ? {} : resolved.values),
+      digest: wanted?.digest ?? null,
+      origins: isInvalid ? {} : resolved.origins,
+      ...{ state: drift.state, differences: drift.differences, since: wanted?.at ?? null },
+      error: error && { code: error.code, message: error.message },
+      problem: isInvalid ? problemText(name, resolved.problem) : null,
+    };
+  }
+
+  /**
+   * Makes the settings of a project equal to a list. Overrides stay, and must fit the new schemas.
+   * @throws AIOT_ALREADY_EXISTS (a type of another project, or the same type twice), AIOT_SETTINGS_SCHEMA, AIOT_SETTINGS_INVALID
+   */
+  async apply({ project, settings, dryRun = false }: ApplySettings, who: string): Promise<SettingsApplied> {
+    const { devices, events, now } = this.parts;
+    const lists: Pick<SettingsApplied, 'created' | 'changed' | 'removed' | 'unchanged'> = {
+      ...{ created: [], changed: [], removed: [], unchanged: [] },
+    };
+    const result = { project, dryRun, ...lists };
+    await devices.inTurn(async () => {
+      const before = new Map((await this.definitions()).map((each) => [each.type, each]));
+      const wanted = new Map<string, Definition>();
+      for (const each of settings) {
+        const { type, schema } = newSettingsSchema.parse(each);
+        const old = before.get(type);
+        if (wanted.has(type)) throw new AiotError('AIOT_ALREADY_EXISTS', `${type} is defined twice`);
+        if (old && old.project !== project)
+          throw new AiotError('AIOT_ALREADY_EXISTS', `${type} is defined by the project ${old.project}`);
+        const compiled = await compileProjectSettings(type, schema);
+        wanted.set(type, { type, schema, project, groups: old?.groups ?? [], compiled });
+        const isSame = old && JSON.stringify(old.schema) === JSON.stringify(schema);
+        lists[old === undefined ? 'created' : isSame ? 'unchanged' : 'changed'].push(type);
+      }
+      for (const { type, project: owner } of before.values())
+        if (owner === project && !wanted.has(type)) lists.removed.push(type);
+      for (const list of Object.values(lists)) list.sort();
+      const types = [...lists.created, ...lists.changed, ...lists.removed];
+      const updates = types.flatMap((type) => this.updatesOf(type, wanted.get(type), true));
+      if (dryRun || types.length === 0) return;
+      const { unchanged: _, ...data } = lists;
+      await this.write(updates, async (store) => {
+        for (const type of lists.removed)
+          await store.deleteFrom('settings').where('type', '=', type).execute();
+        for (const type of [...lists.created, ...lists.changed]) {
+          const definition = JSON.stringify(wanted.get(type)?.schema);
+          await store
+            .insertInto('settings')
+            .values({ type, project, definition, created: now(), who })
+            .onConflict((conflict) => conflict.column('type').doUpdateSet({ definition, who }))
+            .execute();
+        }
+        await events.record({ who, type: 'settings.apply', subject: project, data }, store);
+      });
+    });
+    return result;
+  }
+
+  /** Changes a device's own overrides. @throws AIOT_NOT_FOUND, AIOT_SETTINGS_UNKNOWN, AIOT_SETTINGS_INVALID */
+  async change(name: string, change: SettingsChange, who: string): Promise<DeviceSettings> {
+    const { devices, events } = this.parts;
+    await devices.inTurn(async () => {
+      const device = devices.record(name);
+      const definition = await this.definitionOf(device.type, name);
+      const before = device.settings ?? { own: {}, wanted: null };
+      const own = changedSettings(before.own, change);
+      const settings = this.resolved(device, { ...before, own }, definition, true);
+      if (JSON.stringify(settings) === JSON.stringify(before)) return;
+      const data = { set: change.set ?? {}, unset: [...(change.unset ?? [])] };
+      await this.write([{ device, change: { settings } }], (store) =>
+        events.record({ who, type: 'device.settings', subject: name, data }, store),
+      );
+    });
+    return this.of(name);
+  }
+
+  /**
+   * Changes the overrides for the devices of a type in a group.
+   * @throws AIOT_SETTINGS_UNKNOWN, AIOT_SETTINGS_INVALID if they do not fit a device, or the defaults if the group has no device of this type
+   */
+  async changeGroup(
+    type: string,
+    group: string,
+    { rank: asked, ...change }: SettingsChange & { rank?: number | undefined },
+    who: string,
+  ): Promise<SettingsInfo> {
+    const { devices, events } = this.parts;
+    await devices.inTurn(async () => {
+      const definition = await this.definitionOf(type);
+      const before = definition.groups.find((each) => each.group === group);
+      const values = changedSettings(before?.values ?? {}, change);
+      const rank = asked ?? before?.rank ?? 0;
+      const others = definition.groups.filter((each) => each !== before);
+      const isEmpty = Object.keys(values).length === 0;
+      const groups = isEmpty ? others : [...others, { group, rank, values }];
+      const members = devices.records().filter((device) => device.type === type);
+      if (!members.some((device) => device.groups.includes(group))) {
+        const resolved = definition.compiled.resolve([{ from: group, rank, values }]);
+        if ('problem' in resolved) throw invalid(`group ${group}`, resolved.problem);
+      }
+      const updates = this.updatesOf(type, { ...definition, groups }, (device) =>
+        device.groups.includes(group),
+      );
+      await this.write(updates, async (store) => {
+        const row = { type, groupName: group, rank, overrides: JSON.stringify(values), who };
+        await store
+          .deleteFrom('groupSettings')
+          .where('type', '=', type)
+          .where('groupName', '=', group)
+          .execute();
+        if (!isEmpty) await store.insertInto('groupSettings').values(row).execute();
+        const data = { group, rank, set: change.set ?? {}, unset: [...(change.unset ?? [])] };
+        await events.record({ who, type: 'settings.group', subject: type, data }, store);
+      });
+    });
+    return (await this.list()).find((each) => each.type === type) as SettingsInfo;
+  }
+
+  /** Brings the settings of new devices up to date, and of devices whose groups have changed. */
+  worker(): Worker {
+    return { name: 'settings', run: (signal) => every(passEveryMs, signal, () => this.pass()) };
+  }
+
+  async pass(): Promise<void> {
+    const { devices } = this.parts;
+    const definitions = await this.definitions();
+    const isStale = definitions.some((definition) => this.updatesOf(definition.type, definition).length > 0);
+    if (!isStale) return;
+    await devices.inTurn(async () => {
+      const updates = (await this.definitions()).flatMap((definition) =>
+        this.updatesOf(definition.type, definition),
+      );
+      for (let i = 0; i < updates.length; i += devicesAtOnce)
+        await this.write(updates.slice(i, i + devicesAtOnce));
+    });
+  }
+
+  /**
+   * The devices of a type whose settings differ from those that they should have.
+   * @param definition absent = the type no longer has settings
+   * @param isStrict whether a device whose overrides are invalid is an error; otherwise, it keeps its settings
+   */
+  private updatesOf(
+    type: string,
+    definition: Definition | undefined,
+    isStrict: boolean | ((device: DeviceRecord) => boolean) = false,
+  ): DeviceUpdate[] {
+    const updates: DeviceUpdate[] = [];
+    for (const device of this.parts.devices.records()) {
+      if (device.type !== type || device.state === 'revoked') continue;
+      const before = device.settings ?? { own: {}, wanted: null };
+      const strict = typeof isStrict === 'boolean' ? isStrict : isStrict(device);
+      const after = this.resolved(device, before, definition, strict);
+      if (after.wanted?.digest !== before.wanted?.digest)
+        updates.push({ device, change: { settings: after } });
+    }
+    return updates;
+  }
+
+  /** @throws AIOT_SETTINGS_INVALID if `isStrict` */
+  private resolved(
+    device: DeviceRecord,
+    { own, wanted: before }: StoredSettings,
+    definition: Definition | undefined,
+    isStrict: boolean,
+  ): StoredSettings {
+    if (definition === undefined) return { own, wanted: null };
+    const wanted = definition.compiled.resolve(layersOf(definition, device, own));
+    if ('problem' in wanted) {
+      if (isStrict) throw invalid(device.name, wanted.problem);
+      return { own, wanted: before };
+    }
+    const { digest, values } = wanted;
+    return { own, wanted: digest === before?.digest ? before : { digest, values, at: this.parts.now() } };
+  }
+
+  /** Writes settings, and publishes them. Call only from a task passed to `Devices.inTurn`. */
+  private async write(updates: DeviceUpdate[], along?: (store: Store) => Promise<unknown>): Promise<void> {
+    const { devices, desired } = this.parts;
+    await devices.updateAll(updates, along);
+    await desired.tellSettings(updates.map(({ device }) => device));
+  }
+
+  private async definitions(): Promise<Definition[]> {
+    const { store } = this.parts;
+    const rows = await store.selectFrom('settings').selectAll().orderBy('type').execute();
+    if (rows.length === 0) return [];
+    const overrides = await store.selectFrom('groupSettings').selectAll().orderBy('groupName').execute();
+    const found = rows.map(async ({ type, project, definition }) => {
+      const schema = JSON.parse(definition) as Values;
+      const groups = overrides
+        .filter((row) => row.type === type)
+        .map(({ groupName: group, rank, overrides: values }) => ({
+          ...{ group, rank, values: JSON.parse(values) as Values },
+        }));
+      return { type, project, schema, groups, compiled: await compileProjectSettings(type, schema) };
+    });
+    return Promise.all(found);
+  }
+
+  private async definitionOf(type: string, device?: string): Promise<Definition> {
+    const all = await this.definitions();
+    const definition = all.find((each) => each.type === type);
+    if (definition) return definition;
+    const known = all.length === 0 ? 'no type' : all.map((each) => each.type).join(', ');
+    const what = device === undefined ? `the type ${type}` : `${device} (type ${type})`;
+    throw new AiotError('AIOT_SETTINGS_UNKNOWN', `${what} has no settings; known: ${known}`);
+  }
+}
+
+/** A device's own overrides come after those of all its groups. */
+function layersOf({ groups }: SettingsInfo, device: DeviceRecord, own: Values): SettingsLayer[] {
+  const ofGroups = groups
+    .filter(({ group }) => device.groups.includes(group))
+    .map(({ group, rank, values }) => ({ from: `group ${group}`, rank, values }));
+  return [...ofGroups, { from: device.name, rank: Number.POSITIVE_INFINITY, values: own }];
+}
+
+const problemText = (name: string, problem: string) => `${name}: settings${problem}`;
+
+function invalid(name: string, problem: string): AiotError {
+  return new AiotError('AIOT_SETTINGS_INVALID', problemText(name, problem));
+}
