@@ -23,11 +23,11 @@ const schema = {
 };
 
 describe('settings', () => {
-  it('are the defaults, overridden by groups in the order of their rank, and by the device', async () => {
+  it('are the defaults, overridden by groups in the order of their priority, and by the device', async () => {
     const { resolve } = await compileSettings(schema);
-    const lab = { from: 'group lab', rank: 1, values: { rpm: 600, report: { everyS: 10 } } };
-    const night = { from: 'group night', rank: 2, values: { report: { everyS: 300, fields: ['t'] } } };
-    const own = { from: 'pump-7', rank: 9, values: { site: 'hall 3' } };
+    const lab = { from: 'group lab', priority: 1, values: { rpm: 600, report: { everyS: 10 } } };
+    const night = { from: 'group night', priority: 2, values: { report: { everyS: 300, fields: ['t'] } } };
+    const own = { from: 'pump-7', priority: 9, values: { site: 'hall 3' } };
     expect(resolve([own, night, lab])).toMatchObject({
       values: { rpm: 600, report: { everyS: 300, fields: ['t'] }, site: 'hall 3' },
       origins: {
@@ -49,7 +49,7 @@ describe('settings', () => {
     [JSON.parse('{"__proto__": {"rpm": 1}}'), ': must NOT have additional properties: __proto__'],
   ])('that break the schema are a problem: %j', async (values, problem) => {
     const { resolve } = await compileSettings(schema);
-    expect(resolve([{ from: 'pump-7', rank: 0, values }])).toEqual({ problem });
+    expect(resolve([{ from: 'pump-7', priority: 0, values }])).toEqual({ problem });
   });
 
   it('whose defaults break the schema are an error', async () => {
@@ -65,7 +65,7 @@ describe('settings', () => {
     const name = fc.constantFrom('a', 'b', 'c');
     const plain = fc.oneof(fc.integer(), fc.string(), fc.constant(null), fc.array(fc.boolean()));
     const values = fc.dictionary(name, fc.oneof(plain, fc.dictionary(name, plain)));
-    const layers = fc.uniqueArray(fc.record({ from: fc.string(), rank: fc.nat(3), values }), {
+    const layers = fc.uniqueArray(fc.record({ from: fc.string(), priority: fc.nat(3), values }), {
       selector: ({ from }) => from,
       maxLength: 4,
     });

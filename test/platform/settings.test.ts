@@ -143,16 +143,16 @@ describe('the settings of a device', () => {
     await apply();
   });
 
-  it('are the defaults, the overrides of its groups by rank, and its own', async () => {
+  it('are the defaults, the overrides of its groups by priority, and its own', async () => {
     await group('lab', ['pump-1', 'pump-2']);
     await group('night', ['pump-1']);
     const lab = ['device', 'settings', 'set', '--group', 'lab', 'rpm=600', 'report.everyS=10'];
     expect((await ok(settingsInfoSchema, lab)).groups).toEqual([
-      { group: 'lab', rank: 0, values: { rpm: 600, report: { everyS: 10 } } },
+      { group: 'lab', priority: 0, values: { rpm: 600, report: { everyS: 10 } } },
     ]);
     await ok(settingsInfoSchema, [
       ...['device', 'settings', 'set', '--group', 'night', '--type', 'pump', 'report.everyS=300'],
-      ...['--rank', '5'],
+      ...['--priority', '5'],
     ]);
     const shown = await ok(deviceSettingsSchema, ['device', 'settings', 'set', 'pump-1', 'site=7']);
     expect(shown).toMatchObject({
@@ -174,13 +174,13 @@ describe('the settings of a device', () => {
   it.each([
     [['pump-3', 'rpm=9000'], 'AIOT_SETTINGS_INVALID', 'pump-3: settings.rpm: must be <= 3000, got 9000'],
     [['pump-3', 'speed=1'], 'AIOT_SETTINGS_INVALID', 'must NOT have additional properties: speed'],
-    [['pump-3', '__proto__.rpm=1'], 'AIOT_REQUEST_INVALID', '__proto__'],
+    [['pump-3', '__proto__.rpm=1'], 'AIOT_USAGE', '__proto__.rpm=1'],
     [['--group', 'lab', 'rpm=-1'], 'AIOT_SETTINGS_INVALID', 'pump-2: settings.rpm: must be >= 0, got -1'],
     [['--group', 'empty', 'rpm=fast'], 'AIOT_SETTINGS_INVALID', 'group empty: settings.rpm: must be integer'],
     [['--group', 'lab', '--type', 'fan', 'a=1'], 'AIOT_SETTINGS_UNKNOWN', 'known: pump'],
     [['pump-3', 'rpm'], 'AIOT_USAGE', 'or rpm- to remove an override; got rpm'],
     [['pump-3', 'rpm=1', 'rpm=2'], 'AIOT_USAGE', 'rpm is given twice'],
-    [['pump-3', 'a=1', '--rank', '1'], 'AIOT_USAGE', '--type and --rank require --group'],
+    [['pump-3', 'a=1', '--priority', '1'], 'AIOT_USAGE', '--type and --priority require --group'],
   ])('cannot be changed by %j', async (words, code, message) => {
     const before = await digestOf('pump-3');
     const error = await refusal(['device', 'settings', 'set', ...words]);

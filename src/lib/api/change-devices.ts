@@ -100,7 +100,7 @@ function named(target: ChangeDevices['target'], result: DevicesChanged): Devices
 export interface ChangeSettings {
   client: Pick<RegistryClient, 'settings'>;
   /** A device, or the devices of a type in a group. An absent type is the only one that has settings. */
-  target: { name: string } | { group: string; type?: string | undefined; rank?: number | undefined };
+  target: { name: string } | { group: string; type?: string | undefined; priority?: number | undefined };
   /** Paths of settings such as `report.everyS`, and their values as text. */
   set: readonly (readonly [path: string, text: string])[];
   unset: readonly string[];
@@ -126,8 +126,11 @@ export async function changeSettings(options: ChangeSettings): Promise<DeviceSet
   for (const [path, text] of options.set) setAt(set, path, settingValueOf(text, schemaAt(schema, path)));
   const change = { set, unset: [...options.unset] };
   if ('group' in target) {
-    const { group, rank } = target;
-    return client.settings.changeGroup(type, group, { ...change, ...(rank === undefined ? {} : { rank }) });
+    const { group, priority } = target;
+    return client.settings.changeGroup(type, group, {
+      ...change,
+      ...(priority === undefined ? {} : { priority }),
+    });
   }
   let settings = await client.settings.change(target.name, change);
   for (const until = Date.now() + timeoutMs; waits && settings.state !== 'same'; ) {

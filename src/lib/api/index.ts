@@ -339,6 +339,7 @@ export {
   macSchema,
   name,
   type ProvisionReply,
+  settingsStates,
   time,
 } from './fields.js';
 export { fetchFirmware, pulledFirmwareSchema, pullFirmware, resolveFirmware } from './firmware/fetch.js';
@@ -347,7 +348,6 @@ export { pushedFirmwareSchema, pushFirmware } from './firmware/push.js';
 export { type PushedSymbols, pushedSymbolsSchema, pushSymbols } from './firmware/symbols.js';
 export { createGuideClient, type GuideClient } from './guide/client.js';
 export { type GuideProvisioned, guideProvisionedSchema, provisionAtGuide } from './guide/provision.js';
-export { startJob } from './streams.js';
 export {
   type LiveChannel,
   type LiveMessage,
@@ -437,6 +437,6 @@ export {
   waitForTurn,
 } from './signatures.js';
 export { type StoredData, storedState } from './stored.js';
-export { sentEvents } from './streams.js';
+export { sentEvents, startJob } from './streams.js';
 export { type Agree, type ToSign, toSign } from './to-sign.js';
 export { manifestAsked, requireTrusted, signedBy } from './vouched.js';

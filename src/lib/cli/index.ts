@@ -52,6 +52,7 @@ export {
   oneDevice,
   selector,
   selectorTexts,
+  settingWordsOf,
   share,
   taggingOf,
   virtualDeviceFlags,

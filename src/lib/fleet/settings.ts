@@ -14,8 +14,8 @@ type Values = Record<string, unknown>;
 export interface SettingsLayer {
   /** Shown as the origin of a value, such as `group lab`. */
   from: string;
-  /** A layer with a higher rank overrides the others; layers of equal rank apply in the order of their names. */
-  rank: number;
+  /** A layer with a higher priority overrides the others; layers of equal priority apply in the order of their names. */
+  priority: number;
   values: Values;
 }
 
@@ -88,7 +88,7 @@ export async function compileSettings(schema: Values): Promise<CompiledSettings>
     const values = structuredClone(defaults);
     const origins: Record<string, string> = {};
     for (const [path] of leavesOf(values)) origins[path] = 'default';
-    for (const layer of [...layers].sort(byRank)) override(values, layer.values, layer.from, origins, '');
+    for (const layer of [...layers].sort(byPriority)) override(values, layer.values, layer.from, origins, '');
     const problem = check(values) ?? tooLong(values);
     if (problem !== null) return { problem };
     return { values, digest: digestOf(Buffer.from(canonicalJson(values))), origins };
@@ -144,8 +144,8 @@ function tooLong(values: Values): string | null {
   return bytes > mostSettingsBytes ? `: expected at most ${mostSettingsBytes} bytes, got ${bytes}` : null;
 }
 
-function byRank(a: SettingsLayer, b: SettingsLayer): number {
-  return a.rank - b.rank || (a.from < b.from ? -1 : a.from > b.from ? 1 : 0);
+function byPriority(a: SettingsLayer, b: SettingsLayer): number {
+  return a.priority - b.priority || (a.from < b.from ? -1 : a.from > b.from ? 1 : 0);
 }
 
 /** Defaults of a schema's properties. An object without a default of its own consists of its properties' defaults. */

@@ -16,7 +16,7 @@ export default class DeviceSettingsSet extends PlatformCommand {
     '<%= config.bin %> <%= command.id %> pump-7 rpm=900 report.everyS=10',
     '<%= config.bin %> <%= command.id %> pump-7 rpm- --wait --timeout 30s',
     '<%= config.bin %> <%= command.id %> --group lab rpm=600 --json',
-    '<%= config.bin %> <%= command.id %> --group night --type pump report.everyS=300 --rank 10',
+    '<%= config.bin %> <%= command.id %> --group night --type pump report.everyS=300 --priority 10',
   ];
   static override strict = false;
   static override args = {
@@ -35,9 +35,9 @@ export default class DeviceSettingsSet extends PlatformCommand {
       env: 'AIOT_TYPE',
       helpValue: 'TYPE',
     }),
-    rank: Flags.integer({
-      summary: 'Rank of the group: a group with a higher rank overrides the others [default: 0].',
-      env: 'AIOT_RANK',
+    priority: Flags.integer({
+      summary: 'Priority of the group: a group with a higher priority overrides the others [default: 0].',
+      env: 'AIOT_PRIORITY',
       min: 0,
       max: 1000,
     }),
@@ -51,8 +51,8 @@ export default class DeviceSettingsSet extends PlatformCommand {
 
   async run() {
     const input = await this.input(DeviceSettingsSet);
-    const { group, type, rank, wait: waits, timeout: timeoutMs } = input.flags;
-    const change = settingWordsOf(input.words, { group, type, rank });
+    const { group, type, priority, wait: waits, timeout: timeoutMs } = input.flags;
+    const change = settingWordsOf(input.words, { group, type, priority });
     const { signal } = this;
     return this.ask(
       input,

@@ -3,10 +3,10 @@ import { digest, name, settingsStates, time } from '../fields.js';
 import { groupName } from './devices.js';
 import { endpoint } from './endpoint.js';
 
-/** Largest JSON Schema of settings, bytes; maximum number of types in one project; ranks of groups. */
+/** Largest JSON Schema of settings, bytes; maximum number of types in one project; priorities of groups. */
 const mostSchemaBytes = 16_384;
 const mostTypes = 100;
-const mostRank = 1000;
+const mostPriority = 1000;
 
 const values = z.record(z.string().max(100), z.unknown());
 
@@ -28,8 +28,8 @@ export const settingsInfoSchema = z.object({
   ...newSettingsSchema.shape,
   /** Project whose aiot.yaml defines the settings. */
   project: z.string(),
-  /** Overrides for groups. A group with a higher rank overrides the others; groups of equal rank apply in the order of their names. */
-  groups: z.array(z.object({ group: z.string(), rank: z.int(), values })),
+  /** Overrides for groups. A group with a higher priority overrides the others; groups of equal priority apply in the order of their names. */
+  groups: z.array(z.object({ group: z.string(), priority: z.int(), values })),
 });
 export type SettingsInfo = z.output<typeof settingsInfoSchema>;
 export const settingsListSchema = z.object({ settings: z.array(settingsInfoSchema) });
@@ -63,7 +63,7 @@ const changeSettingsSchema = z.strictObject(change);
 const changeGroupSettingsSchema = z.strictObject({
   ...change,
   /** Absent = unchanged, 0 at first. */
-  rank: z.int().min(0).max(mostRank).optional(),
+  priority: z.int().min(0).max(mostPriority).optional(),
 });
 
 export const deviceSettingsSchema = z.object({

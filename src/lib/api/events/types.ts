@@ -234,7 +234,7 @@ export const eventTypes = {
     'The settings of the devices of a type in a group were changed.',
     z.object({
       group: z.string(),
-      rank: z.int(),
+      priority: z.int(),
       set: z.record(z.string(), z.unknown()),
       unset: z.array(z.string()),
     }),

@@ -89,25 +89,29 @@ export function groupingOf(words: string[], selector: string | undefined): Worde
  */
 export function settingWordsOf(
   words: string[],
-  { group, type, rank }: { group?: string | undefined; type?: string | undefined; rank?: number | undefined },
+  {
+    group,
+    type,
+    priority,
+  }: { group?: string | undefined; type?: string | undefined; priority?: number | undefined },
 ): Pick<ChangeSettings, 'target' | 'set' | 'unset'> {
-  if (group === undefined && (type !== undefined || rank !== undefined))
-    throw new AiotError('AIOT_USAGE', '--type and --rank require --group');
-  // The rank alone can be changed too.
+  if (group === undefined && (type !== undefined || priority !== undefined))
+    throw new AiotError('AIOT_USAGE', '--type and --priority require --group');
+  // The priority alone can be changed too.
   const { name = '', rest } =
-    rank !== undefined && words.length === 0
+    priority !== undefined && words.length === 0
       ? { rest: [] }
       : split(words, group, 'a setting such as rpm=900, or rpm- to remove its override');
   const set: [string, string][] = [];
   const unset: string[] = [];
   for (const word of rest) {
     const [, path, value] = /^([^=.]+(?:\.[^=.]+)*?)(?:=(.*)|-)$/s.exec(word) ?? [];
-    if (path === undefined)
+    if (path === undefined || path.split('.').includes('__proto__'))
       throw wrong('rpm=900 (a name, =, and a value), or rpm- to remove an override', word);
     if (value === undefined) unset.push(path);
     else set.push([path, value]);
   }
-  return { target: group === undefined ? { name } : { group, type, rank }, set, unset };
+  return { target: group === undefined ? { name } : { group, type, priority }, set, unset };
 }
 
 /** Splits the positional words. With a selector all words describe the change; without one the first word is the device. */

@@ -107,9 +107,15 @@ function deviceSettingsText({
 function typeSettingsTable(types: readonly SettingsInfo[]): string {
   const rows = types.flatMap(({ type, project, schema, groups }) => [
     [type, project, dim('all'), '', Object.keys((schema.properties ?? {}) as object).join(', ')],
-    ...groups.map(({ group, rank, values }) => [type, project, group, String(rank), JSON.stringify(values)]),
+    ...groups.map(({ group, priority, values }) => [
+      type,
+      project,
+      group,
+      String(priority),
+      JSON.stringify(values),
+    ]),
   ]);
-  const head = ['type', 'project', 'group', 'rank', 'settings'];
+  const head = ['type', 'project', 'group', 'priority', 'settings'];
   return table(head, rows, 'No project defines settings yet.');
 }
 

@@ -146,7 +146,7 @@ export class DeviceSettingsService {
   async changeGroup(
     type: string,
     group: string,
-    { rank: asked, ...change }: SettingsChange & { rank?: number | undefined },
+    { priority: asked, ...change }: SettingsChange & { priority?: number | undefined },
     who: string,
   ): Promise<SettingsInfo> {
     const { devices, events } = this.parts;
@@ -154,27 +154,27 @@ export class DeviceSettingsService {
       const definition = await this.definitionOf(type);
       const before = definition.groups.find((each) => each.group === group);
       const values = changedSettings(before?.values ?? {}, change);
-      const rank = asked ?? before?.rank ?? 0;
+      const priority = asked ?? before?.priority ?? 0;
       const others = definition.groups.filter((each) => each !== before);
       const isEmpty = Object.keys(values).length === 0;
-      const groups = isEmpty ? others : [...others, { group, rank, values }];
+      const groups = isEmpty ? others : [...others, { group, priority, values }];
       const members = devices.records().filter((device) => device.type === type);
       if (!members.some((device) => device.groups.includes(group))) {
-        const resolved = definition.compiled.resolve([{ from: group, rank, values }]);
+        const resolved = definition.compiled.resolve([{ from: group, priority, values }]);
         if ('problem' in resolved) throw invalid(`group ${group}`, resolved.problem);
       }
       const updates = this.updatesOf(type, { ...definition, groups }, (device) =>
         device.groups.includes(group),
       );
       await this.write(updates, async (store) => {
-        const row = { type, groupName: group, rank, overrides: JSON.stringify(values), who };
+        const row = { type, groupName: group, priority, overrides: JSON.stringify(values), who };
         await store
           .deleteFrom('groupSettings')
           .where('type', '=', type)
           .where('groupName', '=', group)
           .execute();
         if (!isEmpty) await store.insertInto('groupSettings').values(row).execute();
-        const data = { group, rank, set: change.set ?? {}, unset: [...(change.unset ?? [])] };
+        const data = { group, priority, set: change.set ?? {}, unset: [...(change.unset ?? [])] };
         await events.record({ who, type: 'settings.group', subject: type, data }, store);
       });
     });
@@ -255,8 +255,8 @@ export class DeviceSettingsService {
       const schema = JSON.parse(definition) as Values;
       const groups = overrides
         .filter((row) => row.type === type)
-        .map(({ groupName: group, rank, overrides: values }) => ({
-          ...{ group, rank, values: JSON.parse(values) as Values },
+        .map(({ groupName: group, priority, overrides: values }) => ({
+          ...{ group, priority, values: JSON.parse(values) as Values },
         }));
       return { type, project, schema, groups, compiled: await compileProjectSettings(type, schema) };
     });
@@ -277,8 +277,8 @@ export class DeviceSettingsService {
 function layersOf({ groups }: SettingsInfo, device: DeviceRecord, own: Values): SettingsLayer[] {
   const ofGroups = groups
     .filter(({ group }) => device.groups.includes(group))
-    .map(({ group, rank, values }) => ({ from: `group ${group}`, rank, values }));
-  return [...ofGroups, { from: device.name, rank: Number.POSITIVE_INFINITY, values: own }];
+    .map(({ group, priority, values }) => ({ from: `group ${group}`, priority, values }));
+  return [...ofGroups, { from: device.name, priority: Number.POSITIVE_INFINITY, values: own }];
 }
 
 const problemText = (name: string, problem: string) => `${name}: settings${problem}`;

@@ -327,7 +327,7 @@ const deviceSettings = `
     type TEXT PRIMARY KEY, project TEXT NOT NULL, definition TEXT NOT NULL, created INTEGER NOT NULL, who TEXT NOT NULL
   ) STRICT;
   CREATE TABLE groupSettings (
-    type TEXT NOT NULL, groupName TEXT NOT NULL, rank INTEGER NOT NULL, overrides TEXT NOT NULL, who TEXT NOT NULL,
+    type TEXT NOT NULL, groupName TEXT NOT NULL, priority INTEGER NOT NULL, overrides TEXT NOT NULL, who TEXT NOT NULL,
     PRIMARY KEY (type, groupName)
   ) STRICT;
   ALTER TABLE devices ADD COLUMN settings TEXT;

@@ -188,7 +188,7 @@ export interface Schema {
   /** Settings of devices of a type. `definition`: JSON, as in api/contract/settings.ts. */
   settings: { type: string; project: string; definition: string; created: number; who: string };
   /** Overrides of settings for the devices of a type in a group. `overrides`: JSON. */
-  groupSettings: { type: string; groupName: string; rank: number; overrides: string; who: string };
+  groupSettings: { type: string; groupName: string; priority: number; overrides: string; who: string };
   /**
    * Calls of commands. `request`: digest of the device, the command and its parameters. `sent`: when the call was sent first; null = not
    * yet. `outcome`: JSON, as in devices/calls.ts; null = the call has not ended.
