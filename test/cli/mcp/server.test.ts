@@ -67,7 +67,7 @@ describe('MCP tools', () => {
       if (read)
         expect(names).not.toEqual(expect.arrayContaining([expect.stringMatching(/^(out|report|save)$/)]));
     }
-  }, 30_000);
+  }, 120_000);
 
   it('return what --json prints', async () => {
     const { structured, text } = await call('error', { code: 'AIOT_USAGE' });
