@@ -43,7 +43,7 @@ export default class FleetSimulate extends AiotCommand {
     ...networkFlags({ loss: '0%', latency: '0ms', offline: '0%' }),
     faults: Flags.string({
       summary:
-        'JSON file that sets the fault of each faulty device: golden (test vectors fail), download, silent, power or offline.',
+        'JSON file that sets the fault of each faulty device: golden (test vectors fail), download, silent, power, offline, battery or crash.',
       env: 'AIOT_FAULTS',
       helpValue: 'FILE',
     }),
