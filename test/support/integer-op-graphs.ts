@@ -182,6 +182,17 @@ export function embeddingGraph(random: Random, type: 'float32' | 'int8' | Kind, 
   );
 }
 
+/** DIV of an input by constants, because the reference kernel crashes if a divisor is 0. */
+function quotientGraph(random: Random): Graph {
+  const b = new GraphBuilder(random);
+  const shape = [b.integer(1, 4), b.integer(1, 6)];
+  const [x, y] = [b.add({ type: 'int32', shape }), b.add({ type: 'int32', shape })];
+  const divisors = b.random() < 0.5 ? [] : shape;
+  const data = Int32Array.from({ length: elementCount(divisors) }, () => b.pick(-1, 1) * b.integer(1, 30));
+  const divisor = b.add({ type: 'int32', shape: divisors, data });
+  return b.graph(x, b.op({ op: 'DIV', inputs: [x, divisor], outputs: [y], options: { activation: 'none' } }));
+}
+
 /** Operators that TFLite Micro supports for int32 or bool, and that have a model of one operator with whole numbers. */
 const moved: Readonly<Record<Kind, readonly OperatorName[]>> = {
   int32: [
@@ -202,6 +213,10 @@ const moved: Readonly<Record<Kind, readonly OperatorName[]>> = {
 
 const comparisons = ['LESS', 'LESS_EQUAL', 'GREATER', 'GREATER_EQUAL', 'EQUAL', 'NOT_EQUAL'] as const;
 const castTypes = ['float32', 'int8', 'int16', 'int32', 'bool'] as const;
+const unsignedCasts = [
+  ...(['float32', 'int8', 'int16', 'int32'] as const).map((to) => ['uint32', to] as const),
+  ...(['int8', 'int16', 'int32'] as const).map((from) => [from, 'uint32'] as const),
+];
 
 /** Models of one operator with indices and conditions, by name, which TFLite Micro runs. */
 export const integerOpGraphs: Readonly<Record<string, MakeGraph>> = Object.fromEntries([
@@ -215,6 +230,8 @@ export const integerOpGraphs: Readonly<Record<string, MakeGraph>> = Object.fromE
     [`${op} float32`, (random: Random) => withRealValues(positionGraph(op)(random))],
   ]),
   ...castTypes.flatMap((from) => castTypes.map((to) => [`CAST ${from} ${to}`, castGraph(from, to)])),
+  ...unsignedCasts.map(([from, to]) => [`CAST ${from} ${to}`, castGraph(from, to)]),
+  ['DIV int32', quotientGraph],
   ...(['float32', 'int8'] as const).flatMap((type) => [
     [`GATHER ${type}`, (random: Random) => embeddingGraph(random, type)],
     [`GATHER ${type} computed`, (random: Random) => embeddingGraph(random, type, true)],

@@ -17,7 +17,7 @@ type Environment = 'litert' | 'tflm';
 
 interface Job {
   graph: Graph | Uint8Array;
-  input: Int8Array | Int16Array | Int32Array | BigInt64Array | Uint8Array | Float32Array;
+  input: Int8Array | Int16Array | Int32Array | BigInt64Array | Uint8Array | Uint32Array | Float32Array;
   [option: string]: unknown;
 }
 

@@ -280,6 +280,7 @@ export {
   elementCount,
   type Graph,
   hasForest,
+  hasFrontEnd,
   hasState,
   type Operator,
   type OperatorName,

@@ -191,6 +191,7 @@ type RealOperatorName = Exclude<
   | 'SVDF'
   | 'UNIDIRECTIONAL_SEQUENCE_LSTM'
   | 'FOREST'
+  | `SIGNAL_${string}`
 >;
 
 /** Attributes of a node, in addition to its inputs (AttrValue, framework/attr_value.proto). */

@@ -7,7 +7,7 @@ import {
   type OperatorOptions,
   type Tensor,
 } from '../formats/tflite/graph.js';
-import { rowOf, statesOf } from '../formats/tflite/operators.js';
+import { operatorRows, rowOf, statesOf } from '../formats/tflite/operators.js';
 
 /** The parts of TFLite Micro's tensor arena, in bytes. */
 interface ArenaPlan {
@@ -126,7 +126,8 @@ function arenaPieces(graph: Graph): ArenaPiece[] {
 }
 
 /** Sizes of the scratch buffers that an operator requests (reference kernels), bytes. */
-function scratchBytes({ op, inputs, outputs }: Operator, tensors: readonly Tensor[]): number[] {
+function scratchBytes({ op, inputs, outputs, options }: Operator, tensors: readonly Tensor[]): number[] {
+  if (op === 'SIGNAL_RFFT') return [2 * options.fftLength];
   if (op === 'TRANSPOSE_CONV') {
     const { type, shape } = tensors[outputs[0]!]!;
     return type === 'float32' ? [] : [(type === 'int16' ? 8 : 4) * elementCount(shape)];
@@ -194,20 +195,49 @@ function tailBytes(graph: Graph): number {
   });
   return (
     structures.base +
-    structures.tensor * graph.tensors.length +
+    structures.tensor * (graph.tensors.length - keptStates(graph).size) +
     endpointBytes(graph) +
     operators.reduce((sum, bytes) => sum + bytes, 0) +
     variableBytes(graph)
   );
 }
 
+/** States that are not tensors in TFLite Micro, but memory of their operators (`otherBytes`). */
+function keptStates({ operators }: Graph): ReadonlySet<number> {
+  return new Set(
+    operators.flatMap(({ op, inputs }) =>
+      operatorRows[op].kept === undefined ? [] : (rowOf(op).states ?? []).map((place) => inputs[place]!),
+    ),
+  );
+}
+
+/** Memory of an operator of the audio front end, in addition to its options, bytes. Buffers of samples store each sample twice. */
+function frontEndBytes({ op, inputs, options }: Operator, tensors: readonly Tensor[]): number {
+  const [rows = 1, capacity = rows] = tensors[inputs[1] ?? -1]?.shape ?? [];
+  switch (op) {
+    case 'SIGNAL_FRAMER':
+      return 2 * align(8 * rows) + rows * align(48 + 4 * capacity);
+    case 'SIGNAL_STACKER':
+      return align(48 + 4 * capacity);
+    case 'SIGNAL_RFFT':
+      return align(344 + 5 * options.fftLength);
+    case 'SIGNAL_FILTER_BANK':
+      return align(8 * (options.numChannels + 1));
+    case 'SIGNAL_FILTER_BANK_SPECTRAL_SUBTRACTION':
+      return align(4 * options.numChannels);
+    default:
+      return 0;
+  }
+}
+
 /** The part of the tail for variables, bytes: their values, their handles in both subgraphs, and the operators that access them. */
 function variableBytes(graph: Graph): number {
   const bytesOf = (state: boolean) =>
     graph.tensors.flatMap(({ variable }, index) =>
-      variable && states.has(index) === state ? [align(variable.byteLength)] : [],
+      variable && states.has(index) === state && !kept.has(index) ? [align(variable.byteLength)] : [],
     );
   const states = statesOf(graph);
+  const kept = keptStates(graph);
   const state = bytesOf(true).reduce((sum, bytes) => sum + bytes, 0);
   const values = bytesOf(false);
   if (values.length === 0) return state;
@@ -250,6 +280,7 @@ function transposedBytes(operator: Operator, tensors: readonly Tensor[]): number
 function otherBytes(operator: Operator, tensors: readonly Tensor[]): number {
   const { op, inputs } = operator;
   if (op === 'BATCH_MATMUL') return transposedBytes(operator, tensors);
+  if (op.startsWith('SIGNAL_')) return frontEndBytes(operator, tensors);
   if (op === 'SOFTMAX') return tensors[inputs[0]!]!.type === 'int16' ? 2 * align(2 * 513) : 0;
   return op === 'CONV_2D' && inputs.length < 3 ? 24 : 0;
 }

@@ -258,6 +258,7 @@ export function floatView(graph: Graph): Graph {
   return { ...graph, tensors, operators: [...before, ...graph.operators, ...after], inputs, outputs };
 }
 
+/** Samples of sound have no scale, so they are converted as whole numbers. */
 function isQuantized(tensor: Tensor | undefined): boolean {
-  return tensor?.type === 'int8' || tensor?.type === 'int16';
+  return (tensor?.type === 'int8' || tensor?.type === 'int16') && tensor.quantization !== undefined;
 }

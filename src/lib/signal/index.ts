@@ -18,6 +18,16 @@ export { bandOf } from './feature-sets.js';
 export { createComplexFourier } from './fourier.js';
 export { createLowpass } from './lowpass.js';
 export { frameValues, type MelSpec } from './mel.js';
+export {
+  bitsOf,
+  gainOf,
+  type NoiseReduction,
+  RealTransform,
+  rootOf,
+  scaledLog,
+  shrunk,
+  withoutNoise,
+} from './microfrontend.js';
 export { conditioned, createPipeline, featureRows, windowCount, windowFeatures } from './pipeline.js';
 export {
   featureNames,

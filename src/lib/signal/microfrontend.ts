@@ -27,7 +27,7 @@ const fixed = {
   gainBits: 21,
   snrBits: 12,
   outputBits: 6,
-  logShift: 6,
+  logScale: 64,
 } as const;
 
 /** Bits of the fractions of smoothing and of `remaining`. */
@@ -36,7 +36,7 @@ const shareBits = 14;
 const largest16 = 32767;
 
 /** Number of bits of a positive integer below 2^32; 0 for 0. */
-function bitsOf(x: number): number {
+export function bitsOf(x: number): number {
   return 32 - Math.clz32(x);
 }
 
@@ -70,7 +70,7 @@ function twiddles(count: number, first: number, whole: number): Twiddles {
 }
 
 /** A Fourier transform of real int16 values in place of a transform of half the length, scaled by the inverse of its length. */
-class RealTransform {
+export class RealTransform {
   private readonly half: number;
   private readonly inner: Twiddles;
   private readonly outer: Twiddles;
@@ -218,8 +218,8 @@ function binsOf({ bands, lowHz, highHz, fftSamples }: MelSpec, rateHz: number): 
   });
 }
 
-/** Square root, rounded to the nearest integer. */
-function rootOf(x: number): number {
+/** Square root of an integer below 2^53, rounded to the nearest integer. */
+export function rootOf(x: number): number {
   let root = Math.floor(Math.sqrt(x));
   while (root * root > x) root--;
   while ((root + 1) * (root + 1) <= x) root++;
@@ -252,7 +252,8 @@ function gainTable(correctionBits: number): Int16Array {
   return table;
 }
 
-function gainOf(x: number, table: Int16Array): number {
+/** Gain for a noise estimate of x, interpolated in a table with the values at 0 and 1, and three coefficients for each number of bits. */
+export function gainOf(x: number, table: Int16Array): number {
   if (x <= 2) return table[x]!;
   const bits = bitsOf(x);
   const at = 4 * bits - 6;
@@ -266,8 +267,8 @@ const logTable = Int32Array.from({ length: 130 }, (_, i) =>
   i > 128 ? 0 : Math.round(65536 * (naturalLog(1 + i / 128) / naturalLog(2) - i / 128)),
 );
 
-/** Natural logarithm of an integer above 1, times 2^shift. */
-function scaledLog(x: number, shift: number): number {
+/** Natural logarithm of an integer above 1, times an integer scale; wraps at 32 bits before its lowest 16 bits are cut. */
+export function scaledLog(x: number, scale: number): number {
   const whole = bitsOf(x) - 1;
   const rest = x - 2 ** whole;
   const part = whole < 16 ? rest * 2 ** (16 - whole) : Math.floor(rest / 2 ** (whole - 16));
@@ -277,7 +278,57 @@ function scaledLog(x: number, shift: number): number {
   const log2 = whole * 65536 + fraction;
   // 45426 is ln 2 with 16 bits of fraction.
   const natural = Math.floor((45426 * log2 + 32768) / 65536);
-  return Math.floor((natural * 2 ** shift + 32768) / 65536);
+  return Math.floor(((natural * scale + 32768) % 2 ** 32) / 65536);
+}
+
+/** Settings of spectral subtraction. Shares are integers with `shareBits` bits of fraction. */
+export interface NoiseReduction {
+  smoothingBits: number;
+  shareBits: number;
+  /** Shares of a new value and of the previous estimate in the noise estimate, for even and odd bands. */
+  shares: readonly [fresh: number, kept: number][];
+  /** Share of a signal that is left at least. */
+  remaining: number;
+  /** Whether the estimate is limited to the signal. */
+  clamps: boolean;
+}
+
+/**
+ * One step of spectral subtraction. Updates the band's noise estimate, and returns the signal without the noise.
+ * @param signal a uint32; shifted by `smoothingBits`, it wraps at 32 bits
+ */
+export function withoutNoise(
+  signal: number,
+  band: number,
+  noise: { [band: number]: number },
+  { smoothingBits, shareBits: bits, shares, remaining, clamps }: NoiseReduction,
+): number {
+  const [fresh, kept] = shares[band % 2]!;
+  const scaled = (signal * 2 ** smoothingBits) % 2 ** 32;
+  const estimate = Math.floor((scaled * fresh + noise[band]! * kept) / 2 ** bits) % 2 ** 32;
+  noise[band] = clamps ? Math.min(estimate, scaled) : estimate;
+  const rest = Math.floor((scaled - Math.min(estimate, scaled)) / 2 ** smoothingBits);
+  return Math.max(rest, Math.floor((signal * remaining) / 2 ** bits) % 2 ** 32);
+}
+
+const shareOf = (share: number) => Math.trunc(share * 2 ** shareBits);
+
+const noiseReduction: NoiseReduction = {
+  smoothingBits: fixed.smoothingBits,
+  shareBits,
+  shares: [fixed.evenSmoothing, fixed.oddSmoothing].map((share) => [
+    shareOf(share),
+    2 ** shareBits - shareOf(share),
+  ]),
+  remaining: shareOf(fixed.remaining),
+  clamps: false,
+};
+
+/** A signal-to-noise ratio with 12 bits of fraction as a level with 6 bits: x² / 4 below 2, and x − 1 above. */
+export function shrunk(snr: number): number {
+  const bits = fixed.snrBits;
+  if (snr < 2 * 2 ** bits) return Math.floor((snr * snr) / 2 ** (2 + 2 * bits - fixed.outputBits));
+  return Math.floor(snr / 2 ** (bits - fixed.outputBits)) - 2 ** fixed.outputBits;
 }
 
 /** Bits by which the sums of the filters are larger than their signals. */
@@ -354,29 +405,17 @@ export class MicroFrontend {
 
   /** Subtracts the smoothed level of a band, which is that of the noise. */
   private denoised(band: number): number {
-    const signal = this.levels[band]!;
-    const share = Math.trunc((band % 2 === 0 ? fixed.evenSmoothing : fixed.oddSmoothing) * 2 ** shareBits);
-    const scaled = signal * 2 ** fixed.smoothingBits;
-    const estimate = Math.floor(
-      (scaled * share + this.noise[band]! * (2 ** shareBits - share)) / 2 ** shareBits,
-    );
-    this.noise[band] = estimate;
-    const rest = Math.floor((scaled - Math.min(estimate, scaled)) / 2 ** fixed.smoothingBits);
-    const least = Math.floor((signal * Math.trunc(fixed.remaining * 2 ** shareBits)) / 2 ** shareBits);
-    return Math.max(rest, least);
+    return withoutNoise(this.levels[band]!, band, this.noise, noiseReduction);
   }
 
   private normalized(band: number, signal: number): number {
     const shift = fixed.gainBits - correctionBitsOf(this.mel.fftSamples) - fixed.snrBits;
-    const snr = Math.floor((signal * gainOf(this.noise[band]!, this.gains)) / 2 ** shift);
-    const bits = fixed.snrBits;
-    if (snr < 2 * 2 ** bits) return Math.floor((snr * snr) / 2 ** (2 + 2 * bits - fixed.outputBits));
-    return Math.floor(snr / 2 ** (bits - fixed.outputBits)) - 2 ** fixed.outputBits;
+    return shrunk(Math.floor((signal * gainOf(this.noise[band]!, this.gains)) / 2 ** shift));
   }
 
   private logarithm(signal: number): number {
     const value = signal * 2 ** correctionBitsOf(this.mel.fftSamples);
-    return value > 1 ? Math.min(0xffff, scaledLog(value, fixed.logShift)) : 0;
+    return value > 1 ? Math.min(0xffff, scaledLog(value, fixed.logScale)) : 0;
   }
 }
 

@@ -1,7 +1,7 @@
 """Runs .tflite files in TFLite Micro. argv[1]: a JSON list of jobs {model, input, output, inputs, outputs, real, smallest, arenas}.
 
 `input` contains raw elements for any number of runs, for the first `inputs` inputs in order (default: one). `output` receives the raw
-elements of each run, for the first `outputs` outputs in order (default: one). `real`: input and output are float32, regardless of the
+elements of each run, for the first `outputs` outputs in order (default: one). `arena`: its size. `real`: input and output are float32, regardless of the
 model's types. Prints a JSON list with {head, tail, smallest, works} for each job: the arena reported by TFLite Micro, (on request) the
 smallest one that works, and whether each of `arenas` works; or {refused}, the reason why it rejected the model. `guarded`: each job runs
 in a separate process, and the result is only {} or {refused}.
@@ -62,7 +62,8 @@ def run(job):
     with open(job["model"], "rb") as file:
         model = file.read()
     try:
-        interpreter = runtime.Interpreter.from_bytes(model)
+        arena = {"arena_size": job["arena"]} if "arena" in job else {}
+        interpreter = runtime.Interpreter.from_bytes(model, **arena)
     except Exception as error:
         open(job["output"], "wb").close()
         return {"refused": str(error)}

@@ -9,7 +9,7 @@ import {
   type Tensor,
   zeros,
 } from './graph.js';
-import { activationPlaces, fixedScale, operatorRows, rowOf } from './operators.js';
+import { activationPlaces, fixedScale, keptShapes, operatorRows, rowOf } from './operators.js';
 import type { ReadRow } from './shapes.js';
 
 /**
@@ -70,12 +70,23 @@ function checkStates(graph: Graph): void {
     for (const place of rowOf(op).states ?? []) {
       const index = inputs[place]!;
       const { variable } = graph.tensors[index] ?? {};
+      if (!isKept(graph, position, place))
+        throw malformed(where, `its state, tensor ${index}, has another type or shape`);
       if (uses.filter((used) => used === index).length !== 1)
         throw malformed(where, `its state, tensor ${index}, has other uses`);
       if (variable && zeros(graph.tensors[index]!).some((zero, i) => zero !== variable[i]))
         throw malformed(where, `its state, tensor ${index}, does not start with zeros`);
     }
   });
+}
+
+/** Whether a state has the type and shape that the operator's options require, if a file does not contain the state. */
+function isKept({ tensors, operators }: Graph, position: number, place: number): boolean {
+  const operator = operators[position]!;
+  const [input, state] = [operator.inputs[0]!, operator.inputs[place]!].map((index) => tensors[index]);
+  if (operatorRows[operator.op].kept === undefined || input === undefined) return true;
+  const wanted = keptShapes(operator, input)[(rowOf(operator.op).states ?? []).indexOf(place)];
+  return wanted?.type === state?.type && wanted?.shape.join() === state?.shape.join();
 }
 
 const variableOperators: readonly OperatorName[] = ['READ_VARIABLE', 'ASSIGN_VARIABLE'];
@@ -105,6 +116,9 @@ function checkTensor(tensor: Tensor, index: number): void {
 /** Operators whose scales TFLite Micro compares exactly. */
 const exactScale: readonly OperatorName[] = ['CONCATENATION', 'REDUCE_MAX', 'REDUCE_MIN'];
 
+/** Operators that change only the shape, so that samples of sound need no scale. */
+const unscaled: readonly OperatorName[] = ['RESHAPE', 'EXPAND_DIMS', 'SQUEEZE'];
+
 const weighted: readonly OperatorName[] = [
   'FULLY_CONNECTED',
   'CONV_2D',
@@ -123,8 +137,10 @@ export function checkQuantization({ tensors, operators }: Graph): void {
     const where = `operator ${index} (${op})`;
     const taken = activationPlaces(operator).map((place) => tensors[inputs[place]!]!);
     const made = outputs.map((place) => tensors[place]!);
-    // A CAST converts stored values and needs no scale.
-    if (op === 'CAST') return;
+    // A CAST converts stored values and needs no scale. Custom operators and moved samples have none.
+    if (op === 'CAST' || rowOf(op).custom !== undefined) return;
+    if (unscaled.includes(op) && [...taken, ...made].every(({ quantization }) => quantization === undefined))
+      return;
     for (const tensor of [...taken, ...made]) checkActivation(tensor, where);
     const [output] = made;
     const { scale, yields } = rowOf(op);

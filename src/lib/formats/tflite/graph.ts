@@ -3,7 +3,17 @@
  * writer writes it to a file, and the interpreters run it. Activations are NHWC. Constants have the layouts of the TFLite schema
  * (FULLY_CONNECTED [out, in], CONV_2D [out, kh, kw, in], DEPTHWISE_CONV_2D [1, kh, kw, in × multiplier]).
  */
-export type TensorType = 'float32' | 'float16' | 'int8' | 'int16' | 'int32' | 'int64' | 'uint8' | 'bool';
+export type TensorType =
+  | 'float32'
+  | 'float16'
+  | 'int8'
+  | 'int16'
+  | 'int32'
+  | 'int64'
+  | 'uint8'
+  | 'uint32'
+  | 'uint64'
+  | 'bool';
 
 export type TensorData =
   | Float32Array
@@ -12,7 +22,9 @@ export type TensorData =
   | Int16Array
   | Int32Array
   | BigInt64Array
-  | Uint8Array;
+  | Uint8Array
+  | Uint32Array
+  | BigUint64Array;
 
 /** real = scale · (q − zeroPoint). There is one entry, or one entry for each index along `axis`. Scales are float32 values. */
 export interface Quantization {
@@ -202,6 +214,45 @@ export interface OperatorOptions {
    * tables described in forest.ts.
    */
   FOREST: Record<never, never>;
+  /**
+   * Operators of TFLite Micro's audio front end, on int16 samples. States (the last inputs) are not inputs in a file, but belong to its
+   * operators. SIGNAL_FRAMER: input [...outer, samples], the outputs are frames [...outer, frames, frameSize] and whether all are complete.
+   */
+  SIGNAL_FRAMER: { frameSize: number; frameStep: number; prefill: boolean };
+  /** Inputs: samples and constant weights. Products are shifted right by `shift` bits. */
+  SIGNAL_WINDOW: { shift: number };
+  /** Doubles samples as often as int16 allows. The second output is how often. */
+  SIGNAL_FFT_AUTO_SCALE: Record<never, never>;
+  /** Real Fourier transform of [..., samples]. The output [..., fftLength + 2] has pairs of real and imaginary parts. */
+  SIGNAL_RFFT: { fftLength: number };
+  /** Squared magnitudes, uint32, of the bins from `startIndex` to before `endIndex`. */
+  SIGNAL_ENERGY: { startIndex: number; endIndex: number };
+  /** Inputs: energies, and constant weights, unweights, first bins, first weights and widths. The output is uint64 [numChannels]. */
+  SIGNAL_FILTER_BANK: { numChannels: number };
+  /** Inputs: uint64 sums and the scale bits of SIGNAL_FFT_AUTO_SCALE. */
+  SIGNAL_FILTER_BANK_SQUARE_ROOT: Record<never, never>;
+  /** The outputs are the signal without the noise, and the noise estimate. Shares have `spectralSubtractionBits` bits of fraction. */
+  SIGNAL_FILTER_BANK_SPECTRAL_SUBTRACTION: {
+    numChannels: number;
+    smoothing: number;
+    oneMinusSmoothing: number;
+    alternateSmoothing: number;
+    alternateOneMinusSmoothing: number;
+    smoothingBits: number;
+    minSignalRemaining: number;
+    spectralSubtractionBits: number;
+    clamping: boolean;
+  };
+  /** Inputs: signal, noise estimate, constant table of gains. */
+  SIGNAL_PCAN: { snrShift: number };
+  SIGNAL_FILTER_BANK_LOG: { outputScale: number; inputCorrectionBits: number };
+  /** The outputs are the last frames in one row, and whether the row is complete. */
+  SIGNAL_STACKER: {
+    numChannels: number;
+    stackerLeftContext: number;
+    stackerRightContext: number;
+    stackerStep: number;
+  };
   /** Converts stored values to another type: scales are ignored. */
   CAST: { inDataType?: TensorType; outDataType?: TensorType };
   QUANTIZE: Record<never, never>;
@@ -249,6 +300,8 @@ const rows: Record<TensorType, TypeRow> = {
   bool: { code: 6, bytes: 1, view: (buffer) => new Uint8Array(buffer) },
   int16: { code: 7, bytes: 2, view: (buffer) => new Int16Array(buffer) },
   int8: { code: 9, bytes: 1, view: (buffer) => new Int8Array(buffer) },
+  uint64: { code: 12, bytes: 8, view: (buffer) => new BigUint64Array(buffer) },
+  uint32: { code: 15, bytes: 4, view: (buffer) => new Uint32Array(buffer) },
 };
 
 const byCode = new Map((Object.keys(rows) as TensorType[]).map((type) => [rows[type].code, type]));
@@ -297,6 +350,11 @@ export function zeros({ type, shape, quantization }: Tensor): TensorData {
 /** Whether a model contains decision trees, which only aiot's own interpreter and generated C can run. */
 export function hasForest({ operators }: Pick<Graph, 'operators'>): boolean {
   return operators.some(({ op }) => op === 'FOREST');
+}
+
+/** Whether a model contains operators of TFLite Micro's audio front end, which LiteRT lacks. */
+export function hasFrontEnd({ operators }: Pick<Graph, 'operators'>): boolean {
+  return operators.some(({ op }) => op.startsWith('SIGNAL_'));
 }
 
 /** The graph without unused tensors. The other tensors keep their order. */

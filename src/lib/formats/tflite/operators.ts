@@ -1,6 +1,6 @@
 import type { Graph, Operator, OperatorName, Tensor } from './graph.js';
 import { elementwiseRows } from './operators/elementwise.js';
-import { layerRows } from './operators/layers.js';
+import { layerRows, signalRows } from './operators/layers.js';
 import { movingRows, reductionRows, variableRows } from './operators/moves.js';
 import type { FixedScale, Row, Use } from './operators/row.js';
 
@@ -11,6 +11,7 @@ import type { FixedScale, Row, Use } from './operators/row.js';
  */
 export const operatorRows: { readonly [Name in OperatorName]: Row<Name> } = {
   ...layerRows,
+  ...signalRows,
   ...elementwiseRows,
   ...reductionRows,
   ...movingRows,
@@ -18,7 +19,7 @@ export const operatorRows: { readonly [Name in OperatorName]: Row<Name> } = {
 };
 
 /** An operator's row, for properties that do not depend on the options. */
-export function rowOf(op: OperatorName): Omit<Row<OperatorName>, 'version' | 'outputs'> {
+export function rowOf(op: OperatorName): Omit<Row<OperatorName>, 'version' | 'outputs' | 'kept'> {
   return operatorRows[op];
 }
 
@@ -67,6 +68,14 @@ export function statesOf({ operators }: Pick<Graph, 'operators'>): ReadonlySet<n
       (rowOf(op).states ?? []).flatMap((place) => inputs[place] ?? []).filter((index) => index >= 0),
     ),
   );
+}
+
+/** Types and shapes of an operator's states that files do not contain; none for other operators. `input` is its first input. */
+export function keptShapes(
+  { op, options }: Pick<Operator, 'op' | 'options'>,
+  input: Tensor,
+): Pick<Tensor, 'type' | 'shape'>[] {
+  return (operatorRows[op].kept as Row<OperatorName>['kept'])?.(options, input) ?? [];
 }
 
 /** The output's scale and zero point, if the operator's integer kernel prescribes them; otherwise undefined. */

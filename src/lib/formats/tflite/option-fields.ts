@@ -1,4 +1,5 @@
 import type { Builder } from 'flatbuffers';
+import { builder as mapBuilder, toReference } from 'flatbuffers/js/flexbuffers.js';
 import { malformed, unsupported } from './errors.js';
 import { tensorTypeCode, tensorTypeOf } from './graph.js';
 import { activations, paddings, type Table } from './schema.js';
@@ -151,6 +152,93 @@ export function only(slot: number, what: string, supported: number): OptionField
     },
     write: (builder) => builder.addFieldInt8(slot, supported, 0),
   };
+}
+
+/** An entry in the FlexBuffers map that contains a custom operator's options: an integer, or a bool if `most` is absent. */
+export interface MapField {
+  key: string;
+  /** Key in the operator's options: `key` in camel case; null = the value is always `least`. */
+  name: string | null;
+  least: number;
+  most?: number;
+}
+
+/** An integer from `least` to `most`. */
+export function entry(key: string, least: number, most: number): MapField {
+  return { key, name: camelCase(key), least, most };
+}
+
+/** A bool. */
+export function flagEntry(key: string): MapField {
+  return { key, name: camelCase(key), least: 0 };
+}
+
+/** An integer with a single supported value. */
+export function onlyEntry(key: string, value: number): MapField {
+  return { key, name: null, least: value, most: value };
+}
+
+function camelCase(key: string): string {
+  return key.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/**
+ * Reads the options of a custom operator. TFLite Micro reads the values by position, so the map must contain exactly these keys.
+ * @param bytes a FlexBuffers map (flatbuffers.dev/flexbuffers)
+ * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED for a value out of range
+ */
+export function readOptionMap(
+  bytes: Uint8Array,
+  fields: readonly MapField[],
+  where: string,
+): Record<string, number | boolean> {
+  const values = mapValues(bytes, fields);
+  if (values === undefined)
+    throw malformed(
+      where,
+      `expected a map of ${fields.map(({ key }) => key).join(', ')} as options, got ${bytes.length} other bytes`,
+    );
+  const options: Record<string, number | boolean> = {};
+  fields.forEach(({ key, name, least, most = 1 }, at) => {
+    const value = values[at]!;
+    const range = least === most ? `${least}` : `${least} to ${most}`;
+    if (!(value >= least && value <= most)) throw unsupported(where, `${key} ${value} (expected ${range})`);
+    if (name !== null) options[name] = fields[at]!.most === undefined ? value !== 0 : value;
+  });
+  return options;
+}
+
+/** The integers of these fields; undefined if the bytes are anything but a map of them. The library checks all offsets. */
+function mapValues(bytes: Uint8Array, fields: readonly MapField[]): number[] | undefined {
+  try {
+    const map = toReference(new Uint8Array(bytes).buffer);
+    if (!map.isMap() || map.length() !== fields.length) return undefined;
+    const values = fields.map(({ key }) => {
+      // The library's types lack keys of maps.
+      const value = map.get(key as never);
+      return value.isBool() ? Number(value.boolValue()) : Number(value.intValue() ?? Number.NaN);
+    });
+    return values.every(Number.isSafeInteger) ? values : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Options as a FlexBuffers map. */
+export function writeOptionMap(
+  fields: readonly MapField[],
+  options: Readonly<Record<string, unknown>>,
+): Uint8Array {
+  const map = mapBuilder();
+  map.startMap();
+  for (const { key, name, least } of fields) {
+    map.addKey(key);
+    const value = name === null ? least : options[name];
+    if (typeof value === 'boolean') map.add(value);
+    else map.addInt(value as number);
+  }
+  map.end();
+  return map.finish();
 }
 
 /** A vector of i32. */

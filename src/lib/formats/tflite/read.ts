@@ -16,7 +16,8 @@ import {
   zeros,
 } from './graph.js';
 import { metadataName } from './metadata.js';
-import { operatorOf, operatorRows, statesOf } from './operators.js';
+import { keptShapes, operatorOf, operatorRows, statesOf } from './operators.js';
+import { readOptionMap } from './option-fields.js';
 import { CheckedBuffer, fileIdentifier, schemaVersion, slots, type Table, tensorTypeName } from './schema.js';
 import {
   foldShapes,
@@ -183,11 +184,20 @@ function readSubgraph(subgraph: Table, codes: readonly Table[], buffers: Buffers
       );
     return undefined;
   });
-  return {
-    tensors,
-    operators: operators.map((table, index) => readOperator(table, index, codes, tensors.length)),
-    ...endsOf(subgraph),
-  };
+  const found = operators.map((table, index) => readOperator(table, index, codes, tables.length));
+  for (const operator of found) {
+    const input = tensors[operator.inputs[0] ?? -1];
+    const where = `the state of ${operator.op}`;
+    if (!(operator.op in operatorRows) || input === undefined) continue;
+    for (const { type, shape } of keptShapes(operator as Operator, input)) {
+      variables += elementCount(shape);
+      if (!(variables <= largestTensor)) throw malformed(where, 'too large variables');
+      operator.inputs.push(tensors.length);
+      const tensor = { name: `${operator.op} ${tensors.length}`, type, shape };
+      tensors.push({ ...tensor, variable: zeros(tensor) });
+    }
+  }
+  return { tensors, operators: found, ...endsOf(subgraph) };
 }
 
 function endsOf(subgraph: Table): { inputs: number[]; outputs: number[] } {
@@ -287,12 +297,14 @@ function readOperator(table: Table, index: number, codes: readonly Table[], tens
   const inputs = indices(table, slots.operator.inputs, tensors, -1, where);
   const outputs = indices(table, slots.operator.outputs, tensors, 0, where);
   const none = outputs.length === 0 && row.outputs === undefined;
-  if (inputs.length < row.inputs[0] || inputs.length > row.inputs[1] || none)
+  const kept = row.kept === undefined ? 0 : (row.states ?? []).length;
+  if (inputs.length < row.inputs[0] - kept || inputs.length > row.inputs[1] - kept || none)
     throw malformed(where, `${inputs.length} inputs and ${outputs.length} outputs`);
   const optionsType = table.uint8(slots.operator.optionsType, 0);
   if (optionsType !== 0 && optionsType !== row.optionsType)
     throw malformed(where, `expected options of type ${row.optionsType}, got ${optionsType}`);
-  const options: Record<string, unknown> = {};
+  const options: Record<string, unknown> =
+    row.map === undefined ? {} : readOptionMap(table.bytes(slots.operator.customOptions), row.map, where);
   const stored = optionsType === 0 ? undefined : table.table(slots.operator.options, `options of ${where}`);
   // Without an options table, as with an empty table, all options have their default values.
   for (const field of row.fields) {

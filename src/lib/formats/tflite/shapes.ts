@@ -1,7 +1,7 @@
 import { malformed, unsupported } from './errors.js';
 import { elementCount, type Operator, type OperatorOptions, type Tensor } from './graph.js';
 import { rowOf } from './operators.js';
-import { flag, type OptionField, optionalType } from './option-fields.js';
+import { flag, type MapField, type OptionField, optionalType } from './option-fields.js';
 import { builtinName } from './schema.js';
 
 interface Folded {
@@ -313,7 +313,10 @@ export interface ReadRow {
   custom?: string;
   optionsType: number;
   fields: OptionField[];
+  map?: readonly MapField[];
   inputs: [least: number, most: number];
+  states?: readonly number[];
+  kept?: (options: never, input: Tensor) => Pick<Tensor, 'type' | 'shape'>[];
   outputs?: (options: never) => number;
 }
 

@@ -2,7 +2,7 @@ import type { Builder } from 'flatbuffers';
 import { controlRows } from './control.js';
 import { type Graph, type Tensor, type TensorData, tensorTypeCode } from './graph.js';
 import { operatorRows } from './operators.js';
-import { int32Vector } from './option-fields.js';
+import { int32Vector, writeOptionMap } from './option-fields.js';
 import { largestOldCode, slotCounts, slots } from './schema.js';
 import { type ReadRow, shapeRows } from './shapes.js';
 import { type FileOperator, resourceRows, resourceType } from './variables.js';
@@ -135,6 +135,8 @@ export function operatorTable(builder: Builder, operator: FileOperator, code: nu
     operator.op === 'FULLY_CONNECTED' ? padded.slice(0, 3) : operator.inputs,
   );
   const outputs = int32Vector(builder, operator.outputs);
+  const map = row.map && writeOptionMap(row.map, operator.options as Record<string, unknown>);
+  const custom = map ? builder.createByteVector(map) : 0;
   let options = 0;
   if (row.optionsType !== 0) {
     const values = operator.options as Record<string, unknown>;
@@ -151,5 +153,6 @@ export function operatorTable(builder: Builder, operator: FileOperator, code: nu
   builder.addFieldOffset(slots.operator.outputs, outputs, 0);
   builder.addFieldInt8(slots.operator.optionsType, row.optionsType, 0);
   builder.addFieldOffset(slots.operator.options, options, 0);
+  builder.addFieldOffset(slots.operator.customOptions, custom, 0);
   return builder.endObject();
 }

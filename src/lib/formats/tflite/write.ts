@@ -1,8 +1,8 @@
 import { Builder } from 'flatbuffers';
 import { checkGraph, checkQuantization } from './check.js';
-import type { Graph, Operator, Tensor, TensorData } from './graph.js';
+import { type Graph, type Operator, type Tensor, type TensorData, withoutUnused } from './graph.js';
 import { metadataName } from './metadata.js';
-import { operatorRows, statesOf, versionOf } from './operators.js';
+import { operatorRows, rowOf, statesOf, versionOf } from './operators.js';
 import { int32Vector } from './option-fields.js';
 import { fileIdentifier, schemaVersion, slotCounts, slots } from './schema.js';
 import { type FileOperator, type WrittenGraph, withHandles } from './variables.js';
@@ -32,7 +32,7 @@ export interface WriteOptions {
 export function writeTflite(graph: Graph, { metadata }: WriteOptions = {}): Uint8Array {
   checkGraph(graph);
   checkQuantization(graph);
-  const full = withConvolutionBias(graph);
+  const full = withoutKept(withConvolutionBias(graph));
   const builder = new Builder(1024);
   const written = withHandles(full);
   const codes = operatorVersions(full);
@@ -129,6 +129,18 @@ function subgraphTable(
   builder.addFieldOffset(slots.subgraph.operators, operatorVector, 0);
   builder.addFieldOffset(slots.subgraph.name, name, 0);
   return builder.endObject();
+}
+
+/** The graph without the states that files do not contain. */
+function withoutKept(graph: Graph): Graph {
+  const keeps = (op: Operator['op']) => operatorRows[op].kept !== undefined;
+  if (!graph.operators.some(({ op }) => keeps(op))) return graph;
+  const operators = graph.operators.map((operator) => {
+    const { states = [] } = rowOf(operator.op);
+    if (!keeps(operator.op)) return operator;
+    return { ...operator, inputs: operator.inputs.slice(0, operator.inputs.length - states.length) };
+  });
+  return withoutUnused({ ...graph, operators });
 }
 
 /**

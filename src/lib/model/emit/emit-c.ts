@@ -6,6 +6,7 @@ import {
   elementBytes,
   elementCount,
   type Graph,
+  hasFrontEnd,
   hasState,
   type Operator,
   type OperatorName,
@@ -697,6 +698,9 @@ function refuseOthers({ tensors, inputs, outputs, operators }: Graph): void {
       next,
     });
   const typeOf = (index: number): Tensor['type'] => tensors[index]!.type;
+  // An operator of the audio front end explains why other types are in the model.
+  const signal = operators.findIndex((operator) => hasFrontEnd({ operators: [operator] }));
+  if (signal >= 0) throw refuse(`operator ${signal} (${operators[signal]!.op}), which has no C code`);
   for (const index of [...inputs, ...outputs])
     if (!emitted.includes(typeOf(index))) throw refuse(`an input or output of ${typeOf(index)}`);
   operators.forEach(({ op, outputs: made }, at) => {

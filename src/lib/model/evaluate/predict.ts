@@ -1,5 +1,12 @@
 import { AiotError } from '../../core/errors.js';
-import { elementCount, type Graph, hasForest, hasState, type Tensor } from '../../formats/tflite/graph.js';
+import {
+  elementCount,
+  type Graph,
+  hasForest,
+  hasFrontEnd,
+  hasState,
+  type Tensor,
+} from '../../formats/tflite/graph.js';
 import { readTflite } from '../../formats/tflite/read.js';
 import { withFloatConstants } from '../../formats/tflite/real-values.js';
 import { createInterpreter } from '../../runtime/interpreter/interpreter.js';
@@ -28,8 +35,8 @@ export interface RunningNetwork {
 }
 
 /**
- * Opens a .tflite file in one of the two runtimes. Decision trees always run in the interpreter, because LiteRT does not support the
- * operator.
+ * Opens a .tflite file in one of the two runtimes. Decision trees and TFLite Micro's audio front end always run in the interpreter, because
+ * LiteRT does not support their operators.
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED (dynamic range or float16 on a device; several outputs; variables in LiteRT, which
  * cannot reset them), AIOT_LITERT_FAILED
  */
@@ -42,7 +49,7 @@ export async function openNetwork(bytes: Uint8Array, runtime: Runtime): Promise<
     outputTensor,
     graph,
   };
-  if (runtime === 'device' || hasForest(graph)) {
+  if (runtime === 'device' || hasForest(graph) || hasFrontEnd(graph)) {
     refuseOffDevice(graph);
     const interpreter = createInterpreter(floatView(graph));
     const run = (row: Float32Array) => (interpreter.invoke(row) as Float32Array).slice();

@@ -37,6 +37,8 @@ export function macsOf(
   output: readonly number[] | undefined,
 ): number | null {
   const made = elementCount(output ?? [0]);
+  const signal = /^(?:CUSTOM Signal|SIGNAL_)(.+)$/.exec(op)?.[1]?.replaceAll('_', '').toUpperCase();
+  if (signal !== undefined) return frontEndMacs(signal, inputs, output ?? [0]);
   const [first = 0, height = 1, width = 1, channels = 1] = inputs[1] ?? [];
   switch (op) {
     case 'FULLY_CONNECTED':
@@ -61,6 +63,22 @@ export function macsOf(
         ? null
         : 0;
   }
+}
+
+/**
+ * Multiply-adds of an operator of TFLite Micro's audio front end. A transform of n samples has n / 2 complex values, and takes n / 4 · log2
+ * (n / 2) complex products.
+ */
+function frontEndMacs(
+  name: string,
+  inputs: readonly (readonly number[] | undefined)[],
+  output: readonly number[],
+): number {
+  const [made, samples] = [elementCount(output), (output.at(-1) ?? 2) - 2];
+  if (name === 'RFFT')
+    return samples < 4 ? 0 : Math.round((made / (samples + 2)) * samples * Math.log2(samples / 2));
+  if (name === 'FILTERBANK') return 2 * elementCount(inputs[1] ?? [0]);
+  return name === 'ENERGY' ? 2 * made : name === 'WINDOW' ? made : 0;
 }
 
 /** Multiply-adds for one run of an operator in a graph; 0 if negligible. */

@@ -1,3 +1,4 @@
+import { AiotError } from '../../core/errors.js';
 import type { OperatorOptions } from '../../formats/tflite/graph.js';
 import {
   inverseSquareRoot,
@@ -227,6 +228,17 @@ export function wide(compute: (a: number, b: number) => number): (node: Node) =>
   };
 }
 
+/** DIV of int32: the quotient is truncated. The reference kernel crashes if a divisor is 0. */
+export function quotient(node: Node): () => void {
+  const divisor = node.input(1).values;
+  const divide = wide((a, b) => Math.trunc(a / b))(node);
+  return () => {
+    if ((divisor as Int32Array).includes(0))
+      throw new AiotError('AIOT_TFLITE_INPUT', `operator ${node.index} (DIV): a division by 0`);
+    divide();
+  };
+}
+
 /** LOGICAL_AND and LOGICAL_OR. Any byte except 0 is true, also in a file's constants. */
 export function logical(combine: (a: boolean, b: boolean) => boolean): Kernel {
   return (node) => {
@@ -260,9 +272,14 @@ function cast(node: Node): () => void {
 const castTypes = ['float32', 'int8', 'int16', 'int32', 'bool'] as const;
 
 /** CAST between any two types. */
-export const casts: Readonly<Record<string, Kernel>> = Object.fromEntries(
+export const casts: Record<string, Kernel> = Object.fromEntries(
   castTypes.flatMap((from) => castTypes.map((to) => [`${from} ${to}`, cast])),
 );
+for (const type of ['int8', 'int16', 'int32', 'float32'] as const) {
+  casts[`uint32 ${type}`] = cast;
+  // In C, the conversion of a negative float32 to uint32 is undefined.
+  if (type !== 'float32') casts[`${type} uint32`] = cast;
+}
 
 const { fround } = Math;
 

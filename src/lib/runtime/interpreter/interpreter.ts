@@ -11,13 +11,13 @@ import {
 import { activationPlaces, rowOf } from '../../formats/tflite/operators.js';
 import * as copies from './copies.js';
 import { movesOf } from './copies.js';
+import { forest, signals } from './custom.js';
 import * as elementwise from './elementwise.js';
 import { floatUnary } from './elementwise.js';
 import { scaleOf } from './fixed-point.js';
 import * as float from './float.js';
 import * as floats from './float.js';
 import { binary, leakyRelu as floatLeakyRelu } from './float.js';
-import { forest } from './forest.js';
 import * as images from './images.js';
 import { convolution, depthwise, fullyConnected, logistic, softmax, tanh } from './int8.js';
 import * as int16 from './int16.js';
@@ -66,6 +66,7 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
   checkQuantization(graph);
   checkEnds(graph);
   const tensors: (Values | undefined)[] = graph.tensors.map(({ data }) =>
+    data instanceof Uint32Array ||
     data instanceof Int8Array ||
     data instanceof Int16Array ||
     data instanceof Float32Array ||
@@ -223,6 +224,7 @@ function checkEnds({ tensors, inputs, outputs }: Graph): void {
     for (const [place, index] of indices.entries()) {
       if (tensors[index]?.data !== undefined)
         throw new AiotError('AIOT_TFLITE_MALFORMED', `the ${end}, tensor ${index}, is a constant`);
+      if (end === 'input' && tensors[index]?.type === 'uint64') throw unsupported('an input of uint64');
       if (end === 'input' && indices.indexOf(index) !== place)
         throw new AiotError(
           'AIOT_TFLITE_MALFORMED',
@@ -242,6 +244,8 @@ function valuesFor({ type, shape }: Tensor, where: string): Activations {
   if (type === 'float32') return new Float32Array(elementCount(shape));
   if (type === 'int32') return new Int32Array(elementCount(shape));
   if (type === 'bool') return new Uint8Array(elementCount(shape));
+  if (type === 'uint32') return new Uint32Array(elementCount(shape));
+  if (type === 'uint64') return new Uint32Array(2 * elementCount(shape));
   throw unsupported(`${where}: activations of ${type} (known: float32, int32, int16, int8, bool)`);
 }
 
@@ -334,7 +338,7 @@ const kernels: {
     'int32 int32': elementwise.wide(Math.imul),
   },
   // TFLite Micro's int8 kernel shifts by more than 31 bits at usual scales, which is undefined behavior in C.
-  DIV: { 'float32 float32': binary((a, b) => a / b) },
+  DIV: { 'float32 float32': binary((a, b) => a / b), 'int32 int32': elementwise.quotient },
   MAXIMUM: movingWide(elementwise.choice((a, b) => !(a > b))),
   MINIMUM: movingWide(elementwise.choice((a, b) => !(a < b))),
   SQUARED_DIFFERENCE: {
@@ -422,6 +426,7 @@ const kernels: {
     'float16 float32': floats.fromFloat16,
   },
   FOREST: { 'float32 float32': forest as Kernel },
+  ...signals,
   // These operators only change the shape, so their output shares the input's memory.
   RESHAPE: {},
   EXPAND_DIMS: {},

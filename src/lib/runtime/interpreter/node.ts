@@ -1,8 +1,8 @@
 import { AiotError } from '../../core/errors.js';
 import { elementCount, type Graph, type Operator, type Tensor } from '../../formats/tflite/graph.js';
 
-/** Values of one tensor while a network runs. */
-export type Values = Int8Array | Int16Array | Float32Array | Int32Array | Uint8Array;
+/** Values of one tensor while a network runs. A uint64 is two uint32 values: its low and its high half. */
+export type Values = Int8Array | Int16Array | Float32Array | Int32Array | Uint8Array | Uint32Array;
 
 /**
  * Called with the input, and with each operator's output when the output is ready. `values` is the interpreter's own array, so read it

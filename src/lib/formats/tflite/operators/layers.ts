@@ -1,9 +1,12 @@
-import type { OperatorName } from '../graph.js';
+import type { OperatorName, OperatorOptions, Tensor } from '../graph.js';
 import {
   activation,
+  entry,
   flag,
+  flagEntry,
   float,
   only,
+  onlyEntry,
   optionalFlag,
   optionalType,
   padding,
@@ -189,6 +192,112 @@ export const layerRows = {
   },
   MAX_POOL_2D: pool(17, { cost: 'maxPool', micro: micro('AddMaxPool2D', 32, 40) }),
   AVERAGE_POOL_2D: pool(1, { cost: 'averagePool', micro: micro('AddAveragePool2D', 32, 40) }),
+} satisfies { [Name in OperatorName]?: Row<Name> };
+
+/** A custom operator of TFLite Micro's audio front end. `own`: bytes that its kernel allocates in the arena's tail. */
+const signal = <Rest extends object>(name: string, inputs: number, own: number, rest: Rest) => ({
+  code: 32,
+  custom: `Signal${name}`,
+  optionsType: 0,
+  fields: [],
+  inputs: [inputs, inputs] as [number, number],
+  version: () => 1,
+  since: {},
+  cost: 'multiply' as const,
+  micro: micro(`Add${name}`, own),
+  ...rest,
+});
+
+/** Largest number of samples or channels in the options of an operator. */
+const most = 2 ** 16;
+
+/** Elements per row of the last axis, and number of rows. */
+const rowsOf = ({ shape }: Tensor): { rows: number; size: number } => {
+  const size = shape.at(-1) ?? 1;
+  return { rows: shape.slice(0, -1).reduce((count, each) => count * each, 1), size };
+};
+
+/**
+ * The operators of TFLite Micro's audio front end. Their names in a file begin with `Signal` (signal/micro/kernels in its repository).
+ */
+export const signalRows = {
+  SIGNAL_FRAMER: signal('Framer', 3, 48, {
+    map: [entry('frame_size', 1, most), entry('frame_step', 1, most), flagEntry('prefill')],
+    outputs: () => 2,
+    states: [1, 2],
+    kept: ({ frameSize, frameStep }: OperatorOptions['SIGNAL_FRAMER'], input: Tensor) => [
+      { type: 'int16' as const, shape: [rowsOf(input).rows, Math.ceil(frameSize / frameStep) * frameStep] },
+      { type: 'int32' as const, shape: [1] },
+    ],
+    cost: 'copy' as const,
+  }),
+  SIGNAL_WINDOW: signal('Window', 2, 8, {
+    map: [entry('shift', 0, 31)],
+    shape: 'first' as const,
+  }),
+  SIGNAL_FFT_AUTO_SCALE: signal('FftAutoScale', 1, 0, {
+    outputs: () => 2,
+    shape: 'first' as const,
+    cost: 'activation' as const,
+  }),
+  SIGNAL_RFFT: signal('Rfft', 1, 0, {
+    map: [onlyEntry('T', 7), entry('fft_length', 4, most)],
+    cost: 'transcendental' as const,
+  }),
+  SIGNAL_ENERGY: signal('Energy', 1, 8, {
+    map: [entry('end_index', 0, most), entry('start_index', 0, most)],
+    yields: 'uint32' as const,
+  }),
+  SIGNAL_FILTER_BANK: signal('FilterBank', 6, 56, {
+    map: [entry('num_channels', 1, most)],
+    yields: 'uint64' as const,
+    cost: 'dense' as const,
+  }),
+  SIGNAL_FILTER_BANK_SQUARE_ROOT: signal('FilterBankSquareRoot', 2, 0, {
+    yields: 'uint32' as const,
+    cost: 'transcendental' as const,
+  }),
+  SIGNAL_FILTER_BANK_SPECTRAL_SUBTRACTION: signal('FilterBankSpectralSubtraction', 2, 56, {
+    map: [
+      entry('alternate_one_minus_smoothing', 0, most),
+      entry('alternate_smoothing', 0, most),
+      flagEntry('clamping'),
+      entry('min_signal_remaining', 0, most),
+      entry('num_channels', 1, most),
+      entry('one_minus_smoothing', 0, most),
+      entry('smoothing', 0, most),
+      entry('smoothing_bits', 0, 31),
+      entry('spectral_subtraction_bits', 0, 31),
+    ],
+    outputs: () => 2,
+    states: [1],
+    kept: ({ numChannels }: OperatorOptions['SIGNAL_FILTER_BANK_SPECTRAL_SUBTRACTION']) => [
+      { type: 'uint32' as const, shape: [numChannels] },
+    ],
+  }),
+  SIGNAL_PCAN: signal('PCAN', 3, 8, { map: [entry('snr_shift', 0, 63)] }),
+  SIGNAL_FILTER_BANK_LOG: signal('FilterBankLog', 1, 8, {
+    map: [entry('input_correction_bits', 0, 31), entry('output_scale', 0, 2 ** 31 - 1)],
+    cost: 'transcendental' as const,
+  }),
+  SIGNAL_STACKER: signal('Stacker', 3, 56, {
+    map: [
+      entry('num_channels', 1, most),
+      entry('stacker_left_context', 0, 1024),
+      entry('stacker_right_context', 0, 1024),
+      entry('stacker_step', 1, 2049),
+    ],
+    outputs: () => 2,
+    states: [1, 2],
+    kept: (options: OperatorOptions['SIGNAL_STACKER']) => [
+      {
+        type: 'int16' as const,
+        shape: [options.numChannels * (options.stackerLeftContext + 1 + options.stackerRightContext)],
+      },
+      { type: 'int32' as const, shape: [2] },
+    ],
+    cost: 'copy' as const,
+  }),
 } satisfies { [Name in OperatorName]?: Row<Name> };
 
 /**

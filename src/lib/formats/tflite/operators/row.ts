@@ -1,5 +1,5 @@
-import type { OperatorName, OperatorOptions, Tensor } from '../graph.js';
-import type { OptionField } from '../option-fields.js';
+import type { OperatorName, OperatorOptions, Tensor, TensorType } from '../graph.js';
+import type { MapField, OptionField } from '../option-fields.js';
 
 /** Properties of an operator's use that determine the operator's version. */
 export interface Use<Name extends OperatorName> {
@@ -41,12 +41,19 @@ export interface Row<Name extends OperatorName> {
   /** Number in the schema's union BuiltinOptions; 0 = no options table. */
   optionsType: number;
   fields: OptionField[];
+  /** Options of a custom operator, which are a FlexBuffers map. They replace `fields`, and are sorted by key. */
+  map?: readonly MapField[];
   /** Minimum and maximum number of inputs. */
   inputs: [least: number, most: number];
   /** Positions of inputs that may be omitted although later inputs are required. */
   optional?: readonly number[];
   /** Positions of inputs that are the operator's state: variables that only this operator uses, and that its kernel updates in each run. */
   states?: readonly number[];
+  /**
+   * Types and shapes of the states, if a file does not contain them because the runtime allocates them with the operator. The reader adds
+   * them after the inputs in the file, and the writer omits them.
+   */
+  kept?: (options: OperatorOptions[Name], input: Tensor) => Pick<Tensor, 'type' | 'shape'>[];
   /** Number of outputs; default: one. */
   outputs?: (options: OperatorOptions[Name]) => number;
   /** The oldest kernel version that supports this use. */
@@ -64,7 +71,7 @@ export interface Row<Name extends OperatorName> {
    */
   scale?: 'own' | 'input' | 'joined' | FixedScale;
   /** The output's type, if it differs from the activations' type. */
-  yields?: 'bool' | 'int32';
+  yields?: Extract<TensorType, 'bool' | 'int32' | 'uint32' | 'uint64'>;
   /**
    * The output's shape: the first input's shape, or the shape to which both inputs are broadcast. Absent if the shape depends on anything
    * else.
@@ -80,7 +87,7 @@ export interface Row<Name extends OperatorName> {
 }
 
 /** A row that several operators can share, because the version does not depend on any option. */
-export type SharedRow = Omit<Row<OperatorName>, 'version' | 'outputs'> & {
+export type SharedRow = Omit<Row<OperatorName>, 'version' | 'outputs' | 'kept'> & {
   version: (use: Pick<Use<OperatorName>, 'inputs' | 'output'>) => number;
 };
 
