@@ -41,6 +41,9 @@ describe('a command such as aiot error', () => {
     expect(await runCli(['error', 'zzz', '--json'])).toMatchObject({
       json: { error: { message: 'unknown error code zzz', next: 'To list all codes, run `aiot error`.' } },
     });
+    expect((await runCli(['error', 'AIOT_SERIAL_NOT_FND'])).stderr).toContain(
+      'Did you mean AIOT_SERIAL_NOT_FOUND?',
+    );
   });
 
   it('reads flags from their environment variables', async () => {

@@ -48,7 +48,7 @@ it('a push states the sequence so that it cannot be read as a version', () => {
   const pushed = { name: 'fan', version: 1, digest: 'sha256:0', sequence: 2, bytes: 9, file: 'fan.aiot' };
   const text = pushedText({ ...pushed, kind: 'model', sameAs: null, memory: null }, 'https://a');
   expect(text.replaceAll(/\s+/g, ' ')).toContain(
-    'Signed with your key, sequence 2. The sequence counts all signatures for models, not versions.',
+    'Signed with your key, sequence 2. Each signature gets the next number.',
   );
 });
 

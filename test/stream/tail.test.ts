@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tailNotes } from '../../src/lib/cli/live/stream-tail.js';
 import { streamStatisticsSchema } from '../../src/lib/stream/tail/statistics.js';
+import { tail as followed } from '../../src/lib/stream/tail/tail.js';
 import { runCli } from '../support/cli.js';
 
 let folder: string;
@@ -201,6 +202,28 @@ describe('stream tail as a check', () => {
       seen: 4,
       missingFields: [{ field, flag: flag.slice(2) }],
     });
+  });
+
+  it('reports such a field while it still follows the stream, once', async () => {
+    const many = Array.from({ length: 25 }, (_, i) => ({
+      topic: 't',
+      time: 1000 + i,
+      payload: { temperature: i },
+    }));
+    const url = await recording('many', many);
+    const notices: string[] = [];
+    const follow = (where: string) =>
+      followed({ urls: [url], where, onNotice: (notice) => notices.push(notice) }, { show: () => {} });
+    await follow('temprature > 80');
+    expect(notices).toEqual([
+      expect.stringMatching(/^--where reads the field temprature, which occurred in none of \d+ messages$/),
+    ]);
+    await follow('temperature > 80');
+    expect(notices).toHaveLength(1);
+  });
+
+  it('says nothing of quotes for a field of --fields', async () => {
+    expect((await tail('--fields', 'id,latency')).stderr).toMatch(/Check its name\.?$/m);
   });
 
   it('names the texts that a field had if none matched', async () => {

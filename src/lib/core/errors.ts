@@ -1,4 +1,5 @@
 import { type CatalogueEntry, catalogue, type ErrorCode } from './catalogue.js';
+import { nearest } from './text.js';
 
 export interface ErrorDetails {
   /** Overrides the catalogue's next step if a better one is known. */
@@ -127,7 +128,12 @@ export function explainCode(code: string): CatalogueEntry & { code: ErrorCode } 
   const found = names.find((name) => name === wanted || name === `AIOT_${wanted}`);
   if (found) return { code: found, ...catalogue[found] };
   const part = wanted.replace(/^AIOT_/, '').split('_')[0] ?? '';
-  const near = part === '' ? [] : names.filter((name) => name.includes(part)).slice(0, 5);
+  const closest = nearest(wanted.startsWith('AIOT_') ? wanted : `AIOT_${wanted}`, names, 3);
+  const near = closest
+    ? [closest as string]
+    : part === ''
+      ? []
+      : names.filter((name) => name.includes(part)).slice(0, 5);
   throw new AiotError('AIOT_USAGE', `unknown error code ${code}`, {
     next:
       near.length > 0

@@ -104,7 +104,8 @@ export function tailNotes(end: TailEnd, { where, never }: TailChecks): { note: s
 /** A warning for each field that a flag uses but no message contained. */
 export function missingCautions(end: Pick<TailEnd, 'missing' | 'seen'>): string[] {
   return missingSentences(end).map(
-    (sentence) => `${sentence}. Check its name; text in an expression needs quotes`,
+    (sentence) =>
+      `${sentence}. Check its name${sentence.startsWith('--fields') ? '' : '; text in an expression needs quotes'}`,
   );
 }
 

@@ -242,7 +242,7 @@ export function quantizationText(result: QuantizeResult): string {
   ];
   if (result.windows > 0) told.push(['Calibrated', `on ${plural(result.windows, 'example')}`]);
   if (result.standardized && result.windows > 0)
-    told.push(['Rows', 'standardized with the mean and deviation in the file']);
+    told.push(['Inputs', 'standardized with the mean and deviation stored in the model']);
   if (result.sqnrDb !== null)
     told.push(['Output', `${result.sqnrDb.toFixed(1)} dB signal to quantization noise`]);
   for (const [at, input] of inputs.entries()) {

@@ -131,7 +131,7 @@ function findingOf(
     around: by === 'device' ? 'error' : 'warning',
     outside: project ? 'info' : 'warning',
   } as const;
-  const figures = `(From this alone, a simple predictor gets ${percent(accuracy)} of the recordings right; by chance, it would be ${percent(chance)}${signal === null ? '' : `; from the signal's mean, deviation and step, it is ${percent(signal)}`}.)`;
+  const figures = `(This alone identifies ${percent(accuracy)} of the recordings; chance: ${percent(chance)}${signal === null ? '' : `; the signal's mean, deviation and step: ${percent(signal)}`}.)`;
   return {
     kind: 'shortcut',
     severity: severities[seen],

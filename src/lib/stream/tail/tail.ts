@@ -20,6 +20,7 @@ import {
   createMissingFields,
   type MissingField,
   type MissingText,
+  missingSentences,
   missingText,
   type WantedField,
   type WantedText,
@@ -160,6 +161,9 @@ export async function tail(options: TailOptions, output: TailOutput): Promise<Ta
   return endOf(ending.why ?? 'source', end, options, watch, output);
 }
 
+/** Number of messages without a match after which a field that none of them had is reported, while the stream is still followed. */
+const noticeAfter = 10;
+
 interface Work {
   options: TailOptions;
   selector: Selector;
@@ -219,6 +223,9 @@ async function showBatch(
   state.seen += taken;
   state.checked += checked;
   for (let index = 0; index < taken; index++) batch[index]!.ack();
+  if (state.messages === 0 && state.seen >= noticeAfter && state.seen - taken < noticeAfter)
+    for (const sentence of missingSentences({ missing: selector.missing, seen: state.seen }))
+      options.onNotice?.(sentence);
   if (state.messages >= count) ending.end(watch?.never ? 'never' : 'count');
 }
 
@@ -519,7 +526,7 @@ async function endOf(
   const came = plural(end.seen, 'message');
   // An interruption is a normal end, unless particular messages, or a number of messages, were awaited.
   if (why === 'interrupted' && (watch || options.count !== undefined))
-    throw new AiotError('AIOT_INTERRUPTED', `stopped after ${came}`);
+    throw new AiotError('AIOT_INTERRUPTED', `stopped after ${came}${missingText(end)}`);
   if (why === 'never')
     throw new AiotError(
       'AIOT_STREAM_NEVER',
