@@ -95,6 +95,29 @@ describeReal('postgres', 'two platforms on one database', () => {
     await expect(again).rejects.toThrow();
   });
 
+  it('deliver settings that were changed at one replica to a device at the other', async () => {
+    const schema = { type: 'object', properties: { rpm: { type: 'integer', maximum: 3000, default: 900 } } };
+    await a().settings.apply({ project: 'pumps', settings: [{ type: 'pump', schema }] });
+    await provisionDevice({ client: a(), name: 'pump-1', type: 'pump', out: identity('pump-1') });
+    const { client } = await fakeDevice(platforms[1]?.urls.mqtts ?? '', identity('pump-1'), 'pump-1');
+    const heard: unknown[] = [];
+    client.on('message', (topic, payload) => {
+      if (topic.endsWith('/settings')) heard.push(JSON.parse(payload.toString()).values);
+    });
+    await client.subscribeAsync('aiot/v1/pump-1/settings', { qos: 1 });
+    await expect.poll(() => heard.at(-1), { timeout: 20_000 }).toEqual({ rpm: 900 });
+    await a().settings.change('pump-1', { set: { rpm: 600 } });
+    await expect.poll(() => heard.at(-1), { timeout: 20_000 }).toEqual({ rpm: 600 });
+    await b().devices.change(['pump-1'], { action: 'group', add: ['lab'] });
+    await b().settings.change('pump-1', { unset: ['rpm'] });
+    await b().settings.changeGroup('pump', 'lab', { set: { rpm: 700 }, priority: 3 });
+    await expect.poll(() => heard.at(-1), { timeout: 20_000 }).toEqual({ rpm: 700 });
+    await expect
+      .poll(async () => (await a().settings.of('pump-1')).origins, { timeout: 20_000 })
+      .toEqual({ rpm: 'group lab' });
+    await client.endAsync(true);
+  }, 60_000);
+
   it('advance a shared rollout whichever replica a device reports to, and still enforce its deadline', async () => {
     const names = ['at-a', 'at-b', 'silent'];
     for (const name of names)
