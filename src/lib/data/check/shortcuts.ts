@@ -131,7 +131,7 @@ function findingOf(
     around: by === 'device' ? 'error' : 'warning',
     outside: project ? 'info' : 'warning',
   } as const;
-  const figures = `(This alone identifies ${percent(accuracy)} of the recordings; chance: ${percent(chance)}${signal === null ? '' : `; the signal's mean, deviation and step: ${percent(signal)}`}.)`;
+  const figures = `(Correct: ${percent(accuracy)}; by chance: ${percent(chance)}${signal === null ? '' : `; from the signal's mean, deviation and step: ${percent(signal)}`}.)`;
   return {
     kind: 'shortcut',
     severity: severities[seen],
