@@ -12,9 +12,7 @@ export function stampOf(root) {
 
 /** Digest of all sources of the dashboard, including the program's files and types that it uses. */
 export function webStampOf(root) {
-  const shared = ['api/rollouts/words.ts', 'pipeline/graph-model.ts'].map(
-    (file) => `src/lib/${file}`,
-  );
+  const shared = ['api/rollouts/words.ts', 'pipeline/graph-model.ts'].map((file) => `src/lib/${file}`);
   return digestOf(root, 'web', ['scripts/web.js', 'scripts/inside.js', ...shared]);
 }
 
