@@ -10,6 +10,7 @@ import {
 } from '../../src/lib/api/contract/alarms.js';
 import { writeContexts } from '../../src/lib/core/contexts.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { pushTiny } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
 import { connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -216,6 +217,50 @@ describe('aiot alarm', () => {
     // Texts are not stored, and the values of --class are not fields.
     expect(await cautions('--where', 'temperature > 80 and mode = "on"', ...ofMotors)).toBe('');
     expect(await cautions('--class', 'hot', '--within', '1m', '--where', 'share > 0.5')).toBe('');
+    // Two slips are both named.
+    const both = await cautions(
+      '--rate',
+      'temprature',
+      '--within',
+      '1m',
+      '--where',
+      'chnge > 5',
+      ...ofMotors,
+    );
+    expect(both.split('\n')).toEqual([
+      field,
+      '! With --rate, a condition reads change and rate, but not chnge. Did you mean change?',
+    ]);
+  });
+
+  it('cautions about a field of predictions without --class, and about an unknown class', async () => {
+    const cautions = async (...flags: string[]) => {
+      const { stderr, code } = await runCli(['alarm', 'create', '--name', 'typo', ...flags]);
+      expect(code, stderr).toBe(0);
+      await own.client.alarms.remove('typo');
+      return stderr.trim().replaceAll(/\s+/g, ' ');
+    };
+    const way = "--class walking --within 10s --where 'share > 0.2'.";
+    expect(await cautions('--where', 'label = "walking"')).toBe(
+      `! Without --class, an alarm does not read predictions. If label is one of their fields, use ${way}`,
+    );
+    expect(await cautions('--where', 'voted = "walking"', '--stream', 'predictions')).toBe(
+      `! Predictions are not a stream of telemetry. For an alarm on them, use ${way}`,
+    );
+    expect(await cautions('--where', 'confidence > 0.9')).toContain('use --class CLASS --within 10s');
+
+    await pushTiny(own.client, own.key);
+    const share = ['--within', '10s', '--where', 'share > 0.2'];
+    expect(await cautions('--class', 'walkign', ...share)).toBe(
+      "! No model's newest version has the class walkign. Did you mean walking?",
+    );
+    expect(await cautions('--class', 'walking', ...share)).toBe('');
+    expect(await cautions('--class', 'walking', '--within', '10s', '--where', 'shar > 0.2')).toBe(
+      '! With --class, a condition reads share, count and total, but not shar. Did you mean share?',
+    );
+    expect(await cautions('--unwell', '--where', '"silent" in causes and stat = "failing"')).toContain(
+      'not stat. Did you mean state?',
+    );
   });
 
   it('reports an expression that cannot be evaluated, and limits the time of regular expressions', async () => {

@@ -180,3 +180,21 @@ describe('aiot context add', () => {
     await status();
   });
 });
+
+describe('an unknown model', () => {
+  it('is rejected with the name of the context, if there are several', async () => {
+    const contexts = await readContexts();
+    const deploy = ['model', 'deploy', 'my-pump@1', '--selector', 'all'];
+    const shown = async () => {
+      const { json } = await runCli([...deploy, '--json']);
+      return (json as { error: { code: string; message: string; next: string } }).error;
+    };
+    expect(await shown()).toMatchObject({ code: 'AIOT_NOT_FOUND', message: 'no model is named my-pump' });
+    const bench = { url: 'https://127.0.0.1:9', token: 'aiot_x' };
+    await writeContexts({ ...contexts, contexts: { ...contexts.contexts, bench } });
+    const { code, message, next } = await shown();
+    expect([code, message]).toEqual(['AIOT_NOT_FOUND', 'no model is named my-pump on local']);
+    expect(next).toMatch(/`aiot model list`.*to see your contexts, run `aiot context list`\.$/);
+    await writeContexts(contexts);
+  });
+});

@@ -239,12 +239,16 @@ describe('aiot down', () => {
     refused(['down', '--data', join(folder, 'none')], 'AIOT_PLATFORM_NOT_RUNNING', 4));
 
   it('stops the platform; the next up prints no new token and updates the context', async () => {
+    const { current: other } = await readContexts();
+    expect(other).not.toBe(result.context);
     expect(await ok(downResultSchema, ['down', '--data', data()])).toEqual({
       pid: result.pid,
       data: data(),
       urls: result.urls,
       restart: { words: [], secret: [] },
       // Another context is the current one.
+      ownContext: result.context,
+      foreignContext: other,
       context: null,
       otherContext: null,
     });

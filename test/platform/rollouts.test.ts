@@ -213,6 +213,16 @@ describe('a rollout', () => {
     });
   });
 
+  it('mentions a similar type if the type of the selected devices is probably misspelled', async () => {
+    const out = identity('slip');
+    await provisionDevice({ client: own.client, name: 'slip', type: 'vitual', out });
+    await expect(start('slip')).rejects.toMatchObject({
+      code: 'AIOT_ROLLOUT_EMPTY',
+      next: 'To release it for them, push it again: `aiot model push … --types vitual`. If vitual is a misspelling of virtual, remove the device, and provision it again with --type virtual.',
+    });
+    await own.client.devices.act('slip', 'revoke');
+  });
+
   it('can return to an older version, which is re-signed with the next sequence', async () => {
     const heard = a().desired.length;
     const how = { client: own.client, signingKey: async () => own.key, now: Date.now() };

@@ -56,6 +56,23 @@ describe('a device that is provisioned again', () => {
     expect(await readFile(at('bench-1/device.key'), 'utf8')).not.toBe(key);
   });
 
+  it('is created with a caution if its type is new and similar to a known one', async () => {
+    const caution = async (name: string, type: string, ...more: string[]) => {
+      const { code, stderr } = await runCli([...argv(name, name, type), ...more]);
+      expect(code, stderr).toBe(0);
+      return stderr.split('\n').find((line) => line.startsWith('! The type'));
+    };
+    expect(await caution('slip-1', 'vitual')).toBe('! The type vitual is new. Did you mean virtual?');
+    // From now on, the type is in use.
+    expect(await caution('slip-2', 'vitual')).toBeUndefined();
+    expect(await caution('slip-3', 'gateway')).toBeUndefined();
+    expect(await caution('slip-4', 'gatewya')).toBe('! The type gatewya is new. Did you mean gateway?');
+    // Digits are often meant, and so is a type beside --chip.
+    await caution('slip-5', 'press-1');
+    expect(await caution('slip-6', 'press-2')).toBeUndefined();
+    expect(await caution('slip-7', 'esp32x', '--chip', 'esp32')).toBeUndefined();
+  });
+
   it('gets a new key in a new folder if its folder is lost', async () => {
     await made('bench-2', 'bench-2');
     await rm(at('bench-2'), { recursive: true });

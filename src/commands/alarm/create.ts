@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core';
 import { alarmSchema, longestAlarmMs, severities } from '../../lib/api/contract/alarms.js';
-import { conditionFlags, unknownTelemetry } from '../../lib/cli/flags/alarms.js';
+import { alarmCautions, conditionFlags } from '../../lib/cli/flags/alarms.js';
 import { selectorTexts } from '../../lib/cli/flags/fleet.js';
 import { duration, shared } from '../../lib/cli/flags/shared.js';
 import { PlatformCommand } from '../../lib/cli/platform-command.js';
@@ -85,9 +85,7 @@ export default class AlarmCreate extends PlatformCommand {
       input,
       async (client) => {
         const alarm = await client.alarms.create(wanted);
-        // The alarm exists, even if its names cannot be compared.
-        const cautions = await unknownTelemetry(client, wanted).catch(() => []);
-        for (const caution of cautions) this.caution(caution);
+        for (const caution of await alarmCautions(client, wanted)) this.caution(caution);
         return alarm;
       },
       (alarm) => alarmText(alarm),

@@ -16,7 +16,7 @@ import { next } from '../../lib/cli/render/text.js';
 import { guideProvisionedText } from '../../lib/cli/render/versions.js';
 import { unless } from '../../lib/core/errors.js';
 import { onboardedSchema } from '../../lib/device/onboard/onboard.js';
-import { provision } from '../../lib/device/onboard/provision.js';
+import { provision, typeCaution } from '../../lib/device/onboard/provision.js';
 import { suitableSource } from '../../lib/device/telemetry/sensor.js';
 import { operatorKey } from '../../lib/provision/operator-key.js';
 import { provisionedDeviceSchema } from '../../lib/provision/provision.js';
@@ -89,8 +89,11 @@ export default class DeviceProvision extends AiotCommand {
       return known;
     }
     const privatePem = (await unless('AIOT_KEY_NOT_FOUND', operatorKey(context.name))) ?? null;
-    const result = await withClient(context.name, (client) =>
-      provision({
+    const result = await withClient(context.name, async (client) => {
+      // With --chip, an unusual type is deliberate.
+      const caution = type && flags.chip === 'auto' ? await typeCaution(client, type) : undefined;
+      if (caution !== undefined) this.caution(caution);
+      return await provision({
         ...{ client, name: args.name, type, out, csv, jobs, mac, port, labels, privatePem },
         chip: flags.chip === 'auto' ? undefined : flags.chip,
         context: context.name,
@@ -100,8 +103,8 @@ export default class DeviceProvision extends AiotCommand {
         signal: this.signal,
         // For a file of devices, the number of finished devices is shown instead of stages.
         onStage: this.stages({ list: csv === undefined }),
-      }),
-    );
+      });
+    });
     for (const warning of provisionWarnings(result)) this.caution(warning);
     if ('devices' in result) {
       this.print(fleetText(result));

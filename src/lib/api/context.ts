@@ -35,9 +35,25 @@ export async function withClient<T>(
   const client = await clientFor(name);
   try {
     return await call(client);
+  } catch (error) {
+    throw await namingContext(error, name);
   } finally {
     await client.close();
   }
+}
+
+/** If the user has several contexts, an error about an unknown name also names the context in which it was looked up. */
+async function namingContext(error: unknown, chosen: string | undefined): Promise<unknown> {
+  if (!hasCode(error, 'AIOT_NOT_FOUND')) return error;
+  const [, said, near = ''] = /^(no \S+ is named .+?)(\. Did you mean .+)?$/.exec(error.message) ?? [];
+  const { name, others } = await contextFor(chosen);
+  if (said === undefined || others.length === 0) return error;
+  const next = `${error.next} It may be on another platform: to see your contexts, run \`aiot context list\`.`;
+  const { endpoint, cause } = error;
+  return error.reworded(`${said} on ${name}${near}`, {
+    ...{ next, cause },
+    ...(endpoint === undefined ? {} : { endpoint }),
+  });
 }
 
 /** Clients for the chosen context's data service. At most one of them is not null. */

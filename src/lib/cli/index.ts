@@ -20,7 +20,7 @@ export {
   placeOf,
   sectionFor,
 } from './documents.js';
-export { conditionFlags, unknownTelemetry } from './flags/alarms.js';
+export { alarmCautions, conditionFlags } from './flags/alarms.js';
 export {
   boardLoader,
   burdenFlags,

@@ -26,7 +26,7 @@ export { createNativeDevice, type SimulatedDevice } from './native/device.js';
 export { simulateNative } from './native/simulate.js';
 export { type Joined, joinedSchema, joinOverSerial, type SeenNetwork } from './onboard/improv.js';
 export { type Onboarded, onboardedSchema } from './onboard/onboard.js';
-export { provision } from './onboard/provision.js';
+export { provision, typeCaution } from './onboard/provision.js';
 export { renewDevice } from './onboard/renew.js';
 export { joinOverSoftap } from './onboard/softap.js';
 export { foundInFolder, foundOnBoard } from './onboard/verify-board.js';

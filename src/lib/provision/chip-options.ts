@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net';
 import { AiotError } from '../core/errors.js';
 import { readText } from '../core/files.js';
+import { nearest } from '../core/text.js';
 import { type ChipName, chipNames } from '../formats/esp-image/chips.js';
 import { decryptNvs, readNvsKeys } from '../formats/nvs/crypt.js';
 import { readNvs } from '../formats/nvs/read.js';
@@ -174,6 +175,20 @@ export function deviceType(text: string, strict = true): string {
   throw new AiotError('AIOT_USAGE', `unknown chip "${text}". Did you mean ${near}?`, {
     next: `Use --type ${near}. To keep your own type name, add --chip ${near}.`,
   });
+}
+
+/**
+ * The known type of which a new one is probably a misspelling: one or two letters differ, and no digit, because digits are often meant.
+ * Undefined for a known type and for a chip.
+ */
+export function similarType(type: string, known: readonly string[]): string | undefined {
+  if (chipOfType(type.toLowerCase()) !== null || known.includes(type)) return undefined;
+  const digits = (text: string) => text.replace(/\D/g, '');
+  return nearest(
+    type,
+    known.filter((each) => digits(each) === digits(type)),
+    2,
+  );
 }
 
 /** Whether the texts differ by at most one inserted, missing or replaced letter, or by one swapped pair. */

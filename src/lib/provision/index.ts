@@ -14,6 +14,7 @@ export {
   deviceType,
   type ImageRequest,
   imageRequest,
+  similarType,
   type Wifi,
 } from './chip-options.js';
 export { activateDevice, activatedSchema, madeClaimSchema, makeClaim } from './claim.js';

@@ -2,7 +2,7 @@ import { Flags } from '@oclif/core';
 import type { RegistryClient } from '../../api/client.js';
 import { longestAlarmMs, longestWindowMs } from '../../api/contract/alarms.js';
 import { telemetryNames } from '../../core/names.js';
-import { didYouMean } from '../../core/text.js';
+import { didYouMean, shellWord } from '../../core/text.js';
 import { comparedTexts, fieldPaths } from '../../stream/decode/expression.js';
 import { duration } from './shared.js';
 
@@ -55,8 +55,8 @@ export const conditionFlags = {
   }),
 };
 
-/** The parts of an alarm's definition that name telemetry. */
-interface NamedTelemetry {
+/** The parts of an alarm's definition that name telemetry or predictions. */
+interface NamedFields {
   stream?: string | undefined;
   where?: string | undefined;
   clear?: string | undefined;
@@ -69,27 +69,59 @@ interface NamedTelemetry {
 /** Maximum number of streams whose fields are compared, because each takes a request. */
 const mostStreams = 20;
 
+/** Fields of predictions that telemetry seldom has, and names under which users look for the stream of predictions. */
+const predictionFields = new Set(['label', 'voted', 'scores', 'detections', 'confidence', 'latencyMs']);
+const predictionStreams = new Set(['prediction', 'predictions', 'inference', 'inferences']);
+
+/** Values that a condition reads instead of a sample's fields, by flag. */
+const valuesOfFlags = [
+  ['rate', '--rate', ['change', 'rate']],
+  ['class', '--class', ['share', 'count', 'total']],
+  ['offline', '--offline-devices', ['share', 'offline', 'total', 'devices']],
+  ['unwell', '--unwell', ['state', 'causes', 'message']],
+] as const;
+
 /**
- * Sentences about a stream and fields of an alarm that no stored telemetry has, which are often misspelled. Empty if the platform has no
- * telemetry yet. Fields that are compared with texts are not checked, because texts are not stored. Makes up to 21 requests.
+ * Sentences about names with which an alarm may never fire. They are streams and fields that no stored telemetry has, and classes that no
+ * model has. The others are fields of predictions without --class, and values that the condition does not get. Names that cannot be
+ * compared are skipped. Makes up to 21 requests.
  */
-export async function unknownTelemetry(
+export async function alarmCautions(
+  client: Pick<RegistryClient, 'datasets' | 'models'>,
+  alarm: NamedFields,
+): Promise<string[]> {
+  const { class: label } = alarm;
+  const asked = label === undefined ? unknownTelemetry(client, alarm) : unknownClass(client, label);
+  const found = await asked.catch(() => []);
+  return [...found, ...unknownValues(alarm)];
+}
+
+/** Empty if the platform has no telemetry yet. Fields that are compared with texts are not checked, because texts are not stored. */
+async function unknownTelemetry(
   { datasets }: Pick<RegistryClient, 'datasets'>,
-  alarm: NamedTelemetry,
+  alarm: NamedFields,
 ): Promise<string[]> {
   const { stream } = alarm;
   const known = (await datasets.page({ limit: mostStreams + 1 })).datasets.map(({ name }) => name);
-  if (known.length === 0 || known.length > mostStreams) return [];
-  if (stream !== undefined && !known.includes(stream))
+  if (known.length > mostStreams) return [];
+  const isUnknown = stream !== undefined && !known.includes(stream);
+  if (isUnknown && predictionStreams.has(stream))
+    return [`Predictions are not a stream of telemetry. For an alarm on them, use ${wayOfClass(alarm)}`];
+  if (isUnknown && known.length > 0)
     return [`No stored telemetry is of the stream ${stream}${didYouMean(stream, known) || '.'}`];
-  const names = fieldsOf(alarm);
-  if (names.length === 0) return [];
-  const streams = stream === undefined ? known : [stream];
+  const { numbers, texts } = fieldsOf(alarm);
+  if (numbers.length + texts.length === 0) return [];
+  const streams = stream === undefined || isUnknown ? known : [stream];
   const found = await Promise.all(streams.map((name) => datasets.recordings(name, { limit: 1 })));
   const fields = [...new Set(found.flatMap((each) => each.fields))];
+  const predicted = [...texts, ...numbers].find((name) => !fields.includes(name) && ofPrediction(name));
+  if (predicted !== undefined)
+    return [
+      `Without --class, an alarm does not read predictions. If ${predicted} is one of their fields, use ${wayOfClass(alarm)}`,
+    ];
   if (fields.length === 0) return [];
   const where = stream === undefined ? '' : ` of ${stream}`;
-  return names
+  return numbers
     .filter((name) => !fields.includes(name))
     .map((name) => {
       const near = didYouMean(name, fields);
@@ -97,12 +129,50 @@ export async function unknownTelemetry(
     });
 }
 
-/** Fields that the alarm reads from samples, without those that it compares with texts. */
-function fieldsOf({ where, clear, rate, class: label, offline, unwell }: NamedTelemetry): string[] {
-  if (label !== undefined || offline || unwell) return [];
-  if (rate !== undefined) return [rate];
-  const texts = [where, clear].filter((text) => text !== undefined);
-  const compared = texts.flatMap((text) => comparedTexts(text)).map(({ path }) => path.join('.'));
-  const read = texts.flatMap((text) => fieldPaths(text)).map((path) => path.join('.'));
-  return [...new Set(read)].filter((name) => !compared.includes(name) && !telemetryNames.has(name));
+/** Only the newest version of each model is compared. Empty if none of them has classes. */
+async function unknownClass({ models }: Pick<RegistryClient, 'models'>, label: string): Promise<string[]> {
+  const classes = (await models.list()).flatMap(({ latest }) => latest.classes);
+  if (classes.length === 0 || classes.includes(label)) return [];
+  return [`No model's newest version has the class ${label}${didYouMean(label, classes) || '.'}`];
+}
+
+function unknownValues(alarm: NamedFields): string[] {
+  const [, flag, values] = valuesOfFlags.find(([name]) => alarm[name]) ?? [];
+  if (flag === undefined || values === undefined) return [];
+  const read = conditionsOf(alarm).flatMap((text) => fieldPaths(text).map(([name = '']) => name));
+  const known: readonly string[] = values;
+  const listed = `${known.slice(0, -1).join(', ')} and ${known.at(-1)}`;
+  return [...new Set(read)]
+    .filter((name) => !known.includes(name))
+    .map((name) => {
+      const near = didYouMean(name, known);
+      return `With ${flag}, a condition reads ${listed}, but not ${name}${near || '.'}`;
+    });
+}
+
+/** Flags for an alarm on predictions, with the class that the condition compares the label with. */
+function wayOfClass(alarm: NamedFields): string {
+  const compared = conditionsOf(alarm).flatMap((text) => comparedTexts(text));
+  const label = compared.find(({ path: [name = ''] }) => ofPrediction(name))?.text ?? 'CLASS';
+  return `--class ${shellWord(label)} --within 10s --where 'share > 0.2'.`;
+}
+
+function ofPrediction(name: string): boolean {
+  return predictionFields.has(name.replace(/\..*/s, ''));
+}
+
+function conditionsOf({ where, clear }: NamedFields): string[] {
+  return [where, clear].filter((text) => text !== undefined);
+}
+
+/** Fields that the alarm reads from samples: those that it compares with texts, and all others. */
+function fieldsOf(alarm: NamedFields): { numbers: string[]; texts: string[] } {
+  const { rate, class: label, offline, unwell } = alarm;
+  if (label !== undefined || offline || unwell) return { numbers: [], texts: [] };
+  if (rate !== undefined) return { numbers: [rate], texts: [] };
+  const conditions = conditionsOf(alarm);
+  const texts = conditions.flatMap((text) => comparedTexts(text)).map(({ path }) => path.join('.'));
+  const read = conditions.flatMap((text) => fieldPaths(text)).map((path) => path.join('.'));
+  const numbers = [...new Set(read)].filter((name) => !texts.includes(name) && !telemetryNames.has(name));
+  return { numbers, texts };
 }

@@ -525,14 +525,21 @@ function jobState({ state }: Job): string {
 }
 
 /** A stopped platform. If the current context belongs to that platform, also the reason why further commands will fail. */
-export function downText({ data, pid, context, otherContext }: DownResult): string {
-  const stopped = `Stopped the platform on ${data} (pid ${pid}).`;
+export function downText(result: DownResult): string {
+  const { data, pid, ownContext, foreignContext, context, otherContext } = result;
+  const known = ownContext === null ? '' : `context ${ownContext}, `;
+  const stopped = `Stopped the platform on ${data} (${known}pid ${pid}).`;
+  if (foreignContext !== null)
+    return `${stopped}\nThe current context ${foreignContext} belongs to another platform.`;
   if (context === null || otherContext === null) return stopped;
   return `${stopped}\nThe current context ${context} belongs to it. To use another platform, switch to another context, such as ${otherContext}.`;
 }
 
 /** Suggested next commands. `at`: flags to repeat. The platform's ports are repeated if they are not the defaults. */
-export function afterDown({ urls, otherContext, restart }: DownResult, at: string): string[] {
+export function afterDown(
+  { urls, otherContext, restart }: Pick<DownResult, 'urls' | 'otherContext' | 'restart'>,
+  at: string,
+): string[] {
   const options = restart ?? { words: [], secret: [] };
   const port = (flag: string, url: string, usual: string) => {
     const used = new URL(url).port;

@@ -6,13 +6,14 @@ import { configFolder } from '../../core/folders.js';
 import { takeLock } from '../../core/lock.js';
 import { systemClock } from '../../core/time.js';
 import type { ChipInfo, LoaderOptions } from '../../flash/loader/types.js';
-import type { ChipName } from '../../formats/esp-image/chips.js';
+import { type ChipName, chipNames } from '../../formats/esp-image/chips.js';
 import {
   type ChipOptions,
   chipOfType,
   deviceType,
   type ImageRequest,
   imageRequest,
+  similarType,
 } from '../../provision/chip-options.js';
 import { labelOf, requireLabelFile, writeLabels } from '../../provision/labels.js';
 import { makeDevice, type ProvisionedDevice } from '../../provision/provision.js';
@@ -98,6 +99,34 @@ async function make(request: ProvisionRequest): Promise<Provisioned> {
   const made = await makeDevice({ client, name, how, chip: options, out: out ?? null, privatePem, now });
   const { enrolled: _, ...device } = made;
   return device;
+}
+
+/** Maximum number of devices whose types are compared with a new one, because they take a request per thousand. */
+const mostCompared = 5000;
+
+/**
+ * A sentence about a new device type that is probably misspelled; otherwise undefined. Types of devices and firmware releases are known.
+ * Nothing is compared if the platform does not list them.
+ */
+export async function typeCaution(
+  client: Pick<RegistryClient, 'devices' | 'firmware' | 'status'>,
+  type: string,
+): Promise<string | undefined> {
+  const usual = ['virtual', ...chipNames];
+  if (usual.includes(type.toLowerCase())) return undefined;
+  const used = await typesAt(client).catch(() => null);
+  const near = used === null ? undefined : similarType(type, [...usual, ...used]);
+  return near === undefined ? undefined : `The type ${type} is new. Did you mean ${near}?`;
+}
+
+async function typesAt({
+  devices,
+  firmware,
+  status,
+}: Pick<RegistryClient, 'devices' | 'firmware' | 'status'>): Promise<string[] | null> {
+  if ((await status()).counts.devices > mostCompared) return null;
+  const [known, releases] = await Promise.all([devices.list(), firmware.list()]);
+  return [...known.map(({ type }) => type), ...releases.flatMap(({ latest }) => latest.deviceTypes)];
 }
 
 /**

@@ -17,6 +17,7 @@ import {
 } from '../../fleet/rollout/waves.js';
 import { parseSelector, requireListedNames } from '../../fleet/selector.js';
 import { type Manifest, peekManifest } from '../../formats/manifest/manifest.js';
+import { similarType } from '../../provision/chip-options.js';
 import { isTimeless } from '../../signal/spec.js';
 import type { BlobStore } from '../blobs/store.js';
 import { type DeltaPair, type Deltas, mostBases, patienceMs } from '../devices/desired.js';
@@ -116,7 +117,7 @@ export class Planner {
     if (found.length === 0) {
       const types = manifests.map(({ deviceTypes }) => deviceTypes.join(', ')).join('; ');
       const others = all.filter((device) => mayConnect(device.state) && matches(devices.selectable(device)));
-      throw noDevice(request.selector, manifests.at(-1)!.kind, types, others);
+      throw noDevice(request.selector, manifests.at(-1)!, types, others);
     }
     const names = found.map(({ name }) => name);
     if (request.expected !== undefined && request.expected !== digestOf(names)) {
@@ -380,7 +381,7 @@ function told({ name, version, sequence, digest }: Running): string {
 /** `others`: devices that the selector matches, but whose type is not among the releases' types. */
 function noDevice(
   selector: string,
-  kind: Manifest['kind'],
+  { kind, deviceTypes }: Pick<Manifest, 'kind' | 'deviceTypes'>,
   types: string,
   others: readonly DeviceRecord[],
 ): AiotError {
@@ -388,11 +389,19 @@ function noDevice(
   const own = [...new Set(others.map(({ type }) => type))].sort().slice(0, 5).join(',');
   if (own === '') return new AiotError('AIOT_ROLLOUT_EMPTY', message);
   const topic = kind === 'config' ? 'device config' : kind;
+  const [slip] = own.split(',').flatMap((type) => {
+    const near = similarType(type, deviceTypes);
+    return near === undefined
+      ? []
+      : [
+          ` If ${type} is a misspelling of ${near}, remove the device, and provision it again with --type ${near}.`,
+        ];
+  });
   return new AiotError(
     'AIOT_ROLLOUT_EMPTY',
     `${message}, only devices of type ${own.replaceAll(',', ', ')}`,
     {
-      next: `To release it for them, push it again: \`aiot ${topic} push … --types ${own}\`.`,
+      next: `To release it for them, push it again: \`aiot ${topic} push … --types ${own}\`.${slip ?? ''}`,
     },
   );
 }

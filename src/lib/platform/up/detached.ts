@@ -109,6 +109,10 @@ export const downResultSchema = z.object({
   urls: platformUrlsSchema,
   /** Its other options; null if an earlier version of aiot ran it. */
   restart: restartSchema.nullable(),
+  /** A context of this platform, preferably the current one; null = none. */
+  ownContext: z.string().nullable(),
+  /** The current context, if it belongs to another platform. */
+  foreignContext: z.string().nullable(),
   /** The current context, if it belongs to this platform. */
   context: z.string().nullable(),
   /**
@@ -156,20 +160,27 @@ export async function down(options: DownOptions): Promise<DownResult> {
   return { pid, data, urls, restart, ...(await contextsAfter(data)) };
 }
 
-/** The current context, if it belongs to the platform of this folder, and another context to switch to. */
-async function contextsAfter(data: string): Promise<Pick<DownResult, 'context' | 'otherContext'>> {
+/** The contexts of the platform of this folder, and another one to switch to if the current context is one of them. */
+async function contextsAfter(data: string): Promise<Omit<DownResult, 'pid' | 'data' | 'urls' | 'restart'>> {
   // The platform is already stopped, so an unreadable file of contexts is not an error of this command.
   const { current, contexts } = await readContexts().catch(() => ({ current: undefined, contexts: {} }));
   const folders = Object.entries(contexts).map(([name, { ca }]) => ({
     name,
     folder: platformFolderOfCa(ca),
   }));
-  if (!folders.some(({ name, folder }) => name === current && folder === data))
-    return { context: null, otherContext: null };
+  const own = folders.filter(({ folder }) => folder === data).map(({ name }) => name);
+  if (current === undefined || !own.includes(current))
+    return {
+      ...{ ownContext: own[0] ?? null, foreignContext: current ?? null },
+      ...{ context: null, otherContext: null },
+    };
   const others = folders.filter(({ folder }) => folder !== data);
   const running = await runningFolders(data);
   const other = others.find(({ folder }) => folder !== undefined && running.includes(folder)) ?? others[0];
-  return { context: current ?? null, otherContext: other?.name ?? null };
+  return {
+    ...{ ownContext: current, foreignContext: null },
+    ...{ context: current, otherContext: other?.name ?? null },
+  };
 }
 
 /** Data folders in the user's contexts, other than this one, with a running platform. */
