@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeDevices } from '../../src/lib/platform/devices/records.js';
 import { type Engine, openEngine } from '../../src/lib/platform/store/engine.js';
 import { migrations } from '../../src/lib/platform/store/migrations.js';
 import { type Postgres, password, startPostgres } from '../support/postgres.js';
@@ -58,6 +59,27 @@ describeReal('postgres', 'PostgreSQL', () => {
       await expect(openEngine('', url)).rejects.toMatchObject({ code: 'AIOT_DATABASE_REFUSED' });
       expect(await server.psql(name, 'SELECT version FROM "aiotSchema"')).toBe(String(migrations.length + 1));
     });
+
+    it('stores changes to the same devices in any order at the same time', async () => {
+      const engine = await open(await server.database());
+      const { store } = engine;
+      const devices = await devicesOf(engine);
+      for (const name of ['a', 'b']) await devices.inTurn(() => devices.insert(newDevice(name)));
+      const [a, b] = [devices.record('a'), devices.record('b')];
+      const change = (both: (typeof a)[], lastSeen: number) =>
+        store.transaction().execute((trx) =>
+          writeDevices(
+            trx,
+            both.map((device) => ({ device, change: { lastSeen } })),
+          ),
+        );
+      for (let round = 0; round < 50; round++)
+        await Promise.all(
+          [0, 1, 2, 3, 4, 5, 6, 7].map((at) => change(at % 2 === 0 ? [a, b] : [b, a], round * 8 + at)),
+        );
+      const rows = await store.selectFrom('devices').select('lastSeen').execute();
+      expect(rows.map(({ lastSeen }) => (lastSeen ?? 0) >= 49 * 8)).toEqual([true, true]);
+    }, 120_000);
 
     it.each([
       [

@@ -12,7 +12,7 @@ import type { BlobStore } from '../blobs/store.js';
 import type { Events } from '../events/events.js';
 import type { Store } from '../store/database.js';
 import { type Changes, serially } from '../store/engine.js';
-import type { DeviceRecord, StoredSettings } from './records.js';
+import { type DeviceRecord, inLockOrder, type StoredSettings } from './records.js';
 
 /** Publishes a retained message at QoS 1; an empty payload deletes the retained message. */
 export type PublishRetained = (topic: string, payload: Buffer) => Promise<void>;
@@ -50,7 +50,7 @@ export class DesiredStates {
   async write(wishes: readonly Wish[], store: Store): Promise<Wish[]> {
     const held: Wish[] = [];
     const deltas = new WishedDeltas(this.deltas, store);
-    for (const { delta: _, ...asked } of wishes) {
+    for (const { delta: _, ...asked } of inLockOrder(wishes, ({ device }) => device)) {
       const wish = await deltas.added(asked);
       if (wish.release === null && (await wishOf(store, wish.device)) !== wish.wish) continue;
       const desired = desiredOf(wish);

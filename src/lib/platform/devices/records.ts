@@ -249,9 +249,20 @@ export function raised({ device, change }: DeviceUpdate): DeviceUpdate {
   return { device, change: change && { ...change, ...(made ? { revision: device.revision + 1 } : {}) } };
 }
 
+/**
+ * Sorts changes by device. Every transaction that locks rows of several devices locks them in this order, because PostgreSQL would otherwise
+ * end one of two such transactions as a deadlock. Changes to one device keep their order.
+ */
+export function inLockOrder<Change>(
+  changes: readonly Change[],
+  nameOf: (change: Change) => string,
+): Change[] {
+  return changes.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : nameOf(a) > nameOf(b) ? 1 : 0));
+}
+
 /** Writes changes; null removes the device. Call in a transaction. @throws AIOT_DEVICE_CHANGED */
 export async function writeDevices(store: Store, changes: readonly DeviceUpdate[]): Promise<void> {
-  for (const { device, change } of changes) {
+  for (const { device, change } of inLockOrder(changes, ({ device }) => device.name)) {
     if (change === null) {
       await store.deleteFrom('claims').where('device', '=', device.id).execute();
       await store.deleteFrom('ddiActions').where('device', '=', device.id).execute();
