@@ -4,11 +4,16 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { MqttClient } from 'mqtt';
 import { afterEach, expect, it } from 'vitest';
 import { createClient, type RegistryClient } from '../../src/lib/api/client.js';
 import { generateKeyPair, publicKeyOf } from '../../src/lib/core/crypto.js';
+import type { Desired, Reported } from '../../src/lib/device/protocol/messages.js';
 import { trustRootOf } from '../../src/lib/formats/manifest/envelope.js';
+import { migrations } from '../../src/lib/platform/store/migrations.js';
 import { provisionDevice } from '../../src/lib/provision/provision.js';
+import { pushTiny } from '../support/bundle.js';
 import { kafkaPeer, startKafka } from '../support/kafka.js';
 import { mosquittoPub } from '../support/mosquitto.js';
 import { connect } from '../support/mqtt.js';
@@ -16,6 +21,7 @@ import { natsClient, startNatsWithMqtt } from '../support/nats.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
+import { oneWave } from '../support/rollout.js';
 import { brokerSuite } from './broker-suite.js';
 
 let nats: Awaited<ReturnType<typeof startNatsWithMqtt>> | undefined;
@@ -145,6 +151,86 @@ describeReal('kafka', 'three replicas that share a Kafka topic', () =>
   }),
 );
 
+describeReal('nats-server', 'three replicas of one version', () =>
+  describeReal('postgres', 'on PostgreSQL', () => {
+    it('are replaced one at a time by the next version, while messages flow and a rollout goes on', async () => {
+      nats = await startNatsWithMqtt();
+      const { mqtt, broker } = nats;
+      const group = await startReplicas({ broker });
+      const { children, clients, start, query } = group;
+      const schema = () => query('SELECT "version" FROM "aiotSchema"');
+      expect(Number(await schema())).toBe(migrations.length);
+      for (const name of names)
+        await provisionDevice({
+          client: group.first,
+          name,
+          type: 'virtual',
+          out: join(group.folder, name),
+        });
+      const { name: pushed, version, sequence, digest } = await pushTiny(group.first, group.key);
+      let replaced = 0;
+      let done = false;
+      let sent = 0;
+      const speaking = names.map(async (name, at) => {
+        const device = await connect(mqtt, { clientId: name });
+        device.on('message', async (_topic, payload) => {
+          if (payload.length === 0) return;
+          const wish = JSON.parse(String(payload)) as Desired;
+          // A third of the devices each finish before, between and after the first replacements.
+          await expect.poll(() => replaced, { timeout: 300_000 }).toBeGreaterThanOrEqual(at % 3);
+          const running = { name: pushed, version, sequence, digest };
+          const golden = { vectors: 3, passed: 3 };
+          for (const [state, more] of [
+            ['DOWNLOADING', {}] as const,
+            ['COMMITTED', { model: running, golden }] as const,
+          ])
+            await report(device, name, { state, rollout: wish.rollout, ...more });
+        });
+        await device.subscribeAsync(`aiot/v1/${name}/desired`, { qos: 1 });
+        await report(device, name, { state: 'IDLE', rollout: null });
+        for (let seq = 1; !done; seq++) {
+          await device.publishAsync(`aiot/v1/${name}/telemetry/s`, sample(seq), { qos: 1 });
+          sent++;
+          await delay(50);
+        }
+        return device;
+      });
+      const { id } = await group.first.rollouts.start(oneWave({ name: pushed, version, sequence }));
+      for (let at = 0; at < 3; at++) {
+        const next = await start('next');
+        // Both versions serve, although the first replica of the next version has migrated the database.
+        expect(Number(await schema())).toBe(migrations.length + 1);
+        for (const client of clients.slice(at)) expect((await client.status()).ready).toBe(true);
+        const exited = once(children[at] as ChildProcess, 'exit');
+        children[at]?.kill('SIGTERM');
+        expect((await exited)[0]).toBe(0);
+        replaced++;
+        const flowing = sent;
+        await expect.poll(() => sent, { timeout: 60_000 }).toBeGreaterThan(flowing + names.length);
+        expect((await next.status()).ready).toBe(true);
+      }
+      const last = clients.at(-1) as RegistryClient;
+      await expect.poll(async () => (await last.rollouts.get(id)).state, { timeout: 120_000 }).toBe('done');
+      expect((await last.rollouts.devices(id)).map(({ state }) => state)).toEqual(
+        names.map(() => 'committed'),
+      );
+      done = true;
+      for (const device of await Promise.all(speaking)) await device.endAsync();
+      const samples = async () => (await last.datasets.list()).map((set) => set.samples);
+      await expect.poll(samples, { timeout: 60_000 }).toEqual([sent]);
+      expect(await group.stored()).toBe(`${sent} ${sent}`);
+      const { recordings } = await last.datasets.get('s');
+      expect(recordings.map((take) => take.missing)).toEqual(names.map(() => 0));
+    }, 600_000);
+  }),
+);
+
+async function report(device: MqttClient, name: string, own: Partial<Reported>): Promise<void> {
+  const rest = { model: null, floor: 0, download: null, golden: null, error: null };
+  const message = { t: Date.now(), type: 'virtual', ...rest, ...own };
+  await device.publishAsync(`aiot/v1/${name}/reported`, JSON.stringify(message), { qos: 1, retain: true });
+}
+
 const names = Array.from({ length: 8 }, (_, i) => `dev-${i}`);
 /** Number of messages of each device. */
 const messages = 150;
@@ -153,11 +239,22 @@ function sample(seq: number): string {
   return JSON.stringify({ seq, t: seq, rate: 10, recording: 'r', x: seq });
 }
 
+/** The next version has another migration. */
+type Version = 'current' | 'next';
+
 interface Replicas {
   children: ChildProcess[];
-  /** Clients of the first and the last replica. */
+  /** A client of each replica, in the order of their start. */
+  clients: RegistryClient[];
+  /** Clients of the first and the last replica of the start. */
   first: RegistryClient;
   last: RegistryClient;
+  /** Starts another replica. */
+  start: (version?: Version) => Promise<RegistryClient>;
+  /** Signs models that the devices trust. */
+  key: string;
+  /** The result of a query on the database. */
+  query: (sql: string) => Promise<string>;
   /** The number of stored messages, and of different ones. */
   stored: () => Promise<string>;
   folder: string;
@@ -177,20 +274,26 @@ async function startReplicas(engines: { broker?: string; ingest?: string }): Pro
   );
   const database = await postgres.database();
   let token = '';
-  for (const name of ['a', 'b', 'c']) {
-    const options = { dataDir: join(folder, name), httpPort: 0, mqttPort: 0, secret: 'shared' };
-    const child = startReplica({ ...options, engines: { ...engines, database } });
+  const start = async (version: Version = 'current') => {
+    const dataDir = join(folder, String(children.length));
+    const options = { dataDir, httpPort: 0, mqttPort: 0, secret: 'shared' };
+    const child = startReplica({ ...options, engines: { ...engines, database } }, version);
     children.push(child);
     const started = await replicaOf(child);
     token ||= started.token ?? '';
     const ca = await readFile(started.ca, 'utf8');
-    clients.push(createClient({ url: started.urls.http, ca, token }));
-  }
-  const [first, , last] = clients as [RegistryClient, RegistryClient, RegistryClient];
-  await first.trust.put(trustRootOf(publicKeyOf(generateKeyPair().privatePem)));
+    const client = createClient({ url: started.urls.http, ca, token });
+    clients.push(client);
+    return client;
+  };
+  const first = await start();
+  await start();
+  const last = await start();
+  const key = generateKeyPair().privatePem;
+  await first.trust.put(trustRootOf(publicKeyOf(key)));
+  const query = (sql: string) => postgres.psql(database.split('/').at(-1) as string, sql);
   const rows = `SELECT count(*) || ' ' || count(DISTINCT ("take", "seq")) FROM "telemetryMessages"`;
-  const stored = () => postgres.psql(database.split('/').at(-1) as string, rows);
-  return { children, first, last, stored, folder };
+  return { children, clients, first, last, start, key, query, stored: () => query(rows), folder };
 }
 
 /**
@@ -221,9 +324,11 @@ async function speakAndKill(
   expect(recordings.map((take) => [take.samples, take.missing])).toEqual(names.map(() => [messages, 0]));
 }
 
-function startReplica(options: object): ChildProcess {
+function startReplica(options: object, version: Version): ChildProcess {
   const program = join(import.meta.dirname, 'kills', 'child.mjs');
-  return spawn(process.execPath, [program, JSON.stringify(options)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  return spawn(process.execPath, [program, JSON.stringify(options), version], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
 }
 
 async function replicaOf(

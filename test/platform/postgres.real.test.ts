@@ -51,13 +51,26 @@ describeReal('postgres', 'PostgreSQL', () => {
       expect(rows).toEqual([{ now: 'on' }]);
     });
 
-    it('is rejected and left unchanged if a newer aiot created it', async () => {
+    const newer = migrations.length + 1;
+
+    it('is rejected and left unchanged if a newer aiot changed what this one needs', async () => {
       const url = await server.database();
-      await (await openEngine('', url)).close();
+      const running = await open(url);
       const name = url.split('/').at(-1) as string;
-      await server.psql(name, `UPDATE "aiotSchema" SET version = ${migrations.length + 1}`);
+      await server.psql(name, `UPDATE "aiotSchema" SET version = ${newer}, oldest = ${newer}`);
       await expect(openEngine('', url)).rejects.toMatchObject({ code: 'AIOT_DATABASE_REFUSED' });
-      expect(await server.psql(name, 'SELECT version FROM "aiotSchema"')).toBe(String(migrations.length + 1));
+      expect(await running.trouble()).toMatchObject({ code: 'AIOT_DATABASE_REFUSED' });
+      expect(await server.psql(name, 'SELECT version FROM "aiotSchema"')).toBe(String(newer));
+    });
+
+    it('is used and left unchanged if a newer aiot only added to it', async () => {
+      const url = await server.database();
+      const running = await open(url);
+      const name = url.split('/').at(-1) as string;
+      await server.psql(name, `UPDATE "aiotSchema" SET version = ${newer}, oldest = ${migrations.length}`);
+      const later = await open(url);
+      expect(await Promise.all([running, later].map((engine) => engine.trouble()))).toEqual([null, null]);
+      expect(await server.psql(name, 'SELECT version FROM "aiotSchema"')).toBe(String(newer));
     });
 
     it('stores changes to the same devices in any order at the same time', async () => {
@@ -80,6 +93,33 @@ describeReal('postgres', 'PostgreSQL', () => {
       const rows = await store.selectFrom('devices').select('lastSeen').execute();
       expect(rows.map(({ lastSeen }) => (lastSeen ?? 0) >= 49 * 8)).toEqual([true, true]);
     }, 120_000);
+
+    it('is migrated when a transaction of the previous version has ended, without ending it', async () => {
+      const url = await server.database();
+      const older = await open(url);
+      let opening: Promise<Engine> | undefined;
+      let isOpen = false;
+      await older.store.transaction().execute(async (trx) => {
+        await trx.updateTable('devices').set({ lastSeen: 1 }).execute();
+        migrations.push('ALTER TABLE devices ADD COLUMN later TEXT;');
+        opening = open(url).finally(() => migrations.pop());
+        void opening.then(
+          () => {
+            isOpen = true;
+          },
+          () => {},
+        );
+        // Longer than PostgreSQL's deadlock detection, which would end one of the two.
+        await delay(3000);
+        expect(isOpen).toBe(false);
+        // The migration needs both tables.
+        await sql`SELECT count(*) FROM events`.execute(trx);
+      });
+      const newer = await opening;
+      expect(await Promise.all([older, newer].map((engine) => engine?.trouble()))).toEqual([null, null]);
+      const version = await server.psql(url.split('/').at(-1) as string, 'SELECT version FROM "aiotSchema"');
+      expect(version).toBe(String(migrations.length + 1));
+    }, 60_000);
 
     it.each([
       [

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Devices } from '../../src/lib/platform/devices/devices.js';
 import { eventsIn } from '../../src/lib/platform/events/events.js';
 import { openStore } from '../../src/lib/platform/store/database.js';
-import { migrations } from '../../src/lib/platform/store/migrations.js';
+import { migrations, requiredMigrations } from '../../src/lib/platform/store/migrations.js';
 import { toPostgres } from '../../src/lib/platform/store/postgres-schema.js';
 import { rolloutsIn } from './engine-suite.js';
 
@@ -100,6 +100,18 @@ describe('a database from another release', () => {
       expect(await store.selectFrom('firmware').selectAll().execute()).toHaveLength(version === 3 ? 1 : 0);
       await store.destroy();
     }
+  });
+
+  it('keeps all that replicas of the previous version use, after the last migration that they need', () => {
+    const added =
+      /^(--.*|CREATE TABLE \w+ \(|CREATE INDEX |DROP INDEX |ALTER TABLE \w+ ADD COLUMN \w+ \w+$|$)/;
+    const statements = migrations
+      .slice(requiredMigrations)
+      .flatMap((step) => step.split(';').map((statement) => statement.trim()));
+    expect(statements.length).toBeGreaterThan(2);
+    expect(statements.filter((statement) => !added.test(statement))).toEqual([]);
+    expect(added.test('ALTER TABLE calls ADD COLUMN ended INTEGER NOT NULL')).toBe(false);
+    expect(added.test('DROP TABLE calls')).toBe(false);
   });
 
   it('is rejected if that release is newer', async () => {

@@ -432,3 +432,10 @@ export const migrations: string[] = [
   callIndexes,
   deviceSettings,
 ];
+
+/**
+ * Number of migrations that a program must know to work with a database that has all of them. Later ones only add tables, columns that may be
+ * absent, and indexes (expand), so replicas of the previous version continue on PostgreSQL during a rolling upgrade. A migration that
+ * removes or changes something (contract) raises this number to its own; upgrading past it needs a stop of all replicas.
+ */
+export const requiredMigrations = migrations.indexOf(replicaFacts);

@@ -198,7 +198,7 @@ export function unreachable(cause: unknown, endpoint: string): AiotError {
 }
 
 /** SQLSTATE of the server's response: five capitals or digits. */
-function sqlState(error: unknown): string | undefined {
+export function sqlState(error: unknown): string | undefined {
   const code = systemCode(error);
   return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && error instanceof Error && 'severity' in error
     ? code

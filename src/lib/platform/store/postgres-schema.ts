@@ -1,32 +1,42 @@
 import { createHash } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { AiotError } from '../../core/errors.js';
-import { migrations } from './migrations.js';
-import { type Address, databaseError, openSession, type Session } from './postgres-connection.js';
+import { migrations, requiredMigrations } from './migrations.js';
+import { type Address, databaseError, openSession, type Session, sqlState } from './postgres-connection.js';
+
+/** The schema of a database. */
+interface SchemaRow {
+  /** Number of its migrations. */
+  version: number;
+  /** Number of migrations that a program must know to work with it; null if an earlier version of aiot migrated it. */
+  oldest: number | null;
+}
+
+/** How long a migration waits for other replicas' transactions, ms; then it releases its locks, and starts again after the pause, for a minute. */
+const [lockMs, pauseMs, patienceMs] = [400, 300, 60_000];
 
 /**
- * Migrates the database, completely or not at all, and only once; concurrent callers wait.
+ * Migrates the database, completely or not at all, and only once; concurrent callers wait. Replicas of an earlier version may be running: a
+ * migration that waits for one of their locks gives up before PostgreSQL's deadlock detection (1 s), which could end their transaction.
  * @throws AIOT_DATABASE_REFUSED (a schema of a newer aiot, or a server that is too old), AIOT_DATABASE_UNREACHABLE
  */
 export async function migrate(address: Address): Promise<void> {
   const session = await openSession(address, {
-    ...{ statement_timeout: 0, query_timeout: 0, lock_timeout: 60_000 },
+    statement_timeout: 0,
+    query_timeout: 0,
+    lock_timeout: lockMs,
   });
   try {
     await requireServer(session, address.shown);
-    await session.query('BEGIN');
-    await session.query('SELECT pg_advisory_xact_lock($1, $2)', [lockClass, lockKey('migrations')]);
-    await session.query('CREATE TABLE IF NOT EXISTS "aiotSchema" ("version" BIGINT NOT NULL)');
-    const [row] = await session.query<{ version: number }>('SELECT "version" FROM "aiotSchema"');
-    const done = row?.version ?? 0;
-    requireKnown(done, address.shown);
-    if (done < migrations.length) {
-      for (const sql of migrations.slice(done)) await session.client.query(toPostgres(sql));
-      await session.client.query(sharing);
-      await drawOn(session);
-      await session.query('DELETE FROM "aiotSchema"');
-      await session.query('INSERT INTO "aiotSchema" ("version") VALUES ($1)', [migrations.length]);
+    for (const started = performance.now(); ; await delay(pauseMs)) {
+      try {
+        await migrateOnce(session, address.shown);
+        return;
+      } catch (error) {
+        if (!isLockTimeout(error) || performance.now() - started > patienceMs) throw error;
+        await session.query('ROLLBACK');
+      }
     }
-    await session.query('COMMIT');
   } catch (error) {
     throw databaseError(error, address.shown);
   } finally {
@@ -34,9 +44,37 @@ export async function migrate(address: Address): Promise<void> {
   }
 }
 
+/** Whether a lock was not granted within `lock_timeout`. */
+function isLockTimeout(error: unknown): boolean {
+  return sqlState(error instanceof AiotError ? error.cause : error) === '55P03';
+}
+
+async function migrateOnce(session: Session, shown: string): Promise<void> {
+  await session.query('BEGIN');
+  await session.query('SELECT pg_advisory_xact_lock($1, $2)', [lockClass, lockKey('migrations')]);
+  await session.query('CREATE TABLE IF NOT EXISTS "aiotSchema" ("version" BIGINT NOT NULL)');
+  await session.query('ALTER TABLE "aiotSchema" ADD COLUMN IF NOT EXISTS "oldest" BIGINT');
+  const [row = { version: 0, oldest: null }] = await session.query<SchemaRow>(
+    'SELECT "version", "oldest" FROM "aiotSchema"',
+  );
+  requireKnown(row, shown);
+  if (row.version < migrations.length) {
+    for (const sql of migrations.slice(row.version)) await session.client.query(toPostgres(sql));
+    await session.client.query(sharing);
+    await drawOn(session);
+    await session.query('DELETE FROM "aiotSchema"');
+    await session.query('INSERT INTO "aiotSchema" ("version", "oldest") VALUES ($1, $2)', [
+      migrations.length,
+      requiredMigrations,
+    ]);
+  }
+  await session.query('COMMIT');
+}
+
 /** @throws AIOT_DATABASE_REFUSED */
-export function requireKnown(version: number, shown: string): void {
-  if (version <= migrations.length) return;
+export function requireKnown({ version, oldest }: SchemaRow, shown: string): void {
+  const required = oldest ?? version;
+  if (required <= migrations.length) return;
   const said = `its schema is ${version}, but this version supports up to ${migrations.length}`;
   throw new AiotError('AIOT_DATABASE_REFUSED', `${shown} was written by a newer aiot: ${said}`, {
     endpoint: shown,

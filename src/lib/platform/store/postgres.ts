@@ -50,8 +50,11 @@ export async function openPostgres(url: string): Promise<Omit<Engine, 'soundness
     leader: postgresLeader(address),
     async trouble() {
       try {
-        const { rows } = await sql<{ version: number }>`SELECT "version" FROM "aiotSchema"`.execute(store);
-        requireKnown(rows[0]?.version ?? 0, address.shown);
+        const { rows } = await sql<{
+          version: number;
+          oldest: number | null;
+        }>`SELECT "version", "oldest" FROM "aiotSchema"`.execute(store);
+        requireKnown(rows[0] ?? { version: 0, oldest: null }, address.shown);
         return heard.listening() ? null : unreachable(undefined, address.shown);
       } catch (error) {
         if (error instanceof AiotError) return error;
