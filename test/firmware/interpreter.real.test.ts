@@ -13,7 +13,7 @@ import { root } from '../support/cli.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
 import { hardForest } from '../support/hard-forest.js';
-import { conditionsGraph } from '../support/integer-op-graphs.js';
+import { conditionsGraph, conversionsGraph, wrappedGraph } from '../support/integer-op-graphs.js';
 import { expectRecorded, operatorsOn, operatorsReading } from '../support/judged.js';
 import { runInFirmware } from '../support/native-interpreter.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
@@ -67,11 +67,12 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
         .filter(({ graph }) => isInt8(graph))
         .map((job) => ({ ...job, input: chanceInputs(job.graph, random, runs) as Int8Array }));
     });
-  const conditionJobs = () => {
+  const valueGraphs = { conditions: conditionsGraph, conversions: conversionsGraph, wrapped: wrappedGraph };
+  const valueJobs = (name: keyof typeof valueGraphs) => {
     const random = seededRandom(29);
     return Array.from({ length: 4 * files }, (_, at) => {
-      const graph = conditionsGraph(random);
-      return { name: `conditions ${at}`, graph, input: chanceInputs(graph, random, runs) as Int8Array };
+      const graph = valueGraphs[name](random);
+      return { name: `${name} ${at}`, graph, input: chanceInputs(graph, random, runs) as Int8Array };
     });
   };
   const networkJobs = () =>
@@ -89,7 +90,9 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
   it.each([
     ['each operator', operatorJobs],
     ['whole networks of each kind', networkJobs],
-    ['combined conditions', conditionJobs],
+    ['combined conditions', () => valueJobs('conditions')],
+    ['positions and converted values', () => valueJobs('conversions')],
+    ['converted numbers that do not fit', () => valueJobs('wrapped')],
   ])(
     'computes %s bit for bit as the TypeScript interpreter does',
     async (_, jobsOf) => {
@@ -180,15 +183,30 @@ describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () 
       timeout,
     );
 
+    const compared = async (name: 'conditions' | 'conversions') => {
+      const jobs = valueJobs(name);
+      const ours = await runInFirmware(program, jobs);
+      const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
+      expect(ours.map(({ output }) => output)).toEqual(theirs);
+      return jobs.map(({ graph }) => graph);
+    };
+
     it(
       'computes the same bits of combined conditions',
       async () => {
-        const jobs = conditionJobs();
-        const ours = await runInFirmware(program, jobs);
-        const theirs = (await runInPythonAsync('tflm', jobs)).map(({ output }) => output);
-        expect(ours.map(({ output }) => output)).toEqual(theirs);
-        const graphs = jobs.map(({ graph }) => graph);
+        const graphs = await compared('conditions');
         await expectRecorded('firmware.TFLM.conditions', operatorsReading('bool', graphs, 8));
+      },
+      timeout,
+    );
+
+    it(
+      'computes the same bits of positions and converted values',
+      async () => {
+        const graphs = await compared('conversions');
+        const types = ['int8', 'int16', 'int32', 'float32', 'bool'] as const;
+        const listed = types.flatMap((type) => operatorsReading(type, graphs, 8));
+        await expectRecorded('firmware.TFLM.conversions', listed);
       },
       timeout,
     );

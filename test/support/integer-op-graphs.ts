@@ -115,6 +115,55 @@ export function conditionsGraph(random: Random): Graph {
   return b.graph(x, b.op({ op: 'SELECT_V2', inputs, outputs: [b.like(x, shape)], options: {} }));
 }
 
+/** An int8 model: positions, a comparison or x itself, converted through other types and back to int8. */
+export function conversionsGraph(random: Random): Graph {
+  const b = new GraphBuilder(random);
+  const shape = [1, b.integer(1, 5), b.integer(2, 6)];
+  const x = b.activation(shape);
+  const start = b.pick<OperatorName>('ARG_MAX', 'ARG_MIN', 'GREATER', 'CAST');
+  const axis = b.integer(1, 2);
+  const kept = start.startsWith('ARG') ? shape.filter((_, at) => at !== axis) : shape;
+  let last = x;
+  if (start === 'GREATER') {
+    last = b.add({ type: 'bool', shape });
+    b.op({ op: start, inputs: [x, b.constant([1], b.scale())], outputs: [last], options: {} });
+  } else if (start !== 'CAST') {
+    last = b.add({ type: 'int32', shape: kept });
+    const inputs = [x, b.int32s(b.pick(axis, axis - 3))];
+    b.op({ op: start as 'ARG_MAX', inputs, outputs: [last], options: { outputType: 'int32' } });
+  }
+  const path = Array.from({ length: b.integer(0, 3) }, () => b.pick(...castTypes));
+  for (const type of [...path, 'int8'] as const) {
+    const from = b.tensors[last]!.type;
+    const scaled = type === 'int8' || type === 'int16';
+    const quantization = { scale: [b.scale()], zeroPoint: [0], axis: 0 };
+    const y = b.add({ type, shape: kept, ...(scaled && { quantization }) });
+    b.op({ op: 'CAST', inputs: [last], outputs: [y], options: { inDataType: from, outDataType: type } });
+    last = y;
+  }
+  return b.graph(x, last);
+}
+
+/** An int8 model that adds constants to x, which a CAST converts. Most of them do not fit the types on the way. */
+export function wrappedGraph(random: Random): Graph {
+  const b = new GraphBuilder(random);
+  const type = b.pick('float32', 'int16', 'int32', 'int8');
+  const large = () => (random() - 0.5) * 2 ** b.integer(0, 70);
+  const real = [large(), large(), large(), large(), 2 ** 31, -(2 ** 31) - 256, Infinity, Number.NaN];
+  const shape = [1, real.length];
+  const [x, y] = [b.activation(shape, 0.1, 0), b.activation(shape, 0.2, 0)];
+  const small = b.activation(shape, 0.1, 0);
+  const scaled = { quantization: { scale: [1], zeroPoint: [0], axis: 0 } };
+  const middle = b.add({ type, shape, ...(type.startsWith('int') && type !== 'int32' && scaled) });
+  const data = Float32Array.from(real);
+  const constant = b.add({ type: 'float32', shape, data });
+  const cast = (from: number, to: number, inDataType: TensorType, outDataType: TensorType) =>
+    b.op({ op: 'CAST', inputs: [from], outputs: [to], options: { inDataType, outDataType } });
+  cast(constant, middle, 'float32', type);
+  cast(middle, small, type, 'int8');
+  return b.graph(x, b.op({ op: 'ADD', inputs: [x, small], outputs: [y], options: { activation: 'none' } }));
+}
+
 /** A constant condition that selects between x and a constant. */
 function selectGraph(type: Kind): MakeGraph {
   return (random) => {

@@ -28,13 +28,19 @@ static void join_lives(aiot_network *network) {
   }
 }
 
+/* Size of a tensor. Positions and whole numbers between operators have 4 bytes each. */
+static uint32_t bytes_of(const aiot_operand *operand) {
+  return (uint32_t)operand->count * aiot_type_bytes(operand->type);
+}
+
 static bool placed_here(const aiot_operand *operand, int32_t index) {
   return operand->made && operand->root == index && operand->variable == NULL;
 }
 
 /*
  * Assigns memory to the activations: the largest first, each in the lowest gap that is free during its lifetime (as in TFLite
- * Micro's GreedyMemoryPlanner). An offset of UINT32_MAX means that none is assigned yet. Returns the total size.
+ * Micro's GreedyMemoryPlanner). An offset of UINT32_MAX means that none is assigned yet. Returns the total size; UINT32_MAX = too
+ * large for any arena.
  */
 static uint32_t place(aiot_network *network) {
   uint32_t all = 0;
@@ -44,7 +50,7 @@ static uint32_t place(aiot_network *network) {
     for (int32_t i = 0; i < network->operands; i++) {
       aiot_operand *operand = &network->operand[i];
       if (!placed_here(operand, i) || operand->offset != UINT32_MAX) continue;
-      if (next == NULL || operand->count >= next->count) next = operand;
+      if (next == NULL || bytes_of(operand) >= bytes_of(next)) next = operand;
     }
     if (next == NULL) return all;
     uint32_t at = 0;
@@ -54,14 +60,15 @@ static uint32_t place(aiot_network *network) {
         const aiot_operand *other = &network->operand[i];
         if (!placed_here(other, i) || other->offset == UINT32_MAX) continue;
         if (other->last < next->first || other->first > next->last) continue;
-        const uint32_t end = other->offset + (uint32_t)other->count;
-        if (other->offset >= at + (uint32_t)next->count || end <= at) continue;
+        const uint32_t end = other->offset + bytes_of(other);
+        if (other->offset >= at + bytes_of(next) || end <= at) continue;
         at = end;
         moved = true;
       }
     }
+    if (at > INT32_MAX - bytes_of(next)) return UINT32_MAX;
     next->offset = at;
-    if (at + (uint32_t)next->count > all) all = at + (uint32_t)next->count;
+    if (at + bytes_of(next) > all) all = at + bytes_of(next);
   }
 }
 
@@ -100,7 +107,7 @@ static aiot_code prepare(aiot_network *network, aiot_model *model) {
   if (!describe(network, input, &model->input) || !describe(network, output, &model->output))
     return network->file.broken ? AIOT_BUNDLE_MALFORMED : AIOT_MODEL_UNSUPPORTED;
   join_lives(network);
-  const uint32_t bytes = place(network);
+  if (place(network) > INT32_MAX) return AIOT_MEMORY_SHORT;
   aiot_arena *arena = network->arena;
   int8_t *memory = (int8_t *)arena->base + arena->used;
   bind(network, memory);
@@ -109,15 +116,15 @@ static aiot_code prepare(aiot_network *network, aiot_model *model) {
   model->first = memory + network->operand[input].offset;
   model->last = memory_of(network, output, memory);
   /* The memory is not zeroed yet, because it may overlap the tensors. */
-  return bytes <= INT32_MAX ? AIOT_OK : AIOT_MEMORY_SHORT;
+  return AIOT_OK;
 }
 
 static uint32_t head_bytes(const aiot_network *network) {
   uint32_t all = 0;
   for (int32_t i = 0; i < network->operands; i++) {
     const aiot_operand *operand = &network->operand[i];
-    if (placed_here(operand, i) && operand->offset + (uint32_t)operand->count > all)
-      all = operand->offset + (uint32_t)operand->count;
+    if (placed_here(operand, i) && operand->offset + bytes_of(operand) > all)
+      all = operand->offset + bytes_of(operand);
   }
   return all;
 }

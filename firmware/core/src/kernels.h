@@ -15,6 +15,8 @@ aiot_code aiot_prepare_convolution(const aiot_operator *operator);
 aiot_code aiot_prepare_depthwise(const aiot_operator *operator);
 aiot_code aiot_prepare_pool(const aiot_operator *operator);
 aiot_code aiot_prepare_reduction(const aiot_operator *operator);
+/* For ARG_MAX and ARG_MIN. */
+aiot_code aiot_prepare_position(const aiot_operator *operator);
 aiot_code aiot_prepare_sum(const aiot_operator *operator);
 aiot_code aiot_prepare_product(const aiot_operator *operator);
 aiot_code aiot_prepare_squared_difference(const aiot_operator *operator);
@@ -52,6 +54,8 @@ aiot_code aiot_prepare_gather(const aiot_operator *operator);
 aiot_code aiot_prepare_blocks(const aiot_operator *operator);
 /* For SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND. */
 aiot_code aiot_prepare_batches(const aiot_operator *operator);
+/* CAST between int8, int16, int32, float32 and bool. */
+aiot_code aiot_prepare_cast(const aiot_operator *operator);
 aiot_code aiot_prepare_fill(const aiot_operator *operator);
 aiot_code aiot_prepare_transpose_convolution(const aiot_operator *operator);
 /* For RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR. */

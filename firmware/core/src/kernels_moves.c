@@ -1,4 +1,5 @@
-/* Operators that move int8 elements without changing them. */
+/* Operators that move int8 elements without changing them, and CAST. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels.h"
@@ -512,5 +513,82 @@ aiot_code aiot_prepare_fill(const aiot_operator *operator) {
                                       aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
   plan->count = y->count;
+  return AIOT_OK;
+}
+
+typedef struct {
+  int32_t count, from, to;
+} cast_plan;
+
+/* A real number without its fraction, modulo 2^32; 0 if it is infinite or not a number. */
+static int32_t truncated(float real) {
+  int exponent = 0;
+  if (!isfinite(real)) return 0;
+  const double fraction = frexp((double)real, &exponent);
+  if (exponent <= 31) return (int32_t)real;
+  /* The number is a multiple of a power of 2, because it has only 24 bits. */
+  const int32_t mantissa = (int32_t)(fraction * (1 << 24)), shift = exponent - 24;
+  return shift >= 32 ? 0 : (int32_t)((uint32_t)mantissa << shift);
+}
+
+/* Converts stored values like a C cast, without scales. Numbers that do not fit wrap. Tensors are not aligned. */
+static void run_cast(const aiot_step *step) {
+  const cast_plan *plan = step->plan;
+  const uint32_t from = aiot_type_bytes(plan->from), to = aiot_type_bytes(plan->to);
+  const int8_t *x = step->x;
+  int8_t *y = step->y;
+  for (int32_t i = 0; i < plan->count; i++, x += from, y += to) {
+    float real = 0.0f;
+    int32_t whole = 0;
+    int16_t half;
+    switch (plan->from) {
+      case AIOT_FLOAT32:
+        memcpy(&real, x, sizeof real);
+        whole = plan->to == AIOT_BOOL ? real != 0.0f : truncated(real);
+        break;
+      case AIOT_INT32:
+        memcpy(&whole, x, sizeof whole);
+        break;
+      case AIOT_INT16:
+        memcpy(&half, x, sizeof half);
+        whole = half;
+        break;
+      default:
+        whole = plan->from == AIOT_BOOL ? (uint8_t)*x : *x;
+    }
+    switch (plan->to) {
+      case AIOT_FLOAT32:
+        if (plan->from != AIOT_FLOAT32) real = (float)whole;
+        memcpy(y, &real, sizeof real);
+        break;
+      case AIOT_INT32:
+        memcpy(y, &whole, sizeof whole);
+        break;
+      case AIOT_INT16:
+        half = (int16_t)(uint16_t)whole;
+        memcpy(y, &half, sizeof half);
+        break;
+      default:
+        *y = plan->to == AIOT_BOOL ? whole != 0 : (int8_t)(uint8_t)whole;
+    }
+  }
+}
+
+static bool castable(int32_t type) {
+  return type == AIOT_INT8 || type == AIOT_INT16 || type == AIOT_INT32 || type == AIOT_FLOAT32 || type == AIOT_BOOL;
+}
+
+aiot_code aiot_prepare_cast(const aiot_operator *operator) {
+  const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
+  if (x == NULL || y == NULL) return AIOT_BUNDLE_MALFORMED;
+  if (!castable(x->type) || !castable(y->type)) return AIOT_MODEL_UNSUPPORTED;
+  /* The options repeat both types, or are absent, but must be types. */
+  for (unsigned slot = 0; slot < 2; slot++)
+    if (aiot_type_bytes(aiot_flatbuffer_i8(&operator->network->file, operator->options, slot, 0)) == 0) return AIOT_MODEL_UNSUPPORTED;
+  if (!aiot_operand_shaped(y, x->rank, x->size)) return AIOT_BUNDLE_MALFORMED;
+  cast_plan *plan = aiot_network_step(operator->network, run_cast, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
+                                      aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  *plan = (cast_plan){x->count, x->type, y->type};
   return AIOT_OK;
 }

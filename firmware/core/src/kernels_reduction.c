@@ -1,4 +1,6 @@
-/* MEAN, SUM, REDUCE_MAX and REDUCE_MIN on int8 over constant axes. */
+/* MEAN, SUM, REDUCE_MAX and REDUCE_MIN on int8 over constant axes; ARG_MAX and ARG_MIN along one. */
+#include <string.h>
+
 #include "kernels.h"
 #include "quantized.h"
 #include "walk.h"
@@ -89,4 +91,51 @@ aiot_code aiot_prepare_reduction(const aiot_operator *operator) {
   plan->offset = (int32_t)((uint32_t)input.zero_point * (uint32_t)count);
   plan->output_zero = output.zero_point;
   return plan->ratio.shift >= -31 ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
+}
+
+typedef struct {
+  /* Number of elements before, along and behind the axis. */
+  int32_t outer, size, inner;
+  bool largest;
+} position_plan;
+
+/* The first position of the largest or smallest value along the axis. */
+static void run_position(const aiot_step *step) {
+  const position_plan *plan = step->plan;
+  const int8_t *x = step->x;
+  int8_t *y = step->y;
+  for (int32_t o = 0; o < plan->outer; o++, x += plan->size * plan->inner) {
+    for (int32_t i = 0; i < plan->inner; i++, y += sizeof(int32_t)) {
+      int32_t best = 0;
+      for (int32_t k = 1; k < plan->size; k++) {
+        const int8_t value = x[k * plan->inner + i], most = x[best * plan->inner + i];
+        if (plan->largest ? value > most : value < most) best = k;
+      }
+      /* Tensors are not aligned. */
+      memcpy(y, &best, sizeof best);
+    }
+  }
+}
+
+aiot_code aiot_prepare_position(const aiot_operator *operator) {
+  const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
+  const aiot_operand *where = aiot_operator_input(operator, 1);
+  aiot_scale scale;
+  if (x == NULL || y == NULL || !aiot_scale_of(&operator->network->file, x, &scale)) return AIOT_BUNDLE_MALFORMED;
+  if (y->type != AIOT_INT32 || !aiot_operand_constant(where, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  /* The option repeats the output's type, or is absent, but must be a type. */
+  if (aiot_type_bytes(aiot_flatbuffer_i8(&operator->network->file, operator->options, 0, 0)) == 0) return AIOT_MODEL_UNSUPPORTED;
+  const int32_t axis = where->count == 1 ? aiot_operand_axis(x, aiot_operand_i32(where, 0)) : -1;
+  if (axis < 0) return AIOT_BUNDLE_MALFORMED;
+  position_plan *plan = aiot_network_step(operator->network, run_position, sizeof *plan, aiot_operator_input_index(operator, 0),
+                                          -1, aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  *plan = (position_plan){1, x->size[axis], 1, operator->code == AIOT_ARG_MAX};
+  int32_t shape[AIOT_RANK_MAX], rank = 0;
+  for (int32_t k = 0; k < x->rank; k++) {
+    if (k < axis) plan->outer *= x->size[k];
+    if (k > axis) plan->inner *= x->size[k];
+    if (k != axis) shape[rank++] = x->size[k];
+  }
+  return aiot_operand_shaped(y, rank, shape) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
 }
