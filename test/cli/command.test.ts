@@ -210,6 +210,11 @@ describe('the program', () => {
     );
   });
 
+  it('names a mistyped command without its arguments', () => {
+    expect(aiot(['model', 'quantise', 'my-pump']).stderr).toContain('no such command: model quantise\n');
+    expect(aiot(['model', 'runs', 'lst', 'x']).stderr).toContain('no such command: model runs lst\n');
+  });
+
   it('rejects surplus arguments', () => {
     const { stderr, status } = aiot(['model', 'list', 'har', 'more']);
     expect(stderr).toBe(

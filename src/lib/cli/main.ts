@@ -83,13 +83,18 @@ async function fail(error: unknown, argv: string[], config: Config | undefined):
       : `To see the arguments and flags, run \`aiot ${command} --help\`.`;
     return showError(new AiotError('AIOT_USAGE', message, { next, cause: error }), style);
   }
+  // Words after the command's name are its arguments.
+  const depth =
+    words.findLastIndex((_, at) =>
+      config.topics.some(({ name }) => name === words.slice(0, at + 1).join(':')),
+    ) + 1;
   const whole = config.topics.some(({ name }) => name === words.join(':'));
   const message =
     words.length === 0
       ? 'expected a command'
       : whole
         ? `expected a command of ${words.join(' ')}`
-        : `no such command: ${words.join(' ')}`;
+        : `no such command: ${words.slice(0, Math.max(2, depth + 1)).join(' ')}`;
   showError(
     new AiotError('AIOT_USAGE', message, { next: await advice(words, namesOf(config)), cause: error }),
     style,
