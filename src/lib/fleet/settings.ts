@@ -84,7 +84,7 @@ export async function compileProjectSettings(type: string, schema: Values): Prom
 export async function compileSettings(schema: Values): Promise<CompiledSettings> {
   const check = await compileSchema(schema);
   const defaults = defaultsOf(schema);
-  const resolve: CompiledSettings['resolve'] = (layers) => {
+  const resolveOnce: CompiledSettings['resolve'] = (layers) => {
     const values = structuredClone(defaults);
     const origins: Record<string, string> = {};
     for (const [path] of leavesOf(values)) origins[path] = 'default';
@@ -92,6 +92,15 @@ export async function compileSettings(schema: Values): Promise<CompiledSettings>
     const problem = check(values) ?? tooLong(values);
     if (problem !== null) return { problem };
     return { values, digest: digestOf(Buffer.from(canonicalJson(values))), origins };
+  };
+  // A fleet of thousands of devices has few different layers, and is compared with them once a second.
+  const results = new Map<string, ReturnType<typeof resolveOnce>>();
+  const resolve: CompiledSettings['resolve'] = (layers) => {
+    const key = JSON.stringify(layers);
+    const result = results.get(key) ?? resolveOnce(layers);
+    if (results.size >= mostCompiled) results.clear();
+    results.set(key, result);
+    return result;
   };
   const alone = resolve([]);
   if ('problem' in alone) throw new Error(`the defaults are invalid${alone.problem}`);

@@ -273,11 +273,12 @@ export class DeviceSettingsService {
   }
 }
 
-/** A device's own overrides come after those of all its groups. */
+/** A device's own overrides come after those of all its groups. Devices of the same groups without any have the same layers. */
 function layersOf({ groups }: SettingsInfo, device: DeviceRecord, own: Values): SettingsLayer[] {
   const ofGroups = groups
     .filter(({ group }) => device.groups.includes(group))
     .map(({ group, priority, values }) => ({ from: `group ${group}`, priority, values }));
+  if (Object.keys(own).length === 0) return ofGroups;
   return [...ofGroups, { from: device.name, priority: Number.POSITIVE_INFINITY, values: own }];
 }
 
