@@ -367,7 +367,9 @@ function strongest(
     .slice(0, 4)
     .filter(({ value }) => value > 0)
     .map(({ part, value }) => `${part} ${value.toFixed(3)}`);
-  return `${bold(name)} depends most on ${named.length > 0 ? named.join(', ') : 'nothing in particular'}`;
+  return named.length > 0
+    ? `${bold(name)} depends most on ${named.join(', ')}`
+    : `${bold(name)} depends on no single feature`;
 }
 
 /** Compares two models, and lists where they disagree. */

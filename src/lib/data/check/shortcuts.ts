@@ -107,7 +107,7 @@ function properties(known: Metadata[], labels: string[], spec: SignalSpec): Prop
       told: toldByNumber(lengths, labels, 0.05),
       seen: 'outside',
       sentence: ({ high, low, accuracy }) =>
-        `The length of the file gives the label away: recordings of ${listIds(high)} are longer than those of ${listIds(low)} in ${Math.round(accuracy * labels.length)} of ${labels.length} recordings.`,
+        `The length of the file gives the label away: recordings of ${listIds(high)} are longer than those of ${listIds(low)}. This identifies ${Math.round(accuracy * labels.length)} of ${labels.length} recordings.`,
       advice:
         'Windows do not reveal this, but the labels were recorded on different occasions: look for other differences.',
       removed: false,
@@ -131,7 +131,7 @@ function findingOf(
     around: by === 'device' ? 'error' : 'warning',
     outside: project ? 'info' : 'warning',
   } as const;
-  const figures = `(Correct: ${percent(accuracy)}; by chance: ${percent(chance)}${signal === null ? '' : `; from the signal's mean, deviation and step: ${percent(signal)}`}.)`;
+  const figures = `(A guess from this alone is right in ${percent(accuracy)} of the recordings, by chance in ${percent(chance)}${signal === null ? '' : `, and from the signal's mean, deviation and step in ${percent(signal)}`}.)`;
   return {
     kind: 'shortcut',
     severity: severities[seen],

@@ -121,7 +121,9 @@ function identityObjections({ device, board, existing }: PlanInput): Objection[]
     told.push(`${name} was provisioned for the board ${mac}, but this board is ${board.mac}`);
   }
   if (existing && existing !== name) {
-    told.push(`the board is ${existing}, and ${name} would overwrite what may be the only copy of its key`);
+    told.push(
+      `the board is ${existing}, and ${name} would overwrite what may be the only copy of its key. Use another board, or for a simulated one another file`,
+    );
   }
   return told.map((message) => ({ rule: 'identity' as const, region: name, message }));
 }
