@@ -142,10 +142,13 @@ describe('an unreachable platform', () => {
     await copyFile(own.ca, ca);
     await writeContexts({
       current: 'bench',
-      contexts: { ...contexts.contexts, bench: { url: 'https://127.0.0.1:9', token: 'aiot_x', ca } },
+      contexts: {
+        ...contexts.contexts,
+        bench: { url: 'https://127.0.0.1:9', mqtt: 'mqtts://127.0.0.1:8884', token: 'aiot_x', ca },
+      },
     });
-    expect((await runCli(['status'])).stderr).toContain(
-      `start it with aiot up --data ${gone}, or choose another with aiot context use local.`,
+    expect((await runCli(['status'])).stderr.replaceAll(/\s+/g, ' ')).toContain(
+      `start it with aiot up --data ${gone} --http-port 9 --mqtt-port 8884, or choose another with aiot context use local.`,
     );
     const down = await runCli(['down', '--data', gone]);
     expect([down.code, down.stderr.replace(/\s+/g, ' ')]).toEqual([

@@ -154,16 +154,26 @@ export function adviceFor(context: ChosenContext): Advice {
 /**
  * Next step if the platform is unreachable: how to start it if it is on this machine, or how to choose another context.
  */
-function adviceWhenUnreachable({ name, ca, from, others }: ChosenContext): string {
+function adviceWhenUnreachable({ name, url, mqtt, ca, from, others }: ChosenContext): string {
   const isVariable = from === 'environment';
   const asked = isVariable ? 'AIOT_URL names this platform' : `The context ${name} names this platform`;
   const data = platformFolderOfCa(ca);
-  const start = data === undefined ? [] : [`start it with aiot up --data ${data}`];
+  const start = data === undefined ? [] : [`start it with aiot up --data ${data}${portFlags(url, mqtt)}`];
   const choice = isVariable
     ? 'unset AIOT_URL to use the current context'
     : `choose another with aiot context use ${others.length === 1 ? others[0] : `NAME (${others.join(', ')})`}`;
   const ways = [...start, ...(others.length === 0 ? [] : [choice])];
   return `${asked}: ${ways.length > 0 ? ways.join(', or ') : 'check its address and that it is running'}.`;
+}
+
+/** Flags for the ports of a platform on this machine, where they are not the defaults; empty for an external broker's port. */
+function portFlags(url: string, mqtt: string | undefined): string {
+  const api = new URL(url);
+  const broker = mqtt === undefined ? undefined : new URL(mqtt);
+  const flag = (name: string, port: string | undefined, usual: string) =>
+    port === undefined || port === '' || port === usual ? '' : ` --${name} ${port}`;
+  const brokerPort = broker?.hostname === api.hostname ? broker.port : undefined;
+  return `${flag('http-port', api.port, '8443')}${flag('mqtt-port', brokerPort, '8883')}`;
 }
 
 /** Runs calls on a context's installation of the guide's services and then closes the client. @throws AIOT_FILE_NOT_FOUND (the CA) */

@@ -253,7 +253,7 @@ function nextTo(dir: string, names: readonly string[]): string {
       ? 'To create the project in a new folder, run `aiot init NAME`.'
       : 'Specify a new or empty folder.';
   if (!names.includes('aiot.yaml')) return other;
-  return `To change the existing project, edit ${join(dir, 'aiot.yaml')}. To import it again at another rate, remove the folder first. ${other}`;
+  return `To change the existing project, edit ${join(dir, 'aiot.yaml')}. To import recordings again, remove the folder first. ${other}`;
 }
 
 /** A valid project name. A folder's name is adapted (`lenient`). A name that the user gave is used unchanged or rejected. */

@@ -379,7 +379,7 @@ function programLines({ port, program, device, restarted, switched }: Flashed): 
       return [
         `${identity}${yellow('The chip has no program yet, so nothing runs on it.')}`,
         isSimulated(port)
-          ? `A simulated chip only stores what is written. To run a device without a board, use aiot device simulate ${device ?? 'NAME'} --recording FILE, and deploy a model to it.`
+          ? `A simulated chip only stores what is written. For a device without a board, use aiot device simulate ${device ?? 'NAME'} --recording FILE --loop. It does not read this flash: deploy the model to it.`
           : noProgram,
       ];
     case null:

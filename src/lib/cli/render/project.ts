@@ -180,7 +180,7 @@ export function demoSummary(result: DemoResult): string {
     next(
       `aiot up --data ${shellWord(shownPath(platform.dir))} ${ports} --new-token --detach`,
       'aiot dashboard',
-      'aiot init my-project --template motor-watch',
+      'aiot init motor --template motor-watch',
     ),
   ].join('\n');
 }

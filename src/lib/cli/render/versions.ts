@@ -193,7 +193,7 @@ export function pushedText(
     ['Bundle', `${size(bytes)}, ${digest}${same}`],
     [
       'Signed',
-      `with your key, sequence ${sequence}. Each signature gets the next number. To deploy an older version, aiot signs it again, because devices reject lower numbers.`,
+      `with your key, sequence ${sequence}. Each signature gets the next number. Devices reject lower numbers, so when you deploy an older version, aiot signs it again automatically.`,
     ],
     ...(limits === 'none'
       ? [
