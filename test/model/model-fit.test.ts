@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/numbers.js';
@@ -179,6 +179,13 @@ describe('the output of aiot model fit', () => {
     await writeFile(join(folder, 'build/model.int8.tflite'), writeTflite(small()));
     const after = await runCli(['model', 'fit', '--project', folder, '--json']);
     expect(after.json).toMatchObject({ file: join(folder, 'build/model.int8.tflite') });
+    const push = `aiot model push --project ${folder}\n`;
+    expect((await runCli(['model', 'fit', '--project', folder])).stdout).toContain(push);
+    expect((await runCli(['model', 'fit', join(folder, 'build/model.int8.tflite')])).stdout).toContain(push);
+    await rm(join(folder, 'aiot.yaml'));
+    expect((await runCli(['model', 'fit', join(folder, 'build/model.int8.tflite')])).stdout).not.toContain(
+      'push',
+    );
   });
 
   it('exits with 6 and lists the limits that are exceeded', async () => {

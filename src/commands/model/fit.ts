@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand } from '../../lib/cli/command.js';
 import { shared } from '../../lib/cli/flags/shared.js';
+import { again } from '../../lib/cli/invocation.js';
 import { fitText } from '../../lib/cli/render/inspection.js';
 import { next } from '../../lib/cli/render/text.js';
 import { shellWord } from '../../lib/core/text.js';
@@ -47,7 +50,8 @@ export default class ModelFit extends AiotCommand {
   static override result = fitSchema;
 
   async run() {
-    const { args, flags } = await this.input(ModelFit);
+    const input = await this.input(ModelFit);
+    const { args, flags } = input;
     const result = await fitModel({
       ...flags,
       file: args.file ?? (await quantizedFile(flags.project)),
@@ -58,8 +62,15 @@ export default class ModelFit extends AiotCommand {
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) this.exitsWith(6);
     // Devices run bundles; a .tflite file alone does not describe its inputs.
-    const pushed = args.file?.endsWith('.aiot') ? ` ${shellWord(args.file)}` : '';
-    this.print(next(`aiot model push${pushed}`));
+    const pushed = args.file === undefined ? again(input, 'project') : pushedFrom(args.file);
+    if (pushed !== undefined) this.print(next(`aiot model push${pushed}`));
     return result;
   }
+}
+
+/** Arguments that push a file's model; undefined for a .tflite file that is not in a project's build folder. */
+function pushedFrom(file: string): string | undefined {
+  if (file.endsWith('.aiot')) return ` ${shellWord(file)}`;
+  const project = dirname(dirname(file));
+  return existsSync(join(project, 'aiot.yaml')) ? ` --project ${shellWord(project)}` : undefined;
 }

@@ -365,7 +365,8 @@ function strongest(
   const order = row.map((value, p) => ({ value, part: parts[p] ?? '' })).sort((a, b) => b.value - a.value);
   const named = order
     .slice(0, 4)
-    .filter(({ value }) => value > 0)
+    // Smaller values would be printed as 0.000.
+    .filter(({ value }) => value >= 0.0005)
     .map(({ part, value }) => `${part} ${value.toFixed(3)}`);
   return named.length > 0
     ? `${bold(name)} depends most on ${named.join(', ')}`
