@@ -10,7 +10,7 @@ import { extractedSchema, extractSources } from '../../lib/data/sources/extract.
 export default class DataExtract extends AiotCommand {
   static override summary = 'Build a training dataset from telemetry or project data.';
   static override description =
-    "--from auto uses the labeled recordings of the project's stream on the current platform, or the project's own data if there are none. Recordings without a label are left out. In an architects-guide context, a project with model.table uses the rows that the guide's extract step labeled, or, for an autoencoder, the raw files. This is the first step of aiot pipeline run; pass the result to later commands with --data.";
+    "--from auto uses the labeled recordings of the project's stream on the current platform, or the project's own data if there are none. Recordings without a label are left out. In an architects-guide context, a project with model.table uses the rows that the guide's extract step labeled. An autoencoder uses the raw files. This is the first step of aiot pipeline run; pass the result to later commands with --data.";
   static override examples = [
     '<%= config.bin %> <%= command.id %> --out extracted',
     '<%= config.bin %> <%= command.id %> --project motor-watch --from platform --out extracted --json',

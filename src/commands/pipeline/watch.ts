@@ -7,7 +7,7 @@ import { watchPipeline } from '../../lib/pipeline/watch/watch-pipeline.js';
 export default class PipelineWatch extends AiotCommand {
   static override summary = 'Run the pipeline on the triggers in pipeline.on.';
   static override description =
-    'Triggers in aiot.yaml can be new rows, an interval, a cron schedule, drift, control messages on MQTT or Kafka, and a webhook. Only one run is active at a time; triggers during a run cause one more run. After failures, the delay between runs grows. With --json, prints one JSON object per event.';
+    'Triggers in aiot.yaml can be new rows, an interval, a cron schedule, drift, control messages on MQTT or Kafka, or a webhook. Only one run is active at a time; triggers during a run cause one more run. After failures, the delay between runs grows. With --json, prints one JSON object per event.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --project motor-watch --json',

@@ -155,7 +155,7 @@ export const catalogue = {
     exit: 5,
     family: 'outside',
     about:
-      'A broker or server rejected this client: its credentials, certificate or protocol version are not accepted, or it has no permission for the topic.',
+      'A broker or server rejected this client: it does not accept the credentials, certificate or protocol version, or does not permit the topic.',
     next: 'Check the certificate, token or password, and check that this client is allowed to use the topic.',
   },
   AIOT_BROKER_UNREACHABLE: {
@@ -1260,7 +1260,7 @@ export const catalogue = {
     exit: 6,
     family: 'outside',
     about:
-      'More devices in a wave failed, or crashed after the update, than the rollout allows, so it was paused or rolled back. No more devices will start updating.',
+      'Too many devices in a wave failed or crashed after the update, so the rollout was paused or rolled back. No more devices will start updating.',
     next: 'To see the failed devices and the reasons, run `aiot rollout show ID`; for crashes, `aiot device crashes list`. Then resume, roll back or abort a paused rollout.',
   },
   AIOT_ROLLOUT_MISREPORTED: {
@@ -1556,7 +1556,7 @@ export const catalogue = {
     exit: 5,
     family: 'user',
     about: "The user name or the password of the board's provisioning service is wrong.",
-    next: 'Check --board-user and the file of --board-password-file. The board, its label or its firmware names both.',
+    next: 'Check --board-user and the file of --board-password-file. Both values are on the board or its label, or set in its firmware.',
   },
   AIOT_SOFTAP_UNREACHABLE: {
     exit: 1,

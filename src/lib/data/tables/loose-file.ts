@@ -130,7 +130,7 @@ function wordColumns(fields: string[], names: string[], cells: string[][]): stri
 const isWord = (cell: string) =>
   cell !== '' && Number.isNaN(Number(cell)) && !/^[-+]?(nan|inf|infinity)$/i.test(cell.trim());
 
-/** The error for a column of words, which is usually the label under a name that only the user knows. */
+/** The error for a text column, which is usually the label column under a name that the user chose. */
 function wordsError(
   file: string,
   { time, label }: ReturnType<typeof rolesOf>,

@@ -279,7 +279,7 @@ export interface Baseline {
   valAccuracy: number | null;
   /** Root mean squared error on the validation set, in the unit of the values. */
   valRmse: number | null;
-  /** Metrics on the test set, for a linear model trained on the same rows as the written network. */
+  /** Metrics on the test set, for a linear model trained on the same rows as the written model. */
   testAccuracy?: number | null;
   testRmse?: number | null;
 }

@@ -251,7 +251,7 @@ export class Failures {
   }
 }
 
-/** Truncates the name, because device and user names never exceed 64 characters, and input from strangers is not stored in full. */
+/** Truncates the name, because device and user names never exceed 64 characters, and input from clients without credentials is not stored in full. */
 function nameKey(address: string, name: string): string {
   return `${address} ${name.slice(0, 64)}`;
 }
