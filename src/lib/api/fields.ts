@@ -9,6 +9,16 @@ import { heapSchema, vitalsSchema } from '../formats/vitals.js';
 export const name = z.string().regex(namePattern);
 export const time = z.int();
 export const digest = z.string().regex(digestPattern);
+/** Result of applying a project's definitions: their names, by outcome. With `dryRun`, nothing was changed. */
+export const appliedSchema = z.object({
+  project: z.string(),
+  dryRun: z.boolean(),
+  created: z.array(z.string()),
+  changed: z.array(z.string()),
+  removed: z.array(z.string()),
+  unchanged: z.array(z.string()),
+});
+
 /** MAC address in lower case with colons; a chip's factory base address. */
 export const macSchema = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
 

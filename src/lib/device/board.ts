@@ -39,7 +39,7 @@ export function simulateBoard({ board, id, ...options }: SimulateBoardOptions): 
 
 /** Formats an event as one line for people, without the time. */
 export function describeBoardEvent(event: BoardEvent): string {
-  // // Both kinds of board have events with the same names. The kit's boards are identified by MAC, the guide's by
+  // Both kinds of board have events with the same names. The kit's boards are identified by MAC, the guide's by
   // number.
   return event.board.includes(':')
     ? describeKitEvent(event as KitEvent)

@@ -81,7 +81,7 @@ export async function simulateDevice(given: SimulateOptions): Promise<void> {
   try {
     const run = options.native ? runNative : runVirtual;
     await run(options, { identity, sensor, form: sensor ?? recording }, async (device) => {
-      // // Unless the device has to send a complete recording, it runs until it is aborted, possibly while it is still
+      // Unless the device has to send a complete recording, it runs until it is aborted, possibly while it is still
       // connecting.
       const endless = !recording || options.loop;
       await device.connect({ signal }).catch((error: unknown) => {

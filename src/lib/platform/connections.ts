@@ -262,7 +262,7 @@ export class Connections {
       if (!next) break;
       if (unproven.size >= limits.unproven) {
         const busiest = unproven.busiest() ?? '';
-        // // The busiest address gives up a place only if it has more places than the waiting address would then have.
+        // The busiest address gives up a place only if it has more places than the waiting address would then have.
         if (unproven.countOf(busiest) <= unproven.countOf(next.visitor) + 1) {
           refused++;
           continue;
@@ -271,7 +271,7 @@ export class Connections {
       }
       this.move(next, 'unproven');
       const { begin } = next;
-      // // `begin` refers to the ClientHello, which would otherwise stay in memory until the connection closes.
+      // `begin` refers to the ClientHello, which would otherwise stay in memory until the connection closes.
       next.begin = nothing;
       begin();
     }

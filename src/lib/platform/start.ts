@@ -91,7 +91,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       },
     };
   } catch (error) {
-    // // Ignored, because the cause of the failed start also explains errors during closing.
+    // Ignored, because the cause of the failed start also explains errors during closing.
     await end().catch(() => {});
     throw openingError(error, options.dataDir);
   }
@@ -223,7 +223,7 @@ const platformParts = new PartTable<Ground>()
   .part('replicaShared', ({ replicas }) => replicas.start(), call)
   .part('note', noteStart, call)
 
-  // // The token is issued last. If a later part failed, the token would never be shown, but would prevent a new token
+  // The token is issued last. If a later part failed, the token would never be shown, but would prevent a new token
   // from being issued.
   .part('token', firstToken);
 

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { name, time } from '../fields.js';
+import { appliedSchema, name, time } from '../fields.js';
 import { pageQuerySchema, pageSchema } from '../page.js';
 import { endpoint } from './endpoint.js';
 
@@ -178,14 +178,7 @@ const applyAlarmsSchema = z.strictObject({
 export type ApplyAlarms = z.input<typeof applyAlarmsSchema>;
 
 /** Names of the alarms (or of their targets) that were created, changed, removed or left as they are; with `dryRun`, of those that would be. */
-export const alarmsAppliedSchema = z.object({
-  project: z.string(),
-  dryRun: z.boolean(),
-  created: z.array(z.string()),
-  changed: z.array(z.string()),
-  removed: z.array(z.string()),
-  unchanged: z.array(z.string()),
-});
+export const alarmsAppliedSchema = appliedSchema;
 export type AlarmsApplied = z.output<typeof alarmsAppliedSchema>;
 
 const params = z.object({ name: z.string().max(100) });

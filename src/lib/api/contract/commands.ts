@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { name } from '../fields.js';
+import { appliedSchema, name } from '../fields.js';
 import { roles } from './access.js';
 import { endpoint } from './endpoint.js';
 
@@ -65,14 +65,7 @@ const applyCommandsSchema = z.strictObject({
 export type ApplyCommands = z.input<typeof applyCommandsSchema>;
 
 /** The commands, as TYPE/NAME, that were created, changed, removed or left as they are; with `dryRun`, that would be. */
-export const commandsAppliedSchema = z.object({
-  project: z.string(),
-  dryRun: z.boolean(),
-  created: z.array(z.string()),
-  changed: z.array(z.string()),
-  removed: z.array(z.string()),
-  unchanged: z.array(z.string()),
-});
+export const commandsAppliedSchema = appliedSchema;
 export type CommandsApplied = z.output<typeof commandsAppliedSchema>;
 
 /** POST /devices/{name}/commands: a call of a command. */

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { digest, name, settingsStates, time } from '../fields.js';
+import { appliedSchema, digest, name, settingsStates, time } from '../fields.js';
 import { groupName } from './devices.js';
 import { endpoint } from './endpoint.js';
 
@@ -43,14 +43,7 @@ const applySettingsSchema = z.strictObject({
 export type ApplySettings = z.input<typeof applySettingsSchema>;
 
 /** The types whose settings were created, changed, removed or left as they are; with `dryRun`, that would be. */
-export const settingsAppliedSchema = z.object({
-  project: z.string(),
-  dryRun: z.boolean(),
-  created: z.array(z.string()),
-  changed: z.array(z.string()),
-  removed: z.array(z.string()),
-  unchanged: z.array(z.string()),
-});
+export const settingsAppliedSchema = appliedSchema;
 export type SettingsApplied = z.output<typeof settingsAppliedSchema>;
 
 const change = {

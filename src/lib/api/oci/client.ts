@@ -160,7 +160,7 @@ export class OciRepository {
   ): Promise<Answer> {
     const { request } = await import('undici');
     this.agent ??= httpAgent({ connections: 4, connect: { timeout: 10_000 } });
-    // // A registry's token must not be sent to the storage to which the registry redirects.
+    // A registry's token must not be sent to the storage to which the registry redirects.
     const own = url.host === this.reference.host && this.authorization !== undefined;
     try {
       const answer = await request(url, {

@@ -26,7 +26,7 @@ export async function rolloutReport(client: RegistryClient, id: string): Promise
   const { runs, saved: _, ...rollout } = await client.rollouts.get(id);
   const devices = await client.rollouts.devices(id);
   const history: RolloutReport['history'] = [];
-  // // Changes of single devices are omitted, because each device's own times show them.
+  // Changes of single devices are omitted, because each device's own times show them.
   const types = ['rollout.start', 'rollout.change', 'rollout.wave', 'rollout.end'];
   for await (const { at, who, type, data } of everyEvent(client, { types, subject: id, from: 0 })) {
     history.push({ at, who, type, data });

@@ -151,7 +151,7 @@ function unended({ desired, reported }: DeviceTwin): string | null {
   if (rollout === undefined) return null;
   const { rollout: told, state, error = null } = (reported ?? {}) as Partial<Reported>;
   const over = told === rollout && (state === 'COMMITTED' || state === 'ROLLED_BACK' || error !== null);
-  // // If the device has reported a later rollout, this one has ended.
+  // If the device has reported a later rollout, this one has ended.
   return over || (told !== undefined && told !== null && told !== rollout) ? null : rollout;
 }
 

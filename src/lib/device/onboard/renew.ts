@@ -91,7 +91,7 @@ async function howFor(
 ): Promise<Enrolment> {
   const latest = device.next?.fingerprint ?? device.fingerprint;
   if (kind === 'replace') {
-    // // A board may replace itself only if rotation is not possible.
+    // A board may replace itself only if rotation is not possible.
     const same = mac !== undefined && mac === device.mac;
     if (!same || (held && !isOf(device, await held()))) return { kind, mac, latest };
     const place = port === undefined ? '--out DIR' : `--port ${port}`;

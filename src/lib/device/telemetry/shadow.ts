@@ -33,7 +33,7 @@ export class Shadow {
     }
     if (!active) return;
     this.sides.active.time(active);
-    // // If the models' strides differ, the window is compared with the candidate's newest prediction since the
+    // If the models' strides differ, the window is compared with the candidate's newest prediction since the
     // previous window.
     if (!this.waiting) return;
     this.counts.windows++;

@@ -81,7 +81,7 @@ export function createTrustKeeper(options: KeeperOptions): TrustKeeper {
       if (offered === null) return;
       const rules = { signatures: checked('rootSignature'), version: checked('rootVersion') };
       const root = nextRoot(offered, before, rules);
-      // // With the check disabled, any root is accepted, so an old root would be processed repeatedly.
+      // With the check disabled, any root is accepted, so an old root would be processed repeatedly.
       if (root.version <= before.version) return;
       const fresh = roleReplaced(before.roles.timestamp, root.roles.timestamp);
       await keep({

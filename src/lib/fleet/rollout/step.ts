@@ -84,7 +84,7 @@ function takeOut(draft: Draft, name: string, error: RolloutReason): void {
 function passDeadlines(draft: Draft): void {
   const { deadlineMs, offlineMs } = draft.head.policy;
   const first = draft.at - Math.min(deadlineMs, offlineMs ?? deadlineMs);
-  // // Devices in later waves have no offer yet.
+  // Devices in later waves have no offer yet.
   const late = draft.devicesUpTo(draft.head.wave, ({ asked }) => asked <= first);
   for (const device of late) passDeadline(draft, device);
 }
@@ -156,7 +156,7 @@ function hasPassed(draft: Draft): boolean {
   wave.settled ??= draft.at;
   if (wave.state === 'open') wave.state = 'soaking';
   if (draft.at < wave.settled + head.policy.soakMs || awaitsProof(draft, head.wave)) return false;
-  // // The last wave is not judged here if it needs no soak, because the rollout's final state already includes its
+  // The last wave is not judged here if it needs no soak, because the rollout's final state already includes its
   // result.
   const over = isLast(draft) && unended(wave) === 0 && head.policy.soakMs === 0;
   if (!over && !passes(draft, head.wave)) return false;

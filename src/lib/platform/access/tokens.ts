@@ -204,7 +204,7 @@ export class Tokens {
       .set({ lastUsed: at })
       .where('id', '=', id)
       .execute();
-    // // If this use cannot be recorded, the next use is.
+    // If this use cannot be recorded, the next use is.
     noting.catch(() => this.noted.delete(id));
   }
 }

@@ -74,7 +74,7 @@ export async function writeTable(store: Store, table: Table, path: string): Prom
   const out = createWriteStream(path, { mode: 0o600 });
   let count = 0;
   for await (const rows of rowsOf(store, table)) {
-    // // The sealed CA is in the backup as a file. `logFiles` describes the logs at a time other than the backup's.
+    // The sealed CA is in the backup as a file. `logFiles` describes the logs at a time other than the backup's.
     const kept = rows.filter(
       ({ key }) => table.name !== 'logFiles' && (table.name !== 'meta' || key !== 'pki'),
     );

@@ -67,7 +67,7 @@ export class Uploads {
 
   static async open(parts: Parts): Promise<Uploads> {
     await mkdir(parts.folder, { recursive: true });
-    // // Removes incomplete notes left by a killed process.
+    // Removes incomplete notes left by a killed process.
     await removeLeftovers(parts.folder);
     return new Uploads(parts);
   }

@@ -130,7 +130,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
     log.error({ lines: sessions.damaged }, 'skipped damaged lines in the session log');
   for (const session of state.sessions.values()) {
     if (session.offlineSince !== null) continue;
-    // // No client is connected at startup. The new record also lists the messages that may have been sent before the
+    // No client is connected at startup. The new record also lists the messages that may have been sent before the
     // restart.
     session.offlineSince = now();
     sessions.log.append(session.record());
@@ -247,7 +247,7 @@ async function startBroker(parts: BrokerParts): Promise<Broker> {
       }
       for (const session of [...state.sessions.values()]) {
         if (!session.key.startsWith(`device:${device}:`)) continue;
-        // // This will is dropped, as are the wills of the device's connections.
+        // This will is dropped, as are the wills of the device's connections.
         void endWill(core, session.key, 'dropped');
         router.end(session);
       }

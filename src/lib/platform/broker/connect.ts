@@ -26,7 +26,7 @@ interface Admitted {
 function ownerOf(identity: Identity): string {
   if (identity.kind === 'device') return `device:${identity.name}`;
   if (identity.kind === 'board') return 'board';
-  // // All of a user's tokens share the user's sessions. A token without an owner has its own sessions.
+  // All of a user's tokens share the user's sessions. A token without an owner has its own sessions.
   return identity.name.split(' ', 2).join(' ');
 }
 
@@ -69,7 +69,7 @@ export async function admit(
   const key = `${owner}:${assigned ?? clientId}`;
   const keepAliveSeconds = keepAliveOf(core.limits, connect);
   const properties = level === 5 ? settingsFor(core, connect, keepAliveSeconds, assigned) : {};
-  // // A client that does not accept even the shortest possible CONNACK must not take over a session.
+  // A client that does not accept even the shortest possible CONNACK must not take over a session.
   if (connack(level, { reason: 0, properties }, connect.maximumPacketSize) === null)
     return reasonCode.packetTooLarge;
   const before = core.turns.get(key);
@@ -161,7 +161,7 @@ async function settle(
   state.sessions.set(key, session);
   session.expiryMs = expiryMs;
   session.offlineSince = null;
-  // // Permissions were checked at SUBSCRIBE, and may have been narrowed since, for example by a token with narrower
+  // Permissions were checked at SUBSCRIBE, and may have been narrowed since, for example by a token with narrower
   // scopes.
   const lost = [...session.subscriptions.keys()].filter(
     (filter) => !maySubscribe(identity, filterWithin(filter)),

@@ -31,7 +31,7 @@ type DoorOptions = Pick<PlatformOptions, 'mqttPort' | 'names' | 'plain' | 'board
 export async function openDoors(broker: Broker, options: DoorOptions): Promise<Doors> {
   const { external, host, names = [], mqttPort, plain, boards, wsPort, tls, connections } = options;
   if (external !== undefined) {
-    // // If the platform has a configured name, devices use that name to reach the broker, not the platform's own
+    // If the platform has a configured name, devices use that name to reach the broker, not the platform's own
     // address for it.
     const mqtts = names.length > 0 ? `mqtts://${reachableHost(host, names)}:${mqttPort}` : shownUrl(external);
     return { urls: { mqtts }, listening: () => true, close: async () => {} };
@@ -86,7 +86,7 @@ async function startListeners(broker: Broker, options: ListenerOptions): Promise
   const { connections } = options;
   const known = (socket: Socket) => ({ known: () => connections.known(socket) });
   const open = (server: Server, host: string, port: number, flag: string, isPlain = false) => {
-    // // Runs before the server's own listener, which would start TLS.
+    // Runs before the server's own listener, which would start TLS.
     server.prependListener('connection', (socket) => {
       if (isPlain && !connections.admit(socket)) return;
       if (!broker.enter(socket)) return;

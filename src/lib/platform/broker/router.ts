@@ -400,7 +400,7 @@ export class Router {
     else if (home || options.number === undefined) this.pass(session, entry, home);
     session.add(entry);
     session.pump();
-    // // Retained messages do not count, because all those that match a filter arrive at once, and share their memory
+    // Retained messages do not count, because all those that match a filter arrive at once, and share their memory
     // with the retained store.
     if (!isRetained) this.trim(session);
   }

@@ -208,7 +208,7 @@ function always(record: LogRecord): () => LogRecord {
 export function loggedReceiver(session: Session, entry: Omit<Outgoing, 'message' | 'state'>): LoggedReceiver {
   const { qos, id, ids, share, home } = entry;
   const copy = { ...(share === undefined ? {} : { g: share }), ...(ids === null ? {} : { i: [...ids] }) };
-  // // That session has its own packet ids, so this session's id is not recorded.
+  // That session has its own packet ids, so this session's id is not recorded.
   const place = home ? ([home.key, qos, 0] as const) : ([session.key, qos, id] as const);
   return share === undefined && ids === null ? [...place] : [...place, copy];
 }

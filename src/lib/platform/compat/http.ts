@@ -55,7 +55,7 @@ export function createGuideServer(
   https.on('tlsClientError', (_error, socket) => socket.destroy());
   // A connection without progress for this long is idle or stuck.
   https.setTimeout(60_000, (socket) => socket.destroy());
-  // // This server gets its connections from the server below. The event starts the check for slow requests.
+  // This server gets its connections from the server below. The event starts the check for slow requests.
   https.emit('listening');
   const server = createServer((socket) => {
     if (!connections.admit(socket)) return;
@@ -187,7 +187,7 @@ export function answer(
   headers: Record<string, string> = {},
 ): void {
   const bytes = Buffer.from(body);
-  // // If the body is still arriving, the connection could be reused only after reading the whole body.
+  // If the body is still arriving, the connection could be reused only after reading the whole body.
   const rest: Record<string, string> = bodyIsComing(response.req) ? { connection: 'close' } : {};
   response.writeHead(status, { ...headers, ...rest, 'content-length': String(bytes.length) });
   response.end(response.req.method === 'HEAD' ? undefined : bytes);

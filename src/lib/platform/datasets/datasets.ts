@@ -122,7 +122,7 @@ export function datasetsOf(
       );
       const unrecorded = some.filter((_, at) => !takes[at]);
       if (unrecorded.length === 0) continue;
-      // // A device that runs inference does not have to send the telemetry too.
+      // A device that runs inference does not have to send the telemetry too.
       const predicted = await telemetry.predicted(unrecorded.map(cursorOf));
       const unknown = unrecorded.find((one) => !predicted.has(cursorOf(one)));
       if (!unknown) continue;

@@ -124,7 +124,7 @@ function invalid(message: string): AiotError {
 
 /** URLs of a device's resources, which clients follow unchanged. */
 export function linksOf(origin: string, device: string) {
-  // // One client searches for the tenant in capitals, but writes it in lower case.
+  // One client searches for the tenant in capitals, but writes it in lower case.
   const base = `${origin}/DEFAULT/controller/v1/${encodeURIComponent(device)}`;
   const link = (path: string) => ({ href: `${base}/${path}` });
   return {

@@ -372,7 +372,7 @@ export class EventFeed {
     this.reading = this.readOn().finally(() => {
       this.reading = undefined;
     });
-    // // If the database cannot be read now, the next query follows soon.
+    // If the database cannot be read now, the next query follows soon.
     await this.reading.catch(() => {});
   }
 

@@ -48,7 +48,7 @@ export async function openEvents(parts: EventParts) {
   const workers: Worker[] = own.map((worker) => ({ name: worker.name, run: (signal) => worker.run(signal) }));
   const alarmTargets = new AlarmTargets({ store, events, log, platform, now });
   workers.push(pruner({ ...prune, log }), ...alarmTargets.workers());
-  // // Consumers of the log infer from this event that no client is connected yet.
+  // Consumers of the log infer from this event that no client is connected yet.
   const data = { version: aiotVersion() };
   const begin = () => events.record({ who: 'platform', type: 'platform.start', subject: 'platform', data });
   const webhooks = new Webhooks({ store, events, now });

@@ -75,7 +75,7 @@ export class Webhooks {
       await transaction.insertInto('webhooks').values(row).execute();
       const data = { url: originOf(url), types };
       await events.record({ who, type: 'webhook.add', subject: row.id, data }, transaction);
-      // // Begins after the event for the webhook's own creation, which only this transaction can see so far.
+      // Begins after the event for the webhook's own creation, which only this transaction can see so far.
       await savePosition(transaction, row.id, (await extentOf(transaction)).latest);
     });
     return { webhook: await this.get(row.id), secret };
@@ -237,7 +237,7 @@ async function savePosition(store: Store, id: string, position: number): Promise
   await store
     .insertInto('cursors')
     .values({ name: cursorName(id), position })
-    // // Keeps the higher position if another process has saved one in the meantime.
+    // Keeps the higher position if another process has saved one in the meantime.
     .onConflict((conflict) =>
       conflict.column('name').doUpdateSet({ position }).where('cursors.position', '<', position),
     )

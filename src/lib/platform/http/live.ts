@@ -384,7 +384,7 @@ function messageOf(message: Message): LiveMessage {
   const line = toLine(message);
   if (line.encoding !== 'json') return { ...line, bytes };
   const text = Buffer.from(payload).toString('utf8');
-  // // Encoding deeply nested values again could overflow the stack.
+  // Encoding deeply nested values again could overflow the stack.
   return depthOf(text) > deepest ? { ...line, payload: text, encoding: 'utf8', bytes } : { ...line, bytes };
 }
 

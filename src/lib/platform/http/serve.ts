@@ -41,7 +41,7 @@ export function serve<C extends Endpoints>(app: FastifyInstance, endpoints: C, h
       url: path,
       config: configOf(endpoint),
       schema: schemaOf(endpoint),
-      // // Fastify's own HEAD route would read the whole GET response.
+      // Fastify's own HEAD route would read the whole GET response.
       ...(paths.has(`HEAD ${path}`) ? { exposeHeadRoute: false } : {}),
       ...(endpoint.largestBody === undefined ? {} : { bodyLimit: endpoint.largestBody }),
       handler: async (request, reply) => {

@@ -95,7 +95,7 @@ export function lessBy(before: readonly Tally[], after: readonly Tally[]): Tally
     const still = left.get(`${tally.stream}/${tally.device}`);
     const messages = tally.messages - (still?.messages ?? 0);
     if (messages <= 0) continue;
-    // // Logs are in time order, so entries missing at the end are later than the remaining ones.
+    // Logs are in time order, so entries missing at the end are later than the remaining ones.
     const from = still === undefined ? tally.from : Math.min(still.to, tally.to);
     less.push({ ...tally, messages, rows: Math.max(0, tally.rows - (still?.rows ?? 0)), from });
   }

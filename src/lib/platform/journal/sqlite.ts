@@ -358,7 +358,7 @@ export class SqliteTables implements Tables {
         // A page is damaged: the range is halved repeatedly, so that all rows on intact pages are read.
         rows = await this.readable<Row>(select, from, Math.min(from + limit, this.committed));
       }
-      // // Reads from damaged pages can return rows out of order or twice.
+      // Reads from damaged pages can return rows out of order or twice.
       const byId = new Map(rows.map((row) => [row.id, row]));
       const ahead = [...byId.values()].filter(({ id }) => id > from).sort((a, b) => a.id - b.id);
       if (ahead.length > 0) return placed(ahead);
@@ -438,7 +438,7 @@ export class SqliteTables implements Tables {
 
   async compact(): Promise<number> {
     const before = await this.bytes();
-    // // Processes a few pages at a time, so that incoming messages are not delayed.
+    // Processes a few pages at a time, so that incoming messages are not delayed.
     for (let left = true; left; ) {
       left = await this.inTurn(async () => {
         await this.writer.rows('PRAGMA incremental_vacuum(2000)');

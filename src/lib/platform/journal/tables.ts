@@ -198,7 +198,7 @@ export class TableTelemetry implements Telemetry {
 
   async append(entry: Entry): Promise<void> {
     if (this.closed) throw new AiotError('AIOT_PLATFORM_UNREACHABLE', 'the platform is stopping');
-    // // Encoded before joining a batch, because a message that cannot be encoded must not fail the others. JSON
+    // Encoded before joining a batch, because a message that cannot be encoded must not fail the others. JSON
     // escapes NUL, which PostgreSQL cannot store.
     const json = jsonOf(entry);
     return new Promise((resolve, reject) => {
@@ -671,7 +671,7 @@ class Writer {
   async remove(sql: Transaction, key: TakeKey): Promise<void> {
     this.forget();
     const { channel, stream, device, recording } = key;
-    // // This write locks the stream's row first, so that other writers that count in the row wait.
+    // This write locks the stream's row first, so that other writers that count in the row wait.
     const [row] = await sql.rows<{ totals: string }>(
       `UPDATE "telemetryStreams" SET "name" = "name" WHERE "name" = $1 RETURNING ${columnsOf(this.tables, ['totals'])}`,
       [stream],

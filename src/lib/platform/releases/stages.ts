@@ -158,7 +158,7 @@ export class Removal {
       const users = await this.users(card);
       if (users.length > 0) {
         const subject = `${name}@${version}`;
-        // // Advice to demote the version is useful only if nothing but its stage prevents the removal.
+        // Advice to demote the version is useful only if nothing but its stage prevents the removal.
         const next =
           users.length > 1 || card.stage !== 'production'
             ? `Deploy another version to the devices that have it, or revoke the devices: \`aiot model deploy ${name}@VERSION --selector all\`.`

@@ -24,7 +24,7 @@ export async function addressOf(url: string): Promise<Address> {
     );
   }
   const shown = `postgres://${parsed.host || parsed.searchParams.get('host') || 'localhost'}${parsed.pathname}`;
-  // // Types that are parsed as numbers: int8, and numeric, which is PostgreSQL's type for sums of integers. Counts and
+  // Types that are parsed as numbers: int8, and numeric, which is PostgreSQL's type for sums of integers. Counts and
   // times fit into a double.
   const numbers = new Set([20, 1700]);
   return {
@@ -61,7 +61,7 @@ export type Guard = () => void;
 export async function openPool(address: Address, max: number, guard: Guard = () => {}) {
   const { default: pg } = await import('pg');
   const pool: Pool = new pg.Pool({ ...address.config, max, idleTimeoutMillis: 30_000 });
-  // // A failed idle connection is replaced when a connection is needed.
+  // A failed idle connection is replaced when a connection is needed.
   pool.on('error', () => {});
   const clients = new WeakMap<PoolClient, PostgresPoolClient>();
   const own: PostgresPool = {
@@ -92,7 +92,7 @@ function wrapped(client: PoolClient, shown: string, guard: Guard): PostgresPoolC
     broken = true;
   });
   const query = async (text: string, values: unknown[]) => {
-    // // The transaction ended with the connection, so the rollback is skipped and the original error is reported.
+    // The transaction ended with the connection, so the rollback is skipped and the original error is reported.
     if (broken && text === 'rollback') return { command: 'ROLLBACK', rowCount: 0, rows: [] };
     if (broken) throw unreachable(undefined, shown);
     if (text !== 'rollback') guard();

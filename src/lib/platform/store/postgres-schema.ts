@@ -118,7 +118,7 @@ const words: readonly [RegExp, string][] = [
   [/\bINTEGER\b/g, 'BIGINT'],
   [/\bREAL\b/g, 'DOUBLE PRECISION'],
   [/\bBLOB\b/g, 'BYTEA'],
-  // // Text is sorted by bytes, as in SQLite, regardless of the server's locale.
+  // Text is sorted by bytes, as in SQLite, regardless of the server's locale.
   [/(?<!\bAS )\bTEXT\b/g, 'TEXT COLLATE "C"'],
   [/\)\s*STRICT\b/g, ')'],
 ];

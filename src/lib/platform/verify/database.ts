@@ -129,7 +129,7 @@ function readable(
   put: (row: Record<string, unknown>) => number,
 ): boolean {
   let whole = true;
-  // // Reads in table order first, then by key from either end, because each order may reach rows that another does
+  // Reads in table order first, then by key from either end, because each order may reach rows that another does
   // not.
   for (const end of ['NOT INDEXED', `ORDER BY ${order}`, `ORDER BY ${order} DESC`, 'ORDER BY rowid DESC']) {
     try {

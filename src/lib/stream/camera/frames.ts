@@ -79,7 +79,7 @@ export function jpegFrames(onFrame: (frame: Buffer) => void): FrameCutter {
   const steps = {
     seek() {
       const start = held.indexOf(startOfImage);
-      // // The last bytes may be the first two of the three bytes in `startOfImage`.
+      // The last bytes may be the first two of the three bytes in `startOfImage`.
       if (start < 0) drop(Math.max(0, held.length - 2));
       else {
         drop(start);

@@ -88,7 +88,7 @@ const bignums: Record<number, TagDecoder> = {
 /** CBOR (RFC 8949): one item per payload. An unknown tag is replaced with the tagged value. */
 async function cborDecoder(): Promise<(bytes: Buffer) => unknown> {
   const { decode } = await import('cborg');
-  // // cborg rejects every tag without a decoder, and hundreds of tags are registered.
+  // cborg rejects every tag without a decoder, and hundreds of tags are registered.
   const tags = new Proxy(bignums, {
     get: (known, tag) => known[Number(String(tag))] ?? ((content: TagDecodeControl) => content()),
   });

@@ -110,7 +110,7 @@ async function take(parts: Parts, request: IncomingMessage, response: ServerResp
 
 function answer(response: ServerResponse, status: number, text: string): void {
   if (response.headersSent || response.destroyed) return;
-  // // The connection is closed, because otherwise the unread rest of a rejected body would be parsed as the next
+  // The connection is closed, because otherwise the unread rest of a rejected body would be parsed as the next
   // request.
   if (status === 413 || status === 503) response.setHeader('connection', 'close');
   response

@@ -121,7 +121,7 @@ function createMember(consumer: Consumer, handover: Handover, endpoint: string) 
       );
       for (const { progress, offset } of due) progress.commit(offset);
     } catch {
-      // // A rebalance, or an unreachable broker. The next commit includes these offsets, or the partition's new owner
+      // A rebalance, or an unreachable broker. The next commit includes these offsets, or the partition's new owner
       // rereads the messages.
     }
   }

@@ -291,7 +291,7 @@ export class KafkaProducer {
         this.id = undefined;
         delete batch.bytes;
         return error;
-      // // Rejected because of the timestamp. By the next attempt, the clock may be correct.
+      // Rejected because of the timestamp. By the next attempt, the clock may be correct.
       case kafkaCodes.invalidTimestamp:
         delete batch.bytes;
         return new AiotError(

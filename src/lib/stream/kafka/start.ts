@@ -44,7 +44,7 @@ function startOf(
 ): number {
   if (from === 'beginning') return begin;
   if (from === 'latest') return end;
-  // // If all records are older, reading starts with the next new one.
+  // If all records are older, reading starts with the next new one.
   if (typeof from === 'object') return since === undefined || since < 0 ? end : since;
   return Math.min(Math.max(from, begin), end);
 }

@@ -454,7 +454,7 @@ function createFlight(): Flight {
       for (const [id, item] of flying) {
         if (!sessionPresent) item.state = 'new';
         if (item.batch) continue;
-        // // At QoS 2, the broker may still hold the identifier, and would drop a new message with the same identifier
+        // At QoS 2, the broker may still hold the identifier, and would drop a new message with the same identifier
         // as a duplicate. A PUBREL frees the identifier, whether or not the broker has the message (section 4.3.3). It
         // does not resend a message that was reported as failed.
         if (item.message.qos === 2 && item.state !== 'new') item.state = 'released';

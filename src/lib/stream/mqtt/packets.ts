@@ -3,7 +3,7 @@ import { AiotError } from '../../core/errors.js';
 import { headerValue, marked, unmarked } from '../headers.js';
 import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
 
-// // Codec for the packets that every message needs, for clients and the broker: framing, PUBLISH and acknowledgments.
+// Codec for the packets that every message needs, for clients and the broker: framing, PUBLISH and acknowledgments.
 // mqtt-packet handles all other packets, in mqtt.js for clients and in platform/broker/requests.ts for the broker. For
 // measurements, see docs/background/decisions/026-mqtt-codec.md.
 

@@ -166,7 +166,7 @@ async function subscribe(
         { cause: error },
       );
     }
-    // // mqtt.js attaches the packet to its error; only the packet contains the code.
+    // mqtt.js attaches the packet to its error; only the packet contains the code.
     const reason =
       error instanceof Error && 'packet' in error ? refusedReason((error.packet ?? {}) as Suback) : undefined;
     throw reason ? subscriptionError(reason, filter, endpoint) : brokerError(error, endpoint);
@@ -323,7 +323,7 @@ function createReceiver(options: ReceiverOptions): PacketHandlers {
 
   return {
     opened(_wire, sessionPresent) {
-      // // Ids are valid only within their session.
+      // Ids are valid only within their session.
       if (!sessionPresent) held = new Map();
     },
     packet(type, frames, wire) {

@@ -357,7 +357,7 @@ async function openOrderedSource(
     room: stock.room,
     message(msg: Msg) {
       const info = deliveryInfo(msg.reply ?? '');
-      // // A message is missing. It was lost in transit, which nothing else reports.
+      // A message is missing. It was lost in transit, which nothing else reports.
       if (info.delivery !== expected) return pull.renew('gap');
       expected++;
       last = info.sequence;

@@ -76,12 +76,12 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
   // The error itself is not needed, because the failing command reports it, and `onState` reports the lost connection.
   client.on('error', () => open && !client.isReady && options.onState?.('disconnected'));
   client.on('ready', () => options.onState?.('connected'));
-  // // Otherwise, a server that accepts the connection but sends nothing would keep the process alive for half a
+  // Otherwise, a server that accepts the connection but sends nothing would keep the process alive for half a
   // minute.
   onAbort(options.signal, () => client.isOpen && client.destroy());
   try {
     await client.connect();
-    // // Without a password, connecting sends no request. The PING shows whether the server accepts us.
+    // Without a password, connecting sends no request. The PING shows whether the server accepts us.
     await client.ping();
     open = true;
   } catch (error) {

@@ -36,7 +36,7 @@ export const openFaces: OpenProcessor = async (settings) => {
       const picture = pictureOf(message);
       const result = before.then(async () => facesOf(await picture, message));
       before = result.catch(() => {});
-      // // `result` reports a failure to decode, so the rejection of `picture` itself is ignored.
+      // `result` reports a failure to decode, so the rejection of `picture` itself is ignored.
       picture.catch(() => {});
       return result;
     },

@@ -144,7 +144,7 @@ export function importFlow(flow: Flow): Imported {
       used.add(node.id);
       const route = routeOf(from, sink.url, way.steps);
       found.set(JSON.stringify(route), { name: nameOf(flow, source, node), route });
-      // // A request node's wires carry its response, but a sink's response is not a message.
+      // A request node's wires carry its response, but a sink's response is not a message.
       for (const id of (node.wires ?? []).flat()) {
         const next = flow.nodes.get(id);
         if (next && !(next.type in harmless)) leave(next, `it needs the response of ${nodeText(node)}`);

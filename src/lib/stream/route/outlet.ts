@@ -360,7 +360,7 @@ function createWriter(options: WriterOptions): Writer {
     if (found.size === 0) return parts;
     const isThere = ({ key }: Part) => key !== undefined && found.has(key);
     const there = parts.filter(isThere);
-    // // Messages that have already arrived come first. Once none is found, any known key belongs to a new message.
+    // Messages that have already arrived come first. Once none is found, any known key belongs to a new message.
     if (there.length === 0) found = new Set();
     settle(there);
     return parts.filter((part) => !isThere(part));

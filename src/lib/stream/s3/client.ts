@@ -373,7 +373,7 @@ export function s3Location(
   const region = query.region ?? options.region ?? env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? 'us-east-1';
   const given = query.endpoint ?? env.AWS_ENDPOINT_URL_S3 ?? env.AWS_ENDPOINT_URL;
   const endpoint = (given ?? `https://${bucket}.s3.${region}.amazonaws.com`).replace(/\/+$/, '');
-  // // AWS puts the bucket's name into the host name. Other servers have it as the first part of the path.
+  // AWS puts the bucket's name into the host name. Other servers have it as the first part of the path.
   const base = given === undefined ? endpoint : `${endpoint}/${bucket}`;
   return {
     bucket,

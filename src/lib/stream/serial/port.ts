@@ -96,7 +96,7 @@ export async function keepPlugged(
     const identity = identityOf(settings.path);
     watch = setInterval(async () => {
       if ((await identityOf(settings.path)) === (await identity)) return;
-      // // If the missing port stayed open, the device would get another name on reconnection.
+      // If the missing port stayed open, the device would get another name on reconnection.
       await closePort(opened);
       gone();
     }, lookEveryMs);

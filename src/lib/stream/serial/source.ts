@@ -39,7 +39,7 @@ export async function openSerialSource(url: StreamUrl, options: StreamOptions): 
   const plugged = await keepPlugged(settings, {
     open(port) {
       lines.reset();
-      // // Chunks are processed in order, even while an earlier chunk waits for room.
+      // Chunks are processed in order, even while an earlier chunk waits for room.
       let last = Promise.resolve();
       port.on('data', (chunk: Buffer) => {
         last = last.then(() => read(port, chunk));

@@ -306,7 +306,7 @@ async function readRecords(
       if (more && offset + read.needed <= end) {
         bytes = await slice(file, offset, Math.min(end, offset + Math.max(read.needed, readBytes)));
         at = 0;
-        // // If fewer bytes than requested were read, the file is truncated, so reading again would not help.
+        // If fewer bytes than requested were read, the file is truncated, so reading again would not help.
         if (bytes.length >= read.needed) continue;
       }
       if (offset >= end || messages.length > 0) break;

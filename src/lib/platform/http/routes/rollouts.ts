@@ -69,7 +69,7 @@ class Teller {
   ) {}
 
   tell(news: RolloutNews): void {
-    // // This state may have been read before the final state, which was sent in the meantime.
+    // This state may have been read before the final state, which was sent in the meantime.
     if (this.ended) return;
     const changed = new Map(this.waiting?.changed.map((device) => [device.name, device]));
     for (const device of news.changed) changed.set(device.name, device);
