@@ -70,14 +70,14 @@ export function modelsPage({ operators, hasKernel, hasC, firmware, judged }) {
     });
     return `| ${op} | ${cells.join(' | ')} |`;
   });
-  return `# Operators of models, and their judges
+  return `# Supported operators and how they were verified
 
 <!-- Written by npm run docs from src/lib/formats/tflite/operators, the interpreter's and the generator's tables, firmware/core/src/kernels.c, and test/golden/judged. -->
 
 This page lists each supported operator of \`.tflite\` files. Each cell names the third party whose results our tests compare with ours. A dash means that aiot does not support this use.
 
-- **TFLM** is TensorFlow Lite Micro, **LiteRT** is Google's runtime. Both come from PyPI.
-- Results have identical bits. For those marked ≈, sums or exponentials are rounded differently, by at most 2·10⁻⁵ of the largest value (trees: 10⁻⁵).
+- **TFLM** is TensorFlow Lite Micro, and **LiteRT** is Google's runtime. Both come from PyPI.
+- Results are identical bit for bit, except for those marked ≈. There, rounding in sums or exponentials differs by at most 2·10⁻⁵ of the largest value (trees: 10⁻⁵).
 - **read**: TensorFlow writes a file with the operator. We compare the outputs of this file in LiteRT or TFLM with ours.
 - **float32**, **int8**, **int16x8**: activations of this type in aiot's interpreter, in models with random shapes, scales and options. int16x8 has int16 activations and int8 weights.
 - **int32**, **bool**: indices and conditions, as inputs, outputs or between operators.
@@ -93,31 +93,31 @@ GATHER also reads float32 and int8 at computed int32 indices, and CAST converts 
 
 QUANTIZE converts float32 to int8 or int16, int8 to int16 and back, and int8 to uint8 and back. DEQUANTIZE converts int8, int16 or float16 to float32.
 
-The operators of TFLite Micro's [audio front end](reference/tflite-operators.md#audio-front-end) work on int16 samples, uint32 and uint64. aiot's interpreter has the same results as TFLM, bit for bit: ${signals.join(', ')}. \`--emit c\` and the firmware do not support them.
+The operators of TFLite Micro's [audio front end](reference/tflite-operators.md#audio-front-end) work on int16 samples, uint32 and uint64. For these operators, aiot's interpreter and TFLM produce identical bits: ${signals.join(', ')}. \`--emit c\` and the firmware do not support them.
 
 VAR_HANDLE and CALL_ONCE define a file's [variables](reference/tflite-operators.md#variables). WHILE and IF are [control flow](reference/tflite-operators.md#loops).
 See [TFLite operators](reference/tflite-operators.md) for their rules and for limits, [TFLite rules](reference/tflite-rules.md) for files, and [import formats](reference/import-formats.md) for Keras and ONNX.
 
-## Files that aiot changes as it reads them
+## Changes that aiot makes when it reads a file
 
-- SHAPE and REDUCE_PROD must compute constants. TILE, by at most 10, becomes CONCATENATION. SELECT becomes SELECT_V2.
+- SHAPE and REDUCE_PROD must compute constants. TILE becomes CONCATENATION, with at most 10 repetitions per axis. SELECT becomes SELECT_V2.
 - SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND around a convolution become the convolution's dilation.
 - If an output is the position of the largest value (ARG_MAX), aiot outputs the values instead.
-- Loops with a largest number of steps are unrolled, and branches become selections ([loops](reference/tflite-operators.md#loops)).
+- Loops with a maximum number of steps are unrolled, and branches become selections ([loops](reference/tflite-operators.md#loops)).
 
 ## Random networks from Keras
 
-We also read random networks of Keras layers, which TensorFlow converted, and compared every tensor over 550 inputs each (November 27, 2026):
+We also imported random networks of Keras layers that TensorFlow had converted. For each network, we compared every tensor over 550 inputs (November 27, 2026):
 
 | networks | accepted | compared with |
 | --- | --- | --- |
 | float32 | 49 of 49 | TFLM ≈ |
 | int8 | 48 of 49 | TFLM, and LiteRT for operators that TFLM lacks: identical bits |
-| int16x8 | 43 of 43 | the same |
+| int16x8 | 43 of 43 | the same runtimes: identical bits |
 | several inputs or outputs | 12 of 12 int8, 12 of 12 float32 | TFLM; ≈ for float32 |
 | recurrent layers in loops | 30 of 30 | LiteRT ≈ and TFLM ≈; TFLM after quantization to int8: identical bits |
 
-One int8 network is rejected, because a scale in its file is too small for its inputs. \`AIOT_LONG=1 npx vitest run --project real test/formats/random-keras.real.test.ts\` repeats the comparison.
+One int8 network is rejected because a scale in its file is too small for its inputs. \`AIOT_LONG=1 npx vitest run --project real test/formats/random-keras.real.test.ts\` repeats the comparison.
 `;
 }
 
