@@ -81,7 +81,7 @@ This page lists each supported operator of \`.tflite\` files. Each cell names th
 - **read**: TensorFlow writes a file with the operator. We compare the outputs of this file in LiteRT or TFLM with ours.
 - **float32**, **int8**, **int16x8**: activations of this type in aiot's interpreter, in models with random shapes, scales and options. int16x8 has int16 activations and int8 weights.
 - **int32**, **bool**: indices and conditions, as inputs, outputs or between operators.
-- **\`--emit c\`** and **firmware** support int8 and [decision trees](reference/tflite-operators.md#decision-trees), which we compare with the interpreter. C code also supports int32 and bool. The firmware supports other types only between operators: those that ARG_MAX, ARG_MIN, CAST and comparisons yield.
+- **\`--emit c\`** and **firmware** support int8 and [decision trees](reference/tflite-operators.md#decision-trees), which we compare with the interpreter. C code also supports int32 and bool. The firmware supports other types only between operators, if ARG_MAX, ARG_MIN, CAST or a comparison produces them.
 
 | operator | ${Object.values(columns).join(' | ')} |
 | --- | ${Object.keys(columns)
