@@ -9,7 +9,7 @@
 #include "check.h"
 #include "vitals.h"
 
-/* Files as the kernel shows them: two batteries of the computer, a mouse, a charger, and a Wi-Fi interface. */
+/* Files as the kernel exposes them: two batteries of the computer, a mouse, a charger, and a Wi-Fi interface. */
 static const struct {
   const char *path;
   const char *text;

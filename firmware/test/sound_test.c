@@ -139,7 +139,7 @@ static void *write_all(void *context) {
   return NULL;
 }
 
-/* Two tasks at once: the numbers count up without a jump, except where a gap is reported, and none is missing uncounted. */
+/* Two tasks at once: the numbers count up without a jump, except where a gap is reported, and every missing number is counted. */
 static void test_tasks(checks *c) {
   static int16_t room[256];
   aiot_sound_init(&shared, room, ROWS(room));

@@ -54,7 +54,7 @@ export function modelsPage({ operators, hasKernel, hasC, firmware, judged }) {
     if (column === 'c') return hasC(op);
     return column === 'firmware' ? firmware.has(op) : hasKernel(op, column) || isConversion(op, column);
   };
-  // Operators of the audio front end have a list of their own, because each supports only one combination of types.
+  // Operators of the audio front end have a separate list, because each supports only one combination of types.
   const isSignal = (/** @type {string} */ op) => op.startsWith('SIGNAL_');
   const signals = [...operators].filter(isSignal).sort();
   const unjudged = signals.filter((op) => !judged.get('signal')?.has(op));

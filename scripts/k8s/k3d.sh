@@ -1,6 +1,6 @@
 #!/bin/sh
-# Proves an installation on three machines: creates a K3s cluster in Docker (k3d), applies what `aiot deploy render` renders, lets 50 devices work,
-# and ends the primary database, a node of Garage and a replica of the platform. Fails unless everything recovers with all devices.
+# Tests an installation on three machines: creates a K3s cluster in Docker (k3d), applies what `aiot deploy render` renders, runs 50 devices,
+# and deletes the primary database, a node of Garage and a replica of the platform. Fails unless everything recovers with all devices.
 #
 # Needs docker, k3d 5, kubectl, openssl, npm and 8 GB of memory, downloads images, and takes about 15 minutes. KEEP=1 keeps the cluster.
 set -eu

@@ -40,7 +40,7 @@ describe('suggested next commands', () => {
 
 describe('the command that starts a platform again', () => {
   const mosquitto = { http: 'https://127.0.0.1:9443', mqtts: 'mqtt://mqtt.lan:1883' };
-  /** The options after these words of `aiot up`, as `aiot down` and a start without a context suggest them. */
+  /** The options that `aiot down` and a start without a context suggest for `aiot up` with these words. */
   async function suggested(...typed: string[]) {
     const { flags } = await Parser.parse(typed, { flags: upFlags });
     const restart = restartOf(upOptionsOf(flags as Parameters<typeof upOptionsOf>[0]));

@@ -7,7 +7,7 @@ describe('--at', () => {
   it.each([
     ['15:30', '2026-12-01T15:30:00'],
     ['9:05', '2026-12-02T09:05:00'],
-    // The minute has begun already, so the next one is meant.
+    // This minute has already begun, so the time refers to the next day.
     ['12:00', '2026-12-02T12:00:00'],
     ['2026-12-24T22:00:00Z', '2026-12-24T22:00:00Z'],
     ['2026-12-24', '2026-12-24T00:00:00Z'],

@@ -30,7 +30,7 @@ afterEach(() => clean());
 
 const load = (...args: string[]) => runCli(['data', 'import', ...args, '--project', project.dir, '--json']);
 
-/** A copy of the annotations, changed, with the pictures beside it. */
+/** A changed copy of the annotations, with the pictures beside it. */
 async function changed(change: (value: Record<string, Record<string, unknown>[]>) => void): Promise<string> {
   const value = JSON.parse(await readFile(coco, 'utf8'));
   change(value);

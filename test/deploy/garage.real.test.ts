@@ -62,7 +62,7 @@ describeReal('garage', 'three nodes of Garage with rendered files', () => {
     if (node.garage) await endProgram(node.garage);
     node.garage = undefined;
   };
-  /** Resolves when a node can read and write, as its readiness probe sees it. */
+  /** Resolves when a node can read and write, according to its readiness probe. */
   const ready = async ({ ports }: Node) => {
     for (let tries = 0; tries < 600; tries++) {
       const status = await fetch(`http://127.0.0.1:${ports[2]}/health`).then(
@@ -165,13 +165,13 @@ describeReal('garage', 'three nodes of Garage with rendered files', () => {
     expect(ids(now)).toHaveLength(3);
     expect(ids(now).filter((id: string) => ids(before).includes(id))).toHaveLength(2);
     await ready(third);
-    // The new node takes over from the lost one without being told to.
+    // The new node takes over from the lost one automatically.
     for (let tries = 0; tries < 600; tries++) {
       const { versions } = await told('GetClusterLayoutHistory');
       if (!versions.some(({ status }: { status: string }) => status === 'Draining')) break;
       await delay(200);
     }
-    // So another one may be lost.
+    // Another node may therefore be lost.
     await kill(second);
     const three = await opened(third);
     for (const [index, body] of bodies.entries())

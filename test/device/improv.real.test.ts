@@ -40,7 +40,7 @@ function compileBoard(): string {
   return made;
 }
 
-/** Bytes in both directions, as the library of a browser sees a serial port. */
+/** A byte stream in both directions, in the form of a browser's serial port, which the library expects. */
 interface Wire {
   write(bytes: Uint8Array): void | Promise<void>;
   listen(data: (bytes: Uint8Array) => void): void;

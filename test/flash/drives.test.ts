@@ -47,7 +47,7 @@ describe('UF2 files for other boards', () => {
           }));
           const read = readUf2(writeUf2Program(regions, family));
           expect(read.family?.name).toBe(family.name);
-          // All written bytes as they should be: the regions, and 0xFF in the rest of each page.
+          // The expected contents of all written pages: the regions, and 0xFF in the rest of each page.
           const from = Math.min(...read.regions.map(({ offset }) => offset));
           const end = Math.max(...read.regions.map(({ offset, data }) => offset + data.length));
           const memory = Buffer.alloc(end - from, 0xff);
@@ -177,7 +177,7 @@ describe('the drive of a UF2 bootloader', () => {
     writeFileSync(at('pico.uf2'), program);
   });
 
-  /** The board: when it has `after` bytes, it keeps the file and removes the drive. */
+  /** Simulates the board: after receiving `after` bytes, it stores the file and removes the drive. */
   function bootloader(after = program.length) {
     const state: { got: Buffer | null } = { got: null };
     const target = join(drive, 'pico.uf2');

@@ -46,7 +46,7 @@ describeReal('esptool', 'security fuses compared with espefuse', () => {
           }
           const file = join(folder, `${seed}.bin`);
           const virtual = ['--virt', '--chip', chip, '--path-efuse-file', file];
-          // Revision v3.0, in which the purposes have five bits. It is in bits 68 and 69 of block 1.
+          // Revision v3.0, in which the purposes have five bits. The revision is in bits 68 and 69 of block 1.
           if (chip === 'esp32p4' && !isOldP4) {
             espefuse(...virtual, '--do-not-confirm', 'burn-bit', 'BLOCK1', '68', '69');
           }
@@ -67,7 +67,7 @@ describeReal('esptool', 'security fuses compared with espefuse', () => {
 /** Whether this bit of block 0 is the highest bit of a purpose on an ESP32-P4 since v3.0. Earlier revisions reserve it. */
 const isPurposeHigh = (bit: number) => (bit >= 155 && bit <= 159) || bit === 164;
 
-/** Our form of their report. Only the purposes' names are taken from ours, after their numbers were compared. */
+/** Converts their report to our form. Only the purposes' names are taken from ours, after their numbers were compared. */
 function fromTheirs(theirs: Record<string, TheirFuse>, ours: ReturnType<typeof securityFuses>) {
   const number = (...names: string[]) => {
     const name = names.find((known) => known in theirs);
@@ -125,7 +125,7 @@ function fromTheirs(theirs: Record<string, TheirFuse>, ours: ReturnType<typeof s
   };
 }
 
-/** How espefuse names a purpose, in our spelling. Sources: its KEY_PURPOSES; numbers that it does not list are reserved. */
+/** espefuse's names of the purposes, in our spelling. Sources: its KEY_PURPOSES; numbers that it does not list are reserved. */
 function purposeOf(purpose: number): RegExp {
   const names: Record<number, string> = {
     1: 'ecdsa-p256',

@@ -17,8 +17,8 @@ import { describeReal, python } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
 
 /**
- * Random networks of Keras layers (random_keras.py), converted by TensorFlow. A short run makes the first few of them; AIOT_LONG=1 makes all
- * that the docs count.
+ * Random networks of Keras layers (random_keras.py), converted by TensorFlow. A short run makes the first few of them; AIOT_LONG=1 makes
+ * as many as the docs state.
  */
 const [counts, runs] = long
   ? [{ float32: 49, int8: 49, int16x8: 43, several: 12, recurrent: 30 }, 550]
@@ -173,7 +173,7 @@ describeReal('tensorflow', 'random Keras networks in files of TensorFlow’s con
   const networksOf = async (count: number, kind: Kind, ...ends: ('several' | 'recurrent')[]) => {
     const made = mkdtempSync(join(folder, `${kind}-`));
     const script = join(root, 'test', 'support', 'python', 'random_keras.py');
-    // Python takes minutes, during which this process has to answer its runner.
+    // Python takes minutes, during which this process must respond to the test runner.
     const args = [script, made, String(count), kind, ...ends];
     await promisify(execFile)(python('tensorflow'), args, { maxBuffer: 2 ** 26 });
     const networks = Array.from({ length: count }, (_, at) => {

@@ -30,7 +30,7 @@ it('reads the values instead of a final ARG_MAX, and says so', () => {
   const made = argMaxGraph(seededRandom(2));
   const [positions, values] = made.operators.map(({ outputs }) => outputs[0]!);
   const [x] = made.inputs;
-  // The RELU first, whose values the ARG_MAX takes
+  // The RELU comes first, and the ARG_MAX reads its values.
   const [argMax, relu] = made.operators;
   const operators = [relu!, { ...argMax!, inputs: [values!, argMax!.inputs[1]!] }] as typeof made.operators;
   const { graph, notes } = importTflite(writeTflite({ ...made, operators, outputs: [positions!] }));

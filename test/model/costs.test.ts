@@ -15,7 +15,7 @@ import { certainty } from '../../src/lib/model/report/figures.js';
 import { runCli } from '../support/cli.js';
 import { toyProject, yaml } from './support.js';
 
-/** A part that leans to one side, more the more worn it is. Parts of neighboring classes overlap. */
+/** A part that leans to one side; the more worn it is, the more it leans. Parts of neighboring classes overlap. */
 function leaningCsv(label: string, take: number): string {
   const random = seededRandom(100 * take + label.length);
   const own = { calm: 0, slow: 1, fast: 2 }[label]! + 0.5 * gaussian(random);

@@ -118,7 +118,7 @@ describe('smoothing', () => {
         [2, [0.25, 0.75]],
         [2, [0.25, 0.75]],
       ],
-      // The rejection has 0, then 1/2 against 0.375, and finally everything.
+      // The rejection's share is 0, then 1/2 against 0.375 for the class, and then more.
       [1, 2, 2, 2],
     ],
     [

@@ -354,7 +354,7 @@ describe('aiot model import', () => {
       expect(refused.code).toBe(2);
     }
     expect(existsSync(out)).toBe(false);
-    // A model that was made elsewhere can still be passed to evaluate.
+    // A model that was trained elsewhere can still be passed to evaluate.
     const rows = join(folder, 'one-row.csv');
     const size = graph.tensors[graph.inputs[0]!]!.shape.reduce((a, b) => a * b, 1);
     const names = Array.from({ length: size }, (_, i) => `x${i}`);

@@ -206,7 +206,7 @@ describeReal('cmake', 'a board with a camera, on this computer', () => {
   });
 });
 
-/** Colors of 5, 6 and 5 bits, as 8 bits. */
+/** Colors of 5, 6 and 5 bits, expanded to 8 bits. */
 function packed(data: Uint8Array): Uint8Array {
   return data.map((value, i) => {
     const bits = i % 3 === 1 ? 6 : 5;

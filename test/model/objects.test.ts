@@ -324,7 +324,7 @@ describe('a model that finds objects', () => {
     const shown = recordings.slice(0, 12);
     for (const [i, { id }] of shown.entries())
       await copyFile(join(project.dir, 'data', 'recordings', `${id}.png`), join(folder, `${i}.png`));
-    // A wide picture, which is cropped, and a file that is no picture
+    // A wide picture, which is cropped, and a file that is not a picture
     const wide = drawTray('washer', { width: 64, height: 40, seed: 3 });
     await writeFile(join(folder, '12.png'), encodePng(wide, 3));
     await writeFile(join(folder, '13.png'), 'no picture');

@@ -36,7 +36,7 @@ model:
   accept: { macroF1: 0.9, drop: 0.05, bytes: 60KiB }
 `;
 
-/** 0.8 s of a gliding whistle, or of a buzz with many harmonics, at a pitch of its own, in noise. */
+/** 0.8 s of a gliding whistle, or of a buzz with many harmonics, each with its own pitch, in noise. */
 function sound(label: string, take: number, rateHz: number): Float64Array {
   const random = seededRandom(100 * take + label.length);
   const pitch = label === 'whistle' ? 900 + 900 * random() : 90 + 60 * random();

@@ -44,8 +44,8 @@ describe('detections in a stream', () => {
 });
 
 /**
- * An hour of windows of two words, 1 and 2. Ten words of each are heard in every minute, one in ten of them with an output of only 0.6. In between, an
- * output of word 1 is nearly as high once a minute, and that of word 2 never.
+ * An hour of windows of two words, 1 and 2. Each word is heard ten times a minute, once with an output of only 0.6. In between, the
+ * output of word 1 is nearly as high once a minute; the output of word 2 never is.
  */
 function hour(): HeardStream {
   const random = seededRandom(3);

@@ -38,7 +38,7 @@ const devices = {
   online: (name: string) => online.has(name),
 } as unknown as Devices;
 
-/** One process of the platform. Its telemetry is `entries`, each a batch of its own, after those that were evaluated. */
+/** One process of the platform. Its telemetry consists of `entries`, each in a separate batch, starting after the evaluated ones. */
 function alarmsOn(entries: readonly Entry[]): Alarms {
   const reader = {
     end: async () => '0',

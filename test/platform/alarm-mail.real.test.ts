@@ -115,7 +115,7 @@ describeReal('smtp', 'mails of alarms', () => {
     expect(await next()).toMatchObject({ tls: true, user: 'PLAIN', subject: mail.subject });
     await sendMail({ ...trusted, port: ports[2] }, mail, signal);
     expect(await next()).toMatchObject({ tls: true, user: 'LOGIN' });
-    // An unknown certificate, and a wrong password, which is not repeated.
+    // An unknown certificate, and a wrong password, which is not retried.
     await expect(sendMail({ ...access, port: ports[1] }, mail, signal)).rejects.toThrow(/certificate/);
     const wrong = sendMail({ ...trusted, port: ports[1], password: 'hush' }, mail, signal);
     await expect(wrong).rejects.toMatchObject({

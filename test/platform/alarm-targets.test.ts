@@ -31,7 +31,7 @@ interface Post {
 
 let server: Server;
 let posts: Post[];
-/** Status of the next answers; then 200. */
+/** Statuses of the next responses, followed by 200. */
 let answers: number[];
 let base: string;
 beforeAll(async () => {
@@ -154,7 +154,7 @@ describe('aiot alarm target', () => {
     answers = [403];
     const failed = await runCli(['alarm', 'target', 'test', 'phone']);
     expect(failed).toMatchObject({ code: 6, stdout: expect.stringContaining('it answered 403') });
-    // Without --allow-private, a name may not lead to this machine.
+    // Without --allow-private, a name must not resolve to this machine.
     await ok(alarmTargetSchema, ['alarm', 'target', 'add', 'inside', 'ntfys://localhost/t']);
     const inside = await runCli(['alarm', 'target', 'test', 'inside']);
     expect(inside).toMatchObject({ code: 6, stdout: expect.stringContaining('private network') });

@@ -95,7 +95,7 @@ describe('the worker of the alarms', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** Stores a message that arrives this many seconds after the begin. */
+  /** Stores a message that arrives this many seconds after the start. */
   function sent(at: number, stream: string, values: Record<string, unknown>) {
     const time = begin + at * second;
     entries.push({ at: time, device: 'pump', channel: 'telemetry', stream, payload: { t: time, ...values } });
@@ -172,7 +172,7 @@ describe('the worker of the alarms', () => {
   });
 
   it('reports an incident that is still open when a maintenance window ends', async () => {
-    // The begin is a Sunday, 0:00.
+    // The start is a Sunday, 0:00.
     const maintenance = ['sun 00:00-02:00'];
     await alarms.create({ name: 'hot', where: 'temperature > 80', maintenance }, 'x');
     sent(0, 'env', { temperature: 90 });

@@ -217,7 +217,7 @@ describe('aiot alarm', () => {
     // Texts are not stored, and the values of --class are not fields.
     expect(await cautions('--where', 'temperature > 80 and mode = "on"', ...ofMotors)).toBe('');
     expect(await cautions('--class', 'hot', '--within', '1m', '--where', 'share > 0.5')).toBe('');
-    // Two slips are both named.
+    // Both typos are reported.
     const both = await cautions(
       '--rate',
       'temprature',
@@ -314,7 +314,7 @@ describe('aiot alarm', () => {
     const steadyShown = async () => (await own.client.alarms.get('steady')).incidents;
     await expect.poll(steadyShown, { timeout: 10_000 }).toMatchObject([{ cleared: null }]);
 
-    // A changed definition ends the incident, and starts anew with the next message.
+    // A changed definition ends the incident, and its evaluation restarts with the next message.
     expect(await apply(steady.replace('50', '55'))).toMatchObject({ changed: ['steady'] });
     expect((await steadyShown())[0]?.cleared).not.toBeNull();
     await send('motor-1', 90, [60, 61]);
@@ -323,7 +323,7 @@ describe('aiot alarm', () => {
 
     const elsewhere = { project: 'mill', alarms: [{ name: 'steady', where: 'x > 1' }] };
     await expect(own.client.alarms.apply(elsewhere)).rejects.toMatchObject({ code: 'AIOT_ALREADY_EXISTS' });
-    // It takes over the alarm that a user created with the name, and leaves the others.
+    // It takes over the alarm that a user created with this name, and leaves the other alarms unchanged.
     const hot = '  hot: { where: temperature > 99 }\n';
     await writeFile(join(project, 'aiot.yaml'), `name: oven\nalarms:\n${hot}`);
     expect(await refusal(['alarm', 'apply', '--project', project])).toMatchObject({ exit: 2 });

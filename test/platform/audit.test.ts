@@ -37,7 +37,7 @@ afterAll(() => own.stop());
 const log = async (query: { type?: string; who?: string; subject?: string } = {}) =>
   (await own.client.audit.log({ limit: 1000, ...query })).entries;
 
-/** Waits until the audit log has entries for which the test holds. */
+/** Waits until the audit log contains entries that satisfy the test. */
 async function sealed(
   query: { type?: string },
   test: (entries: SealedEntry[]) => boolean,
@@ -52,7 +52,7 @@ async function sealed(
   );
 }
 
-/** Changes the platform's database behind its back, while it is stopped. */
+/** Changes the platform's database directly, while the platform is stopped. */
 async function tamper(sql: string): Promise<void> {
   await own.client.close();
   await own.platform.stop();
@@ -271,7 +271,7 @@ describe('aiot audit verify and aiot audit export', () => {
     for (const name of ['ada', 'grace']) await own.client.users.add({ name, role: 'viewer' });
     await sealed({ type: 'user.add' }, ({ length }) => length === 2);
     const first = await verify();
-    // The platform has other ports after a restart, and continues with the log.
+    // The platform has other ports after a restart, and continues the log.
     await own.restart();
     await choose();
     const { head, since } = await verify();

@@ -77,7 +77,7 @@ describe('an external broker that asks the platform', () => {
       expect(await auth({ ...asked, tls: true, address: '198.51.100.8', password: `wrong ${i}` })).toEqual(
         denied,
       );
-    // The limit does not count for secrets that were verified before, so a new one is needed.
+    // The limit does not apply to secrets that were verified before, so a new one is needed.
     const again = await own.client.secrets.make('dev');
     expect(await auth({ ...asked, tls: true })).toEqual(denied);
     const right = { ...asked, tls: true, password: again.secret };
@@ -301,7 +301,7 @@ describe('closing connections at an external broker', () => {
     expect(await gone('dev', () => platform.client.devices.act('dev', 'suspend'))).toBeLessThan(2000);
     expect(await gone('other', () => platform.client.devices.act('other', 'revoke'))).toBeLessThan(2000);
     expect(await gone(username, () => platform.client.tokens.revoke(made.id))).toBeLessThan(2000);
-    // The outside broker is a real one, and the platform is its client.
+    // The external broker is real, and the platform is its client.
     const reader = await connect(broker, {});
     await reader.endAsync(true);
   });

@@ -69,7 +69,7 @@ async function start(names: readonly string[]) {
     ]);
     return String(done.stdout);
   };
-  // As in the documentation: the platform's client may publish and hear everything.
+  // As in the documentation: the platform's client may publish and receive everything.
   ctrl('addRoleACL', 'admin', 'publishClientSend', '#', 'allow');
   const engines = {
     broker: `mqtt://platform:secret@${address}`,
@@ -172,7 +172,7 @@ describeReal('mosquitto', "a platform that manages Mosquitto's clients", () => {
     const late = await by('late');
     await late.publishAsync('aiot/v1/late/telemetry/s', sample(1), { qos: 1 });
     await expect.poll(async () => (await platform.client.datasets.list()).length).toBe(1);
-    // A restart of the platform finds Mosquitto as it left it.
+    // After a restart, the platform finds Mosquitto unchanged.
     await platform.restart({ engines });
     await platform.client.devices.act('late', 'suspend');
     await expect.poll(rights, { timeout: 10_000 }).toEqual(['camera', 'dev', 'platform']);

@@ -15,7 +15,7 @@ import { recordAndLabel } from '../support/recording.js';
 
 /**
  * Tests for everything that is based on events: the feed, webhooks and jobs, regardless of the database that stores them.
- * @param start a function that a function that starts a new platform for each test
+ * @param start a function that starts a new platform for each test
  */
 export function eventSuite(start: () => Promise<TestPlatform>): void {
   let own: TestPlatform;

@@ -120,7 +120,7 @@ describeReal('kafka', 'three replicas that share a Kafka topic', () =>
       endings.push(() => producer.disconnect());
       const send = (key: string | null, value: string | null) =>
         producer.send({ topic: 'aiot', acks: -1, messages: [{ key, value }] });
-      // Records that are no device's messages are skipped: they would otherwise block their partition.
+      // Records that are not messages of a device are skipped. Otherwise, they would block their partition.
       await send(null, sample(1));
       await send('plant/temperature', '21');
       await send(`aiot/v1/${names[0]}/telemetry/s`, null);
@@ -176,7 +176,7 @@ describeReal('nats-server', 'three replicas of one version', () =>
         device.on('message', async (_topic, payload) => {
           if (payload.length === 0) return;
           const wish = JSON.parse(String(payload)) as Desired;
-          // A third of the devices each finish before, between and after the first replacements.
+          // A third of the devices finish before the first replacement, a third between the first two, and a third after them.
           await expect.poll(() => replaced, { timeout: 300_000 }).toBeGreaterThanOrEqual(at % 3);
           const running = { name: pushed, version, sequence, digest };
           const golden = { vectors: 3, passed: 3 };
@@ -198,7 +198,7 @@ describeReal('nats-server', 'three replicas of one version', () =>
       const { id } = await group.first.rollouts.start(oneWave({ name: pushed, version, sequence }));
       for (let at = 0; at < 3; at++) {
         const next = await start('next');
-        // Both versions serve, although the first replica of the next version has migrated the database.
+        // Both versions serve requests, although the first replica of the next version has migrated the database.
         expect(Number(await schema())).toBe(migrations.length + 1);
         for (const client of clients.slice(at)) expect((await client.status()).ready).toBe(true);
         const exited = once(children[at] as ChildProcess, 'exit');
@@ -297,7 +297,7 @@ async function startReplicas(engines: { broker?: string; ingest?: string }): Pro
 }
 
 /**
- * Lets all devices speak at the same time, and kills two replicas meanwhile.
+ * Lets all devices send at the same time, and kills two replicas meanwhile.
  * @param speak sends a device's messages, and reports each one that the broker has acknowledged
  */
 async function speakAndKill(

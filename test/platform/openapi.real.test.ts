@@ -24,8 +24,8 @@ afterAll(() => own.stop());
 const left = 'positive_data_acceptance,unsupported_method';
 
 /**
- * Questions of external brokers. Malformed ones are answered with 200 and `deny`, because some brokers admit a client after any other status;
- * so the rejection of invalid data is not checked there. Their answers to it are checked by broker-authorizer.test.ts.
+ * Authorization requests from external brokers. Malformed requests are answered with 200 and `deny`, because some brokers admit a client
+ * after any other status. The rejection of invalid data is therefore not checked here, but in broker-authorizer.test.ts.
  */
 const brokers = '/broker/';
 

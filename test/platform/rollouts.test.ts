@@ -81,7 +81,7 @@ it.each([
       await activateDevice({ dir: out, claim });
     }
     const after = await fakeDevice(own.platform.urls.mqtts, out, 'heir');
-    // The retained message arrives right after the subscription, so the first message heard is the current desired version.
+    // The retained message arrives right after the subscription, so the first message received is the current desired version.
     const { id } = await start('name=heir', second);
     expect(await after.heard(1)).toMatchObject({ rollout: id });
     await after.client.endAsync(true);

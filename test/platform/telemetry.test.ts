@@ -73,7 +73,7 @@ describe('telemetry', () => {
       code: 'AIOT_NOT_FOUND',
       message: 'motor-1 has no recording r2 in early',
     });
-    // Either all labels are stored or none, so neither the early label of r1 nor the one sent with r2's is.
+    // Either all labels are stored or none, so neither the early label of r1 nor the label sent together with r2's is stored.
     expect((await own.client.datasets.get('early')).recordings).toMatchObject([{ id: 'r1', label: null }]);
     await own.client.labels.post({ ...arrived, label: 'walk' });
     const elsewhere = { ...arrived, device: 'motor-2', label: 'walk' };

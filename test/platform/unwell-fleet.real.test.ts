@@ -38,7 +38,7 @@ const unwell = {
 } as const;
 const hot = 'unit-101';
 
-/** The devices that run the virtual device's whole firmware, with these readings of their hardware. The others send only their messages. */
+/** The devices that run the virtual device's complete firmware, with these hardware readings. The other devices only send messages. */
 const readings: Record<string, Vitals> = {
   'unit-007': { battery: { percent: 2 } },
   'unit-023': { disk: { freeBytes: 1e6, totalBytes: 1e9 } },

@@ -45,7 +45,7 @@ describe('templates', () => {
     const templates = await findTemplates();
     for (const { name, dir } of templates) {
       const { config } = await loadProject(dir);
-      // A template without signal has no recordings: its services bring the data.
+      // A template without signal has no recordings: its services provide the data.
       if (!config.signal || config.up) continue;
       const text = await readFile(join(dir, 'README.md'), 'utf8');
       const own = text.slice(text.search(/^## Use your own (?:recordings|pictures)$/m));

@@ -65,7 +65,7 @@ describe('aiot init --from', () => {
       return { dir, window: (await loadProject(dir)).config.signal!.window };
     };
     expect((await windowFor('spin-pi', [])).window).toBe(400);
-    // On this chip, a next version fits beside the active one.
+    // On this chip, the next version fits beside the active one.
     const { window: shorter } = await windowFor('spin-s3', ['--chip', 'esp32s3']);
     expect(shorter).toBeGreaterThanOrEqual(64);
     expect(shorter).toBeLessThan(200);
@@ -94,7 +94,7 @@ describe('aiot init --from', () => {
       labels: { fast: 3, 'slow turn': 3 },
     });
     const project = await loadProject(dir);
-    // Shorter than 2 s, so that the trial of a next version fits into the chip's memory beside the active one.
+    // Shorter than 2 s, so that the trial of the next version fits into the chip's memory beside the active one.
     expect(project.config.signal).toMatchObject({ rate: 50, window: 75, stride: 38, features: 'spectral' });
     expect(project.config.stream.fields).toMatchObject({ accel: { unit: 'g' }, gyro_z: { unit: '' } });
     expect(project.config.stream.topic).toBe('turns');

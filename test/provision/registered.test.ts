@@ -67,7 +67,7 @@ describe('a device that is provisioned again', () => {
     expect(await caution('slip-2', 'vitual')).toBeUndefined();
     expect(await caution('slip-3', 'gateway')).toBeUndefined();
     expect(await caution('slip-4', 'gatewya')).toBe('! The type gatewya is new. Did you mean gateway?');
-    // Digits are often meant, and so is a type beside --chip.
+    // Different digits are usually intentional, and so is a type that is given with --chip.
     await caution('slip-5', 'press-1');
     expect(await caution('slip-6', 'press-2')).toBeUndefined();
     expect(await caution('slip-7', 'esp32x', '--chip', 'esp32')).toBeUndefined();

@@ -96,7 +96,7 @@ function asInFile(file: Uint8Array, side: 'inputs' | 'outputs', values: Int8Arra
     : values;
 }
 
-/** Lets Vitest receive its answers now and then, because thousands of models take longer than it waits for them. */
+/** Yields occasionally so that Vitest receives its responses, because thousands of models take longer than its timeout. */
 const pause = async (index: number) => {
   if (index % 100 === 0) await setImmediate();
 };

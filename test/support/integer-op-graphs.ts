@@ -144,7 +144,7 @@ export function conversionsGraph(random: Random): Graph {
   return b.graph(x, last);
 }
 
-/** An int8 model that adds constants to x, which a CAST converts. Most of them do not fit the types on the way. */
+/** An int8 model that adds constants to x, which a CAST converts. Most of them do not fit the intermediate types. */
 export function wrappedGraph(random: Random): Graph {
   const b = new GraphBuilder(random);
   const type = b.pick('float32', 'int16', 'int32', 'int8');

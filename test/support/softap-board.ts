@@ -12,7 +12,7 @@ import {
 
 export interface SoftapBoard {
   url: string;
-  /** Bodies of all requests, as they were on the air. */
+  /** Bodies of all requests, as transmitted. */
   heard: Buffer[];
   /** Settings that the board applied. */
   applied: { ssid: string; password: string }[];
@@ -33,8 +33,8 @@ interface SoftapOptions {
 }
 
 /**
- * A board with ESP-IDF's unified provisioning in its own network, security scheme 2. The checked test program of Espressif (tools/esp_prov)
- * provisions it, too: `npx tsx test/support/softap-board.ts`.
+ * A board with ESP-IDF's unified provisioning in its own network, security scheme 2. It was also tested with Espressif's own program
+ * (tools/esp_prov): `npx tsx test/support/softap-board.ts`.
  */
 export async function softapBoard(options: SoftapOptions = {}): Promise<SoftapBoard> {
   const {

@@ -32,7 +32,7 @@ export function spectra(random: Random): Int8Array {
   const bands = new Float64Array(40).fill(-100);
   return Int8Array.from({ length: 120 * steps }, (_, at) => {
     const band = at % 40;
-    // Every now and then, a sound begins or ends.
+    // A sound occasionally begins or ends.
     const target = Math.floor(at / 1600) % 2 === 0 ? -110 : 60 * Math.sin(band / 6 + at / 1600);
     bands[band]! += 0.15 * (target - bands[band]!) + 24 * (random() - 0.5);
     return Math.max(-128, Math.min(127, Math.round(bands[band]!)));

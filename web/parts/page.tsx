@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks';
 import type { ApiError } from '../app/api.js';
 import { Command } from './command.js';
 
-/** Head and body of each page, with the title, the equivalent command line, and available actions. */
+/** Header and body of each page, with the title, the equivalent command line, and available actions. */
 export function Page({
   title,
   above,

@@ -46,7 +46,7 @@ export function Table<T>({
 }: TableProps<T> & {
   /** Returns the link of a row, which is shown in its first cell. */
   to?: (row: T) => string;
-  /** Whether a text field filters the rows, for lists that have no filter of their own. */
+  /** Whether a text field filters the rows, for lists without their own filter. */
   filter?: boolean;
 }) {
   const box = useRef<HTMLTableSectionElement>(null);

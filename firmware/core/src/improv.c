@@ -20,7 +20,7 @@ static uint8_t sum_of(const uint8_t *bytes, size_t count) {
 /* A packet with a line feed before and after it, because some readers look only at line starts. */
 typedef uint8_t framed[AIOT_IMPROV_PACKET_BYTES + 2];
 
-/* Sends the packet whose data are already at their place. */
+/* Sends the packet whose data is already in place. */
 static void send_packet(const aiot_improv *improv, framed out, uint8_t type, size_t length) {
   uint8_t *packet = out + 1;
   out[0] = '\n';
@@ -44,7 +44,7 @@ static void send_result(const aiot_improv *improv, uint8_t command, const char *
   uint8_t *data = out + 1 + DATA_AT;
   size_t used = 2;
   for (size_t i = 0; i < count; i++) {
-    /* Leaves a byte for the length of each text that follows. */
+    /* Reserves a byte for the length of each text that follows. */
     const size_t room = 255 - used - (count - i), bytes = strlen(text[i]), fits = bytes < room ? bytes : room;
     data[used++] = (uint8_t)fits;
     memcpy(data + used, text[i], fits);
@@ -65,7 +65,7 @@ static void send_state(const aiot_improv *improv) {
   else send_byte(improv, TYPE_STATE, improv->networks->joined ? STATE_PROVISIONED : STATE_READY);
 }
 
-/* Copies a text that its length precedes. False if it exceeds the data or `room`, or contains a NUL. */
+/* Copies a length-prefixed text. False if it exceeds the data or `room`, or contains a NUL. */
 static bool take_text(const uint8_t **at, const uint8_t *end, char *out, size_t room) {
   if (*at == end) return false;
   const size_t bytes = *(*at)++;

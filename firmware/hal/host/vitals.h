@@ -3,10 +3,10 @@
 
 #include "aiot/device.h"
 
-/* The variable in which the launcher tells the program why it was started, a word of the protocol. */
+/* The environment variable in which the launcher passes the reason for the start to the program, as a word of the protocol. */
 #define AIOT_BOOT_VARIABLE "AIOT_DEVICE_BOOT"
 
-/* Where the kernel shows the computer's state: the folder /sys and the folder /proc, which a test can replace. */
+/* The folders in which the kernel exposes the computer's state, /sys and /proc. A test can replace them. */
 typedef struct {
   const char *sys;
   const char *proc;

@@ -120,15 +120,15 @@ export interface Platform {
   /** Access to the broker's messages, for routes in this process. */
   streams: Pick<LocalStreams, 'openSource' | 'openSink' | 'expect'>;
   /**
-   * Makes a project's alarms and the targets of their messages equal to lists. Null: the database is still being checked (the alarms follow once it is known to be sound), or
+   * Replaces a project's alarms and notification targets with lists. Null: the database is still being checked (the alarms follow once it is known to be sound), or
    * it is damaged.
    */
   applyAlarms(
     request: Pick<ApplyAlarms, 'project' | 'alarms'> & Pick<ApplyAlarmTargets, 'targets'>,
   ): Promise<ProjectAlarmsApplied | null>;
-  /** Makes a project's commands equal to a list; null as for alarms. */
+  /** Replaces a project's commands with a list; null as for alarms. */
   applyCommands(request: ApplyCommands): Promise<CommandsApplied | null>;
-  /** Makes a project's settings equal to a list; null as for alarms. */
+  /** Replaces a project's settings with a list; null as for alarms. */
   applySettings(request: ApplySettings): Promise<SettingsApplied | null>;
   /** Creates a link that logs one browser into the dashboard with this token's rights; null for an invalid token. */
   loginLink(token: string): Promise<string | null>;

@@ -7,7 +7,7 @@ import { every } from './workers.js';
 
 /** How often a replica shares its state, ms. */
 export const shareEveryMs = 2000;
-/** How long a replica that no longer shares counts as running; allows for clocks that differ, and for a slow database. */
+/** How long a replica that no longer shares its state counts as running; allows for differing clocks and a slow database. */
 export const replicaLifeMs = 30_000;
 
 type Facts = Omit<Replica, 'id' | 'seen' | 'self' | 'leads'>;

@@ -78,7 +78,10 @@ export function targetsOf({ config, file }: Project): NewAlarmTarget[] {
   });
 }
 
-/** Whether a target's URL has a credential in plain text. A user name alone is one for services whose token is in its place. */
+/**
+ * Whether a target's URL has a credential in plain text. For services that expect a token as the user name, the user name is a
+ * credential too.
+ */
 function hasSecret(url: string): boolean {
   const [, scheme = '', user = '', password] = /^([a-z]+):\/\/([^:@/?]*)(?::([^@/?]*))?@/.exec(url) ?? [];
   const isPlain = (part: string) => part !== '' && !/^\$AIOT_NOTIFY_[A-Z0-9_]+$/.test(part);
@@ -87,7 +90,7 @@ function hasSecret(url: string): boolean {
 }
 
 /**
- * Makes the platform's alarms of a project, and the targets of their messages, equal to those in its aiot.yaml.
+ * Synchronizes a project's alarms and notification targets on the platform with its aiot.yaml.
  * @param confirmed asks the user before alarms are removed with their incidents; not called with `dryRun`
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_ALREADY_EXISTS (an alarm or target of another project), AIOT_ALARM_TARGET
  */

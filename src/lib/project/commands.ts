@@ -41,7 +41,7 @@ export async function commandsOf({ config, file }: Project): Promise<NewCommand[
 }
 
 /**
- * Makes the platform's commands of a project equal to those in its aiot.yaml.
+ * Synchronizes a project's commands on the platform with its aiot.yaml.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_COMMAND_SCHEMA, AIOT_ALREADY_EXISTS (a command of another project)
  */
 export async function applyProjectCommands(
@@ -70,7 +70,7 @@ export async function settingsOf({ config, file }: Project): Promise<NewSettings
 }
 
 /**
- * Makes the platform's settings of a project equal to those in its aiot.yaml.
+ * Synchronizes a project's settings on the platform with its aiot.yaml.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_SETTINGS_SCHEMA, AIOT_ALREADY_EXISTS (a type of another project),
  * AIOT_SETTINGS_INVALID (overrides that do not fit the new schema)
  */

@@ -50,7 +50,8 @@ export const initResultSchema = z.object({
       bandHz: z.tuple([z.number(), z.number()]).nullable(),
       /** Samples. */
       window: z.int(),
-      /** Length that the rate and the recordings suggest, samples, and why the window is shorter; null if it is not. */
+      /** Length that the rate and the recordings suggest, samples, and the reason why the window is shorter; null if the window has that
+       * length. */
       shortened: z.object({ from: z.int(), reason: z.string() }).nullable(),
       topic: z.string(),
     })
@@ -97,7 +98,7 @@ export async function initProject(options: {
   );
 }
 
-/** Replaces the file into which scripts/recordings.js packs a template's recordings by those files; a source checkout has none. */
+/** Replaces the archive that scripts/recordings.js makes of a template's recordings with its files. A source checkout has no archive. */
 export async function unpackRecordings(data: string): Promise<void> {
   const packed = join(data, 'recordings.json.gz');
   if (!existsSync(packed)) return;
@@ -299,7 +300,7 @@ const generators: Record<string, (dir: string, config: ProjectConfig) => Promise
   'keyword-spotting': async (dir, config) => {
     const recordings = await packedRecordings(dir, config);
     await saveRecordings({ folder: join(dir, 'data'), config, recordings });
-    // Their recordings replace the packed words.
+    // The recordings replace the packed words.
     for (const name of ['words.wav', 'words.json']) await rm(join(dir, name));
   },
   'motor-watch': async (dir, config) => {

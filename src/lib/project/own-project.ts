@@ -148,7 +148,7 @@ function streamOf(survey: Survey, topic: string, chip: ChipName | undefined) {
 
 /**
  * Window length in samples. At least four windows fit into the shortest recording. For a chip, the model and the trial of its next version
- * fit together into the default firmware's memory for models. If the window would become too short, only one of them does.
+ * fit together into the default firmware's memory for models. If this would make the window too short, only the model itself has to fit.
  */
 function windowOf(survey: Survey, chip: ChipName | undefined): number {
   const wanted = wantedWindow(survey);
@@ -164,7 +164,7 @@ function windowOf(survey: Survey, chip: ChipName | undefined): number {
   return Math.min(wanted, leastWindow);
 }
 
-/** Why the window is shorter than the recordings and their rate suggest; null if it is not. */
+/** The reason why the window is shorter than the recordings and their rate suggest; null if the window has that length. */
 export function shortenedWindow(survey: Survey, chip: ChipName): { from: number; reason: string } | null {
   const from = survey.kind === 'rows' ? 0 : wantedWindow(survey);
   const window = survey.kind === 'rows' ? 0 : windowOf(survey, chip);

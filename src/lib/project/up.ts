@@ -35,7 +35,8 @@ const patienceMs = 3000;
 
 /**
  * Starts a platform and, in the same process, the services of a project: a listener for its boards, and its routes, each of which is
- * supervised separately. The platform's alarms of the project, their targets, its commands and its settings become those of the file. If anything in the project is invalid, nothing is started.
+ * supervised separately. The project's alarms, notification targets, commands and settings on the platform are synchronized with the
+ * file. If anything in the project is invalid, nothing is started.
  * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_ROUTE_INVALID, as `up`, and permanent errors of a route
  */
 export async function upProject(options: UpProjectOptions, log: (line: string) => void): Promise<UpPlatform> {

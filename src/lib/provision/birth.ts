@@ -158,7 +158,7 @@ function compare(birth: Birth, { chip, images }: Found): Check[] {
   const board = chip
     ? [
         birth.mac === null
-          ? // Provisioned without a board: any board may have the identity, and its images are compared below.
+          ? // If the device was provisioned without a board, any board may have its identity. Its images are compared below.
             { check: 'board', passed: true, expected: 'any (none was connected)', got: chip.mac }
           : equal('board', birth.mac, chip.mac),
         ...(birth.chip ? [equal('chip', birth.chip.name, chip.name)] : []),

@@ -178,8 +178,8 @@ export function deviceType(text: string, strict = true): string {
 }
 
 /**
- * The known type of which a new one is probably a misspelling: one or two letters differ, and no digit, because digits are often meant.
- * Undefined for a known type and for a chip.
+ * The known type of which a new one is probably a misspelling: one or two letters differ, but no digit, because different digits are
+ * usually intentional. Undefined for a known type and for a chip.
  */
 export function similarType(type: string, known: readonly string[]): string | undefined {
   if (chipOfType(type.toLowerCase()) !== null || known.includes(type)) return undefined;

@@ -71,7 +71,7 @@ export interface HeldIdentity extends Identity {
   key: string;
   certificate: string;
   ca: string;
-  /** Keys that the device trusts; null = it was given none and therefore accepts no updates. */
+  /** Keys that the device trusts; null = it has no keys and therefore accepts no updates. */
   trust: TrustRoot | null;
   /** The root from which this trust is derived, for a device that follows root updates. */
   root?: Envelope | undefined;

@@ -47,7 +47,7 @@ export function melMisfit(spec: SignalSpec, mel: MelSpec): string | null {
   return empty < 0 ? null : emptyBand(empty, mel);
 }
 
-/** The same for frames, stride and frequencies alone, which all sets of sound have. */
+/** Like the function above, but only for frames, stride and frequencies, which all sound feature sets have. */
 export function frameMisfit(
   { fields, resampleHz, windowSamples, strideSamples }: SignalSpec,
   mel: MelSpec,

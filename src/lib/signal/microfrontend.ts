@@ -20,7 +20,7 @@ const fixed = {
   /** Share of a new value in the noise estimate, for even and odd bands. */
   evenSmoothing: 0.025,
   oddSmoothing: 0.06,
-  /** Share of a signal that noise reduction leaves at least. */
+  /** Minimum share of a signal that noise reduction leaves. */
   remaining: 0.05,
   strength: 0.95,
   offset: 80,
@@ -287,7 +287,7 @@ export interface NoiseReduction {
   shareBits: number;
   /** Shares of a new value and of the previous estimate in the noise estimate, for even and odd bands. */
   shares: readonly [fresh: number, kept: number][];
-  /** Share of a signal that is left at least. */
+  /** Minimum share of a signal that is left. */
   remaining: number;
   /** Whether the estimate is limited to the signal. */
   clamps: boolean;
@@ -382,7 +382,7 @@ export class MicroFrontend {
     let largest = 0;
     for (let i = 0; i < taper.length; i++) {
       frame[i] = (samples[from + i]! * taper[i]!) >> fixed.weightBits;
-      // The size of -32768 wraps, as in the original, and does not count.
+      // The magnitude of -32768 wraps, as in the original, and is ignored.
       largest = Math.max(largest, int16(Math.abs(frame[i]!)));
     }
     const shift = 15 - bitsOf(largest);
@@ -443,7 +443,7 @@ export function microBinCount(mel: MelSpec, rateHz: number): number {
 }
 
 /**
- * Features of the frames of one window, frame after frame. The noise estimate starts anew with each window, so that a window's features do
+ * Features of the frames of one window, frame after frame. The noise estimate restarts with each window, so that a window's features do
  * not depend on what came before. Samples are shares of full scale, −1 to 1. In C: firmware/core/src/signal/micro.c.
  */
 export function microSet(spec: SignalSpec, mel: MelSpec): FeatureSet {

@@ -39,7 +39,7 @@ export function parseStreamUrl(url: string): StreamUrl {
     throw new AiotError(
       'AIOT_STREAM_URL',
       'expected a URL such as mqtt://127.0.0.1:1883/sensors/#, got one without a scheme',
-      // Only the end is checked and none of it is repeated, because the text may contain a password.
+      // Only the end is checked, and the error quotes none of the text, because it may contain a password.
       /\.(ndjson|jsonl|csv|json)(\.gz)?$/i.test(url)
         ? { next: 'For a file, write file: before its path, such as file:messages.ndjson.' }
         : {},

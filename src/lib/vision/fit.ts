@@ -46,7 +46,7 @@ export function fitRegion(
   return { x: minX, y: minY, width: maxX - minX, height: maxY - minY };
 }
 
-/** The part of a picture that is used, and the size and place that it gets in the fitted picture. */
+/** The part of a picture that is used, and its size and position in the fitted picture. */
 function placeOf(picture: { width: number; height: number }, target: Target) {
   const { width, height, fit } = target;
   const box = fit === 'crop' ? centralBox(picture, width / height) : wholeBox(picture);

@@ -63,12 +63,12 @@ describeReal('esptool', 'locking compared with espefuse and espsecure', () => {
     const port = `simulated:esp32s3?flash=${at('board.flash')}&fuses=${at('board.fuses')}`;
     const images = [`${at('boot.bin')}@0x0`, `${at('table.bin')}@0x8000`, `${at('app.bin')}@0x10000`];
     const keys = ['--boot-key', at('boot.pem'), '--encryption-keys', at('keys')];
-    // Without secure download mode, in which espefuse could read nothing: it ends the board's last step.
+    // The power fails before the last step, which enables secure download mode. In that mode, espefuse could not read anything.
     const cut = `${port}&fault=burn-cut%20after=18`;
     const confirmed = ['--yes', '--mac', mac];
     await runCli(['flash', ...images, '--profile', 'production', ...keys, '--port', cut, ...confirmed]);
     const fuses = readFileSync(at('board.fuses'));
-    // The power failed in the last burn, of which no bit is set.
+    // The power failed during the last burn, and none of its bits is set.
     const { text } = await espefuse(fuses, 'summary', '--format', 'json');
     const summary = JSON.parse(text.slice(text.indexOf('{'))) as Record<string, Summary>;
     const value = (name: string) => summary[name]?.value;
@@ -126,14 +126,14 @@ describeReal('esptool', 'locking compared with espefuse and espsecure', () => {
     const burning = ['--do-not-confirm', 'burn-key', 'BLOCK_KEY0', at('flash.key'), 'XTS_AES_128_KEY'];
     const theirs = await espefuse(undefined, ...burning);
     const files = `simulated:esp32s3?flash=${at('b.flash')}&fuses=${at('b.fuses')}`;
-    // A key that exists is used, as for a board that was begun earlier.
+    // The existing key is used, as for a board whose provisioning was started earlier.
     mkdirSync(at('given'));
     writeFileSync(at('given/240ac4000110.key'), key);
     const keys = ['--boot-key', at('boot.pem'), '--encryption-keys', at('given'), '--yes', '--mac', mac];
     const signed = [`${at('boot.bin')}@0x0`, `${at('table.bin')}@0x8000`, `${at('app.bin')}@0x10000`];
     const cut = `${files}&fault=burn-cut%20after=7`;
     await runCli(['flash', ...signed, '--profile', 'production', ...keys, '--port', cut]);
-    // Block 1 of ours holds the key, because block 0 has the digest: 44 bytes with the check bytes of the code.
+    // Our key is in block 1, because block 0 contains the digest. A block has 44 bytes, including the check bytes of its code.
     const ours = readFileSync(at('b.fuses'));
     expect(ours.subarray(5 * 44, 6 * 44).equals(theirs.fuses.subarray(4 * 44, 5 * 44))).toBe(true);
   });

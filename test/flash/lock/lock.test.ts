@@ -174,7 +174,7 @@ describe('aiot flash --profile production', () => {
   }, async () => {
     const burns = long ? production.map((_, burn) => burn) : [0, 8, 18];
     const cuts = burns.map((burn) => `burn-cut after=${burn}`);
-    // There are about 600 requests to write a register. Then data blocks of the flash.
+    // About 600 requests write registers; the data blocks of the flash follow.
     for (let request = 7; request < 560; request += long ? 31 : 300)
       cuts.push(`brownout op=9 after=${request}`);
     cuts.push('brownout op=3 after=1');

@@ -75,7 +75,7 @@ function lossy(lost: number, doubled: number): Loss {
   };
 }
 
-/** A board with two images, each of which a simulated board holds. Requests that name an image or its hash go to that one. */
+/** A board with two images, each of which is on a simulated board. Requests that name an image or its hash go to that one. */
 function twoImages(devices: readonly [SimulatedMcuboot, SimulatedMcuboot]): SimulatedMcuboot {
   let target = devices[0];
   const handle = (packet: Uint8Array): Uint8Array | null => {
@@ -168,7 +168,7 @@ describe('installing an image over SMP', () => {
     const path = file('2.0.0');
     expect((await install(path, port, '--no-confirm')).json).toMatchObject({ outcome: 'on-trial' });
     expect(device.version).toBe('2.0.0');
-    // While an image is on trial, the other slot holds the way back.
+    // While an image is on trial, the other slot contains the image for a rollback.
     const second = await image('upload', file('3.0.0'), '--port', port);
     expect(second).toMatchObject({ code: 1, stderr: expect.stringContaining('AIOT_SMP_STATE') });
     expect((await runCli(['board', 'reset', '--port', port, '--json'])).json).toMatchObject({
@@ -211,7 +211,7 @@ describe('installing an image over SMP', () => {
   });
 });
 
-/** A board that handles packets in a test's own way. */
+/** A board that handles packets with a function of the test. */
 const altered = (device: SimulatedMcuboot, handle: (bytes: Uint8Array) => Uint8Array | null) =>
   Object.assign(Object.create(device) as SimulatedMcuboot, { handle });
 const isReset = (bytes: Uint8Array) => {

@@ -44,7 +44,7 @@ describe('picture augmentation', () => {
     expect(count).toBeLessThan(30);
     const [first] = mirrored.filter(([slope]) => slope![0]![0]! > slope![0]![11]!);
     expect(first![0]![3]![2]).toBeCloseTo(pixel(2 * (3 * 12 + 9)), 3);
-    // The other direction is left as it is.
+    // The other direction is unchanged.
     expect(first![1]![7]![0]).toBeCloseTo(pixel(2 * 7 * 12 + 1), 3);
   });
 
@@ -61,7 +61,7 @@ describe('picture augmentation', () => {
     let largest = 0;
     for (const seed of seeds) {
       const [slope] = changed({ rotation: 30 }, seed);
-      // Of a slope, a rotation leaves the mean at the center, and its direction shows the angle.
+      // Rotating a slope keeps the mean at the center, and the new direction of the slope shows the angle.
       const center = (slope![3]![5]! + slope![3]![6]! + slope![4]![5]! + slope![4]![6]!) / 4;
       expect(center).toBeCloseTo(95, 3);
       const across = slope![3]![6]! - slope![3]![5]!;

@@ -1,4 +1,4 @@
-// A platform in a process of its own, to be killed. Usage: node child.mjs OPTIONS [next], as JSON; prints {urls, ca, token?}.
+// A platform in a separate process, which tests kill. Usage: node child.mjs OPTIONS [next], as JSON; prints {urls, ca, token?}.
 import { fromSources } from '../../support/from-sources.mjs';
 
 const next = process.argv[3] === 'next';

@@ -122,7 +122,7 @@ describe('the FIFO in long runs', () => {
         samples += count;
         lost += missing;
         if (++batches === 1000) heap = process.memoryUsage().heapUsed;
-        // Simulated time never yields to the event loop, but the test runner needs a turn now and then.
+        // Simulated time never yields to the event loop, but the test runner occasionally needs it.
         if (batches % 10_000 === 0) await new Promise((resolve) => setImmediate(resolve));
         if (clock.monotonic() - began >= 7 * 86_400_000) break;
       }

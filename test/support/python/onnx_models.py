@@ -463,7 +463,7 @@ def answers():
 
 def silero():
     path = sys.argv[3]
-    # Silero VAD in the six forms that its wheel carries: each with an output, and the values of the other inputs.
+    # Silero VAD in the six forms that its wheel contains: each with an output, and the values of the other inputs.
     files = {
         "silero_vad": ("output", {"sr": 16000, "state": 0}),
         "silero_vad_16k_op15": ("output", {"sr": 16000, "state": 0}),

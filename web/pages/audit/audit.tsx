@@ -9,7 +9,7 @@ import { Empty, Failure, Loading, Page } from '../../parts/page.js';
 import { type Column, Table } from '../../parts/table.js';
 import { When } from '../../parts/when.js';
 
-/** Events that people cause, and denied attempts: the page is read again when one arrives. */
+/** Events that users cause, and denied attempts. The page reloads its data when one arrives. */
 const changes = [
   ...[
     'access.*',

@@ -8,7 +8,7 @@ import { Command } from '../../parts/command.js';
 import { Failure, Loading } from '../../parts/page.js';
 import { Values } from './values.js';
 
-/** A property of a command's JSON Schema, as far as a form shows it; the platform checks everything. */
+/** The parts of a property in a command's JSON Schema that a form uses. The platform validates everything. */
 interface Property {
   type?: unknown;
   enum?: unknown[];
@@ -23,7 +23,8 @@ interface Property {
 
 const ranks = ['viewer', 'ci', 'operator'];
 
-/** The commands of a device as forms: those that projects define for its type, and `status`. The page's head has buttons for the others. */
+/** The commands of a device as forms: those that projects define for its type, and `status`. The page header has buttons for the other
+ * commands. */
 export function Calls({ device: { name, online } }: { device: DeviceInfo }) {
   const { value, error } = useResource(at('GET /devices/:name/commands', { name }), {
     events: ['commands.apply'],
@@ -193,7 +194,8 @@ function initialOf(properties: Record<string, Property>): Record<string, string>
   );
 }
 
-/** A field's value: text where the schema expects it, otherwise JSON, or text if it is not JSON, which the platform then rejects. */
+/** Returns a field's value: text if the schema expects text, otherwise parsed JSON. Invalid JSON is sent as text, which the platform
+ * rejects. */
 function parsed(text: string, property: Property | undefined): unknown {
   if (property?.type === 'string' || property?.enum?.includes(text)) return text;
   try {

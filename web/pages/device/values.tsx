@@ -1,4 +1,4 @@
-/** An object's members in short form, one after another, without empty ones. */
+/** An object's non-empty members in short form, one after another. */
 export function Values({ of }: { of: Record<string, unknown> }) {
   const shown = Object.entries(of).filter(([, value]) => !isEmpty(value));
   if (shown.length === 0) return null;

@@ -186,7 +186,7 @@ function columnsOf({ metrics, gates, mode }: ModelVersion): Column<(typeof figur
   ];
 }
 
-/** The gates with metrics that are not in the table, such as the arena. */
+/** Gates on metrics that are not in the table, such as the arena. */
 function OtherGates({ card: { gates }, shown }: { card: ModelVersion; shown: readonly string[] }) {
   const others = gates.filter(({ name }) => !shown.includes(name));
   if (others.length === 0) return null;

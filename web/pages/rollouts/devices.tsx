@@ -86,7 +86,7 @@ export function RolloutDevices({ rollout }: { rollout: RolloutStatus }) {
   const { id, waves } = rollout;
   const { query } = route.value;
   const [state, wave, after] = ['state', 'wave', 'after'].map((key) => query.get(key) ?? '');
-  // A crash is not a state of its own: most devices that crash stay on the release.
+  // A crash is not a separate state, because most devices that crash keep running the release.
   const what = state === 'crashed' ? { crashed: 'true' } : state ? { state } : {};
   const asked = { ...what, ...(wave ? { wave } : {}) };
   const search = { ...asked, after: after || undefined, limit: atATime };

@@ -24,7 +24,8 @@ const namesListed = 5;
 /** Maximum number of unwell devices that are listed with their causes. */
 const unwellListed = 20;
 
-/** Everything that needs attention: unsuccessful rollouts, unwell devices with causes, other offline devices, the platform's warnings. */
+/** Everything that needs attention: unsuccessful rollouts, unwell devices with causes, other offline devices, the platform's
+ * warnings. */
 export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   const list = useResource(at('GET /rollouts', {}, { limit: rolloutsRead }), {
     events: ['rollout.*'],
@@ -37,7 +38,7 @@ export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   const rollouts = troubled(list.value?.rollouts ?? []);
   const unwell = health.value?.devices ?? [];
   const listed = new Set(unwell.map(({ name }) => name));
-  // Before a device counts as silent, and if there are more unwell devices than are listed, only its name is shown.
+  // Until an offline device counts as silent, only its name is shown. The same applies to unwell devices beyond the listed ones.
   const devices = (fleet.value?.devices ?? []).filter(({ name }) => !listed.has(name));
   const rolledBack = devices.filter(({ updateState }) => updateState === 'ROLLED_BACK');
   const offline = devices.filter(({ online }) => !online);

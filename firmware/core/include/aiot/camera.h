@@ -1,6 +1,6 @@
 /*
- * Pictures of a camera between two tasks: one fits each picture to the model, the other reads its pixels for the model. While a picture
- * is read, the camera's next pictures are skipped, so that the model always gets whole pictures.
+ * Passes a camera's pictures between two tasks: one fits each picture to the model, and the other reads its pixels for the model. While
+ * a picture is read, the camera's next pictures are skipped, so that the model always gets whole pictures.
  */
 #ifndef AIOT_CAMERA_H
 #define AIOT_CAMERA_H

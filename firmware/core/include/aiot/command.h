@@ -1,5 +1,5 @@
 /*
- * Commands of one's own, in addition to ping, status and reboot. A command is a function, registered in a table:
+ * A program's own commands, in addition to ping, status and reboot. A command is a function, registered in a table:
  *
  *   static aiot_code set_speed(aiot_call *call) {
  *     int64_t rpm = 0;

@@ -32,7 +32,7 @@ typedef struct {
   uint32_t least;
 } aiot_heap;
 
-/* Readings about the device itself, besides those that the core knows. A reading that is not taken keeps its value for unknown. */
+/* Readings about the device itself, in addition to the core's own. A reading that is not taken keeps the value that means unknown. */
 typedef struct {
   /* Charge of the battery, percent; below 0 = unknown, or no battery. */
   int battery_percent;
@@ -96,7 +96,7 @@ typedef struct {
   void (*vitals)(void *context, aiot_vitals *vitals);
   /* Restarts the device from its flash. If it returns, the device stops. */
   void (*reboot)(void *context);
-  /* Commands of one's own (aiot/command.h); NULL = none. */
+  /* The program's own commands (aiot/command.h); NULL = none. */
   const aiot_command *commands;
 } aiot_device_setup;
 
@@ -112,7 +112,10 @@ typedef struct {
   bool predict;
   /* Time of the first sample, ms since 1970; below 0 = unknown. */
   double started_at;
-  /* The pictures of which the samples are pixels; a width of 0 = they are no pictures. Only models for pictures of this size fit. */
+  /*
+   * Size of the pictures whose pixels are the samples; a width of 0 = the samples are not pixels. Only models for pictures of this size
+   * fit.
+   */
   aiot_image_spec picture;
 } aiot_take;
 

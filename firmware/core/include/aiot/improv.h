@@ -9,9 +9,9 @@
 
 /* Bytes of the longest packet: header, type, length, data, checksum. */
 #define AIOT_IMPROV_PACKET_BYTES (9 + 255 + 1)
-/* A packet whose rest does not arrive within this time is given up, so that it does not swallow the next one. */
+/* A packet that is incomplete after this time is discarded, so that it does not swallow the next one. */
 #define AIOT_IMPROV_QUIET_MS 500u
-/* Longest scan. Then, it ends with the networks that were reported. */
+/* Maximum duration of a scan. It then ends with the networks found so far. */
 #define AIOT_IMPROV_SCAN_MS 12000u
 
 /* A network in range. */
@@ -27,7 +27,7 @@ typedef enum { AIOT_SCAN_RUNS, AIOT_SCAN_NETWORK, AIOT_SCAN_OVER } aiot_scan_sta
 typedef struct {
   void *context;
   void (*send)(void *context, const void *bytes, size_t count);
-  /* Starts a scan; false = the radio cannot scan now, so it is asked again. */
+  /* Starts a scan; false = the radio cannot scan now, so the scan is requested again later. */
   bool (*scan)(void *context);
   /* Returns the next network of the scan, if it is complete. */
   aiot_scan_state (*scanned)(void *context, aiot_seen_network *network);
@@ -54,7 +54,7 @@ typedef struct {
   /* Whether a scan was requested, and whether the radio has started it. */
   bool scanning, begun;
   uint64_t scan_ms;
-  /* Whether the trial that runs was requested here, so that its end is reported. */
+  /* Whether the current trial was requested here, so that its end is reported. */
   bool trying;
 } aiot_improv;
 

@@ -1,6 +1,7 @@
 /*
- * The Wi-Fi networks that a device knows, and the trial of a new one. A new network is used at once and stored only after the device has
- * joined it; if it cannot, the device returns to the last network that worked. Pure: the caller has a radio and stores the bytes.
+ * A device's known Wi-Fi networks, and the trial of a new one. A new network is used immediately, but stored only after the device has
+ * joined it. If joining fails, the device returns to the last network that worked. The functions are pure: the caller controls the radio
+ * and stores the bytes.
  */
 #ifndef AIOT_NETWORKS_H
 #define AIOT_NETWORKS_H

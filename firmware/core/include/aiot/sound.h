@@ -1,6 +1,6 @@
 /*
- * Samples of a microphone between two tasks: one writes them as they arrive, the other reads them for the model. If the reader is too
- * late, samples are dropped and counted, and the next ones start a new series, because a window must not contain a gap.
+ * Passes a microphone's samples between two tasks: one writes them as they arrive, and the other reads them for the model. If the reader
+ * is too late, samples are dropped and counted, and the next ones start a new series, because a window must not contain a gap.
  */
 #ifndef AIOT_SOUND_H
 #define AIOT_SOUND_H

@@ -3,7 +3,7 @@
 
 struct aiot_predictor {
   aiot_runner runner;
-  /* The smoothing of the bundle: one of both. */
+  /* The smoothing of the bundle: one of the two. */
   aiot_vote vote;
   aiot_average average;
   uint32_t window;

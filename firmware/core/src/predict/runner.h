@@ -19,7 +19,7 @@ typedef struct {
   /* Tensors of the network's last run. */
   int8_t *input;
   int8_t *output;
-  /* The same of decision trees, which replace the network if the bundle has them. */
+  /* The same for decision trees, which replace the network if the bundle contains them. */
   aiot_forest forest;
   float *row;
   int32_t *sums;

@@ -40,13 +40,13 @@ struct aiot_micro {
   size_t count;
   aiot_frames frames;
   int16_t *taper;
-  /* Samples of the current frame, and the same tapered and padded. */
+  /* Samples of the current frame, and the tapered and padded frame. */
   int16_t *frame;
   int16_t *tapered;
-  /* Complex values, half the transform and one. */
+  /* Complex values: half the transform's length, plus one. */
   int16_t *re;
   int16_t *im;
-  /* Rotations of the transform of half the length, and of its split into that of real values. */
+  /* Rotations of the half-length transform, and of its conversion to the transform of the real values. */
   int16_t *inner;
   int16_t *outer;
   uint8_t factor[FACTORS_MAX];
@@ -319,7 +319,7 @@ static void compute_levels(const aiot_micro *own, uint32_t *levels) {
   int32_t largest = 0;
   for (size_t i = 0; i < own->frames.frame; i++) {
     own->tapered[i] = wrap((int32_t)own->frame[i] * own->taper[i] >> WEIGHT_BITS);
-    /* The size of -32768 wraps, as in the original, and does not count. */
+    /* The magnitude of -32768 wraps, as in the original, and is ignored. */
     const int32_t size = wrap(own->tapered[i] < 0 ? -own->tapered[i] : own->tapered[i]);
     if (size > largest) largest = size;
   }

@@ -1,6 +1,6 @@
 /*
- * TensorFlow Lite Micro's audio front end, in integers: src/lib/signal/microfrontend.ts. The levels of a window's frames are computed as the
- * samples arrive; noise reduction and gain, which depend on the window's first frame, when it is complete.
+ * TensorFlow Lite Micro's audio front end, in integers: src/lib/signal/microfrontend.ts. The levels of a window's frames are computed as
+ * the samples arrive. Noise reduction and gain depend on the window's first frame, so they are computed once the window is complete.
  */
 #ifndef AIOT_SIGNAL_MICRO_H
 #define AIOT_SIGNAL_MICRO_H

@@ -40,7 +40,7 @@ esp_err_t esp_eth_stop(esp_eth_handle_t handle);
 esp_err_t esp_eth_ioctl(esp_eth_handle_t handle, esp_eth_io_cmd_t command, void *data);
 esp_eth_netif_glue_handle_t esp_eth_new_netif_glue(esp_eth_handle_t handle);
 
-/* The chips with an Ethernet of their own. */
+/* The chips with built-in Ethernet. */
 #if defined(CONFIG_IDF_TARGET_ESP32) || defined(CONFIG_IDF_TARGET_ESP32P4)
 typedef struct {
   int dma_burst_len;

@@ -19,7 +19,7 @@
 #endif
 #endif
 
-/* Written by the event task, read by the loop. The driver reports the cable; the DHCP client starts again by itself. */
+/* Written by the event task, read by the loop. The driver reports the cable; the DHCP client restarts automatically. */
 static atomic_bool joined;
 
 static esp_eth_handle_t driver;
@@ -89,7 +89,7 @@ static bool open_driver(void) {
   if (new_mac == NULL || new_phy == NULL) return false;
   const esp_eth_config_t config = ETH_DEFAULT_CONFIG(new_mac, new_phy);
   if (esp_eth_driver_install(&config, &driver) != ESP_OK) return false;
-  /* A W5500 has no address of its own. */
+  /* A W5500 has no built-in MAC address. */
   uint8_t address[6];
   return esp_read_mac(address, ESP_MAC_ETH) == ESP_OK && esp_eth_ioctl(driver, ETH_CMD_S_MAC_ADDR, address) == ESP_OK;
 }
@@ -108,7 +108,7 @@ bool aiot_esp32_network_start(const aiot_esp32_identity *identity) {
          esp_netif_attach(interface, esp_eth_new_netif_glue(driver)) == ESP_OK && esp_eth_start(driver) == ESP_OK;
 }
 
-/* The driver follows the cable by itself. */
+/* The driver detects cable changes automatically. */
 void aiot_esp32_network_step(uint64_t now_ms) { (void)now_ms; }
 
 int aiot_esp32_network_rssi(void) { return 0; }

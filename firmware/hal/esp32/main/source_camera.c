@@ -15,7 +15,7 @@
 
 /*
  * WIDTH, HEIGHT: size of the camera's pictures, the smallest of the two sizes that covers the model's. WEIGHTS: memory of the fitter apart from
- * its picture. SETTLE: pictures after the start in which the exposure is still wrong. WAIT_MS: longest pause, so that the task stays responsive.
+ * its picture. SETTLE: pictures after the start whose exposure is still wrong. WAIT_MS: longest pause, so that the task stays responsive.
  */
 enum {
   LARGE = AIOT_CAMERA_WIDTH > 160 || AIOT_CAMERA_HEIGHT > 120,
@@ -89,7 +89,7 @@ static aiot_sensor_code open_camera(void) {
   return AIOT_SENSOR_OK;
 }
 
-/* Takes a picture when it is due. If the model is still at the last one, the picture is skipped. */
+/* Takes a picture when it is due. If the model is still reading the previous one, the picture is skipped. */
 static int read_camera(double *values, size_t room, bool *gap) {
   (void)values;
   (void)room;

@@ -19,7 +19,7 @@ interface CancelOnArgoOptions {
 }
 
 /**
- * Terminates the workflow of a run. If the workflow has already ended, it stays unchanged, and its result is written to the record.
+ * Terminates the workflow of a run. A workflow that has already ended is left unchanged, and its result is written to the record.
  * @throws AIOT_ARGO_*
  */
 export async function cancelOnArgo(options: CancelOnArgoOptions): Promise<RunRecord> {

@@ -128,8 +128,8 @@ export class ArgoClient {
   }
 
   /**
-   * Yields a workflow's states until the server or the network ends the watch. Such an end is not an error. `null` = the workflow was
-   * deleted.
+   * Yields a workflow's states until the server or the network ends the watch. The end of a watch is not an error. `null` = the workflow
+   * was deleted.
    */
   async *changes(name: string, signal: AbortSignal): AsyncGenerator<Workflow | null> {
     const selector = encodeURIComponent(`metadata.name=${name}`);

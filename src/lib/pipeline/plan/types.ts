@@ -6,7 +6,7 @@ export type InputFrom =
   | { kind: 'output'; step: string; output: string }
   /** A file or folder of the project, with a path that is absolute or relative to the project's folder. */
   | { kind: 'path'; path: string; optional: boolean }
-  /** The parts of aiot.yaml that the step reads, so that a change of another part does not rerun it. */
+  /** The parts of aiot.yaml that the step reads, so that a change to another part does not rerun it. */
   | { kind: 'settings'; text: string }
   /** The output that an earlier run stored under this name. Without such an output, the step is skipped, with `missing` as the reason. */
   | { kind: 'kept'; name: string; missing: string };
@@ -35,7 +35,7 @@ export interface Term {
   compare?: { operator: '=' | '!=' | '<' | '<=' | '>' | '>='; value: string | number | boolean };
 }
 
-/** A step as engines run it: a command in a folder of its own, with input and output files. */
+/** A step in the form that engines run: a command in its own folder, with input and output files. */
 export interface PipelineStep {
   name: string;
   /** A short description of the step's purpose. */

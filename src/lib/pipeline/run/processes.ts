@@ -179,8 +179,8 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
 }
 
 /**
- * Ends processes of this project that killed runners left behind. Recorded processes are identified by number and start time. On Linux, a
- * variable in the environment also reveals processes that were started just before the runner was killed.
+ * Ends processes of this project that killed runners left behind. Recorded processes are identified by process ID and start time. On
+ * Linux, a variable in the environment also reveals processes that were started just before the runner was killed.
  * @returns the number of processes ended
  */
 export async function endLeftovers(mark: string, recorded: readonly ProcessId[]): Promise<number> {

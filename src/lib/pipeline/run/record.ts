@@ -30,7 +30,7 @@ export const runStates = ['running', 'done', 'failed', 'stopped', 'interrupted',
 
 export type RunState = (typeof runStates)[number];
 
-/** Identity of a process. The start time is included, because process numbers are reused. */
+/** Identity of a process. The start time is included, because process IDs are reused. */
 const processSchema = z.object({
   pid: z.int(),
   /** Start time of the process, in the system's unit; null if the system does not provide it. */

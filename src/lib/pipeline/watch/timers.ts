@@ -54,7 +54,7 @@ export function rowsTrigger(
   clock: Clock,
   trouble: (text: string) => void,
 ): Trigger {
-  /** Row count at which the trigger last fired, so that the trigger requests only one run for the same rows. */
+  /** Row count at which the trigger last fired, which prevents a second request for the same rows. */
   let fired = 0;
   return {
     kind: 'rows',

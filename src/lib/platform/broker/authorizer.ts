@@ -37,7 +37,7 @@ const longestCertificate = 16_384;
 
 const longestClientId = 256;
 
-/** Denies without a reason: a broker passes none on, and the attempt is in the audit log. */
+/** Denies without a reason, because brokers do not forward reasons. The audit log contains the attempt. */
 export const deny = { result: 'deny', is_superuser: false, superuser: false } as const;
 
 /**
@@ -61,7 +61,7 @@ export class Authorizer {
     if (identity === null) return deny;
     if (userOf(identity) !== username)
       return refuse(`expected the user name ${userOf(identity)} for these credentials, not another one`);
-    // Brokers identify sessions by the client id alone: with the id of another client, a client would receive its messages.
+    // Brokers identify sessions by the client id alone, so a client with another client's id would receive that client's messages.
     if (clientId !== username && !clientId.startsWith(`${username}/`))
       return refuse('expected the user name as the client id, alone or followed by a slash and more text');
     if (clientId.length > longestClientId) return refuse('the client id is too long');
@@ -100,7 +100,7 @@ export class Authorizer {
     const certificate = present(asked.certificate);
     const commonName = present(asked.commonName);
     if (certificate === undefined && commonName !== undefined) {
-      // Which of the device's certificates the client presented is unknown.
+      // It is unknown which of the device's certificates the client presented.
       if (this.parts.devices.hasCertificate(commonName)) return { kind: 'device', name: commonName };
       this.refuse('mqtt connect', commonName, 'rejected a certificate', address);
       return null;
@@ -127,7 +127,7 @@ export class Authorizer {
     return { ...parts, figures: broker.figures };
   }
 
-  /** The client that a user name stands for, with its present rights. */
+  /** The client that a user name represents, with its current rights. */
   private async admitted(username: string): Promise<Identity | null> {
     const { devices, tokens } = this.parts;
     if (!username.startsWith(tokenUser))
@@ -181,7 +181,7 @@ function userOf(identity: Identity): string {
   return identity.kind === 'user' ? tokenUser + identity.token : '';
 }
 
-/** A placeholder's value; brokers fill one that has none with nothing or, in early EMQX 5, with `undefined`. */
+/** A placeholder's value; if it has none, brokers insert nothing or, in early EMQX 5, `undefined`. */
 function present(value: string | null | undefined): string | undefined {
   return value === null || value === '' || value === 'undefined' ? undefined : value;
 }

@@ -33,7 +33,7 @@ const requestMs = 5000;
 /** The delays between attempts, ms. */
 const retryMs = { first: 250, most: 5000 };
 
-/** When a broker has admitted a client, it needs a moment until its API lists the connection, ms. */
+/** After a broker has admitted a client, its API may take this long to list the connection, ms. */
 const usualAgainMs = 1000;
 
 /** Largest number of a user's connections that one request lists. */
@@ -99,7 +99,7 @@ function basicOf({ username, password }: URL): string {
   return `Basic ${Buffer.from(pair).toString('base64')}`;
 }
 
-/** RMQTT needs no token unless one is set there. */
+/** RMQTT requires a token only if one is configured there. */
 function bearerOf({ username }: URL): string | null {
   return username === '' ? null : `Bearer ${decodeURIComponent(username)}`;
 }
@@ -213,7 +213,7 @@ function refused(status: number): Error {
   return new Error(`the broker answered with HTTP status ${status}`);
 }
 
-/** EMQX lists clients in `data`, RMQTT as a list. Others than the user's are left alone, even if the broker ignored the filter. */
+/** EMQX lists clients in `data`, RMQTT as a list. Other users' clients are left alone, even if the broker ignored the filter. */
 function clientIdsOf(body: unknown, username: string): string[] {
   const rows = Array.isArray(body) ? body : (body as { data?: unknown } | null)?.data;
   if (!Array.isArray(rows)) throw new Error('the broker answered without a list of clients');

@@ -13,12 +13,12 @@ interface Parts {
   log: Logger;
 }
 
-/** Mosquitto's dynamic security plugin, as far as the platform uses it. */
+/** The functions of Mosquitto's dynamic security plugin that the platform uses. */
 export interface DynamicSecurity {
   /** Removes a device's rights and closes its connections, or only closes them. Resolves when Mosquitto has confirmed. */
   remove(device: string): Promise<void>;
   disconnect(device: string): Promise<void>;
-  /** Keeps the devices with rights equal to those that may connect with a certificate. */
+  /** Grants rights to exactly the devices that may connect with a certificate, and follows their changes. */
   worker: Worker;
   close(): Promise<void>;
 }
@@ -30,7 +30,7 @@ const responses = `${requests}/response`;
 /** Prefix of the roles that the platform creates, one for each device. Other roles, and clients without such a role, are left alone. */
 const rolePrefix = 'aiot-device-';
 
-/** Interval at which the devices are compared with Mosquitto's clients as last known, and as listed by Mosquitto, ms. */
+/** Intervals at which the devices are compared with the last known clients of Mosquitto, and with a new list from Mosquitto, ms. */
 const lookMs = 500;
 const listMs = 600_000;
 
@@ -47,7 +47,7 @@ interface Response {
   data?: unknown;
 }
 
-/** Connects to Mosquitto, and again whenever the connection is lost. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
+/** Connects to Mosquitto, and reconnects whenever the connection is lost. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
 export async function openDynamicSecurity({ url, devices, log }: Parts): Promise<DynamicSecurity> {
   const client = await connectBroker(url);
   await client.subscribeAsync(responses, { qos: 1 });
@@ -149,7 +149,7 @@ function chunks(names: readonly string[]): string[][] {
   );
 }
 
-/** The role of a device: it sends on its own channels, and receives the platform's. */
+/** The role of a device: it may publish on its own channels, and receives messages on the platform's. */
 function roleOf(name: string): Command {
   const acls = (Object.keys(deviceChannels) as DeviceChannel[]).flatMap((channel) => {
     const topic = topicOf(name, channel, channel === 'telemetry' ? '+' : undefined);

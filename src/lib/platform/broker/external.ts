@@ -28,7 +28,10 @@ export interface ExternalParts {
    * credentials.
    */
   cutOff: () => void;
-  /** Addresses of the broker's HTTP API, which closes connections; see `controlTargets`. Absent = the broker must do it by itself. */
+  /**
+   * Addresses of the broker's HTTP API, which closes connections; see `controlTargets`. Absent = the broker itself must close
+   * connections.
+   */
   controlUrls: string | undefined;
   ingest: (topic: string, payload: Buffer) => Promise<void>;
   log: Logger;

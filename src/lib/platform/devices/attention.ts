@@ -31,13 +31,13 @@ interface Parts {
 const passEveryMs = 2000;
 /** How often rejected messages are stored, ms. */
 const writeEveryMs = 1000;
-/** Number of events that are read at first, so that a long log does not delay the first answer. */
+/** Number of events to read initially, so that a long log does not delay the first response. */
 const eventsBack = 200_000;
 const eventsAtOnce = 5000;
 /** Number of devices examined before yielding to other work, and number of rows per statement. */
 const glance = 5000;
 const rowsAtOnce = 100;
-/** Connections remembered per device. */
+/** Number of connections remembered per device. */
 const mostConnections = 50;
 
 interface Rejected {
@@ -55,15 +55,15 @@ interface Stored {
 }
 
 /**
- * Which devices are unwell, why and since when. Causes are computed from the devices in memory whenever they are read. A worker stores since
- * when each cause has been observed, and records an event when a device's causes change.
+ * The unwell devices, with causes and their times. Causes are computed from the devices in memory on every read. A worker stores when
+ * each cause was first observed, and records an event when a device's causes change.
  */
 export class AttentionService {
   /** Serializes the reads of the event log, because each one counts connections and moves the position. */
   private readonly inTurn = serially();
   /**
-   * Times of recent connections, of the report that has the current error, and of the report that first had the latest boot reason. They
-   * come from the event log, which all replicas share.
+   * Times of recent connections, of the report with the current error, and of the first report with the latest boot reason. They are
+   * read from the event log, which all replicas share.
    */
   private readonly connections = new Map<string, number[]>();
   private readonly errorsSince = new Map<string, number>();
@@ -153,7 +153,7 @@ export class AttentionService {
     };
   }
 
-  /** All devices that have a cause, also the acknowledged and snoozed ones. */
+  /** All devices with a cause, including acknowledged and snoozed ones. */
   async unwell(): Promise<DeviceHealth[]> {
     return (await this.look()).found;
   }
@@ -257,7 +257,7 @@ export class AttentionService {
     const { devices, now } = this.parts;
     const { name, type, state } = device;
     const at = now();
-    // One literal, because this runs for each device of a large fleet.
+    // A single object literal is faster; this code runs for each device of a large fleet.
     const facts: HealthFacts = {
       name,
       state,
@@ -391,7 +391,7 @@ async function writeCauses(
       conflict.column('device').doUpdateSet((is) => ({ causes: is.ref('excluded.causes') })),
     )
     .execute();
-  // A device that is well again needs a new acknowledgment for its next problem.
+  // After a device recovers, its next problem needs a new acknowledgment.
   const well = rows.filter(({ causes }) => causes === '{}').map(({ device }) => device);
   if (well.length > 0)
     await store.updateTable('deviceHealth').set({ acknowledged: null }).where('device', 'in', well).execute();
@@ -404,7 +404,7 @@ function eventOf({ name, state, causes }: DeviceHealth, before: string[]): NewEv
   return { who, type: 'device.unwell', subject: name, data: { state, causes: told } };
 }
 
-/** Whether the row of a well device has nothing left to store. */
+/** Whether the row of a device that is no longer unwell contains nothing worth storing. */
 function isForgettable({ rejected, snoozed }: Stored, now: number): boolean {
   return (
     (rejected === null || rejected.last <= now - rejectWindowMs) && (snoozed === null || snoozed.until <= now)

@@ -53,7 +53,7 @@ type CallRow = Schema['calls'];
 /** How a call ended: the device's result, or an error. */
 type Outcome = { result: unknown; ms: number } | { code: ErrorCode; message: string };
 
-/** How often a waiting call looks for its device, and how often a command that is safe to repeat is sent again, ms. */
+/** How often a waiting call checks whether its device is online, and how often a command that is safe to repeat is resent, ms. */
 const lookMs = 100;
 const resendMs = 2000;
 /** Maximum number of calls that wait for one device at the same time. */
@@ -67,9 +67,9 @@ const keptMs = 86_400_000;
 const rowsAtOnce = 100;
 
 /**
- * Commands of devices, and calls to them. A call is stored before it is sent, and a device runs each call's id once. A repeat with the same
- * Idempotency-Key waits for the same reply, also after a restart or at another replica. A reply that arrived meanwhile is read from the log
- * of messages.
+ * Commands of devices, and calls to them. A call is stored before it is sent, and a device runs each call's id once. A repeated request
+ * with the same Idempotency-Key waits for the same reply, even after a restart or at another replica. A reply that arrived meanwhile is
+ * read from the log of messages.
  */
 export class DeviceCommands {
   private readonly inTurn = serially();
@@ -94,7 +94,7 @@ export class DeviceCommands {
   }
 
   /**
-   * Makes the commands of a project equal to a list.
+   * Replaces the commands of a project with a list.
    * @throws AIOT_ALREADY_EXISTS (a command of protocol v1 or of another project, or two with the same name), AIOT_COMMAND_SCHEMA
    */
   async apply({ project, commands, dryRun = false }: ApplyCommands, who: string): Promise<CommandsApplied> {
@@ -252,7 +252,7 @@ export class DeviceCommands {
     throw new AiotError('AIOT_IDEMPOTENCY_REUSED', `the Idempotency-Key ${key} was used by another request`);
   }
 
-  /** Sends the call unless it was sent before, and waits until its reply or its deadline. */
+  /** Sends the call unless it was sent before, and waits for its reply until the deadline. */
   private async run(
     row: CallRow,
     command: CommandInfo,
@@ -299,7 +299,7 @@ export class DeviceCommands {
     }
   }
 
-  /** Records that the call is sent now; false = another request has sent it. */
+  /** Records that the call is being sent; false = another request has already sent it. */
   private async claim({ id, device, who }: CallRow, command: CommandInfo, params: object): Promise<boolean> {
     const { store, events, now } = this.parts;
     return store.transaction().execute(async (transaction) => {

@@ -29,9 +29,9 @@ interface Parts {
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
 
-/** Reports that are stored of one device within an hour of the clock. Further ones are only counted. */
+/** Maximum number of reports stored for one device per clock hour; further reports are only counted. */
 export const crashesPerHour = 20;
-/** Newest reports that are stored of one group, and of all groups together. */
+/** Maximum number of reports stored for one group, and for all groups together; the newest are kept. */
 export const reportsPerGroup = 20;
 const reportsInAll = 10_000;
 /** Maximum number of groups. Beyond it, the group with the oldest last crash is deleted. */
@@ -39,9 +39,9 @@ const mostGroups = 2000;
 /** Age at which reports, and groups without newer crashes, are deleted. */
 export const crashRetentionMs = 90 * dayMs;
 const sweepEveryMs = hourMs;
-/** How often reports without names are looked at again, ms. */
+/** How often reports without function names are reprocessed, ms. */
 const nameEveryMs = 2000;
-/** Maximum wait for the names of a new report, ms. Its device waits for the PUBACK. */
+/** Maximum wait for the function names of a new report, ms. The device is waiting for the PUBACK meanwhile. */
 const patienceMs = 5000;
 const othersShown = 20;
 
@@ -79,7 +79,7 @@ export class Crashes {
     const { store, events, now } = this.parts;
     const at = now();
     if (await isKnown(store, device, sent.id)) return false;
-    // Before the report is stored: if the platform ends in between, the device sends the report again.
+    // The listener runs before the report is stored. If the platform ends in between, the device resends the report.
     for (const listener of this.listeners) await listener(device, sent);
     const report = this.named(device, maskedCrash(sent));
     const named = await this.framesOf(report);
@@ -145,7 +145,7 @@ export class Crashes {
     for (const { id, report: text } of rows) {
       const report = crashSchema.parse(JSON.parse(text));
       const backtrace = report.backtrace ?? [];
-      // A report that cannot be named is not looked at again.
+      // A report whose functions cannot be named is not reprocessed.
       const frames = backtrace.some(isBare) ? await symbols.name(build, backtrace) : null;
       named.push({ id, report, frames: frames ?? backtrace });
     }
@@ -165,7 +165,7 @@ export class Crashes {
     });
   }
 
-  /** The report with the program that the device has last reported, if the report names none. */
+  /** The report; if it names no program, the program that the device last reported is added. */
   private named(device: string, report: CrashReport): CrashReport {
     const known = this.parts.devices.find(device)?.reported?.firmware;
     if (!known || report.firmware) return report;
@@ -370,7 +370,7 @@ async function countHour(store: Store, device: string, at: number): Promise<bool
   return count <= crashesPerHour;
 }
 
-/** Counts a crash whose report is not stored. Only known groups count it, so that one device cannot displace the groups of others. */
+/** Counts a crash whose report is not stored. Only existing groups count it, so that one device cannot displace other devices' groups. */
 async function countBeyond(store: Store, { signature, ...taken }: Taken): Promise<void> {
   const known = await store
     .selectFrom('crashGroups')
@@ -438,7 +438,7 @@ async function countCrash(
   return known === undefined;
 }
 
-/** Makes a group part of another one, with its counts. */
+/** Merges a group and its counts into another group. */
 async function moveGroup(
   store: Store,
   {
@@ -530,7 +530,7 @@ async function limitGroups(store: Store): Promise<void> {
     await store.deleteFrom(table).where('signature', '=', oldest.signature).execute();
 }
 
-/** Counts by version, the one with the newest crash first. `own` is sorted in that order. */
+/** Counts by version; the version with the newest crash comes first. `own` is sorted in that order. */
 function versionsOf(
   own: readonly { device: string; firmware: string; version: string; count: number }[],
 ): CrashGroup['versions'] {

@@ -500,7 +500,7 @@ function reportChange(before: Reported | null, now: Reported): Record<string, un
   return JSON.stringify(old) === JSON.stringify(told) ? null : told;
 }
 
-/** Whether a device has restarted by a fault again. Ordinary restarts are no news, because devices that sleep restart all day. */
+/** Whether a device has restarted by a fault again. Ordinary restarts are not news, because devices that sleep restart all day. */
 function hasFallen(before: Reported, { vitals }: Reported): boolean {
   const [old, uptime] = [before.vitals?.uptimeMs, vitals?.uptimeMs];
   const isFault = !['power-on', 'software'].includes(vitals?.boot?.reason ?? 'software');

@@ -181,7 +181,7 @@ export interface DeviceRecord {
   revision: number;
 }
 
-/** A device's own overrides, and the settings that it should use since a time (ms since 1970); null = its type has none. */
+/** A device's own overrides, the settings that it should use, and since when (ms since 1970); null = its type has no settings. */
 export interface StoredSettings {
   own: Record<string, unknown>;
   wanted: { digest: string; values: Record<string, unknown>; at: number } | null;

@@ -36,13 +36,13 @@ interface Definition extends SettingsInfo {
   compiled: CompiledSettings;
 }
 
-/** How often the settings of new devices, and of devices in other groups than before, are brought up to date, ms. */
+/** How often the settings of new devices, and of devices whose groups have changed, are updated, ms. */
 const passEveryMs = 1000;
 /** Number of devices whose settings are written in one transaction. */
 const devicesAtOnce = 500;
 
 /**
- * Settings of devices that projects define: a schema with defaults for a type, overrides for groups and for single devices. Each device's
+ * Device settings that projects define: a schema with defaults for each type, and overrides for groups and single devices. Each device's
  * result is stored with the device, so that every replica has it in memory, and published as a retained message.
  */
 export class DeviceSettingsService {
@@ -74,7 +74,7 @@ export class DeviceSettingsService {
   }
 
   /**
-   * Makes the settings of a project equal to a list. Overrides stay, and must fit the new schemas.
+   * Replaces the settings of a project with a list. Overrides are kept, and must fit the new schemas.
    * @throws AIOT_ALREADY_EXISTS (a type of another project, or the same type twice), AIOT_SETTINGS_SCHEMA, AIOT_SETTINGS_INVALID
    */
   async apply({ project, settings, dryRun = false }: ApplySettings, who: string): Promise<SettingsApplied> {
@@ -181,7 +181,7 @@ export class DeviceSettingsService {
     return (await this.list()).find((each) => each.type === type) as SettingsInfo;
   }
 
-  /** Brings the settings of new devices up to date, and of devices whose groups have changed. */
+  /** Updates the settings of new devices, and of devices whose groups have changed. */
   worker(): Worker {
     return { name: 'settings', run: (signal) => every(passEveryMs, signal, () => this.pass()) };
   }
@@ -273,7 +273,10 @@ export class DeviceSettingsService {
   }
 }
 
-/** A device's own overrides come after those of all its groups. Devices of the same groups without any have the same layers. */
+/**
+ * A device's own overrides come after those of all its groups. Devices without own overrides have the same layers if they are in the
+ * same groups.
+ */
 function layersOf({ groups }: SettingsInfo, device: DeviceRecord, own: Values): SettingsLayer[] {
   const ofGroups = groups
     .filter(({ group }) => device.groups.includes(group))

@@ -23,7 +23,7 @@ interface Parts {
 
 /** Largest ELF file, bytes. It is read into memory. */
 const largestElf = 128 * 1024 * 1024;
-/** Backtraces whose functions are remembered: a fleet often crashes in the same place. */
+/** Maximum number of cached backtraces. A cache helps because a fleet often crashes in the same place. */
 const remembered = 500;
 /** How long an idle thread keeps the ELF files that it has read, ms. */
 const idleMs = 30_000;
@@ -118,7 +118,7 @@ export class CrashSymbols {
 
 interface Request {
   digest: string;
-  /** The file, unless the thread has it. */
+  /** The file's contents, unless the thread already has them. */
   bytes: Uint8Array | null;
   addresses: number[];
 }
@@ -155,7 +155,7 @@ const program = `
     }
   });`;
 
-/** Reads ELF files in a thread, so that the platform answers meanwhile. It ends when it has been idle for a while. */
+/** Reads ELF files in a thread, so that the platform can serve requests meanwhile. The thread ends after being idle for a while. */
 class SymbolThread {
   private worker: Worker | null = null;
   private readonly digests: string[] = [];
@@ -215,7 +215,7 @@ class SymbolThread {
   }
 }
 
-/** The module that reads ELF files, in the build; from the sources if there is no build. */
+/** The module that reads ELF files: from the build, or from the sources if there is no build. */
 function formatsModule(): string {
   const root = packageRoot();
   const built = join(root, 'dist', 'lib', 'formats', 'index.js');

@@ -27,7 +27,7 @@ export interface AlarmMessage {
   key: string;
   next: string;
   incidents: readonly Notice[];
-  /** Number of incidents of the alarm that this target knows of and that continue. */
+  /** Number of the alarm's open incidents of which this target has been notified. */
   open: number;
   /** ms since 1970 */
   at: number;
@@ -46,13 +46,13 @@ const emojis: Record<Severity, string> = {
   info: 'information_source',
 };
 
-/** Returns why some of the recipients will never receive the message; null = all will. */
+/** Returns the reason why some recipients will never receive the message; null = all recipients will. */
 type Send = (message: AlarmMessage, signal: AbortSignal) => Promise<string | null>;
 
 /**
- * Opens the way to a target.
- * @param url with variables of the environment, see `withVariables`
- * @returns sends one message, or rejects with a reason without secrets
+ * Prepares delivery to a target.
+ * @param url with environment variables; see `withVariables`
+ * @returns a function that sends one message, or rejects with a reason without secrets
  * @throws AIOT_ALARM_TARGET
  */
 export function senderFor(
@@ -60,7 +60,7 @@ export function senderFor(
   { allowPrivate, env }: { allowPrivate: boolean; env: NodeJS.ProcessEnv },
 ): Send {
   const target = parsedTarget(withVariables(url, env));
-  // With TLS, the scheme has another s at its end.
+  // With TLS, the scheme ends with an additional `s`.
   const kind = /^(smtp|ntfy|mqtt|kafka|nats|http)s$/.exec(target.scheme)?.[1] ?? target.scheme;
   switch (kind) {
     case 'smtp':
@@ -101,7 +101,7 @@ export function senderFor(
   }
 }
 
-/** A variable of the environment. Only these names are replaced, so that a target cannot obtain the platform's other secrets. */
+/** An environment variable. Only these names are replaced, so that a target cannot obtain the platform's other secrets. */
 const variables = /\$(AIOT_NOTIFY_[A-Z0-9_]+)/g;
 
 function withVariables(url: string, env: NodeJS.ProcessEnv): string {

@@ -44,7 +44,7 @@ interface Parts {
 const collectMs = 1000;
 const tickMs = 500;
 const saveEveryMs = 1000;
-/** How long the messages that are being sent may take after the end, ms. */
+/** How long messages in transit may take after the worker is stopped, ms. */
 const farewellMs = 800;
 /** Number of incidents in one message, and number of rows per statement. */
 const together = 500;
@@ -56,9 +56,9 @@ type TargetRow = Schema['alarmTargets'];
 type QueueRow = Schema['alarmNotices'];
 
 /**
- * Sends incidents of alarms to people. A worker queues a row per target and incident, in one transaction with its position in the events. Another
- * sends due rows, those of an alarm as one message. A message's rows and its id are stored before the first attempt, so that each attempt after a
- * crash repeats the same message.
+ * Notifies people of incidents. One worker queues a row for each target and incident, in one transaction with its position in the
+ * events. Another worker sends the due rows of each alarm as one message. A message's rows and its id are stored before the first
+ * attempt, so that each attempt after a crash repeats the same message.
  */
 export class AlarmTargets {
   /** Messages that are being sent, by target. */
@@ -84,7 +84,7 @@ export class AlarmTargets {
   }
 
   /**
-   * Makes a project's targets equal to a list, all or none. A changed target keeps its unsent messages.
+   * Replaces a project's targets with a list, completely or not at all. A changed target keeps its unsent messages.
    * @throws AIOT_ALARM_TARGET, AIOT_ALREADY_EXISTS (a target of another project), AIOT_REQUEST_INVALID
    */
   async apply({ project, targets, dryRun = false }: ApplyAlarmTargets, who: string): Promise<AlarmsApplied> {
@@ -126,7 +126,7 @@ export class AlarmTargets {
       throw new AiotError('AIOT_REQUEST_INVALID', `expected at most ${mostAlarmTargets} alarm targets`);
     if (rows.length === 0) return;
     await store.insertInto('alarmTargets').values(rows).execute();
-    // The first target begins with the next event.
+    // Notifications for the first target begin with the next event.
     const position = (await extentOf(store)).latest;
     await store
       .insertInto('cursors')
@@ -164,7 +164,7 @@ export class AlarmTargets {
     try {
       const send = senderFor(url, { allowPrivate, env });
       error = await send(message, signal);
-      // A pager would otherwise keep the incident of the test open.
+      // Otherwise, the test's incident would stay open at a pager service.
       if (url.startsWith('pagerduty:')) await send({ ...message, event: 'clear', open: 0 }, signal);
     } catch (failure) {
       error = failureOf(failure);
@@ -194,7 +194,7 @@ export class AlarmTargets {
         name: 'alarm-targets',
         run: async (signal) => {
           await every(tickMs, signal, () => this.sendDue(signal));
-          // Their outcome must be stored before another process repeats them.
+          // The outcome of messages in transit must be stored before another process resends them.
           await Promise.race([
             Promise.all(this.sending.values()),
             delay(farewellMs, undefined, { ref: false }),
@@ -286,7 +286,7 @@ export class AlarmTargets {
     }
   }
 
-  /** Queues the end of incidents that were sent, and drops those that were not. */
+  /** Queues the ends of incidents whose beginning was sent, and drops the other incidents. */
   private async end(
     which: (query: RaisedQuery) => RaisedQuery,
     data: Record<string, unknown>,
@@ -348,7 +348,7 @@ export class AlarmTargets {
     }
   }
 
-  /** The message that was begun, or else the due rows of one alarm, which become the next message. */
+  /** The message whose delivery has begun, or else the due rows of one alarm, which become the next message. */
   private async nextBatch({ name, groupMs }: AlarmTargetDefinition): Promise<QueueRow[]> {
     const { store, now } = this.parts;
     const unsent = store

@@ -62,10 +62,10 @@ interface Parts {
   now: () => number;
 }
 
-/** Number of incidents of one alarm that are kept, and number that are shown. */
+/** Number of an alarm's incidents that are stored, and number that are shown. */
 const incidentsKept = 1000;
 const incidentsShown = 100;
-/** How often absences, ended silences and changed alarms are noticed, ms. */
+/** How often to check for absences, ended silences and changed alarms, ms. */
 const tickMs = 500;
 /** How often the share of offline devices is evaluated, and how long devices have to reconnect after a start, ms. */
 const fleetEveryMs = 5000;
@@ -93,20 +93,20 @@ type AlarmRow = Schema['alarms'];
 
 /**
  * Alarms on telemetry. A worker of the leader follows the stored telemetry. Each batch's states, incidents, events and position are committed
- * together. After a crash at any point, evaluation therefore continues exactly behind the last committed batch: no message is lost, and no
- * incident is raised twice.
+ * together. After a crash at any point, evaluation therefore continues immediately after the last committed batch: no message is lost,
+ * and no incident is raised twice.
  */
 export class Alarms {
   /** Serializes the batches, the ticks and the removals, because they change the states. */
   private readonly inTurn = serially();
   private loaded: { version: string; alarms: LoadedAlarm[] } | null = null;
   private states = new Map<string, AlarmState>();
-  /** When the share of offline devices, and when the health of devices was last evaluated. */
+  /** Times when the share of offline devices, and the health of devices, were last evaluated. */
   private fleetSeen = 0;
   private healthSeen = 0;
   /** Times of the newest stored messages of alarms on absence. */
   private readonly storedAt = new Map<string, number>();
-  /** Position behind the last committed batch, arrival of its last message, and whether the log had no further messages then. */
+  /** Position after the last committed batch, arrival time of its last message, and whether the log contained no further messages then. */
   private at: string | null = null;
   private evaluated = 0;
   private isIdle = false;
@@ -134,7 +134,7 @@ export class Alarms {
   }
 
   /**
-   * Makes a project's alarms equal to a list, all or none. A changed alarm starts anew, and its open incidents end.
+   * Replaces a project's alarms with a list, completely or not at all. Evaluation of a changed alarm restarts, and its open incidents end.
    * @throws AIOT_ALREADY_EXISTS (an alarm of another project), AIOT_SELECTOR_INVALID, AIOT_STREAM_EXPRESSION, AIOT_REQUEST_INVALID
    */
   async apply({ project, alarms: wanted, dryRun = false }: ApplyAlarms, who: string): Promise<AlarmsApplied> {
@@ -164,7 +164,7 @@ export class Alarms {
     return this.inTurn(() => store.transaction().execute(carryOut));
   }
 
-  /** Replaces an alarm's definition. Its evaluation starts anew, so its open incidents end. */
+  /** Replaces an alarm's definition. Its evaluation restarts, so its open incidents end. */
   private async change(
     { name, definition }: AlarmRow,
     { project, who }: { project: string; who: string },
@@ -188,7 +188,7 @@ export class Alarms {
       .execute();
     const states = await store.selectFrom('alarmStates').selectAll().where('alarm', '=', name).execute();
     for (const { device, state } of states) {
-      // The time of the last message stays, because a device that is absent now would otherwise never count as absent.
+      // The time of the last message is kept, because a device that is absent now would otherwise never count as absent.
       const { last } = JSON.parse(state) as AlarmState;
       const anew = JSON.stringify({ ...quiet, last });
       const row = store.updateTable('alarmStates').set({ state: anew }).where('alarm', '=', name);
@@ -315,7 +315,7 @@ export class Alarms {
     await this.parts.events.record({ who, type: 'alarm.remove', subject: name }, store);
   }
 
-  /** Ends the incidents of a removed device, and deletes its states, so that another device with its name begins anew. */
+  /** Ends the incidents of a removed device, and deletes its states, so that another device with its name starts without any state. */
   forget(device: string): Promise<void> {
     return this.inTurn(async () => {
       const { store, now } = this.parts;
@@ -334,7 +334,7 @@ export class Alarms {
   }
 
   /**
-   * Replays recorded telemetry or predictions, device by device, with all streams of a device in the order of time. Nothing is stored.
+   * Replays recorded telemetry or predictions, device by device, with all streams of a device in chronological order. Nothing is stored.
    * @param signal ends the test early, with the result so far
    * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID (the alarm is on offline or unwell devices)
    */
@@ -441,7 +441,7 @@ export class Alarms {
   }
 
   private async run(signal: AbortSignal): Promise<void> {
-    // Another process may have led since this one last did.
+    // Another process may have been the leader since this one last was.
     this.reset();
     const started = this.parts.now();
     const ended = new AbortController();
@@ -502,7 +502,7 @@ export class Alarms {
   }
 
   /**
-   * Evaluates a batch, and commits its results with the position. False = there are no alarms any more, or another process has moved the
+   * Evaluates a batch, and commits its results with the position. False = no alarms are left, or another process has moved the
    * position.
    */
   private async take(batch: readonly PlacedEntry[]): Promise<boolean> {
@@ -556,7 +556,7 @@ export class Alarms {
         const { incident, last } = before;
         const newest = Math.max(last, entry.at);
         if (incident !== null) work.clear(alarm, entry.device, incident, entry.at);
-        // Stored only now and then, because after a restart an absence counts from the start anyway.
+        // Stored only occasionally, because after a restart an absence counts from the start anyway.
         this.states.set(key, { ...before, last: newest });
         const stored = this.storedAt.get(key) ?? 0;
         const isDue = incident !== null || newest - stored > (alarm.definition.absentMs ?? 0) / 10;
@@ -607,7 +607,7 @@ export class Alarms {
     }
   }
 
-  /** Evaluates the alarms on the health of devices: of the unwell ones, and of those whose condition held before. */
+  /** Evaluates the alarms on the health of devices: unwell devices, and devices for which the condition was true before. */
   private async watchHealth(alarms: readonly LoadedAlarm[], work: Work): Promise<void> {
     const { devices, attention, now } = this.parts;
     const at = now();
@@ -631,7 +631,7 @@ export class Alarms {
     }
   }
 
-  /** Raises incidents for absent devices, ends those of devices that no longer match, and reports incidents whose silence is over. */
+  /** Raises incidents for absent devices, ends those of devices that no longer match, and reports incidents whose silence has ended. */
   private async tick(started: number): Promise<void> {
     const { store, now } = this.parts;
     const alarms = await this.load();
@@ -954,7 +954,7 @@ class Work {
   readonly cleared: { alarm: LoadedAlarm; device: string; incident: string; at: number }[] = [];
   /** Devices that were removed, and whose states are deleted. */
   readonly gone = new Set<string>();
-  /** By alarm: new failures to evaluate it; null = it fails no longer. */
+  /** New evaluation failures by alarm; null = evaluation no longer fails. */
   readonly failures = new Map<string, AlarmFailure | null>();
 
   get isEmpty(): boolean {
@@ -974,7 +974,7 @@ class Work {
     return { ...state, incident: id, samples: [] };
   }
 
-  /** Takes over an alarm's failures of a batch. An alarm that failed earlier fails no longer after a while without another failure. */
+  /** Records an alarm's failures from a batch. An alarm that failed earlier counts as working again after a while without failures. */
   failure(alarm: LoadedAlarm, now: number): void {
     const { failure, failedAt, definition } = alarm;
     alarm.failure = null;
@@ -1065,7 +1065,7 @@ function isQuiet({ since, incident }: AlarmState): boolean {
 function hasField(values: Record<string, unknown>, path: readonly string[]): boolean {
   let value: unknown = values;
   for (const step of path) {
-    // A path into an array reads its items, and the expression has examined those.
+    // A path into an array refers to its items, which the expression has already examined.
     if (Array.isArray(value)) return true;
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return false;
     value = (value as Record<string, unknown>)[step];
@@ -1073,13 +1073,13 @@ function hasField(values: Record<string, unknown>, path: readonly string[]): boo
   return true;
 }
 
-/** How far the clock of a recording's device is behind, ms: the times of its samples do not reach the last arrival. */
+/** Lag of the clock of a recording's device, ms: the time of its last sample is before the last arrival. */
 function behindBy({ endedAt, lastAt }: Take): number {
   const behind = (lastAt ?? 0) - (endedAt ?? lastAt ?? 0);
   return behind > aheadMs ? behind : 0;
 }
 
-/** Merges samples of several sources, each of which has its own in the order of time. */
+/** Merges the samples of several sources, each of which is in chronological order. */
 async function* inTimeOrder(sources: readonly AsyncGenerator<Sample>[]): AsyncGenerator<Sample> {
   const heads: { source: AsyncGenerator<Sample>; sample: Sample }[] = [];
   for (const source of sources) {
@@ -1194,7 +1194,7 @@ async function insert(store: Store, rows: readonly AlarmRow[], end: string): Pro
     throw new AiotError('AIOT_REQUEST_INVALID', `expected at most ${mostAlarms} alarms`);
   if (rows.length === 0) return;
   await store.insertInto('alarms').values(rows).execute();
-  // The first alarm begins with the next message. Others find the position of those before them.
+  // The first alarm starts with the next message. Later alarms start at the existing position.
   await store
     .insertInto('meta')
     .values({ key: positionKey, value: end })

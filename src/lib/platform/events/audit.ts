@@ -18,8 +18,8 @@ import { begins, type Events, eventsAfter } from './events.js';
 export const auditCursor = 'audit';
 
 /**
- * Types that are not in the audit log. Devices and rules cause them all day, without anybody's decision; they would hide the changes that
- * people look for. They stay in the event log for its retention.
+ * Types that are not in the audit log. Devices and rules cause these events all day without a user's decision, and they would hide the
+ * changes that people look for. They remain in the event log until its retention ends.
  */
 const unaudited: ReadonlySet<string> = new Set([
   'alarm.clear',
@@ -40,8 +40,8 @@ const together = 1000;
 const periodMs = 1000;
 
 /**
- * The audit log: every change and every denied attempt, each sealed with the hash of the entry before it. It is made from the event log,
- * which is complete and in order, and which is deleted after a while; the audit log is kept.
+ * The audit log: every change and every denied attempt, each sealed with the hash of the entry before it. It is derived from the event
+ * log, which is complete and in order. Old events are deleted; audit entries are kept.
  */
 export class Audit {
   private readonly inTurn: ReturnType<Turns['of']>;
@@ -160,7 +160,10 @@ export interface Denial {
   address: string;
 }
 
-/** How often the same attempt is recorded, ms, and the number of different ones per period. Beyond this, they are counted together. */
+/**
+ * Minimum interval between records of the same attempt, ms, and maximum number of different attempts in it; further ones are counted
+ * together.
+ */
 const denialPeriodMs = 60_000;
 const denialsAtOnce = 100;
 
@@ -180,7 +183,7 @@ export class Denials {
   private turn: Promise<void> = Promise.resolve();
 
   constructor(private readonly parts: { events: Events; log: Logger; now: () => number }) {
-    // A timer, because in the request itself the events would count as the request's own changes.
+    // A timer is used, because events recorded within the request would count as its changes.
     this.timer = setInterval(() => void this.flush(), 1000);
     this.timer.unref();
   }

@@ -32,10 +32,10 @@ const totalMs = 30_000;
 const mostReply = 65_536;
 
 /**
- * Delivers a mail to a server for submission with nodemailer. The connection is opened here, because only the addresses of `lookup` may be used.
+ * Submits a mail to a server with nodemailer. The connection is opened here, because only the addresses of `lookup` may be used.
  * @returns why some of the recipients will never receive it; null = all will
  * @throws AIOT_ALARM_TARGET with the server's reply; no error contains the password. If the server may accept a recipient later, the mail fails as
- * a whole, and a repetition reaches the others again under the same id.
+ * a whole, and a retry reaches the other recipients again with the same id.
  */
 export async function sendMail(server: MailServer, mail: Mail, signal: AbortSignal): Promise<string | null> {
   const { createTransport } = await import('nodemailer');
@@ -73,7 +73,7 @@ function messageOf({ from, to, subject, text, id, date }: Mail): SendMailOptions
   return {
     ...{ from, to: [...to], subject: subject.replace(/\s+/g, ' ').trim(), text, date: new Date(date) },
     messageId: `<${id}@${from.split('@')[1] ?? 'localhost'}>`,
-    // The text has characters of any kind and lines of any length, and flowed text would not keep its empty lines.
+    // The text may contain any characters and lines of any length, and `flowed` text would lose its empty lines.
     encoding: 'base64',
     headers: { 'Auto-Submitted': 'auto-generated' },
     // The text contains values that devices have sent, which must not name files or addresses to read.
@@ -98,7 +98,7 @@ function opened({ host, port, lookup }: MailServer, signal: AbortSignal): Promis
   });
 }
 
-/** An error of nodemailer as this program's; errors of the connection are returned as they are. */
+/** Converts an error of nodemailer; connection errors are returned unchanged. */
 function failed(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof AiotError || !isOfMail(error)) return error;
   return refused(reasonOf(error.rejectedErrors?.[0] ?? error));
@@ -108,7 +108,7 @@ function isOfMail(error: NodemailerError): error is NodemailerError {
   return error.command !== undefined || error.response !== undefined;
 }
 
-/** The server's reply, and what it answered. A command of a login is not shown, because it may contain the password. */
+/** The server's reply, and the command that it answers. Login commands are not shown, because they may contain the password. */
 function reasonOf({ code, response, command = '', message, recipient }: NodemailerError): string {
   if (command === 'STARTTLS' && response !== undefined) return 'the server offers no TLS';
   if (response === undefined) return code === 'EAUTH' ? `the login failed: ${message}` : message;

@@ -7,7 +7,7 @@ interface Row {
 }
 
 /**
- * Compares a project's alarms, or the targets of their messages, with the known ones.
+ * Compares a project's alarms, or its notification targets, with the existing ones.
  * @param kind.read parses a row's definition
  * @throws AIOT_ALREADY_EXISTS (the name belongs to another project), AIOT_REQUEST_INVALID (the same name twice)
  */

@@ -93,13 +93,13 @@ async function limitOf({ store, relayed, now }: PruneParts, kept: Kept): Promise
   );
 }
 
-/** Highest id of the events that the audit log was made from. */
+/** Highest id of the events that the audit log has processed. */
 async function sealed(store: Store): Promise<number> {
   const cursor = store.selectFrom('cursors').select('position').where('name', '=', auditCursor);
   return Number((await cursor.executeTakeFirst())?.position ?? 0);
 }
 
-/** Highest id of the events that the alarms' targets have considered. */
+/** Highest id of the events that have been processed for the alarms' targets. */
 async function notified(store: Store): Promise<number> {
   const cursor = store.selectFrom('cursors').select('position').where('name', '=', targetsCursor);
   return Number((await cursor.executeTakeFirst())?.position ?? Number.MAX_SAFE_INTEGER);

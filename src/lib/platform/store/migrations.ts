@@ -260,7 +260,7 @@ const alarmFailures = `
   ) STRICT;
 `;
 
-/** Addresses that incidents of alarms are sent to, and the incidents that each is yet to be sent. */
+/** Targets of alarm notifications, and the incidents that are yet to be sent to each target. */
 const alarmTargets = `
   CREATE TABLE alarmTargets (
     name TEXT PRIMARY KEY, definition TEXT NOT NULL, created INTEGER NOT NULL, who TEXT NOT NULL, delivered INTEGER,

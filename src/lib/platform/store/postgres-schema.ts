@@ -12,7 +12,7 @@ interface SchemaRow {
   oldest: number | null;
 }
 
-/** How long a migration waits for other replicas' transactions, ms; then it releases its locks, and starts again after the pause, for a minute. */
+/** How long a migration waits for other replicas' transactions, ms. It then releases its locks and retries after a pause, for at most a minute. */
 const [lockMs, pauseMs, patienceMs] = [400, 300, 60_000];
 
 /**

@@ -220,8 +220,8 @@ export interface Schema {
     retryAt: number | null;
   };
   /**
-   * Incidents whose beginning or end is yet to be sent to a target (`sent`: null), or that it knows of. `event`: raise or clear. `batch`: id of the
-   * message that the row is part of. `data`: JSON, of the event.
+   * Incidents whose beginning or end is yet to be sent to a target (`sent`: null), or of which the target was notified. `event`: raise
+   * or clear. `batch`: id of the message that the row is part of. `data`: JSON of the event.
    */
   alarmNotices: {
     target: string;

@@ -153,7 +153,7 @@ export function restartOf(options: UpOptions): Restart {
   return { words, secret };
 }
 
-/** Whether an engine's address, or its name, may contain a secret. An address that cannot be read is assumed to. */
+/** Whether an engine's address, or its name, may contain a secret. An address that cannot be parsed is assumed to contain one. */
 function mayHoldSecret(engine: string): boolean {
   if (!engine.includes(':')) return false;
   try {

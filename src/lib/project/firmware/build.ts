@@ -306,7 +306,7 @@ function requireIdfComplete(said: string, target: ChipTarget): void {
     });
 }
 
-/** ESP-IDF's image from its vendor, which the files in templates/ci use too. */
+/** The vendor's container image of ESP-IDF, which the files in templates/ci also use. */
 export const idfImage = 'espressif/idf:v5.5';
 
 export const firmwareContainerSchema = z.object({
@@ -314,7 +314,7 @@ export const firmwareContainerSchema = z.object({
   target: z.enum(boardTargets),
   tool: z.literal('docker'),
   image: z.string(),
-  /** Program and arguments; nothing has run them. */
+  /** Program and arguments, not run yet. */
   command: z.array(z.string()),
   /** Folder in which the command builds. */
   build: z.string(),
@@ -341,9 +341,9 @@ export async function containerBuild(options: FirmwareBuildOptions): Promise<Fir
   const regenerated = await regenerate(folder.dir, config);
   const profiles = profilesFor(target, options.profiles, folder);
   const { build, args } = idfCommand(target, { folder, version: '', profiles });
-  // Without the user's number, the files that the build creates would belong to root.
+  // Without the user's ID, the files that the build creates would belong to root.
   const user = process.getuid && process.getgid ? ['--user', `${process.getuid()}:${process.getgid()}`] : [];
-  // The folder has the same path inside, so paths in errors and in the build's files are valid outside.
+  // The folder has the same path inside the container, so paths in errors and in the build's files are also valid outside it.
   const mount = ['--volume', `${folder.dir}:${folder.dir}`, '--workdir', folder.dir];
   return {
     ...{ dir: folder.dir, target, tool: 'docker', image: idfImage, build, regenerated },

@@ -10,7 +10,7 @@ interface Sensor {
   fields: readonly string[];
   /**
    * Whether the sensor supports this number of samples per second, and a description of the rates that it supports.
-   * `pixels`: of one picture; null if the model does not take pictures.
+   * `pixels`: number of pixels in a picture; null if the model does not take pictures.
    */
   gives: (rateHz: number, pixels: number | null) => boolean;
   rates: string;
@@ -118,8 +118,8 @@ export function sensorNotes(config: ProjectConfig): string[] {
 const perG = { g: 1, 'm/s²': 9.80665 };
 
 /**
- * Size of 1 g in the unit that stream.fields declares for the accelerometer, g if it declares none. Null if it is another unit, or if the axes
- * have different ones.
+ * Size of 1 g in the unit that stream.fields declares for the accelerometer, or in g if it declares no unit. Null if the unit is not a
+ * known one, or if the axes have different units.
  */
 export function accelerationPerG({ stream }: ProjectConfig): number | null {
   const units = new Set(axes.map((field) => stream.fields[field]?.unit || 'g'));
@@ -129,7 +129,7 @@ export function accelerationPerG({ stream }: ProjectConfig): number | null {
   return known && perG[known];
 }
 
-/** A remark if the recordings' unit cannot be that of the sensor, because the model then gets values of another size. */
+/** A remark if the recordings' unit cannot be the sensor's, because the model would then receive values on a different scale. */
 function unitNotes(config: ProjectConfig, sensor: Sensor): string[] {
   if (!axes.every((axis) => sensor.fields.includes(axis)) || accelerationPerG(config) !== null) return [];
   const units = axes.map((field) => `${field} in ${config.stream.fields[field]?.unit || 'no unit'}`);

@@ -107,9 +107,9 @@ export async function runTool(
   return { code: code ?? 1, said };
 }
 
-/** Where a build's sources are, so that an error can show their paths shortened. */
+/** Locations of a build's sources, so that errors can show shortened paths. */
 export interface SourcePlaces {
-  /** Folder to which shown paths are relative. */
+  /** Folder to which displayed paths are relative. */
   root: string;
   /** Folders to which paths in the tool's output may be relative. */
   bases: readonly string[];
@@ -147,8 +147,8 @@ const consequences =
   /^(?:ninja: |make(?:\[\d+\])?: |gmake(?:\[\d+\])?: |FAILED: |collect2: |HINT: |-- |\S+ failed with exit code)/;
 
 /**
- * The errors in the output of a compiler, a linker, CMake or ESP-IDF's tools, in order and without repetitions. If there is no known
- * form of error, the last line.
+ * The errors in the output of a compiler, a linker, CMake or ESP-IDF's tools, in order and without repetitions. If none has a known
+ * form, returns the last line.
  */
 export function buildErrors(output: string, places: SourcePlaces): string[] {
   // Some environments make compilers print colors even to a pipe.
@@ -191,7 +191,7 @@ function reasonIn(line: string, lines: readonly string[], i: number, places: Sou
   return tool ? `${tool[1]} ${indentedBelow(lines, i)}` : null;
 }
 
-/** The indented lines directly below a line, as one. CMake puts a blank line between the paragraphs of a message. */
+/** The indented lines directly below a line, joined into one. CMake puts a blank line between the paragraphs of a message. */
 function indentedBelow(lines: readonly string[], i: number): string {
   const found: string[] = [];
   for (const line of lines.slice(i + 1, i + 6)) {
@@ -201,7 +201,7 @@ function indentedBelow(lines: readonly string[], i: number): string {
   return found.join(' ');
 }
 
-/** A source's path below the firmware folder, or ESP-IDF's; unchanged if it is elsewhere. */
+/** A source's path relative to the firmware folder or to ESP-IDF's folder; other paths are unchanged. */
 function shortened(file: string, { root, bases }: SourcePlaces): string {
   for (const base of ['/', ...bases]) {
     const path = relative(root, resolve(base, file));

@@ -129,7 +129,7 @@ function autoScale(node: Node): () => void {
       if (x[i]! > most) most = x[i]!;
       else if (-x[i]! > most) most = (-x[i]! << 16) >> 16;
     }
-    // Silence is not scaled: TFLite Micro takes the number of bits of 0 as 32.
+    // Silence is not scaled, because TFLite Micro treats 0 as a number of 32 bits.
     const bits = most === 0 ? 0 : Math.max(0, 15 - bitsOf(most));
     for (let i = 0; i < x.length; i++) y[i] = x[i]! << bits;
     scaled[0] = bits;

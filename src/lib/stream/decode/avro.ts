@@ -118,7 +118,7 @@ function skipFor(type: Type): Skip {
     case 'int':
     case 'long':
     case 'enum':
-    // The 64-bit type from above.
+    // The 64-bit type defined above.
     case 'abstract:long':
       return (reading) => void long(reading);
     case 'float':

@@ -286,8 +286,8 @@ function library(): typeof jsonata {
 }
 
 /**
- * Most steps of one evaluation. An expression may recurse without end, and would then block the process forever, because the library
- * never returns to the event loop. These steps take less than a second.
+ * Maximum number of steps in one evaluation, which take less than a second. Without a limit, endless recursion would block the process,
+ * because the library never returns to the event loop.
  */
 const mostSteps = 500_000;
 
@@ -303,16 +303,16 @@ function limitSteps(expression: jsonata.Expression): void {
   expression.assign(Symbol.for('jsonata.__evaluate_entry') as unknown as string, entered);
 }
 
-/** Time that one search may take, and that all searches of the process may take within a period, ms. */
+/** Time limits for one search, and for all searches of the process within a period, ms. */
 const searchMs = 100;
 const searchesMs = 500;
 const searchPeriodMs = 5000;
-/** Number of characters up to which a pattern with one repetition is searched without a limit, because that takes less than a millisecond. */
+/** Up to this text length, a pattern with one repetition is searched without a time limit, because that takes less than a millisecond. */
 const shortText = 1000;
 
 /**
- * A regular expression whose search ends after a while: some patterns take a time that doubles with each character, and a search cannot be
- * interrupted otherwise. The library calls `exec` like that of a RegExp.
+ * A regular expression with a time limit for searches. For some patterns, the time doubles with each character, and a running search
+ * cannot be interrupted. The library calls `exec` as it would for a RegExp.
  */
 export class BoundedRegExp {
   private static periodEnds = 0;
@@ -368,7 +368,7 @@ function searcher() {
   };
 }
 
-/** @throws AIOT_STREAM_EXPRESSION with the place in the text */
+/** @throws AIOT_STREAM_EXPRESSION with the position in the text */
 export function parse(text: string): jsonata.Expression {
   try {
     const expression = library()(text, { RegexEngine: BoundedRegExp as unknown as RegExpConstructor });
@@ -394,7 +394,7 @@ const operatorsElsewhere: Record<string, string> = {
   '||': 'or',
 };
 
-/** Names JSONata's operators where an invalid expression contains another language's; undefined if it contains none. */
+/** Suggests JSONata's operators if an invalid expression contains those of another language; undefined otherwise. */
 function operatorAdvice(text: string): string | undefined {
   const withoutStrings = text.replace(/"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`/g, '');
   const found = [...new Set(withoutStrings.match(/!==|={2,3}|&&|\|\|/g))];

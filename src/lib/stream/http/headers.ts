@@ -4,8 +4,8 @@ import { dictionary } from '../../core/names.js';
 import { type Header, mqttHeaders, type OutgoingMessage } from '../message.js';
 
 /**
- * Headers that are not part of a message, because they belong to a connection (RFC 9110, 7.6.1), are are set by aiot
- * itself, or identify a client.
+ * Headers that are not part of a message, because they belong to a connection (RFC 9110, 7.6.1), are set by aiot itself, or identify a
+ * client.
  */
 const notCarried =
   /^(connection|content-length|host|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|expect|authorization|cookie|set-cookie|user-agent|accept|accept-.*|sec-.*|webhook-(id|timestamp|signature)|x-hub-signature(-256)?|aiot-(topic|time|key))$/i;

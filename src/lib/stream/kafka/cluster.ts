@@ -55,7 +55,8 @@ export interface KafkaNode {
     transactionalId?: string;
     transactionTimeout: number;
   }): Promise<{ producerId: string; producerEpoch: number }>;
-  /** @param group `coordinatorType` 0 = a consumer group's. @throws Kafka's response if the coordinator is not available yet */
+  /** @param group `coordinatorType` 0 = the coordinator of a consumer group. @throws Kafka's response if the coordinator is not
+   * available yet */
   findGroupCoordinator(group: { groupId: string; coordinatorType: 0 }): Promise<unknown>;
   offsetFetch(options: {
     groupId: string;

@@ -117,7 +117,7 @@ export async function patiently<T>(
 }
 
 /**
- * A kafkajs with two faults fixed. After every response, the original sets a timer with a negative delay, which makes
+ * kafkajs with two bugs fixed. After every response, the original sets a timer with a negative delay, which makes
  * Node 24 print a warning (kafkajs issue 1751). It also measures the age of requests with the time of day.
  */
 async function importKafka() {

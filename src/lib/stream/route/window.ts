@@ -46,7 +46,7 @@ interface Window {
   end: number;
   /** In order of arrival. */
   kept: Kept[];
-  /** False if the window was closed early because too many messages were kept. */
+  /** False if the window was closed early because open windows contained too many messages. */
   complete: boolean;
 }
 
@@ -55,12 +55,12 @@ type WindowSettings = NonNullable<Route['window']>;
 /** The windows of one route in memory. Time is event time: windows close when `closeUntil` is called with a time after their end. */
 class Windows {
   private readonly byKey = new Map<string, Window[]>();
-  /** No open window ends earlier. */
+  /** Lower bound for the ends of the open windows. */
   private nextEnd = Number.POSITIVE_INFINITY;
   /** Windows that end at this time or earlier are closed and accept no messages. */
   private closedUntil = Number.NEGATIVE_INFINITY;
   open = 0;
-  /** Messages in open windows. One that is in several windows counts several times. */
+  /** Number of messages in open windows. A message in several windows counts several times. */
   held = 0;
 
   constructor(private readonly settings: WindowSettings) {}
@@ -258,7 +258,7 @@ function timeOf(value: unknown, text: string): number {
   );
 }
 
-/** The steps of a windowed route before its windows, and after them. */
+/** The steps of a windowed route before and after its windows. */
 export function stagesOf(route: Route): { before: Route; after: Route } {
   const { window: _, where, through, map, topic, key, headers, each, ...rest } = route;
   return {
@@ -309,7 +309,7 @@ interface Delivered {
   last: number;
 }
 
-/** Messages in windows on disk: records of the spool's format, with what only windows need in one header. */
+/** The log of messages in windows: records in the spool's format, with one header for the fields that only windows need. */
 class WindowLog {
   private log: AppendLog | undefined;
 
@@ -392,7 +392,7 @@ const logHeader = 'aiot-window';
 
 function keptRecord({ message, number, key, time, watermark }: Kept, onArrival: boolean): OutgoingMessage {
   const { topic, payload, source, position } = message;
-  // JSON has no infinity.
+  // JSON cannot represent infinity.
   const from = Number.isFinite(watermark) ? watermark : null;
   const about = JSON.stringify([
     number,
@@ -445,7 +445,7 @@ function lateError(time: number, watermark: number): AiotError {
 /** How often windows are closed by the clock, ms. */
 const tickMs = 200;
 
-/** Times that are further in the future than this come from wrong clocks, and do not close windows, ms. */
+/** Times further in the future than this are attributed to wrong clocks and do not close windows, ms. */
 const futureMs = 60_000;
 
 /** Size at which the log is rewritten, if most of it is no longer needed, bytes. */
@@ -563,7 +563,7 @@ export async function openWindows(options: StageOptions): Promise<WindowStage> {
     );
   }
 
-  /** Records which windows the destination has. If that fails, they are sent again after a restart. */
+  /** Records the windows whose results the destination has stored. If recording fails, the results are sent again after a restart. */
   async function recordDelivered(): Promise<void> {
     const done = newlyDelivered;
     newlyDelivered = [];
@@ -653,7 +653,7 @@ export async function openWindows(options: StageOptions): Promise<WindowStage> {
     return kept;
   }
 
-  /** Writes messages to the log. While the disk is full, waits. Returns false at `stop`; the messages then stay with their source. */
+  /** Writes messages to the log, and waits while the disk is full. Returns false at `stop`; the messages then stay with their source. */
   async function store(all: readonly Kept[]): Promise<boolean> {
     if (all.length === 0) return true;
     const made = all.map((kept) => keptRecord(kept, onArrival));

@@ -18,13 +18,13 @@ export interface WantedText extends WantedField {
   text: string;
 }
 
-/** A text that a flag compares with a field, and that no message contained there. */
+/** A text that a flag compares with a field, and that no message contained in this field. */
 export interface MissingText {
   flag: string;
   /** Such as `motor.state`. */
   field: string;
   text: string;
-  /** Texts that the field had instead, in the order in which they first occurred. */
+  /** Texts that the field contained instead, in order of first occurrence. */
   seen: readonly string[];
 }
 
@@ -45,7 +45,7 @@ export type TailSummary = z.output<typeof tailSummarySchema>;
 const mostTexts = 10;
 
 /**
- * Finds fields that occur in no message, and texts that a field never has: a misspelled name would otherwise make a check pass.
+ * Finds fields that occur in no message, and texts that a field never contains. Otherwise, a misspelled name would make a check pass.
  * @param texts the texts with which flags compare fields
  */
 export function createMissingFields(wanted: readonly WantedField[], texts: readonly WantedText[] = []) {
@@ -53,7 +53,7 @@ export function createMissingFields(wanted: readonly WantedField[], texts: reado
   let awaited = texts.map((one) => ({ ...one, seen: new Set<string>() }));
   let examined = false;
   return {
-    /** Examines a decoded payload. Costs nothing once every field has occurred. */
+    /** Examines a decoded payload. Returns immediately once every field has occurred. */
     examine(root: unknown): void {
       examined = true;
       if (missing.length > 0 && missing.some(({ path }) => contains(root, path)))
@@ -70,7 +70,7 @@ export function createMissingFields(wanted: readonly WantedField[], texts: reado
         else if (typeof value === 'string' && seen.size < mostTexts) seen.add(value);
       }
     },
-    /** The texts that their fields never had, although the fields had others. */
+    /** The texts that their fields never contained, although the fields contained other texts. */
     missingTexts: (): readonly MissingText[] =>
       awaited.flatMap(({ flag, path, text, seen }) =>
         seen.size === 0 ? [] : [{ flag, field: path.join('.'), text, seen: [...seen] }],

@@ -96,7 +96,7 @@ export interface TailEnd {
   first?: string;
   /** Fields that an expression or `fields` reads and that no message contained; empty if no message was examined. */
   missing: readonly MissingField[];
-  /** Texts that `where` or `expect` compares with a field that only had others; empty if a message was shown. */
+  /** Texts that `where` or `expect` compares with a field that contained only other texts; empty if a message was shown. */
   missingTexts: readonly MissingText[];
   /**
    * Reason why `tail` ended. `source`: there are no more messages. `interrupted`: the signal was aborted while no
@@ -161,7 +161,7 @@ export async function tail(options: TailOptions, output: TailOutput): Promise<Ta
   return endOf(ending.why ?? 'source', end, options, watch, output);
 }
 
-/** Number of messages without a match after which a field that none of them had is reported, while the stream is still followed. */
+/** Number of messages without a match after which missing fields are reported, while the stream is still being followed. */
 const noticeAfter = 10;
 
 interface Work {
@@ -373,7 +373,7 @@ function wantedFields({
   return [...read, ...listed.map((path) => ({ flag: 'fields', path: path.split('.') }))];
 }
 
-/** The texts with which messages are selected. `--never` is not included: it usually never holds. */
+/** The texts with which messages are selected. `--never` is excluded, because its condition is usually never true. */
 function wantedTexts({ where, expect }: Pick<TailOptions, 'where' | 'expect'>): WantedText[] {
   return Object.entries({ where, expect }).flatMap(([flag, text]) =>
     text === undefined ? [] : comparedTexts(text).map((one) => ({ flag, ...one })),

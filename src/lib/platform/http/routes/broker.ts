@@ -8,8 +8,8 @@ import type { Routes } from '../parts.js';
 import { serve } from '../serve.js';
 
 /**
- * Questions of external brokers. Brokers take an HTTP error as "no opinion", and some then admit the client. Every question of a broker with
- * the right to ask is therefore answered with 200, and with `deny` if it cannot be answered.
+ * Authorization requests from external brokers. Brokers interpret an HTTP error as "no opinion", and some then admit the client. Every
+ * request from an authorized broker therefore gets a 200, with `deny` if no decision can be made.
  */
 export const brokerRoutes: Routes = (parts) => async (app) => {
   const { log, engine, denials } = parts;
