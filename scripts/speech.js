@@ -1,5 +1,5 @@
 // Makes templates/keyword-spotting/words.wav and words.json with espeak-ng: `npm run parts -- espeak` first, then `node scripts/speech.js`.
-// Each of a few voices says each word once. `aiot init` places the words in noise (src/lib/data/speech.ts).
+// Several voices speak each word once. `aiot init` places the words in noise (src/lib/data/speech.ts).
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

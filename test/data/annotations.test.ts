@@ -30,7 +30,7 @@ afterEach(() => clean());
 
 const load = (...args: string[]) => runCli(['data', 'import', ...args, '--project', project.dir, '--json']);
 
-/** A changed copy of the annotations, with the pictures beside it. */
+/** A modified copy of the annotations, next to the pictures. */
 async function changed(change: (value: Record<string, Record<string, unknown>[]>) => void): Promise<string> {
   const value = JSON.parse(await readFile(coco, 'utf8'));
   change(value);
@@ -107,7 +107,7 @@ describe('annotations of other programs', () => {
     expect(again.skipped.sort()).toEqual(['one-1', 'one-2', 'three-1', 'two-1', 'two-2']);
   });
 
-  it('label the whole picture if asked', async () => {
+  it('label the whole picture if requested', async () => {
     await clean();
     ({ project, clean } = await makeProject(yaml('{ nut: [nut], screw: [screw] }')));
     const args = [coco, '--pictures', pictures, '--boxes', 'picture'];
@@ -136,7 +136,7 @@ describe('annotations of other programs', () => {
     expect((await openDataset(project)).recordings.map(({ id }) => id)).not.toContain('one-2');
   });
 
-  it('are looked for in the folders of VOCdevkit', async () => {
+  it('are found in the folders of VOCdevkit', async () => {
     const root = join(project.dir, 'VOC2012');
     await cp(join(fixtures, 'voc'), root, { recursive: true });
     await cp(pictures, join(root, 'JPEGImages'), { recursive: true });
@@ -244,7 +244,7 @@ describe('invalid annotations', () => {
       '<annotation><filename>one.png</filename><object><name>nut</name><bndbox><xmin>a</xmin></bndbox></object></annotation>',
       '<xmin>: expected a number, got "a"',
     ],
-  ])('are rejected with their place: %s', async (text, reason) => {
+  ])('are rejected with their location: %s', async (text, reason) => {
     await mkdir(join(project.dir, 'own'));
     const file = join(project.dir, 'own', 'one.xml');
     await writeFile(file, text);
@@ -253,7 +253,7 @@ describe('invalid annotations', () => {
     expect(JSON.stringify(json)).toContain(reason.replaceAll('"', '\\"'));
   });
 
-  it('need flags that fit', async () => {
+  it('require matching flags', async () => {
     const { json } = await load(pictures, '--boxes', 'crop');
     expect(json).toMatchObject({ error: { code: 'AIOT_USAGE' } });
     await rm(join(project.dir, 'data'), { recursive: true, force: true });

@@ -213,7 +213,7 @@ describe('the check of boxes', () => {
     );
   });
 
-  it('finds labels of no class', async () => {
+  it('finds labels that belong to no class', async () => {
     await data('import', coco, '--pictures', pictures);
     await edit((entries) => {
       entries.find(({ id }) => id === 'three')!.boxes![0]!.label = 'cat';

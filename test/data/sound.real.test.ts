@@ -82,7 +82,7 @@ describeReal('ffmpeg', 'sound files that ffmpeg wrote', () => {
     ['text', () => Buffer.from('not sound\n')],
     ['a playlist', () => Buffer.from(`#EXTM3U\n#EXTINF:1,\nfile://${join(folder, 'yes1.wav')}\n`)],
     ['nothing', () => Buffer.alloc(0)],
-  ])('are rejected if there is %s in them', async (_, damage) => {
+  ])('are rejected if they contain %s', async (_, damage) => {
     const file = join(project.dir, 'no1.flac');
     writeFileSync(file, damage(readFileSync(join(folder, 'yes1.flac'))));
     const { json, code } = await runCli(['data', 'import', file, '--project', project.dir, '--json']);

@@ -187,7 +187,7 @@ describe('WAV files that belong to no project', () => {
 });
 
 describe('sound in another format than WAV', () => {
-  it('needs ffmpeg, and says how to get it', async () => {
+  it('requires ffmpeg, and reports how to install it', async () => {
     const path = process.env.PATH;
     const file = join(from, 'yes1.flac');
     await writeFile(file, 'fLaC');

@@ -133,7 +133,7 @@ describeReal('improv', "the Improv project's own client", () => {
     ['the simulated chip', simulatedChip],
     ['the firmware', firmware],
   ] as const)(
-    'is told by %s that a password is wrong, and that the board waits for another',
+    'receives from %s that a password is wrong and that the board waits for another',
     async (_name, open) => {
       const { improv } = client(await open());
       await improv.initialize(5000);

@@ -86,7 +86,7 @@ describe('aiot device onboard', () => {
   it.each([
     ['a wrong password', 'AIOT_WIFI_REFUSED', 'plant', 'wrong password', 'cannot join the network plant'],
     ['an unknown network', 'AIOT_WIFI_NOT_FOUND', 'plnat', secret, 'it sees 2 networks: plant, guests'],
-  ])('tells %s apart', async (_name, errorCode, ssid, password, message) => {
+  ])('reports %s as the reason', async (_name, errorCode, ssid, password, message) => {
     const file = await passwordFile(password);
     const argv = ['device', 'onboard', '--port', port(), '--ssid', ssid, '--password-file', file, '--json'];
     const { code, json, stdout, stderr } = await runCli(argv);
@@ -122,7 +122,7 @@ describe('aiot device onboard', () => {
     ['grüße an alle', 'characters that are not printable ASCII'],
     ['first line\nsecond line', 'got 2 lines'],
     ['short', 'got 5'],
-  ])('says why the password %j is invalid, without showing it', async (password, why) => {
+  ])('reports why the password %j is invalid, without showing it', async (password, why) => {
     const file = await passwordFile(password);
     const argv = ['device', 'onboard', '--port', '/dev/missing', '--ssid', 'plant', '--password-file', file];
     const { code, stderr } = await runCli(argv);

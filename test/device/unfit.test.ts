@@ -148,7 +148,7 @@ describe('a simulated device whose model does not fit its source', () => {
     );
   });
 
-  it('is not the device itself', async () => {
+  it('rejects a recording in place of its folder', async () => {
     const { code, stderr } = await runCli(['device', 'simulate', csv]);
     expect(code).toBe(2);
     expect(stderr).toContain(`expected a device's folder, got the recording ${csv}`);

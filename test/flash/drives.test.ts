@@ -195,7 +195,7 @@ describe('the drive of a UF2 bootloader', () => {
       (error: AiotError) => [error.code, error.message],
     );
 
-  it('gets the whole file, and its disappearance is the success', async () => {
+  it('receives the whole file, and its disappearance means success', async () => {
     const board = bootloader();
     const { code, json } = await runCli(['flash', at('pico.uf2'), '--port', drive, '--json']);
     board.stop();

@@ -122,7 +122,7 @@ describeReal('esptool', "RFC 2217 with pyserial and Espressif's server", () => {
     await vi.waitFor(() => expect(line.log.at(-1)).toBe('lines:0,0'), { timeout: 10_000 });
   });
 
-  // pyserial's client waits 50 ms for each response, and esptool sets every option anew for each command, which takes 20 s with a stub.
+  // pyserial's client waits 50 ms for each response, and esptool sets every option again for each command, which takes 20 s with a stub.
   it('esptool resets chips into their loader over the aiot server, and restarts their programs', async () => {
     const asked = async (name: 'esp32' | 'esp32s3' | 'esp32c3', query: string) => {
       const chip = new SimulatedChip({ chip: name });

@@ -42,7 +42,7 @@ describe('files with the operators of TFLite Micro’s audio front end', () => {
     }
   });
 
-  it('start anew after a reset', () => {
+  it('restart after a reset', () => {
     const graph = whole();
     const input = soundInputs(graph, seededRandom(1), 12) as Int16Array;
     const interpreter = createInterpreter(graph);

@@ -26,7 +26,7 @@ function refusal(action: () => unknown): string {
   return 'nothing was refused';
 }
 
-it('reads the values instead of a final ARG_MAX, and says so', () => {
+it('reads the values instead of a final ARG_MAX, and reports that', () => {
   const made = argMaxGraph(seededRandom(2));
   const [positions, values] = made.operators.map(({ outputs }) => outputs[0]!);
   const [x] = made.inputs;

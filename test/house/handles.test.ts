@@ -73,7 +73,7 @@ process.stdout.write(JSON.stringify(said));
 describe('starting a program without a free file handle', () => {
   it('is reported by every caller with its own error', { timeout: 60_000 }, async () => {
     const node = `"${process.execPath}" --input-type=module --eval "$PROGRAM"`;
-    // More handles than there are modules, because Node opens many modules at once while loading them.
+    // More handles than there are modules, because Node opens many modules concurrently while loading them.
     const result = await runProgram('sh', ['-c', `ulimit -n 4096; exec ${node}`], {
       cwd: root,
       env: { PROGRAM: program(cases) },

@@ -135,7 +135,7 @@ describe('bin/run.js in a clone that was never built', () => {
 });
 
 describe('bin/run.js in a clone whose sources changed after the build', () => {
-  it('says how to build again, and compares the sources only after Git wrote its index', () => {
+  it('reports how to build again, and compares the sources only after Git has written its index', () => {
     const made = repository({
       'package.json': '{"type":"module"}',
       'dist/lib/cli/main.js': 'export const main = () => console.log("ran");',

@@ -345,7 +345,7 @@ describe('a model that finds objects', () => {
     expect(sent.map((line) => JSON.parse(line).payload.detections)).toEqual(wanted);
   });
 
-  it('takes no camera for a model of other samples', async () => {
+  it('rejects a camera for a model of other samples', async () => {
     const contract = { fields: [{ name: 'x', unit: 'g' }], rateHz: 10 };
     for (const sensor of ['pictures:///tmp', 'camera:///dev/video0'])
       await expect(openSensing({ sensor, contract })).rejects.toMatchObject({

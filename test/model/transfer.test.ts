@@ -169,7 +169,7 @@ describe('a mobilenet of inverted residuals', () => {
     expect(json).toMatchObject({ passed: true });
   });
 
-  it('is no setting of other kinds', async () => {
+  it('is not available for other kinds', async () => {
     const text = yaml(few, 'epochs: 1', 'blocks: v2').replace('kind: mobilenet', 'kind: ds-cnn');
     const dir = await make('other', text, 6, 1);
     const { json } = await runCli(['model', 'train', '--project', dir, '--json']);

@@ -135,7 +135,7 @@ describeReal('smtp', 'mails of alarms', () => {
     );
   });
 
-  it('reach the other recipients if one does not exist, and are repeated if one is to be tried later', async () => {
+  it('reach the other recipients if one does not exist, and are retried if one should be tried later', async () => {
     const open = { host: '127.0.0.1', port: ports[0], tls: 'offered' as const };
     const some = { ...mail, to: ['nobody@example.com', 'ops@example.com'] };
     expect(await sendMail(open, some, signal)).toBe(

@@ -206,7 +206,7 @@ describe('the worker of the alarms', () => {
     expect(await incidents('warm')).toEqual([[0, 7]]);
   });
 
-  it('forgets a removed device at once, so that its namesake begins anew', async () => {
+  it('forgets a removed device immediately, so that a new device of the same name starts afresh', async () => {
     await alarms.create({ name: 'hot', where: 'temperature > 80' }, 'x');
     sent(0, 'env', { temperature: 90 });
     await evaluated();
@@ -238,7 +238,7 @@ describe('the worker of the alarms', () => {
     expect(await incidents('hot')).toEqual([[3, null]]);
   });
 
-  it('replays all streams of a device in the order of time', async () => {
+  it('replays all streams of a device in chronological order', async () => {
     await alarms.create({ name: 'hot', where: 'temperature > 80', forMs: 15_000 }, 'x');
     sent(0, 'a', { temperature: 90 });
     sent(20, 'a', { temperature: 90 });

@@ -107,7 +107,7 @@ describe('aiot alarm', () => {
     const { fired, samples } = await ok(alarmTestSchema, ['alarm', 'test', 'hot', '--since', '2h']);
     expect(samples).toBe(43);
     expect(fired).toMatchObject([{ device: 'motor-1', raised: start + 11_000, cleared: start + 22_000 }]);
-    // The clocks of these devices are an hour behind, and their messages have arrived within the last minutes.
+    // The clocks of these devices are an hour behind, and their messages arrived within the last few minutes.
     expect(await ok(alarmTestSchema, ['alarm', 'test', 'hot', '--since', '30m'])).toMatchObject({
       ...{ samples: 43, fired: [{ device: 'motor-1' }] },
     });
@@ -195,7 +195,7 @@ describe('aiot alarm', () => {
     for (const name of ['warming', 'shaky', 'outage']) await own.client.alarms.remove(name);
   });
 
-  it('cautions about a stream or a field that no stored telemetry has', async () => {
+  it('warns about a stream or a field that no stored telemetry has', async () => {
     const cautions = async (...flags: string[]) => {
       const { stderr, code } = await runCli(['alarm', 'create', '--name', 'typo', ...flags]);
       expect(code, stderr).toBe(0);
@@ -233,7 +233,7 @@ describe('aiot alarm', () => {
     ]);
   });
 
-  it('cautions about a field of predictions without --class, and about an unknown class', async () => {
+  it('warns about a field of predictions without --class, and about an unknown class', async () => {
     const cautions = async (...flags: string[]) => {
       const { stderr, code } = await runCli(['alarm', 'create', '--name', 'typo', ...flags]);
       expect(code, stderr).toBe(0);

@@ -263,7 +263,7 @@ describe('aiot audit verify and aiot audit export', () => {
     expect(await readFile(join(own.folder, 'broken')).catch(() => null)).toBeNull();
   });
 
-  it('reports a log that was cut off although all of its hashes are right, until told to forget', async () => {
+  it('reports a log that was cut off although all of its hashes are right, until instructed to forget it', async () => {
     const other = await testPlatform();
     await own.stop();
     own = other;

@@ -144,7 +144,7 @@ describe('the commands in aiot.yaml', () => {
     expect(error.message).toContain(message);
   });
 
-  it('of another project stay', async () => {
+  it('of another project are kept', async () => {
     const other = own.client.commands.apply({
       project: 'others',
       commands: [{ type: 'pump', name: 'drain' }],

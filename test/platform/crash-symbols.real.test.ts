@@ -148,7 +148,7 @@ describeReal('cc', 'crashes of a program whose ELF file is registered', () => {
     expect(frames.map((frame) => ({ function: frame.function, line: frame.line }))).toEqual(judged(program));
   }, 30_000);
 
-  it('are not named by a file that is no ELF file, or has no symbols', async () => {
+  it('are not named by a file that is not an ELF file or has no symbols', async () => {
     const { file } = compile('three', 'int third;');
     writeFileSync(join(own.folder, 'text'), 'no program');
     expect((await refusal(['firmware', 'symbols', join(own.folder, 'text')])).code).toBe(

@@ -117,7 +117,7 @@ describe('aiot device crashes', () => {
     expect(stdout).not.toContain('hunter2');
   });
 
-  it('records an event, which tells whether the crash is new', async () => {
+  it('records an event, which reports whether the crash is new', async () => {
     const { events } = await client.events.page({ types: ['device.crash'] });
     expect(events.map(({ subject, data }) => [subject, data.new])).toEqual([
       ['pump-1', true],

@@ -153,7 +153,7 @@ describeReal('kafka', 'three replicas that share a Kafka topic', () =>
 
 describeReal('nats-server', 'three replicas of one version', () =>
   describeReal('postgres', 'on PostgreSQL', () => {
-    it('are replaced one at a time by the next version, while messages flow and a rollout goes on', async () => {
+    it('are replaced one at a time by the next version, while messages flow and a rollout continues', async () => {
       nats = await startNatsWithMqtt();
       const { mqtt, broker } = nats;
       const group = await startReplicas({ broker });

@@ -102,7 +102,7 @@ describe('devices connected to another replica', () => {
     expect(await leader.silent()).toEqual([{ name: 'd', since: noticed }]);
   });
 
-  it('are online at once if they move to this replica', async () => {
+  it('are online immediately if they move to this replica', async () => {
     const { first, leader, share } = await two();
     await leader.devices.connected('d');
     await first.devices.disconnected('d');

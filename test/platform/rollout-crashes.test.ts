@@ -67,7 +67,7 @@ it('crashes of other devices, of an older firmware, and from before the update d
   expect(await now()).toMatchObject({ state: 'running', waves: [{ committed: 2, crashed: 0 }] });
 }, 60_000);
 
-it('a device that crashes after the update counts once, also after a restart of the platform', async () => {
+it('a device that crashes after the update counts once, even after a restart of the platform', async () => {
   await crash('dev-1');
   await crash('dev-1');
   expect(await now()).toMatchObject({ state: 'running', waves: [{ committed: 2, crashed: 1 }] });

@@ -130,7 +130,7 @@ describe('the settings in aiot.yaml', () => {
     expect(error.message).toContain(message);
   });
 
-  it('of another project stay', async () => {
+  it('of another project are kept', async () => {
     await apply();
     await expect(apply(schema, 'others')).rejects.toMatchObject({
       ...{ code: 'AIOT_ALREADY_EXISTS', message: 'pump is defined by the project pumps' },
@@ -316,7 +316,7 @@ describe('a virtual device', () => {
 });
 
 describe('a device that runs other settings', () => {
-  it('counts as drifted after half a minute, also if it claims the right digest', async () => {
+  it('counts as drifted after half a minute, even if it claims the right digest', async () => {
     await apply();
     await own.client.settings.change('pump-1', { set: { rpm: 900, site: 'hall' } });
     await connectPump('pump-1', ({ digest }) => ({ digest, values: { rpm: 300, report: { everyS: 60 } } }));

@@ -35,7 +35,7 @@ it('the next step after a model leaves the devices open, because all would repla
   expect((await runCli(['model', 'show', 'next@1'])).stdout).toContain('--selector SELECTOR');
 });
 
-it('a push of a project without limits says that none are set', () => {
+it('a push of a project without limits reports that none are set', () => {
   const pushed = { name: 'fan', version: 1, digest: 'sha256:0', sequence: 1, bytes: 9, file: 'fan.aiot' };
   const result = { ...pushed, kind: 'model' as const, sameAs: null, memory: null };
   expect(pushedText(result, 'https://a', 'none')).toMatch(

@@ -47,7 +47,7 @@ describe('files whose cells are not separated by commas', () => {
     [';', '.', 'Cells +separated by semicolons\n'],
     ['\t', ',', 'Cells +separated by tabs, with a decimal comma'],
   ])(
-    'are read with %j between the cells and %j in numbers, and init says so',
+    'are read with %j between the cells and %j in numbers, and init reports that',
     async (cell, decimal, says) => {
       const name = `cells-${cell.charCodeAt(0)}-${decimal.charCodeAt(0)}`;
       const from = await recordings(`${name}-from`, { cell, decimal });

@@ -257,7 +257,7 @@ describe('aiot init --from', () => {
     );
   });
 
-  it('takes the only column with a few words as the label, and says so', async () => {
+  it('takes the only column with a few words as the label, and reports that', async () => {
     const file = join(folder, 'status.csv');
     const words = ['ok', 'worn', 'broken'];
     await writeFile(

@@ -124,7 +124,7 @@ describe('aiot examples', () => {
     expect([init.code, init.stderr]).toEqual([0, '']);
     expect(init.stdout).toMatch(/^aiot init\n/);
     expect(init.stdout).toContain('\naiot init my-watch --template har-imu');
-    // The title is followed by the summary, which is therefore no comment above each command.
+    // The summary follows the title, so it is not repeated as a comment above each command.
     expect(init.stdout.match(/^(# )?Create a project from a template or your own data\.$/gm)).toHaveLength(1);
     const { stdout } = await runCli(['examples', 'rollout']);
     for (const command of ['start', 'abort', 'rehearse'])

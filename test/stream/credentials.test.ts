@@ -84,7 +84,7 @@ describe('aiot stream login', () => {
   });
 });
 
-it('suggests aiot:/// where a topic stands in the place of a context', async () => {
+it('suggests aiot:/// if a topic is in the place of a context', async () => {
   const { code, stderr } = await runCli(['stream', 'tail', 'aiot://shop/+/speed']);
   expect(code).toBe(4);
   expect(stderr).toContain('no context is named shop');

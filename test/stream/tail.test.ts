@@ -204,7 +204,7 @@ describe('stream tail as a check', () => {
     });
   });
 
-  it('reports such a field while it still follows the stream, once', async () => {
+  it('reports such a field once while it follows the stream', async () => {
     const many = Array.from({ length: 25 }, (_, i) => ({
       topic: 't',
       time: 1000 + i,
@@ -222,7 +222,7 @@ describe('stream tail as a check', () => {
     expect(notices).toHaveLength(1);
   });
 
-  it('says nothing of quotes for a field of --fields', async () => {
+  it('does not mention quotes for a field of --fields', async () => {
     expect((await tail('--fields', 'id,latency')).stderr).toMatch(/Check its name\.?$/m);
   });
 

@@ -2,7 +2,7 @@ import type { MqttClient } from 'mqtt';
 import type { Desired, Reported } from '../../src/lib/device/protocol/messages.js';
 import { connectDevice } from './mqtt.js';
 
-/** A device that sends only what a test tells it to, because only the platform is under test. */
+/** A device that sends only what a test requests, because only the platform is under test. */
 export interface FakeDevice {
   name: string;
   client: MqttClient;

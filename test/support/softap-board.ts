@@ -27,7 +27,7 @@ interface SoftapOptions {
   networks?: { ssid: string; dbm: number; secured: boolean; password?: string }[];
   /** A board that does not know the password, and sends a random proof. */
   imitates?: boolean;
-  /** After this many answers, the board closes the connections of this many requests. */
+  /** After `after` responses, the board closes the connections of the next `requests` requests. */
   lost?: { after: number; requests: number };
   port?: number;
 }

@@ -28,7 +28,7 @@ describeReal('chromium', 'the alarms page', () => {
       { qos: 1 },
     );
 
-  it('says how to create the first alarm', async () => {
+  it('explains how to create the first alarm', async () => {
     const { page, troubles } = await own.open('#/alarms');
     page.setDefaultTimeout(15_000);
     await page.getByText('No alarms yet').waitFor();
@@ -86,7 +86,7 @@ describeReal('chromium', 'the alarms page', () => {
     await page.context().close();
   });
 
-  it('fits a phone, dark', async () => {
+  it('fits a phone in dark mode', async () => {
     for (const address of ['#/alarms', '#/alarms/hot']) {
       const { page, troubles } = await own.open(address, { width: 390, dark: true });
       page.setDefaultTimeout(15_000);

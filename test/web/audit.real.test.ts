@@ -17,7 +17,7 @@ describeReal('chromium', 'the audit page', () => {
   });
   afterAll(() => own?.stop());
 
-  it('lists changes with their authors as they happen, and denied attempts on their own', async () => {
+  it('lists changes with their authors as they happen, and denied attempts separately', async () => {
     const { page, troubles } = await own.open('#/audit');
     page.setDefaultTimeout(15_000);
     const table = page.getByRole('table', { name: 'Audit log' });
@@ -36,7 +36,7 @@ describeReal('chromium', 'the audit page', () => {
     await page.context().close();
   });
 
-  it('fits a phone, dark', async () => {
+  it('fits a phone in dark mode', async () => {
     const { page, troubles } = await own.open('#/audit', { width: 390, dark: true });
     page.setDefaultTimeout(15_000);
     await page.getByRole('table', { name: 'Audit log' }).getByText('user.add').first().waitFor();

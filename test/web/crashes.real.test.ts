@@ -28,7 +28,7 @@ describeReal('chromium', 'the crashes page', () => {
   });
   afterAll(() => own?.stop());
 
-  it('says how to try it without any crash', async () => {
+  it('explains how to try it without a crash', async () => {
     const { page, troubles } = await own.open('#/crashes');
     page.setDefaultTimeout(15_000);
     await page.getByText('No crashes').waitFor();

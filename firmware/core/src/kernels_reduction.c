@@ -94,7 +94,7 @@ aiot_code aiot_prepare_reduction(const aiot_operator *operator) {
 }
 
 typedef struct {
-  /* Number of elements before, along and behind the axis. */
+  /* Number of elements before, along and after the axis. */
   int32_t outer, size, inner;
   bool largest;
 } position_plan;

@@ -87,7 +87,7 @@ describe('aiot board image follow', () => {
     expect(JSON.stringify(state)).toContain('MCUboot reverted to 1.0.0');
   });
 
-  it('reports a file that is no image as failed, before it reaches the board', async () => {
+  it('reports a file that is not an image as failed, before it reaches the board', async () => {
     const { device, follow, rollout } = await offered(anyBundle());
     expect((await follow()).code).toBe(0);
     expect(device.events).toEqual(['started 1.0.0']);

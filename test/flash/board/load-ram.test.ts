@@ -53,7 +53,7 @@ describe('aiot board load-ram', () => {
     expect(chip.ramProgram).toBeNull();
   });
 
-  it('loads a program larger than one block, and says how to see its output', async () => {
+  it('loads a program larger than one block, and suggests how to see its output', async () => {
     const large = fileOf('large.bin', espImage({ chip: 'esp32c3', address: 0x4038_0000, bytes: 20_000 }));
     const { chip, port } = await chipAt();
     const { code, stdout } = await runCli(['board', 'load-ram', large, '--port', port]);
@@ -66,7 +66,7 @@ describe('aiot board load-ram', () => {
     expect(chip.ramProgram?.segments[0]?.bytes.length).toBe(20_000);
   });
 
-  it('rejects an app with code in flash, an image for another chip, and a file that is no image', async () => {
+  it('rejects an app with code in flash, an image for another chip, and a file that is not an image', async () => {
     const app = fileOf('app.bin', espApp('esp32c3'));
     const other = fileOf('other.bin', espImage({ chip: 'esp32', address: 0x4008_0000 }));
     const cases = [

@@ -46,9 +46,9 @@ describe('firmware sign', () => {
 
   it.each([
     ['a key of the wrong size', [image, '--key', small], 2, /requires an RSA 3072/],
-    ['a file that is no key', [image, '--key', at('text.pem')], 2, /expected a private key in PEM/],
+    ['a file that is not a key', [image, '--key', at('text.pem')], 2, /expected a private key in PEM/],
     ['a public key', [image, '--key', known], 2, /expected a private key in PEM/],
-    ['a file that is no image', [small, '--key', good], 2, /AIOT_IMAGE_MALFORMED/],
+    ['a file that is not an image', [small, '--key', good], 2, /AIOT_IMAGE_MALFORMED/],
     [
       'two keys for version 1',
       [image, '--key', good, '--key', good, '--secure-boot', 'v1'],

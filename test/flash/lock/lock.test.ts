@@ -223,7 +223,7 @@ describe('aiot flash --profile production', () => {
     expect(await produce(board().port(), ...args)).toMatchObject({ code: 2 });
   });
 
-  it('needs --profile for the flags of locking', async () => {
+  it('requires --profile for the locking flags', async () => {
     const { code, stderr } = await runCli(['flash', ...images(), '--boot-key', at('boot.pem')]);
     expect({ code, stderr }).toMatchObject({
       code: 2,
@@ -233,7 +233,7 @@ describe('aiot flash --profile production', () => {
 });
 
 describe('aiot board lock', () => {
-  it('refuses a board that would not start any more', async () => {
+  it('refuses a board that would no longer start', async () => {
     const one = board();
     const { code, json } = await lock(one.port(), ...keys, ...confirmed);
     expect({ code, json }).toMatchObject({ code: 6, json: { error: { code: 'AIOT_LOCK_REFUSED' } } });
@@ -260,7 +260,7 @@ describe('aiot board lock', () => {
     });
   });
 
-  it('refuses a board with a secure boot key of somebody else', async () => {
+  it("refuses a board with another party's secure boot key", async () => {
     const one = board();
     expect((await produceFast(one.port('burn-cut after=14'))).complete).toBe(false);
     const copy = board();

@@ -319,7 +319,7 @@ describe('an upload', () => {
     });
   });
 
-  it('fails if the bytes in the slot are others', async () => {
+  it('fails if the slot contains different bytes', async () => {
     const error = upload((body) => ({ off: next(body), ...(next(body) === 4000 ? { match: false } : {}) }));
     await expect(error).rejects.toMatchObject({
       code: 'AIOT_SMP_FAILED',
@@ -399,7 +399,7 @@ describe('the images of a board', () => {
     });
   });
 
-  it('reject a file that is no image, or damaged, before anything is sent', async () => {
+  it('reject a damaged file, or one that is not an image, before anything is sent', async () => {
     writeFileSync(at('text.bin'), 'no image');
     const damaged = Buffer.from(imageOf('2.0.0'));
     damaged[0x300]! ^= 1;
@@ -487,7 +487,7 @@ describe('a simulated board', () => {
     expect(json).toMatchObject({ groups: [{ name: 'smp_svr_stats', fields: { packets: 2 } }] });
   });
 
-  it('says so if its image or its key is none, without waiting', async () => {
+  it('reports an invalid image or key immediately', async () => {
     writeFileSync(at('garbage.pem'), 'garbage');
     const began = performance.now();
     const { code, stderr } = await image('list', '--port', `simulated:mcuboot?image=${at('garbage.pem')}`);

@@ -81,7 +81,7 @@ const results = (sink: FakeSink) =>
   });
 
 describe('windows of equal length', () => {
-  it('collect messages by key until a later message shows that the window is over', async () => {
+  it('collect messages by key until a later message shows that the window has ended', async () => {
     const { source, sink } = start({ size: '10s', key: 'device' });
     source.give(reading('a', 1000, 1), reading('b', 2000, 2), reading('a', 9999, 3));
     await until(() => source.acked.length === 3);
@@ -169,7 +169,7 @@ describe('windows of equal length', () => {
     expect(results(sink)[0]).toMatchObject({ count: 1, values: [7] });
   });
 
-  it('close by the clock after `idle`, if messages have a time of their own', async () => {
+  it('close by the clock after `idle`, if messages have their own times', async () => {
     const { source, sink } = start({ size: '100ms', idle: '300ms' });
     source.give(reading('a', 1000, 1));
     const given = Date.now();
@@ -177,7 +177,7 @@ describe('windows of equal length', () => {
     expect(Date.now() - given).toBeGreaterThanOrEqual(290);
   });
 
-  it('close early beyond the limit, and say that they are not complete', async () => {
+  it('close early beyond the limit, and are marked as incomplete', async () => {
     const { source, sink, end } = start({ size: '10s', limit: 3, key: 'device' });
     source.give(...Array.from({ length: 8 }, (_, i) => reading('a', 1000 + i, i)));
     await until(() => source.acked.length === 8);
@@ -334,7 +334,7 @@ describe.each<[string, { size?: number; every?: number; gap?: number }]>([
   ['overlapping', { size: 1000, every: 300 }],
   ['sessions', { gap: 150 }],
 ])('%s windows of a random stream', (_name, window) => {
-  it('have the messages that they should have, over restarts from any state of the disk', async () => {
+  it('contain the expected messages, even after restarts from any state of the disk', async () => {
     let seed = 7;
     const random = (below: number) => {
       seed = (seed * 1103515245 + 12345) % 2 ** 31;

@@ -14,7 +14,7 @@ typedef struct {
   const aiot_http *http;
   /*
    * Space for an envelope of a manifest, a root or a timestamp. AIOT_ENVELOPE_BYTES is enough for any; with less, longer
-   * envelopes are rejected with AIOT_MEMORY_SHORT. The space behind the manifest is also used for a delta's decoder (3 KiB), and
+   * envelopes are rejected with AIOT_MEMORY_SHORT. The space after the manifest is also used for a delta's decoder (3 KiB), and
    * as the buffer from which trust state is written.
    */
   char *memory;

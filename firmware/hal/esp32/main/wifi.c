@@ -23,7 +23,7 @@ static esp_netif_t *station;
 
 static aiot_backoff backoff;
 static unsigned seen, seen_addressless;
-/* A scan that runs; meanwhile, no attempt is started. */
+/* A running scan. No connection attempt is started until it ends. */
 static bool scanning;
 static uint64_t scan_ms;
 /* Time of the last step. */

@@ -12,7 +12,7 @@ import type { Worker } from '../workers.js';
 export interface BrokerControl {
   /**
    * Closes a user's connections, and repeats this until the broker has confirmed it.
-   * @param mayReturn whether the user may connect again; if not, connections that the broker was admitting meanwhile are closed too
+   * @param mayReturn whether the user may connect again; if not, connections that the broker was already admitting are closed too
    */
   cutOff(username: string, mayReturn: () => boolean): void;
   /** Background work at the broker, which only one replica does. */
